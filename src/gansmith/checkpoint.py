@@ -1,0 +1,167 @@
+"""Files that are either whole or not there: the commit protocol, and checkpoints made with it.
+
+A file is written beside its place, fsynced, renamed, and its folder fsynced. A checkpoint is a folder of tensors
+(safetensors) and values (JSON) whose manifest of SHA-256 sums comes last: without a manifest that fits it does not exist.
+Nothing here pickles.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gansmith.errors import CheckpointError, DiskFullError
+
+FORMAT = 1
+TENSORS, VALUES, MANIFEST = "state.safetensors", "state.json", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a run needs to go on."""
+
+    folder: Path
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+
+
+def commit_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` make a file that appears at ``path`` whole, or leave what was there; DiskFullError without room."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        write(temporary)
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException as problem:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if _is_disk_full(problem):
+            free = shutil.disk_usage(path.parent).free
+            raise DiskFullError(f"no room to write {path}: {free:,} bytes are free") from problem
+        raise
+    _sync_folder(path.parent)
+
+
+def commit_json(path: Path, value: Any) -> None:
+    """Write JSON that appears whole or not at all."""
+    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
+    commit_file(path, lambda temporary: temporary.write_text(text))
+
+
+def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> Path:
+    """Write the checkpoint ``folder`` and return it; DiskFullError, with nothing left behind, if it does not fit."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in contiguous.values()) + 2**20
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder.parent).free
+    try:
+        if free < needed:
+            raise DiskFullError(f"{free:,} bytes are free")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        commit_file(folder / TENSORS, lambda path: save_file(contiguous, path))
+        commit_json(folder / VALUES, values)
+        files = {name: {"sha256": _sha256(folder / name)} for name in (TENSORS, VALUES)}
+        commit_json(folder / MANIFEST, {"format": FORMAT, "files": files})
+    except DiskFullError as problem:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise DiskFullError(
+            f"no room for a checkpoint at {folder}: {needed:,} bytes are needed, {free:,} are free"
+            "\n  the checkpoint before it is intact; make room, then 'gansmith resume' goes on from it"
+        ) from problem
+    _sync_folder(folder.parent)
+    return folder
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Return a checkpoint whose files fit its manifest; CheckpointError, saying why, for any other."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        if manifest["format"] > FORMAT:
+            raise CheckpointError(f"{folder} is of format {manifest['format']}, this gansmith reads up to {FORMAT}")
+        for name in (TENSORS, VALUES):
+            if _sha256(folder / name) != manifest["files"][name]["sha256"]:
+                raise CheckpointError(f"{folder / name} was altered or cut off: its SHA-256 is not the manifest's")
+        return Checkpoint(folder, load_file(folder / TENSORS), json.loads((folder / VALUES).read_text()))
+    except FileNotFoundError as problem:
+        raise CheckpointError(f"{folder} is not a whole checkpoint: {Path(problem.filename).name} is missing") from None
+    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as problem:
+        raise CheckpointError(f"{folder} cannot be read: {type(problem).__name__}: {problem}") from problem
+
+
+def list_checkpoints(parent: Path) -> list[Path]:
+    """Return the checkpoint folders, newest first, whole or not."""
+    return sorted((path for path in parent.glob("[0-9]*") if path.is_dir()), reverse=True)
+
+
+def load_latest(parent: Path, *, accept: Callable[[Checkpoint], bool] = lambda _: True) -> tuple[Checkpoint, list[str]]:
+    """Return the newest whole checkpoint that is accepted, and why newer ones were passed over.
+
+    Raises CheckpointError when there is none.
+    """
+    reasons: list[str] = []
+    for folder in list_checkpoints(parent):
+        try:
+            checkpoint = load_checkpoint(folder)
+        except CheckpointError as problem:
+            reasons.append(str(problem))
+            continue
+        if accept(checkpoint):
+            return checkpoint, reasons
+    raise CheckpointError("\n  ".join([f"no whole checkpoint in {parent}", *(reasons or ["it is empty"])][:3]))
+
+
+def prune_checkpoints(parent: Path, keep: set[Path]) -> None:
+    """Remove every checkpoint but those to keep, the manifest first, so that a half-removed one does not exist."""
+    for folder in list_checkpoints(parent):
+        if folder not in keep:
+            (folder / MANIFEST).unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def sync_append(path: Path) -> int:
+    """Make an appended file durable and return its size in bytes (0 when it does not exist)."""
+    if not path.exists():
+        return 0
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+        return os.fstat(file.fileno()).st_size
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder; its renames are journalled
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _is_disk_full(problem: BaseException) -> bool:
+    if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    return isinstance(problem, SafetensorError) and any(word in str(problem) for word in ("No space", "os error 28", "too large"))

@@ -1,0 +1,167 @@
+"""The only file that knows devices and processes: torchrun starts them, torch.distributed joins them.
+
+Networks are never wrapped. After each backward one flat all-reduce averages the gradients of the networks that the phase
+trains: exact for losses with a penalty too, and bit-stable. On one process all of it does nothing.
+"""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from gansmith.errors import GansmithError, unknown_name
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where a run computes: the device and this process's place among the others."""
+
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+    precision: str = "fp32"  # or bf16
+
+    @property
+    def is_main(self) -> bool:
+        """Say whether this process writes the files and speaks."""
+        return self.rank == 0
+
+    def slice_of(self, global_batch: int) -> tuple[int, int]:
+        """Return (first, count) of this process's part of a global batch; GansmithError if it does not divide."""
+        if global_batch % self.world_size:
+            raise GansmithError(
+                f"batch_size {global_batch} is not divisible by {self.world_size} processes"
+                f"\n  use a multiple, for example batch_size={-(-global_batch // self.world_size) * self.world_size}"
+            )
+        count = global_batch // self.world_size
+        return self.rank * count, count
+
+    def autocast(self) -> torch.autocast:
+        """Return the context for forward passes; fp32 leaves everything as it is."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def average_(self, tensors: Iterable[Tensor]) -> None:
+        """Replace floating tensors by their mean over the processes, in one flat all-reduce for each dtype."""
+        if self.world_size == 1:
+            return
+        by_dtype: dict[torch.dtype, list[Tensor]] = {}
+        for tensor in tensors:
+            if tensor.is_floating_point():
+                by_dtype.setdefault(tensor.dtype, []).append(tensor)
+        for group in by_dtype.values():
+            flat = torch.cat([tensor.reshape(-1) for tensor in group])
+            dist.all_reduce(flat)
+            flat.div_(self.world_size)
+            for tensor, mean in zip(group, flat.split([tensor.numel() for tensor in group]), strict=True):
+                tensor.copy_(mean.view_as(tensor))
+
+    def average_gradients_(self, parameters: list[nn.Parameter]) -> None:
+        """Average gradients over the processes; a parameter without one gets zeros first, so that all agree."""
+        if self.world_size == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.average_([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+    def broadcast_(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the main one's values."""
+        if self.world_size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """Return every process's tensor (same shape on each), in order of rank."""
+        if self.world_size == 1:
+            return [tensor]
+        out = [torch.empty_like(tensor) for _ in range(self.world_size)]
+        dist.all_gather(out, tensor.contiguous())
+        return out
+
+    def agree(self, flag: bool) -> bool:
+        """Return whether the flag is raised on any process; every process must ask."""
+        if self.world_size == 1:
+            return flag
+        raised = torch.tensor(float(flag), device=self.device)
+        dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+        return bool(raised.item())
+
+    def share_text(self, text: str) -> str:
+        """Return the main process's text (not empty) on every process."""
+        if self.world_size == 1:
+            return text
+        data = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8).to(self.device)
+        length = torch.tensor(len(data), device=self.device)
+        dist.broadcast(length, 0)
+        buffer = data if self.is_main else torch.empty(int(length), dtype=torch.uint8, device=self.device)
+        dist.broadcast(buffer, 0)
+        return bytes(buffer.cpu().tolist()).decode()
+
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished, for timing."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+
+    def memory_mb(self) -> float:
+        """Return the peak memory in MiB: of the device where it counts its own, else of this process."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        try:
+            import resource
+        except ImportError:  # Windows has no getrusage
+            return float("nan")
+        import sys
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device for a name of DEVICES; GansmithError if this machine lacks it."""
+    if name not in DEVICES:
+        raise GansmithError(unknown_name("device", name, DEVICES))
+    have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = "cuda" if have["cuda"] else "mps" if have["mps"] else "cpu"
+    if not have[name]:
+        raise GansmithError(f"device '{name}' is not to be had on this machine\n  use --device auto or --device cpu")
+    if name == "cuda":
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device(name)
+
+
+def start_engine(device: str = "auto", precision: str = "fp32") -> Engine:
+    """Return the engine of this process, joining the others if torchrun started several."""
+    chosen = pick_device(device)
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if world_size > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    return Engine(chosen, int(os.environ.get("RANK", "0")), world_size, precision)
+
+
+def numerics() -> dict[str, str | int]:
+    """Return what decides the last bits of a run on this machine; recorded in the run and compared on resume."""
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def set_threads(count: int) -> None:
+    """Set the number of threads that operators use."""
+    torch.set_num_threads(count)

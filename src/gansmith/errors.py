@@ -1,0 +1,45 @@
+"""Every mistake a user can make, as an exception whose text says what, where, got, allowed, nearest and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class GansmithError(ValueError):
+    """A mistake of the user; shown as its message alone, without a traceback, and with exit code 2."""
+
+
+class RecipeError(GansmithError):
+    """A recipe, an override or a combination of parts that cannot be."""
+
+
+class DataError(GansmithError):
+    """Images that cannot be found, read or used."""
+
+
+class CheckpointError(GansmithError):
+    """A run folder or a checkpoint that cannot be used."""
+
+
+class ModelError(GansmithError):
+    """A model file that cannot be used."""
+
+
+class TrainingError(GansmithError):
+    """A run that cannot go on."""
+
+
+class DiskFullError(TrainingError):
+    """No room for a checkpoint; the one before it is intact."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """Return ``" (did you mean 'x'?)"`` for the closest allowed name, or nothing."""
+    match = difflib.get_close_matches(str(name).lower(), sorted(allowed), n=1, cutoff=0.55)
+    return f" (did you mean '{match[0]}'?)" if match else ""
+
+
+def unknown_name(kind: str, name: str, allowed: Iterable[str], *, hint: str = "") -> str:
+    """Return the message for a name that is not in a closed set."""
+    names = sorted(allowed)
+    text = f"unknown {kind} '{name}'{nearest(name, names)}\n  known: {', '.join(names) or 'none'}"
+    return f"{text}\n  {hint}" if hint else text

@@ -1,0 +1,1 @@
+"""Adversarial losses: arithmetic on logits, one file each."""

@@ -1,0 +1,82 @@
+"""What a method is: everything the training step asks of a training scheme."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from torch import Tensor, nn
+
+from gansmith.constraints.base import Constraint
+from gansmith.data.base import DataSpec
+from gansmith.randomness import Noise
+from gansmith.registry import Part, PartOf, Registry
+from gansmith.schedules import Moment
+
+
+@dataclass(frozen=True)
+class Batch:
+    """This process's slice of a global batch, on the device."""
+
+    images: Tensor  # (N, C, H, W) float32 in [-1, 1], channels_last
+    labels: Tensor | None = None  # (N,) int64
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of an iteration: which networks it trains, how often, and whether each repeat reads a new batch."""
+
+    name: str
+    trains: tuple[str, ...]
+    repeats: int = 1
+    reads_data: bool = True
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a phase minimises, and what it tells: 0-d detached tensors, averaged into the log."""
+
+    total: Tensor
+    log: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """Inputs drawn once before training and followed through it; ``columns`` is how the grid is laid out."""
+
+    inputs: Tensor  # latents (N, latent_dim), or source images (N, C, H, W)
+    labels: Tensor | None
+    columns: int
+
+
+class Method(Protocol):
+    """A training scheme at work."""
+
+    networks: nn.ModuleDict  # everything trained
+    averaged: tuple[str, ...]  # networks that have an EMA, which previews, samples and exports use
+    phases: tuple[Phase, ...]
+    constraints: Mapping[str, tuple[Constraint, ...]]  # by network, applied after each of its optimizer steps
+    state: dict[str, Tensor]  # ADA's p, running means: in the checkpoint, averaged over processes after each phase
+    pools: dict[str, Tensor]  # image pools: in the checkpoint, each process's own
+
+    def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
+        """Return what the phase minimises; only the networks it trains require gradients."""
+
+    def fixed(self, seed: int, count: int | None) -> Fixed:
+        """Return the inputs of previews; ``count`` None leaves it to the method."""
+
+    def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
+        """Return images (N, C, H, W) in [-1, 1] made by networks in evaluation mode."""
+
+
+class MethodConfig(Part):
+    """A training scheme as a recipe writes it."""
+
+    @abstractmethod
+    def build(self, data: DataSpec) -> Method:
+        """Return the method with freshly initialised networks; RecipeError for parts that do not fit."""
+
+
+methods: Registry[MethodConfig] = Registry("method", "gansmith.methods")
+MethodField = Annotated[MethodConfig, PartOf(methods)]
+

@@ -1,0 +1,213 @@
+"""Noise to images, with or without labels: the GAN of Goodfellow et al. and its descendants."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from gansmith.augment.base import AugmentationField
+from gansmith.constraints.base import Constraint, ConstraintField
+from gansmith.data.base import DataSpec
+from gansmith.errors import RecipeError
+from gansmith.losses.base import LossField
+from gansmith.losses.non_saturating import NonSaturating
+from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
+from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, signed_from
+from gansmith.penalties.base import Critic, PenaltyField, Scored
+from gansmith.randomness import Noise, sample_latents
+from gansmith.schedules import Moment, value_at
+
+GRID_COLUMNS = 8
+MAX_CLASS_ROWS = 16
+
+
+@methods.register("latent")
+class LatentConfig(MethodConfig):
+    """One generator from Gaussian noise, one discriminator.
+
+    Source: Goodfellow et al. 2014, arXiv:1406.2661, Algorithm 1; with labels Mirza and Osindero 2014, arXiv:1411.1784.
+    Differs: ``share_fakes`` lets the first G step of an iteration reuse the fakes of its last D step, with their graph.
+    """
+
+    generator: NetworkField
+    discriminator: NetworkField
+    loss: LossField = Field(default_factory=NonSaturating)
+    penalties: tuple[PenaltyField, ...] = ()
+    constraints: tuple[ConstraintField, ...] = ()
+    augment: AugmentationField | None = None
+    latent_dim: int = Field(100, ge=1, le=4096, description="dimensions of the Gaussian noise")
+    conditional: bool = Field(False, description="tell both networks the label")
+    fake_labels: Literal["data", "uniform"] = Field(
+        "data", description="labels of fakes while training: those of the real batch, or drawn uniformly"
+    )
+    discriminator_steps: int = Field(1, ge=1, le=100, description="D steps in an iteration, each on new images")
+    generator_steps: int = Field(1, ge=1, le=100, description="G steps in an iteration")
+    share_fakes: bool = Field(False, description="the first G step reuses the last D step's fakes")
+
+    def build(self, data: DataSpec) -> Method:
+        """Return the method; RecipeError for parts that do not fit."""
+        return LatentMethod(self, data)
+
+    def image_spec(self, data: DataSpec) -> ImageSpec:
+        """Return what the networks must speak."""
+        num_classes = len(data.classes) if self.conditional else 0
+        return ImageSpec(data.height, data.width, data.channels, num_classes, self.latent_dim)
+
+    def check(self, data: DataSpec) -> None:
+        """Raise RecipeError for parts that do not fit each other or the data."""
+        if self.conditional and len(data.classes) < 2:
+            raise RecipeError(
+                f"this recipe is conditional, but '{data.name}' has no labels"
+                "\n  put the images into one sub-folder for each class, or pass conditional=false"
+            )
+        if self.penalties and self.discriminator.has_batch_statistics:
+            raise RecipeError(
+                f"penalty '{self.penalties[0].kind}' needs the gradient of each image alone, and discriminator "
+                f"'{self.discriminator.kind}' mixes the images of a batch in its batch norm\n  pass discriminator.norm=none"
+            )
+
+
+class LatentMethod:
+    """The method at work; see ``Method`` for what its members are."""
+
+    def __init__(self, config: LatentConfig, data: DataSpec) -> None:
+        config.check(data)
+        spec = config.image_spec(data)
+        self.config, self.num_classes = config, spec.num_classes
+        self.networks = nn.ModuleDict(
+            {"generator": config.generator.generator(spec), "discriminator": config.discriminator.discriminator(spec)}
+        )
+        self.averaged = ("generator",)
+        self.phases = (
+            Phase("discriminator", ("discriminator",), config.discriminator_steps),
+            Phase("generator", ("generator",), config.generator_steps, reads_data=False),
+        )
+        self.constraints: Mapping[str, tuple[Constraint, ...]] = {"discriminator": config.constraints}
+        self.state: dict[str, Tensor] = {}
+        self.pools: dict[str, Tensor] = {}
+        self._shared: tuple[Tensor, Tensor | None] | None = None  # fakes and labels, within one iteration
+
+    def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
+        """Return what the phase minimises."""
+        if phase.name == "discriminator":
+            return self._discriminator_terms(batch, noise, moment)
+        return self._generator_terms(batch, noise)
+
+    def fixed(self, seed: int, count: int | None) -> Fixed:
+        """Return latents as ``sample`` draws them for the seed, a row of each class where there are labels."""
+        rows = min(self.num_classes, MAX_CLASS_ROWS) or GRID_COLUMNS
+        count = count or rows * GRID_COLUMNS
+        latents = sample_latents(seed, 0, count, self.config.latent_dim)
+        return Fixed(latents, sample_labels(0, count, self.num_classes), GRID_COLUMNS)
+
+    def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
+        """Return images (N, C, H, W) in [-1, 1]."""
+        return signed_from(networks["generator"](fixed.inputs, fixed.labels), self.config.generator.value_range)
+
+    def _discriminator_terms(self, batch: Batch, noise: Noise, moment: Moment) -> Terms:
+        due = [penalty for penalty in self.config.penalties if penalty.due(moment)]
+        fake, fake_labels = self._fakes_for_discriminator(batch, noise)
+        real = batch.images
+        for side, images in (("real", real), ("fake", fake)):
+            if any(side in penalty.differentiates for penalty in due):
+                images.requires_grad_()
+        real_labels = batch.labels if self.num_classes else None
+        real_logits, fake_logits = self._judge(real, real_labels, fake, fake_labels, noise)
+        total = self.config.loss.discriminator(real_logits.float(), fake_logits.float())
+        log = {"loss_discriminator": total.detach(), **self._opinions(real_logits, fake_logits)}
+        scored = Scored(real, fake, real_logits, fake_logits)
+        critic = self._critic(real_labels, noise, "penalty")
+        for penalty in due:
+            paid = value_at(penalty.weight, moment) * penalty.interval * penalty(critic, scored, noise)
+            log[f"penalty_{penalty.kind}"] = paid.detach()
+            total = total + paid
+        return Terms(total, log)
+
+    def _generator_terms(self, batch: Batch, noise: Noise) -> Terms:
+        fake, labels = self._shared or self._make_fakes(batch, noise)
+        self._shared = None
+        critic = self._critic(labels, noise, "fake")
+        fake_logits = critic(fake)
+        real_logits = None
+        if self.config.loss.generator_needs_real:
+            with torch.no_grad():
+                real_critic = self._critic(batch.labels if self.num_classes else None, noise, "real")
+                real_logits = real_critic(batch.images).float()
+        total = self.config.loss.generator(real_logits, fake_logits.float())
+        return Terms(total, {"loss_generator": total.detach(), self._name("fake_after"): self._opinion(fake_logits)})
+
+    def _make_fakes(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor | None]:
+        labels = None
+        if self.num_classes:
+            labels = batch.labels
+            if self.config.fake_labels == "uniform":
+                labels = noise.uniform("labels").mul(self.num_classes).long()
+        latents = noise.normal("latents", self.config.latent_dim)
+        images = self.networks["generator"](latents, labels)
+        return signed_from(images, self.config.generator.value_range), labels
+
+    def _fakes_for_discriminator(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor | None]:
+        generator = self.networks["generator"]
+        if not (self.config.share_fakes and noise.repeat == self.config.discriminator_steps - 1):
+            with torch.no_grad():
+                return self._make_fakes(batch, noise)
+        generator.requires_grad_(True)  # the G phase walks back through this graph
+        self._shared = self._make_fakes(batch, noise)
+        generator.requires_grad_(False)
+        return self._shared[0].detach(), self._shared[1]
+
+    def _critic(self, labels: Tensor | None, noise: Noise, purpose: str) -> Critic:
+        """Bind labels and augmentation to the discriminator: images (kN, C, H, W) -> logits; draws differ per image."""
+        discriminator, value_range = self.networks["discriminator"], self.config.discriminator.value_range
+
+        def critic(images: Tensor) -> Tensor:
+            copies = images.shape[0] // noise.count
+            if self.config.augment is not None:
+                images = self.config.augment(images, _draws(noise, purpose, copies))
+            told = labels if labels is None else labels.repeat(images.shape[0] // labels.shape[0])
+            return discriminator(range_from_signed(images, value_range), told)
+
+        return critic
+
+    def _judge(
+        self, real: Tensor, real_labels: Tensor | None, fake: Tensor, fake_labels: Tensor | None, noise: Noise
+    ) -> tuple[Tensor, Tensor]:
+        """Return the logits of real and fake: in one pass, or one after the other where batch statistics would mix."""
+        if self.config.discriminator.has_batch_statistics:
+            return self._critic(real_labels, noise, "real")(real), self._critic(fake_labels, noise, "fake")(fake)
+        labels = None if real_labels is None or fake_labels is None else torch.cat([real_labels, fake_labels])
+        real_logits, fake_logits = self._critic(labels, noise, "both")(torch.cat([real, fake])).chunk(2)
+        return real_logits, fake_logits
+
+    def _name(self, side: str) -> str:
+        return f"d_{side}" if self.config.loss.logits_are_probabilities else f"score_{side}"
+
+    def _opinion(self, logits: Tensor) -> Tensor:
+        detached = logits.detach().float()
+        return (detached.sigmoid() if self.config.loss.logits_are_probabilities else detached).mean()
+
+    def _opinions(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
+        """Return D(x) and D(G(z)), or scores, and the share of images on the right side of 0."""
+        return {
+            self._name("real"): self._opinion(real_logits),
+            self._name("fake"): self._opinion(fake_logits),
+            "accuracy_real": (real_logits.detach() > 0).float().mean(),
+            "accuracy_fake": (fake_logits.detach() < 0).float().mean(),
+        }
+
+
+def sample_labels(first: int, count: int, num_classes: int) -> Tensor | None:
+    """Return the labels of images ``first`` to ``first + count`` when none are asked for: a grid row of each class."""
+    if not num_classes:
+        return None
+    return torch.arange(first, first + count) // GRID_COLUMNS % num_classes
+
+
+def _draws(noise: Noise, purpose: str, copies: int) -> Callable[..., Tensor]:
+    def draw(name: str, *shape: int) -> Tensor:
+        roles = [f"augment/{purpose}/{copy}/{name}" for copy in range(copies)]
+        return torch.cat([noise.uniform(role, *shape) for role in roles])
+
+    return draw

@@ -1,0 +1,81 @@
+"""Every random number of a run, as a pure function of (seed, role, iteration, position in the global batch).
+
+Nothing has to be saved to resume, and any number of processes draws the same numbers for the same global batch. The
+draws are made on the CPU, so they are the same on every device.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def derive_seed(*parts: int | str) -> int:
+    """Return a 63-bit seed that depends on every part and on their order (BLAKE2b of their text)."""
+    text = "\x1f".join(f"{type(part).__name__}:{part}" for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1
+
+
+def per_image(shape: tuple[int, ...], seeds: list[int], *, uniform: bool = False) -> Tensor:
+    """Return (len(seeds), *shape) float32: image i drawn by a generator of its own, so it never depends on its batch.
+
+    Normal(0, 1), or uniform in [0, 1).
+    """
+    out = torch.empty((len(seeds), *shape))
+    generator = torch.Generator()
+    for row, seed in zip(out, seeds, strict=True):
+        generator.manual_seed(seed)
+        row.uniform_(generator=generator) if uniform else row.normal_(generator=generator)
+    return out
+
+
+def sample_latents(seed: int, first: int, count: int, latent_dim: int) -> Tensor:
+    """Return the latents (count, latent_dim) of images ``first`` to ``first + count`` of a seed, as sampling draws them."""
+    return per_image((latent_dim,), [derive_seed("sample", seed, index) for index in range(first, first + count)])
+
+
+def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Return the order in which an epoch shows the ``count`` images."""
+    return np.random.Generator(np.random.Philox(derive_seed("order", seed, epoch))).permutation(count)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The draws of one repeat of one phase of one iteration, for this process's slice of the global batch.
+
+    ``salt`` is 0 until a rollback raises it, so that the draws after a rollback are new ones.
+    """
+
+    seed: int
+    salt: int
+    iteration: int
+    phase: str
+    repeat: int
+    first: int  # this process's first position in the global batch
+    count: int  # this process's number of positions
+    device: torch.device
+
+    def seeds(self, role: str) -> list[int]:
+        """Return one seed for each image of this process's slice."""
+        head = (self.seed, self.salt, self.iteration, self.phase, self.repeat, role)
+        return [derive_seed(*head, position) for position in range(self.first, self.first + self.count)]
+
+    def normal(self, role: str, *shape: int) -> Tensor:
+        """Return (count, *shape) normal draws on the device; another role gives other draws."""
+        return per_image(shape, self.seeds(role)).to(self.device)
+
+    def uniform(self, role: str, *shape: int) -> Tensor:
+        """Return (count, *shape) uniform draws in [0, 1) on the device; another role gives other draws."""
+        return per_image(shape, self.seeds(role), uniform=True).to(self.device)
+
+    @contextmanager
+    def inside_networks(self) -> Iterator[None]:
+        """Seed the global generators for draws inside networks (dropout), and give the caller's state back after."""
+        devices = [self.device] if self.device.type in ("cuda", "mps") else []
+        with torch.random.fork_rng(devices, device_type=self.device.type if devices else "cuda"):
+            torch.manual_seed(derive_seed(*(self.seed, self.salt, self.iteration, self.phase, self.repeat, self.first)))
+            yield

@@ -1,0 +1,225 @@
+"""A recipe: everything that decides what a run computes, as one validated, frozen value that files and overrides make.
+
+Machine facts (device, threads, folders) are no part of it, so a recipe travels.
+"""
+
+import re
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from gansmith.data.base import DataOptions
+from gansmith.errors import GansmithError, RecipeError, nearest, unknown_name
+from gansmith.methods.base import MethodField
+from gansmith.optimizers.base import OptimizerField, OptimizerPart
+from gansmith.registry import FrozenModel
+from gansmith.schedules import Scheduled
+
+DEFAULT_RECIPE = "default"
+MAX_YAML_BYTES = 2**20
+
+
+class Recipe(FrozenModel):
+    """What to train on which data, how, and for how long."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)
+    summary: str = Field("", max_length=200, description="one line for 'gansmith recipes'")
+    data: DataOptions = DataOptions()
+    method: MethodField
+    optimizers: dict[str, OptimizerField] = Field(
+        description="by network; 'default' serves those that are not named"
+    )
+    batch_size: int = Field(ge=2, le=65536, description="images in a global batch")
+    kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown to D")
+    epochs: float | None = Field(None, gt=0, description="length in passes over the data")
+    ema_half_life_kimg: Scheduled = Field(10.0, description="half-life of the averaged generator; 0 = no averaging")
+    ema_warmup: float = Field(0.05, ge=0, le=1, description="the half-life is at most this share of the images seen")
+    fixed_images: int | None = Field(None, ge=1, le=1024, description="images in the followed grid; null: 64, or by class")
+    fixed_columns: int = Field(8, ge=1, le=64)
+    previews: int = Field(40, ge=1, le=2000, description="pictures of the followed grid over the schedule")
+    log_rows: int = Field(400, ge=1, le=100_000, description="rows of log.jsonl over the schedule")
+    checkpoints: int = Field(20, ge=1, le=1000, description="checkpoints over the schedule, at least")
+    checkpoint_kimg: float = Field(50.0, gt=0, description="never longer than this between checkpoints")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Recipe":
+        if (self.kimg is None) == (self.epochs is None):
+            raise ValueError("a recipe's length is either kimg or epochs; set one and leave the other null")
+        if "default" not in self.optimizers:
+            raise ValueError("optimizers needs an entry 'default'")
+        return self
+
+    def optimizer_for(self, network: str) -> OptimizerPart:
+        """Return the optimizer that trains a network."""
+        part: OptimizerPart = self.optimizers.get(network, self.optimizers["default"])
+        return part
+
+    def to_yaml(self) -> str:
+        """Return it as YAML, every field written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with gansmith."""
+    return sorted(path.name.removesuffix(".yaml") for path in _shipped().iterdir() if path.name.endswith(".yaml"))
+
+
+def recipe_text(name: str) -> str:
+    """Return the YAML of a shipped recipe, or of a file; RecipeError for a name that is neither."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise RecipeError(f"recipe file '{name}' does not exist\n  known recipes: {', '.join(recipe_names())}")
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise RecipeError(f"recipe file '{name}' has {path.stat().st_size:,} bytes; {MAX_YAML_BYTES:,} are allowed")
+        return path.read_text(encoding="utf-8")
+    if name not in recipe_names():
+        raise RecipeError(unknown_name("recipe", name, recipe_names(), hint="or pass the path of a .yaml file"))
+    return (_shipped() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Return a shipped recipe or a file's, with ``key=value`` overrides applied.
+
+    A key is a path (``method.loss.real_label``) or its end; an end that several fields have sets them all. Raises
+    RecipeError naming the key, what is allowed, and the nearest match.
+    """
+    return override(parse_recipe(recipe_text(name), where=f"recipe {name}"), overrides)
+
+
+def parse_recipe(text: str, *, where: str) -> Recipe:
+    """Return the recipe that a YAML text describes; RecipeError otherwise."""
+    return _validate(_read_yaml(text, where), where)
+
+
+def override(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
+    """Return a recipe with ``key=value`` overrides applied in order, the whole of it validated once."""
+    for text in overrides:
+        values = recipe.model_dump(mode="json")
+        key, equals, written = text.partition("=")
+        if not equals or not key:
+            raise RecipeError(f"override '{text}' is not of the form key=value\n  for example batch_size=64")
+        value = _read_yaml(written, f"override '{text}'") if written.strip() else None
+        for path in _matching_paths(values, key):
+            _set(values, path, value)
+        recipe = _validate(values, f"override '{text}'")
+    return recipe
+
+
+def differences(before: Recipe, after: Recipe) -> list[str]:
+    """Return the fields in which two recipes differ, as ``path: before -> after``."""
+    old, new = dict(_leaves(before.model_dump(mode="json"))), dict(_leaves(after.model_dump(mode="json")))
+    paths = [path for path in {**old, **new} if old.get(path) != new.get(path)]
+    return [f"{'.'.join(path)}: {old.get(path, 'absent')} -> {new.get(path, 'absent')}" for path in sorted(paths)]
+
+
+def _shipped() -> Any:
+    return resources.files("gansmith.recipes")
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    try:
+        if any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(text)):
+            raise RecipeError(f"{where}: YAML anchors and aliases are not allowed\n  write the value out")
+        return yaml.safe_load(text)
+    except yaml.YAMLError as problem:
+        line = str(problem).replace("\n", " ")
+        raise RecipeError(f"{where}: not valid YAML: {line[:300]}") from problem
+
+
+def _validate(values: Any, where: str) -> Recipe:
+    if not isinstance(values, dict):
+        raise RecipeError(f"{where}: a recipe is a mapping of fields, got {type(values).__name__}")
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as problem:
+        raise RecipeError(_explain(problem, where)) from problem
+
+
+def _explain(problem: ValidationError, where: str) -> str:
+    """Return at most three lines about the first error, and how many more there are."""
+    errors = problem.errors(include_url=False)
+    first = errors[0]
+    place = ".".join(str(part) for part in first["loc"])
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, GansmithError):
+        head, *rest = str(cause).split("\n")
+        text = "\n".join([f"{where}: {place + ': ' if place else ''}{head}", *rest])
+    elif first["type"] == "extra_forbidden":
+        fields = _fields_at(first["loc"][:-1])
+        key = str(first["loc"][-1])
+        text = f"{where}: '{place}' is not a field of a recipe{nearest(key, fields)}\n  fields: {', '.join(fields)}"
+    elif first["type"] == "missing":
+        text = f"{where}: '{place}' is missing"
+    else:
+        message = re.sub(r"^Value error, ", "", first["msg"])
+        got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+        text = f"{where}: {place + ': ' if place else ''}{message[:1].lower()}{message[1:]}{got}"
+    return text + (f"\n  and {len(errors) - 1} more" if len(errors) > 1 else "")
+
+
+def _fields_at(place: tuple[int | str, ...]) -> list[str]:
+    return list(DataOptions.model_fields if place == ("data",) else Recipe.model_fields)
+
+
+def _paths(value: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every field; list items are numbered."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in pairs:
+        path = (*before, str(key))
+        yield path
+        yield from _paths(entry, path)
+
+
+def _leaves(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    def at(path: tuple[str, ...]) -> Any:
+        found = value
+        for part in path:
+            found = found[int(part)] if isinstance(found, list) else found[part]
+        return found
+
+    for path in _paths(value):
+        entry = at(path)
+        if not (isinstance(entry, dict | list) and entry):
+            yield path, entry
+
+
+def _matching_paths(values: dict[str, Any], key: str) -> list[tuple[str, ...]]:
+    wanted = tuple(key.split("."))
+    paths = list(_paths(values))
+    exact = [path for path in paths if path == wanted]
+    ends = [path for path in paths if path[-len(wanted) :] == wanted]
+    # optimizers.generator and the like may be added; so may the fields of a part in an empty slot
+    if not exact and len(wanted) == 2 and wanted[0] == "optimizers":
+        return [wanted]
+    if not (exact or ends):
+        known = {".".join(path) for path in paths} | {path[-1] for path in paths}
+        raise RecipeError(
+            f"override '{key}=': no field of this recipe is called '{key}'{nearest(key, known)}"
+            "\n  'gansmith recipes NAME' shows the fields of a recipe; the kinds of parts have more"
+        )
+    return exact or ends
+
+
+def _set(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set a field in place; a part that gets another kind loses the fields of the old one."""
+    *heads, last = path
+    for index, head in enumerate(heads):
+        parent = values
+        values = values[int(head)] if isinstance(values, list) else values[head]  # type: ignore[call-overload]
+        if last == "kind" and index == len(heads) - 1 and values.get("kind") != value:
+            if isinstance(parent, list):
+                parent[int(head)] = {"kind": value}
+            else:
+                parent[head] = {"kind": value}
+            return
+    if last in ("kimg", "epochs") and not heads and value is not None:
+        values["kimg"] = values["epochs"] = None
+    if isinstance(values, list):
+        values[int(last)] = value
+    else:
+        values[last] = value

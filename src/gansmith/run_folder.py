@@ -1,0 +1,128 @@
+"""A run on disk: where its files are, its record, its logs, and the lock that keeps it to one writer."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from gansmith.checkpoint import commit_json, sync_append
+from gansmith.errors import CheckpointError, GansmithError
+
+RECORD = "run.json"
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.recipe = self.path / "recipe.yaml"
+        self.log = self.path / "log.jsonl"
+        self.timing = self.path / "timing.jsonl"
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        self.model = self.path / "model"
+        self.report = self.path / "report.html"
+        self._lock = FileLock(self.path / ".lock")
+
+    @classmethod
+    def create(cls, path: Path) -> "RunFolder":
+        """Make a new run folder; GansmithError if something is there already."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            todo = f"go on with it: gansmith resume {path}" if (path / RECORD).exists() else "name another folder: --out DIR"
+            raise GansmithError(f"'{path}' is already there and not empty\n  {todo}")
+        run = cls(path)
+        run.samples.mkdir(parents=True, exist_ok=True)
+        run.checkpoints.mkdir(exist_ok=True)
+        return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open a run folder; CheckpointError if it is none."""
+        if not (path / RECORD).is_file():
+            raise CheckpointError(
+                f"'{path}' is no run folder: it has no {RECORD}\n  pass the folder that 'gansmith train' printed"
+            )
+        return cls(path)
+
+    def lock(self) -> None:
+        """Become the only writer; GansmithError while another process is. The system releases it when we die."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise GansmithError(f"'{self.path}' is being written by another process\n  wait for it or stop it") from None
+
+    def unlock(self) -> None:
+        """Let others write."""
+        self._lock.release()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Return what run.json says."""
+        try:
+            value: dict[str, Any] = json.loads((self.path / RECORD).read_text())
+            return value
+        except (OSError, json.JSONDecodeError) as problem:
+            raise CheckpointError(f"{self.path / RECORD} cannot be read: {problem}") from problem
+
+    def write_record(self, value: dict[str, Any]) -> None:
+        """Replace run.json."""
+        commit_json(self.path / RECORD, value)
+
+    def sizes(self) -> dict[str, int]:
+        """Make the logs durable and return their sizes in bytes, which a checkpoint remembers."""
+        return {path.name: sync_append(path) for path in (self.log, self.timing)}
+
+    def truncate(self, sizes: dict[str, int]) -> None:
+        """Cut the logs back to what they were at a checkpoint, and drop pictures made after it."""
+        for path in (self.log, self.timing):
+            if path.exists():
+                os.truncate(path, min(sizes.get(path.name, 0), path.stat().st_size))
+
+    def drop_samples_after(self, iteration: int) -> None:
+        """Remove preview pictures of later iterations."""
+        for path in self.samples.glob("*.png"):
+            if path.stem[:9].isdigit() and int(path.stem[:9]) > iteration:
+                path.unlink()
+
+    def copy_of_quarantine(self, entries: list[dict[str, str]]) -> None:
+        """Write which images were left out, and why."""
+        if entries:
+            (self.path / "quarantine.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Append one JSON line."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the JSON lines of a file; a last line that was cut off is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def next_folder(parent: Path, name: str) -> Path:
+    """Return parent/name-001, or the first number that is free."""
+    number = 1
+    while (parent / f"{name}-{number:03d}").exists():
+        number += 1
+    return parent / f"{name}-{number:03d}"
+
+
+def remove_leftovers(run: RunFolder) -> None:
+    """Remove temporary files that a killed process left."""
+    for path in run.path.rglob(".*.tmp"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
