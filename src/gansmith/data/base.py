@@ -37,8 +37,8 @@ class DataOptions(FrozenModel):
     @classmethod
     def _canonical_size(cls, value: Any) -> Any:
         """Return None, one side, or (height, width) with two sides that differ."""
-        if value is None or isinstance(value, bool):
-            return value
+        if value is None:
+            return None
         sides = value.lower().replace("*", "x").split("x") if isinstance(value, str) else value
         sides = list(sides) if isinstance(sides, list | tuple) else [sides]
         try:
@@ -139,6 +139,7 @@ class ImageData:
     labels: np.ndarray | None  # int64 (count,)
     pixels: np.ndarray  # uint8 (all splits, H, W, C), memory-mapped
     rows: np.ndarray  # int64 (count,): where this split's images lie in ``pixels``
+    digests: np.ndarray  # uint8 (all splits, 2, 16): of each image's file, and of its pixels as they are here
     held_out: "ImageData | None" = None
 
     def __len__(self) -> int:

@@ -1,0 +1,225 @@
+"""Decode once: look at every image, decide, decode and fit in parallel into a memory-mapped file, remember it."""
+
+import errno
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import PIL
+
+from gansmith.data import store
+from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Progress, Source
+from gansmith.data.infer import Facts, Plan, as_image, digest, infer
+from gansmith.data.survey import counter, in_threads, survey
+from gansmith.errors import DataError
+from gansmith.images import ImageError, fit_image, quiet_pillow
+
+MOST_BAD = 0.05
+MOST_NAMED = 10
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is to be built."""
+
+    source: Source
+    listing: Listing
+    facts: Sequence[Facts]
+    plan: Plan
+    fit: Literal["crop", "pad", "stretch"]
+
+    def fingerprint(self) -> str:
+        """Return a SHA-256 of everything the pixels depend on, and of the names."""
+        plan, classes = self.plan, self.listing.classes
+        fixed = ["gansmith data", store.VERSION, plan.height, plan.width, plan.channels, self.fit, classes]
+        total = hashlib.sha256(json.dumps(fixed).encode())
+        for item, fact in zip(self.listing.items, self.facts, strict=True):
+            total.update(f"\n{json.dumps(item.name)} {item.label} {fact.sha256.hex()}".encode())
+        return total.hexdigest()
+
+    def decode(self, position: int, read: Callable[[], Payload]) -> tuple[int, np.ndarray | None, str]:
+        """Return (position, fitted pixels, "") or (position, None, why not) of one item."""
+        try:
+            payload = read()
+            if digest(payload) != self.facts[position].sha256:
+                name = self.listing.items[position].name
+                raise DataError(f"'{name}' in '{self.source.location}' changed while it was read\n  start again")
+            return position, self._fitted(payload), ""
+        except ImageError as problem:
+            return position, None, str(problem)
+
+    def _fitted(self, payload: Payload) -> np.ndarray:
+        shape = (self.plan.height, self.plan.width, self.plan.channels)
+        if isinstance(payload, np.ndarray) and payload.shape == shape and self.plan.channels < 4:
+            return payload
+        return fit_image(as_image(payload), *shape, self.fit)
+
+
+def load_or_build(source: Source, options: DataOptions, on_progress: Progress | None = None) -> ImageData:
+    """Return the whole data set from the cache, building the entry first if sizes, times or contents have changed."""
+    stamp = source.stamp()
+    path = store.index_path(source, options)
+    record = store.read_index(path, stamp)
+    entry = store.find_entry(record["fingerprint"]) if record else None
+    if record is None or entry is None:
+        try:
+            with quiet_pillow():
+                entry, record, all_read = _build(source, options, on_progress)
+            if all_read:  # else the next start tries again, although sizes and times are the same
+                store.write_json(path, {**record, "version": store.VERSION, "stamp": stamp})
+        except OSError as problem:
+            raise _cannot_write(problem) from problem
+    return _assemble(entry, record)
+
+
+def _build(
+    source: Source, options: DataOptions, on_progress: Progress | None
+) -> tuple[store.Entry, dict[str, Any], bool]:
+    """Return the entry, what is remembered of this source, and whether every file could be read."""
+    listing = source.scan()
+    on_step = counter(on_progress, 2 * len(listing.items))
+    facts = survey(source, listing, False, on_step)
+    refuse_many_bad(source, listing, [fact.problem for fact in facts])
+    plan = infer(facts, options)
+    work = Work(source, listing, facts, plan, options.fit)
+    fingerprint = work.fingerprint()
+    entry = store.find_entry(fingerprint)
+    if entry is None:
+        store.remove_abandoned()
+        folder = Path(tempfile.mkdtemp(prefix=".building-", dir=store.data_folder("entries")))
+        try:
+            store.commit_entry(
+                folder, {**_fill(folder, work, on_step), "name": source.name, "fingerprint": fingerprint}
+            )
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        entry = store.find_entry(fingerprint)
+        assert entry is not None
+    copies = entry.meta["copies"]
+    notes = [f"{copies:,} images are exact copies of others" if copies > 1 else "1 image is an exact copy of another"]
+    record = {
+        "name": source.name,
+        "source": source.location,
+        "fingerprint": fingerprint,
+        "ignored": listing.ignored,
+        "notes": [*plan.notes, *listing.notes, *(notes if copies else [])],
+    }
+    return entry, record, all(fact.sha256 for fact in facts)
+
+
+def _fill(folder: Path, work: Work, on_step: Callable[[], None]) -> dict[str, Any]:
+    """Write pixels, labels, digests and quarantine into a folder and return what describes them."""
+    plan, items = work.plan, work.listing.items
+    row_bytes = plan.height * plan.width * plan.channels
+    problems = [fact.problem for fact in work.facts]
+    usable = [position for position, problem in enumerate(problems) if not problem]
+    row_of = {position: row for row, position in enumerate(usable)}
+    _check_room(folder, len(usable) * row_bytes)
+    digests = np.zeros((len(usable), 2, 16), np.uint8)
+    jobs = ((usable[row], read) for row, read in work.source.stream([items[position] for position in usable]))
+    with (folder / store.PIXELS).open("wb") as file:
+        for position, pixels, problem in in_threads(lambda job: work.decode(*job), jobs, work.source.items_per_job):
+            on_step()
+            problems[position] = problem
+            if pixels is not None:
+                data, row = pixels.tobytes(), row_of[position]
+                file.seek(row * row_bytes)
+                file.write(data)
+                hashes = work.facts[position].sha256[:16] + hashlib.sha256(data).digest()[:16]
+                digests[row] = np.frombuffer(hashes, np.uint8).reshape(2, 16)
+    refuse_many_bad(work.source, work.listing, problems)
+    kept = [row for row, position in enumerate(usable) if not problems[position]]
+    pixels_sha256 = _close_gaps(folder / store.PIXELS, kept, row_bytes)
+    np.save(folder / store.LABELS, np.array([items[usable[row]].label for row in kept], np.int64))
+    np.save(folder / store.DIGESTS, digests[kept])
+    (folder / store.QUARANTINE).write_text(_as_lines(work.listing, problems))
+    return {
+        "count": len(kept),
+        "height": plan.height,
+        "width": plan.width,
+        "channels": plan.channels,
+        "classes": work.listing.classes,
+        "copies": len(kept) - len(np.unique(digests[kept, 1], axis=0)),
+        "pixels_sha256": pixels_sha256,
+        "pillow": PIL.__version__,
+    }
+
+
+def _close_gaps(path: Path, kept: Sequence[int], row_bytes: int) -> str:
+    """Move the rows that are kept up, in their order, cut the file behind them and return its SHA-256."""
+    with path.open("r+b") as file:
+        for target, row in enumerate(kept):
+            if target != row:
+                file.seek(row * row_bytes)
+                pixels = file.read(row_bytes)
+                file.seek(target * row_bytes)
+                file.write(pixels)
+        file.truncate(len(kept) * row_bytes)
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _as_lines(listing: Listing, problems: Sequence[str]) -> str:
+    """Return the quarantine as JSON lines."""
+    pairs = zip(listing.items, problems, strict=True)
+    return "".join(json.dumps({"file": item.name, "reason": problem}) + "\n" for item, problem in pairs if problem)
+
+
+def refuse_many_bad(source: Source, listing: Listing, problems: Sequence[str]) -> None:
+    """Raise DataError with the list when more than one in twenty images is bad."""
+    bad = [f"{item.name} ({problem})" for item, problem in zip(listing.items, problems, strict=True) if problem]
+    if len(bad) <= MOST_BAD * len(problems):
+        return
+    key = hashlib.sha256(source.location.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    path = store.data_folder("reports") / f"{source.name}-{key}.jsonl"
+    path.write_text(_as_lines(listing, problems))
+    more = f"; and {len(bad) - MOST_NAMED:,} more" if len(bad) > MOST_NAMED else ""
+    raise DataError(
+        f"{len(bad):,} of {len(problems):,} images in '{source.location}' are bad, more than {MOST_BAD:.0%}"
+        f"\n  {'; '.join(bad[:MOST_NAMED])}{more}\n  repair or remove them; the whole list is in {path}"
+    )
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise DataError(
+            f"no room for the decoded images: {needed:,} bytes needed, {free:,} free in {store.cache_folder()}"
+            "\n  empty the cache with 'gansmith data clean', set GANSMITH_CACHE to another disk, or pass a smaller size"
+        )
+
+
+def _cannot_write(problem: OSError) -> DataError:
+    full = problem.errno == errno.ENOSPC
+    return DataError(
+        f"the cache {store.cache_folder()} {'is full' if full else 'cannot be written'}: {problem}"
+        "\n  set GANSMITH_CACHE to a folder with room, or empty it with 'gansmith data clean'"
+    )
+
+
+def _assemble(entry: store.Entry, record: dict[str, Any]) -> ImageData:
+    """Return the whole data set of an entry, as one source sees it."""
+    count, height, width, channels = entry.shape
+    classes = tuple(entry.meta["classes"])
+    spec = DataSpec(
+        name=record["name"],
+        height=height,
+        width=width,
+        channels=channels,
+        count=count,
+        classes=classes,
+        fingerprint=entry.meta["fingerprint"],
+        pixels_sha256=entry.meta["pixels_sha256"],
+    )
+    labels = entry.array(store.LABELS) if classes else None
+    counts = () if labels is None else tuple(np.bincount(labels, minlength=len(classes)).tolist())
+    notes = tuple(record["notes"])
+    summary = DataSummary(record["source"], spec, counts, record["ignored"], notes, tuple(entry.quarantine()))
+    return ImageData(spec, summary, labels, entry.pixels(), np.arange(count), entry.array(store.DIGESTS))

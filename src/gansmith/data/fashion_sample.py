@@ -1,0 +1,20 @@
+"""The data set that comes with gansmith: clothes, 10,000 gray images of 28 x 28 in ten classes."""
+
+from pathlib import Path
+
+from gansmith.data.arrays import ArraySource, array_file
+from gansmith.data.base import DataSetPart, register
+
+FILE = Path(__file__).with_name("fashion_sample.npz")
+
+
+@register("fashion-sample")
+class FashionSample(DataSetPart):
+    """The first 1,000 images of each class of Fashion-MNIST's train split; its test split is never used.
+
+    Source: Xiao, Rasul, Vollgraf 2017 (arXiv 1708.07747), Zalando SE, MIT licence (fashion_sample.LICENSE).
+    """
+
+    def source(self) -> ArraySource:
+        """Return the embedded file."""
+        return array_file(FILE, name=self.kind)

@@ -1,0 +1,195 @@
+"""What the images themselves say about size and channels: a look at each, and the decision with its reasons."""
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from gansmith.data.base import DataOptions, Payload
+from gansmith.errors import DataError
+from gansmith.images import (
+    LARGEST_SIDE,
+    MODES,
+    STARTS,
+    ImageError,
+    decode_image,
+    is_gray,
+    is_transparent,
+    open_image,
+    stages,
+    to_pil,
+    upright_shape,
+)
+
+SMALLEST_SIDE = 8
+LARGEST_INFERRED_SIDE = 128
+MOST_CUT_OFF = 0.1
+SAME_SHAPE = 0.95
+SIDES = sorted({s * 2**k for s in STARTS for k in range(11) if SMALLEST_SIDE <= s * 2**k <= LARGEST_SIDE})
+SHAPES = [(height, width) for height in SIDES for width in SIDES if stages(height, width)]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a look at one image found."""
+
+    sha256: bytes = b""  # of the file; empty when it could not be read
+    height: int = 0
+    width: int = 0
+    mode: str = ""  # Pillow's name, of the file
+    gray: bool | None = None  # None: nobody looked
+    transparent: bool | None = None
+    pixels: bytes = b""  # SHA-256 of the decoded pixels, when they were decoded
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How every image is stored, and why."""
+
+    height: int
+    width: int
+    channels: int
+    notes: tuple[str, ...]
+
+
+def digest(payload: Payload) -> bytes:
+    """Return the SHA-256 of a file or an array row."""
+    if isinstance(payload, np.ndarray):
+        payload = str(payload.shape).encode() + payload.tobytes()
+    return hashlib.sha256(payload).digest()
+
+
+def as_image(payload: Payload) -> Image.Image:
+    """Return a payload in mode L, RGB or RGBA; ImageError if it cannot be."""
+    return decode_image(payload) if isinstance(payload, bytes) else to_pil(payload)
+
+
+def look(read: Callable[[], Payload], decode: bool) -> Facts:
+    """Return what the header says, or with ``decode`` what the pixels say as well."""
+    sha256 = b""
+    try:
+        payload = read()
+        sha256 = digest(payload)
+        if isinstance(payload, bytes):
+            header = open_image(payload)
+            (height, width), mode = upright_shape(header), header.mode
+        else:
+            (height, width), mode = payload.shape[:2], MODES[payload.shape[2]]
+        if not decode:
+            return Facts(sha256, height, width, mode)
+        image = as_image(payload)
+        pixels = hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).digest()
+        return Facts(sha256, height, width, mode, is_gray(image), is_transparent(image), pixels)
+    except ImageError as problem:
+        return Facts(sha256, problem=str(problem))
+
+
+def infer(facts: Sequence[Facts], options: DataOptions) -> Plan:
+    """Decide size and channels from what was seen and what was asked for; DataError if the images are too small."""
+    usable = [fact for fact in facts if not fact.problem]
+    (height, width), notes = _shape(usable, options)
+    channels, reason = _channels(usable, options)
+    notes += [reason] if reason else []
+    deep = Counter(fact.mode[0] for fact in usable if fact.mode.startswith(("I", "F")))
+    if deep["I"]:
+        notes.append(f"{deep['I']:,} images of 16-bit gray scaled by their full range 0..65535 to 8 bit")
+    if deep["F"]:
+        notes.append(f"{deep['F']:,} images of floats scaled from 0..1 to 8 bit")
+    others = sum(abs(math.log(fact.width * height / (fact.height * width))) > 0.01 for fact in usable)
+    if others:
+        border = "transparent" if channels == 4 else "white"
+        how = {"crop": "cut around the centre", "pad": f"given a {border} border", "stretch": "stretched"}[options.fit]
+        notes.append(f"{others:,} images of other proportions are {how} (fit={options.fit})")
+    smaller = sum(fact.height < height or fact.width < width for fact in usable)
+    if smaller:
+        notes.append(f"{smaller:,} images are smaller than {height} x {width} and are enlarged, which adds no detail")
+    return Plan(height, width, channels, tuple(notes))
+
+
+def typical_shape(facts: Sequence[Facts]) -> tuple[int, int]:
+    """Return the shape that practically all images have, else the median of the shorter sides, squared."""
+    shape, count = Counter((fact.height, fact.width) for fact in facts).most_common(1)[0]
+    if count >= SAME_SHAPE * len(facts):
+        return shape
+    side = int(np.median([min(fact.height, fact.width) for fact in facts]))
+    return side, side
+
+
+def _shape(facts: Sequence[Facts], options: DataOptions) -> tuple[tuple[int, int], list[str]]:
+    height, width = typical_shape(facts)
+    if min(height, width) < SMALLEST_SIDE:
+        raise DataError(
+            f"images too small: they are {height} x {width} px\n  at least {SMALLEST_SIDE} x {SMALLEST_SIDE} are needed"
+            "\n  look at what the folder holds (thumbnails, masks?) or pass larger images"
+        )
+    if options.shape:
+        return _checked(*options.shape), []
+    best = _largest_inside(min(height, LARGEST_INFERRED_SIDE), min(width, LARGEST_INFERRED_SIDE), width / height)
+    kind = "all images" if len({(fact.height, fact.width) for fact in facts}) == 1 else "the images typically"
+    text = f"inferred size {best[0]} x {best[1]}: {kind} {'are' if kind[0] == 'a' else 'have'} {height} x {width} px"
+    if max(height, width) > LARGEST_INFERRED_SIDE:
+        text += f", and {LARGEST_INFERRED_SIDE} is the most that is chosen unasked, since the cost grows with the area;"
+        most = 2 * LARGEST_INFERRED_SIDE
+        larger = _largest_inside(min(height, most), min(width, most), width / height)
+        text += f" pass size={_written(*larger)} for more"
+    elif best != (height, width):
+        text += ", fitted to the nearest size below (sides are 3 to 8 times a power of two)"
+    return best, [text]
+
+
+def _largest_inside(height: int, width: int, proportion: float) -> tuple[int, int]:
+    """Return the largest shape inside one that cuts off at most a tenth of images of a proportion (width / height)."""
+
+    def kept(shape: tuple[int, int]) -> float:
+        ratio = shape[1] / shape[0] / proportion
+        return min(ratio, 1 / ratio)
+
+    inside = [shape for shape in SHAPES if shape[0] <= height and shape[1] <= width]
+    enough = [shape for shape in inside if kept(shape) >= 1 - MOST_CUT_OFF]
+    if proportion == 1:
+        enough = [shape for shape in enough if shape[0] == shape[1]]
+    return max(enough, key=lambda shape: (shape[0] * shape[1], kept(shape))) if enough else max(inside, key=kept)
+
+
+def _checked(height: int, width: int) -> tuple[int, int]:
+    """Return a shape that networks can grow to; DataError with the two nearest otherwise."""
+    if (height, width) in SHAPES:
+        return height, width
+
+    def distance(shape: tuple[int, int]) -> float:
+        return abs(math.log(shape[0] / max(height, 1))) + abs(math.log(shape[1] / max(width, 1)))
+
+    candidates = [shape for shape in SHAPES if (height == width) == (shape[0] == shape[1])]
+    first, second = sorted(sorted(candidates, key=distance)[:2])
+    raise DataError(
+        f"size {_written(height, width)} is no size that networks grow to\n  allowed: sides of {SMALLEST_SIDE} to"
+        f" {LARGEST_SIDE} that are 3 to 8 times a power of two, the same power for both"
+        f"\n  nearest: {_written(*first)} and {_written(*second)}"
+    )
+
+
+def _written(height: int, width: int) -> str:
+    """Return a shape as it is written in options."""
+    return f"{height}" if height == width else f"{height}x{width}"
+
+
+def _channels(facts: Sequence[Facts], options: DataOptions) -> tuple[int, str]:
+    seen = [fact for fact in facts if fact.gray is not None]
+    transparent = sum(bool(fact.transparent) for fact in seen)
+    everything = "all images" if len(seen) == len(facts) else f"the {len(seen)} images looked at"
+    if options.channels:
+        blended = f"transparency of {transparent:,} images is blended onto white"
+        return options.channels, blended if transparent and options.channels != 4 else ""
+    if transparent * 2 > len(seen):
+        return 4, f"inferred channels 4: {transparent:,} of {len(seen):,} images looked at have transparent parts"
+    lost = (
+        f"; {transparent:,} have transparent parts, blended onto white (channels=4 keeps them)" if transparent else ""
+    )
+    if all(fact.gray for fact in seen):
+        return 1, f"inferred channels 1: {everything} are gray{lost}"
+    return 3, f"inferred channels 3: there is colour in {sum(not fact.gray for fact in seen):,} of {everything}{lost}"

@@ -1,0 +1,238 @@
+"""Folders and archives as sources; archives are streamed, nothing in them is ever written to disk as a file."""
+
+import hashlib
+import os
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gansmith.data.arrays import array_file
+from gansmith.data.base import Item, Listing, Payload, Source, data_sets
+from gansmith.data.tree import arrange, parts_of
+from gansmith.errors import DataError, nearest
+from gansmith.images import ImageError
+
+MAX_FILE_BYTES = 256 * 10**6
+MAX_MEMBERS = 2_000_000
+MAX_TOTAL_BYTES = 200 * 10**9
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+
+
+def find_source(source: str | Path) -> Source:
+    """Return where the images called ``source`` come from: a registered name first, then a path; else DataError."""
+    if isinstance(source, str) and source in data_sets.names():
+        return data_sets.get(source)().source()
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return FolderSource(path)
+    name = path.name.lower()
+    if not path.exists():
+        near = nearest(str(source), data_sets.names())
+        if not near and path.parent.is_dir():
+            near = nearest(path.name, [entry.name for entry in path.parent.iterdir()])
+        raise DataError(
+            f"no data set and no path is called '{source}'{near}\n  known data sets: {', '.join(data_sets.names())}"
+            "\n  or pass a folder, a .zip or .tar of one, a .npz or a .npy"
+        )
+    if name.endswith(".zip"):
+        return ZipSource(path)
+    if name.endswith(TAR_SUFFIXES):
+        return TarSource(path)
+    if name.endswith((".npy", ".npz")):
+        return array_file(path)
+    raise DataError(
+        f"'{source}' is no data set that gansmith reads"
+        f"\n  allowed: a folder, .npz, .npy, .zip, {', '.join(TAR_SUFFIXES)}"
+        "\n  for single images pass their folder; for other formats, put the images into a folder or an array"
+    )
+
+
+def file_stamp(path: Path) -> str:
+    """Return a text that changes with a file's size or time."""
+    status = path.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _given(data: bytes) -> Callable[[], Payload]:
+    return lambda: data
+
+
+def _failing(reason: str) -> Callable[[], Payload]:
+    def fail() -> Payload:
+        raise ImageError(reason)
+
+    return fail
+
+
+def _too_large(size: int) -> str:
+    return f"{size / 10**6:.0f} MB are over the limit of {MAX_FILE_BYTES // 10**6} MB for one file"
+
+
+class FolderSource:
+    """A folder of images; links are followed, each folder once."""
+
+    items_per_job = 1
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.resolve()
+        self.location = str(self._path)
+        self.name = self._path.name or "images"
+
+    def _walk(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Yield (name from the top, entry) of every file that is not hidden."""
+        waiting, seen = [("", self.location)], set()
+        while waiting:
+            prefix, folder = waiting.pop()
+            try:
+                status = os.stat(folder)
+                entries = list(os.scandir(folder))
+            except OSError as problem:
+                raise DataError(f"folder '{folder}' cannot be read: {problem.strerror}") from problem
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            for entry in entries:
+                if not parts_of(entry.name):
+                    continue
+                if entry.is_dir():
+                    waiting.append((f"{prefix}{entry.name}/", entry.path))
+                elif entry.is_file():
+                    yield prefix + entry.name, entry
+
+    def stamp(self) -> str:
+        """Return a digest of all names, sizes and times."""
+        try:
+            stats = [(name, entry.stat()) for name, entry in self._walk()]
+        except OSError as problem:
+            raise DataError(f"folder '{self.location}' changes while it is read: {problem}") from problem
+        lines = [f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n" for name, status in stats]
+        return hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
+
+    def scan(self) -> Listing:
+        """List the images, labelled by sub-folder."""
+        return arrange(((name, entry.path) for name, entry in self._walk()), self.location)
+
+    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+        """Yield readers; the reading is done by who calls them."""
+        for position, item in enumerate(items):
+            yield position, partial(_read_file, item.locator)
+
+
+def _read_file(path: str) -> bytes:
+    try:
+        size = os.stat(path).st_size
+        if size > MAX_FILE_BYTES:
+            raise ImageError(_too_large(size))
+        with open(path, "rb") as file:
+            return file.read(MAX_FILE_BYTES)
+    except OSError as problem:
+        raise ImageError(f"cannot be read ({problem.strerror})") from problem
+
+
+class _Archive:
+    """What zip and tar share: one file, capped, listed by its regular members."""
+
+    items_per_job = 1
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.resolve()
+        self.location = str(self._path)
+        self.name = self._path.name.split(".")[0] or "images"
+
+    def stamp(self) -> str:
+        return file_stamp(self._path)
+
+    def scan(self) -> Listing:
+        found: list[tuple[str, Any]] = []
+        total = skipped = 0
+        for name, size, is_regular, locator in self._members():
+            total += size
+            if len(found) + skipped >= MAX_MEMBERS or total > MAX_TOTAL_BYTES:
+                raise DataError(
+                    f"archive '{self.location}' declares more than {MAX_MEMBERS:,} files"
+                    f" or {MAX_TOTAL_BYTES // 10**9} GB\n  split it, or unpack it and pass the folder"
+                )
+            if is_regular:
+                found.append((name, locator))
+            else:
+                skipped += bool(parts_of(name))
+        listing = arrange(found, self.location)
+        links = f"ignored: {skipped:,} links or special files in the archive"
+        return Listing(listing.items, listing.classes, listing.ignored, (*listing.notes, *([links] if skipped else [])))
+
+    def _members(self) -> Iterable[tuple[str, int, bool, Any]]:
+        """Yield (name, declared size, whether a regular file, locator) of all that is no folder."""
+        raise NotImplementedError
+
+    def _damaged(self, problem: Exception) -> DataError:
+        return DataError(
+            f"archive '{self.location}' is damaged: {problem}\n  download or pack it again, or unpack what can be and"
+            " pass the folder"
+        )
+
+
+class ZipSource(_Archive):
+    """A .zip of a folder of images."""
+
+    def _members(self) -> Iterator[tuple[str, int, bool, Any]]:
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                members = archive.infolist()
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as problem:
+            raise self._damaged(problem) from problem
+        for member in members:
+            kind = stat.S_IFMT(member.external_attr >> 16)
+            if not member.is_dir():
+                yield member.filename, member.file_size, kind in (0, stat.S_IFREG), member
+
+    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+        """Yield readers of what was inflated here."""
+        with zipfile.ZipFile(self._path) as archive:
+            for position, item in enumerate(items):
+                member = item.locator
+                if member.file_size > MAX_FILE_BYTES:
+                    yield position, _failing(_too_large(member.file_size))
+                    continue
+                try:
+                    data = archive.read(member)
+                except Exception as problem:  # bad checksums, unknown methods, encryption, damaged streams
+                    yield position, _failing(f"cannot be read from the archive ({problem})")
+                else:
+                    yield position, _given(data)
+
+
+class TarSource(_Archive):
+    """A .tar of a folder of images, plain or compressed; read from front to back."""
+
+    def _walk(self) -> Iterator[tuple[int, tarfile.TarFile, tarfile.TarInfo]]:
+        try:
+            with tarfile.open(self._path, "r:*") as archive:
+                for ordinal, member in enumerate(archive):
+                    yield ordinal, archive, member
+        except Exception as problem:  # tarfile and the decompressors raise many kinds
+            raise self._damaged(problem) from problem
+
+    def _members(self) -> Iterator[tuple[str, int, bool, Any]]:
+        for ordinal, _, member in self._walk():
+            if not member.isdir():
+                yield member.name, max(0, member.size), member.isreg(), ordinal
+
+    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+        """Yield readers of what was read here, in the archive's order."""
+        wanted = {item.locator: position for position, item in enumerate(items)}
+        for ordinal, archive, member in self._walk():
+            if ordinal not in wanted:
+                continue
+            if member.size > MAX_FILE_BYTES:
+                yield wanted[ordinal], _failing(_too_large(member.size))
+                continue
+            try:
+                file = archive.extractfile(member)
+                data = file.read() if file else b""
+            except Exception as problem:  # the same
+                raise self._damaged(problem) from problem
+            yield wanted[ordinal], _given(data)

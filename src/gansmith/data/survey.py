@@ -1,0 +1,61 @@
+"""Work on many images at once: threads (Pillow and hashing release the interpreter), few images in memory, in order."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+from gansmith.data.base import Listing, Progress, Source
+from gansmith.data.infer import Facts, look
+
+MOST_WORKERS = 16
+LOOKED_AT = 256  # images that are decoded to infer the number of channels
+JobT = TypeVar("JobT")
+ResultT = TypeVar("ResultT")
+
+
+def in_threads(work: Callable[[JobT], ResultT], jobs: Iterable[JobT], jobs_per_task: int) -> Iterator[ResultT]:
+    """Yield the result of each job, in order; only a few tasks more than there are threads are taken ahead."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(available, MOST_WORKERS)
+    remaining = iter(jobs)
+    waiting: deque[Future[list[ResultT]]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            while task := list(islice(remaining, jobs_per_task)):
+                waiting.append(pool.submit(lambda task: [work(job) for job in task], task))
+                if len(waiting) > workers + 2:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def survey(source: Source, listing: Listing, decode: bool, on_step: Callable[[], None]) -> list[Facts]:
+    """Look at every image: with ``decode`` at its pixels, else at its header and at the pixels of a sample."""
+    count = len(listing.items)
+    sample = set(range(count)) if decode else {round(step * (count - 1) / (LOOKED_AT - 1)) for step in range(LOOKED_AT)}
+    facts = [Facts()] * count
+    jobs = source.stream(listing.items)
+    found = in_threads(lambda job: (job[0], look(job[1], job[0] in sample)), jobs, source.items_per_job)
+    for position, fact in found:
+        facts[position] = fact
+        on_step()
+    return facts
+
+
+def counter(on_progress: Progress | None, total: int) -> Callable[[], None]:
+    """Return a function that reports one more of ``total`` each time it is called."""
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        if on_progress is not None:
+            on_progress(done, total)
+
+    return step
