@@ -75,7 +75,13 @@ class Noise:
     @contextmanager
     def inside_networks(self) -> Iterator[None]:
         """Seed the global generators for draws inside networks (dropout), and give the caller's state back after."""
+        # torch.manual_seed would record a stack trace for CUDA on every call
+        seed = derive_seed(self.seed, self.salt, self.iteration, self.phase, self.repeat, self.first)
         devices = [self.device] if self.device.type in ("cuda", "mps") else []
         with torch.random.fork_rng(devices, device_type=self.device.type if devices else "cuda"):
-            torch.manual_seed(derive_seed(*(self.seed, self.salt, self.iteration, self.phase, self.repeat, self.first)))
+            torch.default_generator.manual_seed(seed)
+            if self.device.type == "cuda":
+                torch.cuda.manual_seed(seed)
+            elif self.device.type == "mps":
+                torch.mps.manual_seed(seed)
             yield

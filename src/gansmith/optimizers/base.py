@@ -28,7 +28,7 @@ class OptimizerPart(Part):
         return {"lr": value_at(self.lr, moment)}
 
     def step(self, optimizer: Optimizer, found_inf: Tensor, moment: Moment) -> None:
-        """Take one step with the numbers of the moment; with ``found_inf`` = 1 (float32, (1,)) nothing changes."""
+        """Take one step with the numbers of the moment; with ``found_inf`` = 1 (float32, 0-d) nothing changes."""
         for group in optimizer.param_groups:
             group.update(self.settings_at(moment))
         if self.skips_by_itself:

@@ -1,0 +1,79 @@
+"""How long a run is, and how often it writes: fixed before the first step and kept in the run."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from gansmith.errors import GansmithError
+from gansmith.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Iterations, and the intervals between rows, previews and checkpoints in iterations."""
+
+    schedule_kimg: float
+    iterations: int
+    log_every: int
+    preview_every: int
+    checkpoint_every: int
+    source: str  # in words: what the length comes from
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+    def extended(self, kimg: float, images_per_iteration: int) -> "Plan":
+        """Return a plan of another length with the same intervals."""
+        iterations = max(1, math.ceil(kimg * 1000 / images_per_iteration))
+        return Plan(
+            iterations * images_per_iteration / 1000,
+            iterations,
+            self.log_every,
+            self.preview_every,
+            self.checkpoint_every,
+            f"extended to {kimg:g} kimg",
+        )
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the user asked for; nothing means the recipe's own length."""
+
+    kimg: float | None = None
+    steps: int | None = None
+    epochs: float | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        if len(given) > 1:
+            raise GansmithError(f"{' and '.join('--' + name for name in given)} both set the length; pass one of them")
+        for name, value in given.items():
+            if not (math.isfinite(value) and value > 0):
+                raise GansmithError(f"--{name} must be above 0, got {value:g}")
+
+
+def make_plan(recipe: Recipe, budget: Budget, count: int, images_per_iteration: int, img_per_sec: float) -> Plan:
+    """Return the plan for ``count`` training images; ``img_per_sec`` turns minutes into kimg, once."""
+    if budget.steps:
+        kimg, source = budget.steps * images_per_iteration / 1000, f"{budget.steps} steps"
+    elif budget.minutes:
+        kimg = budget.minutes * 60 * img_per_sec / 1000
+        source = f"{budget.minutes:g} minutes at {img_per_sec:,.0f} images a second as measured"
+    elif budget.kimg or (recipe.kimg and not budget.epochs):
+        kimg = budget.kimg or recipe.kimg or 0.0
+        source = f"{kimg:g} kimg"
+    else:
+        epochs = budget.epochs or recipe.epochs or 0.0
+        kimg, source = epochs * count / 1000, f"{epochs:g} epochs of {count:,} images"
+    iterations = max(1, math.ceil(round(kimg * 1000 / images_per_iteration, 6)))
+    checkpoint_kimg = min(kimg / recipe.checkpoints, recipe.checkpoint_kimg)
+    return Plan(
+        schedule_kimg=iterations * images_per_iteration / 1000,
+        iterations=iterations,
+        log_every=max(1, iterations // recipe.log_rows),
+        preview_every=max(1, iterations // recipe.previews),
+        checkpoint_every=max(1, round(checkpoint_kimg * 1000 / images_per_iteration)),
+        source=source,
+    )

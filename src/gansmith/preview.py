@@ -1,0 +1,78 @@
+"""Pictures of the fixed inputs, made the way samples are made, from averaged and from raw weights."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gansmith.data.base import ImageData
+from gansmith.images import make_grid, save_png, to_uint8
+from gansmith.methods.base import Fixed, Method
+from gansmith.recipe import Recipe
+from gansmith.run_folder import RunFolder
+from gansmith.run_state import RunState
+
+PIXELS_IN_A_BATCH = 65536
+
+
+def sample_batch(height: int, width: int) -> int:
+    """Return the one batch size in which a generator of this image size is ever run for samples, 4 to 64.
+
+    Floats change with the batch size; in one fixed size an image is the same whatever else is asked for.
+    """
+    return max(4, min(64, PIXELS_IN_A_BATCH // (height * width)))
+
+
+@torch.no_grad()
+def generate(
+    preview: Callable[[nn.ModuleDict, Fixed], Tensor], networks: nn.ModuleDict, fixed: Fixed, batch: int
+) -> np.ndarray:
+    """Return uint8 (N, H, W, C) images of fixed inputs, made in padded batches of one size, in evaluation mode."""
+    device = next(networks.parameters()).device
+    was_training = [module for module in networks.modules() if module.training]
+    networks.eval()
+    out = []
+    for start in range(0, len(fixed.inputs), batch):
+        places = torch.arange(start, start + batch).clamp_(max=len(fixed.inputs) - 1)
+        inputs, labels = fixed.inputs[places].to(device), fixed.labels
+        padded = Fixed(inputs, None if labels is None else labels[places].to(device), fixed.columns)
+        out.append(to_uint8(preview(networks, padded)))
+    for module in was_training:
+        module.training = True
+    return np.concatenate(out)[: len(fixed.inputs)]
+
+
+class PreviewWriter:
+    """Writes the grids of a run."""
+
+    def __init__(self, run: RunFolder, method: Method, recipe: Recipe, seed: int, data: ImageData) -> None:
+        self._run, self._method, self._data = run, method, data
+        fixed = method.fixed(seed, recipe.fixed_images)
+        columns = recipe.fixed_columns if recipe.fixed_images else fixed.columns
+        self._fixed = Fixed(fixed.inputs, fixed.labels, columns)
+        self._batch = sample_batch(data.spec.height, data.spec.width)
+
+    def write(self, state: RunState) -> None:
+        """Write the grids of this iteration."""
+        networks = {"ema": state.preview_networks(), "raw": self._method.networks}
+        for name, each in networks.items():
+            images = generate(self._method.preview, each, self._fixed, self._batch)
+            path = self._run.samples / f"{state.iteration:09d}-{name}.png"
+            save_png(make_grid(images, self._fixed.columns), path)
+
+    def write_real(self) -> None:
+        """Write a grid of real images in the same layout, by class where the fixed inputs have classes."""
+        count, labels = len(self._fixed.inputs), self._data.labels
+        if self._fixed.labels is None or labels is None:
+            places = np.linspace(0, len(self._data) - 1, count).astype(np.int64)
+        else:
+            wanted = self._fixed.labels.tolist()
+            by_class = {label: np.flatnonzero(labels == label) for label in set(wanted)}
+            seen: dict[int, int] = {}
+            chosen = []
+            for label in wanted:
+                number = seen[label] = seen.get(label, -1) + 1
+                chosen.append(by_class[label][number % len(by_class[label])])
+            places = np.array(chosen)
+        save_png(make_grid(self._data.read(places), self._fixed.columns), self._run.samples / "real.png")

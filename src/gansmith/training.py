@@ -1,0 +1,239 @@
+"""The training step, the same for every method, and the loop around it with its once-in-a-while blocks."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.nn.utils import get_total_norm
+
+from gansmith.batches import BatchStream
+from gansmith.checkpoint import Checkpoint, list_checkpoints, load_latest, prune_checkpoints, save_checkpoint
+from gansmith.data.base import ImageData
+from gansmith.engine import Engine
+from gansmith.errors import CheckpointError, DiskFullError, TrainingError
+from gansmith.plan import Plan
+from gansmith.preview import PreviewWriter
+from gansmith.randomness import derive_seed
+from gansmith.run_folder import RunFolder, append_row
+from gansmith.run_state import RunState
+from gansmith.schedules import Moment, value_at
+
+BAD_STEPS_IN_A_ROW = 8  # more than this many steps skipped in a row: back to the last checkpoint
+MAX_ROLLBACKS = 3
+MAX_FAILED_SAVES = 3
+PROGRESS_SEC = 0.5
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something a front end may want to tell: ``note``, ``warning``, ``progress``, ``row`` or ``preview``."""
+
+    kind: str
+    message: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+OnEvent = Callable[[Event], None]
+
+
+def train_step(state: RunState, stream: BatchStream, engine: Engine, moment: Moment) -> None:
+    """Run one iteration: every phase of the method, each as often as it repeats, then the averages."""
+    method, recipe = state.method, state.recipe
+    draw, batch = state.iteration * state.draws_per_iteration, None
+    for phase in method.phases:
+        parameters = [p for name in phase.trains for p in method.networks[name].parameters()]
+        for name, network in method.networks.items():
+            network.requires_grad_(name in phase.trains)
+        for repeat in range(phase.repeats):
+            if phase.reads_data or batch is None:
+                batch = stream.read(draw)
+                draw += 1
+            noise = state.noise(phase, repeat, engine)
+            with noise.inside_networks(), engine.autocast():
+                terms = method.loss(phase, batch, noise, moment)
+            for parameter in parameters:
+                parameter.grad = None
+            terms.total.backward()
+            engine.average_gradients_(parameters)
+            norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
+            found_inf = (~norm.isfinite()).float()
+            for name in phase.trains:
+                recipe.optimizer_for(name).step(state.optimizers[name], found_inf, moment)
+                with torch.no_grad():
+                    for constraint in method.constraints.get(name, ()):
+                        constraint.apply_(method.networks[name])
+            state.bad_steps[0] = (state.bad_steps[0] + 1) * found_inf
+            state.bad_steps[1] = state.bad_steps.max()
+            state.meter.add({**terms.log, f"grad_norm_{phase.name}": norm, "skipped": found_inf})
+        engine.average_([*method.networks.buffers(), *method.state.values()])
+    half_life, seen = value_at(recipe.ema_half_life_kimg, moment), state.kimg + state.images_per_iteration / 1000
+    for name, average in state.averages.items():
+        average.update(method.networks[name], state.images_per_iteration, seen, half_life, recipe.ema_warmup)
+    state.iteration += 1
+
+
+@dataclass
+class Trainer:
+    """One run at work: its state, its data, its folder."""
+
+    state: RunState
+    data: ImageData
+    engine: Engine
+    run: RunFolder
+    plan: Plan
+    on_event: OnEvent = lambda _: None
+    stop_requested: Callable[[], bool] = lambda: False
+    _failed_saves: int = 0
+
+    def __post_init__(self) -> None:
+        self._previews = PreviewWriter(self.run, self.state.method, self.state.recipe, self.state.seed, self.data)
+        self._clock = _Clock(self.state.kimg)
+        self._stream = self._make_stream()
+
+    def run_to_end(self) -> bool:
+        """Train until the plan's last iteration or a request to stop, then save; say whether the end was reached."""
+        state, plan = self.state, self.plan
+        if state.iteration == 0:
+            if self.engine.is_main:
+                self._previews.write_real()
+            self._preview()
+            self._save()
+        while state.iteration < plan.iterations:
+            train_step(state, self._stream, self.engine, state.moment(plan.schedule_kimg))
+            at_end = state.iteration == plan.iterations
+            if state.iteration % plan.log_every == 0 or at_end:
+                self._write_row()
+                if not self._healthy():
+                    self._roll_back()
+                    continue
+            if state.iteration % plan.preview_every == 0 or at_end:
+                self._preview()
+            stop = self.engine.agree(self.stop_requested())
+            if state.iteration % plan.checkpoint_every == 0 or at_end or stop:
+                self._save()
+            if stop:
+                break
+            self._tell_progress()
+        return state.iteration >= plan.iterations
+
+    def _make_stream(self) -> BatchStream:
+        recipe, salt = self.state.recipe, self.state.salt
+        seed = derive_seed("data", self.state.seed, salt)
+        return BatchStream(self.data, recipe.batch_size, seed, self.engine, mirror=recipe.data.mirror)
+
+    def _write_row(self) -> None:
+        state = self.state
+        means = state.meter.take(self.engine)
+        kimg = round(state.kimg, 6)
+        row = {"iteration": state.iteration, "kimg": kimg, "epoch": round(kimg * 1000 / len(self.data), 4)}
+        row |= {name: value if math.isfinite(value) else None for name, value in means.items()}
+        speed = self._clock.read(state.kimg, self.plan.schedule_kimg, self.engine)
+        if self.engine.is_main:
+            append_row(self.run.log, row)
+            append_row(self.run.timing, {"iteration": state.iteration, "kimg": kimg, **speed})
+        self.on_event(Event("row", values={**row, **speed}))
+
+    def _tell_progress(self) -> None:
+        if self._clock.due():
+            speed = self._clock.read(self.state.kimg, self.plan.schedule_kimg, self.engine)
+            self.on_event(Event("progress", values={"kimg": self.state.kimg, **speed}))
+
+    def _preview(self) -> None:
+        if self.engine.is_main:
+            self._previews.write(self.state)
+        self.on_event(Event("preview", values={"iteration": self.state.iteration}))
+
+    def _healthy(self) -> bool:
+        """Say whether training may go on; a few steps skipped on their own are told and are no reason to go back."""
+        worst = int(self.state.bad_steps[1].item())
+        self.state.bad_steps[1] = self.state.bad_steps[0]
+        finite = self.state.all_finite()
+        if worst:
+            self._tell_event("skipped", f"{worst} steps in a row had gradients that are not finite and were skipped")
+        return finite and worst <= BAD_STEPS_IN_A_ROW
+
+    def _roll_back(self) -> None:
+        """Go back to the last checkpoint of the plan with other draws; TrainingError after the last allowed time."""
+        state, failed_at = self.state, self.state.kimg
+        rollbacks = state.salt + 1
+        if rollbacks > MAX_ROLLBACKS:
+            raise TrainingError(
+                f"training stopped at {failed_at:.1f} kimg: losses are not finite even after {MAX_ROLLBACKS} rollbacks"
+                f"\n  the last good checkpoint is in {self.run.checkpoints}; try a lower lr, for example lr=1e-4"
+            )
+        checkpoint, _ = load_latest(self.run.checkpoints, accept=lambda each: bool(each.values["planned"]))
+        state.restore(checkpoint.tensors, checkpoint.values, self.engine)
+        state.salt = rollbacks
+        self._stream = self._make_stream()
+        self._clock = _Clock(state.kimg)
+        self.engine.barrier()
+        if self.engine.is_main:
+            self.run.truncate(checkpoint.values["log_sizes"])
+            self.run.drop_samples_after(state.iteration)
+        message = f"not finite at {failed_at:.1f} kimg: back to {state.kimg:.1f} kimg with other random draws"
+        self._tell_event("rollback", f"{message} (rollback {rollbacks} of {MAX_ROLLBACKS})")
+
+    def _tell_event(self, name: str, message: str) -> None:
+        state = self.state
+        if self.engine.is_main:
+            row = {"event": name, "iteration": state.iteration, "kimg": round(state.kimg, 6), "message": message}
+            append_row(self.run.log, row)
+        self.on_event(Event("warning", message))
+
+    def _save(self) -> None:
+        """Write a checkpoint; without room go on until the next one, and stop when that has failed too often."""
+        state, planned = self.state, self.state.iteration % self.plan.checkpoint_every == 0
+        tensors = state.tensors(self.engine)
+        try:
+            if self.engine.is_main:
+                values = {**state.values(), "planned": planned, "log_sizes": self.run.sizes()}
+                values["recipe"] = state.recipe.model_dump(mode="json")
+                save_checkpoint(self.run.checkpoints / f"{state.iteration:09d}", tensors, values)
+                prune_checkpoints(self.run.checkpoints, self._worth_keeping())
+            self._failed_saves = 0
+        except DiskFullError as problem:
+            self._failed_saves += 1
+            if self._failed_saves >= MAX_FAILED_SAVES or self.stop_requested() or state.iteration == 0:
+                raise
+            self.on_event(Event("warning", str(problem)))
+        self.engine.barrier()
+
+    def _worth_keeping(self) -> set[Any]:
+        """Return the last two checkpoints of the plan, which a rollback may need, and the newest of all."""
+        folders = list_checkpoints(self.run.checkpoints)
+        planned = [folder for folder in folders if int(folder.name) % self.plan.checkpoint_every == 0]
+        return {*planned[:2], *folders[:1]}
+
+
+class _Clock:
+    """Images a second since the run was started, and when it will end."""
+
+    def __init__(self, kimg: float) -> None:
+        self._start = self._last = time.perf_counter()
+        self._first_kimg = kimg
+
+    def due(self) -> bool:
+        """Say whether it is time to tell progress again."""
+        if time.perf_counter() - self._last < PROGRESS_SEC:
+            return False
+        self._last = time.perf_counter()
+        return True
+
+    def read(self, kimg: float, schedule_kimg: float, engine: Engine) -> dict[str, float]:
+        """Return wall_sec, img_per_sec, eta_sec and memory_mb."""
+        engine.synchronize()
+        wall = time.perf_counter() - self._start
+        rate = (kimg - self._first_kimg) * 1000 / wall if wall > 0 else 0.0
+        eta = (schedule_kimg - kimg) * 1000 / rate if rate > 0 else 0.0
+        memory = engine.memory_mb()
+        return {"wall_sec": round(wall, 3), "img_per_sec": round(rate, 1), "eta_sec": round(eta, 1), "memory_mb": memory}
+
+
+def latest_checkpoint(run: RunFolder) -> tuple[Checkpoint, list[str]]:
+    """Return the newest whole checkpoint of a run, and why newer ones were passed over."""
+    if not run.checkpoints.is_dir():
+        raise CheckpointError(f"'{run.path}' has no checkpoints folder")
+    return load_latest(run.checkpoints)
