@@ -62,6 +62,9 @@ class Method(Protocol):
     def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         """Return what the phase minimises; only the networks it trains require gradients."""
 
+    def example_inputs(self, count: int) -> dict[str, tuple[Tensor | None, ...]]:
+        """Return what each network is called with, for the table of layer shapes."""
+
     def fixed(self, seed: int, count: int | None) -> Fixed:
         """Return the inputs of previews; ``count`` None leaves it to the method."""
 

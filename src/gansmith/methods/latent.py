@@ -75,7 +75,7 @@ class LatentMethod:
     def __init__(self, config: LatentConfig, data: DataSpec) -> None:
         config.check(data)
         spec = config.image_spec(data)
-        self.config, self.num_classes = config, spec.num_classes
+        self.config, self.num_classes, self._spec = config, spec.num_classes, spec
         self.networks = nn.ModuleDict(
             {"generator": config.generator.generator(spec), "discriminator": config.discriminator.discriminator(spec)}
         )
@@ -105,6 +105,17 @@ class LatentMethod:
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
         """Return images (N, C, H, W) in [-1, 1]."""
         return signed_from(networks["generator"](fixed.inputs, fixed.labels), self.config.generator.value_range)
+
+    def example_inputs(self, count: int) -> dict[str, tuple[Tensor | None, ...]]:
+        """Return what each network is called with, on the default device: for the table of layer shapes."""
+        labels = torch.zeros(count, dtype=torch.long) if self.num_classes else None
+        images = torch.empty(count, self._spec.channels, self._spec.height, self._spec.width)
+        return {"generator": (torch.empty(count, self.config.latent_dim), labels), "discriminator": (images, labels)}
+
+    def judge(self, discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
+        """Return P(real) of images (N, C, H, W) in [-1, 1] where the loss has one, else the raw score; shape of logits."""
+        logits = discriminator(range_from_signed(images, self.config.discriminator.value_range), labels)
+        return logits.sigmoid() if self.config.loss.logits_are_probabilities else logits
 
     def _discriminator_terms(self, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         due = [penalty for penalty in self.config.penalties if penalty.due(moment)]

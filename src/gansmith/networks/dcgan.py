@@ -7,26 +7,21 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gansmith.errors import RecipeError
+from gansmith.images import stages
 from gansmith.networks.base import ImageSpec, Network, finish, networks, one_hot
 
 KERNEL = 4
 
 
-def starting_map(height: int, width: int) -> tuple[int, int, int]:
-    """Return (doublings, rows, columns) so that sides are rows and columns of 3 to 8 times 2**doublings.
-
-    Of several ways the one with the most doublings is taken whose starts are at least 4 (3 where it must be).
-    Raises RecipeError for sides that cannot be made so.
-    """
-    for smallest in (4, 3):
-        for doublings in range(12, -1, -1):
-            rows, columns = height / 2**doublings, width / 2**doublings
-            if all(start.is_integer() and smallest <= start <= 8 for start in (rows, columns)):
-                return doublings, int(rows), int(columns)
-    raise RecipeError(
-        f"a dcgan cannot make {height} x {width} images: sides must be a start of 3 to 8 doubled equally often"
-        "\n  for example 28, 32, 48, 64, 96, 128 or 48x64; set it with size="
-    )
+def start_of(spec: ImageSpec) -> tuple[int, int, int]:
+    """Return (rows, columns, doublings) of the map that sides are doubled from; RecipeError where there is none."""
+    found = stages(spec.height, spec.width)
+    if found is None:
+        raise RecipeError(
+            f"a dcgan cannot make {spec.height} x {spec.width} images: sides must be a start of 3 to 8, doubled equally"
+            "\n  for example 28, 32, 48, 64, 96, 128 or 48x64; set it with size="
+        )
+    return found
 
 
 @networks.register("dcgan")
@@ -36,9 +31,10 @@ class DCGAN(Network):
     G: latent -> start map (widest) -> doublings by transposed convolution, BatchNorm and ReLU, then tanh; no BatchNorm
        on the last layer.  D: the mirror image, LeakyReLU .2, no BatchNorm on the first layer; one logit.
     A label is one-hot beside the latent, and as constant planes beside D's image.
-    Source: Radford et al. 2016, arXiv:1511.06434, section 3 and figure 1; labels: Mirza and Osindero 2014, arXiv:1411.1784.
-    Differs: kernel 4 where the paper has 5, as in most implementations; sides from 3 to 8 times a power of two. G's first
-    layer is written as the linear layer that a transposed convolution on a 1 x 1 map is.
+    Source: Radford et al. 2016, arXiv:1511.06434, section 3 and figure 1; labels: Mirza and Osindero 2014,
+    arXiv:1411.1784.
+    Differs: kernel 4 where the paper has 5, as in most implementations; sides from 3 to 8 times a power of two. G's
+    first layer is written as the linear layer that a transposed convolution on a 1 x 1 map is.
     """
 
     base_channels: int | None = Field(
@@ -56,7 +52,7 @@ class DCGAN(Network):
 
     def generator(self, spec: ImageSpec) -> nn.Module:
         """Return G; RecipeError for sides that cannot be doubled to."""
-        doublings, rows, columns = starting_map(spec.height, spec.width)
+        rows, columns, doublings = start_of(spec)
         widths = self._widths(spec, doublings)[::-1]
         start = (widths[0] if widths else spec.channels, rows, columns)
         hidden_bias = self.bias or self.norm == "none"
@@ -73,7 +69,7 @@ class DCGAN(Network):
 
     def discriminator(self, spec: ImageSpec) -> nn.Module:
         """Return D; RecipeError for sides that cannot be halved."""
-        doublings, rows, columns = starting_map(spec.height, spec.width)
+        rows, columns, doublings = start_of(spec)
         layers: list[nn.Module] = []
         before = spec.channels + spec.num_classes
         for index, after in enumerate(self._widths(spec, doublings)):

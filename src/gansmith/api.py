@@ -1,0 +1,202 @@
+"""The verbs as plain functions: all that the command line and the web page call."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gansmith.data.base import DataOptions, DataSpec
+from gansmith.engine import start_engine
+from gansmith.errors import DataError
+from gansmith.images import decode_image, fit_image
+from gansmith.model import Model, load_model
+from gansmith.plan import Budget, Plan, make_plan
+from gansmith.recipe import DEFAULT_RECIPE, Recipe, load_recipe, override
+from gansmith.registry import load_plugins
+from gansmith.run_folder import RunFolder, next_folder, read_rows
+from gansmith.run_state import RunState
+from gansmith.runs import Order, measure_speed, open_for, resume_run, start_run
+from gansmith.training import Event
+
+if TYPE_CHECKING:
+    from gansmith.data.check import CheckReport
+
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended or was paused."""
+
+    folder: Path
+    finished: bool
+
+    def model(self, device: str = "auto") -> Model:
+        """Return the model as it is now."""
+        return load_model(self.folder, device)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the rows of log.jsonl."""
+        return read_rows(RunFolder(self.folder).log)
+
+
+def train(
+    source: str | Path = "fashion-sample",
+    *,
+    recipe: str | Recipe = DEFAULT_RECIPE,
+    overrides: Sequence[str] = (),
+    out: str | Path | None = None,
+    kimg: float | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    minutes: float | None = None,
+    seed: int = 0,
+    device: str = "auto",
+    holdout: float = 0.0,
+    init_from: str | Path | None = None,
+    plugins: Sequence[str | Path] = (),
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> Run:
+    """Train on images and return the run; see ``gansmith train --help`` for what the arguments mean.
+
+    Raises a GansmithError for anything that a user can mend. Ctrl-C saves and returns a run that is not finished.
+    """
+    order = Order(
+        str(source),
+        Budget(kimg, steps, epochs, minutes),
+        seed,
+        holdout,
+        Path(init_from) if init_from else None,
+        tuple(Path(plugin) for plugin in plugins),
+    )
+    chosen = read_recipe(recipe, overrides, order.plugins)
+    engine = start_engine(device)
+    name = f"{chosen.name}-{Path(source).stem or 'data'}"
+    folder = Path(out) if out else Path(engine.share_text(str(next_folder(RUNS, name))))
+    return Run(folder, start_run(folder, chosen, order, engine, on_event))
+
+
+def resume(
+    folder: str | Path,
+    *,
+    kimg: float | None = None,
+    accept_changes: bool = False,
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> Run:
+    """Go on with a run; ``kimg`` gives it another length, which is logged as a change."""
+    run = RunFolder.open(Path(folder))
+    record = run.record
+    load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
+    engine = start_engine(record["numerics"]["device"], record["numerics"]["precision"])
+    return Run(run.path, resume_run(run.path, engine, on_event, kimg=kimg, accept_changes=accept_changes))
+
+
+def load(path: str | Path, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:
+    """Return the model of a run folder, a model folder or a .safetensors file."""
+    load_plugins(tuple(Path(plugin) for plugin in plugins))
+    return load_model(path, device)
+
+
+def check(source: str | Path, *, size: str | None = None, channels: int | None = None) -> "CheckReport":
+    """Look at a data set without training on it."""
+    from gansmith.data.check import check_data
+
+    return check_data(source, DataOptions.model_validate({"size": size, "channels": channels}))
+
+
+def read_recipe(recipe: str | Recipe, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Recipe:
+    """Return a recipe by name, path or value, with plugins loaded and overrides applied."""
+    load_plugins(tuple(plugins))
+    return override(recipe, tuple(overrides)) if isinstance(recipe, Recipe) else load_recipe(recipe, tuple(overrides))
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would be: for ``--dry-run``."""
+
+    recipe: Recipe
+    summary: list[str]
+    shapes: list[str]
+    plan: Plan
+    img_per_sec: float
+
+
+def dry_run(
+    source: str | Path,
+    recipe: str | Recipe,
+    overrides: Sequence[str],
+    budget: Budget,
+    *,
+    device: str = "auto",
+    holdout: float = 0.0,
+    plugins: Sequence[str | Path] = (),
+) -> Preview:
+    """Return what ``train`` would do, with a few measured steps, and write nothing but the cache of images."""
+    engine = start_engine(device)
+    chosen = read_recipe(recipe, overrides, [Path(plugin) for plugin in plugins])
+    chosen, data = open_for(chosen, Order(str(source), holdout=holdout), engine, lambda _: None)
+    speed = measure_speed(chosen, data, engine)
+    images = RunState.fresh(chosen, data.spec, 0, engine).images_per_iteration
+    plan = make_plan(chosen, budget, len(data), images, speed)
+    return Preview(chosen, data.summary.lines(), describe_networks(chosen, data.spec), plan, speed)
+
+
+def describe_networks(recipe: Recipe, spec: DataSpec) -> list[str]:
+    """Return the table of layer shapes of a recipe's networks as lines."""
+    import torch
+
+    from gansmith.shapes import format_table, layer_table
+
+    with torch.device("meta"):
+        method = recipe.method.build(spec)
+        lines: list[str] = []
+        for name, inputs in method.example_inputs(2).items():
+            lines += format_table(name, layer_table(method.networks[name], *inputs))
+    return lines
+
+
+def example_spec(recipe: Recipe) -> DataSpec:
+    """Return what a recipe would be trained on where it leaves that to the data: 64 px RGB, ten classes."""
+    height, width = recipe.data.shape or (64, 64)
+    classes = tuple(str(number) for number in range(10))
+    return DataSpec("example", height, width, recipe.data.channels or 3, 10_000, classes, "")
+
+
+def examine_machine() -> dict[str, str]:
+    """Return what this machine has and how fast it is, by name."""
+    from gansmith.machine import examine
+
+    return examine()
+
+
+def score(model: Model, paths: Sequence[str | Path], label: str | None = None) -> list[tuple[str, float]]:
+    """Return the discriminator's opinion of image files, or of all the images of folders, fitted to the model's size."""
+    import numpy as np
+
+    files = [file for path in paths for file in _image_files(Path(path))]
+    spec, out = model.record.data, []
+    for start in range(0, len(files), 256):
+        part = files[start : start + 256]
+        images = [_fitted(file, spec.height, spec.width, spec.channels) for file in part]
+        opinions = model.score(np.stack(images), label)
+        out += [(str(file), float(opinion)) for file, opinion in zip(part, opinions, strict=True)]
+    return out
+
+
+def _fitted(file: Path, height: int, width: int, channels: int) -> Any:
+    try:
+        return fit_image(decode_image(file.read_bytes()), height, width, channels)
+    except DataError as problem:
+        raise DataError(f"'{file}' cannot be judged: {problem}") from problem
+
+
+def _image_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"'{path}' does not exist\n  pass image files or folders of them")
+    endings = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings and file.is_file())
+    if not found:
+        raise DataError(f"no images under '{path}' (looked for {' '.join(endings)})")
+    return found

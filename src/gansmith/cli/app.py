@@ -1,0 +1,54 @@
+"""The ``gansmith`` command: its verbs, and how errors and results are shown."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from gansmith import __version__
+from gansmith.cli import data, doctor, recipes, resume, sample, score, train
+from gansmith.errors import GansmithError
+
+app = typer.Typer(
+    name="gansmith",
+    help="Train a GAN on your images with one command, judge it honestly, and use it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("train")(train.train)
+app.command("resume")(resume.resume)
+app.command("sample")(sample.sample)
+app.command("score")(score.score)
+app.command("recipes")(recipes.recipes)
+app.add_typer(data.app, name="data")
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"gansmith {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Results go to stdout, progress to stderr. Mistakes end with exit code 2 and say what to do."""
+
+
+def main() -> None:
+    """Run the command line."""
+    debug = "--debug" in sys.argv
+    try:
+        app()
+    except GansmithError as problem:
+        if debug:
+            raise
+        print(f"gansmith: {problem}", file=sys.stderr)
+        sys.exit(2)

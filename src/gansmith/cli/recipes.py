@@ -1,0 +1,43 @@
+"""``gansmith recipes``. Without ``--shapes`` it reads YAML alone and never imports torch."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gansmith.errors import RecipeError, unknown_name
+
+
+def recipes(
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this recipe.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="With --shapes.")] = None,
+    shapes: Annotated[bool, typer.Option("--shapes", help="Compute the table of layer shapes, with your changes.")] = False,
+) -> None:
+    """List the recipes, or print one with the shapes of its layers."""
+    folder = resources.files("gansmith.recipes")
+    known = sorted(path.name.removesuffix(".yaml") for path in folder.iterdir() if path.name.endswith(".yaml"))
+    if name is None:
+        width = max(len(each) for each in known)
+        for each in known:
+            print(f"{each:<{width}}  {_summary((folder / f'{each}.yaml').read_text(encoding='utf-8'))}")
+    elif shapes:
+        _print_shapes(name, overrides or [])
+    elif name in known:
+        print((folder / f"{name}.yaml").read_text(encoding="utf-8"), end="")
+    elif Path(name).is_file():
+        print(Path(name).read_text(encoding="utf-8"), end="")
+    else:
+        raise RecipeError(unknown_name("recipe", name, known, hint="or pass the path of a .yaml file"))
+
+
+def _summary(text: str) -> str:
+    line = next((line for line in text.splitlines() if line.startswith("summary:")), "summary:")
+    return line.removeprefix("summary:").strip()
+
+
+def _print_shapes(name: str, overrides: list[str]) -> None:
+    from gansmith import api
+
+    recipe: Any = api.read_recipe(name, overrides)
+    print("\n".join(api.describe_networks(recipe, api.example_spec(recipe))))

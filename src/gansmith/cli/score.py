@@ -1,0 +1,27 @@
+"""``gansmith score``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def score(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder or a model folder.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files, or folders of them.")],
+    label: Annotated[str | None, typer.Option(help="The class that the images are said to be.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts the model uses.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Ask the discriminator: the probability that each image is real, or its score."""
+    from gansmith import api
+
+    loaded = api.load(model, device, plugin or [])
+    scores = api.score(loaded, images, label)
+    if as_json:
+        print(json.dumps([{"file": file, "score": value} for file, value in scores]))
+    else:
+        for file, value in scores:
+            print(f"{value:8.4f}  {file}")

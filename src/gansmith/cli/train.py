@@ -1,0 +1,83 @@
+"""``gansmith train``."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gansmith.errors import GansmithError
+
+
+def train(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[DATA] [KEY=VALUE]...",
+            help="Images: a folder, .zip, .tar, .npz, .npy or a data set's name (fashion-sample if left out); "
+            "then changes to the recipe, for example batch_size=128 or loss=hinge.",
+        ),
+    ] = None,
+    recipe: Annotated[str, typer.Option(help="A recipe's name or YAML file; 'gansmith recipes' lists them.")] = "default",
+    out: Annotated[Path | None, typer.Option(help="Run folder; made anew.", show_default="runs/NAME-001")] = None,
+    kimg: Annotated[float | None, typer.Option(help="Length in thousands of images shown.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Length in iterations.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Length in passes over the data.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Length in minutes on this machine, as measured.")] = None,
+    seed: Annotated[int, typer.Option(help="Decides every random number.", min=0)] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    holdout: Annotated[float, typer.Option(help="Share of the images kept out of training, for judging.")] = 0.0,
+    init_from: Annotated[Path | None, typer.Option(help="Start from the weights of a model.")] = None,
+    plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts of your own.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train a generator on images."""
+    source, overrides = split_words(words or [])
+    from gansmith import api
+    from gansmith.cli.progress import ProgressPrinter
+
+    plugins = plugin or []
+    if dry_run:
+        budget = api.Budget(kimg, steps, epochs, minutes)
+        _print_preview(api.dry_run(source, recipe, overrides, budget, device=device, holdout=holdout, plugins=plugins))
+        return
+    with ProgressPrinter() as printer:
+        run = api.train(
+            source, recipe=recipe, overrides=overrides, out=out, kimg=kimg, steps=steps, epochs=epochs, minutes=minutes,
+            seed=seed, device=device, holdout=holdout, init_from=init_from, plugins=plugins, on_event=printer,
+        )  # fmt: skip
+    show_run(run, as_json=as_json)
+
+
+def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Print where a run is, and leave with 130 when it was paused."""
+    if as_json:
+        print(json.dumps({"folder": str(run.folder), "finished": run.finished}))
+    elif run.finished:
+        print(run.folder)
+        typer.echo(f"look at {run.folder}/report.html; new images: gansmith sample {run.folder}", err=True)
+    if not run.finished:
+        raise typer.Exit(130)
+
+
+def split_words(words: list[str]) -> tuple[str, list[str]]:
+    """Return the data source and the overrides of a command line."""
+    sources = [word for word in words if "=" not in word or Path(word).exists()]
+    if len(sources) > 1:
+        raise GansmithError(
+            f"one data set at a time, got {len(sources)}: {', '.join(sources[:4])}\n  changes to the recipe are KEY=VALUE"
+        )
+    overrides = [word for word in words if word not in sources]
+    return (sources[0] if sources else "fashion-sample"), overrides
+
+
+def _print_preview(preview: "api.Preview") -> None:  # type: ignore[name-defined]  # noqa: F821
+    plan = preview.plan
+    minutes = plan.schedule_kimg * 1000 / preview.img_per_sec / 60
+    print("\n".join(preview.summary))
+    print()
+    print("\n".join(preview.shapes))
+    print(f"\n{plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})")
+    print(f"{preview.img_per_sec:,.0f} images a second as measured here: about {minutes:,.1f} minutes")
+    print(f"\n{preview.recipe.to_yaml()}", end="")

@@ -1,0 +1,282 @@
+"""A trained model: its files, which hold weights and names and never code, and what can be done with it."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from gansmith.checkpoint import commit_file, commit_json, load_latest
+from gansmith.data.base import DataSpec
+from gansmith.engine import pick_device
+from gansmith.errors import GansmithError, ModelError, unknown_name
+from gansmith.images import to_float
+from gansmith.methods.base import Fixed, Method, MethodField
+from gansmith.methods.latent import LatentMethod, sample_labels
+from gansmith.preview import generate, sample_batch
+from gansmith.randomness import sample_latents
+from gansmith.recipe import parse_recipe
+from gansmith.registry import FrozenModel
+from gansmith.run_folder import RECORD, RunFolder
+from gansmith.samples import Samples
+
+FORMAT = 1
+MODEL_JSON = "model.json"
+METADATA_KEY = "gansmith"
+MAX_SIDE_PX = 4096
+MAX_SAMPLES = 1_000_000
+
+
+class ModelRecord(FrozenModel):
+    """What model.json says, and the metadata of every weights file: enough to rebuild the networks."""
+
+    format: int = Field(FORMAT, ge=1, le=FORMAT)
+    gansmith: str
+    name: str
+    method: MethodField
+    data: DataSpec
+    seed: int
+    kimg: float
+    sample_batch: int = Field(ge=1, le=1024)
+
+
+class Model:
+    """A trained model, ready to sample and to score."""
+
+    def __init__(self, record: ModelRecord, tensors: dict[str, dict[str, Tensor]], device: str = "auto") -> None:
+        """Build the networks of a record around tensors by network name (``generator``, ``generator-raw``, ...).
+
+        Raises ModelError when a tensor has not the shape that the record says.
+        """
+        self.record, self.classes = record, record.data.classes
+        self._method = _method_on_meta(record)
+        self._networks = {name: self._network(name, values) for name, values in tensors.items()}
+        self._device = pick_device(device)
+        for network in self._networks.values():
+            network.to(self._device).to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """Return the networks in evaluation mode, by name; averaged ones have a twin with ``-raw``."""
+        return self._networks
+
+    def sample(
+        self,
+        count: int = 64,
+        *,
+        seed: int = 0,
+        label: str | int | None = None,
+        truncation: float | None = None,
+        raw: bool = False,
+    ) -> Samples:
+        """Return new images; image i of a seed has the same bytes whatever ``count`` is.
+
+        ``label`` asks for one class by name or number; without it a conditional model makes eight of each in turn.
+        ``truncation`` draws the latents from a normal distribution cut off at that many standard deviations (Brock et
+        al. 2019, arXiv:1809.11096, section 3.1): less variety, fewer failures. ``raw`` uses weights without averaging.
+        Raises ModelError for a label, a number or weights that the model does not have.
+        """
+        method = self._latent_method("sample")
+        if not 1 <= count <= MAX_SAMPLES:
+            raise ModelError(f"cannot make {count:,} images\n  allowed: 1 to {MAX_SAMPLES:,}")
+        if seed < 0:
+            raise ModelError(f"seed {seed} is below 0; allowed: 0 or more")
+        latents = truncate(sample_latents(seed, 0, count, method.config.latent_dim), truncation)
+        labels = sample_labels(0, count, method.num_classes)
+        if label is not None:
+            labels = torch.full((count,), self._label(label, method.num_classes))
+        name = "generator-raw" if raw else "generator"
+        if name not in self._networks:
+            raise ModelError(f"this model has no '{name}' weights; it has: {', '.join(sorted(self._networks))}")
+        networks = nn.ModuleDict({"generator": self._networks[name]})
+        fixed = Fixed(latents, labels, 8)
+        images = generate(method.preview, networks, fixed, self.record.sample_batch)
+        return Samples(images, None if labels is None else labels.numpy(), self.classes)
+
+    @torch.no_grad()
+    def score(self, images: np.ndarray, label: str | int | None = None) -> np.ndarray:
+        """Return the discriminator's opinion of uint8 (N, H, W, C) images, float32 (N,): P(real), or a raw score.
+
+        Raises ModelError for images of another shape, or a conditional model without ``label``.
+        """
+        method, spec = self._latent_method("score"), self.record.data
+        if "discriminator" not in self._networks:
+            raise ModelError("these weights have no discriminator; pass the model's folder instead of one file")
+        wanted = (spec.height, spec.width, spec.channels)
+        if images.dtype != np.uint8 or images.shape[1:] != wanted:
+            raise ModelError(f"images must be uint8 {('N', *wanted)}, got {images.dtype} {images.shape}")
+        if method.num_classes and label is None:
+            raise ModelError(f"this model judges images by class: pass --label\n  known: {', '.join(self.classes)}")
+        number = None if label is None else self._label(label, method.num_classes)
+        batch, out = self.record.sample_batch, []
+        for start in range(0, len(images), batch):
+            places = np.arange(start, start + batch).clip(max=len(images) - 1)
+            labels = None if number is None else torch.full((batch,), number, device=self._device)
+            opinions = method.judge(self._networks["discriminator"], to_float(images[places]).to(self._device), labels)
+            out.append(opinions.reshape(batch, -1).mean(1).cpu().numpy())
+        return np.concatenate(out)[: len(images)]
+
+    def save(self, folder: Path) -> Path:
+        """Write the model folder: one safetensors file for each network, each of which can be loaded alone."""
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self.record.model_dump(mode="json"))
+        digests = {}
+        for name, network in self._networks.items():
+            tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
+            path = folder / f"{name}.safetensors"
+            commit_file(path, lambda at, tensors=tensors: save_file(tensors, at, {METADATA_KEY: text}))  # type: ignore[misc]
+            digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        commit_json(folder / MODEL_JSON, {**self.record.model_dump(mode="json"), "sha256": digests})
+        return folder
+
+    def _latent_method(self, verb: str) -> LatentMethod:
+        if not isinstance(self._method, LatentMethod):
+            raise ModelError(f"cannot {verb} with a model of method '{self.record.method.kind}'; it needs 'latent'")
+        return self._method
+
+    def _label(self, label: str | int, num_classes: int) -> int:
+        if not num_classes:
+            raise ModelError("this model knows no labels: it was not trained with conditional=true")
+        names = list(self.classes)
+        if str(label) in names:
+            return names.index(str(label))
+        if str(label).isdigit() and int(label) < num_classes:
+            return int(label)
+        raise ModelError(unknown_name("label", str(label), names))
+
+    def _network(self, name: str, tensors: dict[str, Tensor]) -> nn.Module:
+        """Return a network holding tensors, whose names and shapes were checked against the record's."""
+        kind = name.removesuffix("-raw")
+        if kind not in self._method.networks:
+            raise ModelError(f"weights '{name}' belong to no network of this model: {', '.join(self._method.networks)}")
+        with _model_errors(f"weights '{name}'"), torch.device("meta"):
+            network = _method_on_meta(self.record).networks[kind]
+        expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        got = {key: tuple(value.shape) for key, value in tensors.items()}
+        for key in sorted(expected.keys() | got.keys()):
+            if expected.get(key) != got.get(key):
+                raise ModelError(
+                    f"weights '{name}' do not fit what the model says of itself: {key} is "
+                    f"{got.get(key, 'missing')}, expected {expected.get(key, 'nothing of that name')}"
+                )
+        network.load_state_dict(tensors, assign=True)
+        return network
+
+
+def load_model(path: str | Path, device: str = "auto") -> Model:
+    """Return the model of a run folder, a model folder or a .safetensors file; ModelError if it cannot be."""
+    path = Path(path)
+    if (path / RECORD).is_file():
+        return _from_run(RunFolder.open(path), device)
+    if (path / MODEL_JSON).is_file():
+        return _from_folder(path, device)
+    if path.is_file() and path.suffix == ".safetensors":
+        text, tensors = _read_weights(path)
+        return Model(_parse_record(text, path), {path.stem: tensors}, device)
+    if path.is_file():
+        raise ModelError(
+            f"'{path}' is no .safetensors file\n  gansmith never loads pickled files (.pt, .pth, .pkl): they can run code"
+        )
+    where = "has no run.json and no model.json" if path.is_dir() else "does not exist"
+    raise ModelError(f"'{path}' {where}\n  pass a run folder, a model folder or a .safetensors file")
+
+
+def truncate(latents: Tensor, threshold: float | None) -> Tensor:
+    """Map standard normal numbers to the normal distribution cut off at +-threshold, keeping their order.
+
+    z' = Phi^-1(Phi(-t) + Phi(z) (Phi(t) - Phi(-t))), so an image changes smoothly with the threshold.
+    """
+    if threshold is None:
+        return latents
+    if not threshold > 0:
+        raise ModelError(f"truncation {threshold:g} is not above 0\n  allowed: above 0, for example 1.0; smaller is tamer")
+    low, high = torch.special.ndtr(torch.tensor([-threshold, threshold], dtype=torch.float64))
+    shares = low + torch.special.ndtr(latents.double()) * (high - low)
+    return torch.special.ndtri(shares).clamp(-threshold, threshold).float()
+
+
+def make_record(name: str, method: Any, data: DataSpec, seed: int, kimg: float) -> ModelRecord:
+    """Return the record of a model."""
+    from gansmith import __version__
+
+    batch = sample_batch(data.height, data.width)
+    return ModelRecord(
+        gansmith=__version__, name=name, method=method, data=data, seed=seed, kimg=kimg, sample_batch=batch
+    )
+
+
+def _from_run(run: RunFolder, device: str) -> Model:
+    checkpoint, _ = load_latest(run.checkpoints)
+    record = run.record
+    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    spec = DataSpec.from_json(record["data"]["spec"])
+    made = make_record(recipe.name, recipe.method, spec, record["seed"], checkpoint.values["kimg"])
+    return Model(made, weights_of(checkpoint.tensors), device)
+
+
+def weights_of(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return a checkpoint's tensors by network: averages under the plain name, their raw twins with ``-raw``."""
+    out: dict[str, dict[str, Tensor]] = {}
+    averaged = {name.split("/")[1].split(".")[0] for name in tensors if name.startswith("averages/")}
+    for full, tensor in tensors.items():
+        family, _, rest = full.partition("/")
+        if family in ("networks", "averages"):
+            name, _, key = rest.partition(".")
+            raw = family == "networks" and name in averaged
+            out.setdefault(name + ("-raw" if raw else ""), {})[key] = tensor
+    return out
+
+
+def _from_folder(folder: Path, device: str) -> Model:
+    with _model_errors(str(folder / MODEL_JSON)):
+        values = json.loads((folder / MODEL_JSON).read_text())
+        digests = values.pop("sha256")
+        files = {name: folder / Path(name).name for name in digests}
+        for name, path in files.items():
+            if hashlib.sha256(path.read_bytes()).hexdigest() != digests[name]:
+                raise ModelError(f"{path} was altered or cut off: its SHA-256 is not that of {MODEL_JSON}")
+    tensors = {path.stem: _read_weights(path)[1] for path in files.values()}
+    return Model(_parse_record(json.dumps(values), folder / MODEL_JSON), tensors, device)
+
+
+def _read_weights(path: Path) -> tuple[str, dict[str, Tensor]]:
+    with _model_errors(str(path)):
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        if METADATA_KEY not in metadata:
+            raise ModelError(f"'{path}' was not written by gansmith: its header has no '{METADATA_KEY}' entry")
+        return metadata[METADATA_KEY], load_file(path)
+
+
+def _parse_record(text: str, path: Path) -> ModelRecord:
+    with _model_errors(str(path)):
+        record = ModelRecord.model_validate_json(text)
+    sides = (record.data.height, record.data.width)
+    if not all(1 <= side <= MAX_SIDE_PX for side in sides) or record.data.channels not in (1, 3, 4):
+        raise ModelError(f"'{path}' says its images are {sides[0]} x {sides[1]} x {record.data.channels}: not possible")
+    return record
+
+
+def _method_on_meta(record: ModelRecord) -> Method:
+    """Return the method with networks that have shapes and no memory, whatever sizes a file claims."""
+    with torch.device("meta"):
+        method: Method = record.method.build(record.data)
+        return method
+
+
+@contextmanager
+def _model_errors(where: str) -> Iterator[None]:
+    try:
+        yield
+    except GansmithError:
+        raise
+    except (OSError, SafetensorError, ValidationError, ValueError, KeyError, TypeError) as problem:
+        raise ModelError(f"'{where}' cannot be read: {str(problem).splitlines()[0]}") from problem

@@ -1,0 +1,62 @@
+"""What a finished run leaves behind for a person: model folder, card, film, curves and report."""
+
+import shutil
+
+from gansmith.model import Model
+from gansmith.report.card import CardFacts, model_card
+from gansmith.report.curves import draw_curves
+from gansmith.report.film import write_film
+from gansmith.report.html import write_report
+from gansmith.run_folder import RunFolder, read_rows
+from gansmith.training import Event, OnEvent
+
+
+def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
+    """Write everything; a later call replaces it."""
+    rows = read_rows(run.log)
+    timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
+    on_event(Event("note", "writing model, film, curves and report"))
+    model.save(run.model)
+    parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in model.networks.items()}
+    seconds = _total_seconds(timing)
+    last = next((row for row in reversed(rows) if "event" not in row), {})
+    facts = CardFacts(
+        name=f"{model.record.name} on {model.record.data.name}",
+        spec=model.record.data,
+        recipe_yaml=run.recipe.read_text(),
+        parameters=parameters,
+        kimg=model.record.kimg,
+        seconds=seconds,
+        last_row=last,
+        versions={"gansmith": model.record.gansmith, "torch": str(run.record["numerics"]["torch"])},
+    )
+    (run.model / "README.md").write_text(model_card(facts), encoding="utf-8")
+    frames = sorted(run.samples.glob("*-ema.png"))
+    if frames:
+        shutil.copyfile(frames[-1], run.model / "preview.png")
+        per_iteration = last.get("kimg", 0) / max(1, last.get("iteration", 1))
+        captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
+        write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
+    draw_curves(rows, run.path / "curves.png")
+    spec = model.record.data
+    write_report(
+        run,
+        title=facts.name,
+        facts={
+            "data": f"{spec.name}: {spec.count:,} images of {spec.height} x {spec.width} px, {spec.channels} channels",
+            "shown to the discriminator": f"{model.record.kimg:,.1f} kimg",
+            "training time": f"{seconds / 60:,.1f} min",
+            "parameters": ", ".join(f"{name} {count:,}" for name, count in parameters.items() if "-raw" not in name),
+            "seed": str(model.record.seed),
+            "torch": str(run.record["numerics"]["torch"]),
+        },
+    )
+
+
+def _total_seconds(timing: list[dict[str, float]]) -> float:
+    """Add up the times of all the starts of a run: each begins to count at 0."""
+    total, before = 0.0, 0.0
+    for row in timing:
+        total += row["wall_sec"] - (before if row["wall_sec"] >= before else 0.0)
+        before = row["wall_sec"]
+    return total

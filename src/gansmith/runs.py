@@ -1,0 +1,306 @@
+"""Starting, resuming and finishing runs: what stands between a verb and the training loop."""
+
+import hashlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gansmith.checkpoint import Checkpoint
+from gansmith.data.base import DataSpec, ImageData, open_data
+from gansmith.engine import Engine, numerics, set_threads
+from gansmith.errors import CheckpointError, ModelError
+from gansmith.model import Model, load_model, make_record, weights_of
+from gansmith.plan import Budget, Plan, make_plan
+from gansmith.recipe import Recipe, differences, override, parse_recipe
+from gansmith.report.tensorboard import TensorBoardLog
+from gansmith.results import write_results
+from gansmith.run_folder import RunFolder, append_row, remove_leftovers
+from gansmith.run_state import RunState
+from gansmith.training import Event, OnEvent, Trainer, latest_checkpoint, train_step
+
+MEASURE_SEC = 4.0
+OVERHEAD = 0.05  # share of a run that previews, checkpoints and the report take
+RECORD_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user asks of a new run, apart from the recipe."""
+
+    source: str
+    budget: Budget = Budget()
+    seed: int = 0
+    holdout: float = 0.0
+    init_from: Path | None = None
+    plugins: tuple[Path, ...] = ()
+
+
+@dataclass
+class StopRequest:
+    """Whether the run is to finish its step, save and stop; set by Ctrl-C and SIGTERM, a second one leaves at once."""
+
+    signal_number: int = 0
+    _old: dict[int, Any] = field(default_factory=dict)
+
+    def requested(self) -> bool:
+        """Say whether a stop was asked for."""
+        return self.signal_number != 0
+
+    @contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        """Listen for signals inside, where this is the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            self._old = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in self._old.items():
+                signal.signal(number, handler)
+
+    def _hear(self, number: int, _: Any) -> None:
+        if self.signal_number:
+            os._exit(128 + number)
+        self.signal_number = number
+
+
+def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) -> tuple[Recipe, ImageData]:
+    """Return the data, and the recipe with the size and channels that were inferred from them."""
+
+    def tell(done: int, total: int) -> None:
+        on_event(Event("data", values={"done": done, "total": total}))
+
+    def read() -> ImageData:
+        return open_data(order.source, recipe.data, holdout=order.holdout, seed=order.seed, on_progress=tell)
+
+    if not engine.is_main:
+        engine.barrier()
+    data = read()
+    if engine.is_main:
+        engine.barrier()
+    size = [data.spec.height, data.spec.width]
+    return override(recipe, (f"data.size={size}", f"data.channels={data.spec.channels}")), data
+
+
+def measure_speed(recipe: Recipe, data: ImageData, engine: Engine, seconds: float = MEASURE_SEC) -> float:
+    """Return images a second of a few steps on a state that is thrown away."""
+    from gansmith.batches import BatchStream
+
+    state = RunState.fresh(recipe, data.spec, 0, engine)
+    stream = BatchStream(data, recipe.batch_size, 0, engine, mirror=recipe.data.mirror)
+    shown, start = 0, 0.0
+    while engine.agree(start == 0.0 or shown == 0 or time.perf_counter() - start < seconds):
+        train_step(state, stream, engine, state.moment(1.0))
+        engine.synchronize()
+        if state.iteration == 2:  # the first steps set things up
+            start = time.perf_counter()
+        elif state.iteration > 2:
+            shown += state.images_per_iteration
+    return shown / (time.perf_counter() - start) * (1 - OVERHEAD)
+
+
+def start_run(folder: Path, recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) -> bool:
+    """Make a run folder and train in it; say whether the end was reached rather than a request to stop."""
+    recipe, data = open_for(recipe, order, engine, on_event)
+    for line in data.summary.lines():
+        on_event(Event("note", line))
+    state = RunState.fresh(recipe, data.spec, order.seed, engine)
+    if order.init_from is not None:
+        _take_weights(state, order.init_from)
+    speed = measure_speed(recipe, data, engine) if order.budget.minutes else 0.0
+    plan = make_plan(recipe, order.budget, len(data), state.images_per_iteration, speed)
+    plan = Plan(**{**plan.to_json(), **_shared(plan, engine)})
+    run = RunFolder.create(folder) if engine.is_main else RunFolder(folder)
+    engine.barrier()
+    if engine.is_main:
+        run.lock()
+        run.recipe.write_text(recipe.to_yaml())
+        run.copy_of_quarantine(list(data.summary.quarantine))
+        run.write_record(_record(order, data.spec, plan, engine))
+    on_event(Event("note", f"run folder: {folder}"))
+    on_event(Event("note", f"{plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})"))
+    return _train(Trainer(state, data, engine, run, plan), on_event)
+
+
+def resume_run(
+    folder: Path, engine: Engine, on_event: OnEvent, *, kimg: float | None = None, accept_changes: bool = False
+) -> bool:
+    """Go on with a run from its newest whole checkpoint; CheckpointError when what decides its numbers has changed."""
+    run = RunFolder.open(folder)
+    if engine.is_main:
+        run.lock()
+        remove_leftovers(run)
+    record = run.record
+    checkpoint, passed_over = latest_checkpoint(run)
+    for reason in passed_over:
+        on_event(Event("warning", f"passed over: {reason}"))
+    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    order = Order(record["data"]["source"], seed=record["seed"], holdout=record["data"]["holdout"])
+    _restore_threads(record["numerics"])
+    recipe, data = open_for(recipe, order, engine, on_event)
+    changes = _changes(record, checkpoint, recipe, data.spec, engine)
+    if changes and not accept_changes:
+        more = f"\n  and {len(changes) - 1} more" if len(changes) > 1 else ""
+        raise CheckpointError(
+            f"'{folder}' cannot go on exactly: {changes[0]}{more}"
+            "\n  undo it, or pass --accept-changes to go on all the same (it is logged)"
+        )
+    state = RunState.fresh(recipe, data.spec, record["seed"], engine)
+    state.restore(checkpoint.tensors, checkpoint.values, engine)
+    plan = Plan(**record["plan"])
+    engine.barrier()
+    if engine.is_main:
+        run.truncate(checkpoint.values["log_sizes"])
+        run.drop_samples_after(state.iteration)
+    if kimg is not None:
+        changes.append(f"schedule: {plan.schedule_kimg:g} kimg -> {kimg:g} kimg")
+        plan = plan.extended(kimg, state.images_per_iteration)
+    if changes and engine.is_main:
+        row = {"iteration": state.iteration, "kimg": round(state.kimg, 6)}
+        append_row(run.log, {"event": "changed", **row, "message": "; ".join(changes)})
+        kept = [*record.get("changes", []), {**row, "changes": changes}]
+        new = _record(order, data.spec, plan, engine)
+        run.write_record({**record, "plan": new["plan"], "numerics": new["numerics"], "changes": kept})
+    for change in changes:
+        on_event(Event("warning", f"changed: {change}"))
+    on_event(Event("note", f"resumed at {state.kimg:,.1f} of {plan.schedule_kimg:,.1f} kimg"))
+    return _train(Trainer(state, data, engine, run, plan), on_event)
+
+
+def _train(trainer: Trainer, on_event: OnEvent) -> bool:
+    """Run a trainer with signals heard and TensorBoard fed, then write the results of a finished run."""
+    run, state, main = trainer.run, trainer.state, trainer.engine.is_main
+    board = TensorBoardLog.open(run.path / "tensorboard", state.iteration) if main else None
+
+    def tell(event: Event) -> None:
+        if board is not None and event.kind == "row":
+            board.row({name: value for name, value in event.values.items() if value is not None})
+        if main:
+            on_event(event)
+
+    stop = StopRequest()
+    trainer.on_event, trainer.stop_requested = tell, stop.requested
+    _note_time(trainer, "started")
+    try:
+        with stop.listening():
+            finished = trainer.run_to_end()
+        _note_time(trainer, "finished" if finished else "paused")
+        if finished and main:
+            write_results(run, export(trainer), tell)
+    finally:
+        if board is not None:
+            board.close()
+        if main:
+            run.unlock()
+    if stop.requested():
+        name = signal.Signals(stop.signal_number).name
+        on_event(Event("stopped", f"{name}: saved at {state.kimg:,.1f} kimg; go on with: gansmith resume {run.path}"))
+    return finished
+
+
+def export(trainer: Trainer) -> Model:
+    """Return the model of a run as it is now."""
+    state, recipe = trainer.state, trainer.state.recipe
+    record = make_record(recipe.name, recipe.method, trainer.data.spec, state.seed, state.kimg)
+    tensors = {name: tensor.detach().cpu().clone() for name, tensor in state.tensors(trainer.engine).items()}
+    return Model(record, weights_of(tensors), "cpu")
+
+
+def _note_time(trainer: Trainer, event: str) -> None:
+    if trainer.engine.is_main:
+        row = {"event": event, "iteration": trainer.state.iteration, "kimg": round(trainer.state.kimg, 6)}
+        append_row(trainer.run.timing, {**row, "utc": datetime.now(UTC).isoformat(timespec="seconds")})
+
+
+def _record(order: Order, spec: DataSpec, plan: Plan, engine: Engine) -> dict[str, Any]:
+    from gansmith import __version__
+
+    return {
+        "format": RECORD_FORMAT,
+        "gansmith": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": {"source": _absolute(order.source), "holdout": order.holdout, "spec": spec.to_json()},
+        "seed": order.seed,
+        "plan": plan.to_json(),
+        "numerics": _numerics(engine),
+        "plugins": [{"file": str(Path(p).resolve()), "sha256": _digest(Path(p))} for p in order.plugins],
+        "init_from": str(order.init_from) if order.init_from else None,
+    }
+
+
+def _numerics(engine: Engine) -> dict[str, str | int]:
+    return {
+        **numerics(),
+        "device": engine.device.type,
+        "precision": engine.precision,
+        "processes": engine.world_size,
+    }
+
+
+def _changes(record: dict[str, Any], checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, engine: Engine) -> list[str]:
+    """Return in words what differs from the run so far and decides its numbers."""
+    before = parse_recipe_values(checkpoint.values["recipe"])
+    changes = [f"recipe {text}" for text in differences(before, recipe)]
+    known = record["data"]["spec"]["fingerprint"]
+    if known != spec.fingerprint:
+        changes.append(f"data set '{record['data']['source']}': its images are not those of before ({known[:12]})")
+    for name, value in _numerics(engine).items():
+        if record["numerics"].get(name) != value:
+            changes.append(f"{name}: {record['numerics'].get(name)} -> {value}")
+    for plugin in record["plugins"]:
+        if _digest(Path(plugin["file"])) != plugin["sha256"]:
+            changes.append(f"plugin {plugin['file']} was edited")
+    return changes
+
+
+def parse_recipe_values(values: dict[str, Any]) -> Recipe:
+    """Return the recipe that a checkpoint was made with."""
+    return Recipe.model_validate(values)
+
+
+def _restore_threads(recorded: dict[str, Any]) -> None:
+    """Compute with as many threads as before, unless the user has asked for another number."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        set_threads(int(recorded["threads"]))
+
+
+def _take_weights(state: RunState, path: Path) -> None:
+    """Start from the weights of a model; ModelError where they do not fit."""
+    taken = load_model(path, "cpu").networks
+    for name, network in state.method.networks.items():
+        source = taken.get(f"{name}-raw", taken.get(name))
+        if source is None:
+            continue
+        try:
+            network.load_state_dict(source.state_dict())
+        except RuntimeError as problem:
+            first = str(problem).strip().splitlines()[-1].strip()
+            raise ModelError(
+                f"--init-from {path}: its '{name}' does not fit this recipe: {first}"
+                "\n  use the recipe, size and channels that it was trained with"
+            ) from problem
+        if name in state.averages:
+            state.averages[name].network.load_state_dict(taken[name].state_dict())
+
+
+def _shared(plan: Plan, engine: Engine) -> dict[str, Any]:
+    """Return the main process's plan: measured speeds differ between processes."""
+    import json
+
+    return dict(json.loads(engine.share_text(json.dumps(plan.to_json()))))
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+
+
+def _absolute(source: str) -> str:
+    return str(Path(source).resolve()) if Path(source).exists() else source
+
+

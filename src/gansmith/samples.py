@@ -1,0 +1,81 @@
+"""Images that came out of a model: looked at, kept as files, or handed on as a data set."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gansmith.errors import GansmithError
+from gansmith.images import encode_png, make_grid, save_png
+
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same samples make the same bytes
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image, uint8 (H, W, C); notebooks show it."""
+
+    array: np.ndarray
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as a PNG file."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        save_png(self.array, target)
+        return target
+
+    def _repr_png_(self) -> bytes:
+        return encode_png(self.array)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Generated images, uint8 (N, H, W, C), with the labels they were asked for, if any."""
+
+    images: np.ndarray
+    labels: np.ndarray | None  # int64 (N,)
+    classes: tuple[str, ...]
+    columns: int = 8
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def grid(self, columns: int | None = None) -> Picture:
+        """Return all of them as one picture."""
+        return Picture(make_grid(self.images, min(columns or self.columns, len(self.images))))
+
+    def save(self, out: str | Path) -> Path:
+        """Write a grid (.png), arrays that gansmith trains on (.npz), PNG files in a .zip, or PNG files in a folder."""
+        path = Path(out)
+        if path.suffix.lower() in (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tiff"):
+            raise GansmithError(f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix.lower() == ".png":
+            return self.grid().save(path)
+        if path.suffix.lower() == ".npz":
+            labels = {} if self.labels is None else {"labels": self.labels, "class_names": np.array(self.classes)}
+            np.savez_compressed(path, images=self.images, **labels)
+        elif path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, png in self._files():
+                    archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), png)
+        else:
+            for name, png in self._files():
+                target = path / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(png)
+        return path
+
+    def _files(self) -> list[tuple[str, bytes]]:
+        out = []
+        for index, image in enumerate(self.images):
+            folder = "" if self.labels is None else _safe(self.classes[self.labels[index]]) + "/"
+            out.append((f"{folder}{index:06d}.png", encode_png(image)))
+        return out
+
+
+def _safe(name: str) -> str:
+    """Return a class name that is one folder name everywhere."""
+    kept = "".join(letter if letter.isalnum() or letter in " -_" else "-" for letter in name).strip()
+    return kept or "class"

@@ -1,0 +1,55 @@
+"""The table of a network's layers and the shapes between them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer: what it is, the shape that leaves it (without the batch), and its parameters."""
+
+    layer: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+def layer_table(network: nn.Module, *inputs: Tensor | None) -> list[LayerRow]:
+    """Return the layers of a network in the order in which inputs pass them, the input first."""
+    first = inputs[0]
+    rows = [LayerRow("input", tuple(first.shape[1:]) if first is not None else (), 0)]
+    hooks = []
+
+    def note(module: nn.Module, _: Any, output: Tensor) -> None:
+        own = sum(parameter.numel() for parameter in module.parameters())
+        rows.append(LayerRow(_describe(module), tuple(output.shape[1:]), own))
+
+    for module in network.modules():
+        if not list(module.children()) or hasattr(module, "parametrizations"):
+            hooks.append(module.register_forward_hook(note))
+    with torch.no_grad():
+        network(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return rows
+
+
+def format_table(title: str, rows: list[LayerRow]) -> list[str]:
+    """Return the table as aligned lines of text."""
+    cells = [(row.layer, " x ".join(map(str, row.shape)) or "1", f"{row.parameters:,}" if row.parameters else "") for row in rows]
+    widths = [max(len(cell[column]) for cell in cells) for column in range(3)]
+    total = sum(row.parameters for row in rows)
+    lines = [f"{title}: {total:,} parameters"]
+    lines += [f"  {a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}".rstrip() for a, b, c in cells]
+    return lines
+
+
+def _describe(module: nn.Module) -> str:
+    name = type(module).__name__.removeprefix("Parametrized")
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        return f"{name} {module.kernel_size[0]}x{module.kernel_size[1]} stride {module.stride[0]}"
+    if isinstance(module, nn.LeakyReLU):
+        return f"{name} {module.negative_slope:g}"
+    return name
