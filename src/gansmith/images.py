@@ -124,13 +124,18 @@ def open_image(data: bytes) -> Image.Image:
 
 def upright_shape(image: Image.Image) -> tuple[int, int]:
     """Return (height, width) after EXIF rotation, from the header."""
-    turned = False
-    if image.format != "PNG" or "exif" in image.info:  # Pillow decodes a whole PNG to look for EXIF after the pixels
-        try:
-            turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        except Exception:  # an EXIF block that cannot be read turns nothing
-            turned = False
-    return (image.width, image.height) if turned else (image.height, image.width)
+    height, width = image.height, image.width
+    if (
+        image.format == "PNG" and "exif" not in image.info
+    ):  # Pillow would decode all of a PNG to look for EXIF at its end
+        return height, width
+    try:
+        exif = image.getexif()
+    except Exception:  # an EXIF block that cannot be read turns nothing
+        return height, width
+    if image.format == "TIFF":  # some versions of Pillow have turned the size already
+        height, width = exif.get(0x0101, height), exif.get(0x0100, width)
+    return (width, height) if exif.get(0x0112) in (5, 6, 7, 8) else (height, width)
 
 
 def decode_image(data: bytes) -> Image.Image:

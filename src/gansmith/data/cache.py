@@ -16,7 +16,7 @@ import PIL
 from gansmith.data import store
 from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Progress, Source
 from gansmith.data.infer import Facts, Plan, as_image, digest, infer
-from gansmith.data.survey import counter, in_threads, survey
+from gansmith.data.survey import counter, in_threads, num_workers, survey
 from gansmith.errors import DataError
 from gansmith.images import ImageError, fit_image, quiet_pillow
 
@@ -43,16 +43,17 @@ class Work:
             total.update(f"\n{json.dumps(item.name)} {item.label} {fact.sha256.hex()}".encode())
         return total.hexdigest()
 
-    def decode(self, position: int, read: Callable[[], Payload]) -> tuple[int, np.ndarray | None, str]:
-        """Return (position, fitted pixels, "") or (position, None, why not) of one item."""
+    def decode(self, position: int, read: Callable[[], Payload]) -> tuple[int, bytes, bytes, str]:
+        """Return (position, fitted pixels, digests, "") of one item, or (position, nothing, nothing, why not)."""
         try:
             payload = read()
             if digest(payload) != self.facts[position].sha256:
                 name = self.listing.items[position].name
                 raise DataError(f"'{name}' in '{self.source.location}' changed while it was read\n  start again")
-            return position, self._fitted(payload), ""
+            pixels = self._fitted(payload).tobytes()
+            return position, pixels, self.facts[position].sha256[:16] + hashlib.sha256(pixels).digest()[:16], ""
         except ImageError as problem:
-            return position, None, str(problem)
+            return position, b"", b"", str(problem)
 
     def _fitted(self, payload: Payload) -> np.ndarray:
         shape = (self.plan.height, self.plan.width, self.plan.channels)
@@ -124,16 +125,20 @@ def _fill(folder: Path, work: Work, on_step: Callable[[], None]) -> dict[str, An
     _check_room(folder, len(usable) * row_bytes)
     digests = np.zeros((len(usable), 2, 16), np.uint8)
     jobs = ((usable[row], read) for row, read in work.source.stream([items[position] for position in usable]))
-    with (folder / store.PIXELS).open("wb") as file:
-        for position, pixels, problem in in_threads(lambda job: work.decode(*job), jobs, work.source.items_per_job):
+    workers = num_workers(float(np.mean([fact.height * fact.width for fact in work.facts])))
+    results = in_threads(lambda job: work.decode(*job), jobs, work.source.items_per_job, workers)
+    next_row = 0
+    with (folder / store.PIXELS).open("wb", 1 << 20) as file:
+        for position, pixels, hashes, problem in results:
             on_step()
             problems[position] = problem
-            if pixels is not None:
-                data, row = pixels.tobytes(), row_of[position]
-                file.seek(row * row_bytes)
-                file.write(data)
-                hashes = work.facts[position].sha256[:16] + hashlib.sha256(data).digest()[:16]
+            if pixels:
+                row = row_of[position]
+                if row != next_row:  # a seek empties the buffer
+                    file.seek(row * row_bytes)
+                file.write(pixels)
                 digests[row] = np.frombuffer(hashes, np.uint8).reshape(2, 16)
+                next_row = row + 1
     refuse_many_bad(work.source, work.listing, problems)
     kept = [row for row, position in enumerate(usable) if not problems[position]]
     pixels_sha256 = _close_gaps(folder / store.PIXELS, kept, row_bytes)

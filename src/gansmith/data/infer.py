@@ -153,7 +153,9 @@ def _largest_inside(height: int, width: int, proportion: float) -> tuple[int, in
     enough = [shape for shape in inside if kept(shape) >= 1 - MOST_CUT_OFF]
     if proportion == 1:
         enough = [shape for shape in enough if shape[0] == shape[1]]
-    return max(enough, key=lambda shape: (shape[0] * shape[1], kept(shape))) if enough else max(inside, key=kept)
+    if not enough:
+        return max(inside, key=lambda shape: (kept(shape), shape))
+    return max(enough, key=lambda shape: (shape[0] * shape[1], kept(shape)))
 
 
 def _checked(height: int, width: int) -> tuple[int, int]:
@@ -181,15 +183,14 @@ def _written(height: int, width: int) -> str:
 def _channels(facts: Sequence[Facts], options: DataOptions) -> tuple[int, str]:
     seen = [fact for fact in facts if fact.gray is not None]
     transparent = sum(bool(fact.transparent) for fact in seen)
-    everything = "all images" if len(seen) == len(facts) else f"the {len(seen)} images looked at"
+    looked_at = "images" if len(seen) == len(facts) else f"{len(seen):,} images looked at"
     if options.channels:
         blended = f"transparency of {transparent:,} images is blended onto white"
         return options.channels, blended if transparent and options.channels != 4 else ""
     if transparent * 2 > len(seen):
         return 4, f"inferred channels 4: {transparent:,} of {len(seen):,} images looked at have transparent parts"
-    lost = (
-        f"; {transparent:,} have transparent parts, blended onto white (channels=4 keeps them)" if transparent else ""
-    )
-    if all(fact.gray for fact in seen):
-        return 1, f"inferred channels 1: {everything} are gray{lost}"
-    return 3, f"inferred channels 3: there is colour in {sum(not fact.gray for fact in seen):,} of {everything}{lost}"
+    lost = f"; {transparent:,} have transparent parts, blended onto white (channels=4 keeps them)" if transparent else ""
+    coloured = sum(not fact.gray for fact in seen)
+    if not coloured:
+        return 1, f"inferred channels 1: all {looked_at} are gray{lost}"
+    return 3, f"inferred channels 3: there is colour in {coloured:,} of {len(seen):,} images looked at{lost}"

@@ -75,7 +75,7 @@ def _too_large(size: int) -> str:
 class FolderSource:
     """A folder of images; links are followed, each folder once."""
 
-    items_per_job = 1
+    items_per_job = 8
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()
@@ -136,7 +136,7 @@ def _read_file(path: str) -> bytes:
 class _Archive:
     """What zip and tar share: one file, capped, listed by its regular members."""
 
-    items_per_job = 1
+    items_per_job = 1  # what is read ahead lies in memory
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()
@@ -178,6 +178,8 @@ class _Archive:
 class ZipSource(_Archive):
     """A .zip of a folder of images."""
 
+    items_per_job = 8
+
     def _members(self) -> Iterator[tuple[str, int, bool, Any]]:
         try:
             with zipfile.ZipFile(self._path) as archive:
@@ -190,19 +192,19 @@ class ZipSource(_Archive):
                 yield member.filename, member.file_size, kind in (0, stat.S_IFREG), member
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        """Yield readers of what was inflated here."""
-        with zipfile.ZipFile(self._path) as archive:
-            for position, item in enumerate(items):
-                member = item.locator
-                if member.file_size > MAX_FILE_BYTES:
-                    yield position, _failing(_too_large(member.file_size))
-                    continue
-                try:
-                    data = archive.read(member)
-                except Exception as problem:  # bad checksums, unknown methods, encryption, damaged streams
-                    yield position, _failing(f"cannot be read from the archive ({problem})")
-                else:
-                    yield position, _given(data)
+        """Yield readers; the archive is open until the last of them is gone."""
+        archive = zipfile.ZipFile(self._path)
+        for position, item in enumerate(items):
+            yield position, partial(_read_member, archive, item.locator)
+
+
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    if member.file_size > MAX_FILE_BYTES:
+        raise ImageError(_too_large(member.file_size))
+    try:
+        return archive.read(member)  # stops at the declared size
+    except Exception as problem:  # bad checksums, unknown methods, encryption, damaged streams
+        raise ImageError(f"cannot be read from the archive ({problem})") from problem
 
 
 class TarSource(_Archive):

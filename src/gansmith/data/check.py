@@ -1,0 +1,117 @@
+"""Look at every image of a data set without training: what is there, what is wrong, what would be inferred."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gansmith.data.base import DataOptions, Listing, Progress
+from gansmith.data.cache import MOST_BAD
+from gansmith.data.infer import Facts, infer
+from gansmith.data.sources import find_source
+from gansmith.data.survey import counter, survey
+from gansmith.errors import DataError
+from gansmith.images import quiet_pillow
+
+MOST_NAMED = 10
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What was found."""
+
+    source: str
+    files: int  # images by their name
+    usable: int
+    ignored: int  # files that are no images by their name
+    sizes: dict[str, int]  # "height x width" -> images, most common first
+    modes: dict[str, int]  # Pillow's name of the pixels in the file -> images
+    classes: dict[str, int]  # usable images of each class, {} without labels
+    corrupt: tuple[dict[str, str], ...]  # {"file", "reason"}
+    duplicates: tuple[tuple[str, ...], ...]  # groups of files whose decoded pixels are the same
+    inferred: dict[str, int]  # height, width, channels; {} when training would refuse
+    refused: str  # why training would refuse, or ""
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {**asdict(self), "corrupt": list(self.corrupt), "duplicates": [list(group) for group in self.duplicates]}
+
+    def lines(self) -> list[str]:
+        """Return it in plain words."""
+        out = [f"{self.source}: {self.usable:,} usable images of {self.files:,}"]
+        out.append(f"ignored: {self.ignored:,} files that are no images by their name")
+        out.append("sizes (height x width): " + _most_common(self.sizes))
+        out.append("modes: " + _most_common(self.modes))
+        out.append("classes: " + (_most_common(self.classes) if self.classes else "no labels"))
+        if self.classes and min(self.classes.values()) * 2 < max(self.classes.values()):
+            out.append("  the classes are out of balance: the largest has more than twice the images of the smallest")
+        out.append(f"corrupt: {len(self.corrupt):,} files" if self.corrupt else "corrupt: none")
+        out += [f"  {entry['file']}: {entry['reason']}" for entry in self.corrupt[:MOST_NAMED]]
+        copies = sum(len(group) - 1 for group in self.duplicates)
+        out.append(f"exact duplicates (same decoded pixels): {copies:,} images in {len(self.duplicates):,} groups")
+        out += ["  " + " = ".join(group[:MOST_NAMED]) for group in self.duplicates[:MOST_NAMED]]
+        out += self.notes
+        if self.refused:
+            return [*out, f"training would refuse: {self.refused}"]
+        shape = f"{self.inferred['height']} x {self.inferred['width']}, channels {self.inferred['channels']}"
+        return [*out, f"training would use: {shape}"]
+
+
+def check_data(
+    source: str | Path, options: DataOptions | None = None, *, on_progress: Progress | None = None
+) -> CheckReport:
+    """Decode every image and report; raises DataError only when there is nothing to look at."""
+    found = find_source(source)
+    listing = found.scan()
+    with quiet_pillow():
+        facts = survey(found, listing, True, counter(on_progress, len(listing.items)))
+    usable = [fact for fact in facts if not fact.problem]
+    labels = Counter(item.label for item, fact in zip(listing.items, facts, strict=True) if not fact.problem)
+    inferred, refused, notes = _verdict(facts, options or DataOptions())
+    return CheckReport(
+        source=found.location,
+        files=len(facts),
+        usable=len(usable),
+        ignored=listing.ignored,
+        sizes=dict(Counter(f"{fact.height} x {fact.width}" for fact in usable).most_common()),
+        modes=dict(Counter(fact.mode for fact in usable).most_common()),
+        classes={name: labels[label] for label, name in enumerate(listing.classes)},
+        corrupt=tuple(
+            {"file": item.name, "reason": fact.problem}
+            for item, fact in zip(listing.items, facts, strict=True)
+            if fact.problem
+        ),
+        duplicates=_duplicates(listing, facts),
+        inferred=inferred,
+        refused=refused,
+        notes=(*notes, *listing.notes),
+    )
+
+
+def _verdict(facts: Sequence[Facts], options: DataOptions) -> tuple[dict[str, int], str, tuple[str, ...]]:
+    """Return what training would use, why it would refuse, and the notes it would print."""
+    bad = sum(bool(fact.problem) for fact in facts)
+    if bad > MOST_BAD * len(facts):
+        return {}, f"{bad:,} of {len(facts):,} images are bad, more than {MOST_BAD:.0%}", ()
+    try:
+        plan = infer(facts, options)
+    except DataError as problem:
+        return {}, str(problem), ()
+    return {"height": plan.height, "width": plan.width, "channels": plan.channels}, "", plan.notes
+
+
+def _duplicates(listing: Listing, facts: Sequence[Facts]) -> tuple[tuple[str, ...], ...]:
+    groups: dict[bytes, list[str]] = {}
+    for item, fact in zip(listing.items, facts, strict=True):
+        if fact.pixels:
+            groups.setdefault(fact.pixels, []).append(item.name)
+    return tuple(tuple(names) for names in groups.values() if len(names) > 1)
+
+
+def _most_common(counts: dict[str, int]) -> str:
+    pairs = [f"{name} {count:,}" for name, count in counts.items()]
+    return ", ".join(pairs[:MOST_NAMED]) + (
+        f", and {len(pairs) - MOST_NAMED:,} more" if len(pairs) > MOST_NAMED else ""
+    )
