@@ -189,7 +189,9 @@ def _channels(facts: Sequence[Facts], options: DataOptions) -> tuple[int, str]:
         return options.channels, blended if transparent and options.channels != 4 else ""
     if transparent * 2 > len(seen):
         return 4, f"inferred channels 4: {transparent:,} of {len(seen):,} images looked at have transparent parts"
-    lost = f"; {transparent:,} have transparent parts, blended onto white (channels=4 keeps them)" if transparent else ""
+    lost = (
+        f"; {transparent:,} have transparent parts, blended onto white (channels=4 keeps them)" if transparent else ""
+    )
     coloured = sum(not fact.gray for fact in seen)
     if not coloured:
         return 1, f"inferred channels 1: all {looked_at} are gray{lost}"

@@ -169,9 +169,10 @@ class _Archive:
         raise NotImplementedError
 
     def _damaged(self, problem: Exception) -> DataError:
+        reason = (str(problem) or type(problem).__name__).splitlines()[0]
         return DataError(
-            f"archive '{self.location}' is damaged: {problem}\n  download or pack it again, or unpack what can be and"
-            " pass the folder"
+            f"archive '{self.location}' is damaged: {reason}"
+            "\n  download or pack it again, or unpack what can be and pass the folder"
         )
 
 

@@ -1,0 +1,412 @@
+import errno
+import io
+import json
+import multiprocessing
+import os
+import signal
+import warnings
+from collections import namedtuple
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gansmith.data import cache, infer, sources, store
+from gansmith.data.base import DataOptions, DataSpec, ImageData, open_data
+from gansmith.data.survey import in_threads
+from gansmith.errors import DataError
+
+RANDOM = np.random.default_rng(0)
+PIXELS = RANDOM.integers(0, 256, (40, 16, 16, 3), np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def cache_folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index, pixels in enumerate(PIXELS):
+        (folder / f"{index:02d}.png").write_bytes(png(pixels))
+    return folder
+
+
+def entries(folder: Path) -> list[Path]:
+    return list((folder / "data" / "entries").iterdir())
+
+
+def assert_right(data: ImageData) -> None:
+    assert (data.read(range(len(PIXELS))) == PIXELS).all()
+
+
+def forbid_decoding(monkeypatch) -> None:
+    for module, name in ((sources, "_read_file"), (infer, "decode_image"), (infer, "open_image"), (cache, "survey")):
+        monkeypatch.setattr(module, name, lambda *args: pytest.fail("an image was read"))
+
+
+def test_the_pixels_of_the_files_are_read_by_index(photos):
+    data = open_data(photos)
+    assert_right(data)
+    assert data.read([3, 1, 3]).tolist() == PIXELS[[3, 1, 3]].tolist()
+    out = data.read(np.array([0]))
+    assert type(out) is np.ndarray
+    out[:] = 0  # a copy
+    assert_right(data)
+    assert isinstance(data.pixels, np.memmap)
+    with pytest.raises(IndexError):
+        data.read([40])
+    with pytest.raises(ValueError, match="read-only"):
+        data.pixels[0] = 0
+
+
+def test_the_second_start_reads_no_image(photos, monkeypatch):
+    first = open_data(photos)
+    forbid_decoding(monkeypatch)
+    second = open_data(photos)
+    assert second.spec == first.spec
+    assert second.summary == first.summary
+    assert_right(second)
+
+
+def test_a_changed_file_is_seen(photos, cache_folder):
+    first = open_data(photos)
+    (photos / "05.png").write_bytes(png(255 - PIXELS[5]))
+    second = open_data(photos)
+    assert second.spec.fingerprint != first.spec.fingerprint
+    assert (second.read([5]) == 255 - PIXELS[5]).all()
+    assert_right(first)  # what is open stays as it was
+    (photos / "05.png").unlink()
+    assert open_data(photos).spec.count == 39
+    (photos / "40.png").write_bytes(png(PIXELS[0]))
+    data = open_data(photos)
+    assert data.spec.count == 40
+    assert "1 image is an exact copy of another" in data.summary.notes
+
+
+def test_the_same_content_with_other_times_is_the_same_data(photos, cache_folder, monkeypatch):
+    first = open_data(photos)
+    for file in photos.iterdir():
+        os.utime(file, ns=(1, 1))
+    monkeypatch.setattr(cache, "_fill", lambda *args: pytest.fail("decoded again"))
+    assert open_data(photos).spec == first.spec
+    assert len(entries(cache_folder)) == 1
+
+
+def test_a_copy_elsewhere_shares_the_entry(photos, tmp_path, cache_folder):
+    first = open_data(photos)
+    moved = photos.rename(tmp_path / "moved")
+    second = open_data(moved)
+    assert replace(second.spec, name="photos") == first.spec
+    assert second.summary.source == str(moved)
+    assert len(entries(cache_folder)) == 1
+
+
+def test_the_fingerprint_tells_contents_and_options_apart(photos, tmp_path):
+    fingerprints = {open_data(photos, options).spec.fingerprint for options in every_option()}
+    assert len(fingerprints) == 6
+    assert open_data(photos, DataOptions(mirror=True)).spec == open_data(photos).spec
+    assert open_data(photos, DataOptions(size=16, channels=3)).spec == open_data(photos).spec
+    (photos / "00.png").rename(photos / "zz.png")
+    assert open_data(photos).spec.fingerprint not in fingerprints
+
+
+def every_option() -> list[DataOptions]:
+    return [
+        DataOptions(),
+        DataOptions(size=8),
+        DataOptions(size="8x16"),
+        DataOptions(channels=1),
+        DataOptions(fit="pad"),
+        DataOptions(fit="stretch"),
+    ]
+
+
+def test_labels_are_part_of_the_fingerprint(tmp_path):
+    found = set()
+    for split in (1, 2):
+        folder = tmp_path / f"set{split}"
+        for index in range(3):
+            (folder / ("a" if index < split else "b")).mkdir(parents=True, exist_ok=True)
+            (folder / ("a" if index < split else "b") / f"{index}.png").write_bytes(png(PIXELS[index]))
+        found.add(open_data(folder).spec.fingerprint)
+    assert len(found) == 2
+
+
+def test_spec_and_summary_become_json_and_back(photos):
+    data = open_data(photos, holdout=0.25, seed=3)
+    assert DataSpec.from_json(json.loads(json.dumps(data.spec.to_json()))) == data.spec
+    written = json.loads(json.dumps(data.summary.to_json()))
+    assert written["lines"] == data.summary.lines()
+    assert written["lines"][0] == "photos: 30 images, 16 x 16, colour, no labels"
+    assert written["lines"][1] == "held out: 10 images are kept for judging and never trained on"
+
+
+BAD = {
+    "empty.png": (b"", "empty file"),
+    "text.jpg": (b"hello", "not an image in a known format"),
+    "cut.png": (png(np.zeros((90, 90, 3), np.uint8))[:-30], "truncated or damaged"),
+}
+
+
+def test_bad_files_are_left_out_with_their_reasons(tmp_path, cache_folder):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(80):
+        (folder / f"{index:02d}.png").write_bytes(png(PIXELS[index % 40] + index // 40))
+    for name, (data, _) in BAD.items():
+        (folder / name).write_bytes(data)
+    (folder / "40.png").rename(folder / "zz.png")  # good rows lie behind the bad ones
+    for _ in range(2):
+        data = open_data(folder)
+        assert data.spec.count == 80
+        assert (data.read([79]) == PIXELS[0] + 1).all()
+        assert (data.read([40]) == PIXELS[1] + 1).all()
+        assert {entry["file"]: entry["reason"] for entry in data.summary.quarantine}.keys() == BAD.keys()
+        for entry in data.summary.quarantine:
+            assert BAD[entry["file"]][1] in entry["reason"]
+        assert any(line.startswith("left out: 3 bad files: cut.png (truncated") for line in data.summary.lines())
+    (entry,) = entries(cache_folder)
+    lines = (entry / "quarantine.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == list(data.summary.quarantine)
+    assert (entry / "pixels.u8").stat().st_size == 80 * 16 * 16 * 3
+
+
+@pytest.mark.parametrize("bad", [b"", png(np.zeros((90, 90, 3), np.uint8))[:-30]])
+def test_more_than_one_in_twenty_bad_stops_with_the_list(photos, cache_folder, bad):
+    for index in range(12):
+        (photos / f"bad{index:02d}.png").write_bytes(bad)
+    with pytest.raises(DataError) as caught:
+        open_data(photos)
+    first, second, third = str(caught.value).splitlines()
+    assert first == f"12 of 52 images in '{photos}' are bad, more than 5%"
+    assert second.count("bad0") == 10
+    assert second.endswith("; and 2 more")
+    report = Path(third.split("the whole list is in ")[1])
+    assert len(report.read_text().splitlines()) == 12
+    assert not entries(cache_folder) if (cache_folder / "data" / "entries").exists() else True
+
+
+def test_exactly_one_in_twenty_bad_goes_on(photos):
+    for name in ("38.png", "39.png"):
+        (photos / name).write_bytes(b"")
+    assert open_data(photos).spec.count == 38
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(photos, monkeypatch):
+    read = sources._read_file
+
+    def failing(path):
+        if path.endswith("07.png"):
+            raise sources.ImageError("cannot be read (Permission denied)")
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "_read_file", failing)
+        assert open_data(photos).spec.count == 39
+    assert_right(open_data(photos))
+
+
+def test_a_file_that_changes_while_it_is_read_stops(photos, monkeypatch):
+    read, seen = sources._read_file, set()
+
+    def changing(path):
+        again = path in seen
+        seen.add(path)
+        return read(path) if not again else png(PIXELS[0] // 2)
+
+    monkeypatch.setattr(sources, "_read_file", changing)
+    with pytest.raises(DataError, match=r"changed while it was read\n  start again"):
+        open_data(photos)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda entry: os.truncate(entry / "pixels.u8", 1000),
+        lambda entry: (entry / "pixels.u8").unlink(),
+        lambda entry: (entry / "meta.json").unlink(),
+        lambda entry: (entry / "meta.json").write_text('{"version": 1,'),
+        lambda entry: (entry / "meta.json").write_text("{}"),
+        lambda entry: (entry / "labels.npy").write_bytes(b""),
+        lambda entry: (entry / "digests.npy").unlink(),
+        lambda entry: (entry / "quarantine.jsonl").write_text("x"),
+    ],
+)
+def test_a_half_built_entry_is_never_trusted(photos, cache_folder, damage):
+    open_data(photos)
+    (entry,) = entries(cache_folder)
+    damage(entry)
+    assert_right(open_data(photos))
+    (entry,) = entries(cache_folder)
+    assert store.find_entry(entry.name)
+
+
+def test_an_index_that_lies_is_not_trusted(photos, cache_folder):
+    first = open_data(photos)
+    (index,) = (cache_folder / "data" / "index").iterdir()
+    for text in ("", "[]", '{"version": 1}', index.read_text().replace(first.spec.fingerprint, "0" * 64)):
+        index.write_text(text)
+        assert open_data(photos).spec == first.spec
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize("moment", ["decode", "sync", "write_json", "rename", "index"])
+def test_killed_while_building(photos, cache_folder, moment, monkeypatch):
+    def die(*args):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def build():
+        if moment == "decode":
+            decode, done = cache.Work.decode, []
+            cache.Work.decode = lambda self, *job: die() if done.append(0) or len(done) > 20 else decode(self, *job)
+        elif moment == "rename":
+            Path.rename = die
+        elif moment == "index":
+            store.write_json = lambda path, value, write=store.write_json: (
+                die() if path.name != "meta.json" else write(path, value)
+            )
+        else:
+            setattr(store, moment, die)
+        open_data(photos)
+
+    child = multiprocessing.get_context("fork").Process(target=build)
+    child.start()
+    child.join(30)
+    assert child.exitcode == -signal.SIGKILL
+    if moment != "index":
+        assert all(entry.name.startswith(".building-") for entry in entries(cache_folder))
+    assert_right(open_data(photos))
+    for left in cache_folder.glob("data/entries/.building-*"):
+        os.utime(left, (0, 0))
+    open_data(photos, DataOptions(size=8))
+    assert not list(cache_folder.glob("data/entries/.building-*"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_two_processes_may_build_at_once(photos, cache_folder):
+    context = multiprocessing.get_context("fork")
+    barrier, results = context.Barrier(2), context.Queue()
+
+    def build():
+        commit = store.commit_entry
+
+        def together(*args):
+            barrier.wait(30)
+            commit(*args)
+
+        store.commit_entry = together
+        data = open_data(photos)
+        results.put(bool((data.read(range(40)) == PIXELS).all()))
+
+    children = [context.Process(target=build) for _ in range(2)]
+    for child in children:
+        child.start()
+    assert [results.get(timeout=30) for _ in children] == [True, True]
+    for child in children:
+        child.join(30)
+    (entry,) = entries(cache_folder)
+    assert store.find_entry(entry.name)
+
+
+def test_a_full_disk_is_said_before_and_during(photos, monkeypatch, cache_folder):
+    usage = namedtuple("usage", "free")
+    with monkeypatch.context() as patch:
+        patch.setattr(cache.shutil, "disk_usage", lambda path: usage(10))
+        with pytest.raises(DataError, match=f"30,720 bytes needed, 10 free in {cache_folder}"):
+            open_data(photos)
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "commit_entry", full)
+        with pytest.raises(DataError, match=f"the cache {cache_folder} is full: .*\n  set GANSMITH_CACHE to a folder"):
+            open_data(photos)
+    assert not entries(cache_folder)
+    assert_right(open_data(photos))
+
+
+def test_a_cache_that_cannot_be_made(photos, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "file"))
+    with pytest.raises(
+        DataError, match=r"cannot be made: Not a directory\n  set GANSMITH_CACHE to a folder you may write"
+    ):
+        open_data(photos)
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.delenv("GANSMITH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert store.cache_folder() == tmp_path / "xdg" / "gansmith"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert store.cache_folder() == tmp_path / ".cache" / "gansmith"
+
+
+def test_clean_frees_what_is_listed_and_nothing_else(photos, cache_folder):
+    open_data(photos)
+    (cache_folder / "other").write_text("not ours")
+    (listed,) = store.cache_entries()
+    assert listed["name"] == "photos"
+    assert listed["shape"] == [40, 16, 16, 3]
+    assert listed["bytes"] >= PIXELS.nbytes
+    assert store.clean_cache() >= listed["bytes"]
+    assert store.cache_entries() == []
+    assert (cache_folder / "other").exists()
+    assert_right(open_data(photos))
+
+
+def test_progress_counts_to_the_end(photos):
+    seen = []
+    open_data(photos, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(step, 80) for step in range(1, 81)]
+
+
+def test_pillows_warnings_do_not_leak(photos):
+    (photos / "00.png").write_bytes(png(np.zeros((9600, 9600), np.uint8)))  # 92 Mpx: Pillow warns, we refuse
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = open_data(photos)
+    assert not caught
+    assert data.spec.count == 39
+    assert "9600 x 9600 px is over the limit of 40 Mpx (92)" in data.summary.quarantine[0]["reason"]
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_threads_keep_the_order_and_take_little_ahead(workers):
+    taken, most_ahead, done = [], 0, 0
+
+    def jobs():
+        for job in range(500):
+            taken.append(job)
+            yield job
+
+    for result in in_threads(lambda job: job * job, jobs(), 3, workers):
+        assert result == done * done
+        done += 1
+        most_ahead = max(most_ahead, len(taken) - done)
+    assert done == 500
+    assert most_ahead <= 3 * (workers + 4)
+
+
+def test_a_failing_thread_stops_the_others():
+    def work(job):
+        if job == 5:
+            raise ValueError("no")
+        return job
+
+    with pytest.raises(ValueError, match="no"):
+        list(in_threads(work, iter(range(10**9)), 1, 2))
