@@ -1,10 +1,211 @@
-"""The report of a run: one HTML file that needs no network."""
+"""The report of a run: one HTML file with everything in it, which needs no network and loads nothing."""
 
+import base64
+import hashlib
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
-from gansmith.run_folder import RunFolder
+from gansmith.checkpoint import commit_file
+from gansmith.errors import GansmithError
+from gansmith.report.curves import PANELS, draw_curves
+from gansmith.report.pictures import Picture, load_picture, slider_pictures
+from gansmith.report.series import is_number
+from gansmith.run_folder import RunFolder, read_rows
+
+NUMBERS = tuple(panel.prefix for panel in PANELS)
+
+
+@dataclass(frozen=True)
+class _Story:
+    """What is known of a run: its log rows, its events in order, and where it stands."""
+
+    rows: list[dict[str, Any]]
+    events: list[dict[str, Any]]
+    kimg: float | None
+    goal_kimg: float | None
+    is_finished: bool
+
+    def at(self, iteration: int) -> str:
+        """Return an iteration in words, as kimg where the log tells how much one iteration is."""
+        for row in reversed(self.rows):
+            if is_number(row.get("kimg")) and is_number(row.get("iteration")) and row["iteration"] > 0:
+                return f"{_kimg(iteration * row['kimg'] / row['iteration'])} kimg"
+        return "the start" if iteration == 0 else f"iteration {iteration:,}"
 
 
 def write_report(run: RunFolder, *, title: str, facts: dict[str, str]) -> Path:
-    """Write report.html into the run folder and return its path."""
-    raise NotImplementedError
+    """Write report.html into the run folder and return its path; ``facts`` are shown as they are, label and value."""
+    story = _read(run)
+    style, script = _asset("report.css"), _asset("report.js")
+    slider, has_script = _slider(run, story)
+    sections = [
+        _facts(facts),
+        _pictures(run, story),
+        f'<div class="columns"><div>{slider}{_events(story)}{_use(run, story)}</div>{_curves(run, story)}</div>',
+        _recipe(run),
+    ]
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    if has_script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy += f"; script-src 'sha256-{digest}'"
+    status, kind = _status(story)
+    page = "\n".join(
+        [
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>",
+            f'<header>\n<p class="kicker">gansmith training report</p>\n<h1>{escape(title)}</h1>',
+            f'<p class="status {kind}">{status}</p>\n</header>',
+            *sections,
+            "<footer>Made by gansmith. This file holds everything it shows and loads nothing.</footer>\n</main>",
+            f"<script>{script}</script>" if has_script else "",
+            "</body>\n</html>\n",
+        ]
+    )
+    commit_file(run.report, lambda path: path.write_text(page, encoding="utf-8"))
+    return run.report
+
+
+def _read(run: RunFolder) -> _Story:
+    everything = read_rows(run.log)
+    rows = [row for row in everything if "event" not in row]
+    events = {json.dumps(row, sort_keys=True): row for row in [*everything, *read_rows(run.timing)] if "event" in row}
+    try:
+        plan = run.record.get("plan") or {}
+    except GansmithError:
+        plan = {}
+    last = rows[-1] if rows else {}
+    iterations = plan.get("iterations")
+    return _Story(
+        rows,
+        sorted(events.values(), key=lambda row: row.get("iteration") or 0),
+        last.get("kimg"),
+        plan.get("schedule_kimg"),
+        is_number(iterations) and last.get("iteration", 0) >= iterations,
+    )
+
+
+def _status(story: _Story) -> tuple[str, str]:
+    """Return how far the run is, and the class of the mark."""
+    goal = f" of {_kimg(story.goal_kimg)}" if is_number(story.goal_kimg) else ""
+    if story.kimg is None:
+        return f"no rows yet{goal and goal + ' kimg'}", "paused"
+    if story.is_finished:
+        return f"finished at {_kimg(story.kimg)} kimg", "finished"
+    return f"paused at {_kimg(story.kimg)}{goal} kimg", "paused"
+
+
+def _facts(facts: dict[str, str]) -> str:
+    pairs = [f"<div><dt>{escape(str(k))}</dt><dd>{escape(str(v))}</dd></div>" for k, v in facts.items()]
+    return f"<section>\n<dl>{''.join(pairs)}</dl>\n</section>" if pairs else ""
+
+
+def _pictures(run: RunFolder, story: _Story) -> str:
+    shown: list[tuple[str, str, Picture]] = []
+    for kind, name in (("ema", "Averaged weights (EMA)"), ("real", "Real images"), ("raw", "Raw weights")):
+        paths = [run.samples / "real.png"] if kind == "real" else _previews(run, kind)
+        picture = load_picture(paths[-1]) if paths else None
+        if picture is not None:
+            when = "from the training data" if kind == "real" else f"at {story.at(_iteration(paths[-1]))}"
+            shown.append((name, when, picture))
+    if not shown:
+        return '<section>\n<h2>Pictures</h2>\n<p class="note">No preview pictures yet.</p>\n</section>'
+    figures = [
+        f"<figure><figcaption><b>{name}</b> <span>{when}</span></figcaption>{_img(picture, f'{name}, {when}')}</figure>"
+        for name, when, picture in shown
+    ]
+    wide = " wide" if shown[0][2].width > 2 * shown[0][2].height else ""
+    grid = f'<div class="pictures{wide}">{"".join(figures)}</div>'
+    return f"<section>\n<h2>What it makes now, beside real images</h2>\n{grid}\n</section>"
+
+
+def _slider(run: RunFolder, story: _Story) -> tuple[str, bool]:
+    """Return the section with the same latents over time, and whether it needs the script."""
+    pictures = slider_pictures(_previews(run, "ema") or _previews(run, "raw"))
+    if len(pictures) < 2:
+        return "", False
+    frames = [[picture.uri, story.at(_iteration(path))] for path, picture in pictures]
+    last = pictures[-1][1]
+    width = last.width * max(1, 560 // last.width)
+    sharp = "sharp" if all(picture.width == last.width for _, picture in pictures) else ""
+    data = json.dumps(frames).replace("<", "\\u003c")
+    return (
+        "<section>\n<h2>How it got there: the same latents over time</h2>\n"
+        '<div class="controls" id="controls" hidden><button type="button">Play</button>'
+        f'<input type="range" min="0" max="{len(frames) - 1}" value="{len(frames) - 1}" step="1" '
+        f'aria-label="Moment of training"><output>{escape(frames[-1][1])}</output></div>\n'
+        f'<img id="frame" class="{sharp}" width="{width}" alt="Fixed latents at {escape(frames[-1][1])}" src="{last.uri}">\n'
+        f'<script type="application/json" id="frames">{data}</script>\n</section>'
+    ), True
+
+
+def _curves(run: RunFolder, story: _Story) -> str:
+    path = run.path / "curves.png"
+    if not story.rows:
+        body = '<p class="note">No rows in the log yet.</p>'
+    else:
+        if not path.exists():
+            draw_curves(read_rows(run.log), path)
+        last = story.rows[-1]
+        latest = [f"{k} {v:.3g}" for k, v in last.items() if k.startswith(NUMBERS) and is_number(v)]
+        uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+        alt = f"Curves over {_kimg(story.kimg)} kimg. Latest: {', '.join(latest)}"
+        body = (
+            f'<div class="scroll"><img alt="{escape(alt)}" src="{uri}"></div>\n'
+            '<p class="note">Losses, scores and D(x) tell whether the two networks are in balance. '
+            "They do not say how good the images are.</p>"
+        )
+    return f'<section class="curves">\n<h2>Curves</h2>\n{body}\n</section>'
+
+
+def _events(story: _Story) -> str:
+    lines = []
+    for row in story.events:
+        when = f"{_kimg(row['kimg'])} kimg" if is_number(row.get("kimg")) else ""
+        text = f"<b>{escape(str(row['event']))}</b> {escape(str(row.get('message', '')))}"
+        lines.append(f"<li><time>{when}</time><span>{text}</span></li>")
+    nothing = "Nothing out of the ordinary happened." if story.rows else "Nothing yet."
+    body = f"<ol>{''.join(lines)}</ol>" if lines else f'<p class="note">{nothing}</p>'
+    return f"<section>\n<h2>Events</h2>\n{body}\n</section>"
+
+
+def _use(run: RunFolder, story: _Story) -> str:
+    folder = escape(shlex.quote(str(run.path)))
+    why = "Train longer, from the last checkpoint" if story.is_finished else "Go on from the last checkpoint"
+    sample = f"<p>Make new images:</p>\n<pre>gansmith sample {folder} -n 64 --seed 0</pre>\n" if story.rows else ""
+    return f"<section>\n<h2>Use it</h2>\n{sample}<p>{why}:</p>\n<pre>gansmith resume {folder}</pre>\n</section>"
+
+
+def _recipe(run: RunFolder) -> str:
+    if not run.recipe.is_file():
+        return ""
+    text = escape(run.recipe.read_text(encoding="utf-8", errors="replace"))
+    return f"<section>\n<details><summary>Recipe</summary>\n<pre>{text}</pre></details>\n</section>"
+
+
+def _img(picture: Picture, alt: str) -> str:
+    return f'<img width="{picture.width}" height="{picture.height}" alt="{escape(alt)}" src="{picture.uri}">'
+
+
+def _previews(run: RunFolder, kind: str) -> Sequence[Path]:
+    """Return the preview pictures of a kind, oldest first."""
+    return sorted(path for path in run.samples.glob(f"*-{kind}.png") if path.stem[:9].isdigit())
+
+
+def _iteration(path: Path) -> int:
+    return int(path.stem[:9])
+
+
+def _kimg(value: float | None) -> str:
+    return "?" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:,.3g}"
+
+
+def _asset(name: str) -> str:
+    return (resources.files("gansmith.report") / name).read_text(encoding="utf-8")
