@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gansmith.data.base import ImageData, open_data
+from gansmith.engine import Engine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def session_cache(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, session_cache):
+    """Keep the user's cache out of every test."""
+    monkeypatch.setenv("GANSMITH_CACHE", str(session_cache))
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory) -> Path:
+    """96 gray images of 8 x 8 in 3 classes, each class with a brightness of its own."""
+    labels = np.arange(96) % 3
+    noise = np.random.default_rng(0).integers(0, 40, (96, 8, 8, 1))
+    images = (noise + 80 * labels[:, None, None, None]).astype(np.uint8)
+    path = tmp_path_factory.mktemp("data") / "tiny.npz"
+    np.savez(path, images=images, labels=labels, class_names=np.array(["dark", "gray", "light"]))
+    return path
+
+
+@pytest.fixture
+def tiny_data(tiny_file) -> ImageData:
+    return open_data(tiny_file)
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine(torch.device("cpu"))
