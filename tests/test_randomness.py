@@ -16,7 +16,10 @@ def test_golden_values():
     assert derive_seed("sample", 0, 0) == 7725015491013140671
     assert derive_seed(1, "a") == 4610687093479912873
     assert NOISE.seeds("latents") == [3201823068684336330, 1196990017047132644, 5395755372602623424]
-    expected = [[1.227500081, 0.910196424, 0.194658116, 0.304154634], [-0.697994053, 1.808799624, 0.832352102, 0.481344461]]
+    expected = [
+        [1.227500081, 0.910196424, 0.194658116, 0.304154634],
+        [-0.697994053, 1.808799624, 0.832352102, 0.481344461],
+    ]
     torch.testing.assert_close(sample_latents(0, 0, 2, 4), torch.tensor(expected), atol=1e-6, rtol=0)
     torch.testing.assert_close(NOISE.normal("latents", 3)[0], torch.tensor([0.591191709, 0.014552784, -0.04827604]))
     torch.testing.assert_close(NOISE.uniform("labels"), torch.tensor([0.53140521, 0.96876127, 0.77050245]))
@@ -27,7 +30,10 @@ def test_golden_values():
 
 
 def test_seeds_depend_on_every_part_its_type_and_their_order():
-    seeds = [derive_seed(*parts) for parts in [(1, 2), (2, 1), (12,), ("12",), (1, "2"), ("1", 2), (1, 2, 0), ("1\x1f2",), ()]]
+    seeds = [
+        derive_seed(*parts)
+        for parts in [(1, 2), (2, 1), (12,), ("12",), (1, "2"), ("1", 2), (1, 2, 0), ("1\x1f2",), ()]
+    ]
     assert len(set(seeds)) == len(seeds)
     assert all(0 <= seed < 2**63 for seed in seeds)
 
@@ -82,9 +88,15 @@ def test_draws_inside_networks_are_repeated_and_the_state_given_back_after_an_er
     torch.manual_seed(4)
     expected = torch.rand(1)
     torch.manual_seed(4)
-    with pytest.raises(KeyError), NOISE.inside_networks():
-        first = torch.nn.functional.dropout(torch.ones(50))
-        raise KeyError
+    first = torch.empty(50)
+
+    def fail_inside() -> None:
+        with NOISE.inside_networks():
+            first.copy_(torch.nn.functional.dropout(torch.ones(50)))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_inside()
     assert torch.equal(torch.rand(1), expected)
     with NOISE.inside_networks():
         assert torch.equal(torch.nn.functional.dropout(torch.ones(50)), first)
@@ -96,6 +108,11 @@ def test_a_sample_is_the_same_whatever_else_is_asked():
     assert torch.equal(sample_latents(5, 7, 6, 100), many[7:13])
     assert not (sample_latents(6, 0, 1, 100) == many[:1]).any()
     assert many.dtype == torch.float32
+
+
+def test_draws_depend_on_every_bit_of_a_seed():
+    seeds = [5] + [5 + (1 << bit) for bit in range(3, 63)]
+    assert len({tuple(row.tolist()) for row in per_image((4,), seeds)}) == len(seeds)
 
 
 def test_moments():

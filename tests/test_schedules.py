@@ -21,7 +21,8 @@ def test_linear(progress, expected):
 
 
 @pytest.mark.parametrize(
-    ("progress", "expected"), [(0, 1), (0.25, (1 + math.sqrt(0.5)) / 2), (0.5, 0.5), (0.75, (1 - math.sqrt(0.5)) / 2), (1, 0)]
+    ("progress", "expected"),
+    [(0, 1), (0.25, (1 + math.sqrt(0.5)) / 2), (0.5, 0.5), (0.75, (1 - math.sqrt(0.5)) / 2), (1, 0)],
 )
 def test_cosine(progress, expected):
     assert at(Ramp(start=1, end=0, shape="cosine"), progress) == pytest.approx(expected, abs=1e-12)

@@ -1,0 +1,411 @@
+"""What every registered part must be; a new part is tested here without a line of its own."""
+
+import inspect
+import typing
+from itertools import pairwise
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from gansmith.augment.base import augmentations
+from gansmith.constraints.base import constraints
+from gansmith.data.base import DataSpec
+from gansmith.errors import RecipeError
+from gansmith.losses.base import losses
+from gansmith.methods.base import Batch, methods
+from gansmith.networks.base import ImageSpec, Network, networks
+from gansmith.optimizers.base import optimizers
+from gansmith.penalties.base import penalties
+from gansmith.randomness import Noise
+from gansmith.registry import Part, Registry
+from gansmith.schedules import Moment
+
+REGISTRIES = {
+    each.family: each for each in (losses, penalties, constraints, networks, optimizers, augmentations, methods)
+}
+EVERY_PART = [(family, name) for family, registry in REGISTRIES.items() for name in registry.names()]
+# Fields that make a network small; one that is not named here is tested as it is.
+SMALL = {"dcgan": {"base_channels": 4}, "mlp": {"hidden": [16, 8]}}
+SIZES = [(8, 8), (28, 28), (32, 32), (64, 64), (48, 64)]
+NOISE = Noise(seed=0, salt=0, iteration=0, phase="test", repeat=0, first=0, count=8, device=torch.device("cpu"))
+
+
+def make(registry: Registry, name: str, **fields: object) -> Part:
+    """Return a part with its defaults; a field that has none is a network."""
+    required = {key: "mlp" for key, field in registry.get(name).model_fields.items() if field.is_required()}
+    return registry.parse({"kind": name, **required, **fields})
+
+
+def small(kind: str, **fields: object) -> Network:
+    return networks.parse({"kind": kind, **SMALL.get(kind, {}), **fields})
+
+
+def drawn(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+# every part
+
+
+@pytest.mark.parametrize(("family", "name"), EVERY_PART)
+def test_docstring_names_its_source_and_what_differs(family, name):
+    part = REGISTRIES[family].get(name)
+    text = part.__dict__.get("__doc__") or ""
+    assert "Source:" in text
+    assert family == "optimizer" or "Differs:" in text
+    assert inspect.getdoc(inspect.getmodule(part)), "a file says what it holds"
+
+
+@pytest.mark.parametrize(("family", "name"), EVERY_PART)
+def test_defaults_are_valid_and_come_back_from_what_is_written(family, name):
+    registry = REGISTRIES[family]
+    part = make(registry, name)
+    assert part.kind == name
+    written = part.model_dump(mode="json")
+    assert registry.parse({"kind": name, **written}) == part
+    assert type(part).model_validate_json(part.model_dump_json()) == part
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(part, next(iter(type(part).model_fields), "kind_of"), 1)
+
+
+@pytest.mark.parametrize(("family", "name"), EVERY_PART)
+def test_an_unknown_field_is_refused_and_the_nearest_offered(family, name):
+    registry = REGISTRIES[family]
+    fields = list(registry.get(name).model_fields)
+    wrong = fields[0] + "x" if fields else "anything"
+    with pytest.raises(RecipeError) as caught:
+        make(registry, name, **{wrong: 1})
+    offered = f" (did you mean '{fields[0]}'?)" if fields else ""
+    expected = f"'{wrong}' is not a field of {family} '{name}'{offered}\n  fields: {', '.join(fields) or 'none'}"
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(("family", "name"), EVERY_PART)
+def test_a_name_can_be_typed(family, name):
+    assert name == name.lower()
+    assert name.replace("_", "").replace("-", "").isalnum()
+
+
+# losses
+
+
+@pytest.mark.parametrize("name", losses.names())
+@pytest.mark.parametrize("shape", [(4,), (4, 1), (4, 1, 3, 3)])
+def test_loss_takes_logits_of_any_shape(name, shape):
+    loss, real, fake = losses.parse(name), drawn(*shape), drawn(*shape) - 1
+    for value in (loss.discriminator(real, fake), loss.generator(real, fake)):
+        assert value.shape == ()
+        assert value.isfinite()
+    flat = loss.discriminator(real.flatten(), fake.flatten())
+    torch.testing.assert_close(loss.discriminator(real, fake), flat)
+
+
+@pytest.mark.parametrize("name", losses.names())
+def test_d_is_rewarded_for_telling_real_from_fake(name):
+    loss, zero = losses.parse(name), torch.zeros(4)
+    values = [loss.discriminator(zero + gap, zero - gap).item() for gap in (-1, -0.5, 0, 0.25, 0.5)]
+    assert all(after < before for before, after in pairwise(values))
+
+
+@pytest.mark.parametrize("name", losses.names())
+def test_g_raises_the_logits_of_its_fakes(name):
+    loss = losses.parse(name)
+    for level in (-2.0, 0.0, 0.5):
+        fake = torch.full((4,), level, requires_grad=True)
+        loss.generator(torch.zeros(4) if loss.generator_needs_real else None, fake).backward()
+        assert (fake.grad < 0).all()
+
+
+@pytest.mark.parametrize("name", losses.names())
+def test_loss_is_a_mean_over_the_batch(name):
+    loss, real, fake = losses.parse(name), drawn(6), drawn(6) - 1
+    twice = loss.discriminator(torch.cat([real, real]), torch.cat([fake, fake]))
+    torch.testing.assert_close(twice, loss.discriminator(real, fake))
+    torch.testing.assert_close(loss.generator(real.repeat(2), fake.repeat(2)), loss.generator(real, fake))
+
+
+@pytest.mark.parametrize("name", losses.names())
+def test_loss_is_finite_in_bfloat16(name):
+    loss = losses.parse(name)
+    for scale in (1.0, 100.0):
+        real, fake = [(drawn(32) * scale).bfloat16().requires_grad_() for _ in range(2)]
+        total = loss.discriminator(real, fake) + loss.generator(real, fake)
+        total.backward()
+        assert total.isfinite()
+        assert real.grad.isfinite().all()
+        assert fake.grad.isfinite().all()
+
+
+# networks
+
+
+def sides(config: Network, spec: ImageSpec) -> tuple[nn.Module, nn.Module]:
+    torch.manual_seed(0)
+    return config.generator(spec), config.discriminator(spec)
+
+
+def example(spec: ImageSpec, count: int = 8) -> tuple[Tensor, Tensor, Tensor | None]:
+    labels = torch.arange(count) % spec.num_classes if spec.num_classes else None
+    return drawn(count, spec.latent_dim), drawn(count, spec.channels, spec.height, spec.width).tanh(), labels
+
+
+@pytest.mark.parametrize("kind", networks.names())
+@pytest.mark.parametrize(("height", "width"), SIZES)
+@pytest.mark.parametrize(("channels", "num_classes"), [(1, 0), (3, 0), (4, 3)])
+def test_network_speaks_its_spec_and_every_weight_learns(kind, height, width, channels, num_classes):
+    spec = ImageSpec(height, width, channels, num_classes, latent_dim=6)
+    generator, discriminator = sides(small(kind), spec)
+    latents, images, labels = example(spec)
+    fake = generator(latents, labels)
+    assert fake.shape == images.shape
+    logits = discriminator(images, labels)
+    assert logits.shape[0] == 8
+    assert logits.ndim == 1 or logits.shape[1] == 1
+    ((fake * drawn(*fake.shape)).sum() + (logits * drawn(*logits.shape)).sum()).backward()
+    for network in (generator, discriminator):
+        for name, parameter in network.named_parameters():
+            assert parameter.grad is not None, name
+            assert parameter.grad.isfinite().all(), name
+            assert parameter.grad.any(), name
+
+
+@pytest.mark.parametrize("kind", networks.names())
+@pytest.mark.parametrize("value_range", ["signed", "unit"])
+def test_generator_keeps_to_its_value_range_and_uses_all_of_it(kind, value_range):
+    spec = ImageSpec(16, 16, 3, latent_dim=6)
+    generator, _ = sides(small(kind, value_range=value_range), spec)
+    lowest, highest = (-1, 1) if value_range == "signed" else (0, 1)
+    with torch.no_grad():
+        images = generator(drawn(8, 6) * 1000, None)
+        assert images.min() >= lowest
+        assert images.max() <= highest
+        for parameter in generator.parameters():
+            parameter.mul_(5)
+        images = generator(drawn(8, 6) * 1000, None)
+    assert images.min() < lowest + 0.1
+    assert images.max() > highest - 0.1
+
+
+@pytest.mark.parametrize("kind", networks.names())
+def test_labels_are_listened_to(kind):
+    spec = ImageSpec(16, 16, 1, num_classes=3, latent_dim=6)
+    generator, discriminator = sides(small(kind), spec)
+    generator.eval()
+    discriminator.eval()
+    latents, images, _ = example(spec)
+    for network, inputs in ((generator, latents), (discriminator, images)):
+        first, second = (network(inputs, torch.full((8,), label)) for label in (0, 1))
+        assert not torch.allclose(first, second)
+
+
+def norm_choices(kind: str) -> list[dict[str, object]]:
+    """Return the fields of every way to normalise that a network has."""
+    fields = networks.get(kind).model_fields
+    norms = typing.get_args(fields["norm"].annotation) if "norm" in fields else ()
+    outputs = (False, True) if "norm_output" in fields else ()
+    choices: list[dict[str, object]] = [{}]
+    choices = [{**each, "norm": norm} for each in choices for norm in norms] or choices
+    return [{**each, "norm_output": output} for each in choices for output in outputs] or choices
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"), [(kind, fields) for kind in networks.names() for fields in norm_choices(kind)]
+)
+def test_batch_statistics_are_as_declared(kind, fields):
+    config = small(kind, **fields)
+    spec = ImageSpec(32, 32, 1, latent_dim=6)
+    latents, images, _ = example(spec)
+    mixes = []
+    for network, inputs in zip(sides(config, spec), (latents, images), strict=True):
+        network.train()
+        other = inputs.clone()
+        other[0] = -2 * other[0] + 1
+        with torch.no_grad():
+            before, after = network(inputs, None), network(other, None)
+        assert not torch.allclose(before[0], after[0], atol=1e-7)
+        mixes.append(not torch.allclose(before[1:], after[1:], atol=1e-6))
+        network.eval()
+        with torch.no_grad():
+            torch.testing.assert_close(network(inputs, None)[1:], network(other, None)[1:])
+    assert mixes == [config.has_batch_statistics] * 2
+
+
+def normed_weight(module: nn.Module) -> Tensor:
+    weight = module.weight.detach()
+    return weight.transpose(0, 1).flatten(1) if isinstance(module, nn.ConvTranspose2d) else weight.flatten(1)
+
+
+@pytest.mark.parametrize("kind", networks.names())
+@pytest.mark.parametrize("init", ["framework", "normal"])
+def test_spectral_norm_bounds_every_weight(kind, init):
+    spec = ImageSpec(16, 16, 3, latent_dim=6)
+    pair = sides(small(kind, spectral_norm=True, init=init), spec)
+    latents, images, _ = example(spec)
+    for network, inputs in zip(pair, (latents, images), strict=True):
+        with torch.no_grad():
+            for _ in range(60):
+                network(inputs, None)
+        network.eval()
+        linear = [each for each in network.modules() if isinstance(each, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
+        assert linear
+        for module in linear:
+            assert torch.linalg.matrix_norm(normed_weight(module), 2).item() == pytest.approx(1, rel=0.03)
+    plain = small(kind, init=init).discriminator(spec)
+    assert not any("parametrizations" in name for name in plain.state_dict())
+
+
+@pytest.mark.parametrize("kind", networks.names())
+def test_normal_initialisation(kind):
+    config = networks.parse({"kind": kind, "init": "normal", **({"norm": "batch"} if norm_choices(kind)[0] else {})})
+    seen = {"weights": 0, "norms": 0}
+    for network in sides(config, ImageSpec(32, 32, 3, latent_dim=50)):
+        for module in network.modules():
+            bias = getattr(module, "bias", None)
+            assert bias is None or not bias.any()
+            weight = getattr(module, "weight", None)
+            if weight is None:
+                continue
+            norm = isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+            seen["norms" if norm else "weights"] += 1
+            error = 4 / weight.numel() ** 0.5
+            assert weight.mean().item() == pytest.approx(1 if norm else 0, abs=0.02 * error)
+            assert weight.std().item() == pytest.approx(0.02, rel=error)
+    assert min(seen.values()) > 1
+
+
+@pytest.mark.parametrize("kind", networks.names())
+@pytest.mark.parametrize("spectral_norm", [False, True])
+def test_weights_come_back_from_a_state_dict(kind, spectral_norm):
+    spec = ImageSpec(16, 16, 1, num_classes=2, latent_dim=6)
+    config = small(kind, spectral_norm=spectral_norm)
+    latents, images, labels = example(spec)
+    for old, inputs in zip(sides(config, spec), (latents, images), strict=True):
+        old(inputs, labels)  # moves batch statistics and power iterations
+        old.eval()
+        torch.manual_seed(1)
+        new = (config.generator if inputs is latents else config.discriminator)(spec).eval()
+        assert not torch.allclose(new(inputs, labels), old(inputs, labels))
+        new.load_state_dict(old.state_dict())
+        assert torch.equal(new(inputs, labels), old(inputs, labels))
+
+
+@pytest.mark.parametrize("kind", networks.names())
+def test_the_same_seed_builds_the_same_network(kind):
+    spec = ImageSpec(16, 16, 1, latent_dim=6)
+    for one, two in zip(sides(small(kind), spec), sides(small(kind), spec), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+# augmentations
+
+
+def draws(noise: Noise = NOISE):
+    return lambda name, *shape: noise.uniform(f"augment/{name}", *shape)
+
+
+@pytest.mark.parametrize("name", augmentations.names())
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_augmentation_keeps_shapes_and_lets_gradients_through(name, channels):
+    images = drawn(8, channels, 12, 16).tanh().requires_grad_()
+    out = augmentations.parse(name)(images, draws())
+    assert out.shape == images.shape
+    assert out.dtype == images.dtype
+    (gradient,) = torch.autograd.grad((out * drawn(*out.shape)).sum(), images, create_graph=True)
+    assert gradient.isfinite().all()
+    assert all(each.any() for each in gradient)
+
+
+@pytest.mark.parametrize("name", augmentations.names())
+def test_augmentation_draws_for_each_image_from_what_it_is_given(name):
+    noise = Noise(**{**NOISE.__dict__, "count": 64})  # enough for a share of them to be changed
+    images = drawn(1, 3, 16, 16).tanh().expand(64, -1, -1, -1)
+    out = augmentations.parse(name)(images, draws(noise))
+    assert len({image.numpy().tobytes() for image in out}) > 1
+    assert torch.equal(augmentations.parse(name)(images, draws(noise)), out)
+    half = Noise(**{**NOISE.__dict__, "count": 32, "first": 32})
+    torch.testing.assert_close(augmentations.parse(name)(images[:32], draws(half)), out[32:])
+
+
+@pytest.mark.parametrize("name", augmentations.names())
+def test_probability_0_changes_nothing(name):
+    images = drawn(8, 3, 12, 16).tanh()
+    assert torch.equal(augmentations.parse(name)(images, draws(), 0.0), images)
+    assert torch.equal(augmentations.parse(name)(images, draws(), torch.tensor(0.0)), images)
+    many = drawn(64, 3, 12, 16).tanh()
+    noise = Noise(**{**NOISE.__dict__, "count": 64})
+    assert not torch.equal(augmentations.parse(name)(many, draws(noise), 1.0), many)
+
+
+# constraints
+
+
+@pytest.mark.parametrize("name", constraints.names())
+def test_constraint_is_a_projection(name):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3))
+    before = [parameter.clone() for parameter in network.parameters()]
+    with torch.no_grad():
+        constraints.parse(name).apply_(network)
+        once = [parameter.clone() for parameter in network.parameters()]
+        constraints.parse(name).apply_(network)
+    assert any(not torch.equal(a, b) for a, b in zip(before, once, strict=True))
+    for one, two in zip(once, network.parameters(), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+# optimizers
+
+
+@pytest.mark.parametrize("name", optimizers.names())
+def test_optimizer_goes_downhill_and_takes_a_ramp(name):
+    part = optimizers.parse({"kind": name, "lr": {"start": 0.1, "end": 0.0}})
+    weight = nn.Parameter(torch.tensor([3.0, -2.0]))
+    optimizer = part.build([weight])
+    values = []
+    for step in range(5):
+        value = weight.square().sum()
+        optimizer.zero_grad()
+        value.backward()
+        part.step(optimizer, torch.zeros(()), Moment(step, 0.0, step / 4))
+        values.append(value.item())
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * (1 - step / 4))
+    assert all(after < before for before, after in pairwise(values[:4]))
+    last = weight.detach().clone()
+    part.step(optimizer, torch.zeros(()), Moment(5, 0.0, 1.0))
+    assert torch.equal(weight, last), "a learning rate of 0 moves nothing"
+
+
+# methods
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_method_is_whole_and_every_phase_trains_what_it_says(name):
+    torch.manual_seed(0)
+    spec = DataSpec("x", 8, 8, 1, 100, ("a", "b"), "")
+    method = make(methods, name).build(spec)
+    assert set(method.averaged) <= set(method.networks)
+    assert {trained for phase in method.phases for trained in phase.trains} == set(method.networks)
+    assert set(method.constraints) <= set(method.networks)
+    assert set(method.example_inputs(2)) == set(method.networks)
+    batch = Batch(drawn(8, 1, 8, 8).tanh(), torch.arange(8) % 2)
+    for phase in method.phases:
+        for key, network in method.networks.items():
+            network.requires_grad_(key in phase.trains)
+            network.zero_grad()
+        terms = method.loss(phase, batch, NOISE, Moment(0, 0.0, 0.0))
+        assert terms.total.shape == ()
+        assert terms.log
+        assert all(value.shape == () and not value.requires_grad and value.isfinite() for value in terms.log.values())
+        assert not any("," in key or "/" in key for key in terms.log)
+        terms.total.backward()
+        for key, network in method.networks.items():
+            got = [parameter.grad is not None and parameter.grad.any().item() for parameter in network.parameters()]
+            assert all(got) if key in phase.trains else not any(got)
+    fixed = method.fixed(0, 4)
+    assert len(fixed.inputs) == 4
+    method.networks.eval()
+    images = method.preview(method.networks, fixed)
+    assert images.shape == (4, 1, 8, 8)
+    assert images.abs().max() <= 1

@@ -1,0 +1,103 @@
+import re
+import subprocess
+import sys
+from importlib import resources
+
+import pytest
+import torch
+import yaml
+
+from gansmith.api import describe_networks, example_spec
+from gansmith.recipe import Recipe, differences, load_recipe, parse_recipe, recipe_names, recipe_text
+from gansmith.run_state import RunState
+
+TORCH_FREE = """
+import sys
+from gansmith.cli.app import app
+for words in (["--help"], ["recipes"], ["recipes", "dcgan"], ["train", "--help"]):
+    try:
+        app(words)
+    except SystemExit as problem:
+        assert not problem.code, problem.code
+    assert "torch" not in sys.modules, f"{words} imports torch"
+"""
+
+
+def header(name: str) -> list[str]:
+    """Return the comment lines above the first field."""
+    lines = recipe_text(name).splitlines()
+    return lines[: next(number for number, line in enumerate(lines) if not line.startswith("#"))]
+
+
+def test_there_are_recipes_and_nothing_else():
+    assert {"default", "dcgan", "mlp-small"} <= set(recipe_names())
+    folder = resources.files("gansmith.recipes")
+    files = {path.name for path in folder.iterdir() if not path.name.startswith("__")}
+    assert files == {f"{name}.yaml" for name in recipe_names()}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_it_loads_under_its_file_name_with_a_summary(name):
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert 10 <= len(recipe.summary) <= 100
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_it_comes_back_from_what_is_written(name):
+    recipe = load_recipe(name)
+    again = parse_recipe(recipe.to_yaml(), where="x")
+    assert again == recipe
+    assert differences(recipe, again) == []
+    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_its_header_says_where_it_is_from_and_how_to_run_it(name):
+    text = "\n".join(header(name))
+    assert re.search(r"^# Source: ", text, re.MULTILINE)
+    assert re.search(rf"^# Run: +gansmith train .*--recipe {re.escape(name)}\b", text, re.MULTILINE) or (
+        name == "default" and re.search(r"^# Run: +gansmith train ", text, re.MULTILINE)
+    )
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_it_writes_only_what_it_means(name):
+    written = yaml.safe_load(recipe_text(name))
+    assert list(written)[:2] == ["name", "summary"]
+    assert max(map(len, recipe_text(name).splitlines())) <= 120
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_it_builds_on_its_example(name):
+    recipe = load_recipe(name)
+    spec = example_spec(recipe)
+    lines = describe_networks(recipe, spec)
+    with torch.device("meta"):
+        method = recipe.method.build(spec)
+    assert len([line for line in lines if line.endswith(" parameters")]) == len(method.networks)
+    assert set(recipe.optimizers) <= {"default", *method.networks}
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_its_state_can_be_made(name, engine):
+    small = ["base_channels=4"] if "base_channels" in load_recipe(name).to_yaml() else []
+    recipe = load_recipe(name, (*small, "batch_size=4"))
+    state = RunState.fresh(recipe, example_spec(recipe), 0, engine)
+    assert set(state.optimizers) == set(state.method.networks)
+    assert state.all_finite()
+
+
+def test_mlp_small_is_the_network_it_says():
+    lines = "\n".join(describe_networks(load_recipe("mlp-small"), example_spec(load_recipe("mlp-small"))))
+    generator, discriminator = lines.split("discriminator")
+    assert re.findall(r"^  Linear +(\d+)", generator, re.MULTILINE) == ["300", "784"]
+    assert re.findall(r"^  Linear +(\d+)", discriminator, re.MULTILINE) == ["300", "100", "1"]
+
+
+def test_help_and_recipes_never_import_torch():
+    done = subprocess.run([sys.executable, "-c", TORCH_FREE], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for name in recipe_names():
+        assert re.search(rf"^{re.escape(name)} +{re.escape(load_recipe(name).summary)}$", done.stdout, re.MULTILINE)
+    assert recipe_text("dcgan") in done.stdout

@@ -1,0 +1,103 @@
+import pytest
+import torch
+
+from gansmith.data.base import DataSpec
+from gansmith.methods.latent import LatentConfig
+from gansmith.networks.base import ImageSpec, networks
+from gansmith.shapes import LayerRow, format_table, layer_table
+
+
+def rows(network: torch.nn.Module, *inputs: torch.Tensor | None) -> list[tuple[str, tuple[int, ...], int]]:
+    return [(row.layer, row.shape, row.parameters) for row in layer_table(network, *inputs)]
+
+
+def test_mlp():
+    spec = ImageSpec(28, 28, 1, latent_dim=100)
+    config = networks.parse({"kind": "mlp", "hidden": [300], "value_range": "unit"})
+    assert rows(config.generator(spec), torch.empty(2, 100), None) == [
+        ("input", (100,), 0),
+        ("Linear", (300,), 100 * 300 + 300),
+        ("LeakyReLU 0.2", (300,), 0),
+        ("Linear", (784,), 300 * 784 + 784),
+        ("Sigmoid", (784,), 0),
+    ]
+    config = networks.parse({"kind": "mlp", "hidden": [300, 100]})
+    assert rows(config.discriminator(spec), torch.empty(2, 1, 28, 28), None) == [
+        ("input", (1, 28, 28), 0),
+        ("Linear", (300,), 784 * 300 + 300),
+        ("LeakyReLU 0.2", (300,), 0),
+        ("Linear", (100,), 300 * 100 + 100),
+        ("LeakyReLU 0.2", (100,), 0),
+        ("Linear", (1,), 101),
+    ]
+
+
+def test_dcgan():
+    spec = ImageSpec(32, 32, 3, latent_dim=100)
+    config = networks.parse({"kind": "dcgan", "base_channels": 64})
+    assert rows(config.generator(spec), torch.empty(2, 100), None) == [
+        ("input", (100,), 0),
+        ("Linear", (4096,), 100 * 4096),
+        ("BatchNorm2d", (256, 4, 4), 512),
+        ("ReLU", (256, 4, 4), 0),
+        ("ConvTranspose2d 4x4 stride 2", (128, 8, 8), 256 * 128 * 16),
+        ("BatchNorm2d", (128, 8, 8), 256),
+        ("ReLU", (128, 8, 8), 0),
+        ("ConvTranspose2d 4x4 stride 2", (64, 16, 16), 128 * 64 * 16),
+        ("BatchNorm2d", (64, 16, 16), 128),
+        ("ReLU", (64, 16, 16), 0),
+        ("ConvTranspose2d 4x4 stride 2", (3, 32, 32), 64 * 3 * 16 + 3),
+        ("Tanh", (3, 32, 32), 0),
+    ]
+    assert rows(config.discriminator(spec), torch.empty(2, 3, 32, 32), None) == [
+        ("input", (3, 32, 32), 0),
+        ("Conv2d 4x4 stride 2", (64, 16, 16), 3 * 64 * 16 + 64),
+        ("LeakyReLU 0.2", (64, 16, 16), 0),
+        ("Conv2d 4x4 stride 2", (128, 8, 8), 64 * 128 * 16),
+        ("BatchNorm2d", (128, 8, 8), 256),
+        ("LeakyReLU 0.2", (128, 8, 8), 0),
+        ("Conv2d 4x4 stride 2", (256, 4, 4), 128 * 256 * 16),
+        ("BatchNorm2d", (256, 4, 4), 512),
+        ("LeakyReLU 0.2", (256, 4, 4), 0),
+        ("Conv2d 4x4 stride 1", (1, 1, 1), 256 * 16 + 1),
+    ]
+
+
+def test_labels_widen_the_first_layers():
+    spec = ImageSpec(8, 8, 1, num_classes=3, latent_dim=5)
+    config = networks.parse({"kind": "dcgan", "base_channels": 4})
+    labels = torch.zeros(2, dtype=torch.long)
+    assert rows(config.generator(spec), torch.empty(2, 5), labels)[1] == ("Linear", (64,), 8 * 64)
+    first = rows(config.discriminator(spec), torch.empty(2, 1, 8, 8), labels)[1]
+    assert first == ("Conv2d 4x4 stride 2", (4, 4, 4), 4 * 4 * 16 + 4)
+
+
+@pytest.mark.parametrize("kind", networks.names())
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_table_counts_every_parameter_once_and_leaves_no_hooks(kind, device):
+    with torch.device(device):
+        config = LatentConfig(generator=kind, discriminator=kind, conditional=True)
+        method = config.build(DataSpec("x", 32, 32, 3, 10, ("a", "b"), ""))
+        for name, inputs in method.example_inputs(2).items():
+            network = method.networks[name]
+            total = sum(row.parameters for row in layer_table(network, *inputs))
+            assert total == sum(parameter.numel() for parameter in network.parameters())
+            assert not any(module._forward_hooks for module in network.modules())
+
+
+@pytest.mark.parametrize("kind", networks.names())
+def test_spectral_norm_changes_no_row(kind):
+    spec = ImageSpec(16, 16, 1, latent_dim=5)
+    images = torch.zeros(2, 1, 16, 16)
+    plain, normed = (networks.parse({"kind": kind, "spectral_norm": on}).discriminator(spec) for on in (False, True))
+    assert rows(normed, images, None) == rows(plain, images, None)
+
+
+def test_the_table_in_text():
+    table = [LayerRow("input", (100,), 0), LayerRow("Linear", (8, 4, 4), 12800), LayerRow("Flatten", (), 0)]
+    assert format_table("generator", table) == [
+        "generator: 12,800 parameters",
+        "  input          100",
+        "  Linear   8 x 4 x 4  12,800",
+        "  Flatten          1",
+    ]
