@@ -141,7 +141,8 @@ def _slider(run: RunFolder, story: _Story) -> tuple[str, bool]:
         '<div class="controls" id="controls" hidden><button type="button">Play</button>'
         f'<input type="range" min="0" max="{len(frames) - 1}" value="{len(frames) - 1}" step="1" '
         f'aria-label="Moment of training"><output>{escape(frames[-1][1])}</output></div>\n'
-        f'<img id="frame" class="{sharp}" width="{width}" alt="Fixed latents at {escape(frames[-1][1])}" src="{last.uri}">\n'
+        f'<img id="frame" class="{sharp}" width="{width}" alt="Fixed latents at {escape(frames[-1][1])}" '
+        f'src="{last.uri}">\n'
         f'<script type="application/json" id="frames">{data}</script>\n</section>'
     ), True
 

@@ -39,7 +39,9 @@ def load_picture(path: Path, *, at_least_px: int = SHARP_PX, limit_bytes: int = 
     array = np.asarray(image)
     array = on_white(array) if array.ndim == 3 else array[..., None]
     pixels = array.shape[0] * array.shape[1]
-    for each in (enlarge(array, at_least_px), array) if pixels <= LARGE_PIXELS else ():
+    enlarged = enlarge(array, at_least_px)
+    tries = [enlarged, array] if enlarged.shape != array.shape else [array]
+    for each in tries if pixels <= LARGE_PIXELS else []:
         data = encode_png(each)
         if len(data) <= limit_bytes:
             return _picture(data, to_pil(each))
