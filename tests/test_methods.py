@@ -113,13 +113,9 @@ def test_a_phase_changes_and_gives_gradients_to_the_networks_it_trains_and_no_ot
     loss = method.loss
 
     def photograph() -> dict[str, Any]:
-        named = [(name, *pair) for name, net in method.networks.items() for pair in net.named_parameters()]
         return {
-            f"{network}.{key}": (
-                parameter.detach().clone(),
-                None if parameter.grad is None else parameter.grad.clone(),
-            )
-            for network, key, parameter in named
+            key: (parameter.detach().clone(), None if parameter.grad is None else parameter.grad.clone())
+            for key, parameter in method.networks.named_parameters()
         }
 
     def watched(phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
@@ -226,26 +222,22 @@ def test_state_and_pools_are_in_the_checkpoint_and_at_work(tiny_data, engine):
     assert tensors["state/mean_full"] != 0
     assert tensors["pools/0/filled"] == 6
     assert (tensors["pools/0/images"].abs().amax((1, 2, 3)) > 0).all()
+    undisturbed = copy_of(advance(state, tiny_data, engine, 1), engine)
     for part in ("state/mean_full", "pools/0/images"):  # a change of either reaches the weights
         again = fresh(recipe, tiny_data, engine)
-        again.restore(copy_of(state, engine) | {part: tensors[part] + 0.5}, state.values(), engine)
-        changed = differing(
-            copy_of(advance(again, tiny_data, engine, 1), engine),
-            copy_of(advance(_restored(recipe, tensors, state, tiny_data, engine), tiny_data, engine, 1), engine),
-        )
+        disturbed = {name: tensor + 0.5 if name == part else tensor.clone() for name, tensor in tensors.items()}
+        again.restore(disturbed, {**state.values(), "iteration": 4}, engine)
+        changed = differing(copy_of(advance(again, tiny_data, engine, 1), engine), undisturbed)
         assert any(name.startswith("networks/discriminator_full") for name in changed), part
-
-
-def _restored(recipe: Recipe, tensors: dict[str, Tensor], of: RunState, data: ImageData, engine: Engine) -> RunState:
-    state = fresh(recipe, data, engine)
-    state.restore({name: tensor.clone() for name, tensor in tensors.items()}, of.values(), engine)
-    return state
 
 
 @pytest.mark.parametrize(("name", "reads"), [("latent", 1), ("weight_clip", 3), ("toy_two_discriminators", 1)])
 def test_kimg_counts_the_real_images_read_and_every_draw_is_read_once(name, reads, tiny_data, engine, monkeypatch):
     state = fresh(make_recipe(name), tiny_data, engine)
     draws: list[int] = []
+    stream = BatchStream(tiny_data, BATCH, 0, engine, mirror=False)
+    first_epoch = np.concatenate([stream.indices(draw) for draw in range(5)])[:96]
+    assert sorted(first_epoch) == list(range(96))
     read = BatchStream.read
     monkeypatch.setattr(BatchStream, "read", lambda self, draw: draws.append(draw) or read(self, draw))
     advance(state, tiny_data, engine, 4)
@@ -256,12 +248,14 @@ def test_kimg_counts_the_real_images_read_and_every_draw_is_read_once(name, read
 @pytest.mark.parametrize("name", ["conditional", "share_fakes_batch_norm", "toy_paired", "toy_two_discriminators"])
 def test_a_preview_image_does_not_depend_on_how_many_there_are(name, tiny_data, engine):
     state = advance(fresh(make_recipe(name), tiny_data, engine), tiny_data, engine, 2)
-    method = state.method
+    method, sizes = state.method, set()
+    state.averages["generator"].network.register_forward_pre_hook(lambda _, inputs: sizes.add(len(inputs[0])))
     many = generate(method.preview, state.preview_networks(), method.fixed(7, 19), 8)
     assert many.shape == (19, 8, 8, 1)
     for count in (1, 8, 9):
         few = generate(method.preview, state.preview_networks(), method.fixed(7, count), 8)
         np.testing.assert_array_equal(few, many[:count])
+    assert sizes == {8}
     assert len(np.unique(many.reshape(19, -1), axis=0)) == 19
     assert all(module.training for module in method.networks.modules())
 
