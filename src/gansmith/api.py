@@ -170,7 +170,7 @@ def examine_machine() -> dict[str, str]:
 
 
 def score(model: Model, paths: Sequence[str | Path], label: str | None = None) -> list[tuple[str, float]]:
-    """Return the discriminator's opinion of image files, or of all the images of folders, fitted to the model's size."""
+    """Return the discriminator's opinion of image files or of folders of them, fitted to the model's size."""
     import numpy as np
 
     files = [file for path in paths for file in _image_files(Path(path))]

@@ -1,7 +1,8 @@
 """Files that are either whole or not there: the commit protocol, and checkpoints made with it.
 
 A file is written beside its place, fsynced, renamed, and its folder fsynced. A checkpoint is a folder of tensors
-(safetensors) and values (JSON) whose manifest of SHA-256 sums comes last: without a manifest that fits it does not exist.
+(safetensors) and values (JSON) whose manifest of SHA-256 sums comes last: without a manifest that fits it does not
+exist.
 Nothing here pickles.
 """
 
@@ -164,4 +165,6 @@ def _umask() -> int:
 def _is_disk_full(problem: BaseException) -> bool:
     if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
-    return isinstance(problem, SafetensorError) and any(word in str(problem) for word in ("No space", "os error 28", "too large"))
+    return isinstance(problem, SafetensorError) and any(
+        word in str(problem) for word in ("No space", "os error 28", "too large")
+    )

@@ -13,7 +13,8 @@ class Ema:
 
     decay = 0.5 ** (images / half-life); with a warm-up of w the half-life is at most w times the images seen so far, so
     that the average forgets the first, random weights quickly.
-    Source: Karras et al. 2018, arXiv:1710.10196, section 5; half-life and warm-up: Karras et al. 2020, arXiv:2006.06676.
+    Source: Karras et al. 2018, arXiv:1710.10196, section 5; half-life and warm-up: Karras et al. 2020,
+    arXiv:2006.06676.
     Differs: batch statistics are averaged like weights.
     """
 

@@ -1,7 +1,7 @@
 """The only file that knows devices and processes: torchrun starts them, torch.distributed joins them.
 
-Networks are never wrapped. After each backward one flat all-reduce averages the gradients of the networks that the phase
-trains: exact for losses with a penalty too, and bit-stable. On one process all of it does nothing.
+Networks are never wrapped. After each backward one flat all-reduce averages the gradients of the networks that the
+phase trains: exact for losses with a penalty too, and bit-stable. On one process all of it does nothing.
 """
 
 import os

@@ -61,7 +61,7 @@ class Model:
         self._networks = {name: self._network(name, values) for name, values in tensors.items()}
         self._device = pick_device(device)
         for network in self._networks.values():
-            network.to(self._device).to(memory_format=torch.channels_last).eval().requires_grad_(False)  # type: ignore[call-overload]
+            network.to(self._device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
     @property
     def networks(self) -> dict[str, nn.Module]:
@@ -183,7 +183,8 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
         return Model(_parse_record(text, path), {path.stem: tensors}, device)
     if path.is_file():
         raise ModelError(
-            f"'{path}' is no .safetensors file\n  gansmith never loads pickled files (.pt, .pth, .pkl): they can run code"
+            f"'{path}' is no .safetensors file"
+            "\n  gansmith never loads pickled files (.pt, .pth, .pkl): they can run code"
         )
     where = "has no run.json and no model.json" if path.is_dir() else "does not exist"
     raise ModelError(f"'{path}' {where}\n  pass a run folder, a model folder or a .safetensors file")
@@ -197,7 +198,9 @@ def truncate(latents: Tensor, threshold: float | None) -> Tensor:
     if threshold is None:
         return latents
     if not threshold > 0:
-        raise ModelError(f"truncation {threshold:g} is not above 0\n  allowed: above 0, for example 1.0; smaller is tamer")
+        raise ModelError(
+            f"truncation {threshold:g} is not above 0\n  allowed: above 0, for example 1.0; smaller is tamer"
+        )
     low, high = torch.special.ndtr(torch.tensor([-threshold, threshold], dtype=torch.float64))
     shares = low + torch.special.ndtr(latents.double()) * (high - low)
     return torch.special.ndtri(shares).clamp(-threshold, threshold).float()

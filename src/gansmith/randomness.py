@@ -34,7 +34,7 @@ def per_image(shape: tuple[int, ...], seeds: list[int], *, uniform: bool = False
 
 
 def sample_latents(seed: int, first: int, count: int, latent_dim: int) -> Tensor:
-    """Return the latents (count, latent_dim) of images ``first`` to ``first + count`` of a seed, as sampling draws them."""
+    """Return the latents (count, latent_dim) of a seed's images from ``first`` on, as sampling draws them."""
     return per_image((latent_dim,), [derive_seed("sample", seed, index) for index in range(first, first + count)])
 
 

@@ -30,15 +30,15 @@ class Recipe(FrozenModel):
     summary: str = Field("", max_length=200, description="one line for 'gansmith recipes'")
     data: DataOptions = DataOptions()
     method: MethodField
-    optimizers: dict[str, OptimizerField] = Field(
-        description="by network; 'default' serves those that are not named"
-    )
+    optimizers: dict[str, OptimizerField] = Field(description="by network; 'default' serves those that are not named")
     batch_size: int = Field(ge=2, le=65536, description="images in a global batch")
     kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown to D")
     epochs: float | None = Field(None, gt=0, description="length in passes over the data")
     ema_half_life_kimg: Scheduled = Field(10.0, description="half-life of the averaged generator; 0 = no averaging")
     ema_warmup: float = Field(0.05, ge=0, le=1, description="the half-life is at most this share of the images seen")
-    fixed_images: int | None = Field(None, ge=1, le=1024, description="images in the followed grid; null: 64, or by class")
+    fixed_images: int | None = Field(
+        None, ge=1, le=1024, description="images in the followed grid; null: 64, or by class"
+    )
     fixed_columns: int = Field(8, ge=1, le=64)
     previews: int = Field(40, ge=1, le=2000, description="pictures of the followed grid over the schedule")
     log_rows: int = Field(400, ge=1, le=100_000, description="rows of log.jsonl over the schedule")
@@ -210,7 +210,7 @@ def _set(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     *heads, last = path
     for index, head in enumerate(heads):
         parent = values
-        values = values[int(head)] if isinstance(values, list) else values[head]  # type: ignore[call-overload]
+        values = values[int(head)] if isinstance(values, list) else values[head]
         if last == "kind" and index == len(heads) - 1 and values.get("kind") != value:
             if isinstance(parent, list):
                 parent[int(head)] = {"kind": value}

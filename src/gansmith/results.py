@@ -1,6 +1,7 @@
 """What a finished run leaves behind for a person: model folder, card, film, curves and report."""
 
 import shutil
+from typing import Any
 
 from gansmith.model import Model
 from gansmith.report.card import CardFacts, model_card
@@ -19,7 +20,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     model.save(run.model)
     parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in model.networks.items()}
     seconds = _total_seconds(timing)
-    last = next((row for row in reversed(rows) if "event" not in row), {})
+    last: dict[str, Any] = next((row for row in reversed(rows) if "event" not in row), {})
     facts = CardFacts(
         name=f"{model.record.name} on {model.record.data.name}",
         spec=model.record.data,

@@ -32,7 +32,11 @@ class RunFolder:
     def create(cls, path: Path) -> "RunFolder":
         """Make a new run folder; GansmithError if something is there already."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            todo = f"go on with it: gansmith resume {path}" if (path / RECORD).exists() else "name another folder: --out DIR"
+            todo = (
+                f"go on with it: gansmith resume {path}"
+                if (path / RECORD).exists()
+                else "name another folder: --out DIR"
+            )
             raise GansmithError(f"'{path}' is already there and not empty\n  {todo}")
         run = cls(path)
         run.samples.mkdir(parents=True, exist_ok=True)
@@ -53,7 +57,9 @@ class RunFolder:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise GansmithError(f"'{self.path}' is being written by another process\n  wait for it or stop it") from None
+            raise GansmithError(
+                f"'{self.path}' is being written by another process\n  wait for it or stop it"
+            ) from None
 
     def unlock(self) -> None:
         """Let others write."""

@@ -64,7 +64,7 @@ class RunState:
             torch.manual_seed(derive_seed("weights", seed))
             method = recipe.method.build(data)
         # channels_last: convolutions are faster with it on CPUs and GPUs alike, and linear layers do not care.
-        method.networks.to(engine.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        method.networks.to(engine.device).to(memory_format=torch.channels_last)
         method.networks.train()
         engine.broadcast_([*method.networks.parameters(), *method.networks.buffers()])
         return cls(

@@ -243,7 +243,9 @@ def _numerics(engine: Engine) -> dict[str, str | int]:
     }
 
 
-def _changes(record: dict[str, Any], checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, engine: Engine) -> list[str]:
+def _changes(
+    record: dict[str, Any], checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, engine: Engine
+) -> list[str]:
     """Return in words what differs from the run so far and decides its numbers."""
     before = parse_recipe_values(checkpoint.values["recipe"])
     changes = [f"recipe {text}" for text in differences(before, recipe)]
@@ -302,5 +304,3 @@ def _digest(path: Path) -> str:
 
 def _absolute(source: str) -> str:
     return str(Path(source).resolve()) if Path(source).exists() else source
-
-

@@ -49,13 +49,18 @@ class Samples:
         """Write a grid (.png), arrays that gansmith trains on (.npz), PNG files in a .zip, or PNG files in a folder."""
         path = Path(out)
         if path.suffix.lower() in (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tiff"):
-            raise GansmithError(f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder")
+            raise GansmithError(
+                f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() == ".png":
             return self.grid().save(path)
         if path.suffix.lower() == ".npz":
-            labels = {} if self.labels is None else {"labels": self.labels, "class_names": np.array(self.classes)}
-            np.savez_compressed(path, images=self.images, **labels)
+            if self.labels is None:
+                np.savez_compressed(path, images=self.images)
+            else:
+                names = np.array(self.classes)
+                np.savez_compressed(path, images=self.images, labels=self.labels, class_names=names)
         elif path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path, "w") as archive:
                 for name, png in self._files():

@@ -38,7 +38,10 @@ def layer_table(network: nn.Module, *inputs: Tensor | None) -> list[LayerRow]:
 
 def format_table(title: str, rows: list[LayerRow]) -> list[str]:
     """Return the table as aligned lines of text."""
-    cells = [(row.layer, " x ".join(map(str, row.shape)) or "1", f"{row.parameters:,}" if row.parameters else "") for row in rows]
+    cells = [
+        (row.layer, " x ".join(map(str, row.shape)) or "1", f"{row.parameters:,}" if row.parameters else "")
+        for row in rows
+    ]
     widths = [max(len(cell[column]) for cell in cells) for column in range(3)]
     total = sum(row.parameters for row in rows)
     lines = [f"{title}: {total:,} parameters"]

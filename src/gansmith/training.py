@@ -128,7 +128,11 @@ class Trainer:
         state = self.state
         means = state.meter.take(self.engine)
         kimg = round(state.kimg, 6)
-        row = {"iteration": state.iteration, "kimg": kimg, "epoch": round(kimg * 1000 / len(self.data), 4)}
+        row: dict[str, Any] = {
+            "iteration": state.iteration,
+            "kimg": kimg,
+            "epoch": round(kimg * 1000 / len(self.data), 4),
+        }
         row |= {name: value if math.isfinite(value) else None for name, value in means.items()}
         speed = self._clock.read(state.kimg, self.plan.schedule_kimg, self.engine)
         if self.engine.is_main:
@@ -229,7 +233,12 @@ class _Clock:
         rate = (kimg - self._first_kimg) * 1000 / wall if wall > 0 else 0.0
         eta = (schedule_kimg - kimg) * 1000 / rate if rate > 0 else 0.0
         memory = engine.memory_mb()
-        return {"wall_sec": round(wall, 3), "img_per_sec": round(rate, 1), "eta_sec": round(eta, 1), "memory_mb": memory}
+        return {
+            "wall_sec": round(wall, 3),
+            "img_per_sec": round(rate, 1),
+            "eta_sec": round(eta, 1),
+            "memory_mb": memory,
+        }
 
 
 def latest_checkpoint(run: RunFolder) -> tuple[Checkpoint, list[str]]:

@@ -12,7 +12,9 @@ from gansmith.errors import RecipeError, unknown_name
 def recipes(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this recipe.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="With --shapes.")] = None,
-    shapes: Annotated[bool, typer.Option("--shapes", help="Compute the table of layer shapes, with your changes.")] = False,
+    shapes: Annotated[
+        bool, typer.Option("--shapes", help="Compute the table of layer shapes, with your changes.")
+    ] = False,
 ) -> None:
     """List the recipes, or print one with the shapes of its layers."""
     folder = resources.files("gansmith.recipes")

@@ -8,7 +8,9 @@ import typer
 
 
 def sample(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder, a model folder or a .safetensors file.")],
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="A run folder, a model folder or a .safetensors file.")
+    ],
     count: Annotated[int, typer.Option("-n", "--num", help="How many images.")] = 64,
     seed: Annotated[int, typer.Option(help="Image i of a seed is the same whatever -n is.")] = 0,
     label: Annotated[str | None, typer.Option(help="One class, by name or number.")] = None,

@@ -18,7 +18,9 @@ def train(
             "then changes to the recipe, for example batch_size=128 or loss=hinge.",
         ),
     ] = None,
-    recipe: Annotated[str, typer.Option(help="A recipe's name or YAML file; 'gansmith recipes' lists them.")] = "default",
+    recipe: Annotated[
+        str, typer.Option(help="A recipe's name or YAML file; 'gansmith recipes' lists them.")
+    ] = "default",
     out: Annotated[Path | None, typer.Option(help="Run folder; made anew.", show_default="runs/NAME-001")] = None,
     kimg: Annotated[float | None, typer.Option(help="Length in thousands of images shown.")] = None,
     steps: Annotated[int | None, typer.Option(help="Length in iterations.")] = None,
@@ -36,10 +38,11 @@ def train(
     source, overrides = split_words(words or [])
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
+    from gansmith.plan import Budget
 
     plugins = plugin or []
     if dry_run:
-        budget = api.Budget(kimg, steps, epochs, minutes)
+        budget = Budget(kimg, steps, epochs, minutes)
         _print_preview(api.dry_run(source, recipe, overrides, budget, device=device, holdout=holdout, plugins=plugins))
         return
     with ProgressPrinter() as printer:
@@ -66,7 +69,8 @@ def split_words(words: list[str]) -> tuple[str, list[str]]:
     sources = [word for word in words if "=" not in word or Path(word).exists()]
     if len(sources) > 1:
         raise GansmithError(
-            f"one data set at a time, got {len(sources)}: {', '.join(sources[:4])}\n  changes to the recipe are KEY=VALUE"
+            f"one data set at a time, got {len(sources)}: {', '.join(sources[:4])}"
+            "\n  changes to the recipe are written KEY=VALUE"
         )
     overrides = [word for word in words if word not in sources]
     return (sources[0] if sources else "fashion-sample"), overrides

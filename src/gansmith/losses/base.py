@@ -11,7 +11,8 @@ from gansmith.registry import Part, PartOf, Registry
 class AdversarialLoss(Part):
     """Both sides of one game, as arithmetic on logits of any shape ((N,), (N, 1, h, w), ...).
 
-    A loss never sees networks, images, labels, noise, devices or optimizers. Sigmoids live here, not in a discriminator.
+    A loss never sees networks, images, labels, noise, devices or optimizers. Sigmoids live here, not in a
+    discriminator.
     """
 
     generator_needs_real: ClassVar[bool] = False  # True for relativistic losses

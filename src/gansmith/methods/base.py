@@ -82,4 +82,3 @@ class MethodConfig(Part):
 
 methods: Registry[MethodConfig] = Registry("method", "gansmith.methods")
 MethodField = Annotated[MethodConfig, PartOf(methods)]
-

@@ -65,7 +65,8 @@ class LatentConfig(MethodConfig):
         if self.penalties and self.discriminator.has_batch_statistics:
             raise RecipeError(
                 f"penalty '{self.penalties[0].kind}' needs the gradient of each image alone, and discriminator "
-                f"'{self.discriminator.kind}' mixes the images of a batch in its batch norm\n  pass discriminator.norm=none"
+                f"'{self.discriminator.kind}' mixes the images of a batch in its batch norm"
+                "\n  pass discriminator.norm=none"
             )
 
 
@@ -79,8 +80,8 @@ class LatentMethod:
         self.networks = nn.ModuleDict(
             {"generator": config.generator.generator(spec), "discriminator": config.discriminator.discriminator(spec)}
         )
-        self.averaged = ("generator",)
-        self.phases = (
+        self.averaged: tuple[str, ...] = ("generator",)
+        self.phases: tuple[Phase, ...] = (
             Phase("discriminator", ("discriminator",), config.discriminator_steps),
             Phase("generator", ("generator",), config.generator_steps, reads_data=False),
         )
@@ -113,7 +114,7 @@ class LatentMethod:
         return {"generator": (torch.empty(count, self.config.latent_dim), labels), "discriminator": (images, labels)}
 
     def judge(self, discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Return P(real) of images (N, C, H, W) in [-1, 1] where the loss has one, else the raw score; shape of logits."""
+        """Return P(real) of images (N, C, H, W) in [-1, 1], or the raw score where the loss knows no probability."""
         logits = discriminator(range_from_signed(images, self.config.discriminator.value_range), labels)
         return logits.sigmoid() if self.config.loss.logits_are_probabilities else logits
 

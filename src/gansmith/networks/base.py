@@ -80,11 +80,13 @@ def finish(network: ModuleT, config: Network) -> ModuleT:
     section 4; norms as in the authors' code). Spectral norm: Miyato et al. 2018, arXiv:1802.05957, Algorithm 1.
     """
     for module in list(network.modules()):
-        linear = isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
-        if config.init == "normal" and (linear or isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)):
-            nn.init.normal_(module.weight, 0.0 if linear else 1.0, INIT_STD)
+        if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm1d | nn.BatchNorm2d):
+            continue
+        norm = isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+        if config.init == "normal":
+            nn.init.normal_(module.weight, 1.0 if norm else 0.0, INIT_STD)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        if config.spectral_norm and linear:
+        if config.spectral_norm and not norm:
             spectral_norm(module)
     return network

@@ -13,7 +13,7 @@ from gansmith.schedules import Scheduled
 
 @optimizers.register("rmsprop")
 class RMSprop(OptimizerPart):
-    """RMSprop, which WGAN was trained with. Source: Hinton 2012, lecture 6e; Graves 2013, arXiv:1308.0850, eq. 38 to 45."""
+    """RMSprop, which WGAN was trained with. Source: Hinton 2012, lecture 6e; Graves 2013, arXiv:1308.0850, eq. 38."""
 
     lr: Scheduled = Field(5e-5, description="learning rate; a number or a ramp")
     alpha: float = Field(0.99, ge=0, lt=1, description="decay of the mean of squared gradients")

@@ -1,0 +1,57 @@
+# Needs python3 (3.11 or newer), pip and make. Everything is installed into .venv in this folder.
+#   make demo                train the default on the built-in images and show what came out
+#   make test                all tests;   make fast: those that take seconds
+#   make check               formatting, lint, types, layers and all tests
+#   TORCH_INDEX=URL          take torch from another index, for example the one with CPU-only wheels
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+MINUTES ?= 3
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test fast check lint bench clean
+
+demo: $(VENV)/installed
+	@run=$$($(BIN)/gansmith train fashion-sample --minutes $(MINUTES)) && \
+	$(BIN)/gansmith sample $$run --num 64 --seed 0 --out $$run/clothes.png && \
+	echo "clothes that no one ever made: $$run/clothes.png" && \
+	echo "how it went, with the film:    $$run/report.html"
+
+test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest
+
+fast: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test
+
+bench: $(VENV)/installed-dev
+	$(PIP) torchvision
+	$(BIN)/python benchmarks/speed.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/torch: $(VENV)/bin/python constraints.txt
+	@echo "installing torch and the rest into $(VENV): a few minutes, up to 6 GB (see README for less)"
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
+	@touch $@
+
+$(VENV)/installed: $(VENV)/torch pyproject.toml
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
