@@ -54,10 +54,14 @@ def test_one_writer_at_a_time_and_a_dead_one_does_not_count(tmp_path):
     heard, said = os.pipe()
     other = os.fork()
     if other == 0:
-        mine = RunFolder(run.path)
-        mine.lock()
-        os.write(said, b"locked")
-        signal.pause()
+        try:
+            mine = RunFolder(run.path)
+            mine.lock()
+            os.write(said, b"locked")
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(said)
     try:
         assert os.read(heard, 6) == b"locked"
         with pytest.raises(GansmithError) as caught:
@@ -67,7 +71,6 @@ def test_one_writer_at_a_time_and_a_dead_one_does_not_count(tmp_path):
         os.kill(other, signal.SIGKILL)
         os.waitpid(other, 0)
         os.close(heard)
-        os.close(said)
     run.lock()
     with pytest.raises(GansmithError, match="another process"):
         RunFolder(run.path).lock()
