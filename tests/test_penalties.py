@@ -15,7 +15,14 @@ from gansmith.randomness import Noise
 from gansmith.schedules import Moment, Ramp
 
 NOISE = Noise(
-    seed=0, salt=0, iteration=0, phase="discriminator", repeat=0, first=0, count=4, device=torch.device("cpu")
+    seed=0,
+    salt=0,
+    iteration=0,
+    phase="discriminator",
+    repeat=0,
+    positions=range(4),
+    batch_size=8,
+    device=torch.device("cpu"),
 )
 
 
@@ -150,7 +157,7 @@ def test_interpolation_differs_for_each_image_and_depends_on_seed_iteration_and_
     assert found.min() >= 0
     assert found.max() <= 1
     assert torch.equal(shares(NOISE), found)
-    assert torch.equal(shares(replace(NOISE, first=2, count=2)), found[2:])
+    assert torch.equal(shares(replace(NOISE, positions=range(2, 4))), found[2:])
     assert not (shares(replace(NOISE, iteration=1)) == found).any()
     assert not (shares(replace(NOISE, seed=1)) == found).any()
 

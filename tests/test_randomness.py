@@ -7,7 +7,14 @@ import torch
 from gansmith.randomness import Noise, derive_seed, epoch_order, per_image, sample_latents
 
 NOISE = Noise(
-    seed=1, salt=0, iteration=2, phase="discriminator", repeat=0, first=0, count=3, device=torch.device("cpu")
+    seed=1,
+    salt=0,
+    iteration=2,
+    phase="discriminator",
+    repeat=0,
+    positions=range(3),
+    batch_size=8,
+    device=torch.device("cpu"),
 )
 
 
@@ -58,16 +65,16 @@ def test_drawing_leaves_the_global_generator_alone():
     assert torch.equal(torch.rand(2), expected)
 
 
-@pytest.mark.parametrize("slices", [[(0, 6)], [(0, 3), (3, 3)], [(0, 1), (1, 2), (3, 3)]])
+@pytest.mark.parametrize("slices", [[(0, 6)], [(0, 3), (3, 6)], [(0, 1), (1, 3), (3, 6)]])
 def test_processes_draw_what_one_would(slices):
-    whole = replace(NOISE, count=6)
-    parts = [replace(NOISE, first=first, count=count) for first, count in slices]
+    whole = replace(NOISE, positions=range(6))
+    parts = [replace(NOISE, positions=range(*each)) for each in slices]
     assert torch.equal(torch.cat([part.normal("latents", 20) for part in parts]), whole.normal("latents", 20))
     assert torch.equal(torch.cat([part.uniform("labels") for part in parts]), whole.uniform("labels"))
 
 
 @pytest.mark.parametrize("change", [
-    {"seed": 2}, {"salt": 1}, {"iteration": 3}, {"phase": "generator"}, {"repeat": 1}, {"first": 3},
+    {"seed": 2}, {"salt": 1}, {"iteration": 3}, {"phase": "generator"}, {"repeat": 1}, {"positions": range(3, 6)},
 ])  # fmt: skip
 def test_every_field_gives_other_draws(change):
     other = replace(NOISE, **change)

@@ -2,6 +2,7 @@
 
 import inspect
 import typing
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,6 @@ from torch import Tensor, nn
 
 from gansmith.augment.base import augmentations
 from gansmith.constraints.base import constraints
-from gansmith.data.base import DataSpec
 from gansmith.errors import RecipeError
 from gansmith.losses.base import losses
 from gansmith.methods.base import Batch, methods
@@ -29,7 +29,9 @@ EVERY_PART = [(family, name) for family, registry in REGISTRIES.items() for name
 # Fields that make a network small; one that is not named here is tested as it is.
 SMALL = {"dcgan": {"base_channels": 4}, "mlp": {"hidden": [16, 8]}}
 SIZES = [(8, 8), (28, 28), (32, 32), (64, 64), (48, 64)]
-NOISE = Noise(seed=0, salt=0, iteration=0, phase="test", repeat=0, first=0, count=8, device=torch.device("cpu"))
+NOISE = Noise(
+    seed=0, salt=0, iteration=0, phase="test", repeat=0, positions=range(8), batch_size=8, device=torch.device("cpu")
+)
 
 
 def make(registry: Registry, name: str, **fields: object) -> Part:
@@ -319,22 +321,34 @@ def test_augmentation_keeps_shapes_and_lets_gradients_through(name, channels):
 
 @pytest.mark.parametrize("name", augmentations.names())
 def test_augmentation_draws_for_each_image_from_what_it_is_given(name):
-    noise = Noise(**{**NOISE.__dict__, "count": 64})  # enough for a share of them to be changed
+    noise = replace(NOISE, positions=range(64))  # enough for a share of them to be changed
     images = drawn(1, 3, 16, 16).tanh().expand(64, -1, -1, -1)
     out = augmentations.parse(name)(images, draws(noise))
     assert len({image.numpy().tobytes() for image in out}) > 1
     assert torch.equal(augmentations.parse(name)(images, draws(noise)), out)
-    half = Noise(**{**NOISE.__dict__, "count": 32, "first": 32})
+    half = replace(NOISE, positions=range(32, 64))
     torch.testing.assert_close(augmentations.parse(name)(images[:32], draws(half)), out[32:])
 
 
 @pytest.mark.parametrize("name", augmentations.names())
 def test_probability_0_changes_nothing(name):
-    noise = Noise(**{**NOISE.__dict__, "count": 64})
+    noise = replace(NOISE, positions=range(64))
     images = drawn(64, 3, 12, 16).tanh()
     assert torch.equal(augmentations.parse(name)(images, draws(noise), 0.0), images)
     assert torch.equal(augmentations.parse(name)(images, draws(noise), torch.tensor(0.0)), images)
     assert not torch.equal(augmentations.parse(name)(images, draws(noise), 1.0), images)
+
+
+@pytest.mark.parametrize("name", augmentations.names())
+def test_what_an_augmentation_adapts_keeps_its_shape_and_its_probability_is_one(name):
+    augmentation = augmentations.parse(name)
+    state = augmentation.initial_state()
+    shapes = {key: tensor.shape for key, tensor in state.items()}
+    for logits in (drawn(8) + 5, drawn(8) - 5, drawn(8, 1, 2, 2)):
+        assert 0 <= float(augmentation.probability(state)) <= 1
+        augmentation.observe(state, logits, 8)
+        assert {key: tensor.shape for key, tensor in state.items()} == shapes
+        assert all(tensor.is_contiguous() and tensor.isfinite().all() for tensor in state.values())
 
 
 # constraints
@@ -380,15 +394,15 @@ def test_optimizer_goes_downhill_and_takes_a_ramp(name):
 
 
 @pytest.mark.parametrize("name", methods.names())
-def test_method_is_whole_and_every_phase_trains_what_it_says(name):
+def test_method_is_whole_and_every_phase_trains_what_it_says(name, tiny_data):
     torch.manual_seed(0)
-    spec = DataSpec("x", 8, 8, 1, 100, ("a", "b"), "")
-    method = make(methods, name).build(spec)
+    method = make(methods, name).build(tiny_data.spec)
     assert set(method.averaged) <= set(method.networks)
     assert {trained for phase in method.phases for trained in phase.trains} == set(method.networks)
     assert set(method.constraints) <= set(method.networks)
     assert set(method.example_inputs(2)) == set(method.networks)
-    batch = Batch(drawn(8, 1, 8, 8).tanh(), torch.arange(8) % 2)
+    batch = Batch(drawn(8, 1, 8, 8).tanh(), torch.arange(8) % 3)
+    assert set(method.phases_at(Moment(0, 0.0, 0.0))) <= set(method.phases)
     for phase in method.phases:
         for key, network in method.networks.items():
             network.requires_grad_(key in phase.trains)
@@ -402,7 +416,7 @@ def test_method_is_whole_and_every_phase_trains_what_it_says(name):
         for key, network in method.networks.items():
             got = [parameter.grad is not None and parameter.grad.any().item() for parameter in network.parameters()]
             assert all(got) if key in phase.trains else not any(got)
-    fixed = method.fixed(0, 4)
+    fixed = method.fixed(0, 4, tiny_data)
     assert len(fixed.inputs) == 4
     method.networks.eval()
     images = method.preview(method.networks, fixed)
