@@ -250,10 +250,10 @@ def test_a_preview_image_does_not_depend_on_how_many_there_are(name, tiny_data, 
     state = advance(fresh(make_recipe(name), tiny_data, engine), tiny_data, engine, 2)
     method, sizes = state.method, set()
     state.averages["generator"].network.register_forward_pre_hook(lambda _, inputs: sizes.add(len(inputs[0])))
-    many = generate(method.preview, state.preview_networks(), method.fixed(7, 19), 8)
+    many = generate(method.preview, state.preview_networks(), method.fixed(7, 19, tiny_data), 8)
     assert many.shape == (19, 8, 8, 1)
     for count in (1, 8, 9):
-        few = generate(method.preview, state.preview_networks(), method.fixed(7, count), 8)
+        few = generate(method.preview, state.preview_networks(), method.fixed(7, count, tiny_data), 8)
         np.testing.assert_array_equal(few, many[:count])
     assert sizes == {8}
     assert len(np.unique(many.reshape(19, -1), axis=0)) == 19

@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
 from gansmith.constraints.base import Constraint
-from gansmith.data.base import DataSpec
+from gansmith.data.base import DataSpec, ImageData
+from gansmith.images import to_float
 from gansmith.losses.base import LossField
 from gansmith.losses.least_squares import LeastSquares
 from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
 from gansmith.networks.base import ImageSpec, NetworkField
 from gansmith.penalties.base import PenaltyField, Scored
-from gansmith.randomness import Noise, derive_seed, per_image, sample_latents
+from gansmith.randomness import Noise, sample_latents
 from gansmith.schedules import Moment, value_at
 
 
@@ -73,6 +74,9 @@ class ToyPaired:
         self.state: dict[str, Tensor] = {}
         self.pools: dict[str, Tensor] = {}
 
+    def phases_at(self, moment: Moment) -> tuple[Phase, ...]:
+        return self.phases
+
     def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         source = source_of(batch.images.detach())
 
@@ -100,9 +104,8 @@ class ToyPaired:
         both = torch.empty(count, channels + 1, height, width)
         return {"generator": (torch.empty(count, 1, height, width),), "discriminator": (both,)}
 
-    def fixed(self, seed: int, count: int | None) -> Fixed:
-        seeds = [derive_seed("toy source", seed, index) for index in range(count or 16)]
-        return Fixed(source_of(per_image(self._shape, seeds, uniform=True) * 2 - 1), None, 4)
+    def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
+        return Fixed(source_of(to_float(data.read(range(count or 16)))), None, 4)
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
         return networks["generator"](fixed.inputs)
@@ -147,10 +150,13 @@ class ToyTwoDiscriminators:
             Phase("generator", ("generator",), reads_data=False),
         )
         self.constraints: Mapping[str, tuple[Constraint, ...]] = {}
-        self.state = {"mean_full": torch.zeros(()), "mean_half": torch.zeros(())}
+        self.state: dict[str, Tensor] = {"mean_full": torch.zeros(()), "mean_half": torch.zeros(())}
         pool = torch.zeros(config.pool_size, data.channels, data.height, data.width)
         self.pools = {"images": pool, "filled": torch.zeros((), dtype=torch.long)}
         self._pooled = pool[:0]  # within one iteration
+
+    def phases_at(self, moment: Moment) -> tuple[Phase, ...]:
+        return self.phases
 
     def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         if phase.name == "generator":
@@ -172,7 +178,7 @@ class ToyTwoDiscriminators:
         latents = torch.empty(count, self.config.latent_dim)
         return {"generator": (latents,), "discriminator_full": (full,), "discriminator_half": (half,)}
 
-    def fixed(self, seed: int, count: int | None) -> Fixed:
+    def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
         return Fixed(sample_latents(seed, 0, count or 16, self.config.latent_dim), None, 4)
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:

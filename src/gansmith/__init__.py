@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING, Any
 
+from gansmith.version import __version__
+
 if TYPE_CHECKING:
     from gansmith.api import check, load, resume, train
     from gansmith.model import Model
 
-__version__ = "0.1.0"
 __all__ = ["Model", "__version__", "check", "load", "resume", "train"]
 
 

@@ -33,6 +33,7 @@ MODEL_JSON = "model.json"
 METADATA_KEY = "gansmith"
 MAX_SIDE_PX = 4096
 MAX_SAMPLES = 1_000_000
+from gansmith.version import __version__
 
 
 class ModelRecord(FrozenModel):
@@ -57,7 +58,7 @@ class Model:
         Raises ModelError when a tensor has not the shape that the record says.
         """
         self.record, self.classes = record, record.data.classes
-        self._method = _method_on_meta(record)
+        self.method = _method_on_meta(record)  # shapes alone; the weights are in ``networks``
         self._networks = {name: self._network(name, values) for name, values in tensors.items()}
         self._device = pick_device(device)
         for network in self._networks.values():
@@ -138,9 +139,9 @@ class Model:
         return folder
 
     def _latent_method(self, verb: str) -> LatentMethod:
-        if not isinstance(self._method, LatentMethod):
+        if not isinstance(self.method, LatentMethod):
             raise ModelError(f"cannot {verb} with a model of method '{self.record.method.kind}'; it needs 'latent'")
-        return self._method
+        return self.method
 
     def _label(self, label: str | int, num_classes: int) -> int:
         if not num_classes:
@@ -155,11 +156,9 @@ class Model:
     def _network(self, name: str, tensors: dict[str, Tensor]) -> nn.Module:
         """Return a network holding tensors, whose names and shapes were checked against the record's."""
         kind = name.removesuffix("-raw")
-        if kind not in self._method.networks:
-            raise ModelError(f"weights '{name}' belong to no network of this model: {', '.join(self._method.networks)}")
-        with _model_errors(f"weights '{name}'"), torch.device("meta"):
-            network = _method_on_meta(self.record).networks[kind]
-        expected = {key: tuple(value.shape) for key, value in network.state_dict().items()}
+        if kind not in self.method.networks:
+            raise ModelError(f"weights '{name}' belong to no network of this model: {', '.join(self.method.networks)}")
+        expected = {key: tuple(value.shape) for key, value in self.method.networks[kind].state_dict().items()}
         got = {key: tuple(value.shape) for key, value in tensors.items()}
         for key in sorted(expected.keys() | got.keys()):
             if expected.get(key) != got.get(key):
@@ -167,7 +166,10 @@ class Model:
                     f"weights '{name}' do not fit what the model says of itself: {key} is "
                     f"{got.get(key, 'missing')}, expected {expected.get(key, 'nothing of that name')}"
                 )
-        network.load_state_dict(tensors, assign=True)
+        # Only now, when the tensors are as large as the record says, is memory taken.
+        with torch.random.fork_rng([]):
+            network = self.record.method.build(self.record.data).networks[kind]
+        network.load_state_dict(tensors)
         return network
 
 
@@ -208,8 +210,6 @@ def truncate(latents: Tensor, threshold: float | None) -> Tensor:
 
 def make_record(name: str, method: Any, data: DataSpec, seed: int, kimg: float) -> ModelRecord:
     """Return the record of a model."""
-    from gansmith import __version__
-
     batch = sample_batch(data.height, data.width)
     return ModelRecord(
         gansmith=__version__, name=name, method=method, data=data, seed=seed, kimg=kimg, sample_batch=batch

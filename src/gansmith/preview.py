@@ -1,6 +1,7 @@
 """Pictures of the fixed inputs, made the way samples are made, from averaged and from raw weights."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -33,13 +34,17 @@ def generate(
     was_training = [module for module in networks.modules() if module.training]
     networks.eval()
     out = []
-    for start in range(0, len(fixed.inputs), batch):
-        places = torch.arange(start, start + batch).clamp_(max=len(fixed.inputs) - 1)
-        inputs, labels = fixed.inputs[places].to(device), fixed.labels
-        padded = Fixed(inputs, None if labels is None else labels[places].to(device), fixed.columns)
-        out.append(to_uint8(preview(networks, padded)))
-    for module in was_training:
-        module.training = True
+    try:
+        for start in range(0, len(fixed.inputs), batch):
+            places = torch.arange(start, start + batch).clamp_(max=len(fixed.inputs) - 1)
+            inputs, labels = fixed.inputs[places].to(device), fixed.labels
+            padded = replace(fixed, inputs=inputs, labels=None if labels is None else labels[places].to(device))
+            with torch.random.fork_rng([]):
+                torch.default_generator.manual_seed(start)  # for networks that draw noise of their own
+                out.append(to_uint8(preview(networks, padded)))
+    finally:
+        for module in was_training:
+            module.training = True
     return np.concatenate(out)[: len(fixed.inputs)]
 
 
@@ -48,9 +53,9 @@ class PreviewWriter:
 
     def __init__(self, run: RunFolder, method: Method, recipe: Recipe, seed: int, data: ImageData) -> None:
         self._run, self._method, self._data = run, method, data
-        fixed = method.fixed(seed, recipe.fixed_images)
+        fixed = method.fixed(seed, recipe.fixed_images, data)
         columns = recipe.fixed_columns if recipe.fixed_images else fixed.columns
-        self._fixed = Fixed(fixed.inputs, fixed.labels, columns)
+        self._fixed = replace(fixed, columns=columns)
         self._batch = sample_batch(data.spec.height, data.spec.width)
 
     def write(self, state: RunState) -> None:
@@ -68,7 +73,9 @@ class PreviewWriter:
             places = np.linspace(0, len(self._data) - 1, count).astype(np.int64)
         else:
             wanted = self._fixed.labels.tolist()
-            by_class = {label: np.flatnonzero(labels == label) for label in set(wanted)}
+            everything = np.arange(len(self._data))  # stands in for a class without images
+            found = {label: np.flatnonzero(labels == label) for label in set(wanted)}
+            by_class = {label: places if len(places) else everything for label, places in found.items()}
             seen: dict[int, int] = {}
             chosen = []
             for label in wanted:

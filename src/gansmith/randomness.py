@@ -55,14 +55,19 @@ class Noise:
     iteration: int
     phase: str
     repeat: int
-    first: int  # this process's first position in the global batch
-    count: int  # this process's number of positions
+    positions: range  # this process's slice of the global batch
+    batch_size: int  # images in the global batch
     device: torch.device
+
+    @property
+    def count(self) -> int:
+        """Return this process's number of images."""
+        return len(self.positions)
 
     def seeds(self, role: str) -> list[int]:
         """Return one seed for each image of this process's slice."""
         head = (self.seed, self.salt, self.iteration, self.phase, self.repeat, role)
-        return [derive_seed(*head, position) for position in range(self.first, self.first + self.count)]
+        return [derive_seed(*head, position) for position in self.positions]
 
     def normal(self, role: str, *shape: int) -> Tensor:
         """Return (count, *shape) normal draws on the device; another role gives other draws."""
@@ -74,9 +79,12 @@ class Noise:
 
     @contextmanager
     def inside_networks(self) -> Iterator[None]:
-        """Seed the global generators for draws inside networks (dropout), and give the caller's state back after."""
+        """Seed the global generators for draws inside networks (dropout), and give the caller's state back after.
+
+        These alone depend on the number of processes: each draws for its own slice.
+        """
         # torch.manual_seed would record a stack trace for CUDA on every call
-        seed = derive_seed(self.seed, self.salt, self.iteration, self.phase, self.repeat, self.first)
+        seed = derive_seed(self.seed, self.salt, self.iteration, self.phase, self.repeat, self.positions.start)
         devices = [self.device] if self.device.type in ("cuda", "mps") else []
         with torch.random.fork_rng(devices, device_type=self.device.type if devices else "cuda"):
             torch.default_generator.manual_seed(seed)

@@ -76,8 +76,8 @@ class Registry(Generic[PartT]):
 
     def parse(self, value: Any) -> PartT:
         """Make a part from a part, a name, or a mapping with ``kind``."""
-        if isinstance(value, Part):
-            return value  # type: ignore[return-value]
+        if isinstance(value, Part) and value.kind in self.names() and type(value) is self._parts[value.kind]:
+            return value
         if isinstance(value, str):
             value = {"kind": value}
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):

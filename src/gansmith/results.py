@@ -3,6 +3,7 @@
 import shutil
 from typing import Any
 
+from gansmith.errors import GansmithError
 from gansmith.model import Model
 from gansmith.report.card import CardFacts, model_card
 from gansmith.report.curves import draw_curves
@@ -37,7 +38,10 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
         shutil.copyfile(frames[-1], run.model / "preview.png")
         per_iteration = last.get("kimg", 0) / max(1, last.get("iteration", 1))
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
-        write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
+        try:
+            write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
+        except GansmithError as problem:  # the model is what the run was for
+            on_event(Event("warning", f"no film: {problem}"))
     draw_curves(rows, run.path / "curves.png")
     spec = model.record.data
     write_report(

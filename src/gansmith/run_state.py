@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from gansmith.data.base import DataSpec
 from gansmith.ema import Ema
 from gansmith.engine import Engine
-from gansmith.errors import CheckpointError
+from gansmith.errors import CheckpointError, RecipeError, unknown_name
 from gansmith.methods.base import Method, Phase
 from gansmith.randomness import Noise, derive_seed
 from gansmith.recipe import Recipe
@@ -49,6 +49,7 @@ class RunState:
 
     recipe: Recipe
     method: Method
+    trainable: dict[str, list[nn.Parameter]]  # by network; what a method froze itself is not in it
     optimizers: dict[str, Optimizer]
     averages: dict[str, Ema]
     meter: Meter
@@ -66,11 +67,18 @@ class RunState:
         # channels_last: convolutions are faster with it on CPUs and GPUs alike, and linear layers do not care.
         method.networks.to(engine.device).to(memory_format=torch.channels_last)
         method.networks.train()
+        method.state.update({name: tensor.to(engine.device) for name, tensor in method.state.items()})
+        method.pools.update({name: tensor.to(engine.device) for name, tensor in method.pools.items()})
+        for name in recipe.optimizers:
+            if name not in ("default", *method.networks):
+                raise RecipeError(unknown_name("network in optimizers", name, ["default", *method.networks]))
+        trainable = {n: [p for p in net.parameters() if p.requires_grad] for n, net in method.networks.items()}
         engine.broadcast_([*method.networks.parameters(), *method.networks.buffers()])
         return cls(
             recipe=recipe,
             method=method,
-            optimizers={n: recipe.optimizer_for(n).build(net.parameters()) for n, net in method.networks.items()},
+            trainable=trainable,
+            optimizers={name: recipe.optimizer_for(name).build(each) for name, each in trainable.items()},
             averages={name: Ema(method.networks[name]) for name in method.averaged},
             meter=Meter(),
             bad_steps=torch.zeros(2, device=engine.device),
@@ -99,7 +107,8 @@ class RunState:
     def noise(self, phase: Phase, repeat: int, engine: Engine) -> Noise:
         """Return the draws of one repeat of a phase of this iteration."""
         first, count = engine.slice_of(self.recipe.batch_size)
-        return Noise(self.seed, self.salt, self.iteration, phase.name, repeat, first, count, engine.device)
+        at = (self.seed, self.salt, self.iteration, phase.name, repeat)
+        return Noise(*at, range(first, first + count), self.recipe.batch_size, engine.device)
 
     def preview_networks(self) -> nn.ModuleDict:
         """Return the networks that previews use: averages where there are some."""
@@ -109,8 +118,9 @@ class RunState:
     def all_finite(self) -> bool:
         """Say whether every weight, batch statistic and average is finite."""
         modules = [self.method.networks, *(ema.network for ema in self.averages.values())]
-        tensors = [t for module in modules for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
-        norms = torch._foreach_norm([tensor.detach() for tensor in tensors], torch.inf)
+        tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
+        tensors += [*self.method.state.values(), *self.method.pools.values()]
+        norms = torch._foreach_norm([t.detach() for t in tensors if t.is_floating_point()], torch.inf)
         return bool(torch.stack(list(norms)).isfinite().all())
 
     def values(self) -> dict[str, Any]:
@@ -126,6 +136,8 @@ class RunState:
             for index, parameter in enumerate(_parameters(optimizer)):
                 entries = optimizer.state.get(parameter, {}).items()
                 out |= {f"optimizers/{name}.{index}.{key}": value for key, value in entries}
+        kept = [*self.method.state.values(), *self.method.pools.values()]
+        assert all(tensor.is_contiguous() for tensor in kept), "other memory formats do not survive a checkpoint"
         out |= {f"state/{name}": tensor for name, tensor in self.method.state.items()}
         for name, tensor in self.method.pools.items():
             out |= {f"pools/{rank}/{name}": each for rank, each in enumerate(engine.gather(tensor))}
@@ -149,7 +161,9 @@ class RunState:
                 _restore_optimizer(optimizer, _below(parts.get("optimizers", {}), f"{name}."))
         except (RuntimeError, KeyError) as problem:
             raise CheckpointError(f"the checkpoint is of other networks than the recipe's: {problem}") from problem
+        self.method.state.clear()
         self.method.state.update(parts.get("state", {}))
+        self.method.pools.clear()
         self.method.pools.update(_below(parts.get("pools", {}), f"{engine.rank}/"))
         self.meter.cells = parts.get("meter", {})
         self.bad_steps = parts["bad_steps"][""]

@@ -28,6 +28,7 @@ from gansmith.training import Event, OnEvent, Trainer, latest_checkpoint, train_
 MEASURE_SEC = 4.0
 OVERHEAD = 0.05  # share of a run that previews, checkpoints and the report take
 RECORD_FORMAT = 1
+from gansmith.version import __version__
 
 
 @dataclass(frozen=True)
@@ -219,8 +220,6 @@ def _note_time(trainer: Trainer, event: str) -> None:
 
 
 def _record(order: Order, spec: DataSpec, plan: Plan, engine: Engine) -> dict[str, Any]:
-    from gansmith import __version__
-
     return {
         "format": RECORD_FORMAT,
         "gansmith": __version__,
@@ -249,8 +248,8 @@ def _changes(
     """Return in words what differs from the run so far and decides its numbers."""
     before = parse_recipe_values(checkpoint.values["recipe"])
     changes = [f"recipe {text}" for text in differences(before, recipe)]
-    known = record["data"]["spec"]["fingerprint"]
-    if known != spec.fingerprint:
+    known, now = record["data"]["spec"]["fingerprint"], spec.fingerprint
+    if known != now or record["data"]["spec"]["pixels_sha256"] != spec.pixels_sha256:
         changes.append(f"data set '{record['data']['source']}': its images are not those of before ({known[:12]})")
     for name, value in _numerics(engine).items():
         if record["numerics"].get(name) != value:

@@ -43,10 +43,11 @@ def train_step(state: RunState, stream: BatchStream, engine: Engine, moment: Mom
     """Run one iteration: every phase of the method, each as often as it repeats, then the averages."""
     method, recipe = state.method, state.recipe
     draw, batch = state.iteration * state.draws_per_iteration, None
-    for phase in method.phases:
-        parameters = [p for name in phase.trains for p in method.networks[name].parameters()]
-        for name, network in method.networks.items():
-            network.requires_grad_(name in phase.trains)
+    for phase in method.phases_at(moment):
+        parameters = [parameter for name in phase.trains for parameter in state.trainable[name]]
+        for name, each in state.trainable.items():
+            for parameter in each:
+                parameter.requires_grad_(name in phase.trains)
         for repeat in range(phase.repeats):
             if phase.reads_data or batch is None:
                 batch = stream.read(draw)

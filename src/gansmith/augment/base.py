@@ -1,6 +1,7 @@
 """What an augmentation is."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Annotated, Protocol
 
 from torch import Tensor
@@ -23,7 +24,18 @@ class Augmentation(Part):
 
     @abstractmethod
     def __call__(self, images: Tensor, draws: Draws, probability: Tensor | float = 1.0) -> Tensor:
-        """Return images (N, C, H, W) in about [-1, 1]; each operation is applied with ``probability`` (ADA's p)."""
+        """Return images (N, C, H, W) in about [-1, 1]; each operation is applied with ``probability``, 0-d (ADA's p)."""
+
+    def initial_state(self) -> dict[str, Tensor]:
+        """Return what adapts while training: tensors of the method's ``state``, checkpointed and averaged there."""
+        return {}
+
+    def probability(self, state: Mapping[str, Tensor]) -> Tensor | float:
+        """Return the probability that ``state`` says, 0-d."""
+        return 1.0
+
+    def observe(self, state: dict[str, Tensor], real_logits: Tensor, batch_size: int) -> None:
+        """Take in D's logits of this process's real images, out of ``batch_size`` in the global batch."""
 
 
 augmentations: Registry[Augmentation] = Registry("augmentation", "gansmith.augment")

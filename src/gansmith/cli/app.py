@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from gansmith import __version__
 from gansmith.cli import data, doctor, recipes, resume, sample, score, train
 from gansmith.errors import GansmithError
+from gansmith.version import __version__
 
 app = typer.Typer(
     name="gansmith",

@@ -8,7 +8,7 @@ from typing import Annotated, Protocol
 from torch import Tensor, nn
 
 from gansmith.constraints.base import Constraint
-from gansmith.data.base import DataSpec
+from gansmith.data.base import DataSpec, ImageData
 from gansmith.randomness import Noise
 from gansmith.registry import Part, PartOf, Registry
 from gansmith.schedules import Moment
@@ -54,10 +54,13 @@ class Method(Protocol):
 
     networks: nn.ModuleDict  # everything trained
     averaged: tuple[str, ...]  # networks that have an EMA, which previews, samples and exports use
-    phases: tuple[Phase, ...]
+    phases: tuple[Phase, ...]  # in order; as many of them read data in every iteration
     constraints: Mapping[str, tuple[Constraint, ...]]  # by network, applied after each of its optimizer steps
-    state: dict[str, Tensor]  # ADA's p, running means: in the checkpoint, averaged over processes after each phase
-    pools: dict[str, Tensor]  # image pools: in the checkpoint, each process's own
+    state: dict[str, Tensor]  # ADA's p, running means: checkpointed, floats averaged over processes after each phase
+    pools: dict[str, Tensor]  # image pools: checkpointed, each process's own; contiguous in memory, as state is
+
+    def phases_at(self, moment: Moment) -> tuple[Phase, ...]:
+        """Return the phases of one iteration: ``phases``, or those of them that are trained now."""
 
     def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         """Return what the phase minimises; only the networks it trains require gradients."""
@@ -65,7 +68,7 @@ class Method(Protocol):
     def example_inputs(self, count: int) -> dict[str, tuple[Tensor | None, ...]]:
         """Return what each network is called with, for the table of layer shapes."""
 
-    def fixed(self, seed: int, count: int | None) -> Fixed:
+    def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
         """Return the inputs of previews; ``count`` None leaves it to the method."""
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:

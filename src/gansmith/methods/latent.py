@@ -1,5 +1,6 @@
 """Noise to images, with or without labels: the GAN of Goodfellow et al. and its descendants."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from gansmith.augment.base import AugmentationField
 from gansmith.constraints.base import Constraint, ConstraintField
-from gansmith.data.base import DataSpec
+from gansmith.data.base import DataSpec, ImageData
 from gansmith.errors import RecipeError
 from gansmith.losses.base import LossField
 from gansmith.losses.non_saturating import NonSaturating
@@ -80,15 +81,20 @@ class LatentMethod:
         self.networks = nn.ModuleDict(
             {"generator": config.generator.generator(spec), "discriminator": config.discriminator.discriminator(spec)}
         )
+        self._generator_parameters = [p for p in self.networks["generator"].parameters() if p.requires_grad]
         self.averaged: tuple[str, ...] = ("generator",)
         self.phases: tuple[Phase, ...] = (
             Phase("discriminator", ("discriminator",), config.discriminator_steps),
             Phase("generator", ("generator",), config.generator_steps, reads_data=False),
         )
         self.constraints: Mapping[str, tuple[Constraint, ...]] = {"discriminator": config.constraints}
-        self.state: dict[str, Tensor] = {}
+        self.state: dict[str, Tensor] = {} if config.augment is None else config.augment.initial_state()
         self.pools: dict[str, Tensor] = {}
         self._shared: tuple[Tensor, Tensor | None] | None = None  # fakes and labels, within one iteration
+
+    def phases_at(self, moment: Moment) -> tuple[Phase, ...]:
+        """Return both phases."""
+        return self.phases
 
     def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         """Return what the phase minimises."""
@@ -96,7 +102,7 @@ class LatentMethod:
             return self._discriminator_terms(batch, noise, moment)
         return self._generator_terms(batch, noise)
 
-    def fixed(self, seed: int, count: int | None) -> Fixed:
+    def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
         """Return latents as ``sample`` draws them for the seed, a row of each class where there are labels."""
         rows = min(self.num_classes, MAX_CLASS_ROWS) or GRID_COLUMNS
         count = count or rows * GRID_COLUMNS
@@ -121,7 +127,7 @@ class LatentMethod:
     def _discriminator_terms(self, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         due = [penalty for penalty in self.config.penalties if penalty.due(moment)]
         fake, fake_labels = self._fakes_for_discriminator(batch, noise)
-        real = batch.images
+        real = batch.images.detach()  # its own handle: the batch itself never requires gradients
         for side, images in (("real", real), ("fake", fake)):
             if any(side in penalty.differentiates for penalty in due):
                 images.requires_grad_()
@@ -129,6 +135,8 @@ class LatentMethod:
         real_logits, fake_logits = self._judge(real, real_labels, fake, fake_labels, noise)
         total = self.config.loss.discriminator(real_logits.float(), fake_logits.float())
         log = {"loss_discriminator": total.detach(), **self._opinions(real_logits, fake_logits)}
+        if self.config.augment is not None:
+            self.config.augment.observe(self.state, real_logits.detach(), noise.batch_size)
         scored = Scored(real, fake, real_logits, fake_logits)
         critic = self._critic(real_labels, noise, "penalty")
         for penalty in due:
@@ -161,23 +169,25 @@ class LatentMethod:
         return signed_from(images, self.config.generator.value_range), labels
 
     def _fakes_for_discriminator(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor | None]:
-        generator = self.networks["generator"]
         if not (self.config.share_fakes and noise.repeat == self.config.discriminator_steps - 1):
             with torch.no_grad():
                 return self._make_fakes(batch, noise)
-        generator.requires_grad_(True)  # the G phase walks back through this graph
+        for parameter in self._generator_parameters:  # the G phase walks back through this graph
+            parameter.requires_grad_(True)
         self._shared = self._make_fakes(batch, noise)
-        generator.requires_grad_(False)
+        for parameter in self._generator_parameters:
+            parameter.requires_grad_(False)
         return self._shared[0].detach(), self._shared[1]
 
     def _critic(self, labels: Tensor | None, noise: Noise, purpose: str) -> Critic:
         """Bind labels and augmentation to the discriminator: images (kN, C, H, W) -> logits; draws differ per image."""
         discriminator, value_range = self.networks["discriminator"], self.config.discriminator.value_range
+        calls, augment = itertools.count(), self.config.augment
 
         def critic(images: Tensor) -> Tensor:
-            copies = images.shape[0] // noise.count
-            if self.config.augment is not None:
-                images = self.config.augment(images, _draws(noise, purpose, copies))
+            if augment is not None:
+                draws = _draws(noise, f"{purpose}/{next(calls)}", images.shape[0] // noise.count)
+                images = augment(images, draws, augment.probability(self.state))
             told = labels if labels is None else labels.repeat(images.shape[0] // labels.shape[0])
             return discriminator(range_from_signed(images, value_range), told)
 

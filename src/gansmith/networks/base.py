@@ -25,7 +25,6 @@ class ImageSpec:
     channels: int
     num_classes: int = 0  # 0: not told of labels
     latent_dim: int = 0  # of a generator from noise
-    source_channels: int = 0  # of a generator from images
 
 
 class Network(Part):
