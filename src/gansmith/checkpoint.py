@@ -76,8 +76,10 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
         commit_json(folder / VALUES, values)
         files = {name: {"sha256": _sha256(folder / name)} for name in (TENSORS, VALUES)}
         commit_json(folder / MANIFEST, {"format": FORMAT, "files": files})
-    except DiskFullError as problem:
+    except (DiskFullError, OSError) as problem:
         shutil.rmtree(folder, ignore_errors=True)
+        if not isinstance(problem, DiskFullError) and not _is_disk_full(problem):
+            raise
         raise DiskFullError(
             f"no room for a checkpoint at {folder}: {needed:,} bytes are needed, {free:,} are free"
             "\n  the checkpoint before it is intact; make room, then 'gansmith resume' goes on from it"
@@ -166,5 +168,5 @@ def _is_disk_full(problem: BaseException) -> bool:
     if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     return isinstance(problem, SafetensorError) and any(
-        word in str(problem) for word in ("No space", "os error 28", "too large")
+        word in str(problem) for word in ("No space", "quota", "too large")
     )

@@ -27,13 +27,13 @@ from gansmith.recipe import parse_recipe
 from gansmith.registry import FrozenModel
 from gansmith.run_folder import RECORD, RunFolder
 from gansmith.samples import Samples
+from gansmith.version import __version__
 
 FORMAT = 1
 MODEL_JSON = "model.json"
 METADATA_KEY = "gansmith"
 MAX_SIDE_PX = 4096
 MAX_SAMPLES = 1_000_000
-from gansmith.version import __version__
 
 
 class ModelRecord(FrozenModel):

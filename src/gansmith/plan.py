@@ -25,7 +25,7 @@ class Plan:
 
     def extended(self, kimg: float, images_per_iteration: int) -> "Plan":
         """Return a plan of another length with the same intervals."""
-        iterations = max(1, math.ceil(kimg * 1000 / images_per_iteration))
+        iterations = max(1, math.ceil(round(kimg * 1000 / images_per_iteration, 6)))
         return Plan(
             iterations * images_per_iteration / 1000,
             iterations,

@@ -25,12 +25,15 @@ def per_image(shape: tuple[int, ...], seeds: list[int], *, uniform: bool = False
 
     Normal(0, 1), or uniform in [0, 1).
     """
-    out = torch.empty((len(seeds), *shape))
-    generator = torch.Generator()
-    for row, seed in zip(out, seeds, strict=True):
-        generator.manual_seed(seed)
-        row.uniform_(generator=generator) if uniform else row.normal_(generator=generator)
-    return out
+    out = np.empty((len(seeds), *shape), np.float32)
+    bits = np.random.Philox(0)  # torch's CPU generator uses 32 bits of a seed: images would repeat
+    state, generator = bits.state, np.random.Generator(bits)
+    draw = generator.random if uniform else generator.standard_normal
+    for row, seed in enumerate(seeds):
+        state["state"]["key"][0] = seed
+        bits.state = state
+        out[row] = draw(shape, np.float32)
+    return torch.from_numpy(out)
 
 
 def sample_latents(seed: int, first: int, count: int, latent_dim: int) -> Tensor:

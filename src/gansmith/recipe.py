@@ -17,7 +17,7 @@ from gansmith.errors import GansmithError, RecipeError, nearest, unknown_name
 from gansmith.methods.base import MethodField
 from gansmith.optimizers.base import OptimizerField, OptimizerPart
 from gansmith.registry import FrozenModel
-from gansmith.schedules import Scheduled
+from gansmith.schedules import NotNegative, Ramp
 
 DEFAULT_RECIPE = "default"
 MAX_YAML_BYTES = 2**20
@@ -34,7 +34,7 @@ class Recipe(FrozenModel):
     batch_size: int = Field(ge=2, le=65536, description="images in a global batch")
     kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown to D")
     epochs: float | None = Field(None, gt=0, description="length in passes over the data")
-    ema_half_life_kimg: Scheduled = Field(10.0, description="half-life of the averaged generator; 0 = no averaging")
+    ema_half_life_kimg: NotNegative = Field(10.0, description="half-life of the averaged generator; 0 = no averaging")
     ema_warmup: float = Field(0.05, ge=0, le=1, description="the half-life is at most this share of the images seen")
     fixed_images: int | None = Field(
         None, ge=1, le=1024, description="images in the followed grid; null: 64, or by class"
@@ -76,7 +76,10 @@ def recipe_text(name: str) -> str:
             raise RecipeError(f"recipe file '{name}' does not exist\n  known recipes: {', '.join(recipe_names())}")
         if path.stat().st_size > MAX_YAML_BYTES:
             raise RecipeError(f"recipe file '{name}' has {path.stat().st_size:,} bytes; {MAX_YAML_BYTES:,} are allowed")
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as problem:
+            raise RecipeError(f"recipe file '{name}' is not UTF-8 text: {problem}") from problem
     if name not in recipe_names():
         raise RecipeError(unknown_name("recipe", name, recipe_names(), hint="or pass the path of a .yaml file"))
     return (_shipped() / f"{name}.yaml").read_text(encoding="utf-8")
@@ -97,14 +100,14 @@ def parse_recipe(text: str, *, where: str) -> Recipe:
 
 
 def override(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
-    """Return a recipe with ``key=value`` overrides applied in order, the whole of it validated once."""
+    """Return a recipe with ``key=value`` overrides applied in order, validated after each."""
     for text in overrides:
         values = recipe.model_dump(mode="json")
         key, equals, written = text.partition("=")
         if not equals or not key:
             raise RecipeError(f"override '{text}' is not of the form key=value\n  for example batch_size=64")
         value = _read_yaml(written, f"override '{text}'") if written.strip() else None
-        for path in _matching_paths(values, key):
+        for path in reversed(_matching_paths(values, key)):
             _set(values, path, value)
         recipe = _validate(values, f"override '{text}'")
     return recipe
@@ -126,7 +129,9 @@ def _read_yaml(text: str, where: str) -> Any:
         if any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(text)):
             raise RecipeError(f"{where}: YAML anchors and aliases are not allowed\n  write the value out")
         return yaml.safe_load(text)
-    except yaml.YAMLError as problem:
+    except RecipeError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:
         line = str(problem).replace("\n", " ")
         raise RecipeError(f"{where}: not valid YAML: {line[:300]}") from problem
 
@@ -142,9 +147,9 @@ def _validate(values: Any, where: str) -> Recipe:
 
 def _explain(problem: ValidationError, where: str) -> str:
     """Return at most three lines about the first error, and how many more there are."""
-    errors = problem.errors(include_url=False)
+    errors = sorted(problem.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
     first = errors[0]
-    place = ".".join(str(part) for part in first["loc"])
+    place = ".".join(str(part) for part in first["loc"] if part not in ("number", "ramp"))
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, GansmithError):
         head, *rest = str(cause).split("\n")
@@ -163,7 +168,8 @@ def _explain(problem: ValidationError, where: str) -> str:
 
 
 def _fields_at(place: tuple[int | str, ...]) -> list[str]:
-    return list(DataOptions.model_fields if place == ("data",) else Recipe.model_fields)
+    owner = Ramp if place[-1:] == ("ramp",) else DataOptions if place == ("data",) else Recipe
+    return list(owner.model_fields)
 
 
 def _paths(value: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -219,6 +225,8 @@ def _set(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
             return
     if last in ("kimg", "epochs") and not heads and value is not None:
         values["kimg"] = values["epochs"] = None
+    if isinstance(values, dict) and isinstance(values.get(last), list) and not isinstance(value, list | None):
+        value = [value]  # penalties=r1
     if isinstance(values, list):
         values[int(last)] = value
     else:

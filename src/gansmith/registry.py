@@ -4,6 +4,7 @@ A part is a frozen pydantic model whose fields are its hyper-parameters; in a re
 mapping with ``kind`` and the fields that differ from their defaults.
 """
 
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -129,7 +130,7 @@ def load_plugins(files: tuple[Path, ...] = ()) -> None:
         entry_point.load()
     for file in files:
         path = Path(file).resolve()
-        module_name = f"gansmith_plugin_{path.stem}"
+        module_name = f"gansmith_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
         if module_name in sys.modules and sys.modules[module_name].__file__ == str(path):
             continue
         spec = importlib.util.spec_from_file_location(module_name, path)

@@ -3,11 +3,8 @@
 import hashlib
 import os
 import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,12 +20,13 @@ from gansmith.report.tensorboard import TensorBoardLog
 from gansmith.results import write_results
 from gansmith.run_folder import RunFolder, append_row, remove_leftovers
 from gansmith.run_state import RunState
+from gansmith.stopping import StopRequest
 from gansmith.training import Event, OnEvent, Trainer, latest_checkpoint, train_step
+from gansmith.version import __version__
 
 MEASURE_SEC = 4.0
 OVERHEAD = 0.05  # share of a run that previews, checkpoints and the report take
 RECORD_FORMAT = 1
-from gansmith.version import __version__
 
 
 @dataclass(frozen=True)
@@ -41,34 +39,6 @@ class Order:
     holdout: float = 0.0
     init_from: Path | None = None
     plugins: tuple[Path, ...] = ()
-
-
-@dataclass
-class StopRequest:
-    """Whether the run is to finish its step, save and stop; set by Ctrl-C and SIGTERM, a second one leaves at once."""
-
-    signal_number: int = 0
-    _old: dict[int, Any] = field(default_factory=dict)
-
-    def requested(self) -> bool:
-        """Say whether a stop was asked for."""
-        return self.signal_number != 0
-
-    @contextmanager
-    def listening(self) -> Iterator["StopRequest"]:
-        """Listen for signals inside, where this is the main thread."""
-        if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield self
-        finally:
-            for number, handler in self._old.items():
-                signal.signal(number, handler)
-
-    def _hear(self, number: int, _: Any) -> None:
-        if self.signal_number:
-            os._exit(128 + number)
-        self.signal_number = number
 
 
 def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) -> tuple[Recipe, ImageData]:

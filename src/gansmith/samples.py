@@ -48,7 +48,7 @@ class Samples:
     def save(self, out: str | Path) -> Path:
         """Write a grid (.png), arrays that gansmith trains on (.npz), PNG files in a .zip, or PNG files in a folder."""
         path = Path(out)
-        if path.suffix.lower() in (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tiff"):
+        if path.suffix.lower() in (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"):
             raise GansmithError(
                 f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder"
             )
@@ -73,14 +73,18 @@ class Samples:
         return path
 
     def _files(self) -> list[tuple[str, bytes]]:
-        out = []
+        out, folders = [], _folder_names(self.classes)
         for index, image in enumerate(self.images):
-            folder = "" if self.labels is None else _safe(self.classes[self.labels[index]]) + "/"
+            folder = "" if self.labels is None else folders[self.labels[index]] + "/"
             out.append((f"{folder}{index:06d}.png", encode_png(image)))
         return out
 
 
-def _safe(name: str) -> str:
-    """Return a class name that is one folder name everywhere."""
-    kept = "".join(letter if letter.isalnum() or letter in " -_" else "-" for letter in name).strip()
-    return kept or "class"
+def _folder_names(classes: tuple[str, ...]) -> list[str]:
+    """Return a folder name for each class that is allowed everywhere; those that would be the same are numbered."""
+    names = ["".join(each if each.isalnum() or each in " -_" else "-" for each in name).strip() for name in classes]
+    folded = [name.casefold() for name in names]
+    return [
+        name if name and folded.count(name.casefold()) == 1 else f"{name or 'class'} {number}"
+        for number, name in enumerate(names)
+    ]

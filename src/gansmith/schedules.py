@@ -2,9 +2,9 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from gansmith.registry import FrozenModel
 
@@ -45,7 +45,32 @@ class Ramp(FrozenModel):
         return self.start + (self.end - self.start) * share
 
 
-Scheduled = float | Ramp
+def _which(value: object) -> str:
+    return "ramp" if isinstance(value, dict | Ramp) else "number"
+
+
+Scheduled = Annotated[Annotated[float, Tag("number")] | Annotated[Ramp, Tag("ramp")], Discriminator(_which)]
+
+
+def values_of(number: "Scheduled") -> tuple[float, ...]:
+    """Return the constant, or both ends of a ramp: every value between lies between them."""
+    return (number.start, number.end) if isinstance(number, Ramp) else (number,)
+
+
+def _not_negative(number: "Scheduled") -> "Scheduled":
+    if min(values_of(number)) < 0:
+        raise ValueError("input should be greater than or equal to 0")
+    return number
+
+
+def _share(number: "Scheduled") -> "Scheduled":
+    if not 0 <= min(values_of(number)) <= max(values_of(number)) < 1:
+        raise ValueError("input should be at least 0 and below 1")
+    return number
+
+
+NotNegative = Annotated[Scheduled, AfterValidator(_not_negative)]
+Share = Annotated[Scheduled, AfterValidator(_share)]
 
 
 def value_at(number: Scheduled, moment: Moment) -> float:

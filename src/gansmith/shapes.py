@@ -26,8 +26,9 @@ def layer_table(network: nn.Module, *inputs: Tensor | None) -> list[LayerRow]:
         own = sum(parameter.numel() for parameter in module.parameters())
         rows.append(LayerRow(_describe(module), tuple(output.shape[1:]), own))
 
-    for module in network.modules():
-        if not list(module.children()) or hasattr(module, "parametrizations"):
+    for name, module in network.named_modules():
+        inside = "parametrizations." in name  # how a weight is computed is no layer
+        if not inside and (not list(module.children()) or hasattr(module, "parametrizations")):
             hooks.append(module.register_forward_hook(note))
     with torch.no_grad():
         network(*inputs)

@@ -24,7 +24,7 @@ class Augmentation(Part):
 
     @abstractmethod
     def __call__(self, images: Tensor, draws: Draws, probability: Tensor | float = 1.0) -> Tensor:
-        """Return images (N, C, H, W) in about [-1, 1]; each operation is applied with ``probability``, 0-d (ADA's p)."""
+        """Return images (N, C, H, W) in [-1, 1]; each operation is applied with ``probability``, 0-d: ADA's p."""
 
     def initial_state(self) -> dict[str, Tensor]:
         """Return what adapts while training: tensors of the method's ``state``, checkpointed and averaged there."""

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gansmith.optimizers.base import OptimizerPart, optimizers
-from gansmith.schedules import Moment, Scheduled, value_at
+from gansmith.schedules import Moment, Share, value_at
 
 
 @optimizers.register("adam")
@@ -18,8 +18,8 @@ class Adam(OptimizerPart):
 
     skips_by_itself: ClassVar[bool] = True
 
-    beta1: Scheduled = Field(0.5, description="decay of the mean of gradients; Radford et al. 2016 use 0.5 for GANs")
-    beta2: Scheduled = Field(0.999, description="decay of the mean of squared gradients")
+    beta1: Share = Field(0.5, description="decay of the mean of gradients; Radford et al. 2016 use 0.5 for GANs")
+    beta2: Share = Field(0.999, description="decay of the mean of squared gradients")
     eps: float = Field(1e-8, gt=0)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gansmith.registry import Part, PartOf, Registry
-from gansmith.schedules import Moment, Scheduled, value_at
+from gansmith.schedules import Moment, NotNegative, value_at
 
 
 class OptimizerPart(Part):
@@ -17,7 +17,7 @@ class OptimizerPart(Part):
 
     skips_by_itself: ClassVar[bool] = False  # True where the fused kernel takes ``found_inf`` and leaves weights alone
 
-    lr: Scheduled = Field(2e-4, description="learning rate; a number or a ramp")
+    lr: NotNegative = Field(2e-4, description="learning rate; a number or a ramp")
 
     @abstractmethod
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -8,14 +8,14 @@ from torch import nn
 from torch.optim import Optimizer
 
 from gansmith.optimizers.base import OptimizerPart, optimizers
-from gansmith.schedules import Scheduled
+from gansmith.schedules import NotNegative
 
 
 @optimizers.register("rmsprop")
 class RMSprop(OptimizerPart):
     """RMSprop, which WGAN was trained with. Source: Hinton 2012, lecture 6e; Graves 2013, arXiv:1308.0850, eq. 38."""
 
-    lr: Scheduled = Field(5e-5, description="learning rate; a number or a ramp")
+    lr: NotNegative = Field(5e-5, description="learning rate; a number or a ramp")
     alpha: float = Field(0.99, ge=0, lt=1, description="decay of the mean of squared gradients")
     eps: float = Field(1e-8, gt=0)
 

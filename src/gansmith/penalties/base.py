@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gansmith.randomness import Noise
 from gansmith.registry import Part, PartOf, Registry
-from gansmith.schedules import Moment, Scheduled
+from gansmith.schedules import Moment, NotNegative
 
 Critic = Callable[[Tensor], Tensor]  # images (kN, C, H, W) in [-1, 1] -> logits; labels and augmentation are bound
 
@@ -39,7 +39,7 @@ class Penalty(Part):
 
     differentiates: ClassVar[tuple[Literal["real", "fake"], ...]] = ()
 
-    weight: Scheduled = Field(1.0, description="weight of the term; a number or a ramp")
+    weight: NotNegative = Field(1.0, description="weight of the term; a number or a ramp")
     interval: int = Field(1, ge=1, description="due every so many iterations")
 
     def due(self, moment: Moment) -> bool:

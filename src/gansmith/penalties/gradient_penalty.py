@@ -6,7 +6,7 @@ from torch import Tensor
 
 from gansmith.penalties.base import Critic, Penalty, Scored, input_gradient, penalties
 from gansmith.randomness import Noise
-from gansmith.schedules import Scheduled
+from gansmith.schedules import NotNegative
 
 
 @penalties.register("gradient_penalty")
@@ -17,7 +17,7 @@ class GradientPenalty(Penalty):
     Differs: ``target`` can be 0 (Thanh-Tung et al. 2019, arXiv:1902.03984).
     """
 
-    weight: Scheduled = Field(10.0, description="lambda")
+    weight: NotNegative = Field(10.0, description="lambda")
     target: float = Field(1.0, ge=0, description="the gradient norm that costs nothing")
 
     def __call__(self, critic: Critic, scored: Scored, noise: Noise) -> Tensor:

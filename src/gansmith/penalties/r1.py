@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gansmith.penalties.base import Critic, Penalty, Scored, input_gradient, penalties
 from gansmith.randomness import Noise
-from gansmith.schedules import Scheduled
+from gansmith.schedules import NotNegative
 
 
 @penalties.register("r1")
@@ -21,7 +21,7 @@ class R1(Penalty):
 
     differentiates: ClassVar[tuple[Literal["real", "fake"], ...]] = ("real",)
 
-    weight: Scheduled = Field(10.0, description="gamma; grows with resolution, falls with batch size")
+    weight: NotNegative = Field(10.0, description="gamma; grows with resolution, falls with batch size")
 
     def __call__(self, critic: Critic, scored: Scored, noise: Noise) -> Tensor:
         """Return the penalty, 0-d, not yet weighted."""

@@ -1,0 +1,37 @@
+"""How a run hears that it is to stop."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class StopRequest:
+    """Whether the run is to finish its step, save and stop; set by Ctrl-C and SIGTERM, a second one leaves at once."""
+
+    signal_number: int = 0
+    _old: dict[int, Any] = field(default_factory=dict)
+
+    def requested(self) -> bool:
+        """Say whether a stop was asked for."""
+        return self.signal_number != 0
+
+    @contextmanager
+    def listening(self) -> Iterator["StopRequest"]:
+        """Listen for signals inside, where this is the main thread."""
+        if threading.current_thread() is threading.main_thread():
+            self._old = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield self
+        finally:
+            for number, handler in self._old.items():
+                signal.signal(number, handler)
+
+    def _hear(self, number: int, _: Any) -> None:
+        if self.signal_number:
+            os._exit(128 + number)
+        self.signal_number = number
