@@ -101,3 +101,12 @@ def test_help_and_recipes_never_import_torch():
     for name in recipe_names():
         assert re.search(rf"^{re.escape(name)} +{re.escape(load_recipe(name).summary)}$", done.stdout, re.MULTILINE)
     assert recipe_text("dcgan") in done.stdout
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_table_of_layers_in_the_file_is_what_the_recipe_builds(name):
+    recipe = load_recipe(name)
+    written = recipe_text(name).split("# Layers at ")[1].splitlines()
+    spec = example_spec(recipe)
+    assert written[0].startswith(f"{spec.height} x {spec.width} px with {spec.channels} channels")
+    assert [line.removeprefix("# ") for line in written[1:]] == describe_networks(recipe, spec)
