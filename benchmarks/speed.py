@@ -1,15 +1,19 @@
 """Images a second of gansmith's training step against the plain tutorial loop: same networks, same batch, in turns.
 
 The plain loop: a Dataset of PIL images with ToTensor and Normalize behind a DataLoader, contiguous NCHW, new fakes
-for each phase, D's gradients computed in G's phase too, default Adam. Run: python benchmarks/speed.py [CASE ...] [--rounds N]
+for each phase, D's gradients computed in G's phase too, default Adam. Each side runs in a process of its own.
+
+Run: python benchmarks/speed.py [CASE ...] [--rounds N]
 """
 
 import argparse
 import copy
+import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 
 import numpy as np
 import torch
@@ -20,7 +24,7 @@ from torchvision import transforms
 
 from gansmith.batches import BatchStream
 from gansmith.data.base import DataOptions, ImageData, open_data
-from gansmith.engine import Engine
+from gansmith.engine import Engine, start_engine
 from gansmith.recipe import Recipe, load_recipe, parse_recipe
 from gansmith.run_state import RunState
 from gansmith.training import train_step
@@ -40,9 +44,11 @@ CASES: dict[str, tuple[Callable[[], Recipe], DataOptions, int]] = {
     # name: recipe, data, steps in a round
     "dcgan32": (lambda: load_recipe("dcgan"), DataOptions(size=32, channels=3), 3),
     "dcgan64": (lambda: load_recipe("dcgan"), DataOptions(size=64, channels=3), 1),
+    "default32": (lambda: load_recipe("default"), DataOptions(size=32, channels=3), 12),
     "default28": (lambda: load_recipe("default"), DataOptions(size=28, channels=1), 20),
     "linear": (lambda: parse_recipe(LINEAR, where="linear"), DataOptions(size=28, channels=1), 40),
 }
+KINDS = ("plain", "fresh fakes", "share_fakes")
 
 
 class PilImages(Dataset):
@@ -50,8 +56,7 @@ class PilImages(Dataset):
 
     def __init__(self, data: ImageData) -> None:
         pixels = data.read(np.arange(min(2000, len(data))))
-        mode = pixels[0].squeeze()
-        self.images = [Image.fromarray(each.squeeze()) for each in pixels] if mode.ndim else []
+        self.images = [Image.fromarray(each.squeeze()) for each in pixels]
         mean = (0.5,) * data.spec.channels
         self.transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize(mean, mean)])
 
@@ -107,50 +112,65 @@ class PlainLoop:
         self.last = (loss_real.item() + loss_fake.item(), loss.item())
 
 
-def ours(state: RunState, data: ImageData) -> Callable[[], None]:
-    engine = Engine(torch.device("cpu"))
-    stream = BatchStream(data, state.recipe.batch_size, 0, engine, mirror=False)
+def ours(recipe: Recipe, data: ImageData) -> Callable[[], None]:
+    """Return gansmith's step, set up as 'gansmith train' does."""
+    engine = start_engine("cpu")
+    state = RunState.fresh(recipe, data.spec, 0, engine)
+    stream = BatchStream(data, recipe.batch_size, 0, engine, mirror=False)
     return lambda: train_step(state, stream, engine, state.moment(1e6))
 
 
-def clock(step: Callable[[], None], steps: int) -> float:
-    start = time.perf_counter()
-    for _ in range(steps):
-        step()
-    return (time.perf_counter() - start) / steps
+def worker(pipe: Connection, name: str, kind: str) -> None:
+    """Build one side and run as many steps as the other end of the pipe asks for; answer with seconds for a step."""
+    make, options, _ = CASES[name]
+    recipe = make()
+    data = open_data("fashion-sample", options)
+    if kind == "plain":
+        step = PlainLoop(RunState.fresh(recipe, data.spec, 0, Engine(torch.device("cpu"))), data).step
+    else:
+        method = recipe.method.model_copy(update={"share_fakes": kind == "share_fakes"})
+        step = ours(recipe.model_copy(update={"method": method}), data)
+    while steps := pipe.recv():
+        start = time.perf_counter()
+        for _ in range(steps):
+            step()
+        pipe.send((time.perf_counter() - start) / steps)
 
 
 def compare(name: str, rounds: int) -> None:
-    make, options, steps = CASES[name]
-    recipe = make()
-    data = open_data("fashion-sample", options)
-    engine = Engine(torch.device("cpu"))
-    sides: dict[str, Callable[[], None]] = {}
-    for label, share in (("fresh fakes", False), ("share_fakes", True)):
-        method = recipe.method.model_copy(update={"share_fakes": share})
-        sides[label] = ours(RunState.fresh(recipe.model_copy(update={"method": method}), data.spec, 0, engine), data)
-    plain = PlainLoop(RunState.fresh(recipe, data.spec, 0, engine), data)
-    seconds: dict[str, list[float]] = {label: [] for label in ("plain", *sides)}
-    for step in (plain.step, *sides.values()):
-        clock(step, 2)
-    for _ in range(rounds):
-        seconds["plain"].append(clock(plain.step, steps))
-        for label, step in sides.items():
-            seconds[label].append(clock(step, steps))
-    for label in sides:
-        ratios = [a / b for a, b in zip(seconds["plain"], seconds[label], strict=True)]
-        speed = {side: recipe.batch_size / statistics.median(seconds[side]) for side in ("plain", label)}
+    """Run the sides in turns, each in a process of its own, and print the ratios of neighbours."""
+    batch_size, steps = CASES[name][0]().batch_size, CASES[name][2]
+    context = multiprocessing.get_context("spawn")
+    pipes, processes = {}, []
+    for kind in KINDS:
+        pipes[kind], other = context.Pipe()
+        processes.append(context.Process(target=worker, args=(other, name, kind), daemon=True))
+        processes[-1].start()
+
+    def clock(kind: str, count: int) -> float:
+        pipes[kind].send(count)
+        return pipes[kind].recv()
+
+    for kind in KINDS:
+        clock(kind, 3)
+    seconds = [{kind: clock(kind, steps) for kind in KINDS} for _ in range(rounds)]
+    for kind in KINDS[1:]:
+        ratios = [turn["plain"] / turn[kind] for turn in seconds]
+        speed = {side: batch_size / statistics.median(turn[side] for turn in seconds) for side in ("plain", kind)}
         print(
-            f"{name:10} {label:12} {speed['plain']:8.0f} {speed[label]:8.0f} img/s   ratio median "
+            f"{name:10} {kind:12} {speed['plain']:8.0f} {speed[kind]:8.0f} img/s   ratio median "
             f"{statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f})",
             flush=True,
         )
+    for kind, process in zip(KINDS, processes, strict=True):
+        pipes[kind].send(0)
+        process.join()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*", default=[*CASES])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
     print(f"{'case':10} {'gansmith':12} {'plain':>8} {'ours':>8}")
