@@ -14,7 +14,7 @@ NEIGHBOURS = 5
 
 
 def vote(samples: np.ndarray, real: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return the class, int64 (N,), that most of the nearest real images of each sample have; the nearest breaks ties."""
+    """Return the class, int64 (N,), that most of a sample's nearest real images have; the nearest breaks ties."""
     flat = real.reshape(len(real), -1).astype(np.float32)
     squares = (flat**2).sum(1)
     out = []
