@@ -1,0 +1,217 @@
+import dataclasses
+import io
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import gansmith
+from gansmith import api
+from gansmith.data.base import DataSpec
+from gansmith.errors import DataError, GansmithError
+from gansmith.plan import Budget
+from gansmith.recipe import Recipe, load_recipe
+from gansmith.samples import Picture
+
+SMALL = ("size=8", "hidden=[8]", "batch_size=16", "fixed_images=4", "fixed_columns=2")
+
+
+@pytest.fixture(scope="module")
+def told() -> list:
+    return []
+
+
+@pytest.fixture(scope="module")
+def run(tiny_file, tmp_path_factory, told) -> api.Run:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    return gansmith.train(
+        tiny_file, recipe="mlp-small", overrides=SMALL, out=folder, steps=6, seed=4, device="cpu", on_event=told.append
+    )
+
+
+def test_the_snippet_of_the_readme(tiny_file, tmp_path, monkeypatch):
+    """Train in a few seconds as the README does, with its names and its defaults for folders."""
+    monkeypatch.chdir(tmp_path)
+    run = gansmith.train(tiny_file, recipe="dcgan", overrides=["base_channels=4", "batch_size=16"], steps=2)
+    model = gansmith.load(run.folder)
+    model.sample(64, seed=7).grid().save("grid.png")
+    assert run.finished
+    assert run.folder.as_posix() == "runs/dcgan-tiny-001"
+    with Image.open("grid.png") as grid:
+        assert (grid.size, grid.mode) == ((82, 82), "L")
+
+
+def test_importing_gansmith_imports_no_torch():
+    code = (
+        "import sys, gansmith; gansmith.__version__; assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
+        "for name in gansmith.__all__: assert getattr(gansmith, name) is not None\n"
+        "try: gansmith.sample\nexcept AttributeError as problem: print(problem)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "module 'gansmith' has no attribute 'sample'"
+
+
+def test_the_public_names():
+    assert gansmith.__all__ == ["Model", "__version__", "check", "load", "resume", "train"]
+    assert gansmith.train is api.train
+    assert (gansmith.load, gansmith.resume, gansmith.check) == (api.load, api.resume, api.check)
+
+
+def test_the_run(run):
+    assert run.finished
+    assert dataclasses.is_dataclass(run)
+    assert {path.name for path in run.folder.iterdir()} >= {
+        "checkpoints", "curves.png", "film.gif", "film.mp4", "log.jsonl", "model", "recipe.yaml", "report.html",
+        "run.json", "samples", "timing.jsonl",
+    }  # fmt: skip
+    assert run.model("cpu").record.seed == 4
+
+
+def test_rows_of_a_run(run):
+    rows = run.rows()
+    assert [row["iteration"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[-1]["kimg"] == pytest.approx(6 * 16 / 1000)
+    assert rows[-1]["epoch"] == pytest.approx(1.0)
+    for row in rows:
+        assert 0 < row["d_real"] < 1
+        assert 0 < row["d_fake"] < 1
+        assert {"loss_discriminator", "loss_generator", "grad_norm_generator"} <= row.keys()
+        assert not {"wall_sec", "img_per_sec", "eta_sec", "memory_mb"} & row.keys()  # those are in timing.jsonl
+
+
+def test_events_of_a_run(run, told):
+    kinds = [event.kind for event in told]
+    assert {"note", "row", "preview"} <= set(kinds) <= {"note", "row", "preview", "progress", "data"}
+    notes = [event.message for event in told if event.kind == "note"]
+    assert notes[0] == "tiny: 96 images, 8 x 8, gray, 3 classes"
+    assert f"run folder: {run.folder}" in notes
+    assert notes[-1] == "writing model, film, curves and report"
+    rows = [event.values for event in told if event.kind == "row"]
+    assert [row["iteration"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert all(row.keys() >= {"wall_sec", "img_per_sec", "eta_sec", "memory_mb", "loss_generator"} for row in rows)
+    assert [event.values["iteration"] for event in told if event.kind == "preview"] == [0, 1, 2, 3, 4, 5, 6]
+    for event in told:
+        assert (event.kind == "note") == bool(event.message)
+
+
+def test_progress_between_rows(tiny_file, tmp_path, monkeypatch):
+    from gansmith import training
+
+    monkeypatch.setattr(training, "PROGRESS_SEC", 0.0)
+    told: list = []
+    overrides = (*SMALL, "log_rows=1", "previews=1")
+    api.train(tiny_file, recipe="mlp-small", overrides=overrides, out=tmp_path / "r", steps=4, on_event=told.append)
+    progress = [event.values for event in told if event.kind == "progress"]
+    assert [values["kimg"] for values in progress] == pytest.approx([0.016, 0.032, 0.048, 0.064])
+    assert progress[0].keys() == {"kimg", "wall_sec", "img_per_sec", "eta_sec", "memory_mb"}
+    assert len([event for event in told if event.kind == "row"]) == 1
+
+
+def test_building_a_data_set_is_told(tmp_path):
+    images = np.random.default_rng(1).integers(0, 255, (40, 8, 8, 3)).astype(np.uint8)
+    np.save(tmp_path / "new.npy", images)
+    told: list = []
+    overrides = (*SMALL, "channels=3", "hidden=[4]")
+    api.train(tmp_path / "new.npy", recipe="mlp-small", overrides=overrides, out=tmp_path / "r", steps=1,
+              on_event=told.append)  # fmt: skip
+    shown = [event.values for event in told if event.kind == "data"]
+    assert shown
+    assert all(0 < values["done"] <= values["total"] for values in shown)
+    assert shown[-1]["done"] == shown[-1]["total"]
+
+
+def test_a_recipe_as_a_value(tiny_file, tmp_path):
+    recipe = load_recipe("mlp-small", SMALL)
+    assert isinstance(recipe, Recipe)
+    run = api.train(str(tiny_file), recipe=recipe, overrides=["lr=1e-3"], out=str(tmp_path / "r"), steps=1)
+    assert "lr: 0.001" in (run.folder / "recipe.yaml").read_text()
+
+
+def test_the_same_run_twice_has_the_same_numbers(run, tiny_file, tmp_path):
+    again = api.train(tiny_file, recipe="mlp-small", overrides=SMALL, out=tmp_path / "r", steps=6, seed=4)
+    assert again.rows() == run.rows()
+    other = api.train(tiny_file, recipe="mlp-small", overrides=SMALL, out=tmp_path / "s", steps=6, seed=5)
+    assert other.rows() != run.rows()
+
+
+def test_starting_from_the_weights_of_a_model(run, tiny_file, tmp_path):
+    """Take no step of a size: the weights stay those that were taken."""
+    new = api.train(tiny_file, recipe="mlp-small", overrides=(*SMALL, "lr=1e-30"), out=tmp_path / "r", steps=1,
+                    seed=9, init_from=run.folder / "model")  # fmt: skip
+    before, after = run.model("cpu"), new.model("cpu")
+    for name in ("generator-raw", "discriminator"):
+        assert all(
+            (value == after.networks[name].state_dict()[key]).all()
+            for key, value in before.networks[name].state_dict().items()
+        )
+    with pytest.raises(GansmithError, match=r"--init-from .*: its 'generator' does not fit this recipe"):
+        api.train(tiny_file, recipe="mlp-small", overrides=(*SMALL, "hidden=[9]"), out=tmp_path / "s", steps=1,
+                  init_from=run.folder)  # fmt: skip
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_dry_run_writes_nothing(tiny_file, tmp_path, monkeypatch):
+    from gansmith import runs
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs.measure_speed, "__defaults__", (0.05,))
+    preview = api.dry_run(tiny_file, "mlp-small", SMALL, Budget(kimg=1.6))
+    assert list(tmp_path.iterdir()) == []
+    assert (preview.plan.iterations, preview.plan.schedule_kimg) == (100, 1.6)
+    assert preview.img_per_sec > 0
+    assert preview.summary[0] == "tiny: 96 images, 8 x 8, gray, 3 classes"
+    assert preview.recipe.data.shape == (8, 8)
+    assert preview.shapes[0].startswith("generator: ")
+
+
+def test_pictures_show_themselves_in_notebooks(run):
+    picture = run.model("cpu").sample(5).grid(columns=3)
+    assert isinstance(picture, Picture)
+    data = picture._repr_png_()
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.size) == ("PNG", (3 * 10 + 2, 2 * 10 + 2))
+        assert np.array_equal(np.asarray(image)[..., None], picture.array)
+
+
+def test_a_data_set_is_checked(tiny_file):
+    report = gansmith.check(tiny_file, size="8")
+    assert (report.usable, report.inferred) == (96, {"height": 8, "width": 8, "channels": 1})
+
+
+def test_images_of_any_shape_are_scored(run, tmp_path):
+    folder = tmp_path / "some images"
+    (folder / "deeper").mkdir(parents=True)
+    noise = np.random.default_rng(0)
+    Image.fromarray(noise.integers(0, 255, (30, 20, 3)).astype(np.uint8)).save(folder / "b.png")
+    Image.fromarray(noise.integers(0, 255, (8, 8)).astype(np.uint8)).save(folder / "deeper" / "a.PNG")
+    (folder / "notes.txt").write_text("no image")
+    model = run.model("cpu")
+    scored = api.score(model, [folder, folder / "b.png"])
+    assert [name for name, _ in scored] == [str(folder / name) for name in ("b.png", "deeper/a.PNG", "b.png")]
+    assert scored[0][1] == scored[2][1]
+    assert all(0 < value < 1 for _, value in scored)
+    exact = np.asarray(Image.open(folder / "deeper" / "a.PNG"))[None, ..., None]
+    assert scored[1][1] == pytest.approx(float(model.score(exact)[0]))
+
+
+def test_images_that_cannot_be_scored(run, tmp_path):
+    model = run.model("cpu")
+    with pytest.raises(DataError) as caught:
+        api.score(model, [tmp_path / "no.png"])
+    assert str(caught.value) == f"'{tmp_path / 'no.png'}' does not exist\n  pass image files or folders of them"
+    with pytest.raises(DataError, match="no images under"):
+        api.score(model, [tmp_path])
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"bad\.png' cannot be judged: not an image in a known format"):
+        api.score(model, [tmp_path / "bad.png"])
+
+
+def test_the_tables_of_layers_need_no_data_and_no_memory():
+    recipe = load_recipe("dcgan", ("base_channels=1024", "max_channels=4096", "size=1024"))
+    lines = api.describe_networks(recipe, api.example_spec(recipe))
+    assert any(line.startswith("generator: ") for line in lines)
+    assert any("3 x 1024 x 1024" in line for line in lines)
+    assert isinstance(api.example_spec(recipe), DataSpec)
