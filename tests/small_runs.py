@@ -1,0 +1,93 @@
+"""Whole runs at a size that takes a second: how they are made small, stopped, and compared."""
+
+import os
+import re
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gansmith import api
+from gansmith.checkpoint import Checkpoint, load_latest
+from gansmith.recipe import load_recipe
+from gansmith.run_folder import RunFolder
+from gansmith.training import Event
+
+SMALL = {
+    "size": "8",
+    "batch_size": "8",
+    "hidden": "[16]",
+    "base_channels": "4",
+    "max_channels": "16",
+    "latent_dim": "4",
+    "fixed_images": "8",
+}
+# Rows after 4, 8, 12; pictures after 3, 6, 9, 12; checkpoints of the plan after 6, 12: a stop at 9 is between all.
+STEPS = 12
+RHYTHM = ("log_rows=3", "previews=4", "checkpoints=2", "ema_half_life_kimg=0.05")
+PAUSE_AT = 9
+
+
+def small(name: str, *more: str) -> list[str]:
+    """Return the overrides that make a recipe tiny: of ``SMALL`` those whose fields it has."""
+    text = load_recipe(name).to_yaml()
+    has = {key for key in SMALL if re.search(rf"\b{key}:", text)}
+    return [*(f"{key}={SMALL[key]}" for key in SMALL if key in has), *more]
+
+
+class Listener:
+    """Keeps the events of a run, and asks it to stop as Ctrl-C does when the picture of an iteration is made."""
+
+    def __init__(self, stop_at: int | None = None, then: Callable[[Event], None] = lambda _: None) -> None:
+        self.events: list[Event] = []
+        self._stop_at, self._then = stop_at, then
+
+    def __call__(self, event: Event) -> None:
+        self.events.append(event)
+        self._then(event)
+        if event.kind == "preview" and event.values["iteration"] == self._stop_at:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    def said(self, kind: str) -> list[str]:
+        return [event.message for event in self.events if event.kind == kind]
+
+
+def train(source: Path, out: Path, recipe: str, *overrides: str, stop_at: int | None = None, **more: Any) -> api.Run:
+    more = {"steps": STEPS, "seed": 3, "on_event": Listener(stop_at), **more}
+    return api.train(source, recipe=recipe, overrides=small(recipe, *RHYTHM, *overrides), out=out, device="cpu", **more)
+
+
+def newest(folder: Path) -> Checkpoint:
+    return load_latest(RunFolder(folder).checkpoints)[0]
+
+
+def differing(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> list[str]:
+    """Return the names that are on one side only, or whose tensors are not the same bits."""
+    names = left.keys() | right.keys()
+    return sorted(n for n in names if n not in left or n not in right or not torch.equal(left[n], right[n]))
+
+
+def assert_same_run(left: Path, right: Path) -> None:
+    """Fail unless two runs have the same newest checkpoint and the same log, to the bit."""
+    a, b = newest(left), newest(right)
+    assert len(a.tensors) > 10
+    other = differing(a.tensors, b.tensors)
+    assert other == [], f"tensors differ: {other}"
+    assert not (names := [n for n in a.values | b.values if n != "log_sizes" and a.values[n] != b.values[n]]), names
+    for one, two in zip(left_log := lines_of(left), right_log := lines_of(right), strict=False):
+        assert one == two, f"log.jsonl differs:\n{one}\n{two}"
+    assert len(left_log) == len(right_log), f"log.jsonl has {len(left_log)} and {len(right_log)} lines"
+    assert a.values["log_sizes"]["log.jsonl"] == b.values["log_sizes"]["log.jsonl"]
+    assert names_of_pictures(left) == names_of_pictures(right)
+    for name in names_of_pictures(left):
+        assert (left / "samples" / name).read_bytes() == (right / "samples" / name).read_bytes(), name
+
+
+def lines_of(folder: Path) -> list[bytes]:
+    return RunFolder(folder).log.read_bytes().splitlines(keepends=True)
+
+
+def names_of_pictures(folder: Path) -> list[str]:
+    return sorted(path.name for path in (folder / "samples").iterdir())

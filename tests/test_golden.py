@@ -1,0 +1,97 @@
+"""Losses and gradient norms of the first 20 iterations of every recipe, tiny, against those kept in tests/golden.
+
+A change that should not move numbers must not move these. One that should is followed by
+
+    GANSMITH_UPDATE_GOLDEN=1 python -m pytest tests/test_golden.py
+
+which writes the files anew; the difference is then part of the commit, and its message says why they moved.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import gansmith.runs
+from gansmith import api
+from gansmith.recipe import recipe_names
+from small_runs import small
+
+FOLDER = Path(__file__).parent / "golden"
+UPDATE = "GANSMITH_UPDATE_GOLDEN"
+STEPS = 20
+DIGITS = 6  # kept; processors differ in the last of them
+TOLERANCE = 1e-4
+
+
+def numbers(recipe: str, source: Path, folder: Path, *more: str) -> dict[str, list[float]]:
+    """Return losses and gradient norms of every iteration of a recipe at tiny size, with seed 0 on one thread."""
+    rhythm = (f"log_rows={STEPS}", "previews=1", "checkpoints=1")
+    run = api.train(
+        source, recipe=recipe, overrides=small(recipe, *rhythm, *more), out=folder, steps=STEPS, device="cpu"
+    )
+    rows = run.rows()
+    assert [row["iteration"] for row in rows] == list(range(1, STEPS + 1))
+    names = [name for name in rows[-1] if name.startswith(("loss_", "penalty_", "grad_norm_"))]
+    return {name: [float(f"{row[name]:.{DIGITS}g}") for row in rows if name in row] for name in names}
+
+
+def moved(kept: dict[str, list[float]], now: dict[str, list[float]]) -> list[str]:
+    """Return in words what is not as it was kept."""
+    out = [f"{name}: {'new' if name in now else 'gone'}" for name in sorted(kept.keys() ^ now.keys())]
+    for name in sorted(kept.keys() & now.keys()):
+        if len(kept[name]) != len(now[name]):
+            out.append(f"{name}: {len(kept[name])} -> {len(now[name])} values")
+        for iteration, (before, after) in enumerate(zip(kept[name], now[name], strict=False), 1):
+            if abs(after - before) > TOLERANCE * abs(before) + 1e-6:
+                out.append(f"{name} of iteration {iteration}: {before} -> {after}")
+                break
+    return out
+
+
+@pytest.fixture(autouse=True)
+def _no_results(monkeypatch):
+    monkeypatch.setattr(gansmith.runs, "write_results", lambda *_: None)
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_the_numbers_of_a_recipe_are_as_they_were(name, tiny_file, tmp_path):
+    now, path = numbers(name, tiny_file, tmp_path / "run"), FOLDER / f"{name}.json"
+    if os.environ.get(UPDATE):
+        lines = [f'  "{loss}": {json.dumps(values)}' for loss, values in now.items()]
+        path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    how = f"{UPDATE}=1 python -m pytest tests/test_golden.py"
+    assert path.is_file(), f"recipe '{name}' has no golden numbers yet; make tests/golden/{name}.json with: {how}"
+    found = moved(json.loads(path.read_text()), now)
+    assert not found, f"the numbers of recipe '{name}' moved: {'; '.join(found)}\n  if they should, run: {how}"
+
+
+@pytest.mark.parametrize("change", ["lr=2.1e-4", "beta1=0.52", "loss=hinge", "latent_dim=5", "mirror=true"])
+@pytest.mark.parametrize("name", ["dcgan", "mlp-small"])
+def test_a_small_change_is_seen(name, change, tiny_file, tmp_path):
+    kept = json.loads((FOLDER / f"{name}.json").read_text())
+    assert moved(kept, numbers(name, tiny_file, tmp_path / "run", change))
+
+
+def test_every_file_is_of_a_recipe():
+    assert {path.stem for path in FOLDER.iterdir()} == set(recipe_names())
+
+
+def test_what_is_kept_can_be_wrong():
+    kept = {"loss_generator": [0.7, 2.0], "loss_discriminator": [1.4, 1.3]}
+    assert moved(kept, kept) == []
+    assert moved(kept, {**kept, "loss_generator": [0.7, 2.0001]}) == []
+    assert moved(kept, {**kept, "loss_generator": [0.7, 2.001]}) == ["loss_generator of iteration 2: 2.0 -> 2.001"]
+    assert moved(kept, {**kept, "loss_generator": [0.7]}) == ["loss_generator: 2 -> 1 values"]
+    assert moved(kept, {**kept, "loss_generator": [0.7001, 2.0]}) == ["loss_generator of iteration 1: 0.7 -> 0.7001"]
+    assert moved(kept, {**kept, "loss_x": [1.0]}) == ["loss_x: new"]
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_kept_losses_move(name):
+    kept = json.loads((FOLDER / f"{name}.json").read_text())
+    assert kept
+    for values in kept.values():
+        assert len(values) == STEPS
+        assert len(set(values)) > STEPS // 2
