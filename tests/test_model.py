@@ -239,7 +239,7 @@ def test_scores_are_probabilities_where_the_loss_knows_them(model):
     images = np.random.default_rng(0).integers(0, 255, (130, 8, 8, 1)).astype(np.uint8)
     scores = model.score(images)
     assert (scores.shape, scores.dtype) == ((130,), np.float32)
-    assert (0 < scores).all()
+    assert (scores > 0).all()
     assert (scores < 1).all()
     assert np.array_equal(model.score(images[:1]), scores[:1])
     assert np.array_equal(model.score(images[:64]), scores[:64])

@@ -1,0 +1,191 @@
+"""What the pages say works: commands parse, snippets are Python, links lead somewhere, pictures are small."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+
+import gansmith
+from gansmith.cli.app import app, main
+from gansmith.cli.train import split_words
+from gansmith.recipe import load_recipe
+
+REPOSITORY = Path(gansmith.__file__).parent.parent.parent
+PAGES = [*sorted(REPOSITORY.glob("*.md")), *sorted((REPOSITORY / "docs").rglob("*.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CHEAP = ["recipes", "recipes dcgan", "doctor", "--version", "--help"]
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(REPOSITORY).as_posix()
+
+
+def blocks(page: Path, *languages: str) -> list[str]:
+    return [text for language, text in FENCE.findall(page.read_text(encoding="utf-8")) if language in languages]
+
+
+def commands(page: Path) -> list[list[str]]:
+    """Return the words of every command of a page, in fenced blocks and within lines."""
+    lines = [
+        line for block in blocks(page, "sh", "bash", "console") for line in block.replace("\\\n", " ").splitlines()
+    ]
+    lines += INLINE.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    found = []
+    for line in lines:
+        if re.match(r"\s*(\$ )?(gansmith|make|torchrun|[A-Z_]+=\S+ )", line):
+            for part in re.split(r"&&|\||;(?= )", line.removeprefix("$ ")):
+                words = shlex.split(part, comments=True)
+                while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                    words = words[1:]
+                found.append(words)
+    return [words for words in found if words]
+
+
+def gansmith_words(words: list[str]) -> list[str] | None:
+    """Return what follows ``gansmith``, also after torchrun; None for other programs."""
+    if words[0] == "torchrun" and "gansmith" in words:
+        return words[words.index("gansmith") + 1 :]
+    return words[1:] if words[0] == "gansmith" else None
+
+
+ALL = [(page, words) for page in PAGES for words in commands(page)]
+OWN = [(page, own) for page, words in ALL if (own := gansmith_words(words))]
+
+
+def test_the_pages_have_commands():
+    assert [own for page, own in OWN if page.name == "README.md"]
+    assert [words for page, words in ALL if words[0] == "make"]
+
+
+def parse(words: list[str]) -> tuple[str, dict]:
+    """Return the verb and its parameters as the command line would, without running it."""
+    command = typer.main.get_command(app)
+    if words[0].startswith("-"):
+        assert words[0] in ("--help", "-h", "--version")
+        return words[0], {}
+    context = command.make_context("gansmith", list(words))
+    name, rest = "", [*context._protected_args, *context.args]
+    while hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(context, rest)
+        if not rest and hasattr(command, "resolve_command"):
+            return name, {}  # a group on its own shows its help
+        context = command.make_context(name, rest, parent=context)
+        rest = [*getattr(context, "_protected_args", []), *context.args]
+    return name, context.params
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), OWN, ids=[f"{name_of(page)}: {' '.join(words)[:60]}" for page, words in OWN]
+)
+def test_commands_parse(page, words):
+    name, parameters = parse(words)
+    if name == "train":
+        source, overrides = split_words(parameters["words"] or [])
+        assert not source.startswith("-")
+        if parameters["plugin"] or "KEY=VALUE" in overrides:
+            return
+        known = load_recipe(parameters["recipe"]) if not parameters["recipe"].endswith(".yaml") else None
+        assert known is None or load_recipe(parameters["recipe"], tuple(overrides))
+
+
+@pytest.mark.parametrize("words", [
+    ["trian"], ["train", "--recip", "x"], ["sample"], ["data", "chekc", "x"], ["sample", "run", "-n", "many"],
+])  # fmt: skip
+def test_commands_that_do_not_parse_are_noticed(words):
+    with pytest.raises(Exception, match=r"No such|Missing|valid integer"):
+        parse(words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_overrides_within_lines_are_valid(page):
+    """A piece of code that is nothing but KEY=VALUE words must be what a recipe takes."""
+    for code in INLINE.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        try:
+            words = shlex.split(code)
+        except ValueError:
+            continue
+        lower = [re.fullmatch(r"[a-z_.]+=.+", word) for word in words]
+        if words and all(lower) and "my_" not in code:
+            load_recipe("default", tuple(words))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_make_targets_exist(page):
+    makefile = (REPOSITORY / "Makefile").read_text()
+    targets = set(re.findall(r"^([\w-]+):(?!=)", makefile, re.MULTILINE))
+    variables = set(re.findall(r"^(\w+) \?=", makefile, re.MULTILINE))
+    for words in commands(page):
+        if words[0] == "make":
+            named = [word for word in words[1:] if "=" not in word and not word.startswith("-")]
+            assert set(named) <= targets | {"TARGET"}
+            assert {word.partition("=")[0] for word in words[1:] if "=" in word} <= variables
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_python_is_python(page):
+    for block in blocks(page, "python", "py"):
+        ast.parse(block)
+        for name in re.findall(r"\bgansmith\.(\w+)\(", block):
+            assert name in gansmith.__all__
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page):
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    missing = []
+    for link in LINK.findall(text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        target, _, anchor = link.partition("#")
+        file = (page.parent / target).resolve() if target else page
+        assert file.is_relative_to(REPOSITORY)
+        if not file.exists():
+            missing.append(link)
+        elif anchor and file.suffix == ".md":
+            titles = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_pictures_are_small(page):
+    for link in re.findall(r"!\[[^\]]*\]\(([^)\s]+)\)|<img[^>]+src=\"([^\"]+)\"", page.read_text(encoding="utf-8")):
+        file = page.parent / (link[0] or link[1])
+        assert not file.exists() or file.stat().st_size < 200_000, file
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_in_the_tree_exist(page):
+    """A fenced tree that starts with a folder names files below it; a name without a folder belongs to the last one."""
+    for block in blocks(page, ""):
+        first = block.splitlines()[0].strip() if block.strip() else ""
+        if first != "src/gansmith/":
+            continue
+        base = REPOSITORY
+        for line in block.splitlines():
+            if not line.startswith(" "):
+                base = REPOSITORY / line.split()[0]
+                assert base.is_dir(), line
+                continue
+            for name in line.split():
+                if not re.fullmatch(r"[\w./*-]+(/|\.py)", name):
+                    break
+                assert (base / name).exists(), line
+
+
+@pytest.mark.parametrize("line", CHEAP)
+def test_cheap_commands_run(line, monkeypatch, capsys, tmp_path):
+    from gansmith import machine
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(machine, "MEASURE_SEC", 0.01)
+    monkeypatch.setattr("sys.argv", ["gansmith", *line.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert capsys.readouterr().out
