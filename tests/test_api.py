@@ -130,6 +130,7 @@ def test_a_recipe_as_a_value(tiny_file, tmp_path):
     assert "lr: 0.001" in (run.folder / "recipe.yaml").read_text()
 
 
+@pytest.mark.slow
 def test_the_same_run_twice_has_the_same_numbers(run, tiny_file, tmp_path):
     again = api.train(tiny_file, recipe="mlp-small", overrides=SMALL, out=tmp_path / "r", steps=6, seed=4)
     assert again.rows() == run.rows()

@@ -302,7 +302,7 @@ def test_places_that_cannot_be_written(told, run, tiny_file, tmp_path, verb):
 
 
 @pytest.mark.xfail(strict=True, reason="--kimg of resume is not checked and spoils the plan in run.json")
-@pytest.mark.parametrize("kimg", ["-1", "0", "nan", "0.001"])
+@pytest.mark.parametrize("kimg", ["-1", "nan"])
 def test_lengths_that_a_run_cannot_be_given(told, copy, kimg):
     before = (copy / "run.json").read_bytes()
     message = told("resume", copy, "--kimg", kimg)
