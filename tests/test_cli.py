@@ -96,6 +96,7 @@ def test_train_writes_a_run_and_prints_its_folder(trained):
     assert (folder / "model" / "generator.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_train_json_and_default_folder(shell, tiny_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = shell("train", tiny_file, *TINY, "--steps", 1, "--json")
@@ -121,6 +122,7 @@ def test_dry_run(shell, tiny_file, tmp_path, monkeypatch):
     assert "hidden:" in out
 
 
+@pytest.mark.slow
 def test_resume_of_a_finished_run_changes_nothing(shell, run):
     before = {path: path.read_bytes() for path in (run / "log.jsonl", *run.rglob("*.safetensors"))}
     code, out, _ = shell("resume", run)
@@ -225,6 +227,7 @@ def test_data_check(shell, tiny_file):
     assert report["classes"] == {"dark": 32, "gray": 32, "light": 32}
 
 
+@pytest.mark.slow
 def test_data_clean(shell, tiny_file, tmp_path, monkeypatch):
     monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path))
     assert shell("train", tiny_file, *TINY, "--steps", 1, "--out", tmp_path / "run")[0] == 0
