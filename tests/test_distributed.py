@@ -1,0 +1,266 @@
+"""Two processes joined by gloo compute what one computes."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gansmith import api
+from gansmith.checkpoint import load_checkpoint
+from gansmith.engine import Engine
+from gansmith.errors import GansmithError
+from gansmith.losses.base import losses
+from gansmith.penalties.base import penalties
+from gansmith.run_folder import RunFolder
+from small_runs import PAUSE_AT, RHYTHM, STEPS, Listener, differing, newest, small, train
+
+HERE = Path(__file__).parent
+CASES: dict[str, dict[str, Any]] = {
+    **{f"loss {name}": {"loss": name} for name in losses.names()},
+    **{f"penalty {name}": {"penalties": [name]} for name in penalties.names()},
+    "share_fakes": {"share_fakes": True, "discriminator_steps": 2},
+    "conditional": {"conditional": True, "fake_labels": "uniform", "augment": "mirror"},
+}
+TOY = """
+name: toy
+method:
+  kind: toy_two_discriminators
+  generator: {kind: dcgan, base_channels: 4}
+  discriminator: {kind: mlp, hidden: [8]}
+optimizers: {default: {kind: adam, lr: 2.0e-3}}
+batch_size: 8
+epochs: 1
+"""
+WORKER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+import test_distributed
+getattr(test_distributed, sys.argv[4])(Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+def recipe_of(fields: dict[str, Any]) -> Any:
+    from gansmith.recipe import Recipe
+
+    network = {"kind": "dcgan", "base_channels": 4, "norm": "none"}
+    method = {"kind": "latent", "generator": network, "discriminator": network, "latent_dim": 4, **fields}
+    optimizers = {"default": {"kind": "adam", "lr": 2e-3}}
+    return Recipe.model_validate(
+        {"name": "test", "method": method, "optimizers": optimizers, "batch_size": 8, "epochs": 1}
+    )
+
+
+def gradients(fields: dict[str, Any], source: Path, engine: Engine) -> dict[str, torch.Tensor]:
+    """Return the averaged gradients of every phase of the second iteration, and the weights and images after it."""
+    from gansmith.batches import BatchStream
+    from gansmith.data.base import DataOptions, open_data
+    from gansmith.run_state import RunState
+    from gansmith.training import train_step
+
+    recipe = recipe_of(fields)
+    data = open_data(source, DataOptions(mirror=True))
+    state = RunState.fresh(recipe, data.spec, 1, engine)
+    stream = BatchStream(data, 8, 5, engine, mirror=True)
+    moment = state.moment(1.0)
+    train_step(state, stream, engine, moment)
+    out: dict[str, torch.Tensor] = {}
+    for phase in state.method.phases:
+        for name, each in state.trainable.items():
+            for parameter in each:
+                parameter.requires_grad_(name in phase.trains)
+        batch = stream.read(3)
+        parameters = [parameter for name in phase.trains for parameter in state.trainable[name]]
+        for parameter in parameters:
+            parameter.grad = None
+        state.method.loss(phase, batch, state.noise(phase, phase.repeats - 1, engine), moment).total.backward()
+        engine.average_gradients_(parameters)
+        for name in phase.trains:
+            for key, parameter in state.method.networks[name].named_parameters():
+                out[f"{name}.{key}"] = parameter.grad.contiguous().clone()
+    out["images"] = torch.cat(engine.gather(stream.read(2).images.contiguous())).contiguous()
+    return out
+
+
+def write_numbers(source: Path, out: Path) -> None:
+    """Write, on each of two processes, the gradients of every case; train mlp-small."""
+    from safetensors.torch import save_file
+
+    from gansmith.engine import start_engine
+
+    engine = start_engine("cpu")
+    for number, (name, fields) in enumerate(CASES.items()):
+        tensors = gradients(fields, source, engine)
+        save_file(tensors, out / f"{number}-{engine.rank}.safetensors", {"case": name})
+    try:
+        engine.slice_of(9)
+    except GansmithError as problem:
+        (out / f"slice-{engine.rank}.txt").write_text(str(problem))
+    train(source, out / "mlp", "mlp-small", "fixed_images=4", steps=10)
+    leave(engine)
+
+
+def train_pools(source: Path, out: Path) -> None:
+    """Train the toy with state and pools, on each of two processes, with and without a pause."""
+    from gansmith.engine import start_engine
+
+    engine = start_engine("cpu")
+    recipe = out / f"toy-{engine.rank}.yaml"
+    recipe.write_text(TOY)
+    for place, stop_at in (("whole", None), ("run", PAUSE_AT)):
+        api.train(source, recipe=str(recipe), overrides=RHYTHM, out=out / place, steps=STEPS, device="cpu",
+                  plugins=[HERE / "toy_methods.py"], on_event=Listener(stop_at))  # fmt: skip
+    api.resume(out / "run")
+    leave(engine)
+
+
+def leave(engine: Engine) -> None:
+    assert engine.world_size == 2
+    engine.barrier()
+    torch.distributed.destroy_process_group()
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def on_two_processes(job: str, source: Path, out: Path, cache: Path) -> Path:
+    """Run a function of this file on two processes, started as torchrun starts them."""
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+    environ = {**os.environ, **common, "GANSMITH_CACHE": str(cache), "LOCAL_WORLD_SIZE": "2"}
+    command = [sys.executable, "-c", WORKER, str(HERE), str(source), str(out), job]
+    processes = []
+    for rank in map(str, range(2)):
+        each = {**environ, "RANK": rank, "LOCAL_RANK": rank}
+        processes.append(subprocess.Popen(command, env=each, stderr=subprocess.PIPE, text=True))
+    try:
+        said = [process.communicate(timeout=120)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(text[-3000:] for text in said)
+    (out / "stderr.txt").write_text("".join(said))
+    return out
+
+
+@pytest.fixture(scope="module")
+def both(tiny_file, tmp_path_factory, session_cache) -> Path:
+    return on_two_processes("write_numbers", tiny_file, tmp_path_factory.mktemp("both"), session_cache)
+
+
+@pytest.fixture(scope="module")
+def pools(tiny_file, tmp_path_factory, session_cache) -> Path:
+    return on_two_processes("train_pools", tiny_file, tmp_path_factory.mktemp("pools"), session_cache)
+
+
+def of_two(both: Path, name: str, rank: int) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(both / f"{list(CASES).index(name)}-{rank}.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_averaged_gradients_of_two_processes_are_those_of_one(name, both, tiny_file, engine):
+    one, two = gradients(CASES[name], tiny_file, engine), of_two(both, name, 0)
+    assert one.keys() == two.keys()
+    assert {key.split(".")[0] for key in one} == {"generator", "discriminator", "images"}
+    for key in one:
+        torch.testing.assert_close(two[key], one[key], rtol=1e-4, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}")
+    moved = [key for key in one if one[key].abs().max() > 1e-5]
+    assert len(moved) >= len(one) - 1  # the last bias of a relativistic critic has no gradient but rounding
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_both_processes_have_the_same_gradients_and_read_the_images_of_one(name, both, tiny_file, engine):
+    first, second = of_two(both, name, 0), of_two(both, name, 1)
+    assert differing(first, second) == []
+    assert torch.equal(first["images"], gradients(CASES[name], tiny_file, engine)["images"])
+
+
+@pytest.mark.slow
+def test_a_batch_that_does_not_divide_is_an_error(both):
+    text = "batch_size 9 is not divisible by 2 processes\n  use a multiple, for example batch_size=10"
+    assert [(both / f"slice-{rank}.txt").read_text() for rank in range(2)] == [text, text]
+
+
+def test_a_slice_is_a_part_of_the_global_batch():
+    four = [Engine(torch.device("cpu"), rank, 4).slice_of(12) for rank in range(4)]
+    assert four == [(0, 3), (3, 3), (6, 3), (9, 3)]
+    with pytest.raises(GansmithError, match=r"batch_size 10 is not divisible by 4 processes\n  use .*batch_size=12"):
+        Engine(torch.device("cpu"), 1, 4).slice_of(10)
+
+
+@pytest.mark.slow
+def test_two_processes_train_mlp_small_to_the_weights_of_one(both, tiny_file, tmp_path):
+    train(tiny_file, tmp_path / "one", "mlp-small", "fixed_images=4", steps=10)
+    one, two = newest(tmp_path / "one").tensors, newest(both / "mlp").tensors
+    assert one.keys() == two.keys()
+    for key in one:
+        torch.testing.assert_close(two[key], one[key], rtol=1e-4, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}")
+    assert RunFolder(both / "mlp").record["numerics"]["processes"] == 2
+    first = load_checkpoint(both / "mlp/checkpoints/000000005").tensors
+    assert any(not torch.equal(first[key], two[key]) for key in two if key.startswith("networks/"))
+    rows = [api.Run(folder, True).rows() for folder in (tmp_path / "one", both / "mlp")]
+    assert [row["iteration"] for row in rows[0]] == [row["iteration"] for row in rows[1]] == [3, 6, 9, 10]
+    for left, right in zip(*rows, strict=True):
+        assert left.keys() == right.keys()
+        assert all(left[key] == pytest.approx(right[key], rel=1e-4, abs=1e-5) for key in left)
+
+
+# Without the mend it waits for ever; the mark is to be taken away by hand.
+@pytest.mark.xfail(run=False, reason="only the main process gathers the pools when a run is exported")
+@pytest.mark.slow
+def test_state_and_pools_of_two_processes_survive_a_pause(pools):
+    whole, run = newest(pools / "whole"), newest(pools / "run")
+    assert {name for name in whole.tensors if name.startswith("pools/")} == {
+        f"pools/{rank}/{name}" for rank in range(2) for name in ("images", "filled")
+    }
+    assert not torch.equal(whole.tensors["pools/0/images"], whole.tensors["pools/1/images"])
+    assert whole.values["iteration"] == run.values["iteration"] == 12
+    assert [row["iteration"] for row in api.Run(pools / "run", True).rows()] == [4, 8, 12]
+    assert differing(whole.tensors, run.tensors) == []
+    assert (pools / "run/timing.jsonl").read_text().count('"started"') == 2
+    rows = [api.Run(pools / place, True).rows() for place in ("whole", "run")]
+    for left, right in zip(*rows, strict=True):
+        assert all(left[key] == pytest.approx(right[key], rel=1e-5, abs=1e-6) for key in left)
+
+
+@pytest.mark.slow
+def test_one_process_refuses_to_go_on_for_two(both):
+    with pytest.raises(GansmithError, match=r"cannot go on exactly: processes: 2 -> 1\n"):
+        api.resume(both / "mlp")
+
+
+@pytest.mark.xfail(strict=True, reason="parameters that require gradients are broadcast")
+@pytest.mark.slow
+def test_nothing_is_warned_about(both):
+    assert "Warning" not in (both / "stderr.txt").read_text()
+
+
+@pytest.mark.xfail(strict=True, reason="every process prints")
+@pytest.mark.slow
+def test_torchrun_trains_and_only_the_main_process_writes(tiny_file, tmp_path):
+    folder = tmp_path / "run"
+    words = small("mlp-small", "log_rows=2", "previews=1", "checkpoints=1")
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--master-addr", "127.0.0.1", "--master-port", str(free_port()),
+         "--nproc-per-node", "2", "-m", "gansmith", "train", str(tiny_file), "--recipe", "mlp-small", "--out",
+         str(folder), "--steps", "4", "--json", *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert newest(folder).values["iteration"] == 4
+    assert len(RunFolder(folder).log.read_text().splitlines()) == 2
+    assert done.stdout.count('"finished": true') == 1
+    assert done.stderr.count("run folder:") == 1
