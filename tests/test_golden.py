@@ -16,11 +16,12 @@ import pytest
 import gansmith.runs
 from gansmith import api
 from gansmith.recipe import recipe_names
-from small_runs import small
+from small_runs import newest, small
 
 FOLDER = Path(__file__).parent / "golden"
 UPDATE = "GANSMITH_UPDATE_GOLDEN"
 STEPS = 20
+AVERAGE = "weights_to_average"  # how far the averaged weights are from the others after the last iteration
 DIGITS = 6  # kept; processors differ in the last of them
 TOLERANCE = 1e-4
 
@@ -34,7 +35,12 @@ def numbers(recipe: str, source: Path, folder: Path, *more: str) -> dict[str, li
     rows = run.rows()
     assert [row["iteration"] for row in rows] == list(range(1, STEPS + 1))
     names = [name for name in rows[-1] if name.startswith(("loss_", "penalty_", "grad_norm_"))]
-    return {name: [float(f"{row[name]:.{DIGITS}g}") for row in rows if name in row] for name in names}
+    out = {name: [row[name] for row in rows if name in row] for name in names}
+    tensors = newest(folder).tensors
+    raws = {name: tensor for name, tensor in tensors.items() if name.startswith("networks/") and "weight" in name}
+    pairs = [(raw, tensors.get(name.replace("networks/", "averages/"), raw)) for name, raw in raws.items()]
+    out[AVERAGE] = [sum((raw - average).double().square().sum().item() for raw, average in pairs) ** 0.5]
+    return {name: [float(f"{value:.{DIGITS}g}") for value in values] for name, values in out.items()}
 
 
 def moved(kept: dict[str, list[float]], now: dict[str, list[float]]) -> list[str]:
@@ -67,7 +73,9 @@ def test_the_numbers_of_a_recipe_are_as_they_were(name, tiny_file, tmp_path):
     assert not found, f"the numbers of recipe '{name}' moved: {'; '.join(found)}\n  if they should, run: {how}"
 
 
-@pytest.mark.parametrize("change", ["lr=2.1e-4", "beta1=0.52", "loss=hinge", "latent_dim=5", "mirror=true"])
+@pytest.mark.parametrize(
+    "change", ["lr=2.1e-4", "beta1=0.52", "loss=hinge", "latent_dim=5", "mirror=true", "ema_warmup=0.06"]
+)
 @pytest.mark.parametrize("name", ["dcgan", "mlp-small"])
 def test_a_small_change_is_seen(name, change, tiny_file, tmp_path):
     kept = json.loads((FOLDER / f"{name}.json").read_text())
@@ -92,6 +100,7 @@ def test_what_is_kept_can_be_wrong():
 def test_kept_losses_move(name):
     kept = json.loads((FOLDER / f"{name}.json").read_text())
     assert kept
+    assert len(kept.pop(AVERAGE)) == 1
     for values in kept.values():
         assert len(values) == STEPS
         assert len(set(values)) > STEPS // 2
