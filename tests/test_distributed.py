@@ -219,7 +219,6 @@ def test_two_processes_train_mlp_small_to_the_weights_of_one(both, tiny_file, tm
 
 
 # Without the mend it waits for ever; the mark is to be taken away by hand.
-@pytest.mark.xfail(run=False, reason="only the main process gathers the pools when a run is exported")
 @pytest.mark.slow
 def test_state_and_pools_of_two_processes_survive_a_pause(pools):
     whole, run = newest(pools / "whole"), newest(pools / "run")
@@ -242,13 +241,11 @@ def test_one_process_refuses_to_go_on_for_two(both):
         api.resume(both / "mlp")
 
 
-@pytest.mark.xfail(strict=True, reason="parameters that require gradients are broadcast")
 @pytest.mark.slow
 def test_nothing_is_warned_about(both):
     assert "Warning" not in (both / "stderr.txt").read_text()
 
 
-@pytest.mark.xfail(strict=True, reason="every process prints")
 @pytest.mark.slow
 def test_torchrun_trains_and_only_the_main_process_writes(tiny_file, tmp_path):
     folder = tmp_path / "run"

@@ -1,6 +1,5 @@
 """A run that was stopped and resumed is the run that was never stopped, to the bit; what cannot be is refused."""
 
-import functools
 import multiprocessing
 import os
 import random
@@ -25,7 +24,6 @@ from gansmith.recipe import recipe_names
 from gansmith.run_folder import RunFolder, read_rows
 from small_runs import PAUSE_AT, RHYTHM, STEPS, Listener, assert_same_run, newest, small, train
 
-not_yet = functools.partial(pytest.mark.xfail, strict=True)  # a known defect: its mend takes the mark away
 LAZY_R1 = "penalties=[{kind: r1, weight: 1, interval: 4}]"
 TOY = """
 name: {name}
@@ -94,7 +92,6 @@ def test_a_pause_changes_nothing(name, tiny_file, tmp_path, no_results):
         "paired",
         pytest.param(
             "two_discriminators",
-            marks=not_yet(reason="a resumed meter has its cells in another order, and so the columns of the next row"),
         ),
     ],
 )
@@ -116,7 +113,6 @@ def test_a_pause_changes_nothing_in_a_method_of_a_plugin(name, tiny_file, plugin
     assert (kept >= {"state", "pools"}) == (name == "two_discriminators")
 
 
-@not_yet(reason="a resumed meter has its cells in another order, and so the columns of the next row")
 def test_a_pause_at_each_of_many_iterations_changes_nothing(tiny_file, tmp_path, no_results):
     overrides = ("discriminator.norm=none", LAZY_R1, "previews=12")
     whole = train(tiny_file, tmp_path / "whole", "dcgan", *overrides)
@@ -182,7 +178,6 @@ def folder_of_images(path: Path, count: int) -> Path:
     return path
 
 
-@not_yet(reason="run.json keeps the old fingerprint and plugin digest")
 @pytest.mark.parametrize("change", ["added", "altered"])
 def test_changed_images_are_refused_and_accepted_once(change, tmp_path, no_results):
     images = folder_of_images(tmp_path / "images", 24)
@@ -223,7 +218,6 @@ def test_other_numerics_are_refused_by_name(name, value, paused):
     assert run.record["changes"][0]["changes"] == [f"{name}: {value} -> {now}"]
 
 
-@not_yet(reason="resume_run does not unlock when it refuses")
 def test_a_refused_run_folder_is_free_at_once(paused):
     path = RunFolder(paused).recipe
     text = path.read_text()
@@ -235,7 +229,6 @@ def test_a_refused_run_folder_is_free_at_once(paused):
     assert caught.value  # a notebook keeps the traceback of the last error, and with it what it refers to
 
 
-@not_yet(reason="run.json keeps the old fingerprint and plugin digest")
 def test_an_edited_plugin_is_refused(tiny_file, tmp_path, no_results):
     plugin = tmp_path / "my_loss.py"
     plugin.write_text(
@@ -265,7 +258,6 @@ def test_another_length_is_logged_and_reached(stop_at, tiny_file, tmp_path, no_r
     assert record["plan"]["source"] == "extended to 0.16 kimg"
 
 
-@not_yet(reason="the row is cut off by the next resume")
 def test_a_change_survives_a_kill_before_the_next_checkpoint(paused):
     def die(_):
         raise KeyboardInterrupt
@@ -366,7 +358,7 @@ def wait_for(process: subprocess.Popen[str], condition, seconds: float = 60.0) -
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [
-    pytest.param(signal.SIGTERM, 143, marks=not_yet(reason="every pause ends with 130")), (signal.SIGINT, 130),
+    (signal.SIGTERM, 143), (signal.SIGINT, 130),
 ])  # fmt: skip
 def test_a_signal_saves_and_says_how_to_go_on(number, code, tiny_file, tmp_path):
     folder = tmp_path / "run"

@@ -14,8 +14,9 @@ from gansmith.plan import Budget, Plan, make_plan
 from gansmith.recipe import DEFAULT_RECIPE, Recipe, load_recipe, override
 from gansmith.registry import load_plugins
 from gansmith.run_folder import RunFolder, next_folder, read_rows
+from gansmith.run_record import Order
 from gansmith.run_state import RunState
-from gansmith.runs import Order, measure_speed, open_for, resume_run, start_run
+from gansmith.runs import measure_speed, open_for, resume_run, start_run
 from gansmith.training import Event
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ class Run:
 
     folder: Path
     finished: bool
+    stopped_by: int = 0  # the signal that asked for a pause
+    is_main: bool = True  # False in the other processes of torchrun
 
     def model(self, device: str = "auto") -> Model:
         """Return the model as it is now."""
@@ -73,7 +76,8 @@ def train(
     engine = start_engine(device)
     name = f"{chosen.name}-{Path(source).stem or 'data'}"
     folder = Path(out) if out else Path(engine.share_text(str(next_folder(RUNS, name))))
-    return Run(folder, start_run(folder, chosen, order, engine, on_event))
+    signal = start_run(folder, chosen, order, engine, on_event if engine.is_main else lambda _: None)
+    return Run(folder, signal == 0, signal, engine.is_main)
 
 
 def resume(
@@ -88,7 +92,9 @@ def resume(
     record = run.record
     load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
     engine = start_engine(record["numerics"]["device"], record["numerics"]["precision"])
-    return Run(run.path, resume_run(run.path, engine, on_event, kimg=kimg, accept_changes=accept_changes))
+    tell = on_event if engine.is_main else lambda _: None
+    signal = resume_run(run.path, engine, tell, kimg=kimg, accept_changes=accept_changes)
+    return Run(run.path, signal == 0, signal, engine.is_main)
 
 
 def load(path: str | Path, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:

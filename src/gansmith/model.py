@@ -1,5 +1,6 @@
 """A trained model: its files, which hold weights and names and never code, and what can be done with it."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from gansmith.methods.base import Fixed, Method, MethodField
 from gansmith.methods.latent import LatentMethod, sample_labels
 from gansmith.preview import generate, sample_batch
 from gansmith.randomness import sample_latents
-from gansmith.recipe import parse_recipe
+from gansmith.recipe import explain, parse_recipe
 from gansmith.registry import FrozenModel
 from gansmith.run_folder import RECORD, RunFolder
 from gansmith.samples import Samples
@@ -31,7 +32,7 @@ from gansmith.version import __version__
 
 FORMAT = 1
 MODEL_JSON = "model.json"
-METADATA_KEY = "gansmith"
+METADATA_KEY, NETWORK_KEY = "gansmith", "network"
 MAX_SIDE_PX = 4096
 MAX_SAMPLES = 1_000_000
 
@@ -58,7 +59,8 @@ class Model:
         Raises ModelError when a tensor has not the shape that the record says.
         """
         self.record, self.classes = record, record.data.classes
-        self.method = _method_on_meta(record)  # shapes alone; the weights are in ``networks``
+        with _model_errors(f"the record of '{record.name}'"):
+            self.method = _method_on_meta(record)  # shapes alone; the weights are in ``networks``
         self._networks = {name: self._network(name, values) for name, values in tensors.items()}
         self._device = pick_device(device)
         for network in self._networks.values():
@@ -133,7 +135,8 @@ class Model:
         for name, network in self._networks.items():
             tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
             path = folder / f"{name}.safetensors"
-            commit_file(path, lambda at, tensors=tensors: save_file(tensors, at, {METADATA_KEY: text}))  # type: ignore[misc]
+            metadata = {METADATA_KEY: text, NETWORK_KEY: name}
+            commit_file(path, lambda at, tensors=tensors, metadata=metadata: save_file(tensors, at, metadata))  # type: ignore[misc]
             digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
         commit_json(folder / MODEL_JSON, {**self.record.model_dump(mode="json"), "sha256": digests})
         return folder
@@ -166,10 +169,9 @@ class Model:
                     f"weights '{name}' do not fit what the model says of itself: {key} is "
                     f"{got.get(key, 'missing')}, expected {expected.get(key, 'nothing of that name')}"
                 )
-        # Only now, when the tensors are as large as the record says, is memory taken.
-        with torch.random.fork_rng([]):
-            network = self.record.method.build(self.record.data).networks[kind]
-        network.load_state_dict(tensors)
+        network = copy.deepcopy(self.method.networks[kind])
+        floats = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
+        network.load_state_dict(floats, assign=True)
         return network
 
 
@@ -181,8 +183,9 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
     if (path / MODEL_JSON).is_file():
         return _from_folder(path, device)
     if path.is_file() and path.suffix == ".safetensors":
-        text, tensors = _read_weights(path)
-        return Model(_parse_record(text, path), {path.stem: tensors}, device)
+        metadata, tensors = _read_weights(path)
+        name = metadata.get(NETWORK_KEY, path.stem)
+        return Model(_parse_record(metadata[METADATA_KEY], path), {name: tensors}, device)
     if path.is_file():
         raise ModelError(
             f"'{path}' is no .safetensors file"
@@ -220,8 +223,10 @@ def _from_run(run: RunFolder, device: str) -> Model:
     checkpoint, _ = load_latest(run.checkpoints)
     record = run.record
     recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
-    spec = DataSpec.from_json(record["data"]["spec"])
-    made = make_record(recipe.name, recipe.method, spec, record["seed"], checkpoint.values["kimg"])
+    with _model_errors(str(run.path / RECORD)):
+        spec = DataSpec.from_json(record["data"]["spec"])
+        made = make_record(recipe.name, recipe.method, spec, record["seed"], checkpoint.values["kimg"])
+        made = _parse_record(made.model_dump_json(), run.path / RECORD)
     return Model(made, weights_of(checkpoint.tensors), device)
 
 
@@ -242,6 +247,8 @@ def _from_folder(folder: Path, device: str) -> Model:
     with _model_errors(str(folder / MODEL_JSON)):
         values = json.loads((folder / MODEL_JSON).read_text())
         digests = values.pop("sha256")
+        if not digests:
+            raise ModelError(f"{folder / MODEL_JSON} names no weights: 'sha256' is empty")
         files = {name: folder / Path(name).name for name in digests}
         for name, path in files.items():
             if hashlib.sha256(path.read_bytes()).hexdigest() != digests[name]:
@@ -250,20 +257,21 @@ def _from_folder(folder: Path, device: str) -> Model:
     return Model(_parse_record(json.dumps(values), folder / MODEL_JSON), tensors, device)
 
 
-def _read_weights(path: Path) -> tuple[str, dict[str, Tensor]]:
+def _read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
     with _model_errors(str(path)):
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         if METADATA_KEY not in metadata:
             raise ModelError(f"'{path}' was not written by gansmith: its header has no '{METADATA_KEY}' entry")
-        return metadata[METADATA_KEY], load_file(path)
+        return metadata, load_file(path)
 
 
 def _parse_record(text: str, path: Path) -> ModelRecord:
     with _model_errors(str(path)):
         record = ModelRecord.model_validate_json(text)
     sides = (record.data.height, record.data.width)
-    if not all(1 <= side <= MAX_SIDE_PX for side in sides) or record.data.channels not in (1, 3, 4):
+    possible = all(1 <= side <= MAX_SIDE_PX for side in sides) and record.data.channels in (1, 3, 4)
+    if not possible or record.sample_batch != sample_batch(*sides):
         raise ModelError(f"'{path}' says its images are {sides[0]} x {sides[1]} x {record.data.channels}: not possible")
     return record
 
@@ -281,5 +289,11 @@ def _model_errors(where: str) -> Iterator[None]:
         yield
     except GansmithError:
         raise
-    except (OSError, SafetensorError, ValidationError, ValueError, KeyError, TypeError) as problem:
-        raise ModelError(f"'{where}' cannot be read: {str(problem).splitlines()[0]}") from problem
+    except ValidationError as problem:
+        text = explain(problem, f"'{where}'")
+        hint = "\n  if a plugin has that part, pass it: --plugin FILE" if "unknown" in text else ""
+        raise ModelError("\n".join((text + hint).split("\n")[:3])) from problem
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as problem:
+        raise ModelError(
+            f"'{where}' cannot be read: {(str(problem).splitlines() or ['no reason given'])[0]}"
+        ) from problem

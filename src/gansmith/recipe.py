@@ -142,10 +142,10 @@ def _validate(values: Any, where: str) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as problem:
-        raise RecipeError(_explain(problem, where)) from problem
+        raise RecipeError(explain(problem, where)) from problem
 
 
-def _explain(problem: ValidationError, where: str) -> str:
+def explain(problem: ValidationError, where: str) -> str:
     """Return at most three lines about the first error, and how many more there are."""
     errors = sorted(problem.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
     first = errors[0]

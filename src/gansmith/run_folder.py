@@ -31,17 +31,24 @@ class RunFolder:
     @classmethod
     def create(cls, path: Path) -> "RunFolder":
         """Make a new run folder; GansmithError if something is there already."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            todo = (
-                f"go on with it: gansmith resume {path}"
-                if (path / RECORD).exists()
-                else "name another folder: --out DIR"
-            )
-            raise GansmithError(f"'{path}' is already there and not empty\n  {todo}")
+        cls.check_free(path)
         run = cls(path)
-        run.samples.mkdir(parents=True, exist_ok=True)
-        run.checkpoints.mkdir(exist_ok=True)
+        try:
+            run.samples.mkdir(parents=True, exist_ok=True)
+            run.checkpoints.mkdir(exist_ok=True)
+        except OSError as problem:
+            raise GansmithError(
+                f"'{path}' cannot be made: {problem.strerror}\n  name another folder: --out DIR"
+            ) from problem
         return run
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Raise GansmithError if something is at the path already."""
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            begun = (path / RECORD).exists() and any((path / "checkpoints").glob("[0-9]*"))
+            go_on, other = f"go on with it: gansmith resume {path}", "remove it, or name another folder: --out DIR"
+            raise GansmithError(f"'{path}' is already there and not empty\n  {go_on if begun else other}")
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":

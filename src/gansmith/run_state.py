@@ -32,9 +32,10 @@ class Meter:
 
     def take(self, engine: Engine) -> dict[str, float]:
         """Return the means over the processes, and start anew."""
-        engine.average_(self.cells.values())
+        cells = [self.cells[key] for key in sorted(self.cells)]  # a resumed meter has them in another order
+        engine.average_(cells)
         totals: dict[str, tuple[float, float]] = {}
-        for key, row in self.cells.items():
+        for key, row in zip(sorted(self.cells), cells, strict=True):
             *sums, count = row.tolist()
             for name, value in zip(key.split(","), sums, strict=True):
                 before = totals.get(name, (0.0, 0.0))
@@ -53,7 +54,7 @@ class RunState:
     optimizers: dict[str, Optimizer]
     averages: dict[str, Ema]
     meter: Meter
-    bad_steps: Tensor  # (2,): steps in a row that were not finite, and the most since the last row
+    bad_steps: Tensor  # (2,): iterations in a row that were not finite, and the most since the last row
     seed: int
     iteration: int = 0
     salt: int = 0  # raised by a rollback, so that the draws after it are new ones
@@ -73,7 +74,7 @@ class RunState:
             if name not in ("default", *method.networks):
                 raise RecipeError(unknown_name("network in optimizers", name, ["default", *method.networks]))
         trainable = {n: [p for p in net.parameters() if p.requires_grad] for n, net in method.networks.items()}
-        engine.broadcast_([*method.networks.parameters(), *method.networks.buffers()])
+        engine.broadcast_([tensor.detach() for tensor in method.networks.state_dict(keep_vars=True).values()])
         return cls(
             recipe=recipe,
             method=method,
@@ -141,7 +142,7 @@ class RunState:
         out |= {f"state/{name}": tensor for name, tensor in self.method.state.items()}
         for name, tensor in self.method.pools.items():
             out |= {f"pools/{rank}/{name}": each for rank, each in enumerate(engine.gather(tensor))}
-        for name, cell in self.meter.cells.items():
+        for name, cell in sorted(self.meter.cells.items()):
             mean = cell.clone()
             engine.average_([mean])
             out[f"meter/{name}"] = mean

@@ -1,44 +1,29 @@
 """Starting, resuming and finishing runs: what stands between a verb and the training loop."""
 
-import hashlib
 import os
+import shlex
 import signal
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gansmith.checkpoint import Checkpoint
-from gansmith.data.base import DataSpec, ImageData, open_data
-from gansmith.engine import Engine, numerics, set_threads
+from gansmith.data.base import ImageData, open_data
+from gansmith.engine import Engine, set_threads
 from gansmith.errors import CheckpointError, ModelError
-from gansmith.model import Model, load_model, make_record, weights_of
+from gansmith.model import Model, load_model, make_record
 from gansmith.plan import Budget, Plan, make_plan
-from gansmith.recipe import Recipe, differences, override, parse_recipe
+from gansmith.recipe import Recipe, override, parse_recipe
 from gansmith.report.tensorboard import TensorBoardLog
 from gansmith.results import write_results
 from gansmith.run_folder import RunFolder, append_row, remove_leftovers
+from gansmith.run_record import Order, changed_row, changes_since, make_run_record
 from gansmith.run_state import RunState
 from gansmith.stopping import StopRequest
 from gansmith.training import Event, OnEvent, Trainer, latest_checkpoint, train_step
-from gansmith.version import __version__
 
 MEASURE_SEC = 4.0
 OVERHEAD = 0.05  # share of a run that previews, checkpoints and the report take
-RECORD_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a user asks of a new run, apart from the recipe."""
-
-    source: str
-    budget: Budget = Budget()
-    seed: int = 0
-    holdout: float = 0.0
-    init_from: Path | None = None
-    plugins: tuple[Path, ...] = ()
 
 
 def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) -> tuple[Recipe, ImageData]:
@@ -76,8 +61,9 @@ def measure_speed(recipe: Recipe, data: ImageData, engine: Engine, seconds: floa
     return shown / (time.perf_counter() - start) * (1 - OVERHEAD)
 
 
-def start_run(folder: Path, recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) -> bool:
-    """Make a run folder and train in it; say whether the end was reached rather than a request to stop."""
+def start_run(folder: Path, recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) -> int:
+    """Make a run folder and train in it; return 0, or the number of the signal that stopped it before its end."""
+    RunFolder.check_free(folder)
     recipe, data = open_for(recipe, order, engine, on_event)
     for line in data.summary.lines():
         on_event(Event("note", line))
@@ -93,7 +79,7 @@ def start_run(folder: Path, recipe: Recipe, order: Order, engine: Engine, on_eve
         run.lock()
         run.recipe.write_text(recipe.to_yaml())
         run.copy_of_quarantine(list(data.summary.quarantine))
-        run.write_record(_record(order, data.spec, plan, engine))
+        run.write_record(make_run_record(order, data.spec, plan, engine))
     on_event(Event("note", f"run folder: {folder}"))
     on_event(Event("note", f"{plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})"))
     return _train(Trainer(state, data, engine, run, plan), on_event)
@@ -101,25 +87,40 @@ def start_run(folder: Path, recipe: Recipe, order: Order, engine: Engine, on_eve
 
 def resume_run(
     folder: Path, engine: Engine, on_event: OnEvent, *, kimg: float | None = None, accept_changes: bool = False
-) -> bool:
-    """Go on with a run from its newest whole checkpoint; CheckpointError when what decides its numbers has changed."""
+) -> int:
+    """Go on with a run from its newest whole checkpoint; return 0, or the number of the signal that stopped it.
+
+    Raises CheckpointError when what decides its numbers has changed.
+    """
+    Budget(kimg=kimg)
     run = RunFolder.open(folder)
     if engine.is_main:
         run.lock()
         remove_leftovers(run)
+    try:
+        trainer = _resumed(run, engine, on_event, kimg, accept_changes)
+    except BaseException:
+        run.unlock()
+        raise
+    return _train(trainer, on_event)
+
+
+def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | None, accept_changes: bool) -> Trainer:
+    """Return a trainer that stands where the newest whole checkpoint does, with accepted changes written down."""
     record = run.record
     checkpoint, passed_over = latest_checkpoint(run)
     for reason in passed_over:
         on_event(Event("warning", f"passed over: {reason}"))
     recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
-    order = Order(record["data"]["source"], seed=record["seed"], holdout=record["data"]["holdout"])
+    plugins = tuple(Path(plugin["file"]) for plugin in record["plugins"])
+    order = Order(record["data"]["source"], seed=record["seed"], holdout=record["data"]["holdout"], plugins=plugins)
     _restore_threads(record["numerics"])
     recipe, data = open_for(recipe, order, engine, on_event)
-    changes = _changes(record, checkpoint, recipe, data.spec, engine)
+    changes = changes_since(record, checkpoint, recipe, data.spec, engine)
     if changes and not accept_changes:
         more = f"\n  and {len(changes) - 1} more" if len(changes) > 1 else ""
         raise CheckpointError(
-            f"'{folder}' cannot go on exactly: {changes[0]}{more}"
+            f"'{run.path}' cannot go on exactly: {changes[0]}{more}"
             "\n  undo it, or pass --accept-changes to go on all the same (it is logged)"
         )
     state = RunState.fresh(recipe, data.spec, record["seed"], engine)
@@ -129,22 +130,28 @@ def resume_run(
     if engine.is_main:
         run.truncate(checkpoint.values["log_sizes"])
         run.drop_samples_after(state.iteration)
+        for told in record.get("changes", []):  # a kill before the next checkpoint must not lose them
+            if told["iteration"] == state.iteration:
+                append_row(run.log, changed_row(told))
     if kimg is not None:
+        if kimg <= state.kimg:
+            raise CheckpointError(f"--kimg {kimg:g} is no more than the {state.kimg:g} kimg that the run has seen")
         changes.append(f"schedule: {plan.schedule_kimg:g} kimg -> {kimg:g} kimg")
         plan = plan.extended(kimg, state.images_per_iteration)
     if changes and engine.is_main:
-        row = {"iteration": state.iteration, "kimg": round(state.kimg, 6)}
-        append_row(run.log, {"event": "changed", **row, "message": "; ".join(changes)})
-        kept = [*record.get("changes", []), {**row, "changes": changes}]
-        new = _record(order, data.spec, plan, engine)
-        run.write_record({**record, "plan": new["plan"], "numerics": new["numerics"], "changes": kept})
-    for change in changes:
-        on_event(Event("warning", f"changed: {change}"))
-    on_event(Event("note", f"resumed at {state.kimg:,.1f} of {plan.schedule_kimg:,.1f} kimg"))
-    return _train(Trainer(state, data, engine, run, plan), on_event)
+        change = {"iteration": state.iteration, "kimg": round(state.kimg, 6), "changes": changes}
+        append_row(run.log, changed_row(change))
+        new = make_run_record(order, data.spec, plan, engine)
+        now = {name: new[name] for name in ("data", "plan", "numerics", "plugins")}
+        run.write_record({**record, **now, "changes": [*record.get("changes", []), change]})
+    for text in changes:
+        on_event(Event("warning", f"changed: {text}"))
+    done = "; it is finished: its results are written again" if state.iteration >= plan.iterations else ""
+    on_event(Event("note", f"resumed at {state.kimg:,.1f} of {plan.schedule_kimg:,.1f} kimg{done}"))
+    return Trainer(state, data, engine, run, plan)
 
 
-def _train(trainer: Trainer, on_event: OnEvent) -> bool:
+def _train(trainer: Trainer, on_event: OnEvent) -> int:
     """Run a trainer with signals heard and TensorBoard fed, then write the results of a finished run."""
     run, state, main = trainer.run, trainer.state, trainer.engine.is_main
     board = TensorBoardLog.open(run.path / "tensorboard", state.iteration) if main else None
@@ -169,70 +176,34 @@ def _train(trainer: Trainer, on_event: OnEvent) -> bool:
             board.close()
         if main:
             run.unlock()
-    if stop.requested():
-        name = signal.Signals(stop.signal_number).name
-        on_event(Event("stopped", f"{name}: saved at {state.kimg:,.1f} kimg; go on with: gansmith resume {run.path}"))
-    return finished
+    if not finished:
+        name, todo = (
+            signal.Signals(stop.signal_number).name,
+            f"go on with: gansmith resume {shlex.quote(str(run.path))}",
+        )
+        on_event(
+            Event(
+                "stopped",
+                f"{name}: saved at {state.kimg:,.1f} kimg; go on with: {todo}",
+            )
+        )
+    return 0 if finished else stop.signal_number
 
 
 def export(trainer: Trainer) -> Model:
     """Return the model of a run as it is now."""
     state, recipe = trainer.state, trainer.state.recipe
     record = make_record(recipe.name, recipe.method, trainer.data.spec, state.seed, state.kimg)
-    tensors = {name: tensor.detach().cpu().clone() for name, tensor in state.tensors(trainer.engine).items()}
-    return Model(record, weights_of(tensors), "cpu")
+    weights = {name: network.state_dict() for name, network in state.method.networks.items()}
+    for name, average in state.averages.items():
+        weights |= {name: average.network.state_dict(), f"{name}-raw": weights[name]}
+    return Model(record, {name: {k: v.cpu().clone() for k, v in each.items()} for name, each in weights.items()}, "cpu")
 
 
 def _note_time(trainer: Trainer, event: str) -> None:
     if trainer.engine.is_main:
         row = {"event": event, "iteration": trainer.state.iteration, "kimg": round(trainer.state.kimg, 6)}
         append_row(trainer.run.timing, {**row, "utc": datetime.now(UTC).isoformat(timespec="seconds")})
-
-
-def _record(order: Order, spec: DataSpec, plan: Plan, engine: Engine) -> dict[str, Any]:
-    return {
-        "format": RECORD_FORMAT,
-        "gansmith": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": {"source": _absolute(order.source), "holdout": order.holdout, "spec": spec.to_json()},
-        "seed": order.seed,
-        "plan": plan.to_json(),
-        "numerics": _numerics(engine),
-        "plugins": [{"file": str(Path(p).resolve()), "sha256": _digest(Path(p))} for p in order.plugins],
-        "init_from": str(order.init_from) if order.init_from else None,
-    }
-
-
-def _numerics(engine: Engine) -> dict[str, str | int]:
-    return {
-        **numerics(),
-        "device": engine.device.type,
-        "precision": engine.precision,
-        "processes": engine.world_size,
-    }
-
-
-def _changes(
-    record: dict[str, Any], checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, engine: Engine
-) -> list[str]:
-    """Return in words what differs from the run so far and decides its numbers."""
-    before = parse_recipe_values(checkpoint.values["recipe"])
-    changes = [f"recipe {text}" for text in differences(before, recipe)]
-    known, now = record["data"]["spec"]["fingerprint"], spec.fingerprint
-    if known != now or record["data"]["spec"]["pixels_sha256"] != spec.pixels_sha256:
-        changes.append(f"data set '{record['data']['source']}': its images are not those of before ({known[:12]})")
-    for name, value in _numerics(engine).items():
-        if record["numerics"].get(name) != value:
-            changes.append(f"{name}: {record['numerics'].get(name)} -> {value}")
-    for plugin in record["plugins"]:
-        if _digest(Path(plugin["file"])) != plugin["sha256"]:
-            changes.append(f"plugin {plugin['file']} was edited")
-    return changes
-
-
-def parse_recipe_values(values: dict[str, Any]) -> Recipe:
-    """Return the recipe that a checkpoint was made with."""
-    return Recipe.model_validate(values)
 
 
 def _restore_threads(recorded: dict[str, Any]) -> None:
@@ -265,11 +236,3 @@ def _shared(plan: Plan, engine: Engine) -> dict[str, Any]:
     import json
 
     return dict(json.loads(engine.share_text(json.dumps(plan.to_json()))))
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
-
-
-def _absolute(source: str) -> str:
-    return str(Path(source).resolve()) if Path(source).exists() else source

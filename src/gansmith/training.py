@@ -42,7 +42,7 @@ OnEvent = Callable[[Event], None]
 def train_step(state: RunState, stream: BatchStream, engine: Engine, moment: Moment) -> None:
     """Run one iteration: every phase of the method, each as often as it repeats, then the averages."""
     method, recipe = state.method, state.recipe
-    draw, batch = state.iteration * state.draws_per_iteration, None
+    draw, batch, bad = state.iteration * state.draws_per_iteration, None, torch.zeros_like(state.bad_steps[0])
     for phase in method.phases_at(moment):
         parameters = [parameter for name in phase.trains for parameter in state.trainable[name]]
         for name, each in state.trainable.items():
@@ -66,10 +66,11 @@ def train_step(state: RunState, stream: BatchStream, engine: Engine, moment: Mom
                 with torch.no_grad():
                     for constraint in method.constraints.get(name, ()):
                         constraint.apply_(method.networks[name])
-            state.bad_steps[0] = (state.bad_steps[0] + 1) * found_inf
-            state.bad_steps[1] = state.bad_steps.max()
+            bad = torch.maximum(bad, found_inf)
             state.meter.add({**terms.log, f"grad_norm_{phase.name}": norm, "skipped": found_inf})
         engine.average_([*method.networks.buffers(), *method.state.values()])
+    state.bad_steps[0] = (state.bad_steps[0] + 1) * bad
+    state.bad_steps[1] = state.bad_steps.max()
     half_life, seen = value_at(recipe.ema_half_life_kimg, moment), state.kimg + state.images_per_iteration / 1000
     for name, average in state.averages.items():
         average.update(method.networks[name], state.images_per_iteration, seen, half_life, recipe.ema_warmup)
@@ -105,15 +106,17 @@ class Trainer:
         while state.iteration < plan.iterations:
             train_step(state, self._stream, self.engine, state.moment(plan.schedule_kimg))
             at_end = state.iteration == plan.iterations
-            if state.iteration % plan.log_every == 0 or at_end:
+            stop = self.engine.agree(self.stop_requested())
+            save = state.iteration % plan.checkpoint_every == 0 or at_end or stop
+            row = state.iteration % plan.log_every == 0 or at_end
+            if row:
                 self._write_row()
-                if not self._healthy():
-                    self._roll_back()
-                    continue
+            if not (self._healthy() if row else not save or state.all_finite()):
+                self._roll_back()
+                continue
             if state.iteration % plan.preview_every == 0 or at_end:
                 self._preview()
-            stop = self.engine.agree(self.stop_requested())
-            if state.iteration % plan.checkpoint_every == 0 or at_end or stop:
+            if save:
                 self._save()
             if stop:
                 break

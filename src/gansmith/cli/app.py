@@ -47,8 +47,15 @@ def main() -> None:
     debug = "--debug" in sys.argv
     try:
         app()
-    except GansmithError as problem:
+    except (GansmithError, OSError) as problem:
         if debug:
             raise
-        print(f"gansmith: {problem}", file=sys.stderr)
+        print(f"gansmith: {_in_words(problem)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _in_words(problem: Exception) -> str:
+    """Return an error's text; the system's errors name the file and what is wrong with it."""
+    if isinstance(problem, OSError) and problem.filename is not None:
+        return f"'{problem.filename}' cannot be read or written: {problem.strerror}"
+    return str(problem)

@@ -49,7 +49,8 @@ class ProgressPrinter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
-        self._bar.stop()
+        if self._live:
+            self._bar.stop()
 
     def __call__(self, event: "Event") -> None:
         """Print an event."""
@@ -81,4 +82,5 @@ class ProgressPrinter:
             self._bar.update(self._task, completed=done, total=total, text=text)
         elif last or time.monotonic() - self._last > PLAIN_EVERY_SEC:
             self._last = time.monotonic()
-            print(f"{name}: {text}", file=sys.stderr, flush=True)
+            if sys.stderr is not None:
+                print(f"{name}: {text}", file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """``gansmith train``."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -54,14 +55,16 @@ def train(
 
 
 def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-defined]  # noqa: F821
-    """Print where a run is, and leave with 130 when it was paused."""
-    if as_json:
+    """Print where a run is, and leave with 130 or 143 when Ctrl-C or SIGTERM paused it."""
+    if run.is_main and as_json:
         print(json.dumps({"folder": str(run.folder), "finished": run.finished}))
-    elif run.finished:
+    elif run.is_main and run.finished:
         print(run.folder)
-        typer.echo(f"look at {run.folder}/report.html; new images: gansmith sample {run.folder}", err=True)
+        typer.echo(
+            f"look at {run.folder}/report.html; new images: gansmith sample {shlex.quote(str(run.folder))}", err=True
+        )
     if not run.finished:
-        raise typer.Exit(130)
+        raise typer.Exit(128 + run.stopped_by)
 
 
 def split_words(words: list[str]) -> tuple[str, list[str]]:

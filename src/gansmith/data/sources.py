@@ -83,7 +83,7 @@ class FolderSource:
         self.name = self._path.name or "images"
 
     def _walk(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Yield (name from the top, entry) of every file that is not hidden."""
+        """Yield (name from the top, entry) of every file that is not hidden and not in a run's or a model's folder."""
         waiting, seen = [("", self.location)], set()
         while waiting:
             prefix, folder = waiting.pop()
@@ -95,6 +95,8 @@ class FolderSource:
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
+            if prefix and any(entry.name in ("run.json", "model.json") for entry in entries):
+                continue  # pictures of a run are no data
             for entry in entries:
                 if not parts_of(entry.name):
                     continue

@@ -1,7 +1,7 @@
 """Fully connected networks: every GAN before convolutions."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -20,7 +20,9 @@ class MLP(Network):
     Differs: no maxout and no dropout; the sigmoid of D lives in the loss.
     """
 
-    hidden: tuple[int, ...] = Field((256, 512, 1024), description="widths of the hidden layers")
+    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
+        (256, 512, 1024), max_length=64, description="widths of the hidden layers"
+    )
     leak: float = Field(0.2, ge=0, lt=1, description="slope of LeakyReLU below 0")
     norm: Literal["none", "batch"] = Field("none", description="after each hidden linear layer")
     norm_output: bool = Field(False, description="batch norm after the last linear layer too")

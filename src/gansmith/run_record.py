@@ -1,0 +1,84 @@
+"""What run.json says of a run, and what has changed since it was written."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gansmith.checkpoint import Checkpoint
+from gansmith.data.base import DataSpec
+from gansmith.engine import Engine, numerics
+from gansmith.plan import Budget, Plan
+from gansmith.recipe import Recipe, differences
+from gansmith.version import __version__
+
+RECORD_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user asks of a new run, apart from the recipe."""
+
+    source: str
+    budget: Budget = Budget()
+    seed: int = 0
+    holdout: float = 0.0
+    init_from: Path | None = None
+    plugins: tuple[Path, ...] = ()
+
+
+def changed_row(change: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of log.jsonl that tells a change."""
+    at = {"iteration": change["iteration"], "kimg": change["kimg"]}
+    return {"event": "changed", **at, "message": "; ".join(change["changes"])}
+
+
+def make_run_record(order: Order, spec: DataSpec, plan: Plan, engine: Engine) -> dict[str, Any]:
+    """Return what run.json says."""
+    return {
+        "format": RECORD_FORMAT,
+        "gansmith": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": {"source": _absolute(order.source), "holdout": order.holdout, "spec": spec.to_json()},
+        "seed": order.seed,
+        "plan": plan.to_json(),
+        "numerics": _numerics(engine),
+        "plugins": [{"file": str(Path(p).resolve()), "sha256": _digest(Path(p))} for p in order.plugins],
+        "init_from": str(order.init_from) if order.init_from else None,
+    }
+
+
+def _numerics(engine: Engine) -> dict[str, str | int]:
+    return {
+        **numerics(),
+        "device": engine.device.type,
+        "precision": engine.precision,
+        "processes": engine.world_size,
+    }
+
+
+def changes_since(
+    record: dict[str, Any], checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, engine: Engine
+) -> list[str]:
+    """Return in words what differs from the run so far and decides its numbers."""
+    before = Recipe.model_validate(checkpoint.values["recipe"])
+    changes = [f"recipe {text}" for text in differences(before, recipe)]
+    known, now = record["data"]["spec"]["fingerprint"], spec.fingerprint
+    if known != now or record["data"]["spec"]["pixels_sha256"] != spec.pixels_sha256:
+        changes.append(f"data set '{record['data']['source']}': its images are not those of before ({known[:12]})")
+    for name, value in _numerics(engine).items():
+        if record["numerics"].get(name) != value:
+            changes.append(f"{name}: {record['numerics'].get(name)} -> {value}")
+    for plugin in record["plugins"]:
+        if _digest(Path(plugin["file"])) != plugin["sha256"]:
+            changes.append(f"plugin {plugin['file']} was edited")
+    return changes
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+
+
+def _absolute(source: str) -> str:
+    return str(Path(source).resolve()) if Path(source).exists() else source
