@@ -17,7 +17,7 @@ from gansmith.errors import GansmithError
 from gansmith.losses.base import losses
 from gansmith.penalties.base import penalties
 from gansmith.run_folder import RunFolder
-from small_runs import PAUSE_AT, RHYTHM, STEPS, Listener, differing, newest, small, train
+from small_runs import PAUSE_AT, RHYTHM, differing, newest, small, train
 
 HERE = Path(__file__).parent
 CASES: dict[str, dict[str, Any]] = {
@@ -115,8 +115,7 @@ def train_pools(source: Path, out: Path) -> None:
     recipe = out / f"toy-{engine.rank}.yaml"
     recipe.write_text(TOY)
     for place, stop_at in (("whole", None), ("run", PAUSE_AT)):
-        api.train(source, recipe=str(recipe), overrides=RHYTHM, out=out / place, steps=STEPS, device="cpu",
-                  plugins=[HERE / "toy_methods.py"], on_event=Listener(stop_at))  # fmt: skip
+        train(source, out / place, str(recipe), overrides=RHYTHM, plugins=[HERE / "toy_methods.py"], stop_at=stop_at)
     api.resume(out / "run")
     leave(engine)
 

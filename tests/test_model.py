@@ -453,13 +453,13 @@ TOO_BIG = {"kind": "dcgan", "base_channels": 1024, "max_channels": 4096}
     ("data.height", 0, "says its images are 0 x 8 x 1: not possible"),
     ("data.width", -8, "says its images are 8 x -8 x 1: not possible"),
     ("data.channels", 10**9, "not possible"),
-    ("data.height", 4096, "do not fit what the model says of itself"),
+    ("data.height", 4096, "(do not fit what the model says of itself|not possible)"),
     ("data.channels", 3, "do not fit what the model says of itself"),
     ("method.latent_dim", 4096, r"layers.0.weight is \(8, 4\), expected \(8, 4096\)"),
     ("method.latent_dim", 3, r"layers.0.weight is \(8, 4\), expected \(8, 3\)"),
     ("method.latent_dim", 10**9, "cannot be read"),
-    ("method.generator.hidden", [10**9], r"layers.0.bias is \(8,\), expected \(1000000000,\)"),
-    ("method.generator.hidden", [10**5, 10**5], "do not fit what the model says of itself"),
+    ("method.generator.hidden", [10**9], r"less than or equal to 65536, got 1000000000"),
+    ("method.generator.hidden", [10**4, 10**4], "do not fit what the model says of itself"),
     ("method.generator.hidden", [8, 8], "do not fit what the model says of itself"),
     ("method.generator.hidden", [], "do not fit what the model says of itself"),
     ("method.discriminator.hidden", "many", "cannot be read"),
@@ -525,7 +525,8 @@ def test_tensors_that_do_not_fit(saved, tensors, text):
 
 def test_weights_of_another_network(saved):
     shutil.copy(saved / "discriminator.safetensors", saved / "generator.safetensors")
-    assert "do not fit what the model says of itself" in refused(saved / "generator.safetensors")
+    made = load_model(saved / "generator.safetensors")  # the file says which network it holds, not its name
+    assert set(made.networks) == {"discriminator"}
 
 
 @pytest.mark.parametrize(("data", "reason"), [

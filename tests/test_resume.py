@@ -22,7 +22,7 @@ from gansmith.checkpoint import MANIFEST, TENSORS, VALUES
 from gansmith.errors import CheckpointError, GansmithError
 from gansmith.recipe import recipe_names
 from gansmith.run_folder import RunFolder, read_rows
-from small_runs import PAUSE_AT, RHYTHM, STEPS, Listener, assert_same_run, newest, small, train
+from small_runs import PAUSE_AT, RHYTHM, STEPS, Listener, assert_same_run, newest, resume, small, train
 
 LAZY_R1 = "penalties=[{kind: r1, weight: 1, interval: 4}]"
 TOY = """
@@ -100,9 +100,7 @@ def test_a_pause_changes_nothing_in_a_method_of_a_plugin(name, tiny_file, plugin
     recipe.write_text(TOY.format(name=name, more=TOYS[name]))
 
     def run_it(out: str, stop_at: int | None) -> api.Run:
-        events = Listener(stop_at)
-        return api.train(tiny_file, recipe=str(recipe), overrides=RHYTHM, out=tmp_path / out, steps=STEPS, seed=3,
-                         device="cpu", plugins=[plugin], on_event=events)  # fmt: skip
+        return train(tiny_file, tmp_path / out, str(recipe), overrides=RHYTHM, plugins=[plugin], stop_at=stop_at)
 
     whole, run = run_it("whole", None), run_it("run", PAUSE_AT)
     assert (whole.finished, run.finished) == (True, False)
@@ -119,7 +117,7 @@ def test_a_pause_at_each_of_many_iterations_changes_nothing(tiny_file, tmp_path,
     folder = tmp_path / "run"
     assert not train(tiny_file, folder, "dcgan", *overrides, stop_at=1).finished
     for iteration in (2, 3, 5, 6, 7, 11):
-        assert not api.resume(folder, on_event=Listener(iteration)).finished
+        assert not resume(folder, stop_at=iteration).finished
         assert newest(folder).values["iteration"] == iteration
     assert api.resume(folder).finished
     assert_same_run(whole.folder, folder)
@@ -185,7 +183,7 @@ def test_changed_images_are_refused_and_accepted_once(change, tmp_path, no_resul
     shutil.copyfile(images / "03.png", images / ("24.png" if change == "added" else "04.png"))
     with pytest.raises(CheckpointError, match=r"cannot go on exactly: data set '.*images': its images are not those"):
         api.resume(run.folder)
-    assert not api.resume(run.folder, accept_changes=True, on_event=Listener(PAUSE_AT)).finished
+    assert not resume(run.folder, accept_changes=True, stop_at=PAUSE_AT).finished
     assert [row["event"] for row in run.rows() if "event" in row] == ["changed"]
     assert api.resume(run.folder).finished  # accepted is accepted
 
@@ -239,7 +237,7 @@ def test_an_edited_plugin_is_refused(tiny_file, tmp_path, no_results):
     plugin.write_text(plugin.read_text() + "# edited\n")
     with pytest.raises(CheckpointError, match=r"cannot go on exactly: plugin .*my_loss\.py was edited"):
         api.resume(run.folder)
-    assert not api.resume(run.folder, accept_changes=True, on_event=Listener(PAUSE_AT)).finished
+    assert not resume(run.folder, accept_changes=True, stop_at=PAUSE_AT).finished
     assert api.resume(run.folder).finished  # accepted is accepted
 
 
@@ -263,7 +261,7 @@ def test_a_change_survives_a_kill_before_the_next_checkpoint(paused):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):  # stands in for a kill: nothing more is written
-        api.resume(paused, kimg=0.16, on_event=Listener(then=lambda e: die(e) if e.kind == "preview" else None))
+        api.resume(paused, kimg=0.16, on_event=Listener(lambda e: die(e) if e.kind == "preview" else None))
     assert api.resume(paused).finished
     assert [row["event"] for row in read_rows(RunFolder(paused).log) if "event" in row] == ["changed"]
 
@@ -374,7 +372,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number, code, tiny_file, tmp_path)
     assert out == ""
     checkpoint = newest(folder)
     assert checkpoint.values["iteration"] == iteration_of(folder) > 0
-    assert not api.resume(folder, on_event=Listener(None, stop_at_progress)).finished
+    assert not api.resume(folder, on_event=Listener(stop_at_progress)).finished
     assert newest(folder).values["iteration"] > checkpoint.values["iteration"]
     assert process.returncode == code
 

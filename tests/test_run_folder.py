@@ -19,8 +19,12 @@ def test_a_folder_that_exists(tmp_path):
     run = RunFolder.create(tmp_path / "a")
     with pytest.raises(GansmithError) as caught:
         RunFolder.create(run.path)
-    assert str(caught.value) == f"'{run.path}' is already there and not empty\n  name another folder: --out DIR"
+    assert (
+        str(caught.value)
+        == f"'{run.path}' is already there and not empty\n  remove it, or name another folder: --out DIR"
+    )
     run.write_record({"format": 1})
+    (run.checkpoints / "000000000").mkdir()  # without one there is nothing to go on with
     with pytest.raises(GansmithError) as caught:
         RunFolder.create(run.path)
     assert str(caught.value) == (

@@ -48,7 +48,7 @@ def commit_file(path: Path, write: Callable[[Path], object]) -> None:
     except BaseException as problem:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        if _is_disk_full(problem):
+        if is_disk_full(problem):
             free = shutil.disk_usage(path.parent).free
             raise DiskFullError(f"no room to write {path}: {free:,} bytes are free") from problem
         raise
@@ -78,7 +78,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
         commit_json(folder / MANIFEST, {"format": FORMAT, "files": files})
     except (DiskFullError, OSError) as problem:
         shutil.rmtree(folder, ignore_errors=True)
-        if not isinstance(problem, DiskFullError) and not _is_disk_full(problem):
+        if not isinstance(problem, DiskFullError) and not is_disk_full(problem):
             raise
         raise DiskFullError(
             f"no room for a checkpoint at {folder}: {needed:,} bytes are needed, {free:,} are free"
@@ -164,7 +164,8 @@ def _umask() -> int:
     return mask
 
 
-def _is_disk_full(problem: BaseException) -> bool:
+def is_disk_full(problem: BaseException) -> bool:
+    """Say whether a write failed for want of room."""
     if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     return isinstance(problem, SafetensorError) and any(

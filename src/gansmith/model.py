@@ -248,7 +248,7 @@ def _from_folder(folder: Path, device: str) -> Model:
         values = json.loads((folder / MODEL_JSON).read_text())
         digests = values.pop("sha256")
         if not digests:
-            raise ModelError(f"{folder / MODEL_JSON} names no weights: 'sha256' is empty")
+            raise ModelError(f"'{folder / MODEL_JSON}' cannot be read: it names no weights, 'sha256' is empty")
         files = {name: folder / Path(name).name for name in digests}
         for name, path in files.items():
             if hashlib.sha256(path.read_bytes()).hexdigest() != digests[name]:
@@ -270,10 +270,10 @@ def _parse_record(text: str, path: Path) -> ModelRecord:
     with _model_errors(str(path)):
         record = ModelRecord.model_validate_json(text)
     sides = (record.data.height, record.data.width)
-    possible = all(1 <= side <= MAX_SIDE_PX for side in sides) and record.data.channels in (1, 3, 4)
-    if not possible or record.sample_batch != sample_batch(*sides):
+    if not all(1 <= side <= MAX_SIDE_PX for side in sides) or record.data.channels not in (1, 3, 4):
         raise ModelError(f"'{path}' says its images are {sides[0]} x {sides[1]} x {record.data.channels}: not possible")
-    return record
+    # Never a larger batch than this size of image is sampled in, whatever a file says.
+    return record.model_copy(update={"sample_batch": min(record.sample_batch, sample_batch(*sides))})
 
 
 def _method_on_meta(record: ModelRecord) -> Method:
@@ -290,7 +290,7 @@ def _model_errors(where: str) -> Iterator[None]:
     except GansmithError:
         raise
     except ValidationError as problem:
-        text = explain(problem, f"'{where}'")
+        text = explain(problem, f"'{where}' cannot be read", list(ModelRecord.model_fields))
         hint = "\n  if a plugin has that part, pass it: --plugin FILE" if "unknown" in text else ""
         raise ModelError("\n".join((text + hint).split("\n")[:3])) from problem
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as problem:

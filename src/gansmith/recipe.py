@@ -145,8 +145,8 @@ def _validate(values: Any, where: str) -> Recipe:
         raise RecipeError(explain(problem, where)) from problem
 
 
-def explain(problem: ValidationError, where: str) -> str:
-    """Return at most three lines about the first error, and how many more there are."""
+def explain(problem: ValidationError, where: str, top_fields: list[str] | None = None) -> str:
+    """Return at most three lines about the first error; ``top_fields`` are those of another model than a recipe."""
     errors = sorted(problem.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
     first = errors[0]
     place = ".".join(str(part) for part in first["loc"] if part not in ("number", "ramp"))
@@ -155,9 +155,10 @@ def explain(problem: ValidationError, where: str) -> str:
         head, *rest = str(cause).split("\n")
         text = "\n".join([f"{where}: {place + ': ' if place else ''}{head}", *rest])
     elif first["type"] == "extra_forbidden":
-        fields = _fields_at(first["loc"][:-1])
-        key = str(first["loc"][-1])
-        text = f"{where}: '{place}' is not a field of a recipe{nearest(key, fields)}\n  fields: {', '.join(fields)}"
+        inside = len(first["loc"]) > 1
+        fields = top_fields if top_fields and not inside else _fields_at(first["loc"][:-1])
+        key, owner = str(first["loc"][-1]), "it" if top_fields else "a recipe"
+        text = f"{where}: '{place}' is not a field of {owner}{nearest(key, fields)}\n  fields: {', '.join(fields)}"
     elif first["type"] == "missing":
         text = f"{where}: '{place}' is missing"
     else:

@@ -2,15 +2,17 @@
 
 import os
 import shlex
+import shutil
 import signal
 import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gansmith.checkpoint import is_disk_full
 from gansmith.data.base import ImageData, open_data
 from gansmith.engine import Engine, set_threads
-from gansmith.errors import CheckpointError, ModelError
+from gansmith.errors import CheckpointError, DiskFullError, ModelError
 from gansmith.model import Model, load_model, make_record
 from gansmith.plan import Budget, Plan, make_plan
 from gansmith.recipe import Recipe, override, parse_recipe
@@ -171,6 +173,14 @@ def _train(trainer: Trainer, on_event: OnEvent) -> int:
         _note_time(trainer, "finished" if finished else "paused")
         if finished and main:
             write_results(run, export(trainer), tell)
+    except OSError as problem:
+        if not is_disk_full(problem):
+            raise
+        free = shutil.disk_usage(run.path).free
+        raise DiskFullError(
+            f"no room to write {problem.filename or run.path}: {free:,} bytes are free"
+            f"\n  the last checkpoint is intact; make room, then: gansmith resume {run.path}"
+        ) from problem
     finally:
         if board is not None:
             board.close()

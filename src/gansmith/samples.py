@@ -52,6 +52,8 @@ class Samples:
             raise GansmithError(
                 f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder"
             )
+        if any(parent.is_file() for parent in path.parents) or (path.is_file() and not path.suffix):
+            raise GansmithError(f"'{path}' cannot be written: a file is in the way\n  name another place: --out PATH")
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() == ".png":
             return self.grid().save(path)

@@ -106,17 +106,19 @@ class Trainer:
         while state.iteration < plan.iterations:
             train_step(state, self._stream, self.engine, state.moment(plan.schedule_kimg))
             at_end = state.iteration == plan.iterations
-            stop = self.engine.agree(self.stop_requested())
-            save = state.iteration % plan.checkpoint_every == 0 or at_end or stop
             row = state.iteration % plan.log_every == 0 or at_end
             if row:
                 self._write_row()
-            if not (self._healthy() if row else not save or state.all_finite()):
-                self._roll_back()
-                continue
+                if not self._healthy():
+                    self._roll_back()
+                    continue
             if state.iteration % plan.preview_every == 0 or at_end:
                 self._preview()
-            if save:
+            stop = self.engine.agree(self.stop_requested())
+            if state.iteration % plan.checkpoint_every == 0 or at_end or stop:
+                if not (row or state.all_finite()):
+                    self._roll_back()
+                    continue
                 self._save()
             if stop:
                 break
@@ -157,7 +159,7 @@ class Trainer:
     def _healthy(self) -> bool:
         """Say whether training may go on; a few steps skipped on their own are told and are no reason to go back."""
         worst = int(self.state.bad_steps[1].item())
-        self.state.bad_steps[1] = self.state.bad_steps[0]
+        self.state.bad_steps[1] = 0
         finite = self.state.all_finite()
         if worst:
             self._tell_event("skipped", f"{worst} steps in a row had gradients that are not finite and were skipped")
@@ -175,6 +177,8 @@ class Trainer:
         checkpoint, _ = load_latest(self.run.checkpoints, accept=lambda each: bool(each.values["planned"]))
         state.restore(checkpoint.tensors, checkpoint.values, self.engine)
         state.salt = rollbacks
+        state.bad_steps.zero_()
+        state.meter.cells = {}
         self._stream = self._make_stream()
         self._clock = _Clock(state.kimg)
         self.engine.barrier()
