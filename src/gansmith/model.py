@@ -32,7 +32,7 @@ from gansmith.version import __version__
 
 FORMAT = 1
 MODEL_JSON = "model.json"
-METADATA_KEY, NETWORK_KEY = "gansmith", "network"
+METADATA_KEY = "gansmith"
 MAX_SIDE_PX = 4096
 MAX_SAMPLES = 1_000_000
 
@@ -48,6 +48,7 @@ class ModelRecord(FrozenModel):
     seed: int
     kimg: float
     sample_batch: int = Field(ge=1, le=1024)
+    network: str = Field("", max_length=100, description="in a weights file: which network it holds")
 
 
 class Model:
@@ -130,12 +131,12 @@ class Model:
     def save(self, folder: Path) -> Path:
         """Write the model folder: one safetensors file for each network, each of which can be loaded alone."""
         folder.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.record.model_dump(mode="json"))
         digests = {}
         for name, network in self._networks.items():
             tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in network.state_dict().items()}
             path = folder / f"{name}.safetensors"
-            metadata = {METADATA_KEY: text, NETWORK_KEY: name}
+            # One entry alone: safetensors writes several in any order, and the same model must make the same bytes.
+            metadata = {METADATA_KEY: self.record.model_copy(update={"network": name}).model_dump_json()}
             commit_file(path, lambda at, tensors=tensors, metadata=metadata: save_file(tensors, at, metadata))  # type: ignore[misc]
             digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
         commit_json(folder / MODEL_JSON, {**self.record.model_dump(mode="json"), "sha256": digests})
@@ -183,9 +184,9 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
     if (path / MODEL_JSON).is_file():
         return _from_folder(path, device)
     if path.is_file() and path.suffix == ".safetensors":
-        metadata, tensors = _read_weights(path)
-        name = metadata.get(NETWORK_KEY, path.stem)
-        return Model(_parse_record(metadata[METADATA_KEY], path), {name: tensors}, device)
+        text, tensors = _read_weights(path)
+        record = _parse_record(text, path)
+        return Model(record, {record.network or path.stem: tensors}, device)
     if path.is_file():
         raise ModelError(
             f"'{path}' is no .safetensors file"
@@ -257,13 +258,13 @@ def _from_folder(folder: Path, device: str) -> Model:
     return Model(_parse_record(json.dumps(values), folder / MODEL_JSON), tensors, device)
 
 
-def _read_weights(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def _read_weights(path: Path) -> tuple[str, dict[str, Tensor]]:
     with _model_errors(str(path)):
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         if METADATA_KEY not in metadata:
             raise ModelError(f"'{path}' was not written by gansmith: its header has no '{METADATA_KEY}' entry")
-        return metadata, load_file(path)
+        return metadata[METADATA_KEY], load_file(path)
 
 
 def _parse_record(text: str, path: Path) -> ModelRecord:
