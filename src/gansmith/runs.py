@@ -133,7 +133,7 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
         run.truncate(checkpoint.values["log_sizes"])
         run.drop_samples_after(state.iteration)
         for told in record.get("changes", []):  # a kill before the next checkpoint must not lose them
-            if told["iteration"] == state.iteration:
+            if told["iteration"] >= state.iteration:
                 append_row(run.log, changed_row(told))
     if kimg is not None:
         if kimg <= state.kimg:
