@@ -51,7 +51,7 @@ def format_table(title: str, rows: list[LayerRow]) -> list[str]:
 
 
 def _describe(module: nn.Module) -> str:
-    name = type(module).__name__.removeprefix("Parametrized")
+    name = type(module).__name__.removeprefix("Parametrized").removeprefix("Strided")  # same layer, faster gradients
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         return f"{name} {module.kernel_size[0]}x{module.kernel_size[1]} stride {module.stride[0]}"
     if isinstance(module, nn.LeakyReLU):

@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from gansmith.errors import RecipeError
 from gansmith.images import stages
 from gansmith.networks.base import ImageSpec, Network, finish, networks, one_hot
-
-KERNEL = 4
+from gansmith.networks.strided import StridedConv2d, StridedConvTranspose2d
 
 
 def start_of(spec: ImageSpec) -> tuple[int, int, int]:
@@ -60,7 +59,7 @@ class DCGAN(Network):
         for index, before in enumerate(widths):
             last = index == len(widths) - 1
             after = spec.channels if last else widths[index + 1]
-            layers.append(nn.ConvTranspose2d(before, after, KERNEL, 2, 1, bias=last or hidden_bias))
+            layers.append(StridedConvTranspose2d(before, after, bias=last or hidden_bias))
             if not last:
                 layers += [*self._norm(after), nn.ReLU(inplace=True)]
         layers.append(nn.Sigmoid() if self.value_range == "unit" else nn.Tanh())
@@ -74,7 +73,7 @@ class DCGAN(Network):
         before = spec.channels + spec.num_classes
         for index, after in enumerate(self._widths(spec, doublings)):
             normed = index > 0 and self.norm == "batch"
-            layers.append(nn.Conv2d(before, after, KERNEL, 2, 1, bias=self.bias or not normed))
+            layers.append(StridedConv2d(before, after, bias=self.bias or not normed))
             layers += [*(self._norm(after) if normed else ()), nn.LeakyReLU(self.leak, inplace=True)]
             before = after
         layers.append(nn.Conv2d(before, 1, (rows, columns)))
