@@ -7,6 +7,10 @@ from torch import nn
 
 SEEDS, FAKES = (0, 1, 2), 256
 NAMES = {0.0: "ReLU", 0.2: "LeakyReLU 0.2"}
+RATES = {"2e-4": "the recipe's learning rate", "1e-2": "D's learning rate fifty times as high"}
+D_RATE = (
+    "optimizers={{default: {{kind: adam, lr: 2e-4, beta1: 0.5}}, discriminator: {{kind: adam, lr: {}, beta1: 0.5}}}}"
+)
 
 
 def gradient_at_fakes(game: Game) -> tuple[float, float, float]:
@@ -30,41 +34,44 @@ def gradient_at_fakes(game: Game) -> tuple[float, float, float]:
     return float(norms.mean()), float((norms == 0).float().mean()), float(torch.cat(below).float().mean())
 
 
+def play(rate: str, leak: float, seed: int, steps: int) -> np.ndarray:
+    """Return rows (step, slope, share of fakes with slope 0, share of silent units) of one game."""
+    wide = "discriminator.hidden=[128, 128, 128, 128]"
+    game, rows = begin(wide, f"discriminator.leak={leak}", D_RATE.format(rate), seed=seed), []
+    for step in range(steps + 1):
+        if step % max(1, steps // 20) == 0:
+            rows.append((step, *gradient_at_fakes(game)))
+        game.step()
+    return np.array(rows)
+
+
 def lesson(page: Page) -> None:
-    """Train with both slopes from the same seeds; measure on the way."""
-    every = max(1, page.steps // 20)
-    measured = {leak: [] for leak in NAMES}
-    for leak, runs in measured.items():
-        for seed in SEEDS:
-            game = begin("discriminator.hidden=[128, 128, 128, 128]", f"discriminator.leak={leak}", seed=seed)
-            rows = []
-            for step in range(page.steps + 1):
-                if step % every == 0:
-                    rows.append((step, *gradient_at_fakes(game)))
-                game.step()
-            runs.append(np.array(rows))
-    figure, axes = plots(2, height=2.7)
-    for (leak, runs), colour in zip(measured.items(), (ORANGE, BLUE), strict=True):
-        for axis, column in zip(axes[0], (1, 3), strict=True):
+    """Train with both slopes, from the same seeds, at two learning rates of D; measure on the way."""
+    figure, axes = plots(2, 2, height=2.3, sharex=True, sharey="col")
+    table = []
+    for (rate, title), (left, right) in zip(RATES.items(), axes, strict=True):
+        left.set_title(title, fontsize=10, loc="left")
+        for (leak, name), colour in zip(NAMES.items(), (ORANGE, BLUE), strict=True):
+            runs = [play(rate, leak, seed, page.steps) for seed in SEEDS]
             for number, run in enumerate(runs):
-                axis.plot(run[:, 0], run[:, column], color=colour, alpha=0.8, label=NAMES[leak] if not number else None)
-    axes[0, 0].set_yscale("log")
-    axes[0, 0].set_ylabel("norm of the slope of D's logit\nat the pixels of a fake, mean")
-    axes[0, 1].set_ylabel("share of D's units that are\nbelow 0 for every fake")
+                label = None if number else name
+                left.semilogy(run[:, 0], run[:, 1], color=colour, alpha=0.8, label=label)
+                right.plot(run[:, 0], 100 * run[:, 3], color=colour, alpha=0.8)
+            late = np.array([run[len(run) // 2 :].mean(0) for run in runs])
+            slopes, silent = late[:, 1], late[:, 3]
+            table.append((title, name, f"{slopes.min():.2g} to {slopes.max():.2g}", f"{late[:, 2].mean():.1%}",
+                          f"{silent.min():.0%} to {silent.max():.0%}"))  # fmt: skip
+        left.set_ylabel("slope of D's logit\nat a fake (logit / pixel)")
+        right.set_ylabel("% of D's units\nsilent for every fake")
+        right.set_ylim(0, 100)
     axes[0, 0].legend(frameon=False)
-    for axis in axes[0]:
+    for axis in axes[1]:
         axis.set_xlabel("training steps (100 images each)")
     page.figure(figure, "leaky")
-    rows = []
-    for leak, runs in measured.items():
-        first, last = np.mean([run[0] for run in runs], 0), np.array([run[-1] for run in runs])
-        low, high = last[:, 1].min(), last[:, 1].max()
-        rows.append((NAMES[leak], f"{first[1]:.2g}", f"{low:.2g} to {high:.2g}",
-                     f"{last[:, 2].mean():.1%}", f"{last[:, 3].mean():.0%}"))  # fmt: skip
-    head = ("D's activation", "slope at the first step", f"slope after {page.steps:,} steps", "fakes with slope 0",
-            "silent units")  # fmt: skip
-    page.table("leaky", head, rows)
+    page.table(
+        "leaky", ("", "D's activation", "slope, mean of the second half", "fakes with slope 0", "silent units"), table
+    )
 
 
 if __name__ == "__main__":
-    main(lesson, 1500)
+    main(lesson, 600)

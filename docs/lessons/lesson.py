@@ -70,9 +70,10 @@ class Game:
         """Return a phase of the method: ``discriminator`` or ``generator``."""
         return next(phase for phase in self.method.phases if phase.name == name)
 
-    def pictures(self, latents: Tensor) -> np.ndarray:
-        """Return uint8 (N, H, W, C) images of latents."""
-        return generate(self.method.preview, self.method.networks, Fixed(latents, None, 8), 64)
+    def pictures(self, latents: Tensor, *, averaged: bool = False) -> np.ndarray:
+        """Return uint8 (N, H, W, C) images of latents, from G as it is or from its average over time."""
+        networks = self.state.preview_networks() if averaged else self.method.networks
+        return generate(self.method.preview, networks, Fixed(latents, None, 8), 64)
 
     def samples(self, count: int) -> np.ndarray:
         """Return uint8 (N, H, W, C) images of new latents."""
@@ -150,7 +151,7 @@ class Page:
     def table(self, name: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Write what was measured as a table that the page includes; show it too."""
         lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, ["---"] * len(head), *rows)]
-        path = self.out / "learn" / "measured" / f"{name}.md"
+        path = self.out / "questions" / "measured" / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         print("\n".join(lines))

@@ -2,13 +2,13 @@
 
 import numpy as np
 import torch
-from lesson import BLUE, GRAY, ORANGE, WIDE, Page, begin, main, plots
+from lesson import BLUE, GRAY, ORANGE, WIDE, Judge, Page, begin, main, plots
 from torch import Tensor
 
 from gansmith.images import make_grid
 from gansmith.randomness import sample_latents
 
-POINTS, PAIRS, ROWS = 11, 500, 3
+POINTS, PAIRS, ROWS = 11, 1000, 3
 
 
 def lerp(start: Tensor, end: Tensor, share: float) -> Tensor:
@@ -20,7 +20,7 @@ def slerp(start: Tensor, end: Tensor, share: float) -> Tensor:
     """Return the point at a share of the arc between two directions.
 
     sin((1 - t) w) / sin w * a + sin(t w) / sin w * b, w the angle between a and b.
-    Source: White 2016, arXiv:1609.04468, section 2.1; Shoemake 1985.
+    Source: White 2016, arXiv:1609.04468.
     """
     cosine = (start * end).sum(-1, keepdim=True) / (start.norm(dim=-1, keepdim=True) * end.norm(dim=-1, keepdim=True))
     angle = torch.acos(cosine.clamp(-1, 1))
@@ -53,17 +53,22 @@ def lesson(page: Page) -> None:
     figure, axes = plots(rows=2, height=1.95)
     for walk, axis in zip((lerp, slerp), axes[:, 0], strict=True):
         latents = torch.stack([walk(starts[:ROWS], ends[:ROWS], float(t)) for t in shares], 1).flatten(0, 1)
-        grid = make_grid(game.pictures(latents), POINTS)
+        grid = make_grid(game.pictures(latents, averaged=True), POINTS)
         axis.imshow(grid[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axis.set_title(walk.__name__, fontsize=10, loc="left")
         axis.axis("off")
     page.figure(figure, "walks")
-    middle = POINTS // 2
-    rows = [(name, f"{values[0].mean():.2f}", f"{values[middle].mean():.2f}",
-             f"{((values[middle] >= low) & (values[middle] <= high)).float().mean():.0%}")
-            for name, values in norms.items()]  # fmt: skip
-    rows.append(("drawn latents", f"{drawn.mean():.2f}", "", "99%"))
-    page.table("walks", ("", "mean norm at the ends", "in the middle", f"inside {low:.1f} to {high:.1f} there"), rows)
+    judge, rows = Judge(game.data), []
+    for name, latents in (("drawn latents", starts), ("middle, lerp", lerp(starts, ends, 0.5)),
+                          ("middle, slerp", slerp(starts, ends, 0.5))):  # fmt: skip
+        norm = latents.norm(dim=1)
+        inside = ((norm >= low) & (norm <= high)).float().mean()
+        images = game.pictures(latents, averaged=True)
+        rows.append(
+            (name, f"{norm.mean():.2f}", f"{inside:.0%}", f"{images.mean():.0f}", f"{judge.distance(images):.0f}")
+        )
+    head = ("latents", "mean norm", f"norm between {low:.1f} and {high:.1f}", "mean gray level", "distance from real")
+    page.table("walks", head, rows)
 
 
 if __name__ == "__main__":
