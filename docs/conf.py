@@ -3,11 +3,9 @@
 import sys
 from pathlib import Path
 
-from gansmith.recipe import recipe_names
 from gansmith.version import __version__
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path.insert(0, str(Path(__file__).parent))
 
 project, author, release = "gansmith", "the gansmith authors", __version__
 project_copyright = "MIT licence"
@@ -19,6 +17,4 @@ html_theme = "furo"
 html_title = "gansmith"
 html_theme_options = {"source_edit_link": None}
 html_math_renderer = "mathml"
-# Pieces that pages include, and pages whose recipe does not come with this version.
-pages = [page.stem for page in (HERE / "learn").glob("*.md") if page.stem not in ("index", *recipe_names())]
-exclude_patterns = ["_build", "learn/runs", "questions/measured", *(f"learn/{page}.md" for page in pages)]
+exclude_patterns = ["_build", "learn/runs", "questions/measured"]  # the latter two are included by pages

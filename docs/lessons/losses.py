@@ -11,7 +11,7 @@ def lesson(page: Page) -> None:
     """Play both; draw the two losses, and the distance from real images below them."""
     judge = Judge(begin().data)
     figure, axes = plots(2, 2, height=2.1, sharex=True, sharey="row")
-    table, every = [], max(1, page.steps // 40)
+    table, every = [], max(1, page.steps // 24)
     for column, (name, overrides) in enumerate(GAMES.items()):
         game, rows = begin(*overrides), []
         for step in range(1, page.steps + 1):
@@ -27,16 +27,16 @@ def lesson(page: Page) -> None:
         upper.plot(values[:, 0], values[:, 2], color=ORANGE, label="loss of G")
         lower.plot(values[:, 0], values[:, 3], color=GRAY)
         lower.set_xlabel("training steps (100 images each)")
-        lower.set_ylim(0, None)
         middle, last = values[len(values) // 2], values[-1]
         for when, row in (("halfway", middle), ("at the end", last)):
             table.append((name, when, *(f"{value:.2f}" for value in row[1:3]), f"{row[3]:.0f}"))
     axes[0, 0].set_ylabel("loss")
     axes[0, 0].legend(frameon=False)
+    axes[1, 0].set_ylim(0, None)
     axes[1, 0].set_ylabel("distance from real\n(smaller is better)")
     page.figure(figure, "losses")
     page.table("losses", ("game", "when", "loss of D", "loss of G", "distance from real"), table)
 
 
 if __name__ == "__main__":
-    main(lesson, 3000)
+    main(lesson, 2400)
