@@ -1,5 +1,4 @@
 import errno
-import io
 import json
 import multiprocessing
 import os
@@ -7,46 +6,15 @@ import signal
 from collections import namedtuple
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
 from gansmith.data import cache, store
-from gansmith.data.base import DataOptions, ImageData, open_data
+from gansmith.data.base import DataOptions, open_data
 from gansmith.data.survey import in_threads
 from gansmith.errors import DataError
+from small_images import PIXELS, assert_right, entries
 
-RANDOM = np.random.default_rng(0)
-PIXELS = RANDOM.integers(0, 256, (40, 16, 16, 3), np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def photos(tmp_path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index, pixels in enumerate(PIXELS):
-        (folder / f"{index:02d}.png").write_bytes(png(pixels))
-    return folder
-
-
-def entries(folder: Path) -> list[Path]:
-    return list((folder / "data" / "entries").iterdir())
-
-
-def assert_right(data: ImageData) -> None:
-    assert (data.read(range(len(PIXELS))) == PIXELS).all()
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def change(path: Path, old: str, new: str) -> None:
