@@ -8,7 +8,6 @@ from gansmith.data import arrays
 from gansmith.data.base import DataOptions, open_data
 from gansmith.errors import DataError
 
-
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 

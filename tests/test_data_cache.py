@@ -44,6 +44,18 @@ def test_the_second_start_reads_no_image(photos, monkeypatch):
     assert_right(second)
 
 
+def test_a_start_with_what_was_inferred_reads_no_image(photos, monkeypatch):
+    """A run resumes with the size and the channels that were inferred when it began."""
+    first = open_data(photos)
+    forbid_decoding(monkeypatch)
+    second = open_data(photos, DataOptions(size=16, channels=3))
+    assert second.spec == first.spec
+    assert first.summary.notes[0].startswith("inferred size 16 x 16")
+    assert second.summary.notes == ()
+    with pytest.raises(pytest.fail.Exception, match="an image was read"):
+        open_data(photos, DataOptions(size=8))
+
+
 def test_a_changed_file_is_seen(photos, cache_folder):
     first = open_data(photos)
     (photos / "05.png").write_bytes(png(255 - PIXELS[5]))
@@ -223,10 +235,15 @@ def test_clean_frees_what_is_listed_and_nothing_else(photos, cache_folder):
     assert_right(open_data(photos))
 
 
-def test_progress_counts_to_the_end(photos):
+def test_progress_counts_each_image_once(photos, cache_folder):
     seen = []
     open_data(photos, on_progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(step, 80) for step in range(1, 81)]
+    assert seen == [(step, 40) for step in range(1, 41)]
+    for index in (cache_folder / "data" / "index").iterdir():
+        index.unlink()
+    seen.clear()
+    open_data(photos, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (40, 40)  # looked at, and not decoded again
 
 
 def test_pillows_warnings_do_not_leak(photos):

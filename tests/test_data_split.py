@@ -4,7 +4,6 @@ import pytest
 from gansmith.data.base import DataOptions, ImageData, Split, open_data
 from gansmith.errors import DataError
 
-
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
