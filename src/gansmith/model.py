@@ -15,10 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gansmith.checkpoint import commit_file, commit_json, load_latest
+from gansmith.checkpoint import load_latest
 from gansmith.data.base import DataSpec
 from gansmith.engine import pick_device
 from gansmith.errors import GansmithError, ModelError, unknown_name
+from gansmith.files import commit_file, commit_json
 from gansmith.images import to_float
 from gansmith.methods.base import Fixed, Method, MethodField
 from gansmith.methods.latent import LatentMethod, sample_labels

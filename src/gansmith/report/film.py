@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from gansmith.checkpoint import commit_file
 from gansmith.errors import GansmithError
+from gansmith.files import commit_file
 from gansmith.images import ImageError, decode_image, enlarge, fit_image, on_white, open_image, to_pil
 
 MIN_SIDE_PX, MAX_SIDE_PX = 256, 1600
