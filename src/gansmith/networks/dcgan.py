@@ -1,6 +1,6 @@
 """The convolutional GAN that most people start with."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -25,6 +25,7 @@ class DCGAN(Network):
     first layer is written as the linear layer that a transposed convolution on a 1 x 1 map is.
     """
 
+    mixes_labels: ClassVar[bool] = True
     base_channels: int | None = Field(
         None, ge=1, le=1024, description="channels at half the image's side; null: 32 up to 32 px, 64 above"
     )
