@@ -6,6 +6,7 @@ import torch
 
 from gansmith.data.base import ImageData, open_data
 from gansmith.engine import Engine
+from small_images import write_photos
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,6 +23,19 @@ def session_cache(tmp_path_factory) -> Path:
 def _own_cache(monkeypatch, session_cache):
     """Keep the user's cache out of every test."""
     monkeypatch.setenv("GANSMITH_CACHE", str(session_cache))
+
+
+@pytest.fixture
+def cache_folder(tmp_path, monkeypatch) -> Path:
+    """A cache of this test alone."""
+    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """A folder of the photos of ``small_images``."""
+    return write_photos(tmp_path / "photos")
 
 
 @pytest.fixture(scope="session")

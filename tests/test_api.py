@@ -188,11 +188,14 @@ def test_images_of_any_shape_are_scored(run, tmp_path):
     noise = np.random.default_rng(0)
     Image.fromarray(noise.integers(0, 255, (30, 20, 3)).astype(np.uint8)).save(folder / "b.png")
     Image.fromarray(noise.integers(0, 255, (8, 8)).astype(np.uint8)).save(folder / "deeper" / "a.PNG")
+    Image.new("L", (8, 8)).save(folder / "deeper" / "b.jfif", "JPEG")  # every ending that training reads
     (folder / "notes.txt").write_text("no image")
     model = run.model("cpu")
     scored = api.score(model, [folder, folder / "b.png"])
-    assert [name for name, _ in scored] == [str(folder / name) for name in ("b.png", "deeper/a.PNG", "b.png")]
-    assert scored[0][1] == scored[2][1]
+    assert [name for name, _ in scored] == [
+        str(folder / name) for name in ("b.png", "deeper/a.PNG", "deeper/b.jfif", "b.png")
+    ]
+    assert scored[0][1] == scored[3][1]
     assert all(0 < value < 1 for _, value in scored)
     exact = np.asarray(Image.open(folder / "deeper" / "a.PNG"))[None, ..., None]
     assert scored[1][1] == pytest.approx(float(model.score(exact)[0]))

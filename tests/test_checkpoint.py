@@ -17,14 +17,11 @@ from gansmith.checkpoint import (
     MANIFEST,
     TENSORS,
     VALUES,
-    commit_file,
-    commit_json,
     list_checkpoints,
     load_checkpoint,
     load_latest,
     prune_checkpoints,
     save_checkpoint,
-    sync_append,
 )
 from gansmith.errors import CheckpointError, DiskFullError
 
@@ -320,33 +317,7 @@ def test_a_real_limit_on_the_size_of_files(tmp_path):
     check(load_latest(tmp_path)[0], 1)
 
 
-# single files
-
-
-def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
-    path = tmp_path / "run.json"
-    commit_json(path, {"a": 1})
-
-    def half(temporary: Path) -> None:
-        temporary.write_text("{")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        commit_file(path, half)
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        commit_json(path, {"a": float("nan")})
-    assert json.loads(path.read_text()) == {"a": 1}
-    assert [each.name for each in tmp_path.iterdir()] == ["run.json"]
-
-
-def test_a_full_disk_names_the_file(tmp_path):
-    def write(_: Path) -> None:
-        raise no_space()
-
-    with pytest.raises(DiskFullError) as caught:
-        commit_file(tmp_path / "run.json", write)
-    assert str(caught.value).startswith(f"no room to write {tmp_path / 'run.json'}: ")
-    assert str(caught.value).endswith(" bytes are free")
+# modes
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
@@ -376,15 +347,3 @@ def test_a_half_pruned_checkpoint_does_not_exist(tmp_path, monkeypatch):
     loaded, reasons = load_latest(tmp_path)
     check(loaded, 0)
     assert reasons == [f"{folders[1]} is not a whole checkpoint: manifest.json is missing"]
-
-
-def test_logs_are_made_durable(tmp_path, monkeypatch):
-    log = tmp_path / "log.jsonl"
-    assert sync_append(log) == 0
-    log.write_text("{}\n")
-    synced = []
-    fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (synced.append(descriptor), fsync(descriptor)))
-    assert sync_append(log) == 3
-    assert len(synced) == 1
-    assert log.read_text() == "{}\n"

@@ -8,10 +8,7 @@ from gansmith.data import arrays
 from gansmith.data.base import DataOptions, open_data
 from gansmith.errors import DataError
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 RANDOM = np.random.default_rng(0)

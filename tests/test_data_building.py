@@ -1,5 +1,4 @@
 import errno
-import io
 import json
 import multiprocessing
 import os
@@ -7,46 +6,16 @@ import signal
 from collections import namedtuple
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from gansmith.data import cache, store
-from gansmith.data.base import DataOptions, ImageData, open_data
+from gansmith import files
+from gansmith.data import cache, sources, store
+from gansmith.data.base import DataOptions, open_data
 from gansmith.data.survey import in_threads
 from gansmith.errors import DataError
+from small_images import PIXELS, assert_right, entries
 
-RANDOM = np.random.default_rng(0)
-PIXELS = RANDOM.integers(0, 256, (40, 16, 16, 3), np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def photos(tmp_path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index, pixels in enumerate(PIXELS):
-        (folder / f"{index:02d}.png").write_bytes(png(pixels))
-    return folder
-
-
-def entries(folder: Path) -> list[Path]:
-    return list((folder / "data" / "entries").iterdir())
-
-
-def assert_right(data: ImageData) -> None:
-    assert (data.read(range(len(PIXELS))) == PIXELS).all()
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -82,14 +51,14 @@ def test_a_half_built_entry_is_never_trusted(photos, cache_folder, damage):
 
 def test_an_index_that_lies_is_not_trusted(photos, cache_folder):
     first = open_data(photos)
-    (index,) = (cache_folder / "data" / "index").iterdir()
+    index = store.index_path(sources.find_source(photos), DataOptions())
     for text in ("", "[]", '{"version": 1}', index.read_text().replace(first.spec.fingerprint, "0" * 64)):
         index.write_text(text)
         assert open_data(photos).spec == first.spec
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.parametrize("moment", ["decode", "sync", "write_json", "rename", "index"])
+@pytest.mark.parametrize("moment", ["decode", "sync_file", "commit_json", "rename", "index"])
 def test_killed_while_building(photos, cache_folder, moment, monkeypatch):
     def die(*args):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -101,9 +70,7 @@ def test_killed_while_building(photos, cache_folder, moment, monkeypatch):
         elif moment == "rename":
             Path.rename = die
         elif moment == "index":
-            store.write_json = lambda path, value, write=store.write_json: (
-                die() if path.name != "meta.json" else write(path, value)
-            )
+            cache.commit_json = die
         else:
             setattr(store, moment, die)
         open_data(photos)
@@ -157,10 +124,11 @@ def test_a_full_disk_is_said_before_and_during(photos, monkeypatch, cache_folder
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "commit_entry", full)
-        with pytest.raises(DataError, match=f"the cache {cache_folder} is full: .*\n  set GANSMITH_CACHE to a folder"):
-            open_data(photos)
+    for module, name in ((store, "commit_entry"), (files.os, "replace")):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, full)
+            with pytest.raises(DataError, match=f"the cache {cache_folder} is full: .*\n  set GANSMITH_CACHE to a"):
+                open_data(photos)
     assert not entries(cache_folder)
     assert_right(open_data(photos))
 

@@ -1,4 +1,3 @@
-import io
 import json
 import os
 import warnings
@@ -7,43 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from gansmith.data import cache, infer, sources, store, survey
-from gansmith.data.base import DataOptions, DataSpec, ImageData, open_data
+from gansmith.data.base import DataOptions, DataSpec, open_data
 from gansmith.errors import DataError
+from small_images import PIXELS, assert_right, entries, png
 
-RANDOM = np.random.default_rng(0)
-PIXELS = RANDOM.integers(0, 256, (40, 16, 16, 3), np.uint8)
-
-
-@pytest.fixture(autouse=True)
-def cache_folder(tmp_path, monkeypatch) -> Path:
-    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def png(pixels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-@pytest.fixture
-def photos(tmp_path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index, pixels in enumerate(PIXELS):
-        (folder / f"{index:02d}.png").write_bytes(png(pixels))
-    return folder
-
-
-def entries(folder: Path) -> list[Path]:
-    return list((folder / "data" / "entries").iterdir())
-
-
-def assert_right(data: ImageData) -> None:
-    assert (data.read(range(len(PIXELS))) == PIXELS).all()
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def forbid_decoding(monkeypatch) -> None:
@@ -73,6 +42,18 @@ def test_the_second_start_reads_no_image(photos, monkeypatch):
     assert second.spec == first.spec
     assert second.summary == first.summary
     assert_right(second)
+
+
+def test_a_start_with_what_was_inferred_reads_no_image(photos, monkeypatch):
+    """A run resumes with the size and the channels that were inferred when it began."""
+    first = open_data(photos)
+    forbid_decoding(monkeypatch)
+    second = open_data(photos, DataOptions(size=16, channels=3))
+    assert second.spec == first.spec
+    assert first.summary.notes[0].startswith("inferred size 16 x 16")
+    assert second.summary.notes == ()
+    with pytest.raises(pytest.fail.Exception, match="an image was read"):
+        open_data(photos, DataOptions(size=8))
 
 
 def test_a_changed_file_is_seen(photos, cache_folder):
@@ -254,10 +235,15 @@ def test_clean_frees_what_is_listed_and_nothing_else(photos, cache_folder):
     assert_right(open_data(photos))
 
 
-def test_progress_counts_to_the_end(photos):
+def test_progress_counts_each_image_once(photos, cache_folder):
     seen = []
     open_data(photos, on_progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(step, 80) for step in range(1, 81)]
+    assert seen == [(step, 40) for step in range(1, 41)]
+    for index in (cache_folder / "data" / "index").iterdir():
+        index.unlink()
+    seen.clear()
+    open_data(photos, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (40, 40)  # looked at, and not decoded again
 
 
 def test_pillows_warnings_do_not_leak(photos):

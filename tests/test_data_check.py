@@ -9,10 +9,7 @@ from gansmith.data.base import DataOptions
 from gansmith.data.check import check_data
 from gansmith.errors import DataError
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def encoded(mode: str, colour: object, size: tuple[int, int] = (64, 64), kind: str = "PNG") -> bytes:

@@ -12,10 +12,7 @@ from gansmith.data import sources
 from gansmith.data.base import DataOptions, DataSetPart, ImageData, data_sets, open_data, register
 from gansmith.errors import DataError
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def png(value: int, side: int = 16) -> bytes:

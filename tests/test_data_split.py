@@ -4,10 +4,7 @@ import pytest
 from gansmith.data.base import DataOptions, ImageData, Split, open_data
 from gansmith.errors import DataError
 
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
+pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 RANDOM = np.random.default_rng(0)

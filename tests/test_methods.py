@@ -14,6 +14,7 @@ from gansmith.batches import BatchStream
 from gansmith.checkpoint import load_checkpoint, save_checkpoint
 from gansmith.data.base import ImageData
 from gansmith.engine import Engine
+from gansmith.errors import RecipeError
 from gansmith.methods.base import Batch, Phase, Terms
 from gansmith.plan import Plan
 from gansmith.preview import PreviewWriter, generate
@@ -50,6 +51,7 @@ METHODS = {
     "conditional": latent(conditional=True),
     "conditional_uniform": latent(conditional=True, fake_labels="uniform", penalties=["r2"], augment="mirror"),
     "augment": latent(generator=DCGAN, discriminator=DCGAN, augment="mirror"),
+    "alternate_epoch": latent(alternate="epoch"),
     "toy_paired": PAIRED,
     "toy_two_discriminators": TWO,
 }
@@ -129,7 +131,8 @@ def test_a_phase_changes_and_gives_gradients_to_the_networks_it_trains_and_no_ot
 
     monkeypatch.setattr(method, "loss", watched)
     advance(state, tiny_data, engine, 1)
-    assert [phase.name for phase, _ in seen] == [p.name for p in method.phases for _ in range(p.repeats)]
+    now = method.phases_at(state.moment(SCHEDULE_KIMG))
+    assert [phase.name for phase, _ in seen] == [phase.name for phase in now for _ in range(phase.repeats)]
     afters = [after for _, after in seen[1:]] + [photograph()]
     for (phase, before), after in zip(seen, afters, strict=True):
         changed = {key.split(".")[0] for key in before if not torch.equal(before[key][0], after[key][0])}
@@ -298,3 +301,21 @@ def test_previews_rows_and_checkpoints_of_the_trainer_leave_the_numbers_alone(na
 def _pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image)
+
+
+def test_alternate_epoch_trains_d_for_a_pass_over_the_data_and_then_g_for_one(tiny_data, engine):
+    state = fresh(make_recipe("alternate_epoch"), tiny_data, engine)
+    trained = []
+    for _ in range(15):  # 300 images: three epochs of 96 and a bit
+        before = copy_of(state, engine)
+        advance(state, tiny_data, engine, 1)
+        changed = {name.split("/")[1].split(".")[0] for name in differing(before, copy_of(state, engine))}
+        trained.append("".join(sorted(name[0] for name in changed)))
+    # An iteration belongs to the epoch of its first image; G's average moves with D's steps too, from new to raw.
+    assert [names[0] for names in trained] == list("dddddgggggddddd")
+
+
+def test_alternate_epoch_leaves_nothing_to_share(tiny_data, engine):
+    recipe = make_recipe("latent", method=latent(alternate="epoch", share_fakes=True))
+    with pytest.raises(RecipeError, match="share_fakes has nothing to share\n  pass share_fakes=false"):
+        fresh(recipe, tiny_data, engine)

@@ -20,12 +20,13 @@ from gansmith.images import enlarge, make_grid, save_png
 from gansmith.report import curves, pictures
 from gansmith.report.card import CardFacts, model_card
 from gansmith.report.curves import LIMIT_BYTES, curves_figure, draw_curves
-from gansmith.report.film import FIRST_SEC, FPS, LAST_SEC, MAX_FRAMES, durations, frame_numbers, spread, write_film
+from gansmith.report.film import FIRST_SEC, LAST_SEC, MAX_FRAMES, durations, write_film
 from gansmith.report.html import write_report
 from gansmith.report.pictures import MAX_SLIDER, load_picture
 from gansmith.report.series import MAX_POINTS, extremes, robust_limits, smooth
 from gansmith.report.tensorboard import TensorBoardLog
 from gansmith.run_folder import RunFolder
+from gansmith.video import FPS, frame_numbers, spread
 
 ROLLBACK = {"event": "rollback", "iteration": 60, "kimg": 6.0, "message": "not finite at 7.0 kimg: back to 6.0 kimg"}
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gansmith.data.base import DataOptions, DataSpec
+from gansmith.data.tree import EXTENSIONS
 from gansmith.engine import start_engine
 from gansmith.errors import DataError
 from gansmith.images import decode_image, fit_image
@@ -201,8 +202,7 @@ def _image_files(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise DataError(f"'{path}' does not exist\n  pass image files or folders of them")
-    endings = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in endings and file.is_file())
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
     if not found:
-        raise DataError(f"no images under '{path}' (looked for {' '.join(endings)})")
+        raise DataError(f"no images under '{path}' (looked for {' '.join(EXTENSIONS)})")
     return found

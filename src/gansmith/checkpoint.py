@@ -1,16 +1,11 @@
-"""Files that are either whole or not there: the commit protocol, and checkpoints made with it.
+"""Checkpoints: folders that are either whole or not there.
 
-A file is written beside its place, fsynced, renamed, and its folder fsynced. A checkpoint is a folder of tensors
-(safetensors) and values (JSON) whose manifest of SHA-256 sums comes last: without a manifest that fits it does not
-exist.
-Nothing here pickles.
+A checkpoint is a folder of tensors (safetensors) and values (JSON) whose manifest of SHA-256 sums comes last: without a
+manifest that fits it does not exist. Nothing here pickles.
 """
 
-import contextlib
-import errno
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gansmith.errors import CheckpointError, DiskFullError
+from gansmith.files import commit_file, commit_json, is_disk_full, sync_folder
 
 FORMAT = 1
 TENSORS, VALUES, MANIFEST = "state.safetensors", "state.json", "manifest.json"
@@ -34,31 +30,6 @@ class Checkpoint:
     folder: Path
     tensors: dict[str, Tensor]
     values: dict[str, Any]
-
-
-def commit_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a file that appears at ``path`` whole, or leave what was there; DiskFullError without room."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(temporary)
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException as problem:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if is_disk_full(problem):
-            free = shutil.disk_usage(path.parent).free
-            raise DiskFullError(f"no room to write {path}: {free:,} bytes are free") from problem
-        raise
-    _sync_folder(path.parent)
-
-
-def commit_json(path: Path, value: Any) -> None:
-    """Write JSON that appears whole or not at all."""
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
-    commit_file(path, lambda temporary: temporary.write_text(text))
 
 
 def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> Path:
@@ -84,7 +55,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
             f"no room for a checkpoint at {folder}: {needed:,} bytes are needed, {free:,} are free"
             "\n  the checkpoint before it is intact; make room, then 'gansmith resume' goes on from it"
         ) from problem
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
     return folder
 
 
@@ -134,40 +105,6 @@ def prune_checkpoints(parent: Path, keep: set[Path]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def sync_append(path: Path) -> int:
-    """Make an appended file durable and return its size in bytes (0 when it does not exist)."""
-    if not path.exists():
-        return 0
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
-        return os.fstat(file.fileno()).st_size
-
-
 def _sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # Windows cannot open a folder; its renames are journalled
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-def is_disk_full(problem: BaseException) -> bool:
-    """Say whether a write failed for want of room."""
-    if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return True
-    return isinstance(problem, SafetensorError) and any(
-        word in str(problem) for word in ("No space", "quota", "too large")
-    )

@@ -24,6 +24,10 @@ class ModelError(GansmithError):
     """A model file that cannot be used."""
 
 
+class MetricError(GansmithError):
+    """A judgement that these images or features do not allow."""
+
+
 class TrainingError(GansmithError):
     """A run that cannot go on."""
 

@@ -84,12 +84,17 @@ def save_png(image: np.ndarray, path: Path) -> None:
     path.write_bytes(encode_png(image))
 
 
-def stages(height: int, width: int) -> tuple[int, int, int] | None:
-    """Return (start height, start width, doublings) with starts of 3 to 8 and as many doublings as can be, or None."""
+def stages(height: int, width: int, padding: int = 1) -> tuple[int, int, int] | None:
+    """Return (start height, start width, doublings) with starts of 3 to 8 and as many doublings as can be, or None.
+
+    With ``padding`` 0, as of convolutions with kernel 4 and stride 2, a side n becomes 2n + 2 instead of 2n.
+    """
+    extra = 2 - 2 * padding
     for doublings in reversed(range(LARGEST_SIDE.bit_length())):
-        factor = 2**doublings
-        if height % factor == width % factor == 0 and height // factor in STARTS and width // factor in STARTS:
-            return height // factor, width // factor, doublings
+        rows, row_rest = divmod(height + extra, 2**doublings)
+        columns, column_rest = divmod(width + extra, 2**doublings)
+        if row_rest == column_rest == 0 and rows - extra in STARTS and columns - extra in STARTS:
+            return rows - extra, columns - extra, doublings
     return None
 
 

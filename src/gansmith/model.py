@@ -15,19 +15,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gansmith.checkpoint import commit_file, commit_json, load_latest
+from gansmith.checkpoint import load_latest
 from gansmith.data.base import DataSpec
 from gansmith.engine import pick_device
 from gansmith.errors import GansmithError, ModelError, unknown_name
+from gansmith.files import commit_file, commit_json
 from gansmith.images import to_float
 from gansmith.methods.base import Fixed, Method, MethodField
 from gansmith.methods.latent import LatentMethod, sample_labels
 from gansmith.preview import generate, sample_batch
-from gansmith.randomness import sample_latents
+from gansmith.randomness import sample_latents, truncate
 from gansmith.recipe import explain, parse_recipe
 from gansmith.registry import FrozenModel
 from gansmith.run_folder import RECORD, RunFolder
-from gansmith.samples import Samples
+from gansmith.samples import Samples, image_name
 from gansmith.version import __version__
 
 FORMAT = 1
@@ -62,7 +63,7 @@ class Model:
         self.record, self.classes = record, record.data.classes
         with _model_errors(f"the record of '{record.name}'"):
             self.method = _method_on_meta(record)  # shapes alone; the weights are in ``networks``
-        self._networks = {name: self._network(name, values) for name, values in tensors.items()}
+        self._networks = {name: self._build(name, values) for name, values in tensors.items()}
         self._device = pick_device(device)
         for network in self._networks.values():
             network.to(self._device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
@@ -88,7 +89,7 @@ class Model:
         al. 2019, arXiv:1809.11096, section 3.1): less variety, fewer failures. ``raw`` uses weights without averaging.
         Raises ModelError for a label, a number or weights that the model does not have.
         """
-        method = self._latent_method("sample")
+        method = self.latent_method("sample")
         if not 1 <= count <= MAX_SAMPLES:
             raise ModelError(f"cannot make {count:,} images\n  allowed: 1 to {MAX_SAMPLES:,}")
         if seed < 0:
@@ -96,14 +97,26 @@ class Model:
         latents = truncate(sample_latents(seed, 0, count, method.config.latent_dim), truncation)
         labels = sample_labels(0, count, method.num_classes)
         if label is not None:
-            labels = torch.full((count,), self._label(label, method.num_classes))
-        name = "generator-raw" if raw else "generator"
+            labels = torch.full((count,), self.class_number(label))
+        images = self.draw(latents, labels, raw=raw)
+        names = tuple(image_name(seed, number) for number in range(count))
+        return Samples(images, None if labels is None else labels.numpy(), self.classes, names=names)
+
+    def draw(self, latents: Tensor, labels: Tensor | None = None, *, raw: bool = False) -> np.ndarray:
+        """Return uint8 (N, H, W, C) images of latents (N, latent_dim), made as ``sample`` makes them.
+
+        ``labels`` are int64 (N,), or float32 (N, num_classes) weights for a generator with ``mixes_labels``.
+        Raises ModelError for weights that the model does not have.
+        """
+        networks = nn.ModuleDict({"generator": self.network("generator-raw" if raw else "generator")})
+        preview = self.latent_method("draw").preview
+        return generate(preview, networks, Fixed(latents, labels, 8), self.record.sample_batch)
+
+    def network(self, name: str) -> nn.Module:
+        """Return one of the networks; ModelError for a name that is not there."""
         if name not in self._networks:
             raise ModelError(f"this model has no '{name}' weights; it has: {', '.join(sorted(self._networks))}")
-        networks = nn.ModuleDict({"generator": self._networks[name]})
-        fixed = Fixed(latents, labels, 8)
-        images = generate(method.preview, networks, fixed, self.record.sample_batch)
-        return Samples(images, None if labels is None else labels.numpy(), self.classes)
+        return self._networks[name]
 
     @torch.no_grad()
     def score(self, images: np.ndarray, label: str | int | None = None) -> np.ndarray:
@@ -111,7 +124,7 @@ class Model:
 
         Raises ModelError for images of another shape, or a conditional model without ``label``.
         """
-        method, spec = self._latent_method("score"), self.record.data
+        method, spec = self.latent_method("score"), self.record.data
         if "discriminator" not in self._networks:
             raise ModelError("these weights have no discriminator; pass the model's folder instead of one file")
         wanted = (spec.height, spec.width, spec.channels)
@@ -119,7 +132,7 @@ class Model:
             raise ModelError(f"images must be uint8 {('N', *wanted)}, got {images.dtype} {images.shape}")
         if method.num_classes and label is None:
             raise ModelError(f"this model judges images by class: pass --label\n  known: {', '.join(self.classes)}")
-        number = None if label is None else self._label(label, method.num_classes)
+        number = None if label is None else self.class_number(label)
         batch, out = self.record.sample_batch, []
         for start in range(0, len(images), batch):
             places = np.arange(start, start + batch).clip(max=len(images) - 1)
@@ -142,12 +155,15 @@ class Model:
         commit_json(folder / MODEL_JSON, {**self.record.model_dump(mode="json"), "sha256": digests})
         return folder
 
-    def _latent_method(self, verb: str) -> LatentMethod:
+    def latent_method(self, verb: str) -> LatentMethod:
+        """Return the method; ModelError if its images are not made from latents, so that ``verb`` cannot be done."""
         if not isinstance(self.method, LatentMethod):
             raise ModelError(f"cannot {verb} with a model of method '{self.record.method.kind}'; it needs 'latent'")
         return self.method
 
-    def _label(self, label: str | int, num_classes: int) -> int:
+    def class_number(self, label: str | int) -> int:
+        """Return the number of a class given by name or number; ModelError with the nearest name if there is none."""
+        num_classes = self.latent_method("label").num_classes
         if not num_classes:
             raise ModelError("this model knows no labels: it was not trained with conditional=true")
         names = list(self.classes)
@@ -157,7 +173,7 @@ class Model:
             return int(label)
         raise ModelError(unknown_name("label", str(label), names))
 
-    def _network(self, name: str, tensors: dict[str, Tensor]) -> nn.Module:
+    def _build(self, name: str, tensors: dict[str, Tensor]) -> nn.Module:
         """Return a network holding tensors, whose names and shapes were checked against the record's."""
         kind = name.removesuffix("-raw")
         if kind not in self.method.networks:
@@ -194,22 +210,6 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
         )
     where = "has no run.json and no model.json" if path.is_dir() else "does not exist"
     raise ModelError(f"'{path}' {where}\n  pass a run folder, a model folder or a .safetensors file")
-
-
-def truncate(latents: Tensor, threshold: float | None) -> Tensor:
-    """Map standard normal numbers to the normal distribution cut off at +-threshold, keeping their order.
-
-    z' = Phi^-1(Phi(-t) + Phi(z) (Phi(t) - Phi(-t))), so an image changes smoothly with the threshold.
-    """
-    if threshold is None:
-        return latents
-    if not threshold > 0:
-        raise ModelError(
-            f"truncation {threshold:g} is not above 0\n  allowed: above 0, for example 1.0; smaller is tamer"
-        )
-    low, high = torch.special.ndtr(torch.tensor([-threshold, threshold], dtype=torch.float64))
-    shares = low + torch.special.ndtr(latents.double()) * (high - low)
-    return torch.special.ndtri(shares).clamp(-threshold, threshold).float()
 
 
 def make_record(name: str, method: Any, data: DataSpec, seed: int, kimg: float) -> ModelRecord:

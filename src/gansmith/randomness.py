@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gansmith.errors import ModelError
+
 
 def derive_seed(*parts: int | str) -> int:
     """Return a 63-bit seed that depends on every part and on their order (BLAKE2b of their text)."""
@@ -39,6 +41,22 @@ def per_image(shape: tuple[int, ...], seeds: list[int], *, uniform: bool = False
 def sample_latents(seed: int, first: int, count: int, latent_dim: int) -> Tensor:
     """Return the latents (count, latent_dim) of a seed's images from ``first`` on, as sampling draws them."""
     return per_image((latent_dim,), [derive_seed("sample", seed, index) for index in range(first, first + count)])
+
+
+def truncate(latents: Tensor, threshold: float | None) -> Tensor:
+    """Map standard normal numbers to the normal distribution cut off at +-threshold, keeping their order.
+
+    z' = Phi^-1(Phi(-t) + Phi(z) (Phi(t) - Phi(-t))), so an image changes smoothly with the threshold.
+    """
+    if threshold is None:
+        return latents
+    if not threshold > 0:
+        raise ModelError(
+            f"truncation {threshold:g} is not above 0\n  allowed: above 0, for example 1.0; smaller is tamer"
+        )
+    low, high = torch.special.ndtr(torch.tensor([-threshold, threshold], dtype=torch.float64))
+    shares = low + torch.special.ndtr(latents.double()) * (high - low)
+    return torch.special.ndtri(shares).clamp(-threshold, threshold).float()
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> np.ndarray:

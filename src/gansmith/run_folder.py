@@ -8,8 +8,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gansmith.checkpoint import commit_json, sync_append
 from gansmith.errors import CheckpointError, GansmithError
+from gansmith.files import commit_json, sync_append
 
 RECORD = "run.json"
 

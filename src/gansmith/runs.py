@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gansmith.checkpoint import is_disk_full
 from gansmith.data.base import ImageData, open_data
 from gansmith.engine import Engine, set_threads
 from gansmith.errors import CheckpointError, DiskFullError, ModelError
+from gansmith.files import is_disk_full
 from gansmith.model import Model, load_model, make_record
 from gansmith.plan import Budget, Plan, make_plan
 from gansmith.recipe import Recipe, override, parse_recipe

@@ -8,6 +8,7 @@ import numpy as np
 
 from gansmith.errors import GansmithError
 from gansmith.images import encode_png, make_grid, save_png
+from gansmith.sheets import captioned_grid
 
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same samples make the same bytes
 
@@ -19,9 +20,11 @@ class Picture:
     array: np.ndarray
 
     def save(self, path: str | Path) -> Path:
-        """Write it as a PNG file."""
+        """Write it as a PNG file; GansmithError for another ending."""
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix.lower() != ".png":
+            raise GansmithError(f"cannot write a picture as '{target.suffix or target.name}'\n  allowed: x.png")
+        make_room(target)
         save_png(self.array, target)
         return target
 
@@ -37,26 +40,30 @@ class Samples:
     labels: np.ndarray | None  # int64 (N,)
     classes: tuple[str, ...]
     columns: int = 8
+    names: tuple[str, ...] = ()  # what each is called in a list of images: 12, or 7:12 for seed 7
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def grid(self, columns: int | None = None) -> Picture:
-        """Return all of them as one picture."""
-        return Picture(make_grid(self.images, min(columns or self.columns, len(self.images))))
+    def grid(self, columns: int | None = None, *, numbered: bool = False) -> Picture:
+        """Return all of them as one picture; ``numbered`` enlarges small images and writes their names below."""
+        columns = min(columns or self.columns, len(self.images))
+        if not numbered:
+            return Picture(make_grid(self.images, columns))
+        return Picture(captioned_grid(self.images, self.names or [*map(str, range(len(self)))], columns))
 
-    def save(self, out: str | Path) -> Path:
+    def save(self, out: str | Path, *, numbered: bool = False) -> Path:
         """Write a grid (.png), arrays that gansmith trains on (.npz), PNG files in a .zip, or PNG files in a folder."""
         path = Path(out)
+        if numbered and path.suffix.lower() != ".png":
+            raise GansmithError(f"numbers are written into a grid only, not into '{path}'\n  allowed: grid.png")
         if path.suffix.lower() in (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"):
             raise GansmithError(
                 f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder"
             )
-        if any(parent.is_file() for parent in path.parents) or (path.is_file() and not path.suffix):
-            raise GansmithError(f"'{path}' cannot be written: a file is in the way\n  name another place: --out PATH")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_room(path)
         if path.suffix.lower() == ".png":
-            return self.grid().save(path)
+            return self.grid(numbered=numbered).save(path)
         if path.suffix.lower() == ".npz":
             if self.labels is None:
                 np.savez_compressed(path, images=self.images)
@@ -80,6 +87,18 @@ class Samples:
             folder = "" if self.labels is None else folders[self.labels[index]] + "/"
             out.append((f"{folder}{index:06d}.png", encode_png(image)))
         return out
+
+
+def image_name(seed: int, number: int) -> str:
+    """Return what image ``number`` of a seed is called in a list of images; that of seed 0 is its number alone."""
+    return f"{seed}:{number}" if seed else str(number)
+
+
+def make_room(path: Path) -> None:
+    """Make the folders above a file or folder to be written; GansmithError if a file is in the way."""
+    if any(parent.is_file() for parent in path.parents) or (path.is_file() and not path.suffix):
+        raise GansmithError(f"'{path}' cannot be written: a file is in the way\n  name another place: --out PATH")
+    path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _folder_names(classes: tuple[str, ...]) -> list[str]:

@@ -1,6 +1,5 @@
 """Decode once: look at every image, decide, decode and fit in parallel into a memory-mapped file, remember it."""
 
-import errno
 import hashlib
 import json
 import shutil
@@ -16,8 +15,9 @@ import PIL
 from gansmith.data import store
 from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Progress, Source
 from gansmith.data.infer import Facts, Plan, as_image, digest, infer
-from gansmith.data.survey import counter, in_threads, num_workers, survey
-from gansmith.errors import DataError
+from gansmith.data.survey import Steps, in_threads, num_workers, survey
+from gansmith.errors import DataError, DiskFullError
+from gansmith.files import commit_json, is_disk_full
 from gansmith.images import ImageError, fit_image, quiet_pillow
 
 MOST_BAD = 0.05
@@ -65,30 +65,31 @@ class Work:
 def load_or_build(source: Source, options: DataOptions, on_progress: Progress | None = None) -> ImageData:
     """Return the whole data set from the cache, building the entry first if sizes, times or contents have changed."""
     stamp = source.stamp()
-    path = store.index_path(source, options)
-    record = store.read_index(path, stamp)
+    record = store.read_index(store.index_path(source, options), stamp)
     entry = store.find_entry(record["fingerprint"]) if record else None
     if record is None or entry is None:
         try:
             with quiet_pillow():
-                entry, record, all_read = _build(source, options, on_progress)
-            if all_read:  # else the next start tries again, although sizes and times are the same
-                store.write_json(path, {**record, "version": store.VERSION, "stamp": stamp})
-        except OSError as problem:
+                entry, work = _build(source, options, on_progress)
+            record = _record(entry, work, options)
+            if all(fact.sha256 for fact in work.facts):  # else the next start tries again, although nothing changed
+                decided = {"size": [work.plan.height, work.plan.width], "channels": work.plan.channels}
+                exact = DataOptions.model_validate({**options.model_dump(), **decided})  # a run resumes with these
+                for each in (options, exact):
+                    value = {**_record(entry, work, each), "version": store.VERSION, "stamp": stamp}
+                    commit_json(store.index_path(source, each), value)
+        except (OSError, DiskFullError) as problem:
             raise _cannot_write(problem) from problem
     return _assemble(entry, record)
 
 
-def _build(
-    source: Source, options: DataOptions, on_progress: Progress | None
-) -> tuple[store.Entry, dict[str, Any], bool]:
-    """Return the entry, what is remembered of this source, and whether every file could be read."""
+def _build(source: Source, options: DataOptions, on_progress: Progress | None) -> tuple[store.Entry, Work]:
+    """Return the entry and what it was built from."""
     listing = source.scan()
-    on_step = counter(on_progress, 2 * len(listing.items))
+    on_step = Steps(on_progress, len(listing.items), passes=2)
     facts = survey(source, listing, False, on_step)
     refuse_many_bad(source, listing, [fact.problem for fact in facts])
-    plan = infer(facts, options)
-    work = Work(source, listing, facts, plan, options.fit)
+    work = Work(source, listing, facts, infer(facts, options), options.fit)
     fingerprint = work.fingerprint()
     entry = store.find_entry(fingerprint)
     if entry is None:
@@ -103,16 +104,21 @@ def _build(
             raise
         entry = store.find_entry(fingerprint)
         assert entry is not None
+    on_step.finish()
+    return entry, work
+
+
+def _record(entry: store.Entry, work: Work, options: DataOptions) -> dict[str, Any]:
+    """Return what is remembered of a source; its notes say what was inferred under these options."""
     copies = entry.meta["copies"]
     notes = [f"{copies:,} images are exact copies of others" if copies > 1 else "1 image is an exact copy of another"]
-    record = {
-        "name": source.name,
-        "source": source.location,
-        "fingerprint": fingerprint,
-        "ignored": listing.ignored,
-        "notes": [*plan.notes, *listing.notes, *(notes if copies else [])],
+    return {
+        "name": work.source.name,
+        "source": work.source.location,
+        "fingerprint": entry.meta["fingerprint"],
+        "ignored": work.listing.ignored,
+        "notes": [*infer(work.facts, options).notes, *work.listing.notes, *(notes if copies else [])],
     }
-    return entry, record, all(fact.sha256 for fact in facts)
 
 
 def _fill(folder: Path, work: Work, on_step: Callable[[], None]) -> dict[str, Any]:
@@ -201,8 +207,8 @@ def _check_room(folder: Path, needed: int) -> None:
         )
 
 
-def _cannot_write(problem: OSError) -> DataError:
-    full = problem.errno == errno.ENOSPC
+def _cannot_write(problem: OSError | DiskFullError) -> DataError:
+    full = isinstance(problem, DiskFullError) or is_disk_full(problem)
     return DataError(
         f"the cache {store.cache_folder()} {'is full' if full else 'cannot be written'}: {problem}"
         "\n  set GANSMITH_CACHE to a folder with room, or empty it with 'gansmith data clean'"

@@ -10,7 +10,7 @@ from gansmith.data.base import DataOptions, Listing, Progress
 from gansmith.data.cache import MOST_BAD
 from gansmith.data.infer import Facts, infer
 from gansmith.data.sources import find_source
-from gansmith.data.survey import counter, survey
+from gansmith.data.survey import Steps, survey
 from gansmith.errors import DataError
 from gansmith.images import quiet_pillow
 
@@ -66,7 +66,7 @@ def check_data(
     found = find_source(source)
     listing = found.scan()
     with quiet_pillow():
-        facts = survey(found, listing, True, counter(on_progress, len(listing.items)))
+        facts = survey(found, listing, True, Steps(on_progress, len(listing.items)))
     usable = [fact for fact in facts if not fact.problem]
     labels = Counter(item.label for item, fact in zip(listing.items, facts, strict=True) if not fact.problem)
     inferred, refused, notes = _verdict(facts, options or DataOptions())

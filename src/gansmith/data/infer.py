@@ -160,7 +160,8 @@ def _largest_inside(height: int, width: int, proportion: float) -> tuple[int, in
 
 def _checked(height: int, width: int) -> tuple[int, int]:
     """Return a shape that networks can grow to; DataError with the two nearest otherwise."""
-    if (height, width) in SHAPES:
+    within = min(height, width) >= SMALLEST_SIDE and max(height, width) <= LARGEST_SIDE
+    if within and (stages(height, width) or stages(height, width, padding=0)):
         return height, width
 
     def distance(shape: tuple[int, int]) -> float:

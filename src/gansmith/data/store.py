@@ -14,6 +14,7 @@ import numpy as np
 
 from gansmith.data.base import DataOptions, Source
 from gansmith.errors import DataError
+from gansmith.files import commit_json, sync_file, sync_folder
 
 VERSION = 1
 PIXELS, LABELS, DIGESTS, QUARANTINE, META = "pixels.u8", "labels.npy", "digests.npy", "quarantine.jsonl", "meta.json"
@@ -88,9 +89,9 @@ def commit_entry(building: Path, meta: dict[str, Any]) -> None:
     """
     sizes = {name: (building / name).stat().st_size for name in (PIXELS, LABELS, DIGESTS, QUARANTINE)}
     for name in sizes:
-        sync(building / name)
-    write_json(building / META, {**meta, "version": VERSION, "bytes": sizes})
-    sync(building)
+        sync_file(building / name)
+    commit_json(building / META, {**meta, "version": VERSION, "bytes": sizes})
+    sync_folder(building)
     final = data_folder("entries") / meta["fingerprint"]
     if final.exists() and find_entry(meta["fingerprint"]) is None:
         broken = building.with_name(f"{building.name}-broken")
@@ -103,7 +104,7 @@ def commit_entry(building: Path, meta: dict[str, Any]) -> None:
         if find_entry(meta["fingerprint"]) is None:
             raise
         shutil.rmtree(building, ignore_errors=True)
-    sync(final.parent)
+    sync_folder(final.parent)
 
 
 def remove_abandoned() -> None:
@@ -114,27 +115,6 @@ def remove_abandoned() -> None:
                 shutil.rmtree(folder, ignore_errors=True)
         except FileNotFoundError:
             continue
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on disk."""
-    if path.is_dir() and os.name != "posix":
-        return
-    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write JSON so that the file is never seen half-written."""
-    temporary = path.with_name(f".{path.name}-{os.getpid()}")
-    with temporary.open("w") as file:
-        json.dump(value, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
 
 
 def index_path(source: Source, options: DataOptions) -> Path:

@@ -56,14 +56,20 @@ def survey(source: Source, listing: Listing, decode: bool, on_step: Callable[[],
     return facts
 
 
-def counter(on_progress: Progress | None, total: int) -> Callable[[], None]:
-    """Return a function that reports one more of ``total`` each time it is called."""
-    done = 0
+class Steps:
+    """Reports how many of ``total`` images are done, each after ``passes`` steps."""
 
-    def step() -> None:
-        nonlocal done
-        done += 1
-        if on_progress is not None:
-            on_progress(done, total)
+    def __init__(self, on_progress: Progress | None, total: int, passes: int = 1) -> None:
+        self._on_progress, self._total, self._passes = on_progress, total, passes
+        self._steps = 0
 
-    return step
+    def __call__(self) -> None:
+        """Take a step."""
+        self._steps += 1
+        if self._on_progress is not None and self._steps % self._passes == 0:
+            self._on_progress(self._steps // self._passes, self._total)
+
+    def finish(self) -> None:
+        """Report all as done, also when there was less to do."""
+        if self._on_progress is not None and self._steps < self._total * self._passes:
+            self._on_progress(self._total, self._total)

@@ -46,6 +46,9 @@ class LatentConfig(MethodConfig):
     discriminator_steps: int = Field(1, ge=1, le=100, description="D steps in an iteration, each on new images")
     generator_steps: int = Field(1, ge=1, le=100, description="G steps in an iteration")
     share_fakes: bool = Field(False, description="the first G step reuses the last D step's fakes")
+    alternate: Literal["iteration", "epoch"] = Field(
+        "iteration", description="epoch: D alone for a pass over the data, then G alone for one"
+    )
 
     def build(self, data: DataSpec) -> Method:
         """Return the method; RecipeError for parts that do not fit."""
@@ -62,6 +65,11 @@ class LatentConfig(MethodConfig):
             raise RecipeError(
                 f"this recipe is conditional, but '{data.name}' has no labels"
                 "\n  put the images into one sub-folder for each class, or pass conditional=false"
+            )
+        if self.share_fakes and self.alternate == "epoch":
+            raise RecipeError(
+                "alternate=epoch trains D and G in different iterations, so that share_fakes has nothing to share"
+                "\n  pass share_fakes=false"
             )
         if self.penalties and self.discriminator.has_batch_statistics:
             raise RecipeError(
@@ -87,14 +95,18 @@ class LatentMethod:
             Phase("discriminator", ("discriminator",), config.discriminator_steps),
             Phase("generator", ("generator",), config.generator_steps, reads_data=False),
         )
+        self._images_per_epoch = data.count
         self.constraints: Mapping[str, tuple[Constraint, ...]] = {"discriminator": config.constraints}
         self.state: dict[str, Tensor] = {} if config.augment is None else config.augment.initial_state()
         self.pools: dict[str, Tensor] = {}
         self._shared: tuple[Tensor, Tensor | None] | None = None  # fakes and labels, within one iteration
 
     def phases_at(self, moment: Moment) -> tuple[Phase, ...]:
-        """Return both phases."""
-        return self.phases
+        """Return both phases, or the one whose epoch it is: D's first."""
+        if self.config.alternate == "iteration":
+            return self.phases
+        which = round(moment.kimg * 1000) // self._images_per_epoch % 2
+        return self.phases[which : which + 1]
 
     def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         """Return what the phase minimises."""

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ class Network(Part):
     discriminator: (images (N, C, H, W) in ``value_range``, labels (N,) int64 or None) -> logits (N,) or (N, 1, h, w)
     """
 
+    mixes_labels: ClassVar[bool] = False  # True where labels may also be weights of classes, float (N, num_classes)
     value_range: ValueRange = Field("signed", description="signed: tanh, [-1, 1]; unit: sigmoid, [0, 1]")
     init: Init = Field("framework", description="framework: torch's; normal: normal(0, .02) as in DCGAN")
     spectral_norm: bool = Field(False, description="divide each weight by its largest singular value")
@@ -67,9 +68,12 @@ def range_from_signed(images: Tensor, value_range: ValueRange) -> Tensor:
 
 
 def one_hot(labels: Tensor | None, num_classes: int) -> Tensor:
-    """Return float32 (N, num_classes); labels (N,) int64 must be given to a network that was built for classes."""
+    """Return float32 (N, num_classes) of labels int64 (N,); weights of classes (N, num_classes) are what they are.
+
+    Labels must be given to a network that was built for classes.
+    """
     assert labels is not None, "this network was built for labels and got none"
-    return nn.functional.one_hot(labels, num_classes).float()
+    return labels if labels.is_floating_point() else nn.functional.one_hot(labels, num_classes).float()
 
 
 def finish(network: ModuleT, config: Network) -> ModuleT:

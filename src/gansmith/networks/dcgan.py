@@ -1,6 +1,6 @@
 """The convolutional GAN that most people start with."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -10,17 +10,6 @@ from gansmith.errors import RecipeError
 from gansmith.images import stages
 from gansmith.networks.base import ImageSpec, Network, finish, networks, one_hot
 from gansmith.networks.strided import StridedConv2d, StridedConvTranspose2d
-
-
-def start_of(spec: ImageSpec) -> tuple[int, int, int]:
-    """Return (rows, columns, doublings) of the map that sides are doubled from; RecipeError where there is none."""
-    found = stages(spec.height, spec.width)
-    if found is None:
-        raise RecipeError(
-            f"a dcgan cannot make {spec.height} x {spec.width} images: sides must be a start of 3 to 8, doubled equally"
-            "\n  for example 28, 32, 48, 64, 96, 128 or 48x64; set it with size="
-        )
-    return found
 
 
 @networks.register("dcgan")
@@ -36,13 +25,16 @@ class DCGAN(Network):
     first layer is written as the linear layer that a transposed convolution on a 1 x 1 map is.
     """
 
+    mixes_labels: ClassVar[bool] = True
     base_channels: int | None = Field(
         None, ge=1, le=1024, description="channels at half the image's side; null: 32 up to 32 px, 64 above"
     )
     max_channels: int = Field(1024, ge=1, le=4096, description="no layer is wider")
     norm: Literal["batch", "none"] = "batch"
     leak: float = Field(0.2, ge=0, lt=1, description="slope of D's LeakyReLU below 0")
-    bias: bool = Field(False, description="biases in convolutions that a norm follows; elsewhere they are always there")
+    norm_first: bool = Field(False, description="BatchNorm after D's first layer too")
+    bias: bool | None = Field(None, description="biases of all layers, or of none; null: where no norm follows")
+    padding: Literal[0, 1] = Field(1, description="of strided layers; 0: a side n becomes 2n + 2 instead of 2n")
 
     @property
     def has_batch_statistics(self) -> bool:
@@ -51,15 +43,15 @@ class DCGAN(Network):
 
     def generator(self, spec: ImageSpec) -> nn.Module:
         """Return G; RecipeError for sides that cannot be doubled to."""
-        rows, columns, doublings = start_of(spec)
+        rows, columns, doublings = self._start(spec)
         widths = self._widths(spec, doublings)[::-1]
         start = (widths[0] if widths else spec.channels, rows, columns)
-        hidden_bias = self.bias or self.norm == "none"
+        hidden_bias = self._bias(normed=bool(widths) and self.norm == "batch")
         layers: list[nn.Module] = [*self._norm(start[0]), nn.ReLU(inplace=True)] if widths else []
         for index, before in enumerate(widths):
             last = index == len(widths) - 1
             after = spec.channels if last else widths[index + 1]
-            layers.append(StridedConvTranspose2d(before, after, bias=last or hidden_bias))
+            layers.append(self._larger(before, after, self._bias(normed=False) if last else hidden_bias))
             if not last:
                 layers += [*self._norm(after), nn.ReLU(inplace=True)]
         layers.append(nn.Sigmoid() if self.value_range == "unit" else nn.Tanh())
@@ -68,16 +60,39 @@ class DCGAN(Network):
 
     def discriminator(self, spec: ImageSpec) -> nn.Module:
         """Return D; RecipeError for sides that cannot be halved."""
-        rows, columns, doublings = start_of(spec)
+        rows, columns, doublings = self._start(spec)
         layers: list[nn.Module] = []
         before = spec.channels + spec.num_classes
         for index, after in enumerate(self._widths(spec, doublings)):
-            normed = index > 0 and self.norm == "batch"
-            layers.append(StridedConv2d(before, after, bias=self.bias or not normed))
+            normed = self.norm == "batch" and (index > 0 or self.norm_first)
+            layers.append(self._smaller(before, after, self._bias(normed=normed)))
             layers += [*(self._norm(after) if normed else ()), nn.LeakyReLU(self.leak, inplace=True)]
             before = after
-        layers.append(nn.Conv2d(before, 1, (rows, columns)))
+        layers.append(nn.Conv2d(before, 1, (rows, columns), bias=self._bias(normed=False)))
         return finish(DCGANDiscriminator(nn.Sequential(*layers), spec.num_classes), self)
+
+    def _start(self, spec: ImageSpec) -> tuple[int, int, int]:
+        """Return (rows, columns, doublings) of the map that G grows from; RecipeError where there is none."""
+        found = stages(spec.height, spec.width, self.padding)
+        if found is None:
+            how = "doubled equally; for example" if self.padding else "grown to 2n + 2 equally; for example"
+            sides = "28, 32, 48, 64, 96, 128 or 48x64" if self.padding else "30, 46, 62, 94 or 126"
+            raise RecipeError(
+                f"a dcgan with padding={self.padding} cannot make {spec.height} x {spec.width} images"
+                f"\n  sides must be a start of 3 to 8, {how} {sides}; set it with size="
+            )
+        return found
+
+    def _larger(self, before: int, after: int, bias: bool) -> nn.Module:
+        if self.padding:
+            return StridedConvTranspose2d(before, after, bias=bias)
+        return nn.ConvTranspose2d(before, after, 4, 2, bias=bias)
+
+    def _smaller(self, before: int, after: int, bias: bool) -> nn.Module:
+        return StridedConv2d(before, after, bias=bias) if self.padding else nn.Conv2d(before, after, 4, 2, bias=bias)
+
+    def _bias(self, *, normed: bool) -> bool:
+        return not normed if self.bias is None else self.bias
 
     def _widths(self, spec: ImageSpec, doublings: int) -> list[int]:
         base = self.base_channels or (32 if max(spec.height, spec.width) <= 32 else 64)

@@ -1,7 +1,7 @@
 """Fully connected networks: every GAN before convolutions."""
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -20,6 +20,7 @@ class MLP(Network):
     Differs: no maxout and no dropout; the sigmoid of D lives in the loss.
     """
 
+    mixes_labels: ClassVar[bool] = True
     hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
         (256, 512, 1024), max_length=64, description="widths of the hidden layers"
     )

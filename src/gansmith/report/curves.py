@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gansmith.checkpoint import commit_file
+from gansmith.files import commit_file
 from gansmith.images import on_white, to_pil
 from gansmith.report.series import column, extremes, is_number, means, robust_limits, smooth
 

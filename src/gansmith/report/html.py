@@ -11,8 +11,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from gansmith.checkpoint import commit_file
 from gansmith.errors import GansmithError
+from gansmith.files import commit_file
 from gansmith.report.curves import PANELS, draw_curves
 from gansmith.report.pictures import Picture, load_picture, slider_pictures
 from gansmith.report.series import is_number

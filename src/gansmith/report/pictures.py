@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from gansmith.images import ImageError, decode_image, encode_png, enlarge, fit_image, on_white, to_pil
-from gansmith.report.film import spread
+from gansmith.video import spread
 
 PICTURE_BYTES = 600_000  # of each large picture
 SLIDER_BYTES, MAX_SLIDER, MIN_SLIDER = 3_300_000, 40, 12  # of all slider pictures together, and how many

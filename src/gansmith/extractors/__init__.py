@@ -1,0 +1,1 @@
+"""Feature extractors: networks through whose eyes images are compared, one file each."""

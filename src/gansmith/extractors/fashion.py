@@ -1,0 +1,54 @@
+"""A classifier of Fashion-MNIST, shipped with gansmith: judges small gray pictures of clothes offline."""
+
+from functools import partial
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from gansmith.errors import MetricError
+from gansmith.extractors.base import Domain, Extractor, ExtractorPart, Progress, extractors
+from gansmith.extractors.convnet import ConvNet, open_convnet, resized, weights_digest
+
+SIDE = 28
+CLASSES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+
+
+@extractors.register("fashion")
+class Fashion(ExtractorPart):
+    """A convolutional network of 0.3 M weights trained on the 60,000 training images of Fashion-MNIST.
+
+    128 features, 10 classes, for gray images of 28 to 32 px. ``scripts/make_fashion_extractor.py`` trained it; its
+    accuracy on the test split stands there.
+    """
+
+    def open(self, domain: Domain, weights: Path | None, on_progress: Progress) -> Extractor:
+        """Return it; MetricError for images that are not small and gray."""
+        if domain.channels != 1 or not all(SIDE <= side <= 32 for side in (domain.height, domain.width)):
+            raise MetricError(
+                f"extractor 'fashion' sees gray images of 28 to 32 px, got {domain.height} x {domain.width} px with"
+                f" {domain.channels} channels\n  pass --features own, which is trained on your images"
+            )
+        with resources.as_file(resources.files("gansmith.extractors") / "fashion.safetensors") as path:
+            network = open_convnet(path, SIDE, 1, len(CLASSES))
+        return Extractor(
+            "fashion", weights_digest(network), "28 px, bicubic, antialiased", CLASSES, partial(look, network, SIDE)
+        )
+
+
+def look(network: ConvNet, side: int, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+    """Return features and, where the network knows classes, their probabilities."""
+    features, logits = network(resized(images, side))
+    return features, logits.softmax(1) if logits.shape[1] else None

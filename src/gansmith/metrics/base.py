@@ -1,0 +1,126 @@
+"""What a metric is."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gansmith.errors import MetricError
+from gansmith.registry import Part, Registry
+
+BLOCKS = 10  # left out in turn by the jackknife
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a comparison: images, and what an extractor made of them."""
+
+    images: np.ndarray  # uint8 (N, H, W, C)
+    features: Tensor  # (N, F) float32
+    probabilities: Tensor | None = None  # (N, K) of the classes in ``Evidence.classes``
+    labels: Tensor | None = None  # (N,) int64: what a real image is, what a fake was asked to be
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def first(self, count: int) -> "Side":
+        """Return the first images."""
+        return Side(
+            self.images[:count],
+            self.features[:count],
+            None if self.probabilities is None else self.probabilities[:count],
+            None if self.labels is None else self.labels[:count],
+        )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that metrics look at. Images are in an order that says nothing (drawn, or shuffled by a seed)."""
+
+    real: Side  # the reference: held out, a test split, or training images where asked for
+    fake: tuple[Side, ...]  # independent sets of one size
+    training: Side | None = None  # only of a run whose reference is not its training images
+    classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Number:
+    """A value and how sure it is."""
+
+    value: float
+    deviation: float | None  # one standard deviation
+    over: str  # what the deviation is over
+    count: int  # images of each fake set that it rests on
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a metric found: numbers by short name, facts for a report (JSON values), and sentences for a person."""
+
+    numbers: dict[str, Number]
+    facts: dict[str, Any] = field(default_factory=dict)
+    words: tuple[str, ...] = ()
+
+
+class Metric(Part):
+    """A measure of how fakes compare with real images; its fields are its protocol."""
+
+    least: ClassVar[int] = 2  # images on each side below which it says nothing
+    by_features: ClassVar[bool] = True  # its value depends on the extractor
+    best: ClassVar[dict[str, str]] = {}  # by name of a number: "low", "high" or "one", with the meaning of its ends
+
+    def missing(self, evidence: Evidence) -> str:
+        """Say in words what the evidence lacks for this metric, or return ""."""
+        found = min(len(evidence.real), *(len(side) for side in evidence.fake))
+        return "" if found >= self.least else f"needs {self.least:,} images on each side, got {found:,}"
+
+    def judge(self, evidence: Evidence) -> Finding:
+        """Return what is found; MetricError where something is missing or not finite."""
+        if reason := self.missing(evidence):
+            raise MetricError(f"metric '{self.kind}' {reason}")
+        for name, side in (("real", evidence.real), *(("fake", each) for each in evidence.fake)):
+            if not bool(side.features.isfinite().all()):
+                raise MetricError(f"metric '{self.kind}': features of {name} images are not finite")
+        return self.measure(evidence)
+
+    @abstractmethod
+    def measure(self, evidence: Evidence) -> Finding:
+        """Return what is found in evidence that is complete."""
+
+
+metrics: Registry[Metric] = Registry("metric", "gansmith.metrics")
+
+
+def over_sets(values: Sequence[float], count: int) -> Number:
+    """Return the mean and deviation of a value over independent fake sets of ``count`` images."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Number(float(np.mean(values)), deviation, f"{len(values)} independent fake sets", count)
+
+
+def jackknife(statistic: Callable[[Tensor], float], count: int) -> Number:
+    """Return a statistic of all ``count`` images and its jackknife deviation, a tenth of them left out at a time.
+
+    ``statistic`` gets the indices (M,) of the images that stay.
+    Source: Quenouille 1956; Tukey 1958; deviation^2 = (B - 1) / B sum_b (s_b - mean)^2 over B blocks.
+    """
+    everything = torch.arange(count)
+    parts = [statistic(everything[everything % BLOCKS != block]) for block in range(BLOCKS)]
+    deviation = float(np.sqrt((BLOCKS - 1) * np.var(parts)))
+    return Number(statistic(everything), deviation, f"jackknife of {BLOCKS} blocks", count)
+
+
+def squared_distances(left: Tensor, right: Tensor) -> Tensor:
+    """Return (N, M) squared Euclidean distances of rows, float32, never below 0."""
+    centre = left.mean(0)  # rounding errors grow with the distance from 0
+    left, right = left - centre, right - centre
+    product = left @ right.T
+    return product.mul_(-2).add_(left.square().sum(1)[:, None]).add_(right.square().sum(1)).clamp_(min=0)
+
+
+def radii(distances: Tensor, neighbours: int) -> Tensor:
+    """Return (N,): the squared distance of each point to its k-th neighbour, from a set's own (N, N) distances."""
+    return distances.kthvalue(neighbours + 1, dim=1).values  # the nearest is the point itself

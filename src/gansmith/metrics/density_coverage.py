@@ -1,0 +1,45 @@
+"""Density and coverage: precision and recall that outliers among the real images and the fakes do not spoil."""
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from gansmith.metrics.base import Evidence, Finding, Metric, jackknife, metrics, radii, squared_distances
+
+
+def density(real_to_fake: Tensor, real_radii: Tensor, neighbours: int) -> float:
+    """Return how many real neighbourhoods a fake lies in on average, over k; 1 for real images, more is possible."""
+    return float((real_to_fake <= real_radii[:, None]).sum(0).float().mean() / neighbours)
+
+
+def coverage(real_to_fake: Tensor, real_radii: Tensor) -> float:
+    """Return the share of real images that have a fake in their neighbourhood; distances (real, fake)."""
+    return float((real_to_fake.min(1).values <= real_radii).float().mean())
+
+
+@metrics.register("density_coverage")
+class DensityCoverage(Metric):
+    """Density (0 or more; 1 is real) and coverage (in [0, 1]) of neighbourhoods of real images.
+
+    Source: Naeem et al. 2020, arXiv:2002.09797, equations 5 and 6, k = 5.
+    Differs: at most ``most`` images of each side, the same number of both.
+    """
+
+    least: ClassVar[int] = 100
+    best: ClassVar[dict[str, str]] = {"density": "one", "coverage": "high"}
+
+    neighbours: int = Field(5, ge=1, le=50)
+    most: int = Field(5000, ge=100, le=50_000)
+
+    def measure(self, evidence: Evidence) -> Finding:
+        """Return ``density`` and ``coverage``."""
+        count = min(self.most, len(evidence.real), len(evidence.fake[0]))
+        real, fake = evidence.real.features[:count], evidence.fake[0].features[:count]
+        across, real_radii = squared_distances(real, fake), radii(squared_distances(real, real), self.neighbours)
+        return Finding(
+            {
+                "density": jackknife(lambda kept: density(across[:, kept], real_radii, self.neighbours), count),
+                "coverage": jackknife(lambda kept: coverage(across[:, kept], real_radii), count),
+            }
+        )

@@ -1,0 +1,115 @@
+"""Sums of latents: what some images have, without what others have, with what a third group has."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gansmith.errors import GansmithError, ModelError
+from gansmith.model import Model
+from gansmith.randomness import derive_seed, per_image
+from gansmith.samples import Picture
+from gansmith.sheets import beside, captioned, framed, sign, stacked, tile
+from gansmith.uses.latents import Latents, Seeds, draw, find_latents, join
+
+SHOWN = 5  # images of a term; more are averaged, and not drawn
+NOISE = 0.25  # standard deviations
+VANISHED = 1e-5  # of a term's norm
+SIGNS = {1: "+", -1: "\N{MINUS SIGN}"}
+
+
+@dataclass(frozen=True)
+class Term:
+    """Some images, their mean latent, and what is drawn of them, uint8 (N, H, W, C) with the mean last."""
+
+    sign: int  # 1 or -1
+    latents: Latents
+    mean: Latents
+    images: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sum:
+    """Terms, the latent that they add up to, and uint8 (9, H, W, C) around it, with it in the middle."""
+
+    terms: tuple[Term, ...]
+    latents: Latents
+    images: np.ndarray
+
+    def sheet(self) -> Picture:
+        """Return the figure: a column for each term, its mean image at the bottom, and the sum to the right."""
+        parts = [part for term in self.terms for part in (sign(SIGNS[term.sign]), _column(term))]
+        tiles = [tile(image) for image in self.images]
+        square = stacked([beside(tiles[start : start + 3]) for start in (0, 3, 6)])
+        parts += [sign("="), captioned(square, "the sum; around it, with noise")]
+        return Picture(framed(beside(parts if self.terms[0].sign < 0 else parts[1:])))
+
+
+def arithmetic(
+    model: Model,
+    plus: Sequence[Seeds],
+    minus: Sequence[Seeds] = (),
+    *,
+    label: str | int | None = None,
+    truncation: float | None = None,
+    raw: bool = False,
+) -> Sum:
+    """Return the sum of mean latents: each entry of ``plus`` and ``minus`` is a term, the mean of the images it names.
+
+    The neighbours are the sum with normal noise of 0.25. A conditional model's labels are added up like latents.
+    Source: Radford et al. 2016, arXiv:1511.06434, section 6.3.2 and figure 7.
+    Differs: latents are Gaussian, whose norms hardly vary. So means, as they are drawn, and the sum are brought to the
+    mean norm of the latents they come from; otherwise a mean of several is pale.
+    Raises GansmithError without a term to add, ModelError for what the model does not have.
+    """
+    plus, minus = ([entry] if isinstance(entry, str) else entry for entry in (plus, minus))
+    if not plus:
+        raise GansmithError("nothing to add up: pass --plus, for example --plus 3,5,8 --minus 1,2,4 --plus 7,9")
+    pairs = [(each, seeds) for pair in zip_longest(plus, minus) for each, seeds in zip((1, -1), pair, strict=True)]
+    terms = []
+    for direction, seeds in pairs:
+        if seeds is not None:
+            found = find_latents(model, seeds, label=label, truncation=truncation)
+            classes = None if found.classes is None else found.classes.mean(0, keepdim=True)
+            mean = Latents(found.values.mean(0, keepdim=True), classes, ("mean",))
+            drawn = Latents(_with_norm_of(mean.values, found.values), classes, mean.names)
+            terms.append(Term(direction, found, mean, draw(model, join([found, drawn]), raw=raw)))
+    latents = _add(terms)
+    return Sum(tuple(terms), latents, draw(model, _around(latents), raw=raw))
+
+
+def _add(terms: Sequence[Term]) -> Latents:
+    """Return the sum of the terms' means; ModelError if nothing is left of the latents or of the labels."""
+    total = sum((term.sign * term.mean.values for term in terms), torch.tensor(0.0))
+    if total.norm() < VANISHED * max(term.mean.values.norm() for term in terms):
+        raise GansmithError("these images add up to nothing: what is added is taken away again")
+    weights = [term.sign * term.mean.classes for term in terms if term.mean.classes is not None]
+    classes = sum(weights, torch.tensor(0.0)).clamp(min=0) if weights else None
+    if classes is not None:
+        if not classes.sum() > 0:
+            raise ModelError("the labels of these images add up to nothing\n  pass --label NAME for the class of all")
+        classes = classes / classes.sum()
+    return Latents(_with_norm_of(total, torch.cat([term.latents.values for term in terms])), classes, ("sum",))
+
+
+def _with_norm_of(latent: Tensor, sources: Tensor) -> Tensor:
+    """Return a latent (1, D) with the mean norm of others (N, D)."""
+    return latent * (sources.norm(dim=1).mean() / latent.norm(dim=1))
+
+
+def _around(latents: Latents) -> Latents:
+    """Return nine latents: the one given in the middle, and eight with noise."""
+    noise = per_image((latents.values.shape[1],), [derive_seed("neighbour", number) for number in range(9)])
+    noise[4] = 0
+    classes = None if latents.classes is None else latents.classes.expand(9, -1)
+    return Latents(latents.values + NOISE * noise, classes, latents.names * 9)
+
+
+def _column(term: Term) -> np.ndarray:
+    """Return some images of a term and their mean one above the other, with their names."""
+    names, images = term.latents.names, term.images
+    tiles = [captioned(tile(image), name) for image, name in zip(images[:SHOWN], names[:SHOWN], strict=False)]
+    return stacked([*tiles, captioned(tile(images[-1]), f"mean of {len(names)}")])

@@ -1,0 +1,93 @@
+"""Directions of a latent space that change images most, found without labels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gansmith.errors import GansmithError, ModelError
+from gansmith.model import Model
+from gansmith.samples import Picture
+from gansmith.sheets import beside, captioned, framed, stacked, tile
+from gansmith.uses.latents import Latents, Seeds, draw, find_latents
+
+STEPS = 7  # pictures in a row; the middle one is the image itself
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Directions (num, latent_dim) of norm 1, how strongly each acts, and images, uint8 (num, 7, H, W, C), along them."""
+
+    vectors: Tensor
+    strengths: Tensor  # singular values, falling
+    images: np.ndarray
+    shifts: tuple[float, ...]  # of each column, in standard deviations of the latents
+
+    def sheet(self) -> Picture:
+        """Return a row for each direction."""
+        rows = [
+            beside(
+                [
+                    captioned(tile(image), f"{number}:  {shift:+g}")
+                    for image, shift in zip(row, self.shifts, strict=True)
+                ]
+            )
+            for number, row in enumerate(self.images)
+        ]
+        return Picture(framed(stacked(rows)))
+
+
+def directions(
+    model: Model,
+    num: int = 8,
+    *,
+    seeds: Seeds = 0,
+    reach: float = 6.0,
+    label: str | int | None = None,
+    truncation: float | None = None,
+    raw: bool = False,
+) -> Directions:
+    """Return the directions that change the generator's first layer most, shown on one image.
+
+    The first layer of mlp and dcgan is linear, h = W z + b: a step n changes h by W n, whatever z is. The unit vectors
+    with the largest |W n| are the eigenvectors of W'W; this needs no samples, no draws and no labels. Columns of W that
+    belong to labels are left out. The sign is such that the largest component is positive.
+    Source: Shen and Zhou 2021, "Closed-form factorization of latent semantics in GANs", arXiv:2007.06600, section 3.2.
+    Differs: none.
+    Raises ModelError for a generator without such a layer, GansmithError for numbers out of range.
+    """
+    weight = _first_weight(model, raw=raw).double().cpu()
+    most = min(weight.shape)
+    if not 1 <= num <= most:
+        raise GansmithError(f"--num {num} is out of range\n  allowed: 1 to {most}, for the size of the first layer")
+    if not 0 < reach < float("inf"):
+        raise GansmithError(f"--reach {reach:g} is out of range\n  allowed: above 0, for example 6")
+    base = find_latents(model, seeds, label=label, truncation=truncation)
+    if len(base) != 1:
+        raise GansmithError(f"directions are shown on one image, got {len(base)}: {', '.join(base.names)}")
+    _, strengths, vectors = torch.linalg.svd(weight, full_matrices=False)
+    strengths, vectors = strengths[:num].float(), vectors[:num].float()
+    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+    vectors = vectors * largest.sign()
+    shifts = torch.linspace(-reach, reach, STEPS)
+    shifts[STEPS // 2] = 0
+    values = base.values + shifts[None, :, None] * vectors[:, None, :]
+    count = num * STEPS
+    classes = None if base.classes is None else base.classes.expand(count, -1)
+    images = draw(model, Latents(values.flatten(0, 1), classes, base.names * count), raw=raw)
+    return Directions(vectors, strengths, images.reshape(num, STEPS, *images.shape[1:]), tuple(shifts.tolist()))
+
+
+def _first_weight(model: Model, *, raw: bool) -> Tensor:
+    """Return (out, latent_dim): the weight of the linear layer that reads latents and labels."""
+    method = model.latent_method("draw")
+    wide = method.config.latent_dim + method.num_classes
+    generator = model.network("generator-raw" if raw else "generator")
+    first = next((each for each in generator.modules() if isinstance(each, nn.Linear)), None)
+    if first is None or first.in_features != wide:
+        raise ModelError(
+            f"generator '{method.config.generator.kind}' does not begin with a linear layer of {wide} inputs"
+            "\n  directions are found in that layer's weight: mlp and dcgan have one"
+        )
+    return first.weight.detach()[:, : method.config.latent_dim]

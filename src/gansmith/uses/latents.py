@@ -1,0 +1,175 @@
+"""Places in a model's latent space, named by the images seen there, and what is drawn at them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from gansmith.checkpoint import commit_file
+from gansmith.errors import GansmithError, ModelError
+from gansmith.methods.latent import sample_labels
+from gansmith.model import Model
+from gansmith.randomness import sample_latents, truncate
+from gansmith.samples import Samples, image_name, make_room
+
+ENDING = ".safetensors"
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latents of a model; a conditional model's have a weight for each class."""
+
+    values: Tensor  # float32 (N, latent_dim)
+    classes: Tensor | None  # float32 (N, num_classes)
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def save(self, path: str | Path) -> Path:
+        """Write them as a .safetensors file, which may stand wherever an image is named."""
+        target = Path(path)
+        if target.suffix.lower() != ENDING:
+            raise GansmithError(f"cannot write latents as '{target.suffix}'\n  allowed: x{ENDING}")
+        make_room(target)
+        tensors = {"latents": self.values, **({} if self.classes is None else {"classes": self.classes})}
+        commit_file(target, lambda at: save_file({name: each.contiguous() for name, each in tensors.items()}, at))
+        return target
+
+
+Seeds = str | int | Path | Latents | Sequence[str | int | Path | Latents]
+
+
+def find_latents(
+    model: Model, seeds: Seeds, *, label: str | int | None = None, truncation: float | None = None
+) -> Latents:
+    """Return the latents of images: ``3`` is image 3 of ``sample``, ``7:3`` that of its seed 7, or a file of latents.
+
+    A text may name several, with commas between. An image has the label that it has in a sample without ``label``.
+    Raises GansmithError for what names no image, ModelError for latents that are not this model's.
+    """
+    words = [word for entry in _entries(seeds) for word in (entry.split(",") if isinstance(entry, str) else [entry])]
+    found = [_labelled(model, _find(model, word, truncation), label) for word in words]
+    if not found:
+        raise GansmithError("no image is named\n  for example 3,9,27: images of 'gansmith sample', counted from 0")
+    return join(found)
+
+
+def join(parts: Sequence[Latents]) -> Latents:
+    """Return latents of one model, in order."""
+    classes = [part.classes for part in parts if part.classes is not None]
+    names = tuple(name for part in parts for name in part.names)
+    return Latents(torch.cat([part.values for part in parts]), torch.cat(classes) if classes else None, names)
+
+
+def class_weights(model: Model, label: str | int, count: int) -> Tensor:
+    """Return float32 (count, num_classes), all weight on one class; ModelError for a label that there is not."""
+    return one_hot(torch.full((count,), model.class_number(label)), len(model.classes)).float()
+
+
+def told(model: Model, classes: Tensor | None) -> Tensor | None:
+    """Return what a generator is told of classes: int64 (N,) if each is one class, else weights.
+
+    Raises ModelError for a mixture of classes that the generator cannot draw.
+    """
+    if classes is None:
+        return None
+    numbers = classes.argmax(1)
+    if torch.equal(one_hot(numbers, classes.shape[1]).float(), classes):
+        return numbers
+    generator = model.latent_method("draw").config.generator
+    if not generator.mixes_labels:
+        raise ModelError(
+            f"generator '{generator.kind}' draws one class at a time, and between these images the class changes"
+            "\n  pass --label NAME for one class throughout"
+        )
+    return classes
+
+
+def draw(model: Model, latents: Latents, *, raw: bool = False) -> np.ndarray:
+    """Return uint8 (N, H, W, C): the bytes that ``sample`` makes of the same latents."""
+    return model.draw(latents.values, told(model, latents.classes), raw=raw)
+
+
+def pick(
+    model: Model, seeds: Seeds, *, label: str | int | None = None, truncation: float | None = None, raw: bool = False
+) -> Samples:
+    """Return the images that ``seeds`` names, as ``sample`` makes them; see ``find_latents``."""
+    latents = find_latents(model, seeds, label=label, truncation=truncation)
+    numbers = None if latents.classes is None else latents.classes.argmax(1).numpy()
+    return Samples(draw(model, latents, raw=raw), numbers, model.classes, names=latents.names)
+
+
+def _entries(seeds: Seeds) -> Sequence[str | int | Path | Latents]:
+    return [seeds] if isinstance(seeds, str | int | Path | Latents) else seeds
+
+
+def _find(model: Model, word: str | int | Path | Latents, truncation: float | None) -> Latents:
+    if isinstance(word, Latents):
+        return _fitting(model, word, ", ".join(word.names))
+    text = str(word).strip()
+    number = re.fullmatch(r"(?:(\d+):)?(\d+)", text, re.ASCII)
+    if number:
+        return _image(model, int(number[1] or 0), int(number[2]), truncation)
+    if text.lower().endswith(ENDING):
+        return _read(model, Path(text))
+    raise GansmithError(
+        f"'{text}' names no image"
+        "\n  allowed: 3 (image 3 of 'gansmith sample', counted from 0), 7:3 (that of --seed 7), or a latents file"
+        f"\n  several: 3,7:3,latent{ENDING}; 'gansmith sample --numbered' writes the numbers below the images"
+    )
+
+
+def _labelled(model: Model, latents: Latents, label: str | int | None) -> Latents:
+    if label is not None:
+        return Latents(latents.values, class_weights(model, label, len(latents)), latents.names)
+    if model.latent_method("draw").num_classes and latents.classes is None:
+        raise ModelError(
+            f"{', '.join(latents.names)} has no label, and this model draws by class: pass --label"
+            f"\n  known: {', '.join(model.classes)}"
+        )
+    return latents
+
+
+def _image(model: Model, seed: int, number: int, truncation: float | None) -> Latents:
+    method = model.latent_method("draw")
+    values = truncate(sample_latents(seed, number, 1, method.config.latent_dim), truncation)
+    labels = sample_labels(number, 1, method.num_classes)
+    classes = None if labels is None else one_hot(labels, method.num_classes).float()
+    return Latents(values, classes, (image_name(seed, number),))
+
+
+def _read(model: Model, path: Path) -> Latents:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as problem:
+        reason = "it does not exist" if isinstance(problem, FileNotFoundError) else str(problem).splitlines()[0]
+        raise ModelError(f"latents '{path}' cannot be read: {reason}") from problem
+    if "latents" not in tensors:
+        raise ModelError(f"'{path}' holds no latents\n  'gansmith invert' and 'gansmith arithmetic' write such files")
+    values = tensors["latents"]
+    names = (path.stem,) if len(values) == 1 else tuple(f"{path.stem}[{row}]" for row in range(len(values)))
+    return _fitting(model, Latents(values, tensors.get("classes"), names), f"'{path}'")
+
+
+def _fitting(model: Model, latents: Latents, where: str) -> Latents:
+    """Return latents as this model takes them; ModelError if they are another's."""
+    method = model.latent_method("draw")
+    classes = latents.classes if method.num_classes else None
+    for tensor, wide in ((latents.values, method.config.latent_dim), (classes, method.num_classes)):
+        if tensor is None:
+            continue
+        if tensor.shape != (len(latents), wide):
+            raise ModelError(
+                f"{where} is not of this model: its numbers are {tuple(tensor.shape)}, expected {(len(latents), wide)}"
+            )
+        if not (len(latents) and tensor.isfinite().all()):
+            raise ModelError(f"{where} holds no latents that can be drawn: none, or numbers that are not finite")
+    return Latents(latents.values.float(), None if classes is None else classes.float(), latents.names)
