@@ -16,5 +16,6 @@ nb_execution_mode = "off"  # a test executes the notebook; the site shows what i
 html_theme = "furo"
 html_title = "gansmith"
 html_theme_options = {"source_edit_link": None}
+html_static_path, html_css_files = ["_static"], ["site.css"]
 html_math_renderer = "mathml"
 exclude_patterns = ["_build", "learn/runs", "questions/measured"]  # the latter two are included by pages

@@ -24,14 +24,6 @@ from gansmith.training import train_step
 
 DOCS = Path(__file__).parents[1]
 BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#6e7781"
-# Wider networks with batch norm: the pictures are better, the run takes twice as long.
-WIDE = (
-    "generator.hidden=[256, 512, 1024]",
-    "generator.norm=batch",
-    "generator.value_range=signed",
-    "discriminator.hidden=[512, 256]",
-    "discriminator.value_range=signed",
-)
 
 
 @dataclass
