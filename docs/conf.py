@@ -8,7 +8,7 @@ from gansmith.version import __version__
 sys.path.insert(0, str(Path(__file__).parent))
 
 project, author, release = "gansmith", "the gansmith authors", __version__
-project_copyright = "MIT licence"
+html_show_copyright = False
 extensions = ["myst_nb", "site_parts"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3

@@ -1,4 +1,4 @@
-"""The site builds without warnings and reads offline; its notebook, its lessons and its pictures of runs can be remade."""
+"""The site builds without warnings and reads offline; notebook, lessons and pictures of runs can be made anew."""
 
 import importlib
 import re
