@@ -9,12 +9,15 @@ from gansmith.data.base import DataOptions, DataSpec
 from gansmith.data.tree import EXTENSIONS
 from gansmith.engine import start_engine
 from gansmith.errors import DataError
+from gansmith.evaluation import Evaluation, Request, write_evaluation
+from gansmith.evaluation import evaluate as judge
 from gansmith.images import decode_image, fit_image
 from gansmith.model import Model, load_model
 from gansmith.plan import Budget, Plan, make_plan
 from gansmith.recipe import DEFAULT_RECIPE, Recipe, load_recipe, override
+from gansmith.reference import open_reference
 from gansmith.registry import load_plugins
-from gansmith.run_folder import RunFolder, next_folder, read_rows
+from gansmith.run_folder import RunFolder, is_run, next_folder, read_rows
 from gansmith.run_record import Order
 from gansmith.run_state import RunState
 from gansmith.runs import measure_speed, open_for, resume_run, start_run
@@ -109,6 +112,35 @@ def check(source: str | Path, *, size: str | None = None, channels: int | None =
     from gansmith.data.check import check_data
 
     return check_data(source, DataOptions.model_validate({"size": size, "channels": channels}))
+
+
+def evaluate(
+    path: str | Path,
+    source: str | Path | None = None,
+    *,
+    request: Request | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    plugins: Sequence[str | Path] = (),
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> tuple[Evaluation, Path]:
+    """Judge a model against images it was not trained on; return what was found and the JSON file that holds it.
+
+    ``source`` is a data set; None takes the images that the run held out. ``out`` is a folder; None: ``evaluation``
+    in the model's folder. Raises a GansmithError for what cannot be judged.
+    """
+    request = request or Request()
+
+    def tell(what: str, done: int, total: int) -> None:
+        on_event(Event("data", values={"what": what, "done": done, "total": total}))
+
+    model, folder = load(path, device, plugins), Path(path)
+    run_data = RunFolder.open(folder).record["data"] if is_run(folder) else None
+    wanted = None if source is None else str(source)
+    found = open_reference(model.record.data, run_data, wanted, on_training=request.on_training, on_progress=tell)
+    result, evidence = judge(model, *found[:2], request, training=found[2], on_progress=tell)
+    home = folder if folder.is_dir() else folder.parent
+    return result, write_evaluation(result, evidence, Path(out) if out else home / "evaluation")
 
 
 def read_recipe(recipe: str | Recipe, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Recipe:

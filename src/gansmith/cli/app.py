@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli import data, doctor, recipes, resume, sample, score, train
+from gansmith.cli import data, doctor, evaluate, recipes, resume, sample, score, train
 from gansmith.errors import GansmithError
 from gansmith.version import __version__
 
@@ -21,6 +21,7 @@ app.command("train")(train.train)
 app.command("resume")(resume.resume)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
+app.command("evaluate")(evaluate.evaluate)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansmith.checkpoint import commit_file
 from gansmith.errors import GansmithError, unknown_name
+from gansmith.files import commit_file
 from gansmith.images import enlarge, on_white
 from gansmith.model import Model
 from gansmith.samples import Picture, make_room

@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from gansmith.checkpoint import commit_file
 from gansmith.errors import GansmithError, ModelError
+from gansmith.files import commit_file
 from gansmith.methods.latent import sample_labels
 from gansmith.model import Model
 from gansmith.randomness import sample_latents, truncate
