@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gansmith.checkpoint import is_disk_full
+from gansmith.checkpoint import is_disk_full, list_checkpoints
 from gansmith.data.base import ImageData, open_data
 from gansmith.engine import Engine, set_threads
 from gansmith.errors import CheckpointError, DiskFullError, ModelError
@@ -186,18 +186,13 @@ def _train(trainer: Trainer, on_event: OnEvent) -> int:
             board.close()
         if main:
             run.unlock()
-    if not finished:
-        name, todo = (
-            signal.Signals(stop.signal_number).name,
-            f"go on with: gansmith resume {shlex.quote(str(run.path))}",
-        )
-        on_event(
-            Event(
-                "stopped",
-                f"{name}: saved at {state.kimg:,.1f} kimg; go on with: {todo}",
-            )
-        )
-    return 0 if finished else stop.signal_number
+    if finished:
+        return 0
+    number = stop.signal_number or signal.SIGTERM  # a signal may have reached another process alone
+    saved = int(list_checkpoints(run.checkpoints)[0].name) * state.images_per_iteration / 1000
+    todo = f"go on with: gansmith resume {shlex.quote(str(run.path))}"
+    on_event(Event("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
+    return int(number)
 
 
 def export(trainer: Trainer) -> Model:
