@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gansmith.data.base import DataOptions, DataSpec
 from gansmith.engine import start_engine
 from gansmith.errors import DataError
-from gansmith.images import decode_image, fit_image
+from gansmith.images import decode_image, fit_image, quiet_pillow
 from gansmith.model import Model, load_model
 from gansmith.plan import Budget, Plan, make_plan
 from gansmith.recipe import DEFAULT_RECIPE, Recipe, load_recipe, override
@@ -175,25 +175,45 @@ def examine_machine() -> dict[str, str]:
     return examine()
 
 
-def score(model: Model, paths: Sequence[str | Path], label: str | None = None) -> list[tuple[str, float]]:
-    """Return the discriminator's opinion of image files or of folders of them, fitted to the model's size."""
+def score(
+    model: Model,
+    paths: Sequence[str | Path],
+    label: str | None = None,
+    *,
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> list[tuple[str, float]]:
+    """Return the discriminator's opinion of image files or of folders of them, fitted to the model's size.
+
+    A damaged file in a folder is told as a warning and left out. Raises DataError for one that was named, and when
+    none can be judged.
+    """
     import numpy as np
 
-    files = [file for path in paths for file in _image_files(Path(path))]
-    spec, out = model.record.data, []
+    files = [(file, Path(path)) for path in paths for file in _image_files(Path(path))]
+    out: list[tuple[str, float]] = []
+    left_out: list[str] = []
     for start in range(0, len(files), 256):
-        part = files[start : start + 256]
-        images = [_fitted(file, spec.height, spec.width, spec.channels) for file in part]
-        opinions = model.score(np.stack(images), label)
-        out += [(str(file), float(opinion)) for file, opinion in zip(part, opinions, strict=True)]
+        fitted = []
+        for file, path in files[start : start + 256]:
+            try:
+                fitted.append((str(file), _fitted(file, model.record.data)))
+            except DataError as problem:
+                if file == path:
+                    raise DataError(f"'{file}' cannot be judged: {problem}") from problem
+                left_out.append(f"{file} ({problem})")
+                values = {"file": str(file), "reason": str(problem)}
+                on_event(Event("warning", f"left out: {left_out[-1]}", values))
+        if fitted:
+            opinions = model.score(np.stack([image for _, image in fitted]), label)
+            out += [(file, float(opinion)) for (file, _), opinion in zip(fitted, opinions, strict=True)]
+    if not out:
+        raise DataError(f"none of the {len(files):,} images could be judged: {left_out[0]}")
     return out
 
 
-def _fitted(file: Path, height: int, width: int, channels: int) -> Any:
-    try:
-        return fit_image(decode_image(file.read_bytes()), height, width, channels)
-    except DataError as problem:
-        raise DataError(f"'{file}' cannot be judged: {problem}") from problem
+def _fitted(file: Path, spec: DataSpec) -> Any:
+    with quiet_pillow():
+        return fit_image(decode_image(file.read_bytes()), spec.height, spec.width, spec.channels)
 
 
 def _image_files(path: Path) -> list[Path]:

@@ -122,9 +122,9 @@ class Trainer:
                 elif due:
                     self._roll_back()
                     continue
-                else:  # a run without a stop would go on until its next row or checkpoint, and so will the resumed one
-                    kimg = f"{state.kimg:.1f} kimg"
-                    self.on_event(Event("warning", f"not finite at {kimg}: not saved, the checkpoint before stays the last"))
+                else:  # without a stop it would go on to its next row or checkpoint, and resumed it will
+                    said = f"not finite at {state.kimg:.1f} kimg: not saved, the checkpoint before stays the last"
+                    self.on_event(Event("warning", said))
             if stop:
                 break
             self._tell_progress()
