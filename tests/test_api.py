@@ -123,6 +123,18 @@ def test_building_a_data_set_is_told(tmp_path):
     assert shown[-1]["done"] == shown[-1]["total"]
 
 
+@pytest.mark.parametrize(("source", "name"), [
+    ("tiny.npz", "tiny"), (".", "my-photos-2024-ü"), ("../my photos (2024), ü", "my-photos-2024-ü"),
+    ("fashion-sample", "fashion-sample"), ("a.b.tar.gz", "a"), ("a.b", "a.b"), ("/", "data"),
+    (".hidden", "hidden"), ("$(rm -r x).zip", "rm-r-x"), ("x" * 200, "x" * 64),
+])  # fmt: skip
+def test_the_name_of_a_run_needs_no_quotes_in_a_shell(source, name, tmp_path, monkeypatch):
+    here = tmp_path / "my photos (2024), ü"
+    (here / "a.b").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    assert api.run_name("default", source) == f"default-{name}"
+
+
 def test_a_recipe_as_a_value(tiny_file, tmp_path):
     recipe = load_recipe("mlp-small", SMALL)
     assert isinstance(recipe, Recipe)

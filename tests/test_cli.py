@@ -258,8 +258,9 @@ def test_a_mistake_is_a_message_and_exit_code_2(shell, tiny_file):
     assert "Traceback" not in err
 
 
-def test_debug_shows_where(shell, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["gansmith", "--debug", "recipes", "dcgam"])
+@pytest.mark.parametrize("words", [["--debug", "recipes", "dcgam"], ["recipes", "dcgam", "--debug"]])
+def test_debug_shows_where(monkeypatch, words):
+    monkeypatch.setattr("sys.argv", ["gansmith", *words])
     with pytest.raises(GansmithError, match="unknown recipe 'dcgam'"):
         main()
 

@@ -1,5 +1,6 @@
 """The verbs as plain functions: all that the command line and the web page call."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,10 +75,17 @@ def train(
     )
     chosen = read_recipe(recipe, overrides, order.plugins)
     engine = start_engine(device)
-    name = f"{chosen.name}-{Path(source).stem or 'data'}"
-    folder = Path(out) if out else Path(engine.share_text(str(next_folder(RUNS, name))))
+    folder = Path(out) if out else Path(engine.share_text(str(next_folder(RUNS, run_name(chosen.name, source)))))
     signal = start_run(folder, chosen, order, engine, on_event if engine.is_main else lambda _: None)
     return Run(folder, signal == 0, signal, engine.is_main)
+
+
+def run_name(recipe: str, source: str | Path) -> str:
+    """Return the name of a run's folder, without its number: what needs no quotes in a shell."""
+    path = Path(source).resolve()
+    name = path.name if path.is_dir() else path.name.lstrip(".").partition(".")[0]
+    slug = re.sub(r"[^\w.]+", "-", name).strip("-.")[:64]
+    return f"{recipe}-{slug or 'data'}"
 
 
 def resume(
