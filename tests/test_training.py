@@ -477,7 +477,9 @@ def test_a_finished_run_leaves_its_results(finished):
     assert not list(finished.rglob("*.tmp"))
     assert {path.name for path in (finished / "checkpoints").iterdir()} == {"000000006", "000000012"}
     assert (finished / "model/preview.png").read_bytes() == (finished / "samples/000000012-ema.png").read_bytes()
-    assert re.search(r"Parameters: generator [\d,]+, discriminator [\d,]+\.\n", (finished / "model/README.md").read_text())
+    assert re.search(
+        r"Parameters: generator [\d,]+, discriminator [\d,]+\.\n", (finished / "model/README.md").read_text()
+    )
 
 
 @pytest.mark.parametrize(("which", "raw"), [("ema", False), ("raw", True)])
