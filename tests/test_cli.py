@@ -20,8 +20,8 @@ TINY = ("--recipe", "mlp-small", "size=8", "hidden=[8]", "batch_size=16", "fixed
 VERBS = {
     (): ["--version", "--debug", "train", "resume", "sample", "score", "recipes", "doctor", "data"],
     ("train",): [
-        "--recipe", "--out", "--kimg", "--steps", "--epochs", "--minutes", "--seed", "--device", "--holdout",
-        "--init-from", "--plugin", "--dry-run", "--json", "KEY=VALUE", "DATA",
+        "--recipe", "--out", "--kimg", "--steps", "--epochs", "--minutes", "--seed", "--device", "--precision",
+        "--holdout", "--init-from", "--plugin", "--dry-run", "--json", "KEY=VALUE", "DATA",
     ],
     ("resume",): ["RUN", "--kimg", "--accept-changes", "--json"],
     ("sample",): ["MODEL", "--num", "-n", "--seed", "--label", "--truncation", "--raw", "--out", "--device", "--json"],

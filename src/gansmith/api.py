@@ -56,6 +56,7 @@ def train(
     minutes: float | None = None,
     seed: int = 0,
     device: str = "auto",
+    precision: str = "fp32",
     holdout: float = 0.0,
     init_from: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
@@ -74,7 +75,7 @@ def train(
         tuple(Path(plugin) for plugin in plugins),
     )
     chosen = read_recipe(recipe, overrides, order.plugins)
-    engine = start_engine(device)
+    engine = start_engine(device, precision)
     folder = Path(out) if out else Path(engine.share_text(str(next_folder(RUNS, run_name(chosen.name, source)))))
     signal = start_run(folder, chosen, order, engine, on_event if engine.is_main else lambda _: None)
     return Run(folder, signal == 0, signal, engine.is_main)
@@ -142,11 +143,12 @@ def dry_run(
     budget: Budget,
     *,
     device: str = "auto",
+    precision: str = "fp32",
     holdout: float = 0.0,
     plugins: Sequence[str | Path] = (),
 ) -> Preview:
     """Return what ``train`` would do, with a few measured steps, and write nothing but the cache of images."""
-    engine = start_engine(device)
+    engine = start_engine(device, precision)
     chosen = read_recipe(recipe, overrides, [Path(plugin) for plugin in plugins])
     chosen, data = open_for(chosen, Order(str(source), holdout=holdout), engine, lambda _: None)
     speed = measure_speed(chosen, data, engine)
