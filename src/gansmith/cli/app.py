@@ -45,11 +45,11 @@ def _root(
 
 def main() -> None:
     """Run the command line."""
-    debug = "--debug" in sys.argv
+    words = [word for word in sys.argv[1:] if word != "--debug"]  # before the verb or after it
     try:
-        app()
+        app(words)
     except (GansmithError, OSError) as problem:
-        if debug:
+        if len(words) < len(sys.argv) - 1:
             raise
         print(f"gansmith: {_in_words(problem)}", file=sys.stderr)
         sys.exit(2)
