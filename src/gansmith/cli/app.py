@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli import data, doctor, recipes, resume, sample, score, train
+from gansmith.cli import (
+    arithmetic,
+    data,
+    directions,
+    doctor,
+    interpolate,
+    invert,
+    recipes,
+    resume,
+    sample,
+    score,
+    train,
+)
 from gansmith.errors import GansmithError
 from gansmith.version import __version__
 
@@ -21,6 +33,10 @@ app.command("train")(train.train)
 app.command("resume")(resume.resume)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
+app.command("interpolate")(interpolate.interpolate)
+app.command("arithmetic")(arithmetic.arithmetic)
+app.command("invert")(invert.invert)
+app.command("directions")(directions.directions)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)
