@@ -23,6 +23,13 @@ from gansmith.run_record import Order
 from gansmith.run_state import RunState
 from gansmith.runs import measure_speed, open_for, resume_run, start_run
 from gansmith.training import Event
+from gansmith.uses.arithmetic import arithmetic as arithmetic
+from gansmith.uses.directions import directions as directions
+from gansmith.uses.interpolate import check_ending as check_ending
+from gansmith.uses.interpolate import interpolate as interpolate
+from gansmith.uses.invert import check_place as check_place
+from gansmith.uses.invert import invert as invert
+from gansmith.uses.latents import pick as pick
 
 if TYPE_CHECKING:
     from gansmith.data.check import CheckReport

@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli import data, doctor, evaluate, recipes, resume, sample, score, train
+from gansmith.cli import (
+    arithmetic,
+    data,
+    directions,
+    doctor,
+    evaluate,
+    interpolate,
+    invert,
+    recipes,
+    resume,
+    sample,
+    score,
+    train,
+)
 from gansmith.errors import GansmithError
 from gansmith.version import __version__
 
@@ -22,6 +35,10 @@ app.command("resume")(resume.resume)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
+app.command("interpolate")(interpolate.interpolate)
+app.command("arithmetic")(arithmetic.arithmetic)
+app.command("invert")(invert.invert)
+app.command("directions")(directions.directions)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,12 +14,12 @@ from gansmith.model import Model
 from gansmith.randomness import derive_seed, per_image
 from gansmith.samples import Picture
 from gansmith.sheets import beside, captioned, framed, sign, stacked, tile
-from gansmith.uses.latents import Latents, Seeds, draw, find_latents, join
+from gansmith.uses.latents import ENDING, Latents, Seeds, draw, find_latents, join
 
 SHOWN = 5  # images of a term; more are averaged, and not drawn
-NOISE = 0.25  # standard deviations
+NOISE = 0.5  # standard deviations
 VANISHED = 1e-5  # of a term's norm
-SIGNS = {1: "+", -1: "\N{MINUS SIGN}"}
+SIGNS = {1: "+", -1: "-"}
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,13 @@ class Sum:
         parts = [part for term in self.terms for part in (sign(SIGNS[term.sign]), _column(term))]
         tiles = [tile(image) for image in self.images]
         square = stacked([beside(tiles[start : start + 3]) for start in (0, 3, 6)])
-        parts += [sign("="), captioned(square, "the sum; around it, with noise")]
-        return Picture(framed(beside(parts if self.terms[0].sign < 0 else parts[1:])))
+        parts += [sign("="), captioned(square, "in the middle the sum, around it with noise")]
+        return Picture(framed(beside(parts[1:])))
+
+    def save(self, out: str | Path) -> tuple[Path, Path]:
+        """Write the figure (.png), and the sum's latent beside it (.safetensors); return both paths."""
+        path = self.sheet().save(out)
+        return path, self.latents.save(path.with_suffix(ENDING))
 
 
 def arithmetic(
@@ -59,7 +65,7 @@ def arithmetic(
 ) -> Sum:
     """Return the sum of mean latents: each entry of ``plus`` and ``minus`` is a term, the mean of the images it names.
 
-    The neighbours are the sum with normal noise of 0.25. A conditional model's labels are added up like latents.
+    The eight images around the sum have normal noise of half a deviation. Labels are added up like latents.
     Source: Radford et al. 2016, arXiv:1511.06434, section 6.3.2 and figure 7.
     Differs: latents are Gaussian, whose norms hardly vary. So means, as they are drawn, and the sum are brought to the
     mean norm of the latents they come from; otherwise a mean of several is pale.
