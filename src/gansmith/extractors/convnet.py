@@ -47,12 +47,12 @@ class ConvNet(nn.Module):
         while step < len(WIDTHS):
             add(1)
         self.layers = nn.Sequential(*layers)
-        self.head = nn.Linear(WIDTH, num_classes)
+        self.head = nn.Linear(WIDTH, num_classes) if num_classes else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return features and logits."""
         features = self.layers(images).mean((2, 3))
-        return features, self.head(features)
+        return features, features.new_empty(len(features), 0) if self.head is None else self.head(features)
 
 
 def input_side(height: int, width: int) -> int:
