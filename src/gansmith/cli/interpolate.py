@@ -13,7 +13,7 @@ def interpolate(
     model: ModelPath,
     seeds: Annotated[str, typer.Option(help=f"Where the walk goes. {SEEDS}.")],
     frames: Annotated[
-        int | None, typer.Option(help="Pictures in all.", show_default="60; of a strip 4 from image to image")
+        int | None, typer.Option(help="Pictures in all.", show_default="60 or more; of a strip 4 from image to image")
     ] = None,
     mode: Annotated[str, typer.Option(help="slerp: on arcs, as norms of latents stay; lerp: straight.")] = "slerp",
     label: Label = None,

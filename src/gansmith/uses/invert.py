@@ -12,7 +12,7 @@ from torch import Tensor
 from gansmith.errors import GansmithError
 from gansmith.images import to_float
 from gansmith.model import Model
-from gansmith.samples import Picture
+from gansmith.samples import Picture, make_room
 from gansmith.sheets import beside, captioned, framed, tile
 from gansmith.uses.blend import blend
 from gansmith.uses.distance import Distance
@@ -72,10 +72,11 @@ class Inversion:
 
 
 def check_place(out: str | Path) -> Path:
-    """Return the path of an inversion; GansmithError for an ending that is not written."""
+    """Return the path of an inversion; GansmithError for an ending that is not written, or with a file in the way."""
     path = Path(out)
     if path.suffix and path.suffix.lower() != ".png":
         raise GansmithError(f"cannot write an inversion as '{path.suffix}'\n  allowed: x.png or a folder")
+    make_room(path)
     return path
 
 
