@@ -1,6 +1,7 @@
 # Needs python3 (3.11 or newer), pip and make. Everything is installed into .venv in this folder.
 #   make demo                train the default on the built-in images and show what came out
 #   make test                all tests;   make fast: those that take seconds
+#   make docs                the site, into docs/_build/html
 #   make check               formatting, lint, types, layers and all tests
 #   TORCH_INDEX=URL          take torch from another index, for example the one with CPU-only wheels
 PYTHON ?= python3
@@ -11,7 +12,7 @@ MINUTES ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test fast check lint bench clean
+.PHONY: demo test fast check lint docs bench clean
 
 demo: $(VENV)/installed
 	@run=$$($(BIN)/gansmith train fashion-sample --minutes $(MINUTES)) && \
@@ -32,6 +33,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/lint-imports
 
 check: lint test
+
+docs: $(VENV)/installed-dev
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+	@echo docs/_build/html/index.html
 
 bench: $(VENV)/installed-dev
 	$(PIP) torchvision
@@ -54,4 +59,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -21,7 +21,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     model.save(run.model)
     networks = {name: net for name, net in model.networks.items() if not name.endswith("-raw")}
     parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
-    seconds = _total_seconds(timing)
+    seconds = total_seconds(timing)
     last: dict[str, Any] = next((row for row in reversed(rows) if "event" not in row), {})
     facts = CardFacts(
         name=f"{model.record.name} on {model.record.data.name}",
@@ -59,7 +59,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     )
 
 
-def _total_seconds(timing: list[dict[str, float]]) -> float:
+def total_seconds(timing: list[dict[str, float]]) -> float:
     """Add up the times of all the starts of a run: each begins to count at 0."""
     total, before = 0.0, 0.0
     for row in timing:

@@ -1,0 +1,169 @@
+"""What the lessons share: a game that is stepped by hand, a judge of clothes, and where figures and tables go."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from gansmith.batches import BatchStream
+from gansmith.data.base import ImageData, open_data
+from gansmith.engine import Engine
+from gansmith.images import to_float
+from gansmith.methods.base import Fixed, Phase
+from gansmith.methods.latent import LatentMethod
+from gansmith.preview import generate
+from gansmith.randomness import sample_latents
+from gansmith.recipe import load_recipe
+from gansmith.run_state import RunState
+from gansmith.training import train_step
+
+DOCS = Path(__file__).parents[1]
+BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#6e7781"
+
+
+@dataclass
+class Game:
+    """A generator against a discriminator on the built-in clothes, at some iteration."""
+
+    state: RunState
+    stream: BatchStream
+    engine: Engine
+    data: ImageData
+
+    @property
+    def method(self) -> LatentMethod:
+        """Return networks and losses."""
+        return self.state.method
+
+    @property
+    def generator(self) -> nn.Module:
+        """Return G as it is trained, not averaged."""
+        return self.method.networks["generator"]
+
+    @property
+    def discriminator(self) -> nn.Module:
+        """Return D."""
+        return self.method.networks["discriminator"]
+
+    def step(self) -> None:
+        """Run one iteration of gansmith's own training step."""
+        train_step(self.state, self.stream, self.engine, self.state.moment(1e9))
+
+    def means(self) -> dict[str, float]:
+        """Return what was logged since the last call, averaged."""
+        return self.state.meter.take(self.engine)
+
+    def phase(self, name: str) -> Phase:
+        """Return a phase of the method: ``discriminator`` or ``generator``."""
+        return next(phase for phase in self.method.phases if phase.name == name)
+
+    def pictures(self, latents: Tensor, *, averaged: bool = False) -> np.ndarray:
+        """Return uint8 (N, H, W, C) images of latents, from G as it is or from its average over time."""
+        networks = self.state.preview_networks() if averaged else self.method.networks
+        return generate(self.method.preview, networks, Fixed(latents, None, 8), 64)
+
+    def samples(self, count: int) -> np.ndarray:
+        """Return uint8 (N, H, W, C) images of new latents."""
+        return self.pictures(sample_latents(1, 0, count, self.method.config.latent_dim))
+
+
+def begin(*overrides: str, seed: int = 0, recipe: str = "mlp-small") -> Game:
+    """Return a game before its first iteration."""
+    chosen, data, engine = load_recipe(recipe, overrides), open_data("fashion-sample"), Engine(torch.device("cpu"))
+    stream = BatchStream(data, chosen.batch_size, seed, engine, mirror=False)
+    return Game(RunState.fresh(chosen, data.spec, seed, engine), stream, engine, data)
+
+
+class Judge:
+    """A small classifier of the ten kinds of clothes: it counts kinds, and its features measure a distance."""
+
+    def __init__(self, data: ImageData, epochs: int = 6) -> None:
+        """Train it on nine tenths of the images, and note its accuracy on the last tenth."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(0)
+            body = [nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 64), nn.ReLU()]
+            self._body, self._head = nn.Sequential(*body), nn.Linear(64, 10)
+            images, labels = to_float(data.read(range(len(data)))), torch.from_numpy(np.asarray(data.labels))
+            order = torch.randperm(len(data))
+            known, unseen = order[: len(data) * 9 // 10], order[len(data) * 9 // 10 :]
+            adam = torch.optim.Adam([*self._body.parameters(), *self._head.parameters()], 1e-3)
+            for _ in range(epochs):
+                for batch in known[torch.randperm(len(known))].split(100):
+                    adam.zero_grad()
+                    nn.functional.cross_entropy(self._head(self._body(images[batch])), labels[batch]).backward()
+                    adam.step()
+        with torch.no_grad():
+            right = self._head(self._body(images[unseen])).argmax(1) == labels[unseen]
+        self.accuracy = float(right.float().mean())
+        self._real = self._statistics(data.read(range(0, len(data), 5)))
+
+    @torch.no_grad()
+    def kinds(self, images: np.ndarray) -> np.ndarray:
+        """Return how many of the uint8 images it takes for each of the ten kinds."""
+        return np.bincount(self._head(self._body(to_float(images))).argmax(1).numpy(), minlength=10)
+
+    def distance(self, images: np.ndarray) -> float:
+        """Return the Frechet distance between its 64 features of these images and of real ones: 0 is the same.
+
+        ||m - m'||^2 + tr(C + C' - 2 (C C')^(1/2)) of means and covariances, as FID (Heusel et al. 2017,
+        arXiv:1706.08500) has it; with these features it is no FID.
+        """
+        (mean, cov), (real_mean, real_cov) = self._statistics(images), self._real
+        root = np.sqrt(np.linalg.eigvals(cov @ real_cov).real.clip(min=0)).sum()
+        return float(((mean - real_mean) ** 2).sum() + np.trace(cov) + np.trace(real_cov) - 2 * root)
+
+    @torch.no_grad()
+    def _statistics(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        features = self._body(to_float(images)).double().numpy()
+        return features.mean(0), np.cov(features, rowvar=False)
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where a lesson writes, and how long it runs."""
+
+    out: Path
+    steps: int
+
+    def figure(self, figure: Figure, name: str) -> None:
+        """Write a figure for the page, in few colours so that the file is small."""
+        from PIL import Image
+
+        path = self.out / "pictures" / "lessons" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=130)
+        Image.open(path).convert("RGB").quantize(96).save(path, optimize=True)
+        print(f"{path}: {path.stat().st_size:,} bytes")
+
+    def table(self, name: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+        """Write what was measured as a table that the page includes; show it too."""
+        lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, ["---"] * len(head), *rows)]
+        path = self.out / "questions" / "measured" / f"{name}.md"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        print("\n".join(lines))
+
+
+def main(lesson: Callable[[Page], None], steps: int) -> None:
+    """Run a lesson from the command line: ``--steps`` makes it shorter, ``--out`` writes elsewhere than into docs/."""
+    words = argparse.ArgumentParser(description=lesson.__doc__)
+    words.add_argument("--steps", type=int, default=steps, help=f"iterations of training, {steps} for the site")
+    words.add_argument("--out", type=Path, default=DOCS)
+    given = words.parse_args()
+    torch.set_num_threads(1)
+    lesson(Page(given.out, given.steps))
+
+
+def plots(columns: int = 1, rows: int = 1, *, height: float = 2.8, **more: object) -> tuple[Figure, np.ndarray]:
+    """Return a figure as wide as the page and its axes, (rows, columns)."""
+    figure = Figure(figsize=(7.2, height * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **more)
+    for each in axes.flat:
+        each.spines[["top", "right"]].set_visible(False)
+        each.grid(alpha=0.25)
+    return figure, axes

@@ -1,0 +1,42 @@
+"""Losses and quality side by side: a game as it should be, and one whose discriminator learns slowly."""
+
+import numpy as np
+from lesson import BLUE, GRAY, ORANGE, Judge, Page, begin, main, plots
+
+SLOW = "optimizers={default: {kind: adam, lr: 2e-4, beta1: 0.5}, discriminator: {kind: adam, lr: 2e-6, beta1: 0.5}}"
+GAMES = {"the recipe": (), "D's learning rate a hundredth": (SLOW,)}
+
+
+def lesson(page: Page) -> None:
+    """Play both; draw the two losses, and the distance from real images below them."""
+    judge = Judge(begin().data)
+    figure, axes = plots(2, 2, height=2.1, sharex=True, sharey="row")
+    table, every = [], max(1, page.steps // 24)
+    for column, (name, overrides) in enumerate(GAMES.items()):
+        game, rows = begin(*overrides), []
+        for step in range(1, page.steps + 1):
+            game.step()
+            if step % every == 0 or step == page.steps:
+                means = game.means()
+                distance = judge.distance(game.samples(1000))
+                rows.append((step, means["loss_discriminator"], means["loss_generator"], distance))
+        values = np.array(rows)
+        upper, lower = axes[:, column]
+        upper.set_title(name, fontsize=10)
+        upper.plot(values[:, 0], values[:, 1], color=BLUE, label="loss of D")
+        upper.plot(values[:, 0], values[:, 2], color=ORANGE, label="loss of G")
+        lower.plot(values[:, 0], values[:, 3], color=GRAY)
+        lower.set_xlabel("training steps (100 images each)")
+        middle, last = values[len(values) // 2], values[-1]
+        for when, row in (("halfway", middle), ("at the end", last)):
+            table.append((name, when, *(f"{value:.2f}" for value in row[1:3]), f"{row[3]:.0f}"))
+    axes[0, 0].set_ylabel("loss")
+    axes[0, 0].legend(frameon=False)
+    axes[1, 0].set_ylim(0, None)
+    axes[1, 0].set_ylabel("distance from real\n(smaller is better)")
+    page.figure(figure, "losses")
+    page.table("losses", ("game", "when", "loss of D", "loss of G", "distance from real"), table)
+
+
+if __name__ == "__main__":
+    main(lesson, 2400)

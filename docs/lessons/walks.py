@@ -1,0 +1,56 @@
+"""From one latent to another: straight through the middle (lerp), and along the sphere (slerp)."""
+
+import torch
+from lesson import BLUE, GRAY, ORANGE, Judge, Page, begin, main, plots
+
+from gansmith.images import make_grid
+from gansmith.randomness import sample_latents
+from gansmith.uses.interpolate import lerp, slerp
+
+POINTS, PAIRS, ROWS = 11, 1000, 3
+
+
+def lesson(page: Page) -> None:
+    """Measure norms along both walks, and show both walks of one generator."""
+    game = begin("batch_size=64", recipe="vanilla")
+    for _ in range(page.steps):
+        game.step()
+    size = game.method.config.latent_dim
+    starts, ends = sample_latents(5, 0, PAIRS, size), sample_latents(6, 0, PAIRS, size)
+    shares = torch.linspace(0, 1, POINTS)
+    walks = {way.__name__: torch.stack([way(start, end, shares) for start, end in zip(starts, ends, strict=True)])
+             for way in (lerp, slerp)}  # (PAIRS, POINTS, size)  # fmt: skip
+    drawn = sample_latents(7, 0, 10_000, size).norm(dim=1)
+    low, high = float(drawn.quantile(0.005)), float(drawn.quantile(0.995))
+    figure, axes = plots(height=2.6)
+    (axis,) = axes[0]
+    axis.axhspan(low, high, color=GRAY, alpha=0.25, label="where 99 % of drawn latents are")
+    for (name, latents), colour in zip(walks.items(), (ORANGE, BLUE), strict=True):
+        axis.plot(shares, latents.norm(dim=2).mean(0), color=colour, marker="o", label=name)
+    axis.set_xlabel("share of the way")
+    axis.set_ylabel(f"norm of the latent\nin {size} dimensions")
+    axis.set_ylim(0, 14)
+    axis.legend(frameon=False, loc="lower left")
+    page.figure(figure, "norms")
+
+    figure, axes = plots(rows=2, height=1.95)
+    for (name, latents), axis in zip(walks.items(), axes[:, 0], strict=True):
+        grid = make_grid(game.pictures(latents[:ROWS].flatten(0, 1), averaged=True), POINTS)
+        axis.imshow(grid[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set_title(name, fontsize=10, loc="left")
+        axis.axis("off")
+    page.figure(figure, "walks")
+    judge, rows = Judge(game.data), []
+    middles = {f"middle, {name}": latents[:, POINTS // 2] for name, latents in walks.items()}
+    for name, latents in {"drawn latents": starts, **middles}.items():
+        norm = latents.norm(dim=1)
+        inside = ((norm >= low) & (norm <= high)).float().mean()
+        images = game.pictures(latents, averaged=True)
+        cells = f"{norm.mean():.2f}", f"{inside:.0%}", f"{images.mean():.0f}", f"{judge.distance(images):.0f}"
+        rows.append((name, *cells))
+    head = ("latents", "mean norm", f"norm between {low:.1f} and {high:.1f}", "mean gray level", "distance from real")
+    page.table("walks", head, rows)
+
+
+if __name__ == "__main__":
+    main(lesson, 2500)

@@ -1,0 +1,131 @@
+"""Write what docs/learn shows of a run: three pictures, and the facts read from its files.
+
+Usage: python scripts/run_for_docs.py RUN RECIPE [DOCS]
+
+It replaces docs/pictures/runs/RECIPE-{grid,film,curves}.* and docs/learn/runs/RECIPE.md, which the page
+docs/learn/RECIPE.md includes. What a person writes about the run belongs into that page, which is left alone.
+"""
+
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gansmith.data.base import DataSpec
+from gansmith.images import decode_image, enlarge, on_white, to_pil
+from gansmith.report.curves import draw_curves
+from gansmith.report.film import spread
+from gansmith.results import total_seconds
+from gansmith.run_folder import RunFolder, read_rows
+
+LIMIT_BYTES, FRAMES = 195_000, 5
+GAP_PX = 2  # between the images of a grid
+KINDS = {1: "gray", 3: "colour", 4: "colour with alpha"}
+DOCS = Path(__file__).parents[1] / "docs"
+NAMES = {
+    "loss_discriminator": "loss of D",
+    "loss_generator": "loss of G",
+    "d_real": "D(x)",
+    "d_fake": "D(G(z))",
+    "score_real": "score of real images",
+    "score_fake": "score of fakes",
+}
+
+
+def main() -> None:
+    """Read the command line and write the files."""
+    if len(sys.argv) not in (3, 4):
+        raise SystemExit(__doc__)
+    run, recipe = RunFolder.open(Path(sys.argv[1])), sys.argv[2]
+    docs = Path(sys.argv[3]) if len(sys.argv) == 4 else DOCS
+    pictures, page = docs / "pictures" / "runs", docs / "learn" / "runs" / f"{recipe}.md"
+    pictures.mkdir(parents=True, exist_ok=True)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    for old in (f"{recipe}-{name}.{kind}" for name in ("grid", "film") for kind in ("png", "jpg")):
+        (pictures / old).unlink(missing_ok=True)
+    rows = [row for row in read_rows(run.log) if "event" not in row]
+    shots = sorted(run.samples.glob("*-ema.png"))
+    times = [round(int(shot.stem[:9]) * rows[-1]["kimg"] / rows[-1]["iteration"], 1) for shot in shots]
+    chosen = spread(len(shots), FRAMES)
+    grid = write_picture(picture_of(shots[-1]), pictures / f"{recipe}-grid")
+    spec = DataSpec.from_json(run.record["data"]["spec"])
+    film = write_picture(strip([shots[index] for index in chosen], spec), pictures / f"{recipe}-film")
+    draw_curves(read_rows(run.log), pictures / f"{recipe}-curves.png")
+    text = PAGE.format(
+        facts="\n".join(f"| {name} | {value} |" for name, value in facts(run, spec, rows).items()),
+        grid=grid,
+        film=film,
+        curves=f"{recipe}-curves.png",
+        kimg=f"{rows[-1]['kimg']:,.1f}",
+        times=", ".join(f"{times[index]:,g}" for index in chosen),
+    )
+    page.write_text(text, encoding="utf-8")
+    print(page)
+
+
+PAGE = """![The followed latents at the end, {kimg} kimg](../../pictures/runs/{grid})
+
+The followed latents at the end: the averaged generator after {kimg} kimg.
+
+![The first of these latents through the training](../../pictures/runs/{film})
+
+The first of these latents after {times} kimg.
+
+![Curves of the run](../../pictures/runs/{curves})
+
+| | |
+|---|---|
+{facts}
+"""
+
+
+def facts(run: RunFolder, spec: DataSpec, rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Return what a run was, by name, from its own files."""
+    numerics = run.record["numerics"]
+    seconds = total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row])
+    last = rows[-1]
+    late = [row for row in rows if row["kimg"] > 0.9 * last["kimg"]]
+    ends = {name: np.mean([row[key] for row in late if row.get(key) is not None]) for key, name in NAMES.items()
+            if last.get(key) is not None}  # fmt: skip
+    return {
+        "data": f"{spec.name}: {spec.count:,} images, {spec.height} x {spec.width} px, {KINDS[spec.channels]}",
+        "shown to D": f"{last['kimg']:,.1f} kimg in {last['iteration']:,} iterations, {last['epoch']:,.1f} epochs",
+        "time": f"{seconds / 60:,.1f} minutes, {1000 * last['kimg'] / seconds:,.0f} images a second",
+        "machine": f"{numerics['device']}, threads: {numerics['threads']}, torch {numerics['torch']}",
+        "the last tenth": ", ".join(f"{name} {value:.3g}" for name, value in ends.items()),
+    }
+
+
+def picture_of(path: Path) -> np.ndarray:
+    """Return uint8 (H, W, 3) of a grid."""
+    array = np.asarray(decode_image(path.read_bytes()))
+    return on_white(array if array.ndim == 3 else array[..., None])
+
+
+def strip(paths: list[Path], spec: DataSpec) -> np.ndarray:
+    """Return the first 4 x 4 images of each grid, or as many rows as it has, side by side."""
+    height, width = (4 * (side + GAP_PX) + GAP_PX for side in (spec.height, spec.width))
+    parts = [picture_of(path)[:height, :width] for path in paths]
+    between = np.full((parts[0].shape[0], 4 * GAP_PX, 3), 255, np.uint8)
+    return np.concatenate([each for part in parts for each in (part, between)][:-1], axis=1)
+
+
+def write_picture(array: np.ndarray, stem: Path) -> str:
+    """Write at most 195 kB as PNG, else as JPEG of falling quality and size; return the file's name."""
+    image = to_pil(enlarge(array, 240))
+    for kind, options in (("png", {"optimize": True}), *(("jpg", {"quality": quality}) for quality in (90, 80, 70))):
+        buffer = io.BytesIO()
+        image.save(buffer, "PNG" if kind == "png" else "JPEG", **options)
+        if buffer.tell() <= LIMIT_BYTES:
+            break
+    else:
+        return write_picture(np.asarray(image.resize((image.width * 3 // 4, image.height * 3 // 4))), stem)
+    path = stem.with_name(f"{stem.name}.{kind}")
+    path.write_bytes(buffer.getvalue())
+    return path.name
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""The site builds without warnings and reads offline; notebook, lessons and pictures of runs can be made anew."""
+
+import importlib
+import re
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gansmith
+from gansmith.recipe import recipe_names
+from small_runs import RHYTHM, small, train
+
+REPOSITORY = Path(gansmith.__file__).parent.parent.parent
+DOCS = REPOSITORY / "docs"
+LESSONS = ["one_step", "leaky", "saturation", "beta1", "losses", "collapse", "walks"]
+PICTURE_BYTES = 200_000
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    pytest.importorskip("sphinx")
+    folder = tmp_path_factory.mktemp("site")
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-W",
+        "--keep-going",
+        "-q",
+        "-d",
+        folder / "trees",
+        DOCS,
+        folder / "html",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "html"
+
+
+@pytest.mark.slow
+def test_the_site_reads_offline(site):
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 25
+    for page in pages:
+        loads = re.findall(r"<(?:script|link|img|iframe)\b[^>]*(?:src|href)=\"(https?:[^\"]+)", page.read_text())
+        assert not loads, f"{page} loads {loads}"
+
+
+@pytest.mark.slow
+def test_tables_of_layers_come_from_the_recipes(site):
+    for name in set(recipe_names()) - {"default"}:
+        page = (site / "learn" / f"{name}.html").read_text()
+        assert "<strong>generator: " in page
+        assert "<math" in page
+    assert "3,576,707 parameters" in (site / "learn" / "dcgan.html").read_text()
+    assert "32 x 46 x 46" not in (site / "learn" / "dcgan-cifar10.html").read_text()
+    assert "3 x 46 x 46" in (site / "learn" / "dcgan-cifar10.html").read_text()
+
+
+def test_every_recipe_has_a_page_and_every_page_a_recipe():
+    pages = {page.stem for page in (DOCS / "learn").glob("*.md")} - {"index"}
+    assert pages == set(recipe_names()) - {"default"}
+    runs = {page.stem for page in (DOCS / "learn" / "runs").glob("*.md")}
+    assert runs <= pages
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs(monkeypatch, tmp_path):
+    nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
+    monkeypatch.setenv("GANSMITH_TUTORIAL_KIMG", "0.5")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    notebook = nbformat.read(DOCS / "tutorial.ipynb", 4)
+    nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+
+
+def test_the_tutorial_is_small_and_was_run_in_order():
+    nbformat = pytest.importorskip("nbformat")
+    path = DOCS / "tutorial.ipynb"
+    notebook = nbformat.read(path, 4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert path.stat().st_size < PICTURE_BYTES
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LESSONS)
+def test_lessons_run_and_their_tables_are_those_of_the_pages(name, monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(DOCS / "lessons"))
+    shared = importlib.import_module("lesson")
+    monkeypatch.setattr(shared.Judge.__init__, "__defaults__", (0,))  # epochs
+    importlib.import_module(name).lesson(shared.Page(tmp_path, 2))
+    tables, pictures = list(tmp_path.rglob("*.md")), list(tmp_path.rglob("*.png"))
+    assert tables
+    for table in tables:
+        kept = DOCS / table.relative_to(tmp_path)
+        head, kept_head = (file.read_text().splitlines()[0].count("|") for file in (table, kept))
+        assert head == kept_head
+        assert len(kept.read_text().splitlines()) == len(table.read_text().splitlines())
+    for picture in pictures:
+        assert (DOCS / picture.relative_to(tmp_path)).stat().st_size < PICTURE_BYTES
+
+
+def test_every_lesson_is_tested_and_on_a_page():
+    scripts = {path.stem for path in (DOCS / "lessons").glob("*.py")} - {"lesson"}
+    assert scripts == set(LESSONS)
+    index = (DOCS / "questions" / "index.md").read_text()
+    assert [name for name in LESSONS if f"docs/lessons/{name}.py" not in index] == []
+
+
+def run_for_docs(monkeypatch, *words: object) -> None:
+    monkeypatch.setattr("sys.argv", ["run_for_docs.py", *map(str, words)])
+    runpy.run_path(str(REPOSITORY / "scripts" / "run_for_docs.py"), run_name="__main__")
+
+
+def test_pictures_of_a_run(tiny_file, tmp_path, monkeypatch):
+    run = train(tiny_file, tmp_path / "run", "mlp-small").folder
+    docs = tmp_path / "docs"
+    page = docs / "learn" / "mlp-small.md"
+    page.parent.mkdir(parents=True)
+    page.write_text("written by hand")
+    for _ in range(2):
+        run_for_docs(monkeypatch, run, "mlp-small", docs)
+    names = [f"mlp-small-{name}.png" for name in ("curves", "film", "grid")]
+    pictures = sorted((docs / "pictures" / "runs").iterdir())
+    assert [path.name for path in pictures] == names
+    assert all(path.stat().st_size < PICTURE_BYTES for path in pictures)
+    text = (docs / "learn" / "runs" / "mlp-small.md").read_text()
+    assert "| data | tiny: 96 images, 8 x 8 px, gray |" in text
+    assert "0.1 kimg in 12 iterations" in text
+    assert "after 0, 0, 0, 0.1, 0.1 kimg" in text
+    assert all((docs / "learn" / "runs" / link).exists() for link in re.findall(r"\]\(([^)]+)\)", text))
+    assert page.read_text() == "written by hand"
+
+
+def test_pictures_of_a_large_run_are_small(tiny_file, tmp_path, monkeypatch):
+    words = [*small("dcgan", *RHYTHM), "size=64", "channels=3", "fixed_images=64"]
+    run = train(tiny_file, tmp_path / "run", "dcgan", overrides=words, steps=2).folder
+    run_for_docs(monkeypatch, run, "dcgan", tmp_path / "docs")
+    pictures = sorted((tmp_path / "docs" / "pictures" / "runs").iterdir())
+    assert [path.stem for path in pictures] == [f"dcgan-{name}" for name in ("curves", "film", "grid")]
+    assert all(path.stat().st_size < PICTURE_BYTES for path in pictures)
