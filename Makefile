@@ -39,7 +39,6 @@ docs: $(VENV)/installed-dev
 	@echo docs/_build/html/index.html
 
 bench: $(VENV)/installed-dev
-	$(PIP) torchvision
 	$(BIN)/python benchmarks/speed.py
 
 $(VENV)/bin/python:
@@ -55,6 +54,7 @@ $(VENV)/installed: $(VENV)/torch pyproject.toml
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torchvision
 	$(PIP) --editable '.[dev]'
 	@touch $@
 

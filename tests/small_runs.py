@@ -13,6 +13,7 @@ import torch
 
 from gansmith import api, training
 from gansmith.checkpoint import Checkpoint, load_latest
+from gansmith.randomness import Noise
 from gansmith.recipe import load_recipe
 from gansmith.run_folder import RunFolder
 from gansmith.training import Event
@@ -30,6 +31,17 @@ SMALL = {
 STEPS = 12
 RHYTHM = ("log_rows=3", "previews=4", "checkpoints=2", "ema_half_life_kimg=0.05")
 PAUSE_AT = 9
+# The draws of one phase, for the first three images of a global batch of eight.
+NOISE = Noise(
+    seed=1,
+    salt=0,
+    iteration=2,
+    phase="discriminator",
+    repeat=0,
+    positions=range(3),
+    batch_size=8,
+    device=torch.device("cpu"),
+)
 
 
 def small(name: str, *more: str) -> list[str]:

@@ -123,6 +123,18 @@ def test_building_a_data_set_is_told(tmp_path):
     assert shown[-1]["done"] == shown[-1]["total"]
 
 
+@pytest.mark.parametrize(("source", "name"), [
+    ("tiny.npz", "tiny"), (".", "my-photos-2024-ü"), ("../my photos (2024), ü", "my-photos-2024-ü"),
+    ("fashion-sample", "fashion-sample"), ("a.b.tar.gz", "a"), ("a.b", "a.b"), ("/", "data"),
+    (".hidden", "hidden"), ("$(rm -r x).zip", "rm-r-x"), ("x" * 200, "x" * 64),
+])  # fmt: skip
+def test_the_name_of_a_run_needs_no_quotes_in_a_shell(source, name, tmp_path, monkeypatch):
+    here = tmp_path / "my photos (2024), ü"
+    (here / "a.b").mkdir(parents=True)
+    monkeypatch.chdir(here)
+    assert api.run_name("default", source) == f"default-{name}"
+
+
 def test_a_recipe_as_a_value(tiny_file, tmp_path):
     recipe = load_recipe("mlp-small", SMALL)
     assert isinstance(recipe, Recipe)
@@ -211,6 +223,29 @@ def test_images_that_cannot_be_scored(run, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"bad\.png' cannot be judged: not an image in a known format"):
         api.score(model, [tmp_path / "bad.png"])
+
+
+def test_a_damaged_image_among_others_is_said_and_left_out(run, tmp_path):
+    model, told = run.model("cpu"), []
+    for name in ("a", "c"):
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8)).astype(np.uint8)).save(
+            tmp_path / f"{name}.png"
+        )
+    (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
+    scored = api.score(model, [tmp_path], on_event=told.append)
+    assert [name for name, _ in scored] == [str(tmp_path / name) for name in ("a.png", "c.png")]
+    (event,) = told
+    assert event.kind == "warning"
+    assert event.values == {"file": str(tmp_path / "b.png"), "reason": event.values["reason"]}
+    assert event.values["reason"].startswith("truncated or damaged")
+    assert event.message == f"left out: {tmp_path / 'b.png'} ({event.values['reason']})"
+    with pytest.raises(DataError, match=r"b\.png' cannot be judged: truncated or damaged"):
+        api.score(model, [tmp_path, tmp_path / "b.png"])
+    for name in ("a", "c"):
+        (tmp_path / f"{name}.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        api.score(model, [tmp_path])
+    assert str(caught.value) == f"none of the 3 images could be judged: {tmp_path / 'a.png'} (empty file)"
 
 
 def test_the_tables_of_layers_need_no_data_and_no_memory():

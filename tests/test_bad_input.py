@@ -124,6 +124,9 @@ def test_devices(told, tiny_file, run):
     wanted = "unknown device 'gpu' (did you mean 'cpu'?)\n  known: auto, cpu, cuda, mps"
     assert told("train", tiny_file, "--device", "gpu") == wanted
     assert told("sample", run, "--device", "gpu") == wanted
+    assert told("train", tiny_file, "--precision", "bf61") == (
+        "unknown precision 'bf61' (did you mean 'bf16'?)\n  known: bf16, fp32"
+    )
 
 
 def test_empty_folder(told, tmp_path):

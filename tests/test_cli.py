@@ -20,11 +20,18 @@ TINY = ("--recipe", "mlp-small", "size=8", "hidden=[8]", "batch_size=16", "fixed
 VERBS = {
     (): ["--version", "--debug", "train", "resume", "sample", "score", "recipes", "doctor", "data"],
     ("train",): [
-        "--recipe", "--out", "--kimg", "--steps", "--epochs", "--minutes", "--seed", "--device", "--holdout",
-        "--init-from", "--plugin", "--dry-run", "--json", "KEY=VALUE", "DATA",
+        "--recipe", "--out", "--kimg", "--steps", "--epochs", "--minutes", "--seed", "--device", "--precision",
+        "--holdout", "--init-from", "--plugin", "--dry-run", "--json", "KEY=VALUE", "DATA",
     ],
     ("resume",): ["RUN", "--kimg", "--accept-changes", "--json"],
-    ("sample",): ["MODEL", "--num", "-n", "--seed", "--label", "--truncation", "--raw", "--out", "--device", "--json"],
+    ("sample",): [
+        "MODEL", "--num", "-n", "--seed", "--seeds", "--label", "--truncation", "--raw", "--out", "--numbered",
+        "--device", "--plugin", "--json",
+    ],
+    ("interpolate",): ["MODEL", "--seeds", "--frames", "--mode", "--label", "--to-label", "--out", "--numbered"],
+    ("arithmetic",): ["MODEL", "--plus", "--minus", "--label", "--out", "--numbered", "--device", "--json"],
+    ("invert",): ["MODEL", "IMAGE", "--mask", "--steps", "--seed", "--label", "--out", "--device", "--json"],
+    ("directions",): ["MODEL", "--num", "--seeds", "--reach", "--label", "--out", "--device", "--json"],
     ("score",): ["MODEL", "IMAGES", "--label", "--device", "--json"],
     ("recipes",): ["NAME", "KEY=VALUE", "--shapes"],
     ("doctor",): ["--json"],
@@ -182,6 +189,19 @@ def test_score(shell, run, tmp_path):
     assert f"{scores[0]['score']:8.4f}  {one}" == lines[1]
 
 
+def test_score_of_a_folder_with_a_damaged_image(shell, run, tmp_path):
+    shell("sample", run / "model", "-n", 1, "--label", "dark", "--out", tmp_path / "fakes")
+    bad = tmp_path / "fakes" / "bad.png"
+    bad.write_bytes(b"no image")
+    code, out, err = shell("score", run, tmp_path / "fakes", "--label", "dark")
+    assert (code, len(out.splitlines())) == (0, 1)
+    assert err.startswith(f"warning: left out: {bad} (not an image")
+    good, left_out = json.loads(shell("score", run, tmp_path / "fakes", "--label", "dark", "--json")[1])
+    assert good.keys() == {"file", "score"}
+    assert (left_out["file"], left_out["reason"][:12]) == (str(bad), "not an image")
+    assert shell("score", run, bad, "--label", "dark")[0] == 2
+
+
 def test_recipes(shell, tmp_path):
     code, out, _ = shell("recipes")
     assert code == 0
@@ -245,8 +265,9 @@ def test_a_mistake_is_a_message_and_exit_code_2(shell, tiny_file):
     assert "Traceback" not in err
 
 
-def test_debug_shows_where(shell, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["gansmith", "--debug", "recipes", "dcgam"])
+@pytest.mark.parametrize("words", [["--debug", "recipes", "dcgam"], ["recipes", "dcgam", "--debug"]])
+def test_debug_shows_where(monkeypatch, words):
+    monkeypatch.setattr("sys.argv", ["gansmith", *words])
     with pytest.raises(GansmithError, match="unknown recipe 'dcgam'"):
         main()
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ import torch
 from gansmith import api
 from gansmith.checkpoint import load_checkpoint
 from gansmith.engine import Engine
-from gansmith.errors import GansmithError
+from gansmith.errors import DiskFullError, GansmithError
 from gansmith.losses.base import losses
 from gansmith.penalties.base import penalties
 from gansmith.run_folder import RunFolder
@@ -117,6 +118,31 @@ def train_pools(source: Path, out: Path) -> None:
     for place, stop_at in (("whole", None), ("run", PAUSE_AT)):
         train(source, out / place, str(recipe), overrides=RHYTHM, plugins=[HERE / "toy_methods.py"], stop_at=stop_at)
     api.resume(out / "run")
+    leave(engine)
+
+
+def stop_in_many_ways(source: Path, out: Path) -> None:
+    """Train on a disk that is full for the main process, and ask the other process alone to stop."""
+    from gansmith import training
+    from gansmith.engine import start_engine
+
+    engine, save = start_engine("cpu"), training.save_checkpoint
+
+    def full(folder: Path, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Path:
+        if values["iteration"] >= 6:
+            raise DiskFullError(f"no room at {folder.name}")
+        return save(folder, tensors, values)
+
+    said = []
+    with mock.patch.object(training, "save_checkpoint", full):
+        for place, words, stop_at in (("full", ["checkpoints=12"], None), ("stop", [], PAUSE_AT)):
+            try:
+                train(source, out / place, "mlp-small", *words, stop_at=stop_at)
+            except DiskFullError as problem:
+                said.append(str(problem))
+    run = train(source, out / "run", "mlp-small", stop_at=None if engine.is_main else PAUSE_AT)
+    said.append(f"finished {run.finished}, stopped by {run.stopped_by}")
+    (out / f"said-{engine.rank}.txt").write_text("\n".join(said))
     leave(engine)
 
 
@@ -232,6 +258,17 @@ def test_state_and_pools_of_two_processes_survive_a_pause(pools):
     rows = [api.Run(pools / place, True).rows() for place in ("whole", "run")]
     for left, right in zip(*rows, strict=True):
         assert all(left[key] == pytest.approx(right[key], rel=1e-5, abs=1e-6) for key in left)
+
+
+@pytest.mark.slow
+def test_a_full_disk_and_a_signal_to_one_process_stop_both(tiny_file, tmp_path, session_cache):
+    on_two_processes("stop_in_many_ways", tiny_file, tmp_path, session_cache)
+    wanted = "no room at 000000008\nno room at 000000009\nfinished False, stopped by 15"
+    main, other = ((tmp_path / f"said-{rank}.txt").read_text() for rank in range(2))
+    assert other == wanted.replace("by 15", "by 2")
+    assert main == wanted
+    assert newest(tmp_path / "full").values["iteration"] == 5
+    assert newest(tmp_path / "run").values["iteration"] == PAUSE_AT
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ PICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "sh
 RUNNERS = {"torch.load", "torch.save", "torch.jit.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
 RUNNERS |= {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
 DEVICE_FILES: set[str] = {
-    "cli/sample.py",  # the help of --device
+    "cli/options.py",  # the help of --device
     "cli/score.py",
     "cli/train.py",
     "machine.py",  # describes the machine

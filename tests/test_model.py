@@ -15,33 +15,15 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gansmith import api
-from gansmith.data.base import DataSpec
 from gansmith.errors import GansmithError, ModelError
 from gansmith.methods.latent import sample_labels
-from gansmith.model import METADATA_KEY, Model, load_model, make_record, truncate
-from gansmith.randomness import sample_latents
+from gansmith.model import METADATA_KEY, Model, load_model
+from gansmith.randomness import sample_latents, truncate
 from gansmith.recipe import load_recipe
+from small_models import make_model
 
 CLASSES = ("dark", "gray", "light")
 SMALL = ("size=8", "channels=1", "latent_dim=4", "hidden=[8]")
-
-
-def make_model(*overrides: str, classes: tuple[str, ...] = (), recipe: str = "mlp-small") -> Model:
-    """Return a model of random weights, as large in its images as 8 x 8."""
-    chosen = load_recipe(recipe, ("size=8", "channels=1", "latent_dim=4", *overrides))
-    spec = DataSpec("toy", 8, 8, 1, 96, classes, "0123")
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        averaged, raw = (chosen.method.build(spec).networks for _ in range(2))
-    for network in (*averaged.values(), *raw.values()):
-        for parameter in network.parameters():
-            parameter.data.mul_(3)  # images that differ from one another
-    tensors = {
-        "generator": dict(averaged["generator"].state_dict()),
-        "generator-raw": dict(raw["generator"].state_dict()),
-        "discriminator": dict(raw["discriminator"].state_dict()),
-    }
-    return Model(make_record("toy", chosen.method, spec, 0, 1.0), tensors, "cpu")
 
 
 @pytest.fixture(scope="module")

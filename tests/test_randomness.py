@@ -4,18 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gansmith.randomness import Noise, derive_seed, epoch_order, per_image, sample_latents
-
-NOISE = Noise(
-    seed=1,
-    salt=0,
-    iteration=2,
-    phase="discriminator",
-    repeat=0,
-    positions=range(3),
-    batch_size=8,
-    device=torch.device("cpu"),
-)
+from gansmith.randomness import derive_seed, epoch_order, per_image, sample_latents
+from small_runs import NOISE
 
 
 def test_golden_values():

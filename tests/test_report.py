@@ -388,6 +388,11 @@ def front_matter(card: str) -> dict:
     return yaml.safe_load(card.split("---")[1])
 
 
+def test_card_names_the_unaveraged_weights_as_what_they_are() -> None:
+    card = model_card(card_facts())
+    assert "`generator-raw.safetensors` the same network's unaveraged ones, of the last step (`--raw`)." in card
+
+
 def test_card_has_front_matter_that_a_hub_reads() -> None:
     card = model_card(card_facts())
     assert card.startswith("---\n")

@@ -4,6 +4,7 @@ import torch
 from gansmith.data.base import DataSpec
 from gansmith.methods.latent import LatentConfig
 from gansmith.networks.base import ImageSpec, networks
+from gansmith.recipe import load_recipe
 from gansmith.shapes import LayerRow, format_table, layer_table
 
 
@@ -101,3 +102,19 @@ def test_the_table_in_text():
         "  Linear   8 x 4 x 4  12,800",
         "  Flatten          1",
     ]
+
+
+@pytest.mark.parametrize(("size", "channels", "base", "generator", "discriminator"), [
+    (28, 1, 32, 347_073, 36_577), (32, 3, 32, 370_627, 167_841), (64, 3, 64, 3_576_707, 2_765_633),
+])  # fmt: skip
+def test_what_the_default_recipe_builds(size, channels, base, generator, discriminator):
+    """The golden curves are of networks made tiny; these are the recipe's own."""
+    with torch.device("meta"):
+        method = load_recipe("default").method.build(DataSpec("any", size, size, channels, 100, (), ""))
+    parameters = {name: sum(each.numel() for each in net.parameters()) for name, net in method.networks.items()}
+    assert parameters == {"generator": generator, "discriminator": discriminator}
+    convolutions = [each for each in method.networks["discriminator"].modules() if isinstance(each, torch.nn.Conv2d)]
+    assert (convolutions[0].in_channels, convolutions[0].out_channels) == (channels, base)
+    start = size // 2 ** (len(convolutions) - 1)  # D halves as often as G doubles; then one convolution to a logit
+    project = method.networks["generator"].project
+    assert (project.in_features, project.out_features) == (100, convolutions[-1].in_channels * start * start)

@@ -23,7 +23,7 @@ from gansmith.model import load_model
 from gansmith.randomness import Noise
 from gansmith.run_folder import RunFolder
 from gansmith.run_state import RunState
-from small_runs import RHYTHM, STEPS, Listener, assert_same_run, differing, newest, small, train
+from small_runs import RHYTHM, STEPS, Listener, assert_same_run, differing, newest, resume, small, train
 
 NAN = float("nan")
 
@@ -181,6 +181,27 @@ def test_a_pause_around_a_rollback_changes_nothing(stop_at, tiny_file, tmp_path,
     assert newest(whole.folder).values["salt"] == 1
     run = train(tiny_file, tmp_path / "run", "mlp-small", *ROLLED_BACK, steps=24, stop_at=stop_at)
     assert not run.finished
+    assert api.resume(run.folder).finished
+    assert_same_run(whole.folder, run.folder)
+
+
+@pytest.mark.parametrize("stop_at", [9, 15])
+def test_a_pause_while_weights_are_not_finite_changes_nothing(stop_at, tiny_file, tmp_path, around_steps, no_results):
+    def spoil(state: RunState) -> None:
+        if state.iteration == 13 and state.salt == 0:
+            next(state.method.networks["generator"].parameters()).data[0] = NAN
+
+    around_steps(after=spoil)
+    rhythm = ("checkpoints=4", "log_rows=1")  # of 48 steps: the checkpoint of 24 finds it
+    whole = train(tiny_file, tmp_path / "whole", "mlp-small", *rhythm, steps=48)
+    assert whole.rows()[0]["message"].startswith("not finite at 0.2 kimg: back to 0.1 kimg")
+    run = train(tiny_file, tmp_path / "run", "mlp-small", *rhythm, steps=48, stop_at=stop_at)
+    assert not run.finished
+    events = Listener()
+    assert not resume(run.folder, stop_at=16, on_event=events).finished
+    assert events.said("warning") == ["not finite at 0.1 kimg: not saved, the checkpoint before stays the last"]
+    assert events.said("stopped") == [f"SIGINT: saved at 0.1 kimg; go on with: gansmith resume {run.folder}"]
+    assert newest(run.folder).values["iteration"] == 12
     assert api.resume(run.folder).finished
     assert_same_run(whole.folder, run.folder)
 
@@ -456,6 +477,9 @@ def test_a_finished_run_leaves_its_results(finished):
     assert not list(finished.rglob("*.tmp"))
     assert {path.name for path in (finished / "checkpoints").iterdir()} == {"000000006", "000000012"}
     assert (finished / "model/preview.png").read_bytes() == (finished / "samples/000000012-ema.png").read_bytes()
+    assert re.search(
+        r"Parameters: generator [\d,]+, discriminator [\d,]+\.\n", (finished / "model/README.md").read_text()
+    )
 
 
 @pytest.mark.parametrize(("which", "raw"), [("ema", False), ("raw", True)])

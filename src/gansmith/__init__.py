@@ -5,17 +5,29 @@ from typing import TYPE_CHECKING, Any
 from gansmith.version import __version__
 
 if TYPE_CHECKING:
-    from gansmith.api import check, load, resume, train
+    from gansmith.api import arithmetic, check, directions, interpolate, invert, load, pick, resume, train
     from gansmith.model import Model
 
-__all__ = ["Model", "__version__", "check", "load", "resume", "train"]
+__all__ = [
+    "Model",
+    "__version__",
+    "arithmetic",
+    "check",
+    "directions",
+    "interpolate",
+    "invert",
+    "load",
+    "pick",
+    "resume",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
     """Import on first use, so that ``import gansmith`` does not wait for torch."""
     import importlib
 
-    if name in ("check", "load", "resume", "train"):
+    if name in __all__ and name.islower() and not name.startswith("_"):
         return getattr(importlib.import_module("gansmith.api"), name)
     if name == "Model":
         return importlib.import_module("gansmith.model").Model

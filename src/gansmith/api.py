@@ -1,5 +1,6 @@
 """The verbs as plain functions: all that the command line and the web page call."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,26 @@ from gansmith.data.base import DataOptions, DataSpec
 from gansmith.data.tree import EXTENSIONS
 from gansmith.engine import start_engine
 from gansmith.errors import DataError
-from gansmith.images import decode_image, fit_image
+from gansmith.evaluation import Evaluation, Request, write_evaluation
+from gansmith.evaluation import evaluate as judge
+from gansmith.images import decode_image, fit_image, quiet_pillow
 from gansmith.model import Model, load_model
 from gansmith.plan import Budget, Plan, make_plan
 from gansmith.recipe import DEFAULT_RECIPE, Recipe, load_recipe, override
+from gansmith.reference import open_reference
 from gansmith.registry import load_plugins
-from gansmith.run_folder import RunFolder, next_folder, read_rows
+from gansmith.run_folder import RunFolder, is_run, next_folder, read_rows
 from gansmith.run_record import Order
 from gansmith.run_state import RunState
 from gansmith.runs import measure_speed, open_for, resume_run, start_run
 from gansmith.training import Event
+from gansmith.uses.arithmetic import arithmetic as arithmetic
+from gansmith.uses.directions import directions as directions
+from gansmith.uses.interpolate import check_ending as check_ending
+from gansmith.uses.interpolate import interpolate as interpolate
+from gansmith.uses.invert import check_place as check_place
+from gansmith.uses.invert import invert as invert
+from gansmith.uses.latents import pick as pick
 
 if TYPE_CHECKING:
     from gansmith.data.check import CheckReport
@@ -56,6 +67,7 @@ def train(
     minutes: float | None = None,
     seed: int = 0,
     device: str = "auto",
+    precision: str = "fp32",
     holdout: float = 0.0,
     init_from: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
@@ -74,11 +86,18 @@ def train(
         tuple(Path(plugin) for plugin in plugins),
     )
     chosen = read_recipe(recipe, overrides, order.plugins)
-    engine = start_engine(device)
-    name = f"{chosen.name}-{Path(source).stem or 'data'}"
-    folder = Path(out) if out else Path(engine.share_text(str(next_folder(RUNS, name))))
+    engine = start_engine(device, precision)
+    folder = Path(out) if out else Path(engine.share_text(str(next_folder(RUNS, run_name(chosen.name, source)))))
     signal = start_run(folder, chosen, order, engine, on_event if engine.is_main else lambda _: None)
     return Run(folder, signal == 0, signal, engine.is_main)
+
+
+def run_name(recipe: str, source: str | Path) -> str:
+    """Return the name of a run's folder, without its number: what needs no quotes in a shell."""
+    path = Path(source).resolve()
+    name = path.name if path.is_dir() else path.name.lstrip(".").partition(".")[0]
+    slug = re.sub(r"[^\w.]+", "-", name).strip("-.")[:64]
+    return f"{recipe}-{slug or 'data'}"
 
 
 def resume(
@@ -111,6 +130,35 @@ def check(source: str | Path, *, size: str | None = None, channels: int | None =
     return check_data(source, DataOptions.model_validate({"size": size, "channels": channels}))
 
 
+def evaluate(
+    path: str | Path,
+    source: str | Path | None = None,
+    *,
+    request: Request | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    plugins: Sequence[str | Path] = (),
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> tuple[Evaluation, Path]:
+    """Judge a model against images it was not trained on; return what was found and the JSON file that holds it.
+
+    ``source`` is a data set; None takes the images that the run held out. ``out`` is a folder; None: ``evaluation``
+    in the model's folder. Raises a GansmithError for what cannot be judged.
+    """
+    request = request or Request()
+
+    def tell(what: str, done: int, total: int) -> None:
+        on_event(Event("data", values={"what": what, "done": done, "total": total}))
+
+    model, folder = load(path, device, plugins), Path(path)
+    run_data = RunFolder.open(folder).record["data"] if is_run(folder) else None
+    wanted = None if source is None else str(source)
+    found = open_reference(model.record.data, run_data, wanted, on_training=request.on_training, on_progress=tell)
+    result, evidence = judge(model, *found[:2], request, training=found[2], on_progress=tell)
+    home = folder if folder.is_dir() else folder.parent
+    return result, write_evaluation(result, evidence, Path(out) if out else home / "evaluation")
+
+
 def read_recipe(recipe: str | Recipe, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Recipe:
     """Return a recipe by name, path or value, with plugins loaded and overrides applied."""
     load_plugins(tuple(plugins))
@@ -135,11 +183,12 @@ def dry_run(
     budget: Budget,
     *,
     device: str = "auto",
+    precision: str = "fp32",
     holdout: float = 0.0,
     plugins: Sequence[str | Path] = (),
 ) -> Preview:
     """Return what ``train`` would do, with a few measured steps, and write nothing but the cache of images."""
-    engine = start_engine(device)
+    engine = start_engine(device, precision)
     chosen = read_recipe(recipe, overrides, [Path(plugin) for plugin in plugins])
     chosen, data = open_for(chosen, Order(str(source), holdout=holdout), engine, lambda _: None)
     speed = measure_speed(chosen, data, engine)
@@ -176,25 +225,45 @@ def examine_machine() -> dict[str, str]:
     return examine()
 
 
-def score(model: Model, paths: Sequence[str | Path], label: str | None = None) -> list[tuple[str, float]]:
-    """Return the discriminator's opinion of image files or of folders of them, fitted to the model's size."""
+def score(
+    model: Model,
+    paths: Sequence[str | Path],
+    label: str | None = None,
+    *,
+    on_event: Callable[[Event], None] = lambda _: None,
+) -> list[tuple[str, float]]:
+    """Return the discriminator's opinion of image files or of folders of them, fitted to the model's size.
+
+    A damaged file in a folder is told as a warning and left out. Raises DataError for one that was named, and when
+    none can be judged.
+    """
     import numpy as np
 
-    files = [file for path in paths for file in _image_files(Path(path))]
-    spec, out = model.record.data, []
+    files = [(file, Path(path)) for path in paths for file in _image_files(Path(path))]
+    out: list[tuple[str, float]] = []
+    left_out: list[str] = []
     for start in range(0, len(files), 256):
-        part = files[start : start + 256]
-        images = [_fitted(file, spec.height, spec.width, spec.channels) for file in part]
-        opinions = model.score(np.stack(images), label)
-        out += [(str(file), float(opinion)) for file, opinion in zip(part, opinions, strict=True)]
+        fitted = []
+        for file, path in files[start : start + 256]:
+            try:
+                fitted.append((str(file), _fitted(file, model.record.data)))
+            except DataError as problem:
+                if file == path:
+                    raise DataError(f"'{file}' cannot be judged: {problem}") from problem
+                left_out.append(f"{file} ({problem})")
+                values = {"file": str(file), "reason": str(problem)}
+                on_event(Event("warning", f"left out: {left_out[-1]}", values))
+        if fitted:
+            opinions = model.score(np.stack([image for _, image in fitted]), label)
+            out += [(file, float(opinion)) for (file, _), opinion in zip(fitted, opinions, strict=True)]
+    if not out:
+        raise DataError(f"none of the {len(files):,} images could be judged: {left_out[0]}")
     return out
 
 
-def _fitted(file: Path, height: int, width: int, channels: int) -> Any:
-    try:
-        return fit_image(decode_image(file.read_bytes()), height, width, channels)
-    except DataError as problem:
-        raise DataError(f"'{file}' cannot be judged: {problem}") from problem
+def _fitted(file: Path, spec: DataSpec) -> Any:
+    with quiet_pillow():
+        return fit_image(decode_image(file.read_bytes()), spec.height, spec.width, spec.channels)
 
 
 def _image_files(path: Path) -> list[Path]:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from gansmith.errors import GansmithError, unknown_name
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("fp32", "bf16")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
@@ -28,7 +29,7 @@ class Engine:
     device: torch.device
     rank: int = 0
     world_size: int = 1
-    precision: str = "fp32"  # or bf16
+    precision: str = "fp32"  # of PRECISIONS
 
     @property
     def is_main(self) -> bool:
@@ -48,6 +49,14 @@ class Engine:
     def autocast(self) -> torch.autocast:
         """Return the context for forward passes; fp32 leaves everything as it is."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    @property
+    def is_slowed_by_precision(self) -> bool:
+        """Say whether bf16 is emulated here: a CPU without instructions for it takes many times as long."""
+        if self.precision == "fp32" or self.device.type != "cpu":
+            return False
+        has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
+        return not any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
     def average_(self, tensors: Iterable[Tensor]) -> None:
         """Replace floating tensors by their mean over the processes, in one flat all-reduce for each dtype."""
@@ -156,7 +165,12 @@ def reuse_memory() -> None:
 
 
 def start_engine(device: str = "auto", precision: str = "fp32") -> Engine:
-    """Return the engine of this process, joining the others if torchrun started several."""
+    """Return the engine of this process, joining the others if torchrun started several.
+
+    Raises GansmithError for a device that this machine lacks or a name that is not in PRECISIONS.
+    """
+    if precision not in PRECISIONS:
+        raise GansmithError(unknown_name("precision", precision, PRECISIONS))
     chosen = pick_device(device)
     if chosen.type == "cpu":
         reuse_memory()

@@ -27,7 +27,7 @@ from gansmith.preview import generate, sample_batch
 from gansmith.randomness import sample_latents, truncate
 from gansmith.recipe import explain, parse_recipe
 from gansmith.registry import FrozenModel
-from gansmith.run_folder import RECORD, RunFolder
+from gansmith.run_folder import RECORD, RunFolder, is_run
 from gansmith.samples import Samples, image_name
 from gansmith.version import __version__
 
@@ -195,7 +195,7 @@ class Model:
 def load_model(path: str | Path, device: str = "auto") -> Model:
     """Return the model of a run folder, a model folder or a .safetensors file; ModelError if it cannot be."""
     path = Path(path)
-    if (path / RECORD).is_file():
+    if is_run(path):
         return _from_run(RunFolder.open(path), device)
     if (path / MODEL_JSON).is_file():
         return _from_folder(path, device)

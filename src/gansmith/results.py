@@ -19,7 +19,8 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
     on_event(Event("note", "writing model, film, curves and report"))
     model.save(run.model)
-    parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in model.networks.items()}
+    networks = {name: net for name, net in model.networks.items() if not name.endswith("-raw")}
+    parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
     seconds = total_seconds(timing)
     last: dict[str, Any] = next((row for row in reversed(rows) if "event" not in row), {})
     facts = CardFacts(
@@ -51,7 +52,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
             "data": f"{spec.name}: {spec.count:,} images of {spec.height} x {spec.width} px, {spec.channels} channels",
             "shown to the discriminator": f"{model.record.kimg:,.1f} kimg",
             "training time": f"{seconds / 60:,.1f} min",
-            "parameters": ", ".join(f"{name} {count:,}" for name, count in parameters.items() if "-raw" not in name),
+            "parameters": ", ".join(f"{name} {count:,}" for name, count in parameters.items()),
             "seed": str(model.record.seed),
             "torch": str(run.record["numerics"]["torch"]),
         },

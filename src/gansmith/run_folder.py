@@ -14,6 +14,11 @@ from gansmith.files import commit_json, sync_append
 RECORD = "run.json"
 
 
+def is_run(path: Path) -> bool:
+    """Say whether a path is a run folder."""
+    return (path / RECORD).is_file()
+
+
 class RunFolder:
     """The files of one run."""
 
@@ -53,7 +58,7 @@ class RunFolder:
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """Open a run folder; CheckpointError if it is none."""
-        if not (path / RECORD).is_file():
+        if not is_run(path):
             raise CheckpointError(
                 f"'{path}' is no run folder: it has no {RECORD}\n  pass the folder that 'gansmith train' printed"
             )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gansmith.checkpoint import list_checkpoints
 from gansmith.data.base import ImageData, open_data
 from gansmith.engine import Engine, set_threads
 from gansmith.errors import CheckpointError, DiskFullError, ModelError
@@ -69,6 +70,8 @@ def start_run(folder: Path, recipe: Recipe, order: Order, engine: Engine, on_eve
     recipe, data = open_for(recipe, order, engine, on_event)
     for line in data.summary.lines():
         on_event(Event("note", line))
+    if engine.is_slowed_by_precision:
+        on_event(Event("warning", "this CPU has no bf16 instructions: many times slower than --precision fp32"))
     state = RunState.fresh(recipe, data.spec, order.seed, engine)
     if order.init_from is not None:
         _take_weights(state, order.init_from)
@@ -186,18 +189,13 @@ def _train(trainer: Trainer, on_event: OnEvent) -> int:
             board.close()
         if main:
             run.unlock()
-    if not finished:
-        name, todo = (
-            signal.Signals(stop.signal_number).name,
-            f"go on with: gansmith resume {shlex.quote(str(run.path))}",
-        )
-        on_event(
-            Event(
-                "stopped",
-                f"{name}: saved at {state.kimg:,.1f} kimg; go on with: {todo}",
-            )
-        )
-    return 0 if finished else stop.signal_number
+    if finished:
+        return 0
+    number = stop.signal_number or signal.SIGTERM  # a signal may have reached another process alone
+    saved = int(list_checkpoints(run.checkpoints)[0].name) * state.images_per_iteration / 1000
+    todo = f"go on with: gansmith resume {shlex.quote(str(run.path))}"
+    on_event(Event("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
+    return int(number)
 
 
 def export(trainer: Trainer) -> Model:

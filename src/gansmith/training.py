@@ -115,11 +115,16 @@ class Trainer:
             if state.iteration % plan.preview_every == 0 or at_end:
                 self._preview()
             stop = self.engine.agree(self.stop_requested())
-            if state.iteration % plan.checkpoint_every == 0 or at_end or stop:
-                if not (row or state.all_finite()):
+            due = state.iteration % plan.checkpoint_every == 0 or at_end
+            if due or stop:
+                if row or self._finite():
+                    self._save(stop)
+                elif due:
                     self._roll_back()
                     continue
-                self._save()
+                else:  # without a stop it would go on to its next row or checkpoint, and resumed it will
+                    said = f"not finite at {state.kimg:.1f} kimg: not saved, the checkpoint before stays the last"
+                    self.on_event(Event("warning", said))
             if stop:
                 break
             self._tell_progress()
@@ -160,10 +165,13 @@ class Trainer:
         """Say whether training may go on; a few steps skipped on their own are told and are no reason to go back."""
         worst = int(self.state.bad_steps[1].item())
         self.state.bad_steps[1] = 0
-        finite = self.state.all_finite()
+        finite = self._finite()
         if worst:
             self._tell_event("skipped", f"{worst} steps in a row had gradients that are not finite and were skipped")
         return finite and worst <= BAD_STEPS_IN_A_ROW
+
+    def _finite(self) -> bool:
+        return not self.engine.agree(not self.state.all_finite())  # pools are each process's own
 
     def _roll_back(self) -> None:
         """Go back to the last checkpoint of the plan with other draws; TrainingError after the last allowed time."""
@@ -195,23 +203,26 @@ class Trainer:
             append_row(self.run.log, row)
         self.on_event(Event("warning", message))
 
-    def _save(self) -> None:
+    def _save(self, stop: bool = False) -> None:
         """Write a checkpoint; without room go on until the next one, and stop when that has failed too often."""
         state, planned = self.state, self.state.iteration % self.plan.checkpoint_every == 0
-        tensors = state.tensors(self.engine)
+        tensors, full = state.tensors(self.engine), None
         try:
             if self.engine.is_main:
                 values = {**state.values(), "planned": planned, "log_sizes": self.run.sizes()}
                 values["recipe"] = state.recipe.model_dump(mode="json")
                 save_checkpoint(self.run.checkpoints / f"{state.iteration:09d}", tensors, values)
                 prune_checkpoints(self.run.checkpoints, self._worth_keeping())
-            self._failed_saves = 0
         except DiskFullError as problem:
-            self._failed_saves += 1
-            if self._failed_saves >= MAX_FAILED_SAVES or self.stop_requested() or state.iteration == 0:
-                raise
-            self.on_event(Event("warning", str(problem)))
-        self.engine.barrier()
+            full = problem
+        if not self.engine.agree(full is not None):  # the others wait here until the main process has written
+            self._failed_saves = 0
+            return
+        self._failed_saves += 1
+        message = self.engine.share_text(str(full))
+        if self._failed_saves >= MAX_FAILED_SAVES or stop or state.iteration == 0:
+            raise DiskFullError(message) from full
+        self.on_event(Event("warning", message))
 
     def _worth_keeping(self) -> set[Any]:
         """Return the last two checkpoints of the plan, which a rollback may need, and the newest of all."""

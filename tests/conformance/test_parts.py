@@ -202,6 +202,16 @@ def test_labels_are_listened_to(kind):
         assert not torch.allclose(first, second)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in networks.names() if networks.get(kind).mixes_labels])
+def test_labels_may_be_weights_where_that_is_said(kind):
+    spec = ImageSpec(16, 16, 1, num_classes=3, latent_dim=8)
+    latents, _, labels = example(spec)
+    generator = sides(small(kind), spec)[0].eval()
+    told = nn.functional.one_hot(labels, 3).float()
+    assert torch.equal(generator(latents, told), generator(latents, labels))
+    assert not torch.equal(generator(latents, told.roll(1, 1) / 2 + told / 2), generator(latents, labels))
+
+
 def norm_choices(kind: str) -> list[dict[str, object]]:
     """Return the fields of every way to normalise that a network has."""
     fields = networks.get(kind).model_fields

@@ -5,7 +5,20 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli import data, doctor, recipes, resume, sample, score, train
+from gansmith.cli import (
+    arithmetic,
+    data,
+    directions,
+    doctor,
+    evaluate,
+    interpolate,
+    invert,
+    recipes,
+    resume,
+    sample,
+    score,
+    train,
+)
 from gansmith.errors import GansmithError
 from gansmith.version import __version__
 
@@ -21,6 +34,11 @@ app.command("train")(train.train)
 app.command("resume")(resume.resume)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
+app.command("evaluate")(evaluate.evaluate)
+app.command("interpolate")(interpolate.interpolate)
+app.command("arithmetic")(arithmetic.arithmetic)
+app.command("invert")(invert.invert)
+app.command("directions")(directions.directions)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)
@@ -44,11 +62,11 @@ def _root(
 
 def main() -> None:
     """Run the command line."""
-    debug = "--debug" in sys.argv
+    words = [word for word in sys.argv[1:] if word != "--debug"]  # before the verb or after it
     try:
-        app()
+        app(words)
     except (GansmithError, OSError) as problem:
-        if debug:
+        if len(words) < len(sys.argv) - 1:
             raise
         print(f"gansmith: {_in_words(problem)}", file=sys.stderr)
         sys.exit(2)

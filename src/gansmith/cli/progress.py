@@ -60,7 +60,9 @@ class ProgressPrinter:
             self._console.print(f"warning: {event.message}", markup=False)
         elif event.kind == "data":
             done, total = event.values["done"], event.values["total"]
-            self._show("reading images", done, total, f"{done:,} of {total:,}", last=done == total)
+            self._show(
+                event.values.get("what", "reading images"), done, total, f"{done:,} of {total:,}", last=done == total
+            )
         elif event.kind in ("row", "progress"):
             self._training(event.values, is_row=event.kind == "row")
 

@@ -6,24 +6,33 @@ from typing import Annotated
 
 import typer
 
+from gansmith.cli.options import SEEDS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
+
 
 def sample(
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="A run folder, a model folder or a .safetensors file.")
-    ],
+    model: ModelPath,
     count: Annotated[int, typer.Option("-n", "--num", help="How many images.")] = 64,
     seed: Annotated[int, typer.Option(help="Image i of a seed is the same whatever -n is.")] = 0,
-    label: Annotated[str | None, typer.Option(help="One class, by name or number.")] = None,
-    truncation: Annotated[float | None, typer.Option(help="Cut latents off at T deviations: tamer images.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="Use the weights without averaging.")] = False,
+    seeds: Annotated[str | None, typer.Option(help=f"These images, in place of -n and --seed. {SEEDS}.")] = None,
+    label: Label = None,
+    truncation: Truncation = None,
+    raw: Raw = False,
     out: Annotated[Path, typer.Option(help="grid.png, a folder, x.npz or x.zip.")] = Path("samples.png"),
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts the model uses.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    numbered: Annotated[
+        bool, typer.Option("--numbered", help="Write the numbers that --seeds understands below the images.")
+    ] = False,
+    device: Device = "auto",
+    plugin: Plugin = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make new images with a trained model."""
     from gansmith import api
 
     loaded = api.load(model, device, plugin or [])
-    written = loaded.sample(count, seed=seed, label=label, truncation=truncation, raw=raw).save(out)
-    print(json.dumps({"out": str(written), "count": count, "seed": seed}) if as_json else written)
+    if seeds is None:
+        made = loaded.sample(count, seed=seed, label=label, truncation=truncation, raw=raw)
+    else:
+        made = api.pick(loaded, seeds, label=label, truncation=truncation, raw=raw)
+    written = made.save(out, numbered=numbered)
+    told = {"count": count, "seed": seed} if seeds is None else {"count": len(made), "seeds": made.names}
+    print(json.dumps({"out": str(written), **told}) if as_json else written)

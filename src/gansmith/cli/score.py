@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,11 +17,16 @@ def score(
 ) -> None:
     """Ask the discriminator: the probability that each image is real, or its score."""
     from gansmith import api
+    from gansmith.cli.progress import ProgressPrinter
 
     loaded = api.load(model, device, plugin or [])
-    scores = api.score(loaded, images, label)
+    left_out: list[Any] = []
+    scores = api.score(loaded, images, label, on_event=left_out.append)
+    for event in left_out:
+        ProgressPrinter()(event)
     if as_json:
-        print(json.dumps([{"file": file, "score": value} for file, value in scores]))
+        judged = [{"file": file, "score": value} for file, value in scores]
+        print(json.dumps([*judged, *(event.values for event in left_out)]))
     else:
         for file, value in scores:
             print(f"{value:8.4f}  {file}")

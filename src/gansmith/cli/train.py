@@ -29,6 +29,7 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Length in minutes on this machine, as measured.")] = None,
     seed: Annotated[int, typer.Option(help="Decides every random number.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    precision: Annotated[str, typer.Option(help="fp32, or bf16 for forward passes where the device has it.")] = "fp32",
     holdout: Annotated[float, typer.Option(help="Share of the images kept out of training, for judging.")] = 0.0,
     init_from: Annotated[Path | None, typer.Option(help="Start from the weights of a model.")] = None,
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts of your own.")] = None,
@@ -44,12 +45,16 @@ def train(
     plugins = plugin or []
     if dry_run:
         budget = Budget(kimg, steps, epochs, minutes)
-        _print_preview(api.dry_run(source, recipe, overrides, budget, device=device, holdout=holdout, plugins=plugins))
+        preview = api.dry_run(
+            source, recipe, overrides, budget, device=device, precision=precision, holdout=holdout, plugins=plugins
+        )
+        _print_preview(preview)
         return
     with ProgressPrinter() as printer:
         run = api.train(
             source, recipe=recipe, overrides=overrides, out=out, kimg=kimg, steps=steps, epochs=epochs, minutes=minutes,
-            seed=seed, device=device, holdout=holdout, init_from=init_from, plugins=plugins, on_event=printer,
+            seed=seed, device=device, precision=precision, holdout=holdout, init_from=init_from, plugins=plugins,
+            on_event=printer,
         )  # fmt: skip
     show_run(run, as_json=as_json)
 

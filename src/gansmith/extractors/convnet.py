@@ -23,8 +23,8 @@ TEMPERATURE = 0.2
 class ConvNet(nn.Module):
     """(images (N, C, H, W) in [-1, 1]) -> (features (N, 128), logits (N, K)).
 
-    Convolutions with kernel 4 halve the sides to about 4 px, others with kernel 3 stand between them from 16 px on;
-    batch norm and ReLU after each; the mean over places is the features; a linear layer gives the logits.
+    Convolutions with stride 2 halve the sides to about 4 px, others stand between them from 16 px on; batch norm and
+    ReLU after each; the mean over places is the features; a linear layer gives the logits.
     """
 
     def __init__(self, side: int, channels: int, num_classes: int) -> None:
@@ -32,27 +32,27 @@ class ConvNet(nn.Module):
         layers: list[nn.Module] = []
         before, step = channels, 0
 
-        def add(kernel: int, stride: int) -> None:
+        def add(stride: int) -> None:
             nonlocal before, step
             after = WIDTHS[min(step, len(WIDTHS) - 1)]
-            layers.append(nn.Conv2d(before, after, kernel, stride, 1, bias=False))
+            layers.append(nn.Conv2d(before, after, 3, stride, 1, bias=False))
             layers.extend([nn.BatchNorm2d(after), nn.ReLU(inplace=True)])
             before, step = after, step + 1
 
         while side > LAST_SIDE:
-            add(4, 2)
-            side //= 2
+            add(2)
+            side = (side + 1) // 2
             if LAST_SIDE < side <= SIDE_OF_SAME:
-                add(3, 1)
+                add(1)
         while step < len(WIDTHS):
-            add(3, 1)
+            add(1)
         self.layers = nn.Sequential(*layers)
-        self.head = nn.Linear(WIDTH, num_classes)
+        self.head = nn.Linear(WIDTH, num_classes) if num_classes else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return features and logits."""
         features = self.layers(images).mean((2, 3))
-        return features, self.head(features)
+        return features, features.new_empty(len(features), 0) if self.head is None else self.head(features)
 
 
 def input_side(height: int, width: int) -> int:

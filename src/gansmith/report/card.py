@@ -110,7 +110,7 @@ def _usage() -> str:
         'model = gansmith.load("FOLDER")\n'
         'model.sample(64, seed=0).grid().save("grid.png")\n```\n\n'
         "Image *i* of a seed is the same whatever number is asked for. `generator.safetensors` holds the averaged "
-        "(EMA) weights, `generator-raw.safetensors` those of the last step (`--raw`)."
+        "(EMA) weights, `generator-raw.safetensors` the same network's unaveraged ones, of the last step (`--raw`)."
     )
 
 

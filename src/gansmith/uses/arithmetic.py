@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,12 +14,12 @@ from gansmith.model import Model
 from gansmith.randomness import derive_seed, per_image
 from gansmith.samples import Picture
 from gansmith.sheets import beside, captioned, framed, sign, stacked, tile
-from gansmith.uses.latents import Latents, Seeds, draw, find_latents, join
+from gansmith.uses.latents import ENDING, Latents, Seed, Seeds, class_weights, draw, find_latents, join, listed
 
 SHOWN = 5  # images of a term; more are averaged, and not drawn
-NOISE = 0.25  # standard deviations
+NOISE = 0.5  # standard deviations
 VANISHED = 1e-5  # of a term's norm
-SIGNS = {1: "+", -1: "\N{MINUS SIGN}"}
+SIGNS = {1: "+", -1: "-"}
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,19 @@ class Sum:
         parts = [part for term in self.terms for part in (sign(SIGNS[term.sign]), _column(term))]
         tiles = [tile(image) for image in self.images]
         square = stacked([beside(tiles[start : start + 3]) for start in (0, 3, 6)])
-        parts += [sign("="), captioned(square, "the sum; around it, with noise")]
-        return Picture(framed(beside(parts if self.terms[0].sign < 0 else parts[1:])))
+        parts += [sign("="), captioned(square, "in the middle the sum, around it with noise")]
+        return Picture(framed(beside(parts[1:])))
+
+    def save(self, out: str | Path) -> tuple[Path, Path]:
+        """Write the figure (.png), and the sum's latent beside it (.safetensors); return both paths."""
+        path = self.sheet().save(out)
+        return path, self.latents.save(path.with_suffix(ENDING))
 
 
 def arithmetic(
     model: Model,
-    plus: Sequence[Seeds],
-    minus: Sequence[Seeds] = (),
+    plus: Seed | Sequence[Seeds],
+    minus: Seed | Sequence[Seeds] = (),
     *,
     label: str | int | None = None,
     truncation: float | None = None,
@@ -59,40 +65,45 @@ def arithmetic(
 ) -> Sum:
     """Return the sum of mean latents: each entry of ``plus`` and ``minus`` is a term, the mean of the images it names.
 
-    The neighbours are the sum with normal noise of 0.25. A conditional model's labels are added up like latents.
+    The eight images around the sum have normal noise of half a deviation. Labels are added up like latents.
     Source: Radford et al. 2016, arXiv:1511.06434, section 6.3.2 and figure 7.
     Differs: latents are Gaussian, whose norms hardly vary. So means, as they are drawn, and the sum are brought to the
     mean norm of the latents they come from; otherwise a mean of several is pale.
     Raises GansmithError without a term to add, ModelError for what the model does not have.
     """
-    plus, minus = ([entry] if isinstance(entry, str) else entry for entry in (plus, minus))
     if not plus:
         raise GansmithError("nothing to add up: pass --plus, for example --plus 3,5,8 --minus 1,2,4 --plus 7,9")
-    pairs = [(each, seeds) for pair in zip_longest(plus, minus) for each, seeds in zip((1, -1), pair, strict=True)]
+    pairs = zip_longest([(1, seeds) for seeds in listed(plus)], [(-1, seeds) for seeds in listed(minus)])
     terms = []
-    for direction, seeds in pairs:
-        if seeds is not None:
-            found = find_latents(model, seeds, label=label, truncation=truncation)
-            classes = None if found.classes is None else found.classes.mean(0, keepdim=True)
-            mean = Latents(found.values.mean(0, keepdim=True), classes, ("mean",))
-            drawn = Latents(_with_norm_of(mean.values, found.values), classes, mean.names)
-            terms.append(Term(direction, found, mean, draw(model, join([found, drawn]), raw=raw)))
-    latents = _add(terms)
+    for direction, seeds in [term for pair in pairs for term in pair if term]:
+        found = find_latents(model, seeds, label=label, truncation=truncation)
+        classes = None if found.classes is None else found.classes.mean(0, keepdim=True)
+        mean = Latents(found.values.mean(0, keepdim=True), classes, ("mean",))
+        drawn = Latents(_with_norm_of(mean.values, found.values), classes, mean.names)
+        terms.append(Term(direction, found, mean, draw(model, join([found, drawn]), raw=raw)))
+    total = _add(terms)
+    classes = _add_classes(terms) if label is None else class_weights(model, label, 1)
+    latents = Latents(total, classes, ("sum",))
     return Sum(tuple(terms), latents, draw(model, _around(latents), raw=raw))
 
 
-def _add(terms: Sequence[Term]) -> Latents:
-    """Return the sum of the terms' means; ModelError if nothing is left of the latents or of the labels."""
-    total = sum((term.sign * term.mean.values for term in terms), torch.tensor(0.0))
+def _add(terms: Sequence[Term]) -> Tensor:
+    """Return the sum of the terms' means, (1, D); GansmithError if nothing is left."""
+    total = torch.stack([term.sign * term.mean.values for term in terms]).sum(0)
     if total.norm() < VANISHED * max(term.mean.values.norm() for term in terms):
         raise GansmithError("these images add up to nothing: what is added is taken away again")
+    return _with_norm_of(total, torch.cat([term.latents.values for term in terms]))
+
+
+def _add_classes(terms: Sequence[Term]) -> Tensor | None:
+    """Return the sum of the terms' weights of classes without negative ones, (1, num_classes), if they have any."""
     weights = [term.sign * term.mean.classes for term in terms if term.mean.classes is not None]
-    classes = sum(weights, torch.tensor(0.0)).clamp(min=0) if weights else None
-    if classes is not None:
-        if not classes.sum() > 0:
-            raise ModelError("the labels of these images add up to nothing\n  pass --label NAME for the class of all")
-        classes = classes / classes.sum()
-    return Latents(_with_norm_of(total, torch.cat([term.latents.values for term in terms])), classes, ("sum",))
+    if not weights:
+        return None
+    classes = torch.stack(weights).sum(0).clamp(min=0)
+    if classes.sum() < VANISHED:
+        raise ModelError("the labels of these images add up to nothing\n  pass --label NAME for the class of all")
+    return classes / classes.sum()
 
 
 def _with_norm_of(latent: Tensor, sources: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from gansmith.errors import GansmithError, ModelError
 from gansmith.model import Model
 from gansmith.samples import Picture
-from gansmith.sheets import beside, captioned, framed, stacked, tile
+from gansmith.sheets import captioned_grid
 from gansmith.uses.latents import Latents, Seeds, draw, find_latents
 
 STEPS = 7  # pictures in a row; the middle one is the image itself
@@ -17,7 +17,7 @@ STEPS = 7  # pictures in a row; the middle one is the image itself
 
 @dataclass(frozen=True)
 class Directions:
-    """Directions (num, latent_dim) of norm 1, how strongly each acts, and images, uint8 (num, 7, H, W, C), along them."""
+    """Directions (num, latent_dim) of norm 1, how strongly each acts, and images (num, 7, H, W, C) along them."""
 
     vectors: Tensor
     strengths: Tensor  # singular values, falling
@@ -26,16 +26,8 @@ class Directions:
 
     def sheet(self) -> Picture:
         """Return a row for each direction."""
-        rows = [
-            beside(
-                [
-                    captioned(tile(image), f"{number}:  {shift:+g}")
-                    for image, shift in zip(row, self.shifts, strict=True)
-                ]
-            )
-            for number, row in enumerate(self.images)
-        ]
-        return Picture(framed(stacked(rows)))
+        captions = [f"d{row} {shift:+g}" for row in range(len(self.images)) for shift in self.shifts]
+        return Picture(captioned_grid(self.images.reshape(-1, *self.images.shape[2:]), captions, STEPS))
 
 
 def directions(

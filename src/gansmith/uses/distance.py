@@ -10,7 +10,7 @@ from gansmith.model import Model
 from gansmith.networks.base import range_from_signed
 from gansmith.uses.target import Target
 
-NORM_WEIGHT, REALISM_WEIGHT = 1.0, 0.02
+NORM_WEIGHT, REALISM_WEIGHT = 0.01, 0.02
 NEAR_PX, NEAR_WEIGHT = 7, 4.0  # a known pixel counts up to 5 times: by the share of missing ones in a square around it
 TINY = 1e-8
 
@@ -20,8 +20,8 @@ class Distance:
 
     Both are squares, and each is divided by its mean over random latents, so that they count alike whatever the images
     and the network are. What the discriminator sees is the input of each of its layers but the first; what is missing
-    is gray there. Added are the norm's distance from that of a Gaussian latent, (|z| / sqrt(dim) - 1)^2, and, with a
-    mask, softplus(-D(G(z))).
+    is gray there. Added are (|z| - sqrt(dim))^2, because the norm of Gaussian latents hardly differs from sqrt(dim),
+    and, with a mask, softplus(-D(G(z))).
     Source: Yeh et al. 2017, arXiv:1607.07539, sections 3.2 to 3.4, for images with a hole.
     Differs: squares in place of absolute values; pixels far from the hole count too; features and the norm are new.
     """
@@ -60,7 +60,7 @@ class Distance:
         """Return what is to be made small, (N,): how far the images are, and how implausible latents and images are."""
         images = self._method.preview(self._networks, Fixed(latents, labels, 8))
         total = (self._parts(images, labels) / self._scales).sum(0)
-        total = total + NORM_WEIGHT * (latents.norm(dim=1) / latents.shape[1] ** 0.5 - 1) ** 2
+        total = total + NORM_WEIGHT * (latents.norm(dim=1) - latents.shape[1] ** 0.5) ** 2
         if self._fills and self._discriminator is not None:
             logits, _ = self._look(self._discriminator, images, labels)
             total = total + REALISM_WEIGHT * F.softplus(-logits.reshape(len(images), -1)).mean(1)

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansmith.checkpoint import commit_file
 from gansmith.errors import GansmithError, unknown_name
+from gansmith.files import commit_file
 from gansmith.images import enlarge, on_white
 from gansmith.model import Model
 from gansmith.samples import Picture, make_room
@@ -17,7 +17,7 @@ from gansmith.sheets import captioned_grid
 from gansmith.uses.latents import Latents, Seeds, class_weights, draw, find_latents
 from gansmith.video import write_gif, write_mp4
 
-FILM_FRAMES, MAX_FRAMES = 60, 1000
+FILM_FRAMES, FILM_STEPS, MAX_FRAMES = 60, 12, 1000
 STRIP_STEPS, STRIP_COLUMNS = 4, 13  # frames from image to image of a strip, and in a row of it
 FILM_PX, FRAME_SEC = 256, 0.08  # two frames of the video
 ALLOWED = "allowed: walk.gif, walk.mp4 or strip.png"
@@ -114,18 +114,18 @@ def interpolate(
     """Return a walk from image to image; each of them is a frame, with the bytes that ``sample`` makes of it.
 
     ``seeds`` names images as ``find_latents`` does. A ``closed`` walk goes back to the first and does not repeat it;
-    an open one ends at the last. ``frames`` are 60, or of an open walk 4 from image to image. ``label`` draws all as
-    one class; ``to_label`` changes it evenly from image to image, and then one image is enough.
+    an open one ends at the last. ``frames`` are 60 or more, or of an open walk 4 from image to image. ``label`` draws
+    all as one class; ``to_label`` changes it evenly from image to image, and then one image is enough.
     Raises GansmithError for too few images or frames, ModelError for labels that the model does not have.
     """
     if mode not in MODES:
         raise GansmithError(unknown_name("mode", mode, MODES))
     stops = _stops(model, find_latents(model, seeds, label=label, truncation=truncation), label, to_label)
     if closed:
-        stops = _join(stops, [*range(len(stops)), 0])
+        stops = stops.take([*range(len(stops)), 0])
     legs = len(stops) - 1
     if frames is None:
-        frames = FILM_FRAMES if closed else STRIP_STEPS * legs + 1
+        frames = max(FILM_FRAMES, FILM_STEPS * legs) if closed else STRIP_STEPS * legs + 1
     fewest = legs if closed else legs + 1
     if not fewest <= frames <= MAX_FRAMES:
         raise GansmithError(
@@ -157,7 +157,7 @@ def _stops(model: Model, latents: Latents, label: str | int | None, to_label: st
     if to_label is not None:
         if label is None:
             raise GansmithError("--to-label says where the label goes: pass --label too, which says where it starts")
-        latents = _join(latents, [0, 0]) if len(latents) == 1 else latents
+        latents = latents.take([0, 0]) if len(latents) == 1 else latents
         ends = class_weights(model, label, 1)[0], class_weights(model, to_label, 1)[0]
         shares = torch.linspace(0, 1, len(latents), dtype=torch.float64)
         names = (f"{latents.names[0]} {label}", *latents.names[1:-1], f"{latents.names[-1]} {to_label}")
@@ -168,8 +168,3 @@ def _stops(model: Model, latents: Latents, label: str | int | None, to_label: st
             "\n  for example --seeds 3,9,27, or with labels --seeds 3 --label A --to-label B"
         )
     return latents
-
-
-def _join(latents: Latents, places: list[int]) -> Latents:
-    classes = None if latents.classes is None else latents.classes[places]
-    return Latents(latents.values[places], classes, tuple(latents.names[place] for place in places))

@@ -19,7 +19,7 @@ from gansmith.uses.distance import Distance
 from gansmith.uses.latents import ENDING, Latents, draw, find_latents, told
 from gansmith.uses.target import Target, load_target
 
-STARTS, CANDIDATES = 8, 256
+STARTS, CANDIDATES = 4, 256
 LEARNING_RATE = 0.1
 HIGHEST_DB = 100.0  # of equal images
 
@@ -41,9 +41,10 @@ class Inversion:
         """Return the distance in words."""
         where = "" if self.filled is None else " where the image is known"
         best, mean = self.random_db
+        label = f"; label: {self.label}" if self.label else ""
         return [
-            f"PSNR {self.psnr_db:.1f} dB{where}; {CANDIDATES} random latents reach {best:.1f} at best, {mean:.1f} on average"
-            + (f"; label: {self.label}" if self.label else ""),
+            f"PSNR {self.psnr_db:.1f} dB{where}{label}",
+            f"{CANDIDATES} random latents: {best:.1f} dB at best, {mean:.1f} dB on average",
             f"compared: {self.compared}",
         ]
 
@@ -54,22 +55,29 @@ class Inversion:
             pictures += [(self.filled, "filled"), (self.target.image, "before the mask")]
         return Picture(framed(beside([captioned(tile(image), caption) for image, caption in pictures])))
 
-    def save(self, out: str | Path) -> Path:
-        """Write the sheet (.png) with the latent beside it (.safetensors), or a folder with each picture for itself."""
-        path = Path(out)
-        if path.suffix and path.suffix.lower() != ".png":
-            raise GansmithError(f"cannot write an inversion as '{path.suffix}'\n  allowed: x.png or a folder")
+    def save(self, out: str | Path) -> tuple[Path, Path]:
+        """Write the sheet (.png) and the latent beside it (.safetensors), or a folder with each picture for itself.
+
+        Returns the path of either, and that of the latent.
+        """
+        path = check_place(out)
         if path.suffix:
-            self.sheet().save(path)
-            self.latents.save(path.with_suffix(ENDING))
-            return path
-        make_room(path / "sheet.png")
-        self.sheet().save(path / "sheet.png")
-        Picture(self.image).save(path / "found.png")
+            return self.sheet().save(path), self.latents.save(path.with_suffix(ENDING))
+        pictures = {"sheet": self.sheet(), "found": Picture(self.image)}
         if self.filled is not None:
-            Picture(self.filled).save(path / "filled.png")
-        self.latents.save(path / f"latent{ENDING}")
-        return path
+            pictures["filled"] = Picture(self.filled)
+        for name, picture in pictures.items():
+            picture.save(path / f"{name}.png")
+        return path, self.latents.save(path / f"latent{ENDING}")
+
+
+def check_place(out: str | Path) -> Path:
+    """Return the path of an inversion; GansmithError for an ending that is not written, or with a file in the way."""
+    path = Path(out)
+    if path.suffix and path.suffix.lower() != ".png":
+        raise GansmithError(f"cannot write an inversion as '{path.suffix}'\n  allowed: x.png or a folder")
+    make_room(path)
+    return path
 
 
 def invert(
@@ -85,8 +93,8 @@ def invert(
 ) -> Inversion:
     """Return the latent whose image is nearest to an image file, or to uint8 (H, W, C) of the model's size.
 
-    The nearest 8 of 256 images of a sample with this ``seed`` are where Adam starts from, in one batch, with a learning
-    rate that falls to 0 as half a cosine; the nearest of the 8 that it ends at is returned. Without ``label`` the label
+    The nearest 4 of 256 images of a sample with this ``seed`` are where Adam starts from, in one batch, with a learning
+    rate that falls to 0 as half a cosine; the nearest of the 4 that it ends at is returned. Without ``label`` the label
     is that of the nearest start. What is near: ``Distance``. A ``mask`` file is white where the image is missing.
     The same arguments give the same latent. Raises DataError for files that cannot be used, GansmithError for steps.
     """

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from gansmith.checkpoint import commit_file
 from gansmith.errors import GansmithError, ModelError
+from gansmith.files import commit_file
 from gansmith.methods.latent import sample_labels
 from gansmith.model import Model
 from gansmith.randomness import sample_latents, truncate
@@ -33,6 +34,11 @@ class Latents:
     def __len__(self) -> int:
         return len(self.names)
 
+    def take(self, places: list[int]) -> "Latents":
+        """Return those at the given places, in that order."""
+        classes = None if self.classes is None else self.classes[places]
+        return Latents(self.values[places], classes, tuple(self.names[place] for place in places))
+
     def save(self, path: str | Path) -> Path:
         """Write them as a .safetensors file, which may stand wherever an image is named."""
         target = Path(path)
@@ -44,7 +50,9 @@ class Latents:
         return target
 
 
-Seeds = str | int | Path | Latents | Sequence[str | int | Path | Latents]
+Seed = str | int | Path | Latents
+Seeds = Seed | Sequence[Seed]
+EntryT = TypeVar("EntryT")
 
 
 def find_latents(
@@ -55,11 +63,16 @@ def find_latents(
     A text may name several, with commas between. An image has the label that it has in a sample without ``label``.
     Raises GansmithError for what names no image, ModelError for latents that are not this model's.
     """
-    words = [word for entry in _entries(seeds) for word in (entry.split(",") if isinstance(entry, str) else [entry])]
+    words = [word for entry in listed(seeds) for word in (entry.split(",") if isinstance(entry, str) else [entry])]
     found = [_labelled(model, _find(model, word, truncation), label) for word in words]
     if not found:
         raise GansmithError("no image is named\n  for example 3,9,27: images of 'gansmith sample', counted from 0")
     return join(found)
+
+
+def listed(entries: Seed | Sequence[EntryT]) -> Sequence[Seed | EntryT]:
+    """Return one name, or several, as several."""
+    return [entries] if isinstance(entries, str | int | Path | Latents) else entries
 
 
 def join(parts: Sequence[Latents]) -> Latents:
@@ -107,11 +120,7 @@ def pick(
     return Samples(draw(model, latents, raw=raw), numbers, model.classes, names=latents.names)
 
 
-def _entries(seeds: Seeds) -> Sequence[str | int | Path | Latents]:
-    return [seeds] if isinstance(seeds, str | int | Path | Latents) else seeds
-
-
-def _find(model: Model, word: str | int | Path | Latents, truncation: float | None) -> Latents:
+def _find(model: Model, word: Seed, truncation: float | None) -> Latents:
     if isinstance(word, Latents):
         return _fitting(model, word, ", ".join(word.names))
     text = str(word).strip()
@@ -155,7 +164,8 @@ def _read(model: Model, path: Path) -> Latents:
     if "latents" not in tensors:
         raise ModelError(f"'{path}' holds no latents\n  'gansmith invert' and 'gansmith arithmetic' write such files")
     values = tensors["latents"]
-    names = (path.stem,) if len(values) == 1 else tuple(f"{path.stem}[{row}]" for row in range(len(values)))
+    count = values.shape[0] if values.ndim else 0
+    names = (path.stem,) if count == 1 else tuple(f"{path.stem}[{row}]" for row in range(count))
     return _fitting(model, Latents(values, tensors.get("classes"), names), f"'{path}'")
 
 

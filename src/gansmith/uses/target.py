@@ -41,7 +41,10 @@ def load_target(image: str | Path | np.ndarray, mask: str | Path | None, spec: D
         size, fitted = (spec.width, spec.height), image
     else:
         opened = _open(image, "image")
-        size, fitted = opened.size, fit_image(opened, spec.height, spec.width, spec.channels)
+        size, fitted = (
+            opened.size,
+            fit_image(opened, spec.height, spec.width, spec.channels).copy(),
+        )  # writable, for torch
     if mask is None:
         return Target(fitted)
     painted = _open(mask, "mask")

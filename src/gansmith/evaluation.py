@@ -1,0 +1,280 @@
+"""The judgement of a model: samples and reference through one extractor, every metric, each number with a protocol."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gansmith.data.base import DataSpec, ImageData
+from gansmith.data.store import cache_folder
+from gansmith.errors import MetricError
+from gansmith.extractors.base import Domain, Extractor, extractors
+from gansmith.files import commit_json
+from gansmith.images import save_png
+from gansmith.metrics.base import Evidence, Finding, Metric, Number, Side, metrics
+from gansmith.model import Model, ModelRecord
+from gansmith.randomness import derive_seed, epoch_order, sample_latents, truncate
+from gansmith.reference import TRAINING, features_of
+from gansmith.sheets import captioned_grid
+from gansmith.version import __version__
+
+FEWEST_SETS = 4
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a judgement."""
+
+    num: int = 10_000  # images in a fake set
+    sets: int = FEWEST_SETS  # independent fake sets for the Fréchet distance
+    features: str = ""  # an extractor's name; "": fashion for the built-in kind of data, else own
+    metrics: tuple[str, ...] = ()  # (): all
+    weights: Path | None = None
+    on_training: bool = False  # judge against the training images
+    raw: bool = False
+    truncation: float | None = None
+    seed: int = 0
+
+    def check(self) -> None:
+        """Raise MetricError for numbers that cannot be."""
+        if self.num < 2:
+            raise MetricError(f"--num {self.num} is too few to judge; pass at least 100")
+        if self.sets < FEWEST_SETS:
+            raise MetricError(f"--sets {self.sets}: the deviation of a distance needs at least {FEWEST_SETS} sets")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What a number depends on apart from the model. Numbers of different protocols are never compared."""
+
+    features: str
+    features_sha256: str
+    resize: str
+    num_fake: int
+    num_sets: int
+    num_real: int
+    reference: str  # "held-out images", "training images" or the name of a data set
+    reference_fingerprint: str
+    gansmith: str = __version__
+    weights: str = "averaged"  # or raw
+    truncation: float | None = None
+
+    def differences(self, other: "Protocol") -> list[str]:
+        """Return in words what forbids a comparison."""
+        mine, its = asdict(self), asdict(other)
+        return [f"{name}: {mine[name]} and {its[name]}" for name in mine if mine[name] != its[name]]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found of one model."""
+
+    model: str
+    kimg: float
+    protocol: Protocol
+    numbers: dict[str, Number]  # names carry the protocol: fd10k_fashion, fid10k_train, ...
+    words: tuple[str, ...]
+    skipped: dict[str, str]  # metric -> why
+    seconds: float
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by metric
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def read(cls, path: Path) -> "Evaluation":
+        """Return what ``to_json`` made, from a file; MetricError if it cannot be."""
+        try:
+            value = json.loads(path.read_text())
+            numbers = {name: Number(**number) for name, number in value["numbers"].items()}
+            rest = {key: value[key] for key in ("model", "kimg", "skipped", "seconds", "facts")}
+            return cls(protocol=Protocol(**value["protocol"]), numbers=numbers, words=tuple(value["words"]), **rest)
+        except (OSError, ValueError, KeyError, TypeError) as problem:
+            raise MetricError(f"'{path}' is no evaluation: {problem}") from problem
+
+
+def evaluate(
+    model: Model,
+    reference: ImageData,
+    reference_name: str,
+    request: Request,
+    *,
+    training: ImageData | None = None,
+    on_progress: OnProgress = lambda *_: None,
+) -> tuple[Evaluation, Evidence]:
+    """Judge a model against a reference; ``training`` is what memorisation and the extractor ``own`` look at.
+
+    Raises MetricError for images that do not fit, an extractor that cannot be had, or fewer images than asked for.
+    """
+    request.check()
+    chosen = _chosen(request.metrics)
+    _check_fit(model.record, reference.spec)
+    start = time.monotonic()
+    extractor = _open_extractor(request, training or reference, on_progress)
+    evidence = gather(model, reference, extractor, request, training=training, on_progress=on_progress)
+    on_training = reference_name == TRAINING
+    numbers: dict[str, Number] = {}
+    words: list[str] = []
+    skipped: dict[str, str] = {}
+    facts: dict[str, dict[str, Any]] = {}
+    for index, metric in enumerate(chosen):
+        on_progress(f"metric {metric.kind}", index, len(chosen))
+        if reason := metric.missing(evidence):
+            skipped[metric.kind] = reason
+            if request.metrics:
+                raise MetricError(f"metric '{metric.kind}' {reason}")
+            continue
+        found = metric.judge(evidence)
+        numbers |= _named(found, metric, extractor.name, on_training)
+        words += found.words
+        facts |= {metric.kind: found.facts} if found.facts else {}
+    protocol = Protocol(
+        features=extractor.name,
+        features_sha256=extractor.sha256,
+        resize=extractor.resize,
+        num_fake=request.num,
+        num_sets=request.sets,
+        num_real=len(reference),
+        reference=reference_name,
+        reference_fingerprint=reference.spec.fingerprint,
+        weights="raw" if request.raw else "averaged",
+        truncation=request.truncation,
+    )
+    record, seconds = model.record, round(time.monotonic() - start, 1)
+    found_all = Evaluation(record.name, record.kimg, protocol, numbers, tuple(words), skipped, seconds, facts)
+    return found_all, evidence
+
+
+def gather(
+    model: Model,
+    reference: ImageData,
+    extractor: Extractor,
+    request: Request,
+    *,
+    training: ImageData | None = None,
+    on_progress: OnProgress = lambda *_: None,
+) -> Evidence:
+    """Return reference and samples as the extractor sees them."""
+    real = _side(reference, extractor, on_progress)
+    seen = None if training is None or training is reference else _side(training, extractor, on_progress)
+    latents, labels = _inputs(model, reference, request)
+    fakes = []
+    for index in range(request.sets):
+        part = slice(index * request.num, (index + 1) * request.num)
+        on_progress("samples", index * request.num, request.sets * request.num)
+        images = model.draw(latents[part], None if labels is None else labels[part], raw=request.raw)
+        features, probabilities = extractor(images)
+        asked = None if labels is None else labels[part]
+        fakes.append(Side(images, features, probabilities if probabilities.shape[1] else None, asked))
+    return Evidence(real, tuple(fakes), seen, extractor.classes if _same_classes(extractor, reference) else ())
+
+
+def _side(data: ImageData, extractor: Extractor, on_progress: OnProgress) -> Side:
+    """Return a data set as the extractor sees it, shuffled the same way each time."""
+    order = epoch_order(0, 0, len(data))
+    features, probabilities = features_of(data, order, extractor, on_progress)
+    labels = data.read_labels(order)
+    known = None if labels is None or not _same_classes(extractor, data) else torch.from_numpy(labels)
+    return Side(data.read(order), features, probabilities if probabilities.shape[1] else None, known)
+
+
+def _same_classes(extractor: Extractor, data: ImageData) -> bool:
+    return bool(extractor.classes) and extractor.classes == data.spec.classes
+
+
+def _inputs(model: Model, reference: ImageData, request: Request) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return latents and labels of all sets; labels come as often as in the reference, or evenly without labels."""
+    method, count = model.latent_method("evaluate"), request.num * request.sets
+    latents = truncate(
+        sample_latents(derive_seed("evaluate", request.seed), 0, count, method.config.latent_dim), request.truncation
+    )
+    if not method.num_classes:
+        return latents, None
+    shares = reference.class_frequencies
+    if shares is None:
+        shares = np.full(method.num_classes, 1 / method.num_classes)
+    # Each set has each class as often as the shares say: no luck of the draw between sets.
+    edges = np.round(np.cumsum(shares) * request.num).astype(np.int64)
+    one_set = np.searchsorted(edges, np.arange(request.num), side="right").clip(max=method.num_classes - 1)
+    order = epoch_order(request.seed, 0, request.num)
+    return latents, torch.from_numpy(np.tile(one_set[order], request.sets))
+
+
+def _chosen(names: Sequence[str]) -> list[Metric]:
+    return [metrics.parse(name) for name in names or metrics.names()]
+
+
+def _named(found: Finding, metric: Metric, extractor: str, on_training: bool) -> dict[str, Number]:
+    """Return numbers under names that carry the protocol."""
+    out = {}
+    for short, number in found.numbers.items():
+        name = f"{short}{_thousands(number.count)}"
+        if metric.by_features and extractor == "inception":
+            name = name.replace("fd", "fid", 1) if short == "fd" else name
+        elif metric.by_features:
+            name += f"_{extractor}"
+        out[name + ("_train" if on_training else "")] = number
+    return out
+
+
+def _thousands(count: int) -> str:
+    return f"{count // 1000}k" if count % 1000 == 0 else str(count)
+
+
+def _check_fit(record: ModelRecord, spec: DataSpec) -> None:
+    model, data = record.data, spec
+    mine, its = (model.height, model.width, model.channels), (data.height, data.width, data.channels)
+    if mine != its:
+        raise MetricError(
+            f"'{record.name}' makes {mine[0]} x {mine[1]} px with {mine[2]} channels, but '{data.name}' has"
+            f" {its[0]} x {its[1]} px with {its[2]}\n  judge it against images of its own kind"
+        )
+    if model.classes and data.classes and model.classes != data.classes:
+        raise MetricError(
+            f"'{record.name}' knows the classes {', '.join(model.classes[:5])}, but '{data.name}' has"
+            f" {', '.join(data.classes[:5])}\n  judge it against the data set that it was trained on"
+        )
+
+
+def _open_extractor(request: Request, data: ImageData, on_progress: OnProgress) -> Extractor:
+    spec = data.spec
+    name = request.features or default_extractor(spec)
+    domain = Domain(
+        spec.height,
+        spec.width,
+        spec.channels,
+        spec.classes,
+        f"{spec.fingerprint[:24]}{spec.split.name}{spec.split.share:g}s{spec.split.seed}",
+        lambda: (data.read(np.arange(len(data))), data.labels),
+        cache_folder() / "judge",
+    )
+    return extractors.parse(name).open(domain, request.weights, on_progress)
+
+
+def default_extractor(spec: DataSpec) -> str:
+    """Return ``fashion`` for images of Fashion-MNIST, else ``own``."""
+    from gansmith.extractors.fashion import CLASSES
+
+    return "fashion" if spec.classes == CLASSES and spec.channels == 1 and spec.height <= 32 else "own"
+
+
+def write_evaluation(found: Evaluation, evidence: Evidence, folder: Path) -> Path:
+    """Write evaluation.json and, where memorisation was looked at, a picture of the nearest pairs; return the JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "evaluation.json"
+    commit_json(path, found.to_json())
+    pairs = found.facts.get("memorisation", {}).get("pairs", [])
+    if pairs and evidence.training is not None:
+        shown, captions = [], []
+        for sample, image, distance in pairs:
+            shown += [evidence.fake[0].images[sample], evidence.training.images[image]]
+            captions += [f"sample, {distance:.2f}", "nearest image"]
+        save_png(captioned_grid(np.stack(shown), captions, 8), folder / "nearest.png")
+    return path

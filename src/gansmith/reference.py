@@ -1,0 +1,95 @@
+"""What a model is judged against, and its features, computed once and kept in the cache."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gansmith.data.base import DataOptions, DataSpec, ImageData, open_data
+from gansmith.data.store import cache_folder
+from gansmith.errors import DataError, MetricError
+from gansmith.extractors.base import Extractor
+from gansmith.files import commit_file
+
+TRAINING, HELD_OUT = "training images", "held-out images"
+OnProgress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
+
+
+def features_of(
+    data: ImageData, order: np.ndarray, extractor: Extractor, on_progress: OnProgress
+) -> tuple[Tensor, Tensor]:
+    """Return features (N, F) and probabilities (N, K) of a data set in an order; the cache is never trusted blindly."""
+    spec = data.spec
+    identity = f"{extractor.sha256} {spec.fingerprint} {spec.split} {len(order)} {order[:16].tolist()} 1"
+    path = cache_folder() / "judge" / f"features-{hashlib.sha256(identity.encode()).hexdigest()[:40]}.safetensors"
+    try:
+        kept = load_file(path)
+        if len(kept["features"]) == len(kept["probabilities"]) == len(order):
+            return kept["features"], kept["probabilities"]
+    except (OSError, SafetensorError, KeyError):
+        pass  # not there, or half of it: computed again
+    found = extractor(
+        data.read(order), lambda done: on_progress(f"reference images as {extractor.name} sees them", done, len(order))
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {"features": found[0].contiguous(), "probabilities": found[1].contiguous()}
+    commit_file(path, lambda temporary: save_file(tensors, temporary))
+    return found
+
+
+def open_reference(
+    spec: DataSpec,
+    run_data: dict[str, Any] | None,
+    source: str | None,
+    *,
+    on_training: bool = False,
+    on_progress: OnProgress = lambda *_: None,
+) -> tuple[ImageData, str, ImageData | None]:
+    """Return (reference, its name, training images or None) for a model of images as ``spec`` says.
+
+    The reference is ``source`` where it is given, else the held-out share of the run; training images are the
+    reference only with ``on_training``. ``run_data`` is what run.json says of the data. Raises MetricError where there
+    is nothing to judge against.
+    """
+    options = DataOptions(size=(spec.height, spec.width), channels=spec.channels)
+
+    def read(name: str, holdout: float, seed: int) -> ImageData:
+        return open_data(
+            name,
+            options,
+            holdout=holdout,
+            seed=seed,
+            on_progress=lambda done, of: on_progress("reading images", done, of),
+        )
+
+    training = None
+    if run_data is not None:
+        try:
+            training = read(run_data["source"], run_data["holdout"], spec.split.seed)
+        except DataError:
+            if source is None:
+                raise
+    if source is not None:
+        data = read(source, 0.0, 0)
+        if training is None or data.spec.pixels_sha256 != training.spec.pixels_sha256:
+            return data, data.spec.name, training
+        if not on_training:
+            raise MetricError(
+                f"'{source}' is what this model was trained on: its own training images flatter it"
+                "\n  pass other images, or --on-training (the names of the numbers will say so)"
+            )
+        return training, TRAINING, training
+    if training is None:
+        raise MetricError("there is nothing to judge against\n  pass images: gansmith evaluate MODEL DATA")
+    if on_training:
+        return training, TRAINING, training
+    if training.held_out is None:
+        raise MetricError(
+            "this run kept no images back to judge it by\n  pass other images as DATA, or train with --holdout 0.1,"
+            "\n  or pass --on-training (the names of the numbers will say so)"
+        )
+    return training.held_out, HELD_OUT, training

@@ -1,0 +1,25 @@
+"""Models of random weights, small enough to be drawn in no time."""
+
+import torch
+
+from gansmith.data.base import DataSpec
+from gansmith.model import Model, make_record
+from gansmith.recipe import load_recipe
+
+
+def make_model(*overrides: str, classes: tuple[str, ...] = (), recipe: str = "mlp-small") -> Model:
+    """Return a model of random weights, as large in its images as 8 x 8."""
+    chosen = load_recipe(recipe, ("size=8", "channels=1", "latent_dim=4", *overrides))
+    spec = DataSpec("toy", 8, 8, 1, 96, classes, "0123")
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        averaged, raw = (chosen.method.build(spec).networks for _ in range(2))
+    for network in (*averaged.values(), *raw.values()):
+        for parameter in network.parameters():
+            parameter.data.mul_(3)  # images that differ from one another
+    tensors = {
+        "generator": dict(averaged["generator"].state_dict()),
+        "generator-raw": dict(raw["generator"].state_dict()),
+        "discriminator": dict(raw["discriminator"].state_dict()),
+    }
+    return Model(make_record("toy", chosen.method, spec, 0, 1.0), tensors, "cpu")
