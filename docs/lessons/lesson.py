@@ -23,7 +23,7 @@ from gansmith.run_state import RunState
 from gansmith.training import train_step
 
 DOCS = Path(__file__).parents[1]
-BLUE, ORANGE, GREEN, GRAY = "#0072B2", "#D55E00", "#009E73", "#6e7781"
+BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#6e7781"
 
 
 @dataclass
