@@ -21,6 +21,7 @@ from gansmith import api
 from gansmith.checkpoint import MANIFEST, TENSORS, VALUES
 from gansmith.errors import CheckpointError, GansmithError
 from gansmith.recipe import recipe_names
+from gansmith.report.tensorboard import TensorBoardLog
 from gansmith.run_folder import RunFolder, read_rows
 from small_runs import PAUSE_AT, RHYTHM, STEPS, Listener, assert_same_run, newest, resume, small, train
 
@@ -316,6 +317,60 @@ def test_a_second_writer_is_refused(paused):
             api.resume(paused)
         other.communicate(b"\n", timeout=20)
     assert api.resume(paused).finished
+
+
+@pytest.mark.parametrize("where", ["create", "write_record", "TensorBoardLog"])
+def test_a_signal_while_the_folder_is_made_leaves_a_run_that_can_go_on(
+    where, tiny_file, tmp_path, monkeypatch, no_results
+):
+    owner, name = (TensorBoardLog, "open") if where == "TensorBoardLog" else (RunFolder, where)
+    make = getattr(owner, name)
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return make(*arguments)
+
+    whole = train(tiny_file, tmp_path / "whole", "mlp-small")
+    monkeypatch.setattr(owner, name, staticmethod(interrupted) if where != "write_record" else interrupted)
+    run = train(tiny_file, tmp_path / "run", "mlp-small")
+    assert (run.finished, run.stopped_by, newest(run.folder).values["iteration"]) == (False, signal.SIGTERM, 1)
+    monkeypatch.undo()
+    assert api.resume(run.folder).finished
+    assert_same_run(whole.folder, run.folder)
+
+
+def test_a_signal_in_the_last_step_comes_too_late(tiny_file, tmp_path, no_results):
+    run = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=STEPS)
+    assert (run.finished, run.stopped_by) == (True, 0)
+    assert [row["event"] for row in read_rows(RunFolder(run.folder).timing) if "event" in row] == [
+        "started",
+        "finished",
+    ]
+
+
+def test_a_signal_while_results_are_written_leaves_at_once_and_they_are_written_again(tiny_file, tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(gansmith.runs, "write_results", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_file, tmp_path / "run", "mlp-small")
+    monkeypatch.setattr(gansmith.runs, "write_results", lambda *_: written.append(1))
+    assert api.resume(tmp_path / "run").finished
+    assert written
+
+
+@pytest.mark.parametrize("module", ["typer", "gansmith.api"])
+def test_a_signal_while_modules_are_imported_leaves_quietly(module, tmp_path):
+    """Even in one that swallows KeyboardInterrupt."""
+    package = tmp_path / module.replace(".", "/")
+    package.parent.mkdir(exist_ok=True)
+    package.with_suffix(".py").write_text(
+        "import os, signal\ntry: os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException: print('swallowed')\n"
+    )
+    code = f"import gansmith, gansmith.__main__ as it; gansmith.__path__.insert(0, {str(package.parent)!r}); it.main()"
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    words = [sys.executable, "-c", code, "doctor"]
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
 # What follows starts real processes, which import torch: seconds each.

@@ -1,5 +1,27 @@
-"""``python -m gansmith``, which torchrun needs."""
+"""``python -m gansmith``, which torchrun needs, and the ``gansmith`` command."""
 
-from gansmith.cli.app import main
+import os
+import signal
+from types import FrameType
 
-main()
+
+def main() -> None:
+    """Run the command line."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
+    from gansmith.cli.app import main as run
+
+    run()
+
+
+def _interrupt(_: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, or leave at once while a module is imported: compiled ones swallow it, or abort."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            os._exit(130)
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    main()

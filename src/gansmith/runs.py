@@ -78,16 +78,17 @@ def start_run(folder: Path, recipe: Recipe, order: Order, engine: Engine, on_eve
     speed = measure_speed(recipe, data, engine) if order.budget.minutes else 0.0
     plan = make_plan(recipe, order.budget, len(data), state.images_per_iteration, speed)
     plan = Plan(**{**plan.to_json(), **_shared(plan, engine)})
-    run = RunFolder.create(folder) if engine.is_main else RunFolder(folder)
-    engine.barrier()
-    if engine.is_main:
-        run.lock()
-        run.recipe.write_text(recipe.to_yaml())
-        run.copy_of_quarantine(list(data.summary.quarantine))
-        run.write_record(make_run_record(order, data.spec, plan, engine))
-    on_event(Event("note", f"run folder: {folder}"))
-    on_event(Event("note", f"{plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})"))
-    return _train(Trainer(state, data, engine, run, plan), on_event)
+    with StopRequest().listening() as stop:  # from the first file to the first checkpoint: without it none can go on
+        run = RunFolder.create(folder) if engine.is_main else RunFolder(folder)
+        engine.barrier()
+        if engine.is_main:
+            run.lock()
+            run.recipe.write_text(recipe.to_yaml())
+            run.copy_of_quarantine(list(data.summary.quarantine))
+            run.write_record(make_run_record(order, data.spec, plan, engine))
+        on_event(Event("note", f"run folder: {folder}"))
+        on_event(Event("note", f"{plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})"))
+        return _train(Trainer(state, data, engine, run, plan), stop, on_event)
 
 
 def resume_run(
@@ -107,7 +108,8 @@ def resume_run(
     except BaseException:
         run.unlock()
         raise
-    return _train(trainer, on_event)
+    with StopRequest().listening() as stop:
+        return _train(trainer, stop, on_event)
 
 
 def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | None, accept_changes: bool) -> Trainer:
@@ -156,8 +158,8 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
     return Trainer(state, data, engine, run, plan)
 
 
-def _train(trainer: Trainer, on_event: OnEvent) -> int:
-    """Run a trainer with signals heard and TensorBoard fed, then write the results of a finished run."""
+def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
+    """Run a trainer with TensorBoard fed until its end or a stop, then write the results of a finished run."""
     run, state, main = trainer.run, trainer.state, trainer.engine.is_main
     board = TensorBoardLog.open(run.path / "tensorboard", state.iteration) if main else None
 
@@ -167,12 +169,11 @@ def _train(trainer: Trainer, on_event: OnEvent) -> int:
         if main:
             on_event(event)
 
-    stop = StopRequest()
     trainer.on_event, trainer.stop_requested = tell, stop.requested
     _note_time(trainer, "started")
     try:
-        with stop.listening():
-            finished = trainer.run_to_end()
+        finished = trainer.run_to_end()
+        stop.end()
         _note_time(trainer, "finished" if finished else "paused")
         if finished and main:
             write_results(run, export(trainer), tell)

@@ -1,7 +1,7 @@
 """How a run hears that it is to stop."""
 
-import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,10 +28,15 @@ class StopRequest:
         try:
             yield self
         finally:
-            for number, handler in self._old.items():
-                signal.signal(number, handler)
+            self.end()
+
+    def end(self) -> None:
+        """Listen no more: what comes after may be cut off."""
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+        self._old = {}
 
     def _hear(self, number: int, _: Any) -> None:
         if self.signal_number:
-            os._exit(128 + number)
+            sys.exit(128 + number)
         self.signal_number = number
