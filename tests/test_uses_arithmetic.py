@@ -64,6 +64,8 @@ def test_labels_are_added_up(conditional):
     assert api.arithmetic(conditional, ["3", "17"], ["4"]).latents.classes.tolist() == [[0, 0, 1]]  # dark, light - dark
     mixed = api.arithmetic(conditional, ["3,17", "9"], ["10"]).latents.classes
     assert torch.allclose(mixed, torch.tensor([[0.5, 0, 0.5]]))
+    less = api.arithmetic(conditional, ["3", "17"], ["9"]).latents.classes  # dark - gray + light: none is below 0
+    assert torch.allclose(less, torch.tensor([[0.5, 0, 0.5]]))
     assert api.arithmetic(conditional, ["3,17"], label="gray").latents.classes.tolist() == [[0, 1, 0]]
 
 

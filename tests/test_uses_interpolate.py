@@ -46,6 +46,12 @@ def test_slerp_turns_and_grows_evenly_and_keeps_its_ends():
         assert point.norm().item() == pytest.approx((1 - share) * short + share * long, rel=1e-5)
 
 
+def test_slerp_ends_at_the_end_to_the_bit_even_in_its_smallest_number():
+    start, end = sample_latents(0, 0, 2, 100)
+    end[7] = 1e-20
+    assert torch.equal(slerp(start, end, SHARES)[-1], end)
+
+
 def test_slerp_of_equal_norms_is_shoemakes():
     start, end = torch.nn.functional.normalize(sample_latents(0, 0, 2, 5).double(), dim=1)
     whole = angle(start, end)

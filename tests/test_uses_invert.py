@@ -237,6 +237,18 @@ def test_distance_is_two_for_random_images_and_0_for_the_target(convolutional):
     assert distance(-wanted, None).item() > nothing + 0.1
 
 
+def test_what_is_missing_is_not_compared(convolutional):
+    missing = np.zeros((8, 8), bool)
+    missing[2:6, 3:7] = True
+    distance = Distance(convolutional, Target(convolutional.sample(1).images[0], missing))
+    images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    before = distance.calibrate(images, None, 4)
+    images[:, :, 2:6, 3:7] *= -1
+    assert torch.allclose(distance.calibrate(images, None, 4), before)
+    images[:, :, 0] *= -1
+    assert not torch.allclose(distance.calibrate(images, None, 4), before)
+
+
 # --- blend --------------------------------------------------------------------------------------------------------
 
 
