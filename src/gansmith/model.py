@@ -151,12 +151,11 @@ class Model:
     def _label(self, label: str | int, num_classes: int) -> int:
         if not num_classes:
             raise ModelError("this model knows no labels: it was not trained with conditional=true")
-        names = list(self.classes)
-        if str(label) in names:
-            return names.index(str(label))
+        if str(label) in self.classes:
+            return self.classes.index(str(label))
         if str(label).isdigit() and int(label) < num_classes:
             return int(label)
-        raise ModelError(unknown_name("label", str(label), names))
+        raise ModelError(unknown_name("label", str(label), self.classes))
 
     def _network(self, name: str, tensors: dict[str, Tensor]) -> nn.Module:
         """Return a network holding tensors, whose names and shapes were checked against the record's."""
