@@ -21,8 +21,9 @@ def session_cache(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _own_cache(monkeypatch, session_cache):
-    """Keep the user's cache out of every test."""
+    """Keep the user's cache, and the user's data sets, out of every test."""
     monkeypatch.setenv("GANSMITH_CACHE", str(session_cache))
+    monkeypatch.setenv("GANSMITH_DATA", str(session_cache / "no-data"))
 
 
 @pytest.fixture

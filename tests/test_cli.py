@@ -21,7 +21,7 @@ VERBS = {
     (): ["--version", "--debug", "train", "resume", "sample", "score", "recipes", "doctor", "data"],
     ("train",): [
         "--recipe", "--out", "--kimg", "--steps", "--epochs", "--minutes", "--seed", "--device", "--precision",
-        "--holdout", "--init-from", "--plugin", "--dry-run", "--json", "KEY=VALUE", "DATA",
+        "--holdout", "--init-from", "--plugin", "--data-root", "--dry-run", "--json", "KEY=VALUE", "DATA",
     ],
     ("resume",): ["RUN", "--kimg", "--accept-changes", "--json"],
     ("sample",): [
@@ -35,8 +35,9 @@ VERBS = {
     ("score",): ["MODEL", "IMAGES", "--label", "--device", "--json"],
     ("recipes",): ["NAME", "KEY=VALUE", "--shapes"],
     ("doctor",): ["--json"],
-    ("data",): ["check", "clean"],
-    ("data", "check"): ["DATA", "--size", "--channels", "--json"],
+    ("data",): ["check", "list", "clean"],
+    ("data", "check"): ["DATA", "--size", "--channels", "--data-root", "--json"],
+    ("data", "list"): ["--data-root", "--json"],
     ("data", "clean"): ["--help"],
 }  # fmt: skip
 
@@ -245,6 +246,19 @@ def test_data_check(shell, tiny_file):
     report = json.loads(shell("data", "check", tiny_file, "--json", "--size", 8, "--channels", 3)[1])
     assert report["inferred"] == {"height": 8, "width": 8, "channels": 3}
     assert report["classes"] == {"dark": 32, "gray": 32, "light": 32}
+
+
+def test_data_check_and_list_look_where_they_are_told(shell, tmp_path):
+    code, out, err = shell("data", "check", "mnist", "--data-root", tmp_path)
+    assert (code, out) == (2, "")
+    assert f"put its files into {tmp_path}/MNIST/raw, or pass --data-root" in err
+    code, out, err = shell("data", "list", "--data-root", tmp_path)
+    assert (code, err) == (0, "")
+    assert "mnist           handwritten digits; 60,000 train, 10,000 test" in out
+    assert f"licence: CC BY-SA 3.0; not here: {tmp_path}/MNIST/raw" in out
+    assert "licence: MIT; here\n" in out
+    listed = json.loads(shell("data", "list", "--json")[1])
+    assert {each["name"] for each in listed} > {"mnist", "cifar10", "fashion-sample"}
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from gansmith import files
-from gansmith.data import cache, sources, store
+from gansmith.data import cache, find, store
 from gansmith.data.base import DataOptions, open_data
 from gansmith.data.survey import in_threads
 from gansmith.errors import DataError
@@ -51,7 +51,7 @@ def test_a_half_built_entry_is_never_trusted(photos, cache_folder, damage):
 
 def test_an_index_that_lies_is_not_trusted(photos, cache_folder):
     first = open_data(photos)
-    index = store.index_path(sources.find_source(photos), DataOptions())
+    index = store.index_path(find.find_source(photos), DataOptions())
     for text in ("", "[]", '{"version": 1}', index.read_text().replace(first.spec.fingerprint, "0" * 64)):
         index.write_text(text)
         assert open_data(photos).spec == first.spec

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def forbid_decoding(monkeypatch) -> None:
-    for module, name in ((sources, "_read_file"), (infer, "decode_image"), (infer, "open_image"), (cache, "survey")):
+    for module, name in ((sources, "read_file"), (infer, "decode_image"), (infer, "open_image"), (cache, "survey")):
         monkeypatch.setattr(module, name, lambda *args: pytest.fail("an image was read"))
 
 
@@ -187,7 +187,7 @@ def test_exactly_one_in_twenty_bad_goes_on(photos):
 
 
 def test_a_file_that_could_not_be_read_is_tried_again(photos, monkeypatch):
-    read = sources._read_file
+    read = sources.read_file
 
     def failing(path):
         if path.endswith("07.png"):
@@ -195,20 +195,20 @@ def test_a_file_that_could_not_be_read_is_tried_again(photos, monkeypatch):
         return read(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sources, "_read_file", failing)
+        patch.setattr(sources, "read_file", failing)
         assert open_data(photos).spec.count == 39
     assert_right(open_data(photos))
 
 
 def test_a_file_that_changes_while_it_is_read_stops(photos, monkeypatch):
-    read, seen = sources._read_file, set()
+    read, seen = sources.read_file, set()
 
     def changing(path):
         again = path in seen
         seen.add(path)
         return read(path) if not again else png(PIXELS[0] // 2)
 
-    monkeypatch.setattr(sources, "_read_file", changing)
+    monkeypatch.setattr(sources, "read_file", changing)
     with pytest.raises(DataError, match=r"changed while it was read\n  start again"):
         open_data(photos)
 

@@ -240,7 +240,7 @@ def test_an_empty_folder_says_what_was_looked_for(tmp_path):
 def test_an_unknown_name_offers_the_nearest(tmp_path, monkeypatch):
     text = message("fasion-sample")
     assert text.startswith("no data set and no path is called 'fasion-sample' (did you mean 'fashion-sample'?)")
-    assert "known data sets: fashion-sample" in text
+    assert "known data sets: celeba, cifar10, cifar100, fashion-mnist, fashion-sample, kmnist, mnist" in text
     monkeypatch.chdir(write(tmp_path / "here", {"photos/a.png": png(1)}))
     assert "(did you mean 'photos'?)" in message("photo")
 

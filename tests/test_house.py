@@ -36,6 +36,7 @@ LARGE_CONSTRUCTORS: set[str] = {
     "gansmith.data.check.CheckReport",
     "gansmith.run_state.RunState",  # what a checkpoint holds
 }
+PICKLE_FILES: set[str] = {"data/cifar.py"}  # files of which the published sum was found, with an unpickler of arrays
 PICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 RUNNERS = {"torch.load", "torch.save", "torch.jit.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
 RUNNERS |= {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
@@ -119,7 +120,7 @@ def imports(tree: ast.Module) -> Iterator[str]:
 @pytest.mark.parametrize("file", FILES, ids=path_of)
 def test_nothing_runs_code_that_it_reads(file):
     tree = tree_of(file)
-    assert not {name.split(".")[0] for name in imports(tree)} & PICKLERS
+    assert bool({name.split(".")[0] for name in imports(tree)} & PICKLERS) == (path_of(file) in PICKLE_FILES)
     made = set(calls(tree))
     assert not made & RUNNERS
     assert not [call for call in made if call.endswith((".extractall", ".extract"))]
@@ -190,7 +191,8 @@ import importlib, sys
 
 class Blocked:
     names = {"tensorboard", "torchvision", "torch_fidelity", "fastapi", "uvicorn", "scipy", "sklearn", "pandas", "cv2",
-             "skimage", "datasets", "huggingface_hub", "onnx", "onnxruntime", "pytest", "jaxtyping", "beartype"}
+             "skimage", "datasets", "huggingface_hub", "imagehash", "onnx", "onnxruntime", "pytest", "jaxtyping",
+             "beartype"}
 
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in self.names:

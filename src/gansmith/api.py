@@ -71,6 +71,7 @@ def train(
     holdout: float = 0.0,
     init_from: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
+    data_root: str | Path | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> Run:
     """Train on images and return the run; see ``gansmith train --help`` for what the arguments mean.
@@ -84,6 +85,7 @@ def train(
         holdout,
         Path(init_from) if init_from else None,
         tuple(Path(plugin) for plugin in plugins),
+        Path(data_root) if data_root else None,
     )
     chosen = read_recipe(recipe, overrides, order.plugins)
     engine = start_engine(device, precision)
@@ -123,11 +125,26 @@ def load(path: str | Path, device: str = "auto", plugins: Sequence[str | Path] =
     return load_model(path, device)
 
 
-def check(source: str | Path, *, size: str | None = None, channels: int | None = None) -> "CheckReport":
-    """Look at a data set without training on it."""
+def check(
+    source: str | Path,
+    *,
+    size: str | None = None,
+    channels: int | None = None,
+    data_root: str | Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> "CheckReport":
+    """Look at a data set without training on it; ``on_progress(done, total)`` is called for each image."""
     from gansmith.data.check import check_data
 
-    return check_data(source, DataOptions.model_validate({"size": size, "channels": channels}))
+    options = DataOptions.model_validate({"size": size, "channels": channels})
+    return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=on_progress)
+
+
+def list_data(data_root: str | Path | None = None) -> list[dict[str, Any]]:
+    """Return name, splits, contents, licence of each data set with a name, whether it is here, and where it goes."""
+    from gansmith.data.find import list_named_sets
+
+    return list_named_sets(Path(data_root) if data_root else None)
 
 
 def evaluate(
@@ -186,11 +203,13 @@ def dry_run(
     precision: str = "fp32",
     holdout: float = 0.0,
     plugins: Sequence[str | Path] = (),
+    data_root: str | Path | None = None,
 ) -> Preview:
     """Return what ``train`` would do, with a few measured steps, and write nothing but the cache of images."""
     engine = start_engine(device, precision)
     chosen = read_recipe(recipe, overrides, [Path(plugin) for plugin in plugins])
-    chosen, data = open_for(chosen, Order(str(source), holdout=holdout), engine, lambda _: None)
+    order = Order(str(source), holdout=holdout, data_root=Path(data_root) if data_root else None)
+    chosen, data = open_for(chosen, order, engine, lambda _: None)
     speed = measure_speed(chosen, data, engine)
     images = RunState.fresh(chosen, data.spec, 0, engine).images_per_iteration
     plan = make_plan(chosen, budget, len(data), images, speed)

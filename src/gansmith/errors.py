@@ -36,6 +36,12 @@ class DiskFullError(TrainingError):
     """No room for a checkpoint; the one before it is intact."""
 
 
+def reason_of(problem: BaseException) -> str:
+    """Return what a library says went wrong, in one short line."""
+    text = " ".join(str(problem).split()) or type(problem).__name__
+    return text if len(text) <= 200 else text[:197] + "..."
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` for the closest allowed name, or nothing."""
     match = difflib.get_close_matches(str(name).lower(), sorted(allowed), n=1, cutoff=0.55)

@@ -166,12 +166,11 @@ class Model:
         num_classes = self.latent_method("label").num_classes
         if not num_classes:
             raise ModelError("this model knows no labels: it was not trained with conditional=true")
-        names = list(self.classes)
-        if str(label) in names:
-            return names.index(str(label))
+        if str(label) in self.classes:
+            return self.classes.index(str(label))
         if str(label).isdigit() and int(label) < num_classes:
             return int(label)
-        raise ModelError(unknown_name("label", str(label), names))
+        raise ModelError(unknown_name("label", str(label), self.classes))
 
     def _build(self, name: str, tensors: dict[str, Tensor]) -> nn.Module:
         """Return a network holding tensors, whose names and shapes were checked against the record's."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from gansmith.checkpoint import Checkpoint
 from gansmith.data.base import DataSpec
+from gansmith.data.find import find_source
 from gansmith.engine import Engine, numerics
 from gansmith.plan import Budget, Plan
 from gansmith.recipe import Recipe, differences
@@ -26,6 +27,7 @@ class Order:
     holdout: float = 0.0
     init_from: Path | None = None
     plugins: tuple[Path, ...] = ()
+    data_root: Path | None = None
 
 
 def changed_row(change: dict[str, Any]) -> dict[str, Any]:
@@ -40,7 +42,12 @@ def make_run_record(order: Order, spec: DataSpec, plan: Plan, engine: Engine) ->
         "format": RECORD_FORMAT,
         "gansmith": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": {"source": _absolute(order.source), "holdout": order.holdout, "spec": spec.to_json()},
+        "data": {
+            "source": find_source(order.source, order.data_root).location,  # the same from any folder
+            "root": str(order.data_root.resolve()) if order.data_root else None,
+            "holdout": order.holdout,
+            "spec": spec.to_json(),
+        },
         "seed": order.seed,
         "plan": plan.to_json(),
         "numerics": _numerics(engine),
@@ -78,7 +85,3 @@ def changes_since(
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
-
-
-def _absolute(source: str) -> str:
-    return str(Path(source).resolve()) if Path(source).exists() else source

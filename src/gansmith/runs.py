@@ -36,7 +36,9 @@ def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) ->
         on_event(Event("data", values={"done": done, "total": total}))
 
     def read() -> ImageData:
-        return open_data(order.source, recipe.data, holdout=order.holdout, seed=order.seed, on_progress=tell)
+        return open_data(
+            order.source, recipe.data, holdout=order.holdout, seed=order.seed, root=order.data_root, on_progress=tell
+        )
 
     if not engine.is_main:
         engine.barrier()
@@ -120,7 +122,11 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
         on_event(Event("warning", f"passed over: {reason}"))
     recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
     plugins = tuple(Path(plugin["file"]) for plugin in record["plugins"])
-    order = Order(record["data"]["source"], seed=record["seed"], holdout=record["data"]["holdout"], plugins=plugins)
+    known, root = record["data"], record["data"].get("root")
+    order = Order(
+        known["source"], seed=record["seed"], holdout=known["holdout"], plugins=plugins,
+        data_root=Path(root) if root else None,
+    )  # fmt: skip
     _restore_threads(record["numerics"])
     recipe, data = open_for(recipe, order, engine, on_event)
     changes = changes_since(record, checkpoint, recipe, data.spec, engine)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gansmith.cli.data import DataRoot
 from gansmith.errors import GansmithError
 
 
@@ -15,7 +16,8 @@ def train(
         list[str] | None,
         typer.Argument(
             metavar="[DATA] [KEY=VALUE]...",
-            help="Images: a folder, .zip, .tar, .npz, .npy or a data set's name (fashion-sample if left out); "
+            help="Images: a folder, .zip, .tar, .npz, .npy, a data set's name ('gansmith data list'; fashion-sample if "
+            "left out), or hf:NAME[:SPLIT]; "
             "then changes to the recipe, for example batch_size=128 or loss=hinge.",
         ),
     ] = None,
@@ -33,6 +35,7 @@ def train(
     holdout: Annotated[float, typer.Option(help="Share of the images kept out of training, for judging.")] = 0.0,
     init_from: Annotated[Path | None, typer.Option(help="Start from the weights of a model.")] = None,
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts of your own.")] = None,
+    data_root: DataRoot = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -46,7 +49,15 @@ def train(
     if dry_run:
         budget = Budget(kimg, steps, epochs, minutes)
         preview = api.dry_run(
-            source, recipe, overrides, budget, device=device, precision=precision, holdout=holdout, plugins=plugins
+            source,
+            recipe,
+            overrides,
+            budget,
+            device=device,
+            precision=precision,
+            holdout=holdout,
+            plugins=plugins,
+            data_root=data_root,
         )
         _print_preview(preview)
         return
@@ -54,7 +65,7 @@ def train(
         run = api.train(
             source, recipe=recipe, overrides=overrides, out=out, kimg=kimg, steps=steps, epochs=epochs, minutes=minutes,
             seed=seed, device=device, precision=precision, holdout=holdout, init_from=init_from, plugins=plugins,
-            on_event=printer,
+            data_root=data_root, on_event=printer,
         )  # fmt: skip
     show_run(run, as_json=as_json)
 

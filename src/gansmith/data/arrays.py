@@ -26,6 +26,7 @@ class Arrays:
     images: np.ndarray  # (N, H, W), (N, H, W, C) or (N, C, H, W)
     labels: np.ndarray | None = None  # (N,)
     class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what else should be known
 
 
 class ArraySource:
@@ -51,7 +52,7 @@ class ArraySource:
         notes += self._set_scale(self._images)
         labels, classes = self._labels(arrays, len(self._images))
         items = tuple(Item(f"{row:08d}", label, row) for row, label in enumerate(labels.tolist()))
-        return Listing(items, classes, 0, tuple(notes))
+        return Listing(items, classes, 0, (*notes, *arrays.notes))
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield readers of rows."""

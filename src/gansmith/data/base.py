@@ -8,7 +8,7 @@ and fits them once into a memory-mapped file; ``ImageData`` reads batches from i
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 from pydantic import field_validator
@@ -204,7 +204,18 @@ class Source(Protocol):
 
 
 class DataSetPart(Part):
-    """A data set with a name."""
+    """A data set with a name; ``about`` and ``licence`` are for 'gansmith data list'."""
+
+    about: ClassVar[str] = ""  # what, how many, which size, how large a download
+    licence: ClassVar[str] = ""
+
+    def files_go_to(self) -> Path | None:
+        """Return the folder of its files; None when it needs none."""
+        return None
+
+    def is_here(self) -> bool:
+        """Say whether it can be read without a download."""
+        return True
 
     def source(self) -> Source:
         """Return where its images come from."""
@@ -221,18 +232,19 @@ def open_data(
     *,
     holdout: float = 0.0,
     seed: int = 0,
+    root: Path | None = None,
     on_progress: Progress | None = None,
 ) -> ImageData:
-    """Open a data set: a registered name, a folder, a .zip or .tar of one, or a .npz or .npy.
+    """Open a data set: a registered name, a folder, a .zip or .tar of one, a .npz or .npy, or hf:NAME.
 
     The first time the images are decoded into the cache, and ``on_progress(done, total)`` is called; later starts only
     compare file sizes and times. ``holdout`` is the share kept out of training (``ImageData.held_out``), chosen by
-    ``seed`` and the images' contents alone. Raises DataError.
+    ``seed`` and the images' contents alone. ``root`` is where the files of data sets with a name are. Raises DataError.
     """
     from gansmith.data.cache import load_or_build
-    from gansmith.data.sources import find_source
+    from gansmith.data.find import find_source
     from gansmith.data.split import split_data
 
     options = options or DataOptions()
-    whole = load_or_build(find_source(source), options, on_progress)
+    whole = load_or_build(find_source(source, root), options, on_progress)
     return split_data(whole, holdout, seed)

@@ -1,15 +1,16 @@
 """Look at every image of a data set without training: what is there, what is wrong, what would be inferred."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gansmith.data.alike import FEWEST_FOR_MIRROR, UNLIKE, can_hash, draw, mirror_shares, near_duplicates
 from gansmith.data.base import DataOptions, Listing, Progress
 from gansmith.data.cache import MOST_BAD
+from gansmith.data.find import find_source
 from gansmith.data.infer import Facts, infer
-from gansmith.data.sources import find_source
 from gansmith.data.survey import Steps, survey
 from gansmith.errors import DataError
 from gansmith.images import quiet_pillow
@@ -30,13 +31,17 @@ class CheckReport:
     classes: dict[str, int]  # usable images of each class, {} without labels
     corrupt: tuple[dict[str, str], ...]  # {"file", "reason"}
     duplicates: tuple[tuple[str, ...], ...]  # groups of files whose decoded pixels are the same
+    near_duplicates: tuple[tuple[str, ...], ...] | None  # groups that look the same; None: nobody looked
+    mirror: dict[str, float]  # by class (one without a name, ""): share of the mirror images that are unlike the data
     inferred: dict[str, int]  # height, width, channels; {} when training would refuse
     refused: str  # why training would refuse, or ""
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return {**asdict(self), "corrupt": list(self.corrupt), "duplicates": [list(group) for group in self.duplicates]}
+        near = None if self.near_duplicates is None else [list(group) for group in self.near_duplicates]
+        groups = {"duplicates": [list(group) for group in self.duplicates], "near_duplicates": near}
+        return {**asdict(self), "corrupt": list(self.corrupt), **groups}
 
     def lines(self) -> list[str]:
         """Return it in plain words."""
@@ -52,21 +57,42 @@ class CheckReport:
         copies = sum(len(group) - 1 for group in self.duplicates)
         out.append(f"exact duplicates (same decoded pixels): {copies:,} images in {len(self.duplicates):,} groups")
         out += ["  " + " = ".join(group[:MOST_NAMED]) for group in self.duplicates[:MOST_NAMED]]
-        out += self.notes
+        out += self._near_lines() + self._mirror_lines() + list(self.notes)
         if self.refused:
             return [*out, f"training would refuse: {self.refused}"]
         shape = f"{self.inferred['height']} x {self.inferred['width']}, channels {self.inferred['channels']}"
         return [*out, f"training would use: {shape}"]
 
+    def _near_lines(self) -> list[str]:
+        if self.near_duplicates is None:
+            return ["near duplicates: not looked for; pip install 'gansmith[check]'"]
+        copies = sum(len(group) - 1 for group in self.near_duplicates)
+        out = [f"near duplicates (scaled or encoded again): {copies:,} images in {len(self.near_duplicates):,} groups"]
+        return out + ["  " + " ~ ".join(group[:MOST_NAMED]) for group in self.near_duplicates[:MOST_NAMED]]
+
+    def _mirror_lines(self) -> list[str]:
+        wrong = {name: share for name, share in self.mirror.items() if share > UNLIKE}
+        if not self.mirror:
+            return [f"mirroring: too few images to tell, {FEWEST_FOR_MIRROR} of a class are needed"]
+        if not wrong:
+            return ["mirroring: nothing seen against mirror=true (writing within photos would not be seen)"]
+        found = _most_common({name: f"{share:.0%}" for name, share in wrong.items()}).strip()
+        where = f" in {len(wrong)} of {len(self.mirror)} classes" if self.classes else ""
+        return [f"mirroring: mirror=true would add images unlike the data{where} (farther from it than they: {found})"]
+
 
 def check_data(
-    source: str | Path, options: DataOptions | None = None, *, on_progress: Progress | None = None
+    source: str | Path,
+    options: DataOptions | None = None,
+    *,
+    root: Path | None = None,
+    on_progress: Progress | None = None,
 ) -> CheckReport:
     """Decode every image and report; raises DataError only when there is nothing to look at."""
-    found = find_source(source)
+    found = find_source(source, root)
     listing = found.scan()
     with quiet_pillow():
-        facts = survey(found, listing, True, Steps(on_progress, len(listing.items)))
+        facts = survey(found, listing, True, Steps(on_progress, len(listing.items)), draw)
     usable = [fact for fact in facts if not fact.problem]
     labels = Counter(item.label for item, fact in zip(listing.items, facts, strict=True) if not fact.problem)
     inferred, refused, notes = _verdict(facts, options or DataOptions())
@@ -84,6 +110,8 @@ def check_data(
             if fact.problem
         ),
         duplicates=_duplicates(listing, facts),
+        near_duplicates=_near_duplicates(listing, facts) if can_hash() else None,
+        mirror=_mirror(listing, facts),
         inferred=inferred,
         refused=refused,
         notes=(*notes, *listing.notes),
@@ -105,13 +133,27 @@ def _verdict(facts: Sequence[Facts], options: DataOptions) -> tuple[dict[str, in
 def _duplicates(listing: Listing, facts: Sequence[Facts]) -> tuple[tuple[str, ...], ...]:
     groups: dict[bytes, list[str]] = {}
     for item, fact in zip(listing.items, facts, strict=True):
-        if fact.pixels:
-            groups.setdefault(fact.pixels, []).append(item.name)
+        if fact.sketch:
+            groups.setdefault(fact.sketch.pixels, []).append(item.name)
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)
 
 
-def _most_common(counts: dict[str, int]) -> str:
-    pairs = [f"{name} {count:,}" for name, count in counts.items()]
+def _near_duplicates(listing: Listing, facts: Sequence[Facts]) -> tuple[tuple[str, ...], ...]:
+    """Return groups of files that look the same; of exact copies only the first takes part."""
+    first = {fact.sketch.pixels: at for at, fact in reversed(list(enumerate(facts))) if fact.sketch}
+    positions = sorted(first.values())
+    groups = near_duplicates([facts[at].sketch for at in positions])
+    return tuple(tuple(listing.items[positions[at]].name for at in group) for group in groups)
+
+
+def _mirror(listing: Listing, facts: Sequence[Facts]) -> dict[str, float]:
+    usable = [(fact.sketch, item.label) for item, fact in zip(listing.items, facts, strict=True) if fact.sketch]
+    shares = mirror_shares([sketch for sketch, _ in usable], [label for _, label in usable])
+    return {listing.classes[label] if listing.classes else "": share for label, share in shares.items()}
+
+
+def _most_common(counts: Mapping[str, int | str]) -> str:
+    pairs = [f"{name} {count if isinstance(count, str) else format(count, ',')}" for name, count in counts.items()]
     return ", ".join(pairs[:MOST_NAMED]) + (
         f", and {len(pairs) - MOST_NAMED:,} more" if len(pairs) > MOST_NAMED else ""
     )

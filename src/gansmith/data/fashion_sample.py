@@ -1,6 +1,7 @@
 """The data set that comes with gansmith: clothes, 10,000 gray images of 28 x 28 in ten classes."""
 
 from pathlib import Path
+from typing import ClassVar
 
 from gansmith.data.arrays import ArraySource, array_file
 from gansmith.data.base import DataSetPart, register
@@ -14,6 +15,9 @@ class FashionSample(DataSetPart):
 
     Source: Xiao, Rasul, Vollgraf 2017 (arXiv 1708.07747), Zalando SE, MIT licence (fashion_sample.LICENSE).
     """
+
+    about: ClassVar[str] = "clothes; 1,000 of each class of fashion-mnist; 28 x 28 gray; 10 classes; built in"
+    licence: ClassVar[str] = "MIT"
 
     def source(self) -> ArraySource:
         """Return the embedded file."""

@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -43,7 +44,7 @@ class Facts:
     mode: str = ""  # Pillow's name, of the file
     gray: bool | None = None  # None: nobody looked
     transparent: bool | None = None
-    pixels: bytes = b""  # SHA-256 of the decoded pixels, when they were decoded
+    sketch: Any = None  # what ``look`` was asked to draw of it
     problem: str = ""
 
 
@@ -69,8 +70,8 @@ def as_image(payload: Payload) -> Image.Image:
     return decode_image(payload) if isinstance(payload, bytes) else to_pil(payload)
 
 
-def look(read: Callable[[], Payload], decode: bool) -> Facts:
-    """Return what the header says, or with ``decode`` what the pixels say as well."""
+def look(read: Callable[[], Payload], decode: bool, draw: Callable[[Image.Image], Any] | None = None) -> Facts:
+    """Return what the header says, or with ``decode`` what the pixels say as well, and what ``draw`` makes of them."""
     sha256 = b""
     try:
         payload = read()
@@ -83,8 +84,8 @@ def look(read: Callable[[], Payload], decode: bool) -> Facts:
         if not decode:
             return Facts(sha256, height, width, mode)
         image = as_image(payload)
-        pixels = hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).digest()
-        return Facts(sha256, height, width, mode, is_gray(image), is_transparent(image), pixels)
+        sketch = draw(image) if draw else None
+        return Facts(sha256, height, width, mode, is_gray(image), is_transparent(image), sketch)
     except ImageError as problem:
         return Facts(sha256, problem=str(problem))
 

@@ -10,10 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gansmith.data.arrays import array_file
-from gansmith.data.base import Item, Listing, Payload, Source, data_sets
+from gansmith.data.base import Item, Listing, Payload
+from gansmith.data.tables import TABLE, find_table, label_by_table
 from gansmith.data.tree import arrange, parts_of
-from gansmith.errors import DataError, nearest
+from gansmith.errors import DataError, reason_of
 from gansmith.images import ImageError
 
 MAX_FILE_BYTES = 256 * 10**6
@@ -22,42 +22,14 @@ MAX_TOTAL_BYTES = 200 * 10**9
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 
-def find_source(source: str | Path) -> Source:
-    """Return where the images called ``source`` come from: a registered name first, then a path; else DataError."""
-    if isinstance(source, str) and source in data_sets.names():
-        return data_sets.get(source)().source()
-    path = Path(source).expanduser()
-    if path.is_dir():
-        return FolderSource(path)
-    name = path.name.lower()
-    if not path.exists():
-        near = nearest(str(source), data_sets.names())
-        if not near and path.parent.is_dir():
-            near = nearest(path.name, [entry.name for entry in path.parent.iterdir()])
-        raise DataError(
-            f"no data set and no path is called '{source}'{near}\n  known data sets: {', '.join(data_sets.names())}"
-            "\n  or pass a folder, a .zip or .tar of one, a .npz or a .npy"
-        )
-    if name.endswith(".zip"):
-        return ZipSource(path)
-    if name.endswith(TAR_SUFFIXES):
-        return TarSource(path)
-    if name.endswith((".npy", ".npz")):
-        return array_file(path)
-    raise DataError(
-        f"'{source}' is no data set that gansmith reads"
-        f"\n  allowed: a folder, .npz, .npy, .zip, {', '.join(TAR_SUFFIXES)}"
-        "\n  for single images pass their folder; for other formats, put the images into a folder or an array"
-    )
-
-
-def file_stamp(path: Path) -> str:
+def file_stamp(path: str | Path) -> str:
     """Return a text that changes with a file's size or time."""
-    status = path.stat()
+    status = os.stat(path)
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
-def _given(data: bytes) -> Callable[[], Payload]:
+def given(data: bytes) -> Callable[[], Payload]:
+    """Return a reader of what was read already."""
     return lambda: data
 
 
@@ -84,7 +56,7 @@ class FolderSource:
 
     def _walk(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Yield (name from the top, entry) of every file that is not hidden and not in a run's or a model's folder."""
-        waiting, seen = [("", self.location)], set()
+        waiting, seen = [("", str(self._path))], set()
         while waiting:
             prefix, folder = waiting.pop()
             try:
@@ -106,25 +78,35 @@ class FolderSource:
                     yield prefix + entry.name, entry
 
     def stamp(self) -> str:
-        """Return a digest of all names, sizes and times."""
+        """Return a digest of all names, sizes and times, and those of a table of labels beside the folder."""
         try:
             stats = [(name, entry.stat()) for name, entry in self._walk()]
+            stats += [(f"../{TABLE}", self._beside.stat())] if self._beside.is_file() else []
         except OSError as problem:
             raise DataError(f"folder '{self.location}' changes while it is read: {problem}") from problem
         lines = [f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n" for name, status in stats]
         return hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
 
+    @property
+    def _beside(self) -> Path:
+        return self._path.parent / TABLE
+
     def scan(self) -> Listing:
-        """List the images, labelled by sub-folder."""
-        return arrange(((name, entry.path) for name, entry in self._walk()), self.location)
+        """List the images, labelled by a table in or beside the folder, else by sub-folder."""
+        found = {name: entry.path for name, entry in self._walk()}
+        table = find_table(tuple(found), self.location)
+        path = found.pop(table) if table else str(self._beside) if self._beside.is_file() else None
+        listing = arrange(found.items(), self.location)
+        return label_by_table(listing, read_file(path), path) if path else listing
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield readers; the reading is done by who calls them."""
         for position, item in enumerate(items):
-            yield position, partial(_read_file, item.locator)
+            yield position, partial(read_file, item.locator)
 
 
-def _read_file(path: str) -> bytes:
+def read_file(path: str) -> bytes:
+    """Return a file's bytes; ImageError if it cannot be read or is too large."""
     try:
         size = os.stat(path).st_size
         if size > MAX_FILE_BYTES:
@@ -162,7 +144,11 @@ class _Archive:
                 found.append((name, locator))
             else:
                 skipped += bool(parts_of(name))
-        listing = arrange(found, self.location)
+        table = find_table([name for name, _ in found], self.location)
+        listing = arrange([entry for entry in found if entry[0] != table], self.location)
+        if table:
+            content = self._read(next(locator for name, locator in found if name == table))
+            listing = label_by_table(listing, content, f"{self.location}/{table}")
         links = f"ignored: {skipped:,} links or special files in the archive"
         return Listing(listing.items, listing.classes, listing.ignored, (*listing.notes, *([links] if skipped else [])))
 
@@ -170,10 +156,19 @@ class _Archive:
         """Yield (name, declared size, whether a regular file, locator) of all that is no folder."""
         raise NotImplementedError
 
+    def _read(self, locator: Any) -> bytes:
+        """Return the content of one member."""
+        (_, read), *_ = self.stream([Item("", -1, locator)])
+        content = read()
+        assert isinstance(content, bytes)
+        return content
+
+    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+        raise NotImplementedError
+
     def _damaged(self, problem: Exception) -> DataError:
-        reason = (str(problem) or type(problem).__name__).splitlines()[0]
         return DataError(
-            f"archive '{self.location}' is damaged: {reason}"
+            f"archive '{self.location}' is damaged: {reason_of(problem)}"
             "\n  download or pack it again, or unpack what can be and pass the folder"
         )
 
@@ -240,4 +235,4 @@ class TarSource(_Archive):
                 data = file.read() if file else b""
             except Exception as problem:  # the same
                 raise self._damaged(problem) from problem
-            yield wanted[ordinal], _given(data)
+            yield wanted[ordinal], given(data)

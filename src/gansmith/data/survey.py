@@ -5,7 +5,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from PIL import Image
 
 from gansmith.data.base import Listing, Progress, Source
 from gansmith.data.infer import Facts, look
@@ -42,14 +44,20 @@ def in_threads(
                 future.cancel()
 
 
-def survey(source: Source, listing: Listing, decode: bool, on_step: Callable[[], None]) -> list[Facts]:
+def survey(
+    source: Source,
+    listing: Listing,
+    decode: bool,
+    on_step: Callable[[], None],
+    draw: Callable[[Image.Image], Any] | None = None,
+) -> list[Facts]:
     """Look at every image: with ``decode`` at its pixels, else at its header and at the pixels of a sample."""
     count = len(listing.items)
     sample = set(range(count)) if decode else {round(step * (count - 1) / (LOOKED_AT - 1)) for step in range(LOOKED_AT)}
     facts = [Facts()] * count
     jobs = source.stream(listing.items)
     workers = num_workers(FEWEST_PIXELS)  # nobody knows yet
-    found = in_threads(lambda job: (job[0], look(job[1], job[0] in sample)), jobs, source.items_per_job, workers)
+    found = in_threads(lambda job: (job[0], look(job[1], job[0] in sample, draw)), jobs, source.items_per_job, workers)
     for position, fact in found:
         facts[position] = fact
         on_step()
