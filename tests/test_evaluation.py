@@ -160,6 +160,20 @@ def test_a_run_without_held_out_images_says_what_to_do(images, tmp_path):
         api.evaluate(folder / "model", request=FAST)
 
 
+def test_a_data_set_that_changed_is_refused_and_a_padded_one_is_read_as_it_was(tmp_path):
+    draws = np.random.default_rng(0)
+    path = tmp_path / "wide.npy"
+    np.save(path, draws.integers(0, 256, (300, 16, 20), np.uint8))
+    overrides = [*(text for text in small("mlp-small") if not text.startswith("size")), "size=16", "fit=pad"]
+    folder = tmp_path / "run"
+    api.train(path, recipe="mlp-small", overrides=overrides, out=folder, steps=1, holdout=0.4, device="cpu")
+    request = Request(num=100, features="toy", metrics=("frechet",))
+    assert api.evaluate(folder, request=request)[0].protocol.num_real == 120
+    np.save(path, draws.integers(0, 256, (300, 16, 20), np.uint8))
+    with pytest.raises(MetricError, match=r"wide\.npy' has changed: its images are not those.*\n  bring them back"):
+        api.evaluate(folder, request=request)
+
+
 def test_inception_wants_the_known_weights_file(run, tmp_path):
     wrong = tmp_path / "weights.pth"
     wrong.write_bytes(b"not them")

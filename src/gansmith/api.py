@@ -16,7 +16,7 @@ from gansmith.images import decode_image, fit_image, quiet_pillow
 from gansmith.model import Model, load_model
 from gansmith.plan import Budget, Plan, make_plan
 from gansmith.recipe import DEFAULT_RECIPE, Recipe, load_recipe, override
-from gansmith.reference import open_reference
+from gansmith.reference import open_reference, run_data_of
 from gansmith.registry import load_plugins
 from gansmith.run_folder import RunFolder, is_run, next_folder, read_rows
 from gansmith.run_record import Order
@@ -155,6 +155,7 @@ def evaluate(
     out: str | Path | None = None,
     device: str = "auto",
     plugins: Sequence[str | Path] = (),
+    data_root: str | Path | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> tuple[Evaluation, Path]:
     """Judge a model against images it was not trained on; return what was found and the JSON file that holds it.
@@ -168,9 +169,12 @@ def evaluate(
         on_event(Event("data", values={"what": what, "done": done, "total": total}))
 
     model, folder = load(path, device, plugins), Path(path)
-    run_data = RunFolder.open(folder).record["data"] if is_run(folder) else None
+    run_data = run_data_of(RunFolder.open(folder)) if is_run(folder) else None
     wanted = None if source is None else str(source)
-    found = open_reference(model.record.data, run_data, wanted, on_training=request.on_training, on_progress=tell)
+    root = Path(data_root) if data_root else None
+    found = open_reference(
+        model.record.data, run_data, wanted, root=root, on_training=request.on_training, on_progress=tell
+    )
     result, evidence = judge(model, *found[:2], request, training=found[2], on_progress=tell)
     home = folder if folder.is_dir() else folder.parent
     return result, write_evaluation(result, evidence, Path(out) if out else home / "evaluation")

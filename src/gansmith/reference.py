@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from gansmith.data.store import cache_folder
 from gansmith.errors import DataError, MetricError
 from gansmith.extractors.base import Extractor
 from gansmith.files import commit_file
+from gansmith.recipe import parse_recipe
+from gansmith.run_folder import RunFolder
 
 TRAINING, HELD_OUT = "training images", "held-out images"
 OnProgress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
@@ -41,28 +44,36 @@ def features_of(
     return found
 
 
+def run_data_of(run: RunFolder) -> dict[str, Any]:
+    """Return what a run says of its data: ``source``, ``root``, ``holdout``, ``fit``."""
+    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    return {**run.record["data"], "fit": recipe.data.fit}
+
+
 def open_reference(
     spec: DataSpec,
     run_data: dict[str, Any] | None,
     source: str | None,
     *,
+    root: Path | None = None,
     on_training: bool = False,
     on_progress: OnProgress = lambda *_: None,
 ) -> tuple[ImageData, str, ImageData | None]:
     """Return (reference, its name, training images or None) for a model of images as ``spec`` says.
 
     The reference is ``source`` where it is given, else the held-out share of the run; training images are the
-    reference only with ``on_training``. ``run_data`` is what run.json says of the data. Raises MetricError where there
-    is nothing to judge against.
+    reference only with ``on_training``. ``run_data`` is what ``run_data_of`` returns. Raises MetricError where there is
+    nothing to judge against, or the images of the run have changed.
     """
-    options = DataOptions(size=(spec.height, spec.width), channels=spec.channels)
+    fit = run_data["fit"] if run_data else "crop"
 
     def read(name: str, holdout: float, seed: int) -> ImageData:
         return open_data(
             name,
-            options,
+            DataOptions(size=(spec.height, spec.width), channels=spec.channels, fit=fit),
             holdout=holdout,
             seed=seed,
+            root=root or (Path(run_data["root"]) if run_data and run_data.get("root") else None),
             on_progress=lambda done, of: on_progress("reading images", done, of),
         )
 
@@ -73,6 +84,11 @@ def open_reference(
         except DataError:
             if source is None:
                 raise
+    if source is None and training is not None and training.spec.fingerprint != spec.fingerprint:
+        raise MetricError(
+            f"'{run_data['source'] if run_data else ''}' has changed: its images are not those that this model was"
+            " trained on\n  bring them back, or pass other images as DATA"
+        )
     if source is not None:
         data = read(source, 0.0, 0)
         if training is None or data.spec.pixels_sha256 != training.spec.pixels_sha256:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from gansmith.cli.data import DataRoot
+
 
 def evaluate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder or a model folder.")],
@@ -22,6 +24,7 @@ def evaluate(
     truncation: Annotated[float | None, typer.Option(help="Cut latents off at T deviations.")] = None,
     seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for the result; MODEL/evaluation.")] = None,
+    data_root: DataRoot = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts the model uses.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
@@ -35,7 +38,14 @@ def evaluate(
     request = Request(num, sets, features, names, weights, on_training, raw, truncation, seed)
     with ProgressPrinter() as progress:
         found, path = api.evaluate(
-            model, source, request=request, out=out, device=device, plugins=plugin or [], on_event=progress
+            model,
+            source,
+            request=request,
+            out=out,
+            device=device,
+            plugins=plugin or [],
+            data_root=data_root,
+            on_event=progress,
         )
     if as_json:
         print(json.dumps(found.to_json()))
