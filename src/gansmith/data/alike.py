@@ -108,10 +108,10 @@ def mirror_shares(sketches: Sequence[Sketch], labels: Sequence[int]) -> dict[int
 
     Half of the sketches are a reference; each of the others, and its mirror image, is measured to the nearest of them.
     Where mirroring changes nothing about the data the share is a half. It rests on the pixels of aligned images:
-    Fashion-MNIST's shoes, which point to the left, come to 0.96 to 1.00 and its other classes to at most 0.86, digits of
-    a font that lean and stand a little differently to 0.96 and more, its 0 and 8 to 0.8, drawn faces that all look to
-    one side to 0.99, and to 0.5 once half of them are mirrored. Writing within photos is not seen. Classes of fewer than
-    40 images are left out.
+    Fashion-MNIST's shoes, which point to the left, come to 0.96 to 1.00 and its other classes to at most 0.86; digits
+    of a font, each leaning and standing a little differently, to 0.96 and more, its 0 and 8 to 0.8; drawn faces that
+    all look to one side to 0.99, and to 0.5 once half of them are mirrored. Writing within photos is not seen. Classes
+    of fewer than 40 images are left out.
     """
     by_label: dict[int, list[bytes]] = {}
     for sketch, label in zip(sketches, labels, strict=True):
