@@ -77,6 +77,12 @@ def test_chains_become_one_group():
     assert near_duplicates([sketches[0], sketches[2]]) == []
 
 
+def test_a_set_of_nothing_but_copies_takes_no_time(monkeypatch):
+    monkeypatch.setattr(alike, "MOST_PAIRS", 1000)
+    assert len(alike._close_pairs(np.zeros((600, 32), np.uint8))) < 2000  # of 179,700
+    assert near_duplicates([Sketch(b"", bytes(192), bytes(32))] * 600) == [list(range(600))]
+
+
 def test_close_pairs_are_those_of_a_slow_comparison():
     random = np.random.default_rng(0)
     hashes = random.integers(0, 256, (200, 32), np.uint8)

@@ -52,11 +52,9 @@ def list_sets(
         return
     width = max(len(each["name"]) for each in sets)
     for each in sets:
-        here = "here" if each["here"] else "not here"
+        here = ("here" if each["here"] else "not here") + (f": {each['folder']}" if each["folder"] else "")
         print(f"{each['name']:<{width}}  {each['about']}")
-        print(
-            f"{'':<{width}}  licence: {each['licence']}; {here}{': ' if each['folder'] else ''}{each['folder'] or ''}"
-        )
+        print(f"{'':<{width}}  licence: {each['licence']}; {here}")
     print("NAME is the training split, NAME:test the test split")
 
 

@@ -75,9 +75,8 @@ def load_or_build(source: Source, options: DataOptions, on_progress: Progress | 
             if all(fact.sha256 for fact in work.facts):  # else the next start tries again, although nothing changed
                 decided = {"size": [work.plan.height, work.plan.width], "channels": work.plan.channels}
                 exact = DataOptions.model_validate({**options.model_dump(), **decided})  # a run resumes with these
-                for each in (options, exact):
-                    value = {**_record(entry, work, each), "version": store.VERSION, "stamp": stamp}
-                    commit_json(store.index_path(source, each), value)
+                for each, known in ((options, record), (exact, _record(entry, work, exact))):
+                    commit_json(store.index_path(source, each), {**known, "version": store.VERSION, "stamp": stamp})
         except (OSError, DiskFullError) as problem:
             raise _cannot_write(problem) from problem
     return _assemble(entry, record)

@@ -76,7 +76,7 @@ class CheckReport:
             return [f"mirroring: too few images to tell, {FEWEST_FOR_MIRROR} of a class are needed"]
         if not wrong:
             return ["mirroring: nothing seen against mirror=true (writing within photos would not be seen)"]
-        found = _most_common({name: f"{share:.0%}" for name, share in wrong.items()}).strip()
+        found = _most_common({name: f"{share:.0%}" for name, share in wrong.items()})
         where = f" in {len(wrong)} of {len(self.mirror)} classes" if self.classes else ""
         return [f"mirroring: mirror=true would add images unlike the data{where} (farther from it than they: {found})"]
 
