@@ -50,19 +50,14 @@ class Inversion:
 
     def sheet(self) -> Picture:
         """Return the image and what was found side by side; with a mask also the filled image."""
-        found = (self.image, f"found: {self.psnr_db:.1f} dB")
-        pictures = [(self.target.image, "given"), found]
+        given, found = (self.target.image, "given"), (self.image, f"found: {self.psnr_db:.1f} dB")
+        pictures = [given, found]
         if self.filled is not None:
-            pictures = [
-                (self.target.with_hole(), "masked"),
-                found,
-                (self.filled, "filled"),
-                (self.target.image, "given"),
-            ]
+            pictures = [(self.target.with_hole(), "masked"), found, (self.filled, "filled"), given]
         return Picture(framed(beside([captioned(tile(image), caption) for image, caption in pictures])))
 
     def save(self, out: str | Path) -> tuple[Path, Path]:
-        """Write the sheet (.png) and the latent beside it (.latent.safetensors), or a folder with each picture for itself.
+        """Write the sheet (.png), its latent beside it (.latent.safetensors), or a folder with each picture for itself.
 
         Returns the path of either, and that of the latent.
         """
