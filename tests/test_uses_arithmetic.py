@@ -92,7 +92,7 @@ def test_sums_of_nothing(model, plus, minus, message):
 def test_the_figure_and_the_latent_beside_it(model, tmp_path):
     made = api.arithmetic(model, ["3,5", "0,1,2,4,6,7,8"], ["9"])
     picture, latent = made.save(tmp_path / "new" / "sum.png")
-    assert latent == tmp_path / "new" / "sum.safetensors"
+    assert latent == tmp_path / "new" / "sum.latent.safetensors"
     with Image.open(picture) as opened:
         array = np.asarray(opened)
     tile, below, gap, sign = 96, 22, 8, 36
@@ -105,6 +105,12 @@ def test_the_figure_and_the_latent_beside_it(model, tmp_path):
     assert np.array_equal(shown, made.images[4])
     assert np.array_equal(api.pick(model, latent).images[0], made.images[4])
     assert len(api.interpolate(model, [latent, 3], frames=4).images) == 4
+
+
+def test_a_figure_beside_weights_of_its_name_does_not_replace_them(model, tmp_path):
+    weights = (model.save(tmp_path) / "generator.safetensors").read_bytes()
+    api.arithmetic(model, "3").save(tmp_path / "generator.png")
+    assert (tmp_path / "generator.safetensors").read_bytes() == weights
 
 
 def test_another_ending(model, tmp_path):

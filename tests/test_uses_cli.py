@@ -69,9 +69,9 @@ def test_a_sum_can_be_walked_to(shell, folder, tmp_path):
     assert shell("arithmetic", folder, *words) == (0, "arithmetic.png\n", "")
     with Image.open(tmp_path / "arithmetic.png") as figure:
         assert figure.width == 3 * 96 + 3 * 36 + (3 * 96 + 16) + 5 * 8 + 8 + 16
-    assert shell("interpolate", folder, "--seeds", "arithmetic.safetensors,3", "--frames", 4)[0] == 0
+    assert shell("interpolate", folder, "--seeds", "arithmetic.latent.safetensors,3", "--frames", 4)[0] == 0
     _, out, _ = shell("arithmetic", folder, "--plus", "3", "--out", "new/y.png", "--json")
-    assert json.loads(out) == {"out": "new/y.png", "latent": "new/y.safetensors"}
+    assert json.loads(out) == {"out": "new/y.png", "latent": "new/y.latent.safetensors"}
 
 
 def test_an_inversion_in_words_and_in_numbers(shell, folder, tmp_path):
@@ -82,7 +82,7 @@ def test_an_inversion_in_words_and_in_numbers(shell, folder, tmp_path):
     assert lines[0].startswith("step 0 of 20: distance ")
     assert re.fullmatch(r"PSNR [\d.]+ dB", lines[-3])
     assert re.fullmatch(r"256 random latents: [\d.]+ dB at best, [\d.]+ dB on average", lines[-2])
-    assert shell("sample", folder, "--seeds", "inverted.safetensors", "--out", "again.png")[0] == 0
+    assert shell("sample", folder, "--seeds", "inverted.latent.safetensors", "--out", "again.png")[0] == 0
     mask = np.zeros((8, 8), np.uint8)
     mask[2:5, 2:5] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")

@@ -126,13 +126,13 @@ def test_a_hole_is_filled_and_the_rest_is_kept(model, hole):
 def test_what_is_written(model, tmp_path, hole):
     wanted = model.sample(5, seed=99).images[4]
     found = api.invert(model, wanted, steps=2)
-    assert found.save(tmp_path / "a" / "x.png") == (tmp_path / "a" / "x.png", tmp_path / "a" / "x.safetensors")
+    assert found.save(tmp_path / "a" / "x.png") == (tmp_path / "a" / "x.png", tmp_path / "a" / "x.latent.safetensors")
     with Image.open(tmp_path / "a" / "x.png") as picture:
         array = np.asarray(picture)
     assert array.shape == (96 + 22 + 16, 2 * 96 + 3 * 8, 3)
     assert np.array_equal(array[8:104:12, 8:104:12, :1], wanted)
     assert np.array_equal(array[8:104:12, 112:208:12, :1], found.image)
-    assert np.array_equal(api.pick(model, tmp_path / "a" / "x.safetensors").images[0], found.image)
+    assert np.array_equal(api.pick(model, tmp_path / "a" / "x.latent.safetensors").images[0], found.image)
     filled = api.invert(model, wanted, steps=2, mask=hole)
     assert filled.sheet().array.shape == (96 + 22 + 16, 4 * 96 + 5 * 8, 3)
     assert filled.save(tmp_path / "b") == (tmp_path / "b", tmp_path / "b" / "latent.safetensors")

@@ -86,6 +86,19 @@ def test_what_names_no_image(model, word):
     )
 
 
+def test_a_number_that_no_sample_has(conditional):
+    for number in (10**6, 10**30):
+        with pytest.raises(GansmithError) as caught:
+            find_latents(conditional, number)
+        assert str(caught.value) == f"a sample has no image {number:,}\n  allowed: 0 to 999,999"
+    assert find_latents(conditional, "99999999999999999999:999999").names == ("99999999999999999999:999999",)
+
+
+def test_a_latent_beside_a_picture_is_called_like_it(model, tmp_path):
+    path = find_latents(model, 3).save(tmp_path / "sum.latent.safetensors")
+    assert find_latents(model, path).names == ("sum",)
+
+
 def test_no_name_at_all(model):
     with pytest.raises(GansmithError) as caught:
         find_latents(model, [])

@@ -27,8 +27,8 @@ def __getattr__(name: str) -> Any:
     """Import on first use, so that ``import gansmith`` does not wait for torch."""
     import importlib
 
-    if name in __all__ and name.islower() and not name.startswith("_"):
-        return getattr(importlib.import_module("gansmith.api"), name)
     if name == "Model":
         return importlib.import_module("gansmith.model").Model
+    if name in __all__:
+        return getattr(importlib.import_module("gansmith.api"), name)
     raise AttributeError(f"module 'gansmith' has no attribute '{name}'")

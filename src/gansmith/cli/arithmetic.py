@@ -19,7 +19,7 @@ def arithmetic(
     truncation: Truncation = None,
     raw: Raw = False,
     out: Annotated[
-        Path, typer.Option(help="The figure, .png; the sum's latent comes beside it as .safetensors.")
+        Path, typer.Option(help="The figure, .png; the sum's latent comes beside it as .latent.safetensors.")
     ] = Path("arithmetic.png"),
     device: Device = "auto",
     plugin: Plugin = None,

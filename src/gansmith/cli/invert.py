@@ -21,7 +21,7 @@ def invert(
     raw: Raw = False,
     out: Annotated[
         Path,
-        typer.Option(help="The pictures side by side, .png, with the latent beside it as .safetensors; or a folder."),
+        typer.Option(help="The pictures side by side, .png, and their latent in .latent.safetensors; or a folder."),
     ] = Path("inverted.png"),
     device: Device = "auto",
     plugin: Plugin = None,
@@ -29,7 +29,7 @@ def invert(
 ) -> None:
     """Find the latent whose image is nearest to an image; with a mask, fill what is missing.
 
-    The latent can be walked from: gansmith interpolate MODEL --seeds inverted.safetensors,9
+    The latent can be walked from: gansmith interpolate MODEL --seeds inverted.latent.safetensors,9
     """
     from gansmith import api
 

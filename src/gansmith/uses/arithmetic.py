@@ -14,7 +14,7 @@ from gansmith.model import Model
 from gansmith.randomness import derive_seed, per_image
 from gansmith.samples import Picture
 from gansmith.sheets import beside, captioned, framed, sign, stacked, tile
-from gansmith.uses.latents import ENDING, Latents, Seed, Seeds, class_weights, draw, find_latents, join, listed
+from gansmith.uses.latents import BESIDE, Latents, Seed, Seeds, class_weights, draw, find_latents, join, listed
 
 SHOWN = 5  # images of a term; more are averaged, and not drawn
 NOISE = 0.5  # standard deviations
@@ -49,9 +49,9 @@ class Sum:
         return Picture(framed(beside(parts[1:])))
 
     def save(self, out: str | Path) -> tuple[Path, Path]:
-        """Write the figure (.png), and the sum's latent beside it (.safetensors); return both paths."""
+        """Write the figure (.png), and the sum's latent beside it (.latent.safetensors); return both paths."""
         path = self.sheet().save(out)
-        return path, self.latents.save(path.with_suffix(ENDING))
+        return path, self.latents.save(path.with_suffix(BESIDE))
 
 
 def arithmetic(

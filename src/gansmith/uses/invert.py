@@ -16,7 +16,7 @@ from gansmith.samples import Picture, make_room
 from gansmith.sheets import beside, captioned, framed, tile
 from gansmith.uses.blend import blend
 from gansmith.uses.distance import Distance
-from gansmith.uses.latents import ENDING, Latents, draw, find_latents, told
+from gansmith.uses.latents import BESIDE, ENDING, Latents, draw, find_latents, told
 from gansmith.uses.target import Target, load_target
 
 STARTS, CANDIDATES = 4, 256
@@ -50,19 +50,20 @@ class Inversion:
 
     def sheet(self) -> Picture:
         """Return the image and what was found side by side; with a mask also the filled image."""
-        pictures = [(self.target.with_hole(), "given"), (self.image, f"found: {self.psnr_db:.1f} dB")]
+        given, found = (self.target.image, "given"), (self.image, f"found: {self.psnr_db:.1f} dB")
+        pictures = [given, found]
         if self.filled is not None:
-            pictures += [(self.filled, "filled"), (self.target.image, "before the mask")]
+            pictures = [(self.target.with_hole(), "masked"), found, (self.filled, "filled"), given]
         return Picture(framed(beside([captioned(tile(image), caption) for image, caption in pictures])))
 
     def save(self, out: str | Path) -> tuple[Path, Path]:
-        """Write the sheet (.png) and the latent beside it (.safetensors), or a folder with each picture for itself.
+        """Write the sheet (.png), its latent beside it (.latent.safetensors), or a folder with each picture for itself.
 
         Returns the path of either, and that of the latent.
         """
         path = check_place(out)
         if path.suffix:
-            return self.sheet().save(path), self.latents.save(path.with_suffix(ENDING))
+            return self.sheet().save(path), self.latents.save(path.with_suffix(BESIDE))
         pictures = {"sheet": self.sheet(), "found": Picture(self.image)}
         if self.filled is not None:
             pictures["filled"] = Picture(self.filled)

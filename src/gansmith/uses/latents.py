@@ -16,11 +16,12 @@ from torch.nn.functional import one_hot
 from gansmith.errors import GansmithError, ModelError
 from gansmith.files import commit_file
 from gansmith.methods.latent import sample_labels
-from gansmith.model import Model
+from gansmith.model import MAX_SAMPLES, Model
 from gansmith.randomness import sample_latents, truncate
 from gansmith.samples import Samples, image_name, make_room
 
 ENDING = ".safetensors"
+BESIDE = f".latent{ENDING}"  # of a picture's latent: a picture beside weights of its name must not replace them
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,8 @@ def _labelled(model: Model, latents: Latents, label: str | int | None) -> Latent
 
 def _image(model: Model, seed: int, number: int, truncation: float | None) -> Latents:
     method = model.latent_method("draw")
+    if number >= MAX_SAMPLES:
+        raise GansmithError(f"a sample has no image {number:,}\n  allowed: 0 to {MAX_SAMPLES - 1:,}")
     values = truncate(sample_latents(seed, number, 1, method.config.latent_dim), truncation)
     labels = sample_labels(number, 1, method.num_classes)
     classes = None if labels is None else one_hot(labels, method.num_classes).float()
@@ -165,7 +168,8 @@ def _read(model: Model, path: Path) -> Latents:
         raise ModelError(f"'{path}' holds no latents\n  'gansmith invert' and 'gansmith arithmetic' write such files")
     values = tensors["latents"]
     count = values.shape[0] if values.ndim else 0
-    names = (path.stem,) if count == 1 else tuple(f"{path.stem}[{row}]" for row in range(count))
+    name = path.stem.removesuffix(".latent")
+    names = (name,) if count == 1 else tuple(f"{name}[{row}]" for row in range(count))
     return _fitting(model, Latents(values, tensors.get("classes"), names), f"'{path}'")
 
 
