@@ -1,7 +1,9 @@
 import dataclasses
+import errno
 import io
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,7 +230,7 @@ def test_images_that_cannot_be_scored(run, tmp_path):
         api.score(model, [tmp_path / "bad.png"])
 
 
-def test_a_damaged_image_among_others_is_said_and_left_out(run, tmp_path):
+def test_a_damaged_image_among_others_is_said_and_left_out(run, tmp_path, monkeypatch):
     model, told = run.model("cpu"), []
     for name in ("a", "c"):
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8)).astype(np.uint8)).save(
@@ -244,11 +246,18 @@ def test_a_damaged_image_among_others_is_said_and_left_out(run, tmp_path):
     assert event.message == f"left out: {tmp_path / 'b.png'} ({event.values['reason']})"
     with pytest.raises(DataError, match=r"b\.png' cannot be judged: truncated or damaged"):
         api.score(model, [tmp_path, tmp_path / "b.png"])
-    for name in ("a", "c"):
-        (tmp_path / f"{name}.png").write_bytes(b"")
+    read = Path.read_bytes
+
+    def locked(path: Path) -> bytes:
+        if path.name == "a.png":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", locked)
+    (tmp_path / "c.png").write_bytes(b"")
     with pytest.raises(DataError) as caught:
         api.score(model, [tmp_path])
-    assert str(caught.value) == f"none of the 3 images could be judged: {tmp_path / 'a.png'} (empty file)"
+    assert str(caught.value) == f"none of the 3 images could be judged: {tmp_path / 'a.png'} (Permission denied)"
 
 
 def test_the_tables_of_layers_need_no_data_and_no_memory():

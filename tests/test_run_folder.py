@@ -32,7 +32,7 @@ def test_a_folder_that_exists(tmp_path):
     )
     file = tmp_path / "file"
     file.write_text("")
-    with pytest.raises(GansmithError, match="is already there"):
+    with pytest.raises(GansmithError, match=f"'{file}' is a file\n  name another place"):
         RunFolder.create(file)
 
 
@@ -46,10 +46,11 @@ def test_what_is_no_run_folder(tmp_path):
 
 def test_the_record(tmp_path):
     run = RunFolder.create(tmp_path / "a")
-    run.write_record({"format": 1, "seed": 3})
-    assert RunFolder.open(run.path).record == {"format": 1, "seed": 3}
+    whole = {"format": 1, "seed": 3, "data": {}, "plan": {}, "numerics": {}, "plugins": []}
+    run.write_record(whole)
+    assert RunFolder.open(run.path).record == whole
     (run.path / "run.json").write_text('{"format": ')
-    with pytest.raises(CheckpointError, match=r"run\.json cannot be read: "):
+    with pytest.raises(CheckpointError, match=r"run\.json' cannot be read: "):
         _ = RunFolder.open(run.path).record
 
 

@@ -270,12 +270,12 @@ def score(
         for file, path in files[start : start + 256]:
             try:
                 fitted.append((str(file), _fitted(file, model.record.data)))
-            except DataError as problem:
+            except (DataError, OSError) as problem:
+                reason = getattr(problem, "strerror", None) or str(problem)
                 if file == path:
-                    raise DataError(f"'{file}' cannot be judged: {problem}") from problem
-                left_out.append(f"{file} ({problem})")
-                values = {"file": str(file), "reason": str(problem)}
-                on_event(Event("warning", f"left out: {left_out[-1]}", values))
+                    raise DataError(f"'{file}' cannot be judged: {reason}") from problem
+                left_out.append(f"{file} ({reason})")
+                on_event(Event("warning", f"left out: {left_out[-1]}", {"file": str(file), "reason": reason}))
         if fitted:
             opinions = model.score(np.stack([image for _, image in fitted]), label)
             out += [(file, float(opinion)) for (file, _), opinion in zip(fitted, opinions, strict=True)]

@@ -294,6 +294,6 @@ def _model_errors(where: str) -> Iterator[None]:
         hint = "\n  if a plugin has that part, pass it: --plugin FILE" if "unknown" in text else ""
         raise ModelError("\n".join((text + hint).split("\n")[:3])) from problem
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as problem:
-        raise ModelError(
-            f"'{where}' cannot be read: {(str(problem).splitlines() or ['no reason given'])[0]}"
-        ) from problem
+        file = getattr(problem, "filename", None) or where
+        reason = getattr(problem, "strerror", None) or str(problem).partition("\n")[0] or "no reason given"
+        raise ModelError(f"'{file}' cannot be read: {reason}") from problem

@@ -7,6 +7,8 @@ from typing import Any
 from gansmith.errors import GansmithError
 from gansmith.recipe import Recipe
 
+MAX_ITERATIONS = 999_999_999  # checkpoints and pictures are sorted by names of nine digits
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -25,7 +27,7 @@ class Plan:
 
     def extended(self, kimg: float, images_per_iteration: int) -> "Plan":
         """Return a plan of another length with the same intervals."""
-        iterations = max(1, math.ceil(round(kimg * 1000 / images_per_iteration, 6)))
+        iterations = _iterations(kimg, images_per_iteration, f"{kimg:g} kimg")
         return Plan(
             iterations * images_per_iteration / 1000,
             iterations,
@@ -67,7 +69,7 @@ def make_plan(recipe: Recipe, budget: Budget, count: int, images_per_iteration: 
     else:
         epochs = budget.epochs or recipe.epochs or 0.0
         kimg, source = epochs * count / 1000, f"{epochs:g} epochs of {count:,} images"
-    iterations = max(1, math.ceil(round(kimg * 1000 / images_per_iteration, 6)))
+    iterations = _iterations(kimg, images_per_iteration, source)
     checkpoint_kimg = min(kimg / recipe.checkpoints, recipe.checkpoint_kimg)
     return Plan(
         schedule_kimg=iterations * images_per_iteration / 1000,
@@ -77,3 +79,10 @@ def make_plan(recipe: Recipe, budget: Budget, count: int, images_per_iteration: 
         checkpoint_every=max(1, round(checkpoint_kimg * 1000 / images_per_iteration)),
         source=source,
     )
+
+
+def _iterations(kimg: float, images_per_iteration: int, source: str) -> int:
+    iterations = round(kimg * 1000 / images_per_iteration, 6)
+    if iterations > MAX_ITERATIONS:
+        raise GansmithError(f"{source} are too long\n  allowed: up to {MAX_ITERATIONS:,} iterations")
+    return max(1, math.ceil(iterations))

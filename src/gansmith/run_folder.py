@@ -50,7 +50,9 @@ class RunFolder:
     @staticmethod
     def check_free(path: Path) -> None:
         """Raise GansmithError if something is at the path already."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if path.exists() and not path.is_dir():
+            raise GansmithError(f"'{path}' is a file\n  name another place for the run folder: --out DIR")
+        if path.exists() and any(path.iterdir()):
             begun = (path / RECORD).exists() and any((path / "checkpoints").glob("[0-9]*"))
             go_on, other = f"go on with it: gansmith resume {path}", "remove it, or name another folder: --out DIR"
             raise GansmithError(f"'{path}' is already there and not empty\n  {go_on if begun else other}")
@@ -80,11 +82,15 @@ class RunFolder:
     @property
     def record(self) -> dict[str, Any]:
         """Return what run.json says."""
+        path = self.path / RECORD
         try:
-            value: dict[str, Any] = json.loads((self.path / RECORD).read_text())
-            return value
-        except (OSError, json.JSONDecodeError) as problem:
-            raise CheckpointError(f"{self.path / RECORD} cannot be read: {problem}") from problem
+            value: dict[str, Any] = json.loads(path.read_text())
+        except ValueError as problem:
+            raise CheckpointError(f"'{path}' cannot be read: {problem}") from problem
+        for key in ("data", "seed", "plan", "numerics", "plugins"):
+            if not isinstance(value, dict) or key not in value:
+                raise CheckpointError(f"'{path}' cannot be read: it has no '{key}'")
+        return value
 
     def write_record(self, value: dict[str, Any]) -> None:
         """Replace run.json."""

@@ -19,7 +19,7 @@ from gansmith.plan import Budget, Plan, make_plan
 from gansmith.recipe import Recipe, override, parse_recipe
 from gansmith.report.tensorboard import TensorBoardLog
 from gansmith.results import write_results
-from gansmith.run_folder import RunFolder, append_row, remove_leftovers
+from gansmith.run_folder import RECORD, RunFolder, append_row, remove_leftovers
 from gansmith.run_record import Order, changed_row, changes_since, make_run_record
 from gansmith.run_state import RunState
 from gansmith.stopping import StopRequest
@@ -127,6 +127,11 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
         known["source"], seed=record["seed"], holdout=known["holdout"], plugins=plugins,
         data_root=Path(root) if root else None,
     )  # fmt: skip
+    if Path(order.source).is_absolute() and not Path(order.source).exists():
+        raise CheckpointError(
+            f"'{run.path}' was trained on '{order.source}', which is not there"
+            f"\n  put it back, or write its new place into {run.path / RECORD} as data.source"
+        )
     _restore_threads(record["numerics"])
     recipe, data = open_for(recipe, order, engine, on_event)
     changes = changes_since(record, checkpoint, recipe, data.spec, engine)

@@ -85,6 +85,10 @@ def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-def
 
 def split_words(words: list[str]) -> tuple[str, list[str]]:
     """Return the data source and the overrides of a command line."""
+    if "" in words:
+        raise GansmithError(
+            "an empty word is no data set\n  is a variable of your shell empty? for the current folder write ."
+        )
     sources = [word for word in words if "=" not in word or Path(word).exists()]
     if len(sources) > 1:
         raise GansmithError(
