@@ -141,6 +141,11 @@ def test_numbers_that_cannot_be(run, request_, words):
         api.evaluate(run, request=request_)
 
 
+def test_patches_need_no_extractor(run, tmp_path):
+    found, _ = api.evaluate(run, request=Request(num=100, metrics=("sliced_wasserstein",)), out=tmp_path)
+    assert (set(found.numbers), found.protocol.features) == ({"swd100"}, "none")
+
+
 def test_unknown_names_offer_the_nearest(run):
     from gansmith.errors import RecipeError
 

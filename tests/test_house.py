@@ -44,6 +44,7 @@ DEVICE_FILES: set[str] = {
     "cli/options.py",  # the help of --device
     "cli/score.py",
     "cli/train.py",
+    "extractors/fidelity.py",  # tells torch-fidelity to stay on the CPU
     "machine.py",  # describes the machine
     "randomness.py",  # seeds the generators inside networks
 }

@@ -192,8 +192,21 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         return ["train", images, *overrides, *small(recipe), "--recipe", recipe, "--steps", "2", "--out", "new"]
     if name == "resume":
         return ["resume", run]
-    replaced = {"recipes": "dcgan", "-n": "4", "--label": "dark", "--out": "out.npz"}
+    if name == "evaluate":
+        return ["evaluate", run, "--num", "100", "--metrics", "sliced_wasserstein", "--on-training", "--out", "judged"]
+    replaced = {"recipes": "dcgan", "-n": "4", "--label": "dark", "--to-label": "light"}
+    replaced |= {"--mask": str(world / "hole.png"), "invert": run, "--num": "2"}
+    if name == "sample" and "--numbered" not in words:
+        replaced["--out"] = "out.npz"
     words = [replaced.get(before, word) for before, word in zip(["", *words], words, strict=False)]
+    words = [word.replace("found.latent.safetensors", "3") for word in words]
+    if name == "invert":
+        image = next(iter(sorted((world / "images").rglob("*.png"))))
+        return [name, run, str(image), *words[3:], "--steps", "2"]
+    if name == "directions":
+        return [name, run, *words[2:], *(() if "--num" in words else ("--num", "2"))]
+    if name in ("interpolate", "arithmetic"):
+        return [name, run, *words[2:]]
     if name in ("sample", "score"):
         return [name, run, *([images] if name == "score" else words[2:])]
     return [*words[:2], images] if words[:2] == ["data", "check"] else words
@@ -208,11 +221,14 @@ RUNNABLE = sorted({
 def small_world(tmp_path_factory) -> Path:
     """A folder with images in two classes, a run on them, and a run that knows the labels."""
     root = tmp_path_factory.mktemp("world")
-    for index in range(24):
+    for index in range(120):
         file = root / "images" / ("dark", "light")[index % 2] / f"{index}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(index).integers(0, 128, (16, 16)) + 127 * (index % 2)
         Image.fromarray(pixels.astype(np.uint8)).save(file)
+    hole = np.zeros((16, 16), np.uint8)
+    hole[4:12, 4:12] = 255
+    Image.fromarray(hole).save(root / "hole.png")
     with mock.patch.object(runs, "write_results"), mock.patch.dict("os.environ", GANSMITH_CACHE=str(root / "cache")):
         train(root / "images", root / "run", "mlp-small", steps=2)
         train(root / "images", root / "labelled", "mlp-small", "conditional=true", steps=2)

@@ -20,15 +20,16 @@ from gansmith.metrics.base import Evidence, Finding, Metric, Number, Side, metri
 from gansmith.model import Model, ModelRecord
 from gansmith.randomness import derive_seed, epoch_order, sample_latents, truncate
 from gansmith.reference import TRAINING, features_of
+from gansmith.registry import FrozenModel
 from gansmith.sheets import captioned_grid
 from gansmith.version import __version__
 
 FEWEST_SETS = 4
+NO_EXTRACTOR = Extractor("none", "", "none", (), lambda images: (torch.zeros(len(images), 1), None))
 OnProgress = Callable[[str, int, int], None]
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(FrozenModel):
     """What is asked of a judgement."""
 
     num: int = 10_000  # images in a fake set
@@ -49,8 +50,7 @@ class Request:
             raise MetricError(f"--sets {self.sets}: the deviation of a distance needs at least {FEWEST_SETS} sets")
 
 
-@dataclass(frozen=True)
-class Protocol:
+class Protocol(FrozenModel):
     """What a number depends on apart from the model. Numbers of different protocols are never compared."""
 
     features: str
@@ -67,7 +67,7 @@ class Protocol:
 
     def differences(self, other: "Protocol") -> list[str]:
         """Return in words what forbids a comparison."""
-        mine, its = asdict(self), asdict(other)
+        mine, its = self.model_dump(), other.model_dump()
         return [f"{name}: {mine[name]} and {its[name]}" for name in mine if mine[name] != its[name]]
 
 
@@ -86,7 +86,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "protocol": self.protocol.model_dump(mode="json")}
 
     @classmethod
     def read(cls, path: Path) -> "Evaluation":
@@ -117,7 +117,8 @@ def evaluate(
     chosen = _chosen(request.metrics)
     _check_fit(model.record, reference.spec)
     start = time.monotonic()
-    extractor = _open_extractor(request, training or reference, on_progress)
+    blind = not any(metric.by_features for metric in chosen)
+    extractor = NO_EXTRACTOR if blind else _open_extractor(request, training or reference, on_progress)
     evidence = gather(model, reference, extractor, request, training=training, on_progress=on_progress)
     on_training = reference_name == TRAINING
     numbers: dict[str, Number] = {}
@@ -135,7 +136,14 @@ def evaluate(
         numbers |= _named(found, metric, extractor.name, on_training)
         words += found.words
         facts |= {metric.kind: found.facts} if found.facts else {}
-    protocol = Protocol(
+    record, seconds = model.record, round(time.monotonic() - start, 1)
+    protocol = _protocol(request, extractor, reference, reference_name)
+    found_all = Evaluation(record.name, record.kimg, protocol, numbers, tuple(words), skipped, seconds, facts)
+    return found_all, evidence
+
+
+def _protocol(request: Request, extractor: Extractor, reference: ImageData, reference_name: str) -> Protocol:
+    return Protocol(
         features=extractor.name,
         features_sha256=extractor.sha256,
         resize=extractor.resize,
@@ -147,9 +155,6 @@ def evaluate(
         weights="raw" if request.raw else "averaged",
         truncation=request.truncation,
     )
-    record, seconds = model.record, round(time.monotonic() - start, 1)
-    found_all = Evaluation(record.name, record.kimg, protocol, numbers, tuple(words), skipped, seconds, facts)
-    return found_all, evidence
 
 
 def gather(

@@ -66,16 +66,14 @@ def open_reference(
     nothing to judge against, or the images of the run have changed.
     """
     fit = run_data["fit"] if run_data else "crop"
+    options = DataOptions(size=(spec.height, spec.width), channels=spec.channels, fit=fit)
+    place = root or (Path(run_data["root"]) if run_data and run_data.get("root") else None)
 
     def read(name: str, holdout: float, seed: int) -> ImageData:
-        return open_data(
-            name,
-            DataOptions(size=(spec.height, spec.width), channels=spec.channels, fit=fit),
-            holdout=holdout,
-            seed=seed,
-            root=root or (Path(run_data["root"]) if run_data and run_data.get("root") else None),
-            on_progress=lambda done, of: on_progress("reading images", done, of),
-        )
+        def tell(done: int, of: int) -> None:
+            on_progress("reading images", done, of)
+
+        return open_data(name, options, holdout=holdout, seed=seed, root=place, on_progress=tell)
 
     training = None
     if run_data is not None:
@@ -84,23 +82,28 @@ def open_reference(
         except DataError:
             if source is None:
                 raise
-    if source is None and training is not None and training.spec.fingerprint != spec.fingerprint:
+    if source is None:
+        return _of_run(training, spec, on_training)
+    data = read(source, 0.0, 0)
+    if training is None or data.spec.pixels_sha256 != training.spec.pixels_sha256:
+        return data, data.spec.name, training
+    if not on_training:
         raise MetricError(
-            f"'{run_data['source'] if run_data else ''}' has changed: its images are not those that this model was"
-            " trained on\n  bring them back, or pass other images as DATA"
+            f"'{source}' is what this model was trained on: its own training images flatter it"
+            "\n  pass other images, or --on-training (the names of the numbers will say so)"
         )
-    if source is not None:
-        data = read(source, 0.0, 0)
-        if training is None or data.spec.pixels_sha256 != training.spec.pixels_sha256:
-            return data, data.spec.name, training
-        if not on_training:
-            raise MetricError(
-                f"'{source}' is what this model was trained on: its own training images flatter it"
-                "\n  pass other images, or --on-training (the names of the numbers will say so)"
-            )
-        return training, TRAINING, training
+    return training, TRAINING, training
+
+
+def _of_run(training: ImageData | None, spec: DataSpec, on_training: bool) -> tuple[ImageData, str, ImageData]:
+    """Return what a run itself offers to be judged by."""
     if training is None:
         raise MetricError("there is nothing to judge against\n  pass images: gansmith evaluate MODEL DATA")
+    if training.spec.fingerprint != spec.fingerprint:
+        raise MetricError(
+            f"'{training.summary.source}' has changed: its images are not those that this model was trained on"
+            "\n  bring them back, or pass other images as DATA"
+        )
     if on_training:
         return training, TRAINING, training
     if training.held_out is None:

@@ -121,17 +121,7 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
     for reason in passed_over:
         on_event(Event("warning", f"passed over: {reason}"))
     recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
-    plugins = tuple(Path(plugin["file"]) for plugin in record["plugins"])
-    known, root = record["data"], record["data"].get("root")
-    order = Order(
-        known["source"], seed=record["seed"], holdout=known["holdout"], plugins=plugins,
-        data_root=Path(root) if root else None,
-    )  # fmt: skip
-    if Path(order.source).is_absolute() and not Path(order.source).exists():
-        raise CheckpointError(
-            f"'{run.path}' was trained on '{order.source}', which is not there"
-            f"\n  put it back, or write its new place into {run.path / RECORD} as data.source"
-        )
+    order = _order_of(run)
     _restore_threads(record["numerics"])
     recipe, data = open_for(recipe, order, engine, on_event)
     changes = changes_since(record, checkpoint, recipe, data.spec, engine)
@@ -167,6 +157,23 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
     done = "; it is finished: its results are written again" if state.iteration >= plan.iterations else ""
     on_event(Event("note", f"resumed at {state.kimg:,.1f} of {plan.schedule_kimg:,.1f} kimg{done}"))
     return Trainer(state, data, engine, run, plan)
+
+
+def _order_of(run: RunFolder) -> Order:
+    """Return what the run was ordered with; CheckpointError if its data are gone."""
+    record, known = run.record, run.record["data"]
+    if Path(known["source"]).is_absolute() and not Path(known["source"]).exists():
+        raise CheckpointError(
+            f"'{run.path}' was trained on '{known['source']}', which is not there"
+            f"\n  put it back, or write its new place into {run.path / RECORD} as data.source"
+        )
+    return Order(
+        known["source"],
+        seed=record["seed"],
+        holdout=known["holdout"],
+        plugins=tuple(Path(plugin["file"]) for plugin in record["plugins"]),
+        data_root=Path(known["root"]) if known.get("root") else None,
+    )
 
 
 def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:

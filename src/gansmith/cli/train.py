@@ -49,16 +49,9 @@ def train(
     if dry_run:
         budget = Budget(kimg, steps, epochs, minutes)
         preview = api.dry_run(
-            source,
-            recipe,
-            overrides,
-            budget,
-            device=device,
-            precision=precision,
-            holdout=holdout,
-            plugins=plugins,
+            source, recipe, overrides, budget, device=device, precision=precision, holdout=holdout, plugins=plugins,
             data_root=data_root,
-        )
+        )  # fmt: skip
         _print_preview(preview)
         return
     with ProgressPrinter() as printer:
