@@ -501,7 +501,8 @@ def make_run(folder: Path, *, previews: int = 3, rows: int = 12, iterations: int
     if previews:
         save_png(make_grid(rng.integers(0, 256, (4, 16, 16, 3), np.uint8), 2), run.samples / "real.png")
     run.log.write_text("".join(json.dumps(row) + "\n" for row in log_rows(rows)))
-    run.write_record({"plan": {"iterations": iterations, "schedule_kimg": iterations / 10}})
+    plan = {"iterations": iterations, "schedule_kimg": iterations / 10}
+    run.write_record({"plan": plan, "data": {}, "seed": 0, "numerics": {}, "plugins": []})
     if rows:
         save_png(np.full((300, 400, 3), 200, np.uint8), run.path / "curves.png")
     run.recipe.write_text("name: tiny\nsummary: a <b> & c\n")

@@ -85,8 +85,9 @@ class RunFolder:
         path = self.path / RECORD
         try:
             value: dict[str, Any] = json.loads(path.read_text())
-        except ValueError as problem:
-            raise CheckpointError(f"'{path}' cannot be read: {problem}") from problem
+        except (OSError, ValueError) as problem:
+            reason = getattr(problem, "strerror", None) or problem
+            raise CheckpointError(f"'{path}' cannot be read: {reason}") from problem
         for key in ("data", "seed", "plan", "numerics", "plugins"):
             if not isinstance(value, dict) or key not in value:
                 raise CheckpointError(f"'{path}' cannot be read: it has no '{key}'")

@@ -211,9 +211,10 @@ def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
     if finished:
         return 0
     number = stop.signal_number or signal.SIGTERM  # a signal may have reached another process alone
-    saved = int(list_checkpoints(run.checkpoints)[0].name) * state.images_per_iteration / 1000
-    todo = f"go on with: gansmith resume {shlex.quote(str(run.path))}"
-    on_event(Event("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
+    if main:
+        saved = int(list_checkpoints(run.checkpoints)[0].name) * state.images_per_iteration / 1000
+        todo = f"go on with: gansmith resume {shlex.quote(str(run.path))}"
+        on_event(Event("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
     return int(number)
 
 

@@ -68,7 +68,8 @@ def train_step(state: RunState, stream: BatchStream, engine: Engine, moment: Mom
                         constraint.apply_(method.networks[name])
             bad = torch.maximum(bad, found_inf)
             state.meter.add({**terms.log, f"grad_norm_{phase.name}": norm, "skipped": found_inf})
-        engine.average_([*method.networks.buffers(), *method.state.values()])
+        engine.average_(method.state.values())
+    engine.average_(method.networks.buffers())  # not before: a later phase may walk back through an earlier one's graph
     state.bad_steps[0] = (state.bad_steps[0] + 1) * bad
     state.bad_steps[1] = state.bad_steps.max()
     half_life, seen = value_at(recipe.ema_half_life_kimg, moment), state.kimg + state.images_per_iteration / 1000
