@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.data.store import cache_folder
 from gansmith.errors import MetricError
-from gansmith.extractors.base import Domain, Extractor, extractors
+from gansmith.extractors.base import Domain, Extractor, Progress, extractors
 from gansmith.files import commit_json
 from gansmith.images import save_png
 from gansmith.metrics.base import Evidence, Finding, Metric, Number, Side, metrics
@@ -26,7 +26,6 @@ from gansmith.version import __version__
 
 FEWEST_SETS = 4
 NO_EXTRACTOR = Extractor("none", "", "none", (), lambda images: (torch.zeros(len(images), 1), None))
-OnProgress = Callable[[str, int, int], None]
 
 
 class Request(FrozenModel):
@@ -107,7 +106,7 @@ def evaluate(
     request: Request,
     *,
     training: ImageData | None = None,
-    on_progress: OnProgress = lambda *_: None,
+    on_progress: Progress = lambda *_: None,
 ) -> tuple[Evaluation, Evidence]:
     """Judge a model against a reference; ``training`` is what memorisation and the extractor ``own`` look at.
 
@@ -164,7 +163,7 @@ def gather(
     request: Request,
     *,
     training: ImageData | None = None,
-    on_progress: OnProgress = lambda *_: None,
+    on_progress: Progress = lambda *_: None,
 ) -> Evidence:
     """Return reference and samples as the extractor sees them."""
     real = _side(reference, extractor, on_progress)
@@ -181,7 +180,7 @@ def gather(
     return Evidence(real, tuple(fakes), seen, extractor.classes if _same_classes(extractor, reference) else ())
 
 
-def _side(data: ImageData, extractor: Extractor, on_progress: OnProgress) -> Side:
+def _side(data: ImageData, extractor: Extractor, on_progress: Progress) -> Side:
     """Return a data set as the extractor sees it, shuffled the same way each time."""
     order = epoch_order(0, 0, len(data))
     features, probabilities = features_of(data, order, extractor, on_progress)
@@ -248,7 +247,7 @@ def _check_fit(record: ModelRecord, spec: DataSpec) -> None:
         )
 
 
-def _open_extractor(request: Request, data: ImageData, on_progress: OnProgress) -> Extractor:
+def _open_extractor(request: Request, data: ImageData, on_progress: Progress) -> Extractor:
     spec = data.spec
     name = request.features or default_extractor(spec)
     domain = Domain(

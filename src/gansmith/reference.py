@@ -1,7 +1,6 @@
 """What a model is judged against, and its features, computed once and kept in the cache."""
 
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +12,16 @@ from torch import Tensor
 from gansmith.data.base import DataOptions, DataSpec, ImageData, open_data
 from gansmith.data.store import cache_folder
 from gansmith.errors import DataError, MetricError
-from gansmith.extractors.base import Extractor
+from gansmith.extractors.base import Extractor, Progress
 from gansmith.files import commit_file
 from gansmith.recipe import parse_recipe
 from gansmith.run_folder import RunFolder
 
 TRAINING, HELD_OUT = "training images", "held-out images"
-OnProgress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 
 def features_of(
-    data: ImageData, order: np.ndarray, extractor: Extractor, on_progress: OnProgress
+    data: ImageData, order: np.ndarray, extractor: Extractor, on_progress: Progress
 ) -> tuple[Tensor, Tensor]:
     """Return features (N, F) and probabilities (N, K) of a data set in an order; the cache is never trusted blindly."""
     spec = data.spec
@@ -57,7 +55,7 @@ def open_reference(
     *,
     root: Path | None = None,
     on_training: bool = False,
-    on_progress: OnProgress = lambda *_: None,
+    on_progress: Progress = lambda *_: None,
 ) -> tuple[ImageData, str, ImageData | None]:
     """Return (reference, its name, training images or None) for a model of images as ``spec`` says.
 
