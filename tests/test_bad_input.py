@@ -148,6 +148,16 @@ def test_images_too_small(told, tmp_path):
     )
 
 
+def test_a_single_image(told, tmp_path):
+    folder, out = tmp_path / "one", tmp_path / "run"
+    folder.mkdir()
+    Image.new("L", (16, 16)).save(folder / "a.png")
+    message = "'one' has one image to train on\n  at least 2 are needed"
+    assert told("train", folder, *TINY, "--steps", 1, "--out", out) == message
+    assert told("train", folder, *TINY, "--steps", 1, "--dry-run") == message
+    assert not out.exists()
+
+
 def test_sizes_that_networks_cannot_grow_to(told, tiny_file):
     assert told("train", tiny_file, "size=9") == (
         "size 9 is no size that networks grow to"
@@ -207,6 +217,7 @@ def test_an_empty_word(told, tiny_file):
 ])  # fmt: skip
 def test_a_damaged_run_record(told, copy, text, why):
     (copy / "run.json").write_text(text)
+    shutil.rmtree(copy / "model")
     for verb in ("resume", "sample"):
         assert told(verb, copy) == f"'{copy / 'run.json'}' cannot be read: {why}"
 
