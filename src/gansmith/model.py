@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gansmith.checkpoint import load_newest
+from gansmith.checkpoint import Checkpoint, load_newest
 from gansmith.data.base import DataSpec
 from gansmith.engine import pick_device
 from gansmith.errors import CheckpointError, GansmithError, GansmithWarning, ModelError, unknown_name
@@ -202,12 +202,13 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
     if is_run(path):
         run = RunFolder.open(path)
         try:
-            return _from_run(run, device)
+            checkpoint = load_newest(run.checkpoints)
         except CheckpointError as problem:
             if not (run.model / MODEL_JSON).is_file():
                 raise
             warnings.warn(GansmithWarning(f"{problem}\n  used instead: {run.model}"), stacklevel=2)
             return _from_folder(run.model, device)
+        return _from_run(run, checkpoint, device)
     if (path / MODEL_JSON).is_file():
         return _from_folder(path, device)
     if path.is_file() and path.suffix == ".safetensors":
@@ -231,8 +232,7 @@ def make_record(name: str, method: Any, data: DataSpec, seed: int, kimg: float) 
     )
 
 
-def _from_run(run: RunFolder, device: str) -> Model:
-    checkpoint = load_newest(run.checkpoints)
+def _from_run(run: RunFolder, checkpoint: Checkpoint, device: str) -> Model:
     record = run.record
     recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
     with _model_errors(str(run.path / RECORD)):

@@ -46,7 +46,10 @@ def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) ->
     if engine.is_main:
         engine.barrier()
     if len(data) < 2:
-        raise DataError(f"'{data.spec.name}' has one image to train on\n  at least 2 are needed")
+        raise DataError(
+            f"'{data.spec.name}' has one image to train on"
+            "\n  at least 2 are needed; 'gansmith data check' says what was left out"
+        )
     size = [data.spec.height, data.spec.width]
     return override(recipe, (f"data.size={size}", f"data.channels={data.spec.channels}")), data
 
