@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gansmith.errors import MetricError
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, Progress, extractors
-from gansmith.extractors.convnet import ConvNet, open_convnet, resized, weights_digest
+from gansmith.extractors.convnet import ConvNet, folded, open_convnet, resized, weights_digest
 
 SIDE = 28
 CLASSES = (
@@ -44,7 +44,7 @@ class Fashion(ExtractorPart):
         with resources.as_file(resources.files("gansmith.extractors") / "fashion.safetensors") as path:
             network = open_convnet(path, SIDE, 1, len(CLASSES))
         return Extractor(
-            "fashion", weights_digest(network), "28 px, bicubic, antialiased", CLASSES, partial(look, network, SIDE)
+            "fashion", weights_digest(network), "28 px, bicubic, antialiased", CLASSES, partial(look, folded(network), SIDE)
         )
 
 
