@@ -10,8 +10,9 @@ import torch
 from gansmith import api
 from gansmith.data.base import open_data
 from gansmith.errors import MetricError
-from gansmith.evaluation import Evaluation, Request, default_extractor
+from gansmith.evaluation import Request, default_extractor
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
+from gansmith.judgement import Evaluation
 from small_runs import small
 
 FAST = Request(num=120, features="toy", metrics=("frechet", "diversity", "sliced_wasserstein", "memorisation"))
@@ -83,7 +84,7 @@ def test_the_same_request_gives_the_same_numbers_and_another_seed_others(run, tm
 
 def test_everything_is_measured_and_what_cannot_be_is_said(run, tmp_path):
     found, _ = api.evaluate(run, request=Request(num=120, features="toy"), out=tmp_path)
-    assert found.skipped == {"bins": "needs 400 images on each side, got 120"}
+    assert found.skipped == {"bins": "needs 400 images on each side, got 120 samples: pass --num 400"}
     assert {"label_accuracy120_toy", "missing_classes120_toy", "is120_toy", "kid120_toy"} <= set(found.numbers)
     assert any("of samples are what was asked" in line for line in found.words)
 

@@ -178,6 +178,8 @@ def folded(network: ConvNet) -> ConvNet:
     out, layers = copy.deepcopy(network), []
     for index in range(0, len(out.layers), 3):
         convolution, norm, activation = out.layers[index : index + 3]
+        assert isinstance(convolution, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
         layers += [fuse_conv_bn_eval(convolution, norm), activation]
     out.layers = nn.Sequential(*layers)
     return out

@@ -44,7 +44,11 @@ class Fashion(ExtractorPart):
         with resources.as_file(resources.files("gansmith.extractors") / "fashion.safetensors") as path:
             network = open_convnet(path, SIDE, 1, len(CLASSES))
         return Extractor(
-            "fashion", weights_digest(network), "28 px, bicubic, antialiased", CLASSES, partial(look, folded(network), SIDE)
+            "fashion",
+            weights_digest(network),
+            "28 px, bicubic, antialiased",
+            CLASSES,
+            partial(look, folded(network), SIDE),
         )
 
 

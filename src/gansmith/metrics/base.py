@@ -75,8 +75,11 @@ class Metric(Part):
 
     def missing(self, evidence: Evidence) -> str:
         """Say in words what the evidence lacks for this metric, or return ""."""
-        found = min(len(evidence.real), *(len(side) for side in evidence.fake))
-        return "" if found >= self.least else f"needs {self.least:,} images on each side, got {found:,}"
+        samples, real = min(len(side) for side in evidence.fake), len(evidence.real)
+        if min(samples, real) >= self.least:
+            return ""
+        got = f"{samples:,} samples: pass --num {self.least}" if samples <= real else f"{real:,} real images: pass more"
+        return f"needs {self.least:,} images on each side, got {got}"
 
     def judge(self, evidence: Evidence) -> Finding:
         """Return what is found; MetricError where something is missing or not finite."""
