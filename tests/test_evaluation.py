@@ -1,6 +1,7 @@
 """Judging whole models: what is compared with what, what numbers are called, what is refused."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,11 @@ import torch
 
 from gansmith import api
 from gansmith.data.base import open_data
-from gansmith.errors import MetricError
-from gansmith.evaluation import Request, default_extractor
+from gansmith.errors import DataError, MetricError
+from gansmith.evaluation import Request, default_extractor, evaluate
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
 from gansmith.judgement import Evaluation
+from gansmith.results import refresh_report
 from small_runs import small
 
 FAST = Request(num=120, features="toy", metrics=("frechet", "diversity", "sliced_wasserstein", "memorisation"))
@@ -218,3 +220,113 @@ def test_a_broken_file_is_no_evaluation(tmp_path):
     path.write_text("{}")
     with pytest.raises(MetricError, match="is no evaluation"):
         Evaluation.read(path)
+
+
+def test_the_stamp_is_printed_with_the_numbers(run):
+    found, _ = api.evaluate(run, request=FAST)
+    against, drawn, seen = found.protocol.lines()
+    fingerprint = found.protocol.reference_fingerprint[:12]
+    assert against == f"against 180 images: held-out images ({fingerprint}), holdout share, 0.3 by seed 0"
+    assert drawn == "with 4 sets of 120 samples, averaged weights, no truncation"
+    assert seen == "seen by toy (ffffffffffff), resized: none"
+
+
+def test_a_model_without_an_average_is_stamped_raw(run, tmp_path):
+    file = run / "model" / "generator.safetensors"
+    data = json.loads((run / "run.json").read_text())["data"]["source"]
+    request = Request(num=100, features="toy", metrics=("frechet",))
+    found, _ = api.evaluate(file, data, request=request, out=tmp_path)
+    assert found.protocol.weights == "raw"
+
+
+def write_images(path: Path, shape: tuple[int, ...], low: int = 0) -> Path:
+    np.savez(path, images=np.random.default_rng(3).integers(low, 256, (120, *shape)).astype(np.uint8))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [((16, 16, 3), "16 x 16 px colour"), ((24, 24, 1), "24 x 24 px gray"), ((12, 12, 1), "12 x 12 px gray")],
+)
+def test_images_of_another_kind_are_refused(run, tmp_path, shape, kind):
+    other = write_images(tmp_path / "other.npz", shape)
+    with pytest.raises(MetricError) as refused:
+        api.evaluate(run, other, request=FAST)
+    assert str(refused.value) == (
+        f"this model makes 16 x 16 px gray images, but '{other}' has {kind} ones"
+        "\n  judge it against images of its own kind: DATA that its training images could have come from"
+    )
+
+
+def test_another_data_set_than_the_training_is_told(run, tmp_path):
+    other = write_images(tmp_path / "other.npz", (16, 16, 1))
+    found, _ = api.evaluate(run, other, request=FAST, out=tmp_path)
+    assert found.words[0] == (
+        "'other' is another data set than 'bands', on which it was trained: that shows in the numbers"
+    )
+    held_out, _ = api.evaluate(run, request=FAST, out=tmp_path)
+    assert not any("another data set" in line for line in held_out.words)
+
+
+def test_labels_that_are_missing(run, tmp_path):
+    other = write_images(tmp_path / "other.npz", (16, 16, 1))
+    request = Request(num=100, features="toy", metrics=("class_coverage",))
+    with pytest.raises(MetricError, match=r"metric 'class_coverage' needs labels: put the images into one sub-folder"):
+        api.evaluate(run, other, request=request)
+    request = Request(num=100, features="toy", metrics=("label_accuracy",))
+    with pytest.raises(MetricError, match="needs an extractor that knows the classes of these images"):
+        api.evaluate(run, other, request=request)
+
+
+def test_too_few_real_images_are_told_apart_from_too_few_samples(run, tmp_path):
+    few = tmp_path / "few.npz"
+    np.savez(few, images=np.random.default_rng(3).integers(0, 256, (60, 16, 16, 1)).astype(np.uint8))
+    request = Request(num=100, features="toy", metrics=("frechet",))
+    with pytest.raises(MetricError, match="metric 'frechet' needs 100 images on each side, got 60 real images: pass"):
+        api.evaluate(run, few, request=request)
+
+
+def test_images_that_are_not_numbers_and_an_empty_folder(run, tmp_path):
+    broken = tmp_path / "broken.npy"
+    pixels = np.zeros((120, 16, 16), np.float32)
+    pixels[7, 3, 3] = np.nan
+    np.save(broken, pixels)
+    with pytest.raises(DataError, match=r"image 7 of the array in .* has values that are NaN or infinite"):
+        api.evaluate(run, broken, request=FAST)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no images"):
+        api.evaluate(run, tmp_path / "empty", request=FAST)
+
+
+def test_weights_that_are_not_numbers(run):
+    model = api.load(run)
+    next(model.network("generator").parameters()).data[0] = torch.nan
+    data = open_data(json.loads((run / "run.json").read_text())["data"]["source"])
+    with pytest.raises(MetricError, match=r"'conditional' has weights that are NaN or infinite.*\n.*before training"):
+        evaluate(model, data, "bands", FAST)
+
+
+@pytest.mark.parametrize("features", ["own", "fashion", ""])
+def test_a_weights_file_is_not_ignored(run, tmp_path, features):
+    with pytest.raises(MetricError, match=r"only an extractor of others takes a file\n  pass --features inception"):
+        api.evaluate(run, request=Request(features=features, weights=tmp_path / "weights.pth"))
+
+
+def test_the_report_shows_the_last_judgement(run):
+    report = run / "report.html"
+    assert "It was not judged yet" not in report.read_text() or not (run / "evaluation").exists()
+    found, _ = api.evaluate(run, request=Request(num=120, features="toy"))
+    text = report.read_text()
+    for name, number in found.numbers.items():
+        assert f'<th scope="row">{name}</th><td>{number.value:.4g}' in text
+    for line in found.protocol.lines():
+        assert line in text
+    assert '<th scope="row">gray</th>' in text
+    assert 'alt="Nearest pairs"' in text
+    assert 'href="film.mp4"' in text
+    assert "Judged at 0.0 kimg" in text
+    assert not re.findall(r"(?:src|href)=\"https?:", text)
+    (run / "evaluation" / "evaluation.json").write_text("{}")
+    refresh_report(api.RunFolder(run), api.load(run))
+    assert "is no evaluation" in report.read_text()
+    api.evaluate(run, request=FAST)

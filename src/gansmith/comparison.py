@@ -13,7 +13,7 @@ from gansmith.data.base import DataSpec
 from gansmith.errors import MetricError
 from gansmith.judgement import Evaluation, badness, best_end, is_more_than_noise, last_evaluation
 from gansmith.metrics.base import Number
-from gansmith.model import Model, load_model
+from gansmith.model import Model, ModelRecord, load_model
 from gansmith.recipe import flat, parse_recipe
 from gansmith.report.series import add_up
 from gansmith.run_folder import RunFolder, read_rows
@@ -28,16 +28,27 @@ class Contender:
 
     letter: str
     folder: Path
-    name: str  # of its recipe
-    data: DataSpec
-    seed: int
-    kimg: float
+    model: ModelRecord
     minutes: float
     recipe: dict[str, Any]  # by dotted path
     rows: list[dict[str, Any]]  # of log.jsonl, with ``minutes``
     judged: Evaluation | None
-    latent_dim: int | None
     images: np.ndarray  # uint8 (GRID, H, W, C)
+
+    @property
+    def name(self) -> str:
+        """Return the name of its recipe."""
+        return self.model.name
+
+    @property
+    def data(self) -> DataSpec:
+        """Return what it was trained on."""
+        return self.model.data
+
+    @property
+    def kimg(self) -> float:
+        """Return how far it is."""
+        return self.model.kimg
 
     def to_json(self) -> dict[str, Any]:
         """Return what it is as JSON values."""
@@ -46,7 +57,7 @@ class Contender:
             "run": str(self.folder),
             "recipe": self.name,
             "data": data,
-            "seed": self.seed,
+            "seed": self.model.seed,
             "kimg": self.kimg,
             "minutes": round(self.minutes, 2),
             "protocol": None if self.judged is None else self.judged.protocol.model_dump(mode="json"),
@@ -113,7 +124,7 @@ def compare(folders: Sequence[Path], device: str = "auto") -> Comparison:
     paths = list(dict.fromkeys(path for run in runs for path in run.recipe))
     values = {path: tuple(run.recipe.get(path, "absent") for run in runs) for path in paths}
     differ = {path: each for path, each in values.items() if any(value != each[0] for value in each)}
-    seeds = tuple(run.seed for run in runs)
+    seeds = tuple(run.model.seed for run in runs)
     differ |= {"seed": seeds} if len(set(seeds)) > 1 else {}
     return Comparison(runs, differ, tuple(_notes(runs)), tuple(_rows(judged)))
 
@@ -134,19 +145,14 @@ def _contender(letter: str, run: RunFolder, judged: Evaluation | None, model: Mo
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
     minutes = dict(zip([row["iteration"] for row in timing], np.array(add_up(timing)) / 60, strict=True))
     rows = [{**row, "minutes": minutes[row["iteration"]]} for row in read_rows(run.log) if row["iteration"] in minutes]
-    method = model.latent_method("compare")
     return Contender(
         letter=letter,
         folder=run.path,
-        name=recipe.name,
-        data=model.record.data,
-        seed=model.record.seed,
-        kimg=model.record.kimg,
+        model=model.record,
         minutes=max(minutes.values(), default=0.0),
         recipe={path: value for path, value in flat(recipe).items() if path != "summary"},
         rows=[row for row in rows if "event" not in row],
         judged=judged,
-        latent_dim=method.config.latent_dim,
         images=model.sample(GRID, seed=0).images,
     )
 
@@ -161,15 +167,22 @@ def _notes(runs: Sequence[Contender]) -> list[str]:
         shares = ", ".join(f"{run.letter} {run.data.count:,}" for run in runs)
         out.append(f"they were trained on other images of the same data set: {shares}")
     if len({run.kimg for run in runs}) > 1:
-        out.append("their lengths differ: " + ", ".join(f"{run.letter} {run.kimg:,.1f} kimg" for run in runs))
-    if len({run.latent_dim for run in runs}) > 1:
+        out.append("their lengths differ: " + ", ".join(f"{run.letter} {kimg_text(run.kimg)} kimg" for run in runs))
+    if len({run.recipe.get("method.latent_dim") for run in runs}) > 1:
         out.append("their latents differ in size, so the grids show other latents")
     for run in runs:
         if run.judged is None:
             out.append(f"{run.letter} was not judged: gansmith evaluate {run.folder}")
         elif abs(run.judged.kimg - run.kimg) > 1e-6:
-            out.append(f"{run.letter} was judged at {run.judged.kimg:,.1f} kimg and is at {run.kimg:,.1f} now")
+            out.append(
+                f"{run.letter} was judged at {kimg_text(run.judged.kimg)} kimg and is at {kimg_text(run.kimg)} now"
+            )
     return out
+
+
+def kimg_text(kimg: float) -> str:
+    """Return kimg with as many digits as tell something."""
+    return f"{kimg:,.1f}" if kimg >= 10 else f"{kimg:.3g}"
 
 
 def _rows(judged: Sequence[Evaluation | None]) -> list[Row]:

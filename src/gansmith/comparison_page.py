@@ -3,7 +3,7 @@
 from html import escape
 from pathlib import Path
 
-from gansmith.comparison import Comparison, Contender, Row
+from gansmith.comparison import Comparison, Contender, Row, kimg_text
 from gansmith.errors import GansmithError
 from gansmith.files import commit_file
 from gansmith.images import encode_png, enlarge, make_grid, on_white
@@ -50,8 +50,8 @@ def _runs(found: Comparison) -> str:
             escape(str(run.folder)),
             escape(run.name),
             escape(f"{run.data.name}, {run.data.count:,} images"),
-            str(run.seed),
-            f"{run.kimg:,.1f}",
+            str(run.model.seed),
+            f"{kimg_text(run.kimg)}",
             f"{run.minutes:,.1f}",
         ]
         for run in found.runs

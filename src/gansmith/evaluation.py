@@ -1,5 +1,6 @@
 """The judgement of a model: samples and reference through one extractor, every metric, each number with a protocol."""
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from gansmith.registry import FrozenModel
 from gansmith.sheets import captioned_grid
 
 FEWEST_SETS = 4
+SPLIT_NAME = re.compile(r"[-_]?(train|test|valid|val|holdout)$")
 NO_EXTRACTOR = Extractor("none", "", "none", (), lambda images: (torch.zeros(len(images), 1), None))
 
 
@@ -224,7 +226,7 @@ def _check_finite(model: Model, raw: bool) -> None:
 def _notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> list[str]:
     """Return what must be said before numbers: that other images are judged against than those of the training."""
     trained_on = training.spec.name if training else record.data.name
-    if spec.name.partition(":")[0] == trained_on.partition(":")[0]:
+    if SPLIT_NAME.sub("", spec.name) == SPLIT_NAME.sub("", trained_on):
         return []
     return [
         f"'{spec.name}' is another data set than '{trained_on}', on which it was trained: that shows in the numbers"

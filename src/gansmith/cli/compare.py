@@ -30,10 +30,11 @@ def compare(
 
 
 def _lines(found: "Comparison") -> list[str]:
+    from gansmith.comparison import kimg_text
     from gansmith.comparison_page import RULE, verdict
 
     out = [
-        f"{run.letter}  {run.folder}: {run.name} on {run.data.name}, {run.kimg:,.1f} kimg, {run.minutes:,.1f} min"
+        f"{run.letter}  {run.folder}: {run.name} on {run.data.name}, {kimg_text(run.kimg)} kimg, {run.minutes:,.1f} min"
         for run in found.runs
     ]
     out += [f"note: {text}" for text in found.notes]

@@ -41,6 +41,10 @@ class Fashion(ExtractorPart):
                 f"extractor 'fashion' sees gray images of 28 to 32 px, got {domain.height} x {domain.width} px with"
                 f" {domain.channels} channels\n  pass --features own, which is trained on your images"
             )
+        return self.load()
+
+    def load(self) -> Extractor:
+        """Return it at work."""
         with resources.as_file(resources.files("gansmith.extractors") / "fashion.safetensors") as path:
             network = open_convnet(path, SIDE, 1, len(CLASSES))
         return Extractor(
