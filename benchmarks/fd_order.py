@@ -7,6 +7,7 @@ classes left out. Prints a table; exits with 1 when the order is not: real < noi
 
 import argparse
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,7 @@ def is_in_order(found: dict[str, Number]) -> bool:
     """Say whether a person would order them so, with room for the deviations."""
     orders = (("real images", "with noise", "blurred"), ("real images", "9 of 10 classes", "5 of 10 classes"))
     orders += (("5 of 10 classes", "1 of 10 classes"),)
-    pairs = [pair for order in orders for pair in zip(order, order[1:], strict=False)]
+    pairs = [pair for order in orders for pair in pairwise(order)]
     return all(
         found[low].value + 2 * (found[low].deviation or 0) < found[high].value - 2 * (found[high].deviation or 0)
         for low, high in pairs

@@ -14,6 +14,7 @@ from gansmith.errors import DataError, MetricError
 from gansmith.evaluation import Request, default_extractor, evaluate
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
 from gansmith.judgement import Evaluation
+from gansmith.model import Model
 from gansmith.results import refresh_report
 from small_runs import small
 
@@ -231,12 +232,17 @@ def test_the_stamp_is_printed_with_the_numbers(run):
     assert seen == "seen by toy (ffffffffffff), resized: none"
 
 
-def test_a_model_without_an_average_is_stamped_raw(run, tmp_path):
-    file = run / "model" / "generator.safetensors"
+def test_the_stamp_says_which_weights(run, tmp_path):
     data = json.loads((run / "run.json").read_text())["data"]["source"]
     request = Request(num=100, features="toy", metrics=("frechet",))
-    found, _ = api.evaluate(file, data, request=request, out=tmp_path)
-    assert found.protocol.weights == "raw"
+    alone, _ = api.evaluate(run / "model" / "generator.safetensors", data, request=request, out=tmp_path)
+    assert alone.protocol.weights == "one file's"
+    model = api.load(run)
+    without_twin = Model(
+        model.record, {name: net.state_dict() for name, net in model.networks.items() if name[-4:] != "-raw"}
+    )
+    assert evaluate(without_twin, open_data(data), "bands", request)[0].protocol.weights == "raw"
+    assert evaluate(model, open_data(data), "bands", request)[0].protocol.weights == "averaged"
 
 
 def write_images(path: Path, shape: tuple[int, ...], low: int = 0) -> Path:

@@ -14,8 +14,8 @@ from gansmith.report.page import embedded, page, section, table
 
 COLUMNS = 6  # of a grid
 RULE = (
-    f"A difference is more than noise when it is above {NOISE:g} times the root of the sum of the squared deviations. "
-    "That compares these models; whether one recipe is better than another takes several seeds of each."
+    f"Noise: no difference above {NOISE:g} times the root of the sum of the squared deviations. "
+    "This compares models; whether one recipe is better than another takes several seeds of each."
 )
 
 
@@ -60,11 +60,9 @@ def _runs(found: Comparison) -> str:
 
 
 def verdict(found: Comparison, row: Row) -> str:
-    """Return in words which runs are best."""
+    """Return in words which runs are best, by more than noise."""
     letters = ", ".join(found.runs[index].letter for index in row.leaders)
-    if not row.is_decided:
-        return "no more than noise"
-    return f"{letters} better" if len(row.leaders) == 1 else f"{letters} better, alike"
+    return f"{letters} better" if row.is_decided else "noise"
 
 
 def _numbers(found: Comparison) -> str:

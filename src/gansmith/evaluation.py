@@ -101,7 +101,11 @@ def _protocol(
 ) -> Protocol:
     split = reference.spec.split
     chosen = f"{split.name} share, {split.share:g} by seed {split.seed}" if split.share else "all of them"
-    averaged = "generator-raw" in model.networks and not request.raw
+    weights = "raw"
+    if not request.raw and "generator-raw" in model.networks:
+        weights = "averaged"
+    elif not request.raw and "discriminator" not in model.networks:
+        weights = "one file's"  # which does not say whether they were averaged
     return Protocol(
         features=extractor.name,
         features_sha256=extractor.sha256,
@@ -112,7 +116,7 @@ def _protocol(
         reference=reference_name,
         reference_fingerprint=reference.spec.fingerprint,
         reference_split=chosen,
-        weights="averaged" if averaged else "raw",
+        weights=weights,
         truncation=request.truncation,
     )
 

@@ -29,7 +29,7 @@ class Protocol(FrozenModel):
     reference_fingerprint: str
     reference_split: str  # "all of them", or the share that was kept and the seed that chose it
     gansmith: str = __version__
-    weights: str = "averaged"  # or raw
+    weights: str = "averaged"  # or raw, or one file's
     truncation: float | None = None
 
     def differences(self, other: "Protocol") -> list[str]:

@@ -41,7 +41,8 @@ def _lines(found: "Comparison") -> list[str]:
     letters = [run.letter for run in found.runs]
     if found.recipe:
         values = [[path, *(str(value) for value in values)] for path, values in found.recipe.items()]
-        out += ["", *columns([["recipe", *letters], *values])]
+        room = (WIDTH - max(len(path) for path in found.recipe)) // len(letters) - 2
+        out += ["", *columns([["recipe", *letters], *values], max(8, room))]
     if found.rows:
         cells: list[list[str]] = [["number", *letters, ""]]
         for row in found.rows:
@@ -52,13 +53,11 @@ def _lines(found: "Comparison") -> list[str]:
 
 
 def _text(number: Any) -> str:
-    return f"{number.value:.4g}" + ("" if number.deviation is None else f" +- {number.deviation:.2g}")
+    return f"{number.value:.4g}" + ("" if number.deviation is None else f"+-{number.deviation:.2g}")
 
 
-def columns(cells: list[list[str]]) -> list[str]:
-    """Return rows as lines with their cells below each other, cut so that as many as can fit into 80 columns."""
-    room = max(12, (WIDTH - 30) // max(1, len(cells[0]) - 1))
-    cut = [[cell if index == 0 or len(cell) <= room else cell[: room - 3] + "..." for index, cell in enumerate(row)]
-           for row in cells]  # fmt: skip
+def columns(cells: list[list[str]], most: int = 80) -> list[str]:
+    """Return rows as lines, cells below each other; those after the first have at most ``most`` characters."""
+    cut = [[row[0], *(cell if len(cell) <= most else cell[: most - 3] + "..." for cell in row[1:])] for row in cells]
     widths = [max(len(row[index]) for row in cut) for index in range(len(cut[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cut]
