@@ -213,6 +213,9 @@ def test_a_run_without_rows_has_no_curves(judged, tmp_path):
     _, path = gansmith.compare([silent, tmp_path / "too"], out=tmp_path / "x.html")
     assert path.read_text().count("data:image/png;base64,") == 2
     assert draw_overlay({"A": [], "B": []}) == b""
+    row = {"kimg": 1.0, "minutes": 1.0}
+    png = draw_overlay({"A": [{**row, "score_real": 0.1}], "B": [{**row, "d_real": 0.2}], "C": []})
+    assert png.startswith(b"\x89PNG")
 
 
 def test_protocols_have_words_for_what_is_unusual():

@@ -11,9 +11,10 @@ import torch
 from gansmith import api
 from gansmith.data.base import open_data
 from gansmith.errors import DataError, MetricError
-from gansmith.evaluation import Request, default_extractor, evaluate
+from gansmith.evaluation import ORDER, Request, default_extractor, evaluate
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
 from gansmith.judgement import Evaluation
+from gansmith.metrics.base import metrics
 from gansmith.model import Model
 from gansmith.results import refresh_report
 from small_runs import small
@@ -90,6 +91,8 @@ def test_everything_is_measured_and_what_cannot_be_is_said(run, tmp_path):
     assert found.skipped == {"bins": "needs 400 images on each side, got 120 samples: pass --num 400"}
     assert {"label_accuracy120_toy", "missing_classes120_toy", "is120_toy", "kid120_toy"} <= set(found.numbers)
     assert any("of samples are what was asked" in line for line in found.words)
+    assert list(found.numbers)[:4] == ["fd120_toy", "kid120_toy", "precision120_toy", "recall120_toy"]
+    assert set(ORDER) == set(metrics.names())
 
 
 def test_samples_have_the_classes_of_the_reference_in_every_set(run):

@@ -11,6 +11,7 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from gansmith.errors import MetricError
+from gansmith.metrics import memorisation
 from gansmith.metrics.base import BLOCKS, Evidence, Side, jackknife, metrics, over_sets, radii, squared_distances
 from gansmith.metrics.bins import cluster, proportions_differ
 from gansmith.metrics.class_coverage import evenness, shares
@@ -382,9 +383,10 @@ def test_neighbourhoods_are_those_of_the_plain_functions(repeated):
         assert numbers[name].deviation == pytest.approx(number.deviation, abs=1e-5), name
 
 
-def test_nearest_is_exact_far_from_zero_and_for_copies():
+def test_nearest_is_exact_far_from_zero_and_for_copies(monkeypatch):
     others = cloud(500, 8, shift=300)
     points = torch.cat([others[:50], cloud(50, 8, seed=1, shift=300)])
+    monkeypatch.setattr(memorisation, "AT_ONCE", 30 * len(others))
     distances, which = nearest(points, others)
     exact = torch.cdist(points.double(), others.double()).min(1)
     assert which.tolist() == exact.indices.tolist()

@@ -24,6 +24,19 @@ from gansmith.registry import FrozenModel
 from gansmith.sheets import captioned_grid
 
 FEWEST_SETS = 4
+ORDER = (  # in which metrics are shown; others, as those of plugins, follow
+    "frechet",
+    "kernel",
+    "precision_recall",
+    "density_coverage",
+    "class_coverage",
+    "label_accuracy",
+    "diversity",
+    "bins",
+    "memorisation",
+    "sliced_wasserstein",
+    "inception_score",
+)
 SPLIT_NAME = re.compile(r"[-_]?(train|test|valid|val|holdout)$")
 NO_EXTRACTOR = Extractor("none", "", "none", (), lambda images: (torch.zeros(len(images), 1), None))
 
@@ -182,7 +195,9 @@ def _inputs(model: Model, reference: ImageData, request: Request) -> tuple[torch
 
 
 def _chosen(names: Sequence[str]) -> list[Metric]:
-    return [metrics.parse(name) for name in names or metrics.names()]
+    last = len(ORDER)
+    every = sorted(metrics.names(), key=lambda name: ORDER.index(name) if name in ORDER else last)
+    return [metrics.parse(name) for name in names or every]
 
 
 def _named(found: Finding, metric: Metric, extractor: str, on_training: bool) -> dict[str, Number]:

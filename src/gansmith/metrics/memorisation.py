@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gansmith.metrics.base import Evidence, Finding, Metric, Number, jackknife, metrics
 
-ROWS = 1000  # compared at a time
+AT_ONCE = 64_000_000  # distances, 256 MB
 
 
 def nearest(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
@@ -17,7 +17,8 @@ def nearest(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
     centre = others.mean(0)  # rounding errors grow with the distance from 0
     near, far = points - centre, others - centre
     squares = far.square().sum(1)
-    found = [torch.addmm(squares, part, far.T, alpha=-2).argmin(1) for part in near.split(ROWS)]
+    rows = max(1, AT_ONCE // len(others))
+    found = [torch.addmm(squares, part, far.T, alpha=-2).argmin(1) for part in near.split(rows)]
     which = torch.cat(found)
     return (points - others[which]).norm(dim=1), which
 

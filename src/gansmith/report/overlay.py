@@ -34,6 +34,7 @@ def overlay_figure(runs: Mapping[str, list[dict[str, Any]]]) -> "Figure | None":
     """Return the figure: a row of two plots for each column, over kimg and over minutes, with a line for each run."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
+    from matplotlib.lines import Line2D
 
     names = _columns(runs)
     if not names:
@@ -47,16 +48,21 @@ def overlay_figure(runs: Mapping[str, list[dict[str, Any]]]) -> "Figure | None":
         for place, unit in enumerate(("kimg", "minutes")):
             axes = grid[index, place]
             style_panel(axes, Panel(name, name if place == 0 else ""))
-            for (run, rows), colour in zip(runs.items(), LINES * 2, strict=False):
+            for rows, colour in zip(runs.values(), LINES * 2, strict=False):
                 x, y = column([{**row, "kimg": row[unit]} for row in rows], name)
+                if not len(x):  # this run has no such column
+                    continue
                 x, y = means(x, smooth(y)) if len(x) > MAX_POINTS else (x, smooth(y))
-                axes.plot(x, y, color=colour, linewidth=1.5, label=run)
+                axes.plot(x, y, color=colour, linewidth=1.5)
             margin = 0.06 * (high - low) or 0.5 * abs(high) or 0.5
             axes.set_ylim(low - margin, high + margin)
     for place, text in enumerate(("kimg (thousands of real images shown to D)", "minutes of training")):
         grid[-1, place].set_xlabel(text, color=INK, fontsize=9)
         grid[-1, place].set_xlim(left=0)
-    grid[0, 1].legend(loc="upper right", ncols=len(runs), fontsize=9, frameon=False, labelcolor=FAINT_INK)
+    marks = [Line2D([], [], color=colour, label=run) for run, colour in zip(runs, LINES * 2, strict=False)]
+    grid[0, 1].legend(
+        handles=marks, loc="upper right", ncols=len(runs), fontsize=9, frameon=False, labelcolor=FAINT_INK
+    )
     return figure
 
 
