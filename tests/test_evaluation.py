@@ -11,7 +11,7 @@ import torch
 from gansmith import api
 from gansmith.data.base import open_data
 from gansmith.errors import DataError, MetricError
-from gansmith.evaluation import ORDER, Request, default_extractor, evaluate
+from gansmith.evaluation import ORDER, Request, _knows, default_extractor, evaluate
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
 from gansmith.judgement import Evaluation
 from gansmith.metrics.base import metrics
@@ -285,6 +285,20 @@ def test_labels_that_are_missing(run, tmp_path):
     request = Request(num=100, features="toy", metrics=("label_accuracy",))
     with pytest.raises(MetricError, match="needs an extractor that knows the classes of these images"):
         api.evaluate(run, other, request=request)
+    request = Request(num=100, features="toy", metrics=("inception_score",))
+    with pytest.raises(MetricError, match="needs an extractor that names classes of these images"):
+        api.evaluate(run, other, request=request)
+
+
+def test_inception_names_classes_of_colour_pictures_alone(tiny_data):
+    from dataclasses import replace
+
+    inception = Extractor("inception", "f" * 64, "299 px", (), lambda images: (torch.zeros(len(images), 1), None))
+    colour = replace(tiny_data, spec=replace(tiny_data.spec, channels=3))
+    assert _knows(inception, colour)
+    assert not _knows(inception, tiny_data)
+    assert _knows(replace(inception, name="own", classes=("dark", "gray", "light")), tiny_data)
+    assert not _knows(replace(inception, name="own", classes=("dark", "gray")), tiny_data)
 
 
 def test_too_few_real_images_are_told_apart_from_too_few_samples(run, tmp_path):

@@ -331,7 +331,7 @@ def test_too_few_images_are_refused_with_both_numbers(kind):
     [
         ("class_coverage", "needs labels: put the images into one sub-folder for each class"),
         ("label_accuracy", "needs a conditional model"),
-        ("inception_score", "needs an extractor that names classes"),
+        ("inception_score", "needs an extractor that names classes of these images"),
         ("memorisation", "needs held-out images beside the training images"),
     ],
 )

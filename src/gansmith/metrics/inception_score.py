@@ -34,7 +34,7 @@ class InceptionScore(Metric):
     def missing(self, evidence: Evidence) -> str:
         """Ask for class probabilities."""
         if evidence.fake[0].probabilities is None:
-            return "needs an extractor that names classes"
+            return "needs an extractor that names classes of these images"
         return super().missing(evidence)
 
     def measure(self, evidence: Evidence) -> Finding:
