@@ -81,9 +81,10 @@ def test_the_rule_of_noise():
 
 def test_which_end_of_a_number_is_best():
     names = ("fd10k_fashion", "fid10k", "fd2k_own_train", "kid10k_own", "coverage5k_own", "density5k", "nearer120_x")
-    assert [best_end(name) for name in names] == ["low", "low", "low", "low", "high", "one", "low"]
+    assert [best_end(name) for name in names] == ["low", "low", "low", "low", "high", "one", "chance"]
     assert best_end("nonsense10k") == ""
     assert badness("density5k", number(1.4, 0)) == pytest.approx(badness("density5k", number(0.6, 0)))
+    assert badness("nearer5k", number(0.2, 0)) == badness("nearer5k", number(0.4, 0)) < badness("nearer5k", number(0.6, 0))
     assert badness("coverage5k", number(0.9, 0)) < badness("coverage5k", number(0.5, 0))
 
 
@@ -95,6 +96,14 @@ def test_what_is_better_and_what_is_noise(judged):
     assert of(found, "coverage1k_own").leaders == (0, 2)
     assert of(found, "density1k_own").leaders == (2,)
     assert not of(found, "swd1k").is_decided
+
+
+def test_nearer_than_chance_alone_is_worse(judged):
+    judge(judged[0], nearer1k_own=(0.2, 0.01))
+    judge(judged[1], nearer1k_own=(0.4, 0.01))
+    assert of(gansmith.compare(judged[:2])[0], "nearer1k_own").leaders == (0, 1)
+    judge(judged[0], nearer1k_own=(0.7, 0.01))
+    assert of(gansmith.compare(judged[:2])[0], "nearer1k_own").leaders == (1,)
 
 
 def test_recipes_and_seeds_that_differ(judged):

@@ -69,7 +69,7 @@ class Row:
     """One number of all runs, in their order."""
 
     name: str
-    best: str  # where its best value lies: low, high or one
+    best: str  # where its best value lies: low, high, one or chance
     numbers: tuple[Number | None, ...]
     leaders: tuple[int, ...]  # the best run, and those that differ from it by no more than noise
 
@@ -199,5 +199,6 @@ def _rows(judged: Sequence[Evaluation | None]) -> list[Row]:
 
 def _leaders(name: str, numbers: tuple[Number | None, ...], have: Sequence[int]) -> tuple[int, ...]:
     known = {index: number for index in have if (number := numbers[index]) is not None}
-    best = min(known, key=lambda index: badness(name, known[index]))
-    return tuple(index for index in have if index == best or not is_more_than_noise(known[index], known[best]))
+    bad = {index: badness(name, number) for index, number in known.items()}
+    best = min(bad, key=lambda index: bad[index])
+    return tuple(i for i in have if bad[i] == bad[best] or not is_more_than_noise(known[i], known[best]))

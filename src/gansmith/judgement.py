@@ -85,7 +85,7 @@ def last_evaluation(folder: Path) -> Evaluation | None:
 
 
 def best_end(name: str) -> str:
-    """Return where the best value of a number lies: "low", "high" or "one"; "" if that is not known."""
+    """Return where the best value of a number lies: low, high, one, or chance (0.5 or less); "" if it is not known."""
     for kind in metrics.names():
         for short, end in metrics.get(kind).best.items():
             if re.match(rf"(?:{short}|{short.replace('fd', 'fid')})\d", name):
@@ -95,7 +95,8 @@ def best_end(name: str) -> str:
 
 def badness(name: str, number: Number) -> float:
     """Return how far a number is from the best; lower is better."""
-    ends = {"low": number.value, "high": -number.value, "one": abs(number.value - 1)}
+    value = number.value
+    ends = {"low": value, "high": -value, "one": abs(value - 1), "chance": max(0.0, value - 0.5)}
     return ends.get(best_end(name), math.nan)
 
 

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,10 +16,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gansmith.checkpoint import load_latest
+from gansmith.checkpoint import Checkpoint, load_newest
 from gansmith.data.base import DataSpec
 from gansmith.engine import pick_device
-from gansmith.errors import GansmithError, ModelError, unknown_name
+from gansmith.errors import CheckpointError, GansmithError, GansmithWarning, ModelError, unknown_name
 from gansmith.files import commit_file, commit_json
 from gansmith.images import to_float
 from gansmith.methods.base import Fixed, Method, MethodField
@@ -28,6 +29,7 @@ from gansmith.randomness import sample_latents, truncate
 from gansmith.recipe import explain, parse_recipe
 from gansmith.registry import FrozenModel
 from gansmith.run_folder import RECORD, RunFolder, is_run
+from gansmith.run_state import weights_of
 from gansmith.samples import Samples, image_name
 from gansmith.version import __version__
 
@@ -192,10 +194,21 @@ class Model:
 
 
 def load_model(path: str | Path, device: str = "auto") -> Model:
-    """Return the model of a run folder, a model folder or a .safetensors file; ModelError if it cannot be."""
+    """Return the model of a run folder, a model folder or a .safetensors file; ModelError if it cannot be.
+
+    Of a run it is the newest whole checkpoint; if there is none, its model folder, with a GansmithWarning.
+    """
     path = Path(path)
     if is_run(path):
-        return _from_run(RunFolder.open(path), device)
+        run = RunFolder.open(path)
+        try:
+            checkpoint = load_newest(run.checkpoints)
+        except CheckpointError as problem:
+            if not (run.model / MODEL_JSON).is_file():
+                raise
+            warnings.warn(GansmithWarning(f"{problem}\n  used instead: {run.model}"), stacklevel=2)
+            return _from_folder(run.model, device)
+        return _from_run(run, checkpoint, device)
     if (path / MODEL_JSON).is_file():
         return _from_folder(path, device)
     if path.is_file() and path.suffix == ".safetensors":
@@ -219,8 +232,7 @@ def make_record(name: str, method: Any, data: DataSpec, seed: int, kimg: float) 
     )
 
 
-def _from_run(run: RunFolder, device: str) -> Model:
-    checkpoint, _ = load_latest(run.checkpoints)
+def _from_run(run: RunFolder, checkpoint: Checkpoint, device: str) -> Model:
     record = run.record
     recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
     with _model_errors(str(run.path / RECORD)):
@@ -228,19 +240,6 @@ def _from_run(run: RunFolder, device: str) -> Model:
         made = make_record(recipe.name, recipe.method, spec, record["seed"], checkpoint.values["kimg"])
         made = _parse_record(made.model_dump_json(), run.path / RECORD)
     return Model(made, weights_of(checkpoint.tensors), device)
-
-
-def weights_of(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Return a checkpoint's tensors by network: averages under the plain name, their raw twins with ``-raw``."""
-    out: dict[str, dict[str, Tensor]] = {}
-    averaged = {name.split("/")[1].split(".")[0] for name in tensors if name.startswith("averages/")}
-    for full, tensor in tensors.items():
-        family, _, rest = full.partition("/")
-        if family in ("networks", "averages"):
-            name, _, key = rest.partition(".")
-            raw = family == "networks" and name in averaged
-            out.setdefault(name + ("-raw" if raw else ""), {})[key] = tensor
-    return out
 
 
 def _from_folder(folder: Path, device: str) -> Model:

@@ -15,7 +15,7 @@ def train(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[DATA] [KEY=VALUE]...",
+            metavar="DATA KEY=VALUE",
             help="Images: a folder, .zip, .tar, .npz, .npy, a data set's name ('gansmith data list'; fashion-sample if "
             "left out), or hf:NAME[:SPLIT]; "
             "then changes to the recipe, for example batch_size=128 or loss=hinge.",

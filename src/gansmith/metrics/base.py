@@ -71,7 +71,7 @@ class Metric(Part):
 
     least: ClassVar[int] = 2  # images on each side below which it says nothing
     by_features: ClassVar[bool] = True  # its value depends on the extractor
-    best: ClassVar[dict[str, str]] = {}  # by name of a number: "low", "high" or "one", with the meaning of its ends
+    best: ClassVar[dict[str, str]] = {}  # by name of a number: low, high, one, or chance (0.5 or less)
 
     def missing(self, evidence: Evidence) -> str:
         """Say in words what the evidence lacks for this metric, or return ""."""

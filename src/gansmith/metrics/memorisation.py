@@ -44,7 +44,7 @@ class Memorisation(Metric):
     """
 
     least: ClassVar[int] = 100
-    best: ClassVar[dict[str, str]] = {"nearer": "low", "copies": "low"}
+    best: ClassVar[dict[str, str]] = {"nearer": "chance", "copies": "low"}
 
     rare: float = Field(0.02, gt=0, lt=0.5, description="share of held-out images that are as near by chance")
     pairs: int = Field(16, ge=0, le=256, description="nearest pairs kept for a picture")
