@@ -84,7 +84,9 @@ def test_which_end_of_a_number_is_best():
     assert [best_end(name) for name in names] == ["low", "low", "low", "low", "high", "one", "chance"]
     assert best_end("nonsense10k") == ""
     assert badness("density5k", number(1.4, 0)) == pytest.approx(badness("density5k", number(0.6, 0)))
-    assert badness("nearer5k", number(0.2, 0)) == badness("nearer5k", number(0.4, 0)) < badness("nearer5k", number(0.6, 0))
+    assert (
+        badness("nearer5k", number(0.2, 0)) == badness("nearer5k", number(0.4, 0)) < badness("nearer5k", number(0.6, 0))
+    )
     assert badness("coverage5k", number(0.9, 0)) < badness("coverage5k", number(0.5, 0))
 
 

@@ -10,7 +10,13 @@ from gansmith.judgement import FOLDER, PAIRS, Evaluation, best_end, last_evaluat
 from gansmith.report.page import section, table
 from gansmith.report.pictures import load_picture
 
-ENDS = {"low": "lower is better", "high": "higher is better", "one": "1 is like real images", "chance": "0.5 or less is fine", "": ""}
+ENDS = {
+    "low": "lower is better",
+    "high": "higher is better",
+    "one": "1 is like real images",
+    "chance": "0.5 or less is fine",
+    "": "",
+}
 TITLE = "How good is it?"
 
 
