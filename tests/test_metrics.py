@@ -352,7 +352,7 @@ def test_features_that_are_not_finite_are_refused():
 def test_every_metric_says_what_is_best_of_each_number(kind):
     part = metrics.get(kind)
     assert part.best
-    assert set(part.best.values()) <= {"low", "high", "one"}
+    assert set(part.best.values()) <= {"low", "high", "one", "chance"}
     assert "Source: " in part.__doc__
 
 

@@ -70,7 +70,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
             warnings.showwarning = _say
-            app(words)
+            app(words, prog_name="gansmith")  # also where Python was told to run the package
     except (GansmithError, OSError) as problem:
         if len(words) < len(sys.argv) - 1:
             raise

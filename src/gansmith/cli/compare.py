@@ -16,7 +16,7 @@ WIDTH = 80
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Two to eight run folders.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Two to eight run folders.")],
     out: Annotated[Path, typer.Option(help="The page that is written.")] = Path("compare.html"),
     device: Device = "auto",
     plugin: Plugin = None,
