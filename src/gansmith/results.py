@@ -9,6 +9,7 @@ from gansmith.report.card import CardFacts, model_card
 from gansmith.report.curves import draw_curves
 from gansmith.report.film import write_film
 from gansmith.report.html import write_report
+from gansmith.report.series import add_up
 from gansmith.run_folder import RunFolder, read_rows
 from gansmith.training import Event, OnEvent
 
@@ -19,8 +20,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
     on_event(Event("note", "writing model, film, curves and report"))
     model.save(run.model)
-    networks = {name: net for name, net in model.networks.items() if not name.endswith("-raw")}
-    parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+    parameters = count_parameters(model)
     seconds = total_seconds(timing)
     last: dict[str, Any] = next((row for row in reversed(rows) if "event" not in row), {})
     facts = CardFacts(
@@ -44,10 +44,18 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
         except GansmithError as problem:  # the model is what the run was for
             on_event(Event("warning", f"no film: {problem}"))
     draw_curves(rows, run.path / "curves.png")
-    spec = model.record.data
+    refresh_report(run, model, always=True)
+
+
+def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> None:
+    """Write report.html with what was found so far; where there is none yet only with ``always``."""
+    if not (always or run.report.is_file()):
+        return
+    spec, seconds = model.record.data, total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row])
+    parameters = count_parameters(model)
     write_report(
         run,
-        title=facts.name,
+        title=f"{model.record.name} on {spec.name}",
         facts={
             "data": f"{spec.name}: {spec.count:,} images of {spec.height} x {spec.width} px, {spec.channels} channels",
             "shown to the discriminator": f"{model.record.kimg:,.1f} kimg",
@@ -59,10 +67,12 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     )
 
 
+def count_parameters(model: Model) -> dict[str, int]:
+    """Return the number of parameters of each network, by name."""
+    networks = {name: net for name, net in model.networks.items() if not name.endswith("-raw")}
+    return {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+
+
 def total_seconds(timing: list[dict[str, float]]) -> float:
-    """Add up the times of all the starts of a run: each begins to count at 0."""
-    total, before = 0.0, 0.0
-    for row in timing:
-        total += row["wall_sec"] - (before if row["wall_sec"] >= before else 0.0)
-        before = row["wall_sec"]
-    return total
+    """Add up the times of all the starts of a run."""
+    return [0.0, *add_up(timing)][-1]
