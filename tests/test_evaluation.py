@@ -10,7 +10,8 @@ import torch
 from gansmith import api
 from gansmith.data.base import open_data
 from gansmith.errors import MetricError
-from gansmith.evaluation import Evaluation, Request, default_extractor
+from gansmith.evaluation import Evaluation, Request
+from gansmith.reference import default_extractor
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
 from small_runs import small
 

@@ -4,6 +4,7 @@ import shutil
 from typing import Any
 
 from gansmith.errors import GansmithError
+from gansmith.health import best_look, fd_column
 from gansmith.model import Model
 from gansmith.report.card import CardFacts, model_card
 from gansmith.report.curves import draw_curves
@@ -22,7 +23,8 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     networks = {name: net for name, net in model.networks.items() if not name.endswith("-raw")}
     parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
     seconds = total_seconds(timing)
-    last: dict[str, Any] = next((row for row in reversed(rows) if "event" not in row), {})
+    last: dict[str, Any] = next((row for row in reversed(rows) if "event" not in row and not fd_column(row)), {})
+    best = best_look(rows)
     facts = CardFacts(
         name=f"{model.record.name} on {model.record.data.name}",
         spec=model.record.data,
@@ -36,8 +38,9 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     (run.model / "README.md").write_text(model_card(facts), encoding="utf-8")
     frames = sorted(run.samples.glob("*-ema.png"))
     if frames:
-        shutil.copyfile(frames[-1], run.model / "preview.png")
         per_iteration = last.get("kimg", 0) / max(1, last.get("iteration", 1))
+        until_kept = [each for each in frames if int(each.stem[:9]) * per_iteration <= model.record.kimg + 1e-6]
+        shutil.copyfile((until_kept or frames)[-1], run.model / "preview.png")
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
         try:
             write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
@@ -50,7 +53,8 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
         title=facts.name,
         facts={
             "data": f"{spec.name}: {spec.count:,} images of {spec.height} x {spec.width} px, {spec.channels} channels",
-            "shown to the discriminator": f"{model.record.kimg:,.1f} kimg",
+            "shown to the discriminator": f"{last.get('kimg', 0):,.1f} kimg",
+            **({} if best is None else {"model": f"kept from {model.record.kimg:,.1f} kimg, {_judged(best)}"}),
             "training time": f"{seconds / 60:,.1f} min",
             "parameters": ", ".join(f"{name} {count:,}" for name, count in parameters.items()),
             "seed": str(model.record.seed),
@@ -66,3 +70,8 @@ def total_seconds(timing: list[dict[str, float]]) -> float:
         total += row["wall_sec"] - (before if row["wall_sec"] >= before else 0.0)
         before = row["wall_sec"]
     return total
+
+
+def _judged(look: dict[str, Any]) -> str:
+    name = fd_column(look)
+    return f"where {name} was lowest: {look[name]:.4g}"

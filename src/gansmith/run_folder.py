@@ -27,6 +27,7 @@ class RunFolder:
         self.recipe = self.path / "recipe.yaml"
         self.log = self.path / "log.jsonl"
         self.timing = self.path / "timing.jsonl"
+        self.looks = self.path / "looks.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.model = self.path / "model"
@@ -99,11 +100,11 @@ class RunFolder:
 
     def sizes(self) -> dict[str, int]:
         """Make the logs durable and return their sizes in bytes, which a checkpoint remembers."""
-        return {path.name: sync_append(path) for path in (self.log, self.timing)}
+        return {path.name: sync_append(path) for path in (self.log, self.timing, self.looks)}
 
     def truncate(self, sizes: dict[str, int]) -> None:
         """Cut the logs back to what they were at a checkpoint, and drop pictures made after it."""
-        for path in (self.log, self.timing):
+        for path in (self.log, self.timing, self.looks):
             if path.exists():
                 os.truncate(path, min(sizes.get(path.name, 0), path.stat().st_size))
 

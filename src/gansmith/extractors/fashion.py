@@ -4,12 +4,9 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-from torch import Tensor
-
 from gansmith.errors import MetricError
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, Progress, extractors
-from gansmith.extractors.convnet import ConvNet, open_convnet, resized, weights_digest
+from gansmith.extractors.convnet import look, open_convnet, weights_digest
 
 SIDE = 28
 CLASSES = (
@@ -46,9 +43,3 @@ class Fashion(ExtractorPart):
         return Extractor(
             "fashion", weights_digest(network), "28 px, bicubic, antialiased", CLASSES, partial(look, network, SIDE)
         )
-
-
-def look(network: ConvNet, side: int, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
-    """Return features and, where the network knows classes, their probabilities."""
-    features, logits = network(resized(images, side))
-    return features, logits.softmax(1) if logits.shape[1] else None
