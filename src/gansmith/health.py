@@ -1,9 +1,10 @@
-"""What the numbers of a run say about its health: verdicts with reasons and remedies, from the rows of its log.
+"""What the numbers of a run say about its health: verdicts with reasons, from its rows and its looks.
 
-A verdict rests on two kinds of rows: the ordinary ones (what D thinks, gradients, updates) and looks, which judge samples
-(``watch.py``). A GAN's losses never decide alone: D may be right about every fake of a generator that still improves.
+Rows tell what D thinks and how far weights move; looks (``watch.py``) judge samples. A GAN's losses decide nothing
+here: D may be right about every fake of a generator that still improves.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,30 +16,46 @@ from gansmith.registry import FrozenModel
 HEALTHY = "healthy"
 Row = dict[str, Any]
 
+TITLES = {
+    HEALTHY: "healthy",
+    "memorising": "memorising (overfitting)",
+    "full_collapse": "full mode collapse",
+    "partial_collapse": "partial mode collapse",
+    "generator_wins": "G wins",
+    "discriminator_wins": "D wins",
+    "oscillating": "oscillating",
+    "diverged": "diverged",
+    "stalled": "stalled",
+}
+HOPELESS = ("full_collapse", "diverged")  # patience ends these at once, and rollbacks are for them
+COLLAPSES = ("full_collapse", "partial_collapse")
+
 
 class Thresholds(FrozenModel):
-    """Where a verdict begins. Chosen on the runs of benchmarks/health, which also tell how often they are right."""
+    """Where a verdict begins. Chosen on runs of benchmarks/health, which also says how often they are right."""
 
-    window: int = 5  # looks, or twentieths of the rows, that "now" is made of
-    collapsed_diversity: float = 0.35  # diversity of samples over that of real images
-    collapsed_modes: float = 0.7  # share of modes that are made hardly ever
-    lost_modes: float = 0.1
     copies: float = 0.4  # share of samples nearer to a training image than such images are to each other
-    blown_up: float = 3.0  # fd over the best one so far
-    not_better: float = 0.03  # an fd lower by less than this share is no gain
-    sure: float = 0.97  # D's accuracy above which it wins, where samples do not improve
-    fooled: float = 0.2  # D's accuracy on fakes below which G wins
-    swing: float = 0.35  # mean change of fd from look to look, up and down, over its mean
-    poor: float = 0.5  # fd over that of the first look, above which a run has hardly learnt
+    collapsed_diversity: float = 0.5  # distance between samples over that between real images
+    collapsed_kinds: float = 0.6  # share of the kinds of images that are gone
+    lost_kinds: float = 0.1
+    made_below: float = 0.15  # of its share of the real images, under which a kind counts as gone
+    asleep: float = 1e-6  # change of a network's weights in a step, over their norm
+    fooled: float = 0.15  # D's accuracy on fakes below which G wins
+    sure: float = 0.97  # D's accuracy on both sides above which it wins, where samples are poor and do not improve
+    poor: float = 0.35  # fd over that of one average image, above which samples are poor
+    blown_up: float = 2.0  # fd over the best one before
+    worthless: float = 1.5  # fd over that of one average image
+    better: float = 0.03  # a lower fd is an improvement if it is lower by this share
+    swing: float = 0.3  # mean change of fd from look to look over its mean
+    turns: int = 5  # looks that the swing is measured on
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a run suffers from, since when, shown by what, and what to do."""
+    """What a run suffers from, since when, and shown by what."""
 
     name: str
     reasons: tuple[str, ...] = ()
-    remedies: tuple[str, ...] = ()
     began_kimg: float | None = None
 
     @property
@@ -53,111 +70,62 @@ class Verdict:
         return f"{self.title}{since}: {'; '.join(self.reasons)}"
 
 
-TITLES = {
-    HEALTHY: "healthy",
-    "diverged": "diverged",
-    "full_collapse": "full mode collapse",
-    "partial_collapse": "partial mode collapse",
-    "memorising": "memorising",
-    "generator_wins": "G wins",
-    "discriminator_wins": "D wins",
-    "oscillating": "oscillating",
-    "stalled": "stalled",
-}
-HOPELESS = ("diverged", "full_collapse")  # patience ends these at once, and rollbacks are for them
-
-REMEDIES = {
-    "diverged": ("halve the learning rate", "put norm=batch or a penalty on D"),
-    "full_collapse": (
-        "one G step for each D step: generator_steps=1",
-        "halve G's learning rate",
-        "a larger batch_size",
-    ),
-    "partial_collapse": (
-        "train longer: modes often come late",
-        "a larger batch_size",
-        "tell the labels: conditional=true",
-    ),
-    "memorising": ("more images", "stop earlier: the best checkpoint is kept", "a smaller generator"),
-    "generator_wins": ("a larger D, or a higher learning rate for it", "more D steps: discriminator_steps=2"),
-    "discriminator_wins": (
-        "a lower learning rate for D",
-        "loss=non_saturating where it was minimax",
-        "label smoothing: loss.real_label=0.9",
-    ),
-    "oscillating": ("halve both learning rates", "beta1=0.5", "a longer average: ema_half_life_kimg=20"),
-    "stalled": ("a higher learning rate for G", "a larger generator"),
-}
+def measure(row: Row, name: str) -> float:
+    """Return a number of a look, whatever protocol its column's name carries; NaN where it is absent."""
+    column = column_of(row, name)
+    return float(row[column]) if column else float("nan")
 
 
-class Looks:
-    """The looks of a log in order, their columns found by what they measure whatever protocol is in their names."""
-
-    def __init__(self, rows: Sequence[Row]) -> None:
-        self.rows = [row for row in rows if fd_column(row)]
-        self.kimg = [float(row["kimg"]) for row in self.rows]
-        self.fd = self._values(lambda name: name.startswith(("fd", "fid")))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def of(self, measure: str) -> np.ndarray:
-        """Return the values (looks,) of ``coverage``, ``diversity``, ``copies`` or ``missing``; NaN where absent."""
-        return self._values(lambda name: name.startswith(measure))
-
-    def _values(self, accept: Callable[[str], bool]) -> np.ndarray:
-        found = [[value for name, value in row.items() if accept(name) and value is not None] for row in self.rows]
-        return np.array([values[0] if values else np.nan for values in found], dtype=np.float64)
+def column_of(row: Row, name: str) -> str:
+    """Return the column of ``fd``, ``coverage``, ``diversity``, ``copies`` or ``missing`` (fd2k_own_train), or ""."""
+    start = re.compile(r"(fd|fid)\d" if name == "fd" else rf"{name}\d")
+    return next((column for column in row if start.match(column)), "")
 
 
-def fd_column(row: Row) -> str:
-    """Return the name of the Fréchet distance in a row, or ""."""
-    return next((name for name in row if name.startswith(("fd", "fid")) and row[name] is not None), "")
+def gone(row: Row, limits: Thresholds) -> list[str]:
+    """Return the names of the kinds of images that a look found hardly any sample of."""
+    kinds = row.get("kinds", {})
+    even = 1 / max(1, len(kinds))  # what a class that has no training image is measured by
+    return [name for name, (real, fake) in kinds.items() if fake < limits.made_below * (real or even)]
 
 
-def best_look(rows: Sequence[Row]) -> Row | None:
+def best_look(looks: Sequence[Row]) -> Row | None:
     """Return the look with the lowest Fréchet distance."""
-    looks = [row for row in rows if fd_column(row)]
-    return min(looks, key=lambda row: float(row[fd_column(row)]), default=None)
+    return min(looks, key=lambda row: measure(row, "fd"), default=None)
 
 
-def judge(rows: Sequence[Row], thresholds: Thresholds | None = None) -> Verdict:
-    """Return the verdict of a log as it is now, with the moment from which it held without a break."""
-    limits = thresholds or Thresholds()
-    looks = Looks(rows)
-    now = _at(rows, looks, limits)
-    if now.name == HEALTHY:
-        return now
-    began = looks.kimg[-1] if len(looks) else None
-    for count in range(len(looks) - 1, 0, -1):
-        earlier = Looks(looks.rows[:count])
-        until = [row for row in rows if float(row["kimg"]) <= earlier.kimg[-1]]
-        if _at(until, earlier, limits).name != now.name:
-            break
-        began = earlier.kimg[-1]
-    return Verdict(now.name, now.reasons, now.remedies, began)
+class _Now:
+    """What was known at one look: its numbers, the Fréchet distances until then, D's opinions since the look before."""
 
+    def __init__(self, rows: Sequence[Row], looks: Sequence[Row], index: int, limits: Thresholds) -> None:
+        look, before = looks[index], looks[index - 1]["iteration"] if index else -1
+        since = [row for row in rows if "event" not in row and before <= row["iteration"] < look["iteration"]]
+        self.kimg, self.limits, self.kinds = float(look["kimg"]), limits, look.get("kinds", {})
+        self.fd = np.array([measure(each, "fd") for each in looks[: index + 1]])
+        self.relative = self.fd[-1] / max(float(look.get("fd_of_one", np.nan)), 1e-12)
+        self.diversity, self.copies = measure(look, "diversity"), measure(look, "copies")
+        self.gone = gone(look, limits)
+        self.accuracy_real, self.accuracy_fake = _mean(since, "accuracy_real"), _mean(since, "accuracy_fake")
+        self.update_generator = _mean(since, "update_generator")
+        self.update_discriminator = _mean(since, "update_discriminator")
 
-def _at(rows: Sequence[Row], looks: Looks, limits: Thresholds) -> Verdict:
-    """Return what holds at the end of these rows: the first rule that speaks, gravest first."""
-    if not len(looks):
-        return Verdict(HEALTHY)
-    opinions = _Opinions(rows, limits.window)
-    for rule in RULES:
-        name, reasons = rule(looks, opinions, limits)
-        if name:
-            return Verdict(name, reasons, REMEDIES[name])
-    return Verdict(HEALTHY, (_trend(looks, limits),))
+    @property
+    def lost(self) -> float:
+        """Return the share of the kinds of images that are gone."""
+        return len(self.gone) / max(1, len(self.kinds))
 
+    @property
+    def improves(self) -> bool:
+        """Say whether one of the last two looks was better than all before; the first three are given the time."""
+        if len(self.fd) < 4:
+            return True
+        return bool(self.fd[-2:].min() < (1 - self.limits.better) * self.fd[:-2].min())
 
-class _Opinions:
-    """What D thought lately, as means over the last rows; NaN where the log does not say."""
-
-    def __init__(self, rows: Sequence[Row], window: int) -> None:
-        plain = [row for row in rows if "event" not in row and "accuracy_fake" in row]
-        recent = plain[-max(1, len(plain) * window // 20) :]
-        self.accuracy_real = _mean(recent, "accuracy_real")
-        self.accuracy_fake = _mean(recent, "accuracy_fake")
+    @property
+    def which(self) -> str:
+        """Return in words what is gone."""
+        shown = ", ".join(self.gone[:4]) + (f" and {len(self.gone) - 4} more" if len(self.gone) > 4 else "")
+        return f"{len(self.gone)} of {len(self.kinds)} kinds of images are hardly ever made: {shown}"
 
 
 def _mean(rows: Sequence[Row], name: str) -> float:
@@ -165,98 +133,115 @@ def _mean(rows: Sequence[Row], name: str) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-Ruling = tuple[str, tuple[str, ...]]
-NOTHING: Ruling = ("", ())
+def _memorising(now: _Now, limits: Thresholds) -> str:
+    text = f"{now.copies:.0%} of the samples are nearer to a training image than such images are to each other"
+    return text if now.copies > limits.copies else ""
 
 
-def _diverged(looks: Looks, opinions: _Opinions, limits: Thresholds) -> Ruling:
-    best, last = float(np.nanmin(looks.fd)), float(looks.fd[-1])
-    if len(looks) >= 3 and last > limits.blown_up * best and last > limits.poor * looks.fd[0]:
-        return "diverged", (f"fd is {last:.3g}, after {best:.3g} at its best", "samples are as bad as at the start")
-    return NOTHING
+def _d_sleeps(now: _Now, limits: Thresholds) -> str:
+    return "D's weights hardly move: nothing tells G what is wrong" if now.update_discriminator < limits.asleep else ""
 
 
-def _full_collapse(looks: Looks, opinions: _Opinions, limits: Thresholds) -> Ruling:
-    diversity, missing = looks.of("diversity")[-1], looks.of("missing")[-1]
-    if diversity < limits.collapsed_diversity:
-        return "full_collapse", (f"samples differ {diversity:.0%} as much from each other as real images do",)
-    if missing > limits.collapsed_modes:
-        return "full_collapse", (f"{missing:.0%} of the kinds of images are hardly ever made",)
-    return NOTHING
+def _g_sleeps(now: _Now, limits: Thresholds) -> str:
+    return "G's weights hardly move" if now.update_generator < limits.asleep else ""
 
 
-def _memorising(looks: Looks, opinions: _Opinions, limits: Thresholds) -> Ruling:
-    copies = looks.of("copies")[-1]
-    if copies > limits.copies:
-        return "memorising", (
-            f"{copies:.0%} of the samples are nearer to a training image than those are to each other",
-        )
-    return NOTHING
+def _full_collapse(now: _Now, limits: Thresholds) -> str:
+    if now.diversity < limits.collapsed_diversity:
+        return f"samples differ from each other {now.diversity:.0%} as much as real images do"
+    return now.which if now.lost > limits.collapsed_kinds else ""
 
 
-def _generator_wins(looks: Looks, opinions: _Opinions, limits: Thresholds) -> Ruling:
-    if opinions.accuracy_fake < limits.fooled:
-        return "generator_wins", (f"D takes {1 - opinions.accuracy_fake:.0%} of the fakes for real",)
-    return NOTHING
+def _generator_wins(now: _Now, limits: Thresholds) -> str:
+    return f"D takes {1 - now.accuracy_fake:.0%} of the fakes for real" if now.accuracy_fake < limits.fooled else ""
 
 
-def _discriminator_wins(looks: Looks, opinions: _Opinions, limits: Thresholds) -> Ruling:
-    both = min(opinions.accuracy_real, opinions.accuracy_fake)
-    if both > limits.sure and not _improves(looks, limits) and looks.fd[-1] > limits.poor * looks.fd[0]:
-        return "discriminator_wins", (f"D is right about {both:.0%} of the images, and samples do not get better",)
-    return NOTHING
+def _discriminator_wins(now: _Now, limits: Thresholds) -> str:
+    right = min(now.accuracy_real, now.accuracy_fake)
+    if right > limits.sure and now.relative > limits.poor and not now.improves:
+        return f"D is right about {right:.0%} of the images, and samples are poor and do not get better"
+    return ""
 
 
-def _partial_collapse(looks: Looks, opinions: _Opinions, limits: Thresholds) -> Ruling:
-    missing = looks.of("missing")
-    recent = missing[-min(3, len(missing)) :]
-    if len(looks) >= 3 and float(np.min(recent)) >= limits.lost_modes:
-        return "partial_collapse", (f"{missing[-1]:.0%} of the kinds of images are hardly ever made",)
-    return NOTHING
-
-
-def _oscillating(looks: Looks, opinions: _Opinions, limits: Thresholds) -> Ruling:
-    recent = looks.fd[-limits.window - 1 :]
+def _oscillating(now: _Now, limits: Thresholds) -> str:
+    recent = now.fd[-limits.turns :]
     steps = np.diff(recent)
-    if len(steps) < limits.window:
-        return NOTHING
-    swing = float(np.abs(steps).mean() / recent.mean())
-    turns = int((np.sign(steps[1:]) != np.sign(steps[:-1])).sum())
+    if len(recent) < limits.turns:
+        return ""
+    swing, turns = float(np.abs(steps).mean() / recent.mean()), int((np.sign(steps[1:]) != np.sign(steps[:-1])).sum())
     if swing > limits.swing and turns >= len(steps) // 2:
-        return "oscillating", (f"fd goes up and down by {swing:.0%} from look to look",)
-    return NOTHING
+        return f"fd goes up and down by {swing:.0%} from look to look"
+    return ""
 
 
-def _stalled(looks: Looks, opinions: _Opinions, limits: Thresholds) -> Ruling:
-    if len(looks) > limits.window and not _improves(looks, limits) and looks.fd[-1] > limits.poor * looks.fd[0]:
-        return "stalled", (f"fd is {looks.fd[-1]:.3g}, where it began at {looks.fd[0]:.3g}",)
-    return NOTHING
+def _diverged(now: _Now, limits: Thresholds) -> str:
+    best = float(now.fd.min())
+    if now.relative > limits.worthless:
+        return f"fd is {now.fd[-1]:.3g}: one average image, over and over, would get {now.fd[-1] / now.relative:.3g}"
+    if now.fd[-1] > limits.blown_up * best and now.relative > limits.poor:
+        return f"fd is {now.fd[-1]:.3g}, after {best:.3g} at its best"
+    return ""
 
 
-RULES = (
-    _diverged,
-    _full_collapse,
-    _memorising,
-    _generator_wins,
-    _discriminator_wins,
-    _oscillating,
-    _partial_collapse,
-    _stalled,
+def _partial_collapse(now: _Now, limits: Thresholds) -> str:
+    return now.which if now.lost >= limits.lost_kinds else ""
+
+
+def _stalled(now: _Now, limits: Thresholds) -> str:
+    if now.relative > limits.poor and not now.improves:
+        return f"fd is {now.fd[-1]:.3g} and does not get better; it was {now.fd.min():.3g} at its best"
+    return ""
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """What leads to a verdict, and how many looks in a row it must hold."""
+
+    verdict: str
+    reason: Callable[[_Now, Thresholds], str]  # "" where it does not hold
+    looks: int
+
+
+RULES = (  # the first that holds is the verdict
+    _Rule("generator_wins", _d_sleeps, 2),
+    _Rule("stalled", _g_sleeps, 2),
+    _Rule("memorising", _memorising, 2),
+    _Rule("full_collapse", _full_collapse, 2),
+    _Rule("generator_wins", _generator_wins, 3),
+    _Rule("discriminator_wins", _discriminator_wins, 3),
+    _Rule("oscillating", _oscillating, 2),
+    _Rule("diverged", _diverged, 2),
+    _Rule("partial_collapse", _partial_collapse, 3),
+    _Rule("stalled", _stalled, 3),
 )
 
 
-def _improves(looks: Looks, limits: Thresholds) -> bool:
-    """Say whether the best fd of the last looks is better than any before; the first looks are given the time."""
-    if len(looks) <= limits.window:
-        return True
-    before, lately = np.nanmin(looks.fd[: -limits.window]), np.nanmin(looks.fd[-limits.window :])
-    return bool(lately < (1 - limits.not_better) * before)
+def judge(rows: Sequence[Row], looks: Sequence[Row], limits: Thresholds | None = None) -> Verdict:
+    """Return the verdict at the last look, with the look from which on it held.
+
+    ``rows`` are those of log.jsonl, ``looks`` those of looks.jsonl in order, at least one. A single look, made of a run
+    that was not watched, counts as if it had been seen as often as a rule asks.
+    """
+    limits = limits or Thresholds()
+    moments = [_Now(rows, looks, index, limits) for index in range(len(looks))]
+    for rule in RULES:
+        held = _held(rule, moments, limits)
+        if held and (held >= rule.looks or len(looks) == 1):
+            return Verdict(rule.verdict, (rule.reason(moments[-1], limits),), moments[-held].kimg)
+    return Verdict(HEALTHY, (_trend(moments),))
 
 
-def _trend(looks: Looks, limits: Thresholds) -> str:
-    if len(looks) < 2:
-        return f"fd is {looks.fd[-1]:.3g}"
-    best = int(np.nanargmin(looks.fd))
-    if _improves(looks, limits):
-        return f"fd fell from {looks.fd[0]:.3g} to {looks.fd[-1]:.3g} and still falls"
-    return f"fd was best at {looks.kimg[best]:,.1f} kimg ({looks.fd[best]:.3g}), now {looks.fd[-1]:.3g}"
+def _held(rule: _Rule, moments: Sequence[_Now], limits: Thresholds) -> int:
+    """Return how many looks in a row, up to the last, a rule held."""
+    count = 0
+    while count < len(moments) and rule.reason(moments[-1 - count], limits):
+        count += 1
+    return count
+
+
+def _trend(moments: Sequence[_Now]) -> str:
+    fd = moments[-1].fd
+    best = int(fd.argmin())
+    if best == len(fd) - 1:
+        return f"fd is {fd[-1]:.3g}" + (f", the best so far; it was {fd[0]:.3g} at first" if best else "")
+    return f"fd is {fd[-1]:.3g}; it was best at {moments[best].kimg:,.1f} kimg: {fd[best]:.3g}"

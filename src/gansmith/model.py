@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gansmith.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, load_latest
+from gansmith.checkpoint import Checkpoint
 from gansmith.data.base import DataSpec
 from gansmith.engine import pick_device
-from gansmith.errors import CheckpointError, GansmithError, ModelError, unknown_name
+from gansmith.errors import GansmithError, ModelError, unknown_name
 from gansmith.files import commit_file, commit_json
-from gansmith.health import best_look
 from gansmith.images import to_float
 from gansmith.methods.base import Fixed, Method, MethodField
 from gansmith.methods.latent import LatentMethod, sample_labels
@@ -28,7 +27,7 @@ from gansmith.preview import generate, sample_batch
 from gansmith.randomness import sample_latents, truncate
 from gansmith.recipe import explain, parse_recipe
 from gansmith.registry import FrozenModel
-from gansmith.run_folder import RECORD, RunFolder, is_run, read_rows
+from gansmith.run_folder import RECORD, RunFolder, find_checkpoint
 from gansmith.samples import Samples, image_name
 from gansmith.version import __version__
 
@@ -195,13 +194,12 @@ class Model:
 def load_model(path: str | Path, device: str = "auto") -> Model:
     """Return the model of a run folder, a model folder or a .safetensors file; ModelError if it cannot be.
 
-    Of a run it is the best checkpoint where looks have judged them, else the last; ``RUN/checkpoints/NUMBER`` is any.
+    Of a run it is the checkpoint with the lowest Fréchet distance where looks have judged them, else the last;
+    ``RUN/checkpoints`` is the last, and ``RUN/checkpoints/NUMBER`` any of those that are kept.
     """
     path = Path(path)
-    if is_run(path):
-        return _from_run(RunFolder.open(path), device)
-    if is_checkpoint(path) and is_run(path.absolute().parents[1]):
-        return _from_run(RunFolder.open(path.absolute().parents[1]), device, path)
+    if found := find_checkpoint(path):
+        return _from_run(*found, device)
     if (path / MODEL_JSON).is_file():
         return _from_folder(path, device)
     if path.is_file() and path.suffix == ".safetensors":
@@ -225,9 +223,7 @@ def make_record(name: str, method: Any, data: DataSpec, seed: int, kimg: float) 
     )
 
 
-def _from_run(run: RunFolder, device: str, folder: Path | None = None) -> Model:
-    """Return the model of a run's best checkpoint, of its last where none was judged, or of the one in ``folder``."""
-    checkpoint = load_checkpoint(folder) if folder else _kept(run)
+def _from_run(run: RunFolder, checkpoint: Checkpoint, device: str) -> Model:
     record = run.record
     recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
     with _model_errors(str(run.path / RECORD)):
@@ -235,14 +231,6 @@ def _from_run(run: RunFolder, device: str, folder: Path | None = None) -> Model:
         made = make_record(recipe.name, recipe.method, spec, record["seed"], checkpoint.values["kimg"])
         made = _parse_record(made.model_dump_json(), run.path / RECORD)
     return Model(made, weights_of(checkpoint.tensors), device)
-
-
-def _kept(run: RunFolder) -> Checkpoint:
-    best = best_look(read_rows(run.log))
-    if best is not None and (run.checkpoints / f"{best['iteration']:09d}").is_dir():
-        with suppress(CheckpointError):
-            return load_checkpoint(run.checkpoints / f"{best['iteration']:09d}")
-    return load_latest(run.checkpoints)[0]
 
 
 def weights_of(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -26,15 +26,15 @@ MAX_YAML_BYTES = 2**20
 class WatchOptions(FrozenModel):
     """How a run is looked at while it trains; nothing here changes a weight, except by ending or going back."""
 
-    look_kimg: NotNegative | None = Field(
-        None, description="kimg between looks at samples; null: as 4 % of the run's time allow; 0: never"
+    look_kimg: float | None = Field(
+        None, ge=0, description="kimg between looks at samples; null: as 5 % of the run's time allow; 0: never"
     )
     features: str | None = Field(None, description="extractor of the looks; null: the best that is there at once")
     images: int = Field(2000, ge=100, le=50_000, description="samples in a look")
     reference: int = Field(5000, ge=100, le=100_000, description="training images that they are compared with, at most")
     patience: int | None = Field(None, ge=1, description="end after this many looks that are no better; null: never")
     on_collapse: Literal["tell", "rollback"] = Field(
-        "tell", description="rollback: back to the best checkpoint with half the learning rates, at most 3 times"
+        "tell", description="rollback: to the best checkpoint, with half the learning rates; at most 3 times"
     )
 
 

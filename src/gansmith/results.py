@@ -4,7 +4,7 @@ import shutil
 from typing import Any
 
 from gansmith.errors import GansmithError
-from gansmith.health import best_look, fd_column
+from gansmith.health import best_look, column_of
 from gansmith.model import Model
 from gansmith.report.card import CardFacts, model_card
 from gansmith.report.curves import draw_curves
@@ -16,15 +16,15 @@ from gansmith.training import Event, OnEvent
 
 def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     """Write everything; a later call replaces it."""
-    rows = read_rows(run.log)
+    rows, looks = read_rows(run.log), read_rows(run.looks)
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
     on_event(Event("note", "writing model, film, curves and report"))
     model.save(run.model)
     networks = {name: net for name, net in model.networks.items() if not name.endswith("-raw")}
     parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
     seconds = total_seconds(timing)
-    last: dict[str, Any] = next((row for row in reversed(rows) if "event" not in row and not fd_column(row)), {})
-    best = best_look(rows)
+    last: dict[str, Any] = next((row for row in reversed(rows) if "event" not in row), {})
+    best = best_look(looks)
     facts = CardFacts(
         name=f"{model.record.name} on {model.record.data.name}",
         spec=model.record.data,
@@ -46,7 +46,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
             write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
         except GansmithError as problem:  # the model is what the run was for
             on_event(Event("warning", f"no film: {problem}"))
-    draw_curves(rows, run.path / "curves.png")
+    draw_curves([*rows, *looks], run.path / "curves.png")
     spec = model.record.data
     write_report(
         run,
@@ -73,5 +73,5 @@ def total_seconds(timing: list[dict[str, float]]) -> float:
 
 
 def _judged(look: dict[str, Any]) -> str:
-    name = fd_column(look)
+    name = column_of(look, "fd")
     return f"where {name} was lowest: {look[name]:.4g}"

@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from gansmith.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, load_latest
 from gansmith.errors import CheckpointError, GansmithError
 from gansmith.files import commit_json, sync_append
+from gansmith.health import best_look
 
 RECORD = "run.json"
 
@@ -27,7 +30,7 @@ class RunFolder:
         self.recipe = self.path / "recipe.yaml"
         self.log = self.path / "log.jsonl"
         self.timing = self.path / "timing.jsonl"
-        self.looks = self.path / "looks.jsonl"
+        self.looks = self.path / "looks.jsonl"  # what was found of samples, one row for each look
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.model = self.path / "model"
@@ -118,6 +121,27 @@ class RunFolder:
         """Write which images were left out, and why."""
         if entries:
             (self.path / "quarantine.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def find_checkpoint(path: Path) -> tuple[RunFolder, Checkpoint] | None:
+    """Return the run and the checkpoint that a path means, or None if it is of no run.
+
+    A run folder means its best checkpoint where looks have judged them, else the last; ``RUN/checkpoints`` means the
+    last, ``RUN/checkpoints/NUMBER`` that one. Raises CheckpointError if there is no whole one.
+    """
+    if is_run(path):
+        run = RunFolder.open(path)
+        best = best_look(read_rows(run.looks))
+        if best is not None:
+            with suppress(CheckpointError):  # damaged: the last one is better than none
+                return run, load_checkpoint(run.checkpoints / f"{best['iteration']:09d}")
+        return run, load_latest(run.checkpoints)[0]
+    whole = path.absolute()
+    if whole.name == "checkpoints" and is_run(whole.parent):
+        return RunFolder.open(whole.parent), load_latest(whole)[0]
+    if is_checkpoint(whole) and whole.parent.name == "checkpoints" and is_run(whole.parent.parent):
+        return RunFolder.open(whole.parent.parent), load_checkpoint(whole)
+    return None
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:

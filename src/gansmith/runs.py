@@ -182,7 +182,7 @@ def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
     board = TensorBoardLog.open(run.path / "tensorboard", state.iteration) if main else None
 
     def tell(event: Event) -> None:
-        if board is not None and event.kind in ("row", "look"):
+        if board is not None and event.kind in ("row", "look", "health"):
             board.row({name: value for name, value in event.values.items() if value is not None})
         if main:
             on_event(event)

@@ -1,4 +1,4 @@
-"""What follows from looks at a run: rows, verdicts, which checkpoint is best, and when to end or go back."""
+"""What follows from looks at a run: its verdicts, which checkpoint is best, and when to end or to go back."""
 
 import json
 import time
@@ -8,17 +8,15 @@ from typing import Any
 
 from gansmith.data.base import ImageData
 from gansmith.engine import Engine
-from gansmith.health import HEALTHY, HOPELESS, Verdict, best_look, fd_column, judge
+from gansmith.health import HEALTHY, HOPELESS, Verdict, best_look, column_of, judge
 from gansmith.methods.latent import LatentMethod
-from gansmith.optimizers.base import OptimizerPart
 from gansmith.plan import Plan
-from gansmith.recipe import Recipe, differences
 from gansmith.run_folder import RunFolder, append_row, read_rows
 from gansmith.run_state import RunState
-from gansmith.schedules import Ramp
-from gansmith.watch import Watch, choose_interval, open_watch_extractor
+from gansmith.watch import Watch, choose_rhythm, open_watch_extractor
 
 MAX_ROLLBACKS = 3
+Tell = Callable[[str, str, dict[str, Any]], None]  # kind, message and values of an event
 
 
 @dataclass(frozen=True)
@@ -30,92 +28,77 @@ class Ruling:
     iteration: int = 0
 
 
-Tell = Callable[[str, str, dict[str, Any]], None]  # kind, message, values
-
-
 class Supervisor:
-    """Looks at a run at its planned checkpoints, in the main process; the others learn what follows."""
+    """Looks at a run at planned checkpoints, in the main process; the others learn what follows."""
 
     def __init__(self, run: RunFolder, state: RunState, data: ImageData, plan: Plan, engine: Engine) -> None:
         self._run, self._state, self._data, self._plan, self._engine = run, state, data, plan, engine
         self._options = state.recipe.watch
         self._watch: Watch | None = None
-        known = run.record.get("watch") if engine.is_main else None
-        self._every: int | None = known["every"] if known else None  # None: not yet decided
-        shared = engine.share_text(json.dumps(self._every))
-        self._every = json.loads(shared)
+        self._every: int | None = None  # iterations between looks, 0 for never; None: not yet known
 
     def after_step(self, img_per_sec: float, tell: Tell) -> Ruling:
         """Look if it is time, and return what follows; every process calls it at every planned checkpoint."""
         ruling = Ruling()
         if self._engine.is_main:
-            self._decide(img_per_sec)
+            if self._every is None:
+                self._every = self._decide(img_per_sec, tell)
             at_end = self._state.iteration >= self._plan.iterations
             if self._every and (self._state.iteration % self._every == 0 or at_end):
                 ruling = self._look(tell)
         return Ruling(**json.loads(self._engine.share_text(json.dumps(asdict(ruling)))))
 
-    def _decide(self, img_per_sec: float) -> None:
-        """Fix once how often to look, and write it into the run: a resumed run looks at the same moments."""
+    def _decide(self, img_per_sec: float, tell: Tell) -> int:
+        """Return how often to look: as run.json says, where it is written once, so that a resumed run does the same."""
+        known = self._run.record.get("watch")
+        if known is not None:
+            if known["every"]:
+                self._watch = self._open(known["features"])
+            return int(known["every"])
         latent = isinstance(self._state.method, LatentMethod)
-        if self._every is None:
-            watch = self._open(None) if latent and self._options.look_kimg != 0 else None
-            self._every = choose_interval(self._plan, self._options, img_per_sec, watch)
-            self._watch = watch if self._every else None
-            protocol = self._watch.protocol() if self._watch else {}
-            self._run.write_record({**self._run.record, "watch": {"every": self._every, **protocol}})
-        elif self._every and self._watch is None:
-            self._watch = self._open(self._run.record["watch"]["features"])
+        watch = self._open(self._options.features) if latent and self._options.look_kimg != 0 else None
+        every = choose_rhythm(self._plan, self._options, img_per_sec, watch)
+        self._watch = watch if every else None
+        protocol = self._watch.protocol() if self._watch else {}
+        self._run.write_record({**self._run.record, "watch": {"every": every, **protocol}})
+        if not every and (self._options.patience or self._options.on_collapse == "rollback"):
+            told = "this run is not looked at, so --patience and --on-collapse have nothing to go by"
+            tell("warning", f"{told}\n  it is too short for looks within 5 % of its time: set them with look_kimg=", {})
+        return every
 
-    def _open(self, name: str | None) -> Watch:
-        extractor = open_watch_extractor(self._data, name or self._options.features)
-        return Watch(self._state, self._data, self._options, extractor)
+    def _open(self, features: str | None) -> Watch:
+        return Watch(self._state, self._data, self._options, open_watch_extractor(self._data, features))
 
     def _look(self, tell: Tell) -> Ruling:
         assert self._watch is not None
-        state, start = self._state, time.perf_counter()
-        at = {"iteration": state.iteration, "kimg": round(state.kimg, 6)}
-        numbers, facts = self._watch.look()
-        before = judge(read_rows(self._run.log))
-        append_row(self._run.log, {**at, **numbers})
-        append_row(self._run.looks, {**at, **facts})
-        rows = read_rows(self._run.log)
-        verdict = judge(rows)
-        if verdict.name != before.name:
-            row = {"event": "health", **at, "verdict": verdict.name, "message": verdict.message}
-            append_row(self._run.log, {**row, "began_kimg": verdict.began_kimg})
-            tell("warning" if verdict.name != HEALTHY else "note", f"health: {verdict.message}", {})
+        start, at = time.perf_counter(), {"iteration": self._state.iteration, "kimg": round(self._state.kimg, 6)}
+        looks = read_rows(self._run.looks)
+        before = looks[-1]["verdict"] if looks else HEALTHY
+        look = {**at, **self._watch.look()}
+        verdict = judge(read_rows(self._run.log), [*looks, look])
+        look["verdict"] = verdict.name
+        append_row(self._run.looks, look)
         append_row(self._run.timing, {**at, "look_sec": round(time.perf_counter() - start, 3)})
-        tell("look", verdict.title, {**at, **numbers})
-        return self._rule(rows, verdict)
+        tell("look", verdict.title, {name: value for name, value in look.items() if not isinstance(value, dict)})
+        if verdict.name != before:
+            row = {"event": "health", **at, "began_kimg": verdict.began_kimg, "message": verdict.message}
+            append_row(self._run.log, row)
+            tell("health", verdict.message, row)
+        return self._rule([*looks, look], verdict)
 
-    def _rule(self, rows: list[dict[str, Any]], verdict: Verdict) -> Ruling:
-        options, best = self._options, best_look(rows)
+    def _rule(self, looks: list[dict[str, Any]], verdict: Verdict) -> Ruling:
+        best = best_look(looks)
         assert best is not None
-        name = fd_column(best)
+        name = column_of(best, "fd")
         found = f"{name} was best at {best['kimg']:,.1f} kimg ({best[name]:.4g})"
-        may_go_back = options.on_collapse == "rollback" and self._state.salt < MAX_ROLLBACKS
-        if may_go_back and verdict.name in HOPELESS and best["iteration"] < self._state.iteration:
+        since = sum(look["iteration"] > best["iteration"] for look in looks)
+        hopeless = verdict.name in HOPELESS and since > 0
+        if hopeless and self._options.on_collapse == "rollback" and self._state.salt < MAX_ROLLBACKS:
             return Ruling("go_back", f"{verdict.message}; {found}", best["iteration"])
-        if options.patience is None or self._state.iteration >= self._plan.iterations:
+        if self._options.patience is None or self._state.iteration >= self._plan.iterations:
             return Ruling()
-        since = sum(1 for row in rows if fd_column(row) and row["iteration"] > best["iteration"])
-        if since and verdict.name in HOPELESS:
-            return Ruling("end", f"ended: {verdict.message}; {found}, and that checkpoint is kept")
-        if since >= options.patience:
-            return Ruling("end", f"ended: no better for {since} looks; {found}, and that checkpoint is kept")
+        if hopeless:
+            return Ruling("end", f"{verdict.message}; {found}, and that checkpoint is the model")
+        if since >= self._options.patience:
+            return Ruling("end", f"no better for {since} looks; {found}, and that checkpoint is the model")
         return Ruling()
-
-
-def calmer(recipe: Recipe) -> tuple[Recipe, str]:
-    """Return a recipe with all learning rates halved, and what has changed in words."""
-    optimizers = {name: part.model_copy(update={"lr": _half(part)}) for name, part in recipe.optimizers.items()}
-    new = recipe.model_copy(update={"optimizers": optimizers})
-    return new, "; ".join(differences(recipe, new))
-
-
-def _half(part: OptimizerPart) -> float | Ramp:
-    lr: float | Ramp = part.lr
-    if isinstance(lr, Ramp):
-        return lr.model_copy(update={"start": lr.start / 2, "end": lr.end / 2})
-    return lr / 2

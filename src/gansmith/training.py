@@ -14,7 +14,6 @@ from gansmith.clock import Clock
 from gansmith.data.base import ImageData
 from gansmith.engine import Engine
 from gansmith.errors import CheckpointError, DiskFullError, TrainingError
-from gansmith.files import commit_file
 from gansmith.health import best_look
 from gansmith.plan import Plan
 from gansmith.preview import PreviewWriter
@@ -22,7 +21,7 @@ from gansmith.randomness import derive_seed
 from gansmith.run_folder import RunFolder, append_row, read_rows
 from gansmith.run_state import RunState
 from gansmith.schedules import Moment, value_at
-from gansmith.supervisor import MAX_ROLLBACKS, Ruling, Supervisor, calmer
+from gansmith.supervisor import MAX_ROLLBACKS, Ruling, Supervisor
 from gansmith.watch import copy_weights, update_ratios
 
 BAD_STEPS_IN_A_ROW = 8  # more than this many steps skipped in a row: back to the last checkpoint
@@ -31,7 +30,7 @@ MAX_FAILED_SAVES = 3
 
 @dataclass(frozen=True)
 class Event:
-    """Something a front end may want to tell: ``note``, ``warning``, ``progress``, ``row``, ``look`` or ``preview``."""
+    """Something to tell: ``note``, ``warning``, ``progress``, ``row``, ``look``, ``health`` or ``preview``."""
 
     kind: str
     message: str = ""
@@ -64,7 +63,7 @@ def train_step(state: RunState, stream: BatchStream, engine: Engine, moment: Mom
             norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
             found_inf = (~norm.isfinite()).float()
             for name in phase.trains:
-                recipe.optimizer_for(name).step(state.optimizers[name], found_inf, moment)
+                state.optimizer_for(name).step(state.optimizers[name], found_inf, moment)
                 with torch.no_grad():
                     for constraint in method.constraints.get(name, ()):
                         constraint.apply_(method.networks[name])
@@ -109,7 +108,7 @@ class Trainer:
             self._save()
         while state.iteration < self.plan.iterations:
             plan = self.plan
-            row = (state.iteration + 1) % plan.log_every == 0
+            row = (state.iteration + 1) % plan.log_every == 0 or state.iteration + 1 == plan.iterations
             before = copy_weights(state) if row else None
             train_step(state, self._stream, self.engine, state.moment(plan.schedule_kimg))
             planned = state.iteration % plan.checkpoint_every == 0 or state.iteration == plan.iterations
@@ -168,9 +167,11 @@ class Trainer:
         if not self._finite():
             return Ruling()  # the row or the checkpoint of this iteration deals with it
         speed = self._clock.read(self.state.kimg, self.plan.schedule_kimg, self.engine)
-        ruling = self._supervisor.after_step(
-            speed["img_per_sec"], lambda kind, text, values: self.on_event(Event(kind, text, {**values, **speed}))
-        )
+
+        def tell(kind: str, message: str, values: dict[str, Any]) -> None:
+            self.on_event(Event(kind, message, {**values, **speed} if kind == "look" else values))
+
+        ruling = self._supervisor.after_step(speed["img_per_sec"], tell)
         if ruling.kind == "end":
             self._tell_event("ended", ruling.message)
             self.plan = self.plan.ended_at(self.state.iteration, ruling.message)
@@ -214,16 +215,12 @@ class Trainer:
         self._tell_event("rollback", f"{message} (rollback {rollbacks} of {MAX_ROLLBACKS})")
 
     def _go_back(self, ruling: Ruling) -> None:
-        """Go back to the best checkpoint with lower learning rates, which the run folder's recipe then has too."""
+        """Go back to the best checkpoint and halve all learning rates, which the checkpoint then knows."""
         state, failed_at = self.state, self.state.kimg
         self._restore(lambda each: bool(each.values["planned"]) and each.values["iteration"] <= ruling.iteration)
-        state.recipe, changed = calmer(state.recipe)
-        said = f"{ruling.message}; at {failed_at:.1f} kimg back to {state.kimg:.1f} kimg with {changed}"
-        self._tell_event("rollback", f"{said} (rollback {state.salt} of {MAX_ROLLBACKS})")
-        if self.engine.is_main:  # a resume must neither take up what was left behind nor find another recipe
-            folders = list_checkpoints(self.run.checkpoints)
-            prune_checkpoints(self.run.checkpoints, {each for each in folders if int(each.name) <= state.iteration})
-            commit_file(self.run.recipe, lambda path: path.write_text(state.recipe.to_yaml()))
+        state.halvings += 1
+        done = f"at {failed_at:.1f} kimg back to {state.kimg:.1f} kimg, learning rates times {0.5**state.halvings:g}"
+        self._tell_event("rollback", f"{ruling.message}; {done} (rollback {state.salt} of {MAX_ROLLBACKS})")
         self._save()
 
     def _restore(self, accept: Callable[[Checkpoint], bool]) -> None:
@@ -237,7 +234,9 @@ class Trainer:
         self._stream = self._make_stream()
         self._clock = Clock(state.kimg)
         self.engine.barrier()
-        if self.engine.is_main:
+        if self.engine.is_main:  # newer checkpoints first: a resume must not take up what was left behind
+            kept = {each for each in list_checkpoints(self.run.checkpoints) if int(each.name) <= state.iteration}
+            prune_checkpoints(self.run.checkpoints, kept)
             self.run.truncate(checkpoint.values["log_sizes"])
             self.run.drop_samples_after(state.iteration)
 
@@ -273,7 +272,7 @@ class Trainer:
         """Return the last two checkpoints of the plan, which a rollback may need, the newest of all, and the best."""
         folders = list_checkpoints(self.run.checkpoints)
         planned = [folder for folder in folders if int(folder.name) % self.plan.checkpoint_every == 0]
-        best = best_look(read_rows(self.run.log))
+        best = best_look(read_rows(self.run.looks))
         kept = [folder for folder in folders if best and int(folder.name) == best["iteration"]]
         return {*planned[:2], *folders[:1], *kept}
 

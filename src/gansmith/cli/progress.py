@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from gansmith.health import fd_column
+from gansmith.health import HEALTHY, TITLES, column_of
 
 if TYPE_CHECKING:
     from gansmith.training import Event
@@ -66,9 +66,12 @@ class ProgressPrinter:
                 event.values.get("what", "reading images"), done, total, f"{done:,} of {total:,}", last=done == total
             )
         elif event.kind == "look":
-            name = fd_column(event.values)
+            name = column_of(event.values, "fd")
             self._health = f"  {name.partition('_')[0]} {event.values[name]:.4g}  {event.message}"
             self._training(event.values, is_row=False)
+        elif event.kind == "health":
+            mark = "" if event.message.startswith(TITLES[HEALTHY]) else "warning: "
+            self._console.print(f"{mark}{event.message}", markup=False)
         elif event.kind in ("row", "progress"):
             self._training(event.values, is_row=event.kind == "row")
 

@@ -224,13 +224,12 @@ class LatentMethod:
         return (detached.sigmoid() if self.config.loss.logits_are_probabilities else detached).mean()
 
     def _opinions(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
-        """Return D(x) and D(G(z)), or scores, and the share of images on the right side of 0."""
-        return {
-            self._name("real"): self._opinion(real_logits),
-            self._name("fake"): self._opinion(fake_logits),
-            "accuracy_real": (real_logits.detach() > 0).float().mean(),
-            "accuracy_fake": (fake_logits.detach() < 0).float().mean(),
-        }
+        """Return D(x) and D(G(z)), or scores, and the share of images on the right side of the loss's boundary."""
+        out = {self._name("real"): self._opinion(real_logits), self._name("fake"): self._opinion(fake_logits)}
+        if (boundary := self.config.loss.boundary) is not None:
+            out["accuracy_real"] = (real_logits.detach() > boundary).float().mean()
+            out["accuracy_fake"] = (fake_logits.detach() < boundary).float().mean()
+        return out
 
 
 def sample_labels(first: int, count: int, num_classes: int) -> Tensor | None:
@@ -241,7 +240,7 @@ def sample_labels(first: int, count: int, num_classes: int) -> Tensor | None:
 
 
 def labels_by_share(shares: np.ndarray | None, count: int, num_classes: int, seed: int) -> Tensor:
-    """Return labels (count,), each class as often as ``shares`` (num_classes,) say, or evenly, in an order of a seed."""
+    """Return labels (count,), each as often as ``shares`` (num_classes,) say, or evenly, in an order of a seed."""
     shares = np.full(num_classes, 1 / num_classes) if shares is None else shares
     edges = np.round(np.cumsum(shares) * count).astype(np.int64)
     labels = np.searchsorted(edges, np.arange(count), side="right").clip(max=num_classes - 1)
