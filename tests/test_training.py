@@ -514,6 +514,7 @@ def test_rows_say_where_training_is(tiny_file, tmp_path, no_results):
     assert iterations_of(run) == [4, 8, 12]
     columns = {"iteration", "kimg", "epoch", "loss_discriminator", "loss_generator", "d_real", "d_fake", "skipped"}
     columns |= {"d_fake_after", "accuracy_real", "accuracy_fake", "grad_norm_discriminator", "grad_norm_generator"}
+    columns |= {"update_discriminator", "update_generator"}
     assert all(set(row) == columns for row in run.rows())
     told = [event.values for event in events.events if event.kind == "row"]
     assert all({"img_per_sec", "eta_sec", "memory_mb", "wall_sec"} <= row.keys() for row in told)

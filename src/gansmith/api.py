@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gansmith.data.base import DataOptions, DataSpec
 from gansmith.data.tree import EXTENSIONS
+from gansmith.diagnosis import diagnose as diagnose
 from gansmith.engine import start_engine
 from gansmith.errors import DataError
 from gansmith.evaluation import Evaluation, Request, write_evaluation
@@ -237,8 +238,7 @@ def describe_networks(recipe: Recipe, spec: DataSpec) -> list[str]:
 def example_spec(recipe: Recipe) -> DataSpec:
     """Return what a recipe would be trained on where it leaves that to the data: 64 px RGB, ten classes."""
     height, width = recipe.data.shape or (64, 64)
-    classes = tuple(str(number) for number in range(10))
-    return DataSpec("example", height, width, recipe.data.channels or 3, 10_000, classes, "")
+    return DataSpec("example", height, width, recipe.data.channels or 3, 10_000, tuple("0123456789"), "")
 
 
 def examine_machine() -> dict[str, str]:

@@ -194,8 +194,7 @@ class Model:
 def load_model(path: str | Path, device: str = "auto") -> Model:
     """Return the model of a run folder, a model folder or a .safetensors file; ModelError if it cannot be.
 
-    Of a run it is the checkpoint with the lowest Fréchet distance where looks have judged them, else the last;
-    ``RUN/checkpoints`` is the last, and ``RUN/checkpoints/NUMBER`` any of those that are kept.
+    Of a run it is the checkpoint that ``run_folder.find_checkpoint`` finds: the best, unless the path names another.
     """
     path = Path(path)
     if found := find_checkpoint(path):
@@ -282,8 +281,7 @@ def _parse_record(text: str, path: Path) -> ModelRecord:
 def _method_on_meta(record: ModelRecord) -> Method:
     """Return the method with networks that have shapes and no memory, whatever sizes a file claims."""
     with torch.device("meta"):
-        method: Method = record.method.build(record.data)
-        return method
+        return record.method.build(record.data)
 
 
 @contextmanager

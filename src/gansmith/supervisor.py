@@ -11,6 +11,7 @@ from gansmith.engine import Engine
 from gansmith.health import HEALTHY, HOPELESS, Verdict, best_look, column_of, judge
 from gansmith.methods.latent import LatentMethod
 from gansmith.plan import Plan
+from gansmith.remedies import remedies
 from gansmith.run_folder import RunFolder, append_row, read_rows
 from gansmith.run_state import RunState
 from gansmith.watch import Watch, choose_rhythm, open_watch_extractor
@@ -81,10 +82,15 @@ class Supervisor:
         append_row(self._run.timing, {**at, "look_sec": round(time.perf_counter() - start, 3)})
         tell("look", verdict.title, {name: value for name, value in look.items() if not isinstance(value, dict)})
         if verdict.name != before:
-            row = {"event": "health", **at, "began_kimg": verdict.began_kimg, "message": verdict.message}
+            message = verdict.message + self._remedy(verdict)
+            row = {"event": "health", **at, "began_kimg": verdict.began_kimg, "message": message}
             append_row(self._run.log, row)
-            tell("health", verdict.message, row)
+            tell("health", message, row)
         return self._rule([*looks, look], verdict)
+
+    def _remedy(self, verdict: Verdict) -> str:
+        found = [each for each in remedies(verdict.name, self._state.recipe, self._data.spec) if each.overrides]
+        return f"; try: {found[0].words} ({' '.join(found[0].overrides)})" if found else ""
 
     def _rule(self, looks: list[dict[str, Any]], verdict: Verdict) -> Ruling:
         best = best_look(looks)

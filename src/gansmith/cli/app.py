@@ -8,6 +8,7 @@ import typer
 from gansmith.cli import (
     arithmetic,
     data,
+    diagnose,
     directions,
     doctor,
     evaluate,
@@ -35,6 +36,7 @@ app.command("resume")(resume.resume)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
+app.command("diagnose")(diagnose.diagnose)
 app.command("interpolate")(interpolate.interpolate)
 app.command("arithmetic")(arithmetic.arithmetic)
 app.command("invert")(invert.invert)

@@ -33,6 +33,12 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, or bf16 for forward passes where the device has it.")] = "fp32",
     holdout: Annotated[float, typer.Option(help="Share of the images kept out of training, for judging.")] = 0.0,
+    patience: Annotated[
+        int | None, typer.Option(help="End after this many looks at samples that are no better, or at a collapse.")
+    ] = None,
+    on_collapse: Annotated[
+        str | None, typer.Option(help="tell, or rollback: to the best checkpoint, with half the learning rates.")
+    ] = None,
     init_from: Annotated[Path | None, typer.Option(help="Start from the weights of a model.")] = None,
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts of your own.")] = None,
     data_root: DataRoot = None,
@@ -45,6 +51,8 @@ def train(
     from gansmith.cli.progress import ProgressPrinter
     from gansmith.plan import Budget
 
+    overrides += [] if patience is None else [f"watch.patience={patience}"]
+    overrides += [] if on_collapse is None else [f"watch.on_collapse={on_collapse}"]
     plugins = plugin or []
     if dry_run:
         budget = Budget(kimg, steps, epochs, minutes)

@@ -13,7 +13,9 @@ from typing import Any
 
 from gansmith.errors import GansmithError
 from gansmith.files import commit_file
-from gansmith.report.curves import PANELS, draw_curves
+from gansmith.report.curves import draw_curves
+from gansmith.report.health import health_section
+from gansmith.report.panels import PANELS
 from gansmith.report.pictures import Picture, load_picture, slider_pictures
 from gansmith.report.series import is_number
 from gansmith.run_folder import RunFolder, read_rows
@@ -47,6 +49,7 @@ def write_report(run: RunFolder, *, title: str, facts: dict[str, str]) -> Path:
     sections = [
         _facts(facts),
         _pictures(run, story),
+        health_section(run),
         f'<div class="columns"><div>{slider}{_events(story)}{_use(run, story)}</div>{_curves(run, story)}</div>',
         _recipe(run),
     ]
@@ -153,7 +156,7 @@ def _curves(run: RunFolder, story: _Story) -> str:
         body = '<p class="note">No rows in the log yet.</p>'
     else:
         if not path.exists():
-            draw_curves(read_rows(run.log), path)
+            draw_curves([*read_rows(run.log), *read_rows(run.looks)], path)
         last = story.rows[-1]
         latest = [f"{k} {v:.3g}" for k, v in last.items() if k.startswith(NUMBERS) and is_number(v)]
         uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
