@@ -11,8 +11,8 @@ from gansmith import api
 from gansmith.data.base import open_data
 from gansmith.errors import MetricError
 from gansmith.evaluation import Evaluation, Request
-from gansmith.reference import default_extractor
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
+from gansmith.reference import default_extractor
 from small_runs import small
 
 FAST = Request(num=120, features="toy", metrics=("frechet", "diversity", "sliced_wasserstein", "memorisation"))

@@ -10,7 +10,18 @@ import torch
 
 from gansmith.data.base import DataSpec
 from gansmith.errors import GansmithError
-from gansmith.health import COLLAPSES, HEALTHY, Thresholds, Verdict, best_look, column_of, gone, judge, measure
+from gansmith.health import (
+    COLLAPSES,
+    HEALTHY,
+    Thresholds,
+    Verdict,
+    best_look,
+    column_of,
+    gone,
+    judge,
+    judge_once,
+    measure,
+)
 from gansmith.metrics.class_coverage import evenness
 from gansmith.model import load_model
 from gansmith.recipe import Recipe, parse_recipe
@@ -142,14 +153,14 @@ def diagnose(path: str | Path, device: str = "auto", on_progress: Progress = lam
     recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
     everything, looks, unknown = read_rows(run.log), read_rows(run.looks), list[str]()
     rows, events = [row for row in everything if "event" not in row], [row for row in everything if "event" in row]
+    verdict = judge(rows, looks) if looks else None
     if not looks:
         unknown.append("when it began, and whether samples still get better: this run was not looked at as it trained")
         try:
             looks = [_look_now(run, recipe, device, on_progress)]
-            rows = rows[-max(3, len(rows) // LATELY) :]
+            verdict = judge_once(rows[-max(3, len(rows) // LATELY) :], looks[0])
         except GansmithError as problem:
             unknown.append("what its samples are like: " + str(problem).partition("\n")[0])
-    verdict = judge(rows, looks) if looks else None
     last, plan = (rows or [{"kimg": 0.0, "iteration": 0}])[-1], record["plan"]
     return Diagnosis(
         run=run.path,

@@ -36,6 +36,7 @@ class Thresholds(FrozenModel):
 
     copies: float = 0.4  # share of samples nearer to a training image than such images are to each other
     collapsed_diversity: float = 0.5  # distance between samples over that between real images
+    fallen: float = 0.7  # diversity over the largest before, under which variety was lost
     collapsed_kinds: float = 0.6  # share of the kinds of images that are gone
     lost_kinds: float = 0.1
     made_below: float = 0.15  # of its share of the real images, under which a kind counts as gone
@@ -95,36 +96,39 @@ def best_look(looks: Sequence[Row]) -> Row | None:
 
 
 class _Now:
-    """What was known at one look: its numbers, the Fréchet distances until then, D's opinions since the look before."""
+    """What was known at one look: numbers of all looks until then, and D's opinions since the look before."""
 
-    def __init__(self, rows: Sequence[Row], looks: Sequence[Row], index: int, limits: Thresholds) -> None:
+    def __init__(
+        self, rows: Sequence[Row], looks: Sequence[Row], index: int, limits: Thresholds, alone: bool = False
+    ) -> None:
         look, before = looks[index], looks[index - 1]["iteration"] if index else -1
         since = [row for row in rows if "event" not in row and before <= row["iteration"] < look["iteration"]]
-        self.kimg, self.limits, self.kinds = float(look["kimg"]), limits, look.get("kinds", {})
-        self.fd = np.array([measure(each, "fd") for each in looks[: index + 1]])
+        self.kimg, self.limits, self.kinds, self.alone = float(look["kimg"]), limits, look.get("kinds", {}), alone
+        until = looks[: index + 1]
+        self.fd = np.array([measure(each, "fd") for each in until])
+        self.diversity = np.array([measure(each, "diversity") for each in until])
+        self.lost = np.array([len(gone(each, limits)) / max(1, len(self.kinds)) for each in until])
         self.relative = self.fd[-1] / max(float(look.get("fd_of_one", np.nan)), 1e-12)
-        self.diversity, self.copies = measure(look, "diversity"), measure(look, "copies")
-        self.gone = gone(look, limits)
+        self.copies, self.gone = measure(look, "copies"), gone(look, limits)
         self.accuracy_real, self.accuracy_fake = _mean(since, "accuracy_real"), _mean(since, "accuracy_fake")
         self.update_generator = _mean(since, "update_generator")
         self.update_discriminator = _mean(since, "update_discriminator")
 
     @property
-    def lost(self) -> float:
-        """Return the share of the kinds of images that are gone."""
-        return len(self.gone) / max(1, len(self.kinds))
-
-    @property
     def improves(self) -> bool:
-        """Say whether one of the last two looks was better than all before; the first three are given the time."""
+        """Say whether one of the last two looks was better than all before; the first looks are given the time.
+
+        A run that improves is accused of little: early on every generator makes few kinds, and fools a young D.
+        """
         if len(self.fd) < 4:
-            return True
+            return not self.alone
         return bool(self.fd[-2:].min() < (1 - self.limits.better) * self.fd[:-2].min())
 
     @property
     def which(self) -> str:
         """Return in words what is gone."""
-        shown = ", ".join(self.gone[:4]) + (f" and {len(self.gone) - 4} more" if len(self.gone) > 4 else "")
+        names = [name + ("" if self.kinds[name][0] else " (no training image shows it)") for name in self.gone[:4]]
+        shown = ", ".join(names) + (f" and {len(self.gone) - 4} more" if len(self.gone) > 4 else "")
         return f"{len(self.gone)} of {len(self.kinds)} kinds of images are hardly ever made: {shown}"
 
 
@@ -147,13 +151,18 @@ def _g_sleeps(now: _Now, limits: Thresholds) -> str:
 
 
 def _full_collapse(now: _Now, limits: Thresholds) -> str:
-    if now.diversity < limits.collapsed_diversity:
-        return f"samples differ from each other {now.diversity:.0%} as much as real images do"
-    return now.which if now.lost > limits.collapsed_kinds else ""
+    """A generator that has yet to learn is no collapse: variety is lost, or it never came and nothing improves."""
+    fell = now.diversity[-1] < limits.fallen * now.diversity.max() or now.lost[-1] > now.lost.min()
+    if now.improves and not fell:
+        return ""
+    if now.diversity[-1] < limits.collapsed_diversity:
+        return f"samples differ from each other {now.diversity[-1]:.0%} as much as real images do"
+    return now.which if now.lost[-1] > limits.collapsed_kinds else ""
 
 
 def _generator_wins(now: _Now, limits: Thresholds) -> str:
-    return f"D takes {1 - now.accuracy_fake:.0%} of the fakes for real" if now.accuracy_fake < limits.fooled else ""
+    fooled = now.accuracy_fake < limits.fooled and not now.improves
+    return f"D takes {1 - now.accuracy_fake:.0%} of the fakes for real" if fooled else ""
 
 
 def _discriminator_wins(now: _Now, limits: Thresholds) -> str:
@@ -176,7 +185,7 @@ def _oscillating(now: _Now, limits: Thresholds) -> str:
 
 def _diverged(now: _Now, limits: Thresholds) -> str:
     best = float(now.fd.min())
-    if now.relative > limits.worthless:
+    if now.relative > limits.worthless and not now.improves:
         return f"fd is {now.fd[-1]:.3g}: one average image, over and over, would get {now.fd[-1] / now.relative:.3g}"
     if now.fd[-1] > limits.blown_up * best and now.relative > limits.poor:
         return f"fd is {now.fd[-1]:.3g}, after {best:.3g} at its best"
@@ -184,7 +193,9 @@ def _diverged(now: _Now, limits: Thresholds) -> str:
 
 
 def _partial_collapse(now: _Now, limits: Thresholds) -> str:
-    return now.which if now.lost >= limits.lost_kinds else ""
+    """Kinds may come late: while samples are poor and improve, or from look to look."""
+    coming = (len(now.lost) > 1 and now.lost[-1] < now.lost[-2]) or (now.improves and now.relative > limits.poor)
+    return now.which if now.lost[-1] >= limits.lost_kinds and not coming else ""
 
 
 def _stalled(now: _Now, limits: Thresholds) -> str:
@@ -200,6 +211,7 @@ class _Rule:
     verdict: str
     reason: Callable[[_Now, Thresholds], str]  # "" where it does not hold
     looks: int
+    needs_history: bool = False  # a look alone cannot show it
 
 
 RULES = (  # the first that holds is the verdict
@@ -208,27 +220,36 @@ RULES = (  # the first that holds is the verdict
     _Rule("memorising", _memorising, 2),
     _Rule("full_collapse", _full_collapse, 2),
     _Rule("generator_wins", _generator_wins, 3),
-    _Rule("discriminator_wins", _discriminator_wins, 3),
-    _Rule("oscillating", _oscillating, 2),
+    _Rule("discriminator_wins", _discriminator_wins, 3, needs_history=True),
+    _Rule("oscillating", _oscillating, 2, needs_history=True),
     _Rule("diverged", _diverged, 2),
     _Rule("partial_collapse", _partial_collapse, 3),
-    _Rule("stalled", _stalled, 3),
+    _Rule("stalled", _stalled, 3, needs_history=True),
 )
 
 
 def judge(rows: Sequence[Row], looks: Sequence[Row], limits: Thresholds | None = None) -> Verdict:
     """Return the verdict at the last look, with the look from which on it held.
 
-    ``rows`` are those of log.jsonl, ``looks`` those of looks.jsonl in order, at least one. A single look, made of a run
-    that was not watched, counts as if it had been seen as often as a rule asks.
+    ``rows`` are those of log.jsonl, ``looks`` those of looks.jsonl in order, at least one.
     """
     limits = limits or Thresholds()
     moments = [_Now(rows, looks, index, limits) for index in range(len(looks))]
     for rule in RULES:
         held = _held(rule, moments, limits)
-        if held and (held >= rule.looks or len(looks) == 1):
+        if held >= rule.looks:
             return Verdict(rule.verdict, (rule.reason(moments[-1], limits),), moments[-held].kimg)
     return Verdict(HEALTHY, (_trend(moments),))
+
+
+def judge_once(rows: Sequence[Row], look: Row, limits: Thresholds | None = None) -> Verdict:
+    """Return the verdict of a run that was looked at once, at its end; what needs a history is never said."""
+    limits = limits or Thresholds()
+    now = _Now(rows, [look], 0, limits, alone=True)
+    for rule in RULES:
+        if not rule.needs_history and (reason := rule.reason(now, limits)):
+            return Verdict(rule.verdict, (reason,))
+    return Verdict(HEALTHY, (_trend([now]),))
 
 
 def _held(rule: _Rule, moments: Sequence[_Now], limits: Thresholds) -> int:
