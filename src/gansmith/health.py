@@ -183,10 +183,14 @@ def _oscillating(now: _Now, limits: Thresholds) -> str:
     return ""
 
 
-def _diverged(now: _Now, limits: Thresholds) -> str:
-    best = float(now.fd.min())
+def _worthless(now: _Now, limits: Thresholds) -> str:
     if now.relative > limits.worthless and not now.improves:
         return f"fd is {now.fd[-1]:.3g}: one average image, over and over, would get {now.fd[-1] / now.relative:.3g}"
+    return ""
+
+
+def _blown_up(now: _Now, limits: Thresholds) -> str:
+    best = float(now.fd.min())
     if now.fd[-1] > limits.blown_up * best and now.relative > limits.poor:
         return f"fd is {now.fd[-1]:.3g}, after {best:.3g} at its best"
     return ""
@@ -219,11 +223,12 @@ RULES = (  # the first that holds is the verdict
     _Rule("stalled", _g_sleeps, 2),
     _Rule("memorising", _memorising, 2),
     _Rule("full_collapse", _full_collapse, 2),
-    _Rule("generator_wins", _generator_wins, 3),
     _Rule("discriminator_wins", _discriminator_wins, 3, needs_history=True),
     _Rule("oscillating", _oscillating, 2, needs_history=True),
-    _Rule("diverged", _diverged, 2),
+    _Rule("diverged", _worthless, 2),
     _Rule("partial_collapse", _partial_collapse, 3),
+    _Rule("diverged", _blown_up, 2, needs_history=True),
+    _Rule("generator_wins", _generator_wins, 3),
     _Rule("stalled", _stalled, 3, needs_history=True),
 )
 
