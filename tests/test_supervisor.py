@@ -125,11 +125,40 @@ def test_rollback_goes_to_the_best_checkpoint_with_half_the_rates_three_times_at
     back = events_of(folder, "rollback")
     assert 1 <= len(back) <= MAX_ROLLBACKS
     values = newest(folder).values
-    assert (values["salt"], values["halvings"]) == (MAX_ROLLBACKS, MAX_ROLLBACKS)
-    assert back[-1]["message"].endswith(f"learning rates times 0.125 (rollback 3 of {MAX_ROLLBACKS})")
-    assert "full mode collapse" in back[-1]["message"] or "diverged" in back[-1]["message"]
+    assert (values["salt"], values["halvings"]) == (len(back), len(back))
+    for number, row in enumerate(back, 1):
+        assert row["message"].endswith(f"learning rates times {0.5**number:g} (rollback {number} of {MAX_ROLLBACKS})")
+        assert "full mode collapse since" in row["message"] or "diverged since" in row["message"]
+        assert "was best at" in row["message"]
     assert [look["iteration"] for look in looks_of(folder)] == list(range(EVERY, STEPS + 1, EVERY))
-    assert RunFolder(folder).recipe.read_text().count("halvings") == 0
+
+
+def test_there_is_an_end_to_rollbacks(tiny_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "MAX_ROLLBACKS", 1)
+    words = (*COLLAPSES, "watch.on_collapse=rollback")
+    one = train(tiny_file, tmp_path / "one", "mlp-small", *words, steps=STEPS)
+    assert len(events_of(one.folder, "rollback")) == 1
+    assert looks_of(one.folder)[-1]["verdict"] in HOPELESS
+    assert newest(one.folder).values["iteration"] == STEPS
+    ended = train(tiny_file, tmp_path / "two", "mlp-small", *words, "watch.patience=5", steps=STEPS)
+    assert len(events_of(ended.folder, "rollback")) == len(events_of(ended.folder, "ended")) == 1
+    assert newest(ended.folder).values["iteration"] < STEPS
+
+
+def test_halved_rates_are_those_of_the_steps(tiny_data, engine):
+    from gansmith.recipe import load_recipe
+    from gansmith.run_state import RunState
+    from gansmith.schedules import Moment
+    from small_runs import small
+
+    ramp = "optimizers.generator={kind: adam, lr: {start: 4.0e-3, end: 2.0e-3}}"
+    state = RunState.fresh(load_recipe("mlp-small", (*small("mlp-small"), ramp)), tiny_data.spec, 0, engine)
+    half_way = Moment(0, 0.0, 0.5)
+    rates = [state.optimizer_for(name).settings_at(half_way)["lr"] for name in ("generator", "discriminator")]
+    state.halvings = 2
+    slowed = [state.optimizer_for(name).settings_at(half_way)["lr"] for name in ("generator", "discriminator")]
+    assert rates == pytest.approx([3e-3, 2e-4])
+    assert slowed == pytest.approx([rate / 4 for rate in rates])
 
 
 @pytest.mark.parametrize("stop_at", [EVERY, 37, 55])

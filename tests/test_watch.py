@@ -67,8 +67,8 @@ def test_the_average_image_gets_what_fd_of_one_says(eye):
 
 
 def test_classes_that_are_gone_are_named(eye, fashion):
-    look = eye.look(classes_of(fashion, *range(2, 10)))
-    assert gone(look, Thresholds()) == ["T-shirt/top", "Trouser"]
+    look = eye.look(classes_of(fashion, 0, *range(2, 8), 9))
+    assert gone(look, Thresholds()) == ["Trouser", "Bag"]
     assert measure(look, "missing") == 0.2
     assert measure(look, "diversity") < 1
 
@@ -88,10 +88,10 @@ def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fash
     assert len(names) == 40
     assert names[0].startswith("group 1 (mostly ")
     assert {name.partition("mostly ")[2].rstrip(")") for name in names} <= set(fashion.spec.classes)
-    lost = gone(eye.look(classes_of(fashion, *range(1, 10))), Thresholds())
-    shirts = [name for name in names if "T-shirt" in name]
-    assert shirts
-    assert len(set(lost) & set(shirts)) >= len(shirts) / 2
+    lost = gone(eye.look(classes_of(fashion, 0, *range(2, 10))), Thresholds())
+    trousers = [name for name in names if "Trouser" in name]
+    assert trousers
+    assert len(set(lost) & set(trousers)) >= len(trousers) / 2
     np.savez(tmp_path / "plain.npz", images=fashion.read(np.arange(600)))
     plain = open_data(tmp_path / "plain.npz")
     kinds = Eye.open(plain, open_watch_extractor(plain, None), OPTIONS).look(others(fashion))["kinds"]
@@ -138,7 +138,7 @@ def plan_of(kimg: float = 1000.0, checkpoints: int = 20) -> Plan:
 
 
 @pytest.mark.parametrize(("seconds", "looks"), [
-    (6000, 20), (650, 20), (620, 10), (300, 6.67), (250, 6.67), (200, 5), (145, 3.33), (140, 0), (5, 0),
+    (6000, 20), (650, 20), (620, 10), (300, 6.67), (250, 6.67), (200, 5), (155, 3.33), (140, 0), (5, 0),
 ])  # fmt: skip
 def test_looks_take_a_small_share_of_the_predicted_time(seconds, looks):
     every = choose_rhythm(plan_of(), WatchOptions(), 1_000_000 / seconds, Costs())

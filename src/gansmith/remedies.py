@@ -48,7 +48,9 @@ class _Values:
 
     def __init__(self, recipe: Recipe, spec: DataSpec) -> None:
         self.recipe, self.spec = recipe, spec
-        self.method: dict[str, Any] = recipe.method.model_dump(mode="json")
+        written = recipe.model_dump(mode="json")
+        self.method: dict[str, Any] = written["method"]
+        self.optimizers: dict[str, Any] = written["optimizers"]
         self.loss = self.method.get("loss") or {}
 
     def rate(self, network: str) -> float:
@@ -58,7 +60,7 @@ class _Values:
 
     def with_rate(self, network: str, lr: float) -> tuple[str, ...]:
         """Return the override that gives one network a learning rate."""
-        values = self.recipe.optimizer_for(network).model_dump(mode="json")
+        values = self.optimizers.get(network, self.optimizers["default"])
         text = yaml.safe_dump(
             {**values, "lr": float(f"{lr:.3g}")}, default_flow_style=True, width=1000, sort_keys=False
         )
@@ -85,16 +87,15 @@ class _Values:
         low, high = sorted((self.rate("generator"), self.rate("discriminator")))
         if 0 < low < high / 2:
             return self.calmer(*_first_faster(self))
-        names = ("generator", "discriminator")
-        if len({str(self.recipe.optimizer_for(name)) for name in names}) == 1 and len(self.recipe.optimizers) == 1:
+        if len(self.optimizers) == 1:
             return Remedy("half the learning rates", (f"lr={low / 2:.3g}",))
-        each = [self.with_rate(name, self.rate(name) / 2)[0] for name in names]
+        each = [self.with_rate(name, self.rate(name) / 2)[0] for name in ("generator", "discriminator")]
         return Remedy("half the learning rates", tuple(each))
 
     def sized(self, network: str, factor: float) -> tuple[str, ...]:
         """Return the override that makes a network wider or narrower, or () where it is as far as it goes."""
         config = self.method.get(network) or {}
-        if "base_channels" in config:
+        if config.get("base_channels"):
             channels = int(config["base_channels"] * factor)
             inside = SMALLEST_CHANNELS <= channels <= LARGEST_CHANNELS
             return (f"{network}.base_channels={channels}",) if inside else ()
