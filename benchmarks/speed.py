@@ -42,8 +42,8 @@ epochs: 1
 """
 CASES: dict[str, tuple[Callable[[], Recipe], DataOptions, int]] = {
     # name: recipe, data, steps in a round
-    "dcgan32": (lambda: load_recipe("dcgan"), DataOptions(size=32, channels=3), 3),
-    "dcgan64": (lambda: load_recipe("dcgan"), DataOptions(size=64, channels=3), 1),
+    "dcgan32": (lambda: load_recipe("dcgan", ("batch_size=128",)), DataOptions(size=32, channels=3), 3),
+    "dcgan64": (lambda: load_recipe("dcgan", ("batch_size=128",)), DataOptions(size=64, channels=3), 1),
     "default32": (lambda: load_recipe("default"), DataOptions(size=32, channels=3), 12),
     "default28": (lambda: load_recipe("default"), DataOptions(size=28, channels=1), 20),
     "linear": (lambda: parse_recipe(LINEAR, where="linear"), DataOptions(size=28, channels=1), 40),

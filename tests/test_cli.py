@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gansmith import runs
@@ -236,6 +237,17 @@ def test_doctor(shell, monkeypatch):
     facts = json.loads(shell("doctor", "--json")[1])
     assert {"gansmith", "python", "torch", "processor", "speed", "cuda", "cache folder"} <= facts.keys()
     assert all(line.split("  ")[0] in facts for line in out.splitlines())
+
+
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_doctor_tells_of_bf16_where_the_processor_has_it(has_bf16, shell, monkeypatch):
+    from gansmith import machine
+
+    monkeypatch.setattr(machine, "MEASURE_SEC", 0.01)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has_bf16}, raising=False)
+    advice = json.loads(shell("doctor", "--json")[1])["advice"]
+    assert ("faster with --precision bf16" in advice) == has_bf16
 
 
 def test_data_check(shell, tiny_file):

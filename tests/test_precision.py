@@ -8,6 +8,7 @@ import torch
 import gansmith.runs
 from gansmith import api
 from gansmith.engine import Engine
+from gansmith.penalties.base import penalties
 from gansmith.run_folder import RunFolder
 from small_runs import PAUSE_AT, Listener, assert_same_run, newest, train
 
@@ -39,6 +40,13 @@ def test_bf16_trains_as_fp32_does_but_for_rounding_and_resumes_to_the_same_bits(
     exact, rounded = losses(tmp_path / "fp32"), losses(run.folder)
     assert not torch.equal(exact, rounded)
     torch.testing.assert_close(rounded, exact, rtol=2**-8, atol=0)
+
+
+@pytest.mark.parametrize("kind", penalties.names())
+def test_every_penalty_trains_in_bf16(kind, tiny_file, tmp_path):
+    words = ("discriminator.norm=none", f"penalties=[{{kind: {kind}}}]")
+    run = train(tiny_file, tmp_path / "run", "dcgan", *words, **BF16)
+    assert all(row[f"penalty_{kind}"] is not None for row in run.rows())
 
 
 @pytest.mark.parametrize(("device", "precision", "has", "slow"), [

@@ -201,7 +201,10 @@ def test_losses_and_optimizers():
     for name in ("dcgan", "dcgan-anime", "dcgan-celeba", "dcgan-cifar10", "lsgan", "hinge"):
         adam = load_recipe(name).optimizers["default"]
         assert (adam.kind, adam.lr, adam.beta1, adam.beta2) == ("adam", 2e-4, 0.5, 0.999)
-        assert load_recipe(name).batch_size == (100 if name == "dcgan-cifar10" else 128)
+    batches = {"dcgan": 32, "dcgan-anime": 128, "dcgan-celeba": 128, "dcgan-cifar10": 100, "lsgan": 32, "hinge": 32}
+    assert {name: load_recipe(name).batch_size for name in batches} == batches
+    assert load_recipe("dcgan").method.loss.real_label == 0.9
+    assert load_recipe("dcgan-anime").method.loss.real_label == 1
     for name in ("wgan", "wgan-gp"):
         method = load_recipe(name).method
         assert (method.loss.kind, method.discriminator_steps, method.generator_steps) == ("wasserstein", 5, 1)

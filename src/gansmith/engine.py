@@ -53,10 +53,7 @@ class Engine:
     @property
     def is_slowed_by_precision(self) -> bool:
         """Say whether bf16 is emulated here: a CPU without instructions for it takes many times as long."""
-        if self.precision == "fp32" or self.device.type != "cpu":
-            return False
-        has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch cannot tell
-        return not any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+        return self.precision == "bf16" and self.device.type == "cpu" and not cpu_has_bf16()
 
     def average_(self, tensors: Iterable[Tensor]) -> None:
         """Replace floating tensors by their mean over the processes, in one flat all-reduce for each dtype."""
@@ -151,6 +148,12 @@ def pick_device(name: str) -> torch.device:
     if name == "cuda":
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device(name)
+
+
+def cpu_has_bf16() -> bool:
+    """Say whether this CPU has instructions for bf16; False where torch is too old to tell."""
+    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
 def reuse_memory() -> None:

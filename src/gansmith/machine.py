@@ -10,6 +10,7 @@ import time
 import torch
 
 from gansmith.data.store import cache_folder
+from gansmith.engine import cpu_has_bf16
 
 MATRIX_SIDE = 1024
 MEASURE_SEC = 1.0
@@ -35,6 +36,8 @@ def examine() -> dict[str, str]:
     }
     if not torch.cuda.is_available():
         facts["advice"] = "no GPU: keep images at 28 to 64 px, and give runs minutes: --minutes 30"
+        if cpu_has_bf16():
+            facts["advice"] += "; large images train faster with --precision bf16"
     return facts
 
 

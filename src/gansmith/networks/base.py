@@ -58,8 +58,8 @@ NetworkField = Annotated[Network, PartOf(networks)]
 
 
 def signed_from(images: Tensor, value_range: ValueRange) -> Tensor:
-    """Return images in [-1, 1] from a network's range."""
-    return images * 2 - 1 if value_range == "unit" else images
+    """Return images in [-1, 1] from a network's range, float32 whatever the forward pass was in."""
+    return images.float() * 2 - 1 if value_range == "unit" else images.float()
 
 
 def range_from_signed(images: Tensor, value_range: ValueRange) -> Tensor:
