@@ -521,6 +521,14 @@ def test_rows_say_where_training_is(tiny_file, tmp_path, no_results):
     assert [event.values["iteration"] for event in events.events if event.kind == "preview"] == [0, 3, 6, 9, 12]
 
 
+@pytest.mark.parametrize(("loss", "has_accuracy"), [
+    ("hinge", True), ("least_squares", True), ("wasserstein", False), ("relativistic", False),
+])  # fmt: skip
+def test_accuracy_is_logged_where_scores_have_a_boundary(loss, has_accuracy, tiny_file, tmp_path, no_results):
+    (row, *_) = train(tiny_file, tmp_path / "run", "mlp-small", f"loss={loss}", steps=4).rows()
+    assert ("accuracy_real" in row, "accuracy_fake" in row) == (has_accuracy, has_accuracy)
+
+
 def test_overrides_of_small_runs_are_known_to_every_recipe():
     assert set(small("mlp-small")) >= {"size=8", "batch_size=8", "hidden=[16]"}
     assert set(small("dcgan", *RHYTHM)) >= {"size=8", "base_channels=4", *RHYTHM}
