@@ -7,7 +7,9 @@ import torch
 
 from gansmith.data.base import ImageData, open_data
 from gansmith.engine import Engine
+from gansmith.model import Model
 from small_images import write_photos
+from small_models import CLASSES, make_model
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -65,3 +67,19 @@ def tiny_data(tiny_file) -> ImageData:
 @pytest.fixture
 def engine() -> Engine:
     return Engine(torch.device("cpu"))
+
+
+@pytest.fixture(scope="session")
+def model() -> Model:
+    """A model of random weights; tests look at it and never change it."""
+    return make_model("hidden=[8]")
+
+
+@pytest.fixture(scope="session")
+def convolutional() -> Model:
+    return make_model("base_channels=4", recipe="dcgan")
+
+
+@pytest.fixture(scope="session")
+def conditional() -> Model:
+    return make_model("hidden=[8]", "conditional=true", classes=CLASSES)

@@ -6,6 +6,8 @@ from gansmith.data.base import DataSpec
 from gansmith.model import Model, make_record
 from gansmith.recipe import load_recipe
 
+CLASSES = ("dark", "gray", "light")
+
 
 def make_model(*overrides: str, classes: tuple[str, ...] = (), recipe: str = "mlp-small") -> Model:
     """Return a model of random weights, as large in its images as 8 x 8."""

@@ -148,9 +148,19 @@ def test_images_too_small(told, tmp_path):
     )
 
 
+def test_a_single_image(told, tmp_path):
+    folder, out = tmp_path / "one", tmp_path / "run"
+    folder.mkdir()
+    Image.new("L", (16, 16)).save(folder / "a.png")
+    message = "'one' has one image to train on\n  at least 2 are needed; 'gansmith data check' says what was left out"
+    assert told("train", folder, *TINY, "--steps", 1, "--out", out) == message
+    assert told("train", folder, *TINY, "--steps", 1, "--dry-run") == message
+    assert not out.exists()
+
+
 def test_sizes_that_networks_cannot_grow_to(told, tiny_file):
-    assert told("train", tiny_file, "size=9") == (
-        "size 9 is no size that networks grow to"
+    assert told("train", tiny_file, "size=7") == (
+        "size 7 is no size that networks grow to"
         "\n  allowed: sides of 8 to 1024 that are 3 to 8 times a power of two, the same power for both"
         "\n  nearest: 8 and 10"
     )
@@ -266,6 +276,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(copy, monkeypatch, capfd, 
 def test_no_whole_checkpoint_is_left(told, copy, tmp_path):
     for folder in (copy / "checkpoints").iterdir():
         damage(folder, "altered")
+    shutil.rmtree(copy / "model")
     for verb in ("resume", "sample"):
         message = told(verb, copy)
         assert message.startswith(f"no whole checkpoint in {copy / 'checkpoints'}")

@@ -1,5 +1,6 @@
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -33,6 +34,10 @@ VERBS = {
     ("arithmetic",): ["MODEL", "--plus", "--minus", "--label", "--out", "--numbered", "--device", "--json"],
     ("invert",): ["MODEL", "IMAGE", "--mask", "--steps", "--seed", "--label", "--out", "--device", "--json"],
     ("directions",): ["MODEL", "--num", "--seeds", "--reach", "--label", "--out", "--device", "--json"],
+    ("evaluate",): [
+        "MODEL", "DATA", "--num", "-n", "--features", "--metrics", "--sets", "--weights", "--on-training", "--raw",
+        "--truncation", "--seed", "--out", "--data-root", "--device", "--plugin", "--json",
+    ],
     ("score",): ["MODEL", "IMAGES", "--label", "--device", "--json"],
     ("recipes",): ["NAME", "KEY=VALUE", "--shapes"],
     ("doctor",): ["--json"],
@@ -87,6 +92,19 @@ def test_help_fits_80_columns_and_names_the_options(shell, verb, names):
     for name in names:
         assert name in out
     assert shell(*verb, "-h")[1] == out
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    {
+        "train": "[DATA KEY=VALUE]...",
+        "score": "{MODEL} {IMAGES}...",
+        "recipes": "[NAME] [KEY=VALUE]...",
+        "evaluate": "{MODEL} [DATA]",
+    }.items(),
+)
+def test_the_usage_has_brackets_once(shell, verb, words):
+    assert f"Usage: gansmith {verb} [OPTIONS] {words}" in shell(verb, "--help")[1]
 
 
 def test_version(shell):
@@ -160,6 +178,14 @@ def test_sample_in_every_form(shell, run, tmp_path):
                 assert np.array_equal(np.asarray(image), images[index, ..., 0])
 
 
+def test_sample_of_a_run_without_checkpoints_says_what_is_used(shell, run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(copy / "checkpoints")
+    out = tmp_path / "grid.png"
+    told = f"warning: no whole checkpoint in {copy}/checkpoints\n  it is empty\n  used instead: {copy}/model\n"
+    assert shell("sample", copy, "--out", out) == (0, f"{out}\n", told)
+
+
 def test_options_of_sample(shell, run, tmp_path):
     def made(*words) -> np.ndarray:
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.npz"
@@ -215,6 +241,13 @@ def test_recipes(shell, tmp_path):
     own = tmp_path / "own.yaml"
     own.write_text(shell("recipes", "mlp-small")[1])
     assert shell("recipes", own)[1] == own.read_text()
+    assert shell("recipes", "dcgan", "size=32") == (
+        2,
+        "",
+        "gansmith: the file of a recipe is printed as it is, without size=32"
+        "\n  the layers with changes: gansmith recipes dcgan --shapes size=32"
+        "\n  the whole with changes: gansmith train DATA --recipe dcgan size=32 --dry-run\n",
+    )
 
 
 def test_shapes_of_a_recipe(shell):

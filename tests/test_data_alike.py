@@ -189,7 +189,7 @@ def test_the_report_names_near_duplicates_and_classes_that_are_not_to_be_mirrore
     assert "  few/copy.jpg ~ scenes/05.png" in text
     assert "near duplicates (scaled or encoded again): " in text
     words = (
-        "mirroring: mirror=true would add images unlike the data in 1 of 2 classes (farther from it than they: threes "
+        "mirroring: mirror=true would add images unlike the data in 1 of 2 classes (farther from it than they: threes: "
     )
     assert words in text
     assert report.to_json()["near_duplicates"] == [list(group) for group in report.near_duplicates]

@@ -222,16 +222,11 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
     assert store.cache_folder() == tmp_path / ".cache" / "gansmith"
 
 
-def test_clean_frees_what_is_listed_and_nothing_else(photos, cache_folder):
+def test_clean_frees_the_images_and_nothing_else(photos, cache_folder):
     open_data(photos)
     (cache_folder / "other").write_text("not ours")
-    (listed,) = store.cache_entries()
-    assert listed["name"] == "photos"
-    assert listed["shape"] == [40, 16, 16, 3]
-    assert listed["bytes"] >= PIXELS.nbytes
-    assert store.clean_cache() >= listed["bytes"]
-    assert store.cache_entries() == []
-    assert (cache_folder / "other").exists()
+    assert store.clean_cache() >= PIXELS.nbytes
+    assert list(cache_folder.iterdir()) == [cache_folder / "other"]
     assert_right(open_data(photos))
 
 

@@ -57,9 +57,9 @@ def test_the_report_in_words(folder):
     for words in (
         "6 usable images of 8",
         "ignored: 1 files that are no images by their name",
-        "sizes (height x width): 64 x 64 5, 32 x 64 1",
-        "modes: RGB 4, ",
-        "classes: cats 5, dogs 1\n  the classes are out of balance",
+        "sizes (height x width): 64 x 64: 5, 32 x 64: 1",
+        "modes: RGB: 4, ",
+        "classes: cats: 5, dogs: 1\n  the classes are out of balance",
         "corrupt: 2 files\n  dogs/cut.png: truncated or damaged",
         "exact duplicates (same decoded pixels): 1 images in 1 groups\n  cats/a.png = cats/b.bmp",
         "training would refuse: 2 of 8 images are bad, more than 5%",
@@ -77,7 +77,7 @@ def test_what_would_be_inferred(folder):
     assert report.refused == ""
     assert report.lines()[-1] == "training would use: 64 x 64, channels 3"
     assert check_data(folder, DataOptions(size=32, channels=1)).inferred == {"height": 32, "width": 32, "channels": 1}
-    assert check_data(folder, DataOptions(size=33)).refused.startswith("size 33 is no size that networks grow to")
+    assert check_data(folder, DataOptions(size=7)).refused.startswith("size 7 is no size that networks grow to")
 
 
 def test_the_report_as_json(folder):
@@ -86,6 +86,18 @@ def test_the_report_as_json(folder):
     assert written["files"] == 8
     assert written["duplicates"] == [["cats/a.png", "cats/b.bmp"]]
     assert written["corrupt"] == list(report.corrupt)
+
+
+def test_long_lists_say_how_many_are_left_out(tmp_path):
+    for number in range(24):
+        (tmp_path / f"{number:02d}.png").write_bytes(encoded("L", number // 2, (16, 16)))
+    lines = check_data(tmp_path).lines()
+    first = lines.index("exact duplicates (same decoded pixels): 12 images in 12 groups")
+    assert lines[first + 10 : first + 12] == ["  18.png = 19.png", "  and 2 more"]
+    for number in range(24):
+        (tmp_path / f"{number:02d}.png").write_bytes(encoded("L", 0 if number < 12 else number, (16, 16)))
+    line = next(line for line in check_data(tmp_path).lines() if line.startswith("  00.png"))
+    assert line.endswith("08.png = 09.png, and 2 more")
 
 
 def test_nothing_is_written_to_the_cache(folder, tmp_path):

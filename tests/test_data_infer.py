@@ -90,12 +90,28 @@ def test_what_happens_to_other_shapes_is_said():
 
 
 @pytest.mark.parametrize(
+    ("size", "height", "width"), [(100, 96, 96), (9, 10, 10), (105, 112, 112), ("50x64", 48, 64), (1000, 1024, 1024)]
+)
+def test_another_size_is_fitted_to_the_nearest_and_said(size, height, width):
+    plan = infer(seen((64, 64)), DataOptions(size=size))
+    assert (plan.height, plan.width) == (height, width)
+    got, took = (f"{height}", f"{size}") if height == width else (f"{height}x{width}", size)
+    assert f"size {took} is fitted to {got}, the nearest (sides are 3 to 8 times a power of two)" in plan.notes
+
+
+@pytest.mark.parametrize("size", [64, "48x64", 46])  # 46: unpadded convolutions
+def test_a_size_that_networks_grow_to_is_taken_as_it_is(size):
+    plan = infer(seen((64, 64)), DataOptions(size=size))
+    assert (plan.height, plan.width) == DataOptions(size=size).shape
+    assert not any("fitted" in note for note in plan.notes)
+
+
+@pytest.mark.parametrize(
     ("size", "nearest"),
     [
-        (100, "nearest: 96 and 112"),
         (1, "nearest: 8 and 10"),
+        (7, "nearest: 8 and 10"),
         (5000, "nearest: 896 and 1024"),
-        ("50x64", "nearest: 48x64 and 56x64"),
         ("16x1024", "nearest"),
     ],
 )

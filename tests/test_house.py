@@ -42,7 +42,6 @@ RUNNERS = {"torch.load", "torch.save", "torch.jit.load", "yaml.load", "yaml.unsa
 RUNNERS |= {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
 DEVICE_FILES: set[str] = {
     "cli/options.py",  # the help of --device
-    "cli/score.py",
     "cli/train.py",
     "extractors/fidelity.py",  # tells torch-fidelity to stay on the CPU
     "machine.py",  # describes the machine

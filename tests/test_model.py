@@ -15,30 +15,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gansmith import api
-from gansmith.errors import GansmithError, ModelError
+from gansmith.errors import GansmithError, GansmithWarning, ModelError
 from gansmith.methods.latent import sample_labels
-from gansmith.model import METADATA_KEY, Model, load_model
+from gansmith.model import METADATA_KEY, load_model
 from gansmith.randomness import sample_latents, truncate
 from gansmith.recipe import load_recipe
-from small_models import make_model
+from small_models import CLASSES, make_model
 
-CLASSES = ("dark", "gray", "light")
 SMALL = ("size=8", "channels=1", "latent_dim=4", "hidden=[8]")
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return make_model("hidden=[8]")
-
-
-@pytest.fixture(scope="module")
-def convolutional() -> Model:
-    return make_model("base_channels=4", recipe="dcgan")
-
-
-@pytest.fixture(scope="module")
-def conditional() -> Model:
-    return make_model("hidden=[8]", "conditional=true", classes=CLASSES)
 
 
 @pytest.fixture
@@ -374,11 +358,36 @@ def test_nothing_pickled_is_loaded_under_another_name(tmp_path, saved, name):
 @pytest.mark.parametrize("name", ["state.safetensors", "state.json", "manifest.json"])
 def test_nothing_pickled_is_loaded_from_a_run(run_folder, tmp_path, name):
     copy = shutil.copytree(run_folder, tmp_path / "run")
+    shutil.rmtree(copy / "model")
     for path in (copy / "checkpoints").glob(f"*/{name}"):
         torch.save(Trap(tmp_path / "marker"), path)
     with pytest.raises(GansmithError, match="no whole checkpoint in"):
         load_model(copy)
     assert not (tmp_path / "marker").exists()
+
+
+def test_a_run_without_checkpoints_is_its_model_folder_and_says_so(run_folder, tmp_path):
+    copy = shutil.copytree(run_folder, tmp_path / "run")
+    shutil.rmtree(copy / "checkpoints")
+    with pytest.warns(
+        GansmithWarning, match=f"no whole checkpoint in {copy}/checkpoints\n  it is empty\n  used instead: {copy}/model"
+    ):
+        model = load_model(copy)
+    assert np.array_equal(model.sample(3).images, load_model(run_folder).sample(3).images)
+    shutil.rmtree(copy / "model")
+    with pytest.raises(GansmithError, match=r"no whole checkpoint in .*\n  it is empty$"):
+        load_model(copy)
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_named(run_folder, tmp_path):
+    copy = shutil.copytree(run_folder, tmp_path / "run")
+    newest = max((copy / "checkpoints").iterdir())
+    shutil.copytree(newest, copy / "checkpoints" / f"{int(newest.name) + 1:09d}")
+    damaged = copy / "checkpoints" / f"{int(newest.name) + 1:09d}" / "state.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    with pytest.warns(GansmithWarning, match=f"{damaged} was altered or cut off.*\n  used instead: {newest}"):
+        model = load_model(copy)
+    assert np.array_equal(model.sample(3).images, load_model(run_folder).sample(3).images)
 
 
 def record_of(saved: Path) -> dict:

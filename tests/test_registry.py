@@ -118,7 +118,13 @@ def test_a_plugin_that_does_not_import(tmp_path, text, reason):
     assert "scaled" in losses.names()
 
 
-@pytest.mark.parametrize("name", ["missing.py", "notes.txt", "."])
+def test_a_plugin_that_is_not_there(tmp_path):
+    with pytest.raises(RecipeError) as caught:
+        load_plugins((tmp_path / "missing.py",))
+    assert str(caught.value) == f"plugin '{tmp_path / 'missing.py'}' does not exist\n  pass --plugin the path of a file"
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "."])
 def test_a_plugin_that_is_no_python_file(tmp_path, name):
     (tmp_path / "notes.txt").write_text("x = 1")
     with pytest.raises(RecipeError) as caught:

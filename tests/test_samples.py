@@ -106,13 +106,30 @@ def test_a_grid(tmp_path):
     assert len(made) == 5
 
 
-@pytest.mark.parametrize("name", ["x.jpg", "x.JPEG", "x.gif", "x.webp", "x.bmp", "x.tiff", "x.tif"])
+@pytest.mark.parametrize(
+    "name", ["x.jpg", "x.JPEG", "x.gif", "x.webp", "x.bmp", "x.tiff", "x.tif", "x.npy", "x.tar", "x.mp4"]
+)
 def test_a_suffix_that_is_not_written(tmp_path, name):
     suffix = "." + name.split(".")[1]
     with pytest.raises(GansmithError) as caught:
         samples().save(tmp_path / name)
     assert str(caught.value) == f"cannot write samples as '{suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder"
     assert not (tmp_path / name).exists()
+
+
+def test_a_folder_with_files_is_left_alone(tmp_path):
+    made = samples()
+    folder = made.save(tmp_path / "folder")
+    before = {path: path.read_bytes() for path in folder.rglob("*.png")}
+    with pytest.raises(GansmithError) as caught:
+        samples(3).save(folder)
+    assert str(caught.value) == f"'{folder}' is already there and not empty\n  remove it, or name another folder"
+    assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
+    (tmp_path / "folder.old").write_bytes(b"mine")
+    with pytest.raises(GansmithError, match=r"folder\.old' is a file\n  remove it, or name another folder"):
+        made.save(tmp_path / "folder.old")
+    (tmp_path / "empty").mkdir()
+    assert len(list(made.save(tmp_path / "empty").rglob("*.png"))) == 12
 
 
 def test_unzip_agrees(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import gansmith.runs
 from gansmith import api, supervisor
 from gansmith.checkpoint import MANIFEST
-from gansmith.errors import ModelError
+from gansmith.errors import GansmithWarning, ModelError
 from gansmith.health import HOPELESS, best_look
 from gansmith.model import load_model
 from gansmith.run_folder import RunFolder, read_rows
@@ -85,7 +85,9 @@ def test_the_best_checkpoint_is_kept_and_is_the_model(left_alone):
     manifest = (place / MANIFEST).read_bytes()
     (place / MANIFEST).write_bytes(b"{")  # a damaged one is passed over
     try:
-        assert load_model(left_alone, "cpu").record.kimg == pytest.approx(newest(left_alone).values["kimg"])
+        with pytest.warns(GansmithWarning, match="used instead"):
+            model = load_model(left_alone, "cpu")
+        assert model.record.kimg == pytest.approx(newest(left_alone).values["kimg"])
     finally:
         (place / MANIFEST).write_bytes(manifest)
 
@@ -140,9 +142,6 @@ def test_there_is_an_end_to_rollbacks(tiny_file, tmp_path, monkeypatch):
     assert len(events_of(one.folder, "rollback")) == 1
     assert looks_of(one.folder)[-1]["verdict"] in HOPELESS
     assert newest(one.folder).values["iteration"] == STEPS
-    ended = train(tiny_file, tmp_path / "two", "mlp-small", *words, "watch.patience=5", steps=STEPS)
-    assert len(events_of(ended.folder, "rollback")) == len(events_of(ended.folder, "ended")) == 1
-    assert newest(ended.folder).values["iteration"] < STEPS
 
 
 def test_halved_rates_are_those_of_the_steps(tiny_data, engine):

@@ -9,17 +9,10 @@ from gansmith.model import Model
 from gansmith.uses.latents import Latents, find_latents
 from small_models import make_model
 
-CLASSES = ("dark", "gray", "light")
-
 
 @pytest.fixture(scope="module")
 def model() -> Model:
     return make_model("hidden=[8]", "latent_dim=20")
-
-
-@pytest.fixture(scope="module")
-def conditional() -> Model:
-    return make_model("hidden=[8]", "conditional=true", classes=CLASSES)
 
 
 def direction(latents: Latents) -> torch.Tensor:

@@ -6,23 +6,10 @@ from PIL import Image, ImageSequence
 from gansmith import api
 from gansmith.errors import GansmithError, ModelError
 from gansmith.images import enlarge, on_white
-from gansmith.model import Model
 from gansmith.randomness import sample_latents
 from gansmith.uses.interpolate import lerp, slerp
-from small_models import make_model
 
-CLASSES = ("dark", "gray", "light")
 SHARES = torch.linspace(0, 1, 11)
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return make_model("hidden=[8]")
-
-
-@pytest.fixture(scope="module")
-def conditional() -> Model:
-    return make_model("hidden=[8]", "conditional=true", classes=CLASSES)
 
 
 def angle(one: torch.Tensor, other: torch.Tensor) -> float:

@@ -15,20 +15,14 @@ from gansmith.uses.distance import NORM_WEIGHT, Distance
 from gansmith.uses.invert import psnr_db
 from gansmith.uses.latents import find_latents
 from gansmith.uses.target import Target, load_target
-from small_models import make_model
+from small_models import CLASSES, make_model
 
-CLASSES = ("dark", "gray", "light")
 STEPS = 60
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
     return make_model("hidden=[16]")
-
-
-@pytest.fixture(scope="module")
-def convolutional() -> Model:
-    return make_model("base_channels=4", recipe="dcgan")
 
 
 @pytest.fixture(scope="module")

@@ -8,26 +8,7 @@ from safetensors.torch import save_file
 
 from gansmith import api
 from gansmith.errors import GansmithError, ModelError
-from gansmith.model import Model
 from gansmith.uses.latents import Latents, draw, find_latents, told
-from small_models import make_model
-
-CLASSES = ("dark", "gray", "light")
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return make_model("hidden=[8]")
-
-
-@pytest.fixture(scope="module")
-def convolutional() -> Model:
-    return make_model("base_channels=4", recipe="dcgan")
-
-
-@pytest.fixture(scope="module")
-def conditional() -> Model:
-    return make_model("hidden=[8]", "conditional=true", classes=CLASSES)
 
 
 @pytest.mark.parametrize("name", ["model", "convolutional", "conditional"])

@@ -7,7 +7,6 @@ import torch
 
 from gansmith.data.base import ImageData
 from gansmith.engine import Engine
-from gansmith.errors import DataError
 from gansmith.images import to_float
 from gansmith.methods.base import Batch
 from gansmith.randomness import derive_seed, epoch_order, per_image
@@ -17,8 +16,6 @@ class BatchStream:
     """Endless epochs of a data set, each in its own order, cut into global batches across their borders."""
 
     def __init__(self, data: ImageData, batch_size: int, seed: int, engine: Engine, *, mirror: bool) -> None:
-        if len(data) < 2:
-            raise DataError(f"'{data.spec.name}' has {len(data)} images to train on; at least 2 are needed")
         self._data, self._batch_size, self._seed, self._engine, self._mirror = data, batch_size, seed, engine, mirror
         self._first, self._count = engine.slice_of(batch_size)
         self._order = lru_cache(maxsize=2)(lambda epoch: epoch_order(seed, epoch, len(data)))

@@ -7,6 +7,7 @@ manifest that fits it does not exist. Nothing here pickles.
 import hashlib
 import json
 import shutil
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from gansmith.errors import CheckpointError, DiskFullError
+from gansmith.errors import CheckpointError, DiskFullError, GansmithWarning
 from gansmith.files import commit_file, commit_json, is_disk_full, sync_folder
 
 FORMAT = 1
@@ -100,6 +101,17 @@ def load_latest(parent: Path, *, accept: Callable[[Checkpoint], bool] = lambda _
         if accept(checkpoint):
             return checkpoint, reasons
     raise CheckpointError("\n  ".join([f"no whole checkpoint in {parent}", *(reasons or ["it is empty"])][:3]))
+
+
+def load_newest(parent: Path) -> Checkpoint:
+    """Return the newest whole checkpoint; a GansmithWarning says why a newer one was passed over.
+
+    Raises CheckpointError when there is none.
+    """
+    checkpoint, reasons = load_latest(parent)
+    if reasons:
+        warnings.warn(GansmithWarning(f"{reasons[0]}\n  used instead: {checkpoint.folder}"), stacklevel=2)
+    return checkpoint
 
 
 def prune_checkpoints(parent: Path, keep: set[Path]) -> None:

@@ -36,6 +36,10 @@ class DiskFullError(TrainingError):
     """No room for a checkpoint; the one before it is intact."""
 
 
+class GansmithWarning(UserWarning):
+    """What went another way than was asked for; the command line prints its text."""
+
+
 def reason_of(problem: BaseException) -> str:
     """Return what a library says went wrong, in one short line."""
     text = " ".join(str(problem).split()) or type(problem).__name__

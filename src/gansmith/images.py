@@ -114,7 +114,7 @@ def open_image(data: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as problem:
-        raise ImageError(f"over the limit of {PIXEL_LIMIT // 10**6} Mpx: {problem}") from problem
+        raise ImageError(f"over the limit of {PIXEL_LIMIT // 10**6} Mpx") from problem
     except UnidentifiedImageError as problem:
         raise ImageError(f"not an image in a known format ({', '.join(FORMATS)})") from problem
     except Exception as problem:  # decoders raise many kinds on damaged files

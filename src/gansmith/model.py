@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 from gansmith.checkpoint import Checkpoint
 from gansmith.data.base import DataSpec
 from gansmith.engine import pick_device
-from gansmith.errors import GansmithError, ModelError, unknown_name
+from gansmith.errors import CheckpointError, GansmithError, GansmithWarning, ModelError, unknown_name
 from gansmith.files import commit_file, commit_json
 from gansmith.images import to_float
 from gansmith.methods.base import Fixed, Method, MethodField
@@ -27,7 +28,8 @@ from gansmith.preview import generate, sample_batch
 from gansmith.randomness import sample_latents, truncate
 from gansmith.recipe import explain, parse_recipe
 from gansmith.registry import FrozenModel
-from gansmith.run_folder import RECORD, RunFolder, find_checkpoint
+from gansmith.run_folder import RECORD, RunFolder, find_checkpoint, is_run
+from gansmith.run_state import weights_of
 from gansmith.samples import Samples, image_name
 from gansmith.version import __version__
 
@@ -194,11 +196,18 @@ class Model:
 def load_model(path: str | Path, device: str = "auto") -> Model:
     """Return the model of a run folder, a model folder or a .safetensors file; ModelError if it cannot be.
 
-    Of a run it is the checkpoint that ``run_folder.find_checkpoint`` finds: the best, unless the path names another.
+    Of a run it is the checkpoint that ``find_checkpoint`` finds: the best, unless the path names another. If there is
+    none, it is the run's model folder, with a GansmithWarning.
     """
     path = Path(path)
-    if found := find_checkpoint(path):
-        return _from_run(*found, device)
+    try:
+        if found := find_checkpoint(path):
+            return _from_run(*found, device)
+    except CheckpointError as problem:
+        if not (is_run(path) and (path / "model" / MODEL_JSON).is_file()):
+            raise
+        warnings.warn(GansmithWarning(f"{problem}\n  used instead: {path / 'model'}"), stacklevel=2)
+        return _from_folder(path / "model", device)
     if (path / MODEL_JSON).is_file():
         return _from_folder(path, device)
     if path.is_file() and path.suffix == ".safetensors":
@@ -230,19 +239,6 @@ def _from_run(run: RunFolder, checkpoint: Checkpoint, device: str) -> Model:
         made = make_record(recipe.name, recipe.method, spec, record["seed"], checkpoint.values["kimg"])
         made = _parse_record(made.model_dump_json(), run.path / RECORD)
     return Model(made, weights_of(checkpoint.tensors), device)
-
-
-def weights_of(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Return a checkpoint's tensors by network: averages under the plain name, their raw twins with ``-raw``."""
-    out: dict[str, dict[str, Tensor]] = {}
-    averaged = {name.split("/")[1].split(".")[0] for name in tensors if name.startswith("averages/")}
-    for full, tensor in tensors.items():
-        family, _, rest = full.partition("/")
-        if family in ("networks", "averages"):
-            name, _, key = rest.partition(".")
-            raw = family == "networks" and name in averaged
-            out.setdefault(name + ("-raw" if raw else ""), {})[key] = tensor
-    return out
 
 
 def _from_folder(folder: Path, device: str) -> Model:

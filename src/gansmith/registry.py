@@ -130,6 +130,8 @@ def load_plugins(files: tuple[Path, ...] = ()) -> None:
         entry_point.load()
     for file in files:
         path = Path(file).resolve()
+        if not path.exists():
+            raise RecipeError(f"plugin '{file}' does not exist\n  pass --plugin the path of a file")
         module_name = f"gansmith_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
         if module_name in sys.modules and sys.modules[module_name].__file__ == str(path):
             continue

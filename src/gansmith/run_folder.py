@@ -3,14 +3,14 @@
 import json
 import os
 import shutil
-from contextlib import suppress
+import warnings
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gansmith.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, load_latest
-from gansmith.errors import CheckpointError, GansmithError
+from gansmith.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, load_newest
+from gansmith.errors import CheckpointError, GansmithError, GansmithWarning
 from gansmith.files import commit_json, sync_append
 from gansmith.health import best_look
 
@@ -133,12 +133,16 @@ def find_checkpoint(path: Path) -> tuple[RunFolder, Checkpoint] | None:
         run = RunFolder.open(path)
         best = best_look(read_rows(run.looks))
         if best is not None:
-            with suppress(CheckpointError):  # damaged: the last one is better than none
+            try:
                 return run, load_checkpoint(run.checkpoints / f"{best['iteration']:09d}")
-        return run, load_latest(run.checkpoints)[0]
+            except CheckpointError as problem:
+                last = load_newest(run.checkpoints)
+                warnings.warn(GansmithWarning(f"{problem}\n  used instead: {last.folder}"), stacklevel=3)
+                return run, last
+        return run, load_newest(run.checkpoints)
     whole = path.absolute()
     if whole.name == "checkpoints" and is_run(whole.parent):
-        return RunFolder.open(whole.parent), load_latest(whole)[0]
+        return RunFolder.open(whole.parent), load_newest(whole)
     if is_checkpoint(whole) and whole.parent.name == "checkpoints" and is_run(whole.parent.parent):
         return RunFolder.open(whole.parent.parent), load_checkpoint(whole)
     return None

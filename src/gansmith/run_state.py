@@ -180,6 +180,19 @@ class RunState:
         self.halvings = values.get("halvings", 0)  # absent from older checkpoints
 
 
+def weights_of(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return a checkpoint's tensors by network: averages under the plain name, their raw twins with ``-raw``."""
+    out: dict[str, dict[str, Tensor]] = {}
+    averaged = {name.split("/")[1].split(".")[0] for name in tensors if name.startswith("averages/")}
+    for full, tensor in tensors.items():
+        family, _, rest = full.partition("/")
+        if family in ("networks", "averages"):
+            name, _, key = rest.partition(".")
+            raw = family == "networks" and name in averaged
+            out.setdefault(name + ("-raw" if raw else ""), {})[key] = tensor
+    return out
+
+
 def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 

@@ -12,7 +12,7 @@ from typing import Any
 from gansmith.checkpoint import list_checkpoints
 from gansmith.data.base import ImageData, open_data
 from gansmith.engine import Engine, set_threads
-from gansmith.errors import CheckpointError, DiskFullError, ModelError
+from gansmith.errors import CheckpointError, DataError, DiskFullError, ModelError
 from gansmith.files import is_disk_full
 from gansmith.model import load_model
 from gansmith.plan import Budget, Plan, make_plan
@@ -45,6 +45,11 @@ def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) ->
     data = read()
     if engine.is_main:
         engine.barrier()
+    if len(data) < 2:
+        raise DataError(
+            f"'{data.spec.name}' has one image to train on"
+            "\n  at least 2 are needed; 'gansmith data check' says what was left out"
+        )
     size = [data.spec.height, data.spec.width]
     return override(recipe, (f"data.size={size}", f"data.channels={data.spec.channels}")), data
 

@@ -10,6 +10,7 @@ from gansmith.errors import GansmithError
 from gansmith.images import encode_png, make_grid, save_png
 from gansmith.sheets import captioned_grid
 
+NOT_WRITTEN = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".tar", ".mp4")
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same samples make the same bytes
 
 
@@ -53,11 +54,11 @@ class Samples:
         return Picture(captioned_grid(self.images, self.names or [*map(str, range(len(self)))], columns))
 
     def save(self, out: str | Path, *, numbered: bool = False) -> Path:
-        """Write a grid (.png), arrays that gansmith trains on (.npz), PNG files in a .zip, or PNG files in a folder."""
+        """Write a grid (.png), arrays that gansmith trains on (.npz), or PNG files in a .zip or in a new folder."""
         path = Path(out)
         if numbered and path.suffix.lower() != ".png":
             raise GansmithError(f"numbers are written into a grid only, not into '{path}'\n  allowed: grid.png")
-        if path.suffix.lower() in (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff"):
+        if path.suffix.lower() in NOT_WRITTEN:
             raise GansmithError(
                 f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder"
             )
@@ -75,6 +76,9 @@ class Samples:
                 for name, png in self._files():
                     archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), png)
         else:
+            if path.is_file() or (path.is_dir() and any(path.iterdir())):
+                there = "a file" if path.is_file() else "already there and not empty"
+                raise GansmithError(f"'{path}' is {there}\n  remove it, or name another folder")
             for name, png in self._files():
                 target = path / name
                 target.parent.mkdir(parents=True, exist_ok=True)

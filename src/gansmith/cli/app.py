@@ -1,7 +1,8 @@
 """The ``gansmith`` command: its verbs, and how errors and results are shown."""
 
 import sys
-from typing import Annotated
+import warnings
+from typing import Annotated, Any
 
 import typer
 
@@ -20,7 +21,7 @@ from gansmith.cli import (
     score,
     train,
 )
-from gansmith.errors import GansmithError
+from gansmith.errors import GansmithError, GansmithWarning
 from gansmith.version import __version__
 
 app = typer.Typer(
@@ -66,12 +67,25 @@ def main() -> None:
     """Run the command line."""
     words = [word for word in sys.argv[1:] if word != "--debug"]  # before the verb or after it
     try:
-        app(words)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", GansmithWarning)
+            warnings.showwarning = _say
+            app(words)
     except (GansmithError, OSError) as problem:
         if len(words) < len(sys.argv) - 1:
             raise
         print(f"gansmith: {_in_words(problem)}", file=sys.stderr)
         sys.exit(2)
+
+
+def _say(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """Print our own warnings as a user reads them, and others as Python does."""
+    shown = f"warning: {message}\n"
+    if not issubclass(category, GansmithWarning):
+        shown = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(shown)
 
 
 def _in_words(problem: Exception) -> str:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 def evaluate(
     model: ModelPath,
     source: Annotated[
-        str | None, typer.Argument(metavar="[DATA]", help="Images to judge against; without it those held out.")
+        str | None, typer.Argument(metavar="DATA", help="Images to judge against; without it those held out.")
     ] = None,
-    num: Annotated[int, typer.Option(help="Images in each set of samples.")] = 10_000,
+    num: Annotated[int, typer.Option("-n", "--num", help="Images in each set of samples.")] = 10_000,
     features: Annotated[str, typer.Option(help="fashion, own, inception, dinov2 or clip.")] = "",
     metrics: Annotated[str, typer.Option(help="Names with commas between; all without it.")] = "",
     sets: Annotated[int, typer.Option(help="Independent sets of samples.")] = 4,

@@ -1,5 +1,6 @@
 """``gansmith recipes``. Without ``--shapes`` it reads YAML alone and never imports torch."""
 
+import shlex
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,8 +11,8 @@ from gansmith.errors import RecipeError, unknown_name
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="Print this recipe.")] = None,
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="With --shapes.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print this recipe.")] = None,
+    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes, with --shapes.")] = None,
     shapes: Annotated[
         bool, typer.Option("--shapes", help="Compute the table of layer shapes, with your changes.")
     ] = False,
@@ -23,6 +24,13 @@ def recipes(
         width = max(len(each) for each in known)
         for each in known:
             print(f"{each:<{width}}  {_summary((folder / f'{each}.yaml').read_text(encoding='utf-8'))}")
+    elif overrides and not shapes:
+        words = shlex.join(overrides)
+        raise RecipeError(
+            f"the file of a recipe is printed as it is, without {words}"
+            f"\n  the layers with changes: gansmith recipes {name} --shapes {words}"
+            f"\n  the whole with changes: gansmith train DATA --recipe {name} {words} --dry-run"
+        )
     elif shapes:
         _print_shapes(name, overrides or [])
     elif name in known:

@@ -6,14 +6,16 @@ from typing import Annotated, Any
 
 import typer
 
+from gansmith.cli.options import AsJson, Device, Plugin
+
 
 def score(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder or a model folder.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES...", help="Image files, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files, or folders of them.")],
     label: Annotated[str | None, typer.Option(help="The class that the images are said to be.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts the model uses.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    device: Device = "auto",
+    plugin: Plugin = None,
+    as_json: AsJson = False,
 ) -> None:
     """Ask the discriminator: the probability that each image is real, or its score."""
     from gansmith import api

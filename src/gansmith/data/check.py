@@ -53,10 +53,10 @@ class CheckReport:
         if self.classes and min(self.classes.values()) * 2 < max(self.classes.values()):
             out.append("  the classes are out of balance: the largest has more than twice the images of the smallest")
         out.append(f"corrupt: {len(self.corrupt):,} files" if self.corrupt else "corrupt: none")
-        out += [f"  {entry['file']}: {entry['reason']}" for entry in self.corrupt[:MOST_NAMED]]
+        out += _first_of([f"  {entry['file']}: {entry['reason']}" for entry in self.corrupt])
         copies = sum(len(group) - 1 for group in self.duplicates)
         out.append(f"exact duplicates (same decoded pixels): {copies:,} images in {len(self.duplicates):,} groups")
-        out += ["  " + " = ".join(group[:MOST_NAMED]) for group in self.duplicates[:MOST_NAMED]]
+        out += _named(self.duplicates, " = ")
         out += self._near_lines() + self._mirror_lines() + list(self.notes)
         if self.refused:
             return [*out, f"training would refuse: {self.refused}"]
@@ -68,7 +68,7 @@ class CheckReport:
             return ["near duplicates: not looked for; pip install 'gansmith[check]'"]
         copies = sum(len(group) - 1 for group in self.near_duplicates)
         out = [f"near duplicates (scaled or encoded again): {copies:,} images in {len(self.near_duplicates):,} groups"]
-        return out + ["  " + " ~ ".join(group[:MOST_NAMED]) for group in self.near_duplicates[:MOST_NAMED]]
+        return out + _named(self.near_duplicates, " ~ ")
 
     def _mirror_lines(self) -> list[str]:
         wrong = {name: share for name, share in self.mirror.items() if share > UNLIKE}
@@ -76,7 +76,7 @@ class CheckReport:
             return [f"mirroring: too few images to tell, {FEWEST_FOR_MIRROR} of a class are needed"]
         if not wrong:
             return ["mirroring: nothing seen against mirror=true (writing within photos would not be seen)"]
-        found = _most_common({name: f"{share:.0%}" for name, share in wrong.items()})
+        found = _most_common({name or "all": f"{share:.0%}" for name, share in wrong.items()})
         where = f" in {len(wrong)} of {len(self.mirror)} classes" if self.classes else ""
         return [f"mirroring: mirror=true would add images unlike the data{where} (farther from it than they: {found})"]
 
@@ -153,7 +153,19 @@ def _mirror(listing: Listing, facts: Sequence[Facts]) -> dict[str, float]:
 
 
 def _most_common(counts: Mapping[str, int | str]) -> str:
-    pairs = [f"{name} {count if isinstance(count, str) else format(count, ',')}" for name, count in counts.items()]
-    return ", ".join(pairs[:MOST_NAMED]) + (
-        f", and {len(pairs) - MOST_NAMED:,} more" if len(pairs) > MOST_NAMED else ""
-    )
+    pairs = [f"{name}: {count if isinstance(count, str) else format(count, ',')}" for name, count in counts.items()]
+    return _some(pairs, ", ")
+
+
+def _named(groups: Sequence[Sequence[str]], sign: str) -> list[str]:
+    """Return a line for each of the first groups of files, and one that says how many more there are."""
+    return _first_of(["  " + _some(group, sign) for group in groups])
+
+
+def _some(names: Sequence[str], sign: str) -> str:
+    more = f", and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    return sign.join(names[:MOST_NAMED]) + more
+
+
+def _first_of(lines: list[str]) -> list[str]:
+    return lines[:MOST_NAMED] + ([f"  and {len(lines) - MOST_NAMED:,} more"] if len(lines) > MOST_NAMED else [])

@@ -30,6 +30,7 @@ SMALLEST_SIDE = 8
 LARGEST_INFERRED_SIDE = 128
 MOST_CUT_OFF = 0.1
 SAME_SHAPE = 0.95
+NEAR = 2 * math.log(1.25)  # a size that was asked for is fitted when both sides change by less
 SIDES = sorted({s * 2**k for s in STARTS for k in range(11) if SMALLEST_SIDE <= s * 2**k <= LARGEST_SIDE})
 SHAPES = [(height, width) for height in SIDES for width in SIDES if stages(height, width)]
 
@@ -129,7 +130,7 @@ def _shape(facts: Sequence[Facts], options: DataOptions) -> tuple[tuple[int, int
             "\n  look at what the folder holds (thumbnails, masks?) or pass larger images"
         )
     if options.shape:
-        return _checked(*options.shape), []
+        return _fitted(*options.shape)
     best = _largest_inside(min(height, LARGEST_INFERRED_SIDE), min(width, LARGEST_INFERRED_SIDE), width / height)
     kind = "all images" if len({(fact.height, fact.width) for fact in facts}) == 1 else "the images typically"
     text = f"inferred size {best[0]} x {best[1]}: {kind} {'are' if kind[0] == 'a' else 'have'} {height} x {width} px"
@@ -159,17 +160,24 @@ def _largest_inside(height: int, width: int, proportion: float) -> tuple[int, in
     return max(enough, key=lambda shape: (shape[0] * shape[1], kept(shape)))
 
 
-def _checked(height: int, width: int) -> tuple[int, int]:
-    """Return a shape that networks can grow to; DataError with the two nearest otherwise."""
+def _fitted(height: int, width: int) -> tuple[tuple[int, int], list[str]]:
+    """Return the shape nearest to one that was asked for which networks can grow to, and a note if it is another.
+
+    Raises DataError, with the two nearest, for one that none is near to.
+    """
     within = min(height, width) >= SMALLEST_SIDE and max(height, width) <= LARGEST_SIDE
     if within and (stages(height, width) or stages(height, width, padding=0)):
-        return height, width
+        return (height, width), []
 
     def distance(shape: tuple[int, int]) -> float:
         return abs(math.log(shape[0] / max(height, 1))) + abs(math.log(shape[1] / max(width, 1)))
 
     candidates = [shape for shape in SHAPES if (height == width) == (shape[0] == shape[1])]
-    first, second = sorted(sorted(candidates, key=distance)[:2])
+    first, second = sorted(candidates, key=distance)[:2]
+    if within and distance(first) <= NEAR:
+        rule = "sides are 3 to 8 times a power of two"
+        return first, [f"size {_written(height, width)} is fitted to {_written(*first)}, the nearest ({rule})"]
+    first, second = sorted((first, second))
     raise DataError(
         f"size {_written(height, width)} is no size that networks grow to\n  allowed: sides of {SMALLEST_SIDE} to"
         f" {LARGEST_SIDE} that are 3 to 8 times a power of two, the same power for both"

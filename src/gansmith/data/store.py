@@ -132,22 +132,6 @@ def read_index(path: Path, stamp: str) -> dict[str, Any] | None:
         return None
 
 
-def cache_entries() -> list[dict[str, Any]]:
-    """Return name, shape, bytes and folder of every data set in the cache."""
-    out = []
-    for folder in sorted(data_folder("entries").iterdir()):
-        entry = find_entry(folder.name)
-        out.append(
-            {
-                "name": entry.meta["name"] if entry else "(unfinished)",
-                "shape": list(entry.shape) if entry else None,
-                "bytes": _bytes_in(folder),
-                "folder": str(folder),
-            }
-        )
-    return out
-
-
 def clean_cache() -> int:
     """Remove all decoded data sets and return how many bytes that freed."""
     folder = cache_folder() / "data"
