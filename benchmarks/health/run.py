@@ -25,6 +25,7 @@ import numpy as np
 import yaml
 
 from gansmith.health import HEALTHY, judge, measure
+from gansmith.run_folder import read_rows
 
 HERE = Path(__file__).parent
 TRAINING, TEST = "fashion-mnist", "fashion-mnist:test"
@@ -119,9 +120,7 @@ def run_case(case: Case, args: argparse.Namespace) -> None:
 
 def result_of(case: Case, run: Path, judged: Path) -> dict[str, Any]:
     """Return what is kept of a run: rows, looks, the judgement of its end, and the share of time of its looks."""
-    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    timing = [json.loads(line) for line in (run / "timing.jsonl").read_text().splitlines()]
-    looks = [json.loads(line) for line in (run / "looks.jsonl").read_text().splitlines()]
+    rows, timing, looks = (read_rows(run / f"{name}.jsonl") for name in ("log", "timing", "looks"))
     numbers = json.loads((judged / "evaluation.json").read_text())["numbers"]
     seconds = max((row["wall_sec"] for row in timing if "wall_sec" in row), default=0.0)
     return {
