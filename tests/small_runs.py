@@ -15,7 +15,7 @@ from gansmith import api, training
 from gansmith.checkpoint import Checkpoint, load_latest
 from gansmith.randomness import Noise
 from gansmith.recipe import load_recipe
-from gansmith.run_folder import RunFolder
+from gansmith.run_folder import RunFolder, read_rows
 from gansmith.training import Event
 
 SMALL = {
@@ -118,7 +118,7 @@ def assert_same_run(left: Path, right: Path) -> None:
         assert one == two, f"log.jsonl differs:\n{one}\n{two}"
     assert len(left_log) == len(right_log), f"log.jsonl has {len(left_log)} and {len(right_log)} lines"
     assert a.values["log_sizes"]["log.jsonl"] == b.values["log_sizes"]["log.jsonl"]
-    assert RunFolder(left).looks.read_bytes() == RunFolder(right).looks.read_bytes()
+    assert read_rows(RunFolder(left).looks) == read_rows(RunFolder(right).looks)
     assert names_of_pictures(left) == names_of_pictures(right)
     for name in names_of_pictures(left):
         assert (left / "samples" / name).read_bytes() == (right / "samples" / name).read_bytes(), name

@@ -38,6 +38,7 @@ VERBS = {
         "MODEL", "DATA", "--num", "-n", "--features", "--metrics", "--sets", "--weights", "--on-training", "--raw",
         "--truncation", "--seed", "--out", "--data-root", "--device", "--plugin", "--json",
     ],
+    ("compare",): ["RUNS", "--out", "--device", "--plugin", "--json"],
     ("score",): ["MODEL", "IMAGES", "--label", "--device", "--json"],
     ("recipes",): ["NAME", "KEY=VALUE", "--shapes"],
     ("doctor",): ["--json"],
@@ -101,6 +102,7 @@ def test_help_fits_80_columns_and_names_the_options(shell, verb, names):
         "score": "{MODEL} {IMAGES}...",
         "recipes": "[NAME] [KEY=VALUE]...",
         "evaluate": "{MODEL} [DATA]",
+        "compare": "{RUNS}...",
     }.items(),
 )
 def test_the_usage_has_brackets_once(shell, verb, words):

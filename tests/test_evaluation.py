@@ -1,6 +1,7 @@
 """Judging whole models: what is compared with what, what numbers are called, what is refused."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,14 @@ import torch
 
 from gansmith import api
 from gansmith.data.base import open_data
-from gansmith.errors import MetricError
-from gansmith.evaluation import Evaluation, Request
+from gansmith.errors import DataError, MetricError
+from gansmith.evaluation import ORDER, Request, _knows, evaluate
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
+from gansmith.judgement import Evaluation
+from gansmith.metrics.base import metrics
+from gansmith.model import Model
 from gansmith.reference import default_extractor
+from gansmith.results import refresh_report
 from small_runs import small
 
 FAST = Request(num=120, features="toy", metrics=("frechet", "diversity", "sliced_wasserstein", "memorisation"))
@@ -84,9 +89,11 @@ def test_the_same_request_gives_the_same_numbers_and_another_seed_others(run, tm
 
 def test_everything_is_measured_and_what_cannot_be_is_said(run, tmp_path):
     found, _ = api.evaluate(run, request=Request(num=120, features="toy"), out=tmp_path)
-    assert found.skipped == {"bins": "needs 400 images on each side, got 120"}
+    assert found.skipped == {"bins": "needs 400 images on each side, got 120 samples: pass --num 400"}
     assert {"label_accuracy120_toy", "missing_classes120_toy", "is120_toy", "kid120_toy"} <= set(found.numbers)
     assert any("of samples are what was asked" in line for line in found.words)
+    assert list(found.numbers)[:4] == ["fd120_toy", "kid120_toy", "precision120_toy", "recall120_toy"]
+    assert set(ORDER) == set(metrics.names())
 
 
 def test_samples_have_the_classes_of_the_reference_in_every_set(run):
@@ -218,3 +225,132 @@ def test_a_broken_file_is_no_evaluation(tmp_path):
     path.write_text("{}")
     with pytest.raises(MetricError, match="is no evaluation"):
         Evaluation.read(path)
+
+
+def test_the_stamp_is_printed_with_the_numbers(run):
+    found, _ = api.evaluate(run, request=FAST)
+    against, drawn, seen = found.protocol.lines()
+    fingerprint = found.protocol.reference_fingerprint[:12]
+    assert against == f"against 180 images: held-out images ({fingerprint}), holdout share, 0.3 by seed 0"
+    assert drawn == "with 4 sets of 120 samples, averaged weights, no truncation"
+    assert seen == "seen by toy (ffffffffffff), resized: none"
+
+
+def test_the_stamp_says_which_weights(run, tmp_path):
+    data = json.loads((run / "run.json").read_text())["data"]["source"]
+    request = Request(num=100, features="toy", metrics=("frechet",))
+    alone, _ = api.evaluate(run / "model" / "generator.safetensors", data, request=request, out=tmp_path)
+    assert alone.protocol.weights == "one file's"
+    model = api.load(run)
+    without_twin = Model(
+        model.record, {name: net.state_dict() for name, net in model.networks.items() if name[-4:] != "-raw"}
+    )
+    assert evaluate(without_twin, open_data(data), "bands", request)[0].protocol.weights == "raw"
+    assert evaluate(model, open_data(data), "bands", request)[0].protocol.weights == "averaged"
+
+
+def write_images(path: Path, shape: tuple[int, ...], low: int = 0) -> Path:
+    np.savez(path, images=np.random.default_rng(3).integers(low, 256, (120, *shape)).astype(np.uint8))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [((16, 16, 3), "16 x 16 px colour"), ((24, 24, 1), "24 x 24 px gray"), ((12, 12, 1), "12 x 12 px gray")],
+)
+def test_images_of_another_kind_are_refused(run, tmp_path, shape, kind):
+    other = write_images(tmp_path / "other.npz", shape)
+    with pytest.raises(MetricError) as refused:
+        api.evaluate(run, other, request=FAST)
+    assert str(refused.value) == (
+        f"this model makes 16 x 16 px gray images, but '{other}' has {kind} ones"
+        "\n  judge it against images of its own kind: DATA that its training images could have come from"
+    )
+
+
+def test_another_data_set_than_the_training_is_told(run, tmp_path):
+    other = write_images(tmp_path / "other.npz", (16, 16, 1))
+    found, _ = api.evaluate(run, other, request=FAST, out=tmp_path)
+    assert found.words[0] == (
+        "'other' is another data set than 'bands', on which it was trained: that shows in the numbers"
+    )
+    held_out, _ = api.evaluate(run, request=FAST, out=tmp_path)
+    assert not any("another data set" in line for line in held_out.words)
+
+
+def test_labels_that_are_missing(run, tmp_path):
+    other = write_images(tmp_path / "other.npz", (16, 16, 1))
+    request = Request(num=100, features="toy", metrics=("class_coverage",))
+    with pytest.raises(MetricError, match=r"metric 'class_coverage' needs labels: put the images into one sub-folder"):
+        api.evaluate(run, other, request=request)
+    request = Request(num=100, features="toy", metrics=("label_accuracy",))
+    with pytest.raises(MetricError, match="needs an extractor that knows the classes of these images"):
+        api.evaluate(run, other, request=request)
+    request = Request(num=100, features="toy", metrics=("inception_score",))
+    with pytest.raises(MetricError, match="needs an extractor that names classes of these images"):
+        api.evaluate(run, other, request=request)
+
+
+def test_inception_names_classes_of_colour_pictures_alone(tiny_data):
+    from dataclasses import replace
+
+    inception = Extractor("inception", "f" * 64, "299 px", (), lambda images: (torch.zeros(len(images), 1), None))
+    colour = replace(tiny_data, spec=replace(tiny_data.spec, channels=3))
+    assert _knows(inception, colour)
+    assert not _knows(inception, tiny_data)
+    assert _knows(replace(inception, name="own", classes=("dark", "gray", "light")), tiny_data)
+    assert not _knows(replace(inception, name="own", classes=("dark", "gray")), tiny_data)
+
+
+def test_too_few_real_images_are_told_apart_from_too_few_samples(run, tmp_path):
+    few = tmp_path / "few.npz"
+    np.savez(few, images=np.random.default_rng(3).integers(0, 256, (60, 16, 16, 1)).astype(np.uint8))
+    request = Request(num=100, features="toy", metrics=("frechet",))
+    with pytest.raises(MetricError, match="metric 'frechet' needs 100 images on each side, got 60 real images: pass"):
+        api.evaluate(run, few, request=request)
+
+
+def test_images_that_are_not_numbers_and_an_empty_folder(run, tmp_path):
+    broken = tmp_path / "broken.npy"
+    pixels = np.zeros((120, 16, 16), np.float32)
+    pixels[7, 3, 3] = np.nan
+    np.save(broken, pixels)
+    with pytest.raises(DataError, match=r"image 7 of the array in .* has values that are NaN or infinite"):
+        api.evaluate(run, broken, request=FAST)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no images"):
+        api.evaluate(run, tmp_path / "empty", request=FAST)
+
+
+def test_weights_that_are_not_numbers(run):
+    model = api.load(run)
+    next(model.network("generator").parameters()).data[0] = torch.nan
+    data = open_data(json.loads((run / "run.json").read_text())["data"]["source"])
+    with pytest.raises(MetricError, match=r"'conditional' has weights that are NaN or infinite.*\n.*before training"):
+        evaluate(model, data, "bands", FAST)
+
+
+@pytest.mark.parametrize("features", ["own", "fashion", ""])
+def test_a_weights_file_is_not_ignored(run, tmp_path, features):
+    with pytest.raises(MetricError, match=r"only an extractor of others takes a file\n  pass --features inception"):
+        api.evaluate(run, request=Request(features=features, weights=tmp_path / "weights.pth"))
+
+
+def test_the_report_shows_the_last_judgement(run):
+    report = run / "report.html"
+    assert "It was not judged yet" not in report.read_text() or not (run / "evaluation").exists()
+    found, _ = api.evaluate(run, request=Request(num=120, features="toy"))
+    text = report.read_text()
+    for name, number in found.numbers.items():
+        assert f'<th scope="row">{name}</th><td>{number.value:.4g}' in text
+    for line in found.protocol.lines():
+        assert line in text
+    assert '<th scope="row">gray</th>' in text
+    assert 'alt="Nearest pairs"' in text
+    assert 'href="film.mp4"' in text
+    assert "Judged at 0.0 kimg" in text
+    assert not re.findall(r"(?:src|href)=\"https?:", text)
+    (run / "evaluation" / "evaluation.json").write_text("{}")
+    refresh_report(api.RunFolder(run), api.load(run))
+    assert "is no evaluation" in report.read_text()
+    api.evaluate(run, request=FAST)

@@ -9,6 +9,7 @@ from gansmith.extractors.base import Domain
 from gansmith.extractors.convnet import (
     ConvNet,
     _view,
+    folded,
     input_side,
     resized,
     train_on_labels,
@@ -117,3 +118,18 @@ def test_images_are_resized_to_at_most_64_px():
     images = np.full((2, 100, 50, 3), 200, np.uint8)
     assert resized(images, 64).shape == (2, 3, 64, 64)
     torch.testing.assert_close(resized(images, 64), torch.full((2, 3, 64, 64), 200 / 127.5 - 1))
+
+
+def test_folding_batch_norm_changes_no_feature():
+    torch.manual_seed(0)
+    network = ConvNet(28, 1, 10)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.3)
+            layer.running_var.uniform_(0.3, 3)
+    images = torch.randn(5, 1, 28, 28)
+    network.eval().requires_grad_(False)
+    quick = folded(network)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in quick.modules())
+    for one, two in zip(network(images), quick(images), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)

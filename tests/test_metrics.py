@@ -11,7 +11,8 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from gansmith.errors import MetricError
-from gansmith.metrics.base import Evidence, Side, jackknife, metrics, over_sets, radii, squared_distances
+from gansmith.metrics import memorisation
+from gansmith.metrics.base import BLOCKS, Evidence, Side, jackknife, metrics, over_sets, radii, squared_distances
 from gansmith.metrics.bins import cluster, proportions_differ
 from gansmith.metrics.class_coverage import evenness, shares
 from gansmith.metrics.density_coverage import coverage, density
@@ -330,7 +331,7 @@ def test_too_few_images_are_refused_with_both_numbers(kind):
     [
         ("class_coverage", "needs labels: put the images into one sub-folder for each class"),
         ("label_accuracy", "needs a conditional model"),
-        ("inception_score", "needs an extractor that names classes"),
+        ("inception_score", "needs an extractor that names classes of these images"),
         ("memorisation", "needs held-out images beside the training images"),
     ],
 )
@@ -351,5 +352,43 @@ def test_features_that_are_not_finite_are_refused():
 def test_every_metric_says_what_is_best_of_each_number(kind):
     part = metrics.get(kind)
     assert part.best
-    assert set(part.best.values()) <= {"low", "high", "one"}
+    assert set(part.best.values()) <= {"low", "high", "one", "chance"}
     assert "Source: " in part.__doc__
+
+
+# ---- the quick ways give what the plain functions give
+
+
+@pytest.mark.parametrize("repeated", [1, 30], ids=["all different", "many alike"])
+def test_neighbourhoods_are_those_of_the_plain_functions(repeated):
+    """Fakes that repeat lie next to each other, so that a left-out block can take nearly all neighbours of a point."""
+    real, fake = cloud(300, 4), cloud(300, 4, seed=1, scale=0.7)
+    fake[: repeated * BLOCKS : BLOCKS] = fake[0].clone()
+    fake[1 : 1 + repeated // 20] = fake[0] + 1e-3  # its nearest are all in the first block
+    count = min(len(real), len(fake))
+    across, own = squared_distances(real, fake), squared_distances(real, real)
+
+    def recall_of(kept: torch.Tensor) -> float:
+        return recall(across[:, kept], radii(squared_distances(fake[kept], fake[kept]), 3))
+
+    numbers = found("precision_recall", real, fake) | found("density_coverage", real, fake)
+    plain = {
+        "precision": jackknife(lambda kept: precision(across[:, kept], radii(own, 3)), count),
+        "recall": jackknife(recall_of, count),
+        "density": jackknife(lambda kept: density(across[:, kept], radii(own, 5), 5), count),
+        "coverage": jackknife(lambda kept: coverage(across[:, kept], radii(own, 5)), count),
+    }
+    for name, number in plain.items():
+        assert numbers[name].value == pytest.approx(number.value, abs=1e-6), name
+        assert numbers[name].deviation == pytest.approx(number.deviation, abs=1e-5), name
+
+
+def test_nearest_is_exact_far_from_zero_and_for_copies(monkeypatch):
+    others = cloud(500, 8, shift=300)
+    points = torch.cat([others[:50], cloud(50, 8, seed=1, shift=300)])
+    monkeypatch.setattr(memorisation, "AT_ONCE", 30 * len(others))
+    distances, which = nearest(points, others)
+    exact = torch.cdist(points.double(), others.double()).min(1)
+    assert which.tolist() == exact.indices.tolist()
+    torch.testing.assert_close(distances.double(), exact.values, rtol=1e-4, atol=1e-6)
+    assert distances[:50].max() == 0

@@ -196,6 +196,8 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         return ["resume", run]
     if name == "evaluate":
         return ["evaluate", run, "--num", "100", "--metrics", "sliced_wasserstein", "--on-training", "--out", "judged"]
+    if name == "compare":
+        return ["compare", run, str(world / "labelled"), "--out", "compare.html"]
     replaced = {"recipes": "dcgan", "-n": "4", "--label": "dark", "--to-label": "light"}
     replaced |= {"--mask": str(world / "hole.png"), "invert": run, "--num": "2"}
     if name == "sample" and "--numbered" not in words:

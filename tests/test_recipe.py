@@ -319,7 +319,7 @@ def test_differences(recipe):
     assert differences(recipe, override(recipe, ("loss=hinge",))) == [
         "method.loss.fake_label: 0.0 -> absent",
         "method.loss.kind: non_saturating -> hinge",
-        "method.loss.real_label: 1.0 -> absent",
+        "method.loss.real_label: 0.9 -> absent",
     ]
 
 

@@ -5,7 +5,19 @@ from typing import TYPE_CHECKING, Any
 from gansmith.version import __version__
 
 if TYPE_CHECKING:
-    from gansmith.api import arithmetic, check, directions, interpolate, invert, load, pick, resume, train
+    from gansmith.api import (
+        arithmetic,
+        check,
+        compare,
+        directions,
+        evaluate,
+        interpolate,
+        invert,
+        load,
+        pick,
+        resume,
+        train,
+    )
     from gansmith.model import Model
 
 __all__ = [
@@ -13,7 +25,9 @@ __all__ = [
     "__version__",
     "arithmetic",
     "check",
+    "compare",
     "directions",
+    "evaluate",
     "interpolate",
     "invert",
     "load",

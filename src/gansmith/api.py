@@ -6,23 +6,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gansmith.comparison import Comparison
+from gansmith.comparison import compare as compare_runs
+from gansmith.comparison_page import write_comparison
 from gansmith.data.base import DataOptions, DataSpec
-from gansmith.data.tree import EXTENSIONS
+from gansmith.data.tree import image_files
 from gansmith.diagnosis import diagnose as diagnose
 from gansmith.engine import start_engine
 from gansmith.errors import DataError
-from gansmith.evaluation import Evaluation, Request, write_evaluation
+from gansmith.evaluation import Request, write_evaluation
 from gansmith.evaluation import evaluate as judge
 from gansmith.images import decode_image, fit_image, quiet_pillow
+from gansmith.judgement import FOLDER, Evaluation
 from gansmith.model import Model, load_model
 from gansmith.plan import Budget, Plan, make_plan
 from gansmith.recipe import DEFAULT_RECIPE, Recipe, load_recipe, override
 from gansmith.reference import open_reference, run_data_of
 from gansmith.registry import load_plugins
+from gansmith.results import refresh_report
 from gansmith.run_folder import RunFolder, is_run, next_folder, read_rows
 from gansmith.run_record import Order
 from gansmith.run_state import RunState
 from gansmith.runs import measure_speed, open_for, resume_run, start_run
+from gansmith.shapes import describe_networks as describe_networks
+from gansmith.shapes import example_spec as example_spec
 from gansmith.training import Event
 from gansmith.uses.arithmetic import arithmetic as arithmetic
 from gansmith.uses.directions import directions as directions
@@ -178,7 +185,26 @@ def evaluate(
     )
     result, evidence = judge(model, *found[:2], request, training=found[2], on_progress=tell)
     home = folder if folder.is_dir() else folder.parent
-    return result, write_evaluation(result, evidence, Path(out) if out else home / "evaluation")
+    path = write_evaluation(result, evidence, Path(out) if out else home / FOLDER)
+    if run_data is not None and out is None:
+        refresh_report(RunFolder.open(folder), model)
+    return result, path
+
+
+def compare(
+    runs: Sequence[str | Path],
+    *,
+    out: str | Path | None = None,
+    device: str = "auto",
+    plugins: Sequence[str | Path] = (),
+) -> tuple[Comparison, Path | None]:
+    """Compare two to eight run folders by their logs and last judgements; ``out`` is the HTML file that is written.
+
+    Raises CheckpointError for a folder that is no run, MetricError for judgements under protocols that differ.
+    """
+    load_plugins(tuple(Path(plugin) for plugin in plugins))
+    found = compare_runs([Path(run) for run in runs], device)
+    return found, None if out is None else write_comparison(found, Path(out))
 
 
 def read_recipe(recipe: str | Recipe, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Recipe:
@@ -221,26 +247,6 @@ def dry_run(
     return Preview(chosen, data.summary.lines(), describe_networks(chosen, data.spec), plan, speed)
 
 
-def describe_networks(recipe: Recipe, spec: DataSpec) -> list[str]:
-    """Return the table of layer shapes of a recipe's networks as lines."""
-    import torch
-
-    from gansmith.shapes import format_table, layer_table
-
-    with torch.device("meta"):
-        method = recipe.method.build(spec)
-        lines: list[str] = []
-        for name, inputs in method.example_inputs(2).items():
-            lines += format_table(name, layer_table(method.networks[name], *inputs))
-    return lines
-
-
-def example_spec(recipe: Recipe) -> DataSpec:
-    """Return what a recipe would be trained on where it leaves that to the data: 64 px RGB, ten classes."""
-    height, width = recipe.data.shape or (64, 64)
-    return DataSpec("example", height, width, recipe.data.channels or 3, 10_000, tuple("0123456789"), "")
-
-
 def examine_machine() -> dict[str, str]:
     """Return what this machine has and how fast it is, by name."""
     from gansmith.machine import examine
@@ -262,7 +268,7 @@ def score(
     """
     import numpy as np
 
-    files = [(file, Path(path)) for path in paths for file in _image_files(Path(path))]
+    files = [(file, Path(path)) for path in paths for file in image_files(Path(path))]
     out: list[tuple[str, float]] = []
     left_out: list[str] = []
     for start in range(0, len(files), 256):
@@ -287,14 +293,3 @@ def score(
 def _fitted(file: Path, spec: DataSpec) -> Any:
     with quiet_pillow():
         return fit_image(decode_image(file.read_bytes()), spec.height, spec.width, spec.channels)
-
-
-def _image_files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise DataError(f"'{path}' does not exist\n  pass image files or folders of them")
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
-    if not found:
-        raise DataError(f"no images under '{path}' (looked for {' '.join(EXTENSIONS)})")
-    return found

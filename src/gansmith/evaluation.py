@@ -1,9 +1,8 @@
 """The judgement of a model: samples and reference through one extractor, every metric, each number with a protocol."""
 
-import json
+import re
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from gansmith.errors import MetricError
 from gansmith.extractors.base import Extractor, Progress, extractors
 from gansmith.files import commit_json
 from gansmith.images import save_png
+from gansmith.judgement import FILE, PAIRS, Evaluation, Protocol
 from gansmith.methods.latent import labels_by_share
 from gansmith.metrics.base import Evidence, Finding, Metric, Number, Side, metrics
 from gansmith.model import Model, ModelRecord
@@ -22,9 +22,22 @@ from gansmith.randomness import derive_seed, epoch_order, sample_latents, trunca
 from gansmith.reference import TRAINING, default_extractor, domain_of, features_of
 from gansmith.registry import FrozenModel
 from gansmith.sheets import captioned_grid
-from gansmith.version import __version__
 
 FEWEST_SETS = 4
+ORDER = (  # in which metrics are shown; others, as those of plugins, follow
+    "frechet",
+    "kernel",
+    "precision_recall",
+    "density_coverage",
+    "class_coverage",
+    "label_accuracy",
+    "diversity",
+    "bins",
+    "memorisation",
+    "sliced_wasserstein",
+    "inception_score",
+)
+SPLIT_NAME = re.compile(r"[-_]?(train|test|valid|val|holdout)$")
 NO_EXTRACTOR = Extractor("none", "", "none", (), lambda images: (torch.zeros(len(images), 1), None))
 
 
@@ -49,56 +62,6 @@ class Request(FrozenModel):
             raise MetricError(f"--sets {self.sets}: the deviation of a distance needs at least {FEWEST_SETS} sets")
 
 
-class Protocol(FrozenModel):
-    """What a number depends on apart from the model. Numbers of different protocols are never compared."""
-
-    features: str
-    features_sha256: str
-    resize: str
-    num_fake: int
-    num_sets: int
-    num_real: int
-    reference: str  # "held-out images", "training images" or the name of a data set
-    reference_fingerprint: str
-    gansmith: str = __version__
-    weights: str = "averaged"  # or raw
-    truncation: float | None = None
-
-    def differences(self, other: "Protocol") -> list[str]:
-        """Return in words what forbids a comparison."""
-        mine, its = self.model_dump(), other.model_dump()
-        return [f"{name}: {mine[name]} and {its[name]}" for name in mine if mine[name] != its[name]]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What was found of one model."""
-
-    model: str
-    kimg: float
-    protocol: Protocol
-    numbers: dict[str, Number]  # names carry the protocol: fd10k_fashion, fid10k_train, ...
-    words: tuple[str, ...]
-    skipped: dict[str, str]  # metric -> why
-    seconds: float
-    facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by metric
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
-        return {**asdict(self), "protocol": self.protocol.model_dump(mode="json")}
-
-    @classmethod
-    def read(cls, path: Path) -> "Evaluation":
-        """Return what ``to_json`` made, from a file; MetricError if it cannot be."""
-        try:
-            value = json.loads(path.read_text())
-            numbers = {name: Number(**number) for name, number in value["numbers"].items()}
-            rest = {key: value[key] for key in ("model", "kimg", "skipped", "seconds", "facts")}
-            return cls(protocol=Protocol(**value["protocol"]), numbers=numbers, words=tuple(value["words"]), **rest)
-        except (OSError, ValueError, KeyError, TypeError) as problem:
-            raise MetricError(f"'{path}' is no evaluation: {problem}") from problem
-
-
 def evaluate(
     model: Model,
     reference: ImageData,
@@ -115,13 +78,18 @@ def evaluate(
     request.check()
     chosen = _chosen(request.metrics)
     _check_fit(model.record, reference.spec)
+    _check_finite(model, request.raw)
     start = time.monotonic()
     blind = not any(metric.by_features for metric in chosen)
+    if request.weights and (blind or (request.features or "own") in ("own", "fashion")):
+        raise MetricError(
+            f"--weights {request.weights}: only an extractor of others takes a file\n  pass --features inception"
+        )
     extractor = NO_EXTRACTOR if blind else _open_extractor(request, training or reference, on_progress)
     evidence = gather(model, reference, extractor, request, training=training, on_progress=on_progress)
     on_training = reference_name == TRAINING
     numbers: dict[str, Number] = {}
-    words: list[str] = []
+    words = _notes(model.record, reference.spec, training)
     skipped: dict[str, str] = {}
     facts: dict[str, dict[str, Any]] = {}
     for index, metric in enumerate(chosen):
@@ -136,12 +104,21 @@ def evaluate(
         words += found.words
         facts |= {metric.kind: found.facts} if found.facts else {}
     record, seconds = model.record, round(time.monotonic() - start, 1)
-    protocol = _protocol(request, extractor, reference, reference_name)
+    protocol = _protocol(model, request, extractor, reference, reference_name)
     found_all = Evaluation(record.name, record.kimg, protocol, numbers, tuple(words), skipped, seconds, facts)
     return found_all, evidence
 
 
-def _protocol(request: Request, extractor: Extractor, reference: ImageData, reference_name: str) -> Protocol:
+def _protocol(
+    model: Model, request: Request, extractor: Extractor, reference: ImageData, reference_name: str
+) -> Protocol:
+    split = reference.spec.split
+    chosen = f"{split.name} share, {split.share:g} by seed {split.seed}" if split.share else "all of them"
+    weights = "raw"
+    if not request.raw and "generator-raw" in model.networks:
+        weights = "averaged"
+    elif not request.raw and "discriminator" not in model.networks:
+        weights = "one file's"  # which does not say whether they were averaged
     return Protocol(
         features=extractor.name,
         features_sha256=extractor.sha256,
@@ -151,7 +128,8 @@ def _protocol(request: Request, extractor: Extractor, reference: ImageData, refe
         num_real=len(reference),
         reference=reference_name,
         reference_fingerprint=reference.spec.fingerprint,
-        weights="raw" if request.raw else "averaged",
+        reference_split=chosen,
+        weights=weights,
         truncation=request.truncation,
     )
 
@@ -176,7 +154,7 @@ def gather(
         images = model.draw(latents[part], None if labels is None else labels[part], raw=request.raw)
         features, probabilities = extractor(images)
         asked = None if labels is None else labels[part]
-        fakes.append(Side(images, features, probabilities if probabilities.shape[1] else None, asked))
+        fakes.append(Side(images, features, probabilities if _knows(extractor, reference) else None, asked))
     return Evidence(real, tuple(fakes), seen, extractor.classes if _same_classes(extractor, reference) else ())
 
 
@@ -186,11 +164,16 @@ def _side(data: ImageData, extractor: Extractor, on_progress: Progress) -> Side:
     features, probabilities = features_of(data, order, extractor, on_progress)
     labels = data.read_labels(order)
     known = None if labels is None or not _same_classes(extractor, data) else torch.from_numpy(labels)
-    return Side(data.read(order), features, probabilities if probabilities.shape[1] else None, known)
+    return Side(data.read(order), features, probabilities if _knows(extractor, data) else None, known)
 
 
 def _same_classes(extractor: Extractor, data: ImageData) -> bool:
     return bool(extractor.classes) and extractor.classes == data.spec.classes
+
+
+def _knows(extractor: Extractor, data: ImageData) -> bool:
+    """Say whether an extractor's classes mean something here: the data's own, or Inception's for colour pictures."""
+    return _same_classes(extractor, data) or (extractor.name == "inception" and data.spec.channels == 3)
 
 
 def _inputs(model: Model, reference: ImageData, request: Request) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -207,7 +190,9 @@ def _inputs(model: Model, reference: ImageData, request: Request) -> tuple[torch
 
 
 def _chosen(names: Sequence[str]) -> list[Metric]:
-    return [metrics.parse(name) for name in names or metrics.names()]
+    last = len(ORDER)
+    every = sorted(metrics.names(), key=lambda name: ORDER.index(name) if name in ORDER else last)
+    return [metrics.parse(name) for name in names or every]
 
 
 def _named(found: Finding, metric: Metric, extractor: str, on_training: bool) -> dict[str, Number]:
@@ -242,6 +227,26 @@ def _check_fit(record: ModelRecord, spec: DataSpec) -> None:
         )
 
 
+def _check_finite(model: Model, raw: bool) -> None:
+    """Raise MetricError for a generator whose images would be made of what is not finite."""
+    network = model.network("generator-raw" if raw else "generator")
+    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+        raise MetricError(
+            f"'{model.record.name}' has weights that are NaN or infinite: its images mean nothing"
+            "\n  judge a model of before training diverged"
+        )
+
+
+def _notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> list[str]:
+    """Return what must be said before numbers: that other images are judged against than those of the training."""
+    trained_on = training.spec.name if training else record.data.name
+    if SPLIT_NAME.sub("", spec.name) == SPLIT_NAME.sub("", trained_on):
+        return []
+    return [
+        f"'{spec.name}' is another data set than '{trained_on}', on which it was trained: that shows in the numbers"
+    ]
+
+
 def _open_extractor(request: Request, data: ImageData, on_progress: Progress) -> Extractor:
     name = request.features or default_extractor(data.spec)
     return extractors.parse(name).open(domain_of(data), request.weights, on_progress)
@@ -250,7 +255,7 @@ def _open_extractor(request: Request, data: ImageData, on_progress: Progress) ->
 def write_evaluation(found: Evaluation, evidence: Evidence, folder: Path) -> Path:
     """Write evaluation.json and, where memorisation was looked at, a picture of the nearest pairs; return the JSON."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "evaluation.json"
+    path = folder / FILE
     commit_json(path, found.to_json())
     pairs = found.facts.get("memorisation", {}).get("pairs", [])
     if pairs and evidence.training is not None:
@@ -258,5 +263,5 @@ def write_evaluation(found: Evaluation, evidence: Evidence, folder: Path) -> Pat
         for sample, image, distance in pairs:
             shown += [evidence.fake[0].images[sample], evidence.training.images[image]]
             captions += [f"sample, {distance:.2f}", "nearest image"]
-        save_png(captioned_grid(np.stack(shown), captions, 8), folder / "nearest.png")
+        save_png(captioned_grid(np.stack(shown), captions, 8), folder / PAIRS)
     return path

@@ -131,9 +131,14 @@ def override(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
 
 def differences(before: Recipe, after: Recipe) -> list[str]:
     """Return the fields in which two recipes differ, as ``path: before -> after``."""
-    old, new = dict(_leaves(before.model_dump(mode="json"))), dict(_leaves(after.model_dump(mode="json")))
+    old, new = flat(before), flat(after)
     paths = [path for path in {**old, **new} if old.get(path) != new.get(path)]
-    return [f"{'.'.join(path)}: {old.get(path, 'absent')} -> {new.get(path, 'absent')}" for path in sorted(paths)]
+    return [f"{path}: {old.get(path, 'absent')} -> {new.get(path, 'absent')}" for path in sorted(paths)]
+
+
+def flat(recipe: Recipe) -> dict[str, Any]:
+    """Return the values of a recipe by dotted path; items of lists are numbered."""
+    return {".".join(path): value for path, value in _leaves(recipe.model_dump(mode="json"))}
 
 
 def _shipped() -> Any:

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gansmith.data.base import DataOptions, DataSpec, ImageData, open_data
+from gansmith.data.kind import Kind, kind_of
 from gansmith.data.store import cache_folder
 from gansmith.errors import DataError, MetricError
 from gansmith.extractors.base import Domain, Extractor, Progress
@@ -102,6 +103,7 @@ def open_reference(
                 raise
     if source is None:
         return _of_run(training, spec, on_training)
+    _check_kind(source, run_data["source"] if training is not None and run_data else None, spec, place)
     data = read(source, 0.0, 0)
     if training is None or data.spec.pixels_sha256 != training.spec.pixels_sha256:
         return data, data.spec.name, training
@@ -111,6 +113,24 @@ def open_reference(
             "\n  pass other images, or --on-training (the names of the numbers will say so)"
         )
     return training, TRAINING, training
+
+
+def _check_kind(source: str, trained_on: str | None, spec: DataSpec, place: Path | None) -> None:
+    """Raise MetricError for images of other channels or another size than those of the training, or than the model's.
+
+    Larger pictures of any size are fitted as the training images were; smaller ones would only be blurred.
+    """
+    its = kind_of(source, place)
+    native = Kind(spec.height, spec.width, spec.channels, is_uniform=trained_on is not None)
+    known = native if trained_on is None else kind_of(trained_on, place)
+    is_smaller = its.height < min(spec.height, known.height) or its.width < min(spec.width, known.width)
+    other_size = its.is_uniform and known.is_uniform and (its.height, its.width) != (known.height, known.width)
+    if its.channels != known.channels or is_smaller or other_size:
+        trained = "" if known == native or trained_on is None else f", trained on {known} ones"
+        raise MetricError(
+            f"this model makes {native} images{trained}, but '{source}' has {its} ones"
+            "\n  judge it against images of its own kind: DATA that its training images could have come from"
+        )
 
 
 def _of_run(training: ImageData | None, spec: DataSpec, on_training: bool) -> tuple[ImageData, str, ImageData]:

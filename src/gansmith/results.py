@@ -10,6 +10,7 @@ from gansmith.report.card import CardFacts, model_card
 from gansmith.report.curves import draw_curves
 from gansmith.report.film import write_film
 from gansmith.report.html import write_report
+from gansmith.report.series import add_up
 from gansmith.run_folder import RunFolder, read_rows
 from gansmith.training import Event, OnEvent
 
@@ -20,11 +21,9 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
     on_event(Event("note", "writing model, film, curves and report"))
     model.save(run.model)
-    networks = {name: net for name, net in model.networks.items() if not name.endswith("-raw")}
-    parameters = {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+    parameters = count_parameters(model)
     seconds = total_seconds(timing)
     last: dict[str, Any] = next((row for row in reversed(rows) if "event" not in row), {})
-    best = best_look(looks)
     facts = CardFacts(
         name=f"{model.record.name} on {model.record.data.name}",
         spec=model.record.data,
@@ -47,13 +46,22 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
         except GansmithError as problem:  # the model is what the run was for
             on_event(Event("warning", f"no film: {problem}"))
     draw_curves([*rows, *looks], run.path / "curves.png")
-    spec = model.record.data
+    refresh_report(run, model, always=True)
+
+
+def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> None:
+    """Write report.html with what was found so far; where there is none yet only with ``always``."""
+    if not (always or run.report.is_file()):
+        return
+    spec, seconds = model.record.data, total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row])
+    parameters, best = count_parameters(model), best_look(read_rows(run.looks))
+    shown = max((row["kimg"] for row in read_rows(run.log) if "event" not in row), default=model.record.kimg)
     write_report(
         run,
-        title=facts.name,
+        title=f"{model.record.name} on {spec.name}",
         facts={
             "data": f"{spec.name}: {spec.count:,} images of {spec.height} x {spec.width} px, {spec.channels} channels",
-            "shown to the discriminator": f"{last.get('kimg', 0):,.1f} kimg",
+            "shown to the discriminator": f"{shown:,.1f} kimg",
             **({} if best is None else {"model": f"kept from {model.record.kimg:,.1f} kimg, {_judged(best)}"}),
             "training time": f"{seconds / 60:,.1f} min",
             "parameters": ", ".join(f"{name} {count:,}" for name, count in parameters.items()),
@@ -63,13 +71,15 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     )
 
 
+def count_parameters(model: Model) -> dict[str, int]:
+    """Return the number of parameters of each network, by name."""
+    networks = {name: net for name, net in model.networks.items() if not name.endswith("-raw")}
+    return {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+
+
 def total_seconds(timing: list[dict[str, float]]) -> float:
-    """Add up the times of all the starts of a run: each begins to count at 0."""
-    total, before = 0.0, 0.0
-    for row in timing:
-        total += row["wall_sec"] - (before if row["wall_sec"] >= before else 0.0)
-        before = row["wall_sec"]
-    return total
+    """Add up the times of all the starts of a run."""
+    return [0.0, *add_up(timing)][-1]
 
 
 def _judged(look: dict[str, Any]) -> str:

@@ -6,6 +6,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gansmith.data.base import DataSpec
+from gansmith.recipe import Recipe
+
 
 @dataclass(frozen=True)
 class LayerRow:
@@ -57,3 +60,20 @@ def _describe(module: nn.Module) -> str:
     if isinstance(module, nn.LeakyReLU):
         return f"{name} {module.negative_slope:g}"
     return name
+
+
+def describe_networks(recipe: Recipe, spec: DataSpec) -> list[str]:
+    """Return the table of layer shapes of a recipe's networks as lines."""
+    with torch.device("meta"):
+        method = recipe.method.build(spec)
+        lines: list[str] = []
+        for name, inputs in method.example_inputs(2).items():
+            lines += format_table(name, layer_table(method.networks[name], *inputs))
+    return lines
+
+
+def example_spec(recipe: Recipe) -> DataSpec:
+    """Return what a recipe would be trained on where it leaves that to the data: 64 px RGB, ten classes."""
+    height, width = recipe.data.shape or (64, 64)
+    classes = tuple(str(number) for number in range(10))
+    return DataSpec("example", height, width, recipe.data.channels or 3, 10_000, classes, "")

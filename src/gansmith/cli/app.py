@@ -8,6 +8,7 @@ import typer
 
 from gansmith.cli import (
     arithmetic,
+    compare,
     data,
     diagnose,
     directions,
@@ -38,6 +39,7 @@ app.command("sample")(sample.sample)
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
 app.command("diagnose")(diagnose.diagnose)
+app.command("compare")(compare.compare)
 app.command("interpolate")(interpolate.interpolate)
 app.command("arithmetic")(arithmetic.arithmetic)
 app.command("invert")(invert.invert)
@@ -70,7 +72,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
             warnings.showwarning = _say
-            app(words)
+            app(words, prog_name="gansmith")  # also where Python was told to run the package
     except (GansmithError, OSError) as problem:
         if len(words) < len(sys.argv) - 1:
             raise

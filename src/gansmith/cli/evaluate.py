@@ -1,6 +1,7 @@
 """``gansmith evaluate``."""
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ from gansmith.cli.data import DataRoot
 from gansmith.cli.options import AsJson, Device, ModelPath, Plugin, Raw, Truncation
 
 if TYPE_CHECKING:
-    from gansmith.evaluation import Evaluation
+    from gansmith.judgement import Evaluation
 
 
 def evaluate(
@@ -52,13 +53,10 @@ def evaluate(
 
 
 def _lines(found: "Evaluation") -> list[str]:
-    protocol = found.protocol
-    out = [
-        f"{found.model} at {found.kimg:,.1f} kimg against {protocol.num_real:,} {protocol.reference}",
-        f"seen by {protocol.features} ({protocol.features_sha256[:12]}), {protocol.weights} weights",
-    ]
+    out = [f"{found.model} at {found.kimg:,.1f} kimg", *found.protocol.lines()]
     width = max(map(len, found.numbers), default=0)
     for name, number in found.numbers.items():
         spread = "" if number.deviation is None else f" +- {number.deviation:.3g} ({number.over})"
         out.append(f"  {name:<{width}}  {number.value:10.4g}{spread}")
-    return [*out, *found.words, *(f"not measured: {metric} ({why})" for metric, why in found.skipped.items())]
+    said = [*found.words, *(f"not measured: {metric} ({why})" for metric, why in found.skipped.items())]
+    return [*out, *(line for text in said for line in textwrap.wrap(text, 80, subsequent_indent="  "))]

@@ -95,7 +95,7 @@ def infer(facts: Sequence[Facts], options: DataOptions) -> Plan:
     """Decide size and channels from what was seen and what was asked for; DataError if the images are too small."""
     usable = [fact for fact in facts if not fact.problem]
     (height, width), notes = _shape(usable, options)
-    channels, reason = _channels(usable, options)
+    channels, reason = channels_of(usable, options)
     notes += [reason] if reason else []
     deep = Counter(fact.mode[0] for fact in usable if fact.mode.startswith(("I", "F")))
     if deep["I"]:
@@ -190,7 +190,8 @@ def _written(height: int, width: int) -> str:
     return f"{height}" if height == width else f"{height}x{width}"
 
 
-def _channels(facts: Sequence[Facts], options: DataOptions) -> tuple[int, str]:
+def channels_of(facts: Sequence[Facts], options: DataOptions) -> tuple[int, str]:
+    """Return the channels of images, and why."""
     seen = [fact for fact in facts if fact.gray is not None]
     transparent = sum(bool(fact.transparent) for fact in seen)
     looked_at = "images" if len(seen) == len(facts) else f"{len(seen):,} images looked at"

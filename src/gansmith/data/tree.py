@@ -1,7 +1,7 @@
 """What names in a folder or an archive mean: which are images, which sub-folders are labels."""
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gansmith.data.base import Item, Listing
@@ -54,3 +54,15 @@ def arrange(found: Iterable[tuple[str, Any]], where: str) -> Listing:
     index = {name: label for label, name in enumerate(classes)}
     items = tuple(Item("/".join(parts), index.get(parts[0], -1) if classes else -1, key) for parts, key in images)
     return Listing(items, classes, ignored, tuple(notes))
+
+
+def image_files(path: Path) -> list[Path]:
+    """Return a file, or the image files below a folder in order; DataError where there are none."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(f"'{path}' does not exist\n  pass image files or folders of them")
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
+    if not found:
+        raise DataError(f"no images under '{path}' (looked for {' '.join(EXTENSIONS)})")
+    return found

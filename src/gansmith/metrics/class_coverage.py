@@ -1,5 +1,6 @@
 """Which classes are made, by a classifier's eye."""
 
+import math
 from typing import ClassVar
 
 import torch
@@ -64,6 +65,7 @@ class ClassCoverage(Metric):
             "fake_shares": [round(value, 6) for value in fake.tolist()],
             "missing": gone,
             "over_fed": fed,
+            "entropy_nats": round(math.log(evenness(fake)), 4),
         }
         numbers = {
             "classes": jackknife(lambda kept: evenness(shares(probabilities[kept])), len(probabilities)),

@@ -2,10 +2,11 @@
 
 from typing import ClassVar
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
-from gansmith.metrics.base import Evidence, Finding, Metric, jackknife, metrics, radii, squared_distances
+from gansmith.metrics.base import BLOCKS, Evidence, Finding, Metric, jackknife, metrics, radii, squared_distances
 
 
 def density(real_to_fake: Tensor, real_radii: Tensor, neighbours: int) -> float:
@@ -36,10 +37,16 @@ class DensityCoverage(Metric):
         """Return ``density`` and ``coverage``."""
         count = min(self.most, len(evidence.real), len(evidence.fake[0]))
         real, fake = evidence.real.features[:count], evidence.fake[0].features[:count]
-        across, real_radii = squared_distances(real, fake), radii(squared_distances(real, real), self.neighbours)
+        inside = squared_distances(real, fake) <= radii(squared_distances(real, real), self.neighbours)[:, None]
+        per_fake = inside.sum(0).double() / self.neighbours
+        by_block = torch.stack([inside[:, block::BLOCKS].any(1) for block in range(BLOCKS)])
         return Finding(
             {
-                "density": jackknife(lambda kept: density(across[:, kept], real_radii, self.neighbours), count),
-                "coverage": jackknife(lambda kept: coverage(across[:, kept], real_radii), count),
+                "density": jackknife(lambda kept: float(per_fake[kept].mean()), count),
+                "coverage": jackknife(lambda kept: _covered(by_block[(kept % BLOCKS).unique()]), count),
             }
         )
+
+
+def _covered(by_block: Tensor) -> float:
+    return float(by_block.any(0).double().mean())

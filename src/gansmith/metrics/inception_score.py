@@ -34,13 +34,14 @@ class InceptionScore(Metric):
     def missing(self, evidence: Evidence) -> str:
         """Ask for class probabilities."""
         if evidence.fake[0].probabilities is None:
-            return "needs an extractor that names classes"
+            return "needs an extractor that names classes of these images"
         return super().missing(evidence)
 
     def measure(self, evidence: Evidence) -> Finding:
-        """Return ``is``."""
-        probabilities = evidence.fake[0].probabilities
+        """Return ``is`` and, as a fact, that of the real images: as much as can be had."""
+        probabilities, real = evidence.fake[0].probabilities, evidence.real.probabilities
         assert probabilities is not None
         scores = torch.tensor([inception_score(part) for part in probabilities.chunk(self.splits)])
         over = f"{self.splits} splits"
-        return Finding({"is": Number(float(scores.mean()), float(scores.std(correction=0)), over, len(probabilities))})
+        number = Number(float(scores.mean()), float(scores.std(correction=0)), over, len(probabilities))
+        return Finding({"is": number}, {} if real is None else {"real": round(inception_score(real), 4)})

@@ -19,7 +19,7 @@ def kernel_distance(real: Tensor, fake: Tensor) -> float:
     width = real.shape[1]
 
     def kernel(left: Tensor, right: Tensor) -> Tensor:
-        return (left @ right.T / width + 1) ** 3
+        return torch.addmm(left.new_ones(1), left, right.T, alpha=1 / width).pow_(3)
 
     def within(values: Tensor) -> Tensor:
         matrix, count = kernel(values, values), len(values)

@@ -71,7 +71,7 @@ def curves_figure(rows: list[dict[str, Any]]) -> Figure:
     grid = figure.subplots(len(panels), 1, sharex=True, squeeze=False)
     end = max((float(row["kimg"]) for row in [*rows, *events]), default=0.0) or 1.0
     for axes, (panel, columns) in zip(grid[:, 0], panels, strict=True):
-        _style(axes, panel)
+        style_panel(axes, panel)
         axes.set_xlim(-0.01 * end, 1.01 * end)
         _draw_panel(axes, panel, {name: column(rows, name) for name in columns})
         for event in events:
@@ -92,7 +92,8 @@ def _since(event: dict[str, Any]) -> dict[str, Any]:
     return {**event, "kimg": began} if is_number(began) else event
 
 
-def _style(axes: Axes, panel: Panel) -> None:
+def style_panel(axes: Axes, panel: Panel) -> None:
+    """Give a plot its title, its guide and quiet axes."""
     axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", color=INK)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#d0d7de")

@@ -1,20 +1,20 @@
 """The report of a run: one HTML file with everything in it, which needs no network and loads nothing."""
 
-import base64
-import hashlib
 import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from gansmith.errors import GansmithError
 from gansmith.files import commit_file
+from gansmith.health import best_look
 from gansmith.report.curves import draw_curves
 from gansmith.report.health import health_section
+from gansmith.report.judged import judged_sections
+from gansmith.report.page import embedded, page
 from gansmith.report.panels import PANELS
 from gansmith.report.pictures import Picture, load_picture, slider_pictures
 from gansmith.report.series import is_number
@@ -44,35 +44,20 @@ class _Story:
 def write_report(run: RunFolder, *, title: str, facts: dict[str, str]) -> Path:
     """Write report.html into the run folder and return its path; ``facts`` are shown as they are, label and value."""
     story = _read(run)
-    style, script = _asset("report.css"), _asset("report.js")
     slider, has_script = _slider(run, story)
+    best = best_look(read_rows(run.looks))  # where the model is from, if it is not the last
     sections = [
         _facts(facts),
         _pictures(run, story),
         health_section(run),
+        judged_sections(run.path, story.kimg if best is None else best["kimg"]),
         f'<div class="columns"><div>{slider}{_events(story)}{_use(run, story)}</div>{_curves(run, story)}</div>',
         _recipe(run),
     ]
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    if has_script:
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        policy += f"; script-src 'sha256-{digest}'"
     status, kind = _status(story)
-    page = "\n".join(
-        [
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>",
-            f'<header>\n<p class="kicker">gansmith training report</p>\n<h1>{escape(title)}</h1>',
-            f'<p class="status {kind}">{status}</p>\n</header>',
-            *sections,
-            "<footer>Made by gansmith. This file holds everything it shows and loads nothing.</footer>\n</main>",
-            f"<script>{script}</script>" if has_script else "",
-            "</body>\n</html>\n",
-        ]
-    )
-    commit_file(run.report, lambda path: path.write_text(page, encoding="utf-8"))
+    mark = f'<p class="status {kind}">{status}</p>'
+    text = page(title, "gansmith training report", mark, sections, with_script=has_script)
+    commit_file(run.report, lambda path: path.write_text(text, encoding="utf-8"))
     return run.report
 
 
@@ -146,8 +131,14 @@ def _slider(run: RunFolder, story: _Story) -> tuple[str, bool]:
         f'aria-label="Moment of training"><output>{escape(frames[-1][1])}</output></div>\n'
         f'<img id="frame" class="{sharp}" width="{width}" alt="Fixed latents at {escape(frames[-1][1])}" '
         f'src="{last.uri}">\n'
-        f'<script type="application/json" id="frames">{data}</script>\n</section>'
+        f'<script type="application/json" id="frames">{data}</script>\n{_film(run)}</section>'
     ), True
+
+
+def _film(run: RunFolder) -> str:
+    files = [name for name in ("film.mp4", "film.gif") if (run.path / name).is_file()]
+    links = ", ".join(f'<a href="{name}">{name}</a>' for name in files)
+    return f'<p class="note">As a film, beside this file: {links}</p>\n' if files else ""
 
 
 def _curves(run: RunFolder, story: _Story) -> str:
@@ -159,7 +150,7 @@ def _curves(run: RunFolder, story: _Story) -> str:
             draw_curves([*read_rows(run.log), *read_rows(run.looks)], path)
         last = story.rows[-1]
         latest = [f"{k} {v:.3g}" for k, v in last.items() if k.startswith(NUMBERS) and is_number(v)]
-        uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+        uri = embedded(path.read_bytes())
         alt = f"Curves over {_kimg(story.kimg)} kimg. Latest: {', '.join(latest)}"
         body = (
             f'<div class="scroll"><img alt="{escape(alt)}" src="{uri}"></div>\n'
@@ -209,7 +200,3 @@ def _iteration(path: Path) -> int:
 
 def _kimg(value: float | None) -> str:
     return "?" if value is None else f"{value:,.0f}" if value >= 100 else f"{value:,.3g}"
-
-
-def _asset(name: str) -> str:
-    return (resources.files("gansmith.report") / name).read_text(encoding="utf-8")

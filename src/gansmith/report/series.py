@@ -81,3 +81,13 @@ def means(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def is_number(value: Any) -> bool:
     """Say whether a value of a row is a finite number."""
     return isinstance(value, int | float) and math.isfinite(value)
+
+
+def add_up(timing: list[dict[str, float]]) -> list[float]:
+    """Return seconds of training up to each row of timing.jsonl: each start of a run begins to count at 0."""
+    out, before, total = [], 0.0, 0.0
+    for row in timing:
+        total += row["wall_sec"] - (before if row["wall_sec"] >= before else 0.0)
+        before = row["wall_sec"]
+        out.append(total)
+    return out
