@@ -201,13 +201,14 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
     """
     path = Path(path)
     try:
-        if found := find_checkpoint(path):
-            return _from_run(*found, device)
+        found = find_checkpoint(path)
     except CheckpointError as problem:
         if not (is_run(path) and (path / "model" / MODEL_JSON).is_file()):
             raise
         warnings.warn(GansmithWarning(f"{problem}\n  used instead: {path / 'model'}"), stacklevel=2)
         return _from_folder(path / "model", device)
+    if found is not None:
+        return _from_run(*found, device)
     if (path / MODEL_JSON).is_file():
         return _from_folder(path, device)
     if path.is_file() and path.suffix == ".safetensors":

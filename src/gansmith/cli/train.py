@@ -10,6 +10,15 @@ import typer
 from gansmith.cli.data import DataRoot
 from gansmith.errors import GansmithError
 
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="DATA KEY=VALUE",
+        help="Images: a folder, .zip, .tar, .npz, .npy, a data set's name ('gansmith data list'; fashion-sample if "
+        "left out), or hf:NAME[:SPLIT]; "
+        "then changes to the recipe, for example batch_size=128 or loss=hinge.",
+    ),
+]
 Patience = Annotated[
     int | None, typer.Option(help="End after this many looks at samples that are no better, or at a collapse.")
 ]
@@ -19,15 +28,7 @@ OnCollapse = Annotated[
 
 
 def train(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="DATA KEY=VALUE",
-            help="Images: a folder, .zip, .tar, .npz, .npy, a data set's name ('gansmith data list'; fashion-sample if "
-            "left out), or hf:NAME[:SPLIT]; "
-            "then changes to the recipe, for example batch_size=128 or loss=hinge.",
-        ),
-    ] = None,
+    words: Words = None,
     recipe: Annotated[
         str, typer.Option(help="A recipe's name or YAML file; 'gansmith recipes' lists them.")
     ] = "default",
