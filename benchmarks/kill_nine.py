@@ -97,7 +97,8 @@ def killed_run(train: list[object], run: Path, iterations: int, args: argparse.N
 
 def compare(name: str, recipe: str, words: list[str], args: argparse.Namespace, scratch: Path) -> bool:
     """Run one case and print its line; say whether everything is the same."""
-    rhythm = [f"checkpoints={args.checkpoints}", *words]
+    # Looks at fixed moments: left alone, two runs may look at different ones, and log.jsonl tells of verdicts.
+    rhythm = [f"checkpoints={args.checkpoints}", "look_kimg=1", *words]
     train = ["train", args.data, "--recipe", recipe, "--kimg", args.kimg, "--seed", args.seed, *rhythm]
     whole, killed = scratch / f"{name}-whole", scratch / f"{name}-killed"
     seconds = finish(*train, "--out", whole)

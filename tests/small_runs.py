@@ -15,7 +15,7 @@ from gansmith import api, training
 from gansmith.checkpoint import Checkpoint, load_latest
 from gansmith.randomness import Noise
 from gansmith.recipe import load_recipe
-from gansmith.run_folder import RunFolder
+from gansmith.run_folder import RunFolder, read_rows
 from gansmith.training import Event
 
 SMALL = {
@@ -31,6 +31,10 @@ SMALL = {
 STEPS = 12
 RHYTHM = ("log_rows=3", "previews=4", "checkpoints=2", "ema_half_life_kimg=0.05")
 PAUSE_AT = 9
+# Looks at every checkpoint, of few images; ``small`` has batches of 8.
+WATCHED = ("watch.look_kimg=0.001", "watch.images=100", "watch.reference=100", "checkpoints=6")
+# G learns for half of the run, then its rate is a thousand times as high.
+COLLAPSING = ("optimizers.generator={kind: adam, lr: {start: 3.0e-3, end: 3.0, begin: 0.5, until: 0.51}}",)
 # The draws of one phase, for the first three images of a global batch of eight.
 NOISE = Noise(
     seed=1,
@@ -114,6 +118,7 @@ def assert_same_run(left: Path, right: Path) -> None:
         assert one == two, f"log.jsonl differs:\n{one}\n{two}"
     assert len(left_log) == len(right_log), f"log.jsonl has {len(left_log)} and {len(right_log)} lines"
     assert a.values["log_sizes"]["log.jsonl"] == b.values["log_sizes"]["log.jsonl"]
+    assert read_rows(RunFolder(left).looks) == read_rows(RunFolder(right).looks)
     assert names_of_pictures(left) == names_of_pictures(right)
     for name in names_of_pictures(left):
         assert (left / "samples" / name).read_bytes() == (right / "samples" / name).read_bytes(), name

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import gansmith
-from gansmith import api
+from gansmith import api, clock
 from gansmith.data.base import DataSpec
 from gansmith.errors import DataError, GansmithError
 from gansmith.plan import Budget
@@ -103,9 +103,7 @@ def test_events_of_a_run(run, told):
 
 
 def test_progress_between_rows(tiny_file, tmp_path, monkeypatch):
-    from gansmith import training
-
-    monkeypatch.setattr(training, "PROGRESS_SEC", 0.0)
+    monkeypatch.setattr(clock, "PROGRESS_SEC", 0.0)
     told: list = []
     overrides = (*SMALL, "log_rows=1", "previews=1")
     api.train(tiny_file, recipe="mlp-small", overrides=overrides, out=tmp_path / "r", steps=4, on_event=told.append)

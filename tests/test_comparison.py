@@ -10,13 +10,13 @@ import pytest
 import gansmith
 from gansmith.cli.app import main
 from gansmith.cli.compare import columns
-from gansmith.comparison import Comparison
+from gansmith.comparison import Comparison, _distances
 from gansmith.errors import CheckpointError, GansmithError, MetricError
 from gansmith.files import commit_json
 from gansmith.judgement import FILE, FOLDER, Evaluation, Protocol, badness, best_end, is_more_than_noise
 from gansmith.metrics.base import Number
 from gansmith.report.overlay import draw_overlay
-from gansmith.run_folder import RunFolder
+from gansmith.run_folder import RunFolder, append_row
 from small_runs import train
 
 PROTOCOL = Protocol(
@@ -239,3 +239,16 @@ def test_protocols_have_words_for_what_is_unusual():
 
 def replace_protocol(**fields) -> Protocol:
     return PROTOCOL.model_copy(update=fields)
+
+
+def test_distances_of_looks_lie_between_the_minutes_of_rows(tmp_path):
+    run = RunFolder.create(tmp_path / "run")
+    for iteration, fd in ((10, 9.0), (15, 7.0), (40, 5.0)):
+        look = {"iteration": iteration, "kimg": iteration / 100, "fd2k_own_train": fd, "coverage2k_own_train": 0.5}
+        append_row(run.looks, {**look, "fd_of_one": 20.0})
+    assert _distances(run, {10: 1.0, 20: 3.0}) == [
+        {"iteration": 10, "kimg": 0.1, "minutes": 1.0, "fd2k_own_train": 9.0},
+        {"iteration": 15, "kimg": 0.15, "minutes": 2.0, "fd2k_own_train": 7.0},
+        {"iteration": 40, "kimg": 0.4, "minutes": 3.0, "fd2k_own_train": 5.0},
+    ]
+    assert _distances(run, {}) == []

@@ -17,8 +17,8 @@ from gansmith.engine import Engine
 from gansmith.errors import DiskFullError, GansmithError
 from gansmith.losses.base import losses
 from gansmith.penalties.base import penalties
-from gansmith.run_folder import RunFolder
-from small_runs import PAUSE_AT, RHYTHM, differing, newest, small, train
+from gansmith.run_folder import RunFolder, read_rows
+from small_runs import COLLAPSING, PAUSE_AT, RHYTHM, WATCHED, differing, newest, small, train
 
 HERE = Path(__file__).parent
 CASES: dict[str, dict[str, Any]] = {
@@ -106,6 +106,7 @@ def write_numbers(source: Path, out: Path) -> None:
         (out / f"slice-{engine.rank}.txt").write_text(str(problem))
     train(source, out / "mlp", "mlp-small", "fixed_images=4", steps=10)
     train(source, out / "default", "default", "fixed_images=4", steps=4)
+    train(source, out / "watched", "mlp-small", *WATCHED, *COLLAPSING, "watch.patience=1", steps=60)
     leave(engine)
 
 
@@ -242,6 +243,17 @@ def test_two_processes_train_mlp_small_to_the_weights_of_one(both, tiny_file, tm
     for left, right in zip(*rows, strict=True):
         assert left.keys() == right.keys()
         assert all(left[key] == pytest.approx(right[key], rel=1e-4, abs=1e-5) for key in left)
+
+
+def test_two_processes_end_together_when_the_looks_of_one_say_so(both, tiny_file, tmp_path):
+    """The main process looks; if the other went on alone, both would wait for each other for ever."""
+    one = train(tiny_file, tmp_path / "one", "mlp-small", *WATCHED, *COLLAPSING, "watch.patience=1", steps=60).folder
+    assert 10 < newest(both / "watched").values["iteration"] == newest(one).values["iteration"] < 60
+    left, right = (read_rows(RunFolder(folder).looks) for folder in (one, both / "watched"))
+    assert [row["iteration"] for row in left] == [row["iteration"] for row in right]
+    assert [row["fd100_untrained_train"] for row in left] == pytest.approx(
+        [row["fd100_untrained_train"] for row in right], rel=1e-2
+    )
 
 
 @pytest.mark.slow

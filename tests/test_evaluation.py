@@ -11,11 +11,12 @@ import torch
 from gansmith import api
 from gansmith.data.base import open_data
 from gansmith.errors import DataError, MetricError
-from gansmith.evaluation import ORDER, Request, _knows, default_extractor, evaluate
+from gansmith.evaluation import ORDER, Request, _knows, evaluate
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
 from gansmith.judgement import Evaluation
 from gansmith.metrics.base import metrics
 from gansmith.model import Model
+from gansmith.reference import default_extractor
 from gansmith.results import refresh_report
 from small_runs import small
 

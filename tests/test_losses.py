@@ -148,3 +148,10 @@ def test_what_the_method_must_know():
         "minimax",
         "non_saturating",
     ]
+
+
+def test_the_boundary_lies_between_the_targets_of_d():
+    assert [loss(name).boundary for name in ("minimax", "non_saturating", "hinge")] == [0, 0, 0]
+    assert loss("least_squares").boundary == 0.5
+    assert loss("least_squares", real_label=0.9, fake_label=-1.0).boundary == pytest.approx(-0.05)
+    assert loss("wasserstein").boundary is loss("relativistic").boundary is None

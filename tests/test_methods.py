@@ -285,6 +285,7 @@ def test_previews_rows_and_checkpoints_of_the_trainer_leave_the_numbers_alone(na
     state = fresh(recipe, tiny_data, engine)
     plan = Plan(SCHEDULE_KIMG, 4, log_every=2, preview_every=1, checkpoint_every=2, source="a test")
     run = RunFolder.create(tmp_path / "run")
+    run.write_record({"data": {}, "seed": 0, "plan": {}, "numerics": {}, "plugins": []})
     assert Trainer(state, tiny_data, engine, run, plan).run_to_end()
     bare = copy_of(advance(fresh(recipe, tiny_data, engine), tiny_data, engine, 4), engine)
     kept = latest_checkpoint(run)[0].tensors

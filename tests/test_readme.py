@@ -190,6 +190,8 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         _, overrides = split_words(parameters["words"] or [])
         recipe = parameters["recipe"]
         return ["train", images, *overrides, *small(recipe), "--recipe", recipe, "--steps", "2", "--out", "new"]
+    if name == "diagnose":
+        return ["diagnose", run]
     if name == "resume":
         return ["resume", run]
     if name == "evaluate":

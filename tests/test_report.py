@@ -8,6 +8,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +22,12 @@ from gansmith.report import curves, pictures
 from gansmith.report.card import CardFacts, model_card
 from gansmith.report.curves import LIMIT_BYTES, curves_figure, draw_curves
 from gansmith.report.film import FIRST_SEC, LAST_SEC, MAX_FRAMES, durations, write_film
+from gansmith.report.health import health_section
 from gansmith.report.html import write_report
 from gansmith.report.pictures import MAX_SLIDER, load_picture
 from gansmith.report.series import MAX_POINTS, extremes, robust_limits, smooth
 from gansmith.report.tensorboard import TensorBoardLog
-from gansmith.run_folder import RunFolder
+from gansmith.run_folder import RunFolder, append_row
 from gansmith.video import FPS, frame_numbers, spread
 
 ROLLBACK = {"event": "rollback", "iteration": 60, "kimg": 6.0, "message": "not finite at 7.0 kimg: back to 6.0 kimg"}
@@ -105,6 +107,72 @@ def test_probabilities_have_a_guide_at_one_half_and_norms_a_log_scale() -> None:
     assert any(list(each.get_ydata()) == [0.5, 0.5] for each in figure.axes[1].lines)
     assert not any(list(each.get_ydata()) == [0.5, 0.5] for each in figure.axes[0].lines)
     assert [axes.get_yscale() for axes in figure.axes] == ["linear", "linear", "linear", "log"]
+
+
+def looks(count: int) -> list[dict[str, Any]]:
+    """Rows of looks.jsonl, at every second kimg; the last two are ill."""
+    out = []
+    for index in range(count):
+        numbers = {"fd2k_own_train": 9.0 - index, "coverage2k_own_train": 0.1 * index, "missing2k_own_train": 0.1}
+        verdict = "full_collapse" if index >= count - 2 else "healthy"
+        at = {"iteration": 20 * (index + 1), "kimg": 2.0 * (index + 1)}
+        out.append({**at, **numbers, "fd_of_one": 20.0, "kinds": {"hat": [1.0, 1.0]}, "verdict": verdict})
+    return out
+
+
+def test_curves_show_what_looks_found() -> None:
+    figure = curves_figure([*log_rows(12), *looks(6)])
+    distance, shares = figure.axes[-2:]
+    assert titles(figure)[-2:] == [
+        "Fréchet distance of samples, lower is better, log scale",
+        "samples beside real images",
+    ]
+    assert [str(each.get_label()) for each in distance.lines if str(each.get_label()) == "fd"] == ["fd"]
+    assert {"coverage", "missing"} <= {str(each.get_label()) for each in shares.lines}
+    x = np.asarray(line(figure, "raw fd2k_own_train").get_xdata())
+    np.testing.assert_array_equal(x, [2, 4, 6, 8, 10, 12])
+    assert titles(curves_figure(log_rows(12)))[-1] == "gradient norms, log scale"
+
+
+def test_a_verdict_is_marked_where_it_began_not_where_it_was_said() -> None:
+    told = {"event": "health", "iteration": 100, "kimg": 10.0, "began_kimg": 4.0, "message": "full mode collapse"}
+    figure = curves_figure([*log_rows(20), told])
+    for axes in figure.axes:
+        assert any(list(each.get_xdata()) == [4.0, 4.0] for each in axes.lines)
+        assert not any(list(each.get_xdata()) == [10.0, 10.0] for each in axes.lines)
+
+
+def health_of(run: RunFolder, message: str, *, ill: bool) -> str:
+    for look in looks(6):
+        append_row(run.looks, {**look, "verdict": look["verdict"] if ill else "healthy"})
+    if ill:
+        row = {"event": "health", "iteration": 120, "kimg": 12.0, "began_kimg": 10.0, "message": message}
+        append_row(run.log, row)
+    return health_section(run)
+
+
+def test_health_of_a_run_that_fell_ill(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run")
+    assert health_section(run) == ""
+    for iteration in (80, 100, 120):
+        save_png(np.full((8, 8, 1), iteration, np.uint8), run.samples / f"{iteration:09d}-ema.png")
+    page = health_of(run, "full mode collapse since 10.0 kimg: <b> & more", ill=True)
+    assert "full mode collapse since 10.0 kimg: &lt;b&gt; &amp; more" in page
+    assert (page.count('class="well"'), page.count('class="ill"')) == (4, 2)
+    assert 'title="12.0 kimg: full mode collapse, fd2k_own_train 4"' in page
+    assert "healthy 2.0 to 8.0 kimg; full mode collapse 10.0 to 12.0 kimg" in page
+    grid = load_picture(run.samples / "000000100-ema.png")
+    assert grid is not None
+    assert grid.uri in page
+    assert "The fixed latents when it began, at 10.0 kimg" in page
+    assert f"gansmith diagnose {run.path}" in page
+
+
+def test_health_of_a_run_that_was_well(tmp_path: Path) -> None:
+    page = health_of(RunFolder.create(tmp_path / "run"), "", ill=False)
+    assert '<p class="status finished">healthy</p>' in page
+    assert "diagnose" not in page
+    assert "<figure>" not in page
 
 
 def test_probability_panel_widens_for_values_that_are_none() -> None:
@@ -690,11 +758,15 @@ def test_tensorboard_events_are_grouped_and_replaced_after_a_resume(tmp_path: Pa
     second = TensorBoardLog.open(tmp_path, 30)
     assert second is not None
     second.row({"iteration": 30, "kimg": 3.0, "loss_generator": 5.0})
+    second.row({"iteration": 30, "fd2k_own_train": 7.0, "update_generator": 0.01})
+    second.row({"event": "health", "iteration": 30, "message": "full mode collapse"})
     second.close()
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [(each.step, each.value) for each in events.Scalars("loss/generator")] == [(10, 1.0), (30, 5.0)]
     tags = set(events.Tags()["scalars"])
     assert {"loss/discriminator", "d/real", "d/fake_after", "grad_norm/generator", "accuracy/real", "run/kimg"} <= tags
+    assert {"look/fd2k_own_train", "update/generator"} <= tags
+    assert "event/health/text_summary" in events.Tags()["tensors"]
     assert "run/iteration" not in tags
     assert (events.Images("samples/ema")[0].step, events.Images("samples/ema")[0].width) == (10, 8)
 

@@ -104,12 +104,13 @@ def test_logs_are_cut_back_to_a_checkpoint(tmp_path):
     run = RunFolder.create(tmp_path / "a")
     append_row(run.log, {"iteration": 1})
     sizes = run.sizes()
-    assert sizes == {"log.jsonl": run.log.stat().st_size, "timing.jsonl": 0}
+    assert sizes == {"log.jsonl": run.log.stat().st_size, "timing.jsonl": 0, "looks.jsonl": 0}
     append_row(run.log, {"iteration": 2})
     append_row(run.timing, {"iteration": 2})
+    append_row(run.looks, {"iteration": 2})
     run.truncate(sizes)
     assert read_rows(run.log) == [{"iteration": 1}]
-    assert run.timing.stat().st_size == 0
+    assert run.timing.stat().st_size == run.looks.stat().st_size == 0
     run.truncate({"log.jsonl": 10_000})  # never longer than it is
     assert run.log.stat().st_size == sizes["log.jsonl"]
 

@@ -514,10 +514,19 @@ def test_rows_say_where_training_is(tiny_file, tmp_path, no_results):
     assert iterations_of(run) == [4, 8, 12]
     columns = {"iteration", "kimg", "epoch", "loss_discriminator", "loss_generator", "d_real", "d_fake", "skipped"}
     columns |= {"d_fake_after", "accuracy_real", "accuracy_fake", "grad_norm_discriminator", "grad_norm_generator"}
+    columns |= {"update_discriminator", "update_generator"}
     assert all(set(row) == columns for row in run.rows())
     told = [event.values for event in events.events if event.kind == "row"]
     assert all({"img_per_sec", "eta_sec", "memory_mb", "wall_sec"} <= row.keys() for row in told)
     assert [event.values["iteration"] for event in events.events if event.kind == "preview"] == [0, 3, 6, 9, 12]
+
+
+@pytest.mark.parametrize(("loss", "has_accuracy"), [
+    ("hinge", True), ("least_squares", True), ("wasserstein", False), ("relativistic", False),
+])  # fmt: skip
+def test_accuracy_is_logged_where_scores_have_a_boundary(loss, has_accuracy, tiny_file, tmp_path, no_results):
+    (row, *_) = train(tiny_file, tmp_path / "run", "mlp-small", f"loss={loss}", steps=4).rows()
+    assert ("accuracy_real" in row, "accuracy_fake" in row) == (has_accuracy, has_accuracy)
 
 
 def test_overrides_of_small_runs_are_known_to_every_recipe():

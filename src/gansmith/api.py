@@ -11,6 +11,7 @@ from gansmith.comparison import compare as compare_runs
 from gansmith.comparison_page import write_comparison
 from gansmith.data.base import DataOptions, DataSpec
 from gansmith.data.tree import image_files
+from gansmith.diagnosis import diagnose as diagnose
 from gansmith.engine import start_engine
 from gansmith.errors import DataError
 from gansmith.evaluation import Request, write_evaluation

@@ -76,6 +76,11 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         raise CheckpointError(f"{folder} cannot be read: {type(problem).__name__}: {problem}") from problem
 
 
+def is_checkpoint(folder: Path) -> bool:
+    """Say whether a folder is a checkpoint that was written to its end."""
+    return (folder / MANIFEST).is_file()
+
+
 def list_checkpoints(parent: Path) -> list[Path]:
     """Return the checkpoint folders, newest first, whole or not."""
     return sorted((path for path in parent.glob("[0-9]*") if path.is_dir()), reverse=True)

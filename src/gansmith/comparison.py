@@ -1,6 +1,6 @@
 """Runs side by side: what differs in recipes and data, how they went, and whether one is better by more than noise."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 
 from gansmith.data.base import DataSpec
 from gansmith.errors import MetricError
+from gansmith.health import column_of
 from gansmith.judgement import Evaluation, badness, best_end, is_more_than_noise, last_evaluation
 from gansmith.metrics.base import Number
 from gansmith.model import Model, ModelRecord, load_model
@@ -151,10 +152,21 @@ def _contender(letter: str, run: RunFolder, judged: Evaluation | None, model: Mo
         model=model.record,
         minutes=max(minutes.values(), default=0.0),
         recipe={path: value for path, value in flat(recipe).items() if path != "summary"},
-        rows=[row for row in rows if "event" not in row],
+        rows=[row for row in rows if "event" not in row] + _distances(run, minutes),
         judged=judged,
         images=model.sample(GRID, seed=0).images,
     )
+
+
+def _distances(run: RunFolder, minutes: Mapping[int, float]) -> list[dict[str, Any]]:
+    """Return the Fréchet distance of every look as a row, its minutes those of the rows around it."""
+    looks = [look for look in read_rows(run.looks) if column_of(look, "fd")] if minutes else []
+    out = []
+    for look in looks:
+        spent = float(np.interp(look["iteration"], list(minutes), list(minutes.values())))
+        name = column_of(look, "fd")
+        out.append({"iteration": look["iteration"], "kimg": look["kimg"], "minutes": spent, name: look[name]})
+    return out
 
 
 def _notes(runs: Sequence[Contender]) -> list[str]:

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from gansmith.data.base import DataSpec, ImageData
-from gansmith.data.store import cache_folder
 from gansmith.errors import MetricError
-from gansmith.extractors.base import Domain, Extractor, Progress, extractors
+from gansmith.extractors.base import Extractor, Progress, extractors
 from gansmith.files import commit_json
 from gansmith.images import save_png
 from gansmith.judgement import FILE, PAIRS, Evaluation, Protocol
+from gansmith.methods.latent import labels_by_share
 from gansmith.metrics.base import Evidence, Finding, Metric, Number, Side, metrics
 from gansmith.model import Model, ModelRecord
 from gansmith.randomness import derive_seed, epoch_order, sample_latents, truncate
-from gansmith.reference import TRAINING, features_of
+from gansmith.reference import TRAINING, default_extractor, domain_of, features_of
 from gansmith.registry import FrozenModel
 from gansmith.sheets import captioned_grid
 
@@ -184,14 +184,9 @@ def _inputs(model: Model, reference: ImageData, request: Request) -> tuple[torch
     )
     if not method.num_classes:
         return latents, None
-    shares = reference.class_frequencies
-    if shares is None:
-        shares = np.full(method.num_classes, 1 / method.num_classes)
     # Each set has each class as often as the shares say: no luck of the draw between sets.
-    edges = np.round(np.cumsum(shares) * request.num).astype(np.int64)
-    one_set = np.searchsorted(edges, np.arange(request.num), side="right").clip(max=method.num_classes - 1)
-    order = epoch_order(request.seed, 0, request.num)
-    return latents, torch.from_numpy(np.tile(one_set[order], request.sets))
+    one_set = labels_by_share(reference.class_frequencies, request.num, method.num_classes, request.seed)
+    return latents, one_set.repeat(request.sets)
 
 
 def _chosen(names: Sequence[str]) -> list[Metric]:
@@ -253,25 +248,8 @@ def _notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> l
 
 
 def _open_extractor(request: Request, data: ImageData, on_progress: Progress) -> Extractor:
-    spec = data.spec
-    name = request.features or default_extractor(spec)
-    domain = Domain(
-        spec.height,
-        spec.width,
-        spec.channels,
-        spec.classes,
-        f"{spec.fingerprint[:24]}{spec.split.name}{spec.split.share:g}s{spec.split.seed}",
-        lambda: (data.read(np.arange(len(data))), data.labels),
-        cache_folder() / "judge",
-    )
-    return extractors.parse(name).open(domain, request.weights, on_progress)
-
-
-def default_extractor(spec: DataSpec) -> str:
-    """Return ``fashion`` for images of Fashion-MNIST, else ``own``."""
-    from gansmith.extractors.fashion import CLASSES
-
-    return "fashion" if spec.classes == CLASSES and spec.channels == 1 and spec.height <= 32 else "own"
+    name = request.features or default_extractor(data.spec)
+    return extractors.parse(name).open(domain_of(data), request.weights, on_progress)
 
 
 def write_evaluation(found: Evaluation, evidence: Evidence, folder: Path) -> Path:

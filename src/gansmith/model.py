@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from gansmith.checkpoint import Checkpoint, load_newest
+from gansmith.checkpoint import Checkpoint
 from gansmith.data.base import DataSpec
 from gansmith.engine import pick_device
 from gansmith.errors import CheckpointError, GansmithError, GansmithWarning, ModelError, unknown_name
@@ -28,7 +28,7 @@ from gansmith.preview import generate, sample_batch
 from gansmith.randomness import sample_latents, truncate
 from gansmith.recipe import explain, parse_recipe
 from gansmith.registry import FrozenModel
-from gansmith.run_folder import RECORD, RunFolder, is_run
+from gansmith.run_folder import RECORD, RunFolder, find_checkpoint, is_run
 from gansmith.run_state import weights_of
 from gansmith.samples import Samples, image_name
 from gansmith.version import __version__
@@ -196,19 +196,19 @@ class Model:
 def load_model(path: str | Path, device: str = "auto") -> Model:
     """Return the model of a run folder, a model folder or a .safetensors file; ModelError if it cannot be.
 
-    Of a run it is the newest whole checkpoint; if there is none, its model folder, with a GansmithWarning.
+    Of a run it is the checkpoint that ``find_checkpoint`` finds: the best, unless the path names another. If there is
+    none, it is the run's model folder, with a GansmithWarning.
     """
     path = Path(path)
-    if is_run(path):
-        run = RunFolder.open(path)
-        try:
-            checkpoint = load_newest(run.checkpoints)
-        except CheckpointError as problem:
-            if not (run.model / MODEL_JSON).is_file():
-                raise
-            warnings.warn(GansmithWarning(f"{problem}\n  used instead: {run.model}"), stacklevel=2)
-            return _from_folder(run.model, device)
-        return _from_run(run, checkpoint, device)
+    try:
+        found = find_checkpoint(path)
+    except CheckpointError as problem:
+        if not (is_run(path) and (path / "model" / MODEL_JSON).is_file()):
+            raise
+        warnings.warn(GansmithWarning(f"{problem}\n  used instead: {path / 'model'}"), stacklevel=2)
+        return _from_folder(path / "model", device)
+    if found is not None:
+        return _from_run(*found, device)
     if (path / MODEL_JSON).is_file():
         return _from_folder(path, device)
     if path.is_file() and path.suffix == ".safetensors":
@@ -278,8 +278,7 @@ def _parse_record(text: str, path: Path) -> ModelRecord:
 def _method_on_meta(record: ModelRecord) -> Method:
     """Return the method with networks that have shapes and no memory, whatever sizes a file claims."""
     with torch.device("meta"):
-        method: Method = record.method.build(record.data)
-        return method
+        return record.method.build(record.data)
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """How long a run is, and how often it writes: fixed before the first step and kept in the run."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from gansmith.errors import GansmithError
@@ -24,6 +24,10 @@ class Plan:
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return asdict(self)
+
+    def ended_at(self, iteration: int, why: str) -> "Plan":
+        """Return a plan that ends earlier; its schedules stay what they were."""
+        return replace(self, iterations=iteration, source=why)
 
     def extended(self, kimg: float, images_per_iteration: int) -> "Plan":
         """Return a plan of another length with the same intervals."""

@@ -13,7 +13,8 @@ from gansmith.data.base import DataOptions, DataSpec, ImageData, open_data
 from gansmith.data.kind import Kind, kind_of
 from gansmith.data.store import cache_folder
 from gansmith.errors import DataError, MetricError
-from gansmith.extractors.base import Extractor, Progress
+from gansmith.extractors.base import Domain, Extractor, Progress
+from gansmith.extractors.fashion import CLASSES
 from gansmith.files import commit_file
 from gansmith.recipe import parse_recipe
 from gansmith.run_folder import RunFolder
@@ -41,6 +42,25 @@ def features_of(
     tensors = {"features": found[0].contiguous(), "probabilities": found[1].contiguous()}
     commit_file(path, lambda temporary: save_file(tensors, temporary))
     return found
+
+
+def domain_of(data: ImageData) -> Domain:
+    """Return what an extractor is told of a data set."""
+    spec = data.spec
+    return Domain(
+        spec.height,
+        spec.width,
+        spec.channels,
+        spec.classes,
+        f"{spec.fingerprint[:24]}{spec.split.name}{spec.split.share:g}s{spec.split.seed}",
+        lambda: (data.read(np.arange(len(data))), data.labels),
+        cache_folder() / "judge",
+    )
+
+
+def default_extractor(spec: DataSpec) -> str:
+    """Return ``fashion`` for images of Fashion-MNIST, else ``own``."""
+    return "fashion" if spec.classes == CLASSES and spec.channels == 1 and spec.height <= 32 else "own"
 
 
 def run_data_of(run: RunFolder) -> dict[str, Any]:

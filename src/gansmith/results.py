@@ -4,6 +4,7 @@ import shutil
 from typing import Any
 
 from gansmith.errors import GansmithError
+from gansmith.health import best_look, column_of
 from gansmith.model import Model
 from gansmith.report.card import CardFacts, model_card
 from gansmith.report.curves import draw_curves
@@ -16,7 +17,7 @@ from gansmith.training import Event, OnEvent
 
 def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     """Write everything; a later call replaces it."""
-    rows = read_rows(run.log)
+    rows, looks = read_rows(run.log), read_rows(run.looks)
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
     on_event(Event("note", "writing model, film, curves and report"))
     model.save(run.model)
@@ -36,14 +37,15 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     (run.model / "README.md").write_text(model_card(facts), encoding="utf-8")
     frames = sorted(run.samples.glob("*-ema.png"))
     if frames:
-        shutil.copyfile(frames[-1], run.model / "preview.png")
         per_iteration = last.get("kimg", 0) / max(1, last.get("iteration", 1))
+        until_kept = [each for each in frames if int(each.stem[:9]) * per_iteration <= model.record.kimg + 1e-6]
+        shutil.copyfile((until_kept or frames)[-1], run.model / "preview.png")
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
         try:
             write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
         except GansmithError as problem:  # the model is what the run was for
             on_event(Event("warning", f"no film: {problem}"))
-    draw_curves(rows, run.path / "curves.png")
+    draw_curves([*rows, *looks], run.path / "curves.png")
     refresh_report(run, model, always=True)
 
 
@@ -52,13 +54,15 @@ def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> Non
     if not (always or run.report.is_file()):
         return
     spec, seconds = model.record.data, total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row])
-    parameters = count_parameters(model)
+    parameters, best = count_parameters(model), best_look(read_rows(run.looks))
+    shown = max((row["kimg"] for row in read_rows(run.log) if "event" not in row), default=model.record.kimg)
     write_report(
         run,
         title=f"{model.record.name} on {spec.name}",
         facts={
             "data": f"{spec.name}: {spec.count:,} images of {spec.height} x {spec.width} px, {spec.channels} channels",
-            "shown to the discriminator": f"{model.record.kimg:,.1f} kimg",
+            "shown to the discriminator": f"{shown:,.1f} kimg",
+            **({} if best is None else {"model": f"kept from {model.record.kimg:,.1f} kimg, {_judged(best)}"}),
             "training time": f"{seconds / 60:,.1f} min",
             "parameters": ", ".join(f"{name} {count:,}" for name, count in parameters.items()),
             "seed": str(model.record.seed),
@@ -76,3 +80,8 @@ def count_parameters(model: Model) -> dict[str, int]:
 def total_seconds(timing: list[dict[str, float]]) -> float:
     """Add up the times of all the starts of a run."""
     return [0.0, *add_up(timing)][-1]
+
+
+def _judged(look: dict[str, Any]) -> str:
+    name = column_of(look, "fd")
+    return f"where {name} was lowest: {look[name]:.4g}"

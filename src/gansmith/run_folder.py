@@ -3,13 +3,16 @@
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from gansmith.errors import CheckpointError, GansmithError
+from gansmith.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, load_newest
+from gansmith.errors import CheckpointError, GansmithError, GansmithWarning
 from gansmith.files import commit_json, sync_append
+from gansmith.health import best_look
 
 RECORD = "run.json"
 
@@ -27,6 +30,7 @@ class RunFolder:
         self.recipe = self.path / "recipe.yaml"
         self.log = self.path / "log.jsonl"
         self.timing = self.path / "timing.jsonl"
+        self.looks = self.path / "looks.jsonl"  # what was found of samples, one row for each look
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.model = self.path / "model"
@@ -99,11 +103,11 @@ class RunFolder:
 
     def sizes(self) -> dict[str, int]:
         """Make the logs durable and return their sizes in bytes, which a checkpoint remembers."""
-        return {path.name: sync_append(path) for path in (self.log, self.timing)}
+        return {path.name: sync_append(path) for path in (self.log, self.timing, self.looks)}
 
     def truncate(self, sizes: dict[str, int]) -> None:
         """Cut the logs back to what they were at a checkpoint, and drop pictures made after it."""
-        for path in (self.log, self.timing):
+        for path in (self.log, self.timing, self.looks):
             if path.exists():
                 os.truncate(path, min(sizes.get(path.name, 0), path.stat().st_size))
 
@@ -117,6 +121,31 @@ class RunFolder:
         """Write which images were left out, and why."""
         if entries:
             (self.path / "quarantine.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def find_checkpoint(path: Path) -> tuple[RunFolder, Checkpoint] | None:
+    """Return the run and the checkpoint that a path means, or None if it is of no run.
+
+    A run folder means its best checkpoint where looks have judged them, else the last; ``RUN/checkpoints`` means the
+    last, ``RUN/checkpoints/NUMBER`` that one. Raises CheckpointError if there is no whole one.
+    """
+    if is_run(path):
+        run = RunFolder.open(path)
+        best = best_look(read_rows(run.looks))
+        if best is not None:
+            try:
+                return run, load_checkpoint(run.checkpoints / f"{best['iteration']:09d}")
+            except CheckpointError as problem:
+                last = load_newest(run.checkpoints)
+                warnings.warn(GansmithWarning(f"{problem}\n  used instead: {last.folder}"), stacklevel=3)
+                return run, last
+        return run, load_newest(run.checkpoints)
+    whole = path.absolute()
+    if whole.name == "checkpoints" and is_run(whole.parent):
+        return RunFolder.open(whole.parent), load_newest(whole)
+    if is_checkpoint(whole) and whole.parent.name == "checkpoints" and is_run(whole.parent.parent):
+        return RunFolder.open(whole.parent.parent), load_checkpoint(whole)
+    return None
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:

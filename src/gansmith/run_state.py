@@ -12,6 +12,7 @@ from gansmith.ema import Ema
 from gansmith.engine import Engine
 from gansmith.errors import CheckpointError, RecipeError, unknown_name
 from gansmith.methods.base import Method, Phase
+from gansmith.optimizers.base import OptimizerPart
 from gansmith.randomness import Noise, derive_seed
 from gansmith.recipe import Recipe
 from gansmith.schedules import Moment
@@ -58,6 +59,7 @@ class RunState:
     seed: int
     iteration: int = 0
     salt: int = 0  # raised by a rollback, so that the draws after it are new ones
+    halvings: int = 0  # of all learning rates, by rollbacks from collapses
 
     @classmethod
     def fresh(cls, recipe: Recipe, data: DataSpec, seed: int, engine: Engine) -> "RunState":
@@ -111,6 +113,11 @@ class RunState:
         at = (self.seed, self.salt, self.iteration, phase.name, repeat)
         return Noise(*at, range(first, first + count), self.recipe.batch_size, engine.device)
 
+    def optimizer_for(self, network: str) -> OptimizerPart:
+        """Return the optimizer that trains a network, as the recipe and rollbacks have it."""
+        part = self.recipe.optimizer_for(network)
+        return part.slowed(0.5**self.halvings) if self.halvings else part
+
     def preview_networks(self) -> nn.ModuleDict:
         """Return the networks that previews use: averages where there are some."""
         averaged = {name: ema.network for name, ema in self.averages.items()}
@@ -126,7 +133,8 @@ class RunState:
 
     def values(self) -> dict[str, Any]:
         """Return the part of a checkpoint that is no tensor."""
-        return {"iteration": self.iteration, "kimg": self.kimg, "salt": self.salt, "seed": self.seed}
+        at = {"iteration": self.iteration, "kimg": self.kimg}
+        return {**at, "salt": self.salt, "halvings": self.halvings, "seed": self.seed}
 
     def tensors(self, engine: Engine) -> dict[str, Tensor]:
         """Return every tensor of the run by name; all processes must call it."""
@@ -169,6 +177,7 @@ class RunState:
         self.meter.cells = parts.get("meter", {})
         self.bad_steps = parts["bad_steps"][""]
         self.iteration, self.salt, self.seed = values["iteration"], values["salt"], values["seed"]
+        self.halvings = values.get("halvings", 0)  # absent from older checkpoints
 
 
 def weights_of(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:

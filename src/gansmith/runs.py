@@ -14,7 +14,7 @@ from gansmith.data.base import ImageData, open_data
 from gansmith.engine import Engine, set_threads
 from gansmith.errors import CheckpointError, DataError, DiskFullError, ModelError
 from gansmith.files import is_disk_full
-from gansmith.model import Model, load_model, make_record
+from gansmith.model import load_model
 from gansmith.plan import Budget, Plan, make_plan
 from gansmith.recipe import Recipe, override, parse_recipe
 from gansmith.report.tensorboard import TensorBoardLog
@@ -187,7 +187,7 @@ def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
     board = TensorBoardLog.open(run.path / "tensorboard", state.iteration) if main else None
 
     def tell(event: Event) -> None:
-        if board is not None and event.kind == "row":
+        if board is not None and event.kind in ("row", "look", "health"):
             board.row({name: value for name, value in event.values.items() if value is not None})
         if main:
             on_event(event)
@@ -199,7 +199,7 @@ def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
         stop.end()
         _note_time(trainer, "finished" if finished else "paused")
         if finished and main:
-            write_results(run, export(trainer), tell)
+            write_results(run, load_model(run.path, "cpu"), tell)
     except OSError as problem:
         if not is_disk_full(problem):
             raise
@@ -221,16 +221,6 @@ def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
         todo = f"go on with: gansmith resume {shlex.quote(str(run.path))}"
         on_event(Event("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
     return int(number)
-
-
-def export(trainer: Trainer) -> Model:
-    """Return the model of a run as it is now."""
-    state, recipe = trainer.state, trainer.state.recipe
-    record = make_record(recipe.name, recipe.method, trainer.data.spec, state.seed, state.kimg)
-    weights = {name: network.state_dict() for name, network in state.method.networks.items()}
-    for name, average in state.averages.items():
-        weights |= {name: average.network.state_dict(), f"{name}-raw": weights[name]}
-    return Model(record, {name: {k: v.cpu().clone() for k, v in each.items()} for name, each in weights.items()}, "cpu")
 
 
 def _note_time(trainer: Trainer, event: str) -> None:

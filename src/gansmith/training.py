@@ -1,7 +1,6 @@
 """The training step, the same for every method, and the loop around it with its once-in-a-while blocks."""
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,25 +10,27 @@ from torch.nn.utils import get_total_norm
 
 from gansmith.batches import BatchStream
 from gansmith.checkpoint import Checkpoint, list_checkpoints, load_latest, prune_checkpoints, save_checkpoint
+from gansmith.clock import Clock
 from gansmith.data.base import ImageData
 from gansmith.engine import Engine
 from gansmith.errors import CheckpointError, DiskFullError, TrainingError
+from gansmith.health import best_look
 from gansmith.plan import Plan
 from gansmith.preview import PreviewWriter
 from gansmith.randomness import derive_seed
-from gansmith.run_folder import RunFolder, append_row
+from gansmith.run_folder import RunFolder, append_row, read_rows
 from gansmith.run_state import RunState
 from gansmith.schedules import Moment, value_at
+from gansmith.supervisor import MAX_ROLLBACKS, Ruling, Supervisor
+from gansmith.watch import copy_weights, update_ratios
 
 BAD_STEPS_IN_A_ROW = 8  # more than this many steps skipped in a row: back to the last checkpoint
-MAX_ROLLBACKS = 3
 MAX_FAILED_SAVES = 3
-PROGRESS_SEC = 0.5
 
 
 @dataclass(frozen=True)
 class Event:
-    """Something a front end may want to tell: ``note``, ``warning``, ``progress``, ``row`` or ``preview``."""
+    """Something to tell: ``note``, ``warning``, ``progress``, ``row``, ``look``, ``health`` or ``preview``."""
 
     kind: str
     message: str = ""
@@ -62,7 +63,7 @@ def train_step(state: RunState, stream: BatchStream, engine: Engine, moment: Mom
             norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
             found_inf = (~norm.isfinite()).float()
             for name in phase.trains:
-                recipe.optimizer_for(name).step(state.optimizers[name], found_inf, moment)
+                state.optimizer_for(name).step(state.optimizers[name], found_inf, moment)
                 with torch.no_grad():
                     for constraint in method.constraints.get(name, ()):
                         constraint.apply_(method.networks[name])
@@ -93,23 +94,32 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self._previews = PreviewWriter(self.run, self.state.method, self.state.recipe, self.state.seed, self.data)
-        self._clock = _Clock(self.state.kimg)
+        self._clock = Clock(self.state.kimg)
         self._stream = self._make_stream()
+        self._supervisor = Supervisor(self.run, self.state, self.data, self.plan, self.engine)
 
     def run_to_end(self) -> bool:
         """Train until the plan's last iteration or a request to stop, then save; say whether the end was reached."""
-        state, plan = self.state, self.plan
+        state = self.state
         if state.iteration == 0:
             if self.engine.is_main:
                 self._previews.write_real()
             self._preview()
             self._save()
-        while state.iteration < plan.iterations:
+        while state.iteration < self.plan.iterations:
+            plan = self.plan
+            row = (state.iteration + 1) % plan.log_every == 0 or state.iteration + 1 == plan.iterations
+            before = copy_weights(state) if row else None
             train_step(state, self._stream, self.engine, state.moment(plan.schedule_kimg))
-            at_end = state.iteration == plan.iterations
-            row = state.iteration % plan.log_every == 0 or at_end
+            planned = state.iteration % plan.checkpoint_every == 0 or state.iteration == plan.iterations
+            ruling = self._look() if planned else Ruling()
+            if ruling.kind == "go_back":
+                self._go_back(ruling)
+                continue
+            at_end = state.iteration == self.plan.iterations
+            row = row or at_end
             if row:
-                self._write_row()
+                self._write_row({} if before is None else update_ratios(state, before))
                 if not self._healthy():
                     self._roll_back()
                     continue
@@ -129,16 +139,16 @@ class Trainer:
             if stop:
                 break
             self._tell_progress()
-        return state.iteration >= plan.iterations
+        return state.iteration >= self.plan.iterations
 
     def _make_stream(self) -> BatchStream:
         recipe, salt = self.state.recipe, self.state.salt
         seed = derive_seed("data", self.state.seed, salt)
         return BatchStream(self.data, recipe.batch_size, seed, self.engine, mirror=recipe.data.mirror)
 
-    def _write_row(self) -> None:
+    def _write_row(self, more: dict[str, float]) -> None:
         state = self.state
-        means = state.meter.take(self.engine)
+        means = {**state.meter.take(self.engine), **more}
         kimg = round(state.kimg, 6)
         row: dict[str, Any] = {
             "iteration": state.iteration,
@@ -151,6 +161,23 @@ class Trainer:
             append_row(self.run.log, row)
             append_row(self.run.timing, {"iteration": state.iteration, "kimg": kimg, **speed})
         self.on_event(Event("row", values={**row, **speed}))
+
+    def _look(self) -> Ruling:
+        """Judge samples if it is time, and return what follows; an end that is ruled becomes the plan's."""
+        if not self._finite():
+            return Ruling()  # the row or the checkpoint of this iteration deals with it
+        speed = self._clock.read(self.state.kimg, self.plan.schedule_kimg, self.engine)
+
+        def tell(kind: str, message: str, values: dict[str, Any]) -> None:
+            self.on_event(Event(kind, message, {**values, **speed} if kind == "look" else values))
+
+        ruling = self._supervisor.after_step(speed["img_per_sec"], tell)
+        if ruling.kind == "end":
+            self._tell_event("ended", ruling.message)
+            self.plan = self.plan.ended_at(self.state.iteration, ruling.message)
+            if self.engine.is_main:
+                self.run.write_record({**self.run.record, "plan": self.plan.to_json()})
+        return ruling
 
     def _tell_progress(self) -> None:
         if self._clock.due():
@@ -183,19 +210,35 @@ class Trainer:
                 f"training stopped at {failed_at:.1f} kimg: losses are not finite even after {MAX_ROLLBACKS} rollbacks"
                 f"\n  the last good checkpoint is in {self.run.checkpoints}; try a lower lr, for example lr=1e-4"
             )
-        checkpoint, _ = load_latest(self.run.checkpoints, accept=lambda each: bool(each.values["planned"]))
+        self._restore(lambda each: bool(each.values["planned"]))
+        message = f"not finite at {failed_at:.1f} kimg: back to {state.kimg:.1f} kimg with other random draws"
+        self._tell_event("rollback", f"{message} (rollback {rollbacks} of {MAX_ROLLBACKS})")
+
+    def _go_back(self, ruling: Ruling) -> None:
+        """Go back to the best checkpoint and halve all learning rates, which the checkpoint then knows."""
+        state, failed_at = self.state, self.state.kimg
+        self._restore(lambda each: bool(each.values["planned"]) and each.values["iteration"] <= ruling.iteration)
+        state.halvings += 1
+        done = f"at {failed_at:.1f} kimg back to {state.kimg:.1f} kimg, learning rates times {0.5**state.halvings:g}"
+        self._tell_event("rollback", f"{ruling.message}; {done} (rollback {state.salt} of {MAX_ROLLBACKS})")
+        self._save()
+
+    def _restore(self, accept: Callable[[Checkpoint], bool]) -> None:
+        """Take up an earlier checkpoint with other random draws, and forget what was written after it."""
+        state, salt = self.state, self.state.salt + 1
+        checkpoint, _ = load_latest(self.run.checkpoints, accept=accept)
         state.restore(checkpoint.tensors, checkpoint.values, self.engine)
-        state.salt = rollbacks
+        state.salt = salt
         state.bad_steps.zero_()
         state.meter.cells = {}
         self._stream = self._make_stream()
-        self._clock = _Clock(state.kimg)
+        self._clock = Clock(state.kimg)
         self.engine.barrier()
-        if self.engine.is_main:
+        if self.engine.is_main:  # newer checkpoints first: a resume must not take up what was left behind
+            kept = {each for each in list_checkpoints(self.run.checkpoints) if int(each.name) <= state.iteration}
+            prune_checkpoints(self.run.checkpoints, kept)
             self.run.truncate(checkpoint.values["log_sizes"])
             self.run.drop_samples_after(state.iteration)
-        message = f"not finite at {failed_at:.1f} kimg: back to {state.kimg:.1f} kimg with other random draws"
-        self._tell_event("rollback", f"{message} (rollback {rollbacks} of {MAX_ROLLBACKS})")
 
     def _tell_event(self, name: str, message: str) -> None:
         state = self.state
@@ -226,39 +269,12 @@ class Trainer:
         self.on_event(Event("warning", message))
 
     def _worth_keeping(self) -> set[Any]:
-        """Return the last two checkpoints of the plan, which a rollback may need, and the newest of all."""
+        """Return the last two checkpoints of the plan, which a rollback may need, the newest of all, and the best."""
         folders = list_checkpoints(self.run.checkpoints)
         planned = [folder for folder in folders if int(folder.name) % self.plan.checkpoint_every == 0]
-        return {*planned[:2], *folders[:1]}
-
-
-class _Clock:
-    """Images a second since the run was started, and when it will end."""
-
-    def __init__(self, kimg: float) -> None:
-        self._start = self._last = time.perf_counter()
-        self._first_kimg = kimg
-
-    def due(self) -> bool:
-        """Say whether it is time to tell progress again."""
-        if time.perf_counter() - self._last < PROGRESS_SEC:
-            return False
-        self._last = time.perf_counter()
-        return True
-
-    def read(self, kimg: float, schedule_kimg: float, engine: Engine) -> dict[str, float]:
-        """Return wall_sec, img_per_sec, eta_sec and memory_mb."""
-        engine.synchronize()
-        wall = time.perf_counter() - self._start
-        rate = (kimg - self._first_kimg) * 1000 / wall if wall > 0 else 0.0
-        eta = (schedule_kimg - kimg) * 1000 / rate if rate > 0 else 0.0
-        memory = engine.memory_mb()
-        return {
-            "wall_sec": round(wall, 3),
-            "img_per_sec": round(rate, 1),
-            "eta_sec": round(eta, 1),
-            "memory_mb": memory,
-        }
+        best = best_look(read_rows(self.run.looks))
+        kept = [folder for folder in folders if best and int(folder.name) == best["iteration"]]
+        return {*planned[:2], *folders[:1], *kept}
 
 
 def latest_checkpoint(run: RunFolder) -> tuple[Checkpoint, list[str]]:

@@ -10,6 +10,7 @@ from gansmith.cli import (
     arithmetic,
     compare,
     data,
+    diagnose,
     directions,
     doctor,
     evaluate,
@@ -37,6 +38,7 @@ app.command("resume")(resume.resume)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)
 app.command("evaluate")(evaluate.evaluate)
+app.command("diagnose")(diagnose.diagnose)
 app.command("compare")(compare.compare)
 app.command("interpolate")(interpolate.interpolate)
 app.command("arithmetic")(arithmetic.arithmetic)

@@ -6,7 +6,11 @@ from typing import Annotated
 import typer
 
 ModelPath = Annotated[
-    Path, typer.Argument(metavar="MODEL", help="A run folder, a model folder or a .safetensors file.")
+    Path,
+    typer.Argument(
+        metavar="MODEL",
+        help="A run folder (its best checkpoint; RUN/checkpoints: its last), a model folder or a .safetensors file.",
+    ),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Plugin = Annotated[list[Path] | None, typer.Option(help="A Python file with parts the model uses.")]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from gansmith.health import HEALTHY, TITLES, column_of
+
 if TYPE_CHECKING:
     from gansmith.training import Event
 
@@ -40,7 +42,7 @@ class ProgressPrinter:
             console=self._console, transient=True,
         )  # fmt: skip
         self._task: TaskID | None = None
-        self._losses = ""
+        self._losses = self._health = ""
         self._last = 0.0
 
     def __enter__(self) -> "ProgressPrinter":
@@ -63,6 +65,13 @@ class ProgressPrinter:
             self._show(
                 event.values.get("what", "reading images"), done, total, f"{done:,} of {total:,}", last=done == total
             )
+        elif event.kind == "look":
+            name = column_of(event.values, "fd")
+            self._health = f"  {name.partition('_')[0]} {event.values[name]:.4g}  {event.message}"
+            self._training(event.values, is_row=False)
+        elif event.kind == "health":
+            mark = "" if event.message.startswith(TITLES[HEALTHY]) else "warning: "
+            self._console.print(f"{mark}{event.message}", markup=False)
         elif event.kind in ("row", "progress"):
             self._training(event.values, is_row=event.kind == "row")
 
@@ -72,7 +81,7 @@ class ProgressPrinter:
             self._losses = "  ".join(f"{label} {'nan' if v is None else f'{v:.3f}'}" for label, v in shown)
         left = values["eta_sec"] * values["img_per_sec"] / 1000
         speed = f"{values['kimg']:,.1f} kimg  {values['img_per_sec']:,.0f} img/s  {duration(values['eta_sec'])} left"
-        text = f"{speed}  {self._losses}  {values['memory_mb']:,.0f} MB"
+        text = f"{speed}  {self._losses}{self._health}  {values['memory_mb']:,.0f} MB"
         self._show("training", values["kimg"], values["kimg"] + left, text, last=left <= 0)
 
     def _show(self, name: str, done: float, total: float, text: str, *, last: bool) -> None:

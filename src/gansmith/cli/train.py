@@ -10,17 +10,25 @@ import typer
 from gansmith.cli.data import DataRoot
 from gansmith.errors import GansmithError
 
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="DATA KEY=VALUE",
+        help="Images: a folder, .zip, .tar, .npz, .npy, a data set's name ('gansmith data list'; fashion-sample if "
+        "left out), or hf:NAME[:SPLIT]; "
+        "then changes to the recipe, for example batch_size=128 or loss=hinge.",
+    ),
+]
+Patience = Annotated[
+    int | None, typer.Option(help="End after this many looks at samples that are no better, or at a collapse.")
+]
+OnCollapse = Annotated[
+    str | None, typer.Option(help="tell, or rollback: to the best checkpoint, with half the learning rates.")
+]
+
 
 def train(
-    words: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="DATA KEY=VALUE",
-            help="Images: a folder, .zip, .tar, .npz, .npy, a data set's name ('gansmith data list'; fashion-sample if "
-            "left out), or hf:NAME[:SPLIT]; "
-            "then changes to the recipe, for example batch_size=128 or loss=hinge.",
-        ),
-    ] = None,
+    words: Words = None,
     recipe: Annotated[
         str, typer.Option(help="A recipe's name or YAML file; 'gansmith recipes' lists them.")
     ] = "default",
@@ -33,6 +41,8 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="fp32, or bf16 for forward passes where the device has it.")] = "fp32",
     holdout: Annotated[float, typer.Option(help="Share of the images kept out of training, for judging.")] = 0.0,
+    patience: Patience = None,
+    on_collapse: OnCollapse = None,
     init_from: Annotated[Path | None, typer.Option(help="Start from the weights of a model.")] = None,
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts of your own.")] = None,
     data_root: DataRoot = None,
@@ -45,6 +55,7 @@ def train(
     from gansmith.cli.progress import ProgressPrinter
     from gansmith.plan import Budget
 
+    overrides += _watched(patience, on_collapse)
     plugins = plugin or []
     if dry_run:
         budget = Budget(kimg, steps, epochs, minutes)
@@ -61,6 +72,12 @@ def train(
             data_root=data_root, on_event=printer,
         )  # fmt: skip
     show_run(run, as_json=as_json)
+
+
+def _watched(patience: int | None, on_collapse: str | None) -> list[str]:
+    """Return what options say of looks as changes to the recipe."""
+    given = {"patience": patience, "on_collapse": on_collapse}
+    return [f"watch.{name}={value}" for name, value in given.items() if value is not None]
 
 
 def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-defined]  # noqa: F821

@@ -4,12 +4,9 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 
-import numpy as np
-from torch import Tensor
-
 from gansmith.errors import MetricError
 from gansmith.extractors.base import Domain, Extractor, ExtractorPart, Progress, extractors
-from gansmith.extractors.convnet import ConvNet, folded, open_convnet, resized, weights_digest
+from gansmith.extractors.convnet import folded, look, open_convnet, weights_digest
 
 SIDE = 28
 CLASSES = (
@@ -54,9 +51,3 @@ class Fashion(ExtractorPart):
             CLASSES,
             partial(look, folded(network), SIDE),
         )
-
-
-def look(network: ConvNet, side: int, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
-    """Return features and, where the network knows classes, their probabilities."""
-    features, logits = network(resized(images, side))
-    return features, logits.softmax(1) if logits.shape[1] else None

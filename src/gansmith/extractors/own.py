@@ -10,12 +10,12 @@ from gansmith.extractors.base import Domain, Extractor, ExtractorPart, Progress,
 from gansmith.extractors.convnet import (
     folded,
     input_side,
+    look,
     open_convnet,
     train_on_labels,
     train_on_views,
     weights_digest,
 )
-from gansmith.extractors.fashion import look
 from gansmith.files import commit_file
 
 FEWEST = 200
@@ -32,10 +32,18 @@ class Own(ExtractorPart):
     kimg_with_labels: int = 150
     kimg_without: int = 60
 
+    def kept_at(self, domain: Domain) -> Path:
+        """Return the file that holds the weights once they are trained."""
+        kind, kimg = self._training(domain)
+        return domain.cache / f"own-{domain.fingerprint[:32]}-{kind}-{kimg}.safetensors"
+
+    def _training(self, domain: Domain) -> tuple[str, int]:
+        return ("labels", self.kimg_with_labels) if domain.classes else ("views", self.kimg_without)
+
     def open(self, domain: Domain, weights: Path | None, on_progress: Progress) -> Extractor:
         """Return it, trained now if it was not before; MetricError for too few images."""
-        kind, kimg = ("labels", self.kimg_with_labels) if domain.classes else ("views", self.kimg_without)
-        path = domain.cache / f"own-{domain.fingerprint[:32]}-{kind}-{kimg}.safetensors"
+        kind, kimg = self._training(domain)
+        path = self.kept_at(domain)
         side, channels = input_side(domain.height, domain.width), domain.channels
         if not path.is_file():
             images, labels = domain.read()

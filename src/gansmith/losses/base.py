@@ -18,6 +18,11 @@ class AdversarialLoss(Part):
     generator_needs_real: ClassVar[bool] = False  # True for relativistic losses
     logits_are_probabilities: ClassVar[bool] = False  # True where sigmoid(logit) estimates P(real)
 
+    @property
+    def boundary(self) -> float | None:
+        """Return the logit above which D takes an image for real; None where differences alone mean something."""
+        return 0.0
+
     @abstractmethod
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return what the discriminator minimises, 0-d."""

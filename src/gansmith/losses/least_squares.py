@@ -22,6 +22,11 @@ class LeastSquares(AdversarialLoss):
     fake_label: float = Field(0.0, description="D's target for fakes (a)")
     generator_label: float = Field(1.0, description="what G wants D to say of fakes (c)")
 
+    @property
+    def boundary(self) -> float | None:
+        """Return the middle of D's two targets."""
+        return (self.real_label + self.fake_label) / 2
+
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return what D minimises, 0-d."""
         return ((real_logits - self.real_label) ** 2).mean() / 2 + ((fake_logits - self.fake_label) ** 2).mean() / 2

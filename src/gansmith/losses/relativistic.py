@@ -22,6 +22,11 @@ class Relativistic(AdversarialLoss):
 
     generator_needs_real: ClassVar[bool] = True
 
+    @property
+    def boundary(self) -> float | None:
+        """Return None: a score means nothing on its own."""
+        return None
+
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return what D minimises, 0-d."""
         return softplus(fake_logits - real_logits).mean()

@@ -16,6 +16,11 @@ class Wasserstein(AdversarialLoss):
     Differs: signs, so that both sides minimise.
     """
 
+    @property
+    def boundary(self) -> float | None:
+        """Return None: a score means nothing on its own."""
+        return None
+
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
         """Return what D minimises, 0-d."""
         return fake_logits.mean() - real_logits.mean()

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -17,7 +18,7 @@ from gansmith.losses.non_saturating import NonSaturating
 from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
 from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, signed_from
 from gansmith.penalties.base import Critic, PenaltyField, Scored
-from gansmith.randomness import Noise, sample_latents
+from gansmith.randomness import Noise, epoch_order, sample_latents
 from gansmith.schedules import Moment, value_at
 
 GRID_COLUMNS = 8
@@ -223,13 +224,12 @@ class LatentMethod:
         return (detached.sigmoid() if self.config.loss.logits_are_probabilities else detached).mean()
 
     def _opinions(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
-        """Return D(x) and D(G(z)), or scores, and the share of images on the right side of 0."""
-        return {
-            self._name("real"): self._opinion(real_logits),
-            self._name("fake"): self._opinion(fake_logits),
-            "accuracy_real": (real_logits.detach() > 0).float().mean(),
-            "accuracy_fake": (fake_logits.detach() < 0).float().mean(),
-        }
+        """Return D(x) and D(G(z)), or scores, and the share of images on the right side of the loss's boundary."""
+        out = {self._name("real"): self._opinion(real_logits), self._name("fake"): self._opinion(fake_logits)}
+        if (boundary := self.config.loss.boundary) is not None:
+            out["accuracy_real"] = (real_logits.detach() > boundary).float().mean()
+            out["accuracy_fake"] = (fake_logits.detach() < boundary).float().mean()
+        return out
 
 
 def sample_labels(first: int, count: int, num_classes: int) -> Tensor | None:
@@ -237,6 +237,14 @@ def sample_labels(first: int, count: int, num_classes: int) -> Tensor | None:
     if not num_classes:
         return None
     return torch.arange(first, first + count) // GRID_COLUMNS % num_classes
+
+
+def labels_by_share(shares: np.ndarray | None, count: int, num_classes: int, seed: int) -> Tensor:
+    """Return labels (count,), each as often as ``shares`` (num_classes,) say, or evenly, in an order of a seed."""
+    shares = np.full(num_classes, 1 / num_classes) if shares is None else shares
+    edges = np.round(np.cumsum(shares) * count).astype(np.int64)
+    labels = np.searchsorted(edges, np.arange(count), side="right").clip(max=num_classes - 1)
+    return torch.from_numpy(labels[epoch_order(seed, 0, count)])
 
 
 def _draws(noise: Noise, purpose: str, copies: int) -> Callable[..., Tensor]:

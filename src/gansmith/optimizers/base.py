@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gansmith.registry import Part, PartOf, Registry
-from gansmith.schedules import Moment, NotNegative, value_at
+from gansmith.schedules import Moment, NotNegative, Ramp, value_at
 
 
 class OptimizerPart(Part):
@@ -26,6 +26,14 @@ class OptimizerPart(Part):
     def settings_at(self, moment: Moment) -> dict[str, float | tuple[float, float]]:
         """Return what a parameter group holds at a moment."""
         return {"lr": value_at(self.lr, moment)}
+
+    def slowed(self, factor: float) -> "OptimizerPart":
+        """Return it with ``factor`` times the learning rate."""
+        lr: float | Ramp = self.lr
+        if isinstance(lr, Ramp):
+            slower = lr.model_copy(update={"start": lr.start * factor, "end": lr.end * factor})
+            return self.model_copy(update={"lr": slower})
+        return self.model_copy(update={"lr": lr * factor})
 
     def step(self, optimizer: Optimizer, found_inf: Tensor, moment: Moment) -> None:
         """Take one step with the numbers of the moment; with ``found_inf`` = 1 (float32, 0-d) nothing changes."""

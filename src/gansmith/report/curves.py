@@ -1,9 +1,8 @@
-"""The curves of a run as one picture: losses, what D thinks, its accuracy, gradient norms and penalties."""
+"""The curves of a run as one picture: losses, what D thinks, gradients, penalties, updates, and looks at samples."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from gansmith.files import commit_file
 from gansmith.images import on_white, to_pil
+from gansmith.report.panels import PANELS, Panel
 from gansmith.report.series import column, extremes, is_number, means, robust_limits, smooth
 
 if TYPE_CHECKING:
@@ -34,27 +34,6 @@ ROLES = {
     "fake_after": "#B0588A",
 }
 NAMES = {"real": "D(x)", "fake": "D(G(z))", "fake_after": "D(G(z)) after D's step"}
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One of the stacked plots: the log columns with its prefix."""
-
-    prefix: str
-    title: str
-    guide: float | None = None  # a dotted line at this height
-    is_share: bool = False  # values in [0, 1]
-    is_log: bool = False
-
-
-PANELS = (
-    Panel("loss_", "losses"),
-    Panel("d_", "D(x) and D(G(z)), probabilities", guide=0.5, is_share=True),
-    Panel("score_", "scores of D (no probabilities)", guide=0.0),
-    Panel("accuracy_", "share of images D judges right", guide=0.5, is_share=True),
-    Panel("grad_norm_", "gradient norms, log scale", is_log=True),
-    Panel("penalty_", "penalties, as added to the loss"),
-)
 
 
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
@@ -81,10 +60,10 @@ def curves_figure(rows: list[dict[str, Any]]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    events = [row for row in rows if "event" in row and is_number(row.get("kimg"))]
+    events = [_since(row) for row in rows if "event" in row and is_number(row.get("kimg"))]
     rows = [row for row in rows if "event" not in row and is_number(row.get("kimg"))]
     names = list(dict.fromkeys(name for row in rows for name in row))
-    panels = [(panel, [n for n in names if n.startswith(panel.prefix)]) for panel in PANELS]
+    panels = [(panel, [n for n in names if panel.shows(n)]) for panel in PANELS]
     panels = [(panel, columns) for panel, columns in panels if columns] or [(Panel("", "curves"), [])]
     height = PANEL_INCH * max(len(panels), 1.3) + 0.6
     layout = ConstrainedLayoutEngine(hspace=0.04, h_pad=0.06)
@@ -107,6 +86,12 @@ def curves_figure(rows: list[dict[str, Any]]) -> Figure:
     return figure
 
 
+def _since(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event at the moment it tells of: a verdict is said later than it began to hold."""
+    began = event.get("began_kimg")
+    return {**event, "kimg": began} if is_number(began) else event
+
+
 def style_panel(axes: Axes, panel: Panel) -> None:
     """Give a plot its title, its guide and quiet axes."""
     axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", color=INK)
@@ -123,7 +108,7 @@ def _draw_panel(axes: Axes, panel: Panel, series: dict[str, tuple[np.ndarray, np
     spare = iter(COLOURS * (1 + len(series) // len(COLOURS)))
     latest: list[tuple[float, str]] = []
     for name, (x, y) in series.items():
-        colour = ROLES.get(name.removeprefix(panel.prefix)) or next(spare)
+        colour = ROLES.get(panel.role(name)) or next(spare)
         drawn = _draw_line(axes, panel, name, x, y, colour)
         finite = drawn[np.isfinite(drawn)]
         if finite.size:
@@ -135,7 +120,7 @@ def _draw_panel(axes: Axes, panel: Panel, series: dict[str, tuple[np.ndarray, np
 
 def _draw_line(axes: Axes, panel: Panel, name: str, x: np.ndarray, y: np.ndarray, colour: str) -> np.ndarray:
     """Draw a column, smoothed when it is long, with marks where it is not finite; return what its main line shows."""
-    role = name.removeprefix(panel.prefix)
+    role = panel.role(name)
     dashes = "--" if role.endswith("_after") else "-"
     missing = x[np.isnan(y) & np.isfinite(x)]
     y = np.where(y > 0, y, np.nan) if panel.is_log else y

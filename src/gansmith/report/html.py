@@ -10,9 +10,12 @@ from typing import Any
 
 from gansmith.errors import GansmithError
 from gansmith.files import commit_file
-from gansmith.report.curves import PANELS, draw_curves
+from gansmith.health import best_look
+from gansmith.report.curves import draw_curves
+from gansmith.report.health import health_section
 from gansmith.report.judged import judged_sections
 from gansmith.report.page import embedded, page
+from gansmith.report.panels import PANELS
 from gansmith.report.pictures import Picture, load_picture, slider_pictures
 from gansmith.report.series import is_number
 from gansmith.run_folder import RunFolder, read_rows
@@ -42,10 +45,12 @@ def write_report(run: RunFolder, *, title: str, facts: dict[str, str]) -> Path:
     """Write report.html into the run folder and return its path; ``facts`` are shown as they are, label and value."""
     story = _read(run)
     slider, has_script = _slider(run, story)
+    best = best_look(read_rows(run.looks))  # where the model is from, if it is not the last
     sections = [
         _facts(facts),
         _pictures(run, story),
-        judged_sections(run.path, story.kimg),
+        health_section(run),
+        judged_sections(run.path, story.kimg if best is None else best["kimg"]),
         f'<div class="columns"><div>{slider}{_events(story)}{_use(run, story)}</div>{_curves(run, story)}</div>',
         _recipe(run),
     ]
@@ -142,7 +147,7 @@ def _curves(run: RunFolder, story: _Story) -> str:
         body = '<p class="note">No rows in the log yet.</p>'
     else:
         if not path.exists():
-            draw_curves(read_rows(run.log), path)
+            draw_curves([*read_rows(run.log), *read_rows(run.looks)], path)
         last = story.rows[-1]
         latest = [f"{k} {v:.3g}" for k, v in last.items() if k.startswith(NUMBERS) and is_number(v)]
         uri = embedded(path.read_bytes())

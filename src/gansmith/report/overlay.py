@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gansmith.report.curves import COLOURS, FAINT_INK, INK, PANEL_INCH, ROLES, WIDTH_INCH, Panel, style_panel
+from gansmith.report.curves import COLOURS, FAINT_INK, INK, PANEL_INCH, ROLES, WIDTH_INCH, style_panel
+from gansmith.report.panels import Panel
 from gansmith.report.series import MAX_POINTS, column, means, robust_limits, smooth
 
 if TYPE_CHECKING:

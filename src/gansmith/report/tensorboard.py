@@ -8,9 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from gansmith.report.panels import LOOKED_AT
 from gansmith.report.series import is_number
 
-GROUPS = ("grad_norm", "loss", "accuracy", "penalty", "score", "d")  # a column "loss_generator" is "loss/generator"
+GROUPS = (
+    "grad_norm",
+    "loss",
+    "accuracy",
+    "penalty",
+    "score",
+    "update",
+    "d",
+)  # a column "loss_generator" is "loss/generator"
 
 
 class TensorBoardLog:
@@ -51,7 +60,9 @@ class TensorBoardLog:
 
 
 def tag_of(name: str) -> str:
-    """Return a column's tag, grouped by what it measures: loss/generator, d/fake_after, run/kimg."""
+    """Return a column's tag, grouped by what it measures: loss/generator, d/fake_after, look/fd2k_own, run/kimg."""
+    if LOOKED_AT.match(name):
+        return f"look/{name}"
     for group in GROUPS:
         if name.startswith(f"{group}_"):
             return f"{group}/{name.removeprefix(f'{group}_')}"

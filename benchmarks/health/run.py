@@ -1,0 +1,241 @@
+"""Are failing runs named rightly, and healthy ones left in peace? The cases, and what each must get, are in cases.yaml.
+
+Run:   python benchmarks/health/run.py --data-root DIR [--only TEXT ...] [--minutes 5] [--jobs 1]
+Table: python benchmarks/health/run.py --table
+Each case is a run of ``gansmith train`` on one core, whose end is then judged on the test split of Fashion-MNIST (fd10k
+and coverage, 4 sets). RESULTS/CASE.json holds its rows and looks; a case whose file is there is not run again, one that
+was stopped goes on. Verdicts are computed from those files each time: a threshold may change without a new run.
+
+A failure counts only if fd10k or coverage is worse than that of its healthy twin (same recipe and seed) by more than
+twice the deviation of the difference. Delay: the first look at which an accepted verdict was said.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import yaml
+
+from gansmith.health import HEALTHY, judge, measure
+from gansmith.run_folder import read_rows
+
+HERE = Path(__file__).parent
+TRAINING, TEST = "fashion-mnist", "fashion-mnist:test"
+HEAD = (
+    "| case | expected | verdict at the end | right | worse than its twin by | delay, kimg | fd10k | coverage | looks |"
+)
+KEPT = ("iteration", "kimg", "accuracy_real", "accuracy_fake", "update_generator", "update_discriminator")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run, and the verdicts that are right for it, the best first."""
+
+    name: str
+    recipe: str
+    seed: int
+    expect: tuple[str, ...]
+    overrides: tuple[str, ...]
+    is_chosen_on: bool
+    twin: str = ""
+    images: int | None = None
+    without_class: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.recipe}-{self.name}-{self.seed}"
+
+
+def read_cases(path: Path) -> list[Case]:
+    """Return the cases of a file, healthy ones first: failures are compared with them."""
+    told = yaml.safe_load(path.read_text())
+    chosen, out = told["choose"], []
+    for kind in ("healthy", "failures"):
+        for each in told[kind]:
+            for seed in each["seeds"]:
+                recipe = each["recipe"]
+                out.append(Case(
+                    each["name"], recipe, seed, tuple(each.get("expect", [HEALTHY])),
+                    (*told["recipes"][recipe], *each.get("overrides", [])),
+                    recipe in chosen["recipes"] and seed in chosen["seeds"],
+                    f"{recipe}-{each['twin']}-{seed}" if "twin" in each else "",
+                    each.get("images"), each.get("without_class", ""),
+                ))  # fmt: skip
+    return out
+
+
+def source_of(case: Case, folder: Path, root: Path | None) -> str:
+    """Return the training images of a case: the data set, or a part of it in a file that is made once."""
+    if case.images is None and not case.without_class:
+        return TRAINING
+    path = folder / "data" / f"{case.without_class or case.images}-{0 if case.without_class else case.seed}.npz"
+    if not path.is_file():
+        from gansmith.data.base import open_data
+
+        data = open_data(TRAINING, root=root)
+        assert data.labels is not None
+        order = np.random.default_rng(case.seed).permutation(len(data))[: case.images]
+        if case.without_class:
+            order = np.flatnonzero(data.labels != data.spec.classes.index(case.without_class))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Every class has its name, the one without images too: a run that lacks one can be told from a complete one.
+        np.savez(path, images=data.read(order), labels=data.labels[order], class_names=np.array(data.spec.classes))
+    return str(path)
+
+
+def run_case(case: Case, args: argparse.Namespace) -> None:
+    """Train, or go on, then judge the end of the run and write what was found."""
+    run, out = args.runs / case.key, args.results / f"{case.key}.json"
+    place = ["--data-root", str(args.data_root)] if args.data_root else []
+    if any(run.glob("checkpoints/*/manifest.json")):
+        words = ["resume", str(run)]
+    else:
+        source = source_of(case, args.runs, args.data_root)
+        words = ["train", source, "--recipe", case.recipe, *case.overrides, "--seed", str(case.seed), "--out", str(run)]
+        words += ["--minutes", str(args.minutes), "--device", "cpu", *place]
+    log = args.runs / f"{case.key}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environ = {**os.environ, "OMP_NUM_THREADS": "1"}
+    judged = args.runs / f"{case.key}-judged"
+    judge_words = ["evaluate", str(run / "checkpoints"), TEST, "--features", "fashion", "--metrics"]
+    judge_words += ["frechet,density_coverage", "--out", str(judged), *place]
+    with open(log, "a", encoding="utf-8") as file:
+        for each in (words, judge_words):
+            command = [sys.executable, "-m", "gansmith", *each]
+            if subprocess.run(command, env=environ, stdout=file, stderr=file, check=False).returncode != 0:
+                print(f"{case.key}: failed, see {log}", flush=True)
+                return
+    args.results.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(result_of(case, run, judged)) + "\n")
+    print(f"{case.key}: done", flush=True)
+
+
+def result_of(case: Case, run: Path, judged: Path) -> dict[str, Any]:
+    """Return what is kept of a run: rows, looks, the judgement of its end, and the share of time of its looks."""
+    rows, timing, looks = (read_rows(run / f"{name}.jsonl") for name in ("log", "timing", "looks"))
+    numbers = json.loads((judged / "evaluation.json").read_text())["numbers"]
+    seconds = max((row["wall_sec"] for row in timing if "wall_sec" in row), default=0.0)
+    return {
+        "case": case.key,
+        "expect": case.expect,
+        "plan": json.loads((run / "run.json").read_text())["plan"],
+        "look_share": sum(row.get("look_sec", 0.0) for row in timing) / max(seconds, 1e-9),
+        "numbers": {name: numbers[name] for name in numbers if name.startswith(("fd10k", "coverage"))},
+        "rows": [{name: row[name] for name in KEPT if name in row} for row in rows if "event" not in row],
+        "looks": looks,
+    }
+
+
+def worse(mine: dict[str, Any], twin: dict[str, Any]) -> str:
+    """Return in words by which number a run is worse than its twin, or ""."""
+    found = []
+    for name, number in mine["numbers"].items():
+        other = twin["numbers"][name]
+        spread = 2 * ((number["deviation"] or 0) ** 2 + (other["deviation"] or 0) ** 2) ** 0.5
+        difference = number["value"] - other["value"]
+        if (difference if name.startswith("fd") else -difference) > spread:
+            found.append(name.partition("_")[0])
+    return " and ".join(found)
+
+
+def line_of(case: Case, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Return what a case got: every verdict from look to look, the last, and whether the failure was one."""
+    mine = results[case.key]
+    looks, rows = mine["looks"], mine["rows"]
+    said = [judge(rows, looks[: count + 1]).name for count in range(len(looks))]
+    twin = results.get(case.twin)
+    is_healthy = case.expect == (HEALTHY,)
+    first = next((look["kimg"] for look, name in zip(looks, said, strict=True) if name in case.expect), None)
+    last = said[-1] if said else "not looked at"
+    return {
+        "case": case.key,
+        "expected": case.expect,
+        "verdict": last,
+        "accused": [name for name in dict.fromkeys(said) if name != HEALTHY],
+        "right": last in case.expect,
+        "confirmed": "" if is_healthy else "twin not run" if twin is None else worse(mine, twin),
+        "delay_kimg": None if is_healthy else first,
+        "kimg": looks[-1]["kimg"] if looks else 0.0,
+        "fd": measure(looks[-1], "fd") if looks else None,
+        "look_share": mine["look_share"],
+        "is_healthy": is_healthy,
+        **{name.partition("_")[0]: number["value"] for name, number in mine["numbers"].items()},
+    }
+
+
+def table(cases: list[Case], results: dict[str, dict[str, Any]]) -> str:
+    """Return the table as Markdown: the runs that thresholds were chosen on, then those they are reported on."""
+    out = []
+    for title, is_chosen in (("Chosen on", True), ("Reported on", False)):
+        lines = [line_of(case, results) for case in cases if case.is_chosen_on == is_chosen and case.key in results]
+        if not lines:
+            continue
+        out += [f"### {title}", "", HEAD, "|---" * HEAD.count(" | ") + "|---|"]
+        for line in lines:
+            delay = (
+                "" if line["is_healthy"] else "never" if line["delay_kimg"] is None else f"{line['delay_kimg']:,.1f}"
+            )
+            coverage = next(value for name, value in line.items() if name.startswith("coverage"))
+            during = [name for name in line["accused"] if name != line["verdict"]]
+            said = line["verdict"] + (f" (before: {', '.join(during)})" if during else "")
+            out.append(
+                f"| {line['case']} | {', '.join(line['expected'])} | {said} | {'yes' if line['right'] else '**no**'} |"
+                f" {line['confirmed'] or ('' if line['is_healthy'] else 'not worse')} |"
+                f" {delay} of {line['kimg']:,.1f} |"
+                f" {line['fd10k']:.2f} | {coverage:.3f} | {line['look_share']:.1%} |"
+            )
+        failed = [line for line in lines if not line["is_healthy"] and line["confirmed"] not in ("", "twin not run")]
+        healthy, delays = [line for line in lines if line["is_healthy"]], [
+            line["delay_kimg"] for line in failed if line["delay_kimg"] is not None
+        ]  # fmt: skip
+        out += [
+            "",
+            f"{sum(line['right'] for line in failed)} of {len(failed)} confirmed failures named rightly at the end; "
+            f"{sum(not line['right'] for line in healthy)} of {len(healthy)} healthy runs accused at the end, "
+            f"{sum(bool(line['accused']) for line in healthy)} at any look; "
+            f"median delay {f'{median(delays):,.1f} kimg' if delays else 'unknown'}.",
+            "",
+        ]
+    return "\n".join(out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="*", default=[], help="cases whose name has one of these in it")
+    parser.add_argument(
+        "--split", choices=("choose", "report"), help="only those thresholds are chosen, or reported, on"
+    )
+    parser.add_argument("--minutes", type=float, help="of each run; cases.yaml says how many without it")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one core each")
+    parser.add_argument("--data-root", type=Path, help="folder with Fashion-MNIST, as for 'gansmith train'")
+    parser.add_argument("--runs", type=Path, default=HERE / "runs", help="folder for run folders, which may be removed")
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="folder for a JSON file of each case")
+    parser.add_argument("--table", action="store_true", help="run nothing; print and write the table of what is there")
+    args = parser.parse_args()
+    cases = read_cases(HERE / "cases.yaml")
+    if args.minutes is None:
+        args.minutes = yaml.safe_load((HERE / "cases.yaml").read_text())["minutes"]
+    wanted = [case for case in cases if not args.only or any(text in case.key for text in args.only)]
+    wanted = [case for case in wanted if args.split is None or case.is_chosen_on == (args.split == "choose")]
+    if not args.table:
+        missing = [case for case in wanted if not (args.results / f"{case.key}.json").is_file()]
+        print(f"{len(missing)} of {len(wanted)} cases to run, {args.minutes:g} minutes each", flush=True)
+        with ThreadPoolExecutor(args.jobs) as pool:
+            list(pool.map(lambda case: run_case(case, args), missing))
+    files = {path.stem: path for path in args.results.glob("*.json")}
+    text = table(cases, {key: json.loads(path.read_text()) for key, path in files.items()})
+    print(text)
+    if text:
+        (args.results / "table.md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,233 @@
+"""What happened in a run, as a colleague would say it: from its rows and looks, or from a look that is made now."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gansmith.data.base import DataSpec
+from gansmith.errors import GansmithError
+from gansmith.health import (
+    COLLAPSES,
+    HEALTHY,
+    Thresholds,
+    Verdict,
+    best_look,
+    column_of,
+    gone,
+    judge,
+    judge_once,
+    measure,
+)
+from gansmith.metrics.class_coverage import evenness
+from gansmith.model import load_model
+from gansmith.recipe import Recipe, parse_recipe
+from gansmith.reference import open_reference, run_data_of
+from gansmith.registry import load_plugins
+from gansmith.remedies import Remedy, remedies
+from gansmith.run_folder import RunFolder, read_rows
+from gansmith.watch import Eye, draws_of_looks, open_watch_extractor
+
+BAR = 30  # characters of the longest bar
+LATELY = 10  # of the rows, a tenth: what a look that is made now is seen beside
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is."""
+
+    kimg: float
+    goal_kimg: float
+    is_finished: bool
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is known of a run and what to do."""
+
+    run: Path
+    standing: Standing
+    verdict: Verdict | None  # None: nothing can be said of the samples
+    looks: tuple[dict[str, Any], ...]
+    events: tuple[dict[str, Any], ...]
+    shown_by: tuple[str, ...]
+    advice: tuple[tuple[str, str], ...]  # in words, and as a command or ""
+    unknown: tuple[str, ...]
+
+    @property
+    def look(self) -> dict[str, Any] | None:
+        """Return the last look."""
+        return self.looks[-1] if self.looks else None
+
+    @property
+    def collapse(self) -> str:
+        """Say whether mode collapse manifested."""
+        if self.look is None or self.verdict is None:
+            return "It cannot be said."
+        lost, kinds = gone(self.look, Thresholds()), self.look["kinds"]
+        if self.verdict.name in COLLAPSES:
+            degree = "Yes" if self.verdict.name == "full_collapse" else "In part"
+            return f"{degree}: {'; '.join(self.verdict.reasons)}."
+        made = f"{len(kinds) - len(lost)} of {len(kinds)} kinds of images are made"
+        even = evenness(torch.tensor([fake for _, fake in kinds.values()], dtype=torch.float64))
+        rare = f"; hardly ever: {', '.join(lost[:5])}" if lost else ""
+        return f"No: {made}, as varied as {even:.1f} equally frequent ones{rare}."
+
+    def histogram(self) -> list[str]:
+        """Return a line for each kind of images: its share of real images and of samples."""
+        if self.look is None:
+            return []
+        kinds, lost = self.look["kinds"], gone(self.look, Thresholds())
+        width, most = max(map(len, kinds)), max(max(pair) for pair in kinds.values()) or 1
+        lines = [f"  {'':<{width}}    real    made"]
+        for name, (real, fake) in kinds.items():
+            bar = "#" * round(BAR * fake / most) + (" gone" if name in lost else "")
+            lines.append(f"  {name:<{width}}  {real:6.1%}  {fake:6.1%}  {bar}".rstrip())
+        return lines
+
+    def lines(self) -> list[str]:
+        """Return everything as lines of text."""
+        standing = self.standing
+        where = "finished" if standing.is_finished else f"not finished, of {standing.goal_kimg:,.1f}"
+        said = "nothing can be said of its samples" if self.verdict is None else self.verdict.message
+        out = [f"{self.run} at {standing.kimg:,.1f} kimg ({where}): {said}"]
+        out += ["", f"Did mode collapse manifest? {self.collapse}", *self.histogram(), *self._kept()]
+        if self.events:
+            out += ["", "What happened:"]
+            out += [f"  {row['kimg']:10,.1f} kimg  {row['event']}: {row.get('message', '')}" for row in self.events]
+        if self.shown_by:
+            out += ["", "See:", *(f"  {text}" for text in self.shown_by)]
+        if self.unknown:
+            out += ["", "Not known:", *(f"  {text}" for text in self.unknown)]
+        if self.advice:
+            out += ["", "Try next:"]
+            for words, command in self.advice:
+                out += [f"  {words}", *([f"    {command}"] if command else [])]
+        return out
+
+    def _kept(self) -> list[str]:
+        best = best_look(self.looks)
+        if best is None or best is self.look:
+            return []
+        name, kinds, lost = column_of(best, "fd"), len(best["kinds"]), len(gone(best, Thresholds()))
+        kept = f"The model is kept from {best['kimg']:,.1f} kimg, where {name} was lowest ({best[name]:.4g})"
+        return [f"{kept}; there {kinds - lost} of {kinds} kinds are made."]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        verdict = None
+        if self.verdict is not None:
+            verdict = {
+                "name": self.verdict.name,
+                "title": self.verdict.title,
+                "reasons": list(self.verdict.reasons),
+                "began_kimg": self.verdict.began_kimg,
+            }
+        return {
+            "run": str(self.run),
+            **asdict(self.standing),
+            "verdict": verdict,
+            "collapse": self.collapse,
+            "look": self.look,
+            "best": best_look(self.looks),
+            "events": list(self.events),
+            "shown_by": list(self.shown_by),
+            "advice": [{"words": words, "command": command} for words, command in self.advice],
+            "unknown": list(self.unknown),
+        }
+
+
+def diagnose(path: str | Path, device: str = "auto", on_progress: Progress = lambda *_: None) -> Diagnosis:
+    """Return what happened in a run, finished or not, and what to try next.
+
+    Where the run was not looked at while it trained, samples of its model are judged now, if its images are there.
+    Raises CheckpointError for a folder that is no run.
+    """
+    run = RunFolder.open(Path(path))
+    record = run.record
+    load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
+    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    everything, looks, unknown = read_rows(run.log), read_rows(run.looks), list[str]()
+    rows, events = [row for row in everything if "event" not in row], [row for row in everything if "event" in row]
+    verdict = judge(rows, looks) if looks else None
+    if not looks:
+        unknown.append("when it began, and whether samples still get better: this run was not looked at as it trained")
+        try:
+            looks = [_look_now(run, recipe, device, on_progress)]
+            verdict = judge_once(rows[-max(3, len(rows) // LATELY) :], looks[0])
+        except GansmithError as problem:
+            unknown.append("what its samples are like: " + str(problem).partition("\n")[0])
+    last, plan = (rows or [{"kimg": 0.0, "iteration": 0}])[-1], record["plan"]
+    return Diagnosis(
+        run=run.path,
+        standing=Standing(float(last["kimg"]), float(plan["schedule_kimg"]), last["iteration"] >= plan["iterations"]),
+        verdict=verdict,
+        looks=tuple(looks),
+        events=tuple(events),
+        shown_by=_shown_by(run, verdict, looks),
+        advice=() if verdict is None else _advice(run, recipe, verdict, looks[-1]),
+        unknown=tuple(unknown),
+    )
+
+
+def _look_now(run: RunFolder, recipe: Recipe, device: str, on_progress: Progress) -> dict[str, Any]:
+    """Return a look at the run's model, beside its training images."""
+    model = load_model(run.path, device)
+    method = model.latent_method("diagnose")
+    training, _, _ = open_reference(
+        model.record.data, run_data_of(run), None, on_training=True, on_progress=on_progress
+    )
+    options = recipe.watch
+    eye = Eye.open(training, open_watch_extractor(training, options.features), options)
+    draws = draws_of_looks(method, training, options, model.record.seed)
+    iteration = max((int(row["iteration"]) for row in read_rows(run.log)), default=0) + 1
+    return {"iteration": iteration, "kimg": model.record.kimg, **eye.look(model.draw(draws.inputs, draws.labels))}
+
+
+def _shown_by(run: RunFolder, verdict: Verdict | None, looks: list[dict[str, Any]]) -> tuple[str, ...]:
+    out = []
+    if run.report.is_file():
+        out.append(f"{run.report}: curves, verdicts over time, and the grid of the moment")
+    if len(looks) > 1:
+        name = column_of(looks[-1], "fd")
+        values = [measure(look, "fd") for look in looks]
+        out.append(f"{run.looks}: {name} went from {values[0]:.3g} over {min(values):.3g} to {values[-1]:.3g}")
+    if verdict is not None and verdict.began_kimg is not None:
+        began = next((look["iteration"] for look in looks if look["kimg"] >= verdict.began_kimg), 0)
+        grids = sorted(run.samples.glob("*-ema.png"))
+        after = [grid for grid in grids if int(grid.name[:9]) >= began] or grids[-1:]
+        if after:
+            out.append(f"{after[0]}: the fixed latents at that moment")
+    elif grids := sorted(run.samples.glob("*-ema.png")):
+        out.append(f"{grids[-1]}: the fixed latents now")
+    return tuple(out)
+
+
+def _advice(run: RunFolder, recipe: Recipe, verdict: Verdict, look: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    record, name = run.record, shlex.quote(str(run.path))
+    kimg = record["plan"]["schedule_kimg"]
+    if verdict.name == HEALTHY:
+        return (("longer, while it gets better", f"gansmith resume {name} --kimg {2 * kimg:g}"),)
+    found = remedies(verdict.name, recipe, DataSpec.from_json(record["data"]["spec"]))
+    absent = [kind for kind, (real, _) in look["kinds"].items() if real == 0]
+    first = [(f"images of {', '.join(absent)}: there is none to learn from", "")] if absent else []
+    return (*first, *((each.words, _command(run, record, each, kimg)) for each in found))
+
+
+def _command(run: RunFolder, record: dict[str, Any], remedy: Remedy, kimg: float) -> str:
+    """Return the command that starts the run anew with a remedy; "" for a remedy in words alone."""
+    if remedy.longer:
+        return f"gansmith resume {shlex.quote(str(run.path))} --kimg {2 * kimg:g}"
+    if not (remedy.overrides or remedy.options):
+        return ""
+    data = record["data"]
+    words = ["gansmith", "train", data["source"], "--recipe", str(run.recipe), *remedy.overrides, *remedy.options]
+    words += ["--kimg", f"{kimg:g}", "--seed", str(record["seed"])]
+    words += ["--holdout", f"{data['holdout']:g}"] if data["holdout"] else []
+    words += ["--data-root", data["root"]] if data.get("root") else []
+    words += [word for plugin in record["plugins"] for word in ("--plugin", plugin["file"])]
+    return shlex.join(words)

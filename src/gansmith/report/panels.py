@@ -1,0 +1,40 @@
+"""The plots that the curves of a run consist of, and which columns of its rows and looks each shows."""
+
+import re
+from dataclasses import dataclass
+
+LOOKED_AT = re.compile(r"([a-z]+)\d+k?_")  # fd2k_own_train, coverage500_fashion_train
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One of the stacked plots: the log columns with its prefix."""
+
+    prefix: str
+    title: str
+    guide: float | None = None  # a dotted line at this height
+    is_share: bool = False  # values in [0, 1]
+    is_log: bool = False
+    of_looks: tuple[str, ...] = ()  # what it shows of looks, whatever protocol is in the columns' names
+
+    def shows(self, name: str) -> bool:
+        """Say whether a column belongs here."""
+        return self.role(name) in self.of_looks if LOOKED_AT.match(name) else name.startswith(self.prefix)
+
+    def role(self, name: str) -> str:
+        """Return what a column is of, without the prefix."""
+        found = LOOKED_AT.match(name)
+        return found[1] if found else name.removeprefix(self.prefix)
+
+
+PANELS = (
+    Panel("loss_", "losses"),
+    Panel("d_", "D(x) and D(G(z)), probabilities", guide=0.5, is_share=True),
+    Panel("score_", "scores of D (no probabilities)", guide=0.0),
+    Panel("accuracy_", "share of images D judges right", guide=0.5, is_share=True),
+    Panel("grad_norm_", "gradient norms, log scale", is_log=True),
+    Panel("penalty_", "penalties, as added to the loss"),
+    Panel("update_", "change of weights in a step, over their norm, log scale", is_log=True),
+    Panel("look_fd", "Fréchet distance of samples, lower is better, log scale", is_log=True, of_looks=("fd", "fid")),
+    Panel("look_", "samples beside real images", guide=1.0, of_looks=("coverage", "diversity", "missing", "copies")),
+)
