@@ -53,9 +53,10 @@ def test_it_comes_back_from_what_is_written(name):
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_its_header_says_where_it_is_from_and_how_to_run_it(name):
+def test_its_header_says_where_it_is_from_how_to_run_it_what_it_costs_and_what_it_reached(name):
     text = "\n".join(header(name))
-    assert re.search(r"^# Source: ", text, re.MULTILINE)
+    for line in ("Source", "Costs", "Reached"):
+        assert re.search(rf"^# {line}: +\S", text, re.MULTILINE), line
     assert re.search(rf"^# Run: +gansmith train .*--recipe {re.escape(name)}\b", text, re.MULTILINE) or (
         name == "default" and re.search(r"^# Run: +gansmith train ", text, re.MULTILINE)
     )
