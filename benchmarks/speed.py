@@ -1,7 +1,8 @@
 """Images a second of gansmith's training step against the plain tutorial loop: same networks, same batch, in turns.
 
 The plain loop: a Dataset of PIL images with ToTensor and Normalize behind a DataLoader, contiguous NCHW, new fakes
-for each phase, D's gradients computed in G's phase too, default Adam. Each side runs in a process of its own.
+for each phase, D's gradients computed in G's phase too, default Adam. Each side runs in a process of its own. Where the
+processor has instructions for bf16, ``--precision bf16`` is measured too.
 
 Run: python benchmarks/speed.py [CASE ...] [--rounds N]
 """
@@ -24,7 +25,7 @@ from torchvision import transforms
 
 from gansmith.batches import BatchStream
 from gansmith.data.base import DataOptions, ImageData, open_data
-from gansmith.engine import Engine, start_engine
+from gansmith.engine import Engine, cpu_has_bf16, start_engine
 from gansmith.recipe import Recipe, load_recipe, parse_recipe
 from gansmith.run_state import RunState
 from gansmith.training import train_step
@@ -48,7 +49,7 @@ CASES: dict[str, tuple[Callable[[], Recipe], DataOptions, int]] = {
     "default28": (lambda: load_recipe("default"), DataOptions(size=28, channels=1), 20),
     "linear": (lambda: parse_recipe(LINEAR, where="linear"), DataOptions(size=28, channels=1), 40),
 }
-KINDS = ("plain", "fresh fakes", "share_fakes")
+KINDS = ("plain", "fresh fakes", "share_fakes", *(("share_fakes, bf16",) if cpu_has_bf16() else ()))
 
 
 class PilImages(Dataset):
@@ -112,9 +113,11 @@ class PlainLoop:
         self.last = (loss_real.item() + loss_fake.item(), loss.item())
 
 
-def ours(recipe: Recipe, data: ImageData) -> Callable[[], None]:
+def ours(recipe: Recipe, data: ImageData, kind: str) -> Callable[[], None]:
     """Return gansmith's step, set up as 'gansmith train' does."""
-    engine = start_engine("cpu")
+    engine = start_engine("cpu", "bf16" if kind.endswith("bf16") else "fp32")
+    method = recipe.method.model_copy(update={"share_fakes": kind.startswith("share_fakes")})
+    recipe = recipe.model_copy(update={"method": method})
     state = RunState.fresh(recipe, data.spec, 0, engine)
     stream = BatchStream(data, recipe.batch_size, 0, engine, mirror=False)
     return lambda: train_step(state, stream, engine, state.moment(1e6))
@@ -128,8 +131,7 @@ def worker(pipe: Connection, name: str, kind: str) -> None:
     if kind == "plain":
         step = PlainLoop(RunState.fresh(recipe, data.spec, 0, Engine(torch.device("cpu"))), data).step
     else:
-        method = recipe.method.model_copy(update={"share_fakes": kind == "share_fakes"})
-        step = ours(recipe.model_copy(update={"method": method}), data)
+        step = ours(recipe, data, kind)
     while steps := pipe.recv():
         start = time.perf_counter()
         for _ in range(steps):
@@ -158,7 +160,7 @@ def compare(name: str, rounds: int) -> None:
         ratios = [turn["plain"] / turn[kind] for turn in seconds]
         speed = {side: batch_size / statistics.median(turn[side] for turn in seconds) for side in ("plain", kind)}
         print(
-            f"{name:10} {kind:12} {speed['plain']:8.0f} {speed[kind]:8.0f} img/s   ratio median "
+            f"{name:10} {kind:17} {speed['plain']:8.0f} {speed[kind]:8.0f} img/s   ratio median "
             f"{statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f})",
             flush=True,
         )
@@ -173,7 +175,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     args = parser.parse_args()
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"{'case':10} {'gansmith':12} {'plain':>8} {'ours':>8}")
+    print(f"{'case':10} {'gansmith':17} {'plain':>8} {'ours':>8}")
     for name in args.cases:
         compare(name, args.rounds)
 
