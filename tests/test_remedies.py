@@ -52,6 +52,9 @@ def test_what_was_done_to_a_run_is_undone_first():
     (first, *_) = advice("full_collapse", "vanilla", fast)
     assert first[0].startswith("optimizers.generator={kind: adam, lr: 0.0002, beta1: 0.5,")
     assert override(load_recipe("vanilla"), first).optimizer_for("generator").lr == 2e-4
+    ramp = "optimizers.generator={kind: adam, lr: {start: 2.0e-4, end: 2.0e-2}}"
+    (first, *_) = advice("full_collapse", "vanilla", ramp)
+    assert override(load_recipe("vanilla"), first).optimizer_for("generator").lr == 2e-4
     asleep = "optimizers.discriminator={kind: adam, lr: 0}"
     (first, *_) = advice("generator_wins", "dcgan", asleep)
     assert override(load_recipe("dcgan"), first).optimizer_for("discriminator").lr == 2e-4

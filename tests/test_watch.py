@@ -139,7 +139,7 @@ def plan_of(kimg: float = 1000.0, checkpoints: int = 20) -> Plan:
 
 
 @pytest.mark.parametrize(("seconds", "looks"), [
-    (6000, 20), (650, 20), (620, 10), (300, 6.67), (250, 6.67), (200, 5), (155, 3.33), (140, 0), (5, 0),
+    (6000, 20), (560, 20), (540, 10), (310, 10), (290, 6.67), (180, 5), (170, 3.33), (135, 3.33), (130, 0), (5, 0),
 ])  # fmt: skip
 def test_looks_take_a_small_share_of_the_predicted_time(seconds, looks):
     every = choose_rhythm(plan_of(), WatchOptions(), 1_000_000 / seconds, Costs())

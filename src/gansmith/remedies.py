@@ -10,6 +10,7 @@ import yaml
 from gansmith.data.base import DataSpec
 from gansmith.errors import GansmithError
 from gansmith.recipe import Recipe, override
+from gansmith.schedules import values_of
 
 LARGEST_BATCH = 512
 SMALLEST_CHANNELS, LARGEST_CHANNELS = 8, 512
@@ -54,9 +55,8 @@ class _Values:
         self.loss = self.method.get("loss") or {}
 
     def rate(self, network: str) -> float:
-        """Return a network's learning rate, of a ramp its start."""
-        lr = self.recipe.optimizer_for(network).lr
-        return float(lr) if isinstance(lr, int | float) else lr.start
+        """Return a network's learning rate, of a ramp the highest."""
+        return max(values_of(self.recipe.optimizer_for(network).lr))
 
     def with_rate(self, network: str, lr: float) -> tuple[str, ...]:
         """Return the override that gives one network a learning rate."""
