@@ -1,5 +1,6 @@
 """What happened in a run, as a colleague would say it: from its rows and looks, or from a look that is made now."""
 
+import math
 import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -196,14 +197,12 @@ def _shown_by(run: RunFolder, verdict: Verdict | None, looks: list[dict[str, Any
         name = column_of(looks[-1], "fd")
         values = [measure(look, "fd") for look in looks]
         out.append(f"{run.looks}: {name} went from {values[0]:.3g} over {min(values):.3g} to {values[-1]:.3g}")
+    began, moment = math.inf, "now"
     if verdict is not None and verdict.began_kimg is not None:
         began = next((look["iteration"] for look in looks if look["kimg"] >= verdict.began_kimg), 0)
-        grids = sorted(run.samples.glob("*-ema.png"))
-        after = [grid for grid in grids if int(grid.name[:9]) >= began] or grids[-1:]
-        if after:
-            out.append(f"{after[0]}: the fixed latents at that moment")
-    elif grids := sorted(run.samples.glob("*-ema.png")):
-        out.append(f"{grids[-1]}: the fixed latents now")
+        moment = "at that moment"
+    if grid := run.grid_from(began):
+        out.append(f"{grid}: the fixed latents {moment}")
     return tuple(out)
 
 

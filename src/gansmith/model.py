@@ -203,10 +203,11 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
     try:
         found = find_checkpoint(path)
     except CheckpointError as problem:
-        if not (is_run(path) and (path / "model" / MODEL_JSON).is_file()):
+        folder = RunFolder(path).model
+        if not (is_run(path) and (folder / MODEL_JSON).is_file()):
             raise
-        warnings.warn(GansmithWarning(f"{problem}\n  used instead: {path / 'model'}"), stacklevel=2)
-        return _from_folder(path / "model", device)
+        warnings.warn(GansmithWarning(f"{problem}\n  used instead: {folder}"), stacklevel=2)
+        return _from_folder(folder, device)
     if found is not None:
         return _from_run(*found, device)
     if (path / MODEL_JSON).is_file():

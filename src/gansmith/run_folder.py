@@ -105,6 +105,11 @@ class RunFolder:
         """Make the logs durable and return their sizes in bytes, which a checkpoint remembers."""
         return {path.name: sync_append(path) for path in (self.log, self.timing, self.looks)}
 
+    def grid_from(self, iteration: float) -> Path | None:
+        """Return the first grid of the averaged generator at an iteration or later, else the last; None without any."""
+        grids = sorted(path for path in self.samples.glob("*-ema.png") if path.stem[:9].isdigit())
+        return next((grid for grid in grids if int(grid.stem[:9]) >= iteration), grids[-1] if grids else None)
+
     def truncate(self, sizes: dict[str, int]) -> None:
         """Cut the logs back to what they were at a checkpoint, and drop pictures made after it."""
         for path in (self.log, self.timing, self.looks):

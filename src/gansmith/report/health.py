@@ -2,7 +2,6 @@
 
 import shlex
 from html import escape
-from pathlib import Path
 from typing import Any
 
 from gansmith.health import HEALTHY, TITLES, column_of
@@ -48,12 +47,10 @@ def _timeline(looks: list[dict[str, Any]]) -> str:
 def _began(run: RunFolder, events: list[dict[str, Any]]) -> str:
     """Return the grid of the moment at which the first verdict that is not healthy began."""
     ill = [row for row in events if row.get("began_kimg") is not None]
-    grids = sorted(path for path in run.samples.glob("*-ema.png") if path.stem[:9].isdigit())
-    if not ill or not grids or not ill[0]["kimg"]:
+    if not ill or not ill[0]["kimg"]:
         return ""
-    began = ill[0]["began_kimg"] * ill[0]["iteration"] / ill[0]["kimg"]  # in iterations
-    path: Path = next((path for path in grids if int(path.stem[:9]) >= began), grids[-1])
-    picture = load_picture(path)
+    grid = run.grid_from(ill[0]["began_kimg"] * ill[0]["iteration"] / ill[0]["kimg"])
+    picture = None if grid is None else load_picture(grid)
     if picture is None:
         return ""
     caption = f"The fixed latents when it began, at {ill[0]['began_kimg']:,.1f} kimg"
