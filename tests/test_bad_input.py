@@ -128,7 +128,7 @@ def test_devices(told, tiny_file, run):
     assert told("train", tiny_file, "--device", "gpu") == wanted
     assert told("sample", run, "--device", "gpu") == wanted
     assert told("train", tiny_file, "--precision", "bf61") == (
-        "unknown precision 'bf61' (did you mean 'bf16'?)\n  known: bf16, fp32"
+        "unknown precision 'bf61' (did you mean 'bf16'?)\n  known: auto, bf16, fp32"
     )
 
 

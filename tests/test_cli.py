@@ -275,14 +275,15 @@ def test_doctor(shell, monkeypatch):
 
 
 @pytest.mark.parametrize("has_bf16", [True, False])
-def test_doctor_tells_of_bf16_where_the_processor_has_it(has_bf16, shell, monkeypatch):
+def test_doctor_tells_the_precision_that_auto_means(has_bf16, shell, monkeypatch):
     from gansmith import machine
 
     monkeypatch.setattr(machine, "MEASURE_SEC", 0.01)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has_bf16}, raising=False)
-    advice = json.loads(shell("doctor", "--json")[1])["advice"]
-    assert ("faster with --precision bf16" in advice) == has_bf16
+    precision = json.loads(shell("doctor", "--json")[1])["precision"]
+    assert precision.startswith("bf16 " if has_bf16 else "fp32 ")
 
 
 def test_data_check(shell, tiny_file):

@@ -7,7 +7,7 @@ import torch
 
 import gansmith.runs
 from gansmith import api
-from gansmith.engine import Engine
+from gansmith.engine import Engine, pick_precision
 from gansmith.penalties.base import penalties
 from gansmith.run_folder import RunFolder
 from small_runs import PAUSE_AT, Listener, assert_same_run, newest, train
@@ -57,6 +57,25 @@ def test_every_penalty_trains_in_bf16(kind, tiny_file, tmp_path):
 def test_where_bf16_is_slow(device, precision, has, slow, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
     assert Engine(torch.device(device), precision=precision).is_slowed_by_precision == slow
+
+
+@pytest.mark.parametrize(("device", "has", "picked"), [
+    ("cpu", {}, "fp32"), ("cpu", {"avx512_bf16": True}, "bf16"), ("cuda", {}, "bf16"), ("mps", {}, "fp32"),
+    ("cuda", None, "fp32"),
+])  # fmt: skip
+def test_auto_is_bf16_where_the_device_has_it(device, has, picked, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has is not None)
+    assert pick_precision("auto", torch.device(device)) == picked
+    assert pick_precision("fp32", torch.device(device)) == "fp32"
+
+
+def test_a_run_takes_what_auto_means(tiny_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
+    events = Listener()
+    run = train(tiny_file, tmp_path / "run", "mlp-small", steps=1, on_event=events, precision="auto")
+    assert RunFolder(run.folder).record["numerics"]["precision"] == "bf16"
+    assert "forward passes in bf16: this device has instructions for it" in events.said("note")
 
 
 @pytest.mark.parametrize("slow", [True, False])

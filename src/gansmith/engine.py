@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from gansmith.errors import GansmithError, unknown_name
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
 
 
@@ -29,7 +29,7 @@ class Engine:
     device: torch.device
     rank: int = 0
     world_size: int = 1
-    precision: str = "fp32"  # of PRECISIONS
+    precision: str = "fp32"  # of forward passes: fp32 or bf16
 
     @property
     def is_main(self) -> bool:
@@ -150,6 +150,19 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def pick_precision(name: str, device: torch.device) -> str:
+    """Return fp32 or bf16 for a name of PRECISIONS: ``auto`` is bf16 where the device has instructions for it.
+
+    Weights, gradients, optimizers and averages are float32 either way.
+    """
+    if name not in PRECISIONS:
+        raise GansmithError(unknown_name("precision", name, PRECISIONS))
+    if name != "auto":
+        return name
+    cuda_has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if cuda_has_it or (device.type == "cpu" and cpu_has_bf16()) else "fp32"
+
+
 def cpu_has_bf16() -> bool:
     """Say whether this CPU has instructions for bf16; False where torch is too old to tell."""
     has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
@@ -167,14 +180,13 @@ def reuse_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def start_engine(device: str = "auto", precision: str = "fp32") -> Engine:
+def start_engine(device: str = "auto", precision: str = "auto") -> Engine:
     """Return the engine of this process, joining the others if torchrun started several.
 
     Raises GansmithError for a device that this machine lacks or a name that is not in PRECISIONS.
     """
-    if precision not in PRECISIONS:
-        raise GansmithError(unknown_name("precision", precision, PRECISIONS))
     chosen = pick_device(device)
+    precision = pick_precision(precision, chosen)
     if chosen.type == "cpu":
         reuse_memory()
     world_size = int(os.environ.get("WORLD_SIZE", "1"))

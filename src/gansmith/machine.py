@@ -10,7 +10,7 @@ import time
 import torch
 
 from gansmith.data.store import cache_folder
-from gansmith.engine import cpu_has_bf16
+from gansmith.engine import pick_device, pick_precision
 
 MATRIX_SIDE = 1024
 MEASURE_SEC = 1.0
@@ -28,6 +28,7 @@ def examine() -> dict[str, str]:
         "processor": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads used, "
         f"{torch.backends.cpu.get_cpu_capability()}",
         "speed": f"{_gflops():,.0f} GFLOP/s in float32 matrix products on the processor",
+        "precision": f"{pick_precision('auto', pick_device('auto'))} in forward passes (--precision)",
         "cuda": _cuda(),
         "mps": "yes" if torch.backends.mps.is_available() else "no",
         "cache folder": f"{cache} ({shutil.disk_usage(existing).free / 2**30:,.1f} GiB free)",
@@ -36,8 +37,6 @@ def examine() -> dict[str, str]:
     }
     if not torch.cuda.is_available():
         facts["advice"] = "no GPU: keep images at 28 to 64 px, and give runs minutes: --minutes 30"
-        if cpu_has_bf16():
-            facts["advice"] += "; large images train faster with --precision bf16"
     return facts
 
 

@@ -39,7 +39,7 @@ def train(
     minutes: Annotated[float | None, typer.Option(help="Length in minutes on this machine, as measured.")] = None,
     seed: Annotated[int, typer.Option(help="Decides every random number.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="fp32, or bf16 for forward passes where the device has it.")] = "fp32",
+    precision: Annotated[str, typer.Option(help="Of forward passes: fp32, bf16, or auto.")] = "auto",
     holdout: Annotated[float, typer.Option(help="Share of the images kept out of training, for judging.")] = 0.0,
     patience: Patience = None,
     on_collapse: OnCollapse = None,
