@@ -2,19 +2,8 @@
 
 import pytest
 
-from gansmith.health import (
-    HEALTHY,
-    HOPELESS,
-    RULES,
-    TITLES,
-    Thresholds,
-    best_look,
-    column_of,
-    gone,
-    judge,
-    judge_once,
-    measure,
-)
+from gansmith.health import HEALTHY, HOPELESS, RULES, TITLES, judge, judge_once
+from gansmith.looks import Thresholds, best_look, column_of, gone, measure
 
 LIMITS = Thresholds()
 CLASSES = ("shirt", "shoe", "bag", "coat", "dress")
@@ -89,9 +78,11 @@ def test_variety_that_never_came_is_full_collapse_where_nothing_improves():
 def test_most_kinds_gone_is_full_collapse_and_some_are_partial():
     assert verdict_of(looks_of(missing=[0, 0, 0, 4, 4, 4])) == "full_collapse"
     verdict = judge(rows_of(), looks_of(missing=[0, 0, 0, 1, 1, 1]))
-    assert (verdict.name, verdict.began_kimg) == ("partial_collapse", 4.0)
+    assert (verdict.name, verdict.began_kimg) == ("partial_collapse", 6.0)
     assert verdict.reasons == ("1 of 5 kinds of images are hardly ever made: shirt",)
     assert verdict_of(looks_of(missing=[0, 0, 0, 0, 1, 1])) == HEALTHY
+    assert verdict_of(looks_of(missing=1)[:2]) == HEALTHY
+    assert verdict_of(looks_of(missing=[0, 1, 1, 0, 1, 1])) == HEALTHY  # a kind that comes and goes
     assert verdict_of(looks_of(missing=[3, 3, 2, 2, 1, 0])) == HEALTHY
     young = (19, 17, 15, 13, 11, 9)
     assert verdict_of(looks_of(young, missing=1)) == HEALTHY  # poor still, and better from look to look
@@ -106,10 +97,40 @@ def test_a_class_without_training_images_is_named_as_such():
     looks = looks_of(missing=1)
     for each in looks:
         each["kinds"]["shirt"][0] = 0.0
-    assert judge(rows_of(), looks).reasons[0].endswith("made: shirt (no training image shows it)")
+    assert judge(rows_of(), looks).reasons[0].endswith("made: shirt (hardly a training image shows it)")
     for each in looks:
-        each["kinds"]["shirt"][1] = 0.1
+        each["kinds"]["shirt"] = [0.009, 0.009]  # a classifier's mistakes: an even share is .2
+    assert judge(rows_of(), looks).reasons[0].endswith("(hardly a training image shows it)")
+    for each in looks:
+        each["kinds"]["shirt"] = [0.011, 0.009]  # rare, and made as rarely
     assert verdict_of(looks) == HEALTHY
+    for each in looks:
+        each["kinds"]["shirt"] = [0.0, 0.1]
+    assert verdict_of(looks) == HEALTHY
+
+
+def test_kinds_that_are_made_rarely_count_while_d_is_at_chance():
+    looks = looks_of()
+    for each in looks:
+        each["kinds"]["bag"][1] = 0.25 * each["kinds"]["bag"][0]
+    assert verdict_of(looks, rows_of(real=0.55, fake=0.55)) == HEALTHY
+    verdict = judge(rows_of(real=0.5, fake=0.5), looks)
+    assert verdict.reasons == ("1 of 5 kinds of images are hardly ever made: bag",)
+    for each in looks:
+        each["kinds"]["bag"][1] = 0.35 * each["kinds"]["bag"][0]
+    assert verdict_of(looks, rows_of(real=0.5, fake=0.5)) == HEALTHY
+
+
+def test_a_d_that_knows_the_images_by_heart_is_memorising():
+    rows = rows_of(real=0.9)
+    for row in rows:
+        row["epoch"] = 100 * row["kimg"]
+    verdict = judge(rows, looks_of())
+    assert (verdict.name, verdict.began_kimg) == ("memorising", 3.0)
+    assert verdict.reasons == ("D has seen each image 550 times and knows 90% of them by heart",)
+    assert verdict_of(looks_of()[:3], rows) == HEALTHY
+    assert verdict_of(looks_of(), [{**row, "accuracy_real": 0.75} for row in rows]) == HEALTHY
+    assert verdict_of(looks_of(), [{**row, "epoch": 30.0} for row in rows]) == HEALTHY
 
 
 def test_copies_are_memorising():
@@ -143,7 +164,7 @@ def test_d_wins_only_where_samples_are_poor_and_stay_so():
     verdict = judge(rows_of(1.0, 0.99), looks_of(poor))
     assert (verdict.name, verdict.title) == ("discriminator_wins", "D wins")
     assert verdict.reasons == ("D is right about 99% of the images, and samples are poor and do not get better",)
-    assert verdict_of(looks_of(poor), rows_of(1.0, 0.9)) == "stalled"
+    assert verdict_of(looks_of(poor), rows_of(1.0, 0.85)) == "stalled"
     assert verdict_of(looks_of([fd / 4 for fd in poor]), rows_of(1.0, 0.99)) == HEALTHY
     assert verdict_of(looks_of((15, 14, 13, 12, 11, 10)), rows_of(1.0, 0.99)) == HEALTHY
 
@@ -177,6 +198,11 @@ def test_losses_without_a_boundary_have_no_winner():
     rows = [{"iteration": row["iteration"], "kimg": row["kimg"], "score_real": 3.0} for row in rows_of()]
     assert verdict_of(looks_of(), rows) == HEALTHY
     assert verdict_of(looks_of((15, 14, 13, 14, 14, 14, 14)), rows) == "stalled"
+
+
+def test_a_look_that_follows_at_once_is_judged_by_the_last_row():
+    looks = looks_of()
+    assert judge(rows_of(g=0.0), [*looks, {**looks[-1], "iteration": looks[-1]["iteration"] + 1}]).name == "stalled"
 
 
 def test_only_rows_between_looks_count():
@@ -216,6 +242,6 @@ def test_every_rule_has_a_title_and_hope_is_lost_for_known_verdicts():
 def test_every_threshold_is_used(field):
     import inspect
 
-    from gansmith import health
+    from gansmith import health, looks
 
-    assert f"limits.{field}" in inspect.getsource(health)
+    assert f"limits.{field}" in inspect.getsource(health) + inspect.getsource(looks)

@@ -9,7 +9,8 @@ import gansmith.runs
 from gansmith import api, supervisor
 from gansmith.checkpoint import MANIFEST
 from gansmith.errors import GansmithWarning, ModelError
-from gansmith.health import HOPELESS, best_look
+from gansmith.health import HOPELESS
+from gansmith.looks import best_look
 from gansmith.model import load_model
 from gansmith.run_folder import RunFolder, read_rows
 from gansmith.supervisor import MAX_ROLLBACKS

@@ -6,7 +6,7 @@ import torch
 
 from gansmith import watch
 from gansmith.data.base import open_data
-from gansmith.health import Thresholds, column_of, gone, measure
+from gansmith.looks import Thresholds, column_of, gone, measure
 from gansmith.metrics.frechet import frechet_distance, moments
 from gansmith.plan import Plan
 from gansmith.recipe import WatchOptions, load_recipe

@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from gansmith.health import HEALTHY, judge, measure
+from gansmith.health import HEALTHY, judge
+from gansmith.looks import measure
 from gansmith.run_folder import read_rows
 
 HERE = Path(__file__).parent
@@ -32,7 +33,7 @@ TRAINING, TEST = "fashion-mnist", "fashion-mnist:test"
 HEAD = (
     "| case | expected | verdict at the end | right | worse than its twin by | delay, kimg | fd10k | coverage | looks |"
 )
-KEPT = ("iteration", "kimg", "accuracy_real", "accuracy_fake", "update_generator", "update_discriminator")
+KEPT = ("iteration", "kimg", "epoch", "accuracy_real", "accuracy_fake", "update_generator", "update_discriminator")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 
 from gansmith.data.base import DataSpec
 from gansmith.errors import MetricError
-from gansmith.health import column_of
 from gansmith.judgement import Evaluation, badness, best_end, is_more_than_noise, last_evaluation
+from gansmith.looks import column_of
 from gansmith.metrics.base import Number
 from gansmith.model import Model, ModelRecord, load_model
 from gansmith.recipe import flat, parse_recipe

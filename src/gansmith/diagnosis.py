@@ -11,18 +11,8 @@ import torch
 
 from gansmith.data.base import DataSpec
 from gansmith.errors import GansmithError
-from gansmith.health import (
-    COLLAPSES,
-    HEALTHY,
-    Thresholds,
-    Verdict,
-    best_look,
-    column_of,
-    gone,
-    judge,
-    judge_once,
-    measure,
-)
+from gansmith.health import COLLAPSES, HEALTHY, Verdict, judge, judge_once
+from gansmith.looks import Thresholds, best_look, column_of, gone, measure
 from gansmith.metrics.class_coverage import evenness
 from gansmith.model import load_model
 from gansmith.recipe import Recipe, parse_recipe

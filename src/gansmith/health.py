@@ -4,17 +4,14 @@ Rows tell what D thinks and how far weights move; looks (``watch.py``) judge sam
 here: D may be right about every fake of a generator that still improves.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from gansmith.registry import FrozenModel
+from gansmith.looks import Row, Thresholds, gone, is_shown, measure, rare
 
 HEALTHY = "healthy"
-Row = dict[str, Any]
 
 TITLES = {
     HEALTHY: "healthy",
@@ -28,27 +25,8 @@ TITLES = {
     "stalled": "stalled",
 }
 HOPELESS = ("full_collapse", "diverged")  # patience ends these at once, and rollbacks are for them
+STEADY = 3  # looks that the share of a kind is the mean of
 COLLAPSES = ("full_collapse", "partial_collapse")
-
-
-class Thresholds(FrozenModel):
-    """Where a verdict begins. Chosen on runs of benchmarks/health, which also says how often they are right."""
-
-    copies: float = 0.4  # share of samples nearer to a training image than such images are to each other
-    collapsed_diversity: float = 0.5  # distance between samples over that between real images
-    fallen: float = 0.7  # diversity over the largest before, under which variety was lost
-    collapsed_kinds: float = 0.6  # share of the kinds of images that are gone
-    lost_kinds: float = 0.1
-    made_below: float = 0.15  # of its share of the real images, under which a kind counts as gone
-    asleep: float = 1e-6  # change of a network's weights in a step, over their norm
-    fooled: float = 0.15  # D's accuracy on fakes below which G wins
-    sure: float = 0.97  # D's accuracy on both sides above which it wins, where samples are poor and do not improve
-    poor: float = 0.35  # fd over that of one average image, above which samples are poor
-    blown_up: float = 2.0  # fd over the best one before
-    worthless: float = 1.5  # fd over that of one average image
-    better: float = 0.03  # a lower fd is an improvement if it is lower by this share
-    swing: float = 0.3  # mean change of fd from look to look over its mean
-    turns: int = 5  # looks that the swing is measured on
 
 
 @dataclass(frozen=True)
@@ -71,30 +49,6 @@ class Verdict:
         return f"{self.title}{since}: {'; '.join(self.reasons)}"
 
 
-def measure(row: Row, name: str) -> float:
-    """Return a number of a look, whatever protocol its column's name carries; NaN where it is absent."""
-    column = column_of(row, name)
-    return float(row[column]) if column else float("nan")
-
-
-def column_of(row: Row, name: str) -> str:
-    """Return the column of ``fd``, ``coverage``, ``diversity``, ``copies`` or ``missing`` (fd2k_own_train), or ""."""
-    start = re.compile(r"(fd|fid)\d" if name == "fd" else rf"{name}\d")
-    return next((column for column in row if start.match(column)), "")
-
-
-def gone(row: Row, limits: Thresholds) -> list[str]:
-    """Return the names of the kinds of images that a look found hardly any sample of."""
-    kinds = row.get("kinds", {})
-    even = 1 / max(1, len(kinds))  # what a class that has no training image is measured by
-    return [name for name, (real, fake) in kinds.items() if fake < limits.made_below * (real or even)]
-
-
-def best_look(looks: Sequence[Row]) -> Row | None:
-    """Return the look with the lowest Fréchet distance."""
-    return min(looks, key=lambda row: measure(row, "fd"), default=None)
-
-
 class _Now:
     """What was known at one look: numbers of all looks until then, and D's opinions since the look before."""
 
@@ -102,15 +56,20 @@ class _Now:
         self, rows: Sequence[Row], looks: Sequence[Row], index: int, limits: Thresholds, alone: bool = False
     ) -> None:
         look, before = looks[index], looks[index - 1]["iteration"] if index else -1
-        since = [row for row in rows if "event" not in row and before <= row["iteration"] < look["iteration"]]
+        told = [row for row in rows if "event" not in row and row["iteration"] < look["iteration"]]
+        since = [row for row in told if row["iteration"] >= before] or told[-1:]  # a look at the end may follow at once
         self.kimg, self.limits, self.kinds, self.alone = float(look["kimg"]), limits, look.get("kinds", {}), alone
         until = looks[: index + 1]
         self.fd = np.array([measure(each, "fd") for each in until])
         self.diversity = np.array([measure(each, "diversity") for each in until])
         self.lost = np.array([len(gone(each, limits)) / max(1, len(self.kinds)) for each in until])
         self.relative = self.fd[-1] / max(float(look.get("fd_of_one", np.nan)), 1e-12)
-        self.copies, self.gone = measure(look, "copies"), gone(look, limits)
+        self.copies, self.epoch = measure(look, "copies"), max((row.get("epoch", 0.0) for row in since), default=0.0)
         self.accuracy_real, self.accuracy_fake = _mean(since, "accuracy_real"), _mean(since, "accuracy_fake")
+        at_chance = self.accuracy_real + self.accuracy_fake < limits.at_chance
+        share = limits.rarely_made if at_chance else limits.made_below
+        self.gone, self.rare = gone(look, limits), rare(until[-STEADY:], share, limits)
+        self.is_steady = alone or len(until) >= STEADY
         self.update_generator = _mean(since, "update_generator")
         self.update_discriminator = _mean(since, "update_discriminator")
 
@@ -124,12 +83,16 @@ class _Now:
             return not self.alone
         return bool(self.fd[-2:].min() < (1 - self.limits.better) * self.fd[:-2].min())
 
-    @property
-    def which(self) -> str:
-        """Return in words what is gone."""
-        names = [name + ("" if self.kinds[name][0] else " (no training image shows it)") for name in self.gone[:4]]
-        shown = ", ".join(names) + (f" and {len(self.gone) - 4} more" if len(self.gone) > 4 else "")
-        return f"{len(self.gone)} of {len(self.kinds)} kinds of images are hardly ever made: {shown}"
+    def which(self, kinds: Sequence[str]) -> str:
+        """Return in words which kinds are hardly made."""
+
+        def named(kind: str) -> str:
+            shown = is_shown(self.kinds[kind][0], len(self.kinds), self.limits)
+            return kind if shown else f"{kind} (hardly a training image shows it)"
+
+        more = f" and {len(kinds) - 4} more" if len(kinds) > 4 else ""
+        names = ", ".join(named(kind) for kind in kinds[:4])
+        return f"{len(kinds)} of {len(self.kinds)} kinds of images are hardly ever made: {names}{more}"
 
 
 def _mean(rows: Sequence[Row], name: str) -> float:
@@ -140,6 +103,13 @@ def _mean(rows: Sequence[Row], name: str) -> float:
 def _memorising(now: _Now, limits: Thresholds) -> str:
     text = f"{now.copies:.0%} of the samples are nearer to a training image than such images are to each other"
     return text if now.copies > limits.copies else ""
+
+
+def _by_heart(now: _Now, limits: Thresholds) -> str:
+    """As adaptive augmentation tells overfitting, by r_t > 0.6: Karras et al. 2020, arXiv:2006.06676, section 3."""
+    if now.accuracy_real > limits.by_heart and now.epoch > limits.often_epochs:
+        return f"D has seen each image {now.epoch:,.0f} times and knows {now.accuracy_real:.0%} of them by heart"
+    return ""
 
 
 def _d_sleeps(now: _Now, limits: Thresholds) -> str:
@@ -157,7 +127,7 @@ def _full_collapse(now: _Now, limits: Thresholds) -> str:
         return ""
     if now.diversity[-1] < limits.collapsed_diversity:
         return f"samples differ from each other {now.diversity[-1]:.0%} as much as real images do"
-    return now.which if now.lost[-1] > limits.collapsed_kinds else ""
+    return now.which(now.gone) if now.lost[-1] > limits.collapsed_kinds else ""
 
 
 def _generator_wins(now: _Now, limits: Thresholds) -> str:
@@ -197,9 +167,10 @@ def _blown_up(now: _Now, limits: Thresholds) -> str:
 
 
 def _partial_collapse(now: _Now, limits: Thresholds) -> str:
-    """Kinds may come late: while samples are poor and improve, or from look to look."""
-    coming = (len(now.lost) > 1 and now.lost[-1] < now.lost[-2]) or (now.improves and now.relative > limits.poor)
-    return now.which if now.lost[-1] >= limits.lost_kinds and not coming else ""
+    """Kinds may come late, while samples are poor and improve; and now and then a look misses one."""
+    coming = now.improves and now.relative > limits.poor
+    enough = len(now.rare) >= limits.lost_kinds * len(now.kinds) > 0
+    return now.which(now.rare) if now.is_steady and enough and not coming else ""
 
 
 def _stalled(now: _Now, limits: Thresholds) -> str:
@@ -222,11 +193,12 @@ RULES = (  # the first that holds is the verdict
     _Rule("generator_wins", _d_sleeps, 2),
     _Rule("stalled", _g_sleeps, 2),
     _Rule("memorising", _memorising, 2),
+    _Rule("memorising", _by_heart, 2),
     _Rule("full_collapse", _full_collapse, 2),
     _Rule("discriminator_wins", _discriminator_wins, 3, needs_history=True),
     _Rule("oscillating", _oscillating, 2, needs_history=True),
     _Rule("diverged", _worthless, 2),
-    _Rule("partial_collapse", _partial_collapse, 3),
+    _Rule("partial_collapse", _partial_collapse, 1),
     _Rule("diverged", _blown_up, 2, needs_history=True),
     _Rule("generator_wins", _generator_wins, 3),
     _Rule("stalled", _stalled, 3, needs_history=True),

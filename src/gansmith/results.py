@@ -4,7 +4,7 @@ import shutil
 from typing import Any
 
 from gansmith.errors import GansmithError
-from gansmith.health import best_look, column_of
+from gansmith.looks import best_look, column_of
 from gansmith.model import Model
 from gansmith.report.card import CardFacts, model_card
 from gansmith.report.curves import draw_curves

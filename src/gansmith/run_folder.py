@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 from gansmith.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, load_newest
 from gansmith.errors import CheckpointError, GansmithError, GansmithWarning
 from gansmith.files import commit_json, sync_append
-from gansmith.health import best_look
+from gansmith.looks import best_look
 
 RECORD = "run.json"
 

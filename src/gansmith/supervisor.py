@@ -8,7 +8,8 @@ from typing import Any
 
 from gansmith.data.base import ImageData
 from gansmith.engine import Engine
-from gansmith.health import HEALTHY, HOPELESS, Verdict, best_look, column_of, judge
+from gansmith.health import HEALTHY, HOPELESS, Verdict, judge
+from gansmith.looks import best_look, column_of
 from gansmith.methods.latent import LatentMethod
 from gansmith.plan import Plan
 from gansmith.remedies import remedies

@@ -14,7 +14,7 @@ from gansmith.clock import Clock
 from gansmith.data.base import ImageData
 from gansmith.engine import Engine
 from gansmith.errors import CheckpointError, DiskFullError, TrainingError
-from gansmith.health import best_look
+from gansmith.looks import best_look
 from gansmith.plan import Plan
 from gansmith.preview import PreviewWriter
 from gansmith.randomness import derive_seed

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from gansmith.data.base import ImageData
 from gansmith.extractors.base import Extractor, extractors
 from gansmith.extractors.own import Own
-from gansmith.health import Thresholds, gone
+from gansmith.looks import Thresholds, gone
 from gansmith.methods.base import Fixed
 from gansmith.methods.latent import LatentMethod, labels_by_share
 from gansmith.metrics.base import radii, squared_distances

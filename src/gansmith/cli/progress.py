@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from gansmith.health import HEALTHY, TITLES, column_of
+from gansmith.health import HEALTHY, TITLES
+from gansmith.looks import column_of
 
 if TYPE_CHECKING:
     from gansmith.training import Event

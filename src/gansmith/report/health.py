@@ -4,7 +4,8 @@ import shlex
 from html import escape
 from typing import Any
 
-from gansmith.health import HEALTHY, TITLES, column_of
+from gansmith.health import HEALTHY, TITLES
+from gansmith.looks import column_of
 from gansmith.report.pictures import load_picture
 from gansmith.run_folder import RunFolder, read_rows
 

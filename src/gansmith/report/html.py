@@ -10,7 +10,7 @@ from typing import Any
 
 from gansmith.errors import GansmithError
 from gansmith.files import commit_file
-from gansmith.health import best_look
+from gansmith.looks import best_look
 from gansmith.report.curves import draw_curves
 from gansmith.report.health import health_section
 from gansmith.report.judged import judged_sections
