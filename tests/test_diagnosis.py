@@ -1,5 +1,6 @@
 """What ``gansmith diagnose`` says of runs that went well or ill, watched or not, and of folders that are no runs."""
 
+import dataclasses
 import json
 import shlex
 import shutil
@@ -13,7 +14,7 @@ from gansmith import api
 from gansmith.cli.app import app
 from gansmith.cli.train import split_words
 from gansmith.errors import CheckpointError
-from gansmith.health import HOPELESS
+from gansmith.health import HOPELESS, Verdict
 from gansmith.recipe import load_recipe
 from gansmith.run_folder import RunFolder, append_row, read_rows
 from small_runs import COLLAPSING, WATCHED, train
@@ -137,6 +138,10 @@ def test_the_answer_about_collapse(healthy, runs_made, tmp_path):
         assert found.advice == (("longer, while it gets better", f"gansmith resume {folder} --kimg 1.92"),)
     else:
         assert found.collapse == "In part: 1 of 3 kinds of images are hardly ever made: bag."
+        other = dataclasses.replace(found, verdict=Verdict("discriminator_wins"))  # another verdict hides no collapse
+        assert other.collapse == (
+            "In part: 2 of 3 kinds of images are made, as varied as 2.0 equally frequent ones; hardly ever: bag."
+        )
         assert "  bag    30.0%    0.0%   gone" in found.histogram()
         assert ("longer training: rare kinds often come late", f"gansmith resume {folder} --kimg 1.92") in found.advice
 

@@ -59,14 +59,17 @@ class Diagnosis:
         """Say whether mode collapse manifested."""
         if self.look is None or self.verdict is None:
             return "It cannot be said."
-        lost, kinds = gone(self.look, Thresholds()), self.look["kinds"]
+        limits, kinds = Thresholds(), self.look["kinds"]
+        lost = gone(self.look, limits)
         if self.verdict.name in COLLAPSES:
             degree = "Yes" if self.verdict.name == "full_collapse" else "In part"
             return f"{degree}: {'; '.join(self.verdict.reasons)}."
         made = f"{len(kinds) - len(lost)} of {len(kinds)} kinds of images are made"
         even = evenness(torch.tensor([fake for _, fake in kinds.values()], dtype=torch.float64))
-        rare = f"; hardly ever: {', '.join(lost[:5])}" if lost else ""
-        return f"No: {made}, as varied as {even:.1f} equally frequent ones{rare}."
+        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
+        rare = f"; hardly ever: {', '.join(lost[:5])}{more}" if lost else ""
+        degree = "In part" if len(lost) >= limits.lost_kinds * len(kinds) else "No"
+        return f"{degree}: {made}, as varied as {even:.1f} equally frequent ones{rare}."
 
     def histogram(self) -> list[str]:
         """Return a line for each kind of images: its share of real images and of samples."""
