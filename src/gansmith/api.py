@@ -38,6 +38,8 @@ from gansmith.uses.interpolate import interpolate as interpolate
 from gansmith.uses.invert import check_place as check_place
 from gansmith.uses.invert import invert as invert
 from gansmith.uses.latents import pick as pick
+from gansmith.uses.translate import translate as translate
+from gansmith.uses.translate import translate_files as translate_files
 
 if TYPE_CHECKING:
     from gansmith.data.check import CheckReport

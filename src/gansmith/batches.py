@@ -33,7 +33,8 @@ class BatchStream:
         images = to_float(self._data.read(indices))
         if self._mirror:
             seeds = [derive_seed("mirror", self._seed, draw, self._first + row) for row in range(self._count)]
-            images = torch.where(per_image((1, 1, 1), seeds, uniform=True) < 0.5, images.flip(3), images)
+            flipped = images.unflatten(3, (2 if self._data.spec.pairs else 1, -1)).flip(4).flatten(3)
+            images = torch.where(per_image((1, 1, 1), seeds, uniform=True) < 0.5, flipped, images)
         labels = self._data.read_labels(indices)
         device = self._engine.device
         return Batch(

@@ -16,7 +16,7 @@ from gansmith.errors import CheckpointError, DataError, DiskFullError, ModelErro
 from gansmith.files import is_disk_full
 from gansmith.model import load_model
 from gansmith.plan import Budget, Plan, make_plan
-from gansmith.recipe import Recipe, override, parse_recipe
+from gansmith.recipe import Recipe, parse_recipe
 from gansmith.report.tensorboard import TensorBoardLog
 from gansmith.results import write_results
 from gansmith.run_folder import RECORD, RunFolder, append_row, remove_leftovers
@@ -50,8 +50,8 @@ def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) ->
             f"'{data.spec.name}' has one image to train on"
             "\n  at least 2 are needed; 'gansmith data check' says what was left out"
         )
-    size = [data.spec.height, data.spec.width]
-    return override(recipe, (f"data.size={size}", f"data.channels={data.spec.channels}")), data
+    decided = recipe.data.decided(data.spec.height, data.spec.width, data.spec.channels)
+    return recipe.model_copy(update={"data": decided}), data
 
 
 def measure_speed(recipe: Recipe, data: ImageData, engine: Engine, seconds: float = MEASURE_SEC) -> float:

@@ -26,12 +26,30 @@ OnCollapse = Annotated[
     str | None, typer.Option(help="tell, or rollback: to the best checkpoint, with half the learning rates.")
 ]
 
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="Learn image to image: colorize, edges, deblur, denoise, inpaint, upscale2 or upscale4; the source is made "
+        "from each image. Short for --recipe translate method.task=TASK."
+    ),
+]
+Pairs = Annotated[
+    bool,
+    typer.Option(
+        "--pairs",
+        help="Learn image to image from pairs: each image is a source and, right of it, its target; or name two folders "
+        "with the same file names: SOURCES TARGETS.",
+    ),
+]
+
 
 def train(
     words: Words = None,
     recipe: Annotated[
         str, typer.Option(help="A recipe's name or YAML file; 'gansmith recipes' lists them.")
     ] = "default",
+    task: Task = None,
+    pairs: Pairs = False,
     out: Annotated[Path | None, typer.Option(help="Run folder; made anew.", show_default="runs/NAME-001")] = None,
     kimg: Annotated[float | None, typer.Option(help="Length in thousands of images shown.")] = None,
     steps: Annotated[int | None, typer.Option(help="Length in iterations.")] = None,
@@ -50,7 +68,9 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a generator on images."""
-    source, overrides = split_words(words or [])
+    source, overrides = split_words(words or [], pairs=pairs)
+    recipe, chosen = _translating(recipe, task, pairs)
+    overrides = [*chosen, *overrides]
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
     from gansmith.plan import Budget
@@ -74,6 +94,16 @@ def train(
     show_run(run, as_json=as_json)
 
 
+def _translating(recipe: str, task: str | None, pairs: bool) -> tuple[str, list[str]]:
+    """Return the recipe and the changes that --task and --pairs stand for."""
+    if task is not None and pairs:
+        raise GansmithError(
+            "--task makes sources from single images, and --pairs says that they are there\n  pass one of them"
+        )
+    chosen = [f"method.task={task}"] if task is not None else ["pairs=true", "method.task=null"] if pairs else []
+    return ("translate" if chosen and recipe == "default" else recipe), chosen
+
+
 def _watched(patience: int | None, on_collapse: str | None) -> list[str]:
     """Return what options say of looks as changes to the recipe."""
     given = {"patience": patience, "on_collapse": on_collapse}
@@ -86,20 +116,25 @@ def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-def
         print(json.dumps({"folder": str(run.folder), "finished": run.finished}))
     elif run.is_main and run.finished:
         print(run.folder)
-        typer.echo(
-            f"look at {run.folder}/report.html; new images: gansmith sample {shlex.quote(str(run.folder))}", err=True
-        )
+        from gansmith import api
+
+        folder = shlex.quote(str(run.folder))
+        paired = api.load_recipe(str(run.folder / "recipe.yaml")).method.kind == "paired"
+        use = f"gansmith translate {folder} IMAGES" if paired else f"gansmith sample {folder}"
+        typer.echo(f"look at {run.folder}/report.html; new images: {use}", err=True)
     if not run.finished:
         raise typer.Exit(128 + run.stopped_by)
 
 
-def split_words(words: list[str]) -> tuple[str, list[str]]:
-    """Return the data source and the overrides of a command line."""
+def split_words(words: list[str], *, pairs: bool = False) -> tuple[str, list[str]]:
+    """Return the data source and the overrides of a command line; with ``pairs`` the source may be two folders."""
     if "" in words:
         raise GansmithError(
             "an empty word is no data set\n  is a variable of your shell empty? for the current folder write ."
         )
     sources = [word for word in words if "=" not in word or Path(word).exists()]
+    if pairs and len(sources) == 2:
+        return f"pairs:{sources[0]}::{sources[1]}", [word for word in words if word not in sources]
     if len(sources) > 1:
         raise GansmithError(
             f"one data set at a time, got {len(sources)}: {', '.join(sources[:4])}"

@@ -7,6 +7,8 @@ from gansmith.data.arrays import array_file
 from gansmith.data.base import DataSetPart, Source, data_sets
 from gansmith.data.hub import PREFIX, HubSource
 from gansmith.data.named import FileSet
+from gansmith.data.pairs import PREFIX as PAIRS
+from gansmith.data.pairs import FolderPairs
 from gansmith.data.sources import TAR_SUFFIXES, FolderSource, TarSource, ZipSource
 from gansmith.errors import DataError, nearest, unknown_name
 
@@ -20,6 +22,8 @@ def find_source(source: str | Path, root: Path | None = None) -> Source:
         return named_set(source, root).source()
     if isinstance(source, str) and source.startswith(PREFIX):
         return HubSource(source)
+    if isinstance(source, str) and source.startswith(PAIRS):
+        return FolderPairs(source)
     path = Path(source).expanduser()
     if path.is_dir():
         return FolderSource(path)

@@ -1,0 +1,192 @@
+"""Images of any size through a model that learnt image to image."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from gansmith.data.tree import image_files
+from gansmith.errors import DataError, GansmithError, ModelError
+from gansmith.images import MODES, decode_image, on_white, quiet_pillow, save_png, to_float, to_pil
+from gansmith.methods.paired import PairedMethod
+from gansmith.model import Model
+from gansmith.samples import Picture, make_room
+from gansmith.uses.tiles import in_tiles
+
+LARGEST_PIXELS = 40_000_000  # of a translation
+
+
+def translate(
+    model: Model,
+    image: str | Path | np.ndarray,
+    *,
+    mask: str | Path | np.ndarray | None = None,
+    as_source: bool = False,
+    raw: bool = False,
+) -> Picture:
+    """Return the translation of an image file, or of uint8 (H, W, C) with 1, 3 or 4 channels: of the same size.
+
+    The model's task makes the source where that is possible: a colouriser turns colour gray, a model of edges finds
+    lines (``as_source``: the image is drawn already), one that enlarges returns 2 or 4 times the sides. ``mask``, a file
+    or bool (H, W), is white or True where the image is missing. Large images go through the generator in tiles that fade
+    into each other. Alpha is kept. Raises ModelError for a model of another method, DataError for what cannot be used.
+    """
+    method = paired_method(model)
+    opened = _open(image)
+    hole = _hole(method, mask, opened, image)
+    height, width = opened.height, opened.width
+    task, scale = method.config.task, 1 if method.config.task is None else method.config.task.scale
+    generator = model.network("generator-raw" if raw else "generator")
+    multiple = int(generator.multiple)  # type: ignore[arg-type]
+    if min(height, width) * scale < multiple:
+        raise DataError(
+            f"{_named(image)} is {width} x {height} px, and the model halves it to {multiple} times smaller maps"
+            f"\n  at least {-(-multiple // scale)} px are needed on each side"
+        )
+    if height * width * scale**2 > LARGEST_PIXELS:
+        raise DataError(
+            f"{_named(image)} would become {width * scale} x {height * scale} px"
+            f"\n  allowed: up to {LARGEST_PIXELS // 10**6} million pixels; cut it into parts"
+        )
+    channels, spec = model.record.data.channels, method.spec
+    given = spec.source_channels if as_source else channels
+    if given not in MODES or (as_source and task is not None and task.takes_mask):
+        raise DataError(f"a model of task '{task.kind if task else None}' has no source that is an image")
+    alpha = opened.getchannel("A") if opened.mode == "RGBA" and channels != 4 else None
+    pixels = _pixels(opened, given)
+    if hole is not None:
+        pixels = np.concatenate([pixels, (hole * np.uint8(255))[..., None]], axis=2)
+    device = next(generator.parameters()).device
+
+    @torch.no_grad()
+    def work(tile: np.ndarray) -> np.ndarray:
+        values = to_float(tile[None]).to(device)
+        images, mask = values[:, :given], None if hole is None else (values[:, given:] > 0).float()
+        source = images if task is None or as_source else task.of_given(images, mask)
+        made = method.translate(generator, source.contiguous(memory_format=torch.channels_last))
+        return ((made[0] + 1) * 127.5).clamp(0, 255).permute(1, 2, 0).cpu().numpy()
+
+    step = max(1, multiple // scale)
+    padded = _padded(pixels, step, spec.height // scale, spec.width // scale)
+    made = in_tiles(padded, step, scale, work, channels)
+    top, left = ((padded.shape[axis] - pixels.shape[axis]) // 2 * scale for axis in (0, 1))
+    made = made[top : top + height * scale, left : left + width * scale]
+    return Picture(made if alpha is None else _with_alpha(made, alpha))
+
+
+def translate_files(
+    model: Model,
+    paths: Sequence[str | Path],
+    out: str | Path,
+    *,
+    mask: str | Path | None = None,
+    as_source: bool = False,
+    raw: bool = False,
+    on_left_out: Callable[[str], None] = lambda _: None,
+) -> list[Path]:
+    """Write the translations of image files, or of folders of them, into a new or empty folder; return the files.
+
+    ``on_left_out`` is told of a file of a folder that cannot be used; DataError for one that was named, and where none
+    is left. See ``translate``.
+    """
+    paired_method(model)
+    folder = Path(out)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        there = "a file" if folder.is_file() else "already there and not empty"
+        raise GansmithError(f"'{folder}' is {there}\n  remove it, or name another folder: --out DIR")
+    files = [(file, Path(path)) for path in paths for file in image_files(Path(path))]
+    if not files:
+        raise DataError("no images to translate\n  pass image files or folders of them")
+    written: list[Path] = []
+    for file, path in files:
+        try:
+            picture = translate(model, file, mask=mask, as_source=as_source, raw=raw)
+        except DataError as problem:
+            if file == path:
+                raise
+            on_left_out(str(problem).partition("\n")[0])
+            continue
+        target = folder / f"{file.stem}.png"
+        number = 2
+        while target.exists():
+            target, number = folder / f"{file.stem}-{number}.png", number + 1
+        make_room(target)
+        save_png(picture.array, target)
+        written.append(target)
+    if not written:
+        raise DataError(f"none of the {len(files):,} images could be translated")
+    return written
+
+
+def paired_method(model: Model) -> PairedMethod:
+    """Return a model's method; ModelError if it does not translate."""
+    if not isinstance(model.method, PairedMethod):
+        raise ModelError(
+            f"cannot translate with a model of method '{model.record.method.kind}'; it needs 'paired'"
+            "\n  train one: gansmith train photos/ --task colorize"
+        )
+    return model.method
+
+
+def _named(image: str | Path | np.ndarray) -> str:
+    return "the image" if isinstance(image, np.ndarray) else f"'{image}'"
+
+
+def _open(image: str | Path | np.ndarray) -> Image.Image:
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in MODES:
+            raise DataError(f"an image must be uint8 (H, W, 1, 3 or 4), got {image.dtype} {image.shape}")
+        return to_pil(image)
+    try:
+        with quiet_pillow():
+            return decode_image(Path(image).read_bytes())
+    except DataError as problem:
+        raise DataError(f"'{image}' cannot be read: {problem}") from problem
+    except OSError as problem:
+        raise DataError(f"'{image}' cannot be read: {problem.strerror}") from problem
+
+
+def _hole(
+    method: PairedMethod, mask: str | Path | np.ndarray | None, opened: Image.Image, image: str | Path | np.ndarray
+) -> np.ndarray | None:
+    """Return where the image is missing, bool (H, W); None for a task without masks."""
+    takes = method.config.task is not None and method.config.task.takes_mask
+    if takes != (mask is not None):
+        if takes:
+            raise DataError("this model fills what is missing: pass --mask, an image that is white there")
+        raise DataError("--mask is for models of task 'inpaint'; this one translates whole images")
+    if mask is None:
+        return None
+    hole = mask if isinstance(mask, np.ndarray) else np.asarray(_open(mask).convert("L")) >= 128
+    if hole.shape != (opened.height, opened.width):
+        raise DataError(
+            f"mask {_named(mask)} is {hole.shape[1]} x {hole.shape[0]} px, {_named(image)} is {opened.width} x "
+            f"{opened.height} px\n  they must be of one size: white where the image is missing, black where it is known"
+        )
+    return hole.astype(bool)
+
+
+def _pixels(image: Image.Image, channels: int) -> np.ndarray:
+    """Return uint8 (H, W, channels); alpha is left out, not blended, unless it is asked for."""
+    if channels == 3 and image.mode == "RGBA":
+        return np.asarray(image)[..., :3]
+    array = np.asarray(image.convert("RGB" if channels == 1 and image.mode == "RGBA" else image.mode).convert(MODES[channels]))
+    return array[..., None] if channels == 1 else array
+
+
+def _padded(pixels: np.ndarray, step: int, height: int, width: int) -> np.ndarray:
+    """Return pixels mirrored outwards to multiples of ``step``, and to no less than the size the model was trained at."""
+    sides = [max(-(-now // step) * step, least) for now, least in zip(pixels.shape[:2], (height, width), strict=True)]
+    more = [side - now for side, now in zip(sides, pixels.shape[:2], strict=True)]
+    if not any(more):
+        return pixels
+    return np.pad(pixels, [*((each // 2, each - each // 2) for each in more), (0, 0)], mode="reflect")
+
+
+def _with_alpha(made: np.ndarray, alpha: Image.Image) -> np.ndarray:
+    """Return uint8 (H, W, 4): the translation under the alpha of what it was made from."""
+    colour = on_white(made)  # gray becomes red, green and blue
+    resized = alpha if alpha.size == (made.shape[1], made.shape[0]) else alpha.resize((made.shape[1], made.shape[0]))
+    return np.concatenate([colour, np.asarray(resized)[..., None]], axis=2)
