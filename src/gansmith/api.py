@@ -10,6 +10,7 @@ from gansmith.comparison import Comparison
 from gansmith.comparison import compare as compare_runs
 from gansmith.comparison_page import write_comparison
 from gansmith.data.base import DataOptions, DataSpec
+from gansmith.data.domains import domains_of
 from gansmith.data.tree import image_files
 from gansmith.diagnosis import diagnose as diagnose
 from gansmith.engine import start_engine
@@ -106,9 +107,9 @@ def train(
 
 def run_name(recipe: str, source: str | Path) -> str:
     """Return the name of a run's folder, without its number: what needs no quotes in a shell."""
-    path = Path(source).resolve()
-    name = path.name if path.is_dir() else path.name.lstrip(".").partition(".")[0]
-    slug = re.sub(r"[^\w.]+", "-", name).strip("-.")[:64]
+    paths = [Path(each).resolve() for each in domains_of(str(source))]
+    names = [path.name if path.is_dir() else path.name.lstrip(".").partition(".")[0] for path in paths]
+    slug = re.sub(r"[^\w.]+", "-", "-to-".join(names)).strip("-.")[:64]
     return f"{recipe}-{slug or 'data'}"
 
 

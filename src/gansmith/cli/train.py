@@ -41,6 +41,15 @@ Pairs = Annotated[
         "with the same file names: SOURCES TARGETS.",
     ),
 ]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="In place of DATA: images to translate, without pairs, into those of --to, and back. Short for "
+        "--recipe unpaired and two data sets.",
+    ),
+]
+To = Annotated[str | None, typer.Option(help="Images that those of --from shall look like.")]
 
 
 def train(
@@ -50,6 +59,8 @@ def train(
     ] = "default",
     task: Task = None,
     pairs: Pairs = False,
+    start: From = None,
+    to: To = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; made anew.", show_default="runs/NAME-001")] = None,
     kimg: Annotated[float | None, typer.Option(help="Length in thousands of images shown.")] = None,
     steps: Annotated[int | None, typer.Option(help="Length in iterations.")] = None,
@@ -68,8 +79,9 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a generator on images."""
-    source, overrides = split_words(words or [], pairs=pairs)
-    recipe, chosen = _translating(recipe, task, pairs)
+    unpaired = start is not None or to is not None
+    source, overrides = between(words or [], start, to) if unpaired else split_words(words or [], pairs=pairs)
+    recipe, chosen = _translating(recipe, task, pairs, unpaired)
     overrides = [*chosen, *overrides]
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
@@ -94,12 +106,19 @@ def train(
     show_run(run, as_json=as_json)
 
 
-def _translating(recipe: str, task: str | None, pairs: bool) -> tuple[str, list[str]]:
-    """Return the recipe and the changes that --task and --pairs stand for."""
+def _translating(recipe: str, task: str | None, pairs: bool, unpaired: bool) -> tuple[str, list[str]]:
+    """Return the recipe and the changes that --task, --pairs, and --from with --to stand for."""
     if task is not None and pairs:
         raise GansmithError(
             "--task makes sources from single images, and --pairs says that they are there\n  pass one of them"
         )
+    if unpaired and (task is not None or pairs):
+        raise GansmithError(
+            f"--from and --to learn without pairs, and {'--pairs' if pairs else '--task'} learns from pairs"
+            "\n  pass one or the other"
+        )
+    if unpaired:
+        return ("unpaired" if recipe == "default" else recipe), []
     chosen = [f"method.task={task}"] if task is not None else ["pairs=true", "method.task=null"] if pairs else []
     return ("translate" if chosen and recipe == "default" else recipe), chosen
 
@@ -142,6 +161,21 @@ def split_words(words: list[str], *, pairs: bool = False) -> tuple[str, list[str
         )
     overrides = [word for word in words if word not in sources]
     return (sources[0] if sources else "fashion-sample"), overrides
+
+
+def between(words: list[str], start: str | None, to: str | None) -> tuple[str, list[str]]:
+    """Return the data source that --from and --to stand for, and the overrides of a command line."""
+    from gansmith.data.domains import join_domains
+
+    _, overrides = split_words(words)
+    data = [word for word in words if word not in overrides]
+    if start is None or to is None or data:
+        got = f"DATA '{data[0]}' too" if data else f"only {'--to' if start is None else '--from'}"
+        raise GansmithError(
+            f"--from and --to are the two sets of images to translate between, got {got}"
+            "\n  pass both, and no DATA: gansmith train --from summer/ --to winter/"
+        )
+    return join_domains(start, to), overrides
 
 
 def _print_preview(preview: "api.Preview") -> None:  # type: ignore[name-defined]  # noqa: F821

@@ -243,7 +243,8 @@ def open_data(
     root: Path | None = None,
     on_progress: Progress | None = None,
 ) -> ImageData:
-    """Open a data set: a registered name, a folder, a .zip or .tar of one, a .npz or .npy, or hf:NAME.
+    """Open a data set: a registered name, a folder, a .zip or .tar of one, a .npz or .npy, or hf:NAME;
+    "domains:A -> B" joins two, between which images are translated.
 
     The first time the images are decoded into the cache, and ``on_progress(done, total)`` is called; later starts only
     compare file sizes and times. ``holdout`` is the share kept out of training (``ImageData.held_out``), chosen by

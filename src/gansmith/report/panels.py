@@ -32,6 +32,8 @@ PANELS = (
     Panel("d_", "D(x) and D(G(z)), probabilities", guide=0.5, is_share=True),
     Panel("score_", "scores of D (no probabilities)", guide=0.0),
     Panel("accuracy_", "share of images D judges right", guide=0.5, is_share=True),
+    Panel("cycle_", "images there and back, mean distance to themselves"),
+    Panel("identity_", "what a generator changes in images of its own domain, mean distance"),
     Panel("grad_norm_", "gradient norms, log scale", is_log=True),
     Panel("penalty_", "penalties, as added to the loss"),
     Panel("update_", "change of weights in a step, over their norm, log scale", is_log=True),
