@@ -26,6 +26,7 @@ SMALL = {
     "max_channels": "16",
     "latent_dim": "4",
     "fixed_images": "8",
+    "task": "denoise",
 }
 # Rows after 4, 8, 12; pictures after 3, 6, 9, 12; checkpoints of the plan after 6, 12: a stop at 9 is in the midst.
 STEPS = 12
