@@ -30,6 +30,7 @@ SMALL = {
     "blocks": "1",
     "pool_size": "4",
     "fixed_images": "8",
+    "task": "denoise",
 }
 # Rows after 4, 8, 12; pictures after 3, 6, 9, 12; checkpoints of the plan after 6, 12: a stop at 9 is in the midst.
 STEPS = 12

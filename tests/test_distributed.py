@@ -26,6 +26,16 @@ CASES: dict[str, dict[str, Any]] = {
     **{f"penalty {name}": {"penalties": [name]} for name in penalties.names()},
     "share_fakes": {"share_fakes": True, "discriminator_steps": 2},
     "conditional": {"conditional": True, "fake_labels": "uniform", "augment": "mirror"},
+    "paired": {
+        "kind": "paired",
+        "generator": {"kind": "unet", "base_channels": 4, "norm": "instance"},
+        "discriminator": {"kind": "patchgan", "base_channels": 4, "norm": "instance"},
+        "task": "denoise",
+        "loss": "relativistic",
+        "penalties": ["r1", "r2"],
+        "share_fakes": True,
+        "discriminator_steps": 2,
+    },
 }
 TOY = """
 name: toy
@@ -52,7 +62,8 @@ def recipe_of(fields: dict[str, Any]) -> Any:
     from gansmith.recipe import Recipe
 
     network = {"kind": "dcgan", "base_channels": 4, "norm": "none"}
-    method = {"kind": "latent", "generator": network, "discriminator": network, "latent_dim": 4, **fields}
+    latent = {"kind": "latent", "generator": network, "discriminator": network, "latent_dim": 4}
+    method = fields if "kind" in fields else {**latent, **fields}
     optimizers = {"default": {"kind": "adam", "lr": 2e-3}}
     return Recipe.model_validate(
         {"name": "test", "method": method, "optimizers": optimizers, "batch_size": 8, "epochs": 1}
@@ -96,7 +107,7 @@ def write_numbers(source: Path, out: Path) -> None:
 
     from gansmith.engine import start_engine
 
-    engine = start_engine("cpu")
+    engine = start_engine("cpu", "fp32")
     for number, (name, fields) in enumerate(CASES.items()):
         tensors = gradients(fields, source, engine)
         save_file(tensors, out / f"{number}-{engine.rank}.safetensors", {"case": name})

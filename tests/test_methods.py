@@ -37,6 +37,11 @@ def latent(**fields: Any) -> dict[str, Any]:
     return {"kind": "latent", "generator": MLP, "discriminator": MLP, "latent_dim": 4, **fields}
 
 
+def paired(**fields: Any) -> dict[str, Any]:
+    unet, patchgan = ({"kind": kind, "base_channels": 4, "norm": "instance"} for kind in ("unet", "patchgan"))
+    return {"kind": "paired", "generator": unet, "discriminator": patchgan, "task": "denoise", **fields}
+
+
 PAIRED = {"kind": "toy_paired", "discriminator": DCGAN, "penalties": [LAZY_R1]}
 TWO = {"kind": "toy_two_discriminators", "generator": DCGAN, "discriminator": MLP}
 METHODS = {
@@ -52,6 +57,16 @@ METHODS = {
     "conditional_uniform": latent(conditional=True, fake_labels="uniform", penalties=["r2"], augment="mirror"),
     "augment": latent(generator=DCGAN, discriminator=DCGAN, augment="mirror"),
     "alternate_epoch": latent(alternate="epoch"),
+    "paired": paired(discriminator_steps=2, task="inpaint"),
+    "paired_share_fakes": paired(
+        share_fakes=True,
+        discriminator_steps=2,
+        generator={"kind": "unet", "base_channels": 4, "dropout": 0.5},
+        discriminator={"kind": "patchgan", "base_channels": 4},
+    ),
+    "paired_relativistic": paired(loss="relativistic", penalties=["r1", LAZY_R1 | {"kind": "r2"}], share_fakes=True),
+    "paired_wgan": paired(loss="wasserstein", penalties=["gradient_penalty"], constraints=["weight_clip"]),
+    "paired_l1_alone": paired(discriminator=None),
     "toy_paired": PAIRED,
     "toy_two_discriminators": TWO,
 }
@@ -248,13 +263,15 @@ def test_kimg_counts_the_real_images_read_and_every_draw_is_read_once(name, read
     assert state.kimg == pytest.approx(len(draws) * BATCH / 1000)
 
 
-@pytest.mark.parametrize("name", ["conditional", "share_fakes_batch_norm", "toy_paired", "toy_two_discriminators"])
+@pytest.mark.parametrize(
+    "name", ["conditional", "share_fakes_batch_norm", "paired", "toy_paired", "toy_two_discriminators"]
+)
 def test_a_preview_image_does_not_depend_on_how_many_there_are(name, tiny_data, engine):
     state = advance(fresh(make_recipe(name), tiny_data, engine), tiny_data, engine, 2)
     method, sizes = state.method, set()
     state.averages["generator"].network.register_forward_pre_hook(lambda _, inputs: sizes.add(len(inputs[0])))
     many = generate(method.preview, state.preview_networks(), method.fixed(7, 19, tiny_data), 8)
-    assert many.shape == (19, 8, 8, 1)
+    assert many.shape == (19, 8, 24 if name == "paired" else 8, 1)
     for count in (1, 8, 9):
         few = generate(method.preview, state.preview_networks(), method.fixed(7, count, tiny_data), 8)
         np.testing.assert_array_equal(few, many[:count])
@@ -263,7 +280,7 @@ def test_a_preview_image_does_not_depend_on_how_many_there_are(name, tiny_data, 
     assert all(module.training for module in method.networks.modules())
 
 
-@pytest.mark.parametrize("name", ["latent", "toy_paired", "toy_two_discriminators"])
+@pytest.mark.parametrize("name", ["latent", "paired", "toy_paired", "toy_two_discriminators"])
 def test_a_grid_of_more_images_begins_with_the_grid_of_fewer(name, tiny_data, engine, tmp_path):
     grids = {}
     for count in (8, 16):

@@ -46,6 +46,8 @@ VARIANTS = {
     "wgan_gp": ("mlp-small", ("loss=wasserstein", "penalties=[gradient_penalty]", "generator_steps=2")),
     "augmented": ("dcgan", ("augment=mirror", "mirror=true", "optimizers.generator={kind: adamw}")),
     "conditional": ("dcgan", ("conditional=true", "fake_labels=uniform", "spectral_norm=true")),
+    "inpaint": ("translate", ("task=inpaint", "mirror=true", "generator.dropout=0.5")),
+    "l1_alone": ("translate", ("discriminator=null",)),
     "without_average": ("mlp-small", ("ema_half_life_kimg=0", "lr={start: 2.0e-3, end: 1.0e-5, shape: cosine}")),
 }  # fmt: skip
 
