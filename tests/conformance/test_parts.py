@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gansmith.augment.base import augmentations
 from gansmith.constraints.base import constraints
+from gansmith.data.base import open_data
 from gansmith.errors import RecipeError
 from gansmith.losses.base import losses
 from gansmith.methods.base import Batch, methods
@@ -22,6 +23,7 @@ from gansmith.randomness import Noise
 from gansmith.registry import Part, Registry
 from gansmith.schedules import Moment
 from gansmith.tasks.base import tasks, viewable
+from small_runs import domains_from
 
 REGISTRIES = {
     each.family: each for each in (losses, penalties, constraints, networks, optimizers, augmentations, tasks, methods)
@@ -33,9 +35,13 @@ SMALL = {
     "mlp": {"hidden": [16, 8]},
     "unet": {"base_channels": 4},
     "patchgan": {"base_channels": 4},
+    "resnet": {"base_channels": 4, "blocks": 2},
 }
 # Parts of methods; what a method requires and is not named here is a network, mlp.
-REQUIRED = {"paired": {"generator": {"kind": "unet", "base_channels": 4, "norm": "instance"}, "task": "deblur"}}
+REQUIRED = {
+    "paired": {"generator": {"kind": "unet", "base_channels": 4, "norm": "instance"}, "task": "deblur"},
+    "unpaired": {"generator": {"kind": "resnet", "base_channels": 4, "blocks": 1}},
+}
 GENERATORS, DISCRIMINATORS = networks_with("generator"), networks_with("discriminator")
 TRANSLATORS = [name for name in GENERATORS if networks.get(name).translates]
 SIDES = [(kind, side) for side in ("generator", "discriminator") for kind in networks_with(side)]
@@ -192,7 +198,7 @@ def test_a_translator_takes_any_sides_that_are_multiples(kind):
 
 @pytest.mark.parametrize("kind", TRANSLATORS)
 def test_a_translator_without_sources_is_refused(kind):
-    with pytest.raises(RecipeError, match="images from images, and this method has none to give it\n  use method 'pai"):
+    with pytest.raises(RecipeError, match="images from images, and this method has none to give it\n  use method '(un)?pai"):
         small(kind).generator(ImageSpec(32, 32, 3, latent_dim=6))
 
 
@@ -471,9 +477,11 @@ def test_optimizer_goes_downhill_and_takes_a_ramp(name):
 
 
 @pytest.mark.parametrize("name", methods.names())
-def test_method_is_whole_and_every_phase_trains_what_it_says(name, tiny_data):
+def test_method_is_whole_and_every_phase_trains_what_it_says(name, tiny_file):
     torch.manual_seed(0)
-    method = make(methods, name).build(tiny_data.spec)
+    config = make(methods, name)
+    data = open_data(domains_from(tiny_file) if config.domains else tiny_file)
+    method = config.build(data.spec)
     assert set(method.averaged) <= set(method.networks)
     assert {trained for phase in method.phases for trained in phase.trains} == set(method.networks)
     assert set(method.constraints) <= set(method.networks)
@@ -493,7 +501,7 @@ def test_method_is_whole_and_every_phase_trains_what_it_says(name, tiny_data):
         for key, network in method.networks.items():
             got = [parameter.grad is not None and parameter.grad.any().item() for parameter in network.parameters()]
             assert all(got) if key in phase.trains else not any(got)
-    fixed = method.fixed(0, 4, tiny_data)
+    fixed = method.fixed(0, 4, data)
     assert len(fixed.inputs) == 4
     method.networks.eval()
     images = method.preview(method.networks, fixed)

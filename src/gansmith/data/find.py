@@ -17,7 +17,7 @@ from gansmith.errors import DataError, nearest, unknown_name
 def find_source(source: str | Path, root: Path | None = None) -> Source:
     """Return where the images called ``source`` come from: a registered name first, then a path; else DataError.
 
-    "domains:A -> B" joins two of them. The files of a data set with a name are looked for under ``root``, and downloaded
+    "domains:A -> B" joins two of them. Files of a data set with a name are looked for under ``root``, and downloaded
     to it if they are not there.
     """
     if isinstance(source, str) and source.partition(":")[0] in data_sets.names():

@@ -87,8 +87,8 @@ class UnpairedMethod:
 
     def __init__(self, config: UnpairedConfig, data: DataSpec) -> None:
         config.check(data)
-        self.config, self._shape = config, (data.channels, data.height, data.width)
         spec = ImageSpec(data.height, data.width, data.channels, source_channels=data.channels)
+        self.config, self.spec, self._shape = config, spec, (data.channels, data.height, data.width)
         sides = {name: config.generator.generator(spec) for name in GENERATORS}
         sides |= {name: config.discriminator.discriminator(spec) for name in DISCRIMINATORS}
         self.networks = nn.ModuleDict(sides)
@@ -122,10 +122,10 @@ class UnpairedMethod:
         mean = (a.log["loss_discriminator_a"] + b.log["loss_discriminator_b"]) / 2
         return Terms(a.total + b.total, {"loss_discriminator": mean, **a.log, **b.log})
 
-    def translate(self, networks: nn.ModuleDict, images: Tensor, *, reverse: bool = False) -> Tensor:
-        """Return images (N, C, H, W) in [-1, 1] of the other domain: A's as B's, with ``reverse`` B's as A's."""
+    def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
+        """Return images (N, C, H, W) in [-1, 1] of the domain that a generator leads to, of those of the other."""
         value_range = self.config.generator.value_range
-        return signed_from(networks[GENERATORS[reverse]](range_from_signed(images, value_range)), value_range)
+        return signed_from(generator(range_from_signed(source, value_range)), value_range)
 
     def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
         """Return images of A and B in turn, held out where the run has such."""
@@ -141,15 +141,15 @@ class UnpairedMethod:
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
         """Return pictures (N, C, H, 3 W) in [-1, 1]: an image, its translation, and that translated back."""
         assert fixed.labels is not None
-        images = fixed.inputs
-        out = torch.cat([images, images, images], 3)
-        for domain in range(2):
-            chosen = fixed.labels == domain
-            if chosen.any():
-                there = self.translate(networks, images[chosen], reverse=domain == 1)
-                back = self.translate(networks, there, reverse=domain == 0)
-                out[chosen] = torch.cat([images[chosen], there, back], 3)
-        return out
+        images, of_b = fixed.inputs, (fixed.labels == 1)[:, None, None, None]
+
+        def other(now: Tensor, back: bool) -> Tensor:
+            # Both ways for all: in parts of a batch an image would depend on the others.
+            first, second = (networks[name] for name in (GENERATORS[::-1] if back else GENERATORS))
+            return torch.where(of_b, self.translate(second, now), self.translate(first, now))
+
+        there = other(images, back=False)
+        return torch.cat([images, there, other(there, back=True)], 3)
 
     def example_inputs(self, count: int) -> dict[str, tuple[Tensor | None, ...]]:
         """Return what each network is called with, on the default device: for the table of layer shapes."""
@@ -162,16 +162,17 @@ class UnpairedMethod:
         fakes: list[Tensor] = []
         total = domains[0].images.new_zeros(())
         for here, there in (domains, domains[::-1]):
-            reverse, side = bool(here.index), SIDES[here.index]
-            fake = self.translate(self.networks, here.images, reverse=reverse)
+            side, name = SIDES[here.index], GENERATORS[here.index]
+            forth, back = self.networks[name], self.networks[GENERATORS[there.index]]
+            fake = self.translate(forth, here.images)
             fakes.append(fake)
             adversarial = self._adversarial(there, fake)
-            log[f"loss_{GENERATORS[here.index]}"] = adversarial.detach()
-            cycle = (self.translate(self.networks, fake, reverse=not reverse) - here.images).abs().mean()
+            log[f"loss_{name}"] = adversarial.detach()
+            cycle = (self.translate(back, fake) - here.images).abs().mean()
             log[f"cycle_{side}"] = cycle.detach()
             total = total + adversarial + cycle_weight * cycle
             if identity_weight:
-                same = (self.translate(self.networks, here.images, reverse=not reverse) - here.images).abs().mean()
+                same = (self.translate(back, here.images) - here.images).abs().mean()
                 log[f"identity_{side}"] = same.detach()
                 total = total + identity_weight * same
         self._fakes = [fake.detach() for fake in reversed(fakes)]
@@ -189,7 +190,7 @@ class UnpairedMethod:
     @torch.no_grad()
     def _make_fakes(self, domains: list[Domain]) -> list[Tensor]:
         """Return fakes of A and B."""
-        return [self.translate(self.networks, domains[1 - each].images, reverse=not each) for each in range(2)]
+        return [self.translate(self.networks[GENERATORS[1 - each]], domains[1 - each].images) for each in range(2)]
 
     def _discriminator_terms(self, domain: Domain, fake: Tensor, moment: Moment) -> Terms:
         side, loss = SIDES[domain.index], self.config.loss
