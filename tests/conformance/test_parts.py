@@ -358,7 +358,7 @@ def test_the_same_seed_builds_the_same_network(kind, side):
 def test_a_task_makes_the_sources_that_it_says_of_images_and_the_same_from_the_same_draws(name, channels):
     task, images = tasks.parse(name), drawn(8, channels, 12, 20).tanh()
     if channels == 1 and name == "colorize":
-        with pytest.raises(RecipeError, match="task 'colorize' needs colour, and these images are gray\n  pass another"):
+        with pytest.raises(RecipeError, match="task 'colorize' needs colour, and these images are gray\n  pass"):
             task.source_channels(channels)
         return
     before, sources = images.clone(), task(images, NOISE)

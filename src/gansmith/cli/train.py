@@ -29,16 +29,16 @@ OnCollapse = Annotated[
 Task = Annotated[
     str | None,
     typer.Option(
-        help="Learn image to image: colorize, edges, deblur, denoise, inpaint, upscale2 or upscale4; the source is made "
-        "from each image. Short for --recipe translate method.task=TASK."
+        help="Learn image to image: colorize, edges, deblur, denoise, inpaint, upscale2 or upscale4; the source is "
+        "made from each image. Short for --recipe translate method.task=TASK."
     ),
 ]
 Pairs = Annotated[
     bool,
     typer.Option(
         "--pairs",
-        help="Learn image to image from pairs: each image is a source and, right of it, its target; or name two folders "
-        "with the same file names: SOURCES TARGETS.",
+        help="Learn image to image from pairs: each image is a source and, right of it, its target; or name two "
+        "folders with the same file names: SOURCES TARGETS.",
     ),
 ]
 From = Annotated[
@@ -135,10 +135,10 @@ def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-def
         print(json.dumps({"folder": str(run.folder), "finished": run.finished}))
     elif run.is_main and run.finished:
         print(run.folder)
-        from gansmith import api
+        from gansmith.recipe import load_recipe
 
         folder = shlex.quote(str(run.folder))
-        paired = api.load_recipe(str(run.folder / "recipe.yaml")).method.kind == "paired"
+        paired = load_recipe(str(run.folder / "recipe.yaml")).method.kind == "paired"
         use = f"gansmith translate {folder} IMAGES" if paired else f"gansmith sample {folder}"
         typer.echo(f"look at {run.folder}/report.html; new images: {use}", err=True)
     if not run.finished:

@@ -11,13 +11,14 @@ from gansmith.cli.options import AsJson, Device, ModelPath, Plugin, Raw
 
 def translate(
     model: ModelPath,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files of any size, or folders of them.")],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Images of any size, or folders of them.")],
     out: Annotated[Path, typer.Option(help="A new or empty folder for the PNG files.")] = Path("translated"),
     mask: Annotated[
         Path | None, typer.Option(help="For a model that fills: an image of IMAGE's size, white where it is missing.")
     ] = None,
     as_source: Annotated[
-        bool, typer.Option("--as-source", help="IMAGES are what the model starts from already: drawn edges, not photos.")
+        bool,
+        typer.Option("--as-source", help="IMAGES are what the model starts from already, such as drawn edges."),
     ] = False,
     raw: Raw = False,
     device: Device = "auto",

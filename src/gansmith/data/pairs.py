@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -61,7 +62,7 @@ class FolderPairs:
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield readers; reading and decoding are done by who calls them."""
         for position, item in enumerate(items):
-            yield position, lambda item=item: joined(read_file(item.locator[0]), read_file(item.locator[1]))
+            yield position, partial(_read_pair, *item.locator)
 
     def _by_name(self, side: FolderSource, listing: Listing) -> dict[str, Item]:
         found: dict[str, Item] = {}
@@ -83,6 +84,10 @@ def check_pairs(source: Source, options: DataOptions) -> None:
             f"'{source.location}' is two folders of pairs, and pairs=false asks for single images"
             "\n  pass --pairs (pairs=true), or one of the folders"
         )
+
+
+def _read_pair(source: str, target: str) -> np.ndarray:
+    return joined(read_file(source), read_file(target))
 
 
 def joined(source: bytes, target: bytes) -> np.ndarray:

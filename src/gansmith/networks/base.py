@@ -35,8 +35,8 @@ class Network(Part):
     generator: (latents (N, latent_dim), labels (N,) int64 or None) -> images (N, C, H, W) in ``value_range``
     discriminator: (images (N, C, H, W) in ``value_range``, labels (N,) int64 or None) -> logits (N,) or (N, 1, h, w)
 
-    One that ``translates`` takes source images (N, source_channels, H, W) in ``value_range`` in place of latents, of any
-    sides that are multiples of its generator's attribute ``multiple``.
+    One that ``translates`` takes source images (N, source_channels, H, W) in ``value_range`` in place of latents, of
+    any sides that are multiples of its generator's attribute ``multiple``.
     """
 
     translates: ClassVar[bool] = False
@@ -115,9 +115,10 @@ def finish(network: ModuleT, config: Network) -> ModuleT:
     section 4; norms as in the authors' code). Spectral norm: Miyato et al. 2018, arXiv:1802.05957, Algorithm 1.
     """
     for module in list(network.modules()):
-        norm = isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm)
-        if not norm and not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        norms = nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm
+        if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | norms):
             continue
+        norm = isinstance(module, norms)
         if config.init == "normal":
             nn.init.normal_(module.weight, 1.0 if norm else 0.0, INIT_STD)
             if module.bias is not None:

@@ -51,9 +51,9 @@ class PatchGAN(Network):
         bias = self.norm == "none"
         for index in range(1, halvings + 1):
             before, after = widths[index - 1 : index + 1]
-            last = index == halvings
-            layers.append(nn.Conv2d(before, after, 4, 1, 1, bias=bias) if last else StridedConv2d(before, after, bias=bias))
-            layers += [*normed(self.norm, after), nn.LeakyReLU(0.2)]
+            strided = index < halvings
+            layer = StridedConv2d(before, after, bias=bias) if strided else nn.Conv2d(before, after, 4, 1, 1, bias=bias)
+            layers += [layer, *normed(self.norm, after), nn.LeakyReLU(0.2)]
         layers.append(nn.Conv2d(widths[-1], 1, 4, 1, 1))
         return finish(PatchDiscriminator(nn.Sequential(*layers), spec.num_classes), self)
 

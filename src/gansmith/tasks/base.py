@@ -16,8 +16,8 @@ LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 class Task(Part):
     """A batched map from targets to sources: what is lost on the way is what a generator learns to put back.
 
-    Images are float (N, C, H, W) in [-1, 1], and so are sources. Draws are those of the ``Noise`` that is given, one for
-    each image, so the same noise makes the same sources.
+    Images are float (N, C, H, W) in [-1, 1], and so are sources. Draws are those of the ``Noise`` that is given, one
+    for each image, so the same noise makes the same sources.
     """
 
     scale: ClassVar[int] = 1  # a translation has this many times the sides of the image that a person gives

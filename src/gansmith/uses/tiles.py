@@ -20,7 +20,9 @@ class Tiling:
     def of(cls, length: int, step: int) -> "Tiling":
         """Return the tiles of a length; they start at multiples of ``step``, of which the length is one."""
         overlap = -(-OVERLAP_PX // step) * step
-        tile = min(length, overlap + -(-(TILE_PX - OVERLAP_PX) // step) * step)
+        tile = overlap + -(-(TILE_PX - OVERLAP_PX) // step) * step
+        if length <= tile:
+            return cls((0,), length, length)
         starts = [*range(0, length - tile, tile - overlap), length - tile]
         return cls(tuple(starts), tile, length)
 
@@ -38,8 +40,8 @@ def in_tiles(
 ) -> np.ndarray:
     """Return uint8 (scale H, scale W, channels) of uint8 (H, W, C): ``work`` on every tile, blended.
 
-    ``work`` maps uint8 (h, w, C) to float32 (scale h, scale w, channels) in 0 to 255; H and W are multiples of ``step``.
-    What is in memory beside the image is one band of tiles.
+    ``work`` maps uint8 (h, w, C) to float32 (scale h, scale w, channels) in 0 to 255. H and W are multiples of
+    ``step``. What is in memory beside both images is one band of tiles.
     """
     rows, columns = Tiling.of(image.shape[0], step), Tiling.of(image.shape[1], step)
     out = np.empty((image.shape[0] * scale, image.shape[1] * scale, channels), np.uint8)

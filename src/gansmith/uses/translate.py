@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor, nn
 
 from gansmith.data.tree import image_files
 from gansmith.errors import DataError, GansmithError, ModelError
@@ -29,51 +30,34 @@ def translate(
     """Return the translation of an image file, or of uint8 (H, W, C) with 1, 3 or 4 channels: of the same size.
 
     The model's task makes the source where that is possible: a colouriser turns colour gray, a model of edges finds
-    lines (``as_source``: the image is drawn already), one that enlarges returns 2 or 4 times the sides. ``mask``, a file
-    or bool (H, W), is white or True where the image is missing. Large images go through the generator in tiles that fade
-    into each other. Alpha is kept. Raises ModelError for a model of another method, DataError for what cannot be used.
+    lines (``as_source``: the image is drawn already), one that enlarges returns 2 or 4 times the sides. ``mask``, a
+    file or bool (H, W), is white or True where the image is missing. Large images go through the generator in tiles
+    that fade into each other. Alpha is kept. Raises ModelError for a model of another method, DataError for what
+    cannot be used.
     """
     method = paired_method(model)
     opened = _open(image)
     hole = _hole(method, mask, opened, image)
-    height, width = opened.height, opened.width
-    task, scale = method.config.task, 1 if method.config.task is None else method.config.task.scale
-    generator = model.network("generator-raw" if raw else "generator")
-    multiple = int(generator.multiple)  # type: ignore[arg-type]
-    if min(height, width) * scale < multiple:
-        raise DataError(
-            f"{_named(image)} is {width} x {height} px, and the model halves it to {multiple} times smaller maps"
-            f"\n  at least {-(-multiple // scale)} px are needed on each side"
-        )
-    if height * width * scale**2 > LARGEST_PIXELS:
-        raise DataError(
-            f"{_named(image)} would become {width * scale} x {height * scale} px"
-            f"\n  allowed: up to {LARGEST_PIXELS // 10**6} million pixels; cut it into parts"
-        )
-    channels, spec = model.record.data.channels, method.spec
-    given = spec.source_channels if as_source else channels
-    if given not in MODES or (as_source and task is not None and task.takes_mask):
-        raise DataError(f"a model of task '{task.kind if task else None}' has no source that is an image")
-    alpha = opened.getchannel("A") if opened.mode == "RGBA" and channels != 4 else None
-    pixels = _pixels(opened, given)
+    generator, channels = model.network("generator-raw" if raw else "generator"), method.spec.channels
+    scale, step = _scale_and_step(method, generator, opened, image)
+    pixels = _pixels(opened, _given_channels(method) if as_source else channels)
     if hole is not None:
         pixels = np.concatenate([pixels, (hole * np.uint8(255))[..., None]], axis=2)
     device = next(generator.parameters()).device
 
     @torch.no_grad()
     def work(tile: np.ndarray) -> np.ndarray:
-        values = to_float(tile[None]).to(device)
-        images, mask = values[:, :given], None if hole is None else (values[:, given:] > 0).float()
-        source = images if task is None or as_source else task.of_given(images, mask)
+        values = to_float(tile[None].copy()).to(device)
+        source = values if as_source else _source_of(method, values)
         made = method.translate(generator, source.contiguous(memory_format=torch.channels_last))
         return ((made[0] + 1) * 127.5).clamp(0, 255).permute(1, 2, 0).cpu().numpy()
 
-    step = max(1, multiple // scale)
-    padded = _padded(pixels, step, spec.height // scale, spec.width // scale)
+    padded = _padded(pixels, step, method.spec.height // scale, method.spec.width // scale)
     made = in_tiles(padded, step, scale, work, channels)
     top, left = ((padded.shape[axis] - pixels.shape[axis]) // 2 * scale for axis in (0, 1))
-    made = made[top : top + height * scale, left : left + width * scale]
-    return Picture(made if alpha is None else _with_alpha(made, alpha))
+    made = made[top : top + opened.height * scale, left : left + opened.width * scale]
+    has_alpha = opened.mode == "RGBA" and channels != 4
+    return Picture(_with_alpha(made, opened.getchannel("A")) if has_alpha else made)
 
 
 def translate_files(
@@ -130,6 +114,41 @@ def paired_method(model: Model) -> PairedMethod:
     return model.method
 
 
+def _scale_and_step(
+    method: PairedMethod, generator: nn.Module, opened: Image.Image, image: str | Path | np.ndarray
+) -> tuple[int, int]:
+    """Return how many times larger a translation is, and what sides must be multiples of; DataError for a bad size."""
+    scale = 1 if method.config.task is None else method.config.task.scale
+    multiple = int(generator.multiple)  # type: ignore[arg-type]
+    if min(opened.size) * scale < multiple:
+        raise DataError(
+            f"{_named(image)} is {opened.width} x {opened.height} px, and the model halves sides until they are "
+            f"{multiple} times smaller\n  at least {-(-multiple // scale)} px are needed on each side"
+        )
+    if opened.width * opened.height * scale**2 > LARGEST_PIXELS:
+        raise DataError(
+            f"{_named(image)} would become {opened.width * scale} x {opened.height * scale} px"
+            f"\n  allowed: up to {LARGEST_PIXELS // 10**6} million pixels; cut it into parts"
+        )
+    return scale, max(1, multiple // scale)
+
+
+def _given_channels(method: PairedMethod) -> int:
+    """Return the channels of sources; DataError where a source is no image."""
+    channels, task = method.spec.source_channels, method.config.task
+    if channels not in MODES or (task is not None and task.takes_mask):
+        raise DataError(f"--as-source: a model of task '{task.kind if task else None}' has no source that is an image")
+    return channels
+
+
+def _source_of(method: PairedMethod, values: Tensor) -> Tensor:
+    """Return the sources of images in [-1, 1]; a last channel beyond the model's says where they are missing."""
+    task, channels = method.config.task, method.spec.channels
+    if task is None:
+        return values
+    return task.of_given(values[:, :channels], (values[:, channels:] > 0).float() if task.takes_mask else None)
+
+
 def _named(image: str | Path | np.ndarray) -> str:
     return "the image" if isinstance(image, np.ndarray) else f"'{image}'"
 
@@ -170,14 +189,13 @@ def _hole(
 
 def _pixels(image: Image.Image, channels: int) -> np.ndarray:
     """Return uint8 (H, W, channels); alpha is left out, not blended, unless it is asked for."""
-    if channels == 3 and image.mode == "RGBA":
-        return np.asarray(image)[..., :3]
-    array = np.asarray(image.convert("RGB" if channels == 1 and image.mode == "RGBA" else image.mode).convert(MODES[channels]))
+    opaque = image.convert("RGB") if image.mode == "RGBA" and channels < 4 else image
+    array = np.asarray(opaque.convert(MODES[channels]))
     return array[..., None] if channels == 1 else array
 
 
 def _padded(pixels: np.ndarray, step: int, height: int, width: int) -> np.ndarray:
-    """Return pixels mirrored outwards to multiples of ``step``, and to no less than the size the model was trained at."""
+    """Return pixels mirrored outwards to multiples of ``step``, and to no less than the size of training."""
     sides = [max(-(-now // step) * step, least) for now, least in zip(pixels.shape[:2], (height, width), strict=True)]
     more = [side - now for side, now in zip(sides, pixels.shape[:2], strict=True)]
     if not any(more):
