@@ -13,26 +13,13 @@ from gansmith import api
 from gansmith.data.base import DataSpec
 from gansmith.errors import DataError, GansmithError, ModelError, RecipeError
 from gansmith.images import to_float
-from gansmith.model import Model, load_model, make_record
+from gansmith.model import Model, load_model
 from gansmith.recipe import load_recipe
 from gansmith.uses import tiles
 from gansmith.uses.tiles import Tiling, in_tiles
+from small_models import make_translator
 
 RNG = np.random.default_rng(0)
-
-
-def make_translator(task: str = "colorize", *overrides: str, channels: int = 3, size: int = 16) -> Model:
-    """Return a model of random weights with 2 halvings."""
-    recipe = load_recipe("translate", (f"method.task={task}", "base_channels=4", *overrides))
-    spec = DataSpec("toy", size, size, channels, 96, (), "0123")
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        networks = recipe.method.build(spec).networks
-    for parameter in networks["generator"].parameters():
-        parameter.data.mul_(8)
-    tensors = {name: dict(network.state_dict()) for name, network in networks.items()}
-    tensors["generator-raw"] = tensors["generator"]
-    return Model(make_record("toy", recipe.method, spec, 0, 1.0), tensors, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +155,7 @@ def test_a_hole_is_filled_and_the_rest_left_as_it_was(tmp_path):
 def test_what_cannot_be_translated_is_said(colouriser, model, tmp_path, monkeypatch):
     image = photo(32, 32)
     with pytest.raises(
-        ModelError, match=r"cannot translate with a model of method 'latent'; it needs 'paired'\n  train"
+        ModelError, match=r"cannot translate with a model of method 'latent'; it needs 'paired' or 'unpaired'\n"
     ):
         gansmith.translate(model, image)
     with pytest.raises(DataError, match=r"the image is 30 x 3 px, and the model .* 4 times smaller\n  at least 4 px"):

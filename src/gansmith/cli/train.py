@@ -138,8 +138,8 @@ def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-def
         from gansmith.recipe import load_recipe
 
         folder = shlex.quote(str(run.folder))
-        paired = load_recipe(str(run.folder / "recipe.yaml")).method.kind == "paired"
-        use = f"gansmith translate {folder} IMAGES" if paired else f"gansmith sample {folder}"
+        latent = load_recipe(str(run.folder / "recipe.yaml")).method.kind == "latent"
+        use = f"gansmith sample {folder}" if latent else f"gansmith translate {folder} IMAGES"
         typer.echo(f"look at {run.folder}/report.html; new images: {use}", err=True)
     if not run.finished:
         raise typer.Exit(128 + run.stopped_by)

@@ -20,17 +20,20 @@ def translate(
         bool,
         typer.Option("--as-source", help="IMAGES are what the model starts from already, such as drawn edges."),
     ] = False,
+    reverse: Annotated[
+        bool, typer.Option("--reverse", help="With a model trained with --from A --to B: from B to A.")
+    ] = False,
     raw: Raw = False,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Translate images with a model trained with --task or --pairs: colour them, sharpen, enlarge, fill them."""
+    """Translate images with a model trained with --task, --pairs or --from: colour them, sharpen, enlarge, fill them."""
     from gansmith import api
 
     loaded = api.load(model, device, plugin or [])
     written = api.translate_files(
-        loaded, images, out, mask=mask, as_source=as_source, raw=raw,
+        loaded, images, out, mask=mask, as_source=as_source, reverse=reverse, raw=raw,
         on_left_out=lambda text: typer.echo(f"left out: {text}", err=True),
     )  # fmt: skip
     print(json.dumps({"out": str(out), "files": [str(path) for path in written]}) if as_json else out)

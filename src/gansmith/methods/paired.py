@@ -83,7 +83,7 @@ class PairedMethod:
     def __init__(self, config: PairedConfig, data: DataSpec) -> None:
         config.check(data)
         spec = config.image_spec(data)
-        self.config, self.spec, self._has_pairs = config, spec, data.pairs
+        self.config, self.spec, self.task, self._has_pairs = config, spec, config.task, data.pairs
         self.networks = nn.ModuleDict({"generator": config.generator.generator(spec)})
         self._generator_parameters = [p for p in self.networks["generator"].parameters() if p.requires_grad]
         self.phases: tuple[Phase, ...] = (Phase("generator", ("generator",), reads_data=config.discriminator is None),)
@@ -92,6 +92,7 @@ class PairedMethod:
             self.networks["discriminator"] = config.discriminator.discriminator(both)
             self.phases = (Phase("discriminator", ("discriminator",), config.discriminator_steps), *self.phases)
         self.averaged: tuple[str, ...] = ("generator",)
+        self.translators = self.averaged
         constrained = {"discriminator": config.constraints} if config.discriminator is not None else {}
         self.constraints: Mapping[str, tuple[Constraint, ...]] = constrained
         self.state: dict[str, Tensor] = {}

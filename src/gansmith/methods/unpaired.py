@@ -93,6 +93,8 @@ class UnpairedMethod:
         sides |= {name: config.discriminator.discriminator(spec) for name in DISCRIMINATORS}
         self.networks = nn.ModuleDict(sides)
         self.averaged: tuple[str, ...] = GENERATORS
+        self.translators = self.averaged
+        self.task = None  # the images of a domain are its sources
         self.phases: tuple[Phase, ...] = (
             Phase("generators", GENERATORS),
             Phase("discriminators", DISCRIMINATORS, reads_data=False),
@@ -119,7 +121,7 @@ class UnpairedMethod:
             return self._generator_terms(domains, moment)
         fakes, self._fakes = self._fakes or self._make_fakes(domains), []
         a, b = (self._discriminator_terms(domain, fakes[domain.index], moment) for domain in domains)
-        mean = (a.log["loss_discriminator_a"] + b.log["loss_discriminator_b"]) / 2
+        mean = (a.log.pop("loss_discriminator_a") + b.log.pop("loss_discriminator_b")) / 2
         return Terms(a.total + b.total, {"loss_discriminator": mean, **a.log, **b.log})
 
     def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
@@ -158,26 +160,24 @@ class UnpairedMethod:
     def _generator_terms(self, domains: list[Domain], moment: Moment) -> Terms:
         cycle_weight = value_at(self.config.cycle_weight, moment)
         identity_weight = cycle_weight * value_at(self.config.identity_weight, moment)
-        log: dict[str, Tensor] = {}
+        adversarial, log = [], {}
         fakes: list[Tensor] = []
         total = domains[0].images.new_zeros(())
         for here, there in (domains, domains[::-1]):
-            side, name = SIDES[here.index], GENERATORS[here.index]
-            forth, back = self.networks[name], self.networks[GENERATORS[there.index]]
+            side = SIDES[here.index]
+            forth, back = self.networks[GENERATORS[here.index]], self.networks[GENERATORS[there.index]]
             fake = self.translate(forth, here.images)
             fakes.append(fake)
-            adversarial = self._adversarial(there, fake)
-            log[f"loss_{name}"] = adversarial.detach()
+            adversarial.append(self._adversarial(there, fake))
             cycle = (self.translate(back, fake) - here.images).abs().mean()
             log[f"cycle_{side}"] = cycle.detach()
-            total = total + adversarial + cycle_weight * cycle
+            total = total + adversarial[-1] + cycle_weight * cycle
             if identity_weight:
                 same = (self.translate(back, here.images) - here.images).abs().mean()
                 log[f"identity_{side}"] = same.detach()
                 total = total + identity_weight * same
         self._fakes = [fake.detach() for fake in reversed(fakes)]
-        mean = (log["loss_a_to_b"] + log["loss_b_to_a"]) / 2
-        return Terms(total, {"loss_generator": mean, **log})
+        return Terms(total, {"loss_generator": (adversarial[0] + adversarial[1]).detach() / 2, **log})
 
     def _adversarial(self, domain: Domain, fake: Tensor) -> Tensor:
         """Return what the generator that leads to a domain minimises against its discriminator."""

@@ -12,10 +12,12 @@ from gansmith.data.tree import image_files
 from gansmith.errors import DataError, GansmithError, ModelError
 from gansmith.images import MODES, decode_image, on_white, quiet_pillow, save_png, to_float, to_pil
 from gansmith.methods.paired import PairedMethod
+from gansmith.methods.unpaired import UnpairedMethod
 from gansmith.model import Model
 from gansmith.samples import Picture, make_room
 from gansmith.uses.tiles import in_tiles
 
+Translates = PairedMethod | UnpairedMethod
 LARGEST_PIXELS = 40_000_000  # of a translation
 
 
@@ -25,6 +27,7 @@ def translate(
     *,
     mask: str | Path | np.ndarray | None = None,
     as_source: bool = False,
+    reverse: bool = False,
     raw: bool = False,
 ) -> Picture:
     """Return the translation of an image file, or of uint8 (H, W, C) with 1, 3 or 4 channels: of the same size.
@@ -32,13 +35,13 @@ def translate(
     The model's task makes the source where that is possible: a colouriser turns colour gray, a model of edges finds
     lines (``as_source``: the image is drawn already), one that enlarges returns 2 or 4 times the sides. ``mask``, a
     file or bool (H, W), is white or True where the image is missing. Large images go through the generator in tiles
-    that fade into each other. Alpha is kept. Raises ModelError for a model of another method, DataError for what
-    cannot be used.
+    that fade into each other. Alpha is kept. ``reverse`` goes from B to A with a model that was trained from A to B
+    without pairs. Raises ModelError for a model of another method, DataError for what cannot be used.
     """
-    method = paired_method(model)
+    method, name = translator_of(model, reverse)
     opened = _open(image)
     hole = _hole(method, mask, opened, image)
-    generator, channels = model.network("generator-raw" if raw else "generator"), method.spec.channels
+    generator, channels = model.network(f"{name}-raw" if raw else name), method.spec.channels
     scale, step = _scale_and_step(method, generator, opened, image)
     pixels = _pixels(opened, _given_channels(method) if as_source else channels)
     if hole is not None:
@@ -67,6 +70,7 @@ def translate_files(
     *,
     mask: str | Path | None = None,
     as_source: bool = False,
+    reverse: bool = False,
     raw: bool = False,
     on_left_out: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
@@ -75,7 +79,7 @@ def translate_files(
     ``on_left_out`` is told of a file of a folder that cannot be used; DataError for one that was named, and where none
     is left. See ``translate``.
     """
-    paired_method(model)
+    translator_of(model, reverse)
     folder = Path(out)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         there = "a file" if folder.is_file() else "already there and not empty"
@@ -86,7 +90,7 @@ def translate_files(
     written: list[Path] = []
     for file, path in files:
         try:
-            picture = translate(model, file, mask=mask, as_source=as_source, raw=raw)
+            picture = translate(model, file, mask=mask, as_source=as_source, reverse=reverse, raw=raw)
         except DataError as problem:
             if file == path:
                 raise
@@ -104,21 +108,27 @@ def translate_files(
     return written
 
 
-def paired_method(model: Model) -> PairedMethod:
-    """Return a model's method; ModelError if it does not translate."""
-    if not isinstance(model.method, PairedMethod):
+def translator_of(model: Model, reverse: bool) -> tuple[Translates, str]:
+    """Return a model's method and the generator of a direction; ModelError if it does not translate that way."""
+    if not isinstance(model.method, Translates):
         raise ModelError(
-            f"cannot translate with a model of method '{model.record.method.kind}'; it needs 'paired'"
+            f"cannot translate with a model of method '{model.record.method.kind}'; it needs 'paired' or 'unpaired'"
             "\n  train one: gansmith train photos/ --task colorize"
         )
-    return model.method
+    names = model.method.translators
+    if reverse and len(names) == 1:
+        raise ModelError(
+            f"--reverse: a model of method '{model.record.method.kind}' translates one way only"
+            "\n  both ways are learnt by: gansmith train --from A --to B"
+        )
+    return model.method, names[reverse]
 
 
 def _scale_and_step(
-    method: PairedMethod, generator: nn.Module, opened: Image.Image, image: str | Path | np.ndarray
+    method: Translates, generator: nn.Module, opened: Image.Image, image: str | Path | np.ndarray
 ) -> tuple[int, int]:
     """Return how many times larger a translation is, and what sides must be multiples of; DataError for a bad size."""
-    scale = 1 if method.config.task is None else method.config.task.scale
+    scale = 1 if method.task is None else method.task.scale
     multiple = int(generator.multiple)  # type: ignore[arg-type]
     if min(opened.size) * scale < multiple:
         raise DataError(
@@ -133,17 +143,17 @@ def _scale_and_step(
     return scale, max(1, multiple // scale)
 
 
-def _given_channels(method: PairedMethod) -> int:
+def _given_channels(method: Translates) -> int:
     """Return the channels of sources; DataError where a source is no image."""
-    channels, task = method.spec.source_channels, method.config.task
+    channels, task = method.spec.source_channels, method.task
     if channels not in MODES or (task is not None and task.takes_mask):
         raise DataError(f"--as-source: a model of task '{task.kind if task else None}' has no source that is an image")
     return channels
 
 
-def _source_of(method: PairedMethod, values: Tensor) -> Tensor:
+def _source_of(method: Translates, values: Tensor) -> Tensor:
     """Return the sources of images in [-1, 1]; a last channel beyond the model's says where they are missing."""
-    task, channels = method.config.task, method.spec.channels
+    task, channels = method.task, method.spec.channels
     if task is None:
         return values
     return task.of_given(values[:, :channels], (values[:, channels:] > 0).float() if task.takes_mask else None)
@@ -168,10 +178,10 @@ def _open(image: str | Path | np.ndarray) -> Image.Image:
 
 
 def _hole(
-    method: PairedMethod, mask: str | Path | np.ndarray | None, opened: Image.Image, image: str | Path | np.ndarray
+    method: Translates, mask: str | Path | np.ndarray | None, opened: Image.Image, image: str | Path | np.ndarray
 ) -> np.ndarray | None:
     """Return where the image is missing, bool (H, W); None for a task without masks."""
-    takes = method.config.task is not None and method.config.task.takes_mask
+    takes = method.task is not None and method.task.takes_mask
     if takes != (mask is not None):
         if takes:
             raise DataError("this model fills what is missing: pass --mask, an image that is white there")
