@@ -78,9 +78,7 @@ def test_addresses():
     assert domains_of("a -> b") == ("a -> b",)
     with pytest.raises(DataError, match=r"^'domains:a' does not join two data sets\n  write 'domains:A -> B'$"):
         domains_of("domains:a")
-    with pytest.raises(
-        DataError, match=r"^'x -> y' has ' -> ' in its name, which stands between two domains\n"
-    ):
+    with pytest.raises(DataError, match=r"^'x -> y' has ' -> ' in its name, which stands between two domains\n"):
         join_domains("x -> y", "z")
     with pytest.raises(DataError, match=r"^--from and --to are both 'x'\n  pass two data sets"):
         join_domains("x", "x")

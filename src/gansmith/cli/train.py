@@ -81,19 +81,17 @@ def train(
     """Train a generator on images."""
     unpaired = start is not None or to is not None
     source, overrides = between(words or [], start, to) if unpaired else split_words(words or [], pairs=pairs)
-    recipe, chosen = _translating(recipe, task, pairs, unpaired)
-    overrides = [*chosen, *overrides]
+    recipe, chosen = translating(recipe, task, pairs, unpaired)
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
     from gansmith.plan import Budget
 
-    overrides += _watched(patience, on_collapse)
+    overrides = [*chosen, *overrides, *_watched(patience, on_collapse)]
     plugins = plugin or []
     if dry_run:
-        budget = Budget(kimg, steps, epochs, minutes)
         preview = api.dry_run(
-            source, recipe, overrides, budget, device=device, precision=precision, holdout=holdout, plugins=plugins,
-            data_root=data_root,
+            source, recipe, overrides, Budget(kimg, steps, epochs, minutes), device=device, precision=precision,
+            holdout=holdout, plugins=plugins, data_root=data_root,
         )  # fmt: skip
         _print_preview(preview)
         return
@@ -106,7 +104,7 @@ def train(
     show_run(run, as_json=as_json)
 
 
-def _translating(recipe: str, task: str | None, pairs: bool, unpaired: bool) -> tuple[str, list[str]]:
+def translating(recipe: str, task: str | None, pairs: bool, unpaired: bool = False) -> tuple[str, list[str]]:
     """Return the recipe and the changes that --task, --pairs, and --from with --to stand for."""
     if task is not None and pairs:
         raise GansmithError(

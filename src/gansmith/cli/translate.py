@@ -28,7 +28,7 @@ def translate(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Translate images with a model trained with --task, --pairs or --from: colour them, sharpen, enlarge, fill them."""
+    """Translate images with a model trained with --task, --pairs or --from: colour, sharpen, enlarge, fill them."""
     from gansmith import api
 
     loaded = api.load(model, device, plugin or [])
