@@ -69,7 +69,7 @@ def train(
 ) -> None:
     """Train a generator on images."""
     source, overrides = split_words(words or [], pairs=pairs)
-    recipe, chosen = _translating(recipe, task, pairs)
+    recipe, chosen = translating(recipe, task, pairs)
     overrides = [*chosen, *overrides]
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
@@ -94,7 +94,7 @@ def train(
     show_run(run, as_json=as_json)
 
 
-def _translating(recipe: str, task: str | None, pairs: bool) -> tuple[str, list[str]]:
+def translating(recipe: str, task: str | None, pairs: bool) -> tuple[str, list[str]]:
     """Return the recipe and the changes that --task and --pairs stand for."""
     if task is not None and pairs:
         raise GansmithError(
