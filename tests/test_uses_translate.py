@@ -237,6 +237,15 @@ def test_training_from_the_command_line(shell, tmp_path):
     assert "gansmith translate run IMAGES" in err
     assert api.load("run").method.config.task.kind == "inpaint"
     assert (tmp_path / "run" / "film.gif").is_file()
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    assert "gansmith translate FOLDER photo.png --out translated" in card
+    assert "gansmith sample" not in card
+    code, _, err = shell("evaluate", "run")
+    assert code == 2
+    assert "cannot evaluate with a model of method 'paired'; it needs 'latent'" in err
+    assert "reference images" not in err, "refused before anything is computed"
+    _, _, err = shell("train", "photos", "--task", "deblur", "--patience", 2, *words, "--out", "patient")
+    assert "looks are at samples, and a model of method 'paired' makes none of its own" in " ".join(err.split())
     assert shell("train", "photos", "--task", "inpaint", "--pairs")[0] == 2
     code, _, err = shell("train", "photos", "--task", "colourize")
     assert code == 2

@@ -180,6 +180,7 @@ def evaluate(
         on_event(Event("data", values={"what": what, "done": done, "total": total}))
 
     model, folder = load(path, device, plugins), Path(path)
+    model.latent_method("evaluate")  # before any features are computed
     run_data = run_data_of(RunFolder.open(folder)) if is_run(folder) else None
     wanted = None if source is None else str(source)
     root = Path(data_root) if data_root else None
