@@ -18,6 +18,7 @@ from gansmith.images import save_png, to_float, to_uint8
 from gansmith.methods.base import Batch, methods
 from gansmith.methods.unpaired import UnpairedMethod
 from gansmith.networks.base import ImageSpec, networks
+from gansmith.networks.resnet import ResidualBlock
 from gansmith.penalties.base import penalties
 from gansmith.run_folder import RunFolder
 from gansmith.schedules import Moment
@@ -107,7 +108,9 @@ def test_a_pool_fills_and_then_gives_earlier_fakes_half_the_time(data):
     assert int(method.pools["filled_a"]) == 6
     assert int(method.pools["filled_b"]) == 0
     assert 0.38 < early / (given - 6) < 0.62
-    assert len(set(method.pools["images_a"][:, 0, 0, 0].tolist())) == 6
+    kept = method.pools["images_a"][:, 0, 0, 0]
+    assert len(set(kept.tolist())) == 6
+    assert kept.min() > 20, "what is given out makes room"
     assert make(data, pool_size=0).pools == {}
 
 
@@ -187,6 +190,15 @@ def test_a_resnet_is_that_of_the_paper_at_its_size():
     first_and_last, sampling = 2 * 49 * 3 * 64, 2 * 9 * (64 * 128 + 128 * 256)
     assert weights == first_and_last + sampling + 9 * 2 * 9 * 256 * 256
     assert network.multiple == 4
+
+
+def test_a_residual_block_adds_to_what_it_gets():
+    block = ResidualBlock(networks.parse({"kind": "resnet"}), 4)
+    maps = torch.randn(2, 4, 5, 6, generator=torch.Generator().manual_seed(0))
+    assert not torch.allclose(block(maps), maps)
+    for parameter in block.parameters():
+        parameter.data.zero_()
+    assert torch.equal(block(maps), maps)
 
 
 @pytest.fixture(scope="module")
