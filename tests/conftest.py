@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from gansmith.cli.app import main
 from gansmith.data.base import ImageData, open_data
 from gansmith.engine import Engine
 from gansmith.model import Model
@@ -83,3 +84,19 @@ def convolutional() -> Model:
 @pytest.fixture(scope="session")
 def conditional() -> Model:
     return make_model("hidden=[8]", "conditional=true", classes=CLASSES)
+
+
+@pytest.fixture
+def shell(monkeypatch, capfd, tmp_path):
+    """Run a command line in an empty folder; return exit code, stdout and stderr."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["gansmith", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return run

@@ -25,3 +25,17 @@ def make_model(*overrides: str, classes: tuple[str, ...] = (), recipe: str = "ml
         "discriminator": dict(raw["discriminator"].state_dict()),
     }
     return Model(make_record("toy", chosen.method, spec, 0, 1.0), tensors, "cpu")
+
+
+def make_translator(task: str = "colorize", *overrides: str, channels: int = 3, size: int = 16) -> Model:
+    """Return a model of random weights with 2 halvings."""
+    recipe = load_recipe("translate", (f"method.task={task}", "base_channels=4", *overrides))
+    spec = DataSpec("toy", size, size, channels, 96, (), "0123")
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        networks = recipe.method.build(spec).networks
+    for parameter in networks["generator"].parameters():
+        parameter.data.mul_(8)
+    tensors = {name: dict(network.state_dict()) for name, network in networks.items()}
+    tensors["generator-raw"] = tensors["generator"]
+    return Model(make_record("toy", recipe.method, spec, 0, 1.0), tensors, "cpu")

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 
 from gansmith import api, training
 from gansmith.checkpoint import Checkpoint, load_latest
+from gansmith.data.domains import join_domains
 from gansmith.randomness import Noise
-from gansmith.recipe import load_recipe
+from gansmith.recipe import load_recipe, recipe_names
 from gansmith.run_folder import RunFolder, read_rows
 from gansmith.training import Event
 
@@ -25,7 +27,10 @@ SMALL = {
     "base_channels": "4",
     "max_channels": "16",
     "latent_dim": "4",
+    "blocks": "1",
+    "pool_size": "4",
     "fixed_images": "8",
+    "task": "denoise",
 }
 # Rows after 4, 8, 12; pictures after 3, 6, 9, 12; checkpoints of the plan after 6, 12: a stop at 9 is in the midst.
 STEPS = 12
@@ -53,6 +58,14 @@ def small(name: str, *more: str) -> list[str]:
     text = load_recipe(name).to_yaml()
     has = {key for key in SMALL if re.search(rf"\b{key}:", text)}
     return [*(f"{key}={SMALL[key]}" for key in SMALL if key in has), *more]
+
+
+def domains_from(source: Path) -> str:
+    """Return the address of an array of images and of a second one, made of their negatives, as two domains."""
+    other = source.with_name("negative.npz")
+    if not other.exists():
+        np.savez(other, images=255 - np.load(source)["images"][:-5])
+    return join_domains(str(source), str(other))
 
 
 class Listener:
@@ -84,12 +97,18 @@ def stopping_at(iteration: int | None) -> Iterator[None]:
         yield
 
 
+def source_for(recipe: str, source: Path) -> Path | str:
+    """Return what a recipe of gansmith's trains on: an array, or that and another as two domains."""
+    translates = recipe in recipe_names() and load_recipe(recipe).method.domains
+    return domains_from(source) if translates else source
+
+
 def train(source: Path, out: Path, recipe: str, *overrides: str, stop_at: int | None = None, **more: Any) -> api.Run:
     if "overrides" not in more:  # a file of a plugin's parts cannot be read before the plugin
         more["overrides"] = small(recipe, *RHYTHM, *overrides)
     words = {"steps": STEPS, "seed": 3, "precision": "fp32", **more}  # so that numbers are alike on every machine
     with stopping_at(stop_at):
-        return api.train(source, recipe=recipe, out=out, device="cpu", **words)
+        return api.train(source_for(recipe, source), recipe=recipe, out=out, device="cpu", **words)
 
 
 def resume(folder: Path, *, stop_at: int | None = None, **more: Any) -> api.Run:

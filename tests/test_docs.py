@@ -54,7 +54,7 @@ def test_the_site_reads_offline(site):
 def test_tables_of_layers_come_from_the_recipes(site):
     for name in set(recipe_names()) - {"default"}:
         page = (site / "learn" / f"{name}.html").read_text()
-        assert "<strong>generator: " in page
+        assert f"<strong>{'a_to_b' if name == 'unpaired' else 'generator'}: " in page
         assert "<math" in page
     assert "3,576,707 parameters" in (site / "learn" / "dcgan.html").read_text()
     assert "32 x 46 x 46" not in (site / "learn" / "dcgan-cifar10.html").read_text()

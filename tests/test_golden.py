@@ -16,7 +16,7 @@ import pytest
 import gansmith.runs
 from gansmith import api
 from gansmith.recipe import recipe_names
-from small_runs import newest, small
+from small_runs import newest, small, source_for
 
 FOLDER = Path(__file__).parent / "golden"
 UPDATE = "GANSMITH_UPDATE_GOLDEN"
@@ -30,8 +30,8 @@ def numbers(recipe: str, source: Path, folder: Path, *more: str) -> dict[str, li
     """Return losses and gradient norms of every iteration of a recipe at tiny size, with seed 0 on one thread."""
     rhythm = (f"log_rows={STEPS}", "previews=1", "checkpoints=1")
     run = api.train(
-        source, recipe=recipe, overrides=small(recipe, *rhythm, *more), out=folder, steps=STEPS, device="cpu",
-        precision="fp32",
+        source_for(recipe, source), recipe=recipe, overrides=small(recipe, *rhythm, *more), out=folder, steps=STEPS,
+        device="cpu", precision="fp32",
     )  # fmt: skip
     rows = run.rows()
     assert [row["iteration"] for row in rows] == list(range(1, STEPS + 1))

@@ -12,7 +12,7 @@ from torch import Tensor
 import toy_methods  # noqa: F401  registers the toys
 from gansmith.batches import BatchStream
 from gansmith.checkpoint import load_checkpoint, save_checkpoint
-from gansmith.data.base import ImageData
+from gansmith.data.base import ImageData, open_data
 from gansmith.engine import Engine
 from gansmith.errors import RecipeError
 from gansmith.methods.base import Batch, Phase, Terms
@@ -24,6 +24,7 @@ from gansmith.run_folder import RunFolder, read_rows
 from gansmith.run_state import RunState
 from gansmith.schedules import Moment
 from gansmith.training import Trainer, latest_checkpoint, train_step
+from small_runs import domains_from
 
 BATCH = 20  # an epoch of 96 images ends within the fifth batch
 SCHEDULE_KIMG = 0.1
@@ -35,6 +36,17 @@ LAZY_R1 = {"kind": "r1", "weight": {"start": 5, "end": 1}, "interval": 2}
 
 def latent(**fields: Any) -> dict[str, Any]:
     return {"kind": "latent", "generator": MLP, "discriminator": MLP, "latent_dim": 4, **fields}
+
+
+def paired(**fields: Any) -> dict[str, Any]:
+    unet, patchgan = ({"kind": kind, "base_channels": 4, "norm": "instance"} for kind in ("unet", "patchgan"))
+    return {"kind": "paired", "generator": unet, "discriminator": patchgan, "task": "denoise", **fields}
+
+
+def unpaired(**fields: Any) -> dict[str, Any]:
+    resnet = {"kind": "resnet", "base_channels": 4, "blocks": 1}
+    patchgan = {"kind": "patchgan", "base_channels": 4, "norm": "instance"}
+    return {"kind": "unpaired", "generator": resnet, "discriminator": patchgan, "pool_size": 12, **fields}
 
 
 PAIRED = {"kind": "toy_paired", "discriminator": DCGAN, "penalties": [LAZY_R1]}
@@ -52,10 +64,31 @@ METHODS = {
     "conditional_uniform": latent(conditional=True, fake_labels="uniform", penalties=["r2"], augment="mirror"),
     "augment": latent(generator=DCGAN, discriminator=DCGAN, augment="mirror"),
     "alternate_epoch": latent(alternate="epoch"),
+    "paired": paired(discriminator_steps=2, task="inpaint"),
+    "paired_share_fakes": paired(
+        share_fakes=True,
+        discriminator_steps=2,
+        generator={"kind": "unet", "base_channels": 4, "dropout": 0.5},
+        discriminator={"kind": "patchgan", "base_channels": 4},
+    ),
+    "paired_relativistic": paired(loss="relativistic", penalties=["r1", LAZY_R1 | {"kind": "r2"}], share_fakes=True),
+    "paired_wgan": paired(loss="wasserstein", penalties=["gradient_penalty"], constraints=["weight_clip"]),
+    "paired_l1_alone": paired(discriminator=None),
+    "unpaired": unpaired(),
+    "unpaired_relativistic": unpaired(loss="relativistic", penalties=["r1", LAZY_R1 | {"kind": "r2"}]),
+    "unpaired_wgan": unpaired(loss="wasserstein", penalties=["gradient_penalty"], constraints=["weight_clip"]),
+    "unpaired_batch_norm": unpaired(discriminator=BATCH_NORM, identity_weight=0, pool_size=0),
     "toy_paired": PAIRED,
     "toy_two_discriminators": TWO,
 }
 OPTIMIZERS = {"weight_clip": "rmsprop", "augment": "adamw"}
+
+
+@pytest.fixture
+def tiny_data(request, tiny_file) -> ImageData:
+    """The images of every method, or two domains for those that translate between two."""
+    name = request.node.callspec.params.get("name", "") if hasattr(request.node, "callspec") else ""
+    return open_data(domains_from(tiny_file) if name.startswith("unpaired") else tiny_file)
 
 
 def make_recipe(name: str, **fields: Any) -> Recipe:
@@ -77,7 +110,8 @@ def fresh(recipe: Recipe, data: ImageData, engine: Engine) -> RunState:
 
 def advance(state: RunState, data: ImageData, engine: Engine, iterations: int) -> RunState:
     seed = derive_seed("data", state.seed, state.salt)
-    stream = BatchStream(data, state.recipe.batch_size, seed, engine, mirror=state.recipe.data.mirror)
+    domains = max(1, len(state.recipe.method.domains))
+    stream = BatchStream(data, state.recipe.batch_size, seed, engine, mirror=state.recipe.data.mirror, domains=domains)
     for _ in range(iterations):
         train_step(state, stream, engine, state.moment(SCHEDULE_KIMG))
     return state
@@ -248,13 +282,15 @@ def test_kimg_counts_the_real_images_read_and_every_draw_is_read_once(name, read
     assert state.kimg == pytest.approx(len(draws) * BATCH / 1000)
 
 
-@pytest.mark.parametrize("name", ["conditional", "share_fakes_batch_norm", "toy_paired", "toy_two_discriminators"])
+@pytest.mark.parametrize(
+    "name", ["conditional", "share_fakes_batch_norm", "paired", "unpaired", "toy_paired", "toy_two_discriminators"]
+)
 def test_a_preview_image_does_not_depend_on_how_many_there_are(name, tiny_data, engine):
     state = advance(fresh(make_recipe(name), tiny_data, engine), tiny_data, engine, 2)
     method, sizes = state.method, set()
-    state.averages["generator"].network.register_forward_pre_hook(lambda _, inputs: sizes.add(len(inputs[0])))
+    state.averages[method.averaged[0]].network.register_forward_pre_hook(lambda _, inputs: sizes.add(len(inputs[0])))
     many = generate(method.preview, state.preview_networks(), method.fixed(7, 19, tiny_data), 8)
-    assert many.shape == (19, 8, 8, 1)
+    assert many.shape == (19, 8, 24 if name in ("paired", "unpaired") else 8, 1)
     for count in (1, 8, 9):
         few = generate(method.preview, state.preview_networks(), method.fixed(7, count, tiny_data), 8)
         np.testing.assert_array_equal(few, many[:count])
@@ -263,7 +299,7 @@ def test_a_preview_image_does_not_depend_on_how_many_there_are(name, tiny_data, 
     assert all(module.training for module in method.networks.modules())
 
 
-@pytest.mark.parametrize("name", ["latent", "toy_paired", "toy_two_discriminators"])
+@pytest.mark.parametrize("name", ["latent", "paired", "unpaired", "toy_paired", "toy_two_discriminators"])
 def test_a_grid_of_more_images_begins_with_the_grid_of_fewer(name, tiny_data, engine, tmp_path):
     grids = {}
     for count in (8, 16):

@@ -14,7 +14,7 @@ from PIL import Image
 import gansmith
 from gansmith import machine, runs
 from gansmith.cli.app import app, main
-from gansmith.cli.train import split_words
+from gansmith.cli.train import between, split_words, translating
 from gansmith.recipe import load_recipe
 from small_runs import small, train
 
@@ -89,12 +89,12 @@ def parse(words: list[str]) -> tuple[str, dict]:
 def test_commands_parse(page, words):
     name, parameters = parse(words)
     if name == "train":
-        source, overrides = split_words(parameters["words"] or [])
+        source, overrides = split_words(parameters["words"] or [], pairs=parameters["pairs"])
+        recipe, chosen = translating(parameters["recipe"], parameters["task"], parameters["pairs"])
         assert not source.startswith("-")
         if parameters["plugin"] or "KEY=VALUE" in overrides:
             return
-        known = load_recipe(parameters["recipe"]) if not parameters["recipe"].endswith(".yaml") else None
-        assert known is None or load_recipe(parameters["recipe"], tuple(overrides))
+        assert recipe.endswith(".yaml") or load_recipe(recipe, (*chosen, *overrides))
 
 
 @pytest.mark.parametrize("words", [
@@ -186,10 +186,18 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
     """Return a command of a page with its paths replaced by small ones that exist, and a run by two steps."""
     name, parameters = parse(words)
     images, run = str(world / "images"), str(world / ("labelled" if "--label" in words else "run"))
+    if name == "train" and parameters["start"]:
+        _, overrides = between(parameters["words"] or [], "a", "b")
+        two = ("--from", f"{images}/dark", "--to", f"{images}/light")
+        return ["train", *two, *overrides, *small("unpaired"), "--steps", "2", "--out", "new"]
     if name == "train":
-        _, overrides = split_words(parameters["words"] or [])
-        recipe = parameters["recipe"]
-        return ["train", images, *overrides, *small(recipe), "--recipe", recipe, "--steps", "2", "--out", "new"]
+        _, overrides = split_words(parameters["words"] or [], pairs=parameters["pairs"])
+        recipe, _ = translating(parameters["recipe"], parameters["task"], parameters["pairs"])
+        kept = [word for word in small(recipe) if not word.startswith("task=")]  # the images are gray: no colorize
+        kept += ["--pairs"] if parameters["pairs"] else ["--task", "deblur"] if recipe == "translate" else []
+        return ["train", images, *overrides, *kept, "--recipe", recipe, "--steps", "2", "--out", "new"]
+    if name == "translate":
+        return ["translate", str(world / "translator"), images, *words[-2:]]
     if name == "diagnose":
         return ["diagnose", run]
     if name == "resume":
@@ -236,6 +244,7 @@ def small_world(tmp_path_factory) -> Path:
     with mock.patch.object(runs, "write_results"), mock.patch.dict("os.environ", GANSMITH_CACHE=str(root / "cache")):
         train(root / "images", root / "run", "mlp-small", steps=2)
         train(root / "images", root / "labelled", "mlp-small", "conditional=true", steps=2)
+        train(root / "images", root / "translator", "translate", "task=deblur", steps=2)
     return root
 
 

@@ -21,7 +21,7 @@ def test_there_is_help_against_everything_but_health():
     assert remedies(HEALTHY, load_recipe("dcgan"), SPEC) == []
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).method.kind == "latent"])
 @pytest.mark.parametrize("verdict", FOR)
 def test_every_override_is_taken_by_the_recipe_and_changes_it(verdict, name):
     recipe = load_recipe(name)

@@ -46,6 +46,9 @@ VARIANTS = {
     "wgan_gp": ("mlp-small", ("loss=wasserstein", "penalties=[gradient_penalty]", "generator_steps=2")),
     "augmented": ("dcgan", ("augment=mirror", "mirror=true", "optimizers.generator={kind: adamw}")),
     "conditional": ("dcgan", ("conditional=true", "fake_labels=uniform", "spectral_norm=true")),
+    "inpaint": ("translate", ("task=inpaint", "mirror=true", "generator.dropout=0.5")),
+    "l1_alone": ("translate", ("discriminator=null",)),
+    "unpaired_r1": ("unpaired", ("loss=relativistic", LAZY_R1, "discriminator.norm=none", "mirror=true")),
     "without_average": ("mlp-small", ("ema_half_life_kimg=0", "lr={start: 2.0e-3, end: 1.0e-5, shape: cosine}")),
 }  # fmt: skip
 
@@ -462,6 +465,7 @@ KILLED = {
     "mlp": ("mlp-small", ()),
     "dcgan": ("dcgan", ()),
     "lazy_r1": ("dcgan", ("discriminator.norm=none", LAZY_R1)),
+    "unpaired": ("unpaired", ()),
 }
 KILLED_STEPS = 240
 KILLED_RHYTHM = ("log_rows=80", "previews=24", "checkpoints=60")  # a row every 3, a checkpoint every 4, 6 pictures

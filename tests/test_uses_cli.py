@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 import gansmith
-from gansmith.cli.app import main
 from small_models import make_model
 
 
@@ -24,22 +23,6 @@ def folder(tmp_path_factory) -> Path:
 def conditional(tmp_path_factory) -> Path:
     made = make_model("hidden=[8]", "conditional=true", classes=("dark", "gray", "light"))
     return made.save(tmp_path_factory.mktemp("models") / "conditional")
-
-
-@pytest.fixture
-def shell(monkeypatch, capfd, tmp_path):
-    """Run a command line in an empty folder; return exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["gansmith", *map(str, words)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
 
 
 def test_from_a_numbered_grid_to_a_walk(shell, folder, tmp_path):

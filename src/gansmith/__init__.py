@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         pick,
         resume,
         train,
+        translate,
     )
     from gansmith.model import Model
 
@@ -34,6 +35,7 @@ __all__ = [
     "pick",
     "resume",
     "train",
+    "translate",
 ]
 
 

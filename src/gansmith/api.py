@@ -10,6 +10,7 @@ from gansmith.comparison import Comparison
 from gansmith.comparison import compare as compare_runs
 from gansmith.comparison_page import write_comparison
 from gansmith.data.base import DataOptions, DataSpec
+from gansmith.data.domains import domains_of
 from gansmith.data.tree import image_files
 from gansmith.diagnosis import diagnose as diagnose
 from gansmith.engine import start_engine
@@ -38,6 +39,8 @@ from gansmith.uses.interpolate import interpolate as interpolate
 from gansmith.uses.invert import check_place as check_place
 from gansmith.uses.invert import invert as invert
 from gansmith.uses.latents import pick as pick
+from gansmith.uses.translate import translate as translate
+from gansmith.uses.translate import translate_files as translate_files
 
 if TYPE_CHECKING:
     from gansmith.data.check import CheckReport
@@ -104,9 +107,9 @@ def train(
 
 def run_name(recipe: str, source: str | Path) -> str:
     """Return the name of a run's folder, without its number: what needs no quotes in a shell."""
-    path = Path(source).resolve()
-    name = path.name if path.is_dir() else path.name.lstrip(".").partition(".")[0]
-    slug = re.sub(r"[^\w.]+", "-", name).strip("-.")[:64]
+    paths = [Path(each).resolve() for each in domains_of(str(source))]
+    names = [path.name if path.is_dir() else path.name.lstrip(".").partition(".")[0] for path in paths]
+    slug = re.sub(r"[^\w.]+", "-", "-to-".join(names)).strip("-.")[:64]
     return f"{recipe}-{slug or 'data'}"
 
 
@@ -177,6 +180,7 @@ def evaluate(
         on_event(Event("data", values={"what": what, "done": done, "total": total}))
 
     model, folder = load(path, device, plugins), Path(path)
+    model.latent_method("evaluate")  # before any features are computed
     run_data = run_data_of(RunFolder.open(folder)) if is_run(folder) else None
     wanted = None if source is None else str(source)
     root = Path(data_root) if data_root else None

@@ -11,12 +11,13 @@ from typing import Any
 
 from gansmith.checkpoint import list_checkpoints
 from gansmith.data.base import ImageData, open_data
+from gansmith.data.domains import domains_of
 from gansmith.engine import Engine, set_threads
 from gansmith.errors import CheckpointError, DataError, DiskFullError, ModelError
 from gansmith.files import is_disk_full
 from gansmith.model import load_model
 from gansmith.plan import Budget, Plan, make_plan
-from gansmith.recipe import Recipe, override, parse_recipe
+from gansmith.recipe import Recipe, parse_recipe
 from gansmith.report.tensorboard import TensorBoardLog
 from gansmith.results import write_results
 from gansmith.run_folder import RECORD, RunFolder, append_row, remove_leftovers
@@ -50,8 +51,8 @@ def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) ->
             f"'{data.spec.name}' has one image to train on"
             "\n  at least 2 are needed; 'gansmith data check' says what was left out"
         )
-    size = [data.spec.height, data.spec.width]
-    return override(recipe, (f"data.size={size}", f"data.channels={data.spec.channels}")), data
+    decided = recipe.data.decided(data.spec.height, data.spec.width, data.spec.channels)
+    return recipe.model_copy(update={"data": decided}), data
 
 
 def measure_speed(recipe: Recipe, data: ImageData, engine: Engine, seconds: float = MEASURE_SEC) -> float:
@@ -59,7 +60,8 @@ def measure_speed(recipe: Recipe, data: ImageData, engine: Engine, seconds: floa
     from gansmith.batches import BatchStream
 
     state = RunState.fresh(recipe, data.spec, 0, engine)
-    stream = BatchStream(data, recipe.batch_size, 0, engine, mirror=recipe.data.mirror)
+    domains = max(1, len(recipe.method.domains))
+    stream = BatchStream(data, recipe.batch_size, 0, engine, mirror=recipe.data.mirror, domains=domains)
     shown, start = 0, 0.0
     while engine.agree(start == 0.0 or shown == 0 or time.perf_counter() - start < seconds):
         train_step(state, stream, engine, state.moment(1.0))
@@ -169,9 +171,10 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
 def _order_of(run: RunFolder) -> Order:
     """Return what the run was ordered with; CheckpointError if its data are gone."""
     record, known = run.record, run.record["data"]
-    if Path(known["source"]).is_absolute() and not Path(known["source"]).exists():
+    parts = domains_of(known["source"])
+    if gone := [part for part in parts if Path(part).is_absolute() and not Path(part).exists()]:
         raise CheckpointError(
-            f"'{run.path}' was trained on '{known['source']}', which is not there"
+            f"'{run.path}' was trained on '{gone[0]}', which is not there"
             f"\n  put it back, or write its new place into {run.path / RECORD} as data.source"
         )
     return Order(

@@ -75,5 +75,5 @@ def describe_networks(recipe: Recipe, spec: DataSpec) -> list[str]:
 def example_spec(recipe: Recipe) -> DataSpec:
     """Return what a recipe would be trained on where it leaves that to the data: 64 px RGB, ten classes."""
     height, width = recipe.data.shape or (64, 64)
-    classes = tuple(str(number) for number in range(10))
+    classes = recipe.method.domains or tuple(str(number) for number in range(10))
     return DataSpec("example", height, width, recipe.data.channels or 3, 10_000, classes, "")

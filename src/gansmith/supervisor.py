@@ -65,7 +65,10 @@ class Supervisor:
         self._run.write_record({**self._run.record, "watch": {"every": every, **protocol}})
         if not every and (self._options.patience or self._options.on_collapse == "rollback"):
             told = "this run is not looked at, so --patience and --on-collapse have nothing to go by"
-            tell("warning", f"{told}\n  it is too short for looks within 5 % of its time: set them with look_kimg=", {})
+            short = "it is too short for looks within 5 % of its time: set them with look_kimg="
+            kind = self._state.recipe.method.kind
+            why = short if latent else f"looks are at samples, and a model of method '{kind}' makes none of its own"
+            tell("warning", f"{told}\n  {why}", {})
         return every
 
     def _open(self, features: str | None) -> Watch:

@@ -144,7 +144,8 @@ class Trainer:
     def _make_stream(self) -> BatchStream:
         recipe, salt = self.state.recipe, self.state.salt
         seed = derive_seed("data", self.state.seed, salt)
-        return BatchStream(self.data, recipe.batch_size, seed, self.engine, mirror=recipe.data.mirror)
+        domains = max(1, len(recipe.method.domains))
+        return BatchStream(self.data, recipe.batch_size, seed, self.engine, mirror=recipe.data.mirror, domains=domains)
 
     def _write_row(self, more: dict[str, float]) -> None:
         state = self.state

@@ -12,22 +12,39 @@ from torch import Tensor, nn
 
 from gansmith.augment.base import augmentations
 from gansmith.constraints.base import constraints
+from gansmith.data.base import open_data
 from gansmith.errors import RecipeError
 from gansmith.losses.base import losses
 from gansmith.methods.base import Batch, methods
-from gansmith.networks.base import ImageSpec, Network, networks
+from gansmith.networks.base import ImageSpec, Network, networks, networks_with
 from gansmith.optimizers.base import optimizers
 from gansmith.penalties.base import penalties
 from gansmith.randomness import Noise
 from gansmith.registry import Part, Registry
 from gansmith.schedules import Moment
+from gansmith.tasks.base import tasks, viewable
+from small_runs import domains_from
 
 REGISTRIES = {
-    each.family: each for each in (losses, penalties, constraints, networks, optimizers, augmentations, methods)
+    each.family: each for each in (losses, penalties, constraints, networks, optimizers, augmentations, tasks, methods)
 }
 EVERY_PART = [(family, name) for family, registry in REGISTRIES.items() for name in registry.names()]
 # Fields that make a network small; one that is not named here is tested as it is.
-SMALL = {"dcgan": {"base_channels": 4}, "mlp": {"hidden": [16, 8]}}
+SMALL = {
+    "dcgan": {"base_channels": 4},
+    "mlp": {"hidden": [16, 8]},
+    "unet": {"base_channels": 4},
+    "patchgan": {"base_channels": 4},
+    "resnet": {"base_channels": 4, "blocks": 2},
+}
+# Parts of methods; what a method requires and is not named here is a network, mlp.
+REQUIRED = {
+    "paired": {"generator": {"kind": "unet", "base_channels": 4, "norm": "instance"}, "task": "deblur"},
+    "unpaired": {"generator": {"kind": "resnet", "base_channels": 4, "blocks": 1}},
+}
+GENERATORS, DISCRIMINATORS = networks_with("generator"), networks_with("discriminator")
+TRANSLATORS = [name for name in GENERATORS if networks.get(name).translates]
+SIDES = [(kind, side) for side in ("generator", "discriminator") for kind in networks_with(side)]
 SIZES = [(8, 8), (28, 28), (32, 32), (64, 64), (48, 64)]
 NOISE = Noise(
     seed=0, salt=0, iteration=0, phase="test", repeat=0, positions=range(8), batch_size=8, device=torch.device("cpu")
@@ -37,7 +54,7 @@ NOISE = Noise(
 def make(registry: Registry, name: str, **fields: object) -> Part:
     """Return a part with its defaults; a field that has none is a network."""
     required = {key: "mlp" for key, field in registry.get(name).model_fields.items() if field.is_required()}
-    return registry.parse({"kind": name, **required, **fields})
+    return registry.parse({"kind": name, **required, **REQUIRED.get(name, {}), **fields})
 
 
 def small(kind: str, **fields: object) -> Network:
@@ -143,70 +160,98 @@ def test_loss_is_finite_in_bfloat16(name):
 # networks
 
 
-def sides(config: Network, spec: ImageSpec) -> tuple[nn.Module, nn.Module]:
+def built(config: Network, side: str, spec: ImageSpec) -> nn.Module:
     torch.manual_seed(0)
-    return config.generator(spec), config.discriminator(spec)
+    return getattr(config, side)(spec)
 
 
-def example(spec: ImageSpec, count: int = 8) -> tuple[Tensor, Tensor, Tensor | None]:
-    labels = torch.arange(count) % spec.num_classes if spec.num_classes else None
-    return drawn(count, spec.latent_dim), drawn(count, spec.channels, spec.height, spec.width).tanh(), labels
+def inputs_of(config: Network, side: str, spec: ImageSpec, count: int = 8) -> Tensor:
+    """Return what a side is called with: images for discriminators, latents or source images for generators."""
+    if side == "generator" and not config.translates:
+        return drawn(count, spec.latent_dim)
+    channels = spec.source_channels if side == "generator" else spec.channels
+    return drawn(count, channels, spec.height, spec.width).tanh()
+
+
+def labels_of(spec: ImageSpec, count: int = 8) -> Tensor | None:
+    return torch.arange(count) % spec.num_classes if spec.num_classes else None
 
 
 @pytest.mark.parametrize("kind", networks.names())
+def test_a_network_has_a_side_and_of_a_missing_one_says_which_networks_have_it(kind):
+    assert kind in GENERATORS or kind in DISCRIMINATORS
+    for side, names in (("generator", GENERATORS), ("discriminator", DISCRIMINATORS)):
+        if kind not in names:
+            with pytest.raises(RecipeError) as caught:
+                built(small(kind), side, ImageSpec(32, 32, 3, latent_dim=6))
+            assert str(caught.value) == f"network '{kind}' has no {side}\n  allowed: {', '.join(names)}"
+
+
+@pytest.mark.parametrize("kind", TRANSLATORS)
+def test_a_translator_takes_any_sides_that_are_multiples(kind):
+    generator = built(small(kind), "generator", ImageSpec(32, 32, 3, source_channels=1)).eval()
+    step = generator.multiple
+    with torch.no_grad():
+        for sides in ((32, 32), (3 * step, 5 * step), (96, 32)):
+            assert generator(drawn(1, 1, *sides), None).shape == (1, 3, *sides)
+
+
+@pytest.mark.parametrize("kind", TRANSLATORS)
+def test_a_translator_without_sources_is_refused(kind):
+    with pytest.raises(RecipeError, match=r"images from images, and this method has none to give it\n  use method '"):
+        small(kind).generator(ImageSpec(32, 32, 3, latent_dim=6))
+
+
+@pytest.mark.parametrize(("kind", "side"), SIDES)
 @pytest.mark.parametrize(("height", "width"), SIZES)
 @pytest.mark.parametrize(("channels", "num_classes"), [(1, 0), (3, 0), (4, 3)])
-def test_network_speaks_its_spec_and_every_weight_learns(kind, height, width, channels, num_classes):
-    spec = ImageSpec(height, width, channels, num_classes, latent_dim=6)
-    generator, discriminator = sides(small(kind), spec)
-    latents, images, labels = example(spec)
-    fake = generator(latents, labels)
-    assert fake.shape == images.shape
-    logits = discriminator(images, labels)
-    assert logits.shape[0] == 8
-    assert logits.ndim == 1 or logits.shape[1] == 1
-    ((fake * drawn(*fake.shape)).sum() + (logits * drawn(*logits.shape)).sum()).backward()
-    for network in (generator, discriminator):
-        for name, parameter in network.named_parameters():
-            assert parameter.grad is not None, name
-            assert parameter.grad.isfinite().all(), name
-            assert parameter.grad.any(), name
+def test_network_speaks_its_spec_and_every_weight_learns(kind, side, height, width, channels, num_classes):
+    spec = ImageSpec(height, width, channels, num_classes, latent_dim=6, source_channels=2)
+    network = built(small(kind), side, spec)
+    out = network(inputs_of(small(kind), side, spec), labels_of(spec))
+    if side == "generator":
+        assert out.shape == (8, channels, height, width)
+    else:
+        assert out.shape[0] == 8
+        assert out.ndim == 1 or out.shape[1] == 1
+    (out * drawn(*out.shape)).sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.any(), name
 
 
-@pytest.mark.parametrize("kind", networks.names())
+@pytest.mark.parametrize("kind", GENERATORS)
 @pytest.mark.parametrize("value_range", ["signed", "unit"])
 def test_generator_keeps_to_its_value_range_and_uses_all_of_it(kind, value_range):
-    spec = ImageSpec(16, 16, 3, latent_dim=6)
-    generator, _ = sides(small(kind, value_range=value_range), spec)
+    spec = ImageSpec(16, 16, 3, latent_dim=6, source_channels=2)
+    config = small(kind, value_range=value_range)
+    generator, inputs = built(config, "generator", spec), inputs_of(config, "generator", spec) * 1000
     lowest, highest = (-1, 1) if value_range == "signed" else (0, 1)
     with torch.no_grad():
-        images = generator(drawn(8, 6) * 1000, None)
+        images = generator(inputs, None)
         assert images.min() >= lowest
         assert images.max() <= highest
         for parameter in generator.parameters():
             parameter.mul_(5)
-        images = generator(drawn(8, 6) * 1000, None)
+        images = generator(inputs, None)
     assert images.min() < lowest + 0.1
     assert images.max() > highest - 0.1
 
 
-@pytest.mark.parametrize("kind", networks.names())
-def test_labels_are_listened_to(kind):
-    spec = ImageSpec(16, 16, 1, num_classes=3, latent_dim=6)
-    generator, discriminator = sides(small(kind), spec)
-    generator.eval()
-    discriminator.eval()
-    latents, images, _ = example(spec)
-    for network, inputs in ((generator, latents), (discriminator, images)):
-        first, second = (network(inputs, torch.full((8,), label)) for label in (0, 1))
-        assert not torch.allclose(first, second)
+@pytest.mark.parametrize(("kind", "side"), SIDES)
+def test_labels_are_listened_to(kind, side):
+    spec = ImageSpec(16, 16, 1, num_classes=3, latent_dim=6, source_channels=2)
+    network, inputs = built(small(kind), side, spec).eval(), inputs_of(small(kind), side, spec)
+    first, second = (network(inputs, torch.full((8,), label)) for label in (0, 1))
+    assert not torch.allclose(first, second)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in networks.names() if networks.get(kind).mixes_labels])
 def test_labels_may_be_weights_where_that_is_said(kind):
     spec = ImageSpec(16, 16, 1, num_classes=3, latent_dim=8)
-    latents, _, labels = example(spec)
-    generator = sides(small(kind), spec)[0].eval()
+    latents, labels = drawn(8, 8), labels_of(spec)
+    generator = built(small(kind), "generator", spec).eval()
     told = nn.functional.one_hot(labels, 3).float()
     assert torch.equal(generator(latents, told), generator(latents, labels))
     assert not torch.equal(generator(latents, told.roll(1, 1) / 2 + told / 2), generator(latents, labels))
@@ -223,25 +268,21 @@ def norm_choices(kind: str) -> list[dict[str, object]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "fields"), [(kind, fields) for kind in networks.names() for fields in norm_choices(kind)]
+    ("kind", "side", "fields"), [(kind, side, fields) for kind, side in SIDES for fields in norm_choices(kind)]
 )
-def test_batch_statistics_are_as_declared(kind, fields):
+def test_batch_statistics_are_as_declared(kind, side, fields):
     config = small(kind, **fields)
-    spec = ImageSpec(32, 32, 1, latent_dim=6)
-    latents, images, _ = example(spec)
-    mixes = []
-    for network, inputs in zip(sides(config, spec), (latents, images), strict=True):
-        network.train()
-        other = inputs.clone()
-        other[0] = -2 * other[0] + 1
-        with torch.no_grad():
-            before, after = network(inputs, None), network(other, None)
-        assert not torch.allclose(before[0], after[0], atol=1e-7)
-        mixes.append(not torch.allclose(before[1:], after[1:], atol=1e-6))
-        network.eval()
-        with torch.no_grad():
-            torch.testing.assert_close(network(inputs, None)[1:], network(other, None)[1:])
-    assert mixes == [config.has_batch_statistics] * 2
+    spec = ImageSpec(32, 32, 1, latent_dim=6, source_channels=2)
+    network, inputs = built(config, side, spec).train(), inputs_of(config, side, spec)
+    other = inputs.clone()
+    other[0] = -2 * other[0] + 1
+    with torch.no_grad():
+        before, after = network(inputs, None), network(other, None)
+    assert not torch.allclose(before[0], after[0], atol=1e-7)
+    assert config.has_batch_statistics == (not torch.allclose(before[1:], after[1:], atol=1e-6))
+    network.eval()
+    with torch.no_grad():
+        torch.testing.assert_close(network(inputs, None)[1:], network(other, None)[1:])
 
 
 def normed_weight(module: nn.Module) -> Tensor:
@@ -249,22 +290,21 @@ def normed_weight(module: nn.Module) -> Tensor:
     return weight.transpose(0, 1).flatten(1) if isinstance(module, nn.ConvTranspose2d) else weight.flatten(1)
 
 
-@pytest.mark.parametrize("kind", networks.names())
+@pytest.mark.parametrize(("kind", "side"), SIDES)
 @pytest.mark.parametrize("init", ["framework", "normal"])
-def test_spectral_norm_bounds_every_weight(kind, init):
-    spec = ImageSpec(16, 16, 3, latent_dim=6)
-    pair = sides(small(kind, spectral_norm=True, init=init), spec)
-    latents, images, _ = example(spec)
-    for network, inputs in zip(pair, (latents, images), strict=True):
-        with torch.no_grad():
-            for _ in range(60):
-                network(inputs, None)
-        network.eval()
-        linear = [each for each in network.modules() if isinstance(each, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
-        assert linear
-        for module in linear:
-            assert torch.linalg.matrix_norm(normed_weight(module), 2).item() == pytest.approx(1, rel=0.03)
-    plain = small(kind, init=init).discriminator(spec)
+def test_spectral_norm_bounds_every_weight(kind, side, init):
+    spec = ImageSpec(16, 16, 3, latent_dim=6, source_channels=2)
+    config = small(kind, spectral_norm=True, init=init)
+    network, inputs = built(config, side, spec), inputs_of(config, side, spec)
+    with torch.no_grad():
+        for _ in range(60):
+            network(inputs, None)
+    network.eval()
+    linear = [each for each in network.modules() if isinstance(each, nn.Linear | nn.Conv2d | nn.ConvTranspose2d)]
+    assert linear
+    for module in linear:
+        assert torch.linalg.matrix_norm(normed_weight(module), 2).item() == pytest.approx(1, rel=0.03)
+    plain = built(small(kind, init=init), side, spec)
     assert not any("parametrizations" in name for name in plain.state_dict())
 
 
@@ -272,8 +312,9 @@ def test_spectral_norm_bounds_every_weight(kind, init):
 def test_normal_initialisation(kind):
     config = networks.parse({"kind": kind, "init": "normal", **({"norm": "batch"} if norm_choices(kind)[0] else {})})
     seen = {"weights": 0, "norms": 0}
-    for network in sides(config, ImageSpec(32, 32, 3, latent_dim=50)):
-        for module in network.modules():
+    spec = ImageSpec(32, 32, 3, latent_dim=50, source_channels=2)
+    for side in (side for name, side in SIDES if name == kind):
+        for module in built(config, side, spec).modules():
             bias = getattr(module, "bias", None)
             assert bias is None or not bias.any()
             weight = getattr(module, "weight", None)
@@ -287,27 +328,59 @@ def test_normal_initialisation(kind):
     assert min(seen.values()) > 1
 
 
-@pytest.mark.parametrize("kind", networks.names())
+@pytest.mark.parametrize(("kind", "side"), SIDES)
 @pytest.mark.parametrize("spectral_norm", [False, True])
-def test_weights_come_back_from_a_state_dict(kind, spectral_norm):
-    spec = ImageSpec(16, 16, 1, num_classes=2, latent_dim=6)
-    config = small(kind, spectral_norm=spectral_norm)
-    latents, images, labels = example(spec)
-    for old, inputs in zip(sides(config, spec), (latents, images), strict=True):
-        old(inputs, labels)  # moves batch statistics and power iterations
-        old.eval()
-        torch.manual_seed(1)
-        new = (config.generator if inputs is latents else config.discriminator)(spec).eval()
-        assert not torch.allclose(new(inputs, labels), old(inputs, labels))
-        new.load_state_dict(old.state_dict())
-        assert torch.equal(new(inputs, labels), old(inputs, labels))
+def test_weights_come_back_from_a_state_dict(kind, side, spectral_norm):
+    spec = ImageSpec(16, 16, 1, num_classes=2, latent_dim=6, source_channels=2)
+    config, labels = small(kind, spectral_norm=spectral_norm), labels_of(spec)
+    old, inputs = built(config, side, spec), inputs_of(config, side, spec)
+    old(inputs, labels)  # moves batch statistics and power iterations
+    old.eval()
+    torch.manual_seed(1)
+    new = getattr(config, side)(spec).eval()
+    assert not torch.allclose(new(inputs, labels), old(inputs, labels))
+    new.load_state_dict(old.state_dict())
+    assert torch.equal(new(inputs, labels), old(inputs, labels))
 
 
-@pytest.mark.parametrize("kind", networks.names())
-def test_the_same_seed_builds_the_same_network(kind):
-    spec = ImageSpec(16, 16, 1, latent_dim=6)
-    for one, two in zip(sides(small(kind), spec), sides(small(kind), spec), strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+@pytest.mark.parametrize(("kind", "side"), SIDES)
+def test_the_same_seed_builds_the_same_network(kind, side):
+    spec = ImageSpec(16, 16, 1, latent_dim=6, source_channels=2)
+    one, two = (built(small(kind), side, spec) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), two.parameters(), strict=True))
+
+
+# tasks
+
+
+@pytest.mark.parametrize("name", tasks.names())
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_task_makes_the_sources_that_it_says_of_images_and_the_same_from_the_same_draws(name, channels):
+    task, images = tasks.parse(name), drawn(8, channels, 12, 20).tanh()
+    if channels == 1 and name == "colorize":
+        with pytest.raises(RecipeError, match="task 'colorize' needs colour, and these images are gray\n  pass"):
+            task.source_channels(channels)
+        return
+    before, sources = images.clone(), task(images, NOISE)
+    assert sources.shape == (8, task.source_channels(channels), 12, 20)
+    assert sources.dtype == images.dtype
+    assert sources.abs().max() <= 1
+    assert torch.equal(images, before)
+    assert not torch.equal(viewable(sources, channels), images), "something is lost on the way"
+    assert viewable(sources, channels).shape == images.shape
+    assert torch.equal(task(images, NOISE), sources)
+    half = replace(NOISE, positions=range(4, 8))
+    torch.testing.assert_close(task(images[4:], half), sources[4:])
+
+
+@pytest.mark.parametrize("name", tasks.names())
+def test_a_task_takes_what_a_person_gives(name):
+    task, images = tasks.parse(name), drawn(2, 3, 12, 20).tanh()
+    mask = (drawn(2, 1, 12, 20) > 0).float() if task.takes_mask else None
+    sources = task.of_given(images, mask)
+    assert sources.shape == (2, task.source_channels(3), 12 * task.scale, 20 * task.scale)
+    results = drawn(2, 3, *sources.shape[2:]).tanh()
+    assert task.complete(results, sources).shape == results.shape
 
 
 # augmentations
@@ -404,9 +477,11 @@ def test_optimizer_goes_downhill_and_takes_a_ramp(name):
 
 
 @pytest.mark.parametrize("name", methods.names())
-def test_method_is_whole_and_every_phase_trains_what_it_says(name, tiny_data):
+def test_method_is_whole_and_every_phase_trains_what_it_says(name, tiny_file):
     torch.manual_seed(0)
-    method = make(methods, name).build(tiny_data.spec)
+    config = make(methods, name)
+    data = open_data(domains_from(tiny_file) if config.domains else tiny_file)
+    method = config.build(data.spec)
     assert set(method.averaged) <= set(method.networks)
     assert {trained for phase in method.phases for trained in phase.trains} == set(method.networks)
     assert set(method.constraints) <= set(method.networks)
@@ -426,9 +501,10 @@ def test_method_is_whole_and_every_phase_trains_what_it_says(name, tiny_data):
         for key, network in method.networks.items():
             got = [parameter.grad is not None and parameter.grad.any().item() for parameter in network.parameters()]
             assert all(got) if key in phase.trains else not any(got)
-    fixed = method.fixed(0, 4, tiny_data)
+    fixed = method.fixed(0, 4, data)
     assert len(fixed.inputs) == 4
     method.networks.eval()
     images = method.preview(method.networks, fixed)
-    assert images.shape == (4, 1, 8, 8)
+    assert images.shape[:3] == (4, 1, 8)
+    assert images.shape[3] % 8 == 0  # a method may show several beside each other
     assert images.abs().max() <= 1

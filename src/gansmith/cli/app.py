@@ -21,6 +21,7 @@ from gansmith.cli import (
     sample,
     score,
     train,
+    translate,
 )
 from gansmith.errors import GansmithError, GansmithWarning
 from gansmith.version import __version__
@@ -44,6 +45,7 @@ app.command("interpolate")(interpolate.interpolate)
 app.command("arithmetic")(arithmetic.arithmetic)
 app.command("invert")(invert.invert)
 app.command("directions")(directions.directions)
+app.command("translate")(translate.translate)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)

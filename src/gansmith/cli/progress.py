@@ -22,6 +22,8 @@ SHORT = (
     ("d_fake", "D(G(z))"),
     ("score_real", "score real"),
     ("score_fake", "score fake"),
+    ("cycle_a", "cycle A-B-A"),
+    ("cycle_b", "cycle B-A-B"),
 )
 
 

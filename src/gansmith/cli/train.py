@@ -26,12 +26,41 @@ OnCollapse = Annotated[
     str | None, typer.Option(help="tell, or rollback: to the best checkpoint, with half the learning rates.")
 ]
 
+Task = Annotated[
+    str | None,
+    typer.Option(
+        help="Learn image to image: colorize, edges, deblur, denoise, inpaint, upscale2 or upscale4; the source is "
+        "made from each image. Short for --recipe translate method.task=TASK."
+    ),
+]
+Pairs = Annotated[
+    bool,
+    typer.Option(
+        "--pairs",
+        help="Learn image to image from pairs: each image is a source and, right of it, its target; or name two "
+        "folders with the same file names: SOURCES TARGETS.",
+    ),
+]
+From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        help="In place of DATA: images to translate, without pairs, into those of --to, and back. Short for "
+        "--recipe unpaired and two data sets.",
+    ),
+]
+To = Annotated[str | None, typer.Option(help="Images that those of --from shall look like.")]
+
 
 def train(
     words: Words = None,
     recipe: Annotated[
         str, typer.Option(help="A recipe's name or YAML file; 'gansmith recipes' lists them.")
     ] = "default",
+    task: Task = None,
+    pairs: Pairs = False,
+    start: From = None,
+    to: To = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; made anew.", show_default="runs/NAME-001")] = None,
     kimg: Annotated[float | None, typer.Option(help="Length in thousands of images shown.")] = None,
     steps: Annotated[int | None, typer.Option(help="Length in iterations.")] = None,
@@ -50,18 +79,19 @@ def train(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Train a generator on images."""
-    source, overrides = split_words(words or [])
+    unpaired = start is not None or to is not None
+    source, overrides = between(words or [], start, to) if unpaired else split_words(words or [], pairs=pairs)
+    recipe, chosen = translating(recipe, task, pairs, unpaired)
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
     from gansmith.plan import Budget
 
-    overrides += _watched(patience, on_collapse)
+    overrides = [*chosen, *overrides, *_watched(patience, on_collapse)]
     plugins = plugin or []
     if dry_run:
-        budget = Budget(kimg, steps, epochs, minutes)
         preview = api.dry_run(
-            source, recipe, overrides, budget, device=device, precision=precision, holdout=holdout, plugins=plugins,
-            data_root=data_root,
+            source, recipe, overrides, Budget(kimg, steps, epochs, minutes), device=device, precision=precision,
+            holdout=holdout, plugins=plugins, data_root=data_root,
         )  # fmt: skip
         _print_preview(preview)
         return
@@ -72,6 +102,23 @@ def train(
             data_root=data_root, on_event=printer,
         )  # fmt: skip
     show_run(run, as_json=as_json)
+
+
+def translating(recipe: str, task: str | None, pairs: bool, unpaired: bool = False) -> tuple[str, list[str]]:
+    """Return the recipe and the changes that --task, --pairs, and --from with --to stand for."""
+    if task is not None and pairs:
+        raise GansmithError(
+            "--task makes sources from single images, and --pairs says that they are there\n  pass one of them"
+        )
+    if unpaired and (task is not None or pairs):
+        raise GansmithError(
+            f"--from and --to learn without pairs, and {'--pairs' if pairs else '--task'} learns from pairs"
+            "\n  pass one or the other"
+        )
+    if unpaired:
+        return ("unpaired" if recipe == "default" else recipe), []
+    chosen = [f"method.task={task}"] if task is not None else ["pairs=true", "method.task=null"] if pairs else []
+    return ("translate" if chosen and recipe == "default" else recipe), chosen
 
 
 def _watched(patience: int | None, on_collapse: str | None) -> list[str]:
@@ -86,20 +133,25 @@ def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-def
         print(json.dumps({"folder": str(run.folder), "finished": run.finished}))
     elif run.is_main and run.finished:
         print(run.folder)
-        typer.echo(
-            f"look at {run.folder}/report.html; new images: gansmith sample {shlex.quote(str(run.folder))}", err=True
-        )
+        from gansmith.recipe import load_recipe
+
+        folder = shlex.quote(str(run.folder))
+        latent = load_recipe(str(run.folder / "recipe.yaml")).method.kind == "latent"
+        use = f"gansmith sample {folder}" if latent else f"gansmith translate {folder} IMAGES"
+        typer.echo(f"look at {run.folder}/report.html; new images: {use}", err=True)
     if not run.finished:
         raise typer.Exit(128 + run.stopped_by)
 
 
-def split_words(words: list[str]) -> tuple[str, list[str]]:
-    """Return the data source and the overrides of a command line."""
+def split_words(words: list[str], *, pairs: bool = False) -> tuple[str, list[str]]:
+    """Return the data source and the overrides of a command line; with ``pairs`` the source may be two folders."""
     if "" in words:
         raise GansmithError(
             "an empty word is no data set\n  is a variable of your shell empty? for the current folder write ."
         )
     sources = [word for word in words if "=" not in word or Path(word).exists()]
+    if pairs and len(sources) == 2:
+        return f"pairs:{sources[0]}::{sources[1]}", [word for word in words if word not in sources]
     if len(sources) > 1:
         raise GansmithError(
             f"one data set at a time, got {len(sources)}: {', '.join(sources[:4])}"
@@ -107,6 +159,21 @@ def split_words(words: list[str]) -> tuple[str, list[str]]:
         )
     overrides = [word for word in words if word not in sources]
     return (sources[0] if sources else "fashion-sample"), overrides
+
+
+def between(words: list[str], start: str | None, to: str | None) -> tuple[str, list[str]]:
+    """Return the data source that --from and --to stand for, and the overrides of a command line."""
+    from gansmith.data.domains import join_domains
+
+    _, overrides = split_words(words)
+    data = [word for word in words if word not in overrides]
+    if start is None or to is None or data:
+        got = f"DATA '{data[0]}' too" if data else f"only {'--to' if start is None else '--from'}"
+        raise GansmithError(
+            f"--from and --to are the two sets of images to translate between, got {got}"
+            "\n  pass both, and no DATA: gansmith train --from summer/ --to winter/"
+        )
+    return join_domains(start, to), overrides
 
 
 def _print_preview(preview: "api.Preview") -> None:  # type: ignore[name-defined]  # noqa: F821

@@ -26,12 +26,14 @@ class DataOptions(FrozenModel):
     fit: cut to the shape around the centre, add a border (white, or transparent with 4 channels), or stretch.
     channels: 1 gray, 3 colour, 4 colour with alpha.
     mirror: flip at random from left to right while training.
+    pairs: each image is two side by side, a source and its target; size is that of each.
     """
 
     size: int | tuple[int, int] | None = None
     fit: Literal["crop", "pad", "stretch"] = "crop"
     channels: Literal[1, 3, 4] | None = None
     mirror: bool = False
+    pairs: bool = False
 
     @field_validator("size", mode="before")
     @classmethod
@@ -59,6 +61,11 @@ class DataOptions(FrozenModel):
         """Return (height, width), or None when it is to be inferred."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
+    def decided(self, height: int, width: int, channels: int) -> "DataOptions":
+        """Return the options that ask for what images are stored as, two side by side where they are pairs."""
+        size = (height, width // 2 if self.pairs else width)
+        return DataOptions.model_validate({**self.model_dump(), "size": size, "channels": channels})
+
 
 @dataclass(frozen=True)
 class Split:
@@ -83,6 +90,7 @@ class DataSpec:
     held_out: int = 0  # images in the holdout split
     split: Split = Split()
     pixels_sha256: str = ""  # of the decoded and fitted images of all splits
+    pairs: bool = False  # each image is two side by side, ``width`` that of both: source and target
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -108,7 +116,7 @@ class DataSummary:
     def lines(self) -> list[str]:
         """Return it in plain words."""
         spec = self.spec
-        kind = {1: "gray", 3: "colour", 4: "colour with alpha"}[spec.channels]
+        kind = {1: "gray", 3: "colour", 4: "colour with alpha"}[spec.channels] + (", in pairs" if spec.pairs else "")
         classes = f", {len(spec.classes)} classes" if spec.classes else ", no labels"
         out = [f"{spec.name}: {spec.count:,} images, {spec.height} x {spec.width}, {kind}{classes}"]
         if spec.held_out:
@@ -235,7 +243,8 @@ def open_data(
     root: Path | None = None,
     on_progress: Progress | None = None,
 ) -> ImageData:
-    """Open a data set: a registered name, a folder, a .zip or .tar of one, a .npz or .npy, or hf:NAME.
+    """Open a data set: a registered name, a folder, a .zip or .tar of one, a .npz or .npy, or hf:NAME;
+    "domains:A -> B" joins two, between which images are translated.
 
     The first time the images are decoded into the cache, and ``on_progress(done, total)`` is called; later starts only
     compare file sizes and times. ``holdout`` is the share kept out of training (``ImageData.held_out``), chosen by
@@ -243,8 +252,10 @@ def open_data(
     """
     from gansmith.data.cache import load_or_build
     from gansmith.data.find import find_source
+    from gansmith.data.pairs import check_pairs
     from gansmith.data.split import split_data
 
-    options = options or DataOptions()
-    whole = load_or_build(find_source(source, root), options, on_progress)
+    options, found = options or DataOptions(), find_source(source, root)
+    check_pairs(found, options)
+    whole = load_or_build(found, options, on_progress)
     return split_data(whole, holdout, seed)

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import PIL
@@ -32,12 +32,13 @@ class Work:
     listing: Listing
     facts: Sequence[Facts]
     plan: Plan
-    fit: Literal["crop", "pad", "stretch"]
+    options: DataOptions
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of everything the pixels depend on, and of the names."""
         plan, classes = self.plan, self.listing.classes
-        fixed = ["gansmith data", store.VERSION, plan.height, plan.width, plan.channels, self.fit, classes]
+        fixed = ["gansmith data", store.VERSION, plan.height, plan.width, plan.channels, self.options.fit, classes]
+        fixed += ["pairs"] if self.options.pairs else []
         total = hashlib.sha256(json.dumps(fixed).encode())
         for item, fact in zip(self.listing.items, self.facts, strict=True):
             total.update(f"\n{json.dumps(item.name)} {item.label} {fact.sha256.hex()}".encode())
@@ -59,7 +60,12 @@ class Work:
         shape = (self.plan.height, self.plan.width, self.plan.channels)
         if isinstance(payload, np.ndarray) and payload.shape == shape and self.plan.channels < 4:
             return payload
-        return fit_image(as_image(payload), *shape, self.fit)
+        image = as_image(payload)
+        if not self.options.pairs:
+            return fit_image(image, *shape, self.options.fit)
+        half, middle = (shape[0], shape[1] // 2, shape[2]), image.width // 2
+        boxes = [(0, 0, middle, image.height), (image.width - middle, 0, image.width, image.height)]
+        return np.concatenate([fit_image(image.crop(box), *half, self.options.fit) for box in boxes], axis=1)
 
 
 def load_or_build(source: Source, options: DataOptions, on_progress: Progress | None = None) -> ImageData:
@@ -73,13 +79,12 @@ def load_or_build(source: Source, options: DataOptions, on_progress: Progress | 
                 entry, work = _build(source, options, on_progress)
             record = _record(entry, work, options)
             if all(fact.sha256 for fact in work.facts):  # else the next start tries again, although nothing changed
-                decided = {"size": [work.plan.height, work.plan.width], "channels": work.plan.channels}
-                exact = DataOptions.model_validate({**options.model_dump(), **decided})  # a run resumes with these
+                exact = options.decided(work.plan.height, work.plan.width, work.plan.channels)  # a run resumes with it
                 for each, known in ((options, record), (exact, _record(entry, work, exact))):
                     commit_json(store.index_path(source, each), {**known, "version": store.VERSION, "stamp": stamp})
         except (OSError, DiskFullError) as problem:
             raise _cannot_write(problem) from problem
-    return _assemble(entry, record)
+    return _assemble(entry, record, options.pairs)
 
 
 def _build(source: Source, options: DataOptions, on_progress: Progress | None) -> tuple[store.Entry, Work]:
@@ -88,7 +93,7 @@ def _build(source: Source, options: DataOptions, on_progress: Progress | None) -
     on_step = Steps(on_progress, len(listing.items), passes=2)
     facts = survey(source, listing, False, on_step)
     refuse_many_bad(source, listing, [fact.problem for fact in facts])
-    work = Work(source, listing, facts, infer(facts, options), options.fit)
+    work = Work(source, listing, facts, infer(facts, options), options)
     fingerprint = work.fingerprint()
     entry = store.find_entry(fingerprint)
     if entry is None:
@@ -214,7 +219,7 @@ def _cannot_write(problem: OSError | DiskFullError) -> DataError:
     )
 
 
-def _assemble(entry: store.Entry, record: dict[str, Any]) -> ImageData:
+def _assemble(entry: store.Entry, record: dict[str, Any], pairs: bool) -> ImageData:
     """Return the whole data set of an entry, as one source sees it."""
     count, height, width, channels = entry.shape
     classes = tuple(entry.meta["classes"])
@@ -227,6 +232,7 @@ def _assemble(entry: store.Entry, record: dict[str, Any]) -> ImageData:
         classes=classes,
         fingerprint=entry.meta["fingerprint"],
         pixels_sha256=entry.meta["pixels_sha256"],
+        pairs=pairs,
     )
     labels = entry.array(store.LABELS) if classes else None
     counts = () if labels is None else tuple(np.bincount(labels, minlength=len(classes)).tolist())

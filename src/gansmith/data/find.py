@@ -5,8 +5,11 @@ from typing import Any
 
 from gansmith.data.arrays import array_file
 from gansmith.data.base import DataSetPart, Source, data_sets
+from gansmith.data.domains import TwoDomains, domains_of
 from gansmith.data.hub import PREFIX, HubSource
 from gansmith.data.named import FileSet
+from gansmith.data.pairs import PREFIX as PAIRS
+from gansmith.data.pairs import FolderPairs
 from gansmith.data.sources import TAR_SUFFIXES, FolderSource, TarSource, ZipSource
 from gansmith.errors import DataError, nearest, unknown_name
 
@@ -14,12 +17,17 @@ from gansmith.errors import DataError, nearest, unknown_name
 def find_source(source: str | Path, root: Path | None = None) -> Source:
     """Return where the images called ``source`` come from: a registered name first, then a path; else DataError.
 
-    The files of a data set with a name are looked for under ``root``, and downloaded to it if they are not there.
+    "domains:A -> B" joins two of them. Files of a data set with a name are looked for under ``root``, and downloaded
+    to it if they are not there.
     """
     if isinstance(source, str) and source.partition(":")[0] in data_sets.names():
         return named_set(source, root).source()
     if isinstance(source, str) and source.startswith(PREFIX):
         return HubSource(source)
+    if isinstance(source, str) and source.startswith(PAIRS):
+        return FolderPairs(source)
+    if len(both := domains_of(str(source))) == 2:
+        return TwoDomains(find_source(both[0], root), find_source(both[1], root))
     path = Path(source).expanduser()
     if path.is_dir():
         return FolderSource(path)

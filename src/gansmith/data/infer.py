@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,7 @@ class Plan:
     """How every image is stored, and why."""
 
     height: int
-    width: int
+    width: int  # of both images of a pair
     channels: int
     notes: tuple[str, ...]
 
@@ -94,6 +94,8 @@ def look(read: Callable[[], Payload], decode: bool, draw: Callable[[Image.Image]
 def infer(facts: Sequence[Facts], options: DataOptions) -> Plan:
     """Decide size and channels from what was seen and what was asked for; DataError if the images are too small."""
     usable = [fact for fact in facts if not fact.problem]
+    if options.pairs:
+        usable = [replace(fact, width=fact.width // 2) for fact in usable]
     (height, width), notes = _shape(usable, options)
     channels, reason = channels_of(usable, options)
     notes += [reason] if reason else []
@@ -110,7 +112,7 @@ def infer(facts: Sequence[Facts], options: DataOptions) -> Plan:
     smaller = sum(fact.height < height or fact.width < width for fact in usable)
     if smaller:
         notes.append(f"{smaller:,} images are smaller than {height} x {width} and are enlarged, which adds no detail")
-    return Plan(height, width, channels, tuple(notes))
+    return Plan(height, width * 2 if options.pairs else width, channels, tuple(notes))
 
 
 def typical_shape(facts: Sequence[Facts]) -> tuple[int, int]:

@@ -119,7 +119,8 @@ def remove_abandoned() -> None:
 
 def index_path(source: Source, options: DataOptions) -> Path:
     """Return where the fast start of a source under some options is kept."""
-    asked = json.dumps([VERSION, source.location, options.model_dump(mode="json", exclude={"mirror"})])
+    left_out = {"mirror"} if options.pairs else {"mirror", "pairs"}
+    asked = json.dumps([VERSION, source.location, options.model_dump(mode="json", exclude=left_out)])
     return data_folder("index") / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
 
 

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Annotated, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -72,11 +72,13 @@ class Method(Protocol):
         """Return the inputs of previews; ``count`` None leaves it to the method."""
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
-        """Return images (N, C, H, W) in [-1, 1] made by networks in evaluation mode."""
+        """Return images (N, C, H, W) in [-1, 1] made by networks in evaluation mode, or rows of some (N, C, H, kW)."""
 
 
 class MethodConfig(Part):
     """A training scheme as a recipe writes it."""
+
+    domains: ClassVar[tuple[str, ...]] = ()  # classes that the data must have and that take turns in every batch
 
     @abstractmethod
     def build(self, data: DataSpec) -> Method:

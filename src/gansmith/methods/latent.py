@@ -15,11 +15,12 @@ from gansmith.data.base import DataSpec, ImageData
 from gansmith.errors import RecipeError
 from gansmith.losses.base import LossField
 from gansmith.losses.non_saturating import NonSaturating
+from gansmith.methods.adversarial import opinion, opinions, pay, refuse_batch_statistics, require_gradients
 from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
 from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, signed_from
 from gansmith.penalties.base import Critic, PenaltyField, Scored
 from gansmith.randomness import Noise, epoch_order, sample_latents
-from gansmith.schedules import Moment, value_at
+from gansmith.schedules import Moment
 
 GRID_COLUMNS = 8
 MAX_CLASS_ROWS = 16
@@ -72,12 +73,7 @@ class LatentConfig(MethodConfig):
                 "alternate=epoch trains D and G in different iterations, so that share_fakes has nothing to share"
                 "\n  pass share_fakes=false"
             )
-        if self.penalties and self.discriminator.has_batch_statistics:
-            raise RecipeError(
-                f"penalty '{self.penalties[0].kind}' needs the gradient of each image alone, and discriminator "
-                f"'{self.discriminator.kind}' mixes the images of a batch in its batch norm"
-                "\n  pass discriminator.norm=none"
-            )
+        refuse_batch_statistics(self.discriminator, self.penalties)
 
 
 class LatentMethod:
@@ -141,20 +137,16 @@ class LatentMethod:
         due = [penalty for penalty in self.config.penalties if penalty.due(moment)]
         fake, fake_labels = self._fakes_for_discriminator(batch, noise)
         real = batch.images.detach()  # its own handle: the batch itself never requires gradients
-        for side, images in (("real", real), ("fake", fake)):
-            if any(side in penalty.differentiates for penalty in due):
-                images.requires_grad_()
+        require_gradients(due, real, fake)
         real_labels = batch.labels if self.num_classes else None
         real_logits, fake_logits = self._judge(real, real_labels, fake, fake_labels, noise)
         total = self.config.loss.discriminator(real_logits.float(), fake_logits.float())
-        log = {"loss_discriminator": total.detach(), **self._opinions(real_logits, fake_logits)}
+        log = {"loss_discriminator": total.detach(), **opinions(self.config.loss, real_logits, fake_logits)}
         if self.config.augment is not None:
             self.config.augment.observe(self.state, real_logits.detach(), noise.batch_size)
         scored = Scored(real, fake, real_logits, fake_logits)
-        critic = self._critic(real_labels, noise, "penalty")
-        for penalty in due:
-            paid = value_at(penalty.weight, moment) * penalty.interval * penalty(critic, scored, noise)
-            log[f"penalty_{penalty.kind}"] = paid.detach()
+        for name, paid in pay(due, self._critic(real_labels, noise, "penalty"), scored, noise, moment).items():
+            log[name] = paid.detach()
             total = total + paid
         return Terms(total, log)
 
@@ -169,7 +161,8 @@ class LatentMethod:
                 real_critic = self._critic(batch.labels if self.num_classes else None, noise, "real")
                 real_logits = real_critic(batch.images).float()
         total = self.config.loss.generator(real_logits, fake_logits.float())
-        return Terms(total, {"loss_generator": total.detach(), self._name("fake_after"): self._opinion(fake_logits)})
+        after = opinion(self.config.loss, "fake_after", fake_logits)
+        return Terms(total, {"loss_generator": total.detach(), **after})
 
     def _make_fakes(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor | None]:
         labels = None
@@ -215,21 +208,6 @@ class LatentMethod:
         labels = None if real_labels is None or fake_labels is None else torch.cat([real_labels, fake_labels])
         real_logits, fake_logits = self._critic(labels, noise, "both")(torch.cat([real, fake])).chunk(2)
         return real_logits, fake_logits
-
-    def _name(self, side: str) -> str:
-        return f"d_{side}" if self.config.loss.logits_are_probabilities else f"score_{side}"
-
-    def _opinion(self, logits: Tensor) -> Tensor:
-        detached = logits.detach().float()
-        return (detached.sigmoid() if self.config.loss.logits_are_probabilities else detached).mean()
-
-    def _opinions(self, real_logits: Tensor, fake_logits: Tensor) -> dict[str, Tensor]:
-        """Return D(x) and D(G(z)), or scores, and the share of images on the right side of the loss's boundary."""
-        out = {self._name("real"): self._opinion(real_logits), self._name("fake"): self._opinion(fake_logits)}
-        if (boundary := self.config.loss.boundary) is not None:
-            out["accuracy_real"] = (real_logits.detach() > boundary).float().mean()
-            out["accuracy_fake"] = (fake_logits.detach() < boundary).float().mean()
-        return out
 
 
 def sample_labels(first: int, count: int, num_classes: int) -> Tensor | None:

@@ -1,13 +1,14 @@
 """What a network is, and the few pieces that networks share."""
 
-from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, TypeVar
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from gansmith.errors import RecipeError
 from gansmith.registry import Part, PartOf, Registry
 
 ValueRange = Literal["signed", "unit"]  # images in [-1, 1] or in [0, 1]
@@ -25,15 +26,20 @@ class ImageSpec:
     channels: int
     num_classes: int = 0  # 0: not told of labels
     latent_dim: int = 0  # of a generator from noise
+    source_channels: int = 0  # of a generator from images: those of its source images
 
 
 class Network(Part):
-    """An architecture. It builds plain single-device modules:
+    """An architecture: a generator, a discriminator, or both. It builds plain single-device modules:
 
     generator: (latents (N, latent_dim), labels (N,) int64 or None) -> images (N, C, H, W) in ``value_range``
     discriminator: (images (N, C, H, W) in ``value_range``, labels (N,) int64 or None) -> logits (N,) or (N, 1, h, w)
+
+    One that ``translates`` takes source images (N, source_channels, H, W) in ``value_range`` in place of latents, of
+    any sides that are multiples of its generator's attribute ``multiple``.
     """
 
+    translates: ClassVar[bool] = False
     mixes_labels: ClassVar[bool] = False  # True where labels may also be weights of classes, float (N, num_classes)
     value_range: ValueRange = Field("signed", description="signed: tanh, [-1, 1]; unit: sigmoid, [0, 1]")
     init: Init = Field("framework", description="framework: torch's; normal: normal(0, .02) as in DCGAN")
@@ -44,16 +50,27 @@ class Network(Part):
         """Say whether an image's output depends on the others of its batch while training."""
         return False
 
-    @abstractmethod
     def generator(self, spec: ImageSpec) -> nn.Module:
-        """Return an initialised generator; RecipeError if it cannot speak the spec."""
+        """Return an initialised generator; RecipeError if there is none, or if it cannot speak the spec."""
+        raise _without(self.kind, "generator")
 
-    @abstractmethod
     def discriminator(self, spec: ImageSpec) -> nn.Module:
-        """Return an initialised discriminator; RecipeError if it cannot speak the spec."""
+        """Return an initialised discriminator; RecipeError if there is none, or if it cannot speak the spec."""
+        raise _without(self.kind, "discriminator")
 
 
 networks: Registry[Network] = Registry("network", "gansmith.networks")
+
+
+def networks_with(side: str) -> list[str]:
+    """Return the names of the networks that have a ``generator`` or a ``discriminator``."""
+    return [name for name in networks.names() if getattr(networks.get(name), side) is not getattr(Network, side)]
+
+
+def _without(kind: str, side: str) -> RecipeError:
+    return RecipeError(f"network '{kind}' has no {side}\n  allowed: {', '.join(networks_with(side))}")
+
+
 NetworkField = Annotated[Network, PartOf(networks)]
 
 
@@ -76,6 +93,21 @@ def one_hot(labels: Tensor | None, num_classes: int) -> Tensor:
     return labels if labels.is_floating_point() else nn.functional.one_hot(labels, num_classes).float()
 
 
+def normed(norm: Literal["batch", "instance", "none"], channels: int) -> list[nn.Module]:
+    """Return the norm of a map, if any; instance norm as a group norm, which keeps channels_last."""
+    if norm == "none":
+        return []
+    return [nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(channels, channels)]
+
+
+def with_label_planes(images: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
+    """Return images (N, C + num_classes, H, W): labels beside them as constant planes, one-hot."""
+    if not num_classes:
+        return images
+    planes = one_hot(labels, num_classes)[:, :, None, None].expand(-1, -1, *images.shape[2:])
+    return torch.cat([images, planes.to(images.dtype)], 1)
+
+
 def finish(network: ModuleT, config: Network) -> ModuleT:
     """Initialise a network as its config says, put spectral norms on, and return it.
 
@@ -83,9 +115,10 @@ def finish(network: ModuleT, config: Network) -> ModuleT:
     section 4; norms as in the authors' code). Spectral norm: Miyato et al. 2018, arXiv:1802.05957, Algorithm 1.
     """
     for module in list(network.modules()):
-        if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.BatchNorm1d | nn.BatchNorm2d):
+        norms = nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm
+        if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | norms):
             continue
-        norm = isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
+        norm = isinstance(module, norms)
         if config.init == "normal":
             nn.init.normal_(module.weight, 1.0 if norm else 0.0, INIT_STD)
             if module.bias is not None:

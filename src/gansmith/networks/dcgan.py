@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gansmith.errors import RecipeError
 from gansmith.images import stages
-from gansmith.networks.base import ImageSpec, Network, finish, networks, one_hot
+from gansmith.networks.base import ImageSpec, Network, finish, networks, one_hot, with_label_planes
 from gansmith.networks.strided import StridedConv2d, StridedConvTranspose2d
 
 
@@ -130,7 +130,4 @@ class DCGANDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return one logit for each image."""
-        if self.num_classes:
-            planes = one_hot(labels, self.num_classes)[:, :, None, None].expand(-1, -1, *images.shape[2:])
-            images = torch.cat([images, planes.to(images.dtype)], 1)
-        return self.layers(images).flatten()
+        return self.layers(with_label_planes(images, labels, self.num_classes)).flatten()

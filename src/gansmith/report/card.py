@@ -23,6 +23,10 @@ KEY_NUMBERS = (  # label in the table, path in the recipe
     ("batch size", "batch_size"),
     ("EMA half-life (kimg)", "ema_half_life_kimg"),
 )
+SHOWN = {  # by each method that translates: what its pictures show
+    "paired": "source, result and target of fixed images",
+    "unpaired": "fixed images, their translations, and those translated back",
+}
 JUDGED_NOT = (
     "**Not judged yet.** No metric of image quality or variety was measured for this card; look at samples, and "
     "compare them with the training images, before relying on the model."
@@ -46,10 +50,11 @@ class CardFacts:
 def model_card(facts: CardFacts, *, metrics: Mapping[str, float] | None = None) -> str:
     """Return the model card as Markdown with YAML front matter; ``metrics`` are judgements by their protocol's name."""
     recipe = yaml.safe_load(facts.recipe_yaml) or {}
+    kind = str(_lookup(recipe, "method.kind"))
     sections = [
         _front_matter(recipe),
-        _introduction(facts),
-        _usage(),
+        _introduction(facts, kind),
+        _usage(kind),
         _training_data(facts.spec),
         _training(facts, recipe),
         _numbers(facts.last_row),
@@ -82,35 +87,49 @@ def _front_matter(recipe: Mapping[str, Any]) -> str:
         "license_name": "to-be-chosen",
         "tags": ["gan", "image-generation", "gansmith", "pytorch", *(["conditional"] if conditional else [])],
     }
-    if not conditional:
+    if _lookup(recipe, "method.kind") in SHOWN:
+        values["pipeline_tag"] = "image-to-image"
+    elif not conditional:
         values["pipeline_tag"] = "unconditional-image-generation"
     note = "# 'other' is a placeholder: choose a license that the rights in the training images allow."
     return f"---\n{note}\n{yaml.safe_dump(values, sort_keys=False)}---"
 
 
-def _introduction(facts: CardFacts) -> str:
+def _introduction(facts: CardFacts, kind: str) -> str:
+    source, shown = " from other images" if kind in SHOWN else "", SHOWN.get(kind, "samples of fixed latents")
     spec, networks = facts.spec, [f"{plain(name)} {count:,}" for name, count in facts.parameters.items()]
     return (
         f"# {plain(facts.name)}\n\n"
         f"A generative adversarial network (GAN) that makes {spec.height} x {spec.width} px {CHANNELS[spec.channels]} "
-        f"images in the manner of *{plain(spec.name)}*, trained with gansmith for {facts.kimg:,.1f} kimg "
+        f"images{source} in the manner of *{plain(spec.name)}*, trained with gansmith for {facts.kimg:,.1f} kimg "
         f"({duration(facts.seconds)}). Parameters: {', '.join(networks) or 'not counted'}.\n\n"
-        "![samples of fixed latents](preview.png)\n\n"
+        f"![{shown}](preview.png)\n\n"
         "The license is left to the author of this card: `other` above is a placeholder, to be replaced by one that "
         "the rights in the training images allow."
     )
 
 
-def _usage() -> str:
+def _usage(kind: str) -> str:
+    verb, line = "sample FOLDER -n 64 --seed 0", 'model.sample(64, seed=0).grid().save("grid.png")'
+    said = "Image *i* of a seed is the same whatever number is asked for. "
+    if kind in SHOWN:
+        verb, line = (
+            "translate FOLDER photo.png --out translated",
+            'gansmith.translate(model, "photo.png").save("new.png")',
+        )
+        said = ""
+    name = "generator"
+    if kind == "unpaired":
+        name, said = "a_to_b", "`gansmith translate --reverse` goes back, with `b_to_a.safetensors`. "
     return (
         "## Use\n\n"
         "`FOLDER` is the folder of this file. It needs neither the training data nor the recipe.\n\n"
-        "```sh\ngansmith sample FOLDER -n 64 --seed 0\n```\n\n"
+        f"```sh\ngansmith {verb}\n```\n\n"
         "```python\nimport gansmith\n\n"
         'model = gansmith.load("FOLDER")\n'
-        'model.sample(64, seed=0).grid().save("grid.png")\n```\n\n'
-        "Image *i* of a seed is the same whatever number is asked for. `generator.safetensors` holds the averaged "
-        "(EMA) weights, `generator-raw.safetensors` the same network's unaveraged ones, of the last step (`--raw`)."
+        f"{line}\n```\n\n"
+        f"{said}`{name}.safetensors` holds the averaged "
+        f"(EMA) weights, `{name}-raw.safetensors` the same network's unaveraged ones, of the last step (`--raw`)."
     )
 
 
@@ -121,7 +140,7 @@ def _training_data(spec: DataSpec) -> str:
         ("name", plain(spec.name)),
         ("images trained on", f"{spec.count:,}"),
         ("held out, never trained on", f"{spec.held_out:,}" if spec.held_out else "none"),
-        ("size", f"{spec.height} x {spec.width} px (height x width)"),
+        ("size", f"{spec.height} x {spec.width} px (height x width{', source and target side by side' * spec.pairs})"),
         ("channels", f"{spec.channels} ({CHANNELS[spec.channels]})"),
         ("classes", f"{len(spec.classes)}: {shown}{more}" if spec.classes else "no labels"),
         ("fingerprint (SHA-256)", f"`{spec.fingerprint}`"),

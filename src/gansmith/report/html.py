@@ -115,7 +115,7 @@ def _pictures(run: RunFolder, story: _Story) -> str:
 
 
 def _slider(run: RunFolder, story: _Story) -> tuple[str, bool]:
-    """Return the section with the same latents over time, and whether it needs the script."""
+    """Return the section with the same inputs over time, and whether it needs the script."""
     pictures = slider_pictures(_previews(run, "ema") or _previews(run, "raw"))
     if len(pictures) < 2:
         return "", False
@@ -125,11 +125,11 @@ def _slider(run: RunFolder, story: _Story) -> tuple[str, bool]:
     sharp = "sharp" if all(picture.width == last.width for _, picture in pictures) else ""
     data = json.dumps(frames).replace("<", "\\u003c")
     return (
-        "<section>\n<h2>How it got there: the same latents over time</h2>\n"
+        "<section>\n<h2>How it got there: the same inputs over time</h2>\n"
         '<div class="controls" id="controls" hidden><button type="button">Play</button>'
         f'<input type="range" min="0" max="{len(frames) - 1}" value="{len(frames) - 1}" step="1" '
         f'aria-label="Moment of training"><output>{escape(frames[-1][1])}</output></div>\n'
-        f'<img id="frame" class="{sharp}" width="{width}" alt="Fixed latents at {escape(frames[-1][1])}" '
+        f'<img id="frame" class="{sharp}" width="{width}" alt="Fixed inputs at {escape(frames[-1][1])}" '
         f'src="{last.uri}">\n'
         f'<script type="application/json" id="frames">{data}</script>\n{_film(run)}</section>'
     ), True

@@ -32,9 +32,11 @@ PANELS = (
     Panel("d_", "D(x) and D(G(z)), probabilities", guide=0.5, is_share=True),
     Panel("score_", "scores of D (no probabilities)", guide=0.0),
     Panel("accuracy_", "share of images D judges right", guide=0.5, is_share=True),
+    Panel("cycle_", "cycle: distance of images there and back to themselves"),
+    Panel("identity_", "identity: what is changed in images that need no change"),
     Panel("grad_norm_", "gradient norms, log scale", is_log=True),
     Panel("penalty_", "penalties, as added to the loss"),
-    Panel("update_", "change of weights in a step, over their norm, log scale", is_log=True),
+    Panel("update_", "weights' change in a step", is_log=True),
     Panel("look_fd", "Fréchet distance of samples, lower is better, log scale", is_log=True, of_looks=("fd", "fid")),
     Panel("look_", "samples beside real images", guide=1.0, of_looks=("coverage", "diversity", "missing", "copies")),
 )

@@ -1,0 +1,238 @@
+"""Images of one domain to another and back, learnt without pairs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from gansmith.constraints.base import Constraint, ConstraintField
+from gansmith.data.base import DataSpec, ImageData
+from gansmith.data.domains import DOMAINS
+from gansmith.errors import RecipeError
+from gansmith.images import to_float
+from gansmith.losses.base import LossField
+from gansmith.losses.least_squares import LeastSquares
+from gansmith.methods.adversarial import opinions, pay, refuse_batch_statistics, require_gradients
+from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
+from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, signed_from
+from gansmith.penalties.base import PenaltyField, Scored
+from gansmith.randomness import Noise, derive_seed, epoch_order
+from gansmith.schedules import Moment, NotNegative, value_at
+
+GENERATORS = ("a_to_b", "b_to_a")  # by the domain that they start from
+DISCRIMINATORS = ("discriminator_a", "discriminator_b")  # by the domain that they judge
+SIDES = ("a", "b")  # in the log: a is 'from', b is 'to'
+GRID_IMAGES, GRID_COLUMNS = 16, 2  # each is three images wide
+
+
+@methods.register("unpaired")
+class UnpairedConfig(MethodConfig):
+    """CycleGAN: two generators, two discriminators, and what went there must come back.
+
+    Generators: adversarial terms of F(a) and G(b) + cycle_weight (E|G(F(a)) - a| + E|F(G(b)) - b|
+                + identity_weight (E|F(b) - b| + E|G(a) - a|)), with F from A to B and G from B to A.
+    Discriminators: each between the images of its domain and fakes out of a pool of earlier ones.
+    Source: Zhu et al. 2017, arXiv:1703.10593, eq. 3, sections 4 and 5.2; pool: Shrivastava et al. 2017,
+    arXiv:1612.07828, section 2.3.
+    Differs: discriminators learn from the fakes of the same iteration's generator step, their losses are added as they
+    are, and each process has pools of its own.
+    """
+
+    domains: ClassVar[tuple[str, ...]] = DOMAINS
+    generator: NetworkField
+    discriminator: NetworkField
+    loss: LossField = Field(default_factory=LeastSquares)
+    penalties: tuple[PenaltyField, ...] = ()
+    constraints: tuple[ConstraintField, ...] = ()
+    cycle_weight: NotNegative = Field(10.0, description="of the L1 distance of an image to itself, there and back")
+    identity_weight: NotNegative = Field(
+        0.5, description="times cycle_weight: of what a generator changes in images of the domain that it leads to"
+    )
+    pool_size: int = Field(50, ge=0, le=10_000, description="earlier fakes kept for each discriminator; 0: none")
+
+    def build(self, data: DataSpec) -> Method:
+        """Return the method; RecipeError for parts that do not fit."""
+        return UnpairedMethod(self, data)
+
+    def check(self, data: DataSpec) -> None:
+        """Raise RecipeError for parts that do not fit each other or the data."""
+        if data.classes != DOMAINS:
+            raise RecipeError(
+                f"method 'unpaired' translates between two sets of images, and '{data.name}' is one"
+                "\n  pass both: gansmith train --from A --to B"
+            )
+        if not self.generator.translates:
+            raise RecipeError(
+                f"generator '{self.generator.kind}' makes images from noise; method 'unpaired' gives it images"
+                "\n  use one that translates: generator=resnet"
+            )
+        refuse_batch_statistics(self.discriminator, self.penalties)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """This process's slice of one domain's half of a batch."""
+
+    index: int
+    images: Tensor  # (N / 2, C, H, W) in [-1, 1]
+    noise: Noise  # the draws of these images
+
+
+class UnpairedMethod:
+    """The method at work; see ``Method`` for what its members are. Domain 0 is A ('from'), domain 1 is B ('to')."""
+
+    def __init__(self, config: UnpairedConfig, data: DataSpec) -> None:
+        config.check(data)
+        spec = ImageSpec(data.height, data.width, data.channels, source_channels=data.channels)
+        self.config, self.spec, self._shape = config, spec, (data.channels, data.height, data.width)
+        sides = {name: config.generator.generator(spec) for name in GENERATORS}
+        sides |= {name: config.discriminator.discriminator(spec) for name in DISCRIMINATORS}
+        self.networks = nn.ModuleDict(sides)
+        self.averaged: tuple[str, ...] = GENERATORS
+        self.translators = self.averaged
+        self.task = None  # the images of a domain are its sources
+        self.phases: tuple[Phase, ...] = (
+            Phase("generators", GENERATORS),
+            Phase("discriminators", DISCRIMINATORS, reads_data=False),
+        )
+        self.constraints: Mapping[str, tuple[Constraint, ...]] = dict.fromkeys(DISCRIMINATORS, config.constraints)
+        self.state: dict[str, Tensor] = {}
+        self.pools: dict[str, Tensor] = {}
+        for side in SIDES if config.pool_size else ():
+            self.pools[f"images_{side}"] = torch.zeros(config.pool_size, *self._shape)
+            self.pools[f"filled_{side}"] = torch.zeros((), dtype=torch.long)
+        self._fakes: list[Tensor] = []  # of domains A and B, from the generators' phase to the discriminators'
+
+    def phases_at(self, moment: Moment) -> tuple[Phase, ...]:
+        """Return both phases."""
+        return self.phases
+
+    def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
+        """Return what the phase minimises; the images of a batch are of A and B in turn."""
+        domains = [
+            Domain(index, batch.images[index::2], replace(noise, positions=noise.positions[index::2]))
+            for index in range(2)
+        ]
+        if phase.name == "generators":
+            return self._generator_terms(domains, moment)
+        fakes, self._fakes = self._fakes or self._make_fakes(domains), []
+        a, b = (self._discriminator_terms(domain, fakes[domain.index], moment) for domain in domains)
+        mean = (a.log.pop("loss_discriminator_a") + b.log.pop("loss_discriminator_b")) / 2
+        return Terms(a.total + b.total, {"loss_discriminator": mean, **a.log, **b.log})
+
+    def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
+        """Return images (N, C, H, W) in [-1, 1] of the domain that a generator leads to, of those of the other."""
+        value_range = self.config.generator.value_range
+        return signed_from(generator(range_from_signed(source, value_range)), value_range)
+
+    def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
+        """Return images of A and B in turn, held out where the run has such."""
+        shown, count = data.held_out or data, count or GRID_IMAGES
+        places, labels = np.empty(count, np.int64), np.arange(count) % 2
+        for domain in range(2):
+            members = np.flatnonzero(shown.labels == domain)
+            members = members if len(members) else np.arange(len(shown))  # none of this domain was held out
+            order = members[epoch_order(derive_seed("preview", seed), domain, len(members))]
+            places[domain::2] = np.resize(order, len(places[domain::2]))
+        return Fixed(to_float(shown.read(places)), torch.from_numpy(labels), GRID_COLUMNS)
+
+    def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
+        """Return pictures (N, C, H, 3 W) in [-1, 1]: an image, its translation, and that translated back."""
+        assert fixed.labels is not None
+        images, of_b = fixed.inputs, (fixed.labels == 1)[:, None, None, None]
+
+        def other(now: Tensor, back: bool) -> Tensor:
+            # Both ways for all: in parts of a batch an image would depend on the others.
+            first, second = (networks[name] for name in (GENERATORS[::-1] if back else GENERATORS))
+            return torch.where(of_b, self.translate(second, now), self.translate(first, now))
+
+        there = other(images, back=False)
+        return torch.cat([images, there, other(there, back=True)], 3)
+
+    def example_inputs(self, count: int) -> dict[str, tuple[Tensor | None, ...]]:
+        """Return what each network is called with, on the default device: for the table of layer shapes."""
+        return {name: (torch.empty(count, *self._shape), None) for name in self.networks}
+
+    def _generator_terms(self, domains: list[Domain], moment: Moment) -> Terms:
+        cycle_weight = value_at(self.config.cycle_weight, moment)
+        identity_weight = cycle_weight * value_at(self.config.identity_weight, moment)
+        adversarial, log = [], {}
+        fakes: list[Tensor] = []
+        total = domains[0].images.new_zeros(())
+        for here, there in (domains, domains[::-1]):
+            side = SIDES[here.index]
+            forth, back = self.networks[GENERATORS[here.index]], self.networks[GENERATORS[there.index]]
+            fake = self.translate(forth, here.images)
+            fakes.append(fake)
+            adversarial.append(self._adversarial(there, fake))
+            cycle = (self.translate(back, fake) - here.images).abs().mean()
+            log[f"cycle_{side}"] = cycle.detach()
+            total = total + adversarial[-1] + cycle_weight * cycle
+            if identity_weight:
+                same = (self.translate(back, here.images) - here.images).abs().mean()
+                log[f"identity_{side}"] = same.detach()
+                total = total + identity_weight * same
+        self._fakes = [fake.detach() for fake in reversed(fakes)]
+        return Terms(total, {"loss_generator": (adversarial[0] + adversarial[1]).detach() / 2, **log})
+
+    def _adversarial(self, domain: Domain, fake: Tensor) -> Tensor:
+        """Return what the generator that leads to a domain minimises against its discriminator."""
+        real_logits = None
+        if self.config.loss.generator_needs_real:
+            with torch.no_grad():
+                real_logits = self._logits(domain.index, domain.images).float()
+        return self.config.loss.generator(real_logits, self._logits(domain.index, fake).float())
+
+    @torch.no_grad()
+    def _make_fakes(self, domains: list[Domain]) -> list[Tensor]:
+        """Return fakes of A and B."""
+        return [self.translate(self.networks[GENERATORS[1 - each]], domains[1 - each].images) for each in range(2)]
+
+    def _discriminator_terms(self, domain: Domain, fake: Tensor, moment: Moment) -> Terms:
+        side, loss = SIDES[domain.index], self.config.loss
+        due = [penalty for penalty in self.config.penalties if penalty.due(moment)]
+        real, fake = domain.images.detach(), self._through_pool(fake, side, domain.noise)
+        require_gradients(due, real, fake)
+
+        def critic(images: Tensor) -> Tensor:
+            return self._logits(domain.index, images)
+
+        if self.config.discriminator.has_batch_statistics:
+            real_logits, fake_logits = critic(real), critic(fake)
+        else:
+            real_logits, fake_logits = critic(torch.cat([real, fake])).chunk(2)
+        total = loss.discriminator(real_logits.float(), fake_logits.float())
+        log = {"loss_discriminator": total.detach(), **opinions(loss, real_logits, fake_logits)}
+        scored = Scored(real, fake, real_logits, fake_logits)
+        for name, paid in pay(due, critic, scored, domain.noise, moment).items():
+            log[name] = paid.detach()
+            total = total + paid
+        return Terms(total, {f"{name}_{side}": value for name, value in log.items()})
+
+    def _logits(self, domain: int, images: Tensor) -> Tensor:
+        judged = range_from_signed(images, self.config.discriminator.value_range)
+        logits: Tensor = self.networks[DISCRIMINATORS[domain]](judged, None)
+        return logits
+
+    def _through_pool(self, fake: Tensor, side: str, noise: Noise) -> Tensor:
+        """Return as many images as came: each is, half the time, an earlier one whose place it takes."""
+        out = fake.clone()
+        if not self.config.pool_size:
+            return out
+        images, filled = self.pools[f"images_{side}"], self.pools[f"filled_{side}"]
+        swapped = (noise.uniform("swapped") < 0.5).tolist()
+        places = noise.uniform("places").mul(len(images)).long().tolist()
+        used = int(filled)
+        for row, place in enumerate(places):
+            if used < len(images):
+                images[used] = fake[row]
+                used += 1
+            elif swapped[row]:
+                out[row] = images[place]
+                images[place] = fake[row]
+        filled.fill_(used)
+        return out
