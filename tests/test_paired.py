@@ -1,0 +1,86 @@
+"""The paired method: what D sees, what G is told, and what a preview shows."""
+
+from typing import Any
+
+import torch
+
+from gansmith.batches import BatchStream
+from gansmith.data.base import open_data
+from gansmith.engine import Engine
+from gansmith.images import to_float
+from gansmith.recipe import load_recipe
+from gansmith.run_state import RunState
+from gansmith.training import train_step
+
+
+def fresh(data: Any, engine: Engine, *overrides: str) -> RunState:
+    small = ("base_channels=4", "batch_size=8", "norm=instance", "method.task=denoise", *overrides)
+    return RunState.fresh(load_recipe("translate", small), data.spec, 3, engine)
+
+
+def step(state: RunState, data: Any, engine: Engine) -> dict[str, list[torch.Tensor]]:
+    """Run an iteration and return what each network was called with."""
+    seen: dict[str, list[torch.Tensor]] = {name: [] for name in state.method.networks}
+    for name, calls in seen.items():
+        network = state.method.networks[name]
+        network.register_forward_pre_hook(lambda _, inputs, calls=calls: calls.append(inputs[0].detach().clone()))
+    train_step(state, BatchStream(data, 8, 0, engine, mirror=False), engine, state.moment(1.0))
+    return seen
+
+
+def test_d_sees_the_source_beside_target_and_fake_and_g_gets_the_same_source_in_both_phases(tiny_data, engine):
+    seen = step(fresh(tiny_data, engine, "share_fakes=false", "discriminator_steps=2"), tiny_data, engine)
+    first, second, again = seen["generator"]
+    assert torch.equal(second, again), "G's phase has the sources of the last D step"
+    assert not torch.equal(first, second)
+    batch = BatchStream(tiny_data, 8, 0, engine, mirror=False).read(1).images
+    _, judged, after = seen["discriminator"]
+    (source, real), (source_again, fake) = (each.chunk(2, 1) for each in judged.chunk(2))
+    assert torch.equal(source, second)
+    assert torch.equal(source_again, second)
+    assert torch.equal(real, batch)
+    assert not torch.equal(fake, real)
+    assert torch.equal(after[:, :1], second)
+
+
+def test_the_sources_of_two_iterations_differ_even_where_the_images_do_not(tiny_data, engine):
+    state = fresh(tiny_data, engine)
+    image = to_float(tiny_data.read([0] * 8))
+    method, phase = state.method, state.method.phases[0]
+    one, same, other = (method.split(image, state.noise(phase, repeat, engine))[0] for repeat in (0, 0, 1))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert len({source.numpy().tobytes() for source in one}) == 8
+
+
+def test_without_a_discriminator_there_is_l1_alone(tiny_data, engine):
+    state = fresh(tiny_data, engine, "discriminator=null", "l1_weight=3")
+    method, (phase,) = state.method, state.method.phases
+    assert (set(method.networks), phase.reads_data, state.images_per_iteration) == ({"generator"}, True, 8)
+    batch, noise = BatchStream(tiny_data, 8, 0, engine, mirror=False).read(0), state.noise(phase, 0, engine)
+    terms = method.loss(phase, batch, noise, state.moment(1.0))
+    assert set(terms.log) == {"loss_l1"}
+    torch.testing.assert_close(terms.total.detach(), 3 * terms.log["loss_l1"])
+
+
+def test_l1_is_added_to_the_adversarial_loss_with_its_weight(tiny_data, engine):
+    totals = []
+    for weight in (0, 10):
+        state = fresh(tiny_data, engine, f"l1_weight={weight}", "share_fakes=false")
+        phase = state.method.phases[1]
+        batch, noise = BatchStream(tiny_data, 8, 0, engine, mirror=False).read(0), state.noise(phase, 0, engine)
+        totals.append(state.method.loss(phase, batch, noise, state.moment(1.0)))
+    torch.testing.assert_close(totals[0].total.detach(), totals[0].log["loss_generator"])
+    torch.testing.assert_close(totals[1].total - totals[0].total, 10 * totals[1].log["loss_l1"])
+
+
+def test_a_preview_is_source_result_and_target_of_images_that_were_held_out(tiny_file, engine):
+    data = open_data(tiny_file, holdout=0.25, seed=1)
+    method = fresh(data, engine).method
+    method.networks.eval().requires_grad_(False)
+    picture = method.preview(method.networks, method.fixed(3, 30, data))
+    source, result, target = picture.split(8, 3)
+    held_out = {image.tobytes() for image in to_float(data.held_out.read(range(len(data.held_out)))).numpy()}
+    assert {image.numpy().tobytes() for image in target} == held_out, "30 of 24: some twice, none from training"
+    assert torch.equal(result, method.translate(method.networks["generator"], source))
+    assert 0 < (source - target).abs().mean() < 0.4
