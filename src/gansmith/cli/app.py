@@ -14,8 +14,10 @@ from gansmith.cli import (
     directions,
     doctor,
     evaluate,
+    features,
     interpolate,
     invert,
+    probe,
     recipes,
     resume,
     sample,
@@ -44,6 +46,8 @@ app.command("interpolate")(interpolate.interpolate)
 app.command("arithmetic")(arithmetic.arithmetic)
 app.command("invert")(invert.invert)
 app.command("directions")(directions.directions)
+app.command("features")(features.features)
+app.command("probe")(probe.probe)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)
