@@ -29,6 +29,8 @@ from gansmith.shapes import describe_networks as describe_networks
 from gansmith.shapes import example_spec as example_spec
 from gansmith.training import Event
 from gansmith.uses.arithmetic import arithmetic as arithmetic
+from gansmith.uses.augment import augment as augment
+from gansmith.uses.augment import check_augment as check_augment
 from gansmith.uses.directions import directions as directions
 from gansmith.uses.features import check_npz as check_npz
 from gansmith.uses.features import features as features
@@ -41,6 +43,9 @@ from gansmith.uses.invert import invert as invert
 from gansmith.uses.latents import pick as pick
 from gansmith.uses.probe import probe as probe
 from gansmith.uses.score import score_files
+from gansmith.uses.study import check_study as check_study
+from gansmith.uses.study import study as study
+from gansmith.uses.study_plot import draw_study as draw_study
 
 if TYPE_CHECKING:
     from gansmith.data.check import CheckReport

@@ -8,6 +8,7 @@ import typer
 
 from gansmith.cli import (
     arithmetic,
+    augment,
     compare,
     data,
     diagnose,
@@ -48,6 +49,7 @@ app.command("invert")(invert.invert)
 app.command("directions")(directions.directions)
 app.command("features")(features.features)
 app.command("probe")(probe.probe)
+app.command("augment")(augment.augment)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)

@@ -73,7 +73,7 @@ def open_parts(
     return _labelled(Parts(whole, whole.held_out, f"tested on {len(whole.held_out):,} images of '{name}', {whose}"))
 
 
-def draw_of_each(data: ImageData, per_class: int, seed: int) -> np.ndarray:
+def draw_of_each(data: ImageData, per_class: int, seed: int, *, option: str = "--per-class") -> np.ndarray:
     """Return the indices (classes, per_class) of images drawn by a seed; a smaller number gives the first columns.
 
     Raises DataError where a class has fewer images.
@@ -86,7 +86,7 @@ def draw_of_each(data: ImageData, per_class: int, seed: int) -> np.ndarray:
         if len(members) < per_class:
             raise DataError(
                 f"{per_class} images of each class are asked for, but class '{name}' of '{data.spec.name}' has "
-                f"{len(members):,} to learn from\n  pass a smaller number: --per-class {max(1, len(members))}"
+                f"{len(members):,} to learn from\n  pass a smaller number: {option} {max(1, len(members))}"
             )
         drawn.append(members[:per_class])
     return np.stack(drawn)
