@@ -266,10 +266,11 @@ def score(
     model: Model,
     paths: Sequence[str | Path],
     label: str | None = None,
+    how: str = "discriminator",
     *,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> list[tuple[str, float]]:
-    """Return the discriminator's opinion of image files or of folders of them; see ``uses.score``.
+    """Return how usual image files, or folders of them, are to a model; see ``score_files``.
 
     A damaged file in a folder is told as a warning and left out.
     """
@@ -277,4 +278,4 @@ def score(
     def tell(file: str, reason: str) -> None:
         on_event(Event("warning", f"left out: {file} ({reason})", {"file": file, "reason": reason}))
 
-    return score_files(model, paths, label, on_left_out=tell)
+    return score_files(model, paths, label, how, on_left_out=tell)
