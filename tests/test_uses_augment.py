@@ -10,7 +10,7 @@ from PIL import Image
 from gansmith import api
 from gansmith.data.base import open_data
 from gansmith.errors import DataError, GansmithError
-from gansmith.extractors.convnet import shifted, train_on_labels, weights_digest
+from gansmith.extractors.convnet import _fresh, shifted, train_on_labels, weights_digest
 from gansmith.images import to_float
 from gansmith.randomness import derive_seed, sample_latents
 from gansmith.samples import Samples
@@ -178,6 +178,7 @@ def test_a_classifier_is_trained_by_its_seed_on_images_varied_as_asked(tiny_data
     made = [train_on_labels(images, labels, 3, 1, lambda _: None, seed=seed, vary=vary) for seed in (0, 1)]
     assert seen == [(128, 1, 8, 8)] * 14
     assert weights_digest(made[0]) != weights_digest(made[1])
+    assert weights_digest(_fresh(8, 1, 3)) != weights_digest(_fresh(8, 1, 3, 1))
 
 
 def test_the_sentence_of_a_study_is_that_of_its_numbers():

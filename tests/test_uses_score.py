@@ -19,7 +19,7 @@ def files(model, tmp_path):
 
 def test_what_a_generator_cannot_make_is_unusual(model, conditional, files):
     odd, own = (value for _, value in api.score(model, [files], how="inversion"))
-    image = np.asarray(Image.open(files / "own.png"))[..., None]
+    image = np.array(Image.open(files / "own.png"))[..., None]
     assert own == api.invert(model, image).psnr_db
     assert own > odd + 10
     assert api.score(model, [files]) == api.score(model, [files], how="discriminator")

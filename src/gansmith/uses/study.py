@@ -144,11 +144,8 @@ def _read(data: ImageData, places: np.ndarray) -> Labelled:
 def _in_halves(one: Labelled, other: Labelled) -> Labelled:
     """Return both with the smaller repeated, so that half of what is drawn is of each."""
     count = max(len(one[1]), len(other[1]))
-    places = [np.arange(count) % len(each[1]) for each in (one, other)]
-    images, labels = zip(
-        *((each[0][at], each[1][at]) for each, at in zip((one, other), places, strict=True)), strict=True
-    )
-    return np.concatenate(images), np.concatenate(labels)
+    repeated = [(images[np.arange(count) % len(images)], np.resize(labels, count)) for images, labels in (one, other)]
+    return np.concatenate([images for images, _ in repeated]), np.concatenate([labels for _, labels in repeated])
 
 
 def _as_is(images: Tensor, _: torch.Generator) -> Tensor:
