@@ -140,6 +140,12 @@ def test_a_synthetic_set_and_a_study_of_it(shell, conditional, tiny_file, tmp_pa
     assert (tmp_path / "x.png").is_file()
 
 
+def test_a_plot_that_is_not_written_is_known_before_the_work(shell, conditional, tmp_path):
+    code, out, err = shell("augment", conditional, "none", "--study", "--plot", "x.jpg")
+    assert (code, out, err) == (2, "", "gansmith: cannot write a plot as '.jpg'\n  allowed: x.png\n")
+    assert not list(tmp_path.iterdir())
+
+
 ALLOWED = "\n  allowed: 3 (image 3 of 'gansmith sample', counted from 0), 7:3 (that of --seed 7), or a latents file"
 
 

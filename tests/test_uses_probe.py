@@ -103,6 +103,17 @@ def test_images_without_labels_cannot_be_learnt(model, tmp_path):
         api.open_parts(model, tmp_path, tmp_path / "x.npz")
 
 
+def test_both_parts_have_the_same_classes(model, tiny_file, tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (20, 8, 8)).astype(np.uint8)
+    np.savez(tmp_path / "other.npz", images=images, labels=np.arange(20) % 2)
+    sources = {"fashion-mnist": tiny_file, "fashion-mnist:test": tmp_path / "other.npz"}
+    with (
+        mock.patch.object(fitted, "open_data", lambda source, options, **_: open_data(sources[source], options)),
+        pytest.raises(DataError, match="'tiny' and 'other' do not have the same classes"),
+    ):
+        api.open_parts(model, tmp_path, "fashion-mnist")
+
+
 def test_a_gain_is_counted_seed_by_seed():
     gain = gain_over((0.80, 0.84, 0.88), (0.79, 0.82, 0.85))
     assert gain.mean == pytest.approx(0.02)

@@ -45,6 +45,7 @@ from gansmith.uses.probe import probe as probe
 from gansmith.uses.score import score_files
 from gansmith.uses.study import check_study as check_study
 from gansmith.uses.study import study as study
+from gansmith.uses.study_plot import check_plot as check_plot
 from gansmith.uses.study_plot import draw_study as draw_study
 
 if TYPE_CHECKING:

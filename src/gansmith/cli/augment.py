@@ -41,6 +41,8 @@ def augment(
     chosen, counts = words_of(filters), numbers_of("--real", real)
     loaded = api.load(model, device, plugin or [])
     api.check_augment(loaded, per_class, chosen, out)
+    if study:
+        api.check_plot(plot)
     told: dict[str, Any] = {}
     with ProgressPrinter() as progress:
         how: dict[str, Any] = {"data_root": data_root, "on_progress": progress.tell}

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gansmith.errors import GansmithError
 from gansmith.files import commit_file
 from gansmith.report.curves import COLOURS, FAINT_INK, INK
 from gansmith.samples import make_room
@@ -14,7 +15,16 @@ SIZE_INCH, DPI = (7.2, 4.2), 120
 MARKS = "osD^"
 
 
-def draw_study(found: Study, path: Path) -> Path:
+def check_plot(out: str | Path) -> Path:
+    """Return the path of a plot; GansmithError for another ending, or with a file in the way of its folder."""
+    path = Path(out)
+    if path.suffix.lower() != ".png":
+        raise GansmithError(f"cannot write a plot as '{path.suffix or path.name}'\n  allowed: x.png")
+    make_room(path)
+    return path
+
+
+def draw_study(found: Study, out: str | Path) -> Path:
     """Write the plot as a PNG: a line for each kind of training set, a band of one deviation over seeds around it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -35,6 +45,6 @@ def draw_study(found: Study, path: Path) -> Path:
     axes.grid(axis="y", color=FAINT_INK, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
-    make_room(path)
+    path = check_plot(out)
     commit_file(path, lambda temporary: FigureCanvasAgg(figure).print_png(temporary))  # type: ignore[no-untyped-call]
     return path
