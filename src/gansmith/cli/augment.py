@@ -31,10 +31,7 @@ def augment(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a labelled synthetic set of a conditional model, filtered; --study asks whether it helps.
-
-    DATA are the labelled images that the model was trained on. The set can be trained on like any other.
-    """
+    """Write a labelled synthetic set of a conditional model, filtered; DATA are the images that it was trained on."""
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
 
@@ -43,16 +40,15 @@ def augment(
     api.check_augment(loaded, per_class, chosen, out)
     if study:
         api.check_plot(plot)
-    told: dict[str, Any] = {}
     with ProgressPrinter() as progress:
         how: dict[str, Any] = {"data_root": data_root, "on_progress": progress.tell}
         parts = api.open_parts(loaded, model, source, **how) if study else None
+        data = parts.train if parts else api.open_fitted(loaded, model, source, **how)
         if parts:
             api.check_study(parts, counts, seeds, kimg)
-        data = parts.train if parts else api.open_fitted(loaded, model, source, **how)
         found = api.augment(loaded, data, per_class, filters=chosen, seed=seed, on_progress=progress.tell)
         written = found.samples.save(out)
-        told |= {"out": str(written), "count": len(found.samples), **found.to_json()}
+        told = {"out": str(written), "count": len(found.samples), **found.to_json()}
         lines = found.lines()
         if parts:
             studied = api.study(
