@@ -147,6 +147,7 @@ def test_a_network_that_does_not_move_is_named():
         "generator_wins", ("D's weights hardly move: nothing tells G what is wrong",),
     )  # fmt: skip
     assert judge(rows_of(g=1e-9), looks_of()).message == "stalled since 1.0 kimg: G's weights hardly move"
+    assert verdict_of(looks_of(), rows_of(d=0.0, g=0.0)) == "stalled"  # a D that nothing challenges sleeps too
     assert verdict_of(looks_of(), rows_of(d=1e-5, g=1e-5)) == HEALTHY
 
 

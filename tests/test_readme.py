@@ -16,6 +16,7 @@ from gansmith import machine, runs
 from gansmith.cli.app import app, main
 from gansmith.cli.train import between, split_words, translating
 from gansmith.recipe import load_recipe
+from gansmith.uses import augment
 from small_runs import small, train
 
 REPOSITORY = Path(gansmith.__file__).parent.parent.parent
@@ -219,6 +220,11 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         return [name, run, *words[2:], *(() if "--num" in words else ("--num", "2"))]
     if name in ("interpolate", "arithmetic"):
         return [name, run, *words[2:]]
+    if name in ("features", "probe"):
+        few = ("--per-class", "2,3", "--seeds", "2") if name == "probe" else ("--out", "x.npz")
+        return [name, run, images, *few]
+    if name == "augment":
+        return [name, str(world / "labelled"), images, "--per-class", "2", "--out", "x.npz"]
     if name in ("sample", "score"):
         return [name, run, *([images] if name == "score" else words[2:])]
     return [*words[:2], images] if words[:2] == ["data", "check"] else words
@@ -254,6 +260,7 @@ def test_commands_run(words, small_world, monkeypatch, tmp_path):
     monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(machine, "MEASURE_SEC", 0.01)
     monkeypatch.setattr(runs, "write_results", lambda *_: None)
+    monkeypatch.setattr(augment, "_classifier", lambda *_: lambda images, _: np.zeros(len(images), bool))
     monkeypatch.setattr("sys.argv", ["gansmith", *at_small_size(list(words), small_world)])
     with pytest.raises(SystemExit) as ended:
         main()

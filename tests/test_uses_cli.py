@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import gansmith
+from gansmith.uses import augment, study
 from small_models import make_model
 
 
@@ -84,6 +85,50 @@ def test_directions(shell, folder):
     assert told["strengths"] == sorted(told["strengths"], reverse=True)
 
 
+def test_features_are_written_and_counted(shell, folder, tiny_file, tmp_path):
+    code, out, err = shell("features", folder, tiny_file, "--layers", "layers.0")
+    assert (code, out) == (0, "features.npz\n")
+    assert err.splitlines()[-1] == "96 images, 8 numbers each (layers.0 8)"
+    with np.load(tmp_path / "features.npz") as arrays:
+        assert arrays["features"].shape == (96, 8)
+    told = json.loads(shell("features", folder, tiny_file, "--out", "x.npz", "--json")[1])
+    assert told == {"out": "x.npz", "count": 96, "layers": {"layers.0": 8}}
+
+
+def test_a_probe_is_a_table_and_words(shell, folder, tiny_file):
+    words = ("probe", folder, tiny_file, "--per-class", "2,4", "--seeds", 2)
+    code, out, _ = shell(*words)
+    assert code == 0
+    assert [line.split("  ")[0] for line in out.splitlines()[1:6]] == [
+        "features", "discriminator", "untrained discriminator", "pixels", "PCA of pixels, 50"
+    ]  # fmt: skip
+    assert out.splitlines()[6].startswith("with 2 labels a class the discriminator's features are ")
+    told = json.loads(shell(*words, "--json")[1])
+    assert len(told["accuracies"]["pixels"]["4"]) == 2
+
+
+def test_a_synthetic_set_and_a_study_of_it(shell, conditional, tiny_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(augment, "_classifier", lambda *_: lambda images, _: np.zeros(len(images), bool))
+    monkeypatch.setattr(study, "_tested", lambda *_: 0.5)
+    monkeypatch.setattr(study, "train_on_labels", lambda *_, **__: None)
+    code, out, err = shell("augment", conditional, tiny_file, "--per-class", 3, "--filters", "")
+    assert (code, out) == (0, "synthetic.npz\n")
+    assert err.splitlines()[-1] == "9 candidates; dropped: none (the first that found it wanting)"
+    assert gansmith.check("synthetic.npz").to_json()["classes"] == {"dark": 3, "gray": 3, "light": 3}
+    words = ("--per-class", 3, "--study", "--real", 4, "--seeds", 2, "--plot", "x.png", "--out", "made", "--json")
+    told = json.loads(shell("augment", conditional, tiny_file, *words)[1])
+    assert (told["out"], told["count"], told["plot"]) == ("made", 9, "x.png")
+    assert told["study"]["accuracies"]["real"] == {"4": [0.5, 0.5], "all": [0.5, 0.5]}
+    assert sorted(each.name for each in (tmp_path / "made").iterdir()) == ["dark", "gray", "light"]
+    assert (tmp_path / "x.png").is_file()
+
+
+def test_a_plot_that_is_not_written_is_known_before_the_work(shell, conditional, tmp_path):
+    code, out, err = shell("augment", conditional, "none", "--study", "--plot", "x.jpg")
+    assert (code, out, err) == (2, "", "gansmith: cannot write a plot as '.jpg'\n  allowed: x.png\n")
+    assert not list(tmp_path.iterdir())
+
+
 ALLOWED = "\n  allowed: 3 (image 3 of 'gansmith sample', counted from 0), 7:3 (that of --seed 7), or a latents file"
 
 
@@ -100,6 +145,10 @@ ALLOWED = "\n  allowed: 3 (image 3 of 'gansmith sample', counted from 0), 7:3 (t
     (("invert", "none.png"), "image 'none.png' cannot be read: No such file or directory"),
     (("invert", "none.png", "--out", "x.jpg"), "cannot write an inversion as '.jpg'\n  allowed: x.png or a folder"),
     (("directions", "--num", "99"), "--num 99 is out of range\n  allowed: 1 to "),
+    (("features", "x.zip", "--out", "x.csv"), "cannot write features as '.csv'\n  allowed: x.npz"),
+    (("features", "none"), "no data set and no path is called 'none'"),
+    (("probe", "none", "--per-class", "10,x"), "--per-class: 'x' is no whole number\n  for example --per-class 10,50,"),
+    (("augment", "none"), "this model knows no labels, and a synthetic set needs them"),
     (("sample", "--seeds", "x"), f"'x' names no image{ALLOWED}"),
     (("sample", "--numbered", "--out", "x.zip"), "numbers are written into a grid only, not into 'x.zip'"),
 ])  # fmt: skip
@@ -111,7 +160,7 @@ def test_mistakes_are_messages_and_write_nothing(shell, folder, tmp_path, words,
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("verb", ["interpolate", "arithmetic", "invert", "directions"])
+@pytest.mark.parametrize("verb", ["interpolate", "arithmetic", "invert", "directions", "features", "probe", "augment"])
 def test_help_does_not_import_torch(verb):
     code = (
         "import sys; from gansmith.cli.app import main; sys.argv = ['gansmith', sys.argv[1], '--help']\n"

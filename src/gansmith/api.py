@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 from gansmith.comparison import Comparison
 from gansmith.comparison import compare as compare_runs
 from gansmith.comparison_page import write_comparison
-from gansmith.data.base import DataOptions, DataSpec
+from gansmith.data.base import DataOptions
 from gansmith.data.domains import domains_of
-from gansmith.data.tree import image_files
 from gansmith.diagnosis import diagnose as diagnose
 from gansmith.engine import start_engine
-from gansmith.errors import DataError
 from gansmith.evaluation import Request, write_evaluation
 from gansmith.evaluation import evaluate as judge
-from gansmith.images import decode_image, fit_image, quiet_pillow
 from gansmith.judgement import FOLDER, Evaluation
 from gansmith.model import Model, load_model
 from gansmith.plan import Budget, Plan, make_plan
@@ -33,12 +30,24 @@ from gansmith.shapes import describe_networks as describe_networks
 from gansmith.shapes import example_spec as example_spec
 from gansmith.training import Event
 from gansmith.uses.arithmetic import arithmetic as arithmetic
+from gansmith.uses.augment import augment as augment
+from gansmith.uses.augment import check_augment as check_augment
 from gansmith.uses.directions import directions as directions
+from gansmith.uses.features import check_npz as check_npz
+from gansmith.uses.features import features as features
+from gansmith.uses.fitted import open_fitted as open_fitted
+from gansmith.uses.fitted import open_parts as open_parts
 from gansmith.uses.interpolate import check_ending as check_ending
 from gansmith.uses.interpolate import interpolate as interpolate
 from gansmith.uses.invert import check_place as check_place
 from gansmith.uses.invert import invert as invert
 from gansmith.uses.latents import pick as pick
+from gansmith.uses.probe import probe as probe
+from gansmith.uses.score import score_files
+from gansmith.uses.study import check_study as check_study
+from gansmith.uses.study import study as study
+from gansmith.uses.study_plot import check_plot as check_plot
+from gansmith.uses.study_plot import draw_study as draw_study
 from gansmith.uses.translate import translate as translate
 from gansmith.uses.translate import translate_files as translate_files
 
@@ -262,38 +271,16 @@ def score(
     model: Model,
     paths: Sequence[str | Path],
     label: str | None = None,
+    how: str = "discriminator",
     *,
     on_event: Callable[[Event], None] = lambda _: None,
 ) -> list[tuple[str, float]]:
-    """Return the discriminator's opinion of image files or of folders of them, fitted to the model's size.
+    """Return how usual image files, or folders of them, are to a model; see ``score_files``.
 
-    A damaged file in a folder is told as a warning and left out. Raises DataError for one that was named, and when
-    none can be judged.
+    A damaged file in a folder is told as a warning and left out.
     """
-    import numpy as np
 
-    files = [(file, Path(path)) for path in paths for file in image_files(Path(path))]
-    out: list[tuple[str, float]] = []
-    left_out: list[str] = []
-    for start in range(0, len(files), 256):
-        fitted = []
-        for file, path in files[start : start + 256]:
-            try:
-                fitted.append((str(file), _fitted(file, model.record.data)))
-            except (DataError, OSError) as problem:
-                reason = getattr(problem, "strerror", None) or str(problem)
-                if file == path:
-                    raise DataError(f"'{file}' cannot be judged: {reason}") from problem
-                left_out.append(f"{file} ({reason})")
-                on_event(Event("warning", f"left out: {left_out[-1]}", {"file": str(file), "reason": reason}))
-        if fitted:
-            opinions = model.score(np.stack([image for _, image in fitted]), label)
-            out += [(file, float(opinion)) for (file, _), opinion in zip(fitted, opinions, strict=True)]
-    if not out:
-        raise DataError(f"none of the {len(files):,} images could be judged: {left_out[0]}")
-    return out
+    def tell(file: str, reason: str) -> None:
+        on_event(Event("warning", f"left out: {file} ({reason})", {"file": file, "reason": reason}))
 
-
-def _fitted(file: Path, spec: DataSpec) -> Any:
-    with quiet_pillow():
-        return fit_image(decode_image(file.read_bytes()), spec.height, spec.width, spec.channels)
+    return score_files(model, paths, label, how, on_left_out=tell)

@@ -190,8 +190,8 @@ class _Rule:
 
 
 RULES = (  # the first that holds is the verdict
+    _Rule("stalled", _g_sleeps, 2),  # before the next: a D that a sleeping G never challenges sleeps too
     _Rule("generator_wins", _d_sleeps, 2),
-    _Rule("stalled", _g_sleeps, 2),
     _Rule("memorising", _memorising, 2),
     _Rule("memorising", _by_heart, 2),
     _Rule("full_collapse", _full_collapse, 2),

@@ -4,7 +4,7 @@ import copy
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from gansmith.data.base import DataSpec
 from gansmith.engine import pick_device
 from gansmith.errors import CheckpointError, GansmithError, GansmithWarning, ModelError, unknown_name
 from gansmith.files import commit_file, commit_json
-from gansmith.images import to_float
+from gansmith.judge import Judge
 from gansmith.methods.base import Fixed, Method, MethodField
 from gansmith.methods.latent import LatentMethod, sample_labels
 from gansmith.preview import generate, sample_batch
@@ -120,28 +120,29 @@ class Model:
             raise ModelError(f"this model has no '{name}' weights; it has: {', '.join(sorted(self._networks))}")
         return self._networks[name]
 
-    @torch.no_grad()
     def score(self, images: np.ndarray, label: str | int | None = None) -> np.ndarray:
         """Return the discriminator's opinion of uint8 (N, H, W, C) images, float32 (N,): P(real), or a raw score.
 
         Raises ModelError for images of another shape, or a conditional model without ``label``.
         """
-        method, spec = self.latent_method("score"), self.record.data
+        judge = self.judge("score")
+        if judge.method.num_classes and label is None:
+            raise ModelError(f"this model judges images by class: pass --label\n  known: {', '.join(self.classes)}")
+        return judge.opinions(images, None if label is None else self.class_number(label))
+
+    def discriminator_features(
+        self, images: np.ndarray, layers: Sequence[str] = (), label: str | int | None = None
+    ) -> np.ndarray:
+        """Return what the discriminator sees in uint8 (N, H, W, C) images, float32 (N, F): see ``Judge.features``."""
+        judge = self.judge("look through")
+        return judge.features(images, layers, None if label is None else self.class_number(label))
+
+    def judge(self, verb: str = "judge") -> Judge:
+        """Return the discriminator at work; ModelError if these weights have none."""
         if "discriminator" not in self._networks:
             raise ModelError("these weights have no discriminator; pass the model's folder instead of one file")
-        wanted = (spec.height, spec.width, spec.channels)
-        if images.dtype != np.uint8 or images.shape[1:] != wanted:
-            raise ModelError(f"images must be uint8 {('N', *wanted)}, got {images.dtype} {images.shape}")
-        if method.num_classes and label is None:
-            raise ModelError(f"this model judges images by class: pass --label\n  known: {', '.join(self.classes)}")
-        number = None if label is None else self.class_number(label)
-        batch, out = self.record.sample_batch, []
-        for start in range(0, len(images), batch):
-            places = np.arange(start, start + batch).clip(max=len(images) - 1)
-            labels = None if number is None else torch.full((batch,), number, device=self._device)
-            opinions = method.judge(self._networks["discriminator"], to_float(images[places]).to(self._device), labels)
-            out.append(opinions.reshape(batch, -1).mean(1).cpu().numpy())
-        return np.concatenate(out)[: len(images)]
+        network, record = self._networks["discriminator"], self.record
+        return Judge(self.latent_method(verb), network, record.data, record.sample_batch)
 
     def save(self, folder: Path) -> Path:
         """Write the model folder: one safetensors file for each network, each of which can be loaded alone."""

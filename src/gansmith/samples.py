@@ -10,6 +10,7 @@ from gansmith.errors import GansmithError
 from gansmith.images import encode_png, make_grid, save_png
 from gansmith.sheets import captioned_grid
 
+WRITTEN = (".png", ".npz", ".zip")
 NOT_WRITTEN = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".tar", ".mp4")
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same samples make the same bytes
 
@@ -55,13 +56,9 @@ class Samples:
 
     def save(self, out: str | Path, *, numbered: bool = False) -> Path:
         """Write a grid (.png), arrays that gansmith trains on (.npz), or PNG files in a .zip or in a new folder."""
-        path = Path(out)
+        path = check_samples(out)
         if numbered and path.suffix.lower() != ".png":
             raise GansmithError(f"numbers are written into a grid only, not into '{path}'\n  allowed: grid.png")
-        if path.suffix.lower() in NOT_WRITTEN:
-            raise GansmithError(
-                f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder"
-            )
         make_room(path)
         if path.suffix.lower() == ".png":
             return self.grid(numbered=numbered).save(path)
@@ -76,9 +73,6 @@ class Samples:
                 for name, png in self._files():
                     archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), png)
         else:
-            if path.is_file() or (path.is_dir() and any(path.iterdir())):
-                there = "a file" if path.is_file() else "already there and not empty"
-                raise GansmithError(f"'{path}' is {there}\n  remove it, or name another folder")
             for name, png in self._files():
                 target = path / name
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +85,17 @@ class Samples:
             folder = "" if self.labels is None else folders[self.labels[index]] + "/"
             out.append((f"{folder}{index:06d}.png", encode_png(image)))
         return out
+
+
+def check_samples(out: str | Path) -> Path:
+    """Return the path of samples; GansmithError for an ending that is not written, or a folder that is not empty."""
+    path = Path(out)
+    if path.suffix.lower() in NOT_WRITTEN:
+        raise GansmithError(f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder")
+    if path.suffix.lower() not in WRITTEN and (path.is_file() or (path.is_dir() and any(path.iterdir()))):
+        there = "a file" if path.is_file() else "already there and not empty"
+        raise GansmithError(f"'{path}' is {there}\n  remove it, or name another folder")
+    return path
 
 
 def image_name(seed: int, number: int) -> str:

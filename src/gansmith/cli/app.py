@@ -8,14 +8,17 @@ import typer
 
 from gansmith.cli import (
     arithmetic,
+    augment,
     compare,
     data,
     diagnose,
     directions,
     doctor,
     evaluate,
+    features,
     interpolate,
     invert,
+    probe,
     recipes,
     resume,
     sample,
@@ -46,6 +49,9 @@ app.command("arithmetic")(arithmetic.arithmetic)
 app.command("invert")(invert.invert)
 app.command("directions")(directions.directions)
 app.command("translate")(translate.translate)
+app.command("features")(features.features)
+app.command("probe")(probe.probe)
+app.command("augment")(augment.augment)
 app.command("recipes")(recipes.recipes)
 app.add_typer(data.app, name="data")
 app.command("doctor")(doctor.doctor)

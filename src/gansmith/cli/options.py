@@ -19,3 +19,22 @@ Raw = Annotated[bool, typer.Option("--raw", help="Use the weights without averag
 Label = Annotated[str | None, typer.Option(help="One class, by name or number.")]
 Truncation = Annotated[float | None, typer.Option(help="Cut latents off at T deviations: tamer images.")]
 SEEDS = "3,9,27: images of 'gansmith sample' by number, from 0; 7:3 is number 3 of --seed 7; x.safetensors a latent"
+Layers = Annotated[
+    str, typer.Option(help="Hidden layers of the discriminator, with commas between; all without it.", metavar="NAMES")
+]
+Labelled = Annotated[str, typer.Argument(metavar="DATA", help="Labelled images, as for 'gansmith train'.")]
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Return the words of a list with commas between."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def numbers_of(option: str, text: str) -> tuple[int, ...]:
+    """Return the whole numbers of a list with commas between; GansmithError for another word."""
+    from gansmith.errors import GansmithError
+
+    for word in words_of(text):
+        if not word.isdecimal():
+            raise GansmithError(f"{option}: '{word}' is no whole number\n  for example {option} 10,50,100")
+    return tuple(int(word) for word in words_of(text))

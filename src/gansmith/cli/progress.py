@@ -78,6 +78,10 @@ class ProgressPrinter:
         elif event.kind in ("row", "progress"):
             self._training(event.values, is_row=event.kind == "row")
 
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Show how far something is."""
+        self._show(what, done, total, f"{done:,} of {total:,}", last=done == total)
+
     def _training(self, values: dict[str, Any], *, is_row: bool) -> None:
         if is_row:
             shown = [(label, values[key]) for key, label in SHORT if key in values]

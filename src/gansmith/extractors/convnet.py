@@ -20,6 +20,7 @@ BATCH = 128
 LARGEST_INPUT_PX = 64
 LAST_SIDE, SIDE_OF_SAME = 4, 16  # halved down to the first; convolutions that keep the side from the second on
 TEMPERATURE = 0.2
+Vary = Callable[[Tensor, torch.Generator], Tensor]
 
 
 class ConvNet(nn.Module):
@@ -76,18 +77,28 @@ def weights_digest(network: nn.Module) -> str:
 
 
 def train_on_labels(
-    images: np.ndarray, labels: np.ndarray, num_classes: int, kimg: int, on_step: Callable[[int], None]
+    images: np.ndarray,
+    labels: np.ndarray,
+    num_classes: int,
+    kimg: int,
+    on_step: Callable[[int], None],
+    *,
+    seed: int = 0,
+    vary: Vary | None = None,
 ) -> ConvNet:
-    """Return a network trained to tell classes apart, on shifted images; the same images give the same weights."""
+    """Return a network trained to tell classes apart; the same images and seed give the same weights.
+
+    ``vary`` changes each batch (N, C, H, W), with draws from a generator; without it images are shifted.
+    """
     side = input_side(*images.shape[1:3])
-    network = _fresh(side, images.shape[3], num_classes)
+    network, vary = _fresh(side, images.shape[3], num_classes, seed), vary or shifted
     targets = torch.from_numpy(labels).long()
 
     def loss(batch: Tensor, indices: Tensor, draws: torch.Generator) -> Tensor:
-        _, logits = network(_shifted(batch, draws))
+        _, logits = network(vary(batch, draws))
         return F.cross_entropy(logits, targets[indices], label_smoothing=0.05)
 
-    return _train(network, list(network.parameters()), images, side, kimg, loss, on_step)
+    return _train(network, list(network.parameters()), images, side, kimg, loss, on_step, seed)
 
 
 def train_on_views(images: np.ndarray, kimg: int, on_step: Callable[[int], None]) -> ConvNet:
@@ -111,9 +122,9 @@ def train_on_views(images: np.ndarray, kimg: int, on_step: Callable[[int], None]
     return _train(network, [*network.parameters(), *project.parameters()], images, side, kimg, loss, on_step)
 
 
-def _fresh(side: int, channels: int, num_classes: int) -> ConvNet:
+def _fresh(side: int, channels: int, num_classes: int, seed: int = 0) -> ConvNet:
     with torch.random.fork_rng([]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return ConvNet(side, channels, num_classes).to(memory_format=torch.channels_last)
 
 
@@ -125,11 +136,12 @@ def _train(
     kimg: int,
     loss: Callable[[Tensor, Tensor, torch.Generator], Tensor],
     on_step: Callable[[int], None],
+    seed: int = 0,
 ) -> ConvNet:
     steps = kimg * 1000 // BATCH
     optimizer = torch.optim.AdamW(parameters, lr=2e-3, weight_decay=0.02)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=steps)
-    draws = torch.Generator().manual_seed(0)
+    draws = torch.Generator().manual_seed(seed)
     network.train()
     for step in range(steps):
         indices = torch.randint(len(images), (BATCH,), generator=draws)
@@ -143,7 +155,7 @@ def _train(
     return network.eval().requires_grad_(False)
 
 
-def _shifted(images: Tensor, draws: torch.Generator) -> Tensor:
+def shifted(images: Tensor, draws: torch.Generator) -> Tensor:
     """Return images moved by up to a tenth of their side, with reflected borders."""
     count, _, height, width = images.shape
     most = max(1, height // 10)

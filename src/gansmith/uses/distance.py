@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansmith.images import to_float
+from gansmith.judge import look_inside
 from gansmith.methods.base import Fixed
 from gansmith.model import Model
-from gansmith.networks.base import range_from_signed
 from gansmith.uses.target import Target
 
 NORM_WEIGHT, REALISM_WEIGHT = 0.01, 0.02
@@ -89,17 +89,10 @@ class Distance:
         return [torch.cat(layer) for layer in zip(*(self._goals[number] for number in numbers), strict=True)]
 
     def _look(self, discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        """Return the logits, and what each layer with weights but the first is given."""
-        seen: list[Tensor] = []
-        layers = [each for each in discriminator.modules() if isinstance(each, nn.Conv2d | nn.Linear)]
-        hooks = [each.register_forward_pre_hook(lambda _, given: seen.append(given[0])) for each in layers]
-        try:
-            value_range = self._method.config.discriminator.value_range
-            logits = discriminator(range_from_signed(images, value_range), labels)
-        finally:
-            for hook in hooks:
-                hook.remove()
-        return logits, seen[1:] or [logits]
+        """Return the logits, and what each hidden layer makes of the images; the logits again where there is none."""
+        value_range = self._method.config.discriminator.value_range
+        logits, seen = look_inside(discriminator, images, labels, value_range)
+        return logits, list(seen.values()) or [logits]
 
 
 def _pixel_weights(known: Tensor) -> Tensor:
