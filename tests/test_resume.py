@@ -520,7 +520,7 @@ def test_kill_nine_of_the_command_changes_nothing(tiny_file, tmp_path, no_result
     whole = train(tiny_file, tmp_path / "whole", "mlp-small", *KILLED_RHYTHM, steps=KILLED_STEPS)
     folder, words = tmp_path / "run", small("mlp-small", *RHYTHM, *KILLED_RHYTHM)
     process = start("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", KILLED_STEPS,
-                    "--seed", 3, *words)  # fmt: skip
+                    "--seed", 3, "--precision", "fp32", *words)  # fmt: skip
     for moment in (61, 150):
         kill(process.pid, process.poll, folder, moment, 0.01)
         process.communicate()
