@@ -1,15 +1,20 @@
-"""What methods with a discriminator share: its opinions in the log, and the penalties that it pays."""
+"""What methods with a discriminator share: the fakes that it sees, what it minimises, and its opinions in the log."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from gansmith.errors import RecipeError
 from gansmith.losses.base import AdversarialLoss
+from gansmith.methods.base import Terms
 from gansmith.networks.base import Network
 from gansmith.penalties.base import Critic, Penalty, Scored
 from gansmith.randomness import Noise
 from gansmith.schedules import Moment, value_at
+
+FakesT = TypeVar("FakesT")
 
 
 def opinion(loss: AdversarialLoss, side: str, logits: Tensor) -> dict[str, Tensor]:
@@ -36,14 +41,38 @@ def require_gradients(penalties: Sequence[Penalty], real: Tensor, fake: Tensor) 
             images.requires_grad_()
 
 
-def pay(
-    penalties: Sequence[Penalty], critic: Critic, scored: Scored, noise: Noise, moment: Moment
-) -> dict[str, Tensor]:
-    """Return the weighted penalties, ``penalty_KIND``, with their graphs."""
-    return {
-        f"penalty_{each.kind}": value_at(each.weight, moment) * each.interval * each(critic, scored, noise)
-        for each in penalties
-    }
+def fakes_from(make: Callable[[], FakesT], parameters: Sequence[nn.Parameter], *, is_shared: bool) -> FakesT:
+    """Return what ``make`` makes in D's phase; if shared, with the graph that G's phase walks back through."""
+    if not is_shared:
+        with torch.no_grad():
+            return make()
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    fakes = make()
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    return fakes
+
+
+def score_sides(critic: Critic, discriminator: Network, real: Tensor, fake: Tensor) -> Scored:
+    """Score real and fake in one pass, or one after the other where D could tell by the statistics of the batch."""
+    if discriminator.has_batch_statistics:
+        return Scored(real, fake, critic(real), critic(fake))
+    real_logits, fake_logits = critic(torch.cat([real, fake])).chunk(2)
+    return Scored(real, fake, real_logits, fake_logits)
+
+
+def discriminator_terms(
+    loss: AdversarialLoss, scored: Scored, penalties: Sequence[Penalty], critic: Critic, noise: Noise, moment: Moment
+) -> Terms:
+    """Return D's loss with the weighted penalties that are due, ``penalty_KIND`` in the log, and its opinions."""
+    total = loss.discriminator(scored.real_logits.float(), scored.fake_logits.float())
+    log = {"loss_discriminator": total.detach(), **opinions(loss, scored.real_logits, scored.fake_logits)}
+    for each in penalties:
+        paid = value_at(each.weight, moment) * each.interval * each(critic, scored, noise)
+        log[f"penalty_{each.kind}"] = paid.detach()
+        total = total + paid
+    return Terms(total, log)
 
 
 def refuse_batch_statistics(discriminator: Network, penalties: Sequence[Penalty]) -> None:

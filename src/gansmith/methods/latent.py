@@ -15,7 +15,13 @@ from gansmith.data.base import DataSpec, ImageData
 from gansmith.errors import RecipeError
 from gansmith.losses.base import LossField
 from gansmith.losses.non_saturating import NonSaturating
-from gansmith.methods.adversarial import opinion, opinions, pay, refuse_batch_statistics, require_gradients
+from gansmith.methods.adversarial import (
+    discriminator_terms,
+    fakes_from,
+    opinion,
+    refuse_batch_statistics,
+    require_gradients,
+)
 from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
 from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, signed_from
 from gansmith.penalties.base import Critic, PenaltyField, Scored
@@ -140,15 +146,11 @@ class LatentMethod:
         require_gradients(due, real, fake)
         real_labels = batch.labels if self.num_classes else None
         real_logits, fake_logits = self._judge(real, real_labels, fake, fake_labels, noise)
-        total = self.config.loss.discriminator(real_logits.float(), fake_logits.float())
-        log = {"loss_discriminator": total.detach(), **opinions(self.config.loss, real_logits, fake_logits)}
         if self.config.augment is not None:
             self.config.augment.observe(self.state, real_logits.detach(), noise.batch_size)
         scored = Scored(real, fake, real_logits, fake_logits)
-        for name, paid in pay(due, self._critic(real_labels, noise, "penalty"), scored, noise, moment).items():
-            log[name] = paid.detach()
-            total = total + paid
-        return Terms(total, log)
+        critic = self._critic(real_labels, noise, "penalty")
+        return discriminator_terms(self.config.loss, scored, due, critic, noise, moment)
 
     def _generator_terms(self, batch: Batch, noise: Noise) -> Terms:
         fake, labels = self._shared or self._make_fakes(batch, noise)
@@ -175,15 +177,10 @@ class LatentMethod:
         return signed_from(images, self.config.generator.value_range), labels
 
     def _fakes_for_discriminator(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor | None]:
-        if not (self.config.share_fakes and noise.repeat == self.config.discriminator_steps - 1):
-            with torch.no_grad():
-                return self._make_fakes(batch, noise)
-        for parameter in self._generator_parameters:  # the G phase walks back through this graph
-            parameter.requires_grad_(True)
-        self._shared = self._make_fakes(batch, noise)
-        for parameter in self._generator_parameters:
-            parameter.requires_grad_(False)
-        return self._shared[0].detach(), self._shared[1]
+        is_shared = self.config.share_fakes and noise.repeat == self.config.discriminator_steps - 1
+        made = fakes_from(lambda: self._make_fakes(batch, noise), self._generator_parameters, is_shared=is_shared)
+        self._shared = made if is_shared else None
+        return made[0].detach(), made[1]
 
     def _critic(self, labels: Tensor | None, noise: Noise, purpose: str) -> Critic:
         """Bind labels and augmentation to the discriminator: images (kN, C, H, W) -> logits; draws differ per image."""

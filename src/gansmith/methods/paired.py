@@ -13,10 +13,17 @@ from gansmith.errors import RecipeError
 from gansmith.images import to_float
 from gansmith.losses.base import LossField
 from gansmith.losses.non_saturating import NonSaturating
-from gansmith.methods.adversarial import opinion, opinions, pay, refuse_batch_statistics, require_gradients
+from gansmith.methods.adversarial import (
+    discriminator_terms,
+    fakes_from,
+    opinion,
+    refuse_batch_statistics,
+    require_gradients,
+    score_sides,
+)
 from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
 from gansmith.networks.base import ImageSpec, NetworkField, networks, range_from_signed, signed_from
-from gansmith.penalties.base import Critic, PenaltyField, Scored
+from gansmith.penalties.base import Critic, PenaltyField
 from gansmith.randomness import Noise, epoch_order
 from gansmith.schedules import Moment, NotNegative, value_at
 from gansmith.tasks.base import TaskField, tasks, viewable
@@ -157,17 +164,8 @@ class PairedMethod:
         real = target.detach()
         require_gradients(due, real, fake)
         assert config.discriminator is not None
-        if config.discriminator.has_batch_statistics:  # in one pass D could tell by the statistics of the other side
-            real_logits, fake_logits = critic(real), critic(fake)
-        else:
-            real_logits, fake_logits = critic(torch.cat([real, fake])).chunk(2)
-        total = config.loss.discriminator(real_logits.float(), fake_logits.float())
-        log = {"loss_discriminator": total.detach(), **opinions(config.loss, real_logits, fake_logits)}
-        scored = Scored(real, fake, real_logits, fake_logits)
-        for name, paid in pay(due, critic, scored, noise, moment).items():
-            log[name] = paid.detach()
-            total = total + paid
-        return Terms(total, log)
+        scored = score_sides(critic, config.discriminator, real, fake)
+        return discriminator_terms(config.loss, scored, due, critic, noise, moment)
 
     def _generator_terms(self, source: Tensor, target: Tensor, moment: Moment) -> Terms:
         shared, self._shared = self._shared, None
@@ -187,15 +185,10 @@ class PairedMethod:
 
     def _fakes_for_discriminator(self, source: Tensor, noise: Noise) -> Tensor:
         generator = self.networks["generator"]
-        if not (self.config.share_fakes and noise.repeat == self.config.discriminator_steps - 1):
-            with torch.no_grad():
-                return self.translate(generator, source)
-        for parameter in self._generator_parameters:  # the G phase walks back through this graph
-            parameter.requires_grad_(True)
-        self._shared = self.translate(generator, source)
-        for parameter in self._generator_parameters:
-            parameter.requires_grad_(False)
-        return self._shared.detach()
+        is_shared = self.config.share_fakes and noise.repeat == self.config.discriminator_steps - 1
+        made = fakes_from(lambda: self.translate(generator, source), self._generator_parameters, is_shared=is_shared)
+        self._shared = made if is_shared else None
+        return made.detach()
 
     def _critic(self, source: Tensor) -> Critic:
         """Bind the sources (N, S, H, W) to the discriminator: images (kN, C, H, W) -> logits."""

@@ -16,10 +16,10 @@ from gansmith.errors import RecipeError
 from gansmith.images import to_float
 from gansmith.losses.base import LossField
 from gansmith.losses.least_squares import LeastSquares
-from gansmith.methods.adversarial import opinions, pay, refuse_batch_statistics, require_gradients
+from gansmith.methods.adversarial import discriminator_terms, refuse_batch_statistics, require_gradients, score_sides
 from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
 from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, signed_from
-from gansmith.penalties.base import PenaltyField, Scored
+from gansmith.penalties.base import PenaltyField
 from gansmith.randomness import Noise, derive_seed, epoch_order
 from gansmith.schedules import Moment, NotNegative, value_at
 
@@ -193,7 +193,7 @@ class UnpairedMethod:
         return [self.translate(self.networks[GENERATORS[1 - each]], domains[1 - each].images) for each in range(2)]
 
     def _discriminator_terms(self, domain: Domain, fake: Tensor, moment: Moment) -> Terms:
-        side, loss = SIDES[domain.index], self.config.loss
+        side = SIDES[domain.index]
         due = [penalty for penalty in self.config.penalties if penalty.due(moment)]
         real, fake = domain.images.detach(), self._through_pool(fake, side, domain.noise)
         require_gradients(due, real, fake)
@@ -201,17 +201,9 @@ class UnpairedMethod:
         def critic(images: Tensor) -> Tensor:
             return self._logits(domain.index, images)
 
-        if self.config.discriminator.has_batch_statistics:
-            real_logits, fake_logits = critic(real), critic(fake)
-        else:
-            real_logits, fake_logits = critic(torch.cat([real, fake])).chunk(2)
-        total = loss.discriminator(real_logits.float(), fake_logits.float())
-        log = {"loss_discriminator": total.detach(), **opinions(loss, real_logits, fake_logits)}
-        scored = Scored(real, fake, real_logits, fake_logits)
-        for name, paid in pay(due, critic, scored, domain.noise, moment).items():
-            log[name] = paid.detach()
-            total = total + paid
-        return Terms(total, {f"{name}_{side}": value for name, value in log.items()})
+        scored = score_sides(critic, self.config.discriminator, real, fake)
+        terms = discriminator_terms(self.config.loss, scored, due, critic, domain.noise, moment)
+        return Terms(terms.total, {f"{name}_{side}": value for name, value in terms.log.items()})
 
     def _logits(self, domain: int, images: Tensor) -> Tensor:
         judged = range_from_signed(images, self.config.discriminator.value_range)
