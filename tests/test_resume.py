@@ -468,7 +468,8 @@ KILLED = {
     "unpaired": ("unpaired", ()),
 }
 KILLED_STEPS = 240
-KILLED_RHYTHM = ("log_rows=80", "previews=24", "checkpoints=60")  # a row every 3, a checkpoint every 4, 6 pictures
+# A row every 3, a checkpoint every 4, 6 pictures. No looks: whether so short a run has any depends on the machine's speed.
+KILLED_RHYTHM = ("log_rows=80", "previews=24", "checkpoints=60", "watch.look_kimg=0")
 
 
 def kill(process_id: int, returncode: Callable[[], int | None], folder: Path, moment: int, delay: float) -> None:
