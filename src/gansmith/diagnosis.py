@@ -2,7 +2,6 @@
 
 import math
 import shlex
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 
 from gansmith.data.base import DataSpec
 from gansmith.errors import GansmithError
+from gansmith.extractors.base import Progress
 from gansmith.health import COLLAPSES, HEALTHY, Verdict, judge, judge_once
 from gansmith.looks import Thresholds, best_look, column_of, gone, measure
 from gansmith.metrics.class_coverage import evenness
@@ -24,7 +24,6 @@ from gansmith.watch import Eye, draws_of_looks, open_watch_extractor
 
 BAR = 30  # characters of the longest bar
 LATELY = 10  # of the rows, a tenth: what a look that is made now is seen beside
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

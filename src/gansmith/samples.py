@@ -23,10 +23,7 @@ class Picture:
 
     def save(self, path: str | Path) -> Path:
         """Write it as a PNG file; GansmithError for another ending."""
-        target = Path(path)
-        if target.suffix.lower() != ".png":
-            raise GansmithError(f"cannot write a picture as '{target.suffix or target.name}'\n  allowed: x.png")
-        make_room(target)
+        target = file_for(path, "a picture", ".png")
         save_png(self.array, target)
         return target
 
@@ -92,15 +89,30 @@ def check_samples(out: str | Path) -> Path:
     path = Path(out)
     if path.suffix.lower() in NOT_WRITTEN:
         raise GansmithError(f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder")
-    if path.suffix.lower() not in WRITTEN and (path.is_file() or (path.is_dir() and any(path.iterdir()))):
-        there = "a file" if path.is_file() else "already there and not empty"
-        raise GansmithError(f"'{path}' is {there}\n  remove it, or name another folder")
+    if path.suffix.lower() not in WRITTEN:
+        refuse_used_folder(path)
     return path
+
+
+def refuse_used_folder(path: Path, option: str = "") -> None:
+    """Raise GansmithError unless a folder to be written is new or empty; ``option`` is how another is named."""
+    if path.is_file() or (path.is_dir() and any(path.iterdir())):
+        there = "a file" if path.is_file() else "already there and not empty"
+        raise GansmithError(f"'{path}' is {there}\n  remove it, or name another folder{option}")
 
 
 def image_name(seed: int, number: int) -> str:
     """Return what image ``number`` of a seed is called in a list of images; that of seed 0 is its number alone."""
     return f"{seed}:{number}" if seed else str(number)
+
+
+def file_for(out: str | Path, what: str, ending: str) -> Path:
+    """Return the path of a file to be written; GansmithError for another ending, or a file in the way of its folder."""
+    path = Path(out)
+    if path.suffix.lower() != ending:
+        raise GansmithError(f"cannot write {what} as '{path.suffix or path.name}'\n  allowed: x{ending}")
+    make_room(path)
+    return path
 
 
 def make_room(path: Path) -> None:

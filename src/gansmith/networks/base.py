@@ -74,6 +74,15 @@ def _without(kind: str, side: str) -> RecipeError:
 NetworkField = Annotated[Network, PartOf(networks)]
 
 
+def require_sources(spec: ImageSpec, kind: str, remedy: str) -> None:
+    """Raise RecipeError where a generator that translates is asked for images from noise."""
+    if not spec.source_channels:
+        raise RecipeError(
+            f"a {kind} makes images from images, and this method has none to give it"
+            f"\n  use {remedy}, or another generator, for example dcgan"
+        )
+
+
 def signed_from(images: Tensor, value_range: ValueRange) -> Tensor:
     """Return images in [-1, 1] from a network's range, float32 whatever the forward pass was in."""
     return images.float() * 2 - 1 if value_range == "unit" else images.float()

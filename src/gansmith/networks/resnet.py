@@ -6,7 +6,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gansmith.errors import RecipeError
-from gansmith.networks.base import ImageSpec, Network, finish, networks, normed, with_label_planes
+from gansmith.networks.base import ImageSpec, Network, finish, networks, normed, require_sources, with_label_planes
 
 MULTIPLE = 4  # two halvings, two doublings
 NINE_BLOCKS_FROM = 256
@@ -39,11 +39,7 @@ class ResNet(Network):
 
     def generator(self, spec: ImageSpec) -> nn.Module:
         """Return G; RecipeError without source images, and for sides that cannot be halved twice."""
-        if not spec.source_channels:
-            raise RecipeError(
-                "a resnet makes images from images, and this method has none to give it"
-                "\n  use method 'unpaired' (--recipe unpaired), or another generator, for example dcgan"
-            )
+        require_sources(spec, "resnet", "method 'unpaired' (--recipe unpaired)")
         if spec.height % MULTIPLE or spec.width % MULTIPLE:
             raise RecipeError(
                 f"a resnet cannot halve {spec.height} x {spec.width} images twice"

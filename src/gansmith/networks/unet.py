@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from gansmith.errors import RecipeError
 from gansmith.images import stages
-from gansmith.networks.base import ImageSpec, Network, finish, networks, normed, with_label_planes
+from gansmith.networks.base import ImageSpec, Network, finish, networks, normed, require_sources, with_label_planes
 from gansmith.networks.strided import StridedConv2d, StridedConvTranspose2d
 
 
@@ -40,11 +40,7 @@ class UNet(Network):
 
     def generator(self, spec: ImageSpec) -> nn.Module:
         """Return G; RecipeError without source images, and for sides that cannot be halved."""
-        if not spec.source_channels:
-            raise RecipeError(
-                "a unet makes images from images, and this method has none to give it"
-                "\n  use method 'paired' (--recipe translate), or another generator, for example dcgan"
-            )
+        require_sources(spec, "unet", "method 'paired' (--recipe translate)")
         found = stages(spec.height, spec.width)
         if found is None:
             raise RecipeError(

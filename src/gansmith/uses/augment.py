@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gansmith.data.base import ImageData
 from gansmith.errors import GansmithError, ModelError, unknown_name
-from gansmith.extractors.base import extractors
+from gansmith.extractors.base import Progress, extractors
 from gansmith.extractors.convnet import resized
 from gansmith.metrics.memorisation import nearest
 from gansmith.model import Model
@@ -28,7 +28,6 @@ RARE = 0.01  # share of real images that are as near to another
 PIXELS_SIDE, REAL_ASKED = 16, 1000
 
 Fails = Callable[[np.ndarray, int], np.ndarray]  # images of a class -> which are found wanting, bool (N,)
-Told = Callable[[str, int, int], None]
 
 
 @dataclass
@@ -98,7 +97,7 @@ def augment(
     *,
     filters: Sequence[str] = FILTERS,
     seed: int = 0,
-    on_progress: Told = lambda *_: None,
+    on_progress: Progress = lambda *_: None,
 ) -> Augmentation:
     """Return ``per_class`` samples of each class that pass the ``filters``; fewer of a class that seldom does.
 
@@ -155,7 +154,7 @@ def _of_class(
     return kept, tally
 
 
-def _classifier(data: ImageData, on_progress: Told) -> Fails:
+def _classifier(data: ImageData, on_progress: Progress) -> Fails:
     extractor = extractors.parse(default_extractor(data.spec)).open(domain_of(data), None, on_progress)
 
     def fails(images: np.ndarray, number: int) -> np.ndarray:

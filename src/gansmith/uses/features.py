@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from gansmith.data.base import ImageData
-from gansmith.errors import GansmithError
 from gansmith.files import commit_file
 from gansmith.model import Model
-from gansmith.samples import make_room
+from gansmith.samples import file_for
 
 AT_ONCE = 2048  # images
 
@@ -45,11 +44,7 @@ class Features:
 
 def check_npz(out: str | Path) -> Path:
     """Return the path of features; GansmithError for another ending, or with a file in the way of its folder."""
-    path = Path(out)
-    if path.suffix.lower() != ".npz":
-        raise GansmithError(f"cannot write features as '{path.suffix or path.name}'\n  allowed: x.npz")
-    make_room(path)
-    return path
+    return file_for(out, "features", ".npz")
 
 
 def features(

@@ -1,6 +1,5 @@
 """Labelled images at a model's size: to learn from, and to test on."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,13 @@ from gansmith.data.base import DataOptions, ImageData, data_sets, open_data
 from gansmith.data.find import named_set
 from gansmith.data.named import FileSet
 from gansmith.errors import DataError
+from gansmith.extractors.base import Progress
 from gansmith.model import Model
 from gansmith.randomness import derive_seed, epoch_order
 from gansmith.reference import run_data_of
 from gansmith.run_folder import RunFolder, is_run
 
 TEST_SHARE = 0.2  # of the images, where there is no test split
-Told = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def open_fitted(
     source: str | Path,
     *,
     data_root: str | Path | None = None,
-    on_progress: Told = lambda *_: None,
+    on_progress: Progress = lambda *_: None,
 ) -> ImageData:
     """Return the data set ``source`` at the size and with the channels of the model that lies at ``path``.
 
@@ -50,7 +49,7 @@ def open_parts(
     source: str | Path,
     *,
     data_root: str | Path | None = None,
-    on_progress: Told = lambda *_: None,
+    on_progress: Progress = lambda *_: None,
 ) -> Parts:
     """Return labelled images to learn from and to test on, as ``open_fitted`` does.
 
@@ -116,7 +115,7 @@ def _open(
     share: float,
     seed: int,
     data_root: str | Path | None,
-    on_progress: Told,
+    on_progress: Progress,
 ) -> ImageData:
     spec = model.record.data
     options = DataOptions(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gansmith.data.base import ImageData
 from gansmith.errors import GansmithError
+from gansmith.extractors.base import Progress
 from gansmith.model import Model
 from gansmith.randomness import derive_seed, epoch_order
 from gansmith.uses.fitted import Parts, draw_of_each
@@ -22,7 +23,6 @@ OURS, UNTRAINED, PIXELS, PCA = "discriminator", "untrained discriminator", "pixe
 OTHERS = (UNTRAINED, PIXELS, PCA)
 
 Extract = Callable[[np.ndarray], np.ndarray]  # uint8 (N, H, W, C) -> float32 (N, F)
-Told = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def probe(
     per_class: Sequence[int] = (10, 50, 100),
     seeds: int = 5,
     layers: Sequence[str] = (),
-    on_progress: Told = lambda *_: None,
+    on_progress: Progress = lambda *_: None,
 ) -> Probe:
     """Return the test accuracy of linear classifiers on the discriminator's features and on others.
 

@@ -1,6 +1,6 @@
 """Does synthetic data help? One small classifier, trained on real and on synthetic images, tested on real ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from gansmith.data.alike import UNLIKE, Sketch, mirror_shares
 from gansmith.data.base import ImageData
 from gansmith.errors import GansmithError
+from gansmith.extractors.base import Progress
 from gansmith.extractors.convnet import BATCH, ConvNet, Vary, input_side, look, shifted, train_on_labels
 from gansmith.images import fit_image, to_pil
 from gansmith.model import Model
@@ -22,7 +23,6 @@ REAL, CLASSIC, BOTH, SYNTHETIC = "real", "real, varied", "real + synthetic", "sy
 ALL = "all"
 SKETCH_PX, MOST_SKETCHES = 8, 5000
 
-Told = Callable[[str, int, int], None]
 Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C), labels int64 (N,)
 
 
@@ -91,7 +91,7 @@ def study(
     per_class: Sequence[int] = (10, 50, 100),
     seeds: int = 3,
     kimg: int = 30,
-    on_progress: Told = lambda *_: None,
+    on_progress: Progress = lambda *_: None,
 ) -> Study:
     """Train one small classifier on several sets and return its accuracies on real test images.
 

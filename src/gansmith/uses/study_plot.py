@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from gansmith.errors import GansmithError
 from gansmith.files import commit_file
 from gansmith.report.curves import COLOURS, FAINT_INK, INK
-from gansmith.samples import make_room
+from gansmith.samples import file_for
 from gansmith.uses.study import ALL, SYNTHETIC, Study
 
 SIZE_INCH, DPI = (7.2, 4.2), 120
@@ -17,11 +16,7 @@ MARKS = "osD^"
 
 def check_plot(out: str | Path) -> Path:
     """Return the path of a plot; GansmithError for another ending, or with a file in the way of its folder."""
-    path = Path(out)
-    if path.suffix.lower() != ".png":
-        raise GansmithError(f"cannot write a plot as '{path.suffix or path.name}'\n  allowed: x.png")
-    make_room(path)
-    return path
+    return file_for(out, "a plot", ".png")
 
 
 def draw_study(found: Study, out: str | Path) -> Path:

@@ -9,12 +9,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gansmith.data.tree import image_files
-from gansmith.errors import DataError, GansmithError, ModelError
+from gansmith.errors import DataError, ModelError
 from gansmith.images import MODES, decode_image, on_white, quiet_pillow, save_png, to_float, to_pil
 from gansmith.methods.paired import PairedMethod
 from gansmith.methods.unpaired import UnpairedMethod
 from gansmith.model import Model
-from gansmith.samples import Picture, make_room
+from gansmith.samples import Picture, make_room, refuse_used_folder
 from gansmith.uses.tiles import in_tiles
 
 Translates = PairedMethod | UnpairedMethod
@@ -81,9 +81,7 @@ def translate_files(
     """
     translator_of(model, reverse)
     folder = Path(out)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        there = "a file" if folder.is_file() else "already there and not empty"
-        raise GansmithError(f"'{folder}' is {there}\n  remove it, or name another folder: --out DIR")
+    refuse_used_folder(folder, ": --out DIR")
     files = [(file, Path(path)) for path in paths for file in image_files(Path(path))]
     if not files:
         raise DataError("no images to translate\n  pass image files or folders of them")
