@@ -24,7 +24,7 @@ STEPS = 20
 AVERAGE = "weights_to_average"  # how far the averaged weights are from the others after the last iteration
 DIGITS = 6  # kept; processors differ in the last of them
 TOLERANCE = 1e-4
-# Instance norm of tiny, nearly even maps divides by nearly nothing: a change of weights by 1e-7 moved the losses by 1e-2
+# Instance norm of tiny, even maps divides by nearly nothing: a change of weights by 1e-7 moved the losses by 1e-2
 # within 20 iterations, so that they differed from process to process. Without it they move by 2e-6.
 STEADIER = {"unpaired": ("generator.norm=none",)}
 

@@ -468,7 +468,7 @@ KILLED = {
     "unpaired": ("unpaired", ()),
 }
 KILLED_STEPS = 240
-# A row every 3, a checkpoint every 4, 6 pictures. No looks: whether so short a run has any depends on the machine's speed.
+# A row every 3, a checkpoint every 4, 6 pictures; no looks, whose rhythm depends on the machine's speed.
 KILLED_RHYTHM = ("log_rows=80", "previews=24", "checkpoints=60", "watch.look_kimg=0")
 
 
