@@ -1,13 +1,13 @@
 """Two sets of images for `unpaired` whose true translation is known: avatars by day, other avatars by night.
 
-Reads a .zip of 64 px avatars and keeps those with a light background (the mean luma of both upper corners is above 200 of
-255). The first half of them, in an order of seed 0, is set A; the second half, changed by the fixed map below, is set B: no
-avatar is in both, so the map cannot be read off pairs. Of each half 200 are kept apart, and of A's 200 the truth too.
+Reads a .zip of 64 px avatars and keeps those with a light background (the mean luma of both upper corners is above 200
+of 255). The first half of them, in an order of seed 0, is set A; the second half, changed by the fixed map below, is
+set B: no avatar is in both, so the map cannot be read off pairs. 200 of each half are kept apart, with A's truth.
 
-The map, night: each colour (r, g, b) becomes 0.7 (b, r, g): all hues are turned by a third and everything is darker.
+The map, night: each colour (r, g, b) becomes 0.7 (b, r, g): all hues are turned by a third, all is darker.
 
-Writes OUT/day, OUT/night (for training), OUT/held/day, OUT/held/night (never trained on), and OUT/truth/day: what the map
-makes of held/day, in the same order. Run: python benchmarks/unpaired_truth.py avatars64.zip OUT
+Writes OUT/day, OUT/night (for training), OUT/held/day, OUT/held/night (never trained on), and OUT/truth/day: what the
+map makes of held/day, in the same order. Run: python benchmarks/unpaired_truth.py avatars64.zip OUT
 """
 
 import sys
