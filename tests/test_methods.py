@@ -233,7 +233,7 @@ def test_the_augmentation_draws_anew_for_every_image_of_both_sides_and_phases(ti
         lambda _, inputs: seen.append(tuple((inputs[0][:, 0, 0, 0] > 0).tolist()))
     )
     for phase in method.phases:
-        method._critic(batch.labels, state.noise(phase, 0, engine), "both")(same)
+        method._critic(batch.labels, state.noise(phase, 0, engine), "both", state.moment(1.0))(same)
     flips = [seen[0][:BATCH], seen[0][BATCH:], seen[1][:BATCH], seen[1][BATCH:]]
     assert len(set(flips)) == 4
     assert all(0 < sum(sides) < 2 * BATCH for sides in seen)
