@@ -60,7 +60,7 @@ def test_the_low_pass_is_symmetric_keeps_evenness_and_stops_what_would_alias():
 
 @pytest.mark.parametrize("sides", [(16, 16), (12, 20)])
 def test_flips_quarter_turns_and_shifts_by_pixels_are_nearly_exact(sides):
-    images = images_of(2, 1, *sides)
+    images = images_of(1, 2, *sides)
     one, none = number(1.0), number(0.0)
     assert (warp(images, stretch(-one, one)) - images.flip(3)).abs().max() < 0.04
     assert (warp(images, stretch(one, -one)) - images.flip(2)).abs().max() < 0.04
@@ -79,7 +79,7 @@ def test_a_stretch_is_about_the_middle_and_a_turn_keeps_the_shape_of_things_in_a
     large = warp(square, stretch(number(0.5), number(0.5)))
     wanted = -torch.ones(24, 40)
     wanted[4:20, 12:28] = 1
-    assert (large[0, 0] - wanted).abs().mean() < 0.05
+    assert (large[0, 0] - wanted).abs().mean() < 0.1
     assert large[0, 0, 4:20, 12:28].mean() > 0.9
     turned = warp(square, turn(number(math.pi / 4)))
     assert (turned > 0).sum().item() == pytest.approx(64, abs=4)
