@@ -14,8 +14,9 @@ from gansmith.augment.diffaugment import DiffAugment
 from gansmith.augment.recolour import along_and_across, brightened, hue_turned, recolour
 from gansmith.augment.warp import low_pass, shift, stretch, turn, warp
 from gansmith.errors import RecipeError
+from gansmith.losses.base import losses
 from gansmith.methods.adversarial import Augmenter
-from gansmith.penalties.base import input_gradient
+from gansmith.penalties.base import Scored, input_gradient
 from gansmith.randomness import derive_seed, per_image
 from gansmith.schedules import Moment, Ramp
 from small_runs import NOISE
@@ -311,6 +312,28 @@ def test_p_rises_where_d_is_sure_and_falls_again():
     for iteration in range(5):
         ada.observe(state, -torch.ones(100), replace(NOISE, iteration=iteration, batch_size=100))
     assert float(state["p"]) == pytest.approx(0.46)
+
+
+@pytest.mark.parametrize(
+    ("loss", "real", "fake", "rises"),
+    [
+        ("non_saturating", 0.1, 9.0, True),
+        ("non_saturating", -0.1, -9.0, False),
+        ("least_squares", 0.6, 0.0, True),
+        ("least_squares", 0.4, 0.0, False),
+        ("relativistic", -5.0, -6.0, True),
+        ("relativistic", 5.0, 6.0, False),
+    ],
+)
+def test_d_is_sure_of_what_lies_beyond_the_boundary_of_its_loss_or_above_its_pair(loss, real, fake, rises):
+    augmenter = Augmenter(Ada(adapt_kimg=10, interval=1), {}, "_x")
+    scored = Scored(*[torch.zeros(3, 1, 2, 2)] * 2, torch.full((3, 1), real), torch.full((3, 1), fake))
+    logs = []
+    for iteration in range(3):
+        noise = replace(NOISE, iteration=iteration, batch_size=100)
+        logs.append(augmenter.observe(losses.parse(loss), scored, noise, START)["augment_p"].item())
+    assert logs == pytest.approx([0, 0.01, 0.02] if rises else [0, 0, 0])
+    assert augmenter.state["augment_images_x"] == 100
 
 
 def test_p_counts_every_d_step_and_changes_between_iterations_alone():
