@@ -1,5 +1,6 @@
 """Colour, translation and cutout, always on."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -9,8 +10,8 @@ from torch import Tensor
 from gansmith.augment.base import Augmentation, Draws, augmentations
 from gansmith.errors import RecipeError
 
-OPERATIONS = ("color", "translation", "cutout")
 Operation = Literal["color", "translation", "cutout"]
+OPERATIONS: tuple[Operation, ...] = ("color", "translation", "cutout")
 
 
 @augmentations.register("diffaugment")
@@ -43,7 +44,8 @@ class DiffAugment(Augmentation):
     def __call__(self, images: Tensor, draws: Draws, probability: Tensor | float = 1.0) -> Tensor:
         """Return images of the same shape."""
         drawn = draws("diffaugment", 10, 1, 1, 1).to(images.dtype).split([4, 3, 3], 1)
-        for name, change, numbers in zip(OPERATIONS, (_recolour, _shift, _cut), drawn, strict=True):
+        changes: tuple[Callable[..., Tensor], ...] = (_recolour, _shift, _cut)
+        for name, change, numbers in zip(OPERATIONS, changes, drawn, strict=True):
             if name in self.policy:
                 is_done, *rest = numbers.unbind(1)
                 images = torch.where(is_done < probability, change(images, *rest), images)
