@@ -51,6 +51,7 @@ def unpaired(**fields: Any) -> dict[str, Any]:
 
 PAIRED = {"kind": "toy_paired", "discriminator": DCGAN, "penalties": [LAZY_R1]}
 TWO = {"kind": "toy_two_discriminators", "generator": DCGAN, "discriminator": MLP}
+ADA = {"kind": "ada", "interval": 1, "adapt_kimg": 0.1}
 METHODS = {
     "latent": latent(),
     "share_fakes": latent(share_fakes=True),
@@ -63,6 +64,8 @@ METHODS = {
     "conditional": latent(conditional=True),
     "conditional_uniform": latent(conditional=True, fake_labels="uniform", penalties=["r2"], augment="mirror"),
     "augment": latent(generator=DCGAN, discriminator=DCGAN, augment="mirror"),
+    "ada": latent(augment=ADA, penalties=["r1"]),
+    "ada_relativistic": latent(augment=ADA, loss="relativistic", share_fakes=True, discriminator_steps=2),
     "alternate_epoch": latent(alternate="epoch"),
     "paired": paired(discriminator_steps=2, task="inpaint"),
     "paired_share_fakes": paired(
@@ -73,11 +76,13 @@ METHODS = {
     ),
     "paired_relativistic": paired(loss="relativistic", penalties=["r1", LAZY_R1 | {"kind": "r2"}], share_fakes=True),
     "paired_wgan": paired(loss="wasserstein", penalties=["gradient_penalty"], constraints=["weight_clip"]),
+    "paired_ada": paired(augment=ADA, penalties=["r2"], share_fakes=True),
     "paired_l1_alone": paired(discriminator=None),
     "unpaired": unpaired(),
     "unpaired_relativistic": unpaired(loss="relativistic", penalties=["r1", LAZY_R1 | {"kind": "r2"}]),
     "unpaired_wgan": unpaired(loss="wasserstein", penalties=["gradient_penalty"], constraints=["weight_clip"]),
     "unpaired_batch_norm": unpaired(discriminator=BATCH_NORM, identity_weight=0, pool_size=0),
+    "unpaired_ada": unpaired(augment=ADA, penalties=["r1"]),
     "toy_paired": PAIRED,
     "toy_two_discriminators": TWO,
 }
@@ -233,7 +238,7 @@ def test_the_augmentation_draws_anew_for_every_image_of_both_sides_and_phases(ti
         lambda _, inputs: seen.append(tuple((inputs[0][:, 0, 0, 0] > 0).tolist()))
     )
     for phase in method.phases:
-        method._critic(batch.labels, state.noise(phase, 0, engine), "both")(same)
+        method._critic(batch.labels, state.noise(phase, 0, engine), "both", state.moment(1.0))(same)
     flips = [seen[0][:BATCH], seen[0][BATCH:], seen[1][:BATCH], seen[1][BATCH:]]
     assert len(set(flips)) == 4
     assert all(0 < sum(sides) < 2 * BATCH for sides in seen)

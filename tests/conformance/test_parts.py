@@ -410,7 +410,7 @@ def test_augmentation_draws_for_each_image_from_what_it_is_given(name):
     assert len({image.numpy().tobytes() for image in out}) > 1
     assert torch.equal(augmentations.parse(name)(images, draws(noise)), out)
     half = replace(NOISE, positions=range(32, 64))
-    torch.testing.assert_close(augmentations.parse(name)(images[:32], draws(half)), out[32:])
+    assert torch.equal(augmentations.parse(name)(images[:32], draws(half)), out[32:])
 
 
 @pytest.mark.parametrize("name", augmentations.names())
@@ -423,13 +423,25 @@ def test_probability_0_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", augmentations.names())
+@pytest.mark.parametrize("channels", [2, 6])
+def test_an_augmentation_without_colours_takes_any_channels_and_gives_each_the_same(name, channels):
+    noise = replace(NOISE, positions=range(32))
+    one = drawn(32, 1, 12, 16).tanh()
+    geometric = augmentations.parse(name).geometric()
+    out = geometric(one.expand(-1, channels, -1, -1), draws(noise), 0.9)
+    assert torch.equal(out[:, :1].expand_as(out), out)
+    assert not torch.equal(out[:, :1], one)
+    assert geometric.geometric() == geometric
+
+
+@pytest.mark.parametrize("name", augmentations.names())
 def test_what_an_augmentation_adapts_keeps_its_shape_and_its_probability_is_one(name):
     augmentation = augmentations.parse(name)
     state = augmentation.initial_state()
     shapes = {key: tensor.shape for key, tensor in state.items()}
-    for logits in (drawn(8) + 5, drawn(8) - 5, drawn(8, 1, 2, 2)):
-        assert 0 <= float(augmentation.probability(state)) <= 1
-        augmentation.observe(state, logits, 8)
+    for iteration, margins in enumerate((drawn(8) + 5, drawn(8) - 5, drawn(8, 1, 2, 2))):
+        assert 0 <= float(augmentation.probability_at(state, Moment(iteration, 0.0, 0.5))) <= 1
+        augmentation.observe(state, margins, replace(NOISE, iteration=iteration))
         assert {key: tensor.shape for key, tensor in state.items()} == shapes
         assert all(tensor.is_contiguous() and tensor.isfinite().all() for tensor in state.values())
 

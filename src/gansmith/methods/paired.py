@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from gansmith.augment.base import AugmentationField
 from gansmith.constraints.base import Constraint, ConstraintField
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.errors import RecipeError
@@ -14,6 +15,7 @@ from gansmith.images import to_float
 from gansmith.losses.base import LossField
 from gansmith.losses.non_saturating import NonSaturating
 from gansmith.methods.adversarial import (
+    Augmenter,
     discriminator_terms,
     fakes_from,
     opinion,
@@ -48,6 +50,7 @@ class PairedConfig(MethodConfig):
     loss: LossField = Field(default_factory=NonSaturating)
     penalties: tuple[PenaltyField, ...] = ()
     constraints: tuple[ConstraintField, ...] = ()
+    augment: AugmentationField | None = Field(None, description="moves source and image alike; colours stay")
     l1_weight: NotNegative = Field(100.0, description="weight of the mean absolute difference; a number or a ramp")
     discriminator_steps: int = Field(1, ge=1, le=100, description="D steps in an iteration, each on new images")
     share_fakes: bool = Field(False, description="the G step reuses the last D step's fakes")
@@ -82,6 +85,11 @@ class PairedConfig(MethodConfig):
             )
         if self.discriminator is not None:
             refuse_batch_statistics(self.discriminator, self.penalties)
+        elif self.augment is not None:
+            raise RecipeError(
+                f"augmentation '{self.augment.kind}' is of what a discriminator sees, and this recipe has none"
+                "\n  pass augment=null"
+            )
 
 
 class PairedMethod:
@@ -103,6 +111,8 @@ class PairedMethod:
         constrained = {"discriminator": config.constraints} if config.discriminator is not None else {}
         self.constraints: Mapping[str, tuple[Constraint, ...]] = constrained
         self.state: dict[str, Tensor] = {}
+        # A colour that is changed in the image and not in its source would belie the pair.
+        self.augmenter = Augmenter(config.augment and config.augment.geometric(), self.state)
         self.pools: dict[str, Tensor] = {}
         self._shared: Tensor | None = None  # fakes, within one iteration
 
@@ -117,7 +127,7 @@ class PairedMethod:
         source, target = self.split(batch.images.detach(), replace(noise, phase="task", repeat=step))
         if phase.name == "discriminator":
             return self._discriminator_terms(source, target, noise, moment)
-        return self._generator_terms(source, target, moment)
+        return self._generator_terms(source, target, noise, moment)
 
     def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """Return sources (N, S, H, W) and targets (N, C, H, W) of images of the data; both in [-1, 1]."""
@@ -158,23 +168,23 @@ class PairedMethod:
         return out
 
     def _discriminator_terms(self, source: Tensor, target: Tensor, noise: Noise, moment: Moment) -> Terms:
-        config, critic = self.config, self._critic(source)
+        config, critic = self.config, self._critic(source, noise, moment)
         due = [penalty for penalty in config.penalties if penalty.due(moment)]
         fake = self._fakes_for_discriminator(source, noise)
         real = target.detach()
         require_gradients(due, real, fake)
         assert config.discriminator is not None
         scored = score_sides(critic, config.discriminator, real, fake)
-        return discriminator_terms(config.loss, scored, due, critic, noise, moment)
+        return discriminator_terms(config.loss, scored, due, critic, self.augmenter, noise, moment)
 
-    def _generator_terms(self, source: Tensor, target: Tensor, moment: Moment) -> Terms:
+    def _generator_terms(self, source: Tensor, target: Tensor, noise: Noise, moment: Moment) -> Terms:
         shared, self._shared = self._shared, None
         fake = self.translate(self.networks["generator"], source) if shared is None else shared
         distance = (fake - target).abs().mean()
         total = value_at(self.config.l1_weight, moment) * distance
         if "discriminator" not in self.networks:
             return Terms(total, {"loss_l1": distance.detach()})
-        critic, loss = self._critic(source), self.config.loss
+        critic, loss = self._critic(source, noise, moment), self.config.loss
         fake_logits, real_logits = critic(fake), None
         if loss.generator_needs_real:
             with torch.no_grad():
@@ -190,13 +200,18 @@ class PairedMethod:
         self._shared = made if is_shared else None
         return made.detach()
 
-    def _critic(self, source: Tensor) -> Critic:
-        """Bind the sources (N, S, H, W) to the discriminator: images (kN, C, H, W) -> logits."""
+    def _critic(self, source: Tensor, noise: Noise, moment: Moment) -> Critic:
+        """Bind the sources (N, S, H, W) and the augmentation to the discriminator: images (kN, C, H, W) -> logits."""
         assert self.config.discriminator is not None
         discriminator, value_range = self.networks["discriminator"], self.config.discriminator.value_range
 
+        def judge(both: Tensor) -> Tensor:
+            return discriminator(range_from_signed(both, value_range), None)
+
+        augmented = self.augmenter.critic(judge, noise, "both", moment)
+
         def critic(images: Tensor) -> Tensor:
             beside = source.repeat(images.shape[0] // source.shape[0], 1, 1, 1)
-            return discriminator(range_from_signed(torch.cat([beside, images], 1), value_range), None)
+            return augmented(torch.cat([beside, images], 1))
 
         return critic
