@@ -27,6 +27,7 @@ class ImageSpec:
     num_classes: int = 0  # 0: not told of labels
     latent_dim: int = 0  # of a generator from noise
     source_channels: int = 0  # of a generator from images: those of its source images
+    scale: int = 1  # of a generator that enlarges: its source images have 1 / scale of these sides
 
 
 class Network(Part):
@@ -36,10 +37,12 @@ class Network(Part):
     discriminator: (images (N, C, H, W) in ``value_range``, labels (N,) int64 or None) -> logits (N,) or (N, 1, h, w)
 
     One that ``translates`` takes source images (N, source_channels, H, W) in ``value_range`` in place of latents, of
-    any sides that are multiples of its generator's attribute ``multiple``.
+    any sides that are multiples of its generator's attribute ``multiple``. One that ``enlarges`` too makes images of
+    ``spec.scale`` times their sides.
     """
 
     translates: ClassVar[bool] = False
+    enlarges: ClassVar[bool] = False
     mixes_labels: ClassVar[bool] = False  # True where labels may also be weights of classes, float (N, num_classes)
     value_range: ValueRange = Field("signed", description="signed: tanh, [-1, 1]; unit: sigmoid, [0, 1]")
     init: Init = Field("framework", description="framework: torch's; normal: normal(0, .02) as in DCGAN")
