@@ -20,7 +20,7 @@ from gansmith.checkpoint import Checkpoint
 from gansmith.data.base import DataSpec
 from gansmith.engine import pick_device
 from gansmith.errors import CheckpointError, GansmithError, GansmithWarning, ModelError, unknown_name
-from gansmith.files import commit_file, commit_json
+from gansmith.files import METADATA_KEY, commit_file, commit_json
 from gansmith.judge import Judge
 from gansmith.methods.base import Fixed, Method, MethodField
 from gansmith.methods.latent import LatentMethod, sample_labels
@@ -35,7 +35,6 @@ from gansmith.version import __version__
 
 FORMAT = 1
 MODEL_JSON = "model.json"
-METADATA_KEY = "gansmith"
 MAX_SIDE_PX = 4096
 MAX_SAMPLES = 1_000_000
 
