@@ -24,16 +24,16 @@ SMALLEST = 1e-6
 
 
 def feature_distance(seen: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
-    """Return mean |a - b| / mean |b|, 0-d, over the maps a that were seen and b that were wanted, layer by layer.
+    """Return mean |a - b| / mean |b|, 0-d, over the maps a that were seen and b that were wanted.
 
-    Each layer counts alike, whatever the size of its numbers.
+    Each layer and each image counts alike, whatever the size of its numbers.
     Source: Wang et al. 2018 (pix2pixHD), arXiv:1711.11585, equation 4; Johnson et al. 2016, arXiv:1603.08155.
     Differs: divided by the mean of what is wanted; pix2pixHD leaves the layers' sizes as they are.
     """
-    apart = [
-        (seen[name].float() - goal.float()).abs().mean() / goal.float().abs().mean().clamp(min=SMALLEST)
-        for name, goal in wanted.items()
-    ]
+    apart = []
+    for name, goal in wanted.items():
+        difference, size = (each.float().abs().flatten(1).mean(1) for each in (seen[name] - goal, goal))
+        apart.append((difference / size.clamp(min=SMALLEST)).mean())
     return torch.stack(apart).mean()
 
 

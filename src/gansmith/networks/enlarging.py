@@ -56,15 +56,15 @@ class EnlargingGenerator(nn.Module):
 
 
 class Residual(nn.Module):
-    """Maps (N, C, h, w) plus ``weight`` times what layers make of them."""
+    """Maps (N, C, h, w) plus ``share`` times what layers make of them."""
 
-    def __init__(self, *layers: nn.Module, weight: float = 1.0) -> None:
+    def __init__(self, *layers: nn.Module, share: float = 1.0) -> None:
         super().__init__()
-        self.layers, self.weight = nn.Sequential(*layers), weight
+        self.layers, self.share = nn.Sequential(*layers), share
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the changed maps."""
-        return maps + self.weight * self.layers(maps)
+        return maps + self.share * self.layers(maps)
 
 
 def doublings(spec: ImageSpec) -> int:
