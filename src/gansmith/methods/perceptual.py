@@ -72,6 +72,8 @@ class FeatureNetwork:
         digest.copy_(found)
         try:
             network, call = self._read(content)
+        except RecipeError:
+            raise
         except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:
             raise self._unusable(f"it is neither: {str(problem).strip().splitlines()[-1].strip()}") from problem
         network.to(digest.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
