@@ -108,7 +108,7 @@ def test_commands_that_do_not_parse_are_noticed(words):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_overrides_within_lines_are_valid(page):
-    """A piece of code that is nothing but KEY=VALUE words must be what a recipe takes: the page's own or the default."""
+    """A piece of code that is nothing but KEY=VALUE words must be what a recipe takes: the page's own or default."""
     recipe = page.stem if page.parent.name == "learn" and page.stem in recipe_names() else "default"
     for code in INLINE.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
         try:
