@@ -89,8 +89,9 @@ def test_content_is_the_weighted_difference(loss, wanted, tiny_data, engine):
 def test_features_apart_are_shares_of_what_is_wanted_image_by_image():
     wanted = {"a": torch.ones(2, 3, 4, 4), "b": 100 * torch.ones(2, 5)}
     wanted["a"][1] *= 10
-    seen = {"a": wanted["a"] * 1.5, "b": wanted["b"] * 0.9}
-    assert feature_distance(seen, wanted).item() == pytest.approx((0.5 + 0.1) / 2)
+    seen = {"a": wanted["a"].clone(), "b": wanted["b"] * 0.9}
+    seen["a"][0] *= 1.5  # of the one image that is half as large again, not of both together
+    assert feature_distance(seen, wanted).item() == pytest.approx((0.5 / 2 + 0.1) / 2)
 
 
 def test_features_of_the_discriminator_pull_g_and_leave_d_alone(tiny_data, engine):
