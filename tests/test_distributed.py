@@ -39,6 +39,17 @@ CASES: dict[str, dict[str, Any]] = {
         "discriminator_steps": 2,
         "augment": {"kind": "ada", "probability": 0.8},
     },
+    "super_resolution": {
+        "kind": "super_resolution",
+        "generator": {"kind": "srresnet", "base_channels": 4, "blocks": 1},
+        "discriminator": {"kind": "patchgan", "base_channels": 4, "norm": "none"},
+        "scale": 2,
+        "degradation": {"kind": "real_esrgan", "order": 2},
+        "loss": "relativistic",
+        "penalties": ["r1"],
+        "feature_weight": 1,
+        "share_fakes": True,
+    },
     "unpaired": {
         "kind": "unpaired",
         "generator": {"kind": "resnet", "base_channels": 4, "blocks": 1},

@@ -95,7 +95,7 @@ def test_source_and_image_are_moved_alike_and_keep_their_colours(tiny_data, engi
     method.networks["discriminator"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     source = torch.full((8, 1, 8, 8), -0.5)
     source[:, :, :2, :2] = 0.5
-    method._critic(source, noise, state.moment(1.0))(torch.cat([source, source]))
+    method.critic(source, noise, state.moment(1.0))(torch.cat([source, source]))
     one, other = seen[0].unbind(1)
     assert torch.equal(one, other)
     assert not torch.equal(one[:8], one[8:]), "real and fake have draws of their own"

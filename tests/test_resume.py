@@ -52,6 +52,7 @@ VARIANTS = {
     "conditional": ("dcgan", ("conditional=true", "fake_labels=uniform", "spectral_norm=true")),
     "inpaint": ("translate", ("task=inpaint", "mirror=true", "generator.dropout=0.5")),
     "l1_alone": ("translate", ("discriminator=null",)),
+    "upscale_blind": ("srgan", ("degradation=real_esrgan", "mirror=true", "crop_px=8", LAZY_R1)),
     "unpaired_r1": ("unpaired", ("loss=relativistic", LAZY_R1, "discriminator.norm=none", "mirror=true")),
     "without_average": ("mlp-small", ("ema_half_life_kimg=0", "lr={start: 2.0e-3, end: 1.0e-5, shape: cosine}")),
 }  # fmt: skip

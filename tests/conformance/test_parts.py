@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gansmith.augment.base import augmentations
 from gansmith.constraints.base import constraints
 from gansmith.data.base import open_data
+from gansmith.degradations.base import degradations
 from gansmith.errors import RecipeError
 from gansmith.losses.base import losses
 from gansmith.methods.base import Batch, methods
@@ -25,9 +26,8 @@ from gansmith.schedules import Moment
 from gansmith.tasks.base import tasks, viewable
 from small_runs import domains_from
 
-REGISTRIES = {
-    each.family: each for each in (losses, penalties, constraints, networks, optimizers, augmentations, tasks, methods)
-}
+FAMILIES = (losses, penalties, constraints, networks, optimizers, augmentations, tasks, degradations, methods)
+REGISTRIES = {each.family: each for each in FAMILIES}
 EVERY_PART = [(family, name) for family, registry in REGISTRIES.items() for name in registry.names()]
 # Fields that make a network small; one that is not named here is tested as it is.
 SMALL = {
@@ -36,14 +36,18 @@ SMALL = {
     "unet": {"base_channels": 4},
     "patchgan": {"base_channels": 4},
     "resnet": {"base_channels": 4, "blocks": 2},
+    "srresnet": {"base_channels": 4, "blocks": 2},
+    "rrdb": {"base_channels": 4, "growth_channels": 2, "blocks": 1},
 }
 # Parts of methods; what a method requires and is not named here is a network, mlp.
 REQUIRED = {
     "paired": {"generator": {"kind": "unet", "base_channels": 4, "norm": "instance"}, "task": "deblur"},
     "unpaired": {"generator": {"kind": "resnet", "base_channels": 4, "blocks": 1}},
+    "super_resolution": {"generator": {"kind": "srresnet", "base_channels": 4, "blocks": 1}},
 }
 GENERATORS, DISCRIMINATORS = networks_with("generator"), networks_with("discriminator")
 TRANSLATORS = [name for name in GENERATORS if networks.get(name).translates]
+ENLARGERS = [name for name in TRANSLATORS if networks.get(name).enlarges]
 SIDES = [(kind, side) for side in ("generator", "discriminator") for kind in networks_with(side)]
 SIZES = [(8, 8), (28, 28), (32, 32), (64, 64), (48, 64)]
 NOISE = Noise(
@@ -196,6 +200,18 @@ def test_a_translator_takes_any_sides_that_are_multiples(kind):
             assert generator(drawn(1, 1, *sides), None).shape == (1, 3, *sides)
 
 
+@pytest.mark.parametrize("kind", ENLARGERS)
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("source_channels", [1, 3])
+def test_an_enlarger_makes_sides_larger_and_every_weight_learns(kind, scale, source_channels):
+    config = small(kind, outer_kernel=3) if kind == "srresnet" else small(kind)
+    generator = built(config, "generator", ImageSpec(32, 32, 3, source_channels=source_channels, scale=scale))
+    out = generator(drawn(2, source_channels, 5, 7).tanh(), None)
+    assert out.shape == (2, 3, 5 * scale, 7 * scale)
+    (out * drawn(*out.shape)).sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in generator.parameters())
+
+
 @pytest.mark.parametrize("kind", TRANSLATORS)
 def test_a_translator_without_sources_is_refused(kind):
     with pytest.raises(RecipeError, match=r"images from images, and this method has none to give it\n  use method '"):
@@ -318,14 +334,15 @@ def test_normal_initialisation(kind):
             bias = getattr(module, "bias", None)
             assert bias is None or not bias.any()
             weight = getattr(module, "weight", None)
-            if weight is None:
+            if weight is None or isinstance(module, nn.PReLU):
                 continue
             norm = isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
             seen["norms" if norm else "weights"] += 1
             error = 4 / weight.numel() ** 0.5
             assert weight.mean().item() == pytest.approx(1 if norm else 0, abs=0.02 * error)
             assert weight.std().item() == pytest.approx(0.02, rel=error)
-    assert min(seen.values()) > 1
+    assert seen["weights"] > 1
+    assert seen["norms"] > 1 or "norm" not in networks.get(kind).model_fields
 
 
 @pytest.mark.parametrize(("kind", "side"), SIDES)
@@ -381,6 +398,35 @@ def test_a_task_takes_what_a_person_gives(name):
     assert sources.shape == (2, task.source_channels(3), 12 * task.scale, 20 * task.scale)
     results = drawn(2, 3, *sources.shape[2:]).tanh()
     assert task.complete(results, sources).shape == results.shape
+
+
+# degradations
+
+
+@pytest.mark.parametrize("name", degradations.names())
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_degradation_makes_small_images_as_a_file_holds_them_and_leaves_the_large_ones_alone(name, channels, scale):
+    images = drawn(8, channels, 24, 16).tanh()
+    before = images.clone()
+    sources = degradations.parse(name)(images, scale, NOISE)
+    assert torch.equal(images, before)
+    assert sources.shape == (8, channels, 24 // scale, 16 // scale)
+    assert sources.dtype == torch.float32
+    assert sources.abs().max() <= 1
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(degradations.parse(name)(images, scale, NOISE), sources), "whatever networks compute in"
+    steps = sources * 127.5 + 127.5
+    torch.testing.assert_close(steps, steps.round(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", degradations.names())
+def test_a_source_depends_on_its_image_and_its_draws_alone(name):
+    degradation, images = degradations.parse(name), drawn(8, 3, 16, 16).tanh()
+    half = replace(NOISE, positions=range(4, 8))
+    whole = degradation(images, 2, NOISE)
+    torch.testing.assert_close(degradation(images[4:], 2, half), whole[4:], atol=0.009, rtol=0)
+    assert torch.equal(degradation(images, 2, NOISE), whole)
 
 
 # augmentations

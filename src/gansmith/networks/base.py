@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gansmith.errors import RecipeError
+from gansmith.networks.instance_norm import InstanceNorm
 from gansmith.registry import Part, PartOf, Registry
 
 ValueRange = Literal["signed", "unit"]  # images in [-1, 1] or in [0, 1]
@@ -27,6 +28,7 @@ class ImageSpec:
     num_classes: int = 0  # 0: not told of labels
     latent_dim: int = 0  # of a generator from noise
     source_channels: int = 0  # of a generator from images: those of its source images
+    scale: int = 1  # of a generator that enlarges: its source images have 1 / scale of these sides
 
 
 class Network(Part):
@@ -36,10 +38,12 @@ class Network(Part):
     discriminator: (images (N, C, H, W) in ``value_range``, labels (N,) int64 or None) -> logits (N,) or (N, 1, h, w)
 
     One that ``translates`` takes source images (N, source_channels, H, W) in ``value_range`` in place of latents, of
-    any sides that are multiples of its generator's attribute ``multiple``.
+    any sides that are multiples of its generator's attribute ``multiple``. One that ``enlarges`` too makes images of
+    ``spec.scale`` times their sides.
     """
 
     translates: ClassVar[bool] = False
+    enlarges: ClassVar[bool] = False
     mixes_labels: ClassVar[bool] = False  # True where labels may also be weights of classes, float (N, num_classes)
     value_range: ValueRange = Field("signed", description="signed: tanh, [-1, 1]; unit: sigmoid, [0, 1]")
     init: Init = Field("framework", description="framework: torch's; normal: normal(0, .02) as in DCGAN")
@@ -103,10 +107,10 @@ def one_hot(labels: Tensor | None, num_classes: int) -> Tensor:
 
 
 def normed(norm: Literal["batch", "instance", "none"], channels: int) -> list[nn.Module]:
-    """Return the norm of a map, if any; instance norm as a group norm, which keeps channels_last."""
+    """Return the norm of a map, if any."""
     if norm == "none":
         return []
-    return [nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(channels, channels)]
+    return [nn.BatchNorm2d(channels) if norm == "batch" else InstanceNorm(channels)]
 
 
 def with_label_planes(images: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
@@ -124,7 +128,7 @@ def finish(network: ModuleT, config: Network) -> ModuleT:
     section 4; norms as in the authors' code). Spectral norm: Miyato et al. 2018, arXiv:1802.05957, Algorithm 1.
     """
     for module in list(network.modules()):
-        norms = nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm
+        norms = nn.BatchNorm1d | nn.BatchNorm2d | InstanceNorm
         if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | norms):
             continue
         norm = isinstance(module, norms)

@@ -26,6 +26,7 @@ KEY_NUMBERS = (  # label in the table, path in the recipe
 SHOWN = {  # by each method that translates: what its pictures show
     "paired": "source, result and target of fixed images",
     "unpaired": "fixed images, their translations, and those translated back",
+    "super_resolution": "source, result and target of fixed images",
 }
 JUDGED_NOT = (
     "**Not judged yet.** No metric of image quality or variety was measured for this card; look at samples, and "
@@ -118,6 +119,8 @@ def _usage(kind: str) -> str:
             'gansmith.translate(model, "photo.png").save("new.png")',
         )
         said = ""
+    if kind == "super_resolution":
+        verb, line = "upscale FOLDER photo.png --out upscaled", 'gansmith.upscale(model, "photo.png").save("large.png")'
     name = "generator"
     if kind == "unpaired":
         name, said = "a_to_b", "`gansmith translate --reverse` goes back, with `b_to_a.safetensors`. "
