@@ -151,7 +151,9 @@ def test_sngan_holds_every_weight_of_d_and_the_vectors_of_classes():
     assert not any(hasattr(module, "parametrizations") for module in generator.modules())
 
 
-@pytest.mark.parametrize(("name", "loss", "pool"), [("sngan", "hinge", "sum"), ("wgan-gp-resnet", "wasserstein", "mean")])
+@pytest.mark.parametrize(
+    ("name", "loss", "pool"), [("sngan", "hinge", "sum"), ("wgan-gp-resnet", "wasserstein", "mean")]
+)
 def test_the_recipes_have_the_papers_numbers(name, loss, pool):
     recipe = load_recipe(name)
     method, adam = recipe.method, recipe.optimizers["default"]

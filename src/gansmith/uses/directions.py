@@ -42,9 +42,10 @@ def directions(
 ) -> Directions:
     """Return the directions that change the generator's first layer most, shown on one image.
 
-    The first layer of mlp, dcgan, residual and r3gan is linear, h = W z + b: a step n changes h by W n, whatever z is. The unit vectors
-    with the largest |W n| are the eigenvectors of W'W; this needs no samples, no draws and no labels. Columns of W that
-    belong to labels are left out. The sign is such that the largest component is positive.
+    The first layer of mlp, dcgan, residual and r3gan is linear, h = W z + b: a step n changes h by W n, whatever z is.
+    The unit vectors with the largest |W n| are the eigenvectors of W'W; this needs no samples, no draws and no labels.
+    Columns of W that belong to labels are left out; a conditional r3gan mixes labels into it and is refused. The sign
+    is such that the largest component is positive.
     Source: Shen and Zhou 2021, "Closed-form factorization of latent semantics in GANs", arXiv:2007.06600, section 3.2.
     Differs: none.
     Raises ModelError for a generator without such a layer, GansmithError for numbers out of range.
