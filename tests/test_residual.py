@@ -104,6 +104,14 @@ def test_where_g_is_told_labels(norm):
     assert generator.project.in_features == (6 if norm == "batch" else 9)
 
 
+def test_normal_init_leaves_the_gains_of_classes_near_1():
+    config = Residual(base_channels=64, init="normal")
+    for norm in blocks_of(config.generator(ImageSpec(8, 8, 1, num_classes=3, latent_dim=6)), ClassBatchNorm2d):
+        assert norm.gain.mean().item() == pytest.approx(1, abs=0.01)
+        assert norm.gain.std().item() == pytest.approx(0.02, rel=0.3)
+        assert norm.shift.std().item() == pytest.approx(0.02, rel=0.3)
+
+
 @pytest.mark.parametrize("pool", ["sum", "mean"])
 def test_d_pools_its_last_map_and_projects_labels(pool):
     torch.manual_seed(0)

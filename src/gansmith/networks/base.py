@@ -140,17 +140,22 @@ def finish(network: ModuleT, config: Network) -> ModuleT:
     section 4; norms as in the authors' code). ``xavier``: uniform, variance 2 / (fan_in + fan_out), norms as they are
     (Glorot and Bengio 2010). Spectral norm: Miyato et al. 2018, arXiv:1802.05957, Algorithm 1.
     """
-    norms = nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm
     for module in list(network.modules()):
-        norm = isinstance(module, norms)
-        if not (norm or isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding)):
-            continue
-        if config.init == "normal" and module.weight is not None:
-            nn.init.normal_(module.weight, 1.0 if norm else 0.0, INIT_STD)
-        if config.init == "xavier" and not norm:
-            nn.init.xavier_uniform_(module.weight)
-        if config.init in ("normal", "xavier") and getattr(module, "bias", None) is not None:
-            nn.init.zeros_(module.bias)
-        if config.spectral_norm and not norm:
-            spectral_norm(module)
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm):
+            if config.init == "normal" and module.weight is not None:  # None: gains are another module's
+                nn.init.normal_(module.weight, 1.0, INIT_STD)
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
+            _draw(module, config.init)
+            if config.spectral_norm:
+                spectral_norm(module)
     return network
+
+
+def _draw(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding, init: str) -> None:
+    if init == "normal":
+        nn.init.normal_(layer.weight, 0.0, INIT_STD)
+    elif init == "xavier":
+        nn.init.xavier_uniform_(layer.weight)
+    if init in ("normal", "xavier") and isinstance(bias := getattr(layer, "bias", None), Tensor):
+        nn.init.zeros_(bias)
