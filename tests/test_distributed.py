@@ -27,6 +27,13 @@ CASES: dict[str, dict[str, Any]] = {
     **{f"penalty {name}": {"penalties": [name]} for name in penalties.names()},
     "share_fakes": {"share_fakes": True, "discriminator_steps": 2},
     "conditional": {"conditional": True, "fake_labels": "uniform", "augment": "mirror"},
+    "spectral_norm": {
+        "generator": {"kind": "residual", "base_channels": 4, "norm": "none"},
+        "discriminator": {"kind": "residual", "base_channels": 4, "norm": "none", "spectral_norm": True},
+        "loss": "hinge",
+        "discriminator_steps": 2,
+        "conditional": True,
+    },
     "paired": {
         "kind": "paired",
         "generator": {"kind": "unet", "base_channels": 4, "norm": "instance"},
