@@ -28,6 +28,13 @@ CASES: dict[str, dict[str, Any]] = {
     "share_fakes": {"share_fakes": True, "discriminator_steps": 2},
     "conditional": {"conditional": True, "fake_labels": "uniform", "augment": "mirror"},
     "ada": {"augment": {"kind": "ada", "probability": 0.8}, "penalties": ["r1", "gradient_penalty"]},
+    "spectral_norm": {
+        "generator": {"kind": "residual", "base_channels": 4, "norm": "none"},
+        "discriminator": {"kind": "residual", "base_channels": 4, "norm": "none", "spectral_norm": True},
+        "loss": "hinge",
+        "discriminator_steps": 2,
+        "conditional": True,
+    },
     "paired": {
         "kind": "paired",
         "generator": {"kind": "unet", "base_channels": 4, "norm": "instance"},

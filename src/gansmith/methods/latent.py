@@ -126,8 +126,9 @@ class LatentMethod:
         return Fixed(latents, sample_labels(0, count, self.num_classes), GRID_COLUMNS)
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
-        """Return images (N, C, H, W) in [-1, 1]."""
-        return signed_from(networks["generator"](fixed.inputs, fixed.labels), self.config.generator.value_range)
+        """Return images (N, C, H, W) in [-1, 1], clipped where the generator is not ``bounded``."""
+        images = signed_from(networks["generator"](fixed.inputs, fixed.labels), self.config.generator.value_range)
+        return images.clamp(-1, 1)
 
     def example_inputs(self, count: int) -> dict[str, tuple[Tensor | None, ...]]:
         """Return what each network is called with, on the default device: for the table of layer shapes."""
