@@ -18,6 +18,7 @@ from gansmith.methods.adversarial import (
     fakes_from,
     opinion,
     refuse_batch_statistics,
+    refuse_points,
     require_gradients,
     score_sides,
 )
@@ -64,6 +65,7 @@ class PairedConfig(MethodConfig):
 
     def check(self, data: DataSpec) -> None:
         """Raise RecipeError for parts that do not fit each other or the data."""
+        refuse_points(data, self.generator, self.discriminator)
         if self.task is None and not data.pairs:
             raise RecipeError(
                 f"'{data.name}' has single images, and this recipe has no task that makes sources from them"

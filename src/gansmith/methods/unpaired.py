@@ -16,7 +16,13 @@ from gansmith.errors import RecipeError
 from gansmith.images import to_float
 from gansmith.losses.base import LossField
 from gansmith.losses.least_squares import LeastSquares
-from gansmith.methods.adversarial import discriminator_terms, refuse_batch_statistics, require_gradients, score_sides
+from gansmith.methods.adversarial import (
+    discriminator_terms,
+    refuse_batch_statistics,
+    refuse_points,
+    require_gradients,
+    score_sides,
+)
 from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
 from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, signed_from
 from gansmith.penalties.base import PenaltyField
@@ -65,6 +71,7 @@ class UnpairedConfig(MethodConfig):
                 f"method 'unpaired' translates between two sets of images, and '{data.name}' is one"
                 "\n  pass both: gansmith train --from A --to B"
             )
+        refuse_points(data, self.generator, self.discriminator)
         if not self.generator.translates:
             raise RecipeError(
                 f"generator '{self.generator.kind}' makes images from noise; method 'unpaired' gives it images"

@@ -40,6 +40,7 @@ class Network(Part):
     """
 
     translates: ClassVar[bool] = False
+    takes_points: ClassVar[bool] = False  # True where images may be points in the plane, which have no neighbours
     mixes_labels: ClassVar[bool] = False  # True where labels may also be weights of classes, float (N, num_classes)
     value_range: ValueRange = Field("signed", description="signed: tanh, [-1, 1]; unit: sigmoid, [0, 1]")
     init: Init = Field("framework", description="framework: torch's; normal: normal(0, .02) as in DCGAN")
