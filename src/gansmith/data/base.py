@@ -266,10 +266,13 @@ def open_data(
     """
     from gansmith.data.cache import load_or_build
     from gansmith.data.find import find_source
+    from gansmith.data.infer import refuse_for_points
     from gansmith.data.pairs import check_pairs
     from gansmith.data.split import split_data
 
     options, found = options or DataOptions(), find_source(source, root)
     check_pairs(found, options)
     whole = load_or_build(found, options, on_progress)
+    if whole.spec.is_points:
+        refuse_for_points(options)  # mirroring is no part of what the cache goes by
     return split_data(whole, holdout, seed)

@@ -120,6 +120,12 @@ def infer(facts: Sequence[Facts], options: DataOptions) -> Plan:
 
 def _points(options: DataOptions) -> Plan:
     """Return the plan for points in the plane; DataError for what can only be done with images."""
+    refuse_for_points(options)
+    return Plan(*POINT, ("points in the plane, x and y in [-1, 1], each kept in 256 steps",))
+
+
+def refuse_for_points(options: DataOptions) -> None:
+    """Raise DataError for options that only images can have."""
     height, width, channels = POINT
     asked = {"size": options.shape not in (None, (height, width)), "channels": options.channels not in (None, channels)}
     asked |= {"mirror": options.mirror, "pairs": options.pairs}
@@ -128,7 +134,6 @@ def _points(options: DataOptions) -> Plan:
             f"points in the plane cannot be fitted to {wrong}={getattr(options, wrong)}"
             "\n  they are no pictures; train on them with --recipe toy"
         )
-    return Plan(height, width, channels, ("points in the plane, x and y in [-1, 1], each kept in 256 steps",))
 
 
 def typical_shape(facts: Sequence[Facts]) -> tuple[int, int]:

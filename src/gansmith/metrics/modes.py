@@ -15,7 +15,7 @@ def histogram(modes: Tensor, num_modes: int) -> Tensor:
 
 def divergence(counts: Tensor) -> float:
     """Return KL(p || uniform) in nats of counts (K,): log K + sum p log p; log K where nothing is counted."""
-    shares = counts / counts.sum().clamp(min=1)
+    shares = counts.double() / counts.sum().clamp(min=1)
     return float(torch.tensor(float(len(counts)), dtype=torch.float64).log() + torch.xlogy(shares, shares).sum())
 
 
