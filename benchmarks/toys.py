@@ -23,6 +23,11 @@ LOSSES = {
     "minimax": ("loss=minimax", "penalties=[]"),
     "non-saturating": ("loss=non_saturating", "penalties=[]"),
     "wasserstein + gradient penalty": ("loss=wasserstein", "penalties=[{kind: gradient_penalty, weight: 1}]"),
+    "wasserstein + gradient penalty, 5 critic steps": (
+        "loss=wasserstein",
+        "penalties=[{kind: gradient_penalty, weight: 1}]",
+        "discriminator_steps=5",
+    ),
     "relativistic + R1": (),
 }
 GOOD, FOUND, SAMPLES = 3.0, 0.25, 10_000
@@ -64,7 +69,10 @@ def main() -> None:
                 if args.pictures and seed == seeds[0]:
                     args.pictures.mkdir(parents=True, exist_ok=True)
                     last = sorted((run.folder / "samples").glob("*-ema.png"))[-1]
-                    shutil.copyfile(last, args.pictures / f"{args.data}-{'-'.join(name.replace('+', '').split())}.png")
+                    shutil.copyfile(
+                        last,
+                        args.pictures / f"{args.data}-{'-'.join(name.replace('+', '').replace(',', '').split())}.png",
+                    )
             found, share = modes_and_share(points, centres, DEVIATION)
             modes.append(str(found))
             shares.append(f"{share:.0%}")

@@ -1,8 +1,12 @@
 """Points in the plane: data sets, pictures, what is refused, and that a GAN learns them."""
 
+import runpy
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import gansmith
 import gansmith.runs
 from gansmith import api
 from gansmith.data.base import DataOptions, data_sets, open_data
@@ -40,8 +44,8 @@ def test_the_swiss_roll_is_a_spiral():
     assert data.labels is None
     points = coordinates(data.read(range(len(data))))
     radius, angle = np.hypot(*points.T), np.arctan2(points[:, 1], points[:, 0])
-    turn = radius / 0.85 * 4.5 * np.pi  # the radius grows with the angle
-    assert np.abs(np.angle(np.exp(1j * (turn - angle)))).mean() < 0.35
+    turn = radius / 0.85 * 4.5 * np.pi  # the radius grows with the angle; a deviation of .03 is .5 of a radian
+    assert np.abs(np.angle(np.exp(1j * (turn - angle)))).mean() == pytest.approx(0.5 * np.sqrt(2 / np.pi), abs=0.02)
     assert (radius.min(), radius.max()) == pytest.approx((0.28, 0.85), abs=0.12)
 
 
@@ -182,3 +186,13 @@ def test_it_learns_where_points_are(tmp_path, monkeypatch):
     assert modes >= 20
     assert np.abs(spread - centres.std(0)).max() < 0.12
     assert learnt(0.2)[0] < 10
+
+
+def test_the_benchmark_counts_modes_and_good_points():
+    count = runpy.run_path(str(Path(gansmith.__file__).parents[2] / "benchmarks" / "toys.py"))["modes_and_share"]
+    centres = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    assert count(centres.repeat(5, axis=0), centres, 0.1) == (4, 1.0)
+    assert count(np.repeat(centres[:1], 16, axis=0), centres, 0.1) == (1, 1.0)
+    points = np.concatenate([np.repeat(centres[:1], 14, axis=0), [[1.29, 0.0]], [[0.0, 1.31]]])  # 16: 1 makes a mode
+    assert count(points, centres, 0.1) == (2, 15 / 16)
+    assert count(points, centres, 0.11) == (3, 1.0)
