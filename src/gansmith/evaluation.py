@@ -30,6 +30,7 @@ ORDER = (  # in which metrics are shown; others, as those of plugins, follow
     "precision_recall",
     "density_coverage",
     "class_coverage",
+    "modes",
     "label_accuracy",
     "diversity",
     "bins",
@@ -154,8 +155,10 @@ def gather(
         images = model.draw(latents[part], None if labels is None else labels[part], raw=request.raw)
         features, probabilities = extractor(images)
         asked = None if labels is None else labels[part]
-        fakes.append(Side(images, features, probabilities if _knows(extractor, reference) else None, asked))
-    return Evidence(real, tuple(fakes), seen, extractor.classes if _same_classes(extractor, reference) else ())
+        modes = extractor.mode_of(features, probabilities) if extractor.mode_of else None
+        fakes.append(Side(images, features, probabilities if _knows(extractor, reference) else None, asked, modes))
+    classes = extractor.classes if _same_classes(extractor, reference) else ()
+    return Evidence(real, tuple(fakes), seen, classes, extractor.num_modes)
 
 
 def _side(data: ImageData, extractor: Extractor, on_progress: Progress) -> Side:
@@ -164,7 +167,8 @@ def _side(data: ImageData, extractor: Extractor, on_progress: Progress) -> Side:
     features, probabilities = features_of(data, order, extractor, on_progress)
     labels = data.read_labels(order)
     known = None if labels is None or not _same_classes(extractor, data) else torch.from_numpy(labels)
-    return Side(data.read(order), features, probabilities if _knows(extractor, data) else None, known)
+    modes = extractor.mode_of(features, probabilities) if extractor.mode_of else None
+    return Side(data.read(order), features, probabilities if _knows(extractor, data) else None, known, modes)
 
 
 def _same_classes(extractor: Extractor, data: ImageData) -> bool:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gansmith.augment.base import Augmentation, Draws
+from gansmith.data.base import DataSpec
 from gansmith.errors import RecipeError
 from gansmith.losses.base import AdversarialLoss
 from gansmith.methods.base import Terms
@@ -145,3 +146,13 @@ def refuse_batch_statistics(discriminator: Network, penalties: Sequence[Penalty]
             f"'{discriminator.kind}' mixes the images of a batch in its batch norm"
             "\n  pass discriminator.norm=none"
         )
+
+
+def refuse_points(data: DataSpec, *parts: Network | None) -> None:
+    """Raise RecipeError where networks that look at neighbouring pixels would get points in the plane."""
+    for network in parts:
+        if data.is_points and network is not None and not network.takes_points:
+            raise RecipeError(
+                f"'{data.name}' has points in the plane, and network '{network.kind}' needs images"
+                "\n  pass --recipe toy, or networks that take points: generator=mlp discriminator=mlp"
+            )

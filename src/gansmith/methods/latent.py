@@ -20,6 +20,7 @@ from gansmith.methods.adversarial import (
     fakes_from,
     opinion,
     refuse_batch_statistics,
+    refuse_points,
     require_gradients,
 )
 from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
@@ -79,6 +80,7 @@ class LatentConfig(MethodConfig):
                 "alternate=epoch trains D and G in different iterations, so that share_fakes has nothing to share"
                 "\n  pass share_fakes=false"
             )
+        refuse_points(data, self.generator, self.discriminator)
         refuse_batch_statistics(self.discriminator, self.penalties)
 
 

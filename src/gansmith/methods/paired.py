@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.errors import RecipeError
+from gansmith.methods.adversarial import refuse_points
 from gansmith.methods.base import Fixed, Method, Terms, methods
 from gansmith.methods.supervised import SupervisedConfig, SupervisedMethod
 from gansmith.networks.base import ImageSpec, networks, range_from_signed, signed_from
@@ -44,6 +45,7 @@ class PairedConfig(SupervisedConfig):
 
     def check(self, data: DataSpec) -> None:
         """Raise RecipeError for parts that do not fit each other or the data."""
+        refuse_points(data, self.generator, self.discriminator)
         if self.task is None and not data.pairs:
             raise RecipeError(
                 f"'{data.name}' has single images, and this recipe has no task that makes sources from them"

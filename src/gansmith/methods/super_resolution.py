@@ -11,6 +11,7 @@ from gansmith.data.base import DataSpec, ImageData
 from gansmith.degradations.base import DegradationField
 from gansmith.degradations.bicubic import Bicubic
 from gansmith.errors import RecipeError
+from gansmith.methods.adversarial import refuse_points
 from gansmith.methods.base import Fixed, Method, Terms, methods
 from gansmith.methods.supervised import SupervisedConfig, SupervisedMethod
 from gansmith.networks.base import ImageSpec, networks, range_from_signed, signed_from
@@ -45,6 +46,7 @@ class SuperResolutionConfig(SupervisedConfig):
 
     def check(self, data: DataSpec) -> None:
         """Raise RecipeError for parts that do not fit each other or the data."""
+        refuse_points(data, self.generator, self.discriminator)
         if data.pairs:
             raise RecipeError(
                 f"'{data.name}' is read as pairs, and method 'super_resolution' makes its sources from single images"

@@ -21,6 +21,7 @@ from gansmith.methods.adversarial import (
     Augmenter,
     discriminator_terms,
     refuse_batch_statistics,
+    refuse_points,
     require_gradients,
     score_sides,
 )
@@ -73,6 +74,7 @@ class UnpairedConfig(MethodConfig):
                 f"method 'unpaired' translates between two sets of images, and '{data.name}' is one"
                 "\n  pass both: gansmith train --from A --to B"
             )
+        refuse_points(data, self.generator, self.discriminator)
         if not self.generator.translates:
             raise RecipeError(
                 f"generator '{self.generator.kind}' makes images from noise; method 'unpaired' gives it images"

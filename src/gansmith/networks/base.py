@@ -46,6 +46,7 @@ class Network(Part):
     translates: ClassVar[bool] = False
     enlarges: ClassVar[bool] = False
     bounded: ClassVar[bool] = True  # False: a generator's images may leave the range; they are clipped when shown
+    takes_points: ClassVar[bool] = False  # True where images may be points in the plane, which have no neighbours
     mixes_labels: ClassVar[bool] = False  # True where labels may also be weights of classes, float (N, num_classes)
     value_range: ValueRange = Field("signed", description="signed: tanh, [-1, 1]; unit: sigmoid, [0, 1]")
     init: Init = Field(

@@ -98,11 +98,13 @@ def _front_matter(recipe: Mapping[str, Any]) -> str:
 
 def _introduction(facts: CardFacts, kind: str) -> str:
     source, shown = " from other images" if kind in SHOWN else "", SHOWN.get(kind, "samples of fixed latents")
+    images = f"{facts.spec.height} x {facts.spec.width} px {CHANNELS[facts.spec.channels]} images"
+    made = "points in the plane" if facts.spec.is_points else images
     spec, networks = facts.spec, [f"{plain(name)} {count:,}" for name, count in facts.parameters.items()]
     return (
         f"# {plain(facts.name)}\n\n"
-        f"A generative adversarial network (GAN) that makes {spec.height} x {spec.width} px {CHANNELS[spec.channels]} "
-        f"images{source} in the manner of *{plain(spec.name)}*, trained with gansmith for {facts.kimg:,.1f} kimg "
+        f"A generative adversarial network (GAN) that makes {made}{source} in the manner of "
+        f"*{plain(spec.name)}*, trained with gansmith for {facts.kimg:,.1f} kimg "
         f"({duration(facts.seconds)}). Parameters: {', '.join(networks) or 'not counted'}.\n\n"
         f"![{shown}](preview.png)\n\n"
         "The license is left to the author of this card: `other` above is a placeholder, to be replaced by one that "

@@ -10,7 +10,7 @@ from gansmith.errors import GansmithError, ModelError
 from gansmith.model import Model
 from gansmith.samples import Picture
 from gansmith.sheets import captioned_grid
-from gansmith.uses.latents import Latents, Seeds, draw, find_latents
+from gansmith.uses.latents import Latents, Seeds, draw, find_latents, refuse_points
 
 STEPS = 7  # pictures in a row; the middle one is the image itself
 
@@ -50,6 +50,7 @@ def directions(
     Differs: none.
     Raises ModelError for a generator without such a layer, GansmithError for numbers out of range.
     """
+    refuse_points(model, "find directions")
     weight = _first_weight(model, raw=raw).double().cpu()
     most = min(weight.shape)
     if not 1 <= num <= most:
