@@ -1,6 +1,6 @@
 """What a translator is worth: its results and what one would have without it, measured on the same images."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -96,7 +96,7 @@ def hold_contest(
     }
     gains |= {name: jackknifed(values - parts[1][name], count) for name, values in parts[0].items()}
     own = {name: mean_of(values) for name, values in target.measures.items()} | _floor(target, extractor)
-    return Contest(title, baseline, *rows, own, gains)
+    return Contest(title, baseline, rows[0], rows[1], own, gains)
 
 
 def _statistics(candidate: Candidate, target: Candidate, extractor: str) -> dict[str, Callable[[Tensor], float]]:
@@ -126,7 +126,16 @@ def _fd(count: int, extractor: str) -> str:
     return f"{'fid' if extractor == 'inception' else 'fd'}{thousands(count)}_{extractor}".removesuffix("_inception")
 
 
-def facts_of(contests: list[Contest]) -> dict[str, dict[str, Any]]:
+def named(contests: Sequence[Contest], suffix: str) -> dict[str, Number]:
+    """Return the numbers of a model, under names that say of which direction each is."""
+    return {
+        "_".join(part for part in (name, each.title) if part) + suffix: number
+        for each in contests
+        for name, number in each.model.items()
+    }
+
+
+def facts_of(contests: Sequence[Contest]) -> dict[str, dict[str, Any]]:
     """Return contests as the facts of an evaluation."""
     return {FACTS: {"contests": [asdict(each) for each in contests]}}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gansmith.contests import Candidate, Contest, against, facts_of, hold_contest, in_colour
+from gansmith.contests import Candidate, Contest, against, facts_of, hold_contest, in_colour, named
 from gansmith.data.base import ImageData
 from gansmith.data.domains import DOMAINS
 from gansmith.errors import MetricError
@@ -17,7 +17,7 @@ from gansmith.files import commit_json
 from gansmith.images import save_png
 from gansmith.judgement import FILE, TRANSLATIONS, Evaluation
 from gansmith.methods.base import PairTranslator
-from gansmith.methods.unpaired import UnpairedMethod
+from gansmith.methods.unpaired import GENERATORS, UnpairedMethod
 from gansmith.metrics.frechet import Frechet
 from gansmith.metrics.likeness import WINDOW_PX, l1, window_px
 from gansmith.model import Model
@@ -55,30 +55,22 @@ def evaluate_translations(
     start, record = time.monotonic(), model.record
     unpaired = isinstance(model.method, UnpairedMethod)
     _check_request(request, unpaired)
-    check_finite(
-        model, model.method.translators if isinstance(model.method, UnpairedMethod) else ("generator",), request.raw
-    )
+    check_finite(model, GENERATORS if unpaired else ("generator",), request.raw)
     sets = _chosen(reference, request.num, unpaired)
     known = None if truth is None else truth.read(_truth_rows(truth, reference, training, sets[0]))
     extractor = open_extractor(request, _domain(training or reference), on_progress)
     on_progress("translations", 0, 1)
     if unpaired:
-        contests, picture = _judge_domains(
-            model, extractor, request.raw, [reference.read(each) for each in sets], known
-        )
+        images = [reference.read(each) for each in sets]
+        contests, picture = _judge_domains(model, extractor, request.raw, images, known)
     else:
         contests, picture = _judge_pairs(model, extractor, request, reference, sets[0], training)
-    suffix = "_train" if reference_name == TRAINING else ""
-    numbers = {
-        "_".join(part for part in (name, each.title) if part) + suffix: number
-        for each in contests
-        for name, number in each.model.items()
-    }
+    numbers = named(contests, "_train" if reference_name == TRAINING else "")
     count = len(sets[0])
     stamp = protocol(model, request, extractor, reference, reference_name)
     stamp = stamp.model_copy(update={"num_fake": count, "num_sets": 1, "sources": _sources(model)})
     words = [*notes(record, reference.spec, training), *(line for each in contests for line in each.words())]
-    words += _remarks(count, min(WINDOW_PX, window_px(record.data.height, record.data.width)), unpaired)
+    words += _remarks(count, window_px(record.data.height, record.data.width), unpaired)
     skipped = {"frechet": f"needs {Frechet.least} images, got {count}"} if count < Frechet.least else {}
     seconds = round(time.monotonic() - start, 1)
     found = Evaluation(record.name, record.kimg, stamp, numbers, tuple(words), skipped, seconds, facts_of(contests))
@@ -126,7 +118,7 @@ def _judge_domains(
     """
     features = [extractor(each)[0] for each in images]
     contests, shown = [], []
-    for side, title in enumerate(("a_to_b", "b_to_a")):
+    for side, title in enumerate(GENERATORS):
         here, there = images[side], Candidate(images[1 - side], features[1 - side], {})
         made, back = there_and_back(model, here, reverse=side == 1, raw=raw)
         columns = {"source": here, "result": made, "and back": back}

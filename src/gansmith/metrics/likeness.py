@@ -48,8 +48,8 @@ def window_px(height: int, width: int) -> int:
 def ssim(results: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the structural similarity, -1 to 1, the mean over channels and over windows that lie inside.
 
-    (2 m_x m_y + C1) (2 s_xy + C2) / ((m_x^2 + m_y^2 + C1) (s_x^2 + s_y^2 + C2)), C = (K 255)^2, K 0.01 and 0.03, moments
-    under a Gaussian of sigma 1.5 px.
+    (2 m_x m_y + C1) (2 s_xy + C2) / ((m_x^2 + m_y^2 + C1) (s_x^2 + s_y^2 + C2)) with C1 = (0.01 255)^2,
+    C2 = (0.03 255)^2 and moments under a Gaussian of sigma 1.5 px.
     Source: Wang et al. 2004, IEEE Transactions on Image Processing 13(4), equation 13.
     Differs: each channel instead of luminance alone; a smaller window where an image is smaller than 11 px.
     """
