@@ -36,12 +36,18 @@ class Contest:
     target: dict[str, Number]  # of the targets themselves, where that says something
     gains: dict[str, Number]  # model - baseline; the deviation is that of the difference on the same images
 
+    def interval(self, name: str) -> tuple[float, float]:
+        """Return between which values the difference of a number lies, as sure as noise is left out: about 95 %."""
+        gain = self.gains[name]
+        spread = NOISE * (gain.deviation or 0.0)
+        return gain.value - spread, gain.value + spread
+
     def verdict(self, name: str) -> str:
         """Say whether the model is better or worse by more than noise; "" where no value is the best."""
-        gain = self.gains.get(name)
-        if gain is None or not best_end(name):
+        if name not in self.gains or not best_end(name):
             return ""
-        if abs(gain.value) <= NOISE * (gain.deviation or 0.0):
+        low, high = self.interval(name)
+        if low <= 0 <= high:
             return "noise"
         return "better" if badness(name, self.model[name]) < badness(name, self.without[name]) else "worse"
 

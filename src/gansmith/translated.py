@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansmith.data.base import ImageData
+from gansmith.extractors.base import Progress
 from gansmith.images import to_float, to_uint8
 from gansmith.methods.base import Fixed, PairTranslator
 from gansmith.methods.unpaired import UnpairedMethod
@@ -18,7 +19,7 @@ from gansmith.tasks.base import Task, viewable
 from gansmith.tasks.upscale import enlarged
 
 MEAN_OF = 2_000  # training images whose mean colour is taken
-AT_ONCE = 512  # images that are floats at a time
+AT_ONCE = 256  # images that are floats at a time
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,14 @@ class TranslatedPairs:
 
 
 def translate_pairs(
-    model: Model, data: ImageData, places: np.ndarray, mean: Tensor | None, *, seed: int, raw: bool
+    model: Model,
+    data: ImageData,
+    places: np.ndarray,
+    mean: Tensor | None,
+    *,
+    seed: int,
+    raw: bool,
+    on_progress: Progress = lambda *_: None,
 ) -> TranslatedPairs:
     """Return the sources of the images at some places of a data set, and what becomes of them.
 
@@ -44,6 +52,7 @@ def translate_pairs(
     assert isinstance(method, PairTranslator)
     name, found = "", []
     for start in range(0, len(places), AT_ONCE):
+        on_progress("translations", start, len(places))
         part = places[start : start + AT_ONCE]
         positions = range(start, start + len(part))
         noise = Noise(derive_seed("translate", seed), 0, 0, "task", 0, positions, len(places), torch.device("cpu"))
@@ -56,7 +65,9 @@ def translate_pairs(
     return TranslatedPairs(sources, name, baseline, results, targets)
 
 
-def there_and_back(model: Model, images: np.ndarray, *, reverse: bool, raw: bool) -> tuple[np.ndarray, np.ndarray]:
+def there_and_back(
+    model: Model, images: np.ndarray, *, reverse: bool, raw: bool, on_progress: Progress = lambda *_: None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return translations of uint8 images (N, H, W, C) of a domain, and those translated back.
 
     What is translated back are the translations as floats, as in training: rounding them would add to the error.
@@ -66,6 +77,7 @@ def there_and_back(model: Model, images: np.ndarray, *, reverse: bool, raw: bool
     first, second = method.translators[::-1] if reverse else method.translators
     there, back = [], []
     for start in range(0, len(images), AT_ONCE):
+        on_progress("translations", start, len(images))
         source = to_float(images[start : start + AT_ONCE])
         there.append(_through(model, first, source, raw))
         back.append(_through(model, first, source, raw, then=second))

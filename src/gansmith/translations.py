@@ -59,12 +59,11 @@ def evaluate_translations(
     sets = _chosen(reference, request.num, unpaired)
     known = None if truth is None else truth.read(_truth_rows(truth, reference, training, sets[0]))
     extractor = open_extractor(request, _domain(training or reference), on_progress)
-    on_progress("translations", 0, 1)
     if unpaired:
         images = [reference.read(each) for each in sets]
-        contests, picture = _judge_domains(model, extractor, request.raw, images, known)
+        contests, picture = _judge_domains(model, extractor, request.raw, images, known, on_progress)
     else:
-        contests, picture = _judge_pairs(model, extractor, request, reference, sets[0], training)
+        contests, picture = _judge_pairs(model, extractor, request, reference, sets[0], training, on_progress)
     numbers = named(contests, "_train" if reference_name == TRAINING else "")
     count = len(sets[0])
     stamp = protocol(model, request, extractor, reference, reference_name)
@@ -92,10 +91,11 @@ def _judge_pairs(
     reference: ImageData,
     places: np.ndarray,
     training: ImageData | None,
+    on_progress: Progress,
 ) -> tuple[list[Contest], np.ndarray]:
     """Return the contest of a model whose images have targets, and its picture."""
     mean = None if training is None or training.spec.pairs else mean_colour(training)
-    made = translate_pairs(model, reference, places, mean, seed=request.seed, raw=request.raw)
+    made = translate_pairs(model, reference, places, mean, seed=request.seed, raw=request.raw, on_progress=on_progress)
     features = extractor(made.targets)[0]
     results, baseline = (
         against(images, made.targets, (extractor(images)[0], features), extractor.name)
@@ -110,7 +110,12 @@ def _judge_pairs(
 
 
 def _judge_domains(
-    model: Model, extractor: Extractor, raw: bool, images: Sequence[np.ndarray], known: np.ndarray | None
+    model: Model,
+    extractor: Extractor,
+    raw: bool,
+    images: Sequence[np.ndarray],
+    known: np.ndarray | None,
+    on_progress: Progress,
 ) -> tuple[list[Contest], np.ndarray]:
     """Return the contests of both directions between two sets of images, and their picture.
 
@@ -120,7 +125,7 @@ def _judge_domains(
     contests, shown = [], []
     for side, title in enumerate(GENERATORS):
         here, there = images[side], Candidate(images[1 - side], features[1 - side], {})
-        made, back = there_and_back(model, here, reverse=side == 1, raw=raw)
+        made, back = there_and_back(model, here, reverse=side == 1, raw=raw, on_progress=on_progress)
         columns = {"source": here, "result": made, "and back": back}
         results = Candidate(made, extractor(made)[0], {})
         baseline = Candidate(here, features[side], {})
