@@ -133,3 +133,11 @@ def test_folding_batch_norm_changes_no_feature():
     assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in quick.modules())
     for one, two in zip(network(images), quick(images), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_own_is_kept_for_the_images_it_saw_alone():
+    paths = set()
+    for seed in range(2):
+        data = open_data("fashion-sample", holdout=0.1, seed=seed)
+        paths.add(Own().kept_at(domain_of(data)))
+    assert len(paths) == 2, "another seed holds other images out, which a judge of the first has seen"
