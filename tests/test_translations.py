@@ -18,6 +18,7 @@ from gansmith.data.domains import join_domains
 from gansmith.errors import MetricError
 from gansmith.evaluation import Request
 from gansmith.evaluation import evaluate as judge
+from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
 from gansmith.images import decode_image, to_float
 from gansmith.model import Model, make_record
 from gansmith.recipe import load_recipe
@@ -26,7 +27,28 @@ from gansmith.translated import _baseline, mean_colour
 from gansmith.translations import _domain, evaluate_translations
 from small_runs import small
 
-FAST = Request(features="untrained")
+FAST = Request(features="toy")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toy():
+    """Register an extractor that costs nothing: fixed random projections of the pixels."""
+
+    @extractors.register("toy")
+    class Toy(ExtractorPart):
+        """Random projections."""
+
+        def open(self, domain: Domain, weights: Path | None, on_progress) -> Extractor:
+            pixels = domain.height * domain.width * domain.channels
+            lines = torch.randn(pixels, 6, generator=torch.Generator().manual_seed(0))
+
+            def look(images: np.ndarray):
+                return torch.from_numpy(images.reshape(len(images), -1)).float().sub(127.5) @ lines, None
+
+            return Extractor("toy", "f" * 64, "none", (), look)
+
+    yield
+    del extractors._parts["toy"]
 
 
 class Does(nn.Module):
@@ -95,11 +117,11 @@ def test_an_oracle_is_better_than_its_baseline_and_a_model_that_does_nothing_is_
     found, _ = judged(oracle, data)
     (best,) = contests_of(found)
     assert (best.baseline, best.model["l1"].value, best.model["ssim"].value) == ("the source", 0, pytest.approx(1))
-    assert best.model["fd224_untrained"].value == pytest.approx(0, abs=1e-6)
+    assert best.model["fd224_toy"].value == pytest.approx(0, abs=1e-6)
     assert best.model["colourfulness_ratio"].value == pytest.approx(1)
-    measured = ["psnr", "ssim", "l1", "feature_distance_untrained", "fd224_untrained"]
+    measured = ["psnr", "ssim", "l1", "feature_distance_toy", "fd224_toy"]
     assert [best.verdict(name) for name in measured] == ["better"] * 5
-    assert list(found.numbers) == [*measured[:4], "colourfulness", "fd224_untrained", "colourfulness_ratio"]
+    assert list(found.numbers) == [*measured[:4], "colourfulness", "fd224_toy", "colourfulness_ratio"]
 
     found, _ = judged(translator(data, "translate", "method.task=denoise", generator=nothing), data)
     (same,) = contests_of(found)
@@ -124,23 +146,23 @@ def test_a_model_that_spoils_is_worse_and_it_is_said(data):
 
 def test_the_stamp_says_of_what_and_the_names_say_of_training_images(data):
     model = translator(data, "translate", "method.task={kind: deblur, sigma_px: 2}", generator=nothing)
-    found, _ = judged(model, data, Request(features="untrained", num=150))
+    found, _ = judged(model, data, Request(features="toy", num=150))
     against, drawn, seen = found.protocol.lines()
-    assert re.fullmatch(r"against 224 images: held-out images .*", against)
+    assert re.fullmatch(r"against 150 images: held-out images .*", against)
     assert drawn == "with translations of sources of task deblur (sigma_px 2.0), raw weights"
-    assert seen.startswith("seen by untrained")
+    assert seen.startswith("seen by toy")
     assert (found.protocol.num_fake, found.protocol.num_sets) == (150, 1)
     on_training, _ = evaluate_translations(model, data, TRAINING, data, FAST)
-    assert set(on_training.numbers) >= {"psnr_train", "fd336_untrained_train"}
+    assert set(on_training.numbers) >= {"psnr_train", "fd336_toy_train"}
 
 
 def test_few_images_have_no_distance_and_too_few_nothing(data):
     model = translator(data, "translate", "method.task=denoise", generator=nothing)
-    found, _ = judged(model, data, Request(features="untrained", num=60))
+    found, _ = judged(model, data, Request(features="toy", num=60))
     assert found.skipped == {"frechet": "needs 100 images, got 60"}
     assert not [name for name in found.numbers if name.startswith("fd")]
     with pytest.raises(MetricError, match=r"9 images are too few to judge translations by; at least 10 are needed"):
-        judged(model, data, Request(features="untrained", num=9))
+        judged(model, data, Request(features="toy", num=9))
 
 
 def test_the_floor_is_between_the_halves_of_the_targets():
@@ -203,8 +225,9 @@ def test_without_pairs_both_ways_are_judged_by_their_cycle_and_the_other_domain(
     assert found.numbers["cycle_error_a_to_b"].value == pytest.approx(np.abs(a - 127.5).mean() / 2, rel=0.05)
     assert found.numbers["change_a_to_b"].value == pytest.approx(2 * np.abs(a - 127.5).mean(), rel=0.05)
     assert not {"cycle_error", "change"} & there.without.keys()
-    assert "fd130_untrained_b_to_a" in found.numbers
+    assert "fd130_toy_b_to_a" in found.numbers
     assert "psnr_a_to_b" not in found.numbers
+    assert back.target["colourfulness"].value == there.without["colourfulness"].value > 0
     assert found.words[-1].startswith("cycle_error is to be read beside change")
     assert picture.shape[1] == 2 * 3 * (96 + 8) + 8
 
@@ -218,7 +241,7 @@ def test_a_known_truth_is_found_by_an_oracle_and_not_by_doing_nothing(domains, t
     assert there.without["l1"].value > 60
     assert [there.verdict(name) for name in ("psnr", "ssim", "l1")] == ["better"] * 3
     assert "psnr" not in back.model
-    assert back.verdict("fd130_untrained") == "noise"
+    assert back.verdict("fd130_toy") == "noise"
     reversed_, _ = judged(translator(domains, "unpaired", a_to_b=nothing, b_to_a=nothing), domains, truth=truth)
     assert contests_of(reversed_)[0].verdict("psnr") == "noise"
     few = open_data(tmp_path / "b.npz")
@@ -265,7 +288,7 @@ def runs(coloured, tmp_path_factory, session_cache) -> list[Path]:
 
 def test_runs_are_judged_shown_and_compared(runs, shell):
     for run in runs:
-        code, out, err = shell("evaluate", run, "--features", "untrained")
+        code, out, err = shell("evaluate", run, "--features", "toy")
         assert code == 0, err
     lines = out.splitlines()
     head = next(line for line in lines if line.startswith("number"))
@@ -295,7 +318,7 @@ def test_other_images_may_be_named_and_must_be_of_this_kind(runs, tmp_path):
             tmp_path / f"{name}.npz", images=np.random.default_rng(1).integers(0, 256, (120, *shape)).astype(np.uint8)
         )
     found, path = api.evaluate(runs[0], tmp_path / "same.npz", request=FAST, out=tmp_path / "judged")
-    assert (found.protocol.reference, found.numbers["fd120_untrained"].count) == ("same", 120)
+    assert (found.protocol.reference, found.numbers["fd120_toy"].count) == ("same", 120)
     assert contests_of(api.Evaluation.read(path)) == contests_of(found)
     for name in ("large", "gray"):
         with pytest.raises(MetricError, match=rf"this model makes 8 x 8 px colour images, but '.*{name}.npz' has"):

@@ -67,7 +67,9 @@ def evaluate_translations(
     numbers = named(contests, "_train" if reference_name == TRAINING else "")
     count = len(sets[0])
     stamp = protocol(model, request, extractor, reference, reference_name)
-    stamp = stamp.model_copy(update={"num_fake": count, "num_sets": 1, "sources": _sources(model)})
+    stamp = stamp.model_copy(
+        update={"num_real": sum(map(len, sets)), "num_fake": count, "num_sets": 1, "sources": _sources(model)}
+    )
     words = [*notes(record, reference.spec, training), *(line for each in contests for line in each.words())]
     words += _remarks(count, window_px(record.data.height, record.data.width), unpaired)
     skipped = {"frechet": f"needs {Frechet.least} images, got {count}"} if count < Frechet.least else {}
@@ -124,11 +126,11 @@ def _judge_domains(
     features = [extractor(each)[0] for each in images]
     contests, shown = [], []
     for side, title in enumerate(GENERATORS):
-        here, there = images[side], Candidate(images[1 - side], features[1 - side], {})
+        here, there = images[side], Candidate(images[1 - side], features[1 - side], in_colour(images[1 - side]))
         made, back = there_and_back(model, here, reverse=side == 1, raw=raw, on_progress=on_progress)
         columns = {"source": here, "result": made, "and back": back}
-        results = Candidate(made, extractor(made)[0], {})
-        baseline = Candidate(here, features[side], {})
+        results = Candidate(made, extractor(made)[0], in_colour(made))
+        baseline = Candidate(here, features[side], in_colour(here))
         if known is not None and side == 0:
             answers = extractor(known)[0]
             results, baseline = (

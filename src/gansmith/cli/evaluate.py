@@ -62,6 +62,7 @@ def _lines(found: "Evaluation") -> list[str]:
 
     out = [f"{found.model} at {found.kimg:,.1f} kimg", *found.protocol.lines()]
     contests = contests_of(found)
+    out += [""] if contests else []
     out += [line for each in contests for line in _table(each)]
     width = max(map(len, found.numbers), default=0)
     for name, number in () if contests else found.numbers.items():
@@ -81,4 +82,4 @@ def _table(found: "Contest") -> list[str]:
         numbers = (each.get(name) for each in (found.model, found.without, found.target))
         cells = ["" if number is None else number_text(number) for number in numbers]
         rows.append([name, *cells, apart, found.verdict(name)])
-    return ["", *columns([head, *rows]), ""]
+    return [*columns([head, *rows]), ""]
