@@ -35,8 +35,8 @@ VERBS = {
     ("invert",): ["MODEL", "IMAGE", "--mask", "--steps", "--seed", "--label", "--out", "--device", "--json"],
     ("directions",): ["MODEL", "--num", "--seeds", "--reach", "--label", "--out", "--device", "--json"],
     ("evaluate",): [
-        "MODEL", "DATA", "--num", "-n", "--features", "--metrics", "--sets", "--weights", "--on-training", "--raw",
-        "--truncation", "--seed", "--out", "--data-root", "--device", "--plugin", "--json",
+        "MODEL", "DATA", "--num", "-n", "--features", "--metrics", "--sets", "--weights", "--on-training", "--truth",
+        "--raw", "--truncation", "--seed", "--out", "--data-root", "--device", "--plugin", "--json",
     ],
     ("compare",): ["RUNS", "--out", "--device", "--plugin", "--json"],
     ("score",): ["MODEL", "IMAGES", "--label", "--device", "--json"],

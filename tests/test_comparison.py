@@ -13,6 +13,7 @@ from gansmith.cli.compare import columns
 from gansmith.comparison import Comparison, _distances
 from gansmith.errors import CheckpointError, GansmithError, MetricError
 from gansmith.files import commit_json
+from gansmith.images import make_grid
 from gansmith.judgement import FILE, FOLDER, Evaluation, Protocol, badness, best_end, is_more_than_noise
 from gansmith.metrics.base import Number
 from gansmith.report.overlay import draw_overlay
@@ -161,7 +162,7 @@ def test_what_cannot_be_compared(judged, tmp_path):
 
 def test_the_same_latents_are_shown(judged):
     found, _ = gansmith.compare(judged)
-    assert (found.runs[0].images == gansmith.load(judged[0]).sample(36, seed=0).images).all()
+    assert (found.runs[0].picture == make_grid(gansmith.load(judged[0]).sample(36, seed=0).images, 6)).all()
 
 
 def test_time_goes_on_over_the_starts_of_a_run(judged):

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from gansmith import reference
+from gansmith.data.base import open_data
 from gansmith.errors import MetricError
 from gansmith.extractors.base import Domain
 from gansmith.extractors.convnet import (
@@ -94,8 +96,6 @@ def test_training_is_deterministic():
 
 
 def test_the_shipped_judge_knows_the_built_in_images(tmp_path):
-    from gansmith.data.base import open_data
-
     data = open_data("fashion-sample")
     extractor = Fashion().open(Domain(28, 28, 1, CLASSES, "", lambda: None, tmp_path), None, lambda *_: None)
     some = np.arange(0, 10_000, 50)
@@ -133,3 +133,11 @@ def test_folding_batch_norm_changes_no_feature():
     assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in quick.modules())
     for one, two in zip(network(images), quick(images), strict=True):
         torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_own_is_kept_for_the_images_it_saw_alone(tiny_file):
+    paths = set()
+    for seed in range(2):
+        data = open_data(tiny_file, holdout=0.1, seed=seed)
+        paths.add(Own().kept_at(reference.domain_of(data)))
+    assert len(paths) == 2, "another seed holds other images out, which a judge of the first has seen"

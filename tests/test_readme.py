@@ -206,6 +206,8 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         return ["diagnose", run]
     if name == "resume":
         return ["resume", run]
+    if name == "evaluate" and re.search("translate|unpaired", words[1]):
+        return [name, str(world / "translator"), "--features", "untrained", "--on-training", "--out", "judged"]
     if name == "evaluate":
         return ["evaluate", run, "--num", "100", "--metrics", "sliced_wasserstein", "--on-training", "--out", "judged"]
     if name == "compare":

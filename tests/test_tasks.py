@@ -35,6 +35,40 @@ def test_edges_are_where_luminance_steps_and_nowhere_else():
         tasks.parse({"kind": "edges", "low": 0.5})
 
 
+def test_the_baseline_of_colorize_has_the_mean_chroma_and_the_luminance_of_the_source():
+    task, mean = tasks.parse("colorize"), torch.tensor([0.3, -0.1, -0.5])
+    gray = torch.linspace(-0.4, 0.4, 16).view(1, 1, 4, 4)
+    name, images = task.baseline(gray, 3, mean)
+    assert name == "mean colour"
+    torch.testing.assert_close(luminance(images), gray)
+    torch.testing.assert_close(images[0, 0] - images[0, 2], torch.full((4, 4), 0.8))
+    name, images = task.baseline(gray, 3)
+    assert (name, images.shape) == ("gray", (1, 3, 4, 4))
+    assert (images == gray).all()
+    _, with_alpha = task.baseline(torch.cat([gray, gray * 0 + 0.5], 1), 4, torch.tensor([0.3, -0.1, -0.5, 1]))
+    assert (with_alpha[:, 3] == 0.5).all()
+
+
+def test_the_baseline_of_inpaint_fills_with_the_mean_of_what_is_known():
+    task, images = tasks.parse("inpaint"), torch.zeros(2, 3, 4, 4)
+    images[:, :, :, 3] = 1  # of four columns; the first is missing
+    mask = torch.zeros(2, 1, 4, 4)
+    mask[..., 0] = 1
+    name, filled = task.baseline(task.of_given(images, mask), 3)
+    assert name == "mean of the rest"
+    torch.testing.assert_close(filled[..., 0], torch.full((2, 3, 4), 1 / 3))
+    assert torch.equal(filled[..., 1:], images[..., 1:])
+
+
+@pytest.mark.parametrize("kind", ["deblur", "denoise", "edges", "upscale2"])
+def test_the_baseline_of_other_tasks_is_the_source(kind):
+    task, images = tasks.parse(kind), torch.linspace(-1, 1, 3 * 64).view(1, 3, 8, 8)
+    sources = task(images, replace(FEW, positions=range(1)))
+    name, instead = task.baseline(sources, 3)
+    assert name == ("bicubic" if kind == "upscale2" else "the source")
+    assert torch.equal(instead, sources.expand(-1, 3, -1, -1))
+
+
 def test_deblur_spreads_a_point_as_a_gaussian_and_keeps_what_is_even():
     point = torch.zeros(1, 3, 33, 33)
     point[..., 16, 16] = 1

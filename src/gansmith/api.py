@@ -19,7 +19,7 @@ from gansmith.judgement import FOLDER, Evaluation
 from gansmith.model import Model, load_model
 from gansmith.plan import Budget, Plan, make_plan
 from gansmith.recipe import DEFAULT_RECIPE, Recipe, load_recipe, override
-from gansmith.reference import open_reference, run_data_of
+from gansmith.reference import open_reference, open_truth, run_data_of
 from gansmith.registry import load_plugins
 from gansmith.results import refresh_report
 from gansmith.run_folder import RunFolder, is_run, next_folder, read_rows
@@ -29,6 +29,7 @@ from gansmith.runs import measure_speed, open_for, resume_run, start_run
 from gansmith.shapes import describe_networks as describe_networks
 from gansmith.shapes import example_spec as example_spec
 from gansmith.training import Event
+from gansmith.translations import evaluate_translations, translates, write_translations
 from gansmith.uses.arithmetic import arithmetic as arithmetic
 from gansmith.uses.augment import augment as augment
 from gansmith.uses.augment import check_augment as check_augment
@@ -191,16 +192,22 @@ def evaluate(
         on_event(Event("data", values={"what": what, "done": done, "total": total}))
 
     model, folder = load(path, device, plugins), Path(path)
-    model.latent_method("evaluate")  # before any features are computed
+    if not translates(model):
+        model.latent_method("evaluate")  # before any features are computed
     run_data = run_data_of(RunFolder.open(folder)) if is_run(folder) else None
     wanted = None if source is None else str(source)
     root = Path(data_root) if data_root else None
     found = open_reference(
         model.record.data, run_data, wanted, root=root, on_training=request.on_training, on_progress=tell
     )
-    result, evidence = judge(model, *found[:2], request, training=found[2], on_progress=tell)
-    home = folder if folder.is_dir() else folder.parent
-    path = write_evaluation(result, evidence, Path(out) if out else home / FOLDER)
+    place = Path(out) if out else (folder if folder.is_dir() else folder.parent) / FOLDER
+    if translates(model):
+        truth = open_truth(model.record.data, run_data, request.truth, root)
+        result, picture = evaluate_translations(model, *found, request, truth, on_progress=tell)
+        path = write_translations(result, picture, place)
+    else:
+        result, evidence = judge(model, *found[:2], request, training=found[2], on_progress=tell)
+        path = write_evaluation(result, evidence, place)
     if run_data is not None and out is None:
         refresh_report(RunFolder.open(folder), model)
     return result, path

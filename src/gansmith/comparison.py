@@ -11,8 +11,10 @@ import numpy as np
 
 from gansmith.data.base import DataSpec
 from gansmith.errors import MetricError
+from gansmith.images import decode_image, make_grid
 from gansmith.judgement import Evaluation, badness, best_end, is_more_than_noise, last_evaluation
 from gansmith.looks import column_of
+from gansmith.methods.latent import LatentMethod
 from gansmith.metrics.base import Number
 from gansmith.model import Model, ModelRecord, load_model
 from gansmith.recipe import flat, parse_recipe
@@ -20,7 +22,7 @@ from gansmith.report.series import add_up
 from gansmith.run_folder import RunFolder, read_rows
 
 FEWEST, MOST = 2, 8
-GRID = 36  # images of the same latents
+GRID, COLUMNS = 36, 6  # images of the same latents
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Contender:
     recipe: dict[str, Any]  # by dotted path
     rows: list[dict[str, Any]]  # of log.jsonl, with ``minutes``
     judged: Evaluation | None
-    images: np.ndarray  # uint8 (GRID, H, W, C)
+    picture: np.ndarray | None  # uint8 (H, W, C): samples of the same latents, or a translator's last preview
 
     @property
     def name(self) -> str:
@@ -154,8 +156,18 @@ def _contender(letter: str, run: RunFolder, judged: Evaluation | None, model: Mo
         recipe={path: value for path, value in flat(recipe).items() if path != "summary"},
         rows=[row for row in rows if "event" not in row] + _distances(run, minutes),
         judged=judged,
-        images=model.sample(GRID, seed=0).images,
+        picture=_picture(run, model),
     )
+
+
+def _picture(run: RunFolder, model: Model) -> np.ndarray | None:
+    if isinstance(model.method, LatentMethod):
+        return make_grid(model.sample(GRID, seed=0).images, COLUMNS)
+    last = run.grid_from(float("inf"))
+    if last is None:
+        return None
+    shown = np.asarray(decode_image(last.read_bytes()))
+    return shown if shown.ndim == 3 else shown[..., None]
 
 
 def _distances(run: RunFolder, minutes: Mapping[int, float]) -> list[dict[str, Any]]:

@@ -6,13 +6,12 @@ from pathlib import Path
 from gansmith.comparison import Comparison, Contender, Row, kimg_text
 from gansmith.errors import GansmithError
 from gansmith.files import commit_file
-from gansmith.images import encode_png, enlarge, make_grid, on_white
+from gansmith.images import encode_png, enlarge, on_white
 from gansmith.judgement import NOISE
 from gansmith.report.judged import ENDS, number_text
 from gansmith.report.overlay import LINES, draw_overlay
 from gansmith.report.page import embedded, page, section, table
 
-COLUMNS = 6  # of a grid
 RULE = (
     f"Noise: no difference above {NOISE:g} times the root of the sum of the squared deviations. "
     "This compares models; whether one recipe is better than another takes several seeds of each."
@@ -28,7 +27,7 @@ def write_comparison(found: Comparison, path: Path) -> Path:
     sections = [
         section("The runs", _runs(found) + (f'\n<ul class="plain">{notes}</ul>' if notes else "")),
         section("Which is better?", _numbers(found)),
-        section("The same latents", _grids(found)),
+        section(_shown(found), _grids(found)),
         section("How they went", _curves(found)),
         section("What differs in their recipes", _recipe(found)),
     ]
@@ -80,10 +79,17 @@ def _numbers(found: Comparison) -> str:
     return f'{table(heads, rows)}\n<p class="note">{RULE}</p>\n<p class="note">All judged<br>{stamp}.</p>'
 
 
+def _shown(found: Comparison) -> str:
+    makes = {run.model.method.kind == "latent" for run in found.runs}
+    return "The same latents" if makes == {True} else "What they make" if True in makes else "Their last previews"
+
+
 def _grids(found: Comparison) -> str:
     figures = []
     for run in found.runs:
-        png = encode_png(enlarge(on_white(make_grid(run.images, COLUMNS)), 400))
+        if run.picture is None:
+            continue
+        png = encode_png(enlarge(on_white(run.picture), 400))
         caption = f"<figcaption><b>{_name(found, run)}</b> <span>{escape(run.name)}</span></figcaption>"
         alt = f"Samples of {run.letter}"
         figures.append(f'<figure>{caption}<img class="sharp" alt="{alt}" src="{embedded(png)}"></figure>')

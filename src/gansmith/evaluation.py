@@ -11,10 +11,10 @@ import torch
 
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.errors import MetricError
-from gansmith.extractors.base import Extractor, Progress, extractors
+from gansmith.extractors.base import Domain, Extractor, Progress, extractors
 from gansmith.files import commit_json
 from gansmith.images import save_png
-from gansmith.judgement import FILE, PAIRS, Evaluation, Protocol
+from gansmith.judgement import FILE, PAIRS, Evaluation, Protocol, thousands
 from gansmith.methods.latent import labels_by_share
 from gansmith.metrics.base import Evidence, Finding, Metric, Number, Side, metrics
 from gansmith.model import Model, ModelRecord
@@ -54,6 +54,7 @@ class Request(FrozenModel):
     raw: bool = False
     truncation: float | None = None
     seed: int = 0
+    truth: str = ""  # a data set: what translations should be, for models that learnt without pairs
 
     def check(self) -> None:
         """Raise MetricError for numbers that cannot be."""
@@ -77,20 +78,23 @@ def evaluate(
     Raises MetricError for images that do not fit, an extractor that cannot be had, or fewer images than asked for.
     """
     request.check()
+    if request.truth:
+        raise MetricError(
+            f"--truth {request.truth}: samples have no right answers\n  it is for models of --from and --to"
+        )
     chosen = _chosen(request.metrics)
     _check_fit(model.record, reference.spec)
-    _check_finite(model, request.raw)
+    check_finite(model, ("generator",), request.raw)
     start = time.monotonic()
     blind = not any(metric.by_features for metric in chosen)
-    if request.weights and (blind or (request.features or "own") in ("own", "fashion")):
-        raise MetricError(
-            f"--weights {request.weights}: only an extractor of others takes a file\n  pass --features inception"
-        )
-    extractor = NO_EXTRACTOR if blind else _open_extractor(request, training or reference, on_progress)
+    if blind:
+        _refuse_weights(request)
+    seen = training or reference
+    extractor = NO_EXTRACTOR if blind else open_extractor(request, seen.spec, domain_of(seen), on_progress)
     evidence = gather(model, reference, extractor, request, training=training, on_progress=on_progress)
     on_training = reference_name == TRAINING
     numbers: dict[str, Number] = {}
-    words = _notes(model.record, reference.spec, training)
+    words = notes(model.record, reference.spec, training)
     skipped: dict[str, str] = {}
     facts: dict[str, dict[str, Any]] = {}
     for index, metric in enumerate(chosen):
@@ -105,20 +109,21 @@ def evaluate(
         words += found.words
         facts |= {metric.kind: found.facts} if found.facts else {}
     record, seconds = model.record, round(time.monotonic() - start, 1)
-    protocol = _protocol(model, request, extractor, reference, reference_name)
-    found_all = Evaluation(record.name, record.kimg, protocol, numbers, tuple(words), skipped, seconds, facts)
+    stamp = protocol(model, request, extractor, reference, reference_name)
+    found_all = Evaluation(record.name, record.kimg, stamp, numbers, tuple(words), skipped, seconds, facts)
     return found_all, evidence
 
 
-def _protocol(
+def protocol(
     model: Model, request: Request, extractor: Extractor, reference: ImageData, reference_name: str
 ) -> Protocol:
+    """Return the stamp of a judgement."""
     split = reference.spec.split
     chosen = f"{split.name} share, {split.share:g} by seed {split.seed}" if split.share else "all of them"
     weights = "raw"
-    if not request.raw and "generator-raw" in model.networks:
+    if not request.raw and any(name.endswith("-raw") for name in model.networks):
         weights = "averaged"
-    elif not request.raw and "discriminator" not in model.networks:
+    elif not request.raw and not any(name.startswith("discriminator") for name in model.networks):
         weights = "one file's"  # which does not say whether they were averaged
     return Protocol(
         features=extractor.name,
@@ -203,17 +208,13 @@ def _named(found: Finding, metric: Metric, extractor: str, on_training: bool) ->
     """Return numbers under names that carry the protocol."""
     out = {}
     for short, number in found.numbers.items():
-        name = f"{short}{_thousands(number.count)}"
+        name = f"{short}{thousands(number.count)}"
         if metric.by_features and extractor == "inception":
             name = name.replace("fd", "fid", 1) if short == "fd" else name
         elif metric.by_features:
             name += f"_{extractor}"
         out[name + ("_train" if on_training else "")] = number
     return out
-
-
-def _thousands(count: int) -> str:
-    return f"{count // 1000}k" if count % 1000 == 0 else str(count)
 
 
 def _check_fit(record: ModelRecord, spec: DataSpec) -> None:
@@ -231,17 +232,17 @@ def _check_fit(record: ModelRecord, spec: DataSpec) -> None:
         )
 
 
-def _check_finite(model: Model, raw: bool) -> None:
-    """Raise MetricError for a generator whose images would be made of what is not finite."""
-    network = model.network("generator-raw" if raw else "generator")
-    if not all(bool(value.isfinite().all()) for value in network.state_dict().values()):
+def check_finite(model: Model, generators: Sequence[str], raw: bool) -> None:
+    """Raise MetricError for generators whose images would be made of what is not finite."""
+    chosen = [model.network(f"{name}-raw" if raw else name) for name in generators]
+    if not all(bool(value.isfinite().all()) for network in chosen for value in network.state_dict().values()):
         raise MetricError(
             f"'{model.record.name}' has weights that are NaN or infinite: its images mean nothing"
             "\n  judge a model of before training diverged"
         )
 
 
-def _notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> list[str]:
+def notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> list[str]:
     """Return what must be said before numbers: that other images are judged against than those of the training."""
     trained_on = training.spec.name if training else record.data.name
     if SPLIT_NAME.sub("", spec.name) == SPLIT_NAME.sub("", trained_on):
@@ -251,9 +252,19 @@ def _notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> l
     ]
 
 
-def _open_extractor(request: Request, data: ImageData, on_progress: Progress) -> Extractor:
-    name = request.features or default_extractor(data.spec)
-    return extractors.parse(name).open(domain_of(data), request.weights, on_progress)
+def open_extractor(request: Request, spec: DataSpec, domain: Domain, on_progress: Progress) -> Extractor:
+    """Return the extractor that is asked for, or the one that suits a data set; MetricError if it cannot be had."""
+    if (request.features or "own") in ("own", "fashion"):
+        _refuse_weights(request)
+    name = request.features or default_extractor(spec)
+    return extractors.parse(name).open(domain, request.weights, on_progress)
+
+
+def _refuse_weights(request: Request) -> None:
+    if request.weights:
+        raise MetricError(
+            f"--weights {request.weights}: only an extractor of others takes a file\n  pass --features inception"
+        )
 
 
 def write_evaluation(found: Evaluation, evidence: Evidence, folder: Path) -> Path:

@@ -9,10 +9,12 @@ from typing import Any
 
 from gansmith.errors import MetricError
 from gansmith.metrics.base import Number, metrics
+from gansmith.metrics.likeness import BEST
 from gansmith.registry import FrozenModel
 from gansmith.version import __version__
 
 FOLDER, FILE, PAIRS = "evaluation", "evaluation.json", "nearest.png"  # within a model's folder
+TRANSLATIONS = "translations.png"  # beside them, for models that translate
 NOISE = 2.0  # differences above so many deviations are more than noise
 
 
@@ -31,6 +33,7 @@ class Protocol(FrozenModel):
     gansmith: str = __version__
     weights: str = "averaged"  # or raw, or one file's
     truncation: float | None = None
+    sources: str = ""  # of what translations are judged, and how they were made; "": samples are judged
 
     def differences(self, other: "Protocol") -> list[str]:
         """Return in words what forbids a comparison."""
@@ -40,11 +43,14 @@ class Protocol(FrozenModel):
     def lines(self) -> list[str]:
         """Return it in words, as it is printed with the numbers."""
         cut = "no truncation" if self.truncation is None else f"truncation {self.truncation:g}"
+        drawn = f"with {self.num_sets} sets of {self.num_fake:,} samples, {self.weights} weights, {cut}"
+        if self.sources:
+            drawn = f"with translations of {self.sources}, {self.weights} weights"
         seen = f"seen by {self.features} ({self.features_sha256[:12]}), resized: {self.resize}"
         return [
             f"against {self.num_real:,} images: {self.reference} ({self.reference_fingerprint[:12]}), "
             f"{self.reference_split}",
-            f"with {self.num_sets} sets of {self.num_fake:,} samples, {self.weights} weights, {cut}",
+            drawn,
             seen if self.features_sha256 else "seen without an extractor",
         ]
 
@@ -84,8 +90,16 @@ def last_evaluation(folder: Path) -> Evaluation | None:
     return Evaluation.read(path) if path.is_file() else None
 
 
+def thousands(count: int) -> str:
+    """Return a count as names of numbers have it: 500, 10k."""
+    return f"{count // 1000}k" if count % 1000 == 0 else str(count)
+
+
 def best_end(name: str) -> str:
     """Return where the best value of a number lies: low, high, one, or chance (0.5 or less); "" if it is not known."""
+    for start, end in BEST.items():
+        if re.match(rf"{start}(_|$)", name):
+            return end
     for kind in metrics.names():
         for short, end in metrics.get(kind).best.items():
             if re.match(rf"(?:{short}|{short.replace('fd', 'fid')})\d", name):

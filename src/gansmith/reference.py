@@ -89,7 +89,7 @@ def open_reference(
     nothing to judge against, or the images of the run have changed.
     """
     fit = run_data["fit"] if run_data else "crop"
-    options = DataOptions(size=(spec.height, spec.width), channels=spec.channels, fit=fit)
+    options = DataOptions(fit=fit, pairs=spec.pairs).decided(spec.height, spec.width, spec.channels)
     place = root or (Path(run_data["root"]) if run_data and run_data.get("root") else None)
 
     def read(name: str, holdout: float, seed: int) -> ImageData:
@@ -117,6 +117,14 @@ def open_reference(
             "\n  pass other images, or --on-training (the names of the numbers will say so)"
         )
     return training, TRAINING, training
+
+
+def open_truth(spec: DataSpec, run_data: dict[str, Any] | None, source: str, root: Path | None) -> ImageData | None:
+    """Return the known answers for a model of images as ``spec`` says, fitted as its images are; None for ""."""
+    if not source:
+        return None
+    options = DataOptions(fit=run_data["fit"] if run_data else "crop").decided(spec.height, spec.width, spec.channels)
+    return open_data(source, options, root=root)
 
 
 def _check_kind(source: str, trained_on: str | None, spec: DataSpec, place: Path | None) -> None:

@@ -46,13 +46,14 @@ def _lines(found: "Comparison") -> list[str]:
     if found.rows:
         cells: list[list[str]] = [["number", *letters, ""]]
         for row in found.rows:
-            numbers = ["" if each is None else _text(each) for each in row.numbers]
+            numbers = ["" if each is None else number_text(each) for each in row.numbers]
             cells.append([row.name, *numbers, verdict(found, row)])
         out += ["", *columns(cells), *textwrap.wrap(RULE, WIDTH)]
     return [*out, ""]
 
 
-def _text(number: Any) -> str:
+def number_text(number: Any) -> str:
+    """Return a number with its deviation."""
     return f"{number.value:.4g}" + ("" if number.deviation is None else f"+-{number.deviation:.2g}")
 
 

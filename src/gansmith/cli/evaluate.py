@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gansmith.cli.compare import columns, number_text
 from gansmith.cli.data import DataRoot
 from gansmith.cli.options import AsJson, Device, ModelPath, Plugin, Raw, Truncation
 
 if TYPE_CHECKING:
+    from gansmith.contests import Contest
     from gansmith.judgement import Evaluation
 
 
@@ -25,6 +27,9 @@ def evaluate(
     sets: Annotated[int, typer.Option(help="Independent sets of samples.")] = 4,
     weights: Annotated[Path | None, typer.Option(help="Inception's weights file, checked.")] = None,
     on_training: Annotated[bool, typer.Option("--on-training", help="Judge against training images.")] = False,
+    truth: Annotated[
+        str, typer.Option(metavar="DATA", help="What images of --from should become: without pairs, if it is known.")
+    ] = "",
     raw: Raw = False,
     truncation: Truncation = None,
     seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
@@ -42,7 +47,7 @@ def evaluate(
     names = tuple(name.strip() for name in metrics.split(",") if name.strip())
     request = Request(
         num=num, sets=sets, features=features, metrics=names, weights=weights, on_training=on_training, raw=raw,
-        truncation=truncation, seed=seed,
+        truncation=truncation, seed=seed, truth=truth,
     )  # fmt: skip
     with ProgressPrinter() as progress:
         found, path = api.evaluate(
@@ -53,10 +58,28 @@ def evaluate(
 
 
 def _lines(found: "Evaluation") -> list[str]:
+    from gansmith.contests import contests_of
+
     out = [f"{found.model} at {found.kimg:,.1f} kimg", *found.protocol.lines()]
+    contests = contests_of(found)
+    out += [""] if contests else []
+    out += [line for each in contests for line in _table(each)]
     width = max(map(len, found.numbers), default=0)
-    for name, number in found.numbers.items():
+    for name, number in () if contests else found.numbers.items():
         spread = "" if number.deviation is None else f" +- {number.deviation:.3g} ({number.over})"
         out.append(f"  {name:<{width}}  {number.value:10.4g}{spread}")
     said = [*found.words, *(f"not measured: {metric} ({why})" for metric, why in found.skipped.items())]
     return [*out, *(line for text in said for line in textwrap.wrap(text, 80, subsequent_indent="  "))]
+
+
+def _table(found: "Contest") -> list[str]:
+    """Return the numbers of translations as rows: the model, what is had without it, the targets, the difference."""
+    head = [found.title or "number", "model", found.baseline, "targets", "model - it, 95 %", ""]
+    rows = []
+    for name in found.names():
+        gain = found.gains.get(name)
+        apart = "" if gain is None else "{:+.3g} to {:+.3g}".format(*found.interval(name))
+        numbers = (each.get(name) for each in (found.model, found.without, found.target))
+        cells = ["" if number is None else number_text(number) for number in numbers]
+        rows.append([name, *cells, apart, found.verdict(name)])
+    return [*columns([head, *rows]), ""]

@@ -35,7 +35,7 @@ class Own(ExtractorPart):
     def kept_at(self, domain: Domain) -> Path:
         """Return the file that holds the weights once they are trained."""
         kind, kimg = self._training(domain)
-        return domain.cache / f"own-{domain.fingerprint[:32]}-{kind}-{kimg}.safetensors"
+        return domain.cache / f"own-{domain.fingerprint}-{kind}-{kimg}.safetensors"
 
     def _training(self, domain: Domain) -> tuple[str, int]:
         return ("labels", self.kimg_with_labels) if domain.classes else ("views", self.kimg_without)

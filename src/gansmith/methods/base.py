@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Protocol
+from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -73,6 +73,17 @@ class Method(Protocol):
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
         """Return images (N, C, H, W) in [-1, 1] made by networks in evaluation mode, or rows of some (N, C, H, kW)."""
+
+
+@runtime_checkable
+class PairTranslator(Protocol):
+    """What a method with targets lets others judge: sources (N, S, h, w) and results (N, C, H, W), all in [-1, 1]."""
+
+    def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Return sources and targets of images of the data; sources may be smaller."""
+
+    def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
+        """Return the results of sources."""
 
 
 class MethodConfig(Part):

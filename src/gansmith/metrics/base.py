@@ -113,10 +113,19 @@ def jackknife(statistic: Callable[[Tensor], float], count: int) -> Number:
     ``statistic`` gets the indices (M,) of the images that stay.
     Source: Quenouille 1956; Tukey 1958; deviation^2 = (B - 1) / B sum_b (s_b - mean)^2 over B blocks.
     """
+    return jackknifed(leave_out(statistic, count), count)
+
+
+def leave_out(statistic: Callable[[Tensor], float], count: int) -> np.ndarray:
+    """Return a statistic (BLOCKS + 1,): of all images, then without each block in turn."""
     everything = torch.arange(count)
-    parts = [statistic(everything[everything % BLOCKS != block]) for block in range(BLOCKS)]
-    deviation = float(np.sqrt((BLOCKS - 1) * np.var(parts)))
-    return Number(statistic(everything), deviation, f"jackknife of {BLOCKS} blocks", count)
+    return np.array([statistic(everything), *(statistic(everything[everything % BLOCKS != b]) for b in range(BLOCKS))])
+
+
+def jackknifed(values: np.ndarray, count: int) -> Number:
+    """Return the value and jackknife deviation of what ``leave_out`` returned, or of a difference of two such."""
+    deviation = float(np.sqrt((BLOCKS - 1) * np.var(values[1:])))
+    return Number(float(values[0]), deviation, f"jackknife of {BLOCKS} blocks", count)
 
 
 def squared_distances(left: Tensor, right: Tensor) -> Tensor:

@@ -5,8 +5,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from gansmith.contests import Contest, contests_of
 from gansmith.errors import MetricError
-from gansmith.judgement import FOLDER, PAIRS, Evaluation, best_end, last_evaluation
+from gansmith.judgement import FOLDER, PAIRS, TRANSLATIONS, Evaluation, best_end, last_evaluation
 from gansmith.report.page import section, table
 from gansmith.report.pictures import load_picture
 
@@ -24,6 +25,7 @@ def judged_sections(folder: Path, kimg: float | None) -> str:
     """Return the sections for the run in a folder, which is at ``kimg`` now."""
     try:
         found = last_evaluation(folder)
+        contests = [] if found is None else contests_of(found)
     except MetricError as problem:
         return section(TITLE, f'<p class="note">{escape(str(problem))}</p>')
     command = escape(f"gansmith evaluate {shlex.quote(str(folder))}")
@@ -36,8 +38,10 @@ def judged_sections(folder: Path, kimg: float | None) -> str:
     words = "".join(f"<li><span>{escape(line)}</span></li>" for line in found.words)
     skipped = [f"not measured: {kind} ({why})" for kind, why in found.skipped.items()]
     missing = f'<p class="note">{"<br>".join(escape(line) for line in skipped)}</p>' if skipped else ""
-    body = f'<ul class="plain">{words}</ul>\n{_numbers(found)}\n<p class="note">{at},<br>{stamp}.</p>\n{missing}'
-    return "\n".join(part for part in (section(TITLE, body), _classes(found), _pairs(folder, found)) if part)
+    numbers = "\n".join(map(_contest, contests)) if contests else _numbers(found)
+    body = f'<ul class="plain">{words}</ul>\n{numbers}\n<p class="note">{at},<br>{stamp}.</p>\n{missing}'
+    parts = (section(TITLE, body), _classes(found), _pairs(folder, found), _translations(folder, contests))
+    return "\n".join(part for part in parts if part)
 
 
 def number_text(value: float, deviation: float | None) -> str:
@@ -51,6 +55,27 @@ def _numbers(found: Evaluation) -> str:
         for name, number in found.numbers.items()
     ]
     return table(["number", "value ± deviation", "how to read it", "the deviation is over"], rows)
+
+
+def _contest(found: Contest) -> str:
+    """Return a table of what translations, the baseline and the targets themselves have."""
+    rows = []
+    for name in found.names():
+        gain = "{:+.3g} to {:+.3g}".format(*found.interval(name)) if name in found.gains else ""
+        numbers = (each.get(name) for each in (found.model, found.without, found.target))
+        cells = ["" if number is None else number_text(number.value, number.deviation) for number in numbers]
+        rows.append([escape(name), *cells, gain, found.verdict(name), ENDS[best_end(name)]])
+    baseline = escape(found.baseline)
+    heads = [
+        escape(found.title),
+        "model",
+        baseline,
+        "targets",
+        f"model - {baseline}, 95 %",
+        "the model is",
+        "how to read it",
+    ]
+    return table(heads, rows)
 
 
 def _classes(found: Evaluation) -> str:
@@ -82,3 +107,12 @@ def _pairs(folder: Path, found: Evaluation) -> str:
     )
     img = f'<img width="{picture.width}" height="{picture.height}" alt="Nearest pairs" src="{picture.uri}">'
     return section("Are they copies?", f'<p class="note">{escape(text)}</p>\n{img}')
+
+
+def _translations(folder: Path, contests: list[Contest]) -> str:
+    picture = load_picture(folder / FOLDER / TRANSLATIONS) if contests else None
+    if picture is None:
+        return ""
+    text = "Images that the model was judged by, what one would have without it, and what it made of them."
+    img = f'<img width="{picture.width}" height="{picture.height}" alt="Translations" src="{picture.uri}">'
+    return section("Side by side", f'<p class="note">{text}</p>\n{img}')

@@ -39,6 +39,14 @@ class Task(Part):
         """
         return images
 
+    def baseline(self, sources: Tensor, channels: int, mean: Tensor | None = None) -> tuple[str, Tensor]:
+        """Return what one would use without a generator: its name, and images (N, channels, H, W) made of sources.
+
+        It is the source itself, unless the task says otherwise. ``mean`` (channels,) is the mean colour of the training
+        images, None where they are not at hand.
+        """
+        return "the source", viewable(sources, channels)
+
     def complete(self, results: Tensor, sources: Tensor) -> Tensor:
         """Return a generator's results with what the sources know for sure put back."""
         return results

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from gansmith.randomness import Noise
-from gansmith.tasks.base import Task, luminance, tasks, without_colour
+from gansmith.tasks.base import Task, luminance, tasks, viewable, without_colour
 
 
 @tasks.register("colorize")
@@ -30,3 +30,15 @@ class Colorize(Task):
         """Return luminance (N, 1, H, W), or (N, 2, H, W) with alpha."""
         gray = luminance(images)
         return torch.cat([gray, images[:, 3:]], 1) if images.shape[1] == 4 else gray
+
+    def baseline(self, sources: Tensor, channels: int, mean: Tensor | None = None) -> tuple[str, Tensor]:
+        """Return the gray image with the mean chroma of the training images; gray where that is not known.
+
+        The mean chroma is nearer to the targets than gray, as the mean of anything is: a colouriser must beat it.
+        """
+        gray = viewable(sources, channels)
+        if mean is None:
+            return "gray", gray
+        colour = mean[None, :3, None, None].to(gray)
+        tinted = (gray[:, :3] + colour - luminance(colour)).clamp(-1, 1)
+        return "mean colour", torch.cat([tinted, gray[:, 3:]], 1)

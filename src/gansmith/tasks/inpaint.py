@@ -42,6 +42,12 @@ class Inpaint(Task):
         assert mask is not None, "the caller asks for a mask"
         return torch.cat([images * (1 - mask), 2 * mask - 1], 1)
 
+    def baseline(self, sources: Tensor, channels: int, mean: Tensor | None = None) -> tuple[str, Tensor]:
+        """Return the images with the mean colour of what is known of each in its hole."""
+        images, known = sources[:, :-1], (sources[:, -1:] <= 0).to(sources.dtype)
+        colour = (images * known).sum((2, 3), keepdim=True) / known.sum((2, 3), keepdim=True).clamp(min=1)
+        return "mean of the rest", self.complete(colour.expand_as(images), sources)
+
     def complete(self, results: Tensor, sources: Tensor) -> Tensor:
         """Return results in the hole and the images outside of it."""
         return torch.where(sources[:, -1:] > 0, results, sources[:, :-1])

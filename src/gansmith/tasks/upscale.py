@@ -15,11 +15,15 @@ class Upscale(Task):
     def __call__(self, images: Tensor, noise: Noise) -> Tensor:
         """Return images of the same size that have lost what is finer than ``scale`` pixels."""
         sides = [max(1, side // self.scale) for side in images.shape[2:]]
-        return _enlarged(F.interpolate(images, sides, mode="area"), images.shape[2], images.shape[3])
+        return enlarged(F.interpolate(images, sides, mode="area"), images.shape[2], images.shape[3])
 
     def of_given(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return images of ``scale`` times the sides."""
-        return _enlarged(images, images.shape[2] * self.scale, images.shape[3] * self.scale)
+        return enlarged(images, images.shape[2] * self.scale, images.shape[3] * self.scale)
+
+    def baseline(self, sources: Tensor, channels: int, mean: Tensor | None = None) -> tuple[str, Tensor]:
+        """Return the sources: they are enlarged already."""
+        return "bicubic", sources
 
 
 @tasks.register("upscale2")
@@ -44,5 +48,6 @@ class Upscale4(Upscale):
     scale: ClassVar[int] = 4
 
 
-def _enlarged(images: Tensor, height: int, width: int) -> Tensor:
+def enlarged(images: Tensor, height: int, width: int) -> Tensor:
+    """Return images (N, C, H, W) of a size, by bicubic interpolation, clipped to [-1, 1]."""
     return F.interpolate(images, (height, width), mode="bicubic", align_corners=False).clamp(-1, 1)
