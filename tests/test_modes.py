@@ -22,7 +22,7 @@ def side(modes: list[int] | None, *, shape: tuple[int, ...] = (28, 28, 3)) -> Si
 
 
 def found(real: list[int], *fake: list[int], num_modes: int = 4):
-    return metrics.parse("modes").judge(Evidence(side(real), tuple(map(side, fake)), num_modes=num_modes))
+    return metrics.parse("modes").measure(Evidence(side(real), tuple(map(side, fake)), num_modes=num_modes))
 
 
 def test_divergence_from_uniform():
@@ -118,7 +118,7 @@ def test_real_images_fill_the_modes_and_one_image_fills_one(stacked, judge):
     expected = 1000 * (1 - (1 - 1 / 1000) ** 1500)  # 777 of modes that are drawn evenly
     assert len(modes.unique()) == pytest.approx(expected, abs=40)
     one = judge.mode_of(*judge(np.repeat(stacked.read([0]), 50, axis=0)))
-    numbers = metrics.parse("modes").judge(
+    numbers = metrics.parse("modes").measure(
         Evidence(side(modes.tolist()), (side(one.tolist()),), num_modes=1000)
     ).numbers  # fmt: skip
     assert numbers["modes"].value == 1

@@ -30,6 +30,7 @@ class Modes(Metric):
     Differs: KL to uniform, which is how modes were drawn, in place of the classifier's histogram of real images.
     """
 
+    least: ClassVar[int] = 100
     best: ClassVar[dict[str, str]] = {"modes": "high", "kl": "low", "in_modes": "high"}
 
     def missing(self, evidence: Evidence) -> str:
