@@ -85,11 +85,18 @@ def test_points_are_no_pictures(asked, said):
         open_data("ring-8", DataOptions(**asked))
 
 
-@pytest.mark.parametrize("recipe", ["default", "translate"])
+@pytest.mark.parametrize("recipe", ["default", "translate", "srresnet", "r3gan-tiny"])
 def test_networks_for_images_are_refused(recipe, tmp_path):
     text = r"^'ring-8' has points in the plane, and network '\w+' needs images\n  pass --recipe toy, or networks that"
     with pytest.raises(RecipeError, match=text):
         api.train("ring-8", recipe=recipe, out=tmp_path / "run", device="cpu", steps=1)
+
+
+@pytest.mark.parametrize("kind", ["diffaugment", "ada", "mirror"])
+def test_augmentations_of_images_are_refused(kind, tmp_path):
+    text = rf"^'ring-8' has points in the plane, and augmentation '{kind}' needs images\n  pass augment=null$"
+    with pytest.raises(RecipeError, match=text):
+        api.train("ring-8", recipe="toy", overrides=[f"augment={kind}"], out=tmp_path / "run", device="cpu", steps=1)
 
 
 def test_dots_lie_where_points_are():

@@ -148,8 +148,13 @@ def refuse_batch_statistics(discriminator: Network, penalties: Sequence[Penalty]
         )
 
 
-def refuse_points(data: DataSpec, *parts: Network | None) -> None:
-    """Raise RecipeError where networks that look at neighbouring pixels would get points in the plane."""
+def refuse_points(data: DataSpec, *parts: Network | None, augment: Augmentation | None = None) -> None:
+    """Raise RecipeError where parts that look at neighbouring pixels would get points in the plane."""
+    if data.is_points and augment is not None:
+        raise RecipeError(
+            f"'{data.name}' has points in the plane, and augmentation '{augment.kind}' needs images"
+            "\n  pass augment=null"
+        )
     for network in parts:
         if data.is_points and network is not None and not network.takes_points:
             raise RecipeError(

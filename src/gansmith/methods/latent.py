@@ -80,7 +80,7 @@ class LatentConfig(MethodConfig):
                 "alternate=epoch trains D and G in different iterations, so that share_fakes has nothing to share"
                 "\n  pass share_fakes=false"
             )
-        refuse_points(data, self.generator, self.discriminator)
+        refuse_points(data, self.generator, self.discriminator, augment=self.augment)
         refuse_batch_statistics(self.discriminator, self.penalties)
 
 
