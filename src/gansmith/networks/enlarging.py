@@ -52,7 +52,7 @@ class EnlargingGenerator(nn.Module):
         made: Tensor = self.body(with_label_planes(sources, labels, self._num_classes))
         if self._add == "none":
             return made
-        return (enlarged(sources, self._scale, self._add) + made).clamp(self._lowest, 1)
+        return (enlarged(sources, self._scale, self._add) + made).clamp(self._lowest, 1.0)
 
 
 class Residual(nn.Module):
