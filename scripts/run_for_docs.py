@@ -15,6 +15,7 @@ import numpy as np
 
 from gansmith.data.base import DataSpec
 from gansmith.images import decode_image, enlarge, on_white, to_pil
+from gansmith.recipe import load_recipe
 from gansmith.report.curves import draw_curves
 from gansmith.report.film import spread
 from gansmith.results import total_seconds
@@ -24,6 +25,11 @@ LIMIT_BYTES, FRAMES = 195_000, 5
 GAP_PX = 2  # between the images of a grid
 KINDS = {1: "gray", 3: "colour", 4: "colour with alpha"}
 DOCS = Path(__file__).parents[1] / "docs"
+COLUMNS = {  # of methods that are given images
+    "paired": " (source, result, target)",
+    "super_resolution": " (source, result, target)",
+    "unpaired": " (image, translation, and back)",
+}
 NAMES = {
     "loss_discriminator": "loss of D",
     "loss_generator": "loss of G",
@@ -53,7 +59,10 @@ def main() -> None:
     spec = DataSpec.from_json(run.record["data"]["spec"])
     film = write_picture(strip([shots[index] for index in chosen], spec), pictures / f"{recipe}-film")
     draw_curves(read_rows(run.log), pictures / f"{recipe}-curves.png")
+    columns = COLUMNS.get(load_recipe(str(run.path / "recipe.yaml")).method.kind, "")
     text = PAGE.format(
+        what="images" if columns else "latents",
+        columns=columns,
         facts="\n".join(f"| {name} | {value} |" for name, value in facts(run, spec, rows).items()),
         grid=grid,
         film=film,
@@ -65,13 +74,13 @@ def main() -> None:
     print(page)
 
 
-PAGE = """![The followed latents at the end, {kimg} kimg](../../pictures/runs/{grid})
+PAGE = """![The followed {what} at the end, {kimg} kimg](../../pictures/runs/{grid})
 
-The followed latents at the end: the averaged generator after {kimg} kimg.
+The followed {what} at the end{columns}: the averaged generator after {kimg} kimg.
 
-![The first of these latents through the training](../../pictures/runs/{film})
+![The first of these {what} through the training](../../pictures/runs/{film})
 
-The first of these latents after {times} kimg.
+The first of these {what} after {times} kimg.
 
 ![Curves of the run](../../pictures/runs/{curves})
 

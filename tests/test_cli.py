@@ -302,7 +302,7 @@ def test_data_check_and_list_look_where_they_are_told(shell, tmp_path):
     assert f"put its files into {tmp_path}/MNIST/raw, or pass --data-root" in err
     code, out, err = shell("data", "list", "--data-root", tmp_path)
     assert (code, err) == (0, "")
-    assert "mnist           handwritten digits; 60,000 train, 10,000 test" in out
+    assert re.search(r"^mnist +handwritten digits; 60,000 train, 10,000 test", out, re.MULTILINE)
     assert f"licence: CC BY-SA 3.0; not here: {tmp_path}/MNIST/raw" in out
     assert "licence: MIT; here\n" in out
     listed = json.loads(shell("data", "list", "--json")[1])

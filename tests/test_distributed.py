@@ -27,6 +27,14 @@ CASES: dict[str, dict[str, Any]] = {
     **{f"penalty {name}": {"penalties": [name]} for name in penalties.names()},
     "share_fakes": {"share_fakes": True, "discriminator_steps": 2},
     "conditional": {"conditional": True, "fake_labels": "uniform", "augment": "mirror"},
+    "ada": {"augment": {"kind": "ada", "probability": 0.8}, "penalties": ["r1", "gradient_penalty"]},
+    "spectral_norm": {
+        "generator": {"kind": "residual", "base_channels": 4, "norm": "none"},
+        "discriminator": {"kind": "residual", "base_channels": 4, "norm": "none", "spectral_norm": True},
+        "loss": "hinge",
+        "discriminator_steps": 2,
+        "conditional": True,
+    },
     "paired": {
         "kind": "paired",
         "generator": {"kind": "unet", "base_channels": 4, "norm": "instance"},
@@ -36,6 +44,18 @@ CASES: dict[str, dict[str, Any]] = {
         "penalties": ["r1", "r2"],
         "share_fakes": True,
         "discriminator_steps": 2,
+        "augment": {"kind": "ada", "probability": 0.8},
+    },
+    "super_resolution": {
+        "kind": "super_resolution",
+        "generator": {"kind": "srresnet", "base_channels": 4, "blocks": 1},
+        "discriminator": {"kind": "patchgan", "base_channels": 4, "norm": "none"},
+        "scale": 2,
+        "degradation": {"kind": "real_esrgan", "order": 2},
+        "loss": "relativistic",
+        "penalties": ["r1"],
+        "feature_weight": 1,
+        "share_fakes": True,
     },
     "unpaired": {
         "kind": "unpaired",
@@ -43,6 +63,14 @@ CASES: dict[str, dict[str, Any]] = {
         "discriminator": {"kind": "patchgan", "base_channels": 4, "norm": "instance"},
         "penalties": ["r1", "gradient_penalty"],
         "pool_size": 0,  # pools are each process's own
+    },
+    "unpaired_augmented": {
+        "kind": "unpaired",
+        "generator": {"kind": "resnet", "base_channels": 4, "blocks": 1},
+        "discriminator": {"kind": "patchgan", "base_channels": 4, "norm": "instance"},
+        "augment": "diffaugment",
+        "cycle_weight": 0,  # see ``atol`` below
+        "pool_size": 0,
     },
 }
 TOY = """
@@ -55,6 +83,7 @@ optimizers: {default: {kind: adam, lr: 2.0e-3}}
 batch_size: 8
 epochs: 1
 """
+ADAPTING = "augment={kind: ada, adapt_kimg: 0.2, interval: 2, target: 0.1}"  # p by 0.08 at a time
 WORKER = """
 import sys
 from pathlib import Path
@@ -126,6 +155,7 @@ def write_numbers(source: Path, out: Path) -> None:
         (out / f"slice-{engine.rank}.txt").write_text(str(problem))
     train(source, out / "mlp", "mlp-small", "fixed_images=4", steps=10)
     train(source, out / "default", "default", "fixed_images=4", steps=4)
+    train(source, out / "adapting", "mlp-small", "fixed_images=4", ADAPTING, steps=10)
     train(source, out / "watched", "mlp-small", *WATCHED, *COLLAPSING, "watch.patience=1", steps=60)
     leave(engine)
 
@@ -220,7 +250,7 @@ def of_two(both: Path, name: str, rank: int) -> dict[str, torch.Tensor]:
 def test_averaged_gradients_of_two_processes_are_those_of_one(name, both, tiny_file, engine):
     one, two = gradients(CASES[name], tiny_file, engine), of_two(both, name, 0)
     assert one.keys() == two.keys()
-    pair = {"generator", "discriminator"} if name != "unpaired" else {*GENERATORS, *DISCRIMINATORS}
+    pair = {"generator", "discriminator"} if not name.startswith("unpaired") else {*GENERATORS, *DISCRIMINATORS}
     assert {key.split(".")[0] for key in one} == {*pair, "images"}
     atol = 1e-6 if name != "unpaired" else 1e-4  # L1's gradient jumps at 0, and rounding takes pixels across
     for key in one:
@@ -265,6 +295,24 @@ def test_two_processes_train_mlp_small_to_the_weights_of_one(both, tiny_file, tm
     for left, right in zip(*rows, strict=True):
         assert left.keys() == right.keys()
         assert all(left[key] == pytest.approx(right[key], rel=1e-4, abs=1e-5) for key in left)
+
+
+@pytest.mark.slow
+def test_two_processes_adapt_as_one(both, tiny_file, tmp_path):
+    train(tiny_file, tmp_path / "one", "mlp-small", "fixed_images=4", ADAPTING, steps=10)
+    rows = [
+        [row["augment_p"] for row in api.Run(folder, True).rows()] for folder in (tmp_path / "one", both / "adapting")
+    ]
+    assert rows[0] == pytest.approx(rows[1])
+    assert len(set(rows[0])) > 2
+    one, two = (
+        {n: t for n, t in newest(f).tensors.items() if n.startswith("state/")}
+        for f in (tmp_path / "one", both / "adapting")
+    )
+    assert len(one) == 4
+    assert torch.equal(one["state/augment_p"], two["state/augment_p"])
+    for name in ("signs", "logits"):  # means over the processes
+        assert torch.equal(one[f"state/augment_{name}"], 2 * two[f"state/augment_{name}"])
 
 
 def test_two_processes_end_together_when_the_looks_of_one_say_so(both, tiny_file, tmp_path):

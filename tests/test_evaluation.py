@@ -89,7 +89,10 @@ def test_the_same_request_gives_the_same_numbers_and_another_seed_others(run, tm
 
 def test_everything_is_measured_and_what_cannot_be_is_said(run, tmp_path):
     found, _ = api.evaluate(run, request=Request(num=120, features="toy"), out=tmp_path)
-    assert found.skipped == {"bins": "needs 400 images on each side, got 120 samples: pass --num 400"}
+    assert found.skipped == {
+        "bins": "needs 400 images on each side, got 120 samples: pass --num 400",
+        "modes": "needs data of known modes, such as stacked-fashion or gaussians-25",
+    }
     assert {"label_accuracy120_toy", "missing_classes120_toy", "is120_toy", "kid120_toy"} <= set(found.numbers)
     assert any("of samples are what was asked" in line for line in found.words)
     assert list(found.numbers)[:4] == ["fd120_toy", "kid120_toy", "precision120_toy", "recall120_toy"]

@@ -49,8 +49,15 @@ def unpaired(**fields: Any) -> dict[str, Any]:
     return {"kind": "unpaired", "generator": resnet, "discriminator": patchgan, "pool_size": 12, **fields}
 
 
+def super_resolution(**fields: Any) -> dict[str, Any]:
+    srresnet = {"kind": "srresnet", "base_channels": 4, "blocks": 1}
+    patchgan = {"kind": "patchgan", "base_channels": 4, "norm": "none"}
+    return {"kind": "super_resolution", "generator": srresnet, "discriminator": patchgan, "scale": 2, **fields}
+
+
 PAIRED = {"kind": "toy_paired", "discriminator": DCGAN, "penalties": [LAZY_R1]}
 TWO = {"kind": "toy_two_discriminators", "generator": DCGAN, "discriminator": MLP}
+ADA = {"kind": "ada", "interval": 1, "adapt_kimg": 0.1}
 METHODS = {
     "latent": latent(),
     "share_fakes": latent(share_fakes=True),
@@ -63,6 +70,8 @@ METHODS = {
     "conditional": latent(conditional=True),
     "conditional_uniform": latent(conditional=True, fake_labels="uniform", penalties=["r2"], augment="mirror"),
     "augment": latent(generator=DCGAN, discriminator=DCGAN, augment="mirror"),
+    "ada": latent(augment=ADA, penalties=["r1"]),
+    "ada_relativistic": latent(augment=ADA, loss="relativistic", share_fakes=True, discriminator_steps=2),
     "alternate_epoch": latent(alternate="epoch"),
     "paired": paired(discriminator_steps=2, task="inpaint"),
     "paired_share_fakes": paired(
@@ -73,11 +82,24 @@ METHODS = {
     ),
     "paired_relativistic": paired(loss="relativistic", penalties=["r1", LAZY_R1 | {"kind": "r2"}], share_fakes=True),
     "paired_wgan": paired(loss="wasserstein", penalties=["gradient_penalty"], constraints=["weight_clip"]),
+    "paired_ada": paired(augment=ADA, penalties=["r2"], share_fakes=True),
     "paired_l1_alone": paired(discriminator=None),
+    "paired_features": paired(feature_weight=5),
+    "super_resolution": super_resolution(degradation="real_esrgan", discriminator_steps=2, crop_px=8),
+    "super_resolution_relativistic": super_resolution(
+        loss="relativistic", penalties=["r1", LAZY_R1 | {"kind": "r2"}], share_fakes=True, feature_weight=1
+    ),
+    "super_resolution_wgan": super_resolution(
+        loss="wasserstein", penalties=["gradient_penalty"], constraints=["weight_clip"]
+    ),
+    "super_resolution_pixels_alone": super_resolution(
+        discriminator=None, pixel_loss="mse", generator={"kind": "rrdb", "base_channels": 4, "blocks": 1}
+    ),
     "unpaired": unpaired(),
     "unpaired_relativistic": unpaired(loss="relativistic", penalties=["r1", LAZY_R1 | {"kind": "r2"}]),
     "unpaired_wgan": unpaired(loss="wasserstein", penalties=["gradient_penalty"], constraints=["weight_clip"]),
     "unpaired_batch_norm": unpaired(discriminator=BATCH_NORM, identity_weight=0, pool_size=0),
+    "unpaired_ada": unpaired(augment=ADA, penalties=["r1"]),
     "toy_paired": PAIRED,
     "toy_two_discriminators": TWO,
 }
@@ -233,7 +255,7 @@ def test_the_augmentation_draws_anew_for_every_image_of_both_sides_and_phases(ti
         lambda _, inputs: seen.append(tuple((inputs[0][:, 0, 0, 0] > 0).tolist()))
     )
     for phase in method.phases:
-        method._critic(batch.labels, state.noise(phase, 0, engine), "both")(same)
+        method._critic(batch.labels, state.noise(phase, 0, engine), "both", state.moment(1.0))(same)
     flips = [seen[0][:BATCH], seen[0][BATCH:], seen[1][:BATCH], seen[1][BATCH:]]
     assert len(set(flips)) == 4
     assert all(0 < sum(sides) < 2 * BATCH for sides in seen)
@@ -282,15 +304,16 @@ def test_kimg_counts_the_real_images_read_and_every_draw_is_read_once(name, read
     assert state.kimg == pytest.approx(len(draws) * BATCH / 1000)
 
 
-@pytest.mark.parametrize(
-    "name", ["conditional", "share_fakes_batch_norm", "paired", "unpaired", "toy_paired", "toy_two_discriminators"]
-)
+PREVIEWED = ["conditional", "share_fakes_batch_norm", "paired", "super_resolution", "unpaired", "toy_paired"]
+
+
+@pytest.mark.parametrize("name", [*PREVIEWED, "toy_two_discriminators"])
 def test_a_preview_image_does_not_depend_on_how_many_there_are(name, tiny_data, engine):
     state = advance(fresh(make_recipe(name), tiny_data, engine), tiny_data, engine, 2)
     method, sizes = state.method, set()
     state.averages[method.averaged[0]].network.register_forward_pre_hook(lambda _, inputs: sizes.add(len(inputs[0])))
     many = generate(method.preview, state.preview_networks(), method.fixed(7, 19, tiny_data), 8)
-    assert many.shape == (19, 8, 24 if name in ("paired", "unpaired") else 8, 1)
+    assert many.shape == (19, 8, 24 if name in ("paired", "super_resolution", "unpaired") else 8, 1)
     for count in (1, 8, 9):
         few = generate(method.preview, state.preview_networks(), method.fixed(7, count, tiny_data), 8)
         np.testing.assert_array_equal(few, many[:count])
@@ -299,7 +322,7 @@ def test_a_preview_image_does_not_depend_on_how_many_there_are(name, tiny_data, 
     assert all(module.training for module in method.networks.modules())
 
 
-@pytest.mark.parametrize("name", ["latent", "paired", "unpaired", "toy_paired", "toy_two_discriminators"])
+@pytest.mark.parametrize("name", ["latent", "paired", "super_resolution", "unpaired", "toy_paired"])
 def test_a_grid_of_more_images_begins_with_the_grid_of_fewer(name, tiny_data, engine, tmp_path):
     grids = {}
     for count in (8, 16):

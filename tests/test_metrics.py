@@ -319,8 +319,9 @@ def test_sliced_wasserstein_closed_form_and_order():
 @pytest.mark.parametrize("kind", metrics.names())
 def test_too_few_images_are_refused_with_both_numbers(kind):
     probabilities = torch.eye(2)[torch.zeros(5).long()]
-    few = side(cloud(5), probabilities=probabilities, labels=torch.zeros(5).long())
-    evidence = Evidence(few, (few,) * 4, few, ("a", "b"))
+    none = torch.zeros(5).long()
+    few = side(cloud(5), probabilities=probabilities, labels=none, modes=none)
+    evidence = Evidence(few, (few,) * 4, few, ("a", "b"), 2)
     least = metrics.get(kind).least
     with pytest.raises(MetricError, match=f"metric '{kind}' needs {least:,} images on each side, got 5"):
         metrics.parse(kind).judge(evidence)

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
 import torch
 
 from gansmith.batches import BatchStream
 from gansmith.data.base import open_data
 from gansmith.engine import Engine
+from gansmith.errors import RecipeError
 from gansmith.images import to_float
 from gansmith.recipe import load_recipe
 from gansmith.run_state import RunState
@@ -84,3 +86,29 @@ def test_a_preview_is_source_result_and_target_of_images_that_were_held_out(tiny
     assert {image.numpy().tobytes() for image in target} == held_out, "30 of 24: some twice, none from training"
     assert torch.equal(result, method.translate(method.networks["generator"], source))
     assert 0 < (source - target).abs().mean() < 0.4
+
+
+def test_source_and_image_are_moved_alike_and_keep_their_colours(tiny_data, engine):
+    state = fresh(tiny_data, engine, "augment={kind: ada, probability: 0.9}")
+    method, noise = state.method, state.noise(state.method.phases[0], 0, engine)
+    seen: list[torch.Tensor] = []
+    method.networks["discriminator"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    source = torch.full((8, 1, 8, 8), -0.5)
+    source[:, :, :2, :2] = 0.5
+    method.critic(source, noise, state.moment(1.0))(torch.cat([source, source]))
+    one, other = seen[0].unbind(1)
+    assert torch.equal(one, other)
+    assert not torch.equal(one[:8], one[8:]), "real and fake have draws of their own"
+    assert (one != source.repeat(2, 1, 1, 1)[:, 0]).flatten(1).any(1).sum() > 10
+    assert one.mean((1, 2)).std() < 0.2
+    assert one.median() == pytest.approx(-0.5, abs=0.05), "colour changes would move it"
+
+
+def test_an_augmentation_without_a_discriminator_is_refused(tiny_data, engine):
+    with pytest.raises(RecipeError) as caught:
+        fresh(tiny_data, engine, "discriminator=null", "augment=ada")
+    assert str(caught.value) == (
+        "augmentation 'ada' is of what a discriminator sees, and this recipe has none\n  pass augment=null"
+    )
+    with pytest.raises(RecipeError, match="policy is color alone"):
+        fresh(tiny_data, engine, "augment={kind: diffaugment, policy: [color]}")

@@ -15,7 +15,7 @@ import gansmith
 from gansmith import machine, runs
 from gansmith.cli.app import app, main
 from gansmith.cli.train import between, split_words, translating
-from gansmith.recipe import load_recipe
+from gansmith.recipe import load_recipe, recipe_names
 from gansmith.uses import augment
 from small_runs import small, train
 
@@ -108,7 +108,8 @@ def test_commands_that_do_not_parse_are_noticed(words):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_overrides_within_lines_are_valid(page):
-    """A piece of code that is nothing but KEY=VALUE words must be what a recipe takes."""
+    """A piece of code that is nothing but KEY=VALUE words must be what a recipe takes: the page's own or default."""
+    recipe = page.stem if page.parent.name == "learn" and page.stem in recipe_names() else "default"
     for code in INLINE.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
         try:
             words = shlex.split(code)
@@ -116,7 +117,7 @@ def test_overrides_within_lines_are_valid(page):
             continue
         lower = [re.fullmatch(r"[a-z_.]+=.+", word) for word in words]
         if words and all(lower) and "my_" not in code:
-            load_recipe("default", tuple(words))
+            load_recipe(recipe, tuple(words))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -197,6 +198,8 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         kept = [word for word in small(recipe) if not word.startswith("task=")]  # the images are gray: no colorize
         kept += ["--pairs"] if parameters["pairs"] else ["--task", "deblur"] if recipe == "translate" else []
         return ["train", images, *overrides, *kept, "--recipe", recipe, "--steps", "2", "--out", "new"]
+    if name == "upscale":
+        return [name, str(world / "enlarger"), images, *words[-2:]]
     if name == "translate":
         return ["translate", str(world / "translator"), images, *words[-2:]]
     if name == "diagnose":
@@ -253,6 +256,7 @@ def small_world(tmp_path_factory) -> Path:
         train(root / "images", root / "run", "mlp-small", steps=2)
         train(root / "images", root / "labelled", "mlp-small", "conditional=true", steps=2)
         train(root / "images", root / "translator", "translate", "task=deblur", steps=2)
+        train(root / "images", root / "enlarger", "srresnet", "scale=2", steps=2)
     return root
 
 

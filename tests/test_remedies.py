@@ -75,6 +75,8 @@ def test_sizes_change_within_reason():
     assert ("discriminator.base_channels=128",) in advice("generator_wins", "dcgan")
     assert not [each for each in advice("memorising", "dcgan", "base_channels=8") if "channels" in str(each)]
     assert ("mirror=true",) in advice("memorising", "dcgan")
+    assert ("augment=diffaugment",) in advice("memorising", "dcgan")
+    assert ("augment=diffaugment",) not in advice("memorising", "dcgan", "augment=mirror")
     assert ("mirror=true",) not in advice("memorising", "dcgan", "data.mirror=true")
 
 

@@ -38,6 +38,7 @@ TOYS = {
     "paired": ", penalties: [{kind: r1, weight: {start: 5, end: 1}, interval: 2}]",
     "two_discriminators": ", generator: {kind: dcgan, base_channels: 4}",
 }
+ADA = "augment={kind: ada, adapt_kimg: 0.2, interval: 2, target: 0}"  # p moves by 0.08 at a time
 VARIANTS = {
     **{name: (name, ()) for name in recipe_names()},
     "lazy_r1": ("dcgan", ("discriminator.norm=none", LAZY_R1)),
@@ -45,9 +46,13 @@ VARIANTS = {
                            "optimizers.default={kind: rmsprop}")),
     "wgan_gp": ("mlp-small", ("loss=wasserstein", "penalties=[gradient_penalty]", "generator_steps=2")),
     "augmented": ("dcgan", ("augment=mirror", "mirror=true", "optimizers.generator={kind: adamw}")),
+    "ada": ("dcgan", (ADA, "loss=relativistic", "lr=5e-3", "discriminator.norm=none", LAZY_R1)),
+    "paired_ada": ("translate", (ADA, "loss=relativistic")),
+    "unpaired_ada": ("unpaired", (ADA,)),
     "conditional": ("dcgan", ("conditional=true", "fake_labels=uniform", "spectral_norm=true")),
     "inpaint": ("translate", ("task=inpaint", "mirror=true", "generator.dropout=0.5")),
     "l1_alone": ("translate", ("discriminator=null",)),
+    "upscale_blind": ("srgan", ("degradation=real_esrgan", "mirror=true", "crop_px=8", LAZY_R1)),
     "unpaired_r1": ("unpaired", ("loss=relativistic", LAZY_R1, "discriminator.norm=none", "mirror=true")),
     "without_average": ("mlp-small", ("ema_half_life_kimg=0", "lr={start: 2.0e-3, end: 1.0e-5, shape: cosine}")),
 }  # fmt: skip
@@ -88,6 +93,15 @@ def test_a_pause_changes_nothing(name, tiny_file, tmp_path, no_results):
     assert api.resume(run.folder).finished
     assert_same_run(whole.folder, run.folder)
     assert [row["iteration"] for row in run.rows()] == [4, 8, 12]
+
+
+def test_the_p_of_ada_is_on_its_way_at_a_pause(tiny_file, tmp_path, no_results):
+    run = train(tiny_file, tmp_path / "run", "dcgan", *VARIANTS["ada"][1], stop_at=PAUSE_AT)
+    paused = newest(run.folder).tensors
+    assert api.resume(run.folder).finished
+    assert 0 < paused["state/augment_p"] != newest(run.folder).tensors["state/augment_p"]
+    assert paused["state/augment_logits"] == 8  # of the iteration since the last change
+    assert [row["augment_p"] > 0 for row in run.rows()] == [False, True, True]
 
 
 @pytest.mark.parametrize(

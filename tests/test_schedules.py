@@ -38,6 +38,12 @@ def test_begin_and_until(progress, expected):
     assert at(Ramp(start=1, end=3, begin=0.5, until=0.75), progress) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(("progress", "expected"), [(0, 0), (0.05, 0.5), (0.1, 1), (0.5, 1), (0.75, 0.5), (1, 0)])
+def test_warmup_rises_from_0(progress, expected):
+    ramp = Ramp(start=1, end=0, begin=0.5, warmup=0.1)
+    assert at(ramp, progress) == pytest.approx(expected, abs=1e-12)
+
+
 def test_both_shapes_start_and_end_exactly():
     for shape in ("linear", "cosine"):
         ramp = Ramp(start=2e-4, end=1e-5, shape=shape)
@@ -53,7 +59,7 @@ def test_both_shapes_start_and_end_exactly():
     ({"start": 1}, "end"),
     ({"start": 1, "end": float("nan")}, "finite"),
     ({"start": 1, "end": 0, "shape": "step"}, "'linear' or 'cosine'"),
-    ({"start": 1, "end": 0, "warmup": 3}, "warmup"),
+    ({"start": 1, "end": 0, "warmup": 1}, "warmup"),
 ])  # fmt: skip
 def test_errors(fields, message):
     with pytest.raises(ValidationError, match=message):

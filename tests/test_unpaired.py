@@ -271,3 +271,17 @@ def test_a_run_cannot_go_on_without_one_of_its_data_sets(tiny_file, tmp_path):
     other.rename(tmp_path / "elsewhere.npz")
     with pytest.raises(CheckpointError, match=rf"was trained on '{other}', which is not there\n  put it back"):
         api.resume(folder)
+
+
+def test_each_discriminator_adapts_a_p_of_its_own(data, engine):
+    method = make(data, augment={"kind": "ada", "interval": 1, "adapt_kimg": 0.1})
+    sure, unsure = (method.networks[f"discriminator_{side}"] for side in "ab")
+    for network, answer in ((sure, 2.0), (unsure, -2.0)):
+        network.register_forward_hook(lambda _, inputs, out, answer=answer: out * 0 + answer)
+    batch, log = batch_of(data, engine), {}
+    for iteration in range(3):
+        log = method.loss(method.phases[1], batch, replace(NOISE_OF_8, iteration=iteration), START).log
+    assert log["augment_p_a"].item() == pytest.approx(0.08)  # 4 images of 100 at a time
+    assert log["augment_p_b"].item() == 0
+    names = ("images", "logits", "p", "signs")
+    assert sorted(method.state) == sorted(f"augment_{name}_{side}" for name in names for side in "ab")

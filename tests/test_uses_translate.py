@@ -9,14 +9,13 @@ import torch
 from PIL import Image
 
 import gansmith
-from gansmith import api
+from gansmith import api, tiles
 from gansmith.data.base import DataSpec
 from gansmith.errors import DataError, GansmithError, ModelError, RecipeError
 from gansmith.images import to_float
 from gansmith.model import Model, load_model
 from gansmith.recipe import load_recipe
-from gansmith.uses import tiles
-from gansmith.uses.tiles import Tiling, in_tiles
+from gansmith.tiles import Tiling, in_tiles
 from small_models import make_translator
 
 RNG = np.random.default_rng(0)

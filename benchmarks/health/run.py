@@ -7,7 +7,9 @@ and coverage, 4 sets). RESULTS/CASE.json holds its rows and looks; a case whose 
 was stopped goes on. Verdicts are computed from those files each time: a threshold may change without a new run.
 
 A failure counts only if fd10k or coverage is worse than that of its healthy twin (same recipe and seed) by more than
-twice the deviation of the difference. Delay: the first look at which an accepted verdict was said.
+twice the deviation of the difference. Two deviations are told: of judging alone (the samples drawn), and with what
+training itself scatters (healthy runs of the recipe that differ in the seed alone). By the first, healthy runs would be
+failures of one another: the last lines count how often. Delay: the first look at which an accepted verdict was said.
 """
 
 import argparse
@@ -18,7 +20,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
+from statistics import median, stdev
 from typing import Any
 
 import numpy as np
@@ -135,19 +137,30 @@ def result_of(case: Case, run: Path, judged: Path) -> dict[str, Any]:
     }
 
 
-def worse(mine: dict[str, Any], twin: dict[str, Any]) -> str:
-    """Return in words by which number a run is worse than its twin, or ""."""
+def scatter_of(case: Case, cases: list[Case], results: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Return by how much healthy runs of a case's recipe scatter from seed to seed: a deviation for each number."""
+    twin = case.twin or case.key
+    alike = [each.key for each in cases if each.key.rpartition("-")[0] == twin.rpartition("-")[0]]
+    numbers = [results[key]["numbers"] for key in alike if key in results]
+    if len(numbers) < 2:
+        return {}
+    return {name: stdev(each[name]["value"] for each in numbers) for name in numbers[0]}
+
+
+def worse(mine: dict[str, Any], twin: dict[str, Any], scatter: dict[str, float] | None = None) -> str:
+    """Return in words by which number a run is worse than its twin, or ""; ``scatter`` is what training adds."""
     found = []
     for name, number in mine["numbers"].items():
         other = twin["numbers"][name]
-        spread = 2 * ((number["deviation"] or 0) ** 2 + (other["deviation"] or 0) ** 2) ** 0.5
+        trained = 2 * (scatter or {}).get(name, 0.0) ** 2
+        spread = 2 * ((number["deviation"] or 0) ** 2 + (other["deviation"] or 0) ** 2 + trained) ** 0.5
         difference = number["value"] - other["value"]
         if (difference if name.startswith("fd") else -difference) > spread:
             found.append(name.partition("_")[0])
     return " and ".join(found)
 
 
-def line_of(case: Case, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def line_of(case: Case, cases: list[Case], results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return what a case got: every verdict from look to look, the last, and whether the failure was one."""
     mine = results[case.key]
     looks, rows = mine["looks"], mine["rows"]
@@ -163,6 +176,9 @@ def line_of(case: Case, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
         "accused": [name for name in dict.fromkeys(said) if name != HEALTHY],
         "right": last in case.expect,
         "confirmed": "" if is_healthy else "twin not run" if twin is None else worse(mine, twin),
+        "beyond_scatter": not is_healthy
+        and twin is not None
+        and bool(worse(mine, twin, scatter_of(case, cases, results))),
         "delay_kimg": None if is_healthy else first,
         "kimg": looks[-1]["kimg"] if looks else 0.0,
         "fd": measure(looks[-1], "fd") if looks else None,
@@ -172,11 +188,28 @@ def line_of(case: Case, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def summary(lines: list[dict[str, Any]]) -> list[str]:
+    """Return what a table comes to, in sentences."""
+    failed = [line for line in lines if not line["is_healthy"] and line["confirmed"] not in ("", "twin not run")]
+    beyond = [line for line in failed if line["beyond_scatter"]]
+    healthy = [line for line in lines if line["is_healthy"]]
+    delays = [line["delay_kimg"] for line in failed if line["delay_kimg"] is not None]
+    return [
+        f"{sum(line['right'] for line in failed)} of {len(failed)} confirmed failures named rightly at the end "
+        f"({sum(line['right'] for line in beyond)} of the {len(beyond)} that are worse than training scatters); "
+        f"{sum(not line['right'] for line in healthy)} of {len(healthy)} healthy runs accused at the end, "
+        f"{sum(bool(line['accused']) for line in healthy)} at any look; "
+        f"median delay {f'{median(delays):,.1f} kimg' if delays else 'unknown'}.",
+    ]
+
+
 def table(cases: list[Case], results: dict[str, dict[str, Any]]) -> str:
     """Return the table as Markdown: the runs that thresholds were chosen on, then those they are reported on."""
     out = []
     for title, is_chosen in (("Chosen on", True), ("Reported on", False)):
-        lines = [line_of(case, results) for case in cases if case.is_chosen_on == is_chosen and case.key in results]
+        lines = [
+            line_of(case, cases, results) for case in cases if case.is_chosen_on == is_chosen and case.key in results
+        ]
         if not lines:
             continue
         out += [f"### {title}", "", HEAD, "|---" * HEAD.count(" | ") + "|---|"]
@@ -189,22 +222,20 @@ def table(cases: list[Case], results: dict[str, dict[str, Any]]) -> str:
             said = line["verdict"] + (f" (before: {', '.join(during)})" if during else "")
             out.append(
                 f"| {line['case']} | {', '.join(line['expected'])} | {said} | {'yes' if line['right'] else '**no**'} |"
-                f" {line['confirmed'] or ('' if line['is_healthy'] else 'not worse')} |"
+                f" {line['confirmed'] or ('' if line['is_healthy'] else 'not worse')}"
+                f"{'' if line['beyond_scatter'] or not line['confirmed'] else ', within scatter'} |"
                 f" {delay} of {line['kimg']:,.1f} |"
                 f" {line['fd10k']:.2f} | {coverage:.3f} | {line['look_share']:.1%} |"
             )
-        failed = [line for line in lines if not line["is_healthy"] and line["confirmed"] not in ("", "twin not run")]
-        healthy, delays = [line for line in lines if line["is_healthy"]], [
-            line["delay_kimg"] for line in failed if line["delay_kimg"] is not None
-        ]  # fmt: skip
-        out += [
-            "",
-            f"{sum(line['right'] for line in failed)} of {len(failed)} confirmed failures named rightly at the end; "
-            f"{sum(not line['right'] for line in healthy)} of {len(healthy)} healthy runs accused at the end, "
-            f"{sum(bool(line['accused']) for line in healthy)} at any look; "
-            f"median delay {f'{median(delays):,.1f} kimg' if delays else 'unknown'}.",
-            "",
-        ]
+        out += ["", *summary(lines), ""]
+    healthy = [case for case in cases if case.expect == (HEALTHY,) and case.key in results]
+    pairs = [(a, b) for a in healthy for b in healthy if a != b and (a.recipe, a.name) == (b.recipe, b.name)]
+    for words, is_wide in (("judging alone", False), ("judging and training", True)):
+        found = sum(
+            bool(worse(results[a.key], results[b.key], scatter_of(a, cases, results) if is_wide else None))
+            for a, b in pairs
+        )
+        out.append(f"By the deviation of {words}, {found} of {len(pairs)} pairs of healthy runs are failure and twin.")
     return "\n".join(out)
 
 

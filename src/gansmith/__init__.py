@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         resume,
         train,
         translate,
+        upscale,
     )
     from gansmith.model import Model
 
@@ -44,6 +45,7 @@ __all__ = [
     "resume",
     "train",
     "translate",
+    "upscale",
 ]
 
 

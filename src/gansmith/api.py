@@ -51,6 +51,8 @@ from gansmith.uses.study_plot import check_plot as check_plot
 from gansmith.uses.study_plot import draw_study as draw_study
 from gansmith.uses.translate import translate as translate
 from gansmith.uses.translate import translate_files as translate_files
+from gansmith.uses.upscale import upscale as upscale
+from gansmith.uses.upscale import upscale_files as upscale_files
 
 if TYPE_CHECKING:
     from gansmith.data.check import CheckReport

@@ -30,6 +30,7 @@ ORDER = (  # in which metrics are shown; others, as those of plugins, follow
     "precision_recall",
     "density_coverage",
     "class_coverage",
+    "modes",
     "label_accuracy",
     "diversity",
     "bins",
@@ -88,7 +89,8 @@ def evaluate(
     blind = not any(metric.by_features for metric in chosen)
     if blind:
         _refuse_weights(request)
-    extractor = NO_EXTRACTOR if blind else open_extractor(request, domain_of(training or reference), on_progress)
+    seen = training or reference
+    extractor = NO_EXTRACTOR if blind else open_extractor(request, seen.spec, domain_of(seen), on_progress)
     evidence = gather(model, reference, extractor, request, training=training, on_progress=on_progress)
     on_training = reference_name == TRAINING
     numbers: dict[str, Number] = {}
@@ -158,8 +160,10 @@ def gather(
         images = model.draw(latents[part], None if labels is None else labels[part], raw=request.raw)
         features, probabilities = extractor(images)
         asked = None if labels is None else labels[part]
-        fakes.append(Side(images, features, probabilities if _knows(extractor, reference) else None, asked))
-    return Evidence(real, tuple(fakes), seen, extractor.classes if _same_classes(extractor, reference) else ())
+        modes = extractor.mode_of(features, probabilities) if extractor.mode_of else None
+        fakes.append(Side(images, features, probabilities if _knows(extractor, reference) else None, asked, modes))
+    classes = extractor.classes if _same_classes(extractor, reference) else ()
+    return Evidence(real, tuple(fakes), seen, classes, extractor.num_modes)
 
 
 def _side(data: ImageData, extractor: Extractor, on_progress: Progress) -> Side:
@@ -168,7 +172,8 @@ def _side(data: ImageData, extractor: Extractor, on_progress: Progress) -> Side:
     features, probabilities = features_of(data, order, extractor, on_progress)
     labels = data.read_labels(order)
     known = None if labels is None or not _same_classes(extractor, data) else torch.from_numpy(labels)
-    return Side(data.read(order), features, probabilities if _knows(extractor, data) else None, known)
+    modes = extractor.mode_of(features, probabilities) if extractor.mode_of else None
+    return Side(data.read(order), features, probabilities if _knows(extractor, data) else None, known, modes)
 
 
 def _same_classes(extractor: Extractor, data: ImageData) -> bool:
@@ -247,11 +252,11 @@ def notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> li
     ]
 
 
-def open_extractor(request: Request, domain: Domain, on_progress: Progress) -> Extractor:
-    """Return the extractor that is asked for, or the one that suits a domain; MetricError if it cannot be had."""
+def open_extractor(request: Request, spec: DataSpec, domain: Domain, on_progress: Progress) -> Extractor:
+    """Return the extractor that is asked for, or the one that suits a data set; MetricError if it cannot be had."""
     if (request.features or "own") in ("own", "fashion"):
         _refuse_weights(request)
-    name = request.features or default_extractor(domain)
+    name = request.features or default_extractor(spec)
     return extractors.parse(name).open(domain, request.weights, on_progress)
 
 

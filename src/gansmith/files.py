@@ -13,6 +13,8 @@ from safetensors import SafetensorError
 
 from gansmith.errors import DiskFullError
 
+METADATA_KEY = "gansmith"  # in the header of a weights file: the record of its model
+
 
 def commit_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` make a file that appears at ``path`` whole, or leave what was there; DiskFullError without room."""

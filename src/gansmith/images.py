@@ -22,6 +22,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 PIXEL_LIMIT = 40_000_000
 STARTS = range(3, 9)
 LARGEST_SIDE = 1024
+POINT = (1, 2, 1)  # height, width and channels of an "image" that is a point in the plane: x and y in [-1, 1]
 
 
 class ImageError(DataError):

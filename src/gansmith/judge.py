@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from gansmith.errors import ModelError, unknown_name
 from gansmith.images import to_float
 from gansmith.methods.latent import LatentMethod
 from gansmith.networks.base import ValueRange, range_from_signed
+from gansmith.networks.inside import hidden_maps
 
 GRID_SIDE = 4  # to which maps are pooled
 
@@ -100,22 +100,9 @@ def look_inside(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the logits of images (N, C, H, W) in [-1, 1], and what each hidden layer makes of them, by its name.
 
-    Layers are convolutions and linear layers in the order in which they are called, all but the last, which gives the
-    logit. What one makes is what the next is given: its output after norm and activation.
+    The last layer gives the logit; see ``hidden_maps`` for the others.
     """
-    given: list[tuple[str, Tensor]] = []
-
-    def keep_for(name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
-        return lambda _, inputs: given.append((name, inputs[0]))
-
-    layers = [(name, each) for name, each in network.named_modules() if isinstance(each, nn.Conv2d | nn.Linear)]
-    hooks = [each.register_forward_pre_hook(keep_for(name)) for name, each in layers]
-    try:
-        logits = network(range_from_signed(images, value_range), labels)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return logits, {before: seen for (before, _), (_, seen) in pairwise(given)}
+    return hidden_maps(network, lambda: network(range_from_signed(images, value_range), labels))
 
 
 def pooled(activation: Tensor) -> Tensor:

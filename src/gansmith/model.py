@@ -20,9 +20,9 @@ from gansmith.checkpoint import Checkpoint
 from gansmith.data.base import DataSpec
 from gansmith.engine import pick_device
 from gansmith.errors import CheckpointError, GansmithError, GansmithWarning, ModelError, unknown_name
-from gansmith.files import commit_file, commit_json
+from gansmith.files import METADATA_KEY, commit_file, commit_json
 from gansmith.judge import Judge
-from gansmith.methods.base import Fixed, Method, MethodField
+from gansmith.methods.base import Fixed, MethodField
 from gansmith.methods.latent import LatentMethod, sample_labels
 from gansmith.preview import generate, sample_batch
 from gansmith.randomness import sample_latents, truncate
@@ -31,11 +31,11 @@ from gansmith.registry import FrozenModel
 from gansmith.run_folder import RECORD, RunFolder, find_checkpoint, is_run
 from gansmith.run_state import weights_of
 from gansmith.samples import Samples, image_name
+from gansmith.upscaling import enlarge_image, enlarging
 from gansmith.version import __version__
 
 FORMAT = 1
 MODEL_JSON = "model.json"
-METADATA_KEY = "gansmith"
 MAX_SIDE_PX = 4096
 MAX_SAMPLES = 1_000_000
 
@@ -63,8 +63,9 @@ class Model:
         Raises ModelError when a tensor has not the shape that the record says.
         """
         self.record, self.classes = record, record.data.classes
-        with _model_errors(f"the record of '{record.name}'"):
-            self.method = _method_on_meta(record)  # shapes alone; the weights are in ``networks``
+        # On the meta device there are shapes and no memory, whatever sizes a file claims; weights are in ``networks``.
+        with _model_errors(f"the record of '{record.name}'"), torch.device("meta"):
+            self.method = record.method.build(record.data)
         self._networks = {name: self._build(name, values) for name, values in tensors.items()}
         self._device = pick_device(device)
         for network in self._networks.values():
@@ -136,6 +137,12 @@ class Model:
         """Return what the discriminator sees in uint8 (N, H, W, C) images, float32 (N, F): see ``Judge.features``."""
         judge = self.judge("look through")
         return judge.features(images, layers, None if label is None else self.class_number(label))
+
+    def upscale(self, images: np.ndarray, *, raw: bool = False) -> np.ndarray:
+        """Return uint8 (N, scale H, scale W, C) of uint8 (N, H, W, C); ModelError if the model does not enlarge."""
+        method = enlarging(self.method, self.record.method.kind)
+        generator = self.network("generator-raw" if raw else "generator")
+        return np.stack([enlarge_image(method, generator, image) for image in images])
 
     def judge(self, verb: str = "judge") -> Judge:
         """Return the discriminator at work; ModelError if these weights have none."""
@@ -275,12 +282,6 @@ def _parse_record(text: str, path: Path) -> ModelRecord:
         raise ModelError(f"'{path}' says its images are {sides[0]} x {sides[1]} x {record.data.channels}: not possible")
     # Never a larger batch than this size of image is sampled in, whatever a file says.
     return record.model_copy(update={"sample_batch": min(record.sample_batch, sample_batch(*sides))})
-
-
-def _method_on_meta(record: ModelRecord) -> Method:
-    """Return the method with networks that have shapes and no memory, whatever sizes a file claims."""
-    with torch.device("meta"):
-        return record.method.build(record.data)
 
 
 @contextmanager

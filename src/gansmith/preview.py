@@ -8,11 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from gansmith.data.base import ImageData
-from gansmith.images import make_grid, save_png, to_uint8
+from gansmith.images import make_grid, save_png, to_float, to_uint8
 from gansmith.methods.base import Fixed, Method
+from gansmith.methods.latent import LatentMethod
 from gansmith.recipe import Recipe
 from gansmith.run_folder import RunFolder
 from gansmith.run_state import RunState
+from gansmith.scatter import draw_points, plane
 
 PIXELS_IN_A_BATCH = 65536
 
@@ -61,14 +63,39 @@ class PreviewWriter:
     def write(self, state: RunState) -> None:
         """Write the grids of this iteration."""
         networks = {"ema": state.preview_networks(), "raw": self._method.networks}
+        scores = self._scores_of_plane() if self._data.spec.is_points else None
         for name, each in networks.items():
             images = generate(self._method.preview, each, self._fixed, self._batch)
             path = self._run.samples / f"{state.iteration:09d}-{name}.png"
-            save_png(make_grid(images, self._fixed.columns), path)
+            save_png(self._picture(images, scores), path)
+
+    def _picture(self, images: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:
+        """Return a grid, or of points their places among as many real ones."""
+        if not self._data.spec.is_points:
+            return make_grid(images, self._fixed.columns)
+        some = np.linspace(0, len(self._data) - 1, len(images)).astype(np.int64)
+        return draw_points(images, self._data.read(some), scores)
+
+    @torch.no_grad()
+    def _scores_of_plane(self) -> np.ndarray | None:
+        """Return what D thinks of points all over the plane, (3600,); None where that depends on a label."""
+        method, discriminator = self._method, self._method.networks["discriminator"]
+        if not isinstance(method, LatentMethod) or method.num_classes:
+            return None
+        points = to_float(plane()).to(next(discriminator.parameters()).device)
+        training = discriminator.training
+        scores = method.judge(discriminator.eval(), points, None).float().cpu().numpy()
+        discriminator.train(training)
+        return scores
 
     def write_real(self) -> None:
         """Write a grid of real images in the same layout, by class where the fixed inputs have classes."""
         count, labels = len(self._fixed.inputs), self._data.labels
+        if self._data.spec.is_points:
+            everything = np.linspace(0, len(self._data) - 1, count).astype(np.int64)
+            picture = draw_points(self._data.read([]), self._data.read(everything))
+            save_png(picture, self._run.samples / "real.png")
+            return
         if self._fixed.labels is None or labels is None:
             places = np.linspace(0, len(self._data) - 1, count).astype(np.int64)
         else:

@@ -14,7 +14,7 @@ from gansmith.data.kind import Kind, kind_of
 from gansmith.data.store import cache_folder
 from gansmith.errors import DataError, MetricError
 from gansmith.extractors.base import Domain, Extractor, Progress
-from gansmith.extractors.fashion import CLASSES
+from gansmith.extractors.fashion import CLASSES, SIDE
 from gansmith.files import commit_file
 from gansmith.recipe import parse_recipe
 from gansmith.run_folder import RunFolder
@@ -58,8 +58,12 @@ def domain_of(data: ImageData) -> Domain:
     )
 
 
-def default_extractor(spec: DataSpec | Domain) -> str:
-    """Return ``fashion`` for images of Fashion-MNIST, else ``own``."""
+def default_extractor(spec: DataSpec) -> str:
+    """Return ``points`` for points, ``fashion`` or ``fashion_stacked`` for Fashion-MNIST, else ``own``."""
+    if spec.is_points:
+        return "points"
+    if spec.name.startswith("stacked-fashion") and spec.channels == 3 and SIDE <= spec.height == spec.width <= 32:
+        return "fashion_stacked"
     return "fashion" if spec.classes == CLASSES and spec.channels == 1 and spec.height <= 32 else "own"
 
 

@@ -112,6 +112,8 @@ def _first_faster(values: _Values) -> tuple[str, str]:
 def _memorising(now: _Values) -> Iterator[Remedy]:
     yield Remedy("more images: nothing helps as much")
     yield Remedy("end where samples are best", options=("--patience", "3"))
+    if not now.method.get("augment"):
+        yield Remedy("augment what D sees", ("augment=diffaugment",))
     if not now.recipe.data.mirror:
         yield Remedy("mirrored images too, where left and right do not matter", ("mirror=true",))
     if smaller := now.sized("generator", 0.5):

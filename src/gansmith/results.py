@@ -60,7 +60,7 @@ def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> Non
         run,
         title=f"{model.record.name} on {spec.name}",
         facts={
-            "data": f"{spec.name}: {spec.count:,} images of {spec.height} x {spec.width} px, {spec.channels} channels",
+            "data": f"{spec.name}: {spec.contents}",
             "shown to the discriminator": f"{shown:,.1f} kimg",
             **({} if best is None else {"model": f"kept from {model.record.kimg:,.1f} kimg, {_judged(best)}"}),
             "training time": f"{seconds / 60:,.1f} min",

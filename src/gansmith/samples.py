@@ -3,11 +3,13 @@
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from gansmith.errors import GansmithError
-from gansmith.images import encode_png, make_grid, save_png
+from gansmith.images import POINT, encode_png, make_grid, save_png, to_float
+from gansmith.scatter import draw_points
 from gansmith.sheets import captioned_grid
 
 WRITTEN = (".png", ".npz", ".zip")
@@ -44,27 +46,46 @@ class Samples:
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def are_points(self) -> bool:
+        """Say whether the images are points in the plane."""
+        return self.images.shape[1:] == POINT
+
     def grid(self, columns: int | None = None, *, numbered: bool = False) -> Picture:
-        """Return all of them as one picture; ``numbered`` enlarges small images and writes their names below."""
+        """Return all of them as one picture, of points their places.
+
+        ``numbered`` enlarges small images and writes their names below.
+        """
+        if self.are_points:
+            return Picture(draw_points(self.images))
         columns = min(columns or self.columns, len(self.images))
         if not numbered:
             return Picture(make_grid(self.images, columns))
         return Picture(captioned_grid(self.images, self.names or [*map(str, range(len(self)))], columns))
 
     def save(self, out: str | Path, *, numbered: bool = False) -> Path:
-        """Write a grid (.png), arrays that gansmith trains on (.npz), or PNG files in a .zip or in a new folder."""
+        """Write a grid (.png), arrays that gansmith trains on (.npz), or PNG files in a .zip or in a new folder.
+
+        Of points it is a picture or arrays, which hold ``points`` too: float32 (N, 2), x and y in [-1, 1].
+        """
         path = check_samples(out)
         if numbered and path.suffix.lower() != ".png":
             raise GansmithError(f"numbers are written into a grid only, not into '{path}'\n  allowed: grid.png")
+        if self.are_points and (numbered or path.suffix.lower() not in (".png", ".npz")):
+            wrong = "numbers into a picture of points" if numbered else f"points in the plane as '{path}'"
+            raise GansmithError(
+                f"cannot write {wrong}\n  allowed: picture.png, or x.npz, which holds their coordinates"
+            )
         make_room(path)
         if path.suffix.lower() == ".png":
             return self.grid(numbered=numbered).save(path)
         if path.suffix.lower() == ".npz":
-            if self.labels is None:
-                np.savez_compressed(path, images=self.images)
-            else:
-                names = np.array(self.classes)
-                np.savez_compressed(path, images=self.images, labels=self.labels, class_names=names)
+            arrays: dict[str, Any] = {"images": self.images}
+            if self.labels is not None:
+                arrays |= {"labels": self.labels, "class_names": np.array(self.classes)}
+            if self.are_points:
+                arrays |= {"points": to_float(self.images).flatten(1).numpy()}
+            np.savez_compressed(path, **arrays)
         elif path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path, "w") as archive:
                 for name, png in self._files():

@@ -23,6 +23,7 @@ class Ramp(FrozenModel):
 
     linear: start + (end - start) p;  cosine: end + (start - end) (1 + cos(pi p)) / 2, with p in [0, 1].
     ``shape: cosine`` with ``until`` below 1 is the half-cosine with hold of Huang et al. 2024, arXiv:2501.05441.
+    ``warmup`` is for learning rates: all of it is multiplied by progress / warmup until progress is ``warmup``.
     """
 
     start: float
@@ -30,6 +31,7 @@ class Ramp(FrozenModel):
     shape: Literal["linear", "cosine"] = "linear"
     begin: float = Field(0.0, ge=0, le=1, description="progress at which the change begins")
     until: float = Field(1.0, ge=0, le=1, description="progress at which the end is reached and held")
+    warmup: float = Field(0.0, ge=0, lt=1, description="progress until which the number rises from 0")
 
     @model_validator(mode="after")
     def _ordered(self) -> "Ramp":
@@ -42,7 +44,8 @@ class Ramp(FrozenModel):
         share = min(max((progress - self.begin) / (self.until - self.begin), 0.0), 1.0)
         if self.shape == "cosine":
             share = (1 - math.cos(math.pi * share)) / 2
-        return self.start + (self.end - self.start) * share
+        value = self.start + (self.end - self.start) * share
+        return value * progress / self.warmup if progress < self.warmup else value
 
 
 def _which(value: object) -> str:
@@ -53,8 +56,10 @@ Scheduled = Annotated[Annotated[float, Tag("number")] | Annotated[Ramp, Tag("ram
 
 
 def values_of(number: "Scheduled") -> tuple[float, ...]:
-    """Return the constant, or both ends of a ramp: every value between lies between them."""
-    return (number.start, number.end) if isinstance(number, Ramp) else (number,)
+    """Return the constant, or both ends of a ramp and what it rises from: every value lies between them."""
+    if not isinstance(number, Ramp):
+        return (number,)
+    return (number.start, number.end, *((0.0,) if number.warmup else ()))
 
 
 def _not_negative(number: "Scheduled") -> "Scheduled":

@@ -56,7 +56,8 @@ def format_table(title: str, rows: list[LayerRow]) -> list[str]:
 def _describe(module: nn.Module) -> str:
     name = type(module).__name__.removeprefix("Parametrized").removeprefix("Strided")  # same layer, faster gradients
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        return f"{name} {module.kernel_size[0]}x{module.kernel_size[1]} stride {module.stride[0]}"
+        groups = f" groups {module.groups}" if module.groups > 1 else ""
+        return f"{name} {module.kernel_size[0]}x{module.kernel_size[1]} stride {module.stride[0]}{groups}"
     if isinstance(module, nn.LeakyReLU):
         return f"{name} {module.negative_slope:g}"
     return name

@@ -58,7 +58,8 @@ def evaluate_translations(
     check_finite(model, GENERATORS if unpaired else ("generator",), request.raw)
     sets = _chosen(reference, request.num, unpaired)
     known = None if truth is None else truth.read(_truth_rows(truth, reference, training, sets[0]))
-    extractor = open_extractor(request, _domain(training or reference), on_progress)
+    seen = training or reference
+    extractor = open_extractor(request, seen.spec, _domain(seen), on_progress)
     if unpaired:
         images = [reference.read(each) for each in sets]
         contests, picture = _judge_domains(model, extractor, request.raw, images, known, on_progress)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gansmith.augment.base import augmentations
 from gansmith.constraints.base import constraints
 from gansmith.data.base import open_data
+from gansmith.degradations.base import degradations
 from gansmith.errors import RecipeError
 from gansmith.losses.base import losses
 from gansmith.methods.base import Batch, methods
@@ -25,9 +26,8 @@ from gansmith.schedules import Moment
 from gansmith.tasks.base import tasks, viewable
 from small_runs import domains_from
 
-REGISTRIES = {
-    each.family: each for each in (losses, penalties, constraints, networks, optimizers, augmentations, tasks, methods)
-}
+FAMILIES = (losses, penalties, constraints, networks, optimizers, augmentations, tasks, degradations, methods)
+REGISTRIES = {each.family: each for each in FAMILIES}
 EVERY_PART = [(family, name) for family, registry in REGISTRIES.items() for name in registry.names()]
 # Fields that make a network small; one that is not named here is tested as it is.
 SMALL = {
@@ -36,14 +36,20 @@ SMALL = {
     "unet": {"base_channels": 4},
     "patchgan": {"base_channels": 4},
     "resnet": {"base_channels": 4, "blocks": 2},
+    "srresnet": {"base_channels": 4, "blocks": 2},
+    "rrdb": {"base_channels": 4, "growth_channels": 2, "blocks": 1},
+    "residual": {"base_channels": 4},
+    "r3gan": {"base_channels": 4, "max_channels": 8, "blocks": 1},
 }
 # Parts of methods; what a method requires and is not named here is a network, mlp.
 REQUIRED = {
     "paired": {"generator": {"kind": "unet", "base_channels": 4, "norm": "instance"}, "task": "deblur"},
     "unpaired": {"generator": {"kind": "resnet", "base_channels": 4, "blocks": 1}},
+    "super_resolution": {"generator": {"kind": "srresnet", "base_channels": 4, "blocks": 1}},
 }
 GENERATORS, DISCRIMINATORS = networks_with("generator"), networks_with("discriminator")
 TRANSLATORS = [name for name in GENERATORS if networks.get(name).translates]
+ENLARGERS = [name for name in TRANSLATORS if networks.get(name).enlarges]
 SIDES = [(kind, side) for side in ("generator", "discriminator") for kind in networks_with(side)]
 SIZES = [(8, 8), (28, 28), (32, 32), (64, 64), (48, 64)]
 NOISE = Noise(
@@ -196,6 +202,18 @@ def test_a_translator_takes_any_sides_that_are_multiples(kind):
             assert generator(drawn(1, 1, *sides), None).shape == (1, 3, *sides)
 
 
+@pytest.mark.parametrize("kind", ENLARGERS)
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("source_channels", [1, 3])
+def test_an_enlarger_makes_sides_larger_and_every_weight_learns(kind, scale, source_channels):
+    config = small(kind, outer_kernel=3) if kind == "srresnet" else small(kind)
+    generator = built(config, "generator", ImageSpec(32, 32, 3, source_channels=source_channels, scale=scale))
+    out = generator(drawn(2, source_channels, 5, 7).tanh(), None)
+    assert out.shape == (2, 3, 5 * scale, 7 * scale)
+    (out * drawn(*out.shape)).sum().backward()
+    assert all(parameter.grad is not None and parameter.grad.any() for parameter in generator.parameters())
+
+
 @pytest.mark.parametrize("kind", TRANSLATORS)
 def test_a_translator_without_sources_is_refused(kind):
     with pytest.raises(RecipeError, match=r"images from images, and this method has none to give it\n  use method '"):
@@ -208,6 +226,9 @@ def test_a_translator_without_sources_is_refused(kind):
 def test_network_speaks_its_spec_and_every_weight_learns(kind, side, height, width, channels, num_classes):
     spec = ImageSpec(height, width, channels, num_classes, latent_dim=6, source_channels=2)
     network = built(small(kind), side, spec)
+    for parameter in network.parameters():
+        if not parameter.any():  # a layer that starts at zero keeps gradients from those before it
+            nn.init.normal_(parameter, 0, 0.1)
     out = network(inputs_of(small(kind), side, spec), labels_of(spec))
     if side == "generator":
         assert out.shape == (8, channels, height, width)
@@ -223,15 +244,15 @@ def test_network_speaks_its_spec_and_every_weight_learns(kind, side, height, wid
 
 @pytest.mark.parametrize("kind", GENERATORS)
 @pytest.mark.parametrize("value_range", ["signed", "unit"])
-def test_generator_keeps_to_its_value_range_and_uses_all_of_it(kind, value_range):
+def test_generator_keeps_to_its_value_range_if_bounded_and_uses_all_of_it(kind, value_range):
     spec = ImageSpec(16, 16, 3, latent_dim=6, source_channels=2)
     config = small(kind, value_range=value_range)
     generator, inputs = built(config, "generator", spec), inputs_of(config, "generator", spec) * 1000
     lowest, highest = (-1, 1) if value_range == "signed" else (0, 1)
     with torch.no_grad():
         images = generator(inputs, None)
-        assert images.min() >= lowest
-        assert images.max() <= highest
+        assert (images.min() >= lowest) == config.bounded
+        assert (images.max() <= highest) == config.bounded
         for parameter in generator.parameters():
             parameter.mul_(5)
         images = generator(inputs, None)
@@ -318,21 +339,23 @@ def test_normal_initialisation(kind):
             bias = getattr(module, "bias", None)
             assert bias is None or not bias.any()
             weight = getattr(module, "weight", None)
-            if weight is None:
+            if weight is None or isinstance(module, nn.PReLU):
                 continue
             norm = isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
             seen["norms" if norm else "weights"] += 1
             error = 4 / weight.numel() ** 0.5
             assert weight.mean().item() == pytest.approx(1 if norm else 0, abs=0.02 * error)
             assert weight.std().item() == pytest.approx(0.02, rel=error)
-    assert min(seen.values()) > 1
+    assert seen["weights"] > 1
+    assert seen["norms"] > 1 or "norm" not in networks.get(kind).model_fields
 
 
 @pytest.mark.parametrize(("kind", "side"), SIDES)
 @pytest.mark.parametrize("spectral_norm", [False, True])
 def test_weights_come_back_from_a_state_dict(kind, side, spectral_norm):
     spec = ImageSpec(16, 16, 1, num_classes=2, latent_dim=6, source_channels=2)
-    config, labels = small(kind, spectral_norm=spectral_norm), labels_of(spec)
+    init = {"init": "framework"} if spectral_norm else {}  # no weight of zeros has a spectral norm
+    config, labels = small(kind, spectral_norm=spectral_norm, **init), labels_of(spec)
     old, inputs = built(config, side, spec), inputs_of(config, side, spec)
     old(inputs, labels)  # moves batch statistics and power iterations
     old.eval()
@@ -383,6 +406,35 @@ def test_a_task_takes_what_a_person_gives(name):
     assert task.complete(results, sources).shape == results.shape
 
 
+# degradations
+
+
+@pytest.mark.parametrize("name", degradations.names())
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("scale", [2, 4])
+def test_degradation_makes_small_images_as_a_file_holds_them_and_leaves_the_large_ones_alone(name, channels, scale):
+    images = drawn(8, channels, 24, 16).tanh()
+    before = images.clone()
+    sources = degradations.parse(name)(images, scale, NOISE)
+    assert torch.equal(images, before)
+    assert sources.shape == (8, channels, 24 // scale, 16 // scale)
+    assert sources.dtype == torch.float32
+    assert sources.abs().max() <= 1
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(degradations.parse(name)(images, scale, NOISE), sources), "whatever networks compute in"
+    steps = sources * 127.5 + 127.5
+    torch.testing.assert_close(steps, steps.round(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", degradations.names())
+def test_a_source_depends_on_its_image_and_its_draws_alone(name):
+    degradation, images = degradations.parse(name), drawn(8, 3, 16, 16).tanh()
+    half = replace(NOISE, positions=range(4, 8))
+    whole = degradation(images, 2, NOISE)
+    torch.testing.assert_close(degradation(images[4:], 2, half), whole[4:], atol=0.009, rtol=0)
+    assert torch.equal(degradation(images, 2, NOISE), whole)
+
+
 # augmentations
 
 
@@ -410,7 +462,7 @@ def test_augmentation_draws_for_each_image_from_what_it_is_given(name):
     assert len({image.numpy().tobytes() for image in out}) > 1
     assert torch.equal(augmentations.parse(name)(images, draws(noise)), out)
     half = replace(NOISE, positions=range(32, 64))
-    torch.testing.assert_close(augmentations.parse(name)(images[:32], draws(half)), out[32:])
+    assert torch.equal(augmentations.parse(name)(images[:32], draws(half)), out[32:])
 
 
 @pytest.mark.parametrize("name", augmentations.names())
@@ -423,13 +475,25 @@ def test_probability_0_changes_nothing(name):
 
 
 @pytest.mark.parametrize("name", augmentations.names())
+@pytest.mark.parametrize("channels", [2, 6])
+def test_an_augmentation_without_colours_takes_any_channels_and_gives_each_the_same(name, channels):
+    noise = replace(NOISE, positions=range(32))
+    one = drawn(32, 1, 12, 16).tanh()
+    geometric = augmentations.parse(name).geometric()
+    out = geometric(one.expand(-1, channels, -1, -1), draws(noise), 0.9)
+    assert torch.equal(out[:, :1].expand_as(out), out)
+    assert not torch.equal(out[:, :1], one)
+    assert geometric.geometric() == geometric
+
+
+@pytest.mark.parametrize("name", augmentations.names())
 def test_what_an_augmentation_adapts_keeps_its_shape_and_its_probability_is_one(name):
     augmentation = augmentations.parse(name)
     state = augmentation.initial_state()
     shapes = {key: tensor.shape for key, tensor in state.items()}
-    for logits in (drawn(8) + 5, drawn(8) - 5, drawn(8, 1, 2, 2)):
-        assert 0 <= float(augmentation.probability(state)) <= 1
-        augmentation.observe(state, logits, 8)
+    for iteration, margins in enumerate((drawn(8) + 5, drawn(8) - 5, drawn(8, 1, 2, 2))):
+        assert 0 <= float(augmentation.probability_at(state, Moment(iteration, 0.0, 0.5))) <= 1
+        augmentation.observe(state, margins, replace(NOISE, iteration=iteration))
         assert {key: tensor.shape for key, tensor in state.items()} == shapes
         assert all(tensor.is_contiguous() and tensor.isfinite().all() for tensor in state.values())
 

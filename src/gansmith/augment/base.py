@@ -6,7 +6,9 @@ from typing import Annotated, Protocol
 
 from torch import Tensor
 
+from gansmith.randomness import Noise
 from gansmith.registry import Part, PartOf, Registry
+from gansmith.schedules import Moment
 
 
 class Draws(Protocol):
@@ -24,18 +26,34 @@ class Augmentation(Part):
 
     @abstractmethod
     def __call__(self, images: Tensor, draws: Draws, probability: Tensor | float = 1.0) -> Tensor:
-        """Return images (N, C, H, W) in [-1, 1]; each operation is applied with ``probability``, 0-d: ADA's p."""
+        """Return images (N, C, H, W) in [-1, 1]; each operation is applied with ``probability``, 0-d: ADA's p.
+
+        Of 3 or 4 channels the first three are colours, one is gray.
+        """
+
+    def geometric(self) -> "Augmentation":
+        """Return what remains without changes of colour, for images of any channels; RecipeError if that is nothing."""
+        return self
+
+    @property
+    def changes(self) -> bool:
+        """Say whether the probability changes while training, so that the log has it."""
+        return False
 
     def initial_state(self) -> dict[str, Tensor]:
         """Return what adapts while training: tensors of the method's ``state``, checkpointed and averaged there."""
         return {}
 
-    def probability(self, state: Mapping[str, Tensor]) -> Tensor | float:
-        """Return the probability that ``state`` says, 0-d."""
+    def probability_at(self, state: Mapping[str, Tensor], moment: Moment) -> Tensor | float:
+        """Return the probability at a moment, 0-d: fixed, scheduled, or what ``state`` has come to."""
         return 1.0
 
-    def observe(self, state: dict[str, Tensor], real_logits: Tensor, batch_size: int) -> None:
-        """Take in D's logits of this process's real images, out of ``batch_size`` in the global batch."""
+    def observe(self, state: Mapping[str, Tensor], margins: Tensor, noise: Noise) -> None:
+        """Learn how D judged this process's real images; changes the tensors of ``state`` in place.
+
+        ``margins`` are D's logits of them less what is neither real nor fake to it: the loss's boundary, or the logits
+        of the fakes that they were paired with. ``noise`` says which D step of which iteration it was.
+        """
 
 
 augmentations: Registry[Augmentation] = Registry("augmentation", "gansmith.augment")

@@ -25,6 +25,7 @@ from gansmith.cli import (
     score,
     train,
     translate,
+    upscale,
 )
 from gansmith.errors import GansmithError, GansmithWarning
 from gansmith.version import __version__
@@ -49,6 +50,7 @@ app.command("arithmetic")(arithmetic.arithmetic)
 app.command("invert")(invert.invert)
 app.command("directions")(directions.directions)
 app.command("translate")(translate.translate)
+app.command("upscale")(upscale.upscale)
 app.command("features")(features.features)
 app.command("probe")(probe.probe)
 app.command("augment")(augment.augment)

@@ -24,6 +24,9 @@ SHORT = (
     ("score_fake", "score fake"),
     ("cycle_a", "cycle A-B-A"),
     ("cycle_b", "cycle B-A-B"),
+    ("augment_p", "augment p"),
+    ("augment_p_a", "augment p A"),
+    ("augment_p_b", "augment p B"),
 )
 
 

@@ -136,8 +136,9 @@ def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-def
         from gansmith.recipe import load_recipe
 
         folder = shlex.quote(str(run.folder))
-        latent = load_recipe(str(run.folder / "recipe.yaml")).method.kind == "latent"
-        use = f"gansmith sample {folder}" if latent else f"gansmith translate {folder} IMAGES"
+        kind = load_recipe(str(run.folder / "recipe.yaml")).method.kind
+        verb = "upscale" if kind == "super_resolution" else "translate"
+        use = f"gansmith sample {folder}" if kind == "latent" else f"gansmith {verb} {folder} IMAGES"
         typer.echo(f"look at {run.folder}/report.html; new images: {use}", err=True)
     if not run.finished:
         raise typer.Exit(128 + run.stopped_by)

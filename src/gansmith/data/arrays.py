@@ -11,6 +11,7 @@ import numpy as np
 
 from gansmith.data.base import Item, Listing, Payload
 from gansmith.errors import DataError
+from gansmith.images import POINT
 
 IMAGE_KEYS = ("images", "x", "arr_0")
 LABEL_KEYS = ("labels", "y")
@@ -72,6 +73,8 @@ class ArraySource:
         shape = images.shape
         if len(shape) == 3:
             images = images[..., None]
+        elif shape[1:] == POINT:
+            pass
         elif len(shape) != 4 or (shape[1] in (1, 3, 4)) == (shape[3] in (1, 3, 4)):
             wrong = "can be read in two ways" if len(shape) == 4 and shape[1] in (1, 3, 4) else "is no images"
             raise DataError(

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Protocol
 import numpy as np
 from pydantic import field_validator
 
+from gansmith.images import POINT
 from gansmith.registry import FrozenModel, Part, Registry
 
 Progress = Callable[[int, int], None]
@@ -92,6 +93,18 @@ class DataSpec:
     pixels_sha256: str = ""  # of the decoded and fitted images of all splits
     pairs: bool = False  # each image is two side by side, ``width`` that of both: source and target
 
+    @property
+    def is_points(self) -> bool:
+        """Say whether the images are points in the plane."""
+        return (self.height, self.width, self.channels) == POINT
+
+    @property
+    def contents(self) -> str:
+        """Return in words how many images of which size there are."""
+        if self.is_points:
+            return f"{self.count:,} points in the plane"
+        return f"{self.count:,} images of {self.height} x {self.width} px, {self.channels} channels"
+
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
         return {**asdict(self), "classes": list(self.classes)}
@@ -118,7 +131,8 @@ class DataSummary:
         spec = self.spec
         kind = {1: "gray", 3: "colour", 4: "colour with alpha"}[spec.channels] + (", in pairs" if spec.pairs else "")
         classes = f", {len(spec.classes)} classes" if spec.classes else ", no labels"
-        out = [f"{spec.name}: {spec.count:,} images, {spec.height} x {spec.width}, {kind}{classes}"]
+        images = f"{spec.count:,} images, {spec.height} x {spec.width}, {kind}"
+        out = [f"{spec.name}: {spec.contents if spec.is_points else images}{classes}"]
         if spec.held_out:
             out.append(f"held out: {spec.held_out:,} images are kept for judging and never trained on")
         if spec.classes:
@@ -252,10 +266,13 @@ def open_data(
     """
     from gansmith.data.cache import load_or_build
     from gansmith.data.find import find_source
+    from gansmith.data.infer import refuse_for_points
     from gansmith.data.pairs import check_pairs
     from gansmith.data.split import split_data
 
     options, found = options or DataOptions(), find_source(source, root)
     check_pairs(found, options)
     whole = load_or_build(found, options, on_progress)
+    if whole.spec.is_points:
+        refuse_for_points(options)  # mirroring is no part of what the cache goes by
     return split_data(whole, holdout, seed)

@@ -18,7 +18,7 @@ from gansmith.data.infer import Facts, Plan, as_image, digest, infer
 from gansmith.data.survey import Steps, in_threads, num_workers, survey
 from gansmith.errors import DataError, DiskFullError
 from gansmith.files import commit_json, is_disk_full
-from gansmith.images import ImageError, fit_image, quiet_pillow
+from gansmith.images import POINT, ImageError, fit_image, quiet_pillow
 
 MOST_BAD = 0.05
 MOST_NAMED = 10
@@ -115,13 +115,14 @@ def _build(source: Source, options: DataOptions, on_progress: Progress | None) -
 def _record(entry: store.Entry, work: Work, options: DataOptions) -> dict[str, Any]:
     """Return what is remembered of a source; its notes say what was inferred under these options."""
     copies = entry.meta["copies"]
+    is_points = (work.plan.height, work.plan.width, work.plan.channels) == POINT  # which coincide by chance
     notes = [f"{copies:,} images are exact copies of others" if copies > 1 else "1 image is an exact copy of another"]
     return {
         "name": work.source.name,
         "source": work.source.location,
         "fingerprint": entry.meta["fingerprint"],
         "ignored": work.listing.ignored,
-        "notes": [*infer(work.facts, options).notes, *work.listing.notes, *(notes if copies else [])],
+        "notes": [*infer(work.facts, options).notes, *work.listing.notes, *(notes if copies and not is_points else [])],
     }
 
 

@@ -15,6 +15,7 @@ from gansmith.errors import DataError
 from gansmith.images import (
     LARGEST_SIDE,
     MODES,
+    POINT,
     STARTS,
     ImageError,
     decode_image,
@@ -94,6 +95,8 @@ def look(read: Callable[[], Payload], decode: bool, draw: Callable[[Image.Image]
 def infer(facts: Sequence[Facts], options: DataOptions) -> Plan:
     """Decide size and channels from what was seen and what was asked for; DataError if the images are too small."""
     usable = [fact for fact in facts if not fact.problem]
+    if typical_shape(usable) == POINT[:2]:
+        return _points(options)
     if options.pairs:
         usable = [replace(fact, width=fact.width // 2) for fact in usable]
     (height, width), notes = _shape(usable, options)
@@ -113,6 +116,24 @@ def infer(facts: Sequence[Facts], options: DataOptions) -> Plan:
     if smaller:
         notes.append(f"{smaller:,} images are smaller than {height} x {width} and are enlarged, which adds no detail")
     return Plan(height, width * 2 if options.pairs else width, channels, tuple(notes))
+
+
+def _points(options: DataOptions) -> Plan:
+    """Return the plan for points in the plane; DataError for what can only be done with images."""
+    refuse_for_points(options)
+    return Plan(*POINT, ("points in the plane, x and y in [-1, 1], each kept in 256 steps",))
+
+
+def refuse_for_points(options: DataOptions) -> None:
+    """Raise DataError for options that only images can have."""
+    height, width, channels = POINT
+    asked = {"size": options.shape not in (None, (height, width)), "channels": options.channels not in (None, channels)}
+    asked |= {"mirror": options.mirror, "pairs": options.pairs}
+    if wrong := next((name for name, is_asked in asked.items() if is_asked), None):
+        raise DataError(
+            f"points in the plane cannot be fitted to {wrong}={getattr(options, wrong)}"
+            "\n  they are no pictures; train on them with --recipe toy"
+        )
 
 
 def typical_shape(facts: Sequence[Facts]) -> tuple[int, int]:

@@ -37,6 +37,8 @@ class Extractor:
     resize: str  # in words: how images become its input
     classes: tuple[str, ...]  # what its probabilities are of; () for none
     look: Callable[[np.ndarray], tuple[Tensor, Tensor | None]]  # uint8 (N, H, W, C) -> (N, F), (N, K) or None
+    num_modes: int = 0  # how many modes it tells apart, where that is known of the data
+    mode_of: Callable[[Tensor, Tensor], Tensor] | None = None  # (N, F), (N, K) -> int64 (N,); -1: none of them
 
     @torch.no_grad()
     def __call__(self, images: np.ndarray, on_step: Callable[[int], None] = lambda _: None) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,6 @@
 """Noise to images, with or without labels: the GAN of Goodfellow et al. and its descendants."""
 
-import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -16,10 +15,12 @@ from gansmith.errors import RecipeError
 from gansmith.losses.base import LossField
 from gansmith.losses.non_saturating import NonSaturating
 from gansmith.methods.adversarial import (
+    Augmenter,
     discriminator_terms,
     fakes_from,
     opinion,
     refuse_batch_statistics,
+    refuse_points,
     require_gradients,
 )
 from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
@@ -79,6 +80,7 @@ class LatentConfig(MethodConfig):
                 "alternate=epoch trains D and G in different iterations, so that share_fakes has nothing to share"
                 "\n  pass share_fakes=false"
             )
+        refuse_points(data, self.generator, self.discriminator, augment=self.augment)
         refuse_batch_statistics(self.discriminator, self.penalties)
 
 
@@ -100,7 +102,8 @@ class LatentMethod:
         )
         self._images_per_epoch = data.count
         self.constraints: Mapping[str, tuple[Constraint, ...]] = {"discriminator": config.constraints}
-        self.state: dict[str, Tensor] = {} if config.augment is None else config.augment.initial_state()
+        self.state: dict[str, Tensor] = {}
+        self.augmenter = Augmenter(config.augment, self.state)
         self.pools: dict[str, Tensor] = {}
         self._shared: tuple[Tensor, Tensor | None] | None = None  # fakes and labels, within one iteration
 
@@ -115,7 +118,7 @@ class LatentMethod:
         """Return what the phase minimises."""
         if phase.name == "discriminator":
             return self._discriminator_terms(batch, noise, moment)
-        return self._generator_terms(batch, noise)
+        return self._generator_terms(batch, noise, moment)
 
     def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
         """Return latents as ``sample`` draws them for the seed, a row of each class where there are labels."""
@@ -125,8 +128,9 @@ class LatentMethod:
         return Fixed(latents, sample_labels(0, count, self.num_classes), GRID_COLUMNS)
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
-        """Return images (N, C, H, W) in [-1, 1]."""
-        return signed_from(networks["generator"](fixed.inputs, fixed.labels), self.config.generator.value_range)
+        """Return images (N, C, H, W) in [-1, 1], clipped where the generator is not ``bounded``."""
+        images = signed_from(networks["generator"](fixed.inputs, fixed.labels), self.config.generator.value_range)
+        return images.clamp(-1, 1)
 
     def example_inputs(self, count: int) -> dict[str, tuple[Tensor | None, ...]]:
         """Return what each network is called with, on the default device: for the table of layer shapes."""
@@ -145,22 +149,19 @@ class LatentMethod:
         real = batch.images.detach()  # its own handle: the batch itself never requires gradients
         require_gradients(due, real, fake)
         real_labels = batch.labels if self.num_classes else None
-        real_logits, fake_logits = self._judge(real, real_labels, fake, fake_labels, noise)
-        if self.config.augment is not None:
-            self.config.augment.observe(self.state, real_logits.detach(), noise.batch_size)
-        scored = Scored(real, fake, real_logits, fake_logits)
-        critic = self._critic(real_labels, noise, "penalty")
-        return discriminator_terms(self.config.loss, scored, due, critic, noise, moment)
+        scored = Scored(real, fake, *self._judge(real, real_labels, fake, fake_labels, noise, moment))
+        critic = self._critic(real_labels, noise, "penalty", moment)
+        return discriminator_terms(self.config.loss, scored, due, critic, self.augmenter, noise, moment)
 
-    def _generator_terms(self, batch: Batch, noise: Noise) -> Terms:
+    def _generator_terms(self, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         fake, labels = self._shared or self._make_fakes(batch, noise)
         self._shared = None
-        critic = self._critic(labels, noise, "fake")
+        critic = self._critic(labels, noise, "fake", moment)
         fake_logits = critic(fake)
         real_logits = None
         if self.config.loss.generator_needs_real:
             with torch.no_grad():
-                real_critic = self._critic(batch.labels if self.num_classes else None, noise, "real")
+                real_critic = self._critic(batch.labels if self.num_classes else None, noise, "real", moment)
                 real_logits = real_critic(batch.images).float()
         total = self.config.loss.generator(real_logits, fake_logits.float())
         after = opinion(self.config.loss, "fake_after", fake_logits)
@@ -182,28 +183,31 @@ class LatentMethod:
         self._shared = made if is_shared else None
         return made[0].detach(), made[1]
 
-    def _critic(self, labels: Tensor | None, noise: Noise, purpose: str) -> Critic:
+    def _critic(self, labels: Tensor | None, noise: Noise, purpose: str, moment: Moment) -> Critic:
         """Bind labels and augmentation to the discriminator: images (kN, C, H, W) -> logits; draws differ per image."""
         discriminator, value_range = self.networks["discriminator"], self.config.discriminator.value_range
-        calls, augment = itertools.count(), self.config.augment
 
-        def critic(images: Tensor) -> Tensor:
-            if augment is not None:
-                draws = _draws(noise, f"{purpose}/{next(calls)}", images.shape[0] // noise.count)
-                images = augment(images, draws, augment.probability(self.state))
+        def judge(images: Tensor) -> Tensor:
             told = labels if labels is None else labels.repeat(images.shape[0] // labels.shape[0])
             return discriminator(range_from_signed(images, value_range), told)
 
-        return critic
+        return self.augmenter.critic(judge, noise, purpose, moment)
 
     def _judge(
-        self, real: Tensor, real_labels: Tensor | None, fake: Tensor, fake_labels: Tensor | None, noise: Noise
+        self,
+        real: Tensor,
+        real_labels: Tensor | None,
+        fake: Tensor,
+        fake_labels: Tensor | None,
+        noise: Noise,
+        moment: Moment,
     ) -> tuple[Tensor, Tensor]:
         """Return the logits of real and fake: in one pass, or one after the other where batch statistics would mix."""
         if self.config.discriminator.has_batch_statistics:
-            return self._critic(real_labels, noise, "real")(real), self._critic(fake_labels, noise, "fake")(fake)
+            real_critic = self._critic(real_labels, noise, "real", moment)
+            return real_critic(real), self._critic(fake_labels, noise, "fake", moment)(fake)
         labels = None if real_labels is None or fake_labels is None else torch.cat([real_labels, fake_labels])
-        real_logits, fake_logits = self._critic(labels, noise, "both")(torch.cat([real, fake])).chunk(2)
+        real_logits, fake_logits = self._critic(labels, noise, "both", moment)(torch.cat([real, fake])).chunk(2)
         return real_logits, fake_logits
 
 
@@ -220,11 +224,3 @@ def labels_by_share(shares: np.ndarray | None, count: int, num_classes: int, see
     edges = np.round(np.cumsum(shares) * count).astype(np.int64)
     labels = np.searchsorted(edges, np.arange(count), side="right").clip(max=num_classes - 1)
     return torch.from_numpy(labels[epoch_order(seed, 0, count)])
-
-
-def _draws(noise: Noise, purpose: str, copies: int) -> Callable[..., Tensor]:
-    def draw(name: str, *shape: int) -> Tensor:
-        roles = [f"augment/{purpose}/{copy}/{name}" for copy in range(copies)]
-        return torch.cat([noise.uniform(role, *shape) for role in roles])
-
-    return draw

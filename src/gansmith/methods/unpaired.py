@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from gansmith.augment.base import AugmentationField
 from gansmith.constraints.base import Constraint, ConstraintField
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.data.domains import DOMAINS
@@ -16,10 +17,17 @@ from gansmith.errors import RecipeError
 from gansmith.images import to_float
 from gansmith.losses.base import LossField
 from gansmith.losses.least_squares import LeastSquares
-from gansmith.methods.adversarial import discriminator_terms, refuse_batch_statistics, require_gradients, score_sides
+from gansmith.methods.adversarial import (
+    Augmenter,
+    discriminator_terms,
+    refuse_batch_statistics,
+    refuse_points,
+    require_gradients,
+    score_sides,
+)
 from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
 from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, signed_from
-from gansmith.penalties.base import PenaltyField
+from gansmith.penalties.base import Critic, PenaltyField
 from gansmith.randomness import Noise, derive_seed, epoch_order
 from gansmith.schedules import Moment, NotNegative, value_at
 
@@ -48,6 +56,7 @@ class UnpairedConfig(MethodConfig):
     loss: LossField = Field(default_factory=LeastSquares)
     penalties: tuple[PenaltyField, ...] = ()
     constraints: tuple[ConstraintField, ...] = ()
+    augment: AugmentationField | None = Field(None, description="of what both discriminators see; each adapts its own")
     cycle_weight: NotNegative = Field(10.0, description="of the L1 distance of an image to itself, there and back")
     identity_weight: NotNegative = Field(
         0.5, description="times cycle_weight: of what a generator changes in images of the domain that it leads to"
@@ -65,6 +74,7 @@ class UnpairedConfig(MethodConfig):
                 f"method 'unpaired' translates between two sets of images, and '{data.name}' is one"
                 "\n  pass both: gansmith train --from A --to B"
             )
+        refuse_points(data, self.generator, self.discriminator)
         if not self.generator.translates:
             raise RecipeError(
                 f"generator '{self.generator.kind}' makes images from noise; method 'unpaired' gives it images"
@@ -101,6 +111,7 @@ class UnpairedMethod:
         )
         self.constraints: Mapping[str, tuple[Constraint, ...]] = dict.fromkeys(DISCRIMINATORS, config.constraints)
         self.state: dict[str, Tensor] = {}
+        self.augmenters = tuple(Augmenter(config.augment, self.state, f"_{side}") for side in SIDES)
         self.pools: dict[str, Tensor] = {}
         for side in SIDES if config.pool_size else ():
             self.pools[f"images_{side}"] = torch.zeros(config.pool_size, *self._shape)
@@ -114,7 +125,11 @@ class UnpairedMethod:
     def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         """Return what the phase minimises; the images of a batch are of A and B in turn."""
         domains = [
-            Domain(index, batch.images[index::2], replace(noise, positions=noise.positions[index::2]))
+            Domain(
+                index,
+                batch.images[index::2],
+                replace(noise, positions=noise.positions[index::2], batch_size=noise.batch_size // 2),
+            )
             for index in range(2)
         ]
         if phase.name == "generators":
@@ -168,7 +183,7 @@ class UnpairedMethod:
             forth, back = self.networks[GENERATORS[here.index]], self.networks[GENERATORS[there.index]]
             fake = self.translate(forth, here.images)
             fakes.append(fake)
-            adversarial.append(self._adversarial(there, fake))
+            adversarial.append(self._adversarial(there, fake, moment))
             cycle = (self.translate(back, fake) - here.images).abs().mean()
             log[f"cycle_{side}"] = cycle.detach()
             total = total + adversarial[-1] + cycle_weight * cycle
@@ -179,13 +194,13 @@ class UnpairedMethod:
         self._fakes = [fake.detach() for fake in reversed(fakes)]
         return Terms(total, {"loss_generator": (adversarial[0] + adversarial[1]).detach() / 2, **log})
 
-    def _adversarial(self, domain: Domain, fake: Tensor) -> Tensor:
+    def _adversarial(self, domain: Domain, fake: Tensor, moment: Moment) -> Tensor:
         """Return what the generator that leads to a domain minimises against its discriminator."""
-        real_logits = None
+        critic, real_logits = self._critic(domain, moment), None
         if self.config.loss.generator_needs_real:
             with torch.no_grad():
-                real_logits = self._logits(domain.index, domain.images).float()
-        return self.config.loss.generator(real_logits, self._logits(domain.index, fake).float())
+                real_logits = critic(domain.images).float()
+        return self.config.loss.generator(real_logits, critic(fake).float())
 
     @torch.no_grad()
     def _make_fakes(self, domains: list[Domain]) -> list[Tensor]:
@@ -197,18 +212,20 @@ class UnpairedMethod:
         due = [penalty for penalty in self.config.penalties if penalty.due(moment)]
         real, fake = domain.images.detach(), self._through_pool(fake, side, domain.noise)
         require_gradients(due, real, fake)
-
-        def critic(images: Tensor) -> Tensor:
-            return self._logits(domain.index, images)
-
+        critic = self._critic(domain, moment)
         scored = score_sides(critic, self.config.discriminator, real, fake)
-        terms = discriminator_terms(self.config.loss, scored, due, critic, domain.noise, moment)
+        augmenter = self.augmenters[domain.index]
+        terms = discriminator_terms(self.config.loss, scored, due, critic, augmenter, domain.noise, moment)
         return Terms(terms.total, {f"{name}_{side}": value for name, value in terms.log.items()})
 
-    def _logits(self, domain: int, images: Tensor) -> Tensor:
-        judged = range_from_signed(images, self.config.discriminator.value_range)
-        logits: Tensor = self.networks[DISCRIMINATORS[domain]](judged, None)
-        return logits
+    def _critic(self, domain: Domain, moment: Moment) -> Critic:
+        """Bind a domain's augmentation to its discriminator: images (kN, C, H, W) -> logits."""
+        discriminator, value_range = self.networks[DISCRIMINATORS[domain.index]], self.config.discriminator.value_range
+
+        def judge(images: Tensor) -> Tensor:
+            return discriminator(range_from_signed(images, value_range), None)
+
+        return self.augmenters[domain.index].critic(judge, domain.noise, "both", moment)
 
     def _through_pool(self, fake: Tensor, side: str, noise: Noise) -> Tensor:
         """Return as many images as came: each is, half the time, an earlier one whose place it takes."""

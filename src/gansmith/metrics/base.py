@@ -23,6 +23,7 @@ class Side:
     features: Tensor  # (N, F) float32
     probabilities: Tensor | None = None  # (N, K) of the classes in ``Evidence.classes``
     labels: Tensor | None = None  # (N,) int64: what a real image is, what a fake was asked to be
+    modes: Tensor | None = None  # (N,) int64 below ``Evidence.num_modes``: which mode each shows; -1: none
 
     def __len__(self) -> int:
         return len(self.features)
@@ -34,6 +35,7 @@ class Side:
             self.features[:count],
             None if self.probabilities is None else self.probabilities[:count],
             None if self.labels is None else self.labels[:count],
+            None if self.modes is None else self.modes[:count],
         )
 
 
@@ -45,6 +47,7 @@ class Evidence:
     fake: tuple[Side, ...]  # independent sets of one size
     training: Side | None = None  # only of a run whose reference is not its training images
     classes: tuple[str, ...] = ()
+    num_modes: int = 0  # 0: nothing is known of modes
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from gansmith.images import POINT
 from gansmith.metrics.base import Evidence, Finding, Metric, Number, jackknife, metrics
 
 AT_ONCE = 64_000_000  # distances, 256 MB
@@ -51,6 +52,8 @@ class Memorisation(Metric):
 
     def missing(self, evidence: Evidence) -> str:
         """Ask for training images beside held-out ones."""
+        if evidence.real.images.shape[1:] == POINT:
+            return "says nothing of points in the plane, many of which coincide by chance"
         if evidence.training is None:
             return "needs held-out images beside the training images: train with --holdout 0.1"
         return super().missing(evidence)

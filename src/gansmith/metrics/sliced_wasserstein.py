@@ -81,6 +81,12 @@ class SlicedWasserstein(Metric):
     directions: int = Field(128, ge=1, le=4096)
     seed: int = 0
 
+    def missing(self, evidence: Evidence) -> str:
+        """Ask for images that have patches."""
+        if min(evidence.real.images.shape[1:3]) < PATCH:
+            return f"needs images of at least {PATCH} x {PATCH} px"
+        return super().missing(evidence)
+
     def measure(self, evidence: Evidence) -> Finding:
         """Return ``swd`` and, as facts, its levels."""
         count = min(self.most, len(evidence.real), len(evidence.fake[0]))

@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from gansmith.errors import RecipeError
+from gansmith.images import stages
+from gansmith.networks.instance_norm import InstanceNorm
 from gansmith.registry import Part, PartOf, Registry
 
 ValueRange = Literal["signed", "unit"]  # images in [-1, 1] or in [0, 1]
-Init = Literal["framework", "normal"]
+Init = Literal["framework", "normal", "xavier"]
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 INIT_STD = 0.02
 
@@ -27,6 +29,7 @@ class ImageSpec:
     num_classes: int = 0  # 0: not told of labels
     latent_dim: int = 0  # of a generator from noise
     source_channels: int = 0  # of a generator from images: those of its source images
+    scale: int = 1  # of a generator that enlarges: its source images have 1 / scale of these sides
 
 
 class Network(Part):
@@ -36,13 +39,19 @@ class Network(Part):
     discriminator: (images (N, C, H, W) in ``value_range``, labels (N,) int64 or None) -> logits (N,) or (N, 1, h, w)
 
     One that ``translates`` takes source images (N, source_channels, H, W) in ``value_range`` in place of latents, of
-    any sides that are multiples of its generator's attribute ``multiple``.
+    any sides that are multiples of its generator's attribute ``multiple``. One that ``enlarges`` too makes images of
+    ``spec.scale`` times their sides.
     """
 
     translates: ClassVar[bool] = False
+    enlarges: ClassVar[bool] = False
+    bounded: ClassVar[bool] = True  # False: a generator's images may leave the range; they are clipped when shown
+    takes_points: ClassVar[bool] = False  # True where images may be points in the plane, which have no neighbours
     mixes_labels: ClassVar[bool] = False  # True where labels may also be weights of classes, float (N, num_classes)
     value_range: ValueRange = Field("signed", description="signed: tanh, [-1, 1]; unit: sigmoid, [0, 1]")
-    init: Init = Field("framework", description="framework: torch's; normal: normal(0, .02) as in DCGAN")
+    init: Init = Field(
+        "framework", description="framework: torch's; normal: normal(0, .02) as in DCGAN; xavier: Glorot's"
+    )
     spectral_norm: bool = Field(False, description="divide each weight by its largest singular value")
 
     @property
@@ -83,6 +92,18 @@ def require_sources(spec: ImageSpec, kind: str, remedy: str) -> None:
         )
 
 
+def start_map(spec: ImageSpec, kind: str) -> tuple[int, int, int]:
+    """Return (rows, columns, doublings) of the map that a generator grows from; RecipeError where there is none."""
+    found = stages(spec.height, spec.width)
+    if found is None:
+        raise RecipeError(
+            f"{kind} networks cannot make or judge {spec.height} x {spec.width} images"
+            "\n  sides must be a start of 3 to 8, doubled equally; for example 28, 32, 48, 64, 96, 128 or 48x64;"
+            " set it with size="
+        )
+    return found
+
+
 def signed_from(images: Tensor, value_range: ValueRange) -> Tensor:
     """Return images in [-1, 1] from a network's range, float32 whatever the forward pass was in."""
     return images.float() * 2 - 1 if value_range == "unit" else images.float()
@@ -103,10 +124,10 @@ def one_hot(labels: Tensor | None, num_classes: int) -> Tensor:
 
 
 def normed(norm: Literal["batch", "instance", "none"], channels: int) -> list[nn.Module]:
-    """Return the norm of a map, if any; instance norm as a group norm, which keeps channels_last."""
+    """Return the norm of a map, if any."""
     if norm == "none":
         return []
-    return [nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(channels, channels)]
+    return [nn.BatchNorm2d(channels) if norm == "batch" else InstanceNorm(channels)]
 
 
 def with_label_planes(images: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
@@ -121,17 +142,25 @@ def finish(network: ModuleT, config: Network) -> ModuleT:
     """Initialise a network as its config says, put spectral norms on, and return it.
 
     ``normal``: normal(0, .02), and 1 + normal(0, .02) for the weights of norms (Radford et al. 2016, arXiv:1511.06434,
-    section 4; norms as in the authors' code). Spectral norm: Miyato et al. 2018, arXiv:1802.05957, Algorithm 1.
+    section 4; norms as in the authors' code). ``xavier``: uniform, variance 2 / (fan_in + fan_out), norms as they are
+    (Glorot and Bengio 2010). Spectral norm: Miyato et al. 2018, arXiv:1802.05957, Algorithm 1.
     """
     for module in list(network.modules()):
-        norms = nn.BatchNorm1d | nn.BatchNorm2d | nn.GroupNorm
-        if not isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | norms):
-            continue
-        norm = isinstance(module, norms)
-        if config.init == "normal":
-            nn.init.normal_(module.weight, 1.0 if norm else 0.0, INIT_STD)
-            if module.bias is not None:
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | InstanceNorm):
+            if config.init == "normal" and module.weight is not None:  # None: gains are another module's
+                nn.init.normal_(module.weight, 1.0, INIT_STD)
                 nn.init.zeros_(module.bias)
-        if config.spectral_norm and not norm:
-            spectral_norm(module)
+        elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
+            _draw(module, config.init)
+            if config.spectral_norm:
+                spectral_norm(module)
     return network
+
+
+def _draw(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding, init: str) -> None:
+    if init == "normal":
+        nn.init.normal_(layer.weight, 0.0, INIT_STD)
+    elif init == "xavier":
+        nn.init.xavier_uniform_(layer.weight)
+    if init in ("normal", "xavier") and isinstance(bias := getattr(layer, "bias", None), Tensor):
+        nn.init.zeros_(bias)

@@ -21,6 +21,7 @@ class MLP(Network):
     """
 
     mixes_labels: ClassVar[bool] = True
+    takes_points: ClassVar[bool] = True
     hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
         (256, 512, 1024), max_length=64, description="widths of the hidden layers"
     )

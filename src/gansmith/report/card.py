@@ -26,6 +26,7 @@ KEY_NUMBERS = (  # label in the table, path in the recipe
 SHOWN = {  # by each method that translates: what its pictures show
     "paired": "source, result and target of fixed images",
     "unpaired": "fixed images, their translations, and those translated back",
+    "super_resolution": "source, result and target of fixed images",
 }
 JUDGED_NOT = (
     "**Not judged yet.** No metric of image quality or variety was measured for this card; look at samples, and "
@@ -97,11 +98,13 @@ def _front_matter(recipe: Mapping[str, Any]) -> str:
 
 def _introduction(facts: CardFacts, kind: str) -> str:
     source, shown = " from other images" if kind in SHOWN else "", SHOWN.get(kind, "samples of fixed latents")
+    images = f"{facts.spec.height} x {facts.spec.width} px {CHANNELS[facts.spec.channels]} images"
+    made = "points in the plane" if facts.spec.is_points else images
     spec, networks = facts.spec, [f"{plain(name)} {count:,}" for name, count in facts.parameters.items()]
     return (
         f"# {plain(facts.name)}\n\n"
-        f"A generative adversarial network (GAN) that makes {spec.height} x {spec.width} px {CHANNELS[spec.channels]} "
-        f"images{source} in the manner of *{plain(spec.name)}*, trained with gansmith for {facts.kimg:,.1f} kimg "
+        f"A generative adversarial network (GAN) that makes {made}{source} in the manner of "
+        f"*{plain(spec.name)}*, trained with gansmith for {facts.kimg:,.1f} kimg "
         f"({duration(facts.seconds)}). Parameters: {', '.join(networks) or 'not counted'}.\n\n"
         f"![{shown}](preview.png)\n\n"
         "The license is left to the author of this card: `other` above is a placeholder, to be replaced by one that "
@@ -118,6 +121,8 @@ def _usage(kind: str) -> str:
             'gansmith.translate(model, "photo.png").save("new.png")',
         )
         said = ""
+    if kind == "super_resolution":
+        verb, line = "upscale FOLDER photo.png --out upscaled", 'gansmith.upscale(model, "photo.png").save("large.png")'
     name = "generator"
     if kind == "unpaired":
         name, said = "a_to_b", "`gansmith translate --reverse` goes back, with `b_to_a.safetensors`. "

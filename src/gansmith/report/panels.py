@@ -32,6 +32,7 @@ PANELS = (
     Panel("d_", "D(x) and D(G(z)), probabilities", guide=0.5, is_share=True),
     Panel("score_", "scores of D (no probabilities)", guide=0.0),
     Panel("accuracy_", "share of images D judges right", guide=0.5, is_share=True),
+    Panel("augment_", "p of the augmentation: each operation is done to this share of images", is_share=True),
     Panel("cycle_", "cycle: distance of images there and back to themselves"),
     Panel("identity_", "identity: what is changed in images that need no change"),
     Panel("grad_norm_", "gradient norms, log scale", is_log=True),

@@ -14,7 +14,18 @@ from gansmith.model import Model
 from gansmith.randomness import derive_seed, per_image
 from gansmith.samples import Picture
 from gansmith.sheets import beside, captioned, framed, sign, stacked, tile
-from gansmith.uses.latents import BESIDE, Latents, Seed, Seeds, class_weights, draw, find_latents, join, listed
+from gansmith.uses.latents import (
+    BESIDE,
+    Latents,
+    Seed,
+    Seeds,
+    class_weights,
+    draw,
+    find_latents,
+    join,
+    listed,
+    refuse_points,
+)
 
 SHOWN = 5  # images of a term; more are averaged, and not drawn
 NOISE = 0.5  # standard deviations
@@ -71,6 +82,7 @@ def arithmetic(
     mean norm of the latents they come from; otherwise a mean of several is pale.
     Raises GansmithError without a term to add, ModelError for what the model does not have.
     """
+    refuse_points(model, "do arithmetic")
     if not plus:
         raise GansmithError("nothing to add up: pass --plus, for example --plus 3,5,8 --minus 1,2,4 --plus 7,9")
     pairs = zip_longest([(1, seeds) for seeds in listed(plus)], [(-1, seeds) for seeds in listed(minus)])

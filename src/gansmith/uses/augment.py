@@ -18,6 +18,7 @@ from gansmith.model import Model
 from gansmith.randomness import derive_seed, epoch_order, sample_latents
 from gansmith.reference import default_extractor, domain_of
 from gansmith.samples import Samples, check_samples
+from gansmith.uses.latents import refuse_points
 from gansmith.uses.repeats import table
 
 FILTERS = ("classifier", "discriminator", "duplicates")
@@ -78,6 +79,7 @@ def check_augment(model: Model, per_class: int, filters: Sequence[str], out: str
     """Raise GansmithError for what no synthetic set can be made of, or written to, before any work is done."""
     if check_samples(out).suffix.lower() == ".png":
         raise GansmithError("a synthetic set is no picture\n  allowed: x.npz, x.zip or a folder")
+    refuse_points(model, "augment")
     if not model.latent_method("augment").num_classes:
         raise ModelError(
             "this model knows no labels, and a synthetic set needs them"

@@ -10,7 +10,7 @@ from gansmith.errors import GansmithError, ModelError
 from gansmith.model import Model
 from gansmith.samples import Picture
 from gansmith.sheets import captioned_grid
-from gansmith.uses.latents import Latents, Seeds, draw, find_latents
+from gansmith.uses.latents import Latents, Seeds, draw, find_latents, refuse_points
 
 STEPS = 7  # pictures in a row; the middle one is the image itself
 
@@ -42,13 +42,15 @@ def directions(
 ) -> Directions:
     """Return the directions that change the generator's first layer most, shown on one image.
 
-    The first layer of mlp and dcgan is linear, h = W z + b: a step n changes h by W n, whatever z is. The unit vectors
-    with the largest |W n| are the eigenvectors of W'W; this needs no samples, no draws and no labels. Columns of W that
-    belong to labels are left out. The sign is such that the largest component is positive.
+    The first layer of mlp, dcgan, residual and r3gan is linear, h = W z + b: a step n changes h by W n, whatever z is.
+    The unit vectors with the largest |W n| are the eigenvectors of W'W; this needs no samples, no draws and no labels.
+    Columns of W that belong to labels are left out; a conditional r3gan mixes labels into it and is refused. The sign
+    is such that the largest component is positive.
     Source: Shen and Zhou 2021, "Closed-form factorization of latent semantics in GANs", arXiv:2007.06600, section 3.2.
     Differs: none.
     Raises ModelError for a generator without such a layer, GansmithError for numbers out of range.
     """
+    refuse_points(model, "find directions")
     weight = _first_weight(model, raw=raw).double().cpu()
     most = min(weight.shape)
     if not 1 <= num <= most:
@@ -72,14 +74,14 @@ def directions(
 
 
 def _first_weight(model: Model, *, raw: bool) -> Tensor:
-    """Return (out, latent_dim): the weight of the linear layer that reads latents and labels."""
+    """Return (out, latent_dim): the weight of the linear layer that reads latents, and labels too or not."""
     method = model.latent_method("draw")
     wide = method.config.latent_dim + method.num_classes
     generator = model.network("generator-raw" if raw else "generator")
     first = next((each for each in generator.modules() if isinstance(each, nn.Linear)), None)
-    if first is None or first.in_features != wide:
+    if first is None or first.in_features not in (wide, method.config.latent_dim):  # labels may enter further on
         raise ModelError(
             f"generator '{method.config.generator.kind}' does not begin with a linear layer of {wide} inputs"
-            "\n  directions are found in that layer's weight: mlp and dcgan have one"
+            "\n  directions are found in that layer's weight: mlp, dcgan and residual have one"
         )
     return first.weight.detach()[:, : method.config.latent_dim]

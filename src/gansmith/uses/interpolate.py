@@ -14,7 +14,7 @@ from gansmith.images import enlarge, on_white
 from gansmith.model import Model
 from gansmith.samples import Picture, make_room
 from gansmith.sheets import captioned_grid
-from gansmith.uses.latents import Latents, Seeds, class_weights, draw, find_latents
+from gansmith.uses.latents import Latents, Seeds, class_weights, draw, find_latents, refuse_points
 from gansmith.video import write_gif, write_mp4
 
 FILM_FRAMES, FILM_STEPS, MAX_FRAMES = 60, 12, 1000
@@ -118,6 +118,7 @@ def interpolate(
     all as one class; ``to_label`` changes it evenly from image to image, and then one image is enough.
     Raises GansmithError for too few images or frames, ModelError for labels that the model does not have.
     """
+    refuse_points(model, "interpolate")
     if mode not in MODES:
         raise GansmithError(unknown_name("mode", mode, MODES))
     stops = _stops(model, find_latents(model, seeds, label=label, truncation=truncation), label, to_label)

@@ -16,7 +16,7 @@ from gansmith.samples import Picture, make_room
 from gansmith.sheets import beside, captioned, framed, tile
 from gansmith.uses.blend import blend
 from gansmith.uses.distance import Distance
-from gansmith.uses.latents import BESIDE, ENDING, Latents, draw, find_latents, told
+from gansmith.uses.latents import BESIDE, ENDING, Latents, draw, find_latents, refuse_points, told
 from gansmith.uses.target import Target, load_target
 
 STARTS, CANDIDATES = 4, 256
@@ -99,6 +99,7 @@ def invert(
     is that of the nearest start. What is near: ``Distance``. A ``mask`` file is white where the image is missing.
     The same arguments give the same latent. Raises DataError for files that cannot be used, GansmithError for steps.
     """
+    refuse_points(model, "invert")
     if steps < 1:
         raise GansmithError(f"--steps {steps} is below 1")
     target = load_target(image, mask, model.record.data)

@@ -187,3 +187,12 @@ def _fitting(model: Model, latents: Latents, where: str) -> Latents:
         if not (len(latents) and tensor.isfinite().all()):
             raise ModelError(f"{where} holds no latents that can be drawn: none, or numbers that are not finite")
     return Latents(latents.values.float(), None if classes is None else classes.float(), latents.names)
+
+
+def refuse_points(model: Model, verb: str) -> None:
+    """Raise ModelError where ``verb`` shows images and the model makes points in the plane."""
+    if model.record.data.is_points:
+        raise ModelError(
+            f"cannot {verb} with a model of points in the plane; it needs one of images"
+            "\n  allowed with points: sample (picture.png or x.npz), evaluate, diagnose, compare"
+        )

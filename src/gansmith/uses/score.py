@@ -11,6 +11,7 @@ from gansmith.errors import DataError, GansmithError, unknown_name
 from gansmith.images import decode_image, fit_image, quiet_pillow
 from gansmith.model import Model
 from gansmith.uses.invert import invert
+from gansmith.uses.latents import refuse_points
 
 HOW = ("discriminator", "inversion")
 
@@ -31,6 +32,7 @@ def score_files(
     ``on_left_out`` is told the name of a damaged file in a folder, and the reason. Raises DataError for one that was
     named, and when none can be judged.
     """
+    refuse_points(model, "score")
     if how not in HOW:
         raise GansmithError(unknown_name("way to score", how, HOW))
     files = [(file, Path(path)) for path in paths for file in image_files(Path(path))]

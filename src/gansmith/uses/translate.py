@@ -8,14 +8,23 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gansmith.data.tree import image_files
 from gansmith.errors import DataError, ModelError
-from gansmith.images import MODES, decode_image, on_white, quiet_pillow, save_png, to_float, to_pil
+from gansmith.images import MODES, to_float
 from gansmith.methods.paired import PairedMethod
+from gansmith.methods.super_resolution import SuperResolutionMethod
 from gansmith.methods.unpaired import UnpairedMethod
 from gansmith.model import Model
-from gansmith.samples import Picture, make_room, refuse_used_folder
-from gansmith.uses.tiles import in_tiles
+from gansmith.samples import Picture
+from gansmith.tiles import in_tiles
+from gansmith.uses.pictures import (
+    ImageLike,
+    named,
+    open_picture,
+    pixels_of,
+    refuse_large,
+    under_alpha_of,
+    write_pictures,
+)
 
 Translates = PairedMethod | UnpairedMethod
 LARGEST_PIXELS = 40_000_000  # of a translation
@@ -23,9 +32,9 @@ LARGEST_PIXELS = 40_000_000  # of a translation
 
 def translate(
     model: Model,
-    image: str | Path | np.ndarray,
+    image: ImageLike,
     *,
-    mask: str | Path | np.ndarray | None = None,
+    mask: ImageLike | None = None,
     as_source: bool = False,
     reverse: bool = False,
     raw: bool = False,
@@ -39,11 +48,11 @@ def translate(
     without pairs. Raises ModelError for a model of another method, DataError for what cannot be used.
     """
     method, name = translator_of(model, reverse)
-    opened = _open(image)
+    opened = open_picture(image)
     hole = _hole(method, mask, opened, image)
     generator, channels = model.network(f"{name}-raw" if raw else name), method.spec.channels
     scale, step = _scale_and_step(method, generator, opened, image)
-    pixels = _pixels(opened, _given_channels(method) if as_source else channels)
+    pixels = pixels_of(opened, _given_channels(method) if as_source else channels)
     if hole is not None:
         pixels = np.concatenate([pixels, (hole * np.uint8(255))[..., None]], axis=2)
     device = next(generator.parameters()).device
@@ -59,8 +68,7 @@ def translate(
     made = in_tiles(padded, step, scale, work, channels)
     top, left = ((padded.shape[axis] - pixels.shape[axis]) // 2 * scale for axis in (0, 1))
     made = made[top : top + opened.height * scale, left : left + opened.width * scale]
-    has_alpha = opened.mode == "RGBA" and channels != 4
-    return Picture(_with_alpha(made, opened.getchannel("A")) if has_alpha else made)
+    return Picture(under_alpha_of(opened, made))
 
 
 def translate_files(
@@ -74,40 +82,22 @@ def translate_files(
     raw: bool = False,
     on_left_out: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
-    """Write the translations of image files, or of folders of them, into a new or empty folder; return the files.
-
-    ``on_left_out`` is told of a file of a folder that cannot be used; DataError for one that was named, and where none
-    is left. See ``translate``.
-    """
+    """Write the translations of image files, or of folders of them; see ``translate`` and ``write_pictures``."""
     translator_of(model, reverse)
-    folder = Path(out)
-    refuse_used_folder(folder, ": --out DIR")
-    files = [(file, Path(path)) for path in paths for file in image_files(Path(path))]
-    if not files:
-        raise DataError("no images to translate\n  pass image files or folders of them")
-    written: list[Path] = []
-    for file, path in files:
-        try:
-            picture = translate(model, file, mask=mask, as_source=as_source, reverse=reverse, raw=raw)
-        except DataError as problem:
-            if file == path:
-                raise
-            on_left_out(str(problem).partition("\n")[0])
-            continue
-        target = folder / f"{file.stem}.png"
-        number = 2
-        while target.exists():
-            target, number = folder / f"{file.stem}-{number}.png", number + 1
-        make_room(target)
-        save_png(picture.array, target)
-        written.append(target)
-    if not written:
-        raise DataError(f"none of the {len(files):,} images could be translated")
-    return written
+
+    def make(file: Path) -> Picture:
+        return translate(model, file, mask=mask, as_source=as_source, reverse=reverse, raw=raw)
+
+    return write_pictures(paths, out, make, "translate", on_left_out)
 
 
 def translator_of(model: Model, reverse: bool) -> tuple[Translates, str]:
     """Return a model's method and the generator of a direction; ModelError if it does not translate that way."""
+    if isinstance(model.method, SuperResolutionMethod):
+        raise ModelError(
+            "cannot translate with a model of method 'super_resolution': it makes images larger"
+            "\n  use: gansmith upscale MODEL IMAGES"
+        )
     if not isinstance(model.method, Translates):
         raise ModelError(
             f"cannot translate with a model of method '{model.record.method.kind}'; it needs 'paired' or 'unpaired'"
@@ -122,22 +112,16 @@ def translator_of(model: Model, reverse: bool) -> tuple[Translates, str]:
     return model.method, names[reverse]
 
 
-def _scale_and_step(
-    method: Translates, generator: nn.Module, opened: Image.Image, image: str | Path | np.ndarray
-) -> tuple[int, int]:
+def _scale_and_step(method: Translates, generator: nn.Module, opened: Image.Image, image: ImageLike) -> tuple[int, int]:
     """Return how many times larger a translation is, and what sides must be multiples of; DataError for a bad size."""
     scale = 1 if method.task is None else method.task.scale
     multiple = int(generator.multiple)  # type: ignore[arg-type]
     if min(opened.size) * scale < multiple:
         raise DataError(
-            f"{_named(image)} is {opened.width} x {opened.height} px, and the model halves sides until they are "
+            f"{named(image)} is {opened.width} x {opened.height} px, and the model halves sides until they are "
             f"{multiple} times smaller\n  at least {-(-multiple // scale)} px are needed on each side"
         )
-    if opened.width * opened.height * scale**2 > LARGEST_PIXELS:
-        raise DataError(
-            f"{_named(image)} would become {opened.width * scale} x {opened.height * scale} px"
-            f"\n  allowed: up to {LARGEST_PIXELS // 10**6} million pixels; cut it into parts"
-        )
+    refuse_large(image, opened.height * scale, opened.width * scale, LARGEST_PIXELS)
     return scale, max(1, multiple // scale)
 
 
@@ -157,27 +141,7 @@ def _source_of(method: Translates, values: Tensor) -> Tensor:
     return task.of_given(values[:, :channels], (values[:, channels:] > 0).float() if task.takes_mask else None)
 
 
-def _named(image: str | Path | np.ndarray) -> str:
-    return "the image" if isinstance(image, np.ndarray) else f"'{image}'"
-
-
-def _open(image: str | Path | np.ndarray) -> Image.Image:
-    if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in MODES:
-            raise DataError(f"an image must be uint8 (H, W, 1, 3 or 4), got {image.dtype} {image.shape}")
-        return to_pil(image)
-    try:
-        with quiet_pillow():
-            return decode_image(Path(image).read_bytes())
-    except DataError as problem:
-        raise DataError(f"'{image}' cannot be read: {problem}") from problem
-    except OSError as problem:
-        raise DataError(f"'{image}' cannot be read: {problem.strerror}") from problem
-
-
-def _hole(
-    method: Translates, mask: str | Path | np.ndarray | None, opened: Image.Image, image: str | Path | np.ndarray
-) -> np.ndarray | None:
+def _hole(method: Translates, mask: ImageLike | None, opened: Image.Image, image: ImageLike) -> np.ndarray | None:
     """Return where the image is missing, bool (H, W); None for a task without masks."""
     takes = method.task is not None and method.task.takes_mask
     if takes != (mask is not None):
@@ -186,20 +150,13 @@ def _hole(
         raise DataError("--mask is for models of task 'inpaint'; this one translates whole images")
     if mask is None:
         return None
-    hole = mask if isinstance(mask, np.ndarray) else np.asarray(_open(mask).convert("L")) >= 128
+    hole = mask if isinstance(mask, np.ndarray) else np.asarray(open_picture(mask).convert("L")) >= 128
     if hole.shape != (opened.height, opened.width):
         raise DataError(
-            f"mask {_named(mask)} is {hole.shape[1]} x {hole.shape[0]} px, {_named(image)} is {opened.width} x "
+            f"mask {named(mask)} is {hole.shape[1]} x {hole.shape[0]} px, {named(image)} is {opened.width} x "
             f"{opened.height} px\n  they must be of one size: white where the image is missing, black where it is known"
         )
     return hole.astype(bool)
-
-
-def _pixels(image: Image.Image, channels: int) -> np.ndarray:
-    """Return uint8 (H, W, channels); alpha is left out, not blended, unless it is asked for."""
-    opaque = image.convert("RGB") if image.mode == "RGBA" and channels < 4 else image
-    array = np.asarray(opaque.convert(MODES[channels]))
-    return array[..., None] if channels == 1 else array
 
 
 def _padded(pixels: np.ndarray, step: int, height: int, width: int) -> np.ndarray:
@@ -209,10 +166,3 @@ def _padded(pixels: np.ndarray, step: int, height: int, width: int) -> np.ndarra
     if not any(more):
         return pixels
     return np.pad(pixels, [*((each // 2, each - each // 2) for each in more), (0, 0)], mode="reflect")
-
-
-def _with_alpha(made: np.ndarray, alpha: Image.Image) -> np.ndarray:
-    """Return uint8 (H, W, 4): the translation under the alpha of what it was made from."""
-    colour = on_white(made)  # gray becomes red, green and blue
-    resized = alpha if alpha.size == (made.shape[1], made.shape[0]) else alpha.resize((made.shape[1], made.shape[0]))
-    return np.concatenate([colour, np.asarray(resized)[..., None]], axis=2)

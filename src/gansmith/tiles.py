@@ -17,10 +17,14 @@ class Tiling:
     length: int
 
     @classmethod
-    def of(cls, length: int, step: int) -> "Tiling":
-        """Return the tiles of a length; they start at multiples of ``step``, of which the length is one."""
-        overlap = -(-OVERLAP_PX // step) * step
-        tile = overlap + -(-(TILE_PX - OVERLAP_PX) // step) * step
+    def of(cls, length: int, step: int, shrink: int = 1) -> "Tiling":
+        """Return the tiles of a length; they start at multiples of ``step``, of which the length is one.
+
+        They are 1 / ``shrink`` of the usual ones in size and overlap.
+        """
+        tile_px, overlap_px = TILE_PX // shrink, OVERLAP_PX // shrink
+        overlap = -(-overlap_px // step) * step
+        tile = overlap + -(-(tile_px - overlap_px) // step) * step
         if length <= tile:
             return cls((0,), length, length)
         starts = [*range(0, length - tile, tile - overlap), length - tile]
@@ -36,14 +40,20 @@ class Tiling:
 
 
 def in_tiles(
-    image: np.ndarray, step: int, scale: int, work: Callable[[np.ndarray], np.ndarray], channels: int
+    image: np.ndarray,
+    step: int,
+    scale: int,
+    work: Callable[[np.ndarray], np.ndarray],
+    channels: int,
+    *,
+    shrink: int = 1,
 ) -> np.ndarray:
     """Return uint8 (scale H, scale W, channels) of uint8 (H, W, C): ``work`` on every tile, blended.
 
     ``work`` maps uint8 (h, w, C) to float32 (scale h, scale w, channels) in 0 to 255. H and W are multiples of
-    ``step``. What is in memory beside both images is one band of tiles.
+    ``step``; tiles have 1 / ``shrink`` of their usual sides. What is in memory beside both images is one band of tiles.
     """
-    rows, columns = Tiling.of(image.shape[0], step), Tiling.of(image.shape[1], step)
+    rows, columns = (Tiling.of(side, step, shrink) for side in image.shape[:2])
     out = np.empty((image.shape[0] * scale, image.shape[1] * scale, channels), np.uint8)
     band = np.zeros((rows.tile * scale, out.shape[1], channels), np.float32)
     for top, end, weights_down in _bands(rows, scale):

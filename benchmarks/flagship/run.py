@@ -1,0 +1,237 @@
+"""Train set-ups for the same processor time and judge what they make, by the rules of rules.md.
+
+A SET-UP is `a`, `b`, or a recipe (name or file) with overrides: `relativistic`, `relativistic batch_size=32`. Each run
+is a process of its own; its line is added to OUT/results.jsonl and its first 100 samples to OUT/grids.
+
+Run: python benchmarks/flagship/run.py --out DIR --cpu-sec 360 [--seeds 0 1 2] [--judge choose|report] SET-UP ...
+--cpu-sec is the sum over all cores: 360 are 180 s on 2 cores. --table prints what is in OUT.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+CALIBRATION_SEC, SAMPLES, SAMPLE_BATCH = 6.0, 10_000, 100
+
+
+def cpu_sec() -> float:
+    """Return the seconds that this process and its children had of any core."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def train_recipe(
+    recipe: str, overrides: tuple[str, ...], seed: int, budget: float, root: Path | None
+) -> dict[str, Any]:
+    """Train a recipe in gansmith's loop; return uint8 samples, kimg and processor seconds."""
+    import numpy as np
+    import torch
+
+    from gansmith.batches import BatchStream
+    from gansmith.data.base import open_data
+    from gansmith.engine import start_engine
+    from gansmith.images import to_uint8
+    from gansmith.methods.base import Fixed
+    from gansmith.methods.latent import sample_labels
+    from gansmith.randomness import sample_latents
+    from gansmith.recipe import load_recipe
+    from gansmith.run_state import RunState
+    from gansmith.training import train_step
+
+    engine, data = start_engine("cpu", "auto"), open_data("fashion-mnist", root=root)
+    loaded = load_recipe(recipe, overrides)
+
+    def begin() -> tuple[RunState, BatchStream]:
+        state = RunState.fresh(loaded, data.spec, seed, engine)
+        return state, BatchStream(data, loaded.batch_size, seed, engine, mirror=loaded.data.mirror)
+
+    state, stream = begin()  # how fast it is, as `--minutes` finds out; thrown away
+    train_step(state, stream, engine, state.moment(1e6))
+    start, first = cpu_sec(), state.iteration
+    while cpu_sec() - start < CALIBRATION_SEC:
+        train_step(state, stream, engine, state.moment(1e6))
+    kimg = state.images_per_iteration / 1000 * (state.iteration - first) / (cpu_sec() - start) * budget
+    state, stream = begin()
+    start = cpu_sec()
+    while state.kimg < kimg:
+        train_step(state, stream, engine, state.moment(kimg))
+    used = cpu_sec() - start
+    networks, classes = state.preview_networks().eval(), len(data.spec.classes)
+    conditional, images, asked = bool(state.method.num_classes), [], []
+    with torch.no_grad():
+        for at in range(0, SAMPLES, SAMPLE_BATCH):
+            labels = sample_labels(at, SAMPLE_BATCH, classes) if conditional else None
+            latents = sample_latents(seed, at, SAMPLE_BATCH, loaded.method.latent_dim)
+            images.append(to_uint8(state.method.preview(networks, Fixed(latents, labels, 8))))
+            asked += [] if labels is None else labels.tolist()
+    return {"images": np.concatenate(images), "kimg": state.kimg, "cpu_sec": used, "asked": asked}
+
+
+def train_tutorial(seed: int, budget: float, root: Path | None) -> dict[str, Any]:
+    """Train set-up A until the budget is used; return uint8 samples resized to 28 px, kimg and processor seconds."""
+    import numpy as np
+    import torch
+    from PIL import Image
+    from torch import nn
+    from torch.utils.data import DataLoader, Dataset
+    from torchvision import transforms
+
+    from gansmith.data.base import open_data
+
+    torch.manual_seed(seed)
+    data = open_data("fashion-mnist", root=root)
+    pixels, width, batch = data.read(np.arange(len(data)))[..., 0], 64, 128
+    change = transforms.Compose([transforms.Resize(32), transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
+
+    class Clothes(Dataset):
+        def __len__(self) -> int:
+            return len(pixels)
+
+        def __getitem__(self, index: int) -> torch.Tensor:
+            return change(Image.fromarray(pixels[index]))
+
+    def up(before: int, after: int, stride: int, padding: int) -> list[nn.Module]:
+        grow = nn.ConvTranspose2d(before, after, 4, stride, padding, bias=False)
+        return [grow, nn.BatchNorm2d(after), nn.ReLU(True)]
+
+    last = nn.ConvTranspose2d(width, 1, 4, 2, 1, bias=False)
+    generator = nn.Sequential(
+        *up(100, 4 * width, 1, 0), *up(4 * width, 2 * width, 2, 1), *up(2 * width, width, 2, 1), last, nn.Tanh()
+    )
+    layers: list[nn.Module] = [nn.Conv2d(1, width, 4, 2, 1, bias=False), nn.LeakyReLU(0.2, True)]
+    for before, after in ((width, 2 * width), (2 * width, 4 * width)):
+        layers += [nn.Conv2d(before, after, 4, 2, 1, bias=False), nn.BatchNorm2d(after), nn.LeakyReLU(0.2, True)]
+    discriminator = nn.Sequential(*layers, nn.Conv2d(4 * width, 1, 4, 1, 0, bias=False), nn.Sigmoid())
+    for module in (*generator.modules(), *discriminator.modules()):
+        if isinstance(module, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(module.weight, 0, 0.02)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1, 0.02)
+            nn.init.zeros_(module.bias)
+    loader = DataLoader(Clothes(), batch, shuffle=True, drop_last=True)
+    criterion = nn.BCELoss()
+    optimizer_g, optimizer_d = (
+        torch.optim.Adam(net.parameters(), 2e-4, betas=(0.5, 0.999)) for net in (generator, discriminator)
+    )
+    start, seen = cpu_sec(), 0
+    while cpu_sec() - start < budget:
+        for real in loader:
+            discriminator.zero_grad()
+            logits = discriminator(real).flatten()
+            criterion(logits, torch.ones(batch)).backward()
+            fake = generator(torch.randn(batch, 100, 1, 1))
+            criterion(discriminator(fake.detach()).flatten(), torch.zeros(batch)).backward()
+            optimizer_d.step()
+            generator.zero_grad()
+            criterion(discriminator(fake).flatten(), torch.ones(batch)).backward()
+            optimizer_g.step()
+            seen += batch
+            if cpu_sec() - start >= budget:
+                break
+    used = cpu_sec() - start
+    generator.eval()
+    with torch.no_grad():
+        made = torch.cat([generator(torch.randn(SAMPLE_BATCH, 100, 1, 1)) for _ in range(SAMPLES // SAMPLE_BATCH)])
+        small = nn.functional.interpolate(made, (28, 28), mode="bicubic", antialias=True)
+    images = ((small.clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
+    return {"images": images, "kimg": seen / 1000, "cpu_sec": used, "asked": []}
+
+
+def run_one(args: argparse.Namespace) -> None:
+    """Train one set-up with one seed, judge it, and add its line."""
+    import numpy as np
+    import torch
+    from judges import TEST, Judge
+
+    from gansmith.data.base import open_data
+    from gansmith.images import make_grid, save_png
+    from gansmith.metrics.base import Evidence, Side
+    from gansmith.metrics.sliced_wasserstein import SlicedWasserstein
+
+    (setup,), (seed,) = args.setups, args.seeds
+    name, *overrides = shlex.split(setup)
+    start = time.monotonic()
+    if name == "a":
+        made = train_tutorial(seed, args.cpu_sec, args.data_root)
+    else:
+        recipe = str(HERE / "b.yaml") if name == "b" else name
+        made = train_recipe(recipe, tuple(overrides), seed, args.cpu_sec, args.data_root)
+    wall, images, asked = time.monotonic() - start, made.pop("images"), made.pop("asked")
+    line: dict[str, Any] = {"setup": setup, "seed": seed, "budget": args.cpu_sec, **made, "wall_sec": round(wall, 1)}
+    for judge_name in args.judge:
+        judge = Judge(judge_name, args.out / "judges", args.data_root)
+        line[f"fd_{judge_name}"] = round(judge.distance(images), 3)
+        if asked:
+            line[f"as_asked_{judge_name}"] = round(float((judge.look(images)[1] == np.array(asked)).mean()), 4)
+    test = open_data(TEST, root=args.data_root)
+    sides = [Side(each, torch.zeros(len(each), 1)) for each in (test.read(np.arange(len(test))), images)]
+    found = SlicedWasserstein().measure(Evidence(sides[0], (sides[1],)))
+    line["swd"] = round(float(found.numbers["swd"].value), 3)
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "grids").mkdir(exist_ok=True)
+    save_png(
+        make_grid(images[:100], 10),
+        args.out / "grids" / f"{len(table_lines(args.out)):03d}-{name.split('/')[-1]}-{seed}.png",
+    )
+    with open(args.out / "results.jsonl", "a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
+    print(json.dumps(line), flush=True)
+
+
+def table_lines(out: Path) -> list[dict[str, Any]]:
+    """Return the lines of earlier runs."""
+    path = out / "results.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
+def table(out: Path) -> str:
+    """Return set-ups by budget, each number of each seed and the median."""
+    rows: dict[tuple[float, str], list[dict[str, Any]]] = {}
+    for line in table_lines(out):
+        rows.setdefault((line["budget"], line["setup"]), []).append(line)
+    text = ["| seconds on 2 cores | set-up | kimg | fd choose | fd report | swd |", "|---|---|---|---|---|---|"]
+    for (budget, setup), lines in sorted(rows.items()):
+
+        def shown(key: str, lines: list[dict[str, Any]] = lines) -> str:
+            values = [line[key] for line in lines if key in line]
+            listed = ", ".join(f"{value:.2f}" for value in values)
+            return f"**{median(values):.2f}** ({listed})" if len(values) > 1 else listed
+
+        cells = [f"{budget / 2:g}", f"`{setup}`", *(shown(key) for key in ("kimg", "fd_choose", "fd_report", "swd"))]
+        text.append("| " + " | ".join(cells) + " |")
+    return "\n".join(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("setups", nargs="*")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--cpu-sec", type=float, default=360.0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--judge", nargs="+", choices=("choose", "report"), default=["choose"])
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--table", action="store_true")
+    args = parser.parse_args()
+    if args.table:
+        print(table(args.out))
+    elif len(args.setups) == len(args.seeds) == 1:
+        run_one(args)
+    else:
+        place = ["--data-root", str(args.data_root)] if args.data_root else []
+        for seed in args.seeds:
+            for setup in args.setups:
+                words = [sys.executable, __file__, setup, "--out", str(args.out), "--cpu-sec", str(args.cpu_sec)]
+                subprocess.run([*words, "--seeds", str(seed), "--judge", *args.judge, *place], check=True)
+
+
+if __name__ == "__main__":
+    main()

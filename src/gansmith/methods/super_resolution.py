@@ -1,0 +1,132 @@
+"""Small images to large ones: SRResNet, SRGAN, ESRGAN, with any loss and penalty, or without a discriminator."""
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from gansmith.data.base import DataSpec, ImageData
+from gansmith.degradations.base import DegradationField
+from gansmith.degradations.bicubic import Bicubic
+from gansmith.errors import RecipeError
+from gansmith.methods.adversarial import refuse_points
+from gansmith.methods.base import Fixed, Method, Terms, methods
+from gansmith.methods.supervised import SupervisedConfig, SupervisedMethod
+from gansmith.networks.base import ImageSpec, networks, range_from_signed, signed_from
+from gansmith.networks.enlarging import enlarged
+from gansmith.randomness import Noise
+from gansmith.schedules import Moment, NotNegative, value_at
+
+GRID_IMAGES, GRID_COLUMNS = 24, 3  # each is three images wide
+
+
+@methods.register("super_resolution")
+class SuperResolutionConfig(SupervisedConfig):
+    """A generator that enlarges, told by the large image what to make, and, if wanted, by a discriminator.
+
+    G: pixel_weight |x - G(y)|, as a mean of absolute or squared differences, + feature_weight times the distance of
+    features + loss on s(G(y)).  D: loss on s(x) and s(G(y)), for targets x and sources y = degradation(x).
+    Source: Ledig et al. 2017 (SRGAN), arXiv:1609.04802, section 2.2; Wang et al. 2018 (ESRGAN), arXiv:1809.00219,
+    section 3.3: relativistic loss, L1 beside features.
+    Differs: features are those of the discriminator in training or of a file, not VGG's; the adversarial loss has
+    weight 1 and pixels 50 or so, where the papers have 0.001 or 0.005 and 1 or 0.01. G is averaged.
+    """
+
+    scale: Literal[2, 4] = Field(4, description="how many times the sides become larger")
+    degradation: DegradationField = Field(default_factory=Bicubic, description="makes sources from targets")
+    pixel_loss: Literal["l1", "mse"] = Field("l1", description="mean absolute, or mean squared difference")
+    pixel_weight: NotNegative = Field(1.0, description="weight of that difference; a number or a ramp")
+    crop_px: int | None = Field(None, ge=8, description="train on random squares of the images; null: on whole ones")
+
+    def build(self, data: DataSpec) -> Method:
+        """Return the method; RecipeError for parts that do not fit."""
+        return SuperResolutionMethod(self, data)
+
+    def check(self, data: DataSpec) -> None:
+        """Raise RecipeError for parts that do not fit each other or the data."""
+        refuse_points(data, self.generator, self.discriminator)
+        if data.pairs:
+            raise RecipeError(
+                f"'{data.name}' is read as pairs, and method 'super_resolution' makes its sources from single images"
+                "\n  pass pairs=false"
+            )
+        if not self.generator.enlarges:
+            known = [name for name in networks.names() if networks.get(name).enlarges]
+            raise RecipeError(
+                f"generator '{self.generator.kind}' does not enlarge images, which method 'super_resolution' asks for"
+                f"\n  allowed: {', '.join(known)}"
+            )
+        sides = (data.height, data.width)
+        if any(side % self.scale for side in sides):
+            fitting = [max(self.scale, round(side / self.scale) * self.scale) for side in sides]
+            raise RecipeError(
+                f"{data.height} x {data.width} images have no sources at 1/{self.scale} of their sides"
+                f"\n  sides must be multiples of {self.scale}: pass size={fitting[0]}x{fitting[1]}"
+            )
+        if self.crop_px is not None and (self.crop_px % self.scale or self.crop_px > min(sides)):
+            raise RecipeError(
+                f"crop_px={self.crop_px} cannot be cut from {data.height} x {data.width} images and made "
+                f"{self.scale} times smaller\n  allowed: multiples of {self.scale} up to {min(sides)}"
+            )
+        self.check_sides()
+
+
+class SuperResolutionMethod(SupervisedMethod):
+    """The method at work; see ``Method`` for what its members are."""
+
+    config: SuperResolutionConfig
+
+    def __init__(self, config: SuperResolutionConfig, data: DataSpec) -> None:
+        config.check(data)
+        height, width = (config.crop_px,) * 2 if config.crop_px else (data.height, data.width)
+        spec = ImageSpec(height, width, data.channels, source_channels=data.channels, scale=config.scale)
+        super().__init__(config, spec, replace(spec, source_channels=0, scale=1), config.augment)
+
+    def examples(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Return sources and targets of images, or of a random square of each."""
+        return self.split(images if self.config.crop_px is None else cropped(images, self.config.crop_px, noise), noise)
+
+    def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Return sources (N, C, H / scale, W / scale) of images (N, C, H, W), and these; both in [-1, 1]."""
+        source = self.config.degradation(images, self.config.scale, noise)
+        return source.contiguous(memory_format=torch.channels_last), images
+
+    def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
+        """Return images (N, C, scale h, scale w) in [-1, 1] of sources (N, C, h, w) in [-1, 1]."""
+        value_range = self.config.generator.value_range
+        return signed_from(generator(range_from_signed(source, value_range), None), value_range)
+
+    def content(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:
+        """Return the weighted mean difference."""
+        apart = fake - target
+        distance = (apart.abs() if self.config.pixel_loss == "l1" else apart.square()).mean()
+        weight = value_at(self.config.pixel_weight, moment)
+        return Terms(weight * distance, {f"loss_{self.config.pixel_loss}": distance.detach()})
+
+    def shown(self, source: Tensor, images: Tensor) -> Tensor:
+        """Return the images: the discriminator sees no sources."""
+        return images
+
+    def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
+        """Return sources, each pixel repeated, and targets side by side as channels: held out where there are some."""
+        source, target = self.chosen(seed, count or GRID_IMAGES, data)
+        return Fixed(torch.cat([enlarged(source, self.config.scale, "nearest"), target], 1), None, GRID_COLUMNS)
+
+    def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
+        """Return pictures (N, C, H, 3 W) in [-1, 1]: source, its pixels enlarged; result; target."""
+        shown, target = fixed.inputs.chunk(2, 1)
+        scale = self.config.scale
+        source = shown[:, :, ::scale, ::scale].contiguous(memory_format=torch.channels_last)
+        return torch.cat([shown, self.translate(networks["generator"], source), target], 3)
+
+
+def cropped(images: Tensor, side: int, noise: Noise) -> Tensor:
+    """Return a random square (N, C, side, side) of each image."""
+    room = torch.tensor([images.shape[2] - side + 1, images.shape[3] - side + 1], device=images.device)
+    places = (noise.uniform("crop", 2) * room).long().tolist()
+    squares = [
+        image[:, top : top + side, left : left + side] for image, (top, left) in zip(images, places, strict=True)
+    ]
+    return torch.stack(squares).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,207 @@
+"""What methods with right answers share: a generator that is told its target, and, if wanted, a discriminator."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from gansmith.augment.base import Augmentation, AugmentationField
+from gansmith.constraints.base import Constraint, ConstraintField
+from gansmith.data.base import ImageData
+from gansmith.errors import RecipeError
+from gansmith.images import to_float
+from gansmith.losses.base import LossField
+from gansmith.losses.non_saturating import NonSaturating
+from gansmith.methods.adversarial import (
+    Augmenter,
+    discriminator_terms,
+    fakes_from,
+    opinion,
+    refuse_batch_statistics,
+    require_gradients,
+    score_sides,
+)
+from gansmith.methods.base import Batch, MethodConfig, Phase, Terms
+from gansmith.methods.perceptual import OWN_FEATURES, FeatureNetwork, feature_distance
+from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed
+from gansmith.networks.inside import hidden_maps
+from gansmith.penalties.base import Critic, PenaltyField
+from gansmith.randomness import Noise, epoch_order
+from gansmith.schedules import Moment, NotNegative, value_at
+
+FEATURES_KEY = "features_sha256"  # in the state: a resumed run must find the network that it began with
+
+
+class SupervisedConfig(MethodConfig):
+    """The fields that such methods share; ``feature_weight`` compares what hidden layers see in fake and target."""
+
+    generator: NetworkField
+    discriminator: NetworkField | None = Field(description="null: none, and G learns from its targets alone")
+    loss: LossField = Field(default_factory=NonSaturating)
+    penalties: tuple[PenaltyField, ...] = ()
+    constraints: tuple[ConstraintField, ...] = ()
+    augment: AugmentationField | None = Field(None, description="of all that D sees; it moves source and image alike")
+    feature_weight: NotNegative = Field(0.0, description="weight of the distance between features; a number or a ramp")
+    features: str = Field(
+        OWN_FEATURES, description="whose: 'discriminator', the one trained here, or a .safetensors file of gansmith's"
+    )
+    discriminator_steps: int = Field(1, ge=1, le=100, description="D steps in an iteration, each on new images")
+    share_fakes: bool = Field(False, description="the G step reuses the last D step's fakes")
+
+    def check_sides(self) -> None:
+        """Raise RecipeError for parts that do not fit each other."""
+        if self.discriminator is not None:
+            refuse_batch_statistics(self.discriminator, self.penalties)
+        elif self.augment is not None:
+            raise RecipeError(
+                f"augmentation '{self.augment.kind}' is of what a discriminator sees, and this recipe has none"
+                "\n  pass augment=null"
+            )
+        if self.feature_weight == 0 or self.features != OWN_FEATURES:
+            return
+        if self.augment is not None:
+            raise RecipeError(
+                "feature_weight compares D's features of fake and target, which augmentation moves differently"
+                "\n  pass augment=null, or features=FILE.safetensors"
+            )
+        if self.discriminator is None:
+            raise RecipeError(
+                "feature_weight asks for the features of the discriminator, and this recipe has none"
+                "\n  pass feature_weight=0, a discriminator, or features=FILE.safetensors"
+            )
+
+
+class SupervisedMethod(ABC):
+    """Such a method at work; see ``Method`` for what its members are."""
+
+    def __init__(
+        self, config: SupervisedConfig, spec: ImageSpec, judged: ImageSpec, augmentation: Augmentation | None
+    ) -> None:
+        """``spec`` is what the generator speaks, ``judged`` what the discriminator is shown, augmented."""
+        self.config, self.spec, self._judged = config, spec, judged
+        self.networks = nn.ModuleDict({"generator": config.generator.generator(spec)})
+        self._generator_parameters = [p for p in self.networks["generator"].parameters() if p.requires_grad]
+        self.phases: tuple[Phase, ...] = (Phase("generator", ("generator",), reads_data=config.discriminator is None),)
+        if config.discriminator is not None:
+            self.networks["discriminator"] = config.discriminator.discriminator(judged)
+            self.phases = (Phase("discriminator", ("discriminator",), config.discriminator_steps), *self.phases)
+        self.averaged: tuple[str, ...] = ("generator",)
+        constrained = {"discriminator": config.constraints} if config.discriminator is not None else {}
+        self.constraints: Mapping[str, tuple[Constraint, ...]] = constrained
+        self.state: dict[str, Tensor] = {}
+        self.augmenter = Augmenter(augmentation, self.state)
+        self.pools: dict[str, Tensor] = {}
+        self._given: FeatureNetwork | None = None
+        if config.feature_weight != 0 and config.features != OWN_FEATURES:
+            self.state[FEATURES_KEY] = torch.zeros(32, dtype=torch.uint8)
+            self._given = FeatureNetwork(config.features, spec)
+        self._shared: Tensor | None = None  # fakes, within one iteration
+
+    @abstractmethod
+    def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Return sources and targets (N, C, H, W) of images of the data, all in [-1, 1]."""
+
+    @abstractmethod
+    def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
+        """Return images (N, C, H, W) in [-1, 1] of sources in [-1, 1]."""
+
+    @abstractmethod
+    def content(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:
+        """Return the weighted distance of fakes to their targets, pixel by pixel."""
+
+    @abstractmethod
+    def shown(self, source: Tensor, images: Tensor) -> Tensor:
+        """Return what the discriminator is shown of sources (N, ...) and images (kN, C, H, W)."""
+
+    def critic(self, source: Tensor, noise: Noise, moment: Moment) -> Critic:
+        """Bind sources and augmentation to the discriminator: images (kN, C, H, W) -> logits."""
+        assert self.config.discriminator is not None
+        discriminator, value_range = self.networks["discriminator"], self.config.discriminator.value_range
+        augmented = self.augmenter.critic(
+            lambda shown: discriminator(range_from_signed(shown, value_range), None), noise, "both", moment
+        )
+        return lambda images: augmented(self.shown(source, images))
+
+    def phases_at(self, moment: Moment) -> tuple[Phase, ...]:
+        """Return all phases."""
+        return self.phases
+
+    def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
+        """Return what the phase minimises."""
+        # The G phase is given the batch of the last D step, and must make the same sources of it.
+        step = noise.repeat if phase.name == "discriminator" else self.config.discriminator_steps - 1
+        source, target = self.examples(batch.images.detach(), replace(noise, phase="task", repeat=step))
+        if phase.name == "discriminator":
+            return self._discriminator_terms(source, target, noise, moment)
+        return self._generator_terms(source, target, noise, moment)
+
+    def examples(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Return the sources and targets that images are trained on."""
+        return self.split(images, noise)
+
+    def chosen(self, seed: int, count: int, data: ImageData) -> tuple[Tensor, Tensor]:
+        """Return sources and targets for previews: of images held out where there are some."""
+        shown = data.held_out or data
+        order = epoch_order(seed, 0, len(shown))
+        images = to_float(shown.read([order[place % len(order)] for place in range(count)]))
+        return self.split(images, Noise(seed, 0, 0, "task", 0, range(count), count, images.device))
+
+    def example_inputs(self, count: int) -> dict[str, tuple[Tensor | None, ...]]:
+        """Return what each network is called with, on the default device: for the table of layer shapes."""
+        spec, judged = self.spec, self._judged
+        sources = torch.empty(count, spec.source_channels, spec.height // spec.scale, spec.width // spec.scale)
+        shown = torch.empty(count, judged.channels, judged.height, judged.width)
+        return {name: (sources if name == "generator" else shown, None) for name in self.networks}
+
+    def _discriminator_terms(self, source: Tensor, target: Tensor, noise: Noise, moment: Moment) -> Terms:
+        config, critic = self.config, self.critic(source, noise, moment)
+        due = [penalty for penalty in config.penalties if penalty.due(moment)]
+        fake = self._fakes_for_discriminator(source, noise)
+        real = target.detach()
+        require_gradients(due, real, fake)
+        assert config.discriminator is not None
+        scored = score_sides(critic, config.discriminator, real, fake)
+        return discriminator_terms(config.loss, scored, due, critic, self.augmenter, noise, moment)
+
+    def _generator_terms(self, source: Tensor, target: Tensor, noise: Noise, moment: Moment) -> Terms:
+        shared, self._shared = self._shared, None
+        fake = self.translate(self.networks["generator"], source) if shared is None else shared
+        content = self.content(fake, target, moment)
+        total, log = content.total, dict(content.log)
+        weight = value_at(self.config.feature_weight, moment)
+        if self._given is not None and weight:
+            apart = self._given.distance(fake, target, self.state[FEATURES_KEY])
+            total, log = total + weight * apart, {**log, "loss_features": apart.detach()}
+        if "discriminator" not in self.networks:
+            return Terms(total, log)
+        critic, loss, matched = (
+            self.critic(source, noise, moment),
+            self.config.loss,
+            bool(weight) and self._given is None,
+        )
+        fake_logits, seen = self._looked_at(critic, fake, matched)
+        real_logits = None
+        if loss.generator_needs_real or matched:
+            with torch.no_grad():
+                real_logits, wanted = self._looked_at(critic, target, matched)
+            real_logits = real_logits.float() if loss.generator_needs_real else None
+        if matched:
+            apart = feature_distance(seen, wanted)
+            total, log = total + weight * apart, {**log, "loss_features": apart.detach()}
+        adversarial = loss.generator(real_logits, fake_logits.float())
+        log = {"loss_generator": adversarial.detach(), **log}
+        return Terms(adversarial + total, {**log, **opinion(loss, "fake_after", fake_logits)})
+
+    def _looked_at(self, critic: Critic, images: Tensor, matched: bool) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return logits, and what D's hidden layers saw if that is to be matched."""
+        return hidden_maps(self.networks["discriminator"], lambda: critic(images)) if matched else (critic(images), {})
+
+    def _fakes_for_discriminator(self, source: Tensor, noise: Noise) -> Tensor:
+        generator = self.networks["generator"]
+        is_shared = self.config.share_fakes and noise.repeat == self.config.discriminator_steps - 1
+        made = fakes_from(lambda: self.translate(generator, source), self._generator_parameters, is_shared=is_shared)
+        self._shared = made if is_shared else None
+        return made.detach()
