@@ -201,6 +201,27 @@ def test_small_sources_are_enlarged_and_pairs_are_left_as_they_are():
     assert (name, bool(torch.equal(images, target))) == ("the source", True)
 
 
+def test_super_resolution_is_judged_beside_bicubic_enlargement(data):
+    def bicubic(source: Tensor) -> Tensor:
+        return nn.functional.interpolate(source, scale_factor=2, mode="bicubic").clamp(-1, 1)
+
+    found, picture = judged(translator(data, "srresnet", "scale=2", generator=bicubic), data)
+    (contest,) = contests_of(found)
+    assert (contest.baseline, contest.verdict("psnr"), contest.verdict("fd224_toy")) == ("bicubic", "noise", "noise")
+    assert contest.model["l1"].value > 1
+    assert found.protocol.sources == "images 2 times smaller, degradation bicubic"
+    assert picture.shape[1] == 2 * 4 * (96 + 8) + 8
+    oracle = translator(data, "srresnet", "scale=2", generator=nearest_small(data))
+    assert contests_of(judged(oracle, data)[0])[0].verdict("psnr") == "better"
+
+
+def nearest_small(data: ImageData):
+    """Return a function that returns the held-out image which, made smaller, is nearest to a source."""
+    answers = to_float(data.held_out.read(range(len(data.held_out))))
+    reduced = nn.functional.interpolate(answers, scale_factor=0.5, mode="bicubic", antialias=True).flatten(1)
+    return lambda source: answers[torch.cdist(source.flatten(1), reduced).argmin(1)]
+
+
 def test_of_pairs_the_extractor_sees_targets_alone(coloured, tmp_path):
     images = np.load(coloured)["images"]
     np.savez(tmp_path / "pairs.npz", images=np.concatenate([images, 255 - images], 2))

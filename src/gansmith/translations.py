@@ -17,12 +17,14 @@ from gansmith.files import commit_json
 from gansmith.images import save_png
 from gansmith.judgement import FILE, TRANSLATIONS, Evaluation
 from gansmith.methods.base import PairTranslator
+from gansmith.methods.super_resolution import SuperResolutionConfig
 from gansmith.methods.unpaired import GENERATORS, UnpairedMethod
 from gansmith.metrics.frechet import Frechet
 from gansmith.metrics.likeness import WINDOW_PX, l1, window_px
 from gansmith.model import Model
 from gansmith.randomness import epoch_order
 from gansmith.reference import TRAINING, domain_of
+from gansmith.registry import Part
 from gansmith.sheets import captioned_grid, stacked
 from gansmith.translated import mean_colour, there_and_back, translate_pairs
 
@@ -217,11 +219,17 @@ def _sources(model: Model) -> str:
     """Return in words of what translations are made."""
     if isinstance(model.method, UnpairedMethod):
         return "the images of either domain"
+    config = model.record.method
+    if isinstance(config, SuperResolutionConfig):
+        return f"images {config.scale} times smaller, degradation {_described(config.degradation)}"
     task = getattr(model.method, "task", None)
-    if task is None:
-        return "the sources of pairs" if model.record.data.pairs else f"sources of method {model.record.method.kind}"
-    fields = ", ".join(f"{name} {value}" for name, value in task.model_dump(exclude={"kind"}).items())
-    return f"sources of task {task.kind}" + (f" ({fields})" if fields else "")
+    return "the sources of pairs" if task is None else f"sources of task {_described(task)}"
+
+
+def _described(part: Part) -> str:
+    """Return a part's name with its fields."""
+    fields = ", ".join(f"{name} {value}" for name, value in part.model_dump(exclude={"kind"}).items())
+    return part.kind + (f" ({fields})" if fields else "")
 
 
 def _remarks(count: int, window: int, unpaired: bool) -> list[str]:
