@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from gansmith.batches import BatchStream
+from gansmith.cli.train import translating
 from gansmith.data.base import open_data
 from gansmith.engine import Engine
-from gansmith.errors import RecipeError
+from gansmith.errors import GansmithError, RecipeError
 from gansmith.images import to_float
 from gansmith.recipe import load_recipe
 from gansmith.run_state import RunState
@@ -112,3 +113,10 @@ def test_an_augmentation_without_a_discriminator_is_refused(tiny_data, engine):
     )
     with pytest.raises(RecipeError, match="policy is color alone"):
         fresh(tiny_data, engine, "augment={kind: diffaugment, policy: [color]}")
+
+
+def test_a_task_with_a_recipe_of_another_method_is_refused():
+    text = r"^--task upscale4 is for recipes of method 'paired', and recipe 'srgan' has method 'super_resolution'\n"
+    with pytest.raises(GansmithError, match=text):
+        translating("srgan", "upscale4", pairs=False)
+    assert translating("translate", "edges", pairs=False) == ("translate", ["method.task=edges"])

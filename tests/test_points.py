@@ -99,6 +99,11 @@ def test_augmentations_of_images_are_refused(kind, tmp_path):
         api.train("ring-8", recipe="toy", overrides=[f"augment={kind}"], out=tmp_path / "run", device="cpu", steps=1)
 
 
+def test_images_for_the_recipe_of_points_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"^size 1x2 is that of points in the plane, and these are images\n  pass"):
+        api.train("fashion-sample", recipe="toy", out=tmp_path / "run", device="cpu", steps=1)
+
+
 def test_dots_lie_where_points_are():
     corner, middle = np.array([[[[255], [255]]]], np.uint8), np.array([[[[128], [128]]]], np.uint8)
     picture = draw_points(corner, middle)

@@ -247,14 +247,16 @@ def _take_weights(state: RunState, path: Path) -> None:
         source = taken.get(f"{name}-raw", taken.get(name))
         if source is None:
             continue
-        try:
-            network.load_state_dict(source.state_dict())
-        except RuntimeError as problem:
-            first = str(problem).strip().splitlines()[-1].strip()
+        mine, its = ({key: tuple(value.shape) for key, value in net.state_dict().items()} for net in (network, source))
+        other = [key for key in {**mine, **its} if mine.get(key) != its.get(key)]
+        if other:
+            first, shapes = other[0], (its.get(other[0], "none"), mine.get(other[0], "none"))
             raise ModelError(
-                f"--init-from {path}: its '{name}' does not fit this recipe: {first}"
-                "\n  use the recipe, size and channels that it was trained with"
-            ) from problem
+                f"--init-from {path}: its '{name}' does not fit this recipe: {len(other)} of {len({**mine, **its})} "
+                f"tensors are others, first '{first}' (there {shapes[0]}, here {shapes[1]})"
+                "\n  use the recipe, size, channels and scale that it was trained with"
+            )
+        network.load_state_dict(source.state_dict())
         if name in state.averages:
             state.averages[name].network.load_state_dict(taken[name].state_dict())
 

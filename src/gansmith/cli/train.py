@@ -117,8 +117,22 @@ def translating(recipe: str, task: str | None, pairs: bool, unpaired: bool = Fal
         )
     if unpaired:
         return ("unpaired" if recipe == "default" else recipe), []
+    if task is not None and recipe != "default":
+        _refuse_task(recipe, task)
     chosen = [f"method.task={task}"] if task is not None else ["pairs=true", "method.task=null"] if pairs else []
     return ("translate" if chosen and recipe == "default" else recipe), chosen
+
+
+def _refuse_task(recipe: str, task: str) -> None:
+    """Raise GansmithError for a recipe whose method makes no sources by a task."""
+    from gansmith.recipe import load_recipe
+
+    kind = load_recipe(recipe).method.kind
+    if kind != "paired":
+        raise GansmithError(
+            f"--task {task} is for recipes of method 'paired', and recipe '{recipe}' has method '{kind}'"
+            "\n  leave out --recipe, or leave out --task; images are made larger by: --recipe srgan scale=4"
+        )
 
 
 def _watched(patience: int | None, on_collapse: str | None) -> list[str]:

@@ -201,6 +201,11 @@ def _fitted(height: int, width: int) -> tuple[tuple[int, int], list[str]]:
         rule = "sides are 3 to 8 times a power of two"
         return first, [f"size {_written(height, width)} is fitted to {_written(*first)}, the nearest ({rule})"]
     first, second = sorted((first, second))
+    if (height, width) == POINT[:2]:
+        raise DataError(
+            "size 1x2 is that of points in the plane, and these are images\n  pass another recipe than toy, or points: "
+            "gansmith train gaussians-25 --recipe toy"
+        )
     raise DataError(
         f"size {_written(height, width)} is no size that networks grow to\n  allowed: sides of {SMALLEST_SIDE} to"
         f" {LARGEST_SIDE} that are 3 to 8 times a power of two, the same power for both"
