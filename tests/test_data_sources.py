@@ -240,7 +240,8 @@ def test_an_empty_folder_says_what_was_looked_for(tmp_path):
 def test_an_unknown_name_offers_the_nearest(tmp_path, monkeypatch):
     text = message("fasion-sample")
     assert text.startswith("no data set and no path is called 'fasion-sample' (did you mean 'fashion-sample'?)")
-    assert "known data sets: celeba, cifar10, cifar100, fashion-mnist, fashion-sample, kmnist, mnist" in text
+    known = "celeba, cifar10, cifar100, fashion-mnist, fashion-sample, gaussians-25, kmnist, mnist, ring-8, "
+    assert f"known data sets: {known}stacked-fashion, stacked-fashion-sample, swiss-roll" in text
     monkeypatch.chdir(write(tmp_path / "here", {"photos/a.png": png(1)}))
     assert "(did you mean 'photos'?)" in message("photo")
 

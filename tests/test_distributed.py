@@ -220,7 +220,7 @@ def on_two_processes(job: str, source: Path, out: Path, cache: Path) -> Path:
         each = {**environ, "RANK": rank, "LOCAL_RANK": rank}
         processes.append(subprocess.Popen(command, env=each, stderr=subprocess.PIPE, text=True))
     try:
-        said = [process.communicate(timeout=120)[1] for process in processes]
+        said = [process.communicate(timeout=400)[1] for process in processes]
     finally:
         for process in processes:
             process.kill()
@@ -252,7 +252,8 @@ def test_averaged_gradients_of_two_processes_are_those_of_one(name, both, tiny_f
     assert one.keys() == two.keys()
     pair = {"generator", "discriminator"} if not name.startswith("unpaired") else {*GENERATORS, *DISCRIMINATORS}
     assert {key.split(".")[0] for key in one} == {*pair, "images"}
-    atol = 1e-6 if name != "unpaired" else 1e-4  # L1's gradient jumps at 0, and rounding takes pixels across
+    jumps = {"unpaired": 1e-4, "super_resolution": 1e-5}  # L1's gradient jumps at 0: rounding takes pixels across
+    atol = jumps.get(name, 1e-6)
     for key in one:
         torch.testing.assert_close(two[key], one[key], rtol=1e-4, atol=atol, msg=lambda text, key=key: f"{key}: {text}")
     moved = [key for key in one if one[key].abs().max() > 1e-5]
@@ -379,7 +380,7 @@ def test_torchrun_trains_and_only_the_main_process_writes(tiny_file, tmp_path):
         [sys.executable, "-m", "torch.distributed.run", "--master-addr", "127.0.0.1", "--master-port", str(free_port()),
          "--nproc-per-node", "2", "-m", "gansmith", "train", str(tiny_file), "--recipe", "mlp-small", "--out",
          str(folder), "--steps", "4", "--json", *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120, check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert newest(folder).values["iteration"] == 4
