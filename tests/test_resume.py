@@ -480,6 +480,8 @@ KILLED = {
     "dcgan": ("dcgan", ()),
     "lazy_r1": ("dcgan", ("discriminator.norm=none", LAZY_R1)),
     "unpaired": ("unpaired", ()),
+    "paired": ("translate", ("task=inpaint", "generator.dropout=0.5")),
+    "super_resolution": ("srgan", ("degradation=real_esrgan",)),
 }
 KILLED_STEPS = 240
 # A row every 3, a checkpoint every 4, 6 pictures; no looks, whose rhythm depends on the machine's speed.
