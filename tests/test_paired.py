@@ -1,16 +1,19 @@
 """The paired method: what D sees, what G is told, and what a preview shows."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from gansmith.batches import BatchStream
 from gansmith.cli.train import translating
 from gansmith.data.base import open_data
 from gansmith.engine import Engine
 from gansmith.errors import GansmithError, RecipeError
-from gansmith.images import to_float
+from gansmith.images import make_grid, to_float
+from gansmith.preview import PreviewWriter
 from gansmith.recipe import load_recipe
 from gansmith.run_state import RunState
 from gansmith.training import train_step
@@ -120,3 +123,11 @@ def test_a_task_with_a_recipe_of_another_method_is_refused():
     with pytest.raises(GansmithError, match=text):
         translating("srgan", "upscale4", pairs=False)
     assert translating("translate", "edges", pairs=False) == ("translate", ["method.task=edges"])
+
+
+def test_real_images_have_more_columns_than_triples(tiny_data, engine, tmp_path):
+    state = fresh(tiny_data, engine)
+    PreviewWriter(SimpleNamespace(samples=tmp_path), state.method, state.recipe, 0, tiny_data).write_real()
+    eight = make_grid(tiny_data.read(range(24)), 8)
+    with Image.open(tmp_path / "real.png") as picture:
+        assert picture.size == (eight.shape[1], eight.shape[0])

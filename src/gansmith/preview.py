@@ -17,6 +17,7 @@ from gansmith.run_state import RunState
 from gansmith.scatter import draw_points, plane
 
 PIXELS_IN_A_BATCH = 65536
+REAL_COLUMNS = 8
 
 
 def sample_batch(height: int, width: int) -> int:
@@ -89,7 +90,7 @@ class PreviewWriter:
         return scores
 
     def write_real(self) -> None:
-        """Write a grid of real images in the same layout, by class where the fixed inputs have classes."""
+        """Write a grid of real images, of latents in the same layout, by class where the fixed inputs have classes."""
         count, labels = len(self._fixed.inputs), self._data.labels
         if self._data.spec.is_points:
             everything = np.linspace(0, len(self._data) - 1, count).astype(np.int64)
@@ -109,4 +110,6 @@ class PreviewWriter:
                 number = seen[label] = seen.get(label, -1) + 1
                 chosen.append(by_class[label][number % len(by_class[label])])
             places = np.array(chosen)
-        save_png(make_grid(self._data.read(places), self._fixed.columns), self._run.samples / "real.png")
+        # What is made of images is shown beside them, three or so in a cell: real ones alone need more columns.
+        columns = self._fixed.columns if self._fixed.inputs.ndim == 2 else REAL_COLUMNS
+        save_png(make_grid(self._data.read(places), columns), self._run.samples / "real.png")
