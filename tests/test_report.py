@@ -652,6 +652,17 @@ def test_report_shows_facts_events_recipe_and_commands(tmp_path: Path) -> None:
     assert "do not say how good the images are" in page.text
 
 
+@pytest.mark.parametrize(("method", "command"), [
+    ("paired", "gansmith translate"), ("unpaired", "gansmith translate"), ("super_resolution", "gansmith upscale"),
+])  # fmt: skip
+def test_report_says_how_models_that_are_given_images_are_used(method, command, tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run")
+    run.recipe.write_text(f"name: x\nmethod: {{kind: {method}}}\n")
+    page = report(run)
+    assert f"{command} {run.path} IMAGES" in page.text
+    assert "gansmith sample" not in page.text
+
+
 def test_pictures_are_the_latest_and_keep_their_pixels(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run")
     page = report(run)

@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from gansmith.errors import GansmithError
 from gansmith.files import commit_file
 from gansmith.looks import best_look
@@ -20,6 +22,8 @@ from gansmith.report.pictures import Picture, load_picture, slider_pictures
 from gansmith.report.series import is_number
 from gansmith.run_folder import RunFolder, read_rows
 
+# How new images are made, by method; all others are sampled.
+VERBS = {"paired": "translate {} IMAGES", "unpaired": "translate {} IMAGES", "super_resolution": "upscale {} IMAGES"}
 NUMBERS = tuple(panel.prefix for panel in PANELS)
 
 
@@ -174,8 +178,17 @@ def _events(story: _Story) -> str:
 def _use(run: RunFolder, story: _Story) -> str:
     folder = escape(shlex.quote(str(run.path)))
     why = "Train longer, from the last checkpoint" if story.is_finished else "Go on from the last checkpoint"
-    sample = f"<p>Make new images:</p>\n<pre>gansmith sample {folder} -n 64 --seed 0</pre>\n" if story.rows else ""
+    words = VERBS.get(_method(run), "sample {} -n 64 --seed 0").format(folder)
+    sample = f"<p>Make new images:</p>\n<pre>gansmith {words}</pre>\n" if story.rows else ""
     return f"<section>\n<h2>Use it</h2>\n{sample}<p>{why}:</p>\n<pre>gansmith resume {folder}</pre>\n</section>"
+
+
+def _method(run: RunFolder) -> str:
+    """Return the kind of the run's method, "" where its recipe cannot be read."""
+    try:
+        return str(yaml.safe_load(run.recipe.read_text(encoding="utf-8"))["method"]["kind"])
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
+        return ""
 
 
 def _recipe(run: RunFolder) -> str:
