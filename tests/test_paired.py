@@ -131,3 +131,12 @@ def test_real_images_have_more_columns_than_triples(tiny_data, engine, tmp_path)
     eight = make_grid(tiny_data.read(range(24)), 8)
     with Image.open(tmp_path / "real.png") as picture:
         assert picture.size == (eight.shape[1], eight.shape[0])
+
+
+def test_a_task_with_a_recipe_whose_parts_are_a_plugins_is_left_to_training(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\nmethod: {kind: paired, loss: one_of_my_own}\n")
+    assert translating(str(path), "edges", pairs=False) == (str(path), ["method.task=edges"])
+    path.write_text("name: mine\nmethod: latent\n")
+    with pytest.raises(GansmithError, match=r"recipe '.*mine.yaml' has method 'latent'"):
+        translating(str(path), "edges", pairs=False)

@@ -41,6 +41,11 @@ def to_uint8(images: Tensor) -> np.ndarray:
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
+def to_levels(image: Tensor) -> np.ndarray:
+    """Return float32 (H, W, C) in 0 to 255, not rounded, from float (C, H, W) in [-1, 1]: for what is blended later."""
+    return ((image + 1) * 127.5).clamp(0, 255).permute(1, 2, 0).cpu().numpy()
+
+
 def make_grid(images: np.ndarray, columns: int, *, gap_px: int = 2) -> np.ndarray:
     """Return one uint8 (H, W, C) picture of uint8 (N, H, W, C) images, row by row, on white."""
     count, height, width, channels = images.shape

@@ -101,6 +101,15 @@ def recipe_text(name: str) -> str:
     return (_shipped() / f"{name}.yaml").read_text(encoding="utf-8")
 
 
+def method_kind(text: str) -> str:
+    """Return the method that a recipe's text names, "" where it names none; no part of it needs to be known."""
+    try:
+        method = yaml.safe_load(text)["method"]
+        return str(method if isinstance(method, str) else method["kind"])
+    except (KeyError, TypeError, yaml.YAMLError):
+        return ""
+
+
 def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
     """Return a shipped recipe or a file's, with ``key=value`` overrides applied.
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gansmith.errors import ModelError
-from gansmith.images import MODES, to_float
+from gansmith.images import MODES, to_float, to_levels
 from gansmith.methods.base import Method
 from gansmith.methods.super_resolution import SuperResolutionMethod
 from gansmith.tiles import in_tiles
@@ -39,6 +39,6 @@ def enlarge_image(method: SuperResolutionMethod, generator: nn.Module, image: np
     def work(tile: np.ndarray) -> np.ndarray:
         source = to_float(tile[None].copy()).to(device).contiguous(memory_format=torch.channels_last)
         made = method.translate(generator, source)
-        return ((made[0] + 1) * 127.5).clamp(0, 255).permute(1, 2, 0).cpu().numpy()
+        return to_levels(made[0])
 
     return in_tiles(image, 1, scale, work, channels, shrink=scale)

@@ -8,10 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gansmith.augment.base import Augmentation, Draws, augmentations
+from gansmith.augment.base import Augmentation, Draws, augmentations, without_color
 from gansmith.augment.recolour import along_and_across, brightened, hue_turned, recolour
 from gansmith.augment.warp import shift, stretch, turn, warp
-from gansmith.errors import RecipeError
 from gansmith.randomness import Noise
 from gansmith.schedules import Moment, Share, value_at
 
@@ -48,13 +47,7 @@ class Ada(Augmentation):
 
     def geometric(self) -> "Ada":
         """Return it without color; RecipeError if nothing is left."""
-        rest = tuple(each for each in self.policy if each != "color")
-        if not rest:
-            raise RecipeError(
-                "here augmentation 'ada' moves pixels and leaves colours alone, and policy is color alone"
-                "\n  pass augment.policy=[blit,geometry], or augment=null"
-            )
-        return self.model_copy(update={"policy": rest})
+        return without_color(self, self.policy, "blit,geometry")
 
     @property
     def changes(self) -> bool:

@@ -1,14 +1,17 @@
 """What an augmentation is."""
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Annotated, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Protocol, TypeVar
 
 from torch import Tensor
 
+from gansmith.errors import RecipeError
 from gansmith.randomness import Noise
 from gansmith.registry import Part, PartOf, Registry
 from gansmith.schedules import Moment
+
+AugmentationT = TypeVar("AugmentationT", bound="Augmentation")
 
 
 class Draws(Protocol):
@@ -54,6 +57,17 @@ class Augmentation(Part):
         ``margins`` are D's logits of them less what is neither real nor fake to it: the loss's boundary, or the logits
         of the fakes that they were paired with. ``noise`` says which D step of which iteration it was.
         """
+
+
+def without_color(augmentation: AugmentationT, policy: Sequence[str], others: str) -> AugmentationT:
+    """Return an augmentation whose ``policy`` has a color, without it; RecipeError, naming others, if none is left."""
+    rest = tuple(each for each in policy if each != "color")
+    if not rest:
+        raise RecipeError(
+            f"here augmentation '{augmentation.kind}' moves pixels and leaves colours alone, and policy is color alone"
+            f"\n  pass augment.policy=[{others}], or augment=null"
+        )
+    return augmentation.model_copy(update={"policy": rest})
 
 
 augmentations: Registry[Augmentation] = Registry("augmentation", "gansmith.augment")

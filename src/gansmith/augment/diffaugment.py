@@ -7,8 +7,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gansmith.augment.base import Augmentation, Draws, augmentations
-from gansmith.errors import RecipeError
+from gansmith.augment.base import Augmentation, Draws, augmentations, without_color
 
 Operation = Literal["color", "translation", "cutout"]
 OPERATIONS: tuple[Operation, ...] = ("color", "translation", "cutout")
@@ -33,13 +32,7 @@ class DiffAugment(Augmentation):
 
     def geometric(self) -> "DiffAugment":
         """Return it without color; RecipeError if nothing is left."""
-        rest = tuple(each for each in self.policy if each != "color")
-        if not rest:
-            raise RecipeError(
-                "here augmentation 'diffaugment' moves pixels and leaves colours alone, and policy is color alone"
-                "\n  pass augment.policy=[translation,cutout], or augment=null"
-            )
-        return self.model_copy(update={"policy": rest})
+        return without_color(self, self.policy, "translation,cutout")
 
     def __call__(self, images: Tensor, draws: Draws, probability: Tensor | float = 1.0) -> Tensor:
         """Return images of the same shape."""

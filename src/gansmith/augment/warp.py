@@ -17,13 +17,16 @@ def warp(images: Tensor, inverse: Tensor) -> Tensor:
     Images are doubled with a low-pass, sampled linearly, mirrored at their edges, and halved with the same filter.
     """
     height, width = images.shape[2:]
-    doubled = _doubling(height, images) @ images @ _doubling(width, images).mT
+    (double_y, halve_y), (double_x, halve_x) = (
+        _matrices(side, images.dtype, images.device) for side in (height, width)
+    )
+    doubled = double_y @ images @ double_x.mT
     place = [(torch.arange(2 * side + 2 * REACH, device=images.device) - REACH + 0.5) / 2 for side in (height, width)]
     y, x = (each.to(images.dtype) - side / 2 for each, side in zip(place, (height, width), strict=True))
     a = inverse[:, :2] / inverse.new_tensor([[width / 2], [height / 2]])  # -1 and 1 are the edges
     grid = a[:, None, None, :, 0] * x[:, None] + a[:, None, None, :, 1] * y[:, None, None] + a[:, None, None, :, 2]
     sampled: Tensor = _Sample.apply(doubled.contiguous(), grid)
-    return _halving(height, images) @ sampled @ _halving(width, images).mT
+    return halve_y @ sampled @ halve_x.mT
 
 
 def shift(right: Tensor, down: Tensor) -> Tensor:
@@ -63,27 +66,20 @@ def low_pass() -> Tensor:
 
 
 @functools.cache
-def _matrices(side: int) -> tuple[Tensor, Tensor]:
-    """Return matrices (2 side, side) and (side, 2 side + 2 REACH), float64; the second begins REACH before the edge."""
+def _matrices(side: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return matrices (2 side, side) and (side, 2 side + 2 REACH); the second begins REACH before the edge."""
+    taps = low_pass()
     doubling, halving = torch.zeros(2 * side, side).double(), torch.zeros(side, 2 * side + 2 * REACH).double()
     for pixel in range(-TAPS, side + TAPS):
         inside = pixel % (2 * side)
         inside = min(inside, 2 * side - 1 - inside)  # mirrored at the edges, as often as it takes
-        for tap, weight in enumerate(low_pass()):
+        for tap, weight in enumerate(taps):
             place = 2 * pixel - REACH + tap
             if 0 <= place < 2 * side:
                 doubling[place, inside] += 2 * weight
             if 0 <= pixel < side:
                 halving[pixel, place + REACH] = weight
-    return doubling, halving
-
-
-def _doubling(side: int, like: Tensor) -> Tensor:
-    return _matrices(side)[0].to(like)
-
-
-def _halving(side: int, like: Tensor) -> Tensor:
-    return _matrices(side)[1].to(like)
+    return doubling.to(device, dtype), halving.to(device, dtype)
 
 
 class _Sample(torch.autograd.Function):

@@ -125,10 +125,10 @@ def translating(recipe: str, task: str | None, pairs: bool, unpaired: bool = Fal
 
 def _refuse_task(recipe: str, task: str) -> None:
     """Raise GansmithError for a recipe whose method makes no sources by a task."""
-    from gansmith.recipe import load_recipe
+    from gansmith.recipe import method_kind, recipe_text
 
-    kind = load_recipe(recipe).method.kind
-    if kind != "paired":
+    kind = method_kind(recipe_text(recipe))
+    if kind not in ("", "paired"):
         raise GansmithError(
             f"--task {task} is for recipes of method 'paired', and recipe '{recipe}' has method '{kind}'"
             "\n  leave out --recipe, or leave out --task; images are made larger by: --recipe srgan scale=4"
@@ -147,12 +147,12 @@ def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-def
         print(json.dumps({"folder": str(run.folder), "finished": run.finished}))
     elif run.is_main and run.finished:
         print(run.folder)
-        from gansmith.recipe import load_recipe
+        from gansmith.methods.base import verb_of
+        from gansmith.recipe import method_kind, recipe_text
 
         folder = shlex.quote(str(run.folder))
-        kind = load_recipe(str(run.folder / "recipe.yaml")).method.kind
-        verb = "upscale" if kind == "super_resolution" else "translate"
-        use = f"gansmith sample {folder}" if kind == "latent" else f"gansmith {verb} {folder} IMAGES"
+        verb = verb_of(method_kind(recipe_text(str(run.folder / "recipe.yaml"))))
+        use = f"gansmith {verb} {folder}" + (" IMAGES" if verb != "sample" else "")
         typer.echo(f"look at {run.folder}/report.html; new images: {use}", err=True)
     if not run.finished:
         raise typer.Exit(128 + run.stopped_by)

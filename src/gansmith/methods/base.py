@@ -89,6 +89,7 @@ class PairTranslator(Protocol):
 class MethodConfig(Part):
     """A training scheme as a recipe writes it."""
 
+    verb: ClassVar[str] = "sample"  # of the command line: what makes new images; the others are given images
     domains: ClassVar[tuple[str, ...]] = ()  # classes that the data must have and that take turns in every batch
 
     @abstractmethod
@@ -97,4 +98,11 @@ class MethodConfig(Part):
 
 
 methods: Registry[MethodConfig] = Registry("method", "gansmith.methods")
+
+
+def verb_of(kind: str) -> str:
+    """Return the verb for models of a method, that of any method where this one is not known."""
+    return (methods.get(kind) if kind in methods.names() else MethodConfig).verb
+
+
 MethodField = Annotated[MethodConfig, PartOf(methods)]

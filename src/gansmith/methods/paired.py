@@ -1,6 +1,7 @@
 """Image to image, learnt from pairs: pix2pix, with any loss and penalty, or without a discriminator."""
 
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -10,13 +11,11 @@ from gansmith.data.base import DataSpec, ImageData
 from gansmith.errors import RecipeError
 from gansmith.methods.adversarial import refuse_points
 from gansmith.methods.base import Fixed, Method, Terms, methods
-from gansmith.methods.supervised import SupervisedConfig, SupervisedMethod
-from gansmith.networks.base import ImageSpec, networks, range_from_signed, signed_from
+from gansmith.methods.supervised import GRID_COLUMNS, GRID_IMAGES, SupervisedConfig, SupervisedMethod
+from gansmith.networks.base import ImageSpec, networks_that
 from gansmith.randomness import Noise
 from gansmith.schedules import Moment, NotNegative, value_at
 from gansmith.tasks.base import TaskField, tasks, viewable
-
-GRID_IMAGES, GRID_COLUMNS = 24, 3  # each is three images wide
 
 
 @methods.register("paired")
@@ -30,6 +29,7 @@ class PairedConfig(SupervisedConfig):
     lets the G step reuse the fakes of the last D step, with their graph. Without a discriminator L1 is all there is.
     """
 
+    verb: ClassVar[str] = "translate"
     task: TaskField | None = Field(description="makes sources from targets; null: the data are pairs")
     l1_weight: NotNegative = Field(100.0, description="weight of the mean absolute difference; a number or a ramp")
 
@@ -57,10 +57,9 @@ class PairedConfig(SupervisedConfig):
                 "\n  pass method.task=null to learn from the pairs, or pairs=false"
             )
         if not self.generator.translates:
-            known = [name for name in networks.names() if networks.get(name).translates]
             raise RecipeError(
                 f"generator '{self.generator.kind}' makes images from noise, and method 'paired' gives it source images"
-                f"\n  allowed: {', '.join(known)}"
+                f"\n  allowed: {networks_that('translates')}"
             )
         self.check_sides()
 
@@ -87,8 +86,7 @@ class PairedMethod(SupervisedMethod):
 
     def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
         """Return images (N, C, H, W) in [-1, 1] of sources (N, S, H, W) in [-1, 1]."""
-        value_range = self.config.generator.value_range
-        made = signed_from(generator(range_from_signed(source, value_range), None), value_range)
+        made = super().translate(generator, source)
         return made if self.config.task is None else self.config.task.complete(made, source)
 
     def content(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:

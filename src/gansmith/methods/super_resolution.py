@@ -1,7 +1,7 @@
 """Small images to large ones: SRResNet, SRGAN, ESRGAN, with any loss and penalty, or without a discriminator."""
 
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,13 +13,11 @@ from gansmith.degradations.bicubic import Bicubic
 from gansmith.errors import RecipeError
 from gansmith.methods.adversarial import refuse_points
 from gansmith.methods.base import Fixed, Method, Terms, methods
-from gansmith.methods.supervised import SupervisedConfig, SupervisedMethod
-from gansmith.networks.base import ImageSpec, networks, range_from_signed, signed_from
+from gansmith.methods.supervised import GRID_COLUMNS, GRID_IMAGES, SupervisedConfig, SupervisedMethod
+from gansmith.networks.base import ImageSpec, networks_that
 from gansmith.networks.enlarging import enlarged
 from gansmith.randomness import Noise
 from gansmith.schedules import Moment, NotNegative, value_at
-
-GRID_IMAGES, GRID_COLUMNS = 24, 3  # each is three images wide
 
 
 @methods.register("super_resolution")
@@ -34,6 +32,7 @@ class SuperResolutionConfig(SupervisedConfig):
     weight 1 and pixels 50 or so, where the papers have 0.001 or 0.005 and 1 or 0.01. G is averaged.
     """
 
+    verb: ClassVar[str] = "upscale"
     scale: Literal[2, 4] = Field(4, description="how many times the sides become larger")
     degradation: DegradationField = Field(default_factory=Bicubic, description="makes sources from targets")
     pixel_loss: Literal["l1", "mse"] = Field("l1", description="mean absolute, or mean squared difference")
@@ -53,10 +52,9 @@ class SuperResolutionConfig(SupervisedConfig):
                 "\n  pass pairs=false"
             )
         if not self.generator.enlarges:
-            known = [name for name in networks.names() if networks.get(name).enlarges]
             raise RecipeError(
                 f"generator '{self.generator.kind}' does not enlarge images, which method 'super_resolution' asks for"
-                f"\n  allowed: {', '.join(known)}"
+                f"\n  allowed: {networks_that('enlarges')}"
             )
         sides = (data.height, data.width)
         if any(side % self.scale for side in sides):
@@ -92,11 +90,6 @@ class SuperResolutionMethod(SupervisedMethod):
         """Return sources (N, C, H / scale, W / scale) of images (N, C, H, W), and these; both in [-1, 1]."""
         source = self.config.degradation(images, self.config.scale, noise)
         return source.contiguous(memory_format=torch.channels_last), images
-
-    def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
-        """Return images (N, C, scale h, scale w) in [-1, 1] of sources (N, C, h, w) in [-1, 1]."""
-        value_range = self.config.generator.value_range
-        return signed_from(generator(range_from_signed(source, value_range), None), value_range)
 
     def content(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:
         """Return the weighted mean difference."""

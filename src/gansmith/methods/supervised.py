@@ -26,12 +26,13 @@ from gansmith.methods.adversarial import (
 )
 from gansmith.methods.base import Batch, MethodConfig, Phase, Terms
 from gansmith.methods.perceptual import OWN_FEATURES, FeatureNetwork, feature_distance
-from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed
+from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, translated
 from gansmith.networks.inside import hidden_maps
 from gansmith.penalties.base import Critic, PenaltyField
 from gansmith.randomness import Noise, epoch_order
 from gansmith.schedules import Moment, NotNegative, value_at
 
+GRID_IMAGES, GRID_COLUMNS = 24, 3  # each is three images wide
 FEATURES_KEY = "features_sha256"  # in the state: a resumed run must find the network that it began with
 
 
@@ -104,9 +105,9 @@ class SupervisedMethod(ABC):
     def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """Return sources and targets (N, C, H, W) of images of the data, all in [-1, 1]."""
 
-    @abstractmethod
     def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
         """Return images (N, C, H, W) in [-1, 1] of sources in [-1, 1]."""
+        return translated(generator, source, self.config.generator.value_range)
 
     @abstractmethod
     def content(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:

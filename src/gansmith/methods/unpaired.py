@@ -26,7 +26,7 @@ from gansmith.methods.adversarial import (
     score_sides,
 )
 from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
-from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, signed_from
+from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, translated
 from gansmith.penalties.base import Critic, PenaltyField
 from gansmith.randomness import Noise, derive_seed, epoch_order
 from gansmith.schedules import Moment, NotNegative, value_at
@@ -50,6 +50,7 @@ class UnpairedConfig(MethodConfig):
     are, and each process has pools of its own.
     """
 
+    verb: ClassVar[str] = "translate"
     domains: ClassVar[tuple[str, ...]] = DOMAINS
     generator: NetworkField
     discriminator: NetworkField
@@ -141,8 +142,7 @@ class UnpairedMethod:
 
     def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
         """Return images (N, C, H, W) in [-1, 1] of the domain that a generator leads to, of those of the other."""
-        value_range = self.config.generator.value_range
-        return signed_from(generator(range_from_signed(source, value_range)), value_range)
+        return translated(generator, source, self.config.generator.value_range)
 
     def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
         """Return images of A and B in turn, held out where the run has such."""

@@ -76,6 +76,11 @@ def networks_with(side: str) -> list[str]:
     return [name for name in networks.names() if getattr(networks.get(name), side) is not getattr(Network, side)]
 
 
+def networks_that(ability: Literal["translates", "enlarges"]) -> str:
+    """Return the names of the networks with an ability, for messages."""
+    return ", ".join(name for name in networks.names() if getattr(networks.get(name), ability))
+
+
 def _without(kind: str, side: str) -> RecipeError:
     return RecipeError(f"network '{kind}' has no {side}\n  allowed: {', '.join(networks_with(side))}")
 
@@ -112,6 +117,11 @@ def signed_from(images: Tensor, value_range: ValueRange) -> Tensor:
 def range_from_signed(images: Tensor, value_range: ValueRange) -> Tensor:
     """Return images in a network's range from [-1, 1]."""
     return (images + 1) / 2 if value_range == "unit" else images
+
+
+def translated(generator: nn.Module, source: Tensor, value_range: ValueRange) -> Tensor:
+    """Return images (N, C, H, W) in [-1, 1] that a generator makes of sources in [-1, 1]."""
+    return signed_from(generator(range_from_signed(source, value_range), None), value_range)
 
 
 def one_hot(labels: Tensor | None, num_classes: int) -> Tensor:

@@ -21,7 +21,7 @@ class ResNet(Network):
     Source: Zhu et al. 2017 (CycleGAN), arXiv:1703.10593, section 4 and appendix 7.2; Johnson et al. 2016,
     arXiv:1603.08155.
     Differs: fewer channels up to 32 px; ``upsample: resize`` enlarges and convolves, which leaves no checkerboard
-    (Odena et al. 2016, doi:10.23915/distill.00003). Instance norm is a group norm with one group for each channel.
+    (Odena et al. 2016, doi:10.23915/distill.00003).
     """
 
     translates: ClassVar[bool] = True

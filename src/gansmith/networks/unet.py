@@ -21,8 +21,7 @@ class UNet(Network):
     Source: Isola et al. 2017 (pix2pix), arXiv:1611.07004, section 3.2 and appendix 6.1.1; Ronneberger et al. 2015,
     arXiv:1505.04597.
     Differs: the paper halves down to 1 px, and its dropout goes on after training; here a map of 3 px is the smallest,
-    so that one network serves images of any size, and a trained one gives one answer. Instance norm is a group norm
-    with one group for each channel, which is the same map.
+    so that one network serves images of any size, and a trained one gives one answer.
     """
 
     translates: ClassVar[bool] = True

@@ -8,11 +8,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gansmith.errors import GansmithError
 from gansmith.files import commit_file
 from gansmith.looks import best_look
+from gansmith.methods.base import verb_of
+from gansmith.recipe import method_kind
 from gansmith.report.curves import draw_curves
 from gansmith.report.health import health_section
 from gansmith.report.judged import judged_sections
@@ -22,8 +22,6 @@ from gansmith.report.pictures import Picture, load_picture, slider_pictures
 from gansmith.report.series import is_number
 from gansmith.run_folder import RunFolder, read_rows
 
-# How new images are made, by method; all others are sampled.
-VERBS = {"paired": "translate {} IMAGES", "unpaired": "translate {} IMAGES", "super_resolution": "upscale {} IMAGES"}
 NUMBERS = tuple(panel.prefix for panel in PANELS)
 
 
@@ -178,23 +176,20 @@ def _events(story: _Story) -> str:
 def _use(run: RunFolder, story: _Story) -> str:
     folder = escape(shlex.quote(str(run.path)))
     why = "Train longer, from the last checkpoint" if story.is_finished else "Go on from the last checkpoint"
-    words = VERBS.get(_method(run), "sample {} -n 64 --seed 0").format(folder)
-    sample = f"<p>Make new images:</p>\n<pre>gansmith {words}</pre>\n" if story.rows else ""
+    verb = verb_of(method_kind(_recipe_text(run)))
+    rest = "-n 64 --seed 0" if verb == "sample" else "IMAGES"
+    sample = f"<p>Make new images:</p>\n<pre>gansmith {verb} {folder} {rest}</pre>\n" if story.rows else ""
     return f"<section>\n<h2>Use it</h2>\n{sample}<p>{why}:</p>\n<pre>gansmith resume {folder}</pre>\n</section>"
 
 
-def _method(run: RunFolder) -> str:
-    """Return the kind of the run's method, "" where its recipe cannot be read."""
-    try:
-        return str(yaml.safe_load(run.recipe.read_text(encoding="utf-8"))["method"]["kind"])
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return ""
+def _recipe_text(run: RunFolder) -> str:
+    return run.recipe.read_text(encoding="utf-8", errors="replace") if run.recipe.is_file() else ""
 
 
 def _recipe(run: RunFolder) -> str:
-    if not run.recipe.is_file():
+    text = escape(_recipe_text(run))
+    if not text:
         return ""
-    text = escape(run.recipe.read_text(encoding="utf-8", errors="replace"))
     return f"<section>\n<details><summary>Recipe</summary>\n<pre>{text}</pre></details>\n</section>"
 
 

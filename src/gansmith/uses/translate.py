@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from gansmith.errors import DataError, ModelError
-from gansmith.images import MODES, to_float
+from gansmith.images import MODES, to_float, to_levels
 from gansmith.methods.paired import PairedMethod
 from gansmith.methods.super_resolution import SuperResolutionMethod
 from gansmith.methods.unpaired import UnpairedMethod
@@ -62,7 +62,7 @@ def translate(
         values = to_float(tile[None].copy()).to(device)
         source = values if as_source else _source_of(method, values)
         made = method.translate(generator, source.contiguous(memory_format=torch.channels_last))
-        return ((made[0] + 1) * 127.5).clamp(0, 255).permute(1, 2, 0).cpu().numpy()
+        return to_levels(made[0])
 
     padded = _padded(pixels, step, method.spec.height // scale, method.spec.width // scale)
     made = in_tiles(padded, step, scale, work, channels)
