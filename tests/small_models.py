@@ -1,5 +1,9 @@
 """Models of random weights, small enough to be drawn in no time."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 import torch
 
 from gansmith.data.base import DataSpec
@@ -39,3 +43,13 @@ def make_translator(task: str = "colorize", *overrides: str, channels: int = 3, 
     tensors = {name: dict(network.state_dict()) for name, network in networks.items()}
     tensors["generator-raw"] = tensors["generator"]
     return Model(make_record("toy", recipe.method, spec, 0, 1.0), tensors, "cpu")
+
+
+def assert_writes_pictures(shell: Callable[..., tuple[int, str, str]], verb: str, folder: Path, out: str) -> None:
+    """Check that a verb writes photo.png into ``out``, or where it is told to, and never into a used folder."""
+    assert shell(verb, folder, "photo.png") == (0, f"{out}\n", "")
+    _, told, _ = shell(verb, folder, "photo.png", "--raw", "--out", "other", "--json")
+    assert json.loads(told) == {"out": "other", "files": [str(Path("other") / "photo.png")]}
+    code, _, err = shell(verb, folder, "photo.png")
+    assert code == 2
+    assert "already there" in err

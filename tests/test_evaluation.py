@@ -12,37 +12,22 @@ from gansmith import api
 from gansmith.data.base import open_data
 from gansmith.errors import DataError, MetricError
 from gansmith.evaluation import ORDER, Request, _knows, evaluate
-from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
+from gansmith.extractors.base import Extractor
 from gansmith.judgement import Evaluation
 from gansmith.metrics.base import metrics
 from gansmith.model import Model
 from gansmith.reference import default_extractor
 from gansmith.results import refresh_report
 from small_runs import small
+from toy_extractor import registered_toy
 
 FAST = Request(num=120, features="toy", metrics=("frechet", "diversity", "sliced_wasserstein", "memorisation"))
 
 
 @pytest.fixture(scope="module", autouse=True)
 def toy():
-    """Register an extractor that costs nothing: fixed random projections of the pixels."""
-
-    @extractors.register("toy")
-    class Toy(ExtractorPart):
-        """Random projections."""
-
-        def open(self, domain: Domain, weights: Path | None, on_progress) -> Extractor:
-            pixels = domain.height * domain.width * domain.channels
-            lines = torch.randn(pixels, 6, generator=torch.Generator().manual_seed(0))
-
-            def look(images: np.ndarray):
-                features = torch.from_numpy(images.reshape(len(images), -1)).float() / 255 @ lines
-                return features, features[:, : len(domain.classes)].softmax(1)
-
-            return Extractor("toy", "f" * 64, "none", domain.classes, look)
-
-    yield
-    del extractors._parts["toy"]
+    with registered_toy(lambda pixels: pixels / 255, tells_classes=True):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ from gansmith.data.domains import join_domains
 from gansmith.errors import MetricError
 from gansmith.evaluation import Request
 from gansmith.evaluation import evaluate as judge
-from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
 from gansmith.images import decode_image, to_float
 from gansmith.model import Model, make_record
 from gansmith.recipe import load_recipe
@@ -26,29 +25,15 @@ from gansmith.reference import HELD_OUT, TRAINING, open_truth
 from gansmith.translated import _baseline, mean_colour
 from gansmith.translations import _domain, evaluate_translations
 from small_runs import small
+from toy_extractor import registered_toy
 
 FAST = Request(features="toy")
 
 
 @pytest.fixture(scope="module", autouse=True)
 def toy():
-    """Register an extractor that costs nothing: fixed random projections of the pixels."""
-
-    @extractors.register("toy")
-    class Toy(ExtractorPart):
-        """Random projections."""
-
-        def open(self, domain: Domain, weights: Path | None, on_progress) -> Extractor:
-            pixels = domain.height * domain.width * domain.channels
-            lines = torch.randn(pixels, 6, generator=torch.Generator().manual_seed(0))
-
-            def look(images: np.ndarray):
-                return torch.from_numpy(images.reshape(len(images), -1)).float().sub(127.5) @ lines, None
-
-            return Extractor("toy", "f" * 64, "none", (), look)
-
-    yield
-    del extractors._parts["toy"]
+    with registered_toy(lambda pixels: pixels - 127.5, tells_classes=False):
+        yield
 
 
 class Does(nn.Module):

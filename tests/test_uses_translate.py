@@ -1,8 +1,5 @@
 """Translation of images of any size: tiles, alpha, rotation, masks, and what is refused."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +13,7 @@ from gansmith.images import to_float
 from gansmith.model import Model, load_model
 from gansmith.recipe import load_recipe
 from gansmith.tiles import Tiling, in_tiles
-from small_models import make_translator
+from small_models import assert_writes_pictures, make_translator
 
 RNG = np.random.default_rng(0)
 
@@ -211,16 +208,10 @@ def test_a_saved_model_translates_alike(colouriser, tmp_path):
 
 
 def test_the_verb(shell, colouriser, tmp_path):
-    folder = colouriser.save(tmp_path / "model")
     Image.fromarray(photo(16, 24)).save(tmp_path / "photo.png")
-    assert shell("translate", folder, "photo.png") == (0, "translated\n", "")
+    assert_writes_pictures(shell, "translate", colouriser.save(tmp_path / "model"), "translated")
     with Image.open(tmp_path / "translated" / "photo.png") as image:
         assert image.size == (24, 16)
-    _, out, _ = shell("translate", folder, "photo.png", "--raw", "--out", "other", "--json")
-    assert json.loads(out) == {"out": "other", "files": [str(Path("other") / "photo.png")]}
-    code, _, err = shell("translate", folder, "photo.png")
-    assert code == 2
-    assert "already there" in err
 
 
 @pytest.mark.slow
