@@ -134,7 +134,8 @@ class SupervisedMethod(ABC):
         """Return what the phase minimises."""
         # The G phase is given the batch of the last D step, and must make the same sources of it.
         step = noise.repeat if phase.name == "discriminator" else self.config.discriminator_steps - 1
-        source, target = self.examples(batch.images.detach(), replace(noise, phase="task", repeat=step))
+        with torch.autocast(batch.images.device.type, enabled=False):  # of networks: sources need more than its 8 bits
+            source, target = self.examples(batch.images.detach(), replace(noise, phase="task", repeat=step))
         if phase.name == "discriminator":
             return self._discriminator_terms(source, target, noise, moment)
         return self._generator_terms(source, target, noise, moment)
