@@ -23,7 +23,7 @@ VERBS = {
     (): ["--version", "--debug", "train", "resume", "sample", "score", "recipes", "doctor", "data"],
     ("train",): [
         "--recipe", "--out", "--kimg", "--steps", "--epochs", "--minutes", "--seed", "--device", "--precision",
-        "--holdout", "--init-from", "--plugin", "--data-root", "--dry-run", "--json", "KEY=VALUE", "DATA",
+        "--compile", "--holdout", "--init-from", "--plugin", "--data-root", "--dry-run", "--json", "KEY=VALUE", "DATA",
     ],
     ("resume",): ["RUN", "--kimg", "--accept-changes", "--json"],
     ("sample",): [

@@ -1,5 +1,7 @@
 """The paired method: what D sees, what G is told, and what a preview shows."""
 
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +18,7 @@ from gansmith.images import make_grid, to_float
 from gansmith.preview import PreviewWriter
 from gansmith.recipe import load_recipe
 from gansmith.run_state import RunState
+from gansmith.tasks.base import tasks
 from gansmith.training import train_step
 
 
@@ -47,6 +50,14 @@ def test_d_sees_the_source_beside_target_and_fake_and_g_gets_the_same_source_in_
     assert torch.equal(real, batch)
     assert not torch.equal(fake, real)
     assert torch.equal(after[:, :1], second)
+
+
+@pytest.mark.parametrize("task", [name for name in tasks.names() if name != "colorize"])  # which needs colour
+def test_sources_are_made_in_float32_where_networks_compute_in_bf16(task, tiny_data, engine):
+    state = partial(fresh, tiny_data, engine, f"method.task={task}", "share_fakes=false")
+    plain, rounded = (step(state(), tiny_data, each) for each in (engine, replace(engine, precision="bf16")))
+    assert all(map(torch.equal, rounded["generator"], plain["generator"]))
+    assert not torch.equal(rounded["discriminator"][0], plain["discriminator"][0])
 
 
 def test_the_sources_of_two_iterations_differ_even_where_the_images_do_not(tiny_data, engine):

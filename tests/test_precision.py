@@ -1,5 +1,6 @@
 """Runs with forward passes in bf16, at tiny size on the CPU."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from gansmith.engine import Engine, pick_precision
 from gansmith.penalties.base import penalties
 from gansmith.run_folder import RunFolder
 from small_runs import PAUSE_AT, Listener, assert_same_run, newest, train
+from test_compile import gradients, with_penalty
 
 BF16 = {"precision": "bf16"}
 CASES = {"mlp-small": (), "dcgan": ("discriminator.norm=none", "penalties=[{kind: r1, interval: 2}]")}
@@ -47,6 +49,19 @@ def test_every_penalty_trains_in_bf16(kind, tiny_file, tmp_path):
     words = ("discriminator.norm=none", f"penalties=[{{kind: {kind}}}]")
     run = train(tiny_file, tmp_path / "run", "dcgan", *words, **BF16)
     assert all(row[f"penalty_{kind}"] is not None for row in run.rows())
+
+
+@pytest.mark.parametrize("interval", [1, 3])
+@pytest.mark.parametrize("kind", penalties.names())
+def test_gradients_with_a_penalty_are_those_of_fp32_within_rounding(kind, interval, tiny_file, engine):
+    def of_discriminator(precision: str) -> torch.Tensor:
+        found = gradients(with_penalty(kind, interval), tiny_file, replace(engine, precision=precision), 1)
+        return torch.cat([each.flatten() for name, each in found.items() if name.startswith("discriminator")])
+
+    exact, rounded = of_discriminator("fp32"), of_discriminator("bf16")
+    assert not torch.equal(exact, rounded)
+    # 8 bits, and rounding takes units across 0, where LeakyReLU has another slope
+    assert (rounded - exact).norm() / exact.norm() < 0.06
 
 
 @pytest.mark.parametrize(("device", "precision", "has", "slow"), [

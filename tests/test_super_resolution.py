@@ -1,5 +1,7 @@
 """Super-resolution: what D and G are told, crops, features of a file, and parts that do not fit."""
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from gansmith.batches import BatchStream
 from gansmith.data.base import DataSpec
+from gansmith.degradations.base import degradations
 from gansmith.engine import Engine
 from gansmith.errors import RecipeError
 from gansmith.extractors.convnet import ConvNet
@@ -56,6 +59,14 @@ def test_d_sees_images_alone_and_g_gets_the_same_small_sources_in_both_phases(ti
     assert torch.equal(real, batch)
     assert fake.shape == batch.shape
     assert not torch.equal(fake, real)
+
+
+@pytest.mark.parametrize("name", degradations.names())
+def test_sources_are_made_in_float32_where_networks_compute_in_bf16(name, tiny_data, engine):
+    state = partial(fresh, tiny_data, engine, f"degradation={name}", "share_fakes=false")
+    plain, rounded = (step(state(), tiny_data, each) for each in (engine, replace(engine, precision="bf16")))
+    assert all(map(torch.equal, rounded["generator"], plain["generator"]))
+    assert not torch.equal(rounded["discriminator"][0], plain["discriminator"][0])
 
 
 def test_crops_are_squares_of_the_images_and_what_networks_see(tiny_data, engine):

@@ -91,6 +91,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     precision: str = "auto",
+    compiled: bool = False,
     holdout: float = 0.0,
     init_from: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
@@ -111,7 +112,7 @@ def train(
         Path(data_root) if data_root else None,
     )
     chosen = read_recipe(recipe, overrides, order.plugins)
-    engine = start_engine(device, precision)
+    engine = start_engine(device, precision, compiled=compiled)
     folder = Path(out) if out else Path(engine.share_text(str(next_folder(RUNS, run_name(chosen.name, source)))))
     signal = start_run(folder, chosen, order, engine, on_event if engine.is_main else lambda _: None)
     return Run(folder, signal == 0, signal, engine.is_main)
@@ -136,7 +137,8 @@ def resume(
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
-    engine = start_engine(record["numerics"]["device"], record["numerics"]["precision"])
+    known = {"compiled": False, **record["numerics"]}  # absent from older runs
+    engine = start_engine(known["device"], known["precision"], compiled=known["compiled"])
     tell = on_event if engine.is_main else lambda _: None
     signal = resume_run(run.path, engine, tell, kimg=kimg, accept_changes=accept_changes)
     return Run(run.path, signal == 0, signal, engine.is_main)
@@ -254,12 +256,13 @@ def dry_run(
     *,
     device: str = "auto",
     precision: str = "auto",
+    compiled: bool = False,
     holdout: float = 0.0,
     plugins: Sequence[str | Path] = (),
     data_root: str | Path | None = None,
 ) -> Preview:
     """Return what ``train`` would do, with a few measured steps, and write nothing but the cache of images."""
-    engine = start_engine(device, precision)
+    engine = start_engine(device, precision, compiled=compiled)
     chosen = read_recipe(recipe, overrides, [Path(plugin) for plugin in plugins])
     order = Order(str(source), holdout=holdout, data_root=Path(data_root) if data_root else None)
     chosen, data = open_for(chosen, order, engine, lambda _: None)

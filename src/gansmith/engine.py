@@ -6,10 +6,13 @@ phase trains: exact for losses with a penalty too, and bit-stable. On one proces
 
 import contextlib
 import ctypes
+import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -20,6 +23,8 @@ from gansmith.errors import GansmithError, unknown_name
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
+# A graph for each shape, and dropout's draws as an eager run has them.
+COMPILE: dict[str, Any] = {"backend": "inductor", "dynamic": False, "options": {"fallback_random": True}}
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,7 @@ class Engine:
     rank: int = 0
     world_size: int = 1
     precision: str = "fp32"  # of forward passes: fp32 or bf16
+    compiled: bool = False  # networks run as graphs of torch.compile
 
     @property
     def is_main(self) -> bool:
@@ -49,6 +55,12 @@ class Engine:
     def autocast(self) -> torch.autocast:
         """Return the context for forward passes; fp32 leaves everything as it is."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def compile_(self, networks: Iterable[nn.Module]) -> None:
+        """Compile networks in place if this run is compiled; names and weights stay as they are."""
+        if self.compiled:
+            for network in networks:
+                network.compile(**COMPILE)
 
     @property
     def is_slowed_by_precision(self) -> bool:
@@ -169,6 +181,26 @@ def cpu_has_bf16() -> bool:
     return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
+def require_compiler(device: torch.device) -> None:
+    """Raise GansmithError where torch.compile lacks what it makes programs of the device with."""
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise GansmithError("--compile needs the package triton for GPUs\n  pip install triton, or leave out --compile")
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        raise GansmithError(
+            f"--compile needs a C++ compiler, and '{compiler}' is not on the PATH"
+            "\n  install it, name another in the variable CXX, or leave out --compile"
+        )
+
+
+def eagerly(when: object) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which compiled networks run eagerly, if ``when`` is true.
+
+    Compiled graphs have no second derivative, which penalties need, and call no hooks of layers.
+    """
+    return torch.compiler.set_stance("force_eager") if when else contextlib.nullcontext()
+
+
 def reuse_memory() -> None:
     """Let the C library keep freed memory instead of returning it: otherwise each step pays for its pages again.
 
@@ -180,13 +212,15 @@ def reuse_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def start_engine(device: str = "auto", precision: str = "auto") -> Engine:
+def start_engine(device: str = "auto", precision: str = "auto", *, compiled: bool = False) -> Engine:
     """Return the engine of this process, joining the others if torchrun started several.
 
-    Raises GansmithError for a device that this machine lacks or a name that is not in PRECISIONS.
+    Raises GansmithError for a device or compiler that this machine lacks, or a name that is not in PRECISIONS.
     """
     chosen = pick_device(device)
     precision = pick_precision(precision, chosen)
+    if compiled:
+        require_compiler(chosen)
     if chosen.type == "cpu":
         reuse_memory()
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
@@ -194,7 +228,7 @@ def start_engine(device: str = "auto", precision: str = "auto") -> Engine:
         torch.cuda.set_device(chosen)
     if world_size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    return Engine(chosen, int(os.environ.get("RANK", "0")), world_size, precision)
+    return Engine(chosen, int(os.environ.get("RANK", "0")), world_size, precision, compiled)
 
 
 def numerics() -> dict[str, str | int]:

@@ -61,6 +61,7 @@ def _numerics(engine: Engine) -> dict[str, str | int]:
         **numerics(),
         "device": engine.device.type,
         "precision": engine.precision,
+        "compiled": engine.compiled,
         "processes": engine.world_size,
     }
 
@@ -74,9 +75,10 @@ def changes_since(
     known, now = record["data"]["spec"]["fingerprint"], spec.fingerprint
     if known != now or record["data"]["spec"]["pixels_sha256"] != spec.pixels_sha256:
         changes.append(f"data set '{record['data']['source']}': its images are not those of before ({known[:12]})")
+    numbers = {"compiled": False, **record["numerics"]}  # absent from older runs
     for name, value in _numerics(engine).items():
-        if record["numerics"].get(name) != value:
-            changes.append(f"{name}: {record['numerics'].get(name)} -> {value}")
+        if numbers.get(name) != value:
+            changes.append(f"{name}: {numbers.get(name)} -> {value}")
     for plugin in record["plugins"]:
         if _digest(Path(plugin["file"])) != plugin["sha256"]:
             changes.append(f"plugin {plugin['file']} was edited")

@@ -77,12 +77,14 @@ class RunState:
                 raise RecipeError(unknown_name("network in optimizers", name, ["default", *method.networks]))
         trainable = {n: [p for p in net.parameters() if p.requires_grad] for n, net in method.networks.items()}
         engine.broadcast_([tensor.detach() for tensor in method.networks.state_dict(keep_vars=True).values()])
+        averages = {name: Ema(method.networks[name]) for name in method.averaged}
+        engine.compile_(method.networks.values())
         return cls(
             recipe=recipe,
             method=method,
             trainable=trainable,
             optimizers={name: recipe.optimizer_for(name).build(each) for name, each in trainable.items()},
-            averages={name: Ema(method.networks[name]) for name in method.averaged},
+            averages=averages,
             meter=Meter(),
             bad_steps=torch.zeros(2, device=engine.device),
             seed=seed,

@@ -83,6 +83,8 @@ def start_run(folder: Path, recipe: Recipe, order: Order, engine: Engine, on_eve
         on_event(Event("warning", "this CPU has no bf16 instructions: many times slower than --precision fp32"))
     elif engine.precision == "bf16":
         on_event(Event("note", "forward passes in bf16: this device has instructions for it"))
+    if engine.compiled:
+        on_event(Event("note", "networks are compiled: the first steps take longer"))
     state = RunState.fresh(recipe, data.spec, order.seed, engine)
     if order.init_from is not None:
         _take_weights(state, order.init_from)

@@ -421,8 +421,6 @@ def test_degradation_makes_small_images_as_a_file_holds_them_and_leaves_the_larg
     assert sources.shape == (8, channels, 24 // scale, 16 // scale)
     assert sources.dtype == torch.float32
     assert sources.abs().max() <= 1
-    with torch.autocast("cpu", torch.bfloat16):
-        assert torch.equal(degradations.parse(name)(images, scale, NOISE), sources), "whatever networks compute in"
     steps = sources * 127.5 + 127.5
     torch.testing.assert_close(steps, steps.round(), atol=1e-4, rtol=0)
 

@@ -69,6 +69,7 @@ def train(
     seed: Annotated[int, typer.Option(help="Decides every random number.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Annotated[str, typer.Option(help="Of forward passes: fp32, bf16, or auto.")] = "auto",
+    compiled: Annotated[bool, typer.Option("--compile", help="Compile networks: slow to start; for GPUs.")] = False,
     holdout: Annotated[float, typer.Option(help="Share of the images kept out of training, for judging.")] = 0.0,
     patience: Patience = None,
     on_collapse: OnCollapse = None,
@@ -91,15 +92,15 @@ def train(
     if dry_run:
         preview = api.dry_run(
             source, recipe, overrides, Budget(kimg, steps, epochs, minutes), device=device, precision=precision,
-            holdout=holdout, plugins=plugins, data_root=data_root,
+            compiled=compiled, holdout=holdout, plugins=plugins, data_root=data_root,
         )  # fmt: skip
         _print_preview(preview)
         return
     with ProgressPrinter() as printer:
         run = api.train(
             source, recipe=recipe, overrides=overrides, out=out, kimg=kimg, steps=steps, epochs=epochs, minutes=minutes,
-            seed=seed, device=device, precision=precision, holdout=holdout, init_from=init_from, plugins=plugins,
-            data_root=data_root, on_event=printer,
+            seed=seed, device=device, precision=precision, compiled=compiled, holdout=holdout, init_from=init_from,
+            plugins=plugins, data_root=data_root, on_event=printer,
         )  # fmt: skip
     show_run(run, as_json=as_json)
 

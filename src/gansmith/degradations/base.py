@@ -3,7 +3,6 @@
 from abc import abstractmethod
 from typing import Annotated
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,8 +19,7 @@ class Degradation(Part):
 
     def __call__(self, images: Tensor, scale: int, noise: Noise) -> Tensor:
         """Return the sources, in the 256 steps of a file; sides of images are multiples of ``scale``."""
-        with torch.autocast(images.device.type, enabled=False):  # of networks; images are not made in bf16
-            return as_in_a_file(self.lose(images.float(), scale, noise))
+        return as_in_a_file(self.lose(images, scale, noise))
 
     @abstractmethod
     def lose(self, images: Tensor, scale: int, noise: Noise) -> Tensor:

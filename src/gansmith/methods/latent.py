@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gansmith.augment.base import AugmentationField
 from gansmith.constraints.base import Constraint, ConstraintField
 from gansmith.data.base import DataSpec, ImageData
+from gansmith.engine import eagerly
 from gansmith.errors import RecipeError
 from gansmith.losses.base import LossField
 from gansmith.losses.non_saturating import NonSaturating
@@ -149,9 +150,10 @@ class LatentMethod:
         real = batch.images.detach()  # its own handle: the batch itself never requires gradients
         require_gradients(due, real, fake)
         real_labels = batch.labels if self.num_classes else None
-        scored = Scored(real, fake, *self._judge(real, real_labels, fake, fake_labels, noise, moment))
-        critic = self._critic(real_labels, noise, "penalty", moment)
-        return discriminator_terms(self.config.loss, scored, due, critic, self.augmenter, noise, moment)
+        with eagerly(due):
+            scored = Scored(real, fake, *self._judge(real, real_labels, fake, fake_labels, noise, moment))
+            critic = self._critic(real_labels, noise, "penalty", moment)
+            return discriminator_terms(self.config.loss, scored, due, critic, self.augmenter, noise, moment)
 
     def _generator_terms(self, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         fake, labels = self._shared or self._make_fakes(batch, noise)

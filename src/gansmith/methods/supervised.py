@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from gansmith.augment.base import Augmentation, AugmentationField
 from gansmith.constraints.base import Constraint, ConstraintField
 from gansmith.data.base import ImageData
+from gansmith.engine import eagerly
 from gansmith.errors import RecipeError
 from gansmith.images import to_float
 from gansmith.losses.base import LossField
@@ -134,7 +135,8 @@ class SupervisedMethod(ABC):
         """Return what the phase minimises."""
         # The G phase is given the batch of the last D step, and must make the same sources of it.
         step = noise.repeat if phase.name == "discriminator" else self.config.discriminator_steps - 1
-        source, target = self.examples(batch.images.detach(), replace(noise, phase="task", repeat=step))
+        with torch.autocast(batch.images.device.type, enabled=False):  # of networks: sources need more than its 8 bits
+            source, target = self.examples(batch.images.detach(), replace(noise, phase="task", repeat=step))
         if phase.name == "discriminator":
             return self._discriminator_terms(source, target, noise, moment)
         return self._generator_terms(source, target, noise, moment)
@@ -164,8 +166,9 @@ class SupervisedMethod(ABC):
         real = target.detach()
         require_gradients(due, real, fake)
         assert config.discriminator is not None
-        scored = score_sides(critic, config.discriminator, real, fake)
-        return discriminator_terms(config.loss, scored, due, critic, self.augmenter, noise, moment)
+        with eagerly(due):
+            scored = score_sides(critic, config.discriminator, real, fake)
+            return discriminator_terms(config.loss, scored, due, critic, self.augmenter, noise, moment)
 
     def _generator_terms(self, source: Tensor, target: Tensor, noise: Noise, moment: Moment) -> Terms:
         shared, self._shared = self._shared, None
@@ -198,7 +201,10 @@ class SupervisedMethod(ABC):
 
     def _looked_at(self, critic: Critic, images: Tensor, matched: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Return logits, and what D's hidden layers saw if that is to be matched."""
-        return hidden_maps(self.networks["discriminator"], lambda: critic(images)) if matched else (critic(images), {})
+        if not matched:
+            return critic(images), {}
+        with eagerly(True):
+            return hidden_maps(self.networks["discriminator"], lambda: critic(images))
 
     def _fakes_for_discriminator(self, source: Tensor, noise: Noise) -> Tensor:
         generator = self.networks["generator"]

@@ -13,6 +13,7 @@ from gansmith.augment.base import AugmentationField
 from gansmith.constraints.base import Constraint, ConstraintField
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.data.domains import DOMAINS
+from gansmith.engine import eagerly
 from gansmith.errors import RecipeError
 from gansmith.images import to_float
 from gansmith.losses.base import LossField
@@ -213,9 +214,10 @@ class UnpairedMethod:
         real, fake = domain.images.detach(), self._through_pool(fake, side, domain.noise)
         require_gradients(due, real, fake)
         critic = self._critic(domain, moment)
-        scored = score_sides(critic, self.config.discriminator, real, fake)
         augmenter = self.augmenters[domain.index]
-        terms = discriminator_terms(self.config.loss, scored, due, critic, augmenter, domain.noise, moment)
+        with eagerly(due):
+            scored = score_sides(critic, self.config.discriminator, real, fake)
+            terms = discriminator_terms(self.config.loss, scored, due, critic, augmenter, domain.noise, moment)
         return Terms(terms.total, {f"{name}_{side}": value for name, value in terms.log.items()})
 
     def _critic(self, domain: Domain, moment: Moment) -> Critic:
