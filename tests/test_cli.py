@@ -237,7 +237,7 @@ def test_recipes(shell, tmp_path):
     assert code == 0
     names = [line.split()[0] for line in out.splitlines()]
     assert names == sorted(names)
-    assert {"default", "dcgan", "mlp-small"} <= set(names)
+    assert {"auto", "dcgan", "mlp-small"} <= set(names)
     assert all(len(line.split()) > 2 for line in out.splitlines())
     assert "\nname: dcgan\n" in "\n" + shell("recipes", "dcgan")[1]
     own = tmp_path / "own.yaml"
