@@ -179,7 +179,8 @@ def gpu(monkeypatch) -> Engine:
 
 
 @pytest.mark.parametrize(("length", "base", "kimg"), [
-    ({}, GPU, 3000), ({"minutes": 60}, GPU, 3600), ({"minutes": 600}, LARGE_GPU, 36_000), ({"kimg": 25_000}, LARGE_GPU, 25_000),
+    ({}, GPU, 3000), ({"minutes": 60}, GPU, 3600), ({"minutes": 600}, LARGE_GPU, 36_000),
+    ({"kimg": 25_000}, LARGE_GPU, 25_000),
 ])  # fmt: skip
 def test_a_gpu(measured, gpu, tmp_path, length, base, kimg):
     found = propose(images(tmp_path, 3000, side=64), engine=gpu, **length)
@@ -328,7 +329,7 @@ def test_train_without_a_recipe_trains_what_is_proposed(tmp_path, monkeypatch):
     monkeypatch.setattr(planner, "MEASURE_SEC", 0.01)
     said = []
     source = images(tmp_path, 100, side=8)
-    run = api.train(source, out=tmp_path / "run", steps=2, device="cpu", precision="fp32", overrides=["base_channels=4"],
+    run = api.train(source, out=tmp_path / "run", steps=2, device="cpu", overrides=["base_channels=4"],
                     on_event=lambda event: said.append(event.message))  # fmt: skip
     assert run.finished
     assert "recipe: relativistic (small networks and steps that a CPU makes fast)" in said

@@ -12,7 +12,7 @@ import typer.main
 from PIL import Image
 
 import gansmith
-from gansmith import machine, runs
+from gansmith import machine, planner, runs
 from gansmith.cli.app import app, main
 from gansmith.cli.train import between, split_words, translating
 from gansmith.recipe import load_recipe, recipe_names
@@ -198,11 +198,15 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
     if name == "train":
         _, overrides = split_words(parameters["words"] or [], pairs=parameters["pairs"])
         recipe, _ = translating(parameters["recipe"], parameters["task"], parameters["pairs"])
+        recipe = PLAIN if recipe.endswith(".yaml") else recipe
         kept = [
             word for word in small(PLAIN if recipe == AUTO else recipe) if not word.startswith("task=")
         ]  # the images are gray: no colorize
         kept += ["--pairs"] if parameters["pairs"] else ["--task", "deblur"] if recipe == "translate" else []
         return ["train", images, *overrides, *kept, "--recipe", recipe, "--steps", "2", "--out", "new"]
+    if name == "plan":
+        _, overrides = split_words(parameters["words"] or [])
+        return [name, images, *overrides, *small(PLAIN), "--kimg", "0.1", "--out", "new.yaml"]
     if name == "upscale":
         return [name, str(world / "enlarger"), images, *words[-2:]]
     if name == "translate":
@@ -269,7 +273,8 @@ def small_world(tmp_path_factory) -> Path:
 def test_commands_run(words, small_world, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(machine, "MEASURE_SEC", 0.01)
+    for module, seconds in ((machine, "MEASURE_SEC"), (planner, "MEASURE_SEC"), (planner, "PROBE_SEC")):
+        monkeypatch.setattr(module, seconds, 0.01)
     monkeypatch.setattr(runs, "write_results", lambda *_: None)
     monkeypatch.setattr(augment, "_classifier", lambda *_: lambda images, _: np.zeros(len(images), bool))
     monkeypatch.setattr("sys.argv", ["gansmith", *at_small_size(list(words), small_world)])
