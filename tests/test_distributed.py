@@ -154,7 +154,7 @@ def write_numbers(source: Path, out: Path) -> None:
     except GansmithError as problem:
         (out / f"slice-{engine.rank}.txt").write_text(str(problem))
     train(source, out / "mlp", "mlp-small", "fixed_images=4", steps=10)
-    train(source, out / "default", "default", "fixed_images=4", steps=4)
+    train(source, out / "dcgan", "dcgan", "fixed_images=4", steps=4)
     train(source, out / "adapting", "mlp-small", "fixed_images=4", ADAPTING, steps=10)
     train(source, out / "watched", "mlp-small", *WATCHED, *COLLAPSING, "watch.patience=1", steps=60)
     leave(engine)
@@ -326,9 +326,9 @@ def test_two_processes_end_together_when_the_looks_of_one_say_so(both, tiny_file
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_default_whose_shared_fakes_keep_their_graph_over_a_phase(both, tiny_file, tmp_path):
-    train(tiny_file, tmp_path / "one", "default", "fixed_images=4", steps=4)
-    one, two = newest(tmp_path / "one").tensors, newest(both / "default").tensors
+def test_two_processes_train_dcgan_whose_shared_fakes_keep_their_graph_over_a_phase(both, tiny_file, tmp_path):
+    train(tiny_file, tmp_path / "one", "dcgan", "fixed_images=4", steps=4)
+    one, two = newest(tmp_path / "one").tensors, newest(both / "dcgan").tensors
     assert one.keys() == two.keys()
     name = "networks/generator.layers.0.running_mean"  # of halves of a batch: near to those of the whole
     torch.testing.assert_close(two[name], one[name], rtol=0.1, atol=0.05)
