@@ -3,7 +3,7 @@
 A SET-UP is `a`, `b`, or a recipe (name or file) with overrides: `relativistic`, `relativistic batch_size=32`. Each run
 is a process of its own; its line is added to OUT/results.jsonl and its first 100 samples to OUT/grids.
 
-Run: python benchmarks/flagship/run.py --out DIR --cpu-sec 360 [--seeds 0 1 2] [--judge choose|report] SET-UP ...
+Run: python benchmarks/flagship/run.py SET-UP ... --out DIR --cpu-sec 360 [--seeds 0 1 2] [--judge choose report]
 --cpu-sec is the sum over all cores: 360 are 180 s on 2 cores. --table prints what is in OUT.
 """
 
