@@ -27,8 +27,8 @@ VERBS = {
         "--holdout", "--init-from", "--plugin", "--data-root", "--dry-run", "--json", "KEY=VALUE", "DATA",
     ],
     ("plan",): [
-        "DATA", "KEY=VALUE", "--minutes", "--kimg", "--epochs", "--out", "--device", "--precision", "--plugin", "--data-root",
-        "--json",
+        "DATA", "KEY=VALUE", "--minutes", "--kimg", "--epochs", "--out", "--device", "--precision", "--plugin",
+        "--data-root", "--json",
     ],
     ("resume",): ["RUN", "--kimg", "--accept-changes", "--json"],
     ("sample",): [
