@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -177,7 +178,9 @@ def _base(opened: Recipe, data: ImageData, asked: Budget, engine: Engine) -> tup
         return PLAIN, f"{GPU} is for {least} to {most} px"
     if asked == Budget():
         return GPU, "a GPU; it has a length of its own"
-    recipe = load_recipe(GPU).model_copy(update={"data": opened.data})
+    recipe = load_recipe(GPU)
+    batch = _for_all_processes(recipe.batch_size, engine)
+    recipe = recipe.model_copy(update={"data": opened.data, "batch_size": batch})
     speed = _shared(engine, measure_speed(recipe, data, engine, PROBE_SEC)) if asked.minutes else 0.0
     kimg = make_plan(recipe, asked, spec.count, recipe.batch_size, speed).schedule_kimg
     if kimg >= LARGE_GPU_KIMG:
@@ -197,7 +200,9 @@ def _fit_to_data(draft: Draft, data: ImageData, engine: Engine) -> tuple[str, ..
     penalties = load_recipe(draft.base).method.penalties  # type: ignore[attr-defined]
     weights = tuple(f"method.penalties.{index}.weight" for index in range(len(penalties)))
     gamma, was = gamma_for(draft.base, spec.height * spec.width, draft.recipe.batch_size), penalties[0].weight
-    value = {**was.model_dump(), "start": gamma, "end": gamma * was.end / was.start} if isinstance(was, Ramp) else gamma
+    value: Any = gamma
+    if isinstance(was, Ramp):
+        value = {**was.model_dump(), "start": gamma, "end": float(f"{gamma * was.end / was.start:.2g}")}
     at = GAMMAS[draft.base]
     pixels = f"{at[0]:g} at {at[1] ** 0.5:.0f} px and batch {at[2]}; grows with the pixels, falls with the batch"
     draft.decide("gamma", weights, value, pixels)
@@ -229,10 +234,14 @@ def _batch(recipe: Recipe, spec: DataSpec, engine: Engine) -> tuple[int, str]:
         reason = f"{batch} would take {needed:,.0f} MB, and {most:,.0f} are {MEMORY_SHARE:.0%} of the memory"
         while batch > 2 and needed_mb(recipe, spec, batch // engine.world_size) > most:
             batch //= 2
-    if batch % engine.world_size:
-        batch = -(-batch // engine.world_size) * engine.world_size
+    if (whole := _for_all_processes(batch, engine)) != batch:
         reason = f"a multiple of the {engine.world_size} processes"
-    return batch, reason
+    return whole, reason
+
+
+def _for_all_processes(batch: int, engine: Engine) -> int:
+    """Return a batch that divides among the processes, no smaller."""
+    return -(-batch // engine.world_size) * engine.world_size
 
 
 def _fit_to_length(draft: Draft, plan: Plan, *, is_asked: bool) -> None:

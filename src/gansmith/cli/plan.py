@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gansmith.cli.data import DataRoot
-from gansmith.cli.options import AsJson
+from gansmith.cli.options import AsJson, Device
 from gansmith.cli.train import Words, split_words
 from gansmith.errors import GansmithError
 
@@ -25,7 +25,7 @@ def plan(
     kimg: Annotated[float | None, typer.Option(help="Length in thousands of images shown.")] = None,
     epochs: Annotated[float | None, typer.Option(help="Length in passes over the data.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the recipe to this .yaml file.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
+    device: Device = "auto",
     precision: Annotated[str, typer.Option(help="Of forward passes: fp32, bf16, or auto.")] = "auto",
     plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts of your own.")] = None,
     data_root: DataRoot = None,

@@ -20,6 +20,12 @@ Words = Annotated[
         "then changes to the recipe, for example batch_size=128 or loss=hinge.",
     ),
 ]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        help="A recipe's name or YAML file; 'gansmith recipes' lists them, 'gansmith plan' says what auto is.",
+    ),
+]
 Patience = Annotated[
     int | None, typer.Option(help="End after this many looks at samples that are no better, or at a collapse.")
 ]
@@ -55,12 +61,7 @@ To = Annotated[str | None, typer.Option(help="Images that those of --from shall 
 
 def train(
     words: Words = None,
-    recipe: Annotated[
-        str,
-        typer.Option(
-            help="A recipe's name or YAML file; 'gansmith recipes' lists them, 'gansmith plan' says what auto is."
-        ),
-    ] = AUTO,
+    recipe: RecipeName = AUTO,
     task: Task = None,
     pairs: Pairs = False,
     start: From = None,
