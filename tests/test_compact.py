@@ -38,15 +38,16 @@ def test_blocks_are_where_maps_are_small(side, block_px, expected):
     assert sides_with(config.discriminator(spec), DiscriminatorBlock, torch.randn(2, 3, side, side)) == twice[::-1]
 
 
-def test_blocks_add_to_what_they_get():
-    block, maps = GeneratorBlock(3, "batch").eval(), torch.randn(2, 3, 4, 4)
-    nn.init.zeros_(block.layers[-1].weight)
-    nn.init.zeros_(block.layers[-1].bias)
-    assert torch.equal(block(maps), maps)
+def test_blocks_add_to_what_they_get_and_those_of_a_generator_begin_with_nothing():
+    maps, spec = torch.randn(2, 3, 4, 4), ImageSpec(28, 28, 1, latent_dim=5)
+    begun = [m for m in Compact(base_channels=4).generator(spec).modules() if isinstance(m, GeneratorBlock)]
+    assert begun
+    assert all(not block.layers[-1].weight.any() for block in begun)
+    generating = GeneratorBlock(3, "batch").eval()
+    torch.testing.assert_close(generating(maps), (maps + generating.layers(maps)).relu())
     judging = DiscriminatorBlock(3, "none", leak=0.1)
-    nn.init.zeros_(judging.layers[-1].weight)
-    nn.init.zeros_(judging.layers[-1].bias)
-    assert torch.equal(judging(maps), torch.where(maps < 0, maps * 0.1, maps))
+    raw = maps + judging.layers(maps)
+    torch.testing.assert_close(judging(maps), torch.where(raw < 0, raw * 0.1, raw))
 
 
 def test_channels_double_as_the_side_halves_up_to_the_widest():

@@ -18,7 +18,7 @@ from gansmith.expectations import SEEN, Expectation, expectation_for
 from gansmith.plan import Budget
 from gansmith.proposal import USERS, Draft, Proposal
 from gansmith.recipe import load_recipe, named_paths, parse_recipe
-from gansmith.rules import GPU, LARGE_GPU, PLAIN, SIDES, WIDTHS, gamma_for, needed_mb, side_for, width_for
+from gansmith.rules import GPU, LARGE_GPU, PLAIN, SIDES, WIDTHS, gamma_for, lr_for, needed_mb, side_for, width_for
 from gansmith.run_record import Order
 from gansmith.schedules import Ramp
 
@@ -66,7 +66,9 @@ def test_what_it_is_for_a_plain_set_of_images(measured, tmp_path):
     assert choice(found, "size") == ("16", "that of the images")
     assert choice(found, "conditional") == ("no", "no labels")
     assert choice(found, "batch_size") == ("64", "that of the recipe")
-    assert choice(found, "augment") == ("none", "3,000 images, more than 2,000, are enough without")
+    told = "3,000 images, each shown about 240 times: what D sees is changed a little, so that it learns none by heart"
+    assert choice(found, "augment") == ("diffaugment", told)
+    assert choice(found, "lr") == ("0.002", "the widest map has 64 channels")
     assert choice(found, "kimg") == ("180.032", "3 minutes at 1,000 images a second as measured")
     assert (recipe.kimg, recipe.epochs) == (180.032, None)
     assert found.minutes == pytest.approx(3, rel=1e-3)
@@ -202,6 +204,11 @@ def test_small_images_on_a_gpu_and_large_ones(measured, gpu, tmp_path):
     assert found.recipe.method.penalties[0].weight.start == 16
 
 
+def test_images_that_are_not_shown_often_are_enough_without_augmentation(measured, tmp_path):
+    found = propose(images(tmp_path, 3000), minutes=1)
+    assert choice(found, "augment") == ("none", "3,000 images, more than 2,000, are enough without")
+
+
 def test_overrides_win_and_are_shown(measured, tmp_path):
     source = images(tmp_path, 600, classes=3)
     found = propose(
@@ -213,7 +220,7 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
     assert (method.augment.kind, method.augment.policy, recipe.data.mirror) == ("diffaugment", ("color",), True)
     assert (method.generator.base_channels, method.discriminator.base_channels) == (16, 8)
     assert recipe.optimizers["default"].lr == 1e-3
-    own = {"conditional": "no", "batch_size": "16", "augment": "diffaugment / color", "kimg": "2", "lr": "1e-3"}
+    own = {"conditional": "no", "batch_size": "16", "augment": "diffaugment / color", "kimg": "2", "lr": "0.001"}
     own |= {"mirror": "true", "loss": "hinge", "base_channels": "16 / 8"}
     assert {each.what: each.value for each in found.choices if each.reason == USERS} == own
     assert method.penalties[0].weight == gamma_for(PLAIN, 256, 16)  # of the user's batch
@@ -280,8 +287,10 @@ def test_batches_are_for_all_processes(measured, tmp_path, monkeypatch):
 
 
 def test_rules():
-    assert gamma_for(PLAIN, 28 * 28, 64) == 1
-    assert gamma_for(PLAIN, 4 * 28 * 28, 64) == 4 == gamma_for(PLAIN, 28 * 28, 16)
+    assert gamma_for(PLAIN, 64 * 64, 64) == 5
+    assert gamma_for(PLAIN, 32 * 32, 64) == 1.2
+    assert gamma_for(PLAIN, 64 * 64, 16) == 20
+    assert [lr_for(widest) for widest in (16, 64, 128, 256)] == [2e-3, 2e-3, 1e-3, 5e-4]
     assert gamma_for(GPU, 64 * 64, 64) == 2
     assert [width_for(kimg) for kimg, _ in WIDTHS] == [width for _, width in WIDTHS]
     assert width_for(0) == WIDTHS[0][1]

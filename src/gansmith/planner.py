@@ -34,10 +34,12 @@ from gansmith.rules import (
     LARGE_GPU,
     LARGE_GPU_KIMG,
     MEMORY_SHARE,
+    OFTEN,
     PLAIN,
     POINTS,
     fewest_kimg,
     gamma_for,
+    lr_for,
     needed_mb,
     side_for,
     width_for,
@@ -46,6 +48,7 @@ from gansmith.run_record import Order
 from gansmith.run_state import RunState
 from gansmith.runs import measure_speed, open_for
 from gansmith.schedules import Ramp
+from gansmith.shapes import widest_map
 from gansmith.training import OnEvent
 
 PROBE_SEC, MEASURE_SEC = 1.0, 3.0
@@ -87,11 +90,15 @@ def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: 
     warnings: tuple[str, ...] = ()
     if not spec.is_points:
         draft.decide("size", ("data.size",), opened.data.model_dump(mode="json")["size"], size_reason)
-        warnings = _fit_to_data(draft, data, engine)
+        warnings = _fit_to_data(draft, data, engine, reach.kimg(spec.height * spec.width, spec.count))
     if base == PLAIN:
         kimg = reach.kimg(spec.height * spec.width, spec.count)
         text = f"networks of 16 channels would be shown {kimg:,.0f} kimg; wider ones pay with more"
         draft.decide("base_channels", WIDTH_PATHS, width_for(kimg), text)
+        if widest := widest_map(draft.recipe, spec):
+            draft.decide(
+                "lr", ("optimizers.default.lr.start",), lr_for(widest), f"the widest map has {widest} channels"
+            )
     speed = _shared(engine, measure_speed(draft.recipe, data, engine, MEASURE_SEC))
     images = RunState.fresh(draft.recipe, spec, 0, engine).images_per_iteration
     plan = make_plan(draft.recipe, reach.length if base == PLAIN else asked, spec.count, images, speed)
@@ -188,8 +195,8 @@ def _base(opened: Recipe, data: ImageData, asked: Budget, engine: Engine) -> tup
     return GPU, f"a GPU, and time for {kimg:,.0f} kimg; {LARGE_GPU} pays from {LARGE_GPU_KIMG:,} on"
 
 
-def _fit_to_data(draft: Draft, data: ImageData, engine: Engine) -> tuple[str, ...]:
-    """Decide classes, batch, gamma and augmentation; return warnings."""
+def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> tuple[str, ...]:
+    """Decide classes, batch, gamma and augmentation for images of which ``kimg`` are shown; return warnings."""
     spec, classes = data.spec, len(data.spec.classes)
     mean = spec.count / max(classes, 1)
     is_told = classes in CLASSES and mean >= IMAGES_OF_A_CLASS
@@ -212,6 +219,11 @@ def _fit_to_data(draft: Draft, data: ImageData, engine: Engine) -> tuple[str, ..
     if spec.count * distinct <= FEW_IMAGES:
         text += ", are few: what D sees is changed, the more it learns them by heart; looks watch for copies"
         draft.decide("augment", ("method.augment",), {"kind": "ada"}, text)
+    elif (times := kimg * 1000 / (spec.count * distinct)) > OFTEN:
+        text += (
+            f", each shown about {times:,.0f} times: what D sees is changed a little, so that it learns none by heart"
+        )
+        draft.decide("augment", ("method.augment",), {"kind": "diffaugment"}, text)
     else:
         draft.decide("augment", ("method.augment",), None, f"{text}, more than {FEW_IMAGES:,}, are enough without")
     warnings = []

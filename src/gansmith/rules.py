@@ -17,12 +17,14 @@ DEFAULT_MINUTES = 30.0  # of PLAIN; the others have a length of their own
 WIDTHS = ((0, 16), (600, 32), (4_000, 48))  # from so many kimg on, base channels of G and D
 SIDES = ((32, 0), (48, 60), (64, 100), (96, 200), (128, 400))  # the longer side of the images, the fewest kimg for it
 GAMMAS = {  # by recipe: gamma, the pixels and the batch that it is for, and the power with which it grows with pixels
-    PLAIN: (1.0, 28 * 28, 64, 1.0),
+    PLAIN: (5.0, 64 * 64, 64, 1.0),
     GPU: (2.0, 64 * 64, 64, 1.5),  # Huang et al. 2024, arXiv:2501.05441, has 0.05 at 32 px, 2 at 64, 150 at 256
     LARGE_GPU: (2.0, 64 * 64, 256, 1.5),
 }
+LR, AT_WIDTH = 2e-3, 64  # of PLAIN, whose widest layer has up to so many channels
 CLASSES, IMAGES_OF_A_CLASS = range(2, 101), 50
 FEWEST_IMAGES, FEW_IMAGES = 100, 2_000  # below: hardly enough; up to: D is shown augmented images
+OFTEN = 100  # times that each image is shown; above: what D is shown is augmented too, by what costs less
 COMPARED, COPIES = 2_000, 0.2  # images that are compared with each other; the share of copies that is worth a warning
 ADAPT_SHARE = 0.2  # of the length, in which the augmentation's p can go from 0 to 1
 HALF_LIFE_SHARE = 0.02  # of the length: 500 of 25,000 kimg in R3GAN's paper
@@ -46,6 +48,14 @@ def gamma_for(recipe: str, pixels: int, batch_size: int) -> float:
 def width_for(kimg: float) -> int:
     """Return the base channels for a budget of so many kimg."""
     return max(width for fewest, width in WIDTHS if kimg >= fewest)
+
+
+def lr_for(widest: int) -> float:
+    """Return the learning rate of networks whose widest layer has so many channels.
+
+    A step of Adam changes what a layer does in proportion to its inputs: Yang et al. 2022, arXiv:2203.03466, table 3.
+    """
+    return float(f"{LR * min(1.0, AT_WIDTH / widest):.2g}")
 
 
 def side_for(longer: int, kimg_at: Callable[[int], float]) -> int:

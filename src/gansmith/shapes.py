@@ -76,11 +76,20 @@ def describe_networks(recipe: Recipe, spec: DataSpec) -> list[str]:
 
 def numbers_in(recipe: Recipe, spec: DataSpec) -> tuple[int, int]:
     """Return how many parameters a recipe's networks have, and how many values leave their layers for one image."""
+    rows = _all_layers(recipe, spec)
+    return sum(row.parameters for row in rows), sum(math.prod(row.shape) for row in rows)
+
+
+def widest_map(recipe: Recipe, spec: DataSpec) -> int:
+    """Return the channels of the widest map in a recipe's networks; 0 where they have no maps."""
+    return max((row.shape[0] for row in _all_layers(recipe, spec) if len(row.shape) == 3), default=0)
+
+
+def _all_layers(recipe: Recipe, spec: DataSpec) -> list[LayerRow]:
     with torch.device("meta"):
         method = recipe.method.build(spec)
         inputs = method.example_inputs(2).items()
-        rows = [row for name, given in inputs for row in layer_table(method.networks[name], *given)]
-    return sum(row.parameters for row in rows), sum(math.prod(row.shape) for row in rows)
+        return [row for name, given in inputs for row in layer_table(method.networks[name], *given)]
 
 
 def example_spec(recipe: Recipe) -> DataSpec:
