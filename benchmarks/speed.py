@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from gansmith.recipe import Recipe, load_recipe, parse_recipe
 from gansmith.run_state import RunState
 from gansmith.training import train_step
 
+PLAIN_DCGAN = str(Path(__file__).parent / "flagship" / "b.yaml")
 LINEAR = """
 name: linear
 method:
@@ -45,8 +47,8 @@ CASES: dict[str, tuple[Callable[[], Recipe], DataOptions, int]] = {
     # name: recipe, data, steps in a round
     "dcgan32": (lambda: load_recipe("dcgan", ("batch_size=128",)), DataOptions(size=32, channels=3), 3),
     "dcgan64": (lambda: load_recipe("dcgan", ("batch_size=128",)), DataOptions(size=64, channels=3), 1),
-    "default32": (lambda: load_recipe("default"), DataOptions(size=32, channels=3), 12),
-    "default28": (lambda: load_recipe("default"), DataOptions(size=28, channels=1), 20),
+    "default32": (lambda: load_recipe(PLAIN_DCGAN), DataOptions(size=32, channels=3), 12),
+    "default28": (lambda: load_recipe(PLAIN_DCGAN), DataOptions(size=28, channels=1), 20),
     "linear": (lambda: parse_recipe(LINEAR, where="linear"), DataOptions(size=28, channels=1), 40),
 }
 KINDS = ("plain", "fresh fakes", "share_fakes", *(("share_fakes, bf16",) if cpu_has_bf16() else ()))

@@ -59,7 +59,8 @@ def test_importing_gansmith_imports_no_torch():
 def test_the_public_names():
     assert gansmith.__all__ == [
         "Model", "__version__", "arithmetic", "check", "compare", "directions", "evaluate", "features", "interpolate",
-        "invert", "load", "open_fitted", "open_parts", "pick", "probe", "resume", "train", "translate", "upscale",
+        "invert", "load", "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "train", "translate",
+        "upscale",
     ]  # fmt: skip
     assert gansmith.train is api.train
     assert (gansmith.load, gansmith.resume, gansmith.check) == (api.load, api.resume, api.check)
@@ -135,7 +136,7 @@ def test_the_name_of_a_run_needs_no_quotes_in_a_shell(source, name, tmp_path, mo
     here = tmp_path / "my photos (2024), ü"
     (here / "a.b").mkdir(parents=True)
     monkeypatch.chdir(here)
-    assert api.run_name("default", source) == f"default-{name}"
+    assert api.run_name("auto", source) == f"auto-{name}"
 
 
 def test_a_recipe_as_a_value(tiny_file, tmp_path):

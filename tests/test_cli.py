@@ -11,19 +11,24 @@ import pytest
 import torch
 from PIL import Image
 
-from gansmith import runs
+from gansmith import planner, runs
 from gansmith.cli.app import main
 from gansmith.errors import GansmithError
 from gansmith.losses.base import losses
+from gansmith.recipe import parse_recipe
 from gansmith.version import __version__
 
 COMMAND = [sys.executable, "-m", "gansmith"]
 TINY = ("--recipe", "mlp-small", "size=8", "hidden=[8]", "batch_size=16", "fixed_images=4", "conditional=true")
 VERBS = {
-    (): ["--version", "--debug", "train", "resume", "sample", "score", "recipes", "doctor", "data"],
+    (): ["--version", "--debug", "train", "plan", "resume", "sample", "score", "recipes", "doctor", "data"],
     ("train",): [
         "--recipe", "--out", "--kimg", "--steps", "--epochs", "--minutes", "--seed", "--device", "--precision",
         "--compile", "--holdout", "--init-from", "--plugin", "--data-root", "--dry-run", "--json", "KEY=VALUE", "DATA",
+    ],
+    ("plan",): [
+        "DATA", "KEY=VALUE", "--minutes", "--kimg", "--epochs", "--out", "--device", "--precision", "--plugin",
+        "--data-root", "--json",
     ],
     ("resume",): ["RUN", "--kimg", "--accept-changes", "--json"],
     ("sample",): [
@@ -151,6 +156,60 @@ def test_dry_run(shell, tiny_file, tmp_path, monkeypatch):
     assert "hidden:" in out
 
 
+@pytest.fixture
+def _quick_plan(monkeypatch):
+    monkeypatch.setattr(planner, "PROBE_SEC", 0.01)
+    monkeypatch.setattr(planner, "MEASURE_SEC", 0.01)
+
+
+SMALL_PLAN = ("base_channels=4", "latent_dim=4", "batch_size=8")
+
+
+@pytest.mark.usefixtures("_quick_plan")
+def test_plan(shell, tiny_file, tmp_path):
+    code, out, err = shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016)
+    assert (code, parse_recipe(out, where="x").name) == (0, "auto")
+    assert max(map(len, err.splitlines())) <= 80
+    for text in (
+        "tiny: 96 images, 8 x 8",
+        "recipe ",
+        "relativistic ",
+        "as you asked",
+        "0.016 ",
+        "images a second here",
+    ):
+        assert text in err
+    assert "warning: 96 images are hardly enough" in err
+    assert "what to expect: no run of such a size and length has been kept" in err
+    file = tmp_path / "new folder" / "mine.yaml"
+    code, out, err = shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--out", file)
+    assert (code, out) == (0, f"{file}\n")
+    assert f"train it: gansmith train {tiny_file} --recipe '{file}'" in err
+    assert shell("train", tiny_file, "--recipe", file, "--out", tmp_path / "run", "--steps", 2)[0] == 0
+    said = json.loads(shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--json")[1])
+    assert said.keys() >= {
+        "recipe",
+        "choices",
+        "img_per_sec",
+        "kimg",
+        "minutes",
+        "memory_mb",
+        "expectation",
+        "warnings",
+    }
+    assert shell("plan", tiny_file, "--out", tmp_path / "x.txt") == (
+        2, "", f"gansmith: cannot write a recipe as '{tmp_path}/x.txt'\n  allowed: a name that ends in .yaml\n"
+    )  # fmt: skip
+
+
+@pytest.mark.usefixtures("_quick_measure", "_quick_plan")
+def test_dry_run_of_auto(shell, tiny_file):
+    code, out, _ = shell("train", tiny_file, *SMALL_PLAN, "--dry-run", "--steps", 2)
+    assert code == 0
+    for text in ("recipe: relativistic (", "batch_size: 8 (as you asked)", "iterations (2 steps)", "\nname: auto\n"):
+        assert text in out
+
+
 @pytest.mark.slow
 def test_resume_of_a_finished_run_changes_nothing(shell, run):
     before = {path: path.read_bytes() for path in (run / "log.jsonl", *run.rglob("*.safetensors"))}
@@ -237,8 +296,14 @@ def test_recipes(shell, tmp_path):
     assert code == 0
     names = [line.split()[0] for line in out.splitlines()]
     assert names == sorted(names)
-    assert {"default", "dcgan", "mlp-small"} <= set(names)
+    assert {"auto", "dcgan", "mlp-small"} <= set(names)
     assert all(len(line.split()) > 2 for line in out.splitlines())
+    assert re.search("^auto +chosen for your images", out, re.MULTILINE)
+    assert "gansmith plan photos/" in shell("recipes", "auto")[1]
+    assert shell("recipes", "auto", "--shapes")[2] == (
+        "gansmith: recipe 'auto' is made for the data at hand, it has no text of its own"
+        "\n  make it with: gansmith plan DATA --out FILE.yaml\n"
+    )
     assert "\nname: dcgan\n" in "\n" + shell("recipes", "dcgan")[1]
     own = tmp_path / "own.yaml"
     own.write_text(shell("recipes", "mlp-small")[1])
@@ -350,7 +415,10 @@ def test_words_that_are_neither_data_nor_a_change(shell, tiny_file):
     assert "changes to the recipe are written KEY=VALUE" in err
 
 
-@pytest.mark.parametrize("words", [["--help"], ["recipes"], ["recipes", "dcgan"], ["train", "--help"]])
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["recipes"], ["recipes", "dcgan"], ["recipes", "auto"], ["train", "--help"], ["plan", "--help"]],
+)
 def test_torch_is_not_imported_for_help_and_recipes(words):
     code = (
         "import sys; from gansmith.cli.app import main; sys.argv = ['gansmith', *sys.argv[1:]]\n"

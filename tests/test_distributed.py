@@ -11,13 +11,14 @@ from unittest import mock
 import pytest
 import torch
 
-from gansmith import api
+from gansmith import api, planner
 from gansmith.checkpoint import load_checkpoint
 from gansmith.engine import Engine
 from gansmith.errors import DiskFullError, GansmithError
 from gansmith.losses.base import losses
 from gansmith.methods.unpaired import DISCRIMINATORS, GENERATORS
 from gansmith.penalties.base import penalties
+from gansmith.recipe import parse_recipe
 from gansmith.run_folder import RunFolder, read_rows
 from small_runs import COLLAPSING, PAUSE_AT, RHYTHM, WATCHED, differing, domains_from, newest, small, train
 
@@ -84,6 +85,7 @@ batch_size: 8
 epochs: 1
 """
 ADAPTING = "augment={kind: ada, adapt_kimg: 0.2, interval: 2, target: 0.1}"  # p by 0.08 at a time
+PROPOSED = ("base_channels=4", "latent_dim=4", "batch_size=8", "fixed_images=4", "watch.look_kimg=0")
 WORKER = """
 import sys
 from pathlib import Path
@@ -154,8 +156,10 @@ def write_numbers(source: Path, out: Path) -> None:
     except GansmithError as problem:
         (out / f"slice-{engine.rank}.txt").write_text(str(problem))
     train(source, out / "mlp", "mlp-small", "fixed_images=4", steps=10)
-    train(source, out / "default", "default", "fixed_images=4", steps=4)
+    train(source, out / "dcgan", "dcgan", "fixed_images=4", steps=4)
     train(source, out / "adapting", "mlp-small", "fixed_images=4", ADAPTING, steps=10)
+    planner.PROBE_SEC = planner.MEASURE_SEC = 0.01
+    api.train(source, overrides=PROPOSED, out=out / "auto", minutes=0.001, device="cpu", precision="fp32")
     train(source, out / "watched", "mlp-small", *WATCHED, *COLLAPSING, "watch.patience=1", steps=60)
     leave(engine)
 
@@ -326,9 +330,17 @@ def test_two_processes_end_together_when_the_looks_of_one_say_so(both, tiny_file
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_default_whose_shared_fakes_keep_their_graph_over_a_phase(both, tiny_file, tmp_path):
-    train(tiny_file, tmp_path / "one", "default", "fixed_images=4", steps=4)
-    one, two = newest(tmp_path / "one").tensors, newest(both / "default").tensors
+def test_two_processes_train_what_they_have_proposed(both):
+    """Each measures a speed of its own: recipes that differ would leave them waiting for each other."""
+    recipe = parse_recipe((both / "auto" / "recipe.yaml").read_text(), where="x")
+    assert (recipe.name, recipe.batch_size) == ("auto", 8)
+    assert newest(both / "auto").values["kimg"] == recipe.kimg
+
+
+@pytest.mark.slow
+def test_two_processes_train_dcgan_whose_shared_fakes_keep_their_graph_over_a_phase(both, tiny_file, tmp_path):
+    train(tiny_file, tmp_path / "one", "dcgan", "fixed_images=4", steps=4)
+    one, two = newest(tmp_path / "one").tensors, newest(both / "dcgan").tensors
     assert one.keys() == two.keys()
     name = "networks/generator.layers.0.running_mean"  # of halves of a batch: near to those of the whole
     torch.testing.assert_close(two[name], one[name], rtol=0.1, atol=0.05)

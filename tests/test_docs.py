@@ -52,7 +52,7 @@ def test_the_site_reads_offline(site):
 
 @pytest.mark.slow
 def test_tables_of_layers_come_from_the_recipes(site):
-    for name in set(recipe_names()) - {"default"}:
+    for name in recipe_names():
         page = (site / "learn" / f"{name}.html").read_text()
         assert f"<strong>{'a_to_b' if name == 'unpaired' else 'generator'}: " in page
         assert "<math" in page
@@ -63,7 +63,7 @@ def test_tables_of_layers_come_from_the_recipes(site):
 
 def test_every_recipe_has_a_page_and_every_page_a_recipe():
     pages = {page.stem for page in (DOCS / "learn").glob("*.md")} - {"index"}
-    assert pages == set(recipe_names()) - {"default"}
+    assert pages == set(recipe_names())
     runs = {page.stem for page in (DOCS / "learn" / "runs").glob("*.md")}
     assert runs <= pages
 

@@ -85,7 +85,7 @@ def test_points_are_no_pictures(asked, said):
         open_data("ring-8", DataOptions(**asked))
 
 
-@pytest.mark.parametrize("recipe", ["default", "translate", "srresnet", "r3gan-tiny"])
+@pytest.mark.parametrize("recipe", ["dcgan", "translate", "srresnet", "r3gan-tiny"])
 def test_networks_for_images_are_refused(recipe, tmp_path):
     text = r"^'ring-8' has points in the plane, and network '\w+' needs images\n  pass --recipe toy, or networks that"
     with pytest.raises(RecipeError, match=text):

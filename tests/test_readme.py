@@ -12,10 +12,12 @@ import typer.main
 from PIL import Image
 
 import gansmith
-from gansmith import machine, runs
+from gansmith import machine, planner, runs
 from gansmith.cli.app import app, main
 from gansmith.cli.train import between, split_words, translating
 from gansmith.recipe import load_recipe, recipe_names
+from gansmith.recipes import AUTO
+from gansmith.rules import PLAIN
 from gansmith.uses import augment
 from small_runs import small, train
 
@@ -95,7 +97,8 @@ def test_commands_parse(page, words):
         assert not source.startswith("-")
         if parameters["plugin"] or "KEY=VALUE" in overrides:
             return
-        assert recipe.endswith(".yaml") or load_recipe(recipe, (*chosen, *overrides))
+        base = PLAIN if recipe == AUTO else recipe
+        assert recipe.endswith(".yaml") or load_recipe(base, (*chosen, *overrides))
 
 
 @pytest.mark.parametrize("words", [
@@ -108,8 +111,8 @@ def test_commands_that_do_not_parse_are_noticed(words):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_overrides_within_lines_are_valid(page):
-    """A piece of code that is nothing but KEY=VALUE words must be what a recipe takes: the page's own or default."""
-    recipe = page.stem if page.parent.name == "learn" and page.stem in recipe_names() else "default"
+    """A piece of code that is nothing but KEY=VALUE words must be what a recipe takes: the page's own or auto's."""
+    recipe = page.stem if page.parent.name == "learn" and page.stem in recipe_names() else PLAIN
     for code in INLINE.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
         try:
             words = shlex.split(code)
@@ -195,9 +198,15 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
     if name == "train":
         _, overrides = split_words(parameters["words"] or [], pairs=parameters["pairs"])
         recipe, _ = translating(parameters["recipe"], parameters["task"], parameters["pairs"])
-        kept = [word for word in small(recipe) if not word.startswith("task=")]  # the images are gray: no colorize
+        recipe = PLAIN if recipe.endswith(".yaml") else recipe
+        kept = [
+            word for word in small(PLAIN if recipe == AUTO else recipe) if not word.startswith("task=")
+        ]  # the images are gray: no colorize
         kept += ["--pairs"] if parameters["pairs"] else ["--task", "deblur"] if recipe == "translate" else []
         return ["train", images, *overrides, *kept, "--recipe", recipe, "--steps", "2", "--out", "new"]
+    if name == "plan":
+        _, overrides = split_words(parameters["words"] or [])
+        return [name, images, *overrides, *small(PLAIN), "--kimg", "0.1", "--out", "new.yaml"]
     if name == "upscale":
         return [name, str(world / "enlarger"), images, *words[-2:]]
     if name == "translate":
@@ -264,7 +273,8 @@ def small_world(tmp_path_factory) -> Path:
 def test_commands_run(words, small_world, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(machine, "MEASURE_SEC", 0.01)
+    for module, seconds in ((machine, "MEASURE_SEC"), (planner, "MEASURE_SEC"), (planner, "PROBE_SEC")):
+        monkeypatch.setattr(module, seconds, 0.01)
     monkeypatch.setattr(runs, "write_results", lambda *_: None)
     monkeypatch.setattr(augment, "_classifier", lambda *_: lambda images, _: np.zeros(len(images), bool))
     monkeypatch.setattr("sys.argv", ["gansmith", *at_small_size(list(words), small_world)])

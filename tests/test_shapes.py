@@ -116,10 +116,12 @@ def test_the_table_in_text():
 @pytest.mark.parametrize(("size", "channels", "base", "generator", "discriminator"), [
     (28, 1, 32, 347_073, 36_577), (32, 3, 32, 370_627, 167_841), (64, 3, 64, 3_576_707, 2_765_633),
 ])  # fmt: skip
-def test_what_the_default_recipe_builds(size, channels, base, generator, discriminator):
+def test_what_dcgan_builds_where_its_width_is_left_open(size, channels, base, generator, discriminator):
     """The golden curves are of networks made tiny; these are the recipe's own."""
     with torch.device("meta"):
-        method = load_recipe("default").method.build(DataSpec("any", size, size, channels, 100, (), ""))
+        method = load_recipe("dcgan", ("base_channels=null",)).method.build(
+            DataSpec("any", size, size, channels, 100, (), "")
+        )
     parameters = {name: sum(each.numel() for each in net.parameters()) for name, net in method.networks.items()}
     assert parameters == {"generator": generator, "discriminator": discriminator}
     convolutions = [each for each in method.networks["discriminator"].modules() if isinstance(each, torch.nn.Conv2d)]

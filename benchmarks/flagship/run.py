@@ -1,9 +1,9 @@
 """Train set-ups for the same processor time and judge what they make, by the rules of rules.md.
 
-A SET-UP is `a`, `b`, or a recipe (name or file) with overrides: `relativistic`, `relativistic batch_size=32`. Each run
-is a process of its own; its line is added to OUT/results.jsonl and its first 100 samples to OUT/grids.
+A SET-UP is `a`, `b`, `auto`, or a recipe (name or file), with overrides: `auto conditional=false`, `r3gan-tiny`. Each
+run is a process of its own; its line is added to OUT/results.jsonl and its first 100 samples to OUT/grids.
 
-Run: python benchmarks/flagship/run.py --out DIR --cpu-sec 360 [--seeds 0 1 2] [--judge choose|report] SET-UP ...
+Run: python benchmarks/flagship/run.py SET-UP ... --out DIR --cpu-sec 360 [--seeds 0 1 2] [--judge choose report]
 --cpu-sec is the sum over all cores: 360 are 180 s on 2 cores. --table prints what is in OUT.
 """
 
@@ -42,25 +42,36 @@ def train_recipe(
     from gansmith.images import to_uint8
     from gansmith.methods.base import Fixed
     from gansmith.methods.latent import sample_labels
+    from gansmith.plan import Budget
+    from gansmith.planner import propose
     from gansmith.randomness import sample_latents
-    from gansmith.recipe import load_recipe
+    from gansmith.recipe import Recipe, load_recipe
+    from gansmith.run_record import Order
     from gansmith.run_state import RunState
     from gansmith.training import train_step
 
     engine, data = start_engine("cpu", "auto"), open_data("fashion-mnist", root=root)
-    loaded = load_recipe(recipe, overrides)
 
-    def begin() -> tuple[RunState, BatchStream]:
+    def begin(loaded: Recipe) -> tuple[RunState, BatchStream]:
         state = RunState.fresh(loaded, data.spec, seed, engine)
         return state, BatchStream(data, loaded.batch_size, seed, engine, mirror=loaded.data.mirror)
 
-    state, stream = begin()  # how fast it is, as `--minutes` finds out; thrown away
-    train_step(state, stream, engine, state.moment(1e6))
-    start, first = cpu_sec(), state.iteration
-    while cpu_sec() - start < CALIBRATION_SEC:
+    def reach(loaded: Recipe) -> float:
+        """Return the kimg that the budget shows, as `--minutes` finds out, in processor time."""
+        state, stream = begin(loaded)
         train_step(state, stream, engine, state.moment(1e6))
-    kimg = state.images_per_iteration / 1000 * (state.iteration - first) / (cpu_sec() - start) * budget
-    state, stream = begin()
+        start, first = cpu_sec(), state.iteration
+        while cpu_sec() - start < CALIBRATION_SEC:
+            train_step(state, stream, engine, state.moment(1e6))
+        return state.images_per_iteration / 1000 * (state.iteration - first) / (cpu_sec() - start) * budget
+
+    if recipe == "auto":  # as `gansmith train` has it, but for the clock
+        order = Order("fashion-mnist", Budget(kimg=reach(load_recipe("relativistic"))), data_root=root)
+        loaded = propose(order, engine, overrides, lambda _: None).recipe
+    else:
+        loaded = load_recipe(recipe, overrides)
+    kimg = reach(loaded)
+    state, stream = begin(loaded)
     start = cpu_sec()
     while state.kimg < kimg:
         train_step(state, stream, engine, state.moment(kimg))

@@ -102,7 +102,8 @@ def run_case(case: Case, args: argparse.Namespace) -> None:
         words = ["resume", str(run)]
     else:
         source = source_of(case, args.runs, args.data_root)
-        words = ["train", source, "--recipe", case.recipe, *case.overrides, "--seed", str(case.seed), "--out", str(run)]
+        recipe = str(HERE.parent / "flagship" / "b.yaml") if case.recipe == "default" else case.recipe
+        words = ["train", source, "--recipe", recipe, *case.overrides, "--seed", str(case.seed), "--out", str(run)]
         words += ["--minutes", str(args.minutes), "--device", "cpu", *place]
     log = args.runs / f"{case.key}.log"
     log.parent.mkdir(parents=True, exist_ok=True)

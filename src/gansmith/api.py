@@ -17,15 +17,21 @@ from gansmith.evaluation import Request, write_evaluation
 from gansmith.evaluation import evaluate as judge
 from gansmith.judgement import FOLDER, Evaluation
 from gansmith.model import Model, load_model
-from gansmith.plan import Budget, Plan, make_plan
-from gansmith.recipe import DEFAULT_RECIPE, Recipe, load_recipe, override
+from gansmith.orders import Preview as Preview
+from gansmith.orders import dry_run as dry_run
+from gansmith.orders import plan as plan
+from gansmith.orders import read_recipe as read_recipe
+from gansmith.orders import settle
+from gansmith.plan import Budget
+from gansmith.proposal import Proposal as Proposal
+from gansmith.recipe import Recipe
+from gansmith.recipes import AUTO
 from gansmith.reference import open_reference, open_truth, run_data_of
 from gansmith.registry import load_plugins
 from gansmith.results import refresh_report
 from gansmith.run_folder import RunFolder, is_run, next_folder, read_rows
 from gansmith.run_record import Order
-from gansmith.run_state import RunState
-from gansmith.runs import measure_speed, open_for, resume_run, start_run
+from gansmith.runs import resume_run, start_run
 from gansmith.shapes import describe_networks as describe_networks
 from gansmith.shapes import example_spec as example_spec
 from gansmith.training import Event
@@ -81,7 +87,7 @@ class Run:
 def train(
     source: str | Path = "fashion-sample",
     *,
-    recipe: str | Recipe = DEFAULT_RECIPE,
+    recipe: str | Recipe = AUTO,
     overrides: Sequence[str] = (),
     out: str | Path | None = None,
     kimg: float | None = None,
@@ -111,10 +117,13 @@ def train(
         tuple(Path(plugin) for plugin in plugins),
         Path(data_root) if data_root else None,
     )
-    chosen = read_recipe(recipe, overrides, order.plugins)
     engine = start_engine(device, precision, compiled=compiled)
+    tell = on_event if engine.is_main else lambda _: None
+    if out:
+        RunFolder.check_free(Path(out))
+    chosen, order = settle(recipe, overrides, order, engine, tell)
     folder = Path(out) if out else Path(engine.share_text(str(next_folder(RUNS, run_name(chosen.name, source)))))
-    signal = start_run(folder, chosen, order, engine, on_event if engine.is_main else lambda _: None)
+    signal = start_run(folder, chosen, order, engine, tell)
     return Run(folder, signal == 0, signal, engine.is_main)
 
 
@@ -229,47 +238,6 @@ def compare(
     load_plugins(tuple(Path(plugin) for plugin in plugins))
     found = compare_runs([Path(run) for run in runs], device)
     return found, None if out is None else write_comparison(found, Path(out))
-
-
-def read_recipe(recipe: str | Recipe, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Recipe:
-    """Return a recipe by name, path or value, with plugins loaded and overrides applied."""
-    load_plugins(tuple(plugins))
-    return override(recipe, tuple(overrides)) if isinstance(recipe, Recipe) else load_recipe(recipe, tuple(overrides))
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What a run would be: for ``--dry-run``."""
-
-    recipe: Recipe
-    summary: list[str]
-    shapes: list[str]
-    plan: Plan
-    img_per_sec: float
-
-
-def dry_run(
-    source: str | Path,
-    recipe: str | Recipe,
-    overrides: Sequence[str],
-    budget: Budget,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    compiled: bool = False,
-    holdout: float = 0.0,
-    plugins: Sequence[str | Path] = (),
-    data_root: str | Path | None = None,
-) -> Preview:
-    """Return what ``train`` would do, with a few measured steps, and write nothing but the cache of images."""
-    engine = start_engine(device, precision, compiled=compiled)
-    chosen = read_recipe(recipe, overrides, [Path(plugin) for plugin in plugins])
-    order = Order(str(source), holdout=holdout, data_root=Path(data_root) if data_root else None)
-    chosen, data = open_for(chosen, order, engine, lambda _: None)
-    speed = measure_speed(chosen, data, engine)
-    images = RunState.fresh(chosen, data.spec, 0, engine).images_per_iteration
-    plan = make_plan(chosen, budget, len(data), images, speed)
-    return Preview(chosen, data.summary.lines(), describe_networks(chosen, data.spec), plan, speed)
 
 
 def examine_machine() -> dict[str, str]:

@@ -12,6 +12,7 @@ import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -41,6 +42,11 @@ class Engine:
     def is_main(self) -> bool:
         """Say whether this process writes the files and speaks."""
         return self.rank == 0
+
+    @property
+    def has_cuda(self) -> bool:
+        """Say whether it computes on an NVIDIA GPU."""
+        return self.device.type == "cuda"
 
     def slice_of(self, global_batch: int) -> tuple[int, int]:
         """Return (first, count) of this process's part of a global batch; GansmithError if it does not divide."""
@@ -146,6 +152,18 @@ class Engine:
             return float("nan")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def installed_memory_mb(device: torch.device) -> float:
+    """Return the MiB that a run may take at most: the GPU's, else the machine's or its container's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory / 2**20
+    if not hasattr(os, "sysconf"):  # Windows
+        return float("inf")
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError, ValueError):  # not Linux, or "max"
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(limits) / 2**20
 
 
 def pick_device(name: str) -> torch.device:

@@ -16,10 +16,10 @@ from gansmith.data.base import DataOptions
 from gansmith.errors import GansmithError, RecipeError, nearest, unknown_name
 from gansmith.methods.base import MethodField
 from gansmith.optimizers.base import OptimizerField, OptimizerPart
+from gansmith.recipes import AUTO
 from gansmith.registry import FrozenModel
 from gansmith.schedules import NotNegative, Ramp
 
-DEFAULT_RECIPE = "default"
 MAX_YAML_BYTES = 2**20
 
 
@@ -96,8 +96,15 @@ def recipe_text(name: str) -> str:
             return path.read_text(encoding="utf-8")
         except UnicodeDecodeError as problem:
             raise RecipeError(f"recipe file '{name}' is not UTF-8 text: {problem}") from problem
+    if name == AUTO:
+        raise RecipeError(
+            f"recipe '{AUTO}' is made for the data at hand, it has no text of its own"
+            "\n  make it with: gansmith plan DATA --out FILE.yaml"
+        )
     if name not in recipe_names():
-        raise RecipeError(unknown_name("recipe", name, recipe_names(), hint="or pass the path of a .yaml file"))
+        raise RecipeError(
+            unknown_name("recipe", name, [AUTO, *recipe_names()], hint="or pass the path of a .yaml file")
+        )
     return (_shipped() / f"{name}.yaml").read_text(encoding="utf-8")
 
 
@@ -136,6 +143,17 @@ def override(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
             _set(values, path, value)
         recipe = _validate(values, f"override '{text}'")
     return recipe
+
+
+def named_paths(recipe: Recipe, overrides: tuple[str, ...]) -> set[str]:
+    """Return the dotted paths of the fields that overrides set when they are applied in order."""
+    paths: set[str] = set()
+    for text in overrides:
+        key = text.partition("=")[0]
+        after = override(recipe, (text,))
+        paths |= {".".join(path) for path in _matching_paths(recipe.model_dump(mode="json"), key)}
+        recipe = after
+    return paths
 
 
 def differences(before: Recipe, after: Recipe) -> list[str]:

@@ -1,5 +1,6 @@
 """The table of a network's layers and the shapes between them."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +72,15 @@ def describe_networks(recipe: Recipe, spec: DataSpec) -> list[str]:
         for name, inputs in method.example_inputs(2).items():
             lines += format_table(name, layer_table(method.networks[name], *inputs))
     return lines
+
+
+def numbers_in(recipe: Recipe, spec: DataSpec) -> tuple[int, int]:
+    """Return how many parameters a recipe's networks have, and how many values leave their layers for one image."""
+    with torch.device("meta"):
+        method = recipe.method.build(spec)
+        inputs = method.example_inputs(2).items()
+        rows = [row for name, given in inputs for row in layer_table(method.networks[name], *given)]
+    return sum(row.parameters for row in rows), sum(math.prod(row.shape) for row in rows)
 
 
 def example_spec(recipe: Recipe) -> DataSpec:

@@ -39,6 +39,7 @@ SMALL = {
     "srresnet": {"base_channels": 4, "blocks": 2},
     "rrdb": {"base_channels": 4, "growth_channels": 2, "blocks": 1},
     "residual": {"base_channels": 4},
+    "compact": {"base_channels": 4},
     "r3gan": {"base_channels": 4, "max_channels": 8, "blocks": 1},
 }
 # Parts of methods; what a method requires and is not named here is a network, mlp.

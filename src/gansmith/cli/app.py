@@ -18,6 +18,7 @@ from gansmith.cli import (
     features,
     interpolate,
     invert,
+    plan,
     probe,
     recipes,
     resume,
@@ -39,6 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("train")(train.train)
+app.command("plan")(plan.plan)
 app.command("resume")(resume.resume)
 app.command("sample")(sample.sample)
 app.command("score")(score.score)

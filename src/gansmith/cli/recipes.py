@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gansmith.errors import RecipeError, unknown_name
+from gansmith.recipes import AUTO, AUTO_SUMMARY, AUTO_TEXT
 
 
 def recipes(
@@ -19,11 +20,13 @@ def recipes(
 ) -> None:
     """List the recipes, or print one with the shapes of its layers."""
     folder = resources.files("gansmith.recipes")
-    known = sorted(path.name.removesuffix(".yaml") for path in folder.iterdir() if path.name.endswith(".yaml"))
+    files = {path.name.removesuffix(".yaml"): path for path in folder.iterdir() if path.name.endswith(".yaml")}
+    known = sorted([AUTO, *files])
     if name is None:
         width = max(len(each) for each in known)
         for each in known:
-            print(f"{each:<{width}}  {_summary((folder / f'{each}.yaml').read_text(encoding='utf-8'))}")
+            summary = AUTO_SUMMARY if each == AUTO else _summary(files[each].read_text(encoding="utf-8"))
+            print(f"{each:<{width}}  {summary}")
     elif overrides and not shapes:
         words = shlex.join(overrides)
         raise RecipeError(
@@ -33,8 +36,10 @@ def recipes(
         )
     elif shapes:
         _print_shapes(name, overrides or [])
-    elif name in known:
-        print((folder / f"{name}.yaml").read_text(encoding="utf-8"), end="")
+    elif name == AUTO:
+        print(AUTO_TEXT, end="")
+    elif name in files:
+        print(files[name].read_text(encoding="utf-8"), end="")
     elif Path(name).is_file():
         print(Path(name).read_text(encoding="utf-8"), end="")
     else:

@@ -9,6 +9,7 @@ import typer
 
 from gansmith.cli.data import DataRoot
 from gansmith.errors import GansmithError
+from gansmith.recipes import AUTO
 
 Words = Annotated[
     list[str] | None,
@@ -17,6 +18,12 @@ Words = Annotated[
         help="Images: a folder, .zip, .tar, .npz, .npy, a data set's name ('gansmith data list'; fashion-sample if "
         "left out), or hf:NAME[:SPLIT]; "
         "then changes to the recipe, for example batch_size=128 or loss=hinge.",
+    ),
+]
+RecipeName = Annotated[
+    str,
+    typer.Option(
+        help="A recipe's name or YAML file; 'gansmith recipes' lists them, 'gansmith plan' says what auto is.",
     ),
 ]
 Patience = Annotated[
@@ -54,9 +61,7 @@ To = Annotated[str | None, typer.Option(help="Images that those of --from shall 
 
 def train(
     words: Words = None,
-    recipe: Annotated[
-        str, typer.Option(help="A recipe's name or YAML file; 'gansmith recipes' lists them.")
-    ] = "default",
+    recipe: RecipeName = AUTO,
     task: Task = None,
     pairs: Pairs = False,
     start: From = None,
@@ -117,11 +122,11 @@ def translating(recipe: str, task: str | None, pairs: bool, unpaired: bool = Fal
             "\n  pass one or the other"
         )
     if unpaired:
-        return ("unpaired" if recipe == "default" else recipe), []
-    if task is not None and recipe != "default":
+        return ("unpaired" if recipe == AUTO else recipe), []
+    if task is not None and recipe != AUTO:
         _refuse_task(recipe, task)
     chosen = [f"method.task={task}"] if task is not None else ["pairs=true", "method.task=null"] if pairs else []
-    return ("translate" if chosen and recipe == "default" else recipe), chosen
+    return ("translate" if chosen and recipe == AUTO else recipe), chosen
 
 
 def _refuse_task(recipe: str, task: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from gansmith.images import fit_image
+from gansmith.images import fit_image, to_pil
 
 SKETCH_SIDE, HASH_SIDE = 8, 16
 HASH_BITS = HASH_SIDE * HASH_SIDE
@@ -19,6 +19,7 @@ PLAIN = 4.0  # deviation of gray values below which there is no shape to compare
 # that differ in a colour 9 and more.
 MOST_BITS_APART = 10
 MOST_COLOUR_APART = 8.0  # root mean square of the sketches
+SAME_COLOUR = 3.0  # root mean square of small pictures that are taken for the same image
 MOST_PAIRS = 10**6  # of thousands of frames that are all alike, for example: enough to show it
 FEWEST_FOR_MIRROR, MOST_FOR_MIRROR = 40, 1500
 UNLIKE = 0.9
@@ -76,6 +77,16 @@ def near_duplicates(sketches: Sequence[Sketch]) -> list[list[int]]:
     for at, position in enumerate(positions):
         groups.setdefault(lead(at), []).append(position)
     return [group for group in groups.values() if len(group) > 1]
+
+
+def distinct_share(images: np.ndarray) -> float:
+    """Return the share of uint8 (N, H, W, C) images whose small pictures differ from those of all before them."""
+    small = [fit_image(to_pil(image), SKETCH_SIDE, SKETCH_SIDE, 3, "stretch") for image in images]
+    pictures = np.stack(small).reshape(len(images), -1).astype(np.float32)
+    squares = np.square(pictures).sum(1)
+    apart = squares[:, None] + squares - 2 * pictures @ pictures.T  # summed over the values of a small picture
+    is_copy = (np.tril(apart <= SAME_COLOUR**2 * pictures.shape[1], -1)).any(1)
+    return float(1 - is_copy.mean())
 
 
 def _close_pairs(hashes: np.ndarray) -> set[tuple[int, int]]:

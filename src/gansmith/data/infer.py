@@ -154,20 +154,20 @@ def _shape(facts: Sequence[Facts], options: DataOptions) -> tuple[tuple[int, int
         )
     if options.shape:
         return _fitted(*options.shape)
-    best = _largest_inside(min(height, LARGEST_INFERRED_SIDE), min(width, LARGEST_INFERRED_SIDE), width / height)
+    best = largest_inside(min(height, LARGEST_INFERRED_SIDE), min(width, LARGEST_INFERRED_SIDE), width / height)
     kind = "all images" if len({(fact.height, fact.width) for fact in facts}) == 1 else "the images typically"
     text = f"inferred size {best[0]} x {best[1]}: {kind} {'are' if kind[0] == 'a' else 'have'} {height} x {width} px"
     if max(height, width) > LARGEST_INFERRED_SIDE:
         text += f", and {LARGEST_INFERRED_SIDE} is the most that is chosen unasked, since the cost grows with the area;"
         most = 2 * LARGEST_INFERRED_SIDE
-        larger = _largest_inside(min(height, most), min(width, most), width / height)
+        larger = largest_inside(min(height, most), min(width, most), width / height)
         text += f" pass size={_written(*larger)} for more"
     elif best != (height, width):
         text += ", fitted to the nearest size below (sides are 3 to 8 times a power of two)"
     return best, [text]
 
 
-def _largest_inside(height: int, width: int, proportion: float) -> tuple[int, int]:
+def largest_inside(height: int, width: int, proportion: float) -> tuple[int, int]:
     """Return the largest shape inside one that cuts off at most a tenth of images of a proportion (width / height)."""
 
     def kept(shape: tuple[int, int]) -> float:

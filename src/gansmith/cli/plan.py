@@ -1,0 +1,78 @@
+"""``gansmith plan``."""
+
+import json
+import shlex
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gansmith.cli.data import DataRoot
+from gansmith.cli.options import AsJson, Device
+from gansmith.cli.train import Words, split_words
+from gansmith.errors import GansmithError
+
+if TYPE_CHECKING:
+    from gansmith.proposal import Proposal
+
+WIDTH = 80
+
+
+def plan(
+    words: Words = None,
+    minutes: Annotated[float | None, typer.Option(help="Length in minutes on this machine, as measured.")] = None,
+    kimg: Annotated[float | None, typer.Option(help="Length in thousands of images shown.")] = None,
+    epochs: Annotated[float | None, typer.Option(help="Length in passes over the data.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the recipe to this .yaml file.")] = None,
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option(help="Of forward passes: fp32, bf16, or auto.")] = "auto",
+    plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts of your own.")] = None,
+    data_root: DataRoot = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose a recipe for your images, machine and time, and say why; print it."""
+    source, overrides = split_words(words or [])
+    if out is not None and out.suffix not in (".yaml", ".yml"):
+        raise GansmithError(f"cannot write a recipe as '{out}'\n  allowed: a name that ends in .yaml")
+    from gansmith import api
+    from gansmith.cli.progress import ProgressPrinter
+    from gansmith.files import commit_file
+
+    with ProgressPrinter() as printer:
+        proposal = api.plan(
+            source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, device=device, precision=precision,
+            plugins=plugin or [], data_root=data_root, on_event=printer,
+        )  # fmt: skip
+    typer.echo("\n".join(lines_of(proposal)), err=True)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        commit_file(out, lambda place: place.write_text(proposal.to_yaml(), encoding="utf-8"))
+        data = "" if source == "fashion-sample" else f" {shlex.quote(source)}"
+        typer.echo(f"\ntrain it: gansmith train{data} --recipe {shlex.quote(str(out))}", err=True)
+    if as_json:
+        print(json.dumps(proposal.to_json(), indent=2))
+    else:
+        print(proposal.to_yaml().rstrip() if out is None else out)
+
+
+def lines_of(proposal: "Proposal") -> list[str]:
+    """Return a proposal as a table of 80 columns, and what to expect of it."""
+    from gansmith.cli.progress import duration
+
+    rows = [(choice.what, choice.value, choice.reason) for choice in proposal.choices]
+    first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
+    second = min(second, 24)
+    lines = [part for line in proposal.summary for part in textwrap.wrap(line, WIDTH, subsequent_indent="  ")]
+    lines.append("")
+    for what, value, reason in rows:
+        head = f"{what:<{first}}  {value:<{second}}  "
+        lines += textwrap.wrap(reason, WIDTH, initial_indent=head, subsequent_indent=" " * (first + second + 4))
+    speed = f"{proposal.img_per_sec:,.0f} images a second here: {proposal.kimg:,.1f} kimg in"
+    lines += ["", f"{speed} {duration(proposal.minutes * 60)}; {proposal.memory_mb:,.0f} MB"]
+    seen = proposal.expectation
+    said = "no run of such a size and length has been kept" if seen is None else f"{seen.words}: {seen.picture}"
+    lines += textwrap.wrap(f"what to expect: {said}", WIDTH, subsequent_indent="  ")
+    for text in proposal.warnings:
+        lines += textwrap.wrap(f"warning: {text}", WIDTH, subsequent_indent="  ")
+    return lines

@@ -1,0 +1,265 @@
+"""What to train on the data at hand, on this machine, in the time there is: a recipe, each choice with its reason."""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gansmith.data.alike import distinct_share
+from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData
+from gansmith.data.glance import glance
+from gansmith.data.infer import largest_inside
+from gansmith.engine import Engine, installed_memory_mb
+from gansmith.errors import RecipeError
+from gansmith.expectations import expectation_for
+from gansmith.images import POINT
+from gansmith.plan import Budget, Plan, make_plan
+from gansmith.proposal import Choice, Draft, Proposal
+from gansmith.recipe import Recipe, load_recipe
+from gansmith.recipes import AUTO
+from gansmith.rules import (
+    ADAPT_SHARE,
+    CLASSES,
+    COMPARED,
+    COPIES,
+    DEFAULT_MINUTES,
+    FEW_IMAGES,
+    FEWEST_IMAGES,
+    GAMMAS,
+    GPU,
+    GPU_SIDES,
+    HALF_LIFE_SHARE,
+    IMAGES_OF_A_CLASS,
+    LARGE_GPU,
+    LARGE_GPU_KIMG,
+    MEMORY_SHARE,
+    PLAIN,
+    POINTS,
+    fewest_kimg,
+    gamma_for,
+    needed_mb,
+    side_for,
+    width_for,
+)
+from gansmith.run_record import Order
+from gansmith.run_state import RunState
+from gansmith.runs import measure_speed, open_for
+from gansmith.schedules import Ramp
+from gansmith.training import OnEvent
+
+PROBE_SEC, MEASURE_SEC = 1.0, 3.0
+PROBE = (32, 32, 3)  # shape of the random images that speed is first measured with
+WIDTH_PATHS = ("method.generator.base_channels", "method.discriminator.base_channels")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How many images a budget shows."""
+
+    length: Budget
+    img_per_sec: float = 0.0  # of the narrowest networks at ``PROBE``; the cost grows with the area
+
+    def kimg(self, pixels: int, count: int) -> float:
+        """Return the kimg of images of a size that the narrowest networks are shown, of a data set of ``count``."""
+        if self.length.minutes:
+            return self.length.minutes * 60 * self.img_per_sec * PROBE[0] * PROBE[1] / pixels / 1000
+        steps_kimg = (self.length.steps or 0) * load_recipe(PLAIN).batch_size / 1000
+        return self.length.kimg or steps_kimg or (self.length.epochs or 0) * count / 1000
+
+
+def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: OnEvent) -> Proposal:
+    """Return what to train and why; every process must call it, and all return the same.
+
+    Opens the data, which decodes them if need be, and measures a few steps that are thrown away. ``overrides`` are the
+    user's. Raises GansmithError as starting the run would.
+    """
+    _refuse_wrong(overrides)
+    asked = _asked_length(order.budget, overrides)
+    options, reach, size_reason = _size(order, asked, _data_options(overrides), engine)
+    opened, data = open_for(load_recipe(PLAIN).model_copy(update={"data": options}), order, engine, on_event)
+    spec = data.spec
+    base, reason = _base(opened, data, asked, engine)
+    draft = Draft(base, overrides)
+    about = {"name": AUTO, "summary": f"made for {spec.name} by gansmith plan"[:200], "data": opened.data}
+    draft.recipe = draft.recipe.model_copy(update=about)
+    draft.choices.append(Choice("recipe", base, reason))
+    warnings: tuple[str, ...] = ()
+    if not spec.is_points:
+        draft.decide("size", ("data.size",), opened.data.model_dump(mode="json")["size"], size_reason)
+        warnings = _fit_to_data(draft, data, engine)
+    if base == PLAIN:
+        kimg = reach.kimg(spec.height * spec.width, spec.count)
+        text = f"networks of 16 channels would be shown {kimg:,.0f} kimg; wider ones pay with more"
+        draft.decide("base_channels", WIDTH_PATHS, width_for(kimg), text)
+    speed = _shared(engine, measure_speed(draft.recipe, data, engine, MEASURE_SEC))
+    images = RunState.fresh(draft.recipe, spec, 0, engine).images_per_iteration
+    plan = make_plan(draft.recipe, reach.length if base == PLAIN else asked, spec.count, images, speed)
+    _fit_to_length(draft, plan, is_asked=asked != Budget())
+    draft.note_the_rest()
+    minutes = plan.schedule_kimg * 1000 / speed / 60
+    seen = None if spec.is_points else expectation_for(max(spec.height, spec.width), minutes)
+    return Proposal(
+        draft.recipe, tuple(draft.choices), warnings, tuple(data.summary.lines()), speed, plan.schedule_kimg,
+        _shared(engine, engine.memory_mb()), seen,
+    )  # fmt: skip
+
+
+def _refuse_wrong(overrides: tuple[str, ...]) -> None:
+    """Raise RecipeError for overrides that no recipe of the plan takes, before any data are decoded."""
+    problems = []
+    for base in (PLAIN, POINTS, GPU):
+        try:
+            load_recipe(base, overrides)
+            return
+        except RecipeError as problem:
+            problems.append(problem)
+    raise problems[0]
+
+
+def _data_options(overrides: tuple[str, ...]) -> DataOptions:
+    keys = {"data", *DataOptions.model_fields}
+    mine = [text for text in overrides if text.partition("=")[0].removeprefix("data.") in keys]
+    return load_recipe(PLAIN, tuple(mine)).data
+
+
+def _asked_length(budget: Budget, overrides: tuple[str, ...]) -> Budget:
+    """Return the length that the user wants, by option or as a change to the recipe; an empty budget if any will do."""
+    mine = tuple(text for text in overrides if text.partition("=")[0] in ("kimg", "epochs"))
+    if budget != Budget() or not mine:
+        return budget
+    recipe = load_recipe(PLAIN, mine)
+    return Budget(kimg=recipe.kimg, epochs=recipe.epochs)
+
+
+def _size(order: Order, asked: Budget, options: DataOptions, engine: Engine) -> tuple[DataOptions, Reach, str]:
+    """Return the options with the size that the budget can carry, how far it reaches, and why."""
+    if engine.has_cuda:
+        return options, Reach(asked), "that of the images"
+    seen = json.loads(engine.share_text(json.dumps(_glance(order, options) if engine.is_main else None)))
+    length = asked if asked != Budget() else Budget(minutes=DEFAULT_MINUTES)
+    is_point = seen is not None and tuple(seen[:3]) == POINT
+    reach = Reach(length, _probe(engine) if length.minutes and not is_point else 0.0)
+    if seen is None or is_point or options.size is not None or options.pairs:
+        return options, reach, "that of the images"
+    height, width, _, count = seen
+    longer = max(height, width)
+    side = side_for(longer, lambda side: reach.kimg(side * side, count))
+    if side == longer:
+        return options, reach, "that of the images"
+    shape = largest_inside(min(side, height), min(side, width), width / height)
+    least, shown = fewest_kimg(longer), reach.kimg(height * width, count)
+    reason = f"not {height} x {width}, which needs {least:,} kimg: on a CPU the budget shows {shown:,.0f} of it"
+    return DataOptions.model_validate({**options.model_dump(), "size": shape}), reach, reason
+
+
+def _glance(order: Order, options: DataOptions) -> tuple[int, int, int, int] | None:
+    return glance(order.source, options, order.data_root)
+
+
+def _probe(engine: Engine) -> float:
+    """Return images a second of the narrowest networks on random images of ``PROBE``."""
+    count = load_recipe(PLAIN).batch_size * engine.world_size
+    spec, rows = DataSpec("random", *PROBE, count, (), ""), np.arange(count)
+    pixels = np.random.Generator(np.random.Philox(0)).integers(0, 256, (count, *PROBE), np.uint8)
+    data = ImageData(spec, DataSummary("", spec, (), 0, (), ()), None, pixels, rows, np.zeros((count, 2, 16), np.uint8))
+    narrow = load_recipe(PLAIN, (f"base_channels={width_for(0)}", f"batch_size={count}"))
+    return _shared(engine, measure_speed(narrow, data, engine, PROBE_SEC))
+
+
+def _base(opened: Recipe, data: ImageData, asked: Budget, engine: Engine) -> tuple[str, str]:
+    """Return the name of the recipe to begin with, and why."""
+    spec, (least, most) = data.spec, GPU_SIDES
+    if spec.is_points:
+        return POINTS, "points in the plane"
+    if not engine.has_cuda:
+        return PLAIN, "small networks and steps that a CPU makes fast"
+    if not least <= min(spec.height, spec.width) <= max(spec.height, spec.width) <= most:
+        return PLAIN, f"{GPU} is for {least} to {most} px"
+    if asked == Budget():
+        return GPU, "a GPU; it has a length of its own"
+    recipe = load_recipe(GPU)
+    batch = _for_all_processes(recipe.batch_size, engine)
+    recipe = recipe.model_copy(update={"data": opened.data, "batch_size": batch})
+    speed = _shared(engine, measure_speed(recipe, data, engine, PROBE_SEC)) if asked.minutes else 0.0
+    kimg = make_plan(recipe, asked, spec.count, recipe.batch_size, speed).schedule_kimg
+    if kimg >= LARGE_GPU_KIMG:
+        return LARGE_GPU, f"a GPU, and time for {kimg:,.0f} kimg of {GPU}"
+    return GPU, f"a GPU, and time for {kimg:,.0f} kimg; {LARGE_GPU} pays from {LARGE_GPU_KIMG:,} on"
+
+
+def _fit_to_data(draft: Draft, data: ImageData, engine: Engine) -> tuple[str, ...]:
+    """Decide classes, batch, gamma and augmentation; return warnings."""
+    spec, classes = data.spec, len(data.spec.classes)
+    mean = spec.count / max(classes, 1)
+    is_told = classes in CLASSES and mean >= IMAGES_OF_A_CLASS
+    needs = f"{CLASSES[0]} to {CLASSES[-1]} classes of {IMAGES_OF_A_CLASS} images and more"
+    text = f"{classes} classes, {mean:,.0f} images each" + ("" if is_told else f"; it takes {needs}")
+    draft.decide("conditional", ("method.conditional",), is_told, text if classes else "no labels")
+    draft.decide("batch_size", ("batch_size",), *_batch(draft.recipe, spec, engine))
+    penalties = load_recipe(draft.base).method.penalties  # type: ignore[attr-defined]
+    weights = tuple(f"method.penalties.{index}.weight" for index in range(len(penalties)))
+    gamma, was = gamma_for(draft.base, spec.height * spec.width, draft.recipe.batch_size), penalties[0].weight
+    value: Any = gamma
+    if isinstance(was, Ramp):
+        value = {**was.model_dump(), "start": gamma, "end": float(f"{gamma * was.end / was.start:.2g}")}
+    at = GAMMAS[draft.base]
+    pixels = f"{at[0]:g} at {at[1] ** 0.5:.0f} px and batch {at[2]}; grows with the pixels, falls with the batch"
+    draft.decide("gamma", weights, value, pixels)
+    rows = np.linspace(0, spec.count - 1, min(spec.count, COMPARED)).astype(int)
+    distinct = distinct_share(data.read(rows))
+    text = f"{spec.count:,} images" + (f", {distinct:.0%} of them not near copies" if distinct < 1 - COPIES else "")
+    if spec.count * distinct <= FEW_IMAGES:
+        text += ", are few: what D sees is changed, the more it learns them by heart; looks watch for copies"
+        draft.decide("augment", ("method.augment",), {"kind": "ada"}, text)
+    else:
+        draft.decide("augment", ("method.augment",), None, f"{text}, more than {FEW_IMAGES:,}, are enough without")
+    warnings = []
+    if spec.count < FEWEST_IMAGES:
+        warnings.append(f"{spec.count:,} images are hardly enough: a model of fewer than {FEWEST_IMAGES} repeats them")
+    if distinct < 1 - COPIES:
+        warnings.append(f"{1 - distinct:.0%} of the images are near copies of others; see: gansmith data check")
+    return tuple(warnings)
+
+
+def _batch(recipe: Recipe, spec: DataSpec, engine: Engine) -> tuple[int, str]:
+    """Return the recipe's batch, or one that the memory and the number of images allow; and why."""
+    batch, reason = recipe.batch_size, "that of the recipe"
+    if batch > spec.count:
+        while batch > max(spec.count, 2):
+            batch //= 2
+        reason = f"there are {spec.count:,} images"
+    most = _shared(engine, installed_memory_mb(engine.device)) * MEMORY_SHARE
+    if (needed := needed_mb(recipe, spec, batch // engine.world_size)) > most:
+        reason = f"{batch} would take {needed:,.0f} MB, and {most:,.0f} are {MEMORY_SHARE:.0%} of the memory"
+        while batch > 2 and needed_mb(recipe, spec, batch // engine.world_size) > most:
+            batch //= 2
+    if (whole := _for_all_processes(batch, engine)) != batch:
+        reason = f"a multiple of the {engine.world_size} processes"
+    return whole, reason
+
+
+def _for_all_processes(batch: int, engine: Engine) -> int:
+    """Return a batch that divides among the processes, no smaller."""
+    return -(-batch // engine.world_size) * engine.world_size
+
+
+def _fit_to_length(draft: Draft, plan: Plan, *, is_asked: bool) -> None:
+    """Set the length, and what goes with it."""
+    if is_asked:
+        draft.decide("kimg", ("kimg",), plan.schedule_kimg, plan.source)
+    elif draft.base == PLAIN:
+        draft.decide("kimg", ("kimg",), plan.schedule_kimg, f"{plan.source}; no length was asked for")
+    else:
+        draft.decide("kimg", ("kimg",), draft.recipe.kimg, "the recipe's own length")
+    if draft.has("method.augment.adapt_kimg"):
+        kimg = float(f"{plan.schedule_kimg * ADAPT_SHARE:.3g}")
+        draft.decide("adapt_kimg", ("method.augment.adapt_kimg",), kimg, f"{ADAPT_SHARE:.0%} of the length")
+    if draft.base in (GPU, LARGE_GPU):
+        kimg = float(f"{plan.schedule_kimg * HALF_LIFE_SHARE:.3g}")
+        draft.decide("ema_half_life", ("ema_half_life_kimg.end",), kimg, f"{HALF_LIFE_SHARE:.0%} of the length")
+
+
+def _shared(engine: Engine, number: float) -> float:
+    """Return the main process's number on every process."""
+    return float(engine.share_text(repr(number)))

@@ -1,0 +1,68 @@
+"""The rules by which a recipe is fitted to data, machine and budget: numbers and small functions, one place for each.
+
+Numbers are set by experiments in benchmarks/flagship. Where kimg decide, they are those that the narrowest networks of
+``PLAIN`` can show in the time there is.
+"""
+
+from collections.abc import Callable
+
+from gansmith.data.base import DataSpec
+from gansmith.recipe import Recipe
+from gansmith.shapes import numbers_in
+
+PLAIN, POINTS, GPU, LARGE_GPU = "relativistic", "toy", "r3gan-small", "r3gan"
+GPU_SIDES = (32, 256)
+LARGE_GPU_KIMG = 10_000  # that r3gan-small can show: then there is time for the paper's width
+DEFAULT_MINUTES = 30.0  # of PLAIN; the others have a length of their own
+WIDTHS = ((0, 16), (600, 32), (4_000, 48))  # from so many kimg on, base channels of G and D
+SIDES = ((32, 0), (48, 60), (64, 100), (96, 200), (128, 400))  # the longer side of the images, the fewest kimg for it
+GAMMAS = {  # by recipe: gamma, the pixels and the batch that it is for, and the power with which it grows with pixels
+    PLAIN: (1.0, 28 * 28, 64, 1.0),
+    GPU: (2.0, 64 * 64, 64, 1.5),  # Huang et al. 2024, arXiv:2501.05441, has 0.05 at 32 px, 2 at 64, 150 at 256
+    LARGE_GPU: (2.0, 64 * 64, 256, 1.5),
+}
+CLASSES, IMAGES_OF_A_CLASS = range(2, 101), 50
+FEWEST_IMAGES, FEW_IMAGES = 100, 2_000  # below: hardly enough; up to: D is shown augmented images
+COMPARED, COPIES = 2_000, 0.2  # images that are compared with each other; the share of copies that is worth a warning
+ADAPT_SHARE = 0.2  # of the length, in which the augmentation's p can go from 0 to 1
+HALF_LIFE_SHARE = 0.02  # of the length: 500 of 25,000 kimg in R3GAN's paper
+# Memory: copies of each parameter (its gradient, two moments, the average and a checkpoint's) and of each number that
+# leaves a layer (its gradient, real and fake), the process itself, and the share of the machine that a run may take.
+# On a CPU a run of PLAIN at 128 px took 1,945 MB with 32 channels in fp32, and 1,083 with 16 in bf16; 2,265 and 1,440
+# are what this says. On GPUs nothing was measured.
+PARAMETER_COPIES, VALUE_COPIES, PROCESS_MB, MEMORY_SHARE = 6, 4, 600, 0.7
+
+
+def gamma_for(recipe: str, pixels: int, batch_size: int) -> float:
+    """Return the weight of R1 and R2: it grows with the pixels and falls with the batch.
+
+    Source: the heuristic of StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676: gamma = 0.0002 pixels / batch.
+    Differs: the constant is each recipe's own.
+    """
+    gamma, at_pixels, at_batch, power = GAMMAS[recipe]
+    return float(f"{gamma * (pixels / at_pixels) ** power * at_batch / batch_size:.2g}")
+
+
+def width_for(kimg: float) -> int:
+    """Return the base channels for a budget of so many kimg."""
+    return max(width for fewest, width in WIDTHS if kimg >= fewest)
+
+
+def side_for(longer: int, kimg_at: Callable[[int], float]) -> int:
+    """Return the longer side of the images, or a smaller one for which the budget shows enough of them.
+
+    ``kimg_at`` says how many kimg it shows of square images with a side.
+    """
+    enough = [side for side, fewest in SIDES if kimg_at(side) >= fewest]
+    return longer if longer <= SIDES[0][0] or kimg_at(longer) >= fewest_kimg(longer) else min(longer, max(enough))
+
+
+def fewest_kimg(side: int) -> int:
+    """Return how many kimg images of a side need at least."""
+    return max(fewest for least, fewest in SIDES if least <= max(side, SIDES[0][0]))
+
+
+def needed_mb(recipe: Recipe, spec: DataSpec, batch_size: int) -> float:
+    """Return about how many MiB a run takes with a batch size."""
+    parameters, values = numbers_in(recipe, spec)
+    return PROCESS_MB + 4 * (PARAMETER_COPIES * parameters + VALUE_COPIES * values * batch_size) / 2**20

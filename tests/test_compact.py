@@ -1,0 +1,79 @@
+"""The small networks of the recipe 'relativistic': where their blocks are, and what a label does."""
+
+import pytest
+import torch
+from torch import nn
+
+from gansmith.networks.base import ImageSpec
+from gansmith.networks.compact import Compact, DiscriminatorBlock, GeneratorBlock
+from gansmith.recipe import load_recipe
+
+SMALL = Compact(base_channels=4, blocks=2, init="framework", norm="none")
+
+
+def sides_with(network: nn.Module, kind: type, *inputs: torch.Tensor) -> list[tuple[int, int]]:
+    """Return (channels, side) of the maps that blocks of a kind were given, in order."""
+    seen: list[tuple[int, int]] = []
+    for module in network.modules():
+        if isinstance(module, kind):
+            module.register_forward_hook(lambda _, given, __: seen.append(tuple(given[0].shape[1:3])))
+    network.eval()(*inputs)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("side", "block_px", "expected"),
+    [
+        (28, 8, [(8, 7)]),
+        (28, 16, [(8, 7), (4, 14)]),
+        (64, 8, [(32, 4), (16, 8)]),
+        (64, 4, [(32, 4)]),
+        (64, 2, []),
+    ],
+)
+def test_blocks_are_where_maps_are_small(side, block_px, expected):
+    config, spec = SMALL.model_copy(update={"block_px": block_px}), ImageSpec(side, side, 3, latent_dim=5)
+    twice = [each for each in expected for _ in range(2)]
+    assert sides_with(config.generator(spec), GeneratorBlock, torch.randn(2, 5)) == twice
+    assert sides_with(config.discriminator(spec), DiscriminatorBlock, torch.randn(2, 3, side, side)) == twice[::-1]
+
+
+def test_blocks_add_to_what_they_get():
+    block, maps = GeneratorBlock(3, "batch").eval(), torch.randn(2, 3, 4, 4)
+    nn.init.zeros_(block.layers[-1].weight)
+    nn.init.zeros_(block.layers[-1].bias)
+    assert torch.equal(block(maps), maps)
+    judging = DiscriminatorBlock(3, "none", leak=0.1)
+    nn.init.zeros_(judging.layers[-1].weight)
+    nn.init.zeros_(judging.layers[-1].bias)
+    assert torch.equal(judging(maps), torch.where(maps < 0, maps * 0.1, maps))
+
+
+def test_channels_double_as_the_side_halves_up_to_the_widest():
+    config = Compact(base_channels=4, max_channels=10, blocks=0)
+    layers = config.discriminator(ImageSpec(64, 64, 3)).layers
+    assert [layer.out_channels for layer in layers if isinstance(layer, nn.Conv2d)] == [4, 8, 10, 10]
+
+
+def test_a_label_adds_its_own_weights_on_the_last_map():
+    network = SMALL.discriminator(ImageSpec(8, 8, 1, num_classes=3)).eval()
+    images, labels = torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 1])
+    maps = network.layers(images).permute(0, 2, 3, 1).flatten(1)
+    expected = network.judge(maps).flatten() + torch.stack(
+        [maps[i] @ network.embed.weight[k] for i, k in enumerate(labels)]
+    )
+    torch.testing.assert_close(network(images, labels), expected)
+
+
+def test_images_are_judged_one_by_one():
+    """Penalties need it: the score of an image must not depend on the others of its batch."""
+    network, images = SMALL.discriminator(ImageSpec(28, 28, 1)), torch.randn(6, 1, 28, 28)
+    assert not SMALL.has_batch_statistics
+    torch.testing.assert_close(network(images)[:2], network(images[:2]), rtol=1e-4, atol=1e-6)
+
+
+def test_the_recipe_ties_its_learning_rate_to_the_budget():
+    lr = load_recipe("relativistic").optimizer_for("generator").lr
+    assert lr.at(0) == 0
+    assert lr.at(lr.warmup) == pytest.approx(lr.start, rel=0.01)
+    assert lr.at(1) == pytest.approx(0, abs=1e-9)
