@@ -1,19 +1,23 @@
-"""Images a second of gansmith's training step against the plain tutorial loop: same networks, same batch, in turns.
+"""Images a second of gansmith's training step against other loops: same networks, same batch, in turns.
 
 The plain loop: a Dataset of PIL images with ToTensor and Normalize behind a DataLoader, contiguous NCHW, new fakes
-for each phase, D's gradients computed in G's phase too, default Adam. Each side runs in a process of its own. Where the
-processor has instructions for bf16, ``--precision bf16`` is measured too.
+for each phase, D's gradients computed in G's phase too, default Adam; it is also measured with fakes that G's phase
+shares. Lightning's: the GAN of its manual for manual optimization, which shares them, where the package is installed.
+Each side runs in a process of its own, which first measures its rate of matrix products. Where the processor has
+instructions for bf16, ``--precision bf16`` is measured too.
 
-Run: python benchmarks/speed.py [CASE ...] [--rounds N]
+Run: python benchmarks/speed.py [CASE ...] [--rounds N] [--clock cpu] | --sizes
 """
 
 import argparse
 import copy
+import importlib.util
 import multiprocessing
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -21,7 +25,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 from gansmith.batches import BatchStream
@@ -45,13 +51,27 @@ epochs: 1
 """
 CASES: dict[str, tuple[Callable[[], Recipe], DataOptions, int]] = {
     # name: recipe, data, steps in a round
-    "dcgan32": (lambda: load_recipe("dcgan", ("batch_size=128",)), DataOptions(size=32, channels=3), 3),
-    "dcgan64": (lambda: load_recipe("dcgan", ("batch_size=128",)), DataOptions(size=64, channels=3), 1),
-    "default32": (lambda: load_recipe(PLAIN_DCGAN), DataOptions(size=32, channels=3), 12),
-    "default28": (lambda: load_recipe(PLAIN_DCGAN), DataOptions(size=28, channels=1), 20),
-    "linear": (lambda: parse_recipe(LINEAR, where="linear"), DataOptions(size=28, channels=1), 40),
+    "dcgan32": (partial(load_recipe, "dcgan", ("batch_size=128",)), DataOptions(size=32, channels=3), 3),
+    "dcgan64": (partial(load_recipe, "dcgan", ("batch_size=128",)), DataOptions(size=64, channels=3), 1),
+    "b32": (partial(load_recipe, PLAIN_DCGAN), DataOptions(size=32, channels=3), 12),
+    "b28": (partial(load_recipe, PLAIN_DCGAN), DataOptions(size=28, channels=1), 20),
+    "linear": (partial(parse_recipe, LINEAR, where="linear"), DataOptions(size=28, channels=1), 40),
 }
-KINDS = ("plain", "fresh fakes", "share_fakes", *(("share_fakes, bf16",) if cpu_has_bf16() else ()))
+HAS_LIGHTNING = importlib.util.find_spec("lightning") is not None
+KINDS = (
+    "plain",
+    "plain, shared",
+    *(("lightning",) if HAS_LIGHTNING else ()),
+    "fresh fakes",
+    "share_fakes",
+    *(("fresh fakes, bf16", "share_fakes, bf16") if cpu_has_bf16() else ()),
+)
+SIZES, BATCHES = (28, 32, 64, 128), (16, 64, 256)
+CLOCKS: dict[str, Callable[[], float]] = {
+    "wall": time.perf_counter,
+    "cpu": lambda: time.process_time() / torch.get_num_threads(),  # for machines that others use too
+}
+MATRIX_SIDE, PRODUCTS = 1024, 20
 
 
 class PilImages(Dataset):
@@ -73,10 +93,10 @@ class PilImages(Dataset):
 class PlainLoop:
     """The loop that tutorials teach."""
 
-    def __init__(self, state: RunState, data: ImageData) -> None:
-        self.generator = copy.deepcopy(state.method.networks["generator"]).to(memory_format=torch.contiguous_format)
-        self.discriminator = copy.deepcopy(state.method.networks["discriminator"]).to(
-            memory_format=torch.contiguous_format
+    def __init__(self, state: RunState, data: ImageData, shares: bool) -> None:
+        self.generator, self.discriminator = (
+            copy.deepcopy(state.method.networks[name]).to(memory_format=torch.contiguous_format)
+            for name in ("generator", "discriminator")
         )
         adam = state.recipe.optimizers["default"]
         self.optimizers = [
@@ -84,10 +104,10 @@ class PlainLoop:
             for net in (self.generator, self.discriminator)
         ]
         self.batch_size, self.latent_dim = state.recipe.batch_size, state.recipe.method.latent_dim
-        self.criterion = nn.BCEWithLogitsLoss()
+        self.shares, self.criterion = shares, nn.BCEWithLogitsLoss()
         self.real_label = getattr(state.recipe.method.loss, "real_label", 1.0)
-        loader = DataLoader(PilImages(data), self.batch_size, shuffle=True, drop_last=True)
-        self.batches = self.endless(loader)
+        self.loader = DataLoader(PilImages(data), self.batch_size, shuffle=True, drop_last=True)
+        self.batches = self.endless(self.loader)
 
     @staticmethod
     def endless(loader: DataLoader) -> Iterator[Tensor]:
@@ -107,12 +127,60 @@ class PlainLoop:
         loss_fake.backward()
         optimizer_d.step()
         optimizer_g.zero_grad()
-        fake = self.generator(torch.randn(self.batch_size, self.latent_dim))
+        if not self.shares:
+            fake = self.generator(torch.randn(self.batch_size, self.latent_dim))
         logits = self.discriminator(fake)
         loss = self.criterion(logits, torch.ones_like(logits))
         loss.backward()
         optimizer_g.step()
         self.last = (loss_real.item() + loss_fake.item(), loss.item())
+
+
+def run_lightning(plain: PlainLoop, told: Callable[[], int], tell: Callable[[float], None]) -> None:
+    """Train by Lightning's Trainer for as many steps as ``told`` says each time, and ``tell`` when they are done."""
+    import lightning
+
+    class Gan(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+            self.generator, self.discriminator = plain.generator, plain.discriminator
+
+        def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+            return plain.optimizers
+
+        def training_step(self, real: Tensor, _: int) -> None:
+            optimizer_g, optimizer_d = self.optimizers()
+            fake = self.generator(torch.randn(plain.batch_size, plain.latent_dim))
+            logits, fake_logits = self.discriminator(real), self.discriminator(fake.detach())
+            loss_d = plain.criterion(logits, torch.full_like(logits, plain.real_label))
+            loss_d = loss_d + plain.criterion(fake_logits, torch.zeros_like(fake_logits))
+            optimizer_d.zero_grad()
+            self.manual_backward(loss_d)
+            optimizer_d.step()
+            logits = self.discriminator(fake)
+            loss_g = plain.criterion(logits, torch.ones_like(logits))
+            optimizer_g.zero_grad()
+            self.manual_backward(loss_g)
+            optimizer_g.step()
+            self.log_dict({"g_loss": loss_g, "d_loss": loss_d}, prog_bar=True)
+
+    class Turns(lightning.Callback):
+        left = 0
+
+        def on_train_batch_start(self, trainer: "lightning.Trainer", *_: object) -> None:
+            if self.left == 0:
+                self.left = told()
+                trainer.should_stop = self.left == 0
+
+        def on_train_batch_end(self, *_: object) -> None:
+            self.left -= 1
+            if self.left == 0:
+                tell(0.0)
+
+    quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
+    trainer = lightning.Trainer(accelerator="cpu", max_epochs=-1, callbacks=[Turns()], **quiet)
+    trainer.fit(Gan(), plain.loader)
 
 
 def ours(recipe: Recipe, data: ImageData, kind: str) -> Callable[[], None]:
@@ -125,61 +193,122 @@ def ours(recipe: Recipe, data: ImageData, kind: str) -> Callable[[], None]:
     return lambda: train_step(state, stream, engine, state.moment(1e6))
 
 
-def worker(pipe: Connection, name: str, kind: str) -> None:
-    """Build one side and run as many steps as the other end of the pipe asks for; answer with seconds for a step."""
-    make, options, _ = CASES[name]
-    recipe = make()
+def peak(dtype: torch.dtype, clock: Callable[[], float]) -> float:
+    """Return the operations a second of a matrix product."""
+    left, right = (torch.randn(MATRIX_SIDE, MATRIX_SIDE).to(dtype) for _ in range(2))
+    F.linear(left, right)
+    start = clock()
+    for _ in range(PRODUCTS):
+        F.linear(left, right)
+    return 2 * MATRIX_SIDE**3 * PRODUCTS / (clock() - start)
+
+
+def worker(pipe: Connection, make: Callable[[], Recipe], options: DataOptions, kind: str, clock_name: str) -> None:
+    """Build one side and run as many steps as the other end of the pipe asks for.
+
+    Answers with the rate of products and the operations of a step first, then with seconds for a step.
+    """
+    recipe, clock = make(), CLOCKS[clock_name]
     data = open_data("fashion-sample", options)
-    if kind == "plain":
-        step = PlainLoop(RunState.fresh(recipe, data.spec, 0, Engine(torch.device("cpu"))), data).step
+    if kind.startswith("plain") or kind == "lightning":
+        state = RunState.fresh(recipe, data.spec, 0, Engine(torch.device("cpu")))
+        plain = PlainLoop(state, data, shares="shared" in kind)
+        step = plain.step
     else:
         step = ours(recipe, data, kind)
+    with FlopCounterMode(display=False) as counter:
+        step()
+    pipe.send((peak(torch.bfloat16 if kind.endswith("bf16") else torch.float32, clock), counter.get_total_flops()))
+    if kind == "lightning":
+        turn = [0, 0.0]
+
+        def told() -> int:
+            turn[:] = pipe.recv(), clock()
+            return turn[0]
+
+        run_lightning(plain, told, lambda _: pipe.send((clock() - turn[1]) / turn[0]))
+        return
     while steps := pipe.recv():
-        start = time.perf_counter()
+        start = clock()
         for _ in range(steps):
             step()
-        pipe.send((time.perf_counter() - start) / steps)
+        pipe.send((clock() - start) / steps)
 
 
-def compare(name: str, rounds: int) -> None:
-    """Run the sides in turns, each in a process of its own, and print the ratios of neighbours."""
-    batch_size, steps = CASES[name][0]().batch_size, CASES[name][2]
-    context = multiprocessing.get_context("spawn")
-    pipes, processes = {}, []
-    for kind in KINDS:
-        pipes[kind], other = context.Pipe()
-        processes.append(context.Process(target=worker, args=(other, name, kind), daemon=True))
-        processes[-1].start()
+class Side:
+    """One side at work in a process of its own."""
 
-    def clock(kind: str, count: int) -> float:
-        pipes[kind].send(count)
-        return pipes[kind].recv()
+    def __init__(self, make: Callable[[], Recipe], options: DataOptions, kind: str, clock: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, other = context.Pipe()
+        self.process = context.Process(target=worker, args=(other, make, options, kind, clock), daemon=True)
+        self.process.start()
+        self.peak, self.operations = self.pipe.recv()
 
-    for kind in KINDS:
-        clock(kind, 3)
-    seconds = [{kind: clock(kind, steps) for kind in KINDS} for _ in range(rounds)]
-    for kind in KINDS[1:]:
-        ratios = [turn["plain"] / turn[kind] for turn in seconds]
-        speed = {side: batch_size / statistics.median(turn[side] for turn in seconds) for side in ("plain", kind)}
-        print(
-            f"{name:10} {kind:17} {speed['plain']:8.0f} {speed[kind]:8.0f} img/s   ratio median "
-            f"{statistics.median(ratios):.2f} (min {min(ratios):.2f}, max {max(ratios):.2f})",
-            flush=True,
-        )
-    for kind, process in zip(KINDS, processes, strict=True):
-        pipes[kind].send(0)
-        process.join()
+    def run(self, steps: int) -> float:
+        """Return the seconds that a step took."""
+        self.pipe.send(steps)
+        return self.pipe.recv()
+
+    def end(self) -> None:
+        self.pipe.send(0)
+        self.process.join()
+
+
+def compare(name: str, rounds: int, clock: str) -> None:
+    """Run the sides in turns and print the ratios of neighbours to both plain loops."""
+    make, options, steps = CASES[name]
+    sides = {kind: Side(make, options, kind, clock) for kind in KINDS}
+    for side in sides.values():
+        side.run(1)
+    seconds = [{kind: side.run(steps) for kind, side in sides.items()} for _ in range(rounds)]
+    for kind, side in sides.items():
+        median = statistics.median(turn[kind] for turn in seconds)
+        ratios = [sorted(turn[plain] / turn[kind] for turn in seconds) for plain in ("plain", "plain, shared")]
+        against = "  ".join(f"{statistics.median(each):5.2f} ({each[0]:.2f} to {each[-1]:.2f})" for each in ratios)
+        share = side.operations / median / side.peak
+        print(f"{name:10} {kind:17} {make().batch_size / median:7.0f}   {against}   {share:4.0%}", flush=True)
+        side.end()
+
+
+def sized(batch_size: int) -> Recipe:
+    """Return the networks of B with a batch."""
+    return load_recipe(PLAIN_DCGAN, ("base_channels=32", f"batch_size={batch_size}"))
+
+
+def cost_of_sizes(clock: str, rounds: int) -> None:
+    """Print images a second, and the share of the rate of products, for each size and batch."""
+    kind = KINDS[-1]
+    print(f"{kind}, RGB, 32 base channels: images a second, share of the products' rate")
+    print("px    " + "".join(f"{f'batch {batch}':>16}" for batch in BATCHES))
+    for size in SIZES:
+        cells = []
+        for batch in BATCHES:
+            options = DataOptions(size=size, channels=3)
+            side = Side(partial(sized, batch), options, kind, clock)
+            side.run(1)
+            took = statistics.median(side.run(max(1, 8 * 28**2 * 16 // (size**2 * batch))) for _ in range(rounds))
+            cells.append(f"{batch / took:8,.0f} {side.operations / took / side.peak:6.0%} ")
+            side.end()
+        print(f"{size:<6}" + "".join(cells), flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*", default=[*CASES])
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--clock", choices=[*CLOCKS], default="wall", help="cpu: processor seconds over threads")
+    parser.add_argument("--sizes", action="store_true", help="the cost against size and batch instead")
     args = parser.parse_args()
-    print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}")
-    print(f"{'case':10} {'gansmith':17} {'plain':>8} {'ours':>8}")
+    print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, {args.clock} time")
+    if args.sizes:
+        cost_of_sizes(args.clock, args.rounds)
+        return
+    if not HAS_LIGHTNING:
+        print("Lightning is left out: it is not installed (pip install lightning)")
+    print(f"{'case':10} {'side':17} {'img/s':>7}   {'x plain (least to most)':23} {'x plain, shared':20} of peak")
     for name in args.cases:
-        compare(name, args.rounds)
+        compare(name, args.rounds, args.clock)
 
 
 if __name__ == "__main__":

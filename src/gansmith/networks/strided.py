@@ -1,7 +1,8 @@
-"""Strided convolutions whose slow passes on CPUs are matrix products; the values differ by rounding alone.
+"""Strided convolutions whose slow passes on CPUs are written otherwise; the values differ by rounding alone.
 
-Two passes of a strided convolution run well below the rate of a matrix product there: the gradient of the weights,
-and the pass to the larger map where that has few channels. Weights have the names and shapes of torch's own layers.
+Two passes of a strided convolution run well below the rate of a matrix product there: the pass to the larger map where
+that has few channels, and, on some CPUs, the gradient of the weights. Weights have the names and shapes of torch's own
+layers. What was measured: docs/performance.md.
 """
 
 from typing import Any
@@ -12,7 +13,9 @@ from torch.nn import functional as F
 
 STRIDE, PADDING = 2, 1  # with kernel 4: the larger map has twice the sides
 FEW_CHANNELS = 4  # up to here the library grows maps at a fifth of a product's rate
-MANY_CHANNELS = 64  # from here on it computes gradients of weights at half of it; below, copying patches costs more
+# From here on the library's gradients of weights take longer than copying patches and a product; with AVX-512 in
+# float32 they never do.
+MANY_CHANNELS = {torch.float32: 64, torch.bfloat16: 128}
 
 
 class StridedConv2d(nn.Conv2d):
@@ -24,7 +27,9 @@ class StridedConv2d(nn.Conv2d):
     def forward(self, maps: Tensor) -> Tensor:
         """Return the smaller map."""
         even = maps.shape[2] % 2 == maps.shape[3] % 2 == 0
-        return _Shrink.apply(maps, self.weight, self.bias) if even and _trains_on_cpu(maps) else super().forward(maps)
+        if not (even and _trains_on_cpu(maps)):
+            return super().forward(maps)
+        return _Shrink.apply(*_cast(maps, self.weight, self.bias))
 
 
 class StridedConvTranspose2d(nn.ConvTranspose2d):
@@ -36,14 +41,25 @@ class StridedConvTranspose2d(nn.ConvTranspose2d):
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Return the larger map."""
         if output_size is None and _trains_on_cpu(maps):
-            return _Grow.apply(maps, self.weight, self.bias)
+            return _Grow.apply(*_cast(maps, self.weight, self.bias))
         return super().forward(maps, output_size)
 
 
 def _trains_on_cpu(maps: Tensor) -> bool:
-    """Say whether gradients will be asked for on a CPU, in float32 and eagerly."""
-    plain = maps.device.type == "cpu" and maps.dtype == torch.float32 and torch.is_grad_enabled()
-    return plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+    """Say whether gradients will be asked for on a CPU, in float32 or bf16 and eagerly."""
+    known = maps.device.type == "cpu" and _dtype(maps) in MANY_CHANNELS
+    return known and torch.is_grad_enabled() and not torch.compiler.is_compiling()
+
+
+def _dtype(maps: Tensor) -> torch.dtype:
+    """Return what a layer computes in: inside autocast that of autocast."""
+    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else maps.dtype
+
+
+def _cast(maps: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return what a layer computes with: autocast does not look into functions of our own."""
+    dtype = _dtype(maps)
+    return maps.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
 class _Shrink(torch.autograd.Function):
@@ -105,7 +121,7 @@ def _backward(
 
 def _weight_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor | None:
     """Return (S, L, 4, 4): every 4 x 4 patch of ``large`` (N, L, 2h, 2w) times its place in ``small`` (N, S, h, w)."""
-    if large.shape[1] < MANY_CHANNELS:
+    if large.shape[1] < MANY_CHANNELS[large.dtype] or _library_is_fast(large.dtype):
         return _backward(small, large, weight, False, [False, True, False])[1]
     count, channels, rows, columns = small.shape[0], large.shape[1], small.shape[2], small.shape[3]
     padded = F.pad(large.permute(0, 2, 3, 1), (0, 0, PADDING, PADDING, PADDING, PADDING))
@@ -117,20 +133,21 @@ def _weight_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor | N
     return product.view(-1, 4, 4, channels).permute(0, 3, 1, 2)
 
 
+def _library_is_fast(dtype: torch.dtype) -> bool:
+    """Say whether this CPU's kernels for gradients of weights are as fast as products."""
+    return dtype == torch.float32 and torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
 def _grow(small: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Return (N, L, 2h, 2w): each place of ``small`` (N, S, h, w) spread over 4 x 4 by ``weight`` (S, L, 4, 4)."""
     channels = weight.shape[1]
     if channels > FEW_CHANNELS:
         return F.conv_transpose2d(small, weight, bias, STRIDE, PADDING)
-    count, _, rows, columns = small.shape
-    pixels = small.permute(0, 2, 3, 1).reshape(count * rows * columns, -1)
-    spread = (pixels @ weight.permute(0, 2, 3, 1).reshape(weight.shape[0], -1)).view(count, rows, columns, 4, 4, -1)
-    # Each image is rows + 1 by columns + 1 tiles of 2 x 2 with the padding: a place covers four neighbours.
-    tiles = small.new_zeros(count, rows + 1, 2, columns + 1, 2, channels)
+    # Every second pixel of the larger map, down and across, is a convolution of its own: four share one 3 x 3 kernel.
+    kernel, flipped = weight.new_zeros(channels, 2, 2, weight.shape[0], 3, 3), weight.flip(2, 3).transpose(0, 1)
     for down in (0, 1):
         for right in (0, 1):
-            part = spread[:, :, :, 2 * down : 2 * down + 2, 2 * right : 2 * right + 2]
-            tiles[:, down : down + rows, :, right : right + columns] += part.transpose(2, 3)
-    large = tiles.view(count, 2 * rows + 2, 2 * columns + 2, channels)[:, 1:-1, 1:-1].permute(0, 3, 1, 2)
-    large = large.contiguous(memory_format=torch.channels_last)
-    return large if bias is None else large + bias[:, None, None]
+            kernel[:, down, right, :, down : down + 2, right : right + 2] = flipped[:, :, down::2, right::2]
+    kernel = kernel.flatten(0, 2).contiguous(memory_format=torch.channels_last)
+    maps = F.conv2d(small, kernel, None if bias is None else bias.repeat_interleave(4), padding=1)
+    return F.pixel_shuffle(maps, 2).contiguous(memory_format=torch.channels_last)
