@@ -57,7 +57,9 @@ class Compact(Network):
         network = finish(DCGANGenerator(project, start, nn.Sequential(*layers), spec.num_classes), self)
         for module in network.modules():
             if isinstance(module, GeneratorBlock) and self.norm == "batch":
-                nn.init.zeros_(module.layers[-1].weight)
+                last = module.layers[-1]
+                assert isinstance(last, nn.BatchNorm2d)
+                nn.init.zeros_(last.weight)
         return network
 
     def discriminator(self, spec: ImageSpec) -> nn.Module:
