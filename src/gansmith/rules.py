@@ -14,7 +14,7 @@ PLAIN, POINTS, GPU, LARGE_GPU = "relativistic", "toy", "r3gan-small", "r3gan"
 GPU_SIDES = (32, 256)
 LARGE_GPU_KIMG = 10_000  # that r3gan-small can show: then there is time for the paper's width
 DEFAULT_MINUTES = 30.0  # of PLAIN; the others have a length of their own
-WIDTHS = ((0, 16), (600, 32), (4_000, 48))  # from so many kimg on, base channels of G and D
+WIDTHS = ((0, 16), (2_000, 32), (6_000, 48))  # from so many kimg on, base channels of G and D
 SIDES = ((32, 0), (48, 60), (64, 100), (96, 200), (128, 400))  # the longer side of the images, the fewest kimg for it
 GAMMAS = {  # by recipe: gamma, the pixels and the batch that it is for, and the power with which it grows with pixels
     PLAIN: (5.0, 64 * 64, 64, 1.0),

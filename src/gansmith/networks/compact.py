@@ -14,15 +14,15 @@ from gansmith.networks.strided import StridedConv2d, StridedConvTranspose2d
 class Compact(Network):
     """Few channels where maps are large, and residual blocks where they are small and depth costs little.
 
-    G: latent -> start map (widest) -> norm, ReLU, blocks, doubling 4x4 transposed convolution -> ... -> tanh.
-       Block: relu(x + norm(conv(relu(norm(conv(x)))))), convolutions 3x3; the last norm's gain begins at 0, so that
-       blocks begin as identities. A block without that norm soon drowned the latent in one picture at 64 px.
+    G: latent -> start map (widest) -> blocks, norm, ReLU, doubling 4x4 transposed convolution -> ... -> tanh.
+       Block: x + conv(relu(norm(conv(relu(norm(x)))))), convolutions 3x3; the last one begins at 0, so that blocks begin
+       as identities.
     D: halving 4x4 convolution, norm (not in the first), leaky, blocks -> ... -> Linear over the last map; one logit.
        Block: leaky(x + norm(conv(leaky(norm(conv(x)))))).
     A label is one-hot beside the latent; D adds the inner product of its last map with weights for each class.
     Source: strided convolutions: Radford et al. 2016, arXiv:1511.06434; residual blocks: He et al. 2016,
-    arXiv:1512.03385, gains from 0: Goyal et al. 2017, arXiv:1706.02677; labels in D: Miyato and Koyama 2018,
-    arXiv:1802.05637, equation 3.
+    arXiv:1512.03385 (D) and arXiv:1603.05027 (G), begun as identities: Zhang et al. 2019, arXiv:1901.09321; labels in D:
+    Miyato and Koyama 2018, arXiv:1802.05637, equation 3.
     Differs: the inner product is with the whole last map, not with its sum. Why blocks there and not elsewhere:
     benchmarks/flagship/README.md.
     """
@@ -47,8 +47,8 @@ class Compact(Network):
         widths = self._widths(doublings)[::-1]
         layers: list[nn.Module] = []
         for index, (before, after) in enumerate(zip(widths, [*widths[1:], spec.channels], strict=True)):
-            layers += [*normed(self.norm, before), nn.ReLU(inplace=True)]
             layers += [GeneratorBlock(before, self.norm) for _ in range(self._blocks(max(rows, columns) * 2**index))]
+            layers += [*normed(self.norm, before), nn.ReLU(inplace=True)]
             feeds_norm = self.norm == "batch" and index < doublings - 1
             layers.append(StridedConvTranspose2d(before, after, bias=not feeds_norm))
         layers.append(nn.Sigmoid() if self.value_range == "unit" else nn.Tanh())
@@ -56,10 +56,9 @@ class Compact(Network):
         start = (widths[0], rows, columns)
         network = finish(DCGANGenerator(project, start, nn.Sequential(*layers), spec.num_classes), self)
         for module in network.modules():
-            if isinstance(module, GeneratorBlock) and self.norm == "batch":
-                last = module.layers[-1]
-                assert isinstance(last, nn.BatchNorm2d)
-                nn.init.zeros_(last.weight)
+            if isinstance(module, GeneratorBlock) and not self.spectral_norm:  # a norm of nothing is not to be had
+                for parameter in module.layers[-1].parameters():
+                    nn.init.zeros_(parameter)
         return network
 
     def discriminator(self, spec: ImageSpec) -> nn.Module:
@@ -89,14 +88,14 @@ class GeneratorBlock(nn.Module):
 
     def __init__(self, channels: int, norm: Literal["batch", "none"]) -> None:
         super().__init__()
-        first, second = (nn.Conv2d(channels, channels, 3, 1, 1, bias=norm == "none") for _ in range(2))
-        self.layers = nn.Sequential(first, *normed(norm, channels), nn.ReLU(inplace=True), second)
-        self.layers.extend(normed(norm, channels))
-        self.relu = nn.ReLU(inplace=True)
+        first, second = (nn.Conv2d(channels, channels, 3, 1, 1, bias=bias) for bias in (norm == "none", True))
+        self.layers = nn.Sequential(
+            *normed(norm, channels), nn.ReLU(), first, *normed(norm, channels), nn.ReLU(inplace=True), second
+        )
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the changed maps."""
-        return self.relu(maps + self.layers(maps))
+        return maps + self.layers(maps)
 
 
 class DiscriminatorBlock(nn.Module):
