@@ -15,14 +15,13 @@ class Compact(Network):
     """Few channels where maps are large, and residual blocks where they are small and depth costs little.
 
     G: latent -> start map (widest) -> blocks, norm, ReLU, doubling 4x4 transposed convolution -> ... -> tanh.
-       Block: x + conv(relu(norm(conv(relu(norm(x)))))), convolutions 3x3; the last one begins at 0, so that blocks begin
-       as identities.
+       Block: x + conv(relu(norm(conv(relu(norm(x)))))), convolutions 3x3.
     D: halving 4x4 convolution, norm (not in the first), leaky, blocks -> ... -> Linear over the last map; one logit.
        Block: leaky(x + norm(conv(leaky(norm(conv(x)))))).
     A label is one-hot beside the latent; D adds the inner product of its last map with weights for each class.
     Source: strided convolutions: Radford et al. 2016, arXiv:1511.06434; residual blocks: He et al. 2016,
-    arXiv:1512.03385 (D) and arXiv:1603.05027 (G), begun as identities: Zhang et al. 2019, arXiv:1901.09321; labels in D:
-    Miyato and Koyama 2018, arXiv:1802.05637, equation 3.
+    arXiv:1512.03385 (D) and arXiv:1603.05027 (G); labels in D: Miyato and Koyama 2018, arXiv:1802.05637,
+    equation 3.
     Differs: the inner product is with the whole last map, not with its sum. Why blocks there and not elsewhere:
     benchmarks/flagship/README.md.
     """
@@ -54,12 +53,7 @@ class Compact(Network):
         layers.append(nn.Sigmoid() if self.value_range == "unit" else nn.Tanh())
         project = nn.Linear(spec.latent_dim + spec.num_classes, widths[0] * rows * columns)
         start = (widths[0], rows, columns)
-        network = finish(DCGANGenerator(project, start, nn.Sequential(*layers), spec.num_classes), self)
-        for module in network.modules():
-            if isinstance(module, GeneratorBlock) and not self.spectral_norm:  # a norm of nothing is not to be had
-                for parameter in module.layers[-1].parameters():
-                    nn.init.zeros_(parameter)
-        return network
+        return finish(DCGANGenerator(project, start, nn.Sequential(*layers), spec.num_classes), self)
 
     def discriminator(self, spec: ImageSpec) -> nn.Module:
         """Return D; RecipeError for sides that cannot be halved."""
