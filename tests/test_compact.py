@@ -41,12 +41,22 @@ def test_blocks_are_where_maps_are_small(side, block_px, expected):
 def test_blocks_add_to_what_they_get():
     maps, generating, judging = (
         torch.randn(2, 3, 4, 4),
-        GeneratorBlock(3, "batch").eval(),
+        GeneratorBlock(3, "batch", ended=False).eval(),
         DiscriminatorBlock(3, "none", leak=0.1),
     )
     torch.testing.assert_close(generating(maps) - maps, generating.layers(maps))
     raw = maps + judging.layers(maps)
     torch.testing.assert_close(judging(maps), torch.where(raw < 0, raw * 0.1, raw))
+
+
+def test_blocks_with_a_norm_at_their_end_begin_as_identities():
+    network = Compact(base_channels=4, end_norm=True).generator(ImageSpec(28, 28, 1, latent_dim=5)).eval()
+    (block,) = (module for module in network.modules() if isinstance(module, GeneratorBlock))
+    maps = torch.randn(2, 8, 7, 7)
+    assert torch.equal(block(maps), maps)
+    with torch.no_grad():
+        block.layers[-1].weight.fill_(1)
+    assert not torch.allclose(block(maps), maps)
 
 
 def test_channels_double_as_the_side_halves_up_to_the_widest():

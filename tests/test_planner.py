@@ -68,7 +68,8 @@ def test_what_it_is_for_a_plain_set_of_images(measured, tmp_path):
     assert choice(found, "batch_size") == ("64", "that of the recipe")
     told = "3,000 images, each shown about 240 times: what D sees is changed a little, so that it learns none by heart"
     assert choice(found, "augment") == ("diffaugment", told)
-    assert choice(found, "lr") == ("0.002", "the widest map has 64 channels")
+    assert choice(found, "lr") == ("0.002", "the widest map has 32 channels")
+    assert choice(found, "end_norm") == ("no", "16 px are up to 32")
     assert choice(found, "kimg") == ("180.032", "3 minutes at 1,000 images a second as measured")
     assert (recipe.kimg, recipe.epochs) == (180.032, None)
     assert found.minutes == pytest.approx(3, rel=1e-3)

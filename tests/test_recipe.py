@@ -171,7 +171,7 @@ def test_the_recipe_that_was_given_stays_as_it_was(recipe):
 def test_unknown_recipe():
     assert message(recipe="dcgann") == (
         "unknown recipe 'dcgann' (did you mean 'dcgan'?)\n"
-        f"  known: {', '.join(recipe_names())}\n  or pass the path of a .yaml file"
+        f"  known: {', '.join(['auto', *recipe_names()])}\n  or pass the path of a .yaml file"
     )
 
 

@@ -37,6 +37,7 @@ from gansmith.rules import (
     OFTEN,
     PLAIN,
     POINTS,
+    SMALL_PX,
     fewest_kimg,
     gamma_for,
     lr_for,
@@ -95,6 +96,9 @@ def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: 
         kimg = reach.kimg(spec.height * spec.width, spec.count)
         text = f"networks of 16 channels would be shown {kimg:,.0f} kimg; wider ones pay with more"
         draft.decide("base_channels", WIDTH_PATHS, width_for(kimg), text)
+        side, is_large = max(spec.height, spec.width), max(spec.height, spec.width) > SMALL_PX
+        text = f"{side} px are {'more than' if is_large else 'up to'} {SMALL_PX}"
+        draft.decide("end_norm", ("method.generator.end_norm",), is_large, text)
         if widest := widest_map(draft.recipe, spec):
             draft.decide(
                 "lr", ("optimizers.default.lr.start",), lr_for(widest), f"the widest map has {widest} channels"

@@ -15,7 +15,7 @@ class Compact(Network):
     """Few channels where maps are large, and residual blocks where they are small and depth costs little.
 
     G: latent -> start map (widest) -> blocks, norm, ReLU, doubling 4x4 transposed convolution -> ... -> tanh.
-       Block: x + conv(relu(norm(conv(relu(norm(x)))))), convolutions 3x3.
+       Block: x + conv(relu(norm(conv(relu(norm(x)))))), convolutions 3x3, or x + norm of that with ``end_norm``.
     D: halving 4x4 convolution, norm (not in the first), leaky, blocks -> ... -> Linear over the last map; one logit.
        Block: leaky(x + norm(conv(leaky(norm(conv(x)))))).
     A label is one-hot beside the latent; D adds the inner product of its last map with weights for each class.
@@ -33,6 +33,9 @@ class Compact(Network):
     blocks: int = Field(1, ge=0, le=64, description="residual blocks at each small side")
     block_px: int = Field(8, ge=1, le=1024, description="sides up to here have residual blocks")
     norm: Literal["batch", "none"] = "batch"
+    end_norm: bool = Field(
+        False, description="a norm at the end of G's blocks too, its gain from 0: more kinds of images above 32 px"
+    )
     leak: float = Field(0.2, ge=0, lt=1, description="slope of D's LeakyReLU below 0")
 
     @property
@@ -46,14 +49,19 @@ class Compact(Network):
         widths = self._widths(doublings)[::-1]
         layers: list[nn.Module] = []
         for index, (before, after) in enumerate(zip(widths, [*widths[1:], spec.channels], strict=True)):
-            layers += [GeneratorBlock(before, self.norm) for _ in range(self._blocks(max(rows, columns) * 2**index))]
+            blocks = self._blocks(max(rows, columns) * 2**index)
+            layers += [GeneratorBlock(before, self.norm, ended=self.end_norm) for _ in range(blocks)]
             layers += [*normed(self.norm, before), nn.ReLU(inplace=True)]
             feeds_norm = self.norm == "batch" and index < doublings - 1
             layers.append(StridedConvTranspose2d(before, after, bias=not feeds_norm))
         layers.append(nn.Sigmoid() if self.value_range == "unit" else nn.Tanh())
         project = nn.Linear(spec.latent_dim + spec.num_classes, widths[0] * rows * columns)
         start = (widths[0], rows, columns)
-        return finish(DCGANGenerator(project, start, nn.Sequential(*layers), spec.num_classes), self)
+        network = finish(DCGANGenerator(project, start, nn.Sequential(*layers), spec.num_classes), self)
+        for module in network.modules():
+            if isinstance(module, GeneratorBlock) and isinstance(last := module.layers[-1], nn.BatchNorm2d):
+                nn.init.zeros_(last.weight)
+        return network
 
     def discriminator(self, spec: ImageSpec) -> nn.Module:
         """Return D; RecipeError for sides that cannot be halved."""
@@ -80,12 +88,14 @@ class Compact(Network):
 class GeneratorBlock(nn.Module):
     """Maps (N, C, h, w) -> the same shape."""
 
-    def __init__(self, channels: int, norm: Literal["batch", "none"]) -> None:
+    def __init__(self, channels: int, norm: Literal["batch", "none"], *, ended: bool) -> None:
         super().__init__()
-        first, second = (nn.Conv2d(channels, channels, 3, 1, 1, bias=bias) for bias in (norm == "none", True))
+        without = norm == "none"
+        first, second = (nn.Conv2d(channels, channels, 3, 1, 1, bias=bias) for bias in (without, without or not ended))
         self.layers = nn.Sequential(
             *normed(norm, channels), nn.ReLU(), first, *normed(norm, channels), nn.ReLU(inplace=True), second
         )
+        self.layers.extend(normed(norm, channels) if ended else [])
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return the changed maps."""
