@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 import small_runs
-from gansmith import api
+from gansmith import api, orders
 from gansmith.data import cifar, idx_sets, named
 from gansmith.data.base import data_sets, open_data
 from gansmith.data.find import find_source
@@ -421,7 +421,7 @@ def test_a_run_finds_its_data_again_from_another_folder(tmp_path, monkeypatch):
 
 
 def test_a_dry_run_takes_the_root_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(api, "measure_speed", lambda *_: 100.0)
+    monkeypatch.setattr(orders, "measure_speed", lambda *_: 100.0)
     write_digits(tmp_path / "mine")
     overrides = small_runs.small("mlp-small")
     preview = api.dry_run("mnist", "mlp-small", overrides, Budget(steps=1), device="cpu", data_root=tmp_path / "mine")

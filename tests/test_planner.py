@@ -233,7 +233,8 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
 ])  # fmt: skip
 def test_one_override(measured, tmp_path, override, what):
     found = propose(images(tmp_path, 600), override, "discriminator.norm=none")
-    before = load_recipe(PLAIN, (override, "discriminator.norm=none"))
+    fitted = () if "kind" in override else ("end_norm=false",)
+    before = load_recipe(PLAIN, (override, "discriminator.norm=none", *fitted))
     for path in ("penalties", "generator", "augment"):
         name = f"method.{path}"
         if any(name in each for each in named_paths(load_recipe(PLAIN), (override,))):
