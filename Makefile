@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 
 demo: $(VENV)/installed
 	@run=$$($(BIN)/gansmith train fashion-sample --minutes $(MINUTES)) && \
-	$(BIN)/gansmith sample $$run --num 64 --seed 0 --out $$run/clothes.png && \
+	$(BIN)/gansmith sample $$run --num 80 --seed 0 --out $$run/clothes.png && \
 	echo "clothes that no one ever made: $$run/clothes.png" && \
 	echo "how it went, with the film:    $$run/report.html"
 
