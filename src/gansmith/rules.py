@@ -1,7 +1,8 @@
 """The rules by which a recipe is fitted to data, machine and budget: numbers and small functions, one place for each.
 
-Numbers are set by experiments in benchmarks/flagship. Where kimg decide, they are those that the narrowest networks of
-``PLAIN`` can show in the time there is.
+Those of ``PLAIN`` (gamma, learning rate, end_norm, the first width) come from the trials in
+benchmarks/flagship/README.md; larger widths, sides and what is for GPUs are first guesses. Where kimg decide, they are
+those that the narrowest networks of ``PLAIN`` can show in the time there is.
 """
 
 from collections.abc import Callable
