@@ -30,7 +30,7 @@ from gansmith.reference import open_reference, open_truth, run_data_of
 from gansmith.registry import load_plugins
 from gansmith.results import refresh_report
 from gansmith.run_folder import RunFolder, is_run, next_folder, read_rows
-from gansmith.run_record import Order
+from gansmith.run_record import Order, numerics_of
 from gansmith.runs import resume_run, start_run
 from gansmith.shapes import describe_networks as describe_networks
 from gansmith.shapes import example_spec as example_spec
@@ -146,7 +146,7 @@ def resume(
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
-    known = {"compiled": False, **record["numerics"]}  # absent from older runs
+    known = numerics_of(record)
     engine = start_engine(known["device"], known["precision"], compiled=known["compiled"])
     tell = on_event if engine.is_main else lambda _: None
     signal = resume_run(run.path, engine, tell, kimg=kimg, accept_changes=accept_changes)

@@ -89,20 +89,12 @@ def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: 
     draft.recipe = draft.recipe.model_copy(update=about)
     draft.choices.append(Choice("recipe", base, reason))
     warnings: tuple[str, ...] = ()
+    kimg = reach.kimg(spec.height * spec.width, spec.count)
     if not spec.is_points:
         draft.decide("size", ("data.size",), opened.data.model_dump(mode="json")["size"], size_reason)
-        warnings = _fit_to_data(draft, data, engine, reach.kimg(spec.height * spec.width, spec.count))
+        warnings = _fit_to_data(draft, data, engine, kimg)
     if base == PLAIN:
-        kimg = reach.kimg(spec.height * spec.width, spec.count)
-        text = f"networks of 16 channels would be shown {kimg:,.0f} kimg; wider ones pay with more"
-        draft.decide("base_channels", WIDTH_PATHS, width_for(kimg), text)
-        side, is_large = max(spec.height, spec.width), max(spec.height, spec.width) > SMALL_PX
-        text = f"{side} px are {'more than' if is_large else 'up to'} {SMALL_PX}"
-        draft.decide("end_norm", ("method.generator.end_norm",), is_large, text)
-        if widest := widest_map(draft.recipe, spec):
-            draft.decide(
-                "lr", ("optimizers.default.lr.start",), lr_for(widest), f"the widest map has {widest} channels"
-            )
+        _fit_networks(draft, spec, kimg)
     speed = _shared(engine, measure_speed(draft.recipe, data, engine, MEASURE_SEC))
     images = RunState.fresh(draft.recipe, spec, 0, engine).images_per_iteration
     plan = make_plan(draft.recipe, reach.length if base == PLAIN else asked, spec.count, images, speed)
@@ -147,7 +139,8 @@ def _size(order: Order, asked: Budget, options: DataOptions, engine: Engine) -> 
     """Return the options with the size that the budget can carry, how far it reaches, and why."""
     if engine.has_cuda:
         return options, Reach(asked), "that of the images"
-    seen = json.loads(engine.share_text(json.dumps(_glance(order, options) if engine.is_main else None)))
+    found = glance(order.source, options, order.data_root) if engine.is_main else None
+    seen = json.loads(engine.share_text(json.dumps(found)))
     length = asked if asked != Budget() else Budget(minutes=DEFAULT_MINUTES)
     is_point = seen is not None and tuple(seen[:3]) == POINT
     reach = Reach(length, _probe(engine) if length.minutes and not is_point else 0.0)
@@ -162,10 +155,6 @@ def _size(order: Order, asked: Budget, options: DataOptions, engine: Engine) -> 
     least, shown = fewest_kimg(longer), reach.kimg(height * width, count)
     reason = f"not {height} x {width}, which needs {least:,} kimg: on a CPU the budget shows {shown:,.0f} of it"
     return DataOptions.model_validate({**options.model_dump(), "size": shape}), reach, reason
-
-
-def _glance(order: Order, options: DataOptions) -> tuple[int, int, int, int] | None:
-    return glance(order.source, options, order.data_root)
 
 
 def _probe(engine: Engine) -> float:
@@ -236,6 +225,18 @@ def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> 
     if distinct < 1 - COPIES:
         warnings.append(f"{1 - distinct:.0%} of the images are near copies of others; see: gansmith data check")
     return tuple(warnings)
+
+
+def _fit_networks(draft: Draft, spec: DataSpec, kimg: float) -> None:
+    """Decide what ``PLAIN``'s networks are, and their learning rate, where the narrowest would be shown ``kimg``."""
+    text = f"networks of 16 channels would be shown {kimg:,.0f} kimg; wider ones pay with more"
+    draft.decide("base_channels", WIDTH_PATHS, width_for(kimg), text)
+    side = max(spec.height, spec.width)
+    is_large = side > SMALL_PX
+    text = f"{side} px are {'more than' if is_large else 'up to'} {SMALL_PX}"
+    draft.decide("end_norm", ("method.generator.end_norm",), is_large, text)
+    if widest := widest_map(draft.recipe, spec):
+        draft.decide("lr", ("optimizers.default.lr.start",), lr_for(widest), f"the widest map has {widest} channels")
 
 
 def _batch(recipe: Recipe, spec: DataSpec, engine: Engine) -> tuple[int, str]:

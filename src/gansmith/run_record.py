@@ -66,6 +66,11 @@ def _numerics(engine: Engine) -> dict[str, str | int]:
     }
 
 
+def numerics_of(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run's numbers rest on, with what older runs had no choice of."""
+    return {"compiled": False, **record["numerics"]}
+
+
 def changes_since(
     record: dict[str, Any], checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, engine: Engine
 ) -> list[str]:
@@ -75,7 +80,7 @@ def changes_since(
     known, now = record["data"]["spec"]["fingerprint"], spec.fingerprint
     if known != now or record["data"]["spec"]["pixels_sha256"] != spec.pixels_sha256:
         changes.append(f"data set '{record['data']['source']}': its images are not those of before ({known[:12]})")
-    numbers = {"compiled": False, **record["numerics"]}  # absent from older runs
+    numbers = numerics_of(record)
     for name, value in _numerics(engine).items():
         if numbers.get(name) != value:
             changes.append(f"{name}: {numbers.get(name)} -> {value}")

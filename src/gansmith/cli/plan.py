@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gansmith.cli.data import DataRoot
-from gansmith.cli.options import AsJson, Device
+from gansmith.cli.options import AsJson, Device, Epochs, Kimg, Minutes, PartsPlugin, Precision
 from gansmith.cli.train import Words, split_words
 from gansmith.errors import GansmithError
 
@@ -21,13 +21,13 @@ WIDTH = 80
 
 def plan(
     words: Words = None,
-    minutes: Annotated[float | None, typer.Option(help="Length in minutes on this machine, as measured.")] = None,
-    kimg: Annotated[float | None, typer.Option(help="Length in thousands of images shown.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Length in passes over the data.")] = None,
+    minutes: Minutes = None,
+    kimg: Kimg = None,
+    epochs: Epochs = None,
     out: Annotated[Path | None, typer.Option(help="Write the recipe to this .yaml file.")] = None,
     device: Device = "auto",
-    precision: Annotated[str, typer.Option(help="Of forward passes: fp32, bf16, or auto.")] = "auto",
-    plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts of your own.")] = None,
+    precision: Precision = "auto",
+    plugin: PartsPlugin = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:

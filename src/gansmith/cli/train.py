@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.data import DataRoot
+from gansmith.cli.options import Epochs, Kimg, Minutes, PartsPlugin, Precision
 from gansmith.errors import GansmithError
 from gansmith.recipes import AUTO
 
@@ -67,19 +68,19 @@ def train(
     start: From = None,
     to: To = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; made anew.", show_default="runs/NAME-001")] = None,
-    kimg: Annotated[float | None, typer.Option(help="Length in thousands of images shown.")] = None,
+    kimg: Kimg = None,
     steps: Annotated[int | None, typer.Option(help="Length in iterations.")] = None,
-    epochs: Annotated[float | None, typer.Option(help="Length in passes over the data.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Length in minutes on this machine, as measured.")] = None,
+    epochs: Epochs = None,
+    minutes: Minutes = None,
     seed: Annotated[int, typer.Option(help="Decides every random number.", min=0)] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Annotated[str, typer.Option(help="Of forward passes: fp32, bf16, or auto.")] = "auto",
+    precision: Precision = "auto",
     compiled: Annotated[bool, typer.Option("--compile", help="Compile networks: slow to start; for GPUs.")] = False,
     holdout: Annotated[float, typer.Option(help="Share of the images kept out of training, for judging.")] = 0.0,
     patience: Patience = None,
     on_collapse: OnCollapse = None,
     init_from: Annotated[Path | None, typer.Option(help="Start from the weights of a model.")] = None,
-    plugin: Annotated[list[Path] | None, typer.Option(help="A Python file with parts of your own.")] = None,
+    plugin: PartsPlugin = None,
     data_root: DataRoot = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
