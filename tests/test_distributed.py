@@ -28,6 +28,12 @@ CASES: dict[str, dict[str, Any]] = {
     **{f"penalty {name}": {"penalties": [name]} for name in penalties.names()},
     "share_fakes": {"share_fakes": True, "discriminator_steps": 2},
     "conditional": {"conditional": True, "fake_labels": "uniform", "augment": "mirror"},
+    "classes": {
+        "conditional": True,
+        "discriminator": {"kind": "compact", "base_channels": 4, "norm": "none"},
+        "class_weight_real": 0.5,
+        "class_weight_fake": 0.1,
+    },
     "ada": {"augment": {"kind": "ada", "probability": 0.8}, "penalties": ["r1", "gradient_penalty"]},
     "spectral_norm": {
         "generator": {"kind": "residual", "base_channels": 4, "norm": "none"},

@@ -30,6 +30,7 @@ BATCH = 20  # an epoch of 96 images ends within the fifth batch
 SCHEDULE_KIMG = 0.1
 DCGAN = {"kind": "dcgan", "base_channels": 4, "norm": "none"}
 BATCH_NORM = {**DCGAN, "norm": "batch"}
+COMPACT = {"kind": "compact", "base_channels": 4, "norm": "none"}
 MLP = {"kind": "mlp", "hidden": [8]}
 LAZY_R1 = {"kind": "r1", "weight": {"start": 5, "end": 1}, "interval": 2}
 
@@ -69,6 +70,9 @@ METHODS = {
     "weight_clip": latent(loss="wasserstein", constraints=["weight_clip"], discriminator_steps=3),
     "conditional": latent(conditional=True),
     "conditional_uniform": latent(conditional=True, fake_labels="uniform", penalties=["r2"], augment="mirror"),
+    "classes": latent(
+        conditional=True, discriminator=COMPACT, class_weight_real=0.5, class_weight_fake=0.1, share_fakes=True
+    ),
     "augment": latent(generator=DCGAN, discriminator=DCGAN, augment="mirror"),
     "ada": latent(augment=ADA, penalties=["r1"]),
     "ada_relativistic": latent(augment=ADA, loss="relativistic", share_fakes=True, discriminator_steps=2),

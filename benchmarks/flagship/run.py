@@ -21,12 +21,58 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 CALIBRATION_SEC, SAMPLES, SAMPLE_BATCH = 6.0, 10_000, 100
+DATA = "fashion-mnist"
 
 
 def cpu_sec() -> float:
     """Return the seconds that this process and its children had of any core."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
+
+
+def fitted(
+    name: str,
+    overrides: tuple[str, ...],
+    source: str,
+    seed: int,
+    budget: float,
+    root: Path | None,
+    holdout: float = 0.0,
+) -> tuple[Any, float]:
+    """Return a recipe, `auto` fitted to data and budget, and the kimg that the budget shows.
+
+    Found out as `--minutes` does, in processor time.
+    """
+    from gansmith.batches import BatchStream
+    from gansmith.engine import start_engine
+    from gansmith.plan import Budget
+    from gansmith.planner import propose
+    from gansmith.recipe import Recipe, load_recipe
+    from gansmith.run_record import Order
+    from gansmith.run_state import RunState
+    from gansmith.runs import open_for
+    from gansmith.training import train_step
+
+    engine = start_engine("cpu", "auto")
+
+    def reach(recipe: Recipe) -> float:
+        order = Order(source, holdout=holdout, data_root=root)
+        loaded, data = open_for(recipe, order, engine, lambda _: None)
+        state = RunState.fresh(loaded, data.spec, seed, engine)
+        stream = BatchStream(data, loaded.batch_size, seed, engine, mirror=loaded.data.mirror)
+        train_step(state, stream, engine, state.moment(1e6))
+        start, first = cpu_sec(), state.iteration
+        while cpu_sec() - start < CALIBRATION_SEC:
+            train_step(state, stream, engine, state.moment(1e6))
+        return state.images_per_iteration / 1000 * (state.iteration - first) / (cpu_sec() - start) * budget
+
+    if name == "auto":  # as `gansmith train` has it, but for the clock
+        length = Budget(kimg=reach(load_recipe("relativistic")))
+        order = Order(source, length, holdout=holdout, data_root=root)
+        recipe = propose(order, engine, overrides, lambda _: None).recipe
+    else:
+        recipe = load_recipe(name, overrides)
+    return recipe, reach(recipe)
 
 
 def train_recipe(
@@ -42,36 +88,14 @@ def train_recipe(
     from gansmith.images import to_uint8
     from gansmith.methods.base import Fixed
     from gansmith.methods.latent import sample_labels
-    from gansmith.plan import Budget
-    from gansmith.planner import propose
     from gansmith.randomness import sample_latents
-    from gansmith.recipe import Recipe, load_recipe
-    from gansmith.run_record import Order
     from gansmith.run_state import RunState
     from gansmith.training import train_step
 
-    engine, data = start_engine("cpu", "auto"), open_data("fashion-mnist", root=root)
-
-    def begin(loaded: Recipe) -> tuple[RunState, BatchStream]:
-        state = RunState.fresh(loaded, data.spec, seed, engine)
-        return state, BatchStream(data, loaded.batch_size, seed, engine, mirror=loaded.data.mirror)
-
-    def reach(loaded: Recipe) -> float:
-        """Return the kimg that the budget shows, as `--minutes` finds out, in processor time."""
-        state, stream = begin(loaded)
-        train_step(state, stream, engine, state.moment(1e6))
-        start, first = cpu_sec(), state.iteration
-        while cpu_sec() - start < CALIBRATION_SEC:
-            train_step(state, stream, engine, state.moment(1e6))
-        return state.images_per_iteration / 1000 * (state.iteration - first) / (cpu_sec() - start) * budget
-
-    if recipe == "auto":  # as `gansmith train` has it, but for the clock
-        order = Order("fashion-mnist", Budget(kimg=reach(load_recipe("relativistic"))), data_root=root)
-        loaded = propose(order, engine, overrides, lambda _: None).recipe
-    else:
-        loaded = load_recipe(recipe, overrides)
-    kimg = reach(loaded)
-    state, stream = begin(loaded)
+    loaded, kimg = fitted(recipe, overrides, DATA, seed, budget, root)
+    engine, data = start_engine("cpu", "auto"), open_data(DATA, root=root)
+    state = RunState.fresh(loaded, data.spec, seed, engine)
+    stream = BatchStream(data, loaded.batch_size, seed, engine, mirror=loaded.data.mirror)
     start = cpu_sec()
     while state.kimg < kimg:
         train_step(state, stream, engine, state.moment(kimg))
@@ -99,7 +123,7 @@ def train_tutorial(seed: int, budget: float, root: Path | None) -> dict[str, Any
     from gansmith.data.base import open_data
 
     torch.manual_seed(seed)
-    data = open_data("fashion-mnist", root=root)
+    data = open_data(DATA, root=root)
     pixels, width, batch = data.read(np.arange(len(data)))[..., 0], 64, 128
     change = transforms.Compose([transforms.Resize(32), transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
 

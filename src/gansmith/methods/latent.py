@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from gansmith.augment.base import AugmentationField
 from gansmith.constraints.base import Constraint, ConstraintField
@@ -25,10 +26,10 @@ from gansmith.methods.adversarial import (
     require_gradients,
 )
 from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
-from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, signed_from
+from gansmith.networks.base import ImageSpec, NetworkField, networks_that, range_from_signed, signed_from
 from gansmith.penalties.base import Critic, PenaltyField, Scored
 from gansmith.randomness import Noise, epoch_order, sample_latents
-from gansmith.schedules import Moment
+from gansmith.schedules import Moment, NotNegative, value_at
 
 GRID_COLUMNS = 8
 MAX_CLASS_ROWS = 16
@@ -39,7 +40,9 @@ class LatentConfig(MethodConfig):
     """One generator from Gaussian noise, one discriminator.
 
     Source: Goodfellow et al. 2014, arXiv:1406.2661, Algorithm 1; with labels Mirza and Osindero 2014, arXiv:1411.1784.
+    ``class_weight_real`` and ``_fake``: Odena et al. 2017, arXiv:1610.09585, equation 3.
     Differs: ``share_fakes`` lets the first G step of an iteration reuse the fakes of its last D step, with their graph.
+    The classes' logits are those that D gives an image beside each label, and D learns them from real images alone.
     """
 
     generator: NetworkField
@@ -53,12 +56,23 @@ class LatentConfig(MethodConfig):
     fake_labels: Literal["data", "uniform"] = Field(
         "data", description="labels of fakes while training: those of the real batch, or drawn uniformly"
     )
+    class_weight_real: NotNegative = Field(
+        0.0, description="where labels are told: weight of D's cross-entropy on real images, its logits of all labels"
+    )
+    class_weight_fake: NotNegative = Field(
+        0.0, description="the same of G's on fakes: more like their class, less varied"
+    )
     discriminator_steps: int = Field(1, ge=1, le=100, description="D steps in an iteration, each on new images")
     generator_steps: int = Field(1, ge=1, le=100, description="G steps in an iteration")
     share_fakes: bool = Field(False, description="the first G step reuses the last D step's fakes")
     alternate: Literal["iteration", "epoch"] = Field(
         "iteration", description="epoch: D alone for a pass over the data, then G alone for one"
     )
+
+    @property
+    def tells_classes(self) -> bool:
+        """Say whether D's logits of all labels are trained, where labels are told."""
+        return self.class_weight_real != 0 or self.class_weight_fake != 0
 
     def build(self, data: DataSpec) -> Method:
         """Return the method; RecipeError for parts that do not fit."""
@@ -75,6 +89,12 @@ class LatentConfig(MethodConfig):
             raise RecipeError(
                 f"this recipe is conditional, but '{data.name}' has no labels"
                 "\n  put the images into one sub-folder for each class, or pass conditional=false"
+            )
+        if self.conditional and self.tells_classes and not self.discriminator.scores_labels:
+            raise RecipeError(
+                f"class_weight_real and class_weight_fake need a discriminator that scores every label, and "
+                f"'{self.discriminator.kind}' scores the one that it is told"
+                f"\n  allowed: {networks_that('scores_labels')}; or set both to 0"
             )
         if self.share_fakes and self.alternate == "epoch":
             raise RecipeError(
@@ -96,6 +116,7 @@ class LatentMethod:
             {"generator": config.generator.generator(spec), "discriminator": config.discriminator.discriminator(spec)}
         )
         self._generator_parameters = [p for p in self.networks["generator"].parameters() if p.requires_grad]
+        self._scores_labels = config.conditional and config.tells_classes
         self.averaged: tuple[str, ...] = ("generator",)
         self.phases: tuple[Phase, ...] = (
             Phase("discriminator", ("discriminator",), config.discriminator_steps),
@@ -151,23 +172,44 @@ class LatentMethod:
         require_gradients(due, real, fake)
         real_labels = batch.labels if self.num_classes else None
         with eagerly(due):
-            scored = Scored(real, fake, *self._judge(real, real_labels, fake, fake_labels, noise, moment))
+            asked = self._asked(real_labels), self._asked(fake_labels)
+            of_real, of_fake = self._judge(real, asked[0], fake, asked[1], noise, moment)
+            scored = Scored(real, fake, self._told(of_real, real_labels), self._told(of_fake, fake_labels))
             critic = self._critic(real_labels, noise, "penalty", moment)
-            return discriminator_terms(self.config.loss, scored, due, critic, self.augmenter, noise, moment)
+            terms = discriminator_terms(self.config.loss, scored, due, critic, self.augmenter, noise, moment)
+            return self._with_classes(terms, "real", of_real, real_labels, moment)
 
     def _generator_terms(self, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         fake, labels = self._shared or self._make_fakes(batch, noise)
         self._shared = None
-        critic = self._critic(labels, noise, "fake", moment)
-        fake_logits = critic(fake)
-        real_logits = None
+        of_fake = self._critic(self._asked(labels), noise, "fake", moment)(fake)
+        fake_logits, real_logits = self._told(of_fake, labels), None
         if self.config.loss.generator_needs_real:
             with torch.no_grad():
                 real_critic = self._critic(batch.labels if self.num_classes else None, noise, "real", moment)
                 real_logits = real_critic(batch.images).float()
         total = self.config.loss.generator(real_logits, fake_logits.float())
         after = opinion(self.config.loss, "fake_after", fake_logits)
-        return Terms(total, {"loss_generator": total.detach(), **after})
+        terms = Terms(total, {"loss_generator": total.detach(), **after})
+        return self._with_classes(terms, "fake", of_fake, labels, moment)
+
+    def _asked(self, labels: Tensor | None) -> Tensor | None:
+        """Return the labels that D is told: none where it shall score them all."""
+        return None if self._scores_labels else labels
+
+    def _told(self, logits: Tensor, labels: Tensor | None) -> Tensor:
+        """Return the logits beside the images' own labels, of what D said."""
+        if not self._scores_labels or labels is None:
+            return logits
+        return logits.gather(1, labels[:, None]).flatten()
+
+    def _with_classes(self, terms: Terms, side: str, logits: Tensor, labels: Tensor | None, moment: Moment) -> Terms:
+        """Add the cross-entropy of the logits of all labels, where they are trained."""
+        weight = value_at(getattr(self.config, f"class_weight_{side}"), moment)
+        if not self._scores_labels or labels is None or not weight:
+            return terms
+        paid = weight * cross_entropy(logits.float(), labels)
+        return Terms(terms.total + paid, {**terms.log, f"penalty_class_{side}": paid.detach()})
 
     def _make_fakes(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor | None]:
         labels = None

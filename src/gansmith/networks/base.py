@@ -36,7 +36,8 @@ class Network(Part):
     """An architecture: a generator, a discriminator, or both. It builds plain single-device modules:
 
     generator: (latents (N, latent_dim), labels (N,) int64 or None) -> images (N, C, H, W) in ``value_range``
-    discriminator: (images (N, C, H, W) in ``value_range``, labels (N,) int64 or None) -> logits (N,) or (N, 1, h, w)
+    discriminator: (images (N, C, H, W) in ``value_range``, labels (N,) int64 or None) -> logits (N,) or (N, 1, h, w);
+        (N, num_classes), one for each label, of one that ``scores_labels`` and is told none
 
     One that ``translates`` takes source images (N, source_channels, H, W) in ``value_range`` in place of latents, of
     any sides that are multiples of its generator's attribute ``multiple``. One that ``enlarges`` too makes images of
@@ -48,6 +49,7 @@ class Network(Part):
     bounded: ClassVar[bool] = True  # False: a generator's images may leave the range; they are clipped when shown
     takes_points: ClassVar[bool] = False  # True where images may be points in the plane, which have no neighbours
     mixes_labels: ClassVar[bool] = False  # True where labels may also be weights of classes, float (N, num_classes)
+    scores_labels: ClassVar[bool] = False  # True where a discriminator built for labels scores them all if told none
     value_range: ValueRange = Field("signed", description="signed: tanh, [-1, 1]; unit: sigmoid, [0, 1]")
     init: Init = Field(
         "framework", description="framework: torch's; normal: normal(0, .02) as in DCGAN; xavier: Glorot's"
@@ -76,7 +78,7 @@ def networks_with(side: str) -> list[str]:
     return [name for name in networks.names() if getattr(networks.get(name), side) is not getattr(Network, side)]
 
 
-def networks_that(ability: Literal["translates", "enlarges"]) -> str:
+def networks_that(ability: Literal["translates", "enlarges", "scores_labels"]) -> str:
     """Return the names of the networks with an ability, for messages."""
     return ", ".join(name for name in networks.names() if getattr(networks.get(name), ability))
 
@@ -138,6 +140,17 @@ def normed(norm: Literal["batch", "instance", "none"], channels: int) -> list[nn
     if norm == "none":
         return []
     return [nn.BatchNorm2d(channels) if norm == "batch" else InstanceNorm(channels)]
+
+
+def projected(logits: Tensor | float, seen: Tensor, embed: nn.Embedding, labels: Tensor | None) -> Tensor:
+    """Return logits (N, 1) plus inner products of features (N, F) with the weights of their labels: (N,).
+
+    Without labels with those of every label, (N, num_classes).
+    Source: Miyato and Koyama 2018, arXiv:1802.05637, equation 3.
+    """
+    if labels is None:
+        return logits + nn.functional.linear(seen, embed.weight)
+    return (logits + (embed(labels) * seen).sum(1, keepdim=True)).flatten()
 
 
 def with_label_planes(images: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:

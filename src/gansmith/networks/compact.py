@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor, nn
 
-from gansmith.networks.base import ImageSpec, Network, finish, networks, normed, start_map
+from gansmith.networks.base import ImageSpec, Network, finish, networks, normed, projected, start_map
 from gansmith.networks.dcgan import DCGANGenerator
 from gansmith.networks.strided import StridedConv2d, StridedConvTranspose2d
 
@@ -27,6 +27,7 @@ class Compact(Network):
     """
 
     mixes_labels: ClassVar[bool] = True
+    scores_labels: ClassVar[bool] = True
     init: Literal["framework", "normal", "xavier"] = "normal"
     base_channels: int = Field(16, ge=1, le=1024, description="channels at half the image's side; doubled as it halves")
     max_channels: int = Field(256, ge=1, le=4096, description="no layer is wider")
@@ -118,7 +119,7 @@ class DiscriminatorBlock(nn.Module):
 
 
 class CompactDiscriminator(nn.Module):
-    """(images (N, C, H, W), labels) -> logits (N,)."""
+    """(images (N, C, H, W), labels) -> logits (N,), or (N, num_classes) without labels."""
 
     def __init__(self, layers: nn.Sequential, width: int, num_classes: int) -> None:
         super().__init__()
@@ -126,10 +127,9 @@ class CompactDiscriminator(nn.Module):
         self.embed = nn.Embedding(num_classes, width) if num_classes else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return one logit for each image."""
+        """Return one logit for each image, or for each of its labels."""
         seen = self.layers(images).permute(0, 2, 3, 1).flatten(1)
-        logits = self.judge(seen).flatten()
+        logits = self.judge(seen)
         if self.embed is not None:
-            assert labels is not None, "this network was built for labels and got none"
-            logits = logits + (self.embed(labels) * seen).sum(1)
-        return logits
+            return projected(logits, seen, self.embed, labels)
+        return logits.flatten()

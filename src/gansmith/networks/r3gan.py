@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansmith.errors import RecipeError
-from gansmith.networks.base import ImageSpec, Network, finish, networks, one_hot, start_map
+from gansmith.networks.base import ImageSpec, Network, finish, networks, one_hot, projected, start_map
 
 LEAK = 0.2
 EXPANSION = 2  # of channels inside a block
@@ -35,6 +35,7 @@ class R3GAN(Network):
 
     bounded: ClassVar[bool] = False
     mixes_labels: ClassVar[bool] = True
+    scores_labels: ClassVar[bool] = True
     init: Literal["framework", "normal", "xavier", "fixup"] = Field(  # type: ignore[assignment]
         "fixup", description="fixup: blocks start as identities; framework: torch's; normal: (0, .02); xavier"
     )
@@ -164,7 +165,7 @@ class R3GANGenerator(nn.Module):
 
 
 class R3GANDiscriminator(nn.Module):
-    """(images (N, C, H, W), labels) -> logits (N,)."""
+    """(images (N, C, H, W), labels) -> logits (N,), or (N, num_classes) without labels."""
 
     def __init__(self, spec: ImageSpec, layers: nn.Sequential, width: int) -> None:
         super().__init__()
@@ -173,11 +174,10 @@ class R3GANDiscriminator(nn.Module):
         self.embed = nn.Embedding(spec.num_classes, width) if spec.num_classes else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return one logit for each image."""
+        """Return one logit for each image, or for each of its labels."""
         out = self.judge(self.layers(images).flatten(1))
         if self.embed is not None:
-            assert labels is not None, "this network was built for labels and got none"
-            out = (out * self.embed(labels)).sum(1)
+            return projected(0.0, out, self.embed, labels)
         return out.flatten()
 
 

@@ -7,7 +7,18 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gansmith.networks.base import INIT_STD, ImageSpec, Init, Network, finish, networks, normed, one_hot, start_map
+from gansmith.networks.base import (
+    INIT_STD,
+    ImageSpec,
+    Init,
+    Network,
+    finish,
+    networks,
+    normed,
+    one_hot,
+    projected,
+    start_map,
+)
 
 SMALL_PX = 32  # up to here the papers' networks for CIFAR-10, above those for larger images
 SMALL_WIDTHS = {"generator": 256, "discriminator": 128}
@@ -32,6 +43,7 @@ class Residual(Network):
     """
 
     mixes_labels: ClassVar[bool] = True
+    scores_labels: ClassVar[bool] = True
     init: Init = Field("xavier", description="xavier: Glorot's; framework: torch's; normal: normal(0, .02) as in DCGAN")
     base_channels: int | None = Field(
         None, ge=1, le=1024, description="at the image's side; null: 256 in G, 128 in D up to 32 px, 64 above"
@@ -169,7 +181,7 @@ class ResidualGenerator(nn.Module):
 
 
 class ResidualDiscriminator(nn.Module):
-    """(images (N, C, H, W), labels) -> logits (N,)."""
+    """(images (N, C, H, W), labels) -> logits (N,), or (N, num_classes) without labels."""
 
     def __init__(self, layers: nn.Sequential, width: int, num_classes: int, pool: Literal["sum", "mean"]) -> None:
         super().__init__()
@@ -178,14 +190,13 @@ class ResidualDiscriminator(nn.Module):
         self.embed = nn.Embedding(num_classes, width) if num_classes else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return one logit for each image."""
+        """Return one logit for each image, or for each of its labels."""
         maps = self.layers(images)
         seen = maps.sum((2, 3)) if self.pool == "sum" else maps.mean((2, 3))
-        logits = self.judge(seen).flatten()
+        logits = self.judge(seen)
         if self.embed is not None:
-            assert labels is not None, "this network was built for labels and got none"
-            logits = logits + (self.embed(labels) * seen).sum(1)
-        return logits
+            return projected(logits, seen, self.embed, labels)
+        return logits.flatten()
 
 
 def _is_small(spec: ImageSpec) -> bool:
