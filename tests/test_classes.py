@@ -1,4 +1,4 @@
-"""D's logits of all labels: which networks have them, and what they cost D and G where they are trained."""
+"""D's logits of all labels: which networks have them, and what they cost D where they are trained."""
 
 import pytest
 import torch
@@ -70,44 +70,29 @@ def test_without_labels_there_is_a_logit_for_each(name):
 @pytest.mark.parametrize("norm", ["none", "batch"])
 def test_d_learns_the_classes_of_real_images_alone(loss, norm):
     fields = {"loss": loss, "discriminator": {**COMPACT, "norm": norm}}
-    with_it, without = method_of(class_weight_real=0.5, **fields), method_of(**fields)
+    with_it, without = method_of(class_weight=0.5, **fields), method_of(**fields)
     found, plain = terms_of(with_it, 0), terms_of(without, 0)
     for name, value in plain.log.items():
         assert_close(found.log[name], value, rtol=1e-4, atol=1e-5)
     paid = 0.5 * likelihood(with_it.networks["discriminator"](images(), None))
     assert paid > 0.1
-    assert_close(found.log["penalty_class_real"], paid, rtol=1e-4, atol=1e-5)
+    assert_close(found.log["penalty_class"], paid, rtol=1e-4, atol=1e-5)
     assert_close(found.total, plain.total + paid, rtol=1e-4, atol=1e-5)
-    assert "penalty_class_fake" not in found.log
-
-
-@pytest.mark.parametrize("share_fakes", [True, False])
-def test_g_is_told_how_far_its_fakes_are_from_their_class(share_fakes):
-    method = method_of(class_weight_fake={"start": 0.3, "end": 0.0}, share_fakes=share_fakes, loss="relativistic")
-    terms_of(method, 0)
-    fakes = method._shared[0] if share_fakes else method._make_fakes(Batch(images(), LABELS), Noise(
-        0, 0, 0, "generator", 0, range(BATCH), BATCH, torch.device("cpu")
-    ))[0]  # fmt: skip
-    found = terms_of(method, 1)
-    paid = 0.3 * likelihood(method.networks["discriminator"](fakes, None))
-    assert_close(found.log["penalty_class_fake"], paid, rtol=1e-4, atol=1e-5)
-    assert_close(found.total, found.log["loss_generator"] + paid, rtol=1e-4, atol=1e-5)
-    method.networks["generator"].requires_grad_(True)
-    (gradient,) = torch.autograd.grad(found.total, method._generator_parameters[:1])
-    assert gradient.abs().sum() > 0
-    assert "penalty_class_fake" not in terms_of(method, 1, progress=1.0).log
+    faded = terms_of(method_of(class_weight={"start": 0.5, "end": 0.1}, **fields), 0, progress=1.0)
+    assert_close(faded.log["penalty_class"], paid / 5, rtol=1e-4, atol=1e-5)
+    assert "penalty_class" not in {**plain.log, **terms_of(with_it, 1).log}
 
 
 def test_nothing_changes_without_labels():
-    method = method_of(class_weight_real=0.5, class_weight_fake=0.5, conditional=False)
+    method = method_of(class_weight=0.5, conditional=False)
     for phase in (0, 1):
         assert not [name for name in terms_of(method, phase).log if "class" in name]
 
 
 def test_a_discriminator_that_cannot_is_refused():
     with pytest.raises(RecipeError) as caught:
-        method_of(class_weight_real=0.5, discriminator="dcgan")
+        method_of(class_weight=0.5, discriminator="dcgan")
     assert str(caught.value) == (
-        "class_weight_real and class_weight_fake need a discriminator that scores every label, "
-        "and 'dcgan' scores the one that it is told\n  allowed: compact, r3gan, residual; or set both to 0"
+        "class_weight needs a discriminator that scores every label, and 'dcgan' scores the one that it is told"
+        "\n  allowed: compact, r3gan, residual; or pass class_weight=0"
     )

@@ -31,8 +31,7 @@ CASES: dict[str, dict[str, Any]] = {
     "classes": {
         "conditional": True,
         "discriminator": {"kind": "compact", "base_channels": 4, "norm": "none"},
-        "class_weight_real": 0.5,
-        "class_weight_fake": 0.1,
+        "class_weight": 0.5,
     },
     "ada": {"augment": {"kind": "ada", "probability": 0.8}, "penalties": ["r1", "gradient_penalty"]},
     "spectral_norm": {

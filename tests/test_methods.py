@@ -71,7 +71,7 @@ METHODS = {
     "conditional": latent(conditional=True),
     "conditional_uniform": latent(conditional=True, fake_labels="uniform", penalties=["r2"], augment="mirror"),
     "classes": latent(
-        conditional=True, discriminator=COMPACT, class_weight_real=0.5, class_weight_fake=0.1, share_fakes=True
+        conditional=True, fake_labels="uniform", discriminator=COMPACT, class_weight=0.5, share_fakes=True
     ),
     "augment": latent(generator=DCGAN, discriminator=DCGAN, augment="mirror"),
     "ada": latent(augment=ADA, penalties=["r1"]),

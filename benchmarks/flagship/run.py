@@ -202,6 +202,7 @@ def run_one(args: argparse.Namespace) -> None:
         made = train_recipe(recipe, tuple(overrides), seed, args.cpu_sec, args.data_root)
     wall, images, asked = time.monotonic() - start, made.pop("images"), made.pop("asked")
     line: dict[str, Any] = {"setup": setup, "seed": seed, "budget": args.cpu_sec, **made, "wall_sec": round(wall, 1)}
+    line["cpu"] = torch.backends.cpu.get_cpu_capability()  # what one does in a second differs fourfold
     for judge_name in args.judge:
         judge = Judge(judge_name, args.out / "judges", args.data_root)
         line[f"fd_{judge_name}"] = round(judge.distance(images), 3)
@@ -230,18 +231,22 @@ def table_lines(out: Path) -> list[dict[str, Any]]:
 
 def table(out: Path) -> str:
     """Return set-ups by budget, each number of each seed and the median."""
-    rows: dict[tuple[float, str], list[dict[str, Any]]] = {}
+    rows: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
     for line in table_lines(out):
-        rows.setdefault((line["budget"], line["setup"]), []).append(line)
-    text = ["| seconds on 2 cores | set-up | kimg | fd choose | fd report | swd |", "|---|---|---|---|---|---|"]
-    for (budget, setup), lines in sorted(rows.items()):
+        rows.setdefault((line["cpu"], line["budget"], line["setup"]), []).append(line)
+    text = [
+        "| machine | seconds on 2 cores | set-up | kimg | fd choose | fd report | swd | as asked |",
+        "|---" * 8 + "|",
+    ]
+    for (cpu, budget, setup), lines in sorted(rows.items()):
 
         def shown(key: str, lines: list[dict[str, Any]] = lines) -> str:
             values = [line[key] for line in lines if key in line]
-            listed = ", ".join(f"{value:.2f}" for value in values)
-            return f"**{median(values):.2f}** ({listed})" if len(values) > 1 else listed
+            listed = ", ".join(f"{value:.3g}" for value in values)
+            return f"**{median(values):.3g}** ({listed})" if len(values) > 1 else listed
 
-        cells = [f"{budget / 2:g}", f"`{setup}`", *(shown(key) for key in ("kimg", "fd_choose", "fd_report", "swd"))]
+        keys = ("kimg", "fd_choose", "fd_report", "swd", "as_asked_report")
+        cells = [cpu, f"{budget / 2:g}", f"`{setup}`", *(shown(key) for key in keys)]
         text.append("| " + " | ".join(cells) + " |")
     return "\n".join(text)
 

@@ -40,9 +40,9 @@ class LatentConfig(MethodConfig):
     """One generator from Gaussian noise, one discriminator.
 
     Source: Goodfellow et al. 2014, arXiv:1406.2661, Algorithm 1; with labels Mirza and Osindero 2014, arXiv:1411.1784.
-    ``class_weight_real`` and ``_fake``: Odena et al. 2017, arXiv:1610.09585, equation 3.
+    ``class_weight``: Odena et al. 2017, arXiv:1610.09585, equation 3.
     Differs: ``share_fakes`` lets the first G step of an iteration reuse the fakes of its last D step, with their graph.
-    The classes' logits are those that D gives an image beside each label, and D learns them from real images alone.
+    The logits of classes are D's own beside each label, trained on real images alone; G is told nothing more.
     """
 
     generator: NetworkField
@@ -56,11 +56,8 @@ class LatentConfig(MethodConfig):
     fake_labels: Literal["data", "uniform"] = Field(
         "data", description="labels of fakes while training: those of the real batch, or drawn uniformly"
     )
-    class_weight_real: NotNegative = Field(
-        0.0, description="where labels are told: weight of D's cross-entropy on real images, its logits of all labels"
-    )
-    class_weight_fake: NotNegative = Field(
-        0.0, description="the same of G's on fakes: more like their class, less varied"
+    class_weight: NotNegative = Field(
+        0.0, description="where labels are told: weight of D's cross-entropy over all labels, on real images"
     )
     discriminator_steps: int = Field(1, ge=1, le=100, description="D steps in an iteration, each on new images")
     generator_steps: int = Field(1, ge=1, le=100, description="G steps in an iteration")
@@ -68,11 +65,6 @@ class LatentConfig(MethodConfig):
     alternate: Literal["iteration", "epoch"] = Field(
         "iteration", description="epoch: D alone for a pass over the data, then G alone for one"
     )
-
-    @property
-    def tells_classes(self) -> bool:
-        """Say whether D's logits of all labels are trained, where labels are told."""
-        return self.class_weight_real != 0 or self.class_weight_fake != 0
 
     def build(self, data: DataSpec) -> Method:
         """Return the method; RecipeError for parts that do not fit."""
@@ -90,11 +82,10 @@ class LatentConfig(MethodConfig):
                 f"this recipe is conditional, but '{data.name}' has no labels"
                 "\n  put the images into one sub-folder for each class, or pass conditional=false"
             )
-        if self.conditional and self.tells_classes and not self.discriminator.scores_labels:
+        if self.conditional and self.class_weight and not self.discriminator.scores_labels:
             raise RecipeError(
-                f"class_weight_real and class_weight_fake need a discriminator that scores every label, and "
-                f"'{self.discriminator.kind}' scores the one that it is told"
-                f"\n  allowed: {networks_that('scores_labels')}; or set both to 0"
+                f"class_weight needs a discriminator that scores every label, and '{self.discriminator.kind}' scores "
+                f"the one that it is told\n  allowed: {networks_that('scores_labels')}; or pass class_weight=0"
             )
         if self.share_fakes and self.alternate == "epoch":
             raise RecipeError(
@@ -116,7 +107,6 @@ class LatentMethod:
             {"generator": config.generator.generator(spec), "discriminator": config.discriminator.discriminator(spec)}
         )
         self._generator_parameters = [p for p in self.networks["generator"].parameters() if p.requires_grad]
-        self._scores_labels = config.conditional and config.tells_classes
         self.averaged: tuple[str, ...] = ("generator",)
         self.phases: tuple[Phase, ...] = (
             Phase("discriminator", ("discriminator",), config.discriminator_steps),
@@ -171,45 +161,33 @@ class LatentMethod:
         real = batch.images.detach()  # its own handle: the batch itself never requires gradients
         require_gradients(due, real, fake)
         real_labels = batch.labels if self.num_classes else None
+        every: Tensor | None = None  # D's logits of the real images, (N, num_classes)
         with eagerly(due):
-            asked = self._asked(real_labels), self._asked(fake_labels)
-            of_real, of_fake = self._judge(real, asked[0], fake, asked[1], noise, moment)
-            scored = Scored(real, fake, self._told(of_real, real_labels), self._told(of_fake, fake_labels))
-            critic = self._critic(real_labels, noise, "penalty", moment)
+            if self.config.class_weight and real_labels is not None and fake_labels is not None:
+                every, of_fake = self._judge(real, None, fake, None, noise, moment)
+                logits = _own(every, real_labels), _own(of_fake, fake_labels)
+            else:
+                logits = self._judge(real, real_labels, fake, fake_labels, noise, moment)
+            critic, scored = self._critic(real_labels, noise, "penalty", moment), Scored(real, fake, *logits)
             terms = discriminator_terms(self.config.loss, scored, due, critic, self.augmenter, noise, moment)
-            return self._with_classes(terms, "real", of_real, real_labels, moment)
+            if every is None or real_labels is None:
+                return terms
+            paid = value_at(self.config.class_weight, moment) * cross_entropy(every.float(), real_labels)
+            return Terms(terms.total + paid, {**terms.log, "penalty_class": paid.detach()})
 
     def _generator_terms(self, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         fake, labels = self._shared or self._make_fakes(batch, noise)
         self._shared = None
-        of_fake = self._critic(self._asked(labels), noise, "fake", moment)(fake)
-        fake_logits, real_logits = self._told(of_fake, labels), None
+        critic = self._critic(labels, noise, "fake", moment)
+        fake_logits = critic(fake)
+        real_logits = None
         if self.config.loss.generator_needs_real:
             with torch.no_grad():
                 real_critic = self._critic(batch.labels if self.num_classes else None, noise, "real", moment)
                 real_logits = real_critic(batch.images).float()
         total = self.config.loss.generator(real_logits, fake_logits.float())
         after = opinion(self.config.loss, "fake_after", fake_logits)
-        terms = Terms(total, {"loss_generator": total.detach(), **after})
-        return self._with_classes(terms, "fake", of_fake, labels, moment)
-
-    def _asked(self, labels: Tensor | None) -> Tensor | None:
-        """Return the labels that D is told: none where it shall score them all."""
-        return None if self._scores_labels else labels
-
-    def _told(self, logits: Tensor, labels: Tensor | None) -> Tensor:
-        """Return the logits beside the images' own labels, of what D said."""
-        if not self._scores_labels or labels is None:
-            return logits
-        return logits.gather(1, labels[:, None]).flatten()
-
-    def _with_classes(self, terms: Terms, side: str, logits: Tensor, labels: Tensor | None, moment: Moment) -> Terms:
-        """Add the cross-entropy of the logits of all labels, where they are trained."""
-        weight = value_at(getattr(self.config, f"class_weight_{side}"), moment)
-        if not self._scores_labels or labels is None or not weight:
-            return terms
-        paid = weight * cross_entropy(logits.float(), labels)
-        return Terms(terms.total + paid, {**terms.log, f"penalty_class_{side}": paid.detach()})
+        return Terms(total, {"loss_generator": total.detach(), **after})
 
     def _make_fakes(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor | None]:
         labels = None
@@ -253,6 +231,11 @@ class LatentMethod:
         labels = None if real_labels is None or fake_labels is None else torch.cat([real_labels, fake_labels])
         real_logits, fake_logits = self._critic(labels, noise, "both", moment)(torch.cat([real, fake])).chunk(2)
         return real_logits, fake_logits
+
+
+def _own(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return each image's logit beside its own label, (N,), of those beside every label, (N, num_classes)."""
+    return logits.gather(1, labels[:, None]).flatten()
 
 
 def sample_labels(first: int, count: int, num_classes: int) -> Tensor | None:
