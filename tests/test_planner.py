@@ -11,6 +11,7 @@ import torch
 import gansmith.runs
 from gansmith import api, orders, planner
 from gansmith.data.alike import distinct_share
+from gansmith.data.base import open_data
 from gansmith.data.glance import glance
 from gansmith.engine import Engine, installed_memory_mb
 from gansmith.errors import DataError, RecipeError
@@ -360,3 +361,12 @@ def test_minutes_are_measured_once(tmp_path, monkeypatch, measured):
     assert (settled.budget, recipe.kimg) == (Budget(), pytest.approx(6, abs=0.064))
     other, same = orders.settle("dcgan", (), order, engine, lambda _: None)
     assert (other.name, same) == ("dcgan", order)
+
+
+@pytest.mark.parametrize(("overrides", "weight"), [((), 0.1), (("discriminator={kind: dcgan, norm: none}",), 0.0)])
+def test_classes_are_learnt_where_the_discriminator_scores_them(measured, tmp_path, overrides, weight):
+    found = propose(images(tmp_path, 600, classes=6), *overrides, kimg=1)
+    assert (found.recipe.method.conditional, found.recipe.method.class_weight) == (True, weight)
+    if overrides:
+        assert choice(found, "class_weight") == ("0", "'dcgan' scores no label but the one that it is told")
+    found.recipe.method.build(open_data(str(tmp_path / "x.npz"), options=found.recipe.data).spec)

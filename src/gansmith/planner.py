@@ -14,6 +14,7 @@ from gansmith.engine import Engine, installed_memory_mb
 from gansmith.errors import RecipeError
 from gansmith.expectations import expectation_for
 from gansmith.images import POINT
+from gansmith.methods.latent import LatentConfig
 from gansmith.plan import Budget, Plan, make_plan
 from gansmith.proposal import Choice, Draft, Proposal
 from gansmith.recipe import Recipe, load_recipe
@@ -196,6 +197,10 @@ def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> 
     needs = f"{CLASSES[0]} to {CLASSES[-1]} classes of {IMAGES_OF_A_CLASS} images and more"
     text = f"{classes} classes, {mean:,.0f} images each" + ("" if is_told else f"; it takes {needs}")
     draft.decide("conditional", ("method.conditional",), is_told, text if classes else "no labels")
+    method = draft.recipe.method
+    if isinstance(method, LatentConfig) and method.conditional and not method.discriminator.scores_labels:
+        text = f"'{method.discriminator.kind}' scores no label but the one that it is told"
+        draft.decide("class_weight", ("method.class_weight",), 0.0, text)
     draft.decide("batch_size", ("batch_size",), *_batch(draft.recipe, spec, engine))
     penalties = load_recipe(draft.base).method.penalties  # type: ignore[attr-defined]
     weights = tuple(f"method.penalties.{index}.weight" for index in range(len(penalties)))
