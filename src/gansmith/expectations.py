@@ -5,28 +5,28 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Expectation:
-    """What came of a run: images of ``side`` px after ``minutes``, in words and as a picture of the documentation."""
+    """What came of a run: images of ``side`` px after ``kimg``, in words and as a picture of the documentation."""
 
     side: int
-    minutes: float
+    kimg: float
     words: str
     picture: str
 
 
 SEEN = (
     Expectation(
-        28, 3, "60,000 garments, 3 minutes on 2 cores: sharp, all kinds; below left without labels, right with them",
+        28, 800, "60,000 garments, 840 kimg and more: sharp, all kinds; below left without labels, right with them",
         "docs/pictures/flagship.png",
     ),
     Expectation(
-        64, 10, "4,500 drawn faces, 10 minutes on one core: faces of many kinds, hair and glasses, edges still rough",
+        64, 240, "4,500 drawn faces, 248 kimg: faces of many kinds, hair and glasses, edges still rough",
         "docs/pictures/auto-avatars.jpg",
     ),
 )  # fmt: skip
 NEAR = 1.5  # a side that is at most so many times another is like it
 
 
-def expectation_for(side: int, minutes: float) -> Expectation | None:
+def expectation_for(side: int, kimg: float) -> Expectation | None:
     """Return the longest run of about this size that is no longer than this; None where nothing was seen."""
-    near = [seen for seen in SEEN if 1 / NEAR <= side / seen.side <= NEAR and seen.minutes <= minutes]
-    return max(near, key=lambda seen: seen.minutes, default=None)
+    near = [seen for seen in SEEN if 1 / NEAR <= side / seen.side <= NEAR and seen.kimg <= kimg]
+    return max(near, key=lambda seen: seen.kimg, default=None)

@@ -101,8 +101,7 @@ def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: 
     plan = make_plan(draft.recipe, reach.length if base == PLAIN else asked, spec.count, images, speed)
     _fit_to_length(draft, plan, is_asked=asked != Budget())
     draft.note_the_rest()
-    minutes = plan.schedule_kimg * 1000 / speed / 60
-    seen = None if spec.is_points else expectation_for(max(spec.height, spec.width), minutes)
+    seen = None if spec.is_points else expectation_for(max(spec.height, spec.width), plan.schedule_kimg)
     return Proposal(
         draft.recipe, tuple(draft.choices), warnings, tuple(data.summary.lines()), speed, plan.schedule_kimg,
         _shared(engine, engine.memory_mb()), seen,
