@@ -25,6 +25,7 @@ from small_runs import PAUSE_AT, Listener, assert_same_run, domains_from, newest
 from test_distributed import CASES, recipe_of
 
 JUMPS = {"unpaired": 1e-4, "super_resolution": 1e-4}  # L1's gradient jumps at 0: rounding takes pixels across
+BF16_STEPS = 4 * 2**-8  # of 8 bits; a penalty that is missing changes gradients by a tenth and more
 
 
 @pytest.fixture(autouse=True)
@@ -62,6 +63,9 @@ def assert_same_gradients(recipe: Recipe, source: Path | str, engine: Engine, it
     got = gradients(recipe, source, replace(engine, compiled=True), iterations)
     assert got.keys() == expected.keys()
     for key, each in expected.items():
+        if engine.precision == "bf16":  # a graph may round elsewhere; where a CPU has no bf16 it does
+            assert (got[key] - each).norm() <= BF16_STEPS * each.norm() + 1e-6, key
+            continue
         atol = JUMPS.get(recipe.method.kind, 1e-6) * max(1.0, each.abs().max().item())
         torch.testing.assert_close(got[key], each, rtol=1e-4, atol=atol, msg=lambda text, key=key: f"{key}: {text}")
     moving = [key for key, each in expected.items() if each.abs().max() > 1e-5]
