@@ -25,7 +25,7 @@ from small_runs import PAUSE_AT, Listener, assert_same_run, domains_from, newest
 from test_distributed import CASES, recipe_of
 
 JUMPS = {"unpaired": 1e-4, "super_resolution": 1e-4}  # L1's gradient jumps at 0: rounding takes pixels across
-BF16_STEPS = 4 * 2**-8  # of 8 bits; a penalty that is missing changes gradients by a tenth and more
+BF16_STEPS = 4 * 2**-8  # of 8 bits; a penalty that is missing changes some gradients wholly
 
 
 @pytest.fixture(autouse=True)
