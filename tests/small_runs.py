@@ -38,8 +38,8 @@ RHYTHM = ("log_rows=3", "previews=4", "checkpoints=2", "ema_half_life_kimg=0.05"
 PAUSE_AT = 9
 # Looks at every checkpoint, of few images; ``small`` has batches of 8.
 WATCHED = ("watch.look_kimg=0.001", "watch.images=100", "watch.reference=100", "checkpoints=6")
-# G learns for half of the run, then its rate is a thousand times as high.
-COLLAPSING = ("optimizers.generator={kind: adam, lr: {start: 3.0e-3, end: 3.0, begin: 0.5, until: 0.51}}",)
+# G learns for half of the run, then each step takes its weights so far that all its outputs are 0 or 1 on any machine.
+COLLAPSING = ("optimizers.generator={kind: adam, lr: {start: 3.0e-3, end: 1.0e+3, begin: 0.5, until: 0.51}}",)
 # The draws of one phase, for the first three images of a global batch of eight.
 NOISE = Noise(
     seed=1,
