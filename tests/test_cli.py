@@ -180,11 +180,18 @@ def test_plan(shell, tiny_file, tmp_path):
     ):
         assert text in err
     assert "warning: 96 images are hardly enough" in err
-    assert "what to expect: no run of such a size and length has been kept" in err
+    assert "what to expect: no run of such images has been kept" in err
     file = tmp_path / "new folder" / "mine.yaml"
     code, out, err = shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--out", file)
     assert (code, out) == (0, f"{file}\n")
-    assert f"train it: gansmith train {tiny_file} --recipe '{file}'" in err
+    assert f"train it: gansmith train {tiny_file} --recipe '{file}'\n" in err
+    kept = file.read_bytes()
+    assert shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--out", file) == (
+        2, "", f"gansmith: '{file}' exists\n  pass another --out, or remove it\n"
+    )  # fmt: skip
+    assert file.read_bytes() == kept
+    options = ("--precision", "fp32", "--data-root", tmp_path, "--out", tmp_path / "other.yaml")
+    assert f"--precision fp32 --data-root {tmp_path}\n" in shell("plan", tiny_file, *SMALL_PLAN, *options)[2]
     assert shell("train", tiny_file, "--recipe", file, "--out", tmp_path / "run", "--steps", 2)[0] == 0
     said = json.loads(shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--json")[1])
     assert said.keys() >= {

@@ -14,7 +14,7 @@ from gansmith.data.alike import distinct_share
 from gansmith.data.base import open_data
 from gansmith.data.glance import glance
 from gansmith.engine import Engine, installed_memory_mb
-from gansmith.errors import DataError, RecipeError
+from gansmith.errors import DataError, GansmithError, RecipeError
 from gansmith.expectations import SEEN, Expectation, expectation_for
 from gansmith.plan import Budget
 from gansmith.proposal import USERS, Draft, Proposal
@@ -67,7 +67,7 @@ def test_what_it_is_for_a_plain_set_of_images(measured, tmp_path):
     assert choice(found, "size") == ("16", "that of the images")
     assert choice(found, "conditional") == ("no", "no labels")
     assert choice(found, "batch_size") == ("64", "that of the recipe")
-    told = "3,000 images, each shown about 240 times: what D sees is changed a little, so that it learns none by heart"
+    told = "3,000 images, each shown about 240 times: what D sees is changed, so that it learns none by heart"
     assert choice(found, "augment") == ("diffaugment", told)
     assert choice(found, "lr") == ("0.002", "the widest map has 32 channels")
     assert choice(found, "end_norm") == ("no", "16 px are up to 32")
@@ -99,9 +99,18 @@ def test_lengths(measured, tmp_path, length, kimg, said):
 def test_labels_are_told_where_there_are_enough_images_of_each(measured, tmp_path, count, classes, told):
     found = propose(images(tmp_path, count, classes=classes), kimg=1)
     assert found.recipe.method.conditional is told
-    text = f"{classes} classes, {count / classes:,.0f} images each"
-    more = "" if told else "; it takes 2 to 100 classes of 50 images and more"
+    least = count // classes
+    text = f"{classes} classes, {least}{f' to {least + 1}' if count % classes else ''} images each"
+    more = "" if told else "; it takes 2 to 100 classes of 50 images on average"
     assert choice(found, "conditional") == ("yes" if told else "no", text + more)
+
+
+def test_a_class_of_few_images_is_told(measured, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "x.npz", images=pixels, labels=np.repeat([0, 1], [290, 10]))
+    found = propose(str(tmp_path / "x.npz"), kimg=1)
+    assert choice(found, "conditional") == ("yes", "2 classes, 10 to 290 images each")
+    assert found.warnings == ("class '1' has 10 images: what is made of it will be much like them",)
 
 
 @pytest.mark.parametrize(("count", "kind"), [(40, "ada"), (500, "ada"), (2000, "ada"), (2001, None)])
@@ -110,7 +119,7 @@ def test_few_images_are_augmented(measured, tmp_path, count, kind):
     augment = found.recipe.method.augment
     assert (augment and augment.kind) == kind
     if kind:
-        assert "looks watch for copies" in choice(found, "augment")[1]
+        assert choice(found, "augment")[1].startswith(f"{count:,} images, are few: what D sees is changed")
         assert augment.adapt_kimg == pytest.approx(found.kimg * 0.2, rel=0.01)
         assert choice(found, "adapt_kimg")[1] == "20% of the length"
     assert (len(found.warnings) == 1) == (count < 100)
@@ -130,8 +139,19 @@ def test_near_copies_count_once(measured, tmp_path):
     )
     found = propose(str(tmp_path / "x.npz"), kimg=1)
     assert found.recipe.method.augment.kind == "ada"
-    assert "3,000 images, 15% of them not near copies" in choice(found, "augment")[1]
-    assert found.warnings == ("85% of the images are near copies of others; see: gansmith data check",)
+    assert "3,000 images, 300 of them no copies" in choice(found, "augment")[1]
+    assert found.warnings == ("90% of the images are copies of others; see: gansmith data check",)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_exact_copies_are_counted_in_all_images(measured, monkeypatch, tmp_path, shuffled):
+    monkeypatch.setattr("gansmith.data.alike.MOST_COMPARED", 100)
+    different = np.random.default_rng(0).integers(0, 256, (400, 16, 16, 3), np.uint8)
+    pixels = np.repeat(different, 10, axis=0)
+    np.savez(tmp_path / "x.npz", images=np.random.default_rng(1).permutation(pixels) if shuffled else pixels)
+    found = propose(str(tmp_path / "x.npz"), kimg=1)
+    assert choice(found, "augment")[0] == "ada"
+    assert "4,000 images, 400 of them no copies" in choice(found, "augment")[1]
 
 
 def test_distinct_images():
@@ -139,6 +159,59 @@ def test_distinct_images():
     assert distinct_share(different) == 1
     assert distinct_share(np.concatenate([different, different[:5]])) == pytest.approx(10 / 15)
     assert distinct_share(np.repeat(different[:1], 8, axis=0)) == pytest.approx(1 / 8)
+
+
+def test_plain_images_are_not_taken_for_copies():
+    strokes = np.zeros((50, 32, 32, 1), np.uint8)
+    for at, image in enumerate(strokes):
+        image[at % 32, : at // 2 + 3] = 40
+    assert distinct_share(strokes) == 1
+
+
+def test_speed_is_measured_as_few_images_are_trained_on(measured, tmp_path):
+    propose(images(tmp_path, 40), minutes=1)
+    recipe, spec = measured[0]
+    assert (recipe.batch_size, recipe.method.augment.kind, spec.count) == (32, "ada", 40)
+    propose(images(tmp_path, 2001), minutes=1)
+    recipe, spec = measured[2]
+    assert (recipe.batch_size, recipe.method.augment, spec.count) == (64, None, 64)
+
+
+def test_more_showings_than_ever_helped_are_told(measured, tmp_path):
+    assert propose(images(tmp_path, 100), kimg=1000).warnings == ()
+    (warning,) = propose(images(tmp_path, 100), kimg=1010).warnings
+    assert warning.startswith("each image is shown about 10,100 times")
+
+
+def test_an_augmentation_by_name_is_fitted_to_the_length(measured, tmp_path):
+    source = images(tmp_path, 600)
+    asked, left = propose(source, "augment=ada", kimg=5), propose(source, kimg=5)
+    assert asked.recipe == left.recipe
+    assert choice(asked, "augment") == ("ada", USERS)
+    whole = propose(source, "augment={kind: ada, adapt_kimg: 7}", kimg=5)
+    assert whole.recipe.method.augment.adapt_kimg == 7
+    assert choice(whole, "adapt_kimg") == ("7", USERS)
+
+
+def test_a_length_given_twice_is_refused(measured, tmp_path):
+    source = images(tmp_path, 600)
+    with pytest.raises(GansmithError, match=r"^--minutes and kimg=7 both set the length; pass one of them"):
+        propose(source, "kimg=7", minutes=1)
+    with pytest.raises(GansmithError, match=r"^--kimg and epochs=2 both set the length"):
+        propose(source, "epochs=2", kimg=5)
+    assert measured == []
+
+
+def test_another_discriminator_leaves_the_width_of_g_fitted(measured, tmp_path):
+    found = propose(images(tmp_path, 600), "discriminator.kind=dcgan", "discriminator.norm=none", kimg=2500)
+    assert choice(found, "base_channels")[0] == "32"
+    assert found.recipe.method.generator.base_channels == 32
+    assert (
+        found.recipe.method.discriminator.base_channels
+        == load_recipe(
+            PLAIN, ("discriminator.kind=dcgan", "discriminator.norm=none")
+        ).method.discriminator.base_channels
+    )
 
 
 def test_large_images_on_a_cpu_with_little_time_are_made_smaller(measured, tmp_path):
@@ -222,7 +295,7 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
     assert (method.augment.kind, method.augment.policy, recipe.data.mirror) == ("diffaugment", ("color",), True)
     assert (method.generator.base_channels, method.discriminator.base_channels) == (16, 8)
     assert recipe.optimizers["default"].lr == 1e-3
-    own = {"conditional": "no", "batch_size": "16", "augment": "diffaugment / color", "kimg": "2", "lr": "0.001"}
+    own = {"conditional": "no", "batch_size": "16", "augment": "diffaugment", "kimg": "2", "lr": "0.001"}
     own |= {"mirror": "true", "loss": "hinge", "base_channels": "16 / 8"}
     assert {each.what: each.value for each in found.choices if each.reason == USERS} == own
     assert method.penalties[0].weight == gamma_for(PLAIN, 256, 16)  # of the user's batch
@@ -304,10 +377,14 @@ def test_rules():
 
 
 def test_expectations_are_of_runs_with_a_picture():
-    assert expectation_for(28, 1) is None
     most = max((seen for seen in SEEN if seen.side == 28), key=lambda seen: seen.kimg)
-    assert expectation_for(32, most.kimg) == expectation_for(28, 1e9) == most
-    assert expectation_for(512, 1e9) is None
+    assert expectation_for(32, 1, 60_000, most.kimg) == expectation_for(28, 1, 40_000, 1e9) == most
+    assert expectation_for(512, 1, 60_000, 1e9) is None
+    assert expectation_for(28, 3, 60_000, 1e9) is None
+    short = expectation_for(28, 1, 300, 25)
+    assert (short.kimg, short.picture) == (most.kimg, most.picture)
+    ends = "; yours shows 10% of that: expect less; yours are 300 images: expect fewer kinds"
+    assert short.words == most.words + ends
     for seen in SEEN:
         assert isinstance(seen, Expectation)
         assert (REPOSITORY / seen.picture).stat().st_size < 200_000
@@ -326,7 +403,7 @@ def test_a_glance(tmp_path, photos):
 def test_a_draft_shows_what_is_gone():
     draft = Draft(PLAIN, ("penalties=[]",))
     draft.decide("gamma", ("method.penalties.0.weight",), 3.0, "x")
-    assert [(each.value, each.reason) for each in draft.choices] == [("[]", USERS)]
+    assert [(each.value, each.reason) for each in draft.choices] == [("none", USERS)]
 
 
 def test_named_paths():

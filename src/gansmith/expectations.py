@@ -1,13 +1,15 @@
 """What runs of a size and a length have made: for a person who is about to wait as long. Only what was seen is here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What came of a run: images of ``side`` px after ``kimg``, in words and as a picture of the documentation."""
+    """What came of a run on ``count`` images after ``kimg``, in words and as a picture of the documentation."""
 
-    side: int
+    side: int  # px, the longer
+    channels: int
+    count: int
     kimg: float
     words: str
     picture: str
@@ -15,18 +17,32 @@ class Expectation:
 
 SEEN = (
     Expectation(
-        28, 250, "60,000 garments, 260 kimg: all kinds, as they should be; below left without labels, right with them",
+        28, 1, 60_000, 250,
+        "60,000 garments, 260 kimg: all kinds, as they should be (in the picture below left without labels, below right"
+        " with them)",
         "docs/pictures/flagship.png",
     ),
     Expectation(
-        64, 240, "4,500 drawn faces, 248 kimg: faces of many kinds, hair and glasses, edges still rough",
+        64, 3, 4_500, 240, "4,500 drawn faces, 248 kimg: faces of many kinds, hair and glasses, edges still rough",
         "docs/pictures/auto-avatars.jpg",
     ),
 )  # fmt: skip
 NEAR = 1.5  # a side that is at most so many times another is like it
 
 
-def expectation_for(side: int, kimg: float) -> Expectation | None:
-    """Return the longest run of about this size that is no longer than this; None where nothing was seen."""
-    near = [seen for seen in SEEN if 1 / NEAR <= side / seen.side <= NEAR and seen.kimg <= kimg]
-    return max(near, key=lambda seen: seen.kimg, default=None)
+def expectation_for(side: int, channels: int, count: int, kimg: float) -> Expectation | None:
+    """Return what comes nearest of runs on images of about this size; None where nothing was seen.
+
+    It is the longest that is no longer, else the shortest; its words tell how much less the images or the length are.
+    """
+    near = [seen for seen in SEEN if 1 / NEAR <= side / seen.side <= NEAR and (channels == 1) == (seen.channels == 1)]
+    if not near:
+        return None
+    shorter = [seen for seen in near if seen.kimg <= kimg]
+    seen = max(shorter, key=lambda each: each.kimg) if shorter else min(near, key=lambda each: each.kimg)
+    words = seen.words
+    if seen.kimg > kimg:
+        words += f"; yours shows {kimg / seen.kimg:.0%} of that: expect less"
+    if count < seen.count / 2:
+        words += f"; yours are {count:,} images: expect fewer kinds"
+    return replace(seen, words=words)

@@ -32,11 +32,12 @@ def settle(
         return read_recipe(recipe, overrides, order.plugins), order
     load_plugins(order.plugins)
     proposal = propose(order, engine, tuple(overrides), on_event)
-    for line in proposal.notes():
+    for line in (*proposal.notes(), proposal.outlook()):
         on_event(Event("note", line))
     for line in proposal.warnings:
         on_event(Event("warning", line))
-    return proposal.recipe, replace(order, budget=Budget()) if order.budget.minutes else order
+    length = Budget() if order.budget.minutes else order.budget
+    return proposal.recipe, replace(order, budget=length, comments=proposal.comments())
 
 
 def plan(

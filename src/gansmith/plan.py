@@ -66,7 +66,8 @@ def make_plan(recipe: Recipe, budget: Budget, count: int, images_per_iteration: 
         kimg, source = budget.steps * images_per_iteration / 1000, f"{budget.steps} steps"
     elif budget.minutes:
         kimg = budget.minutes * 60 * img_per_sec / 1000
-        source = f"{budget.minutes:g} minutes at {img_per_sec:,.0f} images a second as measured"
+        unit = "minute" if budget.minutes == 1 else "minutes"
+        source = f"{budget.minutes:g} {unit} at {img_per_sec:,.0f} images a second as measured"
     elif budget.kimg or (recipe.kimg and not budget.epochs):
         kimg = budget.kimg or recipe.kimg or 0.0
         source = f"{kimg:g} kimg"
@@ -78,8 +79,8 @@ def make_plan(recipe: Recipe, budget: Budget, count: int, images_per_iteration: 
     return Plan(
         schedule_kimg=iterations * images_per_iteration / 1000,
         iterations=iterations,
-        log_every=max(1, iterations // recipe.log_rows),
-        preview_every=max(1, iterations // recipe.previews),
+        log_every=-(-iterations // recipe.log_rows),
+        preview_every=-(-iterations // recipe.previews),
         checkpoint_every=max(1, round(checkpoint_kimg * 1000 / images_per_iteration)),
         source=source,
     )

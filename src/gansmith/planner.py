@@ -1,18 +1,19 @@
 """What to train on the data at hand, on this machine, in the time there is: a recipe, each choice with its reason."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from gansmith.data.alike import distinct_share
+from gansmith.data.alike import num_distinct
 from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData
 from gansmith.data.glance import glance
 from gansmith.data.infer import largest_inside
 from gansmith.engine import Engine, installed_memory_mb
-from gansmith.errors import RecipeError
+from gansmith.errors import GansmithError, RecipeError
 from gansmith.expectations import expectation_for
+from gansmith.fit_to_data import fit_to_classes, fit_to_number
 from gansmith.images import POINT
 from gansmith.methods.latent import LatentConfig
 from gansmith.plan import Budget, Plan, make_plan
@@ -21,21 +22,15 @@ from gansmith.recipe import Recipe, load_recipe
 from gansmith.recipes import AUTO
 from gansmith.rules import (
     ADAPT_SHARE,
-    CLASSES,
-    COMPARED,
-    COPIES,
     DEFAULT_MINUTES,
     FEW_IMAGES,
-    FEWEST_IMAGES,
     GAMMAS,
     GPU,
     GPU_SIDES,
     HALF_LIFE_SHARE,
-    IMAGES_OF_A_CLASS,
     LARGE_GPU,
     LARGE_GPU_KIMG,
     MEMORY_SHARE,
-    OFTEN,
     PLAIN,
     POINTS,
     SMALL_PX,
@@ -101,7 +96,8 @@ def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: 
     plan = make_plan(draft.recipe, reach.length if base == PLAIN else asked, spec.count, images, speed)
     _fit_to_length(draft, plan, is_asked=asked != Budget())
     draft.note_the_rest()
-    seen = None if spec.is_points else expectation_for(max(spec.height, spec.width), plan.schedule_kimg)
+    side = max(spec.height, spec.width)
+    seen = None if spec.is_points else expectation_for(side, spec.channels, spec.count, plan.schedule_kimg)
     return Proposal(
         draft.recipe, tuple(draft.choices), warnings, tuple(data.summary.lines()), speed, plan.schedule_kimg,
         _shared(engine, engine.memory_mb()), seen,
@@ -129,7 +125,10 @@ def _data_options(overrides: tuple[str, ...]) -> DataOptions:
 def _asked_length(budget: Budget, overrides: tuple[str, ...]) -> Budget:
     """Return the length that the user wants, by option or as a change to the recipe; an empty budget if any will do."""
     mine = tuple(text for text in overrides if text.partition("=")[0] in ("kimg", "epochs"))
-    if budget != Budget() or not mine:
+    if budget != Budget() and mine:
+        option = next(name for name, value in asdict(budget).items() if value is not None)
+        raise GansmithError(f"--{option} and {mine[0]} both set the length; pass one of them")
+    if not mine:
         return budget
     recipe = load_recipe(PLAIN, mine)
     return Budget(kimg=recipe.kimg, epochs=recipe.epochs)
@@ -142,11 +141,12 @@ def _size(order: Order, asked: Budget, options: DataOptions, engine: Engine) -> 
     found = glance(order.source, options, order.data_root) if engine.is_main else None
     seen = json.loads(engine.share_text(json.dumps(found)))
     length = asked if asked != Budget() else Budget(minutes=DEFAULT_MINUTES)
-    is_point = seen is not None and tuple(seen[:3]) == POINT
-    reach = Reach(length, _probe(engine) if length.minutes and not is_point else 0.0)
-    if seen is None or is_point or options.size is not None or options.pairs:
-        return options, reach, "that of the images"
+    if seen is None or tuple(seen[:3]) == POINT:
+        return options, Reach(length), "that of the images"
     height, width, _, count = seen
+    reach = Reach(length, _probe(engine, count) if length.minutes else 0.0)
+    if options.size is not None or options.pairs:
+        return options, reach, "that of the images"
     longer = max(height, width)
     side = side_for(longer, lambda side: reach.kimg(side * side, count))
     if side == longer:
@@ -157,13 +157,14 @@ def _size(order: Order, asked: Budget, options: DataOptions, engine: Engine) -> 
     return DataOptions.model_validate({**options.model_dump(), "size": shape}), reach, reason
 
 
-def _probe(engine: Engine) -> float:
-    """Return images a second of the narrowest networks on random images of ``PROBE``."""
-    count = load_recipe(PLAIN).batch_size * engine.world_size
-    spec, rows = DataSpec("random", *PROBE, count, (), ""), np.arange(count)
-    pixels = np.random.Generator(np.random.Philox(0)).integers(0, 256, (count, *PROBE), np.uint8)
-    data = ImageData(spec, DataSummary("", spec, (), 0, (), ()), None, pixels, rows, np.zeros((count, 2, 16), np.uint8))
-    narrow = load_recipe(PLAIN, (f"base_channels={width_for(0)}", f"batch_size={count}"))
+def _probe(engine: Engine, count: int) -> float:
+    """Return images a second of the narrowest networks for so many images, on random ones of ``PROBE``."""
+    narrow = load_recipe(PLAIN, (f"base_channels={width_for(0)}", *(["augment=ada"] if count <= FEW_IMAGES else [])))
+    num = min(count, narrow.batch_size * engine.world_size)
+    spec, rows = DataSpec("random", *PROBE, num, (), ""), np.arange(num)
+    pixels = np.random.Generator(np.random.Philox(0)).integers(0, 256, (num, *PROBE), np.uint8)
+    data = ImageData(spec, DataSummary("", spec, (), 0, (), ()), None, pixels, rows, np.zeros((num, 2, 16), np.uint8))
+    narrow = narrow.model_copy(update={"batch_size": _batch(narrow, spec, engine)[0]})
     return _shared(engine, measure_speed(narrow, data, engine, PROBE_SEC))
 
 
@@ -190,12 +191,8 @@ def _base(opened: Recipe, data: ImageData, asked: Budget, engine: Engine) -> tup
 
 def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> tuple[str, ...]:
     """Decide classes, batch, gamma and augmentation for images of which ``kimg`` are shown; return warnings."""
-    spec, classes = data.spec, len(data.spec.classes)
-    mean = spec.count / max(classes, 1)
-    is_told = classes in CLASSES and mean >= IMAGES_OF_A_CLASS
-    needs = f"{CLASSES[0]} to {CLASSES[-1]} classes of {IMAGES_OF_A_CLASS} images and more"
-    text = f"{classes} classes, {mean:,.0f} images each" + ("" if is_told else f"; it takes {needs}")
-    draft.decide("conditional", ("method.conditional",), is_told, text if classes else "no labels")
+    spec = data.spec
+    warnings = fit_to_classes(draft, data.summary)
     method = draft.recipe.method
     if isinstance(method, LatentConfig) and method.conditional and not method.discriminator.scores_labels:
         text = f"'{method.discriminator.kind}' scores no label but the one that it is told"
@@ -210,30 +207,12 @@ def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> 
     at = GAMMAS[draft.base]
     pixels = f"{at[0]:g} at {at[1] ** 0.5:.0f} px and batch {at[2]}; grows with the pixels, falls with the batch"
     draft.decide("gamma", weights, value, pixels)
-    rows = np.linspace(0, spec.count - 1, min(spec.count, COMPARED)).astype(int)
-    distinct = distinct_share(data.read(rows))
-    text = f"{spec.count:,} images" + (f", {distinct:.0%} of them not near copies" if distinct < 1 - COPIES else "")
-    if spec.count * distinct <= FEW_IMAGES:
-        text += ", are few: what D sees is changed, the more it learns them by heart; looks watch for copies"
-        draft.decide("augment", ("method.augment",), {"kind": "ada"}, text)
-    elif (times := kimg * 1000 / (spec.count * distinct)) > OFTEN:
-        text += (
-            f", each shown about {times:,.0f} times: what D sees is changed a little, so that it learns none by heart"
-        )
-        draft.decide("augment", ("method.augment",), {"kind": "diffaugment"}, text)
-    else:
-        draft.decide("augment", ("method.augment",), None, f"{text}, more than {FEW_IMAGES:,}, are enough without")
-    warnings = []
-    if spec.count < FEWEST_IMAGES:
-        warnings.append(f"{spec.count:,} images are hardly enough: a model of fewer than {FEWEST_IMAGES} repeats them")
-    if distinct < 1 - COPIES:
-        warnings.append(f"{1 - distinct:.0%} of the images are near copies of others; see: gansmith data check")
-    return tuple(warnings)
+    return (*warnings, *fit_to_number(draft, spec.count, num_distinct(data), kimg))
 
 
 def _fit_networks(draft: Draft, spec: DataSpec, kimg: float) -> None:
     """Decide what ``PLAIN``'s networks are, and their learning rate, where the narrowest would be shown ``kimg``."""
-    text = f"networks of 16 channels would be shown {kimg:,.0f} kimg; wider ones pay with more"
+    text = f"networks of 16 channels would be shown about {kimg:,.0f} kimg; wider ones pay with more"
     draft.decide("base_channels", WIDTH_PATHS, width_for(kimg), text)
     side = max(spec.height, spec.width)
     is_large = side > SMALL_PX
@@ -268,14 +247,17 @@ def _for_all_processes(batch: int, engine: Engine) -> int:
 def _fit_to_length(draft: Draft, plan: Plan, *, is_asked: bool) -> None:
     """Set the length, and what goes with it."""
     if is_asked:
-        draft.decide("kimg", ("kimg",), plan.schedule_kimg, plan.source)
+        is_rounded = plan.source.endswith(" kimg") and plan.source != f"{plan.schedule_kimg:g} kimg"
+        reason = f"{plan.source} in whole batches" if is_rounded else plan.source
+        draft.decide("kimg", ("kimg",), plan.schedule_kimg, reason)
     elif draft.base == PLAIN:
         draft.decide("kimg", ("kimg",), plan.schedule_kimg, f"{plan.source}; no length was asked for")
     else:
         draft.decide("kimg", ("kimg",), draft.recipe.kimg, "the recipe's own length")
     if draft.has("method.augment.adapt_kimg"):
         kimg = float(f"{plan.schedule_kimg * ADAPT_SHARE:.3g}")
-        draft.decide("adapt_kimg", ("method.augment.adapt_kimg",), kimg, f"{ADAPT_SHARE:.0%} of the length")
+        reason = f"{ADAPT_SHARE:.0%} of the length"
+        draft.decide("adapt_kimg", ("method.augment.adapt_kimg",), kimg, reason, of_any_part=True)
     if draft.base in (GPU, LARGE_GPU):
         kimg = float(f"{plan.schedule_kimg * HALF_LIFE_SHARE:.3g}")
         draft.decide("ema_half_life", ("ema_half_life_kimg.end",), kimg, f"{HALF_LIFE_SHARE:.0%} of the length")

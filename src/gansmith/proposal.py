@@ -9,6 +9,9 @@ from gansmith.expectations import Expectation
 from gansmith.recipe import Recipe, flat, load_recipe, named_paths, override
 
 USERS = "as you asked"
+EDITING = (
+    "The plan as it was made. What is changed below changes nothing else: gamma and lr do not follow size and batch."
+)
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,19 @@ class Proposal:
         """Return the choices in one line each."""
         return [f"{choice.what}: {choice.value} ({choice.reason})" for choice in self.choices]
 
+    def outlook(self) -> str:
+        """Return what to expect, in words."""
+        seen = self.expectation
+        said = "no run of such images has been kept" if seen is None else f"{seen.words}: {seen.picture}"
+        return f"what to expect: {said}"
+
+    def comments(self) -> tuple[str, ...]:
+        """Return what to write above the recipe in a file."""
+        return (EDITING, *self.notes())
+
     def to_yaml(self) -> str:
         """Return the recipe as YAML, with the choices as comments above it."""
-        return "".join(f"# {line}\n" for line in self.notes()) + self.recipe.to_yaml()
+        return self.recipe.to_yaml(self.comments())
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -59,9 +72,16 @@ class Draft:
         self.choices: list[Choice] = []
         self._named: dict[str, set[str]] = {}  # paths, by override
         for text in overrides:
-            self._named[text] = named_paths(self.recipe, (text,))
+            named = named_paths(self.recipe, (text,))
             self.recipe = override(self.recipe, (text,))
+            self._named[text] = {self._of_kind(path, text) for path in named}
         self._decided: list[str] = []
+
+    def _of_kind(self, path: str, text: str) -> str:
+        """Return the path that an override names: that of the kind, where ``augment=ada`` names a part by it alone."""
+        kind = f"{path}.kind"
+        is_name = text.partition("=")[2].strip() == flat(self.recipe).get(kind)
+        return kind if is_name else path
 
     def is_users(self, path: str) -> bool:
         """Say whether the user has set a field, a part of it, or what it is a part of."""
@@ -78,16 +98,22 @@ class Draft:
         """Say whether the recipe has a field."""
         return any(f"{known}.".startswith(f"{path}.") for known in flat(self.recipe))
 
-    def decide(self, what: str, paths: tuple[str, ...], value: Any, reason: str) -> None:
-        """Set fields that mean the same, unless the user has or their part is gone, and note the choice."""
+    def decide(self, what: str, paths: tuple[str, ...], value: Any, reason: str, *, of_any_part: bool = False) -> None:
+        """Set fields that mean the same, unless the user has or their part is gone, and note the choice.
+
+        A part whose kind the user has named is another, whose fields are not touched unless ``of_any_part``.
+        """
         self._decided += paths
         if any(self.is_users(path) for path in paths):
             values = flat(self.recipe)
-            kept = [_in_words(values[name]) for path in paths for name in values if _overlap(path, name)]
-            self.choices.append(Choice(what, " / ".join(dict.fromkeys(kept)), USERS))
-        elif all(self.has(path) and not self._is_of_another_part(path) for path in paths):
+            found = [(path, name) for path in paths for name in values if _overlap(path, name)]
+            words = [_in_words(values.get(f"{path}.kind", values[name])) for path, name in found]
+            self.choices.append(Choice(what, " / ".join(dict.fromkeys(words)), USERS))
+            return
+        mine = [path for path in paths if self.has(path) and (of_any_part or not self._is_of_another_part(path))]
+        if mine:
             written = yaml.safe_dump(value, default_flow_style=True, width=1000).removesuffix("...\n").strip()
-            self.recipe = override(self.recipe, tuple(f"{path}={written}" for path in paths))
+            self.recipe = override(self.recipe, tuple(f"{path}={written}" for path in mine))
             self.choices.append(Choice(what, _in_words(value), reason))
 
     def note_the_rest(self) -> None:
@@ -108,8 +134,8 @@ def _in_words(value: Any) -> str:
         return "none"
     if isinstance(value, dict):
         return f"{value['start']:g} to {value['end']:g}" if "start" in value else str(value["kind"])
-    if isinstance(value, list) and value:
-        return " x ".join(map(str, value))
+    if isinstance(value, list):
+        return " x ".join(map(str, value)) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,.6g}" if isinstance(value, float) else str(value)

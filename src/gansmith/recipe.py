@@ -4,7 +4,7 @@ Machine facts (device, threads, folders) are no part of it, so a recipe travels.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -74,9 +74,10 @@ class Recipe(FrozenModel):
         part: OptimizerPart = self.optimizers.get(network, self.optimizers["default"])
         return part
 
-    def to_yaml(self) -> str:
-        """Return it as YAML, every field written out."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+    def to_yaml(self, comments: Sequence[str] = ()) -> str:
+        """Return it as YAML, every field written out, below lines of comment."""
+        fields = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+        return "".join(f"# {' '.join(line.split())}\n" for line in comments) + fields
 
 
 def recipe_names() -> list[str]:

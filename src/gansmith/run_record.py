@@ -28,6 +28,7 @@ class Order:
     init_from: Path | None = None
     plugins: tuple[Path, ...] = ()
     data_root: Path | None = None
+    comments: tuple[str, ...] = ()  # above the recipe in the run folder
 
 
 def changed_row(change: dict[str, Any]) -> dict[str, Any]:

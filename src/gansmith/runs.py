@@ -96,7 +96,7 @@ def start_run(folder: Path, recipe: Recipe, order: Order, engine: Engine, on_eve
         engine.barrier()
         if engine.is_main:
             run.lock()
-            run.recipe.write_text(recipe.to_yaml())
+            run.recipe.write_text(recipe.to_yaml(order.comments))
             run.copy_of_quarantine(list(data.summary.quarantine))
             run.write_record(make_run_record(order, data.spec, plan, engine))
         on_event(Event("note", f"run folder: {folder}"))

@@ -35,6 +35,10 @@ def plan(
     source, overrides = split_words(words or [])
     if out is not None and out.suffix not in (".yaml", ".yml"):
         raise GansmithError(f"cannot write a recipe as '{out}'\n  allowed: a name that ends in .yaml")
+    if out is not None and out.exists():
+        raise GansmithError(f"'{out}' exists\n  pass another --out, or remove it")
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
     from gansmith.files import commit_file
@@ -46,10 +50,13 @@ def plan(
         )  # fmt: skip
     typer.echo("\n".join(lines_of(proposal)), err=True)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
         commit_file(out, lambda place: place.write_text(proposal.to_yaml(), encoding="utf-8"))
-        data = "" if source == "fashion-sample" else f" {shlex.quote(source)}"
-        typer.echo(f"\ntrain it: gansmith train{data} --recipe {shlex.quote(str(out))}", err=True)
+        words = ["gansmith", "train", *([] if source == "fashion-sample" else [source]), "--recipe", str(out)]
+        words += ["--device", device] if device != "auto" else []
+        words += ["--precision", precision] if precision != "auto" else []
+        words += [word for each in plugin or [] for word in ("--plugin", str(each))]
+        words += ["--data-root", str(data_root)] if data_root else []
+        typer.echo(f"\ntrain it: {shlex.join(words)}", err=True)
     if as_json:
         print(json.dumps(proposal.to_json(), indent=2))
     else:
@@ -70,9 +77,7 @@ def lines_of(proposal: "Proposal") -> list[str]:
         lines += textwrap.wrap(reason, WIDTH, initial_indent=head, subsequent_indent=" " * (first + second + 4))
     speed = f"{proposal.img_per_sec:,.0f} images a second here: {proposal.kimg:,.1f} kimg in"
     lines += ["", f"{speed} {duration(proposal.minutes * 60)}; {proposal.memory_mb:,.0f} MB"]
-    seen = proposal.expectation
-    said = "no run of such a size and length has been kept" if seen is None else f"{seen.words}: {seen.picture}"
-    lines += textwrap.wrap(f"what to expect: {said}", WIDTH, subsequent_indent="  ")
+    lines += textwrap.wrap(proposal.outlook(), WIDTH, subsequent_indent="  ")
     for text in proposal.warnings:
         lines += textwrap.wrap(f"warning: {text}", WIDTH, subsequent_indent="  ")
     return lines

@@ -1,12 +1,13 @@
 """What a look at all images together shows: near duplicates, and whether mirror images would belong to the data."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from gansmith.data.base import ImageData
 from gansmith.images import fit_image, to_pil
 
 SKETCH_SIDE, HASH_SIDE = 8, 16
@@ -21,6 +22,7 @@ MOST_BITS_APART = 10
 MOST_COLOUR_APART = 8.0  # root mean square of the sketches
 SAME_COLOUR = 3.0  # root mean square of small pictures that are taken for the same image
 MOST_PAIRS = 10**6  # of thousands of frames that are all alike, for example: enough to show it
+MOST_COMPARED, AT_ONCE = 10_000, 500  # small pictures
 FEWEST_FOR_MIRROR, MOST_FOR_MIRROR = 40, 1500
 UNLIKE = 0.9
 
@@ -79,14 +81,29 @@ def near_duplicates(sketches: Sequence[Sketch]) -> list[list[int]]:
     return [group for group in groups.values() if len(group) > 1]
 
 
-def distinct_share(images: np.ndarray) -> float:
-    """Return the share of uint8 (N, H, W, C) images whose small pictures differ from those of all before them."""
+def num_distinct(data: ImageData) -> int:
+    """Return how many images there are if copies count once: the exact ones of all, near ones of ``MOST_COMPARED``."""
+    _, first = np.unique(data.digests[data.rows, 1], axis=0, return_index=True)
+    rows = np.sort(first)[np.linspace(0, len(first) - 1, min(len(first), MOST_COMPARED)).astype(int)]
+    images = (image for at in range(0, len(rows), AT_ONCE) for image in data.read(rows[at : at + AT_ONCE]))
+    return max(1, round(len(first) * distinct_share(images)))
+
+
+def distinct_share(images: Iterable[np.ndarray]) -> float:
+    """Return the share of uint8 (H, W, C) images that are left if one is kept of those with the same small picture.
+
+    Plain ones, which show no shape, are left.
+    """
     small = [fit_image(to_pil(image), SKETCH_SIDE, SKETCH_SIDE, 3, "stretch") for image in images]
-    pictures = np.stack(small).reshape(len(images), -1).astype(np.float32)
-    squares = np.square(pictures).sum(1)
-    apart = squares[:, None] + squares - 2 * pictures @ pictures.T  # summed over the values of a small picture
-    is_copy = (np.tril(apart <= SAME_COLOUR**2 * pictures.shape[1], -1)).any(1)
-    return float(1 - is_copy.mean())
+    pictures = np.stack(small).reshape(len(small), -1).astype(np.float32)
+    squares, has_shape = np.square(pictures).sum(1), pictures.std(1) >= PLAIN
+    shares = []
+    for at in range(0, len(pictures), AT_ONCE):
+        some = slice(at, at + AT_ONCE)
+        apart = squares[some, None] + squares - 2 * pictures[some] @ pictures.T  # summed over a small picture's values
+        alike = (apart <= SAME_COLOUR**2 * pictures.shape[1]) & has_shape
+        shares.append(np.where(has_shape[some], 1 / np.maximum(alike.sum(1), 1), 1.0))
+    return float(np.concatenate(shares).mean())
 
 
 def _close_pairs(hashes: np.ndarray) -> set[tuple[int, int]]:
