@@ -1,5 +1,6 @@
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,10 @@ def test_a_folder_that_exists(tmp_path):
     file.write_text("")
     with pytest.raises(GansmithError, match=f"'{file}' is a file\n  name another place"):
         RunFolder.create(file)
+    with pytest.raises(GansmithError, match=f"cannot make '{file / 'a' / 'b'}' in '{file}'\n  name another place"):
+        RunFolder.check_free(file / "a" / "b")
+    RunFolder.check_free(tmp_path / "a" / "b")
+    RunFolder.check_free(Path("new"))
 
 
 def test_what_is_no_run_folder(tmp_path):

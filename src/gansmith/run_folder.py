@@ -53,7 +53,12 @@ class RunFolder:
 
     @staticmethod
     def check_free(path: Path) -> None:
-        """Raise GansmithError if something is at the path already."""
+        """Raise GansmithError if something is at the path already, or nothing can be made there."""
+        above = next(each for each in (path, *path.absolute().parents) if each.exists())
+        if above != path and not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+            raise GansmithError(
+                f"cannot make '{path}' in '{above}'\n  name another place for the run folder: --out DIR"
+            )
         if path.exists() and not path.is_dir():
             raise GansmithError(f"'{path}' is a file\n  name another place for the run folder: --out DIR")
         if path.exists() and any(path.iterdir()):
