@@ -229,15 +229,6 @@ def test_large_images_on_a_cpu_with_little_time_are_made_smaller(measured, tmp_p
     assert propose(source, kimg=400).recipe.data.size == 128
 
 
-def test_gamma_grows_while_the_run_goes_on_where_images_are_large(measured, tmp_path):
-    source = images(tmp_path, 200, side=64)
-    assert propose(source, kimg=400).recipe.method.penalties[0].weight == Ramp(
-        start=5, end=10, shape="cosine", begin=0.2, until=0.7
-    )
-    assert propose(source, "batch_size=32", kimg=400).recipe.method.penalties[0].weight.end == 20
-    assert propose(source, "size=32", kimg=400).recipe.method.penalties[0].weight == 1.2
-
-
 def test_proportions_are_kept(measured, tmp_path):
     found = propose(images(tmp_path, 120, side=64, width=128), minutes=1)
     assert found.recipe.data.size == (16, 32)

@@ -202,7 +202,7 @@ def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> 
     weights = tuple(f"method.penalties.{index}.weight" for index in range(len(penalties)))
     gamma, was = gamma_for(draft.base, spec.height * spec.width, draft.recipe.batch_size), penalties[0].weight
     value: Any = gamma
-    if isinstance(was, Ramp) and not (draft.base == PLAIN and max(spec.height, spec.width) <= SMALL_PX):
+    if isinstance(was, Ramp):
         value = {**was.model_dump(), "start": gamma, "end": float(f"{gamma * was.end / was.start:.2g}")}
     at = GAMMAS[draft.base]
     pixels = f"{at[0]:g} at {at[1] ** 0.5:.0f} px and batch {at[2]}; grows with the pixels, falls with the batch"
