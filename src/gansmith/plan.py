@@ -79,7 +79,7 @@ def make_plan(recipe: Recipe, budget: Budget, count: int, images_per_iteration: 
     return Plan(
         schedule_kimg=iterations * images_per_iteration / 1000,
         iterations=iterations,
-        log_every=-(-iterations // recipe.log_rows),
+        log_every=max(1, iterations // recipe.log_rows),
         preview_every=-(-iterations // recipe.previews),
         checkpoint_every=max(1, round(checkpoint_kimg * 1000 / images_per_iteration)),
         source=source,
