@@ -23,7 +23,8 @@ def fit_to_classes(draft: Draft, summary: DataSummary) -> list[str]:
 def fit_to_number(draft: Draft, count: int, distinct: int, kimg: float) -> list[str]:
     """Decide the augmentation for images of which ``distinct`` are no copies, ``kimg`` shown; return warnings."""
     warnings, times = [], kimg * 1000 / distinct
-    text = f"{count:,} images" + (f", {distinct:,} of them no copies" if distinct < count * (1 - COPIES) else "")
+    has_copies = distinct < count * (1 - COPIES)
+    text = f"{count:,} images" + (f", {distinct:,} of them no copies" if has_copies else "")
     if distinct <= FEW_IMAGES:
         text += ", are few: what D sees is changed, the more it learns them by heart"
         draft.decide("augment", ("method.augment",), {"kind": "ada"}, text)
@@ -34,7 +35,7 @@ def fit_to_number(draft: Draft, count: int, distinct: int, kimg: float) -> list[
         draft.decide("augment", ("method.augment",), None, f"{text}, more than {FEW_IMAGES:,}, are enough without")
     if count < FEWEST_IMAGES:
         warnings.append(f"{count:,} images are hardly enough: a model of fewer than {FEWEST_IMAGES} repeats them")
-    if distinct < count * (1 - COPIES):
+    if has_copies:
         warnings.append(f"{1 - distinct / count:.0%} of the images are copies of others; see: gansmith data check")
     if times > TOO_OFTEN:
         warnings.append(

@@ -54,14 +54,14 @@ class RunFolder:
     @staticmethod
     def check_free(path: Path) -> None:
         """Raise GansmithError if something is at the path already, or nothing can be made there."""
-        above = next(each for each in (path, *path.absolute().parents) if each.exists())
-        if above != path and not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-            raise GansmithError(
-                f"cannot make '{path}' in '{above}'\n  name another place for the run folder: --out DIR"
-            )
-        if path.exists() and not path.is_dir():
-            raise GansmithError(f"'{path}' is a file\n  name another place for the run folder: --out DIR")
-        if path.exists() and any(path.iterdir()):
+        elsewhere = "name another place for the run folder: --out DIR"
+        if not path.exists():
+            above = next(each for each in path.absolute().parents if each.exists())
+            if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+                raise GansmithError(f"cannot make '{path}' in '{above}'\n  {elsewhere}")
+        elif not path.is_dir():
+            raise GansmithError(f"'{path}' is a file\n  {elsewhere}")
+        elif any(path.iterdir()):
             begun = (path / RECORD).exists() and any((path / "checkpoints").glob("[0-9]*"))
             go_on, other = f"go on with it: gansmith resume {path}", "remove it, or name another folder: --out DIR"
             raise GansmithError(f"'{path}' is already there and not empty\n  {go_on if begun else other}")

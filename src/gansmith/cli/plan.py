@@ -33,11 +33,11 @@ def plan(
 ) -> None:
     """Choose a recipe for your images, machine and time, and say why; print it."""
     source, overrides = split_words(words or [])
-    if out is not None and out.suffix not in (".yaml", ".yml"):
-        raise GansmithError(f"cannot write a recipe as '{out}'\n  allowed: a name that ends in .yaml")
-    if out is not None and out.exists():
-        raise GansmithError(f"'{out}' exists\n  pass another --out, or remove it")
     if out is not None:
+        if out.suffix not in (".yaml", ".yml"):
+            raise GansmithError(f"cannot write a recipe as '{out}'\n  allowed: a name that ends in .yaml")
+        if out.exists():
+            raise GansmithError(f"'{out}' exists\n  pass another --out, or remove it")
         out.parent.mkdir(parents=True, exist_ok=True)
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter

@@ -101,8 +101,8 @@ def distinct_share(images: Iterable[np.ndarray]) -> float:
     for at in range(0, len(pictures), AT_ONCE):
         some = slice(at, at + AT_ONCE)
         apart = squares[some, None] + squares - 2 * pictures[some] @ pictures.T  # summed over a small picture's values
-        alike = (apart <= SAME_COLOUR**2 * pictures.shape[1]) & has_shape
-        shares.append(np.where(has_shape[some], 1 / np.maximum(alike.sum(1), 1), 1.0))
+        alike = (apart <= SAME_COLOUR**2 * pictures.shape[1]) & has_shape & has_shape[some, None]
+        shares.append(1 / np.maximum(alike.sum(1), 1))
     return float(np.concatenate(shares).mean())
 
 
