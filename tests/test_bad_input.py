@@ -120,6 +120,7 @@ def test_numbers_out_of_range(told, tiny_file, word, where, allowed):
     (("--epochs", "1e300"), "1e+300 epochs of 96 images are too long\n  allowed: up to 999,999,999 iterations"),
     (("--steps", "1000000000"), "1000000000 steps are too long\n  allowed: up to 999,999,999 iterations"),
     (("--steps", "3", "--kimg", "1"), "--kimg and --steps both set the length; pass one of them"),
+    (("--recipe", "dcgan", "--steps", "3", "kimg=1"), "--steps and kimg=1 both set the length; pass one of them"),
     (("--holdout", "1.5"), "holdout 1.5 is no share of the images\n  allowed: 0 to 0.9, for example 0.1"),
 ])  # fmt: skip
 def test_options_out_of_range(told, tiny_file, words, message):

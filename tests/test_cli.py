@@ -190,8 +190,10 @@ def test_plan(shell, tiny_file, tmp_path):
         2, "", f"gansmith: '{file}' exists\n  pass another --out, or remove it\n"
     )  # fmt: skip
     assert file.read_bytes() == kept
-    options = ("--precision", "fp32", "--data-root", tmp_path, "--out", tmp_path / "other.yaml")
-    assert f"--precision fp32 --data-root {tmp_path}\n" in shell("plan", tiny_file, *SMALL_PLAN, *options)[2]
+    options = ("--precision", "fp32", "--holdout", 0.25, "--data-root", tmp_path, "--out", tmp_path / "other.yaml")
+    err = shell("plan", tiny_file, *SMALL_PLAN, *options)[2]
+    assert "warning: 72 images are hardly enough" in err
+    assert f"--precision fp32 --holdout 0.25 --data-root {tmp_path}\n" in err
     assert shell("train", tiny_file, "--recipe", file, "--out", tmp_path / "run", "--steps", 2)[0] == 0
     said = json.loads(shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--json")[1])
     assert said.keys() >= {

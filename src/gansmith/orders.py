@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gansmith.engine import Engine, start_engine
-from gansmith.plan import Budget, Plan, make_plan
+from gansmith.plan import Budget, Plan, make_plan, refuse_two_lengths
 from gansmith.planner import propose
 from gansmith.proposal import Proposal
 from gansmith.recipe import Recipe, load_recipe, override
@@ -28,6 +28,7 @@ def settle(
     recipe: str | Recipe, overrides: Sequence[str], order: Order, engine: Engine, on_event: OnEvent
 ) -> tuple[Recipe, Order]:
     """Return the recipe that is meant and the order; of ``auto`` the one that is proposed, with its length in it."""
+    refuse_two_lengths(order.budget, overrides)
     if recipe != AUTO:
         return read_recipe(recipe, overrides, order.plugins), order
     load_plugins(order.plugins)
@@ -49,6 +50,7 @@ def plan(
     minutes: float | None = None,
     device: str = "auto",
     precision: str = "auto",
+    holdout: float = 0.0,
     plugins: Sequence[str | Path] = (),
     data_root: str | Path | None = None,
     on_event: Callable[[Event], None] = lambda _: None,
@@ -58,7 +60,7 @@ def plan(
     Writes nothing but the cache of images. Raises a GansmithError as ``train`` would.
     """
     order = Order(
-        str(source), Budget(kimg=kimg, epochs=epochs, minutes=minutes),
+        str(source), Budget(kimg=kimg, epochs=epochs, minutes=minutes), holdout=holdout,
         plugins=tuple(Path(plugin) for plugin in plugins), data_root=Path(data_root) if data_root else None,
     )  # fmt: skip
     load_plugins(order.plugins)

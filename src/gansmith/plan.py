@@ -1,6 +1,7 @@
 """How long a run is, and how often it writes: fixed before the first step and kept in the run."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -58,6 +59,14 @@ class Budget:
         for name, value in given.items():
             if not (math.isfinite(value) and value > 0):
                 raise GansmithError(f"--{name} must be above 0, got {value:g}")
+
+
+def refuse_two_lengths(budget: Budget, overrides: Iterable[str]) -> None:
+    """Raise GansmithError where an option and a change to the recipe, for example kimg=50, both set the length."""
+    option = next((name for name, value in asdict(budget).items() if value is not None), None)
+    changed = next((text for text in overrides if text.partition("=")[0] in ("kimg", "epochs")), None)
+    if option and changed:
+        raise GansmithError(f"--{option} and {changed} both set the length; pass one of them")
 
 
 def make_plan(recipe: Recipe, budget: Budget, count: int, images_per_iteration: int, img_per_sec: float) -> Plan:

@@ -1,7 +1,7 @@
 """What to train on the data at hand, on this machine, in the time there is: a recipe, each choice with its reason."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,12 @@ from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData
 from gansmith.data.glance import glance
 from gansmith.data.infer import largest_inside
 from gansmith.engine import Engine, installed_memory_mb
-from gansmith.errors import GansmithError, RecipeError
+from gansmith.errors import RecipeError
 from gansmith.expectations import expectation_for
 from gansmith.fit_to_data import fit_to_classes, fit_to_number
 from gansmith.images import POINT
 from gansmith.methods.latent import LatentConfig
-from gansmith.plan import Budget, Plan, make_plan
+from gansmith.plan import Budget, Plan, make_plan, refuse_two_lengths
 from gansmith.proposal import Choice, Draft, Proposal
 from gansmith.recipe import Recipe, load_recipe
 from gansmith.recipes import AUTO
@@ -124,10 +124,8 @@ def _data_options(overrides: tuple[str, ...]) -> DataOptions:
 
 def _asked_length(budget: Budget, overrides: tuple[str, ...]) -> Budget:
     """Return the length that the user wants, by option or as a change to the recipe; an empty budget if any will do."""
+    refuse_two_lengths(budget, overrides)
     mine = tuple(text for text in overrides if text.partition("=")[0] in ("kimg", "epochs"))
-    if budget != Budget() and mine:
-        option = next(name for name, value in asdict(budget).items() if value is not None)
-        raise GansmithError(f"--{option} and {mine[0]} both set the length; pass one of them")
     if not mine:
         return budget
     recipe = load_recipe(PLAIN, mine)

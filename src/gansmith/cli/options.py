@@ -19,6 +19,7 @@ Precision = Annotated[str, typer.Option(help="Of forward passes: fp32, bf16, or 
 Minutes = Annotated[float | None, typer.Option(help="Length in minutes on this machine, as measured.")]
 Kimg = Annotated[float | None, typer.Option(help="Length in thousands of images shown.")]
 Epochs = Annotated[float | None, typer.Option(help="Length in passes over the data.")]
+Holdout = Annotated[float, typer.Option(help="Share of the images kept out of training, for judging.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Raw = Annotated[bool, typer.Option("--raw", help="Use the weights without averaging.")]
 Label = Annotated[str | None, typer.Option(help="One class, by name or number.")]

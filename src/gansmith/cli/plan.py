@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gansmith.cli.data import DataRoot
-from gansmith.cli.options import AsJson, Device, Epochs, Kimg, Minutes, PartsPlugin, Precision
+from gansmith.cli.options import AsJson, Device, Epochs, Holdout, Kimg, Minutes, PartsPlugin, Precision
 from gansmith.cli.train import Words, split_words
 from gansmith.errors import GansmithError
 
@@ -27,6 +27,7 @@ def plan(
     out: Annotated[Path | None, typer.Option(help="Write the recipe to this .yaml file.")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    holdout: Holdout = 0.0,
     plugin: PartsPlugin = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
@@ -46,7 +47,7 @@ def plan(
     with ProgressPrinter() as printer:
         proposal = api.plan(
             source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, device=device, precision=precision,
-            plugins=plugin or [], data_root=data_root, on_event=printer,
+            holdout=holdout, plugins=plugin or [], data_root=data_root, on_event=printer,
         )  # fmt: skip
     typer.echo("\n".join(lines_of(proposal)), err=True)
     if out is not None:
@@ -54,6 +55,7 @@ def plan(
         words = ["gansmith", "train", *([] if source == "fashion-sample" else [source]), "--recipe", str(out)]
         words += ["--device", device] if device != "auto" else []
         words += ["--precision", precision] if precision != "auto" else []
+        words += ["--holdout", f"{holdout:g}"] if holdout else []
         words += [word for each in plugin or [] for word in ("--plugin", str(each))]
         words += ["--data-root", str(data_root)] if data_root else []
         typer.echo(f"\ntrain it: {shlex.join(words)}", err=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.data import DataRoot
-from gansmith.cli.options import Epochs, Kimg, Minutes, PartsPlugin, Precision
+from gansmith.cli.options import Epochs, Holdout, Kimg, Minutes, PartsPlugin, Precision
 from gansmith.errors import GansmithError
 from gansmith.recipes import AUTO
 
@@ -76,7 +76,7 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
     precision: Precision = "auto",
     compiled: Annotated[bool, typer.Option("--compile", help="Compile networks: slow to start; for GPUs.")] = False,
-    holdout: Annotated[float, typer.Option(help="Share of the images kept out of training, for judging.")] = 0.0,
+    holdout: Holdout = 0.0,
     patience: Patience = None,
     on_collapse: OnCollapse = None,
     init_from: Annotated[Path | None, typer.Option(help="Start from the weights of a model.")] = None,
