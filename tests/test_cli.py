@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -500,3 +501,18 @@ def test_a_loss_in_one_file_outside_the_package(shell, tiny_file, tmp_path, plug
     code, _, err = shell("resume", tmp_path / "run")
     assert code == 2
     assert f"plugin {path} was edited" in err
+
+
+@pytest.mark.parametrize(("mine", "spins"), [
+    ({}, "30000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None),
+])  # fmt: skip
+def test_threads_wait_for_each_other_shortly_unless_the_user_says_otherwise(mine, spins):
+    """The library reads it as torch is imported, which the module that sets it must not have done."""
+    code = (
+        "import gansmith.__main__ as it, os, sys; assert 'torch' not in sys.modules;"
+        "import gansmith.cli.app as app; app.main = lambda: print(os.environ.get('GOMP_SPINCOUNT'));"
+        "assert 'torch' not in sys.modules; it.main()"
+    )
+    clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", code], env={**clean, **mine}, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str(spins)

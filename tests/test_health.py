@@ -50,6 +50,12 @@ def test_a_run_that_learns_is_healthy():
     assert judge([], looks_of((8.0,))).message == "healthy: fd is 8"
 
 
+def test_a_healthy_run_names_the_kinds_that_are_still_to_come():
+    early = judge(rows_of(), looks_of((19, 15), missing=2))
+    assert early.reasons[1] == "so far 2 of 5 kinds of images are hardly ever made: shirt, shoe"
+    assert early.message.startswith("healthy: fd is 15, the best so far; it was 19 at first; so far 2 of 5 kinds")
+
+
 def test_every_prefix_of_a_run_that_learns_is_healthy():
     """G outputs nearly one image at first and makes more and more kinds: not yet learnt is no collapse."""
     looks = looks_of((19, 15, 11, 8, 6, 5), diversity=[0.1, 0.2, 0.4, 0.6, 0.8, 0.9], missing=[4, 3, 2, 1, 0, 0])

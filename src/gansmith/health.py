@@ -216,7 +216,7 @@ def judge(rows: Sequence[Row], looks: Sequence[Row], limits: Thresholds | None =
         held = _held(rule, moments, limits)
         if held >= rule.looks:
             return Verdict(rule.verdict, (rule.reason(moments[-1], limits),), moments[-held].kimg)
-    return Verdict(HEALTHY, (_trend(moments),))
+    return Verdict(HEALTHY, _trend(moments))
 
 
 def judge_once(rows: Sequence[Row], look: Row, limits: Thresholds | None = None) -> Verdict:
@@ -226,7 +226,7 @@ def judge_once(rows: Sequence[Row], look: Row, limits: Thresholds | None = None)
     for rule in RULES:
         if not rule.needs_history and (reason := rule.reason(now, limits)):
             return Verdict(rule.verdict, (reason,))
-    return Verdict(HEALTHY, (_trend([now]),))
+    return Verdict(HEALTHY, _trend([now]))
 
 
 def _held(rule: _Rule, moments: Sequence[_Now], limits: Thresholds) -> int:
@@ -237,9 +237,13 @@ def _held(rule: _Rule, moments: Sequence[_Now], limits: Thresholds) -> int:
     return count
 
 
-def _trend(moments: Sequence[_Now]) -> str:
-    fd = moments[-1].fd
-    best = int(fd.argmin())
-    if best == len(fd) - 1:
-        return f"fd is {fd[-1]:.3g}" + (f", the best so far; it was {fd[0]:.3g} at first" if best else "")
-    return f"fd is {fd[-1]:.3g}; it was best at {moments[best].kimg:,.1f} kimg: {fd[best]:.3g}"
+def _trend(moments: Sequence[_Now]) -> tuple[str, ...]:
+    """Return where fd stands, and the kinds of images that are still to come, if there are many."""
+    now = moments[-1]
+    best, lost = int(now.fd.argmin()), now.limits.lost_kinds * len(now.kinds)
+    text = f"fd is {now.fd[-1]:.3g}"
+    if best < len(now.fd) - 1:
+        text += f"; it was best at {moments[best].kimg:,.1f} kimg: {now.fd[best]:.3g}"
+    elif best:
+        text += f", the best so far; it was {now.fd[0]:.3g} at first"
+    return (text, f"so far {now.which(now.gone)}") if len(now.gone) >= lost > 0 else (text,)

@@ -1,0 +1,77 @@
+"""How fast all threads of this machine train with other lengths of waiting, alone and beside a busy process on each core.
+
+Threads of OpenMP wait for each other at the end of each operator. GNU's library lets them spin, which is quick, and on a
+core that another process wants takes the time away from the thread that is waited for. GOMP_SPINCOUNT says how often.
+
+Run: python benchmarks/threads.py [--rounds 3] [--spins default 30000 1000]
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+
+SECONDS = 8.0
+SHAPE = (28, 28, 1)
+NUM = 2_000
+
+
+def measure() -> float:
+    """Return images a second of ``relativistic`` on random images."""
+    from gansmith.data.base import DataSpec, DataSummary, ImageData
+    from gansmith.engine import start_engine
+    from gansmith.recipe import load_recipe
+    from gansmith.runs import measure_speed
+
+    spec, rows = DataSpec("random", *SHAPE, NUM, (), ""), np.arange(NUM)
+    pixels = np.random.Generator(np.random.Philox(0)).integers(0, 256, (NUM, *SHAPE), np.uint8)
+    data = ImageData(spec, DataSummary("", spec, (), 0, (), ()), None, pixels, rows, np.zeros((NUM, 2, 16), np.uint8))
+    return measure_speed(load_recipe("relativistic"), data, start_engine("cpu", "auto"), SECONDS)
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Keep so many processes busy meanwhile."""
+    burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--spins", nargs="+", default=["default", "30000", "1000"])
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        print(measure())
+        return
+    clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    for others in (0, os.cpu_count() or 1):
+        found: dict[str, list[float]] = {spins: [] for spins in args.spins}
+        for _ in range(args.rounds):
+            for spins in args.spins:
+                environment = clean if spins == "default" else {**clean, "GOMP_SPINCOUNT": spins}
+                with busy(others):
+                    time.sleep(0.5)
+                    child = [sys.executable, __file__, "--child"]
+                    out = subprocess.run(child, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+                found[spins].append(float(out.stdout))
+        first = statistics.median(found[args.spins[0]])
+        for spins, speeds in found.items():
+            middle, each = statistics.median(speeds), ", ".join(f"{speed:,.0f}" for speed in speeds)
+            print(f"{others} busy processes, {spins:>8}: {middle:6,.0f} images a second, {middle / first:.2f} ({each})")
+
+
+if __name__ == "__main__":
+    main()
