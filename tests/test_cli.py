@@ -514,5 +514,7 @@ def test_threads_wait_for_each_other_shortly_unless_the_user_says_otherwise(mine
         "assert 'torch' not in sys.modules; it.main()"
     )
     clean = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
-    done = subprocess.run([sys.executable, "-c", code], env={**clean, **mine}, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**clean, **mine}, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == str(spins)
