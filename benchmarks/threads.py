@@ -1,7 +1,7 @@
-"""How fast all threads of this machine train with other lengths of waiting, alone and beside a busy process on each core.
+"""How fast all threads train when they wait otherwise for each other, alone and beside a busy process on each core.
 
-Threads of OpenMP wait for each other at the end of each operator. GNU's library lets them spin, which is quick, and on a
-core that another process wants takes the time away from the thread that is waited for. GOMP_SPINCOUNT says how often.
+Threads of OpenMP wait for each other at the end of each operator. GNU's library lets them spin, which is quick, and on
+a core that another process wants takes the time from the thread that is waited for. GOMP_SPINCOUNT says how often.
 
 Run: python benchmarks/threads.py [--rounds 3] [--spins default 30000 1000]
 """

@@ -4,7 +4,6 @@ import os
 import signal
 from types import FrameType
 
-
 SPINS = "30000"  # turns; GNU's own 300,000 cost twice the time on a busy machine: docs/performance.md
 
 
