@@ -366,7 +366,7 @@ def test_rules():
     assert gamma_for(PLAIN, 64 * 64, 64) == 5
     assert gamma_for(PLAIN, 32 * 32, 64) == 1.2
     assert gamma_for(PLAIN, 64 * 64, 16) == 20
-    assert [lr_for(widest) for widest in (16, 64, 128, 256)] == [2e-3, 2e-3, 1e-3, 5e-4]
+    assert [lr_for(widest) for widest in (16, 32, 64, 128)] == [2e-3, 2e-3, 1e-3, 5e-4]
     assert gamma_for(GPU, 64 * 64, 64) == 2
     assert [width_for(kimg) for kimg, _ in WIDTHS] == [width for _, width in WIDTHS]
     assert width_for(0) == WIDTHS[0][1]

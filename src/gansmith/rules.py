@@ -23,7 +23,7 @@ GAMMAS = {  # by recipe: gamma, the pixels and the batch that it is for, and the
     LARGE_GPU: (2.0, 64 * 64, 256, 1.5),
 }
 SMALL_PX = 32  # up to here G's blocks of PLAIN do better without a norm at their end, above with one
-LR, AT_WIDTH = 2e-3, 64  # of PLAIN, whose widest layer has up to so many channels
+LR, AT_WIDTH = 2e-3, 32  # of PLAIN, whose widest layer has up to so many channels
 CLASSES, IMAGES_OF_A_CLASS = range(2, 101), 50
 FEWEST_IMAGES, FEW_IMAGES = 100, 2_000  # below: hardly enough; up to: D is shown augmented images
 OFTEN = 100  # times that each image is shown; above: what D is shown is augmented too, by what costs less

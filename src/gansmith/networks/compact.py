@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from gansmith.networks.base import ImageSpec, Network, finish, networks, normed, projected, start_map
 from gansmith.networks.dcgan import DCGANGenerator
+from gansmith.networks.r3gan import Double
 from gansmith.networks.strided import StridedConv2d, StridedConvTranspose2d
 
 
@@ -14,14 +15,16 @@ from gansmith.networks.strided import StridedConv2d, StridedConvTranspose2d
 class Compact(Network):
     """Few channels where maps are large, and residual blocks where they are small and depth costs little.
 
-    G: latent -> start map (widest) -> blocks, norm, ReLU, doubling 4x4 transposed convolution -> ... -> tanh.
+    G: latent -> start map (widest) -> blocks, norm, ReLU -> (doubling 4x4 transposed convolution, blocks, norm, ReLU)
+       From each of these maps a doubling convolution of its own makes an image; their sum, the smaller ones enlarged
+       bilinearly, goes through tanh.
        Block: x + conv(relu(norm(conv(relu(norm(x)))))), convolutions 3x3, or x + norm of that with ``end_norm``.
     D: halving 4x4 convolution, norm (not in the first), leaky, blocks -> ... -> Linear over the last map; one logit.
        Block: leaky(x + norm(conv(leaky(norm(conv(x)))))).
     A label is one-hot beside the latent; D adds the inner product of its last map with weights for each class.
     Source: strided convolutions: Radford et al. 2016, arXiv:1511.06434; residual blocks: He et al. 2016,
-    arXiv:1512.03385 (D) and arXiv:1603.05027 (G); labels in D: Miyato and Koyama 2018, arXiv:1802.05637,
-    equation 3.
+    arXiv:1512.03385 (D) and arXiv:1603.05027 (G); sum of images: Karras et al. 2020, arXiv:1912.04958, section 4.1;
+    labels in D: Miyato and Koyama 2018, arXiv:1802.05637, equation 3.
     Differs: the inner product is with the whole last map, not with its sum. Why blocks there and not elsewhere:
     benchmarks/flagship/README.md.
     """
@@ -48,17 +51,16 @@ class Compact(Network):
         """Return G; RecipeError for sides that cannot be doubled to."""
         rows, columns, doublings = start_map(spec, self.kind)
         widths = self._widths(doublings)[::-1]
-        layers: list[nn.Module] = []
-        for index, (before, after) in enumerate(zip(widths, [*widths[1:], spec.channels], strict=True)):
+        stages, heads = list[nn.Module](), list[nn.Module]()
+        for index, width in enumerate(widths):
+            larger = [StridedConvTranspose2d(widths[index - 1], width, bias=self.norm == "none")] if index else []
             blocks = self._blocks(max(rows, columns) * 2**index)
-            layers += [GeneratorBlock(before, self.norm, ended=self.end_norm) for _ in range(blocks)]
-            layers += [*normed(self.norm, before), nn.ReLU(inplace=True)]
-            feeds_norm = self.norm == "batch" and index < doublings - 1
-            layers.append(StridedConvTranspose2d(before, after, bias=not feeds_norm))
-        layers.append(nn.Sigmoid() if self.value_range == "unit" else nn.Tanh())
+            inside = [GeneratorBlock(width, self.norm, ended=self.end_norm) for _ in range(blocks)]
+            stages.append(nn.Sequential(*larger, *inside, *normed(self.norm, width), nn.ReLU(inplace=True)))
+            heads.append(StridedConvTranspose2d(width, spec.channels, bias=True))
+        layers = SumOfSides(stages, heads, nn.Sigmoid() if self.value_range == "unit" else nn.Tanh())
         project = nn.Linear(spec.latent_dim + spec.num_classes, widths[0] * rows * columns)
-        start = (widths[0], rows, columns)
-        network = finish(DCGANGenerator(project, start, nn.Sequential(*layers), spec.num_classes), self)
+        network = finish(DCGANGenerator(project, (widths[0], rows, columns), layers, spec.num_classes), self)
         for module in network.modules():
             if isinstance(module, GeneratorBlock) and isinstance(last := module.layers[-1], nn.BatchNorm2d):
                 nn.init.zeros_(last.weight)
@@ -84,6 +86,23 @@ class Compact(Network):
 
     def _blocks(self, side: int) -> int:
         return self.blocks if side <= self.block_px else 0
+
+
+class SumOfSides(nn.Module):
+    """Maps (N, C, h, w) -> images: each stage changes the maps, and its head adds an image of twice their sides."""
+
+    def __init__(self, stages: list[nn.Module], heads: list[nn.Module], last: nn.Module) -> None:
+        super().__init__()
+        self.stages, self.heads, self.enlarge, self.last = nn.ModuleList(stages), nn.ModuleList(heads), Double(), last
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return images in the value range of the last function."""
+        images: Tensor | None = None
+        for stage, head in zip(self.stages, self.heads, strict=True):
+            maps = stage(maps)
+            more = head(maps)
+            images = more if images is None else self.enlarge(images) + more
+        return self.last(images)
 
 
 class GeneratorBlock(nn.Module):
