@@ -70,6 +70,8 @@ def test_what_it_is_for_a_plain_set_of_images(measured, tmp_path):
     told = "3,000 images, each shown about 240 times: what D sees is changed, so that it learns none by heart"
     assert choice(found, "augment") == ("diffaugment", told)
     assert choice(found, "lr") == ("0.002", "the widest map has 32 channels")
+    assert choice(found, "lr of D") == ("0.002", "16 px are up to 32")
+    assert choice(found, "interval") == ("8", "16 px are up to 32")
     assert choice(found, "end_norm") == ("no", "16 px are up to 32")
     assert choice(found, "kimg") == ("180.032", "3 minutes at 1,000 images a second as measured")
     assert (recipe.kimg, recipe.epochs) == (180.032, None)
@@ -295,10 +297,20 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
     assert (method.augment.kind, method.augment.policy, recipe.data.mirror) == ("diffaugment", ("color",), True)
     assert (method.generator.base_channels, method.discriminator.base_channels) == (16, 8)
     assert recipe.optimizers["default"].lr == 1e-3
-    own = {"conditional": "no", "batch_size": "16", "augment": "diffaugment", "kimg": "2", "lr": "0.001"}
-    own |= {"mirror": "true", "loss": "hinge", "base_channels": "16 / 8"}
+    own = {"conditional": "no", "batch_size": "16", "augment": "diffaugment", "kimg": "2"}
+    own |= {"lr": "0.001", "lr of D": "0.001", "mirror": "true", "loss": "hinge", "base_channels": "16 / 8"}
     assert {each.what: each.value for each in found.choices if each.reason == USERS} == own
     assert method.penalties[0].weight == gamma_for(PLAIN, 256, 16)  # of the user's batch
+
+
+def test_what_is_otherwise_above_32_px(measured, tmp_path):
+    found = propose(images(tmp_path, 600), "size=64", kimg=1)
+    assert choice(found, "end_norm") == ("yes", "64 px are more than 32")
+    assert choice(found, "interval") == ("4", "64 px are more than 32")
+    assert choice(found, "lr") == ("0.001", "the widest map has 128 channels")
+    assert choice(found, "lr of D") == ("0.0004", "64 px are more than 32")
+    assert found.recipe.optimizer_for("discriminator").lr.start == 4e-4
+    assert found.recipe.method.penalties[0].interval == 4
 
 
 @pytest.mark.parametrize(("override", "what"), [
@@ -308,6 +320,7 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
 def test_one_override(measured, tmp_path, override, what):
     found = propose(images(tmp_path, 600), override, "discriminator.norm=none")
     fitted = () if "kind" in override else ("end_norm=false",)
+    fitted += ("interval=8",) if "weight" in override else ()
     before = load_recipe(PLAIN, (override, "discriminator.norm=none", *fitted))
     for path in ("penalties", "generator", "augment"):
         name = f"method.{path}"
@@ -366,7 +379,7 @@ def test_rules():
     assert gamma_for(PLAIN, 64 * 64, 64) == 5
     assert gamma_for(PLAIN, 32 * 32, 64) == 1.2
     assert gamma_for(PLAIN, 64 * 64, 16) == 20
-    assert [lr_for(widest) for widest in (16, 32, 64, 128)] == [2e-3, 2e-3, 1e-3, 5e-4]
+    assert [lr_for(widest) for widest in (16, 64, 128, 256)] == [2e-3, 2e-3, 1e-3, 5e-4]
     assert gamma_for(GPU, 64 * 64, 64) == 2
     assert [width_for(kimg) for kimg, _ in WIDTHS] == [width for _, width in WIDTHS]
     assert width_for(0) == WIDTHS[0][1]

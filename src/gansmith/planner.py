@@ -23,13 +23,16 @@ from gansmith.recipes import AUTO
 from gansmith.rules import (
     ADAPT_SHARE,
     DEFAULT_MINUTES,
+    END_NORM,
     FEW_IMAGES,
     GAMMAS,
     GPU,
     GPU_SIDES,
     HALF_LIFE_SHARE,
+    INTERVAL,
     LARGE_GPU,
     LARGE_GPU_KIMG,
+    LR_OF_D,
     MEMORY_SHARE,
     PLAIN,
     POINTS,
@@ -213,11 +216,14 @@ def _fit_networks(draft: Draft, spec: DataSpec, kimg: float) -> None:
     text = f"networks of 16 channels would be shown about {kimg:,.0f} kimg; wider ones pay with more"
     draft.decide("base_channels", WIDTH_PATHS, width_for(kimg), text)
     side = max(spec.height, spec.width)
-    is_large = side > SMALL_PX
-    text = f"{side} px are {'more than' if is_large else 'up to'} {SMALL_PX}"
-    draft.decide("end_norm", ("method.generator.end_norm",), is_large, text)
+    large = int(side > SMALL_PX)
+    text = f"{side} px are {'more than' if large else 'up to'} {SMALL_PX}"
+    draft.decide("end_norm", ("method.generator.end_norm",), END_NORM[large], text)
+    draft.decide("interval", ("method.penalties.0.interval",), INTERVAL[large], text)
     if widest := widest_map(draft.recipe, spec):
-        draft.decide("lr", ("optimizers.default.lr.start",), lr_for(widest), f"the widest map has {widest} channels")
+        lr, widths = lr_for(widest), f"the widest map has {widest} channels"
+        draft.decide("lr", ("optimizers.default.lr.start",), lr, widths)
+        draft.decide("lr of D", ("optimizers.discriminator.lr.start",), float(f"{LR_OF_D[large] * lr:.2g}"), text)
 
 
 def _batch(recipe: Recipe, spec: DataSpec, engine: Engine) -> tuple[int, str]:

@@ -249,6 +249,8 @@ def _matching_paths(values: dict[str, Any], key: str) -> list[tuple[str, ...]]:
     paths = list(_paths(values))
     exact = [path for path in paths if path == wanted]
     ends = [path for path in paths if path[-len(wanted) :] == wanted]
+    if wanted[0] in values.get("optimizers", {}):  # a network, before its optimizer
+        ends = [path for path in ends if path[0] != "optimizers"] or ends
     # optimizers.generator and the like may be added; so may the fields of a part in an empty slot
     if not exact and len(wanted) == 2 and wanted[0] == "optimizers":
         return [wanted]

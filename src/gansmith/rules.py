@@ -22,8 +22,11 @@ GAMMAS = {  # by recipe: gamma, the pixels and the batch that it is for, and the
     GPU: (2.0, 64 * 64, 64, 1.5),  # Huang et al. 2024, arXiv:2501.05441, has 0.05 at 32 px, 2 at 64, 150 at 256
     LARGE_GPU: (2.0, 64 * 64, 256, 1.5),
 }
-SMALL_PX = 32  # up to here G's blocks of PLAIN do better without a norm at their end, above with one
-LR, AT_WIDTH = 2e-3, 32  # of PLAIN, whose widest layer has up to so many channels
+SMALL_PX = 32  # up to here PLAIN does better with the first of each of these, above with the second
+END_NORM = (False, True)  # at the end of G's blocks
+INTERVAL = (8, 4)  # of R1
+LR_OF_D = (1.0, 0.4)  # times that of G; with as much D blew up at 64 px
+LR, AT_WIDTH = 2e-3, 64  # of PLAIN's G, whose widest layer has up to so many channels
 CLASSES, IMAGES_OF_A_CLASS = range(2, 101), 50
 FEWEST_IMAGES, FEW_IMAGES = 100, 2_000  # below: hardly enough; up to: D is shown augmented images
 OFTEN = 100  # times that each image is shown; above: what D is shown is augmented too, by what costs less

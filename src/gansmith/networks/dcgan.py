@@ -105,9 +105,7 @@ class DCGAN(Network):
 class DCGANGenerator(nn.Module):
     """(latents (N, latent_dim), labels) -> images (N, C, H, W)."""
 
-    def __init__(
-        self, project: nn.Linear, start: tuple[int, int, int], layers: nn.Module, num_classes: int
-    ) -> None:
+    def __init__(self, project: nn.Linear, start: tuple[int, int, int], layers: nn.Module, num_classes: int) -> None:
         super().__init__()
         self.project, self.start, self.layers, self.num_classes = project, start, layers, num_classes
 
