@@ -15,23 +15,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 SECONDS = 8.0
-SHAPE = (28, 28, 1)
 NUM = 2_000
 
 
 def measure() -> float:
     """Return images a second of ``relativistic`` on random images."""
-    from gansmith.data.base import DataSpec, DataSummary, ImageData
+    from gansmith.data.base import random_images
     from gansmith.engine import start_engine
     from gansmith.recipe import load_recipe
     from gansmith.runs import measure_speed
 
-    spec, rows = DataSpec("random", *SHAPE, NUM, (), ""), np.arange(NUM)
-    pixels = np.random.Generator(np.random.Philox(0)).integers(0, 256, (NUM, *SHAPE), np.uint8)
-    data = ImageData(spec, DataSummary("", spec, (), 0, (), ()), None, pixels, rows, np.zeros((NUM, 2, 16), np.uint8))
+    data = random_images((28, 28, 1), NUM)
     return measure_speed(load_recipe("relativistic"), data, start_engine("cpu", "auto"), SECONDS)
 
 

@@ -28,8 +28,8 @@ def settle(
     recipe: str | Recipe, overrides: Sequence[str], order: Order, engine: Engine, on_event: OnEvent
 ) -> tuple[Recipe, Order]:
     """Return the recipe that is meant and the order; of ``auto`` the one that is proposed, with its length in it."""
-    refuse_two_lengths(order.budget, overrides)
     if recipe != AUTO:
+        refuse_two_lengths(order.budget, overrides)
         return read_recipe(recipe, overrides, order.plugins), order
     load_plugins(order.plugins)
     proposal = propose(order, engine, tuple(overrides), on_event)

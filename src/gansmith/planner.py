@@ -4,10 +4,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from gansmith.data.alike import num_distinct
-from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData
+from gansmith.data.base import DataOptions, DataSpec, ImageData, random_images
 from gansmith.data.glance import glance
 from gansmith.data.infer import largest_inside
 from gansmith.engine import Engine, installed_memory_mb
@@ -161,11 +159,8 @@ def _size(order: Order, asked: Budget, options: DataOptions, engine: Engine) -> 
 def _probe(engine: Engine, count: int) -> float:
     """Return images a second of the narrowest networks for so many images, on random ones of ``PROBE``."""
     narrow = load_recipe(PLAIN, (f"base_channels={width_for(0)}", *(["augment=ada"] if count <= FEW_IMAGES else [])))
-    num = min(count, narrow.batch_size * engine.world_size)
-    spec, rows = DataSpec("random", *PROBE, num, (), ""), np.arange(num)
-    pixels = np.random.Generator(np.random.Philox(0)).integers(0, 256, (num, *PROBE), np.uint8)
-    data = ImageData(spec, DataSummary("", spec, (), 0, (), ()), None, pixels, rows, np.zeros((num, 2, 16), np.uint8))
-    narrow = narrow.model_copy(update={"batch_size": _batch(narrow, spec, engine)[0]})
+    data = random_images(PROBE, min(count, narrow.batch_size * engine.world_size))
+    narrow = narrow.model_copy(update={"batch_size": _batch(narrow, data.spec, engine)[0]})
     return _shared(engine, measure_speed(narrow, data, engine, PROBE_SEC))
 
 

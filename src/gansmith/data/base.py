@@ -248,6 +248,14 @@ data_sets: Registry[DataSetPart] = Registry("data set", "gansmith.data")
 register = data_sets.register
 
 
+def random_images(shape: tuple[int, int, int], count: int) -> ImageData:
+    """Return so many random images of a shape (height, width, channels), the same ones each time: to measure speed."""
+    spec, rows = DataSpec("random", *shape, count, (), ""), np.arange(count)
+    pixels = np.random.Generator(np.random.Philox(0)).integers(0, 256, (count, *shape), np.uint8)
+    digests = np.zeros((count, 2, 16), np.uint8)
+    return ImageData(spec, DataSummary("", spec, (), 0, (), ()), None, pixels, rows, digests)
+
+
 def open_data(
     source: str | Path,
     options: DataOptions | None = None,
