@@ -478,7 +478,7 @@ def test_a_second_signal_leaves_at_once(tiny_file, tmp_path):
     assert process.wait(timeout=30) == 130
     assert time.monotonic() - before < 10
     assert newest(folder).values["iteration"] > 0
-    process.communicate()
+    assert process.communicate()[1].count("stopping after this step, then saving; once more leaves at once") == 1
 
 
 KILLED = {

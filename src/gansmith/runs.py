@@ -91,7 +91,7 @@ def start_run(folder: Path, recipe: Recipe, order: Order, engine: Engine, on_eve
     speed = measure_speed(recipe, data, engine) if order.budget.minutes else 0.0
     plan = make_plan(recipe, order.budget, len(data), state.images_per_iteration, speed)
     plan = Plan(**{**plan.to_json(), **_shared(plan, engine)})
-    with StopRequest().listening() as stop:  # from the first file to the first checkpoint: without it none can go on
+    with StopRequest(engine.is_main).listening() as stop:  # from the first file to the checkpoint that resume needs
         run = RunFolder.create(folder) if engine.is_main else RunFolder(folder)
         engine.barrier()
         if engine.is_main:
@@ -121,7 +121,7 @@ def resume_run(
     except BaseException:
         run.unlock()
         raise
-    with StopRequest().listening() as stop:
+    with StopRequest(engine.is_main).listening() as stop:
         return _train(trainer, stop, on_event)
 
 

@@ -1,18 +1,25 @@
 """How a run hears that it is to stop."""
 
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+STDERR, HEARD = 2, b"\nstopping after this step, then saving; once more leaves at once\n"
 
 
 @dataclass
 class StopRequest:
-    """Whether the run is to finish its step, save and stop; set by Ctrl-C and SIGTERM, a second one leaves at once."""
+    """Whether the run is to finish its step, save and stop; set by Ctrl-C and SIGTERM, a second one leaves at once.
 
+    With ``speaks`` the first is answered on standard error, by a write that may interrupt a print.
+    """
+
+    speaks: bool = False
     signal_number: int = 0
     _old: dict[int, Any] = field(default_factory=dict)
 
@@ -40,3 +47,6 @@ class StopRequest:
         if self.signal_number:
             sys.exit(128 + number)
         self.signal_number = number
+        if self.speaks:
+            with suppress(OSError):  # nobody may be there to read it any more
+                os.write(STDERR, HEARD)
