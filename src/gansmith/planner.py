@@ -37,6 +37,7 @@ from gansmith.rules import (
     SMALL_PX,
     fewest_kimg,
     gamma_for,
+    is_large,
     lr_for,
     needed_mb,
     side_for,
@@ -210,13 +211,12 @@ def _fit_networks(draft: Draft, spec: DataSpec, kimg: float) -> None:
     """Decide what ``PLAIN``'s networks are, and their learning rate, where the narrowest would be shown ``kimg``."""
     text = f"networks of 16 channels would be shown about {kimg:,.0f} kimg; wider ones pay with more"
     draft.decide("base_channels", WIDTH_PATHS, width_for(kimg), text)
-    side = max(spec.height, spec.width)
-    large = int(side > SMALL_PX)
-    text = f"{side} px are {'more than' if large else 'up to'} {SMALL_PX}"
+    large = is_large(spec.height, spec.width, spec.channels)
+    text = f"{'in colour or' if large else 'gray, and not'} above {SMALL_PX} px"
     draft.decide("end_norm", ("method.generator.end_norm",), END_NORM[large], text)
     draft.decide("interval", ("method.penalties.0.interval",), INTERVAL[large], text)
     if widest := widest_map(draft.recipe, spec):
-        lr, widths = lr_for(widest), f"the widest map has {widest} channels"
+        lr, widths = lr_for(widest, large=large), f"the widest map has {widest} channels"
         draft.decide("lr", ("optimizers.default.lr.start",), lr, widths)
         draft.decide("lr of D", ("optimizers.discriminator.lr.start",), float(f"{LR_OF_D[large] * lr:.2g}"), text)
 

@@ -22,11 +22,11 @@ GAMMAS = {  # by recipe: gamma, the pixels and the batch that it is for, and the
     GPU: (2.0, 64 * 64, 64, 1.5),  # Huang et al. 2024, arXiv:2501.05441, has 0.05 at 32 px, 2 at 64, 150 at 256
     LARGE_GPU: (2.0, 64 * 64, 256, 1.5),
 }
-SMALL_PX = 32  # up to here PLAIN does better with the first of each of these, above with the second
+SMALL_PX = 32  # gray up to here PLAIN does better with the first of each of these, above and in colour with the second
 END_NORM = (False, True)  # at the end of G's blocks
 INTERVAL = (8, 4)  # of R1
 LR_OF_D = (1.0, 0.4)  # times that of G; with as much D blew up at 64 px
-LR, AT_WIDTH = 2e-3, 64  # of PLAIN's G, whose widest layer has up to so many channels
+LR, LR_OF_WIDTH = (2e-3, 1e-3), 0.128  # of G: at most, and times the channels of its widest layer
 CLASSES, IMAGES_OF_A_CLASS = range(2, 101), 50
 FEWEST_IMAGES, FEW_IMAGES = 100, 2_000  # below: hardly enough; up to: D is shown augmented images
 OFTEN = 100  # times that each image is shown; above: what D is shown is augmented too, by what costs less
@@ -56,12 +56,17 @@ def width_for(kimg: float) -> int:
     return max(width for fewest, width in WIDTHS if kimg >= fewest)
 
 
-def lr_for(widest: int) -> float:
-    """Return the learning rate of networks whose widest layer has so many channels.
+def is_large(height: int, width: int, channels: int) -> bool:
+    """Say whether images need the second of END_NORM, INTERVAL, LR_OF_D and LR."""
+    return channels > 1 or max(height, width) > SMALL_PX
+
+
+def lr_for(widest: int, *, large: bool) -> float:
+    """Return the learning rate of PLAIN's G, whose widest layer has so many channels.
 
     A step of Adam changes what a layer does in proportion to its inputs: Yang et al. 2022, arXiv:2203.03466, table 3.
     """
-    return float(f"{LR * min(1.0, AT_WIDTH / widest):.2g}")
+    return float(f"{min(LR[large], LR_OF_WIDTH / widest):.2g}")
 
 
 def side_for(longer: int, kimg_at: Callable[[int], float]) -> int:

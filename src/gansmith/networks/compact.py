@@ -10,14 +10,16 @@ from gansmith.networks.dcgan import DCGANGenerator
 from gansmith.networks.r3gan import Double
 from gansmith.networks.strided import StridedConv2d, StridedConvTranspose2d
 
+IMAGE_GAIN = 0.25  # times the sum of images; with 1 they are grainy above 32 px: Adam moves sums of many weights fast
+
 
 @networks.register("compact")
 class Compact(Network):
     """Few channels where maps are large, and residual blocks where they are small and depth costs little.
 
     G: latent -> start map (widest) -> blocks, norm, ReLU -> (doubling 4x4 transposed convolution, blocks, norm, ReLU)
-       From each of these maps a doubling convolution of its own makes an image; their sum, the smaller ones enlarged
-       bilinearly, goes through tanh.
+       From each of these maps a doubling convolution of its own makes an image; a quarter of their sum, smaller ones
+       enlarged bilinearly, goes through tanh.
        Block: x + conv(relu(norm(conv(relu(norm(x)))))), convolutions 3x3, or x + norm of that with ``end_norm``.
     D: halving 4x4 convolution, norm (not in the first), leaky, blocks -> ... -> Linear over the last map; one logit.
        Block: leaky(x + norm(conv(leaky(norm(conv(x)))))).
@@ -102,7 +104,7 @@ class SumOfSides(nn.Module):
             maps = stage(maps)
             more = head(maps)
             images = more if images is None else self.enlarge(images) + more
-        return self.last(images)
+        return self.last(IMAGE_GAIN * images)
 
 
 class GeneratorBlock(nn.Module):
