@@ -19,7 +19,19 @@ from gansmith.expectations import SEEN, Expectation, expectation_for
 from gansmith.plan import Budget
 from gansmith.proposal import USERS, Draft, Proposal
 from gansmith.recipe import load_recipe, named_paths, parse_recipe
-from gansmith.rules import GPU, LARGE_GPU, PLAIN, SIDES, WIDTHS, gamma_for, is_large, lr_for, needed_mb, side_for, width_for
+from gansmith.rules import (
+    GPU,
+    LARGE_GPU,
+    PLAIN,
+    SIDES,
+    WIDTHS,
+    gamma_for,
+    is_large,
+    lr_for,
+    needed_mb,
+    side_for,
+    width_for,
+)
 from gansmith.run_record import Order
 from gansmith.schedules import Ramp
 
@@ -385,7 +397,12 @@ def test_rules():
     assert gamma_for(PLAIN, 64 * 64, 16) == 20
     assert [lr_for(widest, large=False) for widest in (16, 64, 128, 256)] == [2e-3, 2e-3, 1e-3, 5e-4]
     assert [lr_for(widest, large=True) for widest in (16, 64, 128, 256)] == [1e-3, 1e-3, 1e-3, 5e-4]
-    assert [is_large(*shape) for shape in ((32, 32, 1), (16, 48, 1), (28, 28, 3), (64, 64, 3))] == [False, True, True, True]
+    assert [is_large(*shape) for shape in ((32, 32, 1), (16, 48, 1), (28, 28, 3), (64, 64, 3))] == [
+        False,
+        True,
+        True,
+        True,
+    ]
     assert gamma_for(GPU, 64 * 64, 64) == 2
     assert [width_for(kimg) for kimg, _ in WIDTHS] == [width for _, width in WIDTHS]
     assert width_for(0) == WIDTHS[0][1]

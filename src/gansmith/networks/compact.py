@@ -102,9 +102,9 @@ class SumOfSides(nn.Module):
         images: Tensor | None = None
         for stage, head in zip(self.stages, self.heads, strict=True):
             maps = stage(maps)
-            more = head(maps)
+            more = IMAGE_GAIN * head(maps)
             images = more if images is None else self.enlarge(images) + more
-        return self.last(IMAGE_GAIN * images)
+        return self.last(images)
 
 
 class GeneratorBlock(nn.Module):
