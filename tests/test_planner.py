@@ -26,7 +26,6 @@ from gansmith.rules import (
     SIDES,
     WIDTHS,
     gamma_for,
-    is_large,
     lr_for,
     needed_mb,
     side_for,
@@ -81,10 +80,10 @@ def test_what_it_is_for_a_plain_set_of_images(measured, tmp_path):
     assert choice(found, "batch_size") == ("64", "that of the recipe")
     told = "3,000 images, each shown about 240 times: what D sees is changed, so that it learns none by heart"
     assert choice(found, "augment") == ("diffaugment", told)
-    assert choice(found, "lr") == ("0.001", "the widest map has 32 channels")
-    assert choice(found, "lr of D") == ("0.0004", "in colour or above 32 px")
-    assert choice(found, "interval") == ("4", "in colour or above 32 px")
-    assert choice(found, "end_norm") == ("yes", "in colour or above 32 px")
+    assert choice(found, "lr") == ("0.002", "the widest map has 32 channels")
+    assert choice(found, "lr of D") == ("0.002", "16 px are up to 28")
+    assert choice(found, "interval") == ("8", "16 px are up to 28")
+    assert choice(found, "end_norm") == ("no", "16 px are up to 28")
     assert choice(found, "kimg") == ("180.032", "3 minutes at 1,000 images a second as measured")
     assert (recipe.kimg, recipe.epochs) == (180.032, None)
     assert found.minutes == pytest.approx(3, rel=1e-3)
@@ -315,18 +314,15 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
     assert method.penalties[0].weight == gamma_for(PLAIN, 256, 16)  # of the user's batch
 
 
-def test_what_is_otherwise_for_small_gray_images(measured, tmp_path):
-    found = propose(images(tmp_path, 600), "channels=1", kimg=1)
-    assert choice(found, "end_norm") == ("no", "gray, and not above 32 px")
-    assert choice(found, "interval") == ("8", "gray, and not above 32 px")
-    assert choice(found, "lr") == ("0.002", "the widest map has 32 channels")
-    assert choice(found, "lr of D") == ("0.002", "gray, and not above 32 px")
-    assert found.recipe.optimizer_for("discriminator").lr.start == 2e-3
-    assert found.recipe.method.penalties[0].interval == 8
-    above = propose(images(tmp_path, 600), "channels=1", "size=48", kimg=1)
-    assert choice(above, "lr") == ("0.001", "the widest map has 128 channels")
-    assert choice(above, "lr of D") == ("0.0004", "in colour or above 32 px")
-    assert choice(above, "end_norm") == ("yes", "in colour or above 32 px")
+@pytest.mark.parametrize(("side", "widest"), [(32, 64), (64, 128)])
+def test_what_is_otherwise_above_28_px(measured, tmp_path, side, widest):
+    found = propose(images(tmp_path, 600), f"size={side}", kimg=1)
+    assert choice(found, "end_norm") == ("yes", f"{side} px are more than 28")
+    assert choice(found, "interval") == ("4", f"{side} px are more than 28")
+    assert choice(found, "lr") == ("0.001", f"the widest map has {widest} channels")
+    assert choice(found, "lr of D") == ("0.0004", f"{side} px are more than 28")
+    assert found.recipe.optimizer_for("discriminator").lr.start == 4e-4
+    assert found.recipe.method.penalties[0].interval == 4
 
 
 @pytest.mark.parametrize(("override", "what"), [
@@ -334,7 +330,7 @@ def test_what_is_otherwise_for_small_gray_images(measured, tmp_path):
     ("augment=mirror", "augment"), ("base_channels=8", "base_channels"), ("epochs=2", "epochs"),
 ])  # fmt: skip
 def test_one_override(measured, tmp_path, override, what):
-    found = propose(images(tmp_path, 600), override, "channels=1", "discriminator.norm=none")
+    found = propose(images(tmp_path, 600), override, "discriminator.norm=none")
     fitted = () if "kind" in override else ("end_norm=false",)
     fitted += ("interval=8",) if "weight" in override else ()
     before = load_recipe(PLAIN, (override, "discriminator.norm=none", *fitted))
@@ -397,12 +393,6 @@ def test_rules():
     assert gamma_for(PLAIN, 64 * 64, 16) == 20
     assert [lr_for(widest, large=False) for widest in (16, 64, 128, 256)] == [2e-3, 2e-3, 1e-3, 5e-4]
     assert [lr_for(widest, large=True) for widest in (16, 64, 128, 256)] == [1e-3, 1e-3, 1e-3, 5e-4]
-    assert [is_large(*shape) for shape in ((32, 32, 1), (16, 48, 1), (28, 28, 3), (64, 64, 3))] == [
-        False,
-        True,
-        True,
-        True,
-    ]
     assert gamma_for(GPU, 64 * 64, 64) == 2
     assert [width_for(kimg) for kimg, _ in WIDTHS] == [width for _, width in WIDTHS]
     assert width_for(0) == WIDTHS[0][1]

@@ -37,7 +37,6 @@ from gansmith.rules import (
     SMALL_PX,
     fewest_kimg,
     gamma_for,
-    is_large,
     lr_for,
     needed_mb,
     side_for,
@@ -211,8 +210,9 @@ def _fit_networks(draft: Draft, spec: DataSpec, kimg: float) -> None:
     """Decide what ``PLAIN``'s networks are, and their learning rate, where the narrowest would be shown ``kimg``."""
     text = f"networks of 16 channels would be shown about {kimg:,.0f} kimg; wider ones pay with more"
     draft.decide("base_channels", WIDTH_PATHS, width_for(kimg), text)
-    large = is_large(spec.height, spec.width, spec.channels)
-    text = f"{'in colour or' if large else 'gray, and not'} above {SMALL_PX} px"
+    side = max(spec.height, spec.width)
+    large = side > SMALL_PX
+    text = f"{side} px are {'more than' if large else 'up to'} {SMALL_PX}"
     draft.decide("end_norm", ("method.generator.end_norm",), END_NORM[large], text)
     draft.decide("interval", ("method.penalties.0.interval",), INTERVAL[large], text)
     if widest := widest_map(draft.recipe, spec):

@@ -22,7 +22,7 @@ GAMMAS = {  # by recipe: gamma, the pixels and the batch that it is for, and the
     GPU: (2.0, 64 * 64, 64, 1.5),  # Huang et al. 2024, arXiv:2501.05441, has 0.05 at 32 px, 2 at 64, 150 at 256
     LARGE_GPU: (2.0, 64 * 64, 256, 1.5),
 }
-SMALL_PX = 32  # gray up to here PLAIN does better with the first of each of these, above and in colour with the second
+SMALL_PX = 28  # up to here PLAIN has shallow networks and does better with the first of each of these
 END_NORM = (False, True)  # at the end of G's blocks
 INTERVAL = (8, 4)  # of R1
 LR_OF_D = (1.0, 0.4)  # times that of G; with as much D blew up at 64 px
@@ -54,11 +54,6 @@ def gamma_for(recipe: str, pixels: int, batch_size: int) -> float:
 def width_for(kimg: float) -> int:
     """Return the base channels for a budget of so many kimg."""
     return max(width for fewest, width in WIDTHS if kimg >= fewest)
-
-
-def is_large(height: int, width: int, channels: int) -> bool:
-    """Say whether images need the second of END_NORM, INTERVAL, LR_OF_D and LR."""
-    return channels > 1 or max(height, width) > SMALL_PX
 
 
 def lr_for(widest: int, *, large: bool) -> float:

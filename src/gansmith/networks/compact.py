@@ -10,7 +10,7 @@ from gansmith.networks.dcgan import DCGANGenerator
 from gansmith.networks.r3gan import Double
 from gansmith.networks.strided import StridedConv2d, StridedConvTranspose2d
 
-IMAGE_GAIN = 0.25  # times the sum of images; with 1 they are grainy above 32 px: Adam moves sums of many weights fast
+IMAGE_GAIN = 0.25  # times the sum of images; with 1 faces of 64 px are grainy: Adam moves sums of many weights fast
 
 
 @networks.register("compact")
@@ -40,7 +40,7 @@ class Compact(Network):
     block_px: int = Field(8, ge=1, le=1024, description="sides up to here have residual blocks")
     norm: Literal["batch", "none"] = "batch"
     end_norm: bool = Field(
-        False, description="a norm at the end of G's blocks too, its gain from 0: more kinds of images above 32 px"
+        False, description="a norm at the end of G's blocks too, its gain from 0: more kinds of images above 28 px"
     )
     leak: float = Field(0.2, ge=0, lt=1, description="slope of D's LeakyReLU below 0")
 
