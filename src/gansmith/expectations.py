@@ -23,7 +23,7 @@ SEEN = (
         "docs/pictures/flagship.png",
     ),
     Expectation(
-        64, 3, 4_500, 240, "4,500 drawn faces, 248 kimg: faces of many kinds, hair and glasses, edges still rough",
+        64, 3, 4_500, 140, "4,500 drawn faces, 142 kimg: faces of many kinds, some grain in hair, glasses unclear",
         "docs/pictures/auto-avatars.jpg",
     ),
 )  # fmt: skip
