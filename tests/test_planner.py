@@ -19,18 +19,7 @@ from gansmith.expectations import SEEN, Expectation, expectation_for
 from gansmith.plan import Budget
 from gansmith.proposal import USERS, Draft, Proposal
 from gansmith.recipe import load_recipe, named_paths, parse_recipe
-from gansmith.rules import (
-    GPU,
-    LARGE_GPU,
-    PLAIN,
-    SIDES,
-    WIDTHS,
-    gamma_for,
-    lr_for,
-    needed_mb,
-    side_for,
-    width_for,
-)
+from gansmith.rules import GPU, LARGE_GPU, PLAIN, SIDES, WIDTHS, gamma_for, lr_for, needed_mb, side_for, width_for
 from gansmith.run_record import Order
 from gansmith.schedules import Ramp
 
