@@ -38,12 +38,12 @@ def test_blocks_are_where_maps_are_small(side, block_px, expected):
     assert sides_with(config.discriminator(spec), DiscriminatorBlock, torch.randn(2, 3, side, side)) == twice[::-1]
 
 
-def test_an_image_is_the_sum_of_those_of_all_sides():
+def test_an_image_is_a_quarter_of_the_sum_of_those_of_all_sides():
     layers = SMALL.generator(ImageSpec(28, 28, 3, latent_dim=5)).layers
     first, second = torch.randn(2, 8, 7, 7), torch.rand(1, 3, 1, 1).expand(2, 3, 14, 14)
     before = layers.heads[0](layers.stages[0](first))
     after = layers.heads[1](layers.stages[1](layers.stages[0](first)))
-    torch.testing.assert_close(layers(first), (layers.enlarge(before) + after).tanh())
+    torch.testing.assert_close(layers(first), (0.25 * (layers.enlarge(before) + after)).tanh())
     assert (before.shape, after.shape) == ((2, 3, 14, 14), (2, 3, 28, 28))
     torch.testing.assert_close(layers.enlarge(second), second[..., :1, :1].expand(2, 3, 28, 28))  # even areas stay so
 
