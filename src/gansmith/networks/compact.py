@@ -91,7 +91,7 @@ class Compact(Network):
 
 
 class SumOfSides(nn.Module):
-    """Maps (N, C, h, w) -> images: each stage changes the maps, and its head adds an image of twice their sides."""
+    """Maps (N, C, h, w) -> images: a stage changes the maps, its head adds IMAGE_GAIN of an image twice as large."""
 
     def __init__(self, stages: list[nn.Module], heads: list[nn.Module], last: nn.Module) -> None:
         super().__init__()
