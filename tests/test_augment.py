@@ -314,6 +314,13 @@ def test_p_rises_where_d_is_sure_and_falls_again():
     assert float(state["p"]) == pytest.approx(0.46)
 
 
+def test_p_waits_for_start_kimg_and_looks_back_no_further_than_an_interval():
+    waiting = told(Ada(adapt_kimg=10, start_kimg=0.7), torch.ones(100), 13)  # 700 images are shown before iteration 7
+    assert waiting == pytest.approx([0] * 8 + [0.04] * 4 + [0.08])
+    assert told(Ada(adapt_kimg=10, start_kimg=0.8), torch.ones(100), 9)[-1] == pytest.approx(0.04)
+    assert told(Ada(adapt_kimg=10, start_kimg=0.81), torch.ones(100), 9)[-1] == 0
+
+
 @pytest.mark.parametrize(
     ("loss", "real", "fake", "rises"),
     [

@@ -123,7 +123,8 @@ def test_few_images_are_augmented(measured, tmp_path, count, kind):
     if kind:
         assert choice(found, "augment")[1].startswith(f"{count:,} images, are few: what D sees is changed")
         assert augment.adapt_kimg == pytest.approx(found.kimg * 0.2, rel=0.01)
-        assert choice(found, "adapt_kimg")[1] == "20% of the length"
+        assert augment.start_kimg == augment.adapt_kimg
+        assert choice(found, "adapt_kimg")[1] == choice(found, "start_kimg")[1] == "20% of the length"
     assert (len(found.warnings) == 1) == (count < 100)
 
 

@@ -35,6 +35,7 @@ from gansmith.rules import (
     PLAIN,
     POINTS,
     SMALL_PX,
+    START_SHARE,
     fewest_kimg,
     gamma_for,
     lr_for,
@@ -253,10 +254,10 @@ def _fit_to_length(draft: Draft, plan: Plan, *, is_asked: bool) -> None:
         draft.decide("kimg", ("kimg",), plan.schedule_kimg, f"{plan.source}; no length was asked for")
     else:
         draft.decide("kimg", ("kimg",), draft.recipe.kimg, "the recipe's own length")
-    if draft.has("method.augment.adapt_kimg"):
-        kimg = float(f"{plan.schedule_kimg * ADAPT_SHARE:.3g}")
-        reason = f"{ADAPT_SHARE:.0%} of the length"
-        draft.decide("adapt_kimg", ("method.augment.adapt_kimg",), kimg, reason, of_any_part=True)
+    for name, share in (("start_kimg", START_SHARE), ("adapt_kimg", ADAPT_SHARE)):
+        if draft.has(path := f"method.augment.{name}"):
+            kimg = float(f"{plan.schedule_kimg * share:.3g}")
+            draft.decide(name, (path,), kimg, f"{share:.0%} of the length", of_any_part=True)
     if draft.base in (GPU, LARGE_GPU):
         kimg = float(f"{plan.schedule_kimg * HALF_LIFE_SHARE:.3g}")
         draft.decide("ema_half_life", ("ema_half_life_kimg.end",), kimg, f"{HALF_LIFE_SHARE:.0%} of the length")

@@ -28,14 +28,15 @@ class Ada(Augmentation):
     side.  color: brightness N(0, .2), contrast 2^N(0, .5), luma flip, hue, saturation 2^N(0, 1).
 
     p += sign(r - target) images / (1000 adapt_kimg) every ``interval`` iterations, with r = E[sign D(T(x))] over all
-    real images since; it begins at 0. For losses without a boundary (wasserstein, relativistic) r is
+    real images since; it is 0 for ``start_kimg``. For losses without a boundary (wasserstein, relativistic) r is
     E[sign(D(T(x)) - D(T(G(z))))] over the pairs, which is nearer to 1 for the same D: it augments a little more.
 
     Gray images have neither hue nor saturation; a fourth channel (alpha) moves with the others, its values are kept.
     Source: Karras et al. 2020, arXiv:2006.06676, section 3 and appendix B; fixed or scheduled p as in Huang et al. 2024
     (R3GAN), arXiv:2501.05441, table of hyper-parameters.
-    Differs: the low-pass of the warp is symmetric (see ``warp``), images are mirrored at their edge as far as it takes,
-    not at the middle of the last pixel, and p stays below ``max_probability``, above which the paper's fig. 4 leaks.
+    Differs: p can wait (``start_kimg``); the low-pass of the warp is symmetric (see ``warp``), images are mirrored at
+    their edge as far as it takes, not at the middle of the last pixel, and p stays below ``max_probability``, above
+    which the paper's fig. 4 leaks.
     """
 
     policy: tuple[Group, ...] = Field(("blit", "geometry", "color"), min_length=1, description="operations by group")
@@ -43,6 +44,7 @@ class Ada(Augmentation):
     target: float = Field(0.6, ge=0, le=1, description="r above it raises p, below it lowers p")
     interval: int = Field(4, ge=1, description="iterations between changes of p")
     adapt_kimg: float = Field(500.0, gt=0, description="kimg in which p can go from 0 to 1")
+    start_kimg: float = Field(0.0, ge=0, description="kimg until p adapts: D is sure, too, while G is young")
     max_probability: float = Field(0.8, ge=0, lt=1, description="p does not adapt beyond it")
 
     def geometric(self) -> "Ada":
@@ -70,7 +72,8 @@ class Ada(Augmentation):
         if noise.repeat == 0 and noise.iteration % self.interval == 0:
             r = state["signs"] / state["logits"].clamp(min=1)
             step = (r - self.target).sign() * state["images"] / (1000 * self.adapt_kimg)
-            state["p"].add_(step).clamp_(0, self.max_probability)
+            if noise.iteration * noise.batch_size >= 1000 * self.start_kimg:
+                state["p"].add_(step).clamp_(0, self.max_probability)
             for name in ("signs", "logits", "images"):
                 state[name].zero_()
         state["signs"] += (margins > 0).sum() - (margins < 0).sum()  # neither where they are not finite
