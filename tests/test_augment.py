@@ -223,6 +223,30 @@ def test_draws_of_zero_stay_finite():
     assert Ada()(images_of(1), fixed(*[0.0] * 28), 0.9).isfinite().all()
 
 
+def test_only_images_that_change_are_computed_and_each_is_as_it_would_be_alone(monkeypatch):
+    seen: list[int] = []
+
+    def counting(change):
+        return lambda images, matrices: seen.append(len(images)) or change(images, matrices)
+
+    monkeypatch.setattr("gansmith.augment.ada.warp", counting(warp))
+    monkeypatch.setattr("gansmith.augment.ada.recolour", counting(recolour))
+    images, draws = images_of(40).requires_grad_(), drawing(40)
+    out = Ada()(images, draws, 0.05)
+    same = (out == images).flatten(1).all(1)
+    assert 0 < same.sum() < 40
+    assert sum(seen) < 40
+    (slope,) = torch.autograd.grad((out * images.detach()).sum(), images, create_graph=True)
+    assert torch.equal(slope[same], images[same])
+    alone = [
+        Ada()(images[i : i + 1], lambda name, *shape, i=i: draws(name, *shape)[i : i + 1], 0.05) for i in range(40)
+    ]
+    torch.testing.assert_close(torch.cat(alone), out)
+    seen.clear()
+    assert Ada()(images, draws, 0.0) is images
+    assert seen == []
+
+
 # differentiability
 
 

@@ -90,12 +90,24 @@ class Ada(Augmentation):
         )
         if "blit" in self.policy or "geometry" in self.policy:
             inverse = _blit(blit, *images.shape[2:]) @ _geometry(geometry, *images.shape[2:])
-            moved = (blit.changed | geometry.changed)[:, None, None, None]
-            images = torch.where(moved, warp(images, inverse), images)
+            images = _only_where(blit.changed | geometry.changed, warp, images, inverse)
         if "color" in self.policy:
             matrices = _color(color)
-            images = torch.where(color.changed[:, None, None, None], recolour(images, matrices), images)
+            images = _only_where(color.changed, recolour, images, matrices)
         return images
+
+
+def _only_where(
+    changed: Tensor, change: Callable[[Tensor, Tensor], Tensor], images: Tensor, matrices: Tensor
+) -> Tensor:
+    """Return ``images`` (N, C, H, W), where ``changed`` (N,) those that ``change`` makes of them and ``matrices``.
+
+    On a CPU the others cost nothing, and with p near 0 they are nearly all. A GPU would wait to learn which they are.
+    """
+    if images.device.type != "cpu":
+        return torch.where(changed[:, None, None, None], change(images, matrices), images)
+    rows = changed.nonzero().squeeze(1)
+    return images.index_copy(0, rows, change(images[rows], matrices[rows])) if len(rows) else images
 
 
 class _Dice:
