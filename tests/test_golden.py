@@ -27,14 +27,16 @@ TOLERANCE = 1e-4
 # Instance norm of tiny, even maps divides by nearly nothing: a change of weights by 1e-7 moved the losses by 1e-2
 # within 20 iterations, so that they differed from process to process. Without it they move by 2e-6.
 STEADIER = {"unpaired": ("generator.norm=none",)}
+# With seed 0 a number of sngan's is so near the kink of a ReLU that with AVX-512 it falls on the other side.
+SEEDS = {"sngan": 1}
 
 
 def numbers(recipe: str, source: Path, folder: Path, *more: str) -> dict[str, list[float]]:
-    """Return losses and gradient norms of every iteration of a recipe at tiny size, with seed 0 on one thread."""
+    """Return losses and gradient norms of every iteration of a recipe at tiny size, on one thread."""
     rhythm = (f"log_rows={STEPS}", "previews=1", "checkpoints=1", *STEADIER.get(recipe, ()))
     run = api.train(
         source_for(recipe, source), recipe=recipe, overrides=small(recipe, *rhythm, *more), out=folder, steps=STEPS,
-        device="cpu", precision="fp32",
+        seed=SEEDS.get(recipe, 0), device="cpu", precision="fp32",
     )  # fmt: skip
     rows = run.rows()
     assert [row["iteration"] for row in rows] == list(range(1, STEPS + 1))
