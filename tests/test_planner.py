@@ -70,9 +70,9 @@ def test_what_it_is_for_a_plain_set_of_images(measured, tmp_path):
     told = "3,000 images, each shown about 240 times: what D sees is changed, so that it learns none by heart"
     assert choice(found, "augment") == ("diffaugment", told)
     assert choice(found, "lr") == ("0.002", "the widest map has 32 channels")
-    assert choice(found, "lr of D") == ("0.002", "16 px are up to 28")
-    assert choice(found, "interval") == ("8", "16 px are up to 28")
-    assert choice(found, "end_norm") == ("no", "16 px are up to 28")
+    assert choice(found, "lr of D") == ("0.002", "16 px, at most 28")
+    assert choice(found, "interval") == ("8", "16 px, at most 28")
+    assert choice(found, "end_norm") == ("no", "16 px, at most 28")
     assert choice(found, "kimg") == ("180.032", "3 minutes at 1,000 images a second as measured")
     assert (recipe.kimg, recipe.epochs) == (180.032, None)
     assert found.minutes == pytest.approx(3, rel=1e-3)
@@ -307,10 +307,10 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
 @pytest.mark.parametrize(("side", "widest"), [(32, 64), (64, 128)])
 def test_what_is_otherwise_above_28_px(measured, tmp_path, side, widest):
     found = propose(images(tmp_path, 600), f"size={side}", kimg=1)
-    assert choice(found, "end_norm") == ("yes", f"{side} px are more than 28")
-    assert choice(found, "interval") == ("4", f"{side} px are more than 28")
+    assert choice(found, "end_norm") == ("yes", f"{side} px, more than 28")
+    assert choice(found, "interval") == ("4", f"{side} px, more than 28")
     assert choice(found, "lr") == ("0.001", f"the widest map has {widest} channels")
-    assert choice(found, "lr of D") == ("0.0004", f"{side} px are more than 28")
+    assert choice(found, "lr of D") == ("0.0004", f"{side} px, more than 28")
     assert found.recipe.optimizer_for("discriminator").lr.start == 4e-4
     assert found.recipe.method.penalties[0].interval == 4
 

@@ -16,14 +16,18 @@ from gansmith import api, training
 from gansmith.batches import BatchStream
 from gansmith.checkpoint import load_checkpoint
 from gansmith.data.base import open_data
+from gansmith.engine import start_engine
 from gansmith.errors import DiskFullError, ModelError, TrainingError
 from gansmith.images import make_grid, to_uint8
 from gansmith.losses.non_saturating import NonSaturating
+from gansmith.methods.adversarial import USUAL_P
 from gansmith.model import load_model
 from gansmith.randomness import Noise
+from gansmith.recipe import load_recipe
 from gansmith.run_folder import RunFolder
+from gansmith.run_record import Order
 from gansmith.run_state import RunState
-from small_runs import RHYTHM, STEPS, Listener, assert_same_run, differing, newest, resume, small, train
+from small_runs import RHYTHM, STEPS, Listener, assert_same_run, differing, newest, resume, small, source_for, train
 
 NAN = float("nan")
 
@@ -354,6 +358,23 @@ def test_minutes_are_measured_once_and_then_are_kimg(tiny_file, tmp_path, monkey
     assert plan["source"] == "0.01 minutes at 800 images a second as measured"
     assert api.resume(run.folder).finished
     assert newest(run.folder).values["iteration"] == 60
+
+
+@pytest.mark.parametrize("recipe", ["dcgan", "unpaired"])
+def test_speed_is_measured_with_the_augmentation_at_work(recipe, tiny_file, monkeypatch):
+    """At its first step p is 0 and costs nothing, which would promise too many images."""
+    seen = []
+
+    def step(state, *_):
+        seen.append({name: p.item() for name, p in state.method.state.items() if name.startswith("augment_p")})
+        state.iteration += 1
+
+    monkeypatch.setattr(gansmith.runs, "train_step", step)
+    made = load_recipe(recipe, small(recipe, "augment=ada"))
+    made, data = gansmith.runs.open_for(made, Order(source_for(recipe, tiny_file)), start_engine("cpu"), lambda _: None)
+    gansmith.runs.measure_speed(made, data, start_engine("cpu"), 0.01)
+    assert seen[0].keys() == ({"augment_p"} if recipe == "dcgan" else {"augment_p_a", "augment_p_b"})
+    assert [p for each in seen for p in each.values()] == pytest.approx([USUAL_P] * len(seen) * len(seen[0]))
 
 
 def at_start(folder: Path) -> dict[str, torch.Tensor]:

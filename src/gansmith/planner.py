@@ -213,7 +213,7 @@ def _fit_networks(draft: Draft, spec: DataSpec, kimg: float) -> None:
     draft.decide("base_channels", WIDTH_PATHS, width_for(kimg), text)
     side = max(spec.height, spec.width)
     large = side > SMALL_PX
-    text = f"{side} px are {'more than' if large else 'up to'} {SMALL_PX}"
+    text = f"{side} px, {'more than' if large else 'at most'} {SMALL_PX}"
     draft.decide("end_norm", ("method.generator.end_norm",), END_NORM[large], text)
     draft.decide("interval", ("method.penalties.0.interval",), INTERVAL[large], text)
     if widest := widest_map(draft.recipe, spec):

@@ -15,6 +15,7 @@ from gansmith.data.domains import domains_of
 from gansmith.engine import Engine, set_threads
 from gansmith.errors import CheckpointError, DataError, DiskFullError, ModelError
 from gansmith.files import is_disk_full
+from gansmith.methods.adversarial import assume_augmented
 from gansmith.model import load_model
 from gansmith.plan import Budget, Plan, make_plan
 from gansmith.recipe import Recipe, parse_recipe
@@ -56,10 +57,11 @@ def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) ->
 
 
 def measure_speed(recipe: Recipe, data: ImageData, engine: Engine, seconds: float = MEASURE_SEC) -> float:
-    """Return images a second of a few steps on a state that is thrown away."""
+    """Return images a second of a few steps on a state that is thrown away, augmented as they usually are."""
     from gansmith.batches import BatchStream
 
     state = RunState.fresh(recipe, data.spec, 0, engine)
+    assume_augmented(state.method.state)
     domains = max(1, len(recipe.method.domains))
     stream = BatchStream(data, recipe.batch_size, 0, engine, mirror=recipe.data.mirror, domains=domains)
     shown, start = 0, 0.0

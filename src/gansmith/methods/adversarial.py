@@ -1,7 +1,7 @@
 """What methods with a discriminator share: the fakes that it sees, what it minimises, and its opinions in the log."""
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from gansmith.randomness import Noise
 from gansmith.schedules import Moment, value_at
 
 FakesT = TypeVar("FakesT")
+USUAL_P = 0.1  # of augmentations that adapt
 
 
 def opinion(loss: AdversarialLoss, side: str, logits: Tensor) -> dict[str, Tensor]:
@@ -78,6 +79,13 @@ class Augmenter:
     def _own(self) -> dict[str, Tensor]:
         assert self.augmentation is not None
         return {name: self.state[f"augment_{name}{self.side}"] for name in self.augmentation.initial_state()}
+
+
+def assume_augmented(state: Mapping[str, Tensor]) -> None:
+    """Set p of augmentations that adapt to what it often comes to: it begins at 0, where a CPU has nothing to do."""
+    for name, tensor in state.items():
+        if name.startswith("augment_p"):
+            tensor.fill_(USUAL_P)
 
 
 def _draws(noise: Noise, purpose: str, copies: int) -> Draws:
