@@ -128,6 +128,13 @@ def test_few_images_are_augmented(measured, tmp_path, count, kind):
     assert (len(found.warnings) == 1) == (count < 100)
 
 
+def test_in_a_long_run_augmentation_does_not_wait_for_a_fifth_of_it(measured, tmp_path):
+    found = propose(images(tmp_path, 500, side=8), kimg=4_000)
+    augment = found.recipe.method.augment
+    assert (augment.start_kimg, augment.adapt_kimg) == (75, 500)
+    assert (choice(found, "start_kimg")[1], choice(found, "adapt_kimg")[1]) == ("at most 75", "at most 500")
+
+
 def test_too_few_images_are_told(measured, tmp_path):
     found = propose(images(tmp_path, 40), kimg=1)
     assert found.warnings == ("40 images are hardly enough: a model of fewer than 100 repeats them",)

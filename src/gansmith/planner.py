@@ -19,7 +19,7 @@ from gansmith.proposal import Choice, Draft, Proposal
 from gansmith.recipe import Recipe, load_recipe
 from gansmith.recipes import AUTO
 from gansmith.rules import (
-    ADAPT_SHARE,
+    ADAPT,
     DEFAULT_MINUTES,
     END_NORM,
     FEW_IMAGES,
@@ -35,7 +35,7 @@ from gansmith.rules import (
     PLAIN,
     POINTS,
     SMALL_PX,
-    START_SHARE,
+    START,
     fewest_kimg,
     gamma_for,
     lr_for,
@@ -254,10 +254,11 @@ def _fit_to_length(draft: Draft, plan: Plan, *, is_asked: bool) -> None:
         draft.decide("kimg", ("kimg",), plan.schedule_kimg, f"{plan.source}; no length was asked for")
     else:
         draft.decide("kimg", ("kimg",), draft.recipe.kimg, "the recipe's own length")
-    for name, share in (("start_kimg", START_SHARE), ("adapt_kimg", ADAPT_SHARE)):
+    for name, (share, most) in (("start_kimg", START), ("adapt_kimg", ADAPT)):
         if draft.has(path := f"method.augment.{name}"):
-            kimg = float(f"{plan.schedule_kimg * share:.3g}")
-            draft.decide(name, (path,), kimg, f"{share:.0%} of the length", of_any_part=True)
+            kimg = min(float(f"{plan.schedule_kimg * share:.3g}"), most)
+            text = f"at most {most:g}" if kimg == most else f"{share:.0%} of the length"
+            draft.decide(name, (path,), kimg, text, of_any_part=True)
     if draft.base in (GPU, LARGE_GPU):
         kimg = float(f"{plan.schedule_kimg * HALF_LIFE_SHARE:.3g}")
         draft.decide("ema_half_life", ("ema_half_life_kimg.end",), kimg, f"{HALF_LIFE_SHARE:.0%} of the length")

@@ -32,8 +32,8 @@ FEWEST_IMAGES, FEW_IMAGES = 100, 2_000  # below: hardly enough; up to: D is show
 OFTEN = 100  # times that each image is shown; above: what D is shown is augmented too, by what costs less
 TOO_OFTEN = 10_000  # the same; 5,000 are the most in the papers, of AFHQ in StyleGAN2-ADA's, and above is a warning
 COPIES = 0.2  # share of copies that is worth a warning
-START_SHARE = 0.2  # of the length, until the augmentation's p adapts
-ADAPT_SHARE = 0.2  # the same, in which p can go from 0 to 1
+START = (0.2, 75.0)  # until the augmentation's p adapts: share of the length, and kimg at most
+ADAPT = (0.2, 500.0)  # the same, in which p can go from 0 to 1
 HALF_LIFE_SHARE = 0.02  # of the length: 500 of 25,000 kimg in R3GAN's paper
 # Memory: copies of each parameter (its gradient, two moments, the average and a checkpoint's) and of each number that
 # leaves a layer (its gradient, real and fake), the process itself, and the share of the machine that a run may take.
