@@ -384,6 +384,16 @@ def test_batches_are_for_all_processes(measured, tmp_path, monkeypatch):
     assert measured[-1][0].batch_size == 66
 
 
+@pytest.mark.parametrize(
+    ("side", "kimg", "width"), [(28, 1_990, 16), (28, 2_010, 32), (32, 240, 16), (32, 260, 32), (64, 6_100, 48)]
+)
+def test_networks_are_wider_where_there_is_time(measured, tmp_path, side, kimg, width):
+    found = propose(images(tmp_path, 120, side=side), kimg=kimg)
+    assert found.recipe.method.generator.base_channels == found.recipe.method.discriminator.base_channels == width
+    why = "too few for wider ones" if width == 16 else "enough for wider ones"
+    assert choice(found, "base_channels") == (str(width), f"16 channels would be shown about {kimg:,} kimg, {why}")
+
+
 def test_rules():
     assert gamma_for(PLAIN, 64 * 64, 64) == 5
     assert gamma_for(PLAIN, 32 * 32, 64) == 1.2
@@ -391,8 +401,9 @@ def test_rules():
     assert [lr_for(widest, large=False) for widest in (16, 64, 128, 256)] == [2e-3, 2e-3, 1e-3, 5e-4]
     assert [lr_for(widest, large=True) for widest in (16, 64, 128, 256)] == [1e-3, 1e-3, 1e-3, 5e-4]
     assert gamma_for(GPU, 64 * 64, 64) == 2
-    assert [width_for(kimg) for kimg, _ in WIDTHS] == [width for _, width in WIDTHS]
-    assert width_for(0) == WIDTHS[0][1]
+    for large, widths in enumerate(WIDTHS):
+        assert [width_for(kimg, large=bool(large)) for kimg, _ in widths] == [width for _, width in widths]
+        assert width_for(0, large=bool(large)) == widths[0][1]
     for side, fewest in SIDES:
         assert side_for(512, lambda _, kimg=fewest: kimg) == (512 if fewest == SIDES[-1][1] else side)
     assert side_for(28, lambda _: 0) == 28

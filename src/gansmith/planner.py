@@ -159,7 +159,8 @@ def _size(order: Order, asked: Budget, options: DataOptions, engine: Engine) -> 
 
 def _probe(engine: Engine, count: int) -> float:
     """Return images a second of the narrowest networks for so many images, on random ones of ``PROBE``."""
-    narrow = load_recipe(PLAIN, (f"base_channels={width_for(0)}", *(["augment=ada"] if count <= FEW_IMAGES else [])))
+    few = ["augment=ada"] if count <= FEW_IMAGES else []
+    narrow = load_recipe(PLAIN, (f"base_channels={width_for(0, large=max(PROBE) > SMALL_PX)}", *few))
     data = random_images(PROBE, min(count, narrow.batch_size * engine.world_size))
     narrow = narrow.model_copy(update={"batch_size": _batch(narrow, data.spec, engine)[0]})
     return _shared(engine, measure_speed(narrow, data, engine, PROBE_SEC))
@@ -209,10 +210,12 @@ def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> 
 
 def _fit_networks(draft: Draft, spec: DataSpec, kimg: float) -> None:
     """Decide what ``PLAIN``'s networks are, and their learning rate, where the narrowest would be shown ``kimg``."""
-    text = f"networks of 16 channels would be shown about {kimg:,.0f} kimg; wider ones pay with more"
-    draft.decide("base_channels", WIDTH_PATHS, width_for(kimg), text)
     side = max(spec.height, spec.width)
     large = side > SMALL_PX
+    narrow, width = width_for(0, large=large), width_for(kimg, large=large)
+    why = "too few for wider ones" if width == narrow else "enough for wider ones"
+    text = f"{narrow} channels would be shown about {kimg:,.0f} kimg, {why}"
+    draft.decide("base_channels", WIDTH_PATHS, width, text)
     text = f"{side} px, {'more than' if large else 'at most'} {SMALL_PX}"
     draft.decide("end_norm", ("method.generator.end_norm",), END_NORM[large], text)
     draft.decide("interval", ("method.penalties.0.interval",), INTERVAL[large], text)

@@ -15,7 +15,6 @@ PLAIN, POINTS, GPU, LARGE_GPU = "relativistic", "toy", "r3gan-small", "r3gan"
 GPU_SIDES = (32, 256)
 LARGE_GPU_KIMG = 10_000  # that r3gan-small can show: then there is time for the paper's width
 DEFAULT_MINUTES = 30.0  # of PLAIN; the others have a length of their own
-WIDTHS = ((0, 16), (2_000, 32), (6_000, 48))  # from so many kimg on, base channels of G and D
 SIDES = ((32, 0), (48, 60), (64, 100), (96, 200), (128, 400))  # the longer side of the images, the fewest kimg for it
 GAMMAS = {  # by recipe: gamma, the pixels and the batch that it is for, and the power with which it grows with pixels
     PLAIN: (5.0, 64 * 64, 64, 1.0),
@@ -23,6 +22,7 @@ GAMMAS = {  # by recipe: gamma, the pixels and the batch that it is for, and the
     LARGE_GPU: (2.0, 64 * 64, 256, 1.5),
 }
 SMALL_PX = 28  # up to here PLAIN has shallow networks and does better with the first of each of these
+WIDTHS = (((0, 16), (2_000, 32), (6_000, 48)), ((0, 16), (250, 32), (6_000, 48)))  # from kimg on, channels of G and D
 END_NORM = (False, True)  # at the end of G's blocks
 INTERVAL = (8, 4)  # of R1
 LR_OF_D = (1.0, 0.4)  # times that of G; with as much D blew up at 64 px
@@ -52,9 +52,9 @@ def gamma_for(recipe: str, pixels: int, batch_size: int) -> float:
     return float(f"{gamma * (pixels / at_pixels) ** power * at_batch / batch_size:.2g}")
 
 
-def width_for(kimg: float) -> int:
+def width_for(kimg: float, *, large: bool) -> int:
     """Return the base channels for a budget of so many kimg."""
-    return max(width for fewest, width in WIDTHS if kimg >= fewest)
+    return max(width for fewest, width in WIDTHS[large] if kimg >= fewest)
 
 
 def lr_for(widest: int, *, large: bool) -> float:
