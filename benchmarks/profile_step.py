@@ -23,7 +23,7 @@ from gansmith.run_state import RunState
 from gansmith.training import train_step
 from speed import peak
 
-STEPS = 16  # two intervals of the lazy penalty that recipes have
+STEPS = 16  # whole intervals of the lazy penalties that recipes have
 FAMILIES = (
     ("convolution_backward", "gradients of convolutions"),
     ("convolution", "convolutions"),

@@ -236,12 +236,15 @@ def test_only_images_that_change_are_computed_and_each_is_as_it_would_be_alone(m
     same = (out == images).flatten(1).all(1)
     assert 0 < same.sum() < 40
     assert sum(seen) < 40
-    (slope,) = torch.autograd.grad((out * images.detach()).sum(), images, create_graph=True)
+    (slope,) = torch.autograd.grad((out * images.detach()).sum(), images)
     assert torch.equal(slope[same], images[same])
     alone = [
         Ada()(images[i : i + 1], lambda name, *shape, i=i: draws(name, *shape)[i : i + 1], 0.05) for i in range(40)
     ]
     torch.testing.assert_close(torch.cat(alone), out)
+    few = images[:12].detach().double().requires_grad_()
+    assert 0 < (Ada()(few, drawing(12), 0.1) == few).flatten(1).all(1).sum() < 12
+    assert torch.autograd.gradgradcheck(lambda x: Ada()(x, drawing(12), 0.1).tanh(), few, fast_mode=True)
     seen.clear()
     assert Ada()(images, draws, 0.0) is images
     assert seen == []
@@ -343,6 +346,16 @@ def test_p_waits_for_start_kimg_and_looks_back_no_further_than_an_interval():
     assert waiting == pytest.approx([0] * 8 + [0.04] * 4 + [0.08])
     assert told(Ada(adapt_kimg=10, start_kimg=0.8), torch.ones(100), 9)[-1] == pytest.approx(0.04)
     assert told(Ada(adapt_kimg=10, start_kimg=0.81), torch.ones(100), 9)[-1] == 0
+
+
+def test_start_kimg_counts_what_every_step_of_d_shows():
+    ada, twice = Ada(adapt_kimg=10, start_kimg=0.8), []
+    state = ada.initial_state()
+    for iteration in range(9):
+        for repeat in range(2):
+            ada.observe(state, torch.ones(100), replace(NOISE, iteration=iteration, repeat=repeat, batch_size=100))
+        twice.append(float(state["p"]))
+    assert twice == pytest.approx([0] * 4 + [0.08] * 4 + [0.16])
 
 
 @pytest.mark.parametrize(

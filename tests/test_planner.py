@@ -19,7 +19,7 @@ from gansmith.expectations import SEEN, Expectation, expectation_for
 from gansmith.plan import Budget
 from gansmith.proposal import USERS, Draft, Proposal
 from gansmith.recipe import load_recipe, named_paths, parse_recipe
-from gansmith.rules import GPU, LARGE_GPU, PLAIN, SIDES, WIDTHS, gamma_for, lr_for, needed_mb, side_for, width_for
+from gansmith.rules import GPU, LARGE_GPU, MEMORY_SHARE, PLAIN, SIDES, gamma_for, lr_for, needed_mb, side_for, width_for
 from gansmith.run_record import Order
 from gansmith.schedules import Ramp
 
@@ -67,7 +67,7 @@ def test_what_it_is_for_a_plain_set_of_images(measured, tmp_path):
     assert choice(found, "size") == ("16", "that of the images")
     assert choice(found, "conditional") == ("no", "no labels")
     assert choice(found, "batch_size") == ("64", "that of the recipe")
-    told = "3,000 images, each shown about 240 times: what D sees is changed, so that it learns none by heart"
+    told = "3,000 images, each shown up to 240 times: what D sees is changed, so that it learns none by heart"
     assert choice(found, "augment") == ("diffaugment", told)
     assert choice(found, "lr") == ("0.002", "the widest map has 32 channels")
     assert choice(found, "lr of D") == ("0.002", "16 px, at most 28")
@@ -132,7 +132,8 @@ def test_in_a_long_run_augmentation_does_not_wait_for_a_fifth_of_it(measured, tm
     found = propose(images(tmp_path, 500, side=8), kimg=4_000)
     augment = found.recipe.method.augment
     assert (augment.start_kimg, augment.adapt_kimg) == (75, 500)
-    assert (choice(found, "start_kimg")[1], choice(found, "adapt_kimg")[1]) == ("at most 75", "at most 500")
+    assert choice(found, "start_kimg")[1] == "20% of the length, but at most 75"
+    assert choice(found, "adapt_kimg")[1] == "20% of the length, but at most 500"
 
 
 def test_too_few_images_are_told(measured, tmp_path):
@@ -190,7 +191,7 @@ def test_speed_is_measured_as_few_images_are_trained_on(measured, tmp_path):
 def test_more_showings_than_ever_helped_are_told(measured, tmp_path):
     assert propose(images(tmp_path, 100), kimg=1000).warnings == ()
     (warning,) = propose(images(tmp_path, 100), kimg=1010).warnings
-    assert warning.startswith("each image is shown about 10,100 times")
+    assert warning.startswith("each image is shown up to 10,100 times")
 
 
 def test_an_augmentation_by_name_is_fitted_to_the_length(measured, tmp_path):
@@ -385,13 +386,25 @@ def test_batches_are_for_all_processes(measured, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("side", "kimg", "width"), [(28, 1_990, 16), (28, 2_010, 32), (32, 240, 16), (32, 260, 32), (64, 6_100, 48)]
+    ("side", "kimg", "width"),
+    [(28, 1_990, 16), (28, 2_010, 32), (32, 240, 16), (32, 260, 32), (64, 290, 16), (64, 6_100, 48)],
 )
 def test_networks_are_wider_where_there_is_time(measured, tmp_path, side, kimg, width):
     found = propose(images(tmp_path, 120, side=side), kimg=kimg)
     assert found.recipe.method.generator.base_channels == found.recipe.method.discriminator.base_channels == width
     why = "too few for wider ones" if width == 16 else "enough for wider ones"
-    assert choice(found, "base_channels") == (str(width), f"16 channels would be shown about {kimg:,} kimg, {why}")
+    text = f"by a first guess 16 channels would be shown {kimg:,} kimg, {why}"
+    assert choice(found, "base_channels") == (str(width), text)
+
+
+def test_the_batch_fits_the_memory_of_the_width_that_is_taken(measured, tmp_path, monkeypatch):
+    source, need = images(tmp_path, 120, side=64), {}
+    for width in (16, 32):
+        recipe = load_recipe(PLAIN, (f"base_channels={width}",))
+        need[width] = needed_mb(recipe, open_data(source).spec, 64)
+    monkeypatch.setattr(planner, "installed_memory_mb", lambda _: (need[16] + need[32]) / 2 / MEMORY_SHARE)
+    assert propose(source, kimg=290).recipe.batch_size == 64
+    assert propose(source, kimg=310).recipe.batch_size == 32
 
 
 def test_rules():
@@ -401,9 +414,10 @@ def test_rules():
     assert [lr_for(widest, large=False) for widest in (16, 64, 128, 256)] == [2e-3, 2e-3, 1e-3, 5e-4]
     assert [lr_for(widest, large=True) for widest in (16, 64, 128, 256)] == [1e-3, 1e-3, 1e-3, 5e-4]
     assert gamma_for(GPU, 64 * 64, 64) == 2
-    for large, widths in enumerate(WIDTHS):
-        assert [width_for(kimg, large=bool(large)) for kimg, _ in widths] == [width for _, width in widths]
-        assert width_for(0, large=bool(large)) == widths[0][1]
+    assert [width_for(kimg, 28) for kimg in (0, 1_999, 2_000, 5_999, 6_000)] == [16, 16, 32, 32, 48]
+    assert [width_for(kimg, 32) for kimg in (0, 249, 250, 5_999, 6_000)] == [16, 16, 32, 32, 48]
+    assert [width_for(kimg, 64) for kimg in (299, 300)] == [16, 32]  # 100 kimg at a third of the speed
+    assert [width_for(kimg, 512) for kimg in (1_199, 1_200)] == [16, 32]
     for side, fewest in SIDES:
         assert side_for(512, lambda _, kimg=fewest: kimg) == (512 if fewest == SIDES[-1][1] else side)
     assert side_for(28, lambda _: 0) == 28

@@ -21,7 +21,10 @@ def fit_to_classes(draft: Draft, summary: DataSummary) -> list[str]:
 
 
 def fit_to_number(draft: Draft, count: int, distinct: int, kimg: float) -> list[str]:
-    """Decide the augmentation for images of which ``distinct`` are no copies, ``kimg`` shown; return warnings."""
+    """Decide the augmentation for images of which ``distinct`` are no copies; return warnings.
+
+    ``kimg`` are those that the narrowest networks would be shown.
+    """
     warnings, times = [], kimg * 1000 / distinct
     has_copies = distinct < count * (1 - COPIES)
     text = f"{count:,} images" + (f", {distinct:,} of them no copies" if has_copies else "")
@@ -29,7 +32,7 @@ def fit_to_number(draft: Draft, count: int, distinct: int, kimg: float) -> list[
         text += ", are few: what D sees is changed, the more it learns them by heart"
         draft.decide("augment", ("method.augment",), {"kind": "ada"}, text)
     elif times > OFTEN:
-        text += f", each shown about {times:,.0f} times: what D sees is changed, so that it learns none by heart"
+        text += f", each shown up to {times:,.0f} times: what D sees is changed, so that it learns none by heart"
         draft.decide("augment", ("method.augment",), {"kind": "diffaugment"}, text)
     else:
         draft.decide("augment", ("method.augment",), None, f"{text}, more than {FEW_IMAGES:,}, are enough without")
@@ -39,7 +42,7 @@ def fit_to_number(draft: Draft, count: int, distinct: int, kimg: float) -> list[
         warnings.append(f"{1 - distinct / count:.0%} of the images are copies of others; see: gansmith data check")
     if times > TOO_OFTEN:
         warnings.append(
-            f"each image is shown about {times:,.0f} times, which is more than helped anyone; --patience ends a run"
+            f"each image is shown up to {times:,.0f} times, which is more than helped anyone; --patience ends a run"
             " that gets no better"
         )
     return warnings

@@ -19,7 +19,6 @@ from gansmith.proposal import Choice, Draft, Proposal
 from gansmith.recipe import Recipe, load_recipe
 from gansmith.recipes import AUTO
 from gansmith.rules import (
-    ADAPT,
     DEFAULT_MINUTES,
     END_NORM,
     FEW_IMAGES,
@@ -32,10 +31,12 @@ from gansmith.rules import (
     LARGE_GPU_KIMG,
     LR_OF_D,
     MEMORY_SHARE,
+    NARROWEST,
+    P_ADAPTS,
+    P_STARTS,
     PLAIN,
     POINTS,
     SMALL_PX,
-    START,
     fewest_kimg,
     gamma_for,
     lr_for,
@@ -92,7 +93,7 @@ def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: 
         draft.decide("size", ("data.size",), opened.data.model_dump(mode="json")["size"], size_reason)
         warnings = _fit_to_data(draft, data, engine, kimg)
     if base == PLAIN:
-        _fit_networks(draft, spec, kimg)
+        _fit_networks(draft, spec)
     speed = _shared(engine, measure_speed(draft.recipe, data, engine, MEASURE_SEC))
     images = RunState.fresh(draft.recipe, spec, 0, engine).images_per_iteration
     plan = make_plan(draft.recipe, reach.length if base == PLAIN else asked, spec.count, images, speed)
@@ -160,7 +161,7 @@ def _size(order: Order, asked: Budget, options: DataOptions, engine: Engine) -> 
 def _probe(engine: Engine, count: int) -> float:
     """Return images a second of the narrowest networks for so many images, on random ones of ``PROBE``."""
     few = ["augment=ada"] if count <= FEW_IMAGES else []
-    narrow = load_recipe(PLAIN, (f"base_channels={width_for(0, large=max(PROBE) > SMALL_PX)}", *few))
+    narrow = load_recipe(PLAIN, (f"base_channels={NARROWEST}", *few))
     data = random_images(PROBE, min(count, narrow.batch_size * engine.world_size))
     narrow = narrow.model_copy(update={"batch_size": _batch(narrow, data.spec, engine)[0]})
     return _shared(engine, measure_speed(narrow, data, engine, PROBE_SEC))
@@ -188,13 +189,18 @@ def _base(opened: Recipe, data: ImageData, asked: Budget, engine: Engine) -> tup
 
 
 def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> tuple[str, ...]:
-    """Decide classes, batch, gamma and augmentation for images of which ``kimg`` are shown; return warnings."""
+    """Decide classes, width, batch, gamma and augmentation; return warnings.
+
+    ``kimg`` are those that the narrowest networks of ``PLAIN`` would be shown.
+    """
     spec = data.spec
     warnings = fit_to_classes(draft, data.summary)
     method = draft.recipe.method
     if isinstance(method, LatentConfig) and method.conditional and not method.discriminator.scores_labels:
         text = f"'{method.discriminator.kind}' scores no label but the one that it is told"
         draft.decide("class_weight", ("method.class_weight",), 0.0, text)
+    if draft.base == PLAIN:
+        _fit_width(draft, spec, kimg)
     draft.decide("batch_size", ("batch_size",), *_batch(draft.recipe, spec, engine))
     penalties = load_recipe(draft.base).method.penalties  # type: ignore[attr-defined]
     weights = tuple(f"method.penalties.{index}.weight" for index in range(len(penalties)))
@@ -208,14 +214,18 @@ def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> 
     return (*warnings, *fit_to_number(draft, spec.count, num_distinct(data), kimg))
 
 
-def _fit_networks(draft: Draft, spec: DataSpec, kimg: float) -> None:
-    """Decide what ``PLAIN``'s networks are, and their learning rate, where the narrowest would be shown ``kimg``."""
+def _fit_width(draft: Draft, spec: DataSpec, kimg: float) -> None:
+    """Decide how wide ``PLAIN``'s networks are, where the narrowest would be shown ``kimg``; memory depends on it."""
+    width = width_for(kimg, max(spec.height, spec.width))
+    why = "too few for wider ones" if width == NARROWEST else "enough for wider ones"
+    text = f"by a first guess {NARROWEST} channels would be shown {kimg:,.0f} kimg, {why}"
+    draft.decide("base_channels", WIDTH_PATHS, width, text if kimg else "how many kimg there is time for is not known")
+
+
+def _fit_networks(draft: Draft, spec: DataSpec) -> None:
+    """Decide what else ``PLAIN``'s networks are, and their learning rate."""
     side = max(spec.height, spec.width)
     large = side > SMALL_PX
-    narrow, width = width_for(0, large=large), width_for(kimg, large=large)
-    why = "too few for wider ones" if width == narrow else "enough for wider ones"
-    text = f"{narrow} channels would be shown about {kimg:,.0f} kimg, {why}"
-    draft.decide("base_channels", WIDTH_PATHS, width, text)
     text = f"{side} px, {'more than' if large else 'at most'} {SMALL_PX}"
     draft.decide("end_norm", ("method.generator.end_norm",), END_NORM[large], text)
     draft.decide("interval", ("method.penalties.0.interval",), INTERVAL[large], text)
@@ -257,10 +267,10 @@ def _fit_to_length(draft: Draft, plan: Plan, *, is_asked: bool) -> None:
         draft.decide("kimg", ("kimg",), plan.schedule_kimg, f"{plan.source}; no length was asked for")
     else:
         draft.decide("kimg", ("kimg",), draft.recipe.kimg, "the recipe's own length")
-    for name, (share, most) in (("start_kimg", START), ("adapt_kimg", ADAPT)):
+    for name, (share, most) in (("start_kimg", P_STARTS), ("adapt_kimg", P_ADAPTS)):
         if draft.has(path := f"method.augment.{name}"):
             kimg = min(float(f"{plan.schedule_kimg * share:.3g}"), most)
-            text = f"at most {most:g}" if kimg == most else f"{share:.0%} of the length"
+            text = f"{share:.0%} of the length" + (f", but at most {most:g}" if kimg == most else "")
             draft.decide(name, (path,), kimg, text, of_any_part=True)
     if draft.base in (GPU, LARGE_GPU):
         kimg = float(f"{plan.schedule_kimg * HALF_LIFE_SHARE:.3g}")

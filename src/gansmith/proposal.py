@@ -48,7 +48,7 @@ class Proposal:
     def outlook(self) -> str:
         """Return what to expect, in words."""
         seen = self.expectation
-        said = "no run of such images has been kept" if seen is None else f"{seen.words}: {seen.picture}"
+        said = "no run of such images has been kept" if seen is None else f"{seen.words} ({seen.picture})"
         return f"what to expect: {said}"
 
     def comments(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """The rules by which a recipe is fitted to data, machine and budget: numbers and small functions, one place for each.
 
-Those of ``PLAIN`` (gamma, learning rate, end_norm, the first width) come from the trials in
-benchmarks/flagship/README.md; larger widths, sides and what is for GPUs are first guesses. Where kimg decide, they are
+Those of ``PLAIN`` (gamma, learning rate, end_norm, 16 channels, and 32 for images of 32 px) come from the trials in
+benchmarks/flagship/README.md; other widths, sides and what is for GPUs are first guesses. Where kimg decide, they are
 those that the narrowest networks of ``PLAIN`` can show in the time there is.
 """
 
@@ -22,7 +22,9 @@ GAMMAS = {  # by recipe: gamma, the pixels and the batch that it is for, and the
     LARGE_GPU: (2.0, 64 * 64, 256, 1.5),
 }
 SMALL_PX = 28  # up to here PLAIN has shallow networks and does better with the first of each of these
-WIDTHS = (((0, 16), (2_000, 32), (6_000, 48)), ((0, 16), (250, 32), (6_000, 48)))  # from kimg on, channels of G and D
+NARROWEST = 16  # base channels of G and D
+WIDTHS = ((2_000, 250), 32), ((6_000, 6_000), 48)  # from so many kimg on, up to SMALL_PX and above
+WIDER_COSTS = 3  # times as much, 32 channels instead of 16 above SMALL_PX: they, too, must show as many as a side needs
 END_NORM = (False, True)  # at the end of G's blocks
 INTERVAL = (8, 4)  # of R1
 LR_OF_D = (1.0, 0.4)  # times that of G; with as much D blew up at 64 px
@@ -32,13 +34,13 @@ FEWEST_IMAGES, FEW_IMAGES = 100, 2_000  # below: hardly enough; up to: D is show
 OFTEN = 100  # times that each image is shown; above: what D is shown is augmented too, by what costs less
 TOO_OFTEN = 10_000  # the same; 5,000 are the most in the papers, of AFHQ in StyleGAN2-ADA's, and above is a warning
 COPIES = 0.2  # share of copies that is worth a warning
-START = (0.2, 75.0)  # until the augmentation's p adapts: share of the length, and kimg at most
-ADAPT = (0.2, 500.0)  # the same, in which p can go from 0 to 1
+P_STARTS = (0.2, 75.0)  # when the augmentation's p begins to adapt: share of the length, and kimg at most
+P_ADAPTS = (0.2, 500.0)  # the same, in which p can go from 0 to 1; 500 are StyleGAN2-ADA's
 HALF_LIFE_SHARE = 0.02  # of the length: 500 of 25,000 kimg in R3GAN's paper
 # Memory: copies of each parameter (its gradient, two moments, the average and a checkpoint's) and of each number that
 # leaves a layer (its gradient, real and fake), the process itself, and the share of the machine that a run may take.
-# On a CPU a run of PLAIN at 128 px took 1,945 MB with 32 channels in fp32, and 1,083 with 16 in bf16; 2,265 and 1,440
-# are what this says. On GPUs nothing was measured.
+# On a CPU PLAIN at 128 px took 2,080 MB with 32 channels in fp32, and 1,542 with 16 in bf16; 2,787 and 1,882 are what
+# this says. On GPUs nothing was measured.
 PARAMETER_COPIES, VALUE_COPIES, PROCESS_MB, MEMORY_SHARE = 6, 4, 600, 0.7
 
 
@@ -52,9 +54,11 @@ def gamma_for(recipe: str, pixels: int, batch_size: int) -> float:
     return float(f"{gamma * (pixels / at_pixels) ** power * at_batch / batch_size:.2g}")
 
 
-def width_for(kimg: float, *, large: bool) -> int:
-    """Return the base channels for a budget of so many kimg."""
-    return max(width for fewest, width in WIDTHS[large] if kimg >= fewest)
+def width_for(kimg: float, side: int) -> int:
+    """Return the base channels for images with a longer side, of which ``NARROWEST`` would be shown so many kimg."""
+    large = side > SMALL_PX
+    enough = not large or kimg >= WIDER_COSTS * fewest_kimg(side)
+    return max([NARROWEST, *(width for fewest, width in WIDTHS if enough and kimg >= fewest[large])])
 
 
 def lr_for(widest: int, *, large: bool) -> float:

@@ -57,8 +57,8 @@ class Ada(Augmentation):
         return not isinstance(self.probability, float)
 
     def initial_state(self) -> dict[str, Tensor]:
-        """Return p, the sum of signs, the logits that it is of, and the real images that were shown; all 0-d."""
-        names = ("p", "signs", "logits", "images") if self.probability is None else ()
+        """Return p, then since it changed the sum of signs, its logits and the real images; and these in all; 0-d."""
+        names = ("p", "signs", "logits", "images", "images_in_all") if self.probability is None else ()
         return {name: torch.zeros(()) for name in names}
 
     def probability_at(self, state: Mapping[str, Tensor], moment: Moment) -> Tensor | float:
@@ -72,13 +72,14 @@ class Ada(Augmentation):
         if noise.repeat == 0 and noise.iteration % self.interval == 0:
             r = state["signs"] / state["logits"].clamp(min=1)
             step = (r - self.target).sign() * state["images"] / (1000 * self.adapt_kimg)
-            if noise.iteration * noise.batch_size >= 1000 * self.start_kimg:
+            if state["images_in_all"] >= 1000 * self.start_kimg:
                 state["p"].add_(step).clamp_(0, self.max_probability)
             for name in ("signs", "logits", "images"):
                 state[name].zero_()
         state["signs"] += (margins > 0).sum() - (margins < 0).sum()  # neither where they are not finite
         state["logits"] += margins.numel()
-        state["images"] += noise.batch_size
+        for name in ("images", "images_in_all"):
+            state[name] += noise.batch_size
 
     def __call__(self, images: Tensor, draws: Draws, probability: Tensor | float = 1.0) -> Tensor:
         """Return images of the same shape."""
@@ -102,7 +103,7 @@ def _only_where(
 ) -> Tensor:
     """Return ``images`` (N, C, H, W), where ``changed`` (N,) those that ``change`` makes of them and ``matrices``.
 
-    On a CPU the others cost nothing, and with p near 0 they are nearly all. A GPU would wait to learn which they are.
+    On a CPU the others are left alone, and with p near 0 they are nearly all. A GPU would wait to learn which they are.
     """
     if images.device.type != "cpu":
         return torch.where(changed[:, None, None, None], change(images, matrices), images)

@@ -19,7 +19,7 @@ from gansmith.randomness import Noise
 from gansmith.schedules import Moment, value_at
 
 FakesT = TypeVar("FakesT")
-USUAL_P = 0.1  # of augmentations that adapt
+USUAL_P = 0.1  # of augmentations that adapt: with 500 images up to 0.06 in 10 minutes of a core, 0.08 to 0.14 in 40
 
 
 def opinion(loss: AdversarialLoss, side: str, logits: Tensor) -> dict[str, Tensor]:
@@ -82,7 +82,7 @@ class Augmenter:
 
 
 def assume_augmented(state: Mapping[str, Tensor]) -> None:
-    """Set p of augmentations that adapt to what it often comes to: it begins at 0, where a CPU has nothing to do."""
+    """Set p of augmentations that adapt to what it often comes to: it begins at 0, where a CPU warps no image."""
     for name, tensor in state.items():
         if name.startswith("augment_p"):
             tensor.fill_(USUAL_P)
