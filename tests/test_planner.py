@@ -393,7 +393,7 @@ def test_networks_are_wider_where_there_is_time(measured, tmp_path, side, kimg, 
     found = propose(images(tmp_path, 120, side=side), kimg=kimg)
     assert found.recipe.method.generator.base_channels == found.recipe.method.discriminator.base_channels == width
     why = "too few for wider ones" if width == 16 else "enough for wider ones"
-    text = f"by a first guess 16 channels would be shown {kimg:,} kimg, {why}"
+    text = f"16 channels would be shown roughly {kimg:,} kimg, {why}"
     assert choice(found, "base_channels") == (str(width), text)
 
 

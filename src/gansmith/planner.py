@@ -218,7 +218,7 @@ def _fit_width(draft: Draft, spec: DataSpec, kimg: float) -> None:
     """Decide how wide ``PLAIN``'s networks are, where the narrowest would be shown ``kimg``; memory depends on it."""
     width = width_for(kimg, max(spec.height, spec.width))
     why = "too few for wider ones" if width == NARROWEST else "enough for wider ones"
-    text = f"by a first guess {NARROWEST} channels would be shown {kimg:,.0f} kimg, {why}"
+    text = f"{NARROWEST} channels would be shown roughly {kimg:,.0f} kimg, {why}"
     draft.decide("base_channels", WIDTH_PATHS, width, text if kimg else "how many kimg there is time for is not known")
 
 

@@ -23,7 +23,7 @@ GAMMAS = {  # by recipe: gamma, the pixels and the batch that it is for, and the
 }
 SMALL_PX = 28  # up to here PLAIN has shallow networks and does better with the first of each of these
 NARROWEST = 16  # base channels of G and D
-WIDTHS = ((2_000, 250), 32), ((6_000, 6_000), 48)  # from so many kimg on, up to SMALL_PX and above
+WIDTHS = (((2_000, 250), 32), ((6_000, 6_000), 48))  # from so many kimg on, up to SMALL_PX and above
 WIDER_COSTS = 3  # times as much, 32 channels instead of 16 above SMALL_PX: they, too, must show as many as a side needs
 END_NORM = (False, True)  # at the end of G's blocks
 INTERVAL = (8, 4)  # of R1
