@@ -319,11 +319,16 @@ def test_without_an_augmentation_the_critic_is_what_it_was():
 # p
 
 
+def at(kimg: float) -> Moment:
+    return Moment(0, kimg, 0.0)
+
+
 def told(ada: Ada, margins: Tensor, iterations: int, batch_size: int = 100) -> list[float]:
     """Return p after each iteration in which D said the same."""
     state, out = ada.initial_state(), []
     for iteration in range(iterations):
-        ada.observe(state, margins, replace(NOISE, iteration=iteration, batch_size=batch_size))
+        noise, moment = replace(NOISE, iteration=iteration, batch_size=batch_size), at(iteration * batch_size / 1000)
+        ada.observe(state, margins, noise, moment)
         out.append(float(state["p"]))
     return out
 
@@ -337,7 +342,7 @@ def test_p_rises_where_d_is_sure_and_falls_again():
     assert max(told(Ada(adapt_kimg=1), torch.ones(100), 40)) == pytest.approx(0.8)
     state = {**ada.initial_state(), "p": torch.tensor(0.5)}
     for iteration in range(5):
-        ada.observe(state, -torch.ones(100), replace(NOISE, iteration=iteration, batch_size=100))
+        ada.observe(state, -torch.ones(100), replace(NOISE, iteration=iteration, batch_size=100), START)
     assert float(state["p"]) == pytest.approx(0.46)
 
 
@@ -353,7 +358,8 @@ def test_start_kimg_counts_what_every_step_of_d_shows():
     state = ada.initial_state()
     for iteration in range(9):
         for repeat in range(2):
-            ada.observe(state, torch.ones(100), replace(NOISE, iteration=iteration, repeat=repeat, batch_size=100))
+            noise = replace(NOISE, iteration=iteration, repeat=repeat, batch_size=100)
+            ada.observe(state, torch.ones(100), noise, at(iteration * 2 * 100 / 1000))
         twice.append(float(state["p"]))
     assert twice == pytest.approx([0] * 4 + [0.08] * 4 + [0.16])
 
@@ -384,7 +390,7 @@ def test_p_counts_every_d_step_and_changes_between_iterations_alone():
     ada, noise = Ada(adapt_kimg=10, interval=1), replace(NOISE, batch_size=100)
     state = ada.initial_state()
     for iteration, repeat, wanted in ((0, 0, 0.0), (0, 1, 0.0), (1, 0, 0.02), (1, 1, 0.02), (2, 0, 0.04)):
-        ada.observe(state, torch.ones(100), replace(noise, iteration=iteration, repeat=repeat))
+        ada.observe(state, torch.ones(100), replace(noise, iteration=iteration, repeat=repeat), START)
         assert float(state["p"]) == pytest.approx(wanted)
 
 
@@ -392,7 +398,7 @@ def test_logits_that_are_not_finite_are_nobodys_opinion():
     ada, state = Ada(adapt_kimg=10, interval=1), Ada().initial_state()
     for iteration in range(3):
         margins = torch.tensor([float("nan"), float("inf"), 1.0, 1.0])
-        ada.observe(state, margins, replace(NOISE, iteration=iteration, batch_size=100))
+        ada.observe(state, margins, replace(NOISE, iteration=iteration, batch_size=100), START)
     assert float(state["p"]) == pytest.approx(0.02)  # r = .75
 
 
@@ -404,7 +410,7 @@ def test_p_can_be_fixed_or_follow_the_schedule_and_nothing_is_kept_then():
     assert (ramp.changes, Ada().changes, Ada(probability=0.3).changes) == (True, True, False)
     for ada in (ramp, Ada(probability=0.3)):
         assert ada.initial_state() == {}
-        ada.observe({}, torch.ones(3), NOISE)
+        ada.observe({}, torch.ones(3), NOISE, START)
 
 
 @pytest.mark.parametrize("value", ["1", "-0.1", "{start: 0, end: 1}"])

@@ -319,7 +319,7 @@ def test_two_processes_adapt_as_one(both, tiny_file, tmp_path):
         {n: t for n, t in newest(f).tensors.items() if n.startswith("state/")}
         for f in (tmp_path / "one", both / "adapting")
     )
-    assert len(one) == 5
+    assert len(one) == 4
     assert torch.equal(one["state/augment_p"], two["state/augment_p"])
     for name in ("signs", "logits"):  # means over the processes
         assert torch.equal(one[f"state/augment_{name}"], 2 * two[f"state/augment_{name}"])

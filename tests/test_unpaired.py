@@ -283,5 +283,5 @@ def test_each_discriminator_adapts_a_p_of_its_own(data, engine):
         log = method.loss(method.phases[1], batch, replace(NOISE_OF_8, iteration=iteration), START).log
     assert log["augment_p_a"].item() == pytest.approx(0.08)  # 4 images of 100 at a time
     assert log["augment_p_b"].item() == 0
-    names = ("images", "images_in_all", "logits", "p", "signs")
+    names = ("images", "logits", "p", "signs")
     assert sorted(method.state) == sorted(f"augment_{name}_{side}" for name in names for side in "ab")

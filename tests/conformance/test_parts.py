@@ -491,8 +491,9 @@ def test_what_an_augmentation_adapts_keeps_its_shape_and_its_probability_is_one(
     state = augmentation.initial_state()
     shapes = {key: tensor.shape for key, tensor in state.items()}
     for iteration, margins in enumerate((drawn(8) + 5, drawn(8) - 5, drawn(8, 1, 2, 2))):
-        assert 0 <= float(augmentation.probability_at(state, Moment(iteration, 0.0, 0.5))) <= 1
-        augmentation.observe(state, margins, replace(NOISE, iteration=iteration))
+        moment = Moment(iteration, 0.0, 0.5)
+        assert 0 <= float(augmentation.probability_at(state, moment)) <= 1
+        augmentation.observe(state, margins, replace(NOISE, iteration=iteration), moment)
         assert {key: tensor.shape for key, tensor in state.items()} == shapes
         assert all(tensor.is_contiguous() and tensor.isfinite().all() for tensor in state.values())
 

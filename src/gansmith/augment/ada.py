@@ -57,29 +57,28 @@ class Ada(Augmentation):
         return not isinstance(self.probability, float)
 
     def initial_state(self) -> dict[str, Tensor]:
-        """Return p, then since it changed the sum of signs, its logits and the real images; and these in all; 0-d."""
-        names = ("p", "signs", "logits", "images", "images_in_all") if self.probability is None else ()
+        """Return p, the sum of signs, the logits that it is of, and the real images that were shown; all 0-d."""
+        names = ("p", "signs", "logits", "images") if self.probability is None else ()
         return {name: torch.zeros(()) for name in names}
 
     def probability_at(self, state: Mapping[str, Tensor], moment: Moment) -> Tensor | float:
         """Return p, 0-d."""
         return state["p"] if self.probability is None else value_at(self.probability, moment)
 
-    def observe(self, state: Mapping[str, Tensor], margins: Tensor, noise: Noise) -> None:
+    def observe(self, state: Mapping[str, Tensor], margins: Tensor, noise: Noise, moment: Moment) -> None:
         """Change p if it is time, by what all processes have seen until the last phase, then count these logits."""
         if self.probability is not None:
             return
         if noise.repeat == 0 and noise.iteration % self.interval == 0:
             r = state["signs"] / state["logits"].clamp(min=1)
             step = (r - self.target).sign() * state["images"] / (1000 * self.adapt_kimg)
-            if state["images_in_all"] >= 1000 * self.start_kimg:
+            if moment.kimg >= self.start_kimg:
                 state["p"].add_(step).clamp_(0, self.max_probability)
             for name in ("signs", "logits", "images"):
                 state[name].zero_()
         state["signs"] += (margins > 0).sum() - (margins < 0).sum()  # neither where they are not finite
         state["logits"] += margins.numel()
-        for name in ("images", "images_in_all"):
-            state[name] += noise.batch_size
+        state["images"] += noise.batch_size
 
     def __call__(self, images: Tensor, draws: Draws, probability: Tensor | float = 1.0) -> Tensor:
         """Return images of the same shape."""

@@ -51,11 +51,12 @@ class Augmentation(Part):
         """Return the probability at a moment, 0-d: fixed, scheduled, or what ``state`` has come to."""
         return 1.0
 
-    def observe(self, state: Mapping[str, Tensor], margins: Tensor, noise: Noise) -> None:
+    def observe(self, state: Mapping[str, Tensor], margins: Tensor, noise: Noise, moment: Moment) -> None:
         """Learn how D judged this process's real images; changes the tensors of ``state`` in place.
 
         ``margins`` are D's logits of them less what is neither real nor fake to it: the loss's boundary, or the logits
-        of the fakes that they were paired with. ``noise`` says which D step of which iteration it was.
+        of the fakes that they were paired with. ``noise`` says which D step of which iteration it was, ``moment`` how
+        many images D had been shown before that iteration.
         """
 
 

@@ -19,7 +19,7 @@ from gansmith.randomness import Noise
 from gansmith.schedules import Moment, value_at
 
 FakesT = TypeVar("FakesT")
-USUAL_P = 0.1  # of augmentations that adapt: with 500 images up to 0.06 in 10 minutes of a core, 0.08 to 0.14 in 40
+USUAL_P = 0.1  # of augmentations that adapt: with 500 images up to 0.06 in 10 minutes of a core, 0.07 to 0.16 in 40
 
 
 def opinion(loss: AdversarialLoss, side: str, logits: Tensor) -> dict[str, Tensor]:
@@ -71,7 +71,7 @@ class Augmenter:
         if self.augmentation is None:
             return {}
         own, real, fake = self._own(), scored.real_logits.detach().float(), scored.fake_logits.detach().float()
-        self.augmentation.observe(own, real - (fake if loss.boundary is None else loss.boundary), noise)
+        self.augmentation.observe(own, real - (fake if loss.boundary is None else loss.boundary), noise, moment)
         if not self.augmentation.changes:
             return {}
         return {"augment_p": torch.as_tensor(self.augmentation.probability_at(own, moment), device=real.device).clone()}
