@@ -48,7 +48,7 @@ class ProgressPrinter:
             console=self._console, transient=True,
         )  # fmt: skip
         self._task: TaskID | None = None
-        self._losses = self._health = ""
+        self._name = self._losses = self._health = ""
         self._last = 0.0
 
     def __enter__(self) -> "ProgressPrinter":
@@ -96,10 +96,10 @@ class ProgressPrinter:
 
     def _show(self, name: str, done: float, total: float, text: str, *, last: bool) -> None:
         if self._live:
-            if self._task is None or self._bar.tasks[self._task].description != name:
+            if self._task is None or self._name != name:
                 if self._task is not None:
                     self._bar.remove_task(self._task)
-                self._task = self._bar.add_task(name, text=text)
+                self._task, self._name = self._bar.add_task(name, text=text), name
             self._bar.update(self._task, completed=done, total=total, text=text)
         elif last or time.monotonic() - self._last > PLAIN_EVERY_SEC:
             self._last = time.monotonic()
