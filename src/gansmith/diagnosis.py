@@ -10,6 +10,7 @@ import torch
 
 from gansmith.data.base import DataSpec
 from gansmith.errors import GansmithError
+from gansmith.events import PlainLines
 from gansmith.extractors.base import Progress
 from gansmith.health import COLLAPSES, HEALTHY, Verdict, judge, judge_once
 from gansmith.looks import Thresholds, best_look, column_of, gone, measure
@@ -134,7 +135,7 @@ class Diagnosis:
         }
 
 
-def diagnose(path: str | Path, device: str = "auto", on_progress: Progress = lambda *_: None) -> Diagnosis:
+def diagnose(path: str | Path, device: str = "auto", on_progress: Progress | None = None) -> Diagnosis:
     """Return what happened in a run, finished or not, and what to try next.
 
     Where the run was not looked at while it trained, samples of its model are judged now, if its images are there.
@@ -150,7 +151,7 @@ def diagnose(path: str | Path, device: str = "auto", on_progress: Progress = lam
     if not looks:
         unknown.append("when it began, and whether samples still get better: this run was not looked at as it trained")
         try:
-            looks = [_look_now(run, recipe, device, on_progress)]
+            looks = [_look_now(run, recipe, device, on_progress or PlainLines().tell)]
             verdict = judge_once(rows[-max(3, len(rows) // LATELY) :], looks[0])
         except GansmithError as problem:
             unknown.append("what its samples are like: " + str(problem).partition("\n")[0])

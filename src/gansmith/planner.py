@@ -10,6 +10,7 @@ from gansmith.data.glance import glance
 from gansmith.data.infer import largest_inside
 from gansmith.engine import Engine, installed_memory_mb
 from gansmith.errors import RecipeError
+from gansmith.events import OnEvent
 from gansmith.expectations import expectation_for
 from gansmith.fit_to_data import fit_to_classes, fit_to_number
 from gansmith.images import POINT
@@ -49,7 +50,6 @@ from gansmith.run_state import RunState
 from gansmith.runs import measure_speed, open_for
 from gansmith.schedules import Ramp
 from gansmith.shapes import widest_map
-from gansmith.training import OnEvent
 
 PROBE_SEC, MEASURE_SEC = 1.0, 3.0
 PROBE = (32, 32, 3)  # shape of the random images that speed is first measured with

@@ -14,6 +14,7 @@ from gansmith.data.base import ImageData, open_data
 from gansmith.data.domains import domains_of
 from gansmith.engine import Engine, set_threads
 from gansmith.errors import CheckpointError, DataError, DiskFullError, ModelError
+from gansmith.events import Event, OnEvent
 from gansmith.files import is_disk_full
 from gansmith.methods.adversarial import assume_augmented
 from gansmith.model import load_model
@@ -25,7 +26,7 @@ from gansmith.run_folder import RECORD, RunFolder, append_row, remove_leftovers
 from gansmith.run_record import Order, changed_row, changes_since, make_run_record
 from gansmith.run_state import RunState
 from gansmith.stopping import StopRequest
-from gansmith.training import Event, OnEvent, Trainer, latest_checkpoint, train_step
+from gansmith.training import Trainer, latest_checkpoint, train_step
 
 MEASURE_SEC = 4.0
 OVERHEAD = 0.05  # share of a run that previews, checkpoints and the report take

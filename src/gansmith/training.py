@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from gansmith.clock import Clock
 from gansmith.data.base import ImageData
 from gansmith.engine import Engine
 from gansmith.errors import CheckpointError, DiskFullError, TrainingError
+from gansmith.events import Event, OnEvent, silent
 from gansmith.looks import best_look
 from gansmith.plan import Plan
 from gansmith.preview import PreviewWriter
@@ -26,18 +27,6 @@ from gansmith.watch import copy_weights, update_ratios
 
 BAD_STEPS_IN_A_ROW = 8  # more than this many steps skipped in a row: back to the last checkpoint
 MAX_FAILED_SAVES = 3
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something to tell: ``note``, ``warning``, ``progress``, ``row``, ``look``, ``health`` or ``preview``."""
-
-    kind: str
-    message: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
-
-
-OnEvent = Callable[[Event], None]
 
 
 def train_step(state: RunState, stream: BatchStream, engine: Engine, moment: Moment) -> None:
@@ -88,7 +77,7 @@ class Trainer:
     engine: Engine
     run: RunFolder
     plan: Plan
-    on_event: OnEvent = lambda _: None
+    on_event: OnEvent = silent
     stop_requested: Callable[[], bool] = lambda: False
     _failed_saves: int = 0
 

@@ -29,6 +29,7 @@ from gansmith.cli import (
     upscale,
 )
 from gansmith.errors import GansmithError, GansmithWarning
+from gansmith.events import say
 from gansmith.version import __version__
 
 app = typer.Typer(
@@ -88,7 +89,7 @@ def main() -> None:
     except (GansmithError, OSError) as problem:
         if len(words) < len(sys.argv) - 1:
             raise
-        print(f"gansmith: {_in_words(problem)}", file=sys.stderr)
+        say(f"gansmith: {_in_words(problem)}")
         sys.exit(2)
 
 
@@ -99,7 +100,7 @@ def _say(
     shown = f"warning: {message}\n"
     if not issubclass(category, GansmithWarning):
         shown = warnings.formatwarning(message, category, filename, lineno, line)
-    (file or sys.stderr).write(shown)
+    say(shown.rstrip("\n"))
 
 
 def _in_words(problem: Exception) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from gansmith.cli.data import DataRoot
 from gansmith.cli.options import AsJson, Device, Labelled, ModelPath, Plugin, numbers_of, words_of
+from gansmith.events import say
 
 
 def augment(
@@ -56,5 +57,5 @@ def augment(
             )
             told |= {"study": studied.to_json(), "plot": str(api.draw_study(studied, plot))}
             lines += ["", *studied.lines(), str(plot)]
-    typer.echo("\n".join(lines), err=True)
+    say("\n".join(lines))
     print(json.dumps(told) if as_json else written)

@@ -27,12 +27,11 @@ def check(
     """Count images, sizes, modes, bad files, duplicates and classes; say what would be inferred."""
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
-    from gansmith.training import Event
 
     with ProgressPrinter() as printer:
 
         def tell(done: int, total: int) -> None:
-            printer(Event("data", values={"done": done, "total": total}))
+            printer.tell("reading images", done, total)
 
         report = api.check(source, size=size, channels=channels, data_root=data_root, on_progress=tell)
     print(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(report.lines()))

@@ -17,12 +17,7 @@ def diagnose(
     """Say what happened in a run, when, whether modes collapsed, and what to try next."""
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
-    from gansmith.training import Event
 
     with ProgressPrinter() as printer:
-
-        def tell(what: str, done: int, total: int) -> None:
-            printer(Event("data", values={"what": what, "done": done, "total": total}))
-
-        found = api.diagnose(run, device, tell)
+        found = api.diagnose(run, device, printer.tell)
     print(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))

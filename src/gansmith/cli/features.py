@@ -8,6 +8,7 @@ import typer
 
 from gansmith.cli.data import DataRoot
 from gansmith.cli.options import AsJson, Device, Label, Layers, ModelPath, Plugin, words_of
+from gansmith.events import say
 
 
 def features(
@@ -39,5 +40,5 @@ def features(
     written = found.save(out)
     count, width = found.values.shape
     named = ", ".join(f"{name} {each:,}" for name, each in found.layers.items())
-    typer.echo(f"{count:,} images, {width:,} numbers each ({named})", err=True)
+    say(f"{count:,} images, {width:,} numbers each ({named})")
     print(json.dumps({"out": str(written), "count": count, "layers": found.layers}) if as_json else written)

@@ -12,6 +12,7 @@ from gansmith.cli.data import DataRoot
 from gansmith.cli.options import AsJson, Device, Epochs, Holdout, Kimg, Minutes, PartsPlugin, Precision
 from gansmith.cli.train import Words, split_words
 from gansmith.errors import GansmithError
+from gansmith.events import say
 
 if TYPE_CHECKING:
     from gansmith.proposal import Proposal
@@ -49,7 +50,7 @@ def plan(
             source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, device=device, precision=precision,
             holdout=holdout, plugins=plugin or [], data_root=data_root, on_event=printer,
         )  # fmt: skip
-    typer.echo("\n".join(lines_of(proposal)), err=True)
+    say("\n".join(lines_of(proposal)))
     if out is not None:
         commit_file(out, lambda place: place.write_text(proposal.to_yaml(), encoding="utf-8"))
         words = ["gansmith", "train", *([] if source == "fashion-sample" else [source]), "--recipe", str(out)]
@@ -58,7 +59,7 @@ def plan(
         words += ["--holdout", f"{holdout:g}"] if holdout else []
         words += [word for each in plugin or [] for word in ("--plugin", str(each))]
         words += ["--data-root", str(data_root)] if data_root else []
-        typer.echo(f"\ntrain it: {shlex.join(words)}", err=True)
+        say(f"\ntrain it: {shlex.join(words)}")
     if as_json:
         print(json.dumps(proposal.to_json(), indent=2))
     else:
@@ -67,7 +68,7 @@ def plan(
 
 def lines_of(proposal: "Proposal") -> list[str]:
     """Return a proposal as a table of 80 columns, and what to expect of it."""
-    from gansmith.cli.progress import duration
+    from gansmith.events import duration
 
     rows = [(choice.what, choice.value, choice.reason) for choice in proposal.choices]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))

@@ -10,6 +10,7 @@ import typer
 from gansmith.cli.data import DataRoot
 from gansmith.cli.options import Epochs, Holdout, Kimg, Minutes, PartsPlugin, Precision
 from gansmith.errors import GansmithError
+from gansmith.events import say
 from gansmith.recipes import AUTO
 
 Words = Annotated[
@@ -160,7 +161,7 @@ def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-def
         folder = shlex.quote(str(run.folder))
         verb = verb_of(method_kind(recipe_text(str(run.folder / "recipe.yaml"))))
         use = f"gansmith {verb} {folder}" + (" IMAGES" if verb != "sample" else "")
-        typer.echo(f"look at {run.folder}/report.html; new images: {use}", err=True)
+        say(f"look at {run.folder}/report.html; new images: {use}")
     if not run.finished:
         raise typer.Exit(128 + run.stopped_by)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gansmith.data.base import ImageData
 from gansmith.errors import GansmithError, ModelError, unknown_name
+from gansmith.events import PlainLines
 from gansmith.extractors.base import Progress, extractors
 from gansmith.extractors.convnet import resized
 from gansmith.metrics.memorisation import nearest
@@ -99,7 +100,7 @@ def augment(
     *,
     filters: Sequence[str] = FILTERS,
     seed: int = 0,
-    on_progress: Progress = lambda *_: None,
+    on_progress: Progress | None = None,
 ) -> Augmentation:
     """Return ``per_class`` samples of each class that pass the ``filters``; fewer of a class that seldom does.
 
@@ -112,18 +113,19 @@ def augment(
             f"'{model.record.name}' knows the classes {', '.join(model.classes[:5])}, but '{data.spec.name}' has "
             f"{', '.join(data.spec.classes[:5]) or 'none'}\n  pass the data set that it was trained on"
         )
+    tell = on_progress or PlainLines().tell
     checks: dict[str, Fails] = {
-        "classifier": _classifier(data, on_progress),
+        "classifier": _classifier(data, tell),
         "discriminator": _discriminator(model),
         "duplicates": _duplicates(data),
     }
     images, labels, tallies = [], [], {}
     for number, name in enumerate(model.classes):
-        on_progress("samples", number, len(model.classes))
+        tell("samples", number, len(model.classes))
         kept, tallies[name] = _of_class(model, number, per_class, checks, filters, seed)
         images += kept
         labels += [number] * len(kept)
-    on_progress("samples", len(model.classes), len(model.classes))
+    tell("samples", len(model.classes), len(model.classes))
     if not images:
         raise GansmithError("no sample passed the filters\n  pass fewer of them, for example --filters classifier")
     samples = Samples(np.stack(images), np.array(labels, np.int64), model.classes)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gansmith.errors import GansmithError
+from gansmith.events import say
 from gansmith.images import to_float
 from gansmith.model import Model
 from gansmith.samples import Picture, make_room
@@ -90,7 +91,7 @@ def invert(
     steps: int = 200,
     seed: int = 0,
     raw: bool = False,
-    on_progress: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[str], None] = say,
 ) -> Inversion:
     """Return the latent whose image is nearest to an image file, or to uint8 (H, W, C) of the model's size.
 

@@ -8,6 +8,7 @@ import numpy as np
 from gansmith.data.base import DataSpec
 from gansmith.data.tree import image_files
 from gansmith.errors import DataError, GansmithError, unknown_name
+from gansmith.events import silent
 from gansmith.images import decode_image, fit_image, quiet_pillow
 from gansmith.model import Model
 from gansmith.uses.invert import invert
@@ -59,7 +60,7 @@ def score_files(
 
 
 def _inverted(model: Model, images: np.ndarray, label: str | None) -> np.ndarray:
-    return np.array([invert(model, image, label=label).psnr_db for image in images])
+    return np.array([invert(model, image, label=label, on_progress=silent).psnr_db for image in images])
 
 
 def _fitted(file: Path, spec: DataSpec) -> np.ndarray:
