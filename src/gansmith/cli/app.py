@@ -1,5 +1,7 @@
 """The ``gansmith`` command: its verbs, and how errors and results are shown."""
 
+import errno
+import json
 import sys
 import warnings
 from typing import Annotated, Any
@@ -89,6 +91,8 @@ def main() -> None:
         if len(words) < len(sys.argv) - 1:
             raise
         print(f"gansmith: {_in_words(problem)}", file=sys.stderr)
+        if "--json" in words:
+            print(json.dumps({"error": {"code": _code_of(problem), "message": _in_words(problem)}}))
         sys.exit(2)
 
 
@@ -100,6 +104,13 @@ def _say(
     if not issubclass(category, GansmithWarning):
         shown = warnings.formatwarning(message, category, filename, lineno, line)
     (file or sys.stderr).write(shown)
+
+
+def _code_of(problem: GansmithError | OSError) -> str:
+    """Return an error's code; the system's errors have that of their errno, for example "system.enoent"."""
+    if isinstance(problem, GansmithError):
+        return problem.code
+    return f"system.{errno.errorcode.get(problem.errno or 0, 'unknown').lower()}"
 
 
 def _in_words(problem: Exception) -> str:
