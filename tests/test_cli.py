@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import re
@@ -400,6 +401,28 @@ def test_a_mistake_is_a_message_and_exit_code_2(shell, tiny_file):
     assert (code, out) == (2, "")
     assert err.strip().startswith("gansmith: override 'lr=fast': ")
     assert "Traceback" not in err
+
+
+def test_a_mistake_as_json(shell, run, tmp_path):
+    code, out, err = shell("sample", run, "--label", "drak", "--json")
+    assert code == 2
+    assert json.loads(out) == {"error": {"code": "model.unknown_label", "message": err[len("gansmith: ") : -1]}}
+    code, out, err = shell("train", tmp_path, "--kimg", "0", "--json")
+    assert (code, json.loads(out)["error"]["code"]) == (2, "training.length_out_of_range")
+    assert err == "gansmith: --kimg must be above 0, got 0\n"
+
+
+def test_an_error_of_the_system_as_json(shell, run, tmp_path, monkeypatch):
+    def missing(*args, **kwargs):
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "x.png")
+
+    monkeypatch.setattr("gansmith.api.load", missing)
+    code, out, err = shell("sample", run, "--json")
+    message = "'x.png' cannot be read or written: No such file or directory"
+    assert (code, err) == (2, f"gansmith: {message}\n")
+    assert json.loads(out) == {"error": {"code": "system.enoent", "message": message}}
+    monkeypatch.setattr("gansmith.api.load", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("no words")))
+    assert json.loads(shell("sample", run, "--json")[1])["error"] == {"code": "system.unknown", "message": "no words"}
 
 
 @pytest.mark.parametrize("words", [["--debug", "recipes", "dcgam"], ["recipes", "dcgam", "--debug"]])

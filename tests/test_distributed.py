@@ -191,7 +191,7 @@ def stop_in_many_ways(source: Path, out: Path) -> None:
 
     def full(folder: Path, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Path:
         if values["iteration"] >= 6:
-            raise DiskFullError(f"no room at {folder.name}")
+            raise DiskFullError("disk.full", f"no room at {folder.name}")
         return save(folder, tensors, values)
 
     said = []

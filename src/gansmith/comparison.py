@@ -114,10 +114,13 @@ def compare(folders: Sequence[Path], device: str = "auto") -> Comparison:
     that differ.
     """
     if not FEWEST <= len(folders) <= MOST:
-        raise MetricError(f"{len(folders)} runs cannot be compared\n  allowed: {FEWEST} to {MOST} run folders")
+        raise MetricError(
+            "metric.number_of_runs",
+            f"{len(folders)} runs cannot be compared\n  allowed: {FEWEST} to {MOST} run folders",
+        )
     twice = {folder for folder in folders if sum(folder.resolve() == other.resolve() for other in folders) > 1}
     if twice:
-        raise MetricError(f"'{twice.pop()}' is named twice\n  compare it with another run")
+        raise MetricError("metric.same_run_twice", f"'{twice.pop()}' is named twice\n  compare it with another run")
     judged = [last_evaluation(RunFolder.open(folder).path) for folder in folders]
     _check_protocols(folders, judged)
     runs = tuple(
@@ -138,8 +141,9 @@ def _check_protocols(folders: Sequence[Path], judged: Sequence[Evaluation | None
         if differences := mine.differences(its):
             shown = "; ".join(text if len(text) < 120 else text[:117] + "..." for text in differences[:3])
             raise MetricError(
+                "metric.protocols_differ",
                 f"'{first}' and '{second}' were judged under protocols that differ: {shown}"
-                "\n  judge all of them the same way first, against the same images: gansmith evaluate RUN DATA"
+                "\n  judge all of them the same way first, against the same images: gansmith evaluate RUN DATA",
             )
 
 

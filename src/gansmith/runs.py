@@ -50,8 +50,9 @@ def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) ->
         engine.barrier()
     if len(data) < 2:
         raise DataError(
+            "data.one_image",
             f"'{data.spec.name}' has one image to train on"
-            "\n  at least 2 are needed; 'gansmith data check' says what was left out"
+            "\n  at least 2 are needed; 'gansmith data check' says what was left out",
         )
     decided = recipe.data.decided(data.spec.height, data.spec.width, data.spec.channels)
     return recipe.model_copy(update={"data": decided}), data
@@ -142,8 +143,9 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
     if changes and not accept_changes:
         more = f"\n  and {len(changes) - 1} more" if len(changes) > 1 else ""
         raise CheckpointError(
+            "run.changed",
             f"'{run.path}' cannot go on exactly: {changes[0]}{more}"
-            "\n  undo it, or pass --accept-changes to go on all the same (it is logged)"
+            "\n  undo it, or pass --accept-changes to go on all the same (it is logged)",
         )
     state = RunState.fresh(recipe, data.spec, record["seed"], engine)
     state.restore(checkpoint.tensors, checkpoint.values, engine)
@@ -157,7 +159,10 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
                 append_row(run.log, changed_row(told))
     if kimg is not None:
         if kimg <= state.kimg:
-            raise CheckpointError(f"--kimg {kimg:g} is no more than the {state.kimg:g} kimg that the run has seen")
+            raise CheckpointError(
+                "run.length_already_seen",
+                f"--kimg {kimg:g} is no more than the {state.kimg:g} kimg that the run has seen",
+            )
         changes.append(f"schedule: {plan.schedule_kimg:g} kimg -> {kimg:g} kimg")
         plan = plan.extended(kimg, state.images_per_iteration)
     if changes and engine.is_main:
@@ -179,8 +184,9 @@ def _order_of(run: RunFolder) -> Order:
     parts = domains_of(known["source"])
     if gone := [part for part in parts if Path(part).is_absolute() and not Path(part).exists()]:
         raise CheckpointError(
+            "run.data_moved",
             f"'{run.path}' was trained on '{gone[0]}', which is not there"
-            f"\n  put it back, or write its new place into {run.path / RECORD} as data.source"
+            f"\n  put it back, or write its new place into {run.path / RECORD} as data.source",
         )
     return Order(
         known["source"],
@@ -215,8 +221,9 @@ def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
             raise
         free = shutil.disk_usage(run.path).free
         raise DiskFullError(
+            "disk.full",
             f"no room to write {problem.filename or run.path}: {free:,} bytes are free"
-            f"\n  the last checkpoint is intact; make room, then: gansmith resume {run.path}"
+            f"\n  the last checkpoint is intact; make room, then: gansmith resume {run.path}",
         ) from problem
     finally:
         if board is not None:
@@ -257,9 +264,10 @@ def _take_weights(state: RunState, path: Path) -> None:
         if other:
             first, shapes = other[0], (its.get(other[0], "none"), mine.get(other[0], "none"))
             raise ModelError(
+                "model.initial_weights_unfit",
                 f"--init-from {path}: its '{name}' does not fit this recipe: {len(other)} of {len({**mine, **its})} "
                 f"tensors are others, first '{first}' (there {shapes[0]}, here {shapes[1]})"
-                "\n  use the recipe, size, channels and scale that it was trained with"
+                "\n  use the recipe, size, channels and scale that it was trained with",
             )
         network.load_state_dict(source.state_dict())
         if name in state.averages:

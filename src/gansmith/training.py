@@ -197,8 +197,9 @@ class Trainer:
         rollbacks = state.salt + 1
         if rollbacks > MAX_ROLLBACKS:
             raise TrainingError(
+                "training.diverged",
                 f"training stopped at {failed_at:.1f} kimg: losses are not finite even after {MAX_ROLLBACKS} rollbacks"
-                f"\n  the last good checkpoint is in {self.run.checkpoints}; try a lower lr, for example lr=1e-4"
+                f"\n  the last good checkpoint is in {self.run.checkpoints}; try a lower lr, for example lr=1e-4",
             )
         self._restore(lambda each: bool(each.values["planned"]))
         message = f"not finite at {failed_at:.1f} kimg: back to {state.kimg:.1f} kimg with other random draws"
@@ -255,7 +256,7 @@ class Trainer:
         self._failed_saves += 1
         message = self.engine.share_text(str(full))
         if self._failed_saves >= MAX_FAILED_SAVES or stop or state.iteration == 0:
-            raise DiskFullError(message) from full
+            raise DiskFullError("disk.full", message) from full
         self.on_event(Event("warning", message))
 
     def _worth_keeping(self) -> set[Any]:
@@ -270,5 +271,5 @@ class Trainer:
 def latest_checkpoint(run: RunFolder) -> tuple[Checkpoint, list[str]]:
     """Return the newest whole checkpoint of a run, and why newer ones were passed over."""
     if not run.checkpoints.is_dir():
-        raise CheckpointError(f"'{run.path}' has no checkpoints folder")
+        raise CheckpointError("checkpoint.no_folder", f"'{run.path}' has no checkpoints folder")
     return load_latest(run.checkpoints)

@@ -1,5 +1,7 @@
 """The ``gansmith`` command: its verbs, and how errors and results are shown."""
 
+import errno
+import json
 import sys
 import warnings
 from typing import Annotated, Any
@@ -90,6 +92,8 @@ def main() -> None:
         if len(words) < len(sys.argv) - 1:
             raise
         say(f"gansmith: {_in_words(problem)}")
+        if "--json" in words:
+            print(json.dumps({"error": {"code": _code_of(problem), "message": _in_words(problem)}}))
         sys.exit(2)
 
 
@@ -101,6 +105,13 @@ def _say(
     if not issubclass(category, GansmithWarning):
         shown = warnings.formatwarning(message, category, filename, lineno, line)
     say(shown.rstrip("\n"))
+
+
+def _code_of(problem: GansmithError | OSError) -> str:
+    """Return an error's code; the system's errors have that of their errno, for example "system.enoent"."""
+    if isinstance(problem, GansmithError):
+        return problem.code
+    return f"system.{errno.errorcode.get(problem.errno or 0, 'unknown').lower()}"
 
 
 def _in_words(problem: Exception) -> str:

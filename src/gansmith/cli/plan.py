@@ -37,9 +37,11 @@ def plan(
     source, overrides = split_words(words or [])
     if out is not None:
         if out.suffix not in (".yaml", ".yml"):
-            raise GansmithError(f"cannot write a recipe as '{out}'\n  allowed: a name that ends in .yaml")
+            raise GansmithError(
+                "output.unknown_ending", f"cannot write a recipe as '{out}'\n  allowed: a name that ends in .yaml"
+            )
         if out.exists():
-            raise GansmithError(f"'{out}' exists\n  pass another --out, or remove it")
+            raise GansmithError("output.exists", f"'{out}' exists\n  pass another --out, or remove it")
         out.parent.mkdir(parents=True, exist_ok=True)
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter

@@ -30,9 +30,10 @@ def recipes(
     elif overrides and not shapes:
         words = shlex.join(overrides)
         raise RecipeError(
+            "cli.recipe_changes_without_shapes",
             f"the file of a recipe is printed as it is, without {words}"
             f"\n  the layers with changes: gansmith recipes {name} --shapes {words}"
-            f"\n  the whole with changes: gansmith train DATA --recipe {name} {words} --dry-run"
+            f"\n  the whole with changes: gansmith train DATA --recipe {name} {words} --dry-run",
         )
     elif shapes:
         _print_shapes(name, overrides or [])
@@ -43,7 +44,9 @@ def recipes(
     elif Path(name).is_file():
         print(Path(name).read_text(encoding="utf-8"), end="")
     else:
-        raise RecipeError(unknown_name("recipe", name, known, hint="or pass the path of a .yaml file"))
+        raise RecipeError(
+            "recipe.unknown_recipe", unknown_name("recipe", name, known, hint="or pass the path of a .yaml file")
+        )
 
 
 def _summary(text: str) -> str:

@@ -116,12 +116,14 @@ def translating(recipe: str, task: str | None, pairs: bool, unpaired: bool = Fal
     """Return the recipe and the changes that --task, --pairs, and --from with --to stand for."""
     if task is not None and pairs:
         raise GansmithError(
-            "--task makes sources from single images, and --pairs says that they are there\n  pass one of them"
+            "cli.task_and_pairs",
+            "--task makes sources from single images, and --pairs says that they are there\n  pass one of them",
         )
     if unpaired and (task is not None or pairs):
         raise GansmithError(
+            "cli.two_ways_to_translate",
             f"--from and --to learn without pairs, and {'--pairs' if pairs else '--task'} learns from pairs"
-            "\n  pass one or the other"
+            "\n  pass one or the other",
         )
     if unpaired:
         return ("unpaired" if recipe == AUTO else recipe), []
@@ -138,8 +140,9 @@ def _refuse_task(recipe: str, task: str) -> None:
     kind = method_kind(recipe_text(recipe))
     if kind not in ("", "paired"):
         raise GansmithError(
+            "cli.task_of_other_method",
             f"--task {task} is for recipes of method 'paired', and recipe '{recipe}' has method '{kind}'"
-            "\n  leave out --recipe, or leave out --task; images are made larger by: --recipe srgan scale=4"
+            "\n  leave out --recipe, or leave out --task; images are made larger by: --recipe srgan scale=4",
         )
 
 
@@ -170,15 +173,17 @@ def split_words(words: list[str], *, pairs: bool = False) -> tuple[str, list[str
     """Return the data source and the overrides of a command line; with ``pairs`` the source may be two folders."""
     if "" in words:
         raise GansmithError(
-            "an empty word is no data set\n  is a variable of your shell empty? for the current folder write ."
+            "cli.empty_word",
+            "an empty word is no data set\n  is a variable of your shell empty? for the current folder write .",
         )
     sources = [word for word in words if "=" not in word or Path(word).exists()]
     if pairs and len(sources) == 2:
         return f"pairs:{sources[0]}::{sources[1]}", [word for word in words if word not in sources]
     if len(sources) > 1:
         raise GansmithError(
+            "cli.several_data_sets",
             f"one data set at a time, got {len(sources)}: {', '.join(sources[:4])}"
-            "\n  changes to the recipe are written KEY=VALUE"
+            "\n  changes to the recipe are written KEY=VALUE",
         )
     overrides = [word for word in words if word not in sources]
     return (sources[0] if sources else "fashion-sample"), overrides
@@ -193,8 +198,9 @@ def between(words: list[str], start: str | None, to: str | None) -> tuple[str, l
     if start is None or to is None or data:
         got = f"DATA '{data[0]}' too" if data else f"only {'--to' if start is None else '--from'}"
         raise GansmithError(
+            "cli.from_without_to",
             f"--from and --to are the two sets of images to translate between, got {got}"
-            "\n  pass both, and no DATA: gansmith train --from summer/ --to winter/"
+            "\n  pass both, and no DATA: gansmith train --from summer/ --to winter/",
         )
     return join_domains(start, to), overrides
 

@@ -42,8 +42,9 @@ class ResNet(Network):
         require_sources(spec, "resnet", "method 'unpaired' (--recipe unpaired)")
         if spec.height % MULTIPLE or spec.width % MULTIPLE:
             raise RecipeError(
+                "recipe.size_unfit_for_network",
                 f"a resnet cannot halve {spec.height} x {spec.width} images twice"
-                f"\n  sides must be multiples of {MULTIPLE}, for example 32, 48, 64 or 48x64; set it with size="
+                f"\n  sides must be multiples of {MULTIPLE}, for example 32, 48, 64 or 48x64; set it with size=",
             )
         side = max(spec.height, spec.width)
         base = self.base_channels or (32 if side <= 32 else 64)

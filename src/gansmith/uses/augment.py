@@ -79,18 +79,21 @@ class Augmentation:
 def check_augment(model: Model, per_class: int, filters: Sequence[str], out: str | Path) -> None:
     """Raise GansmithError for what no synthetic set can be made of, or written to, before any work is done."""
     if check_samples(out).suffix.lower() == ".png":
-        raise GansmithError("a synthetic set is no picture\n  allowed: x.npz, x.zip or a folder")
+        raise GansmithError(
+            "output.unknown_ending", "a synthetic set is no picture\n  allowed: x.npz, x.zip or a folder"
+        )
     refuse_points(model, "augment")
     if not model.latent_method("augment").num_classes:
         raise ModelError(
+            "model.no_labels",
             "this model knows no labels, and a synthetic set needs them"
-            "\n  train one that does: gansmith train DATA --recipe conditional, or conditional=true"
+            "\n  train one that does: gansmith train DATA --recipe conditional, or conditional=true",
         )
     if per_class < 1:
-        raise GansmithError(f"--per-class {per_class} is below 1")
+        raise GansmithError("cli.per_class_out_of_range", f"--per-class {per_class} is below 1")
     for name in filters:
         if name not in FILTERS:
-            raise GansmithError(unknown_name("filter", name, FILTERS))
+            raise GansmithError("cli.unknown_filter", unknown_name("filter", name, FILTERS))
 
 
 def augment(
@@ -110,8 +113,9 @@ def augment(
     """
     if data.spec.classes != model.classes:
         raise ModelError(
+            "model.classes_differ",
             f"'{model.record.name}' knows the classes {', '.join(model.classes[:5])}, but '{data.spec.name}' has "
-            f"{', '.join(data.spec.classes[:5]) or 'none'}\n  pass the data set that it was trained on"
+            f"{', '.join(data.spec.classes[:5]) or 'none'}\n  pass the data set that it was trained on",
         )
     tell = on_progress or PlainLines().tell
     checks: dict[str, Fails] = {
@@ -127,7 +131,10 @@ def augment(
         labels += [number] * len(kept)
     tell("samples", len(model.classes), len(model.classes))
     if not images:
-        raise GansmithError("no sample passed the filters\n  pass fewer of them, for example --filters classifier")
+        raise GansmithError(
+            "model.filters_left_none",
+            "no sample passed the filters\n  pass fewer of them, for example --filters classifier",
+        )
     samples = Samples(np.stack(images), np.array(labels, np.int64), model.classes)
     return Augmentation(samples, per_class, tuple(name for name in FILTERS if name in filters), tallies)
 

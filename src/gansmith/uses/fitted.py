@@ -83,8 +83,9 @@ def draw_of_each(data: ImageData, per_class: int, seed: int, *, option: str = "-
         members = order[data.labels[order] == number]
         if len(members) < per_class:
             raise DataError(
+                "data.class_too_small",
                 f"{per_class} images of each class are asked for, but class '{name}' of '{data.spec.name}' has "
-                f"{len(members):,} to learn from\n  pass a smaller number: {option} {max(1, len(members))}"
+                f"{len(members):,} to learn from\n  pass a smaller number: {option} {max(1, len(members))}",
             )
         drawn.append(members[:per_class])
     return np.stack(drawn)
@@ -94,11 +95,15 @@ def _labelled(parts: Parts) -> Parts:
     for data in (parts.train, parts.test):
         if data.labels is None or len(data.spec.classes) < 2:
             raise DataError(
+                "data.no_labels",
                 f"'{data.spec.name}' has no labels to learn\n  put the images into one sub-folder for each class,"
-                " or pass a data set that has labels"
+                " or pass a data set that has labels",
             )
     if parts.train.spec.classes != parts.test.spec.classes:
-        raise DataError(f"'{parts.train.spec.name}' and '{parts.test.spec.name}' do not have the same classes")
+        raise DataError(
+            "data.classes_differ",
+            f"'{parts.train.spec.name}' and '{parts.test.spec.name}' do not have the same classes",
+        )
     return parts
 
 

@@ -80,9 +80,12 @@ def probe(
     """
     counts = tuple(sorted(set(per_class)))
     if not counts or counts[0] < 2:
-        raise GansmithError("--per-class: 2 images of each class or more are needed\n  for example 10,50,100")
+        raise GansmithError(
+            "cli.per_class_out_of_range",
+            "--per-class: 2 images of each class or more are needed\n  for example 10,50,100",
+        )
     if seeds < 2:
-        raise GansmithError(f"--seeds {seeds}: a deviation needs 2 or more")
+        raise GansmithError("cli.seeds_too_few", f"--seeds {seeds}: a deviation needs 2 or more")
     tell = on_progress or PlainLines().tell
     drawn = [draw_of_each(parts.train, counts[-1], seed) for seed in range(seeds)]
     basis = principal_components(parts.train)

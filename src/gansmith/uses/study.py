@@ -78,9 +78,14 @@ class Study:
 def check_study(parts: Parts, per_class: Sequence[int], seeds: int, kimg: int) -> None:
     """Raise GansmithError for numbers that no study can be made with, before any work is done."""
     if seeds < 2 or kimg < 1:
-        raise GansmithError(f"a study needs --seeds of 2 or more and --kimg of 1 or more, got {seeds} and {kimg}")
+        raise GansmithError(
+            "cli.study_out_of_range",
+            f"a study needs --seeds of 2 or more and --kimg of 1 or more, got {seeds} and {kimg}",
+        )
     if min(per_class, default=1) < 1:
-        raise GansmithError("--real 0: a class needs one image or more\n  for example --real 10,50,100")
+        raise GansmithError(
+            "cli.real_out_of_range", "--real 0: a class needs one image or more\n  for example --real 10,50,100"
+        )
     draw_of_each(parts.train, max(per_class, default=0), 0, option="--real")
 
 
