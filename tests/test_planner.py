@@ -324,7 +324,7 @@ def test_what_is_otherwise_above_28_px(measured, tmp_path, side, widest):
 
 
 @pytest.mark.parametrize(("override", "what"), [
-    ("penalties=[]", "gamma"), ("generator.kind=residual", "base_channels"), ("weight=3", "gamma"),
+    ("penalties=[]", "gamma"), ("generator.kind=sngan_resnet", "base_channels"), ("weight=3", "gamma"),
     ("augment=mirror", "augment"), ("base_channels=8", "base_channels"), ("epochs=2", "epochs"),
 ])  # fmt: skip
 def test_one_override(measured, tmp_path, override, what):
@@ -336,7 +336,7 @@ def test_one_override(measured, tmp_path, override, what):
         name = f"method.{path}"
         if any(name in each for each in named_paths(load_recipe(PLAIN), (override,))):
             assert getattr(found.recipe.method, path) == getattr(before.method, path)
-    if override != "generator.kind=residual":
+    if override != "generator.kind=sngan_resnet":
         assert choice(found, what)[1] == USERS
 
 

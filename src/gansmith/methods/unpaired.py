@@ -80,7 +80,7 @@ class UnpairedConfig(MethodConfig):
         if not self.generator.translates:
             raise RecipeError(
                 f"generator '{self.generator.kind}' makes images from noise; method 'unpaired' gives it images"
-                "\n  use one that translates: generator=resnet"
+                "\n  use one that translates: generator=cyclegan_resnet"
             )
         refuse_batch_statistics(self.discriminator, self.penalties)
 
