@@ -139,8 +139,9 @@ def test_sides_that_cannot_be_doubled_to_are_refused(side):
     with pytest.raises(RecipeError) as caught:
         getattr(SNGANResNet(), side)(ImageSpec(45, 45, 3, latent_dim=6))
     assert str(caught.value) == (
-        "sngan_resnet networks cannot make or judge 45 x 45 images\n  sides must be a start of 3 to 8, doubled equally; "
-        "for example 28, 32, 48, 64, 96, 128 or 48x64; set it with size="
+        "sngan_resnet networks cannot make or judge 45 x 45 images"
+        "\n  sides must be a start of 3 to 8, doubled equally; for example 28, 32, 48, 64, 96, 128 or 48x64;"
+        " set it with size="
     )
 
 

@@ -42,7 +42,7 @@ def directions(
 ) -> Directions:
     """Return the directions that change the generator's first layer most, shown on one image.
 
-    The first layer of mlp, dcgan, sngan_resnet and r3gan is linear, h = W z + b: a step n changes h by W n, whatever z is.
+    The first layer of mlp, dcgan, sngan_resnet and r3gan is linear, h = W z + b: a step n changes h by W n for every z.
     The unit vectors with the largest |W n| are the eigenvectors of W'W; this needs no samples, no draws and no labels.
     Columns of W that belong to labels are left out; a conditional r3gan mixes labels into it and is refused. The sign
     is such that the largest component is positive.
