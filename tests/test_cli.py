@@ -174,7 +174,7 @@ def test_plan(shell, tiny_file, tmp_path):
     for text in (
         "tiny: 96 images, 8 x 8",
         "recipe ",
-        "relativistic ",
+        "compact ",
         "as you asked",
         "0.016 ",
         "images a second here",
@@ -216,7 +216,7 @@ def test_plan(shell, tiny_file, tmp_path):
 def test_dry_run_of_auto(shell, tiny_file):
     code, out, _ = shell("train", tiny_file, *SMALL_PLAN, "--dry-run", "--steps", 2)
     assert code == 0
-    for text in ("recipe: relativistic (", "batch_size: 8 (as you asked)", "iterations (2 steps)", "\nname: auto\n"):
+    for text in ("recipe: compact (", "batch_size: 8 (as you asked)", "iterations (2 steps)", "\nname: auto\n"):
         assert text in out
 
 

@@ -30,7 +30,7 @@ def header(name: str) -> list[str]:
 
 
 def test_there_are_recipes_and_nothing_else():
-    assert {"relativistic", "dcgan", "mlp-small"} <= set(recipe_names())
+    assert {"compact", "dcgan", "mlp-small"} <= set(recipe_names())
     folder = resources.files("gansmith.recipes")
     files = {path.name for path in folder.iterdir() if not path.name.startswith("__")}
     assert files == {f"{name}.yaml" for name in recipe_names()}
