@@ -12,7 +12,8 @@ from gansmith import api
 from gansmith.errors import RecipeError
 from gansmith.model import MODEL_JSON
 from gansmith.networks.base import Network, networks
-from gansmith.recipe import OLD_NETWORKS, from_old_file, load_recipe
+from gansmith.old_files import OLD_NETWORKS, from_old_file
+from gansmith.recipe import load_recipe
 from small_runs import PAUSE_AT, assert_same_run, train
 
 

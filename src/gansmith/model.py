@@ -24,9 +24,10 @@ from gansmith.files import METADATA_KEY, commit_file, commit_json
 from gansmith.judge import Judge
 from gansmith.methods.base import Fixed, MethodField
 from gansmith.methods.latent import LatentMethod, sample_labels
+from gansmith.old_files import from_old_file
 from gansmith.preview import generate, sample_batch
 from gansmith.randomness import sample_latents, truncate
-from gansmith.recipe import explain, from_old_file, read_run_recipe
+from gansmith.recipe import explain, read_run_recipe
 from gansmith.registry import FrozenModel
 from gansmith.run_folder import RECORD, RunFolder, find_checkpoint, is_run
 from gansmith.run_state import weights_of
@@ -242,8 +243,7 @@ def make_record(name: str, method: Any, data: DataSpec, seed: int, kimg: float) 
 
 
 def _from_run(run: RunFolder, checkpoint: Checkpoint, device: str) -> Model:
-    record = run.record
-    recipe = read_run_recipe(run.recipe)
+    record, recipe = run.record, read_run_recipe(run.recipe)
     with _model_errors(str(run.path / RECORD)):
         spec = DataSpec.from_json(record["data"]["spec"])
         made = make_record(recipe.name, recipe.method, spec, record["seed"], checkpoint.values["kimg"])

@@ -15,14 +15,13 @@ from pydantic import Field, ValidationError, model_validator
 from gansmith.data.base import DataOptions
 from gansmith.errors import GansmithError, RecipeError, nearest, unknown_name
 from gansmith.methods.base import MethodField
-from gansmith.networks.base import networks
+from gansmith.old_files import from_old_file
 from gansmith.optimizers.base import OptimizerField, OptimizerPart
 from gansmith.recipes import AUTO
 from gansmith.registry import FrozenModel
 from gansmith.schedules import NotNegative, Ramp
 
 MAX_YAML_BYTES = 2**20
-OLD_NETWORKS = {"residual": "sngan_resnet", "resnet": "cyclegan_resnet"}
 
 
 class WatchOptions(FrozenModel):
@@ -138,23 +137,6 @@ def read_run_recipe(path: Path) -> Recipe:
     """Return the recipe of a run folder, which an older version may have written; RecipeError otherwise."""
     where = f"recipe {path}"
     return _validate(from_old_file(_read_yaml(path.read_text(encoding="utf-8"), where)), where)
-
-
-def from_old_file(data: Any) -> Any:
-    """Return what an older version of gansmith wrote, in today's names.
-
-    Only for files that gansmith writes: recipe.yaml of a run folder, model.json, checkpoints. A recipe that a user
-    writes has today's names. A plugin's network may have an old name; then the name stays.
-    """
-    if not isinstance(data, dict) or not isinstance(data.get("method"), dict):
-        return data
-    known = networks.names()
-    method = dict(data["method"])
-    for field, value in method.items():
-        kind = str(value.get("kind")) if isinstance(value, dict) else ""
-        if kind in OLD_NETWORKS and kind not in known:
-            method[field] = {**value, "kind": OLD_NETWORKS[kind]}
-    return {**data, "method": method}
 
 
 def override(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:

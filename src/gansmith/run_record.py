@@ -10,8 +10,9 @@ from gansmith.checkpoint import Checkpoint
 from gansmith.data.base import DataSpec
 from gansmith.data.find import find_source
 from gansmith.engine import Engine, numerics
+from gansmith.old_files import from_old_file
 from gansmith.plan import Budget, Plan
-from gansmith.recipe import Recipe, differences, from_old_file
+from gansmith.recipe import Recipe, differences
 from gansmith.version import __version__
 
 RECORD_FORMAT = 1
