@@ -17,7 +17,7 @@ from gansmith.cli.app import app, main
 from gansmith.cli.train import between, split_words, translating
 from gansmith.recipe import load_recipe, recipe_names
 from gansmith.recipes import AUTO
-from gansmith.rules import PLAIN
+from gansmith.rules import COMPACT
 from gansmith.uses import augment
 from small_runs import small, train
 
@@ -97,7 +97,7 @@ def test_commands_parse(page, words):
         assert not source.startswith("-")
         if parameters["plugin"] or "KEY=VALUE" in overrides:
             return
-        base = PLAIN if recipe == AUTO else recipe
+        base = COMPACT if recipe == AUTO else recipe
         assert recipe.endswith(".yaml") or load_recipe(base, (*chosen, *overrides))
 
 
@@ -112,7 +112,7 @@ def test_commands_that_do_not_parse_are_noticed(words):
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_overrides_within_lines_are_valid(page):
     """A piece of code that is nothing but KEY=VALUE words must be what a recipe takes: the page's own or auto's."""
-    recipe = page.stem if page.parent.name == "learn" and page.stem in recipe_names() else PLAIN
+    recipe = page.stem if page.parent.name == "learn" and page.stem in recipe_names() else COMPACT
     for code in INLINE.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
         try:
             words = shlex.split(code)
@@ -198,15 +198,15 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
     if name == "train":
         _, overrides = split_words(parameters["words"] or [], pairs=parameters["pairs"])
         recipe, _ = translating(parameters["recipe"], parameters["task"], parameters["pairs"])
-        recipe = PLAIN if recipe.endswith(".yaml") else recipe
+        recipe = COMPACT if recipe.endswith(".yaml") else recipe
         kept = [
-            word for word in small(PLAIN if recipe == AUTO else recipe) if not word.startswith("task=")
+            word for word in small(COMPACT if recipe == AUTO else recipe) if not word.startswith("task=")
         ]  # the images are gray: no colorize
         kept += ["--pairs"] if parameters["pairs"] else ["--task", "deblur"] if recipe == "translate" else []
         return ["train", images, *overrides, *kept, "--recipe", recipe, "--steps", "2", "--out", "new"]
     if name == "plan":
         _, overrides = split_words(parameters["words"] or [])
-        return [name, images, *overrides, *small(PLAIN), "--kimg", "0.1", "--out", "new.yaml"]
+        return [name, images, *overrides, *small(COMPACT), "--kimg", "0.1", "--out", "new.yaml"]
     if name == "upscale":
         return [name, str(world / "enlarger"), images, *words[-2:]]
     if name == "translate":

@@ -50,7 +50,7 @@ VARIANTS = {
     "paired_ada": ("translate", (ADA, "loss=relativistic")),
     "unpaired_ada": ("unpaired", (ADA,)),
     "conditional": ("dcgan", ("conditional=true", "fake_labels=uniform", "spectral_norm=true")),
-    "classes": ("relativistic", ("conditional=true", "class_weight=0.5")),
+    "classes": ("compact", ("conditional=true", "class_weight=0.5")),
     "inpaint": ("translate", ("task=inpaint", "mirror=true", "generator.dropout=0.5")),
     "l1_alone": ("translate", ("discriminator=null",)),
     "upscale_blind": ("srgan", ("degradation=real_esrgan", "mirror=true", "crop_px=8", LAZY_R1)),

@@ -67,7 +67,7 @@ def fitted(
         return state.images_per_iteration / 1000 * (state.iteration - first) / (cpu_sec() - start) * budget
 
     if name == "auto":  # as `gansmith train` has it, but for the clock
-        length = Budget(kimg=reach(load_recipe("relativistic")))
+        length = Budget(kimg=reach(load_recipe("compact")))
         order = Order(source, length, holdout=holdout, data_root=root)
         recipe = propose(order, engine, overrides, lambda _: None).recipe
     else:

@@ -17,7 +17,7 @@ from gansmith.looks import column_of
 from gansmith.methods.latent import LatentMethod
 from gansmith.metrics.base import Number
 from gansmith.model import Model, ModelRecord, load_model
-from gansmith.recipe import flat, parse_recipe
+from gansmith.recipe import flat, read_run_recipe
 from gansmith.report.series import add_up
 from gansmith.run_folder import RunFolder, read_rows
 
@@ -148,7 +148,7 @@ def _check_protocols(folders: Sequence[Path], judged: Sequence[Evaluation | None
 
 
 def _contender(letter: str, run: RunFolder, judged: Evaluation | None, model: Model) -> Contender:
-    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    recipe = read_run_recipe(run.recipe)
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
     minutes = dict(zip([row["iteration"] for row in timing], np.array(add_up(timing)) / 60, strict=True))
     rows = [{**row, "minutes": minutes[row["iteration"]]} for row in read_rows(run.log) if row["iteration"] in minutes]

@@ -16,7 +16,7 @@ from gansmith.health import COLLAPSES, HEALTHY, Verdict, judge, judge_once
 from gansmith.looks import Thresholds, best_look, column_of, gone, measure
 from gansmith.metrics.class_coverage import evenness
 from gansmith.model import load_model
-from gansmith.recipe import Recipe, parse_recipe
+from gansmith.recipe import Recipe, read_run_recipe
 from gansmith.reference import open_reference, run_data_of
 from gansmith.registry import load_plugins
 from gansmith.remedies import Remedy, remedies
@@ -144,7 +144,7 @@ def diagnose(path: str | Path, device: str = "auto", on_progress: Progress | Non
     run = RunFolder.open(Path(path))
     record = run.record
     load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
-    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    recipe = read_run_recipe(run.recipe)
     everything, looks, unknown = read_rows(run.log), read_rows(run.looks), list[str]()
     rows, events = [row for row in everything if "event" not in row], [row for row in everything if "event" in row]
     verdict = judge(rows, looks) if looks else None

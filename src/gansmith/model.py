@@ -24,9 +24,10 @@ from gansmith.files import METADATA_KEY, commit_file, commit_json
 from gansmith.judge import Judge
 from gansmith.methods.base import Fixed, MethodField
 from gansmith.methods.latent import LatentMethod, sample_labels
+from gansmith.old_files import from_old_file
 from gansmith.preview import generate, sample_batch
 from gansmith.randomness import sample_latents, truncate
-from gansmith.recipe import explain, parse_recipe
+from gansmith.recipe import explain, read_run_recipe
 from gansmith.registry import FrozenModel
 from gansmith.run_folder import RECORD, RunFolder, find_checkpoint, is_run
 from gansmith.run_state import weights_of
@@ -259,8 +260,7 @@ def make_record(name: str, method: Any, data: DataSpec, seed: int, kimg: float) 
 
 
 def _from_run(run: RunFolder, checkpoint: Checkpoint, device: str) -> Model:
-    record = run.record
-    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    record, recipe = run.record, read_run_recipe(run.recipe)
     with _model_errors(str(run.path / RECORD)):
         spec = DataSpec.from_json(record["data"]["spec"])
         made = make_record(recipe.name, recipe.method, spec, record["seed"], checkpoint.values["kimg"])
@@ -299,7 +299,7 @@ def _read_weights(path: Path) -> tuple[str, dict[str, Tensor]]:
 
 def _parse_record(text: str, path: Path) -> ModelRecord:
     with _model_errors(str(path)):
-        record = ModelRecord.model_validate_json(text)
+        record = ModelRecord.model_validate_json(json.dumps(from_old_file(json.loads(text))))
     sides = (record.data.height, record.data.width)
     if not all(1 <= side <= MAX_SIDE_PX for side in sides) or record.data.channels not in (1, 3, 4):
         raise ModelError(

@@ -16,6 +16,7 @@ from pydantic_core import ErrorDetails
 from gansmith.data.base import DataOptions
 from gansmith.errors import GansmithError, RecipeError, nearest, unknown_name
 from gansmith.methods.base import MethodField
+from gansmith.old_files import from_old_file
 from gansmith.optimizers.base import OptimizerField, OptimizerPart
 from gansmith.recipes import AUTO
 from gansmith.registry import FrozenModel
@@ -139,6 +140,12 @@ def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
 def parse_recipe(text: str, *, where: str) -> Recipe:
     """Return the recipe that a YAML text describes; RecipeError otherwise."""
     return _validate(_read_yaml(text, where), where)
+
+
+def read_run_recipe(path: Path) -> Recipe:
+    """Return the recipe of a run folder, which an older version may have written; RecipeError otherwise."""
+    where = f"recipe {path}"
+    return _validate(from_old_file(_read_yaml(path.read_text(encoding="utf-8"), where)), where)
 
 
 def override(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:

@@ -16,7 +16,7 @@ from gansmith.errors import DataError, MetricError
 from gansmith.extractors.base import Domain, Extractor, Progress
 from gansmith.extractors.fashion import CLASSES, SIDE
 from gansmith.files import commit_file
-from gansmith.recipe import parse_recipe
+from gansmith.recipe import read_run_recipe
 from gansmith.run_folder import RunFolder
 
 TRAINING, HELD_OUT = "training images", "held-out images"
@@ -69,7 +69,7 @@ def default_extractor(spec: DataSpec) -> str:
 
 def run_data_of(run: RunFolder) -> dict[str, Any]:
     """Return what a run says of its data: ``source``, ``root``, ``holdout``, ``fit``."""
-    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    recipe = read_run_recipe(run.recipe)
     return {**run.record["data"], "fit": recipe.data.fit}
 
 

@@ -19,7 +19,7 @@ from gansmith.files import is_disk_full
 from gansmith.methods.adversarial import assume_augmented
 from gansmith.model import load_model
 from gansmith.plan import Budget, Plan, make_plan
-from gansmith.recipe import Recipe, parse_recipe
+from gansmith.recipe import Recipe, read_run_recipe
 from gansmith.report.tensorboard import TensorBoardLog
 from gansmith.results import write_results
 from gansmith.run_folder import RECORD, RunFolder, append_row, remove_leftovers
@@ -135,7 +135,7 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
     checkpoint, passed_over = latest_checkpoint(run)
     for reason in passed_over:
         on_event(Event("warning", f"passed over: {reason}"))
-    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    recipe = read_run_recipe(run.recipe)
     order = _order_of(run)
     _restore_threads(record["numerics"])
     recipe, data = open_for(recipe, order, engine, on_event)

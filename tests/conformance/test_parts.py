@@ -35,17 +35,17 @@ SMALL = {
     "mlp": {"hidden": [16, 8]},
     "unet": {"base_channels": 4},
     "patchgan": {"base_channels": 4},
-    "resnet": {"base_channels": 4, "blocks": 2},
+    "cyclegan_resnet": {"base_channels": 4, "blocks": 2},
     "srresnet": {"base_channels": 4, "blocks": 2},
     "rrdb": {"base_channels": 4, "growth_channels": 2, "blocks": 1},
-    "residual": {"base_channels": 4},
+    "sngan_resnet": {"base_channels": 4},
     "compact": {"base_channels": 4},
     "r3gan": {"base_channels": 4, "max_channels": 8, "blocks": 1},
 }
 # Parts of methods; what a method requires and is not named here is a network, mlp.
 REQUIRED = {
     "paired": {"generator": {"kind": "unet", "base_channels": 4, "norm": "instance"}, "task": "deblur"},
-    "unpaired": {"generator": {"kind": "resnet", "base_channels": 4, "blocks": 1}},
+    "unpaired": {"generator": {"kind": "cyclegan_resnet", "base_channels": 4, "blocks": 1}},
     "super_resolution": {"generator": {"kind": "srresnet", "base_channels": 4, "blocks": 1}},
 }
 GENERATORS, DISCRIMINATORS = networks_with("generator"), networks_with("discriminator")

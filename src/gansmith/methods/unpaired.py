@@ -82,7 +82,7 @@ class UnpairedConfig(MethodConfig):
             raise RecipeError(
                 "recipe.generator_from_noise",
                 f"generator '{self.generator.kind}' makes images from noise; method 'unpaired' gives it images"
-                "\n  use one that translates: generator=resnet",
+                "\n  use one that translates: generator=cyclegan_resnet",
             )
         refuse_batch_statistics(self.discriminator, self.penalties)
 

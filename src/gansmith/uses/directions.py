@@ -42,7 +42,7 @@ def directions(
 ) -> Directions:
     """Return the directions that change the generator's first layer most, shown on one image.
 
-    The first layer of mlp, dcgan, residual and r3gan is linear, h = W z + b: a step n changes h by W n, whatever z is.
+    The first layer of mlp, dcgan, sngan_resnet and r3gan is linear, h = W z + b: a step n changes h by W n for every z.
     The unit vectors with the largest |W n| are the eigenvectors of W'W; this needs no samples, no draws and no labels.
     Columns of W that belong to labels are left out; a conditional r3gan mixes labels into it and is refused. The sign
     is such that the largest component is positive.
@@ -90,6 +90,6 @@ def _first_weight(model: Model, *, raw: bool) -> Tensor:
         raise ModelError(
             "model.no_linear_start",
             f"generator '{method.config.generator.kind}' does not begin with a linear layer of {wide} inputs"
-            "\n  directions are found in that layer's weight: mlp, dcgan and residual have one",
+            "\n  directions are found in that layer's weight: mlp, dcgan and sngan_resnet have one",
         )
     return first.weight.detach()[:, : method.config.latent_dim]
