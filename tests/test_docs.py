@@ -5,12 +5,13 @@ import re
 import runpy
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import gansmith
+import gansmith.cli
 from gansmith.recipe import recipe_names
 from small_runs import train
 
@@ -59,6 +60,18 @@ def test_tables_of_layers_come_from_the_recipes(site):
     assert "3,576,707 parameters" in (site / "learn" / "dcgan.html").read_text()
     assert "32 x 46 x 46" not in (site / "learn" / "dcgan-cifar10.html").read_text()
     assert "3 x 46 x 46" in (site / "learn" / "dcgan-cifar10.html").read_text()
+
+
+def test_the_picture_shows_every_package_once(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS))
+    site_parts = importlib.import_module("site_parts")
+    rows = site_parts.layer_rows(REPOSITORY / "pyproject.toml")
+    assert "cli" in rows[0]
+    picture = site_parts.draw_packages(rows)
+    names = re.findall(r"<text class=\"name\"[^>]*>([^<]+)</text>", picture)
+    assert names == [name for row in rows for name in row]
+    assert f"<title>{escape(gansmith.cli.__doc__.replace('``', ''))}</title>" in picture
 
 
 def test_every_recipe_has_a_page_and_every_page_a_recipe():

@@ -38,6 +38,8 @@ from small_runs import (
 )
 
 PATIENCE_SEC = 600  # for what takes a second, on a machine that does much else
+PATIENCE_SEC = 600  # for what takes a second, on a machine that does much else
+PATIENCE_SEC = 600  # for what takes a second, on a machine that does much else
 LAZY_R1 = "penalties=[{kind: r1, weight: 1, interval: 4}]"
 TOY = """
 name: {name}
@@ -520,6 +522,32 @@ def assert_was_killed(folder: Path, kills: int) -> None:
     assert end == "finished"
     assert set(starts) == {"started"}
     assert 2 <= len(starts) <= kills + 1
+
+
+def until_killed(work: Callable[[], object]) -> None:
+    """Do work whose last step waits for SIGKILL, so that a slow machine does not miss the moment."""
+    step = training.train_step
+
+    def held(state: Any, *arguments: Any) -> None:
+        while state.iteration == KILLED_STEPS - 1:
+            signal.pause()
+        step(state, *arguments)
+
+    with mock.patch.object(training, "train_step", held):
+        work()
+
+
+def until_killed(work: Callable[[], object]) -> None:
+    """Do work whose last step waits for SIGKILL, so that a slow machine does not miss the moment."""
+    step = training.train_step
+
+    def held(state: Any, *arguments: Any) -> None:
+        while state.iteration == KILLED_STEPS - 1:
+            signal.pause()
+        step(state, *arguments)
+
+    with mock.patch.object(training, "train_step", held):
+        work()
 
 
 def until_killed(work: Callable[[], object]) -> None:
