@@ -41,12 +41,12 @@ def lesson(page: Page) -> None:
         cells = [f"{min(each):.3g} to {max(each):.3g}" for each in (swing, moved, distance)]
         table.append((beta1, *cells))
     axes[0, 0].set_ylabel("D(G(z)), mean of 20 steps")
-    axes[0, 1].set_ylabel("change of 64 followed images\nin 20 steps (gray levels a pixel)")
+    axes[0, 1].set_ylabel("change of 64 images of fixed latents\nin 20 steps (gray levels a pixel)")
     axes[0, 0].legend(frameon=False)
     for axis in axes[0]:
         axis.set_xlabel("training steps (100 images each)")
     page.figure(figure, "beta1")
-    head = ("beta1", "swing of D(G(z)) (standard deviation, second half)", "change of followed images in 20 steps",
+    head = ("beta1", "swing of D(G(z)) (standard deviation, second half)", "change of images in 20 steps (gray levels)",
             "distance from real at the end")  # fmt: skip
     page.table("beta1", head, table)
 
