@@ -72,9 +72,9 @@ def main() -> None:
     print(page)
 
 
-PAGE = """![The followed {what} at the end, {kimg} kimg](../../pictures/runs/{grid})
+PAGE = """![The fixed {what} at the end, {kimg} kimg](../../pictures/runs/{grid})
 
-The followed {what} at the end{columns}: the averaged generator after {kimg} kimg.
+The fixed {what} at the end{columns}, drawn by the averaged generator after {kimg} kimg.
 
 ![The first of these {what} through the training](../../pictures/runs/{film})
 
@@ -101,7 +101,7 @@ def facts(run: RunFolder, spec: DataSpec, rows: list[dict[str, Any]]) -> dict[st
         "shown to D": f"{last['kimg']:,.1f} kimg in {last['iteration']:,} iterations, {last['epoch']:,.1f} epochs",
         "time": f"{seconds / 60:,.1f} minutes, {1000 * last['kimg'] / seconds:,.0f} images a second",
         "machine": f"{numerics['device']}, threads: {numerics['threads']}, torch {numerics['torch']}",
-        "the last tenth": ", ".join(f"{name} {value:.3g}" for name, value in ends.items()),
+        "mean of the last tenth": ", ".join(f"{name} {value:.3g}" for name, value in ends.items()),
     }
 
 
