@@ -23,23 +23,7 @@ MODULES = sorted(
     for module in pkgutil.walk_packages(gansmith.__path__, "gansmith.")
     if module.name != "gansmith.__main__"  # runs the command line
 )
-<<<<<<< HEAD
-FILE_LINES, FUNCTION_LINES, STEP_LINES, CONSTRUCTOR_ARGUMENTS = 300, 50, 40, 8
-
-LONG_FILES: set[str] = {"model.py", "recipe.py"}
-LONG_FUNCTIONS: set[str] = set()
-LARGE_CONSTRUCTORS: set[str] = {
-    "gansmith.data.base.DataSpec",  # records of facts, written to JSON
-    "gansmith.data.check.CheckReport",
-    "gansmith.run_state.RunState",  # what a checkpoint holds
-}
-PICKLE_FILES: set[str] = {"data/cifar.py"}  # files of which the published sum was found, with an unpickler of arrays
-PICKLERS = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
-RUNNERS = {"torch.load", "torch.save", "torch.jit.load", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
-RUNNERS |= {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
-=======
 RUNNERS = r"compile|__import__|.*\.(exec_module|extract|extractall)"
->>>>>>> 95cbbba7118f5df5ac0b338387b17636d19ee96b
 DEVICE_FILES: set[str] = {
     "cli/options.py",  # the help of --device
     "cli/train.py",

@@ -134,13 +134,6 @@ def test_commands_that_do_not_parse_are_noticed(words):
         parse(words)
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_overrides_within_lines_are_valid(page):
-    """A piece of code that is nothing but KEY=VALUE words must be what a recipe takes: the page's own or auto's."""
-    recipe = page.stem if page.parent.name == "learn" and page.stem in recipe_names() else COMPACT
-    for code in INLINE.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
-=======
 def overrides_within_lines(page: Path) -> Iterator[tuple[str, ...]]:
     """Yield every piece of code that is nothing but KEY=VALUE words."""
     for code in INLINE.findall(prose(page)):
@@ -160,7 +153,6 @@ def test_overrides_within_lines_are_valid():
     assert len(found) > 20
     wrong = []
     for (recipe, words), page in found.items():
->>>>>>> 95cbbba7118f5df5ac0b338387b17636d19ee96b
         try:
             load_recipe(recipe, words)
         except GansmithError as problem:

@@ -537,32 +537,6 @@ def until_killed(work: Callable[[], object]) -> None:
         work()
 
 
-def until_killed(work: Callable[[], object]) -> None:
-    """Do work whose last step waits for SIGKILL, so that a slow machine does not miss the moment."""
-    step = training.train_step
-
-    def held(state: Any, *arguments: Any) -> None:
-        while state.iteration == KILLED_STEPS - 1:
-            signal.pause()
-        step(state, *arguments)
-
-    with mock.patch.object(training, "train_step", held):
-        work()
-
-
-def until_killed(work: Callable[[], object]) -> None:
-    """Do work whose last step waits for SIGKILL, so that a slow machine does not miss the moment."""
-    step = training.train_step
-
-    def held(state: Any, *arguments: Any) -> None:
-        while state.iteration == KILLED_STEPS - 1:
-            signal.pause()
-        step(state, *arguments)
-
-    with mock.patch.object(training, "train_step", held):
-        work()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KILLED)
 def test_kill_nine_at_random_moments_changes_nothing(name, tiny_file, tmp_path, no_results):
