@@ -48,7 +48,7 @@ def finish(*words: object) -> float:
 
 
 def digests(run: Path) -> dict[str, str]:
-    """Return the SHA-256 of log.jsonl, and of type, shape and bytes of each tensor of the last checkpoint."""
+    """Return the SHA-256 of log.jsonl, and of name, type, shape and bytes of each tensor of the last checkpoint."""
     from gansmith.checkpoint import load_latest
     from gansmith.run_folder import RunFolder
 

@@ -19,7 +19,7 @@ NUM = 2_000
 
 
 def measure() -> float:
-    """Return the images per second of ``compact`` on random images."""
+    """Return images a second of ``compact`` on random images."""
     from gansmith.data.base import random_images
     from gansmith.engine import start_engine
     from gansmith.recipe import load_recipe
