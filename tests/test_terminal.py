@@ -194,7 +194,7 @@ def test_other_verbs_without_their_terminal(run, tmp_path, verb):
 
 
 def test_a_closed_terminal_ends_an_evaluation(run, tmp_path):
-    words, _, text, _ = VERBS["evaluate"]
+    words, _, _, _ = VERBS["evaluate"]
     assert run(*named(words, tmp_path / "a"), close_at="reading images")[0] == -signal.SIGHUP
 
 
