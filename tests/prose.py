@@ -59,6 +59,7 @@ def without_places(text: str, temporary: Path, hiding: Iterable[str] = ()) -> st
     text = re.sub(re.escape(str(temporary)) + r"/[\w.-]+", "TMP", text).replace(str(REPOSITORY), "REPOSITORY")
     for pattern in hiding:
         text = re.sub(pattern, "...", text)
+    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", text)  # the file stays text
     return "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
 
 

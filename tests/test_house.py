@@ -29,7 +29,7 @@ MODULES = sorted(
 )
 FILE_LINES, FUNCTION_LINES, STEP_LINES, CONSTRUCTOR_ARGUMENTS = 300, 50, 40, 8
 
-LONG_FILES: set[str] = {"model.py", "recipe.py"}
+LONG_FILES: set[str] = {"model.py", "recipe.py"}  # errors take a line more since they have codes
 LONG_FUNCTIONS: set[str] = set()
 LARGE_CONSTRUCTORS: set[str] = {
     "gansmith.data.base.DataSpec",  # records of facts, written to JSON
