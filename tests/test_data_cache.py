@@ -163,7 +163,7 @@ def test_bad_files_are_left_out_with_their_reasons(tmp_path, cache_folder, looke
     assert (entry / "pixels.u8").stat().st_size == 80 * 16 * 16 * 3
 
 
-@pytest.mark.parametrize("bad", [b"", png(np.zeros((90, 90, 3), np.uint8))[:-30]])
+@pytest.mark.parametrize("bad", [b"", png(np.zeros((90, 90, 3), np.uint8))[:-30]], ids=["empty", "cut off"])
 def test_more_than_one_in_twenty_bad_stops_with_the_list(refused, photos, cache_folder, bad, monkeypatch):
     monkeypatch.setattr(survey, "LOOKED_AT", 2)
     for index in range(12):

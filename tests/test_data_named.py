@@ -343,7 +343,11 @@ class Harm:
         return os.system, ("echo harm",)
 
 
-@pytest.mark.parametrize("harm", [pickle.dumps(Harm(), 2), pickle.dumps({"labels": Harm()}), pickle.dumps(len, 2)])
+@pytest.mark.parametrize(
+    "harm",
+    [pickle.dumps(Harm(), 2), pickle.dumps({"labels": Harm()}), pickle.dumps(len, 2)],
+    ids=["call", "nested", "name"],
+)
 def test_the_unpickler_knows_nothing_but_arrays(refused, harm, monkeypatch):
     monkeypatch.setattr(os, "system", lambda _: pytest.fail("code was run"))
     with refused("data.unsafe_pickle"):
