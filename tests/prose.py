@@ -148,6 +148,7 @@ def pytest_sessionfinish(session, exitstatus):
     }
     if config.getoption("--write-snapshots"):
         entries = {key: text for key, text in (snapshots.wanted | snapshots.given).items() if key not in stale}
+        FILE.parent.mkdir(exist_ok=True)
         FILE.write_text(written(entries))
     elif stale:
         print("\nsnapshots that no test gives any more (make snapshots drops them):", *sorted(stale), sep="\n  ")
