@@ -23,7 +23,7 @@ from gansmith.checkpoint import (
     prune_checkpoints,
     save_checkpoint,
 )
-from gansmith.errors import CheckpointError, DiskFullError
+from gansmith.errors import DiskFullError
 
 KILL_MOMENTS = 10  # a save fsyncs 7 times and replaces 3 times
 
@@ -147,6 +147,9 @@ def test_a_save_that_is_not_killed_ends(tmp_path):
     check(load_latest(tmp_path)[0], 2)
 
 
+BYTES = (r"[\d,]+ bytes are needed, [\d,]+ are free",)  # differ from disk to disk
+
+
 def flip(path: Path, position: int) -> None:
     data = bytearray(path.read_bytes())
     data[position] ^= 1
@@ -155,7 +158,7 @@ def flip(path: Path, position: int) -> None:
 
 @pytest.mark.parametrize("name", [TENSORS, VALUES])
 @pytest.mark.parametrize("harm", ["flip first", "flip middle", "flip last", "truncate", "empty", "grow"])
-def test_an_altered_file_falls_back_to_the_checkpoint_before_and_says_so(tmp_path, name, harm):
+def test_an_altered_file_falls_back_to_the_checkpoint_before_and_says_so(refused, tmp_path, name, harm):
     save(tmp_path, 1)
     path = save(tmp_path, 2) / name
     data = path.read_bytes()
@@ -163,9 +166,8 @@ def test_an_altered_file_falls_back_to_the_checkpoint_before_and_says_so(tmp_pat
         flip(path, {"flip first": 0, "flip middle": len(data) // 2, "flip last": -1}[harm])
     else:
         path.write_bytes({"truncate": data[:-1], "empty": b"", "grow": data + b"\0"}[harm])
-    with pytest.raises(CheckpointError) as caught:
+    with refused("checkpoint.altered") as caught:
         load_checkpoint(path.parent)
-    assert str(caught.value) == f"{path} was altered or cut off: its SHA-256 is not the manifest's"
     loaded, reasons = load_latest(tmp_path)
     check(loaded, 1)
     assert reasons == [str(caught.value)]
@@ -206,22 +208,20 @@ def test_a_flipped_bit_of_the_manifest(tmp_path):
         flip(folder / MANIFEST, position)
 
 
-def test_a_newer_format(tmp_path):
+def test_a_newer_format(refused, tmp_path):
     folder = save(tmp_path, 1)
     manifest = json.loads((folder / MANIFEST).read_text())
     (folder / MANIFEST).write_text(json.dumps({**manifest, "format": 2}))
-    with pytest.raises(CheckpointError) as caught:
+    with refused("checkpoint.newer_format"):
         load_checkpoint(folder)
-    assert str(caught.value) == f"{folder} is of format 2, this gansmith reads up to 1"
 
 
-def test_no_checkpoint_at_all(tmp_path):
-    with pytest.raises(CheckpointError) as caught:
+def test_no_checkpoint_at_all(refused, tmp_path):
+    with refused("checkpoint.none_whole") as caught:
         load_latest(tmp_path)
-    assert str(caught.value) == f"no whole checkpoint in {tmp_path}\n  it is empty"
     for number in range(4):
         (save(tmp_path, number) / VALUES).unlink()
-    with pytest.raises(CheckpointError) as caught:
+    with refused("checkpoint.none_whole") as caught:
         load_latest(tmp_path)
     first, *rest = str(caught.value).split("\n  ")
     assert first == f"no whole checkpoint in {tmp_path}"
@@ -254,11 +254,11 @@ def full_disk_message(parent: Path, number: int, caught: pytest.ExceptionInfo) -
     return free
 
 
-def test_too_little_room_is_seen_before_anything_is_written(tmp_path, monkeypatch):
+def test_too_little_room_is_seen_before_anything_is_written(refused, tmp_path, monkeypatch):
     save(tmp_path, 1)
     usage = shutil.disk_usage(tmp_path)._replace(free=12_345)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(DiskFullError) as caught:
+    with refused("disk.full", BYTES) as caught:
         save(tmp_path, 2)
     assert full_disk_message(tmp_path, 2, caught) == "12,345"
     assert [folder.name for folder in list_checkpoints(tmp_path)] == ["000000001"]
@@ -272,7 +272,7 @@ def no_space() -> OSError:
 @pytest.mark.parametrize(
     "place", ["save_file", "save_file in rust", "quota in rust", "fsync", "replace", "mkdir", "json"]
 )
-def test_a_disk_that_fills_up_while_saving(tmp_path, monkeypatch, place):
+def test_a_disk_that_fills_up_while_saving(refused, tmp_path, monkeypatch, place):
     save(tmp_path, 1)
 
     def fail(*_: object, **__: object) -> None:
@@ -293,7 +293,7 @@ def test_a_disk_that_fills_up_while_saving(tmp_path, monkeypatch, place):
             patch.setattr(Path, "mkdir", lambda self, *_, **options: None if options.get("exist_ok") else fail())
         else:
             patch.setattr(os, place, fail)
-        with pytest.raises(DiskFullError) as caught:
+        with refused("disk.full", BYTES) as caught:
             save(tmp_path, 2)
     full_disk_message(tmp_path, 2, caught)
     assert [folder.name for folder in list_checkpoints(tmp_path)] == ["000000001"], "nothing is left behind"

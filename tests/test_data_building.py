@@ -12,7 +12,6 @@ from gansmith import files
 from gansmith.data import cache, find, store
 from gansmith.data.base import DataOptions, open_data
 from gansmith.data.survey import in_threads
-from gansmith.errors import DataError
 from small_images import PIXELS, assert_right, entries
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -114,11 +113,11 @@ def test_two_processes_may_build_at_once(photos, cache_folder):
     assert store.find_entry(entry.name)
 
 
-def test_a_full_disk_is_said_before_and_during(photos, monkeypatch, cache_folder):
+def test_a_full_disk_is_said_before_and_during(refused, photos, monkeypatch, cache_folder):
     usage = namedtuple("usage", "free")
     with monkeypatch.context() as patch:
         patch.setattr(cache.shutil, "disk_usage", lambda path: usage(10))
-        with pytest.raises(DataError, match=f"30,720 bytes needed, 10 free in {cache_folder}"):
+        with refused("data.cache_full"):
             open_data(photos)
 
     def full(*args):
@@ -127,18 +126,16 @@ def test_a_full_disk_is_said_before_and_during(photos, monkeypatch, cache_folder
     for module, name in ((store, "commit_entry"), (files.os, "replace")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, full)
-            with pytest.raises(DataError, match=f"the cache {cache_folder} is full: .*\n  set GANSMITH_CACHE to a"):
+            with refused("data.cache_full"):
                 open_data(photos)
     assert not entries(cache_folder)
     assert_right(open_data(photos))
 
 
-def test_a_cache_that_cannot_be_made(photos, tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_made(refused, photos, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "file"))
-    with pytest.raises(
-        DataError, match=r"cannot be made: Not a directory\n  set GANSMITH_CACHE to a folder you may write"
-    ):
+    with refused("data.cache_not_writable"):
         open_data(photos)
 
 

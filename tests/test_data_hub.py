@@ -10,7 +10,6 @@ from PIL import Image
 
 from gansmith.data.base import ImageData, open_data
 from gansmith.data.find import find_source
-from gansmith.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 datasets = pytest.importorskip("datasets")
@@ -54,13 +53,6 @@ def reds(data: ImageData) -> list[int]:
     return data.read(range(len(data)))[:, 0, 0, 0].tolist()
 
 
-def message(address: str) -> str:
-    with pytest.raises(DataError) as caught:
-        open_data(address)
-    assert len(str(caught.value).splitlines()) <= 3
-    return str(caught.value)
-
-
 def test_the_columns_of_images_and_labels_are_inferred(pets):
     data = open_data(f"hf:{pets}")
     assert reds(data) == [10, 20, 30]
@@ -70,12 +62,13 @@ def test_the_columns_of_images_and_labels_are_inferred(pets):
     assert "labels are the column 'animal'" in data.summary.notes
 
 
-def test_a_split_and_a_part_of_it(pets):
+def test_a_split_and_a_part_of_it(refused, pets):
     assert reds(open_data(f"hf:{pets}:test")) == [40]
     data = open_data(f"hf:{pets}:train[1:3]")
     assert reds(data) == [20, 30]
     assert data.spec.name == "pets-train-1-3"
-    assert "cannot be opened: Unknown split" in message(f"hf:{pets}:tset")
+    with refused("data.hub_unreachable", ["(?<=cannot be opened: ).*"]):
+        open_data(f"hf:{pets}:tset")
 
 
 def test_the_second_start_decodes_nothing(pets, monkeypatch):
@@ -93,24 +86,23 @@ def test_a_folder_is_the_same_from_anywhere(pets, monkeypatch):
     assert find_source(find_source("hf:user/pets:test:img:none").location).location == "hf:user/pets:test:img:none"
 
 
-def test_several_columns_are_named_and_chosen(tmp_path):
+def test_several_columns_are_named_and_chosen(refused, tmp_path):
     kinds = {"left": IMAGE, "right": IMAGE, "fine": CAT_DOG, "coarse": CAT_DOG}
     columns = {"left": images(10, 20), "right": images(30, 40), "fine": [0, 1], "coarse": [1, 1]}
     folder = write(tmp_path / "pairs", kinds=kinds, **columns)
     address = f"hf:{folder}:train"
-    assert message(address) == (
-        f"'{address}' has 2 columns of labels: fine, coarse\n  say which: hf:NAME:SPLIT:IMAGE:fine (or none)"
-    )
-    assert message(f"{address}::none") == (
-        f"'{address}::none' has 2 columns of images: left, right\n  say which: hf:NAME:SPLIT:left"
-    )
+    with refused("data.several_columns"):
+        open_data(address)
+    with refused("data.several_columns"):
+        open_data(f"{address}::none")
     data = open_data(f"{address}:right:coarse")
     assert reds(data) == [30, 40]
     assert data.labels.tolist() == [1, 1]
     assert open_data(f"{address}:left:none").labels is None
-    text = message(f"{address}:lft:none")
-    assert text.startswith(f"unknown column of '{address}:lft:none' 'lft' (did you mean 'left'?)")
-    assert "unknown column" in message(f"{address}:left:fin")
+    with refused("data.unknown_column"):
+        open_data(f"{address}:lft:none")
+    with refused("data.unknown_column"):
+        open_data(f"{address}:left:fin")
 
 
 def test_plain_columns_are_labels_by_their_name(tmp_path):
@@ -147,36 +139,33 @@ def test_bad_images_are_left_out_with_their_reasons(tmp_path):
     assert reasons[1] == "empty file"
 
 
-def test_no_images(tmp_path):
+def test_no_images(refused, tmp_path):
     folder = write(tmp_path / "text", kinds={"text": datasets.Value("string")}, text=["a"])
-    assert message(f"hf:{folder}") == f"'hf:{folder}:train' has no column of images\n  its columns: text"
+    with refused("data.no_image_column"):
+        open_data(f"hf:{folder}")
 
 
-def test_what_cannot_be_opened(tmp_path):
+def test_what_cannot_be_opened(refused, tmp_path):
     for address in ("hf:", "hf:a:b:c:d:e"):
-        assert message(address) == (
-            f"'{address}' names no data set of the hub\n  write hf:NAME[:SPLIT[:IMAGE[:LABEL]]]"
-        )
-    text = message("hf:nobody/nothing")
-    assert text.startswith("'hf:nobody/nothing:train' cannot be opened: ")
-    assert text.endswith(
-        "\n  look at its name, its splits (hf:NAME:SPLIT) and the network, or pass its files: hf:FOLDER"
-    )
+        with refused("data.hub_address"):
+            open_data(address)
+    with refused("data.hub_unreachable", ["(?<=cannot be opened: ).*"]):
+        open_data("hf:nobody/nothing")
 
 
-def test_code_that_comes_with_a_data_set_is_not_run(tmp_path):
+def test_code_that_comes_with_a_data_set_is_not_run(refused, tmp_path):
     folder = tmp_path / "script"
     folder.mkdir()
     (folder / "script.py").write_text(f"open({str(tmp_path / 'harm')!r}, 'w')")
-    assert "cannot be opened" in message(f"hf:{folder}")
+    with refused("data.hub_unreachable", ["(?<=cannot be opened: ).*"]):
+        open_data(f"hf:{folder}")
     assert not (tmp_path / "harm").exists()
 
 
-def test_without_the_library(monkeypatch):
+def test_without_the_library(refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    assert message("hf:user/pets") == (
-        "'hf:user/pets:train' needs the library datasets\n  install it: pip install 'gansmith[hub]'"
-    )
+    with refused("data.hub_library_missing"):
+        open_data("hf:user/pets")
 
 
 def test_pixels_of_any_mode(tmp_path):

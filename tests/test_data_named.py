@@ -79,10 +79,11 @@ def test_idx_sets_are_read_as_torchvision_lays_them(root, name, packed):
 
 
 @pytest.mark.parametrize("folder", ["", "MNIST", "mnist", "MNIST/raw"])
-def test_files_may_lie_bare_or_in_a_folder_of_the_name(tmp_path, folder):
+def test_files_may_lie_bare_or_in_a_folder_of_the_name(refused, tmp_path, folder):
     write_digits(tmp_path / "mine" / folder)
     assert open_data("mnist", root=tmp_path / "mine").spec.count == 30
-    assert "is not here" in message("mnist")  # the default place has nothing
+    with refused("data.not_downloaded"):
+        open_data("mnist")
 
 
 def test_one_file_packed_and_the_other_not(root):
@@ -93,7 +94,7 @@ def test_one_file_packed_and_the_other_not(root):
     assert open_data("mnist").spec.count == 30
 
 
-def test_splits_are_named_after_a_colon(root):
+def test_splits_are_named_after_a_colon(refused, root):
     write_digits(root / "MNIST/raw")
     write_digits(root / "MNIST/raw", prefix="t10k", first=10)
     train, test = open_data("mnist"), open_data("mnist:test")
@@ -101,12 +102,12 @@ def test_splits_are_named_after_a_colon(root):
     assert open_data("mnist:train").spec == train.spec
     assert test.spec.name == "mnist-test"
     assert find_source("mnist:test").location == "mnist:test"
-    text = message("mnist:tset")
-    assert text == "unknown split of mnist 'tset' (did you mean 'test'?)\n  known: test, train"
-    assert message("mnist:").startswith("unknown split of mnist ''")
-    assert (
-        message("fashion-sample:test") == "data set 'fashion-sample' has no splits, got 'test'\n  write fashion-sample"
-    )
+    with refused("data.unknown_split"):
+        open_data("mnist:tset")
+    with refused("data.unknown_split"):
+        open_data("mnist:")
+    with refused("data.no_splits"):
+        open_data("fashion-sample:test")
 
 
 @pytest.mark.parametrize("name", ["images-idx3", "labels-idx1"])
@@ -118,64 +119,64 @@ def test_a_changed_file_is_seen(root, name):
     assert open_data("mnist").spec.fingerprint != first.spec.fingerprint
 
 
-def test_the_files_of_another_set_are_refused(root):
+def test_the_files_of_another_set_are_refused(refused, root):
     """All of the family go by the same names."""
     write_digits(root)
     official = np.frombuffer(idx_sets.FashionMnist.first_labels["train"], np.uint8)
     (root / "train-labels-idx1-ubyte").write_bytes(idx(np.concatenate([official, LABELS[:14]])))
     assert open_data("fashion-mnist").spec.count == 30
-    text = message("mnist")
-    assert text.startswith(
-        f"the files in {root} are those of fashion-mnist, not of mnist\n  put the files of mnist into"
-    )
+    with refused("data.other_data_set"):
+        open_data("mnist")
 
 
 GOOD = idx(DIGITS)
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"),
+    ("content", "code"),
     [
-        (b"", "unpack requires a buffer"),
-        (GOOD[:9], "unpack requires a buffer"),
-        (GOOD[:-1], "claims 23,520 bytes, fewer follow"),
-        (GOOD + b"x", "claims 23,520 bytes, more follow"),
-        (b"\0\0\x0d\x03" + GOOD[4:], "its header is not that of images or labels in bytes"),
-        (b"\0\0\x08\xff" + GOOD[4:], "its header is not that of images or labels in bytes"),
-        (b"\x89PNG" + GOOD[4:], "its header is not that of images or labels in bytes"),
-        (struct.pack(">HBB3I", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1), "at most 1,000,000,000 are read"),
-        (struct.pack(">HBB3I", 0, 8, 3, 30_000, 28, 28) + b"x", "claims 23,520,000 bytes, fewer follow"),
+        (b"", "data.damaged_idx"),
+        (GOOD[:9], "data.damaged_idx"),
+        (GOOD[:-1], "data.damaged_idx"),
+        (GOOD + b"x", "data.damaged_idx"),
+        (b"\0\0\x0d\x03" + GOOD[4:], "data.damaged_idx"),
+        (b"\0\0\x08\xff" + GOOD[4:], "data.damaged_idx"),
+        (b"\x89PNG" + GOOD[4:], "data.damaged_idx"),
+        (struct.pack(">HBB3I", 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1), "data.damaged_idx"),
+        (struct.pack(">HBB3I", 0, 8, 3, 30_000, 28, 28) + b"x", "data.damaged_idx"),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_damaged_idx_file(root, content, reason, packed):
+def test_a_damaged_idx_file(refused, root, content, code, packed):
     write_digits(root, packed=packed)
     path = root / f"train-images-idx3-ubyte{'.gz' if packed else ''}"
     path.write_bytes(gzip.compress(content) if packed else content)
-    text = message("mnist")
-    assert text.startswith(f"idx file '{path}' is damaged: ")
-    assert reason in text
-    assert text.endswith("\n  download it again")
+    with refused(code):
+        open_data("mnist")
 
 
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-9], lambda data: data[:40] + b"xxxx" + data[44:], lambda _: b"x"]
 )
-def test_a_damaged_packed_file(root, damage):
+def test_a_damaged_packed_file(refused, root, damage):
     write_digits(root, packed=True)
     path = root / "train-images-idx3-ubyte.gz"
     path.write_bytes(damage(path.read_bytes()))
-    assert message("mnist").startswith(f"idx file '{path}' is damaged: ")
+    with refused("data.damaged_idx", ["(?<=is damaged: ).*"]):
+        open_data("mnist")
 
 
-def test_labels_that_do_not_fit(root):
+def test_labels_that_do_not_fit(refused, root):
     write_digits(root)
     (root / "train-labels-idx1-ubyte").write_bytes(idx(LABELS[:-1]))
-    assert "labels in 'mnist' have shape (29,)" in message("mnist")
+    with refused("data.labels_shape"):
+        open_data("mnist")
     (root / "train-labels-idx1-ubyte").write_bytes(idx(LABELS + 1))
-    assert "labels in 'mnist' run from 1 to 10\n  allowed: 0 to 9" in message("mnist")
+    with refused("data.labels_range"):
+        open_data("mnist")
     (root / "train-labels-idx1-ubyte").write_bytes(idx(DIGITS))
-    assert "labels in 'mnist' have shape (30, 28, 28)" in message("mnist")
+    with refused("data.labels_shape"):
+        open_data("mnist")
 
 
 # downloads
@@ -329,13 +330,12 @@ def test_cifar_is_read_from_its_batches_and_from_the_archive(root, kind, classes
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_nothing_of_another_file_is_unpickled(root, packed, monkeypatch):
+def test_nothing_of_another_file_is_unpickled(refused, root, packed, monkeypatch):
     """Without the official sums the same files are strangers."""
     write_cifar(root, "cifar10", packed=packed)
     monkeypatch.setattr(cifar, "ArrayUnpickler", lambda *_, **__: pytest.fail("a pickle was read"))
-    text = message("cifar10")
-    assert "data_batch_1' is not the official file: its MD5 is " in text
-    assert "expected c99cafc152244af753f735de768cd75f\n  nothing in it was read, since such files can run code" in text
+    with refused("data.not_official", [r"(?<=its MD5 is )\w+"]):
+        open_data("cifar10")
 
 
 class Harm:
@@ -343,21 +343,27 @@ class Harm:
         return os.system, ("echo harm",)
 
 
-@pytest.mark.parametrize("harm", [pickle.dumps(Harm(), 2), pickle.dumps({"labels": Harm()}), pickle.dumps(len, 2)])
-def test_the_unpickler_knows_nothing_but_arrays(harm, monkeypatch):
+@pytest.mark.parametrize(
+    "harm",
+    [pickle.dumps(Harm(), 2), pickle.dumps({"labels": Harm()}), pickle.dumps(len, 2)],
+    ids=["call", "nested", "name"],
+)
+def test_the_unpickler_knows_nothing_but_arrays(refused, harm, monkeypatch):
     monkeypatch.setattr(os, "system", lambda _: pytest.fail("code was run"))
-    with pytest.raises(DataError, match=r"a batch of CIFAR names \w+\.(system|len), which no official file does"):
+    with refused("data.unsafe_pickle"):
         cifar.read_batch(harm, hashlib.md5(harm).hexdigest(), "batch", "url")
 
 
-def test_a_damaged_archive_of_cifar(root):
+def test_a_damaged_archive_of_cifar(refused, root):
     root.mkdir()
     path = root / "cifar-10-python.tar.gz"
     path.write_bytes(b"no archive")
-    assert message("cifar10").startswith(f"archive '{path}' is damaged: ")
+    with refused("data.damaged_archive", ["(?<=is damaged: ).*"]):
+        open_data("cifar10")
     with tarfile.open(path, "w:gz"):
         pass
-    assert message("cifar10").startswith(f"'{path}' holds no data_batch_1, ")
+    with refused("data.incomplete"):
+        open_data("cifar10")
 
 
 # CelebA
@@ -391,10 +397,11 @@ def test_celeba_is_its_folder_cut_to_the_face(root, place):
         assert data.spec.classes == ()
 
 
-def test_celeba_root_may_be_the_folder_itself(tmp_path):
+def test_celeba_root_may_be_the_folder_itself(refused, tmp_path):
     folder = write_faces(tmp_path / "img_align_celeba", {1: 10})
     assert open_data("celeba", root=folder).spec.count == 1
-    assert message("celeba:test", root=folder).startswith("no images in 'celeba:test'")
+    with refused("data.empty"):
+        open_data("celeba:test", root=folder)
 
 
 def test_faces_that_are_not_aligned_are_left_out(root):

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from gansmith.data.base import DataOptions, ImageData, Split, open_data
-from gansmith.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -89,15 +88,15 @@ def test_many_copies_do_not_swallow_the_holdout(tmp_path):
 
 
 @pytest.mark.parametrize("share", [-0.1, 0.95, 1.5, 10])
-def test_a_share_that_is_none(path, share):
-    with pytest.raises(DataError, match=r"is no share of the images\n  allowed: 0 to 0.9, for example 0.1"):
+def test_a_share_that_is_none(refused, path, share):
+    with refused("data.holdout_out_of_range"):
         open_data(path, holdout=share)
 
 
-def test_a_share_of_nothing(tmp_path):
+def test_a_share_of_nothing(refused, tmp_path):
     np.save(tmp_path / "a.npy", IMAGES[:4])
-    with pytest.raises(DataError, match=r"holdout 0.1 of 4 images in 'a': nothing is held out\n  pass another share"):
+    with refused("data.holdout_leaves_none"):
         open_data(tmp_path / "a.npy", holdout=0.1)
     np.save(tmp_path / "b.npy", IMAGES[:1])
-    with pytest.raises(DataError, match="nothing is left for training"):
+    with refused("data.holdout_leaves_none"):
         open_data(tmp_path / "b.npy", holdout=0.9)

@@ -2,7 +2,6 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from gansmith.errors import RecipeError
 from gansmith.losses.hinge import Hinge
 from gansmith.optimizers.adamw import AdamW
 from gansmith.recipe import (
@@ -12,7 +11,6 @@ from gansmith.recipe import (
     load_recipe,
     override,
     parse_recipe,
-    recipe_names,
     recipe_text,
 )
 from gansmith.schedules import Ramp
@@ -33,19 +31,8 @@ def recipe() -> Recipe:
     return load_recipe("dcgan")
 
 
-def message(*overrides: str, recipe: str = "dcgan") -> str:
-    with pytest.raises(RecipeError) as caught:
-        load_recipe(recipe, overrides)
-    text = str(caught.value)
-    assert len(text.splitlines()) <= 3, "a message has at most three lines"
-    return text
-
-
-def parse_message(text: str) -> str:
-    with pytest.raises(RecipeError) as caught:
-        parse_recipe(text, where="recipe x")
-    assert len(str(caught.value).splitlines()) <= 3
-    return str(caught.value)
+def load(*overrides: str, recipe: str = "dcgan") -> Recipe:
+    return load_recipe(recipe, overrides)
 
 
 # overrides
@@ -134,17 +121,15 @@ def test_size_in_every_form(recipe):
     assert override(recipe, ("size=64", "size=null")).data.size is None
 
 
-def test_length_is_kimg_or_epochs(recipe):
+def test_length_is_kimg_or_epochs(refused, recipe):
     got = override(recipe, ("kimg=10",))
     assert (got.kimg, got.epochs) == (10, None)
     back = override(got, ("epochs=3",))
     assert (back.kimg, back.epochs) == (None, 3)
-    assert message("epochs=null") == (
-        "override 'epochs=null': a recipe's length is either kimg or epochs; set one and leave the other null"
-    )
-    assert parse_message(SMALL + "epochs: 2") == (
-        "recipe x: a recipe's length is either kimg or epochs; set one and leave the other null"
-    )
+    with refused("recipe.invalid_value"):
+        load("epochs=null")
+    with refused("recipe.invalid_value"):
+        parse_recipe(SMALL + "epochs: 2", where="recipe x")
 
 
 def test_overrides_apply_in_order(recipe):
@@ -168,121 +153,125 @@ def test_the_recipe_that_was_given_stays_as_it_was(recipe):
 # messages
 
 
-def test_unknown_recipe():
-    assert message(recipe="dcgann") == (
-        "unknown recipe 'dcgann' (did you mean 'dcgan'?)\n"
-        f"  known: {', '.join(['auto', *recipe_names()])}\n  or pass the path of a .yaml file"
-    )
+def test_unknown_recipe(refused):
+    with refused("recipe.unknown_recipe"):
+        load(recipe="dcgann")
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", "a/b", "missing.yml", "/"])
-def test_a_recipe_file_that_is_not_there(name):
-    assert message(recipe=name) == f"recipe file '{name}' does not exist\n  known recipes: {', '.join(recipe_names())}"
+def test_a_recipe_file_that_is_not_there(refused, name):
+    with refused("recipe.file_not_found"):
+        load(recipe=name)
 
 
-@pytest.mark.parametrize(("text", "expected"), [
+@pytest.mark.parametrize(("text", "code"), [
     ("batch_siz=3",
-     f"override 'batch_siz=': no field of this recipe is called 'batch_siz' (did you mean 'batch_size'?)\n{HINT}"),
+     "recipe.unknown_key"),
     ("data.siz=3",
-     f"override 'data.siz=': no field of this recipe is called 'data.siz' (did you mean 'data.size'?)\n{HINT}"),
-    ("qqq=3", f"override 'qqq=': no field of this recipe is called 'qqq'\n{HINT}"),
-    ("batch_size", "override 'batch_size' is not of the form key=value\n  for example batch_size=64"),
-    ("=3", "override '=3' is not of the form key=value\n  for example batch_size=64"),
-    ("loss=hing", f"override 'loss=hing': method.loss: unknown loss 'hing' (did you mean 'hinge'?)\n{LOSSES}"),
+     "recipe.unknown_key"),
+    ("qqq=3", "recipe.unknown_key"),
+    ("batch_size", "recipe.override_form"),
+    ("=3", "recipe.override_form"),
+    ("loss=hing", "recipe.unknown_part"),
     ("loss=3",
-     f"override 'loss=3': method.loss: a loss is written as a name or as a mapping with 'kind', got 3\n{LOSSES}"),
+     "recipe.part_form"),
     ("loss={kind: hinge, margin: 1}",
-     "override 'loss={kind: hinge, margin: 1}': method.loss: 'margin' is not a field of loss 'hinge'\n  fields: none"),
+     "recipe.unknown_part_field"),
     ("loss={kind: minimax, reallabel: 1}",
-     "override 'loss={kind: minimax, reallabel: 1}': method.loss: 'reallabel' is not a field of loss 'minimax' "
-     "(did you mean 'real_label'?)\n  fields: real_label, fake_label"),
-    ("batch_size=1", "override 'batch_size=1': batch_size: input should be greater than or equal to 2, got 1"),
+     "recipe.unknown_part_field"),
+    ("batch_size=1", "recipe.invalid_value"),
     ("real_label=0.1",
-     "override 'real_label=0.1': method.loss.real_label: input should be greater than or equal to 0.5, got 0.1"),
-    ("kimg=-1", "override 'kimg=-1': kimg: input should be greater than 0, got -1"),
-    ("kimg=.inf", "override 'kimg=.inf': kimg: input should be a finite number, got inf"),
-    ("channels=2", "override 'channels=2': data.channels: input should be 1, 3 or 4, got 2"),
+     "recipe.invalid_value"),
+    ("kimg=-1", "recipe.invalid_value"),
+    ("kimg=.inf", "recipe.invalid_value"),
+    ("channels=2", "recipe.invalid_value"),
     ("optimizers.generator=adm",
-     "override 'optimizers.generator=adm': optimizers.generator: unknown optimizer 'adm' (did you mean 'adam'?)\n"
-     "  known: adam, adamw, rmsprop"),
-    ("summary=[1]", "override 'summary=[1]': summary: input should be a valid string, got [1]"),
-    ("loss=*all", "override 'loss=*all': YAML anchors and aliases are not allowed\n  write the value out"),
-    ("loss=&x hinge", "override 'loss=&x hinge': YAML anchors and aliases are not allowed\n  write the value out"),
+     "recipe.unknown_part"),
+    ("summary=[1]", "recipe.invalid_value"),
+    ("loss=*all", "recipe.yaml_anchors"),
+    ("loss=&x hinge", "recipe.yaml_anchors"),
 ])  # fmt: skip
-def test_messages_of_overrides(text, expected):
-    assert message(text) == expected
+def test_messages_of_overrides(refused, text, code):
+    with refused(code):
+        load(text)
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("lr=fast", "optimizers.default.lr"),
-    ("lr={start: 1, end: 0, begin: 0.5, until: 0.1}", "begin (0.5) must be below until (0.1)"),
-    ("lr={start: 1, end: 0, shap: cosine}", "shap"),
-    ("lr=-1", "optimizers.default.lr"),
-    ("beta1=1.5", "beta1"),
-    ("kind=adam", "kind"),
-    ("size=big", "size is one side or HEIGHTxWIDTH, for example 64 or 48x64, got 'big'"),
-    ("name=UPPER", "name"),
-    ("kimg=[[", "not valid YAML"),
+@pytest.mark.parametrize(("text", "code"), [
+    ("lr=fast", "recipe.invalid_value"),
+    ("lr={start: 1, end: 0, begin: 0.5, until: 0.1}", "recipe.invalid_value"),
+    ("lr={start: 1, end: 0, shap: cosine}", "recipe.unknown_field"),
+    ("lr=-1", "recipe.invalid_value"),
+    ("beta1=1.5", "recipe.invalid_value"),
+    ("kind=adam", "recipe.unknown_part"),
+    ("size=big", "recipe.invalid_value"),
+    ("name=UPPER", "recipe.invalid_value"),
+    ("kimg=[[", "recipe.not_yaml"),
 ])  # fmt: skip
-def test_messages_say_what_is_wrong(text, says):
-    assert message(text).startswith(f"override '{text}': ")
-    assert says in message(text)
+def test_messages_say_what_is_wrong(refused, text, code):
+    with refused(code):
+        load(text)
 
 
 @pytest.mark.parametrize(
-    "value", ["9" * 5000, "2024-13-45", "[" * 1500 + "]" * 1500, "!!python/name:os.system", "\x00"]
+    "value",
+    ["9" * 5000, "2024-13-45", "[" * 1500 + "]" * 1500, "!!python/name:os.system", "\x00"],
+    ids=["number", "date", "deep", "tag", "zero"],
 )
-def test_values_that_yaml_cannot_read(value):
-    assert "override 'kimg=" in message(f"kimg={value}")
+def test_values_that_yaml_cannot_read(refused, value):
+    with refused("recipe.not_yaml", ["(?<=kimg=)[^']*", "(?<=not valid YAML: ).*"]):  # long, and in Python's words
+        load(f"kimg={value}")
 
 
-@pytest.mark.parametrize(("text", "expected"), [
+@pytest.mark.parametrize(("text", "code"), [
     (SMALL.replace("batch_size", "batchsize"),
-     "recipe x: 'batchsize' is not a field of a recipe (did you mean 'batch_size'?)"),
-    (SMALL + "data: {siz: 3}", "recipe x: 'data.siz' is not a field of a recipe (did you mean 'size'?)\n"
-     "  fields: size, fit, channels, mirror"),
-    (SMALL.replace("batch_size: 8\n", ""), "recipe x: 'batch_size' is missing"),
-    (SMALL.replace("name: small\n", ""), "recipe x: 'name' is missing"),
-    (SMALL.replace("generator: mlp, ", "", 1), "recipe x: 'method.generator' is missing"),
-    (SMALL.replace("default: adam", "generator: adam"), "recipe x: optimizers needs an entry 'default'"),
-    ("- 1\n- 2", "recipe x: a recipe is a mapping of fields, got list"),
-    ("", "recipe x: a recipe is a mapping of fields, got NoneType"),
-    ("hello", "recipe x: a recipe is a mapping of fields, got str"),
-    ("a: [1", "recipe x: not valid YAML: while parsing a flow sequence"),
-    ("a: &x 1\nb: *x", "recipe x: YAML anchors and aliases are not allowed\n  write the value out"),
-    ("a: !!python/object/apply:os.system [ls]", "recipe x: not valid YAML: could not determine a constructor"),
+     "recipe.unknown_field"),
+    (SMALL + "data: {siz: 3}", "recipe.unknown_field"),
+    (SMALL.replace("batch_size: 8\n", ""), "recipe.missing_field"),
+    (SMALL.replace("name: small\n", ""), "recipe.missing_field"),
+    (SMALL.replace("generator: mlp, ", "", 1), "recipe.missing_field"),
+    (SMALL.replace("default: adam", "generator: adam"), "recipe.invalid_value"),
+    ("- 1\n- 2", "recipe.not_a_mapping"),
+    ("", "recipe.not_a_mapping"),
+    ("hello", "recipe.not_a_mapping"),
+    ("a: [1", "recipe.not_yaml"),
+    ("a: &x 1\nb: *x", "recipe.yaml_anchors"),
+    ("a: !!python/object/apply:os.system [ls]", "recipe.not_yaml"),
 ])  # fmt: skip
-def test_messages_of_files(text, expected):
-    assert parse_message(text).startswith(expected)
+def test_messages_of_files(refused, text, code):
+    with refused(code):
+        parse_recipe(text, where="recipe x")
 
 
-def test_the_first_error_and_how_many_more():
+def test_the_first_error_and_how_many_more(refused):
     text = SMALL.replace("batch_size: 8", "batch_size: 1").replace("kimg: 1", "kimg: -1")
-    assert parse_message(text) == (
-        "recipe x: batch_size: input should be greater than or equal to 2, got 1\n  and 1 more"
-    )
+    with refused("recipe.invalid_value"):
+        parse_recipe(text, where="recipe x")
 
 
-def test_errors_of_parts_with_more_to_say_keep_to_three_lines():
+def test_errors_of_parts_with_more_to_say_keep_to_three_lines(refused):
     text = SMALL.replace("method: {", "method: {loss: hing, ").replace("batch_size: 8", "batch_size: 1")
-    assert "unknown loss 'hing' (did you mean 'hinge'?)" in parse_message(text)
+    with refused("recipe.unknown_part"):
+        parse_recipe(text, where="recipe x")
 
 
-def test_a_bomb_of_aliases_is_refused_before_it_is_built():
+def test_a_bomb_of_aliases_is_refused_before_it_is_built(refused):
     lines = ["a0: &a0 [x]"] + [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
-    assert "anchors and aliases are not allowed" in parse_message("\n".join(lines))
+    with refused("recipe.yaml_anchors"):
+        parse_recipe("\n".join(lines), where="recipe x")
 
 
-def test_a_file_that_is_too_large(tmp_path):
+def test_a_file_that_is_too_large(refused, tmp_path):
     path = tmp_path / "big.yaml"
     path.write_bytes(b"#" * (MAX_YAML_BYTES + 1))
-    assert message(recipe=str(path)) == f"recipe file '{path}' has 1,048,577 bytes; 1,048,576 are allowed"
+    with refused("recipe.file_too_large"):
+        load(recipe=str(path))
 
 
-def test_a_file_that_is_no_text(tmp_path):
+def test_a_file_that_is_no_text(refused, tmp_path):
     path = tmp_path / "odd.yaml"
     path.write_bytes(b"name: \xff\xfe")
-    assert str(path) in message(recipe=str(path))
+    with refused("recipe.not_text"):
+        load(recipe=str(path))
 
 
 # files

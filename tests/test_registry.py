@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from gansmith.errors import RecipeError
 from gansmith.losses.base import losses
 from gansmith.losses.hinge import Hinge
 from gansmith.penalties.base import penalties
@@ -58,19 +57,19 @@ def plugin(folder: Path, text: str, name: str = "my_part.py") -> Path:
     return path
 
 
-def test_a_plugin_file_adds_a_loss_that_is_found_validated_and_listed(tmp_path):
+def test_a_plugin_file_adds_a_loss_that_is_found_validated_and_listed(refused, tmp_path):
     assert "scaled" not in losses.names()
     load_plugins((plugin(tmp_path, PLUGIN.format(name="scaled", cls="Scaled")),))
     assert "scaled" in losses.names()
     part = losses.parse({"kind": "scaled", "factor": 3})
     assert part.generator(None, torch.ones(2)).item() == -3
-    with pytest.raises(RecipeError, match=r"'factr' is not a field of loss 'scaled' \(did you mean 'factor'\?\)"):
+    with refused("recipe.unknown_part_field"):
         losses.parse({"kind": "scaled", "factr": 3})
     recipe = load_recipe("dcgan", ("loss=scaled", "factor=4"))
     assert recipe.method.loss == losses.parse({"kind": "scaled", "factor": 4})
-    with pytest.raises(RecipeError, match=r"method.loss.factor: input should be greater than 0, got -1"):
+    with refused("recipe.invalid_value"):
         load_recipe("dcgan", ("loss=scaled", "factor=-1"))
-    with pytest.raises(RecipeError, match=r"known: hinge, .*scaled, wasserstein"):
+    with refused("recipe.unknown_part", ["(?<=known: ).*"]):
         losses.get("unheard of")
 
 
@@ -82,8 +81,8 @@ def test_a_plugin_may_be_named_twice(tmp_path):
     assert losses.get("scaled") is first
 
 
-def test_a_name_is_taken_once(tmp_path):
-    with pytest.raises(RecipeError) as caught:
+def test_a_name_is_taken_once(refused, tmp_path):
+    with refused("plugin.import_failed") as caught:
         load_plugins((plugin(tmp_path, PLUGIN.format(name="hinge", cls="Other")),))
     head, hint = str(caught.value).split("\n")
     assert head.startswith(
@@ -94,69 +93,57 @@ def test_a_name_is_taken_once(tmp_path):
     assert losses.get("hinge") is Hinge
 
 
-def test_two_plugin_files_of_one_name_do_not_replace_each_other(tmp_path):
+def test_two_plugin_files_of_one_name_do_not_replace_each_other(refused, tmp_path):
     load_plugins((plugin(tmp_path / "a", PLUGIN.format(name="scaled", cls="Scaled")),))
     first = losses.get("scaled")
-    with pytest.raises(RecipeError, match="registered twice"):
+    with refused("plugin.import_failed"):
         load_plugins((plugin(tmp_path / "b", PLUGIN.format(name="scaled", cls="Scaled")),))
     assert losses.get("scaled") is first
 
 
-@pytest.mark.parametrize(("text", "reason"), [
-    ("import no_such_module_at_all", "ModuleNotFoundError: No module named 'no_such_module_at_all'"),
-    ("def broken(:", "SyntaxError: invalid syntax"),
-    ("1 / 0", "ZeroDivisionError: division by zero"),
+@pytest.mark.parametrize(("text", "code"), [
+    ("import no_such_module_at_all", "plugin.import_failed"),
+    ("def broken(:", "plugin.import_failed"),
+    ("1 / 0", "plugin.import_failed"),
 ])  # fmt: skip
-def test_a_plugin_that_does_not_import(tmp_path, text, reason):
+def test_a_plugin_that_does_not_import(refused, tmp_path, text, code):
     path = plugin(tmp_path, text)
-    with pytest.raises(RecipeError) as caught:
+    with refused(code):
         load_plugins((path,))
-    assert str(caught.value).startswith(f"plugin '{path}' does not import: {reason}")
     assert "gansmith_plugin_my_part" not in sys.modules
     path.write_text(PLUGIN.format(name="scaled", cls="Scaled"))
     load_plugins((path,))  # and may be mended
     assert "scaled" in losses.names()
 
 
-def test_a_plugin_that_is_not_there(tmp_path):
-    with pytest.raises(RecipeError) as caught:
+def test_a_plugin_that_is_not_there(refused, tmp_path):
+    with refused("plugin.not_found"):
         load_plugins((tmp_path / "missing.py",))
-    assert str(caught.value) == f"plugin '{tmp_path / 'missing.py'}' does not exist\n  pass --plugin the path of a file"
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "."])
-def test_a_plugin_that_is_no_python_file(tmp_path, name):
+def test_a_plugin_that_is_no_python_file(refused, tmp_path, name):
     (tmp_path / "notes.txt").write_text("x = 1")
-    with pytest.raises(RecipeError) as caught:
+    with refused("plugin.not_python"):
         load_plugins((tmp_path / name,))
-    assert (
-        str(caught.value) == f"plugin '{tmp_path / name}' is not a Python file\n  pass --plugin a path that ends in .py"
-    )
 
 
-def test_unknown_names():
-    with pytest.raises(RecipeError) as caught:
+def test_unknown_names(refused):
+    with refused("recipe.unknown_part", ["(?<=known: ).*"]):
         losses.get("hinges")
-    assert str(caught.value) == (
-        f"unknown loss 'hinges' (did you mean 'hinge'?)\n  known: {', '.join(losses.names())}"  # plugins of tests too
-    )
     assert {"hinge", "least_squares", "minimax", "non_saturating", "relativistic", "wasserstein"} <= {*losses.names()}
-    with pytest.raises(RecipeError) as caught:
+    with refused("recipe.unknown_part", ["(?<=known: ).*"]):
         losses.get("zzz")
-    assert str(caught.value).startswith("unknown loss 'zzz'\n  known:")
 
 
 @pytest.mark.parametrize("value", [3, None, ["hinge"], {}, {"margin": 1}, {"kind": 3}])
-def test_what_is_no_part(value):
-    with pytest.raises(RecipeError) as caught:
+def test_what_is_no_part(refused, value):
+    with refused("recipe.part_form", ["(?<=known: ).*"]):
         losses.parse(value)
-    assert str(caught.value).startswith(
-        f"a loss is written as a name or as a mapping with 'kind', got {value!r}\n  known: "
-    )
 
 
-def test_a_part_of_another_family_is_refused():
-    with pytest.raises(RecipeError, match="penalty"):
+def test_a_part_of_another_family_is_refused(refused):
+    with refused("recipe.part_form", ["(?<=known: ).*"]):
         penalties.parse(Hinge())
 
 
@@ -164,7 +151,7 @@ def test_parts_are_read_from_three_forms():
     assert losses.parse("hinge") == losses.parse({"kind": "hinge"}) == losses.parse(Hinge()) == Hinge()
 
 
-def test_a_registry_of_ones_own():
+def test_a_registry_of_ones_own(refused):
     registry: Registry[Part] = Registry("thing", "gansmith.recipes")  # a package without modules
 
     @registry.register("one")
@@ -174,5 +161,5 @@ def test_a_registry_of_ones_own():
     assert registry.names() == ["one"]
     assert One.kind == "one"
     assert isinstance(registry.parse("one"), One)
-    with pytest.raises(RecipeError, match="thing 'one' is registered twice"):
+    with refused("plugin.registered_twice"):
         registry.register("one")(Hinge)

@@ -8,7 +8,6 @@ import pytest
 from PIL import Image
 
 from gansmith.data.base import open_data
-from gansmith.errors import GansmithError
 from gansmith.samples import Picture, Samples
 
 CLASSES = ("shirt", "bag / purse", "shoe")
@@ -109,24 +108,22 @@ def test_a_grid(tmp_path):
 @pytest.mark.parametrize(
     "name", ["x.jpg", "x.JPEG", "x.gif", "x.webp", "x.bmp", "x.tiff", "x.tif", "x.npy", "x.tar", "x.mp4"]
 )
-def test_a_suffix_that_is_not_written(tmp_path, name):
-    suffix = "." + name.split(".")[1]
-    with pytest.raises(GansmithError) as caught:
+def test_a_suffix_that_is_not_written(refused, tmp_path, name):
+    "." + name.split(".")[1]
+    with refused("output.unknown_ending"):
         samples().save(tmp_path / name)
-    assert str(caught.value) == f"cannot write samples as '{suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder"
     assert not (tmp_path / name).exists()
 
 
-def test_a_folder_with_files_is_left_alone(tmp_path):
+def test_a_folder_with_files_is_left_alone(refused, tmp_path):
     made = samples()
     folder = made.save(tmp_path / "folder")
     before = {path: path.read_bytes() for path in folder.rglob("*.png")}
-    with pytest.raises(GansmithError) as caught:
+    with refused("output.exists"):
         samples(3).save(folder)
-    assert str(caught.value) == f"'{folder}' is already there and not empty\n  remove it, or name another folder"
     assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
     (tmp_path / "folder.old").write_bytes(b"mine")
-    with pytest.raises(GansmithError, match=r"folder\.old' is a file\n  remove it, or name another folder"):
+    with refused("output.exists"):
         made.save(tmp_path / "folder.old")
     (tmp_path / "empty").mkdir()
     assert len(list(made.save(tmp_path / "empty").rglob("*.png"))) == 12
