@@ -89,7 +89,7 @@ def test_training_shows_bars_on_a_cold_cache_and_on_a_warm_one(run, tmp_path, co
 # words; the last line; what is shown in the middle; what is left behind
 VERBS = {
     "evaluate": (
-        ("evaluate", "run", "data.npz", "--features", "untrained", "-n", 100, "--sets", 2, "--metrics", "diversity",
+        ("evaluate", "run", "data.npz", "--features", "untrained", "-n", 100, "--sets", 4, "--metrics", "frechet",
          "--on-training", "--out", "OUT"),
         r"OUT/\S+\.json", "samples", "",
     ),
