@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import gansmith
@@ -19,7 +20,7 @@ from gansmith.cli.progress import ProgressPrinter
 from gansmith.events import Event, PlainLines, say
 from gansmith.stopping import outliving_terminal
 from small_images import write_photos
-from small_models import make_model, make_translator
+from small_models import CLASSES, make_model, make_translator
 
 pytest.importorskip("pty", reason="no pseudo-terminals here")
 from terminals import Terminals, last_lines, pieces
@@ -41,14 +42,16 @@ def terminals() -> Iterator[Terminals]:
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory, tiny_file) -> Path:
+def home(tmp_path_factory) -> Path:
     """A folder with data, photos, models and a finished run."""
     folder = tmp_path_factory.mktemp("home")
-    (folder / "data.npz").symlink_to(tiny_file)
+    images, labels = np.random.default_rng(0).integers(0, 256, (120, 8, 8, 1), np.uint8), np.arange(120) % 3
+    np.savez(folder / "data.npz", images=images, labels=labels, class_names=np.array(CLASSES))
     write_photos(folder / "photos")
-    make_model("hidden=[8]", "conditional=true", classes=("dark", "gray", "light")).save(folder / "classes")
+    make_model("hidden=[8]", "conditional=true", classes=CLASSES).save(folder / "classes")
     make_translator().save(folder / "translator")
-    api.train(tiny_file, recipe="mlp-small", overrides=SMALL, steps=4, out=folder / "run", on_event=gansmith.silent)
+    settings = {"recipe": "mlp-small", "overrides": SMALL, "device": "cpu", "on_event": gansmith.silent}
+    api.train(folder / "data.npz", steps=4, out=folder / "run", **settings)
     return folder
 
 
@@ -143,7 +146,7 @@ def test_terminals_of_other_kinds(run, tmp_path, environ):
     assert "\x1b" not in shown
     plain = "TERM" in environ and environ["TERM"] != "xterm"
     assert bool(BAR.search(shown)) != plain
-    assert ("\nreading images: 96 of 96\r\n" in shown) == plain
+    assert ("\nreading images: 120 of 120\r\n" in shown) == plain
     assert ("\r" in shown.replace("\r\n", "")) != plain
 
 
