@@ -76,7 +76,7 @@ def test_killed_while_building(photos, cache_folder, moment, monkeypatch):
 
     child = multiprocessing.get_context("fork").Process(target=build)
     child.start()
-    child.join(30)
+    child.join(600)
     assert child.exitcode == -signal.SIGKILL
     if moment != "index":
         assert all(entry.name.startswith(".building-") for entry in entries(cache_folder))
@@ -96,7 +96,7 @@ def test_two_processes_may_build_at_once(photos, cache_folder):
         commit = store.commit_entry
 
         def together(*args):
-            barrier.wait(30)
+            barrier.wait(600)
             commit(*args)
 
         store.commit_entry = together
@@ -108,7 +108,7 @@ def test_two_processes_may_build_at_once(photos, cache_folder):
         child.start()
     assert [results.get(timeout=600) for _ in children] == [True, True]
     for child in children:
-        child.join(30)
+        child.join(600)
     (entry,) = entries(cache_folder)
     assert store.find_entry(entry.name)
 
