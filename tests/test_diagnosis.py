@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import gansmith.runs
 from gansmith import api
 from gansmith.cli.app import app
-from gansmith.cli.train import split_words
+from gansmith.cli.train import data_and_overrides
 from gansmith.errors import CheckpointError
 from gansmith.health import HOPELESS, Verdict
 from gansmith.recipe import load_recipe
@@ -54,7 +54,7 @@ def test_a_collapse_is_told_with_figure_moment_and_command(runs_made):
         words = shlex.split(command)
         recipe = words[words.index("--recipe") + 1]
         options = words.index("--kimg")
-        source, overrides = split_words([w for w in words[2:options] if w not in ("--recipe", recipe)
+        source, overrides = data_and_overrides([w for w in words[2:options] if w not in ("--recipe", recipe)
                                          and not w.startswith("--") and w not in ("3", "rollback")])  # fmt: skip
         assert Path(source).is_file()
         assert load_recipe(recipe, tuple(overrides))

@@ -42,7 +42,6 @@ RUNNERS = {"torch.load", "torch.save", "torch.jit.load", "yaml.load", "yaml.unsa
 RUNNERS |= {"eval", "exec", "compile", "__import__", "os.system", "os.popen"}
 DEVICE_FILES: set[str] = {
     "cli/options.py",  # the help of --device
-    "cli/train.py",
     "extractors/fidelity.py",  # tells torch-fidelity to stay on the CPU
     "machine.py",  # describes the machine
     "randomness.py",  # seeds the generators inside networks
@@ -63,8 +62,9 @@ def test_files_are_short():
 
 
 def length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the lines of the body; a signature may be a long list of options."""
     assert node.end_lineno is not None
-    return node.end_lineno - node.lineno + 1
+    return node.end_lineno - node.body[0].lineno + 1
 
 
 def test_functions_are_short():

@@ -1,4 +1,4 @@
-"""``gansmith compare``."""
+"""``gansmith compare``: two to eight runs side by side, as a table and a page."""
 
 import json
 import textwrap
@@ -17,12 +17,15 @@ WIDTH = 80
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Two to eight run folders.")],
-    out: Annotated[Path, typer.Option(help="The page that is written.")] = Path("compare.html"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="HTML page.")] = Path("compare.html"),
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare runs: recipes, curves, numbers and whether they differ by more than noise."""
+    """Compare runs: recipes, curves, metrics, and real differences.
+
+    A difference is real where it is larger than the noise of the metric.
+    """
     from gansmith import api
 
     found, path = api.compare(runs, out=out, device=device, plugins=plugin or [])

@@ -1,4 +1,4 @@
-"""``gansmith diagnose``."""
+"""``gansmith diagnose``: problems of a run and suggestions."""
 
 import json
 from pathlib import Path
@@ -10,19 +10,19 @@ from gansmith.cli.options import AsJson, Device
 
 
 def diagnose(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder; it may still be training.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder; the run may still be training.")],
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Say what happened in a run, when, whether modes collapsed, and what to try next."""
+    """Find mode collapse and other problems; suggest what to try."""
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
     from gansmith.training import Event
 
     with ProgressPrinter() as printer:
 
-        def tell(what: str, done: int, total: int) -> None:
+        def show_progress(what: str, done: int, total: int) -> None:
             printer(Event("data", values={"what": what, "done": done, "total": total}))
 
-        found = api.diagnose(run, device, tell)
+        found = api.diagnose(run, device, show_progress)
     print(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))

@@ -1,4 +1,4 @@
-"""``gansmith evaluate``."""
+"""``gansmith evaluate``: metrics of a model on held-out images."""
 
 import json
 import textwrap
@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gansmith.cli.compare import columns, number_text
-from gansmith.cli.data import DataRoot
-from gansmith.cli.options import AsJson, Device, ModelPath, Plugin, Raw, Truncation
+from gansmith.cli.options import (
+    MORE,
+    AsJson,
+    DataRoot,
+    Device,
+    ModelPath,
+    Plugin,
+    Raw,
+    Truncation,
+    flag,
+    split_names,
+)
 
 if TYPE_CHECKING:
     from gansmith.contests import Contest
@@ -19,35 +29,49 @@ if TYPE_CHECKING:
 def evaluate(
     model: ModelPath,
     source: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Images to judge against; without it those held out.")
+        str | None, typer.Argument(metavar="DATA", help="Reference set; without it, the images that the run held out.")
     ] = None,
-    num: Annotated[int, typer.Option("-n", "--num", help="Images in each set of samples.")] = 10_000,
-    features: Annotated[str, typer.Option(help="fashion, own, inception, dinov2 or clip.")] = "",
-    metrics: Annotated[str, typer.Option(help="Names with commas between; all without it.")] = "",
-    sets: Annotated[int, typer.Option(help="Independent sets of samples.")] = 4,
-    weights: Annotated[Path | None, typer.Option(help="Inception's weights file, checked.")] = None,
-    on_training: Annotated[bool, typer.Option("--on-training", help="Judge against training images.")] = False,
+    num: Annotated[int, typer.Option("-n", "--num", metavar="N", help="Images per set of samples.")] = 10_000,
+    features: Annotated[
+        str, typer.Option(metavar="NAME", help="Extractor: fashion, own, inception, dinov2 or clip.")
+    ] = "",
+    metrics: Annotated[str, typer.Option(metavar="NAMES", help="Metrics, comma-separated; all without it.")] = "",
+    sets: Annotated[int, typer.Option(metavar="N", help="Independent sets of samples.", rich_help_panel=MORE)] = 4,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Weights file of Inception.", rich_help_panel=MORE),
+    ] = None,
+    on_training: Annotated[bool, flag("--on-training", "Use the training images as reference set.")] = False,
     truth: Annotated[
-        str, typer.Option(metavar="DATA", help="What images of --from should become: without pairs, if it is known.")
+        str,
+        typer.Option(
+            metavar="DATA",
+            help="Known translations of --from images, for a model trained without pairs.",
+            rich_help_panel=MORE,
+        ),
     ] = "",
     raw: Raw = False,
     truncation: Truncation = None,
-    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for the result; MODEL/evaluation.")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the samples.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for the result.", show_default="MODEL/evaluation")
+    ] = None,
     data_root: DataRoot = None,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a model against images that it was not trained on."""
+    """Measure a model against images that it was not trained on.
+
+    Prints FD, density, coverage and more, each with its standard deviation.
+    """
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
     from gansmith.evaluation import Request
 
-    names = tuple(name.strip() for name in metrics.split(",") if name.strip())
     request = Request(
-        num=num, sets=sets, features=features, metrics=names, weights=weights, on_training=on_training, raw=raw,
-        truncation=truncation, seed=seed, truth=truth,
+        num=num, sets=sets, features=features, metrics=split_names(metrics), weights=weights, on_training=on_training,
+        raw=raw, truncation=truncation, seed=seed, truth=truth,
     )  # fmt: skip
     with ProgressPrinter() as progress:
         found, path = api.evaluate(

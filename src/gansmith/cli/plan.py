@@ -1,4 +1,4 @@
-"""``gansmith plan``."""
+"""``gansmith plan``: choose a recipe for the data, the machine and the time."""
 
 import json
 import shlex
@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gansmith.cli.data import DataRoot
-from gansmith.cli.options import AsJson, Device, Epochs, Holdout, Kimg, Minutes, PartsPlugin, Precision
-from gansmith.cli.train import Words, split_words
+from gansmith.cli.options import (
+    AsJson,
+    DataAndChanges,
+    DataRoot,
+    Device,
+    Epochs,
+    Holdout,
+    Kimg,
+    Minutes,
+    Plugin,
+    Precision,
+)
+from gansmith.cli.train import data_and_overrides
 from gansmith.errors import GansmithError
 
 if TYPE_CHECKING:
@@ -20,20 +30,26 @@ WIDTH = 80
 
 
 def plan(
-    words: Words = None,
+    words: DataAndChanges = None,
     minutes: Minutes = None,
     kimg: Kimg = None,
     epochs: Epochs = None,
-    out: Annotated[Path | None, typer.Option(help="Write the recipe to this .yaml file.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the recipe to this .yaml file.")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     holdout: Holdout = 0.0,
-    plugin: PartsPlugin = None,
+    plugin: Plugin = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Choose a recipe for your images, machine and time, and say why; print it."""
-    source, overrides = split_words(words or [])
+    """Choose a recipe for your images, machine and time.
+
+    Prints each choice and its reason, expected time and quality, and the recipe.
+    'gansmith train' makes the same choices.
+
+    Example: gansmith plan photos/ --minutes 30
+    """
+    source, overrides = data_and_overrides(words or [])
     if out is not None:
         if out.suffix not in (".yaml", ".yml"):
             raise GansmithError(f"cannot write a recipe as '{out}'\n  allowed: a name that ends in .yaml")
@@ -49,7 +65,7 @@ def plan(
             source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, device=device, precision=precision,
             holdout=holdout, plugins=plugin or [], data_root=data_root, on_event=printer,
         )  # fmt: skip
-    typer.echo("\n".join(lines_of(proposal)), err=True)
+    typer.echo("\n".join(proposal_lines(proposal)), err=True)
     if out is not None:
         commit_file(out, lambda place: place.write_text(proposal.to_yaml(), encoding="utf-8"))
         words = ["gansmith", "train", *([] if source == "fashion-sample" else [source]), "--recipe", str(out)]
@@ -65,8 +81,8 @@ def plan(
         print(proposal.to_yaml().rstrip() if out is None else out)
 
 
-def lines_of(proposal: "Proposal") -> list[str]:
-    """Return a proposal as a table of 80 columns, and what to expect of it."""
+def proposal_lines(proposal: "Proposal") -> list[str]:
+    """Return the choices as a table of 80 columns, then speed, expected quality and warnings."""
     from gansmith.cli.progress import duration
 
     rows = [(choice.what, choice.value, choice.reason) for choice in proposal.choices]

@@ -1,4 +1,4 @@
-"""``gansmith recipes``. Without ``--shapes`` it reads YAML alone and never imports torch."""
+"""``gansmith recipes``: list or print recipes; imports torch for ``--shapes`` only."""
 
 import shlex
 from importlib import resources
@@ -7,18 +7,22 @@ from typing import Annotated, Any
 
 import typer
 
+from gansmith.cli.options import flag
 from gansmith.errors import RecipeError, unknown_name
 from gansmith.recipes import AUTO, AUTO_SUMMARY, AUTO_TEXT
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print this recipe.")] = None,
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes, with --shapes.")] = None,
-    shapes: Annotated[
-        bool, typer.Option("--shapes", help="Compute the table of layer shapes, with your changes.")
-    ] = False,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Recipe to print; without it, list all.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe; needs --shapes.")
+    ] = None,
+    shapes: Annotated[bool, flag("--shapes", "Print the layers, their output shapes and parameters.")] = False,
 ) -> None:
-    """List the recipes, or print one with the shapes of its layers."""
+    """List the recipes, print one, or print its layers.
+
+    Example: gansmith recipes dcgan --shapes size=64
+    """
     folder = resources.files("gansmith.recipes")
     files = {path.name.removesuffix(".yaml"): path for path in folder.iterdir() if path.name.endswith(".yaml")}
     known = sorted([AUTO, *files])
