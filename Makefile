@@ -1,6 +1,7 @@
 # Needs python3 (3.11 or newer), pip and make. Everything is installed into .venv in this folder.
 #   make demo                train the default on the built-in images and show what came out
 #   make test                all tests;   make fast: those that take seconds
+#   make snapshots           write what tests expect a person to read, into tests/snapshots/messages.txt: read the diff
 #   make docs                the site, into docs/_build/html
 #   make check               formatting, lint, types, layers and all tests
 #   TORCH_INDEX=URL          take torch from another index, for example the one with CPU-only wheels
@@ -12,7 +13,7 @@ MINUTES ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test fast check lint docs bench clean
+.PHONY: demo test fast snapshots check lint docs bench clean
 
 demo: $(VENV)/installed
 	@run=$$($(BIN)/gansmith train fashion-sample --minutes $(MINUTES)) && \
@@ -25,6 +26,9 @@ test: $(VENV)/installed-dev
 
 fast: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
+
+snapshots: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n auto --dist loadfile --write-snapshots
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .

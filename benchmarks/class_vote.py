@@ -1,9 +1,9 @@
-"""Which classes do samples look like? A vote of the 5 nearest real images (Euclidean, pixels).
+"""Count the classes that samples look like, by a vote of the 5 nearest real images."""
 
-Run: python benchmarks/class_vote.py MODEL [DATA] [--num 1000]
-DATA, the built-in images without it, must have labels. Of a conditional model the share of samples is printed that are
-what was asked for, beside the same vote on real images that are left out of the neighbours.
-"""
+# Run: python benchmarks/class_vote.py MODEL [DATA] [--num 1000]
+# Nearest means Euclidean distance of pixels. DATA needs labels; without it, the built-in images are used. For a
+# conditional model the script also prints the share of samples whose vote equals the requested class, and the same
+# share of held-out real images.
 
 import argparse
 
@@ -16,7 +16,7 @@ NEIGHBOURS = 5
 
 
 def vote(samples: np.ndarray, real: np.ndarray, labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Return the class, int64 (N,), that most of a sample's nearest real images have; the nearest breaks ties."""
+    """Return the most frequent class among each sample's nearest real images, int64 (N,); the nearest breaks ties."""
     flat = real.reshape(len(real), -1).astype(np.float32)
     squares = (flat**2).sum(1)
     out = []
@@ -51,7 +51,8 @@ def main() -> None:
         some = np.arange(min(args.num, len(held_out)))
         of_real = vote(held_out.read(some), real, data.labels, len(classes)) == held_out.labels[some]
         right = found == samples.labels
-        print(f"{right.mean():.1%} are what was asked for; the vote is right about {of_real.mean():.1%} of real images")
+        print(f"{right.mean():.1%} of samples have the requested class by this vote,")
+        print(f"which is right for {of_real.mean():.1%} of held-out real images")
 
 
 if __name__ == "__main__":

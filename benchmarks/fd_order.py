@@ -1,9 +1,8 @@
-"""Does the Fréchet distance of ``fashion`` order images as a person would?
+"""Check that the Fréchet distance of `fashion` orders image sets as a person would."""
 
-Run: python benchmarks/fd_order.py --data-root FOLDER [--num 5000]
-Reference: the test split of Fashion-MNIST. Sets: real training images, as they are, with noise, blurred, and with
-classes left out. Prints a table; exits with 1 when the order is not: real < noise < blur, all < 9 < 5 < 1 classes.
-"""
+# Run: python benchmarks/fd_order.py --data-root FOLDER [--num 5000]
+# Reference set: the test split of Fashion-MNIST. Image sets: real training images, unchanged, with noise, blurred, and
+# with classes left out. Prints a table. Exits with 1 unless real < noise < blur and all < 9 < 5 < 1 classes.
 
 import argparse
 import sys
@@ -21,7 +20,7 @@ from gansmith.metrics.base import Number, over_sets
 from gansmith.metrics.frechet import frechet_distances
 from gansmith.reference import features_of
 
-NOISE, BLUR_PX = 16, 5  # deviation in levels of 255; side of the box that is averaged
+NOISE, BLUR_PX = 16, 5  # standard deviation in levels of 255; side of the averaged box
 CLASSES_KEPT = (10, 9, 5, 1)
 
 
@@ -31,14 +30,14 @@ def noisy(images: np.ndarray, draws: np.random.Generator) -> np.ndarray:
 
 
 def blurred(images: np.ndarray) -> np.ndarray:
-    """Return uint8 (N, H, W, 1) images, each pixel the mean of its neighbourhood."""
+    """Return uint8 (N, H, W, 1) images whose pixels are means of their neighbourhoods."""
     values = torch.from_numpy(images).permute(0, 3, 1, 2).float()
     mean = F.avg_pool2d(values, BLUR_PX, 1, BLUR_PX // 2, count_include_pad=False)
     return mean.round().permute(0, 2, 3, 1).to(torch.uint8).numpy()
 
 
 def measure(reference: ImageData, pool: ImageData, extractor: Extractor, num: int, sets: int) -> dict[str, Number]:
-    """Return the distance to the reference of ``sets`` sets of ``num`` images of the pool, by what was done to them."""
+    """Return the distance to the reference of ``sets`` sets of ``num`` pool images, for each way of changing them."""
 
     def seen(data: ImageData) -> torch.Tensor:
         return features_of(data, np.arange(len(data)), extractor, lambda *_: None)[0]
@@ -60,7 +59,7 @@ def measure(reference: ImageData, pool: ImageData, extractor: Extractor, num: in
 
 
 def is_in_order(found: dict[str, Number]) -> bool:
-    """Say whether a person would order them so, with room for the deviations."""
+    """Say whether the sets are in a person's order by more than twice the deviations."""
     orders = (("real images", "with noise", "blurred"), ("real images", "9 of 10 classes", "5 of 10 classes"))
     orders += (("5 of 10 classes", "1 of 10 classes"),)
     pairs = [pair for order in orders for pair in pairwise(order)]

@@ -1,11 +1,11 @@
-"""kill -9 at random moments of a run: does the end equal, to the byte, the run that was never killed?
+"""Kill a run with SIGKILL at random moments and compare its end with an unkilled run."""
 
-Run: python benchmarks/kill_nine.py [CASE ...] [--kills 10] [--kimg 20] [--seed 0]
-     python benchmarks/kill_nine.py --recipe dcgan size=32 base_channels=16 --kimg 5
-Every tensor of the last checkpoint and log.jsonl are compared by SHA-256. Most kills come a random time after the
-checkpoint of a random iteration was begun: in a step, or while a checkpoint, a row, a picture or the film is written.
-Some come while the process starts: in its imports, reading data, restoring. A run that ended before was not killed.
-"""
+# Run: python benchmarks/kill_nine.py [CASE ...] [--kills 10] [--kimg 20] [--seed 0]
+#      python benchmarks/kill_nine.py --recipe dcgan size=32 base_channels=16 --kimg 5
+# Compares each tensor of the last checkpoint, and log.jsonl, by SHA-256. Most kills come a random time after the
+# checkpoint of a random iteration was begun: during a step, or while a checkpoint, a row, a preview or the film is
+# written. The others come while the process starts: during imports, reading data, restoring. A process that has ended
+# before its kill counts as not killed.
 
 import argparse
 import hashlib
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 LAZY_R1 = "penalties=[{kind: r1, weight: 1, interval: 4}]"
-EARLY, EARLY_SEC = 0.25, 8.0  # share of the kills that come while the process starts
+EARLY, EARLY_SEC = 0.25, 8.0  # share of the kills during the start, and its length
 CASES: dict[str, tuple[str, list[str]]] = {
     "mlp-small": ("mlp-small", []),
     "dcgan": ("dcgan", ["size=32", "base_channels=32"]),
@@ -40,7 +40,7 @@ def gansmith(*words: object) -> subprocess.Popen[bytes]:
 
 
 def finish(*words: object) -> float:
-    """Run a command that must succeed; return its seconds."""
+    """Run a command that must succeed; return its duration in seconds."""
     start = time.monotonic()
     if (code := gansmith(*words).wait()) != 0:
         sys.exit(f"gansmith {' '.join(map(str, words))}: exit code {code}")
@@ -48,7 +48,7 @@ def finish(*words: object) -> float:
 
 
 def digests(run: Path) -> dict[str, str]:
-    """Return the SHA-256 of log.jsonl, and of name, type, shape and bytes of each tensor of the last checkpoint."""
+    """Return the SHA-256 of log.jsonl, and of type, shape and bytes of each tensor of the last checkpoint."""
     from gansmith.checkpoint import load_latest
     from gansmith.run_folder import RunFolder
 
@@ -64,17 +64,17 @@ def digests(run: Path) -> dict[str, str]:
 
 
 def has_started(run: Path) -> bool:
-    """Say whether there is anything to resume: before its first checkpoint a run is begun anew."""
+    """Say whether there is a checkpoint to resume from; without one the run starts again."""
     return any(run.glob("checkpoints/*/manifest.json"))
 
 
 def newest(run: Path) -> int:
-    """Return the iteration of the newest checkpoint, whole or half-written, -1 without one."""
+    """Return the iteration of the newest checkpoint, complete or not; -1 without one."""
     return max((int(path.name) for path in run.glob("checkpoints/[0-9]*")), default=-1)
 
 
 def killed_run(train: list[object], run: Path, iterations: int, args: argparse.Namespace, seconds: float) -> list[int]:
-    """Train with kills, then to the end; return the iterations of the checkpoints that the kills left."""
+    """Train with kills, then to the end; return the iteration of the newest checkpoint at each kill."""
     draw, left = random.Random(args.seed), []
     for moment in sorted(draw.sample(range(iterations), args.kills)):
         if not has_started(run):
@@ -96,8 +96,8 @@ def killed_run(train: list[object], run: Path, iterations: int, args: argparse.N
 
 
 def compare(name: str, recipe: str, words: list[str], args: argparse.Namespace, scratch: Path) -> bool:
-    """Run one case and print its line; say whether everything is the same."""
-    # Looks at fixed moments: left alone, two runs may look at different ones, and log.jsonl tells of verdicts.
+    """Run one case and print its line; return whether everything is identical."""
+    # Snapshots at fixed moments: otherwise two runs may choose different ones, and log.jsonl has rows of verdicts.
     rhythm = [f"checkpoints={args.checkpoints}", "look_kimg=1", *words]
     train = ["train", args.data, "--recipe", recipe, "--kimg", args.kimg, "--seed", args.seed, *rhythm]
     whole, killed = scratch / f"{name}-whole", scratch / f"{name}-killed"
@@ -119,13 +119,13 @@ def compare(name: str, recipe: str, words: list[str], args: argparse.Namespace, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("words", nargs="*", metavar="CASE | KEY=VALUE", help=f"cases: {', '.join(CASES)}")
-    parser.add_argument("--recipe", help="this recipe instead of the cases, with KEY=VALUE changes")
+    parser.add_argument("--recipe", help="run this recipe, with KEY=VALUE changes, instead of the cases")
     parser.add_argument("--data", default="fashion-sample")
     parser.add_argument("--kimg", type=float, default=20.0)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--checkpoints", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=0, help="of the runs and of the moments")
-    parser.add_argument("--keep", type=Path, help="a folder for the runs, which are removed otherwise")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the runs and of the kills")
+    parser.add_argument("--keep", type=Path, help="keep the runs in this folder instead of removing them")
     args = parser.parse_args()
     changes, names = [w for w in args.words if "=" in w], [w for w in args.words if "=" not in w] or list(CASES)
     if unknown := [name for name in names if name not in CASES]:

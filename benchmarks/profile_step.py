@@ -1,10 +1,9 @@
-"""The floor of a recipe's step, and where its time goes: operations over the rate of products, operators by their time.
+"""Compare a step's time with its floor at the rate of matrix products; time its operators."""
 
-Counted in processor time of one thread, so that other jobs on the machine matter less. The operators are timed in a
-pass of its own, which slows the step; shares are of the plain step's time.
-
-Run: python benchmarks/profile_step.py RECIPE [KEY=VALUE ...] [--size 28] [--channels 1] [--precision bf16]
-"""
+# Run: python benchmarks/profile_step.py RECIPE [KEY=VALUE ...] [--size 28] [--channels 1] [--precision bf16]
+# The floor is the step's operations over the rate of a large matrix product. Times are processor time of one thread, so
+# other jobs on the machine matter less. Operators are timed in a separate pass, which slows the step; shares are of the
+# plain step's time.
 
 import argparse
 import time
@@ -23,7 +22,7 @@ from gansmith.run_state import RunState
 from gansmith.training import train_step
 from speed import peak
 
-STEPS = 16  # whole intervals of the lazy penalties that recipes have
+STEPS = 16  # a multiple of the intervals of the recipes' lazy penalties
 FAMILIES = (
     ("convolution_backward", "gradients of convolutions"),
     ("convolution", "convolutions"),
@@ -41,7 +40,7 @@ FAMILIES = (
 
 
 class OperatorTimes(TorchDispatchMode):
-    """Sums the processor time of each family of operators."""
+    """Sums processor time and calls of each family of operators."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,13 +1,13 @@
-"""Images a second of gansmith's training step against other loops: same networks, same batch, in turns.
+"""Compare the speed of gansmith's training step with other loops, on the same networks."""
 
-The plain loop: a Dataset of PIL images with ToTensor and Normalize behind a DataLoader, contiguous NCHW, new fakes
-for each phase, D's gradients computed in G's phase too, default Adam; it is also measured with fakes that G's phase
-shares. Lightning's: the GAN of its manual for manual optimization, which shares them, where the package is installed.
-Each side runs in a process of its own, which first measures its rate of matrix products. Where the processor has
-instructions for bf16, ``--precision bf16`` is measured too.
-
-Run: python benchmarks/speed.py [CASE ...] [--rounds N] [--clock cpu] | --sizes
-"""
+# Run: python benchmarks/speed.py [CASE ...] [--rounds N] [--clock cpu] | --sizes
+# Same networks, same batch size, sides in turns, each in a process of its own that first measures its rate of matrix
+# products.
+# - plain: the loop of tutorials. A Dataset of PIL images with ToTensor and Normalize behind a DataLoader, contiguous
+#   NCHW, new fakes for each phase, D's gradients computed in G's phase too, default Adam.
+# - plain, shared: the same, but G's phase reuses D's fakes.
+# - lightning: the GAN of Lightning's manual for manual optimization, which reuses fakes; if the package is installed.
+# - fresh fakes, share_fakes: gansmith, in fp32, and in bf16 if the processor has the instructions.
 
 import argparse
 import copy
@@ -75,7 +75,7 @@ MATRIX_SIDE, PRODUCTS = 1024, 20
 
 
 class PilImages(Dataset):
-    """What ImageFolder is to a tutorial, with the files already decoded: that favours the plain loop."""
+    """An ImageFolder whose files are already decoded, which favours the plain loop."""
 
     def __init__(self, data: ImageData) -> None:
         pixels = data.read(np.arange(min(2000, len(data))))
@@ -91,7 +91,7 @@ class PilImages(Dataset):
 
 
 class PlainLoop:
-    """The loop that tutorials teach."""
+    """The training loop of tutorials."""
 
     def __init__(self, state: RunState, data: ImageData, shares: bool) -> None:
         self.generator, self.discriminator = (
@@ -137,7 +137,7 @@ class PlainLoop:
 
 
 def run_lightning(plain: PlainLoop, told: Callable[[], int], tell: Callable[[float], None]) -> None:
-    """Train by Lightning's Trainer for as many steps as ``told`` says each time, and ``tell`` when they are done."""
+    """Train with Lightning's Trainer: ``told`` returns the next number of steps, ``tell`` is called after them."""
     import lightning
 
     class Gan(lightning.LightningModule):
@@ -184,7 +184,7 @@ def run_lightning(plain: PlainLoop, told: Callable[[], int], tell: Callable[[flo
 
 
 def ours(recipe: Recipe, data: ImageData, kind: str) -> Callable[[], None]:
-    """Return gansmith's step, set up as 'gansmith train' does."""
+    """Return gansmith's step, set up as 'gansmith train' sets it up."""
     engine = start_engine("cpu", "bf16" if kind.endswith("bf16") else "fp32")
     method = recipe.method.model_copy(update={"share_fakes": kind.startswith("share_fakes")})
     recipe = recipe.model_copy(update={"method": method})
@@ -194,7 +194,7 @@ def ours(recipe: Recipe, data: ImageData, kind: str) -> Callable[[], None]:
 
 
 def peak(dtype: torch.dtype, clock: Callable[[], float]) -> float:
-    """Return the operations a second of a matrix product: the better of torch's two libraries for them."""
+    """Return the operations per second of a matrix product, by the faster of torch's two libraries."""
     left, right = (torch.randn(MATRIX_SIDE, MATRIX_SIDE).to(dtype) for _ in range(2))
     pixels = left.view(64, 4, 4, MATRIX_SIDE).permute(0, 3, 1, 2)
     products = (lambda: F.linear(left, right), lambda: F.conv2d(pixels, right[..., None, None]))
@@ -209,9 +209,9 @@ def peak(dtype: torch.dtype, clock: Callable[[], float]) -> float:
 
 
 def worker(pipe: Connection, make: Callable[[], Recipe], options: DataOptions, kind: str, clock_name: str) -> None:
-    """Build one side and run as many steps as the other end of the pipe asks for.
+    """Build one side and run the number of steps that each message of the pipe asks for.
 
-    Answers with the rate of products and the operations of a step first, then with seconds for a step.
+    Sends the rate of products and the operations of a step first, then the seconds of a step after each message.
     """
     recipe, clock = make(), CLOCKS[clock_name]
     data = open_data("fashion-sample", options)
@@ -241,7 +241,7 @@ def worker(pipe: Connection, make: Callable[[], Recipe], options: DataOptions, k
 
 
 class Side:
-    """One side at work in a process of its own."""
+    """One side, running in a process of its own."""
 
     def __init__(self, make: Callable[[], Recipe], options: DataOptions, kind: str, clock: str) -> None:
         context = multiprocessing.get_context("spawn")
@@ -251,7 +251,7 @@ class Side:
         self.peak, self.operations = self.pipe.recv()
 
     def run(self, steps: int) -> float:
-        """Return the seconds that a step took."""
+        """Return the mean seconds of a step."""
         self.pipe.send(steps)
         return self.pipe.recv()
 
@@ -261,7 +261,7 @@ class Side:
 
 
 def compare(name: str, rounds: int, clock: str) -> None:
-    """Run the sides in turns and print the ratios of neighbours to both plain loops."""
+    """Run the sides in turns; print each side's speed and its ratios to both plain loops."""
     make, options, steps = CASES[name]
     sides = {kind: Side(make, options, kind, clock) for kind in KINDS}
     for side in sides.values():
@@ -277,14 +277,14 @@ def compare(name: str, rounds: int, clock: str) -> None:
 
 
 def sized(batch_size: int) -> Recipe:
-    """Return the networks of B with a batch."""
+    """Return set-up B (DCGAN, 32 base channels) with a batch size."""
     return load_recipe(PLAIN_DCGAN, ("base_channels=32", f"batch_size={batch_size}"))
 
 
 def cost_of_sizes(clock: str, rounds: int) -> None:
-    """Print images a second, and the share of the rate of products, for each size and batch."""
+    """Print images per second, and the share of the rate of products, for each size and batch."""
     kind = KINDS[-1]
-    print(f"{kind}, RGB, 32 base channels: images a second, share of the products' rate")
+    print(f"{kind}, RGB, 32 base channels: images per second, share of the rate of matrix products")
     print("px    " + "".join(f"{f'batch {batch}':>16}" for batch in BATCHES))
     for size in SIZES:
         cells = []
@@ -302,15 +302,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*", default=[*CASES])
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--clock", choices=[*CLOCKS], default="wall", help="cpu: processor seconds over threads")
-    parser.add_argument("--sizes", action="store_true", help="the cost against size and batch instead")
+    parser.add_argument("--clock", choices=[*CLOCKS], default="wall", help="wall time, or processor time over threads")
+    parser.add_argument("--sizes", action="store_true", help="measure speed against size and batch instead")
     args = parser.parse_args()
     print(f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, torch {torch.__version__}, {args.clock} time")
     if args.sizes:
         cost_of_sizes(args.clock, args.rounds)
         return
     if not HAS_LIGHTNING:
-        print("Lightning is left out: it is not installed (pip install lightning)")
+        print("Lightning is not installed and is left out (pip install lightning)")
     print(f"{'case':10} {'side':17} {'img/s':>7}   {'x plain (least to most)':23} {'x plain, shared':20} of peak")
     for name in args.cases:
         compare(name, args.rounds, args.clock)

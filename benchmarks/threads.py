@@ -1,10 +1,9 @@
-"""How fast all threads train when they wait otherwise for each other, alone and beside a busy process on each core.
+"""Measure how OpenMP's spinning affects speed, on a quiet machine and on a busy one."""
 
-Threads of OpenMP wait for each other at the end of each operator. GNU's library lets them spin, which is quick, and on
-a core that another process wants takes the time from the thread that is waited for. GOMP_SPINCOUNT says how often.
-
-Run: python benchmarks/threads.py [--rounds 3] [--spins default 30000 1000]
-"""
+# Run: python benchmarks/threads.py [--rounds 3] [--spins default 30000 1000]
+# OpenMP's threads wait for each other at the end of each operator. GNU's library lets them spin, which is fast, but on
+# a core that another process wants it takes time from the thread that is waited for. GOMP_SPINCOUNT sets the number of
+# turns. Each setting is measured alone and beside one busy process a core.
 
 import argparse
 import os
@@ -20,19 +19,19 @@ NUM = 2_000
 
 
 def measure() -> float:
-    """Return images a second of ``relativistic`` on random images."""
+    """Return the images per second of ``compact`` on random images."""
     from gansmith.data.base import random_images
     from gansmith.engine import start_engine
     from gansmith.recipe import load_recipe
     from gansmith.runs import measure_speed
 
     data = random_images((28, 28, 1), NUM)
-    return measure_speed(load_recipe("relativistic"), data, start_engine("cpu", "auto"), SECONDS)
+    return measure_speed(load_recipe("compact"), data, start_engine("cpu", "auto"), SECONDS)
 
 
 @contextmanager
 def busy(count: int) -> Iterator[None]:
-    """Keep so many processes busy meanwhile."""
+    """Run ``count`` busy processes inside the block."""
     burners = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         yield
@@ -65,7 +64,8 @@ def main() -> None:
         first = statistics.median(found[args.spins[0]])
         for spins, speeds in found.items():
             middle, each = statistics.median(speeds), ", ".join(f"{speed:,.0f}" for speed in speeds)
-            print(f"{others} busy processes, {spins:>8}: {middle:6,.0f} images a second, {middle / first:.2f} ({each})")
+            speed = f"{middle:6,.0f} images per second, {middle / first:.2f} x ({each})"
+            print(f"{others} busy processes, spin count {spins:>8}: {speed}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,9 @@
-"""What losses do on 25 Gaussians: how many modes are found, and how many samples are good. Three seeds of each.
+"""Count modes and good samples of five losses on 25 Gaussians, three seeds each."""
 
-Run: python benchmarks/toys.py [--data gaussians-25] [--seeds 0,1,2] [--only NAME] [--pictures DIR] [--out DIR]
-Each is the recipe toy with another loss and penalty, the same networks, optimizer, batches and length. A sample is good
-when it lies within 3 deviations of a mode; a mode is found when at least a quarter of its even share of the samples are
-good ones near it (in 10,000 samples 100 for each of 25). Samples are of averaged weights.
-"""
+# Run: python benchmarks/toys.py [--data gaussians-25] [--seeds 0,1,2] [--only NAME] [--pictures DIR]
+# Each run is the recipe toy with another loss and penalty; networks, optimizer, batch size and length are the same. A
+# sample is good if it lies within 3 standard deviations of a mode. A mode is found if the good samples near it are at
+# least a quarter of its even share (of 10,000 samples, 100 for each of 25). Samples come from averaged weights.
 
 import argparse
 import shutil
@@ -34,9 +33,9 @@ GOOD, FOUND, SAMPLES = 3.0, 0.25, 10_000
 
 
 def modes_and_share(points: np.ndarray, centres: np.ndarray, deviation: float) -> tuple[int, float]:
-    """Return how many of the modes (K, 2) points (N, 2) find, and the share of good points.
+    """Return the number of modes (K, 2) that points (N, 2) find, and the share of good points.
 
-    Source: Srivastava et al. 2017, arXiv:1705.07761. Differs: one good sample does not make a mode found.
+    Source: Srivastava et al. 2017, arXiv:1705.07761. Differs: there, one good sample is enough to find a mode.
     """
     distances = np.linalg.norm(points[:, None] - centres, axis=2)
     good = distances.min(1) <= GOOD * deviation
@@ -50,7 +49,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", choices=tuple(LOSSES))
     parser.add_argument("--kimg", type=float)
-    parser.add_argument("--pictures", type=Path, help="folder for the last preview of the first seed of each")
+    parser.add_argument("--pictures", type=Path, help="folder for the last preview of each loss's first seed")
     args = parser.parse_args()
     centres, seeds = data_sets.get(args.data)().centres(), [int(seed) for seed in args.seeds.split(",")]
     print("| loss | modes found, by seed | good samples, by seed | processor-seconds |\n|---|---|---|---|")

@@ -1,14 +1,13 @@
-"""Two sets of images for `unpaired` whose true translation is known: avatars by day, other avatars by night.
+"""Make two image sets for `unpaired` whose true translation is known: day and night."""
 
-Reads a .zip of 64 px avatars and keeps those with a light background (the mean luma of both upper corners is above 200
-of 255). The first half of them, in an order of seed 0, is set A; the second half, changed by the fixed map below, is
-set B: no avatar is in both, so the map cannot be read off pairs. 200 of each half are kept apart, with A's truth.
-
-The map, night: each colour (r, g, b) becomes 0.7 (b, r, g): all hues are turned by a third, all is darker.
-
-Writes OUT/day, OUT/night (for training), OUT/held/day, OUT/held/night (never trained on), and OUT/truth/day: what the
-map makes of held/day, in the same order. Run: python benchmarks/unpaired_truth.py avatars64.zip OUT
-"""
+# Run: python benchmarks/unpaired_truth.py avatars64.zip OUT
+# Reads a .zip of 64 px avatars and keeps those with a light background (mean luma of both upper corners above 200 of
+# 255). The first half, in an order of seed 0, is set A (day). The second half, changed by the map below, is set B
+# (night). No avatar is in both, so the map cannot be read off pairs. 200 images of each half are held out, with the
+# truth for A's.
+# The map: each colour (r, g, b) becomes 0.7 (b, r, g), so all hues turn by a third and all is darker.
+# Writes OUT/day and OUT/night (training), OUT/held/day and OUT/held/night (held out), and OUT/truth/day: the map
+# applied to held/day, in the same order.
 
 import sys
 from pathlib import Path
@@ -23,11 +22,13 @@ CORNER_PX, LIGHT, KEPT_APART = 4, 200, 200
 
 
 def night(images: np.ndarray) -> np.ndarray:
-    """Return uint8 images (N, H, W, 3) by night."""
+    """Return the night version of uint8 images (N, H, W, 3)."""
     return np.round(0.7 * images[..., [2, 0, 1]].astype(np.float64)).astype(np.uint8)
 
 
 def main() -> None:
+    if len(sys.argv) != 3:
+        raise SystemExit("usage: python benchmarks/unpaired_truth.py avatars64.zip OUT")
     source, out = sys.argv[1], Path(sys.argv[2])
     data = open_data(source)
     images = data.read(np.arange(len(data)))

@@ -1,4 +1,4 @@
-"""The site: ``make docs`` builds it into docs/_build; pages are Markdown, formulas MathML, so it reads offline."""
+"""Settings of the site: ``make docs`` builds it into docs/_build; its pages read offline."""
 
 import sys
 from pathlib import Path
@@ -12,10 +12,10 @@ html_show_copyright = False
 extensions = ["myst_nb", "site_parts"]
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # a test executes the notebook; the site shows what is stored in it
+nb_execution_mode = "off"  # a test executes the notebook; the site shows its stored outputs
 html_theme = "furo"
 html_title = "gansmith"
 html_theme_options = {"source_edit_link": None}
 html_static_path, html_css_files = ["_static"], ["site.css"]
 html_math_renderer = "mathml"
-exclude_patterns = ["_build", "learn/runs", "questions/measured"]  # the latter two are included by pages
+exclude_patterns = ["_build", "learn/runs", "questions/measured"]  # pages include the latter two

@@ -1,7 +1,11 @@
-"""What the pages generate when they are built: tables of layers, results of runs; and formulas without scripts."""
+"""What the site generates: layer tables, results of runs, the picture of the packages, MathML."""
 
+import ast
 import re
+import tomllib
+from html import escape
 from pathlib import Path
+from textwrap import shorten
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
@@ -12,9 +16,71 @@ from sphinx.writers.html5 import HTML5Translator
 from gansmith.api import describe_networks, example_spec
 from gansmith.recipe import load_recipe
 
+REPOSITORY = Path(__file__).parents[1]
+WIDTH, BOX_HEIGHT, GAP, LETTER = 760, 26, 8, 7.4  # pixels of the picture; LETTER is the width of one character
+
+
+def layer_rows(pyproject: Path) -> list[list[str]]:
+    """Return the modules of the layers contract of import-linter, top row first, without the package's name."""
+    tool = tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["importlinter"]
+    layers = next(each["layers"] for each in tool["contracts"] if each["type"] == "layers")
+    prefix = f"{tool['root_package']}."
+    return [[name.strip(" ()").removeprefix(prefix) for name in re.split(r"[|:]", layer)] for layer in layers]
+
+
+def purpose_of(module: str) -> str:
+    """Return the first line of a module's docstring, without importing it; "" if there is none."""
+    path = REPOSITORY / "src" / "gansmith" / Path(*module.split("."))
+    file = next((each for each in (path / "__init__.py", path.with_suffix(".py")) if each.exists()), None)
+    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) if file else None
+    return (docstring or "").partition("\n")[0].replace("``", "")
+
+
+def draw_packages(rows: list[list[str]]) -> str:
+    """Return an SVG: a band for each row of the contract, a box for each module; a tooltip has its docstring.
+
+    A row with one module shows the docstring beside it. Colours come from site.css, so both themes can be read.
+    """
+    parts, top = [], 0.0
+    for row in rows:
+        boxes, left, line = [], float(GAP), 0
+        for name in row:
+            width = LETTER * len(name) + 2 * GAP
+            if left + width > WIDTH:
+                left, line = float(GAP), line + 1
+            y = top + GAP + line * (BOX_HEIGHT + GAP)
+            title = f"<title>{escape(purpose_of(name))}</title>"
+            boxes.append(
+                f'<g>{title}<rect class="box" x="{left:.0f}" y="{y:.0f}" '
+                f'width="{width:.0f}" height="{BOX_HEIGHT}" rx="4"/>'
+                f'<text class="name" x="{left + GAP:.0f}" y="{y + 18:.0f}">{escape(name)}</text></g>'
+            )
+            left += width + GAP
+        height = GAP + (line + 1) * (BOX_HEIGHT + GAP)
+        if len(row) == 1:
+            said = shorten(purpose_of(row[0]), int((WIDTH - left) / 6), placeholder=" ...")
+            boxes.append(f'<text class="purpose" x="{left:.0f}" y="{top + GAP + 18:.0f}">{escape(said)}</text>')
+        parts.append(f'<rect class="row" x="0" y="{top:.0f}" width="{WIDTH}" height="{height:.0f}" rx="6"/>')
+        parts += boxes
+        top += height + GAP / 2
+    label = "The packages of gansmith; each row may import the rows below it"
+    return (
+        f'<svg class="packages" viewBox="0 0 {WIDTH} {top:.0f}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    )
+
+
+class Packages(SphinxDirective):
+    """``{packages}``: the picture of the packages, drawn from the import contract in pyproject.toml."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return the picture."""
+        contract = REPOSITORY / "pyproject.toml"
+        self.env.note_dependency(str(contract))
+        return [nodes.raw("", draw_packages(layer_rows(contract)), format="html")]
+
 
 class Layers(SphinxDirective):
-    """``{layers} recipe key=value ...``: both networks of a recipe as tables, from the networks themselves."""
+    """``{layers} recipe key=value ...``: both networks of a recipe as tables, computed from the networks."""
 
     required_arguments = 1
     final_argument_whitespace = True
@@ -35,12 +101,12 @@ class Layers(SphinxDirective):
 
 
 class Run(SphinxDirective):
-    """``{run} recipe``: what scripts/run_for_docs.py wrote of a run, or that there is none."""
+    """``{run} recipe``: the results that scripts/run_for_docs.py wrote, or a note that there are none."""
 
     required_arguments = 1
 
     def run(self) -> list[nodes.Node]:
-        """Return the figures and the facts."""
+        """Return the pictures and the table of a run."""
         piece = Path(self.env.srcdir, "learn", "runs", f"{self.arguments[0]}.md")
         self.env.note_dependency(str(piece))
         if not piece.exists():
@@ -49,19 +115,20 @@ class Run(SphinxDirective):
 
 
 def visit_math(writer: HTML5Translator, node: nodes.math) -> None:
-    """Write a formula as MathML, which browsers show by themselves."""
+    """Write a formula as MathML, which browsers show without scripts."""
     writer.body.append(tex2mathml(node.astext()))
     raise nodes.SkipNode
 
 
 def visit_displaymath(writer: HTML5Translator, node: nodes.math_block) -> None:
-    """Write a formula on lines of its own."""
+    """Write a displayed formula."""
     writer.body.append(tex2mathml(node.astext(), as_block=True))
     raise nodes.SkipNode
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    """Tell Sphinx."""
+    """Register the directives and the formula writer with Sphinx."""
+    app.add_directive("packages", Packages)
     app.add_directive("layers", Layers)
     app.add_directive("run", Run)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_displaymath, None))

@@ -1,7 +1,7 @@
-"""Draw what augmentations do to one image: ``python scripts/draw_augmentations.py IMAGE OUT.png``.
+"""Draw the effect of each augmentation on one image."""
 
-docs/pictures/augmentations.png is of avatars64/00003.png, 64 x 64 px, by Lisa Wischofsky (CC BY 4.0).
-"""
+# Run: python scripts/draw_augmentations.py IMAGE OUT.png
+# docs/pictures/augmentations.png shows avatars64/00003.png, 64 x 64 px, by Lisa Wischofsky (CC BY 4.0).
 
 import sys
 from pathlib import Path
@@ -15,14 +15,14 @@ from gansmith.images import to_float, to_uint8
 from gansmith.randomness import derive_seed, per_image
 
 COLUMNS, GUTTER = 8, 150
-OPERATIONS = {  # by the place of the draw that decides whether it is done
+OPERATIONS = {  # name: index of the random draw that switches it on
     "x-flip": 0, "quarter turns": 2, "whole pixels": 4, "scale": 7, "turn": 9, "stretch": 11, "turn again": 13,
     "shift": 15, "brightness": 18, "contrast": 20, "luma flip": 22, "hue": 24, "saturation": 26,
 }  # fmt: skip
 
 
 def row(images: torch.Tensor, name: str, augmentation: Augmentation, p: float, only: int | None = None):
-    """Return images augmented with draws of the row's own, of ADA with one operation alone if asked."""
+    """Return augmented images with draws named after the row; ``only`` leaves one operation of ADA."""
 
     def draws(role: str, *shape: int) -> torch.Tensor:
         out = per_image(shape, [derive_seed(name, role, column) for column in range(COLUMNS)], uniform=True)
@@ -35,7 +35,7 @@ def row(images: torch.Tensor, name: str, augmentation: Augmentation, p: float, o
 
 
 def main(source: str, target: str) -> None:
-    """Write the picture."""
+    """Write the picture, one row an augmentation."""
     image = np.array(Image.open(source).convert("RGB"))
     images = to_float(image[None]).expand(COLUMNS, -1, -1, -1)
     ada = augmentations.parse("ada")
@@ -52,4 +52,6 @@ def main(source: str, target: str) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit("usage: python scripts/draw_augmentations.py IMAGE OUT.png")
     main(*sys.argv[1:])

@@ -1,8 +1,7 @@
-"""Train src/gansmith/extractors/fashion.safetensors on the 60,000 training images of Fashion-MNIST.
+"""Train the weights of the extractor `fashion` on Fashion-MNIST's training images."""
 
-Run: python scripts/make_fashion_extractor.py FOLDER [--kimg 600]
-FOLDER has the four idx files of Fashion-MNIST (.gz or not). The test split is only measured on.
-"""
+# Run: python scripts/make_fashion_extractor.py FOLDER [--kimg 600] [--out FILE]
+# FOLDER has the four idx files of Fashion-MNIST (.gz or not). The test split is used for the printed accuracy alone.
 
 import argparse
 import gzip
@@ -26,7 +25,7 @@ def read_idx(folder: Path, name: str) -> np.ndarray:
 
 
 def main() -> None:
-    """Train, measure, write."""
+    """Train, print the accuracy, write the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kimg", type=int, default=600)

@@ -1,8 +1,7 @@
-"""Make src/gansmith/data/fashion_sample.npz: the first 1,000 images of each class of Fashion-MNIST's train split.
+"""Make the built-in images: the first 1,000 of each class of Fashion-MNIST's train split."""
 
-Usage: python scripts/make_fashion_sample.py FOLDER [OUT], where FOLDER holds train-images-idx3-ubyte.gz and
-train-labels-idx1-ubyte.gz (for example of the Debian package dataset-fashion-mnist).
-"""
+# FOLDER of USAGE holds the files train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz, for example of the Debian
+# package dataset-fashion-mnist.
 
 import gzip
 import hashlib
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+USAGE = "usage: python scripts/make_fashion_sample.py FOLDER [OUT]"
 PER_CLASS = 1000
 CLASSES = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 OUT = Path(__file__).parents[1] / "src" / "gansmith" / "data" / "fashion_sample.npz"
@@ -21,7 +21,7 @@ def read_idx(path: Path) -> np.ndarray:
     data = gzip.decompress(path.read_bytes())
     sides = data[3]
     if data[:3] != b"\0\0\x08":
-        raise SystemExit(f"{path} is no idx file of bytes")
+        raise SystemExit(f"{path} is not an idx file of bytes")
     shape = np.frombuffer(data, ">u4", sides, 4)
     return np.frombuffer(data, np.uint8, offset=4 + 4 * sides).reshape(shape)
 
@@ -29,7 +29,7 @@ def read_idx(path: Path) -> np.ndarray:
 def main() -> None:
     """Write the file; the same input gives the same bytes."""
     if len(sys.argv) not in (2, 3):
-        raise SystemExit(__doc__)
+        raise SystemExit(USAGE)
     folder = Path(sys.argv[1])
     images = read_idx(folder / "train-images-idx3-ubyte.gz")
     labels = read_idx(folder / "train-labels-idx1-ubyte.gz")

@@ -1,10 +1,7 @@
-"""Write what docs/learn shows of a run: three pictures, and the facts read from its files.
+"""Write the results of a run for its page in docs/learn: three pictures and a table."""
 
-Usage: python scripts/run_for_docs.py RUN RECIPE [DOCS]
-
-It replaces docs/pictures/runs/RECIPE-{grid,film,curves}.* and docs/learn/runs/RECIPE.md, which the page
-docs/learn/RECIPE.md includes. What a person writes about the run belongs into that page, which is left alone.
-"""
+# The script replaces docs/pictures/runs/RECIPE-{grid,film,curves}.* and docs/learn/runs/RECIPE.md, which the page
+# docs/learn/RECIPE.md includes. The page itself, written by hand, is left alone.
 
 import io
 import sys
@@ -21,11 +18,12 @@ from gansmith.report.film import spread
 from gansmith.results import total_seconds
 from gansmith.run_folder import RunFolder, read_rows
 
+USAGE = "usage: python scripts/run_for_docs.py RUN RECIPE [DOCS]"
 LIMIT_BYTES, FRAMES = 195_000, 5
 GAP_PX = 2  # between the images of a grid
 KINDS = {1: "gray", 3: "colour", 4: "colour with alpha"}
 DOCS = Path(__file__).parents[1] / "docs"
-COLUMNS = {  # of methods that are given images
+COLUMNS = {  # for methods whose previews start from images
     "paired": " (source, result, target)",
     "super_resolution": " (source, result, target)",
     "unpaired": " (image, translation, and back)",
@@ -43,7 +41,7 @@ NAMES = {
 def main() -> None:
     """Read the command line and write the files."""
     if len(sys.argv) not in (3, 4):
-        raise SystemExit(__doc__)
+        raise SystemExit(USAGE)
     run, recipe = RunFolder.open(Path(sys.argv[1])), sys.argv[2]
     docs = Path(sys.argv[3]) if len(sys.argv) == 4 else DOCS
     pictures, page = docs / "pictures" / "runs", docs / "learn" / "runs" / f"{recipe}.md"
@@ -74,9 +72,9 @@ def main() -> None:
     print(page)
 
 
-PAGE = """![The followed {what} at the end, {kimg} kimg](../../pictures/runs/{grid})
+PAGE = """![The fixed {what} at the end, {kimg} kimg](../../pictures/runs/{grid})
 
-The followed {what} at the end{columns}: the averaged generator after {kimg} kimg.
+The fixed {what} at the end{columns}, drawn by the averaged generator after {kimg} kimg.
 
 ![The first of these {what} through the training](../../pictures/runs/{film})
 
@@ -91,7 +89,7 @@ The first of these {what} after {times} kimg.
 
 
 def facts(run: RunFolder, spec: DataSpec, rows: list[dict[str, Any]]) -> dict[str, str]:
-    """Return what a run was, by name, from its own files."""
+    """Return the facts of a run by name, read from its files."""
     numerics = run.record["numerics"]
     seconds = total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row])
     last = rows[-1]
@@ -103,18 +101,18 @@ def facts(run: RunFolder, spec: DataSpec, rows: list[dict[str, Any]]) -> dict[st
         "shown to D": f"{last['kimg']:,.1f} kimg in {last['iteration']:,} iterations, {last['epoch']:,.1f} epochs",
         "time": f"{seconds / 60:,.1f} minutes, {1000 * last['kimg'] / seconds:,.0f} images a second",
         "machine": f"{numerics['device']}, threads: {numerics['threads']}, torch {numerics['torch']}",
-        "the last tenth": ", ".join(f"{name} {value:.3g}" for name, value in ends.items()),
+        "mean of the last tenth": ", ".join(f"{name} {value:.3g}" for name, value in ends.items()),
     }
 
 
 def picture_of(path: Path) -> np.ndarray:
-    """Return uint8 (H, W, 3) of a grid."""
+    """Return a grid as uint8 (H, W, 3)."""
     array = np.asarray(decode_image(path.read_bytes()))
     return on_white(array if array.ndim == 3 else array[..., None])
 
 
 def strip(paths: list[Path], spec: DataSpec) -> np.ndarray:
-    """Return the first 4 x 4 images of each grid, or as many rows as it has, side by side."""
+    """Return the first 4 x 4 images of each grid (fewer rows if it has fewer), side by side."""
     height, width = (4 * (side + GAP_PX) + GAP_PX for side in (spec.height, spec.width))
     parts = [picture_of(path)[:height, :width] for path in paths]
     between = np.full((parts[0].shape[0], 4 * GAP_PX, 3), 255, np.uint8)
@@ -122,7 +120,7 @@ def strip(paths: list[Path], spec: DataSpec) -> np.ndarray:
 
 
 def write_picture(array: np.ndarray, stem: Path) -> str:
-    """Write at most 195 kB as PNG, else as JPEG of falling quality and size; return the file's name."""
+    """Write a file of at most 195 kB: PNG, or JPEG of decreasing quality and size; return its name."""
     image = to_pil(enlarge(array, 240))
     for kind, options in (("png", {"optimize": True}), *(("jpg", {"quality": quality}) for quality in (90, 80, 70))):
         buffer = io.BytesIO()

@@ -12,6 +12,8 @@ from gansmith.model import Model
 from small_images import write_photos
 from small_models import CLASSES, make_model
 
+pytest_plugins = ["prose"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():

@@ -15,10 +15,10 @@ import torch
 from gansmith import api, training
 from gansmith.checkpoint import Checkpoint, load_latest
 from gansmith.data.domains import join_domains
+from gansmith.events import Event
 from gansmith.randomness import Noise
 from gansmith.recipe import load_recipe, recipe_names
 from gansmith.run_folder import RunFolder, read_rows
-from gansmith.training import Event
 
 SMALL = {
     "size": "8",

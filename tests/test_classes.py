@@ -18,7 +18,7 @@ LABELS = torch.arange(BATCH) % CLASSES
 DATA = DataSpec("made", SIDE, SIDE, 3, 100, tuple("abcd"), "")
 SMALL = {
     "compact": {"base_channels": 4, "norm": "none"},
-    "residual": {"base_channels": 4, "norm": "none"},
+    "sngan_resnet": {"base_channels": 4, "norm": "none"},
     "r3gan": {"base_channels": 4, "max_channels": 8, "group_width": None, "blocks": 1},
 }
 COMPACT = {"kind": "compact", **SMALL["compact"]}
@@ -94,5 +94,5 @@ def test_a_discriminator_that_cannot_is_refused():
         method_of(class_weight=0.5, discriminator="dcgan")
     assert str(caught.value) == (
         "class_weight needs a discriminator that scores every label, and 'dcgan' scores the one that it is told"
-        "\n  allowed: compact, r3gan, residual; or pass class_weight=0"
+        "\n  allowed: compact, r3gan, sngan_resnet; or pass class_weight=0"
     )

@@ -1,4 +1,4 @@
-"""The small networks of the recipe 'relativistic': where their blocks are, and what a label does."""
+"""The small networks of the recipe 'compact': where their blocks are, and what a label does."""
 
 import pytest
 import torch
@@ -93,7 +93,7 @@ def test_images_are_judged_one_by_one():
 
 
 def test_the_recipe_ties_its_learning_rate_to_the_budget():
-    lr = load_recipe("relativistic").optimizer_for("generator").lr
+    lr = load_recipe("compact").optimizer_for("generator").lr
     assert lr.at(0) == 0
     assert lr.at(lr.warmup) == pytest.approx(lr.start, rel=0.01)
     assert lr.at(1) == pytest.approx(0, abs=1e-9)

@@ -6,11 +6,11 @@ import pytest
 
 from gansmith.data import arrays
 from gansmith.data.base import DataOptions, open_data
-from gansmith.errors import DataError
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
+LIBRARY = ("(?<=is damaged: ).*", "(?<=is no numpy array: ).*")  # reasons in the words of numpy and zipfile
 RANDOM = np.random.default_rng(0)
 GRAY = RANDOM.integers(0, 256, (6, 16, 16), np.uint8)
 COLOUR = RANDOM.integers(0, 256, (6, 16, 24, 3), np.uint8)
@@ -19,13 +19,6 @@ COLOUR = RANDOM.integers(0, 256, (6, 16, 24, 3), np.uint8)
 def saved(tmp_path, array, name="a.npy"):
     np.save(tmp_path / name, array)
     return tmp_path / name
-
-
-def message(path) -> str:
-    with pytest.raises(DataError) as caught:
-        open_data(path)
-    assert len(str(caught.value).splitlines()) <= 3
-    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -77,21 +70,22 @@ def test_floats_are_read_by_their_range(tmp_path, low, name, dtype):
 
 
 @pytest.mark.parametrize(
-    ("array", "words"),
+    ("array", "code"),
     [
-        (np.zeros((4, 3, 9, 3), np.uint8), "can be read in two ways"),
-        (np.zeros((4, 784), np.uint8), "array of shape (4, 784)"),
-        (np.zeros((4, 9, 9, 7), np.uint8), "is no images\n  allowed: (N, H, W), (N, H, W, C) or (N, C, H, W)"),
-        (np.zeros((0, 9, 9), np.uint8), "no images in"),
-        (np.zeros((4, 9, 9), np.int64), "array of type int64"),
-        (np.zeros((4, 9, 9), complex), "allowed: uint8, uint16, bool, or float"),
-        (np.full((4, 9, 9), 200.0), "has values from 200 to 200\n  allowed: 0..1 or -1..1"),
-        (np.array([0, 0, np.nan, 0])[:, None, None] * np.ones((4, 9, 9)), "image 2 of the array"),
-        (np.full((4, 9, 9), np.inf), "NaN or infinite"),
+        (np.zeros((4, 3, 9, 3), np.uint8), "data.array_shape"),
+        (np.zeros((4, 784), np.uint8), "data.array_shape"),
+        (np.zeros((4, 9, 9, 7), np.uint8), "data.array_shape"),
+        (np.zeros((0, 9, 9), np.uint8), "data.empty"),
+        (np.zeros((4, 9, 9), np.int64), "data.array_type"),
+        (np.zeros((4, 9, 9), complex), "data.array_type"),
+        (np.full((4, 9, 9), 200.0), "data.array_range"),
+        (np.array([0, 0, np.nan, 0])[:, None, None] * np.ones((4, 9, 9)), "data.not_finite"),
+        (np.full((4, 9, 9), np.inf), "data.not_finite"),
     ],
 )
-def test_arrays_that_are_no_images(tmp_path, array, words):
-    assert words in message(saved(tmp_path, array))
+def test_arrays_that_are_no_images(refused, tmp_path, array, code):
+    with refused(code):
+        open_data(saved(tmp_path, array))
 
 
 def test_npz_with_labels_and_names(tmp_path):
@@ -122,24 +116,25 @@ def test_labels_may_be_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("contents", "words"),
+    ("contents", "code"),
     [
-        ({"a": GRAY, "b": GRAY}, "its arrays: a, b\n  name the images images, x, arr_0"),
-        ({"images": GRAY, "labels": np.arange(5)}, "labels in"),
-        ({"images": GRAY, "labels": np.zeros((6, 3), int)}, "shape (6, 3)"),
-        ({"images": GRAY, "labels": np.zeros(6)}, "6 whole numbers or names, one for each image"),
+        ({"a": GRAY, "b": GRAY}, "data.no_image_array"),
+        ({"images": GRAY, "labels": np.arange(5)}, "data.labels_shape"),
+        ({"images": GRAY, "labels": np.zeros((6, 3), int)}, "data.labels_shape"),
+        ({"images": GRAY, "labels": np.zeros(6)}, "data.labels_shape"),
         (
             {"images": GRAY, "labels": np.arange(6), "class_names": np.array(["a", "b"])},
-            "allowed: 0 to 1, since there are 2",
+            "data.labels_range",
         ),
-        ({"images": np.array([None] * 6)}, "array 'images' in"),
-        ({"images": GRAY, "labels": np.array([None] * 6)}, "array 'labels' in"),
-        ({"images": GRAY, "class_names": np.array([None] * 6)}, "holds Python objects, which only pickle could read"),
+        ({"images": np.array([None] * 6)}, "data.pickled_array"),
+        ({"images": GRAY, "labels": np.array([None] * 6)}, "data.pickled_array"),
+        ({"images": GRAY, "class_names": np.array([None] * 6)}, "data.pickled_array"),
     ],
 )
-def test_npz_that_cannot_be_used(tmp_path, contents, words):
+def test_npz_that_cannot_be_used(refused, tmp_path, contents, code):
     np.savez(tmp_path / "a.npz", **contents)
-    assert words in message(tmp_path / "a.npz")
+    with refused(code):
+        open_data(tmp_path / "a.npz")
 
 
 class Bomb:
@@ -147,19 +142,23 @@ class Bomb:
         return (exec, ("raise SystemExit('pickle was run')",))
 
 
-def test_pickle_is_never_read(tmp_path):
+def test_pickle_is_never_read(refused, tmp_path):
     bomb = np.array([Bomb()], dtype=object)
-    assert "holds Python objects, which only pickle could read" in message(saved(tmp_path, bomb))
+    with refused("data.pickled_array"):
+        open_data(saved(tmp_path, bomb))
     np.savez(tmp_path / "b.npz", images=bomb)
-    assert "pickle runs code and is never read" in message(tmp_path / "b.npz")
+    with refused("data.pickled_array"):
+        open_data(tmp_path / "b.npz")
     (tmp_path / "c.npy").write_bytes(bomb.dumps())
-    assert "'c' in" in message(tmp_path / "c.npy")
+    with refused("data.damaged_array", LIBRARY):
+        open_data(tmp_path / "c.npy")
     with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
         archive.writestr("images.npy", bomb.dumps())
-    assert "is no numpy array" in message(tmp_path / "d.npz")
+    with refused("data.damaged_array", LIBRARY):
+        open_data(tmp_path / "d.npz")
 
 
-def test_a_header_that_claims_more_than_there_is(tmp_path):
+def test_a_header_that_claims_more_than_there_is(refused, tmp_path):
     buffer = io.BytesIO()
     header = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 64, 64)}
     np.lib.format.write_array_header_1_0(buffer, header)
@@ -167,19 +166,23 @@ def test_a_header_that_claims_more_than_there_is(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
         archive.writestr("images.npy", buffer.getvalue() + b"\0" * 100)
     for name in ("a.npy", "a.npz"):
-        assert "claims 4,096,000,000,000 bytes, but only" in message(tmp_path / name)
+        with refused("data.damaged_array"):
+            open_data(tmp_path / name)
 
 
-def test_npz_larger_than_memory_should_be(tmp_path, monkeypatch):
+def test_npz_larger_than_memory_should_be(refused, tmp_path, monkeypatch):
     np.savez(tmp_path / "a.npz", GRAY)
     monkeypatch.setattr(arrays, "MAX_NPZ_BYTES", 1000)
-    assert "save the images as a .npy, which is read in place" in message(tmp_path / "a.npz")
+    with refused("data.array_too_large"):
+        open_data(tmp_path / "a.npz")
 
 
 @pytest.mark.parametrize("name", ["a.npy", "a.npz"])
-def test_damaged_files(tmp_path, name):
+def test_damaged_files(refused, tmp_path, name):
     (tmp_path / name).write_bytes(b"not an array at all, sorry")
-    assert f"'{tmp_path / name}'" in message(tmp_path / name)
+    with refused("data.damaged_array", LIBRARY):
+        open_data(tmp_path / name)
     np.savez(tmp_path / "whole.npz", GRAY)
     (tmp_path / "b.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-40])
-    assert "is damaged" in message(tmp_path / "b.npz")
+    with refused("data.damaged_array", LIBRARY):
+        open_data(tmp_path / "b.npz")

@@ -107,7 +107,7 @@ def test_two_processes_may_build_at_once(photos, cache_folder):
     children = [context.Process(target=build) for _ in range(2)]
     for child in children:
         child.start()
-    assert [results.get(timeout=30) for _ in children] == [True, True]
+    assert [results.get(timeout=600) for _ in children] == [True, True]
     for child in children:
         child.join(30)
     (entry,) = entries(cache_folder)

@@ -191,7 +191,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(photos, monkeypatch):
 
     def failing(path):
         if path.endswith("07.png"):
-            raise sources.ImageError("cannot be read (Permission denied)")
+            raise sources.ImageError("image.unreadable", "cannot be read (Permission denied)")
         return read(path)
 
     with monkeypatch.context() as patch:

@@ -35,8 +35,8 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "ada": {"augment": {"kind": "ada", "probability": 0.8}, "penalties": ["r1", "gradient_penalty"]},
     "spectral_norm": {
-        "generator": {"kind": "residual", "base_channels": 4, "norm": "none"},
-        "discriminator": {"kind": "residual", "base_channels": 4, "norm": "none", "spectral_norm": True},
+        "generator": {"kind": "sngan_resnet", "base_channels": 4, "norm": "none"},
+        "discriminator": {"kind": "sngan_resnet", "base_channels": 4, "norm": "none", "spectral_norm": True},
         "loss": "hinge",
         "discriminator_steps": 2,
         "conditional": True,
@@ -65,14 +65,14 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "unpaired": {
         "kind": "unpaired",
-        "generator": {"kind": "resnet", "base_channels": 4, "blocks": 1},
+        "generator": {"kind": "cyclegan_resnet", "base_channels": 4, "blocks": 1},
         "discriminator": {"kind": "patchgan", "base_channels": 4, "norm": "instance"},
         "penalties": ["r1", "gradient_penalty"],
         "pool_size": 0,  # pools are each process's own
     },
     "unpaired_augmented": {
         "kind": "unpaired",
-        "generator": {"kind": "resnet", "base_channels": 4, "blocks": 1},
+        "generator": {"kind": "cyclegan_resnet", "base_channels": 4, "blocks": 1},
         "discriminator": {"kind": "patchgan", "base_channels": 4, "norm": "instance"},
         "augment": "diffaugment",
         "cycle_weight": 0,  # see ``atol`` below
@@ -191,7 +191,7 @@ def stop_in_many_ways(source: Path, out: Path) -> None:
 
     def full(folder: Path, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Path:
         if values["iteration"] >= 6:
-            raise DiskFullError(f"no room at {folder.name}")
+            raise DiskFullError("disk.full", f"no room at {folder.name}")
         return save(folder, tensors, values)
 
     said = []

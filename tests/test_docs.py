@@ -5,12 +5,13 @@ import re
 import runpy
 import subprocess
 import sys
+from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import gansmith
+import gansmith.cli
 from gansmith.recipe import recipe_names
 from small_runs import train
 
@@ -66,6 +67,18 @@ def test_tables_of_layers_come_from_the_recipes(site):
     assert "3 x 46 x 46" in (site / "learn" / "dcgan-cifar10.html").read_text()
 
 
+def test_the_picture_shows_every_package_once(monkeypatch):
+    pytest.importorskip("sphinx")
+    monkeypatch.syspath_prepend(str(DOCS))
+    site_parts = importlib.import_module("site_parts")
+    rows = site_parts.layer_rows(REPOSITORY / "pyproject.toml")
+    assert "cli" in rows[0]
+    picture = site_parts.draw_packages(rows)
+    names = re.findall(r"<text class=\"name\"[^>]*>([^<]+)</text>", picture)
+    assert names == [name for row in rows for name in row]
+    assert f"<title>{escape(gansmith.cli.__doc__.replace('``', ''))}</title>" in picture
+
+
 def test_every_recipe_has_a_page_and_every_page_a_recipe():
     pages = {page.stem for page in (DOCS / "learn").glob("*.md")} - {"index"}
     assert pages == set(recipe_names())
@@ -98,7 +111,7 @@ def test_the_tutorial_is_small_and_was_run_in_order():
 def test_lessons_run_and_their_tables_are_those_of_the_pages(name, monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(DOCS / "lessons"))
     shared = importlib.import_module("lesson")
-    monkeypatch.setattr(shared.Judge.__init__, "__defaults__", (0,))  # epochs
+    monkeypatch.setattr(shared.ClothesClassifier.__init__, "__defaults__", (0,))  # epochs
     importlib.import_module(name).lesson(shared.Page(tmp_path, 2))
     tables, pictures = list(tmp_path.rglob("*.md")), list(tmp_path.rglob("*.png"))
     assert tables

@@ -45,7 +45,7 @@ def paired(**fields: Any) -> dict[str, Any]:
 
 
 def unpaired(**fields: Any) -> dict[str, Any]:
-    resnet = {"kind": "resnet", "base_channels": 4, "blocks": 1}
+    resnet = {"kind": "cyclegan_resnet", "base_channels": 4, "blocks": 1}
     patchgan = {"kind": "patchgan", "base_channels": 4, "norm": "instance"}
     return {"kind": "unpaired", "generator": resnet, "discriminator": patchgan, "pool_size": 12, **fields}
 

@@ -19,7 +19,18 @@ from gansmith.expectations import SEEN, Expectation, expectation_for
 from gansmith.plan import Budget
 from gansmith.proposal import USERS, Draft, Proposal
 from gansmith.recipe import load_recipe, named_paths, parse_recipe
-from gansmith.rules import GPU, LARGE_GPU, MEMORY_SHARE, PLAIN, SIDES, gamma_for, lr_for, needed_mb, side_for, width_for
+from gansmith.rules import (
+    COMPACT,
+    GPU,
+    LARGE_GPU,
+    MEMORY_SHARE,
+    SIDES,
+    gamma_for,
+    lr_for,
+    needed_mb,
+    side_for,
+    width_for,
+)
 from gansmith.run_record import Order
 from gansmith.schedules import Ramp
 
@@ -63,7 +74,7 @@ def test_what_it_is_for_a_plain_set_of_images(measured, tmp_path):
     found = propose(images(tmp_path, 3000), minutes=3)
     recipe = found.recipe
     assert (recipe.name, recipe.data.size, recipe.data.channels) == ("auto", 16, 3)
-    assert choice(found, "recipe")[0] == "relativistic"
+    assert choice(found, "recipe")[0] == "compact"
     assert choice(found, "size") == ("16", "that of the images")
     assert choice(found, "conditional") == ("no", "no labels")
     assert choice(found, "batch_size") == ("64", "that of the recipe")
@@ -220,7 +231,7 @@ def test_another_discriminator_leaves_the_width_of_g_fitted(measured, tmp_path):
     assert (
         found.recipe.method.discriminator.base_channels
         == load_recipe(
-            PLAIN, ("discriminator.kind=dcgan", "discriminator.norm=none")
+            COMPACT, ("discriminator.kind=dcgan", "discriminator.norm=none")
         ).method.discriminator.base_channels
     )
 
@@ -284,7 +295,7 @@ def test_a_gpu(measured, gpu, tmp_path, length, base, kimg):
 
 def test_small_images_on_a_gpu_and_large_ones(measured, gpu, tmp_path):
     found = propose(images(tmp_path, 200, side=28), engine=gpu, kimg=1)
-    assert choice(found, "recipe") == ("relativistic", "r3gan-small is for 32 to 256 px")
+    assert choice(found, "recipe") == ("compact", "r3gan-small is for 32 to 256 px")
     found = propose(images(tmp_path, 100, side=128), engine=gpu, minutes=1)
     assert (choice(found, "recipe")[0], found.recipe.data.size) == (GPU, 128)
     assert found.recipe.method.penalties[0].weight.start == 16
@@ -309,7 +320,7 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
     own = {"conditional": "no", "batch_size": "16", "augment": "diffaugment", "kimg": "2"}
     own |= {"lr": "0.001", "lr of D": "0.001", "mirror": "true", "loss": "hinge", "base_channels": "16 / 8"}
     assert {each.what: each.value for each in found.choices if each.reason == USERS} == own
-    assert method.penalties[0].weight == gamma_for(PLAIN, 256, 16)  # of the user's batch
+    assert method.penalties[0].weight == gamma_for(COMPACT, 256, 16)  # of the user's batch
 
 
 @pytest.mark.parametrize(("side", "widest"), [(32, 64), (64, 128)])
@@ -324,19 +335,19 @@ def test_what_is_otherwise_above_28_px(measured, tmp_path, side, widest):
 
 
 @pytest.mark.parametrize(("override", "what"), [
-    ("penalties=[]", "gamma"), ("generator.kind=residual", "base_channels"), ("weight=3", "gamma"),
+    ("penalties=[]", "gamma"), ("generator.kind=sngan_resnet", "base_channels"), ("weight=3", "gamma"),
     ("augment=mirror", "augment"), ("base_channels=8", "base_channels"), ("epochs=2", "epochs"),
 ])  # fmt: skip
 def test_one_override(measured, tmp_path, override, what):
     found = propose(images(tmp_path, 600), override, "discriminator.norm=none")
     fitted = () if "kind" in override else ("end_norm=false",)
     fitted += ("interval=8",) if "weight" in override else ()
-    before = load_recipe(PLAIN, (override, "discriminator.norm=none", *fitted))
+    before = load_recipe(COMPACT, (override, "discriminator.norm=none", *fitted))
     for path in ("penalties", "generator", "augment"):
         name = f"method.{path}"
-        if any(name in each for each in named_paths(load_recipe(PLAIN), (override,))):
+        if any(name in each for each in named_paths(load_recipe(COMPACT), (override,))):
             assert getattr(found.recipe.method, path) == getattr(before.method, path)
-    if override != "generator.kind=residual":
+    if override != "generator.kind=sngan_resnet":
         assert choice(found, what)[1] == USERS
 
 
@@ -364,7 +375,7 @@ def test_the_yaml_is_a_recipe_with_its_reasons(measured, tmp_path):
 def test_memory_makes_batches_smaller(measured, tmp_path, monkeypatch):
     source = images(tmp_path, 600, side=64)
     spec = SimpleNamespace(height=64, width=64, channels=3, classes=(), count=600, name="x", is_points=False)
-    needs = [needed_mb(load_recipe(PLAIN), spec, batch) for batch in (16, 32, 64)]
+    needs = [needed_mb(load_recipe(COMPACT), spec, batch) for batch in (16, 32, 64)]
     assert needs[0] < needs[1] < needs[2] < 3000
     monkeypatch.setattr(planner, "installed_memory_mb", lambda _: needs[1] / 0.7 - 1)
     value, reason = choice(propose(source, "size=64", kimg=1), "batch_size")
@@ -400,7 +411,7 @@ def test_networks_are_wider_where_there_is_time(measured, tmp_path, side, kimg, 
 def test_the_batch_fits_the_memory_of_the_width_that_is_taken(measured, tmp_path, monkeypatch):
     source, need = images(tmp_path, 120, side=64), {}
     for width in (16, 32):
-        recipe = load_recipe(PLAIN, (f"base_channels={width}",))
+        recipe = load_recipe(COMPACT, (f"base_channels={width}",))
         need[width] = needed_mb(recipe, open_data(source).spec, 64)
     monkeypatch.setattr(planner, "installed_memory_mb", lambda _: (need[16] + need[32]) / 2 / MEMORY_SHARE)
     assert propose(source, kimg=290).recipe.batch_size == 64
@@ -408,9 +419,9 @@ def test_the_batch_fits_the_memory_of_the_width_that_is_taken(measured, tmp_path
 
 
 def test_rules():
-    assert gamma_for(PLAIN, 64 * 64, 64) == 5
-    assert gamma_for(PLAIN, 32 * 32, 64) == 1.2
-    assert gamma_for(PLAIN, 64 * 64, 16) == 20
+    assert gamma_for(COMPACT, 64 * 64, 64) == 5
+    assert gamma_for(COMPACT, 32 * 32, 64) == 1.2
+    assert gamma_for(COMPACT, 64 * 64, 16) == 20
     assert [lr_for(widest, large=False) for widest in (16, 64, 128, 256)] == [2e-3, 2e-3, 1e-3, 5e-4]
     assert [lr_for(widest, large=True) for widest in (16, 64, 128, 256)] == [1e-3, 1e-3, 1e-3, 5e-4]
     assert gamma_for(GPU, 64 * 64, 64) == 2
@@ -449,13 +460,13 @@ def test_a_glance(tmp_path, photos):
 
 
 def test_a_draft_shows_what_is_gone():
-    draft = Draft(PLAIN, ("penalties=[]",))
+    draft = Draft(COMPACT, ("penalties=[]",))
     draft.decide("gamma", ("method.penalties.0.weight",), 3.0, "x")
     assert [(each.value, each.reason) for each in draft.choices] == [("none", USERS)]
 
 
 def test_named_paths():
-    recipe = load_recipe(PLAIN)
+    recipe = load_recipe(COMPACT)
     both = {"method.generator.base_channels", "method.discriminator.base_channels"}
     assert named_paths(recipe, ("base_channels=8", "kimg=3")) == {*both, "kimg"}
     assert named_paths(recipe, ("augment=ada", "target=0.5")) == {"method.augment", "method.augment.target"}
@@ -470,7 +481,7 @@ def test_train_without_a_recipe_trains_what_is_proposed(tmp_path, monkeypatch):
     run = api.train(source, out=tmp_path / "run", steps=2, device="cpu", overrides=["base_channels=4"],
                     on_event=lambda event: said.append(event.message))  # fmt: skip
     assert run.finished
-    assert "recipe: relativistic (small networks and steps that a CPU makes fast)" in said
+    assert "recipe: compact (small networks and steps that a CPU makes fast)" in said
     assert "base_channels: 4 (as you asked)" in said
     kept = parse_recipe((run.folder / "recipe.yaml").read_text(), where="x")
     assert (kept.name, kept.kimg, kept.method.generator.base_channels) == ("auto", 0.128, 4)

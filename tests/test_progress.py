@@ -2,8 +2,8 @@
 
 import pytest
 
-from gansmith.cli.progress import ProgressPrinter, duration
-from gansmith.training import Event
+from gansmith.cli.progress import ProgressPrinter
+from gansmith.events import Event, duration
 
 SPEED = {"img_per_sec": 200.0, "eta_sec": 75.0, "wall_sec": 1.0, "memory_mb": 512.0}
 

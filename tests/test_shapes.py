@@ -78,7 +78,7 @@ METHODS = {
     "mlp": LatentConfig(generator="mlp", discriminator="mlp", conditional=True),
     "dcgan": LatentConfig(generator="dcgan", discriminator="dcgan", conditional=True),
     "unet and patchgan": load_recipe("translate").method,
-    "resnet": load_recipe("unpaired").method,
+    "cyclegan_resnet": load_recipe("unpaired").method,
 }
 
 

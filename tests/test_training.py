@@ -262,7 +262,9 @@ def full_disk(monkeypatch):
 
         def failing(folder, tensors, values):
             if values["iteration"] in iterations:
-                raise DiskFullError(f"no room for a checkpoint at {folder}: 9 bytes are needed, 8 are free")
+                raise DiskFullError(
+                    "disk.full", f"no room for a checkpoint at {folder}: 9 bytes are needed, 8 are free"
+                )
             return save(folder, tensors, values)
 
         monkeypatch.setattr(training, "save_checkpoint", failing)

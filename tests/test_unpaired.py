@@ -18,7 +18,7 @@ from gansmith.images import save_png, to_float, to_uint8
 from gansmith.methods.base import Batch, methods
 from gansmith.methods.unpaired import UnpairedMethod
 from gansmith.networks.base import ImageSpec, networks
-from gansmith.networks.resnet import ResidualBlock
+from gansmith.networks.cyclegan_resnet import ResidualBlock
 from gansmith.penalties.base import penalties
 from gansmith.run_folder import RunFolder
 from gansmith.schedules import Moment
@@ -26,7 +26,7 @@ from small_models import make_translator
 from small_runs import NOISE, PAUSE_AT, domains_from, newest, small, train
 
 NOISE_OF_8 = replace(NOISE, positions=range(8))
-GENERATOR = {"kind": "resnet", "base_channels": 4, "blocks": 1}
+GENERATOR = {"kind": "cyclegan_resnet", "base_channels": 4, "blocks": 1}
 DISCRIMINATOR = {"kind": "patchgan", "base_channels": 4, "norm": "none"}
 START = Moment(0, 0.0, 0.0)
 
@@ -166,7 +166,7 @@ def test_data_and_parts_that_do_not_fit_are_refused(data, tiny_data):
     one = r"^method 'unpaired' translates between two sets of images, and 'tiny' is one\n  pass .*--from A --to B$"
     with pytest.raises(RecipeError, match=one):
         make(tiny_data)
-    noise = r"^generator 'dcgan' makes images from noise; method 'unpaired' gives it images\n  .* generator=resnet$"
+    noise = r"^generator 'dcgan' makes images from noise; .* gives it images\n  .* generator=cyclegan_resnet$"
     with pytest.raises(RecipeError, match=noise):
         make(data, generator={"kind": "dcgan"})
     with pytest.raises(RecipeError, match=r"^penalty 'r1' needs the gradient of each image alone"):
@@ -174,16 +174,20 @@ def test_data_and_parts_that_do_not_fit_are_refused(data, tiny_data):
 
 
 def test_a_resnet_says_what_it_cannot_make():
-    resnet = networks.parse({"kind": "resnet"})
-    with pytest.raises(RecipeError, match=r"^a resnet makes images from images, and this method has none .*\n  use .*"):
+    resnet = networks.parse({"kind": "cyclegan_resnet"})
+    with pytest.raises(
+        RecipeError, match=r"^a cyclegan_resnet makes images from images, and this method has none .*\n  use .*"
+    ):
         resnet.generator(ImageSpec(32, 32, 3, latent_dim=8))
-    with pytest.raises(RecipeError, match=r"^a resnet cannot halve 30 x 32 images twice\n  sides must be .*of 4"):
+    with pytest.raises(
+        RecipeError, match=r"^a cyclegan_resnet cannot halve 30 x 32 images twice\n  sides must be .*of 4"
+    ):
         resnet.generator(ImageSpec(30, 32, 3, source_channels=3))
 
 
 def test_a_resnet_is_that_of_the_paper_at_its_size():
     with torch.device("meta"):
-        network = networks.parse({"kind": "resnet"}).generator(ImageSpec(256, 256, 3, source_channels=3))
+        network = networks.parse({"kind": "cyclegan_resnet"}).generator(ImageSpec(256, 256, 3, source_channels=3))
         assert network(torch.empty(1, 3, 256, 256)).shape == (1, 3, 256, 256)
         assert network(torch.empty(1, 3, 132, 60)).shape == (1, 3, 132, 60)  # convolutions take any multiple of 4
     weights = sum(p.numel() for name, p in network.named_parameters() if p.ndim == 4)
@@ -193,7 +197,7 @@ def test_a_resnet_is_that_of_the_paper_at_its_size():
 
 
 def test_a_residual_block_adds_to_what_it_gets():
-    block = ResidualBlock(networks.parse({"kind": "resnet"}), 4)
+    block = ResidualBlock(networks.parse({"kind": "cyclegan_resnet"}), 4)
     maps = torch.randn(2, 4, 5, 6, generator=torch.Generator().manual_seed(0))
     assert not torch.allclose(block(maps), maps)
     for parameter in block.parameters():

@@ -96,5 +96,5 @@ def test_a_generator_without_a_first_linear_layer(mlp, monkeypatch):
         api.directions(mlp)
     assert str(caught.value) == (
         "generator 'mlp' does not begin with a linear layer of 12 inputs"
-        "\n  directions are found in that layer's weight: mlp, dcgan and residual have one"
+        "\n  directions are found in that layer's weight: mlp, dcgan and sngan_resnet have one"
     )

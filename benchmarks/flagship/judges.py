@@ -1,4 +1,6 @@
-"""The two judges of rules.md: one to choose with, another to report with. Each is trained once and kept in a folder."""
+"""The two classifiers of rules.md: `choose` for choices, `report` for the reported numbers."""
+
+# Each is trained once and kept in a folder.
 
 from pathlib import Path
 
@@ -18,7 +20,7 @@ SIDE, KIMG, BATCH = 28, 240, 100
 
 
 class Block(nn.Module):
-    """x + conv(norm(relu(conv(norm(relu(x)))))), sides kept."""
+    """x + conv(norm(relu(conv(norm(relu(x)))))), of the same height and width."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -68,7 +70,7 @@ def train_residual(images: np.ndarray, labels: np.ndarray, seed: int) -> Residua
 
 
 class Judge:
-    """A classifier and the moments of the test split in its features."""
+    """A classifier, and the mean and covariance of the test split in its features."""
 
     def __init__(self, name: str, folder: Path, root: Path | None) -> None:
         self.network = self._open(name, folder / f"{name}.safetensors", root)
@@ -98,10 +100,10 @@ class Judge:
 
     @torch.no_grad()
     def look(self, images: np.ndarray) -> tuple[Tensor, np.ndarray]:
-        """Return features (N, F) and the classes found (N,) of uint8 images (N, 28, 28, 1)."""
+        """Return features (N, F) and predicted classes (N,) of uint8 images (N, 28, 28, 1)."""
         parts = [self.network(to_float(images[at : at + BATCH])) for at in range(0, len(images), BATCH)]
         return torch.cat([part[0] for part in parts]), torch.cat([part[1].argmax(1) for part in parts]).numpy()
 
     def distance(self, images: np.ndarray) -> float:
-        """Return the Fréchet distance of images to the test split."""
+        """Return the Fréchet distance between images and the test split."""
         return frechet_distance(self.reference, moments(self.look(images)[0]))

@@ -1,12 +1,11 @@
-"""Train set-ups through `gansmith train` on the other data of rules.md, and judge them with `gansmith evaluate`.
+"""Train set-ups on the other data of rules.md (faces, few, modes) and evaluate them."""
 
-A TASK is `faces` (5,000 drawn faces, a tenth held out), `few` (500 of them, 500 held out) or `modes` (stacked
-Fashion-MNIST). A SET-UP is a recipe with overrides, as for run.py. The length is what the processor seconds show on
-one thread, measured for some seconds as there; the looks at samples come on top. One line for each run is added to
-OUT/results.jsonl, the numbers by the file that `evaluate` writes; the run itself is kept.
-
-Run: python benchmarks/flagship/others.py TASK SET-UP ... --out DIR [--faces avatars64.zip] [--cpu-sec 3600] [--seed 0]
-"""
+# Run: python benchmarks/flagship/others.py TASK SET-UP ... --out DIR [--faces avatars64.zip] [--cpu-sec 3600] [--seed
+# 0]
+# A TASK is `faces` (5,000 drawn faces, a tenth held out), `few` (500 of them, 500 held out) or `modes` (stacked
+# Fashion-MNIST). A SET-UP is a recipe with overrides, as for run.py. It is trained with `gansmith train` and evaluated
+# with `gansmith evaluate`. The length in kimg is what the processor seconds allow on one thread, by a measurement of a
+# few seconds; the snapshots come on top. Each run adds a line to OUT/results.jsonl, and its folder is kept.
 
 import argparse
 import json
@@ -18,11 +17,11 @@ import zipfile
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent)]
-FEW = 1_000  # of which half are trained on
+FEW = 1_000  # half of them for training, half held out
 
 
 def few_of(faces: Path, folder: Path) -> Path:
-    """Return a folder with every k-th file of an archive, FEW in all."""
+    """Return a folder with FEW files of an archive, at equal distances."""
     if not folder.is_dir():
         with zipfile.ZipFile(faces) as archive:
             names = sorted(name for name in archive.namelist() if name.endswith((".png", ".jpg")))
@@ -36,14 +35,14 @@ def main() -> None:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=("faces", "few", "modes"))
-    parser.add_argument("setups", nargs="+")
+    parser.add_argument("setups", nargs="+", help="recipes, each with its overrides in one quoted word")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--faces", type=Path)
     parser.add_argument("--cpu-sec", type=float, default=3600.0)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.task != "modes" and args.faces is None:
-        parser.error("--faces is needed")
+        parser.error(f"task {args.task} needs --faces avatars64.zip")
     holdout, num, against, metrics = {
         "faces": (0.1, 5_000, [], "frechet,sliced_wasserstein,density_coverage,memorisation"),
         "few": (0.5, 5_000, [], "frechet,sliced_wasserstein,density_coverage,memorisation"),

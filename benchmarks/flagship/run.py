@@ -1,11 +1,9 @@
-"""Train set-ups for the same processor time and judge what they make, by the rules of rules.md.
+"""Train set-ups for the same processor time and evaluate their samples by rules.md."""
 
-A SET-UP is `a`, `b`, `auto`, or a recipe (name or file), with overrides: `auto conditional=false`, `r3gan-tiny`. Each
-run is a process of its own; its line is added to OUT/results.jsonl and its first 100 samples to OUT/grids.
-
-Run: python benchmarks/flagship/run.py SET-UP ... --out DIR --cpu-sec 360 [--seeds 0 1 2] [--judge choose report]
---cpu-sec is the sum over all cores: 360 are 180 s on 2 cores. --table prints what is in OUT.
-"""
+# Run: python benchmarks/flagship/run.py SET-UP ... --out DIR --cpu-sec 360 [--seeds 0 1 2] [--judge choose report]
+# A SET-UP is `a`, `b`, `auto`, or a recipe (name or file), with overrides: `auto conditional=false`, `r3gan-tiny`. Each
+# run is a process of its own. It adds a line to OUT/results.jsonl and its first 100 samples to OUT/grids. --cpu-sec is
+# the sum over all cores: 360 are 180 s on 2 cores. --table prints the table of OUT.
 
 import argparse
 import json
@@ -25,7 +23,7 @@ DATA = "fashion-mnist"
 
 
 def cpu_sec() -> float:
-    """Return the seconds that this process and its children had of any core."""
+    """Return the processor seconds of this process and its children, over all cores."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
@@ -39,9 +37,9 @@ def fitted(
     root: Path | None,
     holdout: float = 0.0,
 ) -> tuple[Any, float]:
-    """Return a recipe, `auto` fitted to data and budget, and the kimg that the budget shows.
+    """Return the recipe, which `auto` plans for data and budget, and the kimg that fit into the budget.
 
-    Found out as `--minutes` does, in processor time.
+    Speed is measured as for `--minutes`, but in processor time.
     """
     from gansmith.batches import BatchStream
     from gansmith.engine import start_engine
@@ -66,8 +64,8 @@ def fitted(
             train_step(state, stream, engine, state.moment(1e6))
         return state.images_per_iteration / 1000 * (state.iteration - first) / (cpu_sec() - start) * budget
 
-    if name == "auto":  # as `gansmith train` has it, but for the clock
-        length = Budget(kimg=reach(load_recipe("relativistic")))
+    if name == "auto":  # as in `gansmith train`, except for the clock
+        length = Budget(kimg=reach(load_recipe("compact")))
         order = Order(source, length, holdout=holdout, data_root=root)
         recipe = propose(order, engine, overrides, lambda _: None).recipe
     else:
@@ -78,7 +76,7 @@ def fitted(
 def train_recipe(
     recipe: str, overrides: tuple[str, ...], seed: int, budget: float, root: Path | None
 ) -> dict[str, Any]:
-    """Train a recipe in gansmith's loop; return uint8 samples, kimg and processor seconds."""
+    """Train a recipe in gansmith's loop; return uint8 samples, requested labels, kimg and processor seconds."""
     import numpy as np
     import torch
 
@@ -112,7 +110,7 @@ def train_recipe(
 
 
 def train_tutorial(seed: int, budget: float, root: Path | None) -> dict[str, Any]:
-    """Train set-up A until the budget is used; return uint8 samples resized to 28 px, kimg and processor seconds."""
+    """Train set-up A until the budget is used; return what train_recipe does, resized to 28 px."""
     import numpy as np
     import torch
     from PIL import Image
@@ -182,7 +180,7 @@ def train_tutorial(seed: int, budget: float, root: Path | None) -> dict[str, Any
 
 
 def run_one(args: argparse.Namespace) -> None:
-    """Train one set-up with one seed, judge it, and add its line."""
+    """Train one set-up with one seed, evaluate its samples, and add its line."""
     import numpy as np
     import torch
     from judges import TEST, Judge
@@ -202,7 +200,7 @@ def run_one(args: argparse.Namespace) -> None:
         made = train_recipe(recipe, tuple(overrides), seed, args.cpu_sec, args.data_root)
     wall, images, asked = time.monotonic() - start, made.pop("images"), made.pop("asked")
     line: dict[str, Any] = {"setup": setup, "seed": seed, "budget": args.cpu_sec, **made, "wall_sec": round(wall, 1)}
-    line["cpu"] = torch.backends.cpu.get_cpu_capability()  # what one does in a second differs fourfold
+    line["cpu"] = torch.backends.cpu.get_cpu_capability()  # speeds of these machines differ by up to 4 times
     for judge_name in args.judge:
         judge = Judge(judge_name, args.out / "judges", args.data_root)
         line[f"fd_{judge_name}"] = round(judge.distance(images), 3)
@@ -224,13 +222,13 @@ def run_one(args: argparse.Namespace) -> None:
 
 
 def table_lines(out: Path) -> list[dict[str, Any]]:
-    """Return the lines of earlier runs."""
+    """Return the results of earlier runs."""
     path = out / "results.jsonl"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
 def table(out: Path) -> str:
-    """Return set-ups by budget, each number of each seed and the median."""
+    """Return a table of set-ups by machine and budget: the median of each number, and the number of each seed."""
     rows: dict[tuple[str, float, str], list[dict[str, Any]]] = {}
     for line in table_lines(out):
         rows.setdefault((line["cpu"], line["budget"], line["setup"]), []).append(line)
@@ -253,7 +251,7 @@ def table(out: Path) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("setups", nargs="*")
+    parser.add_argument("setups", nargs="*", help="a, b, auto, or a recipe; with overrides in one quoted word")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--cpu-sec", type=float, default=360.0)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])

@@ -1,16 +1,15 @@
-"""Are failing runs named rightly, and healthy ones left in peace? The cases, and what each must get, are in cases.yaml.
+"""Test the verdicts: run cases that fail on purpose, and healthy ones, and compare."""
 
-Run:   python benchmarks/health/run.py --data-root DIR [--only TEXT ...] [--minutes 5] [--jobs 1]
-Table: python benchmarks/health/run.py --table
-Each case is a run of ``gansmith train`` on one core, whose end is then judged on the test split of Fashion-MNIST (fd10k
-and coverage, 4 sets). RESULTS/CASE.json holds its rows and looks; a case whose file is there is not run again, one that
-was stopped goes on. Verdicts are computed from those files each time: a threshold may change without a new run.
-
-A failure counts only if fd10k or coverage is worse than that of its healthy twin (same recipe and seed) by more than
-twice the deviation of the difference. Two deviations are told: of judging alone (the samples drawn), and with what
-training itself scatters (healthy runs of the recipe that differ in the seed alone). By the first, healthy runs would be
-failures of one another: the last lines count how often. Delay: the first look at which an accepted verdict was said.
-"""
+# Run:   python benchmarks/health/run.py --data-root DIR [--only TEXT ...] [--minutes 5] [--jobs 1]
+# Table: python benchmarks/health/run.py --table
+# cases.yaml has the cases and the verdicts that are right for each. A case is a run of `gansmith train` on one core,
+# whose last checkpoint is then evaluated on the test split of Fashion-MNIST (fd10k and coverage, 4 sets of samples).
+# RESULTS/CASE.json holds its rows and snapshots. A case with such a file is not run again; one that was stopped is
+# resumed. Verdicts are computed from those files each time, so a threshold may change without a new run.
+# A failure is confirmed if fd10k or coverage is worse than its healthy twin's (same recipe and seed) by more than twice
+# the deviation of the difference. The table counts with two deviations: of the evaluation alone (other samples), and of
+# evaluation and training (healthy runs of the recipe with other seeds). By the first, healthy runs would be failures of
+# one another; the last lines of the table count how often. Delay: the first snapshot with an accepted verdict.
 
 import argparse
 import json
@@ -33,14 +32,18 @@ from gansmith.run_folder import read_rows
 HERE = Path(__file__).parent
 TRAINING, TEST = "fashion-mnist", "fashion-mnist:test"
 HEAD = (
-    "| case | expected | verdict at the end | right | worse than its twin by | delay, kimg | fd10k | coverage | looks |"
+    "| case | expected | last verdict | right | worse than its twin in | delay, kimg | fd10k | coverage | snapshots |"
+)
+CAPTION = (
+    "Verdict of each run against the expected ones, and its last checkpoint against that of its healthy twin; "
+    "Fashion-MNIST, one core a run"
 )
 KEPT = ("iteration", "kimg", "epoch", "accuracy_real", "accuracy_fake", "update_generator", "update_discriminator")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One run, and the verdicts that are right for it, the best first."""
+    """One run and its accepted verdicts, the best first."""
 
     name: str
     recipe: str
@@ -58,7 +61,7 @@ class Case:
 
 
 def read_cases(path: Path) -> list[Case]:
-    """Return the cases of a file, healthy ones first: failures are compared with them."""
+    """Return the cases of a file; healthy ones come first, since failures are compared with them."""
     told = yaml.safe_load(path.read_text())
     chosen, out = told["choose"], []
     for kind in ("healthy", "failures"):
@@ -76,7 +79,7 @@ def read_cases(path: Path) -> list[Case]:
 
 
 def source_of(case: Case, folder: Path, root: Path | None) -> str:
-    """Return the training images of a case: the data set, or a part of it in a file that is made once."""
+    """Return the training images of a case: the data set, or a file with a part of it, made once."""
     if case.images is None and not case.without_class:
         return TRAINING
     path = folder / "data" / f"{case.without_class or case.images}-{0 if case.without_class else case.seed}.npz"
@@ -89,13 +92,13 @@ def source_of(case: Case, folder: Path, root: Path | None) -> str:
         if case.without_class:
             order = np.flatnonzero(data.labels != data.spec.classes.index(case.without_class))
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Every class has its name, the one without images too: a run that lacks one can be told from a complete one.
+        # class_names has every class, even one without images: a run can then notice that it is missing.
         np.savez(path, images=data.read(order), labels=data.labels[order], class_names=np.array(data.spec.classes))
     return str(path)
 
 
 def run_case(case: Case, args: argparse.Namespace) -> None:
-    """Train, or go on, then judge the end of the run and write what was found."""
+    """Train or resume, evaluate the last checkpoint, and write the results."""
     run, out = args.runs / case.key, args.results / f"{case.key}.json"
     place = ["--data-root", str(args.data_root)] if args.data_root else []
     if any(run.glob("checkpoints/*/manifest.json")):
@@ -123,7 +126,7 @@ def run_case(case: Case, args: argparse.Namespace) -> None:
 
 
 def result_of(case: Case, run: Path, judged: Path) -> dict[str, Any]:
-    """Return what is kept of a run: rows, looks, the judgement of its end, and the share of time of its looks."""
+    """Return the results of a run: rows, snapshots and their share of the time, numbers of the last checkpoint."""
     rows, timing, looks = (read_rows(run / f"{name}.jsonl") for name in ("log", "timing", "looks"))
     numbers = json.loads((judged / "evaluation.json").read_text())["numbers"]
     seconds = max((row["wall_sec"] for row in timing if "wall_sec" in row), default=0.0)
@@ -139,7 +142,7 @@ def result_of(case: Case, run: Path, judged: Path) -> dict[str, Any]:
 
 
 def scatter_of(case: Case, cases: list[Case], results: dict[str, dict[str, Any]]) -> dict[str, float]:
-    """Return by how much healthy runs of a case's recipe scatter from seed to seed: a deviation for each number."""
+    """Return the deviation of each number between healthy runs of a case's recipe with other seeds."""
     twin = case.twin or case.key
     alike = [each.key for each in cases if each.key.rpartition("-")[0] == twin.rpartition("-")[0]]
     numbers = [results[key]["numbers"] for key in alike if key in results]
@@ -149,7 +152,7 @@ def scatter_of(case: Case, cases: list[Case], results: dict[str, dict[str, Any]]
 
 
 def worse(mine: dict[str, Any], twin: dict[str, Any], scatter: dict[str, float] | None = None) -> str:
-    """Return in words by which number a run is worse than its twin, or ""; ``scatter`` is what training adds."""
+    """Return the numbers in which a run is worse than its twin, or ""; ``scatter`` is the deviation of training."""
     found = []
     for name, number in mine["numbers"].items():
         other = twin["numbers"][name]
@@ -162,14 +165,14 @@ def worse(mine: dict[str, Any], twin: dict[str, Any], scatter: dict[str, float] 
 
 
 def line_of(case: Case, cases: list[Case], results: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Return what a case got: every verdict from look to look, the last, and whether the failure was one."""
+    """Return a case's line: verdicts from snapshot to snapshot, the last one, and whether the failure is confirmed."""
     mine = results[case.key]
     looks, rows = mine["looks"], mine["rows"]
     said = [judge(rows, looks[: count + 1]).name for count in range(len(looks))]
     twin = results.get(case.twin)
     is_healthy = case.expect == (HEALTHY,)
     first = next((look["kimg"] for look, name in zip(looks, said, strict=True) if name in case.expect), None)
-    last = said[-1] if said else "not looked at"
+    last = said[-1] if said else "no snapshot"
     return {
         "case": case.key,
         "expected": case.expect,
@@ -190,30 +193,33 @@ def line_of(case: Case, cases: list[Case], results: dict[str, dict[str, Any]]) -
 
 
 def summary(lines: list[dict[str, Any]]) -> list[str]:
-    """Return what a table comes to, in sentences."""
+    """Return the totals of a table, in sentences."""
     failed = [line for line in lines if not line["is_healthy"] and line["confirmed"] not in ("", "twin not run")]
     beyond = [line for line in failed if line["beyond_scatter"]]
     healthy = [line for line in lines if line["is_healthy"]]
     delays = [line["delay_kimg"] for line in failed if line["delay_kimg"] is not None]
     return [
         f"{sum(line['right'] for line in failed)} of {len(failed)} confirmed failures named rightly at the end "
-        f"({sum(line['right'] for line in beyond)} of the {len(beyond)} that are worse than training scatters); "
-        f"{sum(not line['right'] for line in healthy)} of {len(healthy)} healthy runs accused at the end, "
-        f"{sum(bool(line['accused']) for line in healthy)} at any look; "
+        f"({sum(line['right'] for line in beyond)} of the {len(beyond)} that are worse by more than training scatter); "
+        f"{sum(not line['right'] for line in healthy)} of {len(healthy)} healthy runs got a bad verdict at the end, "
+        f"{sum(bool(line['accused']) for line in healthy)} at any snapshot; "
         f"median delay {f'{median(delays):,.1f} kimg' if delays else 'unknown'}.",
     ]
 
 
-def table(cases: list[Case], results: dict[str, dict[str, Any]]) -> str:
-    """Return the table as Markdown: the runs that thresholds were chosen on, then those they are reported on."""
+def table(cases: list[Case], results: dict[str, dict[str, Any]], where: str = "") -> str:
+    """Return two Markdown tables: the runs that chose the thresholds, and the runs that report on them."""
     out = []
-    for title, is_chosen in (("Chosen on", True), ("Reported on", False)):
+    for title, is_chosen in (
+        ("Runs that chose the thresholds", True),
+        ("Runs that had no say in the thresholds", False),
+    ):
         lines = [
             line_of(case, cases, results) for case in cases if case.is_chosen_on == is_chosen and case.key in results
         ]
         if not lines:
             continue
-        out += [f"### {title}", "", HEAD, "|---" * HEAD.count(" | ") + "|---|"]
+        out += [f"### {title}", "", f"{CAPTION}{where}.", "", HEAD, "|---" * HEAD.count(" | ") + "|---|"]
         for line in lines:
             delay = (
                 "" if line["is_healthy"] else "never" if line["delay_kimg"] is None else f"{line['delay_kimg']:,.1f}"
@@ -231,27 +237,32 @@ def table(cases: list[Case], results: dict[str, dict[str, Any]]) -> str:
         out += ["", *summary(lines), ""]
     healthy = [case for case in cases if case.expect == (HEALTHY,) and case.key in results]
     pairs = [(a, b) for a in healthy for b in healthy if a != b and (a.recipe, a.name) == (b.recipe, b.name)]
-    for words, is_wide in (("judging alone", False), ("judging and training", True)):
+    for words, is_wide in (("evaluation alone", False), ("evaluation and training", True)):
         found = sum(
             bool(worse(results[a.key], results[b.key], scatter_of(a, cases, results) if is_wide else None))
             for a, b in pairs
         )
-        out.append(f"By the deviation of {words}, {found} of {len(pairs)} pairs of healthy runs are failure and twin.")
+        out.append(
+            f"By the deviation of {words}, {found} of {len(pairs)} pairs of healthy runs count as failure and twin."
+        )
     return "\n".join(out)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", default=[], help="cases whose name has one of these in it")
+    parser.add_argument("--only", nargs="*", default=[], help="run only cases whose name contains one of these")
     parser.add_argument(
-        "--split", choices=("choose", "report"), help="only those thresholds are chosen, or reported, on"
+        "--split",
+        choices=("choose", "report"),
+        help="run only the cases that choose thresholds, or the others",
     )
-    parser.add_argument("--minutes", type=float, help="of each run; cases.yaml says how many without it")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time, one core each")
+    parser.add_argument("--minutes", type=float, help="length of each run; default: as in cases.yaml")
+    parser.add_argument("--jobs", type=int, default=1, help="number of runs at a time, one core each")
     parser.add_argument("--data-root", type=Path, help="folder with Fashion-MNIST, as for 'gansmith train'")
-    parser.add_argument("--runs", type=Path, default=HERE / "runs", help="folder for run folders, which may be removed")
-    parser.add_argument("--results", type=Path, default=HERE / "results", help="folder for a JSON file of each case")
-    parser.add_argument("--table", action="store_true", help="run nothing; print and write the table of what is there")
+    parser.add_argument("--runs", type=Path, default=HERE / "runs", help="folder for the runs; may be removed")
+    parser.add_argument("--results", type=Path, default=HERE / "results", help="folder for one JSON file a case")
+    parser.add_argument("--table", action="store_true", help="run nothing; print and write the table of all results")
+    parser.add_argument("--machine", help="machine and date, for the captions of the tables")
     args = parser.parse_args()
     cases = read_cases(HERE / "cases.yaml")
     if args.minutes is None:
@@ -264,7 +275,8 @@ def main() -> None:
         with ThreadPoolExecutor(args.jobs) as pool:
             list(pool.map(lambda case: run_case(case, args), missing))
     files = {path.stem: path for path in args.results.glob("*.json")}
-    text = table(cases, {key: json.loads(path.read_text()) for key, path in files.items()})
+    where = f", {args.machine}" if args.machine else ""
+    text = table(cases, {key: json.loads(path.read_text()) for key, path in files.items()}, where)
     print(text)
     if text:
         (args.results / "table.md").write_text(text)

@@ -1,8 +1,8 @@
-"""What reaches G through a discriminator with ReLU, and through one with LeakyReLU."""
+"""Measure the gradient that reaches G through a discriminator with ReLU and with LeakyReLU."""
 
 import numpy as np
 import torch
-from lesson import BLUE, ORANGE, Game, Page, begin, main, plots
+from lesson import BLUE, ORANGE, Page, Run, main, plots, start
 from torch import nn
 
 SEEDS, FAKES = (0, 1, 2), 256
@@ -13,20 +13,20 @@ D_RATE = (
 )
 
 
-def gradient_at_fakes(game: Game) -> tuple[float, float, float]:
+def gradient_at_fakes(run: Run) -> tuple[float, float, float]:
     """Return the mean norm of d logit / d G(z), the share of fakes where it is 0, and the share of silent units.
 
-    A unit is silent when it is below 0 for every one of the fakes: with ReLU nothing passes it.
+    A unit is silent when it is below 0 for every fake: with ReLU no gradient passes it.
     """
-    images = torch.from_numpy(game.samples(FAKES)).permute(0, 3, 1, 2).float().div(255).requires_grad_()
+    images = torch.from_numpy(run.samples(FAKES)).permute(0, 3, 1, 2).float().div(255).requires_grad_()
     below = []
 
     def note(module: nn.Module, inputs: tuple[torch.Tensor]) -> None:
         below.append((inputs[0] < 0).all(0))
 
-    layers = [each for each in game.discriminator.modules() if isinstance(each, nn.LeakyReLU)]
+    layers = [each for each in run.discriminator.modules() if isinstance(each, nn.LeakyReLU)]
     hooks = [each.register_forward_pre_hook(note) for each in layers]
-    logits = game.discriminator(images)
+    logits = run.discriminator(images)
     for hook in hooks:
         hook.remove()
     (gradient,) = torch.autograd.grad(logits.sum(), images)
@@ -34,25 +34,25 @@ def gradient_at_fakes(game: Game) -> tuple[float, float, float]:
     return float(norms.mean()), float((norms == 0).float().mean()), float(torch.cat(below).float().mean())
 
 
-def play(rate: str, leak: float, seed: int, steps: int) -> np.ndarray:
-    """Return rows (step, slope, share of fakes with slope 0, share of silent units) of one game."""
+def train(rate: str, leak: float, seed: int, steps: int) -> np.ndarray:
+    """Return rows (step, slope, share of fakes with slope 0, share of silent units) of one run."""
     wide = "discriminator.hidden=[128, 128, 128, 128]"
-    game, rows = begin(wide, f"discriminator.leak={leak}", D_RATE.format(rate), seed=seed), []
+    run, rows = start(wide, f"discriminator.leak={leak}", D_RATE.format(rate), seed=seed), []
     for step in range(steps + 1):
         if step % max(1, steps // 20) == 0:
-            rows.append((step, *gradient_at_fakes(game)))
-        game.step()
+            rows.append((step, *gradient_at_fakes(run)))
+        run.step()
     return np.array(rows)
 
 
 def lesson(page: Page) -> None:
-    """Train with both slopes, from the same seeds, at two learning rates of D; measure on the way."""
+    """Train with both activations, from the same seeds, at two learning rates of D; measure during the runs."""
     figure, axes = plots(2, 2, height=2.3, sharex=True, sharey="col")
     table = []
     for (rate, title), (left, right) in zip(RATES.items(), axes, strict=True):
         left.set_title(title, fontsize=10, loc="left")
         for (leak, name), colour in zip(NAMES.items(), (ORANGE, BLUE), strict=True):
-            runs = [play(rate, leak, seed, page.steps) for seed in SEEDS]
+            runs = [train(rate, leak, seed, page.steps) for seed in SEEDS]
             for number, run in enumerate(runs):
                 label = None if number else name
                 left.semilogy(run[:, 0], run[:, 1], color=colour, alpha=0.8, label=label)

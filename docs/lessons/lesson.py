@@ -1,4 +1,4 @@
-"""What the lessons share: a game that is stepped by hand, a judge of clothes, and where figures and tables go."""
+"""Shared by the lessons: a run trained step by step, a clothes classifier, figures and tables."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -27,8 +27,8 @@ BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#6e7781"
 
 
 @dataclass
-class Game:
-    """A generator against a discriminator on the built-in clothes, at some iteration."""
+class Run:
+    """A generator and a discriminator in training on the built-in clothes."""
 
     state: RunState
     stream: BatchStream
@@ -37,12 +37,12 @@ class Game:
 
     @property
     def method(self) -> LatentMethod:
-        """Return networks and losses."""
+        """Return the networks and losses."""
         return self.state.method
 
     @property
     def generator(self) -> nn.Module:
-        """Return G as it is trained, not averaged."""
+        """Return G with its current weights, not the averaged ones."""
         return self.method.networks["generator"]
 
     @property
@@ -55,35 +55,35 @@ class Game:
         train_step(self.state, self.stream, self.engine, self.state.moment(1e9))
 
     def means(self) -> dict[str, float]:
-        """Return what was logged since the last call, averaged."""
+        """Return the means of the values logged since the last call."""
         return self.state.meter.take(self.engine)
 
     def phase(self, name: str) -> Phase:
         """Return a phase of the method: ``discriminator`` or ``generator``."""
         return next(phase for phase in self.method.phases if phase.name == name)
 
-    def pictures(self, latents: Tensor, *, averaged: bool = False) -> np.ndarray:
-        """Return uint8 (N, H, W, C) images of latents, from G as it is or from its average over time."""
+    def images(self, latents: Tensor, *, averaged: bool = False) -> np.ndarray:
+        """Return uint8 (N, H, W, C) images of latents, from the current or the averaged weights of G."""
         networks = self.state.preview_networks() if averaged else self.method.networks
         return generate(self.method.preview, networks, Fixed(latents, None, 8), 64)
 
     def samples(self, count: int) -> np.ndarray:
         """Return uint8 (N, H, W, C) images of new latents."""
-        return self.pictures(sample_latents(1, 0, count, self.method.config.latent_dim))
+        return self.images(sample_latents(1, 0, count, self.method.config.latent_dim))
 
 
-def begin(*overrides: str, seed: int = 0, recipe: str = "mlp-small") -> Game:
-    """Return a game before its first iteration."""
+def start(*overrides: str, seed: int = 0, recipe: str = "mlp-small") -> Run:
+    """Return a run before its first iteration."""
     chosen, data, engine = load_recipe(recipe, overrides), open_data("fashion-sample"), Engine(torch.device("cpu"))
     stream = BatchStream(data, chosen.batch_size, seed, engine, mirror=False)
-    return Game(RunState.fresh(chosen, data.spec, seed, engine), stream, engine, data)
+    return Run(RunState.fresh(chosen, data.spec, seed, engine), stream, engine, data)
 
 
-class Judge:
-    """A small classifier of the ten kinds of clothes: it counts kinds, and its features measure a distance."""
+class ClothesClassifier:
+    """A small classifier of the ten classes of clothes: it counts classes, and its features give a distance."""
 
     def __init__(self, data: ImageData, epochs: int = 6) -> None:
-        """Train it on nine tenths of the images, and note its accuracy on the last tenth."""
+        """Train on nine tenths of the images; measure the accuracy on the last tenth."""
         with torch.random.fork_rng([]):
             torch.manual_seed(0)
             body = [nn.Flatten(), nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 64), nn.ReLU()]
@@ -103,15 +103,15 @@ class Judge:
         self._real = self._statistics(data.read(range(0, len(data), 5)))
 
     @torch.no_grad()
-    def kinds(self, images: np.ndarray) -> np.ndarray:
-        """Return how many of the uint8 images it takes for each of the ten kinds."""
+    def count_classes(self, images: np.ndarray) -> np.ndarray:
+        """Return how many of the uint8 images it puts in each of the ten classes."""
         return np.bincount(self._head(self._body(to_float(images))).argmax(1).numpy(), minlength=10)
 
     def distance(self, images: np.ndarray) -> float:
-        """Return the Frechet distance between its 64 features of these images and of real ones: 0 is the same.
+        """Return the Frechet distance between these images and real ones in its 64 features; 0 means equal.
 
         ||m - m'||^2 + tr(C + C' - 2 (C C')^(1/2)) of means and covariances, as FID (Heusel et al. 2017,
-        arXiv:1706.08500) has it; with these features it is no FID.
+        arXiv:1706.08500) has it. With these features it is not FID.
         """
         (mean, cov), (real_mean, real_cov) = self._statistics(images), self._real
         root = np.sqrt(np.linalg.eigvals(cov @ real_cov).real.clip(min=0)).sum()
@@ -125,13 +125,13 @@ class Judge:
 
 @dataclass(frozen=True)
 class Page:
-    """Where a lesson writes, and how long it runs."""
+    """The output folder of a lesson, and its number of training steps."""
 
     out: Path
     steps: int
 
     def figure(self, figure: Figure, name: str) -> None:
-        """Write a figure for the page, in few colours so that the file is small."""
+        """Write a figure for the page, with few colours to keep the file small."""
         from PIL import Image
 
         path = self.out / "pictures" / "lessons" / f"{name}.png"
@@ -141,7 +141,7 @@ class Page:
         print(f"{path}: {path.stat().st_size:,} bytes")
 
     def table(self, name: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """Write what was measured as a table that the page includes; show it too."""
+        """Write the measurements as a table that the page includes, and print it."""
         lines = ["| " + " | ".join(map(str, row)) + " |" for row in (head, ["---"] * len(head), *rows)]
         path = self.out / "questions" / "measured" / f"{name}.md"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,11 +150,11 @@ class Page:
 
 
 def main(lesson: Callable[[Page], None], steps: int) -> None:
-    """Run a lesson from the command line: ``--steps`` makes it shorter, ``--out`` writes elsewhere than into docs/."""
-    words = argparse.ArgumentParser(description=lesson.__doc__)
-    words.add_argument("--steps", type=int, default=steps, help=f"iterations of training, {steps} for the site")
-    words.add_argument("--out", type=Path, default=DOCS)
-    given = words.parse_args()
+    """Run a lesson from the command line: ``--steps`` sets its length, ``--out`` the output folder."""
+    parser = argparse.ArgumentParser(description=lesson.__doc__)
+    parser.add_argument("--steps", type=int, default=steps, help=f"training steps (default: {steps}, as on the site)")
+    parser.add_argument("--out", type=Path, default=DOCS, help="output folder (default: docs/)")
+    given = parser.parse_args()
     torch.set_num_threads(1)
     lesson(Page(given.out, given.steps))
 

@@ -1,24 +1,24 @@
-"""Losses and quality side by side: a game as it should be, and one whose discriminator learns slowly."""
+"""Compare losses with image quality: the recipe, and the recipe with a slow discriminator."""
 
 import numpy as np
-from lesson import BLUE, GRAY, ORANGE, Judge, Page, begin, main, plots
+from lesson import BLUE, GRAY, ORANGE, ClothesClassifier, Page, main, plots, start
 
 SLOW = "optimizers={default: {kind: adam, lr: 2e-4, beta1: 0.5}, discriminator: {kind: adam, lr: 2e-6, beta1: 0.5}}"
-GAMES = {"the recipe": (), "D's learning rate a hundredth": (SLOW,)}
+RUNS = {"the recipe": (), "D's learning rate a hundredth": (SLOW,)}
 
 
 def lesson(page: Page) -> None:
-    """Play both; draw the two losses, and the distance from real images below them."""
-    judge = Judge(begin().data)
+    """Train both; plot the two losses, and below them the distance from real images."""
+    classifier = ClothesClassifier(start().data)
     figure, axes = plots(2, 2, height=2.1, sharex=True, sharey="row")
     table, every = [], max(1, page.steps // 24)
-    for column, (name, overrides) in enumerate(GAMES.items()):
-        game, rows = begin(*overrides), []
+    for column, (name, overrides) in enumerate(RUNS.items()):
+        run, rows = start(*overrides), []
         for step in range(1, page.steps + 1):
-            game.step()
+            run.step()
             if step % every == 0 or step == page.steps:
-                means = game.means()
-                distance = judge.distance(game.samples(1000))
+                means = run.means()
+                distance = classifier.distance(run.samples(1000))
                 rows.append((step, means["loss_discriminator"], means["loss_generator"], distance))
         values = np.array(rows)
         upper, lower = axes[:, column]
@@ -35,7 +35,7 @@ def lesson(page: Page) -> None:
     axes[1, 0].set_ylim(0, None)
     axes[1, 0].set_ylabel("distance from real\n(smaller is better)")
     page.figure(figure, "losses")
-    page.table("losses", ("game", "when", "loss of D", "loss of G", "distance from real"), table)
+    page.table("losses", ("run", "when", "loss of D", "loss of G", "distance from real"), table)
 
 
 if __name__ == "__main__":

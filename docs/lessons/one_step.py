@@ -1,36 +1,36 @@
-"""Walk through one training step and write down every tensor: its shape, its range, who made it."""
+"""Run one training step and list every tensor with its shape and range."""
 
 import torch
-from lesson import Page, begin, main
+from lesson import Page, main, start
 from torch import Tensor
 
 from gansmith.networks.base import range_from_signed, signed_from
 
 
 def shape(tensor: Tensor) -> str:
-    """Return a shape as the page writes it."""
+    """Return the shape of a tensor as text."""
     return "(" + ", ".join(map(str, tensor.shape)) + ")" if tensor.dim() else "one number"
 
 
 def span(tensor: Tensor) -> str:
-    """Return the range of a tensor's values."""
+    """Return the range of a tensor's values as text."""
     values = tensor.detach()
     return f"{values.min():.2f} to {values.max():.2f}" if tensor.dim() else f"{values:.3f}"
 
 
 def received(network: torch.nn.Module) -> str:
-    """Say which share of a network's parameters has a gradient."""
+    """Return how many of a network's parameter tensors have a gradient."""
     parameters = list(network.parameters())
     return f"{sum(p.grad is not None for p in parameters)} of {len(parameters)} tensors"
 
 
 def lesson(page: Page) -> None:
     """Write the tables of D's turn and of G's turn."""
-    game = begin()
-    config, loss = game.method.config, game.method.config.loss
-    generator, discriminator = game.generator, game.discriminator
-    noise = game.state.noise(game.phase("discriminator"), 0, game.engine)
-    real = game.stream.read(0).images
+    run = start()
+    config, loss = run.method.config, run.method.config.loss
+    generator, discriminator = run.generator, run.discriminator
+    noise = run.state.noise(run.phase("discriminator"), 0, run.engine)
+    real = run.stream.read(0).images
     latents = noise.normal("latents", config.latent_dim)
     for parameter in generator.parameters():  # D's turn: G only makes images
         parameter.requires_grad_(False)
@@ -59,7 +59,7 @@ def lesson(page: Page) -> None:
         parameter.requires_grad_(False)
     for parameter in generator.parameters():
         parameter.requires_grad_(True)
-    latents = game.state.noise(game.phase("generator"), 0, game.engine).normal("latents", config.latent_dim)
+    latents = run.state.noise(run.phase("generator"), 0, run.engine).normal("latents", config.latent_dim)
     fake = signed_from(generator(latents), config.generator.value_range)
     fake.retain_grad()
     logits = discriminator(range_from_signed(fake, config.discriminator.value_range))

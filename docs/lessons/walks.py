@@ -1,7 +1,7 @@
-"""From one latent to another: straight through the middle (lerp), and along the sphere (slerp)."""
+"""Walk from one latent to another: straight (lerp), and along the sphere (slerp)."""
 
 import torch
-from lesson import BLUE, GRAY, ORANGE, Judge, Page, begin, main, plots
+from lesson import BLUE, GRAY, ORANGE, ClothesClassifier, Page, main, plots, start
 
 from gansmith.images import make_grid
 from gansmith.randomness import sample_latents
@@ -12,10 +12,10 @@ POINTS, PAIRS, ROWS = 11, 1000, 3
 
 def lesson(page: Page) -> None:
     """Measure norms along both walks, and show both walks of one generator."""
-    game = begin("batch_size=64", recipe="vanilla")
+    run = start("batch_size=64", recipe="vanilla")
     for _ in range(page.steps):
-        game.step()
-    size = game.method.config.latent_dim
+        run.step()
+    size = run.method.config.latent_dim
     starts, ends = sample_latents(5, 0, PAIRS, size), sample_latents(6, 0, PAIRS, size)
     shares = torch.linspace(0, 1, POINTS)
     walks = {way.__name__: torch.stack([way(start, end, shares) for start, end in zip(starts, ends, strict=True)])
@@ -35,18 +35,18 @@ def lesson(page: Page) -> None:
 
     figure, axes = plots(rows=2, height=1.95)
     for (name, latents), axis in zip(walks.items(), axes[:, 0], strict=True):
-        grid = make_grid(game.pictures(latents[:ROWS].flatten(0, 1), averaged=True), POINTS)
+        grid = make_grid(run.images(latents[:ROWS].flatten(0, 1), averaged=True), POINTS)
         axis.imshow(grid[..., 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
         axis.set_title(name, fontsize=10, loc="left")
         axis.axis("off")
     page.figure(figure, "walks")
-    judge, rows = Judge(game.data), []
+    classifier, rows = ClothesClassifier(run.data), []
     middles = {f"middle, {name}": latents[:, POINTS // 2] for name, latents in walks.items()}
     for name, latents in {"drawn latents": starts, **middles}.items():
         norm = latents.norm(dim=1)
         inside = ((norm >= low) & (norm <= high)).float().mean()
-        images = game.pictures(latents, averaged=True)
-        cells = f"{norm.mean():.2f}", f"{inside:.0%}", f"{images.mean():.0f}", f"{judge.distance(images):.0f}"
+        images = run.images(latents, averaged=True)
+        cells = f"{norm.mean():.2f}", f"{inside:.0%}", f"{images.mean():.0f}", f"{classifier.distance(images):.0f}"
         rows.append((name, *cells))
     head = ("latents", "mean norm", f"norm between {low:.1f} and {high:.1f}", "mean gray level", "distance from real")
     page.table("walks", head, rows)

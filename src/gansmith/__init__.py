@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         translate,
         upscale,
     )
+    from gansmith.events import silent
     from gansmith.model import Model
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "plan",
     "probe",
     "resume",
+    "silent",
     "train",
     "translate",
     "upscale",
@@ -57,6 +59,8 @@ def __getattr__(name: str) -> Any:
 
     if name == "Model":
         return importlib.import_module("gansmith.model").Model
+    if name == "silent":
+        return importlib.import_module("gansmith.events").silent
     if name in __all__:
         return getattr(importlib.import_module("gansmith.api"), name)
     raise AttributeError(f"module 'gansmith' has no attribute '{name}'")

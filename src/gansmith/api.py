@@ -15,6 +15,7 @@ from gansmith.diagnosis import diagnose as diagnose
 from gansmith.engine import start_engine
 from gansmith.evaluation import Request, write_evaluation
 from gansmith.evaluation import evaluate as judge
+from gansmith.events import Event, OnEvent, PlainLines, silent
 from gansmith.judgement import FOLDER, Evaluation
 from gansmith.model import Model, load_model
 from gansmith.orders import Preview as Preview
@@ -34,7 +35,7 @@ from gansmith.run_record import Order, numerics_of
 from gansmith.runs import resume_run, start_run
 from gansmith.shapes import describe_networks as describe_networks
 from gansmith.shapes import example_spec as example_spec
-from gansmith.training import Event
+from gansmith.stopping import outliving_terminal
 from gansmith.translations import evaluate_translations, translates, write_translations
 from gansmith.uses.arithmetic import arithmetic as arithmetic
 from gansmith.uses.augment import augment as augment
@@ -84,6 +85,7 @@ class Run:
         return read_rows(RunFolder(self.folder).log)
 
 
+@outliving_terminal()
 def train(
     source: str | Path = "fashion-sample",
     *,
@@ -102,11 +104,13 @@ def train(
     init_from: str | Path | None = None,
     plugins: Sequence[str | Path] = (),
     data_root: str | Path | None = None,
-    on_event: Callable[[Event], None] = lambda _: None,
+    on_event: OnEvent | None = None,
 ) -> Run:
     """Train on images and return the run; see ``gansmith train --help`` for what the arguments mean.
 
-    Raises a GansmithError for anything that a user can mend. Ctrl-C saves and returns a run that is not finished.
+    Without ``on_event`` it prints lines on stderr; ``on_event=gansmith.silent`` prints nothing. So do all verbs here,
+    some with ``on_progress``. Raises a GansmithError for anything that a user can mend. Ctrl-C saves and returns a run
+    that is not finished; a terminal that is closed does not end the run.
     """
     order = Order(
         str(source),
@@ -118,7 +122,7 @@ def train(
         Path(data_root) if data_root else None,
     )
     engine = start_engine(device, precision, compiled=compiled)
-    tell = on_event if engine.is_main else lambda _: None
+    tell = on_event or PlainLines() if engine.is_main else silent
     if out:
         RunFolder.check_free(Path(out))
     chosen, order = settle(recipe, overrides, order, engine, tell)
@@ -135,12 +139,13 @@ def run_name(recipe: str, source: str | Path) -> str:
     return f"{recipe}-{slug or 'data'}"
 
 
+@outliving_terminal()
 def resume(
     folder: str | Path,
     *,
     kimg: float | None = None,
     accept_changes: bool = False,
-    on_event: Callable[[Event], None] = lambda _: None,
+    on_event: OnEvent | None = None,
 ) -> Run:
     """Go on with a run; ``kimg`` gives it another length, which is logged as a change."""
     run = RunFolder.open(Path(folder))
@@ -148,7 +153,7 @@ def resume(
     load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
     known = numerics_of(record)
     engine = start_engine(known["device"], known["precision"], compiled=known["compiled"])
-    tell = on_event if engine.is_main else lambda _: None
+    tell = on_event or PlainLines() if engine.is_main else silent
     signal = resume_run(run.path, engine, tell, kimg=kimg, accept_changes=accept_changes)
     return Run(run.path, signal == 0, signal, engine.is_main)
 
@@ -170,8 +175,10 @@ def check(
     """Look at a data set without training on it; ``on_progress(done, total)`` is called for each image."""
     from gansmith.data.check import check_data
 
+    lines = PlainLines()
+    tell = on_progress or (lambda done, total: lines.tell("reading images", done, total))
     options = DataOptions.model_validate({"size": size, "channels": channels})
-    return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=on_progress)
+    return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=tell)
 
 
 def list_data(data_root: str | Path | None = None) -> list[dict[str, Any]]:
@@ -190,17 +197,17 @@ def evaluate(
     device: str = "auto",
     plugins: Sequence[str | Path] = (),
     data_root: str | Path | None = None,
-    on_event: Callable[[Event], None] = lambda _: None,
+    on_event: OnEvent | None = None,
 ) -> tuple[Evaluation, Path]:
     """Judge a model against images it was not trained on; return what was found and the JSON file that holds it.
 
     ``source`` is a data set; None takes the images that the run held out. ``out`` is a folder; None: ``evaluation``
     in the model's folder. Raises a GansmithError for what cannot be judged.
     """
-    request = request or Request()
+    request, listen = request or Request(), on_event or PlainLines()
 
     def tell(what: str, done: int, total: int) -> None:
-        on_event(Event("data", values={"what": what, "done": done, "total": total}))
+        listen(Event("data", values={"what": what, "done": done, "total": total}))
 
     model, folder = load(path, device, plugins), Path(path)
     if not translates(model):
@@ -253,14 +260,16 @@ def score(
     label: str | None = None,
     how: str = "discriminator",
     *,
-    on_event: Callable[[Event], None] = lambda _: None,
+    on_event: OnEvent | None = None,
 ) -> list[tuple[str, float]]:
     """Return how usual image files, or folders of them, are to a model; see ``score_files``.
 
     A damaged file in a folder is told as a warning and left out.
     """
 
+    listen = on_event or PlainLines()
+
     def tell(file: str, reason: str) -> None:
-        on_event(Event("warning", f"left out: {file} ({reason})", {"file": file, "reason": reason}))
+        listen(Event("warning", f"left out: {file} ({reason})", {"file": file, "reason": reason}))
 
     return score_files(model, paths, label, how, on_left_out=tell)

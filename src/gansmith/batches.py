@@ -27,8 +27,9 @@ class BatchStream:
         self._first, self._count = engine.slice_of(batch_size)
         if self._count % domains:
             raise RecipeError(
+                "recipe.batch_size_of_domains",
                 f"a batch_size of {batch_size} has not equally many images of {domains} domains on each process"
-                f"\n  use a multiple of {domains * engine.world_size}"
+                f"\n  use a multiple of {domains * engine.world_size}",
             )
         self._members = [_members(data, domain) for domain in range(domains)] if domains > 1 else [np.arange(len(data))]
         self._order = lru_cache(maxsize=2 * domains)(self._shuffled)
@@ -69,7 +70,8 @@ def _members(data: ImageData, label: int) -> np.ndarray:
     found = np.flatnonzero(data.labels == label)
     if not len(found):
         raise DataError(
+            "data.class_without_images",
             f"'{data.spec.name}' has no image of '{data.spec.classes[label]}' to train on"
-            "\n  'gansmith data check' says what was left out"
+            "\n  'gansmith data check' says what was left out",
         )
     return found

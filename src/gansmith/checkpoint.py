@@ -41,7 +41,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
     free = shutil.disk_usage(folder.parent).free
     try:
         if free < needed:
-            raise DiskFullError(f"{free:,} bytes are free")
+            raise DiskFullError("disk.full", f"{free:,} bytes are free")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         commit_file(folder / TENSORS, lambda path: save_file(contiguous, path))
@@ -53,8 +53,9 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
         if not isinstance(problem, DiskFullError) and not is_disk_full(problem):
             raise
         raise DiskFullError(
+            "disk.full",
             f"no room for a checkpoint at {folder}: {needed:,} bytes are needed, {free:,} are free"
-            "\n  the checkpoint before it is intact; make room, then 'gansmith resume' goes on from it"
+            "\n  the checkpoint before it is intact; make room, then 'gansmith resume' goes on from it",
         ) from problem
     sync_folder(folder.parent)
     return folder
@@ -65,15 +66,24 @@ def load_checkpoint(folder: Path) -> Checkpoint:
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         if manifest["format"] > FORMAT:
-            raise CheckpointError(f"{folder} is of format {manifest['format']}, this gansmith reads up to {FORMAT}")
+            raise CheckpointError(
+                "checkpoint.newer_format",
+                f"{folder} is of format {manifest['format']}, this gansmith reads up to {FORMAT}",
+            )
         for name in (TENSORS, VALUES):
             if _sha256(folder / name) != manifest["files"][name]["sha256"]:
-                raise CheckpointError(f"{folder / name} was altered or cut off: its SHA-256 is not the manifest's")
+                raise CheckpointError(
+                    "checkpoint.altered", f"{folder / name} was altered or cut off: its SHA-256 is not the manifest's"
+                )
         return Checkpoint(folder, load_file(folder / TENSORS), json.loads((folder / VALUES).read_text()))
     except FileNotFoundError as problem:
-        raise CheckpointError(f"{folder} is not a whole checkpoint: {Path(problem.filename).name} is missing") from None
+        raise CheckpointError(
+            "checkpoint.incomplete", f"{folder} is not a whole checkpoint: {Path(problem.filename).name} is missing"
+        ) from None
     except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as problem:
-        raise CheckpointError(f"{folder} cannot be read: {type(problem).__name__}: {problem}") from problem
+        raise CheckpointError(
+            "checkpoint.unreadable", f"{folder} cannot be read: {type(problem).__name__}: {problem}"
+        ) from problem
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -100,7 +110,9 @@ def load_latest(parent: Path, *, accept: Callable[[Checkpoint], bool] = lambda _
             continue
         if accept(checkpoint):
             return checkpoint, reasons
-    raise CheckpointError("\n  ".join([f"no whole checkpoint in {parent}", *(reasons or ["it is empty"])][:3]))
+    raise CheckpointError(
+        "checkpoint.none_whole", "\n  ".join([f"no whole checkpoint in {parent}", *(reasons or ["it is empty"])][:3])
+    )
 
 
 def load_newest(parent: Path) -> Checkpoint:

@@ -17,7 +17,7 @@ from gansmith.looks import column_of
 from gansmith.methods.latent import LatentMethod
 from gansmith.metrics.base import Number
 from gansmith.model import Model, ModelRecord, load_model
-from gansmith.recipe import flat, parse_recipe
+from gansmith.recipe import flat, read_run_recipe
 from gansmith.report.series import add_up
 from gansmith.run_folder import RunFolder, read_rows
 
@@ -114,10 +114,13 @@ def compare(folders: Sequence[Path], device: str = "auto") -> Comparison:
     that differ.
     """
     if not FEWEST <= len(folders) <= MOST:
-        raise MetricError(f"{len(folders)} runs cannot be compared\n  allowed: {FEWEST} to {MOST} run folders")
+        raise MetricError(
+            "metric.number_of_runs",
+            f"{len(folders)} runs cannot be compared\n  allowed: {FEWEST} to {MOST} run folders",
+        )
     twice = {folder for folder in folders if sum(folder.resolve() == other.resolve() for other in folders) > 1}
     if twice:
-        raise MetricError(f"'{twice.pop()}' is named twice\n  compare it with another run")
+        raise MetricError("metric.same_run_twice", f"'{twice.pop()}' is named twice\n  compare it with another run")
     judged = [last_evaluation(RunFolder.open(folder).path) for folder in folders]
     _check_protocols(folders, judged)
     runs = tuple(
@@ -138,13 +141,14 @@ def _check_protocols(folders: Sequence[Path], judged: Sequence[Evaluation | None
         if differences := mine.differences(its):
             shown = "; ".join(text if len(text) < 120 else text[:117] + "..." for text in differences[:3])
             raise MetricError(
+                "metric.protocols_differ",
                 f"'{first}' and '{second}' were judged under protocols that differ: {shown}"
-                "\n  judge all of them the same way first, against the same images: gansmith evaluate RUN DATA"
+                "\n  judge all of them the same way first, against the same images: gansmith evaluate RUN DATA",
             )
 
 
 def _contender(letter: str, run: RunFolder, judged: Evaluation | None, model: Model) -> Contender:
-    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    recipe = read_run_recipe(run.recipe)
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
     minutes = dict(zip([row["iteration"] for row in timing], np.array(add_up(timing)) / 60, strict=True))
     rows = [{**row, "minutes": minutes[row["iteration"]]} for row in read_rows(run.log) if row["iteration"] in minutes]

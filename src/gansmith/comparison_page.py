@@ -21,7 +21,9 @@ RULE = (
 def write_comparison(found: Comparison, path: Path) -> Path:
     """Write a comparison and return its path; GansmithError for another ending than .html."""
     if path.suffix.lower() not in (".html", ".htm"):
-        raise GansmithError(f"a comparison is a page, not '{path.name}'\n  allowed: compare.html")
+        raise GansmithError(
+            "output.unknown_ending", f"a comparison is a page, not '{path.name}'\n  allowed: compare.html"
+        )
     title = " against ".join(f"{run.letter} {run.name}" for run in found.runs)
     notes = "".join(f"<li><span>{escape(text)}</span></li>" for text in found.notes)
     sections = [

@@ -162,4 +162,7 @@ def contests_of(found: Evaluation) -> list[Contest]:
             for each in found.facts.get(FACTS, {}).get("contests", [])
         ]
     except (KeyError, TypeError, AttributeError) as problem:
-        raise MetricError(f"the evaluation of '{found.model}' cannot be read: {problem}\n  judge it again") from problem
+        raise MetricError(
+            "metric.unreadable_evaluation",
+            f"the evaluation of '{found.model}' cannot be read: {problem}\n  judge it again",
+        ) from problem

@@ -10,12 +10,13 @@ import torch
 
 from gansmith.data.base import DataSpec
 from gansmith.errors import GansmithError
+from gansmith.events import PlainLines
 from gansmith.extractors.base import Progress
 from gansmith.health import COLLAPSES, HEALTHY, Verdict, judge, judge_once
 from gansmith.looks import Thresholds, best_look, column_of, gone, measure
 from gansmith.metrics.class_coverage import evenness
 from gansmith.model import load_model
-from gansmith.recipe import Recipe, parse_recipe
+from gansmith.recipe import Recipe, read_run_recipe
 from gansmith.reference import open_reference, run_data_of
 from gansmith.registry import load_plugins
 from gansmith.remedies import Remedy, remedies
@@ -134,7 +135,7 @@ class Diagnosis:
         }
 
 
-def diagnose(path: str | Path, device: str = "auto", on_progress: Progress = lambda *_: None) -> Diagnosis:
+def diagnose(path: str | Path, device: str = "auto", on_progress: Progress | None = None) -> Diagnosis:
     """Return what happened in a run, finished or not, and what to try next.
 
     Where the run was not looked at while it trained, samples of its model are judged now, if its images are there.
@@ -143,14 +144,14 @@ def diagnose(path: str | Path, device: str = "auto", on_progress: Progress = lam
     run = RunFolder.open(Path(path))
     record = run.record
     load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
-    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    recipe = read_run_recipe(run.recipe)
     everything, looks, unknown = read_rows(run.log), read_rows(run.looks), list[str]()
     rows, events = [row for row in everything if "event" not in row], [row for row in everything if "event" in row]
     verdict = judge(rows, looks) if looks else None
     if not looks:
         unknown.append("when it began, and whether samples still get better: this run was not looked at as it trained")
         try:
-            looks = [_look_now(run, recipe, device, on_progress)]
+            looks = [_look_now(run, recipe, device, on_progress or PlainLines().tell)]
             verdict = judge_once(rows[-max(3, len(rows) // LATELY) :], looks[0])
         except GansmithError as problem:
             unknown.append("what its samples are like: " + str(problem).partition("\n")[0])

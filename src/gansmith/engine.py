@@ -52,8 +52,9 @@ class Engine:
         """Return (first, count) of this process's part of a global batch; GansmithError if it does not divide."""
         if global_batch % self.world_size:
             raise GansmithError(
+                "recipe.batch_size_of_processes",
                 f"batch_size {global_batch} is not divisible by {self.world_size} processes"
-                f"\n  use a multiple, for example batch_size={-(-global_batch // self.world_size) * self.world_size}"
+                f"\n  use a multiple, for example batch_size={-(-global_batch // self.world_size) * self.world_size}",
             )
         count = global_batch // self.world_size
         return self.rank * count, count
@@ -169,12 +170,15 @@ def installed_memory_mb(device: torch.device) -> float:
 def pick_device(name: str) -> torch.device:
     """Return the device for a name of DEVICES; GansmithError if this machine lacks it."""
     if name not in DEVICES:
-        raise GansmithError(unknown_name("device", name, DEVICES))
+        raise GansmithError("machine.unknown_device", unknown_name("device", name, DEVICES))
     have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
         name = "cuda" if have["cuda"] else "mps" if have["mps"] else "cpu"
     if not have[name]:
-        raise GansmithError(f"device '{name}' is not to be had on this machine\n  use --device auto or --device cpu")
+        raise GansmithError(
+            "machine.device_missing",
+            f"device '{name}' is not to be had on this machine\n  use --device auto or --device cpu",
+        )
     if name == "cuda":
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device(name)
@@ -186,7 +190,7 @@ def pick_precision(name: str, device: torch.device) -> str:
     Weights, gradients, optimizers and averages are float32 either way.
     """
     if name not in PRECISIONS:
-        raise GansmithError(unknown_name("precision", name, PRECISIONS))
+        raise GansmithError("machine.unknown_precision", unknown_name("precision", name, PRECISIONS))
     if name != "auto":
         return name
     cuda_has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -202,12 +206,16 @@ def cpu_has_bf16() -> bool:
 def require_compiler(device: torch.device) -> None:
     """Raise GansmithError where torch.compile lacks what it makes programs of the device with."""
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
-        raise GansmithError("--compile needs the package triton for GPUs\n  pip install triton, or leave out --compile")
+        raise GansmithError(
+            "machine.triton_missing",
+            "--compile needs the package triton for GPUs\n  pip install triton, or leave out --compile",
+        )
     compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(compiler) is None:
         raise GansmithError(
+            "machine.compiler_missing",
             f"--compile needs a C++ compiler, and '{compiler}' is not on the PATH"
-            "\n  install it, name another in the variable CXX, or leave out --compile"
+            "\n  install it, name another in the variable CXX, or leave out --compile",
         )
 
 

@@ -2,10 +2,29 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
+
+# The part of a code before its first dot. The command line adds "system" for errors of the operating system.
+AREAS = frozenset({
+    "checkpoint", "cli", "data", "disk", "image", "machine", "metric", "model", "output", "plugin", "recipe", "run",
+    "system", "training",
+})  # fmt: skip
 
 
 class GansmithError(ValueError):
-    """A mistake of the user; shown as its message alone, without a traceback, and with exit code 2."""
+    """A mistake of the user; shown as its message alone, without a traceback, and with exit code 2.
+
+    ``code`` names the kind of mistake, for example "data.empty". It stays the same when the message is reworded, so
+    programs and tests compare codes.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copy and pickle with both arguments; by default an exception keeps the message alone."""
+        return type(self), (self.code, str(self))
 
 
 class RecipeError(GansmithError):

@@ -59,9 +59,12 @@ class Request(FrozenModel):
     def check(self) -> None:
         """Raise MetricError for numbers that cannot be."""
         if self.num < 2:
-            raise MetricError(f"--num {self.num} is too few to judge; pass at least 100")
+            raise MetricError("metric.num_too_small", f"--num {self.num} is too few to judge; pass at least 100")
         if self.sets < FEWEST_SETS:
-            raise MetricError(f"--sets {self.sets}: the deviation of a distance needs at least {FEWEST_SETS} sets")
+            raise MetricError(
+                "metric.sets_too_few",
+                f"--sets {self.sets}: the deviation of a distance needs at least {FEWEST_SETS} sets",
+            )
 
 
 def evaluate(
@@ -80,7 +83,8 @@ def evaluate(
     request.check()
     if request.truth:
         raise MetricError(
-            f"--truth {request.truth}: samples have no right answers\n  it is for models of --from and --to"
+            "metric.truth_without_translation",
+            f"--truth {request.truth}: samples have no right answers\n  it is for models of --from and --to",
         )
     chosen = _chosen(request.metrics)
     _check_fit(model.record, reference.spec)
@@ -102,7 +106,7 @@ def evaluate(
         if reason := metric.missing(evidence):
             skipped[metric.kind] = reason
             if request.metrics:
-                raise MetricError(f"metric '{metric.kind}' {reason}")
+                raise MetricError("metric.evidence_missing", f"metric '{metric.kind}' {reason}")
             continue
         found = metric.judge(evidence)
         numbers |= _named(found, metric, extractor.name, on_training)
@@ -222,13 +226,15 @@ def _check_fit(record: ModelRecord, spec: DataSpec) -> None:
     mine, its = (model.height, model.width, model.channels), (data.height, data.width, data.channels)
     if mine != its:
         raise MetricError(
+            "metric.size_differs",
             f"'{record.name}' makes {mine[0]} x {mine[1]} px with {mine[2]} channels, but '{data.name}' has"
-            f" {its[0]} x {its[1]} px with {its[2]}\n  judge it against images of its own kind"
+            f" {its[0]} x {its[1]} px with {its[2]}\n  judge it against images of its own kind",
         )
     if model.classes and data.classes and model.classes != data.classes:
         raise MetricError(
+            "metric.classes_differ",
             f"'{record.name}' knows the classes {', '.join(model.classes[:5])}, but '{data.name}' has"
-            f" {', '.join(data.classes[:5])}\n  judge it against the data set that it was trained on"
+            f" {', '.join(data.classes[:5])}\n  judge it against the data set that it was trained on",
         )
 
 
@@ -237,8 +243,9 @@ def check_finite(model: Model, generators: Sequence[str], raw: bool) -> None:
     chosen = [model.network(f"{name}-raw" if raw else name) for name in generators]
     if not all(bool(value.isfinite().all()) for network in chosen for value in network.state_dict().values()):
         raise MetricError(
+            "metric.model_not_finite",
             f"'{model.record.name}' has weights that are NaN or infinite: its images mean nothing"
-            "\n  judge a model of before training diverged"
+            "\n  judge a model of before training diverged",
         )
 
 
@@ -263,7 +270,8 @@ def open_extractor(request: Request, spec: DataSpec, domain: Domain, on_progress
 def _refuse_weights(request: Request) -> None:
     if request.weights:
         raise MetricError(
-            f"--weights {request.weights}: only an extractor of others takes a file\n  pass --features inception"
+            "metric.weights_without_extractor",
+            f"--weights {request.weights}: only an extractor of others takes a file\n  pass --features inception",
         )
 
 

@@ -29,7 +29,7 @@ def commit_file(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
         if is_disk_full(problem):
             free = shutil.disk_usage(path.parent).free
-            raise DiskFullError(f"no room to write {path}: {free:,} bytes are free") from problem
+            raise DiskFullError("disk.full", f"no room to write {path}: {free:,} bytes are free") from problem
         raise
     sync_folder(path.parent)
 

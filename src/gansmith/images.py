@@ -116,19 +116,20 @@ def quiet_pillow() -> Iterator[None]:
 def open_image(data: bytes) -> Image.Image:
     """Return an image of which only the header is read: a format we know, within the pixel limit; ImageError if not."""
     if not data:
-        raise ImageError("empty file")
+        raise ImageError("image.empty", "empty file")
     try:
         image = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as problem:
-        raise ImageError(f"over the limit of {PIXEL_LIMIT // 10**6} Mpx") from problem
+        raise ImageError("image.too_large", f"over the limit of {PIXEL_LIMIT // 10**6} Mpx") from problem
     except UnidentifiedImageError as problem:
-        raise ImageError(f"not an image in a known format ({', '.join(FORMATS)})") from problem
+        raise ImageError("image.unknown_format", f"not an image in a known format ({', '.join(FORMATS)})") from problem
     except Exception as problem:  # decoders raise many kinds on damaged files
-        raise ImageError(f"damaged header ({problem})") from problem
+        raise ImageError("image.damaged", f"damaged header ({problem})") from problem
     if image.width * image.height > PIXEL_LIMIT:
         million = image.width * image.height / 10**6
         raise ImageError(
-            f"{image.width} x {image.height} px is over the limit of {PIXEL_LIMIT // 10**6} Mpx ({million:.0f})"
+            "image.too_large",
+            f"{image.width} x {image.height} px is over the limit of {PIXEL_LIMIT // 10**6} Mpx ({million:.0f})",
         )
     return image
 
@@ -169,7 +170,7 @@ def decode_image(data: bytes) -> Image.Image:
     except ImageError:
         raise
     except Exception as problem:  # decoders raise many kinds on damaged files
-        raise ImageError(f"truncated or damaged ({problem})") from problem
+        raise ImageError("image.damaged", f"truncated or damaged ({problem})") from problem
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -178,7 +179,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     top = 1.0 if image.mode.startswith("F") else 65535.0
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= top):
-        raise ImageError(f"values {low:g} to {high:g} in mode {image.mode}, expected 0 to {top:g}")
+        raise ImageError(
+            "image.values_out_of_range", f"values {low:g} to {high:g} in mode {image.mode}, expected 0 to {top:g}"
+        )
     return Image.fromarray((values * (255.0 / top)).round().astype(np.uint8))
 
 

@@ -57,10 +57,13 @@ class Judge:
         Differs: none where 4 divides the sides of the maps; see ``pooled``.
         """
         if not self.layers:
-            raise ModelError("this discriminator has no hidden layers: it is one layer, or its layers are unusual ones")
+            raise ModelError(
+                "model.no_hidden_layers",
+                "this discriminator has no hidden layers: it is one layer, or its layers are unusual ones",
+            )
         for name in layers:
             if name not in self.layers:
-                raise ModelError(unknown_name("hidden layer", name, self.layers))
+                raise ModelError("model.unknown_layer", unknown_name("hidden layer", name, self.layers))
 
         def feature(part: Tensor, labels: Tensor | None) -> Tensor:
             seen = self._look(part, labels)[1]
@@ -86,7 +89,9 @@ class Judge:
     ) -> np.ndarray:
         wanted = (self.spec.height, self.spec.width, self.spec.channels)
         if images.dtype != np.uint8 or images.shape[1:] != wanted or not len(images):
-            raise ModelError(f"images must be uint8 {('N', *wanted)}, got {images.dtype} {images.shape}")
+            raise ModelError(
+                "model.images_shape", f"images must be uint8 {('N', *wanted)}, got {images.dtype} {images.shape}"
+            )
         labels = None if label is None else torch.full((self.batch,), label, device=self._device)
         out = []
         for start in range(0, len(images), self.batch):

@@ -81,7 +81,9 @@ class Evaluation:
             rest = {key: value[key] for key in ("model", "kimg", "skipped", "seconds", "facts")}
             return cls(protocol=Protocol(**value["protocol"]), numbers=numbers, words=tuple(value["words"]), **rest)
         except (OSError, ValueError, KeyError, TypeError) as problem:
-            raise MetricError(f"'{path}' is no evaluation: {problem}\n  judge the model again") from problem
+            raise MetricError(
+                "metric.unreadable_evaluation", f"'{path}' is no evaluation: {problem}\n  judge the model again"
+            ) from problem
 
 
 def last_evaluation(folder: Path) -> Evaluation | None:

@@ -24,9 +24,10 @@ from gansmith.files import METADATA_KEY, commit_file, commit_json
 from gansmith.judge import Judge
 from gansmith.methods.base import Fixed, MethodField
 from gansmith.methods.latent import LatentMethod, sample_labels
+from gansmith.old_files import from_old_file
 from gansmith.preview import generate, sample_batch
 from gansmith.randomness import sample_latents, truncate
-from gansmith.recipe import explain, parse_recipe
+from gansmith.recipe import explain, read_run_recipe
 from gansmith.registry import FrozenModel
 from gansmith.run_folder import RECORD, RunFolder, find_checkpoint, is_run
 from gansmith.run_state import weights_of
@@ -94,9 +95,9 @@ class Model:
         """
         method = self.latent_method("sample")
         if not 1 <= count <= MAX_SAMPLES:
-            raise ModelError(f"cannot make {count:,} images\n  allowed: 1 to {MAX_SAMPLES:,}")
+            raise ModelError("model.num_out_of_range", f"cannot make {count:,} images\n  allowed: 1 to {MAX_SAMPLES:,}")
         if seed < 0:
-            raise ModelError(f"seed {seed} is below 0; allowed: 0 or more")
+            raise ModelError("model.seed_out_of_range", f"seed {seed} is below 0; allowed: 0 or more")
         latents = truncate(sample_latents(seed, 0, count, method.config.latent_dim), truncation)
         labels = sample_labels(0, count, method.num_classes)
         if label is not None:
@@ -118,7 +119,10 @@ class Model:
     def network(self, name: str) -> nn.Module:
         """Return one of the networks; ModelError for a name that is not there."""
         if name not in self._networks:
-            raise ModelError(f"this model has no '{name}' weights; it has: {', '.join(sorted(self._networks))}")
+            raise ModelError(
+                "model.no_such_weights",
+                f"this model has no '{name}' weights; it has: {', '.join(sorted(self._networks))}",
+            )
         return self._networks[name]
 
     def score(self, images: np.ndarray, label: str | int | None = None) -> np.ndarray:
@@ -128,7 +132,10 @@ class Model:
         """
         judge = self.judge("score")
         if judge.method.num_classes and label is None:
-            raise ModelError(f"this model judges images by class: pass --label\n  known: {', '.join(self.classes)}")
+            raise ModelError(
+                "model.label_needed",
+                f"this model judges images by class: pass --label\n  known: {', '.join(self.classes)}",
+            )
         return judge.opinions(images, None if label is None else self.class_number(label))
 
     def discriminator_features(
@@ -147,7 +154,10 @@ class Model:
     def judge(self, verb: str = "judge") -> Judge:
         """Return the discriminator at work; ModelError if these weights have none."""
         if "discriminator" not in self._networks:
-            raise ModelError("these weights have no discriminator; pass the model's folder instead of one file")
+            raise ModelError(
+                "model.no_discriminator",
+                "these weights have no discriminator; pass the model's folder instead of one file",
+            )
         network, record = self._networks["discriminator"], self.record
         return Judge(self.latent_method(verb), network, record.data, record.sample_batch)
 
@@ -168,32 +178,39 @@ class Model:
     def latent_method(self, verb: str) -> LatentMethod:
         """Return the method; ModelError if its images are not made from latents, so that ``verb`` cannot be done."""
         if not isinstance(self.method, LatentMethod):
-            raise ModelError(f"cannot {verb} with a model of method '{self.record.method.kind}'; it needs 'latent'")
+            raise ModelError(
+                "model.other_method",
+                f"cannot {verb} with a model of method '{self.record.method.kind}'; it needs 'latent'",
+            )
         return self.method
 
     def class_number(self, label: str | int) -> int:
         """Return the number of a class given by name or number; ModelError with the nearest name if there is none."""
         num_classes = self.latent_method("label").num_classes
         if not num_classes:
-            raise ModelError("this model knows no labels: it was not trained with conditional=true")
+            raise ModelError("model.no_labels", "this model knows no labels: it was not trained with conditional=true")
         if str(label) in self.classes:
             return self.classes.index(str(label))
         if str(label).isdigit() and int(label) < num_classes:
             return int(label)
-        raise ModelError(unknown_name("label", str(label), self.classes))
+        raise ModelError("model.unknown_label", unknown_name("label", str(label), self.classes))
 
     def _build(self, name: str, tensors: dict[str, Tensor]) -> nn.Module:
         """Return a network holding tensors, whose names and shapes were checked against the record's."""
         kind = name.removesuffix("-raw")
         if kind not in self.method.networks:
-            raise ModelError(f"weights '{name}' belong to no network of this model: {', '.join(self.method.networks)}")
+            raise ModelError(
+                "model.unknown_weights",
+                f"weights '{name}' belong to no network of this model: {', '.join(self.method.networks)}",
+            )
         expected = {key: tuple(value.shape) for key, value in self.method.networks[kind].state_dict().items()}
         got = {key: tuple(value.shape) for key, value in tensors.items()}
         for key in sorted(expected.keys() | got.keys()):
             if expected.get(key) != got.get(key):
                 raise ModelError(
+                    "model.weights_unfit",
                     f"weights '{name}' do not fit what the model says of itself: {key} is "
-                    f"{got.get(key, 'missing')}, expected {expected.get(key, 'nothing of that name')}"
+                    f"{got.get(key, 'missing')}, expected {expected.get(key, 'nothing of that name')}",
                 )
         network = copy.deepcopy(self.method.networks[kind])
         floats = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
@@ -226,11 +243,12 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
         return Model(record, {record.network or path.stem: tensors}, device)
     if path.is_file():
         raise ModelError(
+            "model.not_safetensors",
             f"'{path}' is no .safetensors file"
-            "\n  gansmith never loads pickled files (.pt, .pth, .pkl): they can run code"
+            "\n  gansmith never loads pickled files (.pt, .pth, .pkl): they can run code",
         )
     where = "has no run.json and no model.json" if path.is_dir() else "does not exist"
-    raise ModelError(f"'{path}' {where}\n  pass a run folder, a model folder or a .safetensors file")
+    raise ModelError("model.not_found", f"'{path}' {where}\n  pass a run folder, a model folder or a .safetensors file")
 
 
 def make_record(name: str, method: Any, data: DataSpec, seed: int, kimg: float) -> ModelRecord:
@@ -242,8 +260,7 @@ def make_record(name: str, method: Any, data: DataSpec, seed: int, kimg: float) 
 
 
 def _from_run(run: RunFolder, checkpoint: Checkpoint, device: str) -> Model:
-    record = run.record
-    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    record, recipe = run.record, read_run_recipe(run.recipe)
     with _model_errors(str(run.path / RECORD)):
         spec = DataSpec.from_json(record["data"]["spec"])
         made = make_record(recipe.name, recipe.method, spec, record["seed"], checkpoint.values["kimg"])
@@ -256,11 +273,15 @@ def _from_folder(folder: Path, device: str) -> Model:
         values = json.loads((folder / MODEL_JSON).read_text())
         digests = values.pop("sha256")
         if not digests:
-            raise ModelError(f"'{folder / MODEL_JSON}' cannot be read: it names no weights, 'sha256' is empty")
+            raise ModelError(
+                "model.no_weights", f"'{folder / MODEL_JSON}' cannot be read: it names no weights, 'sha256' is empty"
+            )
         files = {name: folder / Path(name).name for name in digests}
         for name, path in files.items():
             if hashlib.sha256(path.read_bytes()).hexdigest() != digests[name]:
-                raise ModelError(f"{path} was altered or cut off: its SHA-256 is not that of {MODEL_JSON}")
+                raise ModelError(
+                    "model.altered", f"{path} was altered or cut off: its SHA-256 is not that of {MODEL_JSON}"
+                )
     tensors = {path.stem: _read_weights(path)[1] for path in files.values()}
     return Model(_parse_record(json.dumps(values), folder / MODEL_JSON), tensors, device)
 
@@ -270,16 +291,21 @@ def _read_weights(path: Path) -> tuple[str, dict[str, Tensor]]:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         if METADATA_KEY not in metadata:
-            raise ModelError(f"'{path}' was not written by gansmith: its header has no '{METADATA_KEY}' entry")
+            raise ModelError(
+                "model.not_ours", f"'{path}' was not written by gansmith: its header has no '{METADATA_KEY}' entry"
+            )
         return metadata[METADATA_KEY], load_file(path)
 
 
 def _parse_record(text: str, path: Path) -> ModelRecord:
     with _model_errors(str(path)):
-        record = ModelRecord.model_validate_json(text)
+        record = ModelRecord.model_validate_json(json.dumps(from_old_file(json.loads(text))))
     sides = (record.data.height, record.data.width)
     if not all(1 <= side <= MAX_SIDE_PX for side in sides) or record.data.channels not in (1, 3, 4):
-        raise ModelError(f"'{path}' says its images are {sides[0]} x {sides[1]} x {record.data.channels}: not possible")
+        raise ModelError(
+            "model.size_out_of_range",
+            f"'{path}' says its images are {sides[0]} x {sides[1]} x {record.data.channels}: not possible",
+        )
     # Never a larger batch than this size of image is sampled in, whatever a file says.
     return record.model_copy(update={"sample_batch": min(record.sample_batch, sample_batch(*sides))})
 
@@ -292,9 +318,12 @@ def _model_errors(where: str) -> Iterator[None]:
         raise
     except ValidationError as problem:
         text = explain(problem, f"'{where}' cannot be read", list(ModelRecord.model_fields))
-        hint = "\n  if a plugin has that part, pass it: --plugin FILE" if "unknown" in text else ""
-        raise ModelError("\n".join((text + hint).split("\n")[:3])) from problem
+        if "unknown" in text:
+            text += "\n  if a plugin has that part, pass it: --plugin FILE"
+        raise ModelError(
+            "model.unknown_part" if "unknown" in text else "model.invalid_record", "\n".join(text.split("\n")[:3])
+        ) from problem
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as problem:
         file = getattr(problem, "filename", None) or where
         reason = getattr(problem, "strerror", None) or str(problem).partition("\n")[0] or "no reason given"
-        raise ModelError(f"'{file}' cannot be read: {reason}") from problem
+        raise ModelError("model.unreadable", f"'{file}' cannot be read: {reason}") from problem

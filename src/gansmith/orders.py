@@ -1,10 +1,11 @@
 """What a person asks for before there is a run: which recipe it means, what the run would be, and a plan for it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gansmith.engine import Engine, start_engine
+from gansmith.events import Event, OnEvent, PlainLines, silent
 from gansmith.plan import Budget, Plan, make_plan, refuse_two_lengths
 from gansmith.planner import propose
 from gansmith.proposal import Proposal
@@ -15,7 +16,6 @@ from gansmith.run_record import Order
 from gansmith.run_state import RunState
 from gansmith.runs import measure_speed, open_for
 from gansmith.shapes import describe_networks
-from gansmith.training import Event, OnEvent
 
 
 def read_recipe(recipe: str | Recipe, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Recipe:
@@ -53,18 +53,19 @@ def plan(
     holdout: float = 0.0,
     plugins: Sequence[str | Path] = (),
     data_root: str | Path | None = None,
-    on_event: Callable[[Event], None] = lambda _: None,
+    on_event: OnEvent | None = None,
 ) -> Proposal:
     """Return what ``auto`` would train on the data in the time there is; ``proposal.recipe`` can be given to ``train``.
 
-    Writes nothing but the cache of images. Raises a GansmithError as ``train`` would.
+    Writes nothing but the cache of images. Without ``on_event`` it prints lines on stderr; ``gansmith.silent`` prints
+    nothing. Raises a GansmithError as ``train`` would.
     """
     order = Order(
         str(source), Budget(kimg=kimg, epochs=epochs, minutes=minutes), holdout=holdout,
         plugins=tuple(Path(plugin) for plugin in plugins), data_root=Path(data_root) if data_root else None,
     )  # fmt: skip
     load_plugins(order.plugins)
-    return propose(order, start_engine(device, precision), tuple(overrides), on_event)
+    return propose(order, start_engine(device, precision), tuple(overrides), on_event or PlainLines())
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def dry_run(
     chosen, order = settle(
         recipe, overrides, order, engine, lambda event: said.append(event.message) if event.message else None
     )
-    chosen, data = open_for(chosen, order, engine, lambda _: None)
+    chosen, data = open_for(chosen, order, engine, silent)
     speed = measure_speed(chosen, data, engine)
     images = RunState.fresh(chosen, data.spec, 0, engine).images_per_iteration
     schedule = make_plan(chosen, order.budget, len(data), images, speed)

@@ -55,10 +55,13 @@ class Budget:
     def __post_init__(self) -> None:
         given = {name: value for name, value in asdict(self).items() if value is not None}
         if len(given) > 1:
-            raise GansmithError(f"{' and '.join('--' + name for name in given)} both set the length; pass one of them")
+            raise GansmithError(
+                "training.two_lengths",
+                f"{' and '.join('--' + name for name in given)} both set the length; pass one of them",
+            )
         for name, value in given.items():
             if not (math.isfinite(value) and value > 0):
-                raise GansmithError(f"--{name} must be above 0, got {value:g}")
+                raise GansmithError("training.length_out_of_range", f"--{name} must be above 0, got {value:g}")
 
 
 def refuse_two_lengths(budget: Budget, overrides: Iterable[str]) -> None:
@@ -66,7 +69,7 @@ def refuse_two_lengths(budget: Budget, overrides: Iterable[str]) -> None:
     option = next((name for name, value in asdict(budget).items() if value is not None), None)
     changed = next((text for text in overrides if text.partition("=")[0] in ("kimg", "epochs")), None)
     if option and changed:
-        raise GansmithError(f"--{option} and {changed} both set the length; pass one of them")
+        raise GansmithError("training.two_lengths", f"--{option} and {changed} both set the length; pass one of them")
 
 
 def make_plan(recipe: Recipe, budget: Budget, count: int, images_per_iteration: int, img_per_sec: float) -> Plan:
@@ -98,5 +101,7 @@ def make_plan(recipe: Recipe, budget: Budget, count: int, images_per_iteration: 
 def _iterations(kimg: float, images_per_iteration: int, source: str) -> int:
     iterations = round(kimg * 1000 / images_per_iteration, 6)
     if iterations > MAX_ITERATIONS:
-        raise GansmithError(f"{source} are too long\n  allowed: up to {MAX_ITERATIONS:,} iterations")
+        raise GansmithError(
+            "training.length_too_long", f"{source} are too long\n  allowed: up to {MAX_ITERATIONS:,} iterations"
+        )
     return max(1, math.ceil(iterations))

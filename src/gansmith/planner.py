@@ -10,6 +10,7 @@ from gansmith.data.glance import glance
 from gansmith.data.infer import largest_inside
 from gansmith.engine import Engine, installed_memory_mb
 from gansmith.errors import RecipeError
+from gansmith.events import OnEvent
 from gansmith.expectations import expectation_for
 from gansmith.fit_to_data import fit_to_classes, fit_to_number
 from gansmith.images import POINT
@@ -19,6 +20,7 @@ from gansmith.proposal import Choice, Draft, Proposal
 from gansmith.recipe import Recipe, load_recipe
 from gansmith.recipes import AUTO
 from gansmith.rules import (
+    COMPACT,
     DEFAULT_MINUTES,
     END_NORM,
     FEW_IMAGES,
@@ -34,7 +36,6 @@ from gansmith.rules import (
     NARROWEST,
     P_ADAPTS,
     P_STARTS,
-    PLAIN,
     POINTS,
     SMALL_PX,
     fewest_kimg,
@@ -49,7 +50,6 @@ from gansmith.run_state import RunState
 from gansmith.runs import measure_speed, open_for
 from gansmith.schedules import Ramp
 from gansmith.shapes import widest_map
-from gansmith.training import OnEvent
 
 PROBE_SEC, MEASURE_SEC = 1.0, 3.0
 PROBE = (32, 32, 3)  # shape of the random images that speed is first measured with
@@ -67,7 +67,7 @@ class Reach:
         """Return the kimg of images of a size that the narrowest networks are shown, of a data set of ``count``."""
         if self.length.minutes:
             return self.length.minutes * 60 * self.img_per_sec * PROBE[0] * PROBE[1] / pixels / 1000
-        steps_kimg = (self.length.steps or 0) * load_recipe(PLAIN).batch_size / 1000
+        steps_kimg = (self.length.steps or 0) * load_recipe(COMPACT).batch_size / 1000
         return self.length.kimg or steps_kimg or (self.length.epochs or 0) * count / 1000
 
 
@@ -80,7 +80,7 @@ def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: 
     _refuse_wrong(overrides)
     asked = _asked_length(order.budget, overrides)
     options, reach, size_reason = _size(order, asked, _data_options(overrides), engine)
-    opened, data = open_for(load_recipe(PLAIN).model_copy(update={"data": options}), order, engine, on_event)
+    opened, data = open_for(load_recipe(COMPACT).model_copy(update={"data": options}), order, engine, on_event)
     spec = data.spec
     base, reason = _base(opened, data, asked, engine)
     draft = Draft(base, overrides)
@@ -92,11 +92,11 @@ def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: 
     if not spec.is_points:
         draft.decide("size", ("data.size",), opened.data.model_dump(mode="json")["size"], size_reason)
         warnings = _fit_to_data(draft, data, engine, kimg)
-    if base == PLAIN:
+    if base == COMPACT:
         _fit_networks(draft, spec)
     speed = _shared(engine, measure_speed(draft.recipe, data, engine, MEASURE_SEC))
     images = RunState.fresh(draft.recipe, spec, 0, engine).images_per_iteration
-    plan = make_plan(draft.recipe, reach.length if base == PLAIN else asked, spec.count, images, speed)
+    plan = make_plan(draft.recipe, reach.length if base == COMPACT else asked, spec.count, images, speed)
     _fit_to_length(draft, plan, is_asked=asked != Budget())
     draft.note_the_rest()
     side = max(spec.height, spec.width)
@@ -110,7 +110,7 @@ def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: 
 def _refuse_wrong(overrides: tuple[str, ...]) -> None:
     """Raise RecipeError for overrides that no recipe of the plan takes, before any data are decoded."""
     problems = []
-    for base in (PLAIN, POINTS, GPU):
+    for base in (COMPACT, POINTS, GPU):
         try:
             load_recipe(base, overrides)
             return
@@ -122,7 +122,7 @@ def _refuse_wrong(overrides: tuple[str, ...]) -> None:
 def _data_options(overrides: tuple[str, ...]) -> DataOptions:
     keys = {"data", *DataOptions.model_fields}
     mine = [text for text in overrides if text.partition("=")[0].removeprefix("data.") in keys]
-    return load_recipe(PLAIN, tuple(mine)).data
+    return load_recipe(COMPACT, tuple(mine)).data
 
 
 def _asked_length(budget: Budget, overrides: tuple[str, ...]) -> Budget:
@@ -131,7 +131,7 @@ def _asked_length(budget: Budget, overrides: tuple[str, ...]) -> Budget:
     mine = tuple(text for text in overrides if text.partition("=")[0] in ("kimg", "epochs"))
     if not mine:
         return budget
-    recipe = load_recipe(PLAIN, mine)
+    recipe = load_recipe(COMPACT, mine)
     return Budget(kimg=recipe.kimg, epochs=recipe.epochs)
 
 
@@ -161,7 +161,7 @@ def _size(order: Order, asked: Budget, options: DataOptions, engine: Engine) -> 
 def _probe(engine: Engine, count: int) -> float:
     """Return images a second of the narrowest networks for so many images, on random ones of ``PROBE``."""
     few = ["augment=ada"] if count <= FEW_IMAGES else []
-    narrow = load_recipe(PLAIN, (f"base_channels={NARROWEST}", *few))
+    narrow = load_recipe(COMPACT, (f"base_channels={NARROWEST}", *few))
     data = random_images(PROBE, min(count, narrow.batch_size * engine.world_size))
     narrow = narrow.model_copy(update={"batch_size": _batch(narrow, data.spec, engine)[0]})
     return _shared(engine, measure_speed(narrow, data, engine, PROBE_SEC))
@@ -173,9 +173,9 @@ def _base(opened: Recipe, data: ImageData, asked: Budget, engine: Engine) -> tup
     if spec.is_points:
         return POINTS, "points in the plane"
     if not engine.has_cuda:
-        return PLAIN, "small networks and steps that a CPU makes fast"
+        return COMPACT, "small networks and steps that a CPU makes fast"
     if not least <= min(spec.height, spec.width) <= max(spec.height, spec.width) <= most:
-        return PLAIN, f"{GPU} is for {least} to {most} px"
+        return COMPACT, f"{GPU} is for {least} to {most} px"
     if asked == Budget():
         return GPU, "a GPU; it has a length of its own"
     recipe = load_recipe(GPU)
@@ -191,7 +191,7 @@ def _base(opened: Recipe, data: ImageData, asked: Budget, engine: Engine) -> tup
 def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> tuple[str, ...]:
     """Decide classes, width, batch, gamma and augmentation; return warnings.
 
-    ``kimg`` are those that the narrowest networks of ``PLAIN`` would be shown.
+    ``kimg`` are those that the narrowest networks of ``COMPACT`` would be shown.
     """
     spec = data.spec
     warnings = fit_to_classes(draft, data.summary)
@@ -199,7 +199,7 @@ def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> 
     if isinstance(method, LatentConfig) and method.conditional and not method.discriminator.scores_labels:
         text = f"'{method.discriminator.kind}' scores no label but the one that it is told"
         draft.decide("class_weight", ("method.class_weight",), 0.0, text)
-    if draft.base == PLAIN:
+    if draft.base == COMPACT:
         _fit_width(draft, spec, kimg)
     draft.decide("batch_size", ("batch_size",), *_batch(draft.recipe, spec, engine))
     penalties = load_recipe(draft.base).method.penalties  # type: ignore[attr-defined]
@@ -215,7 +215,7 @@ def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> 
 
 
 def _fit_width(draft: Draft, spec: DataSpec, kimg: float) -> None:
-    """Decide how wide ``PLAIN``'s networks are, where the narrowest would be shown ``kimg``; memory depends on it."""
+    """Decide how wide ``COMPACT``'s networks are, where the narrowest would be shown ``kimg``; memory depends on it."""
     width = width_for(kimg, max(spec.height, spec.width))
     why = "too few for wider ones" if width == NARROWEST else "enough for wider ones"
     text = f"{NARROWEST} channels would be shown roughly {kimg:,.0f} kimg, {why}"
@@ -223,7 +223,7 @@ def _fit_width(draft: Draft, spec: DataSpec, kimg: float) -> None:
 
 
 def _fit_networks(draft: Draft, spec: DataSpec) -> None:
-    """Decide what else ``PLAIN``'s networks are, and their learning rate."""
+    """Decide what else ``COMPACT``'s networks are, and their learning rate."""
     side = max(spec.height, spec.width)
     large = side > SMALL_PX
     text = f"{side} px, {'more than' if large else 'at most'} {SMALL_PX}"
@@ -263,7 +263,7 @@ def _fit_to_length(draft: Draft, plan: Plan, *, is_asked: bool) -> None:
         is_rounded = plan.source.endswith(" kimg") and plan.source != f"{plan.schedule_kimg:g} kimg"
         reason = f"{plan.source} in whole batches" if is_rounded else plan.source
         draft.decide("kimg", ("kimg",), plan.schedule_kimg, reason)
-    elif draft.base == PLAIN:
+    elif draft.base == COMPACT:
         draft.decide("kimg", ("kimg",), plan.schedule_kimg, f"{plan.source}; no length was asked for")
     else:
         draft.decide("kimg", ("kimg",), draft.recipe.kimg, "the recipe's own length")

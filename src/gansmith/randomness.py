@@ -52,7 +52,8 @@ def truncate(latents: Tensor, threshold: float | None) -> Tensor:
         return latents
     if not threshold > 0:
         raise ModelError(
-            f"truncation {threshold:g} is not above 0\n  allowed: above 0, for example 1.0; smaller is tamer"
+            "model.truncation_out_of_range",
+            f"truncation {threshold:g} is not above 0\n  allowed: above 0, for example 1.0; smaller is tamer",
         )
     low, high = torch.special.ndtr(torch.tensor([-threshold, threshold], dtype=torch.float64))
     shares = low + torch.special.ndtr(latents.double()) * (high - low)

@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from gansmith.data.base import DataOptions
 from gansmith.errors import GansmithError, RecipeError, nearest, unknown_name
 from gansmith.methods.base import MethodField
+from gansmith.old_files import from_old_file
 from gansmith.optimizers.base import OptimizerField, OptimizerPart
 from gansmith.recipes import AUTO
 from gansmith.registry import FrozenModel
@@ -90,21 +92,29 @@ def recipe_text(name: str) -> str:
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)
         if not path.is_file():
-            raise RecipeError(f"recipe file '{name}' does not exist\n  known recipes: {', '.join(recipe_names())}")
+            raise RecipeError(
+                "recipe.file_not_found",
+                f"recipe file '{name}' does not exist\n  known recipes: {', '.join(recipe_names())}",
+            )
         if path.stat().st_size > MAX_YAML_BYTES:
-            raise RecipeError(f"recipe file '{name}' has {path.stat().st_size:,} bytes; {MAX_YAML_BYTES:,} are allowed")
+            raise RecipeError(
+                "recipe.file_too_large",
+                f"recipe file '{name}' has {path.stat().st_size:,} bytes; {MAX_YAML_BYTES:,} are allowed",
+            )
         try:
             return path.read_text(encoding="utf-8")
         except UnicodeDecodeError as problem:
-            raise RecipeError(f"recipe file '{name}' is not UTF-8 text: {problem}") from problem
+            raise RecipeError("recipe.not_text", f"recipe file '{name}' is not UTF-8 text: {problem}") from problem
     if name == AUTO:
         raise RecipeError(
+            "recipe.auto_without_text",
             f"recipe '{AUTO}' is made for the data at hand, it has no text of its own"
-            "\n  make it with: gansmith plan DATA --out FILE.yaml"
+            "\n  make it with: gansmith plan DATA --out FILE.yaml",
         )
     if name not in recipe_names():
         raise RecipeError(
-            unknown_name("recipe", name, [AUTO, *recipe_names()], hint="or pass the path of a .yaml file")
+            "recipe.unknown_recipe",
+            unknown_name("recipe", name, [AUTO, *recipe_names()], hint="or pass the path of a .yaml file"),
         )
     return (_shipped() / f"{name}.yaml").read_text(encoding="utf-8")
 
@@ -132,13 +142,21 @@ def parse_recipe(text: str, *, where: str) -> Recipe:
     return _validate(_read_yaml(text, where), where)
 
 
+def read_run_recipe(path: Path) -> Recipe:
+    """Return the recipe of a run folder, which an older version may have written; RecipeError otherwise."""
+    where = f"recipe {path}"
+    return _validate(from_old_file(_read_yaml(path.read_text(encoding="utf-8"), where)), where)
+
+
 def override(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
     """Return a recipe with ``key=value`` overrides applied in order, validated after each."""
     for text in overrides:
         values = recipe.model_dump(mode="json")
         key, equals, written = text.partition("=")
         if not equals or not key:
-            raise RecipeError(f"override '{text}' is not of the form key=value\n  for example batch_size=64")
+            raise RecipeError(
+                "recipe.override_form", f"override '{text}' is not of the form key=value\n  for example batch_size=64"
+            )
         value = _read_yaml(written, f"override '{text}'") if written.strip() else None
         for path in reversed(_matching_paths(values, key)):
             _set(values, path, value)
@@ -176,27 +194,47 @@ def _shipped() -> Any:
 def _read_yaml(text: str, where: str) -> Any:
     try:
         if any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(text)):
-            raise RecipeError(f"{where}: YAML anchors and aliases are not allowed\n  write the value out")
+            raise RecipeError(
+                "recipe.yaml_anchors", f"{where}: YAML anchors and aliases are not allowed\n  write the value out"
+            )
         return yaml.safe_load(text)
     except RecipeError:
         raise
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
         line = str(problem).replace("\n", " ")
-        raise RecipeError(f"{where}: not valid YAML: {line[:300]}") from problem
+        raise RecipeError("recipe.not_yaml", f"{where}: not valid YAML: {line[:300]}") from problem
 
 
 def _validate(values: Any, where: str) -> Recipe:
     if not isinstance(values, dict):
-        raise RecipeError(f"{where}: a recipe is a mapping of fields, got {type(values).__name__}")
+        raise RecipeError(
+            "recipe.not_a_mapping", f"{where}: a recipe is a mapping of fields, got {type(values).__name__}"
+        )
     try:
         return Recipe.model_validate(values)
     except ValidationError as problem:
-        raise RecipeError(explain(problem, where)) from problem
+        raise RecipeError(code_of(problem), explain(problem, where)) from problem
+
+
+def code_of(problem: ValidationError) -> str:
+    """Return the code of the first error, which is the one that ``explain`` describes."""
+    first = _sorted_errors(problem)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, GansmithError):
+        return cause.code
+    return {"extra_forbidden": "recipe.unknown_field", "missing": "recipe.missing_field"}.get(
+        first["type"], "recipe.invalid_value"
+    )
+
+
+def _sorted_errors(problem: ValidationError) -> list[ErrorDetails]:
+    """Return the errors, unknown fields first: a misspelt name often causes the others."""
+    return sorted(problem.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
 
 
 def explain(problem: ValidationError, where: str, top_fields: list[str] | None = None) -> str:
     """Return at most three lines about the first error; ``top_fields`` are those of another model than a recipe."""
-    errors = sorted(problem.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
+    errors = _sorted_errors(problem)
     first = errors[0]
     place = ".".join(str(part) for part in first["loc"] if part not in ("number", "ramp"))
     cause = first.get("ctx", {}).get("error")
@@ -257,8 +295,9 @@ def _matching_paths(values: dict[str, Any], key: str) -> list[tuple[str, ...]]:
     if not (exact or ends):
         known = {".".join(path) for path in paths} | {path[-1] for path in paths}
         raise RecipeError(
+            "recipe.unknown_key",
             f"override '{key}=': no field of this recipe is called '{key}'{nearest(key, known)}"
-            "\n  'gansmith recipes NAME' shows the fields of a recipe; the kinds of parts have more"
+            "\n  'gansmith recipes NAME' shows the fields of a recipe; the kinds of parts have more",
         )
     return exact or ends
 

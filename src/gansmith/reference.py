@@ -16,7 +16,7 @@ from gansmith.errors import DataError, MetricError
 from gansmith.extractors.base import Domain, Extractor, Progress
 from gansmith.extractors.fashion import CLASSES, SIDE
 from gansmith.files import commit_file
-from gansmith.recipe import parse_recipe
+from gansmith.recipe import read_run_recipe
 from gansmith.run_folder import RunFolder
 
 TRAINING, HELD_OUT = "training images", "held-out images"
@@ -69,7 +69,7 @@ def default_extractor(spec: DataSpec) -> str:
 
 def run_data_of(run: RunFolder) -> dict[str, Any]:
     """Return what a run says of its data: ``source``, ``root``, ``holdout``, ``fit``."""
-    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    recipe = read_run_recipe(run.recipe)
     return {**run.record["data"], "fit": recipe.data.fit}
 
 
@@ -113,8 +113,9 @@ def open_reference(
         return data, data.spec.name, training
     if not on_training:
         raise MetricError(
+            "metric.on_training_images",
             f"'{source}' is what this model was trained on: its own training images flatter it"
-            "\n  pass other images, or --on-training (the names of the numbers will say so)"
+            "\n  pass other images, or --on-training (the names of the numbers will say so)",
         )
     return training, TRAINING, training
 
@@ -140,25 +141,30 @@ def _check_kind(source: str, trained_on: str | None, spec: DataSpec, place: Path
     if its.channels != known.channels or is_smaller or other_size:
         trained = "" if known == native or trained_on is None else f", trained on {known} ones"
         raise MetricError(
+            "metric.size_differs",
             f"this model makes {native} images{trained}, but '{source}' has {its} ones"
-            "\n  judge it against images of its own kind: DATA that its training images could have come from"
+            "\n  judge it against images of its own kind: DATA that its training images could have come from",
         )
 
 
 def _of_run(training: ImageData | None, spec: DataSpec, on_training: bool) -> tuple[ImageData, str, ImageData]:
     """Return what a run itself offers to be judged by."""
     if training is None:
-        raise MetricError("there is nothing to judge against\n  pass images: gansmith evaluate MODEL DATA")
+        raise MetricError(
+            "metric.no_reference", "there is nothing to judge against\n  pass images: gansmith evaluate MODEL DATA"
+        )
     if training.spec.fingerprint != spec.fingerprint:
         raise MetricError(
+            "metric.reference_changed",
             f"'{training.summary.source}' has changed: its images are not those that this model was trained on"
-            "\n  bring them back, or pass other images as DATA"
+            "\n  bring them back, or pass other images as DATA",
         )
     if on_training:
         return training, TRAINING, training
     if training.held_out is None:
         raise MetricError(
+            "metric.nothing_held_out",
             "this run kept no images back to judge it by\n  pass other images as DATA, or train with --holdout 0.1,"
-            "\n  or pass --on-training (the names of the numbers will say so)"
+            "\n  or pass --on-training (the names of the numbers will say so)",
         )
     return training.held_out, HELD_OUT, training

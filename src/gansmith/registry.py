@@ -54,8 +54,9 @@ class Registry(Generic[PartT]):
             known = self._parts.get(name)
             if known is not None and (known.__module__, known.__qualname__) != (part.__module__, part.__qualname__):
                 raise RecipeError(
+                    "plugin.registered_twice",
                     f"{self.family} '{name}' is registered twice: by {known.__module__} and by {part.__module__}"
-                    "\n  give one of them another name"
+                    "\n  give one of them another name",
                 )
             part.kind = name
             self._parts[name] = part
@@ -67,7 +68,7 @@ class Registry(Generic[PartT]):
         """Return the class registered under a name; RecipeError with the nearest name otherwise."""
         self._scan()
         if name not in self._parts:
-            raise RecipeError(unknown_name(self.family, name, self._parts))
+            raise RecipeError("recipe.unknown_part", unknown_name(self.family, name, self._parts))
         return self._parts[name]
 
     def names(self) -> list[str]:
@@ -83,16 +84,18 @@ class Registry(Generic[PartT]):
             value = {"kind": value}
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
             raise RecipeError(
+                "recipe.part_form",
                 f"a {self.family} is written as a name or as a mapping with 'kind', got {value!r}"
-                f"\n  known: {', '.join(self.names())}"
+                f"\n  known: {', '.join(self.names())}",
             )
         part = self.get(value["kind"])
         fields = {key: entry for key, entry in value.items() if key != "kind"}
         for key in fields:
             if key not in part.model_fields:
                 raise RecipeError(
+                    "recipe.unknown_part_field",
                     f"'{key}' is not a field of {self.family} '{value['kind']}'{nearest(key, part.model_fields)}"
-                    f"\n  fields: {', '.join(part.model_fields) or 'none'}"
+                    f"\n  fields: {', '.join(part.model_fields) or 'none'}",
                 )
         return part.model_validate(fields)
 
@@ -131,17 +134,21 @@ def load_plugins(files: tuple[Path, ...] = ()) -> None:
     for file in files:
         path = Path(file).resolve()
         if not path.exists():
-            raise RecipeError(f"plugin '{file}' does not exist\n  pass --plugin the path of a file")
+            raise RecipeError("plugin.not_found", f"plugin '{file}' does not exist\n  pass --plugin the path of a file")
         module_name = f"gansmith_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
         if module_name in sys.modules and sys.modules[module_name].__file__ == str(path):
             continue
         spec = importlib.util.spec_from_file_location(module_name, path)
         if spec is None or spec.loader is None or not path.is_file():
-            raise RecipeError(f"plugin '{file}' is not a Python file\n  pass --plugin a path that ends in .py")
+            raise RecipeError(
+                "plugin.not_python", f"plugin '{file}' is not a Python file\n  pass --plugin a path that ends in .py"
+            )
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         try:
             spec.loader.exec_module(module)
         except Exception as problem:
             del sys.modules[module_name]
-            raise RecipeError(f"plugin '{file}' does not import: {type(problem).__name__}: {problem}") from problem
+            raise RecipeError(
+                "plugin.import_failed", f"plugin '{file}' does not import: {type(problem).__name__}: {problem}"
+            ) from problem

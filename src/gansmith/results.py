@@ -4,6 +4,7 @@ import shutil
 from typing import Any
 
 from gansmith.errors import GansmithError
+from gansmith.events import Event, OnEvent
 from gansmith.looks import best_look, column_of
 from gansmith.model import Model
 from gansmith.report.card import CardFacts, model_card
@@ -12,7 +13,6 @@ from gansmith.report.film import write_film
 from gansmith.report.html import write_report
 from gansmith.report.series import add_up
 from gansmith.run_folder import RunFolder, read_rows
-from gansmith.training import Event, OnEvent
 
 
 def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:

@@ -1,8 +1,8 @@
 """The rules by which a recipe is fitted to data, machine and budget: numbers and small functions, one place for each.
 
-Those of ``PLAIN`` (gamma, learning rate, end_norm, 16 channels, and 32 for images of 32 px) come from the trials in
+Those of ``COMPACT`` (gamma, learning rate, end_norm, 16 channels, and 32 for images of 32 px) come from the trials in
 benchmarks/flagship/README.md; other widths, sides and what is for GPUs are first guesses. Where kimg decide, they are
-those that the narrowest networks of ``PLAIN`` can show in the time there is.
+those that the narrowest networks of ``COMPACT`` can show in the time there is.
 """
 
 from collections.abc import Callable
@@ -11,17 +11,17 @@ from gansmith.data.base import DataSpec
 from gansmith.recipe import Recipe
 from gansmith.shapes import numbers_in
 
-PLAIN, POINTS, GPU, LARGE_GPU = "relativistic", "toy", "r3gan-small", "r3gan"
+COMPACT, POINTS, GPU, LARGE_GPU = "compact", "toy", "r3gan-small", "r3gan"
 GPU_SIDES = (32, 256)
 LARGE_GPU_KIMG = 10_000  # that r3gan-small can show: then there is time for the paper's width
-DEFAULT_MINUTES = 30.0  # of PLAIN; the others have a length of their own
+DEFAULT_MINUTES = 30.0  # of COMPACT; the others have a length of their own
 SIDES = ((32, 0), (48, 60), (64, 100), (96, 200), (128, 400))  # the longer side of the images, the fewest kimg for it
 GAMMAS = {  # by recipe: gamma, the pixels and the batch that it is for, and the power with which it grows with pixels
-    PLAIN: (5.0, 64 * 64, 64, 1.0),
+    COMPACT: (5.0, 64 * 64, 64, 1.0),
     GPU: (2.0, 64 * 64, 64, 1.5),  # Huang et al. 2024, arXiv:2501.05441, has 0.05 at 32 px, 2 at 64, 150 at 256
     LARGE_GPU: (2.0, 64 * 64, 256, 1.5),
 }
-SMALL_PX = 28  # up to here PLAIN has shallow networks and does better with the first of each of these
+SMALL_PX = 28  # up to here COMPACT has shallow networks and does better with the first of each of these
 NARROWEST = 16  # base channels of G and D
 WIDTHS = (((2_000, 250), 32), ((6_000, 6_000), 48))  # from so many kimg on, up to SMALL_PX and above
 WIDER_COSTS = 3  # times as much, 32 channels instead of 16 above SMALL_PX: they, too, must show as many as a side needs
@@ -39,7 +39,7 @@ P_ADAPTS = (0.2, 500.0)  # the same, in which p can go from 0 to 1; 500 are Styl
 HALF_LIFE_SHARE = 0.02  # of the length: 500 of 25,000 kimg in R3GAN's paper
 # Memory: copies of each parameter (its gradient, two moments, the average and a checkpoint's) and of each number that
 # leaves a layer (its gradient, real and fake), the process itself, and the share of the machine that a run may take.
-# On a CPU PLAIN at 128 px took 2,080 MB with 32 channels in fp32, and 1,542 with 16 in bf16; 2,787 and 1,882 are what
+# On a CPU COMPACT at 128 px took 2,080 MB with 32 channels in fp32, and 1,542 with 16 in bf16; 2,787 and 1,882 are what
 # this says. On GPUs nothing was measured.
 PARAMETER_COPIES, VALUE_COPIES, PROCESS_MB, MEMORY_SHARE = 6, 4, 600, 0.7
 
@@ -62,7 +62,7 @@ def width_for(kimg: float, side: int) -> int:
 
 
 def lr_for(widest: int, *, large: bool) -> float:
-    """Return the learning rate of PLAIN's G, whose widest layer has so many channels.
+    """Return the learning rate of COMPACT's G, whose widest layer has so many channels.
 
     A step of Adam changes what a layer does in proportion to its inputs: Yang et al. 2022, arXiv:2203.03466, table 3.
     """

@@ -47,7 +47,8 @@ class RunFolder:
             run.checkpoints.mkdir(exist_ok=True)
         except OSError as problem:
             raise GansmithError(
-                f"'{path}' cannot be made: {problem.strerror}\n  name another folder: --out DIR"
+                "run.cannot_make_folder",
+                f"'{path}' cannot be made: {problem.strerror}\n  name another folder: --out DIR",
             ) from problem
         return run
 
@@ -58,20 +59,23 @@ class RunFolder:
         if not path.exists():
             above = next(each for each in path.absolute().parents if each.exists())
             if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-                raise GansmithError(f"cannot make '{path}' in '{above}'\n  {elsewhere}")
+                raise GansmithError("run.cannot_make_folder", f"cannot make '{path}' in '{above}'\n  {elsewhere}")
         elif not path.is_dir():
-            raise GansmithError(f"'{path}' is a file\n  {elsewhere}")
+            raise GansmithError("run.file_in_the_way", f"'{path}' is a file\n  {elsewhere}")
         elif any(path.iterdir()):
             begun = (path / RECORD).exists() and any((path / "checkpoints").glob("[0-9]*"))
             go_on, other = f"go on with it: gansmith resume {path}", "remove it, or name another folder: --out DIR"
-            raise GansmithError(f"'{path}' is already there and not empty\n  {go_on if begun else other}")
+            raise GansmithError(
+                "run.folder_not_empty", f"'{path}' is already there and not empty\n  {go_on if begun else other}"
+            )
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
         """Open a run folder; CheckpointError if it is none."""
         if not is_run(path):
             raise CheckpointError(
-                f"'{path}' is no run folder: it has no {RECORD}\n  pass the folder that 'gansmith train' printed"
+                "run.not_a_run",
+                f"'{path}' is no run folder: it has no {RECORD}\n  pass the folder that 'gansmith train' printed",
             )
         return cls(path)
 
@@ -81,7 +85,7 @@ class RunFolder:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise GansmithError(
-                f"'{self.path}' is being written by another process\n  wait for it or stop it"
+                "run.locked", f"'{self.path}' is being written by another process\n  wait for it or stop it"
             ) from None
 
     def unlock(self) -> None:
@@ -96,10 +100,10 @@ class RunFolder:
             value: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError) as problem:
             reason = getattr(problem, "strerror", None) or problem
-            raise CheckpointError(f"'{path}' cannot be read: {reason}") from problem
+            raise CheckpointError("run.unreadable_record", f"'{path}' cannot be read: {reason}") from problem
         for key in ("data", "seed", "plan", "numerics", "plugins"):
             if not isinstance(value, dict) or key not in value:
-                raise CheckpointError(f"'{path}' cannot be read: it has no '{key}'")
+                raise CheckpointError("run.unreadable_record", f"'{path}' cannot be read: it has no '{key}'")
         return value
 
     def write_record(self, value: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from gansmith.checkpoint import Checkpoint
 from gansmith.data.base import DataSpec
 from gansmith.data.find import find_source
 from gansmith.engine import Engine, numerics
+from gansmith.old_files import from_old_file
 from gansmith.plan import Budget, Plan
 from gansmith.recipe import Recipe, differences
 from gansmith.version import __version__
@@ -76,7 +77,7 @@ def changes_since(
     record: dict[str, Any], checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, engine: Engine
 ) -> list[str]:
     """Return in words what differs from the run so far and decides its numbers."""
-    before = Recipe.model_validate(checkpoint.values["recipe"])
+    before = Recipe.model_validate(from_old_file(checkpoint.values["recipe"]))
     changes = [f"recipe {text}" for text in differences(before, recipe)]
     known, now = record["data"]["spec"]["fingerprint"], spec.fingerprint
     if known != now or record["data"]["spec"]["pixels_sha256"] != spec.pixels_sha256:

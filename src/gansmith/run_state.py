@@ -74,7 +74,10 @@ class RunState:
         method.pools.update({name: tensor.to(engine.device) for name, tensor in method.pools.items()})
         for name in recipe.optimizers:
             if name not in ("default", *method.networks):
-                raise RecipeError(unknown_name("network in optimizers", name, ["default", *method.networks]))
+                raise RecipeError(
+                    "recipe.unknown_optimizer_network",
+                    unknown_name("network in optimizers", name, ["default", *method.networks]),
+                )
         trainable = {n: [p for p in net.parameters() if p.requires_grad] for n, net in method.networks.items()}
         engine.broadcast_([tensor.detach() for tensor in method.networks.state_dict(keep_vars=True).values()])
         averages = {name: Ema(method.networks[name]) for name in method.averaged}
@@ -171,7 +174,9 @@ class RunState:
             for name, optimizer in self.optimizers.items():
                 _restore_optimizer(optimizer, _below(parts.get("optimizers", {}), f"{name}."))
         except (RuntimeError, KeyError) as problem:
-            raise CheckpointError(f"the checkpoint is of other networks than the recipe's: {problem}") from problem
+            raise CheckpointError(
+                "checkpoint.other_networks", f"the checkpoint is of other networks than the recipe's: {problem}"
+            ) from problem
         self.method.state.clear()
         self.method.state.update(parts.get("state", {}))
         self.method.pools.clear()

@@ -14,18 +14,19 @@ from gansmith.data.base import ImageData, open_data
 from gansmith.data.domains import domains_of
 from gansmith.engine import Engine, set_threads
 from gansmith.errors import CheckpointError, DataError, DiskFullError, ModelError
+from gansmith.events import Event, OnEvent
 from gansmith.files import is_disk_full
 from gansmith.methods.adversarial import assume_augmented
 from gansmith.model import load_model
 from gansmith.plan import Budget, Plan, make_plan
-from gansmith.recipe import Recipe, parse_recipe
+from gansmith.recipe import Recipe, read_run_recipe
 from gansmith.report.tensorboard import TensorBoardLog
 from gansmith.results import write_results
 from gansmith.run_folder import RECORD, RunFolder, append_row, remove_leftovers
 from gansmith.run_record import Order, changed_row, changes_since, make_run_record
 from gansmith.run_state import RunState
 from gansmith.stopping import StopRequest
-from gansmith.training import Event, OnEvent, Trainer, latest_checkpoint, train_step
+from gansmith.training import Trainer, latest_checkpoint, train_step
 
 MEASURE_SEC = 4.0
 OVERHEAD = 0.05  # share of a run that previews, checkpoints and the report take
@@ -49,8 +50,9 @@ def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) ->
         engine.barrier()
     if len(data) < 2:
         raise DataError(
+            "data.one_image",
             f"'{data.spec.name}' has one image to train on"
-            "\n  at least 2 are needed; 'gansmith data check' says what was left out"
+            "\n  at least 2 are needed; 'gansmith data check' says what was left out",
         )
     decided = recipe.data.decided(data.spec.height, data.spec.width, data.spec.channels)
     return recipe.model_copy(update={"data": decided}), data
@@ -133,7 +135,7 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
     checkpoint, passed_over = latest_checkpoint(run)
     for reason in passed_over:
         on_event(Event("warning", f"passed over: {reason}"))
-    recipe = parse_recipe(run.recipe.read_text(), where=f"recipe {run.recipe}")
+    recipe = read_run_recipe(run.recipe)
     order = _order_of(run)
     _restore_threads(record["numerics"])
     recipe, data = open_for(recipe, order, engine, on_event)
@@ -141,8 +143,9 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
     if changes and not accept_changes:
         more = f"\n  and {len(changes) - 1} more" if len(changes) > 1 else ""
         raise CheckpointError(
+            "run.changed",
             f"'{run.path}' cannot go on exactly: {changes[0]}{more}"
-            "\n  undo it, or pass --accept-changes to go on all the same (it is logged)"
+            "\n  undo it, or pass --accept-changes to go on all the same (it is logged)",
         )
     state = RunState.fresh(recipe, data.spec, record["seed"], engine)
     state.restore(checkpoint.tensors, checkpoint.values, engine)
@@ -156,7 +159,10 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
                 append_row(run.log, changed_row(told))
     if kimg is not None:
         if kimg <= state.kimg:
-            raise CheckpointError(f"--kimg {kimg:g} is no more than the {state.kimg:g} kimg that the run has seen")
+            raise CheckpointError(
+                "run.length_already_seen",
+                f"--kimg {kimg:g} is no more than the {state.kimg:g} kimg that the run has seen",
+            )
         changes.append(f"schedule: {plan.schedule_kimg:g} kimg -> {kimg:g} kimg")
         plan = plan.extended(kimg, state.images_per_iteration)
     if changes and engine.is_main:
@@ -178,8 +184,9 @@ def _order_of(run: RunFolder) -> Order:
     parts = domains_of(known["source"])
     if gone := [part for part in parts if Path(part).is_absolute() and not Path(part).exists()]:
         raise CheckpointError(
+            "run.data_moved",
             f"'{run.path}' was trained on '{gone[0]}', which is not there"
-            f"\n  put it back, or write its new place into {run.path / RECORD} as data.source"
+            f"\n  put it back, or write its new place into {run.path / RECORD} as data.source",
         )
     return Order(
         known["source"],
@@ -214,8 +221,9 @@ def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
             raise
         free = shutil.disk_usage(run.path).free
         raise DiskFullError(
+            "disk.full",
             f"no room to write {problem.filename or run.path}: {free:,} bytes are free"
-            f"\n  the last checkpoint is intact; make room, then: gansmith resume {run.path}"
+            f"\n  the last checkpoint is intact; make room, then: gansmith resume {run.path}",
         ) from problem
     finally:
         if board is not None:
@@ -256,9 +264,10 @@ def _take_weights(state: RunState, path: Path) -> None:
         if other:
             first, shapes = other[0], (its.get(other[0], "none"), mine.get(other[0], "none"))
             raise ModelError(
+                "model.initial_weights_unfit",
                 f"--init-from {path}: its '{name}' does not fit this recipe: {len(other)} of {len({**mine, **its})} "
                 f"tensors are others, first '{first}' (there {shapes[0]}, here {shapes[1]})"
-                "\n  use the recipe, size, channels and scale that it was trained with"
+                "\n  use the recipe, size, channels and scale that it was trained with",
             )
         network.load_state_dict(source.state_dict())
         if name in state.averages:

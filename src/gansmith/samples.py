@@ -70,11 +70,15 @@ class Samples:
         """
         path = check_samples(out)
         if numbered and path.suffix.lower() != ".png":
-            raise GansmithError(f"numbers are written into a grid only, not into '{path}'\n  allowed: grid.png")
+            raise GansmithError(
+                "output.numbered_without_grid",
+                f"numbers are written into a grid only, not into '{path}'\n  allowed: grid.png",
+            )
         if self.are_points and (numbered or path.suffix.lower() not in (".png", ".npz")):
             wrong = "numbers into a picture of points" if numbered else f"points in the plane as '{path}'"
             raise GansmithError(
-                f"cannot write {wrong}\n  allowed: picture.png, or x.npz, which holds their coordinates"
+                "output.points_form",
+                f"cannot write {wrong}\n  allowed: picture.png, or x.npz, which holds their coordinates",
             )
         make_room(path)
         if path.suffix.lower() == ".png":
@@ -109,7 +113,10 @@ def check_samples(out: str | Path) -> Path:
     """Return the path of samples; GansmithError for an ending that is not written, or a folder that is not empty."""
     path = Path(out)
     if path.suffix.lower() in NOT_WRITTEN:
-        raise GansmithError(f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder")
+        raise GansmithError(
+            "output.unknown_ending",
+            f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder",
+        )
     if path.suffix.lower() not in WRITTEN:
         refuse_used_folder(path)
     return path
@@ -119,7 +126,7 @@ def refuse_used_folder(path: Path, option: str = "") -> None:
     """Raise GansmithError unless a folder to be written is new or empty; ``option`` is how another is named."""
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
         there = "a file" if path.is_file() else "already there and not empty"
-        raise GansmithError(f"'{path}' is {there}\n  remove it, or name another folder{option}")
+        raise GansmithError("output.exists", f"'{path}' is {there}\n  remove it, or name another folder{option}")
 
 
 def image_name(seed: int, number: int) -> str:
@@ -131,7 +138,9 @@ def file_for(out: str | Path, what: str, ending: str) -> Path:
     """Return the path of a file to be written; GansmithError for another ending, or a file in the way of its folder."""
     path = Path(out)
     if path.suffix.lower() != ending:
-        raise GansmithError(f"cannot write {what} as '{path.suffix or path.name}'\n  allowed: x{ending}")
+        raise GansmithError(
+            "output.unknown_ending", f"cannot write {what} as '{path.suffix or path.name}'\n  allowed: x{ending}"
+        )
     make_room(path)
     return path
 
@@ -139,7 +148,10 @@ def file_for(out: str | Path, what: str, ending: str) -> Path:
 def make_room(path: Path) -> None:
     """Make the folders above a file or folder to be written; GansmithError if a file is in the way."""
     if any(parent.is_file() for parent in path.parents) or (path.is_file() and not path.suffix):
-        raise GansmithError(f"'{path}' cannot be written: a file is in the way\n  name another place: --out PATH")
+        raise GansmithError(
+            "output.file_in_the_way",
+            f"'{path}' cannot be written: a file is in the way\n  name another place: --out PATH",
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
 
 

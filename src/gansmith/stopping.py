@@ -47,6 +47,21 @@ class StopRequest:
         if self.signal_number:
             sys.exit(128 + number)
         self.signal_number = number
-        if self.speaks:
+        if self.speaks and sys.stderr is not None:  # else its number may be that of another file
             with suppress(OSError):  # nobody may be there to read it any more
                 os.write(STDERR, HEARD)
+
+
+@contextmanager
+def outliving_terminal() -> Iterator[None]:
+    """Ignore SIGHUP, which a closed terminal sends, inside; a program that handles it itself, or nohup, still does."""
+    number: Any = getattr(signal, "SIGHUP", None)  # Windows has none
+    main = threading.current_thread() is threading.main_thread()
+    if number is None or not main or signal.getsignal(number) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(number, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from gansmith.clock import Clock
 from gansmith.data.base import ImageData
 from gansmith.engine import Engine
 from gansmith.errors import CheckpointError, DiskFullError, TrainingError
+from gansmith.events import Event, OnEvent, silent
 from gansmith.looks import best_look
 from gansmith.plan import Plan
 from gansmith.preview import PreviewWriter
@@ -26,18 +27,6 @@ from gansmith.watch import copy_weights, update_ratios
 
 BAD_STEPS_IN_A_ROW = 8  # more than this many steps skipped in a row: back to the last checkpoint
 MAX_FAILED_SAVES = 3
-
-
-@dataclass(frozen=True)
-class Event:
-    """Something to tell: ``note``, ``warning``, ``progress``, ``row``, ``look``, ``health`` or ``preview``."""
-
-    kind: str
-    message: str = ""
-    values: dict[str, Any] = field(default_factory=dict)
-
-
-OnEvent = Callable[[Event], None]
 
 
 def train_step(state: RunState, stream: BatchStream, engine: Engine, moment: Moment) -> None:
@@ -88,7 +77,7 @@ class Trainer:
     engine: Engine
     run: RunFolder
     plan: Plan
-    on_event: OnEvent = lambda _: None
+    on_event: OnEvent = silent
     stop_requested: Callable[[], bool] = lambda: False
     _failed_saves: int = 0
 
@@ -208,8 +197,9 @@ class Trainer:
         rollbacks = state.salt + 1
         if rollbacks > MAX_ROLLBACKS:
             raise TrainingError(
+                "training.diverged",
                 f"training stopped at {failed_at:.1f} kimg: losses are not finite even after {MAX_ROLLBACKS} rollbacks"
-                f"\n  the last good checkpoint is in {self.run.checkpoints}; try a lower lr, for example lr=1e-4"
+                f"\n  the last good checkpoint is in {self.run.checkpoints}; try a lower lr, for example lr=1e-4",
             )
         self._restore(lambda each: bool(each.values["planned"]))
         message = f"not finite at {failed_at:.1f} kimg: back to {state.kimg:.1f} kimg with other random draws"
@@ -266,7 +256,7 @@ class Trainer:
         self._failed_saves += 1
         message = self.engine.share_text(str(full))
         if self._failed_saves >= MAX_FAILED_SAVES or stop or state.iteration == 0:
-            raise DiskFullError(message) from full
+            raise DiskFullError("disk.full", message) from full
         self.on_event(Event("warning", message))
 
     def _worth_keeping(self) -> set[Any]:
@@ -281,5 +271,5 @@ class Trainer:
 def latest_checkpoint(run: RunFolder) -> tuple[Checkpoint, list[str]]:
     """Return the newest whole checkpoint of a run, and why newer ones were passed over."""
     if not run.checkpoints.is_dir():
-        raise CheckpointError(f"'{run.path}' has no checkpoints folder")
+        raise CheckpointError("checkpoint.no_folder", f"'{run.path}' has no checkpoints folder")
     return load_latest(run.checkpoints)

@@ -152,13 +152,15 @@ def _check_request(request: Request, unpaired: bool) -> None:
     for option, value in asked.items():
         if value:
             raise MetricError(
+                "metric.option_for_samples_only",
                 f"{option} is for models that start from noise; translations are judged by all of their numbers, once"
-                "\n  leave it out"
+                "\n  leave it out",
             )
     if request.truth and not unpaired:
         raise MetricError(
+            "metric.truth_for_unpaired_only",
             f"--truth {request.truth}: this model's images have targets, which are the truth"
-            "\n  it is for models of --from and --to; leave it out"
+            "\n  it is for models of --from and --to; leave it out",
         )
 
 
@@ -169,15 +171,17 @@ def _chosen(reference: ImageData, most: int, unpaired: bool) -> list[np.ndarray]
     if unpaired:
         if reference.spec.classes != DOMAINS or reference.labels is None:
             raise MetricError(
+                "metric.one_domain",
                 f"'{reference.spec.name}' is one set of images, and this model translates between two"
-                "\n  pass both as DATA: 'domains:A -> B'"
+                "\n  pass both as DATA: 'domains:A -> B'",
             )
         sets = [order[reference.labels[order] == side] for side in range(len(DOMAINS))]
     count = min(most, *map(len, sets)) if unpaired else min(most, len(order))
     if count < FEWEST:
         raise MetricError(
+            "metric.too_few_images",
             f"{count} images are too few to judge translations by; at least {FEWEST} are needed"
-            "\n  pass more as DATA, hold out a larger share, or raise --num"
+            "\n  pass more as DATA, hold out a larger share, or raise --num",
         )
     return [each[:count] for each in sets]
 
@@ -190,8 +194,9 @@ def _truth_rows(truth: ImageData, reference: ImageData, training: ImageData | No
     count = sum(int((part.labels == 0).sum()) for part in parts if part.labels is not None)
     if len(truth) != count:
         raise MetricError(
+            "metric.truth_count",
             f"--truth '{truth.spec.name}' has {len(truth):,} images, and there are {count:,} of domain '{DOMAINS[0]}'"
-            "\n  pass one answer for each of them, those held out included, in the same order of names"
+            "\n  pass one answer for each of them, those held out included, in the same order of names",
         )
     return reference.rows[places]
 

@@ -17,7 +17,8 @@ def enlarging(method: Method, kind: str) -> SuperResolutionMethod:
         translates = getattr(getattr(method, "task", None), "scale", 1) > 1
         remedy = "gansmith translate MODEL IMAGES" if translates else "gansmith train photos/ --recipe srresnet"
         raise ModelError(
-            f"cannot upscale with a model of method '{kind}'; it needs 'super_resolution'\n  use: {remedy}"
+            "model.other_method",
+            f"cannot upscale with a model of method '{kind}'; it needs 'super_resolution'\n  use: {remedy}",
         )
     return method
 
@@ -30,8 +31,9 @@ def enlarge_image(method: SuperResolutionMethod, generator: nn.Module, image: np
     channels, scale = method.spec.channels, method.spec.scale
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels or not image.size:
         raise ModelError(
+            "model.images_shape",
             f"images must be uint8 (N, H, W, {channels}): this model enlarges {MODES[channels]} images"
-            f"\n  got {image.dtype} {image.shape} for one of them"
+            f"\n  got {image.dtype} {image.shape} for one of them",
         )
     device = next(generator.parameters()).device
 

@@ -59,6 +59,11 @@ def write_mp4(canvases: Iterable[np.ndarray], seconds: Sequence[float], size: tu
                     encoder.send(canvas.tobytes())
         written, _ = imageio_ffmpeg.count_frames_and_secs(target)
     except (OSError, RuntimeError) as problem:
-        raise GansmithError(f"the film cannot be encoded as MP4: {str(problem).splitlines()[0]}") from problem
+        raise GansmithError(
+            "output.film_not_encoded", f"the film cannot be encoded as MP4: {str(problem).splitlines()[0]}"
+        ) from problem
     if written != sum(numbers):
-        raise GansmithError(f"the film cannot be encoded as MP4: {written} of {sum(numbers)} frames were written")
+        raise GansmithError(
+            "output.film_not_encoded",
+            f"the film cannot be encoded as MP4: {written} of {sum(numbers)} frames were written",
+        )

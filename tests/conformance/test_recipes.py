@@ -9,12 +9,13 @@ import yaml
 
 from gansmith.api import describe_networks, example_spec
 from gansmith.recipe import Recipe, differences, load_recipe, parse_recipe, recipe_names, recipe_text
+from gansmith.recipes import AUTO, GOALS
 from gansmith.run_state import RunState
 
 TORCH_FREE = """
 import sys
 from gansmith.cli.app import app
-for words in (["--help"], ["recipes"], ["recipes", "dcgan"], ["train", "--help"]):
+for words in (["--help"], ["recipes"], ["recipes", "--help"], ["recipes", "auto"], ["train", "--help"]):
     try:
         app(words)
     except SystemExit as problem:
@@ -30,7 +31,7 @@ def header(name: str) -> list[str]:
 
 
 def test_there_are_recipes_and_nothing_else():
-    assert {"relativistic", "dcgan", "mlp-small"} <= set(recipe_names())
+    assert {"compact", "dcgan", "mlp-small"} <= set(recipe_names())
     folder = resources.files("gansmith.recipes")
     files = {path.name for path in folder.iterdir() if not path.name.startswith("__")}
     assert files == {f"{name}.yaml" for name in recipe_names()}
@@ -63,6 +64,7 @@ def test_its_header_says_where_it_is_from_how_to_run_it_what_it_costs_and_what_i
 @pytest.mark.parametrize("name", recipe_names())
 def test_it_writes_only_what_it_means(name):
     written = yaml.safe_load(recipe_text(name))
+    assert "Layers at" not in recipe_text(name), "they are printed from the code"
     assert list(written)[:2] == ["name", "summary"]
     assert max(map(len, recipe_text(name).splitlines())) <= 120
 
@@ -98,14 +100,24 @@ def test_help_and_recipes_never_import_torch():
     done = subprocess.run([sys.executable, "-c", TORCH_FREE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for name in recipe_names():
-        assert re.search(rf"^{re.escape(name)} +{re.escape(load_recipe(name).summary)}$", done.stdout, re.MULTILINE)
-    assert recipe_text("dcgan") in done.stdout
+        assert re.search(rf"^  {re.escape(name)} +{re.escape(load_recipe(name).summary)}$", done.stdout, re.MULTILINE)
+
+
+def test_the_list_has_every_recipe_once_by_goal_within_80_columns(shell):
+    lines = shell("recipes")[1].splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line.removesuffix(":") for line in lines if not line.startswith("  ")] == list(GOALS)
+    assert sorted(line.split()[0] for line in lines if line.startswith("  ")) == sorted([AUTO, *recipe_names()])
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_the_table_of_layers_in_the_file_is_what_the_recipe_builds(name):
+def test_it_is_printed_with_the_layers_that_it_builds(name, shell):
     recipe = load_recipe(name)
-    written = recipe_text(name).split("# Layers at ")[1].splitlines()
     spec = example_spec(recipe)
-    assert written[0].startswith(f"{spec.height} x {spec.width} px with {spec.channels} channels")
-    assert [line.removeprefix("# ") for line in written[1:]] == describe_networks(recipe, spec)
+    code, out, _ = shell("recipes", name)
+    text, layers = out.split("# Layers at ")
+    assert (code, text) == (0, recipe_text(name) + "\n")
+    title, *lines = layers.splitlines()
+    assert title.startswith(f"{spec.height} x {spec.width} px with {spec.channels} channel")
+    assert [line.removeprefix("# ") for line in lines] == describe_networks(recipe, spec)
+    assert parse_recipe(out, where="x") == recipe, "what is printed is a recipe"

@@ -65,8 +65,9 @@ def without_color(augmentation: AugmentationT, policy: Sequence[str], others: st
     rest = tuple(each for each in policy if each != "color")
     if not rest:
         raise RecipeError(
+            "recipe.augmentation_without_color",
             f"here augmentation '{augmentation.kind}' moves pixels and leaves colours alone, and policy is color alone"
-            f"\n  pass augment.policy=[{others}], or augment=null"
+            f"\n  pass augment.policy=[{others}], or augment=null",
         )
     return augmentation.model_copy(update={"policy": rest})
 

@@ -1,5 +1,7 @@
 """The ``gansmith`` command: its verbs in groups, and how it prints errors and warnings."""
 
+import errno
+import json
 import shutil
 import sys
 import warnings
@@ -33,6 +35,7 @@ from gansmith.cli import (
 )
 from gansmith.cli.options import flag
 from gansmith.errors import GansmithError, GansmithWarning
+from gansmith.events import say
 from gansmith.version import __version__
 
 NARROW = 60  # columns; with fewer, rich's tables cut words
@@ -126,7 +129,9 @@ def main() -> None:
     except (GansmithError, OSError) as problem:
         if len(words) < len(sys.argv) - 1:
             raise
-        print(f"gansmith: {_error_text(problem)}", file=sys.stderr)
+        say(f"gansmith: {_error_text(problem)}")
+        if "--json" in words:
+            print(json.dumps({"error": {"code": _code_of(problem), "message": _error_text(problem)}}))
         sys.exit(2)
 
 
@@ -137,7 +142,14 @@ def _print_warning(
     shown = f"warning: {message}\n"
     if not issubclass(category, GansmithWarning):
         shown = warnings.formatwarning(message, category, filename, lineno, line)
-    (file or sys.stderr).write(shown)
+    say(shown.rstrip("\n"))
+
+
+def _code_of(problem: GansmithError | OSError) -> str:
+    """Return an error's code; the system's errors have that of their errno, for example "system.enoent"."""
+    if isinstance(problem, GansmithError):
+        return problem.code
+    return f"system.{errno.errorcode.get(problem.errno or 0, 'unknown').lower()}"
 
 
 def _error_text(problem: Exception) -> str:

@@ -17,6 +17,7 @@ from gansmith.cli.options import (
     split_names,
     split_numbers,
 )
+from gansmith.events import say
 
 STUDY = "With --study"
 
@@ -74,5 +75,5 @@ def augment(
             )
             result |= {"study": studied.to_json(), "plot": str(api.draw_study(studied, plot))}
             lines += ["", *studied.lines(), str(plot)]
-    typer.echo("\n".join(lines), err=True)
+    say("\n".join(lines))
     print(json.dumps(result) if as_json else written)

@@ -21,12 +21,11 @@ def check(
     """
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
-    from gansmith.training import Event
 
     with ProgressPrinter() as printer:
 
         def show_progress(done: int, total: int) -> None:
-            printer(Event("data", values={"done": done, "total": total}))
+            printer.tell("reading images", done, total)
 
         report = api.check(source, size=size, channels=channels, data_root=data_root, on_progress=show_progress)
     print(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(report.lines()))

@@ -17,12 +17,7 @@ def diagnose(
     """Find mode collapse and other problems; suggest what to try."""
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
-    from gansmith.training import Event
 
     with ProgressPrinter() as printer:
-
-        def show_progress(what: str, done: int, total: int) -> None:
-            printer(Event("data", values={"what": what, "done": done, "total": total}))
-
-        found = api.diagnose(run, device, show_progress)
+        found = api.diagnose(run, device, printer.tell)
     print(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Data, DataRoot, Device, Layers, ModelPath, Plugin, split_names
+from gansmith.events import say
 
 
 def features(
@@ -38,5 +39,5 @@ def features(
     written = found.save(out)
     count, width = found.values.shape
     widths = ", ".join(f"{name} {each:,}" for name, each in found.layers.items())
-    typer.echo(f"{count:,} images, {width:,} features each ({widths})", err=True)
+    say(f"{count:,} images, {width:,} features each ({widths})")
     print(json.dumps({"out": str(written), "count": count, "layers": found.layers}) if as_json else written)

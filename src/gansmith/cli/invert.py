@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Device, ModelPath, Plugin, Raw
+from gansmith.events import say
 
 
 def invert(
@@ -40,13 +41,10 @@ def invert(
 
     api.check_place(out)
     loaded = api.load(model, device, plugin or [])
-    found = api.invert(
-        loaded, image, mask=mask, label=label, steps=steps, seed=seed, raw=raw,
-        on_progress=lambda text: typer.echo(text, err=True),
-    )  # fmt: skip
+    found = api.invert(loaded, image, mask=mask, label=label, steps=steps, seed=seed, raw=raw, on_progress=say)
     written, latent = found.save(out)
     for line in found.lines():
-        typer.echo(line, err=True)
+        say(line)
     facts = {"psnr_db": found.psnr_db, "random_best_db": found.random_db[0], "random_mean_db": found.random_db[1]}
     result = {"out": str(written), "latent": str(latent), **facts, "label": found.label or None}
     print(json.dumps(result) if as_json else written)

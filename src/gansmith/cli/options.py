@@ -79,5 +79,7 @@ def split_numbers(option: str, text: str) -> tuple[int, ...]:
 
     for word in split_names(text):
         if not word.isdecimal():
-            raise GansmithError(f"{option}: '{word}' is no whole number\n  for example {option} 10,50,100")
+            raise GansmithError(
+                "cli.not_whole_numbers", f"{option}: '{word}' is no whole number\n  for example {option} 10,50,100"
+            )
     return tuple(int(word) for word in split_names(text))

@@ -22,6 +22,7 @@ from gansmith.cli.options import (
 )
 from gansmith.cli.train import data_and_overrides
 from gansmith.errors import GansmithError
+from gansmith.events import say
 
 if TYPE_CHECKING:
     from gansmith.proposal import Proposal
@@ -52,9 +53,11 @@ def plan(
     source, overrides = data_and_overrides(words or [])
     if out is not None:
         if out.suffix not in (".yaml", ".yml"):
-            raise GansmithError(f"cannot write a recipe as '{out}'\n  allowed: a name that ends in .yaml")
+            raise GansmithError(
+                "output.unknown_ending", f"cannot write a recipe as '{out}'\n  allowed: a name that ends in .yaml"
+            )
         if out.exists():
-            raise GansmithError(f"'{out}' exists\n  pass another --out, or remove it")
+            raise GansmithError("output.exists", f"'{out}' exists\n  pass another --out, or remove it")
         out.parent.mkdir(parents=True, exist_ok=True)
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
@@ -65,7 +68,7 @@ def plan(
             source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, device=device, precision=precision,
             holdout=holdout, plugins=plugin or [], data_root=data_root, on_event=printer,
         )  # fmt: skip
-    typer.echo("\n".join(proposal_lines(proposal)), err=True)
+    say("\n".join(proposal_lines(proposal)))
     if out is not None:
         commit_file(out, lambda place: place.write_text(proposal.to_yaml(), encoding="utf-8"))
         words = ["gansmith", "train", *([] if source == "fashion-sample" else [source]), "--recipe", str(out)]
@@ -74,7 +77,7 @@ def plan(
         words += ["--holdout", f"{holdout:g}"] if holdout else []
         words += [word for each in plugin or [] for word in ("--plugin", str(each))]
         words += ["--data-root", str(data_root)] if data_root else []
-        typer.echo(f"\ntrain it: {shlex.join(words)}", err=True)
+        say(f"\ntrain it: {shlex.join(words)}")
     if as_json:
         print(json.dumps(proposal.to_json(), indent=2))
     else:
@@ -83,7 +86,7 @@ def plan(
 
 def proposal_lines(proposal: "Proposal") -> list[str]:
     """Return the choices as a table of 80 columns, then speed, expected quality and warnings."""
-    from gansmith.cli.progress import duration
+    from gansmith.events import duration
 
     rows = [(choice.what, choice.value, choice.reason) for choice in proposal.choices]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))

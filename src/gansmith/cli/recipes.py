@@ -9,17 +9,19 @@ import typer
 
 from gansmith.cli.options import flag
 from gansmith.errors import RecipeError, unknown_name
-from gansmith.recipes import AUTO, AUTO_SUMMARY, AUTO_TEXT
+from gansmith.recipes import AUTO, AUTO_SUMMARY, AUTO_TEXT, GOALS
+
+LAYERS = "# Layers at "  # the first words below a printed recipe
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Recipe to print; without it, list all.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Recipe to print, with its layers.")] = None,
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe; needs --shapes.")
     ] = None,
-    shapes: Annotated[bool, flag("--shapes", "Print the layers, their output shapes and parameters.")] = False,
+    shapes: Annotated[bool, flag("--shapes", "Print only the layers, with your changes.")] = False,
 ) -> None:
-    """List the recipes, print one, or print its layers.
+    """List the recipes, or print one with its layers.
 
     Example: gansmith recipes dcgan --shapes size=64
     """
@@ -27,27 +29,35 @@ def recipes(
     files = {path.name.removesuffix(".yaml"): path for path in folder.iterdir() if path.name.endswith(".yaml")}
     known = sorted([AUTO, *files])
     if name is None:
-        width = max(len(each) for each in known)
-        for each in known:
-            summary = AUTO_SUMMARY if each == AUTO else _summary(files[each].read_text(encoding="utf-8"))
-            print(f"{each:<{width}}  {summary}")
+        _print_list({each: _summary(path.read_text(encoding="utf-8")) for each, path in files.items()})
     elif overrides and not shapes:
         words = shlex.join(overrides)
         raise RecipeError(
+            "cli.recipe_changes_without_shapes",
             f"the file of a recipe is printed as it is, without {words}"
             f"\n  the layers with changes: gansmith recipes {name} --shapes {words}"
-            f"\n  the whole with changes: gansmith train DATA --recipe {name} {words} --dry-run"
+            f"\n  the whole with changes: gansmith train DATA --recipe {name} {words} --dry-run",
         )
     elif shapes:
-        _print_shapes(name, overrides or [])
+        print("\n".join(_layers(name, overrides or [])[1:]))
     elif name == AUTO:
         print(AUTO_TEXT, end="")
     elif name in files:
-        print(files[name].read_text(encoding="utf-8"), end="")
+        _print_recipe(name, files[name].read_text(encoding="utf-8"))
     elif Path(name).is_file():
-        print(Path(name).read_text(encoding="utf-8"), end="")
+        _print_recipe(name, Path(name).read_text(encoding="utf-8"))
     else:
-        raise RecipeError(unknown_name("recipe", name, known, hint="or pass the path of a .yaml file"))
+        raise RecipeError(
+            "recipe.unknown_recipe", unknown_name("recipe", name, known, hint="or pass the path of a .yaml file")
+        )
+
+
+def _print_list(summaries: dict[str, str]) -> None:
+    width = max(map(len, summaries))
+    for goal, names in GOALS.items():
+        print(f"{goal}:")
+        for name in names:
+            print(f"  {name:<{width}}  {AUTO_SUMMARY if name == AUTO else summaries[name]}")
 
 
 def _summary(text: str) -> str:
@@ -55,8 +65,18 @@ def _summary(text: str) -> str:
     return line.removeprefix("summary:").strip()
 
 
-def _print_shapes(name: str, overrides: list[str]) -> None:
-    from gansmith import api
+def _print_recipe(name: str, text: str) -> None:
+    """Print a recipe, then its layers as comments, so that the whole can be saved as a recipe."""
+    print(text.split(LAYERS)[0].rstrip() + "\n", flush=True)  # a saved one has the layers already
+    title, *lines = _layers(name, [])
+    print(title, *(f"# {line}" for line in lines), sep="\n")
+
+
+def _layers(name: str, overrides: list[str]) -> list[str]:
+    """Return a title and the table of each network, one line each."""
+    from gansmith import api  # imports torch, which the list does without
 
     recipe: Any = api.read_recipe(name, overrides)
-    print("\n".join(api.describe_networks(recipe, api.example_spec(recipe))))
+    spec: Any = api.example_spec(recipe)
+    sides = f"{spec.height} x {spec.width} px with {spec.channels} channel{'s' if spec.channels > 1 else ''}"
+    return [f"{LAYERS}{sides}: output shape and parameters of each layer.", *api.describe_networks(recipe, spec)]

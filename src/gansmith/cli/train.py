@@ -22,6 +22,7 @@ from gansmith.cli.options import (
     flag,
 )
 from gansmith.errors import GansmithError
+from gansmith.events import say
 from gansmith.recipes import AUTO
 
 RunFolder = Annotated[
@@ -147,12 +148,14 @@ def translation_recipe(recipe: str, task: str | None, pairs: bool, unpaired: boo
     """Return the recipe and overrides for --task, --pairs, or --from with --to."""
     if task is not None and pairs:
         raise GansmithError(
-            "--task makes sources from single images, and --pairs says that they are there\n  pass one of them"
+            "cli.task_and_pairs",
+            "--task makes sources from single images, and --pairs says that they are there\n  pass one of them",
         )
     if unpaired and (task is not None or pairs):
         raise GansmithError(
+            "cli.two_ways_to_translate",
             f"--from and --to learn without pairs, and {'--pairs' if pairs else '--task'} learns from pairs"
-            "\n  pass one or the other"
+            "\n  pass one or the other",
         )
     if unpaired:
         return ("unpaired" if recipe == AUTO else recipe), []
@@ -169,8 +172,9 @@ def _check_task(recipe: str, task: str) -> None:
     kind = method_kind(recipe_text(recipe))
     if kind not in ("", "paired"):
         raise GansmithError(
+            "cli.task_of_other_method",
             f"--task {task} is for recipes of method 'paired', and recipe '{recipe}' has method '{kind}'"
-            "\n  leave out --recipe, or leave out --task; images are made larger by: --recipe srgan scale=4"
+            "\n  leave out --recipe, or leave out --task; images are made larger by: --recipe srgan scale=4",
         )
 
 
@@ -192,7 +196,7 @@ def print_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-de
         folder = shlex.quote(str(run.folder))
         verb = verb_of(method_kind(recipe_text(str(run.folder / "recipe.yaml"))))
         command = f"gansmith {verb} {folder}" + (" IMAGES" if verb != "sample" else "")
-        typer.echo(f"report: {run.folder}/report.html\nnew images: {command}", err=True)
+        say(f"report: {run.folder}/report.html\nnew images: {command}")
     if not run.finished:
         raise typer.Exit(128 + run.stopped_by)
 
@@ -201,15 +205,17 @@ def data_and_overrides(words: list[str], *, pairs: bool = False) -> tuple[str, l
     """Split the words after ``train`` into DATA and overrides; with ``pairs``, DATA may be two folders."""
     if "" in words:
         raise GansmithError(
-            "an empty word is no data set\n  is a variable of your shell empty? for the current folder write ."
+            "cli.empty_word",
+            "an empty word is no data set\n  is a variable of your shell empty? for the current folder write .",
         )
     sources = [word for word in words if "=" not in word or Path(word).exists()]
     if pairs and len(sources) == 2:
         return f"pairs:{sources[0]}::{sources[1]}", [word for word in words if word not in sources]
     if len(sources) > 1:
         raise GansmithError(
+            "cli.several_data_sets",
             f"one data set at a time, got {len(sources)}: {', '.join(sources[:4])}"
-            "\n  changes to the recipe are written KEY=VALUE"
+            "\n  changes to the recipe are written KEY=VALUE",
         )
     overrides = [word for word in words if word not in sources]
     return (sources[0] if sources else "fashion-sample"), overrides
@@ -224,8 +230,9 @@ def unpaired_data_and_overrides(words: list[str], start: str | None, to: str | N
     if start is None or to is None or data:
         got = f"DATA '{data[0]}' too" if data else f"only {'--to' if start is None else '--from'}"
         raise GansmithError(
+            "cli.from_without_to",
             f"--from and --to are the two sets of images to translate between, got {got}"
-            "\n  pass both, and no DATA: gansmith train --from summer/ --to winter/"
+            "\n  pass both, and no DATA: gansmith train --from summer/ --to winter/",
         )
     return join_domains(start, to), overrides
 

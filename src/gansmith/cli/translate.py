@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin, PngFolder, Raw, flag
+from gansmith.events import say
 
 
 def translate(
@@ -35,6 +36,6 @@ def translate(
     loaded = api.load(model, device, plugin or [])
     written = api.translate_files(
         loaded, images, out, mask=mask, as_source=as_source, reverse=reverse, raw=raw,
-        on_left_out=lambda text: typer.echo(f"left out: {text}", err=True),
+        on_left_out=lambda text: say(f"left out: {text}"),
     )  # fmt: skip
     print(json.dumps({"out": str(out), "files": [str(path) for path in written]}) if as_json else out)

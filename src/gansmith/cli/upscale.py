@@ -3,9 +3,8 @@
 import json
 from pathlib import Path
 
-import typer
-
 from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin, PngFolder, Raw
+from gansmith.events import say
 
 
 def upscale(
@@ -24,7 +23,5 @@ def upscale(
     from gansmith import api
 
     loaded = api.load(model, device, plugin or [])
-    written = api.upscale_files(
-        loaded, images, out, raw=raw, on_left_out=lambda text: typer.echo(f"left out: {text}", err=True)
-    )
+    written = api.upscale_files(loaded, images, out, raw=raw, on_left_out=lambda text: say(f"left out: {text}"))
     print(json.dumps({"out": str(out), "files": [str(path) for path in written]}) if as_json else out)

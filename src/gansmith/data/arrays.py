@@ -78,9 +78,10 @@ class ArraySource:
         elif len(shape) != 4 or (shape[1] in (1, 3, 4)) == (shape[3] in (1, 3, 4)):
             wrong = "can be read in two ways" if len(shape) == 4 and shape[1] in (1, 3, 4) else "is no images"
             raise DataError(
+                "data.array_shape",
                 f"array of shape {shape} in '{self.location}' {wrong}"
                 "\n  allowed: (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1, 3 or 4"
-                "\n  reshape or transpose it to (N, H, W, C), with more than 4 rows and columns"
+                "\n  reshape or transpose it to (N, H, W, C), with more than 4 rows and columns",
             )
         elif shape[1] in (1, 3, 4):
             return self._not_empty(images.transpose(0, 2, 3, 1)), [f"array {shape} read as (N, C, H, W)"]
@@ -88,7 +89,7 @@ class ArraySource:
 
     def _not_empty(self, images: np.ndarray) -> np.ndarray:
         if images.size == 0:
-            raise DataError(f"no images in '{self.location}': the array has the shape {images.shape}")
+            raise DataError("data.empty", f"no images in '{self.location}': the array has the shape {images.shape}")
         return images
 
     def _set_scale(self, images: np.ndarray) -> list[str]:
@@ -103,21 +104,26 @@ class ArraySource:
             return ["true and false shown as white and black"]
         if images.dtype.kind != "f":
             raise DataError(
+                "data.array_type",
                 f"array of type {images.dtype} in '{self.location}'"
                 "\n  allowed: uint8, uint16, bool, or float in 0..1 or -1..1"
-                "\n  if its values are 0 to 255, store it with .astype('uint8')"
+                "\n  if its values are 0 to 255, store it with .astype('uint8')",
             )
         low, high = np.inf, -np.inf
         for first in range(0, len(images), ROWS_AT_ONCE):
             block = images[first : first + ROWS_AT_ONCE]
             if not np.isfinite(block).all():
                 row = first + int(np.flatnonzero(~np.isfinite(block).all(axis=(1, 2, 3)))[0])
-                raise DataError(f"image {row} of the array in '{self.location}' has values that are NaN or infinite")
+                raise DataError(
+                    "data.not_finite",
+                    f"image {row} of the array in '{self.location}' has values that are NaN or infinite",
+                )
             low, high = min(low, float(block.min())), max(high, float(block.max()))
         if low < -1.001 or high > 1.001:
             raise DataError(
+                "data.array_range",
                 f"float array in '{self.location}' has values from {low:g} to {high:g}\n  allowed: 0..1 or -1..1"
-                "\n  scale it, or store values of 0 to 255 with .astype('uint8')"
+                "\n  scale it, or store values of 0 to 255 with .astype('uint8')",
             )
         signed = low < -0.001
         self._offset, self._scale = (1.0, 127.5) if signed else (0.0, 255.0)
@@ -130,8 +136,9 @@ class ArraySource:
         labels = arrays.labels.reshape(-1) if arrays.labels.shape == (count, 1) else arrays.labels
         if labels.shape != (count,) or labels.dtype.kind not in "iuU":
             raise DataError(
+                "data.labels_shape",
                 f"labels in '{self.location}' have shape {labels.shape} and type {labels.dtype}"
-                f"\n  allowed: {count} whole numbers or names, one for each image"
+                f"\n  allowed: {count} whole numbers or names, one for each image",
             )
         values, numbers = np.unique(labels, return_inverse=True)
         if not arrays.class_names or labels.dtype.kind == "U":
@@ -139,8 +146,9 @@ class ArraySource:
         known = len(arrays.class_names)
         if values[0] < 0 or values[-1] >= known:
             raise DataError(
+                "data.labels_range",
                 f"labels in '{self.location}' run from {values[0]} to {values[-1]}"
-                f"\n  allowed: 0 to {known - 1}, since there are {known} class names"
+                f"\n  allowed: 0 to {known - 1}, since there are {known} class names",
             )
         return labels.astype(np.int64), arrays.class_names
 
@@ -164,7 +172,9 @@ def read_npy(path: Path) -> Arrays:
     try:
         return Arrays(np.load(path, mmap_mode="r", allow_pickle=False))
     except (ValueError, OSError) as problem:
-        raise DataError(f"array file '{path}' is damaged: {problem}\n  save it again with numpy.save") from problem
+        raise DataError(
+            "data.damaged_array", f"array file '{path}' is damaged: {problem}\n  save it again with numpy.save"
+        ) from problem
 
 
 def read_npz(path: Path) -> Arrays:
@@ -179,8 +189,9 @@ def read_npz(path: Path) -> Arrays:
             known = [key for key in IMAGE_KEYS if key in members] or (others if len(others) == 1 else [])
             if not known:
                 raise DataError(
+                    "data.no_image_array",
                     f"no array of images in '{path}'\n  its arrays: {', '.join(sorted(members)) or 'none'}"
-                    f"\n  name the images {', '.join(IMAGE_KEYS)} (and the labels {' or '.join(LABEL_KEYS)})"
+                    f"\n  name the images {', '.join(IMAGE_KEYS)} (and the labels {' or '.join(LABEL_KEYS)})",
                 )
             labels = next((key for key in LABEL_KEYS if key in members), None)
             wanted = [known[0], *([labels] if labels else []), *([CLASS_KEY] if CLASS_KEY in members else [])]
@@ -189,8 +200,9 @@ def read_npz(path: Path) -> Arrays:
                     _check_header(file, path, key, members[key].file_size)
             if sum(members[key].file_size for key in wanted) > MAX_NPZ_BYTES:
                 raise DataError(
+                    "data.array_too_large",
                     f"the arrays in '{path}' take more than {MAX_NPZ_BYTES // 10**9} GB of memory"
-                    "\n  save the images as a .npy, which is read in place"
+                    "\n  save the images as a .npy, which is read in place",
                 )
         with np.load(path, allow_pickle=False) as arrays:
             names = tuple(str(name) for name in arrays[CLASS_KEY].tolist()) if CLASS_KEY in wanted else ()
@@ -198,7 +210,9 @@ def read_npz(path: Path) -> Arrays:
     except DataError:
         raise
     except Exception as problem:  # zipfile, zlib and numpy raise many kinds on damaged files
-        raise DataError(f"array file '{path}' is damaged: {problem}\n  save it again with numpy.savez") from problem
+        raise DataError(
+            "data.damaged_array", f"array file '{path}' is damaged: {problem}\n  save it again with numpy.savez"
+        ) from problem
 
 
 def _check_header(file: IO[bytes], path: Path, key: str, size: int) -> None:
@@ -210,12 +224,17 @@ def _check_header(file: IO[bytes], path: Path, key: str, size: int) -> None:
     try:
         shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
     except (ValueError, KeyError, EOFError) as problem:
-        raise DataError(f"'{key}' in '{path}' is no numpy array: {problem}\n  save it with numpy.save") from problem
+        raise DataError(
+            "data.damaged_array", f"'{key}' in '{path}' is no numpy array: {problem}\n  save it with numpy.save"
+        ) from problem
     if dtype.hasobject:
         raise DataError(
+            "data.pickled_array",
             f"array '{key}' in '{path}' holds Python objects, which only pickle could read\n  pickle runs code and is"
-            " never read: save numbers of one type, images all of one shape"
+            " never read: save numbers of one type, images all of one shape",
         )
     needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if needed > size:
-        raise DataError(f"array '{key}' in '{path}' claims {needed:,} bytes, but only {size:,} are there")
+        raise DataError(
+            "data.damaged_array", f"array '{key}' in '{path}' claims {needed:,} bytes, but only {size:,} are there"
+        )

@@ -50,7 +50,10 @@ class Work:
             payload = read()
             if digest(payload) != self.facts[position].sha256:
                 name = self.listing.items[position].name
-                raise DataError(f"'{name}' in '{self.source.location}' changed while it was read\n  start again")
+                raise DataError(
+                    "data.changed_while_read",
+                    f"'{name}' in '{self.source.location}' changed while it was read\n  start again",
+                )
             pixels = self._fitted(payload).tobytes()
             return position, pixels, self.facts[position].sha256[:16] + hashlib.sha256(pixels).digest()[:16], ""
         except ImageError as problem:
@@ -198,8 +201,9 @@ def refuse_many_bad(source: Source, listing: Listing, problems: Sequence[str]) -
     path.write_text(_as_lines(listing, problems))
     more = f"; and {len(bad) - MOST_NAMED:,} more" if len(bad) > MOST_NAMED else ""
     raise DataError(
+        "data.too_many_bad",
         f"{len(bad):,} of {len(problems):,} images in '{source.location}' are bad, more than {MOST_BAD:.0%}"
-        f"\n  {'; '.join(bad[:MOST_NAMED])}{more}\n  repair or remove them; the whole list is in {path}"
+        f"\n  {'; '.join(bad[:MOST_NAMED])}{more}\n  repair or remove them; the whole list is in {path}",
     )
 
 
@@ -207,16 +211,19 @@ def _check_room(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise DataError(
+            "data.cache_full",
             f"no room for the decoded images: {needed:,} bytes needed, {free:,} free in {store.cache_folder()}"
-            "\n  empty the cache with 'gansmith data clean', set GANSMITH_CACHE to another disk, or pass a smaller size"
+            "\n  empty the cache with 'gansmith data clean', set GANSMITH_CACHE to another disk,"
+            " or pass a smaller size",
         )
 
 
 def _cannot_write(problem: OSError | DiskFullError) -> DataError:
     full = isinstance(problem, DiskFullError) or is_disk_full(problem)
     return DataError(
+        "data.cache_full" if full else "data.cache_not_writable",
         f"the cache {store.cache_folder()} {'is full' if full else 'cannot be written'}: {problem}"
-        "\n  set GANSMITH_CACHE to a folder with room, or empty it with 'gansmith data clean'"
+        "\n  set GANSMITH_CACHE to a folder with room, or empty it with 'gansmith data clean'",
     )
 
 

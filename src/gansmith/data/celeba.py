@@ -77,5 +77,7 @@ def _face(read: Callable[[], Payload]) -> np.ndarray:
     assert isinstance(content, bytes)
     image = decode_image(content)
     if image.size != SIZE:
-        raise ImageError(f"{image.width} x {image.height} px, where aligned faces have {SIZE[0]} x {SIZE[1]}")
+        raise ImageError(
+            "image.size", f"{image.width} x {image.height} px, where aligned faces have {SIZE[0]} x {SIZE[1]}"
+        )
     return np.asarray(image.convert("RGB").crop(BOX))

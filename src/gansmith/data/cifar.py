@@ -31,7 +31,10 @@ class ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Return one of the three; DataError otherwise."""
         if (module, name) not in self.known:
-            raise DataError(f"a batch of CIFAR names {module}.{name}, which no official file does\n  it was not used")
+            raise DataError(
+                "data.unsafe_pickle",
+                f"a batch of CIFAR names {module}.{name}, which no official file does\n  it was not used",
+            )
         return self.known[module, name]
 
 
@@ -45,8 +48,9 @@ def read_batch(content: bytes, md5: str, where: str, url: str) -> dict[str, Any]
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
         raise DataError(
+            "data.not_official",
             f"'{where}' is not the official file: its MD5 is {found}, expected {md5}"
-            f"\n  nothing in it was read, since such files can run code; get {url} again"
+            f"\n  nothing in it was read, since such files can run code; get {url} again",
         )
     return dict(ArrayUnpickler(io.BytesIO(content), encoding="latin1").load())
 
@@ -85,7 +89,7 @@ class CifarSet(FileSet):
         contents = dict(_members(paths[0], self._wanted) if len(paths) == 1 else _unpacked(paths))
         missing = [name for name in self._wanted if name not in contents]
         if missing:
-            raise DataError(f"'{paths[0]}' holds no {', '.join(missing)}\n  get {self.url} again")
+            raise DataError("data.incomplete", f"'{paths[0]}' holds no {', '.join(missing)}\n  get {self.url} again")
         batches = {
             name: read_batch(contents[name], self.batch_sums[name], f"{paths[0].parent}/{name}", self.url)
             for name in self._wanted
@@ -114,7 +118,9 @@ def _members(archive: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes]
                 if file is not None:
                     yield name, file.read(MAX_BATCH_BYTES)
     except Exception as problem:  # tarfile and the decompressors raise many kinds
-        raise DataError(f"archive '{archive}' is damaged: {reason_of(problem)}\n  download it again") from problem
+        raise DataError(
+            "data.damaged_archive", f"archive '{archive}' is damaged: {reason_of(problem)}\n  download it again"
+        ) from problem
 
 
 @register("cifar10")

@@ -13,9 +13,14 @@ def join_domains(first: str, second: str) -> str:
     """Return the address of two data sets as one; DataError for names that cannot be told apart in it."""
     for name in (first, second):
         if ARROW in name:
-            raise DataError(f"'{name}' has '{ARROW}' in its name, which stands between two domains\n  rename it")
+            raise DataError(
+                "data.domain_name", f"'{name}' has '{ARROW}' in its name, which stands between two domains\n  rename it"
+            )
     if first == second:
-        raise DataError(f"--from and --to are both '{first}'\n  pass two data sets: there is nothing to translate")
+        raise DataError(
+            "data.same_domains",
+            f"--from and --to are both '{first}'\n  pass two data sets: there is nothing to translate",
+        )
     return f"{PREFIX}{first}{ARROW}{second}"
 
 
@@ -25,7 +30,7 @@ def domains_of(address: str) -> tuple[str, ...]:
         return (address,)
     parts = tuple(address.removeprefix(PREFIX).split(ARROW))
     if len(parts) != 2 or not all(parts):
-        raise DataError(f"'{address}' does not join two data sets\n  write '{PREFIX}A{ARROW}B'")
+        raise DataError("data.domains_address", f"'{address}' does not join two data sets\n  write '{PREFIX}A{ARROW}B'")
     return parts
 
 

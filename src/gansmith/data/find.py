@@ -37,8 +37,9 @@ def find_source(source: str | Path, root: Path | None = None) -> Source:
         if not near and path.parent.is_dir():
             near = nearest(path.name, [entry.name for entry in path.parent.iterdir()])
         raise DataError(
+            "data.not_found",
             f"no data set and no path is called '{source}'{near}\n  known data sets: {', '.join(data_sets.names())}"
-            "\n  or pass a folder, a .zip or .tar of one, a .npz or a .npy, or hf:NAME"
+            "\n  or pass a folder, a .zip or .tar of one, a .npz or a .npy, or hf:NAME",
         )
     if name.endswith(".zip"):
         return ZipSource(path)
@@ -47,9 +48,10 @@ def find_source(source: str | Path, root: Path | None = None) -> Source:
     if name.endswith((".npy", ".npz")):
         return array_file(path)
     raise DataError(
+        "data.unknown_format",
         f"'{source}' is no data set that gansmith reads"
         f"\n  allowed: a folder, .npz, .npy, .zip, {', '.join(TAR_SUFFIXES)}"
-        "\n  for single images pass their folder; for other formats, put the images into a folder or an array"
+        "\n  for single images pass their folder; for other formats, put the images into a folder or an array",
     )
 
 
@@ -59,10 +61,10 @@ def named_set(address: str, root: Path | None = None) -> DataSetPart:
     part = data_sets.get(name)
     if not issubclass(part, FileSet):
         if colon:
-            raise DataError(f"data set '{name}' has no splits, got '{split}'\n  write {name}")
+            raise DataError("data.no_splits", f"data set '{name}' has no splits, got '{split}'\n  write {name}")
         return part()
     if colon and split not in part.splits:
-        raise DataError(unknown_name(f"split of {name}", split, part.splits))
+        raise DataError("data.unknown_split", unknown_name(f"split of {name}", split, part.splits))
     return part(split=split or part.splits[0], root=root)
 
 

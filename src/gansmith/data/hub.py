@@ -28,7 +28,9 @@ class HubSource:
         # a colon in brackets belongs to the split: train[:1000]
         words = re.split(r":(?![^\[]*\])", address.removeprefix(PREFIX))
         if not words[0] or len(words) > 4:
-            raise DataError(f"'{address}' names no data set of the hub\n  write hf:NAME[:SPLIT[:IMAGE[:LABEL]]]")
+            raise DataError(
+                "data.hub_address", f"'{address}' names no data set of the hub\n  write hf:NAME[:SPLIT[:IMAGE[:LABEL]]]"
+            )
         name, self._split, self._image, self._label = (words + [""] * 3)[:4]
         self._name = str(Path(name).expanduser().resolve()) if Path(name).expanduser().exists() else name
         self._split = self._split or "train"
@@ -41,14 +43,16 @@ class HubSource:
             import datasets
         except ModuleNotFoundError as problem:
             raise DataError(
-                f"'{self.location}' needs the library {problem.name}\n  install it: pip install 'gansmith[hub]'"
+                "data.hub_library_missing",
+                f"'{self.location}' needs the library {problem.name}\n  install it: pip install 'gansmith[hub]'",
             ) from problem
         try:
             return datasets.load_dataset(self._name, split=self._split)
         except Exception as problem:  # the library and the network raise many kinds
             raise DataError(
+                "data.hub_unreachable",
                 f"'{self.location}' cannot be opened: {reason_of(problem)}"
-                "\n  look at its name, its splits (hf:NAME:SPLIT) and the network, or pass its files: hf:FOLDER"
+                "\n  look at its name, its splits (hf:NAME:SPLIT) and the network, or pass its files: hf:FOLDER",
             ) from problem
 
     def stamp(self) -> str:
@@ -64,7 +68,9 @@ class HubSource:
         digits = len(str(len(self._rows)))
         items = tuple(Item(f"{row:0{digits}d}", label, row) for row, label in enumerate(labels))
         if not items:
-            raise DataError(f"no images in '{self.location}': the split is empty\n  pass another split: hf:NAME:SPLIT")
+            raise DataError(
+                "data.empty", f"no images in '{self.location}': the split is empty\n  pass another split: hf:NAME:SPLIT"
+            )
         return Listing(items, classes, 0, notes)
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
@@ -90,7 +96,9 @@ class HubSource:
         images = [name for name, kind in features.items() if isinstance(kind, datasets.Image) or _is_encoded(kind)]
         if not images:
             columns = ", ".join(features) or "none"
-            raise DataError(f"'{self.location}' has no column of images\n  its columns: {columns}")
+            raise DataError(
+                "data.no_image_column", f"'{self.location}' has no column of images\n  its columns: {columns}"
+            )
         return self._only(images, "images", f"hf:NAME:SPLIT:{images[0]}")
 
     def _labels(self) -> tuple[tuple[str, ...], list[int], tuple[str, ...]]:
@@ -120,13 +128,16 @@ class HubSource:
 
     def _known(self, column: str) -> str:
         if column not in self._rows.features:
-            raise DataError(unknown_name(f"column of '{self.location}'", column, self._rows.features))
+            raise DataError(
+                "data.unknown_column", unknown_name(f"column of '{self.location}'", column, self._rows.features)
+            )
         return column
 
     def _only(self, columns: Sequence[str], what: str, example: str) -> str:
         if len(columns) > 1:
             raise DataError(
-                f"'{self.location}' has {len(columns)} columns of {what}: {', '.join(columns)}\n  say which: {example}"
+                "data.several_columns",
+                f"'{self.location}' has {len(columns)} columns of {what}: {', '.join(columns)}\n  say which: {example}",
             )
         return columns[0]
 

@@ -38,7 +38,9 @@ def read_idx(path: Path) -> np.ndarray:
                     f"its header claims {size:,} bytes, {'more' if len(values) > size else 'fewer'} follow"
                 )
     except (OSError, EOFError, ValueError, struct.error, zlib.error) as problem:
-        raise DataError(f"idx file '{path}' is damaged: {reason_of(problem)}\n  download it again") from problem
+        raise DataError(
+            "data.damaged_idx", f"idx file '{path}' is damaged: {reason_of(problem)}\n  download it again"
+        ) from problem
     return np.frombuffer(values, np.uint8).reshape(shape)
 
 
@@ -79,8 +81,9 @@ class IdxSet(FileSet):
         for other in (Mnist, FashionMnist):
             if other.kind != self.kind and start == other.first_labels[self.split]:
                 raise DataError(
+                    "data.other_data_set",
                     f"the files in {folder} are those of {other.kind}, not of {self.kind}"
-                    f"\n  put the files of {self.kind} into {self.files_go_to()}, or train on {other.kind}"
+                    f"\n  put the files of {self.kind} into {self.files_go_to()}, or train on {other.kind}",
                 )
 
 

@@ -131,8 +131,9 @@ def refuse_for_points(options: DataOptions) -> None:
     asked |= {"mirror": options.mirror, "pairs": options.pairs}
     if wrong := next((name for name, is_asked in asked.items() if is_asked), None):
         raise DataError(
+            "data.options_for_points",
             f"points in the plane cannot be fitted to {wrong}={getattr(options, wrong)}"
-            "\n  they are no pictures; train on them with --recipe toy"
+            "\n  they are no pictures; train on them with --recipe toy",
         )
 
 
@@ -149,8 +150,9 @@ def _shape(facts: Sequence[Facts], options: DataOptions) -> tuple[tuple[int, int
     height, width = typical_shape(facts)
     if min(height, width) < SMALLEST_SIDE:
         raise DataError(
+            "data.images_too_small",
             f"images too small: they are {height} x {width} px\n  at least {SMALLEST_SIDE} x {SMALLEST_SIDE} are needed"
-            "\n  look at what the folder holds (thumbnails, masks?) or pass larger images"
+            "\n  look at what the folder holds (thumbnails, masks?) or pass larger images",
         )
     if options.shape:
         return _fitted(*options.shape)
@@ -203,13 +205,15 @@ def _fitted(height: int, width: int) -> tuple[tuple[int, int], list[str]]:
     first, second = sorted((first, second))
     if (height, width) == POINT[:2]:
         raise DataError(
+            "data.size_of_points",
             "size 1x2 is that of points in the plane, and these are images\n  pass another recipe than toy, or points: "
-            "gansmith train gaussians-25 --recipe toy"
+            "gansmith train gaussians-25 --recipe toy",
         )
     raise DataError(
+        "data.size_out_of_range",
         f"size {_written(height, width)} is no size that networks grow to\n  allowed: sides of {SMALLEST_SIDE} to"
         f" {LARGEST_SIDE} that are 3 to 8 times a power of two, the same power for both"
-        f"\n  nearest: {_written(*first)} and {_written(*second)}"
+        f"\n  nearest: {_written(*first)} and {_written(*second)}",
     )
 
 

@@ -33,7 +33,9 @@ def kind_of(source: str | Path, root: Path | None = None) -> Kind:
     facts: list[Facts] = [look(read, decode=True) for _, read in found.stream(items[::step][:LOOKED_AT])]
     usable = [fact for fact in facts if not fact.problem]
     if not usable:
-        raise DataError(f"'{source}': none of {len(facts)} images looked at can be read\n  {facts[0].problem}")
+        raise DataError(
+            "data.none_readable", f"'{source}': none of {len(facts)} images looked at can be read\n  {facts[0].problem}"
+        )
     height, width = typical_shape(usable)
     same = sum((fact.height, fact.width) == (height, width) for fact in usable)
     channels, _ = channels_of(usable, DataOptions())

@@ -79,8 +79,9 @@ class FileSet(DataSetPart):
         if not found:
             files = ", ".join(f"{name} (MD5 {md5})" for name, md5 in self.sums.items())
             raise DataError(
+                "data.not_downloaded",
                 f"data set '{self.title}' is not here, and {reason}"
                 f"\n  put its files into {self.files_go_to()}, or pass --data-root with the folder that has them"
-                f"\n  expected: {files}"
+                f"\n  expected: {files}",
             )
         return found

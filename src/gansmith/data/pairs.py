@@ -29,11 +29,15 @@ class FolderPairs:
         """Raise DataError for an address of another form, and for what is no folder."""
         parts = address.removeprefix(PREFIX).split(BETWEEN)
         if len(parts) != 2 or not all(parts):
-            raise DataError(f"'{address}' does not name two folders\n  write pairs:SOURCES::TARGETS")
+            raise DataError(
+                "data.pairs_address", f"'{address}' does not name two folders\n  write pairs:SOURCES::TARGETS"
+            )
         paths = [Path(part).expanduser() for part in parts]
         for path in paths:
             if not path.is_dir():
-                raise DataError(f"'{path}' is no folder\n  pairs are two folders of images with the same names")
+                raise DataError(
+                    "data.not_a_folder", f"'{path}' is no folder\n  pairs are two folders of images with the same names"
+                )
         self._sides = [FolderSource(path) for path in paths]
         self.location = PREFIX + BETWEEN.join(side.location for side in self._sides)
         self.name = "-to-".join(side.name for side in self._sides)
@@ -53,8 +57,9 @@ class FolderPairs:
             if alone:
                 more = f" and {len(alone) - NAMED:,} more" if len(alone) > NAMED else ""
                 raise DataError(
+                    "data.without_partner",
                     f"{len(alone):,} images in '{side.location}' have no partner of the same name in the other folder: "
-                    f"{', '.join(sorted(alone)[:NAMED])}{more}\n  pairs are two folders of images with the same names"
+                    f"{', '.join(sorted(alone)[:NAMED])}{more}\n  pairs are two folders of images with the same names",
                 )
         items = [Item(each.name, -1, (sources[key].locator, each.locator)) for key, each in targets.items()]
         return Listing(tuple(items), (), sum(listing.ignored for listing in listings))
@@ -70,8 +75,9 @@ class FolderPairs:
             name = str(PurePosixPath(item.name).with_suffix(""))
             if name in found:
                 raise DataError(
+                    "data.ambiguous_partner",
                     f"'{found[name].name}' and '{item.name}' in '{side.location}' have the same name without ending"
-                    "\n  which one is the partner cannot be known: rename or remove one"
+                    "\n  which one is the partner cannot be known: rename or remove one",
                 )
             found[name] = item
         return found
@@ -81,8 +87,9 @@ def check_pairs(source: Source, options: DataOptions) -> None:
     """Raise DataError where two folders are to be read as single images."""
     if isinstance(source, FolderPairs) and not options.pairs:
         raise DataError(
+            "data.pairs_as_single_images",
             f"'{source.location}' is two folders of pairs, and pairs=false asks for single images"
-            "\n  pass --pairs (pairs=true), or one of the folders"
+            "\n  pass --pairs (pairs=true), or one of the folders",
         )
 
 
@@ -95,8 +102,9 @@ def joined(source: bytes, target: bytes) -> np.ndarray:
     left, right = decode_image(source), decode_image(target)
     if abs(left.width * right.height / (left.height * right.width) - 1) > SAME_PROPORTIONS:
         raise ImageError(
+            "image.pair_proportions",
             f"the source is {left.width} x {left.height} px and the target {right.width} x {right.height} px: "
-            "other proportions"
+            "other proportions",
         )
     both = (left, right)
     channels = 4 if any(map(is_transparent, both)) else 1 if all(map(is_gray, both)) else 3

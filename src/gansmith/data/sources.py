@@ -33,11 +33,11 @@ def given(data: bytes) -> Callable[[], Payload]:
     return lambda: data
 
 
-def _failing(reason: str) -> Callable[[], Payload]:
-    def fail() -> Payload:
-        raise ImageError(reason)
+def _refusing(size: int) -> Callable[[], Payload]:
+    def refuse() -> Payload:
+        raise ImageError("image.too_large", _too_large(size))
 
-    return fail
+    return refuse
 
 
 def _too_large(size: int) -> str:
@@ -63,7 +63,9 @@ class FolderSource:
                 status = os.stat(folder)
                 entries = list(os.scandir(folder))
             except OSError as problem:
-                raise DataError(f"folder '{folder}' cannot be read: {problem.strerror}") from problem
+                raise DataError(
+                    "data.unreadable_folder", f"folder '{folder}' cannot be read: {problem.strerror}"
+                ) from problem
             if (status.st_dev, status.st_ino) in seen:
                 continue
             seen.add((status.st_dev, status.st_ino))
@@ -83,7 +85,9 @@ class FolderSource:
             stats = [(name, entry.stat()) for name, entry in self._walk()]
             stats += [(f"../{TABLE}", self._beside.stat())] if self._beside.is_file() else []
         except OSError as problem:
-            raise DataError(f"folder '{self.location}' changes while it is read: {problem}") from problem
+            raise DataError(
+                "data.changed_while_read", f"folder '{self.location}' changes while it is read: {problem}"
+            ) from problem
         lines = [f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n" for name, status in stats]
         return hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
 
@@ -110,11 +114,11 @@ def read_file(path: str) -> bytes:
     try:
         size = os.stat(path).st_size
         if size > MAX_FILE_BYTES:
-            raise ImageError(_too_large(size))
+            raise ImageError("image.too_large", _too_large(size))
         with open(path, "rb") as file:
             return file.read(MAX_FILE_BYTES)
     except OSError as problem:
-        raise ImageError(f"cannot be read ({problem.strerror})") from problem
+        raise ImageError("image.unreadable", f"cannot be read ({problem.strerror})") from problem
 
 
 class _Archive:
@@ -137,8 +141,9 @@ class _Archive:
             total += size
             if len(found) + skipped >= MAX_MEMBERS or total > MAX_TOTAL_BYTES:
                 raise DataError(
+                    "data.archive_too_large",
                     f"archive '{self.location}' declares more than {MAX_MEMBERS:,} files"
-                    f" or {MAX_TOTAL_BYTES // 10**9} GB\n  split it, or unpack it and pass the folder"
+                    f" or {MAX_TOTAL_BYTES // 10**9} GB\n  split it, or unpack it and pass the folder",
                 )
             if is_regular:
                 found.append((name, locator))
@@ -168,8 +173,9 @@ class _Archive:
 
     def _damaged(self, problem: Exception) -> DataError:
         return DataError(
+            "data.damaged_archive",
             f"archive '{self.location}' is damaged: {reason_of(problem)}"
-            "\n  download or pack it again, or unpack what can be and pass the folder"
+            "\n  download or pack it again, or unpack what can be and pass the folder",
         )
 
 
@@ -198,11 +204,11 @@ class ZipSource(_Archive):
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     if member.file_size > MAX_FILE_BYTES:
-        raise ImageError(_too_large(member.file_size))
+        raise ImageError("image.too_large", _too_large(member.file_size))
     try:
         return archive.read(member)  # stops at the declared size
     except Exception as problem:  # bad checksums, unknown methods, encryption, damaged streams
-        raise ImageError(f"cannot be read from the archive ({problem})") from problem
+        raise ImageError("image.unreadable", f"cannot be read from the archive ({problem})") from problem
 
 
 class TarSource(_Archive):
@@ -228,7 +234,7 @@ class TarSource(_Archive):
             if ordinal not in wanted:
                 continue
             if member.size > MAX_FILE_BYTES:
-                yield wanted[ordinal], _failing(_too_large(member.size))
+                yield wanted[ordinal], _refusing(member.size)
                 continue
             try:
                 file = archive.extractfile(member)

@@ -21,7 +21,8 @@ def split_data(whole: ImageData, share: float, seed: int) -> ImageData:
     """
     if not 0 <= share <= LARGEST_SHARE:
         raise DataError(
-            f"holdout {share:g} is no share of the images\n  allowed: 0 to {LARGEST_SHARE}, for example 0.1"
+            "data.holdout_out_of_range",
+            f"holdout {share:g} is no share of the images\n  allowed: 0 to {LARGEST_SHARE}, for example 0.1",
         )
     if share == 0:
         return whole
@@ -29,8 +30,9 @@ def split_data(whole: ImageData, share: float, seed: int) -> ImageData:
     if not 0 < held.sum() < len(held):
         side = "nothing is held out" if not held.any() else "nothing is left for training"
         raise DataError(
+            "data.holdout_leaves_none",
             f"holdout {share:g} of {len(held):,} images in '{whole.spec.name}': {side}"
-            "\n  pass another share, or more images (exact copies stay on one side)"
+            "\n  pass another share, or more images (exact copies stay on one side)",
         )
     spec = replace(whole.spec, held_out=int(held.sum()))
     kept_out = _part(whole, held, replace(spec, split=Split("holdout", share, seed), held_out=0))

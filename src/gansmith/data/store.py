@@ -36,8 +36,9 @@ def data_folder(part: str) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise DataError(
+            "data.cache_not_writable",
             f"cache folder '{folder}' cannot be made: {problem.strerror}"
-            "\n  set GANSMITH_CACHE to a folder you may write to"
+            "\n  set GANSMITH_CACHE to a folder you may write to",
         ) from problem
     return folder
 

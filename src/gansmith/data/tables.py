@@ -24,8 +24,9 @@ def find_table(names: Sequence[str], where: str) -> str | None:
     highest = [name for name in tables if len(parts_of(name)) == depth]
     if len(highest) > 1:
         raise DataError(
+            "data.several_tables",
             f"'{where}' has {len(highest)} tables of labels: {', '.join(sorted(highest)[:4])}"
-            "\n  pass one of the folders, or put one table at the top"
+            "\n  pass one of the folders, or put one table at the top",
         )
     return highest[0] if highest else None
 
@@ -41,13 +42,15 @@ def label_by_table(listing: Listing, content: bytes, where: str) -> Listing:
             strangers += 1
         elif labels.setdefault(position, label) != label:
             raise DataError(
-                f"'{where}' gives '{file}' two labels: {labels[position]} and {label}\n  keep one row for each image"
+                "data.two_labels",
+                f"'{where}' gives '{file}' two labels: {labels[position]} and {label}\n  keep one row for each image",
             )
     if not labels:
         first = f"its first row names '{rows[0][0]}'" if rows else "it has no rows"
         raise DataError(
+            "data.table_names_no_image",
             f"'{where}' names none of the {len(listing.items):,} images: {first}, the first image is"
-            f" '{listing.items[0].name}'\n  write file names as they are in the folder, or rename the table"
+            f" '{listing.items[0].name}'\n  write file names as they are in the folder, or rename the table",
         )
     classes = tuple(sorted(set(labels.values()), key=_natural))
     number = {name: index for index, name in enumerate(classes)}
@@ -69,7 +72,9 @@ def _rows(content: bytes, where: str) -> list[tuple[str, str]]:
             [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         ]
     except (UnicodeDecodeError, csv.Error) as problem:
-        raise DataError(f"'{where}' cannot be read: {problem}\n  save it as CSV in UTF-8") from problem
+        raise DataError(
+            "data.unreadable_table", f"'{where}' cannot be read: {problem}\n  save it as CSV in UTF-8"
+        ) from problem
     table = [row for row in table if any(row)]
     file, label = _columns(table[0], where) if table else (0, 1)
     head = bool(table) and _named(table[0])
@@ -92,8 +97,9 @@ def _columns(row: Sequence[str], where: str) -> tuple[int, int]:
         return (files[0], 1 - files[0]) if files else (1 - labels[0], labels[0])
     if len(files) != 1 or len(labels) != 1:
         raise DataError(
+            "data.table_columns",
             f"'{where}' has the columns {', '.join(row[:8])}: which hold files and labels is not clear"
-            f"\n  name one of {', '.join(FILE_COLUMNS)} and one of {', '.join(LABEL_COLUMNS)}"
+            f"\n  name one of {', '.join(FILE_COLUMNS)} and one of {', '.join(LABEL_COLUMNS)}",
         )
     return files[0], labels[0]
 
@@ -119,7 +125,8 @@ def _look_up(found: dict[str, list[int]], file: str, where: str) -> int | None:
     for end in _ends(file):
         if len(found.get(end, ())) > 1:
             raise DataError(
-                f"'{file}' in '{where}' may be any of {len(found[end])} images\n  write its folder too: folder/{end}"
+                "data.ambiguous_file_name",
+                f"'{file}' in '{where}' may be any of {len(found[end])} images\n  write its folder too: folder/{end}",
             )
         if end in found:
             return found[end][0]

@@ -35,8 +35,9 @@ def arrange(found: Iterable[tuple[str, Any]], where: str) -> Listing:
     if not images:
         others = f"; {ignored:,} files of other kinds are there" if ignored else ""
         raise DataError(
+            "data.empty",
             f"no images in '{where}'{others}\n  looked for {', '.join(EXTENSIONS)} in it and in its sub-folders"
-            "\n  pass the folder that holds the images, an archive of it, a .npz or a .npy"
+            "\n  pass the folder that holds the images, an archive of it, a .npz or a .npy",
         )
     while len({parts[0] if len(parts) > 1 else "" for parts, _ in images}) == 1 and len(images[0][0]) > 1:
         images = [(parts[1:], locator) for parts, locator in images]
@@ -61,8 +62,8 @@ def image_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise DataError(f"'{path}' does not exist\n  pass image files or folders of them")
+        raise DataError("data.path_not_found", f"'{path}' does not exist\n  pass image files or folders of them")
     found = sorted(file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file())
     if not found:
-        raise DataError(f"no images under '{path}' (looked for {' '.join(EXTENSIONS)})")
+        raise DataError("data.empty", f"no images under '{path}' (looked for {' '.join(EXTENSIONS)})")
     return found

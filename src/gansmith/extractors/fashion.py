@@ -35,8 +35,9 @@ class Fashion(ExtractorPart):
         """Return it; MetricError for images that are not small and gray."""
         if domain.channels != 1 or not all(SIDE <= side <= 32 for side in (domain.height, domain.width)):
             raise MetricError(
+                "metric.images_unfit_for_extractor",
                 f"extractor 'fashion' sees gray images of 28 to 32 px, got {domain.height} x {domain.width} px with"
-                f" {domain.channels} channels\n  pass --features own, which is trained on your images"
+                f" {domain.channels} channels\n  pass --features own, which is trained on your images",
             )
         return self.load()
 

@@ -26,8 +26,9 @@ class FashionStacked(ExtractorPart):
         """Return it; MetricError for images that are not small and of three channels."""
         if domain.channels != CHANNELS or not all(SIDE <= side <= 32 for side in (domain.height, domain.width)):
             raise MetricError(
+                "metric.images_unfit_for_extractor",
                 f"extractor 'fashion_stacked' sees images of 28 to 32 px with 3 channels, got {domain.height} x"
-                f" {domain.width} px with {domain.channels}\n  pass --features own, which is trained on your images"
+                f" {domain.width} px with {domain.channels}\n  pass --features own, which is trained on your images",
             )
         one = Fashion().load()
 

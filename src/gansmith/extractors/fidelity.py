@@ -34,25 +34,30 @@ class FidelityExtractor(ExtractorPart):
             from torch_fidelity.utils import create_feature_extractor
         except ImportError as problem:
             raise MetricError(
-                f"extractor '{self.kind}' needs torch-fidelity\n  pip install 'gansmith[judge]', or pass --features own"
+                "metric.library_missing",
+                f"extractor '{self.kind}' needs torch-fidelity"
+                "\n  pip install 'gansmith[judge]', or pass --features own",
             ) from problem
         more: dict[str, Any] = {"feature_extractor_weights_path": str(self._checked(weights))} if weights else {}
         try:
             network = create_feature_extractor(self.fidelity_name, list(self.layers), cuda=False, verbose=False, **more)
         except (OSError, RuntimeError) as problem:
             where = f"\n  download {self.url} (SHA-256 {self.sha256}) and pass --weights FILE" if self.url else ""
-            raise MetricError(f"the weights of '{self.kind}' cannot be had: {problem}{where}") from problem
+            raise MetricError(
+                "metric.weights_unavailable", f"the weights of '{self.kind}' cannot be had: {problem}{where}"
+            ) from problem
         digest = self.sha256 or _digest_of(network)
         return Extractor(self.kind, digest, self.resize, (), partial(self._look, network))
 
     def _checked(self, weights: Path) -> Path:
         if not weights.is_file():
-            raise MetricError(f"weights file '{weights}' does not exist")
+            raise MetricError("metric.weights_not_found", f"weights file '{weights}' does not exist")
         found = hashlib.sha256(weights.read_bytes()).hexdigest()
         if found != self.sha256:  # the file is a pickle: no other one is ever opened
             raise MetricError(
+                "metric.weights_not_official",
                 f"'{weights}' is not the weights file of '{self.kind}'\n  SHA-256 {found}"
-                f"\n  expected {self.sha256 or 'none: this extractor takes no file'}"
+                f"\n  expected {self.sha256 or 'none: this extractor takes no file'}",
             )
         return weights
 

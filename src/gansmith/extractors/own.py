@@ -49,8 +49,9 @@ class Own(ExtractorPart):
             images, labels = domain.read()
             if len(images) < FEWEST:
                 raise MetricError(
+                    "metric.too_few_training_images",
                     f"extractor 'own' needs {FEWEST} training images to learn from, got {len(images)}"
-                    "\n  add images, or pass --features inception"
+                    "\n  add images, or pass --features inception",
                 )
 
             def tell(done: int) -> None:

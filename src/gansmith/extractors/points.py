@@ -26,7 +26,10 @@ class Points(ExtractorPart):
     def open(self, domain: Domain, weights: Path | None, on_progress: Progress) -> Extractor:
         """Return it; MetricError for images that are no points."""
         if (domain.height, domain.width, domain.channels) != POINT:
-            raise MetricError("extractor 'points' sees points in the plane, not images\n  pass --features own")
+            raise MetricError(
+                "metric.images_unfit_for_extractor",
+                "extractor 'points' sees points in the plane, not images\n  pass --features own",
+            )
         images, labels = domain.read()
         if labels is None or not domain.classes:
             return Extractor("points", "none", "not at all", (), lambda images: (coordinates(images), None))

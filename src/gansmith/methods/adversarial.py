@@ -150,9 +150,10 @@ def refuse_batch_statistics(discriminator: Network, penalties: Sequence[Penalty]
     """Raise RecipeError where penalties would get gradients that mix images."""
     if penalties and discriminator.has_batch_statistics:
         raise RecipeError(
+            "recipe.penalty_with_batch_norm",
             f"penalty '{penalties[0].kind}' needs the gradient of each image alone, and discriminator "
             f"'{discriminator.kind}' mixes the images of a batch in its batch norm"
-            "\n  pass discriminator.norm=none"
+            "\n  pass discriminator.norm=none",
         )
 
 
@@ -160,12 +161,14 @@ def refuse_points(data: DataSpec, *parts: Network | None, augment: Augmentation 
     """Raise RecipeError where parts that look at neighbouring pixels would get points in the plane."""
     if data.is_points and augment is not None:
         raise RecipeError(
+            "recipe.augmentation_of_points",
             f"'{data.name}' has points in the plane, and augmentation '{augment.kind}' needs images"
-            "\n  pass augment=null"
+            "\n  pass augment=null",
         )
     for network in parts:
         if data.is_points and network is not None and not network.takes_points:
             raise RecipeError(
+                "recipe.network_of_points",
                 f"'{data.name}' has points in the plane, and network '{network.kind}' needs images"
-                "\n  pass --recipe toy, or networks that take points: generator=mlp discriminator=mlp"
+                "\n  pass --recipe toy, or networks that take points: generator=mlp discriminator=mlp",
             )

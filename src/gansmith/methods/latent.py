@@ -79,18 +79,21 @@ class LatentConfig(MethodConfig):
         """Raise RecipeError for parts that do not fit each other or the data."""
         if self.conditional and len(data.classes) < 2:
             raise RecipeError(
+                "recipe.conditional_without_labels",
                 f"this recipe is conditional, but '{data.name}' has no labels"
-                "\n  put the images into one sub-folder for each class, or pass conditional=false"
+                "\n  put the images into one sub-folder for each class, or pass conditional=false",
             )
         if self.conditional and self.class_weight and not self.discriminator.scores_labels:
             raise RecipeError(
+                "recipe.class_weight_without_scores",
                 f"class_weight needs a discriminator that scores every label, and '{self.discriminator.kind}' scores "
-                f"the one that it is told\n  allowed: {networks_that('scores_labels')}; or pass class_weight=0"
+                f"the one that it is told\n  allowed: {networks_that('scores_labels')}; or pass class_weight=0",
             )
         if self.share_fakes and self.alternate == "epoch":
             raise RecipeError(
+                "recipe.nothing_to_share",
                 "alternate=epoch trains D and G in different iterations, so that share_fakes has nothing to share"
-                "\n  pass share_fakes=false"
+                "\n  pass share_fakes=false",
             )
         refuse_points(data, self.generator, self.discriminator, augment=self.augment)
         refuse_batch_statistics(self.discriminator, self.penalties)

@@ -48,18 +48,21 @@ class PairedConfig(SupervisedConfig):
         refuse_points(data, self.generator, self.discriminator)
         if self.task is None and not data.pairs:
             raise RecipeError(
+                "recipe.no_task",
                 f"'{data.name}' has single images, and this recipe has no task that makes sources from them"
-                f"\n  pass --task NAME ({', '.join(tasks.names())}), or --pairs if each image is a pair side by side"
+                f"\n  pass --task NAME ({', '.join(tasks.names())}), or --pairs if each image is a pair side by side",
             )
         if self.task is not None and data.pairs:
             raise RecipeError(
+                "recipe.task_with_pairs",
                 f"'{data.name}' is read as pairs, so task '{self.task.kind}' has nothing to make"
-                "\n  pass method.task=null to learn from the pairs, or pairs=false"
+                "\n  pass method.task=null to learn from the pairs, or pairs=false",
             )
         if not self.generator.translates:
             raise RecipeError(
+                "recipe.generator_from_noise",
                 f"generator '{self.generator.kind}' makes images from noise, and method 'paired' gives it source images"
-                f"\n  allowed: {networks_that('translates')}"
+                f"\n  allowed: {networks_that('translates')}",
             )
         self.check_sides()
 

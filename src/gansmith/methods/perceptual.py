@@ -66,8 +66,9 @@ class FeatureNetwork:
         found = torch.frombuffer(bytearray(hashlib.sha256(content).digest()), dtype=torch.uint8).to(digest.device)
         if digest.any() and not torch.equal(found, digest):
             raise RecipeError(
+                "recipe.features_changed",
                 f"features '{self._path}' is another network than the one this run began with"
-                "\n  put the old file back: a run must go on with what it was started with"
+                "\n  put the old file back: a run must go on with what it was started with",
             )
         digest.copy_(found)
         try:
@@ -117,6 +118,7 @@ class FeatureNetwork:
 
     def _unusable(self, reason: str) -> RecipeError:
         return RecipeError(
+            "recipe.features_unusable",
             f"features '{self._path}' cannot be used: {reason}"
-            "\n  allowed: the discriminator.safetensors of a model without labels, or the weights of extractor 'own'"
+            "\n  allowed: the discriminator.safetensors of a model without labels, or the weights of extractor 'own'",
         )

@@ -48,25 +48,29 @@ class SuperResolutionConfig(SupervisedConfig):
         refuse_points(data, self.generator, self.discriminator)
         if data.pairs:
             raise RecipeError(
+                "recipe.pairs_in_super_resolution",
                 f"'{data.name}' is read as pairs, and method 'super_resolution' makes its sources from single images"
-                "\n  pass pairs=false"
+                "\n  pass pairs=false",
             )
         if not self.generator.enlarges:
             raise RecipeError(
+                "recipe.generator_without_enlarging",
                 f"generator '{self.generator.kind}' does not enlarge images, which method 'super_resolution' asks for"
-                f"\n  allowed: {networks_that('enlarges')}"
+                f"\n  allowed: {networks_that('enlarges')}",
             )
         sides = (data.height, data.width)
         if any(side % self.scale for side in sides):
             fitting = [max(self.scale, round(side / self.scale) * self.scale) for side in sides]
             raise RecipeError(
+                "recipe.size_not_divisible_by_scale",
                 f"{data.height} x {data.width} images have no sources at 1/{self.scale} of their sides"
-                f"\n  sides must be multiples of {self.scale}: pass size={fitting[0]}x{fitting[1]}"
+                f"\n  sides must be multiples of {self.scale}: pass size={fitting[0]}x{fitting[1]}",
             )
         if self.crop_px is not None and (self.crop_px % self.scale or self.crop_px > min(sides)):
             raise RecipeError(
+                "recipe.crop_out_of_range",
                 f"crop_px={self.crop_px} cannot be cut from {data.height} x {data.width} images and made "
-                f"{self.scale} times smaller\n  allowed: multiples of {self.scale} up to {min(sides)}"
+                f"{self.scale} times smaller\n  allowed: multiples of {self.scale} up to {min(sides)}",
             )
         self.check_sides()
 

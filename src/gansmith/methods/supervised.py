@@ -59,20 +59,23 @@ class SupervisedConfig(MethodConfig):
             refuse_batch_statistics(self.discriminator, self.penalties)
         elif self.augment is not None:
             raise RecipeError(
+                "recipe.augmentation_without_discriminator",
                 f"augmentation '{self.augment.kind}' is of what a discriminator sees, and this recipe has none"
-                "\n  pass augment=null"
+                "\n  pass augment=null",
             )
         if self.feature_weight == 0 or self.features != OWN_FEATURES:
             return
         if self.augment is not None:
             raise RecipeError(
+                "recipe.features_with_augmentation",
                 "feature_weight compares D's features of fake and target, which augmentation moves differently"
-                "\n  pass augment=null, or features=FILE.safetensors"
+                "\n  pass augment=null, or features=FILE.safetensors",
             )
         if self.discriminator is None:
             raise RecipeError(
+                "recipe.features_without_discriminator",
                 "feature_weight asks for the features of the discriminator, and this recipe has none"
-                "\n  pass feature_weight=0, a discriminator, or features=FILE.safetensors"
+                "\n  pass feature_weight=0, a discriminator, or features=FILE.safetensors",
             )
 
 

@@ -73,14 +73,16 @@ class UnpairedConfig(MethodConfig):
         """Raise RecipeError for parts that do not fit each other or the data."""
         if data.classes != DOMAINS:
             raise RecipeError(
+                "recipe.one_domain",
                 f"method 'unpaired' translates between two sets of images, and '{data.name}' is one"
-                "\n  pass both: gansmith train --from A --to B"
+                "\n  pass both: gansmith train --from A --to B",
             )
         refuse_points(data, self.generator, self.discriminator)
         if not self.generator.translates:
             raise RecipeError(
+                "recipe.generator_from_noise",
                 f"generator '{self.generator.kind}' makes images from noise; method 'unpaired' gives it images"
-                "\n  use one that translates: generator=resnet"
+                "\n  use one that translates: generator=cyclegan_resnet",
             )
         refuse_batch_statistics(self.discriminator, self.penalties)
 

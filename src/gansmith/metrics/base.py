@@ -87,10 +87,12 @@ class Metric(Part):
     def judge(self, evidence: Evidence) -> Finding:
         """Return what is found; MetricError where something is missing or not finite."""
         if reason := self.missing(evidence):
-            raise MetricError(f"metric '{self.kind}' {reason}")
+            raise MetricError("metric.evidence_missing", f"metric '{self.kind}' {reason}")
         for name, side in (("real", evidence.real), *(("fake", each) for each in evidence.fake)):
             if not bool(side.features.isfinite().all()):
-                raise MetricError(f"metric '{self.kind}': features of {name} images are not finite")
+                raise MetricError(
+                    "metric.features_not_finite", f"metric '{self.kind}': features of {name} images are not finite"
+                )
         return self.measure(evidence)
 
     @abstractmethod

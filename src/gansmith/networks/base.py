@@ -84,7 +84,9 @@ def networks_that(ability: Literal["translates", "enlarges", "scores_labels"]) -
 
 
 def _without(kind: str, side: str) -> RecipeError:
-    return RecipeError(f"network '{kind}' has no {side}\n  allowed: {', '.join(networks_with(side))}")
+    return RecipeError(
+        "recipe.network_without_side", f"network '{kind}' has no {side}\n  allowed: {', '.join(networks_with(side))}"
+    )
 
 
 NetworkField = Annotated[Network, PartOf(networks)]
@@ -94,8 +96,9 @@ def require_sources(spec: ImageSpec, kind: str, remedy: str) -> None:
     """Raise RecipeError where a generator that translates is asked for images from noise."""
     if not spec.source_channels:
         raise RecipeError(
+            "recipe.generator_from_images",
             f"a {kind} makes images from images, and this method has none to give it"
-            f"\n  use {remedy}, or another generator, for example dcgan"
+            f"\n  use {remedy}, or another generator, for example dcgan",
         )
 
 
@@ -104,9 +107,10 @@ def start_map(spec: ImageSpec, kind: str) -> tuple[int, int, int]:
     found = stages(spec.height, spec.width)
     if found is None:
         raise RecipeError(
+            "recipe.size_unfit_for_network",
             f"{kind} networks cannot make or judge {spec.height} x {spec.width} images"
             "\n  sides must be a start of 3 to 8, doubled equally; for example 28, 32, 48, 64, 96, 128 or 48x64;"
-            " set it with size="
+            " set it with size=",
         )
     return found
 

@@ -78,8 +78,9 @@ class DCGAN(Network):
             how = "doubled equally; for example" if self.padding else "grown to 2n + 2 equally; for example"
             sides = "28, 32, 48, 64, 96, 128 or 48x64" if self.padding else "30, 46, 62, 94 or 126"
             raise RecipeError(
+                "recipe.size_unfit_for_network",
                 f"a dcgan with padding={self.padding} cannot make {spec.height} x {spec.width} images"
-                f"\n  sides must be a start of 3 to 8, {how} {sides}; set it with size="
+                f"\n  sides must be a start of 3 to 8, {how} {sides}; set it with size=",
             )
         return found
 

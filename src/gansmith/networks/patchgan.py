@@ -41,8 +41,9 @@ class PatchGAN(Network):
         if side // 2**halvings < 3:
             most = next(count for count in reversed(range(7)) if side // 2**count >= 3)
             raise RecipeError(
+                "recipe.too_many_halvings",
                 f"a patchgan with halvings={halvings} cannot judge {spec.height} x {spec.width} images"
-                f"\n  allowed: 1 to {most}; pass discriminator.halvings={most}"
+                f"\n  allowed: 1 to {most}; pass discriminator.halvings={most}",
             )
         base = self.base_channels or (32 if max(spec.height, spec.width) <= 32 else 64)
         widths = [min(base * 2**index, self.max_channels) for index in range(halvings + 1)]

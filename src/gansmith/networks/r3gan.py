@@ -78,9 +78,10 @@ class R3GAN(Network):
         width = min(self.group_width or hidden, hidden)
         if hidden % width:
             raise RecipeError(
+                "recipe.group_width_not_dividing",
                 f"an r3gan block of {channels} channels has {hidden} inside, which groups of {width} do not divide"
                 f"\n  let {width} divide {EXPANSION} x base_channels and {EXPANSION} x max_channels, or pass"
-                " group_width=null"
+                " group_width=null",
             )
         return [Block(channels, hidden, hidden // width) for _ in range(self.blocks)]
 
@@ -88,8 +89,9 @@ class R3GAN(Network):
         if self.init == "fixup":
             if self.spectral_norm:
                 raise RecipeError(
+                    "recipe.fixup_with_spectral_norm",
                     "r3gan's init=fixup starts blocks at 0, and a weight of zeros cannot have a spectral norm of 1"
-                    "\n  pass init=framework, or spectral_norm=false"
+                    "\n  pass init=framework, or spectral_norm=false",
                 )
             _fix_up(network)
         return finish(network, self)

@@ -43,9 +43,10 @@ class UNet(Network):
         found = stages(spec.height, spec.width)
         if found is None:
             raise RecipeError(
+                "recipe.size_unfit_for_network",
                 f"a unet cannot halve {spec.height} x {spec.width} images"
                 "\n  sides must be 3 to 8 times the same power of two, for example 28, 32, 48, 64, 96, 128 or 48x64; "
-                "set it with size="
+                "set it with size=",
             )
         base = self.base_channels or (32 if max(spec.height, spec.width) <= 32 else 64)
         widths = [min(base * 2**index, self.max_channels) for index in range(found[2])]

@@ -1,11 +1,19 @@
-"""The recipes that come with gansmith, as YAML files, and the one that is made for the data at hand."""
+"""The recipes that come with gansmith, as YAML files, and ``auto``, which is planned for the data at hand."""
 
 AUTO = "auto"
-AUTO_SUMMARY = "chosen for your images, your machine and your time, each choice with its reason; the default"
+AUTO_SUMMARY = "planned for your images, machine and time; the default"
 AUTO_TEXT = f"""\
 # {AUTO}: {AUTO_SUMMARY}.
-# It is no file: 'gansmith train DATA' makes one when it begins, prints what it chose, and keeps it in the run folder.
-# To see it first, or to change it:
+# It has no file. 'gansmith train DATA' plans a recipe, prints each choice with its reason, and saves it in the run
+# folder. To see the plan first, or to change it:
 #   gansmith plan photos/ --minutes 30 --out mine.yaml
 #   gansmith train photos/ --recipe mine.yaml
 """
+GOALS = {  # how 'gansmith recipes' groups them
+    "New images on a CPU": ("auto", "compact", "r3gan-tiny", "dcgan", "lsgan", "hinge", "wgan", "wgan-gp"),
+    "New images on a GPU": ("r3gan", "r3gan-small", "sngan", "wgan-gp-resnet"),
+    "Well-known lessons": ("dcgan-anime", "dcgan-celeba", "dcgan-cifar10"),
+    "Learn how a GAN works": ("toy", "mlp-small", "vanilla", "linear", "conditional"),
+    "Translate images": ("translate", "unpaired"),
+    "Enlarge images": ("srresnet", "srgan"),
+}

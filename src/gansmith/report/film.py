@@ -45,18 +45,24 @@ def durations(count: int, seconds: float) -> list[float]:
 
 def _check(frames: Sequence[Path]) -> None:
     if not frames:
-        raise GansmithError("there are no preview pictures to make a film of\n  they are in a run's samples folder")
+        raise GansmithError(
+            "output.film_without_pictures",
+            "there are no preview pictures to make a film of\n  they are in a run's samples folder",
+        )
     sizes = {}
     for path in frames:
         try:
             sizes[path] = open_image(path.read_bytes()).size
         except (OSError, ImageError) as problem:
-            raise GansmithError(f"{path} cannot be put into the film: {problem}") from problem
+            raise GansmithError(
+                "output.film_picture_unreadable", f"{path} cannot be put into the film: {problem}"
+            ) from problem
         if sizes[path] != sizes[frames[0]]:
             (width, height), (other_width, other_height) = sizes[frames[0]], sizes[path]
             raise GansmithError(
+                "output.film_sizes_differ",
                 f"preview pictures differ in size: {frames[0].name} is {width} x {height} px, "
-                f"{path.name} is {other_width} x {other_height} px\n  a film needs pictures of one layout"
+                f"{path.name} is {other_width} x {other_height} px\n  a film needs pictures of one layout",
             )
 
 
@@ -71,7 +77,9 @@ def _canvas(shot: Shot, done: float) -> np.ndarray:
     try:
         image = decode_image(path.read_bytes())
     except ImageError as problem:
-        raise GansmithError(f"{path} cannot be put into the film: {problem}") from problem
+        raise GansmithError(
+            "output.film_picture_unreadable", f"{path} cannot be put into the film: {problem}"
+        ) from problem
     if max(image.size) > MAX_SIDE_PX:
         scale = MAX_SIDE_PX / max(image.size)
         image = to_pil(fit_image(image, round(image.height * scale), round(image.width * scale), 3, "stretch"))

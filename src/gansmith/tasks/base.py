@@ -77,6 +77,7 @@ def viewable(sources: Tensor, channels: int) -> Tensor:
 def without_colour(task: str) -> RecipeError:
     """Return the error of a task that needs colour."""
     return RecipeError(
+        "recipe.task_needs_color",
         f"task '{task}' needs colour, and these images are gray"
-        f"\n  pass another task, for example --task deblur; known: {', '.join(tasks.names())}"
+        f"\n  pass another task, for example --task deblur; known: {', '.join(tasks.names())}",
     )

@@ -84,7 +84,9 @@ def arithmetic(
     """
     refuse_points(model, "do arithmetic")
     if not plus:
-        raise GansmithError("nothing to add up: pass --plus, for example --plus 3,5,8 --minus 1,2,4 --plus 7,9")
+        raise GansmithError(
+            "cli.nothing_to_add", "nothing to add up: pass --plus, for example --plus 3,5,8 --minus 1,2,4 --plus 7,9"
+        )
     pairs = zip_longest([(1, seeds) for seeds in listed(plus)], [(-1, seeds) for seeds in listed(minus)])
     terms = []
     for direction, seeds in [term for pair in pairs for term in pair if term]:
@@ -103,7 +105,7 @@ def _add(terms: Sequence[Term]) -> Tensor:
     """Return the sum of the terms' means, (1, D); GansmithError if nothing is left."""
     total = torch.stack([term.sign * term.mean.values for term in terms]).sum(0)
     if total.norm() < VANISHED * max(term.mean.values.norm() for term in terms):
-        raise GansmithError("these images add up to nothing: what is added is taken away again")
+        raise GansmithError("cli.sum_of_nothing", "these images add up to nothing: what is added is taken away again")
     return _with_norm_of(total, torch.cat([term.latents.values for term in terms]))
 
 
@@ -114,7 +116,10 @@ def _add_classes(terms: Sequence[Term]) -> Tensor | None:
         return None
     classes = torch.stack(weights).sum(0).clamp(min=0)
     if classes.sum() < VANISHED:
-        raise ModelError("the labels of these images add up to nothing\n  pass --label NAME for the class of all")
+        raise ModelError(
+            "model.labels_sum_to_nothing",
+            "the labels of these images add up to nothing\n  pass --label NAME for the class of all",
+        )
     return classes / classes.sum()
 
 

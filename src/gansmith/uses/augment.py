@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gansmith.data.base import ImageData
 from gansmith.errors import GansmithError, ModelError, unknown_name
+from gansmith.events import PlainLines
 from gansmith.extractors.base import Progress, extractors
 from gansmith.extractors.convnet import resized
 from gansmith.metrics.memorisation import nearest
@@ -78,18 +79,21 @@ class Augmentation:
 def check_augment(model: Model, per_class: int, filters: Sequence[str], out: str | Path) -> None:
     """Raise GansmithError for what no synthetic set can be made of, or written to, before any work is done."""
     if check_samples(out).suffix.lower() == ".png":
-        raise GansmithError("a synthetic set is no picture\n  allowed: x.npz, x.zip or a folder")
+        raise GansmithError(
+            "output.unknown_ending", "a synthetic set is no picture\n  allowed: x.npz, x.zip or a folder"
+        )
     refuse_points(model, "augment")
     if not model.latent_method("augment").num_classes:
         raise ModelError(
+            "model.no_labels",
             "this model knows no labels, and a synthetic set needs them"
-            "\n  train one that does: gansmith train DATA --recipe conditional, or conditional=true"
+            "\n  train one that does: gansmith train DATA --recipe conditional, or conditional=true",
         )
     if per_class < 1:
-        raise GansmithError(f"--per-class {per_class} is below 1")
+        raise GansmithError("cli.per_class_out_of_range", f"--per-class {per_class} is below 1")
     for name in filters:
         if name not in FILTERS:
-            raise GansmithError(unknown_name("filter", name, FILTERS))
+            raise GansmithError("cli.unknown_filter", unknown_name("filter", name, FILTERS))
 
 
 def augment(
@@ -99,7 +103,7 @@ def augment(
     *,
     filters: Sequence[str] = FILTERS,
     seed: int = 0,
-    on_progress: Progress = lambda *_: None,
+    on_progress: Progress | None = None,
 ) -> Augmentation:
     """Return ``per_class`` samples of each class that pass the ``filters``; fewer of a class that seldom does.
 
@@ -109,23 +113,28 @@ def augment(
     """
     if data.spec.classes != model.classes:
         raise ModelError(
+            "model.classes_differ",
             f"'{model.record.name}' knows the classes {', '.join(model.classes[:5])}, but '{data.spec.name}' has "
-            f"{', '.join(data.spec.classes[:5]) or 'none'}\n  pass the data set that it was trained on"
+            f"{', '.join(data.spec.classes[:5]) or 'none'}\n  pass the data set that it was trained on",
         )
+    tell = on_progress or PlainLines().tell
     checks: dict[str, Fails] = {
-        "classifier": _classifier(data, on_progress),
+        "classifier": _classifier(data, tell),
         "discriminator": _discriminator(model),
         "duplicates": _duplicates(data),
     }
     images, labels, tallies = [], [], {}
     for number, name in enumerate(model.classes):
-        on_progress("samples", number, len(model.classes))
+        tell("samples", number, len(model.classes))
         kept, tallies[name] = _of_class(model, number, per_class, checks, filters, seed)
         images += kept
         labels += [number] * len(kept)
-    on_progress("samples", len(model.classes), len(model.classes))
+    tell("samples", len(model.classes), len(model.classes))
     if not images:
-        raise GansmithError("no sample passed the filters\n  pass fewer of them, for example --filters classifier")
+        raise GansmithError(
+            "model.filters_left_none",
+            "no sample passed the filters\n  pass fewer of them, for example --filters classifier",
+        )
     samples = Samples(np.stack(images), np.array(labels, np.int64), model.classes)
     return Augmentation(samples, per_class, tuple(name for name in FILTERS if name in filters), tallies)
 

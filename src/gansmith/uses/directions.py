@@ -42,7 +42,7 @@ def directions(
 ) -> Directions:
     """Return the directions that change the generator's first layer most, shown on one image.
 
-    The first layer of mlp, dcgan, residual and r3gan is linear, h = W z + b: a step n changes h by W n, whatever z is.
+    The first layer of mlp, dcgan, sngan_resnet and r3gan is linear, h = W z + b: a step n changes h by W n for every z.
     The unit vectors with the largest |W n| are the eigenvectors of W'W; this needs no samples, no draws and no labels.
     Columns of W that belong to labels are left out; a conditional r3gan mixes labels into it and is refused. The sign
     is such that the largest component is positive.
@@ -54,12 +54,19 @@ def directions(
     weight = _first_weight(model, raw=raw).double().cpu()
     most = min(weight.shape)
     if not 1 <= num <= most:
-        raise GansmithError(f"--num {num} is out of range\n  allowed: 1 to {most}, for the size of the first layer")
+        raise GansmithError(
+            "cli.num_out_of_range",
+            f"--num {num} is out of range\n  allowed: 1 to {most}, for the size of the first layer",
+        )
     if not 0 < reach < float("inf"):
-        raise GansmithError(f"--reach {reach:g} is out of range\n  allowed: above 0, for example 6")
+        raise GansmithError(
+            "cli.reach_out_of_range", f"--reach {reach:g} is out of range\n  allowed: above 0, for example 6"
+        )
     base = find_latents(model, seeds, label=label, truncation=truncation)
     if len(base) != 1:
-        raise GansmithError(f"directions are shown on one image, got {len(base)}: {', '.join(base.names)}")
+        raise GansmithError(
+            "cli.several_images", f"directions are shown on one image, got {len(base)}: {', '.join(base.names)}"
+        )
     _, strengths, vectors = torch.linalg.svd(weight, full_matrices=False)
     strengths, vectors = strengths[:num].float(), vectors[:num].float()
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
@@ -81,7 +88,8 @@ def _first_weight(model: Model, *, raw: bool) -> Tensor:
     first = next((each for each in generator.modules() if isinstance(each, nn.Linear)), None)
     if first is None or first.in_features not in (wide, method.config.latent_dim):  # labels may enter further on
         raise ModelError(
+            "model.no_linear_start",
             f"generator '{method.config.generator.kind}' does not begin with a linear layer of {wide} inputs"
-            "\n  directions are found in that layer's weight: mlp, dcgan and residual have one"
+            "\n  directions are found in that layer's weight: mlp, dcgan and sngan_resnet have one",
         )
     return first.weight.detach()[:, : method.config.latent_dim]

@@ -1,12 +1,14 @@
 """What a discriminator sees in a data set, as arrays for other tasks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from gansmith.data.base import ImageData
+from gansmith.events import PlainLines
+from gansmith.extractors.base import Progress
 from gansmith.files import commit_file
 from gansmith.model import Model
 from gansmith.samples import file_for
@@ -53,18 +55,18 @@ def features(
     layers: Sequence[str] = (),
     label: str | int | None = None,
     *,
-    on_progress: Callable[[str, int, int], None] = lambda *_: None,
+    on_progress: Progress | None = None,
 ) -> Features:
     """Return what the hidden ``layers`` of the discriminator, all without it, see in a data set.
 
     See ``Judge.features`` for how they are pooled and what a conditional discriminator is told. Raises ModelError for a
     name that is no hidden layer.
     """
-    found = []
+    tell, found = on_progress or PlainLines().tell, []
     for start in range(0, len(data), AT_ONCE):
         part = np.arange(start, min(start + AT_ONCE, len(data)))
         found.append(model.discriminator_features(data.read(part), layers, label))
-        on_progress("what the discriminator sees", int(part[-1]) + 1, len(data))
+        tell("what the discriminator sees", int(part[-1]) + 1, len(data))
     widths = model.judge().layers
     chosen = {name: widths[name] for name in layers or widths}
     return Features(np.concatenate(found), data.labels, data.spec.classes, chosen)

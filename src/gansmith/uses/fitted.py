@@ -10,6 +10,7 @@ from gansmith.data.base import DataOptions, ImageData, data_sets, open_data
 from gansmith.data.find import named_set
 from gansmith.data.named import FileSet
 from gansmith.errors import DataError
+from gansmith.events import PlainLines
 from gansmith.extractors.base import Progress
 from gansmith.model import Model
 from gansmith.randomness import derive_seed, epoch_order
@@ -34,13 +35,13 @@ def open_fitted(
     source: str | Path,
     *,
     data_root: str | Path | None = None,
-    on_progress: Progress = lambda *_: None,
+    on_progress: Progress | None = None,
 ) -> ImageData:
     """Return the data set ``source`` at the size and with the channels of the model that lies at ``path``.
 
     Images are fitted as those of its run were; of a model folder alone they are cut around their centre.
     """
-    return _open(model, _run_data(path), source, 0.0, 0, data_root, on_progress)
+    return _open(model, _run_data(path), source, 0.0, 0, data_root, on_progress or PlainLines().tell)
 
 
 def open_parts(
@@ -49,25 +50,23 @@ def open_parts(
     source: str | Path,
     *,
     data_root: str | Path | None = None,
-    on_progress: Progress = lambda *_: None,
+    on_progress: Progress | None = None,
 ) -> Parts:
     """Return labelled images to learn from and to test on, as ``open_fitted`` does.
 
     The test part of a data set with a name is NAME:test. Else it is what the model's run held out of these images,
     else a fifth. Raises DataError for images without labels.
     """
-    run_data, name = _run_data(path), str(source)
+    run_data, name, tell = _run_data(path), str(source), on_progress or PlainLines().tell
     if name in data_sets.names():
         part = named_set(name)
         if isinstance(part, FileSet) and "test" in part.splits and part.split != "test":
-            train, test = (
-                _open(model, run_data, each, 0.0, 0, data_root, on_progress) for each in (name, f"{name}:test")
-            )
+            train, test = (_open(model, run_data, each, 0.0, 0, data_root, tell) for each in (name, f"{name}:test"))
             return _labelled(Parts(train, test, f"tested on the {len(test):,} images of {name}:test"))
     share, seed, whose = TEST_SHARE, 0, "unseen by the classifiers; the model may have seen them, without their labels"
     if run_data and run_data["source"] == name and run_data["holdout"]:
         share, seed, whose = run_data["holdout"], model.record.data.split.seed, "which the model's run held out"
-    whole = _open(model, run_data, source, share, seed, data_root, on_progress)
+    whole = _open(model, run_data, source, share, seed, data_root, tell)
     assert whole.held_out is not None
     return _labelled(Parts(whole, whole.held_out, f"tested on {len(whole.held_out):,} images of '{name}', {whose}"))
 
@@ -84,8 +83,9 @@ def draw_of_each(data: ImageData, per_class: int, seed: int, *, option: str = "-
         members = order[data.labels[order] == number]
         if len(members) < per_class:
             raise DataError(
+                "data.class_too_small",
                 f"{per_class} images of each class are asked for, but class '{name}' of '{data.spec.name}' has "
-                f"{len(members):,} to learn from\n  pass a smaller number: {option} {max(1, len(members))}"
+                f"{len(members):,} to learn from\n  pass a smaller number: {option} {max(1, len(members))}",
             )
         drawn.append(members[:per_class])
     return np.stack(drawn)
@@ -95,11 +95,15 @@ def _labelled(parts: Parts) -> Parts:
     for data in (parts.train, parts.test):
         if data.labels is None or len(data.spec.classes) < 2:
             raise DataError(
+                "data.no_labels",
                 f"'{data.spec.name}' has no labels to learn\n  put the images into one sub-folder for each class,"
-                " or pass a data set that has labels"
+                " or pass a data set that has labels",
             )
     if parts.train.spec.classes != parts.test.spec.classes:
-        raise DataError(f"'{parts.train.spec.name}' and '{parts.test.spec.name}' do not have the same classes")
+        raise DataError(
+            "data.classes_differ",
+            f"'{parts.train.spec.name}' and '{parts.test.spec.name}' do not have the same classes",
+        )
     return parts
 
 

@@ -95,7 +95,9 @@ def check_ending(out: str | Path) -> Path:
     """Return the path of a walk; GansmithError for an ending that is not written."""
     path = Path(out)
     if path.suffix.lower() not in (".gif", ".mp4", ".png"):
-        raise GansmithError(f"cannot write a walk as '{path.suffix or path.name}'\n  {ALLOWED}")
+        raise GansmithError(
+            "output.unknown_ending", f"cannot write a walk as '{path.suffix or path.name}'\n  {ALLOWED}"
+        )
     return path
 
 
@@ -120,7 +122,7 @@ def interpolate(
     """
     refuse_points(model, "interpolate")
     if mode not in MODES:
-        raise GansmithError(unknown_name("mode", mode, MODES))
+        raise GansmithError("cli.unknown_mode", unknown_name("mode", mode, MODES))
     stops = _stops(model, find_latents(model, seeds, label=label, truncation=truncation), label, to_label)
     if closed:
         stops = stops.take([*range(len(stops)), 0])
@@ -130,7 +132,8 @@ def interpolate(
     fewest = legs if closed else legs + 1
     if not fewest <= frames <= MAX_FRAMES:
         raise GansmithError(
-            f"--frames {frames} is out of range for a walk over {fewest} images\n  allowed: {fewest} to {MAX_FRAMES:,}"
+            "cli.frames_out_of_range",
+            f"--frames {frames} is out of range for a walk over {fewest} images\n  allowed: {fewest} to {MAX_FRAMES:,}",
         )
     steps = frames if closed else frames - 1
     at = [round(leg * steps / legs) for leg in range(legs + 1)]
@@ -157,7 +160,10 @@ def _stops(model: Model, latents: Latents, label: str | int | None, to_label: st
     """Return the latents with their labels, changing evenly to ``to_label`` if there is one; two or more."""
     if to_label is not None:
         if label is None:
-            raise GansmithError("--to-label says where the label goes: pass --label too, which says where it starts")
+            raise GansmithError(
+                "cli.to_label_without_label",
+                "--to-label says where the label goes: pass --label too, which says where it starts",
+            )
         latents = latents.take([0, 0]) if len(latents) == 1 else latents
         ends = class_weights(model, label, 1)[0], class_weights(model, to_label, 1)[0]
         shares = torch.linspace(0, 1, len(latents), dtype=torch.float64)
@@ -165,7 +171,8 @@ def _stops(model: Model, latents: Latents, label: str | int | None, to_label: st
         return Latents(latents.values, lerp(*ends, shares), names)
     if len(latents) < 2:
         raise GansmithError(
+            "cli.walk_of_one_image",
             f"a walk needs two images or more, got one: {latents.names[0]}"
-            "\n  for example --seeds 3,9,27, or with labels --seeds 3 --label A --to-label B"
+            "\n  for example --seeds 3,9,27, or with labels --seeds 3 --label A --to-label B",
         )
     return latents

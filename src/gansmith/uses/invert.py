@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gansmith.errors import GansmithError
+from gansmith.events import say
 from gansmith.images import to_float
 from gansmith.model import Model
 from gansmith.samples import Picture, make_room
@@ -76,7 +77,9 @@ def check_place(out: str | Path) -> Path:
     """Return the path of an inversion; GansmithError for an ending that is not written, or with a file in the way."""
     path = Path(out)
     if path.suffix and path.suffix.lower() != ".png":
-        raise GansmithError(f"cannot write an inversion as '{path.suffix}'\n  allowed: x.png or a folder")
+        raise GansmithError(
+            "output.unknown_ending", f"cannot write an inversion as '{path.suffix}'\n  allowed: x.png or a folder"
+        )
     make_room(path)
     return path
 
@@ -90,7 +93,7 @@ def invert(
     steps: int = 200,
     seed: int = 0,
     raw: bool = False,
-    on_progress: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[str], None] = say,
 ) -> Inversion:
     """Return the latent whose image is nearest to an image file, or to uint8 (H, W, C) of the model's size.
 
@@ -101,7 +104,7 @@ def invert(
     """
     refuse_points(model, "invert")
     if steps < 1:
-        raise GansmithError(f"--steps {steps} is below 1")
+        raise GansmithError("cli.steps_out_of_range", f"--steps {steps} is below 1")
     target = load_target(image, mask, model.record.data)
     distance = Distance(model, target, raw=raw)
     candidates = find_latents(model, [f"{seed}:{number}" for number in range(CANDIDATES)], label=label)

@@ -44,7 +44,9 @@ class Latents:
         """Write them as a .safetensors file, which may stand wherever an image is named."""
         target = Path(path)
         if target.suffix.lower() != ENDING:
-            raise GansmithError(f"cannot write latents as '{target.suffix}'\n  allowed: x{ENDING}")
+            raise GansmithError(
+                "output.unknown_ending", f"cannot write latents as '{target.suffix}'\n  allowed: x{ENDING}"
+            )
         make_room(target)
         tensors = {"latents": self.values, **({} if self.classes is None else {"classes": self.classes})}
         commit_file(target, lambda at: save_file({name: each.contiguous() for name, each in tensors.items()}, at))
@@ -67,7 +69,9 @@ def find_latents(
     words = [word for entry in listed(seeds) for word in (entry.split(",") if isinstance(entry, str) else [entry])]
     found = [_labelled(model, _find(model, word, truncation), label) for word in words]
     if not found:
-        raise GansmithError("no image is named\n  for example 3,9,27: images of 'gansmith sample', counted from 0")
+        raise GansmithError(
+            "cli.no_image_named", "no image is named\n  for example 3,9,27: images of 'gansmith sample', counted from 0"
+        )
     return join(found)
 
 
@@ -101,8 +105,9 @@ def told(model: Model, classes: Tensor | None) -> Tensor | None:
     generator = model.latent_method("draw").config.generator
     if not generator.mixes_labels:
         raise ModelError(
+            "model.class_changes",
             f"generator '{generator.kind}' draws one class at a time, and between these images the class changes"
-            "\n  pass --label NAME for one class throughout"
+            "\n  pass --label NAME for one class throughout",
         )
     return classes
 
@@ -131,9 +136,10 @@ def _find(model: Model, word: Seed, truncation: float | None) -> Latents:
     if text.lower().endswith(ENDING):
         return _read(model, Path(text))
     raise GansmithError(
+        "cli.unknown_image",
         f"'{text}' names no image"
         "\n  allowed: 3 (image 3 of 'gansmith sample', counted from 0), 7:3 (that of --seed 7), or a latents file"
-        f"\n  several: 3,7:3,latent{ENDING}; 'gansmith sample --numbered' writes the numbers below the images"
+        f"\n  several: 3,7:3,latent{ENDING}; 'gansmith sample --numbered' writes the numbers below the images",
     )
 
 
@@ -142,8 +148,9 @@ def _labelled(model: Model, latents: Latents, label: str | int | None) -> Latent
         return Latents(latents.values, class_weights(model, label, len(latents)), latents.names)
     if model.latent_method("draw").num_classes and latents.classes is None:
         raise ModelError(
+            "model.label_needed",
             f"{', '.join(latents.names)} has no label, and this model draws by class: pass --label"
-            f"\n  known: {', '.join(model.classes)}"
+            f"\n  known: {', '.join(model.classes)}",
         )
     return latents
 
@@ -151,7 +158,9 @@ def _labelled(model: Model, latents: Latents, label: str | int | None) -> Latent
 def _image(model: Model, seed: int, number: int, truncation: float | None) -> Latents:
     method = model.latent_method("draw")
     if number >= MAX_SAMPLES:
-        raise GansmithError(f"a sample has no image {number:,}\n  allowed: 0 to {MAX_SAMPLES - 1:,}")
+        raise GansmithError(
+            "cli.image_out_of_range", f"a sample has no image {number:,}\n  allowed: 0 to {MAX_SAMPLES - 1:,}"
+        )
     values = truncate(sample_latents(seed, number, 1, method.config.latent_dim), truncation)
     labels = sample_labels(number, 1, method.num_classes)
     classes = None if labels is None else one_hot(labels, method.num_classes).float()
@@ -163,9 +172,12 @@ def _read(model: Model, path: Path) -> Latents:
         tensors = load_file(path)
     except (OSError, SafetensorError) as problem:
         reason = "it does not exist" if isinstance(problem, FileNotFoundError) else str(problem).splitlines()[0]
-        raise ModelError(f"latents '{path}' cannot be read: {reason}") from problem
+        raise ModelError("model.unreadable_latents", f"latents '{path}' cannot be read: {reason}") from problem
     if "latents" not in tensors:
-        raise ModelError(f"'{path}' holds no latents\n  'gansmith invert' and 'gansmith arithmetic' write such files")
+        raise ModelError(
+            "model.not_latents",
+            f"'{path}' holds no latents\n  'gansmith invert' and 'gansmith arithmetic' write such files",
+        )
     values = tensors["latents"]
     count = values.shape[0] if values.ndim else 0
     name = path.stem.removesuffix(".latent")
@@ -182,10 +194,14 @@ def _fitting(model: Model, latents: Latents, where: str) -> Latents:
             continue
         if tensor.shape != (len(latents), wide):
             raise ModelError(
-                f"{where} is not of this model: its numbers are {tuple(tensor.shape)}, expected {(len(latents), wide)}"
+                "model.latents_unfit",
+                f"{where} is not of this model: its numbers are {tuple(tensor.shape)}, expected {(len(latents), wide)}",
             )
         if not (len(latents) and tensor.isfinite().all()):
-            raise ModelError(f"{where} holds no latents that can be drawn: none, or numbers that are not finite")
+            raise ModelError(
+                "model.latents_not_finite",
+                f"{where} holds no latents that can be drawn: none, or numbers that are not finite",
+            )
     return Latents(latents.values.float(), None if classes is None else classes.float(), latents.names)
 
 
@@ -193,6 +209,7 @@ def refuse_points(model: Model, verb: str) -> None:
     """Raise ModelError where ``verb`` shows images and the model makes points in the plane."""
     if model.record.data.is_points:
         raise ModelError(
+            "model.points",
             f"cannot {verb} with a model of points in the plane; it needs one of images"
-            "\n  allowed with points: sample (picture.png or x.npz), evaluate, diagnose, compare"
+            "\n  allowed with points: sample (picture.png or x.npz), evaluate, diagnose, compare",
         )

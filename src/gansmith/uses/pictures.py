@@ -23,23 +23,26 @@ def open_picture(image: ImageLike) -> Image.Image:
     """Return an image file, or uint8 (H, W, 1, 3 or 4), upright; DataError for what cannot be used."""
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in MODES:
-            raise DataError(f"an image must be uint8 (H, W, 1, 3 or 4), got {image.dtype} {image.shape}")
+            raise DataError(
+                "data.image_array_shape", f"an image must be uint8 (H, W, 1, 3 or 4), got {image.dtype} {image.shape}"
+            )
         return to_pil(image)
     try:
         with quiet_pillow():
             return decode_image(Path(image).read_bytes())
     except DataError as problem:
-        raise DataError(f"'{image}' cannot be read: {problem}") from problem
+        raise DataError("data.unreadable_image", f"'{image}' cannot be read: {problem}") from problem
     except OSError as problem:
-        raise DataError(f"'{image}' cannot be read: {problem.strerror}") from problem
+        raise DataError("data.unreadable_image", f"'{image}' cannot be read: {problem.strerror}") from problem
 
 
 def refuse_large(image: ImageLike, height: int, width: int, limit: int) -> None:
     """Raise DataError where what an image would become has more pixels than allowed."""
     if height * width > limit:
         raise DataError(
+            "data.enlarged_too_large",
             f"{named(image)} would become {width} x {height} px"
-            f"\n  allowed: up to {limit // 10**6} million pixels; cut it into parts"
+            f"\n  allowed: up to {limit // 10**6} million pixels; cut it into parts",
         )
 
 
@@ -76,7 +79,7 @@ def write_pictures(
     refuse_used_folder(folder, ": --out DIR")
     files = [(file, Path(path)) for path in paths for file in image_files(Path(path))]
     if not files:
-        raise DataError(f"no images to {verb}\n  pass image files or folders of them")
+        raise DataError("data.empty", f"no images to {verb}\n  pass image files or folders of them")
     written: list[Path] = []
     for file, path in files:
         try:
@@ -94,5 +97,5 @@ def write_pictures(
         save_png(picture.array, target)
         written.append(target)
     if not written:
-        raise DataError(f"none of the {len(files):,} images could be {verb}d")
+        raise DataError("data.none_readable", f"none of the {len(files):,} images could be {verb}d")
     return written

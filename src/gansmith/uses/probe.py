@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gansmith.data.base import ImageData
 from gansmith.errors import GansmithError
+from gansmith.events import PlainLines
 from gansmith.extractors.base import Progress
 from gansmith.model import Model
 from gansmith.randomness import derive_seed, epoch_order
@@ -69,7 +70,7 @@ def probe(
     per_class: Sequence[int] = (10, 50, 100),
     seeds: int = 5,
     layers: Sequence[str] = (),
-    on_progress: Progress = lambda *_: None,
+    on_progress: Progress | None = None,
 ) -> Probe:
     """Return the test accuracy of linear classifiers on the discriminator's features and on others.
 
@@ -79,9 +80,13 @@ def probe(
     """
     counts = tuple(sorted(set(per_class)))
     if not counts or counts[0] < 2:
-        raise GansmithError("--per-class: 2 images of each class or more are needed\n  for example 10,50,100")
+        raise GansmithError(
+            "cli.per_class_out_of_range",
+            "--per-class: 2 images of each class or more are needed\n  for example 10,50,100",
+        )
     if seeds < 2:
-        raise GansmithError(f"--seeds {seeds}: a deviation needs 2 or more")
+        raise GansmithError("cli.seeds_too_few", f"--seeds {seeds}: a deviation needs 2 or more")
+    tell = on_progress or PlainLines().tell
     drawn = [draw_of_each(parts.train, counts[-1], seed) for seed in range(seeds)]
     basis = principal_components(parts.train)
     kinds: dict[str, Callable[[int], Extract]] = {
@@ -94,13 +99,13 @@ def probe(
     for kind, (name, make) in enumerate(kinds.items()):
         rows = []
         for seed, chosen in enumerate(drawn):
-            on_progress(f"learning from {name}", kind * seeds + seed, len(kinds) * seeds)
+            tell(f"learning from {name}", kind * seeds + seed, len(kinds) * seeds)
             rows.append(_learn(make(seed), parts, chosen, counts, one_scale=name == PCA))
         found.widths[name] = len(rows[0][0][0].weight)
         for place, count in enumerate(counts):
             found.accuracies[name][count] = tuple(right[place] for _, right in rows)
             found.strengths[name][count] = tuple(learnt[place].strength for learnt, _ in rows)
-    on_progress("learning", len(kinds) * seeds, len(kinds) * seeds)
+    tell("learning", len(kinds) * seeds, len(kinds) * seeds)
     return found
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from gansmith.data.base import DataSpec
 from gansmith.data.tree import image_files
 from gansmith.errors import DataError, GansmithError, unknown_name
+from gansmith.events import silent
 from gansmith.images import decode_image, fit_image, quiet_pillow
 from gansmith.model import Model
 from gansmith.uses.invert import invert
@@ -34,7 +35,7 @@ def score_files(
     """
     refuse_points(model, "score")
     if how not in HOW:
-        raise GansmithError(unknown_name("way to score", how, HOW))
+        raise GansmithError("cli.unknown_way_to_score", unknown_name("way to score", how, HOW))
     files = [(file, Path(path)) for path in paths for file in image_files(Path(path))]
     out: list[tuple[str, float]] = []
     left_out: list[str] = []
@@ -46,7 +47,7 @@ def score_files(
             except (DataError, OSError) as problem:
                 reason = getattr(problem, "strerror", None) or str(problem)
                 if file == path:
-                    raise DataError(f"'{file}' cannot be judged: {reason}") from problem
+                    raise DataError("data.unreadable_image", f"'{file}' cannot be judged: {reason}") from problem
                 left_out.append(f"{file} ({reason})")
                 on_left_out(str(file), reason)
         if fitted:
@@ -54,12 +55,12 @@ def score_files(
             opinions = model.score(images, label) if how == "discriminator" else _inverted(model, images, label)
             out += [(file, float(opinion)) for (file, _), opinion in zip(fitted, opinions, strict=True)]
     if not out:
-        raise DataError(f"none of the {len(files):,} images could be judged: {left_out[0]}")
+        raise DataError("data.none_readable", f"none of the {len(files):,} images could be judged: {left_out[0]}")
     return out
 
 
 def _inverted(model: Model, images: np.ndarray, label: str | None) -> np.ndarray:
-    return np.array([invert(model, image, label=label).psnr_db for image in images])
+    return np.array([invert(model, image, label=label, on_progress=silent).psnr_db for image in images])
 
 
 def _fitted(file: Path, spec: DataSpec) -> np.ndarray:

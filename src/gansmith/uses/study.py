@@ -11,6 +11,7 @@ from torch import Tensor
 from gansmith.data.alike import UNLIKE, Sketch, mirror_shares
 from gansmith.data.base import ImageData
 from gansmith.errors import GansmithError
+from gansmith.events import PlainLines
 from gansmith.extractors.base import Progress
 from gansmith.extractors.convnet import BATCH, ConvNet, Vary, input_side, look, shifted, train_on_labels
 from gansmith.images import fit_image, to_pil
@@ -77,9 +78,14 @@ class Study:
 def check_study(parts: Parts, per_class: Sequence[int], seeds: int, kimg: int) -> None:
     """Raise GansmithError for numbers that no study can be made with, before any work is done."""
     if seeds < 2 or kimg < 1:
-        raise GansmithError(f"a study needs --seeds of 2 or more and --kimg of 1 or more, got {seeds} and {kimg}")
+        raise GansmithError(
+            "cli.study_out_of_range",
+            f"a study needs --seeds of 2 or more and --kimg of 1 or more, got {seeds} and {kimg}",
+        )
     if min(per_class, default=1) < 1:
-        raise GansmithError("--real 0: a class needs one image or more\n  for example --real 10,50,100")
+        raise GansmithError(
+            "cli.real_out_of_range", "--real 0: a class needs one image or more\n  for example --real 10,50,100"
+        )
     draw_of_each(parts.train, max(per_class, default=0), 0, option="--real")
 
 
@@ -91,7 +97,7 @@ def study(
     per_class: Sequence[int] = (10, 50, 100),
     seeds: int = 3,
     kimg: int = 30,
-    on_progress: Progress = lambda *_: None,
+    on_progress: Progress | None = None,
 ) -> Study:
     """Train one small classifier on several sets and return its accuracies on real test images.
 
@@ -107,11 +113,11 @@ def study(
     drawn = [draw_of_each(real, max(per_class, default=0), seed) for seed in range(seeds)]
     vary, how = _classic(real)
     found: dict[str, dict[str, tuple[float, ...]]] = {kind: {} for kind in (REAL, CLASSIC, BOTH, SYNTHETIC)}
-    done, total = 0, seeds * (3 * (len(counts) + 1) + 1)
+    tell, done, total = on_progress or PlainLines().tell, 0, seeds * (3 * (len(counts) + 1) + 1)
 
     def accuracy(images: Labelled, seed: int, vary: Vary) -> float:
         nonlocal done
-        on_progress("training classifiers", done, total)
+        tell("training classifiers", done, total)
         done += 1
         network = train_on_labels(*images, len(model.classes), kimg, lambda _: None, seed=seed, vary=vary)
         return _tested(network, parts.test)
@@ -126,7 +132,7 @@ def study(
         for place, kind in enumerate((REAL, CLASSIC, BOTH)):
             found[kind][name] = tuple(row[place] for row in rows)
     found[SYNTHETIC][ALL] = tuple(accuracy(made, seed, _as_is) for seed in range(seeds))
-    on_progress("training classifiers", total, total)
+    tell("training classifiers", total, total)
     return Study((*counts, ALL), found, kimg, len(synthetic), model.record.data.count, (how, parts.words))
 
 

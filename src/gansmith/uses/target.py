@@ -37,7 +37,9 @@ def load_target(image: str | Path | np.ndarray, mask: str | Path | None, spec: D
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.shape != (spec.height, spec.width, spec.channels):
             wanted = (spec.height, spec.width, spec.channels)
-            raise DataError(f"the image must be uint8 {wanted}, got {image.dtype} {image.shape}")
+            raise DataError(
+                "data.image_array_shape", f"the image must be uint8 {wanted}, got {image.dtype} {image.shape}"
+            )
         size, fitted = (spec.width, spec.height), image
     else:
         opened = _open(image, "image")
@@ -50,14 +52,16 @@ def load_target(image: str | Path | np.ndarray, mask: str | Path | None, spec: D
     painted = _open(mask, "mask")
     if painted.size != size:
         raise DataError(
+            "data.mask_size",
             f"mask '{mask}' is {painted.width} x {painted.height} px, the image is {size[0]} x {size[1]} px"
-            "\n  they must be of one size: white where the image is missing, black where it is known"
+            "\n  they must be of one size: white where the image is missing, black where it is known",
         )
     missing = fit_image(painted, spec.height, spec.width, 1)[..., 0] >= 128
     if missing.all() or not missing.any():
         raise DataError(
+            "data.mask_says_nothing",
             f"mask '{mask}' says that {'all' if missing.all() else 'nothing'} of the image is missing"
-            "\n  paint white where it is missing, and black where it is known"
+            "\n  paint white where it is missing, and black where it is known",
         )
     return Target(fitted, missing)
 
@@ -66,6 +70,6 @@ def _open(path: str | Path, what: str) -> Image.Image:
     try:
         return decode_image(Path(path).read_bytes())
     except DataError as problem:
-        raise DataError(f"{what} '{path}' cannot be read: {problem}") from problem
+        raise DataError("data.unreadable_image", f"{what} '{path}' cannot be read: {problem}") from problem
     except OSError as problem:
-        raise DataError(f"{what} '{path}' cannot be read: {problem.strerror}") from problem
+        raise DataError("data.unreadable_image", f"{what} '{path}' cannot be read: {problem.strerror}") from problem

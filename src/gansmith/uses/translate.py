@@ -95,19 +95,22 @@ def translator_of(model: Model, reverse: bool) -> tuple[Translates, str]:
     """Return a model's method and the generator of a direction; ModelError if it does not translate that way."""
     if isinstance(model.method, SuperResolutionMethod):
         raise ModelError(
+            "model.other_method",
             "cannot translate with a model of method 'super_resolution': it makes images larger"
-            "\n  use: gansmith upscale MODEL IMAGES"
+            "\n  use: gansmith upscale MODEL IMAGES",
         )
     if not isinstance(model.method, Translates):
         raise ModelError(
+            "model.other_method",
             f"cannot translate with a model of method '{model.record.method.kind}'; it needs 'paired' or 'unpaired'"
-            "\n  train one: gansmith train photos/ --task colorize"
+            "\n  train one: gansmith train photos/ --task colorize",
         )
     names = model.method.translators
     if reverse and len(names) == 1:
         raise ModelError(
+            "model.one_way",
             f"--reverse: a model of method '{model.record.method.kind}' translates one way only"
-            "\n  both ways are learnt by: gansmith train --from A --to B"
+            "\n  both ways are learnt by: gansmith train --from A --to B",
         )
     return model.method, names[reverse]
 
@@ -118,8 +121,9 @@ def _scale_and_step(method: Translates, generator: nn.Module, opened: Image.Imag
     multiple = int(generator.multiple)  # type: ignore[arg-type]
     if min(opened.size) * scale < multiple:
         raise DataError(
+            "data.image_too_small_for_model",
             f"{named(image)} is {opened.width} x {opened.height} px, and the model halves sides until they are "
-            f"{multiple} times smaller\n  at least {-(-multiple // scale)} px are needed on each side"
+            f"{multiple} times smaller\n  at least {-(-multiple // scale)} px are needed on each side",
         )
     refuse_large(image, opened.height * scale, opened.width * scale, LARGEST_PIXELS)
     return scale, max(1, multiple // scale)
@@ -129,7 +133,10 @@ def _given_channels(method: Translates) -> int:
     """Return the channels of sources; DataError where a source is no image."""
     channels, task = method.spec.source_channels, method.task
     if channels not in MODES or (task is not None and task.takes_mask):
-        raise DataError(f"--as-source: a model of task '{task.kind if task else None}' has no source that is an image")
+        raise DataError(
+            "data.no_source_image",
+            f"--as-source: a model of task '{task.kind if task else None}' has no source that is an image",
+        )
     return channels
 
 
@@ -146,15 +153,21 @@ def _hole(method: Translates, mask: ImageLike | None, opened: Image.Image, image
     takes = method.task is not None and method.task.takes_mask
     if takes != (mask is not None):
         if takes:
-            raise DataError("this model fills what is missing: pass --mask, an image that is white there")
-        raise DataError("--mask is for models of task 'inpaint'; this one translates whole images")
+            raise DataError(
+                "data.mask_needed", "this model fills what is missing: pass --mask, an image that is white there"
+            )
+        raise DataError(
+            "data.mask_not_used", "--mask is for models of task 'inpaint'; this one translates whole images"
+        )
     if mask is None:
         return None
     hole = mask if isinstance(mask, np.ndarray) else np.asarray(open_picture(mask).convert("L")) >= 128
     if hole.shape != (opened.height, opened.width):
         raise DataError(
+            "data.mask_size",
             f"mask {named(mask)} is {hole.shape[1]} x {hole.shape[0]} px, {named(image)} is {opened.width} x "
-            f"{opened.height} px\n  they must be of one size: white where the image is missing, black where it is known"
+            f"{opened.height} px"
+            "\n  they must be of one size: white where the image is missing, black where it is known",
         )
     return hole.astype(bool)
 

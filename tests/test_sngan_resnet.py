@@ -9,7 +9,7 @@ from gansmith import api
 from gansmith.errors import RecipeError
 from gansmith.judge import look_inside
 from gansmith.networks.base import ImageSpec
-from gansmith.networks.residual import ClassBatchNorm2d, DoublingBlock, JudgingBlock, Residual
+from gansmith.networks.sngan_resnet import ClassBatchNorm2d, DoublingBlock, JudgingBlock, SNGANResNet
 from gansmith.recipe import load_recipe
 from gansmith.run_folder import read_rows
 from gansmith.schedules import Moment
@@ -39,7 +39,7 @@ def test_the_papers_tables(side):
     start, growing, judging, last_map = TABLES[side]
     spec = ImageSpec(side, side, 3, latent_dim=128)
     with torch.device("meta"):
-        generator, discriminator = Residual().generator(spec), Residual(norm="none").discriminator(spec)
+        generator, discriminator = SNGANResNet().generator(spec), SNGANResNet(norm="none").discriminator(spec)
         assert generator(torch.empty(2, 128)).shape == (2, 3, side, side)
         assert discriminator.layers(torch.empty(2, 3, side, side)).shape == (2, judging[-1], *last_map)
     assert generator.start == (growing[0], *start)
@@ -55,7 +55,7 @@ def test_the_papers_tables(side):
 def test_the_parameters_at_32_px():
     spec = ImageSpec(32, 32, 3, latent_dim=128)
     with torch.device("meta"):
-        networks = Residual().generator(spec), Residual(norm="none").discriminator(spec)
+        networks = SNGANResNet().generator(spec), SNGANResNet(norm="none").discriminator(spec)
     generator, discriminator = (sum(p.numel() for p in network.parameters()) for network in networks)
     grow = 2 * (256 * 256 * 9 + 256) + 256 * 256 + 256 + 4 * 256
     assert generator == 129 * 4096 + 3 * grow + 512 + 256 * 3 * 9 + 3
@@ -65,7 +65,7 @@ def test_the_parameters_at_32_px():
 
 def test_a_block_of_g_is_the_papers():
     torch.manual_seed(0)
-    block, maps = DoublingBlock(Residual(), 6, 4, 0).train(), drawn(8, 6, 5, 5)
+    block, maps = DoublingBlock(SNGANResNet(), 6, 4, 0).train(), drawn(8, 6, 5, 5)
     inside = F.interpolate(F.batch_norm(maps, None, None, training=True).relu(), scale_factor=2)
     inside = F.batch_norm(block.conv1(inside), None, None, training=True).relu()
     beside = block.beside(F.interpolate(maps, scale_factor=2))
@@ -99,13 +99,13 @@ def test_class_batch_norm_has_a_gain_and_a_shift_for_each_class():
 
 @pytest.mark.parametrize("norm", ["batch", "none"])
 def test_where_g_is_told_labels(norm):
-    generator = Residual(base_channels=4, norm=norm).generator(ImageSpec(8, 8, 1, num_classes=3, latent_dim=6))
+    generator = SNGANResNet(base_channels=4, norm=norm).generator(ImageSpec(8, 8, 1, num_classes=3, latent_dim=6))
     assert len(blocks_of(generator, ClassBatchNorm2d)) == (3 if norm == "batch" else 0)
     assert generator.project.in_features == (6 if norm == "batch" else 9)
 
 
 def test_normal_init_leaves_the_gains_of_classes_near_1():
-    config = Residual(base_channels=64, init="normal")
+    config = SNGANResNet(base_channels=64, init="normal")
     for norm in blocks_of(config.generator(ImageSpec(8, 8, 1, num_classes=3, latent_dim=6)), ClassBatchNorm2d):
         assert norm.gain.mean().item() == pytest.approx(1, abs=0.01)
         assert norm.gain.std().item() == pytest.approx(0.02, rel=0.3)
@@ -115,7 +115,7 @@ def test_normal_init_leaves_the_gains_of_classes_near_1():
 @pytest.mark.parametrize("pool", ["sum", "mean"])
 def test_d_pools_its_last_map_and_projects_labels(pool):
     torch.manual_seed(0)
-    config = Residual(base_channels=4, norm="none", pool=pool)
+    config = SNGANResNet(base_channels=4, norm="none", pool=pool)
     discriminator = config.discriminator(ImageSpec(8, 8, 1, num_classes=3))
     images, labels = drawn(4, 1, 8, 8), torch.tensor([0, 1, 2, 1])
     maps = discriminator.layers(images)
@@ -127,7 +127,7 @@ def test_d_pools_its_last_map_and_projects_labels(pool):
 
 def test_xavier_init():
     torch.manual_seed(0)
-    network = Residual().discriminator(ImageSpec(32, 32, 3, num_classes=10))
+    network = SNGANResNet().discriminator(ImageSpec(32, 32, 3, num_classes=10))
     conv, embed = network.layers[1].layers[-1], network.embed
     assert conv.weight.abs().max().item() == pytest.approx((6 / (128 * 9 * 2)) ** 0.5, rel=0.01)
     assert embed.weight.abs().max().item() == pytest.approx((6 / 138) ** 0.5, rel=0.01)
@@ -137,10 +137,11 @@ def test_xavier_init():
 @pytest.mark.parametrize("side", ["generator", "discriminator"])
 def test_sides_that_cannot_be_doubled_to_are_refused(side):
     with pytest.raises(RecipeError) as caught:
-        getattr(Residual(), side)(ImageSpec(45, 45, 3, latent_dim=6))
+        getattr(SNGANResNet(), side)(ImageSpec(45, 45, 3, latent_dim=6))
     assert str(caught.value) == (
-        "residual networks cannot make or judge 45 x 45 images\n  sides must be a start of 3 to 8, doubled equally; "
-        "for example 28, 32, 48, 64, 96, 128 or 48x64; set it with size="
+        "sngan_resnet networks cannot make or judge 45 x 45 images"
+        "\n  sides must be a start of 3 to 8, doubled equally; for example 28, 32, 48, 64, 96, 128 or 48x64;"
+        " set it with size="
     )
 
 
@@ -188,7 +189,7 @@ def test_sngan_trains_in_bf16(tiny_file, tmp_path):
 
 
 def test_every_hidden_layer_of_d_has_features():
-    config = Residual(base_channels=4, norm="none", spectral_norm=True)
+    config = SNGANResNet(base_channels=4, norm="none", spectral_norm=True)
     discriminator = config.discriminator(ImageSpec(8, 8, 1, num_classes=3)).eval()
     _, seen = look_inside(discriminator, drawn(2, 1, 8, 8), torch.tensor([0, 1]), "signed")
     convolutions = [name for name, module in discriminator.named_modules() if isinstance(module, nn.Conv2d)]

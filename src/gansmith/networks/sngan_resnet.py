@@ -25,8 +25,8 @@ SMALL_WIDTHS = {"generator": 256, "discriminator": 128}
 LARGE_WIDTH, GROWTH = 64, 16
 
 
-@networks.register("residual")
-class Residual(Network):
+@networks.register("sngan_resnet")
+class SNGANResNet(Network):
     """Residual blocks of two 3 x 3 convolutions, that double the map in G and halve it in D.
 
     G: latent -> start map -> doubling blocks (norm, ReLU, doubled, 3x3, norm, ReLU, 3x3) -> norm, ReLU, 3x3, tanh.
@@ -116,7 +116,7 @@ class ClassBatchNorm2d(nn.BatchNorm2d):
 class DoublingBlock(nn.Module):
     """Maps (N, before, h, w) -> (N, after, 2h, 2w)."""
 
-    def __init__(self, config: Residual, before: int, after: int, num_classes: int) -> None:
+    def __init__(self, config: SNGANResNet, before: int, after: int, num_classes: int) -> None:
         super().__init__()
         self.beside = nn.Conv2d(before, after, 1)
         self.norm1, self.norm2 = (config.norm_for(channels, num_classes) for channels in (before, after))

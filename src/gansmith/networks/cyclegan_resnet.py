@@ -12,8 +12,8 @@ MULTIPLE = 4  # two halvings, two doublings
 NINE_BLOCKS_FROM = 256
 
 
-@networks.register("resnet")
-class ResNet(Network):
+@networks.register("cyclegan_resnet")
+class CycleGANResNet(Network):
     """Halve the source twice, change it in residual blocks, double it twice.
 
     G: 7 x 7, two 3 x 3 of stride 2, N residual blocks of two 3 x 3, two of stride 1/2, 7 x 7, tanh; a norm and a ReLU
@@ -39,11 +39,12 @@ class ResNet(Network):
 
     def generator(self, spec: ImageSpec) -> nn.Module:
         """Return G; RecipeError without source images, and for sides that cannot be halved twice."""
-        require_sources(spec, "resnet", "method 'unpaired' (--recipe unpaired)")
+        require_sources(spec, "cyclegan_resnet", "method 'unpaired' (--recipe unpaired)")
         if spec.height % MULTIPLE or spec.width % MULTIPLE:
             raise RecipeError(
-                f"a resnet cannot halve {spec.height} x {spec.width} images twice"
-                f"\n  sides must be multiples of {MULTIPLE}, for example 32, 48, 64 or 48x64; set it with size="
+                "recipe.size_unfit_for_network",
+                f"a cyclegan_resnet cannot halve {spec.height} x {spec.width} images twice"
+                f"\n  sides must be multiples of {MULTIPLE}, for example 32, 48, 64 or 48x64; set it with size=",
             )
         side = max(spec.height, spec.width)
         base = self.base_channels or (32 if side <= 32 else 64)
@@ -78,7 +79,7 @@ class ResNet(Network):
 class ResidualBlock(nn.Module):
     """Maps (N, C, h, w) plus what two convolutions of them give."""
 
-    def __init__(self, config: ResNet, channels: int) -> None:
+    def __init__(self, config: CycleGANResNet, channels: int) -> None:
         super().__init__()
         both = [config.padded(channels, channels, 3) for _ in range(2)]
         self.layers = nn.Sequential(*both[0], nn.ReLU(), *both[1])

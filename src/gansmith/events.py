@@ -1,0 +1,158 @@
+"""Events of a run, and plain lines on stderr, which show them where nothing else listens."""
+
+import errno
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, TextIO
+
+PLAIN_EVERY_SEC = 10.0
+HEALTHY = "healthy"  # how the message of a good verdict begins
+SHORT = (
+    ("loss_discriminator", "loss D"),
+    ("loss_generator", "loss G"),
+    ("d_real", "D(x)"),
+    ("d_fake", "D(G(z))"),
+    ("score_real", "score real"),
+    ("score_fake", "score fake"),
+    ("cycle_a", "cycle A-B-A"),
+    ("cycle_b", "cycle B-A-B"),
+    ("augment_p", "augment p"),
+    ("augment_p_a", "augment p A"),
+    ("augment_p_b", "augment p B"),
+)
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to tell: ``note``, ``warning``, ``progress``, ``row``, ``look``, ``health`` or ``preview``."""
+
+    kind: str
+    message: str = ""
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+OnEvent = Callable[[Event], None]
+
+
+def silent(*_: Any) -> None:
+    """Print nothing: pass it as ``on_event`` or ``on_progress``."""
+
+
+def duration(seconds: float) -> str:
+    """Return 75 as 1:15 and 4000 as 1:06:40."""
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+_drawn = 0  # cells of the last line of the terminal that a live bar has taken
+
+
+def say(text: str) -> None:
+    """Write a line to stderr, in place of a live bar; a line that cannot be written is lost and raises nothing."""
+    stream = sys.stderr
+    if stream is None:
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    line = text.encode(encoding, "backslashreplace").decode(encoding)
+    try:
+        with suppress(OSError, ValueError):  # it may no longer be the terminal that the bar was drawn on
+            redraw("", 0)
+        print(line, file=stream, flush=True)
+    except Exception as problem:
+        mute_lost_terminal()
+        if getattr(problem, "errno", None) == errno.EPIPE:
+            _mute(stream)
+
+
+def redraw(line: str, cells: int) -> None:
+    """Replace the live line of the terminal at stderr by another, which takes so many cells."""
+    global _drawn
+    old, _drawn = _drawn, cells
+    if line or old:
+        room = max(1, columns() - 1)
+        rest = max(0, min(old, room) - cells)
+        sys.stderr.write(f"\r{line}{' ' * rest}" + ("" if line else "\r"))
+        sys.stderr.flush()
+
+
+def columns() -> int:
+    """Return the width of the terminal at stderr; 80 where it does not say."""
+    return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+
+
+def mute_lost_terminal() -> None:
+    """Send stdout and stderr to the null device where their terminal is gone, so that no later print fails."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            os.get_terminal_size(stream.fileno())
+        except OSError as problem:  # a file that never was a terminal has another number
+            if problem.errno in (errno.EIO, errno.ENXIO):
+                _mute(stream)
+        except (ValueError, AttributeError):  # it was closed
+            pass
+
+
+def _mute(stream: TextIO) -> None:
+    with suppress(OSError, ValueError), open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), stream.fileno())
+
+
+class PlainLines:
+    """Takes events and prints them as lines on stderr. It raises nothing: a display must not end the work."""
+
+    def __init__(self) -> None:
+        self._losses = self._health = ""
+        self._last = -PLAIN_EVERY_SEC
+        self._failed = False
+
+    def __call__(self, event: Event) -> None:
+        """Print an event."""
+        try:
+            self._print(event)
+        except Exception as problem:
+            if not self._failed:
+                self._failed = True
+                say(f"warning: progress cannot be shown ({type(problem).__name__}: {problem}); the work goes on")
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Print how far something is."""
+        self(Event("data", values={"what": what, "done": done, "total": total}))
+
+    def _print(self, event: Event) -> None:
+        values = event.values
+        if event.kind in ("note", "stopped"):
+            say(event.message)
+        elif event.kind == "warning":
+            say(f"warning: {event.message}")
+        elif event.kind == "health":
+            say(event.message if event.message.startswith(HEALTHY) else f"warning: {event.message}")
+        elif event.kind == "data":
+            done, total = values["done"], values["total"]
+            self._step(values.get("what", "reading images"), done, total, f"{done:,} of {total:,}")
+        elif event.kind == "look":
+            name = next((each for each in values if re.match(r"(fd|fid)\d", each)), "")
+            self._health = f"  {name.partition('_')[0]} {values[name]:.4g}  {event.message}"
+            self._training(values)
+        elif event.kind in ("row", "progress"):
+            if event.kind == "row":
+                shown = [(label, values[key]) for key, label in SHORT if key in values]
+                self._losses = "  ".join(f"{label} {'nan' if v is None else f'{v:.3f}'}" for label, v in shown)
+            self._training(values)
+
+    def _training(self, values: dict[str, Any]) -> None:
+        left = values["eta_sec"] * values["img_per_sec"] / 1000
+        speed = f"{values['kimg']:,.1f} kimg  {values['img_per_sec']:,.0f} img/s  {duration(values['eta_sec'])} left"
+        text = f"{speed}  {self._losses}{self._health}  {values['memory_mb']:,.0f} MB"
+        self._step("training", values["kimg"], values["kimg"] + left, text)
+
+    def _step(self, name: str, done: float, total: float, text: str) -> None:
+        """Print a line where the last one is ten seconds old, or where this is the end."""
+        if done >= total or time.monotonic() - self._last >= PLAIN_EVERY_SEC:
+            self._last = time.monotonic()
+            say(f"{name}: {text}")
