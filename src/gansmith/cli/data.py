@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Data, DataRoot
+from gansmith.cli.text import wrap_lines
 
 
 def check(
@@ -28,7 +29,7 @@ def check(
             printer.tell("reading images", done, total)
 
         report = api.check(source, size=size, channels=channels, data_root=data_root, on_progress=show_progress)
-    print(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(report.lines()))
+    print(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(wrap_lines(report.lines())))
 
 
 def list_sets(
@@ -42,12 +43,11 @@ def list_sets(
     if as_json:
         print(json.dumps(sets, indent=2))
         return
-    width = max(len(each["name"]) for each in sets)
     for each in sets:
-        here = ("here" if each["here"] else "not here") + (f": {each['folder']}" if each["folder"] else "")
-        print(f"{each['name']:<{width}}  {each['about']}")
-        print(f"{'':<{width}}  licence: {each['licence']}; {here}")
-    print("NAME is the training split, NAME:test the test split")
+        files = ("" if each["here"] else "missing, expected in ") + (each["folder"] or "built in")
+        about = wrap_lines([f"{each['name']}: {each['about']}", f"  licence: {each['licence']}"])
+        print(*about, f"  files: {files}", sep="\n")
+    print("NAME stands for the training split, NAME:test for the test split.")
 
 
 def clean() -> None:

@@ -1,13 +1,11 @@
 """``gansmith evaluate``: metrics of a model on held-out images."""
 
 import json
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gansmith.cli.compare import columns, number_text
 from gansmith.cli.options import (
     MORE,
     AsJson,
@@ -20,6 +18,7 @@ from gansmith.cli.options import (
     flag,
     split_names,
 )
+from gansmith.cli.text import columns, number_text, wrap_lines
 
 if TYPE_CHECKING:
     from gansmith.contests import Contest
@@ -84,7 +83,7 @@ def evaluate(
 def _lines(found: "Evaluation") -> list[str]:
     from gansmith.contests import contests_of
 
-    out = [f"{found.model} at {found.kimg:,.1f} kimg", *found.protocol.lines()]
+    out = wrap_lines([f"{found.model} at {found.kimg:,.1f} kimg", *found.protocol.lines()])
     contests = contests_of(found)
     out += [""] if contests else []
     out += [line for each in contests for line in _table(each)]
@@ -92,13 +91,13 @@ def _lines(found: "Evaluation") -> list[str]:
     for name, number in () if contests else found.numbers.items():
         spread = "" if number.deviation is None else f" +- {number.deviation:.3g} ({number.over})"
         out.append(f"  {name:<{width}}  {number.value:10.4g}{spread}")
-    said = [*found.words, *(f"not measured: {metric} ({why})" for metric, why in found.skipped.items())]
-    return [*out, *(line for text in said for line in textwrap.wrap(text, 80, subsequent_indent="  "))]
+    skipped = [f"not measured: {metric} ({why})" for metric, why in found.skipped.items()]
+    return [*out, *wrap_lines([*found.words, *skipped])]
 
 
 def _table(found: "Contest") -> list[str]:
-    """Return the numbers of translations as rows: the model, what is had without it, the targets, the difference."""
-    head = [found.title or "number", "model", found.baseline, "targets", "model - it, 95 %", ""]
+    """Return a table of a model and its baseline: a row per metric, with targets and difference."""
+    head = [found.title or "number", "model", found.baseline, "targets", "difference, 95 %", ""]
     rows = []
     for name in found.names():
         gain = found.gains.get(name)

@@ -20,14 +20,13 @@ from gansmith.cli.options import (
     Plugin,
     Precision,
 )
+from gansmith.cli.text import WIDTH, wrap_lines
 from gansmith.cli.train import data_and_overrides
 from gansmith.errors import GansmithError
 from gansmith.events import say
 
 if TYPE_CHECKING:
     from gansmith.proposal import Proposal
-
-WIDTH = 80
 
 
 def plan(
@@ -91,14 +90,10 @@ def proposal_lines(proposal: "Proposal") -> list[str]:
     rows = [(choice.what, choice.value, choice.reason) for choice in proposal.choices]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
     second = min(second, 24)
-    lines = [part for line in proposal.summary for part in textwrap.wrap(line, WIDTH, subsequent_indent="  ")]
-    lines.append("")
+    lines = [*wrap_lines(proposal.summary), ""]
     for what, value, reason in rows:
         head = f"{what:<{first}}  {value:<{second}}  "
         lines += textwrap.wrap(reason, WIDTH, initial_indent=head, subsequent_indent=" " * (first + second + 4))
-    speed = f"{proposal.img_per_sec:,.0f} images a second here: {proposal.kimg:,.1f} kimg in"
-    lines += ["", f"{speed} {duration(proposal.minutes * 60)}; {proposal.memory_mb:,.0f} MB"]
-    lines += textwrap.wrap(proposal.outlook(), WIDTH, subsequent_indent="  ")
-    for text in proposal.warnings:
-        lines += textwrap.wrap(f"warning: {text}", WIDTH, subsequent_indent="  ")
-    return lines
+    length = f"length: {proposal.kimg:,.1f} kimg, {duration(proposal.minutes * 60)} on this machine"
+    lines += ["", f"{length} at {proposal.img_per_sec:,.0f} images a second", f"memory: {proposal.memory_mb:,.0f} MB"]
+    return lines + wrap_lines([proposal.outlook(), *(f"warning: {text}" for text in proposal.warnings)])

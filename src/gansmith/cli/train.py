@@ -21,6 +21,7 @@ from gansmith.cli.options import (
     Precision,
     flag,
 )
+from gansmith.cli.text import wrap_lines
 from gansmith.errors import GansmithError
 from gansmith.events import say
 from gansmith.recipes import AUTO
@@ -240,9 +241,9 @@ def unpaired_data_and_overrides(words: list[str], start: str | None, to: str | N
 def _print_dry_run(preview: "api.Preview") -> None:  # type: ignore[name-defined]  # noqa: F821
     plan = preview.plan
     minutes = plan.schedule_kimg * 1000 / preview.img_per_sec / 60
-    print("\n".join(preview.summary))
+    print("\n".join(wrap_lines(preview.summary)))
     print()
     print("\n".join(preview.shapes))
-    print(f"\n{plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})")
-    print(f"{preview.img_per_sec:,.0f} images a second as measured here: about {minutes:,.1f} minutes")
+    print(f"\nlength: {plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})")
+    print(f"speed: {preview.img_per_sec:,.0f} images a second on this machine, about {minutes:,.1f} minutes in all")
     print(f"\n{preview.recipe.to_yaml()}", end="")
