@@ -178,11 +178,11 @@ def test_plan(shell, tiny_file, tmp_path):
         "compact ",
         "as you asked",
         "0.016 ",
-        "images a second here",
+        "images a second",
     ):
         assert text in err
     assert "warning: 96 images are hardly enough" in err
-    assert "what to expect: no run of such images has been kept" in err
+    assert "expected quality: unknown, no run on such images was recorded" in err
     file = tmp_path / "new folder" / "mine.yaml"
     code, out, err = shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--out", file)
     assert (code, out) == (0, f"{file}\n")
@@ -379,9 +379,9 @@ def test_data_check_and_list_look_where_they_are_told(shell, tmp_path):
     assert f"put its files into {tmp_path}/MNIST/raw, or pass --data-root" in err
     code, out, err = shell("data", "list", "--data-root", tmp_path)
     assert (code, err) == (0, "")
-    assert re.search(r"^mnist +handwritten digits; 60,000 train, 10,000 test", out, re.MULTILINE)
-    assert f"licence: CC BY-SA 3.0; not here: {tmp_path}/MNIST/raw" in out
-    assert "licence: MIT; here\n" in out
+    assert re.search(r"^mnist: handwritten digits; 60,000 train, 10,000 test", out, re.MULTILINE)
+    assert f"  licence: CC BY-SA 3.0\n  files: missing, expected in {tmp_path}/MNIST/raw\n" in out
+    assert "  licence: MIT\n  files: built in\n" in out
     listed = json.loads(shell("data", "list", "--json")[1])
     assert {each["name"] for each in listed} > {"mnist", "cifar10", "fashion-sample"}
 

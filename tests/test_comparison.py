@@ -9,7 +9,7 @@ import pytest
 
 import gansmith
 from gansmith.cli.app import main
-from gansmith.cli.compare import columns
+from gansmith.cli.text import columns
 from gansmith.comparison import Comparison, _distances
 from gansmith.errors import CheckpointError, GansmithError, MetricError
 from gansmith.files import commit_json
@@ -233,8 +233,8 @@ def test_a_run_without_rows_has_no_curves(judged, tmp_path):
 def test_protocols_have_words_for_what_is_unusual():
     changed = replace_protocol(truncation=0.7, features="none", features_sha256="")
     assert changed.lines()[1:] == [
-        "with 4 sets of 1,000 samples, averaged weights, truncation 0.7",
-        "seen without an extractor",
+        "samples: 4 sets of 1,000, averaged weights, truncation 0.7",
+        "features: none",
     ]
 
 

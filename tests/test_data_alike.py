@@ -188,23 +188,21 @@ def test_the_report_names_near_duplicates_and_classes_that_are_not_to_be_mirrore
     text = "\n".join(report.lines())
     assert "  few/copy.jpg ~ scenes/05.png" in text
     assert "near duplicates (scaled or encoded again): " in text
-    words = (
-        "mirroring: mirror=true would add images unlike the data in 1 of 2 classes (farther from it than they: threes: "
-    )
+    words = "mirroring: avoid mirror=true; mirror images are unlike the data in 1 of 2 classes (unlike: threes: "
     assert words in text
     assert report.to_json()["near_duplicates"] == [list(group) for group in report.near_duplicates]
 
 
 def test_the_report_where_nothing_speaks_against_mirroring(folder):
     text = "\n".join(check_data(folder / "scenes").lines())
-    assert "mirroring: nothing seen against mirror=true (writing within photos would not be seen)" in text
+    assert "mirroring: nothing found against mirror=true (text within photos is not detected)" in text
     text = "\n".join(check_data(folder / "few").lines())
-    assert "mirroring: too few images to tell, 40 of a class are needed" in text
+    assert "mirroring: not tested; it needs 40 images of a class" in text
 
 
 def test_without_the_library_it_is_said(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "imagehash", None)
     report = check_data(folder / "scenes")
     assert report.near_duplicates is None
-    assert "near duplicates: not looked for; pip install 'gansmith[check]'" in report.lines()
+    assert "near duplicates: not searched; that needs pip install 'gansmith[check]'" in report.lines()
     assert report.mirror.keys() == {""}

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import gansmith.runs
 from gansmith import api
 from gansmith.cli.app import app
-from gansmith.cli.train import split_words
+from gansmith.cli.train import data_and_overrides
 from gansmith.errors import CheckpointError
 from gansmith.health import HOPELESS, Verdict
 from gansmith.recipe import load_recipe
@@ -45,8 +45,8 @@ def test_a_collapse_is_told_with_figure_moment_and_command(runs_made):
     assert "Did mode collapse manifest? " in text
     assert "health: " in text
     assert f"{runs_made / 'ill' / 'report.html'}: curves" in text
-    assert "the fixed latents at that moment" in text
-    assert "The model is kept from " in text
+    assert "samples of the fixed latents, when it began" in text
+    assert "The model is the checkpoint at " in text
     assert "gone" in text
     commands = [command for _, command in found.advice if command.startswith("gansmith train")]
     assert commands
@@ -54,7 +54,7 @@ def test_a_collapse_is_told_with_figure_moment_and_command(runs_made):
         words = shlex.split(command)
         recipe = words[words.index("--recipe") + 1]
         options = words.index("--kimg")
-        source, overrides = split_words([w for w in words[2:options] if w not in ("--recipe", recipe)
+        source, overrides = data_and_overrides([w for w in words[2:options] if w not in ("--recipe", recipe)
                                          and not w.startswith("--") and w not in ("3", "rollback")])  # fmt: skip
         assert Path(source).is_file()
         assert load_recipe(recipe, tuple(overrides))
@@ -79,7 +79,7 @@ def test_a_run_that_was_not_looked_at_is_looked_at_now(runs_made):
     found = api.diagnose(runs_made / "blind", "cpu")
     assert len(found.looks) == 1
     assert found.unknown == (
-        "when it began, and whether samples still get better: this run was not looked at as it trained",
+        "when it began, and whether samples still improve: this run has no snapshots of its training",
     )
     assert found.verdict is not None
     assert found.verdict.began_kimg is None
@@ -97,13 +97,13 @@ def test_without_its_images_nothing_is_said_of_samples(runs_made, tmp_path, monk
     (folder / "run.json").write_text(json.dumps(record))
     found = api.diagnose(folder)
     assert found.verdict is None
-    assert found.collapse == "It cannot be said."
+    assert found.collapse == "Unknown."
     assert found.histogram() == []
     assert found.advice == ()
     assert len(found.unknown) == 2
-    assert found.unknown[1].startswith("what its samples are like: ")
+    assert found.unknown[1].startswith("quality of its samples: ")
     assert "gone.npz" in found.unknown[1]
-    assert "nothing can be said of its samples" in found.lines()[0]
+    assert "unknown quality of samples" in found.lines()[0]
 
 
 def test_a_running_run_is_read_as_it_is(runs_made, tmp_path):
@@ -134,13 +134,13 @@ def test_the_answer_about_collapse(healthy, runs_made, tmp_path):
         append_row(run.looks, {"iteration": at, "kimg": at / 1000, **numbers, "fd_of_one": 20.0, "kinds": kinds})
     found = api.diagnose(folder)
     if healthy:
-        assert found.collapse == "No: 3 of 3 kinds of images are made, as varied as 2.7 equally frequent ones."
-        assert found.advice == (("longer, while it gets better", f"gansmith resume {folder} --kimg 1.92"),)
+        assert found.collapse == "No: 3 of 3 kinds are generated, as diverse as 2.7 equally frequent kinds."
+        assert found.advice == (("train longer, the samples still improve", f"gansmith resume {folder} --kimg 1.92"),)
     else:
         assert found.collapse == "In part: 1 of 3 kinds of images are hardly ever made: bag."
         other = dataclasses.replace(found, verdict=Verdict("discriminator_wins"))  # another verdict hides no collapse
         assert other.collapse == (
-            "In part: 2 of 3 kinds of images are made, as varied as 2.0 equally frequent ones; hardly ever: bag."
+            "In part: 2 of 3 kinds are generated, as diverse as 2.0 equally frequent kinds; missing or rare: bag."
         )
         assert "  bag    30.0%    0.0%   gone" in found.histogram()
         assert ("longer training: rare kinds often come late", f"gansmith resume {folder} --kimg 1.92") in found.advice

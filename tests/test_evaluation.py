@@ -219,9 +219,9 @@ def test_the_stamp_is_printed_with_the_numbers(run):
     found, _ = api.evaluate(run, request=FAST)
     against, drawn, seen = found.protocol.lines()
     fingerprint = found.protocol.reference_fingerprint[:12]
-    assert against == f"against 180 images: held-out images ({fingerprint}), holdout share, 0.3 by seed 0"
-    assert drawn == "with 4 sets of 120 samples, averaged weights, no truncation"
-    assert seen == "seen by toy (ffffffffffff), resized: none"
+    assert against == f"reference set: 180 images, held-out images ({fingerprint}), holdout share, 0.3 by seed 0"
+    assert drawn == "samples: 4 sets of 120, averaged weights, no truncation"
+    assert seen == "features: toy (ffffffffffff), resized: none"
 
 
 def test_the_stamp_says_which_weights(run, tmp_path):

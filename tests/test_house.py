@@ -26,7 +26,6 @@ MODULES = sorted(
 RUNNERS = r"compile|__import__|.*\.(exec_module|extract|extractall)"
 DEVICE_FILES: set[str] = {
     "cli/options.py",  # the help of --device
-    "cli/train.py",
     "extractors/fidelity.py",  # tells torch-fidelity to stay on the CPU
     "machine.py",  # describes the machine
     "randomness.py",  # seeds the generators inside networks

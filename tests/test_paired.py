@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from gansmith.batches import BatchStream
-from gansmith.cli.train import translating
+from gansmith.cli.train import translation_recipe
 from gansmith.data.base import open_data
 from gansmith.engine import Engine
 from gansmith.errors import GansmithError, RecipeError
@@ -132,8 +132,8 @@ def test_an_augmentation_without_a_discriminator_is_refused(tiny_data, engine):
 def test_a_task_with_a_recipe_of_another_method_is_refused():
     text = r"^--task upscale4 is for recipes of method 'paired', and recipe 'srgan' has method 'super_resolution'\n"
     with pytest.raises(GansmithError, match=text):
-        translating("srgan", "upscale4", pairs=False)
-    assert translating("translate", "edges", pairs=False) == ("translate", ["method.task=edges"])
+        translation_recipe("srgan", "upscale4", pairs=False)
+    assert translation_recipe("translate", "edges", pairs=False) == ("translate", ["method.task=edges"])
 
 
 def test_real_images_have_more_columns_than_triples(tiny_data, engine, tmp_path):
@@ -147,7 +147,7 @@ def test_real_images_have_more_columns_than_triples(tiny_data, engine, tmp_path)
 def test_a_task_with_a_recipe_whose_parts_are_a_plugins_is_left_to_training(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("name: mine\nmethod: {kind: paired, loss: one_of_my_own}\n")
-    assert translating(str(path), "edges", pairs=False) == (str(path), ["method.task=edges"])
+    assert translation_recipe(str(path), "edges", pairs=False) == (str(path), ["method.task=edges"])
     path.write_text("name: mine\nmethod: latent\n")
     with pytest.raises(GansmithError, match=r"recipe '.*mine.yaml' has method 'latent'"):
-        translating(str(path), "edges", pairs=False)
+        translation_recipe(str(path), "edges", pairs=False)

@@ -442,7 +442,10 @@ def test_expectations_are_of_runs_with_a_picture():
     assert expectation_for(28, 3, 60_000, 1e9) is None
     short = expectation_for(28, 1, 300, 25)
     assert (short.kimg, short.picture) == (most.kimg, most.picture)
-    ends = "; yours shows 10% of that: expect less; yours are 300 images: expect fewer kinds"
+    ends = (
+        ". Your run is shorter (10% of 250 kimg): expect lower quality"
+        ". Your data set is smaller (300 images): expect less variety"
+    )
     assert short.words == most.words + ends
     for seen in SEEN:
         assert isinstance(seen, Expectation)

@@ -18,7 +18,7 @@ from PIL import Image
 import gansmith
 from gansmith import machine, planner, runs
 from gansmith.cli.app import app, main
-from gansmith.cli.train import between, split_words, translating
+from gansmith.cli.train import data_and_overrides, translation_recipe, unpaired_data_and_overrides
 from gansmith.errors import GansmithError
 from gansmith.recipe import load_recipe, recipe_names
 from gansmith.recipes import AUTO
@@ -106,8 +106,8 @@ def check_parses(words: tuple[str, ...]) -> None:
     """Raise unless the command line takes a command, and a recipe its overrides."""
     name, parameters = parse(list(words))
     if name == "train":
-        source, overrides = split_words(parameters["words"] or [], pairs=parameters["pairs"])
-        recipe, chosen = translating(parameters["recipe"], parameters["task"], parameters["pairs"])
+        source, overrides = data_and_overrides(parameters["words"] or [], pairs=parameters["pairs"])
+        recipe, chosen = translation_recipe(parameters["recipe"], parameters["task"], parameters["pairs"])
         assert not source.startswith("-")
         if parameters["plugin"] or "KEY=VALUE" in overrides:
             return
@@ -227,12 +227,12 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
     name, parameters = parse(words)
     images, run = str(world / "images"), str(world / ("labelled" if "--label" in words else "run"))
     if name == "train" and parameters["start"]:
-        _, overrides = between(parameters["words"] or [], "a", "b")
+        _, overrides = unpaired_data_and_overrides(parameters["words"] or [], "a", "b")
         two = ("--from", f"{images}/dark", "--to", f"{images}/light")
         return ["train", *two, *overrides, *small("unpaired"), "--steps", "2", "--out", "new"]
     if name == "train":
-        _, overrides = split_words(parameters["words"] or [], pairs=parameters["pairs"])
-        recipe, _ = translating(parameters["recipe"], parameters["task"], parameters["pairs"])
+        _, overrides = data_and_overrides(parameters["words"] or [], pairs=parameters["pairs"])
+        recipe, _ = translation_recipe(parameters["recipe"], parameters["task"], parameters["pairs"])
         recipe = COMPACT if recipe.endswith(".yaml") else recipe
         kept = [
             word for word in small(COMPACT if recipe == AUTO else recipe) if not word.startswith("task=")
@@ -240,7 +240,7 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         kept += ["--pairs"] if parameters["pairs"] else ["--task", "deblur"] if recipe == "translate" else []
         return ["train", images, *overrides, *kept, "--recipe", recipe, "--steps", "2", "--out", "new"]
     if name == "plan":
-        _, overrides = split_words(parameters["words"] or [])
+        _, overrides = data_and_overrides(parameters["words"] or [])
         return [name, images, *overrides, *small(COMPACT), "--kimg", "0.1", "--out", "new.yaml"]
     if name == "upscale":
         return [name, str(world / "enlarger"), images, *words[-2:]]

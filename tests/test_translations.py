@@ -133,9 +133,9 @@ def test_the_stamp_says_of_what_and_the_names_say_of_training_images(data):
     model = translator(data, "translate", "method.task={kind: deblur, sigma_px: 2}", generator=nothing)
     found, _ = judged(model, data, Request(features="toy", num=150))
     against, drawn, seen = found.protocol.lines()
-    assert re.fullmatch(r"against 150 images: held-out images .*", against)
-    assert drawn == "with translations of sources of task deblur (sigma_px 2.0), raw weights"
-    assert seen.startswith("seen by toy")
+    assert re.fullmatch(r"reference set: 150 images, held-out images .*", against)
+    assert drawn == "translations of: sources of task deblur (sigma_px 2.0), raw weights"
+    assert seen.startswith("features: toy")
     assert (found.protocol.num_fake, found.protocol.num_sets) == (150, 1)
     on_training, _ = evaluate_translations(model, data, TRAINING, data, FAST)
     assert set(on_training.numbers) >= {"psnr_train", "fd336_toy_train"}

@@ -88,7 +88,7 @@ def test_directions(shell, folder):
 def test_features_are_written_and_counted(shell, folder, tiny_file, tmp_path):
     code, out, err = shell("features", folder, tiny_file, "--layers", "layers.0")
     assert (code, out) == (0, "features.npz\n")
-    assert err.splitlines()[-1] == "96 images, 8 numbers each (layers.0 8)"
+    assert err.splitlines()[-1] == "96 images, 8 features each (layers.0 8)"
     with np.load(tmp_path / "features.npz") as arrays:
         assert arrays["features"].shape == (96, 8)
     told = json.loads(shell("features", folder, tiny_file, "--out", "x.npz", "--json")[1])

@@ -58,18 +58,18 @@ class Diagnosis:
     def collapse(self) -> str:
         """Say whether mode collapse manifested."""
         if self.look is None or self.verdict is None:
-            return "It cannot be said."
+            return "Unknown."
         limits, kinds = Thresholds(), self.look["kinds"]
         lost = gone(self.look, limits)
         if self.verdict.name in COLLAPSES:
             degree = "Yes" if self.verdict.name == "full_collapse" else "In part"
             return f"{degree}: {'; '.join(self.verdict.reasons)}."
-        made = f"{len(kinds) - len(lost)} of {len(kinds)} kinds of images are made"
+        made = f"{len(kinds) - len(lost)} of {len(kinds)} kinds are generated"
         even = evenness(torch.tensor([fake for _, fake in kinds.values()], dtype=torch.float64))
         more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-        rare = f"; hardly ever: {', '.join(lost[:5])}{more}" if lost else ""
+        rare = f"; missing or rare: {', '.join(lost[:5])}{more}" if lost else ""
         degree = "In part" if len(lost) >= limits.lost_kinds * len(kinds) else "No"
-        return f"{degree}: {made}, as varied as {even:.1f} equally frequent ones{rare}."
+        return f"{degree}: {made}, as diverse as {even:.1f} equally frequent kinds{rare}."
 
     def histogram(self) -> list[str]:
         """Return a line for each kind of images: its share of real images and of samples."""
@@ -86,17 +86,17 @@ class Diagnosis:
     def lines(self) -> list[str]:
         """Return everything as lines of text."""
         standing = self.standing
-        where = "finished" if standing.is_finished else f"not finished, of {standing.goal_kimg:,.1f}"
-        said = "nothing can be said of its samples" if self.verdict is None else self.verdict.message
+        where = "finished" if standing.is_finished else f"not finished, {standing.goal_kimg:,.1f} planned"
+        said = "unknown quality of samples" if self.verdict is None else self.verdict.message
         out = [f"{self.run} at {standing.kimg:,.1f} kimg ({where}): {said}"]
         out += ["", f"Did mode collapse manifest? {self.collapse}", *self.histogram(), *self._kept()]
         if self.events:
             out += ["", "What happened:"]
             out += [f"  {row['kimg']:10,.1f} kimg  {row['event']}: {row.get('message', '')}" for row in self.events]
         if self.shown_by:
-            out += ["", "See:", *(f"  {text}" for text in self.shown_by)]
+            out += ["", "Where to look:", *(f"  {text}" for text in self.shown_by)]
         if self.unknown:
-            out += ["", "Not known:", *(f"  {text}" for text in self.unknown)]
+            out += ["", "Unknown:", *(f"  {text}" for text in self.unknown)]
         if self.advice:
             out += ["", "Try next:"]
             for words, command in self.advice:
@@ -108,8 +108,8 @@ class Diagnosis:
         if best is None or best is self.look:
             return []
         name, kinds, lost = column_of(best, "fd"), len(best["kinds"]), len(gone(best, Thresholds()))
-        kept = f"The model is kept from {best['kimg']:,.1f} kimg, where {name} was lowest ({best[name]:.4g})"
-        return [f"{kept}; there {kinds - lost} of {kinds} kinds are made."]
+        kept = f"The model is the checkpoint at {best['kimg']:,.1f} kimg, with the lowest {name} ({best[name]:.4g})"
+        return [f"{kept}; it generates {kinds - lost} of {kinds} kinds."]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -149,12 +149,12 @@ def diagnose(path: str | Path, device: str = "auto", on_progress: Progress | Non
     rows, events = [row for row in everything if "event" not in row], [row for row in everything if "event" in row]
     verdict = judge(rows, looks) if looks else None
     if not looks:
-        unknown.append("when it began, and whether samples still get better: this run was not looked at as it trained")
+        unknown.append("when it began, and whether samples still improve: this run has no snapshots of its training")
         try:
             looks = [_look_now(run, recipe, device, on_progress or PlainLines().tell)]
             verdict = judge_once(rows[-max(3, len(rows) // LATELY) :], looks[0])
         except GansmithError as problem:
-            unknown.append("what its samples are like: " + str(problem).partition("\n")[0])
+            unknown.append("quality of its samples: " + str(problem).partition("\n")[0])
     last, plan = (rows or [{"kimg": 0.0, "iteration": 0}])[-1], record["plan"]
     return Diagnosis(
         run=run.path,
@@ -185,17 +185,17 @@ def _look_now(run: RunFolder, recipe: Recipe, device: str, on_progress: Progress
 def _shown_by(run: RunFolder, verdict: Verdict | None, looks: list[dict[str, Any]]) -> tuple[str, ...]:
     out = []
     if run.report.is_file():
-        out.append(f"{run.report}: curves, verdicts over time, and the grid of the moment")
+        out.append(f"{run.report}: curves, verdicts over time, newest samples")
     if len(looks) > 1:
         name = column_of(looks[-1], "fd")
         values = [measure(look, "fd") for look in looks]
-        out.append(f"{run.looks}: {name} went from {values[0]:.3g} over {min(values):.3g} to {values[-1]:.3g}")
-    began, moment = math.inf, "now"
+        out.append(f"{run.looks}: {name} went from {values[0]:.3g} to {values[-1]:.3g}, lowest {min(values):.3g}")
+    began, moment = math.inf, "newest"
     if verdict is not None and verdict.began_kimg is not None:
         began = next((look["iteration"] for look in looks if look["kimg"] >= verdict.began_kimg), 0)
-        moment = "at that moment"
+        moment = "when it began"
     if grid := run.grid_from(began):
-        out.append(f"{grid}: the fixed latents {moment}")
+        out.append(f"{grid}: samples of the fixed latents, {moment}")
     return tuple(out)
 
 
@@ -203,10 +203,10 @@ def _advice(run: RunFolder, recipe: Recipe, verdict: Verdict, look: dict[str, An
     record, name = run.record, shlex.quote(str(run.path))
     kimg = record["plan"]["schedule_kimg"]
     if verdict.name == HEALTHY:
-        return (("longer, while it gets better", f"gansmith resume {name} --kimg {2 * kimg:g}"),)
+        return (("train longer, the samples still improve", f"gansmith resume {name} --kimg {2 * kimg:g}"),)
     found = remedies(verdict.name, recipe, DataSpec.from_json(record["data"]["spec"]))
     absent = [kind for kind, (real, _) in look["kinds"].items() if real == 0]
-    first = [(f"images of {', '.join(absent)}: there is none to learn from", "")] if absent else []
+    first = [(f"add images of {', '.join(absent)}: the training data has none", "")] if absent else []
     return (*first, *((each.words, _command(run, record, each, kimg)) for each in found))
 
 

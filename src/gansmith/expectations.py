@@ -18,12 +18,11 @@ class Expectation:
 SEEN = (
     Expectation(
         28, 1, 60_000, 250,
-        "60,000 garments, 260 kimg: all kinds, as they should be (in the picture below left without labels, below right"
-        " with them)",
+        "60,000 garments after 260 kimg: every class, clear shapes (lower left without labels, lower right with)",
         "docs/pictures/flagship.png",
     ),
     Expectation(
-        64, 3, 4_500, 140, "4,500 drawn faces, 142 kimg: faces of many kinds, some grain in hair, glasses unclear",
+        64, 3, 4_500, 140, "4,500 drawn faces after 142 kimg: varied faces, some grain in hair, unclear glasses",
         "docs/pictures/auto-avatars.jpg",
     ),
 )  # fmt: skip
@@ -42,7 +41,7 @@ def expectation_for(side: int, channels: int, count: int, kimg: float) -> Expect
     seen = max(shorter, key=lambda each: each.kimg) if shorter else min(near, key=lambda each: each.kimg)
     words = seen.words
     if seen.kimg > kimg:
-        words += f"; yours shows {kimg / seen.kimg:.0%} of that: expect less"
+        words += f". Your run is shorter ({kimg / seen.kimg:.0%} of {seen.kimg:,.0f} kimg): expect lower quality"
     if count < seen.count / 2:
-        words += f"; yours are {count:,} images: expect fewer kinds"
+        words += f". Your data set is smaller ({count:,} images): expect less variety"
     return replace(seen, words=words)

@@ -43,15 +43,15 @@ class Protocol(FrozenModel):
     def lines(self) -> list[str]:
         """Return it in words, as it is printed with the numbers."""
         cut = "no truncation" if self.truncation is None else f"truncation {self.truncation:g}"
-        drawn = f"with {self.num_sets} sets of {self.num_fake:,} samples, {self.weights} weights, {cut}"
+        drawn = f"samples: {self.num_sets} sets of {self.num_fake:,}, {self.weights} weights, {cut}"
         if self.sources:
-            drawn = f"with translations of {self.sources}, {self.weights} weights"
-        seen = f"seen by {self.features} ({self.features_sha256[:12]}), resized: {self.resize}"
+            drawn = f"translations of: {self.sources}, {self.weights} weights"
+        seen = f"features: {self.features} ({self.features_sha256[:12]}), resized: {self.resize}"
         return [
-            f"against {self.num_real:,} images: {self.reference} ({self.reference_fingerprint[:12]}), "
+            f"reference set: {self.num_real:,} images, {self.reference} ({self.reference_fingerprint[:12]}), "
             f"{self.reference_split}",
             drawn,
-            seen if self.features_sha256 else "seen without an extractor",
+            seen if self.features_sha256 else "features: none",
         ]
 
 

@@ -25,10 +25,10 @@ def examine() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": platform.platform(),
-        "processor": f"{os.cpu_count()} cores, {torch.get_num_threads()} threads used, "
+        "processor": f"{os.cpu_count()} cores, threads in use: {torch.get_num_threads()}, "
         f"{torch.backends.cpu.get_cpu_capability()}",
-        "speed": f"{_gflops():,.0f} GFLOP/s in float32 matrix products on the processor",
-        "precision": f"{pick_precision('auto', pick_device('auto'))} in forward passes (--precision)",
+        "speed": f"{_gflops():,.0f} GFLOP/s on the CPU (float32 matrix products)",
+        "precision": f"{pick_precision('auto', pick_device('auto'))} with --precision auto",
         "cuda": _cuda(),
         "mps": "yes" if torch.backends.mps.is_available() else "no",
         "cache folder": f"{cache} ({shutil.disk_usage(existing).free / 2**30:,.1f} GiB free)",
@@ -36,7 +36,7 @@ def examine() -> dict[str, str]:
         "film encoder": _extra("imageio_ffmpeg", "pip install imageio-ffmpeg"),
     }
     if not torch.cuda.is_available():
-        facts["advice"] = "no GPU: keep images at 28 to 64 px, and give runs minutes: --minutes 30"
+        facts["advice"] = "no GPU: train on images of 28 to 64 px, with a time limit such as --minutes 30"
     return facts
 
 

@@ -46,10 +46,10 @@ class Proposal:
         return [f"{choice.what}: {choice.value} ({choice.reason})" for choice in self.choices]
 
     def outlook(self) -> str:
-        """Return what to expect, in words."""
+        """Return the expected quality, in words."""
         seen = self.expectation
-        said = "no run of such images has been kept" if seen is None else f"{seen.words} ({seen.picture})"
-        return f"what to expect: {said}"
+        quality = "unknown, no run on such images was recorded" if seen is None else f"see {seen.picture}, {seen.words}"
+        return f"expected quality: {quality}"
 
     def comments(self) -> tuple[str, ...]:
         """Return what to write above the recipe in a file."""

@@ -1,1 +1,1 @@
-"""The command line: each verb in one file, which parses, calls ``gansmith.api`` and prints."""
+"""The command line: one file per verb, which parses, calls ``gansmith.api`` and prints."""

@@ -1,12 +1,15 @@
-"""The ``gansmith`` command: its verbs, and how errors and results are shown."""
+"""The ``gansmith`` command: its verbs in groups, and how it prints errors and warnings."""
 
 import errno
 import json
+import shutil
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from gansmith.cli import (
     arithmetic,
@@ -30,38 +33,72 @@ from gansmith.cli import (
     translate,
     upscale,
 )
+from gansmith.cli.options import flag
 from gansmith.errors import GansmithError, GansmithWarning
 from gansmith.events import say
 from gansmith.version import __version__
 
+NARROW = 60  # columns; with fewer, rich's tables cut words
+
+
+class Command(TyperCommand):
+    """A verb; on a narrow terminal its help is plain text."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if shutil.get_terminal_size().columns < NARROW:
+            self.rich_markup_mode = None
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option --help."""
+        return _without_type(super().get_help_option(ctx))
+
+
+class Group(TyperGroup):
+    """A group of verbs."""
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option --help."""
+        return _without_type(super().get_help_option(ctx))
+
+
+def _without_type(option: Any) -> Any:
+    """Give --help the empty metavar of our other flags; typer would show <bool>."""
+    option.metavar = ""
+    return option
+
+
 app = typer.Typer(
     name="gansmith",
+    cls=Group,
     help="Train a GAN on your images with one command, judge it honestly, and use it.",
+    epilog="Results go to stdout, progress to stderr. Errors end with exit code 2.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("train")(train.train)
-app.command("plan")(plan.plan)
-app.command("resume")(resume.resume)
-app.command("sample")(sample.sample)
-app.command("score")(score.score)
-app.command("evaluate")(evaluate.evaluate)
-app.command("diagnose")(diagnose.diagnose)
-app.command("compare")(compare.compare)
-app.command("interpolate")(interpolate.interpolate)
-app.command("arithmetic")(arithmetic.arithmetic)
-app.command("invert")(invert.invert)
-app.command("directions")(directions.directions)
-app.command("translate")(translate.translate)
-app.command("upscale")(upscale.upscale)
-app.command("features")(features.features)
-app.command("probe")(probe.probe)
-app.command("augment")(augment.augment)
-app.command("recipes")(recipes.recipes)
-app.add_typer(data.app, name="data")
-app.command("doctor")(doctor.doctor)
+data_app = typer.Typer(cls=Group, no_args_is_help=True)
+
+
+def add_verbs(panel: str, *verbs: Callable[..., None]) -> None:
+    """Make each function a verb of its name, in a panel of ``gansmith --help``."""
+    for verb in verbs:
+        app.command(cls=Command, rich_help_panel=panel)(verb)
+
+
+add_verbs("Train", train.train, resume.resume, plan.plan, recipes.recipes)
+add_verbs("Look at runs", diagnose.diagnose, compare.compare)
+add_verbs("Use a model", sample.sample, interpolate.interpolate, arithmetic.arithmetic, directions.directions)
+add_verbs("Use a model", invert.invert, translate.translate, upscale.upscale, features.features, augment.augment)
+add_verbs("Evaluate a model", evaluate.evaluate, score.score, probe.probe)
+add_verbs("Machine", doctor.doctor)
+app.add_typer(
+    data_app, name="data", rich_help_panel="Data", help="Check a data set, list the named ones, empty the cache."
+)
+data_app.command("check", cls=Command)(data.check)
+data_app.command("list", cls=Command)(data.list_sets)
+data_app.command("clean", cls=Command)(data.clean)
 
 
 def _version(wanted: bool) -> None:
@@ -73,11 +110,12 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version and exit."),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, flag("--debug", "Show the traceback of an error.")] = False,
 ) -> None:
-    """Results go to stdout, progress to stderr. Mistakes end with exit code 2 and say what to do."""
+    """Declare the options that stand before the verb; ``main`` reads --debug itself."""
 
 
 def main() -> None:
@@ -86,21 +124,21 @@ def main() -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
-            warnings.showwarning = _say
+            warnings.showwarning = _print_warning
             app(words, prog_name="gansmith")  # also where Python was told to run the package
     except (GansmithError, OSError) as problem:
         if len(words) < len(sys.argv) - 1:
             raise
-        say(f"gansmith: {_in_words(problem)}")
+        say(f"gansmith: {_error_text(problem)}")
         if "--json" in words:
-            print(json.dumps({"error": {"code": _code_of(problem), "message": _in_words(problem)}}))
+            print(json.dumps({"error": {"code": _code_of(problem), "message": _error_text(problem)}}))
         sys.exit(2)
 
 
-def _say(
+def _print_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
-    """Print our own warnings as a user reads them, and others as Python does."""
+    """Print warnings of gansmith without their place in the code, and others as Python does."""
     shown = f"warning: {message}\n"
     if not issubclass(category, GansmithWarning):
         shown = warnings.formatwarning(message, category, filename, lineno, line)
@@ -114,8 +152,8 @@ def _code_of(problem: GansmithError | OSError) -> str:
     return f"system.{errno.errorcode.get(problem.errno or 0, 'unknown').lower()}"
 
 
-def _in_words(problem: Exception) -> str:
-    """Return an error's text; the system's errors name the file and what is wrong with it."""
+def _error_text(problem: Exception) -> str:
+    """Return the text of an error; an error of the system with the name of the file."""
     if isinstance(problem, OSError) and problem.filename is not None:
         return f"'{problem.filename}' cannot be read or written: {problem.strerror}"
     return str(problem)

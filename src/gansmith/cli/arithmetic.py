@@ -1,4 +1,4 @@
-"""``gansmith arithmetic``."""
+"""``gansmith arithmetic``: add and subtract the latents of images."""
 
 import json
 from pathlib import Path
@@ -6,28 +6,33 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import SEEDS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
+from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
 
 
 def arithmetic(
     model: ModelPath,
     plus: Annotated[
-        list[str] | None, typer.Option(help=f"Images whose mean is added; several times if wanted. {SEEDS}.")
+        list[str] | None,
+        typer.Option(metavar="IMAGES", help=f"Add the mean latent of these images; repeatable. {IMAGE_NUMBERS}."),
     ] = None,
-    minus: Annotated[list[str] | None, typer.Option(help="Images whose mean is taken away.")] = None,
+    minus: Annotated[
+        list[str] | None, typer.Option(metavar="IMAGES", help="Subtract the mean latent of these; repeatable.")
+    ] = None,
     label: Label = None,
     truncation: Truncation = None,
     raw: Raw = False,
-    out: Annotated[
-        Path, typer.Option(help="The figure, .png; the sum's latent comes beside it as .latent.safetensors.")
-    ] = Path("arithmetic.png"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Figure, .png; the latent is written beside it.")] = Path(
+        "arithmetic.png"
+    ),
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add and take away what groups of images have in common.
+    """Add and subtract what groups of images have in common.
 
-    For example --plus 3,5,8 --minus 1,2,4 --plus 7,9, with the numbers that gansmith sample MODEL --numbered shows.
+    Example: gansmith arithmetic MODEL --plus 3,5,8 --minus 1,2,4 --plus 7,9
+
+    'gansmith sample MODEL --numbered' shows the numbers of the images.
     """
     from gansmith import api
 

@@ -1,4 +1,4 @@
-"""``gansmith augment``."""
+"""``gansmith augment``: a labelled synthetic data set from a conditional model."""
 
 import json
 from pathlib import Path
@@ -6,56 +6,74 @@ from typing import Annotated, Any
 
 import typer
 
-from gansmith.cli.data import DataRoot
-from gansmith.cli.options import AsJson, Device, Labelled, ModelPath, Plugin, numbers_of, words_of
+from gansmith.cli.options import (
+    AsJson,
+    DataRoot,
+    Device,
+    LabelledData,
+    ModelPath,
+    Plugin,
+    flag,
+    split_names,
+    split_numbers,
+)
 from gansmith.events import say
+
+STUDY = "With --study"
 
 
 def augment(
     model: ModelPath,
-    source: Labelled,
-    per_class: Annotated[int, typer.Option(help="Synthetic images of each class.")] = 1000,
+    source: LabelledData,
+    per_class: Annotated[int, typer.Option(metavar="N", help="Synthetic images per class.")] = 1000,
     filters: Annotated[
-        str, typer.Option(help="Which drop samples, with commas between; '' for none. All are measured.")
+        str, typer.Option(metavar="NAMES", help="Filters that drop samples, comma-separated; '' for none.")
     ] = "classifier,discriminator,duplicates",
-    seed: Annotated[int, typer.Option(help="Of the samples.", min=0)] = 0,
-    out: Annotated[Path, typer.Option(help="x.npz, x.zip or a new folder.")] = Path("synthetic.npz"),
-    study: Annotated[
-        bool, typer.Option("--study", help="Ask whether they help: train classifiers with them and without.")
-    ] = False,
-    real: Annotated[str, typer.Option(help="Of a study: real images of each class; all are added.")] = "10,50,100",
-    seeds: Annotated[int, typer.Option(help="Of a study: how often each classifier is trained.")] = 3,
-    kimg: Annotated[int, typer.Option(help="Of a study: thousands of images shown in each training.")] = 30,
-    plot: Annotated[Path, typer.Option(help="Of a study: its picture, .png.")] = Path("study.png"),
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the samples.", min=0)] = 0,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="x.npz, x.zip or a new folder.")] = Path("synthetic.npz"),
+    study: Annotated[bool, flag("--study", "Train classifiers with and without the set, and compare.")] = False,
+    real: Annotated[
+        str,
+        typer.Option(metavar="NUMBERS", help="Real images per class; 'all' is added.", rich_help_panel=STUDY),
+    ] = "10,50,100",
+    seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of each classifier.", rich_help_panel=STUDY)] = 3,
+    kimg: Annotated[int, typer.Option(metavar="N", help="Thousand images per training.", rich_help_panel=STUDY)] = 30,
+    plot: Annotated[
+        Path, typer.Option(metavar="FILE", help="Plot of the accuracies, .png.", rich_help_panel=STUDY)
+    ] = Path("study.png"),
     data_root: DataRoot = None,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a labelled synthetic set of a conditional model, filtered; DATA are the images that it was trained on."""
+    """Write a labelled synthetic data set, filtered.
+
+    MODEL is a conditional model; DATA are the images that it was trained on.
+    Every filter is measured, also one that --filters leaves out.
+    """
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
 
-    chosen, counts = words_of(filters), numbers_of("--real", real)
+    chosen, counts = split_names(filters), split_numbers("--real", real)
     loaded = api.load(model, device, plugin or [])
     api.check_augment(loaded, per_class, chosen, out)
     if study:
         api.check_plot(plot)
     with ProgressPrinter() as progress:
-        how: dict[str, Any] = {"data_root": data_root, "on_progress": progress.tell}
-        parts = api.open_parts(loaded, model, source, **how) if study else None
-        data = parts.train if parts else api.open_fitted(loaded, model, source, **how)
+        options: dict[str, Any] = {"data_root": data_root, "on_progress": progress.tell}
+        parts = api.open_parts(loaded, model, source, **options) if study else None
+        data = parts.train if parts else api.open_fitted(loaded, model, source, **options)
         if parts:
             api.check_study(parts, counts, seeds, kimg)
         found = api.augment(loaded, data, per_class, filters=chosen, seed=seed, on_progress=progress.tell)
         written = found.samples.save(out)
-        told = {"out": str(written), "count": len(found.samples), **found.to_json()}
+        result = {"out": str(written), "count": len(found.samples), **found.to_json()}
         lines = found.lines()
         if parts:
             studied = api.study(
                 loaded, parts, found.samples, per_class=counts, seeds=seeds, kimg=kimg, on_progress=progress.tell
             )
-            told |= {"study": studied.to_json(), "plot": str(api.draw_study(studied, plot))}
+            result |= {"study": studied.to_json(), "plot": str(api.draw_study(studied, plot))}
             lines += ["", *studied.lines(), str(plot)]
     say("\n".join(lines))
-    print(json.dumps(told) if as_json else written)
+    print(json.dumps(result) if as_json else written)

@@ -1,28 +1,29 @@
-"""``gansmith compare``."""
+"""``gansmith compare``: two to eight runs side by side, as a table and a page."""
 
 import json
-import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gansmith.cli.options import AsJson, Device, Plugin
+from gansmith.cli.text import WIDTH, columns, number_text, wrap_lines
 
 if TYPE_CHECKING:
     from gansmith.comparison import Comparison
 
-WIDTH = 80
-
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUNS", help="Two to eight run folders.")],
-    out: Annotated[Path, typer.Option(help="The page that is written.")] = Path("compare.html"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="HTML page.")] = Path("compare.html"),
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare runs: recipes, curves, numbers and whether they differ by more than noise."""
+    """Compare runs: recipes, curves, metrics, and real differences.
+
+    A difference is real where it is larger than the noise of the metric.
+    """
     from gansmith import api
 
     found, path = api.compare(runs, out=out, device=device, plugins=plugin or [])
@@ -37,7 +38,7 @@ def _lines(found: "Comparison") -> list[str]:
         f"{run.letter}  {run.folder}: {run.name} on {run.data.name}, {kimg_text(run.kimg)} kimg, {run.minutes:,.1f} min"
         for run in found.runs
     ]
-    out += [f"note: {text}" for text in found.notes]
+    out = wrap_lines([*out, *(f"note: {text}" for text in found.notes)])
     letters = [run.letter for run in found.runs]
     if found.recipe:
         values = [[path, *(str(value) for value in values)] for path, values in found.recipe.items()]
@@ -48,17 +49,5 @@ def _lines(found: "Comparison") -> list[str]:
         for row in found.rows:
             numbers = ["" if each is None else number_text(each) for each in row.numbers]
             cells.append([row.name, *numbers, verdict(found, row)])
-        out += ["", *columns(cells), *textwrap.wrap(RULE, WIDTH)]
+        out += ["", *columns(cells), *wrap_lines([RULE])]
     return [*out, ""]
-
-
-def number_text(number: Any) -> str:
-    """Return a number with its deviation."""
-    return f"{number.value:.4g}" + ("" if number.deviation is None else f"+-{number.deviation:.2g}")
-
-
-def columns(cells: list[list[str]], most: int = 80) -> list[str]:
-    """Return rows as lines, cells below each other; those after the first have at most ``most`` characters."""
-    cut = [[row[0], *(cell if len(cell) <= most else cell[: most - 3] + "..." for cell in row[1:])] for row in cells]
-    widths = [max(len(row[index]) for row in cut) for index in range(len(cut[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cut]

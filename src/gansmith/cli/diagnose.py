@@ -1,4 +1,4 @@
-"""``gansmith diagnose``."""
+"""``gansmith diagnose``: problems of a run and suggestions."""
 
 import json
 from pathlib import Path
@@ -10,11 +10,11 @@ from gansmith.cli.options import AsJson, Device
 
 
 def diagnose(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder; it may still be training.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder; the run may still be training.")],
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Say what happened in a run, when, whether modes collapsed, and what to try next."""
+    """Find mode collapse and other problems; suggest what to try."""
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
 

@@ -1,4 +1,4 @@
-"""``gansmith directions``."""
+"""``gansmith directions``: the latent directions that change images most."""
 
 import json
 from pathlib import Path
@@ -6,23 +6,28 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import SEEDS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
+from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
 
 
 def directions(
     model: ModelPath,
-    num: Annotated[int, typer.Option(help="How many, the strongest first.")] = 8,
-    seeds: Annotated[str, typer.Option(help=f"The image in the middle. {SEEDS}.")] = "0",
-    reach: Annotated[float, typer.Option(help="How far the outermost columns are, in standard deviations.")] = 6.0,
+    num: Annotated[int, typer.Option(metavar="N", help="Number of directions, strongest first.")] = 8,
+    seeds: Annotated[str, typer.Option(metavar="IMAGE", help=f"Image in the middle column. {IMAGE_NUMBERS}.")] = "0",
+    reach: Annotated[float, typer.Option(metavar="D", help="Distance of the outermost columns, in deviations.")] = 6.0,
     label: Label = None,
     truncation: Truncation = None,
     raw: Raw = False,
-    out: Annotated[Path, typer.Option(help="The sheet, .png: a row for each direction.")] = Path("directions.png"),
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Figure, .png: one row per direction.")] = Path(
+        "directions.png"
+    ),
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show the directions of the latent space that change images most, found without labels."""
+    """Show the latent directions that change images most.
+
+    They come from the weights of the generator's first layer, without labels.
+    """
     from gansmith import api
 
     loaded = api.load(model, device, plugin or [])

@@ -1,13 +1,12 @@
-"""``gansmith doctor``."""
+"""``gansmith doctor``: this machine's hardware, speed and installed packages."""
 
 import json
-from typing import Annotated
 
-import typer
+from gansmith.cli.options import AsJson
 
 
-def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False) -> None:
-    """Say what this machine has, how fast it is, and what is missing."""
+def doctor(as_json: AsJson = False) -> None:
+    """Show this machine's hardware, its speed, and missing packages."""
     from gansmith import api
 
     facts = api.examine_machine()

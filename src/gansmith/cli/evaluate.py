@@ -1,15 +1,24 @@
-"""``gansmith evaluate``."""
+"""``gansmith evaluate``: metrics of a model on held-out images."""
 
 import json
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gansmith.cli.compare import columns, number_text
-from gansmith.cli.data import DataRoot
-from gansmith.cli.options import AsJson, Device, ModelPath, Plugin, Raw, Truncation
+from gansmith.cli.options import (
+    MORE,
+    AsJson,
+    DataRoot,
+    Device,
+    ModelPath,
+    Plugin,
+    Raw,
+    Truncation,
+    flag,
+    split_names,
+)
+from gansmith.cli.text import columns, number_text, wrap_lines
 
 if TYPE_CHECKING:
     from gansmith.contests import Contest
@@ -19,35 +28,49 @@ if TYPE_CHECKING:
 def evaluate(
     model: ModelPath,
     source: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Images to judge against; without it those held out.")
+        str | None, typer.Argument(metavar="DATA", help="Reference set; without it, the images that the run held out.")
     ] = None,
-    num: Annotated[int, typer.Option("-n", "--num", help="Images in each set of samples.")] = 10_000,
-    features: Annotated[str, typer.Option(help="fashion, own, inception, dinov2 or clip.")] = "",
-    metrics: Annotated[str, typer.Option(help="Names with commas between; all without it.")] = "",
-    sets: Annotated[int, typer.Option(help="Independent sets of samples.")] = 4,
-    weights: Annotated[Path | None, typer.Option(help="Inception's weights file, checked.")] = None,
-    on_training: Annotated[bool, typer.Option("--on-training", help="Judge against training images.")] = False,
+    num: Annotated[int, typer.Option("-n", "--num", metavar="N", help="Images per set of samples.")] = 10_000,
+    features: Annotated[
+        str, typer.Option(metavar="NAME", help="Extractor: fashion, own, inception, dinov2 or clip.")
+    ] = "",
+    metrics: Annotated[str, typer.Option(metavar="NAMES", help="Metrics, comma-separated; all without it.")] = "",
+    sets: Annotated[int, typer.Option(metavar="N", help="Independent sets of samples.", rich_help_panel=MORE)] = 4,
+    weights: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Weights file of Inception.", rich_help_panel=MORE),
+    ] = None,
+    on_training: Annotated[bool, flag("--on-training", "Use the training images as reference set.")] = False,
     truth: Annotated[
-        str, typer.Option(metavar="DATA", help="What images of --from should become: without pairs, if it is known.")
+        str,
+        typer.Option(
+            metavar="DATA",
+            help="Known translations of --from images, for a model trained without pairs.",
+            rich_help_panel=MORE,
+        ),
     ] = "",
     raw: Raw = False,
     truncation: Truncation = None,
-    seed: Annotated[int, typer.Option(help="Of the samples.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for the result; MODEL/evaluation.")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the samples.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Folder for the result.", show_default="MODEL/evaluation")
+    ] = None,
     data_root: DataRoot = None,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Judge a model against images that it was not trained on."""
+    """Measure a model against images that it was not trained on.
+
+    Prints FD, density, coverage and more, each with its standard deviation.
+    """
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
     from gansmith.evaluation import Request
 
-    names = tuple(name.strip() for name in metrics.split(",") if name.strip())
     request = Request(
-        num=num, sets=sets, features=features, metrics=names, weights=weights, on_training=on_training, raw=raw,
-        truncation=truncation, seed=seed, truth=truth,
+        num=num, sets=sets, features=features, metrics=split_names(metrics), weights=weights, on_training=on_training,
+        raw=raw, truncation=truncation, seed=seed, truth=truth,
     )  # fmt: skip
     with ProgressPrinter() as progress:
         found, path = api.evaluate(
@@ -60,7 +83,7 @@ def evaluate(
 def _lines(found: "Evaluation") -> list[str]:
     from gansmith.contests import contests_of
 
-    out = [f"{found.model} at {found.kimg:,.1f} kimg", *found.protocol.lines()]
+    out = wrap_lines([f"{found.model} at {found.kimg:,.1f} kimg", *found.protocol.lines()])
     contests = contests_of(found)
     out += [""] if contests else []
     out += [line for each in contests for line in _table(each)]
@@ -68,13 +91,13 @@ def _lines(found: "Evaluation") -> list[str]:
     for name, number in () if contests else found.numbers.items():
         spread = "" if number.deviation is None else f" +- {number.deviation:.3g} ({number.over})"
         out.append(f"  {name:<{width}}  {number.value:10.4g}{spread}")
-    said = [*found.words, *(f"not measured: {metric} ({why})" for metric, why in found.skipped.items())]
-    return [*out, *(line for text in said for line in textwrap.wrap(text, 80, subsequent_indent="  "))]
+    skipped = [f"not measured: {metric} ({why})" for metric, why in found.skipped.items()]
+    return [*out, *wrap_lines([*found.words, *skipped])]
 
 
 def _table(found: "Contest") -> list[str]:
-    """Return the numbers of translations as rows: the model, what is had without it, the targets, the difference."""
-    head = [found.title or "number", "model", found.baseline, "targets", "model - it, 95 %", ""]
+    """Return a table of a model and its baseline: a row per metric, with targets and difference."""
+    head = [found.title or "number", "model", found.baseline, "targets", "difference, 95 %", ""]
     rows = []
     for name in found.names():
         gain = found.gains.get(name)

@@ -1,4 +1,4 @@
-"""``gansmith interpolate``."""
+"""``gansmith interpolate``: a film or strip from image to image."""
 
 import json
 from pathlib import Path
@@ -6,33 +6,38 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import SEEDS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
+from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
 
 
 def interpolate(
     model: ModelPath,
-    seeds: Annotated[str, typer.Option(help=f"Where the walk goes. {SEEDS}.")],
+    seeds: Annotated[str, typer.Option(metavar="IMAGES", help=f"Stops of the walk. {IMAGE_NUMBERS}.")],
     frames: Annotated[
-        int | None, typer.Option(help="Pictures in all.", show_default="60 or more; of a strip 4 from image to image")
+        int | None,
+        typer.Option(metavar="N", help="Frames in total.", show_default="film: 60 or more; strip: 4 per stop"),
     ] = None,
-    mode: Annotated[str, typer.Option(help="slerp: on arcs, as norms of latents stay; lerp: straight.")] = "slerp",
+    mode: Annotated[
+        str, typer.Option(metavar="MODE", help="slerp: along arcs, keeps the norm; lerp: straight.")
+    ] = "slerp",
     label: Label = None,
     to_label: Annotated[
-        str | None, typer.Option(help="Change from --label to this class on the way; one image is then enough.")
+        str | None, typer.Option(metavar="CLASS", help="Fade from --label to this class; one stop is enough.")
     ] = None,
     truncation: Truncation = None,
     raw: Raw = False,
     out: Annotated[
         Path,
-        typer.Option(help="A film, .gif or .mp4, which returns to its start; or .png, a strip that ends at the last."),
+        typer.Option(metavar="FILE", help="Film that returns to its start, .gif or .mp4; or strip, .png."),
     ] = Path("walk.gif"),
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Walk from image to image through the latent space, as a film or as a strip.
+    """Walk from image to image through the latent space, as a film.
 
-    For numbers to walk between: gansmith sample MODEL --numbered
+    Example: gansmith interpolate MODEL --seeds 3,9,27 --out walk.mp4
+
+    'gansmith sample MODEL --numbered' shows the numbers of the images.
     """
     from gansmith import api
 

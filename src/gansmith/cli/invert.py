@@ -1,4 +1,4 @@
-"""``gansmith invert``."""
+"""``gansmith invert``: the latent of an image; with a mask, inpainting."""
 
 import json
 from pathlib import Path
@@ -12,25 +12,30 @@ from gansmith.events import say
 
 def invert(
     model: ModelPath,
-    image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An image file; cut and resized to the model's size.")],
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="An image file; it is cropped and resized to the model's size.")
+    ],
     mask: Annotated[
-        Path | None, typer.Option(help="An image of the same size, white where IMAGE is missing: this is filled in.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Fill in: an image of the same size, white where pixels are missing."),
     ] = None,
-    label: Annotated[str | None, typer.Option(help="One class, by name or number; else it is found.")] = None,
-    steps: Annotated[int, typer.Option(help="How long to search.", min=1)] = 200,
-    seed: Annotated[int, typer.Option(help="Decides where the search starts.", min=0)] = 0,
+    label: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="Class, by name or number; else it is searched.")
+    ] = None,
+    steps: Annotated[int, typer.Option(metavar="N", help="Steps of the search.", min=1)] = 200,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the start.", min=0)] = 0,
     raw: Raw = False,
     out: Annotated[
         Path,
-        typer.Option(help="The pictures side by side, .png, and their latent in .latent.safetensors; or a folder."),
+        typer.Option(metavar="FILE", help="Figure, .png, with the latent beside it; or a folder."),
     ] = Path("inverted.png"),
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the latent whose image is nearest to an image; with a mask, fill what is missing.
+    """Find the latent of an image, or fill in its missing pixels.
 
-    The latent can be walked from: gansmith interpolate MODEL --seeds inverted.latent.safetensors,9
+    Walk on: gansmith interpolate MODEL --seeds inverted.latent.safetensors,9
     """
     from gansmith import api
 
@@ -41,5 +46,5 @@ def invert(
     for line in found.lines():
         say(line)
     facts = {"psnr_db": found.psnr_db, "random_best_db": found.random_db[0], "random_mean_db": found.random_db[1]}
-    told = {"out": str(written), "latent": str(latent), **facts, "label": found.label or None}
-    print(json.dumps(told) if as_json else written)
+    result = {"out": str(written), "latent": str(latent), **facts, "label": found.label or None}
+    print(json.dumps(result) if as_json else written)

@@ -1,48 +1,85 @@
-"""Arguments and options that several verbs share, worded once."""
+"""Arguments and options that several verbs share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+MORE = "More options"  # the panel of the options that few people need
+COMMON = "Options"
+
+
+def flag(name: str, text: str, panel: str = COMMON) -> Any:
+    """Return an option without a value; the empty metavar keeps its type out of the help."""
+    return typer.Option(name, metavar="", help=text, rich_help_panel=panel)
+
+
+DataAndChanges = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="DATA KEY=VALUE",
+        help="DATA: a folder, .zip, .tar, .npz, .npy, hf:NAME[:SPLIT] or a name from 'gansmith data list'. "
+        "KEY=VALUE: changes to the recipe, such as batch_size=128 or loss=hinge.",
+    ),
+]
+Data = Annotated[str, typer.Argument(metavar="DATA", help="Images, as for 'gansmith train'.")]
+LabelledData = Annotated[str, typer.Argument(metavar="DATA", help="Labelled images, as for 'gansmith train'.")]
 ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A run folder (its best checkpoint; RUN/checkpoints: its last), a model folder or a .safetensors file.",
+        help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder or a .safetensors file.",
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
-Plugin = Annotated[list[Path] | None, typer.Option(help="A Python file with parts the model uses.")]
-PartsPlugin = Annotated[list[Path] | None, typer.Option(help="A Python file with parts of your own.")]
-Precision = Annotated[str, typer.Option(help="Of forward passes: fp32, bf16, or auto.")]
-Minutes = Annotated[float | None, typer.Option(help="Length in minutes on this machine, as measured.")]
-Kimg = Annotated[float | None, typer.Option(help="Length in thousands of images shown.")]
-Epochs = Annotated[float | None, typer.Option(help="Length in passes over the data.")]
-Holdout = Annotated[float, typer.Option(help="Share of the images kept out of training, for judging.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Raw = Annotated[bool, typer.Option("--raw", help="Use the weights without averaging.")]
-Label = Annotated[str | None, typer.Option(help="One class, by name or number.")]
-Truncation = Annotated[float | None, typer.Option(help="Cut latents off at T deviations: tamer images.")]
-SEEDS = "3,9,27: images of 'gansmith sample' by number, from 0; 7:3 is number 3 of --seed 7; x.safetensors a latent"
-Layers = Annotated[
-    str, typer.Option(help="Hidden layers of the discriminator, with commas between; all without it.", metavar="NAMES")
+ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files of any size, or folders.")]
+PngFolder = Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty folder for the PNG files.")]
+
+Minutes = Annotated[float | None, typer.Option(metavar="N", help="Train for about N minutes on this machine.")]
+Kimg = Annotated[float | None, typer.Option(metavar="N", help="Train on N thousand images.")]
+Epochs = Annotated[float | None, typer.Option(metavar="N", help="Train for N passes over the data.")]
+Holdout = Annotated[
+    float, typer.Option(metavar="SHARE", help="Keep this share of the images for evaluation.", show_default=False)
 ]
-Labelled = Annotated[str, typer.Argument(metavar="DATA", help="Labelled images, as for 'gansmith train'.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.", rich_help_panel=COMMON)]
+Precision = Annotated[str, typer.Option(metavar="TYPE", help="auto, fp32 or bf16.", rich_help_panel=MORE)]
+Plugin = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Python file with your own parts; repeatable.", rich_help_panel=MORE),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder of the named data sets.",
+        show_default="$GANSMITH_DATA or ~/.local/share/gansmith",
+        rich_help_panel=MORE,
+    ),
+]
+AsJson = Annotated[bool, flag("--json", "Print the result as JSON.")]
+
+Raw = Annotated[bool, flag("--raw", "Use the weights without averaging (EMA).", MORE)]
+Label = Annotated[str | None, typer.Option(metavar="CLASS", help="Make images of one class, by name or number.")]
+Truncation = Annotated[
+    float | None, typer.Option(metavar="T", help="Limit latents to T deviations: cleaner, less varied images.")
+]
+Layers = Annotated[str, typer.Option(metavar="NAMES", help="Discriminator layers, comma-separated; all without it.")]
+IMAGE_NUMBERS = (
+    "3,9 are image numbers of 'gansmith sample', 7:3 is image 3 of --seed 7, x.latent.safetensors is a saved latent"
+)
 
 
-def words_of(text: str) -> tuple[str, ...]:
-    """Return the words of a list with commas between."""
+def split_names(text: str) -> tuple[str, ...]:
+    """Return the names in a comma-separated list."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def numbers_of(option: str, text: str) -> tuple[int, ...]:
-    """Return the whole numbers of a list with commas between; GansmithError for another word."""
+def split_numbers(option: str, text: str) -> tuple[int, ...]:
+    """Return the whole numbers in a comma-separated list; GansmithError for any other word."""
     from gansmith.errors import GansmithError
 
-    for word in words_of(text):
+    for word in split_names(text):
         if not word.isdecimal():
             raise GansmithError(
                 "cli.not_whole_numbers", f"{option}: '{word}' is no whole number\n  for example {option} 10,50,100"
             )
-    return tuple(int(word) for word in words_of(text))
+    return tuple(int(word) for word in split_names(text))

@@ -1,4 +1,4 @@
-"""``gansmith plan``."""
+"""``gansmith plan``: choose a recipe for the data, the machine and the time."""
 
 import json
 import shlex
@@ -8,33 +8,48 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gansmith.cli.data import DataRoot
-from gansmith.cli.options import AsJson, Device, Epochs, Holdout, Kimg, Minutes, PartsPlugin, Precision
-from gansmith.cli.train import Words, split_words
+from gansmith.cli.options import (
+    AsJson,
+    DataAndChanges,
+    DataRoot,
+    Device,
+    Epochs,
+    Holdout,
+    Kimg,
+    Minutes,
+    Plugin,
+    Precision,
+)
+from gansmith.cli.text import WIDTH, wrap_lines
+from gansmith.cli.train import data_and_overrides
 from gansmith.errors import GansmithError
 from gansmith.events import say
 
 if TYPE_CHECKING:
     from gansmith.proposal import Proposal
 
-WIDTH = 80
-
 
 def plan(
-    words: Words = None,
+    words: DataAndChanges = None,
     minutes: Minutes = None,
     kimg: Kimg = None,
     epochs: Epochs = None,
-    out: Annotated[Path | None, typer.Option(help="Write the recipe to this .yaml file.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the recipe to this .yaml file.")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     holdout: Holdout = 0.0,
-    plugin: PartsPlugin = None,
+    plugin: Plugin = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
-    """Choose a recipe for your images, machine and time, and say why; print it."""
-    source, overrides = split_words(words or [])
+    """Choose a recipe for your images, machine and time.
+
+    Prints each choice and its reason, expected time and quality, and the recipe.
+    'gansmith train' makes the same choices.
+
+    Example: gansmith plan photos/ --minutes 30
+    """
+    source, overrides = data_and_overrides(words or [])
     if out is not None:
         if out.suffix not in (".yaml", ".yml"):
             raise GansmithError(
@@ -52,7 +67,7 @@ def plan(
             source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, device=device, precision=precision,
             holdout=holdout, plugins=plugin or [], data_root=data_root, on_event=printer,
         )  # fmt: skip
-    say("\n".join(lines_of(proposal)))
+    say("\n".join(proposal_lines(proposal)))
     if out is not None:
         commit_file(out, lambda place: place.write_text(proposal.to_yaml(), encoding="utf-8"))
         words = ["gansmith", "train", *([] if source == "fashion-sample" else [source]), "--recipe", str(out)]
@@ -68,21 +83,17 @@ def plan(
         print(proposal.to_yaml().rstrip() if out is None else out)
 
 
-def lines_of(proposal: "Proposal") -> list[str]:
-    """Return a proposal as a table of 80 columns, and what to expect of it."""
+def proposal_lines(proposal: "Proposal") -> list[str]:
+    """Return the choices as a table of 80 columns, then speed, expected quality and warnings."""
     from gansmith.events import duration
 
     rows = [(choice.what, choice.value, choice.reason) for choice in proposal.choices]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))
     second = min(second, 24)
-    lines = [part for line in proposal.summary for part in textwrap.wrap(line, WIDTH, subsequent_indent="  ")]
-    lines.append("")
+    lines = [*wrap_lines(proposal.summary), ""]
     for what, value, reason in rows:
         head = f"{what:<{first}}  {value:<{second}}  "
         lines += textwrap.wrap(reason, WIDTH, initial_indent=head, subsequent_indent=" " * (first + second + 4))
-    speed = f"{proposal.img_per_sec:,.0f} images a second here: {proposal.kimg:,.1f} kimg in"
-    lines += ["", f"{speed} {duration(proposal.minutes * 60)}; {proposal.memory_mb:,.0f} MB"]
-    lines += textwrap.wrap(proposal.outlook(), WIDTH, subsequent_indent="  ")
-    for text in proposal.warnings:
-        lines += textwrap.wrap(f"warning: {text}", WIDTH, subsequent_indent="  ")
-    return lines
+    length = f"length: {proposal.kimg:,.1f} kimg, {duration(proposal.minutes * 60)} on this machine"
+    lines += ["", f"{length} at {proposal.img_per_sec:,.0f} images a second", f"memory: {proposal.memory_mb:,.0f} MB"]
+    return lines + wrap_lines([proposal.outlook(), *(f"warning: {text}" for text in proposal.warnings)])

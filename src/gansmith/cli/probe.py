@@ -1,38 +1,49 @@
-"""``gansmith probe``."""
+"""``gansmith probe``: a linear classifier on discriminator features."""
 
 import json
 from typing import Annotated
 
 import typer
 
-from gansmith.cli.data import DataRoot
-from gansmith.cli.options import AsJson, Device, Labelled, Layers, ModelPath, Plugin, numbers_of, words_of
+from gansmith.cli.options import (
+    AsJson,
+    DataRoot,
+    Device,
+    LabelledData,
+    Layers,
+    ModelPath,
+    Plugin,
+    split_names,
+    split_numbers,
+)
 
 
 def probe(
     model: ModelPath,
-    source: Labelled,
-    per_class: Annotated[str, typer.Option(help="Labelled images of each class, with commas between.")] = "10,50,100",
-    seeds: Annotated[int, typer.Option(help="Draws of the labelled images.")] = 5,
+    source: LabelledData,
+    per_class: Annotated[
+        str, typer.Option(metavar="NUMBERS", help="Labelled images per class, comma-separated.")
+    ] = "10,50,100",
+    seeds: Annotated[int, typer.Option(metavar="N", help="Repeats, each with other labelled images.")] = 5,
     layers: Layers = "",
     data_root: DataRoot = None,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask whether the discriminator's features are worth having: a linear classifier on few labelled images.
+    """Test the discriminator's features with a linear classifier.
 
-    Beside it the same classifier on pixels, on their principal components, and on an untrained discriminator. Tested
-    on NAME:test where DATA is a data set with a name, else on images kept back.
+    Baselines: pixels, their principal components, an untrained discriminator.
+    Test set: NAME:test for a named data set, otherwise a part of DATA.
     """
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
 
-    counts = numbers_of("--per-class", per_class)
+    counts = split_numbers("--per-class", per_class)
     loaded = api.load(model, device, plugin or [])
     with ProgressPrinter() as progress:
         parts = api.open_parts(loaded, model, source, data_root=data_root, on_progress=progress.tell)
         found = api.probe(
-            loaded, parts, per_class=counts, seeds=seeds, layers=words_of(layers), on_progress=progress.tell
+            loaded, parts, per_class=counts, seeds=seeds, layers=split_names(layers), on_progress=progress.tell
         )
     print(json.dumps(found.to_json()) if as_json else "\n".join(found.lines()))

@@ -1,4 +1,4 @@
-"""``gansmith recipes``. The list is read from YAML alone and never imports torch."""
+"""``gansmith recipes``: list or print recipes; imports torch for ``--shapes`` only."""
 
 import shlex
 from importlib import resources
@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from gansmith.cli.options import flag
 from gansmith.errors import RecipeError, unknown_name
 from gansmith.recipes import AUTO, AUTO_SUMMARY, AUTO_TEXT, GOALS
 
@@ -14,11 +15,16 @@ LAYERS = "# Layers at "  # the first words below a printed recipe
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Print this recipe and its layers.")] = None,
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes, with --shapes.")] = None,
-    shapes: Annotated[bool, typer.Option("--shapes", help="Print only the layers, with your changes.")] = False,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Recipe to print, with its layers.")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe; needs --shapes.")
+    ] = None,
+    shapes: Annotated[bool, flag("--shapes", "Print only the layers, with your changes.")] = False,
 ) -> None:
-    """List the recipes, or print one with its table of layers."""
+    """List the recipes, or print one with its layers.
+
+    Example: gansmith recipes dcgan --shapes size=64
+    """
     folder = resources.files("gansmith.recipes")
     files = {path.name.removesuffix(".yaml"): path for path in folder.iterdir() if path.name.endswith(".yaml")}
     known = sorted([AUTO, *files])

@@ -1,25 +1,31 @@
-"""``gansmith resume``."""
+"""``gansmith resume``: continue a run from its newest checkpoint."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from gansmith.cli.train import show_run
+from gansmith.cli.options import AsJson, flag
+from gansmith.cli.train import print_run
 
 
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    kimg: Annotated[float | None, typer.Option(help="Give the run another length; it is logged as a change.")] = None,
+    kimg: Annotated[
+        float | None, typer.Option(metavar="N", help="Change the length of the run to N thousand images.")
+    ] = None,
     accept_changes: Annotated[
-        bool, typer.Option("--accept-changes", help="Go on although recipe, data, torch or threads changed; logged.")
+        bool, flag("--accept-changes", "Continue although recipe, data, torch or threads changed.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Go on with a run exactly where its last checkpoint is."""
+    """Continue a run exactly where its newest checkpoint was saved.
+
+    A changed length and accepted changes are recorded in the log of the run.
+    """
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
 
     with ProgressPrinter() as printer:
         result = api.resume(run, kimg=kimg, accept_changes=accept_changes, on_event=printer)
-    show_run(result, as_json=as_json)
+    print_run(result, as_json=as_json)

@@ -1,4 +1,4 @@
-"""``gansmith sample``."""
+"""``gansmith sample``: new images from a trained model."""
 
 import json
 from pathlib import Path
@@ -6,33 +6,41 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import SEEDS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
+from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation, flag
 
 
 def sample(
     model: ModelPath,
-    count: Annotated[int, typer.Option("-n", "--num", help="How many images.")] = 64,
-    seed: Annotated[int, typer.Option(help="Image i of a seed is the same whatever -n is.")] = 0,
-    seeds: Annotated[str | None, typer.Option(help=f"These images, in place of -n and --seed. {SEEDS}.")] = None,
+    count: Annotated[int, typer.Option("-n", "--num", metavar="N", help="Number of images.")] = 64,
+    seed: Annotated[int, typer.Option(metavar="N", help="Random seed.")] = 0,
+    seeds: Annotated[
+        str | None,
+        typer.Option(metavar="IMAGES", help=f"Make these images instead. {IMAGE_NUMBERS}."),
+    ] = None,
     label: Label = None,
     truncation: Truncation = None,
     raw: Raw = False,
-    out: Annotated[Path, typer.Option(help="grid.png, a folder, x.npz or x.zip.")] = Path("samples.png"),
-    numbered: Annotated[
-        bool, typer.Option("--numbered", help="Write the numbers that --seeds understands below the images.")
-    ] = False,
+    out: Annotated[Path, typer.Option(metavar="FILE", help="grid.png, x.npz, x.zip or a folder.")] = Path(
+        "samples.png"
+    ),
+    numbered: Annotated[bool, flag("--numbered", "Write below each image its number for --seeds.")] = False,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make new images with a trained model."""
+    """Make new images with a trained model.
+
+    Image i of a seed is the same for any number of images.
+
+    Example: gansmith sample runs/dcgan-photos-001 -n 100 --out grid.png
+    """
     from gansmith import api
 
     loaded = api.load(model, device, plugin or [])
     if seeds is None:
-        made = loaded.sample(count, seed=seed, label=label, truncation=truncation, raw=raw)
+        images = loaded.sample(count, seed=seed, label=label, truncation=truncation, raw=raw)
     else:
-        made = api.pick(loaded, seeds, label=label, truncation=truncation, raw=raw)
-    written = made.save(out, numbered=numbered)
-    told = {"count": count, "seed": seed} if seeds is None else {"count": len(made), "seeds": made.names}
-    print(json.dumps({"out": str(written), **told}) if as_json else written)
+        images = api.pick(loaded, seeds, label=label, truncation=truncation, raw=raw)
+    written = images.save(out, numbered=numbered)
+    source = {"count": count, "seed": seed} if seeds is None else {"count": len(images), "seeds": images.names}
+    print(json.dumps({"out": str(written), **source}) if as_json else written)

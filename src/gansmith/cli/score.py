@@ -1,27 +1,27 @@
-"""``gansmith score``."""
+"""``gansmith score``: how usual images are to a trained model."""
 
 import json
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gansmith.cli.options import AsJson, Device, Plugin
+from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin
 
 
 def score(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A run folder or a model folder.")],
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files, or folders of them.")],
-    label: Annotated[str | None, typer.Option(help="The class that the images are said to be.")] = None,
-    how: Annotated[
-        str,
-        typer.Option(help="discriminator, or inversion: PSNR in dB of the nearest image it can make, slow."),
-    ] = "discriminator",
+    model: ModelPath,
+    images: ImagePaths,
+    label: Annotated[str | None, typer.Option(metavar="CLASS", help="Class of the images, by name or number.")] = None,
+    how: Annotated[str, typer.Option(metavar="METHOD", help="discriminator or inversion.")] = "discriminator",
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the discriminator: the probability that each image is real, or its score. Low ones are unusual."""
+    """Score how usual each image is to the model; low means unusual.
+
+    --how discriminator: probability that the image is real, or the critic's score.
+    --how inversion: PSNR in dB of the nearest image that the model makes; slow.
+    """
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
 
@@ -31,8 +31,8 @@ def score(
     for event in left_out:
         ProgressPrinter()(event)
     if as_json:
-        judged = [{"file": file, "score": value} for file, value in scores]
-        print(json.dumps([*judged, *(event.values for event in left_out)]))
+        scored = [{"file": file, "score": value} for file, value in scores]
+        print(json.dumps([*scored, *(event.values for event in left_out)]))
     else:
         for file, value in scores:
             print(f"{value:8.4f}  {file}")

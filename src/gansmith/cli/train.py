@@ -1,4 +1,4 @@
-"""``gansmith train``."""
+"""``gansmith train``: train a GAN, or print what would be trained."""
 
 import json
 import shlex
@@ -7,101 +7,134 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.data import DataRoot
-from gansmith.cli.options import Epochs, Holdout, Kimg, Minutes, PartsPlugin, Precision
+from gansmith.cli.options import (
+    MORE,
+    AsJson,
+    DataAndChanges,
+    DataRoot,
+    Device,
+    Epochs,
+    Holdout,
+    Kimg,
+    Minutes,
+    Plugin,
+    Precision,
+    flag,
+)
+from gansmith.cli.text import wrap_lines
 from gansmith.errors import GansmithError
 from gansmith.events import say
 from gansmith.recipes import AUTO
 
-Words = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="DATA KEY=VALUE",
-        help="Images: a folder, .zip, .tar, .npz, .npy, a data set's name ('gansmith data list'; fashion-sample if "
-        "left out), or hf:NAME[:SPLIT]; "
-        "then changes to the recipe, for example batch_size=128 or loss=hinge.",
-    ),
+RunFolder = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="New folder for the run.", show_default="runs/NAME-001")
 ]
-RecipeName = Annotated[
-    str,
-    typer.Option(
-        help="A recipe's name or YAML file; 'gansmith recipes' lists them, 'gansmith plan' says what auto is.",
-    ),
-]
-Patience = Annotated[
-    int | None, typer.Option(help="End after this many looks at samples that are no better, or at a collapse.")
-]
-OnCollapse = Annotated[
-    str | None, typer.Option(help="tell, or rollback: to the best checkpoint, with half the learning rates.")
-]
-
+RecipeName = Annotated[str, typer.Option(metavar="NAME", help="Recipe from 'gansmith recipes', or a YAML file.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="Random seed.", min=0)]
+DryRun = Annotated[bool, flag("--dry-run", "Print networks, length and speed, and stop.")]
 Task = Annotated[
     str | None,
     typer.Option(
-        help="Learn image to image: colorize, edges, deblur, denoise, inpaint, upscale2 or upscale4; the source is "
-        "made from each image. Short for --recipe translate method.task=TASK."
+        metavar="TASK",
+        help="Learn image to image, with sources made from DATA: colorize, edges, deblur, denoise, inpaint, upscale2 "
+        "or upscale4.",
+        rich_help_panel=MORE,
     ),
 ]
 Pairs = Annotated[
     bool,
-    typer.Option(
+    flag(
         "--pairs",
-        help="Learn image to image from pairs: each image is a source and, right of it, its target; or name two "
-        "folders with the same file names: SOURCES TARGETS.",
+        "Learn image to image from pairs: images with source left and target right, or two folders with equal file "
+        "names (SOURCES TARGETS).",
+        MORE,
     ),
 ]
 From = Annotated[
     str | None,
     typer.Option(
         "--from",
-        help="In place of DATA: images to translate, without pairs, into those of --to, and back. Short for "
-        "--recipe unpaired and two data sets.",
+        metavar="DATA",
+        help="Learn to translate these images to those of --to and back, without pairs.",
+        rich_help_panel=MORE,
     ),
 ]
-To = Annotated[str | None, typer.Option(help="Images that those of --from shall look like.")]
+To = Annotated[
+    str | None, typer.Option(metavar="DATA", help="Images to translate to; see --from.", rich_help_panel=MORE)
+]
+InitFrom = Annotated[
+    Path | None, typer.Option(metavar="MODEL", help="Start from the weights of this model.", rich_help_panel=MORE)
+]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Stop after N snapshots without improvement, or at mode collapse.", rich_help_panel=MORE
+    ),
+]
+OnCollapse = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ACTION",
+        help="At mode collapse: tell, or rollback (to the best checkpoint, half the learning rates).",
+        rich_help_panel=MORE,
+    ),
+]
+Steps = Annotated[int | None, typer.Option(metavar="N", help="Train for N iterations.", rich_help_panel=MORE)]
+Compile = Annotated[bool, flag("--compile", "Compile networks: slow start, faster on GPUs.", MORE)]
 
 
 def train(
-    words: Words = None,
+    words: DataAndChanges = None,
     recipe: RecipeName = AUTO,
+    minutes: Minutes = None,
+    kimg: Kimg = None,
+    epochs: Epochs = None,
+    out: RunFolder = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    holdout: Holdout = 0.0,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
     task: Task = None,
     pairs: Pairs = False,
     start: From = None,
     to: To = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder; made anew.", show_default="runs/NAME-001")] = None,
-    kimg: Kimg = None,
-    steps: Annotated[int | None, typer.Option(help="Length in iterations.")] = None,
-    epochs: Epochs = None,
-    minutes: Minutes = None,
-    seed: Annotated[int, typer.Option(help="Decides every random number.", min=0)] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")] = "auto",
-    precision: Precision = "auto",
-    compiled: Annotated[bool, typer.Option("--compile", help="Compile networks: slow to start; for GPUs.")] = False,
-    holdout: Holdout = 0.0,
+    init_from: InitFrom = None,
     patience: Patience = None,
     on_collapse: OnCollapse = None,
-    init_from: Annotated[Path | None, typer.Option(help="Start from the weights of a model.")] = None,
-    plugin: PartsPlugin = None,
+    steps: Steps = None,
+    precision: Precision = "auto",
+    compiled: Compile = False,
+    plugin: Plugin = None,
     data_root: DataRoot = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and stop.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train a generator on images."""
+    """Train a GAN on your images.
+
+    Without DATA it trains on fashion-sample: 10,000 pictures of clothes.
+    The recipe 'auto' fits images, machine and time; 'gansmith plan' explains it.
+
+    Example: gansmith train photos/ --minutes 30
+
+    Example: gansmith train photos/ --recipe dcgan batch_size=128 --kimg 500
+    """
     unpaired = start is not None or to is not None
-    source, overrides = between(words or [], start, to) if unpaired else split_words(words or [], pairs=pairs)
-    recipe, chosen = translating(recipe, task, pairs, unpaired)
+    if unpaired:
+        source, overrides = unpaired_data_and_overrides(words or [], start, to)
+    else:
+        source, overrides = data_and_overrides(words or [], pairs=pairs)
+    recipe, task_overrides = translation_recipe(recipe, task, pairs, unpaired)
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
     from gansmith.plan import Budget
 
-    overrides = [*chosen, *overrides, *_watched(patience, on_collapse)]
+    overrides = [*task_overrides, *overrides, *_snapshot_overrides(patience, on_collapse)]
     plugins = plugin or []
     if dry_run:
         preview = api.dry_run(
             source, recipe, overrides, Budget(kimg, steps, epochs, minutes), device=device, precision=precision,
             compiled=compiled, holdout=holdout, plugins=plugins, data_root=data_root,
         )  # fmt: skip
-        _print_preview(preview)
+        _print_dry_run(preview)
         return
     with ProgressPrinter() as printer:
         run = api.train(
@@ -109,11 +142,11 @@ def train(
             seed=seed, device=device, precision=precision, compiled=compiled, holdout=holdout, init_from=init_from,
             plugins=plugins, data_root=data_root, on_event=printer,
         )  # fmt: skip
-    show_run(run, as_json=as_json)
+    print_run(run, as_json=as_json)
 
 
-def translating(recipe: str, task: str | None, pairs: bool, unpaired: bool = False) -> tuple[str, list[str]]:
-    """Return the recipe and the changes that --task, --pairs, and --from with --to stand for."""
+def translation_recipe(recipe: str, task: str | None, pairs: bool, unpaired: bool = False) -> tuple[str, list[str]]:
+    """Return the recipe and overrides for --task, --pairs, or --from with --to."""
     if task is not None and pairs:
         raise GansmithError(
             "cli.task_and_pairs",
@@ -128,13 +161,13 @@ def translating(recipe: str, task: str | None, pairs: bool, unpaired: bool = Fal
     if unpaired:
         return ("unpaired" if recipe == AUTO else recipe), []
     if task is not None and recipe != AUTO:
-        _refuse_task(recipe, task)
-    chosen = [f"method.task={task}"] if task is not None else ["pairs=true", "method.task=null"] if pairs else []
-    return ("translate" if chosen and recipe == AUTO else recipe), chosen
+        _check_task(recipe, task)
+    overrides = [f"method.task={task}"] if task is not None else ["pairs=true", "method.task=null"] if pairs else []
+    return ("translate" if overrides and recipe == AUTO else recipe), overrides
 
 
-def _refuse_task(recipe: str, task: str) -> None:
-    """Raise GansmithError for a recipe whose method makes no sources by a task."""
+def _check_task(recipe: str, task: str) -> None:
+    """Raise GansmithError for a recipe whose method has no tasks."""
     from gansmith.recipe import method_kind, recipe_text
 
     kind = method_kind(recipe_text(recipe))
@@ -146,14 +179,14 @@ def _refuse_task(recipe: str, task: str) -> None:
         )
 
 
-def _watched(patience: int | None, on_collapse: str | None) -> list[str]:
-    """Return what options say of looks as changes to the recipe."""
+def _snapshot_overrides(patience: int | None, on_collapse: str | None) -> list[str]:
+    """Return --patience and --on-collapse as overrides of the recipe."""
     given = {"patience": patience, "on_collapse": on_collapse}
     return [f"watch.{name}={value}" for name, value in given.items() if value is not None]
 
 
-def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-defined]  # noqa: F821
-    """Print where a run is, and leave with 130 or 143 when Ctrl-C or SIGTERM paused it."""
+def print_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-defined]  # noqa: F821
+    """Print the folder of a run; exit with 130 or 143 when Ctrl-C or SIGTERM paused it."""
     if run.is_main and as_json:
         print(json.dumps({"folder": str(run.folder), "finished": run.finished}))
     elif run.is_main and run.finished:
@@ -163,14 +196,14 @@ def show_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-def
 
         folder = shlex.quote(str(run.folder))
         verb = verb_of(method_kind(recipe_text(str(run.folder / "recipe.yaml"))))
-        use = f"gansmith {verb} {folder}" + (" IMAGES" if verb != "sample" else "")
-        say(f"look at {run.folder}/report.html; new images: {use}")
+        command = f"gansmith {verb} {folder}" + (" IMAGES" if verb != "sample" else "")
+        say(f"report: {run.folder}/report.html\nnew images: {command}")
     if not run.finished:
         raise typer.Exit(128 + run.stopped_by)
 
 
-def split_words(words: list[str], *, pairs: bool = False) -> tuple[str, list[str]]:
-    """Return the data source and the overrides of a command line; with ``pairs`` the source may be two folders."""
+def data_and_overrides(words: list[str], *, pairs: bool = False) -> tuple[str, list[str]]:
+    """Split the words after ``train`` into DATA and overrides; with ``pairs``, DATA may be two folders."""
     if "" in words:
         raise GansmithError(
             "cli.empty_word",
@@ -189,11 +222,11 @@ def split_words(words: list[str], *, pairs: bool = False) -> tuple[str, list[str
     return (sources[0] if sources else "fashion-sample"), overrides
 
 
-def between(words: list[str], start: str | None, to: str | None) -> tuple[str, list[str]]:
-    """Return the data source that --from and --to stand for, and the overrides of a command line."""
+def unpaired_data_and_overrides(words: list[str], start: str | None, to: str | None) -> tuple[str, list[str]]:
+    """Return --from and --to as one data source, and the overrides."""
     from gansmith.data.domains import join_domains
 
-    _, overrides = split_words(words)
+    _, overrides = data_and_overrides(words)
     data = [word for word in words if word not in overrides]
     if start is None or to is None or data:
         got = f"DATA '{data[0]}' too" if data else f"only {'--to' if start is None else '--from'}"
@@ -205,12 +238,12 @@ def between(words: list[str], start: str | None, to: str | None) -> tuple[str, l
     return join_domains(start, to), overrides
 
 
-def _print_preview(preview: "api.Preview") -> None:  # type: ignore[name-defined]  # noqa: F821
+def _print_dry_run(preview: "api.Preview") -> None:  # type: ignore[name-defined]  # noqa: F821
     plan = preview.plan
     minutes = plan.schedule_kimg * 1000 / preview.img_per_sec / 60
-    print("\n".join(preview.summary))
+    print("\n".join(wrap_lines(preview.summary)))
     print()
     print("\n".join(preview.shapes))
-    print(f"\n{plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})")
-    print(f"{preview.img_per_sec:,.0f} images a second as measured here: about {minutes:,.1f} minutes")
+    print(f"\nlength: {plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})")
+    print(f"speed: {preview.img_per_sec:,.0f} images a second on this machine, about {minutes:,.1f} minutes in all")
     print(f"\n{preview.recipe.to_yaml()}", end="")

@@ -1,4 +1,4 @@
-"""``gansmith translate``."""
+"""``gansmith translate``: images through a trained translation model."""
 
 import json
 from pathlib import Path
@@ -6,30 +6,31 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import AsJson, Device, ModelPath, Plugin, Raw
+from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin, PngFolder, Raw, flag
 from gansmith.events import say
 
 
 def translate(
     model: ModelPath,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Images of any size, or folders of them.")],
-    out: Annotated[Path, typer.Option(help="A new or empty folder for the PNG files.")] = Path("translated"),
+    images: ImagePaths,
+    out: PngFolder = Path("translated"),
     mask: Annotated[
-        Path | None, typer.Option(help="For a model that fills: an image of IMAGE's size, white where it is missing.")
+        Path | None,
+        typer.Option(metavar="FILE", help="For inpainting: an image of the same size, white where pixels are missing."),
     ] = None,
     as_source: Annotated[
-        bool,
-        typer.Option("--as-source", help="IMAGES are what the model starts from already, such as drawn edges."),
+        bool, flag("--as-source", "Use IMAGES as they are: they are sources already, such as edges.")
     ] = False,
-    reverse: Annotated[
-        bool, typer.Option("--reverse", help="With a model trained with --from A --to B: from B to A.")
-    ] = False,
+    reverse: Annotated[bool, flag("--reverse", "After train --from A --to B: translate from B to A.")] = False,
     raw: Raw = False,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Translate images with a model trained with --task, --pairs or --from: colour, sharpen, enlarge, fill them."""
+    """Translate images: colour, sharpen, fill, or change style.
+
+    MODEL is a model trained with --task, --pairs or --from.
+    """
     from gansmith import api
 
     loaded = api.load(model, device, plugin or [])

@@ -1,25 +1,25 @@
-"""``gansmith upscale``."""
+"""``gansmith upscale``: larger images from a super-resolution model."""
 
 import json
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from gansmith.cli.options import AsJson, Device, ModelPath, Plugin, Raw
+from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin, PngFolder, Raw
 from gansmith.events import say
 
 
 def upscale(
     model: ModelPath,
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Images of any size, or folders of them.")],
-    out: Annotated[Path, typer.Option(help="A new or empty folder for the PNG files.")] = Path("upscaled"),
+    images: ImagePaths,
+    out: PngFolder = Path("upscaled"),
     raw: Raw = False,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make images larger with a model trained with --recipe srresnet or srgan: two or four times, as it learnt."""
+    """Make images two or four times larger.
+
+    MODEL is a model trained with --recipe srresnet or srgan.
+    """
     from gansmith import api
 
     loaded = api.load(model, device, plugin or [])

@@ -48,10 +48,10 @@ class CheckReport:
         out = [f"{self.source}: {self.usable:,} usable images of {self.files:,}"]
         out.append(f"ignored: {self.ignored:,} files that are no images by their name")
         out.append("sizes (height x width): " + _most_common(self.sizes))
-        out.append("modes: " + _most_common(self.modes))
+        out.append("pixel modes: " + _most_common(self.modes))
         out.append("classes: " + (_most_common(self.classes) if self.classes else "no labels"))
         if self.classes and min(self.classes.values()) * 2 < max(self.classes.values()):
-            out.append("  the classes are out of balance: the largest has more than twice the images of the smallest")
+            out.append("  unbalanced: the largest class has more than twice the images of the smallest")
         out.append(f"corrupt: {len(self.corrupt):,} files" if self.corrupt else "corrupt: none")
         out += _first_of([f"  {entry['file']}: {entry['reason']}" for entry in self.corrupt])
         copies = sum(len(group) - 1 for group in self.duplicates)
@@ -65,7 +65,7 @@ class CheckReport:
 
     def _near_lines(self) -> list[str]:
         if self.near_duplicates is None:
-            return ["near duplicates: not looked for; pip install 'gansmith[check]'"]
+            return ["near duplicates: not searched; that needs pip install 'gansmith[check]'"]
         copies = sum(len(group) - 1 for group in self.near_duplicates)
         out = [f"near duplicates (scaled or encoded again): {copies:,} images in {len(self.near_duplicates):,} groups"]
         return out + _named(self.near_duplicates, " ~ ")
@@ -73,12 +73,12 @@ class CheckReport:
     def _mirror_lines(self) -> list[str]:
         wrong = {name: share for name, share in self.mirror.items() if share > UNLIKE}
         if not self.mirror:
-            return [f"mirroring: too few images to tell, {FEWEST_FOR_MIRROR} of a class are needed"]
+            return [f"mirroring: not tested; it needs {FEWEST_FOR_MIRROR} images of a class"]
         if not wrong:
-            return ["mirroring: nothing seen against mirror=true (writing within photos would not be seen)"]
+            return ["mirroring: nothing found against mirror=true (text within photos is not detected)"]
         found = _most_common({name or "all": f"{share:.0%}" for name, share in wrong.items()})
         where = f" in {len(wrong)} of {len(self.mirror)} classes" if self.classes else ""
-        return [f"mirroring: mirror=true would add images unlike the data{where} (farther from it than they: {found})"]
+        return [f"mirroring: avoid mirror=true; mirror images are unlike the data{where} (unlike: {found})"]
 
 
 def check_data(
