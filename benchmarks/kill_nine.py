@@ -49,8 +49,8 @@ def finish(*words: object) -> float:
 
 def digests(run: Path) -> dict[str, str]:
     """Return the SHA-256 of log.jsonl, and of name, type, shape and bytes of each tensor of the last checkpoint."""
-    from gansmith.checkpoint import load_latest
-    from gansmith.run_folder import RunFolder
+    from gansmith.runs.checkpoint import load_latest
+    from gansmith.runs.folder import RunFolder
 
     folder = RunFolder(run)
     checkpoint, passed_over = load_latest(folder.checkpoints)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gansmith.errors import GansmithError
+from gansmith.core.errors import GansmithError
 
 FILE = Path(__file__).parent / "snapshots" / "messages.txt"
 REPOSITORY = Path(__file__).parent.parent

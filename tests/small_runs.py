@@ -13,13 +13,15 @@ from unittest import mock
 import numpy as np
 import torch
 
-from gansmith import api, training
-from gansmith.checkpoint import Checkpoint, load_latest
-from gansmith.data.domains import join_domains
-from gansmith.events import Event
-from gansmith.randomness import Noise
-from gansmith.recipe import load_recipe, recipe_names
-from gansmith.run_folder import RunFolder, read_rows
+from gansmith import api
+from gansmith.core.events import Event
+from gansmith.core.randomness import Noise
+from gansmith.data.sources.domains import join_domains
+from gansmith.recipes.load import load_recipe, recipe_names
+from gansmith.runs.checkpoint import Checkpoint, load_latest
+from gansmith.runs.folder import RunFolder
+from gansmith.runs.log import read_rows
+from gansmith.training import trainer as training
 
 SMALL = {
     "size": "8",

@@ -116,7 +116,7 @@ def _answer() -> None:
     torch.set_num_threads(1)
     import gansmith.api
     import gansmith.cli.app  # noqa: F401
-    from gansmith.uses import augment
+    from gansmith.evaluation.downstream import synthetic_set as augment
 
     augment._classifier = lambda *_: lambda images, _: np.zeros(len(images), bool)  # its training takes minutes
 
