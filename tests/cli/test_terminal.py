@@ -17,7 +17,7 @@ import pytest
 import gansmith
 from gansmith import api
 from gansmith.cli.progress import ProgressPrinter
-from gansmith.core.events import Event, PlainLines, say
+from gansmith.core.events import Event, PlainLines, Progress, say
 from gansmith.core.signals import outliving_terminal
 from small_images import write_photos
 from small_models import CLASSES, make_model, make_translator
@@ -26,12 +26,12 @@ pytest.importorskip("pty", reason="no pseudo-terminals here")
 from terminals import Terminals, last_lines, pieces
 
 BAR = re.compile(r"[━─]{20} \d+%")
-SMALL = ("size=8", "hidden=[8]", "batch_size=8", "latent_dim=4", "previews=2", "log_rows=4", "watch.look_kimg=0")
+SMALL = ("size=8", "hidden=[8]", "batch_size=8", "latent_dim=4", "previews=2", "log_rows=4", "monitor.snapshot_kimg=0")
 TRAIN = ("train", "data.npz", "--recipe", "mlp-small", "--seed", 3, "--device", "cpu", *SMALL)
 SMALL_PLAN = ("base_channels=4", "latent_dim=4", "batch_size=8")
 RESULTS = ("model/generator.safetensors", "curves.png", "report.html")
 SPEED = {"img_per_sec": 200.0, "eta_sec": 75.0, "wall_sec": 1.0, "memory_mb": 512.0}
-ROW = Event("row", values={"kimg": 3.0, "loss_generator": 1.5, **SPEED})
+ROW = Event("row", "", {"kimg": 3.0, "loss_generator": 1.5, **SPEED}, Progress("training", 3.0, 18.0))
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_a_run_outlives_its_terminal(run, tmp_path, term, close_at):
     assert code == 0, shown
     assert "report.html" not in shown
     assert is_whole(out)
-    assert api.RunFolder(out).record["plan"]["iterations"] == 12
+    assert api.RunFolder(out).record.length.iterations == 12
     assert gansmith.load(out / "checkpoints", "cpu").record.kimg == 12 * 8 / 1000
 
 

@@ -14,8 +14,9 @@ import PIL
 
 from gansmith.core.atomic_files import commit_json, is_disk_full
 from gansmith.core.errors import DataError, DiskFullError
+from gansmith.core.events import OnProgress
 from gansmith.data import cache_folder as store
-from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Progress, Source
+from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Source
 from gansmith.data.infer import ImageFormat, ImageInfo, as_image, digest, infer
 from gansmith.data.survey import Steps, in_threads, num_workers, survey
 from gansmith.imaging.images import POINT, ImageError, fit_image, quiet_pillow
@@ -71,7 +72,7 @@ class Work:
         return np.concatenate([fit_image(image.crop(box), *half, self.options.fit) for box in boxes], axis=1)
 
 
-def load_or_build(source: Source, options: DataOptions, on_progress: Progress | None = None) -> ImageData:
+def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress | None = None) -> ImageData:
     """Return the whole data set from the cache, building the entry first if sizes, times or contents have changed."""
     stamp = source.stamp()
     record = store.read_index(store.index_path(source, options), stamp)
@@ -90,7 +91,7 @@ def load_or_build(source: Source, options: DataOptions, on_progress: Progress | 
     return _assemble(entry, record, options.pairs)
 
 
-def _build(source: Source, options: DataOptions, on_progress: Progress | None) -> tuple[store.Entry, Work]:
+def _build(source: Source, options: DataOptions, on_progress: OnProgress | None) -> tuple[store.Entry, Work]:
     """Return the entry and what it was built from."""
     listing = source.scan()
     on_step = Steps(on_progress, len(listing.items), passes=2)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import DataError
-from gansmith.data.base import DataOptions, Listing, Progress
+from gansmith.core.events import OnProgress
+from gansmith.data.base import DataOptions, Listing
 from gansmith.data.cache import MOST_BAD
 from gansmith.data.duplicates import FEWEST_FOR_MIRROR, UNLIKE, can_hash, draw, mirror_shares, near_duplicates
 from gansmith.data.find import find_source
@@ -86,7 +87,7 @@ def check_data(
     options: DataOptions | None = None,
     *,
     root: Path | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> CheckReport:
     """Decode every image and report; raises DataError only when there is nothing to look at."""
     found = find_source(source, root)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from gansmith.data.base import DataOptions, ImageData, Progress
+from gansmith.core.events import OnProgress
+from gansmith.data.base import DataOptions, ImageData
 from gansmith.data.cache import load_or_build
 from gansmith.data.find import find_source
 from gansmith.data.infer import refuse_for_points
@@ -17,12 +18,12 @@ def open_data(
     holdout: float = 0.0,
     seed: int = 0,
     root: Path | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> ImageData:
     """Open a data set: a registered name, a folder, a .zip or .tar of one, a .npz or .npy, or hf:NAME;
     "domains:A -> B" joins two, between which images are translated.
 
-    The first time the images are decoded into the cache, and ``on_progress(done, total)`` is called; later starts only
+    The first time the images are decoded into the cache, and ``on_progress`` is called; later starts only
     compare file sizes and times. ``holdout`` is the share kept out of training (``ImageData.held_out``), chosen by
     ``seed`` and the images' contents alone. ``root`` is where the files of data sets with a name are. Raises DataError.
     """

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from gansmith.data.base import Listing, Progress, Source
+from gansmith.core.events import OnProgress, Progress
+from gansmith.data.base import Listing, Source
 from gansmith.data.infer import ImageInfo, look
 
 MOST_WORKERS = 16
@@ -67,7 +68,7 @@ def survey(
 class Steps:
     """Reports how many of ``total`` images are done, each after ``passes`` steps."""
 
-    def __init__(self, on_progress: Progress | None, total: int, passes: int = 1) -> None:
+    def __init__(self, on_progress: OnProgress | None, total: int, passes: int = 1) -> None:
         self._on_progress, self._total, self._passes = on_progress, total, passes
         self._steps = 0
 
@@ -75,9 +76,9 @@ class Steps:
         """Take a step."""
         self._steps += 1
         if self._on_progress is not None and self._steps % self._passes == 0:
-            self._on_progress(self._steps // self._passes, self._total)
+            self._on_progress(Progress("reading images", self._steps // self._passes, self._total))
 
     def finish(self) -> None:
         """Report all as done, also when there was less to do."""
         if self._on_progress is not None and self._steps < self._total * self._passes:
-            self._on_progress(self._total, self._total)
+            self._on_progress(Progress("reading images", self._total, self._total))

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from gansmith.core.atomic_files import commit_file
-from gansmith.core.events import PlainLines
+from gansmith.core.events import OnProgress, PlainLines, Progress
 from gansmith.core.output_paths import file_for
 from gansmith.data.base import ImageData
 from gansmith.inference.model import Model
-from gansmith.parts.extractors.base import Progress
 
 AT_ONCE = 2048  # images
 
@@ -55,18 +54,18 @@ def features(
     layers: Sequence[str] = (),
     label: str | int | None = None,
     *,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Features:
     """Return what the hidden ``layers`` of the discriminator, all without it, see in a data set.
 
     See ``Judge.features`` for how they are pooled and what a conditional discriminator is told. Raises ModelError for a
     name that is no hidden layer.
     """
-    tell, found = on_progress or PlainLines().tell, []
+    report, found = on_progress or PlainLines().show, []
     for start in range(0, len(data), AT_ONCE):
         part = np.arange(start, min(start + AT_ONCE, len(data)))
         found.append(model.discriminator_features(data.read(part), layers, label))
-        tell("what the discriminator sees", int(part[-1]) + 1, len(data))
+        report(Progress("what the discriminator sees", int(part[-1]) + 1, len(data)))
     widths = model.judge().layers
     chosen = {name: widths[name] for name in layers or widths}
     return Features(np.concatenate(found), data.labels, data.spec.classes, chosen)

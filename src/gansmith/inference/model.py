@@ -261,8 +261,7 @@ def make_record(name: str, method: Any, data: DataSpec, seed: int, kimg: float) 
 def _from_run(run: RunFolder, checkpoint: Checkpoint, device: str) -> Model:
     record, recipe = run.record, read_run_recipe(run.recipe)
     with _model_errors(str(run.path / RECORD)):
-        spec = DataSpec.from_json(record["data"]["spec"])
-        made = make_record(recipe.name, recipe.method, spec, record["seed"], checkpoint.values["kimg"])
+        made = make_record(recipe.name, recipe.method, record.data.spec, record.seed, checkpoint.values["kimg"])
         made = _parse_record(made.model_dump_json(), run.path / RECORD)
     return Model(made, weights_of(checkpoint.tensors), device)
 

@@ -49,6 +49,6 @@ def column_of(row: Row, name: str) -> str:
     return next((column for column in row if start.match(column)), "")
 
 
-def best_look(looks: Sequence[Row]) -> Row | None:
-    """Return the look with the lowest Fréchet distance."""
-    return min(looks, key=lambda row: measure(row, "fd"), default=None)
+def best_snapshot(snapshots: Sequence[Row]) -> Row | None:
+    """Return the snapshot with the lowest Fréchet distance."""
+    return min(snapshots, key=lambda row: measure(row, "fd"), default=None)

@@ -3,7 +3,7 @@
 import time
 
 from gansmith.core.errors import DataError
-from gansmith.core.events import Event, OnEvent
+from gansmith.core.events import OnEvent, progress_events
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.data.open import open_data
@@ -22,12 +22,14 @@ OVERHEAD = 0.05  # share of a run that previews, checkpoints and the report take
 def open_for(recipe: Recipe, order: RunOptions, runtime: Runtime, on_event: OnEvent) -> tuple[Recipe, ImageData]:
     """Return the data, and the recipe with the size and channels that were inferred from them."""
 
-    def tell(done: int, total: int) -> None:
-        on_event(Event("data", values={"done": done, "total": total}))
-
     def read() -> ImageData:
         return open_data(
-            order.source, recipe.data, holdout=order.holdout, seed=order.seed, root=order.data_root, on_progress=tell
+            order.source,
+            recipe.data,
+            holdout=order.holdout,
+            seed=order.seed,
+            root=order.data_root,
+            on_progress=progress_events(on_event),
         )
 
     if not runtime.is_main:

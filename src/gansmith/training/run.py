@@ -23,7 +23,7 @@ from gansmith.runs.checkpoint import list_checkpoints
 from gansmith.runs.folder import RECORD, RunFolder, remove_leftovers
 from gansmith.runs.length import Budget, RunLength, run_length
 from gansmith.runs.log import append_row
-from gansmith.runs.record import RunOptions, changed_row, changes_since, make_run_record
+from gansmith.runs.record import Change, Numerics, RunOptions, changes_since, make_run_record
 from gansmith.training.prepare import measure_speed, open_for
 from gansmith.training.state import RunState
 from gansmith.training.trainer import Trainer, latest_checkpoint
@@ -89,7 +89,7 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
         on_event(Event("warning", f"passed over: {reason}"))
     recipe = read_run_recipe(run.recipe)
     order = _order_of(run)
-    _restore_threads(record["numerics"])
+    _restore_threads(record.numerics)
     recipe, data = open_for(recipe, order, runtime, on_event)
     changes = changes_since(record, checkpoint, recipe, data.spec, runtime)
     if changes and not accept_changes:
@@ -99,16 +99,17 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
             f"'{run.path}' cannot go on exactly: {changes[0]}{more}"
             "\n  undo it, or pass --accept-changes to go on all the same (it is logged)",
         )
-    state = RunState.fresh(recipe, data.spec, record["seed"], runtime)
+    state = RunState.fresh(recipe, data.spec, record.seed, runtime)
     state.restore(checkpoint.tensors, checkpoint.values, runtime)
-    plan = RunLength(**record["plan"])
+    plan = record.length
     runtime.barrier()
     if runtime.is_main:
+        run.rename_old_files()
         run.truncate(checkpoint.values["log_sizes"])
         run.drop_samples_after(state.iteration)
-        for told in record.get("changes", []):  # a kill before the next checkpoint must not lose them
-            if told["iteration"] >= state.iteration:
-                append_row(run.log, changed_row(told))
+        for change in record.changes:  # a kill before the next checkpoint must not lose them
+            if change.iteration >= state.iteration:
+                append_row(run.log, change.log_row())
     if kimg is not None:
         if kimg <= state.kimg:
             raise CheckpointError(
@@ -118,11 +119,11 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
         changes.append(f"schedule: {plan.schedule_kimg:g} kimg -> {kimg:g} kimg")
         plan = plan.extended(kimg, state.images_per_iteration)
     if changes and runtime.is_main:
-        change = {"iteration": state.iteration, "kimg": round(state.kimg, 6), "changes": changes}
-        append_row(run.log, changed_row(change))
+        change = Change(iteration=state.iteration, kimg=round(state.kimg, 6), changes=tuple(changes))
+        append_row(run.log, change.log_row())
         new = make_run_record(order, data.spec, plan, runtime)
-        now = {name: new[name] for name in ("data", "plan", "numerics", "plugins")}
-        run.write_record({**record, **now, "changes": [*record.get("changes", []), change]})
+        now = {name: getattr(new, name) for name in ("data", "length", "numerics", "plugins")}
+        run.write_record(record.model_copy(update={**now, "changes": (*record.changes, change)}))
     for text in changes:
         on_event(Event("warning", f"changed: {text}"))
     done = "; it is finished: its results are written again" if state.iteration >= plan.iterations else ""
@@ -132,8 +133,8 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
 
 def _order_of(run: RunFolder) -> RunOptions:
     """Return what the run was ordered with; CheckpointError if its data are gone."""
-    record, known = run.record, run.record["data"]
-    parts = domains_of(known["source"])
+    record, known = run.record, run.record.data
+    parts = domains_of(known.source)
     if gone := [part for part in parts if Path(part).is_absolute() and not Path(part).exists()]:
         raise CheckpointError(
             "run.data_moved",
@@ -141,11 +142,11 @@ def _order_of(run: RunFolder) -> RunOptions:
             f"\n  put it back, or write its new place into {run.path / RECORD} as data.source",
         )
     return RunOptions(
-        known["source"],
-        seed=record["seed"],
-        holdout=known["holdout"],
-        plugins=tuple(Path(plugin["file"]) for plugin in record["plugins"]),
-        data_root=Path(known["root"]) if known.get("root") else None,
+        known.source,
+        seed=record.seed,
+        holdout=known.holdout,
+        plugins=record.plugin_files,
+        data_root=Path(known.root) if known.root else None,
     )
 
 
@@ -155,7 +156,7 @@ def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
     board = TensorBoardLog.open(run.path / "tensorboard", state.iteration) if main else None
 
     def tell(event: Event) -> None:
-        if board is not None and event.kind in ("row", "look", "health"):
+        if board is not None and event.kind in ("row", "snapshot", "health"):
             board.row({name: value for name, value in event.values.items() if value is not None})
         if main:
             on_event(event)
@@ -198,10 +199,10 @@ def _note_time(trainer: Trainer, event: str) -> None:
         append_row(trainer.run.timing, {**row, "utc": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
-def _restore_threads(recorded: dict[str, Any]) -> None:
+def _restore_threads(recorded: Numerics) -> None:
     """Compute with as many threads as before, unless the user has asked for another number."""
     if "OMP_NUM_THREADS" not in os.environ:
-        set_threads(int(recorded["threads"]))
+        set_threads(recorded.threads)
 
 
 def _take_weights(state: RunState, path: Path) -> None:
