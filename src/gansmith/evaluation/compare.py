@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gansmith.core.errors import MetricError
+from gansmith.core.metric_name import column_of
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.result import Evaluation, badness, best_end, is_more_than_noise, last_evaluation
 from gansmith.imaging.images import decode_image, make_grid
@@ -18,7 +19,7 @@ from gansmith.methods.latent import LatentMethod
 from gansmith.parts.metrics.base import Number
 from gansmith.recipes.load import flat, read_run_recipe
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import add_up, column_of, read_rows
+from gansmith.runs.log import add_up, read_rows
 
 FEWEST, MOST = 2, 8
 GRID, COLUMNS = 36, 6  # images of the same latents

@@ -9,6 +9,7 @@ import numpy as np
 
 from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import MetricError
+from gansmith.core.metric_name import TRAIN
 from gansmith.core.randomness import epoch_order
 from gansmith.core.registry import Part
 from gansmith.data.base import ImageData
@@ -76,7 +77,7 @@ def evaluate_translations(
         contests, picture = _judge_domains(model, extractor, request.raw, images, known, on_progress)
     else:
         contests, picture = _judge_pairs(model, extractor, request, reference, sets[0], training, on_progress)
-    numbers = named(contests, "_train" if reference_name == TRAINING else "")
+    numbers = named(contests, TRAIN if reference_name == TRAINING else "")
     count = len(sets[0])
     stamp = protocol(model, request, extractor, reference, reference_name)
     stamp = stamp.model_copy(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gansmith.core.metric_name import column_of
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.evaluation.snapshot import open_snapshot_extractor
@@ -14,7 +15,7 @@ from gansmith.monitoring.health import HEALTHY, HOPELESS, Verdict, judge
 from gansmith.monitoring.suggestions import remedies
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
-from gansmith.runs.log import append_row, best_look, column_of, read_rows
+from gansmith.runs.log import append_row, best_look, read_rows
 from gansmith.training.monitor import Monitor, choose_interval
 from gansmith.training.state import RunState
 
