@@ -7,9 +7,8 @@ from dataclasses import dataclass
 UNCOUNTED = ("psnr", "ssim", "l1", "feature_distance", "colourfulness_ratio", "colourfulness", "cycle_error", "change")
 """Metrics of translations: means over images, so that their names carry no number of images."""
 
-INCEPTION = (
-    "inception"  # left out beside a count: Fréchet distance in its features is fid10k, kernel distance is kid10k
-)
+# Left out after a count: the Fréchet distance of its features is fid10k, its kernel distance kid10k.
+INCEPTION = "inception"
 TRAIN = "train"
 _TEXT = re.compile(
     rf"(?:(?P<uncounted>{'|'.join(UNCOUNTED)})|(?P<metric>\D+?)(?P<count>\d+)(?P<thousands>k?))"
