@@ -10,7 +10,8 @@ import argparse
 import numpy as np
 
 from gansmith import api
-from gansmith.data.base import DataOptions, open_data
+from gansmith.data.base import DataOptions
+from gansmith.data.open import open_data
 
 NEIGHBOURS = 5
 

@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from gansmith.data.base import ImageData, open_data
-from gansmith.extractors.base import Extractor
-from gansmith.extractors.fashion import Fashion
-from gansmith.metrics.base import Number, over_sets
-from gansmith.metrics.frechet import frechet_distances
-from gansmith.reference import features_of
+from gansmith.data.base import ImageData
+from gansmith.data.open import open_data
+from gansmith.evaluation.features import features_of
+from gansmith.parts.extractors.base import Extractor
+from gansmith.parts.extractors.fashion import Fashion
+from gansmith.parts.metrics.base import Number, over_sets
+from gansmith.parts.metrics.frechet import frechet_distances
 
 NOISE, BLUR_PX = 16, 5  # standard deviation in levels of 255; side of the averaged box
 CLASSES_KEPT = (10, 9, 5, 1)

@@ -48,9 +48,9 @@ def finish(*words: object) -> float:
 
 
 def digests(run: Path) -> dict[str, str]:
-    """Return the SHA-256 of log.jsonl, and of type, shape and bytes of each tensor of the last checkpoint."""
-    from gansmith.checkpoint import load_latest
-    from gansmith.run_folder import RunFolder
+    """Return the SHA-256 of log.jsonl, and of name, type, shape and bytes of each tensor of the last checkpoint."""
+    from gansmith.runs.checkpoint import load_latest
+    from gansmith.runs.folder import RunFolder
 
     folder = RunFolder(run)
     checkpoint, passed_over = load_latest(folder.checkpoints)

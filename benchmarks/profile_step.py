@@ -14,12 +14,13 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from gansmith.batches import BatchStream
-from gansmith.data.base import DataOptions, open_data
-from gansmith.engine import start_engine
-from gansmith.recipe import load_recipe
-from gansmith.run_state import RunState
-from gansmith.training import train_step
+from gansmith.core.runtime import start_engine
+from gansmith.data.base import DataOptions
+from gansmith.data.batches import BatchStream
+from gansmith.data.open import open_data
+from gansmith.recipes.load import load_recipe
+from gansmith.training.state import RunState
+from gansmith.training.step import train_step
 from speed import peak
 
 STEPS = 16  # a multiple of the intervals of the recipes' lazy penalties

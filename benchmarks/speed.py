@@ -30,12 +30,14 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from gansmith.batches import BatchStream
-from gansmith.data.base import DataOptions, ImageData, open_data
-from gansmith.engine import Engine, cpu_has_bf16, start_engine
-from gansmith.recipe import Recipe, load_recipe, parse_recipe
-from gansmith.run_state import RunState
-from gansmith.training import train_step
+from gansmith.core.runtime import Engine, cpu_has_bf16, start_engine
+from gansmith.data.base import DataOptions, ImageData
+from gansmith.data.batches import BatchStream
+from gansmith.data.open import open_data
+from gansmith.recipes.load import load_recipe, parse_recipe
+from gansmith.recipes.recipe import Recipe
+from gansmith.training.state import RunState
+from gansmith.training.step import train_step
 
 PLAIN_DCGAN = str(Path(__file__).parent / "flagship" / "b.yaml")
 LINEAR = """

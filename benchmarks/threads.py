@@ -19,11 +19,11 @@ NUM = 2_000
 
 
 def measure() -> float:
-    """Return the images per second of ``compact`` on random images."""
+    """Return images a second of ``compact`` on random images."""
+    from gansmith.core.runtime import start_engine
     from gansmith.data.base import random_images
-    from gansmith.engine import start_engine
-    from gansmith.recipe import load_recipe
-    from gansmith.runs import measure_speed
+    from gansmith.recipes.load import load_recipe
+    from gansmith.training.prepare import measure_speed
 
     data = random_images((28, 28, 1), NUM)
     return measure_speed(load_recipe("compact"), data, start_engine("cpu", "auto"), SECONDS)

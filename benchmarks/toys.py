@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from gansmith import api
-from gansmith.data.base import data_sets
-from gansmith.data.points import DEVIATION
-from gansmith.images import to_float
+from gansmith.data.datasets.base import data_sets
+from gansmith.data.datasets.points import DEVIATION
+from gansmith.imaging.images import to_float
 
 LOSSES = {
     "minimax": ("loss=minimax", "penalties=[]"),

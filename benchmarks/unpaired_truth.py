@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gansmith.data.base import open_data
+from gansmith.data.open import open_data
 
 LUMA = np.array([0.299, 0.587, 0.114])
 CORNER_PX, LIGHT, KEPT_APART = 4, 200, 200

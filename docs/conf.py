@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from gansmith.version import __version__
+from gansmith.core.version import __version__
 
 sys.path.insert(0, str(Path(__file__).parent))
 

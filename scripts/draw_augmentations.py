@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from gansmith.augment.base import Augmentation, augmentations
-from gansmith.images import to_float, to_uint8
-from gansmith.randomness import derive_seed, per_image
+from gansmith.core.randomness import derive_seed, per_image
+from gansmith.imaging.images import to_float, to_uint8
+from gansmith.parts.augmentations.base import Augmentation, augmentations
 
 COLUMNS, GUTTER = 8, 150
 OPERATIONS = {  # name: index of the random draw that switches it on

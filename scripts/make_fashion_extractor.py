@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from gansmith.extractors.convnet import resized, train_on_labels
+from gansmith.parts.extractors.convnet import resized, train_on_labels
 
 
 def read_idx(folder: Path, name: str) -> np.ndarray:
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kimg", type=int, default=600)
-    parser.add_argument("--out", type=Path, default=Path("src/gansmith/extractors/fashion.safetensors"))
+    parser.add_argument("--out", type=Path, default=Path("src/gansmith/parts/extractors/fashion.safetensors"))
     args = parser.parse_args()
     images, labels = (read_idx(args.folder, f"train-{kind}") for kind in ("images", "labels"))
     start = time.monotonic()

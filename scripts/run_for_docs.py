@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from gansmith.data.base import DataSpec
-from gansmith.images import decode_image, enlarge, on_white, to_pil
-from gansmith.recipe import load_recipe
-from gansmith.report.curves import draw_curves
-from gansmith.report.film import spread
-from gansmith.results import total_seconds
-from gansmith.run_folder import RunFolder, read_rows
+from gansmith.imaging.images import decode_image, enlarge, on_white, to_pil
+from gansmith.recipes.load import load_recipe
+from gansmith.reporting.curves import draw_curves
+from gansmith.reporting.film import spread
+from gansmith.reporting.run_results import total_seconds
+from gansmith.runs.folder import RunFolder
+from gansmith.runs.log import read_rows
 
 USAGE = "usage: python scripts/run_for_docs.py RUN RECIPE [DOCS]"
 LIMIT_BYTES, FRAMES = 195_000, 5

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from gansmith.cli.app import main
-from gansmith.data.base import ImageData, open_data
-from gansmith.engine import Engine
-from gansmith.model import Model
+from gansmith.core.runtime import Engine
+from gansmith.data.base import ImageData
+from gansmith.data.open import open_data
+from gansmith.inference.model import Model
 from small_images import write_photos
 from small_models import CLASSES, make_model
 

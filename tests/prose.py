@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gansmith.errors import GansmithError
+from gansmith.core.errors import GansmithError
 
 FILE = Path(__file__).parent / "snapshots" / "messages.txt"
 REPOSITORY = Path(__file__).parent.parent
@@ -59,6 +59,7 @@ def without_places(text: str, temporary: Path, hiding: Iterable[str] = ()) -> st
     text = re.sub(re.escape(str(temporary)) + r"/[\w.-]+", "TMP", text).replace(str(REPOSITORY), "REPOSITORY")
     for pattern in hiding:
         text = re.sub(pattern, "...", text)
+    text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", text)  # the file stays text
     return "\n".join(line.rstrip() for line in text.strip("\n").split("\n"))
 
 
@@ -147,6 +148,7 @@ def pytest_sessionfinish(session, exitstatus):
     }
     if config.getoption("--write-snapshots"):
         entries = {key: text for key, text in (snapshots.wanted | snapshots.given).items() if key not in stale}
+        FILE.parent.mkdir(exist_ok=True)
         FILE.write_text(written(entries))
     elif stale:
         print("\nsnapshots that no test gives any more (make snapshots drops them):", *sorted(stale), sep="\n  ")

@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from gansmith.data.base import DataSpec
-from gansmith.model import Model, make_record
-from gansmith.recipe import load_recipe
+from gansmith.inference.model import Model, make_record
+from gansmith.recipes.load import load_recipe
 
 CLASSES = ("dark", "gray", "light")
 

@@ -5,6 +5,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -12,13 +13,15 @@ from unittest import mock
 import numpy as np
 import torch
 
-from gansmith import api, training
-from gansmith.checkpoint import Checkpoint, load_latest
-from gansmith.data.domains import join_domains
-from gansmith.events import Event
-from gansmith.randomness import Noise
-from gansmith.recipe import load_recipe, recipe_names
-from gansmith.run_folder import RunFolder, read_rows
+from gansmith import api
+from gansmith.core.events import Event
+from gansmith.core.randomness import Noise
+from gansmith.data.sources.domains import join_domains
+from gansmith.recipes.load import load_recipe, recipe_names
+from gansmith.runs.checkpoint import Checkpoint, load_latest
+from gansmith.runs.folder import RunFolder
+from gansmith.runs.log import read_rows
+from gansmith.training import trainer as training
 
 SMALL = {
     "size": "8",
@@ -53,11 +56,39 @@ NOISE = Noise(
 )
 
 
+@cache
+def _fields_made_small(name: str) -> tuple[str, ...]:
+    text = load_recipe(name).to_yaml()
+    return tuple(key for key in SMALL if re.search(rf"\b{key}:", text))
+
+
 def small(name: str, *more: str) -> list[str]:
     """Return the overrides that make a recipe tiny: of ``SMALL`` those whose fields it has."""
-    text = load_recipe(name).to_yaml()
-    has = {key for key in SMALL if re.search(rf"\b{key}:", text)}
-    return [*(f"{key}={SMALL[key]}" for key in SMALL if key in has), *more]
+    return [*(f"{key}={SMALL[key]}" for key in _fields_made_small(name)), *more]
+
+
+@cache
+def distinct_recipes() -> tuple[str, ...]:
+    """Return one recipe of each combination of method, networks, norms, penalties, constraints, steps and optimizers.
+
+    Others differ from one of these in numbers and in the loss, which is arithmetic without a state.
+    """
+    found: dict[str, str] = {}
+    for name in recipe_names():
+        recipe = load_recipe(name, tuple(small(name))).model_dump(mode="json")
+        method, optimizers = recipe["method"], recipe["optimizers"]
+        networks = [method.get(side) or {} for side in ("generator", "discriminator")]
+        parts = [
+            method["kind"],
+            [(network.get("kind"), network.get("norm")) for network in networks],
+            *([part["kind"] for part in method.get(family, ())] for family in ("penalties", "constraints")),
+            (method.get("augment") or {}).get("kind"),
+            method.get("conditional"),
+            method.get("discriminator_steps"),
+            [(key, optimizer["kind"]) for key, optimizer in optimizers.items()],
+        ]
+        found.setdefault(repr(parts), name)
+    return tuple(found.values())
 
 
 def domains_from(source: Path) -> str:
@@ -99,8 +130,12 @@ def stopping_at(iteration: int | None) -> Iterator[None]:
 
 def source_for(recipe: str, source: Path) -> Path | str:
     """Return what a recipe of gansmith's trains on: an array, or that and another as two domains."""
-    translates = recipe in recipe_names() and load_recipe(recipe).method.domains
-    return domains_from(source) if translates else source
+    return domains_from(source) if recipe in recipe_names() and _has_domains(recipe) else source
+
+
+@cache
+def _has_domains(recipe: str) -> bool:
+    return bool(load_recipe(recipe).method.domains)
 
 
 def train(source: Path, out: Path, recipe: str, *overrides: str, stop_at: int | None = None, **more: Any) -> api.Run:

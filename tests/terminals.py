@@ -12,7 +12,9 @@ import sys
 import termios
 from typing import Any
 
-LIMIT_SEC = 100  # of a verb, which an alarm ends; tests assert no times
+import numpy as np
+
+LIMIT_SEC = 40  # of a verb, which an alarm ends; tests assert no times
 
 
 class Terminals:
@@ -114,6 +116,9 @@ def _answer() -> None:
     torch.set_num_threads(1)
     import gansmith.api
     import gansmith.cli.app  # noqa: F401
+    from gansmith.evaluation.downstream import synthetic_set as augment
+
+    augment._classifier = lambda *_: lambda images, _: np.zeros(len(images), bool)  # its training takes minutes
 
     for line in sys.stdin:
         print(json.dumps(_in_terminal(**json.loads(line))), flush=True)

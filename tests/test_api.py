@@ -10,12 +10,14 @@ import pytest
 from PIL import Image
 
 import gansmith
-from gansmith import api, clock
+from gansmith import api
+from gansmith.core.errors import DataError, GansmithError
 from gansmith.data.base import DataSpec
-from gansmith.errors import DataError, GansmithError
-from gansmith.plan import Budget
-from gansmith.recipe import Recipe, load_recipe
-from gansmith.samples import Picture
+from gansmith.inference.samples import Picture
+from gansmith.recipes.load import load_recipe
+from gansmith.recipes.recipe import Recipe
+from gansmith.runs.length import Budget
+from gansmith.training import clock
 
 SMALL = ("size=8", "hidden=[8]", "batch_size=16", "fixed_images=4", "fixed_columns=2")
 
@@ -59,8 +61,8 @@ def test_importing_gansmith_imports_no_torch():
 def test_the_public_names():
     assert gansmith.__all__ == [
         "Model", "__version__", "arithmetic", "check", "compare", "directions", "evaluate", "features", "interpolate",
-        "invert", "load", "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "silent", "train", "translate",
-        "upscale",
+        "invert", "load", "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "silent", "train",
+        "translate", "upscale",
     ]  # fmt: skip
     assert gansmith.train is api.train
     assert (gansmith.load, gansmith.resume, gansmith.check) == (api.load, api.resume, api.check)
@@ -171,7 +173,7 @@ def test_starting_from_the_weights_of_a_model(run, tiny_file, tmp_path):
 
 
 def test_a_dry_run_writes_nothing(tiny_file, tmp_path, monkeypatch):
-    from gansmith import runs
+    from gansmith.training import run as runs
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(runs.measure_speed, "__defaults__", (0.05,))

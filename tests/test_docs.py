@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import gansmith.cli
-from gansmith.recipe import recipe_names
+from gansmith.recipes.load import recipe_names
 from small_runs import train
 
 REPOSITORY = Path(gansmith.__file__).parent.parent.parent
@@ -133,7 +133,7 @@ def test_every_lesson_is_tested_and_on_a_page():
 
 @pytest.fixture
 def no_results(monkeypatch):
-    monkeypatch.setattr("gansmith.runs.write_results", lambda *_: None)
+    monkeypatch.setattr("gansmith.training.run.write_results", lambda *_: None)
 
 
 def run_for_docs(monkeypatch, *words: object) -> None:

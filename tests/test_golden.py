@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-import gansmith.runs
+import gansmith.training.run
 from gansmith import api
-from gansmith.recipe import recipe_names
+from gansmith.recipes.load import recipe_names
 from small_runs import newest, small, source_for
 
 FOLDER = Path(__file__).parent / "golden"
@@ -64,7 +64,7 @@ def moved(kept: dict[str, list[float]], now: dict[str, list[float]]) -> list[str
 
 @pytest.fixture(autouse=True)
 def _no_results(monkeypatch):
-    monkeypatch.setattr(gansmith.runs, "write_results", lambda *_: None)
+    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
 
 
 @pytest.mark.parametrize("name", recipe_names())

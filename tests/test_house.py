@@ -26,9 +26,9 @@ MODULES = sorted(
 RUNNERS = r"compile|__import__|.*\.(exec_module|extract|extractall)"
 DEVICE_FILES: set[str] = {
     "cli/options.py",  # the help of --device
-    "extractors/fidelity.py",  # tells torch-fidelity to stay on the CPU
-    "machine.py",  # describes the machine
-    "randomness.py",  # seeds the generators inside networks
+    "parts/extractors/torch_fidelity.py",  # tells torch-fidelity to stay on the CPU
+    "planning/machine.py",  # describes the machine
+    "core/randomness.py",  # seeds the generators inside networks
 }
 
 

@@ -16,14 +16,15 @@ from click import ClickException
 from PIL import Image
 
 import gansmith
-from gansmith import machine, planner, runs
 from gansmith.cli.app import app, main
 from gansmith.cli.train import data_and_overrides, translation_recipe, unpaired_data_and_overrides
-from gansmith.errors import GansmithError
-from gansmith.recipe import load_recipe, recipe_names
+from gansmith.core.errors import GansmithError
+from gansmith.evaluation.downstream import synthetic_set as augment
+from gansmith.planning import machine, planner
+from gansmith.planning.heuristics import COMPACT
 from gansmith.recipes import AUTO
-from gansmith.rules import COMPACT
-from gansmith.uses import augment
+from gansmith.recipes.load import load_recipe, recipe_names
+from gansmith.training import run as runs
 from small_runs import small, train
 
 REPOSITORY = Path(gansmith.__file__).parent.parent.parent

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansmith.extractors.base import Domain, Extractor, ExtractorPart, extractors
+from gansmith.parts.extractors.base import Domain, Extractor, ExtractorPart, extractors
 
 
 @contextmanager

@@ -7,16 +7,17 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from gansmith.constraints.base import Constraint
+from gansmith.core.randomness import Noise, sample_latents
+from gansmith.core.schedules import Moment, value_at
 from gansmith.data.base import DataSpec, ImageData
-from gansmith.images import to_float
-from gansmith.losses.base import LossField
-from gansmith.losses.least_squares import LeastSquares
-from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
-from gansmith.networks.base import ImageSpec, NetworkField
-from gansmith.penalties.base import PenaltyField, Scored
-from gansmith.randomness import Noise, sample_latents
-from gansmith.schedules import Moment, value_at
+from gansmith.data.batches import Batch
+from gansmith.imaging.images import to_float
+from gansmith.methods.base import Fixed, Method, MethodConfig, Phase, Terms, methods
+from gansmith.parts.constraints.base import Constraint
+from gansmith.parts.losses.base import LossField
+from gansmith.parts.losses.least_squares import LeastSquares
+from gansmith.parts.networks.base import ImageSpec, NetworkField
+from gansmith.parts.penalties.base import PenaltyField, Scored
 
 
 def source_of(images: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gansmith.data.base import open_data
-from gansmith.extractors.convnet import open_convnet, shifted, train_on_labels
-from gansmith.images import to_float
-from gansmith.metrics.frechet import frechet_distance, moments
+from gansmith.data.open import open_data
+from gansmith.imaging.images import to_float
+from gansmith.parts.extractors.convnet import open_convnet, shifted, train_on_labels
+from gansmith.parts.metrics.frechet import frechet_distance, moments
 
 TRAINING, TEST = "fashion-mnist", "fashion-mnist:test"
 SIDE, KIMG, BATCH = 28, 240, 100

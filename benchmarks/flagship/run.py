@@ -41,15 +41,16 @@ def fitted(
 
     Speed is measured as for `--minutes`, but in processor time.
     """
-    from gansmith.batches import BatchStream
-    from gansmith.engine import start_engine
-    from gansmith.plan import Budget
-    from gansmith.planner import propose
-    from gansmith.recipe import Recipe, load_recipe
-    from gansmith.run_record import Order
-    from gansmith.run_state import RunState
-    from gansmith.runs import open_for
-    from gansmith.training import train_step
+    from gansmith.core.runtime import start_engine
+    from gansmith.data.batches import BatchStream
+    from gansmith.planning.planner import propose
+    from gansmith.recipes.load import load_recipe
+    from gansmith.recipes.recipe import Recipe
+    from gansmith.runs.length import Budget
+    from gansmith.runs.record import Order
+    from gansmith.training.prepare import open_for
+    from gansmith.training.state import RunState
+    from gansmith.training.step import train_step
 
     engine = start_engine("cpu", "auto")
 
@@ -80,15 +81,15 @@ def train_recipe(
     import numpy as np
     import torch
 
-    from gansmith.batches import BatchStream
-    from gansmith.data.base import open_data
-    from gansmith.engine import start_engine
-    from gansmith.images import to_uint8
+    from gansmith.core.randomness import sample_latents
+    from gansmith.core.runtime import start_engine
+    from gansmith.data.batches import BatchStream
+    from gansmith.data.open import open_data
+    from gansmith.imaging.images import to_uint8
     from gansmith.methods.base import Fixed
     from gansmith.methods.latent import sample_labels
-    from gansmith.randomness import sample_latents
-    from gansmith.run_state import RunState
-    from gansmith.training import train_step
+    from gansmith.training.state import RunState
+    from gansmith.training.step import train_step
 
     loaded, kimg = fitted(recipe, overrides, DATA, seed, budget, root)
     engine, data = start_engine("cpu", "auto"), open_data(DATA, root=root)
@@ -118,7 +119,7 @@ def train_tutorial(seed: int, budget: float, root: Path | None) -> dict[str, Any
     from torch.utils.data import DataLoader, Dataset
     from torchvision import transforms
 
-    from gansmith.data.base import open_data
+    from gansmith.data.open import open_data
 
     torch.manual_seed(seed)
     data = open_data(DATA, root=root)
@@ -185,10 +186,10 @@ def run_one(args: argparse.Namespace) -> None:
     import torch
     from judges import TEST, Judge
 
-    from gansmith.data.base import open_data
-    from gansmith.images import make_grid, save_png
-    from gansmith.metrics.base import Evidence, Side
-    from gansmith.metrics.sliced_wasserstein import SlicedWasserstein
+    from gansmith.data.open import open_data
+    from gansmith.imaging.images import make_grid, save_png
+    from gansmith.parts.metrics.base import Evidence, Side
+    from gansmith.parts.metrics.sliced_wasserstein import SlicedWasserstein
 
     (setup,), (seed,) = args.setups, args.seeds
     name, *overrides = shlex.split(setup)

@@ -25,9 +25,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from gansmith.health import HEALTHY, judge
-from gansmith.looks import measure
-from gansmith.run_folder import read_rows
+from gansmith.monitoring.health import HEALTHY, judge
+from gansmith.runs.log import measure, read_rows
 
 HERE = Path(__file__).parent
 TRAINING, TEST = "fashion-mnist", "fashion-mnist:test"
@@ -84,7 +83,7 @@ def source_of(case: Case, folder: Path, root: Path | None) -> str:
         return TRAINING
     path = folder / "data" / f"{case.without_class or case.images}-{0 if case.without_class else case.seed}.npz"
     if not path.is_file():
-        from gansmith.data.base import open_data
+        from gansmith.data.open import open_data
 
         data = open_data(TRAINING, root=root)
         assert data.labels is not None

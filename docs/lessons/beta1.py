@@ -1,9 +1,8 @@
 """Train one recipe with Adam's beta1 at 0.5 and at 0.9, from three seeds."""
 
 import numpy as np
-from lesson import BLUE, ORANGE, ClothesClassifier, Page, main, plots, start
-
 from gansmith.randomness import sample_latents
+from lesson import BLUE, ORANGE, ClothesClassifier, Page, main, plots, start
 
 SEEDS, EVERY = (0, 1, 2), 20
 

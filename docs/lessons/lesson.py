@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
-from torch import Tensor, nn
-
 from gansmith.batches import BatchStream
-from gansmith.data.base import ImageData, open_data
 from gansmith.engine import Engine
 from gansmith.images import to_float
-from gansmith.methods.base import Fixed, Phase
-from gansmith.methods.latent import LatentMethod
 from gansmith.preview import generate
 from gansmith.randomness import sample_latents
 from gansmith.recipe import load_recipe
 from gansmith.run_state import RunState
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from gansmith.data.base import ImageData, open_data
+from gansmith.methods.base import Fixed, Phase
+from gansmith.methods.latent import LatentMethod
 from gansmith.training import train_step
 
 DOCS = Path(__file__).parents[1]

@@ -1,10 +1,9 @@
 """Compare G's gradient under two losses, with the same D, while only D goes on learning."""
 
 import torch
-from lesson import BLUE, GRAY, ORANGE, Page, Run, main, plots, start
-
 from gansmith.losses.minimax import Minimax
 from gansmith.losses.non_saturating import NonSaturating
+from lesson import BLUE, GRAY, ORANGE, Page, Run, main, plots, start
 
 START, FAKES = 300, 256  # steps of both networks before G is frozen; fakes for each measurement
 

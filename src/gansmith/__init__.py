@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from gansmith.version import __version__
+from gansmith.core.version import __version__
 
 if TYPE_CHECKING:
     from gansmith.api import (
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         translate,
         upscale,
     )
-    from gansmith.events import silent
-    from gansmith.model import Model
+    from gansmith.core.events import silent
+    from gansmith.inference.model import Model
 
 __all__ = [
     "Model",
@@ -58,9 +58,9 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     if name == "Model":
-        return importlib.import_module("gansmith.model").Model
+        return importlib.import_module("gansmith.inference.model").Model
     if name == "silent":
-        return importlib.import_module("gansmith.events").silent
+        return importlib.import_module("gansmith.core.events").silent
     if name in __all__:
         return getattr(importlib.import_module("gansmith.api"), name)
     raise AttributeError(f"module 'gansmith' has no attribute '{name}'")

@@ -6,60 +6,61 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gansmith.comparison import Comparison
-from gansmith.comparison import compare as compare_runs
-from gansmith.comparison_page import write_comparison
+from gansmith.core.events import Event, OnEvent, PlainLines, silent
+from gansmith.core.registry import load_plugins
+from gansmith.core.runtime import start_engine
+from gansmith.core.signals import outliving_terminal
 from gansmith.data.base import DataOptions
-from gansmith.data.domains import domains_of
-from gansmith.diagnosis import diagnose as diagnose
-from gansmith.engine import start_engine
-from gansmith.evaluation import Request, write_evaluation
-from gansmith.evaluation import evaluate as judge
-from gansmith.events import Event, OnEvent, PlainLines, silent
-from gansmith.judgement import FOLDER, Evaluation
-from gansmith.model import Model, load_model
-from gansmith.orders import Preview as Preview
-from gansmith.orders import dry_run as dry_run
-from gansmith.orders import plan as plan
-from gansmith.orders import read_recipe as read_recipe
-from gansmith.orders import settle
-from gansmith.plan import Budget
-from gansmith.proposal import Proposal as Proposal
-from gansmith.recipe import Recipe
+from gansmith.data.sources.domains import domains_of
+from gansmith.evaluation.compare import Comparison
+from gansmith.evaluation.compare import compare as compare_runs
+from gansmith.evaluation.downstream.labelled_data import open_fitted as open_fitted
+from gansmith.evaluation.downstream.labelled_data import open_parts as open_parts
+from gansmith.evaluation.downstream.linear_probe import probe as probe
+from gansmith.evaluation.downstream.study import check_study as check_study
+from gansmith.evaluation.downstream.study import study as study
+from gansmith.evaluation.downstream.synthetic_set import augment as augment
+from gansmith.evaluation.downstream.synthetic_set import check_augment as check_augment
+from gansmith.evaluation.evaluate import Request, write_evaluation
+from gansmith.evaluation.evaluate import evaluate as judge
+from gansmith.evaluation.reference import open_reference, open_truth, run_data_of
+from gansmith.evaluation.result import FOLDER, Evaluation
+from gansmith.evaluation.translation import evaluate_translations, translates, write_translations
+from gansmith.inference.arithmetic import arithmetic as arithmetic
+from gansmith.inference.directions import directions as directions
+from gansmith.inference.features import check_npz as check_npz
+from gansmith.inference.features import features as features
+from gansmith.inference.interpolate import check_ending as check_ending
+from gansmith.inference.interpolate import interpolate as interpolate
+from gansmith.inference.inversion.invert import check_place as check_place
+from gansmith.inference.inversion.invert import invert as invert
+from gansmith.inference.latents import pick as pick
+from gansmith.inference.model import Model, load_model
+from gansmith.inference.score import score_files
+from gansmith.inference.translate import translate as translate
+from gansmith.inference.translate import translate_files as translate_files
+from gansmith.inference.upscale import upscale as upscale
+from gansmith.inference.upscale import upscale_files as upscale_files
+from gansmith.planning.proposal import Proposal as Proposal
+from gansmith.planning.resolve import Preview as Preview
+from gansmith.planning.resolve import dry_run as dry_run
+from gansmith.planning.resolve import plan as plan
+from gansmith.planning.resolve import read_recipe as read_recipe
+from gansmith.planning.resolve import settle
 from gansmith.recipes import AUTO
-from gansmith.reference import open_reference, open_truth, run_data_of
-from gansmith.registry import load_plugins
-from gansmith.results import refresh_report
-from gansmith.run_folder import RunFolder, is_run, next_folder, read_rows
-from gansmith.run_record import Order, numerics_of
-from gansmith.runs import resume_run, start_run
-from gansmith.shapes import describe_networks as describe_networks
-from gansmith.shapes import example_spec as example_spec
-from gansmith.stopping import outliving_terminal
-from gansmith.translations import evaluate_translations, translates, write_translations
-from gansmith.uses.arithmetic import arithmetic as arithmetic
-from gansmith.uses.augment import augment as augment
-from gansmith.uses.augment import check_augment as check_augment
-from gansmith.uses.directions import directions as directions
-from gansmith.uses.features import check_npz as check_npz
-from gansmith.uses.features import features as features
-from gansmith.uses.fitted import open_fitted as open_fitted
-from gansmith.uses.fitted import open_parts as open_parts
-from gansmith.uses.interpolate import check_ending as check_ending
-from gansmith.uses.interpolate import interpolate as interpolate
-from gansmith.uses.invert import check_place as check_place
-from gansmith.uses.invert import invert as invert
-from gansmith.uses.latents import pick as pick
-from gansmith.uses.probe import probe as probe
-from gansmith.uses.score import score_files
-from gansmith.uses.study import check_study as check_study
-from gansmith.uses.study import study as study
-from gansmith.uses.study_plot import check_plot as check_plot
-from gansmith.uses.study_plot import draw_study as draw_study
-from gansmith.uses.translate import translate as translate
-from gansmith.uses.translate import translate_files as translate_files
-from gansmith.uses.upscale import upscale as upscale
-from gansmith.uses.upscale import upscale_files as upscale_files
+from gansmith.recipes.layer_table import describe_networks as describe_networks
+from gansmith.recipes.layer_table import example_spec as example_spec
+from gansmith.recipes.recipe import Recipe
+from gansmith.reporting.comparison_page import write_comparison
+from gansmith.reporting.diagnosis import diagnose as diagnose
+from gansmith.reporting.run_results import refresh_report
+from gansmith.reporting.study_plot import check_plot as check_plot
+from gansmith.reporting.study_plot import draw_study as draw_study
+from gansmith.runs.folder import RunFolder, is_run, next_folder
+from gansmith.runs.length import Budget
+from gansmith.runs.log import read_rows
+from gansmith.runs.record import Order, numerics_of
+from gansmith.training.run import resume_run, start_run
 
 if TYPE_CHECKING:
     from gansmith.data.check import CheckReport
@@ -249,7 +250,7 @@ def compare(
 
 def examine_machine() -> dict[str, str]:
     """Return what this machine has and how fast it is, by name."""
-    from gansmith.machine import examine
+    from gansmith.planning.machine import examine
 
     return examine()
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import gansmith
-from gansmith import images  # noqa: F401  (its ImageError is one of the classes)
-from gansmith.errors import AREAS, DiskFullError, GansmithError
+from gansmith.core.errors import AREAS, DiskFullError, GansmithError
+from gansmith.imaging import images  # noqa: F401  (its ImageError is one of the classes)
 
 PACKAGE = Path(gansmith.__file__).parent
 CODE = re.compile(r"[a-z]+(\.[a-z0-9_]+)+")

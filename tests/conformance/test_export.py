@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from conformance.test_parts import SIDES, built, drawn, small
-from gansmith.networks.base import ImageSpec
+from gansmith.parts.networks.base import ImageSpec
 
 GENERATORS = [kind for kind, side in SIDES if side == "generator"]
 NEAR = 1e-4  # other kernels round differently

@@ -10,20 +10,21 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from gansmith.augment.base import augmentations
-from gansmith.constraints.base import constraints
-from gansmith.data.base import open_data
-from gansmith.degradations.base import degradations
-from gansmith.errors import RecipeError
-from gansmith.losses.base import losses
-from gansmith.methods.base import Batch, methods
-from gansmith.networks.base import ImageSpec, Network, networks, networks_with
-from gansmith.optimizers.base import optimizers
-from gansmith.penalties.base import penalties
-from gansmith.randomness import Noise
-from gansmith.registry import Part, Registry
-from gansmith.schedules import Moment
-from gansmith.tasks.base import tasks, viewable
+from gansmith.core.errors import RecipeError
+from gansmith.core.randomness import Noise
+from gansmith.core.registry import Part, Registry
+from gansmith.core.schedules import Moment
+from gansmith.data.batches import Batch
+from gansmith.data.open import open_data
+from gansmith.methods.base import methods
+from gansmith.parts.augmentations.base import augmentations
+from gansmith.parts.constraints.base import constraints
+from gansmith.parts.degradations.base import degradations
+from gansmith.parts.losses.base import losses
+from gansmith.parts.networks.base import ImageSpec, Network, networks, networks_with
+from gansmith.parts.optimizers.base import optimizers
+from gansmith.parts.penalties.base import penalties
+from gansmith.parts.tasks.base import tasks, viewable
 from small_runs import domains_from
 
 FAMILIES = (losses, penalties, constraints, networks, optimizers, augmentations, tasks, degradations, methods)

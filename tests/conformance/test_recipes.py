@@ -8,9 +8,10 @@ import torch
 import yaml
 
 from gansmith.api import describe_networks, example_spec
-from gansmith.recipe import Recipe, differences, load_recipe, parse_recipe, recipe_names, recipe_text
 from gansmith.recipes import AUTO, GOALS
-from gansmith.run_state import RunState
+from gansmith.recipes.load import differences, load_recipe, parse_recipe, recipe_names, recipe_text
+from gansmith.recipes.recipe import Recipe
+from gansmith.training.state import RunState
 
 TORCH_FREE = """
 import sys

@@ -34,9 +34,9 @@ from gansmith.cli import (
     upscale,
 )
 from gansmith.cli.options import flag
-from gansmith.errors import GansmithError, GansmithWarning
-from gansmith.events import say
-from gansmith.version import __version__
+from gansmith.core.errors import GansmithError, GansmithWarning
+from gansmith.core.events import say
+from gansmith.core.version import __version__
 
 NARROW = 60  # columns; with fewer, rich's tables cut words
 

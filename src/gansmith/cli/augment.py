@@ -17,7 +17,7 @@ from gansmith.cli.options import (
     split_names,
     split_numbers,
 )
-from gansmith.events import say
+from gansmith.core.events import say
 
 STUDY = "With --study"
 

@@ -10,7 +10,7 @@ from gansmith.cli.options import AsJson, Device, Plugin
 from gansmith.cli.text import WIDTH, columns, number_text, wrap_lines
 
 if TYPE_CHECKING:
-    from gansmith.comparison import Comparison
+    from gansmith.evaluation.compare import Comparison
 
 
 def compare(
@@ -31,8 +31,8 @@ def compare(
 
 
 def _lines(found: "Comparison") -> list[str]:
-    from gansmith.comparison import kimg_text
-    from gansmith.comparison_page import RULE, verdict
+    from gansmith.evaluation.compare import kimg_text
+    from gansmith.reporting.comparison_page import RULE, verdict
 
     out = [
         f"{run.letter}  {run.folder}: {run.name} on {run.data.name}, {kimg_text(run.kimg)} kimg, {run.minutes:,.1f} min"

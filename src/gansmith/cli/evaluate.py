@@ -6,23 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gansmith.cli.options import (
-    MORE,
-    AsJson,
-    DataRoot,
-    Device,
-    ModelPath,
-    Plugin,
-    Raw,
-    Truncation,
-    flag,
-    split_names,
-)
+from gansmith.cli.options import MORE, AsJson, DataRoot, Device, ModelPath, Plugin, Raw, Truncation, flag, split_names
 from gansmith.cli.text import columns, number_text, wrap_lines
 
 if TYPE_CHECKING:
-    from gansmith.contests import Contest
-    from gansmith.judgement import Evaluation
+    from gansmith.evaluation.baselines import Contest
+    from gansmith.evaluation.result import Evaluation
 
 
 def evaluate(
@@ -66,7 +55,7 @@ def evaluate(
     """
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
-    from gansmith.evaluation import Request
+    from gansmith.evaluation.evaluate import Request
 
     request = Request(
         num=num, sets=sets, features=features, metrics=split_names(metrics), weights=weights, on_training=on_training,
@@ -81,7 +70,7 @@ def evaluate(
 
 
 def _lines(found: "Evaluation") -> list[str]:
-    from gansmith.contests import contests_of
+    from gansmith.evaluation.baselines import contests_of
 
     out = wrap_lines([f"{found.model} at {found.kimg:,.1f} kimg", *found.protocol.lines()])
     contests = contests_of(found)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Data, DataRoot, Device, Layers, ModelPath, Plugin, split_names
-from gansmith.events import say
+from gansmith.core.events import say
 
 
 def features(

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Device, ModelPath, Plugin, Raw
-from gansmith.events import say
+from gansmith.core.events import say
 
 
 def invert(

@@ -75,7 +75,7 @@ def split_names(text: str) -> tuple[str, ...]:
 
 def split_numbers(option: str, text: str) -> tuple[int, ...]:
     """Return the whole numbers in a comma-separated list; GansmithError for any other word."""
-    from gansmith.errors import GansmithError
+    from gansmith.core.errors import GansmithError
 
     for word in split_names(text):
         if not word.isdecimal():

@@ -22,11 +22,11 @@ from gansmith.cli.options import (
 )
 from gansmith.cli.text import WIDTH, wrap_lines
 from gansmith.cli.train import data_and_overrides
-from gansmith.errors import GansmithError
-from gansmith.events import say
+from gansmith.core.errors import GansmithError
+from gansmith.core.events import say
 
 if TYPE_CHECKING:
-    from gansmith.proposal import Proposal
+    from gansmith.planning.proposal import Proposal
 
 
 def plan(
@@ -60,7 +60,7 @@ def plan(
         out.parent.mkdir(parents=True, exist_ok=True)
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
-    from gansmith.files import commit_file
+    from gansmith.core.atomic_files import commit_file
 
     with ProgressPrinter() as printer:
         proposal = api.plan(
@@ -85,7 +85,7 @@ def plan(
 
 def proposal_lines(proposal: "Proposal") -> list[str]:
     """Return the choices as a table of 80 columns, then speed, expected quality and warnings."""
-    from gansmith.events import duration
+    from gansmith.core.events import duration
 
     rows = [(choice.what, choice.value, choice.reason) for choice in proposal.choices]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))

@@ -7,7 +7,7 @@ from types import TracebackType
 
 from rich.cells import cell_len, set_cell_size
 
-from gansmith.events import PlainLines, columns, mute_lost_terminal, redraw, say
+from gansmith.core.events import PlainLines, columns, mute_lost_terminal, redraw, say
 
 DRAW_EVERY_SEC = 0.1
 BAR, BAR_COLUMNS = 20, 50  # cells of the bar, and the columns that a terminal needs for it

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gansmith.cli.options import flag
-from gansmith.errors import RecipeError, unknown_name
+from gansmith.core.errors import RecipeError, unknown_name
 from gansmith.recipes import AUTO, AUTO_SUMMARY, AUTO_TEXT, GOALS
 
 LAYERS = "# Layers at "  # the first words below a printed recipe

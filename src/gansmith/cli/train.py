@@ -22,8 +22,8 @@ from gansmith.cli.options import (
     flag,
 )
 from gansmith.cli.text import wrap_lines
-from gansmith.errors import GansmithError
-from gansmith.events import say
+from gansmith.core.errors import GansmithError
+from gansmith.core.events import say
 from gansmith.recipes import AUTO
 
 RunFolder = Annotated[
@@ -125,7 +125,7 @@ def train(
     recipe, task_overrides = translation_recipe(recipe, task, pairs, unpaired)
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
-    from gansmith.plan import Budget
+    from gansmith.runs.length import Budget
 
     overrides = [*task_overrides, *overrides, *_snapshot_overrides(patience, on_collapse)]
     plugins = plugin or []
@@ -168,7 +168,7 @@ def translation_recipe(recipe: str, task: str | None, pairs: bool, unpaired: boo
 
 def _check_task(recipe: str, task: str) -> None:
     """Raise GansmithError for a recipe whose method has no tasks."""
-    from gansmith.recipe import method_kind, recipe_text
+    from gansmith.recipes.load import method_kind, recipe_text
 
     kind = method_kind(recipe_text(recipe))
     if kind not in ("", "paired"):
@@ -192,7 +192,7 @@ def print_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-de
     elif run.is_main and run.finished:
         print(run.folder)
         from gansmith.methods.base import verb_of
-        from gansmith.recipe import method_kind, recipe_text
+        from gansmith.recipes.load import method_kind, recipe_text
 
         folder = shlex.quote(str(run.folder))
         verb = verb_of(method_kind(recipe_text(str(run.folder / "recipe.yaml"))))
@@ -224,7 +224,7 @@ def data_and_overrides(words: list[str], *, pairs: bool = False) -> tuple[str, l
 
 def unpaired_data_and_overrides(words: list[str], start: str | None, to: str | None) -> tuple[str, list[str]]:
     """Return --from and --to as one data source, and the overrides."""
-    from gansmith.data.domains import join_domains
+    from gansmith.data.sources.domains import join_domains
 
     _, overrides = data_and_overrides(words)
     data = [word for word in words if word not in overrides]

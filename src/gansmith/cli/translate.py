@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin, PngFolder, Raw, flag
-from gansmith.events import say
+from gansmith.core.events import say
 
 
 def translate(

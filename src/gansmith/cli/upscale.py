@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin, PngFolder, Raw
-from gansmith.events import say
+from gansmith.core.events import say
 
 
 def upscale(

@@ -7,14 +7,13 @@ and fits them once into a memory-mapped file; ``ImageData`` reads batches from i
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from pydantic import field_validator
 
-from gansmith.images import POINT
-from gansmith.registry import FrozenModel, Part, Registry
+from gansmith.core.registry import FrozenModel
+from gansmith.imaging.images import POINT
 
 Progress = Callable[[int, int], None]
 Payload = bytes | np.ndarray  # an encoded file, or uint8 (H, W, C)
@@ -225,62 +224,9 @@ class Source(Protocol):
         ...
 
 
-class DataSetPart(Part):
-    """A data set with a name; ``about`` and ``licence`` are for 'gansmith data list'."""
-
-    about: ClassVar[str] = ""  # what, how many, which size, how large a download
-    licence: ClassVar[str] = ""
-
-    def files_go_to(self) -> Path | None:
-        """Return the folder of its files; None when it needs none."""
-        return None
-
-    def is_here(self) -> bool:
-        """Say whether it can be read without a download."""
-        return True
-
-    def source(self) -> Source:
-        """Return where its images come from."""
-        raise NotImplementedError
-
-
-data_sets: Registry[DataSetPart] = Registry("data set", "gansmith.data")
-register = data_sets.register
-
-
 def random_images(shape: tuple[int, int, int], count: int) -> ImageData:
     """Return so many random images of a shape (height, width, channels), the same ones each time: to measure speed."""
     spec, rows = DataSpec("random", *shape, count, (), ""), np.arange(count)
     pixels = np.random.Generator(np.random.Philox(0)).integers(0, 256, (count, *shape), np.uint8)
     digests = np.zeros((count, 2, 16), np.uint8)
     return ImageData(spec, DataSummary("", spec, (), 0, (), ()), None, pixels, rows, digests)
-
-
-def open_data(
-    source: str | Path,
-    options: DataOptions | None = None,
-    *,
-    holdout: float = 0.0,
-    seed: int = 0,
-    root: Path | None = None,
-    on_progress: Progress | None = None,
-) -> ImageData:
-    """Open a data set: a registered name, a folder, a .zip or .tar of one, a .npz or .npy, or hf:NAME;
-    "domains:A -> B" joins two, between which images are translated.
-
-    The first time the images are decoded into the cache, and ``on_progress(done, total)`` is called; later starts only
-    compare file sizes and times. ``holdout`` is the share kept out of training (``ImageData.held_out``), chosen by
-    ``seed`` and the images' contents alone. ``root`` is where the files of data sets with a name are. Raises DataError.
-    """
-    from gansmith.data.cache import load_or_build
-    from gansmith.data.find import find_source
-    from gansmith.data.infer import refuse_for_points
-    from gansmith.data.pairs import check_pairs
-    from gansmith.data.split import split_data
-
-    options, found = options or DataOptions(), find_source(source, root)
-    check_pairs(found, options)
-    whole = load_or_build(found, options, on_progress)
-    if whole.spec.is_points:
-        refuse_for_points(options)  # mirroring is no part of what the cache goes by
-    return split_data(whole, holdout, seed)

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import PIL
 
-from gansmith.data import store
+from gansmith.core.atomic_files import commit_json, is_disk_full
+from gansmith.core.errors import DataError, DiskFullError
+from gansmith.data import cache_folder as store
 from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Progress, Source
 from gansmith.data.infer import Facts, Plan, as_image, digest, infer
 from gansmith.data.survey import Steps, in_threads, num_workers, survey
-from gansmith.errors import DataError, DiskFullError
-from gansmith.files import commit_json, is_disk_full
-from gansmith.images import POINT, ImageError, fit_image, quiet_pillow
+from gansmith.imaging.images import POINT, ImageError, fit_image, quiet_pillow
 
 MOST_BAD = 0.05
 MOST_NAMED = 10

@@ -6,14 +6,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gansmith.data.alike import FEWEST_FOR_MIRROR, UNLIKE, can_hash, draw, mirror_shares, near_duplicates
+from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, Listing, Progress
 from gansmith.data.cache import MOST_BAD
+from gansmith.data.duplicates import FEWEST_FOR_MIRROR, UNLIKE, can_hash, draw, mirror_shares, near_duplicates
 from gansmith.data.find import find_source
 from gansmith.data.infer import Facts, infer
 from gansmith.data.survey import Steps, survey
-from gansmith.errors import DataError
-from gansmith.images import quiet_pillow
+from gansmith.imaging.images import quiet_pillow
 
 MOST_NAMED = 10
 

@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from gansmith.data.arrays import array_file
-from gansmith.data.base import DataSetPart, Source, data_sets
-from gansmith.data.domains import TwoDomains, domains_of
-from gansmith.data.hub import PREFIX, HubSource
-from gansmith.data.named import FileSet
-from gansmith.data.pairs import PREFIX as PAIRS
-from gansmith.data.pairs import FolderPairs
-from gansmith.data.sources import TAR_SUFFIXES, FolderSource, TarSource, ZipSource
-from gansmith.errors import DataError, nearest, unknown_name
+from gansmith.core.errors import DataError, nearest, unknown_name
+from gansmith.data.base import Source
+from gansmith.data.datasets.base import DataSetPart, FileSet, data_sets
+from gansmith.data.sources.arrays import array_file
+from gansmith.data.sources.domains import TwoDomains, domains_of
+from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FolderSource, TarSource, ZipSource
+from gansmith.data.sources.hub import PREFIX, HubSource
+from gansmith.data.sources.pairs import PREFIX as PAIRS
+from gansmith.data.sources.pairs import FolderPairs
 
 
 def find_source(source: str | Path, root: Path | None = None) -> Source:

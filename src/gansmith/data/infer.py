@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, Payload
-from gansmith.errors import DataError
-from gansmith.images import (
+from gansmith.imaging.images import (
     LARGEST_SIDE,
     MODES,
     POINT,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from gansmith.core.errors import DataError
 from gansmith.data.base import DataSpec, ImageData, Split
-from gansmith.errors import DataError
 
 LARGEST_SHARE = 0.9
 

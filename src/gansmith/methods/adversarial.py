@@ -8,15 +8,15 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from gansmith.augment.base import Augmentation, Draws
+from gansmith.core.errors import RecipeError
+from gansmith.core.randomness import Noise
+from gansmith.core.schedules import Moment, value_at
 from gansmith.data.base import DataSpec
-from gansmith.errors import RecipeError
-from gansmith.losses.base import AdversarialLoss
 from gansmith.methods.base import Terms
-from gansmith.networks.base import Network
-from gansmith.penalties.base import Critic, Penalty, Scored
-from gansmith.randomness import Noise
-from gansmith.schedules import Moment, value_at
+from gansmith.parts.augmentations.base import Augmentation, Draws
+from gansmith.parts.losses.base import AdversarialLoss
+from gansmith.parts.networks.base import Network
+from gansmith.parts.penalties.base import Critic, Penalty, Scored
 
 FakesT = TypeVar("FakesT")
 USUAL_P = 0.1  # of augmentations that adapt: with 500 images up to 0.06 in 10 minutes of a core, 0.07 to 0.16 in 40

@@ -7,19 +7,12 @@ from typing import Annotated, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from gansmith.constraints.base import Constraint
+from gansmith.core.randomness import Noise
+from gansmith.core.registry import Part, PartOf, Registry
+from gansmith.core.schedules import Moment
 from gansmith.data.base import DataSpec, ImageData
-from gansmith.randomness import Noise
-from gansmith.registry import Part, PartOf, Registry
-from gansmith.schedules import Moment
-
-
-@dataclass(frozen=True)
-class Batch:
-    """This process's slice of a global batch, on the device."""
-
-    images: Tensor  # (N, C, H, W) float32 in [-1, 1], channels_last
-    labels: Tensor | None = None  # (N,) int64
+from gansmith.data.batches import Batch
+from gansmith.parts.constraints.base import Constraint
 
 
 @dataclass(frozen=True)

@@ -9,13 +9,12 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from gansmith.augment.base import AugmentationField
-from gansmith.constraints.base import Constraint, ConstraintField
+from gansmith.core.errors import RecipeError
+from gansmith.core.randomness import Noise, epoch_order, sample_latents
+from gansmith.core.runtime import eagerly
+from gansmith.core.schedules import Moment, NotNegative, value_at
 from gansmith.data.base import DataSpec, ImageData
-from gansmith.engine import eagerly
-from gansmith.errors import RecipeError
-from gansmith.losses.base import LossField
-from gansmith.losses.non_saturating import NonSaturating
+from gansmith.data.batches import Batch
 from gansmith.methods.adversarial import (
     Augmenter,
     discriminator_terms,
@@ -25,11 +24,13 @@ from gansmith.methods.adversarial import (
     refuse_points,
     require_gradients,
 )
-from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
-from gansmith.networks.base import ImageSpec, NetworkField, networks_that, range_from_signed, signed_from
-from gansmith.penalties.base import Critic, PenaltyField, Scored
-from gansmith.randomness import Noise, epoch_order, sample_latents
-from gansmith.schedules import Moment, NotNegative, value_at
+from gansmith.methods.base import Fixed, Method, MethodConfig, Phase, Terms, methods
+from gansmith.parts.augmentations.base import AugmentationField
+from gansmith.parts.constraints.base import Constraint, ConstraintField
+from gansmith.parts.losses.base import LossField
+from gansmith.parts.losses.non_saturating import NonSaturating
+from gansmith.parts.networks.base import ImageSpec, NetworkField, networks_that, range_from_signed, signed_from
+from gansmith.parts.penalties.base import Critic, PenaltyField, Scored
 
 GRID_COLUMNS = 8
 MAX_CLASS_ROWS = 16

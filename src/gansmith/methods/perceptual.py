@@ -11,13 +11,13 @@ from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansmith.core.atomic_files import METADATA_KEY
+from gansmith.core.errors import RecipeError
 from gansmith.data.base import DataSpec
-from gansmith.errors import RecipeError
-from gansmith.extractors.convnet import ConvNet, input_side
-from gansmith.files import METADATA_KEY
 from gansmith.methods.base import methods
-from gansmith.networks.base import ImageSpec, range_from_signed
-from gansmith.networks.inside import hidden_maps
+from gansmith.parts.extractors.convnet import ConvNet, input_side
+from gansmith.parts.networks.activations import hidden_maps
+from gansmith.parts.networks.base import ImageSpec, range_from_signed
 
 OWN_FEATURES = "discriminator"
 SMALLEST = 1e-6

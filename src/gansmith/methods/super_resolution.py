@@ -7,17 +7,17 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from gansmith.core.errors import RecipeError
+from gansmith.core.randomness import Noise
+from gansmith.core.schedules import Moment, NotNegative, value_at
 from gansmith.data.base import DataSpec, ImageData
-from gansmith.degradations.base import DegradationField
-from gansmith.degradations.bicubic import Bicubic
-from gansmith.errors import RecipeError
 from gansmith.methods.adversarial import refuse_points
 from gansmith.methods.base import Fixed, Method, Terms, methods
 from gansmith.methods.supervised import GRID_COLUMNS, GRID_IMAGES, SupervisedConfig, SupervisedMethod
-from gansmith.networks.base import ImageSpec, networks_that
-from gansmith.networks.enlarging import enlarged
-from gansmith.randomness import Noise
-from gansmith.schedules import Moment, NotNegative, value_at
+from gansmith.parts.degradations.base import DegradationField
+from gansmith.parts.degradations.bicubic import Bicubic
+from gansmith.parts.networks.base import ImageSpec, networks_that
+from gansmith.parts.networks.super_resolution import enlarged
 
 
 @methods.register("super_resolution")

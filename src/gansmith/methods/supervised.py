@@ -8,14 +8,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gansmith.augment.base import Augmentation, AugmentationField
-from gansmith.constraints.base import Constraint, ConstraintField
+from gansmith.core.errors import RecipeError
+from gansmith.core.randomness import Noise, epoch_order
+from gansmith.core.runtime import eagerly
+from gansmith.core.schedules import Moment, NotNegative, value_at
 from gansmith.data.base import ImageData
-from gansmith.engine import eagerly
-from gansmith.errors import RecipeError
-from gansmith.images import to_float
-from gansmith.losses.base import LossField
-from gansmith.losses.non_saturating import NonSaturating
+from gansmith.data.batches import Batch
+from gansmith.imaging.images import to_float
 from gansmith.methods.adversarial import (
     Augmenter,
     discriminator_terms,
@@ -25,13 +24,15 @@ from gansmith.methods.adversarial import (
     require_gradients,
     score_sides,
 )
-from gansmith.methods.base import Batch, MethodConfig, Phase, Terms
+from gansmith.methods.base import MethodConfig, Phase, Terms
 from gansmith.methods.perceptual import OWN_FEATURES, FeatureNetwork, feature_distance
-from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, translated
-from gansmith.networks.inside import hidden_maps
-from gansmith.penalties.base import Critic, PenaltyField
-from gansmith.randomness import Noise, epoch_order
-from gansmith.schedules import Moment, NotNegative, value_at
+from gansmith.parts.augmentations.base import Augmentation, AugmentationField
+from gansmith.parts.constraints.base import Constraint, ConstraintField
+from gansmith.parts.losses.base import LossField
+from gansmith.parts.losses.non_saturating import NonSaturating
+from gansmith.parts.networks.activations import hidden_maps
+from gansmith.parts.networks.base import ImageSpec, NetworkField, range_from_signed, translated
+from gansmith.parts.penalties.base import Critic, PenaltyField
 
 GRID_IMAGES, GRID_COLUMNS = 24, 3  # each is three images wide
 FEATURES_KEY = "features_sha256"  # in the state: a resumed run must find the network that it began with

@@ -9,15 +9,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from gansmith.augment.base import AugmentationField
-from gansmith.constraints.base import Constraint, ConstraintField
+from gansmith.core.errors import RecipeError
+from gansmith.core.randomness import Noise, derive_seed, epoch_order
+from gansmith.core.runtime import eagerly
+from gansmith.core.schedules import Moment, NotNegative, value_at
 from gansmith.data.base import DataSpec, ImageData
-from gansmith.data.domains import DOMAINS
-from gansmith.engine import eagerly
-from gansmith.errors import RecipeError
-from gansmith.images import to_float
-from gansmith.losses.base import LossField
-from gansmith.losses.least_squares import LeastSquares
+from gansmith.data.batches import Batch
+from gansmith.data.sources.domains import DOMAINS
+from gansmith.imaging.images import to_float
 from gansmith.methods.adversarial import (
     Augmenter,
     discriminator_terms,
@@ -26,11 +25,13 @@ from gansmith.methods.adversarial import (
     require_gradients,
     score_sides,
 )
-from gansmith.methods.base import Batch, Fixed, Method, MethodConfig, Phase, Terms, methods
-from gansmith.networks.base import ImageSpec, NetworkField, range_from_signed, translated
-from gansmith.penalties.base import Critic, PenaltyField
-from gansmith.randomness import Noise, derive_seed, epoch_order
-from gansmith.schedules import Moment, NotNegative, value_at
+from gansmith.methods.base import Fixed, Method, MethodConfig, Phase, Terms, methods
+from gansmith.parts.augmentations.base import AugmentationField
+from gansmith.parts.constraints.base import Constraint, ConstraintField
+from gansmith.parts.losses.base import LossField
+from gansmith.parts.losses.least_squares import LeastSquares
+from gansmith.parts.networks.base import ImageSpec, NetworkField, range_from_signed, translated
+from gansmith.parts.penalties.base import Critic, PenaltyField
 
 GENERATORS = ("a_to_b", "b_to_a")  # by the domain that they start from
 DISCRIMINATORS = ("discriminator_a", "discriminator_b")  # by the domain that they judge

@@ -1,0 +1,1 @@
+"""Errors, atomic files, registry, schedules, randomness, devices and processes, signals, events."""

@@ -1,0 +1,271 @@
+"""The only file that knows devices and processes: torchrun starts them, torch.distributed joins them.
+
+Networks are never wrapped. After each backward one flat all-reduce averages the gradients of the networks that the
+phase trains: exact for losses with a penalty too, and bit-stable. On one process all of it does nothing.
+"""
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from gansmith.core.errors import GansmithError, unknown_name
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+PRECISIONS = ("auto", "fp32", "bf16")
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
+# A graph for each shape, and dropout's draws as an eager run has them.
+COMPILE: dict[str, Any] = {"backend": "inductor", "dynamic": False, "options": {"fallback_random": True}}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Where a run computes: the device and this process's place among the others."""
+
+    device: torch.device
+    rank: int = 0
+    world_size: int = 1
+    precision: str = "fp32"  # of forward passes: fp32 or bf16
+    compiled: bool = False  # networks run as graphs of torch.compile
+
+    @property
+    def is_main(self) -> bool:
+        """Say whether this process writes the files and speaks."""
+        return self.rank == 0
+
+    @property
+    def has_cuda(self) -> bool:
+        """Say whether it computes on an NVIDIA GPU."""
+        return self.device.type == "cuda"
+
+    def slice_of(self, global_batch: int) -> tuple[int, int]:
+        """Return (first, count) of this process's part of a global batch; GansmithError if it does not divide."""
+        if global_batch % self.world_size:
+            raise GansmithError(
+                "recipe.batch_size_of_processes",
+                f"batch_size {global_batch} is not divisible by {self.world_size} processes"
+                f"\n  use a multiple, for example batch_size={-(-global_batch // self.world_size) * self.world_size}",
+            )
+        count = global_batch // self.world_size
+        return self.rank * count, count
+
+    def autocast(self) -> torch.autocast:
+        """Return the context for forward passes; fp32 leaves everything as it is."""
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
+
+    def compile_(self, networks: Iterable[nn.Module]) -> None:
+        """Compile networks in place if this run is compiled; names and weights stay as they are."""
+        if self.compiled:
+            for network in networks:
+                network.compile(**COMPILE)
+
+    @property
+    def is_slowed_by_precision(self) -> bool:
+        """Say whether bf16 is emulated here: a CPU without instructions for it takes many times as long."""
+        return self.precision == "bf16" and self.device.type == "cpu" and not cpu_has_bf16()
+
+    def average_(self, tensors: Iterable[Tensor]) -> None:
+        """Replace floating tensors by their mean over the processes, in one flat all-reduce for each dtype."""
+        if self.world_size == 1:
+            return
+        by_dtype: dict[torch.dtype, list[Tensor]] = {}
+        for tensor in tensors:
+            if tensor.is_floating_point():
+                by_dtype.setdefault(tensor.dtype, []).append(tensor)
+        for group in by_dtype.values():
+            flat = torch.cat([tensor.reshape(-1) for tensor in group])
+            dist.all_reduce(flat)
+            flat.div_(self.world_size)
+            for tensor, mean in zip(group, flat.split([tensor.numel() for tensor in group]), strict=True):
+                tensor.copy_(mean.view_as(tensor))
+
+    def average_gradients_(self, parameters: list[nn.Parameter]) -> None:
+        """Average gradients over the processes; a parameter without one gets zeros first, so that all agree."""
+        if self.world_size == 1:
+            return
+        for parameter in parameters:
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)
+        self.average_([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+    def broadcast_(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the main one's values."""
+        if self.world_size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
+
+    def gather(self, tensor: Tensor) -> list[Tensor]:
+        """Return every process's tensor (same shape on each), in order of rank."""
+        if self.world_size == 1:
+            return [tensor]
+        out = [torch.empty_like(tensor) for _ in range(self.world_size)]
+        dist.all_gather(out, tensor.contiguous())
+        return out
+
+    def agree(self, flag: bool) -> bool:
+        """Return whether the flag is raised on any process; every process must ask."""
+        if self.world_size == 1:
+            return flag
+        raised = torch.tensor(float(flag), device=self.device)
+        dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+        return bool(raised.item())
+
+    def share_text(self, text: str) -> str:
+        """Return the main process's text (not empty) on every process."""
+        if self.world_size == 1:
+            return text
+        data = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8).to(self.device)
+        length = torch.tensor(len(data), device=self.device)
+        dist.broadcast(length, 0)
+        buffer = data if self.is_main else torch.empty(int(length), dtype=torch.uint8, device=self.device)
+        dist.broadcast(buffer, 0)
+        return bytes(buffer.cpu().tolist()).decode()
+
+    def barrier(self) -> None:
+        """Wait until every process is here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+    def synchronize(self) -> None:
+        """Wait until the device has finished, for timing."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+
+    def memory_mb(self) -> float:
+        """Return the peak memory in MiB: of the device where it counts its own, else of this process."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        try:
+            import resource
+        except ImportError:  # Windows has no getrusage
+            return float("nan")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+
+
+def installed_memory_mb(device: torch.device) -> float:
+    """Return the MiB that a run may take at most: the GPU's, else the machine's or its container's."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory / 2**20
+    if not hasattr(os, "sysconf"):  # Windows
+        return float("inf")
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    with contextlib.suppress(OSError, ValueError):  # not Linux, or "max"
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return min(limits) / 2**20
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device for a name of DEVICES; GansmithError if this machine lacks it."""
+    if name not in DEVICES:
+        raise GansmithError("machine.unknown_device", unknown_name("device", name, DEVICES))
+    have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = "cuda" if have["cuda"] else "mps" if have["mps"] else "cpu"
+    if not have[name]:
+        raise GansmithError(
+            "machine.device_missing",
+            f"device '{name}' is not to be had on this machine\n  use --device auto or --device cpu",
+        )
+    if name == "cuda":
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return torch.device(name)
+
+
+def pick_precision(name: str, device: torch.device) -> str:
+    """Return fp32 or bf16 for a name of PRECISIONS: ``auto`` is bf16 where the device has instructions for it.
+
+    Weights, gradients, optimizers and averages are float32 either way.
+    """
+    if name not in PRECISIONS:
+        raise GansmithError("machine.unknown_precision", unknown_name("precision", name, PRECISIONS))
+    if name != "auto":
+        return name
+    cuda_has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return "bf16" if cuda_has_it or (device.type == "cpu" and cpu_has_bf16()) else "fp32"
+
+
+def cpu_has_bf16() -> bool:
+    """Say whether this CPU has instructions for bf16; False where torch is too old to tell."""
+    has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
+
+
+def require_compiler(device: torch.device) -> None:
+    """Raise GansmithError where torch.compile lacks what it makes programs of the device with."""
+    if device.type == "cuda" and importlib.util.find_spec("triton") is None:
+        raise GansmithError(
+            "machine.triton_missing",
+            "--compile needs the package triton for GPUs\n  pip install triton, or leave out --compile",
+        )
+    compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
+    if shutil.which(compiler) is None:
+        raise GansmithError(
+            "machine.compiler_missing",
+            f"--compile needs a C++ compiler, and '{compiler}' is not on the PATH"
+            "\n  install it, name another in the variable CXX, or leave out --compile",
+        )
+
+
+def eagerly(when: object) -> contextlib.AbstractContextManager[None]:
+    """Return a context in which compiled networks run eagerly, if ``when`` is true.
+
+    Compiled graphs have no second derivative, which penalties need, and call no hooks of layers.
+    """
+    return torch.compiler.set_stance("force_eager") if when else contextlib.nullcontext()
+
+
+def reuse_memory() -> None:
+    """Let the C library keep freed memory instead of returning it: otherwise each step pays for its pages again.
+
+    Only glibc has these settings; elsewhere nothing happens.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(M_MMAP_MAX, 0)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def start_engine(device: str = "auto", precision: str = "auto", *, compiled: bool = False) -> Engine:
+    """Return the engine of this process, joining the others if torchrun started several.
+
+    Raises GansmithError for a device or compiler that this machine lacks, or a name that is not in PRECISIONS.
+    """
+    chosen = pick_device(device)
+    precision = pick_precision(precision, chosen)
+    if compiled:
+        require_compiler(chosen)
+    if chosen.type == "cpu":
+        reuse_memory()
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    if world_size > 1 and not dist.is_initialized():
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    return Engine(chosen, int(os.environ.get("RANK", "0")), world_size, precision, compiled)
+
+
+def numerics() -> dict[str, str | int]:
+    """Return what decides the last bits of a run on this machine; recorded in the run and compared on resume."""
+    return {
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def set_threads(count: int) -> None:
+    """Set the number of threads that operators use."""
+    torch.set_num_threads(count)

@@ -1,0 +1,146 @@
+"""The cache folder: where it is, entries that are whole or not there, the index for the fast start, cleaning."""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gansmith.core.atomic_files import commit_json, sync_file, sync_folder
+from gansmith.core.errors import DataError
+from gansmith.data.base import DataOptions, Source
+
+VERSION = 1
+PIXELS, LABELS, DIGESTS, QUARANTINE, META = "pixels.u8", "labels.npy", "digests.npy", "quarantine.jsonl", "meta.json"
+ABANDONED_AFTER_SEC = 24 * 3600
+
+
+def cache_folder() -> Path:
+    """Return the cache: $GANSMITH_CACHE, else gansmith in $XDG_CACHE_HOME or ~/.cache."""
+    own = os.environ.get("GANSMITH_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "gansmith"
+
+
+def data_folder(part: str) -> Path:
+    """Return a folder of the data cache, made if it is missing: entries, index or reports."""
+    folder = cache_folder() / "data" / part
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise DataError(
+            "data.cache_not_writable",
+            f"cache folder '{folder}' cannot be made: {problem.strerror}"
+            "\n  set GANSMITH_CACHE to a folder you may write to",
+        ) from problem
+    return folder
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A finished set of decoded images in the cache."""
+
+    folder: Path
+    meta: dict[str, Any]
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Return (count, height, width, channels)."""
+        return (self.meta["count"], self.meta["height"], self.meta["width"], self.meta["channels"])
+
+    def pixels(self) -> np.ndarray:
+        """Return the images, memory-mapped."""
+        return np.memmap(self.folder / PIXELS, np.uint8, "r", shape=self.shape)
+
+    def array(self, name: str) -> np.ndarray:
+        """Return the labels or the digests."""
+        array: np.ndarray = np.load(self.folder / name, allow_pickle=False)
+        return array
+
+    def quarantine(self) -> list[dict[str, str]]:
+        """Return the file and the reason of each image that was left out."""
+        return [json.loads(line) for line in (self.folder / QUARANTINE).read_text().splitlines()]
+
+
+def find_entry(fingerprint: str) -> Entry | None:
+    """Return the entry of a fingerprint if it is whole: described, and every file as long as described."""
+    folder = data_folder("entries") / fingerprint
+    try:
+        meta = json.loads((folder / META).read_text())
+        if meta["version"] != VERSION or meta["fingerprint"] != fingerprint:
+            return None
+        if any((folder / name).stat().st_size != size for name, size in meta["bytes"].items()):
+            return None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return Entry(folder, meta)
+
+
+def commit_entry(building: Path, meta: dict[str, Any]) -> None:
+    """Finish a folder that was built under another name: everything on disk, the description last, then the rename.
+
+    When another process has finished the same entry first, its entry stays and this one goes.
+    """
+    sizes = {name: (building / name).stat().st_size for name in (PIXELS, LABELS, DIGESTS, QUARANTINE)}
+    for name in sizes:
+        sync_file(building / name)
+    commit_json(building / META, {**meta, "version": VERSION, "bytes": sizes})
+    sync_folder(building)
+    final = data_folder("entries") / meta["fingerprint"]
+    if final.exists() and find_entry(meta["fingerprint"]) is None:
+        broken = building.with_name(f"{building.name}-broken")
+        with contextlib.suppress(FileNotFoundError):  # another process did the same
+            final.rename(broken)
+        shutil.rmtree(broken, ignore_errors=True)
+    try:
+        building.rename(final)
+    except OSError:
+        if find_entry(meta["fingerprint"]) is None:
+            raise
+        shutil.rmtree(building, ignore_errors=True)
+    sync_folder(final.parent)
+
+
+def remove_abandoned() -> None:
+    """Remove what processes that were killed while building left behind a day ago or earlier."""
+    for folder in data_folder("entries").glob(".building-*"):
+        try:
+            if time.time() - folder.stat().st_mtime > ABANDONED_AFTER_SEC:
+                shutil.rmtree(folder, ignore_errors=True)
+        except FileNotFoundError:
+            continue
+
+
+def index_path(source: Source, options: DataOptions) -> Path:
+    """Return where the fast start of a source under some options is kept."""
+    left_out = {"mirror"} if options.pairs else {"mirror", "pairs"}
+    asked = json.dumps([VERSION, source.location, options.model_dump(mode="json", exclude=left_out)])
+    return data_folder("index") / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
+
+
+def read_index(path: Path, stamp: str) -> dict[str, Any] | None:
+    """Return the record of a source that has not changed since, if there is one."""
+    try:
+        record: dict[str, Any] = json.loads(path.read_text())
+        return record if record["version"] == VERSION and record["stamp"] == stamp else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def clean_cache() -> int:
+    """Remove all decoded data sets and return how many bytes that freed."""
+    folder = cache_folder() / "data"
+    freed = _bytes_in(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return freed
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

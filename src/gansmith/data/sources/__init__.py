@@ -1,0 +1,1 @@
+"""Places images come from: folders, archives, arrays, the Hub, pairs and domains."""

@@ -1,0 +1,240 @@
+"""Arrays of images as sources: a .npy, a .npz, or arrays that a named data set brings along. Never pickle."""
+
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from gansmith.core.errors import DataError
+from gansmith.data.base import Item, Listing, Payload
+from gansmith.imaging.images import POINT
+
+IMAGE_KEYS = ("images", "x", "arr_0")
+LABEL_KEYS = ("labels", "y")
+CLASS_KEY = "class_names"
+MAX_NPZ_BYTES = 4 * 10**9
+ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Images as they are stored, with labels (numbers or names) if there are any."""
+
+    images: np.ndarray  # (N, H, W), (N, H, W, C) or (N, C, H, W)
+    labels: np.ndarray | None = None  # (N,)
+    class_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # what else should be known
+
+
+class ArraySource:
+    """Images in an array; ``load`` is only called when the cache has to be built.
+
+    Raises DataError for a shape, a type or values that are no images.
+    """
+
+    items_per_job = 256
+
+    def __init__(self, name: str, location: str, stamp: Callable[[], str], load: Callable[[], Arrays]) -> None:
+        self.name = name
+        self.location = location
+        self.stamp = stamp
+        self._load = load
+        self._images: np.ndarray | None = None
+        self._offset, self._scale = 0.0, 1.0
+
+    def scan(self) -> Listing:
+        """Check the arrays and list their rows."""
+        arrays = self._load()
+        self._images, notes = self._oriented(arrays.images)
+        notes += self._set_scale(self._images)
+        labels, classes = self._labels(arrays, len(self._images))
+        items = tuple(Item(f"{row:08d}", label, row) for row, label in enumerate(labels.tolist()))
+        return Listing(items, classes, 0, (*notes, *arrays.notes))
+
+    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+        """Yield readers of rows."""
+        for position, item in enumerate(items):
+            yield position, partial(self._row, item.locator)
+
+    def _row(self, row: int) -> np.ndarray:
+        assert self._images is not None
+        image = self._images[row]
+        if image.dtype == np.uint8:
+            return np.ascontiguousarray(image)
+        values = (image.astype(np.float64) + self._offset) * self._scale
+        return np.ascontiguousarray(values.round().clip(0, 255).astype(np.uint8))
+
+    def _oriented(self, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """Return the images as (N, H, W, C) and what was inferred."""
+        shape = images.shape
+        if len(shape) == 3:
+            images = images[..., None]
+        elif shape[1:] == POINT:
+            pass
+        elif len(shape) != 4 or (shape[1] in (1, 3, 4)) == (shape[3] in (1, 3, 4)):
+            wrong = "can be read in two ways" if len(shape) == 4 and shape[1] in (1, 3, 4) else "is no images"
+            raise DataError(
+                "data.array_shape",
+                f"array of shape {shape} in '{self.location}' {wrong}"
+                "\n  allowed: (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1, 3 or 4"
+                "\n  reshape or transpose it to (N, H, W, C), with more than 4 rows and columns",
+            )
+        elif shape[1] in (1, 3, 4):
+            return self._not_empty(images.transpose(0, 2, 3, 1)), [f"array {shape} read as (N, C, H, W)"]
+        return self._not_empty(images), []
+
+    def _not_empty(self, images: np.ndarray) -> np.ndarray:
+        if images.size == 0:
+            raise DataError("data.empty", f"no images in '{self.location}': the array has the shape {images.shape}")
+        return images
+
+    def _set_scale(self, images: np.ndarray) -> list[str]:
+        """Choose how values become 0..255 and return what was chosen."""
+        if images.dtype == np.uint8:
+            return []
+        if images.dtype == np.uint16:
+            self._scale = 255 / 65535
+            return ["16-bit values scaled by their full range 0..65535 to 8 bit"]
+        if images.dtype == np.bool_:
+            self._scale = 255.0
+            return ["true and false shown as white and black"]
+        if images.dtype.kind != "f":
+            raise DataError(
+                "data.array_type",
+                f"array of type {images.dtype} in '{self.location}'"
+                "\n  allowed: uint8, uint16, bool, or float in 0..1 or -1..1"
+                "\n  if its values are 0 to 255, store it with .astype('uint8')",
+            )
+        low, high = np.inf, -np.inf
+        for first in range(0, len(images), ROWS_AT_ONCE):
+            block = images[first : first + ROWS_AT_ONCE]
+            if not np.isfinite(block).all():
+                row = first + int(np.flatnonzero(~np.isfinite(block).all(axis=(1, 2, 3)))[0])
+                raise DataError(
+                    "data.not_finite",
+                    f"image {row} of the array in '{self.location}' has values that are NaN or infinite",
+                )
+            low, high = min(low, float(block.min())), max(high, float(block.max()))
+        if low < -1.001 or high > 1.001:
+            raise DataError(
+                "data.array_range",
+                f"float array in '{self.location}' has values from {low:g} to {high:g}\n  allowed: 0..1 or -1..1"
+                "\n  scale it, or store values of 0 to 255 with .astype('uint8')",
+            )
+        signed = low < -0.001
+        self._offset, self._scale = (1.0, 127.5) if signed else (0.0, 255.0)
+        return [f"float values {low:g} to {high:g} read as {'-1..1' if signed else '0..1'} and scaled to 8 bit"]
+
+    def _labels(self, arrays: Arrays, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Return int64 (count,) and the class names; -1 and () without labels."""
+        if arrays.labels is None:
+            return np.full(count, -1), ()
+        labels = arrays.labels.reshape(-1) if arrays.labels.shape == (count, 1) else arrays.labels
+        if labels.shape != (count,) or labels.dtype.kind not in "iuU":
+            raise DataError(
+                "data.labels_shape",
+                f"labels in '{self.location}' have shape {labels.shape} and type {labels.dtype}"
+                f"\n  allowed: {count} whole numbers or names, one for each image",
+            )
+        values, numbers = np.unique(labels, return_inverse=True)
+        if not arrays.class_names or labels.dtype.kind == "U":
+            return numbers.astype(np.int64), tuple(str(value) for value in values)
+        known = len(arrays.class_names)
+        if values[0] < 0 or values[-1] >= known:
+            raise DataError(
+                "data.labels_range",
+                f"labels in '{self.location}' run from {values[0]} to {values[-1]}"
+                f"\n  allowed: 0 to {known - 1}, since there are {known} class names",
+            )
+        return labels.astype(np.int64), arrays.class_names
+
+
+def array_file(path: Path, *, name: str = "") -> ArraySource:
+    """Return the source of a .npy or .npz file; with a name, one that is the same wherever the file lies."""
+    path = path.resolve()
+    load = read_npy if path.suffix.lower() == ".npy" else read_npz
+
+    def stamp() -> str:
+        status = path.stat()
+        return f"{status.st_size} {status.st_mtime_ns}"
+
+    return ArraySource(name or path.stem, name or str(path), stamp, lambda: load(path))
+
+
+def read_npy(path: Path) -> Arrays:
+    """Return the array of a .npy file, memory-mapped."""
+    with path.open("rb") as file:
+        _check_header(file, path, path.stem, path.stat().st_size)
+    try:
+        return Arrays(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (ValueError, OSError) as problem:
+        raise DataError(
+            "data.damaged_array", f"array file '{path}' is damaged: {problem}\n  save it again with numpy.save"
+        ) from problem
+
+
+def read_npz(path: Path) -> Arrays:
+    """Return the images, labels and class names of a .npz file.
+
+    The images are the array ``images``, ``x`` or ``arr_0``, else the only one that is not labels.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {name.removesuffix(".npy"): archive.getinfo(name) for name in archive.namelist()}
+            others = [key for key in members if key not in (*LABEL_KEYS, CLASS_KEY)]
+            known = [key for key in IMAGE_KEYS if key in members] or (others if len(others) == 1 else [])
+            if not known:
+                raise DataError(
+                    "data.no_image_array",
+                    f"no array of images in '{path}'\n  its arrays: {', '.join(sorted(members)) or 'none'}"
+                    f"\n  name the images {', '.join(IMAGE_KEYS)} (and the labels {' or '.join(LABEL_KEYS)})",
+                )
+            labels = next((key for key in LABEL_KEYS if key in members), None)
+            wanted = [known[0], *([labels] if labels else []), *([CLASS_KEY] if CLASS_KEY in members else [])]
+            for key in wanted:
+                with archive.open(members[key]) as file:
+                    _check_header(file, path, key, members[key].file_size)
+            if sum(members[key].file_size for key in wanted) > MAX_NPZ_BYTES:
+                raise DataError(
+                    "data.array_too_large",
+                    f"the arrays in '{path}' take more than {MAX_NPZ_BYTES // 10**9} GB of memory"
+                    "\n  save the images as a .npy, which is read in place",
+                )
+        with np.load(path, allow_pickle=False) as arrays:
+            names = tuple(str(name) for name in arrays[CLASS_KEY].tolist()) if CLASS_KEY in wanted else ()
+            return Arrays(arrays[known[0]], arrays[labels] if labels else None, names)
+    except DataError:
+        raise
+    except Exception as problem:  # zipfile, zlib and numpy raise many kinds on damaged files
+        raise DataError(
+            "data.damaged_array", f"array file '{path}' is damaged: {problem}\n  save it again with numpy.savez"
+        ) from problem
+
+
+def _check_header(file: IO[bytes], path: Path, key: str, size: int) -> None:
+    """Refuse what is no array, holds Python objects, or claims more values than there are bytes."""
+    readers: dict[tuple[int, int], Any] = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    try:
+        shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
+    except (ValueError, KeyError, EOFError) as problem:
+        raise DataError(
+            "data.damaged_array", f"'{key}' in '{path}' is no numpy array: {problem}\n  save it with numpy.save"
+        ) from problem
+    if dtype.hasobject:
+        raise DataError(
+            "data.pickled_array",
+            f"array '{key}' in '{path}' holds Python objects, which only pickle could read\n  pickle runs code and is"
+            " never read: save numbers of one type, images all of one shape",
+        )
+    needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if needed > size:
+        raise DataError(
+            "data.damaged_array", f"array '{key}' in '{path}' claims {needed:,} bytes, but only {size:,} are there"
+        )

@@ -1,0 +1,147 @@
+"""Data sets of the Hugging Face hub, or folders of its formats, through the library ``datasets`` (extra ``hub``).
+
+hf:NAME[:SPLIT[:IMAGE[:LABEL]]], for example hf:cifar100:train:img:fine_label. Only data files are read: the library
+has run no code of data sets since version 4, and an older one is never asked to.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from gansmith.core.errors import DataError, reason_of, unknown_name
+from gansmith.data.base import Item, Listing, Payload
+from gansmith.data.sources.folders_archives import file_stamp, given, read_file
+
+PREFIX = "hf:"
+LABEL_COLUMNS = ("label", "labels", "class", "category")
+NO_LABELS = "none"
+
+
+class HubSource:
+    """One split of a data set, opened when first asked for; DataError where it, or its columns, are not clear."""
+
+    items_per_job = 1  # what is read ahead lies in memory
+
+    def __init__(self, address: str) -> None:
+        # a colon in brackets belongs to the split: train[:1000]
+        words = re.split(r":(?![^\[]*\])", address.removeprefix(PREFIX))
+        if not words[0] or len(words) > 4:
+            raise DataError(
+                "data.hub_address", f"'{address}' names no data set of the hub\n  write hf:NAME[:SPLIT[:IMAGE[:LABEL]]]"
+            )
+        name, self._split, self._image, self._label = (words + [""] * 3)[:4]
+        self._name = str(Path(name).expanduser().resolve()) if Path(name).expanduser().exists() else name
+        self._split = self._split or "train"
+        self.location = PREFIX + ":".join([self._name, self._split, self._image, self._label]).rstrip(":")
+        self.name = re.sub(r"[^\w.-]+", "-", f"{Path(name).name}-{self._split}").strip("-")
+
+    @cached_property
+    def _rows(self) -> Any:
+        try:
+            import datasets
+        except ModuleNotFoundError as problem:
+            raise DataError(
+                "data.hub_library_missing",
+                f"'{self.location}' needs the library {problem.name}\n  install it: pip install 'gansmith[hub]'",
+            ) from problem
+        try:
+            return datasets.load_dataset(self._name, split=self._split)
+        except Exception as problem:  # the library and the network raise many kinds
+            raise DataError(
+                "data.hub_unreachable",
+                f"'{self.location}' cannot be opened: {reason_of(problem)}"
+                "\n  look at its name, its splits (hf:NAME:SPLIT) and the network, or pass its files: hf:FOLDER",
+            ) from problem
+
+    def stamp(self) -> str:
+        """Return the sizes and times of the files that the library keeps."""
+        return " ".join(
+            f"{Path(each['filename']).name} {file_stamp(each['filename'])}" for each in self._rows.cache_files
+        )
+
+    def scan(self) -> Listing:
+        """List the rows."""
+        classes, labels, notes = self._labels()
+        self._images()
+        digits = len(str(len(self._rows)))
+        items = tuple(Item(f"{row:0{digits}d}", label, row) for row, label in enumerate(labels))
+        if not items:
+            raise DataError(
+                "data.empty", f"no images in '{self.location}': the split is empty\n  pass another split: hf:NAME:SPLIT"
+            )
+        return Listing(items, classes, 0, notes)
+
+    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+        """Yield readers of the encoded images; decoding them is for who calls, under gansmith's limits."""
+        import datasets
+
+        column = self._images()
+        rows = self._rows.select_columns([column])
+        if isinstance(rows.features[column], datasets.Image):
+            rows = rows.cast_column(column, datasets.Image(decode=False))
+        for position, item in enumerate(items):
+            image = rows[item.locator][column] or {"bytes": b"", "path": None}
+            in_file = image["bytes"] is None and image["path"]
+            yield position, partial(read_file, image["path"]) if in_file else given(image["bytes"] or b"")
+
+    def _images(self) -> str:
+        """Return the column of images."""
+        import datasets
+
+        features = self._rows.features
+        if self._image:
+            return self._known(self._image)
+        images = [name for name, kind in features.items() if isinstance(kind, datasets.Image) or _is_encoded(kind)]
+        if not images:
+            columns = ", ".join(features) or "none"
+            raise DataError(
+                "data.no_image_column", f"'{self.location}' has no column of images\n  its columns: {columns}"
+            )
+        return self._only(images, "images", f"hf:NAME:SPLIT:{images[0]}")
+
+    def _labels(self) -> tuple[tuple[str, ...], list[int], tuple[str, ...]]:
+        """Return class names, each row's class (-1: none) and notes."""
+        import datasets
+
+        features, none = self._rows.features, [-1] * len(self._rows)
+        named = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
+        plain = [
+            name
+            for name, kind in features.items()
+            if name.lower() in LABEL_COLUMNS and re.match("string|u?int|bool", str(getattr(kind, "dtype", "")))
+        ]
+        labels = [self._known(self._label)] if self._label not in ("", NO_LABELS) else named or plain
+        if not labels or self._label == NO_LABELS:
+            return (), none, ()
+        column = self._only(labels, "labels", f"hf:NAME:SPLIT:IMAGE:{labels[0]} (or {NO_LABELS})")
+        values = self._rows[column][:]
+        classes = getattr(features[column], "names", None)
+        if None in values or (classes and min(values) < 0):
+            return (), none, (f"no labels: some rows have none in '{column}'",)
+        if classes:
+            return tuple(classes), values, (f"labels are the column '{column}'",)
+        known = sorted(set(values))
+        number = {value: index for index, value in enumerate(known)}
+        return tuple(map(str, known)), [number[value] for value in values], (f"labels are the column '{column}'",)
+
+    def _known(self, column: str) -> str:
+        if column not in self._rows.features:
+            raise DataError(
+                "data.unknown_column", unknown_name(f"column of '{self.location}'", column, self._rows.features)
+            )
+        return column
+
+    def _only(self, columns: Sequence[str], what: str, example: str) -> str:
+        if len(columns) > 1:
+            raise DataError(
+                "data.several_columns",
+                f"'{self.location}' has {len(columns)} columns of {what}: {', '.join(columns)}\n  say which: {example}",
+            )
+        return columns[0]
+
+
+def _is_encoded(kind: Any) -> bool:
+    """Say whether a column is what the library writes for images, without its mark."""
+    return isinstance(kind, dict) and kind.keys() == {"bytes", "path"}

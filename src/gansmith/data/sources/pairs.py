@@ -1,0 +1,112 @@
+"""Pairs from two folders: sources in one, targets in the other, joined by their names."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from gansmith.core.errors import DataError
+from gansmith.data.base import DataOptions, Item, Listing, Payload, Source
+from gansmith.data.sources.folders_archives import FolderSource, read_file
+from gansmith.imaging.images import ImageError, decode_image, fit_image, is_gray, is_transparent
+
+PREFIX, BETWEEN = "pairs:", "::"
+NAMED = 5
+SAME_PROPORTIONS = 0.02
+
+
+class FolderPairs:
+    """Two folders, ``pairs:SOURCES::TARGETS``; a file's partner has its name, whatever the endings are.
+
+    Each item is read as one array: the source at the left, enlarged or reduced to the target's size, the target right.
+    """
+
+    items_per_job = 8
+
+    def __init__(self, address: str) -> None:
+        """Raise DataError for an address of another form, and for what is no folder."""
+        parts = address.removeprefix(PREFIX).split(BETWEEN)
+        if len(parts) != 2 or not all(parts):
+            raise DataError(
+                "data.pairs_address", f"'{address}' does not name two folders\n  write pairs:SOURCES::TARGETS"
+            )
+        paths = [Path(part).expanduser() for part in parts]
+        for path in paths:
+            if not path.is_dir():
+                raise DataError(
+                    "data.not_a_folder", f"'{path}' is no folder\n  pairs are two folders of images with the same names"
+                )
+        self._sides = [FolderSource(path) for path in paths]
+        self.location = PREFIX + BETWEEN.join(side.location for side in self._sides)
+        self.name = "-to-".join(side.name for side in self._sides)
+
+    def stamp(self) -> str:
+        """Return a digest of both folders' stamps."""
+        return hashlib.sha256(" ".join(side.stamp() for side in self._sides).encode()).hexdigest()
+
+    def scan(self) -> Listing:
+        """List the pairs by the names of the targets; DataError that names files without a partner."""
+        listings = [side.scan() for side in self._sides]
+        sources, targets = (self._by_name(side, listing) for side, listing in zip(self._sides, listings, strict=True))
+        for side, alone in (
+            (self._sides[0], sources.keys() - targets.keys()),
+            (self._sides[1], targets.keys() - sources.keys()),
+        ):
+            if alone:
+                more = f" and {len(alone) - NAMED:,} more" if len(alone) > NAMED else ""
+                raise DataError(
+                    "data.without_partner",
+                    f"{len(alone):,} images in '{side.location}' have no partner of the same name in the other folder: "
+                    f"{', '.join(sorted(alone)[:NAMED])}{more}\n  pairs are two folders of images with the same names",
+                )
+        items = [Item(each.name, -1, (sources[key].locator, each.locator)) for key, each in targets.items()]
+        return Listing(tuple(items), (), sum(listing.ignored for listing in listings))
+
+    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+        """Yield readers; reading and decoding are done by who calls them."""
+        for position, item in enumerate(items):
+            yield position, partial(_read_pair, *item.locator)
+
+    def _by_name(self, side: FolderSource, listing: Listing) -> dict[str, Item]:
+        found: dict[str, Item] = {}
+        for item in listing.items:
+            name = str(PurePosixPath(item.name).with_suffix(""))
+            if name in found:
+                raise DataError(
+                    "data.ambiguous_partner",
+                    f"'{found[name].name}' and '{item.name}' in '{side.location}' have the same name without ending"
+                    "\n  which one is the partner cannot be known: rename or remove one",
+                )
+            found[name] = item
+        return found
+
+
+def check_pairs(source: Source, options: DataOptions) -> None:
+    """Raise DataError where two folders are to be read as single images."""
+    if isinstance(source, FolderPairs) and not options.pairs:
+        raise DataError(
+            "data.pairs_as_single_images",
+            f"'{source.location}' is two folders of pairs, and pairs=false asks for single images"
+            "\n  pass --pairs (pairs=true), or one of the folders",
+        )
+
+
+def _read_pair(source: str, target: str) -> np.ndarray:
+    return joined(read_file(source), read_file(target))
+
+
+def joined(source: bytes, target: bytes) -> np.ndarray:
+    """Return uint8 (H, 2 W, C): source and target side by side at the target's size; ImageError if they do not fit."""
+    left, right = decode_image(source), decode_image(target)
+    if abs(left.width * right.height / (left.height * right.width) - 1) > SAME_PROPORTIONS:
+        raise ImageError(
+            "image.pair_proportions",
+            f"the source is {left.width} x {left.height} px and the target {right.width} x {right.height} px: "
+            "other proportions",
+        )
+    both = (left, right)
+    channels = 4 if any(map(is_transparent, both)) else 1 if all(map(is_gray, both)) else 3
+    halves = [fit_image(each, right.height, right.width, channels, "stretch") for each in both]
+    return np.concatenate(halves, axis=1)

@@ -1,0 +1,1 @@
+"""Metrics of a model, comparison of runs, snapshots while training."""

@@ -1,0 +1,231 @@
+"""Runs side by side: what differs in recipes and data, how they went, and whether one is better by more than noise."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+import numpy as np
+
+from gansmith.core.errors import MetricError
+from gansmith.data.base import DataSpec
+from gansmith.evaluation.result import Evaluation, badness, best_end, is_more_than_noise, last_evaluation
+from gansmith.imaging.images import decode_image, make_grid
+from gansmith.inference.model import Model, ModelRecord, load_model
+from gansmith.methods.latent import LatentMethod
+from gansmith.parts.metrics.base import Number
+from gansmith.recipes.load import flat, read_run_recipe
+from gansmith.runs.folder import RunFolder
+from gansmith.runs.log import add_up, column_of, read_rows
+
+FEWEST, MOST = 2, 8
+GRID, COLUMNS = 36, 6  # images of the same latents
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One run of a comparison."""
+
+    letter: str
+    folder: Path
+    model: ModelRecord
+    minutes: float
+    recipe: dict[str, Any]  # by dotted path
+    rows: list[dict[str, Any]]  # of log.jsonl, with ``minutes``
+    judged: Evaluation | None
+    picture: np.ndarray | None  # uint8 (H, W, C): samples of the same latents, or a translator's last preview
+
+    @property
+    def name(self) -> str:
+        """Return the name of its recipe."""
+        return self.model.name
+
+    @property
+    def data(self) -> DataSpec:
+        """Return what it was trained on."""
+        return self.model.data
+
+    @property
+    def kimg(self) -> float:
+        """Return how far it is."""
+        return self.model.kimg
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what it is as JSON values."""
+        data = {"name": self.data.name, "fingerprint": self.data.fingerprint, "count": self.data.count}
+        return {
+            "run": str(self.folder),
+            "recipe": self.name,
+            "data": data,
+            "seed": self.model.seed,
+            "kimg": self.kimg,
+            "minutes": round(self.minutes, 2),
+            "protocol": None if self.judged is None else self.judged.protocol.model_dump(mode="json"),
+        }
+
+
+@dataclass(frozen=True)
+class Row:
+    """One number of all runs, in their order."""
+
+    name: str
+    best: str  # where its best value lies: low, high, one or chance
+    numbers: tuple[Number | None, ...]
+    leaders: tuple[int, ...]  # the best run, and those that differ from it by no more than noise
+
+    @property
+    def is_decided(self) -> bool:
+        """Say whether some run is worse than the best by more than noise."""
+        return len(self.leaders) < sum(number is not None for number in self.numbers)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is the same and what differs between runs."""
+
+    runs: tuple[Contender, ...]
+    recipe: dict[str, tuple[Any, ...]]  # fields that differ, by dotted path, one value for each run
+    notes: tuple[str, ...]  # data, lengths and judgements that differ, in words
+    rows: tuple[Row, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "runs": {run.letter: run.to_json() for run in self.runs},
+            "recipe": self.recipe,
+            "notes": self.notes,
+            "numbers": {row.name: self._row_to_json(row) for row in self.rows},
+        }
+
+    def _row_to_json(self, row: Row) -> dict[str, Any]:
+        pairs = zip(self.runs, row.numbers, strict=True)
+        values = {run.letter: [each.value, each.deviation] for run, each in pairs if each is not None}
+        leaders = [self.runs[index].letter for index in row.leaders]
+        return {"best": row.best, "leaders": leaders, "decided": row.is_decided, "values": values}
+
+
+def compare(folders: Sequence[Path], device: str = "auto") -> Comparison:
+    """Return what differs between two to eight runs.
+
+    Raises CheckpointError for what is no run, and MetricError where their last judgements were made under protocols
+    that differ.
+    """
+    if not FEWEST <= len(folders) <= MOST:
+        raise MetricError(
+            "metric.number_of_runs",
+            f"{len(folders)} runs cannot be compared\n  allowed: {FEWEST} to {MOST} run folders",
+        )
+    twice = {folder for folder in folders if sum(folder.resolve() == other.resolve() for other in folders) > 1}
+    if twice:
+        raise MetricError("metric.same_run_twice", f"'{twice.pop()}' is named twice\n  compare it with another run")
+    judged = [last_evaluation(RunFolder.open(folder).path) for folder in folders]
+    _check_protocols(folders, judged)
+    runs = tuple(
+        _contender(letter, RunFolder.open(folder), found, load_model(folder, device))
+        for letter, folder, found in zip(ascii_uppercase, folders, judged, strict=False)
+    )
+    paths = list(dict.fromkeys(path for run in runs for path in run.recipe))
+    values = {path: tuple(run.recipe.get(path, "absent") for run in runs) for path in paths}
+    differ = {path: each for path, each in values.items() if any(value != each[0] for value in each)}
+    seeds = tuple(run.model.seed for run in runs)
+    differ |= {"seed": seeds} if len(set(seeds)) > 1 else {}
+    return Comparison(runs, differ, tuple(_notes(runs)), tuple(_rows(judged)))
+
+
+def _check_protocols(folders: Sequence[Path], judged: Sequence[Evaluation | None]) -> None:
+    found = [(folder, each.protocol) for folder, each in zip(folders, judged, strict=True) if each is not None]
+    for (first, mine), (second, its) in combinations(found, 2):
+        if differences := mine.differences(its):
+            shown = "; ".join(text if len(text) < 120 else text[:117] + "..." for text in differences[:3])
+            raise MetricError(
+                "metric.protocols_differ",
+                f"'{first}' and '{second}' were judged under protocols that differ: {shown}"
+                "\n  judge all of them the same way first, against the same images: gansmith evaluate RUN DATA",
+            )
+
+
+def _contender(letter: str, run: RunFolder, judged: Evaluation | None, model: Model) -> Contender:
+    recipe = read_run_recipe(run.recipe)
+    timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
+    minutes = dict(zip([row["iteration"] for row in timing], np.array(add_up(timing)) / 60, strict=True))
+    rows = [{**row, "minutes": minutes[row["iteration"]]} for row in read_rows(run.log) if row["iteration"] in minutes]
+    return Contender(
+        letter=letter,
+        folder=run.path,
+        model=model.record,
+        minutes=max(minutes.values(), default=0.0),
+        recipe={path: value for path, value in flat(recipe).items() if path != "summary"},
+        rows=[row for row in rows if "event" not in row] + _distances(run, minutes),
+        judged=judged,
+        picture=_picture(run, model),
+    )
+
+
+def _picture(run: RunFolder, model: Model) -> np.ndarray | None:
+    if isinstance(model.method, LatentMethod):
+        return make_grid(model.sample(GRID, seed=0).images, COLUMNS)
+    last = run.grid_from(float("inf"))
+    if last is None:
+        return None
+    shown = np.asarray(decode_image(last.read_bytes()))
+    return shown if shown.ndim == 3 else shown[..., None]
+
+
+def _distances(run: RunFolder, minutes: Mapping[int, float]) -> list[dict[str, Any]]:
+    """Return the Fréchet distance of every look as a row, its minutes those of the rows around it."""
+    looks = [look for look in read_rows(run.looks) if column_of(look, "fd")] if minutes else []
+    out = []
+    for look in looks:
+        spent = float(np.interp(look["iteration"], list(minutes), list(minutes.values())))
+        name = column_of(look, "fd")
+        out.append({"iteration": look["iteration"], "kimg": look["kimg"], "minutes": spent, name: look[name]})
+    return out
+
+
+def _notes(runs: Sequence[Contender]) -> list[str]:
+    """Return in words what makes a comparison unequal."""
+    out = []
+    if len({run.data.fingerprint for run in runs}) > 1:
+        sets = ", ".join(f"{run.letter} {run.data.name} ({run.data.fingerprint[:8]})" for run in runs)
+        out.append(f"the data sets differ: {sets}")
+    elif len({(run.data.split, run.data.count) for run in runs}) > 1:
+        shares = ", ".join(f"{run.letter} {run.data.count:,}" for run in runs)
+        out.append(f"they were trained on other images of the same data set: {shares}")
+    if len({run.kimg for run in runs}) > 1:
+        out.append("their lengths differ: " + ", ".join(f"{run.letter} {kimg_text(run.kimg)} kimg" for run in runs))
+    if len({run.recipe.get("method.latent_dim") for run in runs}) > 1:
+        out.append("their latents differ in size, so the grids show other latents")
+    for run in runs:
+        if run.judged is None:
+            out.append(f"{run.letter} was not judged: gansmith evaluate {run.folder}")
+        elif abs(run.judged.kimg - run.kimg) > 1e-6:
+            out.append(
+                f"{run.letter} was judged at {kimg_text(run.judged.kimg)} kimg and is at {kimg_text(run.kimg)} now"
+            )
+    return out
+
+
+def kimg_text(kimg: float) -> str:
+    """Return kimg with as many digits as tell something."""
+    return f"{kimg:,.1f}" if kimg >= 10 else f"{kimg:.3g}"
+
+
+def _rows(judged: Sequence[Evaluation | None]) -> list[Row]:
+    """Return the numbers that at least two runs have and of which it is known what is better."""
+    names = list(dict.fromkeys(name for each in judged if each is not None for name in each.numbers))
+    out = []
+    for name in names:
+        numbers = tuple(None if each is None else each.numbers.get(name) for each in judged)
+        have = [index for index, number in enumerate(numbers) if number is not None]
+        if len(have) >= FEWEST and best_end(name):
+            out.append(Row(name, best_end(name), numbers, _leaders(name, numbers, have)))
+    return out
+
+
+def _leaders(name: str, numbers: tuple[Number | None, ...], have: Sequence[int]) -> tuple[int, ...]:
+    known = {index: number for index in have if (number := numbers[index]) is not None}
+    bad = {index: badness(name, number) for index, number in known.items()}
+    best = min(bad, key=lambda index: bad[index])
+    return tuple(i for i in have if bad[i] == bad[best] or not is_more_than_noise(known[i], known[best]))

@@ -1,0 +1,137 @@
+"""Labelled images at a model's size: to learn from, and to test on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gansmith.core.errors import DataError
+from gansmith.core.events import PlainLines
+from gansmith.core.randomness import derive_seed, epoch_order
+from gansmith.data.base import DataOptions, ImageData
+from gansmith.data.datasets.base import FileSet, data_sets
+from gansmith.data.find import named_set
+from gansmith.data.open import open_data
+from gansmith.evaluation.reference import run_data_of
+from gansmith.inference.model import Model
+from gansmith.parts.extractors.base import Progress
+from gansmith.runs.folder import RunFolder, is_run
+
+TEST_SHARE = 0.2  # of the images, where there is no test split
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Images to learn from, images to test on, and in words which they are."""
+
+    train: ImageData
+    test: ImageData
+    words: str
+
+
+def open_fitted(
+    model: Model,
+    path: str | Path,
+    source: str | Path,
+    *,
+    data_root: str | Path | None = None,
+    on_progress: Progress | None = None,
+) -> ImageData:
+    """Return the data set ``source`` at the size and with the channels of the model that lies at ``path``.
+
+    Images are fitted as those of its run were; of a model folder alone they are cut around their centre.
+    """
+    return _open(model, _run_data(path), source, 0.0, 0, data_root, on_progress or PlainLines().tell)
+
+
+def open_parts(
+    model: Model,
+    path: str | Path,
+    source: str | Path,
+    *,
+    data_root: str | Path | None = None,
+    on_progress: Progress | None = None,
+) -> Parts:
+    """Return labelled images to learn from and to test on, as ``open_fitted`` does.
+
+    The test part of a data set with a name is NAME:test. Else it is what the model's run held out of these images,
+    else a fifth. Raises DataError for images without labels.
+    """
+    run_data, name, tell = _run_data(path), str(source), on_progress or PlainLines().tell
+    if name in data_sets.names():
+        part = named_set(name)
+        if isinstance(part, FileSet) and "test" in part.splits and part.split != "test":
+            train, test = (_open(model, run_data, each, 0.0, 0, data_root, tell) for each in (name, f"{name}:test"))
+            return _labelled(Parts(train, test, f"tested on the {len(test):,} images of {name}:test"))
+    share, seed, whose = TEST_SHARE, 0, "unseen by the classifiers; the model may have seen them, without their labels"
+    if run_data and run_data["source"] == name and run_data["holdout"]:
+        share, seed, whose = run_data["holdout"], model.record.data.split.seed, "which the model's run held out"
+    whole = _open(model, run_data, source, share, seed, data_root, tell)
+    assert whole.held_out is not None
+    return _labelled(Parts(whole, whole.held_out, f"tested on {len(whole.held_out):,} images of '{name}', {whose}"))
+
+
+def draw_of_each(data: ImageData, per_class: int, seed: int, *, option: str = "--per-class") -> np.ndarray:
+    """Return the indices (classes, per_class) of images drawn by a seed; a smaller number gives the first columns.
+
+    Raises DataError where a class has fewer images.
+    """
+    assert data.labels is not None
+    order = epoch_order(derive_seed("labelled", seed), 0, len(data))
+    drawn = []
+    for number, name in enumerate(data.spec.classes):
+        members = order[data.labels[order] == number]
+        if len(members) < per_class:
+            raise DataError(
+                "data.class_too_small",
+                f"{per_class} images of each class are asked for, but class '{name}' of '{data.spec.name}' has "
+                f"{len(members):,} to learn from\n  pass a smaller number: {option} {max(1, len(members))}",
+            )
+        drawn.append(members[:per_class])
+    return np.stack(drawn)
+
+
+def _labelled(parts: Parts) -> Parts:
+    for data in (parts.train, parts.test):
+        if data.labels is None or len(data.spec.classes) < 2:
+            raise DataError(
+                "data.no_labels",
+                f"'{data.spec.name}' has no labels to learn\n  put the images into one sub-folder for each class,"
+                " or pass a data set that has labels",
+            )
+    if parts.train.spec.classes != parts.test.spec.classes:
+        raise DataError(
+            "data.classes_differ",
+            f"'{parts.train.spec.name}' and '{parts.test.spec.name}' do not have the same classes",
+        )
+    return parts
+
+
+def _run_data(path: str | Path) -> dict[str, Any] | None:
+    folder = Path(path)
+    return run_data_of(RunFolder.open(folder)) if is_run(folder) else None
+
+
+def _open(
+    model: Model,
+    run_data: dict[str, Any] | None,
+    source: str | Path,
+    share: float,
+    seed: int,
+    data_root: str | Path | None,
+    on_progress: Progress,
+) -> ImageData:
+    spec = model.record.data
+    options = DataOptions(
+        size=(spec.height, spec.width), channels=spec.channels, fit=run_data["fit"] if run_data else "crop"
+    )
+    place = data_root or (run_data["root"] if run_data else None)
+    return open_data(
+        source,
+        options,
+        holdout=share,
+        seed=seed,
+        root=Path(place) if place else None,
+        on_progress=lambda done, total: on_progress("reading images", done, total),
+    )

@@ -1,0 +1,59 @@
+"""Features of a data set, computed once and kept in the cache, and the default extractor."""
+
+import hashlib
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gansmith.core.atomic_files import commit_file
+from gansmith.data.base import DataSpec, ImageData
+from gansmith.data.cache_folder import cache_folder
+from gansmith.parts.extractors.base import Domain, Extractor, Progress
+from gansmith.parts.extractors.fashion import CLASSES, SIDE
+
+
+def features_of(
+    data: ImageData, order: np.ndarray, extractor: Extractor, on_progress: Progress
+) -> tuple[Tensor, Tensor]:
+    """Return features (N, F) and probabilities (N, K) of a data set in an order; the cache is never trusted blindly."""
+    spec = data.spec
+    identity = f"{extractor.sha256} {spec.fingerprint} {spec.split} {len(order)} {order[:16].tolist()} 1"
+    path = cache_folder() / "judge" / f"features-{hashlib.sha256(identity.encode()).hexdigest()[:40]}.safetensors"
+    try:
+        kept = load_file(path)
+        if len(kept["features"]) == len(kept["probabilities"]) == len(order):
+            return kept["features"], kept["probabilities"]
+    except (OSError, SafetensorError, KeyError):
+        pass  # not there, or half of it: computed again
+    found = extractor(
+        data.read(order), lambda done: on_progress(f"reference images as {extractor.name} sees them", done, len(order))
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {"features": found[0].contiguous(), "probabilities": found[1].contiguous()}
+    commit_file(path, lambda temporary: save_file(tensors, temporary))
+    return found
+
+
+def domain_of(data: ImageData) -> Domain:
+    """Return what an extractor is told of a data set."""
+    spec = data.spec
+    return Domain(
+        spec.height,
+        spec.width,
+        spec.channels,
+        spec.classes,
+        f"{spec.fingerprint[:24]}{spec.split.name}{spec.split.share:g}s{spec.split.seed}",
+        lambda: (data.read(np.arange(len(data))), data.labels),
+        cache_folder() / "judge",
+    )
+
+
+def default_extractor(spec: DataSpec) -> str:
+    """Return ``points`` for points, ``fashion`` or ``fashion_stacked`` for Fashion-MNIST, else ``own``."""
+    if spec.is_points:
+        return "points"
+    if spec.name.startswith("stacked-fashion") and spec.channels == 3 and SIDE <= spec.height == spec.width <= 32:
+        return "fashion_stacked"
+    return "fashion" if spec.classes == CLASSES and spec.channels == 1 and spec.height <= 32 else "own"

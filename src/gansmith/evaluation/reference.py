@@ -1,0 +1,117 @@
+"""What a model is judged against, and its features, computed once and kept in the cache."""
+
+from pathlib import Path
+from typing import Any
+
+from gansmith.core.errors import DataError, MetricError
+from gansmith.data.base import DataOptions, DataSpec, ImageData
+from gansmith.data.open import open_data
+from gansmith.data.peek import Kind, kind_of
+from gansmith.parts.extractors.base import Progress
+from gansmith.recipes.load import read_run_recipe
+from gansmith.runs.folder import RunFolder
+
+TRAINING, HELD_OUT = "training images", "held-out images"
+
+
+def run_data_of(run: RunFolder) -> dict[str, Any]:
+    """Return what a run says of its data: ``source``, ``root``, ``holdout``, ``fit``."""
+    recipe = read_run_recipe(run.recipe)
+    return {**run.record["data"], "fit": recipe.data.fit}
+
+
+def open_reference(
+    spec: DataSpec,
+    run_data: dict[str, Any] | None,
+    source: str | None,
+    *,
+    root: Path | None = None,
+    on_training: bool = False,
+    on_progress: Progress = lambda *_: None,
+) -> tuple[ImageData, str, ImageData | None]:
+    """Return (reference, its name, training images or None) for a model of images as ``spec`` says.
+
+    The reference is ``source`` where it is given, else the held-out share of the run; training images are the
+    reference only with ``on_training``. ``run_data`` is what ``run_data_of`` returns. Raises MetricError where there is
+    nothing to judge against, or the images of the run have changed.
+    """
+    fit = run_data["fit"] if run_data else "crop"
+    options = DataOptions(fit=fit, pairs=spec.pairs).decided(spec.height, spec.width, spec.channels)
+    place = root or (Path(run_data["root"]) if run_data and run_data.get("root") else None)
+
+    def read(name: str, holdout: float, seed: int) -> ImageData:
+        def tell(done: int, of: int) -> None:
+            on_progress("reading images", done, of)
+
+        return open_data(name, options, holdout=holdout, seed=seed, root=place, on_progress=tell)
+
+    training = None
+    if run_data is not None:
+        try:
+            training = read(run_data["source"], run_data["holdout"], spec.split.seed)
+        except DataError:
+            if source is None:
+                raise
+    if source is None:
+        return _of_run(training, spec, on_training)
+    _check_kind(source, run_data["source"] if training is not None and run_data else None, spec, place)
+    data = read(source, 0.0, 0)
+    if training is None or data.spec.pixels_sha256 != training.spec.pixels_sha256:
+        return data, data.spec.name, training
+    if not on_training:
+        raise MetricError(
+            "metric.on_training_images",
+            f"'{source}' is what this model was trained on: its own training images flatter it"
+            "\n  pass other images, or --on-training (the names of the numbers will say so)",
+        )
+    return training, TRAINING, training
+
+
+def open_truth(spec: DataSpec, run_data: dict[str, Any] | None, source: str, root: Path | None) -> ImageData | None:
+    """Return the known answers for a model of images as ``spec`` says, fitted as its images are; None for ""."""
+    if not source:
+        return None
+    options = DataOptions(fit=run_data["fit"] if run_data else "crop").decided(spec.height, spec.width, spec.channels)
+    return open_data(source, options, root=root)
+
+
+def _check_kind(source: str, trained_on: str | None, spec: DataSpec, place: Path | None) -> None:
+    """Raise MetricError for images of other channels or another size than those of the training, or than the model's.
+
+    Larger pictures of any size are fitted as the training images were; smaller ones would only be blurred.
+    """
+    its = kind_of(source, place)
+    native = Kind(spec.height, spec.width, spec.channels, is_uniform=trained_on is not None)
+    known = native if trained_on is None else kind_of(trained_on, place)
+    is_smaller = its.height < min(spec.height, known.height) or its.width < min(spec.width, known.width)
+    other_size = its.is_uniform and known.is_uniform and (its.height, its.width) != (known.height, known.width)
+    if its.channels != known.channels or is_smaller or other_size:
+        trained = "" if known == native or trained_on is None else f", trained on {known} ones"
+        raise MetricError(
+            "metric.size_differs",
+            f"this model makes {native} images{trained}, but '{source}' has {its} ones"
+            "\n  judge it against images of its own kind: DATA that its training images could have come from",
+        )
+
+
+def _of_run(training: ImageData | None, spec: DataSpec, on_training: bool) -> tuple[ImageData, str, ImageData]:
+    """Return what a run itself offers to be judged by."""
+    if training is None:
+        raise MetricError(
+            "metric.no_reference", "there is nothing to judge against\n  pass images: gansmith evaluate MODEL DATA"
+        )
+    if training.spec.fingerprint != spec.fingerprint:
+        raise MetricError(
+            "metric.reference_changed",
+            f"'{training.summary.source}' has changed: its images are not those that this model was trained on"
+            "\n  bring them back, or pass other images as DATA",
+        )
+    if on_training:
+        return training, TRAINING, training
+    if training.held_out is None:
+        raise MetricError(
+            "metric.nothing_held_out",
+            "this run kept no images back to judge it by\n  pass other images as DATA, or train with --holdout 0.1,"
+            "\n  or pass --on-training (the names of the numbers will say so)",
+        )
+    return training.held_out, HELD_OUT, training

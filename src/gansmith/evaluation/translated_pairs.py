@@ -1,0 +1,116 @@
+"""Translations of a data set's images, and what one would have without the model: what a judgement looks at."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gansmith.core.randomness import Noise, derive_seed
+from gansmith.data.base import ImageData
+from gansmith.imaging.images import to_float, to_uint8
+from gansmith.inference.model import Model
+from gansmith.methods.base import Fixed, PairTranslator
+from gansmith.methods.sampling import generate
+from gansmith.methods.unpaired import UnpairedMethod
+from gansmith.parts.extractors.base import Progress
+from gansmith.parts.tasks.base import Task, viewable
+from gansmith.parts.tasks.upscale import enlarged
+
+MEAN_OF = 2_000  # training images whose mean colour is taken
+AT_ONCE = 256  # images that are floats at a time
+
+
+@dataclass(frozen=True)
+class TranslatedPairs:
+    """Images uint8 (N, H, W, C) in one order."""
+
+    sources: np.ndarray  # as pictures of the targets' size
+    baseline_name: str
+    baseline: np.ndarray
+    results: np.ndarray
+    targets: np.ndarray
+
+
+def translate_pairs(
+    model: Model,
+    data: ImageData,
+    places: np.ndarray,
+    mean: Tensor | None,
+    *,
+    seed: int,
+    raw: bool,
+    on_progress: Progress = lambda *_: None,
+) -> TranslatedPairs:
+    """Return the sources of the images at some places of a data set, and what becomes of them.
+
+    ``mean`` (C,) is the mean colour of the training images, None where it is not known. The same seed draws the same
+    sources, whatever the model.
+    """
+    method = model.method
+    assert isinstance(method, PairTranslator)
+    name, found = "", []
+    for start in range(0, len(places), AT_ONCE):
+        on_progress("translations", start, len(places))
+        part = places[start : start + AT_ONCE]
+        positions = range(start, start + len(part))
+        noise = Noise(derive_seed("translate", seed), 0, 0, "task", 0, positions, len(places), torch.device("cpu"))
+        source, target = method.split(to_float(data.read(part)), noise)
+        name, instead = _baseline(getattr(method, "task", None), source, target, mean)
+        shown = F.interpolate(viewable(source, target.shape[1]), target.shape[2:], mode="nearest")
+        results = _through(model, "generator", source, raw)
+        found.append((to_uint8(shown), to_uint8(instead), results, to_uint8(target)))
+    sources, baseline, results, targets = (np.concatenate(images) for images in zip(*found, strict=True))
+    return TranslatedPairs(sources, name, baseline, results, targets)
+
+
+def there_and_back(
+    model: Model, images: np.ndarray, *, reverse: bool, raw: bool, on_progress: Progress = lambda *_: None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return translations of uint8 images (N, H, W, C) of a domain, and those translated back.
+
+    What is translated back are the translations as floats, as in training: rounding them would add to the error.
+    """
+    method = model.method
+    assert isinstance(method, UnpairedMethod)
+    first, second = method.translators[::-1] if reverse else method.translators
+    there, back = [], []
+    for start in range(0, len(images), AT_ONCE):
+        on_progress("translations", start, len(images))
+        source = to_float(images[start : start + AT_ONCE])
+        there.append(_through(model, first, source, raw))
+        back.append(_through(model, first, source, raw, then=second))
+    return np.concatenate(there), np.concatenate(back)
+
+
+def mean_colour(training: ImageData) -> Tensor:
+    """Return the mean colour (C,) in [-1, 1] of at most 2,000 images, evenly out of all."""
+    places = np.linspace(0, len(training) - 1, min(MEAN_OF, len(training))).astype(np.int64)
+    parts = [to_float(training.read(part)).mean((2, 3)) for part in np.array_split(places, -(-len(places) // AT_ONCE))]
+    return torch.cat(parts).mean(0)
+
+
+def _through(model: Model, name: str, source: Tensor, raw: bool, then: str = "") -> np.ndarray:
+    """Return what a generator, and another after it, makes of sources (N, S, h, w), uint8 (N, H, W, C)."""
+    method = model.method
+    assert isinstance(method, PairTranslator | UnpairedMethod)
+    chain = [each for each in (name, then) if each]
+
+    def work(networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
+        now = fixed.inputs
+        for each in chain:
+            now = method.translate(networks[each], now)
+        return now
+
+    networks = nn.ModuleDict({each: model.network(f"{each}-raw" if raw else each) for each in chain})
+    return generate(work, networks, Fixed(source, None, 1), model.record.sample_batch)
+
+
+def _baseline(task: Task | None, source: Tensor, target: Tensor, mean: Tensor | None) -> tuple[str, Tensor]:
+    """Return name and images of what one has without a generator."""
+    if task is not None:
+        return task.baseline(source, target.shape[1], mean)
+    if source.shape[2:] != target.shape[2:]:
+        return "bicubic", enlarged(source, *target.shape[2:])
+    return "the source", viewable(source, target.shape[1])

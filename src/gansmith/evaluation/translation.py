@@ -1,0 +1,262 @@
+"""The judgement of models that translate: results, and what one would have without the model, beside the targets."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from gansmith.core.atomic_files import commit_json
+from gansmith.core.errors import MetricError
+from gansmith.core.randomness import epoch_order
+from gansmith.core.registry import Part
+from gansmith.data.base import ImageData
+from gansmith.data.sources.domains import DOMAINS
+from gansmith.evaluation.baselines import Candidate, Contest, against, facts_of, hold_contest, in_colour, named
+from gansmith.evaluation.evaluate import FEWEST_SETS, Request, check_finite, notes, open_extractor, protocol
+from gansmith.evaluation.features import domain_of
+from gansmith.evaluation.reference import TRAINING
+from gansmith.evaluation.result import FILE, TRANSLATIONS, Evaluation
+from gansmith.evaluation.translated_pairs import mean_colour, there_and_back, translate_pairs
+from gansmith.imaging.captions import captioned_grid, stacked
+from gansmith.imaging.images import save_png
+from gansmith.inference.model import Model
+from gansmith.methods.base import PairTranslator
+from gansmith.methods.super_resolution import SuperResolutionConfig
+from gansmith.methods.unpaired import GENERATORS, UnpairedMethod
+from gansmith.parts.extractors.base import Domain, Extractor, Progress
+from gansmith.parts.metrics.frechet import Frechet
+from gansmith.parts.metrics.image_similarity import WINDOW_PX, l1, window_px
+
+FEWEST, FEW = 10, 2_000  # images: below the first nothing is judged, below the second there is a remark
+SHOWN, IN_A_ROW = 12, 2  # examples in the picture
+NOTHING = "nothing"
+Columns = Mapping[str, np.ndarray]  # of the picture, by caption
+
+
+def translates(model: Model) -> bool:
+    """Say whether a model's translations can be judged."""
+    return isinstance(model.method, PairTranslator | UnpairedMethod)
+
+
+def evaluate_translations(
+    model: Model,
+    reference: ImageData,
+    reference_name: str,
+    training: ImageData | None,
+    request: Request,
+    truth: ImageData | None = None,
+    *,
+    on_progress: Progress = lambda *_: None,
+) -> tuple[Evaluation, np.ndarray]:
+    """Judge translations of a reference's images; return what was found, and a picture of some, uint8 (H, W, 3).
+
+    ``truth`` has what the first domain's images should become, in their order: for models that learnt without pairs.
+    Raises MetricError for too few images, a truth that does not fit, and what can be asked of samples alone.
+    """
+    start, record = time.monotonic(), model.record
+    unpaired = isinstance(model.method, UnpairedMethod)
+    _check_request(request, unpaired)
+    check_finite(model, GENERATORS if unpaired else ("generator",), request.raw)
+    sets = _chosen(reference, request.num, unpaired)
+    known = None if truth is None else truth.read(_truth_rows(truth, reference, training, sets[0]))
+    seen = training or reference
+    extractor = open_extractor(request, seen.spec, _domain(seen), on_progress)
+    if unpaired:
+        images = [reference.read(each) for each in sets]
+        contests, picture = _judge_domains(model, extractor, request.raw, images, known, on_progress)
+    else:
+        contests, picture = _judge_pairs(model, extractor, request, reference, sets[0], training, on_progress)
+    numbers = named(contests, "_train" if reference_name == TRAINING else "")
+    count = len(sets[0])
+    stamp = protocol(model, request, extractor, reference, reference_name)
+    stamp = stamp.model_copy(
+        update={"num_real": sum(map(len, sets)), "num_fake": count, "num_sets": 1, "sources": _sources(model)}
+    )
+    words = [*notes(record, reference.spec, training), *(line for each in contests for line in each.words())]
+    words += _remarks(count, window_px(record.data.height, record.data.width), unpaired)
+    skipped = {"frechet": f"needs {Frechet.least} images, got {count}"} if count < Frechet.least else {}
+    seconds = round(time.monotonic() - start, 1)
+    found = Evaluation(record.name, record.kimg, stamp, numbers, tuple(words), skipped, seconds, facts_of(contests))
+    return found, picture
+
+
+def write_translations(found: Evaluation, picture: np.ndarray, folder: Path) -> Path:
+    """Write evaluation.json and the picture of some translations; return the JSON."""
+    folder.mkdir(parents=True, exist_ok=True)
+    commit_json(folder / FILE, found.to_json())
+    save_png(picture, folder / TRANSLATIONS)
+    return folder / FILE
+
+
+def _judge_pairs(
+    model: Model,
+    extractor: Extractor,
+    request: Request,
+    reference: ImageData,
+    places: np.ndarray,
+    training: ImageData | None,
+    on_progress: Progress,
+) -> tuple[list[Contest], np.ndarray]:
+    """Return the contest of a model whose images have targets, and its picture."""
+    mean = None if training is None or training.spec.pairs else mean_colour(training)
+    made = translate_pairs(model, reference, places, mean, seed=request.seed, raw=request.raw, on_progress=on_progress)
+    features = extractor(made.targets)[0]
+    results, baseline = (
+        against(images, made.targets, (extractor(images)[0], features), extractor.name)
+        for images in (made.results, made.baseline)
+    )
+    targets = Candidate(made.targets, features, in_colour(made.targets))
+    columns = {"source": made.sources, made.baseline_name: made.baseline}
+    if np.array_equal(made.sources, made.baseline):
+        del columns["source"]
+    picture = _picture([{**columns, "result": made.results, "target": made.targets}])
+    return [hold_contest("", made.baseline_name, results, baseline, targets, extractor.name)], picture
+
+
+def _judge_domains(
+    model: Model,
+    extractor: Extractor,
+    raw: bool,
+    images: Sequence[np.ndarray],
+    known: np.ndarray | None,
+    on_progress: Progress,
+) -> tuple[list[Contest], np.ndarray]:
+    """Return the contests of both directions between two sets of images, and their picture.
+
+    ``known`` has what the first set's images should become.
+    """
+    features = [extractor(each)[0] for each in images]
+    contests, shown = [], []
+    for side, title in enumerate(GENERATORS):
+        here, there = images[side], Candidate(images[1 - side], features[1 - side], in_colour(images[1 - side]))
+        made, back = there_and_back(model, here, reverse=side == 1, raw=raw, on_progress=on_progress)
+        columns = {"source": here, "result": made, "and back": back}
+        results = Candidate(made, extractor(made)[0], in_colour(made))
+        baseline = Candidate(here, features[side], in_colour(here))
+        if known is not None and side == 0:
+            answers = extractor(known)[0]
+            results, baseline = (
+                against(each.images, known, (each.features, answers), extractor.name) for each in (results, baseline)
+            )
+            columns["the truth"] = known
+        results.measures.update(cycle_error=l1(back, here), change=l1(made, here))
+        contests.append(hold_contest(title, NOTHING, results, baseline, there, extractor.name))
+        shown.append(columns)
+    return contests, _picture(shown)
+
+
+def _check_request(request: Request, unpaired: bool) -> None:
+    request.check()
+    asked = {"--metrics": request.metrics, "--truncation": request.truncation, "--sets": request.sets != FEWEST_SETS}
+    for option, value in asked.items():
+        if value:
+            raise MetricError(
+                "metric.option_for_samples_only",
+                f"{option} is for models that start from noise; translations are judged by all of their numbers, once"
+                "\n  leave it out",
+            )
+    if request.truth and not unpaired:
+        raise MetricError(
+            "metric.truth_for_unpaired_only",
+            f"--truth {request.truth}: this model's images have targets, which are the truth"
+            "\n  it is for models of --from and --to; leave it out",
+        )
+
+
+def _chosen(reference: ImageData, most: int, unpaired: bool) -> list[np.ndarray]:
+    """Return the places of the images to judge by, shuffled: of all, or of each domain, equally many."""
+    order = epoch_order(0, 0, len(reference))
+    sets = [order]
+    if unpaired:
+        if reference.spec.classes != DOMAINS or reference.labels is None:
+            raise MetricError(
+                "metric.one_domain",
+                f"'{reference.spec.name}' is one set of images, and this model translates between two"
+                "\n  pass both as DATA: 'domains:A -> B'",
+            )
+        sets = [order[reference.labels[order] == side] for side in range(len(DOMAINS))]
+    count = min(most, *map(len, sets)) if unpaired else min(most, len(order))
+    if count < FEWEST:
+        raise MetricError(
+            "metric.too_few_images",
+            f"{count} images are too few to judge translations by; at least {FEWEST} are needed"
+            "\n  pass more as DATA, hold out a larger share, or raise --num",
+        )
+    return [each[:count] for each in sets]
+
+
+def _truth_rows(truth: ImageData, reference: ImageData, training: ImageData | None, places: np.ndarray) -> np.ndarray:
+    """Return where the answers of the first domain's images are; MetricError where there is not one for each."""
+    parts = [reference] if training is None or training.held_out is not reference else [reference, training]
+    if training is reference and training.held_out is not None:
+        parts.append(training.held_out)
+    count = sum(int((part.labels == 0).sum()) for part in parts if part.labels is not None)
+    if len(truth) != count:
+        raise MetricError(
+            "metric.truth_count",
+            f"--truth '{truth.spec.name}' has {len(truth):,} images, and there are {count:,} of domain '{DOMAINS[0]}'"
+            "\n  pass one answer for each of them, those held out included, in the same order of names",
+        )
+    return reference.rows[places]
+
+
+def _domain(data: ImageData) -> Domain:
+    """Return what an extractor is told: of pairs the targets alone, of two domains no labels.
+
+    What tells two domains apart may be one colour; an extractor of that sees little else.
+    """
+    domain = domain_of(data)
+    if data.spec.classes == DOMAINS:
+        return replace(domain, classes=())
+    if not data.spec.pairs:
+        return domain
+    width = data.spec.width // 2
+    return replace(
+        domain,
+        width=width,
+        fingerprint=f"{domain.fingerprint}-targets",
+        read=lambda: (data.read(np.arange(len(data)))[:, :, width:], data.labels),
+    )
+
+
+def _sources(model: Model) -> str:
+    """Return in words of what translations are made."""
+    if isinstance(model.method, UnpairedMethod):
+        return "the images of either domain"
+    config = model.record.method
+    if isinstance(config, SuperResolutionConfig):
+        return f"images {config.scale} times smaller, degradation {_described(config.degradation)}"
+    task = getattr(model.method, "task", None)
+    return "the sources of pairs" if task is None else f"sources of task {_described(task)}"
+
+
+def _described(part: Part) -> str:
+    """Return a part's name with its fields."""
+    fields = ", ".join(f"{name} {value}" for name, value in part.model_dump(exclude={"kind"}).items())
+    return part.kind + (f" ({fields})" if fields else "")
+
+
+def _remarks(count: int, window: int, unpaired: bool) -> list[str]:
+    out = []
+    if Frechet.least <= count < FEW:
+        out.append(
+            f"{count:,} images: fd is higher than it would be with more, for all alike; the other numbers are means "
+            "over images, which only get surer"
+        )
+    if window < WINDOW_PX:
+        out.append(f"ssim has windows of {window} px instead of {WINDOW_PX}: the images are small")
+    if unpaired:
+        out.append("cycle_error is to be read beside change: a model that changes nothing has 0 of both")
+    return out
+
+
+def _picture(tables: Sequence[Columns]) -> np.ndarray:
+    """Return a picture of the first images of each table, two examples in a row."""
+    grids = []
+    for columns in tables:
+        places = range(min(SHOWN // len(tables), *map(len, columns.values())))
+        images = np.stack([images[place] for place in places for images in columns.values()])
+        grids.append(captioned_grid(images, [*columns] * len(places), IN_A_ROW * len(columns)))
+    return stacked(grids)

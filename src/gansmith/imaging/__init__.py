@@ -1,0 +1,1 @@
+"""Pixels: decode, fit, convert, draw grids, captions, films and tiles."""

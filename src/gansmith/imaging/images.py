@@ -1,0 +1,231 @@
+"""The only file that converts between uint8 HWC and float NCHW, resizes, makes grids and encodes.
+
+Inside a run images are float32 (N, C, H, W) in [-1, 1]; in files, caches and on the wire they are uint8 (H, W, C).
+"""
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from gansmith.core.errors import DataError
+
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+PIXEL_LIMIT = 40_000_000
+STARTS = range(3, 9)
+LARGEST_SIDE = 1024
+POINT = (1, 2, 1)  # height, width and channels of an "image" that is a point in the plane: x and y in [-1, 1]
+
+
+class ImageError(DataError):
+    """One image that cannot be used; the text is the reason."""
+
+
+def to_float(images: np.ndarray | Tensor) -> Tensor:
+    """Return float32 (N, C, H, W) in [-1, 1], channels_last in memory, from uint8 (N, H, W, C)."""
+    tensor = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
+    return tensor.to(torch.float32).div_(127.5).sub_(1).permute(0, 3, 1, 2)
+
+
+def to_uint8(images: Tensor) -> np.ndarray:
+    """Return uint8 (N, H, W, C), rounded and clipped, from float (N, C, H, W) in [-1, 1]."""
+    scaled = images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255)
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def to_levels(image: Tensor) -> np.ndarray:
+    """Return float32 (H, W, C) in 0 to 255, not rounded, from float (C, H, W) in [-1, 1]: for what is blended later."""
+    return ((image + 1) * 127.5).clamp(0, 255).permute(1, 2, 0).cpu().numpy()
+
+
+def make_grid(images: np.ndarray, columns: int, *, gap_px: int = 2) -> np.ndarray:
+    """Return one uint8 (H, W, C) picture of uint8 (N, H, W, C) images, row by row, on white."""
+    count, height, width, channels = images.shape
+    rows = -(-count // columns)
+    shape = (rows * (height + gap_px) + gap_px, columns * (width + gap_px) + gap_px, channels)
+    grid = np.full(shape, 255, np.uint8)
+    for index, image in enumerate(images):
+        top = gap_px + index // columns * (height + gap_px)
+        left = gap_px + index % columns * (width + gap_px)
+        grid[top : top + height, left : left + width] = image
+    return grid
+
+
+def enlarge(image: np.ndarray, at_least_px: int) -> np.ndarray:
+    """Return uint8 (H, W, C) enlarged by a whole factor without blur, so that the shorter side has ``at_least_px``."""
+    factor = max(1, -(-at_least_px // min(image.shape[:2])))
+    return image.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def on_white(image: np.ndarray) -> np.ndarray:
+    """Return uint8 (H, W, 3) from uint8 (H, W, 1, 3 or 4); alpha is blended onto white."""
+    if image.shape[2] == 4:
+        alpha = image[..., 3:].astype(np.float32) / 255
+        return (image[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
+    return image if image.shape[2] == 3 else image.repeat(3, axis=2)
+
+
+def to_pil(image: np.ndarray) -> Image.Image:
+    """Return a Pillow image from uint8 (H, W, C) with 1, 3 or 4 channels."""
+    return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image, MODES[image.shape[2]])
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Return the PNG file of uint8 (H, W, C)."""
+    buffer = io.BytesIO()
+    to_pil(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def save_png(image: np.ndarray, path: Path) -> None:
+    """Write uint8 (H, W, C) as a PNG file."""
+    path.write_bytes(encode_png(image))
+
+
+def stages(height: int, width: int, padding: int = 1) -> tuple[int, int, int] | None:
+    """Return (start height, start width, doublings) with starts of 3 to 8 and as many doublings as can be, or None.
+
+    With ``padding`` 0, as of convolutions with kernel 4 and stride 2, a side n becomes 2n + 2 instead of 2n.
+    """
+    extra = 2 - 2 * padding
+    for doublings in reversed(range(LARGEST_SIDE.bit_length())):
+        rows, row_rest = divmod(height + extra, 2**doublings)
+        columns, column_rest = divmod(width + extra, 2**doublings)
+        if row_rest == column_rest == 0 and rows - extra in STARTS and columns - extra in STARTS:
+            return rows - extra, columns - extra, doublings
+    return None
+
+
+@contextmanager
+def quiet_pillow() -> Iterator[None]:
+    """Silence Pillow's warnings about odd files; enter it in the main thread, around the threads that decode."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        yield
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Return an image of which only the header is read: a format we know, within the pixel limit; ImageError if not."""
+    if not data:
+        raise ImageError("image.empty", "empty file")
+    try:
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as problem:
+        raise ImageError("image.too_large", f"over the limit of {PIXEL_LIMIT // 10**6} Mpx") from problem
+    except UnidentifiedImageError as problem:
+        raise ImageError("image.unknown_format", f"not an image in a known format ({', '.join(FORMATS)})") from problem
+    except Exception as problem:  # decoders raise many kinds on damaged files
+        raise ImageError("image.damaged", f"damaged header ({problem})") from problem
+    if image.width * image.height > PIXEL_LIMIT:
+        million = image.width * image.height / 10**6
+        raise ImageError(
+            "image.too_large",
+            f"{image.width} x {image.height} px is over the limit of {PIXEL_LIMIT // 10**6} Mpx ({million:.0f})",
+        )
+    return image
+
+
+def upright_shape(image: Image.Image) -> tuple[int, int]:
+    """Return (height, width) after EXIF rotation, from the header."""
+    height, width = image.height, image.width
+    if (
+        image.format == "PNG" and "exif" not in image.info
+    ):  # Pillow would decode all of a PNG to look for EXIF at its end
+        return height, width
+    try:
+        exif = image.getexif()
+    except Exception:  # an EXIF block that cannot be read turns nothing
+        return height, width
+    if image.format == "TIFF":  # some versions of Pillow have turned the size already
+        height, width = exif.get(0x0101, height), exif.get(0x0100, width)
+    return (width, height) if exif.get(0x0112) in (5, 6, 7, 8) else (height, width)
+
+
+def decode_image(data: bytes) -> Image.Image:
+    """Return the first frame of an image file, upright, in mode L, RGB or RGBA; ImageError with the reason if not.
+
+    16-bit gray is scaled from 0..65535; colour profiles are not applied.
+    """
+    image = open_image(data)
+    try:
+        image.load()
+        try:
+            image = ImageOps.exif_transpose(image)
+        except Exception:  # an EXIF block that cannot be read turns nothing
+            image = image.copy()
+        if image.mode.startswith(("I", "F")):
+            return _eight_bits(image)
+        if image.has_transparency_data:
+            return image.convert("RGBA")
+        return image.convert("L" if image.mode in ("1", "L") else "RGB")
+    except ImageError:
+        raise
+    except Exception as problem:  # decoders raise many kinds on damaged files
+        raise ImageError("image.damaged", f"truncated or damaged ({problem})") from problem
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Return mode L from 16-bit integers, or from floats in 0..1; Pillow's own conversion clips at 255."""
+    values = np.asarray(image)
+    top = 1.0 if image.mode.startswith("F") else 65535.0
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= top):
+        raise ImageError(
+            "image.values_out_of_range", f"values {low:g} to {high:g} in mode {image.mode}, expected 0 to {top:g}"
+        )
+    return Image.fromarray((values * (255.0 / top)).round().astype(np.uint8))
+
+
+def is_gray(image: Image.Image) -> bool:
+    """Say whether an image in mode L, RGB or RGBA shows no colour."""
+    if image.mode == "L":
+        return True
+    red, green, blue = (image.convert("RGBa") if image.mode == "RGBA" else image).split()[:3]
+    return not (ImageChops.difference(red, green).getbbox() or ImageChops.difference(green, blue).getbbox())
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Say whether an image has pixels that are not opaque."""
+    return image.mode == "RGBA" and bool(np.asarray(image.getchannel("A")).min() < 255)
+
+
+def fit_image(
+    image: Image.Image, height: int, width: int, channels: int, fit: Literal["crop", "pad", "stretch"] = "crop"
+) -> np.ndarray:
+    """Return uint8 (height, width, channels) from an image in mode L, RGB or RGBA: Lanczos, antialiased.
+
+    crop cuts around the centre, pad adds a border (white, or transparent with 4 channels), stretch changes the
+    proportions. Alpha weighs the colours while resizing, is blended onto white unless 4 channels are asked for, and the
+    colour under full transparency is white.
+    """
+    image = image.convert("RGBA") if channels == 4 else image
+    across, down = width / image.width, height / image.height
+    if fit == "pad":
+        scale = min(across, down)
+        size = (min(width, max(1, round(image.width * scale))), min(height, max(1, round(image.height * scale))))
+        small = image.resize(size, Image.Resampling.LANCZOS)
+        image = Image.new(image.mode, (width, height), (255, 255, 255, 0)[: len(image.getbands())])
+        image.paste(small, ((width - small.width) // 2, (height - small.height) // 2))
+    else:
+        scale = max(across, down)
+        cut_x = max(0.0, (image.width - width / scale) / 2)
+        cut_y = max(0.0, (image.height - height / scale) / 2)
+        box = (cut_x, cut_y, image.width - cut_x, image.height - cut_y) if fit == "crop" else None
+        image = image.resize((width, height), Image.Resampling.LANCZOS, box=box)
+    if image.mode == "RGBA":
+        array = np.array(image)
+        array[array[..., 3] == 0, :3] = 255
+        if channels == 4:
+            return array
+        image = to_pil(on_white(array))
+    array = np.asarray(image.convert(MODES[channels]))
+    return array[..., None] if channels == 1 else array

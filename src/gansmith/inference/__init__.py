@@ -1,0 +1,1 @@
+"""A trained model at work: load, sample, latent tools, translate, upscale, score, features."""

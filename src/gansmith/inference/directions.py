@@ -1,0 +1,95 @@
+"""Directions of a latent space that change images most, found without labels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gansmith.core.errors import GansmithError, ModelError
+from gansmith.imaging.captions import captioned_grid
+from gansmith.inference.latents import Latents, Seeds, draw, find_latents, refuse_points
+from gansmith.inference.model import Model
+from gansmith.inference.samples import Picture
+
+STEPS = 7  # pictures in a row; the middle one is the image itself
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Directions (num, latent_dim) of norm 1, how strongly each acts, and images (num, 7, H, W, C) along them."""
+
+    vectors: Tensor
+    strengths: Tensor  # singular values, falling
+    images: np.ndarray
+    shifts: tuple[float, ...]  # of each column, in standard deviations of the latents
+
+    def sheet(self) -> Picture:
+        """Return a row for each direction."""
+        captions = [f"d{row} {shift:+g}" for row in range(len(self.images)) for shift in self.shifts]
+        return Picture(captioned_grid(self.images.reshape(-1, *self.images.shape[2:]), captions, STEPS))
+
+
+def directions(
+    model: Model,
+    num: int = 8,
+    *,
+    seeds: Seeds = 0,
+    reach: float = 6.0,
+    label: str | int | None = None,
+    truncation: float | None = None,
+    raw: bool = False,
+) -> Directions:
+    """Return the directions that change the generator's first layer most, shown on one image.
+
+    The first layer of mlp, dcgan, sngan_resnet and r3gan is linear, h = W z + b: a step n changes h by W n for every z.
+    The unit vectors with the largest |W n| are the eigenvectors of W'W; this needs no samples, no draws and no labels.
+    Columns of W that belong to labels are left out; a conditional r3gan mixes labels into it and is refused. The sign
+    is such that the largest component is positive.
+    Source: Shen and Zhou 2021, "Closed-form factorization of latent semantics in GANs", arXiv:2007.06600, section 3.2.
+    Differs: none.
+    Raises ModelError for a generator without such a layer, GansmithError for numbers out of range.
+    """
+    refuse_points(model, "find directions")
+    weight = _first_weight(model, raw=raw).double().cpu()
+    most = min(weight.shape)
+    if not 1 <= num <= most:
+        raise GansmithError(
+            "cli.num_out_of_range",
+            f"--num {num} is out of range\n  allowed: 1 to {most}, for the size of the first layer",
+        )
+    if not 0 < reach < float("inf"):
+        raise GansmithError(
+            "cli.reach_out_of_range", f"--reach {reach:g} is out of range\n  allowed: above 0, for example 6"
+        )
+    base = find_latents(model, seeds, label=label, truncation=truncation)
+    if len(base) != 1:
+        raise GansmithError(
+            "cli.several_images", f"directions are shown on one image, got {len(base)}: {', '.join(base.names)}"
+        )
+    _, strengths, vectors = torch.linalg.svd(weight, full_matrices=False)
+    strengths, vectors = strengths[:num].float(), vectors[:num].float()
+    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+    vectors = vectors * largest.sign()
+    shifts = torch.linspace(-reach, reach, STEPS)
+    shifts[STEPS // 2] = 0
+    values = base.values + shifts[None, :, None] * vectors[:, None, :]
+    count = num * STEPS
+    classes = None if base.classes is None else base.classes.expand(count, -1)
+    images = draw(model, Latents(values.flatten(0, 1), classes, base.names * count), raw=raw)
+    return Directions(vectors, strengths, images.reshape(num, STEPS, *images.shape[1:]), tuple(shifts.tolist()))
+
+
+def _first_weight(model: Model, *, raw: bool) -> Tensor:
+    """Return (out, latent_dim): the weight of the linear layer that reads latents, and labels too or not."""
+    method = model.latent_method("draw")
+    wide = method.config.latent_dim + method.num_classes
+    generator = model.network("generator-raw" if raw else "generator")
+    first = next((each for each in generator.modules() if isinstance(each, nn.Linear)), None)
+    if first is None or first.in_features not in (wide, method.config.latent_dim):  # labels may enter further on
+        raise ModelError(
+            "model.no_linear_start",
+            f"generator '{method.config.generator.kind}' does not begin with a linear layer of {wide} inputs"
+            "\n  directions are found in that layer's weight: mlp, dcgan and sngan_resnet have one",
+        )
+    return first.weight.detach()[:, : method.config.latent_dim]

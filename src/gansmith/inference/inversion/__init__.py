@@ -1,0 +1,1 @@
+"""Find the latent of an image."""

@@ -1,0 +1,216 @@
+"""Places in a model's latent space, named by the images seen there, and what is drawn at them."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from gansmith.core.atomic_files import commit_file
+from gansmith.core.errors import GansmithError, ModelError
+from gansmith.core.output_paths import make_room
+from gansmith.core.randomness import sample_latents, truncate
+from gansmith.inference.model import MAX_SAMPLES, Model
+from gansmith.inference.samples import Samples, image_name
+from gansmith.methods.latent import sample_labels
+
+ENDING = ".safetensors"
+BESIDE = f".latent{ENDING}"  # of a picture's latent: a picture beside weights of its name must not replace them
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latents of a model; a conditional model's have a weight for each class."""
+
+    values: Tensor  # float32 (N, latent_dim)
+    classes: Tensor | None  # float32 (N, num_classes)
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def take(self, places: list[int]) -> "Latents":
+        """Return those at the given places, in that order."""
+        classes = None if self.classes is None else self.classes[places]
+        return Latents(self.values[places], classes, tuple(self.names[place] for place in places))
+
+    def save(self, path: str | Path) -> Path:
+        """Write them as a .safetensors file, which may stand wherever an image is named."""
+        target = Path(path)
+        if target.suffix.lower() != ENDING:
+            raise GansmithError(
+                "output.unknown_ending", f"cannot write latents as '{target.suffix}'\n  allowed: x{ENDING}"
+            )
+        make_room(target)
+        tensors = {"latents": self.values, **({} if self.classes is None else {"classes": self.classes})}
+        commit_file(target, lambda at: save_file({name: each.contiguous() for name, each in tensors.items()}, at))
+        return target
+
+
+Seed = str | int | Path | Latents
+Seeds = Seed | Sequence[Seed]
+EntryT = TypeVar("EntryT")
+
+
+def find_latents(
+    model: Model, seeds: Seeds, *, label: str | int | None = None, truncation: float | None = None
+) -> Latents:
+    """Return the latents of images: ``3`` is image 3 of ``sample``, ``7:3`` that of its seed 7, or a file of latents.
+
+    A text may name several, with commas between. An image has the label that it has in a sample without ``label``.
+    Raises GansmithError for what names no image, ModelError for latents that are not this model's.
+    """
+    words = [word for entry in listed(seeds) for word in (entry.split(",") if isinstance(entry, str) else [entry])]
+    found = [_labelled(model, _find(model, word, truncation), label) for word in words]
+    if not found:
+        raise GansmithError(
+            "cli.no_image_named", "no image is named\n  for example 3,9,27: images of 'gansmith sample', counted from 0"
+        )
+    return join(found)
+
+
+def listed(entries: Seed | Sequence[EntryT]) -> Sequence[Seed | EntryT]:
+    """Return one name, or several, as several."""
+    return [entries] if isinstance(entries, str | int | Path | Latents) else entries
+
+
+def join(parts: Sequence[Latents]) -> Latents:
+    """Return latents of one model, in order."""
+    classes = [part.classes for part in parts if part.classes is not None]
+    names = tuple(name for part in parts for name in part.names)
+    return Latents(torch.cat([part.values for part in parts]), torch.cat(classes) if classes else None, names)
+
+
+def class_weights(model: Model, label: str | int, count: int) -> Tensor:
+    """Return float32 (count, num_classes), all weight on one class; ModelError for a label that there is not."""
+    return one_hot(torch.full((count,), model.class_number(label)), len(model.classes)).float()
+
+
+def told(model: Model, classes: Tensor | None) -> Tensor | None:
+    """Return what a generator is told of classes: int64 (N,) if each is one class, else weights.
+
+    Raises ModelError for a mixture of classes that the generator cannot draw.
+    """
+    if classes is None:
+        return None
+    numbers = classes.argmax(1)
+    if torch.equal(one_hot(numbers, classes.shape[1]).float(), classes):
+        return numbers
+    generator = model.latent_method("draw").config.generator
+    if not generator.mixes_labels:
+        raise ModelError(
+            "model.class_changes",
+            f"generator '{generator.kind}' draws one class at a time, and between these images the class changes"
+            "\n  pass --label NAME for one class throughout",
+        )
+    return classes
+
+
+def draw(model: Model, latents: Latents, *, raw: bool = False) -> np.ndarray:
+    """Return uint8 (N, H, W, C): the bytes that ``sample`` makes of the same latents."""
+    return model.draw(latents.values, told(model, latents.classes), raw=raw)
+
+
+def pick(
+    model: Model, seeds: Seeds, *, label: str | int | None = None, truncation: float | None = None, raw: bool = False
+) -> Samples:
+    """Return the images that ``seeds`` names, as ``sample`` makes them; see ``find_latents``."""
+    latents = find_latents(model, seeds, label=label, truncation=truncation)
+    numbers = None if latents.classes is None else latents.classes.argmax(1).numpy()
+    return Samples(draw(model, latents, raw=raw), numbers, model.classes, names=latents.names)
+
+
+def _find(model: Model, word: Seed, truncation: float | None) -> Latents:
+    if isinstance(word, Latents):
+        return _fitting(model, word, ", ".join(word.names))
+    text = str(word).strip()
+    number = re.fullmatch(r"(?:(\d+):)?(\d+)", text, re.ASCII)
+    if number:
+        return _image(model, int(number[1] or 0), int(number[2]), truncation)
+    if text.lower().endswith(ENDING):
+        return _read(model, Path(text))
+    raise GansmithError(
+        "cli.unknown_image",
+        f"'{text}' names no image"
+        "\n  allowed: 3 (image 3 of 'gansmith sample', counted from 0), 7:3 (that of --seed 7), or a latents file"
+        f"\n  several: 3,7:3,latent{ENDING}; 'gansmith sample --numbered' writes the numbers below the images",
+    )
+
+
+def _labelled(model: Model, latents: Latents, label: str | int | None) -> Latents:
+    if label is not None:
+        return Latents(latents.values, class_weights(model, label, len(latents)), latents.names)
+    if model.latent_method("draw").num_classes and latents.classes is None:
+        raise ModelError(
+            "model.label_needed",
+            f"{', '.join(latents.names)} has no label, and this model draws by class: pass --label"
+            f"\n  known: {', '.join(model.classes)}",
+        )
+    return latents
+
+
+def _image(model: Model, seed: int, number: int, truncation: float | None) -> Latents:
+    method = model.latent_method("draw")
+    if number >= MAX_SAMPLES:
+        raise GansmithError(
+            "cli.image_out_of_range", f"a sample has no image {number:,}\n  allowed: 0 to {MAX_SAMPLES - 1:,}"
+        )
+    values = truncate(sample_latents(seed, number, 1, method.config.latent_dim), truncation)
+    labels = sample_labels(number, 1, method.num_classes)
+    classes = None if labels is None else one_hot(labels, method.num_classes).float()
+    return Latents(values, classes, (image_name(seed, number),))
+
+
+def _read(model: Model, path: Path) -> Latents:
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as problem:
+        reason = "it does not exist" if isinstance(problem, FileNotFoundError) else str(problem).splitlines()[0]
+        raise ModelError("model.unreadable_latents", f"latents '{path}' cannot be read: {reason}") from problem
+    if "latents" not in tensors:
+        raise ModelError(
+            "model.not_latents",
+            f"'{path}' holds no latents\n  'gansmith invert' and 'gansmith arithmetic' write such files",
+        )
+    values = tensors["latents"]
+    count = values.shape[0] if values.ndim else 0
+    name = path.stem.removesuffix(".latent")
+    names = (name,) if count == 1 else tuple(f"{name}[{row}]" for row in range(count))
+    return _fitting(model, Latents(values, tensors.get("classes"), names), f"'{path}'")
+
+
+def _fitting(model: Model, latents: Latents, where: str) -> Latents:
+    """Return latents as this model takes them; ModelError if they are another's."""
+    method = model.latent_method("draw")
+    classes = latents.classes if method.num_classes else None
+    for tensor, wide in ((latents.values, method.config.latent_dim), (classes, method.num_classes)):
+        if tensor is None:
+            continue
+        if tensor.shape != (len(latents), wide):
+            raise ModelError(
+                "model.latents_unfit",
+                f"{where} is not of this model: its numbers are {tuple(tensor.shape)}, expected {(len(latents), wide)}",
+            )
+        if not (len(latents) and tensor.isfinite().all()):
+            raise ModelError(
+                "model.latents_not_finite",
+                f"{where} holds no latents that can be drawn: none, or numbers that are not finite",
+            )
+    return Latents(latents.values.float(), None if classes is None else classes.float(), latents.names)
+
+
+def refuse_points(model: Model, verb: str) -> None:
+    """Raise ModelError where ``verb`` shows images and the model makes points in the plane."""
+    if model.record.data.is_points:
+        raise ModelError(
+            "model.points",
+            f"cannot {verb} with a model of points in the plane; it needs one of images"
+            "\n  allowed with points: sample (picture.png or x.npz), evaluate, diagnose, compare",
+        )

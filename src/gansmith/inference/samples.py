@@ -1,0 +1,138 @@
+"""Images that came out of a model: looked at, kept as files, or handed on as a data set."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gansmith.core.errors import GansmithError
+from gansmith.core.output_paths import file_for, make_room, refuse_used_folder
+from gansmith.imaging.captions import captioned_grid
+from gansmith.imaging.images import POINT, encode_png, make_grid, save_png, to_float
+from gansmith.imaging.scatter import draw_points
+
+WRITTEN = (".png", ".npz", ".zip")
+NOT_WRITTEN = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".tar", ".mp4")
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same samples make the same bytes
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image, uint8 (H, W, C); notebooks show it."""
+
+    array: np.ndarray
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as a PNG file; GansmithError for another ending."""
+        target = file_for(path, "a picture", ".png")
+        save_png(self.array, target)
+        return target
+
+    def _repr_png_(self) -> bytes:
+        return encode_png(self.array)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Generated images, uint8 (N, H, W, C), with the labels they were asked for, if any."""
+
+    images: np.ndarray
+    labels: np.ndarray | None  # int64 (N,)
+    classes: tuple[str, ...]
+    columns: int = 8
+    names: tuple[str, ...] = ()  # what each is called in a list of images: 12, or 7:12 for seed 7
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def are_points(self) -> bool:
+        """Say whether the images are points in the plane."""
+        return self.images.shape[1:] == POINT
+
+    def grid(self, columns: int | None = None, *, numbered: bool = False) -> Picture:
+        """Return all of them as one picture, of points their places.
+
+        ``numbered`` enlarges small images and writes their names below.
+        """
+        if self.are_points:
+            return Picture(draw_points(self.images))
+        columns = min(columns or self.columns, len(self.images))
+        if not numbered:
+            return Picture(make_grid(self.images, columns))
+        return Picture(captioned_grid(self.images, self.names or [*map(str, range(len(self)))], columns))
+
+    def save(self, out: str | Path, *, numbered: bool = False) -> Path:
+        """Write a grid (.png), arrays that gansmith trains on (.npz), or PNG files in a .zip or in a new folder.
+
+        Of points it is a picture or arrays, which hold ``points`` too: float32 (N, 2), x and y in [-1, 1].
+        """
+        path = check_samples(out)
+        if numbered and path.suffix.lower() != ".png":
+            raise GansmithError(
+                "output.numbered_without_grid",
+                f"numbers are written into a grid only, not into '{path}'\n  allowed: grid.png",
+            )
+        if self.are_points and (numbered or path.suffix.lower() not in (".png", ".npz")):
+            wrong = "numbers into a picture of points" if numbered else f"points in the plane as '{path}'"
+            raise GansmithError(
+                "output.points_form",
+                f"cannot write {wrong}\n  allowed: picture.png, or x.npz, which holds their coordinates",
+            )
+        make_room(path)
+        if path.suffix.lower() == ".png":
+            return self.grid(numbered=numbered).save(path)
+        if path.suffix.lower() == ".npz":
+            arrays: dict[str, Any] = {"images": self.images}
+            if self.labels is not None:
+                arrays |= {"labels": self.labels, "class_names": np.array(self.classes)}
+            if self.are_points:
+                arrays |= {"points": to_float(self.images).flatten(1).numpy()}
+            np.savez_compressed(path, **arrays)
+        elif path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                for name, png in self._files():
+                    archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), png)
+        else:
+            for name, png in self._files():
+                target = path / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(png)
+        return path
+
+    def _files(self) -> list[tuple[str, bytes]]:
+        out, folders = [], _folder_names(self.classes)
+        for index, image in enumerate(self.images):
+            folder = "" if self.labels is None else folders[self.labels[index]] + "/"
+            out.append((f"{folder}{index:06d}.png", encode_png(image)))
+        return out
+
+
+def check_samples(out: str | Path) -> Path:
+    """Return the path of samples; GansmithError for an ending that is not written, or a folder that is not empty."""
+    path = Path(out)
+    if path.suffix.lower() in NOT_WRITTEN:
+        raise GansmithError(
+            "output.unknown_ending",
+            f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder",
+        )
+    if path.suffix.lower() not in WRITTEN:
+        refuse_used_folder(path)
+    return path
+
+
+def image_name(seed: int, number: int) -> str:
+    """Return what image ``number`` of a seed is called in a list of images; that of seed 0 is its number alone."""
+    return f"{seed}:{number}" if seed else str(number)
+
+
+def _folder_names(classes: tuple[str, ...]) -> list[str]:
+    """Return a folder name for each class that is allowed everywhere; those that would be the same are numbered."""
+    names = ["".join(each if each.isalnum() or each in " -_" else "-" for each in name).strip() for name in classes]
+    folded = [name.casefold() for name in names]
+    return [
+        name if name and folded.count(name.casefold()) == 1 else f"{name or 'class'} {number}"
+        for number, name in enumerate(names)
+    ]

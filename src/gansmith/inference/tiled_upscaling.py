@@ -1,0 +1,46 @@
+"""A generator that enlarges, at work on images of any size."""
+
+import numpy as np
+import torch
+from torch import nn
+
+from gansmith.core.errors import ModelError
+from gansmith.imaging.images import MODES, to_float, to_levels
+from gansmith.imaging.tiles import in_tiles
+from gansmith.methods.base import Method
+from gansmith.methods.super_resolution import SuperResolutionMethod
+
+
+def enlarging(method: Method, kind: str) -> SuperResolutionMethod:
+    """Return a method, named ``kind`` in recipes, that enlarges; ModelError if it does not."""
+    if not isinstance(method, SuperResolutionMethod):
+        translates = getattr(getattr(method, "task", None), "scale", 1) > 1
+        remedy = "gansmith translate MODEL IMAGES" if translates else "gansmith train photos/ --recipe srresnet"
+        raise ModelError(
+            "model.other_method",
+            f"cannot upscale with a model of method '{kind}'; it needs 'super_resolution'\n  use: {remedy}",
+        )
+    return method
+
+
+def enlarge_image(method: SuperResolutionMethod, generator: nn.Module, image: np.ndarray) -> np.ndarray:
+    """Return uint8 (scale H, scale W, C) of uint8 (H, W, C); ModelError for another number of channels.
+
+    Large ones go through the generator in tiles that fade into each other; tiles have one size in the result.
+    """
+    channels, scale = method.spec.channels, method.spec.scale
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels or not image.size:
+        raise ModelError(
+            "model.images_shape",
+            f"images must be uint8 (N, H, W, {channels}): this model enlarges {MODES[channels]} images"
+            f"\n  got {image.dtype} {image.shape} for one of them",
+        )
+    device = next(generator.parameters()).device
+
+    @torch.no_grad()
+    def work(tile: np.ndarray) -> np.ndarray:
+        source = to_float(tile[None].copy()).to(device).contiguous(memory_format=torch.channels_last)
+        made = method.translate(generator, source)
+        return to_levels(made[0])
+
+    return in_tiles(image, 1, scale, work, channels, shrink=scale)

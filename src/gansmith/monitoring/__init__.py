@@ -1,0 +1,1 @@
+"""Verdicts from the logged numbers of a run, and suggestions."""

@@ -1,0 +1,1 @@
+"""The parts a recipe names, one file each; none imports a part of another family."""

@@ -1,0 +1,56 @@
+"""Points in the plane as they are: no network."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gansmith.core.errors import MetricError
+from gansmith.imaging.images import POINT, to_float
+from gansmith.parts.extractors.base import Domain, Extractor, ExtractorPart, Progress, extractors
+
+NEAR = 3.0  # deviations
+
+
+@extractors.register("points")
+class Points(ExtractorPart):
+    """The two coordinates, in [-1, 1]; where points have labels, the label of the nearest mean is their class.
+
+    A point shows a mode when it is within 3 deviations of the mean, or none. Means and deviation, one for all modes and
+    both axes, are those of the training points.
+    Source: Srivastava et al. 2017, arXiv:1705.07761 (points within 3 deviations of a mode).
+    """
+
+    def open(self, domain: Domain, weights: Path | None, on_progress: Progress) -> Extractor:
+        """Return it; MetricError for images that are no points."""
+        if (domain.height, domain.width, domain.channels) != POINT:
+            raise MetricError(
+                "metric.images_unfit_for_extractor",
+                "extractor 'points' sees points in the plane, not images\n  pass --features own",
+            )
+        images, labels = domain.read()
+        if labels is None or not domain.classes:
+            return Extractor("points", "none", "not at all", (), lambda images: (coordinates(images), None))
+        points, modes = coordinates(images), torch.from_numpy(labels)
+        count = len(domain.classes)
+        sums = torch.zeros(count, 2).index_add_(0, modes, points)
+        centres = sums / torch.bincount(modes, minlength=count)[:, None].clamp(min=1)
+        limit = NEAR * float((points - centres[modes]).square().mean().sqrt())
+
+        def look(images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+            seen = coordinates(images)
+            return seen, torch.nn.functional.one_hot(torch.cdist(seen, centres).argmin(1), count).float()
+
+        def mode_of(features: Tensor, probabilities: Tensor) -> Tensor:
+            distance, nearest = torch.cdist(features, centres).min(1)
+            return torch.where(distance <= limit, nearest, -1)
+
+        sha256 = hashlib.sha256(centres.numpy().tobytes() + np.float32(limit).tobytes()).hexdigest()
+        return Extractor("points", sha256, "not at all", domain.classes, look, count, mode_of)
+
+
+def coordinates(images: np.ndarray) -> Tensor:
+    """Return float32 (N, 2), x and y in [-1, 1], of uint8 (N, 1, 2, 1)."""
+    return to_float(images).flatten(1)

@@ -1,0 +1,108 @@
+"""Sliced Wasserstein distance of patches at every scale: needs no extractor."""
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from gansmith.core.randomness import derive_seed
+from gansmith.imaging.images import to_float
+from gansmith.parts.metrics.base import Evidence, Finding, Metric, metrics, over_sets
+
+PATCH, SMALLEST_SIDE = 7, 14
+WEIGHTS = (1.0, 4.0, 6.0, 4.0, 1.0)  # binomial filter
+
+
+def laplacian_pyramid(images: Tensor) -> list[Tensor]:
+    """Return what each scale adds to the next smaller one: (N, C, H, W) in [-1, 1] -> levels, finest first.
+
+    The last level is the smallest image itself; sides are halved while they stay even and at least 14.
+    """
+    levels = []
+    while min(images.shape[2:]) // 2 >= SMALLEST_SIDE and images.shape[2] % 2 == images.shape[3] % 2 == 0:
+        smaller = _blur(images)[:, :, ::2, ::2]
+        spread = images.new_zeros(images.shape)
+        spread[:, :, ::2, ::2] = smaller
+        levels.append(images - 4 * _blur(spread))
+        images = smaller
+    return [*levels, images]
+
+
+def _blur(images: Tensor) -> Tensor:
+    line = images.new_tensor(WEIGHTS) / sum(WEIGHTS)
+    channels = images.shape[1]
+    kernel = (line[:, None] * line).expand(channels, 1, 5, 5)
+    return F.conv2d(F.pad(images, (2, 2, 2, 2), mode="reflect"), kernel, groups=channels)
+
+
+def patches(level: Tensor, per_image: int, draws: np.random.Generator) -> Tensor:
+    """Return (N * per_image, C * 49) patches at random places, each channel with mean 0 and deviation 1 over all."""
+    count, channels, height, width = level.shape
+    rows = torch.from_numpy(draws.integers(0, height - PATCH + 1, (count, per_image)))
+    columns = torch.from_numpy(draws.integers(0, width - PATCH + 1, (count, per_image)))
+    span = torch.arange(PATCH)
+    places = torch.arange(count)[:, None, None, None]
+    across = (rows[..., None, None] + span[:, None], columns[..., None, None] + span)
+    found = level.permute(0, 2, 3, 1)[places, across[0], across[1]]  # (N, per_image, 7, 7, C)
+    found = found.reshape(-1, PATCH * PATCH, channels)
+    found = (found - found.mean((0, 1))) / found.std((0, 1)).clamp(min=1e-8)
+    return found.flatten(1)
+
+
+def sliced_wasserstein(real: Tensor, fake: Tensor, directions: Tensor) -> float:
+    """Return the mean over directions (F, D) of the 1-D Wasserstein distance of projected points (N, F)."""
+    return float((_sorted(real, directions) - _sorted(fake, directions)).abs().mean())
+
+
+def _sorted(points: Tensor, directions: Tensor) -> Tensor:
+    return torch.from_numpy(np.sort((directions.T @ points.T).numpy(), axis=1))  # 3 times as fast as torch's
+
+
+@metrics.register("sliced_wasserstein")
+class SlicedWasserstein(Metric):
+    """Mean over the levels of a Laplacian pyramid of the sliced Wasserstein distance of 7 x 7 patches, times 1000.
+
+    Lower is better. It sees textures and edges and no meaning; it needs no trained network.
+    Source: Karras et al. 2018, arXiv:1710.10196, section 5.
+    Differs: ``most`` images, ``patches_per_image`` patches and ``directions`` directions where they have 8192 (at
+    128 patches) and 512; levels down to 14 px instead of 16.
+    """
+
+    least: ClassVar[int] = 100
+    by_features: ClassVar[bool] = False
+    best: ClassVar[dict[str, str]] = {"swd": "low"}
+
+    most: int = Field(2000, ge=100)
+    patches_per_image: int = Field(64, ge=1, le=1024)
+    directions: int = Field(128, ge=1, le=4096)
+    seed: int = 0
+
+    def missing(self, evidence: Evidence) -> str:
+        """Ask for images that have patches."""
+        if min(evidence.real.images.shape[1:3]) < PATCH:
+            return f"needs images of at least {PATCH} x {PATCH} px"
+        return super().missing(evidence)
+
+    def measure(self, evidence: Evidence) -> Finding:
+        """Return ``swd`` and, as facts, its levels."""
+        count = min(self.most, len(evidence.real), len(evidence.fake[0]))
+        reference = list(self._levels(evidence.real.images[:count]))
+        by_set = []
+        for side in evidence.fake:
+            pairs = zip(reference, self._levels(side.images[:count]), strict=True)
+            by_set.append([1000 * float((left - right).abs().mean()) for left, right in pairs])
+        mean = np.mean(by_set, axis=0)
+        facts = {"levels": [round(float(value), 4) for value in mean]}
+        return Finding({"swd": over_sets([float(np.mean(values)) for values in by_set], count)}, facts)
+
+    def _levels(self, images: np.ndarray) -> Iterator[Tensor]:
+        """Yield for each level the sorted projections (directions, patches)."""
+        for index, level in enumerate(laplacian_pyramid(to_float(images))):
+            draws = np.random.default_rng(derive_seed("swd", self.seed, index))
+            points = patches(level, self.patches_per_image, draws)
+            lines = torch.from_numpy(draws.standard_normal((points.shape[1], self.directions), np.float32))
+            yield _sorted(points, lines / lines.norm(dim=0))

@@ -1,0 +1,156 @@
+"""Small networks for small budgets: strided convolutions, and residual blocks where maps are small."""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+
+from gansmith.parts.networks.base import ImageSpec, Network, finish, networks, normed, projected, start_map
+from gansmith.parts.networks.dcgan import DCGANGenerator
+from gansmith.parts.networks.r3gan import Double
+from gansmith.parts.networks.strided_conv import StridedConv2d, StridedConvTranspose2d
+
+IMAGE_GAIN = 0.25  # times the sum of images; with 1 faces of 64 px are grainy: Adam moves sums of many weights fast
+
+
+@networks.register("compact")
+class Compact(Network):
+    """Few channels where maps are large, and residual blocks where they are small and depth costs little.
+
+    G: latent -> start map (widest) -> blocks, norm, ReLU -> (doubling 4x4 transposed convolution, blocks, norm, ReLU)
+       From each of these maps a doubling convolution of its own makes an image; a quarter of their sum, smaller ones
+       enlarged bilinearly, goes through tanh.
+       Block: x + conv(relu(norm(conv(relu(norm(x)))))), convolutions 3x3, or x + norm of that with ``end_norm``.
+    D: halving 4x4 convolution, norm (not in the first), leaky, blocks -> ... -> Linear over the last map; one logit.
+       Block: leaky(x + norm(conv(leaky(norm(conv(x)))))).
+    A label is one-hot beside the latent; D adds the inner product of its last map with weights for each class.
+    Source: strided convolutions: Radford et al. 2016, arXiv:1511.06434; residual blocks: He et al. 2016,
+    arXiv:1512.03385 (D) and arXiv:1603.05027 (G); sum of images: Karras et al. 2020, arXiv:1912.04958, section 4.1;
+    labels in D: Miyato and Koyama 2018, arXiv:1802.05637, equation 3.
+    Differs: the inner product is with the whole last map, not with its sum. Why blocks there and not elsewhere:
+    benchmarks/flagship/README.md.
+    """
+
+    mixes_labels: ClassVar[bool] = True
+    scores_labels: ClassVar[bool] = True
+    init: Literal["framework", "normal", "xavier"] = "normal"
+    base_channels: int = Field(16, ge=1, le=1024, description="channels at half the image's side; doubled as it halves")
+    max_channels: int = Field(256, ge=1, le=4096, description="no layer is wider")
+    blocks: int = Field(1, ge=0, le=64, description="residual blocks at each small side")
+    block_px: int = Field(8, ge=1, le=1024, description="sides up to here have residual blocks")
+    norm: Literal["batch", "none"] = "batch"
+    end_norm: bool = Field(
+        False, description="a norm at the end of G's blocks too, its gain from 0: more kinds of images above 28 px"
+    )
+    leak: float = Field(0.2, ge=0, lt=1, description="slope of D's LeakyReLU below 0")
+
+    @property
+    def has_batch_statistics(self) -> bool:
+        """Say whether an image's output depends on the others of its batch while training."""
+        return self.norm == "batch"
+
+    def generator(self, spec: ImageSpec) -> nn.Module:
+        """Return G; RecipeError for sides that cannot be doubled to."""
+        rows, columns, doublings = start_map(spec, self.kind)
+        widths = self._widths(doublings)[::-1]
+        stages, heads = list[nn.Module](), list[nn.Module]()
+        for index, width in enumerate(widths):
+            larger = [StridedConvTranspose2d(widths[index - 1], width, bias=self.norm == "none")] if index else []
+            blocks = self._blocks(max(rows, columns) * 2**index)
+            inside = [GeneratorBlock(width, self.norm, ended=self.end_norm) for _ in range(blocks)]
+            stages.append(nn.Sequential(*larger, *inside, *normed(self.norm, width), nn.ReLU(inplace=True)))
+            heads.append(StridedConvTranspose2d(width, spec.channels, bias=True))
+        layers = SumOfSides(stages, heads, nn.Sigmoid() if self.value_range == "unit" else nn.Tanh())
+        project = nn.Linear(spec.latent_dim + spec.num_classes, widths[0] * rows * columns)
+        network = finish(DCGANGenerator(project, (widths[0], rows, columns), layers, spec.num_classes), self)
+        for module in network.modules():
+            if isinstance(module, GeneratorBlock) and isinstance(last := module.layers[-1], nn.BatchNorm2d):
+                nn.init.zeros_(last.weight)
+        return network
+
+    def discriminator(self, spec: ImageSpec) -> nn.Module:
+        """Return D; RecipeError for sides that cannot be halved."""
+        rows, columns, doublings = start_map(spec, self.kind)
+        widths = self._widths(doublings)
+        layers: list[nn.Module] = []
+        for index, (before, after) in enumerate(zip([spec.channels, *widths], widths, strict=False)):
+            side = max(rows, columns) * 2 ** (doublings - 1 - index)
+            norm = self.norm if index else "none"
+            layers += [StridedConv2d(before, after, bias=norm == "none"), *normed(norm, after)]
+            layers.append(nn.LeakyReLU(self.leak, inplace=True))
+            layers += [DiscriminatorBlock(after, self.norm, self.leak) for _ in range(self._blocks(side))]
+        width = widths[-1] * rows * columns
+        return finish(CompactDiscriminator(nn.Sequential(*layers), width, spec.num_classes), self)
+
+    def _widths(self, doublings: int) -> list[int]:
+        """Return the channels at each side, those at half the image's first."""
+        return [min(self.base_channels * 2**index, self.max_channels) for index in range(doublings)]
+
+    def _blocks(self, side: int) -> int:
+        return self.blocks if side <= self.block_px else 0
+
+
+class SumOfSides(nn.Module):
+    """Maps (N, C, h, w) -> images: a stage changes the maps, its head adds IMAGE_GAIN of an image twice as large."""
+
+    def __init__(self, stages: list[nn.Module], heads: list[nn.Module], last: nn.Module) -> None:
+        super().__init__()
+        self.stages, self.heads, self.enlarge, self.last = nn.ModuleList(stages), nn.ModuleList(heads), Double(), last
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return images in the value range of the last function."""
+        images: Tensor | None = None
+        for stage, head in zip(self.stages, self.heads, strict=True):
+            maps = stage(maps)
+            more = IMAGE_GAIN * head(maps)
+            images = more if images is None else self.enlarge(images) + more
+        return self.last(images)
+
+
+class GeneratorBlock(nn.Module):
+    """Maps (N, C, h, w) -> the same shape."""
+
+    def __init__(self, channels: int, norm: Literal["batch", "none"], *, ended: bool) -> None:
+        super().__init__()
+        without = norm == "none"
+        first, second = (nn.Conv2d(channels, channels, 3, 1, 1, bias=bias) for bias in (without, without or not ended))
+        self.layers = nn.Sequential(
+            *normed(norm, channels), nn.ReLU(), first, *normed(norm, channels), nn.ReLU(inplace=True), second
+        )
+        self.layers.extend(normed(norm, channels) if ended else [])
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the changed maps."""
+        return maps + self.layers(maps)
+
+
+class DiscriminatorBlock(nn.Module):
+    """Maps (N, C, h, w) -> the same shape."""
+
+    def __init__(self, channels: int, norm: Literal["batch", "none"], leak: float) -> None:
+        super().__init__()
+        first, second = (nn.Conv2d(channels, channels, 3, 1, 1, bias=norm == "none") for _ in range(2))
+        leaky = nn.LeakyReLU(leak, inplace=True)
+        self.layers = nn.Sequential(first, *normed(norm, channels), leaky, second, *normed(norm, channels))
+        self.leaky = nn.LeakyReLU(leak, inplace=True)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the changed maps."""
+        return self.leaky(maps + self.layers(maps))
+
+
+class CompactDiscriminator(nn.Module):
+    """(images (N, C, H, W), labels) -> logits (N,), or (N, num_classes) without labels."""
+
+    def __init__(self, layers: nn.Sequential, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.layers, self.judge = layers, nn.Linear(width, 1)
+        self.embed = nn.Embedding(num_classes, width) if num_classes else None
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return one logit for each image, or for each of its labels."""
+        seen = self.layers(images).permute(0, 2, 3, 1).flatten(1)
+        logits = self.judge(seen)
+        if self.embed is not None:
+            return projected(logits, seen, self.embed, labels)
+        return logits.flatten()

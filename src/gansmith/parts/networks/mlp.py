@@ -1,0 +1,88 @@
+"""Fully connected networks: every GAN before convolutions."""
+
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from gansmith.parts.networks.base import ImageSpec, Network, finish, networks, one_hot
+
+
+@networks.register("mlp")
+class MLP(Network):
+    """Linear layers with LeakyReLU between; a label is appended one-hot to the input of either side.
+
+    G: latent_dim -> hidden -> C*H*W, then tanh (``signed``) or sigmoid (``unit``).  D: C*H*W -> hidden -> 1 logit.
+    Source: Goodfellow et al. 2014, arXiv:1406.2661; LeakyReLU and BatchNorm1d as taught since;
+    labels: Mirza and Osindero 2014, arXiv:1411.1784, section 3.2.
+    Differs: no maxout and no dropout; the sigmoid of D lives in the loss.
+    """
+
+    mixes_labels: ClassVar[bool] = True
+    takes_points: ClassVar[bool] = True
+    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
+        (256, 512, 1024), max_length=64, description="widths of the hidden layers"
+    )
+    leak: float = Field(0.2, ge=0, lt=1, description="slope of LeakyReLU below 0")
+    norm: Literal["none", "batch"] = Field("none", description="after each hidden linear layer")
+    norm_output: bool = Field(False, description="batch norm after the last linear layer too")
+    bias: bool = True
+
+    @property
+    def has_batch_statistics(self) -> bool:
+        """Say whether an image's output depends on the others of its batch while training."""
+        return self.norm == "batch" or self.norm_output
+
+    def generator(self, spec: ImageSpec) -> nn.Module:
+        """Return G."""
+        shape = (spec.channels, spec.height, spec.width)
+        widths = (spec.latent_dim + spec.num_classes, *self.hidden, spec.channels * spec.height * spec.width)
+        squash = nn.Sigmoid() if self.value_range == "unit" else nn.Tanh()
+        return finish(MLPGenerator(nn.Sequential(*self._layers(widths), squash), shape, spec.num_classes), self)
+
+    def discriminator(self, spec: ImageSpec) -> nn.Module:
+        """Return D."""
+        widths = (spec.channels * spec.height * spec.width + spec.num_classes, *self.hidden, 1)
+        return finish(MLPDiscriminator(nn.Sequential(*self._layers(widths)), spec.num_classes), self)
+
+    def _layers(self, widths: tuple[int, ...]) -> list[nn.Module]:
+        layers: list[nn.Module] = []
+        for index, (before, after) in enumerate(pairwise(widths)):
+            last = index == len(widths) - 2
+            layers.append(nn.Linear(before, after, bias=self.bias))
+            if self.norm_output if last else self.norm == "batch":
+                layers.append(nn.BatchNorm1d(after))
+            if not last:
+                layers.append(nn.LeakyReLU(self.leak, inplace=True))
+        return layers
+
+
+class MLPGenerator(nn.Module):
+    """(latents (N, latent_dim), labels) -> images (N, C, H, W)."""
+
+    def __init__(self, layers: nn.Sequential, shape: tuple[int, int, int], num_classes: int) -> None:
+        super().__init__()
+        self.layers, self.shape, self.num_classes = layers, shape, num_classes
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return images in the network's value range."""
+        if self.num_classes:
+            latents = torch.cat([latents, one_hot(labels, self.num_classes)], 1)
+        return self.layers(latents).view(-1, *self.shape)
+
+
+class MLPDiscriminator(nn.Module):
+    """(images (N, C, H, W), labels) -> logits (N,)."""
+
+    def __init__(self, layers: nn.Sequential, num_classes: int) -> None:
+        super().__init__()
+        self.layers, self.num_classes = layers, num_classes
+
+    def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return one logit for each image."""
+        pixels = images.flatten(1)
+        if self.num_classes:
+            pixels = torch.cat([pixels, one_hot(labels, self.num_classes)], 1)
+        return self.layers(pixels).flatten()

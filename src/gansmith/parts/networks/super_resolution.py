@@ -1,0 +1,81 @@
+"""What networks that enlarge share: they add detail to an enlargement by interpolation."""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from gansmith.parts.networks.base import ImageSpec, Network, ValueRange, finish, require_sources, with_label_planes
+
+Added = Literal["bicubic", "nearest", "none"]
+
+
+class EnlargingNetwork(Network):
+    """A generator that keeps the sides of its maps and enlarges at the end: ``scale`` 1, 2, 4, ... times.
+
+    Images are the source enlarged by interpolation plus what the layers make, clipped to the value range; where
+    nothing can be added, because the source has other channels, or shall be, the layers end in tanh or a sigmoid.
+    """
+
+    translates: ClassVar[bool] = True
+    enlarges: ClassVar[bool] = True
+    add: Added = Field("bicubic", description="the enlargement of the source that the layers add detail to")
+
+    @abstractmethod
+    def layers(self, channels: int, spec: ImageSpec) -> nn.Sequential:
+        """Return the layers from source maps of so many channels to the images' channels."""
+
+    def generator(self, spec: ImageSpec) -> nn.Module:
+        """Return G; RecipeError without source images."""
+        require_sources(spec, self.kind, "method 'super_resolution' (--recipe srresnet)")
+        add: Added = self.add if spec.source_channels == spec.channels else "none"
+        layers = self.layers(spec.source_channels + spec.num_classes, spec)
+        if add == "none":
+            layers.append(nn.Sigmoid() if self.value_range == "unit" else nn.Tanh())
+        return finish(EnlargingGenerator(layers, spec, add, self.value_range), self)
+
+
+class EnlargingGenerator(nn.Module):
+    """(sources (N, S, h, w), labels) -> images (N, C, scale h, scale w), for sides of any length."""
+
+    multiple = 1
+
+    def __init__(self, layers: nn.Sequential, spec: ImageSpec, add: Added, value_range: ValueRange) -> None:
+        super().__init__()
+        self.body, self._num_classes, self._scale, self._add = layers, spec.num_classes, spec.scale, add
+        self._lowest = 0.0 if value_range == "unit" else -1.0
+
+    def forward(self, sources: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Return images in the network's value range."""
+        made: Tensor = self.body(with_label_planes(sources, labels, self._num_classes))
+        if self._add == "none":
+            return made
+        return (enlarged(sources, self._scale, self._add) + made).clamp(self._lowest, 1.0)
+
+
+class Residual(nn.Module):
+    """Maps (N, C, h, w) plus ``share`` times what layers make of them."""
+
+    def __init__(self, *layers: nn.Module, share: float = 1.0) -> None:
+        super().__init__()
+        self.layers, self.share = nn.Sequential(*layers), share
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Return the changed maps."""
+        return maps + self.share * self.layers(maps)
+
+
+def doublings(spec: ImageSpec) -> int:
+    """Return how often sides are doubled."""
+    return spec.scale.bit_length() - 1
+
+
+def enlarged(images: Tensor, scale: int, how: Literal["bicubic", "nearest"] = "bicubic") -> Tensor:
+    """Return images (N, C, scale H, scale W) by interpolation; bicubic ones may leave the range a little."""
+    if scale == 1:
+        return images
+    if how == "nearest":
+        return F.interpolate(images, scale_factor=scale, mode="nearest")
+    return F.interpolate(images, scale_factor=scale, mode="bicubic", align_corners=False)

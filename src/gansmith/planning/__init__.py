@@ -1,0 +1,1 @@
+"""auto: a recipe for these images, this machine and this budget."""

@@ -1,0 +1,61 @@
+"""What a machine has and how fast it is."""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import time
+
+import torch
+
+from gansmith.core.runtime import pick_device, pick_precision
+from gansmith.data.cache_folder import cache_folder
+
+MATRIX_SIDE = 1024
+MEASURE_SEC = 1.0
+
+
+def examine() -> dict[str, str]:
+    """Return facts in words, by name."""
+    cache = cache_folder()
+    existing = next(parent for parent in (cache, *cache.parents) if parent.exists())
+    facts = {
+        "gansmith": importlib.metadata.version("gansmith"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": platform.platform(),
+        "processor": f"{os.cpu_count()} cores, threads in use: {torch.get_num_threads()}, "
+        f"{torch.backends.cpu.get_cpu_capability()}",
+        "speed": f"{_gflops():,.0f} GFLOP/s on the CPU (float32 matrix products)",
+        "precision": f"{pick_precision('auto', pick_device('auto'))} with --precision auto",
+        "cuda": _cuda(),
+        "mps": "yes" if torch.backends.mps.is_available() else "no",
+        "cache folder": f"{cache} ({shutil.disk_usage(existing).free / 2**30:,.1f} GiB free)",
+        "tensorboard": _extra("tensorboard", "pip install 'gansmith[tensorboard]'"),
+        "film encoder": _extra("imageio_ffmpeg", "pip install imageio-ffmpeg"),
+    }
+    if not torch.cuda.is_available():
+        facts["advice"] = "no GPU: train on images of 28 to 64 px, with a time limit such as --minutes 30"
+    return facts
+
+
+def _gflops() -> float:
+    left, right = torch.randn(MATRIX_SIDE, MATRIX_SIDE), torch.randn(MATRIX_SIDE, MATRIX_SIDE)
+    torch.mm(left, right)
+    start, products = time.perf_counter(), 0
+    while time.perf_counter() - start < MEASURE_SEC:
+        torch.mm(left, right)
+        products += 1
+    return 2 * MATRIX_SIDE**3 * products / (time.perf_counter() - start) / 1e9
+
+
+def _cuda() -> str:
+    if not torch.cuda.is_available():
+        return "no"
+    properties = torch.cuda.get_device_properties(0)
+    return f"{torch.cuda.device_count()} x {properties.name}, {properties.total_memory / 2**30:,.0f} GiB"
+
+
+def _extra(module: str, remedy: str) -> str:
+    return "yes" if importlib.util.find_spec(module) else f"no: {remedy}"

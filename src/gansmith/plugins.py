@@ -1,0 +1,1 @@
+"""The one import for authors of parts."""

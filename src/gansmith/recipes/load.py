@@ -1,0 +1,262 @@
+"""Read recipes: by name, from YAML files, with overrides."""
+
+import re
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from gansmith.core.errors import GansmithError, RecipeError, nearest, unknown_name
+from gansmith.core.schedules import Ramp
+from gansmith.data.base import DataOptions
+from gansmith.recipes import AUTO
+from gansmith.recipes.old_files import from_old_file
+from gansmith.recipes.recipe import Recipe
+
+MAX_YAML_BYTES = 2**20
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with gansmith."""
+    return sorted(path.name.removesuffix(".yaml") for path in _shipped().iterdir() if path.name.endswith(".yaml"))
+
+
+def recipe_text(name: str) -> str:
+    """Return the YAML of a shipped recipe, or of a file; RecipeError for a name that is neither."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        path = Path(name)
+        if not path.is_file():
+            raise RecipeError(
+                "recipe.file_not_found",
+                f"recipe file '{name}' does not exist\n  known recipes: {', '.join(recipe_names())}",
+            )
+        if path.stat().st_size > MAX_YAML_BYTES:
+            raise RecipeError(
+                "recipe.file_too_large",
+                f"recipe file '{name}' has {path.stat().st_size:,} bytes; {MAX_YAML_BYTES:,} are allowed",
+            )
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as problem:
+            raise RecipeError("recipe.not_text", f"recipe file '{name}' is not UTF-8 text: {problem}") from problem
+    if name == AUTO:
+        raise RecipeError(
+            "recipe.auto_without_text",
+            f"recipe '{AUTO}' is made for the data at hand, it has no text of its own"
+            "\n  make it with: gansmith plan DATA --out FILE.yaml",
+        )
+    if name not in recipe_names():
+        raise RecipeError(
+            "recipe.unknown_recipe",
+            unknown_name("recipe", name, [AUTO, *recipe_names()], hint="or pass the path of a .yaml file"),
+        )
+    return (_shipped() / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def method_kind(text: str) -> str:
+    """Return the method that a recipe's text names, "" where it names none; no part of it needs to be known."""
+    try:
+        method = yaml.safe_load(text)["method"]
+        return str(method if isinstance(method, str) else method["kind"])
+    except (KeyError, TypeError, yaml.YAMLError):
+        return ""
+
+
+def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
+    """Return a shipped recipe or a file's, with ``key=value`` overrides applied.
+
+    A key is a path (``method.loss.real_label``) or its end; an end that several fields have sets them all. Raises
+    RecipeError naming the key, what is allowed, and the nearest match.
+    """
+    return override(parse_recipe(recipe_text(name), where=f"recipe {name}"), overrides)
+
+
+def parse_recipe(text: str, *, where: str) -> Recipe:
+    """Return the recipe that a YAML text describes; RecipeError otherwise."""
+    return _validate(_read_yaml(text, where), where)
+
+
+def read_run_recipe(path: Path) -> Recipe:
+    """Return the recipe of a run folder, which an older version may have written; RecipeError otherwise."""
+    where = f"recipe {path}"
+    return _validate(from_old_file(_read_yaml(path.read_text(encoding="utf-8"), where)), where)
+
+
+def override(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
+    """Return a recipe with ``key=value`` overrides applied in order, validated after each."""
+    for text in overrides:
+        values = recipe.model_dump(mode="json")
+        key, equals, written = text.partition("=")
+        if not equals or not key:
+            raise RecipeError(
+                "recipe.override_form", f"override '{text}' is not of the form key=value\n  for example batch_size=64"
+            )
+        value = _read_yaml(written, f"override '{text}'") if written.strip() else None
+        for path in reversed(_matching_paths(values, key)):
+            _set(values, path, value)
+        recipe = _validate(values, f"override '{text}'")
+    return recipe
+
+
+def named_paths(recipe: Recipe, overrides: tuple[str, ...]) -> set[str]:
+    """Return the dotted paths of the fields that overrides set when they are applied in order."""
+    paths: set[str] = set()
+    for text in overrides:
+        key = text.partition("=")[0]
+        after = override(recipe, (text,))
+        paths |= {".".join(path) for path in _matching_paths(recipe.model_dump(mode="json"), key)}
+        recipe = after
+    return paths
+
+
+def differences(before: Recipe, after: Recipe) -> list[str]:
+    """Return the fields in which two recipes differ, as ``path: before -> after``."""
+    old, new = flat(before), flat(after)
+    paths = [path for path in {**old, **new} if old.get(path) != new.get(path)]
+    return [f"{path}: {old.get(path, 'absent')} -> {new.get(path, 'absent')}" for path in sorted(paths)]
+
+
+def flat(recipe: Recipe) -> dict[str, Any]:
+    """Return the values of a recipe by dotted path; items of lists are numbered."""
+    return {".".join(path): value for path, value in _leaves(recipe.model_dump(mode="json"))}
+
+
+def _shipped() -> Any:
+    return resources.files("gansmith.recipes")
+
+
+def _read_yaml(text: str, where: str) -> Any:
+    try:
+        if any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(text)):
+            raise RecipeError(
+                "recipe.yaml_anchors", f"{where}: YAML anchors and aliases are not allowed\n  write the value out"
+            )
+        return yaml.safe_load(text)
+    except RecipeError:
+        raise
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        line = str(problem).replace("\n", " ")
+        raise RecipeError("recipe.not_yaml", f"{where}: not valid YAML: {line[:300]}") from problem
+
+
+def _validate(values: Any, where: str) -> Recipe:
+    if not isinstance(values, dict):
+        raise RecipeError(
+            "recipe.not_a_mapping", f"{where}: a recipe is a mapping of fields, got {type(values).__name__}"
+        )
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as problem:
+        raise RecipeError(code_of(problem), explain(problem, where)) from problem
+
+
+def code_of(problem: ValidationError) -> str:
+    """Return the code of the first error, which is the one that ``explain`` describes."""
+    first = _sorted_errors(problem)[0]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, GansmithError):
+        return cause.code
+    return {"extra_forbidden": "recipe.unknown_field", "missing": "recipe.missing_field"}.get(
+        first["type"], "recipe.invalid_value"
+    )
+
+
+def _sorted_errors(problem: ValidationError) -> list[ErrorDetails]:
+    """Return the errors, unknown fields first: a misspelt name often causes the others."""
+    return sorted(problem.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
+
+
+def explain(problem: ValidationError, where: str, top_fields: list[str] | None = None) -> str:
+    """Return at most three lines about the first error; ``top_fields`` are those of another model than a recipe."""
+    errors = _sorted_errors(problem)
+    first = errors[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in ("number", "ramp"))
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, GansmithError):
+        head, *rest = str(cause).split("\n")
+        text = "\n".join([f"{where}: {place + ': ' if place else ''}{head}", *rest])
+    elif first["type"] == "extra_forbidden":
+        inside = len(first["loc"]) > 1
+        fields = top_fields if top_fields and not inside else _fields_at(first["loc"][:-1])
+        key, owner = str(first["loc"][-1]), "it" if top_fields else "a recipe"
+        text = f"{where}: '{place}' is not a field of {owner}{nearest(key, fields)}\n  fields: {', '.join(fields)}"
+    elif first["type"] == "missing":
+        text = f"{where}: '{place}' is missing"
+    else:
+        message = re.sub(r"^Value error, ", "", first["msg"])
+        got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+        text = f"{where}: {place + ': ' if place else ''}{message[:1].lower()}{message[1:]}{got}"
+    return text + (f"\n  and {len(errors) - 1} more" if len(errors) > 1 else "")
+
+
+def _fields_at(place: tuple[int | str, ...]) -> list[str]:
+    owner = Ramp if place[-1:] == ("ramp",) else DataOptions if place == ("data",) else Recipe
+    return list(owner.model_fields)
+
+
+def _paths(value: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every field; list items are numbered."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, entry in pairs:
+        path = (*before, str(key))
+        yield path
+        yield from _paths(entry, path)
+
+
+def _leaves(value: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    def at(path: tuple[str, ...]) -> Any:
+        found = value
+        for part in path:
+            found = found[int(part)] if isinstance(found, list) else found[part]
+        return found
+
+    for path in _paths(value):
+        entry = at(path)
+        if not (isinstance(entry, dict | list) and entry):
+            yield path, entry
+
+
+def _matching_paths(values: dict[str, Any], key: str) -> list[tuple[str, ...]]:
+    wanted = tuple(key.split("."))
+    paths = list(_paths(values))
+    exact = [path for path in paths if path == wanted]
+    ends = [path for path in paths if path[-len(wanted) :] == wanted]
+    if wanted[0] in values.get("optimizers", {}):  # a network, before its optimizer
+        ends = [path for path in ends if path[0] != "optimizers"] or ends
+    # optimizers.generator and the like may be added; so may the fields of a part in an empty slot
+    if not exact and len(wanted) == 2 and wanted[0] == "optimizers":
+        return [wanted]
+    if not (exact or ends):
+        known = {".".join(path) for path in paths} | {path[-1] for path in paths}
+        raise RecipeError(
+            "recipe.unknown_key",
+            f"override '{key}=': no field of this recipe is called '{key}'{nearest(key, known)}"
+            "\n  'gansmith recipes NAME' shows the fields of a recipe; the kinds of parts have more",
+        )
+    return exact or ends
+
+
+def _set(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    """Set a field in place; a part that gets another kind loses the fields of the old one."""
+    *heads, last = path
+    for index, head in enumerate(heads):
+        parent = values
+        values = values[int(head)] if isinstance(values, list) else values[head]
+        if last == "kind" and index == len(heads) - 1 and values.get("kind") != value:
+            if isinstance(parent, list):
+                parent[int(head)] = {"kind": value}
+            else:
+                parent[head] = {"kind": value}
+            return
+    if last in ("kimg", "epochs") and not heads and value is not None:
+        values["kimg"] = values["epochs"] = None
+    if isinstance(values, dict) and isinstance(values.get(last), list) and not isinstance(value, list | None):
+        value = [value]  # penalties=r1
+    if isinstance(values, list):
+        values[int(last)] = value
+    else:
+        values[last] = value

@@ -1,0 +1,73 @@
+"""A recipe: everything that decides what a run computes, as one validated, frozen value that files and overrides make.
+
+Machine facts (device, threads, folders) are no part of it, so a recipe travels.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from gansmith.core.registry import FrozenModel
+from gansmith.core.schedules import NotNegative
+from gansmith.data.base import DataOptions
+from gansmith.methods.base import MethodField
+from gansmith.parts.optimizers.base import OptimizerField, OptimizerPart
+
+
+class WatchOptions(FrozenModel):
+    """How a run is looked at while it trains; nothing here changes a weight, except by ending or going back."""
+
+    look_kimg: float | None = Field(
+        None, ge=0, description="kimg between looks at samples; null: as 5 % of the run's time allow; 0: never"
+    )
+    features: str | None = Field(None, description="extractor of the looks; null: the best that is there at once")
+    images: int = Field(2000, ge=100, le=50_000, description="samples in a look")
+    reference: int = Field(5000, ge=100, le=100_000, description="training images that they are compared with, at most")
+    patience: int | None = Field(None, ge=1, description="end after this many looks that are no better; null: never")
+    on_collapse: Literal["tell", "rollback"] = Field(
+        "tell", description="rollback: to the best checkpoint, with half the learning rates; at most 3 times"
+    )
+
+
+class Recipe(FrozenModel):
+    """What to train on which data, how, and for how long."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)
+    summary: str = Field("", max_length=200, description="one line for 'gansmith recipes'")
+    data: DataOptions = DataOptions()
+    method: MethodField
+    optimizers: dict[str, OptimizerField] = Field(description="by network; 'default' serves those that are not named")
+    batch_size: int = Field(ge=2, le=65536, description="images in a global batch")
+    kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown to D")
+    epochs: float | None = Field(None, gt=0, description="length in passes over the data")
+    ema_half_life_kimg: NotNegative = Field(10.0, description="half-life of the averaged generator; 0 = no averaging")
+    ema_warmup: float = Field(0.05, ge=0, le=1, description="the half-life is at most this share of the images seen")
+    fixed_images: int | None = Field(
+        None, ge=1, le=1024, description="images in the followed grid; null: 64, or by class"
+    )
+    fixed_columns: int = Field(8, ge=1, le=64)
+    previews: int = Field(40, ge=1, le=2000, description="pictures of the followed grid over the schedule")
+    log_rows: int = Field(400, ge=1, le=100_000, description="rows of log.jsonl over the schedule")
+    checkpoints: int = Field(20, ge=1, le=1000, description="checkpoints over the schedule, at least")
+    checkpoint_kimg: float = Field(50.0, gt=0, description="never longer than this between checkpoints")
+    watch: WatchOptions = WatchOptions()
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Recipe":
+        if (self.kimg is None) == (self.epochs is None):
+            raise ValueError("a recipe's length is either kimg or epochs; set one and leave the other null")
+        if "default" not in self.optimizers:
+            raise ValueError("optimizers needs an entry 'default'")
+        return self
+
+    def optimizer_for(self, network: str) -> OptimizerPart:
+        """Return the optimizer that trains a network."""
+        part: OptimizerPart = self.optimizers.get(network, self.optimizers["default"])
+        return part
+
+    def to_yaml(self, comments: Sequence[str] = ()) -> str:
+        """Return it as YAML, every field written out, below lines of comment."""
+        fields = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
+        return "".join(f"# {' '.join(line.split())}\n" for line in comments) + fields

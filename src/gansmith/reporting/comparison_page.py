@@ -1,0 +1,115 @@
+"""A comparison of runs as one offline HTML file."""
+
+from html import escape
+from pathlib import Path
+
+from gansmith.core.atomic_files import commit_file
+from gansmith.core.errors import GansmithError
+from gansmith.evaluation.compare import Comparison, Contender, Row, kimg_text
+from gansmith.evaluation.result import NOISE
+from gansmith.imaging.images import encode_png, enlarge, on_white
+from gansmith.reporting.comparison_curves import LINES, draw_overlay
+from gansmith.reporting.evaluation_section import ENDS, number_text
+from gansmith.reporting.page import embedded, page, section, table
+
+RULE = (
+    f"Noise: no difference above {NOISE:g} times the root of the sum of the squared deviations. "
+    "This compares models; whether one recipe is better than another takes several seeds of each."
+)
+
+
+def write_comparison(found: Comparison, path: Path) -> Path:
+    """Write a comparison and return its path; GansmithError for another ending than .html."""
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise GansmithError(
+            "output.unknown_ending", f"a comparison is a page, not '{path.name}'\n  allowed: compare.html"
+        )
+    title = " against ".join(f"{run.letter} {run.name}" for run in found.runs)
+    notes = "".join(f"<li><span>{escape(text)}</span></li>" for text in found.notes)
+    sections = [
+        section("The runs", _runs(found) + (f'\n<ul class="plain">{notes}</ul>' if notes else "")),
+        section("Which is better?", _numbers(found)),
+        section(_shown(found), _grids(found)),
+        section("How they went", _curves(found)),
+        section("What differs in their recipes", _recipe(found)),
+    ]
+    text = page(title, "gansmith comparison", "", sections)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    commit_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return path
+
+
+def _name(found: Comparison, run: Contender) -> str:
+    colour = LINES[found.runs.index(run) % len(LINES)]
+    return f'<span class="dot" style="background:{colour}"></span>{run.letter}'
+
+
+def _runs(found: Comparison) -> str:
+    rows = [
+        [
+            _name(found, run),
+            escape(str(run.folder)),
+            escape(run.name),
+            escape(f"{run.data.name}, {run.data.count:,} images"),
+            str(run.model.seed),
+            f"{kimg_text(run.kimg)}",
+            f"{run.minutes:,.1f}",
+        ]
+        for run in found.runs
+    ]
+    return table(["", "folder", "recipe", "trained on", "seed", "kimg", "minutes"], rows)
+
+
+def verdict(found: Comparison, row: Row) -> str:
+    """Return in words which runs are best, by more than noise."""
+    letters = ", ".join(found.runs[index].letter for index in row.leaders)
+    return f"{letters} better" if row.is_decided else "noise"
+
+
+def _numbers(found: Comparison) -> str:
+    if not found.rows:
+        return '<p class="note">Fewer than two of the runs were judged, so there are no numbers to compare.</p>'
+    rows = []
+    for row in found.rows:
+        cells = ["" if each is None else number_text(each.value, each.deviation) for each in row.numbers]
+        if row.is_decided:
+            cells = [f"<b>{cell}</b>" if index in row.leaders else cell for index, cell in enumerate(cells)]
+        rows.append([escape(row.name), *cells, verdict(found, row), ENDS[row.best]])
+    judged = next(run.judged for run in found.runs if run.judged is not None)
+    stamp = "<br>".join(escape(line) for line in judged.protocol.lines())
+    heads = ["number", *(_name(found, run) for run in found.runs), "", "how to read it"]
+    return f'{table(heads, rows)}\n<p class="note">{RULE}</p>\n<p class="note">All judged<br>{stamp}.</p>'
+
+
+def _shown(found: Comparison) -> str:
+    makes = {run.model.method.kind == "latent" for run in found.runs}
+    return "The same latents" if makes == {True} else "What they make" if True in makes else "Their last previews"
+
+
+def _grids(found: Comparison) -> str:
+    figures = []
+    for run in found.runs:
+        if run.picture is None:
+            continue
+        png = encode_png(enlarge(on_white(run.picture), 400))
+        caption = f"<figcaption><b>{_name(found, run)}</b> <span>{escape(run.name)}</span></figcaption>"
+        alt = f"Samples of {run.letter}"
+        figures.append(f'<figure>{caption}<img class="sharp" alt="{alt}" src="{embedded(png)}"></figure>')
+    return f'<div class="pictures">{"".join(figures)}</div>'
+
+
+def _curves(found: Comparison) -> str:
+    png = draw_overlay({run.letter: run.rows for run in found.runs})
+    if not png:
+        return '<p class="note">No rows in their logs yet.</p>'
+    note = "Losses of different recipes mean different things; they are no measure of quality."
+    return f'<div class="scroll"><img alt="Curves" src="{embedded(png)}"></div>\n<p class="note">{note}</p>'
+
+
+def _recipe(found: Comparison) -> str:
+    if not found.recipe:
+        return '<p class="note">Nothing.</p>'
+    rows = [
+        [f"<code>{escape(path)}</code>", *(escape(str(v)) for v in values)] for path, values in found.recipe.items()
+    ]
+    return table(["field", *(_name(found, run) for run in found.runs)], rows)

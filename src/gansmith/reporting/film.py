@@ -1,0 +1,94 @@
+"""The fixed latents over time as a film: GIF and MP4 of the preview grids, enlarged without blur, with captions."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gansmith.core.atomic_files import commit_file
+from gansmith.core.errors import GansmithError
+from gansmith.imaging.captions import INK, text_strip
+from gansmith.imaging.images import ImageError, decode_image, enlarge, fit_image, on_white, open_image, to_pil
+from gansmith.imaging.video import spread, write_gif, write_mp4
+
+MIN_SIDE_PX, MAX_SIDE_PX = 256, 1600
+STRIP_PX, BAR_PX = 30, 3
+MAX_FRAMES = 60
+GIF_PIXELS = 24_000_000  # of all frames together: larger pictures get fewer frames
+FIRST_SEC, LAST_SEC, SHORTEST_SEC, LONGEST_SEC = 0.7, 1.5, 0.04, 0.5
+RAIL = 225  # a gray, so that the film of gray pictures stays gray
+
+Shot = tuple[Path, str]
+
+
+def write_film(frames: list[Path], captions: list[str], gif: Path, mp4: Path, *, seconds: float = 8.0) -> None:
+    """Write at most 60 of the preview pictures, each with its caption, as ``gif`` and ``mp4``.
+
+    Pictures smaller than 256 px are enlarged by a whole factor. GansmithError without frames, when their sizes differ,
+    when one cannot be read, or when the video cannot be encoded.
+    """
+    _check(frames)
+    shots = [(frames[index], captions[index]) for index in spread(len(frames), MAX_FRAMES)]
+    height, width, _ = _canvas(shots[-1], 1.0).shape
+    fewer = [shots[index] for index in spread(len(shots), max(4, GIF_PIXELS // (height * width)))]
+    commit_file(gif, lambda path: write_gif(list(_canvases(fewer)), durations(len(fewer), seconds), path))
+    commit_file(mp4, lambda path: write_mp4(_canvases(shots), durations(len(shots), seconds), (width, height), path))
+
+
+def durations(count: int, seconds: float) -> list[float]:
+    """Return how long each frame is shown: the first and the last are held, the others share what is left."""
+    if count == 1:
+        return [LAST_SEC]
+    between = (seconds - FIRST_SEC - LAST_SEC) / max(1, count - 2)
+    return [FIRST_SEC, *[min(max(between, SHORTEST_SEC), LONGEST_SEC)] * (count - 2), LAST_SEC]
+
+
+def _check(frames: Sequence[Path]) -> None:
+    if not frames:
+        raise GansmithError(
+            "output.film_without_pictures",
+            "there are no preview pictures to make a film of\n  they are in a run's samples folder",
+        )
+    sizes = {}
+    for path in frames:
+        try:
+            sizes[path] = open_image(path.read_bytes()).size
+        except (OSError, ImageError) as problem:
+            raise GansmithError(
+                "output.film_picture_unreadable", f"{path} cannot be put into the film: {problem}"
+            ) from problem
+        if sizes[path] != sizes[frames[0]]:
+            (width, height), (other_width, other_height) = sizes[frames[0]], sizes[path]
+            raise GansmithError(
+                "output.film_sizes_differ",
+                f"preview pictures differ in size: {frames[0].name} is {width} x {height} px, "
+                f"{path.name} is {other_width} x {other_height} px\n  a film needs pictures of one layout",
+            )
+
+
+def _canvases(shots: Sequence[Shot]) -> Iterator[np.ndarray]:
+    for index, shot in enumerate(shots):
+        yield _canvas(shot, (index + 1) / len(shots))
+
+
+def _canvas(shot: Shot, done: float) -> np.ndarray:
+    """Return uint8 (H, W, 3) with even sides: the picture at the top left, a strip with caption and progress below."""
+    path, caption = shot
+    try:
+        image = decode_image(path.read_bytes())
+    except ImageError as problem:
+        raise GansmithError(
+            "output.film_picture_unreadable", f"{path} cannot be put into the film: {problem}"
+        ) from problem
+    if max(image.size) > MAX_SIDE_PX:
+        scale = MAX_SIDE_PX / max(image.size)
+        image = to_pil(fit_image(image, round(image.height * scale), round(image.width * scale), 3, "stretch"))
+    array = np.asarray(image)
+    picture = enlarge(on_white(array if array.ndim == 3 else array[..., None]), MIN_SIDE_PX)
+    height, width = picture.shape[:2]
+    canvas = np.full((height + STRIP_PX + height % 2, width + width % 2, 3), 255, np.uint8)
+    canvas[:height, :width] = picture
+    canvas[-BAR_PX:] = RAIL
+    canvas[-BAR_PX:, : round(done * canvas.shape[1])] = INK
+    canvas[-STRIP_PX:-BAR_PX] = text_strip(caption, canvas.shape[1], STRIP_PX - BAR_PX)
+    return canvas

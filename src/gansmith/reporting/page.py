@@ -1,0 +1,54 @@
+"""The frame of every page that gansmith writes: one HTML file that holds all it shows and loads nothing."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+
+
+def page(title: str, kicker: str, status: str, sections: Sequence[str], *, with_script: bool = False) -> str:
+    """Return a page; ``status`` and ``sections`` are HTML, the others plain text."""
+    style, script = asset("report.css"), asset("report.js")
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    if with_script:
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        policy += f"; script-src 'sha256-{digest}'"
+    return "\n".join(
+        [
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>",
+            f'<header>\n<p class="kicker">{escape(kicker)}</p>\n<h1>{escape(title)}</h1>',
+            f"{status}\n</header>",
+            *sections,
+            "<footer>Made by gansmith. This file holds everything it shows and loads nothing.</footer>\n</main>",
+            f"<script>{script}</script>" if with_script else "",
+            "</body>\n</html>\n",
+        ]
+    )
+
+
+def section(title: str, body: str) -> str:
+    """Return a section with a heading; ``body`` is HTML."""
+    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table whose cells are HTML; the first of each row names it."""
+    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    lines = []
+    for first, *rest in rows:
+        lines.append(f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>')
+    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+
+
+def embedded(png: bytes) -> str:
+    """Return a PNG as an address that needs no file."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def asset(name: str) -> str:
+    """Return the text of a file of the package."""
+    return (resources.files("gansmith.reporting") / name).read_text(encoding="utf-8")

@@ -1,0 +1,86 @@
+"""What a finished run leaves behind for a person: model folder, card, film, curves and report."""
+
+import shutil
+from typing import Any
+
+from gansmith.core.errors import GansmithError
+from gansmith.core.events import Event, OnEvent
+from gansmith.inference.model import Model
+from gansmith.reporting.curves import draw_curves
+from gansmith.reporting.film import write_film
+from gansmith.reporting.model_card import CardFacts, model_card
+from gansmith.reporting.run_report import write_report
+from gansmith.runs.folder import RunFolder
+from gansmith.runs.log import add_up, best_look, column_of, read_rows
+
+
+def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
+    """Write everything; a later call replaces it."""
+    rows, looks = read_rows(run.log), read_rows(run.looks)
+    timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
+    on_event(Event("note", "writing model, film, curves and report"))
+    model.save(run.model)
+    parameters = count_parameters(model)
+    seconds = total_seconds(timing)
+    last: dict[str, Any] = next((row for row in reversed(rows) if "event" not in row), {})
+    facts = CardFacts(
+        name=f"{model.record.name} on {model.record.data.name}",
+        spec=model.record.data,
+        recipe_yaml=run.recipe.read_text(),
+        parameters=parameters,
+        kimg=model.record.kimg,
+        seconds=seconds,
+        last_row=last,
+        versions={"gansmith": model.record.gansmith, "torch": str(run.record["numerics"]["torch"])},
+    )
+    (run.model / "README.md").write_text(model_card(facts), encoding="utf-8")
+    frames = sorted(run.samples.glob("*-ema.png"))
+    if frames:
+        per_iteration = last.get("kimg", 0) / max(1, last.get("iteration", 1))
+        until_kept = [each for each in frames if int(each.stem[:9]) * per_iteration <= model.record.kimg + 1e-6]
+        shutil.copyfile((until_kept or frames)[-1], run.model / "preview.png")
+        captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
+        try:
+            write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
+        except GansmithError as problem:  # the model is what the run was for
+            on_event(Event("warning", f"no film: {problem}"))
+    draw_curves([*rows, *looks], run.path / "curves.png")
+    refresh_report(run, model, always=True)
+
+
+def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> None:
+    """Write report.html with what was found so far; where there is none yet only with ``always``."""
+    if not (always or run.report.is_file()):
+        return
+    spec, seconds = model.record.data, total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row])
+    parameters, best = count_parameters(model), best_look(read_rows(run.looks))
+    shown = max((row["kimg"] for row in read_rows(run.log) if "event" not in row), default=model.record.kimg)
+    write_report(
+        run,
+        title=f"{model.record.name} on {spec.name}",
+        facts={
+            "data": f"{spec.name}: {spec.contents}",
+            "shown to the discriminator": f"{shown:,.1f} kimg",
+            **({} if best is None else {"model": f"kept from {model.record.kimg:,.1f} kimg, {_judged(best)}"}),
+            "training time": f"{seconds / 60:,.1f} min",
+            "parameters": ", ".join(f"{name} {count:,}" for name, count in parameters.items()),
+            "seed": str(model.record.seed),
+            "torch": str(run.record["numerics"]["torch"]),
+        },
+    )
+
+
+def count_parameters(model: Model) -> dict[str, int]:
+    """Return the number of parameters of each network, by name."""
+    networks = {name: net for name, net in model.networks.items() if not name.endswith("-raw")}
+    return {name: sum(p.numel() for p in net.parameters()) for name, net in networks.items()}
+
+
+def total_seconds(timing: list[dict[str, float]]) -> float:
+    """Add up the times of all the starts of a run."""
+    return [0.0, *add_up(timing)][-1]
+
+
+def _judged(look: dict[str, Any]) -> str:
+    name = column_of(look, "fd")
+    return f"where {name} was lowest: {look[name]:.4g}"

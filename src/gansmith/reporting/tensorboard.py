@@ -1,0 +1,69 @@
+"""A run's log as TensorBoard events, when the extra is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gansmith.reporting.panels import LOOKED_AT
+from gansmith.reporting.series import is_number
+
+GROUPS = (
+    "grad_norm",
+    "loss",
+    "accuracy",
+    "penalty",
+    "score",
+    "update",
+    "d",
+)  # a column "loss_generator" is "loss/generator"
+
+
+class TensorBoardLog:
+    """The events of one run; ``open`` makes one."""
+
+    def __init__(self, writer: Any) -> None:
+        self._writer = writer
+
+    @classmethod
+    def open(cls, folder: Path, purge_iteration: int) -> TensorBoardLog | None:
+        """Return a log in ``folder``, or None without the tensorboard extra.
+
+        Events at ``purge_iteration`` and after, left by a run that was stopped, are hidden.
+        """
+        if importlib.util.find_spec("tensorboard") is None:
+            return None
+        from torch.utils.tensorboard import SummaryWriter
+
+        return cls(SummaryWriter(str(folder), purge_step=purge_iteration))
+
+    def row(self, row: dict[str, Any]) -> None:
+        """Write the numbers of a log row at its iteration, and an event row as text; null is left out."""
+        step = int(row["iteration"])
+        if "event" in row:
+            self._writer.add_text(f"event/{row['event']}", str(row.get("message", "")), step)
+            return
+        for name, value in row.items():
+            if name != "iteration" and is_number(value):
+                self._writer.add_scalar(tag_of(name), value, step)
+
+    def image(self, name: str, image: np.ndarray, iteration: int) -> None:
+        """Write uint8 (H, W, C) with 1, 3 or 4 channels."""
+        self._writer.add_image(name, image, iteration, dataformats="HWC")
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+
+def tag_of(name: str) -> str:
+    """Return a column's tag, grouped by what it measures: loss/generator, d/fake_after, look/fd2k_own, run/kimg."""
+    if LOOKED_AT.match(name):
+        return f"look/{name}"
+    for group in GROUPS:
+        if name.startswith(f"{group}_"):
+            return f"{group}/{name.removeprefix(f'{group}_')}"
+    return f"run/{name}"

@@ -1,0 +1,152 @@
+"""Checkpoints: folders that are either whole or not there.
+
+A checkpoint is a folder of tensors (safetensors) and values (JSON) whose manifest of SHA-256 sums comes last: without a
+manifest that fits it does not exist. Nothing here pickles.
+"""
+
+import hashlib
+import json
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gansmith.core.atomic_files import commit_file, commit_json, is_disk_full, sync_folder
+from gansmith.core.errors import CheckpointError, DiskFullError, GansmithWarning
+
+FORMAT = 1
+TENSORS, VALUES, MANIFEST = "state.safetensors", "state.json", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything a run needs to go on."""
+
+    folder: Path
+    tensors: dict[str, Tensor]
+    values: dict[str, Any]
+
+
+def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> Path:
+    """Write the checkpoint ``folder`` and return it; DiskFullError, with nothing left behind, if it does not fit."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in contiguous.values()) + 2**20
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder.parent).free
+    try:
+        if free < needed:
+            raise DiskFullError("disk.full", f"{free:,} bytes are free")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        commit_file(folder / TENSORS, lambda path: save_file(contiguous, path))
+        commit_json(folder / VALUES, values)
+        files = {name: {"sha256": _sha256(folder / name)} for name in (TENSORS, VALUES)}
+        commit_json(folder / MANIFEST, {"format": FORMAT, "files": files})
+    except (DiskFullError, OSError) as problem:
+        shutil.rmtree(folder, ignore_errors=True)
+        if not isinstance(problem, DiskFullError) and not is_disk_full(problem):
+            raise
+        raise DiskFullError(
+            "disk.full",
+            f"no room for a checkpoint at {folder}: {needed:,} bytes are needed, {free:,} are free"
+            "\n  the checkpoint before it is intact; make room, then 'gansmith resume' goes on from it",
+        ) from problem
+    sync_folder(folder.parent)
+    return folder
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Return a checkpoint whose files fit its manifest; CheckpointError, saying why, for any other."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        if manifest["format"] > FORMAT:
+            raise CheckpointError(
+                "checkpoint.newer_format",
+                f"{folder} is of format {manifest['format']}, this gansmith reads up to {FORMAT}",
+            )
+        for name in (TENSORS, VALUES):
+            if _sha256(folder / name) != manifest["files"][name]["sha256"]:
+                raise CheckpointError(
+                    "checkpoint.altered", f"{folder / name} was altered or cut off: its SHA-256 is not the manifest's"
+                )
+        return Checkpoint(folder, load_file(folder / TENSORS), json.loads((folder / VALUES).read_text()))
+    except FileNotFoundError as problem:
+        raise CheckpointError(
+            "checkpoint.incomplete", f"{folder} is not a whole checkpoint: {Path(problem.filename).name} is missing"
+        ) from None
+    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as problem:
+        raise CheckpointError(
+            "checkpoint.unreadable", f"{folder} cannot be read: {type(problem).__name__}: {problem}"
+        ) from problem
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Say whether a folder is a checkpoint that was written to its end."""
+    return (folder / MANIFEST).is_file()
+
+
+def list_checkpoints(parent: Path) -> list[Path]:
+    """Return the checkpoint folders, newest first, whole or not."""
+    return sorted((path for path in parent.glob("[0-9]*") if path.is_dir()), reverse=True)
+
+
+def load_latest(parent: Path, *, accept: Callable[[Checkpoint], bool] = lambda _: True) -> tuple[Checkpoint, list[str]]:
+    """Return the newest whole checkpoint that is accepted, and why newer ones were passed over.
+
+    Raises CheckpointError when there is none.
+    """
+    reasons: list[str] = []
+    for folder in list_checkpoints(parent):
+        try:
+            checkpoint = load_checkpoint(folder)
+        except CheckpointError as problem:
+            reasons.append(str(problem))
+            continue
+        if accept(checkpoint):
+            return checkpoint, reasons
+    raise CheckpointError(
+        "checkpoint.none_whole", "\n  ".join([f"no whole checkpoint in {parent}", *(reasons or ["it is empty"])][:3])
+    )
+
+
+def load_newest(parent: Path) -> Checkpoint:
+    """Return the newest whole checkpoint; a GansmithWarning says why a newer one was passed over.
+
+    Raises CheckpointError when there is none.
+    """
+    checkpoint, reasons = load_latest(parent)
+    if reasons:
+        warnings.warn(GansmithWarning(f"{reasons[0]}\n  used instead: {checkpoint.folder}"), stacklevel=2)
+    return checkpoint
+
+
+def prune_checkpoints(parent: Path, keep: set[Path]) -> None:
+    """Remove every checkpoint but those to keep, the manifest first, so that a half-removed one does not exist."""
+    for folder in list_checkpoints(parent):
+        if folder not in keep:
+            (folder / MANIFEST).unlink(missing_ok=True)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_of(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return a checkpoint's tensors by network: averages under the plain name, their raw twins with ``-raw``."""
+    out: dict[str, dict[str, Tensor]] = {}
+    averaged = {name.split("/")[1].split(".")[0] for name in tensors if name.startswith("averages/")}
+    for full, tensor in tensors.items():
+        family, _, rest = full.partition("/")
+        if family in ("networks", "averages"):
+            name, _, key = rest.partition(".")
+            raw = family == "networks" and name in averaged
+            out.setdefault(name + ("-raw" if raw else ""), {})[key] = tensor
+    return out

@@ -1,0 +1,179 @@
+"""A run on disk: where its files are, its record, its logs, and the lock that keeps it to one writer."""
+
+import json
+import os
+import shutil
+import warnings
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from gansmith.core.atomic_files import commit_json, sync_append
+from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning
+from gansmith.runs.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, load_newest
+from gansmith.runs.log import best_look, read_rows
+
+RECORD = "run.json"
+
+
+def is_run(path: Path) -> bool:
+    """Say whether a path is a run folder."""
+    return (path / RECORD).is_file()
+
+
+class RunFolder:
+    """The files of one run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.recipe = self.path / "recipe.yaml"
+        self.log = self.path / "log.jsonl"
+        self.timing = self.path / "timing.jsonl"
+        self.looks = self.path / "looks.jsonl"  # what was found of samples, one row for each look
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+        self.model = self.path / "model"
+        self.report = self.path / "report.html"
+        self._lock = FileLock(self.path / ".lock")
+
+    @classmethod
+    def create(cls, path: Path) -> "RunFolder":
+        """Make a new run folder; GansmithError if something is there already."""
+        cls.check_free(path)
+        run = cls(path)
+        try:
+            run.samples.mkdir(parents=True, exist_ok=True)
+            run.checkpoints.mkdir(exist_ok=True)
+        except OSError as problem:
+            raise GansmithError(
+                "run.cannot_make_folder",
+                f"'{path}' cannot be made: {problem.strerror}\n  name another folder: --out DIR",
+            ) from problem
+        return run
+
+    @staticmethod
+    def check_free(path: Path) -> None:
+        """Raise GansmithError if something is at the path already, or nothing can be made there."""
+        elsewhere = "name another place for the run folder: --out DIR"
+        if not path.exists():
+            above = next(each for each in path.absolute().parents if each.exists())
+            if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+                raise GansmithError("run.cannot_make_folder", f"cannot make '{path}' in '{above}'\n  {elsewhere}")
+        elif not path.is_dir():
+            raise GansmithError("run.file_in_the_way", f"'{path}' is a file\n  {elsewhere}")
+        elif any(path.iterdir()):
+            begun = (path / RECORD).exists() and any((path / "checkpoints").glob("[0-9]*"))
+            go_on, other = f"go on with it: gansmith resume {path}", "remove it, or name another folder: --out DIR"
+            raise GansmithError(
+                "run.folder_not_empty", f"'{path}' is already there and not empty\n  {go_on if begun else other}"
+            )
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open a run folder; CheckpointError if it is none."""
+        if not is_run(path):
+            raise CheckpointError(
+                "run.not_a_run",
+                f"'{path}' is no run folder: it has no {RECORD}\n  pass the folder that 'gansmith train' printed",
+            )
+        return cls(path)
+
+    def lock(self) -> None:
+        """Become the only writer; GansmithError while another process is. The system releases it when we die."""
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise GansmithError(
+                "run.locked", f"'{self.path}' is being written by another process\n  wait for it or stop it"
+            ) from None
+
+    def unlock(self) -> None:
+        """Let others write."""
+        self._lock.release()
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Return what run.json says."""
+        path = self.path / RECORD
+        try:
+            value: dict[str, Any] = json.loads(path.read_text())
+        except (OSError, ValueError) as problem:
+            reason = getattr(problem, "strerror", None) or problem
+            raise CheckpointError("run.unreadable_record", f"'{path}' cannot be read: {reason}") from problem
+        for key in ("data", "seed", "plan", "numerics", "plugins"):
+            if not isinstance(value, dict) or key not in value:
+                raise CheckpointError("run.unreadable_record", f"'{path}' cannot be read: it has no '{key}'")
+        return value
+
+    def write_record(self, value: dict[str, Any]) -> None:
+        """Replace run.json."""
+        commit_json(self.path / RECORD, value)
+
+    def sizes(self) -> dict[str, int]:
+        """Make the logs durable and return their sizes in bytes, which a checkpoint remembers."""
+        return {path.name: sync_append(path) for path in (self.log, self.timing, self.looks)}
+
+    def grid_from(self, iteration: float) -> Path | None:
+        """Return the first grid of the averaged generator at an iteration or later, else the last; None without any."""
+        grids = sorted(path for path in self.samples.glob("*-ema.png") if path.stem[:9].isdigit())
+        return next((grid for grid in grids if int(grid.stem[:9]) >= iteration), grids[-1] if grids else None)
+
+    def truncate(self, sizes: dict[str, int]) -> None:
+        """Cut the logs back to what they were at a checkpoint, and drop pictures made after it."""
+        for path in (self.log, self.timing, self.looks):
+            if path.exists():
+                os.truncate(path, min(sizes.get(path.name, 0), path.stat().st_size))
+
+    def drop_samples_after(self, iteration: int) -> None:
+        """Remove preview pictures of later iterations."""
+        for path in self.samples.glob("*.png"):
+            if path.stem[:9].isdigit() and int(path.stem[:9]) > iteration:
+                path.unlink()
+
+    def copy_of_quarantine(self, entries: list[dict[str, str]]) -> None:
+        """Write which images were left out, and why."""
+        if entries:
+            (self.path / "quarantine.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def find_checkpoint(path: Path) -> tuple[RunFolder, Checkpoint] | None:
+    """Return the run and the checkpoint that a path means, or None if it is of no run.
+
+    A run folder means its best checkpoint where looks have judged them, else the last; ``RUN/checkpoints`` means the
+    last, ``RUN/checkpoints/NUMBER`` that one. Raises CheckpointError if there is no whole one.
+    """
+    if is_run(path):
+        run = RunFolder.open(path)
+        best = best_look(read_rows(run.looks))
+        if best is not None:
+            try:
+                return run, load_checkpoint(run.checkpoints / f"{best['iteration']:09d}")
+            except CheckpointError as problem:
+                last = load_newest(run.checkpoints)
+                warnings.warn(GansmithWarning(f"{problem}\n  used instead: {last.folder}"), stacklevel=3)
+                return run, last
+        return run, load_newest(run.checkpoints)
+    whole = path.absolute()
+    if whole.name == "checkpoints" and is_run(whole.parent):
+        return RunFolder.open(whole.parent), load_newest(whole)
+    if is_checkpoint(whole) and whole.parent.name == "checkpoints" and is_run(whole.parent.parent):
+        return RunFolder.open(whole.parent.parent), load_checkpoint(whole)
+    return None
+
+
+def next_folder(parent: Path, name: str) -> Path:
+    """Return parent/name-001, or the first number that is free."""
+    number = 1
+    while (parent / f"{name}-{number:03d}").exists():
+        number += 1
+    return parent / f"{name}-{number:03d}"
+
+
+def remove_leftovers(run: RunFolder) -> None:
+    """Remove temporary files that a killed process left."""
+    for path in run.path.rglob(".*.tmp"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)

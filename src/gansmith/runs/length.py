@@ -1,0 +1,107 @@
+"""How long a run is, and how often it writes: fixed before the first step and kept in the run."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from gansmith.core.errors import GansmithError
+from gansmith.recipes.recipe import Recipe
+
+MAX_ITERATIONS = 999_999_999  # checkpoints and pictures are sorted by names of nine digits
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Iterations, and the intervals between rows, previews and checkpoints in iterations."""
+
+    schedule_kimg: float
+    iterations: int
+    log_every: int
+    preview_every: int
+    checkpoint_every: int
+    source: str  # in words: what the length comes from
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return asdict(self)
+
+    def ended_at(self, iteration: int, why: str) -> "Plan":
+        """Return a plan that ends earlier; its schedules stay what they were."""
+        return replace(self, iterations=iteration, source=why)
+
+    def extended(self, kimg: float, images_per_iteration: int) -> "Plan":
+        """Return a plan of another length with the same intervals."""
+        iterations = _iterations(kimg, images_per_iteration, f"{kimg:g} kimg")
+        return Plan(
+            iterations * images_per_iteration / 1000,
+            iterations,
+            self.log_every,
+            self.preview_every,
+            self.checkpoint_every,
+            f"extended to {kimg:g} kimg",
+        )
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the user asked for; nothing means the recipe's own length."""
+
+    kimg: float | None = None
+    steps: int | None = None
+    epochs: float | None = None
+    minutes: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        if len(given) > 1:
+            raise GansmithError(
+                "training.two_lengths",
+                f"{' and '.join('--' + name for name in given)} both set the length; pass one of them",
+            )
+        for name, value in given.items():
+            if not (math.isfinite(value) and value > 0):
+                raise GansmithError("training.length_out_of_range", f"--{name} must be above 0, got {value:g}")
+
+
+def refuse_two_lengths(budget: Budget, overrides: Iterable[str]) -> None:
+    """Raise GansmithError where an option and a change to the recipe, for example kimg=50, both set the length."""
+    option = next((name for name, value in asdict(budget).items() if value is not None), None)
+    changed = next((text for text in overrides if text.partition("=")[0] in ("kimg", "epochs")), None)
+    if option and changed:
+        raise GansmithError("training.two_lengths", f"--{option} and {changed} both set the length; pass one of them")
+
+
+def make_plan(recipe: Recipe, budget: Budget, count: int, images_per_iteration: int, img_per_sec: float) -> Plan:
+    """Return the plan for ``count`` training images; ``img_per_sec`` turns minutes into kimg, once."""
+    if budget.steps:
+        kimg, source = budget.steps * images_per_iteration / 1000, f"{budget.steps} steps"
+    elif budget.minutes:
+        kimg = budget.minutes * 60 * img_per_sec / 1000
+        unit = "minute" if budget.minutes == 1 else "minutes"
+        source = f"{budget.minutes:g} {unit} at {img_per_sec:,.0f} images a second as measured"
+    elif budget.kimg or (recipe.kimg and not budget.epochs):
+        kimg = budget.kimg or recipe.kimg or 0.0
+        source = f"{kimg:g} kimg"
+    else:
+        epochs = budget.epochs or recipe.epochs or 0.0
+        kimg, source = epochs * count / 1000, f"{epochs:g} epochs of {count:,} images"
+    iterations = _iterations(kimg, images_per_iteration, source)
+    checkpoint_kimg = min(kimg / recipe.checkpoints, recipe.checkpoint_kimg)
+    return Plan(
+        schedule_kimg=iterations * images_per_iteration / 1000,
+        iterations=iterations,
+        log_every=max(1, iterations // recipe.log_rows),
+        preview_every=-(-iterations // recipe.previews),
+        checkpoint_every=max(1, round(checkpoint_kimg * 1000 / images_per_iteration)),
+        source=source,
+    )
+
+
+def _iterations(kimg: float, images_per_iteration: int, source: str) -> int:
+    iterations = round(kimg * 1000 / images_per_iteration, 6)
+    if iterations > MAX_ITERATIONS:
+        raise GansmithError(
+            "training.length_too_long", f"{source} are too long\n  allowed: up to {MAX_ITERATIONS:,} iterations"
+        )
+    return max(1, math.ceil(iterations))

@@ -1,0 +1,54 @@
+"""The rows of a run: log.jsonl and timing.jsonl, and values found in them."""
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+
+def add_up(timing: list[dict[str, float]]) -> list[float]:
+    """Return seconds of training up to each row of timing.jsonl: each start of a run begins to count at 0."""
+    out, before, total = [], 0.0, 0.0
+    for row in timing:
+        total += row["wall_sec"] - (before if row["wall_sec"] >= before else 0.0)
+        before = row["wall_sec"]
+        out.append(total)
+    return out
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Append one JSON line."""
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(row, allow_nan=False) + "\n")
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the JSON lines of a file; a last line that was cut off is left out."""
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+Row = dict[str, Any]
+
+
+def measure(row: Row, name: str) -> float:
+    """Return a number of a look, whatever protocol its column's name carries; NaN where it is absent."""
+    column = column_of(row, name)
+    return float(row[column]) if column else float("nan")
+
+
+def column_of(row: Row, name: str) -> str:
+    """Return the column of ``fd``, ``coverage``, ``diversity``, ``copies`` or ``missing`` (fd2k_own_train), or ""."""
+    start = re.compile(r"(fd|fid)\d" if name == "fd" else rf"{name}\d")
+    return next((column for column in row if start.match(column)), "")
+
+
+def best_look(looks: Sequence[Row]) -> Row | None:
+    """Return the look with the lowest Fréchet distance."""
+    return min(looks, key=lambda row: measure(row, "fd"), default=None)

@@ -1,0 +1,97 @@
+"""What run.json says of a run, and what has changed since it was written."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gansmith.core.runtime import Engine, numerics
+from gansmith.core.version import __version__
+from gansmith.data.base import DataSpec
+from gansmith.data.find import find_source
+from gansmith.recipes.load import differences
+from gansmith.recipes.old_files import from_old_file
+from gansmith.recipes.recipe import Recipe
+from gansmith.runs.checkpoint import Checkpoint
+from gansmith.runs.length import Budget, Plan
+
+RECORD_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user asks of a new run, apart from the recipe."""
+
+    source: str
+    budget: Budget = Budget()
+    seed: int = 0
+    holdout: float = 0.0
+    init_from: Path | None = None
+    plugins: tuple[Path, ...] = ()
+    data_root: Path | None = None
+    comments: tuple[str, ...] = ()  # above the recipe in the run folder
+
+
+def changed_row(change: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of log.jsonl that tells a change."""
+    at = {"iteration": change["iteration"], "kimg": change["kimg"]}
+    return {"event": "changed", **at, "message": "; ".join(change["changes"])}
+
+
+def make_run_record(order: Order, spec: DataSpec, plan: Plan, engine: Engine) -> dict[str, Any]:
+    """Return what run.json says."""
+    return {
+        "format": RECORD_FORMAT,
+        "gansmith": __version__,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": {
+            "source": find_source(order.source, order.data_root).location,  # the same from any folder
+            "root": str(order.data_root.resolve()) if order.data_root else None,
+            "holdout": order.holdout,
+            "spec": spec.to_json(),
+        },
+        "seed": order.seed,
+        "plan": plan.to_json(),
+        "numerics": _numerics(engine),
+        "plugins": [{"file": str(Path(p).resolve()), "sha256": _digest(Path(p))} for p in order.plugins],
+        "init_from": str(order.init_from) if order.init_from else None,
+    }
+
+
+def _numerics(engine: Engine) -> dict[str, str | int]:
+    return {
+        **numerics(),
+        "device": engine.device.type,
+        "precision": engine.precision,
+        "compiled": engine.compiled,
+        "processes": engine.world_size,
+    }
+
+
+def numerics_of(record: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run's numbers rest on, with what older runs had no choice of."""
+    return {"compiled": False, **record["numerics"]}
+
+
+def changes_since(
+    record: dict[str, Any], checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, engine: Engine
+) -> list[str]:
+    """Return in words what differs from the run so far and decides its numbers."""
+    before = Recipe.model_validate(from_old_file(checkpoint.values["recipe"]))
+    changes = [f"recipe {text}" for text in differences(before, recipe)]
+    known, now = record["data"]["spec"]["fingerprint"], spec.fingerprint
+    if known != now or record["data"]["spec"]["pixels_sha256"] != spec.pixels_sha256:
+        changes.append(f"data set '{record['data']['source']}': its images are not those of before ({known[:12]})")
+    numbers = numerics_of(record)
+    for name, value in _numerics(engine).items():
+        if numbers.get(name) != value:
+            changes.append(f"{name}: {numbers.get(name)} -> {value}")
+    for plugin in record["plugins"]:
+        if _digest(Path(plugin["file"])) != plugin["sha256"]:
+            changes.append(f"plugin {plugin['file']} was edited")
+    return changes
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"

@@ -1,0 +1,36 @@
+"""How fast a run goes, and when it will end."""
+
+import time
+
+from gansmith.core.runtime import Engine
+
+PROGRESS_SEC = 0.5
+
+
+class Clock:
+    """Images a second since the run was started, and when it will end."""
+
+    def __init__(self, kimg: float) -> None:
+        self._start = self._last = time.perf_counter()
+        self._first_kimg = kimg
+
+    def due(self) -> bool:
+        """Say whether it is time to tell progress again."""
+        if time.perf_counter() - self._last < PROGRESS_SEC:
+            return False
+        self._last = time.perf_counter()
+        return True
+
+    def read(self, kimg: float, schedule_kimg: float, engine: Engine) -> dict[str, float]:
+        """Return wall_sec, img_per_sec, eta_sec and memory_mb."""
+        engine.synchronize()
+        wall = time.perf_counter() - self._start
+        rate = (kimg - self._first_kimg) * 1000 / wall if wall > 0 else 0.0
+        eta = (schedule_kimg - kimg) * 1000 / rate if rate > 0 else 0.0
+        memory = engine.memory_mb()
+        return {
+            "wall_sec": round(wall, 3),
+            "img_per_sec": round(rate, 1),
+            "eta_sec": round(eta, 1),
+            "memory_mb": memory,
+        }

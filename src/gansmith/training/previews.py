@@ -1,0 +1,82 @@
+"""Pictures of the fixed inputs, made the way samples are made, from averaged and from raw weights."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from gansmith.data.base import ImageData
+from gansmith.imaging.images import make_grid, save_png, to_float
+from gansmith.imaging.scatter import draw_points, plane
+from gansmith.methods.base import Method
+from gansmith.methods.latent import LatentMethod
+from gansmith.methods.sampling import generate, sample_batch
+from gansmith.recipes.recipe import Recipe
+from gansmith.runs.folder import RunFolder
+from gansmith.training.state import RunState
+
+REAL_COLUMNS = 8
+
+
+class PreviewWriter:
+    """Writes the grids of a run."""
+
+    def __init__(self, run: RunFolder, method: Method, recipe: Recipe, seed: int, data: ImageData) -> None:
+        self._run, self._method, self._data = run, method, data
+        fixed = method.fixed(seed, recipe.fixed_images, data)
+        columns = recipe.fixed_columns if recipe.fixed_images else fixed.columns
+        self._fixed = replace(fixed, columns=columns)
+        self._batch = sample_batch(data.spec.height, data.spec.width)
+
+    def write(self, state: RunState) -> None:
+        """Write the grids of this iteration."""
+        networks = {"ema": state.preview_networks(), "raw": self._method.networks}
+        scores = self._scores_of_plane() if self._data.spec.is_points else None
+        for name, each in networks.items():
+            images = generate(self._method.preview, each, self._fixed, self._batch)
+            path = self._run.samples / f"{state.iteration:09d}-{name}.png"
+            save_png(self._picture(images, scores), path)
+
+    def _picture(self, images: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:
+        """Return a grid, or of points their places among as many real ones."""
+        if not self._data.spec.is_points:
+            return make_grid(images, self._fixed.columns)
+        some = np.linspace(0, len(self._data) - 1, len(images)).astype(np.int64)
+        return draw_points(images, self._data.read(some), scores)
+
+    @torch.no_grad()
+    def _scores_of_plane(self) -> np.ndarray | None:
+        """Return what D thinks of points all over the plane, (3600,); None where that depends on a label."""
+        method, discriminator = self._method, self._method.networks["discriminator"]
+        if not isinstance(method, LatentMethod) or method.num_classes:
+            return None
+        points = to_float(plane()).to(next(discriminator.parameters()).device)
+        training = discriminator.training
+        scores = method.judge(discriminator.eval(), points, None).float().cpu().numpy()
+        discriminator.train(training)
+        return scores
+
+    def write_real(self) -> None:
+        """Write a grid of real images, of latents in the same layout, by class where the fixed inputs have classes."""
+        count, labels = len(self._fixed.inputs), self._data.labels
+        if self._data.spec.is_points:
+            everything = np.linspace(0, len(self._data) - 1, count).astype(np.int64)
+            picture = draw_points(self._data.read([]), self._data.read(everything))
+            save_png(picture, self._run.samples / "real.png")
+            return
+        if self._fixed.labels is None or labels is None:
+            places = np.linspace(0, len(self._data) - 1, count).astype(np.int64)
+        else:
+            wanted = self._fixed.labels.tolist()
+            everything = np.arange(len(self._data))  # stands in for a class without images
+            found = {label: np.flatnonzero(labels == label) for label in set(wanted)}
+            by_class = {label: places if len(places) else everything for label, places in found.items()}
+            seen: dict[int, int] = {}
+            chosen = []
+            for label in wanted:
+                number = seen[label] = seen.get(label, -1) + 1
+                chosen.append(by_class[label][number % len(by_class[label])])
+            places = np.array(chosen)
+        # What is made of images is shown beside them, three or so in a cell: real ones alone need more columns.
+        columns = self._fixed.columns if self._fixed.inputs.ndim == 2 else REAL_COLUMNS
+        save_png(make_grid(self._data.read(places), columns), self._run.samples / "real.png")

@@ -1,0 +1,233 @@
+"""Starting, resuming and finishing runs: what stands between a verb and the training loop."""
+
+import os
+import shlex
+import shutil
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from gansmith.core.atomic_files import is_disk_full
+from gansmith.core.errors import CheckpointError, DiskFullError, ModelError
+from gansmith.core.events import Event, OnEvent
+from gansmith.core.runtime import Engine, set_threads
+from gansmith.core.signals import StopRequest
+from gansmith.data.sources.domains import domains_of
+from gansmith.inference.model import load_model
+from gansmith.recipes.load import read_run_recipe
+from gansmith.recipes.recipe import Recipe
+from gansmith.reporting.run_results import write_results
+from gansmith.reporting.tensorboard import TensorBoardLog
+from gansmith.runs.checkpoint import list_checkpoints
+from gansmith.runs.folder import RECORD, RunFolder, remove_leftovers
+from gansmith.runs.length import Budget, Plan, make_plan
+from gansmith.runs.log import append_row
+from gansmith.runs.record import Order, changed_row, changes_since, make_run_record
+from gansmith.training.prepare import measure_speed, open_for
+from gansmith.training.state import RunState
+from gansmith.training.trainer import Trainer, latest_checkpoint
+
+
+def start_run(folder: Path, recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) -> int:
+    """Make a run folder and train in it; return 0, or the number of the signal that stopped it before its end."""
+    RunFolder.check_free(folder)
+    recipe, data = open_for(recipe, order, engine, on_event)
+    for line in data.summary.lines():
+        on_event(Event("note", line))
+    if engine.is_slowed_by_precision:
+        on_event(Event("warning", "this CPU has no bf16 instructions: many times slower than --precision fp32"))
+    elif engine.precision == "bf16":
+        on_event(Event("note", "forward passes in bf16: this device has instructions for it"))
+    if engine.compiled:
+        on_event(Event("note", "networks are compiled: the first steps take longer"))
+    state = RunState.fresh(recipe, data.spec, order.seed, engine)
+    if order.init_from is not None:
+        _take_weights(state, order.init_from)
+    speed = measure_speed(recipe, data, engine) if order.budget.minutes else 0.0
+    plan = make_plan(recipe, order.budget, len(data), state.images_per_iteration, speed)
+    plan = Plan(**{**plan.to_json(), **_shared(plan, engine)})
+    with StopRequest(engine.is_main).listening() as stop:  # from the first file to the checkpoint that resume needs
+        run = RunFolder.create(folder) if engine.is_main else RunFolder(folder)
+        engine.barrier()
+        if engine.is_main:
+            run.lock()
+            run.recipe.write_text(recipe.to_yaml(order.comments))
+            run.copy_of_quarantine(list(data.summary.quarantine))
+            run.write_record(make_run_record(order, data.spec, plan, engine))
+        on_event(Event("note", f"run folder: {folder}"))
+        on_event(Event("note", f"{plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})"))
+        return _train(Trainer(state, data, engine, run, plan), stop, on_event)
+
+
+def resume_run(
+    folder: Path, engine: Engine, on_event: OnEvent, *, kimg: float | None = None, accept_changes: bool = False
+) -> int:
+    """Go on with a run from its newest whole checkpoint; return 0, or the number of the signal that stopped it.
+
+    Raises CheckpointError when what decides its numbers has changed.
+    """
+    Budget(kimg=kimg)
+    run = RunFolder.open(folder)
+    if engine.is_main:
+        run.lock()
+        remove_leftovers(run)
+    try:
+        trainer = _resumed(run, engine, on_event, kimg, accept_changes)
+    except BaseException:
+        run.unlock()
+        raise
+    with StopRequest(engine.is_main).listening() as stop:
+        return _train(trainer, stop, on_event)
+
+
+def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | None, accept_changes: bool) -> Trainer:
+    """Return a trainer that stands where the newest whole checkpoint does, with accepted changes written down."""
+    record = run.record
+    checkpoint, passed_over = latest_checkpoint(run)
+    for reason in passed_over:
+        on_event(Event("warning", f"passed over: {reason}"))
+    recipe = read_run_recipe(run.recipe)
+    order = _order_of(run)
+    _restore_threads(record["numerics"])
+    recipe, data = open_for(recipe, order, engine, on_event)
+    changes = changes_since(record, checkpoint, recipe, data.spec, engine)
+    if changes and not accept_changes:
+        more = f"\n  and {len(changes) - 1} more" if len(changes) > 1 else ""
+        raise CheckpointError(
+            "run.changed",
+            f"'{run.path}' cannot go on exactly: {changes[0]}{more}"
+            "\n  undo it, or pass --accept-changes to go on all the same (it is logged)",
+        )
+    state = RunState.fresh(recipe, data.spec, record["seed"], engine)
+    state.restore(checkpoint.tensors, checkpoint.values, engine)
+    plan = Plan(**record["plan"])
+    engine.barrier()
+    if engine.is_main:
+        run.truncate(checkpoint.values["log_sizes"])
+        run.drop_samples_after(state.iteration)
+        for told in record.get("changes", []):  # a kill before the next checkpoint must not lose them
+            if told["iteration"] >= state.iteration:
+                append_row(run.log, changed_row(told))
+    if kimg is not None:
+        if kimg <= state.kimg:
+            raise CheckpointError(
+                "run.length_already_seen",
+                f"--kimg {kimg:g} is no more than the {state.kimg:g} kimg that the run has seen",
+            )
+        changes.append(f"schedule: {plan.schedule_kimg:g} kimg -> {kimg:g} kimg")
+        plan = plan.extended(kimg, state.images_per_iteration)
+    if changes and engine.is_main:
+        change = {"iteration": state.iteration, "kimg": round(state.kimg, 6), "changes": changes}
+        append_row(run.log, changed_row(change))
+        new = make_run_record(order, data.spec, plan, engine)
+        now = {name: new[name] for name in ("data", "plan", "numerics", "plugins")}
+        run.write_record({**record, **now, "changes": [*record.get("changes", []), change]})
+    for text in changes:
+        on_event(Event("warning", f"changed: {text}"))
+    done = "; it is finished: its results are written again" if state.iteration >= plan.iterations else ""
+    on_event(Event("note", f"resumed at {state.kimg:,.1f} of {plan.schedule_kimg:,.1f} kimg{done}"))
+    return Trainer(state, data, engine, run, plan)
+
+
+def _order_of(run: RunFolder) -> Order:
+    """Return what the run was ordered with; CheckpointError if its data are gone."""
+    record, known = run.record, run.record["data"]
+    parts = domains_of(known["source"])
+    if gone := [part for part in parts if Path(part).is_absolute() and not Path(part).exists()]:
+        raise CheckpointError(
+            "run.data_moved",
+            f"'{run.path}' was trained on '{gone[0]}', which is not there"
+            f"\n  put it back, or write its new place into {run.path / RECORD} as data.source",
+        )
+    return Order(
+        known["source"],
+        seed=record["seed"],
+        holdout=known["holdout"],
+        plugins=tuple(Path(plugin["file"]) for plugin in record["plugins"]),
+        data_root=Path(known["root"]) if known.get("root") else None,
+    )
+
+
+def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
+    """Run a trainer with TensorBoard fed until its end or a stop, then write the results of a finished run."""
+    run, state, main = trainer.run, trainer.state, trainer.engine.is_main
+    board = TensorBoardLog.open(run.path / "tensorboard", state.iteration) if main else None
+
+    def tell(event: Event) -> None:
+        if board is not None and event.kind in ("row", "look", "health"):
+            board.row({name: value for name, value in event.values.items() if value is not None})
+        if main:
+            on_event(event)
+
+    trainer.on_event, trainer.stop_requested = tell, stop.requested
+    _note_time(trainer, "started")
+    try:
+        finished = trainer.run_to_end()
+        stop.end()
+        _note_time(trainer, "finished" if finished else "paused")
+        if finished and main:
+            write_results(run, load_model(run.path, "cpu"), tell)
+    except OSError as problem:
+        if not is_disk_full(problem):
+            raise
+        free = shutil.disk_usage(run.path).free
+        raise DiskFullError(
+            "disk.full",
+            f"no room to write {problem.filename or run.path}: {free:,} bytes are free"
+            f"\n  the last checkpoint is intact; make room, then: gansmith resume {run.path}",
+        ) from problem
+    finally:
+        if board is not None:
+            board.close()
+        if main:
+            run.unlock()
+    if finished:
+        return 0
+    number = stop.signal_number or signal.SIGTERM  # a signal may have reached another process alone
+    if main:
+        saved = int(list_checkpoints(run.checkpoints)[0].name) * state.images_per_iteration / 1000
+        todo = f"go on with: gansmith resume {shlex.quote(str(run.path))}"
+        on_event(Event("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
+    return int(number)
+
+
+def _note_time(trainer: Trainer, event: str) -> None:
+    if trainer.engine.is_main:
+        row = {"event": event, "iteration": trainer.state.iteration, "kimg": round(trainer.state.kimg, 6)}
+        append_row(trainer.run.timing, {**row, "utc": datetime.now(UTC).isoformat(timespec="seconds")})
+
+
+def _restore_threads(recorded: dict[str, Any]) -> None:
+    """Compute with as many threads as before, unless the user has asked for another number."""
+    if "OMP_NUM_THREADS" not in os.environ:
+        set_threads(int(recorded["threads"]))
+
+
+def _take_weights(state: RunState, path: Path) -> None:
+    """Start from the weights of a model; ModelError where they do not fit."""
+    taken = load_model(path, "cpu").networks
+    for name, network in state.method.networks.items():
+        source = taken.get(f"{name}-raw", taken.get(name))
+        if source is None:
+            continue
+        mine, its = ({key: tuple(value.shape) for key, value in net.state_dict().items()} for net in (network, source))
+        other = [key for key in {**mine, **its} if mine.get(key) != its.get(key)]
+        if other:
+            first, shapes = other[0], (its.get(other[0], "none"), mine.get(other[0], "none"))
+            raise ModelError(
+                "model.initial_weights_unfit",
+                f"--init-from {path}: its '{name}' does not fit this recipe: {len(other)} of {len({**mine, **its})} "
+                f"tensors are others, first '{first}' (there {shapes[0]}, here {shapes[1]})"
+                "\n  use the recipe, size, channels and scale that it was trained with",
+            )
+        network.load_state_dict(source.state_dict())
+        if name in state.averages:
+            state.averages[name].network.load_state_dict(taken[name].state_dict())
+
+
+def _shared(plan: Plan, engine: Engine) -> dict[str, Any]:
+    """Return the main process's plan: measured speeds differ between processes."""
+    import json
+
+    return dict(json.loads(engine.share_text(json.dumps(plan.to_json()))))

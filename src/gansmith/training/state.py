@@ -1,0 +1,223 @@
+"""Everything a run changes while it trains, in memory and as the tensors of a checkpoint."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from gansmith.core.errors import CheckpointError, RecipeError, unknown_name
+from gansmith.core.randomness import Noise, derive_seed
+from gansmith.core.runtime import Engine
+from gansmith.core.schedules import Moment
+from gansmith.data.base import DataSpec
+from gansmith.methods.base import Method, Phase
+from gansmith.parts.optimizers.base import OptimizerPart
+from gansmith.recipes.recipe import Recipe
+from gansmith.training.ema import Ema
+
+
+class Meter:
+    """Means of logged numbers since the last row, kept on the device: reading them is what synchronises."""
+
+    def __init__(self) -> None:
+        self.cells: dict[str, Tensor] = {}  # "name,name,...": (names + 1,), the sums of each and their count
+
+    def add(self, values: dict[str, Tensor]) -> None:
+        """Take in 0-d tensors on one device."""
+        key = ",".join(values)
+        one = torch.ones((), device=next(iter(values.values())).device)
+        row = torch.stack([*(value.detach().float() for value in values.values()), one])
+        self.cells[key] = self.cells[key] + row if key in self.cells else row
+
+    def take(self, engine: Engine) -> dict[str, float]:
+        """Return the means over the processes, and start anew."""
+        cells = [self.cells[key] for key in sorted(self.cells)]  # a resumed meter has them in another order
+        engine.average_(cells)
+        totals: dict[str, tuple[float, float]] = {}
+        for key, row in zip(sorted(self.cells), cells, strict=True):
+            *sums, count = row.tolist()
+            for name, value in zip(key.split(","), sums, strict=True):
+                before = totals.get(name, (0.0, 0.0))
+                totals[name] = (before[0] + value, before[1] + count)
+        self.cells = {}
+        return {name: total / count for name, (total, count) in totals.items()}
+
+
+@dataclass
+class RunState:
+    """The method with its networks, their optimizers and averages, and where the run is."""
+
+    recipe: Recipe
+    method: Method
+    trainable: dict[str, list[nn.Parameter]]  # by network; what a method froze itself is not in it
+    optimizers: dict[str, Optimizer]
+    averages: dict[str, Ema]
+    meter: Meter
+    bad_steps: Tensor  # (2,): iterations in a row that were not finite, and the most since the last row
+    seed: int
+    iteration: int = 0
+    salt: int = 0  # raised by a rollback, so that the draws after it are new ones
+    halvings: int = 0  # of all learning rates, by rollbacks from collapses
+
+    @classmethod
+    def fresh(cls, recipe: Recipe, data: DataSpec, seed: int, engine: Engine) -> "RunState":
+        """Return the state before the first iteration: weights drawn from the seed."""
+        with torch.random.fork_rng([]):
+            torch.manual_seed(derive_seed("weights", seed))
+            method = recipe.method.build(data)
+        # channels_last: convolutions are faster with it on CPUs and GPUs alike, and linear layers do not care.
+        method.networks.to(engine.device).to(memory_format=torch.channels_last)
+        method.networks.train()
+        method.state.update({name: tensor.to(engine.device) for name, tensor in method.state.items()})
+        method.pools.update({name: tensor.to(engine.device) for name, tensor in method.pools.items()})
+        for name in recipe.optimizers:
+            if name not in ("default", *method.networks):
+                raise RecipeError(
+                    "recipe.unknown_optimizer_network",
+                    unknown_name("network in optimizers", name, ["default", *method.networks]),
+                )
+        trainable = {n: [p for p in net.parameters() if p.requires_grad] for n, net in method.networks.items()}
+        engine.broadcast_([tensor.detach() for tensor in method.networks.state_dict(keep_vars=True).values()])
+        averages = {name: Ema(method.networks[name]) for name in method.averaged}
+        engine.compile_(method.networks.values())
+        return cls(
+            recipe=recipe,
+            method=method,
+            trainable=trainable,
+            optimizers={name: recipe.optimizer_for(name).build(each) for name, each in trainable.items()},
+            averages=averages,
+            meter=Meter(),
+            bad_steps=torch.zeros(2, device=engine.device),
+            seed=seed,
+        )
+
+    @property
+    def images_per_iteration(self) -> int:
+        """Return the real images that one iteration shows."""
+        return self.recipe.batch_size * self.draws_per_iteration
+
+    @property
+    def draws_per_iteration(self) -> int:
+        """Return how many global batches one iteration reads."""
+        return max(1, sum(phase.repeats for phase in self.method.phases if phase.reads_data))
+
+    @property
+    def kimg(self) -> float:
+        """Return the thousands of real images shown so far."""
+        return self.iteration * self.images_per_iteration / 1000
+
+    def moment(self, schedule_kimg: float) -> Moment:
+        """Return where the run is on its schedule."""
+        return Moment(self.iteration, self.kimg, min(self.kimg / schedule_kimg, 1.0))
+
+    def noise(self, phase: Phase, repeat: int, engine: Engine) -> Noise:
+        """Return the draws of one repeat of a phase of this iteration."""
+        first, count = engine.slice_of(self.recipe.batch_size)
+        at = (self.seed, self.salt, self.iteration, phase.name, repeat)
+        return Noise(*at, range(first, first + count), self.recipe.batch_size, engine.device)
+
+    def optimizer_for(self, network: str) -> OptimizerPart:
+        """Return the optimizer that trains a network, as the recipe and rollbacks have it."""
+        part = self.recipe.optimizer_for(network)
+        return part.slowed(0.5**self.halvings) if self.halvings else part
+
+    def preview_networks(self) -> nn.ModuleDict:
+        """Return the networks that previews use: averages where there are some."""
+        averaged = {name: ema.network for name, ema in self.averages.items()}
+        return nn.ModuleDict({name: averaged.get(name, net) for name, net in self.method.networks.items()})
+
+    def all_finite(self) -> bool:
+        """Say whether every weight, batch statistic and average is finite."""
+        modules = [self.method.networks, *(ema.network for ema in self.averages.values())]
+        tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
+        tensors += [*self.method.state.values(), *self.method.pools.values()]
+        norms = torch._foreach_norm([t.detach() for t in tensors if t.is_floating_point()], torch.inf)
+        return bool(torch.stack(list(norms)).isfinite().all())
+
+    def values(self) -> dict[str, Any]:
+        """Return the part of a checkpoint that is no tensor."""
+        at = {"iteration": self.iteration, "kimg": self.kimg}
+        return {**at, "salt": self.salt, "halvings": self.halvings, "seed": self.seed}
+
+    def tensors(self, engine: Engine) -> dict[str, Tensor]:
+        """Return every tensor of the run by name; all processes must call it."""
+        out = {f"networks/{name}": tensor for name, tensor in self.method.networks.state_dict().items()}
+        for name, ema in self.averages.items():
+            out |= {f"averages/{name}.{key}": tensor for key, tensor in ema.network.state_dict().items()}
+        for name, optimizer in self.optimizers.items():
+            for index, parameter in enumerate(_parameters(optimizer)):
+                entries = optimizer.state.get(parameter, {}).items()
+                out |= {f"optimizers/{name}.{index}.{key}": value for key, value in entries}
+        kept = [*self.method.state.values(), *self.method.pools.values()]
+        assert all(tensor.is_contiguous() for tensor in kept), "other memory formats do not survive a checkpoint"
+        out |= {f"state/{name}": tensor for name, tensor in self.method.state.items()}
+        for name, tensor in self.method.pools.items():
+            out |= {f"pools/{rank}/{name}": each for rank, each in enumerate(engine.gather(tensor))}
+        for name, cell in sorted(self.meter.cells.items()):
+            mean = cell.clone()
+            engine.average_([mean])
+            out[f"meter/{name}"] = mean
+        return {**out, "bad_steps": self.bad_steps}
+
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any], engine: Engine) -> None:
+        """Become what a checkpoint holds; CheckpointError when it is of other networks."""
+        parts: dict[str, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            family, _, key = name.partition("/")
+            parts.setdefault(family, {})[key] = tensor.to(engine.device)
+        try:
+            self.method.networks.load_state_dict(parts["networks"])
+            for name, ema in self.averages.items():
+                ema.network.load_state_dict(_below(parts["averages"], f"{name}."))
+            for name, optimizer in self.optimizers.items():
+                _restore_optimizer(optimizer, _below(parts.get("optimizers", {}), f"{name}."))
+        except (RuntimeError, KeyError) as problem:
+            raise CheckpointError(
+                "checkpoint.other_networks", f"the checkpoint is of other networks than the recipe's: {problem}"
+            ) from problem
+        self.method.state.clear()
+        self.method.state.update(parts.get("state", {}))
+        self.method.pools.clear()
+        self.method.pools.update(_below(parts.get("pools", {}), f"{engine.rank}/"))
+        self.meter.cells = parts.get("meter", {})
+        self.bad_steps = parts["bad_steps"][""]
+        self.iteration, self.salt, self.seed = values["iteration"], values["salt"], values["seed"]
+        self.halvings = values.get("halvings", 0)  # absent from older checkpoints
+
+
+def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _below(tensors: dict[str, Tensor], head: str) -> dict[str, Tensor]:
+    return {name.removeprefix(head): tensor for name, tensor in tensors.items() if name.startswith(head)}
+
+
+def _restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put back each parameter's state in the parameter's own memory format: fused kernels walk raw memory."""
+    optimizer.state.clear()
+    parameters = _parameters(optimizer)
+    for name, value in tensors.items():
+        index, _, key = name.partition(".")
+        parameter = parameters[int(index)]
+        same = value.shape == parameter.shape
+        optimizer.state[parameter][key] = torch.empty_like(parameter).detach().copy_(value) if same else value.clone()
+
+
+@torch.no_grad()
+def copy_weights(state: RunState) -> dict[str, list[Tensor]]:
+    """Return a copy of every trained parameter by network."""
+    return {name: [p.detach().clone() for p in each] for name, each in state.trainable.items()}
+
+
+@torch.no_grad()
+def update_ratios(state: RunState, before: dict[str, list[Tensor]]) -> dict[str, float]:
+    """Return how far each network moved since ``before``, as a share of its weights' norm."""
+    out = {}
+    for name, each in state.trainable.items():
+        moved = torch._foreach_sub([p.detach() for p in each], before[name])
+        size = nn.utils.get_total_norm(before[name])
+        out[f"update_{name}"] = float(nn.utils.get_total_norm(moved) / size.clamp(min=1e-12))
+    return out

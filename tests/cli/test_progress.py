@@ -1,0 +1,33 @@
+"""What a run tells while it goes, on stderr."""
+
+import pytest
+
+from gansmith.cli.progress import ProgressPrinter
+from gansmith.core.events import Event, duration
+
+SPEED = {"img_per_sec": 200.0, "eta_sec": 75.0, "wall_sec": 1.0, "memory_mb": 512.0}
+
+
+def told(capsys: pytest.CaptureFixture[str], *events: Event) -> list[str]:
+    with ProgressPrinter() as printer:
+        for event in events:
+            printer._last = -1e9  # plain lines come ten seconds apart
+            printer(event)
+    return capsys.readouterr().err.splitlines()
+
+
+def test_durations():
+    assert [duration(seconds) for seconds in (75, 4000, -3)] == ["1:15", "1:06:40", "0:00"]
+
+
+def test_the_last_look_stays_in_the_line(capsys):
+    look = Event("look", "D wins", {"kimg": 2.0, "fd2k_own_train": 12.345, "fd_of_one": 20.0, **SPEED})
+    row = Event("row", values={"kimg": 3.0, "loss_generator": 1.5, **SPEED})
+    first, second = told(capsys, look, row)
+    assert first == "training: 2.0 kimg  200 img/s  1:15 left    fd2k 12.35  D wins  512 MB"
+    assert second == "training: 3.0 kimg  200 img/s  1:15 left  loss G 1.500  fd2k 12.35  D wins  512 MB"
+
+
+def test_a_verdict_is_a_warning_unless_all_is_well(capsys):
+    ill, well = Event("health", "D wins since 2.0 kimg: [so]"), Event("health", "healthy: fd is 3")
+    assert told(capsys, ill, well) == ["warning: D wins since 2.0 kimg: [so]", "healthy: fd is 3"]

@@ -1,0 +1,189 @@
+import io
+import zipfile
+
+import numpy as np
+import pytest
+
+from gansmith.data.base import DataOptions
+from gansmith.data.open import open_data
+from gansmith.data.sources import arrays
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+LIBRARY = ("(?<=is damaged: ).*", "(?<=is no numpy array: ).*")  # reasons in the words of numpy and zipfile
+RANDOM = np.random.default_rng(0)
+GRAY = RANDOM.integers(0, 256, (6, 16, 16), np.uint8)
+COLOUR = RANDOM.integers(0, 256, (6, 16, 24, 3), np.uint8)
+
+
+def saved(tmp_path, array, name="a.npy"):
+    np.save(tmp_path / name, array)
+    return tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("array", "expected"),
+    [
+        (GRAY, GRAY[..., None]),
+        (GRAY[..., None], GRAY[..., None]),
+        (GRAY[:, None], GRAY[..., None]),
+        (COLOUR, COLOUR),
+        (COLOUR.transpose(0, 3, 1, 2), COLOUR),
+        (GRAY > 100, (GRAY[..., None] > 100) * 255),
+        (np.asfortranarray(COLOUR), COLOUR),
+    ],
+)
+def test_arrays_keep_their_pixels(tmp_path, array, expected):
+    data = open_data(saved(tmp_path, array), DataOptions(size="x".join(map(str, expected.shape[1:3]))))
+    assert data.spec.channels == expected.shape[3]
+    assert (data.read(range(6)) == expected).all()
+
+
+def test_channels_first_is_said(tmp_path):
+    notes = open_data(saved(tmp_path, COLOUR.transpose(0, 3, 1, 2))).summary.notes
+    assert "array (6, 3, 16, 24) read as (N, C, H, W)" in notes
+
+
+def test_four_channels_keep_alpha(tmp_path):
+    array = np.full((4, 16, 16, 4), 128, np.uint8)
+    array[:, :8, :, 3] = 0
+    data = open_data(saved(tmp_path, array))
+    assert data.spec.channels == 4
+    assert data.read([0])[0, 0, 0].tolist() == [255, 255, 255, 0]
+    assert data.read([0])[0, 12, 0].tolist() == [128, 128, 128, 128]
+
+
+def test_sixteen_bits(tmp_path):
+    ramp = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(1, 16, 16)
+    data = open_data(saved(tmp_path, ramp))
+    assert (data.read([0]).ravel() == np.arange(256)).all()
+    assert "16-bit values scaled by their full range 0..65535 to 8 bit" in data.summary.notes
+
+
+@pytest.mark.parametrize(("low", "name"), [(0.0, "0..1"), (-1.0, "-1..1")])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_floats_are_read_by_their_range(tmp_path, low, name, dtype):
+    ramp = np.linspace(low, 1, 256).reshape(1, 16, 16).astype(dtype)
+    data = open_data(saved(tmp_path, ramp))
+    assert np.abs(data.read([0]).ravel() - np.arange(256.0)).max() <= (1 if dtype == np.float16 else 0)
+    assert any(f"read as {name} and scaled to 8 bit" in note for note in data.summary.notes)
+
+
+@pytest.mark.parametrize(
+    ("array", "code"),
+    [
+        (np.zeros((4, 3, 9, 3), np.uint8), "data.array_shape"),
+        (np.zeros((4, 784), np.uint8), "data.array_shape"),
+        (np.zeros((4, 9, 9, 7), np.uint8), "data.array_shape"),
+        (np.zeros((0, 9, 9), np.uint8), "data.empty"),
+        (np.zeros((4, 9, 9), np.int64), "data.array_type"),
+        (np.zeros((4, 9, 9), complex), "data.array_type"),
+        (np.full((4, 9, 9), 200.0), "data.array_range"),
+        (np.array([0, 0, np.nan, 0])[:, None, None] * np.ones((4, 9, 9)), "data.not_finite"),
+        (np.full((4, 9, 9), np.inf), "data.not_finite"),
+    ],
+)
+def test_arrays_that_are_no_images(refused, tmp_path, array, code):
+    with refused(code):
+        open_data(saved(tmp_path, array))
+
+
+def test_npz_with_labels_and_names(tmp_path):
+    path = tmp_path / "set.npz"
+    np.savez(path, images=GRAY, labels=np.array([2, 0, 1, 2, 2, 0]), class_names=np.array(["a", "b", "c", "d"]))
+    data = open_data(path)
+    assert data.spec.name == "set"
+    assert data.spec.classes == ("a", "b", "c", "d")
+    assert data.labels.tolist() == [2, 0, 1, 2, 2, 0]
+    assert data.summary.class_counts == (2, 1, 3, 0)
+
+
+@pytest.mark.parametrize("key", ["images", "x", "arr_0", "whatever"])
+@pytest.mark.parametrize("label_key", ["labels", "y"])
+def test_npz_keys(tmp_path, key, label_key):
+    np.savez_compressed(tmp_path / "a.npz", **{key: GRAY, label_key: np.array([[7], [7], [3], [3], [9], [9]])})
+    data = open_data(tmp_path / "a.npz")
+    assert data.spec.classes == ("3", "7", "9")
+    assert data.labels.tolist() == [1, 1, 0, 0, 2, 2]
+    assert (data.read(range(6))[..., 0] == GRAY).all()
+
+
+def test_labels_may_be_names(tmp_path):
+    np.savez(tmp_path / "a.npz", x=GRAY, y=np.array(["dog", "cat", "dog", "cat", "cat", "dog"]))
+    data = open_data(tmp_path / "a.npz")
+    assert data.spec.classes == ("cat", "dog")
+    assert data.labels.tolist() == [1, 0, 1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("contents", "code"),
+    [
+        ({"a": GRAY, "b": GRAY}, "data.no_image_array"),
+        ({"images": GRAY, "labels": np.arange(5)}, "data.labels_shape"),
+        ({"images": GRAY, "labels": np.zeros((6, 3), int)}, "data.labels_shape"),
+        ({"images": GRAY, "labels": np.zeros(6)}, "data.labels_shape"),
+        (
+            {"images": GRAY, "labels": np.arange(6), "class_names": np.array(["a", "b"])},
+            "data.labels_range",
+        ),
+        ({"images": np.array([None] * 6)}, "data.pickled_array"),
+        ({"images": GRAY, "labels": np.array([None] * 6)}, "data.pickled_array"),
+        ({"images": GRAY, "class_names": np.array([None] * 6)}, "data.pickled_array"),
+    ],
+)
+def test_npz_that_cannot_be_used(refused, tmp_path, contents, code):
+    np.savez(tmp_path / "a.npz", **contents)
+    with refused(code):
+        open_data(tmp_path / "a.npz")
+
+
+class Bomb:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('pickle was run')",))
+
+
+def test_pickle_is_never_read(refused, tmp_path):
+    bomb = np.array([Bomb()], dtype=object)
+    with refused("data.pickled_array"):
+        open_data(saved(tmp_path, bomb))
+    np.savez(tmp_path / "b.npz", images=bomb)
+    with refused("data.pickled_array"):
+        open_data(tmp_path / "b.npz")
+    (tmp_path / "c.npy").write_bytes(bomb.dumps())
+    with refused("data.damaged_array", LIBRARY):
+        open_data(tmp_path / "c.npy")
+    with zipfile.ZipFile(tmp_path / "d.npz", "w") as archive:
+        archive.writestr("images.npy", bomb.dumps())
+    with refused("data.damaged_array", LIBRARY):
+        open_data(tmp_path / "d.npz")
+
+
+def test_a_header_that_claims_more_than_there_is(refused, tmp_path):
+    buffer = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 64, 64)}
+    np.lib.format.write_array_header_1_0(buffer, header)
+    (tmp_path / "a.npy").write_bytes(buffer.getvalue() + b"\0" * 100)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("images.npy", buffer.getvalue() + b"\0" * 100)
+    for name in ("a.npy", "a.npz"):
+        with refused("data.damaged_array"):
+            open_data(tmp_path / name)
+
+
+def test_npz_larger_than_memory_should_be(refused, tmp_path, monkeypatch):
+    np.savez(tmp_path / "a.npz", GRAY)
+    monkeypatch.setattr(arrays, "MAX_NPZ_BYTES", 1000)
+    with refused("data.array_too_large"):
+        open_data(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize("name", ["a.npy", "a.npz"])
+def test_damaged_files(refused, tmp_path, name):
+    (tmp_path / name).write_bytes(b"not an array at all, sorry")
+    with refused("data.damaged_array", LIBRARY):
+        open_data(tmp_path / name)
+    np.savez(tmp_path / "whole.npz", GRAY)
+    (tmp_path / "b.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-40])
+    with refused("data.damaged_array", LIBRARY):
+        open_data(tmp_path / "b.npz")

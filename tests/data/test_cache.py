@@ -1,0 +1,253 @@
+import json
+import os
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gansmith.data import cache, infer, survey
+from gansmith.data import cache_folder as store
+from gansmith.data.base import DataOptions, DataSpec
+from gansmith.data.open import open_data
+from gansmith.data.sources import folders_archives as sources
+from small_images import PIXELS, assert_right, entries, png
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def forbid_decoding(monkeypatch) -> None:
+    for module, name in ((sources, "read_file"), (infer, "decode_image"), (infer, "open_image"), (cache, "survey")):
+        monkeypatch.setattr(module, name, lambda *args: pytest.fail("an image was read"))
+
+
+def test_the_pixels_of_the_files_are_read_by_index(photos):
+    data = open_data(photos)
+    assert_right(data)
+    assert data.read([3, 1, 3]).tolist() == PIXELS[[3, 1, 3]].tolist()
+    out = data.read(np.array([0]))
+    assert type(out) is np.ndarray
+    out[:] = 0  # a copy
+    assert_right(data)
+    assert isinstance(data.pixels, np.memmap)
+    with pytest.raises(IndexError):
+        data.read([40])
+    with pytest.raises(ValueError, match="read-only"):
+        data.pixels[0] = 0
+
+
+def test_the_second_start_reads_no_image(photos, monkeypatch):
+    first = open_data(photos)
+    forbid_decoding(monkeypatch)
+    second = open_data(photos)
+    assert second.spec == first.spec
+    assert second.summary == first.summary
+    assert_right(second)
+
+
+def test_a_start_with_what_was_inferred_reads_no_image(photos, monkeypatch):
+    """A run resumes with the size and the channels that were inferred when it began."""
+    first = open_data(photos)
+    forbid_decoding(monkeypatch)
+    second = open_data(photos, DataOptions(size=16, channels=3))
+    assert second.spec == first.spec
+    assert first.summary.notes[0].startswith("inferred size 16 x 16")
+    assert second.summary.notes == ()
+    with pytest.raises(pytest.fail.Exception, match="an image was read"):
+        open_data(photos, DataOptions(size=8))
+
+
+def test_a_changed_file_is_seen(photos, cache_folder):
+    first = open_data(photos)
+    (photos / "05.png").write_bytes(png(255 - PIXELS[5]))
+    second = open_data(photos)
+    assert second.spec.fingerprint != first.spec.fingerprint
+    assert (second.read([5]) == 255 - PIXELS[5]).all()
+    assert_right(first)  # what is open stays as it was
+    (photos / "05.png").unlink()
+    assert open_data(photos).spec.count == 39
+    (photos / "40.png").write_bytes(png(PIXELS[0]))
+    data = open_data(photos)
+    assert data.spec.count == 40
+    assert "1 image is an exact copy of another" in data.summary.notes
+
+
+def test_the_same_content_with_other_times_is_the_same_data(photos, cache_folder, monkeypatch):
+    first = open_data(photos)
+    for file in photos.iterdir():
+        os.utime(file, ns=(1, 1))
+    monkeypatch.setattr(cache, "_fill", lambda *args: pytest.fail("decoded again"))
+    assert open_data(photos).spec == first.spec
+    assert len(entries(cache_folder)) == 1
+
+
+def test_a_copy_elsewhere_shares_the_entry(photos, tmp_path, cache_folder):
+    first = open_data(photos)
+    moved = photos.rename(tmp_path / "moved")
+    second = open_data(moved)
+    assert replace(second.spec, name="photos") == first.spec
+    assert second.summary.source == str(moved)
+    assert len(entries(cache_folder)) == 1
+
+
+def test_the_fingerprint_tells_contents_and_options_apart(photos, tmp_path):
+    fingerprints = {open_data(photos, options).spec.fingerprint for options in every_option()}
+    assert len(fingerprints) == 6
+    assert open_data(photos, DataOptions(mirror=True)).spec == open_data(photos).spec
+    assert open_data(photos, DataOptions(size=16, channels=3)).spec == open_data(photos).spec
+    (photos / "39.png").rename(photos / "zz.png")  # the same contents in the same order
+    assert open_data(photos).spec.fingerprint not in fingerprints
+
+
+def every_option() -> list[DataOptions]:
+    return [
+        DataOptions(),
+        DataOptions(size=8),
+        DataOptions(size="8x16"),
+        DataOptions(channels=1),
+        DataOptions(fit="pad"),
+        DataOptions(fit="stretch"),
+    ]
+
+
+def test_labels_are_part_of_the_fingerprint(tmp_path):
+    found = set()
+    for split in (1, 2):
+        folder = tmp_path / f"set{split}"
+        for index in range(3):
+            (folder / ("a" if index < split else "b")).mkdir(parents=True, exist_ok=True)
+            (folder / ("a" if index < split else "b") / f"{index}.png").write_bytes(png(PIXELS[index]))
+        found.add(open_data(folder).spec.fingerprint)
+    np.savez(tmp_path / "a.npz", x=PIXELS[:4], y=[0, 0, 1, 1])
+    np.savez(tmp_path / "b.npz", x=PIXELS[:4], y=[0, 1, 0, 1])
+    found |= {open_data(tmp_path / name).spec.fingerprint for name in ("a.npz", "b.npz")}
+    assert len(found) == 4
+
+
+def test_spec_and_summary_become_json_and_back(photos):
+    data = open_data(photos, holdout=0.25, seed=3)
+    assert DataSpec.from_json(json.loads(json.dumps(data.spec.to_json()))) == data.spec
+    written = json.loads(json.dumps(data.summary.to_json()))
+    assert written["lines"] == data.summary.lines()
+    assert written["lines"][0] == "photos: 30 images, 16 x 16, colour, no labels"
+    assert written["lines"][1] == "held out: 10 images are kept for judging and never trained on"
+
+
+BAD = {
+    "empty.png": (b"", "empty file"),
+    "text.jpg": (b"hello", "not an image in a known format"),
+    "cut.png": (png(np.zeros((90, 90, 3), np.uint8))[:-30], "truncated or damaged"),
+}
+
+
+@pytest.mark.parametrize("looked_at", [2, 256])  # damage is found while decoding, or before
+def test_bad_files_are_left_out_with_their_reasons(tmp_path, cache_folder, looked_at, monkeypatch):
+    monkeypatch.setattr(survey, "LOOKED_AT", looked_at)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index in range(80):
+        (folder / f"{index:02d}.png").write_bytes(png(PIXELS[index % 40] + index // 40))
+    for name, (data, _) in BAD.items():
+        (folder / name).write_bytes(data)
+    (folder / "40.png").rename(folder / "zz.png")  # good rows lie behind the bad ones
+    for _ in range(2):
+        data = open_data(folder)
+        assert data.spec.count == 80
+        assert (data.read([79]) == PIXELS[0] + 1).all()
+        assert (data.read([40]) == PIXELS[1] + 1).all()
+        assert {entry["file"]: entry["reason"] for entry in data.summary.quarantine}.keys() == BAD.keys()
+        for entry in data.summary.quarantine:
+            assert BAD[entry["file"]][1] in entry["reason"]
+        assert any(line.startswith("left out: 3 bad files: cut.png (truncated") for line in data.summary.lines())
+    (entry,) = entries(cache_folder)
+    lines = (entry / "quarantine.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == list(data.summary.quarantine)
+    assert (entry / "pixels.u8").stat().st_size == 80 * 16 * 16 * 3
+
+
+@pytest.mark.parametrize("bad", [b"", png(np.zeros((90, 90, 3), np.uint8))[:-30]], ids=["empty", "cut off"])
+def test_more_than_one_in_twenty_bad_stops_with_the_list(refused, photos, cache_folder, bad, monkeypatch):
+    monkeypatch.setattr(survey, "LOOKED_AT", 2)
+    for index in range(12):
+        (photos / f"bad{index:02d}.png").write_bytes(bad)
+    with refused("data.too_many_bad", ["(?<=the whole list is in ).*"]) as caught:
+        open_data(photos)
+    first, second, third = str(caught.value).splitlines()
+    assert first == f"12 of 52 images in '{photos}' are bad, more than 5%"
+    assert second.count("bad0") == 10
+    assert second.endswith("; and 2 more")
+    report = Path(third.split("the whole list is in ")[1])
+    assert len(report.read_text().splitlines()) == 12
+    assert not entries(cache_folder) if (cache_folder / "data" / "entries").exists() else True
+
+
+def test_exactly_one_in_twenty_bad_goes_on(photos):
+    for name in ("38.png", "39.png"):
+        (photos / name).write_bytes(b"")
+    assert open_data(photos).spec.count == 38
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(photos, monkeypatch):
+    read = sources.read_file
+
+    def failing(path):
+        if path.endswith("07.png"):
+            raise sources.ImageError("image.unreadable", "cannot be read (Permission denied)")
+        return read(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sources, "read_file", failing)
+        assert open_data(photos).spec.count == 39
+    assert_right(open_data(photos))
+
+
+def test_a_file_that_changes_while_it_is_read_stops(refused, photos, monkeypatch):
+    read, seen = sources.read_file, set()
+
+    def changing(path):
+        again = path in seen
+        seen.add(path)
+        return read(path) if not again else png(PIXELS[0] // 2)
+
+    monkeypatch.setattr(sources, "read_file", changing)
+    with refused("data.changed_while_read"):
+        open_data(photos)
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.delenv("GANSMITH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert store.cache_folder() == tmp_path / "xdg" / "gansmith"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert store.cache_folder() == tmp_path / ".cache" / "gansmith"
+
+
+def test_clean_frees_the_images_and_nothing_else(photos, cache_folder):
+    open_data(photos)
+    (cache_folder / "other").write_text("not ours")
+    assert store.clean_cache() >= PIXELS.nbytes
+    assert list(cache_folder.iterdir()) == [cache_folder / "other"]
+    assert_right(open_data(photos))
+
+
+def test_progress_counts_each_image_once(photos, cache_folder):
+    seen = []
+    open_data(photos, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(step, 40) for step in range(1, 41)]
+    for index in (cache_folder / "data" / "index").iterdir():
+        index.unlink()
+    seen.clear()
+    open_data(photos, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (40, 40)  # looked at, and not decoded again
+
+
+def test_pillows_warnings_do_not_leak(photos):
+    (photos / "00.png").write_bytes(png(np.zeros((9600, 9600), np.uint8)))  # 92 Mpx: Pillow warns, we refuse
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = open_data(photos)
+    assert not caught
+    assert data.spec.count == 39
+    assert "9600 x 9600 px is over the limit of 40 Mpx (92)" in data.summary.quarantine[0]["reason"]

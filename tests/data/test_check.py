@@ -1,0 +1,109 @@
+import io
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gansmith.data.base import DataOptions
+from gansmith.data.check import check_data
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def encoded(mode: str, colour: object, size: tuple[int, int] = (64, 64), kind: str = "PNG") -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, size, colour).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    files = {
+        "cats/a.png": encoded("RGB", (1, 2, 3)),
+        "cats/b.bmp": encoded("RGB", (1, 2, 3), kind="BMP"),  # the same pixels in another file
+        "cats/c.png": encoded("RGB", (4, 5, 6)),
+        "cats/d.png": encoded("L", 9, (64, 32)),
+        "cats/e.png": encoded("RGB", (7, 8, 9)),
+        "dogs/f.png": encoded("RGBA", (1, 2, 3, 4)),
+        "dogs/cut.png": encoded("RGB", (1, 2, 3), (200, 200))[:-40],
+        "dogs/empty.png": b"",
+        "notes.txt": b"x",
+    }
+    for name, data in files.items():
+        (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "set" / name).write_bytes(data)
+    return tmp_path / "set"
+
+
+def test_everything_is_reported_and_bad_files_do_not_stop_it(folder):
+    report = check_data(folder)
+    assert (report.files, report.usable, report.ignored) == (8, 6, 1)
+    assert report.sizes == {"64 x 64": 5, "32 x 64": 1}
+    assert report.modes == {"RGB": 4, "L": 1, "RGBA": 1}
+    assert report.classes == {"cats": 5, "dogs": 1}
+    assert {entry["file"]: entry["reason"].split(" (")[0] for entry in report.corrupt} == {
+        "dogs/cut.png": "truncated or damaged",
+        "dogs/empty.png": "empty file",
+    }
+    assert report.duplicates == (("cats/a.png", "cats/b.bmp"),)
+    assert report.refused == "2 of 8 images are bad, more than 5%"
+    assert report.inferred == {}
+
+
+def test_the_report_in_words(folder):
+    text = "\n".join(check_data(folder).lines())
+    for words in (
+        "6 usable images of 8",
+        "ignored: 1 files that are no images by their name",
+        "sizes (height x width): 64 x 64: 5, 32 x 64: 1",
+        "pixel modes: RGB: 4, ",
+        "classes: cats: 5, dogs: 1\n  unbalanced: the largest class",
+        "corrupt: 2 files\n  dogs/cut.png: truncated or damaged",
+        "exact duplicates (same decoded pixels): 1 images in 1 groups\n  cats/a.png = cats/b.bmp",
+        "training would refuse: 2 of 8 images are bad, more than 5%",
+    ):
+        assert words in text
+
+
+def test_what_would_be_inferred(folder):
+    for name in ("dogs/cut.png", "dogs/empty.png"):
+        (folder / name).unlink()
+    seen = []
+    report = check_data(folder, on_progress=lambda done, total: seen.append((done, total)))
+    assert seen[-1] == (6, 6)
+    assert report.inferred == {"height": 64, "width": 64, "channels": 3}
+    assert report.refused == ""
+    assert report.lines()[-1] == "training would use: 64 x 64, channels 3"
+    assert check_data(folder, DataOptions(size=32, channels=1)).inferred == {"height": 32, "width": 32, "channels": 1}
+    assert check_data(folder, DataOptions(size=7)).refused.startswith("size 7 is no size that networks grow to")
+
+
+def test_the_report_as_json(folder):
+    report = check_data(folder)
+    written = json.loads(json.dumps(report.to_json()))
+    assert written["files"] == 8
+    assert written["duplicates"] == [["cats/a.png", "cats/b.bmp"]]
+    assert written["corrupt"] == list(report.corrupt)
+
+
+def test_long_lists_say_how_many_are_left_out(tmp_path):
+    for number in range(24):
+        (tmp_path / f"{number:02d}.png").write_bytes(encoded("L", number // 2, (16, 16)))
+    lines = check_data(tmp_path).lines()
+    first = lines.index("exact duplicates (same decoded pixels): 12 images in 12 groups")
+    assert lines[first + 10 : first + 12] == ["  18.png = 19.png", "  and 2 more"]
+    for number in range(24):
+        (tmp_path / f"{number:02d}.png").write_bytes(encoded("L", 0 if number < 12 else number, (16, 16)))
+    line = next(line for line in check_data(tmp_path).lines() if line.startswith("  00.png"))
+    assert line.endswith("08.png = 09.png, and 2 more")
+
+
+def test_nothing_is_written_to_the_cache(folder, tmp_path):
+    check_data(folder)
+    assert not (tmp_path / "cache").exists()
+
+
+def test_nothing_to_look_at(refused, tmp_path):
+    with refused("data.empty"):
+        check_data(tmp_path)

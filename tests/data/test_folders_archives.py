@@ -1,0 +1,304 @@
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gansmith.core.errors import DataError
+from gansmith.data.base import DataOptions, ImageData
+from gansmith.data.datasets.base import DataSetPart, data_sets, register
+from gansmith.data.open import open_data
+from gansmith.data.sources import folders_archives as sources
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def png(value: int, side: int = 16) -> bytes:
+    """A gray square."""
+    buffer = io.BytesIO()
+    Image.new("L", (side, side), value).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def write(folder: Path, files: dict[str, bytes]) -> Path:
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def zipped(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+def tarred(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:
+        for name, data in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def values(data: ImageData) -> list[int]:
+    return data.read(range(len(data)))[:, 0, 0, 0].tolist()
+
+
+def message(source: object) -> str:
+    with pytest.raises(DataError) as caught:
+        open_data(source)
+    assert len(str(caught.value).splitlines()) <= 3
+    return str(caught.value)
+
+
+FLAT = {"b.png": png(20), "a.png": png(10), "c.PNG": png(30)}
+LABELLED = {"top/dogs/1.png": png(20), "top/cats/2.png": png(10), "top/cats/deep/3.png": png(11)}
+
+
+def test_a_flat_folder_has_no_labels_and_is_sorted_by_name(tmp_path):
+    data = open_data(write(tmp_path / "photos", FLAT))
+    assert data.spec.name == "photos"
+    assert data.spec.classes == ()
+    assert data.labels is None
+    assert data.read_labels([0]) is None
+    assert data.class_frequencies is None
+    assert values(data) == [10, 20, 30]
+    assert (data.spec.height, data.spec.width, data.spec.channels, data.spec.count) == (16, 16, 1, 3)
+
+
+def test_sub_folders_become_labels_and_common_tops_are_stripped(tmp_path):
+    data = open_data(write(tmp_path / "set", LABELLED))
+    assert data.spec.classes == ("cats", "dogs")
+    assert data.labels.tolist() == [0, 0, 1]
+    assert data.labels.dtype == np.int64
+    assert data.read_labels([2, 0]).tolist() == [1, 0]
+    assert data.class_frequencies.tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert values(data) == [10, 11, 20]
+    assert data.summary.class_counts == (2, 1)
+
+
+def test_one_sub_folder_is_no_label(tmp_path):
+    assert open_data(write(tmp_path / "set", {f"only/{name}": data for name, data in FLAT.items()})).spec.classes == ()
+
+
+def test_images_beside_sub_folders_mean_no_labels_and_it_is_said(tmp_path):
+    data = open_data(write(tmp_path / "set", {"a.png": png(1), "cats/b.png": png(2), "dogs/c.png": png(3)}))
+    assert data.spec.classes == ()
+    assert "no labels: 1 images lie beside the sub-folders (cats, dogs), not in one of them" in data.summary.notes
+
+
+def test_labels_that_look_like_splits_are_said(tmp_path):
+    data = open_data(write(tmp_path / "set", {"train/a.png": png(1), "test/b.png": png(2)}))
+    assert "the labels are test, train: if these are splits, pass one of the folders instead" in data.summary.notes
+
+
+def test_hidden_files_are_ignored_and_others_counted(tmp_path):
+    hidden = {"__MACOSX/a.png": b"x", ".git/b.png": b"x", "Thumbs.db": b"x", "desktop.ini": b"x", "._a.png": b"x"}
+    data = open_data(write(tmp_path / "set", {**FLAT, **hidden, "notes.txt": b"x", "LICENSE": b"x"}))
+    assert data.spec.count == 3
+    assert data.summary.ignored == 2
+    assert "ignored: 2 files that are no images by their name" in data.summary.lines()
+    assert not data.summary.quarantine
+
+
+def test_links_are_followed_once(tmp_path):
+    write(tmp_path / "elsewhere", {"z.png": png(40)})
+    folder = write(tmp_path / "set", FLAT)
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    (folder / "loop").symlink_to(folder)
+    (folder / "broken.png").symlink_to(tmp_path / "nothing")
+    (folder / "z2.png").symlink_to(tmp_path / "elsewhere" / "z.png")
+    assert sorted(values(open_data(folder))) == [10, 20, 30, 40, 40]
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tgz"])
+def test_an_archive_is_its_folder(tmp_path, kind):
+    path = tmp_path / f"set.{kind}"
+    mode = {"tar": "w", "tgz": "w:gz"}.get(kind, f"w:{kind[-2:]}" if kind != "tar.bz2" else "w:bz2")
+    files = {**LABELLED, "top/readme.md": b"x", "__MACOSX/top/._1.png": b"x"}
+    zipped(path, files) if kind == "zip" else tarred(path, files, mode)
+    folder, archive = open_data(write(tmp_path / "folder", LABELLED)), open_data(path)
+    assert archive.spec.name == "set"
+    assert archive.spec.classes == ("cats", "dogs")
+    assert archive.spec.fingerprint == folder.spec.fingerprint
+    assert (archive.read(range(3)) == folder.read(range(3))).all()
+    assert archive.summary.ignored == 1
+
+
+def everything_in(folder: Path) -> set[str]:
+    return {str(path) for path in folder.rglob("*") if "cache" not in path.parts}
+
+
+def test_nothing_in_an_archive_is_written_anywhere(tmp_path):
+    (tmp_path / "inner").mkdir()
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(png(99))
+    path = tmp_path / "inner" / "evil.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("../escape.png", "/abs.png", "fine.png"):
+            member = tarfile.TarInfo(name)
+            member.size = len(png(5))
+            archive.addfile(member, io.BytesIO(png(5)))
+        for name, kind in (
+            ("soft.png", tarfile.SYMTYPE),
+            ("hard.png", tarfile.LNKTYPE),
+            ("pipe.png", tarfile.FIFOTYPE),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, str(secret)
+            archive.addfile(member)
+    evil_zip = zipped(tmp_path / "inner" / "evil.zip", {"../escape.png": png(5), "C:\\up\\..\\x.png": png(5)})
+    link = zipfile.ZipInfo("link.png")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(evil_zip, "a") as archive:
+        archive.writestr(link, str(secret))
+    before = everything_in(tmp_path)
+    data = open_data(path)
+    assert values(data) == [5, 5, 5]
+    assert "ignored: 3 links or special files in the archive" in data.summary.notes
+    data = open_data(evil_zip)
+    assert values(data) == [5, 5]
+    assert "ignored: 1 links or special files in the archive" in data.summary.notes
+    assert everything_in(tmp_path) == before
+    cached = [file.read_bytes() for file in (tmp_path / "cache").rglob("*.u8")]
+    assert all(99 not in pixels for pixels in cached)
+
+
+def test_a_member_over_the_limit_is_left_out_unread(tmp_path, monkeypatch):
+    files = {f"{index:02d}.png": png(index) for index in range(40)}
+    zipped(tmp_path / "a.zip", {**files, "bomb.png": b"\0" * 50_000})
+    tarred(tmp_path / "a.tar", {**files, "bomb.png": b"\0" * 50_000})
+    write(tmp_path / "a", {**files, "bomb.png": b"\0" * 50_000})
+    monkeypatch.setattr(sources, "MAX_FILE_BYTES", 40_000)
+    for source in ("a.zip", "a.tar", "a"):
+        data = open_data(tmp_path / source)
+        assert data.spec.count == 40
+        (entry,) = data.summary.quarantine
+        assert entry["file"] == "bomb.png"
+        assert "over the limit of" in entry["reason"]
+
+
+def test_a_deflated_bomb_is_read_no_further_than_the_limit(tmp_path, monkeypatch):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for index in range(40):
+            archive.writestr(f"{index:02d}.png", png(index))
+        archive.writestr("bomb.png", b"\0" * 5_000_000)
+    small = path.read_bytes().replace((5_000_000).to_bytes(4, "little"), (100).to_bytes(4, "little"))
+    path.write_bytes(small)  # the header lies: 100 bytes
+    data = open_data(path)
+    assert data.spec.count == 40
+    assert "cannot be read from the archive" in data.summary.quarantine[0]["reason"]
+
+
+def test_an_archive_that_declares_too_much(refused, tmp_path, monkeypatch):
+    zipped(tmp_path / "a.zip", FLAT)
+    tarred(tmp_path / "a.tar", FLAT)
+    for limit in ("MAX_MEMBERS", "MAX_TOTAL_BYTES"):
+        with monkeypatch.context() as patch:
+            patch.setattr(sources, limit, 2)
+            for name in ("a.zip", "a.tar"):
+                with refused("data.archive_too_large"):
+                    open_data(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar", "a.tar.gz", "a.tar.xz"])
+def test_a_damaged_archive(refused, tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"this is no archive" * 10)
+    with refused("data.damaged_archive", ["(?<=is damaged: ).*"]):
+        open_data(path)
+    files = {f"{index}.png": np.random.default_rng(index).bytes(5000) for index in range(20)}
+    zipped(path, files) if name == "a.zip" else tarred(path, files, "w:" + (name[6:] if name[6:] else ""))
+    path.write_bytes(path.read_bytes()[:60_000])
+    with refused("data.damaged_archive", ["(?<=is damaged: ).*"]):
+        open_data(path)
+
+
+def test_an_encrypted_member_has_its_reason(tmp_path):
+    path = zipped(tmp_path / "a.zip", {f"{index:02d}.png": png(index) for index in range(40)})
+    data = bytearray(path.read_bytes())
+    data[6] |= 1  # the flag of the first member, in its own header
+    data[data.index(b"PK\1\2") + 8] |= 1  # and in the directory
+    path.write_bytes(data)
+    (entry,) = open_data(path).summary.quarantine
+    assert entry["file"] == "00.png"
+    assert "encrypted" in entry["reason"]
+
+
+def test_an_empty_folder_says_what_was_looked_for(refused, tmp_path):
+    with refused("data.empty"):
+        open_data(write(tmp_path / "set", {"notes.txt": b"x", "more/table.csv": b"x"}))
+    zipped(tmp_path / "empty.zip", {})
+    with refused("data.empty"):
+        open_data(tmp_path / "empty.zip")
+
+
+def test_an_unknown_name_offers_the_nearest(tmp_path, monkeypatch):
+    text = message("fasion-sample")
+    assert text.startswith("no data set and no path is called 'fasion-sample' (did you mean 'fashion-sample'?)")
+    known = "celeba, cifar10, cifar100, fashion-mnist, fashion-sample, gaussians-25, kmnist, mnist, ring-8, "
+    assert f"known data sets: {known}stacked-fashion, stacked-fashion-sample, swiss-roll" in text
+    monkeypatch.chdir(write(tmp_path / "here", {"photos/a.png": png(1)}))
+    assert "(did you mean 'photos'?)" in message("photo")
+
+
+@pytest.mark.parametrize("name", ["a.rar", "a.png", "a.pkl", "a"])
+def test_a_file_that_is_no_data_set(refused, tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with refused("data.unknown_format"):
+        open_data(tmp_path / name)
+
+
+def test_a_folder_that_cannot_be_read(refused, tmp_path, monkeypatch):
+    folder = write(tmp_path / "set", FLAT)
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with refused("data.unreadable_folder"):
+        open_data(folder)
+
+
+def test_names_that_are_not_unicode(tmp_path):
+    folder = write(tmp_path / "set", FLAT)
+    (folder / os.fsdecode(b"\xff\xfe.png")).write_bytes(png(40))
+    assert sorted(values(open_data(folder))) == [10, 20, 30, 40]
+    assert sorted(values(open_data(folder))) == [10, 20, 30, 40]
+
+
+def test_a_new_named_data_set_is_one_class():
+    try:
+
+        @register("stripes")
+        class Stripes(DataSetPart):
+            def source(self):
+                from gansmith.data.sources.arrays import Arrays, ArraySource
+
+                images = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((1, 16, 16, 3), np.uint8)
+                return ArraySource("stripes", "stripes", lambda: "1", lambda: Arrays(images))
+
+        assert "stripes" in data_sets.names()
+        assert values(open_data("stripes", DataOptions(channels=3))) == [0, 1, 2]
+    finally:
+        data_sets._parts.pop("stripes")
+
+
+def test_the_embedded_sample():
+    data = open_data("fashion-sample")
+    assert data.spec.classes[0] == "T-shirt/top"
+    assert data.spec.classes[-1] == "Ankle boot"
+    assert (data.spec.count, data.spec.height, data.spec.width, data.spec.channels) == (10_000, 28, 28, 1)
+    assert np.bincount(data.labels).tolist() == [1000] * 10
+    # Fashion-MNIST's first training image is an ankle boot; the mean pixel of its training split is 72.9
+    assert data.labels[0] == 9
+    assert abs(float(data.read(range(10_000)).mean()) - 72.9) < 1
+    assert (Path(sources.__file__).with_name("fashion_sample.LICENSE")).read_text().count("MIT License") == 1

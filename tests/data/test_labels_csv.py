@@ -1,0 +1,174 @@
+"""labels.csv, in a folder, beside it, and in archives."""
+
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from gansmith.data.check import check_data
+from gansmith.data.open import open_data
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def png(value: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (16, 16), value).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+IMAGES = {"a.png": png(1), "b.png": png(2), "c.png": png(3)}
+TABLE = "file,label\na.png,dog\nb.png,cat\nc.png,dog\n"
+
+
+def write(folder: Path, files: dict[str, bytes | str]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def labelled(source: Path) -> list[tuple[int, str]]:
+    """Return (gray value, label) of every image."""
+    data = open_data(source)
+    assert data.labels is not None
+    pairs = zip(data.read(range(len(data)))[:, 0, 0, 0].tolist(), data.labels.tolist(), strict=True)
+    return [(value, data.spec.classes[label]) for value, label in pairs]
+
+
+EXPECTED = [(1, "dog"), (2, "cat"), (3, "dog")]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        TABLE,
+        TABLE.partition("\n")[2],  # no header
+        "\ufeff" + TABLE.partition("\n")[2],  # as spreadsheets write it
+        TABLE.replace(",", ";"),
+        TABLE.replace(",", "\t"),
+        TABLE.replace("\n", "\r\n"),
+        TABLE.replace("file,label", "Image , Category"),
+        TABLE.replace("file,label", "path,breed"),
+        TABLE.replace("file,label", "photo,class"),
+        TABLE.replace(".png", ""),
+        TABLE.replace(",dog", ',"dog"') + "\n\n",
+        "label,weight,filename\ndog,1,x/a.png\ncat,2,./x/b.png\ndog,3,c.png\n",
+    ],
+)
+def test_a_table_labels_the_images(tmp_path, table):
+    folder = write(tmp_path / "set", {**IMAGES, "labels.csv": table})
+    assert labelled(folder) == EXPECTED
+    data = open_data(folder)
+    assert data.summary.ignored == 0
+    assert data.spec.classes == ("cat", "dog")
+    assert f"labels are those of {folder}/labels.csv" in data.summary.notes
+
+
+def test_a_table_may_lie_beside_the_folder(tmp_path):
+    folder = write(tmp_path / "set", IMAGES)
+    assert open_data(folder).labels is None
+    write(tmp_path, {"labels.csv": TABLE})
+    assert labelled(folder) == EXPECTED  # seen, although nothing in the folder has changed
+    write(folder, {"labels.csv": TABLE.replace("dog", "cow")})
+    assert labelled(folder)[0] == (1, "cow")  # the nearer one
+
+
+def test_a_changed_table_is_seen(tmp_path):
+    folder = write(tmp_path / "set", {**IMAGES, "labels.csv": TABLE})
+    open_data(folder)
+    (folder / "labels.csv").write_text(TABLE.replace("cat", "cow"))
+    os.utime(folder / "labels.csv", ns=(1, 1))
+    assert labelled(folder)[1] == (2, "cow")
+
+
+@pytest.mark.parametrize("top", ["", "set/"])
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_table_in_an_archive(tmp_path, kind, top):
+    path = tmp_path / f"set.{kind}"
+    files = {f"{top}labels.csv": TABLE.encode(), **{f"{top}images/{name}": data for name, data in IMAGES.items()}}
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, data in files.items():
+                archive.writestr(name, data)
+    else:
+        with tarfile.open(path, "w") as archive:
+            for name, data in files.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    assert labelled(path) == EXPECTED
+    assert open_data(path).summary.ignored == 0
+
+
+def test_labels_win_over_sub_folders(tmp_path):
+    files = {"x/a.png": png(1), "x/b.png": png(2), "y/a.png": png(3), "labels.csv": "x/a.png,1\nb.png,10\ny/a.png,2\n"}
+    folder = write(tmp_path / "set", files)
+    data = open_data(folder)
+    assert data.spec.classes == ("1", "2", "10")
+    assert data.labels.tolist() == [0, 2, 1]
+    assert f"labels are those of {folder}/labels.csv, not the sub-folders" in data.summary.notes
+
+
+def test_what_does_not_match_is_counted_and_said(tmp_path):
+    table = "file,label\na.png,dog\nc.png,\nd.png,cat\ne.png,cat\n,cat\n"
+    data = open_data(write(tmp_path / "set", {**IMAGES, "labels.csv": table}))
+    assert data.spec.count == 1
+    assert data.spec.classes == ("dog",)
+    assert "2 images have no row in labels.csv and are left out" in data.summary.notes
+    assert "2 rows of labels.csv name no image" in data.summary.notes
+    assert check_data(tmp_path / "set").classes == {"dog": 1}
+
+
+def test_a_table_that_names_no_image(refused, tmp_path):
+    folder = write(tmp_path / "set", {**IMAGES, "labels.csv": "file,label\nx.png,dog\n"})
+    with refused("data.table_names_no_image"):
+        open_data(folder)
+    write(folder, {"labels.csv": ""})
+    with refused("data.table_names_no_image"):
+        open_data(folder)
+
+
+def test_a_table_that_contradicts_itself(refused, tmp_path):
+    folder = write(tmp_path / "set", {**IMAGES, "labels.csv": TABLE + "a.png,cat\n"})
+    with refused("data.two_labels"):
+        open_data(folder)
+    write(folder, {"labels.csv": TABLE + "a.png,dog\n"})
+    assert labelled(folder) == EXPECTED
+
+
+def test_a_row_that_may_be_any_of_two_images(refused, tmp_path):
+    folder = write(tmp_path / "set", {"x/a.png": png(1), "y/a.png": png(2), "labels.csv": "a.png,dog\n"})
+    with refused("data.ambiguous_file_name"):
+        open_data(folder)
+
+
+@pytest.mark.parametrize(
+    ("table", "code"),
+    [
+        (
+            "file,label,class\na.png,1,2\n",
+            "data.table_columns",
+        ),
+        ("label,x,y\na.png,1,2\n", "data.table_columns"),
+        ("a.png\nb.png\n", "data.table_columns"),
+        (b"file,label\na.png,\xff\n", "data.unreadable_table"),
+        ('file,label\na.png,"' + "x" * 200_000, "data.unreadable_table"),
+    ],
+)
+def test_a_table_that_cannot_be_read(refused, tmp_path, table, code):
+    folder = write(tmp_path / "set", {**IMAGES, "labels.csv": table})
+    with refused(code):
+        open_data(folder)
+
+
+def test_two_tables(refused, tmp_path):
+    folder = write(tmp_path / "set", {"x/a.png": png(1), "y/b.png": png(2), "x/labels.csv": "", "y/labels.csv": ""})
+    with refused("data.several_tables"):
+        open_data(folder)
+    write(folder, {"labels.csv": "a,1\nb,2\n"})  # the top one is meant
+    assert labelled(folder) == [(1, "1"), (2, "2")]

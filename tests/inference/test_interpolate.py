@@ -1,0 +1,231 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageSequence
+
+from gansmith import api
+from gansmith.core.errors import GansmithError, ModelError
+from gansmith.core.randomness import sample_latents
+from gansmith.imaging.images import enlarge, on_white
+from gansmith.inference.interpolate import lerp, slerp
+
+SHARES = torch.linspace(0, 1, 11)
+
+
+def angle(one: torch.Tensor, other: torch.Tensor) -> float:
+    return torch.nn.functional.cosine_similarity(one.double(), other.double(), dim=0).clamp(-1, 1).acos().item()
+
+
+# --- arcs ---------------------------------------------------------------------------------------------------------
+
+
+def test_slerp_turns_and_grows_evenly_and_keeps_its_ends():
+    start, end = sample_latents(0, 0, 2, 100)
+    end = end * 1.5
+    points = slerp(start, end, SHARES)
+    assert points.dtype == torch.float32
+    assert torch.equal(points[0], start)
+    assert torch.equal(points[-1], end)
+    whole = angle(start, end)
+    short, long = start.norm().item(), end.norm().item()
+    for share, point in zip(SHARES.tolist(), points, strict=True):
+        assert angle(start, point) == pytest.approx(share * whole, abs=1e-5)
+        assert point.norm().item() == pytest.approx((1 - share) * short + share * long, rel=1e-5)
+
+
+def test_slerp_ends_at_the_end_to_the_bit_even_in_its_smallest_number():
+    start, end = sample_latents(0, 0, 2, 100)
+    end[7] = 1e-20
+    assert torch.equal(slerp(start, end, SHARES)[-1], end)
+
+
+def test_slerp_of_equal_norms_is_shoemakes():
+    start, end = torch.nn.functional.normalize(sample_latents(0, 0, 2, 5).double(), dim=1)
+    whole = angle(start, end)
+    share = SHARES.double()[:, None]
+    wanted = (((1 - share) * whole).sin() * start + (share * whole).sin() * end) / np.sin(whole)
+    assert torch.allclose(slerp(start, end, SHARES).double(), wanted, atol=1e-6)
+
+
+def test_lerp_cuts_across():
+    start, end = sample_latents(0, 0, 2, 100)
+    points = lerp(start, end, SHARES)
+    assert torch.allclose(points[5], (start + end) / 2)
+    assert points[5].norm() < 0.8 * start.norm()
+    assert torch.equal(points[0], start)
+    assert torch.equal(points[-1], end)
+
+
+@pytest.mark.parametrize("factor", [1.0, 2.0, 1 + 1e-7])
+def test_parallel_latents_are_joined_straight(factor):
+    start = sample_latents(0, 0, 1, 100)[0]
+    points = slerp(start, start * factor, SHARES)
+    assert torch.allclose(points, lerp(start, start * factor, SHARES))
+    assert points.isfinite().all()
+
+
+@pytest.mark.parametrize("factor", [-1.0, -2.0])
+def test_opposite_latents_are_joined_by_an_arc_that_keeps_away_from_the_origin(factor):
+    start = sample_latents(0, 0, 1, 100)[0]
+    points = slerp(start, start * factor, SHARES)
+    assert torch.equal(points[-1], start * factor)
+    assert (points.norm(dim=1) >= start.norm() * 0.999).all()
+    assert angle(start, points[5]) == pytest.approx(np.pi / 2, abs=1e-4)
+    assert torch.equal(points, slerp(start, start * factor, SHARES))
+
+
+def test_latents_without_a_direction_are_joined_straight():
+    start, zero = sample_latents(0, 0, 1, 4)[0], torch.zeros(4)
+    assert torch.equal(slerp(zero, start, SHARES), lerp(zero, start, SHARES))
+    assert torch.equal(slerp(start, zero, SHARES), lerp(start, zero, SHARES))
+    one = torch.tensor([1.0])  # on a line there is no way around
+    assert torch.allclose(slerp(one, -one, SHARES), lerp(one, -one, SHARES))
+
+
+# --- walks --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["slerp", "lerp"])
+@pytest.mark.parametrize(("closed", "frames", "at"), [
+    (True, 60, (0, 20, 40)), (True, 7, (0, 2, 5)), (True, 3, (0, 1, 2)), (False, 9, (0, 4, 8)), (False, 3, (0, 1, 2)),
+    (True, None, (0, 20, 40)), (False, None, (0, 4, 8)),
+])  # fmt: skip
+def test_the_images_asked_for_are_frames_to_the_byte(model, mode, closed, frames, at):
+    walk = api.interpolate(model, "3,7:9,27", frames=frames, closed=closed, mode=mode)
+    assert len(walk.images) == (frames or (60 if closed else 9))
+    assert {frame: name for frame, name in enumerate(walk.latents.names) if name} == dict(
+        zip(at, ("3", "7:9", "27"), strict=True)
+    )
+    assert np.array_equal(walk.images[list(at)], api.pick(model, "3,7:9,27").images)
+
+
+def test_a_closed_walk_returns_and_an_open_one_does_not(model):
+    closed, opened = (api.interpolate(model, "3,9", frames=8, closed=each).latents.values for each in (True, False))
+    steps = (closed.roll(-1, 0) - closed).norm(dim=1)
+    assert steps.max() < 1.5 * steps.min()  # the step from the last frame to the first is like the others
+    assert torch.allclose(closed[5], closed[3], atol=1e-5)  # there and back on one arc
+    assert (opened[-1] - opened[0]).norm() > 3 * (opened[1] - opened[0]).norm()
+
+
+def test_modes_differ_between_the_images(model):
+    one, other = (api.interpolate(model, "3,9", frames=4, closed=False, mode=mode) for mode in ("slerp", "lerp"))
+    assert not torch.equal(one.latents.values[1], other.latents.values[1])
+
+
+def test_many_images_get_more_frames(model):
+    assert len(api.interpolate(model, range(10)).images) == 120
+
+
+def test_labels_change_evenly_between_images(conditional):
+    walk = api.interpolate(conditional, "3,9", frames=5, closed=False)  # dark and gray
+    assert torch.allclose(walk.latents.classes[:, 1], torch.linspace(0, 1, 5))
+    assert torch.equal(walk.latents.classes.sum(1), torch.ones(5))
+
+
+def test_one_label_throughout(conditional):
+    walk = api.interpolate(conditional, "3,9", frames=5, closed=False, label="light")
+    assert walk.latents.classes.tolist() == [[0, 0, 1]] * 5
+    assert np.array_equal(walk.images[-1], conditional.sample(10, label="light").images[9])
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_from_one_label_to_another_on_one_image(conditional, closed):
+    walk = api.interpolate(conditional, 3, frames=9 - closed, closed=closed, label="dark", to_label=2)
+    last = 4 if closed else 8
+    for number, label in ((0, "dark"), (last, "light")):
+        assert np.array_equal(walk.images[number], conditional.sample(4, label=label).images[3])
+    assert torch.allclose(walk.latents.classes[: last + 1, 2], torch.linspace(0, 1, last + 1))
+    assert (walk.latents.values == walk.latents.values[0]).all()
+    assert (walk.latents.names[0], walk.latents.names[last]) == ("3 dark", "3 2")
+
+
+def test_from_one_label_to_another_over_three_images(conditional):
+    walk = api.interpolate(conditional, "3,9,5", frames=3, closed=False, label="dark", to_label="light")
+    assert walk.latents.classes.tolist() == [[1, 0, 0], [0.5, 0, 0.5], [0, 0, 1]]
+
+
+@pytest.mark.parametrize(("arguments", "message"), [
+    ({"seeds": "3"}, "a walk needs two images or more, got one: 3\n  for example --seeds 3,9,27, or with labels "
+     "--seeds 3 --label A --to-label B"),
+    ({"mode": "slrp"}, "unknown mode 'slrp' (did you mean 'slerp'?)\n  known: lerp, slerp"),
+    ({"frames": 1}, "--frames 1 is out of range for a walk over 2 images\n  allowed: 2 to 1,000"),
+    ({"frames": 1, "closed": False}, "--frames 1 is out of range for a walk over 2 images\n  allowed: 2 to 1,000"),
+    ({"frames": 1001}, "--frames 1001 is out of range for a walk over 2 images\n  allowed: 2 to 1,000"),
+    ({"to_label": "gray"}, "--to-label says where the label goes: pass --label too, which says where it starts"),
+    ({"label": "drak"}, "unknown label 'drak' (did you mean 'dark'?)\n  known: dark, gray, light"),
+    ({"label": "dark", "to_label": "grey"}, "unknown label 'grey' (did you mean 'gray'?)\n  known: dark, gray, light"),
+])  # fmt: skip
+def test_walks_that_cannot_be(conditional, arguments, message):
+    with pytest.raises(GansmithError) as caught:
+        api.interpolate(conditional, **{"seeds": "3,9", **arguments})
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("words", [{"label": "dark"}, {"label": "dark", "to_label": "light"}])
+def test_labels_on_a_model_without_them(model, words):
+    with pytest.raises(ModelError) as caught:
+        api.interpolate(model, "3,9", **words)
+    assert str(caught.value) == "this model knows no labels: it was not trained with conditional=true"
+
+
+# --- files --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def walk(model):
+    return api.interpolate(model, "3,9,27", frames=6)
+
+
+def test_a_gif_has_every_frame_enlarged_without_blur_and_repeats(walk, tmp_path):
+    with Image.open(walk.save(tmp_path / "new" / "walk.gif")) as film:
+        assert film.info["loop"] == 0
+        frames = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(film)]
+        durations = [frame.info["duration"] for frame in ImageSequence.Iterator(film)]
+    assert durations == [80] * 6
+    for frame, image in zip(frames, walk.images, strict=True):
+        assert np.array_equal(frame, enlarge(image, 256)[..., 0])
+
+
+def test_a_video_has_two_frames_for_each(walk, tmp_path):
+    import imageio_ffmpeg
+
+    path = walk.save(tmp_path / "walk.MP4")
+    assert imageio_ffmpeg.count_frames_and_secs(str(path))[0] == 12
+    reader = imageio_ffmpeg.read_frames(str(path))
+    assert next(reader)["size"] == (256, 256)
+    first = np.frombuffer(next(reader), np.uint8).reshape(256, 256, 3)
+    assert np.abs(first.astype(int) - enlarge(on_white(walk.images[0]), 256)).mean() < 8
+
+
+def test_a_strip_shows_every_frame_in_rows_and_names_the_images(model, tmp_path):
+    walk = api.interpolate(model, "3,9", frames=15, closed=False)
+    with Image.open(walk.save(tmp_path / "strip.png")) as picture:
+        array = np.asarray(picture)
+    assert array.shape == (2 * 118 + 3 * 8, 13 * 96 + 14 * 8, 3)
+    for number in (0, 12, 13, 14):
+        top, left = 8 + number // 13 * 126, 8 + number % 13 * 104
+        assert np.array_equal(array[top : top + 96 : 12, left : left + 96 : 12, :1], walk.images[number])
+        caption = array[top + 96 : top + 118, left : left + 96]
+        assert (caption.min() < 100) == (number in (0, 14))
+
+
+@pytest.mark.parametrize("name", ["walk.webm", "walk.jpg", "walk"])
+def test_endings_that_are_not_written(walk, tmp_path, name):
+    with pytest.raises(GansmithError) as caught:
+        walk.save(tmp_path / name)
+    got = ".webm" if name.endswith(".webm") else ".jpg" if name.endswith(".jpg") else "walk"
+    assert str(caught.value) == f"cannot write a walk as '{got}'\n  allowed: walk.gif, walk.mp4 or strip.png"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_in_the_way(walk, tmp_path):
+    (tmp_path / "file").write_text("here")
+    with pytest.raises(GansmithError, match="a file is in the way"):
+        walk.save(tmp_path / "file" / "walk.gif")
+
+
+def test_the_same_walk_is_the_same_file(model, tmp_path):
+    for name in ("a.gif", "b.gif", "a.png", "b.png"):
+        api.interpolate(model, "3,9", frames=4).save(tmp_path / name)
+    assert (tmp_path / "a.gif").read_bytes() == (tmp_path / "b.gif").read_bytes()
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

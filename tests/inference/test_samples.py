@@ -1,0 +1,138 @@
+import hashlib
+import stat
+import subprocess
+import zipfile
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gansmith.data.open import open_data
+from gansmith.inference.samples import Picture, Samples
+
+CLASSES = ("shirt", "bag / purse", "shoe")
+
+
+def samples(count: int = 12, channels: int = 1, *, labelled: bool = True) -> Samples:
+    images = np.random.default_rng(0).integers(0, 256, (count, 8, 8, channels), dtype=np.uint8)
+    return Samples(images, np.arange(count) % 3 if labelled else None, CLASSES if labelled else ())
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_npz_is_a_data_set_with_labels(tmp_path, channels):
+    made = samples(channels=channels)
+    data = open_data(made.save(tmp_path / "x.npz"))
+    assert data.spec.classes == CLASSES
+    assert np.array_equal(data.labels, made.labels)
+    if channels != 4:
+        assert np.array_equal(data.read(np.arange(12)), made.images)
+    assert data.spec.channels == channels
+
+
+def test_npz_without_labels(tmp_path):
+    data = open_data(samples(labelled=False).save(tmp_path / "x.npz"))
+    assert data.labels is None
+    assert len(data) == 12
+
+
+@pytest.mark.parametrize("name", ["x.zip", "folder"])
+def test_zip_and_folder_are_data_sets_by_class(tmp_path, name):
+    made = samples()
+    data = open_data(made.save(tmp_path / name))
+    assert data.spec.classes == ("bag - purse", "shirt", "shoe")
+    assert sorted(data.summary.class_counts) == [4, 4, 4]
+    back = {data.spec.classes[label]: set() for label in range(3)}
+    for image, label in zip(data.read(np.arange(12)), data.labels, strict=True):
+        back[data.spec.classes[label]].add(image.tobytes())
+    for number, written in enumerate(("shirt", "bag - purse", "shoe")):
+        assert back[written] == {image.tobytes() for image in made.images[made.labels == number]}
+
+
+def test_classes_whose_names_look_alike_stay_apart(tmp_path):
+    made = samples()
+    alike = Samples(made.images, made.labels, ("a/b", "a:b", "a-b"))
+    data = open_data(alike.save(tmp_path / "folder"))
+    assert sorted(data.summary.class_counts) == [4, 4, 4]
+
+
+@pytest.mark.parametrize("name", ["../up", "..", ".hidden", "", "a\\b", "c:", "__MACOSX/.."])
+def test_a_class_name_never_leaves_the_folder(tmp_path, name):
+    out = tmp_path / "deep" / "folder"
+    Samples(samples(2).images, np.array([0, 0]), (name,)).save(out)
+    written = list(tmp_path.rglob("*.png"))
+    assert len(written) == 2
+    assert all(path.parent.parent == out for path in written)
+    assert not any(path.parent.name.startswith(".") for path in written)
+
+
+def test_zip_has_the_same_bytes_twice(tmp_path, monkeypatch):
+    first = samples().save(tmp_path / "a.zip").read_bytes()
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert samples().save(tmp_path / "b.zip").read_bytes() == first
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_files_of_a_zip_can_be_read_once_unpacked(tmp_path):
+    path = samples().save(tmp_path / "a.zip")
+    with zipfile.ZipFile(path) as archive:
+        modes = [info.external_attr >> 16 for info in archive.infolist()]
+    assert all(mode & stat.S_IRUSR and mode & stat.S_IWUSR for mode in modes)
+
+
+def test_npz_and_folder_have_the_same_bytes_twice(tmp_path):
+    def digest(name: str) -> list[str]:
+        path = samples().save(tmp_path / name)
+        files = [path] if path.is_file() else sorted(path.rglob("*.png"))
+        return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+
+    assert digest("a.npz") == digest("b.npz")
+    assert digest("a") == digest("b")
+
+
+def test_a_grid(tmp_path):
+    made = samples(5, 3)
+    picture = made.grid(columns=3)
+    assert picture.array.shape == (2 * 10 + 2, 3 * 10 + 2, 3)
+    assert np.array_equal(picture.array[2:10, 12:20], made.images[1])
+    assert np.array_equal(picture.array[12:20, 2:10], made.images[3])
+    assert (picture.array[12:20, 22:30] == 255).all()  # the empty place
+    assert made.grid().array.shape == (12, 5 * 10 + 2, 3)  # no more columns than images
+    path = made.save(tmp_path / "new" / "grid.PNG")
+    assert np.array_equal(np.asarray(Image.open(path)), made.grid().array)
+    assert picture._repr_png_().startswith(b"\x89PNG")
+    assert Picture(picture.array).save(tmp_path / "deep" / "one.png").is_file()
+    assert len(made) == 5
+
+
+@pytest.mark.parametrize(
+    "name", ["x.jpg", "x.JPEG", "x.gif", "x.webp", "x.bmp", "x.tiff", "x.tif", "x.npy", "x.tar", "x.mp4"]
+)
+def test_a_suffix_that_is_not_written(refused, tmp_path, name):
+    "." + name.split(".")[1]
+    with refused("output.unknown_ending"):
+        samples().save(tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_a_folder_with_files_is_left_alone(refused, tmp_path):
+    made = samples()
+    folder = made.save(tmp_path / "folder")
+    before = {path: path.read_bytes() for path in folder.rglob("*.png")}
+    with refused("output.exists"):
+        samples(3).save(folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
+    (tmp_path / "folder.old").write_bytes(b"mine")
+    with refused("output.exists"):
+        made.save(tmp_path / "folder.old")
+    (tmp_path / "empty").mkdir()
+    assert len(list(made.save(tmp_path / "empty").rglob("*.png"))) == 12
+
+
+def test_unzip_agrees(tmp_path):
+    path = samples().save(tmp_path / "a.zip")
+    if subprocess.run(["which", "unzip"], capture_output=True, check=False).returncode:
+        pytest.skip("no unzip on this machine")
+    done = subprocess.run(["unzip", "-q", str(path), "-d", str(tmp_path / "out")], check=False)
+    assert done.returncode == 0
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 12

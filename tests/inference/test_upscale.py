@@ -1,0 +1,153 @@
+"""Images of any size made larger: tiles, alpha, rotation, files, and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gansmith
+from gansmith import api
+from gansmith.core.errors import DataError, ModelError
+from gansmith.data.base import DataSpec
+from gansmith.imaging import tiles
+from gansmith.imaging.images import to_float
+from gansmith.inference.model import Model, load_model, make_record
+from gansmith.recipes.load import load_recipe
+from small_models import assert_writes_pictures, make_translator
+
+RNG = np.random.default_rng(0)
+
+
+def make_enlarger(scale: int = 2, channels: int = 3, *overrides: str) -> Model:
+    """Return a model of random weights that are large enough to be seen."""
+    recipe = load_recipe("srgan", (f"scale={scale}", "base_channels=4", "blocks=1", *overrides))
+    spec = DataSpec("toy", 16, 16, channels, 96, (), "0123")
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        networks = recipe.method.build(spec).networks
+    tensors = {name: dict(network.state_dict()) for name, network in networks.items()}
+    tensors["generator-raw"] = {name: tensor * 1.1 for name, tensor in tensors["generator"].items()}
+    return Model(make_record("toy", recipe.method, spec, 0, 1.0), tensors, "cpu")
+
+
+@pytest.fixture(scope="module")
+def enlarger() -> Model:
+    return make_enlarger()
+
+
+def photo(height: int, width: int, channels: int = 3) -> np.ndarray:
+    coarse = Image.fromarray(RNG.integers(0, 256, (height // 4 + 2, width // 4 + 2, 4), np.uint8), "RGBA")
+    return np.asarray(coarse.resize((width, height)))[..., :channels].copy()
+
+
+@pytest.mark.parametrize(("scale", "height", "width"), [(2, 16, 16), (2, 5, 31), (4, 9, 3), (4, 1, 1)])
+def test_it_is_what_the_generator_makes_of_images_of_any_size(scale, height, width):
+    model, image = make_enlarger(scale), photo(height, width)
+    made = gansmith.upscale(model, image).array
+    assert made.shape == (scale * height, scale * width, 3)
+    with torch.no_grad():
+        expected = model.networks["generator"](to_float(image[None]), None)
+    assert np.abs(made - ((expected[0] + 1) * 127.5).permute(1, 2, 0).numpy()).max() <= 0.51
+    assert np.array_equal(model.upscale(image[None])[0], made)
+    assert not np.array_equal(gansmith.upscale(model, image, raw=True).array, made)
+
+
+def test_a_large_image_goes_in_tiles_of_one_size_and_comes_out_nearly_as_the_whole(enlarger, monkeypatch):
+    image = photo(90, 120)
+    whole = gansmith.upscale(enlarger, image).array.astype(int)
+    monkeypatch.setattr(tiles, "TILE_PX", 64)
+    monkeypatch.setattr(tiles, "OVERLAP_PX", 32)
+    shapes = set()
+    hook = enlarger.networks["generator"].register_forward_hook(lambda _, __, out: shapes.add(tuple(out.shape[2:])))
+    tiled = gansmith.upscale(enlarger, image).array
+    hook.remove()
+    assert shapes == {(64, 64)}, "tiles have their size in the result"
+    assert np.abs(tiled - whole).mean() < 1
+
+
+def test_alpha_is_enlarged_by_interpolation_and_changes_no_colour(enlarger):
+    image = photo(16, 24, 4)
+    made = gansmith.upscale(enlarger, image).array
+    alpha = Image.fromarray(image[..., 3]).resize((48, 32), Image.Resampling.BICUBIC)
+    assert np.array_equal(made[..., 3], np.asarray(alpha))
+    assert np.array_equal(made[..., :3], gansmith.upscale(enlarger, image[..., :3]).array)
+    gray = gansmith.upscale(make_enlarger(2, 1), image).array
+    assert np.array_equal(gray[..., 0], gray[..., 2])
+    assert np.array_equal(gray[..., 3], np.asarray(alpha))
+    four = gansmith.upscale(make_enlarger(2, 4), image).array
+    assert not np.array_equal(four[..., 3], np.asarray(alpha)), "its own channel"
+
+
+def test_exif_rotation_is_honoured(enlarger, tmp_path):
+    image = Image.fromarray(photo(8, 12))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(tmp_path / "turned.png", exif=exif)
+    upright = np.asarray(image.transpose(Image.Transpose.ROTATE_270))
+    made = gansmith.upscale(enlarger, tmp_path / "turned.png").array
+    assert np.array_equal(made, gansmith.upscale(enlarger, upright).array)
+
+
+def test_models_and_images_that_do_not_fit_are_refused(enlarger, model, monkeypatch):
+    image = photo(8, 8)
+    for other, kind, remedy in (
+        (model, "latent", "gansmith train photos/ --recipe srresnet"),
+        (make_translator("deblur"), "paired", "gansmith train photos/ --recipe srresnet"),
+        (make_translator("upscale2"), "paired", "gansmith translate MODEL IMAGES"),
+    ):
+        told = rf"cannot upscale with a model of method '{kind}'; it needs 'super_resolution'\n  use: {remedy}"
+        with pytest.raises(ModelError, match=told):
+            gansmith.upscale(other, image)
+        with pytest.raises(ModelError, match=told):
+            other.upscale(image[None])
+    with pytest.raises(ModelError, match=r"method 'super_resolution': it makes images larger\n  use: gansmith upscale"):
+        gansmith.translate(enlarger, image)
+    with pytest.raises(ModelError, match=r"uint8 \(N, H, W, 3\): .* enlarges RGB images\n  got float64 \(8, 8, 3\)"):
+        enlarger.upscale(image[None] / 255)
+    monkeypatch.setattr("gansmith.inference.upscale.LARGEST_PIXELS", 100)
+    with pytest.raises(DataError, match=r"the image would become 16 x 16 px\n  allowed: up to 0 million pixels"):
+        gansmith.upscale(enlarger, image)
+
+
+def test_files_and_folders_are_written_as_png(enlarger, tmp_path):
+    (tmp_path / "a").mkdir()
+    for name in ("x.png", "y.jpg"):
+        Image.fromarray(photo(8, 8)).save(tmp_path / "a" / name)
+    (tmp_path / "a" / "bad.png").write_bytes(b"no image")
+    left_out: list[str] = []
+    written = api.upscale_files(enlarger, [tmp_path / "a"], tmp_path / "out", on_left_out=left_out.append)
+    assert [path.name for path in written] == ["x.png", "y.png"]
+    assert len(left_out) == 1
+    with pytest.raises(DataError, match="no images to upscale"):
+        api.upscale_files(enlarger, [], tmp_path / "other")
+    with pytest.raises(DataError, match=r"bad.png' cannot be read: not an image"):
+        api.upscale_files(enlarger, [tmp_path / "a/bad.png"], tmp_path / "other")
+
+
+def test_the_verb_and_a_model_folder_without_data_or_recipe(shell, enlarger, tmp_path):
+    folder = enlarger.save(tmp_path / "model")
+    image = photo(8, 12)
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    assert_writes_pictures(shell, "upscale", folder, "upscaled")
+    with Image.open(tmp_path / "upscaled" / "photo.png") as made:
+        assert np.array_equal(np.asarray(made), gansmith.upscale(load_model(folder, "cpu"), image).array)
+
+
+@pytest.mark.slow
+def test_training_from_the_command_line(shell, tmp_path):
+    (tmp_path / "photos").mkdir()
+    for number in range(6):
+        Image.fromarray(photo(16, 16)).save(tmp_path / "photos" / f"{number}.png")
+    words = ("base_channels=4", "blocks=1", "size=16", "batch_size=4", "fixed_images=2", "previews=1", "checkpoints=1")
+    code, out, err = shell(
+        "train", "photos", "--recipe", "srresnet", "scale=2", "--steps", 2, *words, "--out", "run", "--holdout", 0.3
+    )
+    assert (code, out) == (0, "run\n"), err
+    assert "gansmith upscale run IMAGES" in err
+    card = (tmp_path / "run" / "model" / "README.md").read_text()
+    assert "gansmith upscale FOLDER photo.png --out upscaled" in card
+    code, _, err = shell(
+        "train", "photos", "--recipe", "srgan", "scale=2", "--steps", 2, *words, "--init-from", "run", "--out", "sharp"
+    )
+    assert code == 0, err
+    assert set(api.load("sharp").networks) == {"generator", "generator-raw", "discriminator"}

@@ -1,0 +1,97 @@
+"""What is advised exists: every override fits the recipe it is given for, whatever the recipe."""
+
+import pytest
+import torch
+
+from gansmith.data.base import DataSpec
+from gansmith.monitoring.health import HEALTHY, TITLES
+from gansmith.monitoring.suggestions import FOR, remedies
+from gansmith.recipes.load import load_recipe, override, recipe_names
+
+SPEC = DataSpec("x", 32, 32, 3, 1000, ("a", "b"), "")
+PLAIN = DataSpec("x", 32, 32, 3, 1000, (), "")
+
+
+def advice(verdict: str, recipe: str, *overrides: str, spec: DataSpec = SPEC) -> list[tuple[str, ...]]:
+    return [each.overrides for each in remedies(verdict, load_recipe(recipe, overrides), spec)]
+
+
+def test_there_is_help_against_everything_but_health():
+    assert set(FOR) == set(TITLES) - {HEALTHY}
+    assert remedies(HEALTHY, load_recipe("dcgan"), SPEC) == []
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).method.kind == "latent"])
+@pytest.mark.parametrize("verdict", FOR)
+def test_every_override_is_taken_by_the_recipe_and_changes_it(verdict, name):
+    recipe = load_recipe(name)
+    found = remedies(verdict, recipe, SPEC)
+    assert any(each.overrides for each in found)
+    for each in found:
+        assert each.words
+        changed = override(recipe, each.overrides)
+        assert (changed != recipe) == bool(each.overrides)
+        with torch.device("meta"):
+            changed.method.build(SPEC)
+
+
+def test_labels_are_advised_only_where_there_are_some():
+    assert ("conditional=true",) in advice("partial_collapse", "vanilla")
+    assert ("conditional=true",) not in advice("partial_collapse", "vanilla", spec=PLAIN)
+    assert ("conditional=true",) not in advice("partial_collapse", "conditional")
+
+
+def test_what_was_done_to_a_run_is_undone_first():
+    assert advice("full_collapse", "vanilla", "generator_steps=10")[0] == ("generator_steps=1",)
+    assert ("generator_steps=1",) not in advice("full_collapse", "vanilla")
+    assert advice("discriminator_wins", "vanilla", "loss=minimax")[0] == ("loss=non_saturating",)
+    assert ("loss=non_saturating",) not in advice("discriminator_wins", "vanilla")
+    assert ("discriminator_steps=1",) in advice("discriminator_wins", "vanilla", "discriminator_steps=10")
+    assert ("discriminator_steps=1",) not in advice("discriminator_wins", "wgan")
+    fast = "optimizers.generator={kind: adam, lr: 4.0e-3, beta1: 0.5}"
+    (first, *_) = advice("full_collapse", "vanilla", fast)
+    assert first[0].startswith("optimizers.generator={kind: adam, lr: 0.0002, beta1: 0.5,")
+    assert override(load_recipe("vanilla"), first).optimizer_for("generator").lr == 2e-4
+    ramp = "optimizers.generator={kind: adam, lr: {start: 2.0e-4, end: 2.0e-2}}"
+    (first, *_) = advice("full_collapse", "vanilla", ramp)
+    assert override(load_recipe("vanilla"), first).optimizer_for("generator").lr == 2e-4
+    asleep = "optimizers.discriminator={kind: adam, lr: 0}"
+    (first, *_) = advice("generator_wins", "dcgan", asleep)
+    assert override(load_recipe("dcgan"), first).optimizer_for("discriminator").lr == 2e-4
+
+
+def test_rates_are_halved_together_or_each():
+    assert advice("oscillating", "dcgan")[0] == ("lr=0.0001",)
+    (pair, *_) = advice("diverged", "dcgan", "optimizers.generator={kind: adam, lr: 1.5e-4}")
+    changed = override(load_recipe("dcgan"), pair)
+    assert (changed.optimizer_for("generator").lr, changed.optimizer_for("discriminator").lr) == (7.5e-5, 1e-4)
+    ramp = "optimizers.default={kind: adam, lr: {start: 2.0e-4, end: 0}}"
+    assert advice("oscillating", "dcgan", ramp)[0] == ("lr=0.0001",)
+
+
+def test_sizes_change_within_reason():
+    assert ("generator.hidden=[150]",) in advice("memorising", "mlp-small")
+    assert ("generator.base_channels=32",) in advice("memorising", "dcgan")
+    assert ("discriminator.base_channels=128",) in advice("generator_wins", "dcgan")
+    assert not [each for each in advice("memorising", "dcgan", "base_channels=8") if "channels" in str(each)]
+    assert ("mirror=true",) in advice("memorising", "dcgan")
+    assert ("augment=diffaugment",) in advice("memorising", "dcgan")
+    assert ("augment=diffaugment",) not in advice("memorising", "dcgan", "augment=mirror")
+    assert ("mirror=true",) not in advice("memorising", "dcgan", "data.mirror=true")
+
+
+def test_a_method_of_another_kind_gets_what_it_takes():
+    import toy_methods  # noqa: F401
+
+    recipe = """
+name: toy
+method: {kind: toy_paired, discriminator: {kind: dcgan, base_channels: 4, norm: none}}
+optimizers: {default: {kind: adam, lr: 2.0e-3}}
+batch_size: 8
+epochs: 1
+data: {size: 8}
+"""
+    from gansmith.recipes.load import parse_recipe
+
+    found = remedies("diverged", parse_recipe(recipe, where="a test"), DataSpec("x", 8, 8, 1, 100, (), ""))
+    assert ("lr=0.001",) in [each.overrides for each in found]

@@ -1,0 +1,99 @@
+"""The small networks of the recipe 'compact': where their blocks are, and what a label does."""
+
+import pytest
+import torch
+from torch import nn
+
+from gansmith.parts.networks.base import ImageSpec
+from gansmith.parts.networks.compact import Compact, DiscriminatorBlock, GeneratorBlock
+from gansmith.recipes.load import load_recipe
+
+SMALL = Compact(base_channels=4, blocks=2, init="framework", norm="none")
+
+
+def sides_with(network: nn.Module, kind: type, *inputs: torch.Tensor) -> list[tuple[int, int]]:
+    """Return (channels, side) of the maps that blocks of a kind were given, in order."""
+    seen: list[tuple[int, int]] = []
+    for module in network.modules():
+        if isinstance(module, kind):
+            module.register_forward_hook(lambda _, given, __: seen.append(tuple(given[0].shape[1:3])))
+    network.eval()(*inputs)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("side", "block_px", "expected"),
+    [
+        (28, 8, [(8, 7)]),
+        (28, 16, [(8, 7), (4, 14)]),
+        (64, 8, [(32, 4), (16, 8)]),
+        (64, 4, [(32, 4)]),
+        (64, 2, []),
+    ],
+)
+def test_blocks_are_where_maps_are_small(side, block_px, expected):
+    config, spec = SMALL.model_copy(update={"block_px": block_px}), ImageSpec(side, side, 3, latent_dim=5)
+    twice = [each for each in expected for _ in range(2)]
+    assert sides_with(config.generator(spec), GeneratorBlock, torch.randn(2, 5)) == twice
+    assert sides_with(config.discriminator(spec), DiscriminatorBlock, torch.randn(2, 3, side, side)) == twice[::-1]
+
+
+def test_an_image_is_a_quarter_of_the_sum_of_those_of_all_sides():
+    layers = SMALL.generator(ImageSpec(28, 28, 3, latent_dim=5)).layers
+    first, second = torch.randn(2, 8, 7, 7), torch.rand(1, 3, 1, 1).expand(2, 3, 14, 14)
+    before = layers.heads[0](layers.stages[0](first))
+    after = layers.heads[1](layers.stages[1](layers.stages[0](first)))
+    torch.testing.assert_close(layers(first), (0.25 * (layers.enlarge(before) + after)).tanh())
+    assert (before.shape, after.shape) == ((2, 3, 14, 14), (2, 3, 28, 28))
+    torch.testing.assert_close(layers.enlarge(second), second[..., :1, :1].expand(2, 3, 28, 28))  # even areas stay so
+
+
+def test_blocks_add_to_what_they_get():
+    maps, generating, judging = (
+        torch.randn(2, 3, 4, 4),
+        GeneratorBlock(3, "batch", ended=False).eval(),
+        DiscriminatorBlock(3, "none", leak=0.1),
+    )
+    torch.testing.assert_close(generating(maps) - maps, generating.layers(maps))
+    raw = maps + judging.layers(maps)
+    torch.testing.assert_close(judging(maps), torch.where(raw < 0, raw * 0.1, raw))
+
+
+def test_blocks_with_a_norm_at_their_end_begin_as_identities():
+    network = Compact(base_channels=4, end_norm=True).generator(ImageSpec(28, 28, 1, latent_dim=5)).eval()
+    (block,) = (module for module in network.modules() if isinstance(module, GeneratorBlock))
+    maps = torch.randn(2, 8, 7, 7)
+    assert torch.equal(block(maps), maps)
+    with torch.no_grad():
+        block.layers[-1].weight.fill_(1)
+    assert not torch.allclose(block(maps), maps)
+
+
+def test_channels_double_as_the_side_halves_up_to_the_widest():
+    config = Compact(base_channels=4, max_channels=10, blocks=0)
+    layers = config.discriminator(ImageSpec(64, 64, 3)).layers
+    assert [layer.out_channels for layer in layers if isinstance(layer, nn.Conv2d)] == [4, 8, 10, 10]
+
+
+def test_a_label_adds_its_own_weights_on_the_last_map():
+    network = SMALL.discriminator(ImageSpec(8, 8, 1, num_classes=3)).eval()
+    images, labels = torch.randn(4, 1, 8, 8), torch.tensor([0, 1, 2, 1])
+    maps = network.layers(images).permute(0, 2, 3, 1).flatten(1)
+    expected = network.judge(maps).flatten() + torch.stack(
+        [maps[i] @ network.embed.weight[k] for i, k in enumerate(labels)]
+    )
+    torch.testing.assert_close(network(images, labels), expected)
+
+
+def test_images_are_judged_one_by_one():
+    """Penalties need it: the score of an image must not depend on the others of its batch."""
+    network, images = SMALL.discriminator(ImageSpec(28, 28, 1)), torch.randn(6, 1, 28, 28)
+    assert not SMALL.has_batch_statistics
+    torch.testing.assert_close(network(images)[:2], network(images[:2]), rtol=1e-4, atol=1e-6)
+
+
+def test_the_recipe_ties_its_learning_rate_to_the_budget():
+    lr = load_recipe("compact").optimizer_for("generator").lr
+    assert lr.at(0) == 0
+    assert lr.at(lr.warmup) == pytest.approx(lr.start, rel=0.01)
+    assert lr.at(1) == pytest.approx(0, abs=1e-9)

@@ -1,0 +1,143 @@
+"""The extractors that need no download, and the network that they share."""
+
+import numpy as np
+import pytest
+import torch
+
+from gansmith.core.errors import MetricError
+from gansmith.data.open import open_data
+from gansmith.evaluation import reference
+from gansmith.parts.extractors.base import Domain
+from gansmith.parts.extractors.convnet import (
+    ConvNet,
+    _view,
+    folded,
+    input_side,
+    resized,
+    train_on_labels,
+    train_on_views,
+    weights_digest,
+)
+from gansmith.parts.extractors.fashion import CLASSES, Fashion
+from gansmith.parts.extractors.own import Own
+
+
+def stripes(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return gray images of 12 x 12 px with stripes that lie, stand or are not there, and which of the three."""
+    draws = np.random.default_rng(seed)
+    labels = np.arange(count) % 3
+    images = draws.integers(0, 90, (count, 12, 12, 1))
+    for index, label in enumerate(labels):
+        start = draws.integers(3)
+        if label == 0:
+            images[index, start::3] += 150
+        elif label == 1:
+            images[index, :, start::3] += 150
+    return images.astype(np.uint8), labels.astype(np.int64)
+
+
+def domain_of(images, labels, cache, classes=("lying", "standing", "none")) -> Domain:
+    return Domain(12, 12, 1, classes, "abc", lambda: (images, labels), cache)
+
+
+def test_own_learns_the_labels_once_and_is_kept(tmp_path):
+    images, labels = stripes(300)
+    told = []
+    part = Own(kimg_with_labels=3)
+    extractor = part.open(domain_of(images, labels, tmp_path), None, lambda *words: told.append(words))
+    test_images, test_labels = stripes(150, seed=1)
+    features, probabilities = extractor(test_images)
+    assert features.shape == (150, 128)
+    assert (probabilities.argmax(1).numpy() == test_labels).mean() > 0.9
+    assert told[-1] == ("training the judge on your images (labels)", 2944, 3000)
+    told.clear()
+    again = part.open(domain_of(None, None, tmp_path), None, lambda *words: told.append(words))
+    assert again.sha256 == extractor.sha256
+    assert not told
+    assert torch.equal(again(test_images)[0], features)
+
+
+def test_own_works_without_labels(tmp_path):
+    images, _ = stripes(300)
+    domain = domain_of(images, None, tmp_path, classes=())
+    extractor = Own(kimg_without=1).open(domain, None, lambda *_: None)
+    features, probabilities = extractor(images)
+    assert features.shape == (300, 128)
+    assert probabilities.shape == (300, 0)
+
+
+def test_training_on_views_brings_views_of_an_image_together():
+    images = np.random.default_rng(0).integers(0, 256, (100, 3, 3, 1)).repeat(4, 1).repeat(4, 2).astype(np.uint8)
+    draws = torch.Generator().manual_seed(1)
+    views = [_view(resized(images, 12), draws) for _ in range(2)]
+
+    @torch.no_grad()
+    def found(network: ConvNet) -> float:
+        """Return how often the nearest of all second views is that of the same image."""
+        left, right = (network.eval()(each)[0] for each in views)
+        left, right = (each / each.norm(dim=1, keepdim=True) for each in (left - left.mean(0), right - right.mean(0)))
+        return float(((left @ right.T).argmax(1) == torch.arange(100)).float().mean())
+
+    assert found(train_on_views(images, 8, lambda _: None)) > found(ConvNet(12, 1, 0)) + 0.2
+
+
+def test_own_refuses_too_few_images(tmp_path):
+    images, labels = stripes(150)
+    with pytest.raises(MetricError, match="needs 200 training images to learn from, got 150"):
+        Own().open(domain_of(images, labels, tmp_path), None, lambda *_: None)
+
+
+def test_training_is_deterministic():
+    images, labels = stripes(200)
+    digests = [weights_digest(train_on_labels(images, labels, 3, 1, lambda _: None)) for _ in range(2)]
+    assert digests[0] == digests[1]
+    digests = [weights_digest(train_on_views(images, 1, lambda _: None)) for _ in range(2)]
+    assert digests[0] == digests[1]
+
+
+def test_the_shipped_judge_knows_the_built_in_images(tmp_path):
+    data = open_data("fashion-sample")
+    extractor = Fashion().open(Domain(28, 28, 1, CLASSES, "", lambda: None, tmp_path), None, lambda *_: None)
+    some = np.arange(0, 10_000, 50)
+    features, probabilities = extractor(data.read(some))
+    assert features.shape == (200, 128)
+    assert (probabilities.argmax(1).numpy() == data.read_labels(some)).mean() > 0.9
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(200))
+
+
+@pytest.mark.parametrize(("side", "channels"), [(8, 1), (28, 1), (32, 3), (64, 3), (48, 4)])
+def test_the_network_takes_every_size(side, channels):
+    network = ConvNet(side, channels, 5).eval()
+    features, logits = network(torch.zeros(2, channels, side, side))
+    assert (features.shape, logits.shape) == ((2, 128), (2, 5))
+    assert sum(parameter.numel() for parameter in network.parameters()) < 700_000
+
+
+def test_images_are_resized_to_at_most_64_px():
+    assert [input_side(28, 28), input_side(48, 64), input_side(256, 128)] == [28, 64, 64]
+    images = np.full((2, 100, 50, 3), 200, np.uint8)
+    assert resized(images, 64).shape == (2, 3, 64, 64)
+    torch.testing.assert_close(resized(images, 64), torch.full((2, 3, 64, 64), 200 / 127.5 - 1))
+
+
+def test_folding_batch_norm_changes_no_feature():
+    torch.manual_seed(0)
+    network = ConvNet(28, 1, 10)
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.running_mean.normal_(0, 0.3)
+            layer.running_var.uniform_(0.3, 3)
+    images = torch.randn(5, 1, 28, 28)
+    network.eval().requires_grad_(False)
+    quick = folded(network)
+    assert not any(isinstance(layer, torch.nn.BatchNorm2d) for layer in quick.modules())
+    for one, two in zip(network(images), quick(images), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
+
+
+def test_own_is_kept_for_the_images_it_saw_alone(tiny_file):
+    paths = set()
+    for seed in range(2):
+        data = open_data(tiny_file, holdout=0.1, seed=seed)
+        paths.add(Own().kept_at(reference.domain_of(data)))
+    assert len(paths) == 2, "another seed holds other images out, which a judge of the first has seen"

@@ -1,0 +1,514 @@
+"""What ``auto`` decides, from what, and that a user's own settings stay."""
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import gansmith.training.run
+from gansmith import api
+from gansmith.core.errors import DataError, GansmithError, RecipeError
+from gansmith.core.runtime import Engine, installed_memory_mb
+from gansmith.core.schedules import Ramp
+from gansmith.data.duplicates import distinct_share
+from gansmith.data.open import open_data
+from gansmith.data.peek import glance
+from gansmith.planning import planner
+from gansmith.planning import resolve as orders
+from gansmith.planning.expectations import SEEN, Expectation, expectation_for
+from gansmith.planning.heuristics import (
+    COMPACT,
+    GPU,
+    LARGE_GPU,
+    MEMORY_SHARE,
+    SIDES,
+    gamma_for,
+    lr_for,
+    needed_mb,
+    side_for,
+    width_for,
+)
+from gansmith.planning.proposal import USERS, Draft, Proposal
+from gansmith.recipes.load import load_recipe, named_paths, parse_recipe
+from gansmith.runs.length import Budget
+from gansmith.runs.record import Order
+
+REPOSITORY = Path(gansmith.__file__).parent.parent.parent
+SPEED = 1000.0  # images a second, of whatever is measured
+
+
+@pytest.fixture
+def measured(monkeypatch) -> list:
+    """Speeds are not measured but ``SPEED``; the list has the recipe and the spec of each."""
+    calls: list = []
+
+    def measure(recipe, data, engine, seconds):
+        calls.append((recipe, data.spec))
+        return SPEED
+
+    monkeypatch.setattr(planner, "measure_speed", measure)
+    return calls
+
+
+def images(path: Path, count: int, side: int = 16, classes: int = 0, **more) -> str:
+    """Write random images, of so many classes in turn; return where."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, side, more.get("width", side), 3), np.uint8)
+    labels = {"labels": np.arange(count) % classes} if classes else {}
+    np.savez(path / "x.npz", images=pixels, **labels)
+    return str(path / "x.npz")
+
+
+def propose(source: str, *overrides: str, engine: Engine | None = None, **length: float) -> Proposal:
+    order = Order(source, Budget(**length))
+    return planner.propose(order, engine or Engine(torch.device("cpu")), overrides, lambda _: None)
+
+
+def choice(proposal: Proposal, what: str) -> tuple[str, str]:
+    found = [(each.value, each.reason) for each in proposal.choices if each.what == what]
+    assert len(found) == 1, proposal.choices
+    return found[0]
+
+
+def test_what_it_is_for_a_plain_set_of_images(measured, tmp_path):
+    found = propose(images(tmp_path, 3000), minutes=3)
+    recipe = found.recipe
+    assert (recipe.name, recipe.data.size, recipe.data.channels) == ("auto", 16, 3)
+    assert choice(found, "recipe")[0] == "compact"
+    assert choice(found, "size") == ("16", "that of the images")
+    assert choice(found, "conditional") == ("no", "no labels")
+    assert choice(found, "batch_size") == ("64", "that of the recipe")
+    told = "3,000 images, each shown up to 240 times: what D sees is changed, so that it learns none by heart"
+    assert choice(found, "augment") == ("diffaugment", told)
+    assert choice(found, "lr") == ("0.002", "the widest map has 32 channels")
+    assert choice(found, "lr of D") == ("0.002", "16 px, at most 28")
+    assert choice(found, "interval") == ("8", "16 px, at most 28")
+    assert choice(found, "end_norm") == ("no", "16 px, at most 28")
+    assert choice(found, "kimg") == ("180.032", "3 minutes at 1,000 images a second as measured")
+    assert (recipe.kimg, recipe.epochs) == (180.032, None)
+    assert found.minutes == pytest.approx(3, rel=1e-3)
+    assert found.memory_mb > 10
+    assert found.warnings == ()
+    assert found.summary[0] == "x: 3,000 images, 16 x 16, colour, no labels"
+    first, last = measured  # random images for the width, then the very recipe and data
+    assert ((first[1].name, first[1].height), last[1].name) == (("random", 32), "x")
+    assert last[0].model_copy(update={"kimg": 180.032, "epochs": None}) == recipe
+
+
+@pytest.mark.parametrize(("length", "kimg", "said"), [
+    ({}, 1800, "30 minutes at 1,000 images a second as measured; no length was asked for"),
+    ({"kimg": 6.4}, 6.4, "6.4 kimg"), ({"epochs": 2.56}, 1.536, "2.56 epochs of 600 images"),
+    ({"steps": 3}, 0.192, "3 steps"),
+])  # fmt: skip
+def test_lengths(measured, tmp_path, length, kimg, said):
+    found = propose(images(tmp_path, 600), **length)
+    assert (found.kimg, found.recipe.kimg) == pytest.approx((kimg, kimg), abs=0.064)
+    assert choice(found, "kimg")[1] == said
+
+
+@pytest.mark.parametrize(("count", "classes", "told"), [
+    (600, 10, True), (100, 2, True), (98, 2, False), (600, 100, False), (505, 101, False),
+])  # fmt: skip
+def test_labels_are_told_where_there_are_enough_images_of_each(measured, tmp_path, count, classes, told):
+    found = propose(images(tmp_path, count, classes=classes), kimg=1)
+    assert found.recipe.method.conditional is told
+    least = count // classes
+    text = f"{classes} classes, {least}{f' to {least + 1}' if count % classes else ''} images each"
+    more = "" if told else "; it takes 2 to 100 classes of 50 images on average"
+    assert choice(found, "conditional") == ("yes" if told else "no", text + more)
+
+
+def test_a_class_of_few_images_is_told(measured, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 16, 16, 3), np.uint8)
+    np.savez(tmp_path / "x.npz", images=pixels, labels=np.repeat([0, 1], [290, 10]))
+    found = propose(str(tmp_path / "x.npz"), kimg=1)
+    assert choice(found, "conditional") == ("yes", "2 classes, 10 to 290 images each")
+    assert found.warnings == ("class '1' has 10 images: what is made of it will be much like them",)
+
+
+@pytest.mark.parametrize(("count", "kind"), [(40, "ada"), (500, "ada"), (2000, "ada"), (2001, None)])
+def test_few_images_are_augmented(measured, tmp_path, count, kind):
+    found = propose(images(tmp_path, count, side=8), kimg=10)
+    augment = found.recipe.method.augment
+    assert (augment and augment.kind) == kind
+    if kind:
+        assert choice(found, "augment")[1].startswith(f"{count:,} images, are few: what D sees is changed")
+        assert augment.adapt_kimg == pytest.approx(found.kimg * 0.2, rel=0.01)
+        assert augment.start_kimg == augment.adapt_kimg
+        assert choice(found, "adapt_kimg")[1] == choice(found, "start_kimg")[1] == "20% of the length"
+    assert (len(found.warnings) == 1) == (count < 100)
+
+
+def test_in_a_long_run_augmentation_does_not_wait_for_a_fifth_of_it(measured, tmp_path):
+    found = propose(images(tmp_path, 500, side=8), kimg=4_000)
+    augment = found.recipe.method.augment
+    assert (augment.start_kimg, augment.adapt_kimg) == (75, 500)
+    assert choice(found, "start_kimg")[1] == "20% of the length, but at most 75"
+    assert choice(found, "adapt_kimg")[1] == "20% of the length, but at most 500"
+
+
+def test_too_few_images_are_told(measured, tmp_path):
+    found = propose(images(tmp_path, 40), kimg=1)
+    assert found.warnings == ("40 images are hardly enough: a model of fewer than 100 repeats them",)
+    assert choice(found, "batch_size") == ("32", "there are 40 images")
+
+
+def test_near_copies_count_once(measured, tmp_path):
+    different = np.random.default_rng(0).integers(0, 256, (300, 16, 16, 3), np.uint8)
+    frames = np.repeat(different, 10, axis=0)
+    np.savez(
+        tmp_path / "x.npz", images=frames // 2 * 2 + np.random.default_rng(1).integers(0, 2, frames.shape, np.uint8)
+    )
+    found = propose(str(tmp_path / "x.npz"), kimg=1)
+    assert found.recipe.method.augment.kind == "ada"
+    assert "3,000 images, 300 of them no copies" in choice(found, "augment")[1]
+    assert found.warnings == ("90% of the images are copies of others; see: gansmith data check",)
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_exact_copies_are_counted_in_all_images(measured, monkeypatch, tmp_path, shuffled):
+    monkeypatch.setattr("gansmith.data.duplicates.MOST_COMPARED", 100)
+    different = np.random.default_rng(0).integers(0, 256, (400, 16, 16, 3), np.uint8)
+    pixels = np.repeat(different, 10, axis=0)
+    np.savez(tmp_path / "x.npz", images=np.random.default_rng(1).permutation(pixels) if shuffled else pixels)
+    found = propose(str(tmp_path / "x.npz"), kimg=1)
+    assert choice(found, "augment")[0] == "ada"
+    assert "4,000 images, 400 of them no copies" in choice(found, "augment")[1]
+
+
+def test_distinct_images():
+    different = np.random.default_rng(0).integers(0, 256, (10, 32, 32, 1), np.uint8)
+    assert distinct_share(different) == 1
+    assert distinct_share(np.concatenate([different, different[:5]])) == pytest.approx(10 / 15)
+    assert distinct_share(np.repeat(different[:1], 8, axis=0)) == pytest.approx(1 / 8)
+
+
+def test_plain_images_are_not_taken_for_copies():
+    strokes = np.zeros((50, 32, 32, 1), np.uint8)
+    for at, image in enumerate(strokes):
+        image[at % 32, : at // 2 + 3] = 40
+    assert distinct_share(strokes) == 1
+
+
+def test_speed_is_measured_as_few_images_are_trained_on(measured, tmp_path):
+    propose(images(tmp_path, 40), minutes=1)
+    recipe, spec = measured[0]
+    assert (recipe.batch_size, recipe.method.augment.kind, spec.count) == (32, "ada", 40)
+    propose(images(tmp_path, 2001), minutes=1)
+    recipe, spec = measured[2]
+    assert (recipe.batch_size, recipe.method.augment, spec.count) == (64, None, 64)
+
+
+def test_more_showings_than_ever_helped_are_told(measured, tmp_path):
+    assert propose(images(tmp_path, 100), kimg=1000).warnings == ()
+    (warning,) = propose(images(tmp_path, 100), kimg=1010).warnings
+    assert warning.startswith("each image is shown up to 10,100 times")
+
+
+def test_an_augmentation_by_name_is_fitted_to_the_length(measured, tmp_path):
+    source = images(tmp_path, 600)
+    asked, left = propose(source, "augment=ada", kimg=5), propose(source, kimg=5)
+    assert asked.recipe == left.recipe
+    assert choice(asked, "augment") == ("ada", USERS)
+    whole = propose(source, "augment={kind: ada, adapt_kimg: 7}", kimg=5)
+    assert whole.recipe.method.augment.adapt_kimg == 7
+    assert choice(whole, "adapt_kimg") == ("7", USERS)
+
+
+def test_a_length_given_twice_is_refused(measured, tmp_path):
+    source = images(tmp_path, 600)
+    with pytest.raises(GansmithError, match=r"^--minutes and kimg=7 both set the length; pass one of them"):
+        propose(source, "kimg=7", minutes=1)
+    with pytest.raises(GansmithError, match=r"^--kimg and epochs=2 both set the length"):
+        propose(source, "epochs=2", kimg=5)
+    assert measured == []
+
+
+def test_another_discriminator_leaves_the_width_of_g_fitted(measured, tmp_path):
+    found = propose(images(tmp_path, 600), "discriminator.kind=dcgan", "discriminator.norm=none", kimg=2500)
+    assert choice(found, "base_channels")[0] == "32"
+    assert found.recipe.method.generator.base_channels == 32
+    assert (
+        found.recipe.method.discriminator.base_channels
+        == load_recipe(
+            COMPACT, ("discriminator.kind=dcgan", "discriminator.norm=none")
+        ).method.discriminator.base_channels
+    )
+
+
+def test_large_images_on_a_cpu_with_little_time_are_made_smaller(measured, tmp_path):
+    source = images(tmp_path, 200, side=128)
+    found = propose(source, minutes=1)  # 60 kimg at 32 px, 27 at 48, 3.75 at 128
+    assert found.recipe.data.size == 32
+    assert measured[-1][1].height == 32
+    reason = "not 128 x 128, which needs 400 kimg: on a CPU the budget shows 4 of it"
+    assert choice(found, "size") == ("32", reason)
+    assert propose(source, minutes=7).recipe.data.size == 64  # 105 kimg
+    assert propose(source, minutes=120).recipe.data.size == 128
+    asked = propose(source, "size=128", minutes=1)
+    assert (asked.recipe.data.size, choice(asked, "size")) == (128, ("128", USERS))
+    assert propose(source, kimg=150).recipe.data.size == 64
+    assert propose(source, kimg=400).recipe.data.size == 128
+
+
+def test_proportions_are_kept(measured, tmp_path):
+    found = propose(images(tmp_path, 120, side=64, width=128), minutes=1)
+    assert found.recipe.data.size == (16, 32)
+    assert choice(found, "size")[0] == "16 x 32"
+
+
+def test_points(measured):
+    found = propose("ring-8", "hidden=[8]")
+    assert (found.recipe.name, found.recipe.kimg, found.recipe.data.size) == ("auto", 300, (1, 2))
+    assert [each.what for each in found.choices] == ["recipe", "kimg", "hidden"]
+    assert choice(found, "recipe") == ("toy", "points in the plane")
+    assert choice(found, "kimg") == ("300", "the recipe's own length")
+    assert choice(found, "hidden") == ("[8]", USERS)
+    assert found.expectation is None
+    assert propose("ring-8", minutes=1).recipe.kimg == pytest.approx(60, abs=0.128)
+    assert len(measured) == 2
+
+
+@pytest.fixture
+def gpu(monkeypatch) -> Engine:
+    """An engine that says it has a GPU: nothing may compute on it."""
+    monkeypatch.setattr(planner, "installed_memory_mb", lambda _: 1e6)
+    monkeypatch.setattr(Engine, "has_cuda", property(lambda _: True))
+    return Engine(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("length", "base", "kimg"), [
+    ({}, GPU, 3000), ({"minutes": 60}, GPU, 3600), ({"minutes": 600}, LARGE_GPU, 36_000),
+    ({"kimg": 25_000}, LARGE_GPU, 25_000),
+])  # fmt: skip
+def test_a_gpu(measured, gpu, tmp_path, length, base, kimg):
+    found = propose(images(tmp_path, 3000, side=64), engine=gpu, **length)
+    recipe = found.recipe
+    assert choice(found, "recipe")[0] == base
+    assert (recipe.name, recipe.data.size, recipe.kimg) == ("auto", 64, pytest.approx(kimg, abs=0.3))
+    assert recipe.method.generator == load_recipe(base).method.generator
+    batch = load_recipe(base).batch_size
+    r1, r2 = recipe.method.penalties
+    assert r1.weight == r2.weight == Ramp(start=2, end=0.2, shape="cosine", until=0.8)
+    assert (recipe.batch_size, recipe.ema_half_life_kimg.end) == (batch, pytest.approx(kimg * 0.02, rel=0.01))
+
+
+def test_small_images_on_a_gpu_and_large_ones(measured, gpu, tmp_path):
+    found = propose(images(tmp_path, 200, side=28), engine=gpu, kimg=1)
+    assert choice(found, "recipe") == ("compact", "r3gan-small is for 32 to 256 px")
+    found = propose(images(tmp_path, 100, side=128), engine=gpu, minutes=1)
+    assert (choice(found, "recipe")[0], found.recipe.data.size) == (GPU, 128)
+    assert found.recipe.method.penalties[0].weight.start == 16
+
+
+def test_images_that_are_not_shown_often_are_enough_without_augmentation(measured, tmp_path):
+    found = propose(images(tmp_path, 3000), minutes=1)
+    assert choice(found, "augment") == ("none", "3,000 images, more than 2,000, are enough without")
+
+
+def test_overrides_win_and_are_shown(measured, tmp_path):
+    source = images(tmp_path, 600, classes=3)
+    found = propose(
+        source, "conditional=false", "batch_size=16", "lr=1e-3", "augment={kind: diffaugment, policy: [color]}",
+        "discriminator.base_channels=8", "kimg=2", "mirror=true", "loss=hinge", kimg=None,
+    )  # fmt: skip
+    recipe, method = found.recipe, found.recipe.method
+    assert (method.conditional, recipe.batch_size, method.loss.kind, recipe.kimg) == (False, 16, "hinge", 2)
+    assert (method.augment.kind, method.augment.policy, recipe.data.mirror) == ("diffaugment", ("color",), True)
+    assert (method.generator.base_channels, method.discriminator.base_channels) == (16, 8)
+    assert recipe.optimizers["default"].lr == 1e-3
+    own = {"conditional": "no", "batch_size": "16", "augment": "diffaugment", "kimg": "2"}
+    own |= {"lr": "0.001", "lr of D": "0.001", "mirror": "true", "loss": "hinge", "base_channels": "16 / 8"}
+    assert {each.what: each.value for each in found.choices if each.reason == USERS} == own
+    assert method.penalties[0].weight == gamma_for(COMPACT, 256, 16)  # of the user's batch
+
+
+@pytest.mark.parametrize(("side", "widest"), [(32, 64), (64, 128)])
+def test_what_is_otherwise_above_28_px(measured, tmp_path, side, widest):
+    found = propose(images(tmp_path, 600), f"size={side}", kimg=1)
+    assert choice(found, "end_norm") == ("yes", f"{side} px, more than 28")
+    assert choice(found, "interval") == ("4", f"{side} px, more than 28")
+    assert choice(found, "lr") == ("0.001", f"the widest map has {widest} channels")
+    assert choice(found, "lr of D") == ("0.0004", f"{side} px, more than 28")
+    assert found.recipe.optimizer_for("discriminator").lr.start == 4e-4
+    assert found.recipe.method.penalties[0].interval == 4
+
+
+@pytest.mark.parametrize(("override", "what"), [
+    ("penalties=[]", "gamma"), ("generator.kind=sngan_resnet", "base_channels"), ("weight=3", "gamma"),
+    ("augment=mirror", "augment"), ("base_channels=8", "base_channels"), ("epochs=2", "epochs"),
+])  # fmt: skip
+def test_one_override(measured, tmp_path, override, what):
+    found = propose(images(tmp_path, 600), override, "discriminator.norm=none")
+    fitted = () if "kind" in override else ("end_norm=false",)
+    fitted += ("interval=8",) if "weight" in override else ()
+    before = load_recipe(COMPACT, (override, "discriminator.norm=none", *fitted))
+    for path in ("penalties", "generator", "augment"):
+        name = f"method.{path}"
+        if any(name in each for each in named_paths(load_recipe(COMPACT), (override,))):
+            assert getattr(found.recipe.method, path) == getattr(before.method, path)
+    if override != "generator.kind=sngan_resnet":
+        assert choice(found, what)[1] == USERS
+
+
+def test_wrong_overrides_are_told_before_images_are_read(measured, tmp_path):
+    with pytest.raises(RecipeError, match="no field of this recipe is called 'bacth_size'"):
+        propose(str(tmp_path / "none.npz"), "bacth_size=3")
+    with pytest.raises(RecipeError, match="called 'hidden'"):
+        propose(images(tmp_path, 100), "hidden=[8]")
+    with pytest.raises(DataError, match="no data set and no path is called"):
+        propose(str(tmp_path / "none.npz"))
+    with pytest.raises(RecipeError, match="but 'x' has no labels"):
+        propose(images(tmp_path, 100), "conditional=true")
+
+
+def test_the_yaml_is_a_recipe_with_its_reasons(measured, tmp_path):
+    found = propose(images(tmp_path, 600, classes=3), minutes=1)
+    text = found.to_yaml()
+    assert parse_recipe(text, where="x") == found.recipe
+    assert "# conditional: yes (3 classes, 200 images each)\n" in text
+    said = found.to_json()
+    assert (said["kimg"], said["minutes"], said["recipe"]["name"]) == (found.kimg, 1.0, "auto")
+    assert {"what": "conditional", "value": "yes", "reason": "3 classes, 200 images each"} in said["choices"]
+
+
+def test_memory_makes_batches_smaller(measured, tmp_path, monkeypatch):
+    source = images(tmp_path, 600, side=64)
+    spec = SimpleNamespace(height=64, width=64, channels=3, classes=(), count=600, name="x", is_points=False)
+    needs = [needed_mb(load_recipe(COMPACT), spec, batch) for batch in (16, 32, 64)]
+    assert needs[0] < needs[1] < needs[2] < 3000
+    monkeypatch.setattr(planner, "installed_memory_mb", lambda _: needs[1] / 0.7 - 1)
+    value, reason = choice(propose(source, "size=64", kimg=1), "batch_size")
+    assert value == "16"
+    assert re.fullmatch(r"64 would take [\d,]+ MB, and [\d,]+ are 70% of the memory", reason)
+
+
+def test_the_memory_of_a_machine():
+    assert 100 < installed_memory_mb(torch.device("cpu")) < 1e8
+
+
+def test_batches_are_for_all_processes(measured, tmp_path, monkeypatch):
+    monkeypatch.setattr(Engine, "share_text", lambda _, text: text)
+    monkeypatch.setattr(Engine, "barrier", lambda _: None)
+    monkeypatch.setattr(Engine, "broadcast_", lambda *_: None)
+    found = propose(images(tmp_path, 600), engine=Engine(torch.device("cpu"), 0, 3), kimg=1)
+    assert choice(found, "batch_size") == ("66", "a multiple of the 3 processes")
+    assert measured[-1][0].batch_size == 66
+
+
+@pytest.mark.parametrize(
+    ("side", "kimg", "width"),
+    [(28, 1_990, 16), (28, 2_010, 32), (32, 240, 16), (32, 260, 32), (64, 290, 16), (64, 6_100, 48)],
+)
+def test_networks_are_wider_where_there_is_time(measured, tmp_path, side, kimg, width):
+    found = propose(images(tmp_path, 120, side=side), kimg=kimg)
+    assert found.recipe.method.generator.base_channels == found.recipe.method.discriminator.base_channels == width
+    why = "too few for wider ones" if width == 16 else "enough for wider ones"
+    text = f"16 channels would be shown roughly {kimg:,} kimg, {why}"
+    assert choice(found, "base_channels") == (str(width), text)
+
+
+def test_the_batch_fits_the_memory_of_the_width_that_is_taken(measured, tmp_path, monkeypatch):
+    source, need = images(tmp_path, 120, side=64), {}
+    for width in (16, 32):
+        recipe = load_recipe(COMPACT, (f"base_channels={width}",))
+        need[width] = needed_mb(recipe, open_data(source).spec, 64)
+    monkeypatch.setattr(planner, "installed_memory_mb", lambda _: (need[16] + need[32]) / 2 / MEMORY_SHARE)
+    assert propose(source, kimg=290).recipe.batch_size == 64
+    assert propose(source, kimg=310).recipe.batch_size == 32
+
+
+def test_rules():
+    assert gamma_for(COMPACT, 64 * 64, 64) == 5
+    assert gamma_for(COMPACT, 32 * 32, 64) == 1.2
+    assert gamma_for(COMPACT, 64 * 64, 16) == 20
+    assert [lr_for(widest, large=False) for widest in (16, 64, 128, 256)] == [2e-3, 2e-3, 1e-3, 5e-4]
+    assert [lr_for(widest, large=True) for widest in (16, 64, 128, 256)] == [1e-3, 1e-3, 1e-3, 5e-4]
+    assert gamma_for(GPU, 64 * 64, 64) == 2
+    assert [width_for(kimg, 28) for kimg in (0, 1_999, 2_000, 5_999, 6_000)] == [16, 16, 32, 32, 48]
+    assert [width_for(kimg, 32) for kimg in (0, 249, 250, 5_999, 6_000)] == [16, 16, 32, 32, 48]
+    assert [width_for(kimg, 64) for kimg in (299, 300)] == [16, 32]  # 100 kimg at a third of the speed
+    assert [width_for(kimg, 512) for kimg in (1_199, 1_200)] == [16, 32]
+    for side, fewest in SIDES:
+        assert side_for(512, lambda _, kimg=fewest: kimg) == (512 if fewest == SIDES[-1][1] else side)
+    assert side_for(28, lambda _: 0) == 28
+    assert side_for(40, lambda _: 1) == 32 + 8  # between two of the table: as many as the lower one needs
+
+
+def test_expectations_are_of_runs_with_a_picture():
+    most = max((seen for seen in SEEN if seen.side == 28), key=lambda seen: seen.kimg)
+    assert expectation_for(32, 1, 60_000, most.kimg) == expectation_for(28, 1, 40_000, 1e9) == most
+    assert expectation_for(512, 1, 60_000, 1e9) is None
+    assert expectation_for(28, 3, 60_000, 1e9) is None
+    short = expectation_for(28, 1, 300, 25)
+    assert (short.kimg, short.picture) == (most.kimg, most.picture)
+    ends = (
+        ". Your run is shorter (10% of 250 kimg): expect lower quality"
+        ". Your data set is smaller (300 images): expect less variety"
+    )
+    assert short.words == most.words + ends
+    for seen in SEEN:
+        assert isinstance(seen, Expectation)
+        assert (REPOSITORY / seen.picture).stat().st_size < 200_000
+
+
+def test_a_glance(tmp_path, photos):
+    from gansmith.data.base import DataOptions
+
+    assert glance(str(photos), DataOptions()) == (16, 16, 3, 40)
+    assert glance(str(photos), DataOptions(channels=1)) == (16, 16, 1, 40)
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x.png").write_bytes(b"no image")
+    assert glance(str(tmp_path / "bad"), DataOptions()) is None
+
+
+def test_a_draft_shows_what_is_gone():
+    draft = Draft(COMPACT, ("penalties=[]",))
+    draft.decide("gamma", ("method.penalties.0.weight",), 3.0, "x")
+    assert [(each.value, each.reason) for each in draft.choices] == [("none", USERS)]
+
+
+def test_named_paths():
+    recipe = load_recipe(COMPACT)
+    both = {"method.generator.base_channels", "method.discriminator.base_channels"}
+    assert named_paths(recipe, ("base_channels=8", "kimg=3")) == {*both, "kimg"}
+    assert named_paths(recipe, ("augment=ada", "target=0.5")) == {"method.augment", "method.augment.target"}
+
+
+def test_train_without_a_recipe_trains_what_is_proposed(tmp_path, monkeypatch):
+    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(planner, "PROBE_SEC", 0.01)
+    monkeypatch.setattr(planner, "MEASURE_SEC", 0.01)
+    said = []
+    source = images(tmp_path, 100, side=8)
+    run = api.train(source, out=tmp_path / "run", steps=2, device="cpu", overrides=["base_channels=4"],
+                    on_event=lambda event: said.append(event.message))  # fmt: skip
+    assert run.finished
+    assert "recipe: compact (small networks and steps that a CPU makes fast)" in said
+    assert "base_channels: 4 (as you asked)" in said
+    kept = parse_recipe((run.folder / "recipe.yaml").read_text(), where="x")
+    assert (kept.name, kept.kimg, kept.method.generator.base_channels) == ("auto", 0.128, 4)
+    proposal = api.plan(source, overrides=["base_channels=4", "batch_size=16"], kimg=0.03, device="cpu")
+    (tmp_path / "mine.yaml").write_text(proposal.to_yaml())
+    again = api.train(source, recipe=str(tmp_path / "mine.yaml"), out=tmp_path / "again", device="cpu", steps=2)
+    assert parse_recipe((again.folder / "recipe.yaml").read_text(), where="x") == proposal.recipe
+
+
+def test_minutes_are_measured_once(tmp_path, monkeypatch, measured):
+    engine = Engine(torch.device("cpu"))
+    order = Order(images(tmp_path, 600), Budget(minutes=0.1))
+    recipe, settled = orders.settle("auto", (), order, engine, lambda _: None)
+    assert (settled.budget, recipe.kimg) == (Budget(), pytest.approx(6, abs=0.064))
+    other, same = orders.settle("dcgan", (), order, engine, lambda _: None)
+    assert (other.name, same) == ("dcgan", order)
+
+
+@pytest.mark.parametrize(("overrides", "weight"), [((), 0.1), (("discriminator={kind: dcgan, norm: none}",), 0.0)])
+def test_classes_are_learnt_where_the_discriminator_scores_them(measured, tmp_path, overrides, weight):
+    found = propose(images(tmp_path, 600, classes=6), *overrides, kimg=1)
+    assert (found.recipe.method.conditional, found.recipe.method.class_weight) == (True, weight)
+    if overrides:
+        assert choice(found, "class_weight") == ("0", "'dcgan' scores no label but the one that it is told")
+    found.recipe.method.build(open_data(str(tmp_path / "x.npz"), options=found.recipe.data).spec)

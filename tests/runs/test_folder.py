@@ -1,0 +1,147 @@
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from gansmith.runs.folder import RunFolder, next_folder, remove_leftovers
+from gansmith.runs.log import append_row, read_rows
+
+
+def test_a_new_folder(tmp_path):
+    run = RunFolder.create(tmp_path / "runs" / "a")
+    assert run.samples.is_dir()
+    assert run.checkpoints.is_dir()
+    (tmp_path / "empty").mkdir()
+    assert RunFolder.create(tmp_path / "empty").samples.is_dir()
+
+
+def test_a_folder_that_exists(refused, tmp_path):
+    run = RunFolder.create(tmp_path / "a")
+    with refused("run.folder_not_empty"):
+        RunFolder.create(run.path)
+    run.write_record({"format": 1})
+    (run.checkpoints / "000000000").mkdir()  # without one there is nothing to go on with
+    with refused("run.folder_not_empty"):
+        RunFolder.create(run.path)
+    file = tmp_path / "file"
+    file.write_text("")
+    with refused("run.file_in_the_way"):
+        RunFolder.create(file)
+    with refused("run.cannot_make_folder"):
+        RunFolder.check_free(file / "a" / "b")
+    RunFolder.check_free(tmp_path / "a" / "b")
+    RunFolder.check_free(Path("new"))
+
+
+def test_what_is_no_run_folder(refused, tmp_path):
+    with refused("run.not_a_run"):
+        RunFolder.open(tmp_path)
+
+
+def test_the_record(refused, tmp_path):
+    run = RunFolder.create(tmp_path / "a")
+    whole = {"format": 1, "seed": 3, "data": {}, "plan": {}, "numerics": {}, "plugins": []}
+    run.write_record(whole)
+    assert RunFolder.open(run.path).record == whole
+    (run.path / "run.json").write_text('{"format": ')
+    with refused("run.unreadable_record"):
+        _ = RunFolder.open(run.path).record
+
+
+def test_one_writer_at_a_time_and_a_dead_one_does_not_count(refused, tmp_path):
+    run = RunFolder.create(tmp_path / "a")
+    heard, said = os.pipe()
+    other = os.fork()
+    if other == 0:
+        try:
+            mine = RunFolder(run.path)
+            mine.lock()
+            os.write(said, b"locked")
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(said)
+    try:
+        assert os.read(heard, 6) == b"locked"
+        with refused("run.locked"):
+            run.lock()
+    finally:
+        os.kill(other, signal.SIGKILL)
+        os.waitpid(other, 0)
+        os.close(heard)
+    run.lock()
+    with refused("run.locked"):
+        RunFolder(run.path).lock()
+    run.unlock()
+    RunFolder(run.path).lock()
+
+
+def test_rows_come_back_and_a_torn_last_line_is_left_out(tmp_path):
+    log = tmp_path / "log.jsonl"
+    assert read_rows(log) == []
+    rows = [{"iteration": 1, "loss": 0.1}, {"iteration": 2, "loss": None, "message": "caf\u00e9\u2028"}]
+    for row in rows:
+        append_row(log, row)
+    assert read_rows(log) == rows
+    whole = log.read_bytes()
+    append_row(log, {"iteration": 3, "message": "\u00e9"})
+    for end in range(len(whole) + 1, log.stat().st_size - 1):
+        torn = tmp_path / "torn.jsonl"
+        torn.write_bytes(log.read_bytes()[:end])
+        assert read_rows(torn) == rows
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        append_row(log, {"loss": float("nan")})
+
+
+def test_logs_are_cut_back_to_a_checkpoint(tmp_path):
+    run = RunFolder.create(tmp_path / "a")
+    append_row(run.log, {"iteration": 1})
+    sizes = run.sizes()
+    assert sizes == {"log.jsonl": run.log.stat().st_size, "timing.jsonl": 0, "looks.jsonl": 0}
+    append_row(run.log, {"iteration": 2})
+    append_row(run.timing, {"iteration": 2})
+    append_row(run.looks, {"iteration": 2})
+    run.truncate(sizes)
+    assert read_rows(run.log) == [{"iteration": 1}]
+    assert run.timing.stat().st_size == run.looks.stat().st_size == 0
+    run.truncate({"log.jsonl": 10_000})  # never longer than it is
+    assert run.log.stat().st_size == sizes["log.jsonl"]
+
+
+def test_later_pictures_go(tmp_path):
+    run = RunFolder.create(tmp_path / "a")
+    for name in ("000000005-ema.png", "000000006-ema.png", "000000010-raw.png", "real.png"):
+        (run.samples / name).write_bytes(b"")
+    run.drop_samples_after(5)
+    assert sorted(path.name for path in run.samples.iterdir()) == ["000000005-ema.png", "real.png"]
+
+
+def test_quarantine_is_written_when_there_is_one(tmp_path):
+    run = RunFolder.create(tmp_path / "a")
+    run.copy_of_quarantine([])
+    assert not (run.path / "quarantine.jsonl").exists()
+    entries = [{"file": "x.png", "reason": "empty file"}]
+    run.copy_of_quarantine(entries)
+    assert read_rows(run.path / "quarantine.jsonl") == entries
+
+
+def test_the_next_free_folder(tmp_path):
+    assert next_folder(tmp_path, "dcgan") == tmp_path / "dcgan-001"
+    (tmp_path / "dcgan-001").mkdir()
+    (tmp_path / "dcgan-002").mkdir()
+    assert next_folder(tmp_path, "dcgan") == tmp_path / "dcgan-003"
+
+
+def test_leftovers_of_a_killed_process_go(tmp_path):
+    run = RunFolder.create(tmp_path / "a")
+    (run.checkpoints / "000000001").mkdir()
+    left = [run.path / ".run.json.123.tmp", run.checkpoints / "000000001" / ".state.json.9.tmp"]
+    for path in left:
+        path.write_text("{")
+    (run.path / ".folder.tmp").mkdir()
+    (run.path / "notes.tmp").write_text("mine")
+    remove_leftovers(run)
+    assert not any(path.exists() for path in left)
+    assert not (run.path / ".folder.tmp").exists()
+    assert (run.path / "notes.tmp").exists()

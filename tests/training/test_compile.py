@@ -1,0 +1,148 @@
+"""``--compile``: a compiled run has the gradients of an eager one, penalties with their second derivative too."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch._dynamo.backends.debugging import aot_eager
+
+import gansmith.core.runtime
+import gansmith.training.run
+from gansmith import api
+from gansmith.core.errors import GansmithError
+from gansmith.core.runtime import Engine, require_compiler, start_engine
+from gansmith.data.batches import BatchStream
+from gansmith.data.open import open_data
+from gansmith.parts.penalties.base import penalties
+from gansmith.recipes.load import load_recipe, recipe_names
+from gansmith.recipes.recipe import Recipe
+from gansmith.runs.folder import RunFolder
+from gansmith.training.state import RunState
+from gansmith.training.step import train_step
+from small_runs import PAUSE_AT, Listener, assert_same_run, domains_from, newest, small, source_for, train
+from training.test_distributed import CASES, recipe_of
+
+JUMPS = {"unpaired": 1e-4, "super_resolution": 1e-4}  # L1's gradient jumps at 0: rounding takes pixels across
+BF16_STEPS = 4 * 2**-8  # of 8 bits; a penalty that is missing changes some gradients wholly
+
+
+@pytest.fixture(autouse=True)
+def _no_results(monkeypatch):
+    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+
+
+@pytest.fixture
+def graphs(monkeypatch) -> list[Any]:
+    """The forward graphs that were compiled, by a backend that needs no C++ compiler and runs them as they are."""
+    torch.compiler.reset()
+    made: list[Any] = []
+
+    def backend(graph: Any, inputs: list[Any]) -> Any:
+        made.append(graph)
+        return aot_eager(graph, inputs)
+
+    monkeypatch.setattr(gansmith.core.runtime, "COMPILE", {"backend": backend, "dynamic": False})
+    return made
+
+
+def gradients(recipe: Recipe, source: Path | str, engine: Engine, iterations: int) -> dict[str, torch.Tensor]:
+    """Return the gradients of the last of some iterations."""
+    data = open_data(source)
+    state = RunState.fresh(recipe, data.spec, 1, engine)
+    stream = BatchStream(data, recipe.batch_size, 5, engine, mirror=False, domains=len(recipe.method.domains) or 1)
+    for _ in range(iterations):
+        train_step(state, stream, engine, state.moment(1.0))
+    named = state.method.networks.named_parameters()
+    return {name: each.grad for name, each in named if each.grad is not None}
+
+
+def assert_same_gradients(recipe: Recipe, source: Path | str, engine: Engine, iterations: int = 1) -> None:
+    expected = gradients(recipe, source, engine, iterations)
+    got = gradients(recipe, source, replace(engine, compiled=True), iterations)
+    assert got.keys() == expected.keys()
+    for key, each in expected.items():
+        if engine.precision == "bf16":  # a graph may round elsewhere; where a CPU has no bf16 it does
+            assert (got[key] - each).norm() <= BF16_STEPS * each.norm() + 1e-6, key
+            continue
+        atol = JUMPS.get(recipe.method.kind, 1e-6) * max(1.0, each.abs().max().item())
+        torch.testing.assert_close(got[key], each, rtol=1e-4, atol=atol, msg=lambda text, key=key: f"{key}: {text}")
+    moving = [key for key, each in expected.items() if each.abs().max() > 1e-5]
+    assert len(moving) > len(expected) / 3  # before blocks that begin as identities there is no gradient yet
+
+
+def with_penalty(kind: str, interval: int) -> Recipe:
+    return recipe_of({"penalties": [{"kind": kind, "interval": interval}], "share_fakes": True})
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("interval", "num_graphs"), [(1, 2), (2, 3), (3, 3)], ids=["always", "due last", "due before"])
+@pytest.mark.parametrize("kind", penalties.names())
+def test_gradients_are_those_of_an_eager_run(kind, interval, num_graphs, precision, tiny_file, engine, graphs):
+    assert_same_gradients(with_penalty(kind, interval), tiny_file, replace(engine, precision=precision), 3)
+    assert len(graphs) == num_graphs, "of G, of D where G learns, of D where it learns and no penalty is due"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_every_recipe_has_the_gradients_of_an_eager_run(recipe, tiny_file, engine, graphs):
+    chosen = load_recipe(recipe, small(recipe))
+    assert_same_gradients(chosen, source_for(recipe, tiny_file), engine)
+    assert graphs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["super_resolution", "spectral_norm", "unpaired", "conditional"])
+def test_methods_have_the_gradients_of_an_eager_run(name, tiny_file, engine, graphs):
+    fields = CASES[name]
+    assert_same_gradients(recipe_of(fields), domains_from(tiny_file) if name == "unpaired" else tiny_file, engine)
+    assert graphs
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler here")
+@pytest.mark.parametrize("kind", penalties.names())
+def test_gradients_of_compiled_programs_are_those_of_an_eager_run(kind, tiny_file, engine):
+    torch.compiler.reset()
+    assert_same_gradients(with_penalty(kind, 2), tiny_file, engine, 3)
+
+
+def test_a_compiled_run_is_recorded_and_resumed_compiled_to_the_same_bits(tiny_file, tmp_path, graphs):
+    events = Listener()
+    train(tiny_file, tmp_path / "whole", "mlp-small", compiled=True, on_event=events)
+    assert "networks are compiled: the first steps take longer" in events.said("note")
+    run = train(tiny_file, tmp_path / "run", "mlp-small", compiled=True, stop_at=PAUSE_AT)
+    assert RunFolder(run.folder).record["numerics"]["compiled"] is True
+    torch.compiler.reset()
+    graphs.clear()
+    assert api.resume(run.folder).finished
+    assert graphs
+    assert_same_run(tmp_path / "whole", run.folder)
+    eager = train(tiny_file, tmp_path / "eager", "mlp-small")
+    assert newest(eager.folder).tensors.keys() == newest(run.folder).tensors.keys()
+
+
+def test_a_run_from_before_there_was_compiling_goes_on_eagerly(tiny_file, tmp_path, graphs):
+    run = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=PAUSE_AT)
+    folder = RunFolder(run.folder)
+    record = folder.record
+    del record["numerics"]["compiled"]
+    folder.write_record(record)
+    assert api.resume(run.folder).finished
+    assert graphs == []
+
+
+def test_without_a_compiler_it_says_what_to_install(monkeypatch):
+    monkeypatch.setenv("CXX", "g+++")
+    with pytest.raises(GansmithError) as caught:
+        start_engine("cpu", compiled=True)
+    assert str(caught.value) == (
+        "--compile needs a C++ compiler, and 'g+++' is not on the PATH"
+        "\n  install it, name another in the variable CXX, or leave out --compile"
+    )
+    assert not start_engine("cpu").compiled
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(GansmithError, match=r"^--compile needs the package triton for GPUs\n  pip install triton, or"):
+        require_compiler(torch.device("cuda"))

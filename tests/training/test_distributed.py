@@ -1,0 +1,400 @@
+"""Two processes joined by gloo compute what one computes."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+
+from gansmith import api
+from gansmith.core.errors import DiskFullError, GansmithError
+from gansmith.core.runtime import Engine
+from gansmith.methods.unpaired import DISCRIMINATORS, GENERATORS
+from gansmith.parts.losses.base import losses
+from gansmith.parts.penalties.base import penalties
+from gansmith.planning import planner
+from gansmith.recipes.load import parse_recipe
+from gansmith.runs.checkpoint import load_checkpoint
+from gansmith.runs.folder import RunFolder
+from gansmith.runs.log import read_rows
+from small_runs import COLLAPSING, PAUSE_AT, RHYTHM, WATCHED, differing, domains_from, newest, small, train
+
+HERE = Path(__file__).parents[1]
+CASES: dict[str, dict[str, Any]] = {
+    **{f"loss {name}": {"loss": name} for name in losses.names()},
+    **{f"penalty {name}": {"penalties": [name]} for name in penalties.names()},
+    "share_fakes": {"share_fakes": True, "discriminator_steps": 2},
+    "conditional": {"conditional": True, "fake_labels": "uniform", "augment": "mirror"},
+    "classes": {
+        "conditional": True,
+        "discriminator": {"kind": "compact", "base_channels": 4, "norm": "none"},
+        "class_weight": 0.5,
+    },
+    "ada": {"augment": {"kind": "ada", "probability": 0.8}, "penalties": ["r1", "gradient_penalty"]},
+    "spectral_norm": {
+        "generator": {"kind": "sngan_resnet", "base_channels": 4, "norm": "none"},
+        "discriminator": {"kind": "sngan_resnet", "base_channels": 4, "norm": "none", "spectral_norm": True},
+        "loss": "hinge",
+        "discriminator_steps": 2,
+        "conditional": True,
+    },
+    "paired": {
+        "kind": "paired",
+        "generator": {"kind": "unet", "base_channels": 4, "norm": "instance"},
+        "discriminator": {"kind": "patchgan", "base_channels": 4, "norm": "instance"},
+        "task": "denoise",
+        "loss": "relativistic",
+        "penalties": ["r1", "r2"],
+        "share_fakes": True,
+        "discriminator_steps": 2,
+        "augment": {"kind": "ada", "probability": 0.8},
+    },
+    "super_resolution": {
+        "kind": "super_resolution",
+        "generator": {"kind": "srresnet", "base_channels": 4, "blocks": 1},
+        "discriminator": {"kind": "patchgan", "base_channels": 4, "norm": "none"},
+        "scale": 2,
+        "degradation": {"kind": "real_esrgan", "order": 2},
+        "loss": "relativistic",
+        "penalties": ["r1"],
+        "feature_weight": 1,
+        "share_fakes": True,
+    },
+    "unpaired": {
+        "kind": "unpaired",
+        "generator": {"kind": "cyclegan_resnet", "base_channels": 4, "blocks": 1},
+        "discriminator": {"kind": "patchgan", "base_channels": 4, "norm": "instance"},
+        "penalties": ["r1", "gradient_penalty"],
+        "pool_size": 0,  # pools are each process's own
+    },
+    "unpaired_augmented": {
+        "kind": "unpaired",
+        "generator": {"kind": "cyclegan_resnet", "base_channels": 4, "blocks": 1},
+        "discriminator": {"kind": "patchgan", "base_channels": 4, "norm": "instance"},
+        "augment": "diffaugment",
+        "cycle_weight": 0,  # see ``atol`` below
+        "pool_size": 0,
+    },
+}
+TOY = """
+name: toy
+method:
+  kind: toy_two_discriminators
+  generator: {kind: dcgan, base_channels: 4}
+  discriminator: {kind: mlp, hidden: [8]}
+optimizers: {default: {kind: adam, lr: 2.0e-3}}
+batch_size: 8
+epochs: 1
+"""
+ADAPTING = "augment={kind: ada, adapt_kimg: 0.2, interval: 2, target: 0.1}"  # p by 0.08 at a time
+PROPOSED = ("base_channels=4", "latent_dim=4", "batch_size=8", "fixed_images=4", "watch.look_kimg=0")
+WORKER = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import torch
+torch.set_num_threads(1)
+import test_distributed
+test_distributed.work(Path(sys.argv[2]), Path(sys.argv[3]))
+"""
+
+
+def recipe_of(fields: dict[str, Any]) -> Any:
+    from gansmith.recipes.recipe import Recipe
+
+    network = {"kind": "dcgan", "base_channels": 4, "norm": "none"}
+    latent = {"kind": "latent", "generator": network, "discriminator": network, "latent_dim": 4}
+    method = fields if "kind" in fields else {**latent, **fields}
+    optimizers = {"default": {"kind": "adam", "lr": 2e-3}}
+    return Recipe.model_validate(
+        {"name": "test", "method": method, "optimizers": optimizers, "batch_size": 8, "epochs": 1}
+    )
+
+
+def gradients(fields: dict[str, Any], source: Path, engine: Engine) -> dict[str, torch.Tensor]:
+    """Return the averaged gradients of every phase of the second iteration, and the weights and images after it."""
+    from gansmith.data.base import DataOptions
+    from gansmith.data.batches import BatchStream
+    from gansmith.data.open import open_data
+    from gansmith.training.state import RunState
+    from gansmith.training.step import train_step
+
+    recipe = recipe_of(fields)
+    domains = len(recipe.method.domains)
+    data = open_data(domains_from(source) if domains else source, DataOptions(mirror=True))
+    state = RunState.fresh(recipe, data.spec, 1, engine)
+    stream = BatchStream(data, 8, 5, engine, mirror=True, domains=domains or 1)
+    moment = state.moment(1.0)
+    train_step(state, stream, engine, moment)
+    out: dict[str, torch.Tensor] = {}
+    for phase in state.method.phases:
+        for name, each in state.trainable.items():
+            for parameter in each:
+                parameter.requires_grad_(name in phase.trains)
+        batch = stream.read(3)
+        parameters = [parameter for name in phase.trains for parameter in state.trainable[name]]
+        for parameter in parameters:
+            parameter.grad = None
+        state.method.loss(phase, batch, state.noise(phase, phase.repeats - 1, engine), moment).total.backward()
+        engine.average_gradients_(parameters)
+        for name in phase.trains:
+            for key, parameter in state.method.networks[name].named_parameters():
+                out[f"{name}.{key}"] = parameter.grad.contiguous().clone()
+    out["images"] = torch.cat(engine.gather(stream.read(2).images.contiguous())).contiguous()
+    return out
+
+
+def work(source: Path, out: Path) -> None:
+    """Do on each of two processes all that the tests look at, since starting a pair takes longer than the work."""
+    write_numbers(source, out)
+    train_pools(source, out / "pools")
+    stop_in_many_ways(source, out / "stopped")
+    assert torch.distributed.get_world_size() == 2
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
+
+
+def write_numbers(source: Path, out: Path) -> None:
+    """Write, on each of two processes, the gradients of every case; train mlp-small."""
+    from safetensors.torch import save_file
+
+    from gansmith.core.runtime import start_engine
+
+    engine = start_engine("cpu", "fp32")
+    for number, (name, fields) in enumerate(CASES.items()):
+        tensors = gradients(fields, source, engine)
+        save_file(tensors, out / f"{number}-{engine.rank}.safetensors", {"case": name})
+    try:
+        engine.slice_of(9)
+    except GansmithError as problem:
+        (out / f"slice-{engine.rank}.txt").write_text(str(problem))
+    train(source, out / "mlp", "mlp-small", "fixed_images=4", steps=10)
+    train(source, out / "dcgan", "dcgan", "fixed_images=4", steps=4)
+    train(source, out / "adapting", "mlp-small", "fixed_images=4", ADAPTING, steps=10)
+    planner.PROBE_SEC = planner.MEASURE_SEC = 0.01
+    api.train(source, overrides=PROPOSED, out=out / "auto", minutes=0.001, device="cpu", precision="fp32")
+    train(source, out / "watched", "mlp-small", *WATCHED, *COLLAPSING, "watch.patience=1", steps=60)
+
+
+def train_pools(source: Path, out: Path) -> None:
+    """Train the toy with state and pools, on each of two processes, with and without a pause."""
+    from gansmith.core.runtime import start_engine
+
+    engine = start_engine("cpu")
+    recipe = out / f"toy-{engine.rank}.yaml"
+    recipe.write_text(TOY)
+    for place, stop_at in (("whole", None), ("run", PAUSE_AT)):
+        train(source, out / place, str(recipe), overrides=RHYTHM, plugins=[HERE / "toy_methods.py"], stop_at=stop_at)
+    api.resume(out / "run")
+
+
+def stop_in_many_ways(source: Path, out: Path) -> None:
+    """Train on a disk that is full for the main process, and ask the other process alone to stop."""
+    from gansmith.core.runtime import start_engine
+    from gansmith.training import trainer as training
+
+    engine, save = start_engine("cpu"), training.save_checkpoint
+
+    def full(folder: Path, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Path:
+        if values["iteration"] >= 6:
+            raise DiskFullError("disk.full", f"no room at {folder.name}")
+        return save(folder, tensors, values)
+
+    said = []
+    with mock.patch.object(training, "save_checkpoint", full):
+        for place, words, stop_at in (("full", ["checkpoints=12"], None), ("stop", [], PAUSE_AT)):
+            try:
+                train(source, out / place, "mlp-small", *words, stop_at=stop_at)
+            except DiskFullError as problem:
+                said.append(str(problem))
+    run = train(source, out / "run", "mlp-small", stop_at=None if engine.is_main else PAUSE_AT)
+    said.append(f"finished {run.finished}, stopped by {run.stopped_by}")
+    (out / f"said-{engine.rank}.txt").write_text("\n".join(said))
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def both(tiny_file, tmp_path_factory, session_cache) -> Path:
+    """Return the folder that two processes have filled, started as torchrun starts them."""
+    out = tmp_path_factory.mktemp("both")
+    for folder in ("pools", "stopped"):
+        (out / folder).mkdir()
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
+    environ = {**os.environ, **common, "GANSMITH_CACHE": str(session_cache), "LOCAL_WORLD_SIZE": "2"}
+    command = [sys.executable, "-c", WORKER, str(HERE), str(tiny_file), str(out)]
+    processes = []
+    for rank in map(str, range(2)):
+        each = {**environ, "RANK": rank, "LOCAL_RANK": rank}
+        processes.append(subprocess.Popen(command, env=each, stderr=subprocess.PIPE, text=True))
+    try:
+        said = [process.communicate(timeout=1200)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(text[-3000:] for text in said)
+    (out / "stderr.txt").write_text("".join(said))
+    return out
+
+
+def of_two(both: Path, name: str, rank: int) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(both / f"{list(CASES).index(name)}-{rank}.safetensors")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_averaged_gradients_and_images_of_two_processes_are_those_of_one(name, both, tiny_file, engine):
+    one, two = gradients(CASES[name], tiny_file, engine), of_two(both, name, 0)
+    assert differing(two, of_two(both, name, 1)) == []
+    assert torch.equal(two["images"], one["images"])
+    assert one.keys() == two.keys()
+    pair = {"generator", "discriminator"} if not name.startswith("unpaired") else {*GENERATORS, *DISCRIMINATORS}
+    assert {key.split(".")[0] for key in one} == {*pair, "images"}
+    jumps = {"unpaired": 1e-4, "super_resolution": 1e-5}  # L1's gradient jumps at 0: rounding takes pixels across
+    atol = jumps.get(name, 1e-6)
+    for key in one:
+        torch.testing.assert_close(two[key], one[key], rtol=1e-4, atol=atol, msg=lambda text, key=key: f"{key}: {text}")
+    moved = [key for key in one if one[key].abs().max() > 1e-5]
+    assert len(moved) >= len(one) - 1  # the last bias of a relativistic critic has no gradient but rounding
+
+
+@pytest.mark.slow
+def test_a_batch_that_does_not_divide_is_an_error(both):
+    text = "batch_size 9 is not divisible by 2 processes\n  use a multiple, for example batch_size=10"
+    assert [(both / f"slice-{rank}.txt").read_text() for rank in range(2)] == [text, text]
+
+
+def test_a_slice_is_a_part_of_the_global_batch():
+    four = [Engine(torch.device("cpu"), rank, 4).slice_of(12) for rank in range(4)]
+    assert four == [(0, 3), (3, 3), (6, 3), (9, 3)]
+    with pytest.raises(GansmithError, match=r"batch_size 10 is not divisible by 4 processes\n  use .*batch_size=12"):
+        Engine(torch.device("cpu"), 1, 4).slice_of(10)
+
+
+@pytest.mark.slow
+def test_two_processes_train_mlp_small_to_the_weights_of_one(both, tiny_file, tmp_path):
+    train(tiny_file, tmp_path / "one", "mlp-small", "fixed_images=4", steps=10)
+    one, two = newest(tmp_path / "one").tensors, newest(both / "mlp").tensors
+    assert one.keys() == two.keys()
+    for key in one:
+        torch.testing.assert_close(two[key], one[key], rtol=1e-4, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}")
+    assert RunFolder(both / "mlp").record["numerics"]["processes"] == 2
+    first = load_checkpoint(both / "mlp/checkpoints/000000005").tensors
+    assert any(not torch.equal(first[key], two[key]) for key in two if key.startswith("networks/"))
+    rows = [api.Run(folder, True).rows() for folder in (tmp_path / "one", both / "mlp")]
+    assert [row["iteration"] for row in rows[0]] == [row["iteration"] for row in rows[1]] == [3, 6, 9, 10]
+    for left, right in zip(*rows, strict=True):
+        assert left.keys() == right.keys()
+        assert all(left[key] == pytest.approx(right[key], rel=1e-4, abs=1e-5) for key in left)
+
+
+@pytest.mark.slow
+def test_two_processes_adapt_as_one(both, tiny_file, tmp_path):
+    train(tiny_file, tmp_path / "one", "mlp-small", "fixed_images=4", ADAPTING, steps=10)
+    rows = [
+        [row["augment_p"] for row in api.Run(folder, True).rows()] for folder in (tmp_path / "one", both / "adapting")
+    ]
+    assert rows[0] == pytest.approx(rows[1])
+    assert len(set(rows[0])) > 2
+    one, two = (
+        {n: t for n, t in newest(f).tensors.items() if n.startswith("state/")}
+        for f in (tmp_path / "one", both / "adapting")
+    )
+    assert len(one) == 4
+    assert torch.equal(one["state/augment_p"], two["state/augment_p"])
+    for name in ("signs", "logits"):  # means over the processes
+        assert torch.equal(one[f"state/augment_{name}"], 2 * two[f"state/augment_{name}"])
+
+
+@pytest.mark.slow
+def test_two_processes_end_together_when_the_looks_of_one_say_so(both, tiny_file, tmp_path):
+    """The main process looks; if the other went on alone, both would wait for each other for ever."""
+    one = train(tiny_file, tmp_path / "one", "mlp-small", *WATCHED, *COLLAPSING, "watch.patience=1", steps=60).folder
+    assert all(10 < newest(folder).values["iteration"] < 60 for folder in (one, both / "watched"))
+    left, right = (read_rows(RunFolder(folder).looks)[0] for folder in (one, both / "watched"))
+    assert left["iteration"] == right["iteration"]  # later ones drift apart: a collapse makes much of rounding
+    assert left["fd100_untrained_train"] == pytest.approx(right["fd100_untrained_train"], rel=1e-2)
+
+
+@pytest.mark.slow
+def test_two_processes_train_what_they_have_proposed(both):
+    """Each measures a speed of its own: recipes that differ would leave them waiting for each other."""
+    recipe = parse_recipe((both / "auto" / "recipe.yaml").read_text(), where="x")
+    assert (recipe.name, recipe.batch_size) == ("auto", 8)
+    assert newest(both / "auto").values["kimg"] == recipe.kimg
+
+
+@pytest.mark.slow
+def test_two_processes_train_dcgan_whose_shared_fakes_keep_their_graph_over_a_phase(both, tiny_file, tmp_path):
+    train(tiny_file, tmp_path / "one", "dcgan", "fixed_images=4", steps=4)
+    one, two = newest(tmp_path / "one").tensors, newest(both / "dcgan").tensors
+    assert one.keys() == two.keys()
+    name = "networks/generator.layers.0.running_mean"  # of halves of a batch: near to those of the whole
+    torch.testing.assert_close(two[name], one[name], rtol=0.1, atol=0.05)
+
+
+@pytest.mark.slow
+def test_state_and_pools_of_two_processes_survive_a_pause(both):
+    pools = both / "pools"
+    whole, run = newest(pools / "whole"), newest(pools / "run")
+    assert {name for name in whole.tensors if name.startswith("pools/")} == {
+        f"pools/{rank}/{name}" for rank in range(2) for name in ("images", "filled")
+    }
+    assert not torch.equal(whole.tensors["pools/0/images"], whole.tensors["pools/1/images"])
+    assert whole.values["iteration"] == run.values["iteration"] == 12
+    assert [row["iteration"] for row in api.Run(pools / "run", True).rows()] == [4, 8, 12]
+    assert differing(whole.tensors, run.tensors) == []
+    assert (pools / "run/timing.jsonl").read_text().count('"started"') == 2
+    rows = [api.Run(pools / place, True).rows() for place in ("whole", "run")]
+    for left, right in zip(*rows, strict=True):
+        assert all(left[key] == pytest.approx(right[key], rel=1e-5, abs=1e-6) for key in left)
+
+
+@pytest.mark.slow
+def test_a_full_disk_and_a_signal_to_one_process_stop_both(both):
+    stopped = both / "stopped"
+    wanted = "no room at 000000008\nno room at 000000009\nfinished False, stopped by 15"
+    main, other = ((stopped / f"said-{rank}.txt").read_text() for rank in range(2))
+    assert other == wanted.replace("by 15", "by 2")
+    assert main == wanted
+    assert newest(stopped / "full").values["iteration"] == 5
+    assert newest(stopped / "run").values["iteration"] == PAUSE_AT
+
+
+@pytest.mark.slow
+def test_one_process_refuses_to_go_on_for_two(both):
+    with pytest.raises(GansmithError, match=r"cannot go on exactly: processes: 2 -> 1\n"):
+        api.resume(both / "mlp")
+
+
+@pytest.mark.slow
+def test_nothing_is_warned_about(both):
+    assert "Warning" not in (both / "stderr.txt").read_text()
+
+
+@pytest.mark.slow
+def test_torchrun_trains_and_only_the_main_process_writes(tiny_file, tmp_path):
+    folder = tmp_path / "run"
+    words = small("mlp-small", "log_rows=2", "previews=1", "checkpoints=1")
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--master-addr", "127.0.0.1", "--master-port", str(free_port()),
+         "--nproc-per-node", "2", "-m", "gansmith", "train", str(tiny_file), "--recipe", "mlp-small", "--out",
+         str(folder), "--steps", "4", "--json", *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=1200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert newest(folder).values["iteration"] == 4
+    assert len(RunFolder(folder).log.read_text().splitlines()) == 2
+    assert done.stdout.count('"finished": true') == 1
+    assert done.stderr.count("run folder:") == 1

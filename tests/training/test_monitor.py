@@ -1,0 +1,195 @@
+"""What a look measures, which kinds of images there are, and how often there is time for looks."""
+
+import numpy as np
+import pytest
+import torch
+
+from gansmith.data.open import open_data
+from gansmith.evaluation.snapshot import Eye, draws_of_looks, open_watch_extractor
+from gansmith.monitoring.thresholds import Thresholds, gone
+from gansmith.parts.metrics.frechet import frechet_distance, moments
+from gansmith.recipes.load import load_recipe
+from gansmith.recipes.recipe import WatchOptions
+from gansmith.runs.length import Plan
+from gansmith.runs.log import column_of, measure
+from gansmith.training import monitor as watch
+from gansmith.training.monitor import Watch, choose_rhythm
+from gansmith.training.state import RunState, copy_weights, update_ratios
+from small_runs import small
+
+OPTIONS = WatchOptions(images=400, reference=1000)
+
+
+@pytest.fixture(scope="module")
+def fashion():
+    return open_data("fashion-sample")
+
+
+@pytest.fixture(scope="module")
+def eye(fashion) -> Eye:
+    return Eye.open(fashion, open_watch_extractor(fashion, None), OPTIONS)
+
+
+def others(fashion, count: int = 400) -> np.ndarray:
+    """Images that the eye has not seen: its own are the first thousand of a shuffle."""
+    from gansmith.core.randomness import epoch_order
+
+    return fashion.read(epoch_order(0, 0, len(fashion))[5000 : 5000 + count])
+
+
+def classes_of(fashion, *numbers: int, count: int = 400) -> np.ndarray:
+    places = np.flatnonzero(np.isin(fashion.labels, numbers))
+    return fashion.read(places[-count:])
+
+
+def test_real_images_look_real(eye, fashion):
+    look = eye.look(others(fashion))
+    assert column_of(look, "fd") == "fd400_fashion_train"
+    assert measure(look, "fd") < 0.15 * look["fd_of_one"]
+    assert measure(look, "coverage") > 0.8
+    assert measure(look, "diversity") == pytest.approx(1, abs=0.05)
+    assert measure(look, "copies") < 0.03
+    assert measure(look, "missing") == 0
+    assert set(look["kinds"]) == set(fashion.spec.classes)
+    assert sum(real for real, _ in look["kinds"].values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_one_image_over_and_over(eye, fashion):
+    look = eye.look(np.repeat(others(fashion, 1), 400, axis=0))
+    assert measure(look, "diversity") == pytest.approx(0, abs=1e-3)
+    assert measure(look, "missing") == 0.9
+    assert measure(look, "coverage") < 0.05
+
+
+def test_the_average_image_gets_what_fd_of_one_says(eye):
+    mean = eye.features.double().mean(0)
+    same = moments(mean.repeat(400, 1))
+    assert eye.look(np.zeros((400, 28, 28, 1), np.uint8))["fd_of_one"] == pytest.approx(
+        frechet_distance(eye.moments, same), rel=1e-6
+    )
+
+
+def test_classes_that_are_gone_are_named(eye, fashion):
+    look = eye.look(classes_of(fashion, 0, *range(2, 8), 9))
+    assert gone(look, Thresholds()) == ["Trouser", "Bag"]
+    assert measure(look, "missing") == 0.2
+    assert measure(look, "diversity") < 1
+
+
+def test_copies_are_seen(eye, fashion):
+    from gansmith.core.randomness import epoch_order
+
+    images = fashion.read(epoch_order(0, 0, len(fashion))[:400])
+    assert measure(eye.look(images), "copies") > 0.95
+    noisy = np.clip(images + np.random.default_rng(0).normal(0, 60, images.shape), 0, 255).astype(np.uint8)
+    assert measure(eye.look(noisy), "copies") < 0.5
+
+
+def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fashion, tmp_path):
+    eye = Eye.open(fashion, open_watch_extractor(fashion, "untrained"), OPTIONS)
+    names = list(eye.look(others(fashion))["kinds"])
+    assert len(names) == 40
+    assert names[0].startswith("group 1 (mostly ")
+    assert {name.partition("mostly ")[2].rstrip(")") for name in names} <= set(fashion.spec.classes)
+    lost = gone(eye.look(classes_of(fashion, 0, *range(2, 10))), Thresholds())
+    trousers = [name for name in names if "Trouser" in name]
+    assert trousers
+    assert set(lost) & set(trousers)
+    assert not set(gone(eye.look(others(fashion)), Thresholds())) & set(trousers)
+    np.savez(tmp_path / "plain.npz", images=fashion.read(np.arange(600)))
+    plain = open_data(tmp_path / "plain.npz")
+    kinds = Eye.open(plain, open_watch_extractor(plain, None), OPTIONS).look(others(fashion))["kinds"]
+    assert list(kinds)[:2] == ["group 1", "group 2"]
+
+
+def test_inception_alone_is_called_fid(eye):
+    from dataclasses import replace
+
+    named = replace(eye, extractor=replace(eye.extractor, name="inception"))._named
+    assert [named("fd", 2000), named("coverage", 500)] == ["fid2k_train", "coverage500_train"]
+
+
+def test_an_untrained_eye_is_the_same_every_time_and_leaves_the_random_numbers_alone(tiny_data):
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    one, two = (open_watch_extractor(tiny_data, "untrained") for _ in range(2))
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert one.sha256 == two.sha256
+    features, probabilities = one(tiny_data.read(np.arange(8)))
+    assert features.shape == (8, 128)
+    assert probabilities.shape == (8, 0)
+    assert bool(features.isfinite().all())
+    assert features.std(0).mean() > 0.01
+
+
+def test_labels_of_looks_come_as_often_as_in_the_data(tiny_data):
+    recipe = load_recipe("mlp-small", (*small("mlp-small"), "conditional=true"))
+    method = recipe.method.build(tiny_data.spec)
+    draws = draws_of_looks(method, tiny_data, WatchOptions(images=300), 1)
+    assert torch.bincount(draws.labels).tolist() == [100, 100, 100]
+    assert not torch.equal(draws.inputs, draws_of_looks(method, tiny_data, WatchOptions(images=300), 2).inputs)
+
+
+class Costs:
+    """A watch of which each look takes a second, and the first one two more."""
+
+    def cost_sec(self) -> tuple[float, float]:
+        return 2.0, 1.0
+
+
+def plan_of(kimg: float = 1000.0, checkpoints: int = 20) -> Plan:
+    return Plan(kimg, 10_000, 10, 10, 10_000 // checkpoints, "a test")
+
+
+@pytest.mark.parametrize(("seconds", "looks"), [
+    (6000, 20), (560, 20), (540, 10), (310, 10), (290, 6.67), (180, 5), (170, 3.33), (135, 3.33), (130, 0), (5, 0),
+])  # fmt: skip
+def test_looks_take_a_small_share_of_the_predicted_time(seconds, looks):
+    every = choose_rhythm(plan_of(), WatchOptions(), 1_000_000 / seconds, Costs())
+    assert every % 500 == 0
+    assert (10_000 / every if every else 0) == pytest.approx(looks, abs=0.01)
+    assert not every or 2 + 10_000 / every <= watch.SHARE * seconds
+
+
+def test_very_many_checkpoints_are_not_all_looked_at():
+    every = choose_rhythm(plan_of(checkpoints=2000), WatchOptions(), 1000.0, Costs())
+    assert 16 <= 10_000 / every <= 33
+
+
+def test_looks_as_often_as_wanted_or_never():
+    def every(look_kimg: float | None, of: object = Costs()) -> int:
+        return choose_rhythm(plan_of(), WatchOptions(look_kimg=look_kimg), 1e9, of)
+
+    assert every(100.0) == 1000
+    assert every(1.0) == 500  # no oftener than checkpoints
+    assert every(0) == 0
+    assert every(None) == 0  # over in a millisecond
+    assert every(100.0, None) == 0  # a method without latents
+
+
+def test_the_predicted_cost_is_about_the_real_one(fashion, engine):
+    import time
+
+    recipe = load_recipe("vanilla")
+    state = RunState.fresh(recipe, fashion.spec, 0, engine)
+    eye = Watch(state, fashion, WatchOptions(images=1000), open_watch_extractor(fashion, None))
+    eye.look()
+    ratios = []
+    for _ in range(3):  # a shared machine makes some timings lie
+        _, predicted = eye.cost_sec()
+        start = time.perf_counter()
+        eye.look()
+        ratios.append((time.perf_counter() - start) / predicted)
+    assert 0.2 < sorted(ratios)[1] < 5
+
+
+def test_update_ratios(tiny_data, engine):
+    state = RunState.fresh(load_recipe("mlp-small", tuple(small("mlp-small"))), tiny_data.spec, 0, engine)
+    before = copy_weights(state)
+    assert update_ratios(state, before) == {"update_generator": 0, "update_discriminator": 0}
+    with torch.no_grad():
+        for parameter in state.trainable["generator"]:
+            parameter.mul_(1.01)
+    moved = update_ratios(state, before)
+    assert moved["update_generator"] == pytest.approx(0.01, rel=1e-3)
+    assert moved["update_discriminator"] == 0

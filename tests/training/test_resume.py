@@ -1,0 +1,582 @@
+"""A run that was stopped and resumed is the run that was never stopped, to the bit; what cannot be is refused."""
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import gansmith.training.run
+from gansmith import api
+from gansmith.core.errors import CheckpointError, GansmithError
+from gansmith.reporting.tensorboard import TensorBoardLog
+from gansmith.runs.checkpoint import MANIFEST, TENSORS, VALUES
+from gansmith.runs.folder import RunFolder
+from gansmith.runs.log import read_rows
+from gansmith.training import trainer as training
+from small_runs import (
+    PAUSE_AT,
+    RHYTHM,
+    STEPS,
+    Listener,
+    assert_same_run,
+    distinct_recipes,
+    newest,
+    resume,
+    small,
+    train,
+)
+
+PATIENCE_SEC = 600  # for what takes a second, on a machine that does much else
+LAZY_R1 = "penalties=[{kind: r1, weight: 1, interval: 4}]"
+TOY = """
+name: {name}
+method: {{kind: again_{name}, discriminator: {{kind: dcgan, base_channels: 4, norm: none}}{more}}}
+optimizers: {{default: {{kind: adam, lr: {{start: 2.0e-3, end: 1.0e-3}}}}}}
+batch_size: 8
+epochs: 1
+data: {{size: 8, mirror: true}}
+"""
+TOYS = {
+    "paired": ", penalties: [{kind: r1, weight: {start: 5, end: 1}, interval: 2}]",
+    "two_discriminators": ", generator: {kind: dcgan, base_channels: 4}",
+}
+ADA = "augment={kind: ada, adapt_kimg: 0.2, interval: 2, target: 0}"  # p moves by 0.08 at a time
+VARIANTS = {
+    **{name: (name, ()) for name in distinct_recipes()},
+    "lazy_r1": ("dcgan", ("discriminator.norm=none", LAZY_R1)),
+    "wgan": ("mlp-small", ("loss=wasserstein", "constraints=[weight_clip]", "discriminator_steps=3",
+                           "optimizers.default={kind: rmsprop}")),
+    "wgan_gp": ("mlp-small", ("loss=wasserstein", "penalties=[gradient_penalty]", "generator_steps=2")),
+    "augmented": ("dcgan", ("augment=mirror", "mirror=true", "optimizers.generator={kind: adamw}")),
+    "ada": ("dcgan", (ADA, "loss=relativistic", "lr=5e-3", "discriminator.norm=none", LAZY_R1)),
+    "paired_ada": ("translate", (ADA, "loss=relativistic")),
+    "unpaired_ada": ("unpaired", (ADA,)),
+    "conditional": ("dcgan", ("conditional=true", "fake_labels=uniform", "spectral_norm=true")),
+    "classes": ("compact", ("conditional=true", "class_weight=0.5")),
+    "inpaint": ("translate", ("task=inpaint", "mirror=true", "generator.dropout=0.5")),
+    "l1_alone": ("translate", ("discriminator=null",)),
+    "upscale_blind": ("srgan", ("degradation=real_esrgan", "mirror=true", "crop_px=8", LAZY_R1)),
+    "unpaired_r1": ("unpaired", ("loss=relativistic", LAZY_R1, "discriminator.norm=none", "mirror=true")),
+    "without_average": ("mlp-small", ("ema_half_life_kimg=0", "lr={start: 2.0e-3, end: 1.0e-5, shape: cosine}")),
+}  # fmt: skip
+
+
+@pytest.fixture
+def no_results(monkeypatch):
+    """Leave out film, curves and report, which are not what these tests are about."""
+    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def plugin(tmp_path_factory) -> Path:
+    """The toy methods as a plugin, under other names: pytest has registered their own."""
+    text = (Path(__file__).parents[1] / "toy_methods.py").read_text()
+    path = tmp_path_factory.mktemp("plugin") / "again.py"
+    path.write_text(text.replace('register("toy_', 'register("again_'))
+    return path
+
+
+@pytest.fixture
+def paused(tiny_file, tmp_path, no_results) -> Path:
+    """A run of mlp-small that was stopped after 9 of 12 iterations; its checkpoints are those of 0, 6 and 9."""
+    run = train(tiny_file, tmp_path / "paused", "mlp-small", stop_at=PAUSE_AT)
+    assert not run.finished
+    assert newest(run.folder).values["iteration"] == PAUSE_AT
+    return run.folder
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_pause_changes_nothing(name, tiny_file, tmp_path, no_results):
+    recipe, overrides = VARIANTS[name]
+    whole = train(tiny_file, tmp_path / "whole", recipe, *overrides)
+    run = train(tiny_file, tmp_path / "run", recipe, *overrides, stop_at=PAUSE_AT)
+    assert (whole.finished, run.finished) == (True, False)
+    assert newest(run.folder).tensors.keys() >= newest(whole.folder).tensors.keys()
+    assert len(run.rows()) == 2
+    assert api.resume(run.folder).finished
+    assert_same_run(whole.folder, run.folder)
+    assert [row["iteration"] for row in run.rows()] == [4, 8, 12]
+
+
+def test_the_p_of_ada_is_on_its_way_at_a_pause(tiny_file, tmp_path, no_results):
+    run = train(tiny_file, tmp_path / "run", "dcgan", *VARIANTS["ada"][1], stop_at=PAUSE_AT)
+    paused = newest(run.folder).tensors
+    assert api.resume(run.folder).finished
+    assert 0 < paused["state/augment_p"] != newest(run.folder).tensors["state/augment_p"]
+    assert paused["state/augment_logits"] == 8  # of the iteration since the last change
+    assert [row["augment_p"] > 0 for row in run.rows()] == [False, True, True]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "paired",
+        pytest.param(
+            "two_discriminators",
+        ),
+    ],
+)
+def test_a_pause_changes_nothing_in_a_method_of_a_plugin(name, tiny_file, plugin, tmp_path, no_results):
+    recipe = tmp_path / f"{name}.yaml"
+    recipe.write_text(TOY.format(name=name, more=TOYS[name]))
+
+    def run_it(out: str, stop_at: int | None) -> api.Run:
+        return train(tiny_file, tmp_path / out, str(recipe), overrides=RHYTHM, plugins=[plugin], stop_at=stop_at)
+
+    whole, run = run_it("whole", None), run_it("run", PAUSE_AT)
+    assert (whole.finished, run.finished) == (True, False)
+    assert api.resume(run.folder).finished
+    assert_same_run(whole.folder, run.folder)
+    kept = {tensor.partition("/")[0] for tensor in newest(run.folder).tensors}
+    assert kept >= {"networks", "averages", "optimizers", "bad_steps"}
+    assert (kept >= {"state", "pools"}) == (name == "two_discriminators")
+
+
+def test_a_pause_at_each_of_many_iterations_changes_nothing(tiny_file, tmp_path, no_results):
+    overrides = ("discriminator.norm=none", LAZY_R1, "previews=12")
+    whole = train(tiny_file, tmp_path / "whole", "dcgan", *overrides)
+    folder = tmp_path / "run"
+    assert not train(tiny_file, folder, "dcgan", *overrides, stop_at=1).finished
+    for iteration in (2, 3, 5, 6, 7, 11):
+        assert not resume(folder, stop_at=iteration).finished
+        assert newest(folder).values["iteration"] == iteration
+    assert api.resume(folder).finished
+    assert_same_run(whole.folder, folder)
+
+
+def test_resuming_a_finished_run_writes_its_results_and_trains_nothing(tiny_file, tmp_path):
+    run = train(tiny_file, tmp_path / "run", "mlp-small")
+    before, report = RunFolder(run.folder).log.read_bytes(), run.folder / "report.html"
+    tensors = newest(run.folder).folder / TENSORS
+    stamp = tensors.stat().st_mtime_ns
+    report.unlink()
+    assert api.resume(run.folder).finished
+    assert report.is_file()
+    assert RunFolder(run.folder).log.read_bytes() == before
+    assert tensors.stat().st_mtime_ns == stamp
+
+
+def test_a_changed_recipe_is_refused_and_accepted_when_asked(paused):
+    path = RunFolder(paused).recipe
+    path.write_text(path.read_text().replace("lr: 0.0002", "lr: 0.0003"))
+    with pytest.raises(
+        CheckpointError, match=r"cannot go on exactly: recipe optimizers\.default\.lr: 0\.0002 -> 0\.0003"
+    ):
+        api.resume(paused)
+    events = Listener()
+    assert api.resume(paused, accept_changes=True, on_event=events).finished
+    (row,) = [row for row in read_rows(RunFolder(paused).log) if "event" in row]
+    assert row["event"] == "changed"
+    assert row["iteration"] == PAUSE_AT
+    assert "optimizers.default.lr: 0.0002 -> 0.0003" in row["message"]
+    assert any("0.0002 -> 0.0003" in text for text in events.said("warning"))
+    assert newest(paused).values["recipe"]["optimizers"]["default"]["lr"] == 0.0003
+
+
+def test_several_changes_are_counted(paused):
+    path = RunFolder(paused).recipe
+    path.write_text(path.read_text().replace("lr: 0.0002", "lr: 0.0003").replace("beta1: 0.5", "beta1: 0.6"))
+    with pytest.raises(
+        CheckpointError, match=r"beta1: 0\.5 -> 0\.6\n  and 1 more\n  undo it, or pass --accept-changes"
+    ):
+        api.resume(paused)
+
+
+def test_another_recipe_is_refused_even_when_changes_are_accepted(paused):
+    path = RunFolder(paused).recipe
+    path.write_text(path.read_text().replace("- 16", "- 17"))
+    with pytest.raises(CheckpointError, match="the checkpoint is of other networks than the recipe's"):
+        api.resume(paused, accept_changes=True)
+
+
+def folder_of_images(path: Path, count: int) -> Path:
+    path.mkdir()
+    for number in range(count):
+        pixels = np.random.default_rng(number).integers(0, 255, (8, 8), np.uint8)
+        Image.fromarray(pixels).save(path / f"{number:02d}.png")
+    return path
+
+
+@pytest.mark.parametrize("change", ["added", "altered"])
+def test_changed_images_are_refused_and_accepted_once(change, tmp_path, no_results):
+    images = folder_of_images(tmp_path / "images", 24)
+    run = train(images, tmp_path / "run", "mlp-small", stop_at=3)
+    shutil.copyfile(images / "03.png", images / ("24.png" if change == "added" else "04.png"))
+    with pytest.raises(CheckpointError, match=r"cannot go on exactly: data set '.*images': its images are not those"):
+        api.resume(run.folder)
+    assert not resume(run.folder, accept_changes=True, stop_at=PAUSE_AT).finished
+    assert [row["event"] for row in run.rows() if "event" in row] == ["changed"]
+    assert api.resume(run.folder).finished  # accepted is accepted
+
+
+def test_another_number_of_threads_is_refused_where_it_is_asked_for(paused, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # torch reads it when it is imported
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(CheckpointError, match=r"cannot go on exactly: threads: 1 -> 2\n  undo it"):
+            api.resume(paused)
+        monkeypatch.delenv("OMP_NUM_THREADS")
+        assert api.resume(paused).finished  # nobody asked: as many as before
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(("name", "value"), [("torch", "2.9.0"), ("cpu", "NO SUCH CPU"), ("processes", 2)])
+def test_other_numerics_are_refused_by_name(name, value, paused):
+    run = RunFolder(paused)
+    record = run.record
+    now = record["numerics"][name]
+    run.write_record({**record, "numerics": {**record["numerics"], name: value}})
+    with pytest.raises(CheckpointError) as caught:
+        api.resume(paused)
+    assert f"cannot go on exactly: {name}: {value} -> {now}\n" in str(caught.value)
+    del caught  # its traceback holds the lock
+    assert api.resume(paused, accept_changes=True).finished
+    assert run.record["numerics"][name] == now
+    assert run.record["changes"][0]["changes"] == [f"{name}: {value} -> {now}"]
+
+
+def test_a_refused_run_folder_is_free_at_once(paused):
+    path = RunFolder(paused).recipe
+    text = path.read_text()
+    path.write_text(text.replace("lr: 0.0002", "lr: 0.0003"))
+    with pytest.raises(CheckpointError) as caught:
+        api.resume(paused)
+    path.write_text(text)
+    assert api.resume(paused).finished
+    assert caught.value  # a notebook keeps the traceback of the last error, and with it what it refers to
+
+
+def test_an_edited_plugin_is_refused(tiny_file, tmp_path, no_results):
+    plugin = tmp_path / "my_loss.py"
+    plugin.write_text(
+        "from gansmith.losses.base import losses\nfrom gansmith.losses.hinge import Hinge\n"
+        '@losses.register("my_hinge")\nclass MyHinge(Hinge):\n    pass\n'
+    )
+    run = train(tiny_file, tmp_path / "run", "mlp-small", "loss=my_hinge", plugins=[plugin], stop_at=3)
+    plugin.write_text(plugin.read_text() + "# edited\n")
+    with pytest.raises(CheckpointError, match=r"cannot go on exactly: plugin .*my_loss\.py was edited"):
+        api.resume(run.folder)
+    assert not resume(run.folder, accept_changes=True, stop_at=PAUSE_AT).finished
+    assert api.resume(run.folder).finished  # accepted is accepted
+
+
+@pytest.mark.parametrize("stop_at", [PAUSE_AT, None])
+def test_another_length_is_logged_and_reached(stop_at, tiny_file, tmp_path, no_results):
+    run = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=stop_at)
+    at = stop_at or STEPS
+    assert api.resume(run.folder, kimg=0.16).finished
+    assert newest(run.folder).values["iteration"] == 20
+    events = [row for row in run.rows() if "event" in row]
+    assert [(row["event"], row["iteration"]) for row in events] == [("changed", at)]
+    assert events[0]["message"] == "schedule: 0.096 kimg -> 0.16 kimg"
+    assert [row["iteration"] for row in run.rows() if "event" not in row] == [4, 8, 12, 16, 20]
+    record = RunFolder(run.folder).record
+    assert record["plan"]["iterations"] == 20
+    assert record["plan"]["source"] == "extended to 0.16 kimg"
+
+
+def test_a_change_survives_a_kill_before_the_next_checkpoint(paused):
+    def die(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # stands in for a kill: nothing more is written
+        api.resume(paused, kimg=0.16, on_event=Listener(lambda e: die(e) if e.kind == "preview" else None))
+    assert api.resume(paused).finished
+    assert [row["event"] for row in read_rows(RunFolder(paused).log) if "event" in row] == ["changed"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "no_manifest", "empty_values"])
+def test_a_broken_checkpoint_is_passed_over_and_made_again(damage, tiny_file, paused, tmp_path):
+    whole = train(tiny_file, tmp_path / "whole", "mlp-small")
+    broken = newest(paused).folder
+    data = bytearray((broken / TENSORS).read_bytes())
+    if damage == "cut":
+        (broken / TENSORS).write_bytes(data[: len(data) // 2])
+    elif damage == "flipped":
+        data[-5] ^= 1
+        (broken / TENSORS).write_bytes(data)
+    elif damage == "no_manifest":
+        (broken / MANIFEST).unlink()
+    else:
+        (broken / VALUES).write_text("")
+    events = Listener()
+    assert api.resume(paused, on_event=events).finished
+    (warning,) = events.said("warning")
+    assert warning.startswith("passed over: ")
+    assert str(broken) in warning
+    assert any("resumed at 0.0 of 0.1 kimg" in text for text in events.said("note"))
+    assert_same_run(whole.folder, paused)
+
+
+def test_no_whole_checkpoint_is_a_clear_error(paused):
+    folders = sorted(RunFolder(paused).checkpoints.iterdir())
+    assert [int(folder.name) for folder in folders] == [0, 6, PAUSE_AT]
+    for folder in folders:
+        data = bytearray((folder / TENSORS).read_bytes())
+        data[100] ^= 8
+        (folder / TENSORS).write_bytes(data)
+    with pytest.raises(
+        CheckpointError, match=r"no whole checkpoint in .*checkpoints\n  .*000000009.*altered or cut off"
+    ):
+        api.resume(paused)
+
+
+def test_what_is_no_run_folder_is_said(tmp_path):
+    with pytest.raises(CheckpointError, match=r"is no run folder: it has no run\.json\n  pass the folder that"):
+        api.resume(tmp_path)
+
+
+def test_a_second_writer_is_refused(paused):
+    hold = "import sys, filelock\nwith filelock.FileLock(sys.argv[1]):\n    print('held', flush=True)\n    input()"
+    command = [sys.executable, "-c", hold, str(paused / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline()
+        with pytest.raises(GansmithError, match="is being written by another process\n  wait for it or stop it"):
+            api.resume(paused)
+        other.communicate(b"\n", timeout=PATIENCE_SEC)
+    assert api.resume(paused).finished
+
+
+@pytest.mark.parametrize("where", ["create", "write_record", "TensorBoardLog"])
+def test_a_signal_while_the_folder_is_made_leaves_a_run_that_can_go_on(
+    where, tiny_file, tmp_path, monkeypatch, no_results
+):
+    owner, name = (TensorBoardLog, "open") if where == "TensorBoardLog" else (RunFolder, where)
+    make = getattr(owner, name)
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return make(*arguments)
+
+    whole = train(tiny_file, tmp_path / "whole", "mlp-small")
+    monkeypatch.setattr(owner, name, staticmethod(interrupted) if where != "write_record" else interrupted)
+    run = train(tiny_file, tmp_path / "run", "mlp-small")
+    assert (run.finished, run.stopped_by, newest(run.folder).values["iteration"]) == (False, signal.SIGTERM, 1)
+    monkeypatch.undo()
+    assert api.resume(run.folder).finished
+    assert_same_run(whole.folder, run.folder)
+
+
+def test_a_signal_in_the_last_step_comes_too_late(tiny_file, tmp_path, no_results):
+    run = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=STEPS)
+    assert (run.finished, run.stopped_by) == (True, 0)
+    assert [row["event"] for row in read_rows(RunFolder(run.folder).timing) if "event" in row] == [
+        "started",
+        "finished",
+    ]
+
+
+def test_a_signal_while_results_are_written_leaves_at_once_and_they_are_written_again(tiny_file, tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny_file, tmp_path / "run", "mlp-small")
+    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: written.append(1))
+    assert api.resume(tmp_path / "run").finished
+    assert written
+
+
+@pytest.mark.parametrize("module", ["typer", "gansmith.api"])
+def test_a_signal_while_modules_are_imported_leaves_quietly(module, tmp_path):
+    """Even in one that swallows KeyboardInterrupt."""
+    package = tmp_path / module.replace(".", "/")
+    package.parent.mkdir(exist_ok=True)
+    package.with_suffix(".py").write_text(
+        "import os, signal\ntry: os.kill(os.getpid(), signal.SIGINT)\nexcept BaseException: print('swallowed')\n"
+    )
+    code = f"import gansmith, gansmith.__main__ as it; gansmith.__path__.insert(0, {str(package.parent)!r}); it.main()"
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    words = [sys.executable, "-c", code, "doctor"]
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+# What follows starts real processes, which import torch: seconds each.
+
+SLEEPER = """
+import os, signal, time
+from gansmith.parts.losses.base import losses
+from gansmith.parts.losses.hinge import Hinge
+
+@losses.register("sleeper")
+class Sleeper(Hinge):
+    def generator(self, real_logits, fake_logits):
+        if os.path.exists(os.environ["SLEEP_WHEN"]):
+            stop = signal.getsignal(signal.SIGINT).__self__
+            print("asleep", flush=True)
+            while not stop.requested():
+                time.sleep(0.01)
+            print("heard", flush=True)
+            time.sleep(3600)
+        return super().generator(real_logits, fake_logits)
+"""
+
+
+def start(*words: object, **environment: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "gansmith", *map(str, words)]
+    environ = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def iteration_of(folder: Path) -> int:
+    """Return the iteration of the newest checkpoint folder, whole or not, -1 without one."""
+    return max((int(path.name) for path in folder.glob("checkpoints/[0-9]*")), default=-1)
+
+
+def wait_for(process: subprocess.Popen[str], condition) -> None:
+    end = time.monotonic() + PATIENCE_SEC
+    while not condition():
+        assert process.poll() is None, f"it ended too early: {process.communicate()}"
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.004)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [
+    (signal.SIGTERM, 143), (signal.SIGINT, 130),
+])  # fmt: skip
+def test_a_signal_saves_and_says_how_to_go_on(number, code, tiny_file, tmp_path):
+    folder = tmp_path / "run"
+    words = small("mlp-small", "log_rows=1", "previews=1", "checkpoints=1", "checkpoint_kimg=1e6")
+    process = start("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", 10**6, *words)
+    wait_for(process, lambda: iteration_of(folder) == 0 and (folder / "checkpoints/000000000" / MANIFEST).exists())
+    process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE_SEC)
+    assert f"{number.name}: saved at " in err
+    assert f"go on with: gansmith resume {folder}" in err
+    assert "Traceback" not in err
+    assert out == ""
+    checkpoint = newest(folder)
+    assert checkpoint.values["iteration"] == iteration_of(folder) > 0
+    assert not api.resume(folder, on_event=Listener(stop_at_progress)).finished
+    assert newest(folder).values["iteration"] > checkpoint.values["iteration"]
+    assert process.returncode == code
+
+
+def stop_at_progress(event) -> None:
+    if event.kind == "progress":
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.slow
+def test_a_second_signal_leaves_at_once(tiny_file, tmp_path):
+    plugin, flag, folder = tmp_path / "sleeper.py", tmp_path / "sleep", tmp_path / "run"
+    plugin.write_text(SLEEPER)
+    words = small("mlp-small", "loss=sleeper", "checkpoints=1000")
+    process = start("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", 10**5, "--plugin", plugin,
+                    *words, SLEEP_WHEN=str(flag))  # fmt: skip
+    wait_for(process, lambda: iteration_of(folder) > 0)
+    flag.touch()
+    assert process.stdout.readline() == "asleep\n"
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "heard\n"  # two signals that wait for a process without a processor are one
+    assert process.poll() is None  # it finishes its step first, which takes an hour
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=PATIENCE_SEC) == 130
+    assert newest(folder).values["iteration"] > 0
+    assert process.communicate()[1].count("stopping after this step, then saving; once more leaves at once") == 1
+
+
+KILLED = {
+    "mlp": ("mlp-small", ()),
+    "dcgan": ("dcgan", ()),
+    "lazy_r1": ("dcgan", ("discriminator.norm=none", LAZY_R1)),
+    "unpaired": ("unpaired", ()),
+    "paired": ("translate", ("task=inpaint", "generator.dropout=0.5")),
+    "super_resolution": ("srgan", ("degradation=real_esrgan",)),
+}
+KILLED_STEPS = 96
+# A row every 3, a checkpoint every 4, a picture every 10; no looks, whose rhythm depends on the machine's speed.
+KILLED_RHYTHM = ("log_rows=32", "previews=10", "checkpoints=24", "watch.look_kimg=0")
+
+
+def kill(process_id: int, returncode: Callable[[], int | None], folder: Path, moment: int, delay: float) -> None:
+    """Send SIGKILL a moment after the first file of a checkpoint at or after ``moment`` is there."""
+    end = time.monotonic() + PATIENCE_SEC
+    while iteration_of(folder) < moment:
+        assert returncode() is None, "it ended too early"
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.002)
+    time.sleep(delay)
+    os.kill(process_id, signal.SIGKILL)
+
+
+def assert_was_killed(folder: Path, kills: int) -> None:
+    """Fail unless the run was started again; a kill may come before a start is noted, or cut the note off."""
+    *starts, end = [row["event"] for row in read_rows(RunFolder(folder).timing) if "event" in row]
+    assert end == "finished"
+    assert set(starts) == {"started"}
+    assert 2 <= len(starts) <= kills + 1
+
+
+def until_killed(work: Callable[[], object]) -> None:
+    """Do work whose last step waits for SIGKILL, so that a slow machine does not miss the moment."""
+    step = training.train_step
+
+    def held(state: Any, *arguments: Any) -> None:
+        while state.iteration == KILLED_STEPS - 1:
+            signal.pause()
+        step(state, *arguments)
+
+    with mock.patch.object(training, "train_step", held):
+        work()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", KILLED)
+def test_kill_nine_at_random_moments_changes_nothing(name, tiny_file, tmp_path, no_results):
+    (recipe, overrides), kills = KILLED[name], 4
+    whole = train(tiny_file, tmp_path / "whole", recipe, *KILLED_RHYTHM, *overrides, steps=KILLED_STEPS)
+    folder, draw = tmp_path / "run", random.Random(name)
+    fork = multiprocessing.get_context("fork")  # torch is imported already
+
+    def first() -> None:
+        train(tiny_file, folder, recipe, *KILLED_RHYTHM, *overrides, steps=KILLED_STEPS)
+
+    def again() -> None:
+        api.resume(folder)
+
+    for number, moment in enumerate(sorted(draw.sample(range(4, KILLED_STEPS - 4), kills))):
+        process = fork.Process(target=until_killed, args=(again if number else first,), daemon=True)
+        process.start()
+        kill(process.pid, lambda each=process: each.exitcode, folder, moment, draw.uniform(0, 0.03))
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    again()
+    assert_was_killed(folder, kills)
+    assert_same_run(whole.folder, folder)
+
+
+@pytest.mark.slow
+def test_kill_nine_of_the_command_changes_nothing(tiny_file, tmp_path, no_results):
+    steps = 400  # the moments are far from the end, which a slow machine may otherwise reach first
+    rhythm = ("log_rows=80", "previews=24", "checkpoints=100", "watch.look_kimg=0")
+    whole = train(tiny_file, tmp_path / "whole", "mlp-small", *rhythm, steps=steps)
+    folder, words = tmp_path / "run", small("mlp-small", *RHYTHM, *rhythm)
+    process = start("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", steps,
+                    "--seed", 3, "--precision", "fp32", *words)  # fmt: skip
+    for moment in (31, 90):
+        kill(process.pid, process.poll, folder, moment, 0.01)
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL
+        process = start("resume", folder)
+    out, err = process.communicate(timeout=PATIENCE_SEC)
+    assert process.returncode == 0, err
+    assert out.strip() == str(folder)
+    assert_was_killed(folder, 2)
+    assert_same_run(whole.folder, folder)

@@ -1,0 +1,231 @@
+"""Runs that are looked at: looks change nothing, a pause changes no look, and what follows from a collapse."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+import gansmith.training.run
+from gansmith import api
+from gansmith.core.errors import GansmithWarning, ModelError
+from gansmith.inference.model import load_model
+from gansmith.monitoring.health import HOPELESS
+from gansmith.runs.checkpoint import MANIFEST
+from gansmith.runs.folder import RunFolder
+from gansmith.runs.log import best_look, read_rows
+from gansmith.training import supervisor
+from gansmith.training.supervisor import MAX_ROLLBACKS
+from small_runs import COLLAPSING, WATCHED, Listener, assert_same_run, differing, newest, resume, train
+
+STEPS, EVERY = 60, 10
+COLLAPSES = (*WATCHED, "batch_size=16", "hidden=[32]", "lr=3e-3", *COLLAPSING)
+
+
+@pytest.fixture(autouse=True)
+def _no_results(monkeypatch):
+    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def left_alone(tiny_file, tmp_path_factory) -> Path:
+    """A run whose generator goes mad after 30 of 60 iterations, with nobody to stop it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+        patch.setenv("GANSMITH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return train(tiny_file, tmp_path_factory.mktemp("alone") / "run", "mlp-small", *COLLAPSES, steps=STEPS).folder
+
+
+def looks_of(folder: Path) -> list[dict]:
+    return read_rows(RunFolder(folder).looks)
+
+
+def events_of(folder: Path, name: str) -> list[dict]:
+    return [row for row in read_rows(RunFolder(folder).log) if row.get("event") == name]
+
+
+def test_a_run_is_looked_at_and_its_collapse_is_told(left_alone):
+    looks = looks_of(left_alone)
+    assert [look["iteration"] for look in looks] == list(range(EVERY, STEPS + 1, EVERY))
+    columns = {"fd100_untrained_train", "coverage100_untrained_train", "diversity100_untrained_train"}
+    assert columns | {"copies100_untrained_train", "missing100_untrained_train"} <= looks[0].keys()
+    names = list(looks[0]["kinds"])
+    assert all("(mostly " in name for name in names)
+    assert sum(fake for _, fake in looks[0]["kinds"].values()) == pytest.approx(1, abs=1e-3)
+    assert looks[-1]["verdict"] in HOPELESS
+    (*_, told) = events_of(left_alone, "health")
+    assert told["began_kimg"] <= told["kimg"]
+    assert "; try: " in told["message"]
+    record = RunFolder(left_alone).record["watch"]
+    assert (record["every"], record["features"], record["num_fake"], record["num_real"]) == (
+        EVERY,
+        "untrained",
+        100,
+        96,
+    )
+    timing = [row for row in read_rows(RunFolder(left_alone).timing) if "look_sec" in row]
+    assert [row["iteration"] for row in timing] == [look["iteration"] for look in looks]
+    assert all(row["look_sec"] > 0 for row in timing)
+
+
+def test_looks_change_no_number(left_alone, tiny_file, tmp_path):
+    blind = train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, "watch.look_kimg=0", steps=STEPS)
+    assert looks_of(blind.folder) == []
+    assert differing(newest(left_alone).tensors, newest(blind.folder).tensors) == []
+    kept = [row for row in read_rows(RunFolder(left_alone).log) if row.get("event") != "health"]
+    assert kept == read_rows(RunFolder(blind.folder).log)
+
+
+def test_the_best_checkpoint_is_kept_and_is_the_model(left_alone):
+    best = best_look(looks_of(left_alone))
+    assert best["iteration"] < STEPS
+    assert load_model(left_alone, "cpu").record.kimg == pytest.approx(best["kimg"])
+    assert load_model(left_alone / "checkpoints", "cpu").record.kimg == pytest.approx(newest(left_alone).values["kimg"])
+    place = left_alone / "checkpoints" / f"{best['iteration']:09d}"
+    assert load_model(place, "cpu").record.kimg == pytest.approx(best["kimg"])
+    with pytest.raises(ModelError, match="does not exist"):
+        load_model(left_alone / "checkpoints" / "000000001", "cpu")
+    manifest = (place / MANIFEST).read_bytes()
+    (place / MANIFEST).write_bytes(b"{")  # a damaged one is passed over
+    try:
+        with pytest.warns(GansmithWarning, match="used instead"):
+            model = load_model(left_alone, "cpu")
+        assert model.record.kimg == pytest.approx(newest(left_alone).values["kimg"])
+    finally:
+        (place / MANIFEST).write_bytes(manifest)
+
+
+def test_patience_ends_a_collapsing_run_and_the_best_is_the_model(left_alone, tiny_file, tmp_path):
+    events = Listener()
+    run = train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, "watch.patience=2", steps=STEPS, on_event=events)
+    assert run.finished
+    at = newest(run.folder).values["iteration"]
+    assert EVERY < at < STEPS
+    looks = looks_of(run.folder)
+    assert looks == looks_of(left_alone)[: len(looks)]
+    best = best_look(looks)
+    assert best["iteration"] < at
+    assert load_model(run.folder, "cpu").record.kimg == pytest.approx(best["kimg"])
+    (ended,) = events_of(run.folder, "ended")
+    assert ended["iteration"] == at
+    assert "that checkpoint is the model" in ended["message"]
+    assert ended["message"] in events.said("warning")
+    assert RunFolder(run.folder).record["plan"]["iterations"] == at
+    log = RunFolder(run.folder).log.read_bytes()
+    assert api.resume(run.folder).finished
+    assert RunFolder(run.folder).log.read_bytes() == log
+
+
+def test_a_run_that_gets_better_is_not_ended(tiny_file, tmp_path):
+    run = train(tiny_file, tmp_path / "run", "mlp-small", *WATCHED, "lr=1e-4", "watch.patience=2", steps=STEPS)
+    assert newest(run.folder).values["iteration"] == STEPS
+    assert events_of(run.folder, "ended") == []
+
+
+def test_rollback_goes_to_the_best_checkpoint_with_half_the_rates_three_times_at_most(tiny_file, tmp_path):
+    folder = tmp_path / "run"
+    words = (*COLLAPSES, "watch.on_collapse=rollback")
+    run = train(tiny_file, folder, "mlp-small", *words, steps=STEPS)
+    assert run.finished
+    back = events_of(folder, "rollback")
+    assert 1 <= len(back) <= MAX_ROLLBACKS
+    values = newest(folder).values
+    assert (values["salt"], values["halvings"]) == (len(back), len(back))
+    for number, row in enumerate(back, 1):
+        assert row["message"].endswith(f"learning rates times {0.5**number:g} (rollback {number} of {MAX_ROLLBACKS})")
+        assert "full mode collapse since" in row["message"] or "diverged since" in row["message"]
+        assert "was best at" in row["message"]
+    assert [look["iteration"] for look in looks_of(folder)] == list(range(EVERY, STEPS + 1, EVERY))
+
+
+def test_there_is_an_end_to_rollbacks(tiny_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(supervisor, "MAX_ROLLBACKS", 1)
+    words = (*COLLAPSES, "watch.on_collapse=rollback")
+    one = train(tiny_file, tmp_path / "one", "mlp-small", *words, steps=STEPS)
+    assert len(events_of(one.folder, "rollback")) == 1
+    assert looks_of(one.folder)[-1]["verdict"] in HOPELESS
+    assert newest(one.folder).values["iteration"] == STEPS
+
+
+def test_halved_rates_are_those_of_the_steps(tiny_data, engine):
+    from gansmith.core.schedules import Moment
+    from gansmith.recipes.load import load_recipe
+    from gansmith.training.state import RunState
+    from small_runs import small
+
+    ramp = "optimizers.generator={kind: adam, lr: {start: 4.0e-3, end: 2.0e-3}}"
+    state = RunState.fresh(load_recipe("mlp-small", (*small("mlp-small"), ramp)), tiny_data.spec, 0, engine)
+    half_way = Moment(0, 0.0, 0.5)
+    rates = [state.optimizer_for(name).settings_at(half_way)["lr"] for name in ("generator", "discriminator")]
+    state.halvings = 2
+    slowed = [state.optimizer_for(name).settings_at(half_way)["lr"] for name in ("generator", "discriminator")]
+    assert rates == pytest.approx([3e-3, 2e-4])
+    assert slowed == pytest.approx([rate / 4 for rate in rates])
+
+
+@pytest.mark.parametrize("stop_at", [EVERY, 37, 55])
+@pytest.mark.parametrize("more", [(), ("watch.on_collapse=rollback",), ("watch.patience=2",)], ids=" ".join)
+def test_a_pause_changes_no_look_and_nothing_that_follows(more, stop_at, tiny_file, tmp_path, monkeypatch):
+    words = (*COLLAPSES, *more)
+    whole = train(tiny_file, tmp_path / "whole", "mlp-small", *words, steps=STEPS)
+    run = train(tiny_file, tmp_path / "run", "mlp-small", *words, steps=STEPS, stop_at=stop_at)
+    if not run.finished:
+        monkeypatch.setattr(supervisor, "choose_rhythm", lambda *_: pytest.fail("decided a second time"))
+        assert resume(run.folder).finished
+    assert_same_run(whole.folder, run.folder)
+
+
+def test_a_kill_in_a_rollback_changes_nothing(tiny_file, tmp_path, monkeypatch):
+    """Every step of a rollback may be the last one: the files that are left lead to the same end."""
+    from gansmith.training import trainer as training
+
+    words = (*COLLAPSES, "watch.on_collapse=rollback")
+    whole = train(tiny_file, tmp_path / "whole", "mlp-small", *words, steps=STEPS)
+    places = [(training, "prune_checkpoints"), (RunFolder, "truncate"), (RunFolder, "drop_samples_after"),
+              (training.Trainer, "_save")]  # fmt: skip
+    for number, (owner, name) in enumerate(places):
+        folder, original, armed = tmp_path / str(number), getattr(owner, name), [False]
+
+        def killed(*arguments, original=original, armed=armed, **words):
+            if armed[0]:
+                raise KeyboardInterrupt
+            return original(*arguments, **words)
+
+        go_back = training.Trainer._go_back
+
+        def begun(self, ruling, armed=armed, go_back=go_back):
+            armed[0] = True
+            go_back(self, ruling)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, killed)
+            patch.setattr(training.Trainer, "_go_back", begun)
+            with pytest.raises(KeyboardInterrupt):
+                train(tiny_file, folder, "mlp-small", *words, steps=STEPS)
+        assert resume(folder).finished
+        assert_same_run(whole.folder, folder)
+
+
+def test_a_short_run_is_not_looked_at_and_patience_is_told(tiny_file, tmp_path):
+    events = Listener()
+    run = train(tiny_file, tmp_path / "run", "mlp-small", "watch.patience=2", on_event=events)
+    assert RunFolder(run.folder).record["watch"] == {"every": 0}
+    assert looks_of(run.folder) == []
+    (said,) = events.said("warning")
+    assert said == (
+        "this run is not looked at, so --patience and --on-collapse have nothing to go by"
+        "\n  it is too short for looks within 5 % of its time: set them with look_kimg="
+    )
+    quiet = Listener()
+    train(tiny_file, tmp_path / "quiet", "mlp-small", on_event=quiet)
+    assert quiet.said("warning") == []
+
+
+def test_events_of_looks_reach_front_ends(tiny_file, tmp_path):
+    events = Listener()
+    train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, steps=STEPS, on_event=events)
+    looks = [event for event in events.events if event.kind == "look"]
+    assert len(looks) == STEPS // EVERY
+    assert {"kimg", "img_per_sec", "eta_sec", "fd100_untrained_train"} <= looks[0].values.keys()
+    told = [event for event in events.events if event.kind == "health"]
+    assert [event.message for event in told] == [row["message"] for row in events_of(tmp_path / "run", "health")]
+    assert json.dumps([event.values for event in told])
