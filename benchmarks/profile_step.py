@@ -14,7 +14,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from gansmith.core.runtime import start_engine
+from gansmith.core.runtime import start_runtime
 from gansmith.data.base import DataOptions
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
@@ -67,16 +67,16 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    engine = start_engine("cpu", args.precision)
+    runtime = start_runtime("cpu", args.precision)
     data = open_data("fashion-sample", DataOptions(size=args.size, channels=args.channels))
     recipe = load_recipe(args.recipe, tuple(args.overrides))
-    state = RunState.fresh(recipe, data.spec, 0, engine)
-    stream = BatchStream(data, recipe.batch_size, 0, engine, mirror=False)
+    state = RunState.fresh(recipe, data.spec, 0, runtime)
+    stream = BatchStream(data, recipe.batch_size, 0, runtime, mirror=False)
 
     def steps() -> float:
         start = time.thread_time()
         for _ in range(STEPS):
-            train_step(state, stream, engine, state.moment(1e6))
+            train_step(state, stream, runtime, state.moment(1e6))
         return (time.thread_time() - start) / STEPS
 
     steps()
@@ -85,10 +85,10 @@ def main() -> None:
         steps()
     with OperatorTimes() as times:
         steps()
-    rate = peak(torch.bfloat16 if engine.precision == "bf16" else torch.float32, time.thread_time)
+    rate = peak(torch.bfloat16 if runtime.precision == "bf16" else torch.float32, time.thread_time)
     operations = counter.get_total_flops() / STEPS
     floor = operations / rate
-    what = f"{args.recipe}, {args.size} px, channels {args.channels}, batch {recipe.batch_size}, {engine.precision}"
+    what = f"{args.recipe}, {args.size} px, channels {args.channels}, batch {recipe.batch_size}, {runtime.precision}"
     print(f"{what}, 1 thread")
     print(f"operations of a step {operations / 1e9:.3g} G, products {rate / 1e9:,.0f} G/s: floor {floor * 1e3:.2f} ms")
     print(

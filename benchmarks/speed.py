@@ -30,7 +30,7 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
-from gansmith.core.runtime import Engine, cpu_has_bf16, start_engine
+from gansmith.core.runtime import Runtime, cpu_has_bf16, start_runtime
 from gansmith.data.base import DataOptions, ImageData
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
@@ -187,12 +187,12 @@ def run_lightning(plain: PlainLoop, told: Callable[[], int], tell: Callable[[flo
 
 def ours(recipe: Recipe, data: ImageData, kind: str) -> Callable[[], None]:
     """Return gansmith's step, set up as 'gansmith train' sets it up."""
-    engine = start_engine("cpu", "bf16" if kind.endswith("bf16") else "fp32")
+    runtime = start_runtime("cpu", "bf16" if kind.endswith("bf16") else "fp32")
     method = recipe.method.model_copy(update={"share_fakes": kind.startswith("share_fakes")})
     recipe = recipe.model_copy(update={"method": method})
-    state = RunState.fresh(recipe, data.spec, 0, engine)
-    stream = BatchStream(data, recipe.batch_size, 0, engine, mirror=False)
-    return lambda: train_step(state, stream, engine, state.moment(1e6))
+    state = RunState.fresh(recipe, data.spec, 0, runtime)
+    stream = BatchStream(data, recipe.batch_size, 0, runtime, mirror=False)
+    return lambda: train_step(state, stream, runtime, state.moment(1e6))
 
 
 def peak(dtype: torch.dtype, clock: Callable[[], float]) -> float:
@@ -218,7 +218,7 @@ def worker(pipe: Connection, make: Callable[[], Recipe], options: DataOptions, k
     recipe, clock = make(), CLOCKS[clock_name]
     data = open_data("fashion-sample", options)
     if kind.startswith("plain") or kind == "lightning":
-        state = RunState.fresh(recipe, data.spec, 0, Engine(torch.device("cpu")))
+        state = RunState.fresh(recipe, data.spec, 0, Runtime(torch.device("cpu")))
         plain = PlainLoop(state, data, shares="shared" in kind)
         step = plain.step
     else:

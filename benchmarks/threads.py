@@ -20,13 +20,13 @@ NUM = 2_000
 
 def measure() -> float:
     """Return images a second of ``compact`` on random images."""
-    from gansmith.core.runtime import start_engine
+    from gansmith.core.runtime import start_runtime
     from gansmith.data.base import random_images
     from gansmith.recipes.load import load_recipe
     from gansmith.training.prepare import measure_speed
 
     data = random_images((28, 28, 1), NUM)
-    return measure_speed(load_recipe("compact"), data, start_engine("cpu", "auto"), SECONDS)
+    return measure_speed(load_recipe("compact"), data, start_runtime("cpu", "auto"), SECONDS)
 
 
 @contextmanager

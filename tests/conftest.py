@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from gansmith.cli.app import main
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.data.open import open_data
 from gansmith.inference.model import Model
@@ -69,8 +69,8 @@ def tiny_data(tiny_file) -> ImageData:
 
 
 @pytest.fixture
-def engine() -> Engine:
-    return Engine(torch.device("cpu"))
+def runtime() -> Runtime:
+    return Runtime(torch.device("cpu"))
 
 
 @pytest.fixture(scope="session")

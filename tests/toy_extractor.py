@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansmith.parts.extractors.base import Domain, Extractor, ExtractorPart, extractors
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def registered_toy(levels: Callable[[Tensor], Tensor], *, tells_classes: bool) -
     class Toy(ExtractorPart):
         """Random projections."""
 
-        def open(self, domain: Domain, weights: Path | None, on_progress) -> Extractor:
+        def open(self, domain: DataInfo, weights: Path | None, on_progress) -> Extractor:
             pixels = domain.height * domain.width * domain.channels
             lines = torch.randn(pixels, 6, generator=torch.Generator().manual_seed(0))
 

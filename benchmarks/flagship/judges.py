@@ -69,7 +69,7 @@ def train_residual(images: np.ndarray, labels: np.ndarray, seed: int) -> Residua
     return network.eval().requires_grad_(False)
 
 
-class Judge:
+class TrainedDiscriminator:
     """A classifier, and the mean and covariance of the test split in its features."""
 
     def __init__(self, name: str, folder: Path, root: Path | None) -> None:

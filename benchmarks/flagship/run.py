@@ -41,34 +41,34 @@ def fitted(
 
     Speed is measured as for `--minutes`, but in processor time.
     """
-    from gansmith.core.runtime import start_engine
+    from gansmith.core.runtime import start_runtime
     from gansmith.data.batches import BatchStream
     from gansmith.planning.planner import propose
     from gansmith.recipes.load import load_recipe
     from gansmith.recipes.recipe import Recipe
     from gansmith.runs.length import Budget
-    from gansmith.runs.record import Order
+    from gansmith.runs.record import RunOptions
     from gansmith.training.prepare import open_for
     from gansmith.training.state import RunState
     from gansmith.training.step import train_step
 
-    engine = start_engine("cpu", "auto")
+    runtime = start_runtime("cpu", "auto")
 
     def reach(recipe: Recipe) -> float:
-        order = Order(source, holdout=holdout, data_root=root)
-        loaded, data = open_for(recipe, order, engine, lambda _: None)
-        state = RunState.fresh(loaded, data.spec, seed, engine)
-        stream = BatchStream(data, loaded.batch_size, seed, engine, mirror=loaded.data.mirror)
-        train_step(state, stream, engine, state.moment(1e6))
+        order = RunOptions(source, holdout=holdout, data_root=root)
+        loaded, data = open_for(recipe, order, runtime, lambda _: None)
+        state = RunState.fresh(loaded, data.spec, seed, runtime)
+        stream = BatchStream(data, loaded.batch_size, seed, runtime, mirror=loaded.data.mirror)
+        train_step(state, stream, runtime, state.moment(1e6))
         start, first = cpu_sec(), state.iteration
         while cpu_sec() - start < CALIBRATION_SEC:
-            train_step(state, stream, engine, state.moment(1e6))
+            train_step(state, stream, runtime, state.moment(1e6))
         return state.images_per_iteration / 1000 * (state.iteration - first) / (cpu_sec() - start) * budget
 
     if name == "auto":  # as in `gansmith train`, except for the clock
         length = Budget(kimg=reach(load_recipe("compact")))
-        order = Order(source, length, holdout=holdout, data_root=root)
-        recipe = propose(order, engine, overrides, lambda _: None).recipe
+        order = RunOptions(source, length, holdout=holdout, data_root=root)
+        recipe = propose(order, runtime, overrides, lambda _: None).recipe
     else:
         recipe = load_recipe(name, overrides)
     return recipe, reach(recipe)
@@ -82,7 +82,7 @@ def train_recipe(
     import torch
 
     from gansmith.core.randomness import sample_latents
-    from gansmith.core.runtime import start_engine
+    from gansmith.core.runtime import start_runtime
     from gansmith.data.batches import BatchStream
     from gansmith.data.open import open_data
     from gansmith.imaging.images import to_uint8
@@ -92,12 +92,12 @@ def train_recipe(
     from gansmith.training.step import train_step
 
     loaded, kimg = fitted(recipe, overrides, DATA, seed, budget, root)
-    engine, data = start_engine("cpu", "auto"), open_data(DATA, root=root)
-    state = RunState.fresh(loaded, data.spec, seed, engine)
-    stream = BatchStream(data, loaded.batch_size, seed, engine, mirror=loaded.data.mirror)
+    runtime, data = start_runtime("cpu", "auto"), open_data(DATA, root=root)
+    state = RunState.fresh(loaded, data.spec, seed, runtime)
+    stream = BatchStream(data, loaded.batch_size, seed, runtime, mirror=loaded.data.mirror)
     start = cpu_sec()
     while state.kimg < kimg:
-        train_step(state, stream, engine, state.moment(kimg))
+        train_step(state, stream, runtime, state.moment(kimg))
     used = cpu_sec() - start
     networks, classes = state.preview_networks().eval(), len(data.spec.classes)
     conditional, images, asked = bool(state.method.num_classes), [], []
@@ -184,7 +184,7 @@ def run_one(args: argparse.Namespace) -> None:
     """Train one set-up with one seed, evaluate its samples, and add its line."""
     import numpy as np
     import torch
-    from judges import TEST, Judge
+    from judges import TEST, TrainedDiscriminator
 
     from gansmith.data.open import open_data
     from gansmith.imaging.images import make_grid, save_png
@@ -203,7 +203,7 @@ def run_one(args: argparse.Namespace) -> None:
     line: dict[str, Any] = {"setup": setup, "seed": seed, "budget": args.cpu_sec, **made, "wall_sec": round(wall, 1)}
     line["cpu"] = torch.backends.cpu.get_cpu_capability()  # speeds of these machines differ by up to 4 times
     for judge_name in args.judge:
-        judge = Judge(judge_name, args.out / "judges", args.data_root)
+        judge = TrainedDiscriminator(judge_name, args.out / "judges", args.data_root)
         line[f"fd_{judge_name}"] = round(judge.distance(images), 3)
         if asked:
             line[f"as_asked_{judge_name}"] = round(float((judge.look(images)[1] == np.array(asked)).mean()), 4)

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from gansmith.batches import BatchStream
-from gansmith.engine import Engine
 from gansmith.images import to_float
 from gansmith.preview import generate
 from gansmith.randomness import sample_latents
 from gansmith.recipe import load_recipe
 from gansmith.run_state import RunState
+from gansmith.runtime import Runtime
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -32,7 +32,7 @@ class Run:
 
     state: RunState
     stream: BatchStream
-    engine: Engine
+    runtime: Runtime
     data: ImageData
 
     @property
@@ -52,11 +52,11 @@ class Run:
 
     def step(self) -> None:
         """Run one iteration of gansmith's own training step."""
-        train_step(self.state, self.stream, self.engine, self.state.moment(1e9))
+        train_step(self.state, self.stream, self.runtime, self.state.moment(1e9))
 
     def means(self) -> dict[str, float]:
         """Return the means of the values logged since the last call."""
-        return self.state.meter.take(self.engine)
+        return self.state.meter.take(self.runtime)
 
     def phase(self, name: str) -> Phase:
         """Return a phase of the method: ``discriminator`` or ``generator``."""
@@ -74,9 +74,9 @@ class Run:
 
 def start(*overrides: str, seed: int = 0, recipe: str = "mlp-small") -> Run:
     """Return a run before its first iteration."""
-    chosen, data, engine = load_recipe(recipe, overrides), open_data("fashion-sample"), Engine(torch.device("cpu"))
-    stream = BatchStream(data, chosen.batch_size, seed, engine, mirror=False)
-    return Run(RunState.fresh(chosen, data.spec, seed, engine), stream, engine, data)
+    chosen, data, runtime = load_recipe(recipe, overrides), open_data("fashion-sample"), Runtime(torch.device("cpu"))
+    stream = BatchStream(data, chosen.batch_size, seed, runtime, mirror=False)
+    return Run(RunState.fresh(chosen, data.spec, seed, runtime), stream, runtime, data)
 
 
 class ClothesClassifier:

@@ -28,7 +28,7 @@ def lesson(page: Page) -> None:
     run = start()
     config, loss = run.method.config, run.method.config.loss
     generator, discriminator = run.generator, run.discriminator
-    noise = run.state.noise(run.phase("discriminator"), 0, run.engine)
+    noise = run.state.noise(run.phase("discriminator"), 0, run.runtime)
     real = run.stream.read(0).images
     latents = noise.normal("latents", config.latent_dim)
     for parameter in generator.parameters():  # D's turn: G only makes images
@@ -58,7 +58,7 @@ def lesson(page: Page) -> None:
         parameter.requires_grad_(False)
     for parameter in generator.parameters():
         parameter.requires_grad_(True)
-    latents = run.state.noise(run.phase("generator"), 0, run.engine).normal("latents", config.latent_dim)
+    latents = run.state.noise(run.phase("generator"), 0, run.runtime).normal("latents", config.latent_dim)
     fake = signed_from(generator(latents), config.generator.value_range)
     fake.retain_grad()
     logits = discriminator(range_from_signed(fake, config.discriminator.value_range))

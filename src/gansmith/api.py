@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gansmith.core.events import Event, OnEvent, PlainLines, silent
 from gansmith.core.registry import load_plugins
-from gansmith.core.runtime import start_engine
+from gansmith.core.runtime import start_runtime
 from gansmith.core.signals import outliving_terminal
 from gansmith.data.base import DataOptions
 from gansmith.data.sources.domains import domains_of
@@ -21,7 +21,7 @@ from gansmith.evaluation.downstream.study import check_study as check_study
 from gansmith.evaluation.downstream.study import study as study
 from gansmith.evaluation.downstream.synthetic_set import augment as augment
 from gansmith.evaluation.downstream.synthetic_set import check_augment as check_augment
-from gansmith.evaluation.evaluate import Request, write_evaluation
+from gansmith.evaluation.evaluate import EvaluationOptions, write_evaluation
 from gansmith.evaluation.evaluate import evaluate as judge
 from gansmith.evaluation.reference import open_reference, open_truth, run_data_of
 from gansmith.evaluation.result import FOLDER, Evaluation
@@ -42,11 +42,11 @@ from gansmith.inference.translate import translate_files as translate_files
 from gansmith.inference.upscale import upscale as upscale
 from gansmith.inference.upscale import upscale_files as upscale_files
 from gansmith.planning.proposal import Proposal as Proposal
-from gansmith.planning.resolve import Preview as Preview
+from gansmith.planning.resolve import DryRun as DryRun
 from gansmith.planning.resolve import dry_run as dry_run
 from gansmith.planning.resolve import plan as plan
 from gansmith.planning.resolve import read_recipe as read_recipe
-from gansmith.planning.resolve import settle
+from gansmith.planning.resolve import resolve_recipe
 from gansmith.recipes import AUTO
 from gansmith.recipes.layer_table import describe_networks as describe_networks
 from gansmith.recipes.layer_table import example_spec as example_spec
@@ -59,7 +59,7 @@ from gansmith.reporting.study_plot import draw_study as draw_study
 from gansmith.runs.folder import RunFolder, is_run, next_folder
 from gansmith.runs.length import Budget
 from gansmith.runs.log import read_rows
-from gansmith.runs.record import Order, numerics_of
+from gansmith.runs.record import RunOptions, numerics_of
 from gansmith.training.run import resume_run, start_run
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def train(
     some with ``on_progress``. Raises a GansmithError for anything that a user can mend. Ctrl-C saves and returns a run
     that is not finished; a terminal that is closed does not end the run.
     """
-    order = Order(
+    order = RunOptions(
         str(source),
         Budget(kimg, steps, epochs, minutes),
         seed,
@@ -122,14 +122,14 @@ def train(
         tuple(Path(plugin) for plugin in plugins),
         Path(data_root) if data_root else None,
     )
-    engine = start_engine(device, precision, compiled=compiled)
-    tell = on_event or PlainLines() if engine.is_main else silent
+    runtime = start_runtime(device, precision, compiled=compiled)
+    tell = on_event or PlainLines() if runtime.is_main else silent
     if out:
         RunFolder.check_free(Path(out))
-    chosen, order = settle(recipe, overrides, order, engine, tell)
-    folder = Path(out) if out else Path(engine.share_text(str(next_folder(RUNS, run_name(chosen.name, source)))))
-    signal = start_run(folder, chosen, order, engine, tell)
-    return Run(folder, signal == 0, signal, engine.is_main)
+    chosen, order = resolve_recipe(recipe, overrides, order, runtime, tell)
+    folder = Path(out) if out else Path(runtime.broadcast_text(str(next_folder(RUNS, run_name(chosen.name, source)))))
+    signal = start_run(folder, chosen, order, runtime, tell)
+    return Run(folder, signal == 0, signal, runtime.is_main)
 
 
 def run_name(recipe: str, source: str | Path) -> str:
@@ -153,10 +153,10 @@ def resume(
     record = run.record
     load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
     known = numerics_of(record)
-    engine = start_engine(known["device"], known["precision"], compiled=known["compiled"])
-    tell = on_event or PlainLines() if engine.is_main else silent
-    signal = resume_run(run.path, engine, tell, kimg=kimg, accept_changes=accept_changes)
-    return Run(run.path, signal == 0, signal, engine.is_main)
+    runtime = start_runtime(known["device"], known["precision"], compiled=known["compiled"])
+    tell = on_event or PlainLines() if runtime.is_main else silent
+    signal = resume_run(run.path, runtime, tell, kimg=kimg, accept_changes=accept_changes)
+    return Run(run.path, signal == 0, signal, runtime.is_main)
 
 
 def load(path: str | Path, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:
@@ -193,7 +193,7 @@ def evaluate(
     path: str | Path,
     source: str | Path | None = None,
     *,
-    request: Request | None = None,
+    request: EvaluationOptions | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     plugins: Sequence[str | Path] = (),
@@ -205,7 +205,7 @@ def evaluate(
     ``source`` is a data set; None takes the images that the run held out. ``out`` is a folder; None: ``evaluation``
     in the model's folder. Raises a GansmithError for what cannot be judged.
     """
-    request, listen = request or Request(), on_event or PlainLines()
+    request, listen = request or EvaluationOptions(), on_event or PlainLines()
 
     def tell(what: str, done: int, total: int) -> None:
         listen(Event("data", values={"what": what, "done": done, "total": total}))

@@ -82,10 +82,10 @@ def test_it_builds_on_its_example(name):
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_its_state_can_be_made(name, engine):
+def test_its_state_can_be_made(name, runtime):
     small = ["base_channels=4"] if "base_channels" in load_recipe(name).to_yaml() else []
     recipe = load_recipe(name, (*small, "batch_size=4"))
-    state = RunState.fresh(recipe, example_spec(recipe), 0, engine)
+    state = RunState.fresh(recipe, example_spec(recipe), 0, runtime)
     assert set(state.optimizers) == set(state.method.networks)
     assert state.all_finite()
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.data.batches import BatchStream
 from gansmith.data.check import check_data
@@ -89,46 +89,46 @@ def test_the_same_folder_under_two_names_is_refused(refused, photos):
         open_data(join_domains(str(photos), f"{photos}/../photos"))
 
 
-def test_domains_take_turns_and_each_goes_through_epochs_of_its_own(data, engine):
-    stream = BatchStream(data, 6, 0, engine, mirror=False, domains=2)
+def test_domains_take_turns_and_each_goes_through_epochs_of_its_own(data, runtime):
+    stream = BatchStream(data, 6, 0, runtime, mirror=False, domains=2)
     drawn = np.concatenate([stream.indices(draw) for draw in range(70)])  # 210 of each: 30 and 21 epochs
     assert (data.labels[drawn] == np.arange(len(drawn)) % 2).all()
     for domain, count in ((0, FIRST), (1, SECOND)):
         epochs = drawn[domain::2].reshape(-1, count)
         assert all(sorted(epoch) == sorted(np.flatnonzero(data.labels == domain)) for epoch in epochs)
         assert len({epoch.tobytes() for epoch in epochs}) > 15
-    again = BatchStream(data, 6, 0, engine, mirror=False, domains=2)
+    again = BatchStream(data, 6, 0, runtime, mirror=False, domains=2)
     assert (again.indices(41) == drawn[41 * 6 : 42 * 6]).all()
-    assert (BatchStream(data, 6, 1, engine, mirror=False, domains=2).indices(0) != drawn[:6]).any()
+    assert (BatchStream(data, 6, 1, runtime, mirror=False, domains=2).indices(0) != drawn[:6]).any()
 
 
-def test_domains_of_one_size_are_not_read_in_the_same_order(tmp_path, engine):
+def test_domains_of_one_size_are_not_read_in_the_same_order(tmp_path, runtime):
     images = np.random.default_rng(0).integers(0, 255, (20, 8, 8), np.uint8)
     for name in ("a", "b"):
         np.save(tmp_path / f"{name}.npy", images)
     data = open_data(join_domains(str(tmp_path / "a.npy"), str(tmp_path / "b.npy")))
-    drawn = BatchStream(data, 40, 0, engine, mirror=False, domains=2).indices(0)
+    drawn = BatchStream(data, 40, 0, runtime, mirror=False, domains=2).indices(0)
     assert (drawn[0::2] != drawn[1::2] - 20).sum() > 10
 
 
 def test_slices_of_processes_are_those_of_one_and_balanced(data):
     def indices(world_size: int, rank: int) -> np.ndarray:
-        engine = Engine(torch.device("cpu"), rank, world_size)
-        return BatchStream(data, 8, 3, engine, mirror=True, domains=2).indices(5)
+        runtime = Runtime(torch.device("cpu"), rank, world_size)
+        return BatchStream(data, 8, 3, runtime, mirror=True, domains=2).indices(5)
 
     parts = [indices(2, rank) for rank in range(2)]
     assert (np.concatenate(parts) == indices(1, 0)).all()
     assert all(np.bincount(data.labels[part]).tolist() == [2, 2] for part in parts)
 
 
-def test_a_batch_that_cannot_be_shared_equally_is_refused(refused, data, engine):
+def test_a_batch_that_cannot_be_shared_equally_is_refused(refused, data, runtime):
     with refused("recipe.batch_size_of_domains"):
-        BatchStream(data, 5, 0, engine, mirror=False, domains=2)
+        BatchStream(data, 5, 0, runtime, mirror=False, domains=2)
     with refused("recipe.batch_size_of_domains"):
-        BatchStream(data, 6, 0, Engine(torch.device("cpu"), 0, 2), mirror=False, domains=2)
+        BatchStream(data, 6, 0, Runtime(torch.device("cpu"), 0, 2), mirror=False, domains=2)
 
 
-def test_a_domain_without_a_usable_image_is_refused(refused, arrays, tmp_path, engine):
+def test_a_domain_without_a_usable_image_is_refused(refused, arrays, tmp_path, runtime):
     folder = tmp_path / "broken"
     folder.mkdir()
     (folder / "x.png").write_bytes(b"no image")
@@ -136,4 +136,4 @@ def test_a_domain_without_a_usable_image_is_refused(refused, arrays, tmp_path, e
     np.save(many, np.random.default_rng(0).integers(0, 255, (40, 8, 8), np.uint8))
     data = open_data(join_domains(str(many), str(folder)))
     with refused("data.class_without_images"):
-        BatchStream(data, 4, 0, engine, mirror=False, domains=2)
+        BatchStream(data, 4, 0, runtime, mirror=False, domains=2)

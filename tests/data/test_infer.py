@@ -2,14 +2,14 @@ import pytest
 from pydantic import ValidationError
 
 from gansmith.data.base import DataOptions
-from gansmith.data.infer import SIDES, Facts, infer
+from gansmith.data.infer import SIDES, ImageInfo, infer
 
 
-def seen(*shapes: tuple[int, int], mode: str = "RGB", gray: bool = False, transparent: bool = False) -> list[Facts]:
-    return [Facts(b"x" * 32, height, width, mode, gray, transparent) for height, width in shapes]
+def seen(*shapes: tuple[int, int], mode: str = "RGB", gray: bool = False, transparent: bool = False) -> list[ImageInfo]:
+    return [ImageInfo(b"x" * 32, height, width, mode, gray, transparent) for height, width in shapes]
 
 
-def shape_of(facts: list[Facts], **options: object) -> tuple[int, int]:
+def shape_of(facts: list[ImageInfo], **options: object) -> tuple[int, int]:
     plan = infer(facts, DataOptions(**options))
     return plan.height, plan.width
 

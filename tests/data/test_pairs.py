@@ -84,9 +84,9 @@ def test_two_folders_are_joined_by_name_at_the_size_of_the_targets(apart, beside
     assert np.array_equal(target, halves(open_data(beside, PAIRS).read(range(12)))[1])
 
 
-def test_mirroring_turns_each_image_of_a_pair_and_does_not_exchange_them(beside, engine):
+def test_mirroring_turns_each_image_of_a_pair_and_does_not_exchange_them(beside, runtime):
     data = open_data(beside, PAIRS)
-    batch = to_uint8(BatchStream(data, 12, 0, engine, mirror=True).read(0).images)
+    batch = to_uint8(BatchStream(data, 12, 0, runtime, mirror=True).read(0).images)
     source, target = halves(batch)
     assert (source[:, 3, 3, 0] == 250).all()
     assert (target[:, 3, 3, 0] == 0).all()

@@ -11,7 +11,7 @@ import torch
 from gansmith import api
 from gansmith.core.errors import DataError, MetricError
 from gansmith.data.open import open_data
-from gansmith.evaluation.evaluate import ORDER, Request, _knows, evaluate
+from gansmith.evaluation.evaluate import ORDER, EvaluationOptions, _knows, evaluate
 from gansmith.evaluation.features import default_extractor
 from gansmith.evaluation.result import Evaluation
 from gansmith.inference.model import Model
@@ -21,7 +21,9 @@ from gansmith.reporting.run_results import refresh_report
 from small_runs import small
 from toy_extractor import registered_toy
 
-FAST = Request(num=120, features="toy", metrics=("frechet", "diversity", "sliced_wasserstein", "memorisation"))
+FAST = EvaluationOptions(
+    num=120, features="toy", metrics=("frechet", "diversity", "sliced_wasserstein", "memorisation")
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,12 +70,14 @@ def test_the_same_request_gives_the_same_numbers_and_another_seed_others(run, tm
     first, _ = api.evaluate(run, request=FAST, out=tmp_path / "1")
     again, _ = api.evaluate(run, request=FAST, out=tmp_path / "2")
     assert again.numbers == first.numbers
-    other, _ = api.evaluate(run, request=Request(num=120, features="toy", metrics=("frechet",), seed=5), out=tmp_path)
+    other, _ = api.evaluate(
+        run, request=EvaluationOptions(num=120, features="toy", metrics=("frechet",), seed=5), out=tmp_path
+    )
     assert other.numbers["fd120_toy"].value != first.numbers["fd120_toy"].value
 
 
 def test_everything_is_measured_and_what_cannot_be_is_said(run, tmp_path):
-    found, _ = api.evaluate(run, request=Request(num=120, features="toy"), out=tmp_path)
+    found, _ = api.evaluate(run, request=EvaluationOptions(num=120, features="toy"), out=tmp_path)
     assert found.skipped == {
         "bins": "needs 400 images on each side, got 120 samples: pass --num 400",
         "modes": "needs data of known modes, such as stacked-fashion or gaussians-25",
@@ -88,7 +92,7 @@ def test_samples_have_the_classes_of_the_reference_in_every_set(run):
     from gansmith.evaluation.evaluate import _inputs
 
     model, data = api.load(run), open_data(json.loads((run / "run.json").read_text())["data"]["source"])
-    _, labels = _inputs(model, data, Request(num=90))
+    _, labels = _inputs(model, data, EvaluationOptions(num=90))
     for part in labels.split(90):
         assert torch.bincount(part).tolist() == [30, 30, 30]
 
@@ -96,7 +100,7 @@ def test_samples_have_the_classes_of_the_reference_in_every_set(run):
 def test_training_images_are_used_only_where_asked_and_it_shows(run, images, tmp_path):
     with pytest.raises(MetricError, match=r"is what this model was trained on.*\n.*--on-training"):
         api.evaluate(run, images, request=FAST)
-    request = Request(num=120, features="toy", metrics=("frechet",), on_training=True)
+    request = EvaluationOptions(num=120, features="toy", metrics=("frechet",), on_training=True)
     found, _ = api.evaluate(run, request=request, out=tmp_path)
     assert set(found.numbers) == {"fd120_toy_train"}
     assert (found.protocol.reference, found.protocol.num_real) == ("training images", 420)
@@ -127,9 +131,9 @@ def test_a_model_of_other_size_channels_or_classes_is_refused(run, tmp_path):
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        (Request(num=1), "--num 1 is too few"),
-        (Request(sets=3), "needs at least 4 sets"),
-        (Request(num=50, features="toy", metrics=("frechet",)), "needs 100 images on each side, got 50"),
+        (EvaluationOptions(num=1), "--num 1 is too few"),
+        (EvaluationOptions(sets=3), "needs at least 4 sets"),
+        (EvaluationOptions(num=50, features="toy", metrics=("frechet",)), "needs 100 images on each side, got 50"),
     ],
 )
 def test_numbers_that_cannot_be(run, request_, words):
@@ -138,7 +142,7 @@ def test_numbers_that_cannot_be(run, request_, words):
 
 
 def test_patches_need_no_extractor(run, tmp_path):
-    found, _ = api.evaluate(run, request=Request(num=100, metrics=("sliced_wasserstein",)), out=tmp_path)
+    found, _ = api.evaluate(run, request=EvaluationOptions(num=100, metrics=("sliced_wasserstein",)), out=tmp_path)
     assert (set(found.numbers), found.protocol.features) == ({"swd100"}, "none")
 
 
@@ -146,9 +150,9 @@ def test_unknown_names_offer_the_nearest(run):
     from gansmith.core.errors import RecipeError
 
     with pytest.raises(RecipeError, match=r"unknown metric 'frechett' .did you mean 'frechet'"):
-        api.evaluate(run, request=Request(metrics=("frechett",)))
+        api.evaluate(run, request=EvaluationOptions(metrics=("frechett",)))
     with pytest.raises(RecipeError, match=r"unknown extractor 'inceptoin' .did you mean 'inception'"):
-        api.evaluate(run, request=Request(features="inceptoin"))
+        api.evaluate(run, request=EvaluationOptions(features="inceptoin"))
 
 
 def test_a_run_without_held_out_images_says_what_to_do(images, tmp_path):
@@ -168,7 +172,7 @@ def test_a_data_set_that_changed_is_refused_and_a_padded_one_is_read_as_it_was(t
     overrides = [*(text for text in small("mlp-small") if not text.startswith("size")), "size=16", "fit=pad"]
     folder = tmp_path / "run"
     api.train(path, recipe="mlp-small", overrides=overrides, out=folder, steps=1, holdout=0.4, device="cpu")
-    request = Request(num=100, features="toy", metrics=("frechet",))
+    request = EvaluationOptions(num=100, features="toy", metrics=("frechet",))
     assert api.evaluate(folder, request=request)[0].protocol.num_real == 120
     np.save(path, draws.integers(0, 256, (300, 16, 20), np.uint8))
     with pytest.raises(MetricError, match=r"wide\.npy' has changed: its images are not those.*\n  bring them back"):
@@ -181,19 +185,19 @@ def test_inception_wants_the_known_weights_file(run, tmp_path):
     with pytest.raises(
         MetricError, match=r"is not the weights file of 'inception'\n  SHA-256 [0-9a-f]{64}\n  expected 6726"
     ):
-        api.evaluate(run, request=Request(features="inception", weights=wrong))
+        api.evaluate(run, request=EvaluationOptions(features="inception", weights=wrong))
     with pytest.raises(MetricError, match=r"weights file '.*nowhere' does not exist"):
-        api.evaluate(run, request=Request(features="inception", weights=tmp_path / "nowhere"))
+        api.evaluate(run, request=EvaluationOptions(features="inception", weights=tmp_path / "nowhere"))
 
 
 def test_fashion_sees_small_gray_images_alone(run):
     with pytest.raises(MetricError, match=r"sees gray images of 28 to 32 px, got 16 x 16 .*\n.*--features own"):
-        api.evaluate(run, request=Request(features="fashion"))
+        api.evaluate(run, request=EvaluationOptions(features="fashion"))
 
 
 def test_protocols_that_differ_are_told_apart(run, tmp_path):
     first, _ = api.evaluate(run, request=FAST, out=tmp_path / "1")
-    raw = Request(num=120, features="toy", metrics=("frechet",), raw=True)
+    raw = EvaluationOptions(num=120, features="toy", metrics=("frechet",), raw=True)
     second, _ = api.evaluate(run, request=raw, out=tmp_path / "2")
     assert first.protocol.differences(first.protocol) == []
     assert first.protocol.differences(second.protocol) == ["weights: averaged and raw"]
@@ -226,7 +230,7 @@ def test_the_stamp_is_printed_with_the_numbers(run):
 
 def test_the_stamp_says_which_weights(run, tmp_path):
     data = json.loads((run / "run.json").read_text())["data"]["source"]
-    request = Request(num=100, features="toy", metrics=("frechet",))
+    request = EvaluationOptions(num=100, features="toy", metrics=("frechet",))
     alone, _ = api.evaluate(run / "model" / "generator.safetensors", data, request=request, out=tmp_path)
     assert alone.protocol.weights == "one file's"
     model = api.load(run)
@@ -268,13 +272,13 @@ def test_another_data_set_than_the_training_is_told(run, tmp_path):
 
 def test_labels_that_are_missing(run, tmp_path):
     other = write_images(tmp_path / "other.npz", (16, 16, 1))
-    request = Request(num=100, features="toy", metrics=("class_coverage",))
+    request = EvaluationOptions(num=100, features="toy", metrics=("class_coverage",))
     with pytest.raises(MetricError, match=r"metric 'class_coverage' needs labels: put the images into one sub-folder"):
         api.evaluate(run, other, request=request)
-    request = Request(num=100, features="toy", metrics=("label_accuracy",))
+    request = EvaluationOptions(num=100, features="toy", metrics=("label_accuracy",))
     with pytest.raises(MetricError, match="needs an extractor that knows the classes of these images"):
         api.evaluate(run, other, request=request)
-    request = Request(num=100, features="toy", metrics=("inception_score",))
+    request = EvaluationOptions(num=100, features="toy", metrics=("inception_score",))
     with pytest.raises(MetricError, match="needs an extractor that names classes of these images"):
         api.evaluate(run, other, request=request)
 
@@ -293,7 +297,7 @@ def test_inception_names_classes_of_colour_pictures_alone(tiny_data):
 def test_too_few_real_images_are_told_apart_from_too_few_samples(run, tmp_path):
     few = tmp_path / "few.npz"
     np.savez(few, images=np.random.default_rng(3).integers(0, 256, (60, 16, 16, 1)).astype(np.uint8))
-    request = Request(num=100, features="toy", metrics=("frechet",))
+    request = EvaluationOptions(num=100, features="toy", metrics=("frechet",))
     with pytest.raises(MetricError, match="metric 'frechet' needs 100 images on each side, got 60 real images: pass"):
         api.evaluate(run, few, request=request)
 
@@ -321,13 +325,13 @@ def test_weights_that_are_not_numbers(run):
 @pytest.mark.parametrize("features", ["own", "fashion", ""])
 def test_a_weights_file_is_not_ignored(run, tmp_path, features):
     with pytest.raises(MetricError, match=r"only an extractor of others takes a file\n  pass --features inception"):
-        api.evaluate(run, request=Request(features=features, weights=tmp_path / "weights.pth"))
+        api.evaluate(run, request=EvaluationOptions(features=features, weights=tmp_path / "weights.pth"))
 
 
 def test_the_report_shows_the_last_judgement(run):
     report = run / "report.html"
     assert "It was not judged yet" not in report.read_text() or not (run / "evaluation").exists()
-    found, _ = api.evaluate(run, request=Request(num=120, features="toy"))
+    found, _ = api.evaluate(run, request=EvaluationOptions(num=120, features="toy"))
     text = report.read_text()
     for name, number in found.numbers.items():
         assert f'<th scope="row">{name}</th><td>{number.value:.4g}' in text

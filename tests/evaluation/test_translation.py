@@ -17,7 +17,7 @@ from gansmith.data.base import ImageData
 from gansmith.data.open import open_data
 from gansmith.data.sources.domains import join_domains
 from gansmith.evaluation.baselines import Candidate, contests_of, hold_contest
-from gansmith.evaluation.evaluate import Request
+from gansmith.evaluation.evaluate import EvaluationOptions
 from gansmith.evaluation.evaluate import evaluate as judge
 from gansmith.evaluation.reference import HELD_OUT, TRAINING, open_truth
 from gansmith.evaluation.translated_pairs import _baseline, mean_colour
@@ -28,7 +28,7 @@ from gansmith.recipes.load import load_recipe
 from small_runs import small
 from toy_extractor import registered_toy
 
-FAST = Request(features="toy")
+FAST = EvaluationOptions(features="toy")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,7 +93,7 @@ def domains(coloured, tmp_path) -> ImageData:
     return open_data(join_domains(str(tmp_path / "a.npz"), str(tmp_path / "b.npz")), holdout=0.5)
 
 
-def judged(model: Model, data: ImageData, request: Request = FAST, truth: ImageData | None = None):
+def judged(model: Model, data: ImageData, request: EvaluationOptions = FAST, truth: ImageData | None = None):
     assert data.held_out is not None
     return evaluate_translations(model, data.held_out, HELD_OUT, data, request, truth)
 
@@ -132,7 +132,7 @@ def test_a_model_that_spoils_is_worse_and_it_is_said(data):
 
 def test_the_stamp_says_of_what_and_the_names_say_of_training_images(data):
     model = translator(data, "translate", "method.task={kind: deblur, sigma_px: 2}", generator=nothing)
-    found, _ = judged(model, data, Request(features="toy", num=150))
+    found, _ = judged(model, data, EvaluationOptions(features="toy", num=150))
     against, drawn, seen = found.protocol.lines()
     assert re.fullmatch(r"reference set: 150 images, held-out images .*", against)
     assert drawn == "translations of: sources of task deblur (sigma_px 2.0), raw weights"
@@ -144,11 +144,11 @@ def test_the_stamp_says_of_what_and_the_names_say_of_training_images(data):
 
 def test_few_images_have_no_distance_and_too_few_nothing(data):
     model = translator(data, "translate", "method.task=denoise", generator=nothing)
-    found, _ = judged(model, data, Request(features="toy", num=60))
+    found, _ = judged(model, data, EvaluationOptions(features="toy", num=60))
     assert found.skipped == {"frechet": "needs 100 images, got 60"}
     assert not [name for name in found.numbers if name.startswith("fd")]
     with pytest.raises(MetricError, match=r"9 images are too few to judge translations by; at least 10 are needed"):
-        judged(model, data, Request(features="toy", num=9))
+        judged(model, data, EvaluationOptions(features="toy", num=9))
 
 
 def test_the_floor_is_between_the_halves_of_the_targets():
@@ -261,9 +261,9 @@ def test_what_can_be_asked_of_samples_alone_is_refused(data, domains):
     samples_alone = {"metrics": ("frechet",), "truncation": 1.0, "sets": 5}
     for name, value in samples_alone.items():
         with pytest.raises(MetricError, match=f"--{name} is for models that start from noise"):
-            judged(model, data, Request(**{name: value}))
+            judged(model, data, EvaluationOptions(**{name: value}))
     with pytest.raises(MetricError, match=r"--truth x: this model's images have targets"):
-        judged(model, data, Request(truth="x"))
+        judged(model, data, EvaluationOptions(truth="x"))
     unpaired = translator(domains, "unpaired", a_to_b=nothing, b_to_a=nothing)
     with pytest.raises(MetricError, match=r"'coloured' is one set of images.*\n  pass both as DATA: 'domains:A -> B'"):
         evaluate_translations(unpaired, data, "coloured", None, FAST)
@@ -274,7 +274,7 @@ def test_what_can_be_asked_of_samples_alone_is_refused(data, domains):
 
 def test_samples_have_no_truth(model, tiny_data):
     with pytest.raises(MetricError, match=r"--truth x: samples have no right answers"):
-        judge(model, tiny_data, "tiny", Request(truth="x"))
+        judge(model, tiny_data, "tiny", EvaluationOptions(truth="x"))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from torch import Tensor
 import toy_methods  # noqa: F401  registers the toys
 from gansmith.core.errors import RecipeError
 from gansmith.core.randomness import Noise, derive_seed
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.core.schedules import Moment
 from gansmith.data.base import ImageData
 from gansmith.data.batches import Batch, BatchStream
@@ -22,7 +22,7 @@ from gansmith.methods.sampling import generate
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.checkpoint import load_checkpoint, save_checkpoint
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.length import Plan
+from gansmith.runs.length import RunLength
 from gansmith.runs.log import read_rows
 from gansmith.training.previews import PreviewWriter
 from gansmith.training.state import RunState
@@ -134,21 +134,21 @@ def make_recipe(name: str, **fields: Any) -> Recipe:
     return Recipe.model_validate({**values, **fields})
 
 
-def fresh(recipe: Recipe, data: ImageData, engine: Engine) -> RunState:
-    return RunState.fresh(recipe, data.spec, 7, engine)
+def fresh(recipe: Recipe, data: ImageData, runtime: Runtime) -> RunState:
+    return RunState.fresh(recipe, data.spec, 7, runtime)
 
 
-def advance(state: RunState, data: ImageData, engine: Engine, iterations: int) -> RunState:
+def advance(state: RunState, data: ImageData, runtime: Runtime, iterations: int) -> RunState:
     seed = derive_seed("data", state.seed, state.salt)
     domains = max(1, len(state.recipe.method.domains))
-    stream = BatchStream(data, state.recipe.batch_size, seed, engine, mirror=state.recipe.data.mirror, domains=domains)
+    stream = BatchStream(data, state.recipe.batch_size, seed, runtime, mirror=state.recipe.data.mirror, domains=domains)
     for _ in range(iterations):
-        train_step(state, stream, engine, state.moment(SCHEDULE_KIMG))
+        train_step(state, stream, runtime, state.moment(SCHEDULE_KIMG))
     return state
 
 
-def copy_of(state: RunState, engine: Engine) -> dict[str, Tensor]:
-    return {name: tensor.detach().clone() for name, tensor in state.tensors(engine).items()}
+def copy_of(state: RunState, runtime: Runtime) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in state.tensors(runtime).items()}
 
 
 def differing(left: dict[str, Tensor], right: dict[str, Tensor]) -> list[str]:
@@ -158,22 +158,22 @@ def differing(left: dict[str, Tensor], right: dict[str, Tensor]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_n_and_n_iterations_over_a_checkpoint_are_2n_iterations_bit_for_bit(name, tiny_data, engine, tmp_path):
+def test_n_and_n_iterations_over_a_checkpoint_are_2n_iterations_bit_for_bit(name, tiny_data, runtime, tmp_path):
     recipe = make_recipe(name)
-    whole = copy_of(advance(fresh(recipe, tiny_data, engine), tiny_data, engine, 6), engine)
-    half = advance(fresh(recipe, tiny_data, engine), tiny_data, engine, 3)
-    checkpoint = load_checkpoint(save_checkpoint(tmp_path / "3", half.tensors(engine), half.values()))
-    again = RunState.fresh(recipe, tiny_data.spec, 8, engine)  # other weights: the checkpoint must replace all of them
-    again.restore(checkpoint.tensors, checkpoint.values, engine)
-    assert differing(copy_of(again, engine), copy_of(half, engine)) == []
-    assert differing(copy_of(advance(again, tiny_data, engine, 3), engine), whole) == []
+    whole = copy_of(advance(fresh(recipe, tiny_data, runtime), tiny_data, runtime, 6), runtime)
+    half = advance(fresh(recipe, tiny_data, runtime), tiny_data, runtime, 3)
+    checkpoint = load_checkpoint(save_checkpoint(tmp_path / "3", half.tensors(runtime), half.values()))
+    again = RunState.fresh(recipe, tiny_data.spec, 8, runtime)  # other weights: the checkpoint must replace all of them
+    again.restore(checkpoint.tensors, checkpoint.values, runtime)
+    assert differing(copy_of(again, runtime), copy_of(half, runtime)) == []
+    assert differing(copy_of(advance(again, tiny_data, runtime, 3), runtime), whole) == []
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_phase_changes_and_gives_gradients_to_the_networks_it_trains_and_no_other(
-    name, tiny_data, engine, monkeypatch
+    name, tiny_data, runtime, monkeypatch
 ):
-    state = advance(fresh(make_recipe(name), tiny_data, engine), tiny_data, engine, 1)
+    state = advance(fresh(make_recipe(name), tiny_data, runtime), tiny_data, runtime, 1)
     method = state.method
     seen: list[tuple[Phase, dict[str, Any]]] = []
     loss = method.loss
@@ -194,7 +194,7 @@ def test_a_phase_changes_and_gives_gradients_to_the_networks_it_trains_and_no_ot
         return terms
 
     monkeypatch.setattr(method, "loss", watched)
-    advance(state, tiny_data, engine, 1)
+    advance(state, tiny_data, runtime, 1)
     now = method.phases_at(state.moment(SCHEDULE_KIMG))
     assert [phase.name for phase, _ in seen] == [phase.name for phase in now for _ in range(phase.repeats)]
     afters = [after for _, after in seen[1:]] + [photograph()]
@@ -206,31 +206,31 @@ def test_a_phase_changes_and_gives_gradients_to_the_networks_it_trains_and_no_ot
                 assert gradient is None or torch.equal(gradient, after[key][1]), f"{phase.name} reached {key}"
 
 
-def test_shared_fakes_are_those_of_the_last_discriminator_step_with_their_graph(tiny_data, engine, monkeypatch):
+def test_shared_fakes_are_those_of_the_last_discriminator_step_with_their_graph(tiny_data, runtime, monkeypatch):
     judged: list[Tensor] = []
     for shared in (False, True):
         state = fresh(
-            make_recipe("latent", method=latent(share_fakes=shared, discriminator_steps=2)), tiny_data, engine
+            make_recipe("latent", method=latent(share_fakes=shared, discriminator_steps=2)), tiny_data, runtime
         )
         state.method.networks["discriminator"].register_forward_pre_hook(lambda _, inputs: judged.append(inputs[0]))
-        advance(state, tiny_data, engine, 1)
+        advance(state, tiny_data, runtime, 1)
     (_, _, fresh_fakes), (_, last, reused) = judged[:3], judged[3:]
     assert torch.equal(reused, last[BATCH:])
     assert not torch.equal(fresh_fakes, reused)
     assert reused.requires_grad
 
 
-def test_shared_fakes_give_the_generator_the_gradient_of_fakes_made_again(tiny_data, engine):
-    state = fresh(make_recipe("share_fakes"), tiny_data, engine)
+def test_shared_fakes_give_the_generator_the_gradient_of_fakes_made_again(tiny_data, runtime):
+    state = fresh(make_recipe("share_fakes"), tiny_data, runtime)
     method, moment = state.method, state.moment(SCHEDULE_KIMG)
     generator, (first, second) = method.networks["generator"], method.phases
-    batch = BatchStream(tiny_data, BATCH, 0, engine, mirror=False).read(0)
-    noise = state.noise(first, 0, engine)
+    batch = BatchStream(tiny_data, BATCH, 0, runtime, mirror=False).read(0)
+    noise = state.noise(first, 0, runtime)
     method.networks.requires_grad_(False)
     method.loss(first, batch, noise, moment)
     generator.requires_grad_(True)
     parameters = list(generator.parameters())
-    reused = torch.autograd.grad(method.loss(second, batch, state.noise(second, 0, engine), moment).total, parameters)
+    reused = torch.autograd.grad(method.loss(second, batch, state.noise(second, 0, runtime), moment).total, parameters)
     # without shared fakes the phase draws its own: the first phase's noise makes the same ones
     made_again = torch.autograd.grad(method.loss(second, batch, noise, moment).total, parameters)
     assert all(torch.equal(left, right) for left, right in zip(reused, made_again, strict=True))
@@ -238,12 +238,12 @@ def test_shared_fakes_give_the_generator_the_gradient_of_fakes_made_again(tiny_d
 
 
 @pytest.mark.parametrize("name", ["conditional", "conditional_uniform"])
-def test_the_discriminator_hears_each_image_with_its_own_label(name, tiny_data, engine, monkeypatch):
-    state = fresh(make_recipe(name), tiny_data, engine)
+def test_the_discriminator_hears_each_image_with_its_own_label(name, tiny_data, runtime, monkeypatch):
+    state = fresh(make_recipe(name), tiny_data, runtime)
     told: dict[str, list[tuple[Tensor, Tensor]]] = {"generator": [], "discriminator": []}
     for network, calls in told.items():
         state.method.networks[network].register_forward_pre_hook(lambda _, inputs, calls=calls: calls.append(inputs))
-    advance(state, tiny_data, engine, 1)
+    advance(state, tiny_data, runtime, 1)
     (_, d_phase_fakes), (_, g_phase_fakes) = told["generator"]
     (images, labels), (_, g_phase_told) = told["discriminator"]
     assert len(images) == 2 * BATCH
@@ -254,32 +254,32 @@ def test_the_discriminator_hears_each_image_with_its_own_label(name, tiny_data, 
     assert torch.equal(labels[:BATCH], d_phase_fakes) == (name == "conditional")
 
 
-def test_the_augmentation_draws_anew_for_every_image_of_both_sides_and_phases(tiny_data, engine):
-    state = fresh(make_recipe("augment"), tiny_data, engine)
-    method, batch = state.method, BatchStream(tiny_data, BATCH, 0, engine, mirror=False).read(0)
+def test_the_augmentation_draws_anew_for_every_image_of_both_sides_and_phases(tiny_data, runtime):
+    state = fresh(make_recipe("augment"), tiny_data, runtime)
+    method, batch = state.method, BatchStream(tiny_data, BATCH, 0, runtime, mirror=False).read(0)
     same = torch.linspace(-1, 1, 8).expand(2 * BATCH, 1, 8, 8)  # each row rises: a flip is seen in the first column
     seen: list[tuple[bool, ...]] = []
     method.networks["discriminator"].register_forward_pre_hook(
         lambda _, inputs: seen.append(tuple((inputs[0][:, 0, 0, 0] > 0).tolist()))
     )
     for phase in method.phases:
-        method._critic(batch.labels, state.noise(phase, 0, engine), "both", state.moment(1.0))(same)
+        method._critic(batch.labels, state.noise(phase, 0, runtime), "both", state.moment(1.0))(same)
     flips = [seen[0][:BATCH], seen[0][BATCH:], seen[1][:BATCH], seen[1][BATCH:]]
     assert len(set(flips)) == 4
     assert all(0 < sum(sides) < 2 * BATCH for sides in seen)
 
 
-def test_weights_stay_in_the_box_of_weight_clip(tiny_data, engine):
-    state = advance(fresh(make_recipe("weight_clip"), tiny_data, engine), tiny_data, engine, 2)
+def test_weights_stay_in_the_box_of_weight_clip(tiny_data, runtime):
+    state = advance(fresh(make_recipe("weight_clip"), tiny_data, runtime), tiny_data, runtime, 2)
     largest = {name: max(p.abs().max().item() for p in net.parameters()) for name, net in state.method.networks.items()}
     assert largest["discriminator"] == pytest.approx(0.01)
     assert largest["generator"] > 0.02
 
 
-def test_state_and_pools_are_in_the_checkpoint_and_at_work(tiny_data, engine):
+def test_state_and_pools_are_in_the_checkpoint_and_at_work(tiny_data, runtime):
     recipe = make_recipe("toy_two_discriminators")
-    state = advance(fresh(recipe, tiny_data, engine), tiny_data, engine, 4)
-    tensors = copy_of(state, engine)
+    state = advance(fresh(recipe, tiny_data, runtime), tiny_data, runtime, 4)
+    tensors = copy_of(state, runtime)
     assert {name for name in tensors if name.startswith(("state/", "pools/"))} == {
         "state/mean_full",
         "state/mean_half",
@@ -289,25 +289,25 @@ def test_state_and_pools_are_in_the_checkpoint_and_at_work(tiny_data, engine):
     assert tensors["state/mean_full"] != 0
     assert tensors["pools/0/filled"] == 6
     assert (tensors["pools/0/images"].abs().amax((1, 2, 3)) > 0).all()
-    undisturbed = copy_of(advance(state, tiny_data, engine, 1), engine)
+    undisturbed = copy_of(advance(state, tiny_data, runtime, 1), runtime)
     for part in ("state/mean_full", "pools/0/images"):  # a change of either reaches the weights
-        again = fresh(recipe, tiny_data, engine)
+        again = fresh(recipe, tiny_data, runtime)
         disturbed = {name: tensor + 0.5 if name == part else tensor.clone() for name, tensor in tensors.items()}
-        again.restore(disturbed, {**state.values(), "iteration": 4}, engine)
-        changed = differing(copy_of(advance(again, tiny_data, engine, 1), engine), undisturbed)
+        again.restore(disturbed, {**state.values(), "iteration": 4}, runtime)
+        changed = differing(copy_of(advance(again, tiny_data, runtime, 1), runtime), undisturbed)
         assert any(name.startswith("networks/discriminator_full") for name in changed), part
 
 
 @pytest.mark.parametrize(("name", "reads"), [("latent", 1), ("weight_clip", 3), ("toy_two_discriminators", 1)])
-def test_kimg_counts_the_real_images_read_and_every_draw_is_read_once(name, reads, tiny_data, engine, monkeypatch):
-    state = fresh(make_recipe(name), tiny_data, engine)
+def test_kimg_counts_the_real_images_read_and_every_draw_is_read_once(name, reads, tiny_data, runtime, monkeypatch):
+    state = fresh(make_recipe(name), tiny_data, runtime)
     draws: list[int] = []
-    stream = BatchStream(tiny_data, BATCH, 0, engine, mirror=False)
+    stream = BatchStream(tiny_data, BATCH, 0, runtime, mirror=False)
     first_epoch = np.concatenate([stream.indices(draw) for draw in range(5)])[:96]
     assert sorted(first_epoch) == list(range(96))
     read = BatchStream.read
     monkeypatch.setattr(BatchStream, "read", lambda self, draw: draws.append(draw) or read(self, draw))
-    advance(state, tiny_data, engine, 4)
+    advance(state, tiny_data, runtime, 4)
     assert draws == list(range(4 * reads))
     assert state.kimg == pytest.approx(len(draws) * BATCH / 1000)
 
@@ -316,8 +316,8 @@ PREVIEWED = ["conditional", "share_fakes_batch_norm", "paired", "super_resolutio
 
 
 @pytest.mark.parametrize("name", [*PREVIEWED, "toy_two_discriminators"])
-def test_a_preview_image_does_not_depend_on_how_many_there_are(name, tiny_data, engine):
-    state = advance(fresh(make_recipe(name), tiny_data, engine), tiny_data, engine, 2)
+def test_a_preview_image_does_not_depend_on_how_many_there_are(name, tiny_data, runtime):
+    state = advance(fresh(make_recipe(name), tiny_data, runtime), tiny_data, runtime, 2)
     method, sizes = state.method, set()
     state.averages[method.averaged[0]].network.register_forward_pre_hook(lambda _, inputs: sizes.add(len(inputs[0])))
     many = generate(method.preview, state.preview_networks(), method.fixed(7, 19, tiny_data), 8)
@@ -331,11 +331,11 @@ def test_a_preview_image_does_not_depend_on_how_many_there_are(name, tiny_data, 
 
 
 @pytest.mark.parametrize("name", ["latent", "paired", "super_resolution", "unpaired", "toy_paired"])
-def test_a_grid_of_more_images_begins_with_the_grid_of_fewer(name, tiny_data, engine, tmp_path):
+def test_a_grid_of_more_images_begins_with_the_grid_of_fewer(name, tiny_data, runtime, tmp_path):
     grids = {}
     for count in (8, 16):
         recipe = make_recipe(name, fixed_images=count, fixed_columns=8)
-        state = advance(fresh(recipe, tiny_data, engine), tiny_data, engine, 2)
+        state = advance(fresh(recipe, tiny_data, runtime), tiny_data, runtime, 2)
         run = RunFolder.create(tmp_path / f"{count}")
         PreviewWriter(run, state.method, recipe, 7, tiny_data).write(state)
         grids[count] = {which: _pixels(run.samples / f"000000002-{which}.png") for which in ("ema", "raw")}
@@ -347,14 +347,14 @@ def test_a_grid_of_more_images_begins_with_the_grid_of_fewer(name, tiny_data, en
 
 
 @pytest.mark.parametrize("name", ["share_fakes_batch_norm", "toy_paired", "toy_two_discriminators"])
-def test_previews_rows_and_checkpoints_of_the_trainer_leave_the_numbers_alone(name, tiny_data, engine, tmp_path):
+def test_previews_rows_and_checkpoints_of_the_trainer_leave_the_numbers_alone(name, tiny_data, runtime, tmp_path):
     recipe = make_recipe(name, fixed_images=8)
-    state = fresh(recipe, tiny_data, engine)
-    plan = Plan(SCHEDULE_KIMG, 4, log_every=2, preview_every=1, checkpoint_every=2, source="a test")
+    state = fresh(recipe, tiny_data, runtime)
+    plan = RunLength(SCHEDULE_KIMG, 4, log_every=2, preview_every=1, checkpoint_every=2, source="a test")
     run = RunFolder.create(tmp_path / "run")
     run.write_record({"data": {}, "seed": 0, "plan": {}, "numerics": {}, "plugins": []})
-    assert Trainer(state, tiny_data, engine, run, plan).run_to_end()
-    bare = copy_of(advance(fresh(recipe, tiny_data, engine), tiny_data, engine, 4), engine)
+    assert Trainer(state, tiny_data, runtime, run, plan).run_to_end()
+    bare = copy_of(advance(fresh(recipe, tiny_data, runtime), tiny_data, runtime, 4), runtime)
     kept = latest_checkpoint(run)[0].tensors
     changed = differing(kept, bare)
     assert all(key.startswith("meter/") for key in changed), changed  # rows empty the meter
@@ -371,19 +371,19 @@ def _pixels(path: Path) -> np.ndarray:
         return np.asarray(image)
 
 
-def test_alternate_epoch_trains_d_for_a_pass_over_the_data_and_then_g_for_one(tiny_data, engine):
-    state = fresh(make_recipe("alternate_epoch"), tiny_data, engine)
+def test_alternate_epoch_trains_d_for_a_pass_over_the_data_and_then_g_for_one(tiny_data, runtime):
+    state = fresh(make_recipe("alternate_epoch"), tiny_data, runtime)
     trained = []
     for _ in range(15):  # 300 images: three epochs of 96 and a bit
-        before = copy_of(state, engine)
-        advance(state, tiny_data, engine, 1)
-        changed = {name.split("/")[1].split(".")[0] for name in differing(before, copy_of(state, engine))}
+        before = copy_of(state, runtime)
+        advance(state, tiny_data, runtime, 1)
+        changed = {name.split("/")[1].split(".")[0] for name in differing(before, copy_of(state, runtime))}
         trained.append("".join(sorted(name[0] for name in changed)))
     # An iteration belongs to the epoch of its first image; G's average moves with D's steps too, from new to raw.
     assert [names[0] for names in trained] == list("dddddgggggddddd")
 
 
-def test_alternate_epoch_leaves_nothing_to_share(tiny_data, engine):
+def test_alternate_epoch_leaves_nothing_to_share(tiny_data, runtime):
     recipe = make_recipe("latent", method=latent(alternate="epoch", share_fakes=True))
     with pytest.raises(RecipeError, match="share_fakes has nothing to share\n  pass share_fakes=false"):
-        fresh(recipe, tiny_data, engine)
+        fresh(recipe, tiny_data, runtime)

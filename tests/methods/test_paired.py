@@ -11,7 +11,7 @@ from PIL import Image
 
 from gansmith.cli.train import translation_recipe
 from gansmith.core.errors import GansmithError, RecipeError
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
 from gansmith.imaging.images import make_grid, to_float
@@ -22,27 +22,27 @@ from gansmith.training.state import RunState
 from gansmith.training.step import train_step
 
 
-def fresh(data: Any, engine: Engine, *overrides: str) -> RunState:
+def fresh(data: Any, runtime: Runtime, *overrides: str) -> RunState:
     small = ("base_channels=4", "batch_size=8", "norm=instance", "method.task=denoise", *overrides)
-    return RunState.fresh(load_recipe("translate", small), data.spec, 3, engine)
+    return RunState.fresh(load_recipe("translate", small), data.spec, 3, runtime)
 
 
-def step(state: RunState, data: Any, engine: Engine) -> dict[str, list[torch.Tensor]]:
+def step(state: RunState, data: Any, runtime: Runtime) -> dict[str, list[torch.Tensor]]:
     """Run an iteration and return what each network was called with."""
     seen: dict[str, list[torch.Tensor]] = {name: [] for name in state.method.networks}
     for name, calls in seen.items():
         network = state.method.networks[name]
         network.register_forward_pre_hook(lambda _, inputs, calls=calls: calls.append(inputs[0].detach().clone()))
-    train_step(state, BatchStream(data, 8, 0, engine, mirror=False), engine, state.moment(1.0))
+    train_step(state, BatchStream(data, 8, 0, runtime, mirror=False), runtime, state.moment(1.0))
     return seen
 
 
-def test_d_sees_the_source_beside_target_and_fake_and_g_gets_the_same_source_in_both_phases(tiny_data, engine):
-    seen = step(fresh(tiny_data, engine, "share_fakes=false", "discriminator_steps=2"), tiny_data, engine)
+def test_d_sees_the_source_beside_target_and_fake_and_g_gets_the_same_source_in_both_phases(tiny_data, runtime):
+    seen = step(fresh(tiny_data, runtime, "share_fakes=false", "discriminator_steps=2"), tiny_data, runtime)
     first, second, again = seen["generator"]
     assert torch.equal(second, again), "G's phase has the sources of the last D step"
     assert not torch.equal(first, second)
-    batch = BatchStream(tiny_data, 8, 0, engine, mirror=False).read(1).images
+    batch = BatchStream(tiny_data, 8, 0, runtime, mirror=False).read(1).images
     _, judged, after = seen["discriminator"]
     (source, real), (source_again, fake) = (each.chunk(2, 1) for each in judged.chunk(2))
     assert torch.equal(source, second)
@@ -53,47 +53,47 @@ def test_d_sees_the_source_beside_target_and_fake_and_g_gets_the_same_source_in_
 
 
 @pytest.mark.parametrize("task", [name for name in tasks.names() if name != "colorize"])  # which needs colour
-def test_sources_are_made_in_float32_where_networks_compute_in_bf16(task, tiny_data, engine):
-    state = partial(fresh, tiny_data, engine, f"method.task={task}", "share_fakes=false")
-    plain, rounded = (step(state(), tiny_data, each) for each in (engine, replace(engine, precision="bf16")))
+def test_sources_are_made_in_float32_where_networks_compute_in_bf16(task, tiny_data, runtime):
+    state = partial(fresh, tiny_data, runtime, f"method.task={task}", "share_fakes=false")
+    plain, rounded = (step(state(), tiny_data, each) for each in (runtime, replace(runtime, precision="bf16")))
     assert all(map(torch.equal, rounded["generator"], plain["generator"]))
     assert not torch.equal(rounded["discriminator"][0], plain["discriminator"][0])
 
 
-def test_the_sources_of_two_iterations_differ_even_where_the_images_do_not(tiny_data, engine):
-    state = fresh(tiny_data, engine)
+def test_the_sources_of_two_iterations_differ_even_where_the_images_do_not(tiny_data, runtime):
+    state = fresh(tiny_data, runtime)
     image = to_float(tiny_data.read([0] * 8))
     method, phase = state.method, state.method.phases[0]
-    one, same, other = (method.split(image, state.noise(phase, repeat, engine))[0] for repeat in (0, 0, 1))
+    one, same, other = (method.split(image, state.noise(phase, repeat, runtime))[0] for repeat in (0, 0, 1))
     assert torch.equal(one, same)
     assert not torch.equal(one, other)
     assert len({source.numpy().tobytes() for source in one}) == 8
 
 
-def test_without_a_discriminator_there_is_l1_alone(tiny_data, engine):
-    state = fresh(tiny_data, engine, "discriminator=null", "l1_weight=3")
+def test_without_a_discriminator_there_is_l1_alone(tiny_data, runtime):
+    state = fresh(tiny_data, runtime, "discriminator=null", "l1_weight=3")
     method, (phase,) = state.method, state.method.phases
     assert (set(method.networks), phase.reads_data, state.images_per_iteration) == ({"generator"}, True, 8)
-    batch, noise = BatchStream(tiny_data, 8, 0, engine, mirror=False).read(0), state.noise(phase, 0, engine)
+    batch, noise = BatchStream(tiny_data, 8, 0, runtime, mirror=False).read(0), state.noise(phase, 0, runtime)
     terms = method.loss(phase, batch, noise, state.moment(1.0))
     assert set(terms.log) == {"loss_l1"}
     torch.testing.assert_close(terms.total.detach(), 3 * terms.log["loss_l1"])
 
 
-def test_l1_is_added_to_the_adversarial_loss_with_its_weight(tiny_data, engine):
+def test_l1_is_added_to_the_adversarial_loss_with_its_weight(tiny_data, runtime):
     totals = []
     for weight in (0, 10):
-        state = fresh(tiny_data, engine, f"l1_weight={weight}", "share_fakes=false")
+        state = fresh(tiny_data, runtime, f"l1_weight={weight}", "share_fakes=false")
         phase = state.method.phases[1]
-        batch, noise = BatchStream(tiny_data, 8, 0, engine, mirror=False).read(0), state.noise(phase, 0, engine)
+        batch, noise = BatchStream(tiny_data, 8, 0, runtime, mirror=False).read(0), state.noise(phase, 0, runtime)
         totals.append(state.method.loss(phase, batch, noise, state.moment(1.0)))
     torch.testing.assert_close(totals[0].total.detach(), totals[0].log["loss_generator"])
     torch.testing.assert_close(totals[1].total - totals[0].total, 10 * totals[1].log["loss_l1"])
 
 
-def test_a_preview_is_source_result_and_target_of_images_that_were_held_out(tiny_file, engine):
+def test_a_preview_is_source_result_and_target_of_images_that_were_held_out(tiny_file, runtime):
     data = open_data(tiny_file, holdout=0.25, seed=1)
-    method = fresh(data, engine).method
+    method = fresh(data, runtime).method
     method.networks.eval().requires_grad_(False)
     picture = method.preview(method.networks, method.fixed(3, 30, data))
     source, result, target = picture.split(8, 3)
@@ -103,9 +103,9 @@ def test_a_preview_is_source_result_and_target_of_images_that_were_held_out(tiny
     assert 0 < (source - target).abs().mean() < 0.4
 
 
-def test_source_and_image_are_moved_alike_and_keep_their_colours(tiny_data, engine):
-    state = fresh(tiny_data, engine, "augment={kind: ada, probability: 0.9}")
-    method, noise = state.method, state.noise(state.method.phases[0], 0, engine)
+def test_source_and_image_are_moved_alike_and_keep_their_colours(tiny_data, runtime):
+    state = fresh(tiny_data, runtime, "augment={kind: ada, probability: 0.9}")
+    method, noise = state.method, state.noise(state.method.phases[0], 0, runtime)
     seen: list[torch.Tensor] = []
     method.networks["discriminator"].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     source = torch.full((8, 1, 8, 8), -0.5)
@@ -119,14 +119,14 @@ def test_source_and_image_are_moved_alike_and_keep_their_colours(tiny_data, engi
     assert one.median() == pytest.approx(-0.5, abs=0.05), "colour changes would move it"
 
 
-def test_an_augmentation_without_a_discriminator_is_refused(tiny_data, engine):
+def test_an_augmentation_without_a_discriminator_is_refused(tiny_data, runtime):
     with pytest.raises(RecipeError) as caught:
-        fresh(tiny_data, engine, "discriminator=null", "augment=ada")
+        fresh(tiny_data, runtime, "discriminator=null", "augment=ada")
     assert str(caught.value) == (
         "augmentation 'ada' is of what a discriminator sees, and this recipe has none\n  pass augment=null"
     )
     with pytest.raises(RecipeError, match="policy is color alone"):
-        fresh(tiny_data, engine, "augment={kind: diffaugment, policy: [color]}")
+        fresh(tiny_data, runtime, "augment={kind: diffaugment, policy: [color]}")
 
 
 def test_a_task_with_a_recipe_of_another_method_is_refused():
@@ -136,8 +136,8 @@ def test_a_task_with_a_recipe_of_another_method_is_refused():
     assert translation_recipe("translate", "edges", pairs=False) == ("translate", ["method.task=edges"])
 
 
-def test_real_images_have_more_columns_than_triples(tiny_data, engine, tmp_path):
-    state = fresh(tiny_data, engine)
+def test_real_images_have_more_columns_than_triples(tiny_data, runtime, tmp_path):
+    state = fresh(tiny_data, runtime)
     PreviewWriter(SimpleNamespace(samples=tmp_path), state.method, state.recipe, 0, tiny_data).write_real()
     eight = make_grid(tiny_data.read(range(24)), 8)
     with Image.open(tmp_path / "real.png") as picture:

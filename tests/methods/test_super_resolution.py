@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from gansmith.core.errors import RecipeError
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.data.base import DataSpec
 from gansmith.data.batches import BatchStream
 from gansmith.imaging.images import to_float
@@ -29,32 +29,32 @@ from small_runs import NOISE
 SMALL = ("base_channels=4", "blocks=1", "batch_size=8", "scale=2")
 
 
-def fresh(data: Any, engine: Engine, *overrides: str, recipe: str = "srgan") -> RunState:
-    return RunState.fresh(load_recipe(recipe, (*SMALL, *overrides)), data.spec, 3, engine)
+def fresh(data: Any, runtime: Runtime, *overrides: str, recipe: str = "srgan") -> RunState:
+    return RunState.fresh(load_recipe(recipe, (*SMALL, *overrides)), data.spec, 3, runtime)
 
 
-def step(state: RunState, data: Any, engine: Engine) -> dict[str, list[Tensor]]:
+def step(state: RunState, data: Any, runtime: Runtime) -> dict[str, list[Tensor]]:
     """Run an iteration and return what each network was called with."""
     seen: dict[str, list[Tensor]] = {name: [] for name in state.method.networks}
     for name, calls in seen.items():
         network = state.method.networks[name]
         network.register_forward_pre_hook(lambda _, inputs, calls=calls: calls.append(inputs[0].detach().clone()))
-    train_step(state, BatchStream(data, 8, 0, engine, mirror=False), engine, state.moment(1.0))
+    train_step(state, BatchStream(data, 8, 0, runtime, mirror=False), runtime, state.moment(1.0))
     return seen
 
 
-def last_row(state: RunState, engine: Engine) -> dict[str, float]:
-    return state.meter.take(engine)
+def last_row(state: RunState, runtime: Runtime) -> dict[str, float]:
+    return state.meter.take(runtime)
 
 
-def test_d_sees_images_alone_and_g_gets_the_same_small_sources_in_both_phases(tiny_data, engine):
-    state = fresh(tiny_data, engine, "share_fakes=false", "discriminator_steps=2", "degradation=real_esrgan")
-    seen = step(state, tiny_data, engine)
+def test_d_sees_images_alone_and_g_gets_the_same_small_sources_in_both_phases(tiny_data, runtime):
+    state = fresh(tiny_data, runtime, "share_fakes=false", "discriminator_steps=2", "degradation=real_esrgan")
+    seen = step(state, tiny_data, runtime)
     first, second, again = seen["generator"]
     assert first.shape == (8, 1, 4, 4)
     assert torch.equal(second, again), "G's phase has the sources of the last D step"
     assert not torch.equal(first, second)
-    batch = BatchStream(tiny_data, 8, 0, engine, mirror=False).read(1).images
+    batch = BatchStream(tiny_data, 8, 0, runtime, mirror=False).read(1).images
     real, fake = seen["discriminator"][1].chunk(2)
     assert torch.equal(real, batch)
     assert fake.shape == batch.shape
@@ -62,14 +62,14 @@ def test_d_sees_images_alone_and_g_gets_the_same_small_sources_in_both_phases(ti
 
 
 @pytest.mark.parametrize("name", degradations.names())
-def test_sources_are_made_in_float32_where_networks_compute_in_bf16(name, tiny_data, engine):
-    state = partial(fresh, tiny_data, engine, f"degradation={name}", "share_fakes=false")
-    plain, rounded = (step(state(), tiny_data, each) for each in (engine, replace(engine, precision="bf16")))
+def test_sources_are_made_in_float32_where_networks_compute_in_bf16(name, tiny_data, runtime):
+    state = partial(fresh, tiny_data, runtime, f"degradation={name}", "share_fakes=false")
+    plain, rounded = (step(state(), tiny_data, each) for each in (runtime, replace(runtime, precision="bf16")))
     assert all(map(torch.equal, rounded["generator"], plain["generator"]))
     assert not torch.equal(rounded["discriminator"][0], plain["discriminator"][0])
 
 
-def test_crops_are_squares_of_the_images_and_what_networks_see(tiny_data, engine):
+def test_crops_are_squares_of_the_images_and_what_networks_see(tiny_data, runtime):
     images = torch.arange(3 * 8 * 6.0).view(3, 1, 8, 6)
     squares = cropped(images, 4, NOISE)
     found = set()
@@ -78,8 +78,8 @@ def test_crops_are_squares_of_the_images_and_what_networks_see(tiny_data, engine
         assert torch.equal(square, image[:, top : top + 4, left : left + 4])
         found.add((top, left))
     assert len(found) > 1
-    state = fresh(tiny_data, engine, "crop_px=null", recipe="srresnet")
-    assert step(state, tiny_data, engine)["generator"][0].shape == (8, 1, 4, 4)
+    state = fresh(tiny_data, runtime, "crop_px=null", recipe="srresnet")
+    assert step(state, tiny_data, runtime)["generator"][0].shape == (8, 1, 4, 4)
     big = type(tiny_data.spec)(**{**tiny_data.spec.to_json(), "height": 32, "width": 40, "split": tiny_data.spec.split})
     method = load_recipe("srgan", (*SMALL, "crop_px=16")).method.build(big)
     source, target = method.examples(torch.zeros(3, 1, 32, 40), NOISE)
@@ -89,8 +89,8 @@ def test_crops_are_squares_of_the_images_and_what_networks_see(tiny_data, engine
 
 
 @pytest.mark.parametrize(("loss", "wanted"), [("l1", 0.25), ("mse", 0.0625)])
-def test_content_is_the_weighted_difference(loss, wanted, tiny_data, engine):
-    method = fresh(tiny_data, engine, f"pixel_loss={loss}", "pixel_weight=3", recipe="srresnet").method
+def test_content_is_the_weighted_difference(loss, wanted, tiny_data, runtime):
+    method = fresh(tiny_data, runtime, f"pixel_loss={loss}", "pixel_weight=3", recipe="srresnet").method
     target = torch.zeros(2, 1, 8, 8)
     terms = method.content(target + 0.25, target, None)
     assert terms.total.item() == pytest.approx(3 * wanted)
@@ -105,16 +105,16 @@ def test_features_apart_are_shares_of_what_is_wanted_image_by_image():
     assert feature_distance(seen, wanted).item() == pytest.approx((0.5 / 2 + 0.1) / 2)
 
 
-def test_features_of_the_discriminator_pull_g_and_leave_d_alone(tiny_data, engine):
+def test_features_of_the_discriminator_pull_g_and_leave_d_alone(tiny_data, runtime):
     rows, gradients = {}, {}
     for weight in (0, 50):
-        state = fresh(tiny_data, engine, f"feature_weight={weight}")
-        train_step(state, BatchStream(tiny_data, 8, 0, engine, mirror=False), engine, state.moment(1.0))
+        state = fresh(tiny_data, runtime, f"feature_weight={weight}")
+        train_step(state, BatchStream(tiny_data, 8, 0, runtime, mirror=False), runtime, state.moment(1.0))
         gradients[weight] = {
             name: torch.cat([p.grad.flatten() for p in network.parameters()])
             for name, network in state.method.networks.items()
         }
-        rows[weight] = last_row(state, engine)
+        rows[weight] = last_row(state, runtime)
     assert "loss_features" not in rows[0]
     assert rows[50]["loss_features"] > 0
     assert torch.equal(gradients[0]["discriminator"], gradients[50]["discriminator"])
@@ -131,14 +131,14 @@ def extractor_file(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["extractor", "discriminator"])
-def test_features_of_a_file_are_compared_and_nothing_in_it_changes(kind, extractor_file, tiny_data, engine, tmp_path):
+def test_features_of_a_file_are_compared_and_nothing_in_it_changes(kind, extractor_file, tiny_data, runtime, tmp_path):
     path = extractor_file
     if kind == "discriminator":
         path = make_model(recipe="mlp-small").save(tmp_path / "model") / "discriminator.safetensors"
     before = path.read_bytes()
-    state = fresh(tiny_data, engine, "feature_weight=2", f"features={path}", recipe="srresnet")
-    train_step(state, BatchStream(tiny_data, 8, 0, engine, mirror=False), engine, state.moment(1.0))
-    row = last_row(state, engine)
+    state = fresh(tiny_data, runtime, "feature_weight=2", f"features={path}", recipe="srresnet")
+    train_step(state, BatchStream(tiny_data, 8, 0, runtime, mirror=False), runtime, state.moment(1.0))
+    row = last_row(state, runtime)
     assert row["loss_features"] > 0
     assert set(state.method.networks) == {"generator"}, "it is no part of the model"
     assert path.read_bytes() == before
@@ -148,20 +148,20 @@ def test_features_of_a_file_are_compared_and_nothing_in_it_changes(kind, extract
     assert given.distance(images.flip(3), images, digest).item() > 0
 
 
-def test_a_run_goes_on_with_the_network_it_began_with(extractor_file, tiny_data, engine, tmp_path):
-    state = fresh(tiny_data, engine, "feature_weight=2", f"features={extractor_file}", recipe="srresnet")
-    stream = BatchStream(tiny_data, 8, 0, engine, mirror=False)
-    train_step(state, stream, engine, state.moment(1.0))
-    kept, values = {name: each.clone() for name, each in state.tensors(engine).items()}, state.values()
+def test_a_run_goes_on_with_the_network_it_began_with(extractor_file, tiny_data, runtime, tmp_path):
+    state = fresh(tiny_data, runtime, "feature_weight=2", f"features={extractor_file}", recipe="srresnet")
+    stream = BatchStream(tiny_data, 8, 0, runtime, mirror=False)
+    train_step(state, stream, runtime, state.moment(1.0))
+    kept, values = {name: each.clone() for name, each in state.tensors(runtime).items()}, state.values()
     torch.manual_seed(1)
     save_file({name: value.contiguous() for name, value in ConvNet(8, 1, 0).state_dict().items()}, extractor_file)
-    again = fresh(tiny_data, engine, "feature_weight=2", f"features={extractor_file}", recipe="srresnet")
-    again.restore(kept, values, engine)
+    again = fresh(tiny_data, runtime, "feature_weight=2", f"features={extractor_file}", recipe="srresnet")
+    again.restore(kept, values, runtime)
     with pytest.raises(RecipeError, match=r"own.safetensors' is another network than the one this run began with\n"):
-        train_step(again, stream, engine, again.moment(1.0))
+        train_step(again, stream, runtime, again.moment(1.0))
 
 
-def test_files_without_usable_features_are_refused(tiny_data, engine, tmp_path):
+def test_files_without_usable_features_are_refused(tiny_data, runtime, tmp_path):
     colour = make_model(recipe="mlp-small").save(tmp_path / "model")
     labelled = make_model("conditional=true", classes=("a", "b"), recipe="mlp-small").save(tmp_path / "labelled")
     (tmp_path / "text.safetensors").write_text("no weights")
@@ -177,11 +177,11 @@ def test_files_without_usable_features_are_refused(tiny_data, engine, tmp_path):
         colour / "generator.safetensors": "it holds the network 'generator'",
         labelled / "discriminator.safetensors": "its discriminator wants labels",
     }.items():
-        state = fresh(tiny_data, engine, "feature_weight=2", f"features={path}", recipe="srresnet")
+        state = fresh(tiny_data, runtime, "feature_weight=2", f"features={path}", recipe="srresnet")
         with pytest.raises(
             RecipeError, match=f"{path.name}' cannot be used: {told}.*\n  allowed: the discriminator.safe"
         ):
-            train_step(state, BatchStream(tiny_data, 8, 0, engine, mirror=False), engine, state.moment(1.0))
+            train_step(state, BatchStream(tiny_data, 8, 0, runtime, mirror=False), runtime, state.moment(1.0))
 
 
 def test_parts_that_do_not_fit_are_refused():
@@ -229,8 +229,8 @@ def test_without_layers_that_add_anything_it_is_the_bicubic_enlargement():
     torch.testing.assert_close(made, wanted.clamp(-1, 1))
 
 
-def test_previews_show_each_source_pixel_as_a_square_then_result_and_target(tiny_data, engine):
-    method = fresh(tiny_data, engine).method
+def test_previews_show_each_source_pixel_as_a_square_then_result_and_target(tiny_data, runtime):
+    method = fresh(tiny_data, runtime).method
     fixed = method.fixed(0, 3, tiny_data)
     with torch.no_grad():
         shown, result, target = method.preview(method.networks.eval(), fixed).chunk(3, 3)
@@ -242,7 +242,7 @@ def test_previews_show_each_source_pixel_as_a_square_then_result_and_target(tiny
         torch.testing.assert_close(result, method.translate(method.networks["generator"], source))
 
 
-def test_learning_pixels_beats_the_bicubic_enlargement(engine):
+def test_learning_pixels_beats_the_bicubic_enlargement(runtime):
     """Blocks of one value, which bicubic interpolation blurs: a few steps teach what stands between."""
     images = torch.randint(0, 2, (32, 1, 4, 4), generator=torch.Generator().manual_seed(0)).float() * 2 - 1
     images = images.repeat_interleave(4, 2).repeat_interleave(4, 3)

@@ -43,12 +43,12 @@ def make(data: ImageData, **fields: Any) -> UnpairedMethod:
     return methods.parse(values).build(data.spec)
 
 
-def batch_of(data: ImageData, engine: Any) -> Batch:
-    return BatchStream(data, 8, 0, engine, mirror=False, domains=2).read(0)
+def batch_of(data: ImageData, runtime: Any) -> Batch:
+    return BatchStream(data, 8, 0, runtime, mirror=False, domains=2).read(0)
 
 
-def test_the_generators_minimise_what_the_paper_says(data, engine):
-    method, batch = make(data), batch_of(data, engine)
+def test_the_generators_minimise_what_the_paper_says(data, runtime):
+    method, batch = make(data), batch_of(data, runtime)
     a, b = batch.images[0::2], batch.images[1::2]
     f, g, d_a, d_b = (method.networks[name] for name in ("a_to_b", "b_to_a", "discriminator_a", "discriminator_b"))
     terms = method.loss(method.phases[0], batch, NOISE_OF_8, START)
@@ -63,8 +63,8 @@ def test_the_generators_minimise_what_the_paper_says(data, engine):
         torch.testing.assert_close(terms.log[name], value.detach(), msg=name)
 
 
-def test_discriminators_judge_their_own_domain_against_fakes_of_it(data, engine):
-    method, batch = make(data, pool_size=0), batch_of(data, engine)
+def test_discriminators_judge_their_own_domain_against_fakes_of_it(data, runtime):
+    method, batch = make(data, pool_size=0), batch_of(data, runtime)
     images = (batch.images[0::2], batch.images[1::2])
     with torch.no_grad():
         fakes = (method.networks["b_to_a"](images[1]), method.networks["a_to_b"](images[0]))
@@ -85,8 +85,8 @@ def test_discriminators_judge_their_own_domain_against_fakes_of_it(data, engine)
     assert not torch.allclose(method.loss(method.phases[1], batch, NOISE_OF_8, START).total, total)
 
 
-def test_weights_may_be_ramps_and_no_identity_term_is_no_work(data, engine):
-    batch = batch_of(data, engine)
+def test_weights_may_be_ramps_and_no_identity_term_is_no_work(data, runtime):
+    batch = batch_of(data, runtime)
     method = make(data, cycle_weight={"start": 8, "end": 0}, identity_weight=0)
     first, last = (method.loss(method.phases[0], batch, NOISE_OF_8, Moment(0, 0.0, at)) for at in (0.0, 1.0))
     assert not any(name.startswith("identity") for name in first.log)
@@ -122,8 +122,8 @@ def test_a_pool_fills_and_then_gives_earlier_fakes_half_the_time(data):
     {"generator": {**GENERATOR, "norm": "batch", "value_range": "unit", "upsample": "resize"}},
     {"discriminator": {**DISCRIMINATOR, "value_range": "unit"}, "constraints": ["weight_clip"]},
 ])  # fmt: skip
-def test_losses_penalties_and_networks_of_the_house_fit(fields, data, engine):
-    method, batch = make(data, **fields), batch_of(data, engine)
+def test_losses_penalties_and_networks_of_the_house_fit(fields, data, runtime):
+    method, batch = make(data, **fields), batch_of(data, runtime)
     for phase in method.phases:
         for name, network in method.networks.items():
             network.requires_grad_(name in phase.trains)
@@ -278,12 +278,12 @@ def test_a_run_cannot_go_on_without_one_of_its_data_sets(tiny_file, tmp_path):
         api.resume(folder)
 
 
-def test_each_discriminator_adapts_a_p_of_its_own(data, engine):
+def test_each_discriminator_adapts_a_p_of_its_own(data, runtime):
     method = make(data, augment={"kind": "ada", "interval": 1, "adapt_kimg": 0.1})
     sure, unsure = (method.networks[f"discriminator_{side}"] for side in "ab")
     for network, answer in ((sure, 2.0), (unsure, -2.0)):
         network.register_forward_hook(lambda _, inputs, out, answer=answer: out * 0 + answer)
-    batch, log = batch_of(data, engine), {}
+    batch, log = batch_of(data, runtime), {}
     for iteration in range(3):
         log = method.loss(method.phases[1], batch, replace(NOISE_OF_8, iteration=iteration), START).log
     assert log["augment_p_a"].item() == pytest.approx(0.08)  # 4 images of 100 at a time

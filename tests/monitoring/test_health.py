@@ -2,7 +2,7 @@
 
 import pytest
 
-from gansmith.monitoring.health import HEALTHY, HOPELESS, RULES, TITLES, judge, judge_once
+from gansmith.monitoring.health import HEALTHY, HOPELESS, RULES, TITLES, diagnose_once, judge
 from gansmith.monitoring.thresholds import Thresholds, gone
 from gansmith.runs.log import best_look, column_of, measure
 
@@ -223,11 +223,11 @@ def test_only_rows_between_looks_count():
 
 def test_a_single_look_says_what_needs_no_history():
     rows = rows_of()
-    assert judge_once(rows, look(5, 15, diversity=0.2)).name == "full_collapse"
-    assert judge_once(rows, look(5, 4, missing=1)).name == "partial_collapse"
-    assert judge_once(rows, look(5, 4, copies=0.9)).name == "memorising"
-    assert judge_once(rows, look(5, 40)).name == "diverged"
-    assert judge_once(rows_of(1.0, 1.0), look(5, 15)).name == HEALTHY
+    assert diagnose_once(rows, look(5, 15, diversity=0.2)).name == "full_collapse"
+    assert diagnose_once(rows, look(5, 4, missing=1)).name == "partial_collapse"
+    assert diagnose_once(rows, look(5, 4, copies=0.9)).name == "memorising"
+    assert diagnose_once(rows, look(5, 40)).name == "diverged"
+    assert diagnose_once(rows_of(1.0, 1.0), look(5, 15)).name == HEALTHY
     assert judge(rows, [look(5, 15, diversity=0.2)]).name == HEALTHY
 
 

@@ -7,7 +7,7 @@ import torch
 from gansmith.core.errors import MetricError
 from gansmith.data.open import open_data
 from gansmith.evaluation import reference
-from gansmith.parts.extractors.base import Domain
+from gansmith.parts.extractors.base import DataInfo
 from gansmith.parts.extractors.convnet import (
     ConvNet,
     _view,
@@ -36,22 +36,22 @@ def stripes(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return images.astype(np.uint8), labels.astype(np.int64)
 
 
-def domain_of(images, labels, cache, classes=("lying", "standing", "none")) -> Domain:
-    return Domain(12, 12, 1, classes, "abc", lambda: (images, labels), cache)
+def data_info_of(images, labels, cache, classes=("lying", "standing", "none")) -> DataInfo:
+    return DataInfo(12, 12, 1, classes, "abc", lambda: (images, labels), cache)
 
 
 def test_own_learns_the_labels_once_and_is_kept(tmp_path):
     images, labels = stripes(300)
     told = []
     part = Own(kimg_with_labels=3)
-    extractor = part.open(domain_of(images, labels, tmp_path), None, lambda *words: told.append(words))
+    extractor = part.open(data_info_of(images, labels, tmp_path), None, lambda *words: told.append(words))
     test_images, test_labels = stripes(150, seed=1)
     features, probabilities = extractor(test_images)
     assert features.shape == (150, 128)
     assert (probabilities.argmax(1).numpy() == test_labels).mean() > 0.9
     assert told[-1] == ("training the judge on your images (labels)", 2944, 3000)
     told.clear()
-    again = part.open(domain_of(None, None, tmp_path), None, lambda *words: told.append(words))
+    again = part.open(data_info_of(None, None, tmp_path), None, lambda *words: told.append(words))
     assert again.sha256 == extractor.sha256
     assert not told
     assert torch.equal(again(test_images)[0], features)
@@ -59,7 +59,7 @@ def test_own_learns_the_labels_once_and_is_kept(tmp_path):
 
 def test_own_works_without_labels(tmp_path):
     images, _ = stripes(300)
-    domain = domain_of(images, None, tmp_path, classes=())
+    domain = data_info_of(images, None, tmp_path, classes=())
     extractor = Own(kimg_without=1).open(domain, None, lambda *_: None)
     features, probabilities = extractor(images)
     assert features.shape == (300, 128)
@@ -84,7 +84,7 @@ def test_training_on_views_brings_views_of_an_image_together():
 def test_own_refuses_too_few_images(tmp_path):
     images, labels = stripes(150)
     with pytest.raises(MetricError, match="needs 200 training images to learn from, got 150"):
-        Own().open(domain_of(images, labels, tmp_path), None, lambda *_: None)
+        Own().open(data_info_of(images, labels, tmp_path), None, lambda *_: None)
 
 
 def test_training_is_deterministic():
@@ -97,7 +97,7 @@ def test_training_is_deterministic():
 
 def test_the_shipped_judge_knows_the_built_in_images(tmp_path):
     data = open_data("fashion-sample")
-    extractor = Fashion().open(Domain(28, 28, 1, CLASSES, "", lambda: None, tmp_path), None, lambda *_: None)
+    extractor = Fashion().open(DataInfo(28, 28, 1, CLASSES, "", lambda: None, tmp_path), None, lambda *_: None)
     some = np.arange(0, 10_000, 50)
     features, probabilities = extractor(data.read(some))
     assert features.shape == (200, 128)
@@ -139,5 +139,5 @@ def test_own_is_kept_for_the_images_it_saw_alone(tiny_file):
     paths = set()
     for seed in range(2):
         data = open_data(tiny_file, holdout=0.1, seed=seed)
-        paths.add(Own().kept_at(reference.domain_of(data)))
+        paths.add(Own().kept_at(reference.data_info_of(data)))
     assert len(paths) == 2, "another seed holds other images out, which a judge of the first has seen"

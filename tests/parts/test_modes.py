@@ -9,8 +9,8 @@ import torch
 from gansmith.core.errors import MetricError
 from gansmith.data.find import list_named_sets, named_set
 from gansmith.data.open import open_data
-from gansmith.evaluation.features import default_extractor, domain_of
-from gansmith.parts.extractors.base import Domain, Extractor, extractors
+from gansmith.evaluation.features import data_info_of, default_extractor
+from gansmith.parts.extractors.base import DataInfo, Extractor, extractors
 from gansmith.parts.metrics.base import Evidence, Side, metrics
 from gansmith.parts.metrics.modes import divergence, histogram
 
@@ -71,7 +71,7 @@ def stacked():
 @pytest.fixture(scope="module")
 def judge(stacked) -> Extractor:
     assert default_extractor(stacked.spec) == "fashion_stacked"
-    return extractors.parse("fashion_stacked").open(domain_of(stacked), None, lambda *_: None)
+    return extractors.parse("fashion_stacked").open(data_info_of(stacked), None, lambda *_: None)
 
 
 def test_each_channel_is_an_image_of_the_sample(stacked):
@@ -126,7 +126,7 @@ def test_real_images_fill_the_modes_and_one_image_fills_one(stacked, judge):
 
 
 def test_gray_images_are_refused(tmp_path):
-    domain = Domain(28, 28, 1, (), "x", lambda: (np.stack([gray(0)] * 2), None), tmp_path)
+    domain = DataInfo(28, 28, 1, (), "x", lambda: (np.stack([gray(0)] * 2), None), tmp_path)
     with pytest.raises(
         MetricError, match=r"^extractor 'fashion_stacked' sees images of 28 to 32 px with 3 channels, got"
     ):
@@ -137,7 +137,7 @@ def test_gray_images_are_refused(tmp_path):
 
 def test_points_show_the_mode_that_they_are_near_to():
     data = open_data("ring-8")
-    judge = extractors.parse(default_extractor(data.spec)).open(domain_of(data), None, lambda *_: None)
+    judge = extractors.parse(default_extractor(data.spec)).open(data_info_of(data), None, lambda *_: None)
     images = np.array([[230, 128], [230, 140], [128, 128]], np.uint8).reshape(-1, 1, 2, 1)  # in, .09 off, far
     features, probabilities = judge(images)
     assert features[2].tolist() == pytest.approx([0.004, 0.004], abs=1e-3)
@@ -146,5 +146,5 @@ def test_points_show_the_mode_that_they_are_near_to():
     real = judge.mode_of(*judge(data.read(range(len(data)))))
     assert (real < 0).double().mean() == pytest.approx(math.exp(-4.5), abs=0.005)  # beyond 3 deviations of a Gaussian
     no_modes = open_data("swiss-roll")
-    judge = extractors.parse("points").open(domain_of(no_modes), None, lambda *_: None)
+    judge = extractors.parse("points").open(data_info_of(no_modes), None, lambda *_: None)
     assert (judge.num_modes, judge(images)[1].shape) == (0, (3, 0))

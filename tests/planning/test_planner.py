@@ -11,7 +11,7 @@ import torch
 import gansmith.training.run
 from gansmith import api
 from gansmith.core.errors import DataError, GansmithError, RecipeError
-from gansmith.core.runtime import Engine, installed_memory_mb
+from gansmith.core.runtime import Runtime, installed_memory_mb
 from gansmith.core.schedules import Ramp
 from gansmith.data.duplicates import distinct_share
 from gansmith.data.open import open_data
@@ -31,10 +31,10 @@ from gansmith.planning.heuristics import (
     side_for,
     width_for,
 )
-from gansmith.planning.proposal import USERS, Draft, Proposal
+from gansmith.planning.proposal import USERS, Proposal, RecipeBuilder
 from gansmith.recipes.load import load_recipe, named_paths, parse_recipe
 from gansmith.runs.length import Budget
-from gansmith.runs.record import Order
+from gansmith.runs.record import RunOptions
 
 REPOSITORY = Path(gansmith.__file__).parent.parent.parent
 SPEED = 1000.0  # images a second, of whatever is measured
@@ -45,7 +45,7 @@ def measured(monkeypatch) -> list:
     """Speeds are not measured but ``SPEED``; the list has the recipe and the spec of each."""
     calls: list = []
 
-    def measure(recipe, data, engine, seconds):
+    def measure(recipe, data, runtime, seconds):
         calls.append((recipe, data.spec))
         return SPEED
 
@@ -61,9 +61,9 @@ def images(path: Path, count: int, side: int = 16, classes: int = 0, **more) -> 
     return str(path / "x.npz")
 
 
-def propose(source: str, *overrides: str, engine: Engine | None = None, **length: float) -> Proposal:
-    order = Order(source, Budget(**length))
-    return planner.propose(order, engine or Engine(torch.device("cpu")), overrides, lambda _: None)
+def propose(source: str, *overrides: str, runtime: Runtime | None = None, **length: float) -> Proposal:
+    order = RunOptions(source, Budget(**length))
+    return planner.propose(order, runtime or Runtime(torch.device("cpu")), overrides, lambda _: None)
 
 
 def choice(proposal: Proposal, what: str) -> tuple[str, str]:
@@ -272,11 +272,11 @@ def test_points(measured):
 
 
 @pytest.fixture
-def gpu(monkeypatch) -> Engine:
+def gpu(monkeypatch) -> Runtime:
     """An engine that says it has a GPU: nothing may compute on it."""
     monkeypatch.setattr(planner, "installed_memory_mb", lambda _: 1e6)
-    monkeypatch.setattr(Engine, "has_cuda", property(lambda _: True))
-    return Engine(torch.device("cpu"))
+    monkeypatch.setattr(Runtime, "has_cuda", property(lambda _: True))
+    return Runtime(torch.device("cpu"))
 
 
 @pytest.mark.parametrize(("length", "base", "kimg"), [
@@ -284,7 +284,7 @@ def gpu(monkeypatch) -> Engine:
     ({"kimg": 25_000}, LARGE_GPU, 25_000),
 ])  # fmt: skip
 def test_a_gpu(measured, gpu, tmp_path, length, base, kimg):
-    found = propose(images(tmp_path, 3000, side=64), engine=gpu, **length)
+    found = propose(images(tmp_path, 3000, side=64), runtime=gpu, **length)
     recipe = found.recipe
     assert choice(found, "recipe")[0] == base
     assert (recipe.name, recipe.data.size, recipe.kimg) == ("auto", 64, pytest.approx(kimg, abs=0.3))
@@ -296,9 +296,9 @@ def test_a_gpu(measured, gpu, tmp_path, length, base, kimg):
 
 
 def test_small_images_on_a_gpu_and_large_ones(measured, gpu, tmp_path):
-    found = propose(images(tmp_path, 200, side=28), engine=gpu, kimg=1)
+    found = propose(images(tmp_path, 200, side=28), runtime=gpu, kimg=1)
     assert choice(found, "recipe") == ("compact", "r3gan-small is for 32 to 256 px")
-    found = propose(images(tmp_path, 100, side=128), engine=gpu, minutes=1)
+    found = propose(images(tmp_path, 100, side=128), runtime=gpu, minutes=1)
     assert (choice(found, "recipe")[0], found.recipe.data.size) == (GPU, 128)
     assert found.recipe.method.penalties[0].weight.start == 16
 
@@ -390,10 +390,10 @@ def test_the_memory_of_a_machine():
 
 
 def test_batches_are_for_all_processes(measured, tmp_path, monkeypatch):
-    monkeypatch.setattr(Engine, "share_text", lambda _, text: text)
-    monkeypatch.setattr(Engine, "barrier", lambda _: None)
-    monkeypatch.setattr(Engine, "broadcast_", lambda *_: None)
-    found = propose(images(tmp_path, 600), engine=Engine(torch.device("cpu"), 0, 3), kimg=1)
+    monkeypatch.setattr(Runtime, "share_text", lambda _, text: text)
+    monkeypatch.setattr(Runtime, "barrier", lambda _: None)
+    monkeypatch.setattr(Runtime, "broadcast_", lambda *_: None)
+    found = propose(images(tmp_path, 600), runtime=Runtime(torch.device("cpu"), 0, 3), kimg=1)
     assert choice(found, "batch_size") == ("66", "a multiple of the 3 processes")
     assert measured[-1][0].batch_size == 66
 
@@ -465,7 +465,7 @@ def test_a_glance(tmp_path, photos):
 
 
 def test_a_draft_shows_what_is_gone():
-    draft = Draft(COMPACT, ("penalties=[]",))
+    draft = RecipeBuilder(COMPACT, ("penalties=[]",))
     draft.decide("gamma", ("method.penalties.0.weight",), 3.0, "x")
     assert [(each.value, each.reason) for each in draft.choices] == [("none", USERS)]
 
@@ -497,11 +497,11 @@ def test_train_without_a_recipe_trains_what_is_proposed(tmp_path, monkeypatch):
 
 
 def test_minutes_are_measured_once(tmp_path, monkeypatch, measured):
-    engine = Engine(torch.device("cpu"))
-    order = Order(images(tmp_path, 600), Budget(minutes=0.1))
-    recipe, settled = orders.settle("auto", (), order, engine, lambda _: None)
+    runtime = Runtime(torch.device("cpu"))
+    order = RunOptions(images(tmp_path, 600), Budget(minutes=0.1))
+    recipe, settled = orders.resolve_recipe("auto", (), order, runtime, lambda _: None)
     assert (settled.budget, recipe.kimg) == (Budget(), pytest.approx(6, abs=0.064))
-    other, same = orders.settle("dcgan", (), order, engine, lambda _: None)
+    other, same = orders.resolve_recipe("dcgan", (), order, runtime, lambda _: None)
     assert (other.name, same) == ("dcgan", order)
 
 

@@ -175,10 +175,10 @@ def test_padding_and_size_must_fit(refused):
 
 
 @pytest.mark.parametrize("name", [*DCGANS, "dcgan-cifar10"])
-def test_initial_weights(name, engine):
+def test_initial_weights(name, runtime):
     deviation = DCGANS[name][2] if name in DCGANS else None
     recipe = load_recipe(name, ("size=16", "batch_size=4"))
-    state = RunState.fresh(recipe, DataSpec("x", 16, 16, 3, 10, (), ""), 0, engine)
+    state = RunState.fresh(recipe, DataSpec("x", 16, 16, 3, 10, (), ""), 0, runtime)
     layers = [layer for layer in state.method.networks.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)]
     for layer in layers:
         # torch's own is uniform in +-1/sqrt(fan_in), which it takes from the second axis of the weight

@@ -2,15 +2,15 @@ import pytest
 
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
-from gansmith.runs.length import Budget, Plan, make_plan
+from gansmith.runs.length import Budget, RunLength, run_length
 
 
 def recipe(*overrides: str) -> Recipe:
     return load_recipe("dcgan", ("batch_size=100", "epochs=10", *overrides))
 
 
-def plan(budget: Budget, *overrides: str, count: int = 1000, images: int = 100, img_per_sec: float = 0.0) -> Plan:
-    return make_plan(recipe(*overrides), budget, count, images, img_per_sec)
+def plan(budget: Budget, *overrides: str, count: int = 1000, images: int = 100, img_per_sec: float = 0.0) -> RunLength:
+    return run_length(recipe(*overrides), budget, count, images, img_per_sec)
 
 
 @pytest.mark.parametrize(("budget", "overrides", "iterations", "source"), [
@@ -78,4 +78,4 @@ def test_an_extended_plan_keeps_its_intervals():
     assert (longer.log_every, longer.preview_every, longer.checkpoint_every) == (
         first.log_every, first.preview_every, first.checkpoint_every,
     )  # fmt: skip
-    assert Plan(**first.to_json()) == first
+    assert RunLength(**first.to_json()) == first

@@ -13,7 +13,7 @@ import gansmith.core.runtime
 import gansmith.training.run
 from gansmith import api
 from gansmith.core.errors import GansmithError
-from gansmith.core.runtime import Engine, require_compiler, start_engine
+from gansmith.core.runtime import Runtime, require_compiler, start_runtime
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
 from gansmith.parts.penalties.base import penalties
@@ -48,23 +48,23 @@ def graphs(monkeypatch) -> list[Any]:
     return made
 
 
-def gradients(recipe: Recipe, source: Path | str, engine: Engine, iterations: int) -> dict[str, torch.Tensor]:
+def gradients(recipe: Recipe, source: Path | str, runtime: Runtime, iterations: int) -> dict[str, torch.Tensor]:
     """Return the gradients of the last of some iterations."""
     data = open_data(source)
-    state = RunState.fresh(recipe, data.spec, 1, engine)
-    stream = BatchStream(data, recipe.batch_size, 5, engine, mirror=False, domains=len(recipe.method.domains) or 1)
+    state = RunState.fresh(recipe, data.spec, 1, runtime)
+    stream = BatchStream(data, recipe.batch_size, 5, runtime, mirror=False, domains=len(recipe.method.domains) or 1)
     for _ in range(iterations):
-        train_step(state, stream, engine, state.moment(1.0))
+        train_step(state, stream, runtime, state.moment(1.0))
     named = state.method.networks.named_parameters()
     return {name: each.grad for name, each in named if each.grad is not None}
 
 
-def assert_same_gradients(recipe: Recipe, source: Path | str, engine: Engine, iterations: int = 1) -> None:
-    expected = gradients(recipe, source, engine, iterations)
-    got = gradients(recipe, source, replace(engine, compiled=True), iterations)
+def assert_same_gradients(recipe: Recipe, source: Path | str, runtime: Runtime, iterations: int = 1) -> None:
+    expected = gradients(recipe, source, runtime, iterations)
+    got = gradients(recipe, source, replace(runtime, compiled=True), iterations)
     assert got.keys() == expected.keys()
     for key, each in expected.items():
-        if engine.precision == "bf16":  # a graph may round elsewhere; where a CPU has no bf16 it does
+        if runtime.precision == "bf16":  # a graph may round elsewhere; where a CPU has no bf16 it does
             assert (got[key] - each).norm() <= BF16_STEPS * each.norm() + 1e-6, key
             continue
         atol = JUMPS.get(recipe.method.kind, 1e-6) * max(1.0, each.abs().max().item())
@@ -80,33 +80,33 @@ def with_penalty(kind: str, interval: int) -> Recipe:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(("interval", "num_graphs"), [(1, 2), (2, 3), (3, 3)], ids=["always", "due last", "due before"])
 @pytest.mark.parametrize("kind", penalties.names())
-def test_gradients_are_those_of_an_eager_run(kind, interval, num_graphs, precision, tiny_file, engine, graphs):
-    assert_same_gradients(with_penalty(kind, interval), tiny_file, replace(engine, precision=precision), 3)
+def test_gradients_are_those_of_an_eager_run(kind, interval, num_graphs, precision, tiny_file, runtime, graphs):
+    assert_same_gradients(with_penalty(kind, interval), tiny_file, replace(runtime, precision=precision), 3)
     assert len(graphs) == num_graphs, "of G, of D where G learns, of D where it learns and no penalty is due"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", recipe_names())
-def test_every_recipe_has_the_gradients_of_an_eager_run(recipe, tiny_file, engine, graphs):
+def test_every_recipe_has_the_gradients_of_an_eager_run(recipe, tiny_file, runtime, graphs):
     chosen = load_recipe(recipe, small(recipe))
-    assert_same_gradients(chosen, source_for(recipe, tiny_file), engine)
+    assert_same_gradients(chosen, source_for(recipe, tiny_file), runtime)
     assert graphs
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["super_resolution", "spectral_norm", "unpaired", "conditional"])
-def test_methods_have_the_gradients_of_an_eager_run(name, tiny_file, engine, graphs):
+def test_methods_have_the_gradients_of_an_eager_run(name, tiny_file, runtime, graphs):
     fields = CASES[name]
-    assert_same_gradients(recipe_of(fields), domains_from(tiny_file) if name == "unpaired" else tiny_file, engine)
+    assert_same_gradients(recipe_of(fields), domains_from(tiny_file) if name == "unpaired" else tiny_file, runtime)
     assert graphs
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler here")
 @pytest.mark.parametrize("kind", penalties.names())
-def test_gradients_of_compiled_programs_are_those_of_an_eager_run(kind, tiny_file, engine):
+def test_gradients_of_compiled_programs_are_those_of_an_eager_run(kind, tiny_file, runtime):
     torch.compiler.reset()
-    assert_same_gradients(with_penalty(kind, 2), tiny_file, engine, 3)
+    assert_same_gradients(with_penalty(kind, 2), tiny_file, runtime, 3)
 
 
 def test_a_compiled_run_is_recorded_and_resumed_compiled_to_the_same_bits(tiny_file, tmp_path, graphs):
@@ -137,12 +137,12 @@ def test_a_run_from_before_there_was_compiling_goes_on_eagerly(tiny_file, tmp_pa
 def test_without_a_compiler_it_says_what_to_install(monkeypatch):
     monkeypatch.setenv("CXX", "g+++")
     with pytest.raises(GansmithError) as caught:
-        start_engine("cpu", compiled=True)
+        start_runtime("cpu", compiled=True)
     assert str(caught.value) == (
         "--compile needs a C++ compiler, and 'g+++' is not on the PATH"
         "\n  install it, name another in the variable CXX, or leave out --compile"
     )
-    assert not start_engine("cpu").compiled
+    assert not start_runtime("cpu").compiled
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(GansmithError, match=r"^--compile needs the package triton for GPUs\n  pip install triton, or"):
         require_compiler(torch.device("cuda"))

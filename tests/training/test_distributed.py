@@ -13,7 +13,7 @@ import torch
 
 from gansmith import api
 from gansmith.core.errors import DiskFullError, GansmithError
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.methods.unpaired import DISCRIMINATORS, GENERATORS
 from gansmith.parts.losses.base import losses
 from gansmith.parts.penalties.base import penalties
@@ -116,7 +116,7 @@ def recipe_of(fields: dict[str, Any]) -> Any:
     )
 
 
-def gradients(fields: dict[str, Any], source: Path, engine: Engine) -> dict[str, torch.Tensor]:
+def gradients(fields: dict[str, Any], source: Path, runtime: Runtime) -> dict[str, torch.Tensor]:
     """Return the averaged gradients of every phase of the second iteration, and the weights and images after it."""
     from gansmith.data.base import DataOptions
     from gansmith.data.batches import BatchStream
@@ -127,10 +127,10 @@ def gradients(fields: dict[str, Any], source: Path, engine: Engine) -> dict[str,
     recipe = recipe_of(fields)
     domains = len(recipe.method.domains)
     data = open_data(domains_from(source) if domains else source, DataOptions(mirror=True))
-    state = RunState.fresh(recipe, data.spec, 1, engine)
-    stream = BatchStream(data, 8, 5, engine, mirror=True, domains=domains or 1)
+    state = RunState.fresh(recipe, data.spec, 1, runtime)
+    stream = BatchStream(data, 8, 5, runtime, mirror=True, domains=domains or 1)
     moment = state.moment(1.0)
-    train_step(state, stream, engine, moment)
+    train_step(state, stream, runtime, moment)
     out: dict[str, torch.Tensor] = {}
     for phase in state.method.phases:
         for name, each in state.trainable.items():
@@ -140,12 +140,12 @@ def gradients(fields: dict[str, Any], source: Path, engine: Engine) -> dict[str,
         parameters = [parameter for name in phase.trains for parameter in state.trainable[name]]
         for parameter in parameters:
             parameter.grad = None
-        state.method.loss(phase, batch, state.noise(phase, phase.repeats - 1, engine), moment).total.backward()
-        engine.average_gradients_(parameters)
+        state.method.loss(phase, batch, state.noise(phase, phase.repeats - 1, runtime), moment).total.backward()
+        runtime.average_gradients_(parameters)
         for name in phase.trains:
             for key, parameter in state.method.networks[name].named_parameters():
                 out[f"{name}.{key}"] = parameter.grad.contiguous().clone()
-    out["images"] = torch.cat(engine.gather(stream.read(2).images.contiguous())).contiguous()
+    out["images"] = torch.cat(runtime.gather(stream.read(2).images.contiguous())).contiguous()
     return out
 
 
@@ -163,16 +163,16 @@ def write_numbers(source: Path, out: Path) -> None:
     """Write, on each of two processes, the gradients of every case; train mlp-small."""
     from safetensors.torch import save_file
 
-    from gansmith.core.runtime import start_engine
+    from gansmith.core.runtime import start_runtime
 
-    engine = start_engine("cpu", "fp32")
+    runtime = start_runtime("cpu", "fp32")
     for number, (name, fields) in enumerate(CASES.items()):
-        tensors = gradients(fields, source, engine)
-        save_file(tensors, out / f"{number}-{engine.rank}.safetensors", {"case": name})
+        tensors = gradients(fields, source, runtime)
+        save_file(tensors, out / f"{number}-{runtime.rank}.safetensors", {"case": name})
     try:
-        engine.slice_of(9)
+        runtime.slice_of(9)
     except GansmithError as problem:
-        (out / f"slice-{engine.rank}.txt").write_text(str(problem))
+        (out / f"slice-{runtime.rank}.txt").write_text(str(problem))
     train(source, out / "mlp", "mlp-small", "fixed_images=4", steps=10)
     train(source, out / "dcgan", "dcgan", "fixed_images=4", steps=4)
     train(source, out / "adapting", "mlp-small", "fixed_images=4", ADAPTING, steps=10)
@@ -183,10 +183,10 @@ def write_numbers(source: Path, out: Path) -> None:
 
 def train_pools(source: Path, out: Path) -> None:
     """Train the toy with state and pools, on each of two processes, with and without a pause."""
-    from gansmith.core.runtime import start_engine
+    from gansmith.core.runtime import start_runtime
 
-    engine = start_engine("cpu")
-    recipe = out / f"toy-{engine.rank}.yaml"
+    runtime = start_runtime("cpu")
+    recipe = out / f"toy-{runtime.rank}.yaml"
     recipe.write_text(TOY)
     for place, stop_at in (("whole", None), ("run", PAUSE_AT)):
         train(source, out / place, str(recipe), overrides=RHYTHM, plugins=[HERE / "toy_methods.py"], stop_at=stop_at)
@@ -195,10 +195,10 @@ def train_pools(source: Path, out: Path) -> None:
 
 def stop_in_many_ways(source: Path, out: Path) -> None:
     """Train on a disk that is full for the main process, and ask the other process alone to stop."""
-    from gansmith.core.runtime import start_engine
+    from gansmith.core.runtime import start_runtime
     from gansmith.training import trainer as training
 
-    engine, save = start_engine("cpu"), training.save_checkpoint
+    runtime, save = start_runtime("cpu"), training.save_checkpoint
 
     def full(folder: Path, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> Path:
         if values["iteration"] >= 6:
@@ -212,9 +212,9 @@ def stop_in_many_ways(source: Path, out: Path) -> None:
                 train(source, out / place, "mlp-small", *words, stop_at=stop_at)
             except DiskFullError as problem:
                 said.append(str(problem))
-    run = train(source, out / "run", "mlp-small", stop_at=None if engine.is_main else PAUSE_AT)
+    run = train(source, out / "run", "mlp-small", stop_at=None if runtime.is_main else PAUSE_AT)
     said.append(f"finished {run.finished}, stopped by {run.stopped_by}")
-    (out / f"said-{engine.rank}.txt").write_text("\n".join(said))
+    (out / f"said-{runtime.rank}.txt").write_text("\n".join(said))
 
 
 def free_port() -> int:
@@ -254,8 +254,8 @@ def of_two(both: Path, name: str, rank: int) -> dict[str, torch.Tensor]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-def test_averaged_gradients_and_images_of_two_processes_are_those_of_one(name, both, tiny_file, engine):
-    one, two = gradients(CASES[name], tiny_file, engine), of_two(both, name, 0)
+def test_averaged_gradients_and_images_of_two_processes_are_those_of_one(name, both, tiny_file, runtime):
+    one, two = gradients(CASES[name], tiny_file, runtime), of_two(both, name, 0)
     assert differing(two, of_two(both, name, 1)) == []
     assert torch.equal(two["images"], one["images"])
     assert one.keys() == two.keys()
@@ -276,10 +276,10 @@ def test_a_batch_that_does_not_divide_is_an_error(both):
 
 
 def test_a_slice_is_a_part_of_the_global_batch():
-    four = [Engine(torch.device("cpu"), rank, 4).slice_of(12) for rank in range(4)]
+    four = [Runtime(torch.device("cpu"), rank, 4).slice_of(12) for rank in range(4)]
     assert four == [(0, 3), (3, 3), (6, 3), (9, 3)]
     with pytest.raises(GansmithError, match=r"batch_size 10 is not divisible by 4 processes\n  use .*batch_size=12"):
-        Engine(torch.device("cpu"), 1, 4).slice_of(10)
+        Runtime(torch.device("cpu"), 1, 4).slice_of(10)
 
 
 @pytest.mark.slow

@@ -5,19 +5,19 @@ import pytest
 import torch
 
 from gansmith.data.open import open_data
-from gansmith.evaluation.snapshot import Eye, draws_of_looks, open_watch_extractor
+from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks, open_snapshot_extractor
 from gansmith.monitoring.thresholds import Thresholds, gone
 from gansmith.parts.metrics.frechet import frechet_distance, moments
 from gansmith.recipes.load import load_recipe
-from gansmith.recipes.recipe import WatchOptions
-from gansmith.runs.length import Plan
+from gansmith.recipes.recipe import MonitorOptions
+from gansmith.runs.length import RunLength
 from gansmith.runs.log import column_of, measure
 from gansmith.training import monitor as watch
-from gansmith.training.monitor import Watch, choose_rhythm
+from gansmith.training.monitor import Monitor, choose_interval
 from gansmith.training.state import RunState, copy_weights, update_ratios
 from small_runs import small
 
-OPTIONS = WatchOptions(images=400, reference=1000)
+OPTIONS = MonitorOptions(images=400, reference=1000)
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +26,8 @@ def fashion():
 
 
 @pytest.fixture(scope="module")
-def eye(fashion) -> Eye:
-    return Eye.open(fashion, open_watch_extractor(fashion, None), OPTIONS)
+def eye(fashion) -> SnapshotEvaluator:
+    return SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, None), OPTIONS)
 
 
 def others(fashion, count: int = 400) -> np.ndarray:
@@ -86,7 +86,7 @@ def test_copies_are_seen(eye, fashion):
 
 
 def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fashion, tmp_path):
-    eye = Eye.open(fashion, open_watch_extractor(fashion, "untrained"), OPTIONS)
+    eye = SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, "untrained"), OPTIONS)
     names = list(eye.look(others(fashion))["kinds"])
     assert len(names) == 40
     assert names[0].startswith("group 1 (mostly ")
@@ -98,7 +98,7 @@ def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fash
     assert not set(gone(eye.look(others(fashion)), Thresholds())) & set(trousers)
     np.savez(tmp_path / "plain.npz", images=fashion.read(np.arange(600)))
     plain = open_data(tmp_path / "plain.npz")
-    kinds = Eye.open(plain, open_watch_extractor(plain, None), OPTIONS).look(others(fashion))["kinds"]
+    kinds = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS).look(others(fashion))["kinds"]
     assert list(kinds)[:2] == ["group 1", "group 2"]
 
 
@@ -112,7 +112,7 @@ def test_inception_alone_is_called_fid(eye):
 def test_an_untrained_eye_is_the_same_every_time_and_leaves_the_random_numbers_alone(tiny_data):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
-    one, two = (open_watch_extractor(tiny_data, "untrained") for _ in range(2))
+    one, two = (open_snapshot_extractor(tiny_data, "untrained") for _ in range(2))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert one.sha256 == two.sha256
     features, probabilities = one(tiny_data.read(np.arange(8)))
@@ -125,9 +125,9 @@ def test_an_untrained_eye_is_the_same_every_time_and_leaves_the_random_numbers_a
 def test_labels_of_looks_come_as_often_as_in_the_data(tiny_data):
     recipe = load_recipe("mlp-small", (*small("mlp-small"), "conditional=true"))
     method = recipe.method.build(tiny_data.spec)
-    draws = draws_of_looks(method, tiny_data, WatchOptions(images=300), 1)
+    draws = draws_of_looks(method, tiny_data, MonitorOptions(images=300), 1)
     assert torch.bincount(draws.labels).tolist() == [100, 100, 100]
-    assert not torch.equal(draws.inputs, draws_of_looks(method, tiny_data, WatchOptions(images=300), 2).inputs)
+    assert not torch.equal(draws.inputs, draws_of_looks(method, tiny_data, MonitorOptions(images=300), 2).inputs)
 
 
 class Costs:
@@ -137,28 +137,28 @@ class Costs:
         return 2.0, 1.0
 
 
-def plan_of(kimg: float = 1000.0, checkpoints: int = 20) -> Plan:
-    return Plan(kimg, 10_000, 10, 10, 10_000 // checkpoints, "a test")
+def plan_of(kimg: float = 1000.0, checkpoints: int = 20) -> RunLength:
+    return RunLength(kimg, 10_000, 10, 10, 10_000 // checkpoints, "a test")
 
 
 @pytest.mark.parametrize(("seconds", "looks"), [
     (6000, 20), (560, 20), (540, 10), (310, 10), (290, 6.67), (180, 5), (170, 3.33), (135, 3.33), (130, 0), (5, 0),
 ])  # fmt: skip
 def test_looks_take_a_small_share_of_the_predicted_time(seconds, looks):
-    every = choose_rhythm(plan_of(), WatchOptions(), 1_000_000 / seconds, Costs())
+    every = choose_interval(plan_of(), MonitorOptions(), 1_000_000 / seconds, Costs())
     assert every % 500 == 0
     assert (10_000 / every if every else 0) == pytest.approx(looks, abs=0.01)
     assert not every or 2 + 10_000 / every <= watch.SHARE * seconds
 
 
 def test_very_many_checkpoints_are_not_all_looked_at():
-    every = choose_rhythm(plan_of(checkpoints=2000), WatchOptions(), 1000.0, Costs())
+    every = choose_interval(plan_of(checkpoints=2000), MonitorOptions(), 1000.0, Costs())
     assert 16 <= 10_000 / every <= 33
 
 
 def test_looks_as_often_as_wanted_or_never():
     def every(look_kimg: float | None, of: object = Costs()) -> int:
-        return choose_rhythm(plan_of(), WatchOptions(look_kimg=look_kimg), 1e9, of)
+        return choose_interval(plan_of(), MonitorOptions(look_kimg=look_kimg), 1e9, of)
 
     assert every(100.0) == 1000
     assert every(1.0) == 500  # no oftener than checkpoints
@@ -167,12 +167,12 @@ def test_looks_as_often_as_wanted_or_never():
     assert every(100.0, None) == 0  # a method without latents
 
 
-def test_the_predicted_cost_is_about_the_real_one(fashion, engine):
+def test_the_predicted_cost_is_about_the_real_one(fashion, runtime):
     import time
 
     recipe = load_recipe("vanilla")
-    state = RunState.fresh(recipe, fashion.spec, 0, engine)
-    eye = Watch(state, fashion, WatchOptions(images=1000), open_watch_extractor(fashion, None))
+    state = RunState.fresh(recipe, fashion.spec, 0, runtime)
+    eye = Monitor(state, fashion, MonitorOptions(images=1000), open_snapshot_extractor(fashion, None))
     eye.look()
     ratios = []
     for _ in range(3):  # a shared machine makes some timings lie
@@ -183,8 +183,8 @@ def test_the_predicted_cost_is_about_the_real_one(fashion, engine):
     assert 0.2 < sorted(ratios)[1] < 5
 
 
-def test_update_ratios(tiny_data, engine):
-    state = RunState.fresh(load_recipe("mlp-small", tuple(small("mlp-small"))), tiny_data.spec, 0, engine)
+def test_update_ratios(tiny_data, runtime):
+    state = RunState.fresh(load_recipe("mlp-small", tuple(small("mlp-small"))), tiny_data.spec, 0, runtime)
     before = copy_weights(state)
     assert update_ratios(state, before) == {"update_generator": 0, "update_discriminator": 0}
     with torch.no_grad():

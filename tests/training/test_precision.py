@@ -8,7 +8,7 @@ import torch
 
 import gansmith.training.run
 from gansmith import api
-from gansmith.core.runtime import Engine, pick_precision
+from gansmith.core.runtime import Runtime, pick_precision
 from gansmith.parts.penalties.base import penalties
 from gansmith.runs.folder import RunFolder
 from small_runs import PAUSE_AT, Listener, assert_same_run, newest, train
@@ -53,9 +53,9 @@ def test_every_penalty_trains_in_bf16(kind, tiny_file, tmp_path):
 
 @pytest.mark.parametrize("interval", [1, 3])
 @pytest.mark.parametrize("kind", penalties.names())
-def test_gradients_with_a_penalty_are_those_of_fp32_within_rounding(kind, interval, tiny_file, engine):
+def test_gradients_with_a_penalty_are_those_of_fp32_within_rounding(kind, interval, tiny_file, runtime):
     def of_discriminator(precision: str) -> torch.Tensor:
-        found = gradients(with_penalty(kind, interval), tiny_file, replace(engine, precision=precision), 1)
+        found = gradients(with_penalty(kind, interval), tiny_file, replace(runtime, precision=precision), 1)
         return torch.cat([each.flatten() for name, each in found.items() if name.startswith("discriminator")])
 
     exact, rounded = of_discriminator("fp32"), of_discriminator("bf16")
@@ -71,7 +71,7 @@ def test_gradients_with_a_penalty_are_those_of_fp32_within_rounding(kind, interv
 ])  # fmt: skip
 def test_where_bf16_is_slow(device, precision, has, slow, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has, raising=False)
-    assert Engine(torch.device(device), precision=precision).is_slowed_by_precision == slow
+    assert Runtime(torch.device(device), precision=precision).is_slowed_by_precision == slow
 
 
 @pytest.mark.parametrize(("device", "has", "picked"), [

@@ -146,14 +146,14 @@ def test_there_is_an_end_to_rollbacks(tiny_file, tmp_path, monkeypatch):
     assert newest(one.folder).values["iteration"] == STEPS
 
 
-def test_halved_rates_are_those_of_the_steps(tiny_data, engine):
+def test_halved_rates_are_those_of_the_steps(tiny_data, runtime):
     from gansmith.core.schedules import Moment
     from gansmith.recipes.load import load_recipe
     from gansmith.training.state import RunState
     from small_runs import small
 
     ramp = "optimizers.generator={kind: adam, lr: {start: 4.0e-3, end: 2.0e-3}}"
-    state = RunState.fresh(load_recipe("mlp-small", (*small("mlp-small"), ramp)), tiny_data.spec, 0, engine)
+    state = RunState.fresh(load_recipe("mlp-small", (*small("mlp-small"), ramp)), tiny_data.spec, 0, runtime)
     half_way = Moment(0, 0.0, 0.5)
     rates = [state.optimizer_for(name).settings_at(half_way)["lr"] for name in ("generator", "discriminator")]
     state.halvings = 2
@@ -169,7 +169,7 @@ def test_a_pause_changes_no_look_and_nothing_that_follows(more, stop_at, tiny_fi
     whole = train(tiny_file, tmp_path / "whole", "mlp-small", *words, steps=STEPS)
     run = train(tiny_file, tmp_path / "run", "mlp-small", *words, steps=STEPS, stop_at=stop_at)
     if not run.finished:
-        monkeypatch.setattr(supervisor, "choose_rhythm", lambda *_: pytest.fail("decided a second time"))
+        monkeypatch.setattr(supervisor, "choose_interval", lambda *_: pytest.fail("decided a second time"))
         assert resume(run.folder).finished
     assert_same_run(whole.folder, run.folder)
 

@@ -15,7 +15,7 @@ import gansmith.training.run
 from gansmith import api
 from gansmith.core.errors import DiskFullError, ModelError, TrainingError
 from gansmith.core.randomness import Noise
-from gansmith.core.runtime import start_engine
+from gansmith.core.runtime import start_runtime
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
 from gansmith.imaging.images import make_grid, to_uint8
@@ -25,7 +25,7 @@ from gansmith.parts.losses.non_saturating import NonSaturating
 from gansmith.recipes.load import load_recipe
 from gansmith.runs.checkpoint import load_checkpoint
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.record import Order
+from gansmith.runs.record import RunOptions
 from gansmith.training import trainer as training
 from gansmith.training.state import RunState
 from small_runs import RHYTHM, STEPS, Listener, assert_same_run, differing, newest, resume, small, source_for, train
@@ -47,9 +47,9 @@ def around_steps(monkeypatch):
     ) -> None:
         step = training.train_step
 
-        def watched(state, stream, engine, moment):
+        def watched(state, stream, runtime, moment):
             before(state)
-            step(state, stream, engine, moment)
+            step(state, stream, runtime, moment)
             after(state)
 
         monkeypatch.setattr(training, "train_step", watched)
@@ -99,7 +99,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_said(
 
     def photograph(when: str) -> Callable[[RunState], None]:
         def take(state: RunState) -> None:
-            tensors = state.tensors(training.Engine(torch.device("cpu")))
+            tensors = state.tensors(training.Runtime(torch.device("cpu")))
             kept = {name: tensor.clone() for name, tensor in tensors.items() if name.startswith(("net", "opt"))}
             seen[when, state.iteration] = kept
 
@@ -375,9 +375,9 @@ def test_speed_is_measured_with_the_augmentation_at_work(recipe, tiny_file, monk
     monkeypatch.setattr(gansmith.training.run, "train_step", step)
     made = load_recipe(recipe, small(recipe, "augment=ada"))
     made, data = gansmith.training.run.open_for(
-        made, Order(source_for(recipe, tiny_file)), start_engine("cpu"), lambda _: None
+        made, RunOptions(source_for(recipe, tiny_file)), start_runtime("cpu"), lambda _: None
     )
-    gansmith.training.run.measure_speed(made, data, start_engine("cpu"), 0.01)
+    gansmith.training.run.measure_speed(made, data, start_runtime("cpu"), 0.01)
     assert seen[0].keys() == ({"augment_p"} if recipe == "dcgan" else {"augment_p_a", "augment_p_b"})
     assert [p for each in seen for p in each.values()] == pytest.approx([USUAL_P] * len(seen) * len(seen[0]))
 

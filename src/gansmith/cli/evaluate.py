@@ -10,7 +10,7 @@ from gansmith.cli.options import MORE, AsJson, DataRoot, Device, ModelPath, Plug
 from gansmith.cli.text import columns, number_text, wrap_lines
 
 if TYPE_CHECKING:
-    from gansmith.evaluation.baselines import Contest
+    from gansmith.evaluation.baselines import BaselineComparison
     from gansmith.evaluation.result import Evaluation
 
 
@@ -55,9 +55,9 @@ def evaluate(
     """
     from gansmith import api
     from gansmith.cli.progress import ProgressPrinter
-    from gansmith.evaluation.evaluate import Request
+    from gansmith.evaluation.evaluate import EvaluationOptions
 
-    request = Request(
+    request = EvaluationOptions(
         num=num, sets=sets, features=features, metrics=split_names(metrics), weights=weights, on_training=on_training,
         raw=raw, truncation=truncation, seed=seed, truth=truth,
     )  # fmt: skip
@@ -84,7 +84,7 @@ def _lines(found: "Evaluation") -> list[str]:
     return [*out, *wrap_lines([*found.words, *skipped])]
 
 
-def _table(found: "Contest") -> list[str]:
+def _table(found: "BaselineComparison") -> list[str]:
     """Return a table of a model and its baseline: a row per metric, with targets and difference."""
     head = [found.title or "number", "model", found.baseline, "targets", "difference, 95 %", ""]
     rows = []

@@ -29,7 +29,7 @@ COMPILE: dict[str, Any] = {"backend": "inductor", "dynamic": False, "options": {
 
 
 @dataclass(frozen=True)
-class Engine:
+class Runtime:
     """Where a run computes: the device and this process's place among the others."""
 
     device: torch.device
@@ -112,7 +112,7 @@ class Engine:
         dist.all_gather(out, tensor.contiguous())
         return out
 
-    def agree(self, flag: bool) -> bool:
+    def any_process(self, flag: bool) -> bool:
         """Return whether the flag is raised on any process; every process must ask."""
         if self.world_size == 1:
             return flag
@@ -120,7 +120,7 @@ class Engine:
         dist.all_reduce(raised, op=dist.ReduceOp.MAX)
         return bool(raised.item())
 
-    def share_text(self, text: str) -> str:
+    def broadcast_text(self, text: str) -> str:
         """Return the main process's text (not empty) on every process."""
         if self.world_size == 1:
             return text
@@ -238,7 +238,7 @@ def reuse_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def start_engine(device: str = "auto", precision: str = "auto", *, compiled: bool = False) -> Engine:
+def start_runtime(device: str = "auto", precision: str = "auto", *, compiled: bool = False) -> Runtime:
     """Return the engine of this process, joining the others if torchrun started several.
 
     Raises GansmithError for a device or compiler that this machine lacks, or a name that is not in PRECISIONS.
@@ -254,7 +254,7 @@ def start_engine(device: str = "auto", precision: str = "auto", *, compiled: boo
         torch.cuda.set_device(chosen)
     if world_size > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
-    return Engine(chosen, int(os.environ.get("RANK", "0")), world_size, precision, compiled)
+    return Runtime(chosen, int(os.environ.get("RANK", "0")), world_size, precision, compiled)
 
 
 def numerics() -> dict[str, str | int]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gansmith.core.errors import DataError, RecipeError
 from gansmith.core.randomness import derive_seed, epoch_order, per_image
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.imaging.images import to_float
 
@@ -30,15 +30,15 @@ class BatchStream:
     """
 
     def __init__(
-        self, data: ImageData, batch_size: int, seed: int, engine: Engine, *, mirror: bool, domains: int = 1
+        self, data: ImageData, batch_size: int, seed: int, runtime: Runtime, *, mirror: bool, domains: int = 1
     ) -> None:
-        self._data, self._batch_size, self._seed, self._engine, self._mirror = data, batch_size, seed, engine, mirror
-        self._first, self._count = engine.slice_of(batch_size)
+        self._data, self._batch_size, self._seed, self._engine, self._mirror = data, batch_size, seed, runtime, mirror
+        self._first, self._count = runtime.slice_of(batch_size)
         if self._count % domains:
             raise RecipeError(
                 "recipe.batch_size_of_domains",
                 f"a batch_size of {batch_size} has not equally many images of {domains} domains on each process"
-                f"\n  use a multiple of {domains * engine.world_size}",
+                f"\n  use a multiple of {domains * runtime.world_size}",
             )
         self._members = [_members(data, domain) for domain in range(domains)] if domains > 1 else [np.arange(len(data))]
         self._order = lru_cache(maxsize=2 * domains)(self._shuffled)

@@ -16,7 +16,7 @@ from gansmith.core.atomic_files import commit_json, is_disk_full
 from gansmith.core.errors import DataError, DiskFullError
 from gansmith.data import cache_folder as store
 from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Progress, Source
-from gansmith.data.infer import Facts, Plan, as_image, digest, infer
+from gansmith.data.infer import ImageFormat, ImageInfo, as_image, digest, infer
 from gansmith.data.survey import Steps, in_threads, num_workers, survey
 from gansmith.imaging.images import POINT, ImageError, fit_image, quiet_pillow
 
@@ -30,8 +30,8 @@ class Work:
 
     source: Source
     listing: Listing
-    facts: Sequence[Facts]
-    plan: Plan
+    facts: Sequence[ImageInfo]
+    plan: ImageFormat
     options: DataOptions
 
     def fingerprint(self) -> str:

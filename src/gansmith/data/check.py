@@ -11,7 +11,7 @@ from gansmith.data.base import DataOptions, Listing, Progress
 from gansmith.data.cache import MOST_BAD
 from gansmith.data.duplicates import FEWEST_FOR_MIRROR, UNLIKE, can_hash, draw, mirror_shares, near_duplicates
 from gansmith.data.find import find_source
-from gansmith.data.infer import Facts, infer
+from gansmith.data.infer import ImageInfo, infer
 from gansmith.data.survey import Steps, survey
 from gansmith.imaging.images import quiet_pillow
 
@@ -118,7 +118,7 @@ def check_data(
     )
 
 
-def _verdict(facts: Sequence[Facts], options: DataOptions) -> tuple[dict[str, int], str, tuple[str, ...]]:
+def _verdict(facts: Sequence[ImageInfo], options: DataOptions) -> tuple[dict[str, int], str, tuple[str, ...]]:
     """Return what training would use, why it would refuse, and the notes it would print."""
     bad = sum(bool(fact.problem) for fact in facts)
     if bad > MOST_BAD * len(facts):
@@ -130,7 +130,7 @@ def _verdict(facts: Sequence[Facts], options: DataOptions) -> tuple[dict[str, in
     return {"height": plan.height, "width": plan.width, "channels": plan.channels}, "", plan.notes
 
 
-def _duplicates(listing: Listing, facts: Sequence[Facts]) -> tuple[tuple[str, ...], ...]:
+def _duplicates(listing: Listing, facts: Sequence[ImageInfo]) -> tuple[tuple[str, ...], ...]:
     groups: dict[bytes, list[str]] = {}
     for item, fact in zip(listing.items, facts, strict=True):
         if fact.sketch:
@@ -138,7 +138,7 @@ def _duplicates(listing: Listing, facts: Sequence[Facts]) -> tuple[tuple[str, ..
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)
 
 
-def _near_duplicates(listing: Listing, facts: Sequence[Facts]) -> tuple[tuple[str, ...], ...]:
+def _near_duplicates(listing: Listing, facts: Sequence[ImageInfo]) -> tuple[tuple[str, ...], ...]:
     """Return groups of files that look the same; of exact copies only the first takes part."""
     first = {fact.sketch.pixels: at for at, fact in reversed(list(enumerate(facts))) if fact.sketch}
     positions = sorted(first.values())
@@ -146,7 +146,7 @@ def _near_duplicates(listing: Listing, facts: Sequence[Facts]) -> tuple[tuple[st
     return tuple(tuple(listing.items[positions[at]].name for at in group) for group in groups)
 
 
-def _mirror(listing: Listing, facts: Sequence[Facts]) -> dict[str, float]:
+def _mirror(listing: Listing, facts: Sequence[ImageInfo]) -> dict[str, float]:
     usable = [(fact.sketch, item.label) for item, fact in zip(listing.items, facts, strict=True) if fact.sketch]
     shares = mirror_shares([sketch for sketch, _ in usable], [label for _, label in usable])
     return {listing.classes[label] if listing.classes else "": share for label, share in shares.items()}

@@ -37,7 +37,7 @@ SHAPES = [(height, width) for height in SIDES for width in SIDES if stages(heigh
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ImageInfo:
     """What a look at one image found."""
 
     sha256: bytes = b""  # of the file; empty when it could not be read
@@ -51,7 +51,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ImageFormat:
     """How every image is stored, and why."""
 
     height: int
@@ -72,7 +72,7 @@ def as_image(payload: Payload) -> Image.Image:
     return decode_image(payload) if isinstance(payload, bytes) else to_pil(payload)
 
 
-def look(read: Callable[[], Payload], decode: bool, draw: Callable[[Image.Image], Any] | None = None) -> Facts:
+def look(read: Callable[[], Payload], decode: bool, draw: Callable[[Image.Image], Any] | None = None) -> ImageInfo:
     """Return what the header says, or with ``decode`` what the pixels say as well, and what ``draw`` makes of them."""
     sha256 = b""
     try:
@@ -84,15 +84,15 @@ def look(read: Callable[[], Payload], decode: bool, draw: Callable[[Image.Image]
         else:
             (height, width), mode = payload.shape[:2], MODES[payload.shape[2]]
         if not decode:
-            return Facts(sha256, height, width, mode)
+            return ImageInfo(sha256, height, width, mode)
         image = as_image(payload)
         sketch = draw(image) if draw else None
-        return Facts(sha256, height, width, mode, is_gray(image), is_transparent(image), sketch)
+        return ImageInfo(sha256, height, width, mode, is_gray(image), is_transparent(image), sketch)
     except ImageError as problem:
-        return Facts(sha256, problem=str(problem))
+        return ImageInfo(sha256, problem=str(problem))
 
 
-def infer(facts: Sequence[Facts], options: DataOptions) -> Plan:
+def infer(facts: Sequence[ImageInfo], options: DataOptions) -> ImageFormat:
     """Decide size and channels from what was seen and what was asked for; DataError if the images are too small."""
     usable = [fact for fact in facts if not fact.problem]
     if typical_shape(usable) == POINT[:2]:
@@ -115,13 +115,13 @@ def infer(facts: Sequence[Facts], options: DataOptions) -> Plan:
     smaller = sum(fact.height < height or fact.width < width for fact in usable)
     if smaller:
         notes.append(f"{smaller:,} images are smaller than {height} x {width} and are enlarged, which adds no detail")
-    return Plan(height, width * 2 if options.pairs else width, channels, tuple(notes))
+    return ImageFormat(height, width * 2 if options.pairs else width, channels, tuple(notes))
 
 
-def _points(options: DataOptions) -> Plan:
+def _points(options: DataOptions) -> ImageFormat:
     """Return the plan for points in the plane; DataError for what can only be done with images."""
     refuse_for_points(options)
-    return Plan(*POINT, ("points in the plane, x and y in [-1, 1], each kept in 256 steps",))
+    return ImageFormat(*POINT, ("points in the plane, x and y in [-1, 1], each kept in 256 steps",))
 
 
 def refuse_for_points(options: DataOptions) -> None:
@@ -137,7 +137,7 @@ def refuse_for_points(options: DataOptions) -> None:
         )
 
 
-def typical_shape(facts: Sequence[Facts]) -> tuple[int, int]:
+def typical_shape(facts: Sequence[ImageInfo]) -> tuple[int, int]:
     """Return the shape that practically all images have, else the median of the shorter sides, squared."""
     shape, count = Counter((fact.height, fact.width) for fact in facts).most_common(1)[0]
     if count >= SAME_SHAPE * len(facts):
@@ -146,7 +146,7 @@ def typical_shape(facts: Sequence[Facts]) -> tuple[int, int]:
     return side, side
 
 
-def _shape(facts: Sequence[Facts], options: DataOptions) -> tuple[tuple[int, int], list[str]]:
+def _shape(facts: Sequence[ImageInfo], options: DataOptions) -> tuple[tuple[int, int], list[str]]:
     height, width = typical_shape(facts)
     if min(height, width) < SMALLEST_SIDE:
         raise DataError(
@@ -222,7 +222,7 @@ def _written(height: int, width: int) -> str:
     return f"{height}" if height == width else f"{height}x{width}"
 
 
-def channels_of(facts: Sequence[Facts], options: DataOptions) -> tuple[int, str]:
+def channels_of(facts: Sequence[ImageInfo], options: DataOptions) -> tuple[int, str]:
     """Return the channels of images, and why."""
     seen = [fact for fact in facts if fact.gray is not None]
     transparent = sum(bool(fact.transparent) for fact in seen)

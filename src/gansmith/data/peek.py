@@ -6,7 +6,7 @@ from pathlib import Path
 from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, Source
 from gansmith.data.find import find_source
-from gansmith.data.infer import SAME_SHAPE, Facts, channels_of, infer, look, typical_shape
+from gansmith.data.infer import SAME_SHAPE, ImageInfo, channels_of, infer, look, typical_shape
 from gansmith.imaging.images import quiet_pillow
 
 LOOKED_AT = 64
@@ -52,7 +52,7 @@ def kind_of(source: str | Path, root: Path | None = None) -> Kind:
     found: Source = find_source(source, root)
     items = found.scan().items
     step = max(1, len(items) // LOOKED_AT)
-    facts: list[Facts] = [look(read, decode=True) for _, read in found.stream(items[::step][:LOOKED_AT])]
+    facts: list[ImageInfo] = [look(read, decode=True) for _, read in found.stream(items[::step][:LOOKED_AT])]
     usable = [fact for fact in facts if not fact.problem]
     if not usable:
         raise DataError(

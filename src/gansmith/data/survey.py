@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from gansmith.data.base import Listing, Progress, Source
-from gansmith.data.infer import Facts, look
+from gansmith.data.infer import ImageInfo, look
 
 MOST_WORKERS = 16
 FEWEST_PIXELS = 96 * 96  # measured on 2 cores: 64 px PNGs decode 1.6 times faster in one thread than in two
@@ -50,11 +50,11 @@ def survey(
     decode: bool,
     on_step: Callable[[], None],
     draw: Callable[[Image.Image], Any] | None = None,
-) -> list[Facts]:
+) -> list[ImageInfo]:
     """Look at every image: with ``decode`` at its pixels, else at its header and at the pixels of a sample."""
     count = len(listing.items)
     sample = set(range(count)) if decode else {round(step * (count - 1) / (LOOKED_AT - 1)) for step in range(LOOKED_AT)}
-    facts = [Facts()] * count
+    facts = [ImageInfo()] * count
     jobs = source.stream(listing.items)
     workers = num_workers(FEWEST_PIXELS)  # nobody knows yet
     found = in_threads(lambda job: (job[0], look(job[1], job[0] in sample, draw)), jobs, source.items_per_job, workers)

@@ -26,7 +26,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Contest:
+class BaselineComparison:
     """The numbers of translations in one direction, and of what one would have without the model."""
 
     title: str  # the direction; "" where there is one
@@ -82,7 +82,7 @@ def in_colour(images: np.ndarray) -> dict[str, np.ndarray]:
 
 def hold_contest(
     title: str, baseline: str, model: Candidate, without: Candidate, target: Candidate, extractor: str
-) -> Contest:
+) -> BaselineComparison:
     """Return the numbers of a model and its baseline: means of their measures, and their clouds against the target's.
 
     The target has as many images, in the same order where they are answers. A distance needs 100 images and is left
@@ -102,7 +102,7 @@ def hold_contest(
     }
     gains |= {name: jackknifed(values - parts[1][name], count) for name, values in parts[0].items()}
     own = {name: mean_of(values) for name, values in target.measures.items()} | _floor(target, extractor)
-    return Contest(title, baseline, rows[0], rows[1], own, gains)
+    return BaselineComparison(title, baseline, rows[0], rows[1], own, gains)
 
 
 def _statistics(candidate: Candidate, target: Candidate, extractor: str) -> dict[str, Callable[[Tensor], float]]:
@@ -132,7 +132,7 @@ def _fd(count: int, extractor: str) -> str:
     return f"{'fid' if extractor == 'inception' else 'fd'}{thousands(count)}_{extractor}".removesuffix("_inception")
 
 
-def named(contests: Sequence[Contest], suffix: str) -> dict[str, Number]:
+def named(contests: Sequence[BaselineComparison], suffix: str) -> dict[str, Number]:
     """Return the numbers of a model, under names that say of which direction each is."""
     return {
         "_".join(part for part in (name, each.title) if part) + suffix: number
@@ -141,12 +141,12 @@ def named(contests: Sequence[Contest], suffix: str) -> dict[str, Number]:
     }
 
 
-def facts_of(contests: Sequence[Contest]) -> dict[str, dict[str, Any]]:
+def facts_of(contests: Sequence[BaselineComparison]) -> dict[str, dict[str, Any]]:
     """Return contests as the facts of an evaluation."""
     return {FACTS: {"contests": [asdict(each) for each in contests]}}
 
 
-def contests_of(found: Evaluation) -> list[Contest]:
+def contests_of(found: Evaluation) -> list[BaselineComparison]:
     """Return what ``facts_of`` made, [] for a model that does not translate; MetricError for facts of another form."""
 
     def numbers(values: Mapping[str, Any]) -> dict[str, Number]:
@@ -154,7 +154,7 @@ def contests_of(found: Evaluation) -> list[Contest]:
 
     try:
         return [
-            Contest(
+            BaselineComparison(
                 each["title"],
                 each["baseline"],
                 *(numbers(each[key]) for key in ("model", "without", "target", "gains")),

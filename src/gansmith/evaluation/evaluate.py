@@ -14,14 +14,14 @@ from gansmith.core.errors import MetricError
 from gansmith.core.randomness import derive_seed, epoch_order, sample_latents, truncate
 from gansmith.core.registry import FrozenModel
 from gansmith.data.base import DataSpec, ImageData
-from gansmith.evaluation.features import default_extractor, domain_of, features_of
+from gansmith.evaluation.features import data_info_of, default_extractor, features_of
 from gansmith.evaluation.reference import TRAINING
 from gansmith.evaluation.result import FILE, PAIRS, Evaluation, Protocol, thousands
 from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.images import save_png
 from gansmith.inference.model import Model, ModelRecord
 from gansmith.methods.latent import labels_by_share
-from gansmith.parts.extractors.base import Domain, Extractor, Progress, extractors
+from gansmith.parts.extractors.base import DataInfo, Extractor, Progress, extractors
 from gansmith.parts.metrics.base import Evidence, Finding, Metric, Number, Side, metrics
 
 FEWEST_SETS = 4
@@ -43,7 +43,7 @@ SPLIT_NAME = re.compile(r"[-_]?(train|test|valid|val|holdout)$")
 NO_EXTRACTOR = Extractor("none", "", "none", (), lambda images: (torch.zeros(len(images), 1), None))
 
 
-class Request(FrozenModel):
+class EvaluationOptions(FrozenModel):
     """What is asked of a judgement."""
 
     num: int = 10_000  # images in a fake set
@@ -72,7 +72,7 @@ def evaluate(
     model: Model,
     reference: ImageData,
     reference_name: str,
-    request: Request,
+    request: EvaluationOptions,
     *,
     training: ImageData | None = None,
     on_progress: Progress = lambda *_: None,
@@ -95,7 +95,7 @@ def evaluate(
     if blind:
         _refuse_weights(request)
     seen = training or reference
-    extractor = NO_EXTRACTOR if blind else open_extractor(request, seen.spec, domain_of(seen), on_progress)
+    extractor = NO_EXTRACTOR if blind else open_extractor(request, seen.spec, data_info_of(seen), on_progress)
     evidence = gather(model, reference, extractor, request, training=training, on_progress=on_progress)
     on_training = reference_name == TRAINING
     numbers: dict[str, Number] = {}
@@ -120,7 +120,7 @@ def evaluate(
 
 
 def protocol(
-    model: Model, request: Request, extractor: Extractor, reference: ImageData, reference_name: str
+    model: Model, request: EvaluationOptions, extractor: Extractor, reference: ImageData, reference_name: str
 ) -> Protocol:
     """Return the stamp of a judgement."""
     split = reference.spec.split
@@ -149,7 +149,7 @@ def gather(
     model: Model,
     reference: ImageData,
     extractor: Extractor,
-    request: Request,
+    request: EvaluationOptions,
     *,
     training: ImageData | None = None,
     on_progress: Progress = lambda *_: None,
@@ -190,7 +190,7 @@ def _knows(extractor: Extractor, data: ImageData) -> bool:
     return _same_classes(extractor, data) or (extractor.name == "inception" and data.spec.channels == 3)
 
 
-def _inputs(model: Model, reference: ImageData, request: Request) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _inputs(model: Model, reference: ImageData, request: EvaluationOptions) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return latents and labels of all sets; labels come as often as in the reference, or evenly without labels."""
     method, count = model.latent_method("evaluate"), request.num * request.sets
     latents = truncate(
@@ -260,7 +260,7 @@ def notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> li
     ]
 
 
-def open_extractor(request: Request, spec: DataSpec, domain: Domain, on_progress: Progress) -> Extractor:
+def open_extractor(request: EvaluationOptions, spec: DataSpec, domain: DataInfo, on_progress: Progress) -> Extractor:
     """Return the extractor that is asked for, or the one that suits a data set; MetricError if it cannot be had."""
     if (request.features or "own") in ("own", "fashion"):
         _refuse_weights(request)
@@ -268,7 +268,7 @@ def open_extractor(request: Request, spec: DataSpec, domain: Domain, on_progress
     return extractors.parse(name).open(domain, request.weights, on_progress)
 
 
-def _refuse_weights(request: Request) -> None:
+def _refuse_weights(request: EvaluationOptions) -> None:
     if request.weights:
         raise MetricError(
             "metric.weights_without_extractor",

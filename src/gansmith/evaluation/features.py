@@ -10,7 +10,7 @@ from torch import Tensor
 from gansmith.core.atomic_files import commit_file
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.data.cache_folder import cache_folder
-from gansmith.parts.extractors.base import Domain, Extractor, Progress
+from gansmith.parts.extractors.base import DataInfo, Extractor, Progress
 from gansmith.parts.extractors.fashion import CLASSES, SIDE
 
 
@@ -36,10 +36,10 @@ def features_of(
     return found
 
 
-def domain_of(data: ImageData) -> Domain:
+def data_info_of(data: ImageData) -> DataInfo:
     """Return what an extractor is told of a data set."""
     spec = data.spec
-    return Domain(
+    return DataInfo(
         spec.height,
         spec.width,
         spec.channels,

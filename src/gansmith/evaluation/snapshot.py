@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gansmith.core.randomness import derive_seed, epoch_order, sample_latents
 from gansmith.data.base import ImageData
-from gansmith.evaluation.features import default_extractor, domain_of, features_of
+from gansmith.evaluation.features import data_info_of, default_extractor, features_of
 from gansmith.methods.base import Fixed
 from gansmith.methods.latent import LatentMethod, labels_by_share
 from gansmith.monitoring.thresholds import Thresholds, gone
@@ -21,7 +21,7 @@ from gansmith.parts.metrics.density_coverage import coverage
 from gansmith.parts.metrics.diversity import mean_distance
 from gansmith.parts.metrics.frechet import Moments, frechet_distance, moments
 from gansmith.parts.metrics.memorisation import nearest
-from gansmith.recipes.recipe import WatchOptions
+from gansmith.recipes.recipe import MonitorOptions
 
 NEIGHBOURS = 5
 
@@ -32,9 +32,9 @@ MOST_GROUPS, IMAGES_PER_GROUP = 40, 20
 RARE = 0.02  # share of training images that lie this near to another by chance
 
 
-def open_watch_extractor(data: ImageData, name: str | None) -> Extractor:
+def open_snapshot_extractor(data: ImageData, name: str | None) -> Extractor:
     """Return the extractor of that name, or the best one that is there without training or download."""
-    domain = domain_of(data)
+    domain = data_info_of(data)
     if name is None:
         name = default_extractor(data.spec)
         if name == "own" and not Own().kept_at(domain).is_file():
@@ -43,7 +43,7 @@ def open_watch_extractor(data: ImageData, name: str | None) -> Extractor:
 
 
 @dataclass(frozen=True)
-class Kinds:
+class Modes:
     """The kinds of images in a data set: its classes, or clusters where the extractor knows no classes."""
 
     names: tuple[str, ...]
@@ -51,7 +51,7 @@ class Kinds:
     real: Tensor  # (K,) share of the real images
 
     @classmethod
-    def find(cls, data: ImageData, order: np.ndarray, features: Tensor, classes: Tensor | None) -> "Kinds":
+    def find(cls, data: ImageData, order: np.ndarray, features: Tensor, classes: Tensor | None) -> "Modes":
         """Return the kinds of images at ``order``, of which ``classes`` (N,) are predicted, or None."""
         if classes is not None:
             return cls(data.spec.classes, None, _shares(classes, len(data.spec.classes)))
@@ -79,7 +79,7 @@ def _shares(kinds: Tensor, count: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Eye:
+class SnapshotEvaluator:
     """What real images look like to an extractor: computed once, for comparing samples with it at every look."""
 
     extractor: Extractor
@@ -88,10 +88,10 @@ class Eye:
     radii: Tensor  # (M,) of the first M features, as many as there are samples at most
     near: float  # distance to the nearest other training image that RARE of them are under
     distance: float  # mean distance of two real images
-    kinds: Kinds
+    kinds: Modes
 
     @classmethod
-    def open(cls, data: ImageData, extractor: Extractor, options: WatchOptions) -> "Eye":
+    def open(cls, data: ImageData, extractor: Extractor, options: MonitorOptions) -> "SnapshotEvaluator":
         """Return it for the training images, at most ``options.reference`` of them."""
         order = epoch_order(0, 0, len(data))[: options.reference]
         features, probabilities = features_of(data, order, extractor, lambda *_: None)
@@ -105,7 +105,7 @@ class Eye:
             radii=radii(squared_distances(some, some), min(neighbours, len(some) - 1)),
             near=float(radii(squared_distances(some, features), 1).sqrt().quantile(RARE)),
             distance=mean_distance(some),
-            kinds=Kinds.find(data, order, features, probabilities.argmax(1) if known else None),
+            kinds=Modes.find(data, order, features, probabilities.argmax(1) if known else None),
         )
 
     def look(self, images: np.ndarray) -> dict[str, Any]:
@@ -135,7 +135,7 @@ class Eye:
         return f"{short}{number}{'' if inception else '_' + self.extractor.name}_train"
 
 
-def draws_of_looks(method: LatentMethod, data: ImageData, options: WatchOptions, seed: int) -> Fixed:
+def draws_of_looks(method: LatentMethod, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:
     """Return the latents of every look, and labels as often as the data have them where the method is told labels."""
     latents = sample_latents(derive_seed("watch", seed), 0, options.images, method.config.latent_dim)
     if not method.num_classes:

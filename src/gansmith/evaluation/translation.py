@@ -13,9 +13,17 @@ from gansmith.core.randomness import epoch_order
 from gansmith.core.registry import Part
 from gansmith.data.base import ImageData
 from gansmith.data.sources.domains import DOMAINS
-from gansmith.evaluation.baselines import Candidate, Contest, against, facts_of, hold_contest, in_colour, named
-from gansmith.evaluation.evaluate import FEWEST_SETS, Request, check_finite, notes, open_extractor, protocol
-from gansmith.evaluation.features import domain_of
+from gansmith.evaluation.baselines import (
+    BaselineComparison,
+    Candidate,
+    against,
+    facts_of,
+    hold_contest,
+    in_colour,
+    named,
+)
+from gansmith.evaluation.evaluate import FEWEST_SETS, EvaluationOptions, check_finite, notes, open_extractor, protocol
+from gansmith.evaluation.features import data_info_of
 from gansmith.evaluation.reference import TRAINING
 from gansmith.evaluation.result import FILE, TRANSLATIONS, Evaluation
 from gansmith.evaluation.translated_pairs import mean_colour, there_and_back, translate_pairs
@@ -25,7 +33,7 @@ from gansmith.inference.model import Model
 from gansmith.methods.base import PairTranslator
 from gansmith.methods.super_resolution import SuperResolutionConfig
 from gansmith.methods.unpaired import GENERATORS, UnpairedMethod
-from gansmith.parts.extractors.base import Domain, Extractor, Progress
+from gansmith.parts.extractors.base import DataInfo, Extractor, Progress
 from gansmith.parts.metrics.frechet import Frechet
 from gansmith.parts.metrics.image_similarity import WINDOW_PX, l1, window_px
 
@@ -45,7 +53,7 @@ def evaluate_translations(
     reference: ImageData,
     reference_name: str,
     training: ImageData | None,
-    request: Request,
+    request: EvaluationOptions,
     truth: ImageData | None = None,
     *,
     on_progress: Progress = lambda *_: None,
@@ -93,12 +101,12 @@ def write_translations(found: Evaluation, picture: np.ndarray, folder: Path) -> 
 def _judge_pairs(
     model: Model,
     extractor: Extractor,
-    request: Request,
+    request: EvaluationOptions,
     reference: ImageData,
     places: np.ndarray,
     training: ImageData | None,
     on_progress: Progress,
-) -> tuple[list[Contest], np.ndarray]:
+) -> tuple[list[BaselineComparison], np.ndarray]:
     """Return the contest of a model whose images have targets, and its picture."""
     mean = None if training is None or training.spec.pairs else mean_colour(training)
     made = translate_pairs(model, reference, places, mean, seed=request.seed, raw=request.raw, on_progress=on_progress)
@@ -122,7 +130,7 @@ def _judge_domains(
     images: Sequence[np.ndarray],
     known: np.ndarray | None,
     on_progress: Progress,
-) -> tuple[list[Contest], np.ndarray]:
+) -> tuple[list[BaselineComparison], np.ndarray]:
     """Return the contests of both directions between two sets of images, and their picture.
 
     ``known`` has what the first set's images should become.
@@ -147,7 +155,7 @@ def _judge_domains(
     return contests, _picture(shown)
 
 
-def _check_request(request: Request, unpaired: bool) -> None:
+def _check_request(request: EvaluationOptions, unpaired: bool) -> None:
     request.check()
     asked = {"--metrics": request.metrics, "--truncation": request.truncation, "--sets": request.sets != FEWEST_SETS}
     for option, value in asked.items():
@@ -202,12 +210,12 @@ def _truth_rows(truth: ImageData, reference: ImageData, training: ImageData | No
     return reference.rows[places]
 
 
-def _domain(data: ImageData) -> Domain:
+def _domain(data: ImageData) -> DataInfo:
     """Return what an extractor is told: of pairs the targets alone, of two domains no labels.
 
     What tells two domains apart may be one colour; an extractor of that sees little else.
     """
-    domain = domain_of(data)
+    domain = data_info_of(data)
     if data.spec.classes == DOMAINS:
         return replace(domain, classes=())
     if not data.spec.pairs:

@@ -20,7 +20,7 @@ GRID_SIDE = 4  # to which maps are pooled
 
 
 @dataclass(frozen=True)
-class Judge:
+class TrainedDiscriminator:
     """A trained discriminator of images as ``spec`` says, asked in batches of one size.
 
     An image's answer does not depend on how many others are asked about. Images are uint8 (N, H, W, C).

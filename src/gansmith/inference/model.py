@@ -23,7 +23,7 @@ from gansmith.core.registry import FrozenModel
 from gansmith.core.runtime import pick_device
 from gansmith.core.version import __version__
 from gansmith.data.base import DataSpec
-from gansmith.inference.discriminator import Judge
+from gansmith.inference.discriminator import TrainedDiscriminator
 from gansmith.inference.samples import Samples, image_name
 from gansmith.inference.tiled_upscaling import enlarge_image, enlarging
 from gansmith.methods.base import Fixed, MethodField
@@ -150,7 +150,7 @@ class Model:
         generator = self.network("generator-raw" if raw else "generator")
         return np.stack([enlarge_image(method, generator, image) for image in images])
 
-    def judge(self, verb: str = "judge") -> Judge:
+    def judge(self, verb: str = "judge") -> TrainedDiscriminator:
         """Return the discriminator at work; ModelError if these weights have none."""
         if "discriminator" not in self._networks:
             raise ModelError(
@@ -158,7 +158,7 @@ class Model:
                 "these weights have no discriminator; pass the model's folder instead of one file",
             )
         network, record = self._networks["discriminator"], self.record
-        return Judge(self.latent_method(verb), network, record.data, record.sample_batch)
+        return TrainedDiscriminator(self.latent_method(verb), network, record.data, record.sample_batch)
 
     def save(self, folder: Path) -> Path:
         """Write the model folder: one safetensors file for each network, each of which can be loaded alone."""

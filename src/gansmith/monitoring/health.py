@@ -220,7 +220,7 @@ def judge(rows: Sequence[Row], looks: Sequence[Row], limits: Thresholds | None =
     return Verdict(HEALTHY, _trend(moments))
 
 
-def judge_once(rows: Sequence[Row], look: Row, limits: Thresholds | None = None) -> Verdict:
+def diagnose_once(rows: Sequence[Row], look: Row, limits: Thresholds | None = None) -> Verdict:
     """Return the verdict of a run that was looked at once, at its end; what needs a history is never said."""
     limits = limits or Thresholds()
     now = _Now(rows, [look], 0, limits, alone=True)

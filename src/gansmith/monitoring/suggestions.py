@@ -20,7 +20,7 @@ R1 = ("discriminator.norm=none", "penalties=[{kind: r1, weight: 1, interval: 8}]
 
 
 @dataclass(frozen=True)
-class Remedy:
+class Suggestion:
     """Something to try: overrides of the recipe, or options of ``gansmith train``, or ``longer`` training, or words."""
 
     words: str
@@ -29,7 +29,7 @@ class Remedy:
     longer: bool = False
 
 
-def remedies(verdict: str, recipe: Recipe, spec: DataSpec) -> list[Remedy]:
+def remedies(verdict: str, recipe: Recipe, spec: DataSpec) -> list[Suggestion]:
     """Return what to try against a verdict: every override fits the recipe and the data, and changes something."""
     candidates = list(FOR[verdict](_Values(recipe, spec))) if verdict in FOR else []
     return [each for each in candidates if not each.overrides or _fits(recipe, each.overrides, spec)]
@@ -67,31 +67,31 @@ class _Values:
         )
         return (f"optimizers.{network}={text.strip()}",)
 
-    def calmer(self, network: str, other: str) -> Remedy:
+    def calmer(self, network: str, other: str) -> Suggestion:
         """Return a lower rate for a network: the other's where it is above that, else half of it."""
         mine, its = self.rate(network), self.rate(other)
         side = "G" if network == "generator" else "D"
         if 0 < its < mine:
-            return Remedy(f"for {side} no higher learning rate than the other's", self.with_rate(network, its))
-        return Remedy(f"half the learning rate for {side}", self.with_rate(network, mine / 2))
+            return Suggestion(f"for {side} no higher learning rate than the other's", self.with_rate(network, its))
+        return Suggestion(f"half the learning rate for {side}", self.with_rate(network, mine / 2))
 
-    def faster(self, network: str, other: str) -> Remedy:
+    def faster(self, network: str, other: str) -> Suggestion:
         """Return a higher rate for a network: the other's where it is below that, else twice its own."""
         mine, its = self.rate(network), self.rate(other)
         side = "G" if network == "generator" else "D"
         if mine < its:
-            return Remedy(f"for {side} the learning rate of the other", self.with_rate(network, its))
-        return Remedy(f"twice the learning rate for {side}", self.with_rate(network, 2 * mine))
+            return Suggestion(f"for {side} the learning rate of the other", self.with_rate(network, its))
+        return Suggestion(f"twice the learning rate for {side}", self.with_rate(network, 2 * mine))
 
-    def calmer_both(self) -> Remedy:
+    def calmer_both(self) -> Suggestion:
         """Return half of all learning rates, or the lower of two that differ much for both."""
         low, high = sorted((self.rate("generator"), self.rate("discriminator")))
         if 0 < low < high / 2:
             return self.calmer(*_first_faster(self))
         if len(self.optimizers) == 1:
-            return Remedy("half the learning rates", (f"lr={low / 2:.3g}",))
+            return Suggestion("half the learning rates", (f"lr={low / 2:.3g}",))
         each = [self.with_rate(name, self.rate(name) / 2)[0] for name in ("generator", "discriminator")]
-        return Remedy("half the learning rates", tuple(each))
+        return Suggestion("half the learning rates", tuple(each))
 
     def sized(self, network: str, factor: float) -> tuple[str, ...]:
         """Return the override that makes a network wider or narrower, or () where it is as far as it goes."""
@@ -110,87 +110,89 @@ def _first_faster(values: _Values) -> tuple[str, str]:
     return pair if values.rate(pair[0]) > values.rate(pair[1]) else (pair[1], pair[0])
 
 
-def _memorising(now: _Values) -> Iterator[Remedy]:
-    yield Remedy("more images: nothing helps as much")
-    yield Remedy("end where samples are best", options=("--patience", "3"))
+def _memorising(now: _Values) -> Iterator[Suggestion]:
+    yield Suggestion("more images: nothing helps as much")
+    yield Suggestion("end where samples are best", options=("--patience", "3"))
     if not now.method.get("augment"):
-        yield Remedy("augment what D sees", ("augment=diffaugment",))
+        yield Suggestion("augment what D sees", ("augment=diffaugment",))
     if not now.recipe.data.mirror:
-        yield Remedy("mirrored images too, where left and right do not matter", ("mirror=true",))
+        yield Suggestion("mirrored images too, where left and right do not matter", ("mirror=true",))
     if smaller := now.sized("generator", 0.5):
-        yield Remedy("a smaller generator", smaller)
+        yield Suggestion("a smaller generator", smaller)
 
 
-def _full_collapse(now: _Values) -> Iterator[Remedy]:
+def _full_collapse(now: _Values) -> Iterator[Suggestion]:
     if now.method.get("generator_steps", 1) > 1:
-        yield Remedy("one step of G for each of D", ("generator_steps=1",))
+        yield Suggestion("one step of G for each of D", ("generator_steps=1",))
     yield now.calmer("generator", "discriminator")
     if now.loss.get("kind") == "minimax":
-        yield Remedy("a loss that does not fade where D is sure", ("loss=non_saturating",))
+        yield Suggestion("a loss that does not fade where D is sure", ("loss=non_saturating",))
     if now.method.get("generator_steps") == now.method.get("discriminator_steps") == 1:
-        yield Remedy("two steps of D for each of G", ("discriminator_steps=2",))
+        yield Suggestion("two steps of D for each of G", ("discriminator_steps=2",))
     if now.loss.get("kind") not in (None, "wasserstein"):
-        yield Remedy("WGAN-GP, which seldom collapses and takes longer", WGAN_GP)
-    yield Remedy("go back to the best checkpoint when it happens", options=("--on-collapse", "rollback"))
+        yield Suggestion("WGAN-GP, which seldom collapses and takes longer", WGAN_GP)
+    yield Suggestion("go back to the best checkpoint when it happens", options=("--on-collapse", "rollback"))
 
 
-def _partial_collapse(now: _Values) -> Iterator[Remedy]:
-    yield Remedy("longer training: rare kinds often come late", longer=True)
+def _partial_collapse(now: _Values) -> Iterator[Suggestion]:
+    yield Suggestion("longer training: rare kinds often come late", longer=True)
     if now.method.get("generator_steps", 1) > 1:
-        yield Remedy("one step of G for each of D", ("generator_steps=1",))
+        yield Suggestion("one step of G for each of D", ("generator_steps=1",))
     if now.rate("generator") > 2 * now.rate("discriminator"):
         yield now.calmer("generator", "discriminator")
     if now.method.get("conditional") is False and len(now.spec.classes) > 1:
-        yield Remedy("tell both networks the class, so that each is asked for", ("conditional=true",))
+        yield Suggestion("tell both networks the class, so that each is asked for", ("conditional=true",))
     if now.recipe.batch_size * 2 <= LARGEST_BATCH:
-        yield Remedy("larger batches, which show D more kinds at once", (f"batch_size={now.recipe.batch_size * 2}",))
+        yield Suggestion(
+            "larger batches, which show D more kinds at once", (f"batch_size={now.recipe.batch_size * 2}",)
+        )
 
 
-def _generator_wins(now: _Values) -> Iterator[Remedy]:
+def _generator_wins(now: _Values) -> Iterator[Suggestion]:
     if now.method.get("generator_steps", 1) > 1:
-        yield Remedy("one step of G for each of D", ("generator_steps=1",))
+        yield Suggestion("one step of G for each of D", ("generator_steps=1",))
     yield now.faster("discriminator", "generator")
     if now.method.get("discriminator_steps") == 1:
-        yield Remedy("two steps of D for each of G", ("discriminator_steps=2",))
+        yield Suggestion("two steps of D for each of G", ("discriminator_steps=2",))
     if larger := now.sized("discriminator", 2):
-        yield Remedy("a larger D", larger)
+        yield Suggestion("a larger D", larger)
 
 
-def _discriminator_wins(now: _Values) -> Iterator[Remedy]:
+def _discriminator_wins(now: _Values) -> Iterator[Suggestion]:
     if now.loss.get("kind") == "minimax":
-        yield Remedy("a loss that does not fade where D is sure", ("loss=non_saturating",))
+        yield Suggestion("a loss that does not fade where D is sure", ("loss=non_saturating",))
     yield now.calmer("discriminator", "generator")
     if now.method.get("discriminator_steps", 1) > 1 and now.loss.get("kind") != "wasserstein":
-        yield Remedy("one step of D for each of G", ("discriminator_steps=1",))
+        yield Suggestion("one step of D for each of G", ("discriminator_steps=1",))
     if now.loss.get("real_label") == 1:
-        yield Remedy("one-sided label smoothing", ("loss.real_label=0.9",))
-    yield Remedy("R1, which keeps D smooth, in place of D's norm", R1)
+        yield Suggestion("one-sided label smoothing", ("loss.real_label=0.9",))
+    yield Suggestion("R1, which keeps D smooth, in place of D's norm", R1)
 
 
-def _oscillating(now: _Values) -> Iterator[Remedy]:
+def _oscillating(now: _Values) -> Iterator[Suggestion]:
     yield now.calmer_both()
     if any(getattr(part, "beta1", 0) not in (0, 0.5) for part in now.recipe.optimizers.values()):
-        yield Remedy("less momentum", ("beta1=0.5",))
+        yield Suggestion("less momentum", ("beta1=0.5",))
     half_life = now.recipe.ema_half_life_kimg
     if isinstance(half_life, int | float):
-        yield Remedy("a longer average of G", (f"ema_half_life_kimg={max(10.0, 2 * half_life):g}",))
+        yield Suggestion("a longer average of G", (f"ema_half_life_kimg={max(10.0, 2 * half_life):g}",))
 
 
-def _diverged(now: _Values) -> Iterator[Remedy]:
+def _diverged(now: _Values) -> Iterator[Suggestion]:
     yield now.calmer_both()
     for network, side in (("generator", "G"), ("discriminator", "D")):
         if (now.method.get(network) or {}).get("norm") == "none" and not now.method.get("penalties"):
-            yield Remedy(f"batch norm in {side}", (f"{network}.norm=batch",))
-    yield Remedy("R1, which keeps D smooth, in place of D's norm", R1)
-    yield Remedy("go back to the best checkpoint when it happens", options=("--on-collapse", "rollback"))
+            yield Suggestion(f"batch norm in {side}", (f"{network}.norm=batch",))
+    yield Suggestion("R1, which keeps D smooth, in place of D's norm", R1)
+    yield Suggestion("go back to the best checkpoint when it happens", options=("--on-collapse", "rollback"))
 
 
-def _stalled(now: _Values) -> Iterator[Remedy]:
+def _stalled(now: _Values) -> Iterator[Suggestion]:
     yield now.faster("generator", "discriminator")
     if now.loss.get("kind") == "minimax":
-        yield Remedy("a loss that does not fade where D is sure", ("loss=non_saturating",))
+        yield Suggestion("a loss that does not fade where D is sure", ("loss=non_saturating",))
     if larger := now.sized("generator", 2):
-        yield Remedy("a larger generator", larger)
+        yield Suggestion("a larger generator", larger)
 
 
 FOR = {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gansmith.core.runtime import Engine, installed_memory_mb
+from gansmith.core.runtime import Runtime, installed_memory_mb
 from gansmith.core.schedules import Ramp
 from gansmith.data.base import DataSpec, DataSummary, ImageData
 from gansmith.data.duplicates import num_distinct
@@ -33,16 +33,16 @@ from gansmith.planning.heuristics import (
     needed_mb,
     width_for,
 )
-from gansmith.planning.proposal import Draft
+from gansmith.planning.proposal import RecipeBuilder
 from gansmith.recipes.layer_table import widest_map
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
-from gansmith.runs.length import Plan
+from gansmith.runs.length import RunLength
 
 WIDTH_PATHS = ("method.generator.base_channels", "method.discriminator.base_channels")
 
 
-def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> tuple[str, ...]:
+def _fit_to_data(draft: RecipeBuilder, data: ImageData, runtime: Runtime, kimg: float) -> tuple[str, ...]:
     """Decide classes, width, batch, gamma and augmentation; return warnings.
 
     ``kimg`` are those that the narrowest networks of ``COMPACT`` would be shown.
@@ -55,7 +55,7 @@ def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> 
         draft.decide("class_weight", ("method.class_weight",), 0.0, text)
     if draft.base == COMPACT:
         _fit_width(draft, spec, kimg)
-    draft.decide("batch_size", ("batch_size",), *_batch(draft.recipe, spec, engine))
+    draft.decide("batch_size", ("batch_size",), *_batch(draft.recipe, spec, runtime))
     penalties = load_recipe(draft.base).method.penalties  # type: ignore[attr-defined]
     weights = tuple(f"method.penalties.{index}.weight" for index in range(len(penalties)))
     gamma, was = gamma_for(draft.base, spec.height * spec.width, draft.recipe.batch_size), penalties[0].weight
@@ -68,7 +68,7 @@ def _fit_to_data(draft: Draft, data: ImageData, engine: Engine, kimg: float) -> 
     return (*warnings, *fit_to_number(draft, spec.count, num_distinct(data), kimg))
 
 
-def _fit_width(draft: Draft, spec: DataSpec, kimg: float) -> None:
+def _fit_width(draft: RecipeBuilder, spec: DataSpec, kimg: float) -> None:
     """Decide how wide ``COMPACT``'s networks are, where the narrowest would be shown ``kimg``; memory depends on it."""
     width = width_for(kimg, max(spec.height, spec.width))
     why = "too few for wider ones" if width == NARROWEST else "enough for wider ones"
@@ -76,7 +76,7 @@ def _fit_width(draft: Draft, spec: DataSpec, kimg: float) -> None:
     draft.decide("base_channels", WIDTH_PATHS, width, text if kimg else "how many kimg there is time for is not known")
 
 
-def _fit_networks(draft: Draft, spec: DataSpec) -> None:
+def _fit_networks(draft: RecipeBuilder, spec: DataSpec) -> None:
     """Decide what else ``COMPACT``'s networks are, and their learning rate."""
     side = max(spec.height, spec.width)
     large = side > SMALL_PX
@@ -89,29 +89,29 @@ def _fit_networks(draft: Draft, spec: DataSpec) -> None:
         draft.decide("lr of D", ("optimizers.discriminator.lr.start",), float(f"{LR_OF_D[large] * lr:.2g}"), text)
 
 
-def _batch(recipe: Recipe, spec: DataSpec, engine: Engine) -> tuple[int, str]:
+def _batch(recipe: Recipe, spec: DataSpec, runtime: Runtime) -> tuple[int, str]:
     """Return the recipe's batch, or one that the memory and the number of images allow; and why."""
     batch, reason = recipe.batch_size, "that of the recipe"
     if batch > spec.count:
         while batch > max(spec.count, 2):
             batch //= 2
         reason = f"there are {spec.count:,} images"
-    most = _shared(engine, installed_memory_mb(engine.device)) * MEMORY_SHARE
-    if (needed := needed_mb(recipe, spec, batch // engine.world_size)) > most:
+    most = _shared(runtime, installed_memory_mb(runtime.device)) * MEMORY_SHARE
+    if (needed := needed_mb(recipe, spec, batch // runtime.world_size)) > most:
         reason = f"{batch} would take {needed:,.0f} MB, and {most:,.0f} are {MEMORY_SHARE:.0%} of the memory"
-        while batch > 2 and needed_mb(recipe, spec, batch // engine.world_size) > most:
+        while batch > 2 and needed_mb(recipe, spec, batch // runtime.world_size) > most:
             batch //= 2
-    if (whole := _for_all_processes(batch, engine)) != batch:
-        reason = f"a multiple of the {engine.world_size} processes"
+    if (whole := _for_all_processes(batch, runtime)) != batch:
+        reason = f"a multiple of the {runtime.world_size} processes"
     return whole, reason
 
 
-def _for_all_processes(batch: int, engine: Engine) -> int:
+def _for_all_processes(batch: int, runtime: Runtime) -> int:
     """Return a batch that divides among the processes, no smaller."""
-    return -(-batch // engine.world_size) * engine.world_size
+    return -(-batch // runtime.world_size) * runtime.world_size
 
 
-def _fit_to_length(draft: Draft, plan: Plan, *, is_asked: bool) -> None:
+def _fit_to_length(draft: RecipeBuilder, plan: RunLength, *, is_asked: bool) -> None:
     """Set the length, and what goes with it."""
     if is_asked:
         is_rounded = plan.source.endswith(" kimg") and plan.source != f"{plan.schedule_kimg:g} kimg"
@@ -131,12 +131,12 @@ def _fit_to_length(draft: Draft, plan: Plan, *, is_asked: bool) -> None:
         draft.decide("ema_half_life", ("ema_half_life_kimg.end",), kimg, f"{HALF_LIFE_SHARE:.0%} of the length")
 
 
-def _shared(engine: Engine, number: float) -> float:
+def _shared(runtime: Runtime, number: float) -> float:
     """Return the main process's number on every process."""
-    return float(engine.share_text(repr(number)))
+    return float(runtime.broadcast_text(repr(number)))
 
 
-def fit_to_classes(draft: Draft, summary: DataSummary) -> list[str]:
+def fit_to_classes(draft: RecipeBuilder, summary: DataSummary) -> list[str]:
     """Decide whether G and D are told the labels; return a warning where a class has hardly any images."""
     counts, names = summary.class_counts, summary.spec.classes
     mean = sum(counts) / max(len(counts), 1)
@@ -151,7 +151,7 @@ def fit_to_classes(draft: Draft, summary: DataSummary) -> list[str]:
     return [f"class '{names[counts.index(least)]}' has {least:,} images: what is made of it will be much like them"]
 
 
-def fit_to_number(draft: Draft, count: int, distinct: int, kimg: float) -> list[str]:
+def fit_to_number(draft: RecipeBuilder, count: int, distinct: int, kimg: float) -> list[str]:
     """Decide the augmentation for images of which ``distinct`` are no copies; return warnings.
 
     ``kimg`` are those that the narrowest networks would be shown.

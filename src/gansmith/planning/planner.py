@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gansmith.core.errors import RecipeError
 from gansmith.core.events import OnEvent
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.data.base import DataOptions, ImageData, random_images
 from gansmith.data.infer import largest_inside
 from gansmith.data.peek import glance
@@ -32,12 +32,12 @@ from gansmith.planning.heuristics import (
     fewest_kimg,
     side_for,
 )
-from gansmith.planning.proposal import Choice, Draft, Proposal
+from gansmith.planning.proposal import Choice, Proposal, RecipeBuilder
 from gansmith.recipes import AUTO
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
-from gansmith.runs.length import Budget, make_plan, refuse_two_lengths
-from gansmith.runs.record import Order
+from gansmith.runs.length import Budget, refuse_two_lengths, run_length
+from gansmith.runs.record import RunOptions
 from gansmith.training.prepare import measure_speed, open_for
 from gansmith.training.state import RunState
 
@@ -60,7 +60,7 @@ class Reach:
         return self.length.kimg or steps_kimg or (self.length.epochs or 0) * count / 1000
 
 
-def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: OnEvent) -> Proposal:
+def propose(order: RunOptions, runtime: Runtime, overrides: tuple[str, ...], on_event: OnEvent) -> Proposal:
     """Return what to train and why; every process must call it, and all return the same.
 
     Opens the data, which decodes them if need be, and measures a few steps that are thrown away. ``overrides`` are the
@@ -68,11 +68,11 @@ def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: 
     """
     _refuse_wrong(overrides)
     asked = _asked_length(order.budget, overrides)
-    options, reach, size_reason = _size(order, asked, _data_options(overrides), engine)
-    opened, data = open_for(load_recipe(COMPACT).model_copy(update={"data": options}), order, engine, on_event)
+    options, reach, size_reason = _size(order, asked, _data_options(overrides), runtime)
+    opened, data = open_for(load_recipe(COMPACT).model_copy(update={"data": options}), order, runtime, on_event)
     spec = data.spec
-    base, reason = _base(opened, data, asked, engine)
-    draft = Draft(base, overrides)
+    base, reason = _base(opened, data, asked, runtime)
+    draft = RecipeBuilder(base, overrides)
     about = {"name": AUTO, "summary": f"made for {spec.name} by gansmith plan"[:200], "data": opened.data}
     draft.recipe = draft.recipe.model_copy(update=about)
     draft.choices.append(Choice("recipe", base, reason))
@@ -80,19 +80,19 @@ def propose(order: Order, engine: Engine, overrides: tuple[str, ...], on_event: 
     kimg = reach.kimg(spec.height * spec.width, spec.count)
     if not spec.is_points:
         draft.decide("size", ("data.size",), opened.data.model_dump(mode="json")["size"], size_reason)
-        warnings = _fit_to_data(draft, data, engine, kimg)
+        warnings = _fit_to_data(draft, data, runtime, kimg)
     if base == COMPACT:
         _fit_networks(draft, spec)
-    speed = _shared(engine, measure_speed(draft.recipe, data, engine, MEASURE_SEC))
-    images = RunState.fresh(draft.recipe, spec, 0, engine).images_per_iteration
-    plan = make_plan(draft.recipe, reach.length if base == COMPACT else asked, spec.count, images, speed)
+    speed = _shared(runtime, measure_speed(draft.recipe, data, runtime, MEASURE_SEC))
+    images = RunState.fresh(draft.recipe, spec, 0, runtime).images_per_iteration
+    plan = run_length(draft.recipe, reach.length if base == COMPACT else asked, spec.count, images, speed)
     _fit_to_length(draft, plan, is_asked=asked != Budget())
     draft.note_the_rest()
     side = max(spec.height, spec.width)
     seen = None if spec.is_points else expectation_for(side, spec.channels, spec.count, plan.schedule_kimg)
     return Proposal(
         draft.recipe, tuple(draft.choices), warnings, tuple(data.summary.lines()), speed, plan.schedule_kimg,
-        _shared(engine, engine.memory_mb()), seen,
+        _shared(runtime, runtime.memory_mb()), seen,
     )  # fmt: skip
 
 
@@ -124,17 +124,17 @@ def _asked_length(budget: Budget, overrides: tuple[str, ...]) -> Budget:
     return Budget(kimg=recipe.kimg, epochs=recipe.epochs)
 
 
-def _size(order: Order, asked: Budget, options: DataOptions, engine: Engine) -> tuple[DataOptions, Reach, str]:
+def _size(order: RunOptions, asked: Budget, options: DataOptions, runtime: Runtime) -> tuple[DataOptions, Reach, str]:
     """Return the options with the size that the budget can carry, how far it reaches, and why."""
-    if engine.has_cuda:
+    if runtime.has_cuda:
         return options, Reach(asked), "that of the images"
-    found = glance(order.source, options, order.data_root) if engine.is_main else None
-    seen = json.loads(engine.share_text(json.dumps(found)))
+    found = glance(order.source, options, order.data_root) if runtime.is_main else None
+    seen = json.loads(runtime.broadcast_text(json.dumps(found)))
     length = asked if asked != Budget() else Budget(minutes=DEFAULT_MINUTES)
     if seen is None or tuple(seen[:3]) == POINT:
         return options, Reach(length), "that of the images"
     height, width, _, count = seen
-    reach = Reach(length, _probe(engine, count) if length.minutes else 0.0)
+    reach = Reach(length, _probe(runtime, count) if length.minutes else 0.0)
     if options.size is not None or options.pairs:
         return options, reach, "that of the images"
     longer = max(height, width)
@@ -147,31 +147,31 @@ def _size(order: Order, asked: Budget, options: DataOptions, engine: Engine) -> 
     return DataOptions.model_validate({**options.model_dump(), "size": shape}), reach, reason
 
 
-def _probe(engine: Engine, count: int) -> float:
+def _probe(runtime: Runtime, count: int) -> float:
     """Return images a second of the narrowest networks for so many images, on random ones of ``PROBE``."""
     few = ["augment=ada"] if count <= FEW_IMAGES else []
     narrow = load_recipe(COMPACT, (f"base_channels={NARROWEST}", *few))
-    data = random_images(PROBE, min(count, narrow.batch_size * engine.world_size))
-    narrow = narrow.model_copy(update={"batch_size": _batch(narrow, data.spec, engine)[0]})
-    return _shared(engine, measure_speed(narrow, data, engine, PROBE_SEC))
+    data = random_images(PROBE, min(count, narrow.batch_size * runtime.world_size))
+    narrow = narrow.model_copy(update={"batch_size": _batch(narrow, data.spec, runtime)[0]})
+    return _shared(runtime, measure_speed(narrow, data, runtime, PROBE_SEC))
 
 
-def _base(opened: Recipe, data: ImageData, asked: Budget, engine: Engine) -> tuple[str, str]:
+def _base(opened: Recipe, data: ImageData, asked: Budget, runtime: Runtime) -> tuple[str, str]:
     """Return the name of the recipe to begin with, and why."""
     spec, (least, most) = data.spec, GPU_SIDES
     if spec.is_points:
         return POINTS, "points in the plane"
-    if not engine.has_cuda:
+    if not runtime.has_cuda:
         return COMPACT, "small networks and steps that a CPU makes fast"
     if not least <= min(spec.height, spec.width) <= max(spec.height, spec.width) <= most:
         return COMPACT, f"{GPU} is for {least} to {most} px"
     if asked == Budget():
         return GPU, "a GPU; it has a length of its own"
     recipe = load_recipe(GPU)
-    batch = _for_all_processes(recipe.batch_size, engine)
+    batch = _for_all_processes(recipe.batch_size, runtime)
     recipe = recipe.model_copy(update={"data": opened.data, "batch_size": batch})
-    speed = _shared(engine, measure_speed(recipe, data, engine, PROBE_SEC)) if asked.minutes else 0.0
-    kimg = make_plan(recipe, asked, spec.count, recipe.batch_size, speed).schedule_kimg
+    speed = _shared(runtime, measure_speed(recipe, data, runtime, PROBE_SEC)) if asked.minutes else 0.0
+    kimg = run_length(recipe, asked, spec.count, recipe.batch_size, speed).schedule_kimg
     if kimg >= LARGE_GPU_KIMG:
         return LARGE_GPU, f"a GPU, and time for {kimg:,.0f} kimg of {GPU}"
     return GPU, f"a GPU, and time for {kimg:,.0f} kimg; {LARGE_GPU} pays from {LARGE_GPU_KIMG:,} on"

@@ -65,7 +65,7 @@ class Proposal:
         return {**asdict(self), "recipe": self.recipe.model_dump(mode="json"), "minutes": round(self.minutes, 2)}
 
 
-class Draft:
+class RecipeBuilder:
     """A recipe in the making, in which the user's own settings stay."""
 
     def __init__(self, base: str, overrides: tuple[str, ...]) -> None:

@@ -16,7 +16,7 @@ from gansmith.methods.base import MethodField
 from gansmith.parts.optimizers.base import OptimizerField, OptimizerPart
 
 
-class WatchOptions(FrozenModel):
+class MonitorOptions(FrozenModel):
     """How a run is looked at while it trains; nothing here changes a weight, except by ending or going back."""
 
     look_kimg: float | None = Field(
@@ -52,7 +52,7 @@ class Recipe(FrozenModel):
     log_rows: int = Field(400, ge=1, le=100_000, description="rows of log.jsonl over the schedule")
     checkpoints: int = Field(20, ge=1, le=1000, description="checkpoints over the schedule, at least")
     checkpoint_kimg: float = Field(50.0, gt=0, description="never longer than this between checkpoints")
-    watch: WatchOptions = WatchOptions()
+    watch: MonitorOptions = MonitorOptions()
 
     @model_validator(mode="after")
     def _whole(self) -> "Recipe":

@@ -13,10 +13,10 @@ from gansmith.core.events import PlainLines
 from gansmith.core.registry import load_plugins
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.reference import open_reference, run_data_of
-from gansmith.evaluation.snapshot import Eye, draws_of_looks, open_watch_extractor
+from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks, open_snapshot_extractor
 from gansmith.inference.model import load_model
-from gansmith.monitoring.health import COLLAPSES, HEALTHY, Verdict, judge, judge_once
-from gansmith.monitoring.suggestions import Remedy, remedies
+from gansmith.monitoring.health import COLLAPSES, HEALTHY, Verdict, diagnose_once, judge
+from gansmith.monitoring.suggestions import Suggestion, remedies
 from gansmith.monitoring.thresholds import Thresholds, gone
 from gansmith.parts.extractors.base import Progress
 from gansmith.parts.metrics.class_coverage import evenness
@@ -154,7 +154,7 @@ def diagnose(path: str | Path, device: str = "auto", on_progress: Progress | Non
         unknown.append("when it began, and whether samples still improve: this run has no snapshots of its training")
         try:
             looks = [_look_now(run, recipe, device, on_progress or PlainLines().tell)]
-            verdict = judge_once(rows[-max(3, len(rows) // LATELY) :], looks[0])
+            verdict = diagnose_once(rows[-max(3, len(rows) // LATELY) :], looks[0])
         except GansmithError as problem:
             unknown.append("quality of its samples: " + str(problem).partition("\n")[0])
     last, plan = (rows or [{"kimg": 0.0, "iteration": 0}])[-1], record["plan"]
@@ -178,7 +178,7 @@ def _look_now(run: RunFolder, recipe: Recipe, device: str, on_progress: Progress
         model.record.data, run_data_of(run), None, on_training=True, on_progress=on_progress
     )
     options = recipe.watch
-    eye = Eye.open(training, open_watch_extractor(training, options.features), options)
+    eye = SnapshotEvaluator.open(training, open_snapshot_extractor(training, options.features), options)
     draws = draws_of_looks(method, training, options, model.record.seed)
     iteration = max((int(row["iteration"]) for row in read_rows(run.log)), default=0) + 1
     return {"iteration": iteration, "kimg": model.record.kimg, **eye.look(model.draw(draws.inputs, draws.labels))}
@@ -212,7 +212,7 @@ def _advice(run: RunFolder, recipe: Recipe, verdict: Verdict, look: dict[str, An
     return (*first, *((each.words, _command(run, record, each, kimg)) for each in found))
 
 
-def _command(run: RunFolder, record: dict[str, Any], remedy: Remedy, kimg: float) -> str:
+def _command(run: RunFolder, record: dict[str, Any], remedy: Suggestion, kimg: float) -> str:
     """Return the command that starts the run anew with a remedy; "" for a remedy in words alone."""
     if remedy.longer:
         return f"gansmith resume {shlex.quote(str(run.path))} --kimg {2 * kimg:g}"

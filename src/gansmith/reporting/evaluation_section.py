@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import MetricError
-from gansmith.evaluation.baselines import Contest, contests_of
+from gansmith.evaluation.baselines import BaselineComparison, contests_of
 from gansmith.evaluation.result import FOLDER, PAIRS, TRANSLATIONS, Evaluation, best_end, last_evaluation
 from gansmith.reporting.embedded_images import load_picture
 from gansmith.reporting.page import section, table
@@ -57,7 +57,7 @@ def _numbers(found: Evaluation) -> str:
     return table(["number", "value ± deviation", "how to read it", "the deviation is over"], rows)
 
 
-def _contest(found: Contest) -> str:
+def _contest(found: BaselineComparison) -> str:
     """Return a table of what translations, the baseline and the targets themselves have."""
     rows = []
     for name in found.names():
@@ -109,7 +109,7 @@ def _pairs(folder: Path, found: Evaluation) -> str:
     return section("Are they copies?", f'<p class="note">{escape(text)}</p>\n{img}')
 
 
-def _translations(folder: Path, contests: list[Contest]) -> str:
+def _translations(folder: Path, contests: list[BaselineComparison]) -> str:
     picture = load_picture(folder / FOLDER / TRANSLATIONS) if contests else None
     if picture is None:
         return ""

@@ -12,7 +12,7 @@ MAX_ITERATIONS = 999_999_999  # checkpoints and pictures are sorted by names of 
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunLength:
     """Iterations, and the intervals between rows, previews and checkpoints in iterations."""
 
     schedule_kimg: float
@@ -26,14 +26,14 @@ class Plan:
         """Return it as JSON values."""
         return asdict(self)
 
-    def ended_at(self, iteration: int, why: str) -> "Plan":
+    def ended_at(self, iteration: int, why: str) -> "RunLength":
         """Return a plan that ends earlier; its schedules stay what they were."""
         return replace(self, iterations=iteration, source=why)
 
-    def extended(self, kimg: float, images_per_iteration: int) -> "Plan":
+    def extended(self, kimg: float, images_per_iteration: int) -> "RunLength":
         """Return a plan of another length with the same intervals."""
         iterations = _iterations(kimg, images_per_iteration, f"{kimg:g} kimg")
-        return Plan(
+        return RunLength(
             iterations * images_per_iteration / 1000,
             iterations,
             self.log_every,
@@ -72,7 +72,7 @@ def refuse_two_lengths(budget: Budget, overrides: Iterable[str]) -> None:
         raise GansmithError("training.two_lengths", f"--{option} and {changed} both set the length; pass one of them")
 
 
-def make_plan(recipe: Recipe, budget: Budget, count: int, images_per_iteration: int, img_per_sec: float) -> Plan:
+def run_length(recipe: Recipe, budget: Budget, count: int, images_per_iteration: int, img_per_sec: float) -> RunLength:
     """Return the plan for ``count`` training images; ``img_per_sec`` turns minutes into kimg, once."""
     if budget.steps:
         kimg, source = budget.steps * images_per_iteration / 1000, f"{budget.steps} steps"
@@ -88,7 +88,7 @@ def make_plan(recipe: Recipe, budget: Budget, count: int, images_per_iteration: 
         kimg, source = epochs * count / 1000, f"{epochs:g} epochs of {count:,} images"
     iterations = _iterations(kimg, images_per_iteration, source)
     checkpoint_kimg = min(kimg / recipe.checkpoints, recipe.checkpoint_kimg)
-    return Plan(
+    return RunLength(
         schedule_kimg=iterations * images_per_iteration / 1000,
         iterations=iterations,
         log_every=max(1, iterations // recipe.log_rows),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from gansmith.core.runtime import Engine, numerics
+from gansmith.core.runtime import Runtime, numerics
 from gansmith.core.version import __version__
 from gansmith.data.base import DataSpec
 from gansmith.data.find import find_source
@@ -14,13 +14,13 @@ from gansmith.recipes.load import differences
 from gansmith.recipes.old_files import from_old_file
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.checkpoint import Checkpoint
-from gansmith.runs.length import Budget, Plan
+from gansmith.runs.length import Budget, RunLength
 
 RECORD_FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Order:
+class RunOptions:
     """What a user asks of a new run, apart from the recipe."""
 
     source: str
@@ -39,7 +39,7 @@ def changed_row(change: dict[str, Any]) -> dict[str, Any]:
     return {"event": "changed", **at, "message": "; ".join(change["changes"])}
 
 
-def make_run_record(order: Order, spec: DataSpec, plan: Plan, engine: Engine) -> dict[str, Any]:
+def make_run_record(order: RunOptions, spec: DataSpec, plan: RunLength, runtime: Runtime) -> dict[str, Any]:
     """Return what run.json says."""
     return {
         "format": RECORD_FORMAT,
@@ -53,19 +53,19 @@ def make_run_record(order: Order, spec: DataSpec, plan: Plan, engine: Engine) ->
         },
         "seed": order.seed,
         "plan": plan.to_json(),
-        "numerics": _numerics(engine),
+        "numerics": _numerics(runtime),
         "plugins": [{"file": str(Path(p).resolve()), "sha256": _digest(Path(p))} for p in order.plugins],
         "init_from": str(order.init_from) if order.init_from else None,
     }
 
 
-def _numerics(engine: Engine) -> dict[str, str | int]:
+def _numerics(runtime: Runtime) -> dict[str, str | int]:
     return {
         **numerics(),
-        "device": engine.device.type,
-        "precision": engine.precision,
-        "compiled": engine.compiled,
-        "processes": engine.world_size,
+        "device": runtime.device.type,
+        "precision": runtime.precision,
+        "compiled": runtime.compiled,
+        "processes": runtime.world_size,
     }
 
 
@@ -75,7 +75,7 @@ def numerics_of(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def changes_since(
-    record: dict[str, Any], checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, engine: Engine
+    record: dict[str, Any], checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, runtime: Runtime
 ) -> list[str]:
     """Return in words what differs from the run so far and decides its numbers."""
     before = Recipe.model_validate(from_old_file(checkpoint.values["recipe"]))
@@ -84,7 +84,7 @@ def changes_since(
     if known != now or record["data"]["spec"]["pixels_sha256"] != spec.pixels_sha256:
         changes.append(f"data set '{record['data']['source']}': its images are not those of before ({known[:12]})")
     numbers = numerics_of(record)
-    for name, value in _numerics(engine).items():
+    for name, value in _numerics(runtime).items():
         if numbers.get(name) != value:
             changes.append(f"{name}: {numbers.get(name)} -> {value}")
     for plugin in record["plugins"]:

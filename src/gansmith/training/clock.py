@@ -2,7 +2,7 @@
 
 import time
 
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 
 PROGRESS_SEC = 0.5
 
@@ -21,13 +21,13 @@ class Clock:
         self._last = time.perf_counter()
         return True
 
-    def read(self, kimg: float, schedule_kimg: float, engine: Engine) -> dict[str, float]:
+    def read(self, kimg: float, schedule_kimg: float, runtime: Runtime) -> dict[str, float]:
         """Return wall_sec, img_per_sec, eta_sec and memory_mb."""
-        engine.synchronize()
+        runtime.synchronize()
         wall = time.perf_counter() - self._start
         rate = (kimg - self._first_kimg) * 1000 / wall if wall > 0 else 0.0
         eta = (schedule_kimg - kimg) * 1000 / rate if rate > 0 else 0.0
-        memory = engine.memory_mb()
+        memory = runtime.memory_mb()
         return {
             "wall_sec": round(wall, 3),
             "img_per_sec": round(rate, 1),

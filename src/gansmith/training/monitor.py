@@ -9,14 +9,14 @@ import numpy as np
 import torch
 
 from gansmith.data.base import ImageData
-from gansmith.evaluation.snapshot import Eye, draws_of_looks
+from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks
 from gansmith.methods.base import Fixed
 from gansmith.methods.latent import LatentMethod
 from gansmith.methods.sampling import generate, sample_batch
 from gansmith.parts.extractors.base import Extractor
 from gansmith.parts.metrics.base import squared_distances
-from gansmith.recipes.recipe import WatchOptions
-from gansmith.runs.length import Plan
+from gansmith.recipes.recipe import MonitorOptions
+from gansmith.runs.length import RunLength
 from gansmith.training.state import RunState
 
 SHARE = 0.04  # of the run's time, as predicted; with what predictions miss it stays below 5 %
@@ -24,20 +24,20 @@ RHYTHMS = (1, *(factor * 2**power for power in range(20) for factor in (2, 3))) 
 FEWEST_LOOKS, SHORTEST_SEC = 3, 8.0
 
 
-class Watch:
+class Monitor:
     """Draws the same latents at every look and judges what the averaged generator makes of them."""
 
-    def __init__(self, state: RunState, data: ImageData, options: WatchOptions, extractor: Extractor) -> None:
+    def __init__(self, state: RunState, data: ImageData, options: MonitorOptions, extractor: Extractor) -> None:
         self._options, self._batch = options, sample_batch(data.spec.height, data.spec.width)
         self._extractor, self._data, self._state = extractor, data, state
-        self._eye: Eye | None = None
+        self._eye: SnapshotEvaluator | None = None
         assert isinstance(state.method, LatentMethod)
         self._fixed = draws_of_looks(state.method, data, options, state.seed)
 
     def look(self) -> dict[str, Any]:
         """Return a look at the generator as it is now."""
         if self._eye is None:
-            self._eye = Eye.open(self._data, self._extractor, self._options)
+            self._eye = SnapshotEvaluator.open(self._data, self._extractor, self._options)
         return self._eye.look(self._generate(self._fixed))
 
     def protocol(self) -> dict[str, Any]:
@@ -70,7 +70,7 @@ class Watch:
         return generate(self._state.method.preview, self._state.preview_networks(), fixed, self._batch)
 
 
-def choose_rhythm(plan: Plan, options: WatchOptions, img_per_sec: float, watch: Watch | None) -> int:
+def choose_interval(plan: RunLength, options: MonitorOptions, img_per_sec: float, watch: Monitor | None) -> int:
     """Return every how many iterations to look, a multiple of those between checkpoints; 0 for never.
 
     As often as ``options.look_kimg`` says, else as SHARE of the run's time allows, and never where that is too little

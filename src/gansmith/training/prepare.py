@@ -4,12 +4,12 @@ import time
 
 from gansmith.core.errors import DataError
 from gansmith.core.events import Event, OnEvent
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.data.open import open_data
 from gansmith.methods.adversarial import assume_augmented
 from gansmith.recipes.recipe import Recipe
-from gansmith.runs.record import Order
+from gansmith.runs.record import RunOptions
 from gansmith.training.state import RunState
 from gansmith.training.step import train_step
 
@@ -19,7 +19,7 @@ MEASURE_SEC = 4.0
 OVERHEAD = 0.05  # share of a run that previews, checkpoints and the report take
 
 
-def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) -> tuple[Recipe, ImageData]:
+def open_for(recipe: Recipe, order: RunOptions, runtime: Runtime, on_event: OnEvent) -> tuple[Recipe, ImageData]:
     """Return the data, and the recipe with the size and channels that were inferred from them."""
 
     def tell(done: int, total: int) -> None:
@@ -30,11 +30,11 @@ def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) ->
             order.source, recipe.data, holdout=order.holdout, seed=order.seed, root=order.data_root, on_progress=tell
         )
 
-    if not engine.is_main:
-        engine.barrier()
+    if not runtime.is_main:
+        runtime.barrier()
     data = read()
-    if engine.is_main:
-        engine.barrier()
+    if runtime.is_main:
+        runtime.barrier()
     if len(data) < 2:
         raise DataError(
             "data.one_image",
@@ -45,18 +45,18 @@ def open_for(recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) ->
     return recipe.model_copy(update={"data": decided}), data
 
 
-def measure_speed(recipe: Recipe, data: ImageData, engine: Engine, seconds: float = MEASURE_SEC) -> float:
+def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, seconds: float = MEASURE_SEC) -> float:
     """Return images a second of a few steps on a state that is thrown away, augmented as they usually are."""
     from gansmith.data.batches import BatchStream
 
-    state = RunState.fresh(recipe, data.spec, 0, engine)
+    state = RunState.fresh(recipe, data.spec, 0, runtime)
     assume_augmented(state.method.state)
     domains = max(1, len(recipe.method.domains))
-    stream = BatchStream(data, recipe.batch_size, 0, engine, mirror=recipe.data.mirror, domains=domains)
+    stream = BatchStream(data, recipe.batch_size, 0, runtime, mirror=recipe.data.mirror, domains=domains)
     shown, start = 0, 0.0
-    while engine.agree(start == 0.0 or shown == 0 or time.perf_counter() - start < seconds):
-        train_step(state, stream, engine, state.moment(1.0))
-        engine.synchronize()
+    while runtime.any_process(start == 0.0 or shown == 0 or time.perf_counter() - start < seconds):
+        train_step(state, stream, runtime, state.moment(1.0))
+        runtime.synchronize()
         if state.iteration == 2:  # the first steps set things up
             start = time.perf_counter()
         elif state.iteration > 2:

@@ -11,7 +11,7 @@ from typing import Any
 from gansmith.core.atomic_files import is_disk_full
 from gansmith.core.errors import CheckpointError, DiskFullError, ModelError
 from gansmith.core.events import Event, OnEvent
-from gansmith.core.runtime import Engine, set_threads
+from gansmith.core.runtime import Runtime, set_threads
 from gansmith.core.signals import StopRequest
 from gansmith.data.sources.domains import domains_of
 from gansmith.inference.model import load_model
@@ -21,47 +21,47 @@ from gansmith.reporting.run_results import write_results
 from gansmith.reporting.tensorboard import TensorBoardLog
 from gansmith.runs.checkpoint import list_checkpoints
 from gansmith.runs.folder import RECORD, RunFolder, remove_leftovers
-from gansmith.runs.length import Budget, Plan, make_plan
+from gansmith.runs.length import Budget, RunLength, run_length
 from gansmith.runs.log import append_row
-from gansmith.runs.record import Order, changed_row, changes_since, make_run_record
+from gansmith.runs.record import RunOptions, changed_row, changes_since, make_run_record
 from gansmith.training.prepare import measure_speed, open_for
 from gansmith.training.state import RunState
 from gansmith.training.trainer import Trainer, latest_checkpoint
 
 
-def start_run(folder: Path, recipe: Recipe, order: Order, engine: Engine, on_event: OnEvent) -> int:
+def start_run(folder: Path, recipe: Recipe, order: RunOptions, runtime: Runtime, on_event: OnEvent) -> int:
     """Make a run folder and train in it; return 0, or the number of the signal that stopped it before its end."""
     RunFolder.check_free(folder)
-    recipe, data = open_for(recipe, order, engine, on_event)
+    recipe, data = open_for(recipe, order, runtime, on_event)
     for line in data.summary.lines():
         on_event(Event("note", line))
-    if engine.is_slowed_by_precision:
+    if runtime.is_slowed_by_precision:
         on_event(Event("warning", "this CPU has no bf16 instructions: many times slower than --precision fp32"))
-    elif engine.precision == "bf16":
+    elif runtime.precision == "bf16":
         on_event(Event("note", "forward passes in bf16: this device has instructions for it"))
-    if engine.compiled:
+    if runtime.compiled:
         on_event(Event("note", "networks are compiled: the first steps take longer"))
-    state = RunState.fresh(recipe, data.spec, order.seed, engine)
+    state = RunState.fresh(recipe, data.spec, order.seed, runtime)
     if order.init_from is not None:
         _take_weights(state, order.init_from)
-    speed = measure_speed(recipe, data, engine) if order.budget.minutes else 0.0
-    plan = make_plan(recipe, order.budget, len(data), state.images_per_iteration, speed)
-    plan = Plan(**{**plan.to_json(), **_shared(plan, engine)})
-    with StopRequest(engine.is_main).listening() as stop:  # from the first file to the checkpoint that resume needs
-        run = RunFolder.create(folder) if engine.is_main else RunFolder(folder)
-        engine.barrier()
-        if engine.is_main:
+    speed = measure_speed(recipe, data, runtime) if order.budget.minutes else 0.0
+    plan = run_length(recipe, order.budget, len(data), state.images_per_iteration, speed)
+    plan = RunLength(**{**plan.to_json(), **_shared(plan, runtime)})
+    with StopRequest(runtime.is_main).listening() as stop:  # from the first file to the checkpoint that resume needs
+        run = RunFolder.create(folder) if runtime.is_main else RunFolder(folder)
+        runtime.barrier()
+        if runtime.is_main:
             run.lock()
             run.recipe.write_text(recipe.to_yaml(order.comments))
             run.copy_of_quarantine(list(data.summary.quarantine))
-            run.write_record(make_run_record(order, data.spec, plan, engine))
+            run.write_record(make_run_record(order, data.spec, plan, runtime))
         on_event(Event("note", f"run folder: {folder}"))
         on_event(Event("note", f"{plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})"))
-        return _train(Trainer(state, data, engine, run, plan), stop, on_event)
+        return _train(Trainer(state, data, runtime, run, plan), stop, on_event)
 
 
 def resume_run(
-    folder: Path, engine: Engine, on_event: OnEvent, *, kimg: float | None = None, accept_changes: bool = False
+    folder: Path, runtime: Runtime, on_event: OnEvent, *, kimg: float | None = None, accept_changes: bool = False
 ) -> int:
     """Go on with a run from its newest whole checkpoint; return 0, or the number of the signal that stopped it.
 
@@ -69,19 +69,19 @@ def resume_run(
     """
     Budget(kimg=kimg)
     run = RunFolder.open(folder)
-    if engine.is_main:
+    if runtime.is_main:
         run.lock()
         remove_leftovers(run)
     try:
-        trainer = _resumed(run, engine, on_event, kimg, accept_changes)
+        trainer = _resumed(run, runtime, on_event, kimg, accept_changes)
     except BaseException:
         run.unlock()
         raise
-    with StopRequest(engine.is_main).listening() as stop:
+    with StopRequest(runtime.is_main).listening() as stop:
         return _train(trainer, stop, on_event)
 
 
-def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | None, accept_changes: bool) -> Trainer:
+def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | None, accept_changes: bool) -> Trainer:
     """Return a trainer that stands where the newest whole checkpoint does, with accepted changes written down."""
     record = run.record
     checkpoint, passed_over = latest_checkpoint(run)
@@ -90,8 +90,8 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
     recipe = read_run_recipe(run.recipe)
     order = _order_of(run)
     _restore_threads(record["numerics"])
-    recipe, data = open_for(recipe, order, engine, on_event)
-    changes = changes_since(record, checkpoint, recipe, data.spec, engine)
+    recipe, data = open_for(recipe, order, runtime, on_event)
+    changes = changes_since(record, checkpoint, recipe, data.spec, runtime)
     if changes and not accept_changes:
         more = f"\n  and {len(changes) - 1} more" if len(changes) > 1 else ""
         raise CheckpointError(
@@ -99,11 +99,11 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
             f"'{run.path}' cannot go on exactly: {changes[0]}{more}"
             "\n  undo it, or pass --accept-changes to go on all the same (it is logged)",
         )
-    state = RunState.fresh(recipe, data.spec, record["seed"], engine)
-    state.restore(checkpoint.tensors, checkpoint.values, engine)
-    plan = Plan(**record["plan"])
-    engine.barrier()
-    if engine.is_main:
+    state = RunState.fresh(recipe, data.spec, record["seed"], runtime)
+    state.restore(checkpoint.tensors, checkpoint.values, runtime)
+    plan = RunLength(**record["plan"])
+    runtime.barrier()
+    if runtime.is_main:
         run.truncate(checkpoint.values["log_sizes"])
         run.drop_samples_after(state.iteration)
         for told in record.get("changes", []):  # a kill before the next checkpoint must not lose them
@@ -117,20 +117,20 @@ def _resumed(run: RunFolder, engine: Engine, on_event: OnEvent, kimg: float | No
             )
         changes.append(f"schedule: {plan.schedule_kimg:g} kimg -> {kimg:g} kimg")
         plan = plan.extended(kimg, state.images_per_iteration)
-    if changes and engine.is_main:
+    if changes and runtime.is_main:
         change = {"iteration": state.iteration, "kimg": round(state.kimg, 6), "changes": changes}
         append_row(run.log, changed_row(change))
-        new = make_run_record(order, data.spec, plan, engine)
+        new = make_run_record(order, data.spec, plan, runtime)
         now = {name: new[name] for name in ("data", "plan", "numerics", "plugins")}
         run.write_record({**record, **now, "changes": [*record.get("changes", []), change]})
     for text in changes:
         on_event(Event("warning", f"changed: {text}"))
     done = "; it is finished: its results are written again" if state.iteration >= plan.iterations else ""
     on_event(Event("note", f"resumed at {state.kimg:,.1f} of {plan.schedule_kimg:,.1f} kimg{done}"))
-    return Trainer(state, data, engine, run, plan)
+    return Trainer(state, data, runtime, run, plan)
 
 
-def _order_of(run: RunFolder) -> Order:
+def _order_of(run: RunFolder) -> RunOptions:
     """Return what the run was ordered with; CheckpointError if its data are gone."""
     record, known = run.record, run.record["data"]
     parts = domains_of(known["source"])
@@ -140,7 +140,7 @@ def _order_of(run: RunFolder) -> Order:
             f"'{run.path}' was trained on '{gone[0]}', which is not there"
             f"\n  put it back, or write its new place into {run.path / RECORD} as data.source",
         )
-    return Order(
+    return RunOptions(
         known["source"],
         seed=record["seed"],
         holdout=known["holdout"],
@@ -151,7 +151,7 @@ def _order_of(run: RunFolder) -> Order:
 
 def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
     """Run a trainer with TensorBoard fed until its end or a stop, then write the results of a finished run."""
-    run, state, main = trainer.run, trainer.state, trainer.engine.is_main
+    run, state, main = trainer.run, trainer.state, trainer.runtime.is_main
     board = TensorBoardLog.open(run.path / "tensorboard", state.iteration) if main else None
 
     def tell(event: Event) -> None:
@@ -193,7 +193,7 @@ def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
 
 
 def _note_time(trainer: Trainer, event: str) -> None:
-    if trainer.engine.is_main:
+    if trainer.runtime.is_main:
         row = {"event": event, "iteration": trainer.state.iteration, "kimg": round(trainer.state.kimg, 6)}
         append_row(trainer.run.timing, {**row, "utc": datetime.now(UTC).isoformat(timespec="seconds")})
 
@@ -226,8 +226,8 @@ def _take_weights(state: RunState, path: Path) -> None:
             state.averages[name].network.load_state_dict(taken[name].state_dict())
 
 
-def _shared(plan: Plan, engine: Engine) -> dict[str, Any]:
+def _shared(plan: RunLength, runtime: Runtime) -> dict[str, Any]:
     """Return the main process's plan: measured speeds differ between processes."""
     import json
 
-    return dict(json.loads(engine.share_text(json.dumps(plan.to_json()))))
+    return dict(json.loads(runtime.broadcast_text(json.dumps(plan.to_json()))))

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from gansmith.core.errors import CheckpointError, RecipeError, unknown_name
 from gansmith.core.randomness import Noise, derive_seed
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.core.schedules import Moment
 from gansmith.data.base import DataSpec
 from gansmith.methods.base import Method, Phase
@@ -31,10 +31,10 @@ class Meter:
         row = torch.stack([*(value.detach().float() for value in values.values()), one])
         self.cells[key] = self.cells[key] + row if key in self.cells else row
 
-    def take(self, engine: Engine) -> dict[str, float]:
+    def take(self, runtime: Runtime) -> dict[str, float]:
         """Return the means over the processes, and start anew."""
         cells = [self.cells[key] for key in sorted(self.cells)]  # a resumed meter has them in another order
-        engine.average_(cells)
+        runtime.average_(cells)
         totals: dict[str, tuple[float, float]] = {}
         for key, row in zip(sorted(self.cells), cells, strict=True):
             *sums, count = row.tolist()
@@ -62,16 +62,16 @@ class RunState:
     halvings: int = 0  # of all learning rates, by rollbacks from collapses
 
     @classmethod
-    def fresh(cls, recipe: Recipe, data: DataSpec, seed: int, engine: Engine) -> "RunState":
+    def fresh(cls, recipe: Recipe, data: DataSpec, seed: int, runtime: Runtime) -> "RunState":
         """Return the state before the first iteration: weights drawn from the seed."""
         with torch.random.fork_rng([]):
             torch.manual_seed(derive_seed("weights", seed))
             method = recipe.method.build(data)
         # channels_last: convolutions are faster with it on CPUs and GPUs alike, and linear layers do not care.
-        method.networks.to(engine.device).to(memory_format=torch.channels_last)
+        method.networks.to(runtime.device).to(memory_format=torch.channels_last)
         method.networks.train()
-        method.state.update({name: tensor.to(engine.device) for name, tensor in method.state.items()})
-        method.pools.update({name: tensor.to(engine.device) for name, tensor in method.pools.items()})
+        method.state.update({name: tensor.to(runtime.device) for name, tensor in method.state.items()})
+        method.pools.update({name: tensor.to(runtime.device) for name, tensor in method.pools.items()})
         for name in recipe.optimizers:
             if name not in ("default", *method.networks):
                 raise RecipeError(
@@ -79,9 +79,9 @@ class RunState:
                     unknown_name("network in optimizers", name, ["default", *method.networks]),
                 )
         trainable = {n: [p for p in net.parameters() if p.requires_grad] for n, net in method.networks.items()}
-        engine.broadcast_([tensor.detach() for tensor in method.networks.state_dict(keep_vars=True).values()])
+        runtime.broadcast_([tensor.detach() for tensor in method.networks.state_dict(keep_vars=True).values()])
         averages = {name: Ema(method.networks[name]) for name in method.averaged}
-        engine.compile_(method.networks.values())
+        runtime.compile_(method.networks.values())
         return cls(
             recipe=recipe,
             method=method,
@@ -89,7 +89,7 @@ class RunState:
             optimizers={name: recipe.optimizer_for(name).build(each) for name, each in trainable.items()},
             averages=averages,
             meter=Meter(),
-            bad_steps=torch.zeros(2, device=engine.device),
+            bad_steps=torch.zeros(2, device=runtime.device),
             seed=seed,
         )
 
@@ -112,11 +112,11 @@ class RunState:
         """Return where the run is on its schedule."""
         return Moment(self.iteration, self.kimg, min(self.kimg / schedule_kimg, 1.0))
 
-    def noise(self, phase: Phase, repeat: int, engine: Engine) -> Noise:
+    def noise(self, phase: Phase, repeat: int, runtime: Runtime) -> Noise:
         """Return the draws of one repeat of a phase of this iteration."""
-        first, count = engine.slice_of(self.recipe.batch_size)
+        first, count = runtime.slice_of(self.recipe.batch_size)
         at = (self.seed, self.salt, self.iteration, phase.name, repeat)
-        return Noise(*at, range(first, first + count), self.recipe.batch_size, engine.device)
+        return Noise(*at, range(first, first + count), self.recipe.batch_size, runtime.device)
 
     def optimizer_for(self, network: str) -> OptimizerPart:
         """Return the optimizer that trains a network, as the recipe and rollbacks have it."""
@@ -141,7 +141,7 @@ class RunState:
         at = {"iteration": self.iteration, "kimg": self.kimg}
         return {**at, "salt": self.salt, "halvings": self.halvings, "seed": self.seed}
 
-    def tensors(self, engine: Engine) -> dict[str, Tensor]:
+    def tensors(self, runtime: Runtime) -> dict[str, Tensor]:
         """Return every tensor of the run by name; all processes must call it."""
         out = {f"networks/{name}": tensor for name, tensor in self.method.networks.state_dict().items()}
         for name, ema in self.averages.items():
@@ -154,19 +154,19 @@ class RunState:
         assert all(tensor.is_contiguous() for tensor in kept), "other memory formats do not survive a checkpoint"
         out |= {f"state/{name}": tensor for name, tensor in self.method.state.items()}
         for name, tensor in self.method.pools.items():
-            out |= {f"pools/{rank}/{name}": each for rank, each in enumerate(engine.gather(tensor))}
+            out |= {f"pools/{rank}/{name}": each for rank, each in enumerate(runtime.gather(tensor))}
         for name, cell in sorted(self.meter.cells.items()):
             mean = cell.clone()
-            engine.average_([mean])
+            runtime.average_([mean])
             out[f"meter/{name}"] = mean
         return {**out, "bad_steps": self.bad_steps}
 
-    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any], engine: Engine) -> None:
+    def restore(self, tensors: dict[str, Tensor], values: dict[str, Any], runtime: Runtime) -> None:
         """Become what a checkpoint holds; CheckpointError when it is of other networks."""
         parts: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             family, _, key = name.partition("/")
-            parts.setdefault(family, {})[key] = tensor.to(engine.device)
+            parts.setdefault(family, {})[key] = tensor.to(runtime.device)
         try:
             self.method.networks.load_state_dict(parts["networks"])
             for name, ema in self.averages.items():
@@ -180,7 +180,7 @@ class RunState:
         self.method.state.clear()
         self.method.state.update(parts.get("state", {}))
         self.method.pools.clear()
-        self.method.pools.update(_below(parts.get("pools", {}), f"{engine.rank}/"))
+        self.method.pools.update(_below(parts.get("pools", {}), f"{runtime.rank}/"))
         self.meter.cells = parts.get("meter", {})
         self.bad_steps = parts["bad_steps"][""]
         self.iteration, self.salt, self.seed = values["iteration"], values["salt"], values["seed"]

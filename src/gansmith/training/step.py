@@ -3,13 +3,13 @@
 import torch
 from torch.nn.utils import get_total_norm
 
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.core.schedules import Moment, value_at
 from gansmith.data.batches import BatchStream
 from gansmith.training.state import RunState
 
 
-def train_step(state: RunState, stream: BatchStream, engine: Engine, moment: Moment) -> None:
+def train_step(state: RunState, stream: BatchStream, runtime: Runtime, moment: Moment) -> None:
     """Run one iteration: every phase of the method, each as often as it repeats, then the averages."""
     method, recipe = state.method, state.recipe
     draw, batch, bad = state.iteration * state.draws_per_iteration, None, torch.zeros_like(state.bad_steps[0])
@@ -22,13 +22,13 @@ def train_step(state: RunState, stream: BatchStream, engine: Engine, moment: Mom
             if phase.reads_data or batch is None:
                 batch = stream.read(draw)
                 draw += 1
-            noise = state.noise(phase, repeat, engine)
-            with noise.inside_networks(), engine.autocast():
+            noise = state.noise(phase, repeat, runtime)
+            with noise.inside_networks(), runtime.autocast():
                 terms = method.loss(phase, batch, noise, moment)
             for parameter in parameters:
                 parameter.grad = None
             terms.total.backward()
-            engine.average_gradients_(parameters)
+            runtime.average_gradients_(parameters)
             norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
             found_inf = (~norm.isfinite()).float()
             for name in phase.trains:
@@ -38,8 +38,10 @@ def train_step(state: RunState, stream: BatchStream, engine: Engine, moment: Mom
                         constraint.apply_(method.networks[name])
             bad = torch.maximum(bad, found_inf)
             state.meter.add({**terms.log, f"grad_norm_{phase.name}": norm, "skipped": found_inf})
-        engine.average_(method.state.values())
-    engine.average_(method.networks.buffers())  # not before: a later phase may walk back through an earlier one's graph
+        runtime.average_(method.state.values())
+    runtime.average_(
+        method.networks.buffers()
+    )  # not before: a later phase may walk back through an earlier one's graph
     state.bad_steps[0] = (state.bad_steps[0] + 1) * bad
     state.bad_steps[1] = state.bad_steps.max()
     half_life, seen = value_at(recipe.ema_half_life_kimg, moment), state.kimg + state.images_per_iteration / 1000

@@ -6,16 +6,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
-from gansmith.evaluation.snapshot import open_watch_extractor
+from gansmith.evaluation.snapshot import open_snapshot_extractor
 from gansmith.methods.latent import LatentMethod
 from gansmith.monitoring.health import HEALTHY, HOPELESS, Verdict, judge
 from gansmith.monitoring.suggestions import remedies
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.length import Plan
+from gansmith.runs.length import RunLength
 from gansmith.runs.log import append_row, best_look, column_of, read_rows
-from gansmith.training.monitor import Watch, choose_rhythm
+from gansmith.training.monitor import Monitor, choose_interval
 from gansmith.training.state import RunState
 
 MAX_ROLLBACKS = 3
@@ -34,10 +34,10 @@ class Ruling:
 class Supervisor:
     """Looks at a run at planned checkpoints, in the main process; the others learn what follows."""
 
-    def __init__(self, run: RunFolder, state: RunState, data: ImageData, plan: Plan, engine: Engine) -> None:
-        self._run, self._state, self._data, self._plan, self._engine = run, state, data, plan, engine
+    def __init__(self, run: RunFolder, state: RunState, data: ImageData, plan: RunLength, runtime: Runtime) -> None:
+        self._run, self._state, self._data, self._plan, self._engine = run, state, data, plan, runtime
         self._options = state.recipe.watch
-        self._watch: Watch | None = None
+        self._watch: Monitor | None = None
         self._every: int | None = None  # iterations between looks, 0 for never; None: not yet known
 
     def after_step(self, img_per_sec: float, tell: Tell) -> Ruling:
@@ -49,7 +49,7 @@ class Supervisor:
             at_end = self._state.iteration >= self._plan.iterations
             if self._every and (self._state.iteration % self._every == 0 or at_end):
                 ruling = self._look(tell)
-        return Ruling(**json.loads(self._engine.share_text(json.dumps(asdict(ruling)))))
+        return Ruling(**json.loads(self._engine.broadcast_text(json.dumps(asdict(ruling)))))
 
     def _decide(self, img_per_sec: float, tell: Tell) -> int:
         """Return how often to look: as run.json says, where it is written once, so that a resumed run does the same."""
@@ -60,7 +60,7 @@ class Supervisor:
             return int(known["every"])
         latent = isinstance(self._state.method, LatentMethod)
         watch = self._open(self._options.features) if latent and self._options.look_kimg != 0 else None
-        every = choose_rhythm(self._plan, self._options, img_per_sec, watch)
+        every = choose_interval(self._plan, self._options, img_per_sec, watch)
         self._watch = watch if every else None
         protocol = self._watch.protocol() if self._watch else {}
         self._run.write_record({**self._run.record, "watch": {"every": every, **protocol}})
@@ -72,8 +72,8 @@ class Supervisor:
             tell("warning", f"{told}\n  {why}", {})
         return every
 
-    def _open(self, features: str | None) -> Watch:
-        return Watch(self._state, self._data, self._options, open_watch_extractor(self._data, features))
+    def _open(self, features: str | None) -> Monitor:
+        return Monitor(self._state, self._data, self._options, open_snapshot_extractor(self._data, features))
 
     def _look(self, tell: Tell) -> Ruling:
         assert self._watch is not None

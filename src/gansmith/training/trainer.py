@@ -8,12 +8,12 @@ from typing import Any
 from gansmith.core.errors import CheckpointError, DiskFullError, TrainingError
 from gansmith.core.events import Event, OnEvent, silent
 from gansmith.core.randomness import derive_seed
-from gansmith.core.runtime import Engine
+from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.data.batches import BatchStream
 from gansmith.runs.checkpoint import Checkpoint, list_checkpoints, load_latest, prune_checkpoints, save_checkpoint
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.length import Plan
+from gansmith.runs.length import RunLength
 from gansmith.runs.log import append_row, best_look, read_rows
 from gansmith.training.clock import Clock
 from gansmith.training.previews import PreviewWriter
@@ -31,9 +31,9 @@ class Trainer:
 
     state: RunState
     data: ImageData
-    engine: Engine
+    runtime: Runtime
     run: RunFolder
-    plan: Plan
+    plan: RunLength
     on_event: OnEvent = silent
     stop_requested: Callable[[], bool] = lambda: False
     _failed_saves: int = 0
@@ -42,13 +42,13 @@ class Trainer:
         self._previews = PreviewWriter(self.run, self.state.method, self.state.recipe, self.state.seed, self.data)
         self._clock = Clock(self.state.kimg)
         self._stream = self._make_stream()
-        self._supervisor = Supervisor(self.run, self.state, self.data, self.plan, self.engine)
+        self._supervisor = Supervisor(self.run, self.state, self.data, self.plan, self.runtime)
 
     def run_to_end(self) -> bool:
         """Train until the plan's last iteration or a request to stop, then save; say whether the end was reached."""
         state = self.state
         if state.iteration == 0:
-            if self.engine.is_main:
+            if self.runtime.is_main:
                 self._previews.write_real()
             self._preview()
             self._save()
@@ -56,7 +56,7 @@ class Trainer:
             plan = self.plan
             row = (state.iteration + 1) % plan.log_every == 0 or state.iteration + 1 == plan.iterations
             before = copy_weights(state) if row else None
-            train_step(state, self._stream, self.engine, state.moment(plan.schedule_kimg))
+            train_step(state, self._stream, self.runtime, state.moment(plan.schedule_kimg))
             planned = state.iteration % plan.checkpoint_every == 0 or state.iteration == plan.iterations
             ruling = self._look() if planned else Ruling()
             if ruling.kind == "go_back":
@@ -71,7 +71,7 @@ class Trainer:
                     continue
             if state.iteration % plan.preview_every == 0 or at_end:
                 self._preview()
-            stop = self.engine.agree(self.stop_requested())
+            stop = self.runtime.any_process(self.stop_requested())
             due = state.iteration % plan.checkpoint_every == 0 or at_end
             if due or stop:
                 if row or self._finite():
@@ -91,11 +91,11 @@ class Trainer:
         recipe, salt = self.state.recipe, self.state.salt
         seed = derive_seed("data", self.state.seed, salt)
         domains = max(1, len(recipe.method.domains))
-        return BatchStream(self.data, recipe.batch_size, seed, self.engine, mirror=recipe.data.mirror, domains=domains)
+        return BatchStream(self.data, recipe.batch_size, seed, self.runtime, mirror=recipe.data.mirror, domains=domains)
 
     def _write_row(self, more: dict[str, float]) -> None:
         state = self.state
-        means = {**state.meter.take(self.engine), **more}
+        means = {**state.meter.take(self.runtime), **more}
         kimg = round(state.kimg, 6)
         row: dict[str, Any] = {
             "iteration": state.iteration,
@@ -103,8 +103,8 @@ class Trainer:
             "epoch": round(kimg * 1000 / len(self.data), 4),
         }
         row |= {name: value if math.isfinite(value) else None for name, value in means.items()}
-        speed = self._clock.read(state.kimg, self.plan.schedule_kimg, self.engine)
-        if self.engine.is_main:
+        speed = self._clock.read(state.kimg, self.plan.schedule_kimg, self.runtime)
+        if self.runtime.is_main:
             append_row(self.run.log, row)
             append_row(self.run.timing, {"iteration": state.iteration, "kimg": kimg, **speed})
         self.on_event(Event("row", values={**row, **speed}))
@@ -113,7 +113,7 @@ class Trainer:
         """Judge samples if it is time, and return what follows; an end that is ruled becomes the plan's."""
         if not self._finite():
             return Ruling()  # the row or the checkpoint of this iteration deals with it
-        speed = self._clock.read(self.state.kimg, self.plan.schedule_kimg, self.engine)
+        speed = self._clock.read(self.state.kimg, self.plan.schedule_kimg, self.runtime)
 
         def tell(kind: str, message: str, values: dict[str, Any]) -> None:
             self.on_event(Event(kind, message, {**values, **speed} if kind == "look" else values))
@@ -122,17 +122,17 @@ class Trainer:
         if ruling.kind == "end":
             self._tell_event("ended", ruling.message)
             self.plan = self.plan.ended_at(self.state.iteration, ruling.message)
-            if self.engine.is_main:
+            if self.runtime.is_main:
                 self.run.write_record({**self.run.record, "plan": self.plan.to_json()})
         return ruling
 
     def _tell_progress(self) -> None:
         if self._clock.due():
-            speed = self._clock.read(self.state.kimg, self.plan.schedule_kimg, self.engine)
+            speed = self._clock.read(self.state.kimg, self.plan.schedule_kimg, self.runtime)
             self.on_event(Event("progress", values={"kimg": self.state.kimg, **speed}))
 
     def _preview(self) -> None:
-        if self.engine.is_main:
+        if self.runtime.is_main:
             self._previews.write(self.state)
         self.on_event(Event("preview", values={"iteration": self.state.iteration}))
 
@@ -146,7 +146,7 @@ class Trainer:
         return finite and worst <= BAD_STEPS_IN_A_ROW
 
     def _finite(self) -> bool:
-        return not self.engine.agree(not self.state.all_finite())  # pools are each process's own
+        return not self.runtime.any_process(not self.state.all_finite())  # pools are each process's own
 
     def _roll_back(self) -> None:
         """Go back to the last checkpoint of the plan with other draws; TrainingError after the last allowed time."""
@@ -175,14 +175,14 @@ class Trainer:
         """Take up an earlier checkpoint with other random draws, and forget what was written after it."""
         state, salt = self.state, self.state.salt + 1
         checkpoint, _ = load_latest(self.run.checkpoints, accept=accept)
-        state.restore(checkpoint.tensors, checkpoint.values, self.engine)
+        state.restore(checkpoint.tensors, checkpoint.values, self.runtime)
         state.salt = salt
         state.bad_steps.zero_()
         state.meter.cells = {}
         self._stream = self._make_stream()
         self._clock = Clock(state.kimg)
-        self.engine.barrier()
-        if self.engine.is_main:  # newer checkpoints first: a resume must not take up what was left behind
+        self.runtime.barrier()
+        if self.runtime.is_main:  # newer checkpoints first: a resume must not take up what was left behind
             kept = {each for each in list_checkpoints(self.run.checkpoints) if int(each.name) <= state.iteration}
             prune_checkpoints(self.run.checkpoints, kept)
             self.run.truncate(checkpoint.values["log_sizes"])
@@ -190,7 +190,7 @@ class Trainer:
 
     def _tell_event(self, name: str, message: str) -> None:
         state = self.state
-        if self.engine.is_main:
+        if self.runtime.is_main:
             row = {"event": name, "iteration": state.iteration, "kimg": round(state.kimg, 6), "message": message}
             append_row(self.run.log, row)
         self.on_event(Event("warning", message))
@@ -198,20 +198,20 @@ class Trainer:
     def _save(self, stop: bool = False) -> None:
         """Write a checkpoint; without room go on until the next one, and stop when that has failed too often."""
         state, planned = self.state, self.state.iteration % self.plan.checkpoint_every == 0
-        tensors, full = state.tensors(self.engine), None
+        tensors, full = state.tensors(self.runtime), None
         try:
-            if self.engine.is_main:
+            if self.runtime.is_main:
                 values = {**state.values(), "planned": planned, "log_sizes": self.run.sizes()}
                 values["recipe"] = state.recipe.model_dump(mode="json")
                 save_checkpoint(self.run.checkpoints / f"{state.iteration:09d}", tensors, values)
                 prune_checkpoints(self.run.checkpoints, self._worth_keeping())
         except DiskFullError as problem:
             full = problem
-        if not self.engine.agree(full is not None):  # the others wait here until the main process has written
+        if not self.runtime.any_process(full is not None):  # the others wait here until the main process has written
             self._failed_saves = 0
             return
         self._failed_saves += 1
-        message = self.engine.share_text(str(full))
+        message = self.runtime.broadcast_text(str(full))
         if self._failed_saves >= MAX_FAILED_SAVES or stop or state.iteration == 0:
             raise DiskFullError("disk.full", message) from full
         self.on_event(Event("warning", message))

@@ -14,7 +14,7 @@ from gansmith.core.events import PlainLines
 from gansmith.core.randomness import derive_seed, epoch_order, sample_latents
 from gansmith.data.base import ImageData
 from gansmith.evaluation.downstream.seeds import table
-from gansmith.evaluation.features import default_extractor, domain_of
+from gansmith.evaluation.features import data_info_of, default_extractor
 from gansmith.inference.latents import refuse_points
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Samples, check_samples
@@ -166,7 +166,7 @@ def _of_class(
 
 
 def _classifier(data: ImageData, on_progress: Progress) -> Fails:
-    extractor = extractors.parse(default_extractor(data.spec)).open(domain_of(data), None, on_progress)
+    extractor = extractors.parse(default_extractor(data.spec)).open(data_info_of(data), None, on_progress)
 
     def fails(images: np.ndarray, number: int) -> np.ndarray:
         _, probabilities = extractor(images)

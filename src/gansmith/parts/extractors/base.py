@@ -16,7 +16,7 @@ Progress = Callable[[str, int, int], None]  # what is done, how much of it, of h
 
 
 @dataclass(frozen=True)
-class Domain:
+class DataInfo:
     """The images that are to be judged, and what an extractor may learn from."""
 
     height: int
@@ -55,7 +55,7 @@ class ExtractorPart(Part):
     """An extractor by name."""
 
     @abstractmethod
-    def open(self, domain: Domain, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
         """Return it at work; MetricError where it cannot see these images or its weights cannot be had."""
 
 

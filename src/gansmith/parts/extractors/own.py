@@ -7,7 +7,7 @@ from safetensors.torch import save_file
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import MetricError
-from gansmith.parts.extractors.base import Domain, Extractor, ExtractorPart, Progress, extractors
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
 from gansmith.parts.extractors.convnet import (
     folded,
     input_side,
@@ -32,15 +32,15 @@ class Own(ExtractorPart):
     kimg_with_labels: int = 150
     kimg_without: int = 60
 
-    def kept_at(self, domain: Domain) -> Path:
+    def kept_at(self, domain: DataInfo) -> Path:
         """Return the file that holds the weights once they are trained."""
         kind, kimg = self._training(domain)
         return domain.cache / f"own-{domain.fingerprint}-{kind}-{kimg}.safetensors"
 
-    def _training(self, domain: Domain) -> tuple[str, int]:
+    def _training(self, domain: DataInfo) -> tuple[str, int]:
         return ("labels", self.kimg_with_labels) if domain.classes else ("views", self.kimg_without)
 
-    def open(self, domain: Domain, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
         """Return it, trained now if it was not before; MetricError for too few images."""
         kind, kimg = self._training(domain)
         path = self.kept_at(domain)

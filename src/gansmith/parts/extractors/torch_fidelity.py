@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gansmith.core.errors import MetricError
 from gansmith.imaging.images import on_white
-from gansmith.parts.extractors.base import Domain, Extractor, ExtractorPart, Progress, extractors
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
 
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 INCEPTION_URL = (
@@ -28,7 +28,7 @@ class FidelityExtractor(ExtractorPart):
     sha256: ClassVar[str] = ""  # of the weights file, where it is known
     url: ClassVar[str] = ""
 
-    def open(self, domain: Domain, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
         """Return it; MetricError without torch-fidelity, without its weights, or with others than the known ones."""
         try:
             from torch_fidelity.utils import create_feature_extractor

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gansmith.parts.extractors.base import Domain, Extractor, ExtractorPart, Progress, extractors
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
 from gansmith.parts.extractors.convnet import ConvNet, folded, input_side, look, weights_digest
 
 
@@ -20,7 +20,7 @@ class Untrained(ExtractorPart):
 
     seed: int = 0
 
-    def open(self, domain: Domain, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
         """Return it."""
         side = input_side(domain.height, domain.width)
         with torch.random.fork_rng([]):
