@@ -71,7 +71,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def ends_of_train(folder: Path) -> list[str]:
-    return [str(folder), f"report: {folder}/report.html", f"new images: gansmith sample {folder}"]
+    return [str(folder), f"report: {folder}/report.html; new images: gansmith sample {folder}"]
 
 
 @pytest.mark.parametrize("columns", [80, 20])

@@ -299,7 +299,7 @@ def test_runs_are_judged_shown_and_compared(runs, shell):
         assert code == 0, err
     lines = out.splitlines()
     head = next(line for line in lines if line.startswith("number"))
-    assert re.split(r"\s{2,}", head) == ["number", "model", "the source", "targets", "model - it, 95 %"]
+    assert re.split(r"\s{2,}", head) == ["number", "model", "the source", "targets", "difference, 95 %"]
     assert next(line for line in lines if line.startswith("psnr")).endswith(("worse", "better", "noise"))
     found = api.Evaluation.read(run / "evaluation" / "evaluation.json")
     (contest,) = contests_of(found)

@@ -119,7 +119,7 @@ def test_a_running_run_is_read_as_it_is(runs_made, tmp_path):
         file.write('{"iteration": 61, "ki')  # is being written
     found = api.diagnose(folder)
     assert not found.standing.is_finished
-    assert "(not finished, of 16.0)" in found.lines()[0]
+    assert "(not finished, 16.0 planned)" in found.lines()[0]
     assert any("skipped: 2 steps in a row" in line for line in found.lines())
 
 

@@ -197,7 +197,7 @@ def print_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-de
         folder = shlex.quote(str(run.folder))
         verb = verb_of(method_kind(recipe_text(str(run.folder / "recipe.yaml"))))
         command = f"gansmith {verb} {folder}" + (" IMAGES" if verb != "sample" else "")
-        say(f"report: {run.folder}/report.html\nnew images: {command}")
+        say(f"report: {run.folder}/report.html; new images: {command}")
     if not run.finished:
         raise typer.Exit(128 + run.stopped_by)
 

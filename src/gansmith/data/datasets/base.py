@@ -31,7 +31,7 @@ class DataSetPart(Part):
         raise NotImplementedError
 
 
-data_sets: Registry[DataSetPart] = Registry("data set", "gansmith.data")
+data_sets: Registry[DataSetPart] = Registry("data set", "gansmith.data.datasets")
 
 
 register = data_sets.register
