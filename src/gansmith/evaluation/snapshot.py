@@ -12,7 +12,8 @@ from gansmith.core.randomness import derive_seed, epoch_order, sample_latents
 from gansmith.data.base import ImageData
 from gansmith.evaluation.features import data_info_of, default_extractor, features_of
 from gansmith.methods.base import Fixed
-from gansmith.methods.latent import LatentMethod, labels_by_share
+from gansmith.methods.capabilities import LatentSampler
+from gansmith.methods.latent import labels_by_share
 from gansmith.monitoring.thresholds import Thresholds, gone
 from gansmith.parts.extractors.base import Extractor, extractors
 from gansmith.parts.extractors.own import Own
@@ -133,7 +134,7 @@ class SnapshotEvaluator:
         return {**named, "fd_of_one": round(float(self.moments.covariance.trace()), 6), "kinds": kinds}
 
 
-def draws_of_looks(method: LatentMethod, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:
+def draws_of_looks(method: LatentSampler, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:
     """Return the latents of every look, and labels as often as the data have them where the method is told labels."""
     latents = sample_latents(derive_seed("watch", seed), 0, options.images, method.config.latent_dim)
     if not method.num_classes:

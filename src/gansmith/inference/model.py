@@ -27,7 +27,8 @@ from gansmith.inference.discriminator import TrainedDiscriminator
 from gansmith.inference.samples import Samples, image_name
 from gansmith.inference.tiled_upscaling import enlarge_image, enlarging
 from gansmith.methods.base import Fixed, MethodField
-from gansmith.methods.latent import LatentMethod, sample_labels
+from gansmith.methods.capabilities import LatentSampler, samples_from_latents
+from gansmith.methods.latent import sample_labels
 from gansmith.methods.sampling import generate, sample_batch
 from gansmith.recipes.load import explain, read_run_recipe
 from gansmith.recipes.old_files import from_old_file
@@ -174,9 +175,9 @@ class Model:
         commit_json(folder / MODEL_JSON, {**self.record.model_dump(mode="json"), "sha256": digests})
         return folder
 
-    def latent_method(self, verb: str) -> LatentMethod:
+    def latent_method(self, verb: str) -> LatentSampler:
         """Return the method; ModelError if its images are not made from latents, so that ``verb`` cannot be done."""
-        if not isinstance(self.method, LatentMethod):
+        if not samples_from_latents(self.method):
             raise ModelError(
                 "model.other_method",
                 f"cannot {verb} with a model of method '{self.record.method.kind}'; it needs 'latent'",
