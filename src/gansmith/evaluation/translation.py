@@ -129,7 +129,6 @@ def _judge_pairs(
 
 def _judge_domains(
     model: Model,
-    translators: Sequence[str],
     extractor: Extractor,
     raw: bool,
     images: Sequence[np.ndarray],
@@ -140,9 +139,10 @@ def _judge_domains(
 
     ``known`` has what the first set's images should become.
     """
+    assert reverses(model.method)
     features = [extractor(each)[0] for each in images]
     contests, shown = [], []
-    for side, title in enumerate(translators):
+    for side, title in enumerate(model.method.translators):
         here, there = images[side], Candidate(images[1 - side], features[1 - side], in_colour(images[1 - side]))
         made, back = there_and_back(model, here, reverse=side == 1, raw=raw, on_progress=on_progress)
         columns = {"source": here, "result": made, "and back": back}

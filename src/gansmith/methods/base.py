@@ -43,22 +43,13 @@ class Fixed:
 
 
 class Capabilities(Protocol):
-    """What trained models can do; see ``MethodConfig``, which declares it, and ``methods/capabilities.py``."""
+    """What trained models of a method can do: ``MethodConfig`` declares it, ``methods/capabilities.py`` types it."""
 
-    @property
-    def samples_from_latents(self) -> bool: ...
-
-    @property
-    def translates(self) -> bool: ...
-
-    @property
-    def upscales(self) -> bool: ...
-
-    @property
-    def has_targets(self) -> bool: ...
-
-    @property
-    def reverses(self) -> bool: ...
+    samples_from_latents: ClassVar[bool]
+    translates: ClassVar[bool]
+    upscales: ClassVar[bool]
+    has_targets: ClassVar[bool]
+    reverses: ClassVar[bool]
 
 
 class Method(Protocol):
