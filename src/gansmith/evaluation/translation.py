@@ -75,9 +75,7 @@ def evaluate_translations(
     extractor = open_extractor(request, seen.spec, _domain(seen), on_progress)
     if unpaired:
         images = [reference.read(each) for each in sets]
-        contests, picture = _judge_domains(
-            model, method.translators, extractor, request.raw, images, known, on_progress
-        )
+        contests, picture = _judge_domains(model, extractor, request.raw, images, known, on_progress)
     else:
         contests, picture = _judge_pairs(model, extractor, request, reference, sets[0], training, on_progress)
     numbers = named(contests, TRAIN if reference_name == TRAINING else "")
