@@ -87,6 +87,7 @@ def with_penalty(kind: str, interval: int) -> Recipe:
 
 
 # The penalty is due in every step, in the last of three (with compiled programs in fp32 too, below), or before it.
+@pytest.mark.slow
 @pytest.mark.parametrize(("interval", "num_graphs", "precision"), [(1, 2, "fp32"), (2, 3, "bf16"), (3, 3, "fp32")])
 @pytest.mark.parametrize("kind", penalties.names())
 def test_gradients_are_those_of_an_eager_run(kind, interval, num_graphs, precision, tiny_file, engine, graphs):
@@ -118,6 +119,7 @@ def test_gradients_of_compiled_programs_are_those_of_an_eager_run(kind, tiny_fil
     assert_same_gradients(with_penalty(kind, 2), tiny_file, engine, 3)
 
 
+@pytest.mark.slow
 def test_a_compiled_run_is_recorded_and_resumed_compiled_to_the_same_bits(tiny_file, tmp_path, graphs):
     events = Listener()
     train(tiny_file, tmp_path / "whole", "mlp-small", compiled=True, on_event=events)

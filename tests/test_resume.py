@@ -72,6 +72,10 @@ VARIANTS = {
 }  # fmt: skip
 
 
+FAST = ("mlp-small", "dcgan", "ada", "translate", "unpaired_r1")  # those in the fast lane too
+SLOW = pytest.mark.slow
+
+
 @pytest.fixture
 def no_results(monkeypatch):
     """Leave out film, curves and report, which are not what these tests are about."""
@@ -96,7 +100,7 @@ def paused(tiny_file, tmp_path, no_results) -> Path:
     return run.folder
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("name", [name if name in FAST else pytest.param(name, marks=SLOW) for name in VARIANTS])
 def test_a_pause_changes_nothing(name, tiny_file, tmp_path, no_results):
     recipe, overrides = VARIANTS[name]
     whole = train(tiny_file, tmp_path / "whole", recipe, *overrides)

@@ -175,6 +175,7 @@ def test_halved_rates_are_those_of_the_steps(tiny_data, engine):
     assert slowed == pytest.approx([rate / 4 for rate in rates])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [EVERY, 37, 55])
 @pytest.mark.parametrize("more", [(), ("watch.on_collapse=rollback",), ("watch.patience=2",)], ids=" ".join)
 def test_a_pause_changes_no_look_and_nothing_that_follows(more, stop_at, whole, tiny_file, tmp_path, monkeypatch):
@@ -186,6 +187,7 @@ def test_a_pause_changes_no_look_and_nothing_that_follows(more, stop_at, whole, 
     assert_same_run(undisturbed, run.folder)
 
 
+@pytest.mark.slow
 def test_a_kill_in_a_rollback_changes_nothing(whole, tiny_file, tmp_path, monkeypatch):
     """Every step of a rollback may be the last one: the files that are left lead to the same end."""
     from gansmith import training

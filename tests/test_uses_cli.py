@@ -95,6 +95,7 @@ def test_features_are_written_and_counted(shell, folder, tiny_file, tmp_path):
     assert told == {"out": "x.npz", "count": 96, "layers": {"layers.0": 8}}
 
 
+@pytest.mark.slow
 def test_a_probe_is_a_table_and_words(shell, folder, tiny_file):
     words = ("probe", folder, tiny_file, "--per-class", "2,4", "--seeds", 2)
     code, out, _ = shell(*words)

@@ -164,6 +164,7 @@ def test_looks_as_often_as_wanted_or_never():
     assert every(100.0, None) == 0  # a method without latents
 
 
+@pytest.mark.slow
 def test_the_predicted_cost_is_about_the_real_one(fashion, engine, monkeypatch):
     import time
 
