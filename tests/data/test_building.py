@@ -13,7 +13,7 @@ from gansmith.data import cache, find
 from gansmith.data import cache_folder as store
 from gansmith.data.base import DataOptions
 from gansmith.data.open import open_data
-from gansmith.data.survey import in_threads
+from gansmith.data.threads import in_threads
 from small_images import PIXELS, assert_right, entries
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -66,8 +66,10 @@ def test_killed_while_building(photos, cache_folder, moment, monkeypatch):
 
     def build():
         if moment == "decode":
-            decode, done = cache.Work.decode, []
-            cache.Work.decode = lambda self, *job: die() if done.append(0) or len(done) > 20 else decode(self, *job)
+            decode, done = cache.EntryPlan.decode, []
+            cache.EntryPlan.decode = lambda self, *job: (
+                die() if done.append(0) or len(done) > 20 else decode(self, *job)
+            )
         elif moment == "rename":
             Path.rename = die
         elif moment == "index":
@@ -95,13 +97,13 @@ def test_two_processes_may_build_at_once(photos, cache_folder):
     barrier, results = context.Barrier(2), context.Queue()
 
     def build():
-        commit = store.commit_entry
+        commit = cache.commit_entry
 
         def together(*args):
             barrier.wait(600)
             commit(*args)
 
-        store.commit_entry = together
+        cache.commit_entry = together
         data = open_data(photos)
         results.put(bool((data.read(range(40)) == PIXELS).all()))
 
@@ -125,10 +127,10 @@ def test_a_full_disk_is_said_before_and_during(refused, photos, monkeypatch, cac
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for module, name in ((store, "commit_entry"), (files.os, "replace")):
+    for module, name in ((cache, "commit_entry"), (files.os, "replace")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, full)
-            with refused("data.cache_full"):
+            with refused("data.cache_full", [r"[\d,]+(?= bytes are free)"]):
                 open_data(photos)
     assert not entries(cache_folder)
     assert_right(open_data(photos))

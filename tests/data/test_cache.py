@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gansmith.data import cache, infer, survey
+from gansmith.data import cache, image_info, survey
 from gansmith.data import cache_folder as store
 from gansmith.data.base import DataOptions, DataSpec
 from gansmith.data.open import open_data
@@ -18,7 +18,12 @@ pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
 def forbid_decoding(monkeypatch) -> None:
-    for module, name in ((sources, "read_file"), (infer, "decode_image"), (infer, "open_image"), (cache, "survey")):
+    for module, name in (
+        (sources, "read_file"),
+        (image_info, "decode_image"),
+        (image_info, "open_image"),
+        (cache, "survey"),
+    ):
         monkeypatch.setattr(module, name, lambda *args: pytest.fail("an image was read"))
 
 
@@ -141,9 +146,9 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize("looked_at", [2, 256])  # damage is found while decoding, or before
-def test_bad_files_are_left_out_with_their_reasons(tmp_path, cache_folder, looked_at, monkeypatch):
-    monkeypatch.setattr(survey, "LOOKED_AT", looked_at)
+@pytest.mark.parametrize("sampled", [2, 256])  # damage is found while decoding, or before
+def test_bad_files_are_left_out_with_their_reasons(tmp_path, cache_folder, sampled, monkeypatch):
+    monkeypatch.setattr(survey, "SAMPLED", sampled)
     folder = tmp_path / "photos"
     folder.mkdir()
     for index in range(80):
@@ -168,7 +173,7 @@ def test_bad_files_are_left_out_with_their_reasons(tmp_path, cache_folder, looke
 
 @pytest.mark.parametrize("bad", [b"", png(np.zeros((90, 90, 3), np.uint8))[:-30]], ids=["empty", "cut off"])
 def test_more_than_one_in_twenty_bad_stops_with_the_list(refused, photos, cache_folder, bad, monkeypatch):
-    monkeypatch.setattr(survey, "LOOKED_AT", 2)
+    monkeypatch.setattr(survey, "SAMPLED", 2)
     for index in range(12):
         (photos / f"bad{index:02d}.png").write_bytes(bad)
     with refused("data.too_many_bad", ["(?<=the whole list is in ).*"]) as caught:

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from gansmith.core.errors import DataError
+from gansmith.data import datasets
 from gansmith.data.base import DataOptions, ImageData
 from gansmith.data.datasets.base import DataSetPart, data_sets, register
 from gansmith.data.open import open_data
@@ -301,4 +302,4 @@ def test_the_embedded_sample():
     # Fashion-MNIST's first training image is an ankle boot; the mean pixel of its training split is 72.9
     assert data.labels[0] == 9
     assert abs(float(data.read(range(10_000)).mean()) - 72.9) < 1
-    assert (Path(sources.__file__).with_name("fashion_sample.LICENSE")).read_text().count("MIT License") == 1
+    assert (Path(datasets.__file__).with_name("fashion_sample.LICENSE")).read_text().count("MIT License") == 1

@@ -2,16 +2,17 @@ import pytest
 from pydantic import ValidationError
 
 from gansmith.data.base import DataOptions
-from gansmith.data.infer import SIDES, ImageInfo, infer
+from gansmith.data.image_format import SIDES, infer_format
+from gansmith.data.image_info import ImageInfo
 
 
 def seen(*shapes: tuple[int, int], mode: str = "RGB", gray: bool = False, transparent: bool = False) -> list[ImageInfo]:
     return [ImageInfo(b"x" * 32, height, width, mode, gray, transparent) for height, width in shapes]
 
 
-def shape_of(facts: list[ImageInfo], **options: object) -> tuple[int, int]:
-    plan = infer(facts, DataOptions(**options))
-    return plan.height, plan.width
+def shape_of(infos: list[ImageInfo], **options: object) -> tuple[int, int]:
+    image_format = infer_format(infos, DataOptions(**options))
+    return image_format.height, image_format.width
 
 
 @pytest.mark.parametrize(
@@ -61,13 +62,13 @@ def test_inferred_size_is_the_nearest_below_and_never_enlarges(shape, expected):
 
 
 def test_what_was_inferred_is_said():
-    notes = " ".join(infer(seen(*[(100, 100)] * 3), DataOptions()).notes)
+    notes = " ".join(infer_format(seen(*[(100, 100)] * 3), DataOptions()).notes)
     assert "inferred size 96 x 96: all images are 100 x 100 px, fitted to the nearest size below" in notes
     assert "inferred channels 3: there is colour in 3 of 3 images looked at" in notes
-    notes = " ".join(infer(seen((300, 300)), DataOptions()).notes)
+    notes = " ".join(infer_format(seen((300, 300)), DataOptions()).notes)
     assert "128 is the most that is chosen unasked" in notes
     assert "pass size=256 for more" in notes
-    assert not infer(seen((64, 64)), DataOptions(size=64, channels=3)).notes
+    assert not infer_format(seen((64, 64)), DataOptions(size=64, channels=3)).notes
 
 
 def test_mixed_shapes_become_the_median_square():
@@ -80,11 +81,11 @@ def test_a_shape_that_practically_all_have_stays():
 
 
 def test_what_happens_to_other_shapes_is_said():
-    facts = seen(*[(64, 64)] * 3, (32, 64))
+    infos = seen(*[(64, 64)] * 3, (32, 64))
     for fit, words in (("crop", "cut around the centre"), ("pad", "given a white border"), ("stretch", "stretched")):
-        notes = infer(facts, DataOptions(size=64, fit=fit)).notes
+        notes = infer_format(infos, DataOptions(size=64, fit=fit)).notes
         assert any(f"1 images of other proportions are {words} (fit={fit})" in note for note in notes)
-    notes = infer(facts, DataOptions(size=128)).notes
+    notes = infer_format(infos, DataOptions(size=128)).notes
     assert "4 images are smaller than 128 x 128 and are enlarged, which adds no detail" in notes
 
 
@@ -92,17 +93,17 @@ def test_what_happens_to_other_shapes_is_said():
     ("size", "height", "width"), [(100, 96, 96), (9, 10, 10), (105, 112, 112), ("50x64", 48, 64), (1000, 1024, 1024)]
 )
 def test_another_size_is_fitted_to_the_nearest_and_said(size, height, width):
-    plan = infer(seen((64, 64)), DataOptions(size=size))
-    assert (plan.height, plan.width) == (height, width)
+    image_format = infer_format(seen((64, 64)), DataOptions(size=size))
+    assert (image_format.height, image_format.width) == (height, width)
     got, took = (f"{height}", f"{size}") if height == width else (f"{height}x{width}", size)
-    assert f"size {took} is fitted to {got}, the nearest (sides are 3 to 8 times a power of two)" in plan.notes
+    assert f"size {took} is fitted to {got}, the nearest (sides are 3 to 8 times a power of two)" in image_format.notes
 
 
 @pytest.mark.parametrize("size", [64, "48x64", 46])  # 46: unpadded convolutions
 def test_a_size_that_networks_grow_to_is_taken_as_it_is(size):
-    plan = infer(seen((64, 64)), DataOptions(size=size))
-    assert (plan.height, plan.width) == DataOptions(size=size).shape
-    assert not any("fitted" in note for note in plan.notes)
+    image_format = infer_format(seen((64, 64)), DataOptions(size=size))
+    assert (image_format.height, image_format.width) == DataOptions(size=size).shape
+    assert not any("fitted" in note for note in image_format.notes)
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_a_size_that_networks_grow_to_is_taken_as_it_is(size):
 )
 def test_a_size_that_networks_do_not_grow_to(refused, size, code):
     with refused(code):
-        infer(seen((64, 64)), DataOptions(size=size))
+        infer_format(seen((64, 64)), DataOptions(size=size))
 
 
 def test_images_too_small(refused):
@@ -126,7 +127,7 @@ def test_images_too_small(refused):
 
 
 @pytest.mark.parametrize(
-    ("facts", "channels", "words"),
+    ("infos", "channels", "words"),
     [
         (seen((64, 64), mode="L", gray=True), 1, "all images are gray"),
         (seen((64, 64), gray=True), 1, "all images are gray"),
@@ -137,21 +138,24 @@ def test_images_too_small(refused):
         (seen((64, 64), mode="LA", gray=True, transparent=True), 4, "have transparent parts"),
     ],
 )
-def test_channels_are_inferred(facts, channels, words):
-    plan = infer(facts, DataOptions())
-    assert plan.channels == channels
-    assert any(words in note for note in plan.notes)
+def test_channels_are_inferred(infos, channels, words):
+    image_format = infer_format(infos, DataOptions())
+    assert image_format.channels == channels
+    assert any(words in note for note in image_format.notes)
 
 
 def test_channels_can_be_set():
     for channels in (1, 3, 4):
-        assert infer(seen((64, 64), mode="RGBA", transparent=True), DataOptions(channels=channels)).channels == channels
-    notes = infer(seen((64, 64), mode="RGBA", transparent=True), DataOptions(channels=3, size=64)).notes
+        assert (
+            infer_format(seen((64, 64), mode="RGBA", transparent=True), DataOptions(channels=channels)).channels
+            == channels
+        )
+    notes = infer_format(seen((64, 64), mode="RGBA", transparent=True), DataOptions(channels=3, size=64)).notes
     assert notes == ("transparency of 1 images is blended onto white",)
 
 
 def test_deep_images_are_said():
-    notes = infer(seen((64, 64), (64, 64), mode="I;16", gray=True), DataOptions()).notes
+    notes = infer_format(seen((64, 64), (64, 64), mode="I;16", gray=True), DataOptions()).notes
     assert "2 images of 16-bit gray scaled by their full range 0..65535 to 8 bit" in notes
-    notes = infer(seen((64, 64), mode="F", gray=True), DataOptions()).notes
+    notes = infer_format(seen((64, 64), mode="F", gray=True), DataOptions()).notes
     assert "1 images of floats scaled from 0..1 to 8 bit" in notes
