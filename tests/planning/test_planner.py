@@ -14,6 +14,7 @@ from gansmith.core.errors import DataError, GansmithError, RecipeError
 from gansmith.core.runtime import Runtime, installed_memory_mb
 from gansmith.core.schedules import Ramp
 from gansmith.data.duplicates import distinct_share
+from gansmith.data.find import find_source
 from gansmith.data.open import open_data
 from gansmith.data.peek import peek
 from gansmith.planning import planner
@@ -457,11 +458,11 @@ def test_expectations_are_of_runs_with_a_picture():
 def test_a_peek_at_a_few_images(tmp_path, photos):
     from gansmith.data.base import DataOptions
 
-    assert peek(str(photos), DataOptions()) == (16, 16, 3, 40)
-    assert peek(str(photos), DataOptions(channels=1)) == (16, 16, 1, 40)
+    assert peek(find_source(photos), DataOptions()) == (16, 16, 3, 40)
+    assert peek(find_source(photos), DataOptions(channels=1)) == (16, 16, 1, 40)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.png").write_bytes(b"no image")
-    assert peek(str(tmp_path / "bad"), DataOptions()) is None
+    assert peek(find_source(tmp_path / "bad"), DataOptions()) is None
 
 
 def test_a_draft_shows_what_is_gone():

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gansmith.core.errors import DataError
-from gansmith.data.base import DataOptions
+from gansmith.data.base import DataOptions, Source
 from gansmith.data.find import find_source
 from gansmith.data.image_format import SAME_SHAPE, channels_of, infer_format, typical_shape
 from gansmith.data.image_info import read_info
@@ -14,16 +14,15 @@ PEEKED_AT, NATIVE_FROM = 64, 32  # images that are decoded
 COLOURS = {1: "gray", 3: "colour", 4: "colour with alpha"}
 
 
-def peek(source: str, options: DataOptions, root: Path | None = None) -> tuple[int, int, int, int] | None:
+def peek(source: Source, options: DataOptions) -> tuple[int, int, int, int] | None:
     """Return height, width and channels as inferred from at most 64 images, and the number of images in the source.
 
     None if none of the 64 can be read. Raises DataError where opening the data would.
     """
-    found = find_source(source, root)
-    items = found.scan().items
+    items = source.scan().items
     with quiet_pillow():
         sample = items[:: -(-len(items) // PEEKED_AT)]
-        infos = [info for _, read in found.stream(sample) if not (info := read_info(read, decode=True)).problem]
+        infos = [info for _, read in source.stream(sample) if not (info := read_info(read, decode=True)).problem]
     if not infos:
         return None
     inferred = infer_format(infos, options)
