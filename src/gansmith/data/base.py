@@ -62,7 +62,7 @@ class DataOptions(FrozenModel):
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
     def decided(self, height: int, width: int, channels: int) -> "DataOptions":
-        """Return these options with size and channels as stored; ``width`` is that of both images of a pair."""
+        """Return these options with size and channels as stored; ``width`` is the width of a whole pair."""
         size = (height, width // 2 if self.pairs else width)
         return DataOptions.model_validate({**self.model_dump(), "size": size, "channels": channels})
 
@@ -90,7 +90,7 @@ class DataSpec:
     held_out: int = 0  # images in the holdout split
     split: Split = Split()
     pixels_sha256: str = ""  # of the decoded and fitted images of all splits
-    pairs: bool = False  # each image is a source and its target, side by side; ``width`` is that of both
+    pairs: bool = False  # each image is a source and its target, side by side; ``width`` is the width of both
 
     @property
     def is_points(self) -> bool:

@@ -1,4 +1,4 @@
-"""The format in which images are stored: size and channels, inferred from the images and the options."""
+"""The format in which images are stored: size and channels, inferred or set by options."""
 
 import math
 from collections import Counter
@@ -33,7 +33,7 @@ class ImageFormat:
 
 
 def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageFormat:
-    """Return the format for images with these infos; what the options set is taken from them.
+    """Return the format for images with these infos; options that are set take precedence.
 
     Raises DataError for images below 8 px, for a size that networks cannot have, and for options that points in the
     plane cannot have.

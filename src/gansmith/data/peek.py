@@ -1,4 +1,4 @@
-"""A look at a few images before all are decoded: the inferred format, and the size they come in."""
+"""A few images, decoded before all others: their inferred format and native size."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A pass over every image of a source: size, mode, content hash, and the images that cannot be read."""
+"""A pass over every image of a source: size, mode, content hash, unreadable images."""
 
 from collections.abc import Callable
 

@@ -32,7 +32,8 @@ class ArrayUnpickler(pickle.Unpickler):
         if (module, name) not in self.known:
             raise DataError(
                 "data.unsafe_pickle",
-                f"a CIFAR batch refers to {module}.{name}, which no official file does\n  nothing of it was run; download CIFAR again",
+                f"a CIFAR batch refers to {module}.{name}, which no official file does"
+                "\n  nothing of it was run; download CIFAR again",
             )
         return self.known[module, name]
 
