@@ -39,7 +39,7 @@ def change(path: Path, old: str, new: str) -> None:
         lambda entry: (entry / "quarantine.jsonl").write_text("x"),
     ],
 )
-def test_a_half_built_entry_is_never_trusted(photos, cache_folder, damage):
+def test_a_damaged_entry_is_built_again(photos, cache_folder, damage):
     open_data(photos)
     (entry,) = entries(cache_folder)
     damage(entry)
@@ -50,7 +50,7 @@ def test_a_half_built_entry_is_never_trusted(photos, cache_folder, damage):
     assert meta["bytes"] == {name: (entry / name).stat().st_size for name in meta["bytes"]}
 
 
-def test_an_index_that_lies_is_not_trusted(photos, cache_folder):
+def test_a_wrong_index_is_not_used(photos, cache_folder):
     first = open_data(photos)
     index = store.index_path(find.find_source(photos), DataOptions())
     for text in ("", "[]", '{"version": 1}', index.read_text().replace(first.spec.fingerprint, "0" * 64)):
@@ -60,7 +60,7 @@ def test_an_index_that_lies_is_not_trusted(photos, cache_folder):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("moment", ["decode", "sync_file", "commit_json", "rename", "index"])
-def test_killed_while_building(photos, cache_folder, moment, monkeypatch):
+def test_a_killed_build_leaves_no_entry(photos, cache_folder, moment, monkeypatch):
     def die(*args):
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -117,7 +117,7 @@ def test_two_processes_may_build_at_once(photos, cache_folder):
     assert store.find_entry(entry.name)
 
 
-def test_a_full_disk_is_said_before_and_during(refused, photos, monkeypatch, cache_folder):
+def test_a_full_disk_is_refused_before_and_during_a_build(refused, photos, monkeypatch, cache_folder):
     usage = namedtuple("usage", "free")
     with monkeypatch.context() as patch:
         patch.setattr(cache.shutil, "disk_usage", lambda path: usage(10))
@@ -144,7 +144,7 @@ def test_a_cache_that_cannot_be_made(refused, photos, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_threads_keep_the_order_and_take_little_ahead(workers):
+def test_threads_keep_the_order_and_take_few_jobs_ahead(workers):
     taken, most_ahead, done = [], 0, 0
 
     def jobs():

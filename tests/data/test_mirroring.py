@@ -20,12 +20,12 @@ def share(images: list[Image.Image]) -> float:
 
 
 @pytest.mark.parametrize("character", "234567")
-def test_digits_are_not_to_be_mirrored(character):
+def test_digits_should_not_be_mirrored(character):
     assert share(glyphs(character, 120)) > UNLIKE
 
 
 @pytest.mark.parametrize("character", "8")
-def test_what_is_its_own_mirror_image_may_be_mirrored(character):
+def test_a_symmetric_digit_may_be_mirrored(character):
     assert share(glyphs(character, 120)) < UNLIKE
 
 
@@ -34,13 +34,13 @@ def test_pictures_without_a_side_may_be_mirrored(make: Callable[[int], Image.Ima
     assert 0.35 < share([make(seed) for seed in range(200)]) < 0.65
 
 
-def test_a_set_that_is_mirrored_already():
+def test_a_set_with_mirror_images_may_be_mirrored():
     images = glyphs("3", 200)
     flip = Image.Transpose.FLIP_LEFT_RIGHT
     assert 0.3 < share([image.transpose(flip) if at % 3 else image for at, image in enumerate(images)]) < 0.75
 
 
-def test_the_same_picture_again_and_again():
+def test_a_set_of_one_picture():
     image = scene(0)
     symmetric = Image.fromarray(np.minimum(np.asarray(image), np.asarray(image)[:, ::-1]))
     assert share([symmetric] * 50) == 0.5
