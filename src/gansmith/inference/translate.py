@@ -145,7 +145,7 @@ def _source_of(method: Translates, values: Tensor) -> Tensor:
     task, channels = method.task, method.spec.channels
     if task is None:
         return values
-    return task.of_given(values[:, :channels], (values[:, channels:] > 0).float() if task.takes_mask else None)
+    return task.prepare(values[:, :channels], (values[:, channels:] > 0).float() if task.takes_mask else None)
 
 
 def _hole(method: Translates, mask: ImageLike | None, opened: Image.Image, image: ImageLike) -> np.ndarray | None:
