@@ -32,7 +32,7 @@ def photo(height: int, width: int, channels: int = 3) -> np.ndarray:
 def test_it_is_what_the_generator_makes_of_the_task_s_source(colouriser):
     image = photo(32, 48)
     made = gansmith.translate(colouriser, image).array
-    source = colouriser.method.config.task.of_given(to_float(image[None]))
+    source = colouriser.method.config.task.prepare(to_float(image[None]))
     with torch.no_grad():
         expected = colouriser.networks["generator"](source, None)
     assert np.abs(made - ((expected[0] + 1) * 127.5).permute(1, 2, 0).numpy()).max() <= 0.5 + 1e-3

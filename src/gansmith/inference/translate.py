@@ -141,7 +141,7 @@ def _source_of(method: Translator, values: Tensor) -> Tensor:
     task, channels = method.task, method.spec.channels
     if task is None:
         return values
-    return task.of_given(values[:, :channels], (values[:, channels:] > 0).float() if task.takes_mask else None)
+    return task.prepare(values[:, :channels], (values[:, channels:] > 0).float() if task.takes_mask else None)
 
 
 def _hole(method: Translator, mask: ImageLike | None, opened: Image.Image, image: ImageLike) -> np.ndarray | None:
