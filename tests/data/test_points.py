@@ -141,7 +141,8 @@ def test_samples_are_a_picture_or_coordinates(refused, tmp_path):
 
 def test_verbs_for_images_say_so(refused, tmp_path):
     from gansmith.data.base import DataSpec
-    from gansmith.inference.model import Model, make_record
+    from gansmith.inference.model import Model
+    from gansmith.inference.model_record import make_record
     from gansmith.recipes.load import load_recipe
 
     method, spec = load_recipe("toy", ("hidden=[4]",)).method, DataSpec("ring-8", 1, 2, 1, 96, (), "0123")

@@ -99,4 +99,4 @@ def test_features_of_a_data_set_become_arrays(model, tiny_file, tmp_path):
 
 def test_features_are_written_as_npz_alone():
     with pytest.raises(GansmithError, match=r"cannot write features as '.csv'\n  allowed: x.npz"):
-        api.check_npz("x.csv")
+        api.check_features_path("x.csv")

@@ -14,7 +14,8 @@ from gansmith.inference.inversion.distance import NORM_WEIGHT, Distance
 from gansmith.inference.inversion.invert import psnr_db
 from gansmith.inference.inversion.target import Target, load_target
 from gansmith.inference.latents import find_latents
-from gansmith.inference.model import Model, load_model
+from gansmith.inference.load import load_model
+from gansmith.inference.model import Model
 from small_models import CLASSES, make_model
 
 STEPS = 60
@@ -139,7 +140,7 @@ def test_what_is_written(model, tmp_path, hole):
 @pytest.mark.parametrize("name", ["x.gif", "x.npz"])
 def test_endings_that_are_not_written(name):
     with pytest.raises(GansmithError) as caught:
-        api.check_place(name)
+        api.check_inversion_path(name)
     assert str(caught.value) == f"cannot write an inversion as '{name[1:]}'\n  allowed: x.png or a folder"
 
 

@@ -15,9 +15,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gansmith import api
+from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.errors import GansmithError, GansmithWarning, ModelError
 from gansmith.core.randomness import sample_latents, truncate
-from gansmith.inference.model import METADATA_KEY, load_model
+from gansmith.inference.load import load_model
 from gansmith.methods.latent import sample_labels
 from gansmith.recipes.load import load_recipe
 from small_models import CLASSES, make_model
@@ -630,7 +631,7 @@ import resource, sys
 import torch
 torch.set_num_threads(1)
 from gansmith.core.errors import ModelError
-from gansmith.inference.model import load_model
+from gansmith.inference.load import load_model
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + 2**28, taken + 2**28))
 for path in sys.argv[1:]:

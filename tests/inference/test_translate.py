@@ -12,7 +12,8 @@ from gansmith.data.base import DataSpec
 from gansmith.imaging import tiles
 from gansmith.imaging.images import to_float
 from gansmith.imaging.tiles import Tiling, in_tiles
-from gansmith.inference.model import Model, load_model
+from gansmith.inference.load import load_model
+from gansmith.inference.model import Model
 from gansmith.recipes.load import load_recipe
 from small_models import assert_writes_pictures, make_translator
 

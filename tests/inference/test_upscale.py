@@ -11,7 +11,9 @@ from gansmith.core.errors import DataError, ModelError
 from gansmith.data.base import DataSpec
 from gansmith.imaging import tiles
 from gansmith.imaging.images import to_float
-from gansmith.inference.model import Model, load_model, make_record
+from gansmith.inference.load import load_model
+from gansmith.inference.model import Model
+from gansmith.inference.model_record import make_record
 from gansmith.recipes.load import load_recipe
 from small_models import assert_writes_pictures, make_translator
 
