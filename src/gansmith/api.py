@@ -28,14 +28,15 @@ from gansmith.evaluation.result import FOLDER, Evaluation
 from gansmith.evaluation.translation import evaluate_translations, evaluates_translations, write_translations
 from gansmith.inference.arithmetic import arithmetic as arithmetic
 from gansmith.inference.directions import directions as directions
-from gansmith.inference.features import check_npz as check_npz
+from gansmith.inference.features import check_features_path as check_features_path
 from gansmith.inference.features import features as features
-from gansmith.inference.interpolate import check_ending as check_ending
+from gansmith.inference.interpolate import check_walk_path as check_walk_path
 from gansmith.inference.interpolate import interpolate as interpolate
-from gansmith.inference.inversion.invert import check_place as check_place
+from gansmith.inference.inversion.invert import check_inversion_path as check_inversion_path
 from gansmith.inference.inversion.invert import invert as invert
 from gansmith.inference.latents import pick as pick
-from gansmith.inference.model import Model, load_model
+from gansmith.inference.load import load_model
+from gansmith.inference.model import Model
 from gansmith.inference.score import score_files
 from gansmith.inference.translate import translate as translate
 from gansmith.inference.translate import translate_files as translate_files
