@@ -28,7 +28,7 @@ class Compact(Network):
     arXiv:1512.03385 (D) and arXiv:1603.05027 (G); sum of images: Karras et al. 2020, arXiv:1912.04958, section 4.1;
     labels in D: Miyato and Koyama 2018, arXiv:1802.05637, equation 3.
     Differs: the inner product is with the whole last map, not with its sum. Why blocks there and not elsewhere:
-    benchmarks/flagship/README.md.
+    benchmarks/flagship/trials.md.
     """
 
     mixes_labels: ClassVar[bool] = True
