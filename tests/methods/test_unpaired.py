@@ -251,7 +251,7 @@ def test_translate_goes_both_ways(run, shell, tmp_path):
 
 
 def test_from_and_to_stand_for_the_recipe_and_two_data_sets(tiny_file, shell, tmp_path, monkeypatch):
-    other = domains_from(tiny_file).rpartition(" ")[2]
+    other = domains_from(tiny_file).second
     monkeypatch.chdir(tmp_path)
     code, out, err = shell("train", "--from", tiny_file, "--to", other, "--steps", 2, "--json", *small("unpaired"))
     assert (code, json.loads(out)["folder"]) == (0, "runs/unpaired-tiny-to-negative-001")

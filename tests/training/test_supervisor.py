@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-import gansmith.training.run
 from gansmith import api
 from gansmith.core.errors import GansmithWarning, ModelError
 from gansmith.inference.model import load_model
@@ -23,14 +22,14 @@ COLLAPSES = (*WATCHED, "batch_size=16", "hidden=[32]", "lr=3e-3", *COLLAPSING)
 
 @pytest.fixture(autouse=True)
 def _no_results(monkeypatch):
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
 def left_alone(tiny_file, tmp_path_factory) -> Path:
     """A run whose generator goes mad after 30 of 60 iterations, with nobody to stop it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+        patch.setattr(api, "write_results", lambda *_: None)
         patch.setenv("GANSMITH_CACHE", str(tmp_path_factory.mktemp("cache")))
         return train(tiny_file, tmp_path_factory.mktemp("alone") / "run", "mlp-small", *COLLAPSES, steps=STEPS).folder
 

@@ -12,16 +12,15 @@ from gansmith.imaging.images import quiet_pillow
 LOOKED_AT = 64
 
 
-def glance(source: str, options: DataOptions, root: Path | None = None) -> tuple[int, int, int, int] | None:
+def glance(source: Source, options: DataOptions) -> tuple[int, int, int, int] | None:
     """Return height, width and channels that a few images speak for, and how many there are; None if none can be read.
 
     Raises DataError as opening the data would.
     """
-    found = find_source(source, root)
-    items = found.scan().items
+    items = source.scan().items
     with quiet_pillow():
         some = items[:: -(-len(items) // LOOKED_AT)]
-        facts = [fact for _, read in found.stream(some) if not (fact := look(read, True)).problem]
+        facts = [fact for _, read in source.stream(some) if not (fact := look(read, True)).problem]
     if not facts:
         return None
     plan = infer(facts, options)
