@@ -71,7 +71,7 @@ def is_whole(folder: Path) -> bool:
 
 
 def ends_of_train(folder: Path) -> list[str]:
-    return [str(folder), f"report: {folder}/report.html", f"new images: gansmith sample {folder}"]
+    return [str(folder), f"report: {folder}/report.html; new images: gansmith sample {folder}"]
 
 
 @pytest.mark.parametrize("columns", [80, 20])
@@ -266,11 +266,11 @@ def test_plain_lines_come_at_once(open_terminal, monkeypatch, term):
 def test_messages_stand_above_the_bar(open_terminal):
     terminal = open_terminal()
     with ProgressPrinter() as printer:
-        printer.tell("reading images", 1, 2)
+        printer.show(Progress("reading images", 1, 2))
         assert pieces(read(terminal)) == ["reading images ━━━━━━━━━━────────── 50% 1 of 2"]
         printer(Event("note", "told"))
         assert last_lines(read(terminal), 2) == ["told"]
-        printer.tell("metric fd", 2, 2)
+        printer.show(Progress("metric fd", 2, 2))
         shown = read(terminal)
         assert pieces(shown) == ["metric fd ━━━━━━━━━━━━━━━━━━━━ 100% 2 of 2"]
     assert read(terminal).strip(" \r") == ""  # it is wiped out
@@ -283,11 +283,11 @@ def test_a_bar_that_fails_becomes_lines_and_says_so_once(open_terminal, monkeypa
         raise RuntimeError("no width")
 
     with ProgressPrinter() as printer:
-        printer.tell("reading images", 1, 2)
+        printer.show(Progress("reading images", 1, 2))
         assert "━" in read(terminal)
         monkeypatch.setattr("gansmith.cli.progress._line", fail)
         for done in (1, 2, 2):
-            printer.tell("metric", done, 2)
+            printer.show(Progress("metric", done, 2))
     assert last_lines(read(terminal), 9) == [
         "warning: the live bar failed (RuntimeError: no width); plain lines from here on", "metric: 1 of 2",
         "metric: 2 of 2", "metric: 2 of 2",
@@ -308,9 +308,9 @@ def test_an_event_that_cannot_be_shown_is_told_once(capsys, kind):
 def test_a_terminal_that_is_gone_costs_nothing(open_terminal):
     terminal = open_terminal()
     printer = ProgressPrinter()
-    printer.tell("reading images", 1, 2)
+    printer.show(Progress("reading images", 1, 2))
     os.close(terminal)
-    printer.tell("reading images", 2, 2)
+    printer.show(Progress("reading images", 2, 2))
     printer(Event("note", "told"))
     print("by another", file=sys.stderr, flush=True)  # goes nowhere by now, and raises nothing
 

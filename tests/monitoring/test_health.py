@@ -2,9 +2,10 @@
 
 import pytest
 
+from gansmith.core.metric_name import column_of
 from gansmith.monitoring.health import HEALTHY, HOPELESS, RULES, TITLES, diagnose, diagnose_once
 from gansmith.monitoring.thresholds import Thresholds, gone
-from gansmith.runs.log import best_snapshot, column_of, measure
+from gansmith.runs.log import best_snapshot, measure
 
 LIMITS = Thresholds()
 CLASSES = ("shirt", "shoe", "bag", "coat", "dress")

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import gansmith.training.run
 from gansmith import api
 from gansmith.cli.app import app
 from gansmith.cli.train import data_and_overrides
@@ -30,12 +29,13 @@ def runs_made(tiny_file, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANSMITH_CACHE", str(root / "cache"))
         train(tiny_file, root / "ill", "mlp-small", *COLLAPSES, steps=60)
-        patch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+        patch.setattr(api, "write_results", lambda *_: None)
         unwatched = ("monitor.snapshot_kimg=0", "monitor.images=100", "monitor.reference=100")
         train(tiny_file, root / "blind", "mlp-small", *unwatched, *COLLAPSING, "lr=3e-3", *COLLAPSING, steps=60)
     return root
 
 
+@pytest.mark.slow
 def test_a_collapse_is_told_with_figure_moment_and_command(runs_made):
     found = api.diagnose(runs_made / "ill")
     assert found.verdict is not None
@@ -55,7 +55,7 @@ def test_a_collapse_is_told_with_figure_moment_and_command(runs_made):
         words = shlex.split(command)
         recipe = words[words.index("--recipe") + 1]
         options = words.index("--kimg")
-        source, overrides = data_and_overrides([w for w in words[2:options] if w not in ("--recipe", recipe)
+        (source,), overrides = data_and_overrides([w for w in words[2:options] if w not in ("--recipe", recipe)
                                          and not w.startswith("--") and w not in ("3", "rollback")])  # fmt: skip
         assert Path(source).is_file()
         assert load_recipe(recipe, tuple(overrides))
@@ -118,7 +118,7 @@ def test_a_running_run_is_read_as_it_is(runs_made, tmp_path):
         file.write('{"iteration": 61, "ki')  # is being written
     found = api.diagnose(folder)
     assert not found.standing.is_finished
-    assert "(not finished, of 16.0)" in found.lines()[0]
+    assert "(not finished, 16.0 planned)" in found.lines()[0]
     assert any("skipped: 2 steps in a row" in line for line in found.lines())
 
 
@@ -162,7 +162,7 @@ def test_what_is_no_run_is_refused(tmp_path):
 
 
 def test_options_of_train_become_part_of_the_recipe(tiny_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
     from small_runs import small
 
     words = ["train", str(tiny_file), *small("mlp-small"), "--recipe", "mlp-small", "--steps", "1"]
@@ -173,7 +173,7 @@ def test_options_of_train_become_part_of_the_recipe(tiny_file, tmp_path, monkeyp
     assert (monitor.patience, monitor.on_collapse) == (4, "rollback")
     wrong = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "no"), "--on-collapse", "cry"])
     assert (
-        "override 'monitor.on_collapse=cry': monitor.on_collapse: input should be 'warn' or 'rollback', got 'cry'"
+        "override 'monitor.on_collapse=cry': watch.on_collapse: input should be 'warn' or 'rollback', got 'cry'"
         in str(wrong.exception)
     )
     few = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "no"), "--patience", "0"])

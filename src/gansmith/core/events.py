@@ -2,13 +2,14 @@
 
 import errno
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TextIO
+
+from gansmith.core.metric_name import column_of
 
 PLAIN_EVERY_SEC = 10.0
 HEALTHY = "healthy"  # how the message of a good verdict begins
@@ -161,7 +162,7 @@ class PlainLines:
         elif event.kind == "health":
             say(event.message if event.message.startswith(HEALTHY) else f"warning: {event.message}")
         elif event.kind == "snapshot":
-            name = next((each for each in values if re.match(r"(fd|fid)\d", each)), "")
+            name = column_of(values, "fd")
             self._health = f"  {name.partition('_')[0]} {values[name]:.4g}  {event.message}"
         elif event.kind == "row":
             shown = [(label, values[key]) for key, label in SHORT if key in values]

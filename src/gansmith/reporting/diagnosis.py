@@ -10,10 +10,11 @@ import torch
 
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import OnProgress, PlainLines
+from gansmith.core.metric_name import column_of
 from gansmith.core.registry import load_plugins
 from gansmith.evaluation.reference import open_reference, run_data_of
 from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks, open_snapshot_extractor
-from gansmith.inference.model import load_model
+from gansmith.inference.load import load_model
 from gansmith.monitoring import health
 from gansmith.monitoring.health import COLLAPSES, HEALTHY, Verdict
 from gansmith.monitoring.suggestions import Suggestion, suggest
@@ -22,7 +23,7 @@ from gansmith.parts.metrics.class_coverage import evenness
 from gansmith.recipes.load import read_run_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import best_snapshot, column_of, measure, read_rows
+from gansmith.runs.log import best_snapshot, measure, read_rows
 from gansmith.runs.record import RunRecord
 
 BAR = 30  # characters of the longest bar

@@ -1,7 +1,6 @@
 """The record of a run (run.json), and what has changed since it was written."""
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,29 +10,15 @@ from pydantic import Field
 from gansmith.core.registry import FrozenModel
 from gansmith.core.runtime import Runtime, numerics
 from gansmith.core.version import __version__
-from gansmith.data.base import DataSpec
-from gansmith.data.find import find_source
+from gansmith.data.base import DataSpec, Source
 from gansmith.recipes.load import differences
 from gansmith.recipes.old_files import from_old_file
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.checkpoint import Checkpoint
-from gansmith.runs.length import Budget, RunLength
+from gansmith.runs.length import RunLength
+from gansmith.runs.options import RunOptions
 
 RECORD_FORMAT = 2  # 1 had other names; recipes/old_files.py maps them
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What a user asks of a new run, apart from the recipe."""
-
-    source: str
-    budget: Budget = Budget()
-    seed: int = 0
-    holdout: float = 0.0
-    init_from: Path | None = None
-    plugins: tuple[Path, ...] = ()
-    data_root: Path | None = None
-    comments: tuple[str, ...] = ()  # above the recipe in the run folder
 
 
 class DataRecord(FrozenModel):
@@ -126,13 +111,15 @@ class RunRecord(FrozenModel):
         return tuple(Path(plugin.file) for plugin in self.plugins)
 
 
-def make_run_record(options: RunOptions, spec: DataSpec, length: RunLength, runtime: Runtime) -> RunRecord:
+def make_run_record(
+    options: RunOptions, source: Source, spec: DataSpec, length: RunLength, runtime: Runtime
+) -> RunRecord:
     """Return the record of a new run."""
     return RunRecord(
         gansmith=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         data=DataRecord(
-            source=find_source(options.source, options.data_root).location,
+            source=source.location,
             root=str(options.data_root.resolve()) if options.data_root else None,
             holdout=options.holdout,
             spec=spec,

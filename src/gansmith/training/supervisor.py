@@ -6,15 +6,16 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from gansmith.core.events import Event, OnEvent, Progress
+from gansmith.core.metric_name import column_of
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.evaluation.snapshot import open_snapshot_extractor
-from gansmith.methods.latent import LatentMethod
+from gansmith.methods.capabilities import samples_from_latents
 from gansmith.monitoring.health import HEALTHY, HOPELESS, Verdict, diagnose
 from gansmith.monitoring.suggestions import suggest
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
-from gansmith.runs.log import Row, append_row, best_snapshot, column_of, read_rows
+from gansmith.runs.log import Row, append_row, best_snapshot, read_rows
 from gansmith.runs.record import MonitorRecord
 from gansmith.training.monitor import Monitor, choose_interval
 from gansmith.training.state import RunState
@@ -57,7 +58,7 @@ class Supervisor:
         if known is not None:
             self._monitor = self._open(known.protocol.features) if known.protocol else None
             return known.every
-        latent = isinstance(self._state.method, LatentMethod)
+        latent = samples_from_latents(self._state.method)
         wanted = latent and self._options.snapshot_kimg != 0
         monitor = self._open(self._options.features) if wanted else None
         every = choose_interval(self._length, self._options, img_per_sec, monitor)

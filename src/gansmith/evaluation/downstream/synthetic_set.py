@@ -17,7 +17,7 @@ from gansmith.evaluation.downstream.seeds import table
 from gansmith.evaluation.features import data_info_of, default_extractor
 from gansmith.inference.latents import refuse_points
 from gansmith.inference.model import Model
-from gansmith.inference.samples import Samples, check_samples
+from gansmith.inference.samples import Samples, check_samples_path
 from gansmith.parts.extractors.base import extractors
 from gansmith.parts.extractors.convnet import resized
 from gansmith.parts.metrics.memorisation import nearest
@@ -78,7 +78,7 @@ class Augmentation:
 
 def check_augment(model: Model, per_class: int, filters: Sequence[str], out: str | Path) -> None:
     """Raise GansmithError for what no synthetic set can be made of, or written to, before any work is done."""
-    if check_samples(out).suffix.lower() == ".png":
+    if check_samples_path(out).suffix.lower() == ".png":
         raise GansmithError(
             "output.unknown_ending", "a synthetic set is no picture\n  allowed: x.npz, x.zip or a folder"
         )
@@ -117,19 +117,19 @@ def augment(
             f"'{model.record.name}' knows the classes {', '.join(model.classes[:5])}, but '{data.spec.name}' has "
             f"{', '.join(data.spec.classes[:5]) or 'none'}\n  pass the data set that it was trained on",
         )
-    report = on_progress or PlainLines().show
+    tell = on_progress or PlainLines().show
     checks: dict[str, Fails] = {
-        "classifier": _classifier(data, report),
+        "classifier": _classifier(data, tell),
         "discriminator": _discriminator(model),
         "duplicates": _duplicates(data),
     }
     images, labels, tallies = [], [], {}
     for number, name in enumerate(model.classes):
-        report(Progress("samples", number, len(model.classes)))
+        tell(Progress("samples", number, len(model.classes)))
         kept, tallies[name] = _of_class(model, number, per_class, checks, filters, seed)
         images += kept
         labels += [number] * len(kept)
-    report(Progress("samples", len(model.classes), len(model.classes)))
+    tell(Progress("samples", len(model.classes), len(model.classes)))
     if not images:
         raise GansmithError(
             "model.filters_left_none",
