@@ -100,7 +100,7 @@ class FileSet(DataSetPart):
             reason = "the download did not bring its files"
         except ModuleNotFoundError as problem:
             library = str(problem.name).partition(".")[0]
-            reason = f"{library} is not installed, which would download it (pip install 'gansmith[data]')"
+            reason = f"its download needs {library} (pip install 'gansmith[data]')"
         except Exception as problem:  # torchvision and the network raise many types
             reason = "the download failed: " + reason_of(problem)
         found = self.found()
