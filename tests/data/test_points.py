@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 
 import gansmith
-import gansmith.training.run
 from gansmith import api
 from gansmith.data.base import DataOptions
 from gansmith.data.datasets.base import data_sets
 from gansmith.data.datasets.points import DEVIATION
 from gansmith.data.open import open_data
 from gansmith.imaging.images import decode_image, to_float
-from gansmith.imaging.scatter import FAKE, LEVELS_SIDE, REAL, SIDE_PX, draw_points, plane
+from gansmith.imaging.scatter import FAKE, GRID_SIDE, REAL, SIDE_PX, draw_points, plane
 from gansmith.inference.samples import Samples
 from gansmith.inference.score import score_files
 from small_models import make_model
@@ -118,7 +117,7 @@ def test_bands_follow_the_scores():
     assert (column[20] == (206, 226, 245)).all()
     assert (column[-20] == (255, 246, 224)).all()
     assert len(np.unique(column[15:-15], axis=0)) >= 9
-    assert len(height) == LEVELS_SIDE**2
+    assert len(height) == GRID_SIDE**2
 
 
 def test_samples_are_a_picture_or_coordinates(refused, tmp_path):
@@ -137,7 +136,8 @@ def test_samples_are_a_picture_or_coordinates(refused, tmp_path):
 
 def test_verbs_for_images_refuse_points(refused, tmp_path):
     from gansmith.data.base import DataSpec
-    from gansmith.inference.model import Model, make_record
+    from gansmith.inference.model import Model
+    from gansmith.inference.model_record import make_record
     from gansmith.recipes.load import load_recipe
 
     method, spec = load_recipe("toy", ("hidden=[4]",)).method, DataSpec("ring-8", 1, 2, 1, 96, (), "0123")
@@ -172,7 +172,7 @@ def test_a_run_ends_with_pictures_a_film_and_a_report(tmp_path):
 
 def test_it_learns_where_points_are(tmp_path, monkeypatch):
     """In 60 kimg samples come within 3 deviations of nearly every mode, and spread as the data do."""
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
     centres = data_sets.get("gaussians-25")().centres()
     quiet = ("previews=1", "log_rows=1", "checkpoints=1", "checkpoint_kimg=1.0e+5", "watch.look_kimg=0")
 
