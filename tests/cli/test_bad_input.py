@@ -88,7 +88,7 @@ def test_unknown_label(told, tiny_file, tmp_path):
 
 def test_unknown_data_set(told, tmp_path, monkeypatch):
     assert told("train", "fashion-smaple").startswith(
-        "no data set and no path is called 'fashion-smaple' (did you mean 'fashion-sample'?)\n  known data sets: "
+        "'fashion-smaple' is neither a data set nor a path (did you mean 'fashion-sample'?)\n  known data sets: "
     )
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
