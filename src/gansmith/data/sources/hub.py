@@ -23,7 +23,7 @@ NO_LABELS = "none"
 class HubSource:
     """One split of a data set, opened on first use; DataError if it cannot be opened or its columns are unclear."""
 
-    items_per_job = 1  # what is read ahead lies in memory
+    items_per_job = 1  # rows that are read ahead lie in memory
 
     def __init__(self, address: str) -> None:
         # a colon in brackets belongs to the split: train[:1000]
