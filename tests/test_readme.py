@@ -314,6 +314,7 @@ def small_world(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", EACH_SHAPE, ids=" ".join)
 def test_commands_run(words, small_world, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)

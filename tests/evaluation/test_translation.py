@@ -293,6 +293,7 @@ def runs(coloured, tmp_path_factory, session_cache) -> list[Path]:
     return found
 
 
+@pytest.mark.slow
 def test_runs_are_judged_shown_and_compared(runs, shell):
     for run in runs:
         code, out, err = shell("evaluate", run, "--features", "toy")

@@ -235,13 +235,13 @@ def test_training_from_the_command_line(shell, tmp_path):
     assert code == 2
     assert "2 images are too few to judge translations by; at least 10 are needed" in err
     assert "training the judge" not in err, "refused before anything is computed"
-    _, _, err = shell("train", "photos", "--task", "deblur", "--patience", 2, *words, "--out", "patient")
+    _, _, err = shell("train", "photos", "--task", "deblur", "--patience", 2, "--steps", 2, *words, "--out", "patient")
     assert "looks are at samples, and a model of method 'paired' makes none of its own" in " ".join(err.split())
     assert shell("train", "photos", "--task", "inpaint", "--pairs")[0] == 2
     code, _, err = shell("train", "photos", "--task", "colourize")
     assert code == 2
     assert "unknown task 'colourize' (did you mean 'colorize'?)" in err
-    code, _, err = shell("train", "photos", "photos", "--pairs", *words, "--out", "two")
+    code, _, err = shell("train", "photos", "photos", "--pairs", "--steps", 2, *words, "--out", "two")
     assert code == 0, err
     assert api.load("two").record.data.pairs
 
