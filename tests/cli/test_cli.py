@@ -467,7 +467,7 @@ def test_torch_is_not_imported_for_help_and_recipes():
 
 PLUGIN = '''
 from pydantic import Field
-from gansmith.parts.losses.base import AdversarialLoss, losses
+from gansmith.plugins import AdversarialLoss, losses
 
 @losses.register("twofold")
 class Twofold(AdversarialLoss):

@@ -16,7 +16,7 @@ from gansmith.core.schedules import Ramp
 from gansmith.data.duplicates import distinct_share
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
-from gansmith.data.peek import glance
+from gansmith.data.peek import peek
 from gansmith.planning import choices, planner
 from gansmith.planning.expectations import SEEN, Expectation, expectation_for
 from gansmith.planning.heuristics import (
@@ -459,14 +459,14 @@ def test_expectations_are_of_runs_with_a_picture():
         assert (REPOSITORY / seen.picture).stat().st_size < 200_000
 
 
-def test_a_glance(tmp_path, photos):
+def test_a_peek_at_a_few_images(tmp_path, photos):
     from gansmith.data.base import DataOptions
 
-    assert glance(find_source(photos), DataOptions()) == (16, 16, 3, 40)
-    assert glance(find_source(photos), DataOptions(channels=1)) == (16, 16, 1, 40)
+    assert peek(find_source(photos), DataOptions()) == (16, 16, 3, 40)
+    assert peek(find_source(photos), DataOptions(channels=1)) == (16, 16, 1, 40)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.png").write_bytes(b"no image")
-    assert glance(find_source(tmp_path / "bad"), DataOptions()) is None
+    assert peek(find_source(tmp_path / "bad"), DataOptions()) is None
 
 
 def test_a_draft_shows_what_is_gone():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from gansmith.core.metric_name import column_of
 from gansmith.data.open import open_data
 from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks, open_snapshot_extractor
 from gansmith.monitoring.thresholds import Thresholds, gone
@@ -11,7 +12,7 @@ from gansmith.parts.metrics.frechet import frechet_distance, moments
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import MonitorOptions
 from gansmith.runs.length import RunLength
-from gansmith.runs.log import column_of, measure
+from gansmith.runs.log import measure
 from gansmith.training import monitor as watch
 from gansmith.training.monitor import Monitor, choose_interval
 from gansmith.training.state import RunState, copy_weights, update_ratios
@@ -100,13 +101,6 @@ def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fash
     plain = open_data(tmp_path / "plain.npz")
     kinds = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS).look(others(fashion))["kinds"]
     assert list(kinds)[:2] == ["group 1", "group 2"]
-
-
-def test_inception_alone_is_called_fid(eye):
-    from dataclasses import replace
-
-    named = replace(eye, extractor=replace(eye.extractor, name="inception"))._named
-    assert [named("fd", 2000), named("coverage", 500)] == ["fid2k_train", "coverage500_train"]
 
 
 def test_an_untrained_eye_is_the_same_every_time_and_leaves_the_random_numbers_alone(tiny_data):

@@ -267,8 +267,8 @@ def test_a_refused_run_folder_is_free_at_once(paused):
 def test_an_edited_plugin_is_refused(tiny_file, tmp_path, no_results):
     plugin = tmp_path / "my_loss.py"
     plugin.write_text(
-        "from gansmith.losses.base import losses\nfrom gansmith.losses.hinge import Hinge\n"
-        '@losses.register("my_hinge")\nclass MyHinge(Hinge):\n    pass\n'
+        "from gansmith.plugins import losses\n\n"
+        '@losses.register("my_hinge")\nclass MyHinge(losses.get("hinge")):\n    pass\n'
     )
     run = train(tiny_file, tmp_path / "run", "mlp-small", "loss=my_hinge", plugins=[plugin], stop_at=3)
     plugin.write_text(plugin.read_text() + "# edited\n")
@@ -413,11 +413,10 @@ def test_a_signal_while_modules_are_imported_leaves_quietly(module, tmp_path):
 
 SLEEPER = """
 import os, signal, time
-from gansmith.parts.losses.base import losses
-from gansmith.parts.losses.hinge import Hinge
+from gansmith.plugins import losses
 
 @losses.register("sleeper")
-class Sleeper(Hinge):
+class Sleeper(losses.get("hinge")):
     def generator(self, real_logits, fake_logits):
         if os.path.exists(os.environ["SLEEP_WHEN"]):
             stop = signal.getsignal(signal.SIGINT).__self__

@@ -9,7 +9,7 @@ import pytest
 
 from gansmith import api
 from gansmith.core.errors import GansmithWarning, ModelError
-from gansmith.inference.model import load_model
+from gansmith.inference.load import load_model
 from gansmith.monitoring.health import HOPELESS
 from gansmith.runs.checkpoint import MANIFEST
 from gansmith.runs.folder import RunFolder

@@ -18,7 +18,7 @@ from gansmith.core.runtime import start_runtime
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
 from gansmith.imaging.images import make_grid, to_uint8
-from gansmith.inference.model import load_model
+from gansmith.inference.load import load_model
 from gansmith.methods.adversarial import USUAL_P
 from gansmith.parts.losses.non_saturating import NonSaturating
 from gansmith.recipes.load import load_recipe

@@ -7,8 +7,8 @@ from gansmith.core.errors import RecipeError
 from gansmith.core.events import OnEvent
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import DataOptions, ImageData, Source, random_images
-from gansmith.data.infer import largest_inside
-from gansmith.data.peek import glance
+from gansmith.data.image_format import largest_inside
+from gansmith.data.peek import peek
 from gansmith.imaging.images import POINT
 from gansmith.planning.choices import (
     _batch,
@@ -131,7 +131,7 @@ def _size(source: Source, asked: Budget, options: DataOptions, runtime: Runtime)
     """Return the options with the size that the budget can carry, how far it reaches, and why."""
     if runtime.has_cuda:
         return options, Reach(asked), "that of the images"
-    found = glance(source, options) if runtime.is_main else None
+    found = peek(source, options) if runtime.is_main else None
     seen = json.loads(runtime.broadcast_text(json.dumps(found)))
     length = asked if asked != Budget() else Budget(minutes=DEFAULT_MINUTES)
     if seen is None or tuple(seen[:3]) == POINT:
