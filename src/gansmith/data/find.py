@@ -1,4 +1,4 @@
-"""Which source a word on the command line means."""
+"""Find the source with a name: a named data set, a path, a Hub data set, pairs or domains."""
 
 from pathlib import Path
 from typing import Any
@@ -14,14 +14,14 @@ from gansmith.data.sources.hub import PREFIX, HubSource
 from gansmith.data.sources.pairs import PREFIX as PAIRS
 from gansmith.data.sources.pairs import FolderPairs
 
-DataName = str | Path | Domains  # what a user calls a data set
+DataName = str | Path | Domains  # the name of a data set, as a user gives it
 
 
 def find_source(source: DataName | Source, root: Path | None = None) -> Source:
-    """Return the source with a name, a path, or the ``location`` of a source; DataError where nothing has it.
+    """Return the source with a name, a path, or the ``location`` of another source; DataError where there is none.
 
-    A source is returned as it is. A registered name comes before a path. The files of a named data set are looked for
-    under ``root``, and downloaded to it if they are not there.
+    A source is returned as it is. A registered name wins over a path. The files of a named data set are searched under
+    ``root``, and downloaded to it if they are not there.
     """
     if not isinstance(source, str | Path | Domains):
         return source

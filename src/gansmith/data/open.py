@@ -1,4 +1,4 @@
-"""The one door to images: open any data source."""
+"""Open any data set: the one door to images."""
 
 from pathlib import Path
 

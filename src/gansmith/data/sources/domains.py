@@ -1,4 +1,4 @@
-"""Two data sets as one: the domains between which images are translated without pairs."""
+"""Two data sets as one source: the domains of unpaired translation."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ PREFIX, ARROW = "domains:", " -> "  # an address is domains:A -> B
 
 @dataclass(frozen=True)
 class Domains:
-    """The names of two data sets between which images are translated; ``str`` gives their address in run.json.
+    """The names of two data sets between which images are translated; ``str`` is their address in run.json.
 
-    Raises DataError for two equal names, and for names that cannot be told apart in an address.
+    Raises DataError for two equal names, and for a name that contains the arrow of an address.
     """
 
     first: str
@@ -25,7 +25,7 @@ class Domains:
             if ARROW in name:
                 raise DataError(
                     "data.domain_name",
-                    f"'{name}' has '{ARROW}' in its name, which stands between two domains\n  rename it",
+                    f"'{name}' has '{ARROW}' in its name, which separates two domains\n  rename it",
                 )
         if self.first == self.second:
             raise DataError(
@@ -38,7 +38,7 @@ class Domains:
 
     @classmethod
     def parse(cls, address: str) -> "Domains":
-        """Return the domains with an address; DataError for half of one."""
+        """Return the domains with an address "domains:A -> B"; DataError for another form."""
         parts = address.removeprefix(PREFIX).split(ARROW)
         if len(parts) != 2 or not all(parts):
             raise DataError(
@@ -48,7 +48,7 @@ class Domains:
 
 
 class TwoDomains:
-    """Two sources whose images get the labels 0 (from) and 1 (to); labels of their own are ignored."""
+    """Two sources whose images get the labels 0 (from) and 1 (to); their own labels are ignored."""
 
     def __init__(self, first: Source, second: Source) -> None:
         self._sources = (first, second)
@@ -57,11 +57,11 @@ class TwoDomains:
         self.items_per_job = min(first.items_per_job, second.items_per_job)
 
     def stamp(self) -> str:
-        """Return a text that changes with either source."""
+        """Return a text that changes when either source changes."""
         return ARROW.join(source.stamp() for source in self._sources)
 
     def scan(self) -> Listing:
-        """List the images of the first, then those of the second."""
+        """List the images of the first source, then of the second."""
         items: list[Item] = []
         notes: list[str] = []
         ignored = 0

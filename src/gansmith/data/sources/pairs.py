@@ -1,4 +1,4 @@
-"""Pairs from two folders: sources in one, targets in the other, joined by their names."""
+"""Pairs of images from two folders, sources and targets, matched by file name."""
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
@@ -18,15 +18,15 @@ SAME_PROPORTIONS = 0.02
 
 
 class FolderPairs:
-    """A folder of sources and a folder of targets; a file's partner has its name, whatever the endings are.
+    """A folder of sources and a folder of targets; partners have the same name, with any endings.
 
-    Each item is read as one array: the source at the left, enlarged or reduced to the target's size, the target right.
+    Each pair is read as one array: the source at the left, resized to the target's size, and the target at the right.
     """
 
     items_per_job = 8
 
     def __init__(self, sources: Path, targets: Path) -> None:
-        """Raise DataError for a path that is no folder."""
+        """Take two folders; DataError for a path that is no folder."""
         paths = (sources.expanduser(), targets.expanduser())
         for path in paths:
             if not path.is_dir():
@@ -39,7 +39,7 @@ class FolderPairs:
 
     @classmethod
     def parse(cls, address: str) -> "FolderPairs":
-        """Return the source with a ``location``; DataError for an address of another form."""
+        """Return the source with an address "pairs:SOURCES::TARGETS"; DataError for another form."""
         parts = address.removeprefix(PREFIX).split(BETWEEN)
         if len(parts) != 2 or not all(parts):
             raise DataError(
@@ -48,11 +48,11 @@ class FolderPairs:
         return cls(*map(Path, parts))
 
     def stamp(self) -> str:
-        """Return a digest of both folders' stamps."""
+        """Return a digest of the stamps of both folders."""
         return hashlib.sha256(" ".join(side.stamp() for side in self._sides).encode()).hexdigest()
 
     def scan(self) -> Listing:
-        """List the pairs by the names of the targets; DataError that names files without a partner."""
+        """List the pairs by the names of the targets; DataError for files without a partner."""
         listings = [side.scan() for side in self._sides]
         sources, targets = (self._by_name(side, listing) for side, listing in zip(self._sides, listings, strict=True))
         for side, alone in (
@@ -70,7 +70,7 @@ class FolderPairs:
         return Listing(tuple(items), (), sum(listing.ignored for listing in listings))
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        """Yield readers; reading and decoding are done by who calls them."""
+        """Yield each pair's position and a function that reads and decodes it."""
         for position, item in enumerate(items):
             yield position, partial(_read_pair, *item.locator)
 
@@ -82,18 +82,18 @@ class FolderPairs:
                 raise DataError(
                     "data.ambiguous_partner",
                     f"'{found[name].name}' and '{item.name}' in '{side.location}' have the same name without ending"
-                    "\n  which one is the partner cannot be known: rename or remove one",
+                    "\n  either could be the partner: rename or remove one",
                 )
             found[name] = item
         return found
 
 
 def check_pairs(source: Source, options: DataOptions) -> None:
-    """Raise DataError where two folders are to be read as single images."""
+    """Raise DataError if two folders of pairs would be read as single images."""
     if isinstance(source, FolderPairs) and not options.pairs:
         raise DataError(
             "data.pairs_as_single_images",
-            f"'{source.location}' is two folders of pairs, and pairs=false asks for single images"
+            f"'{source.location}' names two folders of pairs, but pairs=false asks for single images"
             "\n  pass --pairs (pairs=true), or one of the folders",
         )
 
@@ -103,13 +103,16 @@ def _read_pair(source: str, target: str) -> np.ndarray:
 
 
 def joined(source: bytes, target: bytes) -> np.ndarray:
-    """Return uint8 (H, 2 W, C): source and target side by side at the target's size; ImageError if they do not fit."""
+    """Return uint8 (H, 2 W, C): source and target side by side, at the target's size.
+
+    ``source`` and ``target`` are encoded images. Raises ImageError for proportions that differ by more than 2 %.
+    """
     left, right = decode_image(source), decode_image(target)
     if abs(left.width * right.height / (left.height * right.width) - 1) > SAME_PROPORTIONS:
         raise ImageError(
             "image.pair_proportions",
             f"the source is {left.width} x {left.height} px and the target {right.width} x {right.height} px: "
-            "other proportions",
+            "the proportions differ",
         )
     both = (left, right)
     channels = 4 if any(map(is_transparent, both)) else 1 if all(map(is_gray, both)) else 3
