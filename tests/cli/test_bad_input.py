@@ -157,7 +157,10 @@ def test_a_single_image(told, tmp_path):
     folder, out = tmp_path / "one", tmp_path / "run"
     folder.mkdir()
     Image.new("L", (16, 16)).save(folder / "a.png")
-    message = "'one' has one image to train on\n  at least 2 are needed; 'gansmith data check' shows which files were left out"
+    message = (
+        "'one' has one image to train on"
+        "\n  at least 2 are needed; 'gansmith data check' shows which files were left out"
+    )
     assert told("train", folder, *TINY, "--steps", 1, "--out", out) == message
     assert told("train", folder, *TINY, "--steps", 1, "--dry-run") == message
     assert not out.exists()

@@ -358,9 +358,9 @@ def test_one_override(measured, tmp_path, override, what):
 
 
 def test_wrong_overrides_are_refused_before_images_are_read(refused, measured, tmp_path):
-    with refused("recipe.unknown_field"):
+    with refused("recipe.unknown_key"):
         propose(str(tmp_path / "none.npz"), "bacth_size=3")
-    with refused("recipe.unknown_field"):
+    with refused("recipe.unknown_key"):
         propose(images(tmp_path, 100), "hidden=[8]")
     with refused("data.not_found"):
         propose(str(tmp_path / "none.npz"))
