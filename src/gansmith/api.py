@@ -4,13 +4,15 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from gansmith.core.events import Event, OnEvent, PlainLines, silent
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.core.signals import outliving_terminal
 from gansmith.data.base import DataOptions, Source
+from gansmith.data.check import CheckReport, check_data
+from gansmith.data.datasets.base import list_named_sets
 from gansmith.data.find import DataName
 from gansmith.evaluation.compare import Comparison
 from gansmith.evaluation.compare import compare as compare_runs
@@ -42,6 +44,7 @@ from gansmith.inference.translate import translate as translate
 from gansmith.inference.translate import translate_files as translate_files
 from gansmith.inference.upscale import upscale as upscale
 from gansmith.inference.upscale import upscale_files as upscale_files
+from gansmith.planning.machine import examine
 from gansmith.planning.proposal import Proposal as Proposal
 from gansmith.planning.resolve import DryRun as DryRun
 from gansmith.planning.resolve import dry_run as dry_run
@@ -62,9 +65,6 @@ from gansmith.runs.options import RunKeywords as RunKeywords
 from gansmith.runs.options import RunOptions
 from gansmith.runs.record import numerics_of
 from gansmith.training.run import Surroundings, resume_run, start_run
-
-if TYPE_CHECKING:
-    from gansmith.data.check import CheckReport
 
 RUNS = Path("runs")
 
@@ -173,10 +173,8 @@ def check(
     channels: int | None = None,
     data_root: str | Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
-) -> "CheckReport":
+) -> CheckReport:
     """Check every image of a data set; ``on_progress(done, total)`` is called for each. DataError without images."""
-    from gansmith.data.check import check_data
-
     lines = PlainLines()
     report = on_progress or (lambda done, total: lines.tell("reading images", done, total))
     options = DataOptions.model_validate({"size": size, "channels": channels})
@@ -185,8 +183,6 @@ def check(
 
 def list_data(data_root: str | Path | None = None) -> list[dict[str, Any]]:
     """Return name, splits, contents, licence and folder of each named data set, and whether its files are there."""
-    from gansmith.data.datasets.base import list_named_sets
-
     return list_named_sets(Path(data_root) if data_root else None)
 
 
@@ -258,8 +254,6 @@ def compare(
 
 def examine_machine() -> dict[str, str]:
     """Return versions, processors, speed, disk and extras of this machine, by name."""
-    from gansmith.planning.machine import examine
-
     return examine()
 
 
