@@ -21,6 +21,7 @@ from gansmith.data.sources.domains import Domains
 from gansmith.inference.samples import Picture
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
+from gansmith.runs.options import RunKeywords, RunOptions
 from gansmith.training import clock
 from gansmith.training.prepare import measure_speed
 
@@ -163,6 +164,18 @@ def test_a_recipe_as_a_value(tiny_file, tmp_path):
     assert isinstance(recipe, Recipe)
     run = api.train(str(tiny_file), recipe=recipe, overrides=["lr=1e-3"], out=str(tmp_path / "r"), steps=1)
     assert "lr: 0.001" in (run.folder / "recipe.yaml").read_text()
+
+
+def test_an_unknown_keyword_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="'minuts'"):
+        api.train(tmp_path, minuts=3)
+    with pytest.raises(TypeError, match="'recipe'"):
+        api.plan(tmp_path, recipe="dcgan")  # a plan chooses the recipe
+
+
+def test_every_keyword_is_an_option():
+    fields = {field.name for field in dataclasses.fields(RunOptions)} - {"source", "budget"}
+    assert fields | {"kimg", "steps", "epochs", "minutes"} == RunKeywords.__optional_keys__
 
 
 @pytest.mark.slow
