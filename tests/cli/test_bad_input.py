@@ -157,7 +157,10 @@ def test_a_single_image(told, tmp_path):
     folder, out = tmp_path / "one", tmp_path / "run"
     folder.mkdir()
     Image.new("L", (16, 16)).save(folder / "a.png")
-    message = "'one' has one image to train on\n  at least 2 are needed; 'gansmith data check' says what was left out"
+    message = (
+        "'one' has one image to train on"
+        "\n  at least 2 are needed; 'gansmith data check' shows which files were left out"
+    )
     assert told("train", folder, *TINY, "--steps", 1, "--out", out) == message
     assert told("train", folder, *TINY, "--steps", 1, "--dry-run") == message
     assert not out.exists()
@@ -216,7 +219,7 @@ def test_a_file_where_the_run_folder_would_be(told, tiny_file, tmp_path):
 
 
 def test_an_empty_word(told, tiny_file):
-    message = "an empty word is no data set\n  is a variable of your shell empty? for the current folder write ."
+    message = "an argument is empty\n  is a variable of your shell empty? for the current folder write ."
     assert told("train", "") == message
     assert told("train", tiny_file, "") == message
 

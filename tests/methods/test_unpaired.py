@@ -263,10 +263,10 @@ def test_from_and_to_stand_for_the_recipe_and_two_data_sets(tiny_file, shell, tm
         (("--to", "b"), "only --to"),
         (("--from", "a", "--to", "b", "photos"), "DATA 'photos' too"),
     ):
-        text = f"gansmith: --from and --to are the two sets of images to translate between, got {got}\n  pass both, and"
+        text = f"gansmith: --from and --to name the two data sets to translate between, got {got}\n  pass both, without"
         assert text in shell("train", *words)[2]
     for words in (["--pairs"], ["--task", "denoise"]):
-        text = f"--from and --to learn without pairs, and {words[0]} learns from pairs\n  pass one or the other"
+        text = f"--from and --to learn without pairs, and {words[0]} learns from pairs\n  pass only one of them"
         assert text in shell("train", "--from", "a", "--to", "b", *words)[2]
 
 

@@ -124,7 +124,7 @@ def test_gradients_of_compiled_programs_are_those_of_an_eager_run(kind, tiny_fil
 def test_a_compiled_run_is_recorded_and_resumed_compiled_to_the_same_bits(tiny_file, tmp_path, graphs):
     events = Listener()
     train(tiny_file, tmp_path / "whole", "mlp-small", compiled=True, on_event=events)
-    assert "networks are compiled: the first steps take longer" in events.said("note")
+    assert "networks are compiled, so the first steps take longer" in events.said("note")
     run = train(tiny_file, tmp_path / "run", "mlp-small", compiled=True, stop_at=PAUSE_AT)
     assert RunFolder(run.folder).record.numerics.compiled is True
     torch.compiler.reset()
