@@ -193,7 +193,7 @@ def evaluate(
     path: str | Path,
     source: str | Path | None = None,
     *,
-    request: EvaluationOptions | None = None,
+    options: EvaluationOptions | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     plugins: Sequence[str | Path] = (),
@@ -205,7 +205,7 @@ def evaluate(
     ``source`` is a data set; None takes the images that the run held out. ``out`` is a folder; None: ``evaluation``
     in the model's folder. Raises a GansmithError for what cannot be judged.
     """
-    request, listen = request or EvaluationOptions(), on_event or PlainLines()
+    options, listen = options or EvaluationOptions(), on_event or PlainLines()
 
     def tell(what: str, done: int, total: int) -> None:
         listen(Event("data", values={"what": what, "done": done, "total": total}))
@@ -217,15 +217,15 @@ def evaluate(
     wanted = None if source is None else str(source)
     root = Path(data_root) if data_root else None
     found = open_reference(
-        model.record.data, run_data, wanted, root=root, on_training=request.on_training, on_progress=tell
+        model.record.data, run_data, wanted, root=root, on_training=options.on_training, on_progress=tell
     )
     place = Path(out) if out else (folder if folder.is_dir() else folder.parent) / FOLDER
     if evaluates_translations(model.method):
-        truth = open_truth(model.record.data, run_data, request.truth, root)
-        result, picture = evaluate_translations(model, *found, request, truth, on_progress=tell)
+        truth = open_truth(model.record.data, run_data, options.truth, root)
+        result, picture = evaluate_translations(model, *found, options, truth, on_progress=tell)
         path = write_translations(result, picture, place)
     else:
-        result, evidence = judge(model, *found[:2], request, training=found[2], on_progress=tell)
+        result, evidence = judge(model, *found[:2], options, training=found[2], on_progress=tell)
         path = write_evaluation(result, evidence, place)
     if run_data is not None and out is None:
         refresh_report(RunFolder.open(folder), model)

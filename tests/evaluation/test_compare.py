@@ -185,7 +185,7 @@ def test_the_page_holds_all_and_loads_nothing(judged, tmp_path):
     assert "<td>5 ± 0.2</td>" in text
     assert "B, C better" in text
     assert "<td>noise</td>" in text
-    for line in found.runs[0].judged.protocol.lines():
+    for line in found.runs[0].evaluation.protocol.lines():
         assert line in text
 
 

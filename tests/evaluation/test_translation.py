@@ -16,7 +16,7 @@ from gansmith.core.errors import MetricError
 from gansmith.data.base import ImageData
 from gansmith.data.open import open_data
 from gansmith.data.sources.domains import join_domains
-from gansmith.evaluation.baselines import Candidate, contests_of, hold_contest
+from gansmith.evaluation.baselines import Candidate, baseline_comparisons, compare_with_baseline
 from gansmith.evaluation.evaluate import EvaluationOptions
 from gansmith.evaluation.evaluate import evaluate as judge
 from gansmith.evaluation.reference import HELD_OUT, TRAINING, open_truth
@@ -93,15 +93,15 @@ def domains(coloured, tmp_path) -> ImageData:
     return open_data(join_domains(str(tmp_path / "a.npz"), str(tmp_path / "b.npz")), holdout=0.5)
 
 
-def judged(model: Model, data: ImageData, request: EvaluationOptions = FAST, truth: ImageData | None = None):
+def judged(model: Model, data: ImageData, options: EvaluationOptions = FAST, truth: ImageData | None = None):
     assert data.held_out is not None
-    return evaluate_translations(model, data.held_out, HELD_OUT, data, request, truth)
+    return evaluate_translations(model, data.held_out, HELD_OUT, data, options, truth)
 
 
 def test_an_oracle_is_better_than_its_baseline_and_a_model_that_does_nothing_is_its_baseline(data):
     oracle = translator(data, "translate", "method.task=denoise", generator=nearest_of(data.held_out.read(range(224))))
     found, _ = judged(oracle, data)
-    (best,) = contests_of(found)
+    (best,) = baseline_comparisons(found)
     assert (best.baseline, best.model["l1"].value, best.model["ssim"].value) == ("the source", 0, pytest.approx(1))
     assert best.model["fd224_toy"].value == pytest.approx(0, abs=1e-6)
     assert best.model["colourfulness_ratio"].value == pytest.approx(1)
@@ -110,7 +110,7 @@ def test_an_oracle_is_better_than_its_baseline_and_a_model_that_does_nothing_is_
     assert list(found.numbers) == [*measured[:4], "colourfulness", "fd224_toy", "colourfulness_ratio"]
 
     found, _ = judged(translator(data, "translate", "method.task=denoise", generator=nothing), data)
-    (same,) = contests_of(found)
+    (same,) = baseline_comparisons(found)
     assert same.model == same.without
     assert all((gain.value, gain.deviation) == (0, 0) for gain in same.gains.values())
     assert {same.verdict(name) for name in measured} == {"noise"}
@@ -125,8 +125,8 @@ def test_a_model_that_spoils_is_worse_and_it_is_said(data):
     assert any("fd is higher than it would be with more" in line for line in found.words)
     assert any("windows of 7 px instead of 11" in line for line in found.words)
     assert picture.shape == (6 * (96 + 22 + 8) + 8, 2 * 3 * (96 + 8) + 8, 3)
-    low, high = contests_of(found)[0].interval("psnr")
-    gain = contests_of(found)[0].gains["psnr"]
+    low, high = baseline_comparisons(found)[0].interval("psnr")
+    gain = baseline_comparisons(found)[0].gains["psnr"]
     assert (high - gain.value, gain.value - low) == (pytest.approx(2 * gain.deviation),) * 2
 
 
@@ -156,7 +156,7 @@ def test_the_floor_is_between_the_halves_of_the_targets():
     images = np.zeros((200, 2, 2, 1), np.uint8)
     moved = torch.cat([features[:100], features[:100] + 2])
     same, shifted = (
-        hold_contest("", "it", *(Candidate(images, each, {}) for each in (features, features, target)), "x")
+        compare_with_baseline("", "it", *(Candidate(images, each, {}) for each in (features, features, target)), "x")
         for target in (torch.cat([features[:100]] * 2), moved)
     )
     assert same.target["fd100_x"].value == pytest.approx(0, abs=1e-6)
@@ -169,10 +169,10 @@ def test_the_mean_colour_is_that_of_the_training_images(data):
     torch.testing.assert_close(mean_colour(data), expected)
     model = translator(data, "translate", "method.task=colorize", generator=lambda source: source.expand(-1, 3, -1, -1))
     with_training, picture = judged(model, data)
-    assert contests_of(with_training)[0].baseline == "mean colour"
+    assert baseline_comparisons(with_training)[0].baseline == "mean colour"
     assert picture.shape[1] == 2 * 4 * (96 + 8) + 8, "source and baseline differ: both are shown"
     alone, _ = evaluate_translations(model, data.held_out, "other", None, FAST)
-    (contest,) = contests_of(alone)
+    (contest,) = baseline_comparisons(alone)
     assert contest.baseline == "gray"
     assert contest.model["colourfulness_ratio"].value == 0
 
@@ -192,13 +192,13 @@ def test_super_resolution_is_judged_beside_bicubic_enlargement(data):
         return nn.functional.interpolate(source, scale_factor=2, mode="bicubic").clamp(-1, 1)
 
     found, picture = judged(translator(data, "srresnet", "scale=2", generator=bicubic), data)
-    (contest,) = contests_of(found)
+    (contest,) = baseline_comparisons(found)
     assert (contest.baseline, contest.verdict("psnr"), contest.verdict("fd224_toy")) == ("bicubic", "noise", "noise")
     assert contest.model["l1"].value > 1
     assert found.protocol.sources == "images 2 times smaller, degradation bicubic"
     assert picture.shape[1] == 2 * 4 * (96 + 8) + 8
     oracle = translator(data, "srresnet", "scale=2", generator=nearest_small(data))
-    assert contests_of(judged(oracle, data)[0])[0].verdict("psnr") == "better"
+    assert baseline_comparisons(judged(oracle, data)[0])[0].verdict("psnr") == "better"
 
 
 def nearest_small(data: ImageData):
@@ -224,7 +224,7 @@ def test_without_pairs_both_ways_are_judged_by_their_cycle_and_the_other_domain(
     assert _domain(domains).classes == ()
     model = translator(domains, "unpaired", a_to_b=lambda source: -source, b_to_a=lambda source: -0.5 * source)
     found, picture = judged(model, domains)
-    there, back = contests_of(found)
+    there, back = baseline_comparisons(found)
     assert (there.title, back.title, there.baseline) == ("a_to_b", "b_to_a", "nothing")
     images = domains.held_out.read(range(len(domains.held_out))).astype(float)
     a = images[domains.held_out.labels == 0]
@@ -243,14 +243,14 @@ def test_a_known_truth_is_found_by_an_oracle_and_not_by_doing_nothing(domains, t
     model = translator(domains, "unpaired", a_to_b=lambda source: -source, b_to_a=nothing)
     truth = open_truth(domains.spec, None, str(tmp_path / "truth.npz"), None)
     found, _ = judged(model, domains, truth=truth)
-    there, back = contests_of(found)
+    there, back = baseline_comparisons(found)
     assert found.numbers["l1_a_to_b"].value == 0
     assert there.without["l1"].value > 60
     assert [there.verdict(name) for name in ("psnr", "ssim", "l1")] == ["better"] * 3
     assert "psnr" not in back.model
     assert back.verdict("fd130_toy") == "noise"
     reversed_, _ = judged(translator(domains, "unpaired", a_to_b=nothing, b_to_a=nothing), domains, truth=truth)
-    assert contests_of(reversed_)[0].verdict("psnr") == "noise"
+    assert baseline_comparisons(reversed_)[0].verdict("psnr") == "noise"
     few = open_data(tmp_path / "b.npz")
     with pytest.raises(MetricError, match=r"--truth 'b' has 260 images, and there are 300 of domain 'from'"):
         judged(model, domains, truth=few)
@@ -303,7 +303,7 @@ def test_runs_are_judged_shown_and_compared(runs, shell):
     assert re.split(r"\s{2,}", head) == ["number", "model", "the source", "targets", "difference, 95 %"]
     assert next(line for line in lines if line.startswith("psnr")).endswith(("worse", "better", "noise"))
     found = api.Evaluation.read(run / "evaluation" / "evaluation.json")
-    (contest,) = contests_of(found)
+    (contest,) = baseline_comparisons(found)
     assert all(line in lines for line in _table(contest))
     report = (run / "report.html").read_text()
     assert '<th scope="row">psnr</th>' in report
@@ -325,12 +325,12 @@ def test_other_images_may_be_named_and_must_be_of_this_kind(runs, tmp_path):
         np.savez(
             tmp_path / f"{name}.npz", images=np.random.default_rng(1).integers(0, 256, (120, *shape)).astype(np.uint8)
         )
-    found, path = api.evaluate(runs[0], tmp_path / "same.npz", request=FAST, out=tmp_path / "judged")
+    found, path = api.evaluate(runs[0], tmp_path / "same.npz", options=FAST, out=tmp_path / "judged")
     assert (found.protocol.reference, found.numbers["fd120_toy"].count) == ("same", 120)
-    assert contests_of(api.Evaluation.read(path)) == contests_of(found)
+    assert baseline_comparisons(api.Evaluation.read(path)) == baseline_comparisons(found)
     for name in ("large", "gray"):
         with pytest.raises(MetricError, match=rf"this model makes 8 x 8 px colour images, but '.*{name}.npz' has"):
-            api.evaluate(runs[0], tmp_path / f"{name}.npz", request=FAST)
+            api.evaluate(runs[0], tmp_path / f"{name}.npz", options=FAST)
 
 
 def test_a_run_that_held_nothing_back_says_what_to_do(runs, tmp_path):
@@ -338,16 +338,16 @@ def test_a_run_that_held_nothing_back_says_what_to_do(runs, tmp_path):
     record["data"]["holdout"] = 0.0
     (runs[1] / "run.json").write_text(json.dumps(record))
     with pytest.raises(MetricError, match="this run kept no images back to judge it by"):
-        api.evaluate(runs[1], request=FAST)
+        api.evaluate(runs[1], options=FAST)
     with pytest.raises(MetricError, match="there is nothing to judge against"):
-        api.evaluate(runs[0] / "model", request=FAST)
+        api.evaluate(runs[0] / "model", options=FAST)
 
 
 def test_facts_of_another_form_are_refused(runs):
     path = runs[0] / "evaluation" / "evaluation.json"
-    api.evaluate(runs[0], request=FAST)
+    api.evaluate(runs[0], options=FAST)
     value = json.loads(path.read_text())
     del value["facts"]["translation"]["contests"][0]["gains"]
     path.write_text(json.dumps(value))
     with pytest.raises(MetricError, match=r"the evaluation of 'translate' cannot be read: 'gains'\n  judge it again"):
-        contests_of(api.Evaluation.read(path))
+        baseline_comparisons(api.Evaluation.read(path))

@@ -6,7 +6,7 @@ import torch
 
 from gansmith.core.errors import MetricError
 from gansmith.data.open import open_data
-from gansmith.evaluation import reference
+from gansmith.evaluation import features
 from gansmith.parts.extractors.base import DataInfo
 from gansmith.parts.extractors.convnet import (
     ConvNet,
@@ -23,7 +23,7 @@ from gansmith.parts.extractors.own import Own
 
 
 def stripes(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return gray images of 12 x 12 px with stripes that lie, stand or are not there, and which of the three."""
+    """Return gray 12 x 12 px images with horizontal, vertical or no stripes, and their labels 0, 1 and 2."""
     draws = np.random.default_rng(seed)
     labels = np.arange(count) % 3
     images = draws.integers(0, 90, (count, 12, 12, 1))
@@ -59,8 +59,8 @@ def test_own_learns_the_labels_once_and_is_kept(tmp_path):
 
 def test_own_works_without_labels(tmp_path):
     images, _ = stripes(300)
-    domain = data_info_of(images, None, tmp_path, classes=())
-    extractor = Own(kimg_without=1).open(domain, None, lambda *_: None)
+    info = data_info_of(images, None, tmp_path, classes=())
+    extractor = Own(kimg_without=1).open(info, None, lambda *_: None)
     features, probabilities = extractor(images)
     assert features.shape == (300, 128)
     assert probabilities.shape == (300, 0)
@@ -139,5 +139,5 @@ def test_own_is_kept_for_the_images_it_saw_alone(tiny_file):
     paths = set()
     for seed in range(2):
         data = open_data(tiny_file, holdout=0.1, seed=seed)
-        paths.add(Own().kept_at(reference.data_info_of(data)))
-    assert len(paths) == 2, "another seed holds other images out, which a judge of the first has seen"
+        paths.add(Own().kept_at(features.data_info_of(data)))
+    assert len(paths) == 2, "another seed holds out other images, which the extractor of the first seed has seen"

@@ -37,7 +37,7 @@ def side(features: torch.Tensor, **more) -> Side:
 def found(kind: str, real: torch.Tensor, *fake: torch.Tensor, training: torch.Tensor | None = None, **fields) -> dict:
     seen = None if training is None else side(training)
     evidence = Evidence(side(real), tuple(side(each) for each in fake), seen)
-    return metrics.parse({"kind": kind, **fields}).judge(evidence).numbers
+    return metrics.parse({"kind": kind, **fields}).evaluate(evidence).numbers
 
 
 # ---- Fréchet distance
@@ -188,7 +188,7 @@ def test_class_coverage_names_what_is_missing_and_over_fed():
     evidence = Evidence(
         side(real, probabilities=real), (side(fake, probabilities=fake),), classes=("hat", "coat", "bag", "shoe")
     )
-    result = metrics.parse("class_coverage").judge(evidence)
+    result = metrics.parse("class_coverage").evaluate(evidence)
     assert result.words == ("3 of 4 classes are made; missing: shoe", "over-fed: hat")
     assert result.facts["fake_shares"] == [0.625, 0.25, 0.1125, 0.0125]
     assert result.numbers["missing_classes"].value == 1
@@ -205,7 +205,7 @@ def test_label_accuracy():
         (side(fake, probabilities=fake, labels=asked),),
         classes=("a", "b"),
     )
-    result = metrics.parse("label_accuracy").judge(evidence)
+    result = metrics.parse("label_accuracy").evaluate(evidence)
     assert result.numbers["label_accuracy"].value == pytest.approx(0.9)
     assert result.facts["by_class"] == [1.0, 0.8]
     assert result.words == ("90.0% of samples are what was asked; of real images it recognises 100.0%",)
@@ -255,12 +255,12 @@ def test_clusters_are_found_and_points_of_one_place_give_one():
 def test_copies_are_called_copies_and_held_out_images_are_not():
     training, held_out, new = cloud(2000), cloud(1000, seed=1), cloud(1000, seed=2)
     evidence = Evidence(side(held_out), (side(new),), side(training))
-    honest = metrics.parse("memorisation").judge(evidence)
+    honest = metrics.parse("memorisation").evaluate(evidence)
     assert honest.numbers["nearer"].value == pytest.approx(0.5, abs=0.05)
     assert honest.numbers["copies"].value < 0.02
     assert "nothing is copied" in honest.words[0]
     copies = torch.cat([training[:300] + 0.01 * cloud(300, seed=3), new[:700]])
-    caught = metrics.parse("memorisation").judge(Evidence(side(held_out), (side(copies),), side(training)))
+    caught = metrics.parse("memorisation").evaluate(Evidence(side(held_out), (side(copies),), side(training)))
     assert caught.numbers["copies"].value == pytest.approx(0.3, abs=0.03)
     assert caught.words == ("about 30% of samples are copies of training images, or nearly",)
     assert all(sample == image for sample, image, _ in caught.facts["pairs"])
@@ -306,7 +306,7 @@ def test_sliced_wasserstein_closed_form_and_order():
 
     def distance(images: np.ndarray) -> float:
         evidence = Evidence(Side(real, cloud(200)), (Side(images, cloud(200)),) * 4)
-        return metrics.parse("sliced_wasserstein").judge(evidence).numbers["swd"].value
+        return metrics.parse("sliced_wasserstein").evaluate(evidence).numbers["swd"].value
 
     assert distance(real) == pytest.approx(0, abs=1e-4)
     assert distance(other) < distance(noisy) / 1.5
@@ -324,7 +324,7 @@ def test_too_few_images_are_refused_with_both_numbers(kind):
     evidence = Evidence(few, (few,) * 4, few, ("a", "b"), 2)
     least = metrics.get(kind).least
     with pytest.raises(MetricError, match=f"metric '{kind}' needs {least:,} images on each side, got 5"):
-        metrics.parse(kind).judge(evidence)
+        metrics.parse(kind).evaluate(evidence)
 
 
 @pytest.mark.parametrize(
@@ -339,7 +339,7 @@ def test_too_few_images_are_refused_with_both_numbers(kind):
 def test_what_else_is_missing_is_said(kind, words):
     plain = side(cloud(500))
     with pytest.raises(MetricError, match=words):
-        metrics.parse(kind).judge(Evidence(plain, (plain,)))
+        metrics.parse(kind).evaluate(Evidence(plain, (plain,)))
 
 
 def test_features_that_are_not_finite_are_refused():

@@ -53,7 +53,7 @@ def test_samples_between_modes_are_counted():
 def test_without_known_modes_nothing_is_said():
     evidence = Evidence(side(None), (side(None),))
     with pytest.raises(MetricError, match=r"^metric 'modes' needs data of known modes, such as stacked-fashion or"):
-        metrics.parse("modes").judge(evidence)
+        metrics.parse("modes").evaluate(evidence)
     points = Evidence(side([0, 1], shape=(1, 2, 1)), (side([0, 1], shape=(1, 2, 1)),), num_modes=2)
     assert "coincide by chance" in metrics.parse("memorisation").missing(points)
     assert metrics.parse("sliced_wasserstein").missing(points) == "needs images of at least 7 x 7 px"

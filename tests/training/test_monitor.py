@@ -6,7 +6,7 @@ import torch
 
 from gansmith.core.metric_name import column_of
 from gansmith.data.open import open_data
-from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks, open_snapshot_extractor
+from gansmith.evaluation.snapshot import SnapshotEvaluator, open_snapshot_extractor, snapshot_inputs
 from gansmith.monitoring.thresholds import Thresholds, gone
 from gansmith.parts.metrics.frechet import frechet_distance, moments
 from gansmith.recipes.load import load_recipe
@@ -44,7 +44,7 @@ def classes_of(fashion, *numbers: int, count: int = 400) -> np.ndarray:
 
 
 def test_real_images_look_real(eye, fashion):
-    look = eye.look(others(fashion))
+    look = eye.evaluate(others(fashion))
     assert column_of(look, "fd") == "fd400_fashion_train"
     assert measure(look, "fd") < 0.15 * look["fd_of_one"]
     assert measure(look, "coverage") > 0.8
@@ -56,7 +56,7 @@ def test_real_images_look_real(eye, fashion):
 
 
 def test_one_image_over_and_over(eye, fashion):
-    look = eye.look(np.repeat(others(fashion, 1), 400, axis=0))
+    look = eye.evaluate(np.repeat(others(fashion, 1), 400, axis=0))
     assert measure(look, "diversity") == pytest.approx(0, abs=1e-3)
     assert measure(look, "missing") == 0.9
     assert measure(look, "coverage") < 0.05
@@ -65,13 +65,13 @@ def test_one_image_over_and_over(eye, fashion):
 def test_the_average_image_gets_what_fd_of_one_says(eye):
     mean = eye.features.double().mean(0)
     same = moments(mean.repeat(400, 1))
-    assert eye.look(np.zeros((400, 28, 28, 1), np.uint8))["fd_of_one"] == pytest.approx(
+    assert eye.evaluate(np.zeros((400, 28, 28, 1), np.uint8))["fd_of_one"] == pytest.approx(
         frechet_distance(eye.moments, same), rel=1e-6
     )
 
 
 def test_classes_that_are_gone_are_named(eye, fashion):
-    look = eye.look(classes_of(fashion, 0, *range(2, 8), 9))
+    look = eye.evaluate(classes_of(fashion, 0, *range(2, 8), 9))
     assert gone(look, Thresholds()) == ["Trouser", "Bag"]
     assert measure(look, "missing") == 0.2
     assert measure(look, "diversity") < 1
@@ -81,25 +81,27 @@ def test_copies_are_seen(eye, fashion):
     from gansmith.core.randomness import epoch_order
 
     images = fashion.read(epoch_order(0, 0, len(fashion))[:400])
-    assert measure(eye.look(images), "copies") > 0.95
+    assert measure(eye.evaluate(images), "copies") > 0.95
     noisy = np.clip(images + np.random.default_rng(0).normal(0, 60, images.shape), 0, 255).astype(np.uint8)
-    assert measure(eye.look(noisy), "copies") < 0.5
+    assert measure(eye.evaluate(noisy), "copies") < 0.5
 
 
 def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fashion, tmp_path):
     eye = SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, "untrained"), OPTIONS)
-    names = list(eye.look(others(fashion))["kinds"])
+    names = list(eye.evaluate(others(fashion))["kinds"])
     assert len(names) == 40
     assert names[0].startswith("group 1 (mostly ")
     assert {name.partition("mostly ")[2].rstrip(")") for name in names} <= set(fashion.spec.classes)
-    lost = gone(eye.look(classes_of(fashion, 0, *range(2, 10))), Thresholds())
+    lost = gone(eye.evaluate(classes_of(fashion, 0, *range(2, 10))), Thresholds())
     trousers = [name for name in names if "Trouser" in name]
     assert trousers
     assert set(lost) & set(trousers)
-    assert not set(gone(eye.look(others(fashion)), Thresholds())) & set(trousers)
+    assert not set(gone(eye.evaluate(others(fashion)), Thresholds())) & set(trousers)
     np.savez(tmp_path / "plain.npz", images=fashion.read(np.arange(600)))
     plain = open_data(tmp_path / "plain.npz")
-    kinds = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS).look(others(fashion))["kinds"]
+    kinds = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS).evaluate(others(fashion))[
+        "kinds"
+    ]
     assert list(kinds)[:2] == ["group 1", "group 2"]
 
 
@@ -119,9 +121,9 @@ def test_an_untrained_eye_is_the_same_every_time_and_leaves_the_random_numbers_a
 def test_labels_of_looks_come_as_often_as_in_the_data(tiny_data):
     recipe = load_recipe("mlp-small", (*small("mlp-small"), "conditional=true"))
     method = recipe.method.build(tiny_data.spec)
-    draws = draws_of_looks(method, tiny_data, MonitorOptions(images=300), 1)
+    draws = snapshot_inputs(method, tiny_data, MonitorOptions(images=300), 1)
     assert torch.bincount(draws.labels).tolist() == [100, 100, 100]
-    assert not torch.equal(draws.inputs, draws_of_looks(method, tiny_data, MonitorOptions(images=300), 2).inputs)
+    assert not torch.equal(draws.inputs, snapshot_inputs(method, tiny_data, MonitorOptions(images=300), 2).inputs)
 
 
 class Costs:

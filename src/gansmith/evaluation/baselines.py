@@ -81,7 +81,7 @@ def in_colour(images: np.ndarray) -> dict[str, np.ndarray]:
     return {"colourfulness": colourfulness(images)} if images.shape[3] > 1 else {}
 
 
-def hold_contest(
+def compare_with_baseline(
     title: str, baseline: str, model: Candidate, without: Candidate, target: Candidate, extractor: str
 ) -> BaselineComparison:
     """Return the numbers of a model and its baseline: means of their measures, and their clouds against the target's.
@@ -129,10 +129,10 @@ def _floor(target: Candidate, extractor: str) -> dict[str, Number]:
     return {str(MetricName("fd", half, extractor)): jackknifed(values, half)}
 
 
-def named(contests: Sequence[BaselineComparison], split: str) -> dict[str, Number]:
+def full_names(comparisons: Sequence[BaselineComparison], split: str) -> dict[str, Number]:
     """Return the numbers of a model by full name: with the direction, and ``split`` of the reference."""
     out = {}
-    for each in contests:
+    for each in comparisons:
         for text, number in each.model.items():
             name = MetricName.parse(text)
             assert name is not None, text
@@ -140,13 +140,13 @@ def named(contests: Sequence[BaselineComparison], split: str) -> dict[str, Numbe
     return out
 
 
-def facts_of(contests: Sequence[BaselineComparison]) -> dict[str, dict[str, Any]]:
-    """Return contests as the facts of an evaluation."""
-    return {FACTS: {"contests": [asdict(each) for each in contests]}}
+def as_facts(comparisons: Sequence[BaselineComparison]) -> dict[str, dict[str, Any]]:
+    """Return comparisons as the facts of an evaluation."""
+    return {FACTS: {"contests": [asdict(each) for each in comparisons]}}
 
 
-def contests_of(found: Evaluation) -> list[BaselineComparison]:
-    """Return what ``facts_of`` made, [] for a model that does not translate; MetricError for facts of another form."""
+def baseline_comparisons(found: Evaluation) -> list[BaselineComparison]:
+    """Return what ``as_facts`` made, [] for a model that does not translate; MetricError for facts of another form."""
 
     def numbers(values: Mapping[str, Any]) -> dict[str, Number]:
         return {name: Number(**value) for name, value in values.items()}

@@ -26,7 +26,7 @@ GRID, COLUMNS = 36, 6  # images of the same latents
 
 
 @dataclass(frozen=True)
-class Contender:
+class ComparedRun:
     """One run of a comparison."""
 
     letter: str
@@ -35,7 +35,7 @@ class Contender:
     minutes: float
     recipe: dict[str, Any]  # by dotted path
     rows: list[dict[str, Any]]  # of log.jsonl, with ``minutes``
-    judged: Evaluation | None
+    evaluation: Evaluation | None
     picture: np.ndarray | None  # uint8 (H, W, C): samples of the same latents, or a translator's last preview
 
     @property
@@ -63,7 +63,7 @@ class Contender:
             "seed": self.model.seed,
             "kimg": self.kimg,
             "minutes": round(self.minutes, 2),
-            "protocol": None if self.judged is None else self.judged.protocol.model_dump(mode="json"),
+            "protocol": None if self.evaluation is None else self.evaluation.protocol.model_dump(mode="json"),
         }
 
 
@@ -86,7 +86,7 @@ class Row:
 class Comparison:
     """What is the same and what differs between runs."""
 
-    runs: tuple[Contender, ...]
+    runs: tuple[ComparedRun, ...]
     recipe: dict[str, tuple[Any, ...]]  # fields that differ, by dotted path, one value for each run
     notes: tuple[str, ...]  # data, lengths and judgements that differ, in words
     rows: tuple[Row, ...]
@@ -121,22 +121,22 @@ def compare(folders: Sequence[Path], device: str = "auto") -> Comparison:
     twice = {folder for folder in folders if sum(folder.resolve() == other.resolve() for other in folders) > 1}
     if twice:
         raise MetricError("metric.same_run_twice", f"'{twice.pop()}' is named twice\n  compare it with another run")
-    judged = [last_evaluation(RunFolder.open(folder).path) for folder in folders]
-    _check_protocols(folders, judged)
+    evaluations = [last_evaluation(RunFolder.open(folder).path) for folder in folders]
+    _check_protocols(folders, evaluations)
     runs = tuple(
-        _contender(letter, RunFolder.open(folder), found, load_model(folder, device))
-        for letter, folder, found in zip(ascii_uppercase, folders, judged, strict=False)
+        _compared_run(letter, RunFolder.open(folder), found, load_model(folder, device))
+        for letter, folder, found in zip(ascii_uppercase, folders, evaluations, strict=False)
     )
     paths = list(dict.fromkeys(path for run in runs for path in run.recipe))
     values = {path: tuple(run.recipe.get(path, "absent") for run in runs) for path in paths}
     differ = {path: each for path, each in values.items() if any(value != each[0] for value in each)}
     seeds = tuple(run.model.seed for run in runs)
     differ |= {"seed": seeds} if len(set(seeds)) > 1 else {}
-    return Comparison(runs, differ, tuple(_notes(runs)), tuple(_rows(judged)))
+    return Comparison(runs, differ, tuple(_notes(runs)), tuple(_rows(evaluations)))
 
 
-def _check_protocols(folders: Sequence[Path], judged: Sequence[Evaluation | None]) -> None:
-    found = [(folder, each.protocol) for folder, each in zip(folders, judged, strict=True) if each is not None]
+def _check_protocols(folders: Sequence[Path], evaluations: Sequence[Evaluation | None]) -> None:
+    found = [(folder, each.protocol) for folder, each in zip(folders, evaluations, strict=True) if each is not None]
     for (first, mine), (second, its) in combinations(found, 2):
         if differences := mine.differences(its):
             shown = "; ".join(text if len(text) < 120 else text[:117] + "..." for text in differences[:3])
@@ -147,19 +147,19 @@ def _check_protocols(folders: Sequence[Path], judged: Sequence[Evaluation | None
             )
 
 
-def _contender(letter: str, run: RunFolder, judged: Evaluation | None, model: Model) -> Contender:
+def _compared_run(letter: str, run: RunFolder, evaluation: Evaluation | None, model: Model) -> ComparedRun:
     recipe = read_run_recipe(run.recipe)
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
     minutes = dict(zip([row["iteration"] for row in timing], np.array(add_up(timing)) / 60, strict=True))
     rows = [{**row, "minutes": minutes[row["iteration"]]} for row in read_rows(run.log) if row["iteration"] in minutes]
-    return Contender(
+    return ComparedRun(
         letter=letter,
         folder=run.path,
         model=model.record,
         minutes=max(minutes.values(), default=0.0),
         recipe={path: value for path, value in flat(recipe).items() if path != "summary"},
         rows=[row for row in rows if "event" not in row] + _distances(run, minutes),
-        judged=judged,
+        evaluation=evaluation,
         picture=_picture(run, model),
     )
 
@@ -185,7 +185,7 @@ def _distances(run: RunFolder, minutes: Mapping[int, float]) -> list[dict[str, A
     return out
 
 
-def _notes(runs: Sequence[Contender]) -> list[str]:
+def _notes(runs: Sequence[ComparedRun]) -> list[str]:
     """Return in words what makes a comparison unequal."""
     out = []
     if len({run.data.fingerprint for run in runs}) > 1:
@@ -199,11 +199,11 @@ def _notes(runs: Sequence[Contender]) -> list[str]:
     if len({run.recipe.get("method.latent_dim") for run in runs}) > 1:
         out.append("their latents differ in size, so the grids show other latents")
     for run in runs:
-        if run.judged is None:
+        if run.evaluation is None:
             out.append(f"{run.letter} was not judged: gansmith evaluate {run.folder}")
-        elif abs(run.judged.kimg - run.kimg) > 1e-6:
+        elif abs(run.evaluation.kimg - run.kimg) > 1e-6:
             out.append(
-                f"{run.letter} was judged at {kimg_text(run.judged.kimg)} kimg and is at {kimg_text(run.kimg)} now"
+                f"{run.letter} was judged at {kimg_text(run.evaluation.kimg)} kimg and is at {kimg_text(run.kimg)} now"
             )
     return out
 
@@ -213,12 +213,12 @@ def kimg_text(kimg: float) -> str:
     return f"{kimg:,.1f}" if kimg >= 10 else f"{kimg:.3g}"
 
 
-def _rows(judged: Sequence[Evaluation | None]) -> list[Row]:
+def _rows(evaluations: Sequence[Evaluation | None]) -> list[Row]:
     """Return the numbers that at least two runs have and of which it is known what is better."""
-    names = list(dict.fromkeys(name for each in judged if each is not None for name in each.numbers))
+    names = list(dict.fromkeys(name for each in evaluations if each is not None for name in each.numbers))
     out = []
     for name in names:
-        numbers = tuple(None if each is None else each.numbers.get(name) for each in judged)
+        numbers = tuple(None if each is None else each.numbers.get(name) for each in evaluations)
         have = [index for index, number in enumerate(numbers) if number is not None]
         if len(have) >= FEWEST and best_end(name):
             out.append(Row(name, best_end(name), numbers, _leaders(name, numbers, have)))

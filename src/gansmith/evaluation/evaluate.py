@@ -73,7 +73,7 @@ def evaluate(
     model: Model,
     reference: ImageData,
     reference_name: str,
-    request: EvaluationOptions,
+    options: EvaluationOptions,
     *,
     training: ImageData | None = None,
     on_progress: Progress = lambda *_: None,
@@ -82,22 +82,22 @@ def evaluate(
 
     Raises MetricError for images that do not fit, an extractor that cannot be had, or fewer images than asked for.
     """
-    request.check()
-    if request.truth:
+    options.check()
+    if options.truth:
         raise MetricError(
             "metric.truth_without_translation",
-            f"--truth {request.truth}: samples have no right answers\n  it is for models of --from and --to",
+            f"--truth {options.truth}: samples have no right answers\n  it is for models of --from and --to",
         )
-    chosen = _chosen(request.metrics)
+    chosen = _chosen(options.metrics)
     _check_fit(model.record, reference.spec)
-    check_finite(model, ("generator",), request.raw)
+    check_finite(model, ("generator",), options.raw)
     start = time.monotonic()
     blind = not any(metric.by_features for metric in chosen)
     if blind:
-        _refuse_weights(request)
+        _refuse_weights(options)
     seen = training or reference
-    extractor = NO_EXTRACTOR if blind else open_extractor(request, seen.spec, data_info_of(seen), on_progress)
-    evidence = gather(model, reference, extractor, request, training=training, on_progress=on_progress)
+    extractor = NO_EXTRACTOR if blind else open_extractor(options, seen.spec, data_info_of(seen), on_progress)
+    evidence = gather(model, reference, extractor, options, training=training, on_progress=on_progress)
     on_training = reference_name == TRAINING
     numbers: dict[str, Number] = {}
     words = notes(model.record, reference.spec, training)
@@ -107,42 +107,42 @@ def evaluate(
         on_progress(f"metric {metric.kind}", index, len(chosen))
         if reason := metric.missing(evidence):
             skipped[metric.kind] = reason
-            if request.metrics:
+            if options.metrics:
                 raise MetricError("metric.evidence_missing", f"metric '{metric.kind}' {reason}")
             continue
-        found = metric.judge(evidence)
+        found = metric.evaluate(evidence)
         numbers |= _named(found, metric, extractor.name, on_training)
         words += found.words
         facts |= {metric.kind: found.facts} if found.facts else {}
     record, seconds = model.record, round(time.monotonic() - start, 1)
-    stamp = protocol(model, request, extractor, reference, reference_name)
+    stamp = protocol(model, options, extractor, reference, reference_name)
     found_all = Evaluation(record.name, record.kimg, stamp, numbers, tuple(words), skipped, seconds, facts)
     return found_all, evidence
 
 
 def protocol(
-    model: Model, request: EvaluationOptions, extractor: Extractor, reference: ImageData, reference_name: str
+    model: Model, options: EvaluationOptions, extractor: Extractor, reference: ImageData, reference_name: str
 ) -> Protocol:
     """Return the stamp of a judgement."""
     split = reference.spec.split
     chosen = f"{split.name} share, {split.share:g} by seed {split.seed}" if split.share else "all of them"
     weights = "raw"
-    if not request.raw and any(name.endswith("-raw") for name in model.networks):
+    if not options.raw and any(name.endswith("-raw") for name in model.networks):
         weights = "averaged"
-    elif not request.raw and not any(name.startswith("discriminator") for name in model.networks):
+    elif not options.raw and not any(name.startswith("discriminator") for name in model.networks):
         weights = "one file's"  # which does not say whether they were averaged
     return Protocol(
         features=extractor.name,
         features_sha256=extractor.sha256,
         resize=extractor.resize,
-        num_fake=request.num,
-        num_sets=request.sets,
+        num_fake=options.num,
+        num_sets=options.sets,
         num_real=len(reference),
         reference=reference_name,
         reference_fingerprint=reference.spec.fingerprint,
         reference_split=chosen,
         weights=weights,
-        truncation=request.truncation,
+        truncation=options.truncation,
     )
 
 
@@ -150,7 +150,7 @@ def gather(
     model: Model,
     reference: ImageData,
     extractor: Extractor,
-    request: EvaluationOptions,
+    options: EvaluationOptions,
     *,
     training: ImageData | None = None,
     on_progress: Progress = lambda *_: None,
@@ -158,12 +158,12 @@ def gather(
     """Return reference and samples as the extractor sees them."""
     real = _side(reference, extractor, on_progress)
     seen = None if training is None or training is reference else _side(training, extractor, on_progress)
-    latents, labels = _inputs(model, reference, request)
+    latents, labels = _inputs(model, reference, options)
     fakes = []
-    for index in range(request.sets):
-        part = slice(index * request.num, (index + 1) * request.num)
-        on_progress("samples", index * request.num, request.sets * request.num)
-        images = model.draw(latents[part], None if labels is None else labels[part], raw=request.raw)
+    for index in range(options.sets):
+        part = slice(index * options.num, (index + 1) * options.num)
+        on_progress("samples", index * options.num, options.sets * options.num)
+        images = model.draw(latents[part], None if labels is None else labels[part], raw=options.raw)
         features, probabilities = extractor(images)
         asked = None if labels is None else labels[part]
         modes = extractor.mode_of(features, probabilities) if extractor.mode_of else None
@@ -191,17 +191,17 @@ def _knows(extractor: Extractor, data: ImageData) -> bool:
     return _same_classes(extractor, data) or (extractor.name == "inception" and data.spec.channels == 3)
 
 
-def _inputs(model: Model, reference: ImageData, request: EvaluationOptions) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _inputs(model: Model, reference: ImageData, options: EvaluationOptions) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return latents and labels of all sets; labels come as often as in the reference, or evenly without labels."""
-    method, count = model.latent_method("evaluate"), request.num * request.sets
+    method, count = model.latent_method("evaluate"), options.num * options.sets
     latents = truncate(
-        sample_latents(derive_seed("evaluate", request.seed), 0, count, method.config.latent_dim), request.truncation
+        sample_latents(derive_seed("evaluate", options.seed), 0, count, method.config.latent_dim), options.truncation
     )
     if not method.num_classes:
         return latents, None
     # Each set has each class as often as the shares say: no luck of the draw between sets.
-    one_set = labels_by_share(reference.class_frequencies, request.num, method.num_classes, request.seed)
-    return latents, one_set.repeat(request.sets)
+    one_set = labels_by_share(reference.class_frequencies, options.num, method.num_classes, options.seed)
+    return latents, one_set.repeat(options.sets)
 
 
 def _chosen(names: Sequence[str]) -> list[Metric]:
@@ -256,19 +256,19 @@ def notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> li
     ]
 
 
-def open_extractor(request: EvaluationOptions, spec: DataSpec, domain: DataInfo, on_progress: Progress) -> Extractor:
+def open_extractor(options: EvaluationOptions, spec: DataSpec, domain: DataInfo, on_progress: Progress) -> Extractor:
     """Return the extractor that is asked for, or the one that suits a data set; MetricError if it cannot be had."""
-    if (request.features or "own") in ("own", "fashion"):
-        _refuse_weights(request)
-    name = request.features or default_extractor(spec)
-    return extractors.parse(name).open(domain, request.weights, on_progress)
+    if (options.features or "own") in ("own", "fashion"):
+        _refuse_weights(options)
+    name = options.features or default_extractor(spec)
+    return extractors.parse(name).open(domain, options.weights, on_progress)
 
 
-def _refuse_weights(request: EvaluationOptions) -> None:
-    if request.weights:
+def _refuse_weights(options: EvaluationOptions) -> None:
+    if options.weights:
         raise MetricError(
             "metric.weights_without_extractor",
-            f"--weights {request.weights}: only an extractor of others takes a file\n  pass --features inception",
+            f"--weights {options.weights}: only an extractor of others takes a file\n  pass --features inception",
         )
 
 

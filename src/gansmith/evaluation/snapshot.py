@@ -76,8 +76,8 @@ class Modes:
         return {name: [round(real, 5), round(fake, 5)] for name, real, fake in pairs}
 
 
-def _shares(kinds: Tensor, count: int) -> Tensor:
-    return torch.bincount(kinds, minlength=count).double() / len(kinds)
+def _shares(modes: Tensor, count: int) -> Tensor:
+    return torch.bincount(modes, minlength=count).double() / len(modes)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class SnapshotEvaluator:
     radii: Tensor  # (M,) of the first M features, as many as there are samples at most
     near: float  # distance to the nearest other training image that RARE of them are under
     distance: float  # mean distance of two real images
-    kinds: Modes
+    modes: Modes
 
     @classmethod
     def open(cls, data: ImageData, extractor: Extractor, options: MonitorOptions) -> "SnapshotEvaluator":
@@ -107,10 +107,10 @@ class SnapshotEvaluator:
             radii=radii(squared_distances(some, some), min(neighbours, len(some) - 1)),
             near=float(radii(squared_distances(some, features), 1).sqrt().quantile(RARE)),
             distance=mean_distance(some),
-            kinds=Modes.find(data, order, features, probabilities.argmax(1) if known else None),
+            modes=Modes.find(data, order, features, probabilities.argmax(1) if known else None),
         )
 
-    def look(self, images: np.ndarray) -> dict[str, Any]:
+    def evaluate(self, images: np.ndarray) -> dict[str, Any]:
         """Return a look at uint8 (N, H, W, C) samples: its numbers, their names carrying the protocol, and ``kinds``.
 
         ``fd_of_one`` is the Fréchet distance that one average image, over and over, would get: the trace of the real
@@ -119,7 +119,7 @@ class SnapshotEvaluator:
         features, probabilities = self.extractor(images)
         real = self.features[: len(self.radii)]
         near = float((nearest(features, self.features)[0] < self.near).double().mean())
-        kinds = self.kinds.of(features, probabilities)
+        kinds = self.modes.of(features, probabilities)
         numbers = {
             "fd": frechet_distance(self.moments, moments(features)),
             "coverage": coverage(squared_distances(real, features), self.radii),
@@ -134,7 +134,7 @@ class SnapshotEvaluator:
         return {**named, "fd_of_one": round(float(self.moments.covariance.trace()), 6), "kinds": kinds}
 
 
-def draws_of_looks(method: LatentSampler, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:
+def snapshot_inputs(method: LatentSampler, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:
     """Return the latents of every look, and labels as often as the data have them where the method is told labels."""
     latents = sample_latents(derive_seed("watch", seed), 0, options.images, method.config.latent_dim)
     if not method.num_classes:

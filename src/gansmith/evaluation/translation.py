@@ -18,10 +18,10 @@ from gansmith.evaluation.baselines import (
     BaselineComparison,
     Candidate,
     against,
-    facts_of,
-    hold_contest,
+    as_facts,
+    compare_with_baseline,
+    full_names,
     in_colour,
-    named,
 )
 from gansmith.evaluation.evaluate import FEWEST_SETS, EvaluationOptions, check_finite, notes, open_extractor, protocol
 from gansmith.evaluation.features import data_info_of
@@ -53,7 +53,7 @@ def evaluate_translations(
     reference: ImageData,
     reference_name: str,
     training: ImageData | None,
-    request: EvaluationOptions,
+    options: EvaluationOptions,
     truth: ImageData | None = None,
     *,
     on_progress: Progress = lambda *_: None,
@@ -67,28 +67,28 @@ def evaluate_translations(
     method = model.method
     assert evaluates_translations(method)
     unpaired = not has_targets(method)
-    _check_request(request, unpaired)
-    check_finite(model, method.translators, request.raw)
-    sets = _chosen(reference, request.num, unpaired)
+    _check_options(options, unpaired)
+    check_finite(model, method.translators, options.raw)
+    sets = _chosen(reference, options.num, unpaired)
     known = None if truth is None else truth.read(_truth_rows(truth, reference, training, sets[0]))
     seen = training or reference
-    extractor = open_extractor(request, seen.spec, _domain(seen), on_progress)
+    extractor = open_extractor(options, seen.spec, _domain(seen), on_progress)
     if unpaired:
         images = [reference.read(each) for each in sets]
-        contests, picture = _judge_domains(model, extractor, request.raw, images, known, on_progress)
+        comparisons, picture = _evaluate_domains(model, extractor, options.raw, images, known, on_progress)
     else:
-        contests, picture = _judge_pairs(model, extractor, request, reference, sets[0], training, on_progress)
-    numbers = named(contests, TRAIN if reference_name == TRAINING else "")
+        comparisons, picture = _evaluate_pairs(model, extractor, options, reference, sets[0], training, on_progress)
+    numbers = full_names(comparisons, TRAIN if reference_name == TRAINING else "")
     count = len(sets[0])
-    stamp = protocol(model, request, extractor, reference, reference_name)
+    stamp = protocol(model, options, extractor, reference, reference_name)
     stamp = stamp.model_copy(
         update={"num_real": sum(map(len, sets)), "num_fake": count, "num_sets": 1, "sources": record.method.sources()}
     )
-    words = [*notes(record, reference.spec, training), *(line for each in contests for line in each.words())]
+    words = [*notes(record, reference.spec, training), *(line for each in comparisons for line in each.words())]
     words += _remarks(count, window_px(record.data.height, record.data.width), unpaired)
     skipped = {"frechet": f"needs {Frechet.least} images, got {count}"} if count < Frechet.least else {}
     seconds = round(time.monotonic() - start, 1)
-    found = Evaluation(record.name, record.kimg, stamp, numbers, tuple(words), skipped, seconds, facts_of(contests))
+    found = Evaluation(record.name, record.kimg, stamp, numbers, tuple(words), skipped, seconds, as_facts(comparisons))
     return found, picture
 
 
@@ -100,10 +100,10 @@ def write_translations(found: Evaluation, picture: np.ndarray, folder: Path) -> 
     return folder / FILE
 
 
-def _judge_pairs(
+def _evaluate_pairs(
     model: Model,
     extractor: Extractor,
-    request: EvaluationOptions,
+    options: EvaluationOptions,
     reference: ImageData,
     places: np.ndarray,
     training: ImageData | None,
@@ -111,7 +111,7 @@ def _judge_pairs(
 ) -> tuple[list[BaselineComparison], np.ndarray]:
     """Return the contest of a model whose images have targets, and its picture."""
     mean = None if training is None or training.spec.pairs else mean_colour(training)
-    made = translate_pairs(model, reference, places, mean, seed=request.seed, raw=request.raw, on_progress=on_progress)
+    made = translate_pairs(model, reference, places, mean, seed=options.seed, raw=options.raw, on_progress=on_progress)
     features = extractor(made.targets)[0]
     results, baseline = (
         against(images, made.targets, (extractor(images)[0], features), extractor.name)
@@ -122,10 +122,10 @@ def _judge_pairs(
     if np.array_equal(made.sources, made.baseline):
         del columns["source"]
     picture = _picture([{**columns, "result": made.results, "target": made.targets}])
-    return [hold_contest("", made.baseline_name, results, baseline, targets, extractor.name)], picture
+    return [compare_with_baseline("", made.baseline_name, results, baseline, targets, extractor.name)], picture
 
 
-def _judge_domains(
+def _evaluate_domains(
     model: Model,
     extractor: Extractor,
     raw: bool,
@@ -133,13 +133,13 @@ def _judge_domains(
     known: np.ndarray | None,
     on_progress: Progress,
 ) -> tuple[list[BaselineComparison], np.ndarray]:
-    """Return the contests of both directions between two sets of images, and their picture.
+    """Return the comparisons of both directions between two sets of images, and their picture.
 
     ``known`` has what the first set's images should become.
     """
     assert reverses(model.method)
     features = [extractor(each)[0] for each in images]
-    contests, shown = [], []
+    comparisons, shown = [], []
     for side, title in enumerate(model.method.translators):
         here, there = images[side], Candidate(images[1 - side], features[1 - side], in_colour(images[1 - side]))
         made, back = there_and_back(model, here, reverse=side == 1, raw=raw, on_progress=on_progress)
@@ -153,14 +153,14 @@ def _judge_domains(
             )
             columns["the truth"] = known
         results.measures.update(cycle_error=l1(back, here), change=l1(made, here))
-        contests.append(hold_contest(title, NOTHING, results, baseline, there, extractor.name))
+        comparisons.append(compare_with_baseline(title, NOTHING, results, baseline, there, extractor.name))
         shown.append(columns)
-    return contests, _picture(shown)
+    return comparisons, _picture(shown)
 
 
-def _check_request(request: EvaluationOptions, unpaired: bool) -> None:
-    request.check()
-    asked = {"--metrics": request.metrics, "--truncation": request.truncation, "--sets": request.sets != FEWEST_SETS}
+def _check_options(options: EvaluationOptions, unpaired: bool) -> None:
+    options.check()
+    asked = {"--metrics": options.metrics, "--truncation": options.truncation, "--sets": options.sets != FEWEST_SETS}
     for option, value in asked.items():
         if value:
             raise MetricError(
@@ -168,10 +168,10 @@ def _check_request(request: EvaluationOptions, unpaired: bool) -> None:
                 f"{option} is for models that start from noise; translations are judged by all of their numbers, once"
                 "\n  leave it out",
             )
-    if request.truth and not unpaired:
+    if options.truth and not unpaired:
         raise MetricError(
             "metric.truth_for_unpaired_only",
-            f"--truth {request.truth}: this model's images have targets, which are the truth"
+            f"--truth {options.truth}: this model's images have targets, which are the truth"
             "\n  it is for models of --from and --to; leave it out",
         )
 

@@ -14,7 +14,7 @@ from gansmith.core.metric_name import column_of
 from gansmith.core.registry import load_plugins
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.reference import open_reference, run_data_of
-from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks, open_snapshot_extractor
+from gansmith.evaluation.snapshot import SnapshotEvaluator, open_snapshot_extractor, snapshot_inputs
 from gansmith.inference.model import load_model
 from gansmith.monitoring.health import COLLAPSES, HEALTHY, Verdict, diagnose_once, judge
 from gansmith.monitoring.suggestions import Suggestion, remedies
@@ -180,9 +180,9 @@ def _look_now(run: RunFolder, recipe: Recipe, device: str, on_progress: Progress
     )
     options = recipe.watch
     eye = SnapshotEvaluator.open(training, open_snapshot_extractor(training, options.features), options)
-    draws = draws_of_looks(method, training, options, model.record.seed)
+    draws = snapshot_inputs(method, training, options, model.record.seed)
     iteration = max((int(row["iteration"]) for row in read_rows(run.log)), default=0) + 1
-    return {"iteration": iteration, "kimg": model.record.kimg, **eye.look(model.draw(draws.inputs, draws.labels))}
+    return {"iteration": iteration, "kimg": model.record.kimg, **eye.evaluate(model.draw(draws.inputs, draws.labels))}
 
 
 def _shown_by(run: RunFolder, verdict: Verdict | None, looks: list[dict[str, Any]]) -> tuple[str, ...]:

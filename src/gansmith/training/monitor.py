@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gansmith.data.base import ImageData
-from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks
+from gansmith.evaluation.snapshot import SnapshotEvaluator, snapshot_inputs
 from gansmith.methods.base import Fixed
 from gansmith.methods.capabilities import samples_from_latents
 from gansmith.methods.sampling import generate, sample_batch
@@ -32,13 +32,13 @@ class Monitor:
         self._extractor, self._data, self._state = extractor, data, state
         self._eye: SnapshotEvaluator | None = None
         assert samples_from_latents(state.method)
-        self._fixed = draws_of_looks(state.method, data, options, state.seed)
+        self._fixed = snapshot_inputs(state.method, data, options, state.seed)
 
     def look(self) -> dict[str, Any]:
         """Return a look at the generator as it is now."""
         if self._eye is None:
             self._eye = SnapshotEvaluator.open(self._data, self._extractor, self._options)
-        return self._eye.look(self._generate(self._fixed))
+        return self._eye.evaluate(self._generate(self._fixed))
 
     def protocol(self) -> dict[str, Any]:
         """Return what the numbers depend on apart from the generator."""

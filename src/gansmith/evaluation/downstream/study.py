@@ -18,7 +18,15 @@ from gansmith.imaging.images import fit_image, to_pil
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Samples
 from gansmith.parts.extractors.base import Progress
-from gansmith.parts.extractors.convnet import BATCH, ConvNet, Vary, input_side, look, shifted, train_on_labels
+from gansmith.parts.extractors.convnet import (
+    BATCH,
+    ConvNet,
+    Vary,
+    extract,
+    input_side,
+    shifted,
+    train_on_labels,
+)
 
 REAL, CLASSIC, BOTH, SYNTHETIC = "real", "real, varied", "real + synthetic", "synthetic only"
 ALL = "all"
@@ -181,7 +189,7 @@ def _tested(network: ConvNet, data: ImageData) -> float:
     right, side = 0, input_side(data.spec.height, data.spec.width)
     for start in range(0, len(data), BATCH):
         images, labels = _read(data, np.arange(start, min(start + BATCH, len(data))))
-        _, probabilities = look(network, side, images)
+        _, probabilities = extract(network, side, images)
         assert probabilities is not None
         right += int((probabilities.argmax(1).numpy() == labels).sum())
     return right / len(data)

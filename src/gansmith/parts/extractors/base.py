@@ -36,7 +36,7 @@ class Extractor:
     sha256: str  # of its weights
     resize: str  # in words: how images become its input
     classes: tuple[str, ...]  # what its probabilities are of; () for none
-    look: Callable[[np.ndarray], tuple[Tensor, Tensor | None]]  # uint8 (N, H, W, C) -> (N, F), (N, K) or None
+    extract: Callable[[np.ndarray], tuple[Tensor, Tensor | None]]  # uint8 (N, H, W, C) -> (N, F), (N, K) or None
     num_modes: int = 0  # how many modes it tells apart, where that is known of the data
     mode_of: Callable[[Tensor, Tensor], Tensor] | None = None  # (N, F), (N, K) -> int64 (N,); -1: none of them
 
@@ -45,7 +45,7 @@ class Extractor:
         """Return features (N, F) float32 and class probabilities (N, K), K = 0 without classes."""
         found = []
         for start in range(0, len(images), BATCH):
-            features, probabilities = self.look(images[start : start + BATCH])
+            features, probabilities = self.extract(images[start : start + BATCH])
             found.append((features, features.new_empty(len(features), 0) if probabilities is None else probabilities))
             on_step(min(start + BATCH, len(images)))
         return torch.cat([pair[0] for pair in found]), torch.cat([pair[1] for pair in found])
@@ -55,7 +55,7 @@ class ExtractorPart(Part):
     """An extractor by name."""
 
     @abstractmethod
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
         """Return it at work; MetricError where it cannot see these images or its weights cannot be had."""
 
 

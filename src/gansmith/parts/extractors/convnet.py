@@ -206,7 +206,7 @@ def open_convnet(path: Path, side: int, channels: int, num_classes: int) -> Conv
     return network.eval().requires_grad_(False)
 
 
-def look(network: ConvNet, side: int, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+def extract(network: ConvNet, side: int, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
     """Return features and, where the network knows classes, their probabilities."""
     features, logits = network(resized(images, side))
     return features, logits.softmax(1) if logits.shape[1] else None

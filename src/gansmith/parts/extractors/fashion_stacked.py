@@ -22,24 +22,24 @@ class FashionStacked(ExtractorPart):
     Source: Metz et al. 2017, arXiv:1611.02163, section 3.3.1.
     """
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
         """Return it; MetricError for images that are not small and of three channels."""
-        if domain.channels != CHANNELS or not all(SIDE <= side <= 32 for side in (domain.height, domain.width)):
+        if data.channels != CHANNELS or not all(SIDE <= side <= 32 for side in (data.height, data.width)):
             raise MetricError(
                 "metric.images_unfit_for_extractor",
-                f"extractor 'fashion_stacked' sees images of 28 to 32 px with 3 channels, got {domain.height} x"
-                f" {domain.width} px with {domain.channels}\n  pass --features own, which is trained on your images",
+                f"extractor 'fashion_stacked' sees images of 28 to 32 px with 3 channels, got {data.height} x"
+                f" {data.width} px with {data.channels}\n  pass --features own, which is trained on your images",
             )
         one = Fashion().load()
 
-        def look(images: np.ndarray) -> tuple[Tensor, Tensor | None]:
-            seen = [one.look(np.ascontiguousarray(images[..., channel, None])) for channel in range(CHANNELS)]
+        def extract(images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+            seen = [one.extract(np.ascontiguousarray(images[..., channel, None])) for channel in range(CHANNELS)]
             return torch.cat([each[0] for each in seen], 1), torch.cat(
                 [each[1] for each in seen if each[1] is not None], 1
             )
 
         sha256, resize = one.sha256, f"each channel, {one.resize}"
-        return Extractor("fashion_stacked", sha256, resize, (), look, len(CLASSES) ** CHANNELS, stacked_modes)
+        return Extractor("fashion_stacked", sha256, resize, (), extract, len(CLASSES) ** CHANNELS, stacked_modes)
 
 
 def stacked_modes(features: Tensor, probabilities: Tensor) -> Tensor:

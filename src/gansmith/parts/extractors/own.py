@@ -1,4 +1,4 @@
-"""An extractor trained on the user's own images: sees every domain, offline."""
+"""An extractor trained on the user's own images: sees every data, offline."""
 
 from functools import partial
 from pathlib import Path
@@ -9,9 +9,9 @@ from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import MetricError
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
 from gansmith.parts.extractors.convnet import (
+    extract,
     folded,
     input_side,
-    look,
     open_convnet,
     train_on_labels,
     train_on_views,
@@ -32,21 +32,21 @@ class Own(ExtractorPart):
     kimg_with_labels: int = 150
     kimg_without: int = 60
 
-    def kept_at(self, domain: DataInfo) -> Path:
+    def kept_at(self, data: DataInfo) -> Path:
         """Return the file that holds the weights once they are trained."""
-        kind, kimg = self._training(domain)
-        return domain.cache / f"own-{domain.fingerprint}-{kind}-{kimg}.safetensors"
+        kind, kimg = self._training(data)
+        return data.cache / f"own-{data.fingerprint}-{kind}-{kimg}.safetensors"
 
-    def _training(self, domain: DataInfo) -> tuple[str, int]:
-        return ("labels", self.kimg_with_labels) if domain.classes else ("views", self.kimg_without)
+    def _training(self, data: DataInfo) -> tuple[str, int]:
+        return ("labels", self.kimg_with_labels) if data.classes else ("views", self.kimg_without)
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
         """Return it, trained now if it was not before; MetricError for too few images."""
-        kind, kimg = self._training(domain)
-        path = self.kept_at(domain)
-        side, channels = input_side(domain.height, domain.width), domain.channels
+        kind, kimg = self._training(data)
+        path = self.kept_at(data)
+        side, channels = input_side(data.height, data.width), data.channels
         if not path.is_file():
-            images, labels = domain.read()
+            images, labels = data.read()
             if len(images) < FEWEST:
                 raise MetricError(
                     "metric.too_few_training_images",
@@ -57,13 +57,19 @@ class Own(ExtractorPart):
             def tell(done: int) -> None:
                 on_progress(f"training the judge on your images ({kind})", done, kimg * 1000)
 
-            if labels is None or not domain.classes:
+            if labels is None or not data.classes:
                 network = train_on_views(images, kimg, tell)
             else:
-                network = train_on_labels(images, labels, len(domain.classes), kimg, tell)
-            domain.cache.mkdir(parents=True, exist_ok=True)
+                network = train_on_labels(images, labels, len(data.classes), kimg, tell)
+            data.cache.mkdir(parents=True, exist_ok=True)
             tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
             commit_file(path, lambda temporary: save_file(tensors, temporary))
-        network = open_convnet(path, side, channels, len(domain.classes))
+        network = open_convnet(path, side, channels, len(data.classes))
         resize = f"{side} px, bicubic, antialiased"
-        return Extractor("own", weights_digest(network), resize, domain.classes, partial(look, folded(network), side))
+        return Extractor(
+            "own",
+            weights_digest(network),
+            resize,
+            data.classes,
+            partial(extract, folded(network), side),
+        )

@@ -23,23 +23,23 @@ class Points(ExtractorPart):
     Source: Srivastava et al. 2017, arXiv:1705.07761 (points within 3 deviations of a mode).
     """
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
         """Return it; MetricError for images that are no points."""
-        if (domain.height, domain.width, domain.channels) != POINT:
+        if (data.height, data.width, data.channels) != POINT:
             raise MetricError(
                 "metric.images_unfit_for_extractor",
                 "extractor 'points' sees points in the plane, not images\n  pass --features own",
             )
-        images, labels = domain.read()
-        if labels is None or not domain.classes:
+        images, labels = data.read()
+        if labels is None or not data.classes:
             return Extractor("points", "none", "not at all", (), lambda images: (coordinates(images), None))
         points, modes = coordinates(images), torch.from_numpy(labels)
-        count = len(domain.classes)
+        count = len(data.classes)
         sums = torch.zeros(count, 2).index_add_(0, modes, points)
         centres = sums / torch.bincount(modes, minlength=count)[:, None].clamp(min=1)
         limit = NEAR * float((points - centres[modes]).square().mean().sqrt())
 
-        def look(images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        def extract(images: np.ndarray) -> tuple[Tensor, Tensor | None]:
             seen = coordinates(images)
             return seen, torch.nn.functional.one_hot(torch.cdist(seen, centres).argmin(1), count).float()
 
@@ -48,7 +48,7 @@ class Points(ExtractorPart):
             return torch.where(distance <= limit, nearest, -1)
 
         sha256 = hashlib.sha256(centres.numpy().tobytes() + np.float32(limit).tobytes()).hexdigest()
-        return Extractor("points", sha256, "not at all", domain.classes, look, count, mode_of)
+        return Extractor("points", sha256, "not at all", data.classes, extract, count, mode_of)
 
 
 def coordinates(images: np.ndarray) -> Tensor:

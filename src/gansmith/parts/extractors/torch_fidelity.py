@@ -28,7 +28,7 @@ class FidelityExtractor(ExtractorPart):
     sha256: ClassVar[str] = ""  # of the weights file, where it is known
     url: ClassVar[str] = ""
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
         """Return it; MetricError without torch-fidelity, without its weights, or with others than the known ones."""
         try:
             from torch_fidelity.utils import create_feature_extractor
@@ -47,7 +47,7 @@ class FidelityExtractor(ExtractorPart):
                 "metric.weights_unavailable", f"the weights of '{self.kind}' cannot be had: {problem}{where}"
             ) from problem
         digest = self.sha256 or _digest_of(network)
-        return Extractor(self.kind, digest, self.resize, (), partial(self._look, network))
+        return Extractor(self.kind, digest, self.resize, (), partial(self._extract, network))
 
     def _checked(self, weights: Path) -> Path:
         if not weights.is_file():
@@ -61,7 +61,7 @@ class FidelityExtractor(ExtractorPart):
             )
         return weights
 
-    def _look(self, network: Any, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+    def _extract(self, network: Any, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
         three = np.stack([on_white(image) for image in images])
         three = np.repeat(three, 3, 3) if three.shape[3] == 1 else three
         found = network(torch.from_numpy(three).permute(0, 3, 1, 2).contiguous())

@@ -1,4 +1,4 @@
-"""An extractor that was never trained: random convolutions, for a glance at any domain at once."""
+"""An extractor that was never trained: random convolutions, for a glance at any data at once."""
 
 from functools import partial
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
-from gansmith.parts.extractors.convnet import ConvNet, folded, input_side, look, weights_digest
+from gansmith.parts.extractors.convnet import ConvNet, extract, folded, input_side, weights_digest
 
 
 @extractors.register("untrained")
@@ -20,15 +20,15 @@ class Untrained(ExtractorPart):
 
     seed: int = 0
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
         """Return it."""
-        side = input_side(domain.height, domain.width)
+        side = input_side(data.height, data.width)
         with torch.random.fork_rng([]):
             torch.manual_seed(self.seed)
-            network = ConvNet(side, domain.channels, 0).to(memory_format=torch.channels_last)
+            network = ConvNet(side, data.channels, 0).to(memory_format=torch.channels_last)
             for module in network.modules():
                 if isinstance(module, nn.Conv2d):  # so that signals keep their size from layer to layer
                     nn.init.kaiming_normal_(module.weight)
         network.eval().requires_grad_(False)
         resize = f"{side} px, bicubic, antialiased"
-        return Extractor("untrained", weights_digest(network), resize, (), partial(look, folded(network), side))
+        return Extractor("untrained", weights_digest(network), resize, (), partial(extract, folded(network), side))

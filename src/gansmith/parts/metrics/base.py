@@ -84,7 +84,7 @@ class Metric(Part):
         got = f"{samples:,} samples: pass --num {self.least}" if samples <= real else f"{real:,} real images: pass more"
         return f"needs {self.least:,} images on each side, got {got}"
 
-    def judge(self, evidence: Evidence) -> Finding:
+    def evaluate(self, evidence: Evidence) -> Finding:
         """Return what is found; MetricError where something is missing or not finite."""
         if reason := self.missing(evidence):
             raise MetricError("metric.evidence_missing", f"metric '{self.kind}' {reason}")
