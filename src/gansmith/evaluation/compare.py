@@ -1,4 +1,4 @@
-"""Runs side by side: what differs in recipes and data, how they went, and whether one is better by more than noise."""
+"""Compare runs: differences of recipes and data, curves, and which metrics differ by more than noise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ from gansmith.recipes.load import flat, read_run_recipe
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import add_up, read_rows
 
-FEWEST, MOST = 2, 8
-GRID, COLUMNS = 36, 6  # images of the same latents
+FEWEST, MOST = 2, 8  # runs
+GRID, COLUMNS = 36, 6  # samples of the same latents, and in one row
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,9 @@ class ComparedRun:
     recipe: dict[str, Any]  # by dotted path
     rows: list[dict[str, Any]]  # of log.jsonl, with ``minutes``
     evaluation: Evaluation | None
-    picture: np.ndarray | None  # uint8 (H, W, C): samples of the same latents, or a translator's last preview
+    picture: (
+        np.ndarray | None
+    )  # uint8 (H, W, C): samples of the same latents, or the last preview of a translation model
 
     @property
     def name(self) -> str:
@@ -45,16 +47,16 @@ class ComparedRun:
 
     @property
     def data(self) -> DataSpec:
-        """Return what it was trained on."""
+        """Return the data set that it was trained on."""
         return self.model.data
 
     @property
     def kimg(self) -> float:
-        """Return how far it is."""
+        """Return the images shown so far, in thousands."""
         return self.model.kimg
 
     def to_json(self) -> dict[str, Any]:
-        """Return what it is as JSON values."""
+        """Return the run as JSON values."""
         data = {"name": self.data.name, "fingerprint": self.data.fingerprint, "count": self.data.count}
         return {
             "run": str(self.folder),
@@ -69,12 +71,12 @@ class ComparedRun:
 
 @dataclass(frozen=True)
 class Row:
-    """One number of all runs, in their order."""
+    """One metric of all runs, in their order."""
 
     name: str
-    best: str  # where its best value lies: low, high, one or chance
+    best: str  # the best value: low, high, one or chance
     numbers: tuple[Number | None, ...]
-    leaders: tuple[int, ...]  # the best run, and those that differ from it by no more than noise
+    leaders: tuple[int, ...]  # indices of the best run and of all that differ from it by no more than noise
 
     @property
     def is_decided(self) -> bool:
@@ -84,15 +86,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is the same and what differs between runs."""
+    """The differences between runs."""
 
     runs: tuple[ComparedRun, ...]
-    recipe: dict[str, tuple[Any, ...]]  # fields that differ, by dotted path, one value for each run
-    notes: tuple[str, ...]  # data, lengths and judgements that differ, in words
+    recipe: dict[str, tuple[Any, ...]]  # fields that differ, by dotted path: one value for each run
+    notes: tuple[str, ...]  # sentences on differences of data, lengths and evaluations
     rows: tuple[Row, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the comparison as JSON values."""
         return {
             "runs": {run.letter: run.to_json() for run in self.runs},
             "recipe": self.recipe,
@@ -108,10 +110,10 @@ class Comparison:
 
 
 def compare(folders: Sequence[Path], device: str = "auto") -> Comparison:
-    """Return what differs between two to eight runs.
+    """Compare two to eight runs.
 
-    Raises CheckpointError for what is no run, and MetricError where their last judgements were made under protocols
-    that differ.
+    Raises CheckpointError for a folder that is no run, and MetricError if the runs were evaluated under different
+    protocols.
     """
     if not FEWEST <= len(folders) <= MOST:
         raise MetricError(
@@ -120,7 +122,7 @@ def compare(folders: Sequence[Path], device: str = "auto") -> Comparison:
         )
     twice = {folder for folder in folders if sum(folder.resolve() == other.resolve() for other in folders) > 1}
     if twice:
-        raise MetricError("metric.same_run_twice", f"'{twice.pop()}' is named twice\n  compare it with another run")
+        raise MetricError("metric.same_run_twice", f"'{twice.pop()}' is given twice\n  compare it with another run")
     evaluations = [last_evaluation(RunFolder.open(folder).path) for folder in folders]
     _check_protocols(folders, evaluations)
     runs = tuple(
@@ -142,8 +144,8 @@ def _check_protocols(folders: Sequence[Path], evaluations: Sequence[Evaluation |
             shown = "; ".join(text if len(text) < 120 else text[:117] + "..." for text in differences[:3])
             raise MetricError(
                 "metric.protocols_differ",
-                f"'{first}' and '{second}' were judged under protocols that differ: {shown}"
-                "\n  judge all of them the same way first, against the same images: gansmith evaluate RUN DATA",
+                f"'{first}' and '{second}' were evaluated under different protocols: {shown}"
+                "\n  evaluate all runs with the same options and DATA first: gansmith evaluate RUN DATA",
             )
 
 
@@ -175,7 +177,7 @@ def _picture(run: RunFolder, model: Model) -> np.ndarray | None:
 
 
 def _distances(run: RunFolder, minutes: Mapping[int, float]) -> list[dict[str, Any]]:
-    """Return the Fréchet distance of every look as a row, its minutes those of the rows around it."""
+    """Return the Fréchet distance of every snapshot as a row, with minutes interpolated from ``minutes``."""
     looks = [look for look in read_rows(run.looks) if column_of(look, "fd")] if minutes else []
     out = []
     for look in looks:
@@ -186,35 +188,35 @@ def _distances(run: RunFolder, minutes: Mapping[int, float]) -> list[dict[str, A
 
 
 def _notes(runs: Sequence[ComparedRun]) -> list[str]:
-    """Return in words what makes a comparison unequal."""
+    """Return one sentence for each difference that makes a comparison unfair."""
     out = []
     if len({run.data.fingerprint for run in runs}) > 1:
         sets = ", ".join(f"{run.letter} {run.data.name} ({run.data.fingerprint[:8]})" for run in runs)
         out.append(f"the data sets differ: {sets}")
     elif len({(run.data.split, run.data.count) for run in runs}) > 1:
         shares = ", ".join(f"{run.letter} {run.data.count:,}" for run in runs)
-        out.append(f"they were trained on other images of the same data set: {shares}")
+        out.append(f"they were trained on different images of the same data set: {shares}")
     if len({run.kimg for run in runs}) > 1:
         out.append("their lengths differ: " + ", ".join(f"{run.letter} {kimg_text(run.kimg)} kimg" for run in runs))
     if len({run.recipe.get("method.latent_dim") for run in runs}) > 1:
-        out.append("their latents differ in size, so the grids show other latents")
+        out.append("their latent dimensions differ, so their grids show different latents")
     for run in runs:
         if run.evaluation is None:
-            out.append(f"{run.letter} was not judged: gansmith evaluate {run.folder}")
+            out.append(f"{run.letter} was not evaluated: gansmith evaluate {run.folder}")
         elif abs(run.evaluation.kimg - run.kimg) > 1e-6:
             out.append(
-                f"{run.letter} was judged at {kimg_text(run.evaluation.kimg)} kimg and is at {kimg_text(run.kimg)} now"
+                f"{run.letter} was evaluated at {kimg_text(run.evaluation.kimg)} kimg and is at {kimg_text(run.kimg)} now"
             )
     return out
 
 
 def kimg_text(kimg: float) -> str:
-    """Return kimg with as many digits as tell something."""
+    """Return kimg with one decimal, or three digits below 10."""
     return f"{kimg:,.1f}" if kimg >= 10 else f"{kimg:.3g}"
 
 
 def _rows(evaluations: Sequence[Evaluation | None]) -> list[Row]:
-    """Return the numbers that at least two runs have and of which it is known what is better."""
+    """Return the metrics that at least two runs have and that have a best value."""
     names = list(dict.fromkeys(name for each in evaluations if each is not None for name in each.numbers))
     out = []
     for name in names:
