@@ -204,9 +204,8 @@ def _notes(runs: Sequence[ComparedRun]) -> list[str]:
         if run.evaluation is None:
             out.append(f"{run.letter} was not evaluated: gansmith evaluate {run.folder}")
         elif abs(run.evaluation.kimg - run.kimg) > 1e-6:
-            out.append(
-                f"{run.letter} was evaluated at {kimg_text(run.evaluation.kimg)} kimg and is at {kimg_text(run.kimg)} now"
-            )
+            then, now = kimg_text(run.evaluation.kimg), kimg_text(run.kimg)
+            out.append(f"{run.letter} was evaluated at {then} kimg and is at {now} kimg now")
     return out
 
 

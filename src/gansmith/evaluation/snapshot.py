@@ -50,7 +50,7 @@ class Modes:
 
     @classmethod
     def find(cls, data: ImageData, order: np.ndarray, features: Tensor, classes: Tensor | None) -> "Modes":
-        """Return the modes of the images at ``order``; ``classes`` (N,) are their predicted classes, None for clusters."""
+        """Return the modes of the images at ``order``: their predicted ``classes`` (N,), or for None clusters."""
         if classes is not None:
             return cls(data.spec.classes, None, _shares(classes, len(data.spec.classes)))
         count = max(2, min(MOST_GROUPS, len(features) // IMAGES_PER_GROUP))
@@ -83,7 +83,7 @@ class SnapshotEvaluator:
     extractor: Extractor
     features: Tensor  # (R, F) of training images
     moments: Moments
-    radii: Tensor  # (M,) of the first M features, as many as there are samples at most
+    radii: Tensor  # (M,) of the first M images, at most as many as samples
     near: float  # RARE of the training images are nearer than this to another one
     distance: float  # mean distance between two real images
     modes: Modes
