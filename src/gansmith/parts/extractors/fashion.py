@@ -1,4 +1,4 @@
-"""A classifier of Fashion-MNIST, shipped with gansmith: judges small gray pictures of clothes offline."""
+"""The built-in Fashion-MNIST classifier: an extractor for small gray pictures of clothes."""
 
 from functools import partial
 from importlib import resources
@@ -32,17 +32,17 @@ class Fashion(ExtractorPart):
     """
 
     def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
-        """Return it; MetricError for images that are not small and gray."""
+        """Load it; MetricError for images that are not gray or not 28 to 32 px."""
         if data.channels != 1 or not all(SIDE <= side <= 32 for side in (data.height, data.width)):
             raise MetricError(
                 "metric.images_unfit_for_extractor",
-                f"extractor 'fashion' sees gray images of 28 to 32 px, got {data.height} x {data.width} px with"
+                f"extractor 'fashion' takes gray images of 28 to 32 px, got {data.height} x {data.width} px with"
                 f" {data.channels} channels\n  pass --features own, which is trained on your images",
             )
         return self.load()
 
     def load(self) -> Extractor:
-        """Return it at work."""
+        """Load it."""
         with resources.as_file(resources.files("gansmith.parts.extractors") / "fashion.safetensors") as path:
             network = open_convnet(path, SIDE, 1, len(CLASSES))
         return Extractor(

@@ -1,4 +1,4 @@
-"""An extractor trained on the user's own images: sees every data, offline."""
+"""An extractor trained on the user's images, offline."""
 
 from functools import partial
 from pathlib import Path
@@ -18,22 +18,22 @@ from gansmith.parts.extractors.convnet import (
     weights_digest,
 )
 
-FEWEST = 200
+FEWEST = 200  # training images
 
 
 @extractors.register("own")
 class Own(ExtractorPart):
-    """A small network trained once on the training images, and kept by their fingerprint.
+    """A small network trained once on the training images and cached by their fingerprint.
 
-    With labels it learns to tell the classes apart, without them to tell images apart (SimCLR). It never sees images
-    that are held out. Numbers of two such networks cannot be compared: the SHA-256 of its weights is in the protocol.
+    With labels it learns to classify, without labels to tell images apart (SimCLR). It never sees held-out images.
+    Metrics of two such networks cannot be compared, so the SHA-256 of its weights is in the protocol.
     """
 
     kimg_with_labels: int = 150
     kimg_without: int = 60
 
     def kept_at(self, data: DataInfo) -> Path:
-        """Return the file that holds the weights once they are trained."""
+        """Return the path of the cached weights."""
         kind, kimg = self._training(data)
         return data.cache / f"own-{data.fingerprint}-{kind}-{kimg}.safetensors"
 
@@ -41,7 +41,7 @@ class Own(ExtractorPart):
         return ("labels", self.kimg_with_labels) if data.classes else ("views", self.kimg_without)
 
     def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
-        """Return it, trained now if it was not before; MetricError for too few images."""
+        """Load it, and train it first if it is not cached; MetricError for fewer than 200 images."""
         kind, kimg = self._training(data)
         path = self.kept_at(data)
         side, channels = input_side(data.height, data.width), data.channels
@@ -50,12 +50,12 @@ class Own(ExtractorPart):
             if len(images) < FEWEST:
                 raise MetricError(
                     "metric.too_few_training_images",
-                    f"extractor 'own' needs {FEWEST} training images to learn from, got {len(images)}"
+                    f"extractor 'own' needs at least {FEWEST} training images, got {len(images)}"
                     "\n  add images, or pass --features inception",
                 )
 
             def tell(done: int) -> None:
-                on_progress(f"training the judge on your images ({kind})", done, kimg * 1000)
+                on_progress(f"training extractor 'own' ({kind})", done, kimg * 1000)
 
             if labels is None or not data.classes:
                 network = train_on_views(images, kimg, tell)

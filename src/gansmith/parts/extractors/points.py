@@ -1,4 +1,4 @@
-"""Points in the plane as they are: no network."""
+"""Points in the plane: their coordinates are the features."""
 
 import hashlib
 from pathlib import Path
@@ -11,24 +11,24 @@ from gansmith.core.errors import MetricError
 from gansmith.imaging.images import POINT, to_float
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
 
-NEAR = 3.0  # deviations
+NEAR = 3.0  # standard deviations
 
 
 @extractors.register("points")
 class Points(ExtractorPart):
-    """The two coordinates, in [-1, 1]; where points have labels, the label of the nearest mean is their class.
+    """The two coordinates in [-1, 1]; with labels, the class of a point is the one with the nearest mean.
 
-    A point shows a mode when it is within 3 deviations of the mean, or none. Means and deviation, one for all modes and
-    both axes, are those of the training points.
+    A point within 3 deviations of that mean is in its mode, others are in no mode. Means, and one deviation for all
+    modes and axes, are estimated from the training points.
     Source: Srivastava et al. 2017, arXiv:1705.07761 (points within 3 deviations of a mode).
     """
 
     def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
-        """Return it; MetricError for images that are no points."""
+        """Load it; MetricError for images that are not points."""
         if (data.height, data.width, data.channels) != POINT:
             raise MetricError(
                 "metric.images_unfit_for_extractor",
-                "extractor 'points' sees points in the plane, not images\n  pass --features own",
+                "extractor 'points' takes points in the plane, not images\n  pass --features own",
             )
         images, labels = data.read()
         if labels is None or not data.classes:
