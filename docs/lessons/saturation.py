@@ -3,6 +3,7 @@
 import torch
 from lesson import BLUE, GRAY, ORANGE, Page, Run, main, plots, start
 
+from gansmith.core.randomness import sample_latents
 from gansmith.parts.losses.minimax import Minimax
 from gansmith.parts.losses.non_saturating import NonSaturating
 
@@ -11,8 +12,6 @@ START, FAKES = 300, 256  # steps of both networks before G is frozen; fakes for 
 
 def gradient_norms(run: Run) -> tuple[float, float, float]:
     """Return the norms of G's gradient under minimax and under the non-saturating loss, and the mean D(G(z))."""
-    from gansmith.core.randomness import sample_latents
-
     parameters = list(run.generator.parameters())
     for parameter in parameters:
         parameter.requires_grad_(True)

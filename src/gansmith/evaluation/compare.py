@@ -14,7 +14,9 @@ from gansmith.core.metric_name import column_of
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.result import Evaluation, badness, best_end, is_more_than_noise, last_evaluation
 from gansmith.imaging.images import decode_image, make_grid
-from gansmith.inference.model import Model, ModelRecord, load_model
+from gansmith.inference.load import load_model
+from gansmith.inference.model import Model
+from gansmith.inference.model_record import ModelRecord
 from gansmith.methods.capabilities import samples_from_latents
 from gansmith.parts.metrics.base import Number
 from gansmith.recipes.load import flat, read_run_recipe

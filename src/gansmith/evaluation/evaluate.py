@@ -20,7 +20,8 @@ from gansmith.evaluation.reference import TRAINING
 from gansmith.evaluation.result import FILE, PAIRS, Evaluation, Protocol
 from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.images import save_png
-from gansmith.inference.model import Model, ModelRecord
+from gansmith.inference.model import Model
+from gansmith.inference.model_record import ModelRecord
 from gansmith.methods.latent import labels_by_share
 from gansmith.parts.extractors.base import DataInfo, Extractor, Progress, extractors
 from gansmith.parts.metrics.base import Evidence, Finding, Metric, Number, Side, metrics

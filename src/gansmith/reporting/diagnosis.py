@@ -15,7 +15,7 @@ from gansmith.core.registry import load_plugins
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.reference import open_reference, run_data_of
 from gansmith.evaluation.snapshot import SnapshotEvaluator, open_snapshot_extractor, snapshot_inputs
-from gansmith.inference.model import load_model
+from gansmith.inference.load import load_model
 from gansmith.monitoring.health import COLLAPSES, HEALTHY, Verdict, diagnose_once, judge
 from gansmith.monitoring.suggestions import Suggestion, remedies
 from gansmith.monitoring.thresholds import Thresholds, gone
