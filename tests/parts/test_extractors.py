@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from gansmith.core.errors import MetricError
 from gansmith.data.open import open_data
 from gansmith.evaluation import features
 from gansmith.parts.extractors.base import DataInfo
@@ -42,18 +41,18 @@ def data_info_of(images, labels, cache, classes=("lying", "standing", "none")) -
 
 def test_own_learns_the_labels_once_and_is_kept(tmp_path):
     images, labels = stripes(300)
-    told = []
+    steps = []
     part = Own(kimg_with_labels=3)
-    extractor = part.open(data_info_of(images, labels, tmp_path), None, lambda *words: told.append(words))
+    extractor = part.open(data_info_of(images, labels, tmp_path), None, lambda *progress: steps.append(progress))
     test_images, test_labels = stripes(150, seed=1)
     features, probabilities = extractor(test_images)
     assert features.shape == (150, 128)
     assert (probabilities.argmax(1).numpy() == test_labels).mean() > 0.9
-    assert told[-1] == ("training the judge on your images (labels)", 2944, 3000)
-    told.clear()
-    again = part.open(data_info_of(None, None, tmp_path), None, lambda *words: told.append(words))
+    assert steps[-1][1:] == (2944, 3000)
+    steps.clear()
+    again = part.open(data_info_of(None, None, tmp_path), None, lambda *progress: steps.append(progress))
     assert again.sha256 == extractor.sha256
-    assert not told
+    assert not steps
     assert torch.equal(again(test_images)[0], features)
 
 
@@ -81,9 +80,9 @@ def test_training_on_views_brings_views_of_an_image_together():
     assert found(train_on_views(images, 8, lambda _: None)) > found(ConvNet(12, 1, 0)) + 0.2
 
 
-def test_own_refuses_too_few_images(tmp_path):
+def test_own_refuses_too_few_images(refused, tmp_path):
     images, labels = stripes(150)
-    with pytest.raises(MetricError, match="needs 200 training images to learn from, got 150"):
+    with refused("metric.too_few_training_images"):
         Own().open(data_info_of(images, labels, tmp_path), None, lambda *_: None)
 
 
