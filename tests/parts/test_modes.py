@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gansmith.data.find import list_named_sets, named_set
+from gansmith.data.datasets.base import list_named_sets, named_set
 from gansmith.data.open import open_data
 from gansmith.evaluation.features import data_info_of, default_extractor
 from gansmith.parts.extractors.base import DataInfo, Extractor, extractors
