@@ -150,7 +150,7 @@ ALLOWED = "\n  allowed: 3 (image 3 of 'gansmith sample', counted from 0), 7:3 (t
     (("features", "x.zip", "--out", "x.csv"), "cannot write features as '.csv'\n  allowed: x.npz"),
     (("features", "none"), "'none' is neither a data set nor a path"),
     (("probe", "none", "--per-class", "10,x"), "--per-class: 'x' is no whole number\n  for example --per-class 10,50,"),
-    (("augment", "none"), "this model knows no labels, and a synthetic set needs them"),
+    (("augment", "none"), "this model takes no labels, and a synthetic set needs them"),
     (("sample", "--seeds", "x"), f"'x' names no image{ALLOWED}"),
     (("sample", "--numbered", "--out", "x.zip"), "numbers are written into a grid only, not into 'x.zip'"),
 ])  # fmt: skip

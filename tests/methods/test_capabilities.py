@@ -71,13 +71,13 @@ def test_a_plugin_method_that_samples_from_latents_is_watched_sampled_and_evalua
     assert snapshots
     assert all(np.isfinite(measure(row, "fd")) for row in snapshots)
     assert api.load(run).sample(5, seed=1).images.shape == (5, 8, 8, 1)
-    found, _ = api.evaluate(run, images, request=TOY.model_copy(update={"on_training": True}))
+    found, _ = api.evaluate(run, images, options=TOY.model_copy(update={"on_training": True}))
     assert found.numbers["fd100_toy_train"].value > 0
 
 
 def test_a_plugin_method_with_targets_is_compared_with_a_baseline(images, tmp_path, refused):
     run = trained("toy_translator", images, tmp_path)
-    found, path = api.evaluate(run, images, request=TOY.model_copy(update={"on_training": True}))
+    found, path = api.evaluate(run, images, options=TOY.model_copy(update={"on_training": True}))
     assert found.protocol.sources == "gray, blurred copies"
     assert found.numbers["psnr_train"].value > 0
     assert (path.parent / "translations.png").is_file()
