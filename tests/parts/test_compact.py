@@ -51,7 +51,7 @@ def test_an_image_is_a_quarter_of_the_sum_of_those_of_all_sides():
 def test_blocks_add_to_what_they_get():
     maps, generating, judging = (
         torch.randn(2, 3, 4, 4),
-        GeneratorBlock(3, "batch", ended=False).eval(),
+        GeneratorBlock(3, "batch", end_norm=False).eval(),
         DiscriminatorBlock(3, "none", leak=0.1),
     )
     torch.testing.assert_close(generating(maps) - maps, generating.layers(maps))
