@@ -207,22 +207,6 @@ def test_pictures_are_small():
     assert large == set()
 
 
-def test_files_in_the_tree_exist():
-    """A fenced tree that starts with a folder names files below it; a name without a folder belongs to the last one."""
-    trees = [block for page in PAGES for block in blocks(page, "") if block.strip().startswith("src/gansmith/")]
-    for block in trees:
-        base = REPOSITORY
-        for line in block.splitlines():
-            if not line.startswith(" "):
-                base = REPOSITORY / line.split()[0]
-                assert base.is_dir(), line
-                continue
-            for name in line.split():
-                if not re.fullmatch(r"[\w./*-]+(/|\.py)", name):
-                    break
-                assert (base / name).exists(), line
-
-
 def at_small_size(words: list[str], world: Path) -> list[str]:
     """Return a command of a page with its paths replaced by small ones that exist, and a run by two steps."""
     name, parameters = parse(words)
@@ -314,6 +298,7 @@ def small_world(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", EACH_SHAPE, ids=" ".join)
 def test_commands_run(words, small_world, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)

@@ -1,6 +1,7 @@
 """Two small training methods as a plugin: one learns from pairs, one has two discriminators."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -214,3 +215,50 @@ class ToyTwoDiscriminators:
                 out[row] = images[place]
                 images[place] = fake[row]
         return out
+
+
+@methods.register("toy_sampler")
+class ToySamplerConfig(ToyTwoDiscriminatorsConfig):
+    """The method above, which declares what models of it can do."""
+
+    samples_from_latents: ClassVar[bool] = True
+
+    def build(self, data: DataSpec) -> Method:
+        return ToySampler(self, data)
+
+
+class ToySampler(ToyTwoDiscriminators):
+    num_classes = 0
+
+    def score(self, discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
+        return discriminator(images)
+
+
+@methods.register("toy_translator")
+class ToyTranslatorConfig(ToyPairedConfig):
+    """The method of pairs, which declares what models of it can do."""
+
+    translates: ClassVar[bool] = True
+    has_targets: ClassVar[bool] = True
+
+    def build(self, data: DataSpec) -> Method:
+        return ToyTranslating(self, data)
+
+    def sources(self) -> str:
+        return "gray, blurred copies"
+
+
+class ToyTranslating(ToyPaired):
+    task = None
+    translators = ("generator",)
+
+    @property
+    def spec(self) -> ImageSpec:
+        channels, height, width = self._shape
+        return ImageSpec(height, width, channels, source_channels=1)
+
+    def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        return source_of(images), images
+
+    def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
+        return generator(source)

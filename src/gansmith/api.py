@@ -25,17 +25,18 @@ from gansmith.evaluation.evaluate import EvaluationOptions, write_evaluation
 from gansmith.evaluation.evaluate import evaluate as judge
 from gansmith.evaluation.reference import open_reference, open_truth, run_data_of
 from gansmith.evaluation.result import FOLDER, Evaluation
-from gansmith.evaluation.translation import evaluate_translations, translates, write_translations
+from gansmith.evaluation.translation import evaluate_translations, evaluates_translations, write_translations
 from gansmith.inference.arithmetic import arithmetic as arithmetic
 from gansmith.inference.directions import directions as directions
-from gansmith.inference.features import check_npz as check_npz
+from gansmith.inference.features import check_features_path as check_features_path
 from gansmith.inference.features import features as features
-from gansmith.inference.interpolate import check_ending as check_ending
+from gansmith.inference.interpolate import check_walk_path as check_walk_path
 from gansmith.inference.interpolate import interpolate as interpolate
-from gansmith.inference.inversion.invert import check_place as check_place
+from gansmith.inference.inversion.invert import check_inversion_path as check_inversion_path
 from gansmith.inference.inversion.invert import invert as invert
 from gansmith.inference.latents import pick as pick
-from gansmith.inference.model import Model, load_model
+from gansmith.inference.load import load_model
+from gansmith.inference.model import Model
 from gansmith.inference.score import score_files
 from gansmith.inference.translate import translate as translate
 from gansmith.inference.translate import translate_files as translate_files
@@ -211,7 +212,7 @@ def evaluate(
         listen(Event("data", values={"what": what, "done": done, "total": total}))
 
     model, folder = load(path, device, plugins), Path(path)
-    if not translates(model):
+    if not evaluates_translations(model.method):
         model.latent_method("evaluate")  # before any features are computed
     run_data = run_data_of(RunFolder.open(folder)) if is_run(folder) else None
     wanted = None if source is None else str(source)
@@ -220,7 +221,7 @@ def evaluate(
         model.record.data, run_data, wanted, root=root, on_training=request.on_training, on_progress=tell
     )
     place = Path(out) if out else (folder if folder.is_dir() else folder.parent) / FOLDER
-    if translates(model):
+    if evaluates_translations(model.method):
         truth = open_truth(model.record.data, run_data, request.truth, root)
         result, picture = evaluate_translations(model, *found, request, truth, on_progress=tell)
         path = write_translations(result, picture, place)

@@ -10,7 +10,8 @@ from gansmith.data.datasets.base import DataSetPart, FileSet, data_sets
 from gansmith.data.sources.arrays import Arrays, ArraySource
 from gansmith.data.sources.folders_archives import FolderSource
 from gansmith.imaging.images import to_float
-from gansmith.methods.base import Fixed, Method, MethodConfig, PairTranslator, Phase, Terms, methods
+from gansmith.methods.base import Fixed, Method, MethodConfig, Phase, Terms, methods
+from gansmith.methods.capabilities import LatentSampler, SupervisedTranslator, Translator
 from gansmith.parts.augmentations.base import Augmentation, AugmentationField, Draws, augmentations
 from gansmith.parts.constraints.base import Constraint, ConstraintField, constraints
 from gansmith.parts.degradations.base import Degradation, DegradationField, degradations, reduced
@@ -128,7 +129,9 @@ __all__ = [  # noqa: RUF022  (by family, as in docs/add_a_part.md)
     "Fixed",
     "Method",
     "MethodConfig",
-    "PairTranslator",
+    "LatentSampler",
+    "SupervisedTranslator",
+    "Translator",
     "Phase",
     "Terms",
     "methods",

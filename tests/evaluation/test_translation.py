@@ -23,7 +23,8 @@ from gansmith.evaluation.reference import HELD_OUT, TRAINING, open_truth
 from gansmith.evaluation.translated_pairs import _baseline, mean_colour
 from gansmith.evaluation.translation import _domain, evaluate_translations
 from gansmith.imaging.images import decode_image, to_float
-from gansmith.inference.model import Model, make_record
+from gansmith.inference.model import Model
+from gansmith.inference.model_record import make_record
 from gansmith.recipes.load import load_recipe
 from small_runs import small
 from toy_extractor import registered_toy
@@ -293,6 +294,7 @@ def runs(coloured, tmp_path_factory, session_cache) -> list[Path]:
     return found
 
 
+@pytest.mark.slow
 def test_runs_are_judged_shown_and_compared(runs, shell):
     for run in runs:
         code, out, err = shell("evaluate", run, "--features", "toy")

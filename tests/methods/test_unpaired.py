@@ -211,6 +211,7 @@ def run(tiny_file, tmp_path_factory) -> Path:
     return train(tiny_file, tmp_path_factory.mktemp("unpaired") / "run", "unpaired", "previews=2").folder
 
 
+@pytest.mark.slow
 def test_a_run_leaves_a_model_pictures_and_the_record_of_both_data_sets(run, tiny_file):
     source = RunFolder(run).record["data"]["source"]
     assert source == f"domains:{tiny_file} -> {tiny_file.with_name('negative.npz')}"
@@ -250,6 +251,7 @@ def test_translate_goes_both_ways(run, shell, tmp_path):
         api.translate(one_way, pixels, reverse=True)
 
 
+@pytest.mark.slow
 def test_from_and_to_stand_for_the_recipe_and_two_data_sets(tiny_file, shell, tmp_path, monkeypatch):
     other = domains_from(tiny_file).rpartition(" ")[2]
     monkeypatch.chdir(tmp_path)

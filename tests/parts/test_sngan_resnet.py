@@ -9,7 +9,7 @@ from gansmith import api
 from gansmith.core.errors import RecipeError
 from gansmith.core.schedules import Moment
 from gansmith.inference.directions import directions
-from gansmith.inference.discriminator import look_inside
+from gansmith.inference.discriminator import logits_and_activations
 from gansmith.parts.networks.base import ImageSpec
 from gansmith.parts.networks.sngan_resnet import ClassBatchNorm2d, DiscriminatorBlock, DoublingBlock, SNGANResNet
 from gansmith.recipes.load import load_recipe
@@ -191,7 +191,7 @@ def test_sngan_trains_in_bf16(tiny_file, tmp_path):
 def test_every_hidden_layer_of_d_has_features():
     config = SNGANResNet(base_channels=4, norm="none", spectral_norm=True)
     discriminator = config.discriminator(ImageSpec(8, 8, 1, num_classes=3)).eval()
-    _, seen = look_inside(discriminator, drawn(2, 1, 8, 8), torch.tensor([0, 1]), "signed")
+    _, seen = logits_and_activations(discriminator, drawn(2, 1, 8, 8), torch.tensor([0, 1]), "signed")
     convolutions = [name for name, module in discriminator.named_modules() if isinstance(module, nn.Conv2d)]
     assert sorted(seen) == sorted(convolutions)
     pooled = discriminator.layers(drawn(2, 1, 8, 8)).sum((2, 3))

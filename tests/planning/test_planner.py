@@ -14,8 +14,9 @@ from gansmith.core.errors import DataError, GansmithError, RecipeError
 from gansmith.core.runtime import Runtime, installed_memory_mb
 from gansmith.core.schedules import Ramp
 from gansmith.data.duplicates import distinct_share
+from gansmith.data.find import find_source
 from gansmith.data.open import open_data
-from gansmith.data.peek import glance
+from gansmith.data.peek import peek
 from gansmith.planning import planner
 from gansmith.planning import resolve as orders
 from gansmith.planning.expectations import SEEN, Expectation, expectation_for
@@ -238,6 +239,7 @@ def test_another_discriminator_leaves_the_width_of_g_fitted(measured, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_large_images_on_a_cpu_with_little_time_are_made_smaller(measured, tmp_path):
     source = images(tmp_path, 200, side=128)
     found = propose(source, minutes=1)  # 60 kimg at 32 px, 27 at 48, 3.75 at 128
@@ -279,6 +281,7 @@ def gpu(monkeypatch) -> Runtime:
     return Runtime(torch.device("cpu"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "base", "kimg"), [
     ({}, GPU, 3000), ({"minutes": 60}, GPU, 3600), ({"minutes": 600}, LARGE_GPU, 36_000),
     ({"kimg": 25_000}, LARGE_GPU, 25_000),
@@ -336,6 +339,7 @@ def test_what_is_otherwise_above_28_px(measured, tmp_path, side, widest):
     assert found.recipe.method.penalties[0].interval == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("override", "what"), [
     ("penalties=[]", "gamma"), ("generator.kind=sngan_resnet", "base_channels"), ("weight=3", "gamma"),
     ("augment=mirror", "augment"), ("base_channels=8", "base_channels"), ("epochs=2", "epochs"),
@@ -398,6 +402,7 @@ def test_batches_are_for_all_processes(measured, tmp_path, monkeypatch):
     assert measured[-1][0].batch_size == 66
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("side", "kimg", "width"),
     [(28, 1_990, 16), (28, 2_010, 32), (32, 240, 16), (32, 260, 32), (64, 290, 16), (64, 6_100, 48)],
@@ -454,14 +459,14 @@ def test_expectations_are_of_runs_with_a_picture():
         assert (REPOSITORY / seen.picture).stat().st_size < 200_000
 
 
-def test_a_glance(tmp_path, photos):
+def test_a_peek_at_a_few_images(tmp_path, photos):
     from gansmith.data.base import DataOptions
 
-    assert glance(str(photos), DataOptions()) == (16, 16, 3, 40)
-    assert glance(str(photos), DataOptions(channels=1)) == (16, 16, 1, 40)
+    assert peek(find_source(photos), DataOptions()) == (16, 16, 3, 40)
+    assert peek(find_source(photos), DataOptions(channels=1)) == (16, 16, 1, 40)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.png").write_bytes(b"no image")
-    assert glance(str(tmp_path / "bad"), DataOptions()) is None
+    assert peek(find_source(tmp_path / "bad"), DataOptions()) is None
 
 
 def test_a_draft_shows_what_is_gone():

@@ -10,7 +10,7 @@ import pytest
 import gansmith.training.run
 from gansmith import api
 from gansmith.core.errors import RecipeError
-from gansmith.inference.model import MODEL_JSON
+from gansmith.inference.model_record import MODEL_JSON
 from gansmith.parts.networks.base import Network, networks
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.old_files import OLD_NETWORKS, from_old_file

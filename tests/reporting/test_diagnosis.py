@@ -36,6 +36,7 @@ def runs_made(tiny_file, tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_a_collapse_is_told_with_figure_moment_and_command(runs_made):
     found = api.diagnose(runs_made / "ill")
     assert found.verdict is not None

@@ -19,7 +19,7 @@ from gansmith.core.runtime import start_runtime
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
 from gansmith.imaging.images import make_grid, to_uint8
-from gansmith.inference.model import load_model
+from gansmith.inference.load import load_model
 from gansmith.methods.adversarial import USUAL_P
 from gansmith.parts.losses.non_saturating import NonSaturating
 from gansmith.recipes.load import load_recipe
@@ -179,6 +179,7 @@ def test_too_many_bad_steps_roll_back_to_the_last_checkpoint_with_other_draws(
     assert drawn[12, 1] != drawn[12, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [3, 9, 15, 18])
 def test_a_pause_around_a_rollback_changes_nothing(stop_at, tiny_file, tmp_path, poison, no_results):
     poison(lambda iteration, salt: salt == 0 and 5 <= iteration < 20)
@@ -190,6 +191,7 @@ def test_a_pause_around_a_rollback_changes_nothing(stop_at, tiny_file, tmp_path,
     assert_same_run(whole.folder, run.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [9, 15])
 def test_a_pause_while_weights_are_not_finite_changes_nothing(stop_at, tiny_file, tmp_path, around_steps, no_results):
     def spoil(state: RunState) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from gansmith.data.base import DataOptions, ImageData, Progress
 from gansmith.data.cache import load_or_build
 from gansmith.data.find import find_source
-from gansmith.data.infer import refuse_for_points
+from gansmith.data.image_format import refuse_for_points
 from gansmith.data.sources.pairs import check_pairs
 from gansmith.data.split import split_data
 

@@ -1,7 +1,7 @@
 """Noise to images, with or without labels: the GAN of Goodfellow et al. and its descendants."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ class LatentConfig(MethodConfig):
     The logits of classes are D's own beside each label, trained on real images alone; G is told nothing more.
     """
 
+    samples_from_latents: ClassVar[bool] = True
     generator: NetworkField
     discriminator: NetworkField
     loss: LossField = Field(default_factory=NonSaturating)
@@ -154,7 +155,7 @@ class LatentMethod:
         images = torch.empty(count, self._spec.channels, self._spec.height, self._spec.width)
         return {"generator": (torch.empty(count, self.config.latent_dim), labels), "discriminator": (images, labels)}
 
-    def judge(self, discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
+    def score(self, discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
         """Return P(real) of images (N, C, H, W) in [-1, 1], or the raw score where the loss knows no probability."""
         logits = discriminator(range_from_signed(images, self.config.discriminator.value_range), labels)
         return logits.sigmoid() if self.config.loss.logits_are_probabilities else logits

@@ -7,8 +7,9 @@ from gansmith.core.errors import RecipeError
 from gansmith.core.events import OnEvent
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import DataOptions, ImageData, random_images
-from gansmith.data.infer import largest_inside
-from gansmith.data.peek import glance
+from gansmith.data.find import find_source
+from gansmith.data.image_format import largest_inside
+from gansmith.data.peek import peek
 from gansmith.imaging.images import POINT
 from gansmith.planning.choices import (
     _batch,
@@ -128,7 +129,7 @@ def _size(order: RunOptions, asked: Budget, options: DataOptions, runtime: Runti
     """Return the options with the size that the budget can carry, how far it reaches, and why."""
     if runtime.has_cuda:
         return options, Reach(asked), "that of the images"
-    found = glance(order.source, options, order.data_root) if runtime.is_main else None
+    found = peek(find_source(order.source, order.data_root), options) if runtime.is_main else None
     seen = json.loads(runtime.broadcast_text(json.dumps(found)))
     length = asked if asked != Budget() else Budget(minutes=DEFAULT_MINUTES)
     if seen is None or tuple(seen[:3]) == POINT:

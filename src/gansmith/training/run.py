@@ -14,7 +14,7 @@ from gansmith.core.events import Event, OnEvent
 from gansmith.core.runtime import Runtime, set_threads
 from gansmith.core.signals import StopRequest
 from gansmith.data.sources.domains import domains_of
-from gansmith.inference.model import load_model
+from gansmith.inference.load import load_model
 from gansmith.recipes.load import read_run_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.reporting.run_results import write_results

@@ -27,8 +27,8 @@ class Compact(Network):
     Source: strided convolutions: Radford et al. 2016, arXiv:1511.06434; residual blocks: He et al. 2016,
     arXiv:1512.03385 (D) and arXiv:1603.05027 (G); sum of images: Karras et al. 2020, arXiv:1912.04958, section 4.1;
     labels in D: Miyato and Koyama 2018, arXiv:1802.05637, equation 3.
-    Differs: the inner product uses the whole last map, not its sum. benchmarks/flagship/README.md says why the blocks
-    are where they are.
+    Differs: the inner product uses the whole last map, not its sum. Why the blocks are where they are:
+    benchmarks/flagship/trials.md.
     """
 
     mixes_labels: ClassVar[bool] = True
