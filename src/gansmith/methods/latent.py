@@ -19,7 +19,7 @@ from gansmith.methods.adversarial import (
     Augmenter,
     discriminator_terms,
     fakes_from,
-    opinion,
+    mean_score,
     refuse_batch_statistics,
     refuse_points,
     require_gradients,
@@ -191,7 +191,7 @@ class LatentMethod:
                 real_critic = self._critic(batch.labels if self.num_classes else None, noise, "real", moment)
                 real_logits = real_critic(batch.images).float()
         total = self.config.loss.generator(real_logits, fake_logits.float())
-        after = opinion(self.config.loss, "fake_after", fake_logits)
+        after = mean_score(self.config.loss, "fake_after", fake_logits)
         return Terms(total, {"loss_generator": total.detach(), **after})
 
     def _make_fakes(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor | None]:

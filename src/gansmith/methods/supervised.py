@@ -21,7 +21,7 @@ from gansmith.methods.adversarial import (
     Augmenter,
     discriminator_terms,
     fakes_from,
-    opinion,
+    mean_score,
     refuse_batch_statistics,
     require_gradients,
     score_sides,
@@ -217,7 +217,7 @@ class SupervisedMethod(ABC):
             total, log = total + weight * apart, {**log, "loss_features": apart.detach()}
         adversarial = loss.generator(real_logits, fake_logits.float())
         log = {"loss_generator": adversarial.detach(), **log}
-        return Terms(adversarial + total, {**log, **opinion(loss, "fake_after", fake_logits)})
+        return Terms(adversarial + total, {**log, **mean_score(loss, "fake_after", fake_logits)})
 
     def _looked_at(self, critic: Critic, images: Tensor, matched: bool) -> tuple[Tensor, dict[str, Tensor]]:
         """Return logits, and what D's hidden layers saw if that is to be matched."""
