@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-import gansmith.training.run
 from gansmith import api
 from gansmith.recipes.load import recipe_names
 from small_runs import newest, small, source_for
@@ -64,7 +63,7 @@ def moved(kept: dict[str, list[float]], now: dict[str, list[float]]) -> list[str
 
 @pytest.fixture(autouse=True)
 def _no_results(monkeypatch):
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
 @pytest.mark.parametrize("name", recipe_names())

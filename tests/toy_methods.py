@@ -65,6 +65,13 @@ class ToyPairedConfig(MethodConfig):
     width: int = Field(4, ge=1)
     l1_weight: float = Field(10.0, ge=0)
 
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase("discriminator", ("discriminator",)),
+            Phase("generator", ("generator",), reads_data=False),
+        )
+
     def build(self, data: DataSpec) -> Method:
         return ToyPaired(self, data)
 
@@ -80,10 +87,7 @@ class ToyPaired:
             }
         )
         self.averaged = ("generator",)
-        self.phases = (
-            Phase("discriminator", ("discriminator",)),
-            Phase("generator", ("generator",), reads_data=False),
-        )
+        self.phases = config.phases
         self.constraints: Mapping[str, tuple[Constraint, ...]] = {}
         self.state: dict[str, Tensor] = {}
         self.pools: dict[str, Tensor] = {}
@@ -141,6 +145,14 @@ class ToyTwoDiscriminatorsConfig(MethodConfig):
     pool_size: int = Field(6, ge=1)
     momentum: float = Field(0.5, ge=0, lt=1)
 
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase("full", ("discriminator_full",)),
+            Phase("half", ("discriminator_half",), reads_data=False),
+            Phase("generator", ("generator",), reads_data=False),
+        )
+
     def build(self, data: DataSpec) -> Method:
         return ToyTwoDiscriminators(self, data)
 
@@ -158,11 +170,7 @@ class ToyTwoDiscriminators:
             }
         )
         self.averaged = ("generator",)
-        self.phases = (
-            Phase("full", ("discriminator_full",)),
-            Phase("half", ("discriminator_half",), reads_data=False),
-            Phase("generator", ("generator",), reads_data=False),
-        )
+        self.phases = config.phases
         self.constraints: Mapping[str, tuple[Constraint, ...]] = {}
         self.state: dict[str, Tensor] = {"mean_full": torch.zeros(()), "mean_half": torch.zeros(())}
         pool = torch.zeros(config.pool_size, data.channels, data.height, data.width)

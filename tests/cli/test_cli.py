@@ -19,7 +19,7 @@ from gansmith.core.version import __version__
 from gansmith.parts.losses.base import losses
 from gansmith.planning import planner
 from gansmith.recipes.load import parse_recipe
-from gansmith.training import run as runs
+from gansmith.training.prepare import measure_speed
 
 COMMAND = [sys.executable, "-m", "gansmith"]
 TINY = ("--recipe", "mlp-small", "size=8", "hidden=[8]", "batch_size=16", "fixed_images=4", "conditional=true")
@@ -143,7 +143,7 @@ def test_train_json_and_default_folder(shell, tiny_file, tmp_path, monkeypatch):
 
 @pytest.fixture
 def _quick_measure(monkeypatch):
-    monkeypatch.setattr(runs.measure_speed, "__defaults__", (0.05,))
+    monkeypatch.setattr(measure_speed, "__defaults__", (0.05,))
 
 
 @pytest.mark.usefixtures("_quick_measure")

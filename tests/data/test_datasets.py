@@ -22,8 +22,7 @@ from gansmith.data.datasets import base, cifar, mnist
 from gansmith.data.datasets.base import data_sets
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
-from gansmith.planning import resolve as orders
-from gansmith.runs.length import Budget
+from gansmith.training import prepare
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 RANDOM = np.random.default_rng(0)
@@ -416,11 +415,12 @@ def test_a_run_finds_its_data_again_from_another_folder(tmp_path, monkeypatch):
 
 
 def test_a_dry_run_takes_the_root_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(orders, "measure_speed", lambda *_: 100.0)
+    monkeypatch.setattr(prepare, "measure_speed", lambda *_: 100.0)
     write_digits(tmp_path / "mine")
     overrides = small_runs.small("mlp-small")
-    preview = api.dry_run("mnist", "mlp-small", overrides, Budget(steps=1), device="cpu", data_root=tmp_path / "mine")
-    assert preview.summary[0].startswith("mnist: 30 images, 8 x 8, gray, 10 classes")
+    root = tmp_path / "mine"
+    found = api.dry_run("mnist", recipe="mlp-small", overrides=overrides, steps=1, device="cpu", data_root=root)
+    assert found.summary[0].startswith("mnist: 30 images, 8 x 8, gray, 10 classes")
 
 
 # the list

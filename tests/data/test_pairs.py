@@ -97,7 +97,7 @@ def test_mirroring_turns_each_image_of_a_pair_and_does_not_exchange_them(beside,
 
 
 def test_a_run_on_two_folders_resumes(apart, tmp_path, monkeypatch):
-    monkeypatch.setattr("gansmith.training.run.write_results", lambda *_: None)
+    monkeypatch.setattr("gansmith.api.write_results", lambda *_: None)
     words = small("translate", "pairs=true", "method.task=null")
     words = [word for word in words if not word.startswith("task=")]
     run = train(apart, tmp_path / "run", "translate", overrides=words, stop_at=9)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import gansmith
-import gansmith.training.run
 from gansmith import api
 from gansmith.data.base import DataOptions
 from gansmith.data.datasets.base import data_sets
@@ -173,7 +172,7 @@ def test_a_run_ends_with_pictures_a_film_and_a_report(tmp_path):
 
 def test_it_learns_where_points_are(tmp_path, monkeypatch):
     """In 60 kimg samples come within 3 deviations of nearly every mode, and spread as the data do."""
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
     centres = data_sets.get("gaussians-25")().centres()
     quiet = ("previews=1", "log_rows=1", "checkpoints=1", "checkpoint_kimg=1.0e+5", "watch.look_kimg=0")
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-import gansmith.training.run
+import gansmith
 from gansmith import api
 from gansmith.core.errors import DataError, GansmithError, RecipeError
 from gansmith.core.runtime import Runtime, installed_memory_mb
@@ -17,8 +17,7 @@ from gansmith.data.duplicates import distinct_share
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
 from gansmith.data.peek import peek
-from gansmith.planning import planner
-from gansmith.planning import resolve as orders
+from gansmith.planning import choices, planner
 from gansmith.planning.expectations import SEEN, Expectation, expectation_for
 from gansmith.planning.heuristics import (
     COMPACT,
@@ -33,9 +32,10 @@ from gansmith.planning.heuristics import (
     width_for,
 )
 from gansmith.planning.proposal import USERS, Proposal, RecipeBuilder
+from gansmith.planning.resolve import prepare_run
 from gansmith.recipes.load import load_recipe, named_paths, parse_recipe
 from gansmith.runs.length import Budget
-from gansmith.runs.record import RunOptions
+from gansmith.runs.options import RunOptions
 
 REPOSITORY = Path(gansmith.__file__).parent.parent.parent
 SPEED = 1000.0  # images a second, of whatever is measured
@@ -63,8 +63,8 @@ def images(path: Path, count: int, side: int = 16, classes: int = 0, **more) -> 
 
 
 def propose(source: str, *overrides: str, runtime: Runtime | None = None, **length: float) -> Proposal:
-    order = RunOptions(source, Budget(**length))
-    return planner.propose(order, runtime or Runtime(torch.device("cpu")), overrides, lambda _: None)
+    options = RunOptions(source, Budget(**length), overrides=overrides)
+    return planner.propose(options, runtime or Runtime(torch.device("cpu")), lambda _: None)[0]
 
 
 def choice(proposal: Proposal, what: str) -> tuple[str, str]:
@@ -276,7 +276,7 @@ def test_points(measured):
 @pytest.fixture
 def gpu(monkeypatch) -> Runtime:
     """An engine that says it has a GPU: nothing may compute on it."""
-    monkeypatch.setattr(planner, "installed_memory_mb", lambda _: 1e6)
+    monkeypatch.setattr(choices, "installed_memory_mb", lambda _: 1e6)
     monkeypatch.setattr(Runtime, "has_cuda", property(lambda _: True))
     return Runtime(torch.device("cpu"))
 
@@ -383,7 +383,7 @@ def test_memory_makes_batches_smaller(measured, tmp_path, monkeypatch):
     spec = SimpleNamespace(height=64, width=64, channels=3, classes=(), count=600, name="x", is_points=False)
     needs = [needed_mb(load_recipe(COMPACT), spec, batch) for batch in (16, 32, 64)]
     assert needs[0] < needs[1] < needs[2] < 3000
-    monkeypatch.setattr(planner, "installed_memory_mb", lambda _: needs[1] / 0.7 - 1)
+    monkeypatch.setattr(choices, "installed_memory_mb", lambda _: needs[1] / 0.7 - 1)
     value, reason = choice(propose(source, "size=64", kimg=1), "batch_size")
     assert value == "16"
     assert re.fullmatch(r"64 would take [\d,]+ MB, and [\d,]+ are 70% of the memory", reason)
@@ -394,7 +394,7 @@ def test_the_memory_of_a_machine():
 
 
 def test_batches_are_for_all_processes(measured, tmp_path, monkeypatch):
-    monkeypatch.setattr(Runtime, "share_text", lambda _, text: text)
+    monkeypatch.setattr(Runtime, "broadcast_text", lambda _, text: text)
     monkeypatch.setattr(Runtime, "barrier", lambda _: None)
     monkeypatch.setattr(Runtime, "broadcast_", lambda *_: None)
     found = propose(images(tmp_path, 600), runtime=Runtime(torch.device("cpu"), 0, 3), kimg=1)
@@ -420,7 +420,7 @@ def test_the_batch_fits_the_memory_of_the_width_that_is_taken(measured, tmp_path
     for width in (16, 32):
         recipe = load_recipe(COMPACT, (f"base_channels={width}",))
         need[width] = needed_mb(recipe, open_data(source).spec, 64)
-    monkeypatch.setattr(planner, "installed_memory_mb", lambda _: (need[16] + need[32]) / 2 / MEMORY_SHARE)
+    monkeypatch.setattr(choices, "installed_memory_mb", lambda _: (need[16] + need[32]) / 2 / MEMORY_SHARE)
     assert propose(source, kimg=290).recipe.batch_size == 64
     assert propose(source, kimg=310).recipe.batch_size == 32
 
@@ -483,7 +483,7 @@ def test_named_paths():
 
 
 def test_train_without_a_recipe_trains_what_is_proposed(tmp_path, monkeypatch):
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
     monkeypatch.setattr(planner, "PROBE_SEC", 0.01)
     monkeypatch.setattr(planner, "MEASURE_SEC", 0.01)
     said = []
@@ -503,11 +503,11 @@ def test_train_without_a_recipe_trains_what_is_proposed(tmp_path, monkeypatch):
 
 def test_minutes_are_measured_once(tmp_path, monkeypatch, measured):
     runtime = Runtime(torch.device("cpu"))
-    order = RunOptions(images(tmp_path, 600), Budget(minutes=0.1))
-    recipe, settled = orders.resolve_recipe("auto", (), order, runtime, lambda _: None)
-    assert (settled.budget, recipe.kimg) == (Budget(), pytest.approx(6, abs=0.064))
-    other, same = orders.resolve_recipe("dcgan", (), order, runtime, lambda _: None)
-    assert (other.name, same) == ("dcgan", order)
+    options = RunOptions(images(tmp_path, 600), Budget(minutes=0.1))
+    found = prepare_run(options, runtime, lambda _: None)
+    assert found.recipe.kimg == pytest.approx(6, abs=0.064)
+    assert (found.length.schedule_kimg, found.length.source) == (found.recipe.kimg, f"{found.recipe.kimg:g} kimg")
+    assert len(measured) == 2  # the narrowest networks, and the recipe
 
 
 @pytest.mark.parametrize(("overrides", "weight"), [((), 0.1), (("discriminator={kind: dcgan, norm: none}",), 0.0)])

@@ -10,7 +10,6 @@ import torch
 from torch._dynamo.backends.debugging import aot_eager
 
 import gansmith.core.runtime
-import gansmith.training.run
 from gansmith import api
 from gansmith.core.errors import GansmithError
 from gansmith.core.runtime import Runtime, require_compiler, start_runtime
@@ -41,7 +40,7 @@ BF16_STEPS = 4 * 2**-8  # of 8 bits; a penalty that is missing changes some grad
 
 @pytest.fixture(autouse=True)
 def _no_results(monkeypatch):
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
 @pytest.fixture

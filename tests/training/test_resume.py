@@ -18,7 +18,6 @@ import pytest
 import torch
 from PIL import Image
 
-import gansmith.training.run
 from gansmith import api
 from gansmith.core.errors import CheckpointError, GansmithError
 from gansmith.reporting.tensorboard import TensorBoardLog
@@ -81,7 +80,7 @@ SLOW = pytest.mark.slow
 @pytest.fixture
 def no_results(monkeypatch):
     """Leave out film, curves and report, which are not what these tests are about."""
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
 @pytest.fixture(scope="session")
@@ -387,10 +386,10 @@ def test_a_signal_in_the_last_step_comes_too_late(tiny_file, tmp_path, no_result
 
 def test_a_signal_while_results_are_written_leaves_at_once_and_they_are_written_again(tiny_file, tmp_path, monkeypatch):
     written = []
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(api, "write_results", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         train(tiny_file, tmp_path / "run", "mlp-small")
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: written.append(1))
+    monkeypatch.setattr(api, "write_results", lambda *_: written.append(1))
     assert api.resume(tmp_path / "run").finished
     assert written
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import gansmith.training.run
 from gansmith import api
 from gansmith.core.errors import GansmithWarning, ModelError
 from gansmith.inference.load import load_model
@@ -25,7 +24,7 @@ COLLAPSES = (*WATCHED, "batch_size=16", "hidden=[32]", "lr=3e-3", *COLLAPSING)
 
 @pytest.fixture(autouse=True)
 def _no_results(monkeypatch):
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def whole(tiny_file, tmp_path_factory) -> Callable[..., Path]:
     @cache
     def run(*more: str) -> Path:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+            patch.setattr(api, "write_results", lambda *_: None)
             patch.setenv("GANSMITH_CACHE", str(tmp_path_factory.mktemp("cache")))
             out = tmp_path_factory.mktemp("whole") / "run"
             return train(tiny_file, out, "mlp-small", *COLLAPSES, *more, steps=STEPS).folder

@@ -61,7 +61,7 @@ class Method(Protocol):
 
     networks: nn.ModuleDict  # everything trained
     averaged: tuple[str, ...]  # networks that have an EMA, which previews, samples and exports use
-    phases: tuple[Phase, ...]  # in order; as many of them read data in every iteration
+    phases: tuple[Phase, ...]  # its configuration's; as many of them read data in every iteration
     constraints: Mapping[str, tuple[Constraint, ...]]  # by network, applied after each of its optimizer steps
     state: dict[str, Tensor]  # ADA's p, running means: checkpointed, floats averaged over processes after each phase
     pools: dict[str, Tensor]  # image pools: checkpointed, each process's own; contiguous in memory, as state is
@@ -91,6 +91,11 @@ class MethodConfig(Part):
     has_targets: ClassVar[bool] = False  # sources are made from targets, which results are compared with
     reverses: ClassVar[bool] = False  # there are translators to the second of ``domains``, and back
     domains: ClassVar[tuple[str, ...]] = ()  # classes that the data must have and that take turns in every batch
+
+    @property
+    @abstractmethod
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases of an iteration, in order; known without any network."""
 
     @abstractmethod
     def build(self, data: DataSpec) -> Method:

@@ -68,6 +68,14 @@ class LatentConfig(MethodConfig):
         "iteration", description="epoch: D alone for a pass over the data, then G alone for one"
     )
 
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Return D's phase, which reads data, and G's."""
+        return (
+            Phase("discriminator", ("discriminator",), self.discriminator_steps),
+            Phase("generator", ("generator",), self.generator_steps, reads_data=False),
+        )
+
     def build(self, data: DataSpec) -> Method:
         """Return the method; RecipeError for parts that do not fit."""
         return LatentMethod(self, data)
@@ -113,10 +121,7 @@ class LatentMethod:
         )
         self._generator_parameters = [p for p in self.networks["generator"].parameters() if p.requires_grad]
         self.averaged: tuple[str, ...] = ("generator",)
-        self.phases: tuple[Phase, ...] = (
-            Phase("discriminator", ("discriminator",), config.discriminator_steps),
-            Phase("generator", ("generator",), config.generator_steps, reads_data=False),
-        )
+        self.phases = config.phases
         self._images_per_epoch = data.count
         self.constraints: Mapping[str, tuple[Constraint, ...]] = {"discriminator": config.constraints}
         self.state: dict[str, Tensor] = {}

@@ -58,6 +58,16 @@ class SupervisedConfig(MethodConfig):
     discriminator_steps: int = Field(1, ge=1, le=100, description="D steps in an iteration, each on new images")
     share_fakes: bool = Field(False, description="the G step reuses the last D step's fakes")
 
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Return D's phase, where there is a discriminator, and G's; the first one reads data."""
+        if self.discriminator is None:
+            return (Phase("generator", ("generator",)),)
+        return (
+            Phase("discriminator", ("discriminator",), self.discriminator_steps),
+            Phase("generator", ("generator",), reads_data=False),
+        )
+
     def check_sides(self) -> None:
         """Raise RecipeError for parts that do not fit each other."""
         if self.discriminator is not None:
@@ -105,10 +115,9 @@ class SupervisedMethod(ABC):
         self.config, self.spec, self._judged = config, spec, judged
         self.networks = nn.ModuleDict({"generator": config.generator.generator(spec)})
         self._generator_parameters = [p for p in self.networks["generator"].parameters() if p.requires_grad]
-        self.phases: tuple[Phase, ...] = (Phase("generator", ("generator",), reads_data=config.discriminator is None),)
+        self.phases = config.phases
         if config.discriminator is not None:
             self.networks["discriminator"] = config.discriminator.discriminator(judged)
-            self.phases = (Phase("discriminator", ("discriminator",), config.discriminator_steps), *self.phases)
         self.averaged: tuple[str, ...] = ("generator",)
         self.translators, self.task = self.averaged, task
         constrained = {"discriminator": config.constraints} if config.discriminator is not None else {}

@@ -68,6 +68,11 @@ class UnpairedConfig(MethodConfig):
     )
     pool_size: int = Field(50, ge=0, le=10_000, description="earlier fakes kept for each discriminator; 0: none")
 
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phase of both generators, which reads data, and the discriminators' phase."""
+        return Phase("generators", GENERATORS), Phase("discriminators", DISCRIMINATORS, reads_data=False)
+
     def build(self, data: DataSpec) -> Method:
         """Return the method; RecipeError for parts that do not fit."""
         return UnpairedMethod(self, data)
@@ -116,10 +121,7 @@ class UnpairedMethod:
         self.averaged: tuple[str, ...] = GENERATORS
         self.translators = self.averaged
         self.task: Task | None = None  # the images of a domain are its sources
-        self.phases: tuple[Phase, ...] = (
-            Phase("generators", GENERATORS),
-            Phase("discriminators", DISCRIMINATORS, reads_data=False),
-        )
+        self.phases = config.phases
         self.constraints: Mapping[str, tuple[Constraint, ...]] = dict.fromkeys(DISCRIMINATORS, config.constraints)
         self.state: dict[str, Tensor] = {}
         self.augmenters = tuple(Augmenter(config.augment, self.state, f"_{side}") for side in SIDES)
