@@ -92,7 +92,7 @@ def test_crops_are_squares_of_the_images_and_what_networks_see(tiny_data, runtim
 def test_content_is_the_weighted_difference(loss, wanted, tiny_data, runtime):
     method = fresh(tiny_data, runtime, f"pixel_loss={loss}", "pixel_weight=3", recipe="srresnet").method
     target = torch.zeros(2, 1, 8, 8)
-    terms = method.content(target + 0.25, target, None)
+    terms = method.content_loss(target + 0.25, target, None)
     assert terms.total.item() == pytest.approx(3 * wanted)
     assert terms.log[f"loss_{loss}"].item() == pytest.approx(wanted)
 
@@ -143,7 +143,7 @@ def test_features_of_a_file_are_compared_and_nothing_in_it_changes(kind, extract
     assert set(state.method.networks) == {"generator"}, "it is no part of the model"
     assert path.read_bytes() == before
     images = to_float(tiny_data.read([0, 1])).contiguous(memory_format=torch.channels_last)
-    given, digest = state.method._given, state.method.state["features_sha256"]
+    given, digest = state.method._feature_network, state.method.state["features_sha256"]
     assert given.distance(images, images, digest).item() == 0
     assert given.distance(images.flip(3), images, digest).item() > 0
 

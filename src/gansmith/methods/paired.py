@@ -96,18 +96,18 @@ class PairedMethod(SupervisedMethod):
         made = super().translate(generator, source)
         return made if self.config.task is None else self.config.task.complete(made, source)
 
-    def content(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:
+    def content_loss(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:
         """Return the weighted mean absolute difference."""
         distance = (fake - target).abs().mean()
         return Terms(value_at(self.config.l1_weight, moment) * distance, {"loss_l1": distance.detach()})
 
-    def shown(self, source: Tensor, images: Tensor) -> Tensor:
+    def discriminator_input(self, source: Tensor, images: Tensor) -> Tensor:
         """Return images (kN, C, H, W) with their sources (N, S, H, W) added as channels."""
         return torch.cat([source.repeat(images.shape[0] // source.shape[0], 1, 1, 1), images], 1)
 
     def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
         """Return sources and targets, stacked as channels, from held-out images if there are any."""
-        return Fixed(torch.cat(self.chosen(seed, count or GRID_IMAGES, data), 1), None, GRID_COLUMNS)
+        return Fixed(torch.cat(self.preview_examples(seed, count or GRID_IMAGES, data), 1), None, GRID_COLUMNS)
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
         """Return pictures (N, C, H, 3 W) in [-1, 1]: source, result, target."""

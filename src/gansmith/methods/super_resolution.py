@@ -99,20 +99,20 @@ class SuperResolutionMethod(SupervisedMethod):
         source = self.config.degradation(images, self.config.scale, noise)
         return source.contiguous(memory_format=torch.channels_last), images
 
-    def content(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:
+    def content_loss(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:
         """Return the weighted mean difference."""
         difference = fake - target
         distance = (difference.abs() if self.config.pixel_loss == "l1" else difference.square()).mean()
         weight = value_at(self.config.pixel_weight, moment)
         return Terms(weight * distance, {f"loss_{self.config.pixel_loss}": distance.detach()})
 
-    def shown(self, source: Tensor, images: Tensor) -> Tensor:
+    def discriminator_input(self, source: Tensor, images: Tensor) -> Tensor:
         """Return the images; the discriminator does not see sources."""
         return images
 
     def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
         """Return enlarged sources and targets, stacked as channels, from held-out images if there are any."""
-        source, target = self.chosen(seed, count or GRID_IMAGES, data)
+        source, target = self.preview_examples(seed, count or GRID_IMAGES, data)
         return Fixed(torch.cat([enlarged(source, self.config.scale, "nearest"), target], 1), None, GRID_COLUMNS)
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
