@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 
 from gansmith.cli.train import translation_recipe
-from gansmith.core.errors import GansmithError
 from gansmith.core.runtime import Runtime
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
@@ -126,9 +125,8 @@ def test_an_augmentation_needs_a_discriminator_and_more_than_color(refused, tiny
         fresh(tiny_data, runtime, "augment={kind: diffaugment, policy: [color]}")
 
 
-def test_a_task_with_a_recipe_of_another_method_is_refused():
-    text = r"^--task upscale4 is for recipes of method 'paired', and recipe 'srgan' has method 'super_resolution'\n"
-    with pytest.raises(GansmithError, match=text):
+def test_a_task_with_a_recipe_of_another_method_is_refused(refused):
+    with refused("cli.task_of_other_method"):
         translation_recipe("srgan", "upscale4", pairs=False)
     assert translation_recipe("translate", "edges", pairs=False) == ("translate", ["method.task=edges"])
 
@@ -141,10 +139,10 @@ def test_real_images_have_more_columns_than_triples(tiny_data, runtime, tmp_path
         assert picture.size == (eight.shape[1], eight.shape[0])
 
 
-def test_a_task_with_a_recipe_whose_parts_are_a_plugins_is_left_to_training(tmp_path):
+def test_a_task_with_a_recipe_whose_parts_are_a_plugins_is_left_to_training(refused, tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("name: mine\nmethod: {kind: paired, loss: one_of_my_own}\n")
     assert translation_recipe(str(path), "edges", pairs=False) == (str(path), ["method.task=edges"])
     path.write_text("name: mine\nmethod: latent\n")
-    with pytest.raises(GansmithError, match=r"recipe '.*mine.yaml' has method 'latent'"):
+    with refused("cli.task_of_other_method"):
         translation_recipe(str(path), "edges", pairs=False)
