@@ -108,7 +108,7 @@ def test_an_unknown_field_is_refused_and_the_nearest_offered(family, name):
     assert caught.value.code == "recipe.unknown_part_field"
     head, hint = str(caught.value).split("\n")
     assert all(text in head for text in (family, f"'{name}'", f"'{wrong}'"))
-    assert head.endswith(f" (did you mean '{fields[0]}'?)" if fields else f"'{wrong}'")
+    assert head.endswith(f" (did you mean '{fields[0]}'?)" if fields else f"'{name}'")
     assert hint == f"  fields: {', '.join(fields) or 'none'}"
 
 

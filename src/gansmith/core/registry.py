@@ -94,7 +94,7 @@ class Registry(Generic[PartT]):
             if key not in part.model_fields:
                 raise RecipeError(
                     "recipe.unknown_part_field",
-                    f"{self.family} '{value['kind']}' has no field '{key}'{nearest(key, part.model_fields)}"
+                    f"'{key}' is not a field of {self.family} '{value['kind']}'{nearest(key, part.model_fields)}"
                     f"\n  fields: {', '.join(part.model_fields) or 'none'}",
                 )
         return part.model_validate(fields)

@@ -56,7 +56,7 @@ class Runtime:
         if global_batch % self.world_size:
             raise GansmithError(
                 "recipe.batch_size_of_processes",
-                f"batch_size {global_batch} is not divisible by {self.world_size}, the number of processes"
+                f"batch_size {global_batch} is not divisible by {self.world_size} processes"
                 f"\n  use a multiple, for example batch_size={-(-global_batch // self.world_size) * self.world_size}",
             )
         count = global_batch // self.world_size
