@@ -1,4 +1,4 @@
-"""Helpers for methods with a discriminator: fakes, augmentation, D's loss, scores for the log."""
+"""Helpers for methods with a discriminator: fakes, augmentation, D's loss, logged scores."""
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
