@@ -181,7 +181,8 @@ class R3GANDiscriminator(nn.Module):
     def __init__(self, spec: ImageSpec, layers: nn.Sequential, width: int) -> None:
         super().__init__()
         self.layers = layers
-        self.judge = nn.Linear(width, width if spec.num_classes else 1, bias=False)  # saved weights have the name "judge"
+        # Saved weights have the name "judge".
+        self.judge = nn.Linear(width, width if spec.num_classes else 1, bias=False)
         self.embed = nn.Embedding(spec.num_classes, width) if spec.num_classes else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
