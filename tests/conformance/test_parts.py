@@ -509,7 +509,7 @@ def test_an_augmentation_keeps_the_shapes_of_its_state_and_a_valid_probability(n
 
 
 @pytest.mark.parametrize("name", constraints.names())
-def test_constraint_is_a_projection(name):
+def test_applying_a_constraint_twice_changes_nothing_more(name):
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(5, 4), nn.Linear(4, 3))
     before = [parameter.clone() for parameter in network.parameters()]

@@ -160,7 +160,7 @@ def test_parts_are_read_from_three_forms():
     assert losses.parse("hinge") == losses.parse({"kind": "hinge"}) == losses.parse(Hinge()) == Hinge()
 
 
-def test_a_registry_of_ones_own(refused):
+def test_a_new_registry(refused):
     registry: Registry[Part] = Registry("thing", "gansmith.recipes")  # a package without modules
 
     @registry.register("one")

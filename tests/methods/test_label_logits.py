@@ -1,4 +1,4 @@
-"""D's logits of all labels: which networks have them, and what they cost D where they are trained."""
+"""D's logits for all labels: networks that have them, and the loss that trains them."""
 
 import pytest
 import torch
@@ -68,7 +68,7 @@ def test_without_labels_there_is_a_logit_for_each(name):
 
 @pytest.mark.parametrize("loss", ["relativistic", "hinge"])
 @pytest.mark.parametrize("norm", ["none", "batch"])
-def test_d_learns_the_classes_of_real_images_alone(loss, norm):
+def test_d_learns_classes_only_from_real_images(loss, norm):
     fields = {"loss": loss, "discriminator": {**COMPACT, "norm": norm}}
     with_it, without = method_of(class_weight=0.5, **fields), method_of(**fields)
     found, plain = terms_of(with_it, 0), terms_of(without, 0)

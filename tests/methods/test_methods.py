@@ -1,4 +1,4 @@
-"""Every method over the one step: who is trained, what survives a resume, what previews depend on."""
+"""Every method in the training step: trained networks, resume, shared fakes, previews."""
 
 from pathlib import Path
 from typing import Any
@@ -206,7 +206,7 @@ def test_a_phase_changes_and_gives_gradients_to_the_networks_it_trains_and_no_ot
                 assert gradient is None or torch.equal(gradient, after[key][1]), f"{phase.name} reached {key}"
 
 
-def test_shared_fakes_are_those_of_the_last_discriminator_step_with_their_graph(tiny_data, runtime, monkeypatch):
+def test_shared_fakes_come_from_the_last_d_step_with_their_graph(tiny_data, runtime, monkeypatch):
     judged: list[Tensor] = []
     for shared in (False, True):
         state = fresh(
@@ -269,14 +269,14 @@ def test_the_augmentation_draws_anew_for_every_image_of_both_sides_and_phases(ti
     assert all(0 < sum(sides) < 2 * BATCH for sides in seen)
 
 
-def test_weights_stay_in_the_box_of_weight_clip(tiny_data, runtime):
+def test_weight_clip_bounds_the_weights(tiny_data, runtime):
     state = advance(fresh(make_recipe("weight_clip"), tiny_data, runtime), tiny_data, runtime, 2)
     largest = {name: max(p.abs().max().item() for p in net.parameters()) for name, net in state.method.networks.items()}
     assert largest["discriminator"] == pytest.approx(0.01)
     assert largest["generator"] > 0.02
 
 
-def test_state_and_pools_are_in_the_checkpoint_and_at_work(tiny_data, runtime):
+def test_state_and_pools_are_saved_and_used(tiny_data, runtime):
     recipe = make_recipe("toy_two_discriminators")
     state = advance(fresh(recipe, tiny_data, runtime), tiny_data, runtime, 4)
     tensors = copy_of(state, runtime)

@@ -36,7 +36,7 @@ def step(state: RunState, data: Any, runtime: Runtime) -> dict[str, list[torch.T
     return seen
 
 
-def test_d_sees_the_source_beside_target_and_fake_and_g_gets_the_same_source_in_both_phases(tiny_data, runtime):
+def test_d_gets_source_with_target_or_fake_and_g_the_same_sources_in_both_phases(tiny_data, runtime):
     seen = step(fresh(tiny_data, runtime, "share_fakes=false", "discriminator_steps=2"), tiny_data, runtime)
     first, second, again = seen["generator"]
     assert torch.equal(second, again), "G's phase has the sources of the last D step"
@@ -69,7 +69,7 @@ def test_the_sources_of_two_iterations_differ_even_where_the_images_do_not(tiny_
     assert len({source.numpy().tobytes() for source in one}) == 8
 
 
-def test_without_a_discriminator_there_is_l1_alone(tiny_data, runtime):
+def test_without_a_discriminator_the_loss_is_l1(tiny_data, runtime):
     state = fresh(tiny_data, runtime, "discriminator=null", "l1_weight=3")
     method, (phase,) = state.method, state.method.phases
     assert (set(method.networks), phase.reads_data, state.images_per_iteration) == ({"generator"}, True, 8)

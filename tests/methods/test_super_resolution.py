@@ -46,7 +46,7 @@ def last_row(state: RunState, runtime: Runtime) -> dict[str, float]:
     return state.meter.take(runtime)
 
 
-def test_d_sees_images_alone_and_g_gets_the_same_small_sources_in_both_phases(tiny_data, runtime):
+def test_d_gets_only_images_and_g_the_same_sources_in_both_phases(tiny_data, runtime):
     state = fresh(tiny_data, runtime, "share_fakes=false", "discriminator_steps=2", "degradation=real_esrgan")
     seen = step(state, tiny_data, runtime)
     first, second, again = seen["generator"]
@@ -68,7 +68,7 @@ def test_sources_are_made_in_float32_where_networks_compute_in_bf16(name, tiny_d
     assert not torch.equal(rounded["discriminator"][0], plain["discriminator"][0])
 
 
-def test_crops_are_squares_of_the_images_and_what_networks_see(tiny_data, runtime):
+def test_networks_get_square_crops_of_the_images(tiny_data, runtime):
     images = torch.arange(3 * 8 * 6.0).view(3, 1, 8, 6)
     squares = cropped(images, 4, NOISE)
     found = set()
@@ -96,7 +96,7 @@ def test_content_is_the_weighted_difference(loss, wanted, tiny_data, runtime):
     assert terms.log[f"loss_{loss}"].item() == pytest.approx(wanted)
 
 
-def test_features_apart_are_shares_of_what_is_wanted_image_by_image():
+def test_feature_distance_is_relative_to_the_target_of_each_image():
     wanted = {"a": torch.ones(2, 3, 4, 4), "b": 100 * torch.ones(2, 5)}
     wanted["a"][1] *= 10
     seen = {"a": wanted["a"].clone(), "b": wanted["b"] * 0.9}
@@ -104,7 +104,7 @@ def test_features_apart_are_shares_of_what_is_wanted_image_by_image():
     assert feature_distance(seen, wanted).item() == pytest.approx((0.5 / 2 + 0.1) / 2)
 
 
-def test_features_of_the_discriminator_pull_g_and_leave_d_alone(tiny_data, runtime):
+def test_the_discriminators_features_train_g_but_not_d(tiny_data, runtime):
     rows, gradients = {}, {}
     for weight in (0, 50):
         state = fresh(tiny_data, runtime, f"feature_weight={weight}")
@@ -130,7 +130,7 @@ def extractor_file(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["extractor", "discriminator"])
-def test_features_of_a_file_are_compared_and_nothing_in_it_changes(kind, extractor_file, tiny_data, runtime, tmp_path):
+def test_a_feature_network_from_a_file_is_used_and_never_trained(kind, extractor_file, tiny_data, runtime, tmp_path):
     path = extractor_file
     if kind == "discriminator":
         path = make_model(recipe="mlp-small").save(tmp_path / "model") / "discriminator.safetensors"
@@ -205,7 +205,7 @@ def test_parts_that_do_not_fit_super_resolution_are_refused(refused):
         load_recipe("srresnet", ("scale=3",))
 
 
-def test_without_layers_that_add_anything_it_is_the_bicubic_enlargement():
+def test_layers_of_zeros_give_the_bicubic_enlargement():
     generator = networks.parse({"kind": "srresnet", "base_channels": 4, "blocks": 1}).generator(
         ImageSpec(16, 16, 3, source_channels=3, scale=2)
     )

@@ -1,4 +1,4 @@
-"""CycleGAN on two tiny domains: its terms from their definitions, pools, previews, penalties, resume, messages."""
+"""Method ``unpaired`` on two tiny domains: loss terms, pools, previews, penalties, resume."""
 
 import json
 from dataclasses import replace
@@ -46,7 +46,7 @@ def batch_of(data: ImageData, runtime: Any) -> Batch:
     return BatchStream(data, 8, 0, runtime, mirror=False, domains=2).read(0)
 
 
-def test_the_generators_minimise_what_the_paper_says(data, runtime):
+def test_the_generators_losses_are_the_papers(data, runtime):
     method, batch = make(data), batch_of(data, runtime)
     a, b = batch.images[0::2], batch.images[1::2]
     f, g, d_a, d_b = (method.networks[name] for name in ("a_to_b", "b_to_a", "discriminator_a", "discriminator_b"))
@@ -84,7 +84,7 @@ def test_discriminators_score_images_and_fakes_of_their_own_domain(data, runtime
     assert not torch.allclose(method.loss(method.phases[1], batch, NOISE_OF_8, START).total, total)
 
 
-def test_weights_may_be_ramps_and_no_identity_term_is_no_work(data, runtime):
+def test_weights_may_be_ramps_and_a_zero_identity_weight_costs_nothing(data, runtime):
     batch = batch_of(data, runtime)
     method = make(data, cycle_weight={"start": 8, "end": 0}, identity_weight=0)
     first, last = (method.loss(method.phases[0], batch, NOISE_OF_8, Moment(0, 0.0, at)) for at in (0.0, 1.0))
@@ -121,7 +121,7 @@ def test_a_pool_fills_and_then_gives_earlier_fakes_half_the_time(data):
     {"generator": {**GENERATOR, "norm": "batch", "value_range": "unit", "upsample": "resize"}},
     {"discriminator": {**DISCRIMINATOR, "value_range": "unit"}, "constraints": ["weight_clip"]},
 ])  # fmt: skip
-def test_losses_penalties_and_networks_of_the_house_fit(fields, data, runtime):
+def test_unpaired_works_with_other_losses_penalties_and_networks(fields, data, runtime):
     method, batch = make(data, **fields), batch_of(data, runtime)
     for phase in method.phases:
         for name, network in method.networks.items():
@@ -135,7 +135,7 @@ def test_losses_penalties_and_networks_of_the_house_fit(fields, data, runtime):
             assert any(p.grad is not None and p.grad.any() for p in method.networks[name].parameters())
 
 
-def test_previews_are_image_there_and_back_of_both_domains(data):
+def test_previews_show_image_translation_and_way_back_for_both_domains(data):
     method = make(data)
     method.networks.eval()
     fixed = method.fixed(0, None, data)
@@ -190,7 +190,7 @@ def test_cyclegan_resnet_has_the_papers_layers_at_its_size():
     assert network.multiple == 4
 
 
-def test_a_residual_block_adds_to_what_it_gets():
+def test_a_residual_block_adds_to_its_input():
     block = ResidualBlock(networks.parse({"kind": "cyclegan_resnet"}), 4)
     maps = torch.randn(2, 4, 5, 6, generator=torch.Generator().manual_seed(0))
     assert not torch.allclose(block(maps), maps)
@@ -273,7 +273,7 @@ def test_a_run_cannot_go_on_without_one_of_its_data_sets(refused, tiny_file, tmp
     assert str(other) in str(caught.value)
 
 
-def test_each_discriminator_adapts_a_p_of_its_own(data, runtime):
+def test_each_discriminator_adapts_its_own_p(data, runtime):
     method = make(data, augment={"kind": "ada", "interval": 1, "adapt_kimg": 0.1})
     sure, unsure = (method.networks[f"discriminator_{side}"] for side in "ab")
     for network, answer in ((sure, 2.0), (unsure, -2.0)):

@@ -81,7 +81,7 @@ def test_a_block_of_d_is_the_papers(is_first):
     torch.testing.assert_close(block(maps), F.avg_pool2d(inside, 2) + block.beside(F.avg_pool2d(maps, 2)))
 
 
-def test_a_block_of_d_that_changes_no_shape_has_nothing_beside_it():
+def test_a_block_of_d_that_keeps_the_shape_has_a_plain_skip_connection():
     block, maps = DiscriminatorBlock(6, 6, "none", is_first=False, halves=False), drawn(2, 6, 4, 4)
     torch.testing.assert_close(block(maps), maps + block.layers(maps))
 
