@@ -188,7 +188,7 @@ def test_conditional_without_labels(told, tmp_path):
 def test_batch_norm_under_a_penalty(told, tiny_file, tmp_path, penalty):
     own = (f"penalties=[{penalty}]", "base_channels=4")
     message = told("train", tiny_file, "--recipe", "dcgan", *own, "--out", tmp_path / "run")
-    assert message.startswith(f"penalty '{penalty}' needs the gradient of each image alone, and discriminator 'dcgan'")
+    assert message.startswith(f"penalty '{penalty}' needs a gradient for each image, but discriminator 'dcgan'")
     assert message.endswith("pass discriminator.norm=none")
     assert not (tmp_path / "run").exists()
 
