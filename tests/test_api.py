@@ -227,7 +227,7 @@ def test_images_that_cannot_be_scored(run, tmp_path):
     with pytest.raises(DataError, match="no images under"):
         api.score(model, [tmp_path])
     (tmp_path / "bad.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"bad\.png' cannot be judged: not an image in a known format"):
+    with pytest.raises(DataError, match=r"bad\.png' cannot be scored: not an image in a known format"):
         api.score(model, [tmp_path / "bad.png"])
 
 
@@ -245,7 +245,7 @@ def test_a_damaged_image_among_others_is_said_and_left_out(run, tmp_path, monkey
     assert event.values == {"file": str(tmp_path / "b.png"), "reason": event.values["reason"]}
     assert event.values["reason"].startswith("truncated or damaged")
     assert event.message == f"left out: {tmp_path / 'b.png'} ({event.values['reason']})"
-    with pytest.raises(DataError, match=r"b\.png' cannot be judged: truncated or damaged"):
+    with pytest.raises(DataError, match=r"b\.png' cannot be scored: truncated or damaged"):
         api.score(model, [tmp_path, tmp_path / "b.png"])
     read = Path.read_bytes
 
@@ -258,7 +258,7 @@ def test_a_damaged_image_among_others_is_said_and_left_out(run, tmp_path, monkey
     (tmp_path / "c.png").write_bytes(b"")
     with pytest.raises(DataError) as caught:
         api.score(model, [tmp_path])
-    assert str(caught.value) == f"none of the 3 images could be judged: {tmp_path / 'a.png'} (Permission denied)"
+    assert str(caught.value) == f"none of the 3 images could be scored: {tmp_path / 'a.png'} (Permission denied)"
 
 
 def test_the_tables_of_layers_need_no_data_and_no_memory():

@@ -245,9 +245,9 @@ def test_translate_goes_both_ways(run, shell, tmp_path):
         made = np.asarray(Image.open(tmp_path / folder / "x.png"))
         assert np.abs(made.astype(int) - expected[..., 0]).max() <= 1
     one_way = make_translator("denoise", channels=1)
-    text = r"^--reverse: a model of method 'paired' translates one way only\n  both .*: gansmith train --from A --to B$"
-    with pytest.raises(ModelError, match=text):
+    with pytest.raises(ModelError) as caught:
         api.translate(one_way, pixels, reverse=True)
+    assert caught.value.code == "model.one_way"
 
 
 def test_from_and_to_stand_for_the_recipe_and_two_data_sets(tiny_file, shell, tmp_path, monkeypatch):
