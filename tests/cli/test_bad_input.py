@@ -65,7 +65,7 @@ def copy(run, tmp_path) -> Path:
     return shutil.copytree(run, tmp_path / "copy")
 
 
-def test_unknown_recipe(refuses, error_of, tiny_file):
+def test_a_recipe_that_is_not_known(refuses, error_of, tiny_file):
     refuses("recipe.unknown_recipe", "train", tiny_file, "--recipe", "dcgam")
     refuses("recipe.unknown_recipe", "recipes", "dcgam")
     with pytest.raises(GansmithError) as caught:
@@ -74,11 +74,11 @@ def test_unknown_recipe(refuses, error_of, tiny_file):
     refuses("recipe.file_not_found", "train", tiny_file, "--recipe", "no/such.yaml")
 
 
-def test_unknown_key(refuses, tiny_file):
+def test_a_recipe_key_that_is_not_known(refuses, tiny_file):
     refuses("recipe.unknown_key", "train", tiny_file, "bacth_size=3")
 
 
-def test_unknown_part(refuses, tiny_file):
+def test_a_part_that_is_not_known(refuses, tiny_file):
     refuses("recipe.unknown_part", "train", tiny_file, "loss=hing")
 
 
