@@ -67,15 +67,31 @@ def test_tables_of_layers_come_from_the_recipes(site):
     assert "3 x 46 x 46" in (site / "learn" / "dcgan-cifar10.html").read_text()
 
 
-def test_the_picture_shows_every_package_once(monkeypatch):
+@pytest.fixture
+def site_parts(monkeypatch):
     pytest.importorskip("sphinx")
     monkeypatch.syspath_prepend(str(DOCS))
-    site_parts = importlib.import_module("site_parts")
-    rows = site_parts.layer_rows(REPOSITORY / "pyproject.toml")
-    assert "cli" in rows[0]
-    picture = site_parts.draw_packages(rows)
+    return importlib.import_module("site_parts")
+
+
+@pytest.fixture
+def layers(site_parts) -> list[list[str]]:
+    """Rows of the layers contract, top row first."""
+    return site_parts.layer_rows(REPOSITORY / "pyproject.toml")
+
+
+def test_the_architecture_page_lists_the_packages_of_the_import_contract(layers):
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    listed = page.partition("```text\n")[2].partition("```")[0].splitlines()
+    names = [re.split(r"\s{2,}", line)[0].removesuffix(".py") for line in listed if "to come" not in line]
+    assert sorted(names) == sorted({name for row in layers for name in row} - {"__main__"})
+
+
+def test_the_picture_shows_every_package_once(site_parts, layers):
+    picture = site_parts.draw_packages(layers)
     names = re.findall(r"<text class=\"name\"[^>]*>([^<]+)</text>", picture)
-    assert names == [name for row in rows for name in row]
+    assert names == [name for row in layers for name in row]
+    assert "cli" in names
     assert f"<title>{escape(gansmith.cli.__doc__.replace('``', ''))}</title>" in picture
 
 
@@ -133,7 +149,7 @@ def test_every_lesson_is_tested_and_on_a_page():
 
 @pytest.fixture
 def no_results(monkeypatch):
-    monkeypatch.setattr("gansmith.training.run.write_results", lambda *_: None)
+    monkeypatch.setattr("gansmith.api.write_results", lambda *_: None)
 
 
 def run_for_docs(monkeypatch, *words: object) -> None:

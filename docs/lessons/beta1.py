@@ -1,8 +1,9 @@
 """Train one recipe with Adam's beta1 at 0.5 and at 0.9, from three seeds."""
 
 import numpy as np
-from gansmith.randomness import sample_latents
 from lesson import BLUE, ORANGE, ClothesClassifier, Page, main, plots, start
+
+from gansmith.core.randomness import sample_latents
 
 SEEDS, EVERY = (0, 1, 2), 20
 

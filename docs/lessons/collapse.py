@@ -1,8 +1,9 @@
 """Train with ten steps of G for each step of D, and count the classes of clothes that remain."""
 
 import numpy as np
-from gansmith.images import make_grid
 from lesson import BLUE, ORANGE, ClothesClassifier, Page, Run, main, plots, start
+
+from gansmith.imaging.images import make_grid
 
 FAKES = 2000
 SMALL_STEPS = 4  # mlp-small gets four times as many steps: its networks are smaller and learn more slowly

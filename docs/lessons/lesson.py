@@ -7,20 +7,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from gansmith.batches import BatchStream
-from gansmith.images import to_float
-from gansmith.preview import generate
-from gansmith.randomness import sample_latents
-from gansmith.recipe import load_recipe
-from gansmith.run_state import RunState
-from gansmith.runtime import Runtime
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from gansmith.data.base import ImageData, open_data
+from gansmith.core.randomness import sample_latents
+from gansmith.core.runtime import Runtime
+from gansmith.data.base import ImageData
+from gansmith.data.batches import BatchStream
+from gansmith.data.open import open_data
+from gansmith.imaging.images import to_float
 from gansmith.methods.base import Fixed, Phase
 from gansmith.methods.latent import LatentMethod
-from gansmith.training import train_step
+from gansmith.methods.sampling import generate
+from gansmith.recipes.load import load_recipe
+from gansmith.training.state import RunState
+from gansmith.training.step import train_step
 
 DOCS = Path(__file__).parents[1]
 BLUE, ORANGE, GRAY = "#0072B2", "#D55E00", "#6e7781"

@@ -1,9 +1,10 @@
 """Run one training step and list every tensor with its shape and range."""
 
 import torch
-from gansmith.networks.base import range_from_signed, signed_from
 from lesson import Page, main, start
 from torch import Tensor
+
+from gansmith.parts.networks.base import range_from_signed, signed_from
 
 
 def shape(tensor: Tensor) -> str:

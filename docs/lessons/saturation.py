@@ -1,17 +1,17 @@
 """Compare G's gradient under two losses, with the same D, while only D goes on learning."""
 
 import torch
-from gansmith.losses.minimax import Minimax
-from gansmith.losses.non_saturating import NonSaturating
 from lesson import BLUE, GRAY, ORANGE, Page, Run, main, plots, start
+
+from gansmith.core.randomness import sample_latents
+from gansmith.parts.losses.minimax import Minimax
+from gansmith.parts.losses.non_saturating import NonSaturating
 
 START, FAKES = 300, 256  # steps of both networks before G is frozen; fakes for each measurement
 
 
 def gradient_norms(run: Run) -> tuple[float, float, float]:
     """Return the norms of G's gradient under minimax and under the non-saturating loss, and the mean D(G(z))."""
-    from gansmith.randomness import sample_latents
-
     parameters = list(run.generator.parameters())
     for parameter in parameters:
         parameter.requires_grad_(True)

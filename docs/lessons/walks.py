@@ -1,10 +1,11 @@
 """Walk from one latent to another: straight (lerp), and along the sphere (slerp)."""
 
 import torch
-from gansmith.images import make_grid
-from gansmith.randomness import sample_latents
-from gansmith.uses.interpolate import lerp, slerp
 from lesson import BLUE, GRAY, ORANGE, ClothesClassifier, Page, main, plots, start
+
+from gansmith.core.randomness import sample_latents
+from gansmith.imaging.images import make_grid
+from gansmith.inference.interpolate import lerp, slerp
 
 POINTS, PAIRS, ROWS = 11, 1000, 3
 

@@ -126,13 +126,13 @@ def test_devices(refuses, tiny_file, run):
     refuses("machine.unknown_precision", "train", tiny_file, "--precision", "bf61")
 
 
-def test_empty_folder(refuses, tmp_path):
+def test_a_folder_without_images_on_the_command_line(refuses, tmp_path):
     (tmp_path / "empty").mkdir()
     refuses("data.empty", "train", tmp_path / "empty")
     refuses("data.empty", "data", "check", tmp_path / "empty")
 
 
-def test_images_too_small(refuses, tmp_path):
+def test_a_folder_of_images_too_small(refuses, tmp_path):
     for number in range(4):
         Image.fromarray(np.full((5, 6), number * 40, np.uint8)).save(tmp_path / f"{number}.png")
     refuses("data.images_too_small", "train", tmp_path)
@@ -183,7 +183,7 @@ def test_a_file_where_the_run_folder_would_be(refuses, tiny_file, tmp_path):
     refuses("run.file_in_the_way", "train", tiny_file, *TINY, "--out", tmp_path / "file")
 
 
-def test_an_empty_word(refuses, tiny_file):
+def test_a_word_that_is_empty(refuses, tiny_file):
     refuses("cli.empty_word", "train", "")
     refuses("cli.empty_word", "train", tiny_file, "")
 

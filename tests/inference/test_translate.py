@@ -32,7 +32,7 @@ def photo(height: int, width: int, channels: int = 3) -> np.ndarray:
 def test_it_is_what_the_generator_makes_of_the_task_s_source(colouriser):
     image = photo(32, 48)
     made = gansmith.translate(colouriser, image).array
-    source = colouriser.method.config.task.of_given(to_float(image[None]))
+    source = colouriser.method.config.task.prepare(to_float(image[None]))
     with torch.no_grad():
         expected = colouriser.networks["generator"](source, None)
     assert np.abs(made - ((expected[0] + 1) * 127.5).permute(1, 2, 0).numpy()).max() <= 0.5 + 1e-3
@@ -233,13 +233,13 @@ def test_training_from_the_command_line(shell, tmp_path):
     assert code == 2
     assert "2 images are too few to judge translations by; at least 10 are needed" in err
     assert "training the judge" not in err, "refused before anything is computed"
-    _, _, err = shell("train", "photos", "--task", "deblur", "--patience", 2, *words, "--out", "patient")
+    _, _, err = shell("train", "photos", "--task", "deblur", "--patience", 2, "--steps", 2, *words, "--out", "patient")
     assert "looks are at samples, and a model of method 'paired' makes none of its own" in " ".join(err.split())
     assert shell("train", "photos", "--task", "inpaint", "--pairs")[0] == 2
     code, _, err = shell("train", "photos", "--task", "colourize")
     assert code == 2
     assert "unknown task 'colourize' (did you mean 'colorize'?)" in err
-    code, _, err = shell("train", "photos", "photos", "--pairs", *words, "--out", "two")
+    code, _, err = shell("train", "photos", "photos", "--pairs", "--steps", 2, *words, "--out", "two")
     assert code == 0, err
     assert api.load("two").record.data.pairs
 

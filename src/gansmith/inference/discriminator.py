@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from gansmith.core.errors import ModelError, unknown_name
 from gansmith.data.base import DataSpec
 from gansmith.imaging.images import to_float
-from gansmith.methods.latent import LatentMethod
+from gansmith.methods.capabilities import LatentSampler
 from gansmith.parts.networks.activations import hidden_maps
 from gansmith.parts.networks.base import ValueRange, range_from_signed
 
@@ -26,7 +26,7 @@ class TrainedDiscriminator:
     It always runs in batches of ``batch`` images, so an image's scores do not depend on the other images.
     """
 
-    method: LatentMethod
+    method: LatentSampler
     discriminator: nn.Module
     spec: DataSpec
     batch: int
@@ -35,7 +35,7 @@ class TrainedDiscriminator:
         """Return P(real), or a raw logit, float32 (N,); ModelError for images of another shape."""
 
         def score(part: Tensor, labels: Tensor | None) -> Tensor:
-            return self.method.judge(self.discriminator, part, labels).reshape(len(part), -1).mean(1)
+            return self.method.score(self.discriminator, part, labels).reshape(len(part), -1).mean(1)
 
         return self._in_batches(score, images, label)
 

@@ -19,7 +19,8 @@ from gansmith.inference.model_record import MODEL_JSON, ModelRecord, model_error
 from gansmith.inference.samples import Samples, image_name
 from gansmith.inference.tiled_upscaling import enlarge_image, enlarging
 from gansmith.methods.base import Fixed
-from gansmith.methods.latent import LatentMethod, sample_labels
+from gansmith.methods.capabilities import LatentSampler, samples_from_latents
+from gansmith.methods.latent import sample_labels
 from gansmith.methods.sampling import generate
 
 MAX_SAMPLES = 1_000_000
@@ -152,9 +153,9 @@ class Model:
         commit_json(folder / MODEL_JSON, {**self.record.model_dump(mode="json"), "sha256": digests})
         return folder
 
-    def latent_method(self, verb: str) -> LatentMethod:
+    def latent_method(self, verb: str) -> LatentSampler:
         """Return the method; ModelError, which names ``verb``, if it does not make images from latents."""
-        if not isinstance(self.method, LatentMethod):
+        if not samples_from_latents(self.method):
             raise ModelError(
                 "model.other_method",
                 f"cannot {verb} with a model of method '{self.record.method.kind}'; it needs 'latent'",

@@ -8,14 +8,14 @@ from gansmith.core.errors import ModelError
 from gansmith.imaging.images import MODES, to_float, to_levels
 from gansmith.imaging.tiles import in_tiles
 from gansmith.methods.base import Method
-from gansmith.methods.super_resolution import SuperResolutionMethod
+from gansmith.methods.capabilities import Translator, translates, upscales
 
 
-def enlarging(method: Method, kind: str) -> SuperResolutionMethod:
+def enlarging(method: Method, kind: str) -> Translator:
     """Return ``method`` if it upscales, else raise ModelError; ``kind`` is its name in recipes."""
-    if not isinstance(method, SuperResolutionMethod):
-        translates = getattr(getattr(method, "task", None), "scale", 1) > 1
-        suggestion = "gansmith translate MODEL IMAGES" if translates else "gansmith train photos/ --recipe srresnet"
+    if not upscales(method):
+        enlarges = translates(method) and method.task is not None and method.task.scale > 1
+        suggestion = "gansmith translate MODEL IMAGES" if enlarges else "gansmith train photos/ --recipe srresnet"
         raise ModelError(
             "model.other_method",
             f"cannot upscale with a model of method '{kind}'; it needs 'super_resolution'\n  use: {suggestion}",
@@ -23,7 +23,7 @@ def enlarging(method: Method, kind: str) -> SuperResolutionMethod:
     return method
 
 
-def enlarge_image(method: SuperResolutionMethod, generator: nn.Module, image: np.ndarray) -> np.ndarray:
+def enlarge_image(method: Translator, generator: nn.Module, image: np.ndarray) -> np.ndarray:
     """Enlarge uint8 (H, W, C) to uint8 (scale H, scale W, C); ModelError for another number of channels.
 
     Large images are processed in overlapping tiles, which are smaller for a larger scale, so memory stays the same.

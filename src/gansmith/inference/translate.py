@@ -22,11 +22,8 @@ from gansmith.inference.image_files import (
 )
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Picture
-from gansmith.methods.paired import PairedMethod
-from gansmith.methods.super_resolution import SuperResolutionMethod
-from gansmith.methods.unpaired import UnpairedMethod
+from gansmith.methods.capabilities import Translator, translates, upscales
 
-Translates = PairedMethod | UnpairedMethod
 LARGEST_PIXELS = 40_000_000  # of a result
 
 
@@ -91,31 +88,30 @@ def translate_files(
     return write_pictures(paths, out, make, "translate", on_left_out)
 
 
-def translator_of(model: Model, reverse: bool) -> tuple[Translates, str]:
+def translator_of(model: Model, reverse: bool) -> tuple[Translator, str]:
     """Return a model's method and the generator's name for a direction; ModelError if the model lacks it."""
-    if isinstance(model.method, SuperResolutionMethod):
+    if upscales(model.method):
         raise ModelError(
             "model.other_method",
             "cannot translate with a model of method 'super_resolution': it enlarges images"
             "\n  use: gansmith upscale MODEL IMAGES",
         )
-    if not isinstance(model.method, Translates):
+    if not translates(model.method):
         raise ModelError(
             "model.other_method",
             f"cannot translate with a model of method '{model.record.method.kind}'; it needs 'paired' or 'unpaired'"
             "\n  train one: gansmith train photos/ --task colorize",
         )
-    names = model.method.translators
-    if reverse and len(names) == 1:
+    if reverse and not model.method.config.reverses:
         raise ModelError(
             "model.one_way",
             f"--reverse: a model of method '{model.record.method.kind}' translates in one direction only"
             "\n  to train both directions: gansmith train --from A --to B",
         )
-    return model.method, names[reverse]
+    return model.method, model.method.translators[reverse]
 
 
-def _scale_and_step(method: Translates, generator: nn.Module, opened: Image.Image, image: ImageLike) -> tuple[int, int]:
+def _scale_and_step(method: Translator, generator: nn.Module, opened: Image.Image, image: ImageLike) -> tuple[int, int]:
     """Return the scale of the result, and the step that sides must be multiples of; DataError for a bad size."""
     scale = 1 if method.task is None else method.task.scale
     multiple = int(generator.multiple)  # type: ignore[arg-type]
@@ -130,7 +126,7 @@ def _scale_and_step(method: Translates, generator: nn.Module, opened: Image.Imag
     return scale, max(1, multiple // scale)
 
 
-def _given_channels(method: Translates) -> int:
+def _given_channels(method: Translator) -> int:
     """Return the number of channels of sources; DataError if the task's sources are not images."""
     channels, task = method.spec.source_channels, method.task
     if channels not in MODES or (task is not None and task.takes_mask):
@@ -141,15 +137,15 @@ def _given_channels(method: Translates) -> int:
     return channels
 
 
-def _source_of(method: Translates, values: Tensor) -> Tensor:
+def _source_of(method: Translator, values: Tensor) -> Tensor:
     """Return the task's sources of images in [-1, 1]; an additional last channel is above 0 where they are missing."""
     task, channels = method.task, method.spec.channels
     if task is None:
         return values
-    return task.of_given(values[:, :channels], (values[:, channels:] > 0).float() if task.takes_mask else None)
+    return task.prepare(values[:, :channels], (values[:, channels:] > 0).float() if task.takes_mask else None)
 
 
-def _hole(method: Translates, mask: ImageLike | None, opened: Image.Image, image: ImageLike) -> np.ndarray | None:
+def _hole(method: Translator, mask: ImageLike | None, opened: Image.Image, image: ImageLike) -> np.ndarray | None:
     """Return the mask, bool (H, W), True where the image is missing; None for a task without masks."""
     takes = method.task is not None and method.task.takes_mask
     if takes != (mask is not None):

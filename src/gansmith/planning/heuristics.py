@@ -1,7 +1,7 @@
 """The rules by which a recipe is fitted to data, machine and budget: numbers and small functions, one place for each.
 
 Those of ``COMPACT`` (gamma, learning rate, end_norm, 16 channels, and 32 for images of 32 px) come from the trials in
-benchmarks/flagship/README.md; other widths, sides and what is for GPUs are first guesses. Where kimg decide, they are
+benchmarks/flagship/trials.md; other widths, sides and what is for GPUs are first guesses. Where kimg decide, they are
 those that the narrowest networks of ``COMPACT`` can show in the time there is.
 """
 

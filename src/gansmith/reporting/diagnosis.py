@@ -10,6 +10,7 @@ import torch
 
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import PlainLines
+from gansmith.core.metric_name import column_of
 from gansmith.core.registry import load_plugins
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.reference import open_reference, run_data_of
@@ -23,7 +24,7 @@ from gansmith.parts.metrics.class_coverage import evenness
 from gansmith.recipes.load import read_run_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import best_look, column_of, measure, read_rows
+from gansmith.runs.log import best_look, measure, read_rows
 
 BAR = 30  # characters of the longest bar
 LATELY = 10  # of the rows, a tenth: what a look that is made now is seen beside
