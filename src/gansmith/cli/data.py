@@ -52,6 +52,6 @@ def list_sets(
 
 def clean() -> None:
     """Delete the cache of decoded images; training rebuilds it."""
-    from gansmith.data.cache_folder import clean_cache
+    from gansmith import api
 
-    print(f"{clean_cache():,} bytes freed")
+    print(f"{api.clean_cache():,} bytes freed")
