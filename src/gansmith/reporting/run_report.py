@@ -14,7 +14,7 @@ from gansmith.methods.base import verb_of
 from gansmith.recipes.load import method_kind
 from gansmith.reporting.curves import draw_curves
 from gansmith.reporting.embedded_images import Picture, load_picture, slider_pictures
-from gansmith.reporting.evaluation_section import judged_sections
+from gansmith.reporting.evaluation_section import evaluation_sections
 from gansmith.reporting.health_section import health_section
 from gansmith.reporting.page import embedded, page
 from gansmith.reporting.panels import PANELS
@@ -52,7 +52,7 @@ def write_report(run: RunFolder, *, title: str, facts: dict[str, str]) -> Path:
         _facts(facts),
         _pictures(run, story),
         health_section(run),
-        judged_sections(run.path, story.kimg if best is None else best["kimg"]),
+        evaluation_sections(run.path, story.kimg if best is None else best["kimg"]),
         f'<div class="columns"><div>{slider}{_events(story)}{_use(run, story)}</div>{_curves(run, story)}</div>',
         _recipe(run),
     ]
