@@ -103,8 +103,8 @@ def _pairs(folder: Path, found: Evaluation) -> str:
         return ""
     facts = found.facts["memorisation"]
     text = (
-        "The samples nearest to a training image, each beside that image, with their distance. For comparison: held-out "
-        f"images have a median distance of {facts['held_out_median']:.3g}, and few are nearer than {facts['limit']:.3g}."
+        "The samples nearest to a training image, each beside that image, with their distance. Held-out images have "
+        f"a median distance of {facts['held_out_median']:.3g}; few of them are nearer than {facts['limit']:.3g}."
     )
     img = img_tag(picture, "Samples and their nearest training images")
     return section("Are samples copies of training images?", f'<p class="note">{escape(text)}</p>\n{img}')
