@@ -1,3 +1,4 @@
+import os
 import signal
 from pathlib import Path
 
@@ -18,7 +19,9 @@ pytest_plugins = ["prose"]
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
+    """Compute on one thread, here and in processes that tests start: more of them would wait for each other."""
     torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 
 from gansmith.data.base import DataSpec
-from gansmith.inference.model import Model, make_record
+from gansmith.inference.model import Model
+from gansmith.inference.model_record import make_record
 from gansmith.recipes.load import load_recipe
 
 CLASSES = ("dark", "gray", "light")

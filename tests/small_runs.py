@@ -16,7 +16,7 @@ import torch
 from gansmith import api
 from gansmith.core.events import Event
 from gansmith.core.randomness import Noise
-from gansmith.data.sources.domains import join_domains
+from gansmith.data.sources.domains import Domains
 from gansmith.recipes.load import load_recipe, recipe_names
 from gansmith.runs.checkpoint import Checkpoint, load_latest
 from gansmith.runs.folder import RunFolder
@@ -37,7 +37,8 @@ SMALL = {
 }
 # Rows after 4, 8, 12; pictures after 3, 6, 9, 12; checkpoints of the plan after 6, 12: a stop at 9 is in the midst.
 STEPS = 12
-RHYTHM = ("log_rows=3", "previews=4", "checkpoints=2", "ema_half_life_kimg=0.05")
+# No looks: whether there is time for them depends on the machine's speed.
+RHYTHM = ("log_rows=3", "previews=4", "checkpoints=2", "ema_half_life_kimg=0.05", "watch.look_kimg=0")
 PAUSE_AT = 9
 # Looks at every checkpoint, of few images; ``small`` has batches of 8.
 WATCHED = ("watch.look_kimg=0.001", "watch.images=100", "watch.reference=100", "checkpoints=6")
@@ -91,12 +92,12 @@ def distinct_recipes() -> tuple[str, ...]:
     return tuple(found.values())
 
 
-def domains_from(source: Path) -> str:
-    """Return the address of an array of images and of a second one, made of their negatives, as two domains."""
+def domains_from(source: Path) -> Domains:
+    """Return the names of an array of images and of a second one, made of their negatives, as two domains."""
     other = source.with_name("negative.npz")
     if not other.exists():
         np.savez(other, images=255 - np.load(source)["images"][:-5])
-    return join_domains(str(source), str(other))
+    return Domains(str(source), str(other))
 
 
 class Listener:
@@ -128,7 +129,7 @@ def stopping_at(iteration: int | None) -> Iterator[None]:
         yield
 
 
-def source_for(recipe: str, source: Path) -> Path | str:
+def source_for(recipe: str, source: Path) -> Path | Domains:
     """Return what a recipe of gansmith's trains on: an array, or that and another as two domains."""
     return domains_from(source) if recipe in recipe_names() and _has_domains(recipe) else source
 

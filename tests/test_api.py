@@ -3,6 +3,8 @@ import errno
 import io
 import subprocess
 import sys
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,13 @@ import gansmith
 from gansmith import api
 from gansmith.core.errors import DataError, GansmithError
 from gansmith.data.base import DataSpec
+from gansmith.data.find import find_source
+from gansmith.data.sources.domains import Domains
 from gansmith.inference.samples import Picture
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
-from gansmith.runs.length import Budget
 from gansmith.training import clock
+from gansmith.training.prepare import measure_speed
 
 SMALL = ("size=8", "hidden=[8]", "batch_size=16", "fixed_images=4", "fixed_columns=2")
 
@@ -131,14 +135,19 @@ def test_building_a_data_set_is_told(tmp_path):
 
 @pytest.mark.parametrize(("source", "name"), [
     ("tiny.npz", "tiny"), (".", "my-photos-2024-ü"), ("../my photos (2024), ü", "my-photos-2024-ü"),
-    ("fashion-sample", "fashion-sample"), ("a.b.tar.gz", "a"), ("a.b", "a.b"), ("/", "data"),
-    (".hidden", "hidden"), ("$(rm -r x).zip", "rm-r-x"), ("x" * 200, "x" * 64),
+    ("fashion-sample", "fashion-sample"), ("a.b.tar.gz", "a"), ("a.b", "a.b"), (".hidden", "hidden"),
+    ("$(rm -r x).zip", "rm-r-x"), ("x" * 200, "x" * 64), (Domains("tiny.npz", "a.b"), "tiny-to-a.b"),
 ])  # fmt: skip
 def test_the_name_of_a_run_needs_no_quotes_in_a_shell(source, name, tmp_path, monkeypatch):
     here = tmp_path / "my photos (2024), ü"
-    (here / "a.b").mkdir(parents=True)
+    for folder in ("a.b", ".hidden", "x" * 200):
+        (here / folder).mkdir(parents=True)
     monkeypatch.chdir(here)
-    assert api.run_name("auto", source) == f"auto-{name}"
+    np.savez("tiny.npz", images=np.zeros((4, 8, 8), np.uint8))
+    with zipfile.ZipFile("$(rm -r x).zip", "w"), tarfile.open("a.b.tar.gz", "w:gz"):
+        pass
+    assert api.run_name("auto", find_source(source).name) == f"auto-{name}"
+    assert api.run_name("auto", "()") == "auto-data"
 
 
 def test_a_recipe_as_a_value(tiny_file, tmp_path):
@@ -173,17 +182,17 @@ def test_starting_from_the_weights_of_a_model(run, tiny_file, tmp_path):
 
 
 def test_a_dry_run_writes_nothing(tiny_file, tmp_path, monkeypatch):
-    from gansmith.training import run as runs
-
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(runs.measure_speed, "__defaults__", (0.05,))
-    preview = api.dry_run(tiny_file, "mlp-small", SMALL, Budget(kimg=1.6))
+    monkeypatch.setattr(measure_speed, "__defaults__", (0.05,))
+    found = api.dry_run(tiny_file, recipe="mlp-small", overrides=SMALL, kimg=1.6)
+    prepared = found.prepared
     assert list(tmp_path.iterdir()) == []
-    assert (preview.plan.iterations, preview.plan.schedule_kimg) == (100, 1.6)
-    assert preview.img_per_sec > 0
-    assert preview.summary[0] == "tiny: 96 images, 8 x 8, gray, 3 classes"
-    assert preview.recipe.data.shape == (8, 8)
-    assert preview.shapes[0].startswith("generator: ")
+    assert (prepared.length.iterations, prepared.length.schedule_kimg) == (100, 1.6)
+    assert prepared.img_per_sec > 0
+    assert found.minutes == pytest.approx(1600 / prepared.img_per_sec / 60)
+    assert found.summary[0] == "tiny: 96 images, 8 x 8, gray, 3 classes"
+    assert prepared.recipe.data.shape == (8, 8)
+    assert found.shapes[0].startswith("generator: ")
 
 
 def test_pictures_show_themselves_in_notebooks(run):

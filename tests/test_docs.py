@@ -149,7 +149,7 @@ def test_every_lesson_is_tested_and_on_a_page():
 
 @pytest.fixture
 def no_results(monkeypatch):
-    monkeypatch.setattr("gansmith.training.run.write_results", lambda *_: None)
+    monkeypatch.setattr("gansmith.api.write_results", lambda *_: None)
 
 
 def run_for_docs(monkeypatch, *words: object) -> None:

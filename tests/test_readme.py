@@ -16,6 +16,7 @@ from click import ClickException
 from PIL import Image
 
 import gansmith
+from gansmith import api
 from gansmith.cli.app import app, main
 from gansmith.cli.train import data_and_overrides, translation_recipe, unpaired_data_and_overrides
 from gansmith.core.errors import GansmithError
@@ -24,7 +25,6 @@ from gansmith.planning import machine, planner
 from gansmith.planning.heuristics import COMPACT
 from gansmith.recipes import AUTO
 from gansmith.recipes.load import load_recipe, recipe_names
-from gansmith.training import run as runs
 from small_runs import small, train
 
 REPOSITORY = Path(gansmith.__file__).parent.parent.parent
@@ -107,9 +107,9 @@ def check_parses(words: tuple[str, ...]) -> None:
     """Raise unless the command line takes a command, and a recipe its overrides."""
     name, parameters = parse(list(words))
     if name == "train":
-        source, overrides = data_and_overrides(parameters["words"] or [], pairs=parameters["pairs"])
+        names, overrides = data_and_overrides(parameters["words"] or [], pairs=parameters["pairs"])
         recipe, chosen = translation_recipe(parameters["recipe"], parameters["task"], parameters["pairs"])
-        assert not source.startswith("-")
+        assert not any(name.startswith("-") for name in names)
         if parameters["plugin"] or "KEY=VALUE" in overrides:
             return
         base = COMPACT if recipe == AUTO else recipe
@@ -290,7 +290,7 @@ def small_world(tmp_path_factory) -> Path:
     hole = np.zeros((16, 16), np.uint8)
     hole[4:12, 4:12] = 255
     Image.fromarray(hole).save(root / "hole.png")
-    with mock.patch.object(runs, "write_results"), mock.patch.dict("os.environ", GANSMITH_CACHE=str(root / "cache")):
+    with mock.patch.object(api, "write_results"), mock.patch.dict("os.environ", GANSMITH_CACHE=str(root / "cache")):
         train(root / "images", root / "run", "mlp-small", steps=2)
         train(root / "images", root / "labelled", "mlp-small", "conditional=true", steps=2)
         train(root / "images", root / "translator", "translate", "task=deblur", steps=2)
@@ -298,6 +298,7 @@ def small_world(tmp_path_factory) -> Path:
     return root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", EACH_SHAPE, ids=" ".join)
 def test_commands_run(words, small_world, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
@@ -305,7 +306,7 @@ def test_commands_run(words, small_world, monkeypatch, tmp_path):
     monkeypatch.setenv("GANSMITH_CACHE", str(cache_folder))
     for module, seconds in ((machine, "MEASURE_SEC"), (planner, "MEASURE_SEC"), (planner, "PROBE_SEC")):
         monkeypatch.setattr(module, seconds, 0.01)
-    monkeypatch.setattr(runs, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
     monkeypatch.setattr(augment, "_classifier", lambda *_: lambda images, _: np.zeros(len(images), bool))
     monkeypatch.setattr("sys.argv", ["gansmith", *at_small_size(list(words), small_world)])
     with pytest.raises(SystemExit) as ended:

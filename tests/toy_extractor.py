@@ -1,4 +1,4 @@
-"""An extractor that costs nothing: fixed random projections of the pixels."""
+"""A fast extractor for tests: fixed random projections of the pixels."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
+from gansmith.plugins import DataInfo, Extractor, ExtractorPart, extractors
 
 
 @contextmanager

@@ -1,27 +1,40 @@
-"""Two small methods as plugins of the contract: what a later training scheme may need, in as few lines as possible."""
+"""Two small training methods as a plugin: one learns from pairs, one has two discriminators."""
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate
 
-from gansmith.core.randomness import Noise, sample_latents
-from gansmith.core.schedules import Moment, value_at
-from gansmith.data.base import DataSpec, ImageData
-from gansmith.data.batches import Batch
-from gansmith.imaging.images import to_float
-from gansmith.methods.base import Fixed, Method, MethodConfig, Phase, Terms, methods
-from gansmith.parts.constraints.base import Constraint
-from gansmith.parts.losses.base import LossField
-from gansmith.parts.losses.least_squares import LeastSquares
-from gansmith.parts.networks.base import ImageSpec, NetworkField
-from gansmith.parts.penalties.base import PenaltyField, Scored
+from gansmith.plugins import (
+    Batch,
+    Constraint,
+    DataSpec,
+    Fixed,
+    ImageData,
+    ImageSpec,
+    LossField,
+    Method,
+    MethodConfig,
+    Moment,
+    NetworkField,
+    Noise,
+    PenaltyField,
+    Phase,
+    Scored,
+    Terms,
+    losses,
+    methods,
+    sample_latents,
+    to_float,
+    value_at,
+)
 
 
 def source_of(images: Tensor) -> Tensor:
-    """Return the gray, blurred copies (N, 1, H, W) of images (N, C, H, W): what the paired toy starts from."""
+    """Return gray, blurred copies (N, 1, H, W) of images (N, C, H, W): the sources of the paired toy."""
     blurred = interpolate(avg_pool2d(images.mean(1, keepdim=True), 2), scale_factor=2.0)
     return blurred.contiguous(memory_format=torch.channels_last)
 
@@ -41,16 +54,23 @@ class ToyTranslator(nn.Module):
 
 @methods.register("toy_paired")
 class ToyPairedConfig(MethodConfig):
-    """Gray and blurred to sharp: a discriminator that sees source and image together, and an L1 term.
+    """Sharpen and colour gray, blurred images: a discriminator sees source and image together, with an L1 term.
 
     Source: Isola et al. 2017 (pix2pix), arXiv:1611.07004, eq. 4, with a generator of two layers.
     """
 
     discriminator: NetworkField
-    loss: LossField = Field(default_factory=LeastSquares)
+    loss: LossField = Field(default_factory=lambda: losses.parse("least_squares"))
     penalties: tuple[PenaltyField, ...] = ()
     width: int = Field(4, ge=1)
     l1_weight: float = Field(10.0, ge=0)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase("discriminator", ("discriminator",)),
+            Phase("generator", ("generator",), reads_data=False),
+        )
 
     def build(self, data: DataSpec) -> Method:
         return ToyPaired(self, data)
@@ -59,18 +79,15 @@ class ToyPairedConfig(MethodConfig):
 class ToyPaired:
     def __init__(self, config: ToyPairedConfig, data: DataSpec) -> None:
         self.config, self._shape = config, (data.channels, data.height, data.width)
-        judged = ImageSpec(data.height, data.width, data.channels + 1)
+        shown = ImageSpec(data.height, data.width, data.channels + 1)
         self.networks = nn.ModuleDict(
             {
                 "generator": ToyTranslator(data.channels, config.width),
-                "discriminator": config.discriminator.discriminator(judged),
+                "discriminator": config.discriminator.discriminator(shown),
             }
         )
         self.averaged = ("generator",)
-        self.phases = (
-            Phase("discriminator", ("discriminator",)),
-            Phase("generator", ("generator",), reads_data=False),
-        )
+        self.phases = config.phases
         self.constraints: Mapping[str, tuple[Constraint, ...]] = {}
         self.state: dict[str, Tensor] = {}
         self.pools: dict[str, Tensor] = {}
@@ -82,8 +99,8 @@ class ToyPaired:
         source = source_of(batch.images.detach())
 
         def critic(images: Tensor) -> Tensor:
-            told = source.repeat(images.shape[0] // source.shape[0], 1, 1, 1)
-            return self.networks["discriminator"](torch.cat([told, images], 1))
+            sources = source.repeat(images.shape[0] // source.shape[0], 1, 1, 1)
+            return self.networks["discriminator"](torch.cat([sources, images], 1))
 
         fake = self.networks["generator"](source)
         if phase.name == "generator":
@@ -116,17 +133,25 @@ class ToyPaired:
 class ToyTwoDiscriminatorsConfig(MethodConfig):
     """One generator against two discriminators, on the whole image and on its half-size copy.
 
-    Discriminators see fakes from a pool of earlier ones, and logits less their running mean: both must survive a
-    resume.
-    Source: the pool is that of Shrivastava et al. 2017, arXiv:1612.07828, section 2.3.
+    The discriminators see fakes from a pool of earlier ones. A running mean is subtracted from their logits. Pool and
+    mean must survive a resume.
+    Source: the pool is from Shrivastava et al. 2017, arXiv:1612.07828, section 2.3.
     """
 
     generator: NetworkField
     discriminator: NetworkField
-    loss: LossField = Field(default_factory=LeastSquares)
+    loss: LossField = Field(default_factory=lambda: losses.parse("least_squares"))
     latent_dim: int = Field(8, ge=1)
     pool_size: int = Field(6, ge=1)
     momentum: float = Field(0.5, ge=0, lt=1)
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            Phase("full", ("discriminator_full",)),
+            Phase("half", ("discriminator_half",), reads_data=False),
+            Phase("generator", ("generator",), reads_data=False),
+        )
 
     def build(self, data: DataSpec) -> Method:
         return ToyTwoDiscriminators(self, data)
@@ -145,11 +170,7 @@ class ToyTwoDiscriminators:
             }
         )
         self.averaged = ("generator",)
-        self.phases = (
-            Phase("full", ("discriminator_full",)),
-            Phase("half", ("discriminator_half",), reads_data=False),
-            Phase("generator", ("generator",), reads_data=False),
-        )
+        self.phases = config.phases
         self.constraints: Mapping[str, tuple[Constraint, ...]] = {}
         self.state: dict[str, Tensor] = {"mean_full": torch.zeros(()), "mean_half": torch.zeros(())}
         pool = torch.zeros(config.pool_size, data.channels, data.height, data.width)
@@ -190,7 +211,7 @@ class ToyTwoDiscriminators:
         return self.networks[f"discriminator_{name}"](seen) - self.state[f"mean_{name}"].clone()
 
     def _through_pool(self, fake: Tensor, noise: Noise) -> Tensor:
-        """Return as many images as came: each is, half the time, an earlier one whose place it takes."""
+        """Return as many images as came; half of them are replaced by earlier ones, whose places they take."""
         images, filled = self.pools["images"], self.pools["filled"]
         swapped, places = noise.uniform("swapped") < 0.5, noise.uniform("places").mul(len(images)).long()
         out = fake.clone()
@@ -202,3 +223,50 @@ class ToyTwoDiscriminators:
                 out[row] = images[place]
                 images[place] = fake[row]
         return out
+
+
+@methods.register("toy_sampler")
+class ToySamplerConfig(ToyTwoDiscriminatorsConfig):
+    """The method above, which declares what models of it can do."""
+
+    samples_from_latents: ClassVar[bool] = True
+
+    def build(self, data: DataSpec) -> Method:
+        return ToySampler(self, data)
+
+
+class ToySampler(ToyTwoDiscriminators):
+    num_classes = 0
+
+    def score(self, discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
+        return discriminator(images)
+
+
+@methods.register("toy_translator")
+class ToyTranslatorConfig(ToyPairedConfig):
+    """The method of pairs, which declares what models of it can do."""
+
+    translates: ClassVar[bool] = True
+    has_targets: ClassVar[bool] = True
+
+    def build(self, data: DataSpec) -> Method:
+        return ToyTranslating(self, data)
+
+    def sources(self) -> str:
+        return "gray, blurred copies"
+
+
+class ToyTranslating(ToyPaired):
+    task = None
+    translators = ("generator",)
+
+    @property
+    def spec(self) -> ImageSpec:
+        channels, height, width = self._shape
+        return ImageSpec(height, width, channels, source_channels=1)
+
+    def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        return source_of(images), images
+
+    def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
+        return generator(source)

@@ -47,16 +47,16 @@ def fitted(
     from gansmith.recipes.load import load_recipe
     from gansmith.recipes.recipe import Recipe
     from gansmith.runs.length import Budget
-    from gansmith.runs.record import RunOptions
-    from gansmith.training.prepare import open_for
+    from gansmith.runs.options import RunOptions
+    from gansmith.training.prepare import prepare
     from gansmith.training.state import RunState
     from gansmith.training.step import train_step
 
     runtime = start_runtime("cpu", "auto")
 
     def reach(recipe: Recipe) -> float:
-        order = RunOptions(source, holdout=holdout, data_root=root)
-        loaded, data = open_for(recipe, order, runtime, lambda _: None)
+        found = prepare(recipe, RunOptions(source, holdout=holdout, data_root=root), runtime, lambda _: None)
+        loaded, data = found.recipe, found.data
         state = RunState.fresh(loaded, data.spec, seed, runtime)
         stream = BatchStream(data, loaded.batch_size, seed, runtime, mirror=loaded.data.mirror)
         train_step(state, stream, runtime, state.moment(1e6))
@@ -67,8 +67,8 @@ def fitted(
 
     if name == "auto":  # as in `gansmith train`, except for the clock
         length = Budget(kimg=reach(load_recipe("compact")))
-        order = RunOptions(source, length, holdout=holdout, data_root=root)
-        recipe = propose(order, runtime, overrides, lambda _: None).recipe
+        options = RunOptions(source, length, overrides=overrides, holdout=holdout, data_root=root)
+        recipe = propose(options, runtime, lambda _: None)[0].recipe
     else:
         recipe = load_recipe(name, overrides)
     return recipe, reach(recipe)

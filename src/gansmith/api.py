@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from gansmith.core.events import Event, OnEvent, PlainLines, silent
 from gansmith.core.registry import load_plugins
-from gansmith.core.runtime import start_runtime
+from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.core.signals import outliving_terminal
-from gansmith.data.base import DataOptions
-from gansmith.data.sources.domains import domains_of
+from gansmith.data.base import DataOptions, Source
+from gansmith.data.find import DataName
 from gansmith.evaluation.compare import Comparison
 from gansmith.evaluation.compare import compare as compare_runs
 from gansmith.evaluation.downstream.labelled_data import open_fitted as open_fitted
@@ -25,17 +25,18 @@ from gansmith.evaluation.evaluate import EvaluationOptions, write_evaluation
 from gansmith.evaluation.evaluate import evaluate as judge
 from gansmith.evaluation.reference import open_reference, open_truth, run_data_of
 from gansmith.evaluation.result import FOLDER, Evaluation
-from gansmith.evaluation.translation import evaluate_translations, translates, write_translations
+from gansmith.evaluation.translation import evaluate_translations, evaluates_translations, write_translations
 from gansmith.inference.arithmetic import arithmetic as arithmetic
 from gansmith.inference.directions import directions as directions
-from gansmith.inference.features import check_npz as check_npz
+from gansmith.inference.features import check_features_path as check_features_path
 from gansmith.inference.features import features as features
-from gansmith.inference.interpolate import check_ending as check_ending
+from gansmith.inference.interpolate import check_walk_path as check_walk_path
 from gansmith.inference.interpolate import interpolate as interpolate
-from gansmith.inference.inversion.invert import check_place as check_place
+from gansmith.inference.inversion.invert import check_inversion_path as check_inversion_path
 from gansmith.inference.inversion.invert import invert as invert
 from gansmith.inference.latents import pick as pick
-from gansmith.inference.model import Model, load_model
+from gansmith.inference.load import load_model
+from gansmith.inference.model import Model
 from gansmith.inference.score import score_files
 from gansmith.inference.translate import translate as translate
 from gansmith.inference.translate import translate_files as translate_files
@@ -45,22 +46,22 @@ from gansmith.planning.proposal import Proposal as Proposal
 from gansmith.planning.resolve import DryRun as DryRun
 from gansmith.planning.resolve import dry_run as dry_run
 from gansmith.planning.resolve import plan as plan
+from gansmith.planning.resolve import prepare_run
 from gansmith.planning.resolve import read_recipe as read_recipe
-from gansmith.planning.resolve import resolve_recipe
-from gansmith.recipes import AUTO
 from gansmith.recipes.layer_table import describe_networks as describe_networks
 from gansmith.recipes.layer_table import example_spec as example_spec
-from gansmith.recipes.recipe import Recipe
 from gansmith.reporting.comparison_page import write_comparison
 from gansmith.reporting.diagnosis import diagnose as diagnose
-from gansmith.reporting.run_results import refresh_report
+from gansmith.reporting.run_results import refresh_report, write_results
 from gansmith.reporting.study_plot import check_plot as check_plot
 from gansmith.reporting.study_plot import draw_study as draw_study
+from gansmith.reporting.tensorboard import TensorBoardLog
 from gansmith.runs.folder import RunFolder, is_run, next_folder
-from gansmith.runs.length import Budget
 from gansmith.runs.log import read_rows
-from gansmith.runs.record import RunOptions, numerics_of
-from gansmith.training.run import resume_run, start_run
+from gansmith.runs.options import RunKeywords as RunKeywords
+from gansmith.runs.options import RunOptions
+from gansmith.runs.record import numerics_of
+from gansmith.training.run import Surroundings, resume_run, start_run
 
 if TYPE_CHECKING:
     from gansmith.data.check import CheckReport
@@ -88,56 +89,52 @@ class Run:
 
 @outliving_terminal()
 def train(
-    source: str | Path = "fashion-sample",
+    source: DataName | Source = "fashion-sample",
     *,
-    recipe: str | Recipe = AUTO,
-    overrides: Sequence[str] = (),
     out: str | Path | None = None,
-    kimg: float | None = None,
-    steps: int | None = None,
-    epochs: float | None = None,
-    minutes: float | None = None,
-    seed: int = 0,
-    device: str = "auto",
-    precision: str = "auto",
-    compiled: bool = False,
-    holdout: float = 0.0,
-    init_from: str | Path | None = None,
-    plugins: Sequence[str | Path] = (),
-    data_root: str | Path | None = None,
     on_event: OnEvent | None = None,
+    **keywords: Unpack[RunKeywords],
 ) -> Run:
-    """Train on images and return the run; see ``gansmith train --help`` for what the arguments mean.
+    """Train on images and return the run.
+
+    ``source`` is a data set: a name, a folder, an archive, an array file. ``out`` is the new run folder; None takes the
+    next free one under ``runs``. Keywords, all optional, have the meaning of the options of ``gansmith train``:
+
+    - recipe (default "auto"; a name, a file, or a Recipe), overrides (a list of "KEY=VALUE"), plugins (files)
+    - one of kimg, steps, epochs, minutes
+    - seed (0), holdout (0.0), data_root, init_from (a model)
+    - device ("auto"), precision ("auto"), compiled (False)
 
     Without ``on_event`` it prints lines on stderr; ``on_event=gansmith.silent`` prints nothing. So do all verbs here,
-    some with ``on_progress``. Raises a GansmithError for anything that a user can mend. Ctrl-C saves and returns a run
-    that is not finished; a terminal that is closed does not end the run.
+    some with ``on_progress``. Raises a GansmithError for anything that a user can mend, TypeError for an unknown
+    keyword. Ctrl-C saves and returns a run that is not finished; a terminal that is closed does not end the run.
     """
-    order = RunOptions(
-        str(source),
-        Budget(kimg, steps, epochs, minutes),
-        seed,
-        holdout,
-        Path(init_from) if init_from else None,
-        tuple(Path(plugin) for plugin in plugins),
-        Path(data_root) if data_root else None,
-    )
-    runtime = start_runtime(device, precision, compiled=compiled)
-    tell = on_event or PlainLines() if runtime.is_main else silent
+    options = RunOptions.of(source, **keywords)
+    runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
+    around = _surroundings(on_event, runtime)
     if out:
         RunFolder.check_free(Path(out))
-    chosen, order = resolve_recipe(recipe, overrides, order, runtime, tell)
-    folder = Path(out) if out else Path(runtime.broadcast_text(str(next_folder(RUNS, run_name(chosen.name, source)))))
-    signal = start_run(folder, chosen, order, runtime, tell)
+    prepared = prepare_run(options, runtime, around.on_event)
+    name = run_name(prepared.recipe.name, prepared.source.name)
+    folder = Path(out) if out else Path(runtime.broadcast_text(str(next_folder(RUNS, name))))
+    first_weights = load_model(options.init_from, "cpu").networks if options.init_from else None
+    signal = start_run(folder, prepared, options, runtime, around, first_weights)
     return Run(folder, signal == 0, signal, runtime.is_main)
 
 
-def run_name(recipe: str, source: str | Path) -> str:
-    """Return the name of a run's folder, without its number: what needs no quotes in a shell."""
-    paths = [Path(each).resolve() for each in domains_of(str(source))]
-    names = [path.name if path.is_dir() else path.name.lstrip(".").partition(".")[0] for path in paths]
-    slug = re.sub(r"[^\w.]+", "-", "-to-".join(names)).strip("-.")[:64]
+def run_name(recipe: str, data: str) -> str:
+    """Return the name of a run folder, without its number: what needs no quotes in a shell."""
+    slug = re.sub(r"[^\w.]+", "-", data).strip("-.")[:64]
     return f"{recipe}-{slug or 'data'}"
+
+
+def _surroundings(on_event: OnEvent | None, runtime: Runtime) -> Surroundings:
+    """Return what training calls outside of itself; only the main process reports."""
+    return Surroundings(
+        on_event or PlainLines() if runtime.is_main else silent,
+        lambda run, iteration: TensorBoardLog.open(run.path / "tensorboard", iteration),
+        lambda run, listener: write_results(run, load_model(run.path, "cpu"), listener),
+    )
 
 
 @outliving_terminal()
@@ -154,8 +151,8 @@ def resume(
     load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
     known = numerics_of(record)
     runtime = start_runtime(known["device"], known["precision"], compiled=known["compiled"])
-    tell = on_event or PlainLines() if runtime.is_main else silent
-    signal = resume_run(run.path, runtime, tell, kimg=kimg, accept_changes=accept_changes)
+    around = _surroundings(on_event, runtime)
+    signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes)
     return Run(run.path, signal == 0, signal, runtime.is_main)
 
 
@@ -211,7 +208,7 @@ def evaluate(
         listen(Event("data", values={"what": what, "done": done, "total": total}))
 
     model, folder = load(path, device, plugins), Path(path)
-    if not translates(model):
+    if not evaluates_translations(model.method):
         model.latent_method("evaluate")  # before any features are computed
     run_data = run_data_of(RunFolder.open(folder)) if is_run(folder) else None
     wanted = None if source is None else str(source)
@@ -220,7 +217,7 @@ def evaluate(
         model.record.data, run_data, wanted, root=root, on_training=request.on_training, on_progress=tell
     )
     place = Path(out) if out else (folder if folder.is_dir() else folder.parent) / FOLDER
-    if translates(model):
+    if evaluates_translations(model.method):
         truth = open_truth(model.record.data, run_data, request.truth, root)
         result, picture = evaluate_translations(model, *found, request, truth, on_progress=tell)
         path = write_translations(result, picture, place)

@@ -23,7 +23,9 @@ def test_a_generator_is_the_same_in_onnx(kind, tmp_path):
     network, path = built(config, "generator", spec).eval(), tmp_path / "generator.onnx"
     inputs = drawn(2, 3, 16 // scale, 16 // scale).tanh() if sources else drawn(2, 6)
     torch.onnx.export(network, (inputs,), path, dynamo=True, verbose=False)
-    session = onnxruntime.InferenceSession(path)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options)
     (made,) = session.run(None, {session.get_inputs()[0].name: inputs.numpy()})
     with torch.no_grad():
         wanted = network(inputs).numpy()

@@ -402,7 +402,7 @@ def test_a_task_makes_the_sources_that_it_says_of_images_and_the_same_from_the_s
 def test_a_task_takes_what_a_person_gives(name):
     task, images = tasks.parse(name), drawn(2, 3, 12, 20).tanh()
     mask = (drawn(2, 1, 12, 20) > 0).float() if task.takes_mask else None
-    sources = task.of_given(images, mask)
+    sources = task.prepare(images, mask)
     assert sources.shape == (2, task.source_channels(3), 12 * task.scale, 20 * task.scale)
     results = drawn(2, 3, *sources.shape[2:]).tanh()
     assert task.complete(results, sources).shape == results.shape

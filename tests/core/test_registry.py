@@ -15,7 +15,7 @@ PLUGIN = '''
 
 from pydantic import Field
 
-from gansmith.parts.losses.base import AdversarialLoss, losses
+from gansmith.plugins import AdversarialLoss, losses
 
 
 @losses.register("{name}")
@@ -87,7 +87,7 @@ def test_a_name_is_taken_once(refused, tmp_path):
     head, hint = str(caught.value).split("\n")
     assert head.startswith(
         f"plugin '{tmp_path / 'my_part.py'}' does not import: RecipeError: loss 'hinge' is registered twice: "
-        "by gansmith.losses.hinge and by gansmith_plugin_my_part"
+        "by gansmith.parts.losses.hinge and by gansmith_plugin_my_part"
     )
     assert hint == "  give one of them another name"
     assert losses.get("hinge") is Hinge
@@ -99,6 +99,17 @@ def test_two_plugin_files_of_one_name_do_not_replace_each_other(refused, tmp_pat
     with refused("plugin.import_failed"):
         load_plugins((plugin(tmp_path / "b", PLUGIN.format(name="scaled", cls="Scaled")),))
     assert losses.get("scaled") is first
+
+
+def test_an_installed_package_adds_a_loss(tmp_path, monkeypatch):
+    plugin(tmp_path, PLUGIN.format(name="scaled", cls="Scaled"), "gansmith_plugin_installed.py")
+    about = tmp_path / "installed-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: installed\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[gansmith.plugins]\nscaled = gansmith_plugin_installed\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    load_plugins()
+    assert losses.get("scaled").__module__ == "gansmith_plugin_installed"
 
 
 @pytest.mark.parametrize(("text", "code"), [

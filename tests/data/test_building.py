@@ -13,7 +13,7 @@ from gansmith.data import cache, find
 from gansmith.data import cache_folder as store
 from gansmith.data.base import DataOptions
 from gansmith.data.open import open_data
-from gansmith.data.survey import in_threads
+from gansmith.data.threads import in_threads
 from small_images import PIXELS, assert_right, entries
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -39,7 +39,7 @@ def change(path: Path, old: str, new: str) -> None:
         lambda entry: (entry / "quarantine.jsonl").write_text("x"),
     ],
 )
-def test_a_half_built_entry_is_never_trusted(photos, cache_folder, damage):
+def test_a_damaged_entry_is_built_again(photos, cache_folder, damage):
     open_data(photos)
     (entry,) = entries(cache_folder)
     damage(entry)
@@ -50,7 +50,7 @@ def test_a_half_built_entry_is_never_trusted(photos, cache_folder, damage):
     assert meta["bytes"] == {name: (entry / name).stat().st_size for name in meta["bytes"]}
 
 
-def test_an_index_that_lies_is_not_trusted(photos, cache_folder):
+def test_a_wrong_index_is_not_used(photos, cache_folder):
     first = open_data(photos)
     index = store.index_path(find.find_source(photos), DataOptions())
     for text in ("", "[]", '{"version": 1}', index.read_text().replace(first.spec.fingerprint, "0" * 64)):
@@ -60,14 +60,16 @@ def test_an_index_that_lies_is_not_trusted(photos, cache_folder):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("moment", ["decode", "sync_file", "commit_json", "rename", "index"])
-def test_killed_while_building(photos, cache_folder, moment, monkeypatch):
+def test_a_killed_build_leaves_no_entry(photos, cache_folder, moment, monkeypatch):
     def die(*args):
         os.kill(os.getpid(), signal.SIGKILL)
 
     def build():
         if moment == "decode":
-            decode, done = cache.Work.decode, []
-            cache.Work.decode = lambda self, *job: die() if done.append(0) or len(done) > 20 else decode(self, *job)
+            decode, done = cache.EntryPlan.decode, []
+            cache.EntryPlan.decode = lambda self, *job: (
+                die() if done.append(0) or len(done) > 20 else decode(self, *job)
+            )
         elif moment == "rename":
             Path.rename = die
         elif moment == "index":
@@ -95,13 +97,13 @@ def test_two_processes_may_build_at_once(photos, cache_folder):
     barrier, results = context.Barrier(2), context.Queue()
 
     def build():
-        commit = store.commit_entry
+        commit = cache.commit_entry
 
         def together(*args):
             barrier.wait(600)
             commit(*args)
 
-        store.commit_entry = together
+        cache.commit_entry = together
         data = open_data(photos)
         results.put(bool((data.read(range(40)) == PIXELS).all()))
 
@@ -115,7 +117,7 @@ def test_two_processes_may_build_at_once(photos, cache_folder):
     assert store.find_entry(entry.name)
 
 
-def test_a_full_disk_is_said_before_and_during(refused, photos, monkeypatch, cache_folder):
+def test_a_full_disk_is_refused_before_and_during_a_build(refused, photos, monkeypatch, cache_folder):
     usage = namedtuple("usage", "free")
     with monkeypatch.context() as patch:
         patch.setattr(cache.shutil, "disk_usage", lambda path: usage(10))
@@ -125,10 +127,10 @@ def test_a_full_disk_is_said_before_and_during(refused, photos, monkeypatch, cac
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    for module, name in ((store, "commit_entry"), (files.os, "replace")):
+    for module, name in ((cache, "commit_entry"), (files.os, "replace")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, full)
-            with refused("data.cache_full"):
+            with refused("data.cache_full", [r"[\d,]+(?= bytes are free)"]):
                 open_data(photos)
     assert not entries(cache_folder)
     assert_right(open_data(photos))
@@ -142,7 +144,7 @@ def test_a_cache_that_cannot_be_made(refused, photos, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("workers", [1, 4])
-def test_threads_keep_the_order_and_take_little_ahead(workers):
+def test_threads_keep_the_order_and_take_few_jobs_ahead(workers):
     taken, most_ahead, done = [], 0, 0
 
     def jobs():

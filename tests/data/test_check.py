@@ -42,31 +42,18 @@ def test_everything_is_reported_and_bad_files_do_not_stop_it(folder):
     assert report.sizes == {"64 x 64": 5, "32 x 64": 1}
     assert report.modes == {"RGB": 4, "L": 1, "RGBA": 1}
     assert report.classes == {"cats": 5, "dogs": 1}
-    assert {entry["file"]: entry["reason"].split(" (")[0] for entry in report.corrupt} == {
-        "dogs/cut.png": "truncated or damaged",
-        "dogs/empty.png": "empty file",
-    }
+    assert [entry["file"] for entry in report.corrupt] == ["dogs/cut.png", "dogs/empty.png"]
     assert report.duplicates == (("cats/a.png", "cats/b.bmp"),)
-    assert report.refused == "2 of 8 images are bad, more than 5%"
+    assert report.refused
     assert report.inferred == {}
 
 
-def test_the_report_in_words(folder):
-    text = "\n".join(check_data(folder).lines())
-    for words in (
-        "6 usable images of 8",
-        "ignored: 1 files that are no images by their name",
-        "sizes (height x width): 64 x 64: 5, 32 x 64: 1",
-        "pixel modes: RGB: 4, ",
-        "classes: cats: 5, dogs: 1\n  unbalanced: the largest class",
-        "corrupt: 2 files\n  dogs/cut.png: truncated or damaged",
-        "exact duplicates (same decoded pixels): 1 images in 1 groups\n  cats/a.png = cats/b.bmp",
-        "training would refuse: 2 of 8 images are bad, more than 5%",
-    ):
-        assert words in text
+def test_the_report_in_words(prose, folder):
+    pytest.importorskip("imagehash")
+    prose("report of data check", "\n".join(check_data(folder).lines()), [r"(?<=damaged \().*?(?=\))"])
 
 
-def test_what_would_be_inferred(folder):
+def test_the_format_that_training_would_use(prose, folder):
     for name in ("dogs/cut.png", "dogs/empty.png"):
         (folder / name).unlink()
     seen = []
@@ -74,9 +61,9 @@ def test_what_would_be_inferred(folder):
     assert seen[-1] == (6, 6)
     assert report.inferred == {"height": 64, "width": 64, "channels": 3}
     assert report.refused == ""
-    assert report.lines()[-1] == "training would use: 64 x 64, channels 3"
+    prose("last line of data check", report.lines()[-1])
     assert check_data(folder, DataOptions(size=32, channels=1)).inferred == {"height": 32, "width": 32, "channels": 1}
-    assert check_data(folder, DataOptions(size=7)).refused.startswith("size 7 is no size that networks grow to")
+    prose("refusal in data check", check_data(folder, DataOptions(size=7)).refused)
 
 
 def test_the_report_as_json(folder):
@@ -87,7 +74,7 @@ def test_the_report_as_json(folder):
     assert written["corrupt"] == list(report.corrupt)
 
 
-def test_long_lists_say_how_many_are_left_out(tmp_path):
+def test_long_lists_end_with_the_number_of_others(tmp_path):
     for number in range(24):
         (tmp_path / f"{number:02d}.png").write_bytes(encoded("L", number // 2, (16, 16)))
     lines = check_data(tmp_path).lines()
@@ -104,6 +91,6 @@ def test_nothing_is_written_to_the_cache(folder, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_nothing_to_look_at(refused, tmp_path):
+def test_a_folder_without_images(refused, tmp_path):
     with refused("data.empty"):
         check_data(tmp_path)

@@ -1,4 +1,4 @@
-"""Data sets with a name, each from small files of its own format that the test writes."""
+"""Named data sets, each read from small files that the test writes in its format."""
 
 import gzip
 import hashlib
@@ -18,15 +18,11 @@ from PIL import Image
 
 import small_runs
 from gansmith import api
-from gansmith.core.errors import DataError
-from gansmith.data.datasets import base as named
-from gansmith.data.datasets import cifar
-from gansmith.data.datasets import mnist as idx_sets
+from gansmith.data.datasets import base, cifar, mnist
 from gansmith.data.datasets.base import data_sets
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
-from gansmith.planning import resolve as orders
-from gansmith.runs.length import Budget
+from gansmith.training import prepare
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 RANDOM = np.random.default_rng(0)
@@ -43,13 +39,6 @@ def root(tmp_path, monkeypatch) -> Path:
 @pytest.fixture(autouse=True)
 def _no_downloads(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchvision", None)
-
-
-def message(source: str, **more: object) -> str:
-    with pytest.raises(DataError) as caught:
-        open_data(source, **more)
-    assert len(str(caught.value).splitlines()) <= 3
-    return str(caught.value)
 
 
 # idx
@@ -69,7 +58,7 @@ def write_digits(folder: Path, *, prefix: str = "train", packed: bool = False, f
 
 @pytest.mark.parametrize("name", ["mnist", "fashion-mnist", "kmnist"])
 @pytest.mark.parametrize("packed", [False, True])
-def test_idx_sets_are_read_as_torchvision_lays_them(root, name, packed):
+def test_idx_sets_are_read_from_torchvisions_folders(prose, root, name, packed):
     part = data_sets.get(name)
     write_digits(root / part.place, packed=packed)
     data = open_data(name)
@@ -78,8 +67,7 @@ def test_idx_sets_are_read_as_torchvision_lays_them(root, name, packed):
     assert data.spec.classes == part.classes
     assert len(set(part.classes)) == 10
     assert data.spec.name == name
-    assert f"read from {root / part.place}" in data.summary.notes
-    assert "30 images, where the official split has 60,000" in data.summary.notes
+    prose("notes of an idx set", "\n".join(data.summary.notes))
 
 
 @pytest.mark.parametrize("folder", ["", "MNIST", "mnist", "MNIST/raw"])
@@ -115,7 +103,7 @@ def test_splits_are_named_after_a_colon(refused, root):
 
 
 @pytest.mark.parametrize("name", ["images-idx3", "labels-idx1"])
-def test_a_changed_file_is_seen(root, name):
+def test_a_changed_file_is_noticed(root, name):
     write_digits(root)
     first = open_data("mnist")
     path = root / f"train-{name}-ubyte"
@@ -126,7 +114,7 @@ def test_a_changed_file_is_seen(root, name):
 def test_the_files_of_another_set_are_refused(refused, root):
     """All of the family go by the same names."""
     write_digits(root)
-    official = np.frombuffer(idx_sets.FashionMnist.first_labels["train"], np.uint8)
+    official = np.frombuffer(mnist.FashionMnist.first_labels["train"], np.uint8)
     (root / "train-labels-idx1-ubyte").write_bytes(idx(np.concatenate([official, LABELS[:14]])))
     assert open_data("fashion-mnist").spec.count == 30
     with refused("data.other_data_set"):
@@ -186,13 +174,9 @@ def test_labels_that_do_not_fit(refused, root):
 # downloads
 
 
-def test_without_torchvision_the_files_the_place_and_the_sums_are_named(root):
-    text = message("kmnist:test")
-    first, second, third = text.splitlines()
-    missing = "torchvision, which downloads it, is not installed (pip install 'gansmith[data]')"
-    assert first == f"data set 'kmnist:test' is not here, and {missing}"
-    assert second == f"  put its files into {root}/KMNIST/raw, or pass --data-root with the folder that has them"
-    assert "t10k-images-idx3-ubyte.gz (MD5 5c965bf0a639b31b8f53240b1b52f4d7)" in third
+def test_without_torchvision_the_error_names_files_folder_and_sums(refused):
+    with refused("data.not_downloaded"):
+        open_data("kmnist:test")
 
 
 def stub(monkeypatch, name: str, download) -> list:
@@ -211,7 +195,7 @@ def stub(monkeypatch, name: str, download) -> list:
     return calls
 
 
-def test_what_is_missing_is_downloaded_once_through_torchvision(root, monkeypatch, capsys):
+def test_missing_files_are_downloaded_once_through_torchvision(root, monkeypatch, capsys):
     calls = stub(monkeypatch, "MNIST", lambda place: write_digits(place / "MNIST/raw", prefix="t10k", packed=True))
     for _ in range(2):
         assert open_data("mnist:test").spec.count == 30
@@ -219,23 +203,22 @@ def test_what_is_missing_is_downloaded_once_through_torchvision(root, monkeypatc
     assert capsys.readouterr().out == ""
 
 
-def test_a_download_that_fails_says_why(root, monkeypatch):
+def test_a_failed_download_is_refused_with_its_reason(refused, monkeypatch):
     def fail(_):
         raise RuntimeError("Error downloading:\nTried http://example, got:\nno route")
 
     stub(monkeypatch, "CIFAR10", fail)
-    text = message("cifar10")
-    reason = "the download failed: Error downloading: Tried http://example, got: no route"
-    assert text.startswith(f"data set 'cifar10' is not here, and {reason}\n")
-    assert "expected: cifar-10-python.tar.gz (MD5 c58f30108f718f92721af3b95e74349a)" in text
+    with refused("data.not_downloaded"):
+        open_data("cifar10")
     stub(monkeypatch, "CelebA", lambda _: None)
-    assert "'celeba:valid' is not here, and the download left no such files" in message("celeba:valid")
+    with refused("data.not_downloaded"):
+        open_data("celeba:valid")
 
 
-def test_the_sums_are_those_that_torchvision_verifies(monkeypatch):
+def test_the_sums_are_torchvisions(monkeypatch):
     monkeypatch.delitem(sys.modules, "torchvision")
     datasets = pytest.importorskip("torchvision.datasets")
-    for part in (idx_sets.Mnist, idx_sets.FashionMnist, idx_sets.Kmnist):
+    for part in (mnist.Mnist, mnist.FashionMnist, mnist.Kmnist):
         theirs = getattr(datasets, part.torchvision)
         assert part.sums == dict(theirs.resources)
         assert theirs.__name__ == part.place.removesuffix("/raw")
@@ -251,14 +234,14 @@ def test_the_sums_are_those_that_torchvision_verifies(monkeypatch):
     assert list(data_sets.get("celeba").sums.values()) == [md5]
 
 
-def test_where_data_sets_lie(monkeypatch, tmp_path):
-    assert named.data_root() == tmp_path / "root"
+def test_the_folder_of_data_sets_follows_the_environment(monkeypatch, tmp_path):
+    assert base.data_root() == tmp_path / "root"
     monkeypatch.delenv("GANSMITH_DATA")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
-    assert named.data_root() == tmp_path / "xdg" / "gansmith"
+    assert base.data_root() == tmp_path / "xdg" / "gansmith"
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert named.data_root() == tmp_path / ".local" / "share" / "gansmith"
+    assert base.data_root() == tmp_path / ".local" / "share" / "gansmith"
 
 
 # CIFAR
@@ -334,8 +317,8 @@ def test_cifar_is_read_from_its_batches_and_from_the_archive(root, kind, classes
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_nothing_of_another_file_is_unpickled(refused, root, packed, monkeypatch):
-    """Without the official sums the same files are strangers."""
+def test_only_official_files_are_unpickled(refused, root, packed, monkeypatch):
+    """Without the fixture ``sums`` the files of the test are not official."""
     write_cifar(root, "cifar10", packed=packed)
     monkeypatch.setattr(cifar, "ArrayUnpickler", lambda *_, **__: pytest.fail("a pickle was read"))
     with refused("data.not_official", [r"(?<=its MD5 is )\w+"]):
@@ -408,12 +391,12 @@ def test_celeba_root_may_be_the_folder_itself(refused, tmp_path):
         open_data("celeba:test", root=folder)
 
 
-def test_faces_that_are_not_aligned_are_left_out(root):
+def test_faces_that_are_not_aligned_are_left_out(prose, root):
     folder = write_faces(root / "celeba/img_align_celeba", {number: 10 + number for number in range(1, 40)})
     Image.new("RGB", (64, 64)).save(folder / "000040.jpg")
     data = open_data("celeba")
     assert data.spec.count == 39
-    assert data.summary.quarantine[0]["reason"] == "64 x 64 px, where aligned faces have 178 x 218"
+    prose("reason of a face of another size", data.summary.quarantine[0]["reason"])
 
 
 # runs
@@ -432,17 +415,18 @@ def test_a_run_finds_its_data_again_from_another_folder(tmp_path, monkeypatch):
 
 
 def test_a_dry_run_takes_the_root_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(orders, "measure_speed", lambda *_: 100.0)
+    monkeypatch.setattr(prepare, "measure_speed", lambda *_: 100.0)
     write_digits(tmp_path / "mine")
     overrides = small_runs.small("mlp-small")
-    preview = api.dry_run("mnist", "mlp-small", overrides, Budget(steps=1), device="cpu", data_root=tmp_path / "mine")
-    assert preview.summary[0].startswith("mnist: 30 images, 8 x 8, gray, 10 classes")
+    root = tmp_path / "mine"
+    found = api.dry_run("mnist", recipe="mlp-small", overrides=overrides, steps=1, device="cpu", data_root=root)
+    assert found.summary[0].startswith("mnist: 30 images, 8 x 8, gray, 10 classes")
 
 
 # the list
 
 
-def test_every_named_set_says_what_it_is():
+def test_every_named_set_has_a_description():
     for name in data_sets.names():
         part = data_sets.get(name)
         assert part.about
@@ -450,7 +434,7 @@ def test_every_named_set_says_what_it_is():
         assert "Source: " in part.__doc__
 
 
-def test_the_list_says_what_is_here(root, tmp_path):
+def test_the_list_says_which_sets_are_here(root, tmp_path):
     write_digits(root / "MNIST/raw")
     here = {each["name"]: each for each in api.list_data()}
     assert list(here) == sorted(data_sets.names())
@@ -458,10 +442,10 @@ def test_the_list_says_what_is_here(root, tmp_path):
     assert here["fashion-sample"]["folder"] is None
     assert not here["mnist"]["here"]  # its test split is not
     write_digits(root / "MNIST/raw", prefix="t10k")
-    mnist = next(each for each in api.list_data() if each["name"] == "mnist")
-    assert mnist["here"]
-    assert mnist["folder"] == str(root / "MNIST/raw")
-    assert mnist["splits"] == ["train", "test"]
-    assert json.loads(json.dumps(mnist)) == mnist
+    listed = next(each for each in api.list_data() if each["name"] == "mnist")
+    assert listed["here"]
+    assert listed["folder"] == str(root / "MNIST/raw")
+    assert listed["splits"] == ["train", "test"]
+    assert json.loads(json.dumps(listed)) == listed
     elsewhere = next(each for each in api.list_data(tmp_path / "other") if each["name"] == "mnist")
     assert not elsewhere["here"]

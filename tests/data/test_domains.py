@@ -12,7 +12,7 @@ from gansmith.data.batches import BatchStream
 from gansmith.data.check import check_data
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
-from gansmith.data.sources.domains import domains_of, join_domains
+from gansmith.data.sources.domains import Domains
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 FIRST, SECOND = 7, 10
@@ -31,22 +31,21 @@ def arrays(tmp_path) -> tuple[Path, Path]:
 
 @pytest.fixture
 def data(arrays) -> ImageData:
-    return open_data(join_domains(*map(str, arrays)))
+    return open_data(Domains(*map(str, arrays)))
 
 
-def test_images_are_labelled_by_domain_and_fitted_to_one_size(data):
+def test_images_are_labelled_by_domain_and_fitted_to_one_size(prose, data):
     assert (data.spec.name, data.spec.classes, len(data)) == ("dark-to-light", ("from", "to"), FIRST + SECOND)
     assert (data.spec.height, data.spec.width, data.spec.channels) == (12, 12, 1)
     assert data.labels.tolist() == [0] * FIRST + [1] * SECOND
     values = data.read(range(len(data)))[:, 0, 0, 0]
     assert values.tolist() == [*range(FIRST), *range(200, 200 + SECOND)]
-    assert "classes: from 7, to 10" in data.summary.lines()
-    assert "from (dark): its 2 classes are ignored" in data.summary.lines()
+    prose("summary of two domains", "\n".join(data.summary.lines()))
 
 
 def test_folders_and_arrays_join_and_the_address_reads_the_same_from_anywhere(photos, arrays, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    source = find_source(join_domains("photos", "dark.npz"))
+    source = find_source(Domains("photos", "dark.npz"))
     assert source.location == f"domains:{photos} -> {arrays[0]}"
     assert source.name == "photos-to-dark"
     monkeypatch.chdir("/")
@@ -59,34 +58,35 @@ def test_folders_and_arrays_join_and_the_address_reads_the_same_from_anywhere(ph
 
 
 def test_the_direction_is_part_of_the_fingerprint(arrays, data):
-    other = open_data(join_domains(*map(str, arrays[::-1])))
+    other = open_data(Domains(*map(str, arrays[::-1])))
     assert other.spec.fingerprint != data.spec.fingerprint
 
 
 def test_a_share_of_each_domain_is_held_out(arrays):
-    data = open_data(join_domains(*map(str, arrays)), holdout=0.3)
+    data = open_data(Domains(*map(str, arrays)), holdout=0.3)
     assert np.bincount(data.held_out.labels).tolist() == [2, 3]
     assert np.bincount(data.labels).tolist() == [5, 7]
 
 
 def test_check_counts_both(arrays):
-    assert check_data(join_domains(*map(str, arrays))).classes == {"from": FIRST, "to": SECOND}
+    assert check_data(Domains(*map(str, arrays))).classes == {"from": FIRST, "to": SECOND}
 
 
 def test_addresses(refused):
-    assert domains_of("domains:a b -> hf:x:y") == ("a b", "hf:x:y")
-    assert domains_of("a -> b") == ("a -> b",)
+    both = Domains.parse("domains:a b -> hf:x:y")
+    assert both == Domains("a b", "hf:x:y")
+    assert str(both) == "domains:a b -> hf:x:y"
     with refused("data.domains_address"):
-        domains_of("domains:a")
+        Domains.parse("domains:a")
     with refused("data.domain_name"):
-        join_domains("x -> y", "z")
+        Domains("x -> y", "z")
     with refused("data.same_domains"):
-        join_domains("x", "x")
+        Domains("x", "x")
 
 
 def test_the_same_folder_under_two_names_is_refused(refused, photos):
     with refused("data.same_domains"):
-        open_data(join_domains(str(photos), f"{photos}/../photos"))
+        open_data(Domains(str(photos), f"{photos}/../photos"))
 
 
 def test_domains_take_turns_and_each_goes_through_epochs_of_its_own(data, runtime):
@@ -106,7 +106,7 @@ def test_domains_of_one_size_are_not_read_in_the_same_order(tmp_path, runtime):
     images = np.random.default_rng(0).integers(0, 255, (20, 8, 8), np.uint8)
     for name in ("a", "b"):
         np.save(tmp_path / f"{name}.npy", images)
-    data = open_data(join_domains(str(tmp_path / "a.npy"), str(tmp_path / "b.npy")))
+    data = open_data(Domains(str(tmp_path / "a.npy"), str(tmp_path / "b.npy")))
     drawn = BatchStream(data, 40, 0, runtime, mirror=False, domains=2).indices(0)
     assert (drawn[0::2] != drawn[1::2] - 20).sum() > 10
 
@@ -134,6 +134,6 @@ def test_a_domain_without_a_usable_image_is_refused(refused, arrays, tmp_path, r
     (folder / "x.png").write_bytes(b"no image")
     many = tmp_path / "many.npy"
     np.save(many, np.random.default_rng(0).integers(0, 255, (40, 8, 8), np.uint8))
-    data = open_data(join_domains(str(many), str(folder)))
+    data = open_data(Domains(str(many), str(folder)))
     with refused("data.class_without_images"):
         BatchStream(data, 4, 0, runtime, mirror=False, domains=2)

@@ -1,35 +1,20 @@
-"""Near duplicates and mirroring, on pictures that the test draws and on the built-in clothes."""
+"""Near duplicates of drawn pictures, and the report of ``data check`` on copies and mirroring."""
 
 import io
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from gansmith.data import duplicates as alike
+from drawn_pictures import glyphs, scene
+from gansmith.data import duplicates
 from gansmith.data.check import check_data
-from gansmith.data.duplicates import Sketch, draw, mirror_shares, near_duplicates
-from gansmith.data.open import open_data
+from gansmith.data.duplicates import near_duplicates
+from gansmith.data.signatures import Signature, signature_of, thumbnail
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
-
-
-def scene(seed: int, side: int = 64) -> Image.Image:
-    """Coloured ellipses."""
-    random = np.random.default_rng(seed)
-    image = Image.new("RGB", (side, side), tuple(random.integers(0, 256, 3).tolist()))
-    for _ in range(12):
-        x, y, across, down = (random.uniform(0.05, [1, 1, 0.4, 0.4]) * side).tolist()
-        colour = tuple(random.integers(0, 256, 3).tolist())
-        ImageDraw.Draw(image).ellipse((x - across, y - down, x + across, y + down), fill=colour)
-    return image
-
-
-def noise(seed: int) -> Image.Image:
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (32, 32, 3), np.uint8))
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **how: int) -> bytes:
@@ -50,40 +35,40 @@ COPIES = {
 def test_copies_are_found_and_others_are_not(copy):
     pytest.importorskip("imagehash")
     images = [scene(seed) for seed in range(60)]
-    found = near_duplicates([draw(image) for image in [*images, copy(images[7]), copy(images[30])]])
+    found = near_duplicates([signature_of(image) for image in [*images, copy(images[7]), copy(images[30])]])
     assert found == [[7, 60], [30, 61]]
 
 
-def test_the_same_shapes_in_other_colours_are_no_copy():
+def test_the_same_shapes_in_other_colours_are_not_a_copy():
     pytest.importorskip("imagehash")
     image = scene(1)
     red, green, blue = image.split()
     other = Image.merge("RGB", (red, blue, green))
-    shapes = draw(image).shapes
-    assert near_duplicates([Sketch(b"", draw(each).colours, shapes) for each in (image, other)]) == []
-    assert near_duplicates([Sketch(b"", draw(each).colours, shapes) for each in (image, image)]) == [[0, 1]]
+    shapes = signature_of(image).perceptual_hash
+    assert near_duplicates([Signature(b"", thumbnail(each), shapes) for each in (image, other)]) == []
+    assert near_duplicates([Signature(b"", thumbnail(each), shapes) for each in (image, image)]) == [[0, 1]]
 
 
 def test_plain_images_are_not_compared():
-    assert not near_duplicates([draw(Image.new("L", (32, 32), value)) for value in (100, 101, 102)])
+    assert not near_duplicates([signature_of(Image.new("L", (32, 32), value)) for value in (100, 101, 102)])
 
 
 def test_chains_become_one_group():
     """0 and 2 are too far apart, but both are near 1."""
     bits = np.zeros((3, 256), bool)
     bits[1, :8], bits[2, :16] = True, True
-    sketches = [Sketch(b"", bytes(192), np.packbits(row).tobytes()) for row in bits]
-    assert near_duplicates(sketches) == [[0, 1, 2]]
-    assert near_duplicates([sketches[0], sketches[2]]) == []
+    signatures = [Signature(b"", bytes(192), np.packbits(row).tobytes()) for row in bits]
+    assert near_duplicates(signatures) == [[0, 1, 2]]
+    assert near_duplicates([signatures[0], signatures[2]]) == []
 
 
-def test_a_set_of_nothing_but_copies_takes_no_time(monkeypatch):
-    monkeypatch.setattr(alike, "MOST_PAIRS", 1000)
-    assert len(alike._close_pairs(np.zeros((600, 32), np.uint8))) < 2000  # of 179,700
-    assert near_duplicates([Sketch(b"", bytes(192), bytes(32))] * 600) == [list(range(600))]
+def test_the_search_stops_in_a_set_of_copies(monkeypatch):
+    monkeypatch.setattr(duplicates, "MOST_PAIRS", 1000)
+    assert len(duplicates._close_pairs(np.zeros((600, 32), np.uint8))) < 2000  # of 179,700
+    assert near_duplicates([Signature(b"", bytes(192), bytes(32))] * 600) == [list(range(600))]
 
 
-def test_close_pairs_are_those_of_a_slow_comparison():
+def test_close_pairs_equal_a_comparison_of_all_pairs():
     random = np.random.default_rng(0)
     hashes = random.integers(0, 256, (200, 32), np.uint8)
     for at in range(0, 198, 3):  # neighbours with 0 to 20 bits apart
@@ -92,75 +77,9 @@ def test_close_pairs_are_those_of_a_slow_comparison():
         hashes[at + 1] = np.packbits(flipped)
     bits = np.unpackbits(hashes, axis=1).astype(int)
     apart = np.abs(bits[:, None] - bits).sum(-1)
-    slow = {(a, b) for a, b in np.argwhere(apart <= alike.MOST_BITS_APART).tolist() if a < b}
-    assert {tuple(sorted(pair)) for pair in alike._close_pairs(hashes)} == slow
+    slow = {(a, b) for a, b in np.argwhere(apart <= duplicates.MOST_BITS_APART).tolist() if a < b}
+    assert {tuple(sorted(pair)) for pair in duplicates._close_pairs(hashes)} == slow
     assert 20 < len(slow) < 60
-
-
-# mirroring
-
-
-def glyphs(character: str, count: int) -> list[Image.Image]:
-    """A character that stands a little elsewhere and leans a little otherwise each time, like a written one."""
-    random = np.random.default_rng(ord(character))
-    out = []
-    for _ in range(count):
-        image = Image.new("L", (64, 64))
-        place = (20 + int(random.integers(-3, 4)), 8 + int(random.integers(-3, 4)))
-        ImageDraw.Draw(image).text(place, character, fill=255, font=ImageFont.load_default(size=44))
-        out.append(image.rotate(float(random.normal(0, 12))).resize((28, 28), Image.Resampling.BOX))
-    return out
-
-
-def share(images: list[Image.Image]) -> float:
-    sketches = [Sketch(b"", draw(image).colours) for image in images]
-    return mirror_shares(sketches, [0] * len(sketches))[0]
-
-
-@pytest.mark.parametrize("character", "234567")
-def test_digits_are_not_to_be_mirrored(character):
-    assert share(glyphs(character, 120)) > alike.UNLIKE
-
-
-@pytest.mark.parametrize("character", "8")
-def test_what_is_its_own_mirror_image_may_be_mirrored(character):
-    assert share(glyphs(character, 120)) < alike.UNLIKE
-
-
-@pytest.mark.parametrize("make", [scene, noise])
-def test_pictures_without_a_side_may_be_mirrored(make: Callable[[int], Image.Image]):
-    assert 0.35 < share([make(seed) for seed in range(200)]) < 0.65
-
-
-def test_a_set_that_is_mirrored_already():
-    images = glyphs("3", 200)
-    flip = Image.Transpose.FLIP_LEFT_RIGHT
-    assert 0.3 < share([image.transpose(flip) if at % 3 else image for at, image in enumerate(images)]) < 0.75
-
-
-def test_the_same_picture_again_and_again():
-    image = scene(0)
-    symmetric = Image.fromarray(np.minimum(np.asarray(image), np.asarray(image)[:, ::-1]))
-    assert share([symmetric] * 50) == 0.5
-    assert share([image] * 50) == 1.0
-
-
-def test_shoes_point_to_the_left():
-    """Fashion-MNIST: three of its ten classes, as was measured when the limit was set."""
-    data = open_data("fashion-sample")
-    rows = np.concatenate([np.flatnonzero(data.labels == label)[:300] for label in range(10)])
-    sketches = [Sketch(b"", draw_small(image)) for image in data.read(rows)]
-    shares = mirror_shares(sketches, data.labels[rows].tolist())
-    wrong = {data.spec.classes[label] for label, value in shares.items() if value > alike.UNLIKE}
-    assert wrong == {"Sandal", "Sneaker", "Ankle boot"}
-
-
-def draw_small(image: np.ndarray) -> bytes:
-    side = alike.SKETCH_SIDE
-    return alike.fit_image(Image.fromarray(image[..., 0]), side, side, 3, "stretch").tobytes()
-
-
-# the report
 
 
 @pytest.fixture
@@ -178,31 +97,28 @@ def folder(tmp_path) -> Path:
     return folder
 
 
-def test_the_report_names_near_duplicates_and_classes_that_are_not_to_be_mirrored(folder):
+def test_the_report_names_near_duplicates_and_classes_unfit_for_mirroring(prose, folder):
     pytest.importorskip("imagehash")
     report = check_data(folder)
     assert report.duplicates == (("few/exact.bmp", "scenes/09.png"),)
     assert ("few/copy.jpg", "scenes/05.png") in report.near_duplicates
     assert ("few/exact.bmp", "few/near.jpg") in report.near_duplicates  # scenes/09.png is not named again
     assert report.mirror.keys() == {"threes", "scenes"}
-    text = "\n".join(report.lines())
-    assert "  few/copy.jpg ~ scenes/05.png" in text
-    assert "near duplicates (scaled or encoded again): " in text
-    words = "mirroring: avoid mirror=true; mirror images are unlike the data in 1 of 2 classes (unlike: threes: "
-    assert words in text
+    lines = [line for line in report.lines() if "duplicates" in line or "mirroring" in line]
+    prose("duplicates and mirroring in data check", "\n".join(lines))
     assert report.to_json()["near_duplicates"] == [list(group) for group in report.near_duplicates]
 
 
-def test_the_report_where_nothing_speaks_against_mirroring(folder):
-    text = "\n".join(check_data(folder / "scenes").lines())
-    assert "mirroring: nothing found against mirror=true (text within photos is not detected)" in text
-    text = "\n".join(check_data(folder / "few").lines())
-    assert "mirroring: not tested; it needs 40 images of a class" in text
+def test_the_report_on_classes_that_may_be_mirrored_and_on_small_classes(prose, folder):
+    for name in ("scenes", "few"):
+        prose(
+            "mirroring in data check", next(line for line in check_data(folder / name).lines() if "mirroring" in line)
+        )
 
 
-def test_without_the_library_it_is_said(folder, monkeypatch):
+def test_without_the_library_near_duplicates_are_not_searched(prose, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "imagehash", None)
     report = check_data(folder / "scenes")
     assert report.near_duplicates is None
-    assert "near duplicates: not searched; that needs pip install 'gansmith[check]'" in report.lines()
+    prose("near duplicates in data check", next(line for line in report.lines() if line.startswith("near")))
     assert report.mirror.keys() == {""}

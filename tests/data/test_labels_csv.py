@@ -66,7 +66,7 @@ def test_a_table_labels_the_images(tmp_path, table):
     data = open_data(folder)
     assert data.summary.ignored == 0
     assert data.spec.classes == ("cat", "dog")
-    assert f"labels are those of {folder}/labels.csv" in data.summary.notes
+    assert f"labels: {folder}/labels.csv" in data.summary.notes
 
 
 def test_a_table_may_lie_beside_the_folder(tmp_path):
@@ -78,7 +78,7 @@ def test_a_table_may_lie_beside_the_folder(tmp_path):
     assert labelled(folder)[0] == (1, "cow")  # the nearer one
 
 
-def test_a_changed_table_is_seen(tmp_path):
+def test_a_changed_table_is_noticed(tmp_path):
     folder = write(tmp_path / "set", {**IMAGES, "labels.csv": TABLE})
     open_data(folder)
     (folder / "labels.csv").write_text(TABLE.replace("cat", "cow"))
@@ -105,22 +105,21 @@ def test_a_table_in_an_archive(tmp_path, kind, top):
     assert open_data(path).summary.ignored == 0
 
 
-def test_labels_win_over_sub_folders(tmp_path):
+def test_labels_csv_wins_over_sub_folders(prose, tmp_path):
     files = {"x/a.png": png(1), "x/b.png": png(2), "y/a.png": png(3), "labels.csv": "x/a.png,1\nb.png,10\ny/a.png,2\n"}
     folder = write(tmp_path / "set", files)
     data = open_data(folder)
     assert data.spec.classes == ("1", "2", "10")
     assert data.labels.tolist() == [0, 2, 1]
-    assert f"labels are those of {folder}/labels.csv, not the sub-folders" in data.summary.notes
+    prose("notes on a table of labels", "\n".join(data.summary.notes))
 
 
-def test_what_does_not_match_is_counted_and_said(tmp_path):
+def test_rows_and_images_without_a_match_are_counted(prose, tmp_path):
     table = "file,label\na.png,dog\nc.png,\nd.png,cat\ne.png,cat\n,cat\n"
     data = open_data(write(tmp_path / "set", {**IMAGES, "labels.csv": table}))
     assert data.spec.count == 1
     assert data.spec.classes == ("dog",)
-    assert "2 images have no row in labels.csv and are left out" in data.summary.notes
-    assert "2 rows of labels.csv name no image" in data.summary.notes
+    prose("notes on a table of labels", "\n".join(data.summary.notes))
     assert check_data(tmp_path / "set").classes == {"dog": 1}
 
 

@@ -52,10 +52,10 @@ def halves(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return images[:, :, :middle], images[:, :, middle:]
 
 
-def test_a_pair_is_stored_side_by_side_and_its_size_is_that_of_one(beside):
+def test_a_pair_is_stored_side_by_side_and_size_means_one_image(prose, beside):
     data = open_data(beside, PAIRS)
     assert (data.spec.height, data.spec.width, data.spec.pairs) == (16, 32, True)
-    assert data.summary.lines()[0] == "beside: 12 images, 16 x 32, colour, in pairs, no labels"
+    prose("summary of pairs", data.summary.lines()[0])
     source, target = halves(data.read(range(12)))
     assert (source[:, 3, 3, 0] == 250).all()
     assert (target[:, 3, 3, 0] == 0).all()
@@ -97,7 +97,7 @@ def test_mirroring_turns_each_image_of_a_pair_and_does_not_exchange_them(beside,
 
 
 def test_a_run_on_two_folders_resumes(apart, tmp_path, monkeypatch):
-    monkeypatch.setattr("gansmith.training.run.write_results", lambda *_: None)
+    monkeypatch.setattr("gansmith.api.write_results", lambda *_: None)
     words = small("translate", "pairs=true", "method.task=null")
     words = [word for word in words if not word.startswith("task=")]
     run = train(apart, tmp_path / "run", "translate", overrides=words, stop_at=9)
@@ -121,7 +121,7 @@ def test_a_run_on_two_folders_resumes(apart, tmp_path, monkeypatch):
 )  # fmt: skip
 def test_pairs_that_do_not_match_are_named(refused, break_it, code, apart, tmp_path):
     break_it(tmp_path)
-    with refused(code, ["(?<=the whole list is in ).*"]):
+    with refused(code, ["(?<=the full list is in ).*"]):
         open_data(apart, PAIRS)
 
 

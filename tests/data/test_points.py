@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 
 import gansmith
-import gansmith.training.run
 from gansmith import api
 from gansmith.data.base import DataOptions
 from gansmith.data.datasets.base import data_sets
 from gansmith.data.datasets.points import DEVIATION
 from gansmith.data.open import open_data
 from gansmith.imaging.images import decode_image, to_float
-from gansmith.imaging.scatter import FAKE, LEVELS_SIDE, REAL, SIDE_PX, draw_points, plane
+from gansmith.imaging.scatter import FAKE, GRID_SIDE, REAL, SIDE_PX, draw_points, plane
 from gansmith.inference.samples import Samples
 from gansmith.inference.score import score_files
 from small_models import make_model
@@ -28,7 +27,7 @@ def coordinates(images: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("name", "modes"), [("gaussians-25", 25), ("ring-8", 8)])
-def test_modes_lie_where_they_should(name, modes):
+def test_modes_lie_around_their_centres(name, modes):
     data, centres = open_data(name), data_sets.get(name)().centres()
     assert (data.spec.is_points, len(data), len(data.spec.classes)) == (True, 10_000, modes)
     assert np.bincount(data.labels).tolist() == [10_000 // modes] * modes
@@ -50,7 +49,7 @@ def test_the_swiss_roll_is_a_spiral():
     assert (radius.min(), radius.max()) == pytest.approx((0.28, 0.85), abs=0.12)
 
 
-def test_a_seed_draws_and_count_counts():
+def test_points_follow_seed_and_count():
     part = data_sets.get("ring-8")
     one, again, other = (part(count=16, seed=seed).source().stamp() for seed in (1, 1, 2))
     assert one == again != other
@@ -59,16 +58,12 @@ def test_a_seed_draws_and_count_counts():
     assert (draws[0] != draws[2]).all()
 
 
-def test_what_it_says_of_points():
-    lines = open_data("swiss-roll").summary.lines()
-    assert lines[:2] == [
-        "swiss-roll: 10,000 points in the plane, no labels",
-        "points in the plane, x and y in [-1, 1], each kept in 256 steps",
-    ]
-    assert not any("copies" in line for line in open_data("gaussians-25").summary.lines())
+def test_the_summary_of_points(prose):
+    prose("summary of points", "\n".join(open_data("swiss-roll").summary.lines()))
+    assert len(open_data("gaussians-25").summary.notes) == 1  # copies are not noted: points coincide by chance
 
 
-def test_points_of_ones_own(tmp_path):
+def test_a_users_own_points(tmp_path):
     np.save(tmp_path / "mine.npy", np.linspace(-1, 1, 80).reshape(40, 1, 2))
     data = open_data(tmp_path / "mine.npy")
     assert data.spec.is_points
@@ -80,7 +75,7 @@ def test_points_of_ones_own(tmp_path):
     [{"size": 28}, {"channels": 3}, {"mirror": True}, {"pairs": True}],
     ids=["size", "channels", "mirror", "pairs"],
 )
-def test_points_are_no_pictures(refused, asked):
+def test_options_for_images_are_refused_for_points(refused, asked):
     with refused("data.options_for_points"):
         open_data("ring-8", DataOptions(**asked))
 
@@ -122,7 +117,7 @@ def test_bands_follow_the_scores():
     assert (column[20] == (206, 226, 245)).all()
     assert (column[-20] == (255, 246, 224)).all()
     assert len(np.unique(column[15:-15], axis=0)) >= 9
-    assert len(height) == LEVELS_SIDE**2
+    assert len(height) == GRID_SIDE**2
 
 
 def test_samples_are_a_picture_or_coordinates(refused, tmp_path):
@@ -139,9 +134,10 @@ def test_samples_are_a_picture_or_coordinates(refused, tmp_path):
         made.save(tmp_path / "x.png", numbered=True)
 
 
-def test_verbs_for_images_say_so(refused, tmp_path):
+def test_verbs_for_images_refuse_points(refused, tmp_path):
     from gansmith.data.base import DataSpec
-    from gansmith.inference.model import Model, make_record
+    from gansmith.inference.model import Model
+    from gansmith.inference.model_record import make_record
     from gansmith.recipes.load import load_recipe
 
     method, spec = load_recipe("toy", ("hidden=[4]",)).method, DataSpec("ring-8", 1, 2, 1, 96, (), "0123")
@@ -176,7 +172,7 @@ def test_a_run_ends_with_pictures_a_film_and_a_report(tmp_path):
 
 def test_it_learns_where_points_are(tmp_path, monkeypatch):
     """In 60 kimg samples come within 3 deviations of nearly every mode, and spread as the data do."""
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
     centres = data_sets.get("gaussians-25")().centres()
     quiet = ("previews=1", "log_rows=1", "checkpoints=1", "checkpoint_kimg=1.0e+5", "watch.look_kimg=0")
 

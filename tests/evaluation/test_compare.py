@@ -92,6 +92,7 @@ def test_which_end_of_a_number_is_best():
     assert badness("coverage5k", number(0.9, 0)) < badness("coverage5k", number(0.5, 0))
 
 
+@pytest.mark.slow
 def test_what_is_better_and_what_is_noise(judged):
     found, path = gansmith.compare(judged)
     assert path is None

@@ -15,7 +15,7 @@ from gansmith.cli.evaluate import _table
 from gansmith.core.errors import MetricError
 from gansmith.data.base import ImageData
 from gansmith.data.open import open_data
-from gansmith.data.sources.domains import join_domains
+from gansmith.data.sources.domains import Domains
 from gansmith.evaluation.baselines import Candidate, contests_of, hold_contest
 from gansmith.evaluation.evaluate import EvaluationOptions
 from gansmith.evaluation.evaluate import evaluate as judge
@@ -23,7 +23,8 @@ from gansmith.evaluation.reference import HELD_OUT, TRAINING, open_truth
 from gansmith.evaluation.translated_pairs import _baseline, mean_colour
 from gansmith.evaluation.translation import _domain, evaluate_translations
 from gansmith.imaging.images import decode_image, to_float
-from gansmith.inference.model import Model, make_record
+from gansmith.inference.model import Model
+from gansmith.inference.model_record import make_record
 from gansmith.recipes.load import load_recipe
 from small_runs import small
 from toy_extractor import registered_toy
@@ -90,7 +91,7 @@ def domains(coloured, tmp_path) -> ImageData:
     np.savez(tmp_path / "a.npz", images=images[:300])
     np.savez(tmp_path / "b.npz", images=255 - images[300:])
     np.savez(tmp_path / "truth.npz", images=255 - images[:300])
-    return open_data(join_domains(str(tmp_path / "a.npz"), str(tmp_path / "b.npz")), holdout=0.5)
+    return open_data(Domains(str(tmp_path / "a.npz"), str(tmp_path / "b.npz")), holdout=0.5)
 
 
 def judged(model: Model, data: ImageData, request: EvaluationOptions = FAST, truth: ImageData | None = None):
@@ -293,6 +294,7 @@ def runs(coloured, tmp_path_factory, session_cache) -> list[Path]:
     return found
 
 
+@pytest.mark.slow
 def test_runs_are_judged_shown_and_compared(runs, shell):
     for run in runs:
         code, out, err = shell("evaluate", run, "--features", "toy")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from gansmith.imaging import images
-from gansmith.imaging.images import ImageError, decode_image, fit_image
+from gansmith.imaging.images import decode_image, fit_image
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **how: object) -> bytes:
@@ -183,28 +183,29 @@ def test_one_transparent_gray_or_colour():
 
 
 @pytest.mark.parametrize(
-    ("data", "reason"),
+    ("data", "code"),
     [
-        (b"", "empty file"),
-        (b"hello, I am text", r"not an image in a known format \(PNG, JPEG, WEBP, BMP, TIFF, GIF\)"),
-        (encoded(picture(200, 200), "JPEG")[:1500], "truncated or damaged"),
-        (encoded(picture(200, 200), "PNG")[:300], "truncated or damaged"),
-        (claims_to_be(12000, 12000), r"12000 x 12000 px is over the limit of 40 Mpx \(144\)"),
-        (claims_to_be(40000, 40000), "^over the limit of 40 Mpx$"),
-        (claims_to_be(64, 64), "truncated or damaged"),
-        (encoded(picture(), "PPM"), "not an image in a known format"),
+        (b"", "image.empty"),
+        (b"hello, I am text", "image.unknown_format"),
+        (encoded(picture(200, 200), "JPEG")[:1500], "image.damaged"),
+        (encoded(picture(200, 200), "PNG")[:300], "image.damaged"),
+        (claims_to_be(12000, 12000), "image.too_large"),
+        (claims_to_be(40000, 40000), "image.too_large"),
+        (claims_to_be(64, 64), "image.damaged"),
+        (encoded(picture(), "PPM"), "image.unknown_format"),
     ],
+    ids=["empty", "text", "cut jpeg", "cut png", "144 Mpx", "1600 Mpx", "no pixels", "ppm"],
 )
-def test_bad_files_have_a_reason(data, reason):
+def test_bad_files_have_a_reason(refused, data, code):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with images.quiet_pillow(), pytest.raises(ImageError, match=reason):
+        with images.quiet_pillow(), refused(code, hiding=[r"(?<=damaged \().*(?=\))"]):  # Pillow's own words
             decode_image(data)
 
 
-def test_the_pixel_limit_is_checked_before_decoding(monkeypatch):
+def test_the_pixel_limit_is_checked_before_decoding(refused, monkeypatch):
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
-    with images.quiet_pillow(), pytest.raises(ImageError, match="over the limit"):
+    with images.quiet_pillow(), refused("image.too_large"):
         decode_image(claims_to_be(8000, 6000))
 
 

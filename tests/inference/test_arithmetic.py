@@ -4,7 +4,6 @@ import torch
 from PIL import Image
 
 from gansmith import api
-from gansmith.core.errors import GansmithError, ModelError
 from gansmith.inference.latents import Latents, find_latents
 from gansmith.inference.model import Model
 from small_models import make_model
@@ -62,24 +61,20 @@ def test_labels_are_added_up(conditional):
     assert api.arithmetic(conditional, ["3,17"], label="gray").latents.classes.tolist() == [[0, 1, 0]]
 
 
-def test_labels_that_cancel_out(conditional):
-    with pytest.raises(ModelError) as caught:
+def test_labels_that_cancel_out(refused, conditional):
+    with refused("model.labels_sum_to_nothing"):
         api.arithmetic(conditional, "3", "4")
-    assert str(caught.value) == (
-        "the labels of these images add up to nothing\n  pass --label NAME for the class of all"
-    )
     assert api.arithmetic(conditional, "3", "4", label=0).latents.classes.tolist() == [[1, 0, 0]]
 
 
-@pytest.mark.parametrize(("plus", "minus", "message"), [
-    ([], ["3"], "nothing to add up: pass --plus, for example --plus 3,5,8 --minus 1,2,4 --plus 7,9"),
-    (["3"], ["3"], "these images add up to nothing: what is added is taken away again"),
-    (["3,5"], ["5,3"], "these images add up to nothing: what is added is taken away again"),
+@pytest.mark.parametrize(("plus", "minus", "code"), [
+    ([], ["3"], "cli.nothing_to_add"),
+    (["3"], ["3"], "cli.sum_of_nothing"),
+    (["3,5"], ["5,3"], "cli.sum_of_nothing"),
 ])  # fmt: skip
-def test_sums_of_nothing(model, plus, minus, message):
-    with pytest.raises(GansmithError) as caught:
+def test_sums_of_nothing(refused, model, plus, minus, code):
+    with refused(code):
         api.arithmetic(model, plus, minus)
-    assert str(caught.value) == message
 
 
 def test_the_figure_and_the_latent_beside_it(model, tmp_path):
@@ -106,8 +101,7 @@ def test_a_figure_beside_weights_of_its_name_does_not_replace_them(model, tmp_pa
     assert (tmp_path / "generator.safetensors").read_bytes() == weights
 
 
-def test_another_ending(model, tmp_path):
-    with pytest.raises(GansmithError) as caught:
+def test_an_ending_that_arithmetic_cannot_write(refused, model, tmp_path):
+    with refused("output.unknown_ending"):
         api.arithmetic(model, "3").save(tmp_path / "x.gif")
-    assert str(caught.value) == "cannot write a picture as '.gif'\n  allowed: x.png"
     assert not list(tmp_path.iterdir())

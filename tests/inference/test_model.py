@@ -15,9 +15,10 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from gansmith import api
+from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.errors import GansmithError, GansmithWarning, ModelError
 from gansmith.core.randomness import sample_latents, truncate
-from gansmith.inference.model import METADATA_KEY, load_model
+from gansmith.inference.load import load_model
 from gansmith.methods.latent import sample_labels
 from gansmith.recipes.load import load_recipe
 from small_models import CLASSES, make_model
@@ -114,22 +115,15 @@ def test_a_class_that_is_called_like_a_number():
     assert made.sample(1, label=7).labels.tolist() == [0]
 
 
-@pytest.mark.parametrize(("label", "message"), [
-    ("drak", "unknown label 'drak' (did you mean 'dark'?)\n  known: dark, gray, light"),
-    ("3", "unknown label '3'\n  known: dark, gray, light"),
-    (-1, "unknown label '-1'\n  known: dark, gray, light"),
-    ("", "unknown label ''\n  known: dark, gray, light"),
-])  # fmt: skip
-def test_unknown_labels(conditional, label, message):
-    with pytest.raises(ModelError) as caught:
+@pytest.mark.parametrize("label", ["drak", "3", -1, ""])
+def test_unknown_labels(refused, conditional, label):
+    with refused("model.unknown_label"):
         conditional.sample(2, label=label)
-    assert str(caught.value) == message
 
 
-def test_a_label_for_a_model_without_labels(model):
-    with pytest.raises(ModelError) as caught:
+def test_a_label_for_a_model_without_labels(refused, model):
+    with refused("model.no_labels"):
         model.sample(2, label="dark")
-    assert str(caught.value) == "this model knows no labels: it was not trained with conditional=true"
 
 
 @pytest.mark.parametrize("threshold", [1e-9, 0.1, 0.7, 2.0, 5.0])
@@ -167,28 +161,24 @@ def test_less_truncation_is_more_variety(model):
 
 
 @pytest.mark.parametrize("threshold", [0, -1.0, float("nan"), -float("inf")])
-def test_thresholds_that_are_none(model, threshold):
-    with pytest.raises(ModelError) as caught:
+def test_thresholds_that_are_none(refused, model, threshold):
+    with refused("model.truncation_out_of_range"):
         model.sample(2, truncation=threshold)
-    assert str(caught.value) == (
-        f"truncation {threshold:g} is not above 0\n  allowed: above 0, for example 1.0; smaller is tamer"
-    )
 
 
 def test_raw_weights_are_others(model):
     assert not np.array_equal(model.sample(4, raw=True).images, model.sample(4).images)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"count": 0}, "cannot make 0 images\n  allowed: 1 to 1,000,000"),
-    ({"count": -3}, "cannot make -3 images\n  allowed: 1 to 1,000,000"),
-    ({"count": 10**9}, "cannot make 1,000,000,000 images\n  allowed: 1 to 1,000,000"),
-    ({"seed": -1}, "seed -1 is below 0; allowed: 0 or more"),
+@pytest.mark.parametrize(("arguments", "code"), [
+    ({"count": 0}, "model.num_out_of_range"),
+    ({"count": -3}, "model.num_out_of_range"),
+    ({"count": 10**9}, "model.num_out_of_range"),
+    ({"seed": -1}, "model.seed_out_of_range"),
 ])  # fmt: skip
-def test_counts_and_seeds_out_of_range(model, arguments, message):
-    with pytest.raises(ModelError) as caught:
+def test_counts_and_seeds_out_of_range(refused, model, arguments, code):
+    with refused(code):
         model.sample(**arguments)
-    assert str(caught.value) == message
 
 
 def test_sampling_leaves_the_state_of_torch_alone(model):
@@ -221,31 +211,28 @@ def test_scores_of_a_wasserstein_critic_are_raw():
     assert (np.abs(scores) > 1).any()
 
 
-def test_scores_by_label(conditional):
+def test_scores_by_label(refused, conditional):
     images = np.random.default_rng(0).integers(0, 255, (4, 8, 8, 1)).astype(np.uint8)
     assert not np.array_equal(conditional.score(images, "dark"), conditional.score(images, "light"))
-    with pytest.raises(ModelError) as caught:
+    with refused("model.label_needed"):
         conditional.score(images)
-    assert str(caught.value) == "this model judges images by class: pass --label\n  known: dark, gray, light"
 
 
 @pytest.mark.parametrize(("shape", "dtype"), [
     ((2, 8, 8), np.uint8), ((2, 8, 9, 1), np.uint8), ((2, 8, 8, 3), np.uint8), ((2, 1, 8, 8), np.uint8),
     ((8, 8, 1), np.uint8), ((2, 8, 8, 1), np.float32),
 ])  # fmt: skip
-def test_images_that_cannot_be_scored(model, shape, dtype):
-    with pytest.raises(ModelError) as caught:
+def test_images_that_cannot_be_scored(refused, model, shape, dtype):
+    with refused("model.images_shape"):
         model.score(np.zeros(shape, dtype))
-    assert str(caught.value) == f"images must be uint8 ('N', 8, 8, 1), got {np.dtype(dtype)} {shape}"
 
 
-def test_weights_without_a_discriminator(saved):
+def test_weights_without_a_discriminator(refused, saved):
     alone = load_model(saved / "generator.safetensors")
-    with pytest.raises(ModelError, match="these weights have no discriminator; pass the model's folder"):
+    with refused("model.no_discriminator"):
         alone.score(np.zeros((1, 8, 8, 1), np.uint8))
-    with pytest.raises(ModelError) as caught:
+    with refused("model.no_such_weights"):
         alone.sample(1, raw=True)
-    assert str(caught.value) == "this model has no 'generator-raw' weights; it has: generator"
 
 
 # --- files --------------------------------------------------------------------------------------------------------
@@ -296,15 +283,10 @@ def test_the_last_preview_is_what_sample_makes(run_folder):
             assert np.array_equal(tiles(np.asarray(picture), 16), made.sample(16, seed=0, raw=raw).images)
 
 
-@pytest.mark.parametrize(("name", "reason"), [
-    ("nothing", "does not exist"), ("", "has no run.json and no model.json"),
-])  # fmt: skip
-def test_what_is_no_model(tmp_path, name, reason):
-    with pytest.raises(ModelError) as caught:
+@pytest.mark.parametrize("name", ["nothing", ""])
+def test_what_is_no_model(refused, tmp_path, name):
+    with refused("model.not_found"):
         load_model(tmp_path / name)
-    assert str(caught.value) == (
-        f"'{tmp_path / name}' {reason}\n  pass a run folder, a model folder or a .safetensors file"
-    )
 
 
 def test_a_weights_file_may_be_renamed(model, saved):
@@ -329,64 +311,70 @@ class Trap:
 @pytest.mark.parametrize("name", [
     "model.pt", "model.pth", "model.pkl", "model.ckpt", "model.bin", "model.safetensors", "generator.safetensors",
 ])  # fmt: skip
-def test_nothing_pickled_is_ever_loaded(tmp_path, name, tiny_file):
+def test_nothing_pickled_is_ever_loaded(refused, tmp_path, name, tiny_file):
     marker, path = tmp_path / "marker", tmp_path / name
     torch.save({"generator": Trap(marker)}, path)
     torch.load(io.BytesIO(path.read_bytes()), weights_only=False)
     assert marker.exists()  # the trap works
     marker.unlink()
-    message = "cannot be read" if path.suffix == ".safetensors" else "gansmith never loads pickled files"
-    with pytest.raises(ModelError, match=message):
+    code = "model.unreadable" if path.suffix == ".safetensors" else "model.not_safetensors"
+    with refused(code):
         load_model(path)
-    with pytest.raises(ModelError, match=message):
+    with refused(code):
         api.load(path)
     overrides = ("size=8", "hidden=[8]")
-    with pytest.raises(ModelError, match=message):
+    with refused(code):
         api.train(tiny_file, recipe="mlp-small", overrides=overrides, out=tmp_path / "run", steps=1, init_from=path)
     assert not (tmp_path / "run").exists()
     assert not marker.exists()
 
 
-@pytest.mark.parametrize("name", ["model.json", "run.json", "generator.safetensors"])
-def test_nothing_pickled_is_loaded_under_another_name(tmp_path, saved, name):
+@pytest.mark.parametrize(("name", "code"), [
+    ("model.json", "model.unreadable"), ("run.json", "checkpoint.none_whole"),
+    ("generator.safetensors", "model.altered"),
+])  # fmt: skip
+def test_nothing_pickled_is_loaded_under_another_name(tmp_path, saved, name, code):
     torch.save(Trap(tmp_path / "marker"), saved / name)
-    with pytest.raises(GansmithError):
+    with pytest.raises(GansmithError) as caught:
         load_model(saved)
+    assert caught.value.code == code
     assert not (tmp_path / "marker").exists()
 
 
 @pytest.mark.parametrize("name", ["state.safetensors", "state.json", "manifest.json"])
-def test_nothing_pickled_is_loaded_from_a_run(run_folder, tmp_path, name):
+def test_nothing_pickled_is_loaded_from_a_run(refused, run_folder, tmp_path, name):
     copy = shutil.copytree(run_folder, tmp_path / "run")
     shutil.rmtree(copy / "model")
     for path in (copy / "checkpoints").glob(f"*/{name}"):
         torch.save(Trap(tmp_path / "marker"), path)
-    with pytest.raises(GansmithError, match="no whole checkpoint in"):
+    with refused("checkpoint.none_whole"):
         load_model(copy)
     assert not (tmp_path / "marker").exists()
 
 
-def test_a_run_without_checkpoints_is_its_model_folder_and_says_so(run_folder, tmp_path):
+def test_a_run_without_checkpoints_is_its_model_folder_and_says_so(refused, prose, run_folder, tmp_path):
     copy = shutil.copytree(run_folder, tmp_path / "run")
     shutil.rmtree(copy / "checkpoints")
-    with pytest.warns(
-        GansmithWarning, match=f"no whole checkpoint in {copy}/checkpoints\n  it is empty\n  used instead: {copy}/model"
-    ):
+    with pytest.warns(GansmithWarning) as warned:
         model = load_model(copy)
+    prose("warning of a run without checkpoints", str(warned[0].message))
     assert np.array_equal(model.sample(3).images, load_model(run_folder).sample(3).images)
     shutil.rmtree(copy / "model")
-    with pytest.raises(GansmithError, match=r"no whole checkpoint in .*\n  it is empty$"):
+    with refused("checkpoint.none_whole"):
         load_model(copy)
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_named(run_folder, tmp_path):
+def test_a_damaged_checkpoint_is_passed_over_and_named(prose, run_folder, tmp_path):
     copy = shutil.copytree(run_folder, tmp_path / "run")
     newest = max((copy / "checkpoints").iterdir())
     shutil.copytree(newest, copy / "checkpoints" / f"{int(newest.name) + 1:09d}")
     damaged = copy / "checkpoints" / f"{int(newest.name) + 1:09d}" / "state.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-1])
-    with pytest.warns(GansmithWarning, match=f"{damaged} was altered or cut off.*\n  used instead: {newest}"):
+    with pytest.warns(GansmithWarning) as warned:
         model = load_model(copy)
+    assert str(damaged) in str(warned[0].message)
+    assert str(newest) in str(warned[0].message)
+    prose("warning of a damaged checkpoint", str(warned[0].message))
     assert np.array_equal(model.sample(3).images, load_model(run_folder).sample(3).images)
 
 
@@ -404,21 +392,21 @@ def rewrite(saved: Path, record: dict | str, tensors: dict[str, torch.Tensor] | 
     return path
 
 
-def refused(path: Path, *, within_sec: float = 2.0, within_mb: float = 100.0) -> str:
-    """Return the message of a ModelError that comes at once and without taking memory."""
+def load_error(path: Path, *, within_sec: float = 20.0, within_mb: float = 100.0) -> ModelError:
+    """Return the ModelError of loading a path, after checking that it comes at once and takes no memory."""
     tracemalloc.start()
     peak_mb = _peak_mb()
-    start = time.perf_counter()
+    start = time.process_time()  # which does not count what else the machine does
     try:
         with pytest.raises(ModelError) as caught:
             load_model(path, "cpu")
-        assert time.perf_counter() - start < within_sec
+        assert time.process_time() - start < within_sec
         assert tracemalloc.get_traced_memory()[1] < within_mb * 2**20
         assert _peak_mb() - peak_mb < within_mb
     finally:
         tracemalloc.stop()
     assert len(str(caught.value).splitlines()) <= 3
-    return str(caught.value)
+    return caught.value
 
 
 def _peak_mb() -> float:
@@ -439,79 +427,77 @@ def change(record: dict, path: str, value: object) -> dict:
 TOO_BIG = {"kind": "dcgan", "base_channels": 1024, "max_channels": 4096}
 
 
-@pytest.mark.parametrize(("path", "value", "text"), [
-    ("data.height", 10**6, "says its images are 1000000 x 8 x 1: not possible"),
-    ("data.height", 0, "says its images are 0 x 8 x 1: not possible"),
-    ("data.width", -8, "says its images are 8 x -8 x 1: not possible"),
-    ("data.channels", 10**9, "not possible"),
-    ("data.height", 4096, "(do not fit what the model says of itself|not possible)"),
-    ("data.channels", 3, "do not fit what the model says of itself"),
-    ("method.latent_dim", 4096, r"layers.0.weight is \(8, 4\), expected \(8, 4096\)"),
-    ("method.latent_dim", 3, r"layers.0.weight is \(8, 4\), expected \(8, 3\)"),
-    ("method.latent_dim", 10**9, "cannot be read"),
-    ("method.generator.hidden", [10**9], r"less than or equal to 65536, got 1000000000"),
-    ("method.generator.hidden", [10**4, 10**4], "do not fit what the model says of itself"),
-    ("method.generator.hidden", [8, 8], "do not fit what the model says of itself"),
-    ("method.generator.hidden", [], "do not fit what the model says of itself"),
-    ("method.discriminator.hidden", "many", "cannot be read"),
-    ("method.generator", TOO_BIG, "do not fit what the model says of itself"),
-    ("method.generator", {**TOO_BIG, "base_channels": 4096}, "cannot be read"),
-    ("method.generator.norm", "batch", "do not fit what the model says of itself"),
-    ("method.generator.wings", 2, "cannot be read"),
-    ("sample_batch", 10**6, "cannot be read"),
-    ("sample_batch", 0, "cannot be read"),
-    ("kimg", float("nan"), "cannot be read"),
-    ("kimg", float("inf"), "cannot be read"),
-    ("format", 2, "cannot be read"),
-    ("code", "import os", "cannot be read"),
+@pytest.mark.parametrize(("path", "value", "code"), [
+    ("data.height", 10**6, "model.size_out_of_range"),
+    ("data.height", 0, "model.size_out_of_range"),
+    ("data.width", -8, "model.size_out_of_range"),
+    ("data.channels", 10**9, "model.size_out_of_range"),
+    ("data.height", 4096, "model.weights_unfit"),
+    ("data.channels", 3, "model.weights_unfit"),
+    ("method.latent_dim", 4096, "model.weights_unfit"),
+    ("method.latent_dim", 3, "model.weights_unfit"),
+    ("method.latent_dim", 10**9, "model.invalid_record"),
+    ("method.generator.hidden", [10**9], "model.invalid_record"),
+    ("method.generator.hidden", [10**4, 10**4], "model.weights_unfit"),
+    ("method.generator.hidden", [8, 8], "model.weights_unfit"),
+    ("method.generator.hidden", [], "model.weights_unfit"),
+    ("method.discriminator.hidden", "many", "model.invalid_record"),
+    ("method.generator", TOO_BIG, "model.weights_unfit"),
+    ("method.generator", {**TOO_BIG, "base_channels": 4096}, "model.invalid_record"),
+    ("method.generator.norm", "batch", "model.weights_unfit"),
+    ("method.generator.wings", 2, "model.invalid_record"),
+    ("sample_batch", 10**6, "model.invalid_record"),
+    ("sample_batch", 0, "model.invalid_record"),
+    ("kimg", float("nan"), "model.invalid_record"),
+    ("kimg", float("inf"), "model.invalid_record"),
+    ("format", 2, "model.invalid_record"),
+    ("code", "import os", "model.invalid_record"),
 ])  # fmt: skip
-def test_a_record_that_lies(saved, path, value, text):
-    import re
-
-    lying = rewrite(saved, change(record_of(saved), path, value))
-    assert re.search(text, refused(lying))
+def test_a_record_that_lies(prose, saved, path, value, code):
+    problem = load_error(rewrite(saved, change(record_of(saved), path, value)))
+    assert problem.code == code
+    prose(code, str(problem))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("hidden", [[10**18], [10**30], [-5], [1] * 2500])
 def test_a_record_that_no_tensor_could_have(saved, hidden):
-    refused(rewrite(saved, change(record_of(saved), "method.generator.hidden", hidden)))
+    assert (
+        load_error(rewrite(saved, change(record_of(saved), "method.generator.hidden", hidden))).code
+        == "model.invalid_record"
+    )
 
 
-@pytest.mark.parametrize("text", ["", "hello", "[]", '"x"', "null", "3", "[" * 100_000])
-def test_a_record_that_is_none(saved, text):
-    assert "cannot be read" in refused(rewrite(saved, text))
+@pytest.mark.parametrize(("text", "code"), [
+    ("", "model.unreadable"), ("hello", "model.unreadable"), ("[" * 100_000, "model.unreadable"),
+    ("[]", "model.invalid_record"), ('"x"', "model.invalid_record"), ("null", "model.invalid_record"),
+    ("3", "model.invalid_record"),
+], ids=lambda value: value[:30])  # fmt: skip
+def test_a_record_that_is_none(saved, text, code):
+    assert load_error(rewrite(saved, text)).code == code
 
 
-@pytest.mark.parametrize(("path", "value", "text"), [
-    ("method.loss", {"kind": "mine"}, "unknown loss 'mine'"),
-    ("method.loss", {"kind": "hing"}, "did you mean 'hinge'"),
-    ("method.kind", "sidewise", "unknown method 'sidewise'"),
-    ("method.latent_dim", 10**9, "latent_dim"),
-    ("format", 2, "format"),
+@pytest.mark.parametrize(("path", "value"), [
+    ("method.loss", {"kind": "mine"}), ("method.loss", {"kind": "hing"}), ("method.kind", "sidewise"),
 ])  # fmt: skip
-def test_a_record_that_is_refused_says_which_field(saved, path, value, text):
-    assert text in refused(rewrite(saved, change(record_of(saved), path, value)))
+def test_a_record_with_an_unknown_part_names_it_and_suggests_a_plugin(prose, saved, path, value):
+    problem = load_error(rewrite(saved, change(record_of(saved), path, value)))
+    assert problem.code == "model.unknown_part"
+    prose(problem.code, str(problem))
 
 
-def test_a_part_of_a_plugin_that_was_not_given(saved):
-    message = refused(rewrite(saved, change(record_of(saved), "method.loss", {"kind": "mine"})))
-    assert "'mine'" in message
-    assert "--plugin" in message
-
-
-@pytest.mark.parametrize(("tensors", "text"), [
-    (lambda old: {**old, "more": torch.zeros(3)}, "more is (3,), expected nothing of that name"),
-    (lambda old: {key: old[key] for key in old if key != "layers.0.bias"}, "layers.0.bias is missing, expected (8,)"),
-    (lambda old: {**old, "layers.0.bias": torch.zeros(9)}, "layers.0.bias is (9,), expected (8,)"),
-    (lambda old: {**old, "layers.0.bias": torch.zeros(1)}, "layers.0.bias is (1,), expected (8,)"),
-    (lambda old: {f"t{number}": torch.zeros(0) for number in range(1000)}, "expected"),
-])  # fmt: skip
-def test_tensors_that_do_not_fit(saved, tensors, text):
+@pytest.mark.parametrize("tensors", [
+    lambda old: {**old, "more": torch.zeros(3)},
+    lambda old: {key: old[key] for key in old if key != "layers.0.bias"},
+    lambda old: {**old, "layers.0.bias": torch.zeros(9)},
+    lambda old: {**old, "layers.0.bias": torch.zeros(1)},
+    lambda old: {f"t{number}": torch.zeros(0) for number in range(1000)},
+], ids=["one more", "one missing", "longer", "shorter", "others"])  # fmt: skip
+def test_tensors_that_do_not_fit(prose, saved, tensors):
     path = saved / "generator.safetensors"
-    message = refused(rewrite(saved, record_of(saved), tensors(load_file(path))))
-    assert "weights 'generator' do not fit what the model says of itself" in message
-    assert text in message
+    problem = load_error(rewrite(saved, record_of(saved), tensors(load_file(path))))
+    assert problem.code == "model.weights_unfit"
+    prose(problem.code, str(problem))
 
 
 def test_weights_of_another_network(saved):
@@ -530,17 +516,17 @@ def test_weights_of_another_network(saved):
 def test_files_that_are_no_safetensors(tmp_path, data, reason):
     path = tmp_path / "generator.safetensors"
     path.write_bytes(data)
-    message = refused(path)
-    assert message.startswith(f"'{path}' cannot be read: ")
-    assert reason in message
+    problem = load_error(path)
+    assert problem.code == "model.unreadable"
+    assert reason in str(problem)
 
 
 @pytest.mark.parametrize("keep", [5, 100, 700, -10, -1])
 def test_a_truncated_file(saved, keep):
     path = saved / "generator.safetensors"
     path.write_bytes(path.read_bytes()[:keep])
-    assert refused(path).startswith(f"'{path}' cannot be read: ")
-    assert refused(saved) == f"{path} was altered or cut off: its SHA-256 is not that of model.json"
+    assert load_error(path).code == "model.unreadable"
+    assert load_error(saved).code == "model.altered"
 
 
 @pytest.mark.parametrize(("shape", "offsets"), [
@@ -551,22 +537,24 @@ def test_a_header_that_lies(saved, shape, offsets):
     header = json.dumps({"__metadata__": {METADATA_KEY: json.dumps(record_of(saved))}, "layers.0.bias": entry})
     path = saved / "generator.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header.encode() + bytes(8))
-    assert "cannot be read" in refused(path)
+    assert load_error(path).code == "model.unreadable"
 
 
-def test_a_file_that_others_wrote(tmp_path):
+def test_a_file_that_others_wrote(refused, tmp_path):
     path = tmp_path / "generator.safetensors"
     save_file({"weight": torch.zeros(2)}, path)
-    assert refused(path) == f"'{path}' was not written by gansmith: its header has no 'gansmith' entry"
+    with refused("model.not_ours"):
+        load_model(path)
 
 
 @pytest.mark.parametrize("name", ["generator", "generator-raw", "discriminator"])
-def test_altered_weights_in_a_folder(saved, name):
+def test_altered_weights_in_a_folder(refused, saved, name):
     path = saved / f"{name}.safetensors"
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    assert refused(saved) == f"{path} was altered or cut off: its SHA-256 is not that of model.json"
+    with refused("model.altered"):
+        load_model(saved)
 
 
 @pytest.mark.parametrize("name", ["../../secret.safetensors", "/etc/passwd", "..", "a/../../b", "\0", "\ud800", ""])
@@ -574,47 +562,49 @@ def test_names_in_model_json_stay_in_the_folder(saved, name):
     (saved.parent / "secret.safetensors").write_bytes((saved / "generator.safetensors").read_bytes())
     values = {**record_of(saved), "sha256": {name: "0" * 64}}
     (saved / "model.json").write_text(json.dumps(values))
-    assert "secret.safetensors was altered" not in refused(saved)
-    assert "cannot be read" in refused(saved)
+    assert load_error(saved).code == "model.unreadable"  # not model.altered: secret.safetensors was not read
 
 
-@pytest.mark.parametrize("text", [
-    "", "{", "[1]", "{}", '{"sha256": null}', '{"sha256": ["a"]}', '{"sha256": {}}', "\u00e9",
+@pytest.mark.parametrize(("text", "code"), [
+    ("", "model.unreadable"), ("{", "model.unreadable"), ("[1]", "model.unreadable"), ("{}", "model.unreadable"),
+    ('{"sha256": ["a"]}', "model.unreadable"), ("\u00e9", "model.unreadable"),
+    ('{"sha256": null}', "model.no_weights"), ('{"sha256": {}}', "model.no_weights"),
 ])  # fmt: skip
-def test_a_model_json_that_is_none(saved, text):
+def test_a_model_json_that_is_none(saved, text, code):
     (saved / "model.json").write_text(text)
-    assert "cannot be read" in refused(saved)
+    assert load_error(saved).code == code
 
 
 @pytest.mark.parametrize("text", ['"x"', "null", "3", "[" * 100_000])
 def test_a_model_json_that_is_no_mapping(saved, text):
     (saved / "model.json").write_text(text)
-    assert "cannot be read" in refused(saved)
+    assert load_error(saved).code == "model.unreadable"
 
 
-def test_a_model_json_without_weights(saved):
+def test_a_model_json_without_weights(refused, saved):
     (saved / "model.json").write_text(json.dumps({**record_of(saved), "sha256": {}}))
-    refused(saved)
+    with refused("model.no_weights"):
+        load_model(saved)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999", "-1e999"])
 def test_numbers_in_model_json_are_finite(saved, value):
     text = (saved / "model.json").read_text()
     (saved / "model.json").write_text(text.replace('"kimg": 1.0', f'"kimg": {value}'))
-    assert "cannot be read" in refused(saved)
+    assert load_error(saved).code == "model.invalid_record"
 
 
-RUN_LIES = [
-    ("run.json", "data.spec.height", 10**6), ("run.json", "data.spec.height", "tall"),
-    ("run.json", "data.spec.height", -8), ("run.json", "data.spec", {}), ("run.json", "seed", "x"),
-    ("run.json", "data", None), ("recipe.yaml", "method.latent_dim", 5), ("recipe.yaml", "method.nothing", 5),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("name", "path", "value"), [
-    *RUN_LIES,
+@pytest.mark.parametrize(("name", "path", "value", "code"), [
+    ("run.json", "data.spec.height", 10**6, "model.size_out_of_range"),
+    ("run.json", "data.spec.height", "tall", "model.unreadable"),
+    ("run.json", "data.spec.height", -8, "model.size_out_of_range"),
+    ("run.json", "data.spec", {}, "model.unreadable"),
+    ("run.json", "seed", "x", "model.invalid_record"),
+    ("run.json", "data", None, "model.unreadable"),
+    ("recipe.yaml", "method.latent_dim", 5, "model.weights_unfit"),
+    ("recipe.yaml", "method.nothing", 5, "recipe.unknown_part_field"),
 ])  # fmt: skip
-def test_a_run_folder_that_lies(run_folder, tmp_path, name, path, value):
+def test_a_run_folder_that_lies(run_folder, tmp_path, name, path, value, code):
     import yaml
 
     copy = shutil.copytree(run_folder, tmp_path / "run")
@@ -622,6 +612,7 @@ def test_a_run_folder_that_lies(run_folder, tmp_path, name, path, value):
     (copy / name).write_text(json.dumps(change(values, path, value)))
     with pytest.raises(GansmithError) as caught:
         load_model(copy, "cpu")
+    assert caught.value.code == code
     assert len(str(caught.value).splitlines()) <= 3
 
 
@@ -630,7 +621,7 @@ import resource, sys
 import torch
 torch.set_num_threads(1)
 from gansmith.core.errors import ModelError
-from gansmith.inference.model import load_model
+from gansmith.inference.load import load_model
 taken = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + 2**28, taken + 2**28))
 for path in sys.argv[1:]:

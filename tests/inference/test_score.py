@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 
 from gansmith import api
-from gansmith.core.errors import GansmithError
 
 
 @pytest.fixture
@@ -26,6 +25,6 @@ def test_what_a_generator_cannot_make_is_unusual(model, conditional, files):
     assert len(api.score(conditional, [files / "own.png"], how="inversion")) == 1  # its label is found
 
 
-def test_there_are_two_ways_to_score(model, files):
-    with pytest.raises(GansmithError, match=r"unknown way to score 'invert' \(did you mean 'inversion'\?\)"):
+def test_there_are_two_ways_to_score(refused, model, files):
+    with refused("cli.unknown_way_to_score"):
         api.score(model, [files], how="invert")

@@ -7,12 +7,12 @@ from PIL import Image
 
 import gansmith
 from gansmith import api
-from gansmith.core.errors import DataError, GansmithError, ModelError, RecipeError
 from gansmith.data.base import DataSpec
 from gansmith.imaging import tiles
 from gansmith.imaging.images import to_float
 from gansmith.imaging.tiles import Tiling, in_tiles
-from gansmith.inference.model import Model, load_model
+from gansmith.inference.load import load_model
+from gansmith.inference.model import Model
 from gansmith.recipes.load import load_recipe
 from small_models import assert_writes_pictures, make_translator
 
@@ -32,7 +32,7 @@ def photo(height: int, width: int, channels: int = 3) -> np.ndarray:
 def test_it_is_what_the_generator_makes_of_the_task_s_source(colouriser):
     image = photo(32, 48)
     made = gansmith.translate(colouriser, image).array
-    source = colouriser.method.config.task.of_given(to_float(image[None]))
+    source = colouriser.method.config.task.prepare(to_float(image[None]))
     with torch.no_grad():
         expected = colouriser.networks["generator"](source, None)
     assert np.abs(made - ((expected[0] + 1) * 127.5).permute(1, 2, 0).numpy()).max() <= 0.5 + 1e-3
@@ -149,33 +149,31 @@ def test_a_hole_is_filled_and_the_rest_left_as_it_was(tmp_path):
     assert np.array_equal(gansmith.translate(model, other, mask=mask).array, made), "what was in the hole is not seen"
 
 
-def test_what_cannot_be_translated_is_said(colouriser, model, tmp_path, monkeypatch):
+def test_what_cannot_be_translated_is_said(refused, colouriser, model, tmp_path, monkeypatch):
     image = photo(32, 32)
-    with pytest.raises(
-        ModelError, match=r"cannot translate with a model of method 'latent'; it needs 'paired' or 'unpaired'\n"
-    ):
+    with refused("model.other_method"):
         gansmith.translate(model, image)
-    with pytest.raises(DataError, match=r"the image is 30 x 3 px, and the model .* 4 times smaller\n  at least 4 px"):
+    with refused("data.image_too_small_for_model"):
         gansmith.translate(colouriser, photo(3, 30))
-    with pytest.raises(DataError, match=r"'.*none.png' cannot be read: No such file"):
+    with refused("data.unreadable_image"):
         gansmith.translate(colouriser, tmp_path / "none.png")
-    with pytest.raises(DataError, match=r"an image must be uint8 \(H, W, 1, 3 or 4\), got float64 \(4, 4\)"):
+    with refused("data.image_array_shape"):
         gansmith.translate(colouriser, np.zeros((4, 4)))
-    with pytest.raises(DataError, match=r"--mask is for models of task 'inpaint'"):
+    with refused("data.mask_not_used"):
         gansmith.translate(colouriser, image, mask=np.zeros((32, 32), bool))
     filler = make_translator("inpaint")
-    with pytest.raises(DataError, match=r"this model fills what is missing: pass --mask"):
+    with refused("data.mask_needed"):
         gansmith.translate(filler, image)
-    with pytest.raises(DataError, match=r"mask the image is 8 x 8 px, the image is 32 x 32 px\n  they must be"):
+    with refused("data.mask_size"):
         gansmith.translate(filler, image, mask=np.zeros((8, 8), bool))
-    with pytest.raises(DataError, match="--as-source: a model of task 'inpaint' has no source that is an image"):
+    with refused("data.no_source_image"):
         gansmith.translate(filler, image, mask=np.zeros((32, 32), bool), as_source=True)
     monkeypatch.setattr("gansmith.inference.translate.LARGEST_PIXELS", 4000)
-    with pytest.raises(DataError, match=r"the image would become 64 x 64 px\n  allowed: up to 0 million pixels"):
+    with refused("data.enlarged_too_large"):
         gansmith.translate(make_translator("upscale2"), image)
 
 
-def test_files_and_folders_are_written_as_png(colouriser, tmp_path):
+def test_translated_files_and_folders_are_written_as_png(refused, colouriser, tmp_path):
     for name in ("a/x.png", "a/y.jpg", "b/x.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(photo(16, 16)).save(tmp_path / name)
@@ -186,25 +184,25 @@ def test_files_and_folders_are_written_as_png(colouriser, tmp_path):
     assert [path.name for path in written] == ["x.png", "y.png", "x-2.png"]
     assert len(left_out) == 1
     assert "bad.png" in left_out[0]
-    with pytest.raises(GansmithError, match=r"out' is already there and not empty\n  remove it, or name"):
+    with refused("output.exists"):
         api.translate_files(colouriser, [tmp_path / "a"], out)
-    with pytest.raises(GansmithError, match=r"x.png' is a file\n"):
+    with refused("output.exists"):
         api.translate_files(colouriser, [tmp_path / "a"], out / "x.png")
-    with pytest.raises(DataError, match=r"bad.png' cannot be read: not an image"):
+    with refused("data.unreadable_image"):
         api.translate_files(colouriser, [tmp_path / "a/bad.png"], tmp_path / "other")
-    with pytest.raises(DataError, match="no images to translate"):
+    with refused("data.empty"):
         api.translate_files(colouriser, [], tmp_path / "other")
     (tmp_path / "worse").mkdir()
     (tmp_path / "worse" / "bad.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match="none of the 1 images could be translated"):
+    with refused("data.none_readable"):
         api.translate_files(colouriser, [tmp_path / "worse"], tmp_path / "other")
 
 
-def test_a_saved_model_translates_alike(colouriser, tmp_path):
+def test_a_saved_model_translates_alike(refused, colouriser, tmp_path):
     image = photo(32, 32)
     again = load_model(colouriser.save(tmp_path / "model"), "cpu")
     assert np.array_equal(gansmith.translate(again, image).array, gansmith.translate(colouriser, image).array)
-    with pytest.raises(ModelError, match="cannot sample with a model of method 'paired'; it needs 'latent'"):
+    with refused("model.other_method"):
         again.sample(4)
 
 
@@ -235,27 +233,24 @@ def test_training_from_the_command_line(shell, tmp_path):
     assert code == 2
     assert "2 images are too few to judge translations by; at least 10 are needed" in err
     assert "training the judge" not in err, "refused before anything is computed"
-    _, _, err = shell("train", "photos", "--task", "deblur", "--patience", 2, *words, "--out", "patient")
+    _, _, err = shell("train", "photos", "--task", "deblur", "--patience", 2, "--steps", 2, *words, "--out", "patient")
     assert "looks are at samples, and a model of method 'paired' makes none of its own" in " ".join(err.split())
     assert shell("train", "photos", "--task", "inpaint", "--pairs")[0] == 2
     code, _, err = shell("train", "photos", "--task", "colourize")
     assert code == 2
     assert "unknown task 'colourize' (did you mean 'colorize'?)" in err
-    code, _, err = shell("train", "photos", "photos", "--pairs", *words, "--out", "two")
+    code, _, err = shell("train", "photos", "photos", "--pairs", "--steps", 2, *words, "--out", "two")
     assert code == 0, err
     assert api.load("two").record.data.pairs
 
 
-def test_parts_that_do_not_fit_are_refused():
-    spec = DataSpec("toy", 16, 16, 3, 96, (), "0123")
-    for overrides, told in {
-        ("generator=dcgan",): r"generator 'dcgan' makes images from noise, .* source images\n  allowed: .*unet",
-        ("penalties=r1",): r"discriminator 'patchgan' mixes the images .*\n  pass discriminator.norm=none",
-        ("discriminator.halvings=3",): r"halvings=3 cannot judge 16 x 16 images\n  allowed: 1 to 2; pass disc",
-    }.items():
-        with pytest.raises(RecipeError, match=told):
-            load_recipe("translate", overrides).method.build(spec)
-    with pytest.raises(RecipeError, match=r"a unet cannot halve 33 x 16 images\n  sides must be 3 to 8 times"):
-        load_recipe("translate").method.build(DataSpec("toy", 33, 16, 3, 96, (), "0123"))
-    with pytest.raises(RecipeError, match=r"a unet makes images from images, and this method has none to give it"):
-        load_recipe("dcgan", ("generator={kind: unet}",)).method.build(spec)
+@pytest.mark.parametrize(("recipe", "overrides", "height", "code"), [
+    ("translate", ("generator=dcgan",), 16, "recipe.generator_from_noise"),
+    ("translate", ("penalties=r1",), 16, "recipe.penalty_with_batch_norm"),
+    ("translate", ("discriminator.halvings=3",), 16, "recipe.too_many_halvings"),
+    ("translate", (), 33, "recipe.size_unfit_for_network"),
+    ("dcgan", ("generator={kind: unet}",), 16, "recipe.generator_from_images"),
+])  # fmt: skip
+def test_parts_that_do_not_fit_a_translation(refused, recipe, overrides, height, code):
+    with refused(code):
+        load_recipe(recipe, overrides).method.build(DataSpec("toy", height, 16, 3, 96, (), "0123"))

@@ -157,6 +157,7 @@ def differing(left: dict[str, Tensor], right: dict[str, Tensor]) -> list[str]:
     return sorted(n for n in names if n not in left or n not in right or not torch.equal(left[n], right[n]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_n_and_n_iterations_over_a_checkpoint_are_2n_iterations_bit_for_bit(name, tiny_data, runtime, tmp_path):
     recipe = make_recipe(name)

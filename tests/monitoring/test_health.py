@@ -2,9 +2,10 @@
 
 import pytest
 
+from gansmith.core.metric_name import column_of
 from gansmith.monitoring.health import HEALTHY, HOPELESS, RULES, TITLES, diagnose_once, judge
 from gansmith.monitoring.thresholds import Thresholds, gone
-from gansmith.runs.log import best_look, column_of, measure
+from gansmith.runs.log import best_look, measure
 
 LIMITS = Thresholds()
 CLASSES = ("shirt", "shoe", "bag", "coat", "dress")

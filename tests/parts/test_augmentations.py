@@ -15,7 +15,7 @@ from gansmith.methods.adversarial import Augmenter
 from gansmith.parts.augmentations.ada import Ada
 from gansmith.parts.augmentations.base import augmentations
 from gansmith.parts.augmentations.diffaugment import DiffAugment
-from gansmith.parts.augmentations.recolour import along_and_across, brightened, hue_turned, recolour
+from gansmith.parts.augmentations.recolour import brightened, gray_and_chroma_scaled, hue_turned, recolour
 from gansmith.parts.augmentations.warp import low_pass, shift, stretch, turn, warp
 from gansmith.parts.losses.base import losses
 from gansmith.parts.penalties.base import Scored, input_gradient
@@ -103,13 +103,13 @@ def test_matrices_of_colours_do_what_they_are_called():
     one, two = number(1.0), number(2.0)
     green = recolour(red, hue_turned(number(2 * math.pi / 3))).flatten()
     torch.testing.assert_close(green, torch.tensor([0.0, 1.0, 0.0]), atol=1e-6, rtol=0)
-    for matrices in (hue_turned(number(0.7)), along_and_across(one, two)):
+    for matrices in (hue_turned(number(0.7)), gray_and_chroma_scaled(one, two)):
         torch.testing.assert_close(recolour(gray, matrices), gray)
     torch.testing.assert_close(recolour(gray, brightened(number(0.1))), gray + 0.1)
-    torch.testing.assert_close(recolour(red, along_and_across(one, 0 * one)).flatten(), torch.full((3,), 1 / 3))
-    flipped = recolour(red, along_and_across(-one, one)).flatten()
+    torch.testing.assert_close(recolour(red, gray_and_chroma_scaled(one, 0 * one)).flatten(), torch.full((3,), 1 / 3))
+    flipped = recolour(red, gray_and_chroma_scaled(-one, one)).flatten()
     torch.testing.assert_close(flipped, torch.tensor([1 / 3, -2 / 3, -2 / 3]))
-    torch.testing.assert_close(recolour(gray, along_and_across(-one, one)), -gray)
+    torch.testing.assert_close(recolour(gray, gray_and_chroma_scaled(-one, one)), -gray)
 
 
 def test_gray_images_are_those_of_equal_colours_and_alpha_is_kept():

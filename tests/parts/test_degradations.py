@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from gansmith.imaging.images import to_float, to_uint8
 from gansmith.parts.degradations.base import degradations
-from gansmith.parts.degradations.jpeg import through_jpeg
+from gansmith.parts.degradations.jpeg import jpeg_compressed
 from gansmith.parts.degradations.real_esrgan import _blurred
 from small_runs import NOISE as FEW
 
@@ -34,15 +34,15 @@ def test_jpeg_loses_what_a_file_loses(quality, channels):
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if channels == 1 else image).save(file, "JPEG", quality=quality)
     kept = np.asarray(Image.open(file)).reshape(image.shape)
-    ours = to_uint8(through_jpeg(to_float(image[None]), torch.tensor([float(quality)])))[0]
+    ours = to_uint8(jpeg_compressed(to_float(image[None]), torch.tensor([float(quality)])))[0]
     assert psnr(ours, kept) > psnr(kept, image) + 6, "much nearer to the file than the file is to the image"
     assert psnr(ours, image) == pytest.approx(psnr(kept, image), abs=0.3)
 
 
 def test_jpeg_has_a_quality_for_each_image():
     images = to_float(np.stack([picture(24, 24, 3)] * 2))
-    both = through_jpeg(images, torch.tensor([10.0, 90.0]))
-    assert torch.equal(both[1:], through_jpeg(images[1:], torch.tensor([90.0])))
+    both = jpeg_compressed(images, torch.tensor([10.0, 90.0]))
+    assert torch.equal(both[1:], jpeg_compressed(images[1:], torch.tensor([90.0])))
     assert (both[0] - images[0]).abs().mean() > 2 * (both[1] - images[1]).abs().mean()
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from gansmith.core.errors import RecipeError
 from gansmith.core.schedules import Moment, value_at
-from gansmith.inference.discriminator import look_inside
+from gansmith.inference.discriminator import logits_and_activations
 from gansmith.parts.networks.base import ImageSpec
 from gansmith.parts.networks.r3gan import R3GAN, Block, Double, Halve
 from gansmith.recipes.load import load_recipe
@@ -190,7 +190,7 @@ def test_images_beyond_the_range_are_clipped_where_they_are_shown():
 def test_every_hidden_layer_of_d_has_features(num_classes):
     labels = torch.zeros(2, dtype=torch.long) if num_classes else None
     discriminator = R3GAN(max_channels=8, blocks=1).discriminator(ImageSpec(8, 8, 1, num_classes))
-    logits, seen = look_inside(discriminator, drawn(2, 1, 8, 8), labels, "signed")
+    logits, seen = logits_and_activations(discriminator, drawn(2, 1, 8, 8), labels, "signed")
     assert logits.shape == (2,)
     assert list(seen) == [f"layers.{name}" for name in ("0", "1.layers.0", "1.layers.2", "1.layers.4", "3.layers.0",
                                                         "3.layers.2", "3.layers.4", "4")]  # fmt: skip

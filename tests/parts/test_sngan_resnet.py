@@ -9,9 +9,9 @@ from gansmith import api
 from gansmith.core.errors import RecipeError
 from gansmith.core.schedules import Moment
 from gansmith.inference.directions import directions
-from gansmith.inference.discriminator import look_inside
+from gansmith.inference.discriminator import logits_and_activations
 from gansmith.parts.networks.base import ImageSpec
-from gansmith.parts.networks.sngan_resnet import ClassBatchNorm2d, DoublingBlock, JudgingBlock, SNGANResNet
+from gansmith.parts.networks.sngan_resnet import ClassBatchNorm2d, DiscriminatorBlock, DoublingBlock, SNGANResNet
 from gansmith.recipes.load import load_recipe
 from gansmith.runs.log import read_rows
 from small_models import CLASSES, make_model
@@ -46,7 +46,7 @@ def test_the_papers_tables(side):
     doubling = blocks_of(generator, DoublingBlock)
     assert [growing[0], *(block.conv2.out_channels for block in doubling)] == growing
     assert all(block.conv1.out_channels == block.conv2.out_channels for block in doubling)
-    found = blocks_of(discriminator, JudgingBlock)
+    found = blocks_of(discriminator, DiscriminatorBlock)
     assert [block.layers[-1].out_channels for block in found] == judging
     more = 2 if side <= 32 else 1
     assert [block.halve is not None for block in found] == [True] * (len(judging) - more) + [False] * more
@@ -75,7 +75,7 @@ def test_a_block_of_g_is_the_papers():
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_block_of_d_is_the_papers(is_first):
     torch.manual_seed(0)
-    block = JudgingBlock(6, 4, "none", is_first=is_first, halves=True)
+    block = DiscriminatorBlock(6, 4, "none", is_first=is_first, halves=True)
     maps = drawn(8, 6, 8, 8)
     conv1, conv2 = (layer for layer in block.layers if isinstance(layer, nn.Conv2d))
     inside = conv2(conv1(maps if is_first else maps.relu()).relu())
@@ -83,7 +83,7 @@ def test_a_block_of_d_is_the_papers(is_first):
 
 
 def test_a_block_of_d_that_changes_no_shape_has_nothing_beside_it():
-    block, maps = JudgingBlock(6, 6, "none", is_first=False, halves=False), drawn(2, 6, 4, 4)
+    block, maps = DiscriminatorBlock(6, 6, "none", is_first=False, halves=False), drawn(2, 6, 4, 4)
     torch.testing.assert_close(block(maps), maps + block.layers(maps))
 
 
@@ -191,7 +191,7 @@ def test_sngan_trains_in_bf16(tiny_file, tmp_path):
 def test_every_hidden_layer_of_d_has_features():
     config = SNGANResNet(base_channels=4, norm="none", spectral_norm=True)
     discriminator = config.discriminator(ImageSpec(8, 8, 1, num_classes=3)).eval()
-    _, seen = look_inside(discriminator, drawn(2, 1, 8, 8), torch.tensor([0, 1]), "signed")
+    _, seen = logits_and_activations(discriminator, drawn(2, 1, 8, 8), torch.tensor([0, 1]), "signed")
     convolutions = [name for name, module in discriminator.named_modules() if isinstance(module, nn.Conv2d)]
     assert sorted(seen) == sorted(convolutions)
     pooled = discriminator.layers(drawn(2, 1, 8, 8)).sum((2, 3))

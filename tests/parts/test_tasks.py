@@ -25,12 +25,12 @@ def test_colorize_keeps_luminance_and_alpha():
 def test_edges_are_where_luminance_steps_and_nowhere_else():
     edges, images = tasks.parse("edges"), torch.full((1, 3, 8, 8), -1.0)
     images[..., 4:] = 1
-    source = edges.of_given(images)
+    source = edges.prepare(images)
     assert source[0, 0, 3].tolist() == [1, 1, 1, -1, -1, 1, 1, 1]
-    weak = edges.of_given(images * 0.19)  # a step of 0.19 of the way from black to white is half a line
+    weak = edges.prepare(images * 0.19)  # a step of 0.19 of the way from black to white is half a line
     assert weak[0, 0, 3, 3] == pytest.approx(0, abs=1e-5)
-    assert (edges.of_given(images * 0.05) == 1).all()
-    assert torch.equal(edges.of_given(images.transpose(2, 3)), source.transpose(2, 3))
+    assert (edges.prepare(images * 0.05) == 1).all()
+    assert torch.equal(edges.prepare(images.transpose(2, 3)), source.transpose(2, 3))
     with pytest.raises(ValidationError, match=r"low \(0\.5\) must be below high \(0\.3\)"):
         tasks.parse({"kind": "edges", "low": 0.5})
 
@@ -54,7 +54,7 @@ def test_the_baseline_of_inpaint_fills_with_the_mean_of_what_is_known():
     images[:, :, :, 3] = 1  # of four columns; the first is missing
     mask = torch.zeros(2, 1, 4, 4)
     mask[..., 0] = 1
-    name, filled = task.baseline(task.of_given(images, mask), 3)
+    name, filled = task.baseline(task.prepare(images, mask), 3)
     assert name == "mean of the rest"
     torch.testing.assert_close(filled[..., 0], torch.full((2, 3, 4), 1 / 3))
     assert torch.equal(filled[..., 1:], images[..., 1:])
@@ -111,7 +111,7 @@ def test_upscale_keeps_the_means_of_squares_and_loses_what_is_finer(scale):
     assert task.scale == scale
     assert (task(fine, NOISE).abs() < 1e-6).all()
     small = torch.linspace(-0.8, 0.8, 8).expand(1, 1, 8, 8)
-    large = task.of_given(small)
+    large = task.prepare(small)
     assert large.shape == (1, 1, 8 * scale, 8 * scale)
     torch.testing.assert_close(task(large, NOISE), large, atol=0.06, rtol=0)
 

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
-import gansmith.training.run
+import gansmith
 from gansmith import api
 from gansmith.core.errors import DataError, GansmithError, RecipeError
 from gansmith.core.runtime import Runtime, installed_memory_mb
 from gansmith.core.schedules import Ramp
 from gansmith.data.duplicates import distinct_share
+from gansmith.data.find import find_source
 from gansmith.data.open import open_data
-from gansmith.data.peek import glance
-from gansmith.planning import planner
-from gansmith.planning import resolve as orders
+from gansmith.data.peek import peek
+from gansmith.planning import choices, planner
 from gansmith.planning.expectations import SEEN, Expectation, expectation_for
 from gansmith.planning.heuristics import (
     COMPACT,
@@ -32,9 +32,10 @@ from gansmith.planning.heuristics import (
     width_for,
 )
 from gansmith.planning.proposal import USERS, Proposal, RecipeBuilder
+from gansmith.planning.resolve import prepare_run
 from gansmith.recipes.load import load_recipe, named_paths, parse_recipe
 from gansmith.runs.length import Budget
-from gansmith.runs.record import RunOptions
+from gansmith.runs.options import RunOptions
 
 REPOSITORY = Path(gansmith.__file__).parent.parent.parent
 SPEED = 1000.0  # images a second, of whatever is measured
@@ -62,8 +63,8 @@ def images(path: Path, count: int, side: int = 16, classes: int = 0, **more) -> 
 
 
 def propose(source: str, *overrides: str, runtime: Runtime | None = None, **length: float) -> Proposal:
-    order = RunOptions(source, Budget(**length))
-    return planner.propose(order, runtime or Runtime(torch.device("cpu")), overrides, lambda _: None)
+    options = RunOptions(source, Budget(**length), overrides=overrides)
+    return planner.propose(options, runtime or Runtime(torch.device("cpu")), lambda _: None)[0]
 
 
 def choice(proposal: Proposal, what: str) -> tuple[str, str]:
@@ -238,6 +239,7 @@ def test_another_discriminator_leaves_the_width_of_g_fitted(measured, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_large_images_on_a_cpu_with_little_time_are_made_smaller(measured, tmp_path):
     source = images(tmp_path, 200, side=128)
     found = propose(source, minutes=1)  # 60 kimg at 32 px, 27 at 48, 3.75 at 128
@@ -274,11 +276,12 @@ def test_points(measured):
 @pytest.fixture
 def gpu(monkeypatch) -> Runtime:
     """An engine that says it has a GPU: nothing may compute on it."""
-    monkeypatch.setattr(planner, "installed_memory_mb", lambda _: 1e6)
+    monkeypatch.setattr(choices, "installed_memory_mb", lambda _: 1e6)
     monkeypatch.setattr(Runtime, "has_cuda", property(lambda _: True))
     return Runtime(torch.device("cpu"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "base", "kimg"), [
     ({}, GPU, 3000), ({"minutes": 60}, GPU, 3600), ({"minutes": 600}, LARGE_GPU, 36_000),
     ({"kimg": 25_000}, LARGE_GPU, 25_000),
@@ -336,6 +339,7 @@ def test_what_is_otherwise_above_28_px(measured, tmp_path, side, widest):
     assert found.recipe.method.penalties[0].interval == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("override", "what"), [
     ("penalties=[]", "gamma"), ("generator.kind=sngan_resnet", "base_channels"), ("weight=3", "gamma"),
     ("augment=mirror", "augment"), ("base_channels=8", "base_channels"), ("epochs=2", "epochs"),
@@ -379,7 +383,7 @@ def test_memory_makes_batches_smaller(measured, tmp_path, monkeypatch):
     spec = SimpleNamespace(height=64, width=64, channels=3, classes=(), count=600, name="x", is_points=False)
     needs = [needed_mb(load_recipe(COMPACT), spec, batch) for batch in (16, 32, 64)]
     assert needs[0] < needs[1] < needs[2] < 3000
-    monkeypatch.setattr(planner, "installed_memory_mb", lambda _: needs[1] / 0.7 - 1)
+    monkeypatch.setattr(choices, "installed_memory_mb", lambda _: needs[1] / 0.7 - 1)
     value, reason = choice(propose(source, "size=64", kimg=1), "batch_size")
     assert value == "16"
     assert re.fullmatch(r"64 would take [\d,]+ MB, and [\d,]+ are 70% of the memory", reason)
@@ -390,7 +394,7 @@ def test_the_memory_of_a_machine():
 
 
 def test_batches_are_for_all_processes(measured, tmp_path, monkeypatch):
-    monkeypatch.setattr(Runtime, "share_text", lambda _, text: text)
+    monkeypatch.setattr(Runtime, "broadcast_text", lambda _, text: text)
     monkeypatch.setattr(Runtime, "barrier", lambda _: None)
     monkeypatch.setattr(Runtime, "broadcast_", lambda *_: None)
     found = propose(images(tmp_path, 600), runtime=Runtime(torch.device("cpu"), 0, 3), kimg=1)
@@ -398,6 +402,7 @@ def test_batches_are_for_all_processes(measured, tmp_path, monkeypatch):
     assert measured[-1][0].batch_size == 66
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("side", "kimg", "width"),
     [(28, 1_990, 16), (28, 2_010, 32), (32, 240, 16), (32, 260, 32), (64, 290, 16), (64, 6_100, 48)],
@@ -415,7 +420,7 @@ def test_the_batch_fits_the_memory_of_the_width_that_is_taken(measured, tmp_path
     for width in (16, 32):
         recipe = load_recipe(COMPACT, (f"base_channels={width}",))
         need[width] = needed_mb(recipe, open_data(source).spec, 64)
-    monkeypatch.setattr(planner, "installed_memory_mb", lambda _: (need[16] + need[32]) / 2 / MEMORY_SHARE)
+    monkeypatch.setattr(choices, "installed_memory_mb", lambda _: (need[16] + need[32]) / 2 / MEMORY_SHARE)
     assert propose(source, kimg=290).recipe.batch_size == 64
     assert propose(source, kimg=310).recipe.batch_size == 32
 
@@ -454,14 +459,14 @@ def test_expectations_are_of_runs_with_a_picture():
         assert (REPOSITORY / seen.picture).stat().st_size < 200_000
 
 
-def test_a_glance(tmp_path, photos):
+def test_a_peek_at_a_few_images(tmp_path, photos):
     from gansmith.data.base import DataOptions
 
-    assert glance(str(photos), DataOptions()) == (16, 16, 3, 40)
-    assert glance(str(photos), DataOptions(channels=1)) == (16, 16, 1, 40)
+    assert peek(find_source(photos), DataOptions()) == (16, 16, 3, 40)
+    assert peek(find_source(photos), DataOptions(channels=1)) == (16, 16, 1, 40)
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.png").write_bytes(b"no image")
-    assert glance(str(tmp_path / "bad"), DataOptions()) is None
+    assert peek(find_source(tmp_path / "bad"), DataOptions()) is None
 
 
 def test_a_draft_shows_what_is_gone():
@@ -478,7 +483,7 @@ def test_named_paths():
 
 
 def test_train_without_a_recipe_trains_what_is_proposed(tmp_path, monkeypatch):
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
     monkeypatch.setattr(planner, "PROBE_SEC", 0.01)
     monkeypatch.setattr(planner, "MEASURE_SEC", 0.01)
     said = []
@@ -498,11 +503,11 @@ def test_train_without_a_recipe_trains_what_is_proposed(tmp_path, monkeypatch):
 
 def test_minutes_are_measured_once(tmp_path, monkeypatch, measured):
     runtime = Runtime(torch.device("cpu"))
-    order = RunOptions(images(tmp_path, 600), Budget(minutes=0.1))
-    recipe, settled = orders.resolve_recipe("auto", (), order, runtime, lambda _: None)
-    assert (settled.budget, recipe.kimg) == (Budget(), pytest.approx(6, abs=0.064))
-    other, same = orders.resolve_recipe("dcgan", (), order, runtime, lambda _: None)
-    assert (other.name, same) == ("dcgan", order)
+    options = RunOptions(images(tmp_path, 600), Budget(minutes=0.1))
+    found = prepare_run(options, runtime, lambda _: None)
+    assert found.recipe.kimg == pytest.approx(6, abs=0.064)
+    assert (found.length.schedule_kimg, found.length.source) == (found.recipe.kimg, f"{found.recipe.kimg:g} kimg")
+    assert len(measured) == 2  # the narrowest networks, and the recipe
 
 
 @pytest.mark.parametrize(("overrides", "weight"), [((), 0.1), (("discriminator={kind: dcgan, norm: none}",), 0.0)])

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import gansmith.training.run
 from gansmith import api
 from gansmith.core.errors import RecipeError
-from gansmith.inference.model import MODEL_JSON
+from gansmith.inference.model_record import MODEL_JSON
 from gansmith.parts.networks.base import Network, networks
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.old_files import OLD_NETWORKS, from_old_file
@@ -20,7 +19,7 @@ from small_runs import PAUSE_AT, assert_same_run, train
 @pytest.fixture(autouse=True)
 def _no_results(monkeypatch):
     """Leave out film, curves and report, which are not what these tests are about."""
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
 # A recipe that has each of the networks whose name changed.

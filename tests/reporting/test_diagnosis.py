@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import gansmith.training.run
 from gansmith import api
 from gansmith.cli.app import app
 from gansmith.cli.train import data_and_overrides
@@ -30,12 +29,13 @@ def runs_made(tiny_file, tmp_path_factory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANSMITH_CACHE", str(root / "cache"))
         train(tiny_file, root / "ill", "mlp-small", *COLLAPSES, steps=60)
-        patch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+        patch.setattr(api, "write_results", lambda *_: None)
         unwatched = ("watch.look_kimg=0", "watch.images=100", "watch.reference=100")
         train(tiny_file, root / "blind", "mlp-small", *unwatched, *COLLAPSING, "lr=3e-3", *COLLAPSING, steps=60)
     return root
 
 
+@pytest.mark.slow
 def test_a_collapse_is_told_with_figure_moment_and_command(runs_made):
     found = api.diagnose(runs_made / "ill")
     assert found.verdict is not None
@@ -55,7 +55,7 @@ def test_a_collapse_is_told_with_figure_moment_and_command(runs_made):
         words = shlex.split(command)
         recipe = words[words.index("--recipe") + 1]
         options = words.index("--kimg")
-        source, overrides = data_and_overrides([w for w in words[2:options] if w not in ("--recipe", recipe)
+        (source,), overrides = data_and_overrides([w for w in words[2:options] if w not in ("--recipe", recipe)
                                          and not w.startswith("--") and w not in ("3", "rollback")])  # fmt: skip
         assert Path(source).is_file()
         assert load_recipe(recipe, tuple(overrides))
@@ -163,7 +163,7 @@ def test_what_is_no_run_is_refused(tmp_path):
 
 
 def test_options_of_train_become_part_of_the_recipe(tiny_file, tmp_path, monkeypatch):
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
     from small_runs import small
 
     words = ["train", str(tiny_file), *small("mlp-small"), "--recipe", "mlp-small", "--steps", "1"]

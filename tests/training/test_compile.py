@@ -10,19 +10,28 @@ import torch
 from torch._dynamo.backends.debugging import aot_eager
 
 import gansmith.core.runtime
-import gansmith.training.run
 from gansmith import api
 from gansmith.core.errors import GansmithError
 from gansmith.core.runtime import Runtime, require_compiler, start_runtime
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
 from gansmith.parts.penalties.base import penalties
-from gansmith.recipes.load import load_recipe, recipe_names
+from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.folder import RunFolder
 from gansmith.training.state import RunState
 from gansmith.training.step import train_step
-from small_runs import PAUSE_AT, Listener, assert_same_run, domains_from, newest, small, source_for, train
+from small_runs import (
+    PAUSE_AT,
+    Listener,
+    assert_same_run,
+    distinct_recipes,
+    domains_from,
+    newest,
+    small,
+    source_for,
+    train,
+)
 from training.test_distributed import CASES, recipe_of
 
 JUMPS = {"unpaired": 1e-4, "super_resolution": 1e-4}  # L1's gradient jumps at 0: rounding takes pixels across
@@ -31,7 +40,7 @@ BF16_STEPS = 4 * 2**-8  # of 8 bits; a penalty that is missing changes some grad
 
 @pytest.fixture(autouse=True)
 def _no_results(monkeypatch):
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
 @pytest.fixture
@@ -77,8 +86,9 @@ def with_penalty(kind: str, interval: int) -> Recipe:
     return recipe_of({"penalties": [{"kind": kind, "interval": interval}], "share_fakes": True})
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize(("interval", "num_graphs"), [(1, 2), (2, 3), (3, 3)], ids=["always", "due last", "due before"])
+# The penalty is due in every step, in the last of three (with compiled programs in fp32 too, below), or before it.
+@pytest.mark.slow
+@pytest.mark.parametrize(("interval", "num_graphs", "precision"), [(1, 2, "fp32"), (2, 3, "bf16"), (3, 3, "fp32")])
 @pytest.mark.parametrize("kind", penalties.names())
 def test_gradients_are_those_of_an_eager_run(kind, interval, num_graphs, precision, tiny_file, runtime, graphs):
     assert_same_gradients(with_penalty(kind, interval), tiny_file, replace(runtime, precision=precision), 3)
@@ -86,7 +96,7 @@ def test_gradients_are_those_of_an_eager_run(kind, interval, num_graphs, precisi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", recipe_names())
+@pytest.mark.parametrize("recipe", distinct_recipes())
 def test_every_recipe_has_the_gradients_of_an_eager_run(recipe, tiny_file, runtime, graphs):
     chosen = load_recipe(recipe, small(recipe))
     assert_same_gradients(chosen, source_for(recipe, tiny_file), runtime)
@@ -109,6 +119,7 @@ def test_gradients_of_compiled_programs_are_those_of_an_eager_run(kind, tiny_fil
     assert_same_gradients(with_penalty(kind, 2), tiny_file, runtime, 3)
 
 
+@pytest.mark.slow
 def test_a_compiled_run_is_recorded_and_resumed_compiled_to_the_same_bits(tiny_file, tmp_path, graphs):
     events = Listener()
     train(tiny_file, tmp_path / "whole", "mlp-small", compiled=True, on_event=events)

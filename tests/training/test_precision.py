@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-import gansmith.training.run
 from gansmith import api
 from gansmith.core.runtime import Runtime, pick_precision
 from gansmith.parts.penalties.base import penalties
@@ -21,7 +20,7 @@ SLOW = "this CPU has no bf16 instructions: many times slower than --precision fp
 
 @pytest.fixture(autouse=True)
 def _no_results(monkeypatch):
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
 def losses(folder: Path) -> torch.Tensor:

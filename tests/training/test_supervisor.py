@@ -1,14 +1,15 @@
 """Runs that are looked at: looks change nothing, a pause changes no look, and what follows from a collapse."""
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-import gansmith.training.run
 from gansmith import api
 from gansmith.core.errors import GansmithWarning, ModelError
-from gansmith.inference.model import load_model
+from gansmith.inference.load import load_model
 from gansmith.monitoring.health import HOPELESS
 from gansmith.runs.checkpoint import MANIFEST
 from gansmith.runs.folder import RunFolder
@@ -23,16 +24,28 @@ COLLAPSES = (*WATCHED, "batch_size=16", "hidden=[32]", "lr=3e-3", *COLLAPSING)
 
 @pytest.fixture(autouse=True)
 def _no_results(monkeypatch):
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
-def left_alone(tiny_file, tmp_path_factory) -> Path:
-    """A run whose generator goes mad after 30 of 60 iterations, with nobody to stop it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gansmith.training.run, "write_results", lambda *_: None)
-        patch.setenv("GANSMITH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        return train(tiny_file, tmp_path_factory.mktemp("alone") / "run", "mlp-small", *COLLAPSES, steps=STEPS).folder
+def whole(tiny_file, tmp_path_factory) -> Callable[..., Path]:
+    """Return a function that trains a run which goes mad after 30 of 60 iterations, once for the same overrides."""
+
+    @cache
+    def run(*more: str) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(api, "write_results", lambda *_: None)
+            patch.setenv("GANSMITH_CACHE", str(tmp_path_factory.mktemp("cache")))
+            out = tmp_path_factory.mktemp("whole") / "run"
+            return train(tiny_file, out, "mlp-small", *COLLAPSES, *more, steps=STEPS).folder
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def left_alone(whole) -> Path:
+    """A run whose generator goes mad, with nobody to stop it."""
+    return whole()
 
 
 def looks_of(folder: Path) -> list[dict]:
@@ -162,24 +175,25 @@ def test_halved_rates_are_those_of_the_steps(tiny_data, runtime):
     assert slowed == pytest.approx([rate / 4 for rate in rates])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [EVERY, 37, 55])
 @pytest.mark.parametrize("more", [(), ("watch.on_collapse=rollback",), ("watch.patience=2",)], ids=" ".join)
-def test_a_pause_changes_no_look_and_nothing_that_follows(more, stop_at, tiny_file, tmp_path, monkeypatch):
-    words = (*COLLAPSES, *more)
-    whole = train(tiny_file, tmp_path / "whole", "mlp-small", *words, steps=STEPS)
-    run = train(tiny_file, tmp_path / "run", "mlp-small", *words, steps=STEPS, stop_at=stop_at)
+def test_a_pause_changes_no_look_and_nothing_that_follows(more, stop_at, whole, tiny_file, tmp_path, monkeypatch):
+    undisturbed = whole(*more)
+    run = train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, *more, steps=STEPS, stop_at=stop_at)
     if not run.finished:
         monkeypatch.setattr(supervisor, "choose_interval", lambda *_: pytest.fail("decided a second time"))
         assert resume(run.folder).finished
-    assert_same_run(whole.folder, run.folder)
+    assert_same_run(undisturbed, run.folder)
 
 
-def test_a_kill_in_a_rollback_changes_nothing(tiny_file, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_a_kill_in_a_rollback_changes_nothing(whole, tiny_file, tmp_path, monkeypatch):
     """Every step of a rollback may be the last one: the files that are left lead to the same end."""
     from gansmith.training import trainer as training
 
     words = (*COLLAPSES, "watch.on_collapse=rollback")
-    whole = train(tiny_file, tmp_path / "whole", "mlp-small", *words, steps=STEPS)
+    undisturbed = whole("watch.on_collapse=rollback")
     places = [(training, "prune_checkpoints"), (RunFolder, "truncate"), (RunFolder, "drop_samples_after"),
               (training.Trainer, "_save")]  # fmt: skip
     for number, (owner, name) in enumerate(places):
@@ -202,7 +216,7 @@ def test_a_kill_in_a_rollback_changes_nothing(tiny_file, tmp_path, monkeypatch):
             with pytest.raises(KeyboardInterrupt):
                 train(tiny_file, folder, "mlp-small", *words, steps=STEPS)
         assert resume(folder).finished
-        assert_same_run(whole.folder, folder)
+        assert_same_run(undisturbed, folder)
 
 
 def test_a_short_run_is_not_looked_at_and_patience_is_told(tiny_file, tmp_path):

@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-import gansmith.training.run
 from gansmith import api
 from gansmith.core.errors import DiskFullError, ModelError, TrainingError
 from gansmith.core.randomness import Noise
@@ -19,13 +18,14 @@ from gansmith.core.runtime import start_runtime
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
 from gansmith.imaging.images import make_grid, to_uint8
-from gansmith.inference.model import load_model
+from gansmith.inference.load import load_model
 from gansmith.methods.adversarial import USUAL_P
 from gansmith.parts.losses.non_saturating import NonSaturating
 from gansmith.recipes.load import load_recipe
 from gansmith.runs.checkpoint import load_checkpoint
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.record import RunOptions
+from gansmith.runs.options import RunOptions
+from gansmith.training import prepare
 from gansmith.training import trainer as training
 from gansmith.training.state import RunState
 from small_runs import RHYTHM, STEPS, Listener, assert_same_run, differing, newest, resume, small, source_for, train
@@ -35,7 +35,7 @@ NAN = float("nan")
 
 @pytest.fixture
 def no_results(monkeypatch):
-    monkeypatch.setattr(gansmith.training.run, "write_results", lambda *_: None)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
 @pytest.fixture
@@ -179,6 +179,7 @@ def test_too_many_bad_steps_roll_back_to_the_last_checkpoint_with_other_draws(
     assert drawn[12, 1] != drawn[12, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [3, 9, 15, 18])
 def test_a_pause_around_a_rollback_changes_nothing(stop_at, tiny_file, tmp_path, poison, no_results):
     poison(lambda iteration, salt: salt == 0 and 5 <= iteration < 20)
@@ -190,6 +191,7 @@ def test_a_pause_around_a_rollback_changes_nothing(stop_at, tiny_file, tmp_path,
     assert_same_run(whole.folder, run.folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [9, 15])
 def test_a_pause_while_weights_are_not_finite_changes_nothing(stop_at, tiny_file, tmp_path, around_steps, no_results):
     def spoil(state: RunState) -> None:
@@ -344,7 +346,7 @@ def test_kimg_counts_every_real_image_that_d_is_shown(tiny_file, tmp_path, monke
     ({"minutes": 0.01}, 60),
 ])  # fmt: skip
 def test_a_budget_ends_exactly(budget, iterations, tiny_file, tmp_path, monkeypatch, no_results):
-    monkeypatch.setattr(gansmith.training.run, "measure_speed", lambda *_: 800.0)
+    monkeypatch.setattr(prepare, "measure_speed", lambda *_: 800.0)
     run = train(tiny_file, tmp_path / "run", "mlp-small", **{"steps": None, **budget})
     assert run.finished
     assert newest(run.folder).values["iteration"] == iterations == iterations_of(run)[-1]
@@ -355,7 +357,7 @@ def test_a_budget_ends_exactly(budget, iterations, tiny_file, tmp_path, monkeypa
 
 def test_minutes_are_measured_once_and_then_are_kimg(tiny_file, tmp_path, monkeypatch, no_results):
     speeds = iter([800.0])
-    monkeypatch.setattr(gansmith.training.run, "measure_speed", lambda *_: next(speeds))
+    monkeypatch.setattr(prepare, "measure_speed", lambda *_: next(speeds))
     run = train(tiny_file, tmp_path / "run", "mlp-small", minutes=0.01, steps=None, stop_at=15)
     plan = RunFolder(run.folder).record["plan"]
     assert plan["source"] == "0.01 minutes at 800 images a second as measured"
@@ -372,12 +374,10 @@ def test_speed_is_measured_with_the_augmentation_at_work(recipe, tiny_file, monk
         seen.append({name: p.item() for name, p in state.method.state.items() if name.startswith("augment_p")})
         state.iteration += 1
 
-    monkeypatch.setattr(gansmith.training.run, "train_step", step)
+    monkeypatch.setattr(prepare, "train_step", step)
     made = load_recipe(recipe, small(recipe, "augment=ada"))
-    made, data = gansmith.training.run.open_for(
-        made, RunOptions(source_for(recipe, tiny_file)), start_runtime("cpu"), lambda _: None
-    )
-    gansmith.training.run.measure_speed(made, data, start_runtime("cpu"), 0.01)
+    found = prepare.prepare(made, RunOptions(source_for(recipe, tiny_file)), start_runtime("cpu"), lambda _: None)
+    prepare.measure_speed(found.recipe, found.data, start_runtime("cpu"), 0.01)
     assert seen[0].keys() == ({"augment_p"} if recipe == "dcgan" else {"augment_p_a", "augment_p_b"})
     assert [p for each in seen for p in each.values()] == pytest.approx([USUAL_P] * len(seen) * len(seen[0]))
 

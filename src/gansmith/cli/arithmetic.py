@@ -34,7 +34,7 @@ def arithmetic(
 
     'gansmith sample MODEL --numbered' shows the numbers of the images.
     """
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     loaded = api.load(model, device, plugin or [])
     total = api.arithmetic(loaded, plus or [], minus or [], label=label, truncation=truncation, raw=raw)

@@ -28,7 +28,7 @@ def directions(
 
     They come from the weights of the generator's first layer, without labels.
     """
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     loaded = api.load(model, device, plugin or [])
     found = api.directions(loaded, num, seeds=seeds, reach=reach, label=label, truncation=truncation, raw=raw)

@@ -28,10 +28,10 @@ def features(
     Each layer is max-pooled to 4 x 4.
     Arrays in the file: features, layers, layer_widths, labels, class_names.
     """
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
     from gansmith.cli.progress import ProgressPrinter
 
-    api.check_npz(out)
+    api.check_features_path(out)
     loaded = api.load(model, device, plugin or [])
     with ProgressPrinter() as progress:
         data = api.open_fitted(loaded, model, source, data_root=data_root, on_progress=progress.tell)

@@ -39,9 +39,9 @@ def interpolate(
 
     'gansmith sample MODEL --numbered' shows the numbers of the images.
     """
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
 
-    film = api.check_ending(out).suffix.lower() != ".png"
+    film = api.check_walk_path(out).suffix.lower() != ".png"
     loaded = api.load(model, device, plugin or [])
     walk = api.interpolate(
         loaded, seeds, frames=frames, closed=film, mode=mode, label=label, to_label=to_label, truncation=truncation,

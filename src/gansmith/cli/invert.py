@@ -37,9 +37,9 @@ def invert(
 
     Walk on: gansmith interpolate MODEL --seeds inverted.latent.safetensors,9
     """
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
 
-    api.check_place(out)
+    api.check_inversion_path(out)
     loaded = api.load(model, device, plugin or [])
     found = api.invert(loaded, image, mask=mask, label=label, steps=steps, seed=seed, raw=raw, on_progress=say)
     written, latent = found.save(out)

@@ -49,7 +49,7 @@ def plan(
 
     Example: gansmith plan photos/ --minutes 30
     """
-    source, overrides = data_and_overrides(words or [])
+    (source,), overrides = data_and_overrides(words or [])
     if out is not None:
         if out.suffix not in (".yaml", ".yml"):
             raise GansmithError(

@@ -34,7 +34,7 @@ def sample(
 
     Example: gansmith sample runs/dcgan-photos-001 -n 100 --out grid.png
     """
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     loaded = api.load(model, device, plugin or [])
     if seeds is None:

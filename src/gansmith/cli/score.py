@@ -22,7 +22,7 @@ def score(
     --how discriminator: probability that the image is real, or the critic's score.
     --how inversion: PSNR in dB of the nearest image that the model makes; slow.
     """
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
     from gansmith.cli.progress import ProgressPrinter
 
     loaded = api.load(model, device, plugin or [])

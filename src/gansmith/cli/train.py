@@ -3,7 +3,7 @@
 import json
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,6 +25,11 @@ from gansmith.cli.text import wrap_lines
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import say
 from gansmith.recipes import AUTO
+
+if TYPE_CHECKING:
+    from gansmith import api
+    from gansmith.data.sources.domains import Domains
+    from gansmith.data.sources.pairs import FolderPairs
 
 RunFolder = Annotated[
     Path | None, typer.Option(metavar="FOLDER", help="New folder for the run.", show_default="runs/NAME-001")
@@ -119,29 +124,26 @@ def train(
     """
     unpaired = start is not None or to is not None
     if unpaired:
-        source, overrides = unpaired_data_and_overrides(words or [], start, to)
+        names, overrides = unpaired_data_and_overrides(words or [], start, to)
     else:
-        source, overrides = data_and_overrides(words or [], pairs=pairs)
+        names, overrides = data_and_overrides(words or [], pairs=pairs)
     recipe, task_overrides = translation_recipe(recipe, task, pairs, unpaired)
-    from gansmith import api
+    from gansmith import api  # here and below: the command line starts without torch
     from gansmith.cli.progress import ProgressPrinter
-    from gansmith.runs.length import Budget
 
-    overrides = [*task_overrides, *overrides, *_snapshot_overrides(patience, on_collapse)]
-    plugins = plugin or []
+    source = _source(names, unpaired=unpaired)
+    keywords: api.RunKeywords = {
+        "recipe": recipe,
+        "overrides": [*task_overrides, *overrides, *_snapshot_overrides(patience, on_collapse)],
+        "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes,
+        "seed": seed, "holdout": holdout, "init_from": init_from, "plugins": plugin or [], "data_root": data_root,
+        "device": device, "precision": precision, "compiled": compiled,
+    }  # fmt: skip
     if dry_run:
-        preview = api.dry_run(
-            source, recipe, overrides, Budget(kimg, steps, epochs, minutes), device=device, precision=precision,
-            compiled=compiled, holdout=holdout, plugins=plugins, data_root=data_root,
-        )  # fmt: skip
-        _print_dry_run(preview)
+        _print_dry_run(api.dry_run(source, **keywords))
         return
     with ProgressPrinter() as printer:
-        run = api.train(
-            source, recipe=recipe, overrides=overrides, out=out, kimg=kimg, steps=steps, epochs=epochs, minutes=minutes,
-            seed=seed, device=device, precision=precision, compiled=compiled, holdout=holdout, init_from=init_from,
-            plugins=plugins, data_root=data_root, on_event=printer,
-        )  # fmt: skip
+        run = api.train(source, out=out, on_event=printer, **keywords)
     print_run(run, as_json=as_json)
 
 
@@ -185,7 +187,7 @@ def _snapshot_overrides(patience: int | None, on_collapse: str | None) -> list[s
     return [f"watch.{name}={value}" for name, value in given.items() if value is not None]
 
 
-def print_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-defined]  # noqa: F821
+def print_run(run: "api.Run", *, as_json: bool) -> None:
     """Print the folder of a run; exit with 130 or 143 when Ctrl-C or SIGTERM paused it."""
     if run.is_main and as_json:
         print(json.dumps({"folder": str(run.folder), "finished": run.finished}))
@@ -202,7 +204,7 @@ def print_run(run: "api.Run", *, as_json: bool) -> None:  # type: ignore[name-de
         raise typer.Exit(128 + run.stopped_by)
 
 
-def data_and_overrides(words: list[str], *, pairs: bool = False) -> tuple[str, list[str]]:
+def data_and_overrides(words: list[str], *, pairs: bool = False) -> tuple[list[str], list[str]]:
     """Split the words after ``train`` into DATA and overrides; with ``pairs``, DATA may be two folders."""
     if "" in words:
         raise GansmithError(
@@ -210,22 +212,18 @@ def data_and_overrides(words: list[str], *, pairs: bool = False) -> tuple[str, l
             "an empty word is no data set\n  is a variable of your shell empty? for the current folder write .",
         )
     sources = [word for word in words if "=" not in word or Path(word).exists()]
-    if pairs and len(sources) == 2:
-        return f"pairs:{sources[0]}::{sources[1]}", [word for word in words if word not in sources]
-    if len(sources) > 1:
+    if len(sources) > (2 if pairs else 1):
         raise GansmithError(
             "cli.several_data_sets",
             f"one data set at a time, got {len(sources)}: {', '.join(sources[:4])}"
             "\n  changes to the recipe are written KEY=VALUE",
         )
     overrides = [word for word in words if word not in sources]
-    return (sources[0] if sources else "fashion-sample"), overrides
+    return sources or ["fashion-sample"], overrides
 
 
-def unpaired_data_and_overrides(words: list[str], start: str | None, to: str | None) -> tuple[str, list[str]]:
-    """Return --from and --to as one data source, and the overrides."""
-    from gansmith.data.sources.domains import join_domains
-
+def unpaired_data_and_overrides(words: list[str], start: str | None, to: str | None) -> tuple[list[str], list[str]]:
+    """Return --from and --to, and the overrides."""
     _, overrides = data_and_overrides(words)
     data = [word for word in words if word not in overrides]
     if start is None or to is None or data:
@@ -235,15 +233,25 @@ def unpaired_data_and_overrides(words: list[str], start: str | None, to: str | N
             f"--from and --to are the two sets of images to translate between, got {got}"
             "\n  pass both, and no DATA: gansmith train --from summer/ --to winter/",
         )
-    return join_domains(start, to), overrides
+    return [start, to], overrides
 
 
-def _print_dry_run(preview: "api.Preview") -> None:  # type: ignore[name-defined]  # noqa: F821
-    plan = preview.plan
-    minutes = plan.schedule_kimg * 1000 / preview.img_per_sec / 60
-    print("\n".join(wrap_lines(preview.summary)))
+def _source(names: list[str], *, unpaired: bool) -> "str | Domains | FolderPairs":
+    """Return the data set that one or two names stand for."""
+    from gansmith.data.sources.domains import Domains
+    from gansmith.data.sources.pairs import FolderPairs
+
+    if unpaired:
+        return Domains(*names)
+    return FolderPairs(*map(Path, names)) if len(names) == 2 else names[0]
+
+
+def _print_dry_run(found: "api.DryRun") -> None:
+    prepared, length = found.prepared, found.prepared.length
+    print("\n".join(wrap_lines(found.summary)))
     print()
-    print("\n".join(preview.shapes))
-    print(f"\nlength: {plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})")
-    print(f"speed: {preview.img_per_sec:,.0f} images a second on this machine, about {minutes:,.1f} minutes in all")
-    print(f"\n{preview.recipe.to_yaml()}", end="")
+    print("\n".join(found.shapes))
+    print(f"\nlength: {length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})")
+    speed = f"{prepared.img_per_sec:,.0f} images a second on this machine"
+    print(f"speed: {speed}, about {found.minutes:,.1f} minutes in all")
+    print(f"\n{prepared.recipe.to_yaml()}", end="")

@@ -31,7 +31,7 @@ def translate(
 
     MODEL is a model trained with --task, --pairs or --from.
     """
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     loaded = api.load(model, device, plugin or [])
     written = api.translate_files(

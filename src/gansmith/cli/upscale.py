@@ -20,7 +20,7 @@ def upscale(
 
     MODEL is a model trained with --recipe srresnet or srgan.
     """
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     loaded = api.load(model, device, plugin or [])
     written = api.upscale_files(loaded, images, out, raw=raw, on_left_out=lambda text: say(f"left out: {text}"))

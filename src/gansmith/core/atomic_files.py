@@ -1,4 +1,4 @@
-"""Files that are either whole or not there: written beside their place, fsynced, renamed, the folder fsynced."""
+"""Write files atomically: to a temporary file, fsync, rename, fsync the folder."""
 
 import contextlib
 import errno
@@ -13,11 +13,11 @@ from safetensors import SafetensorError
 
 from gansmith.core.errors import DiskFullError
 
-METADATA_KEY = "gansmith"  # in the header of a weights file: the record of its model
+METADATA_KEY = "gansmith"  # the entry in a weights file's header that holds the model's record
 
 
 def commit_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` make a file that appears at ``path`` whole, or leave what was there; DiskFullError without room."""
+    """Replace ``path`` by a file that ``write`` makes, whole or not at all; DiskFullError if the disk is full."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
@@ -29,19 +29,21 @@ def commit_file(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
         if is_disk_full(problem):
             free = shutil.disk_usage(path.parent).free
-            raise DiskFullError("disk.full", f"no room to write {path}: {free:,} bytes are free") from problem
+            raise DiskFullError(
+                "disk.full", f"the disk is too full to write {path}: {free:,} bytes are free"
+            ) from problem
         raise
     sync_folder(path.parent)
 
 
 def commit_json(path: Path, value: Any) -> None:
-    """Write JSON that appears whole or not at all."""
+    """Write a JSON file, whole or not at all."""
     text = json.dumps(value, indent=2, allow_nan=False) + "\n"
     commit_file(path, lambda temporary: temporary.write_text(text))
 
 
 def sync_append(path: Path) -> int:
-    """Make an appended file durable and return its size in bytes (0 when it does not exist)."""
+    """Wait until a file that was appended to is on disk; return its size in bytes, 0 if it does not exist."""
     if not path.exists():
         return 0
     sync_file(path)
@@ -55,8 +57,8 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until a folder's list of names is on disk."""
-    if os.name == "nt":  # Windows cannot open a folder; its renames are journalled
+    """Wait until a folder's list of files is on disk."""
+    if os.name == "nt":  # Windows cannot open folders; it journals renames
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -66,7 +68,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def is_disk_full(problem: BaseException) -> bool:
-    """Say whether a write failed for want of room."""
+    """Return whether a write failed because the disk or the quota is full."""
     if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     return isinstance(problem, SafetensorError) and any(

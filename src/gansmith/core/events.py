@@ -2,13 +2,14 @@
 
 import errno
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TextIO
+
+from gansmith.core.metric_name import column_of
 
 PLAIN_EVERY_SEC = 10.0
 HEALTHY = "healthy"  # how the message of a good verdict begins
@@ -136,7 +137,7 @@ class PlainLines:
             done, total = values["done"], values["total"]
             self._step(values.get("what", "reading images"), done, total, f"{done:,} of {total:,}")
         elif event.kind == "look":
-            name = next((each for each in values if re.match(r"(fd|fid)\d", each)), "")
+            name = column_of(values, "fd")
             self._health = f"  {name.partition('_')[0]} {values[name]:.4g}  {event.message}"
             self._training(values)
         elif event.kind in ("row", "progress"):

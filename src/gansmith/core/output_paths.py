@@ -1,4 +1,4 @@
-"""Checks of files and folders that are about to be written."""
+"""Check the paths of files and folders before writing them."""
 
 from pathlib import Path
 
@@ -6,28 +6,28 @@ from gansmith.core.errors import GansmithError
 
 
 def refuse_used_folder(path: Path, option: str = "") -> None:
-    """Raise GansmithError unless a folder to be written is new or empty; ``option`` is how another is named."""
+    """Raise GansmithError unless an output folder is new or empty; ``option`` ends the message, as ": --out DIR"."""
     if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        there = "a file" if path.is_file() else "already there and not empty"
-        raise GansmithError("output.exists", f"'{path}' is {there}\n  remove it, or name another folder{option}")
+        state = "a file" if path.is_file() else "already there and not empty"
+        raise GansmithError("output.exists", f"'{path}' is {state}\n  remove it, or name another folder{option}")
 
 
-def file_for(out: str | Path, what: str, ending: str) -> Path:
-    """Return the path of a file to be written; GansmithError for another ending, or a file in the way of its folder."""
+def output_file(out: str | Path, what: str, ending: str) -> Path:
+    """Return ``out`` as a path, with its folder made; GansmithError for another ending than ``ending``."""
     path = Path(out)
     if path.suffix.lower() != ending:
         raise GansmithError(
             "output.unknown_ending", f"cannot write {what} as '{path.suffix or path.name}'\n  allowed: x{ending}"
         )
-    make_room(path)
+    make_parent_folders(path)
     return path
 
 
-def make_room(path: Path) -> None:
-    """Make the folders above a file or folder to be written; GansmithError if a file is in the way."""
+def make_parent_folders(path: Path) -> None:
+    """Make the parent folders of an output; GansmithError if a file has the name of one of the folders."""
     if any(parent.is_file() for parent in path.parents) or (path.is_file() and not path.suffix):
         raise GansmithError(
             "output.file_in_the_way",
-            f"'{path}' cannot be written: a file is in the way\n  name another place: --out PATH",
+            f"'{path}' cannot be written: a file is in the way\n  name another path: --out PATH",
         )
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,1 +1,1 @@
-"""Where images come from: each source in one file, all read through one memory-mapped cache."""
+"""Data sets: sources of images, named sets, the cache of decoded images, batches."""

@@ -1,4 +1,4 @@
-"""The stream of real images: which batch a draw reads is a function of the seed and the draw's number alone."""
+"""Batches of real images: each is a function of the seed and its number alone."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,35 +16,35 @@ from gansmith.imaging.images import to_float
 
 @dataclass(frozen=True)
 class Batch:
-    """This process's slice of a global batch, on the device."""
+    """One process's slice of a global batch, on its device."""
 
     images: Tensor  # (N, C, H, W) float32 in [-1, 1], channels_last
     labels: Tensor | None = None  # (N,) int64
 
 
 class BatchStream:
-    """Endless epochs of a data set, each in its own order, cut into global batches across their borders.
+    """Endless shuffled epochs of a data set, cut into global batches; a batch may span two epochs.
 
-    With ``domains`` above 1 the first so many classes take turns, image by image, each in endless epochs of its own:
-    every process's slice of every batch has equally many of each.
+    With ``domains`` above 1 that many classes take turns, image by image, each in endless epochs of its own: every
+    process's slice of every batch has equally many images of each.
     """
 
     def __init__(
         self, data: ImageData, batch_size: int, seed: int, runtime: Runtime, *, mirror: bool, domains: int = 1
     ) -> None:
-        self._data, self._batch_size, self._seed, self._engine, self._mirror = data, batch_size, seed, runtime, mirror
+        self._data, self._batch_size, self._seed, self._runtime, self._mirror = data, batch_size, seed, runtime, mirror
         self._first, self._count = runtime.slice_of(batch_size)
         if self._count % domains:
             raise RecipeError(
                 "recipe.batch_size_of_domains",
-                f"a batch_size of {batch_size} has not equally many images of {domains} domains on each process"
+                f"batch_size {batch_size} cannot be split equally between {domains} domains on each process"
                 f"\n  use a multiple of {domains * runtime.world_size}",
             )
         self._members = [_members(data, domain) for domain in range(domains)] if domains > 1 else [np.arange(len(data))]
         self._order = lru_cache(maxsize=2 * domains)(self._shuffled)
 
     def indices(self, draw: int) -> np.ndarray:
-        """Return the images of this process's slice of a draw, int64 (count,)."""
+        """Return the indices of the images in this process's slice of batch number ``draw``, int64 (count,)."""
         start = draw * self._batch_size + self._first
         turns, domains = np.divmod(np.arange(start, start + self._count), len(self._members))
         out = np.empty(self._count, np.int64)
@@ -55,12 +55,13 @@ class BatchStream:
         return out
 
     def _shuffled(self, domain: int, epoch: int) -> np.ndarray:
-        """Return the images of a domain in the order of an epoch; equal orders of two domains would make pairs."""
+        """Return the indices of a domain's images in the order of an epoch."""
+        # each domain has an order of its own: otherwise the same images would always meet, like pairs
         seed = derive_seed("domain", self._seed, domain) if domain else self._seed
         return self._members[domain][epoch_order(seed, epoch, len(self._members[domain]))]
 
     def read(self, draw: int) -> Batch:
-        """Return this process's slice of a draw."""
+        """Return this process's slice of batch number ``draw``."""
         indices = self.indices(draw)
         images = to_float(self._data.read(indices))
         if self._mirror:
@@ -68,7 +69,7 @@ class BatchStream:
             flipped = images.unflatten(3, (2 if self._data.spec.pairs else 1, -1)).flip(4).flatten(3)
             images = torch.where(per_image((1, 1, 1), seeds, uniform=True) < 0.5, flipped, images)
         labels = self._data.read_labels(indices)
-        device = self._engine.device
+        device = self._runtime.device
         return Batch(
             images.to(device, memory_format=torch.channels_last, non_blocking=True),
             None if labels is None else torch.from_numpy(labels).to(device, non_blocking=True),
@@ -76,11 +77,12 @@ class BatchStream:
 
 
 def _members(data: ImageData, label: int) -> np.ndarray:
+    """Return the indices of the images of a class; DataError if there are none."""
     found = np.flatnonzero(data.labels == label)
     if not len(found):
         raise DataError(
             "data.class_without_images",
             f"'{data.spec.name}' has no image of '{data.spec.classes[label]}' to train on"
-            "\n  'gansmith data check' says what was left out",
+            "\n  'gansmith data check' lists the images that were left out",
         )
     return found

@@ -1,4 +1,4 @@
-"""The cache folder: where it is, entries that are whole or not there, the index for the fast start, cleaning."""
+"""The cache folder on disk: entries of decoded images, the index for fast starts, cleaning."""
 
 import contextlib
 import hashlib
@@ -16,13 +16,13 @@ from gansmith.core.atomic_files import commit_json, sync_file, sync_folder
 from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, Source
 
-VERSION = 1
+VERSION = 1  # of the files below
 PIXELS, LABELS, DIGESTS, QUARANTINE, META = "pixels.u8", "labels.npy", "digests.npy", "quarantine.jsonl", "meta.json"
 ABANDONED_AFTER_SEC = 24 * 3600
 
 
 def cache_folder() -> Path:
-    """Return the cache: $GANSMITH_CACHE, else gansmith in $XDG_CACHE_HOME or ~/.cache."""
+    """Return the cache folder: $GANSMITH_CACHE, else gansmith in $XDG_CACHE_HOME or ~/.cache."""
     own = os.environ.get("GANSMITH_CACHE")
     if own:
         return Path(own).expanduser()
@@ -30,7 +30,7 @@ def cache_folder() -> Path:
 
 
 def data_folder(part: str) -> Path:
-    """Return a folder of the data cache, made if it is missing: entries, index or reports."""
+    """Return the folder "entries", "index" or "reports" of the data cache; make it if it is missing."""
     folder = cache_folder() / "data" / part
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ def data_folder(part: str) -> Path:
 
 @dataclass(frozen=True)
 class Entry:
-    """A finished set of decoded images in the cache."""
+    """A finished set of decoded images in the cache, with its description."""
 
     folder: Path
     meta: dict[str, Any]
@@ -56,21 +56,21 @@ class Entry:
         return (self.meta["count"], self.meta["height"], self.meta["width"], self.meta["channels"])
 
     def pixels(self) -> np.ndarray:
-        """Return the images, memory-mapped."""
+        """Return the images, uint8 (count, height, width, channels), memory-mapped."""
         return np.memmap(self.folder / PIXELS, np.uint8, "r", shape=self.shape)
 
     def array(self, name: str) -> np.ndarray:
-        """Return the labels or the digests."""
+        """Return the array ``LABELS`` or ``DIGESTS``."""
         array: np.ndarray = np.load(self.folder / name, allow_pickle=False)
         return array
 
     def quarantine(self) -> list[dict[str, str]]:
-        """Return the file and the reason of each image that was left out."""
+        """Return {"file", "reason"} of each image that was left out."""
         return [json.loads(line) for line in (self.folder / QUARANTINE).read_text().splitlines()]
 
 
 def find_entry(fingerprint: str) -> Entry | None:
-    """Return the entry of a fingerprint if it is whole: described, and every file as long as described."""
+    """Return the entry of a fingerprint; None unless every file is there with the described size."""
     folder = data_folder("entries") / fingerprint
     try:
         meta = json.loads((folder / META).read_text())
@@ -84,9 +84,10 @@ def find_entry(fingerprint: str) -> Entry | None:
 
 
 def commit_entry(building: Path, meta: dict[str, Any]) -> None:
-    """Finish a folder that was built under another name: everything on disk, the description last, then the rename.
+    """Turn a folder that was built under a temporary name into an entry.
 
-    When another process has finished the same entry first, its entry stays and this one goes.
+    The files are flushed to disk first, the description is written last, then the folder is renamed. If another process
+    has finished the same entry, that entry stays and this folder is removed.
     """
     sizes = {name: (building / name).stat().st_size for name in (PIXELS, LABELS, DIGESTS, QUARANTINE)}
     for name in sizes:
@@ -96,7 +97,7 @@ def commit_entry(building: Path, meta: dict[str, Any]) -> None:
     final = data_folder("entries") / meta["fingerprint"]
     if final.exists() and find_entry(meta["fingerprint"]) is None:
         broken = building.with_name(f"{building.name}-broken")
-        with contextlib.suppress(FileNotFoundError):  # another process did the same
+        with contextlib.suppress(FileNotFoundError):  # another process has moved it
             final.rename(broken)
         shutil.rmtree(broken, ignore_errors=True)
     try:
@@ -109,7 +110,7 @@ def commit_entry(building: Path, meta: dict[str, Any]) -> None:
 
 
 def remove_abandoned() -> None:
-    """Remove what processes that were killed while building left behind a day ago or earlier."""
+    """Remove folders that killed processes left half built, if they are older than a day."""
     for folder in data_folder("entries").glob(".building-*"):
         try:
             if time.time() - folder.stat().st_mtime > ABANDONED_AFTER_SEC:
@@ -119,14 +120,14 @@ def remove_abandoned() -> None:
 
 
 def index_path(source: Source, options: DataOptions) -> Path:
-    """Return where the fast start of a source under some options is kept."""
-    left_out = {"mirror"} if options.pairs else {"mirror", "pairs"}
-    asked = json.dumps([VERSION, source.location, options.model_dump(mode="json", exclude=left_out)])
-    return data_folder("index") / f"{hashlib.sha256(asked.encode()).hexdigest()[:32]}.json"
+    """Return the path of the index record of a source under some options."""
+    excluded = {"mirror"} if options.pairs else {"mirror", "pairs"}
+    key = json.dumps([VERSION, source.location, options.model_dump(mode="json", exclude=excluded)])
+    return data_folder("index") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 
 def read_index(path: Path, stamp: str) -> dict[str, Any] | None:
-    """Return the record of a source that has not changed since, if there is one."""
+    """Return the index record at a path; None if there is none or the source has changed since."""
     try:
         record: dict[str, Any] = json.loads(path.read_text())
         return record if record["version"] == VERSION and record["stamp"] == stamp else None
@@ -135,7 +136,7 @@ def read_index(path: Path, stamp: str) -> dict[str, Any] | None:
 
 
 def clean_cache() -> int:
-    """Remove all decoded data sets and return how many bytes that freed."""
+    """Remove all decoded data sets and return the number of bytes freed."""
     folder = cache_folder() / "data"
     freed = _bytes_in(folder)
     shutil.rmtree(folder, ignore_errors=True)

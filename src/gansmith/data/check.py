@@ -1,4 +1,4 @@
-"""Look at every image of a data set without training: what is there, what is wrong, what would be inferred."""
+"""Report on a data set without training: images, sizes, classes, duplicates, damaged files."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,13 @@ from typing import Any
 from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, Listing, Progress
 from gansmith.data.cache import MOST_BAD
-from gansmith.data.duplicates import FEWEST_FOR_MIRROR, UNLIKE, can_hash, draw, mirror_shares, near_duplicates
+from gansmith.data.duplicates import near_duplicates
 from gansmith.data.find import find_source
-from gansmith.data.infer import ImageInfo, infer
-from gansmith.data.survey import Steps, survey
+from gansmith.data.image_format import infer_format
+from gansmith.data.image_info import ImageInfo
+from gansmith.data.mirroring import FEWEST_FOR_MIRROR, UNLIKE, mirror_shares
+from gansmith.data.signatures import Signature, can_hash
+from gansmith.data.survey import StepCounter, survey
 from gansmith.imaging.images import quiet_pillow
 
 MOST_NAMED = 10
@@ -20,33 +23,33 @@ MOST_NAMED = 10
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found."""
+    """The findings of ``check_data``."""
 
     source: str
-    files: int  # images by their name
+    files: int  # files with an image's extension
     usable: int
-    ignored: int  # files that are no images by their name
+    ignored: int  # other files
     sizes: dict[str, int]  # "height x width" -> images, most common first
-    modes: dict[str, int]  # Pillow's name of the pixels in the file -> images
+    modes: dict[str, int]  # Pillow's mode of the file -> images
     classes: dict[str, int]  # usable images of each class, {} without labels
     corrupt: tuple[dict[str, str], ...]  # {"file", "reason"}
     duplicates: tuple[tuple[str, ...], ...]  # groups of files whose decoded pixels are the same
-    near_duplicates: tuple[tuple[str, ...], ...] | None  # groups that look the same; None: nobody looked
-    mirror: dict[str, float]  # by class (one without a name, ""): share of the mirror images that are unlike the data
+    near_duplicates: tuple[tuple[str, ...], ...] | None  # groups that look the same; None: not searched
+    mirror: dict[str, float]  # class ("" without labels) -> share of mirror images unlike the data
     inferred: dict[str, int]  # height, width, channels; {} when training would refuse
     refused: str  # why training would refuse, or ""
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the report as JSON values."""
         near = None if self.near_duplicates is None else [list(group) for group in self.near_duplicates]
         groups = {"duplicates": [list(group) for group in self.duplicates], "near_duplicates": near}
         return {**asdict(self), "corrupt": list(self.corrupt), **groups}
 
     def lines(self) -> list[str]:
-        """Return it in plain words."""
+        """Return the report as lines of plain English."""
         out = [f"{self.source}: {self.usable:,} usable images of {self.files:,}"]
-        out.append(f"ignored: {self.ignored:,} files that are no images by their name")
+        out.append(f"ignored: {self.ignored:,} files without an image extension")
         out.append("sizes (height x width): " + _most_common(self.sizes))
         out.append("pixel modes: " + _most_common(self.modes))
         out.append("classes: " + (_most_common(self.classes) if self.classes else "no labels"))
@@ -65,7 +68,7 @@ class CheckReport:
 
     def _near_lines(self) -> list[str]:
         if self.near_duplicates is None:
-            return ["near duplicates: not searched; that needs pip install 'gansmith[check]'"]
+            return ["near duplicates: not searched, which needs: pip install 'gansmith[check]'"]
         copies = sum(len(group) - 1 for group in self.near_duplicates)
         out = [f"near duplicates (scaled or encoded again): {copies:,} images in {len(self.near_duplicates):,} groups"]
         return out + _named(self.near_duplicates, " ~ ")
@@ -73,12 +76,12 @@ class CheckReport:
     def _mirror_lines(self) -> list[str]:
         wrong = {name: share for name, share in self.mirror.items() if share > UNLIKE}
         if not self.mirror:
-            return [f"mirroring: not tested; it needs {FEWEST_FOR_MIRROR} images of a class"]
+            return [f"mirroring: not tested, which needs {FEWEST_FOR_MIRROR} images of a class"]
         if not wrong:
-            return ["mirroring: nothing found against mirror=true (text within photos is not detected)"]
+            return ["mirroring: the pixels show nothing against mirror=true (text within photos is not detected)"]
         found = _most_common({name or "all": f"{share:.0%}" for name, share in wrong.items()})
         where = f" in {len(wrong)} of {len(self.mirror)} classes" if self.classes else ""
-        return [f"mirroring: avoid mirror=true; mirror images are unlike the data{where} (unlike: {found})"]
+        return [f"mirroring: avoid mirror=true: mirror images are unlike the data{where} ({found})"]
 
 
 def check_data(
@@ -88,67 +91,73 @@ def check_data(
     root: Path | None = None,
     on_progress: Progress | None = None,
 ) -> CheckReport:
-    """Decode every image and report; raises DataError only when there is nothing to look at."""
+    """Decode every image of a source and report; bad images are listed. Raises DataError if there are no images."""
     found = find_source(source, root)
     listing = found.scan()
     with quiet_pillow():
-        facts = survey(found, listing, True, Steps(on_progress, len(listing.items)), draw)
-    usable = [fact for fact in facts if not fact.problem]
-    labels = Counter(item.label for item, fact in zip(listing.items, facts, strict=True) if not fact.problem)
-    inferred, refused, notes = _verdict(facts, options or DataOptions())
+        infos = survey(found, listing, StepCounter(on_progress, len(listing.items)), sign=True)
+    usable = [info for info in infos if not info.problem]
+    labels = Counter(item.label for item, info in zip(listing.items, infos, strict=True) if not info.problem)
+    inferred, refused, notes = _format_or_refusal(infos, options or DataOptions())
     return CheckReport(
         source=found.location,
-        files=len(facts),
+        files=len(infos),
         usable=len(usable),
         ignored=listing.ignored,
-        sizes=dict(Counter(f"{fact.height} x {fact.width}" for fact in usable).most_common()),
-        modes=dict(Counter(fact.mode for fact in usable).most_common()),
+        sizes=dict(Counter(f"{info.height} x {info.width}" for info in usable).most_common()),
+        modes=dict(Counter(info.mode for info in usable).most_common()),
         classes={name: labels[label] for label, name in enumerate(listing.classes)},
         corrupt=tuple(
-            {"file": item.name, "reason": fact.problem}
-            for item, fact in zip(listing.items, facts, strict=True)
-            if fact.problem
+            {"file": item.name, "reason": info.problem}
+            for item, info in zip(listing.items, infos, strict=True)
+            if info.problem
         ),
-        duplicates=_duplicates(listing, facts),
-        near_duplicates=_near_duplicates(listing, facts) if can_hash() else None,
-        mirror=_mirror(listing, facts),
+        duplicates=_duplicates(listing, infos),
+        near_duplicates=_near_duplicates(listing, infos) if can_hash() else None,
+        mirror=_mirror(listing, infos),
         inferred=inferred,
         refused=refused,
         notes=(*notes, *listing.notes),
     )
 
 
-def _verdict(facts: Sequence[ImageInfo], options: DataOptions) -> tuple[dict[str, int], str, tuple[str, ...]]:
-    """Return what training would use, why it would refuse, and the notes it would print."""
-    bad = sum(bool(fact.problem) for fact in facts)
-    if bad > MOST_BAD * len(facts):
-        return {}, f"{bad:,} of {len(facts):,} images are bad, more than {MOST_BAD:.0%}", ()
+def _format_or_refusal(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[dict[str, int], str, tuple[str, ...]]:
+    """Return the format that training would use, the reason why it would refuse (or ""), and its notes."""
+    bad = sum(bool(info.problem) for info in infos)
+    if bad > MOST_BAD * len(infos):
+        return {}, f"{bad:,} of {len(infos):,} images are bad, more than {MOST_BAD:.0%}", ()
     try:
-        plan = infer(facts, options)
+        inferred = infer_format(infos, options)
     except DataError as problem:
         return {}, str(problem), ()
-    return {"height": plan.height, "width": plan.width, "channels": plan.channels}, "", plan.notes
+    return {"height": inferred.height, "width": inferred.width, "channels": inferred.channels}, "", inferred.notes
 
 
-def _duplicates(listing: Listing, facts: Sequence[ImageInfo]) -> tuple[tuple[str, ...], ...]:
+def _duplicates(listing: Listing, infos: Sequence[ImageInfo]) -> tuple[tuple[str, ...], ...]:
+    """Return groups of files with the same decoded pixels."""
     groups: dict[bytes, list[str]] = {}
-    for item, fact in zip(listing.items, facts, strict=True):
-        if fact.sketch:
-            groups.setdefault(fact.sketch.pixels, []).append(item.name)
+    for item, info in zip(listing.items, infos, strict=True):
+        if info.signature:
+            groups.setdefault(info.signature.pixels_sha256, []).append(item.name)
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)
 
 
-def _near_duplicates(listing: Listing, facts: Sequence[ImageInfo]) -> tuple[tuple[str, ...], ...]:
-    """Return groups of files that look the same; of exact copies only the first takes part."""
-    first = {fact.sketch.pixels: at for at, fact in reversed(list(enumerate(facts))) if fact.sketch}
-    positions = sorted(first.values())
-    groups = near_duplicates([facts[at].sketch for at in positions])
+def _near_duplicates(listing: Listing, infos: Sequence[ImageInfo]) -> tuple[tuple[str, ...], ...]:
+    """Return groups of files that look the same; the first of exact copies stands for all of them."""
+    first: dict[bytes, tuple[int, Signature]] = {}
+    for at, info in enumerate(infos):
+        if info.signature:
+            first.setdefault(info.signature.pixels_sha256, (at, info.signature))
+    positions = [at for at, _ in first.values()]
+    groups = near_duplicates([signature for _, signature in first.values()])
     return tuple(tuple(listing.items[positions[at]].name for at in group) for group in groups)
 
 
-def _mirror(listing: Listing, facts: Sequence[ImageInfo]) -> dict[str, float]:
-    usable = [(fact.sketch, item.label) for item, fact in zip(listing.items, facts, strict=True) if fact.sketch]
-    shares = mirror_shares([sketch for sketch, _ in usable], [label for _, label in usable])
+def _mirror(listing: Listing, infos: Sequence[ImageInfo]) -> dict[str, float]:
+    """Return for each class, by name, the share of mirror images unlike the data."""
+    pairs = zip(listing.items, infos, strict=True)
+    usable = [(info.signature.thumbnail, item.label) for item, info in pairs if info.signature]
+    shares = mirror_shares([thumbnail for thumbnail, _ in usable], [label for _, label in usable])
     return {listing.classes[label] if listing.classes else "": share for label, share in shares.items()}
 
 
@@ -158,7 +167,7 @@ def _most_common(counts: Mapping[str, int | str]) -> str:
 
 
 def _named(groups: Sequence[Sequence[str]], sign: str) -> list[str]:
-    """Return a line for each of the first groups of files, and one that says how many more there are."""
+    """Return a line for each of the first ten groups of files, and a line with the number of others."""
     return _first_of(["  " + _some(group, sign) for group in groups])
 
 

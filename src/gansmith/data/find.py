@@ -7,27 +7,34 @@ from gansmith.core.errors import DataError, nearest, unknown_name
 from gansmith.data.base import Source
 from gansmith.data.datasets.base import DataSetPart, FileSet, data_sets
 from gansmith.data.sources.arrays import array_file
-from gansmith.data.sources.domains import TwoDomains, domains_of
+from gansmith.data.sources.domains import PREFIX as DOMAINS
+from gansmith.data.sources.domains import Domains, TwoDomains
 from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FolderSource, TarSource, ZipSource
 from gansmith.data.sources.hub import PREFIX, HubSource
 from gansmith.data.sources.pairs import PREFIX as PAIRS
 from gansmith.data.sources.pairs import FolderPairs
 
+DataName = str | Path | Domains  # what a user calls a data set
 
-def find_source(source: str | Path, root: Path | None = None) -> Source:
-    """Return where the images called ``source`` come from: a registered name first, then a path; else DataError.
 
-    "domains:A -> B" joins two of them. Files of a data set with a name are looked for under ``root``, and downloaded
-    to it if they are not there.
+def find_source(source: DataName | Source, root: Path | None = None) -> Source:
+    """Return the source with a name, a path, or the ``location`` of a source; DataError where nothing has it.
+
+    A source is returned as it is. A registered name comes before a path. The files of a named data set are looked for
+    under ``root``, and downloaded to it if they are not there.
     """
+    if not isinstance(source, str | Path | Domains):
+        return source
+    if isinstance(source, str) and source.startswith(DOMAINS):
+        source = Domains.parse(source)
+    if isinstance(source, Domains):
+        return TwoDomains(find_source(source.first, root), find_source(source.second, root))
     if isinstance(source, str) and source.partition(":")[0] in data_sets.names():
         return named_set(source, root).source()
     if isinstance(source, str) and source.startswith(PREFIX):
         return HubSource(source)
     if isinstance(source, str) and source.startswith(PAIRS):
-        return FolderPairs(source)
-    if len(both := domains_of(str(source))) == 2:
-        return TwoDomains(find_source(both[0], root), find_source(both[1], root))
+        return FolderPairs.parse(source)
     path = Path(source).expanduser()
     if path.is_dir():
         return FolderSource(path)

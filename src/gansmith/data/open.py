@@ -2,16 +2,16 @@
 
 from pathlib import Path
 
-from gansmith.data.base import DataOptions, ImageData, Progress
+from gansmith.data.base import DataOptions, ImageData, Progress, Source
 from gansmith.data.cache import load_or_build
-from gansmith.data.find import find_source
-from gansmith.data.infer import refuse_for_points
+from gansmith.data.find import DataName, find_source
+from gansmith.data.image_format import refuse_for_points
 from gansmith.data.sources.pairs import check_pairs
 from gansmith.data.split import split_data
 
 
 def open_data(
-    source: str | Path,
+    source: DataName | Source,
     options: DataOptions | None = None,
     *,
     holdout: float = 0.0,
@@ -19,14 +19,12 @@ def open_data(
     root: Path | None = None,
     on_progress: Progress | None = None,
 ) -> ImageData:
-    """Open a data set: a registered name, a folder, a .zip or .tar of one, a .npz or .npy, or hf:NAME;
-    "domains:A -> B" joins two, between which images are translated.
+    """Open a data set: a registered name, a folder, a .zip or .tar of one, a .npz or .npy, hf:NAME, or a source.
 
     The first time the images are decoded into the cache, and ``on_progress(done, total)`` is called; later starts only
     compare file sizes and times. ``holdout`` is the share kept out of training (``ImageData.held_out``), chosen by
     ``seed`` and the images' contents alone. ``root`` is where the files of data sets with a name are. Raises DataError.
     """
-
     options, found = options or DataOptions(), find_source(source, root)
     check_pairs(found, options)
     whole = load_or_build(found, options, on_progress)

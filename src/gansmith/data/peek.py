@@ -1,4 +1,4 @@
-"""A look at a few images before any are decoded: what size and how many channels would be inferred."""
+"""A few images, decoded before all others: their inferred format and native size."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,59 +6,55 @@ from pathlib import Path
 from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, Source
 from gansmith.data.find import find_source
-from gansmith.data.infer import SAME_SHAPE, ImageInfo, channels_of, infer, look, typical_shape
+from gansmith.data.image_format import SAME_SHAPE, channels_of, infer_format, typical_shape
+from gansmith.data.image_info import read_info
 from gansmith.imaging.images import quiet_pillow
 
-LOOKED_AT = 64
-
-
-def glance(source: str, options: DataOptions, root: Path | None = None) -> tuple[int, int, int, int] | None:
-    """Return height, width and channels that a few images speak for, and how many there are; None if none can be read.
-
-    Raises DataError as opening the data would.
-    """
-    found = find_source(source, root)
-    items = found.scan().items
-    with quiet_pillow():
-        some = items[:: -(-len(items) // LOOKED_AT)]
-        facts = [fact for _, read in found.stream(some) if not (fact := look(read, True)).problem]
-    if not facts:
-        return None
-    plan = infer(facts, options)
-    return plan.height, plan.width, plan.channels, len(items)
-
-
-LOOKED_AT = 32
-
-
+PEEKED_AT, NATIVE_FROM = 64, 32  # images that are decoded
 COLOURS = {1: "gray", 3: "colour", 4: "colour with alpha"}
 
 
+def peek(source: Source, options: DataOptions) -> tuple[int, int, int, int] | None:
+    """Return height, width and channels as inferred from at most 64 images, and the number of images in the source.
+
+    None if none of the 64 can be read. Raises DataError where opening the data would.
+    """
+    items = source.scan().items
+    with quiet_pillow():
+        sample = items[:: -(-len(items) // PEEKED_AT)]
+        infos = [info for _, read in source.stream(sample) if not (info := read_info(read, decode=True)).problem]
+    if not infos:
+        return None
+    inferred = infer_format(infos, options)
+    return inferred.height, inferred.width, inferred.channels, len(items)
+
+
 @dataclass(frozen=True)
-class Kind:
-    """Size and channels of images as they came."""
+class NativeFormat:
+    """Size and channels of images as they come, before they are fitted."""
 
     height: int
     width: int
     channels: int
-    is_uniform: bool  # practically all have this size
+    is_uniform: bool  # at least 95 % have this size
 
     def __str__(self) -> str:
         return f"{self.height} x {self.width} px {COLOURS[self.channels]}"
 
 
-def kind_of(source: str | Path, root: Path | None = None) -> Kind:
-    """Return the kind of images of a data set, by at most 32 of them; DataError where there are none to look at."""
-    found: Source = find_source(source, root)
+def native_format(source: str | Path, root: Path | None = None) -> NativeFormat:
+    """Return the native format of a data set, from at most 32 of its images; DataError if none can be read."""
+    found = find_source(source, root)
     items = found.scan().items
-    step = max(1, len(items) // LOOKED_AT)
-    facts: list[ImageInfo] = [look(read, decode=True) for _, read in found.stream(items[::step][:LOOKED_AT])]
-    usable = [fact for fact in facts if not fact.problem]
+    step = max(1, len(items) // NATIVE_FROM)
+    infos = [read_info(read, decode=True) for _, read in found.stream(items[::step][:NATIVE_FROM])]
+    usable = [info for info in infos if not info.problem]
     if not usable:
         raise DataError(
-            "data.none_readable", f"'{source}': none of {len(facts)} images looked at can be read\n  {facts[0].problem}"
+            "data.none_readable",
+            f"'{source}': none of {len(infos)} sampled images can be read\n  the first: {infos[0].problem}",
         )
     height, width = typical_shape(usable)
-    same = sum((fact.height, fact.width) == (height, width) for fact in usable)
+    same = sum((info.height, info.width) == (height, width) for info in usable)
     channels, _ = channels_of(usable, DataOptions())
-    return Kind(height, width, channels, same >= SAME_SHAPE * len(usable))
+    return NativeFormat(height, width, channels, same >= SAME_SHAPE * len(usable))

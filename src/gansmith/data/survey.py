@@ -1,83 +1,47 @@
-"""Work on many images at once: threads (Pillow and hashing release the interpreter), few images in memory, in order."""
+"""A pass over every image of a source: size, mode, content hash, unreadable images."""
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
-from typing import Any, TypeVar
-
-from PIL import Image
+from collections.abc import Callable
 
 from gansmith.data.base import Listing, Progress, Source
-from gansmith.data.infer import ImageInfo, look
+from gansmith.data.image_info import ImageInfo, read_info
+from gansmith.data.threads import FEWEST_PIXELS, in_threads, num_workers
 
-MOST_WORKERS = 16
-FEWEST_PIXELS = 96 * 96  # measured on 2 cores: 64 px PNGs decode 1.6 times faster in one thread than in two
-LOOKED_AT = 256  # images that are decoded to infer the number of channels
-JobT = TypeVar("JobT")
-ResultT = TypeVar("ResultT")
+SAMPLED = 256  # images that are decoded to infer the number of channels
 
 
-def num_workers(pixels: float) -> int:
-    """Return how many threads pay off for images of so many pixels: below 96 x 96 they only wait for each other."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 1 if pixels < FEWEST_PIXELS else min(available, MOST_WORKERS)
+def survey(source: Source, listing: Listing, on_step: Callable[[], None], *, sign: bool = False) -> list[ImageInfo]:
+    """Return the info of every image, in the order of the listing; ``on_step`` is called after each.
 
-
-def in_threads(
-    work: Callable[[JobT], ResultT], jobs: Iterable[JobT], jobs_per_task: int, workers: int
-) -> Iterator[ResultT]:
-    """Yield the result of each job, in order; only a few tasks more than there are threads are taken ahead."""
-    remaining = iter(jobs)
-    waiting: deque[Future[list[ResultT]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            while task := list(islice(remaining, jobs_per_task)):
-                waiting.append(pool.submit(lambda task: [work(job) for job in task], task))
-                if len(waiting) > workers + 2:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-
-
-def survey(
-    source: Source,
-    listing: Listing,
-    decode: bool,
-    on_step: Callable[[], None],
-    draw: Callable[[Image.Image], Any] | None = None,
-) -> list[ImageInfo]:
-    """Look at every image: with ``decode`` at its pixels, else at its header and at the pixels of a sample."""
+    Every file is read and hashed. 256 images, spread evenly, are decoded; with ``sign`` all are decoded and signed.
+    """
     count = len(listing.items)
-    sample = set(range(count)) if decode else {round(step * (count - 1) / (LOOKED_AT - 1)) for step in range(LOOKED_AT)}
-    facts = [ImageInfo()] * count
+    sample = set(range(count)) if sign else {round(step * (count - 1) / (SAMPLED - 1)) for step in range(SAMPLED)}
+    infos = [ImageInfo()] * count
     jobs = source.stream(listing.items)
-    workers = num_workers(FEWEST_PIXELS)  # nobody knows yet
-    found = in_threads(lambda job: (job[0], look(job[1], job[0] in sample, draw)), jobs, source.items_per_job, workers)
-    for position, fact in found:
-        facts[position] = fact
+    workers = num_workers(FEWEST_PIXELS)  # the size of the images is not known yet
+    found = in_threads(
+        lambda job: (job[0], read_info(job[1], decode=job[0] in sample, sign=sign)), jobs, source.items_per_job, workers
+    )
+    for position, info in found:
+        infos[position] = info
         on_step()
-    return facts
+    return infos
 
 
-class Steps:
-    """Reports how many of ``total`` images are done, each after ``passes`` steps."""
+class StepCounter:
+    """Reports progress in images, each of which takes ``passes`` steps."""
 
     def __init__(self, on_progress: Progress | None, total: int, passes: int = 1) -> None:
         self._on_progress, self._total, self._passes = on_progress, total, passes
         self._steps = 0
 
     def __call__(self) -> None:
-        """Take a step."""
+        """Count a step."""
         self._steps += 1
         if self._on_progress is not None and self._steps % self._passes == 0:
             self._on_progress(self._steps // self._passes, self._total)
 
     def finish(self) -> None:
-        """Report all as done, also when there was less to do."""
+        """Report every image as done, also when fewer steps were needed."""
         if self._on_progress is not None and self._steps < self._total * self._passes:
             self._on_progress(self._total, self._total)

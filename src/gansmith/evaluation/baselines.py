@@ -1,14 +1,15 @@
 """What a translator is worth: its results and what one would have without it, measured on the same images."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from gansmith.core.errors import MetricError
-from gansmith.evaluation.result import NOISE, Evaluation, badness, best_end, thousands
+from gansmith.core.metric_name import MetricName
+from gansmith.evaluation.result import NOISE, Evaluation, badness, best_end
 from gansmith.parts.metrics.base import Number, jackknifed, leave_out
 from gansmith.parts.metrics.frechet import Frechet, frechet_distance, moments
 from gansmith.parts.metrics.image_similarity import colourfulness, feature_distance, l1, mean_of, psnr, ssim
@@ -71,7 +72,7 @@ def against(images: np.ndarray, targets: np.ndarray, seen: tuple[Tensor, Tensor]
     """Return images measured against their targets; ``seen`` are the features (N, F) of both."""
     measures = {"psnr": psnr, "ssim": ssim, "l1": l1}
     found = {name: measure(images, targets) for name, measure in measures.items()}
-    found[f"feature_distance_{extractor}"] = feature_distance(*seen)
+    found[str(MetricName("feature_distance", extractor=extractor))] = feature_distance(*seen)
     return Candidate(images, seen[0], {**found, **in_colour(images)})
 
 
@@ -109,7 +110,7 @@ def _statistics(candidate: Candidate, target: Candidate, extractor: str) -> dict
     """Return what is computed from a cloud of images, as functions of the places (M,) of those that stay."""
     found: dict[str, Callable[[Tensor], float]] = {}
     if len(target.images) >= Frechet.least:
-        found[_fd(len(target.images), extractor)] = lambda kept: frechet_distance(
+        found[str(MetricName("fd", len(target.images), extractor))] = lambda kept: frechet_distance(
             moments(target.features[kept]), moments(candidate.features[kept])
         )
     real, made = (each.measures.get("colourfulness") for each in (target, candidate))
@@ -125,20 +126,18 @@ def _floor(target: Candidate, extractor: str) -> dict[str, Number]:
         return {}
     first, second = target.features[:half], target.features[half : 2 * half]
     values = leave_out(lambda kept: frechet_distance(moments(first[kept]), moments(second[kept])), half)
-    return {_fd(half, extractor): jackknifed(values, half)}
+    return {str(MetricName("fd", half, extractor)): jackknifed(values, half)}
 
 
-def _fd(count: int, extractor: str) -> str:
-    return f"{'fid' if extractor == 'inception' else 'fd'}{thousands(count)}_{extractor}".removesuffix("_inception")
-
-
-def named(contests: Sequence[BaselineComparison], suffix: str) -> dict[str, Number]:
-    """Return the numbers of a model, under names that say of which direction each is."""
-    return {
-        "_".join(part for part in (name, each.title) if part) + suffix: number
-        for each in contests
-        for name, number in each.model.items()
-    }
+def named(contests: Sequence[BaselineComparison], split: str) -> dict[str, Number]:
+    """Return the numbers of a model by full name: with the direction, and ``split`` of the reference."""
+    out = {}
+    for each in contests:
+        for text, number in each.model.items():
+            name = MetricName.parse(text)
+            assert name is not None, text
+            out[str(replace(name, direction=each.title, split=split))] = number
+    return out
 
 
 def facts_of(contests: Sequence[BaselineComparison]) -> dict[str, dict[str, Any]]:

@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 
 from gansmith.core.errors import MetricError
+from gansmith.core.metric_name import column_of
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.result import Evaluation, badness, best_end, is_more_than_noise, last_evaluation
 from gansmith.imaging.images import decode_image, make_grid
-from gansmith.inference.model import Model, ModelRecord, load_model
-from gansmith.methods.latent import LatentMethod
+from gansmith.inference.load import load_model
+from gansmith.inference.model import Model
+from gansmith.inference.model_record import ModelRecord
+from gansmith.methods.capabilities import samples_from_latents
 from gansmith.parts.metrics.base import Number
 from gansmith.recipes.load import flat, read_run_recipe
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import add_up, column_of, read_rows
+from gansmith.runs.log import add_up, read_rows
 
 FEWEST, MOST = 2, 8
 GRID, COLUMNS = 36, 6  # images of the same latents
@@ -164,7 +167,7 @@ def _contender(letter: str, run: RunFolder, judged: Evaluation | None, model: Mo
 
 
 def _picture(run: RunFolder, model: Model) -> np.ndarray | None:
-    if isinstance(model.method, LatentMethod):
+    if samples_from_latents(model.method):
         return make_grid(model.sample(GRID, seed=0).images, COLUMNS)
     last = run.grid_from(float("inf"))
     if last is None:

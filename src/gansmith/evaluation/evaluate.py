@@ -11,15 +11,17 @@ import torch
 
 from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import MetricError
+from gansmith.core.metric_name import TRAIN, MetricName
 from gansmith.core.randomness import derive_seed, epoch_order, sample_latents, truncate
 from gansmith.core.registry import FrozenModel
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.evaluation.features import data_info_of, default_extractor, features_of
 from gansmith.evaluation.reference import TRAINING
-from gansmith.evaluation.result import FILE, PAIRS, Evaluation, Protocol, thousands
+from gansmith.evaluation.result import FILE, PAIRS, Evaluation, Protocol
 from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.images import save_png
-from gansmith.inference.model import Model, ModelRecord
+from gansmith.inference.model import Model
+from gansmith.inference.model_record import ModelRecord
 from gansmith.methods.latent import labels_by_share
 from gansmith.parts.extractors.base import DataInfo, Extractor, Progress, extractors
 from gansmith.parts.metrics.base import Evidence, Finding, Metric, Number, Side, metrics
@@ -211,15 +213,10 @@ def _chosen(names: Sequence[str]) -> list[Metric]:
 
 def _named(found: Finding, metric: Metric, extractor: str, on_training: bool) -> dict[str, Number]:
     """Return numbers under names that carry the protocol."""
-    out = {}
-    for short, number in found.numbers.items():
-        name = f"{short}{thousands(number.count)}"
-        if metric.by_features and extractor == "inception":
-            name = name.replace("fd", "fid", 1) if short == "fd" else name
-        elif metric.by_features:
-            name += f"_{extractor}"
-        out[name + ("_train" if on_training else "")] = number
-    return out
+    features, split = extractor if metric.by_features else "", TRAIN if on_training else ""
+    return {
+        str(MetricName(name, number.count, features, split=split)): number for name, number in found.numbers.items()
+    }
 
 
 def _check_fit(record: ModelRecord, spec: DataSpec) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from gansmith.core.errors import DataError, MetricError
 from gansmith.data.base import DataOptions, DataSpec, ImageData
 from gansmith.data.open import open_data
-from gansmith.data.peek import Kind, kind_of
+from gansmith.data.peek import NativeFormat, native_format
 from gansmith.parts.extractors.base import Progress
 from gansmith.recipes.load import read_run_recipe
 from gansmith.runs.folder import RunFolder
@@ -80,9 +80,9 @@ def _check_kind(source: str, trained_on: str | None, spec: DataSpec, place: Path
 
     Larger pictures of any size are fitted as the training images were; smaller ones would only be blurred.
     """
-    its = kind_of(source, place)
-    native = Kind(spec.height, spec.width, spec.channels, is_uniform=trained_on is not None)
-    known = native if trained_on is None else kind_of(trained_on, place)
+    its = native_format(source, place)
+    native = NativeFormat(spec.height, spec.width, spec.channels, is_uniform=trained_on is not None)
+    known = native if trained_on is None else native_format(trained_on, place)
     is_smaller = its.height < min(spec.height, known.height) or its.width < min(spec.width, known.width)
     other_size = its.is_uniform and known.is_uniform and (its.height, its.width) != (known.height, known.width)
     if its.channels != known.channels or is_smaller or other_size:

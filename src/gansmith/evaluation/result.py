@@ -2,12 +2,12 @@
 
 import json
 import math
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import MetricError
+from gansmith.core.metric_name import MetricName
 from gansmith.core.registry import FrozenModel
 from gansmith.core.version import __version__
 from gansmith.parts.metrics.base import Number, metrics
@@ -92,21 +92,15 @@ def last_evaluation(folder: Path) -> Evaluation | None:
     return Evaluation.read(path) if path.is_file() else None
 
 
-def thousands(count: int) -> str:
-    """Return a count as names of numbers have it: 500, 10k."""
-    return f"{count // 1000}k" if count % 1000 == 0 else str(count)
-
-
 def best_end(name: str) -> str:
     """Return where the best value of a number lies: low, high, one, or chance (0.5 or less); "" if it is not known."""
-    for start, end in BEST.items():
-        if re.match(rf"{start}(_|$)", name):
-            return end
-    for kind in metrics.names():
-        for short, end in metrics.get(kind).best.items():
-            if re.match(rf"(?:{short}|{short.replace('fd', 'fid')})\d", name):
-                return end
-    return ""
+    parsed = MetricName.parse(name)
+    if parsed is None:
+        return ""
+    if parsed.count is None:
+        return BEST.get(parsed.metric, "")
+    by_metric = {metric: end for kind in metrics.names() for metric, end in metrics.get(kind).best.items()}
+    return by_metric.get(parsed.metric, "")
 
 
 def badness(name: str, number: Number) -> float:

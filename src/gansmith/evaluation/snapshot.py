@@ -7,11 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gansmith.core.metric_name import TRAIN, MetricName
 from gansmith.core.randomness import derive_seed, epoch_order, sample_latents
 from gansmith.data.base import ImageData
 from gansmith.evaluation.features import data_info_of, default_extractor, features_of
 from gansmith.methods.base import Fixed
-from gansmith.methods.latent import LatentMethod, labels_by_share
+from gansmith.methods.capabilities import LatentSampler
+from gansmith.methods.latent import labels_by_share
 from gansmith.monitoring.thresholds import Thresholds, gone
 from gansmith.parts.extractors.base import Extractor, extractors
 from gansmith.parts.extractors.own import Own
@@ -125,17 +127,14 @@ class SnapshotEvaluator:
             "copies": max(0.0, (near - RARE) / (1 - RARE)),
             "missing": len(gone({"kinds": kinds}, Thresholds())) / len(kinds),
         }
-        named = {self._named(name, len(images)): round(value, 6) for name, value in numbers.items()}
+        named = {
+            str(MetricName(metric, len(images), self.extractor.name, split=TRAIN)): round(value, 6)
+            for metric, value in numbers.items()
+        }
         return {**named, "fd_of_one": round(float(self.moments.covariance.trace()), 6), "kinds": kinds}
 
-    def _named(self, name: str, count: int) -> str:
-        inception = self.extractor.name == "inception"
-        short = "fid" if inception and name == "fd" else name
-        number = f"{count // 1000}k" if count % 1000 == 0 else str(count)
-        return f"{short}{number}{'' if inception else '_' + self.extractor.name}_train"
 
-
-def draws_of_looks(method: LatentMethod, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:
+def draws_of_looks(method: LatentSampler, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:
     """Return the latents of every look, and labels as often as the data have them where the method is told labels."""
     latents = sample_latents(derive_seed("watch", seed), 0, options.images, method.config.latent_dim)
     if not method.num_classes:

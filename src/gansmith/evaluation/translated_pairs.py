@@ -11,9 +11,9 @@ from gansmith.core.randomness import Noise, derive_seed
 from gansmith.data.base import ImageData
 from gansmith.imaging.images import to_float, to_uint8
 from gansmith.inference.model import Model
-from gansmith.methods.base import Fixed, PairTranslator
+from gansmith.methods.base import Fixed
+from gansmith.methods.capabilities import Translator, has_targets, reverses
 from gansmith.methods.sampling import generate
-from gansmith.methods.unpaired import UnpairedMethod
 from gansmith.parts.extractors.base import Progress
 from gansmith.parts.tasks.base import Task, viewable
 from gansmith.parts.tasks.upscale import enlarged
@@ -49,7 +49,7 @@ def translate_pairs(
     sources, whatever the model.
     """
     method = model.method
-    assert isinstance(method, PairTranslator)
+    assert has_targets(method)
     name, found = "", []
     for start in range(0, len(places), AT_ONCE):
         on_progress("translations", start, len(places))
@@ -57,9 +57,9 @@ def translate_pairs(
         positions = range(start, start + len(part))
         noise = Noise(derive_seed("translate", seed), 0, 0, "task", 0, positions, len(places), torch.device("cpu"))
         source, target = method.split(to_float(data.read(part)), noise)
-        name, instead = _baseline(getattr(method, "task", None), source, target, mean)
+        name, instead = _baseline(method.task, source, target, mean)
         shown = F.interpolate(viewable(source, target.shape[1]), target.shape[2:], mode="nearest")
-        results = _through(model, "generator", source, raw)
+        results = _through(model, method, method.translators[0], source, raw)
         found.append((to_uint8(shown), to_uint8(instead), results, to_uint8(target)))
     sources, baseline, results, targets = (np.concatenate(images) for images in zip(*found, strict=True))
     return TranslatedPairs(sources, name, baseline, results, targets)
@@ -73,14 +73,14 @@ def there_and_back(
     What is translated back are the translations as floats, as in training: rounding them would add to the error.
     """
     method = model.method
-    assert isinstance(method, UnpairedMethod)
+    assert reverses(method)
     first, second = method.translators[::-1] if reverse else method.translators
     there, back = [], []
     for start in range(0, len(images), AT_ONCE):
         on_progress("translations", start, len(images))
         source = to_float(images[start : start + AT_ONCE])
-        there.append(_through(model, first, source, raw))
-        back.append(_through(model, first, source, raw, then=second))
+        there.append(_through(model, method, first, source, raw))
+        back.append(_through(model, method, first, source, raw, then=second))
     return np.concatenate(there), np.concatenate(back)
 
 
@@ -91,10 +91,8 @@ def mean_colour(training: ImageData) -> Tensor:
     return torch.cat(parts).mean(0)
 
 
-def _through(model: Model, name: str, source: Tensor, raw: bool, then: str = "") -> np.ndarray:
+def _through(model: Model, method: Translator, name: str, source: Tensor, raw: bool, then: str = "") -> np.ndarray:
     """Return what a generator, and another after it, makes of sources (N, S, h, w), uint8 (N, H, W, C)."""
-    method = model.method
-    assert isinstance(method, PairTranslator | UnpairedMethod)
     chain = [each for each in (name, then) if each]
 
     def work(networks: nn.ModuleDict, fixed: Fixed) -> Tensor:

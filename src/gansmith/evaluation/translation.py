@@ -4,13 +4,14 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 
 from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import MetricError
+from gansmith.core.metric_name import TRAIN
 from gansmith.core.randomness import epoch_order
-from gansmith.core.registry import Part
 from gansmith.data.base import ImageData
 from gansmith.data.sources.domains import DOMAINS
 from gansmith.evaluation.baselines import (
@@ -30,9 +31,8 @@ from gansmith.evaluation.translated_pairs import mean_colour, there_and_back, tr
 from gansmith.imaging.captions import captioned_grid, stacked
 from gansmith.imaging.images import save_png
 from gansmith.inference.model import Model
-from gansmith.methods.base import PairTranslator
-from gansmith.methods.super_resolution import SuperResolutionConfig
-from gansmith.methods.unpaired import GENERATORS, UnpairedMethod
+from gansmith.methods.base import Method
+from gansmith.methods.capabilities import Translator, has_targets, reverses
 from gansmith.parts.extractors.base import DataInfo, Extractor, Progress
 from gansmith.parts.metrics.frechet import Frechet
 from gansmith.parts.metrics.image_similarity import WINDOW_PX, l1, window_px
@@ -43,9 +43,9 @@ NOTHING = "nothing"
 Columns = Mapping[str, np.ndarray]  # of the picture, by caption
 
 
-def translates(model: Model) -> bool:
-    """Say whether a model's translations can be judged."""
-    return isinstance(model.method, PairTranslator | UnpairedMethod)
+def evaluates_translations(method: Method) -> TypeGuard[Translator]:
+    """Say whether a method's results are evaluated as translations: it has targets, or translates there and back."""
+    return has_targets(method) or reverses(method)
 
 
 def evaluate_translations(
@@ -64,9 +64,11 @@ def evaluate_translations(
     Raises MetricError for too few images, a truth that does not fit, and what can be asked of samples alone.
     """
     start, record = time.monotonic(), model.record
-    unpaired = isinstance(model.method, UnpairedMethod)
+    method = model.method
+    assert evaluates_translations(method)
+    unpaired = not has_targets(method)
     _check_request(request, unpaired)
-    check_finite(model, GENERATORS if unpaired else ("generator",), request.raw)
+    check_finite(model, method.translators, request.raw)
     sets = _chosen(reference, request.num, unpaired)
     known = None if truth is None else truth.read(_truth_rows(truth, reference, training, sets[0]))
     seen = training or reference
@@ -76,11 +78,11 @@ def evaluate_translations(
         contests, picture = _judge_domains(model, extractor, request.raw, images, known, on_progress)
     else:
         contests, picture = _judge_pairs(model, extractor, request, reference, sets[0], training, on_progress)
-    numbers = named(contests, "_train" if reference_name == TRAINING else "")
+    numbers = named(contests, TRAIN if reference_name == TRAINING else "")
     count = len(sets[0])
     stamp = protocol(model, request, extractor, reference, reference_name)
     stamp = stamp.model_copy(
-        update={"num_real": sum(map(len, sets)), "num_fake": count, "num_sets": 1, "sources": _sources(model)}
+        update={"num_real": sum(map(len, sets)), "num_fake": count, "num_sets": 1, "sources": record.method.sources()}
     )
     words = [*notes(record, reference.spec, training), *(line for each in contests for line in each.words())]
     words += _remarks(count, window_px(record.data.height, record.data.width), unpaired)
@@ -135,9 +137,10 @@ def _judge_domains(
 
     ``known`` has what the first set's images should become.
     """
+    assert reverses(model.method)
     features = [extractor(each)[0] for each in images]
     contests, shown = [], []
-    for side, title in enumerate(GENERATORS):
+    for side, title in enumerate(model.method.translators):
         here, there = images[side], Candidate(images[1 - side], features[1 - side], in_colour(images[1 - side]))
         made, back = there_and_back(model, here, reverse=side == 1, raw=raw, on_progress=on_progress)
         columns = {"source": here, "result": made, "and back": back}
@@ -227,23 +230,6 @@ def _domain(data: ImageData) -> DataInfo:
         fingerprint=f"{domain.fingerprint}-targets",
         read=lambda: (data.read(np.arange(len(data)))[:, :, width:], data.labels),
     )
-
-
-def _sources(model: Model) -> str:
-    """Return in words of what translations are made."""
-    if isinstance(model.method, UnpairedMethod):
-        return "the images of either domain"
-    config = model.record.method
-    if isinstance(config, SuperResolutionConfig):
-        return f"images {config.scale} times smaller, degradation {_described(config.degradation)}"
-    task = getattr(model.method, "task", None)
-    return "the sources of pairs" if task is None else f"sources of task {_described(task)}"
-
-
-def _described(part: Part) -> str:
-    """Return a part's name with its fields."""
-    fields = ", ".join(f"{name} {value}" for name, value in part.model_dump(exclude={"kind"}).items())
-    return part.kind + (f" ({fields})" if fields else "")
 
 
 def _remarks(count: int, window: int, unpaired: bool) -> list[str]:

@@ -1,1 +1,1 @@
-"""Pixels: decode, fit, convert, draw grids, captions, films and tiles."""
+"""Pixels: decode, fit, convert; grids, captions, films, scatter plots and tiles."""

@@ -1,4 +1,4 @@
-"""Pictures with words: tiles of one size, captions under them, pictures side by side and one above the other."""
+"""Lay out figures: enlarged tiles, captions below them, rows and columns of pictures."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from gansmith.imaging.images import enlarge, on_white
 
 TILE_PX = 96  # smaller images are enlarged by a whole factor
 GAP_PX, CAPTION_PX, SIGN_PX = 8, 22, 36
-INK = 40  # a gray, so that what is gray stays gray
+INK = 40  # a gray level, so that gray pictures stay gray
 
 
 def text_strip(text: str, width: int, height: int) -> np.ndarray:
-    """Return uint8 (height, width, 1): one line of dark text on white, smaller if it would not fit."""
+    """Return one line of dark text on white, uint8 (height, width, 1); the font shrinks until the text fits."""
     strip = Image.new("L", (width, height), 255)
     draw = ImageDraw.Draw(strip)
     size = 16
@@ -24,25 +24,25 @@ def text_strip(text: str, width: int, height: int) -> np.ndarray:
 
 
 def tile(image: np.ndarray) -> np.ndarray:
-    """Return uint8 (H, W, 3) of a generated image (H, W, C): on white, at least 96 px, without blur."""
+    """Return an image (H, W, C) on white as uint8 (H, W, 3), enlarged without blur to at least 96 px."""
     return enlarge(on_white(image), TILE_PX)
 
 
 def captioned(picture: np.ndarray, caption: str) -> np.ndarray:
-    """Return a picture (H, W, 3) with a line of text below."""
+    """Return a picture (H, W, 3) with a line of text below it."""
     strip = text_strip(caption, picture.shape[1], CAPTION_PX).repeat(3, axis=2)
     return np.concatenate([picture, strip])
 
 
 def beside(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Return pictures (H, W, 3) in a row on white, their lower edges on one line."""
+    """Return pictures (H, W, 3) in a row on white, aligned at the bottom."""
     height = max(picture.shape[0] for picture in pictures)
     raised = [np.pad(each, ((height - each.shape[0], 0), (0, 0), (0, 0)), constant_values=255) for each in pictures]
     return _with_gaps(raised, axis=1)
 
 
 def stacked(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    """Return pictures (H, W, 3) one above the other on white, their left edges on one line."""
+    """Return pictures (H, W, 3) in a column on white, aligned at the left."""
     width = max(picture.shape[1] for picture in pictures)
     widened = [np.pad(each, ((0, 0), (0, width - each.shape[1]), (0, 0)), constant_values=255) for each in pictures]
     return _with_gaps(widened, axis=0)
@@ -56,7 +56,7 @@ def _with_gaps(pictures: Sequence[np.ndarray], axis: int) -> np.ndarray:
 
 
 def sign(text: str) -> np.ndarray:
-    """Return a large character as a picture that stands in a row beside captioned tiles, in the middle of a tile."""
+    """Return a large character as a picture as high as a captioned tile, centred on the tile."""
     picture = Image.new("L", (SIGN_PX, TILE_PX + CAPTION_PX), 255)
     middle = (SIGN_PX / 2, TILE_PX / 2)
     ImageDraw.Draw(picture).text(middle, text, INK, ImageFont.load_default(SIGN_PX), anchor="mm")
@@ -69,7 +69,7 @@ def framed(picture: np.ndarray) -> np.ndarray:
 
 
 def captioned_grid(images: np.ndarray, captions: Sequence[str], columns: int) -> np.ndarray:
-    """Return images (N, H, W, C) as tiles with captions, row by row."""
+    """Return images (N, H, W, C) as a grid of captioned tiles, row by row."""
     tiles = [captioned(tile(image), caption) for image, caption in zip(images, captions, strict=True)]
     rows = [beside(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
     return framed(stacked(rows))

@@ -1,6 +1,7 @@
-"""The only file that converts between uint8 HWC and float NCHW, resizes, makes grids and encodes.
+"""Decode, fit, convert and encode images, and lay them out in a grid.
 
-Inside a run images are float32 (N, C, H, W) in [-1, 1]; in files, caches and on the wire they are uint8 (H, W, C).
+In files and caches images are uint8 (H, W, C); inside a run they are float32 (N, C, H, W) in [-1, 1]. No other file
+converts between the two.
 """
 
 import io
@@ -20,34 +21,34 @@ from gansmith.core.errors import DataError
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 PIXEL_LIMIT = 40_000_000
-STARTS = range(3, 9)
-LARGEST_SIDE = 1024
+STARTS = range(3, 9)  # sides of the smallest feature maps, px
+LARGEST_SIDE = 1024  # px
 POINT = (1, 2, 1)  # height, width and channels of an "image" that is a point in the plane: x and y in [-1, 1]
 
 
 class ImageError(DataError):
-    """One image that cannot be used; the text is the reason."""
+    """One image cannot be used; the message gives the reason."""
 
 
 def to_float(images: np.ndarray | Tensor) -> Tensor:
-    """Return float32 (N, C, H, W) in [-1, 1], channels_last in memory, from uint8 (N, H, W, C)."""
+    """Convert uint8 (N, H, W, C) to float32 (N, C, H, W) in [-1, 1], channels_last in memory."""
     tensor = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
     return tensor.to(torch.float32).div_(127.5).sub_(1).permute(0, 3, 1, 2)
 
 
 def to_uint8(images: Tensor) -> np.ndarray:
-    """Return uint8 (N, H, W, C), rounded and clipped, from float (N, C, H, W) in [-1, 1]."""
+    """Convert float (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C), rounded and clipped."""
     scaled = images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255)
     return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
 def to_levels(image: Tensor) -> np.ndarray:
-    """Return float32 (H, W, C) in 0 to 255, not rounded, from float (C, H, W) in [-1, 1]: for what is blended later."""
+    """Convert float (C, H, W) in [-1, 1] to float32 (H, W, C) in 0 to 255, clipped but not rounded, to blend later."""
     return ((image + 1) * 127.5).clamp(0, 255).permute(1, 2, 0).cpu().numpy()
 
 
 def make_grid(images: np.ndarray, columns: int, *, gap_px: int = 2) -> np.ndarray:
-    """Return one uint8 (H, W, C) picture of uint8 (N, H, W, C) images, row by row, on white."""
+    """Lay out uint8 (N, H, W, C) images row by row on white, as one uint8 (H, W, C) picture."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     shape = (rows * (height + gap_px) + gap_px, columns * (width + gap_px) + gap_px, channels)
@@ -60,13 +61,13 @@ def make_grid(images: np.ndarray, columns: int, *, gap_px: int = 2) -> np.ndarra
 
 
 def enlarge(image: np.ndarray, at_least_px: int) -> np.ndarray:
-    """Return uint8 (H, W, C) enlarged by a whole factor without blur, so that the shorter side has ``at_least_px``."""
+    """Enlarge uint8 (H, W, C) by a whole factor without blur, until the shorter side has ``at_least_px``."""
     factor = max(1, -(-at_least_px // min(image.shape[:2])))
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def on_white(image: np.ndarray) -> np.ndarray:
-    """Return uint8 (H, W, 3) from uint8 (H, W, 1, 3 or 4); alpha is blended onto white."""
+    """Convert uint8 (H, W, C) with 1, 3 or 4 channels to uint8 (H, W, 3); alpha is blended onto white."""
     if image.shape[2] == 4:
         alpha = image[..., 3:].astype(np.float32) / 255
         return (image[..., :3] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
@@ -74,12 +75,12 @@ def on_white(image: np.ndarray) -> np.ndarray:
 
 
 def to_pil(image: np.ndarray) -> Image.Image:
-    """Return a Pillow image from uint8 (H, W, C) with 1, 3 or 4 channels."""
+    """Convert uint8 (H, W, C) with 1, 3 or 4 channels to a Pillow image."""
     return Image.fromarray(image[..., 0] if image.shape[2] == 1 else image, MODES[image.shape[2]])
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """Return the PNG file of uint8 (H, W, C)."""
+    """Encode uint8 (H, W, C) as PNG."""
     buffer = io.BytesIO()
     to_pil(image).save(buffer, "PNG")
     return buffer.getvalue()
@@ -91,9 +92,10 @@ def save_png(image: np.ndarray, path: Path) -> None:
 
 
 def stages(height: int, width: int, padding: int = 1) -> tuple[int, int, int] | None:
-    """Return (start height, start width, doublings) with starts of 3 to 8 and as many doublings as can be, or None.
+    """Return (start height, start width, doublings) for networks that grow to a size by doubling, or None.
 
-    With ``padding`` 0, as of convolutions with kernel 4 and stride 2, a side n becomes 2n + 2 instead of 2n.
+    Starts are 3 to 8 px, with as many doublings as possible. Kernel 4, stride 2 and ``padding`` 0 turn a side n into
+    2n + 2 px instead of 2n.
     """
     extra = 2 - 2 * padding
     for doublings in reversed(range(LARGEST_SIDE.bit_length())):
@@ -106,7 +108,7 @@ def stages(height: int, width: int, padding: int = 1) -> tuple[int, int, int] | 
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Silence Pillow's warnings about odd files; enter it in the main thread, around the threads that decode."""
+    """Silence Pillow's warnings about odd files; enter it in the main thread, because filters are global."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -114,7 +116,7 @@ def quiet_pillow() -> Iterator[None]:
 
 
 def open_image(data: bytes) -> Image.Image:
-    """Return an image of which only the header is read: a format we know, within the pixel limit; ImageError if not."""
+    """Open an image and read its header only; ImageError for an unknown format or more pixels than the limit."""
     if not data:
         raise ImageError("image.empty", "empty file")
     try:
@@ -123,7 +125,7 @@ def open_image(data: bytes) -> Image.Image:
         raise ImageError("image.too_large", f"over the limit of {PIXEL_LIMIT // 10**6} Mpx") from problem
     except UnidentifiedImageError as problem:
         raise ImageError("image.unknown_format", f"not an image in a known format ({', '.join(FORMATS)})") from problem
-    except Exception as problem:  # decoders raise many kinds on damaged files
+    except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"damaged header ({problem})") from problem
     if image.width * image.height > PIXEL_LIMIT:
         million = image.width * image.height / 10**6
@@ -135,32 +137,30 @@ def open_image(data: bytes) -> Image.Image:
 
 
 def upright_shape(image: Image.Image) -> tuple[int, int]:
-    """Return (height, width) after EXIF rotation, from the header."""
+    """Return (height, width) after EXIF rotation, read from the header."""
     height, width = image.height, image.width
-    if (
-        image.format == "PNG" and "exif" not in image.info
-    ):  # Pillow would decode all of a PNG to look for EXIF at its end
-        return height, width
+    if image.format == "PNG" and "exif" not in image.info:
+        return height, width  # to search for EXIF at the end, Pillow would decode the whole PNG
     try:
         exif = image.getexif()
-    except Exception:  # an EXIF block that cannot be read turns nothing
+    except Exception:  # an unreadable EXIF block means no rotation
         return height, width
-    if image.format == "TIFF":  # some versions of Pillow have turned the size already
+    if image.format == "TIFF":  # some versions of Pillow have rotated the size already
         height, width = exif.get(0x0101, height), exif.get(0x0100, width)
     return (width, height) if exif.get(0x0112) in (5, 6, 7, 8) else (height, width)
 
 
 def decode_image(data: bytes) -> Image.Image:
-    """Return the first frame of an image file, upright, in mode L, RGB or RGBA; ImageError with the reason if not.
+    """Decode the first frame of an image file, upright, in mode L, RGB or RGBA; ImageError with the reason.
 
-    16-bit gray is scaled from 0..65535; colour profiles are not applied.
+    16-bit gray is scaled from 0..65535. Colour profiles are not applied.
     """
     image = open_image(data)
     try:
         image.load()
         try:
             image = ImageOps.exif_transpose(image)
-        except Exception:  # an EXIF block that cannot be read turns nothing
+        except Exception:  # an unreadable EXIF block means no rotation
             image = image.copy()
         if image.mode.startswith(("I", "F")):
             return _eight_bits(image)
@@ -169,12 +169,12 @@ def decode_image(data: bytes) -> Image.Image:
         return image.convert("L" if image.mode in ("1", "L") else "RGB")
     except ImageError:
         raise
-    except Exception as problem:  # decoders raise many kinds on damaged files
+    except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"truncated or damaged ({problem})") from problem
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Return mode L from 16-bit integers, or from floats in 0..1; Pillow's own conversion clips at 255."""
+    """Convert 16-bit integers, or floats in 0..1, to mode L; Pillow's own conversion clips at 255."""
     values = np.asarray(image)
     top = 1.0 if image.mode.startswith("F") else 65535.0
     low, high = float(values.min()), float(values.max())
@@ -186,7 +186,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def is_gray(image: Image.Image) -> bool:
-    """Say whether an image in mode L, RGB or RGBA shows no colour."""
+    """Return whether an image in mode L, RGB or RGBA is gray everywhere."""
     if image.mode == "L":
         return True
     red, green, blue = (image.convert("RGBa") if image.mode == "RGBA" else image).split()[:3]
@@ -194,18 +194,18 @@ def is_gray(image: Image.Image) -> bool:
 
 
 def is_transparent(image: Image.Image) -> bool:
-    """Say whether an image has pixels that are not opaque."""
+    """Return whether an image has pixels that are not opaque."""
     return image.mode == "RGBA" and bool(np.asarray(image.getchannel("A")).min() < 255)
 
 
 def fit_image(
     image: Image.Image, height: int, width: int, channels: int, fit: Literal["crop", "pad", "stretch"] = "crop"
 ) -> np.ndarray:
-    """Return uint8 (height, width, channels) from an image in mode L, RGB or RGBA: Lanczos, antialiased.
+    """Resize an image in mode L, RGB or RGBA to uint8 (height, width, channels), with Lanczos and antialiasing.
 
-    crop cuts around the centre, pad adds a border (white, or transparent with 4 channels), stretch changes the
-    proportions. Alpha weighs the colours while resizing, is blended onto white unless 4 channels are asked for, and the
-    colour under full transparency is white.
+    ``fit``: crop cuts around the centre, pad adds a border (white, or transparent with 4 channels), stretch changes the
+    proportions. Colours are weighted by alpha while resizing. Below 4 channels alpha is blended onto white; fully
+    transparent pixels become white.
     """
     image = image.convert("RGBA") if channels == 4 else image
     across, down = width / image.width, height / image.height

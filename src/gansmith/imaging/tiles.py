@@ -1,4 +1,4 @@
-"""A map of large images, tile by tile: tiles overlap, and where they do one fades into the next."""
+"""Process large images in overlapping tiles that fade into each other."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ TILE_PX, OVERLAP_PX = 512, 128
 
 @dataclass(frozen=True)
 class Tiling:
-    """Tiles along one side: where each starts, and how long it is and all of them are, in pixels."""
+    """The tiles along one side, in px: their starts, the length of a tile, and the length of the side."""
 
     starts: tuple[int, ...]
     tile: int
@@ -18,9 +18,9 @@ class Tiling:
 
     @classmethod
     def of(cls, length: int, step: int, shrink: int = 1) -> "Tiling":
-        """Return the tiles of a length; they start at multiples of ``step``, of which the length is one.
+        """Return the tiles of a side whose ``length`` is a multiple of ``step``; each tile starts at a multiple too.
 
-        They are 1 / ``shrink`` of the usual ones in size and overlap.
+        Tiles have 1 / ``shrink`` of 512 px, and overlap by 1 / ``shrink`` of 128 px.
         """
         tile_px, overlap_px = TILE_PX // shrink, OVERLAP_PX // shrink
         overlap = -(-overlap_px // step) * step
@@ -31,7 +31,7 @@ class Tiling:
         return cls(tuple(starts), tile, length)
 
     def weights(self) -> list[np.ndarray]:
-        """Return each tile's share (tile,) of every pixel, float32: linear where tiles overlap; they add up to 1."""
+        """Return each tile's weights (tile,), float32: linear in the overlap, with sum 1 at every pixel."""
         ramp = np.minimum(np.arange(1, self.tile + 1), np.arange(self.tile, 0, -1)).astype(np.float32)
         total = np.zeros(self.length, np.float32)
         for start in self.starts:
@@ -48,10 +48,10 @@ def in_tiles(
     *,
     shrink: int = 1,
 ) -> np.ndarray:
-    """Return uint8 (scale H, scale W, channels) of uint8 (H, W, C): ``work`` on every tile, blended.
+    """Apply ``work`` to the tiles of uint8 (H, W, C) and blend the results to uint8 (scale H, scale W, channels).
 
     ``work`` maps uint8 (h, w, C) to float32 (scale h, scale w, channels) in 0 to 255. H and W are multiples of
-    ``step``; tiles have 1 / ``shrink`` of their usual sides. What is in memory beside both images is one band of tiles.
+    ``step``; ``Tiling.of`` explains ``shrink``. Besides both images, memory holds one row of tiles.
     """
     rows, columns = (Tiling.of(side, step, shrink) for side in image.shape[:2])
     out = np.empty((image.shape[0] * scale, image.shape[1] * scale, channels), np.uint8)
@@ -61,7 +61,7 @@ def in_tiles(
             tile = work(image[top : top + rows.tile, left : left + columns.tile])
             tile = tile * weights_down[:, None, None] * weights_right.repeat(scale)[None, :, None]
             band[:, left * scale : (left + columns.tile) * scale] += tile
-        done = (end - top) * scale  # the next band begins there
+        done = (end - top) * scale  # rows before the next band
         out[top * scale : end * scale] = (band[:done] + 0.5).clip(0, 255).astype(np.uint8)
         band[: len(band) - done] = band[done:].copy()
         band[len(band) - done :] = 0
@@ -69,6 +69,7 @@ def in_tiles(
 
 
 def _bands(rows: Tiling, scale: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield each row of tiles: its top, the top of the next row (or the end), and its weights down the result."""
     ends = [*rows.starts[1:], rows.length]
     for top, end, weights in zip(rows.starts, ends, rows.weights(), strict=True):
         yield top, end, weights.repeat(scale)

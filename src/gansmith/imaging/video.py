@@ -1,4 +1,4 @@
-"""Frames in memory as films: GIF, and MP4 as browsers, phones and office software play it."""
+"""Write frames as a GIF, or as an MP4 that browsers, phones and office software play."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -11,7 +11,7 @@ from gansmith.core.errors import GansmithError
 from gansmith.imaging.images import to_pil
 
 FPS = 25
-# H.264 as browsers, phones and office software play it; the colours are said, or players guess them from the size.
+# H.264 that plays everywhere. The colour space is written out, because players guess it from the size otherwise.
 ENCODING = (
     *("-f", "mp4", "-movflags", "+faststart", "-preset", "medium", "-crf", "18"),
     *("-vf", "scale=out_color_matrix=bt709:out_range=tv,format=yuv420p"),
@@ -20,33 +20,33 @@ ENCODING = (
 
 
 def spread(count: int, at_most: int) -> list[int]:
-    """Return at most so many of range(count), evenly, with the first and the last."""
+    """Return up to ``at_most`` numbers of range(count), evenly spread, including the first and the last."""
     if count <= at_most:
         return list(range(count))
     return [round(index * (count - 1) / (at_most - 1)) for index in range(at_most)]
 
 
 def frame_numbers(seconds: Sequence[float]) -> list[int]:
-    """Return how many video frames each picture lasts; rounding does not add up."""
+    """Return the number of video frames of each picture; rounding errors do not add up."""
     ends = np.round(np.cumsum(seconds) * FPS).astype(int)
     return [int(number) for number in np.diff(ends, prepend=0)]
 
 
 def write_gif(canvases: Sequence[np.ndarray], seconds: Sequence[float], path: Path) -> None:
-    """Write a GIF that loops for ever; all frames share one palette, so that nothing flickers."""
+    """Write a GIF that loops forever; all frames share one palette, which prevents flicker."""
     if all((canvas[..., 1:] == canvas[..., :1]).all() for canvas in canvases):
         pictures = [to_pil(canvas[..., :1]) for canvas in canvases]
     else:
-        some = np.concatenate([canvases[index] for index in spread(len(canvases), 12)])
-        palette = to_pil(some).quantize(256, Image.Quantize.MEDIANCUT)
+        sampled = np.concatenate([canvases[index] for index in spread(len(canvases), 12)])
+        palette = to_pil(sampled).quantize(256, Image.Quantize.MEDIANCUT)
         pictures = [to_pil(canvas).quantize(palette=palette, dither=Image.Dither.NONE) for canvas in canvases]
     times = [round(each * 100) * 10 for each in seconds]
     pictures[0].save(path, "GIF", save_all=True, append_images=pictures[1:], duration=times, loop=0)
 
 
 def write_mp4(canvases: Iterable[np.ndarray], seconds: Sequence[float], size: tuple[int, int], path: Path) -> None:
-    """Write an H.264 video and count its frames, because the encoder's exit code is not reported."""
-    import imageio_ffmpeg
+    """Write an H.264 video and count its frames, because imageio-ffmpeg hides the encoder's exit code."""
+    import imageio_ffmpeg  # here: only films need the encoder
 
     numbers = frame_numbers(seconds)
     try:

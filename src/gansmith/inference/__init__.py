@@ -1,1 +1,1 @@
-"""A trained model at work: load, sample, latent tools, translate, upscale, score, features."""
+"""Use a trained model: load, sample, latent tools, translate, upscale, score, features."""

@@ -1,4 +1,4 @@
-"""Sums of latents: what some images have, without what others have, with what a third group has."""
+"""Latent arithmetic: add and subtract the mean latents of groups of images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,29 +13,29 @@ from gansmith.core.errors import GansmithError, ModelError
 from gansmith.core.randomness import derive_seed, per_image
 from gansmith.imaging.captions import beside, captioned, framed, sign, stacked, tile
 from gansmith.inference.latents import (
-    BESIDE,
+    FIGURE_LATENT_ENDING,
     Latents,
     Seed,
     Seeds,
+    as_list,
     class_weights,
     draw,
     find_latents,
     join,
-    listed,
     refuse_points,
 )
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Picture
 
-SHOWN = 5  # images of a term; more are averaged, and not drawn
-NOISE = 0.5  # standard deviations
-VANISHED = 1e-5  # of a term's norm
+SHOWN = 5  # images of a term that the figure shows; the mean is over all
+NOISE = 0.5  # standard deviations of the latents
+VANISHED = 1e-5  # a sum whose norm is below this share of a term's norm counts as 0
 SIGNS = {1: "+", -1: "-"}
 
 
 @dataclass(frozen=True)
 class Term:
-    """Some images, their mean latent, and what is drawn of them, uint8 (N, H, W, C) with the mean last."""
+    """A group of images, their mean latent, and uint8 (N + 1, H, W, C): the images, with the image of the mean last."""
 
     sign: int  # 1 or -1
     latents: Latents
@@ -45,24 +45,24 @@ class Term:
 
 @dataclass(frozen=True)
 class Sum:
-    """Terms, the latent that they add up to, and uint8 (9, H, W, C) around it, with it in the middle."""
+    """The terms, their sum as a latent, and uint8 (9, H, W, C): its image at index 4, and 8 images around it."""
 
     terms: tuple[Term, ...]
     latents: Latents
     images: np.ndarray
 
     def sheet(self) -> Picture:
-        """Return the figure: a column for each term, its mean image at the bottom, and the sum to the right."""
+        """Return the figure: a column for each term with its mean image at the bottom, and the sum on the right."""
         parts = [part for term in self.terms for part in (sign(SIGNS[term.sign]), _column(term))]
         tiles = [tile(image) for image in self.images]
         square = stacked([beside(tiles[start : start + 3]) for start in (0, 3, 6)])
-        parts += [sign("="), captioned(square, "in the middle the sum, around it with noise")]
+        parts += [sign("="), captioned(square, "the sum (middle), and with noise added")]
         return Picture(framed(beside(parts[1:])))
 
     def save(self, out: str | Path) -> tuple[Path, Path]:
-        """Write the figure (.png), and the sum's latent beside it (.latent.safetensors); return both paths."""
+        """Write the figure (.png) and, beside it, the sum's latent (.latent.safetensors); return both paths."""
         path = self.sheet().save(out)
-        return path, self.latents.save(path.with_suffix(BESIDE))
+        return path, self.latents.save(path.with_suffix(FIGURE_LATENT_ENDING))
 
 
 def arithmetic(
@@ -74,20 +74,20 @@ def arithmetic(
     truncation: float | None = None,
     raw: bool = False,
 ) -> Sum:
-    """Return the sum of mean latents: each entry of ``plus`` and ``minus`` is a term, the mean of the images it names.
+    """Return the sum of mean latents: each entry of ``plus`` and ``minus`` names the images of one term.
 
-    The eight images around the sum have normal noise of half a deviation. Labels are added up like latents.
+    The eight images around the sum add normal noise of half a standard deviation. Class weights add up like latents.
+    Raises GansmithError without ``plus`` or if the sum is 0, ModelError for an unknown label or missing weights.
     Source: Radford et al. 2016, arXiv:1511.06434, section 6.3.2 and figure 7.
-    Differs: latents are Gaussian, whose norms hardly vary. So means, as they are drawn, and the sum are brought to the
-    mean norm of the latents they come from; otherwise a mean of several is pale.
-    Raises GansmithError without a term to add, ModelError for what the model does not have.
+    Differs: the latents are Gaussian, so their norms hardly vary, but a mean of several is shorter and its image pale.
+    So drawn means and the sum are scaled to the mean norm of the latents they come from.
     """
     refuse_points(model, "do arithmetic")
     if not plus:
         raise GansmithError(
-            "cli.nothing_to_add", "nothing to add up: pass --plus, for example --plus 3,5,8 --minus 1,2,4 --plus 7,9"
+            "cli.nothing_to_add", "nothing to add: pass --plus, for example --plus 3,5,8 --minus 1,2,4 --plus 7,9"
         )
-    pairs = zip_longest([(1, seeds) for seeds in listed(plus)], [(-1, seeds) for seeds in listed(minus)])
+    pairs = zip_longest([(1, seeds) for seeds in as_list(plus)], [(-1, seeds) for seeds in as_list(minus)])
     terms = []
     for direction, seeds in [term for pair in pairs for term in pair if term]:
         found = find_latents(model, seeds, label=label, truncation=truncation)
@@ -102,15 +102,15 @@ def arithmetic(
 
 
 def _add(terms: Sequence[Term]) -> Tensor:
-    """Return the sum of the terms' means, (1, D); GansmithError if nothing is left."""
+    """Return the sum of the terms' means, (1, D); GansmithError if it is 0."""
     total = torch.stack([term.sign * term.mean.values for term in terms]).sum(0)
     if total.norm() < VANISHED * max(term.mean.values.norm() for term in terms):
-        raise GansmithError("cli.sum_of_nothing", "these images add up to nothing: what is added is taken away again")
+        raise GansmithError("cli.sum_of_nothing", "these images add up to 0: --minus takes away all that --plus adds")
     return _with_norm_of(total, torch.cat([term.latents.values for term in terms]))
 
 
 def _add_classes(terms: Sequence[Term]) -> Tensor | None:
-    """Return the sum of the terms' weights of classes without negative ones, (1, num_classes), if they have any."""
+    """Return the sum of the terms' class weights, negative ones set to 0, (1, num_classes); None without labels."""
     weights = [term.sign * term.mean.classes for term in terms if term.mean.classes is not None]
     if not weights:
         return None
@@ -118,18 +118,18 @@ def _add_classes(terms: Sequence[Term]) -> Tensor | None:
     if classes.sum() < VANISHED:
         raise ModelError(
             "model.labels_sum_to_nothing",
-            "the labels of these images add up to nothing\n  pass --label NAME for the class of all",
+            "the labels of these images add up to 0\n  pass --label NAME to give all of them one class",
         )
     return classes / classes.sum()
 
 
 def _with_norm_of(latent: Tensor, sources: Tensor) -> Tensor:
-    """Return a latent (1, D) with the mean norm of others (N, D)."""
+    """Return a latent (1, D), scaled to the mean norm of ``sources`` (N, D)."""
     return latent * (sources.norm(dim=1).mean() / latent.norm(dim=1))
 
 
 def _around(latents: Latents) -> Latents:
-    """Return nine latents: the one given in the middle, and eight with noise."""
+    """Return nine latents: the given one at index 4, the others with noise added."""
     noise = per_image((latents.values.shape[1],), [derive_seed("neighbour", number) for number in range(9)])
     noise[4] = 0
     classes = None if latents.classes is None else latents.classes.expand(9, -1)
@@ -137,7 +137,7 @@ def _around(latents: Latents) -> Latents:
 
 
 def _column(term: Term) -> np.ndarray:
-    """Return some images of a term and their mean one above the other, with their names."""
+    """Return a column with the first images of a term, their names, and their mean image below."""
     names, images = term.latents.names, term.images
     tiles = [captioned(tile(image), name) for image, name in zip(images[:SHOWN], names[:SHOWN], strict=False)]
     return stacked([*tiles, captioned(tile(images[-1]), f"mean of {len(names)}")])

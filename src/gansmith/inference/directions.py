@@ -1,4 +1,4 @@
-"""Directions of a latent space that change images most, found without labels."""
+"""Find the latent directions that change images most, without labels."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,20 @@ from gansmith.inference.latents import Latents, Seeds, draw, find_latents, refus
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Picture
 
-STEPS = 7  # pictures in a row; the middle one is the image itself
+STEPS = 7  # images in a row, with the unchanged image in the middle
 
 
 @dataclass(frozen=True)
 class Directions:
-    """Directions (num, latent_dim) of norm 1, how strongly each acts, and images (num, 7, H, W, C) along them."""
+    """Unit directions (num, latent_dim), their strengths (num,), and images along them, uint8 (num, 7, H, W, C)."""
 
     vectors: Tensor
-    strengths: Tensor  # singular values, falling
+    strengths: Tensor  # singular values, largest first
     images: np.ndarray
-    shifts: tuple[float, ...]  # of each column, in standard deviations of the latents
+    shifts: tuple[float, ...]  # one per column, in standard deviations of the latents
 
     def sheet(self) -> Picture:
-        """Return a row for each direction."""
+        """Return a figure with one row per direction."""
         captions = [f"d{row} {shift:+g}" for row in range(len(self.images)) for shift in self.shifts]
         return Picture(captioned_grid(self.images.reshape(-1, *self.images.shape[2:]), captions, STEPS))
 
@@ -40,15 +40,16 @@ def directions(
     truncation: float | None = None,
     raw: bool = False,
 ) -> Directions:
-    """Return the directions that change the generator's first layer most, shown on one image.
+    """Return the ``num`` latent directions that change the generator's first layer most, shown on one image.
 
     The first layer of mlp, dcgan, sngan_resnet and r3gan is linear, h = W z + b: a step n changes h by W n for every z.
-    The unit vectors with the largest |W n| are the eigenvectors of W'W; this needs no samples, no draws and no labels.
-    Columns of W that belong to labels are left out; a conditional r3gan mixes labels into it and is refused. The sign
-    is such that the largest component is positive.
+    The unit vectors with the largest |W n| are the eigenvectors of W'W, so no samples and no labels are needed.
+    Columns of W for labels are left out. A conditional r3gan is refused, because it mixes labels into z before W.
+    The sign makes each direction's largest component positive. The outermost images are ``reach`` standard deviations
+    from the image that ``seeds`` names.
     Source: Shen and Zhou 2021, "Closed-form factorization of latent semantics in GANs", arXiv:2007.06600, section 3.2.
     Differs: none.
-    Raises ModelError for a generator without such a layer, GansmithError for numbers out of range.
+    Raises ModelError for a generator without such a layer, GansmithError for a number out of range.
     """
     refuse_points(model, "find directions")
     weight = _first_weight(model, raw=raw).double().cpu()
@@ -56,7 +57,7 @@ def directions(
     if not 1 <= num <= most:
         raise GansmithError(
             "cli.num_out_of_range",
-            f"--num {num} is out of range\n  allowed: 1 to {most}, for the size of the first layer",
+            f"--num {num} is out of range\n  allowed: 1 to {most}, the smaller side of the first layer",
         )
     if not 0 < reach < float("inf"):
         raise GansmithError(
@@ -65,7 +66,7 @@ def directions(
     base = find_latents(model, seeds, label=label, truncation=truncation)
     if len(base) != 1:
         raise GansmithError(
-            "cli.several_images", f"directions are shown on one image, got {len(base)}: {', '.join(base.names)}"
+            "cli.several_images", f"directions are shown on one image, got {len(base)} images: {', '.join(base.names)}"
         )
     _, strengths, vectors = torch.linalg.svd(weight, full_matrices=False)
     strengths, vectors = strengths[:num].float(), vectors[:num].float()
@@ -81,15 +82,15 @@ def directions(
 
 
 def _first_weight(model: Model, *, raw: bool) -> Tensor:
-    """Return (out, latent_dim): the weight of the linear layer that reads latents, and labels too or not."""
+    """Return the weight of the first linear layer, (out, latent_dim), without its columns for labels."""
     method = model.latent_method("draw")
-    wide = method.config.latent_dim + method.num_classes
+    width = method.config.latent_dim + method.num_classes
     generator = model.network("generator-raw" if raw else "generator")
     first = next((each for each in generator.modules() if isinstance(each, nn.Linear)), None)
-    if first is None or first.in_features not in (wide, method.config.latent_dim):  # labels may enter further on
+    if first is None or first.in_features not in (width, method.config.latent_dim):  # labels may enter later
         raise ModelError(
             "model.no_linear_start",
-            f"generator '{method.config.generator.kind}' does not begin with a linear layer of {wide} inputs"
-            "\n  directions are found in that layer's weight: mlp, dcgan and sngan_resnet have one",
+            f"generator '{method.config.generator.kind}' does not begin with a linear layer of {width} inputs"
+            "\n  the directions come from that layer's weight: mlp, dcgan and sngan_resnet have one",
         )
     return first.weight.detach()[:, : method.config.latent_dim]

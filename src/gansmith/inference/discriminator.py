@@ -1,4 +1,4 @@
-"""A discriminator at work: what it thinks of images, and what its hidden layers see in them."""
+"""A trained discriminator: scores of images, and features from its hidden layers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,81 +12,82 @@ from torch.nn import functional as F
 from gansmith.core.errors import ModelError, unknown_name
 from gansmith.data.base import DataSpec
 from gansmith.imaging.images import to_float
-from gansmith.methods.latent import LatentMethod
+from gansmith.methods.capabilities import LatentSampler
 from gansmith.parts.networks.activations import hidden_maps
 from gansmith.parts.networks.base import ValueRange, range_from_signed
 
-GRID_SIDE = 4  # to which maps are pooled
+POOLED_SIDE = 4  # feature maps are pooled to 4 x 4
 
 
 @dataclass(frozen=True)
 class TrainedDiscriminator:
-    """A trained discriminator of images as ``spec`` says, asked in batches of one size.
+    """A trained discriminator for uint8 (N, H, W, C) images of the size and channels in ``spec``.
 
-    An image's answer does not depend on how many others are asked about. Images are uint8 (N, H, W, C).
+    It always runs in batches of ``batch`` images, so an image's scores do not depend on the other images.
     """
 
-    method: LatentMethod
+    method: LatentSampler
     discriminator: nn.Module
     spec: DataSpec
     batch: int
 
-    def opinions(self, images: np.ndarray, label: int | None) -> np.ndarray:
-        """Return P(real), or a raw score, float32 (N,); ModelError for images of another shape."""
+    def scores(self, images: np.ndarray, label: int | None) -> np.ndarray:
+        """Return P(real), or a raw logit, float32 (N,); ModelError for images of another shape."""
 
-        def opinion(part: Tensor, labels: Tensor | None) -> Tensor:
-            return self.method.judge(self.discriminator, part, labels).reshape(len(part), -1).mean(1)
+        def score(part: Tensor, labels: Tensor | None) -> Tensor:
+            return self.method.score(self.discriminator, part, labels).reshape(len(part), -1).mean(1)
 
-        return self._ask(opinion, images, label)
+        return self._in_batches(score, images, label)
 
     @cached_property
-    def layers(self) -> dict[str, int]:
-        """Return the names of the hidden layers, and how many numbers each has once it is pooled."""
+    def layer_widths(self) -> dict[str, int]:
+        """Return the number of features of each hidden layer, by its name."""
         shape = (1, self.spec.height, self.spec.width, self.spec.channels)
         labels = torch.zeros(1, dtype=torch.long, device=self._device) if self.method.num_classes else None
         with torch.no_grad():
-            _, seen = self._look(to_float(np.zeros(shape, np.uint8)).to(self._device), labels)
-        return {name: pooled(activation).shape[1] for name, activation in seen.items()}
+            _, activations = self._forward(to_float(np.zeros(shape, np.uint8)).to(self._device), labels)
+        return {name: pool_activation(activation).shape[1] for name, activation in activations.items()}
 
     def features(self, images: np.ndarray, layers: Sequence[str] = (), label: int | None = None) -> np.ndarray:
-        """Return what the hidden ``layers`` named, or all, see in images, float32 (N, F): pooled, side by side.
+        """Return the pooled activations of the named hidden layers (default: all), concatenated to float32 (N, F).
 
-        A conditional discriminator is asked with each label in turn, and the mean is returned: so no label is needed
-        and none leaks into the features; or with one ``label``. Raises ModelError for a name that is no hidden layer.
+        A conditional discriminator runs with each label in turn, and the features are the mean: no label is needed and
+        none leaks into them. ``label`` uses that label input alone. Raises ModelError for an unknown hidden layer.
         Source: Radford et al. 2016, arXiv:1511.06434, section 5.1.
-        Differs: none where 4 divides the sides of the maps; see ``pooled``.
+        Differs: none if 4 divides the sides of the maps; see ``pool_activation``.
         """
-        if not self.layers:
+        if not self.layer_widths:
             raise ModelError(
                 "model.no_hidden_layers",
-                "this discriminator has no hidden layers: it is one layer, or its layers are unusual ones",
+                "this discriminator has no hidden layers: it has one layer, or layers of an unknown type",
             )
         for name in layers:
-            if name not in self.layers:
-                raise ModelError("model.unknown_layer", unknown_name("hidden layer", name, self.layers))
+            if name not in self.layer_widths:
+                raise ModelError("model.unknown_layer", unknown_name("hidden layer", name, self.layer_widths))
 
         def feature(part: Tensor, labels: Tensor | None) -> Tensor:
-            seen = self._look(part, labels)[1]
-            return torch.cat([pooled(seen[name]) for name in layers or self.layers], 1)
+            activations = self._forward(part, labels)[1]
+            return torch.cat([pool_activation(activations[name]) for name in layers or self.layer_widths], 1)
 
         if label is not None or not self.method.num_classes:
-            return self._ask(feature, images, label)
-        total = self._ask(feature, images, 0)
+            return self._in_batches(feature, images, label)
+        total = self._in_batches(feature, images, 0)
         for other in range(1, self.method.num_classes):
-            total += self._ask(feature, images, other)
+            total += self._in_batches(feature, images, other)
         return total / self.method.num_classes
 
     @property
     def _device(self) -> torch.device:
         return next(self.discriminator.parameters()).device
 
-    def _look(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
-        return look_inside(self.discriminator, images, labels, self.method.config.discriminator.value_range)
+    def _forward(self, images: Tensor, labels: Tensor | None) -> tuple[Tensor, dict[str, Tensor]]:
+        return logits_and_activations(self.discriminator, images, labels, self.method.config.discriminator.value_range)
 
     @torch.no_grad()
-    def _ask(
-        self, question: Callable[[Tensor, Tensor | None], Tensor], images: np.ndarray, label: int | None
+    def _in_batches(
+        self, function: Callable[[Tensor, Tensor | None], Tensor], images: np.ndarray, label: int | None
     ) -> np.ndarray:
+        """Apply a function of image tensors and labels to all images; the last batch repeats its last image."""
         wanted = (self.spec.height, self.spec.width, self.spec.channels)
         if images.dtype != np.uint8 or images.shape[1:] != wanted or not len(images):
             raise ModelError(
@@ -95,26 +96,26 @@ class TrainedDiscriminator:
         labels = None if label is None else torch.full((self.batch,), label, device=self._device)
         out = []
         for start in range(0, len(images), self.batch):
-            places = np.arange(start, start + self.batch).clip(max=len(images) - 1)
-            out.append(question(to_float(images[places]).to(self._device), labels).float().cpu().numpy())
+            rows = np.arange(start, start + self.batch).clip(max=len(images) - 1)
+            out.append(function(to_float(images[rows]).to(self._device), labels).float().cpu().numpy())
         return np.concatenate(out)[: len(images)]
 
 
-def look_inside(
+def logits_and_activations(
     network: nn.Module, images: Tensor, labels: Tensor | None, value_range: ValueRange
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the logits of images (N, C, H, W) in [-1, 1], and what each hidden layer makes of them, by its name.
+    """Return the logits of images (N, C, H, W) in [-1, 1], and the activation of each hidden layer by its name.
 
-    The last layer gives the logit; see ``hidden_maps`` for the others.
+    ``hidden_maps`` says which layers are hidden.
     """
     return hidden_maps(network, lambda: network(range_from_signed(images, value_range), labels))
 
 
-def pooled(activation: Tensor) -> Tensor:
-    """Return (N, F) of a layer's activation: maps (N, C, H, W) max-pooled to 4 x 4 and flattened, others as they are.
+def pool_activation(activation: Tensor) -> Tensor:
+    """Return an activation as features (N, F): maps (N, C, H, W) are max-pooled to 4 x 4 and flattened.
 
-    Sides that 4 does not divide are pooled in windows that overlap; maps smaller than 4 x 4 stay as they are.
+    If 4 does not divide a side, its windows overlap. Maps smaller than 4 x 4 and other activations are not pooled.
     """
     if activation.ndim == 4:
-        activation = F.adaptive_max_pool2d(activation, [min(GRID_SIDE, side) for side in activation.shape[2:]])
+        activation = F.adaptive_max_pool2d(activation, [min(POOLED_SIDE, side) for side in activation.shape[2:]])
     return activation.flatten(1)

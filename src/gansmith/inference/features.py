@@ -1,4 +1,4 @@
-"""What a discriminator sees in a data set, as arrays for other tasks."""
+"""The discriminator's features of a data set, as arrays for other tasks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ import numpy as np
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.events import PlainLines
-from gansmith.core.output_paths import file_for
+from gansmith.core.output_paths import output_file
 from gansmith.data.base import ImageData
 from gansmith.inference.model import Model
 from gansmith.parts.extractors.base import Progress
 
-AT_ONCE = 2048  # images
+AT_ONCE = 2048  # images read at a time
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features float32 (N, F) of images in the order of their data set, and the layers that they are from."""
+    """The features of N images, float32 (N, F), in the order of the data set, and the layers they come from."""
 
     values: np.ndarray
     labels: np.ndarray | None  # int64 (N,)
     classes: tuple[str, ...]
-    layers: dict[str, int]  # how many of the F each gives, in order
+    layers: dict[str, int]  # the number of features of each layer; together F
 
     def save(self, out: str | Path) -> Path:
-        """Write them as .npz: features, layers, layer_widths and, of labelled images, labels and class_names."""
-        path = check_npz(out)
+        """Write an .npz file: features, layers, layer_widths and, for labelled images, labels and class_names."""
+        path = check_features_path(out)
         arrays = {
             "features": self.values,
             "layers": np.array([*self.layers]),
@@ -44,9 +44,9 @@ class Features:
         return path
 
 
-def check_npz(out: str | Path) -> Path:
-    """Return the path of features; GansmithError for another ending, or with a file in the way of its folder."""
-    return file_for(out, "features", ".npz")
+def check_features_path(out: str | Path) -> Path:
+    """Return ``out`` as a path; GansmithError unless it ends in .npz and its folder can be made."""
+    return output_file(out, "features", ".npz")
 
 
 def features(
@@ -57,16 +57,16 @@ def features(
     *,
     on_progress: Progress | None = None,
 ) -> Features:
-    """Return what the hidden ``layers`` of the discriminator, all without it, see in a data set.
+    """Return the features of a data set from the named hidden ``layers`` of the discriminator (default: all).
 
-    See ``Judge.features`` for how they are pooled and what a conditional discriminator is told. Raises ModelError for a
-    name that is no hidden layer.
+    ``TrainedDiscriminator.features`` says how they are pooled and which label input it uses. Raises ModelError for an
+    unknown hidden layer.
     """
-    tell, found = on_progress or PlainLines().tell, []
+    report, parts = on_progress or PlainLines().tell, []
     for start in range(0, len(data), AT_ONCE):
-        part = np.arange(start, min(start + AT_ONCE, len(data)))
-        found.append(model.discriminator_features(data.read(part), layers, label))
-        tell("what the discriminator sees", int(part[-1]) + 1, len(data))
-    widths = model.judge().layers
+        rows = np.arange(start, min(start + AT_ONCE, len(data)))
+        parts.append(model.discriminator_features(data.read(rows), layers, label))
+        report("discriminator features", int(rows[-1]) + 1, len(data))
+    widths = model.discriminator("extract features").layer_widths
     chosen = {name: widths[name] for name in layers or widths}
-    return Features(np.concatenate(found), data.labels, data.spec.classes, chosen)
+    return Features(np.concatenate(parts), data.labels, data.spec.classes, chosen)

@@ -1,4 +1,4 @@
-"""Image files in, pictures out: what translating and upscaling share."""
+"""Read image files for a model and write its results; used by translate and upscale."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from gansmith.core.errors import DataError
-from gansmith.core.output_paths import make_room, refuse_used_folder
+from gansmith.core.output_paths import make_parent_folders, refuse_used_folder
 from gansmith.data.sources.folder_labels import image_files
 from gansmith.imaging.images import MODES, decode_image, on_white, quiet_pillow, save_png, to_pil
 from gansmith.inference.samples import Picture
@@ -15,13 +15,13 @@ from gansmith.inference.samples import Picture
 ImageLike = str | Path | np.ndarray
 
 
-def named(image: ImageLike) -> str:
-    """Return what an image is called in a message."""
+def name_of(image: ImageLike) -> str:
+    """Return the name of an image in messages."""
     return "the image" if isinstance(image, np.ndarray) else f"'{image}'"
 
 
 def open_picture(image: ImageLike) -> Image.Image:
-    """Return an image file, or uint8 (H, W, 1, 3 or 4), upright; DataError for what cannot be used."""
+    """Open an image file, or uint8 (H, W, C) with 1, 3 or 4 channels, upright; DataError if that fails."""
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in MODES:
             raise DataError(
@@ -38,24 +38,24 @@ def open_picture(image: ImageLike) -> Image.Image:
 
 
 def refuse_large(image: ImageLike, height: int, width: int, limit: int) -> None:
-    """Raise DataError where what an image would become has more pixels than allowed."""
+    """Raise DataError if the result of an image would have more than ``limit`` pixels."""
     if height * width > limit:
         raise DataError(
             "data.enlarged_too_large",
-            f"{named(image)} would become {width} x {height} px"
-            f"\n  allowed: up to {limit // 10**6} million pixels; cut it into parts",
+            f"{name_of(image)} would become {width} x {height} px"
+            f"\n  allowed: up to {limit // 10**6} million pixels; cut the image into parts",
         )
 
 
 def pixels_of(image: Image.Image, channels: int) -> np.ndarray:
-    """Return uint8 (H, W, channels); alpha is left out, not blended, unless it is asked for."""
+    """Return uint8 (H, W, channels); below 4 channels alpha is dropped, not blended."""
     opaque = image.convert("RGB") if image.mode == "RGBA" and channels < 4 else image
     array = np.asarray(opaque.convert(MODES[channels]))
     return array[..., None] if channels == 1 else array
 
 
-def under_alpha_of(opened: Image.Image, made: np.ndarray) -> np.ndarray:
-    """Return uint8 (H, W, 4): what was made of an image, under its alpha at that size; without alpha as it is."""
+def with_alpha_of(opened: Image.Image, made: np.ndarray) -> np.ndarray:
+    """Return a result with the resized alpha of its input, uint8 (H, W, 4); unchanged if the input has no alpha."""
     if opened.mode != "RGBA" or made.shape[2] == 4:
         return made
     alpha, size = opened.getchannel("A"), (made.shape[1], made.shape[0])
@@ -71,10 +71,10 @@ def write_pictures(
     verb: str,
     on_left_out: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
-    """Write what is made of image files, or of folders of them, into a new or empty folder; return the files.
+    """Apply ``make`` to image files and folders of them; write PNG files into a new or empty folder, and return them.
 
-    ``on_left_out`` is told of a file of a folder that cannot be used; DataError for one that was named, and where none
-    is left. ``verb`` is what is done, for messages.
+    ``on_left_out`` gets a message for each unusable file of a folder. Raises DataError for a named file that cannot be
+    used, and if no file can. ``verb`` names the work in messages.
     """
     folder = Path(out)
     refuse_used_folder(folder, ": --out DIR")
@@ -94,7 +94,7 @@ def write_pictures(
         number = 2
         while target.exists():
             target, number = folder / f"{file.stem}-{number}.png", number + 1
-        make_room(target)
+        make_parent_folders(target)
         save_png(picture.array, target)
         written.append(target)
     if not written:

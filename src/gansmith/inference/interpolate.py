@@ -1,4 +1,4 @@
-"""Walks through the latent space: from image to image, as a film or as a strip."""
+"""Interpolate between images in latent space, as a film or a strip."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError, unknown_name
-from gansmith.core.output_paths import make_room
+from gansmith.core.output_paths import make_parent_folders
 from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.images import enlarge, on_white
 from gansmith.imaging.video import write_gif, write_mp4
@@ -19,20 +19,20 @@ from gansmith.inference.model import Model
 from gansmith.inference.samples import Picture
 
 FILM_FRAMES, FILM_STEPS, MAX_FRAMES = 60, 12, 1000
-STRIP_STEPS, STRIP_COLUMNS = 4, 13  # frames from image to image of a strip, and in a row of it
-FILM_PX, FRAME_SEC = 256, 0.08  # two frames of the video
+STRIP_STEPS, STRIP_COLUMNS = 4, 13  # of a strip: frames from stop to stop, and frames in a row
+FILM_PX, FRAME_SEC = 256, 0.08  # of a film: its smallest side; 0.08 s are two video frames
 ALLOWED = "allowed: walk.gif, walk.mp4 or strip.png"
-PARALLEL = 1e-6  # sine of the angle below which two directions span no plane
+PARALLEL = 1e-6  # two directions with a smaller sine between them count as parallel
 
 
 def slerp(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
-    """Return float32 (T, D): the points at ``shares`` (T,) of the way on the arc between two latents (D,).
+    """Return float32 (T, D): points on the arc between two latents (D,), at ``shares`` (T,) of its length.
 
-    The direction turns evenly and the norm changes evenly, so that the norm stays plausible on the way. Opposite
-    directions span no plane: the arc then goes over the axis that is furthest from them. From the origin, or between
-    parallel latents, the way is straight.
+    The direction turns evenly and the norm changes evenly, so every norm on the way stays plausible. Between opposite
+    directions the arc goes through the coordinate axis furthest from them. From the origin and between parallel latents
+    the way is straight.
     Source: Shoemake 1985, "Animating rotation with quaternion curves"; for latents White 2016, arXiv:1609.04468.
-    Differs: norms are interpolated apart from directions; White's points depend on both at once.
+    Differs: interpolates norm and direction separately; White's points depend on both at once.
     """
     first, last, share = start.double(), end.double(), shares.double()[:, None]
     norms = first.norm(), last.norm()
@@ -54,9 +54,9 @@ def slerp(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
 
 
 def lerp(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
-    """Return float32 (T, D): the points at ``shares`` (T,) of the straight way between two latents (D,).
+    """Return float32 (T, D): points on the line between two latents (D,), at ``shares`` (T,) of its length.
 
-    In its middle the norm is that of hardly any latent seen in training.
+    Halfway, the norm is smaller than that of almost every latent in training.
     """
     share = shares.double()[:, None]
     return ((1 - share) * start.double() + share * end.double()).float()
@@ -67,19 +67,19 @@ MODES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"slerp": slerp, 
 
 @dataclass(frozen=True)
 class Walk:
-    """A walk: its latents, named where they are those that were asked for, and its images, uint8 (F, H, W, C)."""
+    """F frames: latents, of which only the stops have names, and images, uint8 (F, H, W, C)."""
 
     latents: Latents
     images: np.ndarray
 
     def strip(self) -> Picture:
-        """Return the frames as one picture, with the names of the images that were asked for."""
+        """Return the frames as one picture, with the names of the stops."""
         return Picture(captioned_grid(self.images, self.latents.names, STRIP_COLUMNS))
 
     def save(self, out: str | Path) -> Path:
-        """Write a film (.gif, .mp4; at least 256 px, enlarged without blur) or the strip (.png)."""
-        path = check_ending(out)
-        make_room(path)
+        """Write a film (.gif or .mp4, enlarged without blur to at least 256 px) or the strip (.png)."""
+        path = check_walk_path(out)
+        make_parent_folders(path)
         if path.suffix.lower() == ".png":
             return self.strip().save(path)
         frames = [enlarge(on_white(image), FILM_PX) for image in self.images]
@@ -92,8 +92,8 @@ class Walk:
         return path
 
 
-def check_ending(out: str | Path) -> Path:
-    """Return the path of a walk; GansmithError for an ending that is not written."""
+def check_walk_path(out: str | Path) -> Path:
+    """Return ``out`` as a path; GansmithError unless it ends in .gif, .mp4 or .png."""
     path = Path(out)
     if path.suffix.lower() not in (".gif", ".mp4", ".png"):
         raise GansmithError(
@@ -114,12 +114,12 @@ def interpolate(
     truncation: float | None = None,
     raw: bool = False,
 ) -> Walk:
-    """Return a walk from image to image; each of them is a frame, with the bytes that ``sample`` makes of it.
+    """Return a walk through the images that ``seeds`` names (see ``find_latents``); each of these stops is a frame.
 
-    ``seeds`` names images as ``find_latents`` does. A ``closed`` walk goes back to the first and does not repeat it;
-    an open one ends at the last. ``frames`` are 60 or more, or of an open walk 4 from image to image. ``label`` draws
-    all as one class; ``to_label`` changes it evenly from image to image, and then one image is enough.
-    Raises GansmithError for too few images or frames, ModelError for labels that the model does not have.
+    A ``closed`` walk returns to the first stop and does not repeat it as a frame; an open walk ends at the last stop.
+    ``frames`` defaults to 12 from stop to stop and at least 60, or to 4 for an open walk. ``label`` draws all frames as
+    one class; ``to_label`` fades from ``label`` to a second class, and then one stop is enough. ``mode`` is slerp or
+    lerp. Raises GansmithError for too few stops, or frames out of range, ModelError for an unknown label.
     """
     refuse_points(model, "interpolate")
     if mode not in MODES:
@@ -142,14 +142,14 @@ def interpolate(
     return Walk(latents, draw(model, latents, raw=raw))
 
 
-def _between(stops: Latents, at: list[int], frames: int, way: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Latents:
-    """Return the latents of the first ``frames`` frames, each stop at its frame and named, the ways between even."""
+def _between(stops: Latents, at: list[int], frames: int, curve: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Latents:
+    """Return the latents of all frames: ``stops`` at the frames ``at``, and even steps between them."""
     values, classes = [], []
     for leg in range(len(at) - 1):
         first, next_ = at[leg], at[leg + 1]
         shares = torch.arange(0, next_ - first + 1, dtype=torch.float64) / (next_ - first)
-        kept = shares if leg == len(at) - 2 else shares[:-1]  # the next leg begins with the stop
-        values.append(way(stops.values[leg], stops.values[leg + 1], kept))
+        kept = shares if leg == len(at) - 2 else shares[:-1]  # the stop is the first frame of the next leg
+        values.append(curve(stops.values[leg], stops.values[leg + 1], kept))
         if stops.classes is not None:
             classes.append(lerp(stops.classes[leg], stops.classes[leg + 1], kept))
     names = dict(zip(at, stops.names, strict=True))
@@ -158,12 +158,12 @@ def _between(stops: Latents, at: list[int], frames: int, way: Callable[[Tensor, 
 
 
 def _stops(model: Model, latents: Latents, label: str | int | None, to_label: str | int | None) -> Latents:
-    """Return the latents with their labels, changing evenly to ``to_label`` if there is one; two or more."""
+    """Return two or more stops; with ``to_label`` their class weights fade evenly from ``label`` to it."""
     if to_label is not None:
         if label is None:
             raise GansmithError(
                 "cli.to_label_without_label",
-                "--to-label says where the label goes: pass --label too, which says where it starts",
+                "--to-label needs --label, the class to start from",
             )
         latents = latents.take([0, 0]) if len(latents) == 1 else latents
         ends = class_weights(model, label, 1)[0], class_weights(model, to_label, 1)[0]
@@ -173,7 +173,7 @@ def _stops(model: Model, latents: Latents, label: str | int | None, to_label: st
     if len(latents) < 2:
         raise GansmithError(
             "cli.walk_of_one_image",
-            f"a walk needs two images or more, got one: {latents.names[0]}"
+            f"a walk needs at least two images, got one: {latents.names[0]}"
             "\n  for example --seeds 3,9,27, or with labels --seeds 3 --label A --to-label B",
         )
     return latents

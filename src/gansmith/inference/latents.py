@@ -1,4 +1,4 @@
-"""Places in a model's latent space, named by the images seen there, and what is drawn at them."""
+"""Latents: find them by the names of images, draw them, save and load them."""
 
 import re
 from collections.abc import Sequence
@@ -15,19 +15,19 @@ from torch.nn.functional import one_hot
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError, ModelError
-from gansmith.core.output_paths import make_room
+from gansmith.core.output_paths import make_parent_folders
 from gansmith.core.randomness import sample_latents, truncate
 from gansmith.inference.model import MAX_SAMPLES, Model
 from gansmith.inference.samples import Samples, image_name
 from gansmith.methods.latent import sample_labels
 
-ENDING = ".safetensors"
-BESIDE = f".latent{ENDING}"  # of a picture's latent: a picture beside weights of its name must not replace them
+LATENTS_ENDING = ".safetensors"
+FIGURE_LATENT_ENDING = f".latent{LATENTS_ENDING}"  # a figure x.png must not overwrite weights x.safetensors
 
 
 @dataclass(frozen=True)
 class Latents:
-    """Latents of a model; a conditional model's have a weight for each class."""
+    """N latents with their names; for a conditional model also a weight for each class."""
 
     values: Tensor  # float32 (N, latent_dim)
     classes: Tensor | None  # float32 (N, num_classes)
@@ -36,19 +36,19 @@ class Latents:
     def __len__(self) -> int:
         return len(self.names)
 
-    def take(self, places: list[int]) -> "Latents":
-        """Return those at the given places, in that order."""
-        classes = None if self.classes is None else self.classes[places]
-        return Latents(self.values[places], classes, tuple(self.names[place] for place in places))
+    def take(self, rows: list[int]) -> "Latents":
+        """Return the given rows, in that order."""
+        classes = None if self.classes is None else self.classes[rows]
+        return Latents(self.values[rows], classes, tuple(self.names[row] for row in rows))
 
     def save(self, path: str | Path) -> Path:
-        """Write them as a .safetensors file, which may stand wherever an image is named."""
+        """Write a .safetensors file, which every ``seeds`` argument and --seeds option accepts."""
         target = Path(path)
-        if target.suffix.lower() != ENDING:
+        if target.suffix.lower() != LATENTS_ENDING:
             raise GansmithError(
-                "output.unknown_ending", f"cannot write latents as '{target.suffix}'\n  allowed: x{ENDING}"
+                "output.unknown_ending", f"cannot write latents as '{target.suffix}'\n  allowed: x{LATENTS_ENDING}"
             )
-        make_room(target)
+        make_parent_folders(target)
         tensors = {"latents": self.values, **({} if self.classes is None else {"classes": self.classes})}
         commit_file(target, lambda at: save_file({name: each.contiguous() for name, each in tensors.items()}, at))
         return target
@@ -62,13 +62,13 @@ EntryT = TypeVar("EntryT")
 def find_latents(
     model: Model, seeds: Seeds, *, label: str | int | None = None, truncation: float | None = None
 ) -> Latents:
-    """Return the latents of images: ``3`` is image 3 of ``sample``, ``7:3`` that of its seed 7, or a file of latents.
+    """Return the latents of named images: ``3`` (image 3 of ``sample``), ``7:3`` (image 3 of seed 7) or a latents file.
 
-    A text may name several, with commas between. An image has the label that it has in a sample without ``label``.
-    Raises GansmithError for what names no image, ModelError for latents that are not this model's.
+    A text may hold several names with commas between. Without ``label``, an image keeps the label that ``sample``
+    gives it. Raises GansmithError for a name of no image, ModelError for latents of another model.
     """
-    words = [word for entry in listed(seeds) for word in (entry.split(",") if isinstance(entry, str) else [entry])]
-    found = [_labelled(model, _find(model, word, truncation), label) for word in words]
+    names = [name for entry in as_list(seeds) for name in (entry.split(",") if isinstance(entry, str) else [entry])]
+    found = [_with_label(model, _find_one(model, name, truncation), label) for name in names]
     if not found:
         raise GansmithError(
             "cli.no_image_named", "no image is named\n  for example 3,9,27: images of 'gansmith sample', counted from 0"
@@ -76,27 +76,27 @@ def find_latents(
     return join(found)
 
 
-def listed(entries: Seed | Sequence[EntryT]) -> Sequence[Seed | EntryT]:
-    """Return one name, or several, as several."""
+def as_list(entries: Seed | Sequence[EntryT]) -> Sequence[Seed | EntryT]:
+    """Return a list as it is, and a single entry as a list."""
     return [entries] if isinstance(entries, str | int | Path | Latents) else entries
 
 
 def join(parts: Sequence[Latents]) -> Latents:
-    """Return latents of one model, in order."""
+    """Concatenate latents of one model."""
     classes = [part.classes for part in parts if part.classes is not None]
     names = tuple(name for part in parts for name in part.names)
     return Latents(torch.cat([part.values for part in parts]), torch.cat(classes) if classes else None, names)
 
 
 def class_weights(model: Model, label: str | int, count: int) -> Tensor:
-    """Return float32 (count, num_classes), all weight on one class; ModelError for a label that there is not."""
+    """Return float32 (count, num_classes) with all weight on one class; ModelError for an unknown label."""
     return one_hot(torch.full((count,), model.class_number(label)), len(model.classes)).float()
 
 
-def told(model: Model, classes: Tensor | None) -> Tensor | None:
-    """Return what a generator is told of classes: int64 (N,) if each is one class, else weights.
+def label_input(model: Model, classes: Tensor | None) -> Tensor | None:
+    """Return a generator's label input: int64 (N,) if every row of ``classes`` is a single class, else the weights.
 
-    Raises ModelError for a mixture of classes that the generator cannot draw.
+    Raises ModelError for a mixture of classes if the generator does not mix labels.
     """
     if classes is None:
         return None
@@ -114,43 +114,43 @@ def told(model: Model, classes: Tensor | None) -> Tensor | None:
 
 
 def draw(model: Model, latents: Latents, *, raw: bool = False) -> np.ndarray:
-    """Return uint8 (N, H, W, C): the bytes that ``sample`` makes of the same latents."""
-    return model.draw(latents.values, told(model, latents.classes), raw=raw)
+    """Return the images of latents, uint8 (N, H, W, C), equal byte for byte to those of ``sample``."""
+    return model.draw(latents.values, label_input(model, latents.classes), raw=raw)
 
 
 def pick(
     model: Model, seeds: Seeds, *, label: str | int | None = None, truncation: float | None = None, raw: bool = False
 ) -> Samples:
-    """Return the images that ``seeds`` names, as ``sample`` makes them; see ``find_latents``."""
+    """Return the images that ``seeds`` names, as ``sample`` makes them; ``find_latents`` explains the names."""
     latents = find_latents(model, seeds, label=label, truncation=truncation)
     numbers = None if latents.classes is None else latents.classes.argmax(1).numpy()
     return Samples(draw(model, latents, raw=raw), numbers, model.classes, names=latents.names)
 
 
-def _find(model: Model, word: Seed, truncation: float | None) -> Latents:
-    if isinstance(word, Latents):
-        return _fitting(model, word, ", ".join(word.names))
-    text = str(word).strip()
+def _find_one(model: Model, name: Seed, truncation: float | None) -> Latents:
+    if isinstance(name, Latents):
+        return _fitting(model, name, ", ".join(name.names))
+    text = str(name).strip()
     number = re.fullmatch(r"(?:(\d+):)?(\d+)", text, re.ASCII)
     if number:
         return _image(model, int(number[1] or 0), int(number[2]), truncation)
-    if text.lower().endswith(ENDING):
+    if text.lower().endswith(LATENTS_ENDING):
         return _read(model, Path(text))
     raise GansmithError(
         "cli.unknown_image",
         f"'{text}' names no image"
-        "\n  allowed: 3 (image 3 of 'gansmith sample', counted from 0), 7:3 (that of --seed 7), or a latents file"
-        f"\n  several: 3,7:3,latent{ENDING}; 'gansmith sample --numbered' writes the numbers below the images",
+        "\n  allowed: 3 (image 3 of 'gansmith sample', counted from 0), 7:3 (image 3 of --seed 7), or a latents file"
+        f"\n  several: 3,7:3,latent{LATENTS_ENDING}; 'gansmith sample --numbered' writes the numbers below the images",
     )
 
 
-def _labelled(model: Model, latents: Latents, label: str | int | None) -> Latents:
+def _with_label(model: Model, latents: Latents, label: str | int | None) -> Latents:
     if label is not None:
         return Latents(latents.values, class_weights(model, label, len(latents)), latents.names)
     if model.latent_method("draw").num_classes and latents.classes is None:
         raise ModelError(
             "model.label_needed",
-            f"{', '.join(latents.names)} has no label, and this model draws by class: pass --label"
+            f"{', '.join(latents.names)} has no label, and this model is conditional: pass --label"
             f"\n  known: {', '.join(model.classes)}",
         )
     return latents
@@ -177,7 +177,7 @@ def _read(model: Model, path: Path) -> Latents:
     if "latents" not in tensors:
         raise ModelError(
             "model.not_latents",
-            f"'{path}' holds no latents\n  'gansmith invert' and 'gansmith arithmetic' write such files",
+            f"'{path}' holds no latents\n  'gansmith invert' and 'gansmith arithmetic' write latents files",
         )
     values = tensors["latents"]
     count = values.shape[0] if values.ndim else 0
@@ -187,7 +187,7 @@ def _read(model: Model, path: Path) -> Latents:
 
 
 def _fitting(model: Model, latents: Latents, where: str) -> Latents:
-    """Return latents as this model takes them; ModelError if they are another's."""
+    """Return latents after checking them; ModelError if they do not fit this model, or are empty or not finite."""
     method = model.latent_method("draw")
     classes = latents.classes if method.num_classes else None
     for tensor, wide in ((latents.values, method.config.latent_dim), (classes, method.num_classes)):
@@ -196,21 +196,21 @@ def _fitting(model: Model, latents: Latents, where: str) -> Latents:
         if tensor.shape != (len(latents), wide):
             raise ModelError(
                 "model.latents_unfit",
-                f"{where} is not of this model: its numbers are {tuple(tensor.shape)}, expected {(len(latents), wide)}",
+                f"{where} is from another model: its shape is {tuple(tensor.shape)}, expected {(len(latents), wide)}",
             )
         if not (len(latents) and tensor.isfinite().all()):
             raise ModelError(
                 "model.latents_not_finite",
-                f"{where} holds no latents that can be drawn: none, or numbers that are not finite",
+                f"{where} cannot be drawn: it holds no latents, or numbers that are not finite",
             )
     return Latents(latents.values.float(), None if classes is None else classes.float(), latents.names)
 
 
 def refuse_points(model: Model, verb: str) -> None:
-    """Raise ModelError where ``verb`` shows images and the model makes points in the plane."""
+    """Raise ModelError if the model makes points in the plane, because ``verb`` needs images."""
     if model.record.data.is_points:
         raise ModelError(
             "model.points",
-            f"cannot {verb} with a model of points in the plane; it needs one of images"
-            "\n  allowed with points: sample (picture.png or x.npz), evaluate, diagnose, compare",
+            f"cannot {verb} with a model of points in the plane; it needs a model of images"
+            "\n  allowed for points: sample (picture.png or x.npz), evaluate, diagnose, compare",
         )

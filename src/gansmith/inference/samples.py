@@ -1,4 +1,4 @@
-"""Images that came out of a model: looked at, kept as files, or handed on as a data set."""
+"""Generated images: show them as a grid, write them as files or as a data set."""
 
 import zipfile
 from dataclasses import dataclass
@@ -8,25 +8,25 @@ from typing import Any
 import numpy as np
 
 from gansmith.core.errors import GansmithError
-from gansmith.core.output_paths import file_for, make_room, refuse_used_folder
+from gansmith.core.output_paths import make_parent_folders, output_file, refuse_used_folder
 from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.images import POINT, encode_png, make_grid, save_png, to_float
 from gansmith.imaging.scatter import draw_points
 
 WRITTEN = (".png", ".npz", ".zip")
 NOT_WRITTEN = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".tar", ".mp4")
-ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the same samples make the same bytes
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # a fixed time, so that equal samples give equal bytes
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image, uint8 (H, W, C); notebooks show it."""
+    """One image, uint8 (H, W, C), which notebooks display."""
 
     array: np.ndarray
 
     def save(self, path: str | Path) -> Path:
-        """Write it as a PNG file; GansmithError for another ending."""
-        target = file_for(path, "a picture", ".png")
+        """Write a PNG file; GansmithError for another ending."""
+        target = output_file(path, "a picture", ".png")
         save_png(self.array, target)
         return target
 
@@ -36,13 +36,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class Samples:
-    """Generated images, uint8 (N, H, W, C), with the labels they were asked for, if any."""
+    """Generated images, uint8 (N, H, W, C), with their label inputs for a conditional model."""
 
     images: np.ndarray
     labels: np.ndarray | None  # int64 (N,)
     classes: tuple[str, ...]
     columns: int = 8
-    names: tuple[str, ...] = ()  # what each is called in a list of images: 12, or 7:12 for seed 7
+    names: tuple[str, ...] = ()  # as --seeds names them: 12, or 7:12 for seed 7
 
     def __len__(self) -> int:
         return len(self.images)
@@ -53,9 +53,9 @@ class Samples:
         return self.images.shape[1:] == POINT
 
     def grid(self, columns: int | None = None, *, numbered: bool = False) -> Picture:
-        """Return all of them as one picture, of points their places.
+        """Return all images as one picture; points in the plane are drawn as a scatter plot.
 
-        ``numbered`` enlarges small images and writes their names below.
+        ``numbered`` enlarges small images and writes each image's name below it.
         """
         if self.are_points:
             return Picture(draw_points(self.images))
@@ -65,23 +65,24 @@ class Samples:
         return Picture(captioned_grid(self.images, self.names or [*map(str, range(len(self)))], columns))
 
     def save(self, out: str | Path, *, numbered: bool = False) -> Path:
-        """Write a grid (.png), arrays that gansmith trains on (.npz), or PNG files in a .zip or in a new folder.
+        """Write a grid (.png), arrays that gansmith can train on (.npz), or PNG files in a .zip or in a new folder.
 
-        Of points it is a picture or arrays, which hold ``points`` too: float32 (N, 2), x and y in [-1, 1].
+        Points in the plane can be a .png, or an .npz with ``points`` too: float32 (N, 2), x and y in [-1, 1].
+        Raises GansmithError for a form that cannot be written, and for a folder that is not empty.
         """
-        path = check_samples(out)
+        path = check_samples_path(out)
         if numbered and path.suffix.lower() != ".png":
             raise GansmithError(
                 "output.numbered_without_grid",
-                f"numbers are written into a grid only, not into '{path}'\n  allowed: grid.png",
+                f"only a grid can show numbers, and '{path}' is not a grid\n  allowed: grid.png",
             )
         if self.are_points and (numbered or path.suffix.lower() not in (".png", ".npz")):
-            wrong = "numbers into a picture of points" if numbered else f"points in the plane as '{path}'"
+            wrong = "numbers into a plot of points" if numbered else f"points in the plane as '{path}'"
             raise GansmithError(
                 "output.points_form",
                 f"cannot write {wrong}\n  allowed: picture.png, or x.npz, which holds their coordinates",
             )
-        make_room(path)
+        make_parent_folders(path)
         if path.suffix.lower() == ".png":
             return self.grid(numbered=numbered).save(path)
         if path.suffix.lower() == ".npz":
@@ -110,8 +111,8 @@ class Samples:
         return out
 
 
-def check_samples(out: str | Path) -> Path:
-    """Return the path of samples; GansmithError for an ending that is not written, or a folder that is not empty."""
+def check_samples_path(out: str | Path) -> Path:
+    """Return ``out`` as a path; GansmithError for an ending that cannot be written, or a folder that is not empty."""
     path = Path(out)
     if path.suffix.lower() in NOT_WRITTEN:
         raise GansmithError(
@@ -124,12 +125,12 @@ def check_samples(out: str | Path) -> Path:
 
 
 def image_name(seed: int, number: int) -> str:
-    """Return what image ``number`` of a seed is called in a list of images; that of seed 0 is its number alone."""
+    """Return the name of image ``number`` of a seed, as --seeds reads it: ``7:12``, or ``12`` for seed 0."""
     return f"{seed}:{number}" if seed else str(number)
 
 
 def _folder_names(classes: tuple[str, ...]) -> list[str]:
-    """Return a folder name for each class that is allowed everywhere; those that would be the same are numbered."""
+    """Return a folder name for each class, valid on every system; equal names get the class number."""
     names = ["".join(each if each.isalnum() or each in " -_" else "-" for each in name).strip() for name in classes]
     folded = [name.casefold() for name in names]
     return [

@@ -1,4 +1,4 @@
-"""How usual image files are to a model: what its discriminator thinks, or how well its generator can make them."""
+"""Score how typical image files are for a model, by its discriminator or by inversion."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +14,8 @@ from gansmith.inference.inversion.invert import invert
 from gansmith.inference.latents import refuse_points
 from gansmith.inference.model import Model
 
-HOW = ("discriminator", "inversion")
+WAYS = ("discriminator", "inversion")
+AT_ONCE = 256  # images decoded before they are scored
 
 
 def score_files(
@@ -25,41 +26,41 @@ def score_files(
     *,
     on_left_out: Callable[[str, str], None] = lambda *_: None,
 ) -> list[tuple[str, float]]:
-    """Return a score of image files or of folders of them, fitted to the model's size: the lower, the less usual.
+    """Return (file, score) for image files and folders of them, fitted to the model's size; low means unusual.
 
-    ``how``: the discriminator's opinion, or with ``inversion`` the PSNR in dB of the image that ``invert`` finds.
+    ``how="discriminator"`` gives the discriminator's score; ``"inversion"`` gives the PSNR in dB of the image that
+    ``invert`` finds. ``on_left_out`` gets the name of each unreadable file of a folder, and the reason. Raises
+    DataError for a named file that cannot be read, and if no file can.
     Source: Schlegl et al. 2017, arXiv:1703.05921 (AnoGAN), section 2.2, for the residual of an inversion.
-    Differs: PSNR alone, of the search of ``invert``; the discriminator's share is a score of its own.
-    ``on_left_out`` is told the name of a damaged file in a folder, and the reason. Raises DataError for one that was
-    named, and when none can be judged.
+    Differs: PSNR alone, found by the search of ``invert``; the discriminator's term is a score of its own.
     """
     refuse_points(model, "score")
-    if how not in HOW:
-        raise GansmithError("cli.unknown_way_to_score", unknown_name("way to score", how, HOW))
+    if how not in WAYS:
+        raise GansmithError("cli.unknown_way_to_score", unknown_name("way to score", how, WAYS))
     files = [(file, Path(path)) for path in paths for file in image_files(Path(path))]
     out: list[tuple[str, float]] = []
     left_out: list[str] = []
-    for start in range(0, len(files), 256):
+    for start in range(0, len(files), AT_ONCE):
         fitted = []
-        for file, path in files[start : start + 256]:
+        for file, path in files[start : start + AT_ONCE]:
             try:
                 fitted.append((str(file), _fitted(file, model.record.data)))
             except (DataError, OSError) as problem:
                 reason = getattr(problem, "strerror", None) or str(problem)
                 if file == path:
-                    raise DataError("data.unreadable_image", f"'{file}' cannot be judged: {reason}") from problem
+                    raise DataError("data.unreadable_image", f"'{file}' cannot be scored: {reason}") from problem
                 left_out.append(f"{file} ({reason})")
                 on_left_out(str(file), reason)
         if fitted:
             images = np.stack([image for _, image in fitted])
-            opinions = model.score(images, label) if how == "discriminator" else _inverted(model, images, label)
-            out += [(file, float(opinion)) for (file, _), opinion in zip(fitted, opinions, strict=True)]
+            scores = model.score(images, label) if how == "discriminator" else _inversion_psnr_db(model, images, label)
+            out += [(file, float(score)) for (file, _), score in zip(fitted, scores, strict=True)]
     if not out:
-        raise DataError("data.none_readable", f"none of the {len(files):,} images could be judged: {left_out[0]}")
+        raise DataError("data.none_readable", f"none of the {len(files):,} images could be scored: {left_out[0]}")
     return out
 
 
-def _inverted(model: Model, images: np.ndarray, label: str | None) -> np.ndarray:
+def _inversion_psnr_db(model: Model, images: np.ndarray, label: str | None) -> np.ndarray:
     return np.array([invert(model, image, label=label, on_progress=silent).psnr_db for image in images])
 
 

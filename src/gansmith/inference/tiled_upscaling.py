@@ -1,4 +1,4 @@
-"""A generator that enlarges, at work on images of any size."""
+"""Run a super-resolution generator over images of any size, in tiles."""
 
 import numpy as np
 import torch
@@ -8,32 +8,32 @@ from gansmith.core.errors import ModelError
 from gansmith.imaging.images import MODES, to_float, to_levels
 from gansmith.imaging.tiles import in_tiles
 from gansmith.methods.base import Method
-from gansmith.methods.super_resolution import SuperResolutionMethod
+from gansmith.methods.capabilities import Translator, translates, upscales
 
 
-def enlarging(method: Method, kind: str) -> SuperResolutionMethod:
-    """Return a method, named ``kind`` in recipes, that enlarges; ModelError if it does not."""
-    if not isinstance(method, SuperResolutionMethod):
-        translates = getattr(getattr(method, "task", None), "scale", 1) > 1
-        remedy = "gansmith translate MODEL IMAGES" if translates else "gansmith train photos/ --recipe srresnet"
+def enlarging(method: Method, kind: str) -> Translator:
+    """Return ``method`` if it upscales, else raise ModelError; ``kind`` is its name in recipes."""
+    if not upscales(method):
+        enlarges = translates(method) and method.task is not None and method.task.scale > 1
+        suggestion = "gansmith translate MODEL IMAGES" if enlarges else "gansmith train photos/ --recipe srresnet"
         raise ModelError(
             "model.other_method",
-            f"cannot upscale with a model of method '{kind}'; it needs 'super_resolution'\n  use: {remedy}",
+            f"cannot upscale with a model of method '{kind}'; it needs 'super_resolution'\n  use: {suggestion}",
         )
     return method
 
 
-def enlarge_image(method: SuperResolutionMethod, generator: nn.Module, image: np.ndarray) -> np.ndarray:
-    """Return uint8 (scale H, scale W, C) of uint8 (H, W, C); ModelError for another number of channels.
+def enlarge_image(method: Translator, generator: nn.Module, image: np.ndarray) -> np.ndarray:
+    """Enlarge uint8 (H, W, C) to uint8 (scale H, scale W, C); ModelError for another number of channels.
 
-    Large ones go through the generator in tiles that fade into each other; tiles have one size in the result.
+    Large images are processed in overlapping tiles, which are smaller for a larger scale, so memory stays the same.
     """
     channels, scale = method.spec.channels, method.spec.scale
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels or not image.size:
         raise ModelError(
             "model.images_shape",
             f"images must be uint8 (N, H, W, {channels}): this model enlarges {MODES[channels]} images"
-            f"\n  got {image.dtype} {image.shape} for one of them",
+            f"\n  got an image of {image.dtype} {image.shape}",
         )
     device = next(generator.parameters()).device
 

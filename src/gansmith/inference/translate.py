@@ -1,4 +1,4 @@
-"""Images of any size through a model that learnt image to image."""
+"""Translate images of any size with a paired or unpaired translation model."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,21 +13,18 @@ from gansmith.imaging.images import MODES, to_float, to_levels
 from gansmith.imaging.tiles import in_tiles
 from gansmith.inference.image_files import (
     ImageLike,
-    named,
+    name_of,
     open_picture,
     pixels_of,
     refuse_large,
-    under_alpha_of,
+    with_alpha_of,
     write_pictures,
 )
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Picture
-from gansmith.methods.paired import PairedMethod
-from gansmith.methods.super_resolution import SuperResolutionMethod
-from gansmith.methods.unpaired import UnpairedMethod
+from gansmith.methods.capabilities import Translator, translates, upscales
 
-Translates = PairedMethod | UnpairedMethod
-LARGEST_PIXELS = 40_000_000  # of a translation
+LARGEST_PIXELS = 40_000_000  # of a result
 
 
 def translate(
@@ -39,13 +36,13 @@ def translate(
     reverse: bool = False,
     raw: bool = False,
 ) -> Picture:
-    """Return the translation of an image file, or of uint8 (H, W, C) with 1, 3 or 4 channels: of the same size.
+    """Translate an image file, or uint8 (H, W, C) with 1, 3 or 4 channels; the size stays, and so does alpha.
 
-    The model's task makes the source where that is possible: a colouriser turns colour gray, a model of edges finds
-    lines (``as_source``: the image is drawn already), one that enlarges returns 2 or 4 times the sides. ``mask``, a
-    file or bool (H, W), is white or True where the image is missing. Large images go through the generator in tiles
-    that fade into each other. Alpha is kept. ``reverse`` goes from B to A with a model that was trained from A to B
-    without pairs. Raises ModelError for a model of another method, DataError for what cannot be used.
+    The model's task prepares the source: colorize turns the image gray, edges finds its lines. ``as_source`` skips
+    this for an image that is a source already. A task that enlarges returns 2 or 4 times the sides. ``mask``, a file or
+    bool (H, W), is white or True where the image is missing. ``reverse`` translates from B to A with an unpaired model.
+    Large images are processed in overlapping tiles. Raises ModelError for a model of another method, DataError for an
+    image or mask that cannot be used.
     """
     method, name = translator_of(model, reverse)
     opened = open_picture(image)
@@ -68,7 +65,7 @@ def translate(
     made = in_tiles(padded, step, scale, work, channels)
     top, left = ((padded.shape[axis] - pixels.shape[axis]) // 2 * scale for axis in (0, 1))
     made = made[top : top + opened.height * scale, left : left + opened.width * scale]
-    return Picture(under_alpha_of(opened, made))
+    return Picture(with_alpha_of(opened, made))
 
 
 def translate_files(
@@ -82,7 +79,7 @@ def translate_files(
     raw: bool = False,
     on_left_out: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
-    """Write the translations of image files, or of folders of them; see ``translate`` and ``write_pictures``."""
+    """Translate image files and folders of them into a folder; see ``translate`` and ``write_pictures``."""
     translator_of(model, reverse)
 
     def make(file: Path) -> Picture:
@@ -91,73 +88,74 @@ def translate_files(
     return write_pictures(paths, out, make, "translate", on_left_out)
 
 
-def translator_of(model: Model, reverse: bool) -> tuple[Translates, str]:
-    """Return a model's method and the generator of a direction; ModelError if it does not translate that way."""
-    if isinstance(model.method, SuperResolutionMethod):
+def translator_of(model: Model, reverse: bool) -> tuple[Translator, str]:
+    """Return a model's method and the generator's name for a direction; ModelError if the model lacks it."""
+    if upscales(model.method):
         raise ModelError(
             "model.other_method",
-            "cannot translate with a model of method 'super_resolution': it makes images larger"
+            "cannot translate with a model of method 'super_resolution': it enlarges images"
             "\n  use: gansmith upscale MODEL IMAGES",
         )
-    if not isinstance(model.method, Translates):
+    if not translates(model.method):
         raise ModelError(
             "model.other_method",
             f"cannot translate with a model of method '{model.record.method.kind}'; it needs 'paired' or 'unpaired'"
             "\n  train one: gansmith train photos/ --task colorize",
         )
-    names = model.method.translators
-    if reverse and len(names) == 1:
+    if reverse and not model.method.config.reverses:
         raise ModelError(
             "model.one_way",
-            f"--reverse: a model of method '{model.record.method.kind}' translates one way only"
-            "\n  both ways are learnt by: gansmith train --from A --to B",
+            f"--reverse: a model of method '{model.record.method.kind}' translates in one direction only"
+            "\n  to train both directions: gansmith train --from A --to B",
         )
-    return model.method, names[reverse]
+    return model.method, model.method.translators[reverse]
 
 
-def _scale_and_step(method: Translates, generator: nn.Module, opened: Image.Image, image: ImageLike) -> tuple[int, int]:
-    """Return how many times larger a translation is, and what sides must be multiples of; DataError for a bad size."""
+def _scale_and_step(method: Translator, generator: nn.Module, opened: Image.Image, image: ImageLike) -> tuple[int, int]:
+    """Return the scale of the result, and the step that sides must be multiples of; DataError for a bad size."""
     scale = 1 if method.task is None else method.task.scale
     multiple = int(generator.multiple)  # type: ignore[arg-type]
     if min(opened.size) * scale < multiple:
         raise DataError(
             "data.image_too_small_for_model",
-            f"{named(image)} is {opened.width} x {opened.height} px, and the model halves sides until they are "
-            f"{multiple} times smaller\n  at least {-(-multiple // scale)} px are needed on each side",
+            f"{name_of(image)} is {opened.width} x {opened.height} px, too small for this model"
+            f"\n  at least {-(-multiple // scale)} px are needed on each side, because the generator shrinks sides "
+            f"by a factor of {multiple}",
         )
     refuse_large(image, opened.height * scale, opened.width * scale, LARGEST_PIXELS)
     return scale, max(1, multiple // scale)
 
 
-def _given_channels(method: Translates) -> int:
-    """Return the channels of sources; DataError where a source is no image."""
+def _given_channels(method: Translator) -> int:
+    """Return the number of channels of sources; DataError if the task's sources are not images."""
     channels, task = method.spec.source_channels, method.task
     if channels not in MODES or (task is not None and task.takes_mask):
         raise DataError(
             "data.no_source_image",
-            f"--as-source: a model of task '{task.kind if task else None}' has no source that is an image",
+            f"--as-source: a model of task '{task.kind if task else None}' has no images as sources",
         )
     return channels
 
 
-def _source_of(method: Translates, values: Tensor) -> Tensor:
-    """Return the sources of images in [-1, 1]; a last channel beyond the model's says where they are missing."""
+def _source_of(method: Translator, values: Tensor) -> Tensor:
+    """Return the task's sources of images in [-1, 1]; an additional last channel is above 0 where they are missing."""
     task, channels = method.task, method.spec.channels
     if task is None:
         return values
-    return task.of_given(values[:, :channels], (values[:, channels:] > 0).float() if task.takes_mask else None)
+    return task.prepare(values[:, :channels], (values[:, channels:] > 0).float() if task.takes_mask else None)
 
 
-def _hole(method: Translates, mask: ImageLike | None, opened: Image.Image, image: ImageLike) -> np.ndarray | None:
-    """Return where the image is missing, bool (H, W); None for a task without masks."""
+def _hole(method: Translator, mask: ImageLike | None, opened: Image.Image, image: ImageLike) -> np.ndarray | None:
+    """Return the mask, bool (H, W), True where the image is missing; None for a task without masks."""
     takes = method.task is not None and method.task.takes_mask
     if takes != (mask is not None):
         if takes:
             raise DataError(
-                "data.mask_needed", "this model fills what is missing: pass --mask, an image that is white there"
+                "data.mask_needed",
+                "this model fills missing pixels: pass --mask, an image that is white where they are",
             )
         raise DataError(
-            "data.mask_not_used", "--mask is for models of task 'inpaint'; this one translates whole images"
+            "data.mask_not_used", "--mask is for models of task 'inpaint'; this model translates whole images"
         )
     if mask is None:
         return None
@@ -165,15 +163,15 @@ def _hole(method: Translates, mask: ImageLike | None, opened: Image.Image, image
     if hole.shape != (opened.height, opened.width):
         raise DataError(
             "data.mask_size",
-            f"mask {named(mask)} is {hole.shape[1]} x {hole.shape[0]} px, {named(image)} is {opened.width} x "
+            f"mask {name_of(mask)} is {hole.shape[1]} x {hole.shape[0]} px, {name_of(image)} is {opened.width} x "
             f"{opened.height} px"
-            "\n  they must be of one size: white where the image is missing, black where it is known",
+            "\n  both must have the same size: white where the image is missing, black where it is known",
         )
     return hole.astype(bool)
 
 
 def _padded(pixels: np.ndarray, step: int, height: int, width: int) -> np.ndarray:
-    """Return pixels mirrored outwards to multiples of ``step``, and to no less than the size of training."""
+    """Mirror pixels outwards to sides that are multiples of ``step`` and at least the size of training."""
     sides = [max(-(-now // step) * step, least) for now, least in zip(pixels.shape[:2], (height, width), strict=True)]
     more = [side - now for side, now in zip(sides, pixels.shape[:2], strict=True)]
     if not any(more):

@@ -1,4 +1,4 @@
-"""Images of any size made larger by a model that learnt to."""
+"""Upscale images of any size with a super-resolution model."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from gansmith.inference.image_files import (
     open_picture,
     pixels_of,
     refuse_large,
-    under_alpha_of,
+    with_alpha_of,
     write_pictures,
 )
 from gansmith.inference.model import Model
@@ -19,18 +19,17 @@ LARGEST_PIXELS = 200_000_000  # of a result: about 2 GB of memory while it is wr
 
 
 def upscale(model: Model, image: ImageLike, *, raw: bool = False) -> Picture:
-    """Return an image file, or uint8 (H, W, C) with 1, 3 or 4 channels, at the model's scale times its sides.
+    """Enlarge an image file, or uint8 (H, W, C) with 1, 3 or 4 channels, by the model's scale.
 
-    Large images go through the generator in tiles that fade into each other. Alpha is enlarged by bicubic
-    interpolation, unless the model learnt it. Raises ModelError for a model that does not enlarge, DataError for what
-    cannot be used.
+    Large images are processed in overlapping tiles. Alpha is resized bicubically, unless the model was trained with 4
+    channels. Raises ModelError for a model that does not upscale, DataError for an image that cannot be used.
     """
     method = enlarging(model.method, model.record.method.kind)
     generator, scale = model.network("generator-raw" if raw else "generator"), method.spec.scale
     opened = open_picture(image)
     refuse_large(image, opened.height * scale, opened.width * scale, LARGEST_PIXELS)
     made = enlarge_image(method, generator, pixels_of(opened, method.spec.channels))
-    return Picture(under_alpha_of(opened, made))
+    return Picture(with_alpha_of(opened, made))
 
 
 def upscale_files(
@@ -41,6 +40,6 @@ def upscale_files(
     raw: bool = False,
     on_left_out: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
-    """Write image files, or folders of them, made larger into a new or empty folder; see ``write_pictures``."""
-    enlarging(model.method, model.record.method.kind)  # before anything is read
+    """Upscale image files and folders of them into a new or empty folder; see ``write_pictures``."""
+    enlarging(model.method, model.record.method.kind)  # fail before reading images
     return write_pictures(paths, out, lambda file: upscale(model, file, raw=raw), "upscale", on_left_out)

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Protocol, runtime_checkable
+from typing import Annotated, ClassVar, Protocol
 
 from torch import Tensor, nn
 
@@ -42,12 +42,26 @@ class Fixed:
     columns: int
 
 
+class Capabilities(Protocol):
+    """What trained models of a method can do: ``MethodConfig`` declares it, ``methods/capabilities.py`` types it."""
+
+    samples_from_latents: ClassVar[bool]
+    translates: ClassVar[bool]
+    upscales: ClassVar[bool]
+    has_targets: ClassVar[bool]
+    reverses: ClassVar[bool]
+
+
 class Method(Protocol):
     """A training scheme at work."""
 
+    @property
+    def config(self) -> Capabilities:
+        """Return the config that built it."""
+
     networks: nn.ModuleDict  # everything trained
     averaged: tuple[str, ...]  # networks that have an EMA, which previews, samples and exports use
-    phases: tuple[Phase, ...]  # in order; as many of them read data in every iteration
+    phases: tuple[Phase, ...]  # its configuration's; as many of them read data in every iteration
     constraints: Mapping[str, tuple[Constraint, ...]]  # by network, applied after each of its optimizer steps
     state: dict[str, Tensor]  # ADA's p, running means: checkpointed, floats averaged over processes after each phase
     pools: dict[str, Tensor]  # image pools: checkpointed, each process's own; contiguous in memory, as state is
@@ -68,34 +82,37 @@ class Method(Protocol):
         """Return images (N, C, H, W) in [-1, 1] made by networks in evaluation mode, or rows of some (N, C, H, kW)."""
 
 
-@runtime_checkable
-class PairTranslator(Protocol):
-    """What a method with targets lets others judge: sources (N, S, h, w) and results (N, C, H, W), all in [-1, 1]."""
-
-    def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Return sources and targets of images of the data; sources may be smaller."""
-
-    def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
-        """Return the results of sources."""
-
-
 class MethodConfig(Part):
-    """A training scheme as a recipe writes it."""
+    """A training scheme as a recipe writes it, and what its trained models can do: see ``methods/capabilities.py``."""
 
-    verb: ClassVar[str] = "sample"  # of the command line: what makes new images; the others are given images
+    samples_from_latents: ClassVar[bool] = False  # images are made from latents: sample, interpolate, snapshots, ...
+    translates: ClassVar[bool] = False  # from images: translate
+    upscales: ClassVar[bool] = False  # from smaller images of any size: upscale
+    has_targets: ClassVar[bool] = False  # sources are made from targets, which results are compared with
+    reverses: ClassVar[bool] = False  # there are translators to the second of ``domains``, and back
     domains: ClassVar[tuple[str, ...]] = ()  # classes that the data must have and that take turns in every batch
+
+    @property
+    @abstractmethod
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phases of an iteration, in order; known without any network."""
 
     @abstractmethod
     def build(self, data: DataSpec) -> Method:
         """Return the method with freshly initialised networks; RecipeError for parts that do not fit."""
+
+    def sources(self) -> str:
+        """Describe the images that a translator starts from, for the protocol of an evaluation."""
+        return ""
 
 
 methods: Registry[MethodConfig] = Registry("method", "gansmith.methods")
 
 
 def verb_of(kind: str) -> str:
-    """Return the verb for models of a method, that of any method where this one is not known."""
-    return (methods.get(kind) if kind in methods.names() else MethodConfig).verb
+    """Return the command that makes images with models of a method; ``sample`` if the method is unknown."""
+    config = methods.get(kind) if kind in methods.names() else MethodConfig
+    return "upscale" if config.upscales else "translate" if config.translates else "sample"
 
 
 MethodField = Annotated[MethodConfig, PartOf(methods)]

@@ -1,7 +1,7 @@
 """Noise to images, with or without labels: the GAN of Goodfellow et al. and its descendants."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -46,6 +46,7 @@ class LatentConfig(MethodConfig):
     The logits of classes are D's own beside each label, trained on real images alone; G is told nothing more.
     """
 
+    samples_from_latents: ClassVar[bool] = True
     generator: NetworkField
     discriminator: NetworkField
     loss: LossField = Field(default_factory=NonSaturating)
@@ -66,6 +67,14 @@ class LatentConfig(MethodConfig):
     alternate: Literal["iteration", "epoch"] = Field(
         "iteration", description="epoch: D alone for a pass over the data, then G alone for one"
     )
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Return D's phase, which reads data, and G's."""
+        return (
+            Phase("discriminator", ("discriminator",), self.discriminator_steps),
+            Phase("generator", ("generator",), self.generator_steps, reads_data=False),
+        )
 
     def build(self, data: DataSpec) -> Method:
         """Return the method; RecipeError for parts that do not fit."""
@@ -112,10 +121,7 @@ class LatentMethod:
         )
         self._generator_parameters = [p for p in self.networks["generator"].parameters() if p.requires_grad]
         self.averaged: tuple[str, ...] = ("generator",)
-        self.phases: tuple[Phase, ...] = (
-            Phase("discriminator", ("discriminator",), config.discriminator_steps),
-            Phase("generator", ("generator",), config.generator_steps, reads_data=False),
-        )
+        self.phases = config.phases
         self._images_per_epoch = data.count
         self.constraints: Mapping[str, tuple[Constraint, ...]] = {"discriminator": config.constraints}
         self.state: dict[str, Tensor] = {}
@@ -154,7 +160,7 @@ class LatentMethod:
         images = torch.empty(count, self._spec.channels, self._spec.height, self._spec.width)
         return {"generator": (torch.empty(count, self.config.latent_dim), labels), "discriminator": (images, labels)}
 
-    def judge(self, discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
+    def score(self, discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
         """Return P(real) of images (N, C, H, W) in [-1, 1], or the raw score where the loss knows no probability."""
         logits = discriminator(range_from_signed(images, self.config.discriminator.value_range), labels)
         return logits.sigmoid() if self.config.loss.logits_are_probabilities else logits

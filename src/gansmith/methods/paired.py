@@ -13,7 +13,7 @@ from gansmith.core.schedules import Moment, NotNegative, value_at
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.methods.adversarial import refuse_points
 from gansmith.methods.base import Fixed, Method, Terms, methods
-from gansmith.methods.supervised import GRID_COLUMNS, GRID_IMAGES, SupervisedConfig, SupervisedMethod
+from gansmith.methods.supervised import GRID_COLUMNS, GRID_IMAGES, SupervisedConfig, SupervisedMethod, described
 from gansmith.parts.networks.base import ImageSpec, networks_that
 from gansmith.parts.tasks.base import TaskField, tasks, viewable
 
@@ -29,13 +29,17 @@ class PairedConfig(SupervisedConfig):
     lets the G step reuse the fakes of the last D step, with their graph. Without a discriminator L1 is all there is.
     """
 
-    verb: ClassVar[str] = "translate"
+    translates: ClassVar[bool] = True
     task: TaskField | None = Field(description="makes sources from targets; null: the data are pairs")
     l1_weight: NotNegative = Field(100.0, description="weight of the mean absolute difference; a number or a ramp")
 
     def build(self, data: DataSpec) -> Method:
         """Return the method; RecipeError for parts that do not fit."""
         return PairedMethod(self, data)
+
+    def sources(self) -> str:
+        """Name the task that makes sources, with its fields."""
+        return "the sources of pairs" if self.task is None else f"sources of task {described(self.task)}"
 
     def image_spec(self, data: DataSpec) -> ImageSpec:
         """Return what the generator must speak; RecipeError for a task that the images do not allow."""
@@ -77,8 +81,7 @@ class PairedMethod(SupervisedMethod):
         spec = config.image_spec(data)
         both = replace(spec, channels=spec.channels + spec.source_channels, source_channels=0)
         # A colour that is changed in the image and not in its source would belie the pair.
-        super().__init__(config, spec, both, config.augment and config.augment.geometric())
-        self.task, self.translators = config.task, self.averaged
+        super().__init__(config, spec, both, config.augment and config.augment.geometric(), config.task)
 
     def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """Return sources (N, S, H, W) and targets (N, C, H, W) of images of the data; both in [-1, 1]."""

@@ -13,7 +13,7 @@ from gansmith.core.schedules import Moment, NotNegative, value_at
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.methods.adversarial import refuse_points
 from gansmith.methods.base import Fixed, Method, Terms, methods
-from gansmith.methods.supervised import GRID_COLUMNS, GRID_IMAGES, SupervisedConfig, SupervisedMethod
+from gansmith.methods.supervised import GRID_COLUMNS, GRID_IMAGES, SupervisedConfig, SupervisedMethod, described
 from gansmith.parts.degradations.base import DegradationField
 from gansmith.parts.degradations.bicubic import Bicubic
 from gansmith.parts.networks.base import ImageSpec, networks_that
@@ -32,7 +32,7 @@ class SuperResolutionConfig(SupervisedConfig):
     weight 1 and pixels 50 or so, where the papers have 0.001 or 0.005 and 1 or 0.01. G is averaged.
     """
 
-    verb: ClassVar[str] = "upscale"
+    upscales: ClassVar[bool] = True
     scale: Literal[2, 4] = Field(4, description="how many times the sides become larger")
     degradation: DegradationField = Field(default_factory=Bicubic, description="makes sources from targets")
     pixel_loss: Literal["l1", "mse"] = Field("l1", description="mean absolute, or mean squared difference")
@@ -42,6 +42,10 @@ class SuperResolutionConfig(SupervisedConfig):
     def build(self, data: DataSpec) -> Method:
         """Return the method; RecipeError for parts that do not fit."""
         return SuperResolutionMethod(self, data)
+
+    def sources(self) -> str:
+        """Name scale and degradation, with its fields."""
+        return f"images {self.scale} times smaller, degradation {described(self.degradation)}"
 
     def check(self, data: DataSpec) -> None:
         """Raise RecipeError for parts that do not fit each other or the data."""

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from gansmith.core.errors import RecipeError
 from gansmith.core.randomness import Noise, epoch_order
+from gansmith.core.registry import Part
 from gansmith.core.runtime import eagerly
 from gansmith.core.schedules import Moment, NotNegative, value_at
 from gansmith.data.base import ImageData
@@ -33,6 +35,7 @@ from gansmith.parts.losses.non_saturating import NonSaturating
 from gansmith.parts.networks.activations import hidden_maps
 from gansmith.parts.networks.base import ImageSpec, NetworkField, range_from_signed, translated
 from gansmith.parts.penalties.base import Critic, PenaltyField
+from gansmith.parts.tasks.base import Task
 
 GRID_IMAGES, GRID_COLUMNS = 24, 3  # each is three images wide
 FEATURES_KEY = "features_sha256"  # in the state: a resumed run must find the network that it began with
@@ -41,6 +44,7 @@ FEATURES_KEY = "features_sha256"  # in the state: a resumed run must find the ne
 class SupervisedConfig(MethodConfig):
     """The fields that such methods share; ``feature_weight`` compares what hidden layers see in fake and target."""
 
+    has_targets: ClassVar[bool] = True
     generator: NetworkField
     discriminator: NetworkField | None = Field(description="null: none, and G learns from its targets alone")
     loss: LossField = Field(default_factory=NonSaturating)
@@ -53,6 +57,16 @@ class SupervisedConfig(MethodConfig):
     )
     discriminator_steps: int = Field(1, ge=1, le=100, description="D steps in an iteration, each on new images")
     share_fakes: bool = Field(False, description="the G step reuses the last D step's fakes")
+
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Return D's phase, where there is a discriminator, and G's; the first one reads data."""
+        if self.discriminator is None:
+            return (Phase("generator", ("generator",)),)
+        return (
+            Phase("discriminator", ("discriminator",), self.discriminator_steps),
+            Phase("generator", ("generator",), reads_data=False),
+        )
 
     def check_sides(self) -> None:
         """Raise RecipeError for parts that do not fit each other."""
@@ -80,21 +94,32 @@ class SupervisedConfig(MethodConfig):
             )
 
 
+def described(part: Part) -> str:
+    """Return a part's name with its fields."""
+    fields = ", ".join(f"{name} {value}" for name, value in part.model_dump(exclude={"kind"}).items())
+    return part.kind + (f" ({fields})" if fields else "")
+
+
 class SupervisedMethod(ABC):
     """Such a method at work; see ``Method`` for what its members are."""
 
     def __init__(
-        self, config: SupervisedConfig, spec: ImageSpec, judged: ImageSpec, augmentation: Augmentation | None
+        self,
+        config: SupervisedConfig,
+        spec: ImageSpec,
+        judged: ImageSpec,
+        augmentation: Augmentation | None,
+        task: Task | None = None,
     ) -> None:
         """``spec`` is what the generator speaks, ``judged`` what the discriminator is shown, augmented."""
         self.config, self.spec, self._judged = config, spec, judged
         self.networks = nn.ModuleDict({"generator": config.generator.generator(spec)})
         self._generator_parameters = [p for p in self.networks["generator"].parameters() if p.requires_grad]
-        self.phases: tuple[Phase, ...] = (Phase("generator", ("generator",), reads_data=config.discriminator is None),)
+        self.phases = config.phases
         if config.discriminator is not None:
             self.networks["discriminator"] = config.discriminator.discriminator(judged)
-            self.phases = (Phase("discriminator", ("discriminator",), config.discriminator_steps), *self.phases)
         self.averaged: tuple[str, ...] = ("generator",)
+        self.translators, self.task = self.averaged, task
         constrained = {"discriminator": config.constraints} if config.discriminator is not None else {}
         self.constraints: Mapping[str, tuple[Constraint, ...]] = constrained
         self.state: dict[str, Tensor] = {}

@@ -32,6 +32,7 @@ from gansmith.parts.losses.base import LossField
 from gansmith.parts.losses.least_squares import LeastSquares
 from gansmith.parts.networks.base import ImageSpec, NetworkField, range_from_signed, translated
 from gansmith.parts.penalties.base import Critic, PenaltyField
+from gansmith.parts.tasks.base import Task
 
 GENERATORS = ("a_to_b", "b_to_a")  # by the domain that they start from
 DISCRIMINATORS = ("discriminator_a", "discriminator_b")  # by the domain that they judge
@@ -52,7 +53,8 @@ class UnpairedConfig(MethodConfig):
     are, and each process has pools of its own.
     """
 
-    verb: ClassVar[str] = "translate"
+    translates: ClassVar[bool] = True
+    reverses: ClassVar[bool] = True
     domains: ClassVar[tuple[str, ...]] = DOMAINS
     generator: NetworkField
     discriminator: NetworkField
@@ -66,9 +68,18 @@ class UnpairedConfig(MethodConfig):
     )
     pool_size: int = Field(50, ge=0, le=10_000, description="earlier fakes kept for each discriminator; 0: none")
 
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the phase of both generators, which reads data, and the discriminators' phase."""
+        return Phase("generators", GENERATORS), Phase("discriminators", DISCRIMINATORS, reads_data=False)
+
     def build(self, data: DataSpec) -> Method:
         """Return the method; RecipeError for parts that do not fit."""
         return UnpairedMethod(self, data)
+
+    def sources(self) -> str:
+        """Say that both domains are translated."""
+        return "the images of either domain"
 
     def check(self, data: DataSpec) -> None:
         """Raise RecipeError for parts that do not fit each other or the data."""
@@ -109,11 +120,8 @@ class UnpairedMethod:
         self.networks = nn.ModuleDict(sides)
         self.averaged: tuple[str, ...] = GENERATORS
         self.translators = self.averaged
-        self.task = None  # the images of a domain are its sources
-        self.phases: tuple[Phase, ...] = (
-            Phase("generators", GENERATORS),
-            Phase("discriminators", DISCRIMINATORS, reads_data=False),
-        )
+        self.task: Task | None = None  # the images of a domain are its sources
+        self.phases = config.phases
         self.constraints: Mapping[str, tuple[Constraint, ...]] = dict.fromkeys(DISCRIMINATORS, config.constraints)
         self.state: dict[str, Tensor] = {}
         self.augmenters = tuple(Augmenter(config.augment, self.state, f"_{side}") for side in SIDES)

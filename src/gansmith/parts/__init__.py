@@ -1,1 +1,1 @@
-"""The parts a recipe names, one file each; none imports a part of another family."""
+"""Parts that recipes name, one file each; families never import each other."""

@@ -38,6 +38,7 @@ from gansmith.recipes.layer_table import widest_map
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import RunLength
+from gansmith.training.prepare import same_number
 
 WIDTH_PATHS = ("method.generator.base_channels", "method.discriminator.base_channels")
 
@@ -96,7 +97,7 @@ def _batch(recipe: Recipe, spec: DataSpec, runtime: Runtime) -> tuple[int, str]:
         while batch > max(spec.count, 2):
             batch //= 2
         reason = f"there are {spec.count:,} images"
-    most = _shared(runtime, installed_memory_mb(runtime.device)) * MEMORY_SHARE
+    most = same_number(runtime, installed_memory_mb(runtime.device)) * MEMORY_SHARE
     if (needed := needed_mb(recipe, spec, batch // runtime.world_size)) > most:
         reason = f"{batch} would take {needed:,.0f} MB, and {most:,.0f} are {MEMORY_SHARE:.0%} of the memory"
         while batch > 2 and needed_mb(recipe, spec, batch // runtime.world_size) > most:
@@ -129,11 +130,6 @@ def _fit_to_length(draft: RecipeBuilder, plan: RunLength, *, is_asked: bool) -> 
     if draft.base in (GPU, LARGE_GPU):
         kimg = float(f"{plan.schedule_kimg * HALF_LIFE_SHARE:.3g}")
         draft.decide("ema_half_life", ("ema_half_life_kimg.end",), kimg, f"{HALF_LIFE_SHARE:.0%} of the length")
-
-
-def _shared(runtime: Runtime, number: float) -> float:
-    """Return the main process's number on every process."""
-    return float(runtime.broadcast_text(repr(number)))
 
 
 def fit_to_classes(draft: RecipeBuilder, summary: DataSummary) -> list[str]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from gansmith.core.errors import RecipeError
 from gansmith.core.events import OnEvent
 from gansmith.core.runtime import Runtime
-from gansmith.data.base import DataOptions, ImageData, random_images
-from gansmith.data.infer import largest_inside
-from gansmith.data.peek import glance
+from gansmith.data.base import DataOptions, ImageData, Source, random_images
+from gansmith.data.image_format import largest_inside
+from gansmith.data.peek import peek
 from gansmith.imaging.images import POINT
 from gansmith.planning.choices import (
     _batch,
@@ -16,7 +16,6 @@ from gansmith.planning.choices import (
     _fit_to_data,
     _fit_to_length,
     _for_all_processes,
-    _shared,
 )
 from gansmith.planning.expectations import expectation_for
 from gansmith.planning.heuristics import (
@@ -37,9 +36,8 @@ from gansmith.recipes import AUTO
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import Budget, refuse_two_lengths, run_length
-from gansmith.runs.record import RunOptions
-from gansmith.training.prepare import measure_speed, open_for
-from gansmith.training.state import RunState
+from gansmith.runs.options import RunOptions
+from gansmith.training.prepare import Prepared, find_data, measure_speed, open_for, same_number
 
 PROBE_SEC, MEASURE_SEC = 1.0, 3.0
 PROBE = (32, 32, 3)  # shape of the random images that speed is first measured with
@@ -60,16 +58,19 @@ class Reach:
         return self.length.kimg or steps_kimg or (self.length.epochs or 0) * count / 1000
 
 
-def propose(order: RunOptions, runtime: Runtime, overrides: tuple[str, ...], on_event: OnEvent) -> Proposal:
-    """Return what to train and why; every process must call it, and all return the same.
+def propose(options: RunOptions, runtime: Runtime, on_event: OnEvent) -> tuple[Proposal, Prepared]:
+    """Return what to train and why, and the run as far as that prepares it; all processes must call it alike.
 
-    Opens the data, which decodes them if need be, and measures a few steps that are thrown away. ``overrides`` are the
-    user's. Raises GansmithError as starting the run would.
+    Opens the data, which decodes them if need be, and measures a few steps that are thrown away. Raises GansmithError
+    as starting the run would.
     """
+    overrides = options.overrides
     _refuse_wrong(overrides)
-    asked = _asked_length(order.budget, overrides)
-    options, reach, size_reason = _size(order, asked, _data_options(overrides), runtime)
-    opened, data = open_for(load_recipe(COMPACT).model_copy(update={"data": options}), order, runtime, on_event)
+    asked = _asked_length(options.budget, overrides)
+    source = find_data(options, runtime)
+    fitted, reach, size_reason = _size(source, asked, _data_options(overrides), runtime)
+    compact = load_recipe(COMPACT).model_copy(update={"data": fitted})
+    opened, data = open_for(compact, source, options, runtime, on_event)
     spec = data.spec
     base, reason = _base(opened, data, asked, runtime)
     draft = RecipeBuilder(base, overrides)
@@ -83,17 +84,19 @@ def propose(order: RunOptions, runtime: Runtime, overrides: tuple[str, ...], on_
         warnings = _fit_to_data(draft, data, runtime, kimg)
     if base == COMPACT:
         _fit_networks(draft, spec)
-    speed = _shared(runtime, measure_speed(draft.recipe, data, runtime, MEASURE_SEC))
-    images = RunState.fresh(draft.recipe, spec, 0, runtime).images_per_iteration
-    plan = run_length(draft.recipe, reach.length if base == COMPACT else asked, spec.count, images, speed)
-    _fit_to_length(draft, plan, is_asked=asked != Budget())
+    speed, images = measure_speed(draft.recipe, data, runtime, MEASURE_SEC), draft.recipe.images_per_iteration
+    length = run_length(draft.recipe, reach.length if base == COMPACT else asked, spec.count, images, speed)
+    _fit_to_length(draft, length, is_asked=asked != Budget())
     draft.note_the_rest()
     side = max(spec.height, spec.width)
-    seen = None if spec.is_points else expectation_for(side, spec.channels, spec.count, plan.schedule_kimg)
-    return Proposal(
-        draft.recipe, tuple(draft.choices), warnings, tuple(data.summary.lines()), speed, plan.schedule_kimg,
-        _shared(runtime, runtime.memory_mb()), seen,
+    seen = None if spec.is_points else expectation_for(side, spec.channels, spec.count, length.schedule_kimg)
+    proposal = Proposal(
+        draft.recipe, tuple(draft.choices), warnings, tuple(data.summary.lines()), speed, length.schedule_kimg,
+        same_number(runtime, runtime.memory_mb()), seen,
     )  # fmt: skip
+    left = Budget() if options.budget.minutes else options.budget  # minutes have become the recipe's kimg
+    length = run_length(draft.recipe, left, spec.count, images, speed)
+    return proposal, Prepared(draft.recipe, source, data, length, speed, proposal.comments())
 
 
 def _refuse_wrong(overrides: tuple[str, ...]) -> None:
@@ -124,11 +127,11 @@ def _asked_length(budget: Budget, overrides: tuple[str, ...]) -> Budget:
     return Budget(kimg=recipe.kimg, epochs=recipe.epochs)
 
 
-def _size(order: RunOptions, asked: Budget, options: DataOptions, runtime: Runtime) -> tuple[DataOptions, Reach, str]:
+def _size(source: Source, asked: Budget, options: DataOptions, runtime: Runtime) -> tuple[DataOptions, Reach, str]:
     """Return the options with the size that the budget can carry, how far it reaches, and why."""
     if runtime.has_cuda:
         return options, Reach(asked), "that of the images"
-    found = glance(order.source, options, order.data_root) if runtime.is_main else None
+    found = peek(source, options) if runtime.is_main else None
     seen = json.loads(runtime.broadcast_text(json.dumps(found)))
     length = asked if asked != Budget() else Budget(minutes=DEFAULT_MINUTES)
     if seen is None or tuple(seen[:3]) == POINT:
@@ -153,7 +156,7 @@ def _probe(runtime: Runtime, count: int) -> float:
     narrow = load_recipe(COMPACT, (f"base_channels={NARROWEST}", *few))
     data = random_images(PROBE, min(count, narrow.batch_size * runtime.world_size))
     narrow = narrow.model_copy(update={"batch_size": _batch(narrow, data.spec, runtime)[0]})
-    return _shared(runtime, measure_speed(narrow, data, runtime, PROBE_SEC))
+    return measure_speed(narrow, data, runtime, PROBE_SEC)
 
 
 def _base(opened: Recipe, data: ImageData, asked: Budget, runtime: Runtime) -> tuple[str, str]:
@@ -170,7 +173,7 @@ def _base(opened: Recipe, data: ImageData, asked: Budget, runtime: Runtime) -> t
     recipe = load_recipe(GPU)
     batch = _for_all_processes(recipe.batch_size, runtime)
     recipe = recipe.model_copy(update={"data": opened.data, "batch_size": batch})
-    speed = _shared(runtime, measure_speed(recipe, data, runtime, PROBE_SEC)) if asked.minutes else 0.0
+    speed = measure_speed(recipe, data, runtime, PROBE_SEC) if asked.minutes else 0.0
     kimg = run_length(recipe, asked, spec.count, recipe.batch_size, speed).schedule_kimg
     if kimg >= LARGE_GPU_KIMG:
         return LARGE_GPU, f"a GPU, and time for {kimg:,.0f} kimg of {GPU}"

@@ -1,22 +1,24 @@
-"""What a person asks for before there is a run: which recipe it means, what the run would be, and a plan for it."""
+"""Everything before a run: its recipe, its plan, its dry run."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
-from gansmith.core.events import Event, OnEvent, PlainLines, silent
+from gansmith.core.events import Event, OnEvent, PlainLines
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
+from gansmith.data.base import Source
+from gansmith.data.find import DataName
 from gansmith.planning.planner import propose
 from gansmith.planning.proposal import Proposal
 from gansmith.recipes import AUTO
 from gansmith.recipes.layer_table import describe_networks
 from gansmith.recipes.load import load_recipe, override
 from gansmith.recipes.recipe import Recipe
-from gansmith.runs.length import Budget, RunLength, refuse_two_lengths, run_length
-from gansmith.runs.record import RunOptions
-from gansmith.training.prepare import measure_speed, open_for
-from gansmith.training.state import RunState
+from gansmith.runs.length import refuse_two_lengths
+from gansmith.runs.options import PlanKeywords, RunKeywords, RunOptions
+from gansmith.training.prepare import Prepared, prepare
 
 
 def read_recipe(recipe: str | Recipe, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Recipe:
@@ -25,85 +27,63 @@ def read_recipe(recipe: str | Recipe, overrides: Sequence[str] = (), plugins: Se
     return override(recipe, tuple(overrides)) if isinstance(recipe, Recipe) else load_recipe(recipe, tuple(overrides))
 
 
-def resolve_recipe(
-    recipe: str | Recipe, overrides: Sequence[str], order: RunOptions, runtime: Runtime, on_event: OnEvent
-) -> tuple[Recipe, RunOptions]:
-    """Return the recipe that is meant and the order; of ``auto`` the one that is proposed, with its length in it."""
-    if recipe != AUTO:
-        refuse_two_lengths(order.budget, overrides)
-        return read_recipe(recipe, overrides, order.plugins), order
-    load_plugins(order.plugins)
-    proposal = propose(order, runtime, tuple(overrides), on_event)
-    for line in (*proposal.notes(), proposal.outlook()):
+def prepare_run(options: RunOptions, runtime: Runtime, on_event: OnEvent, *, measure: bool = False) -> Prepared:
+    """Resolve the recipe, plan one for ``auto``, and prepare the run; all processes must call it alike.
+
+    Speed is measured where ``measure`` asks for it, the recipe is ``auto``, or the length is given in minutes. Raises a
+    GansmithError for anything that keeps the run from starting.
+    """
+    if options.recipe != AUTO:
+        refuse_two_lengths(options.budget, options.overrides)
+        recipe = read_recipe(options.recipe, options.overrides, options.plugins)
+        return prepare(recipe, options, runtime, on_event, measure=measure)
+    load_plugins(options.plugins)
+    proposal, prepared = propose(options, runtime, on_event)
+    for line in (*proposal.summary, *proposal.notes(), proposal.outlook()):
         on_event(Event("note", line))
     for line in proposal.warnings:
         on_event(Event("warning", line))
-    length = Budget() if order.budget.minutes else order.budget
-    return proposal.recipe, replace(order, budget=length, comments=proposal.comments())
+    return prepared
 
 
 def plan(
-    source: str | Path = "fashion-sample",
-    *,
-    overrides: Sequence[str] = (),
-    kimg: float | None = None,
-    epochs: float | None = None,
-    minutes: float | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    holdout: float = 0.0,
-    plugins: Sequence[str | Path] = (),
-    data_root: str | Path | None = None,
-    on_event: OnEvent | None = None,
+    source: DataName | Source = "fashion-sample", *, on_event: OnEvent | None = None, **keywords: Unpack[PlanKeywords]
 ) -> Proposal:
     """Return what ``auto`` would train on the data in the time there is; ``proposal.recipe`` can be given to ``train``.
 
-    Writes nothing but the cache of images. Without ``on_event`` it prints lines on stderr; ``gansmith.silent`` prints
-    nothing. Raises a GansmithError as ``train`` would.
+    Keywords: overrides, kimg, epochs, minutes, device, precision, holdout, plugins, data_root; as of ``train``. Writes
+    nothing but the cache of images. Without ``on_event`` it prints lines on stderr; ``gansmith.silent`` prints nothing.
+    Raises a GansmithError as ``train`` would.
     """
-    order = RunOptions(
-        str(source), Budget(kimg=kimg, epochs=epochs, minutes=minutes), holdout=holdout,
-        plugins=tuple(Path(plugin) for plugin in plugins), data_root=Path(data_root) if data_root else None,
-    )  # fmt: skip
-    load_plugins(order.plugins)
-    return propose(order, start_runtime(device, precision), tuple(overrides), on_event or PlainLines())
+    if unknown := keywords.keys() - PlanKeywords.__optional_keys__:
+        raise TypeError(f"plan() got an unexpected keyword argument '{min(unknown)}'")
+    options = RunOptions.of(source, **keywords)
+    load_plugins(options.plugins)
+    return propose(options, start_runtime(options.device, options.precision), on_event or PlainLines())[0]
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a run would be: for ``--dry-run``."""
+    """A run that is prepared and not started: for ``--dry-run``."""
 
-    recipe: Recipe
-    summary: list[str]
-    shapes: list[str]
-    plan: RunLength
-    img_per_sec: float
+    prepared: Prepared
+    summary: list[str]  # of the data; of auto also its choices
+    shapes: list[str]  # the table of each network's layers
+
+    @property
+    def minutes(self) -> float:
+        """Return how long the run would take, as measured."""
+        return self.prepared.length.schedule_kimg * 1000 / self.prepared.img_per_sec / 60
 
 
-def dry_run(
-    source: str | Path,
-    recipe: str | Recipe,
-    overrides: Sequence[str],
-    budget: Budget,
-    *,
-    device: str = "auto",
-    precision: str = "auto",
-    compiled: bool = False,
-    holdout: float = 0.0,
-    plugins: Sequence[str | Path] = (),
-    data_root: str | Path | None = None,
-) -> DryRun:
-    """Return what ``train`` would do, with a few measured steps, and write nothing but the cache of images."""
-    runtime, said = start_runtime(device, precision, compiled=compiled), list[str]()
-    order = RunOptions(
-        str(source), budget, holdout=holdout, plugins=tuple(Path(plugin) for plugin in plugins),
-        data_root=Path(data_root) if data_root else None,
-    )  # fmt: skip
-    chosen, order = resolve_recipe(
-        recipe, overrides, order, runtime, lambda event: said.append(event.message) if event.message else None
-    )
-    chosen, data = open_for(chosen, order, runtime, silent)
-    speed = measure_speed(chosen, data, runtime)
-    images = RunState.fresh(chosen, data.spec, 0, runtime).images_per_iteration
-    schedule = run_length(chosen, order.budget, len(data), images, speed)
-    return DryRun(chosen, [*data.summary.lines(), *said], describe_networks(chosen, data.spec), schedule, speed)
+def dry_run(source: DataName | Source, **keywords: Unpack[RunKeywords]) -> DryRun:
+    """Prepare what ``train`` with the same keywords would do, and write nothing but the cache of images."""
+    options, notes = RunOptions.of(source, **keywords), list[str]()
+    runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
+
+    def note(event: Event) -> None:
+        if event.message:
+            notes.append(event.message)
+
+    prepared = prepare_run(options, runtime, note, measure=True)
+    return DryRun(prepared, notes, describe_networks(prepared.recipe, prepared.data.spec))

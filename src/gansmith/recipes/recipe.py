@@ -67,6 +67,16 @@ class Recipe(FrozenModel):
         part: OptimizerPart = self.optimizers.get(network, self.optimizers["default"])
         return part
 
+    @property
+    def batches_per_iteration(self) -> int:
+        """Return how many global batches an iteration reads."""
+        return max(1, sum(phase.repeats for phase in self.method.phases if phase.reads_data))
+
+    @property
+    def images_per_iteration(self) -> int:
+        """Return how many real images an iteration shows."""
+        return self.batch_size * self.batches_per_iteration
+
     def to_yaml(self, comments: Sequence[str] = ()) -> str:
         """Return it as YAML, every field written out, below lines of comment."""
         fields = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINES = (ROLES["discriminator"], ROLES["generator"], *COLOURS)  # colours of the runs, in order
-PREFIXES = ("fd", "d_real", "d_fake", "score_", "loss_")  # what is worth comparing, in this order
+PREFIXES = ("fd", "fid", "d_real", "d_fake", "score_", "loss_")  # of the columns to compare, most important first
 MOST_PANELS, DPI = 7, 110
 
 

@@ -10,11 +10,12 @@ import torch
 
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import PlainLines
+from gansmith.core.metric_name import column_of
 from gansmith.core.registry import load_plugins
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.reference import open_reference, run_data_of
 from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks, open_snapshot_extractor
-from gansmith.inference.model import load_model
+from gansmith.inference.load import load_model
 from gansmith.monitoring.health import COLLAPSES, HEALTHY, Verdict, diagnose_once, judge
 from gansmith.monitoring.suggestions import Suggestion, remedies
 from gansmith.monitoring.thresholds import Thresholds, gone
@@ -23,7 +24,7 @@ from gansmith.parts.metrics.class_coverage import evenness
 from gansmith.recipes.load import read_run_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import best_look, column_of, measure, read_rows
+from gansmith.runs.log import best_look, measure, read_rows
 
 BAR = 30  # characters of the longest bar
 LATELY = 10  # of the rows, a tenth: what a look that is made now is seen beside

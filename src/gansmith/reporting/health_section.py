@@ -4,10 +4,11 @@ import shlex
 from html import escape
 from typing import Any
 
+from gansmith.core.metric_name import column_of
 from gansmith.monitoring.health import HEALTHY, TITLES
 from gansmith.reporting.embedded_images import load_picture
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import column_of, read_rows
+from gansmith.runs.log import read_rows
 
 
 def health_section(run: RunFolder) -> str:

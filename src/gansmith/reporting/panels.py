@@ -1,9 +1,8 @@
 """The panels of the curves of a run, and the columns of log and snapshots in each."""
 
-import re
 from dataclasses import dataclass
 
-LOOKED_AT = re.compile(r"([a-z]+)\d+k?_")  # fd2k_own_train, coverage500_fashion_train
+from gansmith.core.metric_name import MetricName
 
 
 @dataclass(frozen=True)
@@ -19,12 +18,12 @@ class Panel:
 
     def shows(self, name: str) -> bool:
         """Say whether a column belongs here."""
-        return self.role(name) in self.metrics if LOOKED_AT.match(name) else name.startswith(self.prefix)
+        return self.role(name) in self.metrics if MetricName.parse(name) else name.startswith(self.prefix)
 
     def role(self, name: str) -> str:
         """Return a column's name without prefix and protocol: ``generator``, ``fd``."""
-        found = LOOKED_AT.match(name)
-        return found[1] if found else name.removeprefix(self.prefix)
+        metric = MetricName.parse(name)
+        return metric.label if metric else name.removeprefix(self.prefix)
 
 
 PANELS = (

@@ -5,13 +5,14 @@ from typing import Any
 
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import Event, OnEvent
+from gansmith.core.metric_name import column_of
 from gansmith.inference.model import Model
 from gansmith.reporting.curves import draw_curves
 from gansmith.reporting.film import write_film
 from gansmith.reporting.model_card import CardFacts, model_card
 from gansmith.reporting.run_report import write_report
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import add_up, best_look, column_of, read_rows
+from gansmith.runs.log import add_up, best_look, read_rows
 
 
 def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:

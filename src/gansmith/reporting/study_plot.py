@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from gansmith.core.atomic_files import commit_file
-from gansmith.core.output_paths import file_for
+from gansmith.core.output_paths import output_file
 from gansmith.evaluation.downstream.study import ALL, SYNTHETIC, Study
 from gansmith.reporting.curves import COLOURS, FAINT_INK, INK
 
@@ -16,7 +16,7 @@ MARKS = "osD^"
 
 def check_plot(out: str | Path) -> Path:
     """Return the path of a plot; GansmithError if it does not end in .png or its folder cannot be made."""
-    return file_for(out, "a plot", ".png")
+    return output_file(out, "a plot", ".png")
 
 
 def draw_study(found: Study, out: str | Path) -> Path:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gansmith.reporting.panels import LOOKED_AT
+from gansmith.core.metric_name import MetricName
 from gansmith.reporting.series import is_number
 
 GROUPS = (
@@ -61,7 +61,7 @@ class TensorBoardLog:
 
 def tag_of(name: str) -> str:
     """Return the tag of a column: loss/generator, d/fake_after, snapshot/fd2k_own_train, run/kimg."""
-    if LOOKED_AT.match(name):
+    if MetricName.parse(name):
         return f"snapshot/{name}"
     for group in GROUPS:
         if name.startswith(f"{group}_"):

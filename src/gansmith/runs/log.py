@@ -1,10 +1,11 @@
 """The rows of a run: log.jsonl and timing.jsonl, and values found in them."""
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from gansmith.core.metric_name import column_of
 
 
 def add_up(timing: list[dict[str, float]]) -> list[float]:
@@ -41,12 +42,6 @@ def measure(row: Row, name: str) -> float:
     """Return a number of a look, whatever protocol its column's name carries; NaN where it is absent."""
     column = column_of(row, name)
     return float(row[column]) if column else float("nan")
-
-
-def column_of(row: Row, name: str) -> str:
-    """Return the column of ``fd``, ``coverage``, ``diversity``, ``copies`` or ``missing`` (fd2k_own_train), or ""."""
-    start = re.compile(r"(fd|fid)\d" if name == "fd" else rf"{name}\d")
-    return next((column for column in row if start.match(column)), "")
 
 
 def best_look(looks: Sequence[Row]) -> Row | None:

@@ -1,36 +1,21 @@
 """What run.json says of a run, and what has changed since it was written."""
 
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from gansmith.core.runtime import Runtime, numerics
 from gansmith.core.version import __version__
-from gansmith.data.base import DataSpec
-from gansmith.data.find import find_source
+from gansmith.data.base import DataSpec, Source
 from gansmith.recipes.load import differences
 from gansmith.recipes.old_files import from_old_file
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.checkpoint import Checkpoint
-from gansmith.runs.length import Budget, RunLength
+from gansmith.runs.length import RunLength
+from gansmith.runs.options import RunOptions
 
 RECORD_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What a user asks of a new run, apart from the recipe."""
-
-    source: str
-    budget: Budget = Budget()
-    seed: int = 0
-    holdout: float = 0.0
-    init_from: Path | None = None
-    plugins: tuple[Path, ...] = ()
-    data_root: Path | None = None
-    comments: tuple[str, ...] = ()  # above the recipe in the run folder
 
 
 def changed_row(change: dict[str, Any]) -> dict[str, Any]:
@@ -39,23 +24,25 @@ def changed_row(change: dict[str, Any]) -> dict[str, Any]:
     return {"event": "changed", **at, "message": "; ".join(change["changes"])}
 
 
-def make_run_record(order: RunOptions, spec: DataSpec, plan: RunLength, runtime: Runtime) -> dict[str, Any]:
+def make_run_record(
+    options: RunOptions, source: Source, spec: DataSpec, plan: RunLength, runtime: Runtime
+) -> dict[str, Any]:
     """Return what run.json says."""
     return {
         "format": RECORD_FORMAT,
         "gansmith": __version__,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "data": {
-            "source": find_source(order.source, order.data_root).location,  # the same from any folder
-            "root": str(order.data_root.resolve()) if order.data_root else None,
-            "holdout": order.holdout,
+            "source": source.location,  # the same from any folder
+            "root": str(options.data_root.resolve()) if options.data_root else None,
+            "holdout": options.holdout,
             "spec": spec.to_json(),
         },
-        "seed": order.seed,
+        "seed": options.seed,
         "plan": plan.to_json(),
         "numerics": _numerics(runtime),
-        "plugins": [{"file": str(Path(p).resolve()), "sha256": _digest(Path(p))} for p in order.plugins],
-        "init_from": str(order.init_from) if order.init_from else None,
+        "plugins": [{"file": str(Path(p).resolve()), "sha256": _digest(Path(p))} for p in options.plugins],
+        "init_from": str(options.init_from) if options.init_from else None,
     }
 
 

@@ -11,7 +11,7 @@ import torch
 from gansmith.data.base import ImageData
 from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks
 from gansmith.methods.base import Fixed
-from gansmith.methods.latent import LatentMethod
+from gansmith.methods.capabilities import samples_from_latents
 from gansmith.methods.sampling import generate, sample_batch
 from gansmith.parts.extractors.base import Extractor
 from gansmith.parts.metrics.base import squared_distances
@@ -31,7 +31,7 @@ class Monitor:
         self._options, self._batch = options, sample_batch(data.spec.height, data.spec.width)
         self._extractor, self._data, self._state = extractor, data, state
         self._eye: SnapshotEvaluator | None = None
-        assert isinstance(state.method, LatentMethod)
+        assert samples_from_latents(state.method)
         self._fixed = draws_of_looks(state.method, data, options, state.seed)
 
     def look(self) -> dict[str, Any]:

@@ -1,40 +1,75 @@
-"""Open the data of a run, and measure how fast its steps are."""
+"""Prepare a run before its first step: find and open the data, measure speed, fix the length."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from gansmith.core.errors import DataError
 from gansmith.core.events import Event, OnEvent
 from gansmith.core.runtime import Runtime
-from gansmith.data.base import ImageData
+from gansmith.data.base import ImageData, Source
+from gansmith.data.batches import BatchStream
+from gansmith.data.find import find_source
 from gansmith.data.open import open_data
 from gansmith.methods.adversarial import assume_augmented
 from gansmith.recipes.recipe import Recipe
-from gansmith.runs.record import RunOptions
+from gansmith.runs.length import RunLength, run_length
+from gansmith.runs.options import RunOptions
 from gansmith.training.state import RunState
 from gansmith.training.step import train_step
 
 MEASURE_SEC = 4.0
-
-
 OVERHEAD = 0.05  # share of a run that previews, checkpoints and the report take
 
 
-def open_for(recipe: Recipe, order: RunOptions, runtime: Runtime, on_event: OnEvent) -> tuple[Recipe, ImageData]:
-    """Return the data, and the recipe with the size and channels that were inferred from them."""
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is fixed before the first step of a run."""
 
-    def tell(done: int, total: int) -> None:
+    recipe: Recipe  # with the size and channels of the data
+    source: Source
+    data: ImageData
+    length: RunLength
+    img_per_sec: float  # as measured; 0 where nobody needed to know
+    comments: tuple[str, ...] = ()  # above the recipe in the run folder
+
+
+def prepare(
+    recipe: Recipe, options: RunOptions, runtime: Runtime, on_event: OnEvent, *, measure: bool = False
+) -> Prepared:
+    """Open the data for a recipe and fix the length; every process must call it, and all return the same.
+
+    Speed is measured where ``measure`` asks for it or the length is given in minutes. Raises DataError.
+    """
+    source = find_data(options, runtime)
+    recipe, data = open_for(recipe, source, options, runtime, on_event)
+    for line in data.summary.lines():
+        on_event(Event("note", line))
+    speed = measure_speed(recipe, data, runtime) if measure or options.budget.minutes else 0.0
+    length = run_length(recipe, options.budget, len(data), recipe.images_per_iteration, speed)
+    return Prepared(recipe, source, data, length, speed)
+
+
+def find_data(options: RunOptions, runtime: Runtime) -> Source:
+    """Return the source of a run's data; a data set that has to be downloaded is downloaded by one process."""
+    with _main_first(runtime):
+        return find_source(options.source, options.data_root)
+
+
+def open_for(
+    recipe: Recipe, source: Source, options: RunOptions, runtime: Runtime, on_event: OnEvent
+) -> tuple[Recipe, ImageData]:
+    """Return the data, and the recipe with the size and channels that were inferred from them.
+
+    One process decodes the images, the others wait for the cache. Raises DataError for fewer than two images.
+    """
+
+    def report(done: int, total: int) -> None:
         on_event(Event("data", values={"done": done, "total": total}))
 
-    def read() -> ImageData:
-        return open_data(
-            order.source, recipe.data, holdout=order.holdout, seed=order.seed, root=order.data_root, on_progress=tell
-        )
-
-    if not runtime.is_main:
-        runtime.barrier()
-    data = read()
-    if runtime.is_main:
-        runtime.barrier()
+    with _main_first(runtime):
+        data = open_data(source, recipe.data, holdout=options.holdout, seed=options.seed, on_progress=report)
     if len(data) < 2:
         raise DataError(
             "data.one_image",
@@ -46,9 +81,10 @@ def open_for(recipe: Recipe, order: RunOptions, runtime: Runtime, on_event: OnEv
 
 
 def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, seconds: float = MEASURE_SEC) -> float:
-    """Return images a second of a few steps on a state that is thrown away, augmented as they usually are."""
-    from gansmith.data.batches import BatchStream
+    """Return images a second of a few training steps, as the main process measures them; all processes must call it.
 
+    The trained state is thrown away. Its augmentation probability is a usual one: at first it is 0 and costs nothing.
+    """
     state = RunState.fresh(recipe, data.spec, 0, runtime)
     assume_augmented(state.method.state)
     domains = max(1, len(recipe.method.domains))
@@ -61,4 +97,19 @@ def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, seconds: fl
             start = time.perf_counter()
         elif state.iteration > 2:
             shown += state.images_per_iteration
-    return shown / (time.perf_counter() - start) * (1 - OVERHEAD)
+    return same_number(runtime, shown / (time.perf_counter() - start) * (1 - OVERHEAD))
+
+
+def same_number(runtime: Runtime, number: float) -> float:
+    """Return the main process's number on every process."""
+    return float(runtime.broadcast_text(repr(number)))
+
+
+@contextmanager
+def _main_first(runtime: Runtime) -> Iterator[None]:
+    """Let the main process do something before the others: it leaves files that they then find."""
+    if not runtime.is_main:
+        runtime.barrier()
+    yield
+    if runtime.is_main:
+        runtime.barrier()

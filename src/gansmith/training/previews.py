@@ -9,7 +9,7 @@ from gansmith.data.base import ImageData
 from gansmith.imaging.images import make_grid, save_png, to_float
 from gansmith.imaging.scatter import draw_points, plane
 from gansmith.methods.base import Method
-from gansmith.methods.latent import LatentMethod
+from gansmith.methods.capabilities import samples_from_latents
 from gansmith.methods.sampling import generate, sample_batch
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.folder import RunFolder
@@ -47,12 +47,13 @@ class PreviewWriter:
     @torch.no_grad()
     def _scores_of_plane(self) -> np.ndarray | None:
         """Return what D thinks of points all over the plane, (3600,); None where that depends on a label."""
-        method, discriminator = self._method, self._method.networks["discriminator"]
-        if not isinstance(method, LatentMethod) or method.num_classes:
+        method = self._method
+        if not samples_from_latents(method) or method.num_classes:
             return None
+        discriminator = method.networks["discriminator"]
         points = to_float(plane()).to(next(discriminator.parameters()).device)
         training = discriminator.training
-        scores = method.judge(discriminator.eval(), points, None).float().cpu().numpy()
+        scores = method.score(discriminator.eval(), points, None).float().cpu().numpy()
         discriminator.train(training)
         return scores
 

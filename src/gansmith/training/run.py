@@ -1,67 +1,93 @@
-"""Starting, resuming and finishing runs: what stands between a verb and the training loop."""
+"""Start, resume and end runs."""
 
 import os
 import shlex
 import shutil
 import signal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from torch import nn
 
 from gansmith.core.atomic_files import is_disk_full
-from gansmith.core.errors import CheckpointError, DiskFullError, ModelError
+from gansmith.core.errors import CheckpointError, DataError, DiskFullError, ModelError
 from gansmith.core.events import Event, OnEvent
 from gansmith.core.runtime import Runtime, set_threads
 from gansmith.core.signals import StopRequest
-from gansmith.data.sources.domains import domains_of
-from gansmith.inference.model import load_model
+from gansmith.data.base import Source
 from gansmith.recipes.load import read_run_recipe
-from gansmith.recipes.recipe import Recipe
-from gansmith.reporting.run_results import write_results
-from gansmith.reporting.tensorboard import TensorBoardLog
 from gansmith.runs.checkpoint import list_checkpoints
 from gansmith.runs.folder import RECORD, RunFolder, remove_leftovers
-from gansmith.runs.length import Budget, RunLength, run_length
+from gansmith.runs.length import Budget, RunLength
 from gansmith.runs.log import append_row
-from gansmith.runs.record import RunOptions, changed_row, changes_since, make_run_record
-from gansmith.training.prepare import measure_speed, open_for
+from gansmith.runs.options import RunOptions
+from gansmith.runs.record import changed_row, changes_since, make_run_record
+from gansmith.training.prepare import Prepared, find_data, open_for
 from gansmith.training.state import RunState
 from gansmith.training.trainer import Trainer, latest_checkpoint
 
 
-def start_run(folder: Path, recipe: Recipe, order: RunOptions, runtime: Runtime, on_event: OnEvent) -> int:
-    """Make a run folder and train in it; return 0, or the number of the signal that stopped it before its end."""
-    RunFolder.check_free(folder)
-    recipe, data = open_for(recipe, order, runtime, on_event)
-    for line in data.summary.lines():
-        on_event(Event("note", line))
+class Logger(Protocol):
+    """Takes the rows of a run's log while it trains."""
+
+    def row(self, row: dict[str, Any]) -> None:
+        """Take one row; it has the key "iteration"."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a run calls outside of training: its listener, its logger, and the writer of its results."""
+
+    on_event: OnEvent
+    open_logger: Callable[[RunFolder, int], Logger | None]  # given the iteration at which the run goes on
+    write_results: Callable[[RunFolder, OnEvent], None]  # of a finished run, by the main process
+
+
+def start_run(
+    folder: Path,
+    prepared: Prepared,
+    options: RunOptions,
+    runtime: Runtime,
+    around: Surroundings,
+    first_weights: Mapping[str, nn.Module] | None = None,
+) -> int:
+    """Make a run folder and train in it; return 0, or the number of the signal that stopped it before its end.
+
+    ``first_weights`` are a model's networks by name. Raises ModelError where they do not fit.
+    """
+    recipe, data, length, on_event = prepared.recipe, prepared.data, prepared.length, around.on_event
     if runtime.is_slowed_by_precision:
         on_event(Event("warning", "this CPU has no bf16 instructions: many times slower than --precision fp32"))
     elif runtime.precision == "bf16":
         on_event(Event("note", "forward passes in bf16: this device has instructions for it"))
     if runtime.compiled:
         on_event(Event("note", "networks are compiled: the first steps take longer"))
-    state = RunState.fresh(recipe, data.spec, order.seed, runtime)
-    if order.init_from is not None:
-        _take_weights(state, order.init_from)
-    speed = measure_speed(recipe, data, runtime) if order.budget.minutes else 0.0
-    plan = run_length(recipe, order.budget, len(data), state.images_per_iteration, speed)
-    plan = RunLength(**{**plan.to_json(), **_shared(plan, runtime)})
+    state = RunState.fresh(recipe, data.spec, options.seed, runtime)
+    if first_weights is not None:
+        _take_weights(state, first_weights, options.init_from)
     with StopRequest(runtime.is_main).listening() as stop:  # from the first file to the checkpoint that resume needs
         run = RunFolder.create(folder) if runtime.is_main else RunFolder(folder)
         runtime.barrier()
         if runtime.is_main:
             run.lock()
-            run.recipe.write_text(recipe.to_yaml(order.comments))
+            run.recipe.write_text(recipe.to_yaml(prepared.comments))
             run.copy_of_quarantine(list(data.summary.quarantine))
-            run.write_record(make_run_record(order, data.spec, plan, runtime))
+            run.write_record(make_run_record(options, prepared.source, data.spec, length, runtime))
         on_event(Event("note", f"run folder: {folder}"))
-        on_event(Event("note", f"{plan.schedule_kimg:,.1f} kimg in {plan.iterations:,} iterations ({plan.source})"))
-        return _train(Trainer(state, data, runtime, run, plan), stop, on_event)
+        on_event(
+            Event("note", f"{length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})")
+        )
+        return _train(Trainer(state, data, runtime, run, length), stop, around)
 
 
 def resume_run(
-    folder: Path, runtime: Runtime, on_event: OnEvent, *, kimg: float | None = None, accept_changes: bool = False
+    folder: Path, runtime: Runtime, around: Surroundings, *, kimg: float | None = None, accept_changes: bool = False
 ) -> int:
     """Go on with a run from its newest whole checkpoint; return 0, or the number of the signal that stopped it.
 
@@ -73,12 +99,12 @@ def resume_run(
         run.lock()
         remove_leftovers(run)
     try:
-        trainer = _resumed(run, runtime, on_event, kimg, accept_changes)
+        trainer = _resumed(run, runtime, around.on_event, kimg, accept_changes)
     except BaseException:
         run.unlock()
         raise
     with StopRequest(runtime.is_main).listening() as stop:
-        return _train(trainer, stop, on_event)
+        return _train(trainer, stop, around)
 
 
 def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | None, accept_changes: bool) -> Trainer:
@@ -88,9 +114,10 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
     for reason in passed_over:
         on_event(Event("warning", f"passed over: {reason}"))
     recipe = read_run_recipe(run.recipe)
-    order = _order_of(run)
+    options = _options_of(run)
+    source = _find_again(run, options, runtime)
     _restore_threads(record["numerics"])
-    recipe, data = open_for(recipe, order, runtime, on_event)
+    recipe, data = open_for(recipe, source, options, runtime, on_event)
     changes = changes_since(record, checkpoint, recipe, data.spec, runtime)
     if changes and not accept_changes:
         more = f"\n  and {len(changes) - 1} more" if len(changes) > 1 else ""
@@ -120,7 +147,7 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
     if changes and runtime.is_main:
         change = {"iteration": state.iteration, "kimg": round(state.kimg, 6), "changes": changes}
         append_row(run.log, changed_row(change))
-        new = make_run_record(order, data.spec, plan, runtime)
+        new = make_run_record(options, source, data.spec, plan, runtime)
         now = {name: new[name] for name in ("data", "plan", "numerics", "plugins")}
         run.write_record({**record, **now, "changes": [*record.get("changes", []), change]})
     for text in changes:
@@ -130,16 +157,9 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
     return Trainer(state, data, runtime, run, plan)
 
 
-def _order_of(run: RunFolder) -> RunOptions:
-    """Return what the run was ordered with; CheckpointError if its data are gone."""
+def _options_of(run: RunFolder) -> RunOptions:
+    """Return the options that a run was started with."""
     record, known = run.record, run.record["data"]
-    parts = domains_of(known["source"])
-    if gone := [part for part in parts if Path(part).is_absolute() and not Path(part).exists()]:
-        raise CheckpointError(
-            "run.data_moved",
-            f"'{run.path}' was trained on '{gone[0]}', which is not there"
-            f"\n  put it back, or write its new place into {run.path / RECORD} as data.source",
-        )
     return RunOptions(
         known["source"],
         seed=record["seed"],
@@ -149,25 +169,39 @@ def _order_of(run: RunFolder) -> RunOptions:
     )
 
 
-def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
-    """Run a trainer with TensorBoard fed until its end or a stop, then write the results of a finished run."""
+def _find_again(run: RunFolder, options: RunOptions, runtime: Runtime) -> Source:
+    """Return the source of a run's data; CheckpointError where they are gone."""
+    try:
+        return find_data(options, runtime)
+    except DataError as problem:
+        if problem.code not in ("data.not_found", "data.not_a_folder"):
+            raise
+        raise CheckpointError(
+            "run.data_moved",
+            f"the data of '{run.path}' are gone: {str(problem).splitlines()[0]}"
+            f"\n  put them back, or write their new place into {run.path / RECORD} as data.source",
+        ) from problem
+
+
+def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
+    """Run a trainer until its end or a stop, then write the results of a finished run."""
     run, state, main = trainer.run, trainer.state, trainer.runtime.is_main
-    board = TensorBoardLog.open(run.path / "tensorboard", state.iteration) if main else None
+    logger = around.open_logger(run, state.iteration) if main else None
 
-    def tell(event: Event) -> None:
-        if board is not None and event.kind in ("row", "look", "health"):
-            board.row({name: value for name, value in event.values.items() if value is not None})
+    def on_event(event: Event) -> None:
+        if logger is not None and event.kind in ("row", "look", "health"):
+            logger.row({name: value for name, value in event.values.items() if value is not None})
         if main:
-            on_event(event)
+            around.on_event(event)
 
-    trainer.on_event, trainer.stop_requested = tell, stop.requested
+    trainer.on_event, trainer.stop_requested = on_event, stop.requested
     _note_time(trainer, "started")
     try:
         finished = trainer.run_to_end()
         stop.end()
         _note_time(trainer, "finished" if finished else "paused")
         if finished and main:
-            write_results(run, load_model(run.path, "cpu"), tell)
+            around.write_results(run, on_event)
     except OSError as problem:
         if not is_disk_full(problem):
             raise
@@ -178,8 +212,8 @@ def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
             f"\n  the last checkpoint is intact; make room, then: gansmith resume {run.path}",
         ) from problem
     finally:
-        if board is not None:
-            board.close()
+        if logger is not None:
+            logger.close()
         if main:
             run.unlock()
     if finished:
@@ -188,7 +222,7 @@ def _train(trainer: Trainer, stop: StopRequest, on_event: OnEvent) -> int:
     if main:
         saved = int(list_checkpoints(run.checkpoints)[0].name) * state.images_per_iteration / 1000
         todo = f"go on with: gansmith resume {shlex.quote(str(run.path))}"
-        on_event(Event("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
+        around.on_event(Event("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
     return int(number)
 
 
@@ -204,9 +238,8 @@ def _restore_threads(recorded: dict[str, Any]) -> None:
         set_threads(int(recorded["threads"]))
 
 
-def _take_weights(state: RunState, path: Path) -> None:
-    """Start from the weights of a model; ModelError where they do not fit."""
-    taken = load_model(path, "cpu").networks
+def _take_weights(state: RunState, taken: Mapping[str, nn.Module], path: Path | None) -> None:
+    """Start from the weights of a model, which came from ``path``; ModelError where they do not fit."""
     for name, network in state.method.networks.items():
         source = taken.get(f"{name}-raw", taken.get(name))
         if source is None:
@@ -224,10 +257,3 @@ def _take_weights(state: RunState, path: Path) -> None:
         network.load_state_dict(source.state_dict())
         if name in state.averages:
             state.averages[name].network.load_state_dict(taken[name].state_dict())
-
-
-def _shared(plan: RunLength, runtime: Runtime) -> dict[str, Any]:
-    """Return the main process's plan: measured speeds differ between processes."""
-    import json
-
-    return dict(json.loads(runtime.broadcast_text(json.dumps(plan.to_json()))))

@@ -96,12 +96,12 @@ class RunState:
     @property
     def images_per_iteration(self) -> int:
         """Return the real images that one iteration shows."""
-        return self.recipe.batch_size * self.draws_per_iteration
+        return self.recipe.images_per_iteration
 
     @property
     def draws_per_iteration(self) -> int:
         """Return how many global batches one iteration reads."""
-        return max(1, sum(phase.repeats for phase in self.method.phases if phase.reads_data))
+        return self.recipe.batches_per_iteration
 
     @property
     def kimg(self) -> float:

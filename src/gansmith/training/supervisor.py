@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from gansmith.core.metric_name import column_of
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.evaluation.snapshot import open_snapshot_extractor
-from gansmith.methods.latent import LatentMethod
+from gansmith.methods.capabilities import samples_from_latents
 from gansmith.monitoring.health import HEALTHY, HOPELESS, Verdict, judge
 from gansmith.monitoring.suggestions import remedies
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
-from gansmith.runs.log import append_row, best_look, column_of, read_rows
+from gansmith.runs.log import append_row, best_look, read_rows
 from gansmith.training.monitor import Monitor, choose_interval
 from gansmith.training.state import RunState
 
@@ -58,7 +59,7 @@ class Supervisor:
             if known["every"]:
                 self._watch = self._open(known["features"])
             return int(known["every"])
-        latent = isinstance(self._state.method, LatentMethod)
+        latent = samples_from_latents(self._state.method)
         watch = self._open(self._options.features) if latent and self._options.look_kimg != 0 else None
         every = choose_interval(self._plan, self._options, img_per_sec, watch)
         self._watch = watch if every else None

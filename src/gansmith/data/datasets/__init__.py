@@ -1,1 +1,1 @@
-"""Data sets with a name, one file each."""
+"""Named data sets, one file for each family."""

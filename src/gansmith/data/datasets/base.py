@@ -1,4 +1,4 @@
-"""The registry of named data sets, and where their files are."""
+"""The registry of named data sets, and how their files are found or downloaded."""
 
 import contextlib
 import os
@@ -13,13 +13,17 @@ from gansmith.data.base import Source
 
 
 class DataSetPart(Part):
-    """A data set with a name; ``about`` and ``licence`` are for 'gansmith data list'."""
+    """A named data set; ``gansmith data list`` prints its ``about`` and ``licence``.
 
-    about: ClassVar[str] = ""  # what, how many, which size, how large a download
+    A new one is one file: a subclass with ``@register("name")`` whose ``source()`` returns a ``Source``, for example an
+    ``ArraySource``.
+    """
+
+    about: ClassVar[str] = ""  # content, number of images, their size, classes, size of the download
     licence: ClassVar[str] = ""
 
     def files_go_to(self) -> Path | None:
-        """Return the folder of its files; None when it needs none."""
+        """Return the folder of its files; None if it has no files."""
         return None
 
     def is_here(self) -> bool:
@@ -27,18 +31,16 @@ class DataSetPart(Part):
         return True
 
     def source(self) -> Source:
-        """Return where its images come from."""
+        """Return the source of its images."""
         raise NotImplementedError
 
 
 data_sets: Registry[DataSetPart] = Registry("data set", "gansmith.data.datasets")
-
-
 register = data_sets.register
 
 
 def data_root() -> Path:
-    """Return where named data sets lie: $GANSMITH_DATA, else gansmith in $XDG_DATA_HOME or ~/.local/share."""
+    """Return the folder of named data sets: $GANSMITH_DATA, else gansmith in $XDG_DATA_HOME or ~/.local/share."""
     own = os.environ.get("GANSMITH_DATA")
     if own:
         return Path(own).expanduser()
@@ -46,60 +48,60 @@ def data_root() -> Path:
 
 
 class FileSet(DataSetPart):
-    """A named data set in files: found in one of ``folders``, else downloaded by torchvision's class of it."""
+    """A named data set in files: found in one of ``folders``, else downloaded through torchvision."""
 
     splits: ClassVar[tuple[str, ...]] = ("train", "test")
-    torchvision: ClassVar[str]
-    place: ClassVar[str]  # below the root, as torchvision has it
-    sums: ClassVar[dict[str, str]]  # MD5 of each file that is downloaded
+    torchvision: ClassVar[str]  # name of the class in torchvision.datasets
+    place: ClassVar[str]  # folder below the root, as torchvision lays it out
+    sums: ClassVar[dict[str, str]]  # file name -> MD5, of each download
 
     split: str = "train"
     root: Path | None = None
 
     @property
     def title(self) -> str:
-        """Return the name that leads here again."""
+        """Return the address of this split: NAME for the first split, NAME:SPLIT for others."""
         return self.kind if self.split == self.splits[0] else f"{self.kind}:{self.split}"
 
     @property
     def slug(self) -> str:
-        """Return a name that may be part of a file's."""
+        """Return the title in a form for file names."""
         return self.title.replace(":", "-")
 
     def files_go_to(self) -> Path:
-        """Return the folder that the files are downloaded to, and looked for in first."""
+        """Return the download folder, which is also searched first."""
         return (self.root or data_root()) / self.place
 
     def is_here(self) -> bool:
-        """Say whether the files of every split are there."""
+        """Say whether the files of every split are here."""
         return all(self.model_copy(update={"split": split}).found() for split in self.splits)
 
     def folders(self) -> Iterator[Path]:
-        """Yield the folders that may hold the files: torchvision's, one of the data set's name, the root itself."""
+        """Yield the folders to search: torchvision's, one with the data set's name, the root itself."""
         root = self.root or data_root()
         yield from (root / self.place, (root / self.place).parent, root / self.kind, root)
 
     def found(self) -> Sequence[Path]:
-        """Return the files of the split in the first folder that has them all, or nothing."""
+        """Return the files of the split from the first folder that has them all; empty if none has."""
         raise NotImplementedError
 
     def obtain(self) -> Sequence[Path]:
-        """Return the files of the split, downloaded if they are nowhere; DataError saying what to put where."""
+        """Return the files of the split, after a download if needed; DataError with the files to get if that fails."""
         return self.found() or self._downloaded()
 
     def _downloaded(self) -> Sequence[Path]:
         try:
-            import torchvision.datasets
+            import torchvision.datasets  # an extra: imported here so that gansmith starts without it
 
             cls = getattr(torchvision.datasets, self.torchvision)
             how = {"split": self.split} if self.torchvision == "CelebA" else {"train": self.split == "train"}
-            with contextlib.redirect_stdout(sys.stderr):  # ours is for results
+            with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
                 cls(self.root or data_root(), download=True, **how)
-            reason = "the download left no such files"
+            reason = "the download did not bring its files"
         except ModuleNotFoundError as problem:
             library = str(problem.name).partition(".")[0]
-            reason = f"{library}, which downloads it, is not installed (pip install 'gansmith[data]')"
-        except Exception as problem:  # torchvision and the network raise many kinds
+            reason = f"{library} is not installed, which would download it (pip install 'gansmith[data]')"
+        except Exception as problem:  # torchvision and the network raise many types
             reason = "the download failed: " + reason_of(problem)
         found = self.found()
         if not found:
@@ -107,7 +109,7 @@ class FileSet(DataSetPart):
             raise DataError(
                 "data.not_downloaded",
                 f"data set '{self.title}' is not here, and {reason}"
-                f"\n  put its files into {self.files_go_to()}, or pass --data-root with the folder that has them"
+                f"\n  put its files into {self.files_go_to()}, or pass their folder as --data-root"
                 f"\n  expected: {files}",
             )
         return found

@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100: the official archive, or the Python batches unpacked from it."""
+"""CIFAR-10 and CIFAR-100, from the official archive or the batches unpacked from it."""
 
 import hashlib
 import io
@@ -15,60 +15,61 @@ from gansmith.data.datasets.base import FileSet, register
 from gansmith.data.sources.arrays import Arrays, ArraySource
 from gansmith.data.sources.folders_archives import file_stamp
 
-MAX_BATCH_BYTES = 200 * 10**6
+MAX_BATCH_BYTES = 200 * 10**6  # more than any official batch has
 
 
 class ArrayUnpickler(pickle.Unpickler):
-    """Reads plain values and NumPy arrays; any other class is an error."""
+    """An unpickler for plain values and NumPy arrays; any other class is an error."""
 
     known: ClassVar[dict[tuple[str, str], Any]] = {
-        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],  # where Python 2 wrote it
+        ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],  # its name in Python 2
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return one of the three; DataError otherwise."""
+        """Return one of the three known classes; DataError for any other."""
         if (module, name) not in self.known:
             raise DataError(
                 "data.unsafe_pickle",
-                f"a batch of CIFAR names {module}.{name}, which no official file does\n  it was not used",
+                f"a CIFAR batch refers to {module}.{name}, which no official file does"
+                "\n  nothing of it was run; download CIFAR again",
             )
         return self.known[module, name]
 
 
 def read_batch(content: bytes, md5: str, where: str, url: str) -> dict[str, Any]:
-    """Return the values of an official batch; DataError, before anything of it is read, for any other content.
+    """Return the values of an official batch; DataError for any other content, before any of it is unpickled.
 
-    Pickle can run code, so gansmith reads it nowhere else. Here it is safe because these bytes, and not a later
-    version of the file, have the published MD5: nobody knows how to make other content for a sum that is given (what
-    is broken in MD5 is making two contents of one's own agree). The unpickler knows no class but arrays all the same.
+    Pickle can run code, so gansmith reads it nowhere else. Here it is safe, because the MD5 of exactly these bytes is
+    the published one. MD5 is broken for collisions, where an attacker makes both files; nobody can make another file
+    for a given sum. As a second guard the unpickler accepts no class but arrays.
     """
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != md5:
         raise DataError(
             "data.not_official",
             f"'{where}' is not the official file: its MD5 is {found}, expected {md5}"
-            f"\n  nothing in it was read, since such files can run code; get {url} again",
+            f"\n  it was not read, because such files can run code; download {url} again",
         )
     return dict(ArrayUnpickler(io.BytesIO(content), encoding="latin1").load())
 
 
 class CifarSet(FileSet):
-    """Batches of a split, and a file of class names."""
+    """A CIFAR data set: the batches of each split, and a file of class names."""
 
     url: ClassVar[str]
     label_key: ClassVar[str]
-    names: ClassVar[tuple[str, str]]  # the file of class names and the key in it
-    batches: ClassVar[dict[str, tuple[str, ...]]]  # of each split
-    batch_sums: ClassVar[dict[str, str]]
+    names: ClassVar[tuple[str, str]]  # the file of class names, and its key
+    batches: ClassVar[dict[str, tuple[str, ...]]]  # split -> files
+    batch_sums: ClassVar[dict[str, str]]  # file -> MD5
 
     @property
     def _wanted(self) -> tuple[str, ...]:
         return (*self.batches[self.split], self.names[0])
 
     def found(self) -> Sequence[Path]:
-        """Return the batches and the file of names, or the archive alone, or nothing."""
+        """Return the batches and the file of names, or the archive alone; empty if neither is found."""
         (archive,) = self.sums
         for folder in self.folders():
             paths = [folder / name for name in self._wanted]
@@ -79,7 +80,7 @@ class CifarSet(FileSet):
         return ()
 
     def source(self) -> ArraySource:
-        """Return the arrays of the split."""
+        """Return the source of the split's images."""
         paths = self.obtain()
         stamp = " ".join(map(file_stamp, paths))
         return ArraySource(self.slug, self.title, lambda: stamp, lambda: self._load(paths))
@@ -88,7 +89,7 @@ class CifarSet(FileSet):
         contents = dict(_members(paths[0], self._wanted) if len(paths) == 1 else _unpacked(paths))
         missing = [name for name in self._wanted if name not in contents]
         if missing:
-            raise DataError("data.incomplete", f"'{paths[0]}' holds no {', '.join(missing)}\n  get {self.url} again")
+            raise DataError("data.incomplete", f"'{paths[0]}' lacks {', '.join(missing)}\n  download {self.url} again")
         batches = {
             name: read_batch(contents[name], self.batch_sums[name], f"{paths[0].parent}/{name}", self.url)
             for name in self._wanted
@@ -102,13 +103,14 @@ class CifarSet(FileSet):
 
 
 def _unpacked(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, content) of files."""
     for path in paths:
         with path.open("rb") as file:
             yield path.name, file.read(MAX_BATCH_BYTES)
 
 
 def _members(archive: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield the wanted files of an archive, read as a stream."""
+    """Yield (name, content) of the wanted files in an archive, read as a stream."""
     try:
         with tarfile.open(archive, "r:*") as members:
             for member in members:
@@ -116,7 +118,7 @@ def _members(archive: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes]
                 file = members.extractfile(member) if member.isreg() and name in wanted else None
                 if file is not None:
                     yield name, file.read(MAX_BATCH_BYTES)
-    except Exception as problem:  # tarfile and the decompressors raise many kinds
+    except Exception as problem:  # tarfile and the decompressors raise many types
         raise DataError(
             "data.damaged_archive", f"archive '{archive}' is damaged: {reason_of(problem)}\n  download it again"
         ) from problem

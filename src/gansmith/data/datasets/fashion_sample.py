@@ -1,4 +1,4 @@
-"""The data set that comes with gansmith: clothes, 10,000 gray images of 28 x 28 in ten classes."""
+"""The built-in data set: 10,000 gray images of clothes, 28 x 28 px, in ten classes."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -11,7 +11,7 @@ FILE = Path(__file__).with_name("fashion_sample.npz")
 
 @register("fashion-sample")
 class FashionSample(DataSetPart):
-    """The first 1,000 images of each class of Fashion-MNIST's train split; its test split is never used.
+    """The first 1,000 images of each class of Fashion-MNIST's training split; none of its test split.
 
     Source: Xiao, Rasul, Vollgraf 2017 (arXiv 1708.07747), Zalando SE, MIT licence (fashion_sample.LICENSE).
     """
@@ -20,5 +20,5 @@ class FashionSample(DataSetPart):
     licence: ClassVar[str] = "MIT"
 
     def source(self) -> ArraySource:
-        """Return the embedded file."""
+        """Return the file beside this module as a source."""
         return array_file(FILE, name=self.kind)

@@ -1,4 +1,4 @@
-"""MNIST and its kin: idx files, read here; 60,000 + 10,000 gray images of 28 x 28 in ten classes."""
+"""MNIST, Fashion-MNIST and KMNIST: idx files of 28 x 28 gray images in ten classes."""
 
 import gzip
 import math
@@ -20,17 +20,17 @@ OFFICIAL_COUNTS = {"train": 60_000, "test": 10_000}
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Return the uint8 array of an idx file, packed (.gz) or not; DataError unless header and length fit exactly."""
+    """Return the uint8 array of an idx file, plain or .gz; DataError unless header and length agree exactly."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rb") as file:
             zeros, kind, num_sides = struct.unpack(">HBB", file.read(4))
             if zeros or kind != 8 or num_sides not in (1, 3):
-                raise ValueError("its header is not that of images or labels in bytes")
+                raise ValueError("its header does not describe images or labels in bytes")
             shape = struct.unpack(f">{num_sides}I", file.read(4 * num_sides))
             size = math.prod(shape)
             if size > MAX_IDX_BYTES:
-                raise ValueError(f"its header claims {size:,} bytes, at most {MAX_IDX_BYTES:,} are read")
+                raise ValueError(f"its header claims {size:,} bytes, more than the limit of {MAX_IDX_BYTES:,}")
             values = file.read(size + 1)
             if len(values) != size:
                 raise ValueError(
@@ -44,13 +44,13 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 class IdxSet(FileSet):
-    """Two idx files for each split, each packed or not."""
+    """A data set of two idx files a split: images and labels, each plain or .gz."""
 
     classes: ClassVar[tuple[str, ...]]
-    first_labels: ClassVar[dict[str, bytes]] = {}  # of each split, where they are known
+    first_labels: ClassVar[dict[str, bytes]] = {}  # split -> its first 16 labels, by which its files are recognised
 
     def found(self) -> Sequence[Path]:
-        """Return the images' file and the labels', or nothing."""
+        """Return the file of images and the file of labels; empty if they are not found."""
         prefix = "train" if self.split == "train" else "t10k"
         names = f"{prefix}-images-idx3-ubyte", f"{prefix}-labels-idx1-ubyte"
         for folder in self.folders():
@@ -60,28 +60,28 @@ class IdxSet(FileSet):
         return ()
 
     def source(self) -> ArraySource:
-        """Return the arrays of the split."""
+        """Return the source of the split's images."""
         images, labels = self.obtain()
 
         def load() -> Arrays:
             pixels, numbers = read_idx(images), read_idx(labels)
-            self._refuse_others(numbers, images.parent)
+            self._refuse_other_set(numbers, images.parent)
             notes = [f"read from {images.parent}"]
             if len(pixels) != OFFICIAL_COUNTS[self.split]:
-                notes.append(f"{len(pixels):,} images, where the official split has {OFFICIAL_COUNTS[self.split]:,}")
+                notes.append(f"{len(pixels):,} images; the official split has {OFFICIAL_COUNTS[self.split]:,}")
             return Arrays(pixels, numbers, self.classes, tuple(notes))
 
         stamp = f"{file_stamp(images)} {file_stamp(labels)}"
         return ArraySource(self.slug, self.title, lambda: stamp, load)
 
-    def _refuse_others(self, labels: np.ndarray, folder: Path) -> None:
-        """Raise DataError for the files of another data set: all of this family go by the same names."""
+    def _refuse_other_set(self, labels: np.ndarray, folder: Path) -> None:
+        """Raise DataError for files of another data set of this family, whose files have the same names."""
         start = labels[:16].tobytes()
         for other in (Mnist, FashionMnist):
             if other.kind != self.kind and start == other.first_labels[self.split]:
                 raise DataError(
                     "data.other_data_set",
-                    f"the files in {folder} are those of {other.kind}, not of {self.kind}"
+                    f"the files in {folder} belong to {other.kind}, not to {self.kind}"
                     f"\n  put the files of {self.kind} into {self.files_go_to()}, or train on {other.kind}",
                 )
 
@@ -112,7 +112,7 @@ class Mnist(IdxSet):
 
 @register("fashion-mnist")
 class FashionMnist(IdxSet):
-    """Clothes.
+    """Photos of clothes.
 
     Source: Xiao, Rasul, Vollgraf 2017 (arXiv 1708.07747).
     """
@@ -138,7 +138,7 @@ class FashionMnist(IdxSet):
 
 @register("kmnist")
 class Kmnist(IdxSet):
-    """Cursive Japanese characters, one for each row of hiragana.
+    """Cursive Japanese characters, one class for each row of hiragana.
 
     Source: Clanuwat et al. 2018 (arXiv 1812.01718).
     """

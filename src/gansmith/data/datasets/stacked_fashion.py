@@ -1,4 +1,4 @@
-"""Stacked Fashion-MNIST: three gray images of clothes as the red, green and blue of one, 10 x 10 x 10 modes."""
+"""Stacked Fashion-MNIST: three gray images as red, green and blue; 10 x 10 x 10 modes."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,13 +13,13 @@ from gansmith.data.datasets.base import DataSetPart, FileSet, register
 from gansmith.data.datasets.fashion_sample import FashionSample
 from gansmith.data.datasets.mnist import FashionMnist
 
-VERSION = 1  # of what a seed draws
+VERSION = 1  # of the images that a seed gives
 
 
 class StackedSource:
-    """Images whose three channels are drawn from the gray images of another source, each anew with replacement.
+    """Colour images whose channels are gray images of another source, drawn at random with replacement.
 
-    Nothing is written beside the cache. There are no labels: 1,000 of them would make a conditional model by accident.
+    There are no labels: with 1,000 classes a recipe would become conditional, which is not the purpose.
     """
 
     def __init__(self, gray: Source, name: str, location: str, count: int, seed: int) -> None:
@@ -28,19 +28,21 @@ class StackedSource:
         self._listing = Listing(())
 
     def stamp(self) -> str:
-        """Return the stamp of the gray images, with what is drawn from them."""
+        """Return the stamp of the gray images, with the count and the seed of the draws."""
         return f"{VERSION} {self._count} {self._seed} {self._gray.stamp()}"
 
     def scan(self) -> Listing:
-        """Draw which three images each is made of."""
+        """Draw three gray images for each image and list the results."""
         self._listing = self._gray.scan()
         draws = np.random.Generator(np.random.Philox(derive_seed("stacked", self._seed)))
         chosen = draws.integers(0, len(self._listing.items), (self._count, 3)).tolist()
         items = tuple(Item(f"{row:08d}", -1, tuple(three)) for row, three in enumerate(chosen))
-        return Listing(items, (), 0, (*self._listing.notes, f"three of {len(self._listing.items):,} images in each"))
+        return Listing(
+            items, (), 0, (*self._listing.notes, f"each image stacks three of {len(self._listing.items):,} gray images")
+        )
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        """Yield readers of uint8 (H, W, 3)."""
+        """Yield functions that return uint8 (H, W, 3)."""
         readers = dict(self._gray.stream(self._listing.items))
 
         def read(three: tuple[int, int, int]) -> np.ndarray:
@@ -52,15 +54,15 @@ class StackedSource:
 
 @register("stacked-fashion")
 class StackedFashion(FileSet):
-    """Three random images of fashion-mnist's split as red, green and blue: a test of how many modes a GAN drops.
+    """Three random images of fashion-mnist as red, green and blue: a test for dropped modes.
 
     Source: Metz et al. 2017, arXiv:1611.02163, section 3.3.1, and Srivastava et al. 2017, arXiv:1705.07761, which stack
-    MNIST. Differs: clothes for digits, harder to tell apart; 60,000 images that are drawn once.
+    MNIST. Differs: clothes instead of digits, which are harder to tell apart; 60,000 images, drawn once.
     """
 
     about: ClassVar[str] = "three images of fashion-mnist as red, green, blue: 1,000 modes; 28 x 28; no labels"
     licence: ClassVar[str] = "MIT"
-    count: int | None = Field(None, ge=1, le=1_000_000, description="images; null: as many as the split has gray ones")
+    count: int | None = Field(None, ge=1, le=1_000_000, description="number of images; null: as many as the split has")
     seed: int = 0
 
     @property
@@ -72,11 +74,11 @@ class StackedFashion(FileSet):
         return self._gray.files_go_to()
 
     def found(self) -> Sequence[Path]:
-        """Return fashion-mnist's files of the split, or nothing."""
+        """Return fashion-mnist's files of the split; empty if they are not found."""
         return self._gray.found()
 
     def source(self) -> StackedSource:
-        """Return the stacked images of the split."""
+        """Return the split's stacked images as a source."""
         count = self.count or {"train": 60_000, "test": 10_000}[self.split]
         return StackedSource(self._gray.source(), self.slug, self.title, count, self.seed)
 
@@ -85,14 +87,14 @@ class StackedFashion(FileSet):
 class StackedFashionSample(DataSetPart):
     """Three random images of the built-in fashion-sample as red, green and blue.
 
-    Source: as stacked-fashion; its gray images are 1,000 of each class of fashion-mnist's training split.
+    Source: see stacked-fashion; the gray images are 1,000 of each class of fashion-mnist's training split.
     """
 
     about: ClassVar[str] = "three images of fashion-sample as red, green, blue: 1,000 modes; 28 x 28; built in"
     licence: ClassVar[str] = "MIT"
-    count: int = Field(20_000, ge=1, le=1_000_000, description="images")
+    count: int = Field(20_000, ge=1, le=1_000_000, description="number of images")
     seed: int = 0
 
     def source(self) -> StackedSource:
-        """Return the stacked images."""
+        """Return the stacked images as a source."""
         return StackedSource(FashionSample().source(), self.kind, self.kind, self.count, self.seed)

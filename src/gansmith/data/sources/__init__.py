@@ -1,1 +1,1 @@
-"""Places images come from: folders, archives, arrays, the Hub, pairs and domains."""
+"""Sources of images: folders, archives, arrays, the Hugging Face Hub, pairs and domains."""

@@ -1,4 +1,4 @@
-"""Arrays of images as sources: a .npy, a .npz, or arrays that a named data set brings along. Never pickle."""
+"""Arrays as sources: .npy and .npz files, and the arrays of named data sets; never pickle."""
 
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -16,24 +16,24 @@ from gansmith.imaging.images import POINT
 IMAGE_KEYS = ("images", "x", "arr_0")
 LABEL_KEYS = ("labels", "y")
 CLASS_KEY = "class_names"
-MAX_NPZ_BYTES = 4 * 10**9
-ROWS_AT_ONCE = 1024
+MAX_NPZ_BYTES = 4 * 10**9  # of the arrays that are read, unpacked
+ROWS_AT_ONCE = 1024  # whose range is taken at a time
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """Images as they are stored, with labels (numbers or names) if there are any."""
+    """Images as stored, with labels (numbers or names) if there are any."""
 
     images: np.ndarray  # (N, H, W), (N, H, W, C) or (N, C, H, W)
     labels: np.ndarray | None = None  # (N,)
     class_names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()  # what else should be known
+    notes: tuple[str, ...] = ()  # remarks for the summary
 
 
 class ArraySource:
     """Images in an array; ``load`` is only called when the cache has to be built.
 
-    Raises DataError for a shape, a type or values that are no images.
+    Raises DataError for a shape, a type or values that images cannot have.
     """
 
     items_per_job = 256
@@ -56,7 +56,7 @@ class ArraySource:
         return Listing(items, classes, 0, (*notes, *arrays.notes))
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        """Yield readers of rows."""
+        """Yield functions that return rows as uint8 (H, W, C)."""
         for position, item in enumerate(items):
             yield position, partial(self._row, item.locator)
 
@@ -69,14 +69,14 @@ class ArraySource:
         return np.ascontiguousarray(values.round().clip(0, 255).astype(np.uint8))
 
     def _oriented(self, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
-        """Return the images as (N, H, W, C) and what was inferred."""
+        """Return the images as (N, H, W, C), and notes on the axes; DataError for an unclear or wrong shape."""
         shape = images.shape
         if len(shape) == 3:
             images = images[..., None]
         elif shape[1:] == POINT:
             pass
         elif len(shape) != 4 or (shape[1] in (1, 3, 4)) == (shape[3] in (1, 3, 4)):
-            wrong = "can be read in two ways" if len(shape) == 4 and shape[1] in (1, 3, 4) else "is no images"
+            wrong = "can be read in two ways" if len(shape) == 4 and shape[1] in (1, 3, 4) else "does not hold images"
             raise DataError(
                 "data.array_shape",
                 f"array of shape {shape} in '{self.location}' {wrong}"
@@ -89,23 +89,23 @@ class ArraySource:
 
     def _not_empty(self, images: np.ndarray) -> np.ndarray:
         if images.size == 0:
-            raise DataError("data.empty", f"no images in '{self.location}': the array has the shape {images.shape}")
+            raise DataError("data.empty", f"no images in '{self.location}': the array has shape {images.shape}")
         return images
 
     def _set_scale(self, images: np.ndarray) -> list[str]:
-        """Choose how values become 0..255 and return what was chosen."""
+        """Choose the scale from values to 0..255 and return notes on it; DataError for other types and ranges."""
         if images.dtype == np.uint8:
             return []
         if images.dtype == np.uint16:
             self._scale = 255 / 65535
-            return ["16-bit values scaled by their full range 0..65535 to 8 bit"]
+            return ["16-bit values: their full range 0..65535 is scaled to 8 bit"]
         if images.dtype == np.bool_:
             self._scale = 255.0
-            return ["true and false shown as white and black"]
+            return ["true becomes white, false black"]
         if images.dtype.kind != "f":
             raise DataError(
                 "data.array_type",
-                f"array of type {images.dtype} in '{self.location}'"
+                f"array of type {images.dtype} in '{self.location}' cannot be read as images"
                 "\n  allowed: uint8, uint16, bool, or float in 0..1 or -1..1"
                 "\n  if its values are 0 to 255, store it with .astype('uint8')",
             )
@@ -127,10 +127,10 @@ class ArraySource:
             )
         signed = low < -0.001
         self._offset, self._scale = (1.0, 127.5) if signed else (0.0, 255.0)
-        return [f"float values {low:g} to {high:g} read as {'-1..1' if signed else '0..1'} and scaled to 8 bit"]
+        return [f"float values {low:g} to {high:g}: {'-1..1' if signed else '0..1'} is scaled to 8 bit"]
 
     def _labels(self, arrays: Arrays, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Return int64 (count,) and the class names; -1 and () without labels."""
+        """Return labels, int64 (count,), and class names; -1 and () without labels."""
         if arrays.labels is None:
             return np.full(count, -1), ()
         labels = arrays.labels.reshape(-1) if arrays.labels.shape == (count, 1) else arrays.labels
@@ -148,13 +148,13 @@ class ArraySource:
             raise DataError(
                 "data.labels_range",
                 f"labels in '{self.location}' run from {values[0]} to {values[-1]}"
-                f"\n  allowed: 0 to {known - 1}, since there are {known} class names",
+                f"\n  allowed: 0 to {known - 1}, one for each of the {known} class names",
             )
         return labels.astype(np.int64), arrays.class_names
 
 
 def array_file(path: Path, *, name: str = "") -> ArraySource:
-    """Return the source of a .npy or .npz file; with a name, one that is the same wherever the file lies."""
+    """Return a .npy or .npz file as a source; a ``name`` replaces its path, so the file may lie anywhere."""
     path = path.resolve()
     load = read_npy if path.suffix.lower() == ".npy" else read_npz
 
@@ -190,8 +190,9 @@ def read_npz(path: Path) -> Arrays:
             if not known:
                 raise DataError(
                     "data.no_image_array",
-                    f"no array of images in '{path}'\n  its arrays: {', '.join(sorted(members)) or 'none'}"
-                    f"\n  name the images {', '.join(IMAGE_KEYS)} (and the labels {' or '.join(LABEL_KEYS)})",
+                    f"cannot tell which array in '{path}' holds the images"
+                    f"\n  its arrays: {', '.join(sorted(members)) or 'none'}"
+                    f"\n  name the images {' or '.join(IMAGE_KEYS)} (and the labels {' or '.join(LABEL_KEYS)})",
                 )
             labels = next((key for key in LABEL_KEYS if key in members), None)
             wanted = [known[0], *([labels] if labels else []), *([CLASS_KEY] if CLASS_KEY in members else [])]
@@ -202,21 +203,21 @@ def read_npz(path: Path) -> Arrays:
                 raise DataError(
                     "data.array_too_large",
                     f"the arrays in '{path}' take more than {MAX_NPZ_BYTES // 10**9} GB of memory"
-                    "\n  save the images as a .npy, which is read in place",
+                    "\n  save the images as a .npy file, which is not loaded into memory",
                 )
         with np.load(path, allow_pickle=False) as arrays:
             names = tuple(str(name) for name in arrays[CLASS_KEY].tolist()) if CLASS_KEY in wanted else ()
             return Arrays(arrays[known[0]], arrays[labels] if labels else None, names)
     except DataError:
         raise
-    except Exception as problem:  # zipfile, zlib and numpy raise many kinds on damaged files
+    except Exception as problem:  # zipfile, zlib and numpy raise many types for damaged files
         raise DataError(
             "data.damaged_array", f"array file '{path}' is damaged: {problem}\n  save it again with numpy.savez"
         ) from problem
 
 
 def _check_header(file: IO[bytes], path: Path, key: str, size: int) -> None:
-    """Refuse what is no array, holds Python objects, or claims more values than there are bytes."""
+    """Raise DataError for a file that is not an array, holds Python objects, or is shorter than its header says."""
     readers: dict[tuple[int, int], Any] = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
@@ -225,16 +226,16 @@ def _check_header(file: IO[bytes], path: Path, key: str, size: int) -> None:
         shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
     except (ValueError, KeyError, EOFError) as problem:
         raise DataError(
-            "data.damaged_array", f"'{key}' in '{path}' is no numpy array: {problem}\n  save it with numpy.save"
+            "data.damaged_array", f"'{key}' in '{path}' is not a numpy array: {problem}\n  save it with numpy.save"
         ) from problem
     if dtype.hasobject:
         raise DataError(
             "data.pickled_array",
-            f"array '{key}' in '{path}' holds Python objects, which only pickle could read\n  pickle runs code and is"
-            " never read: save numbers of one type, images all of one shape",
+            f"array '{key}' in '{path}' holds Python objects; only pickle reads them, and pickle can run code"
+            "\n  save numbers of one type, and images of one shape",
         )
     needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if needed > size:
         raise DataError(
-            "data.damaged_array", f"array '{key}' in '{path}' claims {needed:,} bytes, but only {size:,} are there"
+            "data.damaged_array", f"array '{key}' in '{path}' should have {needed:,} bytes but has {size:,}"
         )

@@ -1,6 +1,7 @@
 """Two data sets as one: the domains between which images are translated without pairs."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from gansmith.core.errors import DataError
 from gansmith.data.base import Item, Listing, Payload, Source
@@ -9,29 +10,41 @@ DOMAINS = ("from", "to")
 PREFIX, ARROW = "domains:", " -> "  # an address is domains:A -> B
 
 
-def join_domains(first: str, second: str) -> str:
-    """Return the address of two data sets as one; DataError for names that cannot be told apart in it."""
-    for name in (first, second):
-        if ARROW in name:
+@dataclass(frozen=True)
+class Domains:
+    """The names of two data sets between which images are translated; ``str`` gives their address in run.json.
+
+    Raises DataError for two equal names, and for names that cannot be told apart in an address.
+    """
+
+    first: str
+    second: str
+
+    def __post_init__(self) -> None:
+        for name in (self.first, self.second):
+            if ARROW in name:
+                raise DataError(
+                    "data.domain_name",
+                    f"'{name}' has '{ARROW}' in its name, which stands between two domains\n  rename it",
+                )
+        if self.first == self.second:
             raise DataError(
-                "data.domain_name", f"'{name}' has '{ARROW}' in its name, which stands between two domains\n  rename it"
+                "data.same_domains",
+                f"--from and --to are both '{self.first}'\n  pass two data sets: there is nothing to translate",
             )
-    if first == second:
-        raise DataError(
-            "data.same_domains",
-            f"--from and --to are both '{first}'\n  pass two data sets: there is nothing to translate",
-        )
-    return f"{PREFIX}{first}{ARROW}{second}"
 
+    def __str__(self) -> str:
+        return f"{PREFIX}{self.first}{ARROW}{self.second}"
 
-def domains_of(address: str) -> tuple[str, ...]:
-    """Return the two data sets that an address joins, or itself alone; DataError for half an address."""
-    if not address.startswith(PREFIX):
-        return (address,)
-    parts = tuple(address.removeprefix(PREFIX).split(ARROW))
-    if len(parts) != 2 or not all(parts):
-        raise DataError("data.domains_address", f"'{address}' does not join two data sets\n  write '{PREFIX}A{ARROW}B'")
-    return parts
+    @classmethod
+    def parse(cls, address: str) -> "Domains":
+        """Return the domains with an address; DataError for half of one."""
+        parts = address.removeprefix(PREFIX).split(ARROW)
+        if len(parts) != 2 or not all(parts):
+            raise DataError(
+                "data.domains_address", f"'{address}' does not join two data sets\n  write '{PREFIX}A{ARROW}B'"
+            )
+        return cls(*parts)
 
 
 class TwoDomains:
@@ -39,7 +52,7 @@ class TwoDomains:
 
     def __init__(self, first: Source, second: Source) -> None:
         self._sources = (first, second)
-        self.location = join_domains(first.location, second.location)
+        self.location = str(Domains(first.location, second.location))
         self.name = f"{first.name}-to-{second.name}"
         self.items_per_job = min(first.items_per_job, second.items_per_job)
 

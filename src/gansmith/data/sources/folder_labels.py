@@ -1,4 +1,4 @@
-"""What names in a folder or an archive mean: which are images, which sub-folders are labels."""
+"""File names in a folder or archive: which are images, which sub-folders are labels."""
 
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
@@ -8,21 +8,21 @@ from gansmith.core.errors import DataError
 from gansmith.data.base import Item, Listing
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-NEVER = {"__macosx", "thumbs.db", "desktop.ini"}
+IGNORED = {"__macosx", "thumbs.db", "desktop.ini"}
 SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
 
 
 def parts_of(name: str) -> tuple[str, ...]:
-    """Return a name's folders and file, without the parts that could lead out of the source; () for a hidden one."""
+    """Return the folders and the file of a name, without parts that leave the source; () if any part is hidden."""
     parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
-    return () if any(part.startswith(".") or part.lower() in NEVER for part in parts) else parts
+    return () if any(part.startswith(".") or part.lower() in IGNORED for part in parts) else parts
 
 
 def arrange(found: Iterable[tuple[str, Any]], where: str) -> Listing:
-    """Return the images among (name, locator) pairs, sorted, with labels from sub-folders; DataError when none is left.
+    """Return the images among (name, locator) pairs, sorted, with labels from sub-folders; DataError without images.
 
-    Folders that all images share are stripped. Two or more sub-folders at the top, with every image in one of them,
-    are the classes; deeper ones are not.
+    Folders that all images share are stripped first. If two or more sub-folders remain at the top and every image lies
+    in one of them, these sub-folders are the classes; deeper folders are not.
     """
     images: list[tuple[tuple[str, ...], Any]] = []
     ignored = 0
@@ -33,11 +33,11 @@ def arrange(found: Iterable[tuple[str, Any]], where: str) -> Listing:
         elif parts:
             ignored += 1
     if not images:
-        others = f"; {ignored:,} files of other kinds are there" if ignored else ""
+        others = f", only {ignored:,} other files" if ignored else ""
         raise DataError(
             "data.empty",
-            f"no images in '{where}'{others}\n  looked for {', '.join(EXTENSIONS)} in it and in its sub-folders"
-            "\n  pass the folder that holds the images, an archive of it, a .npz or a .npy",
+            f"no images in '{where}' and its sub-folders{others}\n  image files end in {', '.join(EXTENSIONS)}"
+            "\n  pass the folder with the images, an archive of it, a .npz or a .npy",
         )
     while len({parts[0] if len(parts) > 1 else "" for parts, _ in images}) == 1 and len(images[0][0]) > 1:
         images = [(parts[1:], locator) for parts, locator in images]
@@ -48,7 +48,7 @@ def arrange(found: Iterable[tuple[str, Any]], where: str) -> Listing:
     notes = []
     if loose and tops:
         notes.append(
-            f"no labels: {loose:,} images lie beside the sub-folders ({', '.join(tops[:5])}), not in one of them"
+            f"no labels: {loose:,} images lie beside the sub-folders ({', '.join(tops[:5])}) instead of in one"
         )
     if classes and {name.lower() for name in classes} <= SPLITS:
         notes.append(f"the labels are {', '.join(classes)}: if these are splits, pass one of the folders instead")
@@ -58,7 +58,7 @@ def arrange(found: Iterable[tuple[str, Any]], where: str) -> Listing:
 
 
 def image_files(path: Path) -> list[Path]:
-    """Return a file, or the image files below a folder in order; DataError where there are none."""
+    """Return a file itself, or the image files below a folder, sorted; DataError without any."""
     if path.is_file():
         return [path]
     if not path.is_dir():

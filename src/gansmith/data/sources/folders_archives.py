@@ -1,4 +1,4 @@
-"""Folders and archives as sources; archives are streamed, nothing in them is ever written to disk as a file."""
+"""Folders and archives as sources; archives are streamed and never unpacked to disk."""
 
 import hashlib
 import os
@@ -17,23 +17,25 @@ from gansmith.data.sources.labels_csv import TABLE, find_table, label_by_table
 from gansmith.imaging.images import ImageError
 
 MAX_FILE_BYTES = 256 * 10**6
-MAX_MEMBERS = 2_000_000
-MAX_TOTAL_BYTES = 200 * 10**9
+MAX_MEMBERS = 2_000_000  # of an archive
+MAX_TOTAL_BYTES = 200 * 10**9  # of an archive, unpacked
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 
 def file_stamp(path: str | Path) -> str:
-    """Return a text that changes with a file's size or time."""
+    """Return a text that changes with a file's size or modification time."""
     status = os.stat(path)
     return f"{status.st_size} {status.st_mtime_ns}"
 
 
 def given(data: bytes) -> Callable[[], Payload]:
-    """Return a reader of what was read already."""
+    """Return a function that returns bytes which are already read."""
     return lambda: data
 
 
 def _refusing(size: int) -> Callable[[], Payload]:
+    """Return a function that raises ImageError for a file of this many bytes."""
+
     def refuse() -> Payload:
         raise ImageError("image.too_large", _too_large(size))
 
@@ -41,11 +43,11 @@ def _refusing(size: int) -> Callable[[], Payload]:
 
 
 def _too_large(size: int) -> str:
-    return f"{size / 10**6:.0f} MB are over the limit of {MAX_FILE_BYTES // 10**6} MB for one file"
+    return f"{size / 10**6:.0f} MB, over the limit of {MAX_FILE_BYTES // 10**6} MB for one file"
 
 
 class FolderSource:
-    """A folder of images; links are followed, each folder once."""
+    """A folder of images with its sub-folders; links are followed, each folder is read once."""
 
     items_per_job = 8
 
@@ -55,7 +57,7 @@ class FolderSource:
         self.name = self._path.name or "images"
 
     def _walk(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Yield (name from the top, entry) of every file that is not hidden and not in a run's or a model's folder."""
+        """Yield (name below the top, entry) of every file; hidden files and folders of runs and models are skipped."""
         waiting, seen = [("", str(self._path))], set()
         while waiting:
             prefix, folder = waiting.pop()
@@ -70,7 +72,7 @@ class FolderSource:
                 continue
             seen.add((status.st_dev, status.st_ino))
             if prefix and any(entry.name in ("run.json", "model.json") for entry in entries):
-                continue  # pictures of a run are no data
+                continue  # pictures that a run wrote are not data
             for entry in entries:
                 if not parts_of(entry.name):
                     continue
@@ -80,23 +82,24 @@ class FolderSource:
                     yield prefix + entry.name, entry
 
     def stamp(self) -> str:
-        """Return a digest of all names, sizes and times, and those of a table of labels beside the folder."""
+        """Return a digest of the names, sizes and times of all files, and of a labels.csv beside the folder."""
         try:
             stats = [(name, entry.stat()) for name, entry in self._walk()]
             stats += [(f"../{TABLE}", self._beside.stat())] if self._beside.is_file() else []
         except OSError as problem:
             raise DataError(
-                "data.changed_while_read", f"folder '{self.location}' changes while it is read: {problem}"
+                "data.changed_while_read", f"folder '{self.location}' changed while it was read: {problem}"
             ) from problem
         lines = [f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n" for name, status in stats]
         return hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
 
     @property
     def _beside(self) -> Path:
+        """Return the path of a labels.csv beside the folder, whether it exists or not."""
         return self._path.parent / TABLE
 
     def scan(self) -> Listing:
-        """List the images, labelled by a table in or beside the folder, else by sub-folder."""
+        """List the images, labelled by a labels.csv in or beside the folder, else by sub-folder."""
         found = {name: entry.path for name, entry in self._walk()}
         table = find_table(tuple(found), self.location)
         path = found.pop(table) if table else str(self._beside) if self._beside.is_file() else None
@@ -104,7 +107,7 @@ class FolderSource:
         return label_by_table(listing, read_file(path), path) if path else listing
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        """Yield readers; the reading is done by who calls them."""
+        """Yield functions that read the files."""
         for position, item in enumerate(items):
             yield position, partial(read_file, item.locator)
 
@@ -122,9 +125,9 @@ def read_file(path: str) -> bytes:
 
 
 class _Archive:
-    """What zip and tar share: one file, capped, listed by its regular members."""
+    """An archive, .zip or .tar: its regular files are listed, up to the limits above."""
 
-    items_per_job = 1  # what is read ahead lies in memory
+    items_per_job = 1  # members that are read ahead lie in memory
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()
@@ -142,7 +145,7 @@ class _Archive:
             if len(found) + skipped >= MAX_MEMBERS or total > MAX_TOTAL_BYTES:
                 raise DataError(
                     "data.archive_too_large",
-                    f"archive '{self.location}' declares more than {MAX_MEMBERS:,} files"
+                    f"archive '{self.location}' holds more than {MAX_MEMBERS:,} files"
                     f" or {MAX_TOTAL_BYTES // 10**9} GB\n  split it, or unpack it and pass the folder",
                 )
             if is_regular:
@@ -158,7 +161,7 @@ class _Archive:
         return Listing(listing.items, listing.classes, listing.ignored, (*listing.notes, *([links] if skipped else [])))
 
     def _members(self) -> Iterable[tuple[str, int, bool, Any]]:
-        """Yield (name, declared size, whether a regular file, locator) of all that is no folder."""
+        """Yield (name, declared size in bytes, whether it is a regular file, locator) of all members but folders."""
         raise NotImplementedError
 
     def _read(self, locator: Any) -> bytes:
@@ -175,7 +178,7 @@ class _Archive:
         return DataError(
             "data.damaged_archive",
             f"archive '{self.location}' is damaged: {reason_of(problem)}"
-            "\n  download or pack it again, or unpack what can be and pass the folder",
+            "\n  download or pack it again, or unpack the readable files and pass the folder",
         )
 
 
@@ -196,7 +199,7 @@ class ZipSource(_Archive):
                 yield member.filename, member.file_size, kind in (0, stat.S_IFREG), member
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        """Yield readers; the archive is open until the last of them is gone."""
+        """Yield functions that read members; the archive stays open as long as any of them exists."""
         archive = zipfile.ZipFile(self._path)
         for position, item in enumerate(items):
             yield position, partial(_read_member, archive, item.locator)
@@ -206,20 +209,21 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     if member.file_size > MAX_FILE_BYTES:
         raise ImageError("image.too_large", _too_large(member.file_size))
     try:
-        return archive.read(member)  # stops at the declared size
+        return archive.read(member)  # reads no more than the declared size
     except Exception as problem:  # bad checksums, unknown methods, encryption, damaged streams
         raise ImageError("image.unreadable", f"cannot be read from the archive ({problem})") from problem
 
 
 class TarSource(_Archive):
-    """A .tar of a folder of images, plain or compressed; read from front to back."""
+    """A .tar of a folder of images, plain or compressed, read from front to back."""
 
     def _walk(self) -> Iterator[tuple[int, tarfile.TarFile, tarfile.TarInfo]]:
+        """Yield (position, open archive, member) from front to back; DataError for a damaged archive."""
         try:
             with tarfile.open(self._path, "r:*") as archive:
                 for ordinal, member in enumerate(archive):
                     yield ordinal, archive, member
-        except Exception as problem:  # tarfile and the decompressors raise many kinds
+        except Exception as problem:  # tarfile and the decompressors raise many types
             raise self._damaged(problem) from problem
 
     def _members(self) -> Iterator[tuple[str, int, bool, Any]]:
@@ -228,7 +232,7 @@ class TarSource(_Archive):
                 yield member.name, max(0, member.size), member.isreg(), ordinal
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        """Yield readers of what was read here, in the archive's order."""
+        """Yield members in the archive's order, already read."""
         wanted = {item.locator: position for position, item in enumerate(items)}
         for ordinal, archive, member in self._walk():
             if ordinal not in wanted:
@@ -239,6 +243,6 @@ class TarSource(_Archive):
             try:
                 file = archive.extractfile(member)
                 data = file.read() if file else b""
-            except Exception as problem:  # the same
+            except Exception as problem:  # many types here too
                 raise self._damaged(problem) from problem
             yield wanted[ordinal], given(data)

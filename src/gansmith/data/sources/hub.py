@@ -1,7 +1,8 @@
-"""Data sets of the Hugging Face hub, or folders of its formats, through the library ``datasets`` (extra ``hub``).
+"""Data sets of the Hugging Face Hub, read through the library ``datasets`` (extra ``hub``).
 
-hf:NAME[:SPLIT[:IMAGE[:LABEL]]], for example hf:cifar100:train:img:fine_label. Only data files are read: the library
-has run no code of data sets since version 4, and an older one is never asked to.
+Their address is hf:NAME[:SPLIT[:IMAGE[:LABEL]]], for example hf:cifar100:train:img:fine_label; NAME may also be a local
+folder in one of the Hub's formats. Code of a data set is never run: the library stopped doing so in version 4, and
+older versions do so only with a flag that is not set here.
 """
 
 import re
@@ -20,7 +21,7 @@ NO_LABELS = "none"
 
 
 class HubSource:
-    """One split of a data set, opened when first asked for; DataError where it, or its columns, are not clear."""
+    """One split of a data set, opened on first use; DataError if it cannot be opened or its columns are unclear."""
 
     items_per_job = 1  # what is read ahead lies in memory
 
@@ -29,7 +30,7 @@ class HubSource:
         words = re.split(r":(?![^\[]*\])", address.removeprefix(PREFIX))
         if not words[0] or len(words) > 4:
             raise DataError(
-                "data.hub_address", f"'{address}' names no data set of the hub\n  write hf:NAME[:SPLIT[:IMAGE[:LABEL]]]"
+                "data.hub_address", f"'{address}' is not an address of the Hub\n  write hf:NAME[:SPLIT[:IMAGE[:LABEL]]]"
             )
         name, self._split, self._image, self._label = (words + [""] * 3)[:4]
         self._name = str(Path(name).expanduser().resolve()) if Path(name).expanduser().exists() else name
@@ -40,7 +41,7 @@ class HubSource:
     @cached_property
     def _rows(self) -> Any:
         try:
-            import datasets
+            import datasets  # an extra: imported here so that gansmith starts without it
         except ModuleNotFoundError as problem:
             raise DataError(
                 "data.hub_library_missing",
@@ -48,21 +49,21 @@ class HubSource:
             ) from problem
         try:
             return datasets.load_dataset(self._name, split=self._split)
-        except Exception as problem:  # the library and the network raise many kinds
+        except Exception as problem:  # the library and the network raise many types
             raise DataError(
                 "data.hub_unreachable",
                 f"'{self.location}' cannot be opened: {reason_of(problem)}"
-                "\n  look at its name, its splits (hf:NAME:SPLIT) and the network, or pass its files: hf:FOLDER",
+                "\n  check its name, its splits (hf:NAME:SPLIT) and the network, or pass its files: hf:FOLDER",
             ) from problem
 
     def stamp(self) -> str:
-        """Return the sizes and times of the files that the library keeps."""
+        """Return the sizes and times of the library's cache files."""
         return " ".join(
             f"{Path(each['filename']).name} {file_stamp(each['filename'])}" for each in self._rows.cache_files
         )
 
     def scan(self) -> Listing:
-        """List the rows."""
+        """List the rows with their labels."""
         classes, labels, notes = self._labels()
         self._images()
         digits = len(str(len(self._rows)))
@@ -74,8 +75,8 @@ class HubSource:
         return Listing(items, classes, 0, notes)
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        """Yield readers of the encoded images; decoding them is for who calls, under gansmith's limits."""
-        import datasets
+        """Yield functions that return encoded images; gansmith decodes them within its own limits."""
+        import datasets  # an extra: imported here so that gansmith starts without it
 
         column = self._images()
         rows = self._rows.select_columns([column])
@@ -87,8 +88,8 @@ class HubSource:
             yield position, partial(read_file, image["path"]) if in_file else given(image["bytes"] or b"")
 
     def _images(self) -> str:
-        """Return the column of images."""
-        import datasets
+        """Return the name of the image column; DataError without one, or with several."""
+        import datasets  # an extra: imported here so that gansmith starts without it
 
         features = self._rows.features
         if self._image:
@@ -96,14 +97,12 @@ class HubSource:
         images = [name for name, kind in features.items() if isinstance(kind, datasets.Image) or _is_encoded(kind)]
         if not images:
             columns = ", ".join(features) or "none"
-            raise DataError(
-                "data.no_image_column", f"'{self.location}' has no column of images\n  its columns: {columns}"
-            )
-        return self._only(images, "images", f"hf:NAME:SPLIT:{images[0]}")
+            raise DataError("data.no_image_column", f"'{self.location}' has no image column\n  its columns: {columns}")
+        return self._only(images, "image", f"hf:NAME:SPLIT:{images[0]}")
 
     def _labels(self) -> tuple[tuple[str, ...], list[int], tuple[str, ...]]:
         """Return class names, each row's class (-1: none) and notes."""
-        import datasets
+        import datasets  # an extra: imported here so that gansmith starts without it
 
         features, none = self._rows.features, [-1] * len(self._rows)
         named = [name for name, kind in features.items() if isinstance(kind, datasets.ClassLabel)]
@@ -115,33 +114,35 @@ class HubSource:
         labels = [self._known(self._label)] if self._label not in ("", NO_LABELS) else named or plain
         if not labels or self._label == NO_LABELS:
             return (), none, ()
-        column = self._only(labels, "labels", f"hf:NAME:SPLIT:IMAGE:{labels[0]} (or {NO_LABELS})")
+        column = self._only(labels, "label", f"hf:NAME:SPLIT:IMAGE:{labels[0]} (or {NO_LABELS})")
         values = self._rows[column][:]
         classes = getattr(features[column], "names", None)
         if None in values or (classes and min(values) < 0):
-            return (), none, (f"no labels: some rows have none in '{column}'",)
+            return (), none, (f"no labels: some rows of column '{column}' are empty",)
         if classes:
-            return tuple(classes), values, (f"labels are the column '{column}'",)
+            return tuple(classes), values, (f"labels: column '{column}'",)
         known = sorted(set(values))
         number = {value: index for index, value in enumerate(known)}
-        return tuple(map(str, known)), [number[value] for value in values], (f"labels are the column '{column}'",)
+        return tuple(map(str, known)), [number[value] for value in values], (f"labels: column '{column}'",)
 
     def _known(self, column: str) -> str:
+        """Return a column's name; DataError with the nearest name if there is no such column."""
         if column not in self._rows.features:
             raise DataError(
                 "data.unknown_column", unknown_name(f"column of '{self.location}'", column, self._rows.features)
             )
         return column
 
-    def _only(self, columns: Sequence[str], what: str, example: str) -> str:
+    def _only(self, columns: Sequence[str], kind: str, example: str) -> str:
+        """Return the one column of a kind; DataError, with an example address, for several."""
         if len(columns) > 1:
             raise DataError(
                 "data.several_columns",
-                f"'{self.location}' has {len(columns)} columns of {what}: {', '.join(columns)}\n  say which: {example}",
+                f"'{self.location}' has {len(columns)} {kind} columns: {', '.join(columns)}\n  choose one: {example}",
             )
         return columns[0]
 
 
 def _is_encoded(kind: Any) -> bool:
-    """Say whether a column is what the library writes for images, without its mark."""
+    """Say whether a column holds images in the library's layout, though it is not declared as an image column."""
     return isinstance(kind, dict) and kind.keys() == {"bytes", "path"}

@@ -18,21 +18,16 @@ SAME_PROPORTIONS = 0.02
 
 
 class FolderPairs:
-    """Two folders, ``pairs:SOURCES::TARGETS``; a file's partner has its name, whatever the endings are.
+    """A folder of sources and a folder of targets; a file's partner has its name, whatever the endings are.
 
     Each item is read as one array: the source at the left, enlarged or reduced to the target's size, the target right.
     """
 
     items_per_job = 8
 
-    def __init__(self, address: str) -> None:
-        """Raise DataError for an address of another form, and for what is no folder."""
-        parts = address.removeprefix(PREFIX).split(BETWEEN)
-        if len(parts) != 2 or not all(parts):
-            raise DataError(
-                "data.pairs_address", f"'{address}' does not name two folders\n  write pairs:SOURCES::TARGETS"
-            )
-        paths = [Path(part).expanduser() for part in parts]
+    def __init__(self, sources: Path, targets: Path) -> None:
+        """Raise DataError for a path that is no folder."""
+        paths = (sources.expanduser(), targets.expanduser())
         for path in paths:
             if not path.is_dir():
                 raise DataError(
@@ -41,6 +36,16 @@ class FolderPairs:
         self._sides = [FolderSource(path) for path in paths]
         self.location = PREFIX + BETWEEN.join(side.location for side in self._sides)
         self.name = "-to-".join(side.name for side in self._sides)
+
+    @classmethod
+    def parse(cls, address: str) -> "FolderPairs":
+        """Return the source with a ``location``; DataError for an address of another form."""
+        parts = address.removeprefix(PREFIX).split(BETWEEN)
+        if len(parts) != 2 or not all(parts):
+            raise DataError(
+                "data.pairs_address", f"'{address}' does not name two folders\n  write pairs:SOURCES::TARGETS"
+            )
+        return cls(*map(Path, parts))
 
     def stamp(self) -> str:
         """Return a digest of both folders' stamps."""

@@ -11,10 +11,11 @@ from torch import Tensor
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import PlainLines
 from gansmith.data.base import ImageData
-from gansmith.data.duplicates import UNLIKE, Sketch, mirror_shares
+from gansmith.data.mirroring import UNLIKE, mirror_shares
+from gansmith.data.signatures import thumbnail
 from gansmith.evaluation.downstream.labelled_data import Parts, draw_of_each
 from gansmith.evaluation.downstream.seeds import gain_over, percent, table
-from gansmith.imaging.images import fit_image, to_pil
+from gansmith.imaging.images import to_pil
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Samples
 from gansmith.parts.extractors.base import Progress
@@ -22,7 +23,7 @@ from gansmith.parts.extractors.convnet import BATCH, ConvNet, Vary, input_side, 
 
 REAL, CLASSIC, BOTH, SYNTHETIC = "real", "real, varied", "real + synthetic", "synthetic only"
 ALL = "all"
-SKETCH_PX, MOST_SKETCHES = 8, 5000
+MOST_THUMBNAILS = 5000
 
 Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C), labels int64 (N,)
 
@@ -160,10 +161,9 @@ def _as_is(images: Tensor, _: torch.Generator) -> Tensor:
 
 def _classic(data: ImageData) -> tuple[Vary, str]:
     """Return how real images are varied, and in words; they are mirrored where no class is unlike its mirror images."""
-    places = np.linspace(0, len(data) - 1, min(len(data), MOST_SKETCHES)).astype(int)
+    places = np.linspace(0, len(data) - 1, min(len(data), MOST_THUMBNAILS)).astype(int)
     images, labels = _read(data, places)
-    small = [fit_image(to_pil(image), SKETCH_PX, SKETCH_PX, 3, "stretch").tobytes() for image in images]
-    shares = mirror_shares([Sketch(colours=colours) for colours in small], labels.tolist())
+    shares = mirror_shares([thumbnail(to_pil(image)) for image in images], labels.tolist())
     unlike = [data.spec.classes[number] for number, share in shares.items() if share > UNLIKE]
     if unlike or not shares:
         why = f"mirrored {', '.join(unlike)} would be unlike the data" if unlike else "too few images to tell"

@@ -17,7 +17,7 @@ from gansmith.evaluation.downstream.seeds import table
 from gansmith.evaluation.features import data_info_of, default_extractor
 from gansmith.inference.latents import refuse_points
 from gansmith.inference.model import Model
-from gansmith.inference.samples import Samples, check_samples
+from gansmith.inference.samples import Samples, check_samples_path
 from gansmith.parts.extractors.base import Progress, extractors
 from gansmith.parts.extractors.convnet import resized
 from gansmith.parts.metrics.memorisation import nearest
@@ -78,7 +78,7 @@ class Augmentation:
 
 def check_augment(model: Model, per_class: int, filters: Sequence[str], out: str | Path) -> None:
     """Raise GansmithError for what no synthetic set can be made of, or written to, before any work is done."""
-    if check_samples(out).suffix.lower() == ".png":
+    if check_samples_path(out).suffix.lower() == ".png":
         raise GansmithError(
             "output.unknown_ending", "a synthetic set is no picture\n  allowed: x.npz, x.zip or a folder"
         )

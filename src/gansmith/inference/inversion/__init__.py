@@ -1,1 +1,1 @@
-"""Find the latent of an image."""
+"""Find the latent of an image; with a mask, fill in its missing pixels."""

@@ -1,15 +1,15 @@
-"""Filling a hole of one image with another, without a seam."""
+"""Fill the missing pixels of one image with those of another, without a seam."""
 
 import numpy as np
 
-TOLERANCE = 1e-4  # of the first residual
+TOLERANCE = 1e-4  # relative to the first residual
 
 
 def blend(image: np.ndarray, made: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Return uint8 (H, W, C): ``image`` where it is known, and ``made`` where ``missing`` (H, W), fitted to its edge.
+    """Return ``image`` with its pixels in ``missing`` (H, W) filled from ``made``; all images are uint8 (H, W, C).
 
-    In the hole the result keeps the gradients of ``made``: it is ``made`` plus the harmonic function that on the edge
-    is the difference of the two. At the image's own border the slope of that function is 0.
+    The filled pixels keep the gradients of ``made``. They are ``made`` plus a harmonic function, which equals the
+    difference of the two images at the edge of the hole, and has slope 0 at the image border.
     Source: Perez et al. 2003, "Poisson image editing", equations 3 and 4.
     """
     difference = (image.astype(np.float64) - made) * ~missing[..., None]
@@ -18,23 +18,23 @@ def blend(image: np.ndarray, made: np.ndarray, missing: np.ndarray) -> np.ndarra
 
 
 def _harmonic(known: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Return what is 0 where known and continues ``known`` harmonically where missing: conjugate gradients."""
+    """Solve Laplace's equation in ``missing`` with ``known`` around it, by conjugate gradients; 0 elsewhere."""
     solution = np.zeros_like(known)
     residual = -_laplacian(known) * missing
     step, size = residual, (residual**2).sum()
     enough = size * TOLERANCE**2
     while size > enough:
-        turned = _laplacian(step) * missing
-        share = size / (step * turned).sum()
+        curvature = _laplacian(step) * missing
+        share = size / (step * curvature).sum()
         solution = solution + share * step
-        residual = residual - share * turned
+        residual = residual - share * curvature
         before, size = size, (residual**2).sum()
         step = residual + size / before * step
     return solution
 
 
 def _laplacian(values: np.ndarray) -> np.ndarray:
-    """Return for each pixel (H, W, C) the sum of its differences from the neighbours that it has."""
+    """Return for each pixel (H, W, C) the sum of its differences from its neighbours inside the image."""
     down, right = np.diff(values, axis=0), np.diff(values, axis=1)
     out = np.zeros_like(values)
     out[:-1] -= down

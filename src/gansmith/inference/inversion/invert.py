@@ -1,4 +1,4 @@
-"""The latent whose image is nearest to a given one; with a mask, what the generator would put into the hole."""
+"""Search the latent whose image is nearest to a target; with a mask, fill in its missing pixels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,36 +11,44 @@ from torch import Tensor
 
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import say
-from gansmith.core.output_paths import make_room
+from gansmith.core.output_paths import make_parent_folders
 from gansmith.imaging.captions import beside, captioned, framed, tile
 from gansmith.imaging.images import to_float
 from gansmith.inference.inversion.blend import blend
 from gansmith.inference.inversion.distance import Distance
 from gansmith.inference.inversion.target import Target, load_target
-from gansmith.inference.latents import BESIDE, ENDING, Latents, draw, find_latents, refuse_points, told
+from gansmith.inference.latents import (
+    FIGURE_LATENT_ENDING,
+    LATENTS_ENDING,
+    Latents,
+    draw,
+    find_latents,
+    label_input,
+    refuse_points,
+)
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Picture
 
 STARTS, CANDIDATES = 4, 256
 LEARNING_RATE = 0.1
-HIGHEST_DB = 100.0  # of equal images
+HIGHEST_DB = 100.0  # the PSNR of equal images
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """The latent that was found, its image and, with a mask, the target with its hole filled, uint8 (H, W, C)."""
+    """The latent found, its image and, with a mask, the filled target, uint8 (H, W, C)."""
 
     target: Target
     latents: Latents
-    label: str  # of a conditional model, else empty
+    label: str  # empty for an unconditional model
     image: np.ndarray
     filled: np.ndarray | None
-    psnr_db: float  # over the pixels that are known
-    random_db: tuple[float, float]  # the best and the mean of the random latents
+    psnr_db: float  # over the known pixels
+    random_db: tuple[float, float]  # best and mean PSNR of the random latents
     compared: str
 
     def lines(self) -> list[str]:
-        """Return the distance in words."""
+        """Return the result in words: PSNR, the PSNR of random latents, and the terms compared."""
         where = "" if self.filled is None else " where the image is known"
         best, mean = self.random_db
         label = f"; label: {self.label}" if self.label else ""
@@ -51,7 +59,7 @@ class Inversion:
         ]
 
     def sheet(self) -> Picture:
-        """Return the image and what was found side by side; with a mask also the filled image."""
+        """Return a figure with target and found image; with a mask also the masked and the filled image."""
         given, found = (self.target.image, "given"), (self.image, f"found: {self.psnr_db:.1f} dB")
         pictures = [given, found]
         if self.filled is not None:
@@ -59,29 +67,29 @@ class Inversion:
         return Picture(framed(beside([captioned(tile(image), caption) for image, caption in pictures])))
 
     def save(self, out: str | Path) -> tuple[Path, Path]:
-        """Write the sheet (.png), its latent beside it (.latent.safetensors), or a folder with each picture for itself.
+        """Write the figure (.png) with the latent beside it (.latent.safetensors), or a folder with all pictures.
 
-        Returns the path of either, and that of the latent.
+        Returns the path of the figure or folder, and the path of the latent.
         """
-        path = check_place(out)
+        path = check_inversion_path(out)
         if path.suffix:
-            return self.sheet().save(path), self.latents.save(path.with_suffix(BESIDE))
+            return self.sheet().save(path), self.latents.save(path.with_suffix(FIGURE_LATENT_ENDING))
         pictures = {"sheet": self.sheet(), "found": Picture(self.image)}
         if self.filled is not None:
             pictures["filled"] = Picture(self.filled)
         for name, picture in pictures.items():
             picture.save(path / f"{name}.png")
-        return path, self.latents.save(path / f"latent{ENDING}")
+        return path, self.latents.save(path / f"latent{LATENTS_ENDING}")
 
 
-def check_place(out: str | Path) -> Path:
-    """Return the path of an inversion; GansmithError for an ending that is not written, or with a file in the way."""
+def check_inversion_path(out: str | Path) -> Path:
+    """Return ``out`` as a path; GansmithError unless it ends in .png or is a folder that can be made."""
     path = Path(out)
     if path.suffix and path.suffix.lower() != ".png":
         raise GansmithError(
             "output.unknown_ending", f"cannot write an inversion as '{path.suffix}'\n  allowed: x.png or a folder"
         )
-    make_room(path)
+    make_parent_folders(path)
     return path
 
 
@@ -98,10 +106,11 @@ def invert(
 ) -> Inversion:
     """Return the latent whose image is nearest to an image file, or to uint8 (H, W, C) of the model's size.
 
-    The nearest 4 of 256 images of a sample with this ``seed`` are where Adam starts from, in one batch, with a learning
-    rate that falls to 0 as half a cosine; the nearest of the 4 that it ends at is returned. Without ``label`` the label
-    is that of the nearest start. What is near: ``Distance``. A ``mask`` file is white where the image is missing.
-    The same arguments give the same latent. Raises DataError for files that cannot be used, GansmithError for steps.
+    Samples 256 images with ``seed``, and runs ``steps`` steps of Adam from the 4 nearest of them, in one batch. The
+    learning rate falls from 0.1 to 0 as half a cosine. It minimises ``Distance`` and returns the nearest of the 4
+    results. Without ``label``, each start keeps the label of its sample. A ``mask`` file is white where the image is
+    missing. The same arguments give the same latent. Raises DataError for a file that cannot be used, GansmithError for
+    ``steps`` below 1.
     """
     refuse_points(model, "invert")
     if steps < 1:
@@ -110,13 +119,13 @@ def invert(
     distance = Distance(model, target, raw=raw)
     candidates = find_latents(model, [f"{seed}:{number}" for number in range(CANDIDATES)], label=label)
     images = draw(model, candidates, raw=raw)
-    labels = told(model, candidates.classes)
+    labels = label_input(model, candidates.classes)
     distances = distance.calibrate(to_float(images), labels, model.record.sample_batch)
     nearest = distances.argsort(stable=True)[:STARTS].cpu()
-    started = None if labels is None else labels[nearest]
-    values, place = _descend(distance, candidates.values[nearest], started, steps, on_progress)
-    number = None if started is None else int(started[place])
-    classes = None if candidates.classes is None else candidates.classes[nearest][place : place + 1]
+    start_labels = None if labels is None else labels[nearest]
+    values, best = _descend(distance, candidates.values[nearest], start_labels, steps, on_progress)
+    number = None if start_labels is None else int(start_labels[best])
+    classes = None if candidates.classes is None else candidates.classes[nearest][best : best + 1]
     latents = Latents(values, classes, ("found",))
     found = draw(model, latents, raw=raw)[0]
     random_db = [psnr_db(each, target.image, target.known) for each in images]
@@ -141,7 +150,7 @@ def psnr_db(one: np.ndarray, other: np.ndarray, known: np.ndarray) -> float:
 def _descend(
     distance: Distance, starts: Tensor, labels: Tensor | None, steps: int, on_progress: Callable[[str], None]
 ) -> tuple[Tensor, int]:
-    """Return the latent (1, latent_dim) with the smallest distance that the starts come to, and which start it was."""
+    """Minimise the distance from all starts; return the best latent (1, latent_dim) and the number of its start."""
     latents = starts.to(distance.device).requires_grad_()
     labels = None if labels is None else labels.to(distance.device)
     optimizer = torch.optim.Adam([latents], lr=LEARNING_RATE)
@@ -155,6 +164,6 @@ def _descend(
             on_progress(f"step {step} of {steps}: distance {totals.min().item():.3f}")
     with torch.no_grad():
         totals = distance(latents, labels)
-    place = int(totals.argmin())
-    on_progress(f"step {steps} of {steps}: distance {totals[place].item():.3f}")
-    return latents.detach()[place : place + 1].cpu(), place
+    best = int(totals.argmin())
+    on_progress(f"step {steps} of {steps}: distance {totals[best].item():.3f}")
+    return latents.detach()[best : best + 1].cpu(), best

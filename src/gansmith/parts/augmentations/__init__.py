@@ -1,1 +1,1 @@
-"""Augmentations of what the discriminator sees: differentiable batched maps, one file each."""
+"""Augmentations of the discriminator's inputs, one file each."""

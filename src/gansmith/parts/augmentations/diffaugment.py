@@ -1,4 +1,4 @@
-"""Colour, translation and cutout, always on."""
+"""DiffAugment: random colour, translation and cutout on every image."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -15,23 +15,23 @@ OPERATIONS: tuple[Operation, ...] = ("color", "translation", "cutout")
 
 @augmentations.register("diffaugment")
 class DiffAugment(Augmentation):
-    """Change brightness, saturation and contrast; shift by up to an eighth of each side; gray out half of each side.
+    """Change brightness, saturation and contrast; shift by up to an eighth of each side; cut out a rectangle.
 
-    color: x + U(-.5, .5), then m + U(0, 2) (x - m) with m the pixel's mean over its colours, then the same by
-    U(.5, 1.5) with m the mean of the image.  translation: whole pixels, uniform; what comes in is 0.
-    cutout: a rectangle of half the height and width, its middle anywhere in the image, becomes 0.
+    color: x + U(-.5, .5); then m + U(0, 2) (x - m), m being the pixel's mean over its colours; then m + U(.5, 1.5)
+    (x - m), m being the mean of the image.  translation: uniform, whole pixels; uncovered pixels become 0.
+    cutout: a rectangle of half the height and width, with its centre anywhere in the image, becomes 0.
 
-    Images of one channel have no saturation; a fourth channel (alpha) keeps its values, and moves with the others.
+    Gray images have no saturation. A fourth channel (alpha) moves with the others but keeps its values.
     Source: Zhao et al. 2020, arXiv:2006.10738, section 3.2 and appendix A.
-    Differs: none. Where an augmentation's probability is given, each operation of the three is left out otherwise.
+    Differs: none by default; with a probability below 1 each of the three operations is applied with that probability.
     """
 
     policy: tuple[Operation, ...] = Field(
-        OPERATIONS, min_length=1, description="what is done, in this order; with many images fewer are enough"
+        OPERATIONS, min_length=1, description="operations; large data sets need fewer"
     )
 
     def geometric(self) -> "DiffAugment":
-        """Return it without color; RecipeError if nothing is left."""
+        """Return a copy without color; RecipeError if nothing is left."""
         return without_color(self, self.policy, "translation,cutout")
 
     def __call__(self, images: Tensor, draws: Draws, probability: Tensor | float = 1.0) -> Tensor:
@@ -56,7 +56,7 @@ def _recolour(images: Tensor, brightness: Tensor, saturation: Tensor, contrast: 
 
 
 def _shift(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Shift by whole pixels, at most an eighth of the side or one; ``down`` and ``right`` are draws in [0, 1)."""
+    """Shift by whole pixels, up to an eighth of the side, at least 1; ``down`` and ``right`` are draws in [0, 1)."""
     out = images
     for dim, draw in ((2, down), (3, right)):
         side = images.shape[dim]
@@ -75,7 +75,7 @@ def _cut(images: Tensor, down: Tensor, right: Tensor) -> Tensor:
     for dim, draw in ((2, down), (3, right)):
         side = images.shape[dim]
         size = max(1, round(side / 2))
-        first = (draw * side).floor() - size // 2  # the middle is uniform over the pixels
+        first = (draw * side).floor() - size // 2  # the centre is uniform over the pixels
         places = torch.arange(side, device=images.device).view((1, 1, side, 1) if dim == 2 else (1, 1, 1, side))
         inside.append((places >= first) & (places < first + size))
     return images.masked_fill(inside[0] & inside[1], 0.0)

@@ -1,15 +1,16 @@
-"""Changes of colour as one matrix for each image, and the matrices that they are made of."""
+"""Colour transforms as one 4 x 4 matrix for each image."""
 
 import torch
 from torch import Tensor
 
-GRAY_AXIS = 3**-0.5  # of (1, 1, 1), in each direction
+GRAY_AXIS = 3**-0.5  # each component of the unit vector along (1, 1, 1)
 
 
 def recolour(images: Tensor, matrices: Tensor) -> Tensor:
-    """Return images (N, C, H, W) whose colours went through ``matrices`` (N, 4, 4), which act on (r, g, b, 1).
+    """Return images (N, C, H, W) with ``matrices`` (N, 4, 4) applied to each pixel's (r, g, b, 1).
 
-    Gray images take the mean of what the three colours of a gray pixel become. A fourth channel stays as it is.
+    A gray pixel is treated as an equal mix of three colours, and the mean of the result is kept. A fourth channel does
+    not change.
     """
     colours, alpha = images[:, :3], images[:, 3:]
     turned, shift = matrices[:, :3, :3], matrices[:, :3, 3:]
@@ -27,21 +28,21 @@ def brightened(by: Tensor) -> Tensor:
     return out
 
 
-def along_and_across(along: Tensor, across: Tensor) -> Tensor:
-    """Return matrices (N, 4, 4) that multiply the gray part of colours by ``along`` (N,), the rest by ``across``."""
-    out = _identities(along)
-    gray = along.new_full((3, 3), 1 / 3)
-    rest = torch.eye(3).to(along) - gray
-    out[:, :3, :3] = along[:, None, None] * gray + across[:, None, None] * rest
+def gray_and_chroma_scaled(gray_gain: Tensor, chroma_gain: Tensor) -> Tensor:
+    """Return matrices (N, 4, 4) that multiply the gray part of colours by one gain (N,), the rest by another (N,)."""
+    out = _identities(gray_gain)
+    gray = gray_gain.new_full((3, 3), 1 / 3)
+    chroma = torch.eye(3).to(gray_gain) - gray
+    out[:, :3, :3] = gray_gain[:, None, None] * gray + chroma_gain[:, None, None] * chroma
     return out
 
 
 def hue_turned(angle: Tensor) -> Tensor:
-    """Return matrices (N, 4, 4) that turn colours about the gray axis by ``angle`` (N,), in radians."""
+    """Return matrices (N, 4, 4) that rotate colours about the gray axis by ``angle`` (N,), in radians."""
     out = _identities(angle)
     cross = angle.new_tensor([[0, -1, 1], [1, 0, -1], [-1, 1, 0]]) * GRAY_AXIS
     out[:, :3, :3] = (
-        along_and_across(torch.ones_like(angle), angle.cos())[:, :3, :3] + angle.sin()[:, None, None] * cross
+        gray_and_chroma_scaled(torch.ones_like(angle), angle.cos())[:, :3, :3] + angle.sin()[:, None, None] * cross
     )
     return out
 

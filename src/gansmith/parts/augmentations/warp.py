@@ -1,4 +1,4 @@
-"""Affine warps of images without aliasing, differentiable twice."""
+"""Affine warps of images: free of aliasing, differentiable twice."""
 
 import functools
 
@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-TAPS, CUTOFF, KAISER_BETA = 12, 0.28, 4.0  # of the low-pass; cycles for each sample of the doubled image
-REACH = TAPS // 2 - 1  # samples of the doubled image beyond its own two that one pixel reaches to each side
+TAPS, CUTOFF, KAISER_BETA = 12, 0.28, 4.0  # of the low-pass filter; CUTOFF in cycles per sample of the doubled image
+REACH = TAPS // 2 - 1  # samples of the doubled image that a pixel reaches beyond its own two, to each side
 
 
 def warp(images: Tensor, inverse: Tensor) -> Tensor:
-    """Return images (N, C, H, W) warped, the same shape.
+    """Return warped images of the same shape (N, C, H, W).
 
-    ``inverse`` (N, 3, 3) takes places in the result to places in the image, in pixels from the middle, x before y.
-    Images are doubled with a low-pass, sampled linearly, mirrored at their edges, and halved with the same filter.
+    ``inverse`` (N, 3, 3) maps positions in the result to positions in the image, in pixels from the centre, x first.
+    Images are doubled with a low-pass filter, sampled linearly, mirrored at the edges, and halved with the same filter.
     """
     height, width = images.shape[2:]
     (double_y, halve_y), (double_x, halve_x) = (
@@ -30,35 +30,35 @@ def warp(images: Tensor, inverse: Tensor) -> Tensor:
 
 
 def shift(right: Tensor, down: Tensor) -> Tensor:
-    """Return inverse matrices (N, 3, 3) of a shift by ``right`` and ``down`` (N,), in pixels."""
+    """Return inverse matrices (N, 3, 3) that shift images by ``right`` and ``down`` (N,), in pixels."""
     zero, one = torch.zeros_like(right), torch.ones_like(right)
     return _affine(one, zero, -right, zero, one, -down)
 
 
 def stretch(x: Tensor, y: Tensor) -> Tensor:
-    """Return inverse matrices (N, 3, 3) of making images 1 / ``x`` as wide and 1 / ``y`` as high; below 0 they flip."""
+    """Return inverse matrices (N, 3, 3) that scale width by 1 / ``x`` and height by 1 / ``y``; below 0 they flip."""
     zero = torch.zeros_like(x)
     return _affine(x, zero, zero, zero, y, zero)
 
 
 def turn(angle: Tensor) -> Tensor:
-    """Return inverse matrices (N, 3, 3) of a turn against the clock by ``angle`` (N,), in radians."""
+    """Return inverse matrices (N, 3, 3) that rotate images counterclockwise by ``angle`` (N,), in radians."""
     cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
     return _affine(cos, -sin, zero, sin, cos, zero)
 
 
 def _affine(*rows: Tensor) -> Tensor:
-    """Return matrices (N, 3, 3) of their first two rows' entries, each (N,)."""
+    """Return matrices (N, 3, 3) from the entries of their first two rows, each (N,)."""
     zero, one = torch.zeros_like(rows[0]), torch.ones_like(rows[0])
     return torch.stack([*rows, zero, zero, one], 1).view(-1, 3, 3)
 
 
 def low_pass() -> Tensor:
-    """Return the filter (TAPS,), float64, of sum 1: a sinc under a Kaiser window.
+    """Return the low-pass filter (TAPS,), float64, with sum 1: a sinc under a Kaiser window.
 
-    Its stop band (0.25) is that of the wavelet sym6, and doubling then halving gives an image back but for 1.6 % of
-    white noise. Unlike sym6 it is symmetric: flips and quarter turns of images are nearly exact (measured on drawn
-    faces: mean error 0.004 in [-1, 1], with sym6 0.054).
+    Its stop band (0.25) equals the wavelet sym6's. Doubling, then halving, restores an image except for 1.6 % of white
+    noise. Unlike sym6 the filter is symmetric, so flips and quarter turns are nearly exact (measured on drawn faces:
+    mean error 0.004 in [-1, 1]; 0.054 with sym6).
     """
     place = torch.arange(TAPS).double() - (TAPS - 1) / 2
     taps = torch.sinc(2 * CUTOFF * place) * torch.kaiser_window(TAPS, False, KAISER_BETA, dtype=torch.float64)
@@ -67,7 +67,7 @@ def low_pass() -> Tensor:
 
 @functools.cache
 def _matrices(side: int, dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return matrices (2 side, side) and (side, 2 side + 2 REACH); the second begins REACH before the edge."""
+    """Return matrices that double (2 side, side) and halve (side, 2 side + 2 REACH); REACH lies beyond each edge."""
     taps = low_pass()
     doubling, halving = torch.zeros(2 * side, side).double(), torch.zeros(side, 2 * side + 2 * REACH).double()
     for pixel in range(-TAPS, side + TAPS):
@@ -83,9 +83,9 @@ def _matrices(side: int, dtype: torch.dtype, device: torch.device) -> tuple[Tens
 
 
 class _Sample(torch.autograd.Function):
-    """Linear sampling at a grid. It is linear in the images, so its derivative is its transpose, and back again.
+    """Bilinear sampling at a grid, with a second derivative, which torch's grid_sample lacks.
 
-    torch's own has no second derivative.
+    Sampling is linear in the images: its derivative is its transpose, whose derivative is sampling again.
     """
 
     @staticmethod
@@ -101,7 +101,7 @@ class _Sample(torch.autograd.Function):
 
 
 class _Spread(torch.autograd.Function):
-    """The transpose of ``_Sample``: each sample is added to the pixels that it would be read from."""
+    """The transpose of ``_Sample``: it adds each sample to the pixels that ``_Sample`` reads it from."""
 
     @staticmethod
     def forward(ctx, samples: Tensor, grid: Tensor, shape: torch.Size) -> Tensor:  # type: ignore[no-untyped-def]

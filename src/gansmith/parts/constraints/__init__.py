@@ -1,1 +1,1 @@
-"""Constraints on a network's weights, applied after each of its optimizer steps, one file each."""
+"""Constraints on weights, one file each, applied after each optimizer step."""

@@ -1,4 +1,4 @@
-"""What a constraint is."""
+"""The base class of constraints, and their registry."""
 
 from abc import abstractmethod
 from typing import Annotated
@@ -9,7 +9,7 @@ from gansmith.core.registry import Part, PartOf, Registry
 
 
 class Constraint(Part):
-    """A projection of a network's weights."""
+    """A rule for a network's weights, enforced after each of its optimizer steps."""
 
     @abstractmethod
     def apply_(self, network: nn.Module) -> None:

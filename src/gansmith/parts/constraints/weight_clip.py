@@ -1,4 +1,4 @@
-"""Weights kept in a box."""
+"""Weight clipping, as in WGAN."""
 
 from pydantic import Field
 from torch import nn
@@ -11,10 +11,10 @@ class WeightClip(Constraint):
     """Clip every parameter to [-limit, limit] after each step, which bounds the Lipschitz constant.
 
     Source: Arjovsky et al. 2017 (WGAN), arXiv:1701.07875, Algorithm 1 (c = 0.01).
-    Differs: none; as in the authors' code the parameters of normalisation layers are clipped too.
+    Differs: none; parameters of normalisation layers are clipped too, as in the authors' code.
     """
 
-    limit: float = Field(0.01, gt=0, description="c")
+    limit: float = Field(0.01, gt=0, description="largest absolute value of a parameter (c)")
 
     def apply_(self, network: nn.Module) -> None:
         """Clip in place."""

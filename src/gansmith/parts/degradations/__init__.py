@@ -1,1 +1,1 @@
-"""How small images come about: what is lost on the way from a large one to its source. One file each."""
+"""Degradations, one file each: make small source images from large targets."""

@@ -1,4 +1,4 @@
-"""Smaller, and nothing else."""
+"""Degradation ``bicubic``: smaller, without other changes."""
 
 from torch import Tensor
 
@@ -11,9 +11,9 @@ class Bicubic(Degradation):
     """The source is the image made smaller by bicubic interpolation with antialiasing.
 
     Source: Ledig et al. 2017 (SRGAN), arXiv:1609.04802, section 3.1; Keys 1981, doi:10.1109/TASSP.1981.1163711.
-    Differs: SRGAN blurs before it leaves pixels out; this is the field's usual reduction since.
+    Differs: SRGAN blurs, then drops pixels; most later papers reduce images as here.
     """
 
-    def lose(self, images: Tensor, scale: int, noise: Noise) -> Tensor:
+    def degrade(self, images: Tensor, scale: int, noise: Noise) -> Tensor:
         """Return the smaller images."""
         return reduced(images, scale)

@@ -1,4 +1,4 @@
-"""What JPEG does to images, on tensors: the losses of a file without the file."""
+"""The losses of JPEG compression, computed on tensors without a file."""
 
 import math
 
@@ -19,12 +19,12 @@ CHROMINANCE = (
 TO_YCBCR = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
-def through_jpeg(images: Tensor, quality: Tensor) -> Tensor:
-    """Return images (N, 1 or 3, H, W) in [-1, 1] as JPEG files of a ``quality`` (N,) of 1 to 100 would hold them.
+def jpeg_compressed(images: Tensor, quality: Tensor) -> Tensor:
+    """Return images (N, 1 or 3, H, W) in [-1, 1] as JPEG files of ``quality`` (N,), 1 to 100, would store them.
 
-    Luminance and chrominance in 8 x 8 blocks, chrominance at half the sides, each block's cosines rounded to multiples
-    of the tables. No entropy coding: it loses nothing. Rounding has no gradient.
-    Source: ITU-T T.81, annexes A.3.3 and K.1; T.871 for the colours; the rule for quality is that of the IJG library.
+    Luminance and chrominance are coded in 8 x 8 blocks, chrominance at half the sides. The cosines of each block are
+    rounded to multiples of the tables. Entropy coding is left out because it loses nothing. Rounding has no gradient.
+    Source: ITU-T T.81, annexes A.3.3 and K.1; colours: T.871; quality: as in the IJG library.
     """
     levels = (images.clamp(-1, 1) * 127.5 + 127.5).round()
     if images.shape[1] == 1:
@@ -45,7 +45,7 @@ def _as_levels(levels: Tensor) -> Tensor:
 
 
 def _coded(planes: Tensor, table: tuple[int, ...], quality: Tensor) -> Tensor:
-    """Return planes (N, P, H, W) around 0 with the cosines of their blocks rounded to multiples of a table."""
+    """Return planes (N, P, H, W), centred at 0, with the cosines of each block rounded to multiples of a table."""
     height, width = planes.shape[2:]
     padded = F.pad(planes, (0, -width % BLOCK, 0, -height % BLOCK), mode="replicate")
     blocks = padded.unflatten(3, (-1, BLOCK)).unflatten(2, (-1, BLOCK)).transpose(3, 4)  # (N, P, rows, columns, 8, 8)
@@ -57,14 +57,14 @@ def _coded(planes: Tensor, table: tuple[int, ...], quality: Tensor) -> Tensor:
 
 
 def _steps(table: tuple[int, ...], quality: Tensor, like: Tensor) -> Tensor:
-    """Return the multiples (N, 8, 8) for each image's quality: the table at 50, finer above, coarser below."""
+    """Return the rounding steps (N, 8, 8) of each image: the table at quality 50, finer above, coarser below."""
     percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
     base = torch.tensor(table, dtype=like.dtype, device=like.device)
     return ((base * percent[:, None] + 50) / 100).floor().clamp(1, 255).view(-1, BLOCK, BLOCK)
 
 
 def _cosines(like: Tensor) -> Tensor:
-    """Return the orthonormal matrix (8, 8) of the discrete cosine transform: row k is the k-th cosine."""
+    """Return the orthonormal matrix (8, 8) of the discrete cosine transform; row k is the k-th cosine."""
     places = torch.arange(BLOCK, dtype=torch.float64)
     matrix = torch.cos(math.pi / BLOCK * (places + 0.5) * places[:, None]) * math.sqrt(2 / BLOCK)
     matrix[0] /= math.sqrt(2)

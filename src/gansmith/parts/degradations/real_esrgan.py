@@ -1,4 +1,4 @@
-"""What happens to photographs on their way: blur, reduction, noise, JPEG, once or twice."""
+"""Degradation ``real_esrgan``: blur, reduction, noise and JPEG, once or twice."""
 
 import math
 from typing import Literal
@@ -10,28 +10,28 @@ from torch.nn import functional as F
 
 from gansmith.core.randomness import Noise
 from gansmith.parts.degradations.base import Degradation, degradations, reduced
-from gansmith.parts.degradations.jpeg import through_jpeg
+from gansmith.parts.degradations.jpeg import jpeg_compressed
 
 RADIUS_PX = 10  # of blur kernels: 21 x 21
 
 
 @degradations.register("real_esrgan")
 class RealESRGAN(Degradation):
-    """The source is the image blurred, made smaller, noisy and compressed; ``order: 2`` does all of it twice.
+    """The source is the image blurred, made smaller, noisy and compressed; ``order: 2`` repeats all four steps.
 
-    Blur: a Gaussian with two deviations and an angle of its own for each image. Reduction: mean of squares, bilinear
-    or bicubic. Noise: Gaussian, gray or coloured. JPEG: of any quality between two bounds.
+    Blur: a Gaussian with two deviations and an angle, drawn for each image. Reduction: mean of squares of pixels,
+    bilinear or bicubic. Noise: Gaussian, gray or coloured. JPEG: quality uniform between two bounds.
     Source: Wang et al. 2021 (Real-ESRGAN), arXiv:2107.10833, sections 3.1 to 3.3 and appendix; ranges of order 1.
-    Differs: Gaussian kernels alone, no Poisson noise, no sinc filter; sides are those of the scale, in two halves for
-    order 2, where the paper draws sides between; weaker noise and blur by default, for images that are small already.
+    Differs: Gaussian kernels only, no Poisson noise, no sinc filter. Order 2 reduces by scale / 2, then by 2, where the
+    paper draws random sizes in between. Default noise and blur are weaker, for small images.
     """
 
-    order: Literal[1, 2] = Field(1, description="how often all of it is done")
-    blur_px: float = Field(1.5, gt=0, le=10, description="largest deviation of the blur, at the larger size")
-    noise: float = Field(0.1, ge=0, le=1, description="largest deviation of the noise; 0.1 is 13 of 255 steps")
-    gray_noise: float = Field(0.4, ge=0, le=1, description="share of images whose noise has no colour")
-    worst_quality: int = Field(40, ge=1, le=100, description="lowest quality of JPEG")
-    best_quality: int = Field(95, ge=1, le=100, description="highest quality of JPEG")
+    order: Literal[1, 2] = Field(1, description="1: each step once; 2: all steps twice")
+    blur_px: float = Field(1.5, gt=0, le=10, description="largest deviation of the blur, px before reduction")
+    noise: float = Field(0.1, ge=0, le=1, description="largest deviation of the noise; 0.1 is 13 of 255 levels")
+    gray_noise: float = Field(0.4, ge=0, le=1, description="share of images with gray noise")
+    worst_quality: int = Field(40, ge=1, le=100, description="lowest JPEG quality")
+    best_quality: int = Field(95, ge=1, le=100, description="highest JPEG quality")
 
     @model_validator(mode="after")
     def _ordered(self) -> "RealESRGAN":
@@ -39,7 +39,7 @@ class RealESRGAN(Degradation):
             raise ValueError(f"worst_quality ({self.worst_quality}) must not be above best_quality")
         return self
 
-    def lose(self, images: Tensor, scale: int, noise: Noise) -> Tensor:
+    def degrade(self, images: Tensor, scale: int, noise: Noise) -> Tensor:
         """Return the smaller images."""
         colours, alpha = images[:, :3], images[:, 3:]
         scales = (scale,) if self.order == 1 else (scale // 2, 2)
@@ -55,11 +55,11 @@ class RealESRGAN(Degradation):
         grain = torch.where(is_gray, grain[:, :1], grain)
         made = made + self.noise * spread[:, :, None, None] * grain
         worst, best = self.worst_quality, self.best_quality
-        return through_jpeg(made, (worst + quality[:, 0] * (best - worst + 1)).floor().clamp(max=best))
+        return jpeg_compressed(made, (worst + quality[:, 0] * (best - worst + 1)).floor().clamp(max=best))
 
 
 def _blurred(images: Tensor, deviations: Tensor, angles: Tensor) -> Tensor:
-    """Return images under a Gaussian each, with deviations (N, 2) in px along an angle (N, 1) and across it."""
+    """Return images, each blurred by its Gaussian with deviations (N, 2) in px along an angle (N, 1) and across it."""
     places = torch.arange(-RADIUS_PX, RADIUS_PX + 1, device=images.device, dtype=images.dtype)
     down, right = places[None, :, None], places[None, None, :]
     cos, sin = angles.cos()[:, :, None], angles.sin()[:, :, None]
@@ -78,7 +78,7 @@ def _grown(height: int, width: int) -> tuple[int, int]:
 
 
 def _resized(images: Tensor, scale: int, way: Tensor) -> Tensor:
-    """Return images at 1 / scale of their sides, each one way of three: ``way`` (N, 1) in [0, 1) says which."""
+    """Return images at 1 / scale of their sides; ``way`` (N, 1) in [0, 1) chooses one of three methods for each."""
     if scale == 1:
         return images
     sides = [side // scale for side in images.shape[2:]]

@@ -1,1 +1,1 @@
-"""Adversarial losses: arithmetic on logits, one file each."""
+"""Adversarial losses, one file each: logits in, a number out."""

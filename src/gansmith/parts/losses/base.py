@@ -1,4 +1,4 @@
-"""What an adversarial loss is."""
+"""The base class of adversarial losses, and their registry."""
 
 from abc import abstractmethod
 from typing import Annotated, ClassVar
@@ -9,10 +9,10 @@ from gansmith.core.registry import Part, PartOf, Registry
 
 
 class AdversarialLoss(Part):
-    """Both sides of one game, as arithmetic on logits of any shape ((N,), (N, 1, h, w), ...).
+    """The losses of discriminator and generator, computed from logits of any shape ((N,), (N, 1, h, w), ...).
 
-    A loss never sees networks, images, labels, noise, devices or optimizers. Sigmoids live here, not in a
-    discriminator.
+    A loss sees logits only: no networks, images, labels, noise, devices or optimizers. A sigmoid belongs here, not in
+    the discriminator.
     """
 
     generator_needs_real: ClassVar[bool] = False  # True for relativistic losses
@@ -20,16 +20,16 @@ class AdversarialLoss(Part):
 
     @property
     def boundary(self) -> float | None:
-        """Return the logit above which D takes an image for real; None where differences alone mean something."""
+        """Return the logit above which D takes an image for real; None if only differences of logits mean anything."""
         return 0.0
 
     @abstractmethod
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """Return what the discriminator minimises, 0-d."""
+        """Return the discriminator's loss, 0-d, to be minimised."""
 
     @abstractmethod
     def generator(self, real_logits: Tensor | None, fake_logits: Tensor) -> Tensor:
-        """Return what the generator minimises, 0-d; ``real_logits`` is None unless ``generator_needs_real``."""
+        """Return the generator's loss, 0-d, to be minimised; ``real_logits`` is None if it is not needed."""
 
 
 losses: Registry[AdversarialLoss] = Registry("loss", "gansmith.parts.losses")

@@ -1,4 +1,4 @@
-"""Margins instead of probabilities."""
+"""Hinge loss: margins on raw scores."""
 
 from torch import Tensor
 from torch.nn.functional import relu
@@ -18,9 +18,9 @@ class Hinge(AdversarialLoss):
     """
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """Return what D minimises, 0-d."""
+        """Return D's loss, 0-d."""
         return relu(1 - real_logits).mean() + relu(1 + fake_logits).mean()
 
     def generator(self, real_logits: Tensor | None, fake_logits: Tensor) -> Tensor:
-        """Return what G minimises, 0-d."""
+        """Return G's loss, 0-d."""
         return -fake_logits.mean()

@@ -1,4 +1,4 @@
-"""The original game."""
+"""Minimax loss: the original, saturating GAN loss."""
 
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -14,11 +14,11 @@ class Minimax(NonSaturating):
     D: -E[log D(x)] - E[log(1 - D(G(z)))]
     G:  E[log(1 - D(G(z)))]                     with D = sigmoid(logit)
 
-    D's side and its label smoothing are those of ``non_saturating``.
+    D's loss and label smoothing are the same as in ``non_saturating``.
     Source: Goodfellow et al. 2014, arXiv:1406.2661, eq. 1.
     Differs: none.
     """
 
     def generator(self, real_logits: Tensor | None, fake_logits: Tensor) -> Tensor:
-        """Return what G minimises, 0-d; it is negative."""
+        """Return G's loss, 0-d and negative."""
         return -softplus(fake_logits).mean()  # log(1 - sigmoid(l))

@@ -1,4 +1,4 @@
-"""Real and fake judged in pairs."""
+"""Relativistic pairing loss (RpGAN): each fake is compared with a real image."""
 
 from typing import ClassVar
 
@@ -15,7 +15,7 @@ class Relativistic(AdversarialLoss):
     D: E[softplus(-(s(x) - s(G(z))))]
     G: E[softplus(-(s(G(z)) - s(x)))]
 
-    Logits of real and fake must have the same shape: they are paired in order.
+    Real and fake logits must have the same shape: they are paired in order.
     Source: Jolicoeur-Martineau 2018, arXiv:1807.00734; Huang et al. 2024 (R3GAN), arXiv:2501.05441, eq. 2.
     Differs: none. R3GAN adds the penalties r1 and r2.
     """
@@ -24,14 +24,14 @@ class Relativistic(AdversarialLoss):
 
     @property
     def boundary(self) -> float | None:
-        """Return None: a score means nothing on its own."""
+        """Return None: a single score has no meaning."""
         return None
 
     def discriminator(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """Return what D minimises, 0-d."""
+        """Return D's loss, 0-d."""
         return softplus(fake_logits - real_logits).mean()
 
     def generator(self, real_logits: Tensor | None, fake_logits: Tensor) -> Tensor:
-        """Return what G minimises, 0-d."""
+        """Return G's loss, 0-d."""
         assert real_logits is not None, "generator_needs_real is set"
         return softplus(real_logits - fake_logits).mean()

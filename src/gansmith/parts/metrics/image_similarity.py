@@ -15,7 +15,7 @@ PEAK = 255.0
 WINDOW_PX, WINDOW_SIGMA = 11, 1.5
 K1, K2 = 0.01, 0.03
 AT_ONCE = 256  # images of which SSIM keeps all the maps
-BEST = {  # as Metric.best, by the start of a number's name
+BEST = {  # as Metric.best
     "psnr": "high",
     "ssim": "high",
     "l1": "low",

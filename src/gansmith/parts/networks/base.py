@@ -1,4 +1,4 @@
-"""What a network is, and the few pieces that networks share."""
+"""The base class of networks, shared helpers, and the registry of networks."""
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, TypeVar
@@ -21,69 +21,71 @@ INIT_STD = 0.02
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What a network must speak: images (N, channels, height, width), and what it is told."""
+    """Sizes of a network's inputs and outputs; images are (N, channels, height, width)."""
 
     height: int
     width: int
     channels: int
-    num_classes: int = 0  # 0: not told of labels
-    latent_dim: int = 0  # of a generator from noise
-    source_channels: int = 0  # of a generator from images: those of its source images
-    scale: int = 1  # of a generator that enlarges: its source images have 1 / scale of these sides
+    num_classes: int = 0  # 0: no label input
+    latent_dim: int = 0  # for generators from noise
+    source_channels: int = 0  # for generators from source images
+    scale: int = 1  # for generators that enlarge: sources have 1 / scale of these sides
 
 
 class Network(Part):
-    """An architecture: a generator, a discriminator, or both. It builds plain single-device modules:
+    """An architecture that builds a generator, a discriminator, or both, as plain single-device modules.
 
     generator: (latents (N, latent_dim), labels (N,) int64 or None) -> images (N, C, H, W) in ``value_range``
-    discriminator: (images (N, C, H, W) in ``value_range``, labels (N,) int64 or None) -> logits (N,) or (N, 1, h, w);
-        (N, num_classes), one for each label, of one that ``scores_labels`` and is told none
+    discriminator: (images (N, C, H, W) in ``value_range``, labels (N,) int64 or None) -> logits (N,) or (N, 1, h, w)
 
-    One that ``translates`` takes source images (N, source_channels, H, W) in ``value_range`` in place of latents, of
-    any sides that are multiples of its generator's attribute ``multiple``. One that ``enlarges`` too makes images of
-    ``spec.scale`` times their sides.
+    - ``translates``: the generator takes source images (N, source_channels, H, W) in ``value_range`` instead of
+      latents. Their sides are multiples of the generator's attribute ``multiple``.
+    - ``enlarges``: the generator's images have ``spec.scale`` times the sides of their sources.
+    - ``scores_labels``: a discriminator with label input that is called without labels returns a logit for every label,
+      (N, num_classes).
     """
 
     translates: ClassVar[bool] = False
     enlarges: ClassVar[bool] = False
-    bounded: ClassVar[bool] = True  # False: a generator's images may leave the range; they are clipped when shown
-    takes_points: ClassVar[bool] = False  # True where images may be points in the plane, which have no neighbours
-    mixes_labels: ClassVar[bool] = False  # True where labels may also be weights of classes, float (N, num_classes)
-    scores_labels: ClassVar[bool] = False  # True where a discriminator built for labels scores them all if told none
+    bounded: ClassVar[bool] = True  # False: images may leave the value range; they are clipped for display and files
+    takes_points: ClassVar[bool] = False  # True if images may be points in the plane, which have no neighbours
+    mixes_labels: ClassVar[bool] = False  # True if labels may also be class weights, float (N, num_classes)
+    scores_labels: ClassVar[bool] = False  # True if D without labels returns a logit for every label
     value_range: ValueRange = Field("signed", description="signed: tanh, [-1, 1]; unit: sigmoid, [0, 1]")
     init: Init = Field(
-        "framework", description="framework: torch's; normal: normal(0, .02) as in DCGAN; xavier: Glorot's"
+        "framework",
+        description="initial weights. framework: torch's; normal: normal(0, .02), as in DCGAN; xavier: Glorot",
     )
     spectral_norm: bool = Field(False, description="divide each weight by its largest singular value")
 
     @property
     def has_batch_statistics(self) -> bool:
-        """Say whether an image's output depends on the others of its batch while training."""
+        """Say whether, in training, an image's output depends on the other images of the batch."""
         return False
 
     def generator(self, spec: ImageSpec) -> nn.Module:
-        """Return an initialised generator; RecipeError if there is none, or if it cannot speak the spec."""
-        raise _without(self.kind, "generator")
+        """Return an initialised generator; RecipeError if there is none or it does not fit the spec."""
+        raise _missing_side(self.kind, "generator")
 
     def discriminator(self, spec: ImageSpec) -> nn.Module:
-        """Return an initialised discriminator; RecipeError if there is none, or if it cannot speak the spec."""
-        raise _without(self.kind, "discriminator")
+        """Return an initialised discriminator; RecipeError if there is none or it does not fit the spec."""
+        raise _missing_side(self.kind, "discriminator")
 
 
 networks: Registry[Network] = Registry("network", "gansmith.parts.networks")
 
 
 def networks_with(side: str) -> list[str]:
-    """Return the names of the networks that have a ``generator`` or a ``discriminator``."""
+    """Return the names of networks that have this side, ``generator`` or ``discriminator``."""
     return [name for name in networks.names() if getattr(networks.get(name), side) is not getattr(Network, side)]
 
 
 def networks_that(ability: Literal["translates", "enlarges", "scores_labels"]) -> str:
-    """Return the names of the networks with an ability, for messages."""
+    """Return the names of networks with an ability, separated by commas, for messages."""
     return ", ".join(name for name in networks.names() if getattr(networks.get(name), ability))
 
 
-def _without(kind: str, side: str) -> RecipeError:
+def _missing_side(kind: str, side: str) -> RecipeError:
     return RecipeError(
         "recipe.network_without_side", f"network '{kind}' has no {side}\n  allowed: {', '.join(networks_with(side))}"
     )
@@ -92,73 +94,73 @@ def _without(kind: str, side: str) -> RecipeError:
 NetworkField = Annotated[Network, PartOf(networks)]
 
 
-def require_sources(spec: ImageSpec, kind: str, remedy: str) -> None:
-    """Raise RecipeError where a generator that translates is asked for images from noise."""
+def require_sources(spec: ImageSpec, kind: str, suggestion: str) -> None:
+    """Raise RecipeError if a generator that translates gets no source images."""
     if not spec.source_channels:
         raise RecipeError(
             "recipe.generator_from_images",
-            f"a {kind} makes images from images, and this method has none to give it"
-            f"\n  use {remedy}, or another generator, for example dcgan",
+            f"generator '{kind}' makes images from source images, and this method has none"
+            f"\n  use {suggestion}, or another generator, for example generator=dcgan",
         )
 
 
 def start_map(spec: ImageSpec, kind: str) -> tuple[int, int, int]:
-    """Return (rows, columns, doublings) of the map that a generator grows from; RecipeError where there is none."""
+    """Return the smallest feature map (rows, columns) and the number of doublings up to the image.
+
+    Raises RecipeError if doubling does not lead to the image's sides.
+    """
     found = stages(spec.height, spec.width)
     if found is None:
         raise RecipeError(
             "recipe.size_unfit_for_network",
-            f"{kind} networks cannot make or judge {spec.height} x {spec.width} images"
-            "\n  sides must be a start of 3 to 8, doubled equally; for example 28, 32, 48, 64, 96, 128 or 48x64;"
-            " set it with size=",
+            f"network '{kind}' does not fit {spec.height} x {spec.width} images"
+            "\n  sides must be 3 to 8 times the same power of two, for example 28, 32, 48, 64, 96, 128 or 48x64; "
+            "set them with size=",
         )
     return found
 
 
 def signed_from(images: Tensor, value_range: ValueRange) -> Tensor:
-    """Return images in [-1, 1] from a network's range, float32 whatever the forward pass was in."""
+    """Return images in [-1, 1] from a network's value range, as float32."""
     return images.float() * 2 - 1 if value_range == "unit" else images.float()
 
 
 def range_from_signed(images: Tensor, value_range: ValueRange) -> Tensor:
-    """Return images in a network's range from [-1, 1]."""
+    """Return images in a network's value range from images in [-1, 1]."""
     return (images + 1) / 2 if value_range == "unit" else images
 
 
 def translated(generator: nn.Module, source: Tensor, value_range: ValueRange) -> Tensor:
-    """Return images (N, C, H, W) in [-1, 1] that a generator makes of sources in [-1, 1]."""
+    """Return the images (N, C, H, W) in [-1, 1] that a generator makes from sources in [-1, 1]."""
     return signed_from(generator(range_from_signed(source, value_range), None), value_range)
 
 
 def one_hot(labels: Tensor | None, num_classes: int) -> Tensor:
-    """Return float32 (N, num_classes) of labels int64 (N,); weights of classes (N, num_classes) are what they are.
-
-    Labels must be given to a network that was built for classes.
-    """
-    assert labels is not None, "this network was built for labels and got none"
+    """Return labels int64 (N,) as float32 (N, num_classes); class weights (N, num_classes) are returned unchanged."""
+    assert labels is not None, "this network has a label input but got no labels"
     return labels if labels.is_floating_point() else nn.functional.one_hot(labels, num_classes).float()
 
 
 def normed(norm: Literal["batch", "instance", "none"], channels: int) -> list[nn.Module]:
-    """Return the norm of a map, if any."""
+    """Return the norm layer for a feature map in a list, which is empty for "none"."""
     if norm == "none":
         return []
     return [nn.BatchNorm2d(channels) if norm == "batch" else InstanceNorm(channels)]
 
 
-def projected(logits: Tensor | float, seen: Tensor, embed: nn.Embedding, labels: Tensor | None) -> Tensor:
-    """Return logits (N, 1) plus inner products of features (N, F) with the weights of their labels: (N,).
+def projected(logits: Tensor | float, features: Tensor, embed: nn.Embedding, labels: Tensor | None) -> Tensor:
+    """Return logits (N, 1) plus the inner products of features (N, F) with the embeddings of their labels: (N,).
 
-    Without labels with those of every label, (N, num_classes).
+    Without labels the result has an entry for every label: (N, num_classes).
     Source: Miyato and Koyama 2018, arXiv:1802.05637, equation 3.
     """
     if labels is None:
-        return logits + nn.functional.linear(seen, embed.weight)
-    return (logits + (embed(labels) * seen).sum(1, keepdim=True)).flatten()
+        return logits + nn.functional.linear(features, embed.weight)
+    return (logits + (embed(labels) * features).sum(1, keepdim=True)).flatten()
 
 
 def with_label_planes(images: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
-    """Return images (N, C + num_classes, H, W): labels beside them as constant planes, one-hot."""
+    """Return images (N, C + num_classes, H, W): one-hot labels are added as constant channels."""
     if not num_classes:
         return images
     planes = one_hot(labels, num_classes)[:, :, None, None].expand(-1, -1, *images.shape[2:])
@@ -166,15 +168,16 @@ def with_label_planes(images: Tensor, labels: Tensor | None, num_classes: int) -
 
 
 def finish(network: ModuleT, config: Network) -> ModuleT:
-    """Initialise a network as its config says, put spectral norms on, and return it.
+    """Initialise a network as its config says, add spectral norms if wanted, and return it.
 
-    ``normal``: normal(0, .02), and 1 + normal(0, .02) for the weights of norms (Radford et al. 2016, arXiv:1511.06434,
-    section 4; norms as in the authors' code). ``xavier``: uniform, variance 2 / (fan_in + fan_out), norms as they are
-    (Glorot and Bengio 2010). Spectral norm: Miyato et al. 2018, arXiv:1802.05957, Algorithm 1.
+    ``normal``: normal(0, .02), and 1 + normal(0, .02) for weights of norm layers (Radford et al. 2016,
+    arXiv:1511.06434, section 4; norm layers as in the authors' code). ``xavier``: uniform with variance
+    2 / (fan_in + fan_out), norm layers unchanged (Glorot and Bengio 2010). Spectral norm: Miyato et al. 2018,
+    arXiv:1802.05957, Algorithm 1.
     """
     for module in list(network.modules()):
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | InstanceNorm):
-            if config.init == "normal" and module.weight is not None:  # None: gains are another module's
+            if config.init == "normal" and module.weight is not None:  # None: another module has the gains
                 nn.init.normal_(module.weight, 1.0, INIT_STD)
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):

@@ -1,4 +1,4 @@
-"""Small networks for small budgets: strided convolutions, and residual blocks where maps are small."""
+"""Network ``compact``: small, for short runs on CPUs and small GPUs."""
 
 from typing import ClassVar, Literal
 
@@ -10,24 +10,24 @@ from gansmith.parts.networks.dcgan import DCGANGenerator
 from gansmith.parts.networks.r3gan import Double
 from gansmith.parts.networks.strided_conv import StridedConv2d, StridedConvTranspose2d
 
-IMAGE_GAIN = 0.25  # times the sum of images; with 1 faces of 64 px are grainy: Adam moves sums of many weights fast
+IMAGE_GAIN = 0.25  # factor of the summed images; with 1, faces of 64 px are grainy: Adam moves large sums fast
 
 
 @networks.register("compact")
 class Compact(Network):
-    """Few channels where maps are large, and residual blocks where they are small and depth costs little.
+    """Strided convolutions with few channels on large maps; residual blocks on small maps, where they cost little.
 
     G: latent -> start map (widest) -> blocks, norm, ReLU -> (doubling 4x4 transposed convolution, blocks, norm, ReLU)
-       From each of these maps a doubling convolution of its own makes an image; a quarter of their sum, smaller ones
-       enlarged bilinearly, goes through tanh.
-       Block: x + conv(relu(norm(conv(relu(norm(x)))))), convolutions 3x3, or x + norm of that with ``end_norm``.
+       From each of these maps another doubling convolution makes an image. Smaller images are enlarged bilinearly; a
+       quarter of the sum of all goes through tanh.
+       Block: x + conv(relu(norm(conv(relu(norm(x)))))), convolutions 3x3; with ``end_norm`` a norm follows the last.
     D: halving 4x4 convolution, norm (not in the first), leaky, blocks -> ... -> Linear over the last map; one logit.
        Block: leaky(x + norm(conv(leaky(norm(conv(x)))))).
-    A label is one-hot beside the latent; D adds the inner product of its last map with weights for each class.
+    Labels: one-hot, beside the latent; D adds the inner product of its last map with a vector for each class.
     Source: strided convolutions: Radford et al. 2016, arXiv:1511.06434; residual blocks: He et al. 2016,
     arXiv:1512.03385 (D) and arXiv:1603.05027 (G); sum of images: Karras et al. 2020, arXiv:1912.04958, section 4.1;
     labels in D: Miyato and Koyama 2018, arXiv:1802.05637, equation 3.
-    Differs: the inner product is with the whole last map, not with its sum. Why blocks there and not elsewhere:
+    Differs: the inner product uses the whole last map, not its sum. Why the blocks are where they are:
     benchmarks/flagship/trials.md.
     """
 
@@ -35,32 +35,32 @@ class Compact(Network):
     scores_labels: ClassVar[bool] = True
     init: Literal["framework", "normal", "xavier"] = "normal"
     base_channels: int = Field(16, ge=1, le=1024, description="channels at half the image's side; doubled as it halves")
-    max_channels: int = Field(256, ge=1, le=4096, description="no layer is wider")
-    blocks: int = Field(1, ge=0, le=64, description="residual blocks at each small side")
-    block_px: int = Field(8, ge=1, le=1024, description="sides up to here have residual blocks")
+    max_channels: int = Field(256, ge=1, le=4096, description="most channels of any layer")
+    blocks: int = Field(1, ge=0, le=64, description="residual blocks at each small size")
+    block_px: int = Field(8, ge=1, le=1024, description="largest map that has residual blocks, px")
     norm: Literal["batch", "none"] = "batch"
     end_norm: bool = Field(
-        False, description="a norm at the end of G's blocks too, its gain from 0: more kinds of images above 28 px"
+        False, description="a norm with initial gain 0 at the end of G's blocks: more variety above 28 px"
     )
     leak: float = Field(0.2, ge=0, lt=1, description="slope of D's LeakyReLU below 0")
 
     @property
     def has_batch_statistics(self) -> bool:
-        """Say whether an image's output depends on the others of its batch while training."""
+        """Say whether, in training, an image's output depends on the other images of the batch."""
         return self.norm == "batch"
 
     def generator(self, spec: ImageSpec) -> nn.Module:
-        """Return G; RecipeError for sides that cannot be doubled to."""
+        """Return G; RecipeError for sides that doubling does not reach."""
         rows, columns, doublings = start_map(spec, self.kind)
         widths = self._widths(doublings)[::-1]
         stages, heads = list[nn.Module](), list[nn.Module]()
         for index, width in enumerate(widths):
             larger = [StridedConvTranspose2d(widths[index - 1], width, bias=self.norm == "none")] if index else []
             blocks = self._blocks(max(rows, columns) * 2**index)
-            inside = [GeneratorBlock(width, self.norm, ended=self.end_norm) for _ in range(blocks)]
+            inside = [GeneratorBlock(width, self.norm, end_norm=self.end_norm) for _ in range(blocks)]
             stages.append(nn.Sequential(*larger, *inside, *normed(self.norm, width), nn.ReLU(inplace=True)))
             heads.append(StridedConvTranspose2d(width, spec.channels, bias=True))
-        layers = SumOfSides(stages, heads, nn.Sigmoid() if self.value_range == "unit" else nn.Tanh())
+        layers = SumOfImages(stages, heads, nn.Sigmoid() if self.value_range == "unit" else nn.Tanh())
         project = nn.Linear(spec.latent_dim + spec.num_classes, widths[0] * rows * columns)
         network = finish(DCGANGenerator(project, (widths[0], rows, columns), layers, spec.num_classes), self)
         for module in network.modules():
@@ -83,22 +83,22 @@ class Compact(Network):
         return finish(CompactDiscriminator(nn.Sequential(*layers), width, spec.num_classes), self)
 
     def _widths(self, doublings: int) -> list[int]:
-        """Return the channels at each side, those at half the image's first."""
+        """Return the channels at each size, from half the image's side down."""
         return [min(self.base_channels * 2**index, self.max_channels) for index in range(doublings)]
 
     def _blocks(self, side: int) -> int:
         return self.blocks if side <= self.block_px else 0
 
 
-class SumOfSides(nn.Module):
-    """Maps (N, C, h, w) -> images: a stage changes the maps, its head adds IMAGE_GAIN of an image twice as large."""
+class SumOfImages(nn.Module):
+    """Maps (N, C, h, w) -> images: the head of each stage adds IMAGE_GAIN times an image twice as large as its map."""
 
     def __init__(self, stages: list[nn.Module], heads: list[nn.Module], last: nn.Module) -> None:
         super().__init__()
         self.stages, self.heads, self.enlarge, self.last = nn.ModuleList(stages), nn.ModuleList(heads), Double(), last
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return images in the value range of the last function."""
+        """Return images in the value range of the last layer."""
         images: Tensor | None = None
         for stage, head in zip(self.stages, self.heads, strict=True):
             maps = stage(maps)
@@ -110,17 +110,18 @@ class SumOfSides(nn.Module):
 class GeneratorBlock(nn.Module):
     """Maps (N, C, h, w) -> the same shape."""
 
-    def __init__(self, channels: int, norm: Literal["batch", "none"], *, ended: bool) -> None:
+    def __init__(self, channels: int, norm: Literal["batch", "none"], *, end_norm: bool) -> None:
         super().__init__()
         without = norm == "none"
-        first, second = (nn.Conv2d(channels, channels, 3, 1, 1, bias=bias) for bias in (without, without or not ended))
+        biases = (without, without or not end_norm)
+        first, second = (nn.Conv2d(channels, channels, 3, 1, 1, bias=bias) for bias in biases)
         self.layers = nn.Sequential(
             *normed(norm, channels), nn.ReLU(), first, *normed(norm, channels), nn.ReLU(inplace=True), second
         )
-        self.layers.extend(normed(norm, channels) if ended else [])
+        self.layers.extend(normed(norm, channels) if end_norm else [])
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the changed maps."""
+        """Return the block's output."""
         return maps + self.layers(maps)
 
 
@@ -135,7 +136,7 @@ class DiscriminatorBlock(nn.Module):
         self.leaky = nn.LeakyReLU(leak, inplace=True)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the changed maps."""
+        """Return the block's output."""
         return self.leaky(maps + self.layers(maps))
 
 
@@ -149,8 +150,8 @@ class CompactDiscriminator(nn.Module):
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return one logit for each image, or for each of its labels."""
-        seen = self.layers(images).permute(0, 2, 3, 1).flatten(1)
-        logits = self.judge(seen)
+        features = self.layers(images).permute(0, 2, 3, 1).flatten(1)
+        logits = self.judge(features)
         if self.embed is not None:
-            return projected(logits, seen, self.embed, labels)
+            return projected(logits, features, self.embed, labels)
         return logits.flatten()

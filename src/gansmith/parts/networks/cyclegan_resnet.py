@@ -1,4 +1,4 @@
-"""The residual network that translates images."""
+"""Network ``cyclegan_resnet``: CycleGAN's residual generator, which translates images."""
 
 from typing import ClassVar, Literal
 
@@ -22,14 +22,14 @@ NINE_BLOCKS_FROM = 256
 
 @networks.register("cyclegan_resnet")
 class CycleGANResNet(Network):
-    """Halve the source twice, change it in residual blocks, double it twice.
+    """Halve the source twice, apply residual blocks, double twice.
 
-    G: 7 x 7, two 3 x 3 of stride 2, N residual blocks of two 3 x 3, two of stride 1/2, 7 x 7, tanh; a norm and a ReLU
-       after each but the last, reflection padding at the borders.
+    G: convolutions 7 x 7; two 3 x 3 of stride 2; N residual blocks of two 3 x 3; two of stride 1/2; 7 x 7; tanh. A norm
+       and a ReLU follow each convolution except the last; borders are padded by reflection.
     Source: Zhu et al. 2017 (CycleGAN), arXiv:1703.10593, section 4 and appendix 7.2; Johnson et al. 2016,
     arXiv:1603.08155.
-    Differs: fewer channels up to 32 px; ``upsample: resize`` enlarges and convolves, which leaves no checkerboard
-    (Odena et al. 2016, doi:10.23915/distill.00003).
+    Differs: fewer channels up to 32 px. ``upsample: resize`` enlarges, then convolves, which avoids checkerboard
+    patterns (Odena et al. 2016, doi:10.23915/distill.00003).
     """
 
     translates: ClassVar[bool] = True
@@ -42,17 +42,17 @@ class CycleGANResNet(Network):
 
     @property
     def has_batch_statistics(self) -> bool:
-        """Say whether an image's output depends on the others of its batch while training."""
+        """Say whether, in training, an image's output depends on the other images of the batch."""
         return self.norm == "batch"
 
     def generator(self, spec: ImageSpec) -> nn.Module:
-        """Return G; RecipeError without source images, and for sides that cannot be halved twice."""
+        """Return G; RecipeError without source images, or if the sides cannot be halved twice."""
         require_sources(spec, "cyclegan_resnet", "method 'unpaired' (--recipe unpaired)")
         if spec.height % MULTIPLE or spec.width % MULTIPLE:
             raise RecipeError(
                 "recipe.size_unfit_for_network",
-                f"a cyclegan_resnet cannot halve {spec.height} x {spec.width} images twice"
-                f"\n  sides must be multiples of {MULTIPLE}, for example 32, 48, 64 or 48x64; set it with size=",
+                f"network 'cyclegan_resnet' does not fit {spec.height} x {spec.width} images: it halves them twice"
+                f"\n  sides must be multiples of {MULTIPLE}, for example 32, 48, 64 or 48x64; set them with size=",
             )
         side = max(spec.height, spec.width)
         base = self.base_channels or (32 if side <= 32 else 64)
@@ -66,7 +66,7 @@ class CycleGANResNet(Network):
         return finish(ResNetGenerator(nn.Sequential(*layers), spec.num_classes), self)
 
     def padded(self, before: int, after: int, kernel: int) -> list[nn.Module]:
-        """Return a convolution that keeps the sides, and its norm."""
+        """Return a convolution that keeps the size, with padding and norm."""
         conv = nn.Conv2d(before, after, kernel, bias=self.norm == "none")
         return [nn.ReflectionPad2d(kernel // 2), conv, *normed(self.norm, after)]
 
@@ -85,7 +85,7 @@ class CycleGANResNet(Network):
 
 
 class ResidualBlock(nn.Module):
-    """Maps (N, C, h, w) plus what two convolutions of them give."""
+    """Maps (N, C, h, w) plus the output of two convolutions of them."""
 
     def __init__(self, config: CycleGANResNet, channels: int) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class ResidualBlock(nn.Module):
         self.layers = nn.Sequential(*both[0], nn.ReLU(), *both[1])
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the changed maps."""
+        """Return the block's output."""
         return maps + self.layers(maps)
 
 

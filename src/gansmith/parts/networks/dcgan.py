@@ -1,4 +1,4 @@
-"""The convolutional GAN that most people start with."""
+"""Network ``dcgan``: strided convolutions, the classic start."""
 
 from typing import ClassVar, Literal
 
@@ -14,35 +14,37 @@ from gansmith.parts.networks.strided_conv import StridedConv2d, StridedConvTrans
 
 @networks.register("dcgan")
 class DCGAN(Network):
-    """Strided convolutions only: kernel 4, stride 2, channels halved as the side doubles.
+    """Strided convolutions: kernel 4, stride 2; channels are halved when the side doubles.
 
     G: latent -> start map (widest) -> doublings by transposed convolution, BatchNorm and ReLU, then tanh; no BatchNorm
-       on the last layer.  D: the mirror image, LeakyReLU .2, no BatchNorm on the first layer; one logit.
-    A label is one-hot beside the latent, and as constant planes beside D's image.
+       on the last layer.  D: the mirror image with LeakyReLU .2, no BatchNorm on the first layer; one logit.
+    Labels: one-hot, beside the latent and as constant channels beside D's image.
     Source: Radford et al. 2016, arXiv:1511.06434, section 3 and figure 1; labels: Mirza and Osindero 2014,
     arXiv:1411.1784.
-    Differs: kernel 4 where the paper has 5, as in most implementations; sides from 3 to 8 times a power of two. G's
-    first layer is written as the linear layer that a transposed convolution on a 1 x 1 map is.
+    Differs: kernel 4 instead of 5, as in most implementations; sides are 3 to 8 times a power of two. G's first layer
+    is a linear layer, which equals the paper's transposed convolution of a 1 x 1 map.
     """
 
     mixes_labels: ClassVar[bool] = True
     base_channels: int | None = Field(
         None, ge=1, le=1024, description="channels at half the image's side; null: 32 up to 32 px, 64 above"
     )
-    max_channels: int = Field(1024, ge=1, le=4096, description="no layer is wider")
+    max_channels: int = Field(1024, ge=1, le=4096, description="most channels of any layer")
     norm: Literal["batch", "none"] = "batch"
     leak: float = Field(0.2, ge=0, lt=1, description="slope of D's LeakyReLU below 0")
     norm_first: bool = Field(False, description="BatchNorm after D's first layer too")
-    bias: bool | None = Field(None, description="biases of all layers, or of none; null: where no norm follows")
+    bias: bool | None = Field(
+        None, description="biases in all layers (true) or none (false); null: where no norm follows"
+    )
     padding: Literal[0, 1] = Field(1, description="of strided layers; 0: a side n becomes 2n + 2 instead of 2n")
 
     @property
     def has_batch_statistics(self) -> bool:
-        """Say whether an image's output depends on the others of its batch while training."""
+        """Say whether, in training, an image's output depends on the other images of the batch."""
         return self.norm == "batch"
 
     def generator(self, spec: ImageSpec) -> nn.Module:
-        """Return G; RecipeError for sides that cannot be doubled to."""
+        """Return G; RecipeError for sides that doubling does not reach."""
         rows, columns, doublings = self._start(spec)
         widths = self._widths(spec, doublings)[::-1]
         start = (widths[0] if widths else spec.channels, rows, columns)
@@ -72,15 +74,18 @@ class DCGAN(Network):
         return finish(DCGANDiscriminator(nn.Sequential(*layers), spec.num_classes), self)
 
     def _start(self, spec: ImageSpec) -> tuple[int, int, int]:
-        """Return (rows, columns, doublings) of the map that G grows from; RecipeError where there is none."""
+        """Return G's start map (rows, columns) and the number of doublings; RecipeError if they do not fit."""
         found = stages(spec.height, spec.width, self.padding)
         if found is None:
-            how = "doubled equally; for example" if self.padding else "grown to 2n + 2 equally; for example"
-            sides = "28, 32, 48, 64, 96, 128 or 48x64" if self.padding else "30, 46, 62, 94 or 126"
+            sides = (
+                "3 to 8 times the same power of two, for example 28, 32, 48, 64, 96, 128 or 48x64"
+                if self.padding
+                else "3 to 8, grown from n to 2n + 2 equally often, for example 30, 46, 62, 94 or 126"
+            )
             raise RecipeError(
                 "recipe.size_unfit_for_network",
-                f"a dcgan with padding={self.padding} cannot make {spec.height} x {spec.width} images"
-                f"\n  sides must be a start of 3 to 8, {how} {sides}; set it with size=",
+                f"network 'dcgan' with padding={self.padding} does not fit {spec.height} x {spec.width} images"
+                f"\n  sides must be {sides}; set them with size=",
             )
         return found
 
@@ -115,7 +120,7 @@ class DCGANGenerator(nn.Module):
         if self.num_classes:
             latents = torch.cat([latents, one_hot(labels, self.num_classes)], 1)
         channels, rows, columns = self.start
-        # Rows, columns, channels: the map is born channels_last, without a copy.
+        # Rows, columns, channels: this makes the map channels_last without a copy.
         first_map = self.project(latents).view(-1, rows, columns, channels).permute(0, 3, 1, 2)
         return self.layers(first_map)
 

@@ -1,4 +1,4 @@
-"""Fully connected networks: every GAN before convolutions."""
+"""Network ``mlp``: fully connected, for points and very small images."""
 
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
@@ -12,12 +12,11 @@ from gansmith.parts.networks.base import ImageSpec, Network, finish, networks, o
 
 @networks.register("mlp")
 class MLP(Network):
-    """Linear layers with LeakyReLU between; a label is appended one-hot to the input of either side.
+    """Linear layers with LeakyReLU in between; one-hot labels are appended to the input of both networks.
 
     G: latent_dim -> hidden -> C*H*W, then tanh (``signed``) or sigmoid (``unit``).  D: C*H*W -> hidden -> 1 logit.
-    Source: Goodfellow et al. 2014, arXiv:1406.2661; LeakyReLU and BatchNorm1d as taught since;
-    labels: Mirza and Osindero 2014, arXiv:1411.1784, section 3.2.
-    Differs: no maxout and no dropout; the sigmoid of D lives in the loss.
+    Source: Goodfellow et al. 2014, arXiv:1406.2661; labels: Mirza and Osindero 2014, arXiv:1411.1784, section 3.2.
+    Differs: LeakyReLU instead of maxout, optional BatchNorm, no dropout; D's sigmoid is part of the loss.
     """
 
     mixes_labels: ClassVar[bool] = True
@@ -32,7 +31,7 @@ class MLP(Network):
 
     @property
     def has_batch_statistics(self) -> bool:
-        """Say whether an image's output depends on the others of its batch while training."""
+        """Say whether, in training, an image's output depends on the other images of the batch."""
         return self.norm == "batch" or self.norm_output
 
     def generator(self, spec: ImageSpec) -> nn.Module:

@@ -1,4 +1,4 @@
-"""The discriminator that judges patches."""
+"""Network ``patchgan``: pix2pix's discriminator, which scores patches."""
 
 from typing import Literal
 
@@ -9,40 +9,42 @@ from gansmith.core.errors import RecipeError
 from gansmith.parts.networks.base import ImageSpec, Network, finish, networks, normed, with_label_planes
 from gansmith.parts.networks.strided_conv import StridedConv2d
 
-HALVINGS = {16: 1, 128: 2}  # below these sides; from 128 px on the paper's three
+HALVINGS = {16: 1, 128: 2}  # for sides below these, px; from 128 px on 3, as in the paper
 
 
 @networks.register("patchgan")
 class PatchGAN(Network):
-    """Convolutions that judge each patch of the image for itself: one logit for each, (N, 1, h, w).
+    """Convolutions that score each patch of the image separately: one logit for each patch, (N, 1, h, w).
 
-    Kernel 4, stride 2, norm, LeakyReLU .2 (no norm on the first); then two of stride 1. After 1, 2 or 3 halvings a
-    logit sees 16, 34 or 70 px.
+    Kernel 4, stride 2, norm, LeakyReLU .2 (no norm on the first); then two convolutions of stride 1. With 1, 2 or 3
+    halvings a patch has 16, 34 or 70 px.
     Source: Isola et al. 2017 (pix2pix), arXiv:1611.07004, section 3.2.2 and appendix 6.1.2: the 70 x 70 PatchGAN.
-    Differs: fewer halvings for smaller images, so that a patch stays a part of them.
+    Differs: fewer halvings for smaller images, so that a patch is smaller than the image.
     """
 
     base_channels: int | None = Field(
         None, ge=1, le=1024, description="channels of the first layer; null: 32 up to 32 px, 64 above"
     )
-    max_channels: int = Field(512, ge=1, le=4096, description="no layer is wider")
+    max_channels: int = Field(512, ge=1, le=4096, description="most channels of any layer")
     norm: Literal["batch", "instance", "none"] = "batch"
-    halvings: int | None = Field(None, ge=1, le=6, description="null: 1 below 16 px, 2 below 128, else 3")
+    halvings: int | None = Field(
+        None, ge=1, le=6, description="layers of stride 2; null: 1 below 16 px, 2 below 128 px, else 3"
+    )
 
     @property
     def has_batch_statistics(self) -> bool:
-        """Say whether an image's output depends on the others of its batch while training."""
+        """Say whether, in training, an image's output depends on the other images of the batch."""
         return self.norm == "batch"
 
     def discriminator(self, spec: ImageSpec) -> nn.Module:
-        """Return D; RecipeError for images too small for so many halvings."""
+        """Return D; RecipeError if the images are too small for the halvings."""
         side = min(spec.height, spec.width)
         halvings = self.halvings or next((count for limit, count in HALVINGS.items() if side < limit), 3)
         if side // 2**halvings < 3:
             most = next(count for count in reversed(range(7)) if side // 2**count >= 3)
             raise RecipeError(
                 "recipe.too_many_halvings",
-                f"a patchgan with halvings={halvings} cannot judge {spec.height} x {spec.width} images"
+                f"network 'patchgan' with halvings={halvings} does not fit {spec.height} x {spec.width} images"
                 f"\n  allowed: 1 to {most}; pass discriminator.halvings={most}",
             )
         base = self.base_channels or (32 if max(spec.height, spec.width) <= 32 else 64)

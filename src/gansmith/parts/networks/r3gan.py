@@ -1,4 +1,4 @@
-"""The plain residual network of R3GAN: no norm, grouped convolutions, blocks that start as identities."""
+"""Network ``r3gan``: residual blocks without norms that start as identities."""
 
 import math
 from itertools import pairwise
@@ -13,41 +13,48 @@ from gansmith.core.errors import RecipeError
 from gansmith.parts.networks.base import ImageSpec, Network, finish, networks, one_hot, projected, start_map
 
 LEAK = 0.2
-EXPANSION = 2  # of channels inside a block
-LABEL_DIM = 64  # of what G is told of a label
-FULL_WIDTH_PX = 32  # maps up to this side have all channels
+EXPANSION = 2  # channels inside a block, divided by its input channels
+LABEL_DIM = 64  # numbers that a label is embedded in for G
+FULL_WIDTH_PX = 32  # maps up to this side have max_channels
 
 
 @networks.register("r3gan")
 class R3GAN(Network):
-    """Residual blocks of an inverted bottleneck between bilinear resamplings; G and D mirror each other.
+    """Residual blocks with inverted bottlenecks between bilinear resamplings; D is the mirror image of G.
 
     Block: x + 1x1(leaky(3x3 grouped(leaky(1x1(x))))), twice the channels inside, LeakyReLU .2, no norm.
-    G: a learned start map, channel by channel times Linear(z) -> blocks -> (1x1, double, blocks)... -> 1x1; no tanh.
-    D: 1x1 -> (blocks, halve, 1x1)... -> blocks -> a depth-wise convolution as large as the map -> Linear.
-    A label is 64 numbers beside the latent; D's output is its inner product with a vector for each class.
-    Fix-up init: a weight is normal(0, gain / sqrt(fan_in)); gain sqrt(2 / (1 + .2^2)) L^(-1/4) in a block, L blocks in
-    all, 0 for a block's last convolution, 1 elsewhere.
+    G: learned start map, each channel multiplied by Linear(z) -> blocks -> (1x1, double, blocks)... -> 1x1; no tanh.
+    D: 1x1 -> (blocks, halve, 1x1)... -> blocks -> depth-wise convolution as large as the map -> Linear.
+    Labels: embedded in 64 numbers beside the latent; D's logit is the inner product of its last layer with a vector for
+    each class.
+    Fix-up init: weights are normal(0, gain / sqrt(fan_in)). The gain is sqrt(2 / (1 + .2^2)) L^(-1/4) in a block, with
+    L blocks in the network, 0 for the last convolution of a block, and 1 elsewhere.
     Source: Huang et al. 2024 (R3GAN), arXiv:2501.05441, section 4; init: Zhang et al. 2019 (Fixup), arXiv:1901.09321,
     with m = 3 layers in a block: L^(-1 / (2m - 2)).
-    Differs: sides of 3 to 8 times a power of two; resampling repeats the pixels at the border.
+    Differs: sides are 3 to 8 times a power of two; resampling repeats the pixels at the border.
     """
 
     bounded: ClassVar[bool] = False
     mixes_labels: ClassVar[bool] = True
     scores_labels: ClassVar[bool] = True
     init: Literal["framework", "normal", "xavier", "fixup"] = Field(  # type: ignore[assignment]
-        "fixup", description="fixup: blocks start as identities; framework: torch's; normal: (0, .02); xavier"
+        "fixup",
+        description="initial weights. fixup: blocks are identities; framework: torch's; normal: (0, .02); xavier",
     )
     base_channels: int | None = Field(
-        None, ge=1, le=4096, description="at the image's side; null: max_channels up to 32 px, half for each doubling"
+        None,
+        ge=1,
+        le=4096,
+        description="channels at full size; null: max_channels up to 32 px, half for each doubling",
     )
-    max_channels: int = Field(768, ge=1, le=4096, description="channels double as the side halves, up to these")
-    blocks: int = Field(2, ge=1, le=16, description="residual blocks at each side")
+    max_channels: int = Field(
+        768, ge=1, le=4096, description="most channels of any layer; they double as the side halves"
+    )
+    blocks: int = Field(2, ge=1, le=16, description="residual blocks at each size")
     group_width: int | None = Field(16, ge=1, description="channels in a group; null: plain convolutions, for CPUs")
 
     def generator(self, spec: ImageSpec) -> nn.Module:
-        """Return G; RecipeError for sides that cannot be doubled to, and channels that groups do not divide."""
+        """Return G; RecipeError for sides that doubling does not reach, and channels that groups do not divide."""
         rows, columns, doublings = start_map(spec, self.kind)
         widths = self._widths(spec, doublings)[::-1]
         layers: list[nn.Module] = self._stage(widths[0])
@@ -68,7 +75,7 @@ class R3GAN(Network):
         return self._finish(R3GANDiscriminator(spec, nn.Sequential(*layers), widths[-1]))
 
     def _widths(self, spec: ImageSpec, doublings: int) -> list[int]:
-        """Return the channels at each side, the image's first."""
+        """Return the channels at each size, from the image's side down."""
         side = max(spec.height, spec.width, FULL_WIDTH_PX)
         base = self.base_channels or max(1, self.max_channels * FULL_WIDTH_PX // side)
         return [min(base * 2**index, self.max_channels) for index in range(doublings + 1)]
@@ -79,9 +86,10 @@ class R3GAN(Network):
         if hidden % width:
             raise RecipeError(
                 "recipe.group_width_not_dividing",
-                f"an r3gan block of {channels} channels has {hidden} inside, which groups of {width} do not divide"
-                f"\n  let {width} divide {EXPANSION} x base_channels and {EXPANSION} x max_channels, or pass"
-                " group_width=null",
+                f"network 'r3gan': a block of {channels} channels has {hidden} inside; group_width={width} does not "
+                "divide them"
+                f"\n  {width} must divide {EXPANSION} x base_channels and {EXPANSION} x max_channels; or pass "
+                "group_width=null",
             )
         return [Block(channels, hidden, hidden // width) for _ in range(self.blocks)]
 
@@ -90,7 +98,7 @@ class R3GAN(Network):
             if self.spectral_norm:
                 raise RecipeError(
                     "recipe.fixup_with_spectral_norm",
-                    "r3gan's init=fixup starts blocks at 0, and a weight of zeros cannot have a spectral norm of 1"
+                    "network 'r3gan': init=fixup sets weights to 0, and spectral_norm cannot scale a weight of zeros"
                     "\n  pass init=framework, or spectral_norm=false",
                 )
             _fix_up(network)
@@ -98,7 +106,7 @@ class R3GAN(Network):
 
 
 class Block(nn.Module):
-    """Maps (N, C, h, w) plus what three convolutions make of them."""
+    """Maps (N, C, h, w) plus the output of three convolutions of them."""
 
     def __init__(self, channels: int, hidden: int, groups: int) -> None:
         super().__init__()
@@ -111,26 +119,27 @@ class Block(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the changed maps."""
+        """Return the block's output."""
         return maps + self.layers(maps)
 
 
 class ScaledMap(nn.Module):
-    """A learned map (C, rows, columns) times scales (N, C): (N, C, rows, columns)."""
+    """A learned map (C, rows, columns) times scales (N, C) -> (N, C, rows, columns)."""
 
     def __init__(self, channels: int, rows: int, columns: int) -> None:
         super().__init__()
         self.map = nn.Parameter(torch.randn(channels, rows, columns))
 
     def forward(self, scales: Tensor) -> Tensor:
-        """Return a map for each row of scales."""
+        """Return one map for each row of scales."""
         return (self.map * scales[:, :, None, None]).contiguous(memory_format=torch.channels_last)
 
 
 class Double(nn.Module):
     """Bilinear doubling: zeros between the pixels, then the filter [1, 3, 3, 1] / 4 = [1, 1] * [1, 2, 1] / 4 each way.
 
-    As means of 2 x 2 pixels of the nearest enlargement, whose gradients are the same in each run on every device.
+    It averages 2 x 2 pixels of the nearest-neighbour enlargement: the gradients are then the same in every run on every
+    device.
     """
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -140,7 +149,7 @@ class Double(nn.Module):
 
 
 class Halve(nn.Module):
-    """Bilinear halving: the filter [1, 3, 3, 1] / 8 each way, then every other pixel."""
+    """Bilinear halving: the filter [1, 3, 3, 1] / 8 each way, then every second pixel."""
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return (N, C, h / 2, w / 2)."""
@@ -149,14 +158,14 @@ class Halve(nn.Module):
 
 
 class R3GANGenerator(nn.Module):
-    """(latents (N, latent_dim), labels) -> images (N, C, H, W), nearly all within the network's value range."""
+    """(latents (N, latent_dim), labels) -> images (N, C, H, W); a few values leave the network's value range."""
 
     def __init__(self, spec: ImageSpec, start: ScaledMap, layers: nn.Sequential) -> None:
         super().__init__()
         self.num_classes = spec.num_classes
-        told = LABEL_DIM if spec.num_classes else 0
-        self.project = nn.Linear(spec.latent_dim + told, start.map.shape[0], bias=False)
-        self.embed = nn.Linear(spec.num_classes, LABEL_DIM, bias=False) if told else None
+        label_dim = LABEL_DIM if spec.num_classes else 0
+        self.project = nn.Linear(spec.latent_dim + label_dim, start.map.shape[0], bias=False)
+        self.embed = nn.Linear(spec.num_classes, LABEL_DIM, bias=False) if label_dim else None
         self.start, self.layers = start, layers
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -167,7 +176,7 @@ class R3GANGenerator(nn.Module):
 
 
 class R3GANDiscriminator(nn.Module):
-    """(images (N, C, H, W), labels) -> logits (N,), or (N, num_classes) without labels."""
+    """(images (N, C, H, W), labels) -> logits (N,), or (N, num_classes) if it has a label input but gets no labels."""
 
     def __init__(self, spec: ImageSpec, layers: nn.Sequential, width: int) -> None:
         super().__init__()
@@ -176,7 +185,7 @@ class R3GANDiscriminator(nn.Module):
         self.embed = nn.Embedding(spec.num_classes, width) if spec.num_classes else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Return one logit for each image, or for each of its labels."""
+        """Return one logit for each image, or one for every label."""
         out = self.judge(self.layers(images).flatten(1))
         if self.embed is not None:
             return projected(0.0, out, self.embed, labels)
@@ -184,15 +193,15 @@ class R3GANDiscriminator(nn.Module):
 
 
 def _narrower(before: int, after: int) -> list[nn.Module]:
-    """Return the change of channels between two sides, if there is one."""
+    """Return the 1 x 1 convolution that changes the number of channels, in a list that is empty if none is needed."""
     return [nn.Conv2d(before, after, 1, bias=False)] if before != after else []
 
 
 def _fix_up(network: nn.Module) -> None:
-    """Draw weights so that a network of any depth begins as a shallow one."""
+    """Initialise weights so that a deep network starts as a shallow one."""
     blocks = [module for module in network.modules() if isinstance(module, Block)]
     for module in network.modules():
-        if isinstance(module, nn.Embedding):  # a linear layer of one-hot labels, gain 1 / sqrt(dim)
+        if isinstance(module, nn.Embedding):  # counts as a linear layer of one-hot labels, with gain 1 / sqrt(dim)
             _draw(module.weight, fan_in=module.num_embeddings, gain=module.embedding_dim**-0.5)
         elif isinstance(module, nn.Linear | nn.Conv2d):
             _draw(module.weight, fan_in=module.weight[0].numel())

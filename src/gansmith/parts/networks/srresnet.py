@@ -1,4 +1,4 @@
-"""The residual network that enlarges images."""
+"""Network ``srresnet``: SRGAN's generator, which enlarges images."""
 
 from typing import Literal
 
@@ -11,29 +11,29 @@ from gansmith.parts.networks.super_resolution import EnlargingNetwork, Residual,
 
 @networks.register("srresnet")
 class SRResNet(EnlargingNetwork):
-    """Residual blocks at the size of the source, then one convolution and pixel shuffle for each doubling.
+    """Residual blocks at the size of the source; then a convolution and a pixel shuffle for each doubling.
 
-    G: 9 x 9, PReLU, B blocks of 3 x 3, norm, PReLU, 3 x 3, norm, then 3 x 3, norm, with a skip over all of them; for
-       each doubling 3 x 3 to four times the channels, pixel shuffle, PReLU; 9 x 9.
+    G: convolution 9 x 9, PReLU; B blocks (3 x 3, norm, PReLU, 3 x 3, norm) and a 3 x 3 with norm, with a skip
+       connection over all of them; for each doubling 3 x 3 to four times the channels, pixel shuffle, PReLU; 9 x 9.
     Source: Ledig et al. 2017 (SRGAN), arXiv:1609.04802, figure 4 and section 2.1.1; pixel shuffle: Shi et al. 2016,
     arXiv:1609.05158; no norm: Lim et al. 2017 (EDSR), arXiv:1707.02921, section 3.1.
-    Differs: no norm unless asked for; the bicubic enlargement of the source is added to what the last layer makes.
-    ``activation: relu`` and ``outer_kernel: 3`` are EDSR's, and a third of the time on a CPU.
+    Differs: no norm by default; the output is added to the bicubic enlargement of the source. ``activation: relu`` and
+    ``outer_kernel: 3``, as in EDSR, take a third of the time on a CPU.
     """
 
     base_channels: int = Field(64, ge=1, le=1024, description="channels of all maps")
     blocks: int = Field(16, ge=1, le=128, description="residual blocks")
     norm: Literal["batch", "instance", "none"] = "none"
     activation: Literal["prelu", "relu", "leaky_relu"] = "prelu"
-    outer_kernel: Literal[3, 5, 7, 9] = Field(9, description="side of the first and the last convolution, px")
+    outer_kernel: Literal[3, 5, 7, 9] = Field(9, description="kernel of the first and the last convolution, px")
 
     @property
     def has_batch_statistics(self) -> bool:
-        """Say whether an image's output depends on the others of its batch while training."""
+        """Say whether, in training, an image's output depends on the other images of the batch."""
         return self.norm == "batch"
 
     def layers(self, channels: int, spec: ImageSpec) -> nn.Sequential:
-        """Return the layers from source maps of so many channels to the images' channels."""
+        """Return the layers from ``channels`` of the sources to the images' channels."""
         base, outer = self.base_channels, self.outer_kernel
         blocks = [Residual(*self._conv(base), self._activation(), *self._conv(base)) for _ in range(self.blocks)]
         layers = [nn.Conv2d(channels, base, outer, padding=outer // 2), self._activation()]

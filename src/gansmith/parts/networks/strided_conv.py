@@ -1,9 +1,8 @@
-"""Strided convolutions whose slow passes on CPUs are written otherwise; the values differ by rounding alone.
+"""Strided convolutions that train faster on CPUs; results differ from torch's by rounding."""
 
-Two passes of a strided convolution run well below the rate of a matrix product there: the pass to the larger map where
-that has few channels, and, on some CPUs, the gradient of the weights. Weights have the names and shapes of torch's own
-layers. What was measured: docs/performance.md.
-"""
+# Two passes of torch's strided convolutions are much slower on CPUs than a matrix product: the pass to the larger map
+# if it has few channels, and, on some CPUs, the gradient of the weights. Here both are written in another way. Weights
+# have the same names and shapes as in torch's layers. Measurements: docs/performance.md.
 
 from typing import Any
 
@@ -12,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 STRIDE, PADDING = 2, 1  # with kernel 4: the larger map has twice the sides
-FEW_CHANNELS = 4  # up to here the library grows maps at a fifth of a product's rate
-# From here on the library's gradients of weights take longer than copying patches and a product; with AVX-512 in
-# float32 they never do.
+FEW_CHANNELS = 4  # up to here torch computes the larger map at a fifth of a matrix product's rate
+# From here on torch's weight gradients take longer than copying patches and one matrix product; in float32 with AVX-512
+# they never do.
 MANY_CHANNELS = {torch.float32: 64, torch.bfloat16: 128}
 
 
@@ -25,7 +24,7 @@ class StridedConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, 4, STRIDE, PADDING, bias=bias)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the smaller map."""
+        """Return maps of half the sides."""
         even = maps.shape[2] % 2 == maps.shape[3] % 2 == 0
         if not (even and _trains_on_cpu(maps)):
             return super().forward(maps)
@@ -39,31 +38,31 @@ class StridedConvTranspose2d(nn.ConvTranspose2d):
         super().__init__(in_channels, out_channels, 4, STRIDE, PADDING, bias=bias)
 
     def forward(self, maps: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """Return the larger map."""
+        """Return maps of twice the sides."""
         if output_size is None and _trains_on_cpu(maps):
             return _Grow.apply(*_cast(maps, self.weight, self.bias))
         return super().forward(maps, output_size)
 
 
 def _trains_on_cpu(maps: Tensor) -> bool:
-    """Say whether gradients will be asked for on a CPU, in float32 or bf16 and eagerly."""
+    """Say whether this is an eager training pass on a CPU, in float32 or bf16."""
     known = maps.device.type == "cpu" and _dtype(maps) in MANY_CHANNELS
     return known and torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
 def _dtype(maps: Tensor) -> torch.dtype:
-    """Return what a layer computes in: inside autocast that of autocast."""
+    """Return the dtype of a layer's computation: autocast's if it is enabled."""
     return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else maps.dtype
 
 
 def _cast(maps: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Return what a layer computes with: autocast does not look into functions of our own."""
+    """Return the tensors in the layer's dtype; autocast does not apply inside our autograd functions."""
     dtype = _dtype(maps)
     return maps.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
 
 
 class _Shrink(torch.autograd.Function):
-    """A strided convolution."""
+    """A strided convolution: large map to small map."""
 
     @staticmethod
     def forward(ctx: Any, large: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -73,7 +72,7 @@ class _Shrink(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         large, weight = ctx.saved_tensors
-        if torch.is_grad_enabled():  # of a penalty: will be differentiated again
+        if torch.is_grad_enabled():  # a penalty differentiates again
             return _library_gradients(ctx, gradient, transposed=False)
         wants_large, wants_weight, wants_bias = ctx.needs_input_grad
         return (
@@ -84,7 +83,7 @@ class _Shrink(torch.autograd.Function):
 
 
 class _Grow(torch.autograd.Function):
-    """A strided transposed convolution."""
+    """A strided transposed convolution: small map to large map."""
 
     @staticmethod
     def forward(ctx: Any, small: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -120,7 +119,7 @@ def _backward(
 
 
 def _weight_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor | None:
-    """Return (S, L, 4, 4): every 4 x 4 patch of ``large`` (N, L, 2h, 2w) times its place in ``small`` (N, S, h, w)."""
+    """Return (S, L, 4, 4): the 4 x 4 patches of ``large`` (N, L, 2h, 2w) times the pixels of ``small`` (N, S, h, w)."""
     if large.shape[1] < MANY_CHANNELS[large.dtype] or _library_is_fast(large.dtype):
         return _backward(small, large, weight, False, [False, True, False])[1]
     count, channels, rows, columns = small.shape[0], large.shape[1], small.shape[2], small.shape[3]
@@ -134,16 +133,16 @@ def _weight_gradient(large: Tensor, small: Tensor, weight: Tensor) -> Tensor | N
 
 
 def _library_is_fast(dtype: torch.dtype) -> bool:
-    """Say whether this CPU's kernels for gradients of weights are as fast as products."""
+    """Say whether torch's weight gradients are as fast as matrix products on this CPU."""
     return dtype == torch.float32 and torch.backends.cpu.get_cpu_capability() == "AVX512"
 
 
 def _grow(small: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Return (N, L, 2h, 2w): each place of ``small`` (N, S, h, w) spread over 4 x 4 by ``weight`` (S, L, 4, 4)."""
+    """Return (N, L, 2h, 2w): each pixel of ``small`` (N, S, h, w) is spread over 4 x 4 by ``weight`` (S, L, 4, 4)."""
     channels = weight.shape[1]
     if channels > FEW_CHANNELS:
         return F.conv_transpose2d(small, weight, bias, STRIDE, PADDING)
-    # Every second pixel of the larger map, down and across, is a convolution of its own: four share one 3 x 3 kernel.
+    # Pixels at even and odd rows and columns of the larger map are four convolutions; one 3 x 3 kernel holds them all.
     kernel, flipped = weight.new_zeros(channels, 2, 2, weight.shape[0], 3, 3), weight.flip(2, 3).transpose(0, 1)
     for down in (0, 1):
         for right in (0, 1):

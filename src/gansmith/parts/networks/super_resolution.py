@@ -1,4 +1,4 @@
-"""What networks that enlarge share: they add detail to an enlargement by interpolation."""
+"""The base class of networks that enlarge images, and their shared layers."""
 
 from abc import abstractmethod
 from typing import ClassVar, Literal
@@ -13,19 +13,19 @@ Added = Literal["bicubic", "nearest", "none"]
 
 
 class EnlargingNetwork(Network):
-    """A generator that keeps the sides of its maps and enlarges at the end: ``scale`` 1, 2, 4, ... times.
+    """A generator that works at the size of the source and enlarges at the end, by 1, 2, 4, ...
 
-    Images are the source enlarged by interpolation plus what the layers make, clipped to the value range; where
-    nothing can be added, because the source has other channels, or shall be, the layers end in tanh or a sigmoid.
+    Its images are the interpolated source plus the output of the layers, clipped to the value range. With ``add: none``
+    or different channels in source and image, they are the output of the layers after tanh or a sigmoid.
     """
 
     translates: ClassVar[bool] = True
     enlarges: ClassVar[bool] = True
-    add: Added = Field("bicubic", description="the enlargement of the source that the layers add detail to")
+    add: Added = Field("bicubic", description="interpolation of the source to which the layers add detail")
 
     @abstractmethod
     def layers(self, channels: int, spec: ImageSpec) -> nn.Sequential:
-        """Return the layers from source maps of so many channels to the images' channels."""
+        """Return the layers from ``channels`` of the sources to the images' channels."""
 
     def generator(self, spec: ImageSpec) -> nn.Module:
         """Return G; RecipeError without source images."""
@@ -38,7 +38,7 @@ class EnlargingNetwork(Network):
 
 
 class EnlargingGenerator(nn.Module):
-    """(sources (N, S, h, w), labels) -> images (N, C, scale h, scale w), for sides of any length."""
+    """(sources (N, S, h, w), labels) -> images (N, C, scale h, scale w), for sources of any size."""
 
     multiple = 1
 
@@ -56,24 +56,24 @@ class EnlargingGenerator(nn.Module):
 
 
 class Residual(nn.Module):
-    """Maps (N, C, h, w) plus ``share`` times what layers make of them."""
+    """Maps (N, C, h, w) plus ``share`` times the output of the layers."""
 
     def __init__(self, *layers: nn.Module, share: float = 1.0) -> None:
         super().__init__()
         self.layers, self.share = nn.Sequential(*layers), share
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Return the changed maps."""
+        """Return the block's output."""
         return maps + self.share * self.layers(maps)
 
 
 def doublings(spec: ImageSpec) -> int:
-    """Return how often sides are doubled."""
+    """Return the number of doublings from source to image."""
     return spec.scale.bit_length() - 1
 
 
 def enlarged(images: Tensor, scale: int, how: Literal["bicubic", "nearest"] = "bicubic") -> Tensor:
-    """Return images (N, C, scale H, scale W) by interpolation; bicubic ones may leave the range a little."""
+    """Return images (N, C, scale H, scale W) by interpolation; bicubic values may slightly leave the value range."""
     if scale == 1:
         return images
     if how == "nearest":

@@ -1,4 +1,4 @@
-"""The U-Net that translates images."""
+"""Network ``unet``: pix2pix's generator, which translates images."""
 
 from typing import ClassVar, Literal
 
@@ -22,39 +22,40 @@ from gansmith.parts.networks.strided_conv import StridedConv2d, StridedConvTrans
 
 @networks.register("unet")
 class UNet(Network):
-    """Halve the source down to a map of 3 to 8 px, double it back, and hand every map across to its mirror image.
+    """Halve the source down to a map of 3 to 8 px, then double it back, with skip connections between equal sizes.
 
-    Down: convolutions with kernel 4 and stride 2, norm, LeakyReLU .2; no norm on the first. Up: transposed ones, norm,
-    dropout on the smallest three, ReLU; each but the first sees the map of its size on the way down too; then tanh.
+    Down: convolutions with kernel 4 and stride 2, norm, LeakyReLU .2; no norm on the first.
+    Up: transposed convolutions, norm, dropout on the smallest three maps, ReLU; then tanh. From the second on, a layer
+    also gets the map of the same size from the way down.
     Source: Isola et al. 2017 (pix2pix), arXiv:1611.07004, section 3.2 and appendix 6.1.1; Ronneberger et al. 2015,
     arXiv:1505.04597.
-    Differs: the paper halves down to 1 px, and its dropout goes on after training; here a map of 3 px is the smallest,
-    so that one network serves images of any size, and a trained one gives one answer.
+    Differs: the smallest map has 3 to 8 px instead of 1, so one network fits images of many sizes; dropout is off after
+    training, so a trained network gives one answer.
     """
 
     translates: ClassVar[bool] = True
     base_channels: int | None = Field(
         None, ge=1, le=1024, description="channels at half the image's side; null: 32 up to 32 px, 64 above"
     )
-    max_channels: int = Field(512, ge=1, le=4096, description="no layer is wider")
+    max_channels: int = Field(512, ge=1, le=4096, description="most channels of any layer")
     norm: Literal["batch", "instance", "none"] = "batch"
-    dropout: float = Field(0.0, ge=0, lt=1, description="share left out while training, on the smallest three maps")
+    dropout: float = Field(0.0, ge=0, lt=1, description="dropout rate in training, on the smallest three maps")
 
     @property
     def has_batch_statistics(self) -> bool:
-        """Say whether an image's output depends on the others of its batch while training."""
+        """Say whether, in training, an image's output depends on the other images of the batch."""
         return self.norm == "batch"
 
     def generator(self, spec: ImageSpec) -> nn.Module:
-        """Return G; RecipeError without source images, and for sides that cannot be halved."""
+        """Return G; RecipeError without source images, or if the sides cannot be halved."""
         require_sources(spec, "unet", "method 'paired' (--recipe translate)")
         found = stages(spec.height, spec.width)
         if found is None:
             raise RecipeError(
                 "recipe.size_unfit_for_network",
-                f"a unet cannot halve {spec.height} x {spec.width} images"
+                f"network 'unet' does not fit {spec.height} x {spec.width} images"
                 "\n  sides must be 3 to 8 times the same power of two, for example 28, 32, 48, 64, 96, 128 or 48x64; "
-                "set it with size=",
+                "set them with size=",
             )
         base = self.base_channels or (32 if max(spec.height, spec.width) <= 32 else 64)
         widths = [min(base * 2**index, self.max_channels) for index in range(found[2])]
@@ -93,11 +94,11 @@ class UNetGenerator(nn.Module):
 
     def forward(self, sources: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return images in the network's value range."""
-        now, maps = with_label_planes(sources, labels, self.num_classes), []
+        maps, skipped = with_label_planes(sources, labels, self.num_classes), []
         for down in self.downs:
-            now = down(now)
-            maps.append(now)
-        maps.pop()
+            maps = down(maps)
+            skipped.append(maps)
+        skipped.pop()
         for up in self.ups[:-1]:
-            now = torch.cat([up(now), maps.pop()], 1)
-        return self.ups[-1](now)
+            maps = torch.cat([up(maps), skipped.pop()], 1)
+        return self.ups[-1](maps)

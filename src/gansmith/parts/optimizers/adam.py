@@ -1,4 +1,4 @@
-"""Adam."""
+"""The Adam optimizer."""
 
 from collections.abc import Iterable
 from typing import ClassVar
@@ -23,10 +23,10 @@ class Adam(OptimizerPart):
     eps: float = Field(1e-8, gt=0)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """Return the optimizer over parameters."""
+        """Return torch's Adam of these parameters."""
         return torch.optim.Adam(parameters, eps=self.eps, fused=True)
 
     def settings_at(self, moment: Moment) -> dict[str, float | tuple[float, float]]:
-        """Return what a parameter group holds at a moment."""
+        """Return learning rate and betas at a moment."""
         betas = (value_at(self.beta1, moment), value_at(self.beta2, moment))
         return {**super().settings_at(moment), "betas": betas}

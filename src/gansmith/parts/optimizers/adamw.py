@@ -1,4 +1,4 @@
-"""AdamW."""
+"""The AdamW optimizer."""
 
 from collections.abc import Iterable
 
@@ -18,5 +18,5 @@ class AdamW(Adam):
     weight_decay: float = Field(0.01, ge=0)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """Return the optimizer over parameters."""
+        """Return torch's AdamW of these parameters."""
         return torch.optim.AdamW(parameters, eps=self.eps, weight_decay=self.weight_decay, fused=True)

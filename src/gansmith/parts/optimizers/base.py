@@ -1,4 +1,4 @@
-"""What an optimizer is here: torch's own, as a part of a recipe with numbers that may be scheduled."""
+"""The base class of optimizers, and their registry."""
 
 from abc import abstractmethod
 from collections.abc import Iterable
@@ -13,22 +13,22 @@ from gansmith.core.schedules import Moment, NotNegative, Ramp, value_at
 
 
 class OptimizerPart(Part):
-    """A torch optimizer and its numbers."""
+    """A torch optimizer with its settings; numbers may change over the run."""
 
-    skips_by_itself: ClassVar[bool] = False  # True where the fused kernel takes ``found_inf`` and leaves weights alone
+    skips_by_itself: ClassVar[bool] = False  # True if the fused kernel skips the step where ``found_inf`` is 1
 
     lr: NotNegative = Field(2e-4, description="learning rate; a number or a ramp")
 
     @abstractmethod
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """Return the optimizer over parameters."""
+        """Return a torch optimizer of these parameters."""
 
     def settings_at(self, moment: Moment) -> dict[str, float | tuple[float, float]]:
-        """Return what a parameter group holds at a moment."""
+        """Return the settings of a parameter group at a moment."""
         return {"lr": value_at(self.lr, moment)}
 
     def slowed(self, factor: float) -> "OptimizerPart":
-        """Return it with ``factor`` times the learning rate."""
+        """Return a copy with ``factor`` times the learning rate."""
         lr: float | Ramp = self.lr
         if isinstance(lr, Ramp):
             slower = lr.model_copy(update={"start": lr.start * factor, "end": lr.end * factor})
@@ -36,7 +36,7 @@ class OptimizerPart(Part):
         return self.model_copy(update={"lr": lr * factor})
 
     def step(self, optimizer: Optimizer, found_inf: Tensor, moment: Moment) -> None:
-        """Take one step with the numbers of the moment; with ``found_inf`` = 1 (float32, 0-d) nothing changes."""
+        """Take one step with the settings of the moment; none if ``found_inf`` (float32, 0-d) is 1."""
         for group in optimizer.param_groups:
             group.update(self.settings_at(moment))
         if self.skips_by_itself:

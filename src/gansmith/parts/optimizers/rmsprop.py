@@ -1,4 +1,4 @@
-"""RMSprop."""
+"""The RMSprop optimizer."""
 
 from collections.abc import Iterable
 
@@ -13,12 +13,12 @@ from gansmith.parts.optimizers.base import OptimizerPart, optimizers
 
 @optimizers.register("rmsprop")
 class RMSprop(OptimizerPart):
-    """RMSprop, which WGAN was trained with. Source: Hinton 2012, lecture 6e; Graves 2013, arXiv:1308.0850, eq. 38."""
+    """RMSprop, as in the WGAN paper. Source: Hinton 2012, lecture 6e; Graves 2013, arXiv:1308.0850, eq. 38."""
 
     lr: NotNegative = Field(5e-5, description="learning rate; a number or a ramp")
     alpha: float = Field(0.99, ge=0, lt=1, description="decay of the mean of squared gradients")
     eps: float = Field(1e-8, gt=0)
 
     def build(self, parameters: Iterable[nn.Parameter]) -> Optimizer:
-        """Return the optimizer over parameters."""
+        """Return torch's RMSprop of these parameters."""
         return torch.optim.RMSprop(parameters, alpha=self.alpha, eps=self.eps, foreach=True)

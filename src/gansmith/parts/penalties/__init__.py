@@ -1,1 +1,1 @@
-"""Penalties on a discriminator's gradient with respect to images, one file each."""
+"""Gradient penalties on the discriminator, one file each."""

@@ -1,4 +1,4 @@
-"""What a penalty is."""
+"""The base class of penalties, their inputs, and their registry."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -18,7 +18,7 @@ Critic = Callable[[Tensor], Tensor]  # images (kN, C, H, W) in [-1, 1] -> logits
 
 @dataclass(frozen=True)
 class Scored:
-    """What the discriminator has just judged: images in [-1, 1], and logits still attached to them.
+    """Real and fake images in [-1, 1] with D's logits, which still have their graph.
 
     ``real`` and ``fake`` require gradients when a penalty that differentiates them is due.
     """
@@ -30,30 +30,30 @@ class Scored:
 
 
 class Penalty(Part):
-    """A term of the discriminator's loss that needs gradients of its logits with respect to images.
+    """A term of the discriminator's loss that uses gradients of its logits with respect to images.
 
-    Every ``interval`` iterations it is due; it then counts ``interval`` times, so that its mean weight stays the same
-    (lazy regularisation: Karras et al. 2020, arXiv:1912.04958, appendix B). It is a term of the same optimizer step,
-    so Adam's numbers need no correction.
+    It is due every ``interval`` iterations and is then multiplied by ``interval``, which keeps its mean weight (lazy
+    regularisation: Karras et al. 2020, arXiv:1912.04958, appendix B). It is added to D's loss in the same optimizer
+    step, so Adam's settings need no correction.
     """
 
     differentiates: ClassVar[tuple[Literal["real", "fake"], ...]] = ()
 
     weight: NotNegative = Field(1.0, description="weight of the term; a number or a ramp")
-    interval: int = Field(1, ge=1, description="due every so many iterations")
+    interval: int = Field(1, ge=1, description="iterations from one use of the penalty to the next")
 
     def due(self, moment: Moment) -> bool:
-        """Say whether this iteration pays the penalty."""
+        """Say whether the penalty is added in this iteration."""
         return moment.iteration % self.interval == 0
 
     @abstractmethod
     def __call__(self, critic: Critic, scored: Scored, noise: Noise) -> Tensor:
-        """Return the penalty, 0-d, not yet weighted."""
+        """Return the unweighted penalty, 0-d."""
 
 
 def input_gradient(logits: Tensor, images: Tensor) -> Tensor:
-    """Return the gradient of sum(logits) with respect to images, (N, C, H, W), itself differentiable."""
-    # Penalties are computed in float32 under autocast too: their squares overflow half precision.
+    """Return the gradient of sum(logits) with respect to images, (N, C, H, W); it can be differentiated again."""
+    # float32 under autocast too: the squares of gradients overflow half precision.
     with torch.autocast(logits.device.type, enabled=False):
         (gradient,) = torch.autograd.grad(logits.float().sum(), images, create_graph=True)
     return gradient

@@ -1,4 +1,4 @@
-"""One-centred gradient penalty between real and fake."""
+"""WGAN-GP's gradient penalty at points between real and fake images."""
 
 import torch
 from pydantic import Field
@@ -13,17 +13,17 @@ from gansmith.parts.penalties.base import Critic, Penalty, Scored, input_gradien
 class GradientPenalty(Penalty):
     """WGAN-GP: E[(||grad_x D(x)||_2 - target)^2] at x = e real + (1 - e) fake, e uniform in [0, 1) for each image.
 
-    Source: Gulrajani et al. 2017, arXiv:1704.00028, eq. 3 and Algorithm 1 (weight 10, five D steps a G step).
-    Differs: ``target`` can be 0 (Thanh-Tung et al. 2019, arXiv:1902.03984).
+    Source: Gulrajani et al. 2017, arXiv:1704.00028, eq. 3 and Algorithm 1 (weight 10, five D steps for each G step).
+    Differs: ``target`` may be 0 (Thanh-Tung et al. 2019, arXiv:1902.03984).
     """
 
     weight: NotNegative = Field(10.0, description="lambda")
-    target: float = Field(1.0, ge=0, description="the gradient norm that costs nothing")
+    target: float = Field(1.0, ge=0, description="gradient norm without penalty")
 
     def __call__(self, critic: Critic, scored: Scored, noise: Noise) -> Tensor:
-        """Return the penalty, 0-d, not yet weighted."""
+        """Return the unweighted penalty, 0-d."""
         share = noise.uniform("gradient_penalty", 1, 1, 1)
         between = torch.lerp(scored.fake.detach(), scored.real.detach(), share).requires_grad_()
         gradient = input_gradient(critic(between), between)
-        norm = gradient.square().sum((1, 2, 3)).add(1e-12).sqrt()  # the root's own gradient is infinite at 0
+        norm = gradient.square().sum((1, 2, 3)).add(1e-12).sqrt()  # at 0 the root's gradient is infinite
         return (norm - self.target).square().mean()

@@ -1,4 +1,4 @@
-"""Zero-centred gradient penalty on fakes."""
+"""R2: a zero-centred gradient penalty on fakes."""
 
 from typing import ClassVar, Literal
 
@@ -14,15 +14,15 @@ from gansmith.parts.penalties.base import Critic, Penalty, Scored, input_gradien
 class R2(Penalty):
     """R2: 1/2 E[||grad_x D(x)||^2] over fakes; ``weight`` is gamma.
 
-    Uses the logits already computed: no second forward.
+    It uses the logits that D's loss has computed: no second forward pass.
     Source: Mescheder et al. 2018, arXiv:1801.04406, eq. 10; Huang et al. 2024 (R3GAN), arXiv:2501.05441, eq. 5.
     Differs: none.
     """
 
     differentiates: ClassVar[tuple[Literal["real", "fake"], ...]] = ("fake",)
 
-    weight: NotNegative = Field(10.0, description="gamma; grows with resolution, falls with batch size")
+    weight: NotNegative = Field(10.0, description="gamma; larger images need more, larger batches less")
 
     def __call__(self, critic: Critic, scored: Scored, noise: Noise) -> Tensor:
-        """Return the penalty, 0-d, not yet weighted."""
+        """Return the unweighted penalty, 0-d."""
         return input_gradient(scored.fake_logits, scored.fake).square().sum((1, 2, 3)).mean() / 2

@@ -1,1 +1,1 @@
-"""Tasks: what a source image is made of where the data have only targets, one file each."""
+"""Tasks, one file each: make source images from targets."""

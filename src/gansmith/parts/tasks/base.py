@@ -1,4 +1,4 @@
-"""What a task is: how a source image is made from its target."""
+"""The base class of tasks, helpers for images, and the registry of tasks."""
 
 from abc import abstractmethod
 from typing import Annotated, ClassVar
@@ -14,41 +14,40 @@ LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 
 
 class Task(Part):
-    """A batched map from targets to sources: what is lost on the way is what a generator learns to put back.
+    """A batched map from targets to sources; a generator learns to undo it.
 
-    Images are float (N, C, H, W) in [-1, 1], and so are sources. Draws are those of the ``Noise`` that is given, one
-    for each image, so the same noise makes the same sources.
+    Targets and sources are float (N, C, H, W) in [-1, 1]. All random numbers come from the ``Noise`` argument, separate
+    ones for each image, so the same noise makes the same sources.
     """
 
-    scale: ClassVar[int] = 1  # a translation has this many times the sides of the image that a person gives
-    takes_mask: ClassVar[bool] = False  # a person says what is missing
+    scale: ClassVar[int] = 1  # sides of a translation divided by sides of the user's image
+    takes_mask: ClassVar[bool] = False  # True if a user marks the missing pixels
 
     def source_channels(self, channels: int) -> int:
-        """Return the channels of sources of targets of so many; RecipeError for those that the task cannot be for."""
+        """Return the channels of a source for ``channels`` of its target; RecipeError if the task cannot use them."""
         return channels
 
     @abstractmethod
     def __call__(self, images: Tensor, noise: Noise) -> Tensor:
         """Return the sources (N, S, H, W) of targets (N, C, H, W)."""
 
-    def of_given(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the sources (N, S, scale H, scale W) of images (N, C, H, W) that a person wants translated.
+    def prepare(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return sources (N, S, scale H, scale W) for images (N, C, H, W) that a user wants translated.
 
-        They are the images themselves, unless the task says otherwise. ``mask`` (N, 1, H, W) is 1 where an image is
-        missing, else 0.
+        By default these are the images themselves. ``mask`` (N, 1, H, W) is 1 for missing pixels, else 0.
         """
         return images
 
     def baseline(self, sources: Tensor, channels: int, mean: Tensor | None = None) -> tuple[str, Tensor]:
-        """Return what one would use without a generator: its name, and images (N, channels, H, W) made of sources.
+        """Return a result without a generator, for comparison: its name, and images (N, channels, H, W).
 
-        It is the source itself, unless the task says otherwise. ``mean`` (channels,) is the mean colour of the training
-        images, None where they are not at hand.
+        By default this is the source itself. ``mean`` (channels,) is the mean colour of the training images, None if
+        they are not available.
         """
         return "the source", viewable(sources, channels)
 
     def complete(self, results: Tensor, sources: Tensor) -> Tensor:
-        """Return a generator's results with what the sources know for sure put back."""
+        """Return a generator's results, with pixels that the sources know copied into them."""
         return results
 
 
@@ -57,14 +56,14 @@ TaskField = Annotated[Task, PartOf(tasks)]
 
 
 def luminance(images: Tensor) -> Tensor:
-    """Return (N, 1, H, W) of images with 1, 3 or 4 channels; alpha is left out."""
+    """Return the luminance (N, 1, H, W) of images with 1, 3 or 4 channels; alpha is ignored."""
     if images.shape[1] == 1:
         return images
     return (images[:, :3] * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
 
 
 def viewable(sources: Tensor, channels: int) -> Tensor:
-    """Return sources (N, S, H, W) as images of so many channels, for pictures: gray ones are repeated."""
+    """Return sources (N, S, H, W) as images (N, channels, H, W) to look at: a gray channel is repeated."""
     if sources.shape[1] >= channels:
         return sources[:, :channels]
     gray = sources[:, :1].expand(-1, min(channels, 3), -1, -1)
@@ -75,9 +74,9 @@ def viewable(sources: Tensor, channels: int) -> Tensor:
 
 
 def without_colour(task: str) -> RecipeError:
-    """Return the error of a task that needs colour."""
+    """Return the error for gray images in a task that needs colour."""
     return RecipeError(
         "recipe.task_needs_color",
-        f"task '{task}' needs colour, and these images are gray"
+        f"task '{task}' needs colour images, but these images are gray"
         f"\n  pass another task, for example --task deblur; known: {', '.join(tasks.names())}",
     )

@@ -1,4 +1,4 @@
-"""Gray to colour."""
+"""Task ``colorize``: gray to colour."""
 
 import torch
 from torch import Tensor
@@ -9,9 +9,9 @@ from gansmith.parts.tasks.base import Task, luminance, tasks, viewable, without_
 
 @tasks.register("colorize")
 class Colorize(Task):
-    """The source is the luminance .299 R + .587 G + .114 B, and alpha where there is some.
+    """The source is the luminance .299 R + .587 G + .114 B, with alpha if the image has it.
 
-    A colour image that a person gives is turned gray in the same way.
+    A user's colour image is turned gray in the same way.
     Source: ITU-R BT.601; as a task Isola et al. 2017, arXiv:1611.07004, section 4.
     Differs: the paper's generator makes the two colour channels of Lab; here it makes red, green and blue.
     """
@@ -23,18 +23,18 @@ class Colorize(Task):
         return 2 if channels == 4 else 1
 
     def __call__(self, images: Tensor, noise: Noise) -> Tensor:
-        """Return luminance."""
-        return self.of_given(images)
+        """Return the luminance."""
+        return self.prepare(images)
 
-    def of_given(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+    def prepare(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return luminance (N, 1, H, W), or (N, 2, H, W) with alpha."""
         gray = luminance(images)
         return torch.cat([gray, images[:, 3:]], 1) if images.shape[1] == 4 else gray
 
     def baseline(self, sources: Tensor, channels: int, mean: Tensor | None = None) -> tuple[str, Tensor]:
-        """Return the gray image with the mean chroma of the training images; gray where that is not known.
+        """Return the gray image with the mean chroma of the training images; plain gray if ``mean`` is None.
 
-        The mean chroma is nearer to the targets than gray, as the mean of anything is: a colouriser must beat it.
+        Mean chroma is closer to the targets than gray, so a generator must beat it.
         """
         gray = viewable(sources, channels)
         if mean is None:

@@ -1,4 +1,4 @@
-"""Blurred to sharp."""
+"""Task ``deblur``: blurred to sharp."""
 
 import math
 
@@ -13,10 +13,10 @@ from gansmith.parts.tasks.base import Task, tasks
 
 @tasks.register("deblur")
 class Deblur(Task):
-    """The source is the image under a Gaussian blur, cut off at three deviations; the border is repeated outwards.
+    """The source is the image under a Gaussian blur, cut off at three deviations; border pixels are repeated outwards.
 
     Source: Gonzalez and Woods, Digital Image Processing, section 5.
-    Differs: one blur for all images; that of a camera that moves is another.
+    Differs: one blur for all images; motion blur is not covered.
     """
 
     sigma_px: float = Field(1.5, gt=0, le=20, description="standard deviation of the blur")

@@ -1,4 +1,4 @@
-"""Lines to images."""
+"""Task ``edges``: line drawings to images."""
 
 import torch
 from pydantic import Field, model_validator
@@ -11,16 +11,16 @@ from gansmith.parts.tasks.base import Task, luminance, tasks
 
 @tasks.register("edges")
 class Edges(Task):
-    """The source is dark lines on white where luminance changes.
+    """The source is white, with dark lines where luminance changes.
 
-    m = |(Sx * y, Sy * y)| with Sobel's kernels over 4 and y in [0, 1], so that a step from black to white has m = 1;
+    m = |(Sx * y, Sy * y)| with Sobel's kernels divided by 4 and y in [0, 1]: a step from black to white has m = 1.
     source = 1 - 2 clip((m - low) / (high - low), 0, 1).
     Source: Sobel's operator, as in Gonzalez and Woods, Digital Image Processing, section 10.2.
-    Differs: Isola et al. 2017 (arXiv:1611.07004) take the edges that a trained network finds; these need none.
+    Differs: Isola et al. 2017 (arXiv:1611.07004) find edges with a trained network; this needs none.
     """
 
-    low: float = Field(0.08, ge=0, le=1, description="a change of luminance up to here is no line")
-    high: float = Field(0.3, gt=0, le=1, description="from here on it is a black one")
+    low: float = Field(0.08, ge=0, le=1, description="strength up to which a change of luminance gives no line")
+    high: float = Field(0.3, gt=0, le=1, description="strength from which the line is black")
 
     @model_validator(mode="after")
     def _ordered(self) -> "Edges":
@@ -34,9 +34,9 @@ class Edges(Task):
 
     def __call__(self, images: Tensor, noise: Noise) -> Tensor:
         """Return the lines."""
-        return self.of_given(images)
+        return self.prepare(images)
 
-    def of_given(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+    def prepare(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
         """Return the lines (N, 1, H, W) of images."""
         light = (luminance(images) + 1) / 2
         across = light.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 4

@@ -1,4 +1,4 @@
-"""Small to large, at the large size: the small image is brought to it by interpolation first."""
+"""Tasks ``upscale2`` and ``upscale4``: sharpen images that bicubic interpolation has enlarged."""
 
 from typing import ClassVar
 
@@ -10,19 +10,19 @@ from gansmith.parts.tasks.base import Task, tasks
 
 
 class Upscale(Task):
-    """Means of squares of pixels, enlarged by bicubic interpolation and clipped to [-1, 1]."""
+    """The image averaged over squares of pixels, enlarged again by bicubic interpolation, clipped to [-1, 1]."""
 
     def __call__(self, images: Tensor, noise: Noise) -> Tensor:
-        """Return images of the same size that have lost what is finer than ``scale`` pixels."""
+        """Return images of the same size without details finer than ``scale`` pixels."""
         sides = [max(1, side // self.scale) for side in images.shape[2:]]
         return enlarged(F.interpolate(images, sides, mode="area"), images.shape[2], images.shape[3])
 
-    def of_given(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return images of ``scale`` times the sides."""
+    def prepare(self, images: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the images enlarged ``scale`` times."""
         return enlarged(images, images.shape[2] * self.scale, images.shape[3] * self.scale)
 
     def baseline(self, sources: Tensor, channels: int, mean: Tensor | None = None) -> tuple[str, Tensor]:
-        """Return the sources: they are enlarged already."""
+        """Return the sources, which are enlarged already."""
         return "bicubic", sources
 
 
@@ -31,7 +31,7 @@ class Upscale2(Upscale):
     """The source is the image at half its sides (means of 2 x 2 pixels), brought back by bicubic interpolation.
 
     Source: Dong et al. 2016 (SRCNN), arXiv:1501.00092, section 3: a network on the bicubic enlargement.
-    Differs: the small image is made by means of squares, not by bicubic reduction.
+    Differs: the small image averages squares of pixels instead of using bicubic reduction.
     """
 
     scale: ClassVar[int] = 2
@@ -49,5 +49,5 @@ class Upscale4(Upscale):
 
 
 def enlarged(images: Tensor, height: int, width: int) -> Tensor:
-    """Return images (N, C, H, W) of a size, by bicubic interpolation, clipped to [-1, 1]."""
+    """Return images (N, C, height, width), by bicubic interpolation, clipped to [-1, 1]."""
     return F.interpolate(images, (height, width), mode="bicubic", align_corners=False).clamp(-1, 1)

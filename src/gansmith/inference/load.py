@@ -1,0 +1,91 @@
+"""Load a trained model from a run folder, a model folder or a weights file."""
+
+import hashlib
+import json
+import warnings
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from gansmith.core.atomic_files import METADATA_KEY
+from gansmith.core.errors import CheckpointError, GansmithWarning, ModelError
+from gansmith.data.base import DataSpec
+from gansmith.inference.model import Model
+from gansmith.inference.model_record import MODEL_JSON, make_record, model_errors, parse_record
+from gansmith.recipes.load import read_run_recipe
+from gansmith.runs.checkpoint import Checkpoint, weights_of
+from gansmith.runs.folder import RECORD, RunFolder, find_checkpoint, is_run
+
+
+def load_model(path: str | Path, device: str = "auto") -> Model:
+    """Return the model of a run folder, a model folder or a .safetensors file.
+
+    For a run this is its best checkpoint, or the checkpoint that ``path`` names. A run without a readable checkpoint
+    gives its model folder, with a GansmithWarning. Raises ModelError, or CheckpointError for a run without either.
+    """
+    path = Path(path)
+    try:
+        found = find_checkpoint(path)
+    except CheckpointError as problem:
+        folder = RunFolder(path).model
+        if not (is_run(path) and (folder / MODEL_JSON).is_file()):
+            raise
+        warnings.warn(GansmithWarning(f"{problem}\n  used instead: {folder}"), stacklevel=2)
+        return _from_folder(folder, device)
+    if found is not None:
+        return _from_run(*found, device)
+    if (path / MODEL_JSON).is_file():
+        return _from_folder(path, device)
+    if path.is_file() and path.suffix == ".safetensors":
+        text, tensors = _read_weights(path)
+        record = parse_record(text, path)
+        return Model(record, {record.network or path.stem: tensors}, device)
+    if path.is_file():
+        raise ModelError(
+            "model.not_safetensors",
+            f"'{path}' is not a .safetensors file"
+            "\n  gansmith never loads pickled files (.pt, .pth, .pkl): they can run code",
+        )
+    where = "has no run.json and no model.json" if path.is_dir() else "does not exist"
+    raise ModelError("model.not_found", f"'{path}' {where}\n  pass a run folder, a model folder or a .safetensors file")
+
+
+def _from_run(run: RunFolder, checkpoint: Checkpoint, device: str) -> Model:
+    record, recipe = run.record, read_run_recipe(run.recipe)
+    with model_errors(str(run.path / RECORD)):
+        spec = DataSpec.from_json(record["data"]["spec"])
+        made = make_record(recipe.name, recipe.method, spec, record["seed"], checkpoint.values["kimg"])
+        made = parse_record(made.model_dump_json(), run.path / RECORD)
+    return Model(made, weights_of(checkpoint.tensors), device)
+
+
+def _from_folder(folder: Path, device: str) -> Model:
+    with model_errors(str(folder / MODEL_JSON)):
+        values = json.loads((folder / MODEL_JSON).read_text())
+        digests = values.pop("sha256")
+        if not digests:
+            raise ModelError(
+                "model.no_weights", f"'{folder / MODEL_JSON}' cannot be read: it lists no weights, 'sha256' is empty"
+            )
+        files = {name: folder / Path(name).name for name in digests}
+        for name, path in files.items():
+            if hashlib.sha256(path.read_bytes()).hexdigest() != digests[name]:
+                raise ModelError(
+                    "model.altered", f"{path} was altered or cut off: its SHA-256 differs from the one in {MODEL_JSON}"
+                )
+    tensors = {path.stem: _read_weights(path)[1] for path in files.values()}
+    return Model(parse_record(json.dumps(values), folder / MODEL_JSON), tensors, device)
+
+
+def _read_weights(path: Path) -> tuple[str, dict[str, Tensor]]:
+    """Return the JSON record in a weights file's header, and its tensors."""
+    with model_errors(str(path)):
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        if METADATA_KEY not in metadata:
+            raise ModelError(
+                "model.not_ours", f"'{path}' was not written by gansmith: its header has no '{METADATA_KEY}' entry"
+            )
+        return metadata[METADATA_KEY], load_file(path)

@@ -1,0 +1,65 @@
+"""The options of a new run, as a user gives them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypedDict, Unpack
+
+from gansmith.data.base import Source
+from gansmith.data.find import DataName
+from gansmith.recipes import AUTO
+from gansmith.recipes.recipe import Recipe
+from gansmith.runs.length import Budget
+
+
+class PlanKeywords(TypedDict, total=False):
+    """The keywords of ``gansmith.plan``."""
+
+    overrides: Sequence[str]  # KEY=VALUE, changes to the recipe
+    kimg: float | None  # the length: at most one of kimg, epochs and minutes
+    epochs: float | None
+    minutes: float | None
+    device: str  # auto, cpu, cuda or mps
+    precision: str  # auto, fp32 or bf16
+    holdout: float  # share of the images that is not trained on, 0 to 0.5
+    plugins: Sequence[str | Path]
+    data_root: str | Path | None  # where the files of named data sets are
+
+
+class RunKeywords(PlanKeywords, total=False):
+    """The keywords of ``gansmith.train``."""
+
+    recipe: str | Recipe
+    steps: int | None  # a length, too
+    seed: int
+    compiled: bool
+    init_from: str | Path | None  # a model whose weights are the first ones
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a user asks of a new run; ``of`` makes it from keywords."""
+
+    source: DataName | Source
+    budget: Budget = Budget()
+    recipe: str | Recipe = AUTO
+    overrides: tuple[str, ...] = ()
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "auto"
+    compiled: bool = False
+    holdout: float = 0.0
+    init_from: Path | None = None
+    plugins: tuple[Path, ...] = ()
+    data_root: Path | None = None
+
+    @classmethod
+    def of(cls, source: DataName | Source, **keywords: Unpack[RunKeywords]) -> "RunOptions":
+        """Return the options that keywords ask for; GansmithError for two lengths, TypeError for an unknown keyword."""
+        rest: dict[str, Any] = dict(keywords)
+        lengths = [rest.pop(name, None) for name in ("kimg", "steps", "epochs", "minutes")]
+        for name in ("init_from", "data_root"):
+            rest[name] = Path(rest[name]) if rest.get(name) else None
+        rest["overrides"] = tuple(rest.get("overrides", ()))
+        rest["plugins"] = tuple(Path(plugin) for plugin in rest.get("plugins", ()))
+        return cls(source, Budget(*lengths), **rest)
