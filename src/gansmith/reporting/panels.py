@@ -18,11 +18,11 @@ class Panel:
 
     def shows(self, name: str) -> bool:
         """Say whether a column belongs here."""
-        return self.role(name) in self.metrics if MetricName.parse(name) else name.startswith(self.prefix)
+        return self.role(name) in self.metrics if self.metrics else name.startswith(self.prefix)
 
     def role(self, name: str) -> str:
         """Return a column's name without prefix and protocol: ``generator``, ``fd``."""
-        metric = MetricName.parse(name)
+        metric = MetricName.parse(name) if self.metrics else None
         return metric.label if metric else name.removeprefix(self.prefix)
 
 

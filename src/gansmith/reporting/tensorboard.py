@@ -11,15 +11,7 @@ import numpy as np
 from gansmith.core.metric_name import MetricName
 from gansmith.reporting.series import is_number
 
-GROUPS = (
-    "grad_norm",
-    "loss",
-    "accuracy",
-    "penalty",
-    "score",
-    "update",
-    "d",
-)  # a column "loss_generator" is "loss/generator"
+GROUPS = ("grad_norm", "loss", "accuracy", "penalty", "score", "update", "d")  # tag of loss_generator: loss/generator
 
 
 class TensorBoardLog:
@@ -61,9 +53,7 @@ class TensorBoardLog:
 
 def tag_of(name: str) -> str:
     """Return the tag of a column: loss/generator, d/fake_after, snapshot/fd2k_own_train, run/kimg."""
-    if MetricName.parse(name):
-        return f"snapshot/{name}"
     for group in GROUPS:
         if name.startswith(f"{group}_"):
             return f"{group}/{name.removeprefix(f'{group}_')}"
-    return f"run/{name}"
+    return f"snapshot/{name}" if MetricName.parse(name) else f"run/{name}"
