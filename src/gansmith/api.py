@@ -1,12 +1,12 @@
 """The verbs as plain functions: all that the command line and the web page call."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from gansmith.core.events import Event, OnEvent, PlainLines, silent
+from gansmith.core.events import Event, OnEvent, OnProgress, PlainLines, progress_events, silent
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.core.signals import outliving_terminal
@@ -60,7 +60,6 @@ from gansmith.runs.folder import RunFolder, is_run, next_folder
 from gansmith.runs.log import read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
 from gansmith.runs.options import RunOptions
-from gansmith.runs.record import numerics_of
 from gansmith.training.run import Surroundings, resume_run, start_run
 
 if TYPE_CHECKING:
@@ -148,9 +147,9 @@ def resume(
     """Go on with a run; ``kimg`` gives it another length, which is logged as a change."""
     run = RunFolder.open(Path(folder))
     record = run.record
-    load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
-    known = numerics_of(record)
-    runtime = start_runtime(known["device"], known["precision"], compiled=known["compiled"])
+    load_plugins(record.plugin_files)
+    known = record.numerics
+    runtime = start_runtime(known.device, known.precision, compiled=known.compiled)
     around = _surroundings(on_event, runtime)
     signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes)
     return Run(run.path, signal == 0, signal, runtime.is_main)
@@ -168,15 +167,14 @@ def check(
     size: str | None = None,
     channels: int | None = None,
     data_root: str | Path | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> "CheckReport":
-    """Look at a data set without training on it; ``on_progress(done, total)`` is called for each image."""
+    """Look at a data set without training on it; ``on_progress`` is called for each image."""
     from gansmith.data.check import check_data
 
-    lines = PlainLines()
-    tell = on_progress or (lambda done, total: lines.tell("reading images", done, total))
+    report = on_progress or PlainLines().show
     options = DataOptions.model_validate({"size": size, "channels": channels})
-    return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=tell)
+    return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=report)
 
 
 def list_data(data_root: str | Path | None = None) -> list[dict[str, Any]]:
@@ -202,11 +200,7 @@ def evaluate(
     ``source`` is a data set; None takes the images that the run held out. ``out`` is a folder; None: ``evaluation``
     in the model's folder. Raises a GansmithError for what cannot be judged.
     """
-    request, listen = request or EvaluationOptions(), on_event or PlainLines()
-
-    def tell(what: str, done: int, total: int) -> None:
-        listen(Event("data", values={"what": what, "done": done, "total": total}))
-
+    request, report = request or EvaluationOptions(), progress_events(on_event or PlainLines())
     model, folder = load(path, device, plugins), Path(path)
     if not evaluates_translations(model.method):
         model.latent_method("evaluate")  # before any features are computed
@@ -214,15 +208,15 @@ def evaluate(
     wanted = None if source is None else str(source)
     root = Path(data_root) if data_root else None
     found = open_reference(
-        model.record.data, run_data, wanted, root=root, on_training=request.on_training, on_progress=tell
+        model.record.data, run_data, wanted, root=root, on_training=request.on_training, on_progress=report
     )
     place = Path(out) if out else (folder if folder.is_dir() else folder.parent) / FOLDER
     if evaluates_translations(model.method):
         truth = open_truth(model.record.data, run_data, request.truth, root)
-        result, picture = evaluate_translations(model, *found, request, truth, on_progress=tell)
+        result, picture = evaluate_translations(model, *found, request, truth, on_progress=report)
         path = write_translations(result, picture, place)
     else:
-        result, evidence = judge(model, *found[:2], request, training=found[2], on_progress=tell)
+        result, evidence = judge(model, *found[:2], request, training=found[2], on_progress=report)
         path = write_evaluation(result, evidence, place)
     if run_data is not None and out is None:
         refresh_report(RunFolder.open(folder), model)
