@@ -179,9 +179,16 @@ def check(
 
 def list_data(data_root: str | Path | None = None) -> list[dict[str, Any]]:
     """Return name, splits, contents, licence of each data set with a name, whether it is here, and where it goes."""
-    from gansmith.data.find import list_named_sets
+    from gansmith.data.datasets.base import list_named_sets
 
     return list_named_sets(Path(data_root) if data_root else None)
+
+
+def clean_cache() -> int:
+    """Delete the cache of decoded images and return the number of bytes freed."""
+    from gansmith.data import cache_folder
+
+    return cache_folder.clean_cache()
 
 
 def evaluate(

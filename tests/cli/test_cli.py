@@ -381,7 +381,7 @@ def test_data_check(shell, tiny_file):
 def test_data_check_and_list_use_the_given_folder(shell, tmp_path):
     code, out, err = shell("data", "check", "mnist", "--data-root", tmp_path)
     assert (code, out) == (2, "")
-    assert f"put its files into {tmp_path}/MNIST/raw, or pass --data-root" in err
+    assert f"put its files into {tmp_path}/MNIST/raw, or pass their folder as --data-root" in err
     code, out, err = shell("data", "list", "--data-root", tmp_path)
     assert (code, err) == (0, "")
     assert re.search(r"^mnist: handwritten digits; 60,000 train, 10,000 test", out, re.MULTILINE)

@@ -148,7 +148,7 @@ ALLOWED = "\n  allowed: 3 (image 3 of 'gansmith sample', counted from 0), 7:3 (t
     (("invert", "none.png", "--out", "x.jpg"), "cannot write an inversion as '.jpg'\n  allowed: x.png or a folder"),
     (("directions", "--num", "99"), "--num 99 is out of range\n  allowed: 1 to "),
     (("features", "x.zip", "--out", "x.csv"), "cannot write features as '.csv'\n  allowed: x.npz"),
-    (("features", "none"), "no data set and no path is called 'none'"),
+    (("features", "none"), "'none' is neither a data set nor a path"),
     (("probe", "none", "--per-class", "10,x"), "--per-class: 'x' is no whole number\n  for example --per-class 10,50,"),
     (("augment", "none"), "this model knows no labels, and a synthetic set needs them"),
     (("sample", "--seeds", "x"), f"'x' names no image{ALLOWED}"),

@@ -11,7 +11,7 @@ from gansmith.data.sources import arrays
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
-LIBRARY = ("(?<=is damaged: ).*", "(?<=is no numpy array: ).*")  # reasons in the words of numpy and zipfile
+LIBRARY = ("(?<=is damaged: ).*", "(?<=is not a numpy array: ).*")  # reasons in the words of numpy and zipfile
 RANDOM = np.random.default_rng(0)
 GRAY = RANDOM.integers(0, 256, (6, 16, 16), np.uint8)
 COLOUR = RANDOM.integers(0, 256, (6, 16, 24, 3), np.uint8)

@@ -130,7 +130,7 @@ def test_a_full_disk_is_refused_before_and_during_a_build(refused, photos, monke
     for module, name in ((cache, "commit_entry"), (files.os, "replace")):
         with monkeypatch.context() as patch:
             patch.setattr(module, name, full)
-            with refused("data.cache_full", [r"[\d,]+(?= bytes are free)"]):
+            with refused("data.cache_full", [r"[\d,]+(?= bytes are free)", r"(?<=building-)\w+"]):
                 open_data(photos)
     assert not entries(cache_folder)
     assert_right(open_data(photos))

@@ -60,7 +60,7 @@ def test_points_follow_seed_and_count():
 
 def test_the_summary_of_points(prose):
     prose("summary of points", "\n".join(open_data("swiss-roll").summary.lines()))
-    assert len(open_data("gaussians-25").summary.notes) == 1  # copies are not noted: points coincide by chance
+    assert len(open_data("gaussians-25").summary.notes) == 2  # copies are not noted: points coincide by chance
 
 
 def test_a_users_own_points(tmp_path):

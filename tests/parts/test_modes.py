@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gansmith.core.errors import MetricError
-from gansmith.data.find import list_named_sets, named_set
+from gansmith.data.datasets.base import list_named_sets, named_set
 from gansmith.data.open import open_data
 from gansmith.evaluation.features import data_info_of, default_extractor
 from gansmith.parts.extractors.base import DataInfo, Extractor, extractors

@@ -362,7 +362,7 @@ def test_wrong_overrides_are_told_before_images_are_read(measured, tmp_path):
         propose(str(tmp_path / "none.npz"), "bacth_size=3")
     with pytest.raises(RecipeError, match="called 'hidden'"):
         propose(images(tmp_path, 100), "hidden=[8]")
-    with pytest.raises(DataError, match="no data set and no path is called"):
+    with pytest.raises(DataError, match="neither a data set nor a path"):
         propose(str(tmp_path / "none.npz"))
     with pytest.raises(RecipeError, match="but 'x' has no labels"):
         propose(images(tmp_path, 100), "conditional=true")

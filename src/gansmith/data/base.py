@@ -60,7 +60,7 @@ class DataOptions(FrozenModel):
         """Return (height, width) in px; None: inferred."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
 
-    def decided(self, height: int, width: int, channels: int) -> "DataOptions":
+    def with_format(self, height: int, width: int, channels: int) -> "DataOptions":
         """Return these options with size and channels as stored; ``width`` is the width of a whole pair."""
         size = (height, width // 2 if self.pairs else width)
         return DataOptions.model_validate({**self.model_dump(), "size": size, "channels": channels})

@@ -101,7 +101,7 @@ def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress 
             record = _record(entry, plan, options)
             if all(info.sha256 for info in plan.infos):  # else the next start tries the unreadable files again
                 stored = plan.image_format
-                exact = options.decided(stored.height, stored.width, stored.channels)  # a run resumes with these
+                exact = options.with_format(stored.height, stored.width, stored.channels)  # a run resumes with these
                 for each, known in ((options, record), (exact, _record(entry, plan, exact))):
                     commit_json(index_path(source, each), {**known, "version": VERSION, "stamp": stamp})
         except (OSError, DiskFullError) as problem:

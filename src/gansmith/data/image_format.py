@@ -103,8 +103,8 @@ def _shape(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[tuple[int,
     if max(height, width) > LARGEST_INFERRED_SIDE:
         most = 2 * LARGEST_INFERRED_SIDE
         larger = largest_inside(min(height, most), min(width, most), width / height)
-        text += f"; the default is at most {LARGEST_INFERRED_SIDE}, because cost grows with the area"
-        text += f" (size={_size_text(*larger)} for more)"
+        text += f"; the default is at most {LARGEST_INFERRED_SIDE} px, because cost grows with the area"
+        text += f" (pass size={_size_text(*larger)} for more)"
     elif best != (height, width):
         text += f", reduced to the nearest allowed size ({SIDES_RULE})"
     return best, [text]

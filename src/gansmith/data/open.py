@@ -1,4 +1,4 @@
-"""The one door to images: open any data source."""
+"""The one function that opens any data set."""
 
 from pathlib import Path
 
@@ -22,13 +22,13 @@ def open_data(
 ) -> ImageData:
     """Open a data set: a registered name, a folder, a .zip or .tar of one, a .npz or .npy, hf:NAME, or a source.
 
-    The first time the images are decoded into the cache, and ``on_progress(done, total)`` is called; later starts only
-    compare file sizes and times. ``holdout`` is the share kept out of training (``ImageData.held_out``), chosen by
-    ``seed`` and the images' contents alone. ``root`` is where the files of data sets with a name are. Raises DataError.
+    The first call decodes the images into the cache and calls ``on_progress(done, total)``; later calls only compare
+    file sizes and times. ``holdout`` is the share of images kept out of training (``ImageData.held_out``); ``seed`` and
+    the images' contents alone decide which. ``root`` is the folder of named data sets. Raises DataError.
     """
     options, found = options or DataOptions(), find_source(source, root)
     check_pairs(found, options)
     whole = load_or_build(found, options, on_progress)
     if whole.spec.is_points:
-        refuse_for_points(options)  # mirroring is no part of what the cache goes by
+        refuse_for_points(options)  # again here: the cache ignores the option mirror
     return split_data(whole, holdout, seed)

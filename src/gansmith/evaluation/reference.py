@@ -36,7 +36,7 @@ def open_reference(
     nothing to judge against, or the images of the run have changed.
     """
     fit = run_data["fit"] if run_data else "crop"
-    options = DataOptions(fit=fit, pairs=spec.pairs).decided(spec.height, spec.width, spec.channels)
+    options = DataOptions(fit=fit, pairs=spec.pairs).with_format(spec.height, spec.width, spec.channels)
     place = root or (Path(run_data["root"]) if run_data and run_data.get("root") else None)
 
     def read(name: str, holdout: float, seed: int) -> ImageData:
@@ -68,7 +68,9 @@ def open_truth(spec: DataSpec, run_data: dict[str, Any] | None, source: str, roo
     """Return the known answers for a model of images as ``spec`` says, fitted as its images are; None for ""."""
     if not source:
         return None
-    options = DataOptions(fit=run_data["fit"] if run_data else "crop").decided(spec.height, spec.width, spec.channels)
+    options = DataOptions(fit=run_data["fit"] if run_data else "crop").with_format(
+        spec.height, spec.width, spec.channels
+    )
     return open_data(source, options, root=root)
 
 

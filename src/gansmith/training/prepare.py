@@ -75,7 +75,7 @@ def open_for(
             f"'{data.spec.name}' has one image to train on"
             "\n  at least 2 are needed; 'gansmith data check' says what was left out",
         )
-    decided = recipe.data.decided(data.spec.height, data.spec.width, data.spec.channels)
+    decided = recipe.data.with_format(data.spec.height, data.spec.width, data.spec.channels)
     return recipe.model_copy(update={"data": decided}), data
 
 

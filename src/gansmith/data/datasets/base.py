@@ -5,9 +5,9 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from gansmith.core.errors import DataError, reason_of
+from gansmith.core.errors import DataError, reason_of, unknown_name
 from gansmith.core.registry import Part, Registry
 from gansmith.data.base import Source
 
@@ -100,7 +100,7 @@ class FileSet(DataSetPart):
             reason = "the download did not bring its files"
         except ModuleNotFoundError as problem:
             library = str(problem.name).partition(".")[0]
-            reason = f"{library} is not installed, which would download it (pip install 'gansmith[data]')"
+            reason = f"its download needs {library} (pip install 'gansmith[data]')"
         except Exception as problem:  # torchvision and the network raise many types
             reason = "the download failed: " + reason_of(problem)
         found = self.found()
@@ -113,3 +113,32 @@ class FileSet(DataSetPart):
                 f"\n  expected: {files}",
             )
         return found
+
+
+def named_set(address: str, root: Path | None = None) -> DataSetPart:
+    """Return the data set NAME or NAME:SPLIT; DataError for a split that it does not have."""
+    name, colon, split = address.partition(":")
+    part = data_sets.get(name)
+    if not issubclass(part, FileSet):
+        if colon:
+            raise DataError("data.no_splits", f"data set '{name}' has no splits, got '{split}'\n  write {name}")
+        return part()
+    if colon and split not in part.splits:
+        raise DataError("data.unknown_split", unknown_name(f"split of {name}", split, part.splits))
+    return part(split=split or part.splits[0], root=root)
+
+
+def list_named_sets(root: Path | None = None) -> list[dict[str, Any]]:
+    """Return each named data set as JSON values: description, licence, splits, whether it is here, its folder."""
+    sets = [named_set(name, root) for name in data_sets.names()]
+    return [
+        {
+            "name": part.kind,
+            "splits": list(part.splits) if isinstance(part, FileSet) else [],
+            "about": part.about or (part.__doc__ or "").strip().partition("\n")[0],
+            "licence": part.licence,
+            "here": part.is_here(),
+            "folder": str(part.files_go_to()) if part.files_go_to() else None,
+        }
+        for part in sets
+    ]

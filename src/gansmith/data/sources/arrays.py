@@ -192,7 +192,7 @@ def read_npz(path: Path) -> Arrays:
                     "data.no_image_array",
                     f"cannot tell which array in '{path}' holds the images"
                     f"\n  its arrays: {', '.join(sorted(members)) or 'none'}"
-                    f"\n  name the images {' or '.join(IMAGE_KEYS)} (and the labels {' or '.join(LABEL_KEYS)})",
+                    f"\n  call the images {_choice(IMAGE_KEYS)} (and the labels {_choice(LABEL_KEYS)})",
                 )
             labels = next((key for key in LABEL_KEYS if key in members), None)
             wanted = [known[0], *([labels] if labels else []), *([CLASS_KEY] if CLASS_KEY in members else [])]
@@ -214,6 +214,10 @@ def read_npz(path: Path) -> Arrays:
         raise DataError(
             "data.damaged_array", f"array file '{path}' is damaged: {problem}\n  save it again with numpy.savez"
         ) from problem
+
+
+def _choice(names: Sequence[str]) -> str:
+    return " or ".join(f"'{name}'" for name in names)
 
 
 def _check_header(file: IO[bytes], path: Path, key: str, size: int) -> None:

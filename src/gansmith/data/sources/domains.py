@@ -1,4 +1,4 @@
-"""Two data sets as one: the domains between which images are translated without pairs."""
+"""Two domains: data sets joined for translation without pairs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from gansmith.core.errors import DataError
 from gansmith.data.base import Item, Listing, Payload, Source
 
-DOMAINS = ("from", "to")
-PREFIX, ARROW = "domains:", " -> "  # an address is domains:A -> B
+DOMAINS = ("from", "to")  # the class names of the two domains
+DOMAINS_PREFIX, ARROW = "domains:", " -> "  # an address is domains:A -> B
 
 
 @dataclass(frozen=True)
 class Domains:
-    """The names of two data sets between which images are translated; ``str`` gives their address in run.json.
+    """The names of two data sets between which images are translated; ``str`` returns their address for run.json.
 
-    Raises DataError for two equal names, and for names that cannot be told apart in an address.
+    Raises DataError for two equal names, and for a name that contains the arrow of an address.
     """
 
     first: str
@@ -25,30 +25,30 @@ class Domains:
             if ARROW in name:
                 raise DataError(
                     "data.domain_name",
-                    f"'{name}' has '{ARROW}' in its name, which stands between two domains\n  rename it",
+                    f"'{name}' contains '{ARROW}', which separates two domains\n  rename it",
                 )
         if self.first == self.second:
             raise DataError(
                 "data.same_domains",
-                f"--from and --to are both '{self.first}'\n  pass two data sets: there is nothing to translate",
+                f"--from and --to are both '{self.first}'\n  pass two different data sets",
             )
 
     def __str__(self) -> str:
-        return f"{PREFIX}{self.first}{ARROW}{self.second}"
+        return f"{DOMAINS_PREFIX}{self.first}{ARROW}{self.second}"
 
     @classmethod
     def parse(cls, address: str) -> "Domains":
-        """Return the domains with an address; DataError for half of one."""
-        parts = address.removeprefix(PREFIX).split(ARROW)
+        """Return the domains with an address domains:A -> B; DataError for any other address."""
+        parts = address.removeprefix(DOMAINS_PREFIX).split(ARROW)
         if len(parts) != 2 or not all(parts):
             raise DataError(
-                "data.domains_address", f"'{address}' does not join two data sets\n  write '{PREFIX}A{ARROW}B'"
+                "data.domains_address", f"'{address}' does not join two data sets\n  write '{DOMAINS_PREFIX}A{ARROW}B'"
             )
         return cls(*parts)
 
 
 class TwoDomains:
-    """Two sources whose images get the labels 0 (from) and 1 (to); labels of their own are ignored."""
+    """Two sources as one: images get label 0 (from) or 1 (to), and their own labels are ignored."""
 
     def __init__(self, first: Source, second: Source) -> None:
         self._sources = (first, second)
@@ -61,7 +61,7 @@ class TwoDomains:
         return ARROW.join(source.stamp() for source in self._sources)
 
     def scan(self) -> Listing:
-        """List the images of the first, then those of the second."""
+        """List the images of the first source, then the images of the second."""
         items: list[Item] = []
         notes: list[str] = []
         ignored = 0
@@ -75,7 +75,7 @@ class TwoDomains:
         return Listing(tuple(items), DOMAINS, ignored, tuple(notes))
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        """Yield readers of the first source's items, then of the second's."""
+        """Yield functions that read items, first of the first source, then of the second."""
         for label, source in enumerate(self._sources):
             places = [place for place, item in enumerate(items) if item.label == label]
             for position, read in source.stream([items[place] for place in places]):

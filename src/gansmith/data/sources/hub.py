@@ -15,7 +15,7 @@ from gansmith.core.errors import DataError, reason_of, unknown_name
 from gansmith.data.base import Item, Listing, Payload
 from gansmith.data.sources.folders_archives import file_stamp, given, read_file
 
-PREFIX = "hf:"
+HUB_PREFIX = "hf:"
 LABEL_COLUMNS = ("label", "labels", "class", "category")
 NO_LABELS = "none"
 
@@ -23,11 +23,11 @@ NO_LABELS = "none"
 class HubSource:
     """One split of a data set, opened on first use; DataError if it cannot be opened or its columns are unclear."""
 
-    items_per_job = 1  # what is read ahead lies in memory
+    items_per_job = 1  # rows that are read ahead lie in memory
 
     def __init__(self, address: str) -> None:
         # a colon in brackets belongs to the split: train[:1000]
-        words = re.split(r":(?![^\[]*\])", address.removeprefix(PREFIX))
+        words = re.split(r":(?![^\[]*\])", address.removeprefix(HUB_PREFIX))
         if not words[0] or len(words) > 4:
             raise DataError(
                 "data.hub_address", f"'{address}' is not an address of the Hub\n  write hf:NAME[:SPLIT[:IMAGE[:LABEL]]]"
@@ -35,7 +35,7 @@ class HubSource:
         name, self._split, self._image, self._label = (words + [""] * 3)[:4]
         self._name = str(Path(name).expanduser().resolve()) if Path(name).expanduser().exists() else name
         self._split = self._split or "train"
-        self.location = PREFIX + ":".join([self._name, self._split, self._image, self._label]).rstrip(":")
+        self.location = HUB_PREFIX + ":".join([self._name, self._split, self._image, self._label]).rstrip(":")
         self.name = re.sub(r"[^\w.-]+", "-", f"{Path(name).name}-{self._split}").strip("-")
 
     @cached_property

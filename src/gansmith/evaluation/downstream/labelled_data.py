@@ -10,8 +10,7 @@ from gansmith.core.errors import DataError
 from gansmith.core.events import OnProgress, PlainLines
 from gansmith.core.randomness import derive_seed, epoch_order
 from gansmith.data.base import DataOptions, ImageData
-from gansmith.data.datasets.base import FileSet, data_sets
-from gansmith.data.find import named_set
+from gansmith.data.datasets.base import FileSet, data_sets, named_set
 from gansmith.data.open import open_data
 from gansmith.evaluation.reference import run_data_of
 from gansmith.inference.model import Model
