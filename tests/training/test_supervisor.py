@@ -113,8 +113,6 @@ def test_patience_ends_a_collapsing_run_and_the_best_is_the_model(left_alone, ti
     events = Listener()
     words = (*COLLAPSES, "monitor.patience=2")
     run = train(tiny_file, tmp_path / "run", "mlp-small", *words, steps=STEPS, on_event=events)
-        tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, "monitor.patience=2", steps=STEPS, on_event=events
-    )
     assert run.finished
     at = newest(run.folder).values["iteration"]
     assert EVERY < at < STEPS
