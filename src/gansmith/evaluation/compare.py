@@ -180,12 +180,12 @@ def _picture(run: RunFolder, model: Model) -> np.ndarray | None:
 
 def _distances(run: RunFolder, minutes: Mapping[int, float]) -> list[dict[str, Any]]:
     """Return the Fréchet distance of every snapshot as a row, with minutes interpolated from ``minutes``."""
-    looks = [look for look in run.read_snapshots() if column_of(look, "fd")] if minutes else []
+    snapshots = [row for row in run.read_snapshots() if column_of(row, "fd")] if minutes else []
     out = []
-    for look in looks:
-        spent = float(np.interp(look["iteration"], list(minutes), list(minutes.values())))
-        name = column_of(look, "fd")
-        out.append({"iteration": look["iteration"], "kimg": look["kimg"], "minutes": spent, name: look[name]})
+    for row in snapshots:
+        spent = float(np.interp(row["iteration"], list(minutes), list(minutes.values())))
+        name = column_of(row, "fd")
+        out.append({"iteration": row["iteration"], "kimg": row["kimg"], "minutes": spent, name: row[name]})
     return out
 
 

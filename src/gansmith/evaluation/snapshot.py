@@ -115,19 +115,19 @@ class SnapshotEvaluator:
         features, probabilities = self.extractor(images)
         real = self.features[: len(self.radii)]
         near = float((nearest(features, self.features)[0] < self.near).double().mean())
-        kinds = self.modes.of(features, probabilities)
+        shares = self.modes.of(features, probabilities)
         numbers = {
             "fd": frechet_distance(self.moments, moments(features)),
             "coverage": coverage(squared_distances(real, features), self.radii),
             "diversity": mean_distance(features) / max(self.distance, 1e-12),
             "copies": max(0.0, (near - RARE) / (1 - RARE)),
-            "missing": len(gone({"modes": kinds}, Thresholds())) / len(kinds),
+            "missing": len(gone({"modes": shares}, Thresholds())) / len(shares),
         }
         named = {
             str(MetricName(metric, len(images), self.extractor.name, split=TRAIN)): round(value, 6)
             for metric, value in numbers.items()
         }
-        return {**named, "fd_of_one": round(float(self.moments.covariance.trace()), 6), "modes": kinds}
+        return {**named, "fd_of_one": round(float(self.moments.covariance.trace()), 6), "modes": shares}
 
 
 def snapshot_inputs(method: LatentSampler, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:

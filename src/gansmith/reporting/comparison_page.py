@@ -75,8 +75,8 @@ def _numbers(found: Comparison) -> str:
         if row.is_decided:
             cells = [f"<b>{cell}</b>" if index in row.leaders else cell for index, cell in enumerate(cells)]
         rows.append([escape(row.name), *cells, verdict(found, row), ENDS[row.best]])
-    judged = next(run.evaluation for run in found.runs if run.evaluation is not None)
-    stamp = "<br>".join(escape(line) for line in judged.protocol.lines())
+    evaluation = next(run.evaluation for run in found.runs if run.evaluation is not None)
+    stamp = "<br>".join(escape(line) for line in evaluation.protocol.lines())
     heads = ["metric", *(_name(found, run) for run in found.runs), "", "how to read it"]
     return f'{table(heads, rows)}\n<p class="note">{RULE}</p>\n<p class="note">All evaluations:<br>{stamp}.</p>'
 

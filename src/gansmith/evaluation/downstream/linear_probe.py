@@ -49,8 +49,8 @@ class Probe:
         """Compare the discriminator's features with the baselines, one sentence for each number of labels."""
         out = []
         for count in self.per_class:
-            told = [self._against(other, count) for other in OTHERS]
-            out.append(f"with {count} labels a class the discriminator's features are {', '.join(told)}")
+            differences = [self._against(other, count) for other in OTHERS]
+            out.append(f"with {count} labels a class the discriminator's features are {', '.join(differences)}")
         return out
 
     def _against(self, other: str, count: int) -> str:

@@ -63,10 +63,10 @@ class Study:
     def sentence(self) -> str:
         """Say where synthetic images helped or harmed by more than the band, and how many labels they rest on."""
         against = ((REAL, "real ones alone"), (CLASSIC, "real ones varied"))
-        told = [f"against {what} {self._where(kind)}" for kind, what in against]
+        gains = [f"against {what} {self._where(kind)}" for kind, what in against]
         alone = f"synthetic ones alone reach {percent(self.accuracies[SYNTHETIC][ALL])} % (CAS)"
         rests = f"generator and filters had learnt from {self.trained_on:,} labelled images"
-        return f"real and synthetic images together are {'; '.join(told)}; {alone}; {rests}"
+        return f"real and synthetic images together are {'; '.join(gains)}; {alone}; {rests}"
 
     def _where(self, kind: str) -> str:
         """Say for which numbers of real images adding synthetic ones beats ``kind``."""

@@ -37,7 +37,7 @@ class FidelityExtractor(ExtractorPart):
             raise MetricError(
                 "metric.library_missing",
                 f"extractor '{self.kind}' needs torch-fidelity"
-                "\n  pip install 'gansmith[judge]', or pass --features own",
+                "\n  pip install 'gansmith[metrics]', or pass --features own",
             ) from problem
         more: dict[str, Any] = {"feature_extractor_weights_path": str(self._checked(weights))} if weights else {}
         try:
