@@ -1,12 +1,12 @@
 """The verbs as functions; the command line calls nothing else."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-from gansmith.core.events import Event, OnEvent, PlainLines, silent
+from gansmith.core.events import Event, OnEvent, OnProgress, PlainLines, progress_events, silent
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.core.signals import outliving_terminal
@@ -63,7 +63,6 @@ from gansmith.runs.folder import RunFolder, is_run, next_folder
 from gansmith.runs.log import read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
 from gansmith.runs.options import RunOptions
-from gansmith.runs.record import numerics_of
 from gansmith.training.run import Surroundings, resume_run, start_run
 
 RUNS = Path("runs")
@@ -152,9 +151,9 @@ def resume(
     """
     run = RunFolder.open(Path(folder))
     record = run.record
-    load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
-    known = numerics_of(record)
-    runtime = start_runtime(known["device"], known["precision"], compiled=known["compiled"])
+    load_plugins(record.plugin_files)
+    known = record.numerics
+    runtime = start_runtime(known.device, known.precision, compiled=known.compiled)
     around = _surroundings(on_event, runtime)
     signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes)
     return Run(run.path, signal == 0, signal, runtime.is_main)
@@ -172,11 +171,10 @@ def check(
     size: str | None = None,
     channels: int | None = None,
     data_root: str | Path | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> CheckReport:
-    """Check every image of a data set; ``on_progress(done, total)`` is called for each. DataError without images."""
-    lines = PlainLines()
-    report = on_progress or (lambda done, total: lines.tell("reading images", done, total))
+    """Check every image of a data set; ``on_progress`` is called for each. DataError without images."""
+    report = on_progress or PlainLines().show
     options = DataOptions.model_validate({"size": size, "channels": channels})
     return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=report)
 
@@ -209,11 +207,7 @@ def evaluate(
     ``source`` is a data set; None takes the images that the run held out. ``out`` is a folder; None: ``evaluation``
     in the model's folder. Raises GansmithError for a model or images that cannot be evaluated.
     """
-    request, listen = request or EvaluationOptions(), on_event or PlainLines()
-
-    def report(what: str, done: int, total: int) -> None:
-        listen(Event("data", values={"what": what, "done": done, "total": total}))
-
+    request, report = request or EvaluationOptions(), progress_events(on_event or PlainLines())
     model, folder = load(path, device, plugins), Path(path)
     if not evaluates_translations(model.method):
         model.latent_method("evaluate")  # before any features are computed

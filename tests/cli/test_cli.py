@@ -128,7 +128,7 @@ def test_train_writes_a_run_and_prints_its_folder(trained):
     for text in ("tiny: 96 images", "run folder: ", "loss D", "D(G(z))", "writing model", "report.html"):
         assert text in done.stderr
     record = json.loads((folder / "run.json").read_text())
-    assert (record["seed"], record["plan"]["iterations"]) == (3, 4)
+    assert (record["seed"], record["length"]["iterations"]) == (3, 4)
     assert "batch_size: 16" in (folder / "recipe.yaml").read_text()
     assert (folder / "model" / "generator.safetensors").is_file()
 

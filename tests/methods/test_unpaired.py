@@ -213,7 +213,7 @@ def run(tiny_file, tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_a_run_leaves_a_model_pictures_and_the_record_of_both_data_sets(run, tiny_file):
-    source = RunFolder(run).record["data"]["source"]
+    source = RunFolder(run).record.data.source
     assert source == f"domains:{tiny_file} -> {tiny_file.with_name('negative.npz')}"
     card = (run / "model" / "README.md").read_text()
     for text in ("pipeline_tag: image-to-image", "gansmith translate FOLDER", "b_to_a.safetensors", "translated back]"):

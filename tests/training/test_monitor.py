@@ -13,7 +13,7 @@ from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import MonitorOptions
 from gansmith.runs.length import RunLength
 from gansmith.runs.log import measure
-from gansmith.training import monitor as watch
+from gansmith.training import monitor as monitor_module
 from gansmith.training.monitor import Monitor, choose_interval
 from gansmith.training.state import RunState, copy_weights, update_ratios
 from small_runs import small
@@ -51,8 +51,8 @@ def test_real_images_look_real(eye, fashion):
     assert measure(look, "diversity") == pytest.approx(1, abs=0.05)
     assert measure(look, "copies") < 0.03
     assert measure(look, "missing") == 0
-    assert set(look["kinds"]) == set(fashion.spec.classes)
-    assert sum(real for real, _ in look["kinds"].values()) == pytest.approx(1, abs=1e-3)
+    assert set(look["modes"]) == set(fashion.spec.classes)
+    assert sum(real for real, _ in look["modes"].values()) == pytest.approx(1, abs=1e-3)
 
 
 def test_one_image_over_and_over(eye, fashion):
@@ -88,7 +88,7 @@ def test_copies_are_seen(eye, fashion):
 
 def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fashion, tmp_path):
     eye = SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, "untrained"), OPTIONS)
-    names = list(eye.look(others(fashion))["kinds"])
+    names = list(eye.look(others(fashion))["modes"])
     assert len(names) == 40
     assert names[0].startswith("group 1 (mostly ")
     assert {name.partition("mostly ")[2].rstrip(")") for name in names} <= set(fashion.spec.classes)
@@ -99,7 +99,7 @@ def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fash
     assert not set(gone(eye.look(others(fashion)), Thresholds())) & set(trousers)
     np.savez(tmp_path / "plain.npz", images=fashion.read(np.arange(600)))
     plain = open_data(tmp_path / "plain.npz")
-    kinds = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS).look(others(fashion))["kinds"]
+    kinds = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS).look(others(fashion))["modes"]
     assert list(kinds)[:2] == ["group 1", "group 2"]
 
 
@@ -125,7 +125,7 @@ def test_labels_of_looks_come_as_often_as_in_the_data(tiny_data):
 
 
 class Costs:
-    """A watch of which each look takes a second, and the first one two more."""
+    """A monitor whose snapshots take a second each, the first one two more."""
 
     def cost_sec(self) -> tuple[float, float]:
         return 2.0, 1.0
@@ -142,7 +142,7 @@ def test_looks_take_a_small_share_of_the_predicted_time(seconds, looks):
     every = choose_interval(plan_of(), MonitorOptions(), 1_000_000 / seconds, Costs())
     assert every % 500 == 0
     assert (10_000 / every if every else 0) == pytest.approx(looks, abs=0.01)
-    assert not every or 2 + 10_000 / every <= watch.SHARE * seconds
+    assert not every or 2 + 10_000 / every <= monitor_module.SHARE * seconds
 
 
 def test_very_many_checkpoints_are_not_all_looked_at():
@@ -151,8 +151,8 @@ def test_very_many_checkpoints_are_not_all_looked_at():
 
 
 def test_looks_as_often_as_wanted_or_never():
-    def every(look_kimg: float | None, of: object = Costs()) -> int:
-        return choose_interval(plan_of(), MonitorOptions(look_kimg=look_kimg), 1e9, of)
+    def every(snapshot_kimg: float | None, of: object = Costs()) -> int:
+        return choose_interval(plan_of(), MonitorOptions(snapshot_kimg=snapshot_kimg), 1e9, of)
 
     assert every(100.0) == 1000
     assert every(1.0) == 500  # no oftener than checkpoints

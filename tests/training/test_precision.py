@@ -34,7 +34,7 @@ def test_bf16_trains_as_fp32_does_but_for_rounding_and_resumes_to_the_same_bits(
     train(tiny_file, tmp_path / "fp32", recipe, *words)
     train(tiny_file, tmp_path / "whole", recipe, *words, **BF16)
     run = train(tiny_file, tmp_path / "run", recipe, *words, **BF16, stop_at=PAUSE_AT)
-    assert RunFolder(run.folder).record["numerics"]["precision"] == "bf16"
+    assert RunFolder(run.folder).record.numerics.precision == "bf16"
     assert api.resume(run.folder).finished
     assert_same_run(tmp_path / "whole", run.folder)
     assert {each.dtype for each in newest(run.folder).tensors.values() if each.is_floating_point()} == {torch.float32}
@@ -88,7 +88,7 @@ def test_a_run_takes_what_auto_means(tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
     events = Listener()
     run = train(tiny_file, tmp_path / "run", "mlp-small", steps=1, on_event=events, precision="auto")
-    assert RunFolder(run.folder).record["numerics"]["precision"] == "bf16"
+    assert RunFolder(run.folder).record.numerics.precision == "bf16"
     assert "forward passes run in bf16, which this device supports" in events.said("note")
 
 

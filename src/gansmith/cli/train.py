@@ -80,7 +80,7 @@ OnCollapse = Annotated[
     str | None,
     typer.Option(
         metavar="ACTION",
-        help="At mode collapse: tell, or rollback (to the best checkpoint, half the learning rates).",
+        help="At mode collapse: warn, or rollback (to the best checkpoint, half the learning rates).",
         rich_help_panel=MORE,
     ),
 ]
@@ -184,7 +184,7 @@ def _check_task(recipe: str, task: str) -> None:
 def _snapshot_overrides(patience: int | None, on_collapse: str | None) -> list[str]:
     """Return --patience and --on-collapse as overrides of the recipe."""
     given = {"patience": patience, "on_collapse": on_collapse}
-    return [f"watch.{name}={value}" for name, value in given.items() if value is not None]
+    return [f"monitor.{name}={value}" for name, value in given.items() if value is not None]
 
 
 def print_run(run: "api.Run", *, as_json: bool) -> None:

@@ -178,7 +178,7 @@ def _picture(run: RunFolder, model: Model) -> np.ndarray | None:
 
 def _distances(run: RunFolder, minutes: Mapping[int, float]) -> list[dict[str, Any]]:
     """Return the Fréchet distance of every look as a row, its minutes those of the rows around it."""
-    looks = [look for look in read_rows(run.looks) if column_of(look, "fd")] if minutes else []
+    looks = [look for look in run.read_snapshots() if column_of(look, "fd")] if minutes else []
     out = []
     for look in looks:
         spent = float(np.interp(look["iteration"], list(minutes), list(minutes.values())))

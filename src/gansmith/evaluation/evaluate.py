@@ -11,6 +11,7 @@ import torch
 
 from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import MetricError
+from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.metric_name import TRAIN, MetricName
 from gansmith.core.randomness import derive_seed, epoch_order, sample_latents, truncate
 from gansmith.core.registry import FrozenModel
@@ -23,7 +24,7 @@ from gansmith.imaging.images import save_png
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import ModelRecord
 from gansmith.methods.latent import labels_by_share
-from gansmith.parts.extractors.base import DataInfo, Extractor, Progress, extractors
+from gansmith.parts.extractors.base import DataInfo, Extractor, extractors
 from gansmith.parts.metrics.base import Evidence, Finding, Metric, Number, Side, metrics
 
 FEWEST_SETS = 4
@@ -77,7 +78,7 @@ def evaluate(
     request: EvaluationOptions,
     *,
     training: ImageData | None = None,
-    on_progress: Progress = lambda *_: None,
+    on_progress: OnProgress = silent,
 ) -> tuple[Evaluation, Evidence]:
     """Judge a model against a reference; ``training`` is what memorisation and the extractor ``own`` look at.
 
@@ -105,7 +106,7 @@ def evaluate(
     skipped: dict[str, str] = {}
     facts: dict[str, dict[str, Any]] = {}
     for index, metric in enumerate(chosen):
-        on_progress(f"metric {metric.kind}", index, len(chosen))
+        on_progress(Progress(f"metric {metric.kind}", index, len(chosen)))
         if reason := metric.missing(evidence):
             skipped[metric.kind] = reason
             if request.metrics:
@@ -154,7 +155,7 @@ def gather(
     request: EvaluationOptions,
     *,
     training: ImageData | None = None,
-    on_progress: Progress = lambda *_: None,
+    on_progress: OnProgress = silent,
 ) -> Evidence:
     """Return reference and samples as the extractor sees them."""
     real = _side(reference, extractor, on_progress)
@@ -163,7 +164,7 @@ def gather(
     fakes = []
     for index in range(request.sets):
         part = slice(index * request.num, (index + 1) * request.num)
-        on_progress("samples", index * request.num, request.sets * request.num)
+        on_progress(Progress("samples", index * request.num, request.sets * request.num))
         images = model.draw(latents[part], None if labels is None else labels[part], raw=request.raw)
         features, probabilities = extractor(images)
         asked = None if labels is None else labels[part]
@@ -173,7 +174,7 @@ def gather(
     return Evidence(real, tuple(fakes), seen, classes, extractor.num_modes)
 
 
-def _side(data: ImageData, extractor: Extractor, on_progress: Progress) -> Side:
+def _side(data: ImageData, extractor: Extractor, on_progress: OnProgress) -> Side:
     """Return a data set as the extractor sees it, shuffled the same way each time."""
     order = epoch_order(0, 0, len(data))
     features, probabilities = features_of(data, order, extractor, on_progress)
@@ -257,7 +258,7 @@ def notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> li
     ]
 
 
-def open_extractor(request: EvaluationOptions, spec: DataSpec, domain: DataInfo, on_progress: Progress) -> Extractor:
+def open_extractor(request: EvaluationOptions, spec: DataSpec, domain: DataInfo, on_progress: OnProgress) -> Extractor:
     """Return the extractor that is asked for, or the one that suits a data set; MetricError if it cannot be had."""
     if (request.features or "own") in ("own", "fashion"):
         _refuse_weights(request)

@@ -8,14 +8,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gansmith.core.atomic_files import commit_file
+from gansmith.core.events import OnProgress, Progress
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.data.cache_folder import cache_folder
-from gansmith.parts.extractors.base import DataInfo, Extractor, Progress
+from gansmith.parts.extractors.base import DataInfo, Extractor
 from gansmith.parts.extractors.fashion import CLASSES, SIDE
 
 
 def features_of(
-    data: ImageData, order: np.ndarray, extractor: Extractor, on_progress: Progress
+    data: ImageData, order: np.ndarray, extractor: Extractor, on_progress: OnProgress
 ) -> tuple[Tensor, Tensor]:
     """Return features (N, F) and probabilities (N, K) of a data set in an order; the cache is never trusted blindly."""
     spec = data.spec
@@ -27,9 +28,8 @@ def features_of(
             return kept["features"], kept["probabilities"]
     except (OSError, SafetensorError, KeyError):
         pass  # not there, or half of it: computed again
-    found = extractor(
-        data.read(order), lambda done: on_progress(f"reference images as {extractor.name} sees them", done, len(order))
-    )
+    what = f"reference images as {extractor.name} sees them"
+    found = extractor(data.read(order), lambda done: on_progress(Progress(what, done, len(order))))
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {"features": found[0].contiguous(), "probabilities": found[1].contiguous()}
     commit_file(path, lambda temporary: save_file(tensors, temporary))

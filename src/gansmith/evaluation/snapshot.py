@@ -111,7 +111,7 @@ class SnapshotEvaluator:
         )
 
     def look(self, images: np.ndarray) -> dict[str, Any]:
-        """Return a look at uint8 (N, H, W, C) samples: its numbers, their names carrying the protocol, and ``kinds``.
+        """Return a look at uint8 (N, H, W, C) samples: its numbers, their names carrying the protocol, and ``modes``.
 
         ``fd_of_one`` is the Fréchet distance that one average image, over and over, would get: the trace of the real
         covariance. ``copies`` is above what is expected by chance.
@@ -125,13 +125,13 @@ class SnapshotEvaluator:
             "coverage": coverage(squared_distances(real, features), self.radii),
             "diversity": mean_distance(features) / max(self.distance, 1e-12),
             "copies": max(0.0, (near - RARE) / (1 - RARE)),
-            "missing": len(gone({"kinds": kinds}, Thresholds())) / len(kinds),
+            "missing": len(gone({"modes": kinds}, Thresholds())) / len(kinds),
         }
         named = {
             str(MetricName(metric, len(images), self.extractor.name, split=TRAIN)): round(value, 6)
             for metric, value in numbers.items()
         }
-        return {**named, "fd_of_one": round(float(self.moments.covariance.trace()), 6), "kinds": kinds}
+        return {**named, "fd_of_one": round(float(self.moments.covariance.trace()), 6), "modes": kinds}
 
 
 def draws_of_looks(method: LatentSampler, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:

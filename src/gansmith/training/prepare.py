@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gansmith.core.errors import DataError
-from gansmith.core.events import Event, OnEvent
+from gansmith.core.events import Event, OnEvent, progress_events
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData, Source
 from gansmith.data.batches import BatchStream
@@ -66,11 +66,10 @@ def open_for(
     Only one process decodes the images; the others wait for the cache. Raises DataError, also for a single image.
     """
 
-    def report(done: int, total: int) -> None:
-        on_event(Event("data", values={"done": done, "total": total}))
-
     with _main_first(runtime):
-        data = open_data(source, recipe.data, holdout=options.holdout, seed=options.seed, on_progress=report)
+        data = open_data(
+            source, recipe.data, holdout=options.holdout, seed=options.seed, on_progress=progress_events(on_event)
+        )
     if len(data) < 2:
         raise DataError(
             "data.one_image",

@@ -21,10 +21,10 @@ from gansmith.data.base import Source
 from gansmith.recipes.load import read_run_recipe
 from gansmith.runs.checkpoint import list_checkpoints
 from gansmith.runs.folder import RECORD, RunFolder, remove_leftovers
-from gansmith.runs.length import Budget, RunLength
+from gansmith.runs.length import Budget
 from gansmith.runs.log import append_row
 from gansmith.runs.options import RunOptions
-from gansmith.runs.record import changed_row, changes_since, make_run_record
+from gansmith.runs.record import Change, Numerics, changes_since, make_run_record
 from gansmith.training.prepare import Prepared, find_data, open_for
 from gansmith.training.state import RunState
 from gansmith.training.trainer import Trainer, latest_checkpoint
@@ -122,7 +122,7 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
     recipe = read_run_recipe(run.recipe)
     options = _options_of(run)
     source = _find_again(run, options, runtime)
-    _restore_threads(record["numerics"])
+    _restore_threads(record.numerics)
     recipe, data = open_for(recipe, source, options, runtime, on_event)
     changes = changes_since(record, checkpoint, recipe, data.spec, runtime)
     if changes and not accept_changes:
@@ -132,46 +132,47 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
             f"'{run.path}' cannot go on exactly: {changes[0]}{more}"
             "\n  undo it, or pass --accept-changes to go on all the same (it is logged)",
         )
-    state = RunState.fresh(recipe, data.spec, record["seed"], runtime)
+    state = RunState.fresh(recipe, data.spec, record.seed, runtime)
     state.restore(checkpoint.tensors, checkpoint.values, runtime)
-    plan = RunLength(**record["plan"])
+    length = record.length
     runtime.barrier()
     if runtime.is_main:
+        run.rename_old_files()
         run.truncate(checkpoint.values["log_sizes"])
         run.drop_samples_after(state.iteration)
-        for told in record.get("changes", []):  # a kill before the next checkpoint must not lose them
-            if told["iteration"] >= state.iteration:
-                append_row(run.log, changed_row(told))
+        for change in record.changes:  # a kill before the next checkpoint must not lose them
+            if change.iteration >= state.iteration:
+                append_row(run.log, change.log_row())
     if kimg is not None:
         if kimg <= state.kimg:
             raise CheckpointError(
                 "run.length_already_seen",
                 f"--kimg {kimg:g} is no more than the {state.kimg:g} kimg that the run has seen",
             )
-        changes.append(f"schedule: {plan.schedule_kimg:g} kimg -> {kimg:g} kimg")
-        plan = plan.extended(kimg, state.images_per_iteration)
+        changes.append(f"schedule: {length.schedule_kimg:g} kimg -> {kimg:g} kimg")
+        length = length.extended(kimg, state.images_per_iteration)
     if changes and runtime.is_main:
-        change = {"iteration": state.iteration, "kimg": round(state.kimg, 6), "changes": changes}
-        append_row(run.log, changed_row(change))
-        new = make_run_record(options, source, data.spec, plan, runtime)
-        now = {name: new[name] for name in ("data", "plan", "numerics", "plugins")}
-        run.write_record({**record, **now, "changes": [*record.get("changes", []), change]})
+        change = Change(iteration=state.iteration, kimg=round(state.kimg, 6), changes=tuple(changes))
+        append_row(run.log, change.log_row())
+        new = make_run_record(options, source, data.spec, length, runtime)
+        now = {name: getattr(new, name) for name in ("data", "length", "numerics", "plugins")}
+        run.write_record(record.model_copy(update={**now, "changes": (*record.changes, change)}))
     for text in changes:
         on_event(Event("warning", f"changed: {text}"))
-    done = "; it is finished: its results are written again" if state.iteration >= plan.iterations else ""
-    on_event(Event("note", f"resumed at {state.kimg:,.1f} of {plan.schedule_kimg:,.1f} kimg{done}"))
-    return Trainer(state, data, runtime, run, plan)
+    done = "; it is finished: its results are written again" if state.iteration >= length.iterations else ""
+    on_event(Event("note", f"resumed at {state.kimg:,.1f} of {length.schedule_kimg:,.1f} kimg{done}"))
+    return Trainer(state, data, runtime, run, length)
 
 
 def _options_of(run: RunFolder) -> RunOptions:
     """Return the options that a run was started with."""
-    record, known = run.record, run.record["data"]
+    record, known = run.record, run.record.data
     return RunOptions(
-        known["source"],
-        seed=record["seed"],
-        holdout=known["holdout"],
-        plugins=tuple(Path(plugin["file"]) for plugin in record["plugins"]),
-        data_root=Path(known["root"]) if known.get("root") else None,
+        known.source,
+        seed=record.seed,
+        holdout=known.holdout,
+        plugins=record.plugin_files,
+        data_root=Path(known.root) if known.root else None,
     )
 
 
@@ -195,7 +196,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
     logger = around.open_logger(run, state.iteration) if main else None
 
     def on_event(event: Event) -> None:
-        if logger is not None and event.kind in ("row", "look", "health"):
+        if logger is not None and event.kind in ("row", "snapshot", "health"):
             logger.row({name: value for name, value in event.values.items() if value is not None})
         if main:
             around.on_event(event)
@@ -239,10 +240,10 @@ def _note_time(trainer: Trainer, event: str) -> None:
         append_row(trainer.run.timing, {**row, "utc": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
-def _restore_threads(recorded: dict[str, Any]) -> None:
+def _restore_threads(recorded: Numerics) -> None:
     """Use as many threads as before, unless the user has set another number: sums depend on it."""
     if "OMP_NUM_THREADS" not in os.environ:
-        set_threads(int(recorded["threads"]))
+        set_threads(recorded.threads)
 
 
 def _take_weights(state: RunState, taken: Mapping[str, nn.Module], path: Path | None) -> None:

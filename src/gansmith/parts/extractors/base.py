@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gansmith.core.events import OnProgress
 from gansmith.core.registry import Part, Registry
 
 BATCH = 256
-Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class ExtractorPart(Part):
     """An extractor by name."""
 
     @abstractmethod
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, domain: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Return it at work; MetricError where it cannot see these images or its weights cannot be had."""
 
 

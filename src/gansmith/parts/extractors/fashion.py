@@ -5,7 +5,8 @@ from importlib import resources
 from pathlib import Path
 
 from gansmith.core.errors import MetricError
-from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
+from gansmith.core.events import OnProgress
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 from gansmith.parts.extractors.convnet import folded, look, open_convnet, weights_digest
 
 SIDE = 28
@@ -31,7 +32,7 @@ class Fashion(ExtractorPart):
     ``scripts/make_fashion_extractor.py --kimg 120`` trained it.
     """
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, domain: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Return it; MetricError for images that are not small and gray."""
         if domain.channels != 1 or not all(SIDE <= side <= 32 for side in (domain.height, domain.width)):
             raise MetricError(

@@ -7,7 +7,8 @@ from safetensors.torch import save_file
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import MetricError
-from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
+from gansmith.core.events import OnProgress, Progress
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 from gansmith.parts.extractors.convnet import (
     folded,
     input_side,
@@ -40,7 +41,7 @@ class Own(ExtractorPart):
     def _training(self, domain: DataInfo) -> tuple[str, int]:
         return ("labels", self.kimg_with_labels) if domain.classes else ("views", self.kimg_without)
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, domain: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Return it, trained now if it was not before; MetricError for too few images."""
         kind, kimg = self._training(domain)
         path = self.kept_at(domain)
@@ -54,13 +55,13 @@ class Own(ExtractorPart):
                     "\n  add images, or pass --features inception",
                 )
 
-            def tell(done: int) -> None:
-                on_progress(f"training the judge on your images ({kind})", done, kimg * 1000)
+            def report(done: int) -> None:
+                on_progress(Progress(f"training the extractor on your images ({kind})", done, kimg * 1000))
 
             if labels is None or not domain.classes:
-                network = train_on_views(images, kimg, tell)
+                network = train_on_views(images, kimg, report)
             else:
-                network = train_on_labels(images, labels, len(domain.classes), kimg, tell)
+                network = train_on_labels(images, labels, len(domain.classes), kimg, report)
             domain.cache.mkdir(parents=True, exist_ok=True)
             tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
             commit_file(path, lambda temporary: save_file(tensors, temporary))

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from gansmith.core.errors import MetricError
+from gansmith.core.events import OnProgress
 from gansmith.imaging.images import on_white
-from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 INCEPTION_URL = (
@@ -28,7 +29,7 @@ class FidelityExtractor(ExtractorPart):
     sha256: ClassVar[str] = ""  # of the weights file, where it is known
     url: ClassVar[str] = ""
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, domain: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Return it; MetricError without torch-fidelity, without its weights, or with others than the known ones."""
         try:
             from torch_fidelity.utils import create_feature_extractor

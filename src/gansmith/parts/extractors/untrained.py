@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
+from gansmith.core.events import OnProgress
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 from gansmith.parts.extractors.convnet import ConvNet, folded, input_side, look, weights_digest
 
 
@@ -20,7 +21,7 @@ class Untrained(ExtractorPart):
 
     seed: int = 0
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, domain: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Return it."""
         side = input_side(domain.height, domain.width)
         with torch.random.fork_rng([]):
