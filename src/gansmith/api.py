@@ -173,7 +173,7 @@ def check(
     data_root: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> CheckReport:
-    """Check every image of a data set; ``on_progress`` is called for each. DataError without images."""
+    """Check every image of a data set; ``on_progress`` is called for each. Raises DataError without images."""
     report = on_progress or PlainLines().show
     options = DataOptions.model_validate({"size": size, "channels": channels})
     return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=report)
@@ -195,7 +195,7 @@ def evaluate(
     path: str | Path,
     source: str | Path | None = None,
     *,
-    request: EvaluationOptions | None = None,
+    options: EvaluationOptions | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     plugins: Sequence[str | Path] = (),
@@ -207,7 +207,7 @@ def evaluate(
     ``source`` is a data set; None takes the images that the run held out. ``out`` is a folder; None: ``evaluation``
     in the model's folder. Raises GansmithError for a model or images that cannot be evaluated.
     """
-    request, report = request or EvaluationOptions(), progress_events(on_event or PlainLines())
+    options, report = options or EvaluationOptions(), progress_events(on_event or PlainLines())
     model, folder = load(path, device, plugins), Path(path)
     if not evaluates_translations(model.method):
         model.latent_method("evaluate")  # before any features are computed
@@ -215,15 +215,15 @@ def evaluate(
     wanted = None if source is None else str(source)
     root = Path(data_root) if data_root else None
     found = open_reference(
-        model.record.data, run_data, wanted, root=root, on_training=request.on_training, on_progress=report
+        model.record.data, run_data, wanted, root=root, on_training=options.on_training, on_progress=report
     )
     place = Path(out) if out else (folder if folder.is_dir() else folder.parent) / FOLDER
     if evaluates_translations(model.method):
-        truth = open_truth(model.record.data, run_data, request.truth, root)
-        result, picture = evaluate_translations(model, *found, request, truth, on_progress=report)
+        truth = open_truth(model.record.data, run_data, options.truth, root)
+        result, picture = evaluate_translations(model, *found, options, truth, on_progress=report)
         path = write_translations(result, picture, place)
     else:
-        result, evidence = evaluate_model(model, *found[:2], request, training=found[2], on_progress=report)
+        result, evidence = evaluate_model(model, *found[:2], options, training=found[2], on_progress=report)
         path = write_evaluation(result, evidence, place)
     if run_data is not None and out is None:
         refresh_report(RunFolder.open(folder), model)

@@ -21,6 +21,7 @@ from gansmith.cli.options import (
     Precision,
     flag,
 )
+from gansmith.cli.progress import ProgressPrinter
 from gansmith.cli.text import wrap_lines
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import say
@@ -128,8 +129,7 @@ def train(
     else:
         names, overrides = data_and_overrides(words or [], pairs=pairs)
     recipe, task_overrides = translation_recipe(recipe, task, pairs, unpaired)
-    from gansmith import api  # not above, here and below: the command line starts without torch
-    from gansmith.cli.progress import ProgressPrinter
+    from gansmith import api  # here and below: the command line starts without torch
 
     source = _source(names, unpaired=unpaired)
     keywords: api.RunKeywords = {
