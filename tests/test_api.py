@@ -105,7 +105,7 @@ def test_rows_of_a_run(run):
 
 def test_events_of_a_run(run, events):
     kinds = [event.kind for event in events]
-    assert {"note", "row", "preview"} <= set(kinds) <= {"note", "row", "preview", "progress", "data"}
+    assert {"note", "row", "preview"} <= set(kinds) <= {"note", "row", "preview", "progress"}
     notes = [event.message for event in events if event.kind == "note"]
     assert notes[0] == "tiny: 96 images, 8 x 8, gray, 3 classes"
     assert f"run folder: {run.folder}" in notes
@@ -123,7 +123,7 @@ def test_progress_between_rows(tiny_file, tmp_path, monkeypatch):
     events: list = []
     overrides = (*SMALL, "log_rows=1", "previews=1")
     api.train(tiny_file, recipe="mlp-small", overrides=overrides, out=tmp_path / "r", steps=4, on_event=events.append)
-    progress = [event.values for event in events if event.kind == "progress"]
+    progress = [event.values for event in events if event.kind == "progress" and event.values]
     assert [values["kimg"] for values in progress] == pytest.approx([0.016, 0.032, 0.048, 0.064])
     assert progress[0].keys() == {"kimg", "wall_sec", "img_per_sec", "eta_sec", "memory_mb"}
     assert len([event for event in events if event.kind == "row"]) == 1
@@ -136,7 +136,7 @@ def test_progress_of_reading_images(tmp_path):
     overrides = (*SMALL, "channels=3", "hidden=[4]")
     api.train(tmp_path / "new.npy", recipe="mlp-small", overrides=overrides, out=tmp_path / "r", steps=1,
               on_event=events.append)  # fmt: skip
-    shown = [event.values for event in events if event.kind == "data"]
+    shown = [event.progress for event in events if event.kind == "progress" and event.progress.what == "reading images"]
     assert shown
     assert all(0 < each.done <= each.total for each in shown)
     assert shown[-1].done == shown[-1].total
