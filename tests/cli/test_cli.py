@@ -128,7 +128,7 @@ def test_train_writes_a_run_and_prints_its_folder(trained):
     for text in ("tiny: 96 images", "run folder: ", "loss D", "D(G(z))", "writing model", "report.html"):
         assert text in done.stderr
     record = json.loads((folder / "run.json").read_text())
-    assert (record["seed"], record["plan"]["iterations"]) == (3, 4)
+    assert (record["seed"], record["length"]["iterations"]) == (3, 4)
     assert "batch_size: 16" in (folder / "recipe.yaml").read_text()
     assert (folder / "model" / "generator.safetensors").is_file()
 
@@ -182,12 +182,12 @@ def test_plan(shell, tiny_file, tmp_path):
         "images a second",
     ):
         assert text in err
-    assert "warning: 96 images are hardly enough" in err
-    assert "expected quality: unknown, no run on such images was recorded" in err
+    assert "warning: 96 images are very few" in err
+    assert "expected quality: unknown; no run on similar images is recorded" in err
     file = tmp_path / "new folder" / "mine.yaml"
     code, out, err = shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--out", file)
     assert (code, out) == (0, f"{file}\n")
-    assert f"train it: gansmith train {tiny_file} --recipe '{file}'\n" in err
+    assert f"train with it: gansmith train {tiny_file} --recipe '{file}'\n" in err
     kept = file.read_bytes()
     assert shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--out", file) == (
         2, "", f"gansmith: '{file}' exists\n  pass another --out, or remove it\n"
@@ -195,7 +195,7 @@ def test_plan(shell, tiny_file, tmp_path):
     assert file.read_bytes() == kept
     options = ("--precision", "fp32", "--holdout", 0.25, "--data-root", tmp_path, "--out", tmp_path / "other.yaml")
     err = shell("plan", tiny_file, *SMALL_PLAN, *options)[2]
-    assert "warning: 72 images are hardly enough" in err
+    assert "warning: 72 images are very few" in err
     assert f"--precision fp32 --holdout 0.25 --data-root {tmp_path}\n" in err
     assert shell("train", tiny_file, "--recipe", file, "--out", tmp_path / "run", "--steps", 2)[0] == 0
     said = json.loads(shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--json")[1])
@@ -446,7 +446,7 @@ def test_words_that_the_command_line_does_not_know(shell, words):
 def test_words_that_are_neither_data_nor_a_change(shell, tiny_file):
     code, _, err = shell("train", tiny_file, "batch_size", "16")
     assert code == 2
-    assert "gansmith: one data set at a time, got 3: " in err
+    assert "gansmith: expected one data set, got 3: " in err
     assert "changes to the recipe are written KEY=VALUE" in err
 
 

@@ -27,7 +27,7 @@ from gansmith.training.previews import PreviewWriter
 from gansmith.training.state import RunState
 from gansmith.training.step import train_step
 from gansmith.training.trainer import Trainer, latest_checkpoint
-from small_runs import domains_from
+from small_runs import domains_from, record_of
 
 BATCH = 20  # an epoch of 96 images ends within the fifth batch
 SCHEDULE_KIMG = 0.1
@@ -352,7 +352,7 @@ def test_previews_rows_and_checkpoints_of_the_trainer_leave_the_numbers_alone(na
     state = fresh(recipe, tiny_data, runtime)
     plan = RunLength(SCHEDULE_KIMG, 4, log_every=2, preview_every=1, checkpoint_every=2, source="a test")
     run = RunFolder.create(tmp_path / "run")
-    run.write_record({"data": {}, "seed": 0, "plan": {}, "numerics": {}, "plugins": []})
+    run.write_record(record_of(plan))
     assert Trainer(state, tiny_data, runtime, run, plan).run_to_end()
     bare = copy_of(advance(fresh(recipe, tiny_data, runtime), tiny_data, runtime, 4), runtime)
     kept = latest_checkpoint(run)[0].tensors

@@ -206,7 +206,7 @@ def run(tiny_file, tmp_path_factory) -> Path:
 
 @pytest.mark.slow
 def test_a_run_leaves_a_model_pictures_and_the_record_of_both_data_sets(refused, run, tiny_file):
-    source = RunFolder(run).record["data"]["source"]
+    source = RunFolder(run).record.data.source
     assert source == f"domains:{tiny_file} -> {tiny_file.with_name('negative.npz')}"
     card = (run / "model" / "README.md").read_text()
     for text in ("pipeline_tag: image-to-image", "gansmith translate FOLDER", "b_to_a.safetensors", "translated back]"):
@@ -255,10 +255,10 @@ def test_from_and_to_stand_for_the_recipe_and_two_data_sets(tiny_file, shell, tm
         (("--to", "b"), "only --to"),
         (("--from", "a", "--to", "b", "photos"), "DATA 'photos' too"),
     ):
-        text = f"gansmith: --from and --to are the two sets of images to translate between, got {got}\n  pass both, and"
+        text = f"gansmith: --from and --to name the two data sets to translate between, got {got}\n  pass both, without"
         assert text in shell("train", *words)[2]
     for words in (["--pairs"], ["--task", "denoise"]):
-        text = f"--from and --to learn without pairs, and {words[0]} learns from pairs\n  pass one or the other"
+        text = f"--from and --to learn without pairs, and {words[0]} learns from pairs\n  pass only one of them"
         assert text in shell("train", "--from", "a", "--to", "b", *words)[2]
 
 

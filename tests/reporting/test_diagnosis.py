@@ -16,10 +16,10 @@ from gansmith.core.errors import CheckpointError
 from gansmith.monitoring.health import HOPELESS, Verdict
 from gansmith.recipes.load import load_recipe
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import append_row, read_rows
-from small_runs import COLLAPSING, WATCHED, train
+from gansmith.runs.log import append_row
+from small_runs import COLLAPSING, MONITORED, train
 
-COLLAPSES = (*WATCHED, "batch_size=16", "hidden=[32]", "lr=3e-3", *COLLAPSING)
+COLLAPSES = (*MONITORED, "batch_size=16", "hidden=[32]", "lr=3e-3", *COLLAPSING)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def runs_made(tiny_file, tmp_path_factory) -> Path:
         patch.setenv("GANSMITH_CACHE", str(root / "cache"))
         train(tiny_file, root / "ill", "mlp-small", *COLLAPSES, steps=60)
         patch.setattr(api, "write_results", lambda *_: None)
-        unwatched = ("watch.look_kimg=0", "watch.images=100", "watch.reference=100")
+        unwatched = ("monitor.snapshot_kimg=0", "monitor.images=100", "monitor.reference=100")
         train(tiny_file, root / "blind", "mlp-small", *unwatched, *COLLAPSING, "lr=3e-3", *COLLAPSING, steps=60)
     return root
 
@@ -59,12 +59,12 @@ def test_a_collapse_is_told_with_figure_moment_and_command(runs_made):
                                          and not w.startswith("--") and w not in ("3", "rollback")])  # fmt: skip
         assert Path(source).is_file()
         assert load_recipe(recipe, tuple(overrides))
-    assert len(found.histogram()) == 1 + len(found.look["kinds"])
+    assert len(found.histogram()) == 1 + len(found.look["modes"])
 
 
 def test_the_report_shows_verdict_moment_timeline_and_grid(runs_made):
     page = (runs_made / "ill" / "report.html").read_text()
-    looks = read_rows(RunFolder(runs_made / "ill").looks)
+    looks = RunFolder(runs_made / "ill").read_snapshots()
     section = page.partition("<h2>Health</h2>")[2].partition("</section>")[0]
     ill = sum(look["verdict"] != "healthy" for look in looks)
     assert section.count('<span class="ill"') == ill > 0
@@ -85,7 +85,7 @@ def test_a_run_that_was_not_looked_at_is_looked_at_now(runs_made):
     assert found.verdict is not None
     assert found.verdict.began_kimg is None
     assert len(found.histogram()) > 2
-    assert read_rows(RunFolder(runs_made / "blind").looks) == []
+    assert RunFolder(runs_made / "blind").read_snapshots() == []
     assert "Health" not in found.lines()[0]
 
 
@@ -111,9 +111,8 @@ def test_a_running_run_is_read_as_it_is(runs_made, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(runs_made / "ill", folder)
     run = RunFolder(folder)
-    record = run.record
-    record["plan"] |= {"iterations": 1000, "schedule_kimg": 16.0}
-    run.write_record(record)
+    length = dataclasses.replace(run.record.length, iterations=1000, schedule_kimg=16.0)
+    run.write_record(run.record.model_copy(update={"length": length}))
     append_row(run.log, {"event": "skipped", "iteration": 60, "kimg": 0.96, "message": "2 steps in a row"})
     with open(run.log, "a") as file:
         file.write('{"iteration": 61, "ki')  # is being written
@@ -128,11 +127,11 @@ def test_the_answer_about_collapse(healthy, runs_made, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(runs_made / "ill", folder)
     run = RunFolder(folder)
-    run.looks.unlink()
+    run.snapshots.unlink()
     kinds = {"hat": [0.5, 0.52], "bag": [0.3, 0.3 if healthy else 0.0], "shoe": [0.2, 0.18 if healthy else 0.48]}
     for at in (10, 20, 30):
         numbers = {"fd100_x_train": 2.0 - at / 100, "diversity100_x_train": 0.9, "copies100_x_train": 0.0}
-        append_row(run.looks, {"iteration": at, "kimg": at / 1000, **numbers, "fd_of_one": 20.0, "kinds": kinds})
+        append_row(run.snapshots, {"iteration": at, "kimg": at / 1000, **numbers, "fd_of_one": 20.0, "modes": kinds})
     found = api.diagnose(folder)
     if healthy:
         assert found.collapse == "No: 3 of 3 kinds are generated, as diverse as 2.7 equally frequent kinds."
@@ -153,7 +152,7 @@ def test_the_command_prints_text_or_json(runs_made):
     assert "Did mode collapse manifest?" in told.stdout
     read = json.loads(CliRunner().invoke(app, ["diagnose", str(runs_made / "ill"), "--json"]).stdout)
     assert read["verdict"]["name"] in HOPELESS
-    assert read["look"]["kinds"]
+    assert read["look"]["modes"]
     assert read["is_finished"] is True
 
 
@@ -170,12 +169,12 @@ def test_options_of_train_become_part_of_the_recipe(tiny_file, tmp_path, monkeyp
     out = tmp_path / "run"
     done = CliRunner().invoke(app, [*words, "--out", str(out), "--patience", "4", "--on-collapse", "rollback"])
     assert done.exit_code == 0
-    watch = load_recipe(str(out / "recipe.yaml")).watch
-    assert (watch.patience, watch.on_collapse) == (4, "rollback")
+    monitor = load_recipe(str(out / "recipe.yaml")).monitor
+    assert (monitor.patience, monitor.on_collapse) == (4, "rollback")
     wrong = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "no"), "--on-collapse", "cry"])
     assert (
-        "override 'watch.on_collapse=cry': watch.on_collapse: input should be 'tell' or 'rollback', got 'cry'"
+        "override 'monitor.on_collapse=cry': watch.on_collapse: input should be 'warn' or 'rollback', got 'cry'"
         in str(wrong.exception)
     )
     few = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "no"), "--patience", "0"])
-    assert "watch.patience: input should be greater than or equal to 1, got 0" in str(few.exception)
+    assert "monitor.patience: input should be greater than or equal to 1, got 0" in str(few.exception)

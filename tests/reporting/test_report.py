@@ -30,7 +30,9 @@ from gansmith.reporting.run_report import write_report
 from gansmith.reporting.series import MAX_POINTS, extremes, robust_limits, smooth
 from gansmith.reporting.tensorboard import TensorBoardLog
 from gansmith.runs.folder import RunFolder
+from gansmith.runs.length import RunLength
 from gansmith.runs.log import append_row
+from small_runs import record_of
 
 ROLLBACK = {"event": "rollback", "iteration": 60, "kimg": 6.0, "message": "not finite at 7.0 kimg: back to 6.0 kimg"}
 
@@ -112,13 +114,13 @@ def test_probabilities_have_a_guide_at_one_half_and_norms_a_log_scale() -> None:
 
 
 def looks(count: int) -> list[dict[str, Any]]:
-    """Rows of looks.jsonl, at every second kimg; the last two are ill."""
+    """Rows of snapshots.jsonl, at every second kimg; the last two are ill."""
     out = []
     for index in range(count):
         numbers = {"fd2k_own_train": 9.0 - index, "coverage2k_own_train": 0.1 * index, "missing2k_own_train": 0.1}
         verdict = "full_collapse" if index >= count - 2 else "healthy"
         at = {"iteration": 20 * (index + 1), "kimg": 2.0 * (index + 1)}
-        out.append({**at, **numbers, "fd_of_one": 20.0, "kinds": {"hat": [1.0, 1.0]}, "verdict": verdict})
+        out.append({**at, **numbers, "fd_of_one": 20.0, "modes": {"hat": [1.0, 1.0]}, "verdict": verdict})
     return out
 
 
@@ -146,7 +148,7 @@ def test_a_verdict_is_marked_where_it_began_not_where_it_was_said() -> None:
 
 def health_of(run: RunFolder, message: str, *, ill: bool) -> str:
     for look in looks(6):
-        append_row(run.looks, {**look, "verdict": look["verdict"] if ill else "healthy"})
+        append_row(run.snapshots, {**look, "verdict": look["verdict"] if ill else "healthy"})
     if ill:
         row = {"event": "health", "iteration": 120, "kimg": 12.0, "began_kimg": 10.0, "message": message}
         append_row(run.log, row)
@@ -571,8 +573,8 @@ def make_run(folder: Path, *, previews: int = 3, rows: int = 12, iterations: int
     if previews:
         save_png(make_grid(rng.integers(0, 256, (4, 16, 16, 3), np.uint8), 2), run.samples / "real.png")
     run.log.write_text("".join(json.dumps(row) + "\n" for row in log_rows(rows)))
-    plan = {"iterations": iterations, "schedule_kimg": iterations / 10}
-    run.write_record({"plan": plan, "data": {}, "seed": 0, "numerics": {}, "plugins": []})
+    length = RunLength(iterations / 10, iterations, log_every=1, preview_every=1, checkpoint_every=1, source="a test")
+    run.write_record(record_of(length))
     if rows:
         save_png(np.full((300, 400, 3), 200, np.uint8), run.path / "curves.png")
     run.recipe.write_text("name: tiny\nsummary: a <b> & c\n")

@@ -60,18 +60,18 @@ def augment(
     if study:
         api.check_plot(plot)
     with ProgressPrinter() as progress:
-        options: dict[str, Any] = {"data_root": data_root, "on_progress": progress.tell}
+        options: dict[str, Any] = {"data_root": data_root, "on_progress": progress.show}
         parts = api.open_parts(loaded, model, source, **options) if study else None
         data = parts.train if parts else api.open_fitted(loaded, model, source, **options)
         if parts:
             api.check_study(parts, counts, seeds, kimg)
-        found = api.augment(loaded, data, per_class, filters=chosen, seed=seed, on_progress=progress.tell)
+        found = api.augment(loaded, data, per_class, filters=chosen, seed=seed, on_progress=progress.show)
         written = found.samples.save(out)
         result = {"out": str(written), "count": len(found.samples), **found.to_json()}
         lines = found.lines()
         if parts:
             studied = api.study(
-                loaded, parts, found.samples, per_class=counts, seeds=seeds, kimg=kimg, on_progress=progress.tell
+                loaded, parts, found.samples, per_class=counts, seeds=seeds, kimg=kimg, on_progress=progress.show
             )
             result |= {"study": studied.to_json(), "plot": str(api.draw_study(studied, plot))}
             lines += ["", *studied.lines(), str(plot)]

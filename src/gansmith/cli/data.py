@@ -24,11 +24,7 @@ def check(
     from gansmith.cli.progress import ProgressPrinter
 
     with ProgressPrinter() as printer:
-
-        def show_progress(done: int, total: int) -> None:
-            printer.tell("reading images", done, total)
-
-        report = api.check(source, size=size, channels=channels, data_root=data_root, on_progress=show_progress)
+        report = api.check(source, size=size, channels=channels, data_root=data_root, on_progress=printer.show)
     print(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(wrap_lines(report.lines())))
 
 

@@ -19,5 +19,5 @@ def diagnose(
     from gansmith.cli.progress import ProgressPrinter
 
     with ProgressPrinter() as printer:
-        found = api.diagnose(run, device, printer.tell)
+        found = api.diagnose(run, device, printer.show)
     print(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))

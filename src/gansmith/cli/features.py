@@ -34,8 +34,8 @@ def features(
     api.check_features_path(out)
     loaded = api.load(model, device, plugin or [])
     with ProgressPrinter() as progress:
-        data = api.open_fitted(loaded, model, source, data_root=data_root, on_progress=progress.tell)
-        found = api.features(loaded, data, split_names(layers), label, on_progress=progress.tell)
+        data = api.open_fitted(loaded, model, source, data_root=data_root, on_progress=progress.show)
+        found = api.features(loaded, data, split_names(layers), label, on_progress=progress.show)
     written = found.save(out)
     count, width = found.values.shape
     widths = ", ".join(f"{name} {each:,}" for name, each in found.layers.items())

@@ -58,7 +58,7 @@ def plan(
         if out.exists():
             raise GansmithError("output.exists", f"'{out}' exists\n  pass another --out, or remove it")
         out.parent.mkdir(parents=True, exist_ok=True)
-    from gansmith import api
+    from gansmith import api  # not above, here and below: the command line starts without torch
     from gansmith.cli.progress import ProgressPrinter
     from gansmith.core.atomic_files import commit_file
 
@@ -76,7 +76,7 @@ def plan(
         words += ["--holdout", f"{holdout:g}"] if holdout else []
         words += [word for each in plugin or [] for word in ("--plugin", str(each))]
         words += ["--data-root", str(data_root)] if data_root else []
-        say(f"\ntrain it: {shlex.join(words)}")
+        say(f"\ntrain with it: {shlex.join(words)}")
     if as_json:
         print(json.dumps(proposal.to_json(), indent=2))
     else:

@@ -42,8 +42,8 @@ def probe(
     counts = split_numbers("--per-class", per_class)
     loaded = api.load(model, device, plugin or [])
     with ProgressPrinter() as progress:
-        parts = api.open_parts(loaded, model, source, data_root=data_root, on_progress=progress.tell)
+        parts = api.open_parts(loaded, model, source, data_root=data_root, on_progress=progress.show)
         found = api.probe(
-            loaded, parts, per_class=counts, seeds=seeds, layers=split_names(layers), on_progress=progress.tell
+            loaded, parts, per_class=counts, seeds=seeds, layers=split_names(layers), on_progress=progress.show
         )
     print(json.dumps(found.to_json()) if as_json else "\n".join(found.lines()))

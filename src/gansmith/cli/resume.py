@@ -23,7 +23,7 @@ def resume(
 
     A changed length and accepted changes are recorded in the log of the run.
     """
-    from gansmith import api
+    from gansmith import api  # not above: the command line starts without torch
     from gansmith.cli.progress import ProgressPrinter
 
     with ProgressPrinter() as printer:

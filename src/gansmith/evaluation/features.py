@@ -1,4 +1,4 @@
-"""Features of a data set, computed once and kept in the cache, and the default extractor."""
+"""Features of a data set, cached, and the default extractor for it."""
 
 import hashlib
 
@@ -8,16 +8,17 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gansmith.core.atomic_files import commit_file
+from gansmith.core.events import OnProgress, Progress
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.data.cache_folder import cache_folder
-from gansmith.parts.extractors.base import DataInfo, Extractor, Progress
+from gansmith.parts.extractors.base import DataInfo, Extractor
 from gansmith.parts.extractors.fashion import CLASSES, SIDE
 
 
 def features_of(
-    data: ImageData, order: np.ndarray, extractor: Extractor, on_progress: Progress
+    data: ImageData, order: np.ndarray, extractor: Extractor, on_progress: OnProgress
 ) -> tuple[Tensor, Tensor]:
-    """Return features (N, F) and probabilities (N, K) of a data set in an order; the cache is never trusted blindly."""
+    """Return features (N, F) and class probabilities (N, K) of the images at ``order``, from the cache if possible."""
     spec = data.spec
     identity = f"{extractor.sha256} {spec.fingerprint} {spec.split} {len(order)} {order[:16].tolist()} 1"
     path = cache_folder() / "judge" / f"features-{hashlib.sha256(identity.encode()).hexdigest()[:40]}.safetensors"
@@ -26,9 +27,10 @@ def features_of(
         if len(kept["features"]) == len(kept["probabilities"]) == len(order):
             return kept["features"], kept["probabilities"]
     except (OSError, SafetensorError, KeyError):
-        pass  # not there, or half of it: computed again
+        pass  # missing or cut off: computed again
     found = extractor(
-        data.read(order), lambda done: on_progress(f"reference images as {extractor.name} sees them", done, len(order))
+        data.read(order),
+        lambda done: on_progress(Progress(f"reference features ({extractor.name})", done, len(order))),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {"features": found[0].contiguous(), "probabilities": found[1].contiguous()}
@@ -37,7 +39,7 @@ def features_of(
 
 
 def data_info_of(data: ImageData) -> DataInfo:
-    """Return what an extractor is told of a data set."""
+    """Return the facts that an extractor needs about a data set."""
     spec = data.spec
     return DataInfo(
         spec.height,
@@ -51,7 +53,7 @@ def data_info_of(data: ImageData) -> DataInfo:
 
 
 def default_extractor(spec: DataSpec) -> str:
-    """Return ``points`` for points, ``fashion`` or ``fashion_stacked`` for Fashion-MNIST, else ``own``."""
+    """Return ``points`` for points, ``fashion`` or ``fashion_stacked`` for Fashion-MNIST images, else ``own``."""
     if spec.is_points:
         return "points"
     if spec.name.startswith("stacked-fashion") and spec.channels == 3 and SIDE <= spec.height == spec.width <= 32:

@@ -9,22 +9,22 @@ from typing import Any
 import torch
 
 from gansmith.core.errors import GansmithError
-from gansmith.core.events import PlainLines
+from gansmith.core.events import OnProgress, PlainLines
 from gansmith.core.metric_name import column_of
 from gansmith.core.registry import load_plugins
-from gansmith.data.base import DataSpec
 from gansmith.evaluation.reference import open_reference, run_data_of
-from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks, open_snapshot_extractor
+from gansmith.evaluation.snapshot import SnapshotEvaluator, open_snapshot_extractor, snapshot_inputs
 from gansmith.inference.load import load_model
-from gansmith.monitoring.health import COLLAPSES, HEALTHY, Verdict, diagnose_once, judge
-from gansmith.monitoring.suggestions import Suggestion, remedies
+from gansmith.monitoring import health
+from gansmith.monitoring.health import COLLAPSES, HEALTHY, Verdict
+from gansmith.monitoring.suggestions import Suggestion, suggest
 from gansmith.monitoring.thresholds import Thresholds, gone
-from gansmith.parts.extractors.base import Progress
 from gansmith.parts.metrics.class_coverage import evenness
 from gansmith.recipes.load import read_run_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import best_look, measure, read_rows
+from gansmith.runs.log import best_snapshot, measure, read_rows
+from gansmith.runs.record import RunRecord
 
 BAR = 30  # characters of the longest bar
 LATELY = 10  # of the rows, a tenth: what a look that is made now is seen beside
@@ -62,7 +62,7 @@ class Diagnosis:
         """Say whether mode collapse manifested."""
         if self.look is None or self.verdict is None:
             return "Unknown."
-        limits, kinds = Thresholds(), self.look["kinds"]
+        limits, kinds = Thresholds(), self.look["modes"]
         lost = gone(self.look, limits)
         if self.verdict.name in COLLAPSES:
             degree = "Yes" if self.verdict.name == "full_collapse" else "In part"
@@ -71,14 +71,14 @@ class Diagnosis:
         even = evenness(torch.tensor([fake for _, fake in kinds.values()], dtype=torch.float64))
         more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
         rare = f"; missing or rare: {', '.join(lost[:5])}{more}" if lost else ""
-        degree = "In part" if len(lost) >= limits.lost_kinds * len(kinds) else "No"
+        degree = "In part" if len(lost) >= limits.lost_modes * len(kinds) else "No"
         return f"{degree}: {made}, as diverse as {even:.1f} equally frequent kinds{rare}."
 
     def histogram(self) -> list[str]:
         """Return a line for each kind of images: its share of real images and of samples."""
         if self.look is None:
             return []
-        kinds, lost = self.look["kinds"], gone(self.look, Thresholds())
+        kinds, lost = self.look["modes"], gone(self.look, Thresholds())
         width, most = max(map(len, kinds)), max(max(pair) for pair in kinds.values()) or 1
         lines = [f"  {'':<{width}}    real    made"]
         for name, (real, fake) in kinds.items():
@@ -107,10 +107,10 @@ class Diagnosis:
         return out
 
     def _kept(self) -> list[str]:
-        best = best_look(self.looks)
+        best = best_snapshot(self.looks)
         if best is None or best is self.look:
             return []
-        name, kinds, lost = column_of(best, "fd"), len(best["kinds"]), len(gone(best, Thresholds()))
+        name, kinds, lost = column_of(best, "fd"), len(best["modes"]), len(gone(best, Thresholds()))
         kept = f"The model is the checkpoint at {best['kimg']:,.1f} kimg, with the lowest {name} ({best[name]:.4g})"
         return [f"{kept}; it generates {kinds - lost} of {kinds} kinds."]
 
@@ -130,7 +130,7 @@ class Diagnosis:
             "verdict": verdict,
             "collapse": self.collapse,
             "look": self.look,
-            "best": best_look(self.looks),
+            "best": best_snapshot(self.looks),
             "events": list(self.events),
             "shown_by": list(self.shown_by),
             "advice": [{"words": words, "command": command} for words, command in self.advice],
@@ -138,7 +138,7 @@ class Diagnosis:
         }
 
 
-def diagnose(path: str | Path, device: str = "auto", on_progress: Progress | None = None) -> Diagnosis:
+def diagnose(path: str | Path, device: str = "auto", on_progress: OnProgress | None = None) -> Diagnosis:
     """Return what happened in a run, finished or not, and what to try next.
 
     Where the run was not looked at while it trained, samples of its model are judged now, if its images are there.
@@ -146,22 +146,22 @@ def diagnose(path: str | Path, device: str = "auto", on_progress: Progress | Non
     """
     run = RunFolder.open(Path(path))
     record = run.record
-    load_plugins(tuple(Path(plugin["file"]) for plugin in record["plugins"]))
+    load_plugins(record.plugin_files)
     recipe = read_run_recipe(run.recipe)
-    everything, looks, unknown = read_rows(run.log), read_rows(run.looks), list[str]()
+    everything, looks, unknown = read_rows(run.log), run.read_snapshots(), list[str]()
     rows, events = [row for row in everything if "event" not in row], [row for row in everything if "event" in row]
-    verdict = judge(rows, looks) if looks else None
+    verdict = health.diagnose(rows, looks) if looks else None
     if not looks:
         unknown.append("when it began, and whether samples still improve: this run has no snapshots of its training")
         try:
-            looks = [_look_now(run, recipe, device, on_progress or PlainLines().tell)]
-            verdict = diagnose_once(rows[-max(3, len(rows) // LATELY) :], looks[0])
+            looks = [_look_now(run, recipe, device, on_progress or PlainLines().show)]
+            verdict = health.diagnose_once(rows[-max(3, len(rows) // LATELY) :], looks[0])
         except GansmithError as problem:
             unknown.append("quality of its samples: " + str(problem).partition("\n")[0])
-    last, plan = (rows or [{"kimg": 0.0, "iteration": 0}])[-1], record["plan"]
+    last, length = (rows or [{"kimg": 0.0, "iteration": 0}])[-1], record.length
     return Diagnosis(
         run=run.path,
-        standing=Standing(float(last["kimg"]), float(plan["schedule_kimg"]), last["iteration"] >= plan["iterations"]),
+        standing=Standing(float(last["kimg"]), length.schedule_kimg, last["iteration"] >= length.iterations),
         verdict=verdict,
         looks=tuple(looks),
         events=tuple(events),
@@ -171,18 +171,18 @@ def diagnose(path: str | Path, device: str = "auto", on_progress: Progress | Non
     )
 
 
-def _look_now(run: RunFolder, recipe: Recipe, device: str, on_progress: Progress) -> dict[str, Any]:
+def _look_now(run: RunFolder, recipe: Recipe, device: str, on_progress: OnProgress) -> dict[str, Any]:
     """Return a look at the run's model, beside its training images."""
     model = load_model(run.path, device)
     method = model.latent_method("diagnose")
     training, _, _ = open_reference(
         model.record.data, run_data_of(run), None, on_training=True, on_progress=on_progress
     )
-    options = recipe.watch
+    options = recipe.monitor
     eye = SnapshotEvaluator.open(training, open_snapshot_extractor(training, options.features), options)
-    draws = draws_of_looks(method, training, options, model.record.seed)
+    draws = snapshot_inputs(method, training, options, model.record.seed)
     iteration = max((int(row["iteration"]) for row in read_rows(run.log)), default=0) + 1
-    return {"iteration": iteration, "kimg": model.record.kimg, **eye.look(model.draw(draws.inputs, draws.labels))}
+    return {"iteration": iteration, "kimg": model.record.kimg, **eye.evaluate(model.draw(draws.inputs, draws.labels))}
 
 
 def _shown_by(run: RunFolder, verdict: Verdict | None, looks: list[dict[str, Any]]) -> tuple[str, ...]:
@@ -192,7 +192,7 @@ def _shown_by(run: RunFolder, verdict: Verdict | None, looks: list[dict[str, Any
     if len(looks) > 1:
         name = column_of(looks[-1], "fd")
         values = [measure(look, "fd") for look in looks]
-        out.append(f"{run.looks}: {name} went from {values[0]:.3g} to {values[-1]:.3g}, lowest {min(values):.3g}")
+        out.append(f"{run.snapshots}: {name} went from {values[0]:.3g} to {values[-1]:.3g}, lowest {min(values):.3g}")
     began, moment = math.inf, "newest"
     if verdict is not None and verdict.began_kimg is not None:
         began = next((look["iteration"] for look in looks if look["kimg"] >= verdict.began_kimg), 0)
@@ -204,25 +204,25 @@ def _shown_by(run: RunFolder, verdict: Verdict | None, looks: list[dict[str, Any
 
 def _advice(run: RunFolder, recipe: Recipe, verdict: Verdict, look: dict[str, Any]) -> tuple[tuple[str, str], ...]:
     record, name = run.record, shlex.quote(str(run.path))
-    kimg = record["plan"]["schedule_kimg"]
+    kimg = record.length.schedule_kimg
     if verdict.name == HEALTHY:
         return (("train longer, the samples still improve", f"gansmith resume {name} --kimg {2 * kimg:g}"),)
-    found = remedies(verdict.name, recipe, DataSpec.from_json(record["data"]["spec"]))
-    absent = [kind for kind, (real, _) in look["kinds"].items() if real == 0]
+    found = suggest(verdict.name, recipe, record.data.spec)
+    absent = [kind for kind, (real, _) in look["modes"].items() if real == 0]
     first = [(f"add images of {', '.join(absent)}: the training data has none", "")] if absent else []
     return (*first, *((each.words, _command(run, record, each, kimg)) for each in found))
 
 
-def _command(run: RunFolder, record: dict[str, Any], remedy: Suggestion, kimg: float) -> str:
-    """Return the command that starts the run anew with a remedy; "" for a remedy in words alone."""
-    if remedy.longer:
+def _command(run: RunFolder, record: RunRecord, suggestion: Suggestion, kimg: float) -> str:
+    """Return the command that starts the run anew with a suggestion; "" for a suggestion in words alone."""
+    if suggestion.longer:
         return f"gansmith resume {shlex.quote(str(run.path))} --kimg {2 * kimg:g}"
-    if not (remedy.overrides or remedy.options):
+    if not (suggestion.overrides or suggestion.options):
         return ""
-    data = record["data"]
-    words = ["gansmith", "train", data["source"], "--recipe", str(run.recipe), *remedy.overrides, *remedy.options]
-    words += ["--kimg", f"{kimg:g}", "--seed", str(record["seed"])]
-    words += ["--holdout", f"{data['holdout']:g}"] if data["holdout"] else []
-    words += ["--data-root", data["root"]] if data.get("root") else []
-    words += [word for plugin in record["plugins"] for word in ("--plugin", plugin["file"])]
+    data = record.data
+    words = ["gansmith", "train", data.source, "--recipe", str(run.recipe), *suggestion.overrides, *suggestion.options]
+    words += ["--kimg", f"{kimg:g}", "--seed", str(record.seed)]
+    words += ["--holdout", f"{data.holdout:g}"] if data.holdout else []
+    words += ["--data-root", data.root] if data.root else []
+    words += [word for plugin in record.plugins for word in ("--plugin", plugin.file)]
     return shlex.join(words)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import MetricError
-from gansmith.evaluation.baselines import BaselineComparison, contests_of
+from gansmith.evaluation.baselines import BaselineComparison, baseline_comparisons
 from gansmith.evaluation.result import FOLDER, PAIRS, TRANSLATIONS, Evaluation, best_end, last_evaluation
 from gansmith.reporting.embedded_images import load_picture
 from gansmith.reporting.page import section, table
@@ -25,7 +25,7 @@ def judged_sections(folder: Path, kimg: float | None) -> str:
     """Return the sections for the run in a folder, which is at ``kimg`` now."""
     try:
         found = last_evaluation(folder)
-        contests = [] if found is None else contests_of(found)
+        comparisons = [] if found is None else baseline_comparisons(found)
     except MetricError as problem:
         return section(TITLE, f'<p class="note">{escape(str(problem))}</p>')
     command = escape(f"gansmith evaluate {shlex.quote(str(folder))}")
@@ -38,9 +38,9 @@ def judged_sections(folder: Path, kimg: float | None) -> str:
     words = "".join(f"<li><span>{escape(line)}</span></li>" for line in found.words)
     skipped = [f"not measured: {kind} ({why})" for kind, why in found.skipped.items()]
     missing = f'<p class="note">{"<br>".join(escape(line) for line in skipped)}</p>' if skipped else ""
-    numbers = "\n".join(map(_contest, contests)) if contests else _numbers(found)
+    numbers = "\n".join(map(_contest, comparisons)) if comparisons else _numbers(found)
     body = f'<ul class="plain">{words}</ul>\n{numbers}\n<p class="note">{at},<br>{stamp}.</p>\n{missing}'
-    parts = (section(TITLE, body), _classes(found), _pairs(folder, found), _translations(folder, contests))
+    parts = (section(TITLE, body), _classes(found), _pairs(folder, found), _translations(folder, comparisons))
     return "\n".join(part for part in parts if part)
 
 
@@ -109,8 +109,8 @@ def _pairs(folder: Path, found: Evaluation) -> str:
     return section("Are they copies?", f'<p class="note">{escape(text)}</p>\n{img}')
 
 
-def _translations(folder: Path, contests: list[BaselineComparison]) -> str:
-    picture = load_picture(folder / FOLDER / TRANSLATIONS) if contests else None
+def _translations(folder: Path, comparisons: list[BaselineComparison]) -> str:
+    picture = load_picture(folder / FOLDER / TRANSLATIONS) if comparisons else None
     if picture is None:
         return ""
     text = "Images that the model was judged by, what one would have without it, and what it made of them."

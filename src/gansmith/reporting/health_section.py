@@ -13,7 +13,7 @@ from gansmith.runs.log import read_rows
 
 def health_section(run: RunFolder) -> str:
     """Return the section, "" for a run that was not looked at."""
-    looks = [look for look in read_rows(run.looks) if look.get("verdict") in TITLES]
+    looks = [look for look in run.read_snapshots() if look.get("verdict") in TITLES]
     if not looks:
         return ""
     events = [row for row in read_rows(run.log) if row.get("event") == "health"]

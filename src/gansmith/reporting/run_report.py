@@ -20,7 +20,7 @@ from gansmith.reporting.page import embedded, page
 from gansmith.reporting.panels import PANELS
 from gansmith.reporting.series import is_number
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import best_look, read_rows
+from gansmith.runs.log import best_snapshot, read_rows
 
 NUMBERS = tuple(panel.prefix for panel in PANELS)
 
@@ -47,7 +47,7 @@ def write_report(run: RunFolder, *, title: str, facts: dict[str, str]) -> Path:
     """Write report.html into the run folder and return its path; ``facts`` are shown as they are, label and value."""
     story = _read(run)
     slider, has_script = _slider(run, story)
-    best = best_look(read_rows(run.looks))  # where the model is from, if it is not the last
+    best = best_snapshot(run.read_snapshots())  # where the model is from, if it is not the last
     sections = [
         _facts(facts),
         _pictures(run, story),
@@ -68,17 +68,16 @@ def _read(run: RunFolder) -> _Story:
     rows = [row for row in everything if "event" not in row]
     events = {json.dumps(row, sort_keys=True): row for row in [*everything, *read_rows(run.timing)] if "event" in row}
     try:
-        plan = run.record.get("plan") or {}
+        length = run.record.length
     except GansmithError:
-        plan = {}
+        length = None
     last = rows[-1] if rows else {}
-    iterations = plan.get("iterations")
     return _Story(
         rows,
         sorted(events.values(), key=lambda row: row.get("iteration") or 0),
         last.get("kimg"),
-        plan.get("schedule_kimg"),
-        is_number(iterations) and last.get("iteration", 0) >= iterations,
+        None if length is None else length.schedule_kimg,
+        length is not None and last.get("iteration", 0) >= length.iterations,
     )
 
 
@@ -149,7 +148,7 @@ def _curves(run: RunFolder, story: _Story) -> str:
         body = '<p class="note">No rows in the log yet.</p>'
     else:
         if not path.exists():
-            draw_curves([*read_rows(run.log), *read_rows(run.looks)], path)
+            draw_curves([*read_rows(run.log), *run.read_snapshots()], path)
         last = story.rows[-1]
         latest = [f"{k} {v:.3g}" for k, v in last.items() if k.startswith(NUMBERS) and is_number(v)]
         uri = embedded(path.read_bytes())

@@ -12,12 +12,12 @@ from gansmith.reporting.film import write_film
 from gansmith.reporting.model_card import CardFacts, model_card
 from gansmith.reporting.run_report import write_report
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import add_up, best_look, read_rows
+from gansmith.runs.log import add_up, best_snapshot, read_rows
 
 
 def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     """Write everything; a later call replaces it."""
-    rows, looks = read_rows(run.log), read_rows(run.looks)
+    rows, looks = read_rows(run.log), run.read_snapshots()
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
     on_event(Event("note", "writing model, film, curves and report"))
     model.save(run.model)
@@ -32,7 +32,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
         kimg=model.record.kimg,
         seconds=seconds,
         last_row=last,
-        versions={"gansmith": model.record.gansmith, "torch": str(run.record["numerics"]["torch"])},
+        versions={"gansmith": model.record.gansmith, "torch": run.record.numerics.torch},
     )
     (run.model / "README.md").write_text(model_card(facts), encoding="utf-8")
     frames = sorted(run.samples.glob("*-ema.png"))
@@ -54,7 +54,7 @@ def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> Non
     if not (always or run.report.is_file()):
         return
     spec, seconds = model.record.data, total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row])
-    parameters, best = count_parameters(model), best_look(read_rows(run.looks))
+    parameters, best = count_parameters(model), best_snapshot(run.read_snapshots())
     shown = max((row["kimg"] for row in read_rows(run.log) if "event" not in row), default=model.record.kimg)
     write_report(
         run,
@@ -66,7 +66,7 @@ def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> Non
             "training time": f"{seconds / 60:,.1f} min",
             "parameters": ", ".join(f"{name} {count:,}" for name, count in parameters.items()),
             "seed": str(model.record.seed),
-            "torch": str(run.record["numerics"]["torch"]),
+            "torch": run.record.numerics.torch,
         },
     )
 
