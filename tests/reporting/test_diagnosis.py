@@ -173,7 +173,7 @@ def test_options_of_train_become_part_of_the_recipe(tiny_file, tmp_path, monkeyp
     assert (monitor.patience, monitor.on_collapse) == (4, "rollback")
     wrong = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "no"), "--on-collapse", "cry"])
     assert (
-        "override 'monitor.on_collapse=cry': watch.on_collapse: input should be 'warn' or 'rollback', got 'cry'"
+        "override 'monitor.on_collapse=cry': monitor.on_collapse: input should be 'warn' or 'rollback', got 'cry'"
         in str(wrong.exception)
     )
     few = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "no"), "--patience", "0"])
