@@ -55,7 +55,7 @@ def test_a_run_that_learns_is_healthy(prose):
 def test_a_healthy_run_names_the_kinds_that_are_still_to_come(prose):
     early = diagnose(rows_of(), snapshots_of((19, 15), missing=2))
     prose("verdict", early.message)
-    assert early.message.startswith("healthy: fd is 15, the best so far; it was 19 at first; so far 2 of 5 kinds")
+    assert early.name == HEALTHY
 
 
 def test_every_prefix_of_a_run_that_learns_is_healthy():
@@ -151,9 +151,8 @@ def test_copies_are_memorization(prose):
 
 def test_a_network_that_does_not_move_is_named(prose):
     verdict = diagnose(rows_of(d=0.0), snapshots_of())
-    assert (verdict.name, verdict.reasons) == (
-        "generator_wins", ("D's weights hardly move: nothing tells G what is wrong",),
-    )  # fmt: skip
+    assert verdict.name == "generator_wins"
+    prose("verdict", verdict.message)
     prose("verdict", diagnose(rows_of(g=1e-9), snapshots_of()).message)
     assert verdict_of(snapshots_of(), rows_of(d=0.0, g=0.0)) == "stalled"  # a D that nothing challenges sleeps too
     assert verdict_of(snapshots_of(), rows_of(d=1e-5, g=1e-5)) == HEALTHY
