@@ -1,4 +1,4 @@
-"""``gansmith augment``: a labelled synthetic data set from a conditional model."""
+"""``gansmith augment``: a labelled synthetic data set of a conditional model."""
 
 import json
 from pathlib import Path
@@ -17,6 +17,7 @@ from gansmith.cli.options import (
     split_names,
     split_numbers,
 )
+from gansmith.cli.progress import ProgressPrinter
 from gansmith.core.events import say
 
 STUDY = "With --study"
@@ -34,7 +35,11 @@ def augment(
     study: Annotated[bool, flag("--study", "Train classifiers with and without the set, and compare.")] = False,
     real: Annotated[
         str,
-        typer.Option(metavar="NUMBERS", help="Real images per class; 'all' is added.", rich_help_panel=STUDY),
+        typer.Option(
+            metavar="NUMBERS",
+            help="Real images per class, and always all of them.",
+            rich_help_panel=STUDY,
+        ),
     ] = "10,50,100",
     seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of each classifier.", rich_help_panel=STUDY)] = 3,
     kimg: Annotated[int, typer.Option(metavar="N", help="Thousand images per training.", rich_help_panel=STUDY)] = 30,
@@ -46,13 +51,12 @@ def augment(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a labelled synthetic data set, filtered.
+    """Write a labelled synthetic data set, with poor samples filtered out.
 
     MODEL is a conditional model; DATA are the images that it was trained on.
-    Every filter is measured, also one that --filters leaves out.
+    The result reports every filter, also those that --filters leaves out.
     """
-    from gansmith import api
-    from gansmith.cli.progress import ProgressPrinter
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     chosen, counts = split_names(filters), split_numbers("--real", real)
     loaded = api.load(model, device, plugin or [])

@@ -16,6 +16,7 @@ from gansmith.cli.options import (
     split_names,
     split_numbers,
 )
+from gansmith.cli.progress import ProgressPrinter
 
 
 def probe(
@@ -36,8 +37,7 @@ def probe(
     Baselines: pixels, their principal components, an untrained discriminator.
     Test set: NAME:test for a named data set, otherwise a part of DATA.
     """
-    from gansmith import api
-    from gansmith.cli.progress import ProgressPrinter
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     counts = split_numbers("--per-class", per_class)
     loaded = api.load(model, device, plugin or [])
