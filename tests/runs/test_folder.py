@@ -50,13 +50,21 @@ def test_the_record(refused, tmp_path):
     whole = record_of(LENGTH, seed=3)
     run.write_record(whole)
     assert RunFolder.open(run.path).record == whole
-    for change in ({"seed": None}, {"length": {}}, {"format": RECORD_FORMAT + 1}, {"sead": 3}):
-        (run.path / RECORD).write_text(json.dumps({**whole.model_dump(mode="json"), **change}))
-        with refused("run.unreadable_record"):
-            _ = RunFolder.open(run.path).record
     (run.path / "run.json").write_text('{"format": ')
     with refused("run.unreadable_record"):
         _ = RunFolder.open(run.path).record
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"seed": None}, {"length": {}}, {"format": RECORD_FORMAT + 1}, {"sead": 3}],
+    ids=["null", "missing", "newer format", "unknown field"],
+)
+def test_a_record_with_a_wrong_field_is_refused(change, refused, tmp_path):
+    run = RunFolder.create(tmp_path / "a")
+    (run.path / RECORD).write_text(json.dumps({**record_of(LENGTH).model_dump(mode="json"), **change}))
+    with refused("run.unreadable_record"):
+        _ = run.record
 
 
 def test_one_writer_at_a_time_and_a_dead_one_does_not_count(refused, tmp_path):

@@ -133,7 +133,7 @@ def test_a_finished_run_and_its_model_folder_make_the_same_samples(name, old):
 
 
 def test_the_resumed_run_is_evaluated_with_the_same_number(resumed, tmp_path):
-    found, _ = api.evaluate(resumed, request=OPTIONS, out=tmp_path / "out", device="cpu")
+    found, _ = api.evaluate(resumed, options=OPTIONS, out=tmp_path / "out", device="cpu")
     (name,) = EXPECTED["numbers"]
     assert found.numbers[name].value == pytest.approx(EXPECTED["numbers"][name]["value"], rel=1e-3)
 

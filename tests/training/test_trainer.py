@@ -120,7 +120,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_said(
     assert all(row["skipped"] == 0 and row["loss_discriminator"] > 0 for row in others)
     (event,) = [row for row in run.rows() if "event" in row]
     assert (event["event"], event["iteration"]) == ("skipped", 4)
-    assert event["message"] == "2 steps in a row had gradients that are not finite and were skipped"
+    assert event["message"] == "2 steps in a row were skipped: their gradients were not finite"
     assert is_finite(run.folder)
 
 
@@ -206,7 +206,7 @@ def test_a_pause_while_weights_are_not_finite_changes_nothing(stop_at, tiny_file
     assert not run.finished
     events = Listener()
     assert not resume(run.folder, stop_at=16, on_event=events).finished
-    assert events.said("warning") == ["not finite at 0.1 kimg: not saved, the checkpoint before stays the last"]
+    assert events.said("warning") == ["not finite at 0.1 kimg: not saved; the last checkpoint stays as it is"]
     assert events.said("stopped") == [f"SIGINT: saved at 0.1 kimg; go on with: gansmith resume {run.folder}"]
     assert newest(run.folder).values["iteration"] == 12
     assert api.resume(run.folder).finished
