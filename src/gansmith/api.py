@@ -22,7 +22,7 @@ from gansmith.evaluation.downstream.study import study as study
 from gansmith.evaluation.downstream.synthetic_set import augment as augment
 from gansmith.evaluation.downstream.synthetic_set import check_augment as check_augment
 from gansmith.evaluation.evaluate import EvaluationOptions, write_evaluation
-from gansmith.evaluation.evaluate import evaluate as judge
+from gansmith.evaluation.evaluate import evaluate as evaluate_samples
 from gansmith.evaluation.reference import open_reference, open_truth, run_data_of
 from gansmith.evaluation.result import FOLDER, Evaluation
 from gansmith.evaluation.translation import evaluate_translations, evaluates_translations, write_translations
@@ -204,10 +204,10 @@ def evaluate(
     data_root: str | Path | None = None,
     on_event: OnEvent | None = None,
 ) -> tuple[Evaluation, Path]:
-    """Judge a model against images it was not trained on; return what was found and the JSON file that holds it.
+    """Evaluate a model against images it was not trained on; return the metrics and the JSON file that holds them.
 
     ``source`` is a data set; None takes the images that the run held out. ``out`` is a folder; None: ``evaluation``
-    in the model's folder. Raises a GansmithError for what cannot be judged.
+    in the model's folder. Raises a GansmithError for a model or data that cannot be evaluated.
     """
     options, listen = options or EvaluationOptions(), on_event or PlainLines()
 
@@ -229,7 +229,7 @@ def evaluate(
         result, picture = evaluate_translations(model, *found, options, truth, on_progress=tell)
         path = write_translations(result, picture, place)
     else:
-        result, evidence = judge(model, *found[:2], options, training=found[2], on_progress=tell)
+        result, evidence = evaluate_samples(model, *found[:2], options, training=found[2], on_progress=tell)
         path = write_evaluation(result, evidence, place)
     if run_data is not None and out is None:
         refresh_report(RunFolder.open(folder), model)
