@@ -1,7 +1,7 @@
 # Needs python3 (3.11 or newer), pip and make. Everything is installed into .venv in this folder.
 #   make demo                train the default on the built-in images and show what came out
 #   make test                all tests;   make fast: those that take seconds
-#   make snapshots           write what tests expect a person to read, into tests/snapshots/messages.txt: read the diff
+#   make snapshots           rewrite tests/snapshots/messages.txt (texts that tests compare) and docs/cli.md: read the diff
 #   make docs                the site, into docs/_build/html
 #   make check               formatting, lint, types, layers and all tests
 #   TORCH_INDEX=URL          take torch from another index, for example the one with CPU-only wheels
@@ -28,6 +28,7 @@ fast: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow"
 
 snapshots: $(VENV)/installed-dev
+	$(BIN)/python scripts/write_cli_docs.py
 	$(BIN)/python -m pytest -n auto --dist loadfile --write-snapshots
 
 lint: $(VENV)/installed-dev

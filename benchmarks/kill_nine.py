@@ -98,7 +98,7 @@ def killed_run(train: list[object], run: Path, iterations: int, args: argparse.N
 def compare(name: str, recipe: str, words: list[str], args: argparse.Namespace, scratch: Path) -> bool:
     """Run one case and print its line; return whether everything is identical."""
     # Snapshots at fixed moments: otherwise two runs may choose different ones, and log.jsonl has rows of verdicts.
-    rhythm = [f"checkpoints={args.checkpoints}", "look_kimg=1", *words]
+    rhythm = [f"checkpoints={args.checkpoints}", "snapshot_kimg=1", *words]
     train = ["train", args.data, "--recipe", recipe, "--kimg", args.kimg, "--seed", args.seed, *rhythm]
     whole, killed = scratch / f"{name}-whole", scratch / f"{name}-killed"
     seconds = finish(*train, "--out", whole)

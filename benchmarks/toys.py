@@ -60,7 +60,7 @@ def main() -> None:
         for seed in seeds:
             with tempfile.TemporaryDirectory() as folder:
                 start = time.process_time()
-                quiet = ("previews=1", "checkpoints=1", "watch.look_kimg=0", *overrides)
+                quiet = ("previews=1", "checkpoints=1", "monitor.snapshot_kimg=0", *overrides)
                 run = api.train(args.data, recipe="toy", overrides=quiet, kimg=args.kimg, seed=seed, device="cpu",
                                 precision="fp32", out=Path(folder) / "run")  # fmt: skip
                 seconds.append(time.process_time() - start)

@@ -11,7 +11,7 @@ PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 INTRODUCTION = """# Command line
 
 Every verb and its options, as `--help` shows them. This page is generated: change the help texts in
-`src/gansmith/cli/`, then run `python scripts/write_cli_docs.py`.
+`src/gansmith/cli/`, then run `make snapshots`.
 
 - Results go to stdout, progress to stderr. With `--json`, stdout holds JSON only.
 - Exit codes: 0 for success, 2 for an error that you can fix, 130 or 143 for a run paused by Ctrl-C or SIGTERM.
@@ -23,7 +23,8 @@ def page() -> str:
     """Return the text of docs/cli.md."""
     root: Any = typer.main.get_command(app)
     panels: dict[str, list[str]] = {}
-    for name, command in root.commands.items():
+    for name in root.list_commands(None):
+        command = root.commands[name]
         verbs = {f"{name} {each}": verb for each, verb in getattr(command, "commands", {}).items()} or {name: command}
         panels.setdefault(command.rich_help_panel, []).extend(
             part for each in verbs.items() for part in verb_parts(*each)

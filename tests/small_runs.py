@@ -16,11 +16,13 @@ import torch
 from gansmith import api
 from gansmith.core.events import Event
 from gansmith.core.randomness import Noise
+from gansmith.data.base import DataSpec
 from gansmith.data.sources.domains import Domains
 from gansmith.recipes.load import load_recipe, recipe_names
 from gansmith.runs.checkpoint import Checkpoint, load_latest
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import read_rows
+from gansmith.runs.length import RunLength
+from gansmith.runs.record import DataRecord, Numerics, RunRecord
 from gansmith.training import trainer as training
 
 SMALL = {
@@ -38,10 +40,10 @@ SMALL = {
 # Rows after 4, 8, 12; pictures after 3, 6, 9, 12; checkpoints of the plan after 6, 12: a stop at 9 is in the midst.
 STEPS = 12
 # No looks: whether there is time for them depends on the machine's speed.
-RHYTHM = ("log_rows=3", "previews=4", "checkpoints=2", "ema_half_life_kimg=0.05", "watch.look_kimg=0")
+RHYTHM = ("log_rows=3", "previews=4", "checkpoints=2", "ema_half_life_kimg=0.05", "monitor.snapshot_kimg=0")
 PAUSE_AT = 9
 # Looks at every checkpoint, of few images; ``small`` has batches of 8.
-WATCHED = ("watch.look_kimg=0.001", "watch.images=100", "watch.reference=100", "checkpoints=6")
+MONITORED = ("monitor.snapshot_kimg=0.001", "monitor.images=100", "monitor.reference=100", "checkpoints=6")
 # G learns for half of the run, then each step takes its weights so far that all its outputs are 0 or 1 on any machine.
 COLLAPSING = ("optimizers.generator={kind: adam, lr: {start: 3.0e-3, end: 1.0e+3, begin: 0.5, until: 0.51}}",)
 # The draws of one phase, for the first three images of a global batch of eight.
@@ -152,6 +154,14 @@ def resume(folder: Path, *, stop_at: int | None = None, **more: Any) -> api.Run:
         return api.resume(folder, **more)
 
 
+def record_of(length: RunLength, **more: Any) -> RunRecord:
+    """Return the record of a run that no training has made."""
+    spec = DataSpec("tiny", 8, 8, 1, 96, (), "")
+    values = {"data": DataRecord(source="tiny.npz", holdout=0.0, spec=spec), "seed": 0, **more}
+    numerics = Numerics(torch="", threads=1, cpu="", device="cpu", precision="fp32")
+    return RunRecord(gansmith="", created="", length=length, numerics=numerics, **values)
+
+
 def newest(folder: Path) -> Checkpoint:
     return load_latest(RunFolder(folder).checkpoints)[0]
 
@@ -173,7 +183,7 @@ def assert_same_run(left: Path, right: Path) -> None:
         assert one == two, f"log.jsonl differs:\n{one}\n{two}"
     assert len(left_log) == len(right_log), f"log.jsonl has {len(left_log)} and {len(right_log)} lines"
     assert a.values["log_sizes"]["log.jsonl"] == b.values["log_sizes"]["log.jsonl"]
-    assert read_rows(RunFolder(left).looks) == read_rows(RunFolder(right).looks)
+    assert RunFolder(left).read_snapshots() == RunFolder(right).read_snapshots()
     assert names_of_pictures(left) == names_of_pictures(right)
     for name in names_of_pictures(left):
         assert (left / "samples" / name).read_bytes() == (right / "samples" / name).read_bytes(), name

@@ -44,7 +44,7 @@ def site(tmp_path_factory) -> Path:
 
 def test_the_page_of_the_command_line_is_up_to_date():
     script = runpy.run_path(str(REPOSITORY / "scripts" / "write_cli_docs.py"))
-    assert (DOCS / "cli.md").read_text(encoding="utf-8") == script["page"](), "run python scripts/write_cli_docs.py"
+    assert (DOCS / "cli.md").read_text(encoding="utf-8") == script["page"](), "run make snapshots"
 
 
 @pytest.mark.slow

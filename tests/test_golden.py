@@ -32,7 +32,7 @@ SEEDS = {"sngan": 1}
 
 def numbers(recipe: str, source: Path, folder: Path, *more: str) -> dict[str, list[float]]:
     """Return losses and gradient norms of every iteration of a recipe at tiny size, on one thread."""
-    rhythm = (f"log_rows={STEPS}", "previews=1", "checkpoints=1", "watch.look_kimg=0", *STEADIER.get(recipe, ()))
+    rhythm = (f"log_rows={STEPS}", "previews=1", "checkpoints=1", "monitor.snapshot_kimg=0", *STEADIER.get(recipe, ()))
     run = api.train(
         source_for(recipe, source), recipe=recipe, overrides=small(recipe, *rhythm, *more), out=folder, steps=STEPS,
         seed=SEEDS.get(recipe, 0), device="cpu", precision="fp32",

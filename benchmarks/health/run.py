@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from gansmith.monitoring.health import HEALTHY, judge
+from gansmith.monitoring.health import HEALTHY, diagnose
 from gansmith.runs.log import measure, read_rows
 
 HERE = Path(__file__).parent
@@ -126,17 +126,17 @@ def run_case(case: Case, args: argparse.Namespace) -> None:
 
 def result_of(case: Case, run: Path, judged: Path) -> dict[str, Any]:
     """Return the results of a run: rows, snapshots and their share of the time, numbers of the last checkpoint."""
-    rows, timing, looks = (read_rows(run / f"{name}.jsonl") for name in ("log", "timing", "looks"))
+    rows, timing, snapshots = (read_rows(run / f"{name}.jsonl") for name in ("log", "timing", "snapshots"))
     numbers = json.loads((judged / "evaluation.json").read_text())["numbers"]
     seconds = max((row["wall_sec"] for row in timing if "wall_sec" in row), default=0.0)
     return {
         "case": case.key,
         "expect": case.expect,
-        "plan": json.loads((run / "run.json").read_text())["plan"],
-        "look_share": sum(row.get("look_sec", 0.0) for row in timing) / max(seconds, 1e-9),
+        "length": json.loads((run / "run.json").read_text())["length"],
+        "snapshot_share": sum(row.get("snapshot_sec", 0.0) for row in timing) / max(seconds, 1e-9),
         "numbers": {name: numbers[name] for name in numbers if name.startswith(("fd10k", "coverage"))},
         "rows": [{name: row[name] for name in KEPT if name in row} for row in rows if "event" not in row],
-        "looks": looks,
+        "snapshots": snapshots,
     }
 
 
@@ -166,11 +166,11 @@ def worse(mine: dict[str, Any], twin: dict[str, Any], scatter: dict[str, float] 
 def line_of(case: Case, cases: list[Case], results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return a case's line: verdicts from snapshot to snapshot, the last one, and whether the failure is confirmed."""
     mine = results[case.key]
-    looks, rows = mine["looks"], mine["rows"]
-    said = [judge(rows, looks[: count + 1]).name for count in range(len(looks))]
+    snapshots, rows = mine["snapshots"], mine["rows"]
+    said = [diagnose(rows, snapshots[: count + 1]).name for count in range(len(snapshots))]
     twin = results.get(case.twin)
     is_healthy = case.expect == (HEALTHY,)
-    first = next((look["kimg"] for look, name in zip(looks, said, strict=True) if name in case.expect), None)
+    first = next((row["kimg"] for row, name in zip(snapshots, said, strict=True) if name in case.expect), None)
     last = said[-1] if said else "no snapshot"
     return {
         "case": case.key,
@@ -183,9 +183,9 @@ def line_of(case: Case, cases: list[Case], results: dict[str, dict[str, Any]]) -
         and twin is not None
         and bool(worse(mine, twin, scatter_of(case, cases, results))),
         "delay_kimg": None if is_healthy else first,
-        "kimg": looks[-1]["kimg"] if looks else 0.0,
-        "fd": measure(looks[-1], "fd") if looks else None,
-        "look_share": mine["look_share"],
+        "kimg": snapshots[-1]["kimg"] if snapshots else 0.0,
+        "fd": measure(snapshots[-1], "fd") if snapshots else None,
+        "snapshot_share": mine["snapshot_share"],
         "is_healthy": is_healthy,
         **{name.partition("_")[0]: number["value"] for name, number in mine["numbers"].items()},
     }
@@ -231,7 +231,7 @@ def table(cases: list[Case], results: dict[str, dict[str, Any]], where: str = ""
                 f" {line['confirmed'] or ('' if line['is_healthy'] else 'not worse')}"
                 f"{'' if line['beyond_scatter'] or not line['confirmed'] else ', within scatter'} |"
                 f" {delay} of {line['kimg']:,.1f} |"
-                f" {line['fd10k']:.2f} | {coverage:.3f} | {line['look_share']:.1%} |"
+                f" {line['fd10k']:.2f} | {coverage:.3f} | {line['snapshot_share']:.1%} |"
             )
         out += ["", *summary(lines), ""]
     healthy = [case for case in cases if case.expect == (HEALTHY,) and case.key in results]

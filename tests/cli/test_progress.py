@@ -3,9 +3,10 @@
 import pytest
 
 from gansmith.cli.progress import ProgressPrinter
-from gansmith.core.events import Event, duration
+from gansmith.core.events import Event, Progress, duration
 
 SPEED = {"img_per_sec": 200.0, "eta_sec": 75.0, "wall_sec": 1.0, "memory_mb": 512.0}
+TRAINING = Progress("training", 3.0, 18.0)
 
 
 def told(capsys: pytest.CaptureFixture[str], *events: Event) -> list[str]:
@@ -20,10 +21,10 @@ def test_durations():
     assert [duration(seconds) for seconds in (75, 4000, -3)] == ["1:15", "1:06:40", "0:00"]
 
 
-def test_the_last_look_stays_in_the_line(capsys):
-    look = Event("look", "D wins", {"kimg": 2.0, "fd2k_own_train": 12.345, "fd_of_one": 20.0, **SPEED})
-    row = Event("row", values={"kimg": 3.0, "loss_generator": 1.5, **SPEED})
-    first, second = told(capsys, look, row)
+def test_the_last_snapshot_stays_in_the_line(capsys):
+    snapshot = Event("snapshot", "D wins", {"kimg": 2.0, "fd2k_own_train": 12.345, **SPEED}, TRAINING)
+    row = Event("row", "", {"kimg": 3.0, "loss_generator": 1.5, **SPEED}, TRAINING)
+    first, second = told(capsys, snapshot, row)
     assert first == "training: 2.0 kimg  200 img/s  1:15 left    fd2k 12.35  D wins  512 MB"
     assert second == "training: 3.0 kimg  200 img/s  1:15 left  loss G 1.500  fd2k 12.35  D wins  512 MB"
 

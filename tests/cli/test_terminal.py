@@ -17,7 +17,7 @@ import pytest
 import gansmith
 from gansmith import api
 from gansmith.cli.progress import ProgressPrinter
-from gansmith.core.events import Event, PlainLines, say
+from gansmith.core.events import Event, PlainLines, Progress, say
 from gansmith.core.signals import outliving_terminal
 from small_images import write_photos
 from small_models import CLASSES, make_model, make_translator
@@ -26,12 +26,12 @@ pytest.importorskip("pty", reason="no pseudo-terminals here")
 from terminals import Terminals, last_lines, pieces
 
 BAR = re.compile(r"[━─]{20} \d+%")
-SMALL = ("size=8", "hidden=[8]", "batch_size=8", "latent_dim=4", "previews=2", "log_rows=4", "watch.look_kimg=0")
+SMALL = ("size=8", "hidden=[8]", "batch_size=8", "latent_dim=4", "previews=2", "log_rows=4", "monitor.snapshot_kimg=0")
 TRAIN = ("train", "data.npz", "--recipe", "mlp-small", "--seed", 3, "--device", "cpu", *SMALL)
 SMALL_PLAN = ("base_channels=4", "latent_dim=4", "batch_size=8")
 RESULTS = ("model/generator.safetensors", "curves.png", "report.html")
 SPEED = {"img_per_sec": 200.0, "eta_sec": 75.0, "wall_sec": 1.0, "memory_mb": 512.0}
-ROW = Event("row", values={"kimg": 3.0, "loss_generator": 1.5, **SPEED})
+ROW = Event("row", "", {"kimg": 3.0, "loss_generator": 1.5, **SPEED}, Progress("training", 3.0, 18.0))
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +177,7 @@ def test_a_run_outlives_its_terminal(run, tmp_path, term, close_at):
     assert code == 0, shown
     assert "report.html" not in shown
     assert is_whole(out)
-    assert api.RunFolder(out).record["plan"]["iterations"] == 12
+    assert api.RunFolder(out).record.length.iterations == 12
     assert gansmith.load(out / "checkpoints", "cpu").record.kimg == 12 * 8 / 1000
 
 
@@ -266,11 +266,11 @@ def test_plain_lines_come_at_once(open_terminal, monkeypatch, term):
 def test_messages_stand_above_the_bar(open_terminal):
     terminal = open_terminal()
     with ProgressPrinter() as printer:
-        printer.tell("reading images", 1, 2)
+        printer.show(Progress("reading images", 1, 2))
         assert pieces(read(terminal)) == ["reading images ━━━━━━━━━━────────── 50% 1 of 2"]
         printer(Event("note", "told"))
         assert last_lines(read(terminal), 2) == ["told"]
-        printer.tell("metric fd", 2, 2)
+        printer.show(Progress("metric fd", 2, 2))
         shown = read(terminal)
         assert pieces(shown) == ["metric fd ━━━━━━━━━━━━━━━━━━━━ 100% 2 of 2"]
     assert read(terminal).strip(" \r") == ""  # it is wiped out
@@ -283,11 +283,11 @@ def test_a_bar_that_fails_becomes_lines_and_says_so_once(open_terminal, monkeypa
         raise RuntimeError("no width")
 
     with ProgressPrinter() as printer:
-        printer.tell("reading images", 1, 2)
+        printer.show(Progress("reading images", 1, 2))
         assert "━" in read(terminal)
         monkeypatch.setattr("gansmith.cli.progress._line", fail)
         for done in (1, 2, 2):
-            printer.tell("metric", done, 2)
+            printer.show(Progress("metric", done, 2))
     assert last_lines(read(terminal), 9) == [
         "warning: the live bar failed (RuntimeError: no width); plain lines from here on", "metric: 1 of 2",
         "metric: 2 of 2", "metric: 2 of 2",
@@ -308,9 +308,9 @@ def test_an_event_that_cannot_be_shown_is_told_once(capsys, kind):
 def test_a_terminal_that_is_gone_costs_nothing(open_terminal):
     terminal = open_terminal()
     printer = ProgressPrinter()
-    printer.tell("reading images", 1, 2)
+    printer.show(Progress("reading images", 1, 2))
     os.close(terminal)
-    printer.tell("reading images", 2, 2)
+    printer.show(Progress("reading images", 2, 2))
     printer(Event("note", "told"))
     print("by another", file=sys.stderr, flush=True)  # goes nowhere by now, and raises nothing
 

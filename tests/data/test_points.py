@@ -174,7 +174,7 @@ def test_it_learns_where_points_are(tmp_path, monkeypatch):
     """In 60 kimg samples come within 3 deviations of nearly every mode, and spread as the data do."""
     monkeypatch.setattr(api, "write_results", lambda *_: None)
     centres = data_sets.get("gaussians-25")().centres()
-    quiet = ("previews=1", "log_rows=1", "checkpoints=1", "checkpoint_kimg=1.0e+5", "watch.look_kimg=0")
+    quiet = ("previews=1", "log_rows=1", "checkpoints=1", "checkpoint_kimg=1.0e+5", "monitor.snapshot_kimg=0")
 
     def learnt(kimg: float) -> tuple[int, np.ndarray]:
         run = api.train("gaussians-25", recipe="toy", overrides=quiet, out=tmp_path / f"{kimg}", kimg=kimg,

@@ -248,7 +248,7 @@ def test_distances_of_looks_lie_between_the_minutes_of_rows(tmp_path):
     run = RunFolder.create(tmp_path / "run")
     for iteration, fd in ((10, 9.0), (15, 7.0), (40, 5.0)):
         look = {"iteration": iteration, "kimg": iteration / 100, "fd2k_own_train": fd, "coverage2k_own_train": 0.5}
-        append_row(run.looks, {**look, "fd_of_one": 20.0})
+        append_row(run.snapshots, {**look, "fd_of_one": 20.0})
     assert _distances(run, {10: 1.0, 20: 3.0}) == [
         {"iteration": 10, "kimg": 0.1, "minutes": 1.0, "fd2k_own_train": 9.0},
         {"iteration": 15, "kimg": 0.15, "minutes": 2.0, "fd2k_own_train": 7.0},

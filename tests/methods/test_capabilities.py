@@ -10,8 +10,8 @@ from gansmith import api
 from gansmith.evaluation.evaluate import EvaluationOptions
 from gansmith.methods.base import methods, verb_of
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import measure, read_rows
-from small_runs import WATCHED
+from gansmith.runs.log import measure
+from small_runs import MONITORED
 from toy_extractor import registered_toy
 
 RECIPE = """
@@ -66,8 +66,8 @@ def test_the_verb_of_a_method_follows_from_what_it_declares(kind, verb):
 
 
 def test_a_plugin_method_that_samples_from_latents_is_watched_sampled_and_evaluated(images, tmp_path):
-    run = trained("toy_sampler", images, tmp_path, *WATCHED, "watch.features=toy")
-    snapshots = read_rows(RunFolder.open(run).looks)
+    run = trained("toy_sampler", images, tmp_path, *MONITORED, "monitor.features=toy")
+    snapshots = RunFolder.open(run).read_snapshots()
     assert snapshots
     assert all(np.isfinite(measure(row, "fd")) for row in snapshots)
     assert api.load(run).sample(5, seed=1).images.shape == (5, 8, 8, 1)

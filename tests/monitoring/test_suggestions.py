@@ -5,7 +5,7 @@ import torch
 
 from gansmith.data.base import DataSpec
 from gansmith.monitoring.health import HEALTHY, TITLES
-from gansmith.monitoring.suggestions import FOR, remedies
+from gansmith.monitoring.suggestions import FOR, suggest
 from gansmith.recipes.load import load_recipe, override, recipe_names
 
 SPEC = DataSpec("x", 32, 32, 3, 1000, ("a", "b"), "")
@@ -13,19 +13,19 @@ PLAIN = DataSpec("x", 32, 32, 3, 1000, (), "")
 
 
 def advice(verdict: str, recipe: str, *overrides: str, spec: DataSpec = SPEC) -> list[tuple[str, ...]]:
-    return [each.overrides for each in remedies(verdict, load_recipe(recipe, overrides), spec)]
+    return [each.overrides for each in suggest(verdict, load_recipe(recipe, overrides), spec)]
 
 
 def test_there_is_help_against_everything_but_health():
     assert set(FOR) == set(TITLES) - {HEALTHY}
-    assert remedies(HEALTHY, load_recipe("dcgan"), SPEC) == []
+    assert suggest(HEALTHY, load_recipe("dcgan"), SPEC) == []
 
 
 @pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).method.kind == "latent"])
 @pytest.mark.parametrize("verdict", FOR)
 def test_every_override_is_taken_by_the_recipe_and_changes_it(verdict, name):
     recipe = load_recipe(name)
-    found = remedies(verdict, recipe, SPEC)
+    found = suggest(verdict, recipe, SPEC)
     assert any(each.overrides for each in found)
     for each in found:
         assert each.words
@@ -70,14 +70,14 @@ def test_rates_are_halved_together_or_each():
 
 
 def test_sizes_change_within_reason():
-    assert ("generator.hidden=[150]",) in advice("memorising", "mlp-small")
-    assert ("generator.base_channels=32",) in advice("memorising", "dcgan")
+    assert ("generator.hidden=[150]",) in advice("memorization", "mlp-small")
+    assert ("generator.base_channels=32",) in advice("memorization", "dcgan")
     assert ("discriminator.base_channels=128",) in advice("generator_wins", "dcgan")
-    assert not [each for each in advice("memorising", "dcgan", "base_channels=8") if "channels" in str(each)]
-    assert ("mirror=true",) in advice("memorising", "dcgan")
-    assert ("augment=diffaugment",) in advice("memorising", "dcgan")
-    assert ("augment=diffaugment",) not in advice("memorising", "dcgan", "augment=mirror")
-    assert ("mirror=true",) not in advice("memorising", "dcgan", "data.mirror=true")
+    assert not [each for each in advice("memorization", "dcgan", "base_channels=8") if "channels" in str(each)]
+    assert ("mirror=true",) in advice("memorization", "dcgan")
+    assert ("augment=diffaugment",) in advice("memorization", "dcgan")
+    assert ("augment=diffaugment",) not in advice("memorization", "dcgan", "augment=mirror")
+    assert ("mirror=true",) not in advice("memorization", "dcgan", "data.mirror=true")
 
 
 def test_a_method_of_another_kind_gets_what_it_takes():
@@ -93,5 +93,5 @@ data: {size: 8}
 """
     from gansmith.recipes.load import parse_recipe
 
-    found = remedies("diverged", parse_recipe(recipe, where="a test"), DataSpec("x", 8, 8, 1, 100, (), ""))
+    found = suggest("diverged", parse_recipe(recipe, where="a test"), DataSpec("x", 8, 8, 1, 100, (), ""))
     assert ("lr=0.001",) in [each.overrides for each in found]

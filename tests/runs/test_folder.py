@@ -1,11 +1,17 @@
+import json
 import os
 import signal
 from pathlib import Path
 
 import pytest
 
-from gansmith.runs.folder import RunFolder, next_folder, remove_leftovers
+from gansmith.runs.folder import RECORD, RunFolder, next_folder, remove_leftovers
+from gansmith.runs.length import RunLength
 from gansmith.runs.log import append_row, read_rows
+from gansmith.runs.record import RECORD_FORMAT
+from small_runs import record_of
+
+LENGTH = RunLength(0.016, 2, log_every=1, preview_every=1, checkpoint_every=1, source="a test")
 
 
 def test_a_new_folder(tmp_path):
@@ -20,7 +26,7 @@ def test_a_folder_that_exists(refused, tmp_path):
     run = RunFolder.create(tmp_path / "a")
     with refused("run.folder_not_empty"):
         RunFolder.create(run.path)
-    run.write_record({"format": 1})
+    run.write_record(record_of(LENGTH))
     (run.checkpoints / "000000000").mkdir()  # without one there is nothing to go on with
     with refused("run.folder_not_empty"):
         RunFolder.create(run.path)
@@ -41,9 +47,13 @@ def test_what_is_no_run_folder(refused, tmp_path):
 
 def test_the_record(refused, tmp_path):
     run = RunFolder.create(tmp_path / "a")
-    whole = {"format": 1, "seed": 3, "data": {}, "plan": {}, "numerics": {}, "plugins": []}
+    whole = record_of(LENGTH, seed=3)
     run.write_record(whole)
     assert RunFolder.open(run.path).record == whole
+    for change in ({"seed": None}, {"length": {}}, {"format": RECORD_FORMAT + 1}, {"sead": 3}):
+        (run.path / RECORD).write_text(json.dumps({**whole.model_dump(mode="json"), **change}))
+        with refused("run.unreadable_record"):
+            _ = RunFolder.open(run.path).record
     (run.path / "run.json").write_text('{"format": ')
     with refused("run.unreadable_record"):
         _ = RunFolder.open(run.path).record
@@ -98,13 +108,13 @@ def test_logs_are_cut_back_to_a_checkpoint(tmp_path):
     run = RunFolder.create(tmp_path / "a")
     append_row(run.log, {"iteration": 1})
     sizes = run.sizes()
-    assert sizes == {"log.jsonl": run.log.stat().st_size, "timing.jsonl": 0, "looks.jsonl": 0}
+    assert sizes == {"log.jsonl": run.log.stat().st_size, "timing.jsonl": 0, "snapshots.jsonl": 0}
     append_row(run.log, {"iteration": 2})
     append_row(run.timing, {"iteration": 2})
-    append_row(run.looks, {"iteration": 2})
+    append_row(run.snapshots, {"iteration": 2})
     run.truncate(sizes)
     assert read_rows(run.log) == [{"iteration": 1}]
-    assert run.timing.stat().st_size == run.looks.stat().st_size == 0
+    assert run.timing.stat().st_size == run.snapshots.stat().st_size == 0
     run.truncate({"log.jsonl": 10_000})  # never longer than it is
     assert run.log.stat().st_size == sizes["log.jsonl"]
 

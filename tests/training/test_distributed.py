@@ -21,8 +21,7 @@ from gansmith.planning import planner
 from gansmith.recipes.load import parse_recipe
 from gansmith.runs.checkpoint import load_checkpoint
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import read_rows
-from small_runs import COLLAPSING, PAUSE_AT, RHYTHM, WATCHED, differing, domains_from, newest, small, train
+from small_runs import COLLAPSING, MONITORED, PAUSE_AT, RHYTHM, differing, domains_from, newest, small, train
 
 HERE = Path(__file__).parents[1]
 CASES: dict[str, dict[str, Any]] = {
@@ -92,11 +91,11 @@ batch_size: 8
 epochs: 1
 """
 ADAPTING = "augment={kind: ada, adapt_kimg: 0.2, interval: 2, target: 0.1}"  # p by 0.08 at a time
-PROPOSED = ("base_channels=4", "latent_dim=4", "batch_size=8", "fixed_images=4", "watch.look_kimg=0")
+PROPOSED = ("base_channels=4", "latent_dim=4", "batch_size=8", "fixed_images=4", "monitor.snapshot_kimg=0")
 WORKER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], f"{sys.argv[1]}/training"]
 import torch
 torch.set_num_threads(1)
 import test_distributed
@@ -178,7 +177,7 @@ def write_numbers(source: Path, out: Path) -> None:
     train(source, out / "adapting", "mlp-small", "fixed_images=4", ADAPTING, steps=10)
     planner.PROBE_SEC = planner.MEASURE_SEC = 0.01
     api.train(source, overrides=PROPOSED, out=out / "auto", minutes=0.001, device="cpu", precision="fp32")
-    train(source, out / "watched", "mlp-small", *WATCHED, *COLLAPSING, "watch.patience=1", steps=60)
+    train(source, out / "watched", "mlp-small", *MONITORED, *COLLAPSING, "monitor.patience=1", steps=60)
 
 
 def train_pools(source: Path, out: Path) -> None:
@@ -289,7 +288,7 @@ def test_two_processes_train_mlp_small_to_the_weights_of_one(both, tiny_file, tm
     assert one.keys() == two.keys()
     for key in one:
         torch.testing.assert_close(two[key], one[key], rtol=1e-4, atol=1e-5, msg=lambda text, key=key: f"{key}: {text}")
-    assert RunFolder(both / "mlp").record["numerics"]["processes"] == 2
+    assert RunFolder(both / "mlp").record.numerics.processes == 2
     first = load_checkpoint(both / "mlp/checkpoints/000000005").tensors
     assert any(not torch.equal(first[key], two[key]) for key in two if key.startswith("networks/"))
     rows = [api.Run(folder, True).rows() for folder in (tmp_path / "one", both / "mlp")]
@@ -320,9 +319,11 @@ def test_two_processes_adapt_as_one(both, tiny_file, tmp_path):
 @pytest.mark.slow
 def test_two_processes_end_together_when_the_looks_of_one_say_so(both, tiny_file, tmp_path):
     """The main process looks; if the other went on alone, both would wait for each other for ever."""
-    one = train(tiny_file, tmp_path / "one", "mlp-small", *WATCHED, *COLLAPSING, "watch.patience=1", steps=60).folder
+    one = train(
+        tiny_file, tmp_path / "one", "mlp-small", *MONITORED, *COLLAPSING, "monitor.patience=1", steps=60
+    ).folder
     assert all(10 < newest(folder).values["iteration"] < 60 for folder in (one, both / "watched"))
-    left, right = (read_rows(RunFolder(folder).looks)[0] for folder in (one, both / "watched"))
+    left, right = (RunFolder(folder).read_snapshots()[0] for folder in (one, both / "watched"))
     assert left["iteration"] == right["iteration"]  # later ones drift apart: a collapse makes much of rounding
     assert left["fd100_untrained_train"] == pytest.approx(right["fd100_untrained_train"], rel=1e-2)
 

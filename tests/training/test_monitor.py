@@ -13,7 +13,7 @@ from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import MonitorOptions
 from gansmith.runs.length import RunLength
 from gansmith.runs.log import measure
-from gansmith.training import monitor as watch
+from gansmith.training import monitor as monitor_module
 from gansmith.training.monitor import Monitor, choose_interval
 from gansmith.training.state import RunState, copy_weights, update_ratios
 from small_runs import small
@@ -27,12 +27,12 @@ def fashion():
 
 
 @pytest.fixture(scope="module")
-def eye(fashion) -> SnapshotEvaluator:
+def monitor(fashion) -> SnapshotEvaluator:
     return SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, None), OPTIONS)
 
 
 def others(fashion, count: int = 400) -> np.ndarray:
-    """Images that the eye has not seen: its own are the first thousand of a shuffle."""
+    """Images that the monitor has not seen: its own are the first thousand of a shuffle."""
     from gansmith.core.randomness import epoch_order
 
     return fashion.read(epoch_order(0, 0, len(fashion))[5000 : 5000 + count])
@@ -43,60 +43,60 @@ def classes_of(fashion, *numbers: int, count: int = 400) -> np.ndarray:
     return fashion.read(places[-count:])
 
 
-def test_real_images_look_real(eye, fashion):
-    look = eye.evaluate(others(fashion))
+def test_real_images_look_real(monitor, fashion):
+    look = monitor.evaluate(others(fashion))
     assert column_of(look, "fd") == "fd400_fashion_train"
     assert measure(look, "fd") < 0.15 * look["fd_of_one"]
     assert measure(look, "coverage") > 0.8
     assert measure(look, "diversity") == pytest.approx(1, abs=0.05)
     assert measure(look, "copies") < 0.03
     assert measure(look, "missing") == 0
-    assert set(look["kinds"]) == set(fashion.spec.classes)
-    assert sum(real for real, _ in look["kinds"].values()) == pytest.approx(1, abs=1e-3)
+    assert set(look["modes"]) == set(fashion.spec.classes)
+    assert sum(real for real, _ in look["modes"].values()) == pytest.approx(1, abs=1e-3)
 
 
-def test_one_image_over_and_over(eye, fashion):
-    look = eye.evaluate(np.repeat(others(fashion, 1), 400, axis=0))
+def test_one_image_over_and_over(monitor, fashion):
+    look = monitor.evaluate(np.repeat(others(fashion, 1), 400, axis=0))
     assert measure(look, "diversity") == pytest.approx(0, abs=1e-3)
     assert measure(look, "missing") == 0.9
     assert measure(look, "coverage") < 0.05
 
 
-def test_the_average_image_gets_what_fd_of_one_says(eye):
-    mean = eye.features.double().mean(0)
+def test_the_average_image_gets_what_fd_of_one_says(monitor):
+    mean = monitor.features.double().mean(0)
     same = moments(mean.repeat(400, 1))
-    assert eye.evaluate(np.zeros((400, 28, 28, 1), np.uint8))["fd_of_one"] == pytest.approx(
-        frechet_distance(eye.moments, same), rel=1e-6
+    assert monitor.evaluate(np.zeros((400, 28, 28, 1), np.uint8))["fd_of_one"] == pytest.approx(
+        frechet_distance(monitor.moments, same), rel=1e-6
     )
 
 
-def test_classes_that_are_gone_are_named(eye, fashion):
-    look = eye.evaluate(classes_of(fashion, 0, *range(2, 8), 9))
+def test_classes_that_are_gone_are_named(monitor, fashion):
+    look = monitor.evaluate(classes_of(fashion, 0, *range(2, 8), 9))
     assert gone(look, Thresholds()) == ["Trouser", "Bag"]
     assert measure(look, "missing") == 0.2
     assert measure(look, "diversity") < 1
 
 
-def test_copies_are_seen(eye, fashion):
+def test_copies_are_seen(monitor, fashion):
     from gansmith.core.randomness import epoch_order
 
     images = fashion.read(epoch_order(0, 0, len(fashion))[:400])
-    assert measure(eye.evaluate(images), "copies") > 0.95
+    assert measure(monitor.evaluate(images), "copies") > 0.95
     noisy = np.clip(images + np.random.default_rng(0).normal(0, 60, images.shape), 0, 255).astype(np.uint8)
-    assert measure(eye.evaluate(noisy), "copies") < 0.5
+    assert measure(monitor.evaluate(noisy), "copies") < 0.5
 
 
 def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fashion, tmp_path):
-    eye = SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, "untrained"), OPTIONS)
-    names = list(eye.evaluate(others(fashion))["kinds"])
+    monitor = SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, "untrained"), OPTIONS)
+    names = list(monitor.evaluate(others(fashion))["kinds"])
     assert len(names) == 40
     assert names[0].startswith("group 1 (mostly ")
     assert {name.partition("mostly ")[2].rstrip(")") for name in names} <= set(fashion.spec.classes)
-    lost = gone(eye.evaluate(classes_of(fashion, 0, *range(2, 10))), Thresholds())
+    lost = gone(monitor.evaluate(classes_of(fashion, 0, *range(2, 10))), Thresholds())
     trousers = [name for name in names if "Trouser" in name]
     assert trousers
     assert set(lost) & set(trousers)
-    assert not set(gone(eye.evaluate(others(fashion)), Thresholds())) & set(trousers)
+    assert not set(gone(monitor.evaluate(others(fashion)), Thresholds())) & set(trousers)
     np.savez(tmp_path / "plain.npz", images=fashion.read(np.arange(600)))
     plain = open_data(tmp_path / "plain.npz")
     kinds = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS).evaluate(others(fashion))[
@@ -105,7 +105,7 @@ def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fash
     assert list(kinds)[:2] == ["group 1", "group 2"]
 
 
-def test_an_untrained_eye_is_the_same_every_time_and_leaves_the_random_numbers_alone(tiny_data):
+def test_an_untrained_extractor_is_the_same_every_time_and_leaves_the_random_numbers_alone(tiny_data):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     one, two = (open_snapshot_extractor(tiny_data, "untrained") for _ in range(2))
@@ -127,7 +127,7 @@ def test_labels_of_looks_come_as_often_as_in_the_data(tiny_data):
 
 
 class Costs:
-    """A watch of which each look takes a second, and the first one two more."""
+    """A monitor whose snapshots take a second each, the first one two more."""
 
     def cost_sec(self) -> tuple[float, float]:
         return 2.0, 1.0
@@ -144,7 +144,7 @@ def test_looks_take_a_small_share_of_the_predicted_time(seconds, looks):
     every = choose_interval(plan_of(), MonitorOptions(), 1_000_000 / seconds, Costs())
     assert every % 500 == 0
     assert (10_000 / every if every else 0) == pytest.approx(looks, abs=0.01)
-    assert not every or 2 + 10_000 / every <= watch.SHARE * seconds
+    assert not every or 2 + 10_000 / every <= monitor_module.SHARE * seconds
 
 
 def test_very_many_checkpoints_are_not_all_looked_at():
@@ -153,8 +153,8 @@ def test_very_many_checkpoints_are_not_all_looked_at():
 
 
 def test_looks_as_often_as_wanted_or_never():
-    def every(look_kimg: float | None, of: object = Costs()) -> int:
-        return choose_interval(plan_of(), MonitorOptions(look_kimg=look_kimg), 1e9, of)
+    def every(snapshot_kimg: float | None, of: object = Costs()) -> int:
+        return choose_interval(plan_of(), MonitorOptions(snapshot_kimg=snapshot_kimg), 1e9, of)
 
     assert every(100.0) == 1000
     assert every(1.0) == 500  # no oftener than checkpoints
@@ -170,13 +170,13 @@ def test_the_predicted_cost_is_about_the_real_one(fashion, runtime, monkeypatch)
     monkeypatch.setattr(time, "perf_counter", time.process_time)  # which does not count what else the machine does
     recipe = load_recipe("vanilla")
     state = RunState.fresh(recipe, fashion.spec, 0, runtime)
-    eye = Monitor(state, fashion, MonitorOptions(images=1000), open_snapshot_extractor(fashion, None))
-    eye.look()
+    monitor = Monitor(state, fashion, MonitorOptions(images=1000), open_snapshot_extractor(fashion, None))
+    monitor.evaluate()
     ratios = []
     for _ in range(3):  # a shared cache makes some timings lie
-        _, predicted = eye.cost_sec()
+        _, predicted = monitor.cost_sec()
         start = time.perf_counter()
-        eye.look()
+        monitor.evaluate()
         ratios.append((time.perf_counter() - start) / predicted)
     assert 0.2 < sorted(ratios)[1] < 5
 

@@ -241,16 +241,16 @@ def test_another_number_of_threads_is_refused_where_it_is_asked_for(paused, monk
 @pytest.mark.parametrize(("name", "value"), [("torch", "2.9.0"), ("cpu", "NO SUCH CPU"), ("processes", 2)])
 def test_other_numerics_are_refused_by_name(name, value, paused):
     run = RunFolder(paused)
-    record = run.record
-    now = record["numerics"][name]
-    run.write_record({**record, "numerics": {**record["numerics"], name: value}})
+    numerics = run.record.numerics
+    now = getattr(numerics, name)
+    run.write_record(run.record.model_copy(update={"numerics": numerics.model_copy(update={name: value})}))
     with pytest.raises(CheckpointError) as caught:
         api.resume(paused)
     assert f"cannot go on exactly: {name}: {value} -> {now}\n" in str(caught.value)
     del caught  # its traceback holds the lock
     assert api.resume(paused, accept_changes=True).finished
-    assert run.record["numerics"][name] == now
-    assert run.record["changes"][0]["changes"] == [f"{name}: {value} -> {now}"]
+    assert getattr(run.record.numerics, name) == now
+    assert run.record.changes[0].changes == (f"{name}: {value} -> {now}",)
 
 
 def test_a_refused_run_folder_is_free_at_once(paused):
@@ -289,8 +289,8 @@ def test_another_length_is_logged_and_reached(stop_at, tiny_file, tmp_path, no_r
     assert events[0]["message"] == "schedule: 0.096 kimg -> 0.16 kimg"
     assert [row["iteration"] for row in run.rows() if "event" not in row] == [4, 8, 12, 16, 20]
     record = RunFolder(run.folder).record
-    assert record["plan"]["iterations"] == 20
-    assert record["plan"]["source"] == "extended to 0.16 kimg"
+    assert record.length.iterations == 20
+    assert record.length.source == "extended to 0.16 kimg"
 
 
 def test_a_change_survives_a_kill_before_the_next_checkpoint(paused):
@@ -504,7 +504,7 @@ KILLED = {
 }
 KILLED_STEPS = 96
 # A row every 3, a checkpoint every 4, a picture every 10; no looks, whose rhythm depends on the machine's speed.
-KILLED_RHYTHM = ("log_rows=32", "previews=10", "checkpoints=24", "watch.look_kimg=0")
+KILLED_RHYTHM = ("log_rows=32", "previews=10", "checkpoints=24", "monitor.snapshot_kimg=0")
 
 
 def kill(process_id: int, returncode: Callable[[], int | None], folder: Path, moment: int, delay: float) -> None:
@@ -567,7 +567,7 @@ def test_kill_nine_at_random_moments_changes_nothing(name, tiny_file, tmp_path, 
 @pytest.mark.slow
 def test_kill_nine_of_the_command_changes_nothing(tiny_file, tmp_path, no_results):
     steps = 240  # the moment is far from the end, which a slow machine may otherwise reach first
-    rhythm = ("log_rows=80", "previews=24", "checkpoints=60", "watch.look_kimg=0")
+    rhythm = ("log_rows=80", "previews=24", "checkpoints=60", "monitor.snapshot_kimg=0")
     whole = train(tiny_file, tmp_path / "whole", "mlp-small", *rhythm, steps=steps)
     folder, words = tmp_path / "run", small("mlp-small", *RHYTHM, *rhythm)
     process = start("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", steps,

@@ -13,13 +13,14 @@ from gansmith.inference.load import load_model
 from gansmith.monitoring.health import HOPELESS
 from gansmith.runs.checkpoint import MANIFEST
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import best_look, read_rows
+from gansmith.runs.log import best_snapshot, read_rows
+from gansmith.runs.record import MonitorRecord
 from gansmith.training import supervisor
 from gansmith.training.supervisor import MAX_ROLLBACKS
-from small_runs import COLLAPSING, WATCHED, Listener, assert_same_run, differing, newest, resume, train
+from small_runs import COLLAPSING, MONITORED, Listener, assert_same_run, differing, newest, resume, train
 
 STEPS, EVERY = 60, 10
-COLLAPSES = (*WATCHED, "batch_size=16", "hidden=[32]", "lr=3e-3", *COLLAPSING)
+COLLAPSES = (*MONITORED, "batch_size=16", "hidden=[32]", "lr=3e-3", *COLLAPSING)
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def left_alone(whole) -> Path:
 
 
 def looks_of(folder: Path) -> list[dict]:
-    return read_rows(RunFolder(folder).looks)
+    return RunFolder(folder).read_snapshots()
 
 
 def events_of(folder: Path, name: str) -> list[dict]:
@@ -61,27 +62,28 @@ def test_a_run_is_looked_at_and_its_collapse_is_told(left_alone):
     assert [look["iteration"] for look in looks] == list(range(EVERY, STEPS + 1, EVERY))
     columns = {"fd100_untrained_train", "coverage100_untrained_train", "diversity100_untrained_train"}
     assert columns | {"copies100_untrained_train", "missing100_untrained_train"} <= looks[0].keys()
-    names = list(looks[0]["kinds"])
+    names = list(looks[0]["modes"])
     assert all("(mostly " in name for name in names)
-    assert sum(fake for _, fake in looks[0]["kinds"].values()) == pytest.approx(1, abs=1e-3)
+    assert sum(fake for _, fake in looks[0]["modes"].values()) == pytest.approx(1, abs=1e-3)
     assert looks[-1]["verdict"] in HOPELESS
     (*_, told) = events_of(left_alone, "health")
     assert told["began_kimg"] <= told["kimg"]
     assert "; try: " in told["message"]
-    record = RunFolder(left_alone).record["watch"]
-    assert (record["every"], record["features"], record["num_fake"], record["num_real"]) == (
+    record = RunFolder(left_alone).record.monitor
+    protocol = record.protocol
+    assert (record.every, protocol.features, protocol.num_fake, protocol.num_real) == (
         EVERY,
         "untrained",
         100,
         96,
     )
-    timing = [row for row in read_rows(RunFolder(left_alone).timing) if "look_sec" in row]
+    timing = [row for row in read_rows(RunFolder(left_alone).timing) if "snapshot_sec" in row]
     assert [row["iteration"] for row in timing] == [look["iteration"] for look in looks]
-    assert all(row["look_sec"] > 0 for row in timing)
+    assert all(row["snapshot_sec"] > 0 for row in timing)
 
 
 def test_looks_change_no_number(left_alone, tiny_file, tmp_path):
-    blind = train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, "watch.look_kimg=0", steps=STEPS)
+    blind = train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, "monitor.snapshot_kimg=0", steps=STEPS)
     assert looks_of(blind.folder) == []
     assert differing(newest(left_alone).tensors, newest(blind.folder).tensors) == []
     kept = [row for row in read_rows(RunFolder(left_alone).log) if row.get("event") != "health"]
@@ -89,7 +91,7 @@ def test_looks_change_no_number(left_alone, tiny_file, tmp_path):
 
 
 def test_the_best_checkpoint_is_kept_and_is_the_model(left_alone):
-    best = best_look(looks_of(left_alone))
+    best = best_snapshot(looks_of(left_alone))
     assert best["iteration"] < STEPS
     assert load_model(left_alone, "cpu").record.kimg == pytest.approx(best["kimg"])
     assert load_model(left_alone / "checkpoints", "cpu").record.kimg == pytest.approx(newest(left_alone).values["kimg"])
@@ -109,34 +111,35 @@ def test_the_best_checkpoint_is_kept_and_is_the_model(left_alone):
 
 def test_patience_ends_a_collapsing_run_and_the_best_is_the_model(left_alone, tiny_file, tmp_path):
     events = Listener()
-    run = train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, "watch.patience=2", steps=STEPS, on_event=events)
+    words = (*COLLAPSES, "monitor.patience=2")
+    run = train(tiny_file, tmp_path / "run", "mlp-small", *words, steps=STEPS, on_event=events)
     assert run.finished
     at = newest(run.folder).values["iteration"]
     assert EVERY < at < STEPS
     looks = looks_of(run.folder)
     assert looks == looks_of(left_alone)[: len(looks)]
-    best = best_look(looks)
+    best = best_snapshot(looks)
     assert best["iteration"] < at
     assert load_model(run.folder, "cpu").record.kimg == pytest.approx(best["kimg"])
     (ended,) = events_of(run.folder, "ended")
     assert ended["iteration"] == at
     assert "that checkpoint is the model" in ended["message"]
     assert ended["message"] in events.said("warning")
-    assert RunFolder(run.folder).record["plan"]["iterations"] == at
+    assert RunFolder(run.folder).record.length.iterations == at
     log = RunFolder(run.folder).log.read_bytes()
     assert api.resume(run.folder).finished
     assert RunFolder(run.folder).log.read_bytes() == log
 
 
 def test_a_run_that_gets_better_is_not_ended(tiny_file, tmp_path):
-    run = train(tiny_file, tmp_path / "run", "mlp-small", *WATCHED, "lr=1e-4", "watch.patience=2", steps=STEPS)
+    run = train(tiny_file, tmp_path / "run", "mlp-small", *MONITORED, "lr=1e-4", "monitor.patience=2", steps=STEPS)
     assert newest(run.folder).values["iteration"] == STEPS
     assert events_of(run.folder, "ended") == []
 
 
 def test_rollback_goes_to_the_best_checkpoint_with_half_the_rates_three_times_at_most(tiny_file, tmp_path):
     folder = tmp_path / "run"
-    words = (*COLLAPSES, "watch.on_collapse=rollback")
+    words = (*COLLAPSES, "monitor.on_collapse=rollback")
     run = train(tiny_file, folder, "mlp-small", *words, steps=STEPS)
     assert run.finished
     back = events_of(folder, "rollback")
@@ -152,7 +155,7 @@ def test_rollback_goes_to_the_best_checkpoint_with_half_the_rates_three_times_at
 
 def test_there_is_an_end_to_rollbacks(tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(supervisor, "MAX_ROLLBACKS", 1)
-    words = (*COLLAPSES, "watch.on_collapse=rollback")
+    words = (*COLLAPSES, "monitor.on_collapse=rollback")
     one = train(tiny_file, tmp_path / "one", "mlp-small", *words, steps=STEPS)
     assert len(events_of(one.folder, "rollback")) == 1
     assert looks_of(one.folder)[-1]["verdict"] in HOPELESS
@@ -177,7 +180,7 @@ def test_halved_rates_are_those_of_the_steps(tiny_data, runtime):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [EVERY, 37, 55])
-@pytest.mark.parametrize("more", [(), ("watch.on_collapse=rollback",), ("watch.patience=2",)], ids=" ".join)
+@pytest.mark.parametrize("more", [(), ("monitor.on_collapse=rollback",), ("monitor.patience=2",)], ids=" ".join)
 def test_a_pause_changes_no_look_and_nothing_that_follows(more, stop_at, whole, tiny_file, tmp_path, monkeypatch):
     undisturbed = whole(*more)
     run = train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, *more, steps=STEPS, stop_at=stop_at)
@@ -192,8 +195,8 @@ def test_a_kill_in_a_rollback_changes_nothing(whole, tiny_file, tmp_path, monkey
     """Every step of a rollback may be the last one: the files that are left lead to the same end."""
     from gansmith.training import trainer as training
 
-    words = (*COLLAPSES, "watch.on_collapse=rollback")
-    undisturbed = whole("watch.on_collapse=rollback")
+    words = (*COLLAPSES, "monitor.on_collapse=rollback")
+    undisturbed = whole("monitor.on_collapse=rollback")
     places = [(training, "prune_checkpoints"), (RunFolder, "truncate"), (RunFolder, "drop_samples_after"),
               (training.Trainer, "_save")]  # fmt: skip
     for number, (owner, name) in enumerate(places):
@@ -204,7 +207,7 @@ def test_a_kill_in_a_rollback_changes_nothing(whole, tiny_file, tmp_path, monkey
                 raise KeyboardInterrupt
             return original(*arguments, **words)
 
-        go_back = training.Trainer._go_back
+        go_back = training.Trainer._roll_back_to_best
 
         def begun(self, ruling, armed=armed, go_back=go_back):
             armed[0] = True
@@ -212,23 +215,20 @@ def test_a_kill_in_a_rollback_changes_nothing(whole, tiny_file, tmp_path, monkey
 
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, killed)
-            patch.setattr(training.Trainer, "_go_back", begun)
+            patch.setattr(training.Trainer, "_roll_back_to_best", begun)
             with pytest.raises(KeyboardInterrupt):
                 train(tiny_file, folder, "mlp-small", *words, steps=STEPS)
         assert resume(folder).finished
         assert_same_run(undisturbed, folder)
 
 
-def test_a_short_run_is_not_looked_at_and_patience_is_told(tiny_file, tmp_path):
+def test_patience_in_a_run_without_snapshots_warns(tiny_file, tmp_path, prose):
     events = Listener()
-    run = train(tiny_file, tmp_path / "run", "mlp-small", "watch.patience=2", on_event=events)
-    assert RunFolder(run.folder).record["watch"] == {"every": 0}
+    run = train(tiny_file, tmp_path / "run", "mlp-small", "monitor.patience=2", on_event=events)
+    assert RunFolder(run.folder).record.monitor == MonitorRecord(every=0)
     assert looks_of(run.folder) == []
     (said,) = events.said("warning")
-    assert said == (
-        "this run is not looked at, so --patience and --on-collapse have nothing to go by"
-        "\n  it is too short for looks within 5 % of its time: set them with look_kimg="
-    )
+    prose("training.no_snapshots", said)
     quiet = Listener()
     train(tiny_file, tmp_path / "quiet", "mlp-small", on_event=quiet)
     assert quiet.said("warning") == []
@@ -237,7 +237,7 @@ def test_a_short_run_is_not_looked_at_and_patience_is_told(tiny_file, tmp_path):
 def test_events_of_looks_reach_front_ends(tiny_file, tmp_path):
     events = Listener()
     train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, steps=STEPS, on_event=events)
-    looks = [event for event in events.events if event.kind == "look"]
+    looks = [event for event in events.events if event.kind == "snapshot"]
     assert len(looks) == STEPS // EVERY
     assert {"kimg", "img_per_sec", "eta_sec", "fd100_untrained_train"} <= looks[0].values.keys()
     told = [event for event in events.events if event.kind == "health"]

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from gansmith import api
-from gansmith.core.errors import DiskFullError, ModelError, TrainingError
+from gansmith.core.errors import DiskFullError, TrainingError
 from gansmith.core.randomness import Noise
 from gansmith.core.runtime import start_runtime
 from gansmith.data.batches import BatchStream
@@ -350,17 +350,17 @@ def test_a_budget_ends_exactly(budget, iterations, tiny_file, tmp_path, monkeypa
     run = train(tiny_file, tmp_path / "run", "mlp-small", **{"steps": None, **budget})
     assert run.finished
     assert newest(run.folder).values["iteration"] == iterations == iterations_of(run)[-1]
-    plan = RunFolder(run.folder).record["plan"]
-    assert plan["iterations"] == iterations
-    assert plan["schedule_kimg"] == pytest.approx(iterations * 8 / 1000)
+    plan = RunFolder(run.folder).record.length
+    assert plan.iterations == iterations
+    assert plan.schedule_kimg == pytest.approx(iterations * 8 / 1000)
 
 
 def test_minutes_are_measured_once_and_then_are_kimg(tiny_file, tmp_path, monkeypatch, no_results):
     speeds = iter([800.0])
     monkeypatch.setattr(prepare, "measure_speed", lambda *_: next(speeds))
     run = train(tiny_file, tmp_path / "run", "mlp-small", minutes=0.01, steps=None, stop_at=15)
-    plan = RunFolder(run.folder).record["plan"]
-    assert plan["source"] == "0.01 minutes at 800 images a second as measured"
+    plan = RunFolder(run.folder).record.length
+    assert plan.source == "0.01 minutes at 800 images a second as measured"
     assert api.resume(run.folder).finished
     assert newest(run.folder).values["iteration"] == 60
 
@@ -414,7 +414,7 @@ def test_init_from_takes_the_weights_and_nothing_else(tiny_file, finished, tmp_p
     assert not part(first, "optimizers/")
     assert part(source, "optimizers/")
     assert load_checkpoint(run.folder / "checkpoints/000000000").values["seed"] == 5
-    assert RunFolder(run.folder).record["init_from"] == str(finished)
+    assert RunFolder(run.folder).record.init_from == str(finished)
 
 
 def test_init_from_one_file_takes_that_network(tiny_file, finished, tmp_path, no_results):
@@ -428,17 +428,12 @@ def test_init_from_one_file_takes_that_network(tiny_file, finished, tmp_path, no
     assert all(differing(part(first, name), part(at_start(plain.folder), name)) == [] for name in names)
 
 
-@pytest.mark.parametrize(("recipe", "words", "problem"), [
-    ("dcgan", ("conditional=true", "latent_dim=5"), "1 of 8 tensors"),
-    ("mlp-small", (), "tensors are others, first '"),
-])  # fmt: skip
-def test_init_from_weights_that_do_not_fit_is_an_error(recipe, words, problem, tiny_file, finished, tmp_path):
-    with pytest.raises(ModelError) as caught:
+@pytest.mark.parametrize(("recipe", "words"), [
+    ("dcgan", ("conditional=true", "latent_dim=5")), ("mlp-small", ()),
+], ids=["other latent dimension", "other networks"])  # fmt: skip
+def test_init_from_weights_that_do_not_fit_is_an_error(refused, recipe, words, tiny_file, finished, tmp_path):
+    with refused("model.initial_weights_unfit"):
         train(tiny_file, tmp_path / "run", recipe, *words, init_from=finished)
-    first, second = str(caught.value).split("\n")
-    assert first.startswith(f"--init-from {finished}: its 'generator' does not fit this recipe: ")
-    assert problem in first
-    assert second == "  use the recipe, size, channels and scale that it was trained with"
     assert not (tmp_path / "run").exists()
 
 
@@ -453,8 +448,8 @@ def test_the_holdout_is_recorded_and_never_trained_on(tiny_file, tmp_path, monke
     monkeypatch.setattr(BatchStream, "read", seen)
     run = train(tiny_file, tmp_path / "run", "mlp-small", holdout=0.25, stop_at=6)
     assert api.resume(run.folder).finished
-    record = RunFolder(run.folder).record["data"]
-    assert (record["holdout"], record["spec"]["held_out"], record["spec"]["count"]) == (0.25, 24, 72)
+    record = RunFolder(run.folder).record.data
+    assert (record.holdout, record.spec.held_out, record.spec.count) == (0.25, 24, 72)
     data = open_data(tiny_file, holdout=0.25, seed=3)
     kept = {image.tobytes() for image in data.held_out.read(range(24))}
     assert len(kept) == 24
@@ -474,7 +469,7 @@ def test_bad_files_are_listed_in_the_run(tmp_path, no_results):
     (entry,) = [json.loads(line) for line in (run.folder / "quarantine.jsonl").read_text().splitlines()]
     assert entry["file"].endswith("bad.png")
     assert entry["reason"]
-    assert RunFolder(run.folder).record["data"]["spec"]["count"] == 24
+    assert RunFolder(run.folder).record.data.spec.count == 24
 
 
 def test_a_finished_run_leaves_its_results(finished):

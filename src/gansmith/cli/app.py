@@ -39,15 +39,21 @@ from gansmith.core.events import say
 from gansmith.core.version import __version__
 
 NARROW = 60  # columns; with fewer, rich's tables cut words
+TRAIN, LOOK, USE, EVALUATE = "Train", "Look at runs", "Use a model", "Evaluate a model"
+DATA, MACHINE = "Data", "Machine"
+PANELS = (TRAIN, LOOK, USE, EVALUATE, DATA, MACHINE)  # of ``gansmith --help``, from top to bottom
 
 
 class Command(TyperCommand):
-    """A verb; on a narrow terminal its help is plain text."""
+    """A verb; its help is plain text on a narrow terminal."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if shutil.get_terminal_size().columns < NARROW:
             self.rich_markup_mode = None
+        arguments: list[Any] = [param for param in self.params if param.param_type_name == "argument"]
+        for argument in arguments:
+            argument.display_type_rich = lambda ctx: None  # the name is enough; typer would show <list[str]>
 
     def get_help_option(self, ctx: Any) -> Any:
         """Return the option --help."""
@@ -57,13 +63,18 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """A group of verbs."""
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Return the verbs in the order of PANELS; typer would put groups of verbs last."""
+        panels = {name: getattr(command, "rich_help_panel", None) for name, command in self.commands.items()}
+        return sorted(panels, key=lambda name: PANELS.index(panels[name]) if panels[name] in PANELS else 0)
+
     def get_help_option(self, ctx: Any) -> Any:
         """Return the option --help."""
         return _without_type(super().get_help_option(ctx))
 
 
 def _without_type(option: Any) -> Any:
-    """Give --help the empty metavar of our other flags; typer would show <bool>."""
+    """Return an option with the empty metavar of our other flags; typer would show <bool>."""
     option.metavar = ""
     return option
 
@@ -82,19 +93,19 @@ data_app = typer.Typer(cls=Group, no_args_is_help=True)
 
 
 def add_verbs(panel: str, *verbs: Callable[..., None]) -> None:
-    """Make each function a verb of its name, in a panel of ``gansmith --help``."""
+    """Make each function a verb with its name, in a panel of ``gansmith --help``."""
     for verb in verbs:
         app.command(cls=Command, rich_help_panel=panel)(verb)
 
 
-add_verbs("Train", train.train, resume.resume, plan.plan, recipes.recipes)
-add_verbs("Look at runs", diagnose.diagnose, compare.compare)
-add_verbs("Use a model", sample.sample, interpolate.interpolate, arithmetic.arithmetic, directions.directions)
-add_verbs("Use a model", invert.invert, translate.translate, upscale.upscale, features.features, augment.augment)
-add_verbs("Evaluate a model", evaluate.evaluate, score.score, probe.probe)
-add_verbs("Machine", doctor.doctor)
+add_verbs(TRAIN, train.train, resume.resume, plan.plan, recipes.recipes)
+add_verbs(LOOK, diagnose.diagnose, compare.compare)
+add_verbs(USE, sample.sample, interpolate.interpolate, arithmetic.arithmetic, directions.directions)
+add_verbs(USE, invert.invert, translate.translate, upscale.upscale, features.features, augment.augment)
+add_verbs(EVALUATE, evaluate.evaluate, score.score, probe.probe)
+add_verbs(MACHINE, doctor.doctor)
 app.add_typer(
-    data_app, name="data", rich_help_panel="Data", help="Check a data set, list the named ones, empty the cache."
+    data_app, name="data", rich_help_panel=DATA, help="Check a data set, list the named ones, empty the cache."
 )
 data_app.command("check", cls=Command)(data.check)
 data_app.command("list", cls=Command)(data.list_sets)
@@ -115,7 +126,7 @@ def _root(
     ] = False,
     debug: Annotated[bool, flag("--debug", "Show the traceback of an error.")] = False,
 ) -> None:
-    """Declare the options that stand before the verb; ``main`` reads --debug itself."""
+    """Declare the options before the verb; ``main`` reads --debug itself."""
 
 
 def main() -> None:
@@ -125,7 +136,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
             warnings.showwarning = _print_warning
-            app(words, prog_name="gansmith")  # also where Python was told to run the package
+            app(words, prog_name="gansmith")  # the same name for python -m gansmith
     except (GansmithError, OSError) as problem:
         if len(words) < len(sys.argv) - 1:
             raise
@@ -138,7 +149,7 @@ def main() -> None:
 def _print_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
-    """Print warnings of gansmith without their place in the code, and others as Python does."""
+    """Print warnings of gansmith without file and line, and other warnings as Python does."""
     shown = f"warning: {message}\n"
     if not issubclass(category, GansmithWarning):
         shown = warnings.formatwarning(message, category, filename, lineno, line)
@@ -146,14 +157,14 @@ def _print_warning(
 
 
 def _code_of(problem: GansmithError | OSError) -> str:
-    """Return an error's code; the system's errors have that of their errno, for example "system.enoent"."""
+    """Return the code of an error; for an error of the system the name of its errno: "system.enoent"."""
     if isinstance(problem, GansmithError):
         return problem.code
     return f"system.{errno.errorcode.get(problem.errno or 0, 'unknown').lower()}"
 
 
 def _error_text(problem: Exception) -> str:
-    """Return the text of an error; an error of the system with the name of the file."""
+    """Return the text of an error; an error of the system includes the name of the file."""
     if isinstance(problem, OSError) and problem.filename is not None:
         return f"'{problem.filename}' cannot be read or written: {problem.strerror}"
     return str(problem)

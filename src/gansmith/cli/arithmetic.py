@@ -1,4 +1,4 @@
-"""``gansmith arithmetic``: add and subtract the latents of images."""
+"""``gansmith arithmetic``: add and subtract mean latents of images."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,10 @@ def arithmetic(
     model: ModelPath,
     plus: Annotated[
         list[str] | None,
-        typer.Option(metavar="IMAGES", help=f"Add the mean latent of these images; repeatable. {IMAGE_NUMBERS}."),
+        typer.Option(metavar="IMAGES", help=f"Images whose mean latent is added; repeatable. {IMAGE_NUMBERS}."),
     ] = None,
     minus: Annotated[
-        list[str] | None, typer.Option(metavar="IMAGES", help="Subtract the mean latent of these; repeatable.")
+        list[str] | None, typer.Option(metavar="IMAGES", help="Images whose mean latent is subtracted; repeatable.")
     ] = None,
     label: Label = None,
     truncation: Truncation = None,
@@ -28,7 +28,7 @@ def arithmetic(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Add and subtract what groups of images have in common.
+    """Add and subtract the mean latents of groups of images.
 
     Example: gansmith arithmetic MODEL --plus 3,5,8 --minus 1,2,4 --plus 7,9
 

@@ -1,4 +1,4 @@
-"""``gansmith augment``: a labelled synthetic data set from a conditional model."""
+"""``gansmith augment``: a labelled synthetic data set of a conditional model."""
 
 import json
 from pathlib import Path
@@ -17,6 +17,7 @@ from gansmith.cli.options import (
     split_names,
     split_numbers,
 )
+from gansmith.cli.progress import ProgressPrinter
 from gansmith.core.events import say
 
 STUDY = "With --study"
@@ -34,7 +35,11 @@ def augment(
     study: Annotated[bool, flag("--study", "Train classifiers with and without the set, and compare.")] = False,
     real: Annotated[
         str,
-        typer.Option(metavar="NUMBERS", help="Real images per class; 'all' is added.", rich_help_panel=STUDY),
+        typer.Option(
+            metavar="NUMBERS",
+            help="Real images per class, and always all of them.",
+            rich_help_panel=STUDY,
+        ),
     ] = "10,50,100",
     seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of each classifier.", rich_help_panel=STUDY)] = 3,
     kimg: Annotated[int, typer.Option(metavar="N", help="Thousand images per training.", rich_help_panel=STUDY)] = 30,
@@ -46,13 +51,12 @@ def augment(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a labelled synthetic data set, filtered.
+    """Write a labelled synthetic data set, with poor samples filtered out.
 
     MODEL is a conditional model; DATA are the images that it was trained on.
-    Every filter is measured, also one that --filters leaves out.
+    The result reports every filter, also those that --filters leaves out.
     """
-    from gansmith import api
-    from gansmith.cli.progress import ProgressPrinter
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     chosen, counts = split_names(filters), split_numbers("--real", real)
     loaded = api.load(model, device, plugin or [])
@@ -60,18 +64,18 @@ def augment(
     if study:
         api.check_plot(plot)
     with ProgressPrinter() as progress:
-        options: dict[str, Any] = {"data_root": data_root, "on_progress": progress.tell}
+        options: dict[str, Any] = {"data_root": data_root, "on_progress": progress.show}
         parts = api.open_parts(loaded, model, source, **options) if study else None
         data = parts.train if parts else api.open_fitted(loaded, model, source, **options)
         if parts:
             api.check_study(parts, counts, seeds, kimg)
-        found = api.augment(loaded, data, per_class, filters=chosen, seed=seed, on_progress=progress.tell)
+        found = api.augment(loaded, data, per_class, filters=chosen, seed=seed, on_progress=progress.show)
         written = found.samples.save(out)
         result = {"out": str(written), "count": len(found.samples), **found.to_json()}
         lines = found.lines()
         if parts:
             studied = api.study(
-                loaded, parts, found.samples, per_class=counts, seeds=seeds, kimg=kimg, on_progress=progress.tell
+                loaded, parts, found.samples, per_class=counts, seeds=seeds, kimg=kimg, on_progress=progress.show
             )
             result |= {"study": studied.to_json(), "plot": str(api.draw_study(studied, plot))}
             lines += ["", *studied.lines(), str(plot)]

@@ -1,4 +1,4 @@
-"""``gansmith compare``: two to eight runs side by side, as a table and a page."""
+"""``gansmith compare``: two to eight runs side by side, as tables and an HTML page."""
 
 import json
 from pathlib import Path
@@ -22,16 +22,16 @@ def compare(
 ) -> None:
     """Compare runs: recipes, curves, metrics, and real differences.
 
-    A difference is real where it is larger than the noise of the metric.
+    A difference is real if it exceeds the noise of the metric.
     """
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     found, path = api.compare(runs, out=out, device=device, plugins=plugin or [])
     print(json.dumps({**found.to_json(), "page": str(path)}) if as_json else "\n".join([*_lines(found), str(path)]))
 
 
 def _lines(found: "Comparison") -> list[str]:
-    from gansmith.evaluation.compare import kimg_text
+    from gansmith.evaluation.compare import kimg_text  # here and below: it imports torch
     from gansmith.reporting.comparison_page import RULE, verdict
 
     out = [
@@ -45,7 +45,7 @@ def _lines(found: "Comparison") -> list[str]:
         room = (WIDTH - max(len(path) for path in found.recipe)) // len(letters) - 2
         out += ["", *columns([["recipe", *letters], *values], max(8, room))]
     if found.rows:
-        cells: list[list[str]] = [["number", *letters, ""]]
+        cells: list[list[str]] = [["metric", *letters, ""]]
         for row in found.rows:
             numbers = ["" if each is None else number_text(each) for each in row.numbers]
             cells.append([row.name, *numbers, verdict(found, row)])

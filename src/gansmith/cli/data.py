@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Data, DataRoot
+from gansmith.cli.progress import ProgressPrinter
 from gansmith.cli.text import wrap_lines
 
 
@@ -20,15 +21,10 @@ def check(
 
     Also prints the image size and channels that training would use.
     """
-    from gansmith import api
-    from gansmith.cli.progress import ProgressPrinter
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     with ProgressPrinter() as printer:
-
-        def show_progress(done: int, total: int) -> None:
-            printer.tell("reading images", done, total)
-
-        report = api.check(source, size=size, channels=channels, data_root=data_root, on_progress=show_progress)
+        report = api.check(source, size=size, channels=channels, data_root=data_root, on_progress=printer.show)
     print(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(wrap_lines(report.lines())))
 
 
@@ -37,7 +33,7 @@ def list_sets(
     as_json: AsJson = False,
 ) -> None:
     """List the named data sets, their licences, and where their files go."""
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     sets = api.list_data(data_root)
     if as_json:
@@ -52,6 +48,6 @@ def list_sets(
 
 def clean() -> None:
     """Delete the cache of decoded images; training rebuilds it."""
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     print(f"{api.clean_cache():,} bytes freed")

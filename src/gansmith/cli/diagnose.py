@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Device
+from gansmith.cli.progress import ProgressPrinter
 
 
 def diagnose(
@@ -15,9 +16,8 @@ def diagnose(
     as_json: AsJson = False,
 ) -> None:
     """Find mode collapse and other problems; suggest what to try."""
-    from gansmith import api
-    from gansmith.cli.progress import ProgressPrinter
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     with ProgressPrinter() as printer:
-        found = api.diagnose(run, device, printer.tell)
+        found = api.diagnose(run, device, printer.show)
     print(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))

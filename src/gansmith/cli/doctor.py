@@ -7,7 +7,7 @@ from gansmith.cli.options import AsJson
 
 def doctor(as_json: AsJson = False) -> None:
     """Show this machine's hardware, its speed, and missing packages."""
-    from gansmith import api
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     facts = api.examine_machine()
     if as_json:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gansmith.cli.options import MORE, AsJson, DataRoot, Device, ModelPath, Plugin, Raw, Truncation, flag, split_names
+from gansmith.cli.progress import ProgressPrinter
 from gansmith.cli.text import columns, number_text, wrap_lines
 
 if TYPE_CHECKING:
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 def evaluate(
     model: ModelPath,
     source: Annotated[
-        str | None, typer.Argument(metavar="DATA", help="Reference set; without it, the images that the run held out.")
+        str | None, typer.Argument(metavar="DATA", help="Reference set; by default the images that the run held out.")
     ] = None,
     num: Annotated[int, typer.Option("-n", "--num", metavar="N", help="Images per set of samples.")] = 10_000,
     features: Annotated[
         str, typer.Option(metavar="NAME", help="Extractor: fashion, own, inception, dinov2 or clip.")
     ] = "",
-    metrics: Annotated[str, typer.Option(metavar="NAMES", help="Metrics, comma-separated; all without it.")] = "",
+    metrics: Annotated[str, typer.Option(metavar="NAMES", help="Metrics, comma-separated; all by default.")] = "",
     sets: Annotated[int, typer.Option(metavar="N", help="Independent sets of samples.", rich_help_panel=MORE)] = 4,
     weights: Annotated[
         Path | None,
@@ -53,8 +54,7 @@ def evaluate(
 
     Prints FD, density, coverage and more, each with its standard deviation.
     """
-    from gansmith import api
-    from gansmith.cli.progress import ProgressPrinter
+    from gansmith import api  # here: it imports torch, which takes seconds
     from gansmith.evaluation.evaluate import EvaluationOptions
 
     options = EvaluationOptions(
@@ -70,7 +70,7 @@ def evaluate(
 
 
 def _lines(found: "Evaluation") -> list[str]:
-    from gansmith.evaluation.baselines import baseline_comparisons
+    from gansmith.evaluation.baselines import baseline_comparisons  # here: it imports torch
 
     out = wrap_lines([f"{found.model} at {found.kimg:,.1f} kimg", *found.protocol.lines()])
     comparisons = baseline_comparisons(found)
@@ -86,7 +86,7 @@ def _lines(found: "Evaluation") -> list[str]:
 
 def _table(found: "BaselineComparison") -> list[str]:
     """Return a table of a model and its baseline: a row per metric, with targets and difference."""
-    head = [found.title or "number", "model", found.baseline, "targets", "difference, 95 %", ""]
+    head = [found.title or "metric", "model", found.baseline, "targets", "difference, 95 %", ""]
     rows = []
     for name in found.names():
         gain = found.gains.get(name)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Data, DataRoot, Device, Layers, ModelPath, Plugin, split_names
+from gansmith.cli.progress import ProgressPrinter
 from gansmith.core.events import say
 
 
@@ -15,7 +16,7 @@ def features(
     source: Data,
     layers: Layers = "",
     label: Annotated[
-        str | None, typer.Option(metavar="CLASS", help="Label input for all images; without it, the mean over classes.")
+        str | None, typer.Option(metavar="CLASS", help="Label input for all images; by default the mean over classes.")
     ] = None,
     out: Annotated[Path, typer.Option(metavar="FILE", help="Features, .npz.")] = Path("features.npz"),
     data_root: DataRoot = None,
@@ -29,13 +30,12 @@ def features(
     Arrays in the file: features, layers, layer_widths, labels, class_names.
     """
     from gansmith import api  # here: it imports torch, which takes seconds
-    from gansmith.cli.progress import ProgressPrinter
 
     api.check_features_path(out)
     loaded = api.load(model, device, plugin or [])
     with ProgressPrinter() as progress:
-        data = api.open_fitted(loaded, model, source, data_root=data_root, on_progress=progress.tell)
-        found = api.features(loaded, data, split_names(layers), label, on_progress=progress.tell)
+        data = api.open_fitted(loaded, model, source, data_root=data_root, on_progress=progress.show)
+        found = api.features(loaded, data, split_names(layers), label, on_progress=progress.show)
     written = found.save(out)
     count, width = found.values.shape
     widths = ", ".join(f"{name} {each:,}" for name, each in found.layers.items())

@@ -1,4 +1,4 @@
-"""``gansmith interpolate``: a film or strip from image to image."""
+"""``gansmith interpolate``: a film or a strip of images between images."""
 
 import json
 from pathlib import Path

@@ -17,17 +17,17 @@ def invert(
     ],
     mask: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Fill in: an image of the same size, white where pixels are missing."),
+        typer.Option(metavar="FILE", help="Mask of the same size, white where pixels are missing: fill them in."),
     ] = None,
     label: Annotated[
-        str | None, typer.Option(metavar="CLASS", help="Class, by name or number; else it is searched.")
+        str | None, typer.Option(metavar="CLASS", help="Class, by name or number; by default the search finds it.")
     ] = None,
     steps: Annotated[int, typer.Option(metavar="N", help="Steps of the search.", min=1)] = 200,
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the start.", min=0)] = 0,
     raw: Raw = False,
     out: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="Figure, .png, with the latent beside it; or a folder."),
+        typer.Option(metavar="FILE", help="Figure, .png; the latent is written beside it. Or a folder."),
     ] = Path("inverted.png"),
     device: Device = "auto",
     plugin: Plugin = None,

@@ -5,12 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-MORE = "More options"  # the panel of the options that few people need
+from gansmith.core.errors import GansmithError
+
+MORE = "More options"  # panel of the options that few people need
 COMMON = "Options"
 
 
 def flag(name: str, text: str, panel: str = COMMON) -> Any:
-    """Return an option without a value; the empty metavar keeps its type out of the help."""
+    """Return an option without a value; its empty metavar keeps its type out of the help."""
     return typer.Option(name, metavar="", help=text, rich_help_panel=panel)
 
 
@@ -62,7 +64,7 @@ Label = Annotated[str | None, typer.Option(metavar="CLASS", help="Make images of
 Truncation = Annotated[
     float | None, typer.Option(metavar="T", help="Limit latents to T deviations: cleaner, less varied images.")
 ]
-Layers = Annotated[str, typer.Option(metavar="NAMES", help="Discriminator layers, comma-separated; all without it.")]
+Layers = Annotated[str, typer.Option(metavar="NAMES", help="Discriminator layers, comma-separated; all by default.")]
 IMAGE_NUMBERS = (
     "3,9 are image numbers of 'gansmith sample', 7:3 is image 3 of --seed 7, x.latent.safetensors is a saved latent"
 )
@@ -75,11 +77,9 @@ def split_names(text: str) -> tuple[str, ...]:
 
 def split_numbers(option: str, text: str) -> tuple[int, ...]:
     """Return the whole numbers in a comma-separated list; GansmithError for any other word."""
-    from gansmith.core.errors import GansmithError
-
     for word in split_names(text):
         if not word.isdecimal():
             raise GansmithError(
-                "cli.not_whole_numbers", f"{option}: '{word}' is no whole number\n  for example {option} 10,50,100"
+                "cli.not_whole_numbers", f"{option}: '{word}' is not a whole number\n  for example {option} 10,50,100"
             )
     return tuple(int(word) for word in split_names(text))

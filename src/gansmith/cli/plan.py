@@ -20,10 +20,12 @@ from gansmith.cli.options import (
     Plugin,
     Precision,
 )
+from gansmith.cli.progress import ProgressPrinter
 from gansmith.cli.text import WIDTH, wrap_lines
 from gansmith.cli.train import data_and_overrides
+from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError
-from gansmith.core.events import say
+from gansmith.core.events import duration, say
 
 if TYPE_CHECKING:
     from gansmith.planning.proposal import Proposal
@@ -58,9 +60,7 @@ def plan(
         if out.exists():
             raise GansmithError("output.exists", f"'{out}' exists\n  pass another --out, or remove it")
         out.parent.mkdir(parents=True, exist_ok=True)
-    from gansmith import api
-    from gansmith.cli.progress import ProgressPrinter
-    from gansmith.core.atomic_files import commit_file
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     with ProgressPrinter() as printer:
         proposal = api.plan(
@@ -76,7 +76,7 @@ def plan(
         words += ["--holdout", f"{holdout:g}"] if holdout else []
         words += [word for each in plugin or [] for word in ("--plugin", str(each))]
         words += ["--data-root", str(data_root)] if data_root else []
-        say(f"\ntrain it: {shlex.join(words)}")
+        say(f"\ntrain with it: {shlex.join(words)}")
     if as_json:
         print(json.dumps(proposal.to_json(), indent=2))
     else:
@@ -85,7 +85,6 @@ def plan(
 
 def proposal_lines(proposal: "Proposal") -> list[str]:
     """Return the choices as a table of 80 columns, then speed, expected quality and warnings."""
-    from gansmith.core.events import duration
 
     rows = [(choice.what, choice.value, choice.reason) for choice in proposal.choices]
     first, second = (max(len(row[column]) for row in rows) for column in (0, 1))

@@ -16,6 +16,7 @@ from gansmith.cli.options import (
     split_names,
     split_numbers,
 )
+from gansmith.cli.progress import ProgressPrinter
 
 
 def probe(
@@ -36,14 +37,13 @@ def probe(
     Baselines: pixels, their principal components, an untrained discriminator.
     Test set: NAME:test for a named data set, otherwise a part of DATA.
     """
-    from gansmith import api
-    from gansmith.cli.progress import ProgressPrinter
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     counts = split_numbers("--per-class", per_class)
     loaded = api.load(model, device, plugin or [])
     with ProgressPrinter() as progress:
-        parts = api.open_parts(loaded, model, source, data_root=data_root, on_progress=progress.tell)
+        parts = api.open_parts(loaded, model, source, data_root=data_root, on_progress=progress.show)
         found = api.probe(
-            loaded, parts, per_class=counts, seeds=seeds, layers=split_names(layers), on_progress=progress.tell
+            loaded, parts, per_class=counts, seeds=seeds, layers=split_names(layers), on_progress=progress.show
         )
     print(json.dumps(found.to_json()) if as_json else "\n".join(found.lines()))

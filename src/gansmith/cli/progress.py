@@ -1,4 +1,4 @@
-"""A live bar on a terminal, plain lines elsewhere; both on stderr, so that stdout holds results."""
+"""Progress on stderr: a live bar on a terminal, plain lines elsewhere."""
 
 import os
 import sys
@@ -7,15 +7,15 @@ from types import TracebackType
 
 from rich.cells import cell_len, set_cell_size
 
-from gansmith.core.events import PlainLines, columns, mute_lost_terminal, redraw, say
+from gansmith.core.events import PlainLines, Progress, columns, mute_lost_terminal, redraw, say
 
 DRAW_EVERY_SEC = 0.1
-BAR, BAR_COLUMNS = 20, 50  # cells of the bar, and the columns that a terminal needs for it
+BAR, BAR_COLUMNS = 20, 50  # cells of the bar, and the narrowest terminal that shows it, in columns
 NO_CURSOR = ("", "dumb", "unknown")  # values of TERM: the terminal cannot return to the start of a line
 
 
 class ProgressPrinter(PlainLines):
-    """Takes the events of a verb and shows how far it is; where a bar cannot be drawn, in plain lines."""
+    """Shows the events of a verb with a live bar, or in plain lines if a bar cannot be drawn."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,8 @@ class ProgressPrinter(PlainLines):
             self._try_to_draw("")
         mute_lost_terminal()
 
-    def _step(self, name: str, done: float, total: float, text: str) -> None:
+    def _step(self, progress: Progress, text: str) -> None:
+        name, done, total = progress.what, progress.done, progress.total
         if self._live:
             now = time.monotonic()
             if name == self._name and done < total and now - self._drawn_at < DRAW_EVERY_SEC:
@@ -38,13 +39,13 @@ class ProgressPrinter(PlainLines):
             self._name, self._drawn_at = name, now
             self._try_to_draw(name, done / total if total else 1.0, text)
         if not self._live:
-            super()._step(name, done, total, text)
+            super()._step(progress, text)
 
     def _try_to_draw(self, name: str, share: float = 0.0, text: str = "") -> None:
         try:
             line = _line(name, share, text, columns() - 1) if name else ""
             redraw(line, cell_len(line))
-        except Exception as problem:  # whatever it is, the work is worth more than the bar
+        except Exception as problem:  # any error: the work is worth more than the bar
             self._live = False
             say(f"warning: the live bar failed ({type(problem).__name__}: {problem}); plain lines from here on")
 
@@ -58,7 +59,7 @@ def _can_draw() -> bool:
 
 
 def _line(name: str, share: float, text: str, room: int) -> str:
-    """Return a line of ``room`` cells at most: name, bar, percent and text; the bar is left out of narrow ones."""
+    """Return a line of at most ``room`` cells: name, bar, percent and text; a narrow line has no bar."""
     full, rest = ("━", "─") if _has("━─") else ("#", "-")
     done = round(BAR * min(1.0, share))
     bar = f"{full * done}{rest * (BAR - done)} " if room + 1 >= BAR_COLUMNS else ""

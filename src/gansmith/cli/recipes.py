@@ -1,4 +1,4 @@
-"""``gansmith recipes``: list or print recipes; imports torch for ``--shapes`` only."""
+"""``gansmith recipes``: list recipes, or print one; only its layers need torch."""
 
 import shlex
 from importlib import resources
@@ -11,7 +11,7 @@ from gansmith.cli.options import flag
 from gansmith.core.errors import RecipeError, unknown_name
 from gansmith.recipes import AUTO, AUTO_SUMMARY, AUTO_TEXT, GOALS
 
-LAYERS = "# Layers at "  # the first words below a printed recipe
+LAYERS = "# Layers at "  # begins the comment below a printed recipe
 
 
 def recipes(
@@ -34,9 +34,9 @@ def recipes(
         words = shlex.join(overrides)
         raise RecipeError(
             "cli.recipe_changes_without_shapes",
-            f"the file of a recipe is printed as it is, without {words}"
+            f"a recipe is printed without changes, got {words}"
             f"\n  the layers with changes: gansmith recipes {name} --shapes {words}"
-            f"\n  the whole with changes: gansmith train DATA --recipe {name} {words} --dry-run",
+            f"\n  the recipe with changes: gansmith train DATA --recipe {name} {words} --dry-run",
         )
     elif shapes:
         print("\n".join(_layers(name, overrides or [])[1:]))
@@ -66,8 +66,8 @@ def _summary(text: str) -> str:
 
 
 def _print_recipe(name: str, text: str) -> None:
-    """Print a recipe, then its layers as comments, so that the whole can be saved as a recipe."""
-    print(text.split(LAYERS)[0].rstrip() + "\n", flush=True)  # a saved one has the layers already
+    """Print a recipe, then its layers as comments: the output is a valid recipe file."""
+    print(text.split(LAYERS)[0].rstrip() + "\n", flush=True)  # a saved output has layers already
     title, *lines = _layers(name, [])
     print(title, *(f"# {line}" for line in lines), sep="\n")
 

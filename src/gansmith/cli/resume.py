@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, flag
+from gansmith.cli.progress import ProgressPrinter
 from gansmith.cli.train import print_run
 
 
@@ -23,8 +24,7 @@ def resume(
 
     A changed length and accepted changes are recorded in the log of the run.
     """
-    from gansmith import api
-    from gansmith.cli.progress import ProgressPrinter
+    from gansmith import api  # here: it imports torch, which takes seconds
 
     with ProgressPrinter() as printer:
         result = api.resume(run, kimg=kimg, accept_changes=accept_changes, on_event=printer)

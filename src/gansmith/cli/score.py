@@ -1,4 +1,4 @@
-"""``gansmith score``: how usual images are to a trained model."""
+"""``gansmith score``: how usual images are for a trained model."""
 
 import json
 from typing import Annotated, Any
@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin
+from gansmith.cli.progress import ProgressPrinter
 
 
 def score(
@@ -17,13 +18,12 @@ def score(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score how usual each image is to the model; low means unusual.
+    """Score how usual each image is for the model; low means unusual.
 
     --how discriminator: probability that the image is real, or the critic's score.
     --how inversion: PSNR in dB of the nearest image that the model makes; slow.
     """
     from gansmith import api  # here: it imports torch, which takes seconds
-    from gansmith.cli.progress import ProgressPrinter
 
     loaded = api.load(model, device, plugin or [])
     left_out: list[Any] = []

@@ -8,7 +8,7 @@ WIDTH = 80
 
 
 def wrap_lines(lines: Iterable[str]) -> list[str]:
-    """Wrap lines at 80 columns; what continues a line is indented by two more than it. Paths and words stay whole."""
+    """Wrap lines at 80 columns; continuation lines are indented by two more. Paths and words stay whole."""
     out = []
     for line in lines:
         indent = " " * (len(line) - len(line.lstrip()) + 2)
@@ -19,12 +19,12 @@ def wrap_lines(lines: Iterable[str]) -> list[str]:
 
 
 def number_text(number: Any) -> str:
-    """Return a number with its deviation."""
+    """Return a metric with its standard deviation."""
     return f"{number.value:.4g}" + ("" if number.deviation is None else f"+-{number.deviation:.2g}")
 
 
 def columns(cells: list[list[str]], most: int = WIDTH) -> list[str]:
-    """Return rows as lines, cells below each other; those after the first have at most ``most`` characters."""
+    """Return rows as aligned lines; cells after the first are cut to ``most`` characters."""
     cut = [[row[0], *(cell if len(cell) <= most else cell[: most - 3] + "..." for cell in row[1:])] for row in cells]
     widths = [max(len(row[index]) for row in cut) for index in range(len(cut[0]))]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cut]

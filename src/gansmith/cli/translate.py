@@ -1,4 +1,4 @@
-"""``gansmith translate``: images through a trained translation model."""
+"""``gansmith translate``: images translated by a trained model."""
 
 import json
 from pathlib import Path
@@ -16,10 +16,10 @@ def translate(
     out: PngFolder = Path("translated"),
     mask: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="For inpainting: an image of the same size, white where pixels are missing."),
+        typer.Option(metavar="FILE", help="For inpainting: mask of the same size, white where pixels are missing."),
     ] = None,
     as_source: Annotated[
-        bool, flag("--as-source", "Use IMAGES as they are: they are sources already, such as edges.")
+        bool, flag("--as-source", "IMAGES are sources already, such as edges: do not make sources from them.")
     ] = False,
     reverse: Annotated[bool, flag("--reverse", "After train --from A --to B: translate from B to A.")] = False,
     raw: Raw = False,

@@ -1,4 +1,4 @@
-"""Events of a run, and plain lines on stderr, which show them where nothing else listens."""
+"""Events and progress of every verb, and their display as plain lines on stderr."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from gansmith.core.metric_name import column_of
 
@@ -28,20 +28,48 @@ SHORT = (
 )
 
 
+EventKind = Literal[
+    "note",  # a message
+    "warning",  # a message
+    "stopped",  # a message: a signal paused the run
+    "progress",  # how far something is; while training, ``values`` hold kimg and speed
+    "row",  # a log row was written: ``values`` hold the row and the speed
+    "snapshot",  # a snapshot was evaluated: ``message`` is the verdict, ``values`` hold its metrics and the speed
+    "health",  # the verdict changed: a message
+    "preview",  # previews were written: ``values`` hold the iteration
+]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a piece of work is."""
+
+    what: str  # "reading images", "training"
+    done: float  # images, steps, or kimg while training
+    total: float
+
+
 @dataclass(frozen=True)
 class Event:
-    """Something to tell: ``note``, ``warning``, ``progress``, ``row``, ``look``, ``health`` or ``preview``."""
+    """Something that a verb reports while it works."""
 
-    kind: str
+    kind: EventKind
     message: str = ""
     values: dict[str, Any] = field(default_factory=dict)
+    progress: Progress | None = None  # with "progress", and with the rows and snapshots of a run
 
 
 OnEvent = Callable[[Event], None]
+OnProgress = Callable[[Progress], None]
 
 
 def silent(*_: Any) -> None:
     """Print nothing: pass it as ``on_event`` or ``on_progress``."""
+
+
+def progress_events(on_event: OnEvent) -> OnProgress:
+    """Return a callback that reports progress as events."""
+    return lambda progress: on_event(Event("progress", progress=progress))
 
 
 def duration(seconds: float) -> str:
@@ -51,11 +79,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-_drawn = 0  # cells of the last line of the terminal that a live bar has taken
+_drawn = 0  # cells that a live bar takes on the last line of the terminal
 
 
 def say(text: str) -> None:
-    """Write a line to stderr, in place of a live bar; a line that cannot be written is lost and raises nothing."""
+    """Write a line to stderr and erase a live bar there; a line that cannot be written is lost without an error."""
     stream = sys.stderr
     if stream is None:
         return
@@ -72,7 +100,7 @@ def say(text: str) -> None:
 
 
 def redraw(line: str, cells: int) -> None:
-    """Replace the live line of the terminal at stderr by another, which takes so many cells."""
+    """Replace the live line of the terminal at stderr by ``line``, which takes ``cells`` cells."""
     global _drawn
     old, _drawn = _drawn, cells
     if line or old:
@@ -83,12 +111,12 @@ def redraw(line: str, cells: int) -> None:
 
 
 def columns() -> int:
-    """Return the width of the terminal at stderr; 80 where it does not say."""
+    """Return the width of the terminal at stderr; 80 if it is unknown."""
     return os.get_terminal_size(sys.stderr.fileno()).columns or 80
 
 
 def mute_lost_terminal() -> None:
-    """Send stdout and stderr to the null device where their terminal is gone, so that no later print fails."""
+    """Send stdout and stderr to the null device if their terminal is gone, so that no later print fails."""
     for stream in (sys.stdout, sys.stderr):
         try:
             os.get_terminal_size(stream.fileno())
@@ -105,7 +133,7 @@ def _mute(stream: TextIO) -> None:
 
 
 class PlainLines:
-    """Takes events and prints them as lines on stderr. It raises nothing: a display must not end the work."""
+    """Prints events as lines on stderr. It raises nothing: a display must not end the work."""
 
     def __init__(self) -> None:
         self._losses = self._health = ""
@@ -121,9 +149,9 @@ class PlainLines:
                 self._failed = True
                 say(f"warning: progress cannot be shown ({type(problem).__name__}: {problem}); the work goes on")
 
-    def tell(self, what: str, done: int, total: int) -> None:
-        """Print how far something is."""
-        self(Event("data", values={"what": what, "done": done, "total": total}))
+    def show(self, progress: Progress) -> None:
+        """Print progress: pass it as ``on_progress``."""
+        self(Event("progress", progress=progress))
 
     def _print(self, event: Event) -> None:
         values = event.values
@@ -133,27 +161,25 @@ class PlainLines:
             say(f"warning: {event.message}")
         elif event.kind == "health":
             say(event.message if event.message.startswith(HEALTHY) else f"warning: {event.message}")
-        elif event.kind == "data":
-            done, total = values["done"], values["total"]
-            self._step(values.get("what", "reading images"), done, total, f"{done:,} of {total:,}")
-        elif event.kind == "look":
+        elif event.kind == "snapshot":
             name = column_of(values, "fd")
             self._health = f"  {name.partition('_')[0]} {values[name]:.4g}  {event.message}"
-            self._training(values)
-        elif event.kind in ("row", "progress"):
-            if event.kind == "row":
-                shown = [(label, values[key]) for key, label in SHORT if key in values]
-                self._losses = "  ".join(f"{label} {'nan' if v is None else f'{v:.3f}'}" for label, v in shown)
-            self._training(values)
+        elif event.kind == "row":
+            shown = [(label, values[key]) for key, label in SHORT if key in values]
+            self._losses = "  ".join(f"{label} {'nan' if v is None else f'{v:.3f}'}" for label, v in shown)
+        if event.progress is not None:
+            self._step(event.progress, self._training(values) if values else _counted(event.progress))
 
-    def _training(self, values: dict[str, Any]) -> None:
-        left = values["eta_sec"] * values["img_per_sec"] / 1000
+    def _training(self, values: dict[str, Any]) -> str:
         speed = f"{values['kimg']:,.1f} kimg  {values['img_per_sec']:,.0f} img/s  {duration(values['eta_sec'])} left"
-        text = f"{speed}  {self._losses}{self._health}  {values['memory_mb']:,.0f} MB"
-        self._step("training", values["kimg"], values["kimg"] + left, text)
+        return f"{speed}  {self._losses}{self._health}  {values['memory_mb']:,.0f} MB"
 
-    def _step(self, name: str, done: float, total: float, text: str) -> None:
-        """Print a line where the last one is ten seconds old, or where this is the end."""
-        if done >= total or time.monotonic() - self._last >= PLAIN_EVERY_SEC:
+    def _step(self, progress: Progress, text: str) -> None:
+        """Print a line if the last one is PLAIN_EVERY_SEC old, or if the work is done."""
+        if progress.done >= progress.total or time.monotonic() - self._last >= PLAIN_EVERY_SEC:
             self._last = time.monotonic()
-            say(f"{name}: {text}")
+            say(f"{progress.what}: {text}")
+
+
+def _counted(progress: Progress) -> str:
+    return f"{progress.done:,} of {progress.total:,}"

@@ -1,4 +1,4 @@
-"""How a run hears that it is to stop."""
+"""Signals that stop a run (Ctrl-C, SIGTERM), and a closed terminal, which does not."""
 
 import os
 import signal
@@ -14,9 +14,9 @@ STDERR, HEARD = 2, b"\nstopping after this step, then saving; once more leaves a
 
 @dataclass
 class StopRequest:
-    """Whether the run is to finish its step, save and stop; set by Ctrl-C and SIGTERM, a second one leaves at once.
+    """A request to finish the present step, save and stop. Ctrl-C or SIGTERM sets it; a second one exits at once.
 
-    With ``speaks`` the first is answered on standard error, by a write that may interrupt a print.
+    With ``speaks`` the first signal is answered on standard error, by a write that may interrupt a print.
     """
 
     speaks: bool = False
@@ -29,32 +29,32 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator["StopRequest"]:
-        """Listen for signals inside, where this is the main thread."""
+        """Listen for signals inside, if this is the main thread."""
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._hear) for number in (signal.SIGINT, signal.SIGTERM)}
+            self._old = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield self
         finally:
             self.end()
 
     def end(self) -> None:
-        """Listen no more: what comes after may be cut off."""
+        """Stop listening: work after this may be cut off."""
         for number, handler in self._old.items():
             signal.signal(number, handler)
         self._old = {}
 
-    def _hear(self, number: int, _: Any) -> None:
+    def _receive(self, number: int, _: Any) -> None:
         if self.signal_number:
             sys.exit(128 + number)
         self.signal_number = number
-        if self.speaks and sys.stderr is not None:  # else its number may be that of another file
+        if self.speaks and sys.stderr is not None:  # else its file number may belong to another file
             with suppress(OSError):  # nobody may be there to read it any more
                 os.write(STDERR, HEARD)
 
 
 @contextmanager
 def outliving_terminal() -> Iterator[None]:
-    """Ignore SIGHUP, which a closed terminal sends, inside; a program that handles it itself, or nohup, still does."""
+    """Ignore SIGHUP inside, which a closed terminal sends; handlers of the program and of nohup stay as they are."""
     number: Any = getattr(signal, "SIGHUP", None)  # Windows has none
     main = threading.current_thread() is threading.main_thread()
     if number is None or not main or signal.getsignal(number) is not signal.SIG_DFL:

@@ -14,7 +14,6 @@ from pydantic import field_validator
 from gansmith.core.registry import FrozenModel
 from gansmith.imaging.images import POINT
 
-Progress = Callable[[int, int], None]  # images done, images in all
 Payload = bytes | np.ndarray  # an encoded file, or uint8 (H, W, C)
 
 

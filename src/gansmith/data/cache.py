@@ -14,7 +14,8 @@ import PIL
 
 from gansmith.core.atomic_files import commit_json, is_disk_full
 from gansmith.core.errors import DataError, DiskFullError
-from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Progress, Source
+from gansmith.core.events import OnProgress
+from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Source
 from gansmith.data.cache_folder import (
     DIGESTS,
     LABELS,
@@ -88,7 +89,7 @@ class EntryPlan:
         return np.concatenate([fit_image(image.crop(box), *half, self.options.fit) for box in boxes], axis=1)
 
 
-def load_or_build(source: Source, options: DataOptions, on_progress: Progress | None = None) -> ImageData:
+def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress | None = None) -> ImageData:
     """Return the whole data set from the cache; build the entry first if files have changed since."""
     stamp = source.stamp()
     record = read_index(index_path(source, options), stamp)
@@ -108,7 +109,7 @@ def load_or_build(source: Source, options: DataOptions, on_progress: Progress | 
     return _assemble(entry, record, options.pairs)
 
 
-def _build(source: Source, options: DataOptions, on_progress: Progress | None) -> tuple[Entry, EntryPlan]:
+def _build(source: Source, options: DataOptions, on_progress: OnProgress | None) -> tuple[Entry, EntryPlan]:
     """Return the entry, built unless the cache has one with its fingerprint, and its plan."""
     listing = source.scan()
     on_step = StepCounter(on_progress, len(listing.items), passes=2)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import DataError
-from gansmith.data.base import DataOptions, Listing, Progress
+from gansmith.core.events import OnProgress
+from gansmith.data.base import DataOptions, Listing
 from gansmith.data.cache import MOST_BAD
 from gansmith.data.duplicates import near_duplicates
 from gansmith.data.find import find_source
@@ -89,7 +90,7 @@ def check_data(
     options: DataOptions | None = None,
     *,
     root: Path | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> CheckReport:
     """Decode every image of a source and report; bad images are listed. Raises DataError if there are no images."""
     found = find_source(source, root)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from gansmith.data.base import DataOptions, ImageData, Progress, Source
+from gansmith.core.events import OnProgress
+from gansmith.data.base import DataOptions, ImageData, Source
 from gansmith.data.cache import load_or_build
 from gansmith.data.find import DataName, find_source
 from gansmith.data.image_format import refuse_for_points
@@ -17,7 +18,7 @@ def open_data(
     holdout: float = 0.0,
     seed: int = 0,
     root: Path | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> ImageData:
     """Open a data set: a registered name, a folder, a .zip or .tar of one, a .npz or .npy, hf:NAME, or a source.
 

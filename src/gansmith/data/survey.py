@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from gansmith.data.base import Listing, Progress, Source
+from gansmith.core.events import OnProgress, Progress
+from gansmith.data.base import Listing, Source
 from gansmith.data.image_info import ImageInfo, read_info
 from gansmith.data.threads import FEWEST_PIXELS, in_threads, num_workers
 
@@ -31,7 +32,7 @@ def survey(source: Source, listing: Listing, on_step: Callable[[], None], *, sig
 class StepCounter:
     """Reports progress in images, each of which takes ``passes`` steps."""
 
-    def __init__(self, on_progress: Progress | None, total: int, passes: int = 1) -> None:
+    def __init__(self, on_progress: OnProgress | None, total: int, passes: int = 1) -> None:
         self._on_progress, self._total, self._passes = on_progress, total, passes
         self._steps = 0
 
@@ -39,9 +40,9 @@ class StepCounter:
         """Count a step."""
         self._steps += 1
         if self._on_progress is not None and self._steps % self._passes == 0:
-            self._on_progress(self._steps // self._passes, self._total)
+            self._on_progress(Progress("reading images", self._steps // self._passes, self._total))
 
     def finish(self) -> None:
         """Report every image as done, also when fewer steps were needed."""
         if self._on_progress is not None and self._steps < self._total * self._passes:
-            self._on_progress(self._total, self._total)
+            self._on_progress(Progress("reading images", self._total, self._total))

@@ -180,7 +180,7 @@ def _picture(run: RunFolder, model: Model) -> np.ndarray | None:
 
 def _distances(run: RunFolder, minutes: Mapping[int, float]) -> list[dict[str, Any]]:
     """Return the Fréchet distance of every snapshot as a row, with minutes interpolated from ``minutes``."""
-    looks = [look for look in read_rows(run.looks) if column_of(look, "fd")] if minutes else []
+    looks = [look for look in run.read_snapshots() if column_of(look, "fd")] if minutes else []
     out = []
     for look in looks:
         spent = float(np.interp(look["iteration"], list(minutes), list(minutes.values())))

@@ -11,6 +11,7 @@ import torch
 
 from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import MetricError
+from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.metric_name import TRAIN, MetricName
 from gansmith.core.randomness import derive_seed, epoch_order, sample_latents, truncate
 from gansmith.core.registry import FrozenModel
@@ -23,7 +24,7 @@ from gansmith.imaging.images import save_png
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import ModelRecord
 from gansmith.methods.latent import labels_by_share
-from gansmith.parts.extractors.base import DataInfo, Extractor, Progress, extractors
+from gansmith.parts.extractors.base import DataInfo, Extractor, extractors
 from gansmith.parts.metrics.base import Evidence, Finding, Metric, Number, Side, metrics
 
 FEWEST_SETS = 4
@@ -77,7 +78,7 @@ def evaluate(
     options: EvaluationOptions,
     *,
     training: ImageData | None = None,
-    on_progress: Progress = lambda *_: None,
+    on_progress: OnProgress = silent,
 ) -> tuple[Evaluation, Evidence]:
     """Measure samples of a model against a reference set; return the metrics and the images that they rest on.
 
@@ -107,7 +108,7 @@ def evaluate(
     skipped: dict[str, str] = {}
     facts: dict[str, dict[str, Any]] = {}
     for index, metric in enumerate(chosen):
-        on_progress(f"metric {metric.kind}", index, len(chosen))
+        on_progress(Progress(f"metric {metric.kind}", index, len(chosen)))
         if reason := metric.missing(evidence):
             skipped[metric.kind] = reason
             if options.metrics:
@@ -156,7 +157,7 @@ def gather(
     options: EvaluationOptions,
     *,
     training: ImageData | None = None,
-    on_progress: Progress = lambda *_: None,
+    on_progress: OnProgress = silent,
 ) -> Evidence:
     """Draw samples and return images and features of samples, reference set and training images."""
     real = _side(reference, extractor, on_progress)
@@ -165,7 +166,7 @@ def gather(
     fakes = []
     for index in range(options.sets):
         part = slice(index * options.num, (index + 1) * options.num)
-        on_progress("samples", index * options.num, options.sets * options.num)
+        on_progress(Progress("samples", index * options.num, options.sets * options.num))
         images = model.draw(latents[part], None if labels is None else labels[part], raw=options.raw)
         features, probabilities = extractor(images)
         asked = None if labels is None else labels[part]
@@ -175,7 +176,7 @@ def gather(
     return Evidence(real, tuple(fakes), seen, classes, extractor.num_modes)
 
 
-def _side(data: ImageData, extractor: Extractor, on_progress: Progress) -> Side:
+def _side(data: ImageData, extractor: Extractor, on_progress: OnProgress) -> Side:
     """Return images and features of a data set, always shuffled in the same way."""
     order = epoch_order(0, 0, len(data))
     features, probabilities = features_of(data, order, extractor, on_progress)
@@ -259,7 +260,7 @@ def notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> li
     ]
 
 
-def open_extractor(options: EvaluationOptions, spec: DataSpec, domain: DataInfo, on_progress: Progress) -> Extractor:
+def open_extractor(options: EvaluationOptions, spec: DataSpec, domain: DataInfo, on_progress: OnProgress) -> Extractor:
     """Return the extractor that ``options`` name, or the default one; MetricError if it is not available."""
     if (options.features or "own") in ("own", "fashion"):
         _refuse_weights(options)

@@ -8,14 +8,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from gansmith.core.atomic_files import commit_file
+from gansmith.core.events import OnProgress, Progress
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.data.cache_folder import cache_folder
-from gansmith.parts.extractors.base import DataInfo, Extractor, Progress
+from gansmith.parts.extractors.base import DataInfo, Extractor
 from gansmith.parts.extractors.fashion import CLASSES, SIDE
 
 
 def features_of(
-    data: ImageData, order: np.ndarray, extractor: Extractor, on_progress: Progress
+    data: ImageData, order: np.ndarray, extractor: Extractor, on_progress: OnProgress
 ) -> tuple[Tensor, Tensor]:
     """Return features (N, F) and class probabilities (N, K) of the images at ``order``, from the cache if possible."""
     spec = data.spec
@@ -29,7 +30,7 @@ def features_of(
         pass  # missing or cut off: computed again
     found = extractor(
         data.read(order),
-        lambda done: on_progress(f"reference features ({extractor.name})", done, len(order)),
+        lambda done: on_progress(Progress(f"reference features ({extractor.name})", done, len(order))),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {"features": found[0].contiguous(), "probabilities": found[1].contiguous()}

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import DataError, MetricError
+from gansmith.core.events import OnProgress, silent
 from gansmith.data.base import DataOptions, DataSpec, ImageData
 from gansmith.data.open import open_data
 from gansmith.data.peek import NativeFormat, native_format
-from gansmith.parts.extractors.base import Progress
 from gansmith.recipes.load import read_run_recipe
 from gansmith.runs.folder import RunFolder
 
@@ -17,7 +17,7 @@ TRAINING, HELD_OUT = "training images", "held-out images"
 def run_data_of(run: RunFolder) -> dict[str, Any]:
     """Return the record of a run's data: ``source``, ``root``, ``holdout``, ``fit``."""
     recipe = read_run_recipe(run.recipe)
-    return {**run.record["data"], "fit": recipe.data.fit}
+    return {**run.record.data.model_dump(mode="json"), "fit": recipe.data.fit}
 
 
 def open_reference(
@@ -27,7 +27,7 @@ def open_reference(
     *,
     root: Path | None = None,
     on_training: bool = False,
-    on_progress: Progress = lambda *_: None,
+    on_progress: OnProgress = silent,
 ) -> tuple[ImageData, str, ImageData | None]:
     """Return (reference set, its name, training images or None) for a model that makes images of ``spec``.
 
@@ -40,10 +40,7 @@ def open_reference(
     place = root or (Path(run_data["root"]) if run_data and run_data.get("root") else None)
 
     def read(name: str, holdout: float, seed: int) -> ImageData:
-        def tell(done: int, of: int) -> None:
-            on_progress("reading images", done, of)
-
-        return open_data(name, options, holdout=holdout, seed=seed, root=place, on_progress=tell)
+        return open_data(name, options, holdout=holdout, seed=seed, root=place, on_progress=on_progress)
 
     training = None
     if run_data is not None:

@@ -107,7 +107,7 @@ class SnapshotEvaluator:
         )
 
     def evaluate(self, images: np.ndarray) -> dict[str, Any]:
-        """Return the metrics of samples, uint8 (N, H, W, C), by full name, and ``kinds``: the shares of each mode.
+        """Return the metrics of samples, uint8 (N, H, W, C), by full name, and ``modes``: the shares of each mode.
 
         ``fd_of_one`` is the Fréchet distance of one average image repeated N times: the trace of the covariance of real
         features. ``copies`` is the share beyond the one expected by chance.
@@ -121,13 +121,13 @@ class SnapshotEvaluator:
             "coverage": coverage(squared_distances(real, features), self.radii),
             "diversity": mean_distance(features) / max(self.distance, 1e-12),
             "copies": max(0.0, (near - RARE) / (1 - RARE)),
-            "missing": len(gone({"kinds": kinds}, Thresholds())) / len(kinds),
+            "missing": len(gone({"modes": kinds}, Thresholds())) / len(kinds),
         }
         named = {
             str(MetricName(metric, len(images), self.extractor.name, split=TRAIN)): round(value, 6)
             for metric, value in numbers.items()
         }
-        return {**named, "fd_of_one": round(float(self.moments.covariance.trace()), 6), "kinds": kinds}
+        return {**named, "fd_of_one": round(float(self.moments.covariance.trace()), 6), "modes": kinds}
 
 
 def snapshot_inputs(method: LatentSampler, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:

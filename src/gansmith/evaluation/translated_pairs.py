@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.randomness import Noise, derive_seed
 from gansmith.data.base import ImageData
 from gansmith.imaging.images import to_float, to_uint8
@@ -14,7 +15,6 @@ from gansmith.inference.model import Model
 from gansmith.methods.base import Fixed
 from gansmith.methods.capabilities import Translator, has_targets, reverses
 from gansmith.methods.sampling import generate
-from gansmith.parts.extractors.base import Progress
 from gansmith.parts.tasks.base import Task, viewable
 from gansmith.parts.tasks.upscale import enlarged
 
@@ -41,7 +41,7 @@ def translate_pairs(
     *,
     seed: int,
     raw: bool,
-    on_progress: Progress = lambda *_: None,
+    on_progress: OnProgress = silent,
 ) -> TranslatedPairs:
     """Translate the images at ``places`` of a data set.
 
@@ -52,7 +52,7 @@ def translate_pairs(
     assert has_targets(method)
     name, found = "", []
     for start in range(0, len(places), AT_ONCE):
-        on_progress("translations", start, len(places))
+        on_progress(Progress("translations", start, len(places)))
         part = places[start : start + AT_ONCE]
         positions = range(start, start + len(part))
         noise = Noise(derive_seed("translate", seed), 0, 0, "task", 0, positions, len(places), torch.device("cpu"))
@@ -66,7 +66,7 @@ def translate_pairs(
 
 
 def there_and_back(
-    model: Model, images: np.ndarray, *, reverse: bool, raw: bool, on_progress: Progress = lambda *_: None
+    model: Model, images: np.ndarray, *, reverse: bool, raw: bool, on_progress: OnProgress = silent
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return translations of uint8 images (N, H, W, C) of a domain, and the translations translated back.
 
@@ -77,7 +77,7 @@ def there_and_back(
     first, second = method.translators[::-1] if reverse else method.translators
     there, back = [], []
     for start in range(0, len(images), AT_ONCE):
-        on_progress("translations", start, len(images))
+        on_progress(Progress("translations", start, len(images)))
         source = to_float(images[start : start + AT_ONCE])
         there.append(_through(model, method, first, source, raw))
         back.append(_through(model, method, first, source, raw, then=second))

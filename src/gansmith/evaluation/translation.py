@@ -10,6 +10,7 @@ import numpy as np
 
 from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import MetricError
+from gansmith.core.events import OnProgress, silent
 from gansmith.core.metric_name import TRAIN
 from gansmith.core.randomness import epoch_order
 from gansmith.data.base import ImageData
@@ -33,7 +34,7 @@ from gansmith.imaging.images import save_png
 from gansmith.inference.model import Model
 from gansmith.methods.base import Method
 from gansmith.methods.capabilities import Translator, has_targets, reverses
-from gansmith.parts.extractors.base import DataInfo, Extractor, Progress
+from gansmith.parts.extractors.base import DataInfo, Extractor
 from gansmith.parts.metrics.frechet import Frechet
 from gansmith.parts.metrics.image_similarity import WINDOW_PX, l1, window_px
 
@@ -56,7 +57,7 @@ def evaluate_translations(
     options: EvaluationOptions,
     truth: ImageData | None = None,
     *,
-    on_progress: Progress = lambda *_: None,
+    on_progress: OnProgress = silent,
 ) -> tuple[Evaluation, np.ndarray]:
     """Translate the reference set and measure the results; return metrics and a picture of examples, uint8 (H, W, 3).
 
@@ -107,7 +108,7 @@ def _evaluate_pairs(
     reference: ImageData,
     places: np.ndarray,
     training: ImageData | None,
-    on_progress: Progress,
+    on_progress: OnProgress,
 ) -> tuple[list[BaselineComparison], np.ndarray]:
     """Compare a model whose images have targets with its baseline; return a picture too."""
     mean = None if training is None or training.spec.pairs else mean_colour(training)
@@ -131,7 +132,7 @@ def _evaluate_domains(
     raw: bool,
     images: Sequence[np.ndarray],
     known: np.ndarray | None,
-    on_progress: Progress,
+    on_progress: OnProgress,
 ) -> tuple[list[BaselineComparison], np.ndarray]:
     """Compare both directions between two sets of images with doing nothing; return a picture too.
 

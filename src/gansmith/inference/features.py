@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from gansmith.core.atomic_files import commit_file
-from gansmith.core.events import PlainLines
+from gansmith.core.events import OnProgress, PlainLines, Progress
 from gansmith.core.output_paths import output_file
 from gansmith.data.base import ImageData
 from gansmith.inference.model import Model
-from gansmith.parts.extractors.base import Progress
 
 AT_ONCE = 2048  # images read at a time
 
@@ -55,18 +54,18 @@ def features(
     layers: Sequence[str] = (),
     label: str | int | None = None,
     *,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Features:
     """Return the features of a data set from the named hidden ``layers`` of the discriminator (default: all).
 
     ``TrainedDiscriminator.features`` says how they are pooled and which label input it uses. Raises ModelError for an
     unknown hidden layer.
     """
-    report, parts = on_progress or PlainLines().tell, []
+    report, parts = on_progress or PlainLines().show, []
     for start in range(0, len(data), AT_ONCE):
         rows = np.arange(start, min(start + AT_ONCE, len(data)))
         parts.append(model.discriminator_features(data.read(rows), layers, label))
-        report("discriminator features", int(rows[-1]) + 1, len(data))
+        report(Progress("discriminator features", int(rows[-1]) + 1, len(data)))
     widths = model.discriminator("extract features").layer_widths
     chosen = {name: widths[name] for name in layers or widths}
     return Features(np.concatenate(parts), data.labels, data.spec.classes, chosen)

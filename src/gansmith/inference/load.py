@@ -11,7 +11,6 @@ from torch import Tensor
 
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.errors import CheckpointError, GansmithWarning, ModelError
-from gansmith.data.base import DataSpec
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import MODEL_JSON, make_record, model_errors, parse_record
 from gansmith.recipes.load import read_run_recipe
@@ -55,8 +54,7 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
 def _from_run(run: RunFolder, checkpoint: Checkpoint, device: str) -> Model:
     record, recipe = run.record, read_run_recipe(run.recipe)
     with model_errors(str(run.path / RECORD)):
-        spec = DataSpec.from_json(record["data"]["spec"])
-        made = make_record(recipe.name, recipe.method, spec, record["seed"], checkpoint.values["kimg"])
+        made = make_record(recipe.name, recipe.method, record.data.spec, record.seed, checkpoint.values["kimg"])
         made = parse_record(made.model_dump_json(), run.path / RECORD)
     return Model(made, weights_of(checkpoint.tensors), device)
 

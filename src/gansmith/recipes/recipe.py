@@ -17,17 +17,19 @@ from gansmith.parts.optimizers.base import OptimizerField, OptimizerPart
 
 
 class MonitorOptions(FrozenModel):
-    """How a run is looked at while it trains; nothing here changes a weight, except by ending or going back."""
+    """Snapshots while a run trains. They change no weight, unless a snapshot ends the run or rolls it back."""
 
-    look_kimg: float | None = Field(
-        None, ge=0, description="kimg between looks at samples; null: as 5 % of the run's time allow; 0: never"
+    snapshot_kimg: float | None = Field(
+        None, ge=0, description="kimg between snapshots; null: as 5 % of the run's time allow; 0: never"
     )
-    features: str | None = Field(None, description="extractor of the looks; null: the best that is there at once")
-    images: int = Field(2000, ge=100, le=50_000, description="samples in a look")
-    reference: int = Field(5000, ge=100, le=100_000, description="training images that they are compared with, at most")
-    patience: int | None = Field(None, ge=1, description="end after this many looks that are no better; null: never")
-    on_collapse: Literal["tell", "rollback"] = Field(
-        "tell", description="rollback: to the best checkpoint, with half the learning rates; at most 3 times"
+    features: str | None = Field(None, description="extractor of the snapshots; null: the best that is ready")
+    images: int = Field(2000, ge=100, le=50_000, description="samples in a snapshot")
+    reference: int = Field(5000, ge=100, le=100_000, description="training images to compare with, at most")
+    patience: int | None = Field(
+        None, ge=1, description="end after this many snapshots that are no better; null: never"
+    )
+    on_collapse: Literal["warn", "rollback"] = Field(
+        "warn", description="rollback: return to the best checkpoint, halve learning rates; at most 3 times"
     )
 
 
@@ -52,7 +54,7 @@ class Recipe(FrozenModel):
     log_rows: int = Field(400, ge=1, le=100_000, description="rows of log.jsonl over the schedule")
     checkpoints: int = Field(20, ge=1, le=1000, description="checkpoints over the schedule, at least")
     checkpoint_kimg: float = Field(50.0, gt=0, description="never longer than this between checkpoints")
-    watch: MonitorOptions = MonitorOptions()
+    monitor: MonitorOptions = MonitorOptions()
 
     @model_validator(mode="after")
     def _whole(self) -> "Recipe":

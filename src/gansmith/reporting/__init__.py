@@ -1,1 +1,1 @@
-"""What a person sees of a run: curves, film, model card, the one-page report, and TensorBoard events."""
+"""Reports for people: report page, curves, film, model card, diagnosis, TensorBoard."""

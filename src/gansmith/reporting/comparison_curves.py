@@ -1,4 +1,4 @@
-"""The curves of several runs on one axis, over images shown and over time."""
+"""The curves of several runs in one figure, over kimg and over minutes."""
 
 import io
 from collections.abc import Mapping
@@ -13,13 +13,16 @@ from gansmith.reporting.series import MAX_POINTS, column, means, robust_limits, 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LINES = (ROLES["discriminator"], ROLES["generator"], *COLOURS)  # the colour of each run, in their order
-PREFIXES = ("fd", "fid", "d_real", "d_fake", "score_", "loss_")  # what is worth comparing, in this order
+LINES = (ROLES["discriminator"], ROLES["generator"], *COLOURS)  # colours of the runs, in order
+PREFIXES = ("fd", "fid", "d_real", "d_fake", "score_", "loss_")  # of the columns to compare, most important first
 MOST_PANELS, DPI = 7, 110
 
 
 def draw_overlay(runs: Mapping[str, list[dict[str, Any]]]) -> bytes:
-    """Return a PNG of log rows by the name of their run; rows have ``kimg`` and ``minutes``. b"" without a curve."""
+    """Return a PNG with the curves of several runs; b"" if no row has a finite value.
+
+    ``runs`` maps the name of each run to its log rows, each with ``kimg`` and ``minutes``.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure = overlay_figure(runs)
@@ -32,12 +35,12 @@ def draw_overlay(runs: Mapping[str, list[dict[str, Any]]]) -> bytes:
 
 
 def overlay_figure(runs: Mapping[str, list[dict[str, Any]]]) -> "Figure | None":
-    """Return the figure: a row of two plots for each column, over kimg and over minutes, with a line for each run."""
+    """Return a figure with two plots for each column, over kimg and over minutes, and a line for each run."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.lines import Line2D
 
-    names = _columns(runs)
+    names = _drawn_columns(runs)
     if not names:
         return None
     size = (1.6 * WIDTH_INCH, PANEL_INCH * len(names) + 0.8)
@@ -51,7 +54,7 @@ def overlay_figure(runs: Mapping[str, list[dict[str, Any]]]) -> "Figure | None":
             style_panel(axes, Panel(name, name if place == 0 else ""))
             for rows, colour in zip(runs.values(), LINES * 2, strict=False):
                 x, y = column([{**row, "kimg": row[unit]} for row in rows], name)
-                if not len(x):  # this run has no such column
+                if not len(x):  # this run lacks the column
                     continue
                 x, y = means(x, smooth(y)) if len(x) > MAX_POINTS else (x, smooth(y))
                 axes.plot(x, y, color=colour, linewidth=1.5)
@@ -67,8 +70,8 @@ def overlay_figure(runs: Mapping[str, list[dict[str, Any]]]) -> "Figure | None":
     return figure
 
 
-def _columns(runs: Mapping[str, list[dict[str, Any]]]) -> list[str]:
-    """Return the columns that are drawn: those with a value in some row, the most telling first."""
+def _drawn_columns(runs: Mapping[str, list[dict[str, Any]]]) -> list[str]:
+    """Return the columns with a finite value in some row: quality first, losses last, at most MOST_PANELS."""
     found = dict.fromkeys(name for rows in runs.values() for row in rows for name in row)
     chosen = [name for prefix in PREFIXES for name in found if name.startswith(prefix) and not name.endswith("_after")]
     drawn = [name for name in chosen if any(np.isfinite(column(rows, name)[1]).any() for rows in runs.values())]

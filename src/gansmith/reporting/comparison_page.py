@@ -13,25 +13,25 @@ from gansmith.reporting.evaluation_section import ENDS, number_text
 from gansmith.reporting.page import embedded, page, section, table
 
 RULE = (
-    f"Noise: no difference above {NOISE:g} times the root of the sum of the squared deviations. "
-    "This compares models; whether one recipe is better than another takes several seeds of each."
+    f"'noise': the difference is at most {NOISE:g} times the root of the summed squared deviations. "
+    "This compares models; to compare recipes, train each with several seeds."
 )
 
 
 def write_comparison(found: Comparison, path: Path) -> Path:
-    """Write a comparison and return its path; GansmithError for another ending than .html."""
+    """Write a comparison page and return its path; GansmithError if it does not end in .html or .htm."""
     if path.suffix.lower() not in (".html", ".htm"):
         raise GansmithError(
-            "output.unknown_ending", f"a comparison is a page, not '{path.name}'\n  allowed: compare.html"
+            "output.unknown_ending", f"cannot write a comparison as '{path.name}'\n  allowed: a name that ends in .html"
         )
     title = " against ".join(f"{run.letter} {run.name}" for run in found.runs)
     notes = "".join(f"<li><span>{escape(text)}</span></li>" for text in found.notes)
     sections = [
-        section("The runs", _runs(found) + (f'\n<ul class="plain">{notes}</ul>' if notes else "")),
+        section("Runs", _runs(found) + (f'\n<ul class="plain">{notes}</ul>' if notes else "")),
         section("Which is better?", _numbers(found)),
-        section(_shown(found), _grids(found)),
-        section("How they went", _curves(found)),
-        section("What differs in their recipes", _recipe(found)),
+        section(_grids_title(found), _grids(found)),
+        section("Training curves", _curves(found)),
+        section("Differences between the recipes", _recipe(found)),
     ]
     text = page(title, "gansmith comparison", "", sections)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,14 +61,14 @@ def _runs(found: Comparison) -> str:
 
 
 def verdict(found: Comparison, row: Row) -> str:
-    """Return in words which runs are best, by more than noise."""
+    """Return the letters of the best runs ("A, B better"), or "noise" if the differences are noise."""
     letters = ", ".join(found.runs[index].letter for index in row.leaders)
     return f"{letters} better" if row.is_decided else "noise"
 
 
 def _numbers(found: Comparison) -> str:
     if not found.rows:
-        return '<p class="note">Fewer than two of the runs were judged, so there are no numbers to compare.</p>'
+        return '<p class="note">Fewer than two of the runs have an evaluation, so there are no metrics to compare.</p>'
     rows = []
     for row in found.rows:
         cells = ["" if each is None else number_text(each.value, each.deviation) for each in row.numbers]
@@ -77,13 +77,13 @@ def _numbers(found: Comparison) -> str:
         rows.append([escape(row.name), *cells, verdict(found, row), ENDS[row.best]])
     judged = next(run.evaluation for run in found.runs if run.evaluation is not None)
     stamp = "<br>".join(escape(line) for line in judged.protocol.lines())
-    heads = ["number", *(_name(found, run) for run in found.runs), "", "how to read it"]
-    return f'{table(heads, rows)}\n<p class="note">{RULE}</p>\n<p class="note">All judged<br>{stamp}.</p>'
+    heads = ["metric", *(_name(found, run) for run in found.runs), "", "how to read it"]
+    return f'{table(heads, rows)}\n<p class="note">{RULE}</p>\n<p class="note">All evaluations:<br>{stamp}.</p>'
 
 
-def _shown(found: Comparison) -> str:
-    makes = {run.model.method.kind == "latent" for run in found.runs}
-    return "The same latents" if makes == {True} else "What they make" if True in makes else "Their last previews"
+def _grids_title(found: Comparison) -> str:
+    is_latent = {run.model.method.kind == "latent" for run in found.runs}
+    return "Samples of the same latents" if is_latent == {True} else "Samples" if True in is_latent else "Last previews"
 
 
 def _grids(found: Comparison) -> str:
@@ -101,14 +101,14 @@ def _grids(found: Comparison) -> str:
 def _curves(found: Comparison) -> str:
     png = draw_overlay({run.letter: run.rows for run in found.runs})
     if not png:
-        return '<p class="note">No rows in their logs yet.</p>'
-    note = "Losses of different recipes mean different things; they are no measure of quality."
+        return '<p class="note">The logs have no rows yet.</p>'
+    note = "Losses of different recipes cannot be compared, and no loss measures quality."
     return f'<div class="scroll"><img alt="Curves" src="{embedded(png)}"></div>\n<p class="note">{note}</p>'
 
 
 def _recipe(found: Comparison) -> str:
     if not found.recipe:
-        return '<p class="note">Nothing.</p>'
+        return '<p class="note">The recipes are the same.</p>'
     rows = [
         [f"<code>{escape(path)}</code>", *(escape(str(v)) for v in values)] for path, values in found.recipe.items()
     ]

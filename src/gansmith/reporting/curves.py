@@ -1,4 +1,4 @@
-"""The curves of a run as one picture: losses, what D thinks, gradients, penalties, updates, and looks at samples."""
+"""The curves of a run as one PNG: losses, D(x), gradients, penalties, updates, metrics."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 LIMIT_BYTES = 200_000
 COLOURS_IN_FILE = 128
-RESOLUTIONS = (160, 130, 110, 90, 70, 50)  # dots per inch, tried in turn until the file is small enough
+RESOLUTIONS = (160, 130, 110, 90, 70, 50)  # dots per inch, tried in turn until the file has at most LIMIT_BYTES
 WIDTH_INCH, PANEL_INCH = 7.2, 1.55
 SMOOTH_FROM_ROWS, MARK_UP_TO_ROWS = 60, 30
 INK, FAINT_INK = "#24292f", "#6e7781"
-# Okabe and Ito 2008: eight colours that people with any colour vision tell apart; their yellow is too pale for a line.
+# Okabe and Ito 2008: colours that people with any colour vision can tell apart, without yellow, too pale for a line.
 COLOURS = ("#009E73", "#E69F00", "#56B4E9", "#000000", "#CC79A7", "#0072B2", "#D55E00")
 ROLES = {
     "discriminator": "#0072B2",
@@ -37,7 +37,7 @@ NAMES = {"real": "D(x)", "fake": "D(G(z))", "fake_after": "D(G(z)) after D's ste
 
 
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
-    """Write the curves of a run's log rows as a PNG of at most 200 kB; rows with ``event`` become vertical lines."""
+    """Write the curves of log rows as a PNG of at most 200 kB; rows with ``event`` become vertical lines."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure = curves_figure(rows)
@@ -56,11 +56,11 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def curves_figure(rows: list[dict[str, Any]]) -> Figure:
-    """Return the figure: a panel for each prefix found in the rows, one line for each column."""
+    """Return a figure with a panel for each prefix found in the rows, and a line for each column."""
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    events = [_since(row) for row in rows if "event" in row and is_number(row.get("kimg"))]
+    events = [_at_its_beginning(row) for row in rows if "event" in row and is_number(row.get("kimg"))]
     rows = [row for row in rows if "event" not in row and is_number(row.get("kimg"))]
     names = list(dict.fromkeys(name for row in rows for name in row))
     panels = [(panel, [n for n in names if panel.shows(n)]) for panel in PANELS]
@@ -80,14 +80,14 @@ def curves_figure(rows: list[dict[str, Any]]) -> Figure:
     smoothed = "     faint: logged, strong: smoothed" if len(rows) >= SMOOTH_FROM_ROWS else ""
     grid[-1, 0].set_xlabel(f"kimg (thousands of real images shown to D){smoothed}", color=INK, fontsize=9)
     if not any(columns for _, columns in panels):
-        text = "no curves in these rows" if rows else "no rows yet"
+        text = "the log rows have no curves" if rows else "the log has no rows yet"
         grid[0, 0].text(0.5, 0.5, text, transform=grid[0, 0].transAxes, ha="center", color=FAINT_INK, fontsize=13)
         grid[0, 0].set(xticks=[], yticks=[])
     return figure
 
 
-def _since(event: dict[str, Any]) -> dict[str, Any]:
-    """Return an event at the moment it tells of: a verdict is said later than it began to hold."""
+def _at_its_beginning(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event with the kimg at which it began: a verdict is logged later than that."""
     began = event.get("began_kimg")
     return {**event, "kimg": began} if is_number(began) else event
 
@@ -119,7 +119,7 @@ def _draw_panel(axes: Axes, panel: Panel, series: dict[str, tuple[np.ndarray, np
 
 
 def _draw_line(axes: Axes, panel: Panel, name: str, x: np.ndarray, y: np.ndarray, colour: str) -> np.ndarray:
-    """Draw a column, smoothed when it is long, with marks where it is not finite; return what its main line shows."""
+    """Draw a column, smoothed if it is long, with a mark at each value that is not finite; return the main line's y."""
     role = panel.role(name)
     dashes = "--" if role.endswith("_after") else "-"
     missing = x[np.isnan(y) & np.isfinite(x)]
@@ -143,12 +143,12 @@ def _draw_line(axes: Axes, panel: Panel, name: str, x: np.ndarray, y: np.ndarray
 
 
 def _add_legend(axes: Axes) -> None:
-    """Put the names of the lines to the right of the title."""
+    """Write the names of the lines to the right of the title."""
     handles = {str(line.get_label()): line for line in axes.lines}
     shown = {label: line for label, line in handles.items() if not label.startswith("_")}
     if not shown:
         return
-    look: dict[str, Any] = {
+    style: dict[str, Any] = {
         "frameon": False,
         "fontsize": 8,
         "handlelength": 1.6,
@@ -156,14 +156,14 @@ def _add_legend(axes: Axes) -> None:
         "borderpad": 0.1,
     }
     place: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1.0, 0.98), "ncols": min(len(shown), 6)}
-    legend = axes.legend(list(shown.values()), list(shown), **look, **place)
+    legend = axes.legend(list(shown.values()), list(shown), **style, **place)
     for text in legend.get_texts():
         text.set_color(INK)
         text.set_parse_math(False)
 
 
 def _set_limits(axes: Axes, panel: Panel, values: Sequence[np.ndarray]) -> None:
-    """Choose the range of y, and say in the plot what is not drawn."""
+    """Choose the range of y, and note in the plot how many values lie outside."""
     if panel.is_share and not any((y < 0).any() or (y > 1).any() for y in values):
         axes.set_ylim(-0.04, 1.04)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "", "0.5", "", "1"])
@@ -201,7 +201,7 @@ def _set_limits(axes: Axes, panel: Panel, values: Sequence[np.ndarray]) -> None:
 
 
 def _log_scale(axes: Axes, low: float, high: float) -> None:
-    """Show 10**low to 10**high with plain numbers at the ticks, more of them the less there is to show."""
+    """Show 10**low to 10**high with plain numbers at the ticks; a narrow range gets more ticks."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.set_yscale("log")
@@ -213,7 +213,7 @@ def _log_scale(axes: Axes, low: float, high: float) -> None:
 
 
 def _write_latest(axes: Axes, latest: list[tuple[float, str]]) -> None:
-    """Write each line's latest value to the right of its end, pushed apart where they would overlap."""
+    """Write the latest value of each line at the right edge; move values apart that would overlap."""
     if not latest:
         return
     to_share = axes.transLimits.transform
@@ -241,7 +241,7 @@ def _write_latest(axes: Axes, latest: list[tuple[float, str]]) -> None:
 
 
 def _label_events(axes: Axes, events: list[dict[str, Any]], end: float) -> None:
-    """Name the events inside the first panel; those too close to tell apart share a label."""
+    """Name the events in the first panel; events that lie too close together share a label."""
     clusters: list[list[dict[str, Any]]] = []
     for event in sorted(events, key=lambda row: float(row["kimg"])):
         if clusters and event["kimg"] - clusters[-1][0]["kimg"] < 0.025 * end:

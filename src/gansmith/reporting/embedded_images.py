@@ -1,9 +1,10 @@
-"""Preview pictures made small enough to be embedded in a page."""
+"""Preview pictures, small enough to be embedded in a page."""
 
 import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,13 @@ from PIL import Image
 from gansmith.imaging.images import ImageError, decode_image, encode_png, enlarge, fit_image, on_white, to_pil
 from gansmith.imaging.video import spread
 
-PICTURE_BYTES = 600_000  # of each large picture
-SLIDER_BYTES, MAX_SLIDER, MIN_SLIDER = 3_300_000, 40, 12  # of all slider pictures together, and how many
-LARGE_PIXELS = 2_000_000  # larger pictures are not even tried as they are
+PICTURE_BYTES = 600_000  # at most, for each large picture
+SLIDER_BYTES, MAX_SLIDER, MIN_SLIDER = (
+    3_300_000,
+    40,
+    12,
+)  # bytes of all slider pictures together; most and fewest pictures
+LARGE_PIXELS = 2_000_000  # pictures with more pixels are always shrunk
 SHARP_PX = 512  # smaller pictures are enlarged by a whole factor, because browsers blur
 
 
@@ -30,7 +35,7 @@ class Picture:
 def load_picture(path: Path, *, at_least_px: int = SHARP_PX, limit_bytes: int = PICTURE_BYTES) -> Picture | None:
     """Return a picture of at most ``limit_bytes``, or None for a file that cannot be read.
 
-    As much as is needed is given up, in this order: enlargement, all but 256 colours, size.
+    To fit, the picture loses in this order: its enlargement, all but 256 colours, its size.
     """
     try:
         image = decode_image(path.read_bytes())
@@ -56,7 +61,7 @@ def load_picture(path: Path, *, at_least_px: int = SHARP_PX, limit_bytes: int = 
 
 
 def slider_pictures(paths: Sequence[Path]) -> list[tuple[Path, Picture]]:
-    """Return at most 40 of the pictures, evenly, with the first and the last: fewer when they are large."""
+    """Return at most 40 pictures, evenly spaced, with the first and the last; 12 or more if they are large."""
     if not paths:
         return []
     last = load_picture(paths[-1], at_least_px=1, limit_bytes=SLIDER_BYTES // MIN_SLIDER)
@@ -67,6 +72,11 @@ def slider_pictures(paths: Sequence[Path]) -> list[tuple[Path, Picture]]:
     limit = SLIDER_BYTES // max(len(chosen), 1)
     pictures = [(path, load_picture(path, at_least_px=1, limit_bytes=limit)) for path in chosen]
     return [(path, picture) for path, picture in pictures if picture is not None]
+
+
+def img_tag(picture: Picture, alt: str) -> str:
+    """Return a picture as an HTML tag; ``alt`` is plain text."""
+    return f'<img width="{picture.width}" height="{picture.height}" alt="{escape(alt)}" src="{picture.uri}">'
 
 
 def _png(image: Image.Image) -> bytes:

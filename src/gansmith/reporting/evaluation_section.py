@@ -1,4 +1,4 @@
-"""What a run's last judgement found, as part of its report: numbers with their protocol, classes, nearest images."""
+"""The newest evaluation of a run in its report: metrics, classes, nearest training images."""
 
 import shlex
 from html import escape
@@ -8,21 +8,21 @@ from typing import Any
 from gansmith.core.errors import MetricError
 from gansmith.evaluation.baselines import BaselineComparison, baseline_comparisons
 from gansmith.evaluation.result import FOLDER, PAIRS, TRANSLATIONS, Evaluation, best_end, last_evaluation
-from gansmith.reporting.embedded_images import load_picture
+from gansmith.reporting.embedded_images import img_tag, load_picture
 from gansmith.reporting.page import section, table
 
 ENDS = {
     "low": "lower is better",
     "high": "higher is better",
-    "one": "1 is like real images",
-    "chance": "0.5 or less is fine",
+    "one": "real images have 1",
+    "chance": "at most 0.5 is good",
     "": "",
 }
-TITLE = "How good is it?"
+TITLE = "How good are the images?"
 
 
-def judged_sections(folder: Path, kimg: float | None) -> str:
-    """Return the sections for the run in a folder, which is at ``kimg`` now."""
+def evaluation_sections(folder: Path, kimg: float | None) -> str:
+    """Return the sections as HTML for the run in ``folder``, whose model was saved at ``kimg``."""
     try:
         found = last_evaluation(folder)
         comparisons = [] if found is None else baseline_comparisons(found)
@@ -30,22 +30,23 @@ def judged_sections(folder: Path, kimg: float | None) -> str:
         return section(TITLE, f'<p class="note">{escape(str(problem))}</p>')
     command = escape(f"gansmith evaluate {shlex.quote(str(folder))}")
     if found is None:
-        return section(TITLE, f'<p class="note">It was not judged yet. Losses do not tell:</p>\n<pre>{command}</pre>')
-    at = f"Judged at {found.kimg:,.1f} kimg"
+        note = "No evaluation yet, and losses do not measure quality. Evaluate the model:"
+        return section(TITLE, f'<p class="note">{note}</p>\n<pre>{command}</pre>')
+    at = f"Evaluated at {found.kimg:,.1f} kimg"
     if kimg is not None and abs(found.kimg - kimg) > 0.05:
-        at += f"; it is at {kimg:,.1f} kimg now, so judge it again: <code>{command}</code>"
+        at += f"; the model is from {kimg:,.1f} kimg now, so evaluate it again: <code>{command}</code>"
     stamp = "<br>".join(escape(line) for line in [*found.protocol.lines(), f"gansmith {found.protocol.gansmith}"])
     words = "".join(f"<li><span>{escape(line)}</span></li>" for line in found.words)
     skipped = [f"not measured: {kind} ({why})" for kind, why in found.skipped.items()]
     missing = f'<p class="note">{"<br>".join(escape(line) for line in skipped)}</p>' if skipped else ""
-    numbers = "\n".join(map(_contest, comparisons)) if comparisons else _numbers(found)
+    numbers = "\n".join(map(_comparison, comparisons)) if comparisons else _numbers(found)
     body = f'<ul class="plain">{words}</ul>\n{numbers}\n<p class="note">{at},<br>{stamp}.</p>\n{missing}'
     parts = (section(TITLE, body), _classes(found), _pairs(folder, found), _translations(folder, comparisons))
     return "\n".join(part for part in parts if part)
 
 
 def number_text(value: float, deviation: float | None) -> str:
-    """Return a number with its deviation."""
+    """Return a metric with its standard deviation."""
     return f"{value:.4g}" if deviation is None else f"{value:.4g} ± {deviation:.2g}"
 
 
@@ -54,11 +55,11 @@ def _numbers(found: Evaluation) -> str:
         [escape(name), number_text(number.value, number.deviation), ENDS[best_end(name)], escape(number.over)]
         for name, number in found.numbers.items()
     ]
-    return table(["number", "value ± deviation", "how to read it", "the deviation is over"], rows)
+    return table(["metric", "value ± standard deviation", "how to read it", "deviation over"], rows)
 
 
-def _contest(found: BaselineComparison) -> str:
-    """Return a table of what translations, the baseline and the targets themselves have."""
+def _comparison(found: BaselineComparison) -> str:
+    """Return a table with the metrics of the translations, of the baseline and of the targets."""
     rows = []
     for name in found.names():
         gain = "{:+.3g} to {:+.3g}".format(*found.interval(name)) if name in found.gains else ""
@@ -79,7 +80,7 @@ def _contest(found: BaselineComparison) -> str:
 
 
 def _classes(found: Evaluation) -> str:
-    """Return the histogram of classes, samples against real images, with missing and over-fed ones marked."""
+    """Return the class histogram of samples beside real images; it marks missing and over-fed classes."""
     facts: dict[str, Any] = found.facts.get("class_coverage", {})
     if not facts:
         return ""
@@ -93,7 +94,7 @@ def _classes(found: Evaluation) -> str:
         ]
         rows.append([escape(name), "".join(bars), f"{fake:.1%}", f"{real:.1%}", f"<b>{mark}</b>"])
     body = table(["class", '<span class="bars">samples above, real images below</span>', "samples", "real", ""], rows)
-    return section("Which classes it makes, by the judge's eye", body)
+    return section("Which classes the model makes, by the classifier of the metric", body)
 
 
 def _pairs(folder: Path, found: Evaluation) -> str:
@@ -102,17 +103,16 @@ def _pairs(folder: Path, found: Evaluation) -> str:
         return ""
     facts = found.facts["memorisation"]
     text = (
-        "The samples that lie nearest to a training image, and that image, with their distance. New real images lie at"
-        f" {facts['held_out_median']:.3g} in the middle; only rare ones nearer than {facts['limit']:.3g}."
+        "The samples nearest to a training image, each beside that image, with their distance. Held-out images have "
+        f"a median distance of {facts['held_out_median']:.3g}; few of them are nearer than {facts['limit']:.3g}."
     )
-    img = f'<img width="{picture.width}" height="{picture.height}" alt="Nearest pairs" src="{picture.uri}">'
-    return section("Are they copies?", f'<p class="note">{escape(text)}</p>\n{img}')
+    img = img_tag(picture, "Samples and their nearest training images")
+    return section("Are samples copies of training images?", f'<p class="note">{escape(text)}</p>\n{img}')
 
 
 def _translations(folder: Path, comparisons: list[BaselineComparison]) -> str:
     picture = load_picture(folder / FOLDER / TRANSLATIONS) if comparisons else None
     if picture is None:
         return ""
-    text = "Images that the model was judged by, what one would have without it, and what it made of them."
-    img = f'<img width="{picture.width}" height="{picture.height}" alt="Translations" src="{picture.uri}">'
-    return section("Side by side", f'<p class="note">{text}</p>\n{img}')
+    text = "Images of the reference set, the result of the baseline, and the translation by the model."
+    return section("Translations side by side", f'<p class="note">{text}</p>\n{img_tag(picture, "Translations")}')

@@ -1,4 +1,4 @@
-"""The fixed latents over time as a film: GIF and MP4 of the preview grids, enlarged without blur, with captions."""
+"""The film of a run: its preview grids over time as GIF and MP4, with captions."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,18 +14,18 @@ from gansmith.imaging.video import spread, write_gif, write_mp4
 MIN_SIDE_PX, MAX_SIDE_PX = 256, 1600
 STRIP_PX, BAR_PX = 30, 3
 MAX_FRAMES = 60
-GIF_PIXELS = 24_000_000  # of all frames together: larger pictures get fewer frames
+GIF_PIXELS = 24_000_000  # at most in all frames together: larger pictures get fewer frames
 FIRST_SEC, LAST_SEC, SHORTEST_SEC, LONGEST_SEC = 0.7, 1.5, 0.04, 0.5
-RAIL = 225  # a gray, so that the film of gray pictures stays gray
+RAIL = 225  # a gray, to keep the film of gray pictures gray
 
 Shot = tuple[Path, str]
 
 
 def write_film(frames: list[Path], captions: list[str], gif: Path, mp4: Path, *, seconds: float = 8.0) -> None:
-    """Write at most 60 of the preview pictures, each with its caption, as ``gif`` and ``mp4``.
+    """Write at most 60 preview pictures with their captions as ``gif`` and ``mp4`` of about ``seconds``.
 
-    Pictures smaller than 256 px are enlarged by a whole factor. GansmithError without frames, when their sizes differ,
-    when one cannot be read, or when the video cannot be encoded.
+    Pictures smaller than 256 px are enlarged by a whole factor, without blur. Raises GansmithError if there are no
+    frames, their sizes differ, one cannot be read, or the video cannot be encoded.
     """
     _check(frames)
     shots = [(frames[index], captions[index]) for index in spread(len(frames), MAX_FRAMES)]
@@ -36,7 +36,7 @@ def write_film(frames: list[Path], captions: list[str], gif: Path, mp4: Path, *,
 
 
 def durations(count: int, seconds: float) -> list[float]:
-    """Return how long each frame is shown: the first and the last are held, the others share what is left."""
+    """Return the duration of each frame in seconds: longer for the first and the last, equal for the others."""
     if count == 1:
         return [LAST_SEC]
     between = (seconds - FIRST_SEC - LAST_SEC) / max(1, count - 2)
@@ -47,7 +47,7 @@ def _check(frames: Sequence[Path]) -> None:
     if not frames:
         raise GansmithError(
             "output.film_without_pictures",
-            "there are no preview pictures to make a film of\n  they are in a run's samples folder",
+            "no preview pictures for the film\n  training writes them into the samples folder of the run",
         )
     sizes = {}
     for path in frames:
@@ -55,14 +55,14 @@ def _check(frames: Sequence[Path]) -> None:
             sizes[path] = open_image(path.read_bytes()).size
         except (OSError, ImageError) as problem:
             raise GansmithError(
-                "output.film_picture_unreadable", f"{path} cannot be put into the film: {problem}"
+                "output.film_picture_unreadable", f"{path} cannot be read for the film: {problem}"
             ) from problem
         if sizes[path] != sizes[frames[0]]:
             (width, height), (other_width, other_height) = sizes[frames[0]], sizes[path]
             raise GansmithError(
                 "output.film_sizes_differ",
                 f"preview pictures differ in size: {frames[0].name} is {width} x {height} px, "
-                f"{path.name} is {other_width} x {other_height} px\n  a film needs pictures of one layout",
+                f"{path.name} is {other_width} x {other_height} px\n  all frames of a film need the same size",
             )
 
 
@@ -72,13 +72,13 @@ def _canvases(shots: Sequence[Shot]) -> Iterator[np.ndarray]:
 
 
 def _canvas(shot: Shot, done: float) -> np.ndarray:
-    """Return uint8 (H, W, 3) with even sides: the picture at the top left, a strip with caption and progress below."""
+    """Return uint8 (H, W, 3) with even sides: the picture, below it a strip with the caption and a progress bar."""
     path, caption = shot
     try:
         image = decode_image(path.read_bytes())
     except ImageError as problem:
         raise GansmithError(
-            "output.film_picture_unreadable", f"{path} cannot be put into the film: {problem}"
+            "output.film_picture_unreadable", f"{path} cannot be read for the film: {problem}"
         ) from problem
     if max(image.size) > MAX_SIDE_PX:
         scale = MAX_SIDE_PX / max(image.size)

@@ -1,4 +1,4 @@
-"""The part of a report that says how healthy a run was, look by look, with the grid of the moment it fell ill."""
+"""The health section of a report: verdicts over time, and samples when the first problem began."""
 
 import shlex
 from html import escape
@@ -6,64 +6,63 @@ from typing import Any
 
 from gansmith.core.metric_name import column_of
 from gansmith.monitoring.health import HEALTHY, TITLES
-from gansmith.reporting.embedded_images import load_picture
+from gansmith.reporting.embedded_images import img_tag, load_picture
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import read_rows
 
 
 def health_section(run: RunFolder) -> str:
-    """Return the section, "" for a run that was not looked at."""
-    looks = [look for look in read_rows(run.looks) if look.get("verdict") in TITLES]
-    if not looks:
+    """Return the section as HTML, "" for a run without snapshots."""
+    snapshots = [row for row in run.read_snapshots() if row.get("verdict") in TITLES]
+    if not snapshots:
         return ""
     events = [row for row in read_rows(run.log) if row.get("event") == "health"]
-    now = looks[-1]["verdict"]
-    said = str(events[-1]["message"]) if events and now != HEALTHY else TITLES[now]
-    mark = "finished" if now == HEALTHY else "paused"
+    verdict = snapshots[-1]["verdict"]
+    message = str(events[-1]["message"]) if events and verdict != HEALTHY else TITLES[verdict]
+    mark = "finished" if verdict == HEALTHY else "paused"
     return (
-        f'<section>\n<h2>Health</h2>\n<p class="status {mark}">{escape(said)}</p>\n{_timeline(looks)}'
-        f"{_began(run, events)}{_next(run, now)}</section>"
+        f'<section>\n<h2>Health</h2>\n<p class="status {mark}">{escape(message)}</p>\n{_timeline(snapshots)}'
+        f"{_first_problem(run, events)}{_next_step(run, verdict)}</section>"
     )
 
 
-def _timeline(looks: list[dict[str, Any]]) -> str:
-    """Return a cell for each look, from left to right, and in words how long each verdict held."""
+def _timeline(snapshots: list[dict[str, Any]]) -> str:
+    """Return a bar with a cell for each snapshot, and below it the verdicts in words, each with its time span."""
     cells = []
-    for look in looks:
-        name = column_of(look, "fd")
-        title = f"{look['kimg']:,.1f} kimg: {TITLES[look['verdict']]}, {name} {look[name]:.4g}"
-        kind = "well" if look["verdict"] == HEALTHY else "ill"
+    for row in snapshots:
+        name = column_of(row, "fd")
+        title = f"{row['kimg']:,.1f} kimg: {TITLES[row['verdict']]}, {name} {row[name]:.4g}"
+        kind = "well" if row["verdict"] == HEALTHY else "ill"
         cells.append(f'<span class="{kind}" title="{escape(title)}"></span>')
-    spells: list[tuple[str, float, float]] = []
-    for look in looks:
-        if spells and spells[-1][0] == look["verdict"]:
-            spells[-1] = (spells[-1][0], spells[-1][1], look["kimg"])
+    spans: list[tuple[str, float, float]] = []  # verdict, first kimg, last kimg
+    for row in snapshots:
+        if spans and spans[-1][0] == row["verdict"]:
+            spans[-1] = (spans[-1][0], spans[-1][1], row["kimg"])
         else:
-            spells.append((look["verdict"], look["kimg"], look["kimg"]))
-    told = "; ".join(f"{TITLES[name]} {first:,.1f} to {last:,.1f} kimg" for name, first, last in spells)
+            spans.append((row["verdict"], row["kimg"], row["kimg"]))
+    words = "; ".join(f"{TITLES[name]} from {first:,.1f} to {last:,.1f} kimg" for name, first, last in spans)
     return (
-        f'<div class="timeline" role="img" aria-label="{escape(told)}">{"".join(cells)}</div>\n<p>{escape(told)}</p>\n'
+        f'<div class="timeline" role="img" aria-label="{escape(words)}">{"".join(cells)}</div>\n'
+        f'<p>{escape(words)}</p>\n<p class="note">One cell per snapshot: metrics of samples during training.</p>\n'
     )
 
 
-def _began(run: RunFolder, events: list[dict[str, Any]]) -> str:
-    """Return the grid of the moment at which the first verdict that is not healthy began."""
-    ill = [row for row in events if row.get("began_kimg") is not None]
-    if not ill or not ill[0]["kimg"]:
+def _first_problem(run: RunFolder, events: list[dict[str, Any]]) -> str:
+    """Return the grid of samples at the beginning of the first verdict that is not healthy."""
+    problems = [row for row in events if row.get("began_kimg") is not None]
+    if not problems or not problems[0]["kimg"]:
         return ""
-    grid = run.grid_from(ill[0]["began_kimg"] * ill[0]["iteration"] / ill[0]["kimg"])
+    first = problems[0]
+    grid = run.grid_from(first["began_kimg"] * first["iteration"] / first["kimg"])
     picture = None if grid is None else load_picture(grid)
     if picture is None:
         return ""
-    caption = f"The fixed latents when it began, at {ill[0]['began_kimg']:,.1f} kimg"
-    return (
-        f"<figure><figcaption>{caption}</figcaption>"
-        f'<img width="{picture.width}" height="{picture.height}" alt="{caption}" src="{picture.uri}"></figure>\n'
-    )
+    caption = f"Samples of the fixed latents when the problem began, at {first['began_kimg']:,.1f} kimg"
+    return f"<figure><figcaption>{caption}</figcaption>{img_tag(picture, caption)}</figure>\n"
 
 
-def _next(run: RunFolder, verdict: str) -> str:
+def _next_step(run: RunFolder, verdict: str) -> str:
     if verdict == HEALTHY:
         return ""
     folder = escape(shlex.quote(str(run.path)))
-    return f"<p>What happened, and what to try next:</p>\n<pre>gansmith diagnose {folder}</pre>\n"
+    return f"<p>Reasons and suggestions:</p>\n<pre>gansmith diagnose {folder}</pre>\n"

@@ -1,4 +1,4 @@
-"""The model card: what a person needs to know before using a model, as Markdown for a model hub or a reader."""
+"""The model card of a run as Markdown, for a model hub and for readers."""
 
 import html
 import math
@@ -23,20 +23,20 @@ KEY_NUMBERS = (  # label in the table, path in the recipe
     ("batch size", "batch_size"),
     ("EMA half-life (kimg)", "ema_half_life_kimg"),
 )
-SHOWN = {  # by each method that translates: what its pictures show
+PREVIEWS = {  # of translation methods: contents of preview.png
     "paired": "source, result and target of fixed images",
     "unpaired": "fixed images, their translations, and those translated back",
     "super_resolution": "source, result and target of fixed images",
 }
-JUDGED_NOT = (
-    "**Not judged yet.** No metric of image quality or variety was measured for this card; look at samples, and "
-    "compare them with the training images, before relying on the model."
+NOT_EVALUATED = (
+    "**Not evaluated yet.** This card has no metric of image quality or diversity. Before you rely on the model, "
+    "compare its samples with the training images, and run `gansmith evaluate`."
 )
 
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What a model card is written from, as plain values."""
+    """The facts in a model card, as plain values."""
 
     name: str
     spec: DataSpec
@@ -49,7 +49,7 @@ class CardFacts:
 
 
 def model_card(facts: CardFacts, *, metrics: Mapping[str, float] | None = None) -> str:
-    """Return the model card as Markdown with YAML front matter; ``metrics`` are judgements by their protocol's name."""
+    """Return the model card as Markdown with YAML front matter; ``metrics`` maps full metric names to values."""
     recipe = yaml.safe_load(facts.recipe_yaml) or {}
     kind = str(_lookup(recipe, "method.kind"))
     sections = [
@@ -59,7 +59,7 @@ def model_card(facts: CardFacts, *, metrics: Mapping[str, float] | None = None) 
         _training_data(facts.spec),
         _training(facts, recipe),
         _numbers(facts.last_row),
-        _judgement(metrics),
+        _evaluation(metrics),
         _limits(facts.spec),
         "## Versions\n\n" + _table(("package", "version"), list(facts.versions.items())),
     ]
@@ -67,7 +67,7 @@ def model_card(facts: CardFacts, *, metrics: Mapping[str, float] | None = None) 
 
 
 def plain(text: object) -> str:
-    """Return text that Markdown and HTML show as it is, on one line."""
+    """Return text as one line, escaped so that Markdown and HTML show it unchanged."""
     line = html.escape(" ".join(str(text).split()), quote=False)
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", line)
 
@@ -88,7 +88,7 @@ def _front_matter(recipe: Mapping[str, Any]) -> str:
         "license_name": "to-be-chosen",
         "tags": ["gan", "image-generation", "gansmith", "pytorch", *(["conditional"] if conditional else [])],
     }
-    if _lookup(recipe, "method.kind") in SHOWN:
+    if _lookup(recipe, "method.kind") in PREVIEWS:
         values["pipeline_tag"] = "image-to-image"
     elif not conditional:
         values["pipeline_tag"] = "unconditional-image-generation"
@@ -97,25 +97,25 @@ def _front_matter(recipe: Mapping[str, Any]) -> str:
 
 
 def _introduction(facts: CardFacts, kind: str) -> str:
-    source, shown = " from other images" if kind in SHOWN else "", SHOWN.get(kind, "samples of fixed latents")
+    source, preview = " from other images" if kind in PREVIEWS else "", PREVIEWS.get(kind, "samples of fixed latents")
     images = f"{facts.spec.height} x {facts.spec.width} px {CHANNELS[facts.spec.channels]} images"
     made = "points in the plane" if facts.spec.is_points else images
     spec, networks = facts.spec, [f"{plain(name)} {count:,}" for name, count in facts.parameters.items()]
     return (
         f"# {plain(facts.name)}\n\n"
-        f"A generative adversarial network (GAN) that makes {made}{source} in the manner of "
-        f"*{plain(spec.name)}*, trained with gansmith for {facts.kimg:,.1f} kimg "
+        f"A generative adversarial network (GAN) that makes {made}{source} like those of "
+        f"*{plain(spec.name)}*. gansmith trained it for {facts.kimg:,.1f} kimg "
         f"({duration(facts.seconds)}). Parameters: {', '.join(networks) or 'not counted'}.\n\n"
-        f"![{shown}](preview.png)\n\n"
-        "The license is left to the author of this card: `other` above is a placeholder, to be replaced by one that "
-        "the rights in the training images allow."
+        f"![{preview}](preview.png)\n\n"
+        "The license `other` above is a placeholder. Replace it by a license that the rights in the training images "
+        "allow."
     )
 
 
 def _usage(kind: str) -> str:
     verb, line = "sample FOLDER -n 64 --seed 0", 'model.sample(64, seed=0).grid().save("grid.png")'
-    said = "Image *i* of a seed is the same whatever number is asked for. "
-    if kind in SHOWN:
+    said = "Image *i* of a seed is the same for any number of images. "
+    if kind in PREVIEWS:
         verb, line = (
             "translate FOLDER photo.png --out translated",
             'gansmith.translate(model, "photo.png").save("new.png")',
@@ -125,16 +125,19 @@ def _usage(kind: str) -> str:
         verb, line = "upscale FOLDER photo.png --out upscaled", 'gansmith.upscale(model, "photo.png").save("large.png")'
     name = "generator"
     if kind == "unpaired":
-        name, said = "a_to_b", "`gansmith translate --reverse` goes back, with `b_to_a.safetensors`. "
+        name, said = (
+            "a_to_b",
+            "`gansmith translate --reverse` translates back, with the weights in `b_to_a.safetensors`. ",
+        )
     return (
         "## Use\n\n"
-        "`FOLDER` is the folder of this file. It needs neither the training data nor the recipe.\n\n"
+        "`FOLDER` is the folder of this file. You need neither the training data nor the recipe.\n\n"
         f"```sh\ngansmith {verb}\n```\n\n"
         "```python\nimport gansmith\n\n"
         'model = gansmith.load("FOLDER")\n'
         f"{line}\n```\n\n"
         f"{said}`{name}.safetensors` holds the averaged "
-        f"(EMA) weights, `{name}-raw.safetensors` the same network's unaveraged ones, of the last step (`--raw`)."
+        f"(EMA) weights of the generator, `{name}-raw.safetensors` its weights without averaging (option `--raw`)."
     )
 
 
@@ -143,14 +146,14 @@ def _training_data(spec: DataSpec) -> str:
     more = f" and {len(spec.classes) - 20} more" if len(spec.classes) > 20 else ""
     rows = [
         ("name", plain(spec.name)),
-        ("images trained on", f"{spec.count:,}"),
-        ("held out, never trained on", f"{spec.held_out:,}" if spec.held_out else "none"),
+        ("training images", f"{spec.count:,}"),
+        ("images held out of training", f"{spec.held_out:,}" if spec.held_out else "none"),
         ("size", f"{spec.height} x {spec.width} px (height x width{', source and target side by side' * spec.pairs})"),
         ("channels", f"{spec.channels} ({CHANNELS[spec.channels]})"),
         ("classes", f"{len(spec.classes)}: {shown}{more}" if spec.classes else "no labels"),
         ("fingerprint (SHA-256)", f"`{spec.fingerprint}`"),
     ]
-    return "## Training data\n\n" + _table(("what", "value"), rows)
+    return "## Training data\n\n" + _table(("", "value"), rows)
 
 
 def _training(facts: CardFacts, recipe: Mapping[str, Any]) -> str:
@@ -172,7 +175,7 @@ def _training(facts: CardFacts, recipe: Mapping[str, Any]) -> str:
     while fence in text:
         fence += "`"
     return (
-        f"## Training\n\n{_table(('what', 'value'), rows)}\n\n"
+        f"## Training\n\n{_table(('', 'value'), rows)}\n\n"
         f"<details><summary>The whole recipe</summary>\n\n{fence}yaml\n{text}\n{fence}\n\n</details>"
     )
 
@@ -182,28 +185,28 @@ def _numbers(last_row: Mapping[str, Any]) -> str:
     table = _table(("last row of the log", "value"), rows) if rows else "The log has no rows."
     return (
         f"## Final numbers\n\n{table}\n\n"
-        "Losses, scores and D(x) show whether the two networks are in balance. **They do not say how good the images "
-        "are**, and they cannot be compared between runs with different losses."
+        "Losses, scores and D(x) show the balance between the two networks. **They do not measure image quality**, and "
+        "runs with different losses cannot be compared by them."
     )
 
 
-def _judgement(metrics: Mapping[str, float] | None) -> str:
+def _evaluation(metrics: Mapping[str, float] | None) -> str:
     rows = [(f"`{plain(name)}`", _number(value)) for name, value in (metrics or {}).items()]
-    return "## Judgement\n\n" + (_table(("metric", "value"), rows) if rows else JUDGED_NOT)
+    return "## Evaluation\n\n" + (_table(("metric", "value"), rows) if rows else NOT_EVALUATED)
 
 
 def _limits(spec: DataSpec) -> str:
     held_out = (
-        f"{spec.held_out:,} images were held out and can be used to test this."
+        f"Test this with the {spec.held_out:,} images that were held out of training."
         if spec.held_out
-        else "No images were held out, so memorising cannot be told from generalising with this data set alone."
+        else "No images were held out of training, so this data set alone cannot show memorization."
     )
     return (
         "## Limits\n\n"
-        f"- It may reproduce training images or parts of them. {held_out}\n"
-        "- It shows what its training images show, with their gaps and biases, and may leave out rare kinds.\n"
-        f"- It makes {spec.height} x {spec.width} px images only.\n"
-        "- Do not pass its images off as photographs or works of real people or things."
+        f"- The model may reproduce training images or parts of them. {held_out}\n"
+        "- Its images have the gaps and biases of the training images, and rare kinds of images may be missing.\n"
+        f"- All its images have {spec.height} x {spec.width} px.\n"
+        "- Do not present its images as photographs of real people or things, or as works of real people."
     )
 
 
@@ -211,13 +214,13 @@ def _lookup(recipe: Mapping[str, Any], path: str) -> Any:
     value: Any = recipe
     for key in path.split("."):
         if not isinstance(value, Mapping):
-            return value if key == "kind" else None  # a part without options may be written as its name alone
+            return value if key == "kind" else None  # a part without options may be its name alone
         value = value.get(key)
     return value
 
 
 def _brief(value: Any) -> str:
-    """Return a part of a recipe on one line: its kind, then its other fields."""
+    """Return a part of a recipe as one line: its kind, then its other fields."""
     if isinstance(value, Mapping):
         fields = [f"{key} {each}" for key, each in value.items() if key != "kind"]
         return ", ".join([str(value["kind"]), *fields]) if "kind" in value else ", ".join(fields)

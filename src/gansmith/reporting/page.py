@@ -1,4 +1,4 @@
-"""The frame of every page that gansmith writes: one HTML file that holds all it shows and loads nothing."""
+"""The frame of every page that gansmith writes: one HTML file without external files."""
 
 import base64
 import hashlib
@@ -8,7 +8,7 @@ from importlib import resources
 
 
 def page(title: str, kicker: str, status: str, sections: Sequence[str], *, with_script: bool = False) -> str:
-    """Return a page; ``status`` and ``sections`` are HTML, the others plain text."""
+    """Return a page as HTML; ``status`` and ``sections`` are HTML, ``title`` and ``kicker`` plain text."""
     style, script = asset("report.css"), asset("report.js")
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
     if with_script:
@@ -23,7 +23,7 @@ def page(title: str, kicker: str, status: str, sections: Sequence[str], *, with_
             f'<header>\n<p class="kicker">{escape(kicker)}</p>\n<h1>{escape(title)}</h1>',
             f"{status}\n</header>",
             *sections,
-            "<footer>Made by gansmith. This file holds everything it shows and loads nothing.</footer>\n</main>",
+            "<footer>Made by gansmith. This page is one file and works offline.</footer>\n</main>",
             f"<script>{script}</script>" if with_script else "",
             "</body>\n</html>\n",
         ]
@@ -36,7 +36,7 @@ def section(title: str, body: str) -> str:
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table whose cells are HTML; the first of each row names it."""
+    """Return a table; cells are HTML, and the first cell of each row is its heading."""
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     lines = []
     for first, *rest in rows:
@@ -45,10 +45,10 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def embedded(png: bytes) -> str:
-    """Return a PNG as an address that needs no file."""
+    """Return a PNG as a data URI."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def asset(name: str) -> str:
-    """Return the text of a file of the package."""
+    """Return the text of a file in this package."""
     return (resources.files("gansmith.reporting") / name).read_text(encoding="utf-8")

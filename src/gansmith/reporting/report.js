@@ -1,4 +1,4 @@
-// The slider through the preview pictures; without this script the page shows the last one.
+// The slider through the preview pictures. Without this script the page shows the last one.
 const frames = JSON.parse(document.getElementById("frames").textContent);
 const picture = document.getElementById("frame");
 const controls = document.getElementById("controls");

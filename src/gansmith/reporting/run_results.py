@@ -1,4 +1,4 @@
-"""What a finished run leaves behind for a person: model folder, card, film, curves and report."""
+"""The results of a finished run: model folder, model card, film, curves and report."""
 
 import shutil
 from typing import Any
@@ -12,12 +12,12 @@ from gansmith.reporting.film import write_film
 from gansmith.reporting.model_card import CardFacts, model_card
 from gansmith.reporting.run_report import write_report
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import add_up, best_look, read_rows
+from gansmith.runs.log import add_up, best_snapshot, read_rows
 
 
 def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
-    """Write everything; a later call replaces it."""
-    rows, looks = read_rows(run.log), read_rows(run.looks)
+    """Write all results; a later call replaces them."""
+    rows, snapshots = read_rows(run.log), run.read_snapshots()
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
     on_event(Event("note", "writing model, film, curves and report"))
     model.save(run.model)
@@ -32,7 +32,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
         kimg=model.record.kimg,
         seconds=seconds,
         last_row=last,
-        versions={"gansmith": model.record.gansmith, "torch": str(run.record["numerics"]["torch"])},
+        versions={"gansmith": model.record.gansmith, "torch": run.record.numerics.torch},
     )
     (run.model / "README.md").write_text(model_card(facts), encoding="utf-8")
     frames = sorted(run.samples.glob("*-ema.png"))
@@ -43,30 +43,34 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
         try:
             write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
-        except GansmithError as problem:  # the model is what the run was for
+        except GansmithError as problem:  # the model matters more than its film
             on_event(Event("warning", f"no film: {problem}"))
-    draw_curves([*rows, *looks], run.path / "curves.png")
+    draw_curves([*rows, *snapshots], run.path / "curves.png")
     refresh_report(run, model, always=True)
 
 
 def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> None:
-    """Write report.html with what was found so far; where there is none yet only with ``always``."""
+    """Write report.html anew, with the newest evaluation; without a report so far only if ``always``."""
     if not (always or run.report.is_file()):
         return
     spec, seconds = model.record.data, total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row])
-    parameters, best = count_parameters(model), best_look(read_rows(run.looks))
+    parameters, best = count_parameters(model), best_snapshot(run.read_snapshots())
     shown = max((row["kimg"] for row in read_rows(run.log) if "event" not in row), default=model.record.kimg)
     write_report(
         run,
         title=f"{model.record.name} on {spec.name}",
         facts={
             "data": f"{spec.name}: {spec.contents}",
-            "shown to the discriminator": f"{shown:,.1f} kimg",
-            **({} if best is None else {"model": f"kept from {model.record.kimg:,.1f} kimg, {_judged(best)}"}),
+            "trained on": f"{shown:,.1f} kimg (thousands of images)",
+            **(
+                {}
+                if best is None
+                else {"model": f"best checkpoint, at {model.record.kimg:,.1f} kimg: {_lowest_distance(best)}"}
+            ),
             "training time": f"{seconds / 60:,.1f} min",
             "parameters": ", ".join(f"{name} {count:,}" for name, count in parameters.items()),
             "seed": str(model.record.seed),
-            "torch": str(run.record["numerics"]["torch"]),
+            "torch": run.record.numerics.torch,
         },
     )
 
@@ -78,10 +82,10 @@ def count_parameters(model: Model) -> dict[str, int]:
 
 
 def total_seconds(timing: list[dict[str, float]]) -> float:
-    """Add up the times of all the starts of a run."""
+    """Return the training time in seconds over all starts of a run."""
     return [0.0, *add_up(timing)][-1]
 
 
-def _judged(look: dict[str, Any]) -> str:
-    name = column_of(look, "fd")
-    return f"where {name} was lowest: {look[name]:.4g}"
+def _lowest_distance(snapshot: dict[str, Any]) -> str:
+    name = column_of(snapshot, "fd")
+    return f"{name} is lowest there, {snapshot[name]:.4g}"

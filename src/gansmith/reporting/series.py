@@ -1,4 +1,4 @@
-"""What is done to the columns of a log before they are drawn: picking, thinning, smoothing, choosing a range."""
+"""Columns of a log, prepared for plots: selected, thinned, smoothed, with a range."""
 
 import math
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ MAX_POINTS = 2000
 
 
 def column(rows: list[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return kimg and values of the rows that have the column; null is NaN, and the line breaks where kimg falls."""
+    """Return kimg and values (N,) of the rows with this column; null becomes NaN, and a NaN point marks a rollback."""
     points: list[tuple[float, float]] = []
     for row in rows:
         if name in row:
@@ -23,7 +23,7 @@ def column(rows: list[dict[str, Any]], name: str) -> tuple[np.ndarray, np.ndarra
 
 
 def smooth(y: np.ndarray, is_log: bool = False) -> np.ndarray:
-    """Return a centred Gaussian mean (in logarithms if asked) over about a thirtieth of the rows; NaN stays NaN."""
+    """Return a Gaussian moving average over about 1/30 of the rows; of logarithms if ``is_log``; NaN stays NaN."""
     sigma = max(1.0, len(y) / 60)
     reach = int(min(3 * sigma, (len(y) - 1) // 2))
     kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
@@ -34,10 +34,10 @@ def smooth(y: np.ndarray, is_log: bool = False) -> np.ndarray:
 
 
 def robust_limits(values: Sequence[np.ndarray]) -> tuple[float, float, np.ndarray]:
-    """Return (low, high) that show every series, and the values left outside.
+    """Return a range (low, high) that shows every series, and the outliers beyond it.
 
-    Nothing is left out unless outliers would squeeze the rest: the view ends three interquartile ranges beyond the
-    quartiles of each series when all values need more than four times that room.
+    There are outliers only if they would squeeze the rest: if all values need more than four times the range that ends
+    three interquartile ranges beyond the quartiles of each series.
     """
     finite = [y[np.isfinite(y)] for y in values if np.isfinite(y).any()]
     if not finite:
@@ -56,7 +56,7 @@ def robust_limits(values: Sequence[np.ndarray]) -> tuple[float, float, np.ndarra
 
 
 def extremes(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most MAX_POINTS points: each stretch of rows gives its lowest and highest, so no spike is lost."""
+    """Return at most MAX_POINTS points: the lowest and highest of each group of rows, so that no spike is lost."""
     if len(x) <= MAX_POINTS:
         return x, y
     width = -(-len(y) // (MAX_POINTS // 2))
@@ -65,12 +65,12 @@ def extremes(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     parts = padded.reshape(-1, width)
     bad, starts = np.isnan(parts), np.arange(len(parts)) * width
     lowest, highest = np.where(bad, np.inf, parts).argmin(1), np.where(bad, -np.inf, parts).argmax(1)
-    kept = np.unique([starts + lowest, starts + highest])  # of a stretch without values: its first, a gap
+    kept = np.unique([starts + lowest, starts + highest])  # a group without values keeps its first row: a gap
     return x[kept], y[kept]
 
 
 def means(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most MAX_POINTS points: the means of as many stretches of rows, NaN where one holds a NaN."""
+    """Return at most MAX_POINTS points: the mean of each group of rows, NaN if the group has a NaN."""
     if len(x) <= MAX_POINTS:
         return x, y
     parts = np.linspace(0, len(x), MAX_POINTS, endpoint=False).astype(np.int64)

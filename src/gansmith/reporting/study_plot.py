@@ -1,4 +1,4 @@
-"""A study as one picture: accuracy against the number of real images, with bands."""
+"""The plot of a study: accuracy over the number of real images per class."""
 
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ MARKS = "osD^"
 
 
 def check_plot(out: str | Path) -> Path:
-    """Return the path of a plot; GansmithError for another ending, or with a file in the way of its folder."""
+    """Return the path of a plot; GansmithError if it does not end in .png or its folder cannot be made."""
     return output_file(out, "a plot", ".png")
 
 
 def draw_study(found: Study, out: str | Path) -> Path:
-    """Write the plot as a PNG: a line for each kind of training set, a band of one deviation over seeds around it."""
+    """Write the plot as a PNG: a line for each kind of training set, in a band of one standard deviation over seeds."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -35,7 +35,7 @@ def draw_study(found: Study, out: str | Path) -> Path:
         axes.plot(places, mean, color=colour, label=kind, linewidth=1.8, **style)
         axes.fill_between(places, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0)
     axes.set_xticks(places, found.counts)
-    axes.set_xlabel("real images of each class", color=INK)
+    axes.set_xlabel("real images per class", color=INK)
     axes.set_ylabel("accuracy on real test images, %", color=INK)
     axes.grid(axis="y", color=FAINT_INK, alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)

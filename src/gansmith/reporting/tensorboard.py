@@ -1,4 +1,4 @@
-"""A run's log as TensorBoard events, when the extra is installed."""
+"""The log of a run as TensorBoard events, if the extra is installed."""
 
 from __future__ import annotations
 
@@ -11,37 +11,29 @@ import numpy as np
 from gansmith.core.metric_name import MetricName
 from gansmith.reporting.series import is_number
 
-GROUPS = (
-    "grad_norm",
-    "loss",
-    "accuracy",
-    "penalty",
-    "score",
-    "update",
-    "d",
-)  # a column "loss_generator" is "loss/generator"
+GROUPS = ("grad_norm", "loss", "accuracy", "penalty", "score", "update", "d")  # tag of loss_generator: loss/generator
 
 
 class TensorBoardLog:
-    """The events of one run; ``open`` makes one."""
+    """The TensorBoard log of one run; ``open`` makes it."""
 
     def __init__(self, writer: Any) -> None:
         self._writer = writer
 
     @classmethod
     def open(cls, folder: Path, purge_iteration: int) -> TensorBoardLog | None:
-        """Return a log in ``folder``, or None without the tensorboard extra.
+        """Return a log in ``folder``, or None without the extra ``tensorboard``.
 
-        Events at ``purge_iteration`` and after, left by a run that was stopped, are hidden.
+        TensorBoard hides the events from ``purge_iteration`` on that a stopped run left: a resume repeats them.
         """
         if importlib.util.find_spec("tensorboard") is None:
             return None
-        from torch.utils.tensorboard import SummaryWriter
+        from torch.utils.tensorboard import SummaryWriter  # an extra, and it imports torch
 
         return cls(SummaryWriter(str(folder), purge_step=purge_iteration))
 
     def row(self, row: dict[str, Any]) -> None:
-        """Write the numbers of a log row at its iteration, and an event row as text; null is left out."""
+        """Write the numbers of a log row at its iteration, or an event row as text; null values are left out."""
         step = int(row["iteration"])
         if "event" in row:
             self._writer.add_text(f"event/{row['event']}", str(row.get("message", "")), step)
@@ -55,15 +47,13 @@ class TensorBoardLog:
         self._writer.add_image(name, image, iteration, dataformats="HWC")
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining events and close the file."""
         self._writer.close()
 
 
 def tag_of(name: str) -> str:
-    """Return a column's tag, grouped by what it measures: loss/generator, d/fake_after, look/fd2k_own, run/kimg."""
-    if MetricName.parse(name):
-        return f"look/{name}"
+    """Return the tag of a column: loss/generator, d/fake_after, snapshot/fd2k_own_train, run/kimg."""
     for group in GROUPS:
         if name.startswith(f"{group}_"):
             return f"{group}/{name.removeprefix(f'{group}_')}"
-    return f"run/{name}"
+    return f"snapshot/{name}" if MetricName.parse(name) else f"run/{name}"

@@ -1,18 +1,20 @@
-"""A run on disk: where its files are, its record, its logs, and the lock that keeps it to one writer."""
+"""A run folder: its files, its record, its logs, and the lock that admits one writer."""
 
 import json
 import os
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 
 from gansmith.core.atomic_files import commit_json, sync_append
 from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning
+from gansmith.recipes.old_files import OLD_FILES, record_from_old_file, snapshot_from_old_file
 from gansmith.runs.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, load_newest
-from gansmith.runs.log import best_look, read_rows
+from gansmith.runs.log import Row, best_snapshot, read_rows
+from gansmith.runs.record import RunRecord
 
 RECORD = "run.json"
 
@@ -30,7 +32,7 @@ class RunFolder:
         self.recipe = self.path / "recipe.yaml"
         self.log = self.path / "log.jsonl"
         self.timing = self.path / "timing.jsonl"
-        self.looks = self.path / "looks.jsonl"  # what was found of samples, one row for each look
+        self.snapshots = self.path / "snapshots.jsonl"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
         self.model = self.path / "model"
@@ -79,6 +81,10 @@ class RunFolder:
             )
         return cls(path)
 
+    @property
+    def _logs(self) -> tuple[Path, ...]:
+        return self.log, self.timing, self.snapshots
+
     def lock(self) -> None:
         """Become the only writer; GansmithError while another process is. The system releases it when we die."""
         try:
@@ -93,26 +99,39 @@ class RunFolder:
         self._lock.release()
 
     @property
-    def record(self) -> dict[str, Any]:
-        """Return what run.json says."""
+    def record(self) -> RunRecord:
+        """Return the contents of run.json, which an older version may have written; CheckpointError if unreadable."""
         path = self.path / RECORD
         try:
-            value: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError) as problem:
-            reason = getattr(problem, "strerror", None) or problem
+            return RunRecord.model_validate(record_from_old_file(json.loads(path.read_text())))
+        except ValidationError as problem:
+            first = problem.errors(include_url=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            reason = f"it has no '{place}'" if first["type"] == "missing" else f"{place}: {first['msg']}"
             raise CheckpointError("run.unreadable_record", f"'{path}' cannot be read: {reason}") from problem
-        for key in ("data", "seed", "plan", "numerics", "plugins"):
-            if not isinstance(value, dict) or key not in value:
-                raise CheckpointError("run.unreadable_record", f"'{path}' cannot be read: it has no '{key}'")
-        return value
+        except (OSError, ValueError) as problem:
+            why = getattr(problem, "strerror", None) or problem
+            raise CheckpointError("run.unreadable_record", f"'{path}' cannot be read: {why}") from problem
 
-    def write_record(self, value: dict[str, Any]) -> None:
+    def write_record(self, record: RunRecord) -> None:
         """Replace run.json."""
-        commit_json(self.path / RECORD, value)
+        commit_json(self.path / RECORD, record.model_dump(mode="json"))
+
+    def read_snapshots(self) -> list[Row]:
+        """Return the rows of snapshots.jsonl, or of the file that an older version wrote in its place."""
+        old = next((self.path / name for name, new in OLD_FILES.items() if new == self.snapshots.name))
+        path = self.snapshots if self.snapshots.exists() else old
+        return [snapshot_from_old_file(row) for row in read_rows(path)]
+
+    def rename_old_files(self) -> None:
+        """Give files of an older version today's names, before a resume continues them."""
+        for old, new in OLD_FILES.items():
+            if (self.path / old).exists() and not (self.path / new).exists():
+                os.replace(self.path / old, self.path / new)
 
     def sizes(self) -> dict[str, int]:
         """Make the logs durable and return their sizes in bytes, which a checkpoint remembers."""
-        return {path.name: sync_append(path) for path in (self.log, self.timing, self.looks)}
+        return {path.name: sync_append(path) for path in self._logs}
 
     def grid_from(self, iteration: float) -> Path | None:
         """Return the first grid of the averaged generator at an iteration or later, else the last; None without any."""
@@ -121,7 +140,8 @@ class RunFolder:
 
     def truncate(self, sizes: dict[str, int]) -> None:
         """Cut the logs back to what they were at a checkpoint, and drop pictures made after it."""
-        for path in (self.log, self.timing, self.looks):
+        sizes = {OLD_FILES.get(name, name): size for name, size in sizes.items()}
+        for path in self._logs:
             if path.exists():
                 os.truncate(path, min(sizes.get(path.name, 0), path.stat().st_size))
 
@@ -145,7 +165,7 @@ def find_checkpoint(path: Path) -> tuple[RunFolder, Checkpoint] | None:
     """
     if is_run(path):
         run = RunFolder.open(path)
-        best = best_look(read_rows(run.looks))
+        best = best_snapshot(run.read_snapshots())
         if best is not None:
             try:
                 return run, load_checkpoint(run.checkpoints / f"{best['iteration']:09d}")

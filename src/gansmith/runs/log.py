@@ -44,6 +44,6 @@ def measure(row: Row, name: str) -> float:
     return float(row[column]) if column else float("nan")
 
 
-def best_look(looks: Sequence[Row]) -> Row | None:
-    """Return the look with the lowest Fréchet distance."""
-    return min(looks, key=lambda row: measure(row, "fd"), default=None)
+def best_snapshot(snapshots: Sequence[Row]) -> Row | None:
+    """Return the snapshot with the lowest Fréchet distance."""
+    return min(snapshots, key=lambda row: measure(row, "fd"), default=None)

@@ -1,10 +1,13 @@
-"""What run.json says of a run, and what has changed since it was written."""
+"""The record of a run (run.json), and what has changed since it was written."""
 
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
+from gansmith.core.registry import FrozenModel
 from gansmith.core.runtime import Runtime, numerics
 from gansmith.core.version import __version__
 from gansmith.data.base import DataSpec, Source
@@ -15,68 +18,136 @@ from gansmith.runs.checkpoint import Checkpoint
 from gansmith.runs.length import RunLength
 from gansmith.runs.options import RunOptions
 
-RECORD_FORMAT = 1
+RECORD_FORMAT = 2  # 1 had other names; recipes/old_files.py maps them
 
 
-def changed_row(change: dict[str, Any]) -> dict[str, Any]:
-    """Return the row of log.jsonl that tells a change."""
-    at = {"iteration": change["iteration"], "kimg": change["kimg"]}
-    return {"event": "changed", **at, "message": "; ".join(change["changes"])}
+class DataRecord(FrozenModel):
+    """The data of a run: source, split and contents."""
+
+    source: str  # absolute, so that it is the same from any folder
+    root: str | None = None  # folder of named data sets; None: the user's
+    holdout: float  # share of the images that the run does not train on
+    spec: DataSpec
+
+
+class Numerics(FrozenModel):
+    """Everything about the machine that decides the last bits of a run."""
+
+    torch: str
+    threads: int
+    cpu: str  # instruction set
+    device: str
+    precision: str
+    compiled: bool = False
+    processes: int = 1
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> "Numerics":
+        """Return the numerics of this process."""
+        return cls(
+            **numerics(),
+            device=runtime.device.type,
+            precision=runtime.precision,
+            compiled=runtime.compiled,
+            processes=runtime.world_size,
+        )
+
+
+class PluginFile(FrozenModel):
+    """A plugin that a run was started with."""
+
+    file: str
+    sha256: str
+
+
+class SnapshotProtocol(FrozenModel):
+    """Everything that the numbers of a snapshot depend on, apart from the generator."""
+
+    features: str  # name of the extractor
+    features_sha256: str
+    num_fake: int
+    num_real: int
+    reference: str
+    weights: str
+
+
+class MonitorRecord(FrozenModel):
+    """How a run is monitored: decided once, so that a resumed run takes the same snapshots."""
+
+    every: int  # iterations between snapshots; 0: none
+    protocol: SnapshotProtocol | None = None  # None: no snapshots
+
+
+class Change(FrozenModel):
+    """Changes that the user accepted at a resume."""
+
+    iteration: int
+    kimg: float
+    changes: tuple[str, ...]
+
+    def log_row(self) -> dict[str, Any]:
+        """Return the row of log.jsonl that reports the changes."""
+        return {"event": "changed", "iteration": self.iteration, "kimg": self.kimg, "message": "; ".join(self.changes)}
+
+
+class RunRecord(FrozenModel):
+    """The contents of run.json: everything that a resume needs besides the recipe and a checkpoint."""
+
+    format: int = Field(RECORD_FORMAT, le=RECORD_FORMAT)
+    gansmith: str  # version that started the run
+    created: str  # UTC, ISO 8601
+    data: DataRecord
+    seed: int
+    length: RunLength
+    numerics: Numerics
+    plugins: tuple[PluginFile, ...] = ()
+    init_from: str | None = None
+    monitor: MonitorRecord | None = None  # None: not decided yet
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def plugin_files(self) -> tuple[Path, ...]:
+        """Return the files of the plugins."""
+        return tuple(Path(plugin.file) for plugin in self.plugins)
 
 
 def make_run_record(
-    options: RunOptions, source: Source, spec: DataSpec, plan: RunLength, runtime: Runtime
-) -> dict[str, Any]:
-    """Return what run.json says."""
-    return {
-        "format": RECORD_FORMAT,
-        "gansmith": __version__,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": {
-            "source": source.location,  # the same from any folder
-            "root": str(options.data_root.resolve()) if options.data_root else None,
-            "holdout": options.holdout,
-            "spec": spec.to_json(),
-        },
-        "seed": options.seed,
-        "plan": plan.to_json(),
-        "numerics": _numerics(runtime),
-        "plugins": [{"file": str(Path(p).resolve()), "sha256": _digest(Path(p))} for p in options.plugins],
-        "init_from": str(options.init_from) if options.init_from else None,
-    }
-
-
-def _numerics(runtime: Runtime) -> dict[str, str | int]:
-    return {
-        **numerics(),
-        "device": runtime.device.type,
-        "precision": runtime.precision,
-        "compiled": runtime.compiled,
-        "processes": runtime.world_size,
-    }
-
-
-def numerics_of(record: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run's numbers rest on, with what older runs had no choice of."""
-    return {"compiled": False, **record["numerics"]}
+    options: RunOptions, source: Source, spec: DataSpec, length: RunLength, runtime: Runtime
+) -> RunRecord:
+    """Return the record of a new run."""
+    return RunRecord(
+        gansmith=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        data=DataRecord(
+            source=source.location,
+            root=str(options.data_root.resolve()) if options.data_root else None,
+            holdout=options.holdout,
+            spec=spec,
+        ),
+        seed=options.seed,
+        length=length,
+        numerics=Numerics.of(runtime),
+        plugins=tuple(PluginFile(file=str(Path(p).resolve()), sha256=_digest(Path(p))) for p in options.plugins),
+        init_from=str(options.init_from) if options.init_from else None,
+    )
 
 
 def changes_since(
-    record: dict[str, Any], checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, runtime: Runtime
+    record: RunRecord, checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, runtime: Runtime
 ) -> list[str]:
-    """Return in words what differs from the run so far and decides its numbers."""
+    """Return in words every difference from the run so far that decides its numbers."""
     before = Recipe.model_validate(from_old_file(checkpoint.values["recipe"]))
     changes = [f"recipe {text}" for text in differences(before, recipe)]
-    known, now = record["data"]["spec"]["fingerprint"], spec.fingerprint
-    if known != now or record["data"]["spec"]["pixels_sha256"] != spec.pixels_sha256:
-        changes.append(f"data set '{record['data']['source']}': its images are not those of before ({known[:12]})")
-    numbers = numerics_of(record)
-    for name, value in _numerics(runtime).items():
-        if numbers.get(name) != value:
-            changes.append(f"{name}: {numbers.get(name)} -> {value}")
-    for plugin in record["plugins"]:
-        if _digest(Path(plugin["file"])) != plugin["sha256"]:
-            changes.append(f"plugin {plugin['file']} was edited")
+    known = record.data.spec
+    if (known.fingerprint, known.pixels_sha256) != (spec.fingerprint, spec.pixels_sha256):
+        changes.append(f"data set '{record.data.source}': its images have changed ({known.fingerprint[:12]})")
+    recorded = record.numerics.model_dump()
+    for name, value in Numerics.of(runtime).model_dump().items():
+        if recorded[name] != value:
+            changes.append(f"{name}: {recorded[name]} -> {value}")
+    for plugin in record.plugins:
+        if _digest(Path(plugin.file)) != plugin.sha256:
+            changes.append(f"plugin {plugin.file} was edited")
     return changes
 
 

@@ -1,12 +1,13 @@
-"""The training step, the same for every method, and the loop around it with its once-in-a-while blocks."""
+"""The training loop: steps, log rows, snapshots, previews, checkpoints and rollbacks, in order."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import CheckpointError, DiskFullError, TrainingError
-from gansmith.core.events import Event, OnEvent, silent
+from gansmith.core.events import Event, EventKind, OnEvent, Progress, silent
 from gansmith.core.randomness import derive_seed
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
@@ -14,26 +15,26 @@ from gansmith.data.batches import BatchStream
 from gansmith.runs.checkpoint import Checkpoint, list_checkpoints, load_latest, prune_checkpoints, save_checkpoint
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
-from gansmith.runs.log import append_row, best_look, read_rows
+from gansmith.runs.log import append_row, best_snapshot
 from gansmith.training.clock import Clock
 from gansmith.training.previews import PreviewWriter
 from gansmith.training.state import RunState, copy_weights, update_ratios
 from gansmith.training.step import train_step
-from gansmith.training.supervisor import MAX_ROLLBACKS, Ruling, Supervisor
+from gansmith.training.supervisor import MAX_ROLLBACKS, Decision, Supervisor
 
-BAD_STEPS_IN_A_ROW = 8  # more than this many steps skipped in a row: back to the last checkpoint
+BAD_STEPS_IN_A_ROW = 8  # after more skipped steps in a row the run rolls back
 MAX_FAILED_SAVES = 3
 
 
 @dataclass
 class Trainer:
-    """One run at work: its state, its data, its folder."""
+    """Trains one run: its state, its data, its folder and its length."""
 
     state: RunState
     data: ImageData
     runtime: Runtime
     run: RunFolder
-    plan: RunLength
+    length: RunLength
     on_event: OnEvent = silent
     stop_requested: Callable[[], bool] = lambda: False
     _failed_saves: int = 0
@@ -42,50 +43,69 @@ class Trainer:
         self._previews = PreviewWriter(self.run, self.state.method, self.state.recipe, self.state.seed, self.data)
         self._clock = Clock(self.state.kimg)
         self._stream = self._make_stream()
-        self._supervisor = Supervisor(self.run, self.state, self.data, self.plan, self.runtime)
+        self._supervisor = Supervisor(self.run, self.state, self.data, self.length, self.runtime)
 
     def run_to_end(self) -> bool:
-        """Train until the plan's last iteration or a request to stop, then save; say whether the end was reached."""
-        state = self.state
+        """Train until the last iteration or a request to stop; return whether the last iteration was reached."""
+        state, runtime = self.state, self.runtime
+
+        # A new run begins with previews, and with a checkpoint, so that it can be resumed from now on.
         if state.iteration == 0:
-            if self.runtime.is_main:
+            if runtime.is_main:
                 self._previews.write_real()
-            self._preview()
+            self._write_previews()
             self._save()
-        while state.iteration < self.plan.iterations:
-            plan = self.plan
-            row = (state.iteration + 1) % plan.log_every == 0 or state.iteration + 1 == plan.iterations
-            before = copy_weights(state) if row else None
-            train_step(state, self._stream, self.runtime, state.moment(plan.schedule_kimg))
-            planned = state.iteration % plan.checkpoint_every == 0 or state.iteration == plan.iterations
-            ruling = self._look() if planned else Ruling()
-            if ruling.kind == "go_back":
-                self._go_back(ruling)
+
+        while state.iteration < self.length.iterations:
+            # One step. A log row compares the weights after it with those before it.
+            length = self.length
+            row_due = (state.iteration + 1) % length.log_every == 0 or state.iteration + 1 == length.iterations
+            before = copy_weights(state) if row_due else None
+            train_step(state, self._stream, runtime, state.moment(length.schedule_kimg))
+
+            # Snapshot: only together with a checkpoint, so that the best one can be kept and returned to.
+            checkpoint_due = state.iteration % length.checkpoint_every == 0 or state.iteration == length.iterations
+            decision = Decision()
+            if checkpoint_due and self._is_finite():  # if not, the row or the checkpoint below rolls back
+                decision = self._supervisor.after_step(self._speed(), self.on_event)
+            if decision.action == "roll_back":
+                self._roll_back_to_best(decision)
                 continue
-            at_end = state.iteration == self.plan.iterations
-            row = row or at_end
-            if row:
+            if decision.action == "end":
+                self._end_here(decision.message)
+            at_end = state.iteration == self.length.iterations
+
+            # Log row. It also counts skipped steps, too many of which roll back.
+            row_due = row_due or at_end
+            if row_due:
                 self._write_row({} if before is None else update_ratios(state, before))
-                if not self._healthy():
+                if not self._is_healthy():
                     self._roll_back()
                     continue
-            if state.iteration % plan.preview_every == 0 or at_end:
-                self._preview()
-            stop = self.runtime.any_process(self.stop_requested())
-            due = state.iteration % plan.checkpoint_every == 0 or at_end
-            if due or stop:
-                if row or self._finite():
+
+            # Previews of the fixed inputs.
+            if state.iteration % length.preview_every == 0 or at_end:
+                self._write_previews()
+
+            # Checkpoint: on schedule, and when a signal asks to stop. Weights that are not finite are never saved.
+            stop = runtime.any_process(self.stop_requested())
+            if checkpoint_due or stop:
+                if row_due or self._is_finite():
                     self._save(stop)
-                elif due:
+                elif checkpoint_due:
                     self._roll_back()
                     continue
-                else:  # without a stop it would go on to its next row or checkpoint, and resumed it will
-                    said = f"not finite at {state.kimg:.1f} kimg: not saved, the checkpoint before stays the last"
-                    self.on_event(Event("warning", said))
+                else:  # without the stop, the next row or checkpoint would roll back; so it will after a resume
+                    reason = f"not finite at {state.kimg:.1f} kimg: not saved; the last checkpoint stays as it is"
+                    self.on_event(Event("warning", reason))
             if stop:
                 break
-            self._tell_progress()
-        return state.iteration >= self.plan.iterations
+
+            # Progress, a few times a second.
+            if self._clock.due():
+                self._report("progress", {"kimg": state.kimg, **self._speed()})
+
+        return state.iteration >= self.length.iterations
 
     def _make_stream(self) -> BatchStream:
         recipe, salt = self.state.recipe, self.state.salt
@@ -93,63 +113,62 @@ class Trainer:
         domains = max(1, len(recipe.method.domains))
         return BatchStream(self.data, recipe.batch_size, seed, self.runtime, mirror=recipe.data.mirror, domains=domains)
 
-    def _write_row(self, more: dict[str, float]) -> None:
+    def _speed(self) -> dict[str, float]:
+        return self._clock.read(self.state.kimg, self.length.schedule_kimg, self.runtime)
+
+    def _report(self, kind: EventKind, values: dict[str, Any]) -> None:
+        progress = Progress("training", self.state.kimg, self.length.schedule_kimg)
+        self.on_event(Event(kind, values=values, progress=progress))
+
+    def _write_row(self, ratios: dict[str, float]) -> None:
         state = self.state
-        means = {**state.meter.take(self.runtime), **more}
-        kimg = round(state.kimg, 6)
-        row: dict[str, Any] = {
-            "iteration": state.iteration,
-            "kimg": kimg,
-            "epoch": round(kimg * 1000 / len(self.data), 4),
-        }
+        means = {**state.meter.take(self.runtime), **ratios}
+        at = {"iteration": state.iteration, "kimg": round(state.kimg, 6)}
+        row: dict[str, Any] = {**at, "epoch": round(at["kimg"] * 1000 / len(self.data), 4)}
         row |= {name: value if math.isfinite(value) else None for name, value in means.items()}
-        speed = self._clock.read(state.kimg, self.plan.schedule_kimg, self.runtime)
+        speed = self._speed()
         if self.runtime.is_main:
             append_row(self.run.log, row)
-            append_row(self.run.timing, {"iteration": state.iteration, "kimg": kimg, **speed})
-        self.on_event(Event("row", values={**row, **speed}))
+            append_row(self.run.timing, {**at, **speed})
+        self._report("row", {**row, **speed})
 
-    def _look(self) -> Ruling:
-        """Judge samples if it is time, and return what follows; an end that is ruled becomes the plan's."""
-        if not self._finite():
-            return Ruling()  # the row or the checkpoint of this iteration deals with it
-        speed = self._clock.read(self.state.kimg, self.plan.schedule_kimg, self.runtime)
-
-        def tell(kind: str, message: str, values: dict[str, Any]) -> None:
-            self.on_event(Event(kind, message, {**values, **speed} if kind == "look" else values))
-
-        ruling = self._supervisor.after_step(speed["img_per_sec"], tell)
-        if ruling.kind == "end":
-            self._tell_event("ended", ruling.message)
-            self.plan = self.plan.ended_at(self.state.iteration, ruling.message)
-            if self.runtime.is_main:
-                self.run.write_record({**self.run.record, "plan": self.plan.to_json()})
-        return ruling
-
-    def _tell_progress(self) -> None:
-        if self._clock.due():
-            speed = self._clock.read(self.state.kimg, self.plan.schedule_kimg, self.runtime)
-            self.on_event(Event("progress", values={"kimg": self.state.kimg, **speed}))
-
-    def _preview(self) -> None:
+    def _write_previews(self) -> None:
         if self.runtime.is_main:
             self._previews.write(self.state)
         self.on_event(Event("preview", values={"iteration": self.state.iteration}))
 
-    def _healthy(self) -> bool:
-        """Say whether training may go on; a few steps skipped on their own are told and are no reason to go back."""
+    def _write_event(self, name: str, message: str) -> None:
+        """Write an event into log.jsonl and report it as a warning."""
+        state = self.state
+        if self.runtime.is_main:
+            row = {"event": name, "iteration": state.iteration, "kimg": round(state.kimg, 6), "message": message}
+            append_row(self.run.log, row)
+        self.on_event(Event("warning", message))
+
+    def _end_here(self, reason: str) -> None:
+        """Make this iteration the last one; the schedules stay as they are."""
+        self._write_event("ended", reason)
+        self.length = self.length.ended_at(self.state.iteration, reason)
+        if self.runtime.is_main:
+            self.run.write_record(self.run.record.model_copy(update={"length": self.length}))
+
+    def _is_healthy(self) -> bool:
+        """Say whether training can go on, and report skipped steps; a few on their own do not roll back."""
         worst = int(self.state.bad_steps[1].item())
         self.state.bad_steps[1] = 0
-        finite = self._finite()
+        finite = self._is_finite()
         if worst:
-            self._tell_event("skipped", f"{worst} steps in a row had gradients that are not finite and were skipped")
+            self._write_event("skipped", f"{worst} steps in a row were skipped: their gradients were not finite")
         return finite and worst <= BAD_STEPS_IN_A_ROW
 
-    def _finite(self) -> bool:
-        return not self.runtime.any_process(not self.state.all_finite())  # pools are each process's own
+    def _is_finite(self) -> bool:
+        return not self.runtime.any_process(not self.state.all_finite())  # each process has its own pools
 
     def _roll_back(self) -> None:
-        """Go back to the last checkpoint of the plan with other draws; TrainingError after the last allowed time."""
+        """Return to the last checkpoint of the schedule with other random draws.
+
+        Raises TrainingError after MAX_ROLLBACKS.
+        """
         state, failed_at = self.state, self.state.kimg
         rollbacks = state.salt + 1
         if rollbacks > MAX_ROLLBACKS:
@@ -160,19 +179,19 @@ class Trainer:
             )
         self._restore(lambda each: bool(each.values["planned"]))
         message = f"not finite at {failed_at:.1f} kimg: back to {state.kimg:.1f} kimg with other random draws"
-        self._tell_event("rollback", f"{message} (rollback {rollbacks} of {MAX_ROLLBACKS})")
+        self._write_event("rollback", f"{message} (rollback {rollbacks} of {MAX_ROLLBACKS})")
 
-    def _go_back(self, ruling: Ruling) -> None:
-        """Go back to the best checkpoint and halve all learning rates, which the checkpoint then knows."""
+    def _roll_back_to_best(self, decision: Decision) -> None:
+        """Return to the best checkpoint and halve all learning rates, which is saved at once."""
         state, failed_at = self.state, self.state.kimg
-        self._restore(lambda each: bool(each.values["planned"]) and each.values["iteration"] <= ruling.iteration)
+        self._restore(lambda each: bool(each.values["planned"]) and each.values["iteration"] <= decision.iteration)
         state.halvings += 1
         done = f"at {failed_at:.1f} kimg back to {state.kimg:.1f} kimg, learning rates times {0.5**state.halvings:g}"
-        self._tell_event("rollback", f"{ruling.message}; {done} (rollback {state.salt} of {MAX_ROLLBACKS})")
+        self._write_event("rollback", f"{decision.message}; {done} (rollback {state.salt} of {MAX_ROLLBACKS})")
         self._save()
 
     def _restore(self, accept: Callable[[Checkpoint], bool]) -> None:
-        """Take up an earlier checkpoint with other random draws, and forget what was written after it."""
+        """Restore an earlier checkpoint with other random draws, and remove everything written after it."""
         state, salt = self.state, self.state.salt + 1
         checkpoint, _ = load_latest(self.run.checkpoints, accept=accept)
         state.restore(checkpoint.tensors, checkpoint.values, self.runtime)
@@ -182,22 +201,15 @@ class Trainer:
         self._stream = self._make_stream()
         self._clock = Clock(state.kimg)
         self.runtime.barrier()
-        if self.runtime.is_main:  # newer checkpoints first: a resume must not take up what was left behind
+        if self.runtime.is_main:  # newer checkpoints first: a resume after a kill must not continue from them
             kept = {each for each in list_checkpoints(self.run.checkpoints) if int(each.name) <= state.iteration}
             prune_checkpoints(self.run.checkpoints, kept)
             self.run.truncate(checkpoint.values["log_sizes"])
             self.run.drop_samples_after(state.iteration)
 
-    def _tell_event(self, name: str, message: str) -> None:
-        state = self.state
-        if self.runtime.is_main:
-            row = {"event": name, "iteration": state.iteration, "kimg": round(state.kimg, 6), "message": message}
-            append_row(self.run.log, row)
-        self.on_event(Event("warning", message))
-
     def _save(self, stop: bool = False) -> None:
-        """Write a checkpoint; without room go on until the next one, and stop when that has failed too often."""
-        state, planned = self.state, self.state.iteration % self.plan.checkpoint_every == 0
+        """Write a checkpoint; on a full disk go on until the next one, and raise DiskFullError after too many."""
+        state, planned = self.state, self.state.iteration % self.length.checkpoint_every == 0
         tensors, full = state.tensors(self.runtime), None
         try:
             if self.runtime.is_main:
@@ -216,17 +228,17 @@ class Trainer:
             raise DiskFullError("disk.full", message) from full
         self.on_event(Event("warning", message))
 
-    def _worth_keeping(self) -> set[Any]:
-        """Return the last two checkpoints of the plan, which a rollback may need, the newest of all, and the best."""
+    def _worth_keeping(self) -> set[Path]:
+        """Return the last two checkpoints of the schedule, for a rollback, the newest of all, and the best."""
         folders = list_checkpoints(self.run.checkpoints)
-        planned = [folder for folder in folders if int(folder.name) % self.plan.checkpoint_every == 0]
-        best = best_look(read_rows(self.run.looks))
+        planned = [folder for folder in folders if int(folder.name) % self.length.checkpoint_every == 0]
+        best = best_snapshot(self.run.read_snapshots())
         kept = [folder for folder in folders if best and int(folder.name) == best["iteration"]]
         return {*planned[:2], *folders[:1], *kept}
 
 
 def latest_checkpoint(run: RunFolder) -> tuple[Checkpoint, list[str]]:
-    """Return the newest whole checkpoint of a run, and why newer ones were passed over."""
+    """Return the newest whole checkpoint of a run, and the reasons why newer ones were skipped."""
     if not run.checkpoints.is_dir():
         raise CheckpointError("checkpoint.no_folder", f"'{run.path}' has no checkpoints folder")
     return load_latest(run.checkpoints)

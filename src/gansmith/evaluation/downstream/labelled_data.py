@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 
 from gansmith.core.errors import DataError
-from gansmith.core.events import PlainLines
+from gansmith.core.events import OnProgress, PlainLines
 from gansmith.core.randomness import derive_seed, epoch_order
 from gansmith.data.base import DataOptions, ImageData
 from gansmith.data.datasets.base import FileSet, data_sets, named_set
 from gansmith.data.open import open_data
 from gansmith.evaluation.reference import run_data_of
 from gansmith.inference.model import Model
-from gansmith.parts.extractors.base import Progress
 from gansmith.runs.folder import RunFolder, is_run
 
 TEST_SHARE = 0.2  # of the images, if there is no test split
@@ -35,13 +34,13 @@ def open_fitted(
     source: str | Path,
     *,
     data_root: str | Path | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> ImageData:
     """Return the data set ``source`` with the size and channels of the model at ``path``.
 
     Images are fitted as those of its run were; for a model folder without a run they are cropped at the centre.
     """
-    return _open(model, _run_data(path), source, 0.0, 0, data_root, on_progress or PlainLines().tell)
+    return _open(model, _run_data(path), source, 0.0, 0, data_root, on_progress or PlainLines().show)
 
 
 def open_parts(
@@ -50,23 +49,23 @@ def open_parts(
     source: str | Path,
     *,
     data_root: str | Path | None = None,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Parts:
     """Return labelled training and test images, fitted as by ``open_fitted``.
 
     The test images are, by preference: NAME:test of a named data set, the images that the model's run held out, a
     fifth of the images. Raises DataError for images without labels.
     """
-    run_data, name, tell = _run_data(path), str(source), on_progress or PlainLines().tell
+    run_data, name, report = _run_data(path), str(source), on_progress or PlainLines().show
     if name in data_sets.names():
         part = named_set(name)
         if isinstance(part, FileSet) and "test" in part.splits and part.split != "test":
-            train, test = (_open(model, run_data, each, 0.0, 0, data_root, tell) for each in (name, f"{name}:test"))
+            train, test = (_open(model, run_data, each, 0.0, 0, data_root, report) for each in (name, f"{name}:test"))
             return _labelled(Parts(train, test, f"tested on the {len(test):,} images of {name}:test"))
     share, seed, whose = TEST_SHARE, 0, "unseen by the classifiers; the model may have seen them, without their labels"
     if run_data and run_data["source"] == name and run_data["holdout"]:
         share, seed, whose = run_data["holdout"], model.record.data.split.seed, "which the model's run held out"
-    whole = _open(model, run_data, source, share, seed, data_root, tell)
+    whole = _open(model, run_data, source, share, seed, data_root, report)
     assert whole.held_out is not None
     return _labelled(Parts(whole, whole.held_out, f"tested on {len(whole.held_out):,} images of '{name}', {whose}"))
 
@@ -119,7 +118,7 @@ def _open(
     share: float,
     seed: int,
     data_root: str | Path | None,
-    on_progress: Progress,
+    on_progress: OnProgress,
 ) -> ImageData:
     spec = model.record.data
     options = DataOptions(
@@ -132,5 +131,5 @@ def _open(
         holdout=share,
         seed=seed,
         root=Path(place) if place else None,
-        on_progress=lambda done, total: on_progress("reading images", done, total),
+        on_progress=on_progress,
     )

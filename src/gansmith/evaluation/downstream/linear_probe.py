@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from gansmith.core.errors import GansmithError
-from gansmith.core.events import PlainLines
+from gansmith.core.events import OnProgress, PlainLines, Progress
 from gansmith.core.randomness import derive_seed, epoch_order
 from gansmith.data.base import ImageData
 from gansmith.evaluation.downstream.labelled_data import Parts, draw_of_each
 from gansmith.evaluation.downstream.logistic_regression import Linear, fit_linear
 from gansmith.evaluation.downstream.seeds import gain_over, percent, table
 from gansmith.inference.model import Model
-from gansmith.parts.extractors.base import Progress
 
 TEST_AT_ONCE = 2000  # images
 PCA_IMAGES, PCA_NUMBERS = 5000, 50
@@ -70,7 +69,7 @@ def probe(
     per_class: Sequence[int] = (10, 50, 100),
     seeds: int = 5,
     layers: Sequence[str] = (),
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Probe:
     """Return the test accuracy of linear classifiers on the discriminator's features and on three baselines.
 
@@ -86,7 +85,7 @@ def probe(
         )
     if seeds < 2:
         raise GansmithError("cli.seeds_too_few", f"--seeds {seeds}: a deviation needs at least 2")
-    tell = on_progress or PlainLines().tell
+    report = on_progress or PlainLines().show
     drawn = [draw_of_each(parts.train, counts[-1], seed) for seed in range(seeds)]
     basis = principal_components(parts.train)
     kinds: dict[str, Callable[[int], Extract]] = {
@@ -99,13 +98,13 @@ def probe(
     for kind, (name, make) in enumerate(kinds.items()):
         rows = []
         for seed, chosen in enumerate(drawn):
-            tell(f"learning from {name}", kind * seeds + seed, len(kinds) * seeds)
+            report(Progress(f"learning from {name}", kind * seeds + seed, len(kinds) * seeds))
             rows.append(_learn(make(seed), parts, chosen, counts, one_scale=name == PCA))
         found.widths[name] = len(rows[0][0][0].weight)
         for place, count in enumerate(counts):
             found.accuracies[name][count] = tuple(right[place] for _, right in rows)
             found.strengths[name][count] = tuple(learnt[place].strength for learnt, _ in rows)
-    tell("learning", len(kinds) * seeds, len(kinds) * seeds)
+    report(Progress("learning", len(kinds) * seeds, len(kinds) * seeds))
     return found
 
 

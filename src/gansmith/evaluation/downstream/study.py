@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gansmith.core.errors import GansmithError
-from gansmith.core.events import PlainLines
+from gansmith.core.events import OnProgress, PlainLines, Progress
 from gansmith.data.base import ImageData
 from gansmith.data.mirroring import UNLIKE, mirror_shares
 from gansmith.data.signatures import thumbnail
@@ -18,7 +18,6 @@ from gansmith.evaluation.downstream.seeds import gain_over, percent, table
 from gansmith.imaging.images import to_pil
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Samples
-from gansmith.parts.extractors.base import Progress
 from gansmith.parts.extractors.convnet import (
     BATCH,
     ConvNet,
@@ -106,7 +105,7 @@ def study(
     per_class: Sequence[int] = (10, 50, 100),
     seeds: int = 3,
     kimg: int = 30,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Study:
     """Train small classifiers on four kinds of training sets; return their accuracies on real test images.
 
@@ -126,11 +125,11 @@ def study(
     drawn = [draw_of_each(real, max(per_class, default=0), seed) for seed in range(seeds)]
     vary, how = _classic(real)
     found: dict[str, dict[str, tuple[float, ...]]] = {kind: {} for kind in (REAL, CLASSIC, BOTH, SYNTHETIC)}
-    tell, done, total = on_progress or PlainLines().tell, 0, seeds * (3 * (len(counts) + 1) + 1)
+    report, done, total = on_progress or PlainLines().show, 0, seeds * (3 * (len(counts) + 1) + 1)
 
     def accuracy(images: Labelled, seed: int, vary: Vary) -> float:
         nonlocal done
-        tell("training classifiers", done, total)
+        report(Progress("training classifiers", done, total))
         done += 1
         network = train_on_labels(*images, len(model.classes), kimg, lambda _: None, seed=seed, vary=vary)
         return _tested(network, parts.test)
@@ -145,7 +144,7 @@ def study(
         for place, kind in enumerate((REAL, CLASSIC, BOTH)):
             found[kind][name] = tuple(row[place] for row in rows)
     found[SYNTHETIC][ALL] = tuple(accuracy(made, seed, _as_is) for seed in range(seeds))
-    tell("training classifiers", total, total)
+    report(Progress("training classifiers", total, total))
     return Study((*counts, ALL), found, kimg, len(synthetic), model.record.data.count, (how, parts.words))
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gansmith.core.errors import GansmithError, ModelError, unknown_name
-from gansmith.core.events import PlainLines
+from gansmith.core.events import OnProgress, PlainLines, Progress
 from gansmith.core.randomness import derive_seed, epoch_order, sample_latents
 from gansmith.data.base import ImageData
 from gansmith.evaluation.downstream.seeds import table
@@ -18,7 +18,7 @@ from gansmith.evaluation.features import data_info_of, default_extractor
 from gansmith.inference.latents import refuse_points
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Samples, check_samples_path
-from gansmith.parts.extractors.base import Progress, extractors
+from gansmith.parts.extractors.base import extractors
 from gansmith.parts.extractors.convnet import resized
 from gansmith.parts.metrics.memorisation import nearest
 
@@ -103,7 +103,7 @@ def augment(
     *,
     filters: Sequence[str] = FILTERS,
     seed: int = 0,
-    on_progress: Progress | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Augmentation:
     """Return ``per_class`` samples of each class that pass ``filters``, fewer if most candidates fail.
 
@@ -121,7 +121,7 @@ def augment(
             f"'{model.record.name}' knows the classes {', '.join(model.classes[:5])}, but '{data.spec.name}' has "
             f"{', '.join(data.spec.classes[:5]) or 'none'}\n  pass the data set that it was trained on",
         )
-    tell = on_progress or PlainLines().tell
+    tell = on_progress or PlainLines().show
     checks: dict[str, Fails] = {
         "classifier": _classifier(data, tell),
         "discriminator": _discriminator(model),
@@ -129,11 +129,11 @@ def augment(
     }
     images, labels, tallies = [], [], {}
     for number, name in enumerate(model.classes):
-        tell("samples", number, len(model.classes))
+        tell(Progress("samples", number, len(model.classes)))
         kept, tallies[name] = _of_class(model, number, per_class, checks, filters, seed)
         images += kept
         labels += [number] * len(kept)
-    tell("samples", len(model.classes), len(model.classes))
+    tell(Progress("samples", len(model.classes), len(model.classes)))
     if not images:
         raise GansmithError(
             "model.filters_left_none",
@@ -169,7 +169,7 @@ def _of_class(
     return kept, tally
 
 
-def _classifier(data: ImageData, on_progress: Progress) -> Fails:
+def _classifier(data: ImageData, on_progress: OnProgress) -> Fails:
     extractor = extractors.parse(default_extractor(data.spec)).open(data_info_of(data), None, on_progress)
 
     def fails(images: np.ndarray, number: int) -> np.ndarray:

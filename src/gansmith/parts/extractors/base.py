@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gansmith.core.events import OnProgress
 from gansmith.core.registry import Part, Registry
 
 BATCH = 256  # images
-Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class ExtractorPart(Part):
     """An extractor with its options."""
 
     @abstractmethod
-    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load the extractor; MetricError for images of another kind, and for weights that are not available."""
 
 

@@ -5,7 +5,8 @@ from importlib import resources
 from pathlib import Path
 
 from gansmith.core.errors import MetricError
-from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
+from gansmith.core.events import OnProgress
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 from gansmith.parts.extractors.convnet import extract, folded, open_convnet, weights_digest
 
 SIDE = 28
@@ -31,7 +32,7 @@ class Fashion(ExtractorPart):
     ``scripts/make_fashion_extractor.py --kimg 120`` trained it.
     """
 
-    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load it; MetricError for images that are not gray or not 28 to 32 px."""
         if data.channels != 1 or not all(SIDE <= side <= 32 for side in (data.height, data.width)):
             raise MetricError(

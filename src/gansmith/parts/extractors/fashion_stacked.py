@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from gansmith.core.errors import MetricError
-from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
+from gansmith.core.events import OnProgress
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 from gansmith.parts.extractors.fashion import CLASSES, SIDE, Fashion
 
 CHANNELS = 3
@@ -22,7 +23,7 @@ class FashionStacked(ExtractorPart):
     Source: Metz et al. 2017, arXiv:1611.02163, section 3.3.1.
     """
 
-    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load it; MetricError for images that do not have three channels and 28 to 32 px."""
         if data.channels != CHANNELS or not all(SIDE <= side <= 32 for side in (data.height, data.width)):
             raise MetricError(

@@ -7,7 +7,8 @@ from safetensors.torch import save_file
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import MetricError
-from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
+from gansmith.core.events import OnProgress, Progress
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 from gansmith.parts.extractors.convnet import (
     extract,
     folded,
@@ -40,7 +41,7 @@ class Own(ExtractorPart):
     def _training(self, data: DataInfo) -> tuple[str, int]:
         return ("labels", self.kimg_with_labels) if data.classes else ("views", self.kimg_without)
 
-    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load it, and train it first if it is not cached; MetricError for fewer than 200 images."""
         kind, kimg = self._training(data)
         path = self.kept_at(data)
@@ -55,7 +56,7 @@ class Own(ExtractorPart):
                 )
 
             def tell(done: int) -> None:
-                on_progress(f"training extractor 'own' ({kind})", done, kimg * 1000)
+                on_progress(Progress(f"training extractor 'own' ({kind})", done, kimg * 1000))
 
             if labels is None or not data.classes:
                 network = train_on_views(images, kimg, tell)

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from gansmith.core.errors import MetricError
+from gansmith.core.events import OnProgress
 from gansmith.imaging.images import POINT, to_float
-from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 
 NEAR = 3.0  # standard deviations
 
@@ -23,7 +24,7 @@ class Points(ExtractorPart):
     Source: Srivastava et al. 2017, arXiv:1705.07761 (points within 3 deviations of a mode).
     """
 
-    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load it; MetricError for images that are not points."""
         if (data.height, data.width, data.channels) != POINT:
             raise MetricError(

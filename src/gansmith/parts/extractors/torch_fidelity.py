@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from gansmith.core.errors import MetricError
+from gansmith.core.events import OnProgress
 from gansmith.imaging.images import on_white
-from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 
 INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 INCEPTION_URL = (
@@ -28,7 +29,7 @@ class FidelityExtractor(ExtractorPart):
     sha256: ClassVar[str] = ""  # of the official weights file, if known
     url: ClassVar[str] = ""
 
-    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load it; MetricError if torch-fidelity or the weights are missing, or the weights are not official."""
         try:
             from torch_fidelity.utils import create_feature_extractor

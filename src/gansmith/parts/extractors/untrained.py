@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, Progress, extractors
+from gansmith.core.events import OnProgress
+from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 from gansmith.parts.extractors.convnet import ConvNet, extract, folded, input_side, weights_digest
 
 
@@ -20,7 +21,7 @@ class Untrained(ExtractorPart):
 
     seed: int = 0
 
-    def open(self, data: DataInfo, weights: Path | None, on_progress: Progress) -> Extractor:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load it."""
         side = input_side(data.height, data.width)
         with torch.random.fork_rng([]):
