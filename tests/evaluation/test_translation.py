@@ -17,7 +17,7 @@ from gansmith.data.open import open_data
 from gansmith.data.sources.domains import Domains
 from gansmith.evaluation.baselines import Candidate, baseline_comparisons, compare_with_baseline
 from gansmith.evaluation.evaluate import EvaluationOptions
-from gansmith.evaluation.evaluate import evaluate as judge
+from gansmith.evaluation.evaluate import evaluate as evaluate_samples
 from gansmith.evaluation.reference import HELD_OUT, TRAINING, open_truth
 from gansmith.evaluation.translated_pairs import _baseline, mean_colour
 from gansmith.evaluation.translation import _domain, evaluate_translations
@@ -274,7 +274,7 @@ def test_what_can_be_asked_of_samples_alone_is_refused(refused, data, domains):
 
 def test_samples_have_no_truth(refused, model, tiny_data):
     with refused("metric.truth_without_translation"):
-        judge(model, tiny_data, "tiny", EvaluationOptions(truth="x"))
+        evaluate_samples(model, tiny_data, "tiny", EvaluationOptions(truth="x"))
 
 
 @pytest.fixture(scope="module")
