@@ -1,3 +1,5 @@
+"""The public functions: train, check, score and the rest of the Python interface."""
+
 import dataclasses
 import errno
 import io
@@ -13,13 +15,13 @@ from PIL import Image
 
 import gansmith
 from gansmith import api
-from gansmith.core.errors import DataError, GansmithError
 from gansmith.data.base import DataSpec
 from gansmith.data.find import find_source
 from gansmith.data.sources.domains import Domains
 from gansmith.inference.samples import Picture
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
+from gansmith.runs.options import RunKeywords, RunOptions
 from gansmith.training import clock
 from gansmith.training.prepare import measure_speed
 
@@ -27,15 +29,22 @@ SMALL = ("size=8", "hidden=[8]", "batch_size=16", "fixed_images=4", "fixed_colum
 
 
 @pytest.fixture(scope="module")
-def told() -> list:
+def events() -> list:
     return []
 
 
 @pytest.fixture(scope="module")
-def run(tiny_file, tmp_path_factory, told) -> api.Run:
+def run(tiny_file, tmp_path_factory, events) -> api.Run:
     folder = tmp_path_factory.mktemp("runs") / "run"
     return gansmith.train(
-        tiny_file, recipe="mlp-small", overrides=SMALL, out=folder, steps=6, seed=4, device="cpu", on_event=told.append
+        tiny_file,
+        recipe="mlp-small",
+        overrides=SMALL,
+        out=folder,
+        steps=6,
+        seed=4,
+        device="cpu",
+        on_event=events.append,
     )
 
 
@@ -94,40 +103,40 @@ def test_rows_of_a_run(run):
         assert not {"wall_sec", "img_per_sec", "eta_sec", "memory_mb"} & row.keys()  # those are in timing.jsonl
 
 
-def test_events_of_a_run(run, told):
-    kinds = [event.kind for event in told]
-    assert {"note", "row", "preview"} <= set(kinds) <= {"note", "row", "preview", "progress"}
-    notes = [event.message for event in told if event.kind == "note"]
+def test_events_of_a_run(run, events):
+    kinds = [event.kind for event in events]
+    assert {"note", "row", "preview"} <= set(kinds) <= {"note", "row", "preview", "progress", "data"}
+    notes = [event.message for event in events if event.kind == "note"]
     assert notes[0] == "tiny: 96 images, 8 x 8, gray, 3 classes"
     assert f"run folder: {run.folder}" in notes
     assert notes[-1] == "writing model, film, curves and report"
-    rows = [event.values for event in told if event.kind == "row"]
+    rows = [event.values for event in events if event.kind == "row"]
     assert [row["iteration"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert all(row.keys() >= {"wall_sec", "img_per_sec", "eta_sec", "memory_mb", "loss_generator"} for row in rows)
-    assert [event.values["iteration"] for event in told if event.kind == "preview"] == [0, 1, 2, 3, 4, 5, 6]
-    for event in told:
+    assert [event.values["iteration"] for event in events if event.kind == "preview"] == [0, 1, 2, 3, 4, 5, 6]
+    for event in events:
         assert (event.kind == "note") == bool(event.message)
 
 
 def test_progress_between_rows(tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(clock, "PROGRESS_SEC", 0.0)
-    told: list = []
+    events: list = []
     overrides = (*SMALL, "log_rows=1", "previews=1")
-    api.train(tiny_file, recipe="mlp-small", overrides=overrides, out=tmp_path / "r", steps=4, on_event=told.append)
-    progress = [event.values for event in told if event.kind == "progress" and event.values]
+    api.train(tiny_file, recipe="mlp-small", overrides=overrides, out=tmp_path / "r", steps=4, on_event=events.append)
+    progress = [event.values for event in events if event.kind == "progress"]
     assert [values["kimg"] for values in progress] == pytest.approx([0.016, 0.032, 0.048, 0.064])
     assert progress[0].keys() == {"kimg", "wall_sec", "img_per_sec", "eta_sec", "memory_mb"}
-    assert len([event for event in told if event.kind == "row"]) == 1
+    assert len([event for event in events if event.kind == "row"]) == 1
 
 
-def test_building_a_data_set_is_told(tmp_path):
+def test_progress_of_reading_images(tmp_path):
     images = np.random.default_rng(1).integers(0, 255, (40, 8, 8, 3)).astype(np.uint8)
     np.save(tmp_path / "new.npy", images)
-    told: list = []
+    events: list = []
     overrides = (*SMALL, "channels=3", "hidden=[4]")
     api.train(tmp_path / "new.npy", recipe="mlp-small", overrides=overrides, out=tmp_path / "r", steps=1,
-              on_event=told.append)  # fmt: skip
-    shown = [event.progress for event in told if event.kind == "progress" and event.progress.what == "reading images"]
+              on_event=events.append)  # fmt: skip
+    shown = [event.values for event in events if event.kind == "data"]
     assert shown
     assert all(0 < each.done <= each.total for each in shown)
     assert shown[-1].done == shown[-1].total
@@ -157,6 +166,18 @@ def test_a_recipe_as_a_value(tiny_file, tmp_path):
     assert "lr: 0.001" in (run.folder / "recipe.yaml").read_text()
 
 
+def test_an_unknown_keyword_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="'minuts'"):
+        api.train(tmp_path, minuts=3)
+    with pytest.raises(TypeError, match="'recipe'"):
+        api.plan(tmp_path, recipe="dcgan")  # a plan chooses the recipe
+
+
+def test_every_keyword_is_an_option():
+    fields = {field.name for field in dataclasses.fields(RunOptions)} - {"source", "budget"}
+    assert fields | {"kimg", "steps", "epochs", "minutes"} == RunKeywords.__optional_keys__
+
+
 @pytest.mark.slow
 def test_the_same_run_twice_has_the_same_numbers(run, tiny_file, tmp_path):
     again = api.train(tiny_file, recipe="mlp-small", overrides=SMALL, out=tmp_path / "r", steps=6, seed=4)
@@ -165,8 +186,8 @@ def test_the_same_run_twice_has_the_same_numbers(run, tiny_file, tmp_path):
     assert other.rows() != run.rows()
 
 
-def test_starting_from_the_weights_of_a_model(run, tiny_file, tmp_path):
-    """Take no step of a size: the weights stay those that were taken."""
+def test_starting_from_the_weights_of_a_model(refused, run, tiny_file, tmp_path):
+    """The learning rate is so small that the weights stay as they were loaded."""
     new = api.train(tiny_file, recipe="mlp-small", overrides=(*SMALL, "lr=1e-30"), out=tmp_path / "r", steps=1,
                     seed=9, init_from=run.folder / "model")  # fmt: skip
     before, after = run.model("cpu"), new.model("cpu")
@@ -175,7 +196,7 @@ def test_starting_from_the_weights_of_a_model(run, tiny_file, tmp_path):
             (value == after.networks[name].state_dict()[key]).all()
             for key, value in before.networks[name].state_dict().items()
         )
-    with pytest.raises(GansmithError, match=r"--init-from .*: its 'generator' does not fit this recipe"):
+    with refused("model.initial_weights_unfit"):
         api.train(tiny_file, recipe="mlp-small", overrides=(*SMALL, "hidden=[9]"), out=tmp_path / "s", steps=1,
                   init_from=run.folder)  # fmt: skip
     assert not (tmp_path / "s").exists()
@@ -228,33 +249,32 @@ def test_images_of_any_shape_are_scored(run, tmp_path):
     assert scored[1][1] == pytest.approx(float(model.score(exact)[0]))
 
 
-def test_images_that_cannot_be_scored(run, tmp_path):
+def test_images_that_cannot_be_scored(refused, run, tmp_path):
     model = run.model("cpu")
-    with pytest.raises(DataError) as caught:
+    with refused("data.path_not_found"):
         api.score(model, [tmp_path / "no.png"])
-    assert str(caught.value) == f"'{tmp_path / 'no.png'}' does not exist\n  pass image files or folders of them"
-    with pytest.raises(DataError, match="no images under"):
+    with refused("data.empty"):
         api.score(model, [tmp_path])
     (tmp_path / "bad.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"bad\.png' cannot be judged: not an image in a known format"):
+    with refused("data.unreadable_image"):
         api.score(model, [tmp_path / "bad.png"])
 
 
-def test_a_damaged_image_among_others_is_said_and_left_out(run, tmp_path, monkeypatch):
-    model, told = run.model("cpu"), []
+def test_a_damaged_image_among_others_is_left_out_with_a_warning(refused, run, tmp_path, monkeypatch):
+    model, events = run.model("cpu"), []
     for name in ("a", "c"):
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8)).astype(np.uint8)).save(
             tmp_path / f"{name}.png"
         )
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
-    scored = api.score(model, [tmp_path], on_event=told.append)
+    scored = api.score(model, [tmp_path], on_event=events.append)
     assert [name for name, _ in scored] == [str(tmp_path / name) for name in ("a.png", "c.png")]
-    (event,) = told
+    (event,) = events
     assert event.kind == "warning"
     assert event.values == {"file": str(tmp_path / "b.png"), "reason": event.values["reason"]}
     assert event.values["reason"].startswith("truncated or damaged")
     assert event.message == f"left out: {tmp_path / 'b.png'} ({event.values['reason']})"
-    with pytest.raises(DataError, match=r"b\.png' cannot be judged: truncated or damaged"):
+    with refused("data.unreadable_image"):
         api.score(model, [tmp_path, tmp_path / "b.png"])
     read = Path.read_bytes
 
@@ -265,9 +285,8 @@ def test_a_damaged_image_among_others_is_said_and_left_out(run, tmp_path, monkey
 
     monkeypatch.setattr(Path, "read_bytes", locked)
     (tmp_path / "c.png").write_bytes(b"")
-    with pytest.raises(DataError) as caught:
+    with refused("data.none_readable"):
         api.score(model, [tmp_path])
-    assert str(caught.value) == f"none of the 3 images could be judged: {tmp_path / 'a.png'} (Permission denied)"
 
 
 def test_the_tables_of_layers_need_no_data_and_no_memory():

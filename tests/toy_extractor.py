@@ -19,15 +19,15 @@ def registered_toy(levels: Callable[[Tensor], Tensor], *, tells_classes: bool) -
     class Toy(ExtractorPart):
         """Random projections."""
 
-        def open(self, domain: DataInfo, weights: Path | None, on_progress) -> Extractor:
-            pixels = domain.height * domain.width * domain.channels
+        def open(self, data: DataInfo, weights: Path | None, on_progress) -> Extractor:
+            pixels = data.height * data.width * data.channels
             lines = torch.randn(pixels, 6, generator=torch.Generator().manual_seed(0))
 
-            def look(images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+            def extract(images: np.ndarray) -> tuple[Tensor, Tensor | None]:
                 features = levels(torch.from_numpy(images.reshape(len(images), -1)).float()) @ lines
-                return features, features[:, : len(domain.classes)].softmax(1) if tells_classes else None
+                return features, features[:, : len(data.classes)].softmax(1) if tells_classes else None
 
-            return Extractor("toy", "f" * 64, "none", domain.classes if tells_classes else (), look)
+            return Extractor("toy", "f" * 64, "none", data.classes if tells_classes else (), extract)
 
     yield
     del extractors._parts["toy"]

@@ -1,16 +1,18 @@
-"""The verbs as plain functions: all that the command line and the web page call."""
+"""The verbs as functions; the command line calls nothing else."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any, Unpack
 
 from gansmith.core.events import Event, OnEvent, OnProgress, PlainLines, progress_events, silent
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.core.signals import outliving_terminal
 from gansmith.data.base import DataOptions, Source
+from gansmith.data.check import CheckReport, check_data
+from gansmith.data.datasets.base import list_named_sets
 from gansmith.data.find import DataName
 from gansmith.evaluation.compare import Comparison
 from gansmith.evaluation.compare import compare as compare_runs
@@ -22,7 +24,7 @@ from gansmith.evaluation.downstream.study import study as study
 from gansmith.evaluation.downstream.synthetic_set import augment as augment
 from gansmith.evaluation.downstream.synthetic_set import check_augment as check_augment
 from gansmith.evaluation.evaluate import EvaluationOptions, write_evaluation
-from gansmith.evaluation.evaluate import evaluate as judge
+from gansmith.evaluation.evaluate import evaluate as evaluate_model
 from gansmith.evaluation.reference import open_reference, open_truth, run_data_of
 from gansmith.evaluation.result import FOLDER, Evaluation
 from gansmith.evaluation.translation import evaluate_translations, evaluates_translations, write_translations
@@ -42,6 +44,7 @@ from gansmith.inference.translate import translate as translate
 from gansmith.inference.translate import translate_files as translate_files
 from gansmith.inference.upscale import upscale as upscale
 from gansmith.inference.upscale import upscale_files as upscale_files
+from gansmith.planning.machine import examine
 from gansmith.planning.proposal import Proposal as Proposal
 from gansmith.planning.resolve import DryRun as DryRun
 from gansmith.planning.resolve import dry_run as dry_run
@@ -62,23 +65,20 @@ from gansmith.runs.options import RunKeywords as RunKeywords
 from gansmith.runs.options import RunOptions
 from gansmith.training.run import Surroundings, resume_run, start_run
 
-if TYPE_CHECKING:
-    from gansmith.data.check import CheckReport
-
 RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has ended or was paused."""
+    """A run that is finished or paused."""
 
     folder: Path
     finished: bool
-    stopped_by: int = 0  # the signal that asked for a pause
-    is_main: bool = True  # False in the other processes of torchrun
+    stopped_by: int = 0  # the number of the signal that paused it
+    is_main: bool = True  # False in all but one of the processes of torchrun
 
     def model(self, device: str = "auto") -> Model:
-        """Return the model as it is now."""
+        """Load the model: of the best checkpoint where snapshots were evaluated, else of the last."""
         return load_model(self.folder, device)
 
     def rows(self) -> list[dict[str, Any]]:
@@ -96,17 +96,17 @@ def train(
 ) -> Run:
     """Train on images and return the run.
 
-    ``source`` is a data set: a name, a folder, an archive, an array file. ``out`` is the new run folder; None takes the
-    next free one under ``runs``. Keywords, all optional, have the meaning of the options of ``gansmith train``:
+    ``source`` is a data set: a name, a folder, an archive or an array file. ``out`` is the new run folder; None makes
+    the next free one in ``runs``. The keywords are optional and mean the same as the options of ``gansmith train``:
 
-    - recipe (default "auto"; a name, a file, or a Recipe), overrides (a list of "KEY=VALUE"), plugins (files)
-    - one of kimg, steps, epochs, minutes
-    - seed (0), holdout (0.0), data_root, init_from (a model)
+    - recipe: a name, a file or a Recipe ("auto"); overrides: a list of "KEY=VALUE"; plugins: a list of files
+    - kimg, steps, epochs or minutes: the length, only one of them
+    - seed (0); holdout, a share of the images (0.0); data_root, a folder; init_from, a model
     - device ("auto"), precision ("auto"), compiled (False)
 
-    Without ``on_event`` it prints lines on stderr; ``on_event=gansmith.silent`` prints nothing. So do all verbs here,
-    some with ``on_progress``. Raises a GansmithError for anything that a user can mend, TypeError for an unknown
-    keyword. Ctrl-C saves and returns a run that is not finished; a terminal that is closed does not end the run.
+    Without ``on_event`` it prints lines on stderr; ``on_event=gansmith.silent`` prints nothing. The other verbs do the
+    same, some with ``on_progress``. Raises GansmithError for any mistake that the user can correct, and TypeError for
+    an unknown keyword. Ctrl-C saves the run and returns it unfinished; closing the terminal does not end it.
     """
     options = RunOptions.of(source, **keywords)
     runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
@@ -122,13 +122,13 @@ def train(
 
 
 def run_name(recipe: str, data: str) -> str:
-    """Return the name of a run folder, without its number: what needs no quotes in a shell."""
+    """Return the name of a run folder without its number; it needs no quotes in a shell."""
     slug = re.sub(r"[^\w.]+", "-", data).strip("-.")[:64]
     return f"{recipe}-{slug or 'data'}"
 
 
 def _surroundings(on_event: OnEvent | None, runtime: Runtime) -> Surroundings:
-    """Return what training calls outside of itself; only the main process reports."""
+    """Return the listener, the logger and the writer of results; only the main process has a listener."""
     return Surroundings(
         on_event or PlainLines() if runtime.is_main else silent,
         lambda run, iteration: TensorBoardLog.open(run.path / "tensorboard", iteration),
@@ -144,7 +144,11 @@ def resume(
     accept_changes: bool = False,
     on_event: OnEvent | None = None,
 ) -> Run:
-    """Go on with a run; ``kimg`` gives it another length, which is logged as a change."""
+    """Continue a run from its newest checkpoint and return it.
+
+    ``kimg`` changes the length. ``accept_changes`` continues although recipe, data, torch or threads changed. Both are
+    recorded in the log. Raises CheckpointError for a folder that cannot be continued exactly.
+    """
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(record.plugin_files)
@@ -156,7 +160,7 @@ def resume(
 
 
 def load(path: str | Path, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:
-    """Return the model of a run folder, a model folder or a .safetensors file."""
+    """Load the model of a run folder, a model folder or a .safetensors file; ModelError where that fails."""
     load_plugins(tuple(Path(plugin) for plugin in plugins))
     return load_model(path, device)
 
@@ -168,19 +172,15 @@ def check(
     channels: int | None = None,
     data_root: str | Path | None = None,
     on_progress: OnProgress | None = None,
-) -> "CheckReport":
-    """Look at a data set without training on it; ``on_progress`` is called for each image."""
-    from gansmith.data.check import check_data
-
+) -> CheckReport:
+    """Check every image of a data set; ``on_progress`` is called for each. Raises DataError without images."""
     report = on_progress or PlainLines().show
     options = DataOptions.model_validate({"size": size, "channels": channels})
     return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=report)
 
 
 def list_data(data_root: str | Path | None = None) -> list[dict[str, Any]]:
-    """Return name, splits, contents, licence of each data set with a name, whether it is here, and where it goes."""
-    from gansmith.data.datasets.base import list_named_sets
-
+    """Return name, splits, contents, licence and folder of each named data set, and whether its files are there."""
     return list_named_sets(Path(data_root) if data_root else None)
 
 
@@ -195,19 +195,19 @@ def evaluate(
     path: str | Path,
     source: str | Path | None = None,
     *,
-    request: EvaluationOptions | None = None,
+    options: EvaluationOptions | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     plugins: Sequence[str | Path] = (),
     data_root: str | Path | None = None,
     on_event: OnEvent | None = None,
 ) -> tuple[Evaluation, Path]:
-    """Judge a model against images it was not trained on; return what was found and the JSON file that holds it.
+    """Evaluate a model on images that it was not trained on; return the result and the JSON file with it.
 
     ``source`` is a data set; None takes the images that the run held out. ``out`` is a folder; None: ``evaluation``
-    in the model's folder. Raises a GansmithError for what cannot be judged.
+    in the model's folder. Raises GansmithError for a model or images that cannot be evaluated.
     """
-    request, report = request or EvaluationOptions(), progress_events(on_event or PlainLines())
+    options, report = options or EvaluationOptions(), progress_events(on_event or PlainLines())
     model, folder = load(path, device, plugins), Path(path)
     if not evaluates_translations(model.method):
         model.latent_method("evaluate")  # before any features are computed
@@ -215,15 +215,15 @@ def evaluate(
     wanted = None if source is None else str(source)
     root = Path(data_root) if data_root else None
     found = open_reference(
-        model.record.data, run_data, wanted, root=root, on_training=request.on_training, on_progress=report
+        model.record.data, run_data, wanted, root=root, on_training=options.on_training, on_progress=report
     )
     place = Path(out) if out else (folder if folder.is_dir() else folder.parent) / FOLDER
     if evaluates_translations(model.method):
-        truth = open_truth(model.record.data, run_data, request.truth, root)
-        result, picture = evaluate_translations(model, *found, request, truth, on_progress=report)
+        truth = open_truth(model.record.data, run_data, options.truth, root)
+        result, picture = evaluate_translations(model, *found, options, truth, on_progress=report)
         path = write_translations(result, picture, place)
     else:
-        result, evidence = judge(model, *found[:2], request, training=found[2], on_progress=report)
+        result, evidence = evaluate_model(model, *found[:2], options, training=found[2], on_progress=report)
         path = write_evaluation(result, evidence, place)
     if run_data is not None and out is None:
         refresh_report(RunFolder.open(folder), model)
@@ -237,9 +237,9 @@ def compare(
     device: str = "auto",
     plugins: Sequence[str | Path] = (),
 ) -> tuple[Comparison, Path | None]:
-    """Compare two to eight run folders by their logs and last judgements; ``out`` is the HTML file that is written.
+    """Compare two to eight runs by their logs and last evaluations, and write the HTML file ``out``.
 
-    Raises CheckpointError for a folder that is no run, MetricError for judgements under protocols that differ.
+    Raises CheckpointError for a folder that is no run, MetricError for evaluations with different protocols.
     """
     load_plugins(tuple(Path(plugin) for plugin in plugins))
     found = compare_runs([Path(run) for run in runs], device)
@@ -247,9 +247,7 @@ def compare(
 
 
 def examine_machine() -> dict[str, str]:
-    """Return what this machine has and how fast it is, by name."""
-    from gansmith.planning.machine import examine
-
+    """Return versions, processors, speed, disk and extras of this machine, by name."""
     return examine()
 
 
@@ -261,14 +259,14 @@ def score(
     *,
     on_event: OnEvent | None = None,
 ) -> list[tuple[str, float]]:
-    """Return how usual image files, or folders of them, are to a model; see ``score_files``.
+    """Score how typical images are of a model's training data; ``paths`` are files or folders. See ``score_files``.
 
-    A damaged file in a folder is told as a warning and left out.
+    A damaged file in a folder is left out, with a warning.
     """
 
     listen = on_event or PlainLines()
 
-    def tell(file: str, reason: str) -> None:
+    def warn(file: str, reason: str) -> None:
         listen(Event("warning", f"left out: {file} ({reason})", {"file": file, "reason": reason}))
 
-    return score_files(model, paths, label, how, on_left_out=tell)
+    return score_files(model, paths, label, how, on_left_out=warn)

@@ -190,12 +190,12 @@ def test_plan(shell, tiny_file, tmp_path):
         "images a second",
     ):
         assert text in err
-    assert "warning: 96 images are hardly enough" in err
-    assert "expected quality: unknown, no run on such images was recorded" in err
+    assert "warning: 96 images are very few" in err
+    assert "expected quality: unknown; no run on similar images is recorded" in err
     file = tmp_path / "new folder" / "mine.yaml"
     code, out, err = shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--out", file)
     assert (code, out) == (0, f"{file}\n")
-    assert f"train it: gansmith train {tiny_file} --recipe '{file}'\n" in err
+    assert f"train with it: gansmith train {tiny_file} --recipe '{file}'\n" in err
     kept = file.read_bytes()
     assert shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--out", file) == (
         2, "", f"gansmith: '{file}' exists\n  pass another --out, or remove it\n"
@@ -203,7 +203,7 @@ def test_plan(shell, tiny_file, tmp_path):
     assert file.read_bytes() == kept
     options = ("--precision", "fp32", "--holdout", 0.25, "--data-root", tmp_path, "--out", tmp_path / "other.yaml")
     err = shell("plan", tiny_file, *SMALL_PLAN, *options)[2]
-    assert "warning: 72 images are hardly enough" in err
+    assert "warning: 72 images are very few" in err
     assert f"--precision fp32 --holdout 0.25 --data-root {tmp_path}\n" in err
     assert shell("train", tiny_file, "--recipe", file, "--out", tmp_path / "run", "--steps", 2)[0] == 0
     plan = json.loads(shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016, "--json")[1])

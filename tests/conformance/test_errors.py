@@ -1,4 +1,4 @@
-"""Every mistake of a user has a code that programs can rely on."""
+"""Every error of a user has a stable code."""
 
 import ast
 import copy

@@ -37,6 +37,8 @@ class {cls}(AdversarialLoss):
         return -self.factor * fake_logits.mean()
 '''
 
+MODULE_NAMES = [r"(gansmith_plugin|tests)[\w.]+"]  # they depend on the folder
+
 
 @pytest.fixture(autouse=True)
 def _forget_plugins():
@@ -82,21 +84,17 @@ def test_a_plugin_may_be_named_twice(tmp_path):
 
 
 def test_a_name_is_taken_once(refused, tmp_path):
-    with refused("plugin.import_failed") as caught:
+    with refused("plugin.import_failed", MODULE_NAMES) as caught:
         load_plugins((plugin(tmp_path, PLUGIN.format(name="hinge", cls="Other")),))
-    head, hint = str(caught.value).split("\n")
-    assert head.startswith(
-        f"plugin '{tmp_path / 'my_part.py'}' does not import: RecipeError: loss 'hinge' is registered twice: "
-        "by gansmith.parts.losses.hinge and by gansmith_plugin_my_part"
-    )
-    assert hint == "  give one of them another name"
+    assert "loss 'hinge' is registered twice" in str(caught.value)
+    assert "gansmith.parts.losses.hinge" in str(caught.value)
     assert losses.get("hinge") is Hinge
 
 
 def test_two_plugin_files_of_one_name_do_not_replace_each_other(refused, tmp_path):
     load_plugins((plugin(tmp_path / "a", PLUGIN.format(name="scaled", cls="Scaled")),))
     first = losses.get("scaled")
-    with refused("plugin.import_failed"):
+    with refused("plugin.import_failed", MODULE_NAMES):
         load_plugins((plugin(tmp_path / "b", PLUGIN.format(name="scaled", cls="Scaled")),))
     assert losses.get("scaled") is first
 
@@ -148,7 +146,7 @@ def test_unknown_names(refused):
 
 
 @pytest.mark.parametrize("value", [3, None, ["hinge"], {}, {"margin": 1}, {"kind": 3}])
-def test_what_is_no_part(refused, value):
+def test_values_that_are_no_part(refused, value):
     with refused("recipe.part_form", ["(?<=known: ).*"]):
         losses.parse(value)
 
@@ -162,7 +160,7 @@ def test_parts_are_read_from_three_forms():
     assert losses.parse("hinge") == losses.parse({"kind": "hinge"}) == losses.parse(Hinge()) == Hinge()
 
 
-def test_a_registry_of_ones_own(refused):
+def test_a_new_registry(refused):
     registry: Registry[Part] = Registry("thing", "gansmith.recipes")  # a package without modules
 
     @registry.register("one")
@@ -172,5 +170,5 @@ def test_a_registry_of_ones_own(refused):
     assert registry.names() == ["one"]
     assert One.kind == "one"
     assert isinstance(registry.parse("one"), One)
-    with refused("plugin.registered_twice"):
+    with refused("plugin.registered_twice", MODULE_NAMES):
         registry.register("one")(Hinge)

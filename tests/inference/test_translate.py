@@ -231,8 +231,8 @@ def test_training_from_the_command_line(shell, tmp_path):
     assert "gansmith sample" not in card
     code, _, err = shell("evaluate", "run")
     assert code == 2
-    assert "2 images are too few to judge translations by; at least 10 are needed" in err
-    assert "training the judge" not in err, "refused before anything is computed"
+    assert "2 images are too few to evaluate translations; at least 10 are needed" in err
+    assert "training extractor" not in err, "refused before anything is computed"
     _, _, err = shell("train", "photos", "--task", "deblur", "--patience", 2, "--steps", 2, *words, "--out", "patient")
     assert "looks are at samples, and a model of method 'paired' makes none of its own" in " ".join(err.split())
     assert shell("train", "photos", "--task", "inpaint", "--pairs")[0] == 2

@@ -10,7 +10,7 @@ from gansmith import api
 from gansmith.evaluation.evaluate import EvaluationOptions
 from gansmith.methods.base import methods, verb_of
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import measure, read_rows
+from gansmith.runs.log import measure
 from small_runs import MONITORED
 from toy_extractor import registered_toy
 
@@ -67,17 +67,17 @@ def test_the_verb_of_a_method_follows_from_what_it_declares(kind, verb):
 
 def test_a_plugin_method_that_samples_from_latents_is_watched_sampled_and_evaluated(images, tmp_path):
     run = trained("toy_sampler", images, tmp_path, *MONITORED, "monitor.features=toy")
-    snapshots = read_rows(RunFolder.open(run).looks)
+    snapshots = RunFolder.open(run).read_snapshots()
     assert snapshots
     assert all(np.isfinite(measure(row, "fd")) for row in snapshots)
     assert api.load(run).sample(5, seed=1).images.shape == (5, 8, 8, 1)
-    found, _ = api.evaluate(run, images, request=TOY.model_copy(update={"on_training": True}))
+    found, _ = api.evaluate(run, images, options=TOY.model_copy(update={"on_training": True}))
     assert found.numbers["fd100_toy_train"].value > 0
 
 
 def test_a_plugin_method_with_targets_is_compared_with_a_baseline(images, tmp_path, refused):
     run = trained("toy_translator", images, tmp_path)
-    found, path = api.evaluate(run, images, request=TOY.model_copy(update={"on_training": True}))
+    found, path = api.evaluate(run, images, options=TOY.model_copy(update={"on_training": True}))
     assert found.protocol.sources == "gray, blurred copies"
     assert found.numbers["psnr_train"].value > 0
     assert (path.parent / "translations.png").is_file()

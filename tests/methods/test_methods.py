@@ -1,4 +1,4 @@
-"""Every method over the one step: who is trained, what survives a resume, what previews depend on."""
+"""Every method in the training step: trained networks, resume, shared fakes, previews."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,6 @@ from PIL import Image
 from torch import Tensor
 
 import toy_methods  # noqa: F401  registers the toys
-from gansmith.core.errors import RecipeError
 from gansmith.core.randomness import Noise, derive_seed
 from gansmith.core.runtime import Runtime
 from gansmith.core.schedules import Moment
@@ -207,7 +206,7 @@ def test_a_phase_changes_and_gives_gradients_to_the_networks_it_trains_and_no_ot
                 assert gradient is None or torch.equal(gradient, after[key][1]), f"{phase.name} reached {key}"
 
 
-def test_shared_fakes_are_those_of_the_last_discriminator_step_with_their_graph(tiny_data, runtime, monkeypatch):
+def test_shared_fakes_come_from_the_last_d_step_with_their_graph(tiny_data, runtime, monkeypatch):
     judged: list[Tensor] = []
     for shared in (False, True):
         state = fresh(
@@ -239,19 +238,19 @@ def test_shared_fakes_give_the_generator_the_gradient_of_fakes_made_again(tiny_d
 
 
 @pytest.mark.parametrize("name", ["conditional", "conditional_uniform"])
-def test_the_discriminator_hears_each_image_with_its_own_label(name, tiny_data, runtime, monkeypatch):
+def test_the_discriminator_gets_each_image_with_its_own_label(name, tiny_data, runtime, monkeypatch):
     state = fresh(make_recipe(name), tiny_data, runtime)
-    told: dict[str, list[tuple[Tensor, Tensor]]] = {"generator": [], "discriminator": []}
-    for network, calls in told.items():
+    inputs: dict[str, list[tuple[Tensor, Tensor]]] = {"generator": [], "discriminator": []}
+    for network, calls in inputs.items():
         state.method.networks[network].register_forward_pre_hook(lambda _, inputs, calls=calls: calls.append(inputs))
     advance(state, tiny_data, runtime, 1)
-    (_, d_phase_fakes), (_, g_phase_fakes) = told["generator"]
-    (images, labels), (_, g_phase_told) = told["discriminator"]
+    (_, d_phase_fakes), (_, g_phase_fakes) = inputs["generator"]
+    (images, labels), (_, g_phase_labels) = inputs["discriminator"]
     assert len(images) == 2 * BATCH
     brightness = images[:BATCH].mean((1, 2, 3)).add(1).mul(127.5).sub(20)  # a class of the tiny data is a brightness
     assert torch.equal(labels[:BATCH], brightness.div(80).round().long())
     assert torch.equal(labels[BATCH:], d_phase_fakes)
-    assert torch.equal(g_phase_told, g_phase_fakes)
+    assert torch.equal(g_phase_labels, g_phase_fakes)
     assert torch.equal(labels[:BATCH], d_phase_fakes) == (name == "conditional")
 
 
@@ -270,14 +269,14 @@ def test_the_augmentation_draws_anew_for_every_image_of_both_sides_and_phases(ti
     assert all(0 < sum(sides) < 2 * BATCH for sides in seen)
 
 
-def test_weights_stay_in_the_box_of_weight_clip(tiny_data, runtime):
+def test_weight_clip_bounds_the_weights(tiny_data, runtime):
     state = advance(fresh(make_recipe("weight_clip"), tiny_data, runtime), tiny_data, runtime, 2)
     largest = {name: max(p.abs().max().item() for p in net.parameters()) for name, net in state.method.networks.items()}
     assert largest["discriminator"] == pytest.approx(0.01)
     assert largest["generator"] > 0.02
 
 
-def test_state_and_pools_are_in_the_checkpoint_and_at_work(tiny_data, runtime):
+def test_state_and_pools_are_saved_and_used(tiny_data, runtime):
     recipe = make_recipe("toy_two_discriminators")
     state = advance(fresh(recipe, tiny_data, runtime), tiny_data, runtime, 4)
     tensors = copy_of(state, runtime)
@@ -384,7 +383,7 @@ def test_alternate_epoch_trains_d_for_a_pass_over_the_data_and_then_g_for_one(ti
     assert [names[0] for names in trained] == list("dddddgggggddddd")
 
 
-def test_alternate_epoch_leaves_nothing_to_share(tiny_data, runtime):
+def test_alternate_epoch_leaves_no_fakes_to_share(refused, tiny_data, runtime):
     recipe = make_recipe("latent", method=latent(alternate="epoch", share_fakes=True))
-    with pytest.raises(RecipeError, match="share_fakes has nothing to share\n  pass share_fakes=false"):
+    with refused("recipe.nothing_to_share"):
         fresh(recipe, tiny_data, runtime)

@@ -1,4 +1,4 @@
-"""The small networks of the recipe 'compact': where their blocks are, and what a label does."""
+"""Network ``compact``: places of its blocks, effect of labels."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_blocks_are_where_maps_are_small(side, block_px, expected):
     assert sides_with(config.discriminator(spec), DiscriminatorBlock, torch.randn(2, 3, side, side)) == twice[::-1]
 
 
-def test_an_image_is_a_quarter_of_the_sum_of_those_of_all_sides():
+def test_an_image_is_a_quarter_of_the_sum_over_all_sizes():
     layers = SMALL.generator(ImageSpec(28, 28, 3, latent_dim=5)).layers
     first, second = torch.randn(2, 8, 7, 7), torch.rand(1, 3, 1, 1).expand(2, 3, 14, 14)
     before = layers.heads[0](layers.stages[0](first))
@@ -48,10 +48,10 @@ def test_an_image_is_a_quarter_of_the_sum_of_those_of_all_sides():
     torch.testing.assert_close(layers.enlarge(second), second[..., :1, :1].expand(2, 3, 28, 28))  # even areas stay so
 
 
-def test_blocks_add_to_what_they_get():
+def test_blocks_add_to_their_input():
     maps, generating, judging = (
         torch.randn(2, 3, 4, 4),
-        GeneratorBlock(3, "batch", ended=False).eval(),
+        GeneratorBlock(3, "batch", end_norm=False).eval(),
         DiscriminatorBlock(3, "none", leak=0.1),
     )
     torch.testing.assert_close(generating(maps) - maps, generating.layers(maps))
@@ -85,7 +85,7 @@ def test_a_label_adds_its_own_weights_on_the_last_map():
     torch.testing.assert_close(network(images, labels), expected)
 
 
-def test_images_are_judged_one_by_one():
+def test_images_are_scored_independently():
     """Penalties need it: the score of an image must not depend on the others of its batch."""
     network, images = SMALL.discriminator(ImageSpec(28, 28, 1)), torch.randn(6, 1, 28, 28)
     assert not SMALL.has_batch_statistics

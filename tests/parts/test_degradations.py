@@ -1,4 +1,4 @@
-"""What each degradation does, in closed form and against Pillow."""
+"""Each degradation in closed form and against Pillow."""
 
 import io
 from dataclasses import replace
@@ -29,7 +29,7 @@ def psnr(left: np.ndarray, right: np.ndarray) -> float:
 
 @pytest.mark.parametrize("quality", [5, 40, 90])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_jpeg_loses_what_a_file_loses(quality, channels):
+def test_jpeg_has_the_losses_of_a_file(quality, channels):
     image = picture(42, 51, channels)  # no multiples of 8 or 2
     file = io.BytesIO()
     Image.fromarray(image[..., 0] if channels == 1 else image).save(file, "JPEG", quality=quality)
@@ -58,7 +58,7 @@ def test_a_blur_spreads_a_point_along_its_angle():
     assert blurred[0, 0, 23, 20] < 1e-6
 
 
-def test_bicubic_keeps_what_is_even_and_the_brightness():
+def test_bicubic_keeps_constants_and_brightness():
     task, even = degradations.parse("bicubic"), torch.full((2, 3, 16, 16), 0.2)
     assert (task(even, 4, NOISE) - 0.2).abs().max() <= 1 / 255
     ramp = torch.linspace(-0.8, 0.8, 32).expand(1, 1, 32, 32)

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gansmith.core.errors import MetricError
 from gansmith.data.open import open_data
-from gansmith.evaluation import reference
+from gansmith.evaluation import features
 from gansmith.parts.extractors.base import DataInfo
 from gansmith.parts.extractors.convnet import (
     ConvNet,
@@ -23,7 +22,7 @@ from gansmith.parts.extractors.own import Own
 
 
 def stripes(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return gray images of 12 x 12 px with stripes that lie, stand or are not there, and which of the three."""
+    """Return gray 12 x 12 px images with horizontal, vertical or no stripes, and their labels 0, 1 and 2."""
     draws = np.random.default_rng(seed)
     labels = np.arange(count) % 3
     images = draws.integers(0, 90, (count, 12, 12, 1))
@@ -42,25 +41,25 @@ def data_info_of(images, labels, cache, classes=("lying", "standing", "none")) -
 
 def test_own_learns_the_labels_once_and_is_kept(tmp_path):
     images, labels = stripes(300)
-    told = []
+    steps = []
     part = Own(kimg_with_labels=3)
-    extractor = part.open(data_info_of(images, labels, tmp_path), None, lambda *words: told.append(words))
+    extractor = part.open(data_info_of(images, labels, tmp_path), None, lambda *progress: steps.append(progress))
     test_images, test_labels = stripes(150, seed=1)
     features, probabilities = extractor(test_images)
     assert features.shape == (150, 128)
     assert (probabilities.argmax(1).numpy() == test_labels).mean() > 0.9
-    assert told[-1] == ("training the judge on your images (labels)", 2944, 3000)
-    told.clear()
-    again = part.open(data_info_of(None, None, tmp_path), None, lambda *words: told.append(words))
+    assert steps[-1][1:] == (2944, 3000)
+    steps.clear()
+    again = part.open(data_info_of(None, None, tmp_path), None, lambda *progress: steps.append(progress))
     assert again.sha256 == extractor.sha256
-    assert not told
+    assert not steps
     assert torch.equal(again(test_images)[0], features)
 
 
 def test_own_works_without_labels(tmp_path):
     images, _ = stripes(300)
-    domain = data_info_of(images, None, tmp_path, classes=())
-    extractor = Own(kimg_without=1).open(domain, None, lambda *_: None)
+    info = data_info_of(images, None, tmp_path, classes=())
+    extractor = Own(kimg_without=1).open(info, None, lambda *_: None)
     features, probabilities = extractor(images)
     assert features.shape == (300, 128)
     assert probabilities.shape == (300, 0)
@@ -81,9 +80,9 @@ def test_training_on_views_brings_views_of_an_image_together():
     assert found(train_on_views(images, 8, lambda _: None)) > found(ConvNet(12, 1, 0)) + 0.2
 
 
-def test_own_refuses_too_few_images(tmp_path):
+def test_own_refuses_too_few_images(refused, tmp_path):
     images, labels = stripes(150)
-    with pytest.raises(MetricError, match="needs 200 training images to learn from, got 150"):
+    with refused("metric.too_few_training_images"):
         Own().open(data_info_of(images, labels, tmp_path), None, lambda *_: None)
 
 
@@ -139,5 +138,5 @@ def test_own_is_kept_for_the_images_it_saw_alone(tiny_file):
     paths = set()
     for seed in range(2):
         data = open_data(tiny_file, holdout=0.1, seed=seed)
-        paths.add(Own().kept_at(reference.data_info_of(data)))
-    assert len(paths) == 2, "another seed holds other images out, which a judge of the first has seen"
+        paths.add(Own().kept_at(features.data_info_of(data)))
+    assert len(paths) == 2, "another seed holds out other images, which the extractor of the first seed has seen"

@@ -142,7 +142,7 @@ def test_relativistic_pairs_in_order():
     assert_close(loss("relativistic").generator(real, crossed), loss("relativistic").discriminator(crossed, real))
 
 
-def test_what_the_method_must_know():
+def test_losses_declare_probabilities_and_real_logits():
     assert [name for name in losses.names() if losses.get(name).generator_needs_real] == ["relativistic"]
     assert [name for name in losses.names() if losses.get(name).logits_are_probabilities] == [
         "minimax",

@@ -1,4 +1,4 @@
-"""The layers of networks/strided.py against torch's own."""
+"""The layers of strided_conv.py against torch's own."""
 
 import copy
 
@@ -97,7 +97,7 @@ def test_the_gradient_of_a_penalty_is_torchs(kind, shape, precision):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_only_what_is_asked_for_is_computed(kind, monkeypatch):
+def test_only_requested_gradients_are_computed(kind, monkeypatch):
     layer, maps = pair(kind, 64, 8, True)[0], maps_for(kind, (2, 64, 8, (2, 2)), True).requires_grad_()
     layer.requires_grad_(False)
     monkeypatch.setattr(strided, "_weight_gradient", lambda *_: pytest.fail("nobody trains these weights"))
@@ -107,7 +107,7 @@ def test_only_what_is_asked_for_is_computed(kind, monkeypatch):
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("why", ["no gradients", "float64", "odd sides"])
-def test_elsewhere_it_is_torchs_own(kind, why, monkeypatch):
+def test_other_cases_use_torchs_own_layer(kind, why, monkeypatch):
     layer, maps = pair(kind, 2, 3, True)[0], maps_for(kind, (2, 2, 3, (4, 4)), False)
     if why == "odd sides" and kind is StridedConvTranspose2d:
         pytest.skip("every side can be doubled")

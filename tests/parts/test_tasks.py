@@ -1,4 +1,4 @@
-"""What each task takes away, in closed form."""
+"""Each task in closed form."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ def test_colorize_keeps_luminance_and_alpha():
     assert torch.equal(viewable(sources, 4)[:, 3], colours[:, 3])
 
 
-def test_edges_are_where_luminance_steps_and_nowhere_else():
+def test_edges_are_only_where_luminance_changes():
     edges, images = tasks.parse("edges"), torch.full((1, 3, 8, 8), -1.0)
     images[..., 4:] = 1
     source = edges.prepare(images)
@@ -49,7 +49,7 @@ def test_the_baseline_of_colorize_has_the_mean_chroma_and_the_luminance_of_the_s
     assert (with_alpha[:, 3] == 0.5).all()
 
 
-def test_the_baseline_of_inpaint_fills_with_the_mean_of_what_is_known():
+def test_the_baseline_of_inpaint_fills_with_the_mean_of_known_pixels():
     task, images = tasks.parse("inpaint"), torch.zeros(2, 3, 4, 4)
     images[:, :, :, 3] = 1  # of four columns; the first is missing
     mask = torch.zeros(2, 1, 4, 4)
@@ -69,7 +69,7 @@ def test_the_baseline_of_other_tasks_is_the_source(kind):
     assert torch.equal(instead, sources.expand(-1, 3, -1, -1))
 
 
-def test_deblur_spreads_a_point_as_a_gaussian_and_keeps_what_is_even():
+def test_deblur_spreads_a_point_as_a_gaussian_and_keeps_constants():
     point = torch.zeros(1, 3, 33, 33)
     point[..., 16, 16] = 1
     blurred = tasks.parse({"kind": "deblur", "sigma_px": 2})(point, NOISE)[0, 0]
@@ -79,7 +79,7 @@ def test_deblur_spreads_a_point_as_a_gaussian_and_keeps_what_is_even():
     torch.testing.assert_close(tasks.parse("deblur")(even, NOISE), even)
 
 
-def test_denoise_has_a_strength_of_its_own_for_each_image_up_to_the_most():
+def test_denoise_has_a_separate_strength_for_each_image_up_to_most():
     noisy = tasks.parse({"kind": "denoise", "most": 0.2})(torch.zeros(64, 4, 16, 16), NOISE)
     spreads = noisy[:, :3].flatten(1).std(1)
     assert 0.15 < spreads.max() < 0.22
@@ -88,7 +88,7 @@ def test_denoise_has_a_strength_of_its_own_for_each_image_up_to_the_most():
     assert (tasks.parse({"kind": "denoise", "most": 2})(torch.ones(64, 1, 8, 8), NOISE) <= 1).all()
 
 
-def test_inpaint_takes_a_quarter_anywhere_and_puts_the_rest_back():
+def test_inpaint_removes_a_random_quarter_and_keeps_the_rest():
     task, images = tasks.parse("inpaint"), torch.full((64, 3, 12, 8), 0.5)
     sources = task(images, NOISE)
     hole = sources[:, 3] > 0
@@ -105,7 +105,7 @@ def test_inpaint_takes_a_quarter_anywhere_and_puts_the_rest_back():
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-def test_upscale_keeps_the_means_of_squares_and_loses_what_is_finer(scale):
+def test_upscale_keeps_means_of_squares_and_loses_finer_details(scale):
     task, fine = tasks.parse(f"upscale{scale}"), torch.ones(1, 1, 16, 16)
     fine[..., ::2, :] = -1
     assert task.scale == scale
@@ -116,7 +116,7 @@ def test_upscale_keeps_the_means_of_squares_and_loses_what_is_finer(scale):
     torch.testing.assert_close(task(large, NOISE), large, atol=0.06, rtol=0)
 
 
-def test_luminance_of_gray_is_itself_and_gray_sources_are_shown_in_colour():
+def test_luminance_of_gray_is_itself_and_gray_sources_become_colour_images():
     gray = torch.rand(2, 1, 4, 4)
     assert torch.equal(luminance(gray), gray)
     assert torch.equal(viewable(gray, 3), gray.expand(-1, 3, -1, -1))

@@ -124,7 +124,7 @@ def test_gradients_of_compiled_programs_are_those_of_an_eager_run(kind, tiny_fil
 def test_a_compiled_run_is_recorded_and_resumed_compiled_to_the_same_bits(tiny_file, tmp_path, graphs):
     events = Listener()
     train(tiny_file, tmp_path / "whole", "mlp-small", compiled=True, on_event=events)
-    assert "networks are compiled: the first steps take longer" in events.said("note")
+    assert "networks are compiled, so the first steps take longer" in events.said("note")
     run = train(tiny_file, tmp_path / "run", "mlp-small", compiled=True, stop_at=PAUSE_AT)
     assert RunFolder(run.folder).record.numerics.compiled is True
     torch.compiler.reset()
@@ -151,10 +151,10 @@ def test_without_a_compiler_it_says_what_to_install(monkeypatch):
     with pytest.raises(GansmithError) as caught:
         start_runtime("cpu", compiled=True)
     assert str(caught.value) == (
-        "--compile needs a C++ compiler, and 'g+++' is not on the PATH"
-        "\n  install it, name another in the variable CXX, or leave out --compile"
+        "--compile needs a C++ compiler, but 'g+++' is not on the PATH"
+        "\n  install it, set the environment variable CXX to another compiler, or leave out --compile"
     )
     assert not start_runtime("cpu").compiled
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(GansmithError, match=r"^--compile needs the package triton for GPUs\n  pip install triton, or"):
+    with pytest.raises(GansmithError, match=r"^--compile needs the package triton on GPUs\n  pip install triton, or"):
         require_compiler(torch.device("cuda"))

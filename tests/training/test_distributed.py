@@ -95,7 +95,7 @@ PROPOSED = ("base_channels=4", "latent_dim=4", "batch_size=8", "fixed_images=4",
 WORKER = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], f"{sys.argv[1]}/training"]
 import torch
 torch.set_num_threads(1)
 import test_distributed

@@ -6,7 +6,7 @@ import torch
 
 from gansmith.core.metric_name import column_of
 from gansmith.data.open import open_data
-from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks, open_snapshot_extractor
+from gansmith.evaluation.snapshot import SnapshotEvaluator, open_snapshot_extractor, snapshot_inputs
 from gansmith.monitoring.thresholds import Thresholds, gone
 from gansmith.parts.metrics.frechet import frechet_distance, moments
 from gansmith.recipes.load import load_recipe
@@ -27,12 +27,12 @@ def fashion():
 
 
 @pytest.fixture(scope="module")
-def eye(fashion) -> SnapshotEvaluator:
+def monitor(fashion) -> SnapshotEvaluator:
     return SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, None), OPTIONS)
 
 
 def others(fashion, count: int = 400) -> np.ndarray:
-    """Images that the eye has not seen: its own are the first thousand of a shuffle."""
+    """Images that the monitor has not seen: its own are the first thousand of a shuffle."""
     from gansmith.core.randomness import epoch_order
 
     return fashion.read(epoch_order(0, 0, len(fashion))[5000 : 5000 + count])
@@ -43,8 +43,8 @@ def classes_of(fashion, *numbers: int, count: int = 400) -> np.ndarray:
     return fashion.read(places[-count:])
 
 
-def test_real_images_look_real(eye, fashion):
-    look = eye.look(others(fashion))
+def test_real_images_look_real(monitor, fashion):
+    look = monitor.evaluate(others(fashion))
     assert column_of(look, "fd") == "fd400_fashion_train"
     assert measure(look, "fd") < 0.15 * look["fd_of_one"]
     assert measure(look, "coverage") > 0.8
@@ -55,55 +55,57 @@ def test_real_images_look_real(eye, fashion):
     assert sum(real for real, _ in look["modes"].values()) == pytest.approx(1, abs=1e-3)
 
 
-def test_one_image_over_and_over(eye, fashion):
-    look = eye.look(np.repeat(others(fashion, 1), 400, axis=0))
+def test_one_image_over_and_over(monitor, fashion):
+    look = monitor.evaluate(np.repeat(others(fashion, 1), 400, axis=0))
     assert measure(look, "diversity") == pytest.approx(0, abs=1e-3)
     assert measure(look, "missing") == 0.9
     assert measure(look, "coverage") < 0.05
 
 
-def test_the_average_image_gets_what_fd_of_one_says(eye):
-    mean = eye.features.double().mean(0)
+def test_the_average_image_gets_what_fd_of_one_says(monitor):
+    mean = monitor.features.double().mean(0)
     same = moments(mean.repeat(400, 1))
-    assert eye.look(np.zeros((400, 28, 28, 1), np.uint8))["fd_of_one"] == pytest.approx(
-        frechet_distance(eye.moments, same), rel=1e-6
+    assert monitor.evaluate(np.zeros((400, 28, 28, 1), np.uint8))["fd_of_one"] == pytest.approx(
+        frechet_distance(monitor.moments, same), rel=1e-6
     )
 
 
-def test_classes_that_are_gone_are_named(eye, fashion):
-    look = eye.look(classes_of(fashion, 0, *range(2, 8), 9))
+def test_classes_that_are_gone_are_named(monitor, fashion):
+    look = monitor.evaluate(classes_of(fashion, 0, *range(2, 8), 9))
     assert gone(look, Thresholds()) == ["Trouser", "Bag"]
     assert measure(look, "missing") == 0.2
     assert measure(look, "diversity") < 1
 
 
-def test_copies_are_seen(eye, fashion):
+def test_copies_are_seen(monitor, fashion):
     from gansmith.core.randomness import epoch_order
 
     images = fashion.read(epoch_order(0, 0, len(fashion))[:400])
-    assert measure(eye.look(images), "copies") > 0.95
+    assert measure(monitor.evaluate(images), "copies") > 0.95
     noisy = np.clip(images + np.random.default_rng(0).normal(0, 60, images.shape), 0, 255).astype(np.uint8)
-    assert measure(eye.look(noisy), "copies") < 0.5
+    assert measure(monitor.evaluate(noisy), "copies") < 0.5
 
 
 def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fashion, tmp_path):
-    eye = SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, "untrained"), OPTIONS)
-    names = list(eye.look(others(fashion))["modes"])
+    monitor = SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, "untrained"), OPTIONS)
+    names = list(monitor.evaluate(others(fashion))["kinds"])
     assert len(names) == 40
     assert names[0].startswith("group 1 (mostly ")
     assert {name.partition("mostly ")[2].rstrip(")") for name in names} <= set(fashion.spec.classes)
-    lost = gone(eye.look(classes_of(fashion, 0, *range(2, 10))), Thresholds())
+    lost = gone(monitor.evaluate(classes_of(fashion, 0, *range(2, 10))), Thresholds())
     trousers = [name for name in names if "Trouser" in name]
     assert trousers
     assert set(lost) & set(trousers)
-    assert not set(gone(eye.look(others(fashion)), Thresholds())) & set(trousers)
+    assert not set(gone(monitor.evaluate(others(fashion)), Thresholds())) & set(trousers)
     np.savez(tmp_path / "plain.npz", images=fashion.read(np.arange(600)))
     plain = open_data(tmp_path / "plain.npz")
-    kinds = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS).look(others(fashion))["modes"]
+    kinds = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS).evaluate(others(fashion))[
+        "kinds"
+    ]
     assert list(kinds)[:2] == ["group 1", "group 2"]
 
 
-def test_an_untrained_eye_is_the_same_every_time_and_leaves_the_random_numbers_alone(tiny_data):
+def test_an_untrained_extractor_is_the_same_every_time_and_leaves_the_random_numbers_alone(tiny_data):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     one, two = (open_snapshot_extractor(tiny_data, "untrained") for _ in range(2))
@@ -119,9 +121,9 @@ def test_an_untrained_eye_is_the_same_every_time_and_leaves_the_random_numbers_a
 def test_labels_of_looks_come_as_often_as_in_the_data(tiny_data):
     recipe = load_recipe("mlp-small", (*small("mlp-small"), "conditional=true"))
     method = recipe.method.build(tiny_data.spec)
-    draws = draws_of_looks(method, tiny_data, MonitorOptions(images=300), 1)
+    draws = snapshot_inputs(method, tiny_data, MonitorOptions(images=300), 1)
     assert torch.bincount(draws.labels).tolist() == [100, 100, 100]
-    assert not torch.equal(draws.inputs, draws_of_looks(method, tiny_data, MonitorOptions(images=300), 2).inputs)
+    assert not torch.equal(draws.inputs, snapshot_inputs(method, tiny_data, MonitorOptions(images=300), 2).inputs)
 
 
 class Costs:
@@ -168,13 +170,13 @@ def test_the_predicted_cost_is_about_the_real_one(fashion, runtime, monkeypatch)
     monkeypatch.setattr(time, "perf_counter", time.process_time)  # which does not count what else the machine does
     recipe = load_recipe("vanilla")
     state = RunState.fresh(recipe, fashion.spec, 0, runtime)
-    eye = Monitor(state, fashion, MonitorOptions(images=1000), open_snapshot_extractor(fashion, None))
-    eye.look()
+    monitor = Monitor(state, fashion, MonitorOptions(images=1000), open_snapshot_extractor(fashion, None))
+    monitor.evaluate()
     ratios = []
     for _ in range(3):  # a shared cache makes some timings lie
-        _, predicted = eye.cost_sec()
+        _, predicted = monitor.cost_sec()
         start = time.perf_counter()
-        eye.look()
+        monitor.evaluate()
         ratios.append((time.perf_counter() - start) / predicted)
     assert 0.2 < sorted(ratios)[1] < 5
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from gansmith import api
-from gansmith.core.errors import DiskFullError, ModelError, TrainingError
+from gansmith.core.errors import DiskFullError, TrainingError
 from gansmith.core.randomness import Noise
 from gansmith.core.runtime import start_runtime
 from gansmith.data.batches import BatchStream
@@ -428,17 +428,12 @@ def test_init_from_one_file_takes_that_network(tiny_file, finished, tmp_path, no
     assert all(differing(part(first, name), part(at_start(plain.folder), name)) == [] for name in names)
 
 
-@pytest.mark.parametrize(("recipe", "words", "problem"), [
-    ("dcgan", ("conditional=true", "latent_dim=5"), "1 of 8 tensors"),
-    ("mlp-small", (), "tensors are others, first '"),
-])  # fmt: skip
-def test_init_from_weights_that_do_not_fit_is_an_error(recipe, words, problem, tiny_file, finished, tmp_path):
-    with pytest.raises(ModelError) as caught:
+@pytest.mark.parametrize(("recipe", "words"), [
+    ("dcgan", ("conditional=true", "latent_dim=5")), ("mlp-small", ()),
+], ids=["other latent dimension", "other networks"])  # fmt: skip
+def test_init_from_weights_that_do_not_fit_is_an_error(refused, recipe, words, tiny_file, finished, tmp_path):
+    with refused("model.initial_weights_unfit"):
         train(tiny_file, tmp_path / "run", recipe, *words, init_from=finished)
-    first, second = str(caught.value).split("\n")
-    assert first.startswith(f"--init-from {finished}: its 'generator' does not fit this recipe: ")
-    assert problem in first
-    assert second == "  use the recipe, size, channels and scale that it was trained with"
     assert not (tmp_path / "run").exists()
 
 

@@ -57,27 +57,27 @@ def evaluate(
     from gansmith import api  # here: it imports torch, which takes seconds
     from gansmith.evaluation.evaluate import EvaluationOptions
 
-    request = EvaluationOptions(
+    options = EvaluationOptions(
         num=num, sets=sets, features=features, metrics=split_names(metrics), weights=weights, on_training=on_training,
         raw=raw, truncation=truncation, seed=seed, truth=truth,
     )  # fmt: skip
     with ProgressPrinter() as progress:
         found, path = api.evaluate(
-            model, source, request=request, out=out, device=device, plugins=plugin or [], data_root=data_root,
+            model, source, options=options, out=out, device=device, plugins=plugin or [], data_root=data_root,
             on_event=progress,
         )  # fmt: skip
     print(json.dumps(found.to_json()) if as_json else "\n".join([*_lines(found), str(path)]))
 
 
 def _lines(found: "Evaluation") -> list[str]:
-    from gansmith.evaluation.baselines import contests_of  # here: it imports torch
+    from gansmith.evaluation.baselines import baseline_comparisons  # here: it imports torch
 
     out = wrap_lines([f"{found.model} at {found.kimg:,.1f} kimg", *found.protocol.lines()])
-    contests = contests_of(found)
-    out += [""] if contests else []
-    out += [line for each in contests for line in _table(each)]
+    comparisons = baseline_comparisons(found)
+    out += [""] if comparisons else []
+    out += [line for each in comparisons for line in _table(each)]
     width = max(map(len, found.numbers), default=0)
-    for name, number in () if contests else found.numbers.items():
+    for name, number in () if comparisons else found.numbers.items():
         spread = "" if number.deviation is None else f" +- {number.deviation:.3g} ({number.over})"
         out.append(f"  {name:<{width}}  {number.value:10.4g}{spread}")
     skipped = [f"not measured: {metric} ({why})" for metric, why in found.skipped.items()]

@@ -76,7 +76,7 @@ def plan(
         words += ["--holdout", f"{holdout:g}"] if holdout else []
         words += [word for each in plugin or [] for word in ("--plugin", str(each))]
         words += ["--data-root", str(data_root)] if data_root else []
-        say(f"\ntrain it: {shlex.join(words)}")
+        say(f"\ntrain with it: {shlex.join(words)}")
     if as_json:
         print(json.dumps(proposal.to_json(), indent=2))
     else:

@@ -1,4 +1,4 @@
-"""``gansmith train``: train a GAN, or print what would be trained."""
+"""``gansmith train``: train a GAN, or prepare a run and print it."""
 
 import json
 import shlex
@@ -152,13 +152,13 @@ def translation_recipe(recipe: str, task: str | None, pairs: bool, unpaired: boo
     if task is not None and pairs:
         raise GansmithError(
             "cli.task_and_pairs",
-            "--task makes sources from single images, and --pairs says that they are there\n  pass one of them",
+            "--task makes sources from single images, but --pairs expects sources in the data\n  pass only one of them",
         )
     if unpaired and (task is not None or pairs):
         raise GansmithError(
             "cli.two_ways_to_translate",
             f"--from and --to learn without pairs, and {'--pairs' if pairs else '--task'} learns from pairs"
-            "\n  pass one or the other",
+            "\n  pass only one of them",
         )
     if unpaired:
         return ("unpaired" if recipe == AUTO else recipe), []
@@ -176,8 +176,8 @@ def _check_task(recipe: str, task: str) -> None:
     if kind not in ("", "paired"):
         raise GansmithError(
             "cli.task_of_other_method",
-            f"--task {task} is for recipes of method 'paired', and recipe '{recipe}' has method '{kind}'"
-            "\n  leave out --recipe, or leave out --task; images are made larger by: --recipe srgan scale=4",
+            f"--task {task} needs a recipe with method 'paired', but recipe '{recipe}' has method '{kind}'"
+            "\n  leave out --recipe or --task; to enlarge images: --recipe srgan scale=4",
         )
 
 
@@ -209,13 +209,13 @@ def data_and_overrides(words: list[str], *, pairs: bool = False) -> tuple[list[s
     if "" in words:
         raise GansmithError(
             "cli.empty_word",
-            "an empty word is no data set\n  is a variable of your shell empty? for the current folder write .",
+            "an argument is empty\n  is a variable of your shell empty? for the current folder write .",
         )
     sources = [word for word in words if "=" not in word or Path(word).exists()]
     if len(sources) > (2 if pairs else 1):
         raise GansmithError(
             "cli.several_data_sets",
-            f"one data set at a time, got {len(sources)}: {', '.join(sources[:4])}"
+            f"expected one data set, got {len(sources)}: {', '.join(sources[:4])}"
             "\n  changes to the recipe are written KEY=VALUE",
         )
     overrides = [word for word in words if word not in sources]
@@ -230,14 +230,14 @@ def unpaired_data_and_overrides(words: list[str], start: str | None, to: str | N
         got = f"DATA '{data[0]}' too" if data else f"only {'--to' if start is None else '--from'}"
         raise GansmithError(
             "cli.from_without_to",
-            f"--from and --to are the two sets of images to translate between, got {got}"
-            "\n  pass both, and no DATA: gansmith train --from summer/ --to winter/",
+            f"--from and --to name the two data sets to translate between, got {got}"
+            "\n  pass both, without DATA: gansmith train --from summer/ --to winter/",
         )
     return [start, to], overrides
 
 
 def _source(names: list[str], *, unpaired: bool) -> "str | Domains | FolderPairs":
-    """Return the data set that one or two names stand for."""
+    """Return the data set with one name, or with the names of two domains or two folders of pairs."""
     from gansmith.data.sources.domains import Domains
     from gansmith.data.sources.pairs import FolderPairs
 

@@ -1,1 +1,1 @@
-"""Errors, atomic files, registry, schedules, randomness, devices and processes, signals, events."""
+"""Foundations: errors, files, registry, schedules, random numbers, devices, signals, events."""

@@ -1,4 +1,4 @@
-"""Every mistake a user can make, as an exception whose text says what, where, got, allowed, nearest and what to do."""
+"""Errors of users, with stable codes, and helpers for their messages."""
 
 import difflib
 from collections.abc import Iterable
@@ -12,9 +12,10 @@ AREAS = frozenset({
 
 
 class GansmithError(ValueError):
-    """A mistake of the user; shown as its message alone, without a traceback, and with exit code 2.
+    """A mistake of the user. The command line prints the message without a traceback and exits with code 2.
 
-    ``code`` names the kind of mistake, for example "data.empty". It stays the same when the message is reworded, so
+    A message has at most three lines: what is wrong, where, the value, the allowed values, the nearest match, what to
+    do. ``code`` identifies the mistake, for example "data.empty". It does not change when the message is reworded, so
     programs and tests compare codes.
     """
 
@@ -23,56 +24,56 @@ class GansmithError(ValueError):
         self.code = code
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copy and pickle with both arguments; by default an exception keeps the message alone."""
+        """Copy and pickle with both arguments; by default an exception keeps only its message."""
         return type(self), (self.code, str(self))
 
 
 class RecipeError(GansmithError):
-    """A recipe, an override or a combination of parts that cannot be."""
+    """An invalid recipe, override or combination of parts."""
 
 
 class DataError(GansmithError):
-    """Images that cannot be found, read or used."""
+    """Images that are missing, unreadable or unusable."""
 
 
 class CheckpointError(GansmithError):
-    """A run folder or a checkpoint that cannot be used."""
+    """An unusable run folder or checkpoint."""
 
 
 class ModelError(GansmithError):
-    """A model file that cannot be used."""
+    """An unusable model file, or a model that cannot do what is asked."""
 
 
 class MetricError(GansmithError):
-    """A judgement that these images or features do not allow."""
+    """A metric that cannot be computed from these images or features."""
 
 
 class TrainingError(GansmithError):
-    """A run that cannot go on."""
+    """A run that cannot continue."""
 
 
 class DiskFullError(TrainingError):
-    """No room for a checkpoint; the one before it is intact."""
+    """No disk space for a checkpoint; the previous checkpoint is intact."""
 
 
 class GansmithWarning(UserWarning):
-    """What went another way than was asked for; the command line prints its text."""
+    """Something happened differently than requested; the command line prints the text."""
 
 
 def reason_of(problem: BaseException) -> str:
-    """Return what a library says went wrong, in one short line."""
+    """Return a library's error message in one line of at most 200 characters."""
     text = " ".join(str(problem).split()) or type(problem).__name__
     return text if len(text) <= 200 else text[:197] + "..."
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Return ``" (did you mean 'x'?)"`` for the closest allowed name, or nothing."""
+    """Return ``" (did you mean 'x'?)"`` with the closest allowed name, or ``""``."""
     match = difflib.get_close_matches(str(name).lower(), sorted(allowed), n=1, cutoff=0.55)
     return f" (did you mean '{match[0]}'?)" if match else ""
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str], *, hint: str = "") -> str:
-    """Return the message for a name that is not in a closed set."""
+    """Return the message for a name that is not one of the allowed names."""
     names = sorted(allowed)
     text = f"unknown {kind} '{name}'{nearest(name, names)}\n  known: {', '.join(names) or 'none'}"
     return f"{text}\n  {hint}" if hint else text

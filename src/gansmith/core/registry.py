@@ -1,8 +1,4 @@
-"""Parts by name: one file registers a part, and recipes, command line, tests and docs find it.
-
-A part is a frozen pydantic model whose fields are its hyper-parameters; in a recipe it is written as its name or as a
-mapping with ``kind`` and the fields that differ from their defaults.
-"""
+"""Parts by name: the base class of parts, registries, and the loading of plugins."""
 
 import hashlib
 import importlib
@@ -24,22 +20,26 @@ ENTRY_POINT_GROUP = "gansmith.plugins"
 
 
 class FrozenModel(BaseModel):
-    """A value: validated when made, never changed after; a field that does not exist is an error."""
+    """A pydantic model that is validated when created and cannot be changed; unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Part(FrozenModel):
-    """Something a recipe names: a loss, a penalty, a network, a method, ..."""
+    """Something that a recipe names: a loss, a penalty, a network, a method, ...
 
-    kind: ClassVar[str] = ""
+    Its fields are its hyper-parameters. A recipe has its name, or a mapping with ``kind`` and the fields that differ
+    from their defaults.
+    """
+
+    kind: ClassVar[str] = ""  # the registered name
 
 
 PartT = TypeVar("PartT", bound=Part)
 
 
 class Registry(Generic[PartT]):
-    """The parts of one family, found in one package of gansmith and in plugins."""
+    """The parts of one family: those of every module in one package of gansmith, and those of plugins."""
 
     def __init__(self, family: str, package: str) -> None:
         self.family = family
@@ -48,15 +48,15 @@ class Registry(Generic[PartT]):
         self._scanned = False
 
     def register(self, name: str) -> Callable[[type[PartT]], type[PartT]]:
-        """Register a class under a name; a second class of that name is an error."""
+        """Register a class under a name; RecipeError for a second class with the same name."""
 
         def add(part: type[PartT]) -> type[PartT]:
             known = self._parts.get(name)
             if known is not None and (known.__module__, known.__qualname__) != (part.__module__, part.__qualname__):
                 raise RecipeError(
                     "plugin.registered_twice",
-                    f"{self.family} '{name}' is registered twice: by {known.__module__} and by {part.__module__}"
-                    "\n  give one of them another name",
+                    f"{self.family} '{name}' is registered twice, by {known.__module__} and {part.__module__}"
+                    "\n  register one of them under another name",
                 )
             part.kind = name
             self._parts[name] = part
@@ -65,7 +65,7 @@ class Registry(Generic[PartT]):
         return add
 
     def get(self, name: str) -> type[PartT]:
-        """Return the class registered under a name; RecipeError with the nearest name otherwise."""
+        """Return the class registered under a name; RecipeError, with the nearest name, if there is none."""
         self._scan()
         if name not in self._parts:
             raise RecipeError("recipe.unknown_part", unknown_name(self.family, name, self._parts))
@@ -77,7 +77,7 @@ class Registry(Generic[PartT]):
         return sorted(self._parts)
 
     def parse(self, value: Any) -> PartT:
-        """Make a part from a part, a name, or a mapping with ``kind``."""
+        """Return a part from a part, a name, or a mapping with ``kind``; RecipeError if none of these fits."""
         if isinstance(value, Part) and value.kind in self.names() and type(value) is self._parts[value.kind]:
             return value
         if isinstance(value, str):
@@ -85,7 +85,7 @@ class Registry(Generic[PartT]):
         if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
             raise RecipeError(
                 "recipe.part_form",
-                f"a {self.family} is written as a name or as a mapping with 'kind', got {value!r}"
+                f"a {self.family} must be a name or a mapping with 'kind', got {value!r}"
                 f"\n  known: {', '.join(self.names())}",
             )
         part = self.get(value["kind"])
@@ -115,7 +115,7 @@ class PartOf:
     registry: "Registry[Any]"
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        """Tell pydantic how to read and write the field."""
+        """Return pydantic's schema for reading and writing the field."""
         written = core_schema.plain_serializer_function_ser_schema(_dump)
         return core_schema.no_info_plain_validator_function(self.registry.parse, serialization=written)
 
@@ -125,23 +125,26 @@ def _dump(part: Part) -> dict[str, Any]:
 
 
 def load_plugins(files: tuple[Path, ...] = ()) -> None:
-    """Import the plugins that are installed (entry points) and those named as files.
+    """Import installed plugins (by entry point) and plugin files.
 
-    Raises RecipeError for a file that is missing or does not import.
+    Raises RecipeError for a file that is missing, is not Python or fails to import.
     """
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         entry_point.load()
     for file in files:
         path = Path(file).resolve()
         if not path.exists():
-            raise RecipeError("plugin.not_found", f"plugin '{file}' does not exist\n  pass --plugin the path of a file")
+            raise RecipeError(
+                "plugin.not_found", f"plugin '{file}' does not exist\n  pass --plugin the path of a Python file"
+            )
         module_name = f"gansmith_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
         if module_name in sys.modules and sys.modules[module_name].__file__ == str(path):
             continue
         spec = importlib.util.spec_from_file_location(module_name, path)
         if spec is None or spec.loader is None or not path.is_file():
             raise RecipeError(
-                "plugin.not_python", f"plugin '{file}' is not a Python file\n  pass --plugin a path that ends in .py"
+                "plugin.not_python",
+                f"plugin '{file}' is not a Python file\n  pass --plugin the path of a file that ends in .py",
             )
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
@@ -150,5 +153,5 @@ def load_plugins(files: tuple[Path, ...] = ()) -> None:
         except Exception as problem:
             del sys.modules[module_name]
             raise RecipeError(
-                "plugin.import_failed", f"plugin '{file}' does not import: {type(problem).__name__}: {problem}"
+                "plugin.import_failed", f"plugin '{file}' fails to import: {type(problem).__name__}: {problem}"
             ) from problem

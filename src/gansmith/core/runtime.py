@@ -1,8 +1,8 @@
-"""The only file that knows devices and processes: torchrun starts them, torch.distributed joins them.
+"""Devices, precision, compilation and processes; no other file deals with them."""
 
-Networks are never wrapped. After each backward one flat all-reduce averages the gradients of the networks that the
-phase trains: exact for losses with a penalty too, and bit-stable. On one process all of it does nothing.
-"""
+# torchrun starts processes, torch.distributed connects them. Networks are never wrapped: after each backward one flat
+# all-reduce averages the gradients of the networks that the phase trains. It is exact, also for losses with penalties,
+# and stable to the bit. With one process it does nothing.
 
 import contextlib
 import ctypes
@@ -23,14 +23,14 @@ from gansmith.core.errors import GansmithError, unknown_name
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # glibc's malloc.h
-# A graph for each shape, and dropout's draws as an eager run has them.
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from glibc's malloc.h
+# One graph for each shape; dropout draws the same numbers as in an eager run.
 COMPILE: dict[str, Any] = {"backend": "inductor", "dynamic": False, "options": {"fallback_random": True}}
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """Where a run computes: the device and this process's place among the others."""
+    """How a run computes: device, precision, compilation, and this process among the others."""
 
     device: torch.device
     rank: int = 0
@@ -40,16 +40,19 @@ class Runtime:
 
     @property
     def is_main(self) -> bool:
-        """Say whether this process writes the files and speaks."""
+        """Say whether this process writes files and prints."""
         return self.rank == 0
 
     @property
     def has_cuda(self) -> bool:
-        """Say whether it computes on an NVIDIA GPU."""
+        """Say whether the device is an NVIDIA GPU."""
         return self.device.type == "cuda"
 
     def slice_of(self, global_batch: int) -> tuple[int, int]:
-        """Return (first, count) of this process's part of a global batch; GansmithError if it does not divide."""
+        """Return (first, count) of this process's slice of a global batch.
+
+        Raises GansmithError if the processes cannot have equal slices.
+        """
         if global_batch % self.world_size:
             raise GansmithError(
                 "recipe.batch_size_of_processes",
@@ -60,22 +63,22 @@ class Runtime:
         return self.rank * count, count
 
     def autocast(self) -> torch.autocast:
-        """Return the context for forward passes; fp32 leaves everything as it is."""
+        """Return the autocast context for forward passes; with fp32 it changes nothing."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16")
 
     def compile_(self, networks: Iterable[nn.Module]) -> None:
-        """Compile networks in place if this run is compiled; names and weights stay as they are."""
+        """Compile networks in place if ``compiled`` is set; names and weights do not change."""
         if self.compiled:
             for network in networks:
                 network.compile(**COMPILE)
 
     @property
     def is_slowed_by_precision(self) -> bool:
-        """Say whether bf16 is emulated here: a CPU without instructions for it takes many times as long."""
+        """Say whether bf16 is emulated: about 30 times slower than fp32 on a CPU without bf16 instructions."""
         return self.precision == "bf16" and self.device.type == "cpu" and not cpu_has_bf16()
 
     def average_(self, tensors: Iterable[Tensor]) -> None:
-        """Replace floating tensors by their mean over the processes, in one flat all-reduce for each dtype."""
+        """Replace floating-point tensors by their mean over the processes, with one flat all-reduce for each dtype."""
         if self.world_size == 1:
             return
         by_dtype: dict[torch.dtype, list[Tensor]] = {}
@@ -90,7 +93,7 @@ class Runtime:
                 tensor.copy_(mean.view_as(tensor))
 
     def average_gradients_(self, parameters: list[nn.Parameter]) -> None:
-        """Average gradients over the processes; a parameter without one gets zeros first, so that all agree."""
+        """Average gradients over the processes; a missing gradient counts as zeros, so all processes send the same."""
         if self.world_size == 1:
             return
         for parameter in parameters:
@@ -99,13 +102,13 @@ class Runtime:
         self.average_([parameter.grad for parameter in parameters if parameter.grad is not None])
 
     def broadcast_(self, tensors: Iterable[Tensor]) -> None:
-        """Give every process the main one's values."""
+        """Copy the main process's tensors to all processes."""
         if self.world_size > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, 0)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
-        """Return every process's tensor (same shape on each), in order of rank."""
+        """Return the tensors of all processes by rank; they must have the same shape."""
         if self.world_size == 1:
             return [tensor]
         out = [torch.empty_like(tensor) for _ in range(self.world_size)]
@@ -113,7 +116,7 @@ class Runtime:
         return out
 
     def any_process(self, flag: bool) -> bool:
-        """Return whether the flag is raised on any process; every process must ask."""
+        """Say whether the flag is true on any process; every process must call this."""
         if self.world_size == 1:
             return flag
         raised = torch.tensor(float(flag), device=self.device)
@@ -121,7 +124,7 @@ class Runtime:
         return bool(raised.item())
 
     def broadcast_text(self, text: str) -> str:
-        """Return the main process's text (not empty) on every process."""
+        """Return the main process's text on every process; it must not be empty."""
         if self.world_size == 1:
             return text
         data = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8).to(self.device)
@@ -132,19 +135,19 @@ class Runtime:
         return bytes(buffer.cpu().tolist()).decode()
 
     def barrier(self) -> None:
-        """Wait until every process is here."""
+        """Wait until every process calls this."""
         if self.world_size > 1:
             dist.barrier()
 
     def synchronize(self) -> None:
-        """Wait until the device has finished, for timing."""
+        """Wait until the device is idle, for timing."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
 
     def memory_mb(self) -> float:
-        """Return the peak memory in MiB: of the device where it counts its own, else of this process."""
+        """Return the peak memory in MiB: of an NVIDIA GPU, otherwise of this process."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20
         try:
@@ -156,7 +159,7 @@ class Runtime:
 
 
 def installed_memory_mb(device: torch.device) -> float:
-    """Return the MiB that a run may take at most: the GPU's, else the machine's or its container's."""
+    """Return the memory in MiB that a run can use: the GPU's, or the smaller of machine and container."""
     if device.type == "cuda":
         return torch.cuda.get_device_properties(device).total_memory / 2**20
     if not hasattr(os, "sysconf"):  # Windows
@@ -168,7 +171,7 @@ def installed_memory_mb(device: torch.device) -> float:
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device for a name of DEVICES; GansmithError if this machine lacks it."""
+    """Return the device for a name in DEVICES; GansmithError for another name or a device this machine lacks."""
     if name not in DEVICES:
         raise GansmithError("machine.unknown_device", unknown_name("device", name, DEVICES))
     have = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -177,7 +180,7 @@ def pick_device(name: str) -> torch.device:
     if not have[name]:
         raise GansmithError(
             "machine.device_missing",
-            f"device '{name}' is not to be had on this machine\n  use --device auto or --device cpu",
+            f"this machine has no device '{name}'\n  pass --device auto or --device cpu",
         )
     if name == "cuda":
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
@@ -185,9 +188,9 @@ def pick_device(name: str) -> torch.device:
 
 
 def pick_precision(name: str, device: torch.device) -> str:
-    """Return fp32 or bf16 for a name of PRECISIONS: ``auto`` is bf16 where the device has instructions for it.
+    """Return fp32 or bf16 for a name in PRECISIONS; ``auto`` is bf16 if the device has instructions for it.
 
-    Weights, gradients, optimizers and averages are float32 either way.
+    Weights, gradients, optimizer states and averages are always float32. Raises GansmithError for another name.
     """
     if name not in PRECISIONS:
         raise GansmithError("machine.unknown_precision", unknown_name("precision", name, PRECISIONS))
@@ -198,39 +201,39 @@ def pick_precision(name: str, device: torch.device) -> str:
 
 
 def cpu_has_bf16() -> bool:
-    """Say whether this CPU has instructions for bf16; False where torch is too old to tell."""
+    """Say whether this CPU has bf16 instructions; False if torch cannot say."""
     has: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(has.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16"))
 
 
 def require_compiler(device: torch.device) -> None:
-    """Raise GansmithError where torch.compile lacks what it makes programs of the device with."""
+    """Raise GansmithError if torch.compile lacks triton (GPU) or a C++ compiler."""
     if device.type == "cuda" and importlib.util.find_spec("triton") is None:
         raise GansmithError(
             "machine.triton_missing",
-            "--compile needs the package triton for GPUs\n  pip install triton, or leave out --compile",
+            "--compile needs the package triton on GPUs\n  pip install triton, or leave out --compile",
         )
     compiler = os.environ.get("CXX") or ("clang++" if sys.platform == "darwin" else "g++")
     if shutil.which(compiler) is None:
         raise GansmithError(
             "machine.compiler_missing",
-            f"--compile needs a C++ compiler, and '{compiler}' is not on the PATH"
-            "\n  install it, name another in the variable CXX, or leave out --compile",
+            f"--compile needs a C++ compiler, but '{compiler}' is not on the PATH"
+            "\n  install it, set the environment variable CXX to another compiler, or leave out --compile",
         )
 
 
 def eagerly(when: object) -> contextlib.AbstractContextManager[None]:
-    """Return a context in which compiled networks run eagerly, if ``when`` is true.
+    """Return a context in which compiled networks run eagerly if ``when`` is true.
 
-    Compiled graphs have no second derivative, which penalties need, and call no hooks of layers.
+    Compiled graphs have no second derivative, which penalties need, and do not call hooks of layers.
     """
     return torch.compiler.set_stance("force_eager") if when else contextlib.nullcontext()
 
 
 def reuse_memory() -> None:
-    """Let the C library keep freed memory instead of returning it: otherwise each step pays for its pages again.
+    """Make glibc keep freed memory: if it goes back to the system, each step has to map its pages again.
 
-    Only glibc has these settings; elsewhere nothing happens.
+    Other C libraries lack these settings; nothing happens there.
     """
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
@@ -239,9 +242,9 @@ def reuse_memory() -> None:
 
 
 def start_runtime(device: str = "auto", precision: str = "auto", *, compiled: bool = False) -> Runtime:
-    """Return the engine of this process, joining the others if torchrun started several.
+    """Return the runtime of this process, connected to the others if torchrun started several.
 
-    Raises GansmithError for a device or compiler that this machine lacks, or a name that is not in PRECISIONS.
+    Raises GansmithError for an unknown device or precision, and for a device or compiler that this machine lacks.
     """
     chosen = pick_device(device)
     precision = pick_precision(precision, chosen)
@@ -258,7 +261,7 @@ def start_runtime(device: str = "auto", precision: str = "auto", *, compiled: bo
 
 
 def numerics() -> dict[str, str | int]:
-    """Return what decides the last bits of a run on this machine; recorded in the run and compared on resume."""
+    """Return the settings that affect the last bits of results; a run records them and a resume compares them."""
     return {
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
@@ -267,5 +270,5 @@ def numerics() -> dict[str, str | int]:
 
 
 def set_threads(count: int) -> None:
-    """Set the number of threads that operators use."""
+    """Set the number of CPU threads of torch's operators."""
     torch.set_num_threads(count)

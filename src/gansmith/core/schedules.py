@@ -1,4 +1,4 @@
-"""Numbers that may change over a run: constant, linear, cosine, and cosine that ends early and holds."""
+"""Numbers that may change over a run: constants, and linear or cosine ramps."""
 
 import math
 from dataclasses import dataclass
@@ -11,27 +11,27 @@ from gansmith.core.registry import FrozenModel
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a run is: the iteration, the real images shown to the discriminator, and the share of the schedule done."""
+    """A point of a run."""
 
     iteration: int
-    kimg: float
-    progress: float  # in [0, 1]; stays at 1 past the schedule
+    kimg: float  # thousands of real images shown to the discriminator
+    progress: float  # share of the schedule that is done, in [0, 1]; stays 1 after the schedule
 
 
 class Ramp(FrozenModel):
-    """A number that goes from ``start`` to ``end`` while progress goes from ``begin`` to ``until``, and holds outside.
+    """A number that changes from ``start`` to ``end`` while progress goes from ``begin`` to ``until``, else constant.
 
-    linear: start + (end - start) p;  cosine: end + (start - end) (1 + cos(pi p)) / 2, with p in [0, 1].
+    linear: start + (end - start) p;  cosine: end + (start - end) (1 + cos(pi p)) / 2, with p from 0 to 1 in between.
     ``shape: cosine`` with ``until`` below 1 is the half-cosine with hold of Huang et al. 2024, arXiv:2501.05441.
-    ``warmup`` is for learning rates: all of it is multiplied by progress / warmup until progress is ``warmup``.
+    ``warmup`` is for learning rates: until progress is ``warmup`` the value is multiplied by progress / warmup.
     """
 
     start: float
     end: float
     shape: Literal["linear", "cosine"] = "linear"
-    begin: float = Field(0.0, ge=0, le=1, description="progress at which the change begins")
-    until: float = Field(1.0, ge=0, le=1, description="progress at which the end is reached and held")
-    warmup: float = Field(0.0, ge=0, lt=1, description="progress until which the number rises from 0")
+    begin: float = Field(0.0, ge=0, le=1, description="progress at which the change starts")
+    until: float = Field(1.0, ge=0, le=1, description="progress from which the value is end")
+    warmup: float = Field(0.0, ge=0, lt=1, description="progress until which the value rises from 0")
 
     @model_validator(mode="after")
     def _ordered(self) -> "Ramp":
@@ -56,7 +56,7 @@ Scheduled = Annotated[Annotated[float, Tag("number")] | Annotated[Ramp, Tag("ram
 
 
 def values_of(number: "Scheduled") -> tuple[float, ...]:
-    """Return the constant, or both ends of a ramp and what it rises from: every value lies between them."""
+    """Return the constant, or both ends of a ramp, and 0 if it has a warm-up: all values lie between them."""
     if not isinstance(number, Ramp):
         return (number,)
     return (number.start, number.end, *((0.0,) if number.warmup else ()))
@@ -79,5 +79,5 @@ Share = Annotated[Scheduled, AfterValidator(_share)]
 
 
 def value_at(number: Scheduled, moment: Moment) -> float:
-    """Return a constant, or a ramp's value at a moment."""
+    """Return the constant, or the ramp's value at a moment."""
     return number.at(moment.progress) if isinstance(number, Ramp) else float(number)

@@ -1,4 +1,4 @@
-"""What a translator is worth: its results and what one would have without it, measured on the same images."""
+"""Compare a translation model with a trivial baseline on the same images."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,37 +14,37 @@ from gansmith.parts.metrics.base import Number, jackknifed, leave_out
 from gansmith.parts.metrics.frechet import Frechet, frechet_distance, moments
 from gansmith.parts.metrics.image_similarity import colourfulness, feature_distance, l1, mean_of, psnr, ssim
 
-FACTS = "translation"  # the key of an evaluation's facts
+FACTS = "translation"  # key in the facts of an evaluation
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """Images in the place of targets, in the targets' order."""
+    """Images to compare with targets, in the order of the targets."""
 
     images: np.ndarray  # uint8 (N, H, W, C)
     features: Tensor  # (N, F)
-    measures: dict[str, np.ndarray]  # by name, one number for each image (N,)
+    measures: dict[str, np.ndarray]  # by metric, one value for each image (N,)
 
 
 @dataclass(frozen=True)
 class BaselineComparison:
-    """The numbers of translations in one direction, and of what one would have without the model."""
+    """Metrics of a model and of its baseline, in one direction of translation."""
 
-    title: str  # the direction; "" where there is one
-    baseline: str  # what is in the place of the model
+    title: str  # the direction, such as a_to_b; "" for a model with one direction
+    baseline: str  # how the baseline is called, such as 'the source' or bicubic
     model: dict[str, Number]
-    without: dict[str, Number]  # of the baseline
-    target: dict[str, Number]  # of the targets themselves, where that says something
-    gains: dict[str, Number]  # model - baseline; the deviation is that of the difference on the same images
+    without: dict[str, Number]  # without the model: of the baseline
+    target: dict[str, Number]  # of the targets themselves: the floor of fd, and colourfulness
+    gains: dict[str, Number]  # model - baseline, with the deviation of the difference on the same images
 
     def interval(self, name: str) -> tuple[float, float]:
-        """Return between which values the difference of a number lies, as sure as noise is left out: about 95 %."""
+        """Return the 95 % interval (2 standard deviations) of the difference between model and baseline."""
         gain = self.gains[name]
         spread = NOISE * (gain.deviation or 0.0)
         return gain.value - spread, gain.value + spread
 
     def verdict(self, name: str) -> str:
-        """Say whether the model is better or worse by more than noise; "" where no value is the best."""
+        """Return ``better``, ``worse`` or ``noise`` for the model; "" if no value of the metric is best."""
         if name not in self.gains or not best_end(name):
             return ""
         low, high = self.interval(name)
@@ -53,23 +53,23 @@ class BaselineComparison:
         return "better" if badness(name, self.model[name]) < badness(name, self.without[name]) else "worse"
 
     def words(self) -> list[str]:
-        """Return the verdicts as sentences."""
+        """Return one sentence for each verdict."""
         heads = {
             "better": f"better than '{self.baseline}' by more than noise",
             "worse": f"worse than '{self.baseline}' by more than noise",
-            "noise": f"no more than noise away from '{self.baseline}'",
+            "noise": f"not different from '{self.baseline}' by more than noise",
         }
         start = f"{self.title}: " if self.title else ""
         by_verdict = {key: [name for name in self.gains if self.verdict(name) == key] for key in heads}
         return [f"{start}{heads[key]}: {', '.join(names)}" for key, names in by_verdict.items() if names]
 
     def names(self) -> list[str]:
-        """Return the names of all numbers, in the order of their rows."""
+        """Return the names of all metrics, in the order of their rows."""
         return list(dict.fromkeys([*self.model, *self.without, *self.target]))
 
 
 def against(images: np.ndarray, targets: np.ndarray, seen: tuple[Tensor, Tensor], extractor: str) -> Candidate:
-    """Return images measured against their targets; ``seen`` are the features (N, F) of both."""
+    """Measure images against their targets; ``seen`` has the features (N, F) of both."""
     measures = {"psnr": psnr, "ssim": ssim, "l1": l1}
     found = {name: measure(images, targets) for name, measure in measures.items()}
     found[str(MetricName("feature_distance", extractor=extractor))] = feature_distance(*seen)
@@ -77,17 +77,17 @@ def against(images: np.ndarray, targets: np.ndarray, seen: tuple[Tensor, Tensor]
 
 
 def in_colour(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the measure of colourfulness for images (N, H, W, C) that can have colour, else nothing."""
+    """Return the colourfulness of images (N, H, W, C); nothing for one channel."""
     return {"colourfulness": colourfulness(images)} if images.shape[3] > 1 else {}
 
 
-def hold_contest(
+def compare_with_baseline(
     title: str, baseline: str, model: Candidate, without: Candidate, target: Candidate, extractor: str
 ) -> BaselineComparison:
-    """Return the numbers of a model and its baseline: means of their measures, and their clouds against the target's.
+    """Return the metrics of a model and of its baseline: means over images, fd to the targets, colourfulness_ratio.
 
-    The target has as many images, in the same order where they are answers. A distance needs 100 images and is left
-    out with fewer; its floor, between the halves of the targets, needs 200.
+    ``target`` has as many images as both. The Fréchet distance needs 100 images, its floor needs 200: the distance
+    between the two halves of the targets. Both are left out with fewer images.
     """
     count = len(target.images)
     rows, parts = [], []
@@ -107,7 +107,7 @@ def hold_contest(
 
 
 def _statistics(candidate: Candidate, target: Candidate, extractor: str) -> dict[str, Callable[[Tensor], float]]:
-    """Return what is computed from a cloud of images, as functions of the places (M,) of those that stay."""
+    """Return the metrics of a whole set, as functions of the indices (M,) of the images that the jackknife keeps."""
     found: dict[str, Callable[[Tensor], float]] = {}
     if len(target.images) >= Frechet.least:
         found[str(MetricName("fd", len(target.images), extractor))] = lambda kept: frechet_distance(
@@ -120,7 +120,7 @@ def _statistics(candidate: Candidate, target: Candidate, extractor: str) -> dict
 
 
 def _floor(target: Candidate, extractor: str) -> dict[str, Number]:
-    """Return the distance of one half of the targets to the other, which no set of so many images is below by much."""
+    """Return the Fréchet distance between both halves of the targets: about the lowest value that is possible."""
     half = len(target.images) // 2
     if half < Frechet.least:
         return {}
@@ -129,10 +129,10 @@ def _floor(target: Candidate, extractor: str) -> dict[str, Number]:
     return {str(MetricName("fd", half, extractor)): jackknifed(values, half)}
 
 
-def named(contests: Sequence[BaselineComparison], split: str) -> dict[str, Number]:
-    """Return the numbers of a model by full name: with the direction, and ``split`` of the reference."""
+def full_names(comparisons: Sequence[BaselineComparison], split: str) -> dict[str, Number]:
+    """Return the metrics of a model by full name, with direction and split."""
     out = {}
-    for each in contests:
+    for each in comparisons:
         for text, number in each.model.items():
             name = MetricName.parse(text)
             assert name is not None, text
@@ -140,13 +140,13 @@ def named(contests: Sequence[BaselineComparison], split: str) -> dict[str, Numbe
     return out
 
 
-def facts_of(contests: Sequence[BaselineComparison]) -> dict[str, dict[str, Any]]:
-    """Return contests as the facts of an evaluation."""
-    return {FACTS: {"contests": [asdict(each) for each in contests]}}
+def as_facts(comparisons: Sequence[BaselineComparison]) -> dict[str, dict[str, Any]]:
+    """Return comparisons as facts of an evaluation."""
+    return {FACTS: {"contests": [asdict(each) for each in comparisons]}}
 
 
-def contests_of(found: Evaluation) -> list[BaselineComparison]:
-    """Return what ``facts_of`` made, [] for a model that does not translate; MetricError for facts of another form."""
+def baseline_comparisons(found: Evaluation) -> list[BaselineComparison]:
+    """Read comparisons from the facts of an evaluation: none for samples; MetricError for broken facts."""
 
     def numbers(values: Mapping[str, Any]) -> dict[str, Number]:
         return {name: Number(**value) for name, value in values.items()}
@@ -163,5 +163,5 @@ def contests_of(found: Evaluation) -> list[BaselineComparison]:
     except (KeyError, TypeError, AttributeError) as problem:
         raise MetricError(
             "metric.unreadable_evaluation",
-            f"the evaluation of '{found.model}' cannot be read: {problem}\n  judge it again",
+            f"the evaluation of '{found.model}' cannot be read: {problem}\n  evaluate the model again",
         ) from problem

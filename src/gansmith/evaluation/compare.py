@@ -1,4 +1,4 @@
-"""Runs side by side: what differs in recipes and data, how they went, and whether one is better by more than noise."""
+"""Compare runs: differences of recipes and data, curves, and which metrics differ by more than noise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from gansmith.recipes.load import flat, read_run_recipe
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import add_up, read_rows
 
-FEWEST, MOST = 2, 8
-GRID, COLUMNS = 36, 6  # images of the same latents
+FEWEST, MOST = 2, 8  # runs
+GRID, COLUMNS = 36, 6  # samples of the same latents, and in one row
 
 
 @dataclass(frozen=True)
-class Contender:
+class ComparedRun:
     """One run of a comparison."""
 
     letter: str
@@ -37,8 +37,10 @@ class Contender:
     minutes: float
     recipe: dict[str, Any]  # by dotted path
     rows: list[dict[str, Any]]  # of log.jsonl, with ``minutes``
-    judged: Evaluation | None
-    picture: np.ndarray | None  # uint8 (H, W, C): samples of the same latents, or a translator's last preview
+    evaluation: Evaluation | None
+    picture: (
+        np.ndarray | None
+    )  # uint8 (H, W, C): samples of the same latents, or the last preview of a translation model
 
     @property
     def name(self) -> str:
@@ -47,16 +49,16 @@ class Contender:
 
     @property
     def data(self) -> DataSpec:
-        """Return what it was trained on."""
+        """Return the data set that it was trained on."""
         return self.model.data
 
     @property
     def kimg(self) -> float:
-        """Return how far it is."""
+        """Return the images shown so far, in thousands."""
         return self.model.kimg
 
     def to_json(self) -> dict[str, Any]:
-        """Return what it is as JSON values."""
+        """Return the run as JSON values."""
         data = {"name": self.data.name, "fingerprint": self.data.fingerprint, "count": self.data.count}
         return {
             "run": str(self.folder),
@@ -65,18 +67,18 @@ class Contender:
             "seed": self.model.seed,
             "kimg": self.kimg,
             "minutes": round(self.minutes, 2),
-            "protocol": None if self.judged is None else self.judged.protocol.model_dump(mode="json"),
+            "protocol": None if self.evaluation is None else self.evaluation.protocol.model_dump(mode="json"),
         }
 
 
 @dataclass(frozen=True)
 class Row:
-    """One number of all runs, in their order."""
+    """One metric of all runs, in their order."""
 
     name: str
-    best: str  # where its best value lies: low, high, one or chance
+    best: str  # the best value: low, high, one or chance
     numbers: tuple[Number | None, ...]
-    leaders: tuple[int, ...]  # the best run, and those that differ from it by no more than noise
+    leaders: tuple[int, ...]  # indices of the best run and of all that differ from it by no more than noise
 
     @property
     def is_decided(self) -> bool:
@@ -86,15 +88,15 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is the same and what differs between runs."""
+    """The differences between runs."""
 
-    runs: tuple[Contender, ...]
-    recipe: dict[str, tuple[Any, ...]]  # fields that differ, by dotted path, one value for each run
-    notes: tuple[str, ...]  # data, lengths and judgements that differ, in words
+    runs: tuple[ComparedRun, ...]
+    recipe: dict[str, tuple[Any, ...]]  # fields that differ, by dotted path: one value for each run
+    notes: tuple[str, ...]  # sentences on differences of data, lengths and evaluations
     rows: tuple[Row, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the comparison as JSON values."""
         return {
             "runs": {run.letter: run.to_json() for run in self.runs},
             "recipe": self.recipe,
@@ -110,10 +112,10 @@ class Comparison:
 
 
 def compare(folders: Sequence[Path], device: str = "auto") -> Comparison:
-    """Return what differs between two to eight runs.
+    """Compare two to eight runs.
 
-    Raises CheckpointError for what is no run, and MetricError where their last judgements were made under protocols
-    that differ.
+    Raises CheckpointError for a folder that is no run, and MetricError if the runs were evaluated under different
+    protocols.
     """
     if not FEWEST <= len(folders) <= MOST:
         raise MetricError(
@@ -122,46 +124,46 @@ def compare(folders: Sequence[Path], device: str = "auto") -> Comparison:
         )
     twice = {folder for folder in folders if sum(folder.resolve() == other.resolve() for other in folders) > 1}
     if twice:
-        raise MetricError("metric.same_run_twice", f"'{twice.pop()}' is named twice\n  compare it with another run")
-    judged = [last_evaluation(RunFolder.open(folder).path) for folder in folders]
-    _check_protocols(folders, judged)
+        raise MetricError("metric.same_run_twice", f"'{twice.pop()}' is given twice\n  compare it with another run")
+    evaluations = [last_evaluation(RunFolder.open(folder).path) for folder in folders]
+    _check_protocols(folders, evaluations)
     runs = tuple(
-        _contender(letter, RunFolder.open(folder), found, load_model(folder, device))
-        for letter, folder, found in zip(ascii_uppercase, folders, judged, strict=False)
+        _compared_run(letter, RunFolder.open(folder), found, load_model(folder, device))
+        for letter, folder, found in zip(ascii_uppercase, folders, evaluations, strict=False)
     )
     paths = list(dict.fromkeys(path for run in runs for path in run.recipe))
     values = {path: tuple(run.recipe.get(path, "absent") for run in runs) for path in paths}
     differ = {path: each for path, each in values.items() if any(value != each[0] for value in each)}
     seeds = tuple(run.model.seed for run in runs)
     differ |= {"seed": seeds} if len(set(seeds)) > 1 else {}
-    return Comparison(runs, differ, tuple(_notes(runs)), tuple(_rows(judged)))
+    return Comparison(runs, differ, tuple(_notes(runs)), tuple(_rows(evaluations)))
 
 
-def _check_protocols(folders: Sequence[Path], judged: Sequence[Evaluation | None]) -> None:
-    found = [(folder, each.protocol) for folder, each in zip(folders, judged, strict=True) if each is not None]
+def _check_protocols(folders: Sequence[Path], evaluations: Sequence[Evaluation | None]) -> None:
+    found = [(folder, each.protocol) for folder, each in zip(folders, evaluations, strict=True) if each is not None]
     for (first, mine), (second, its) in combinations(found, 2):
         if differences := mine.differences(its):
             shown = "; ".join(text if len(text) < 120 else text[:117] + "..." for text in differences[:3])
             raise MetricError(
                 "metric.protocols_differ",
-                f"'{first}' and '{second}' were judged under protocols that differ: {shown}"
-                "\n  judge all of them the same way first, against the same images: gansmith evaluate RUN DATA",
+                f"'{first}' and '{second}' were evaluated under different protocols: {shown}"
+                "\n  evaluate all runs with the same options and DATA first: gansmith evaluate RUN DATA",
             )
 
 
-def _contender(letter: str, run: RunFolder, judged: Evaluation | None, model: Model) -> Contender:
+def _compared_run(letter: str, run: RunFolder, evaluation: Evaluation | None, model: Model) -> ComparedRun:
     recipe = read_run_recipe(run.recipe)
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
     minutes = dict(zip([row["iteration"] for row in timing], np.array(add_up(timing)) / 60, strict=True))
     rows = [{**row, "minutes": minutes[row["iteration"]]} for row in read_rows(run.log) if row["iteration"] in minutes]
-    return Contender(
+    return ComparedRun(
         letter=letter,
         folder=run.path,
         model=model.record,
         minutes=max(minutes.values(), default=0.0),
         recipe={path: value for path, value in flat(recipe).items() if path != "summary"},
         rows=[row for row in rows if "event" not in row] + _distances(run, minutes),
-        judged=judged,
+        evaluation=evaluation,
         picture=_picture(run, model),
     )
 
@@ -177,50 +179,49 @@ def _picture(run: RunFolder, model: Model) -> np.ndarray | None:
 
 
 def _distances(run: RunFolder, minutes: Mapping[int, float]) -> list[dict[str, Any]]:
-    """Return the Fréchet distance of every look as a row, its minutes those of the rows around it."""
-    looks = [look for look in run.read_snapshots() if column_of(look, "fd")] if minutes else []
+    """Return the Fréchet distance of every snapshot as a row, with minutes interpolated from ``minutes``."""
+    snapshots = [row for row in run.read_snapshots() if column_of(row, "fd")] if minutes else []
     out = []
-    for look in looks:
-        spent = float(np.interp(look["iteration"], list(minutes), list(minutes.values())))
-        name = column_of(look, "fd")
-        out.append({"iteration": look["iteration"], "kimg": look["kimg"], "minutes": spent, name: look[name]})
+    for row in snapshots:
+        spent = float(np.interp(row["iteration"], list(minutes), list(minutes.values())))
+        name = column_of(row, "fd")
+        out.append({"iteration": row["iteration"], "kimg": row["kimg"], "minutes": spent, name: row[name]})
     return out
 
 
-def _notes(runs: Sequence[Contender]) -> list[str]:
-    """Return in words what makes a comparison unequal."""
+def _notes(runs: Sequence[ComparedRun]) -> list[str]:
+    """Return one sentence for each difference that makes a comparison unfair."""
     out = []
     if len({run.data.fingerprint for run in runs}) > 1:
         sets = ", ".join(f"{run.letter} {run.data.name} ({run.data.fingerprint[:8]})" for run in runs)
         out.append(f"the data sets differ: {sets}")
     elif len({(run.data.split, run.data.count) for run in runs}) > 1:
         shares = ", ".join(f"{run.letter} {run.data.count:,}" for run in runs)
-        out.append(f"they were trained on other images of the same data set: {shares}")
+        out.append(f"they were trained on different images of the same data set: {shares}")
     if len({run.kimg for run in runs}) > 1:
         out.append("their lengths differ: " + ", ".join(f"{run.letter} {kimg_text(run.kimg)} kimg" for run in runs))
     if len({run.recipe.get("method.latent_dim") for run in runs}) > 1:
-        out.append("their latents differ in size, so the grids show other latents")
+        out.append("their latent dimensions differ, so their grids show different latents")
     for run in runs:
-        if run.judged is None:
-            out.append(f"{run.letter} was not judged: gansmith evaluate {run.folder}")
-        elif abs(run.judged.kimg - run.kimg) > 1e-6:
-            out.append(
-                f"{run.letter} was judged at {kimg_text(run.judged.kimg)} kimg and is at {kimg_text(run.kimg)} now"
-            )
+        if run.evaluation is None:
+            out.append(f"{run.letter} was not evaluated: gansmith evaluate {run.folder}")
+        elif abs(run.evaluation.kimg - run.kimg) > 1e-6:
+            then, now = kimg_text(run.evaluation.kimg), kimg_text(run.kimg)
+            out.append(f"{run.letter} was evaluated at {then} kimg and is at {now} kimg now")
     return out
 
 
 def kimg_text(kimg: float) -> str:
-    """Return kimg with as many digits as tell something."""
+    """Return kimg with one decimal, or three digits below 10."""
     return f"{kimg:,.1f}" if kimg >= 10 else f"{kimg:.3g}"
 
 
-def _rows(judged: Sequence[Evaluation | None]) -> list[Row]:
-    """Return the numbers that at least two runs have and of which it is known what is better."""
-    names = list(dict.fromkeys(name for each in judged if each is not None for name in each.numbers))
+def _rows(evaluations: Sequence[Evaluation | None]) -> list[Row]:
+    """Return the metrics that at least two runs have and that have a best value."""
+    names = list(dict.fromkeys(name for each in evaluations if each is not None for name in each.numbers))
     out = []
     for name in names:
-        numbers = tuple(None if each is None else each.numbers.get(name) for each in judged)
+        numbers = tuple(None if each is None else each.numbers.get(name) for each in evaluations)
         have = [index for index, number in enumerate(numbers) if number is not None]
         if len(have) >= FEWEST and best_end(name):
             out.append(Row(name, best_end(name), numbers, _leaders(name, numbers, have)))

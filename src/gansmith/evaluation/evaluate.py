@@ -1,4 +1,4 @@
-"""The judgement of a model: samples and reference through one extractor, every metric, each number with a protocol."""
+"""Evaluate a model: samples and reference set through one extractor, then every metric."""
 
 import re
 import time
@@ -28,7 +28,7 @@ from gansmith.parts.extractors.base import DataInfo, Extractor, extractors
 from gansmith.parts.metrics.base import Evidence, Finding, Metric, Number, Side, metrics
 
 FEWEST_SETS = 4
-ORDER = (  # in which metrics are shown; others, as those of plugins, follow
+ORDER = (  # of the metrics in the output; metrics of plugins follow
     "frechet",
     "kernel",
     "precision_recall",
@@ -47,23 +47,23 @@ NO_EXTRACTOR = Extractor("none", "", "none", (), lambda images: (torch.zeros(len
 
 
 class EvaluationOptions(FrozenModel):
-    """What is asked of a judgement."""
+    """Options of an evaluation."""
 
-    num: int = 10_000  # images in a fake set
-    sets: int = FEWEST_SETS  # independent fake sets for the Fréchet distance
-    features: str = ""  # an extractor's name; "": fashion for the built-in kind of data, else own
+    num: int = 10_000  # images in a set of samples
+    sets: int = FEWEST_SETS  # independent sets of samples
+    features: str = ""  # name of an extractor; "": see ``default_extractor``
     metrics: tuple[str, ...] = ()  # (): all
-    weights: Path | None = None
-    on_training: bool = False  # judge against the training images
-    raw: bool = False
-    truncation: float | None = None
+    weights: Path | None = None  # file of the extractor inception
+    on_training: bool = False  # the training images are the reference set
+    raw: bool = False  # weights without averaging
+    truncation: float | None = None  # of latents, in standard deviations
     seed: int = 0
-    truth: str = ""  # a data set: what translations should be, for models that learnt without pairs
+    truth: str = ""  # data set of known translations, for a model trained without pairs
 
     def check(self) -> None:
-        """Raise MetricError for numbers that cannot be."""
+        """Raise MetricError for numbers out of range."""
         if self.num < 2:
-            raise MetricError("metric.num_too_small", f"--num {self.num} is too few to judge; pass at least 100")
+            raise MetricError("metric.num_too_small", f"--num {self.num} is too few images; pass at least 100")
         if self.sets < FEWEST_SETS:
             raise MetricError(
                 "metric.sets_too_few",
@@ -75,31 +75,33 @@ def evaluate(
     model: Model,
     reference: ImageData,
     reference_name: str,
-    request: EvaluationOptions,
+    options: EvaluationOptions,
     *,
     training: ImageData | None = None,
     on_progress: OnProgress = silent,
 ) -> tuple[Evaluation, Evidence]:
-    """Judge a model against a reference; ``training`` is what memorisation and the extractor ``own`` look at.
+    """Measure samples of a model against a reference set; return the metrics and the images that they rest on.
 
-    Raises MetricError for images that do not fit, an extractor that cannot be had, or fewer images than asked for.
+    ``training`` has the training images, for the metric ``memorisation`` and the extractor ``own``. Raises MetricError
+    for images that do not fit the model, an extractor that is not available, and too few images for a metric that
+    ``options`` name.
     """
-    request.check()
-    if request.truth:
+    options.check()
+    if options.truth:
         raise MetricError(
             "metric.truth_without_translation",
-            f"--truth {request.truth}: samples have no right answers\n  it is for models of --from and --to",
+            f"--truth {options.truth}: samples have no known translations\n  it is for models trained --from A --to B",
         )
-    chosen = _chosen(request.metrics)
+    chosen = _chosen(options.metrics)
     _check_fit(model.record, reference.spec)
-    check_finite(model, ("generator",), request.raw)
+    check_finite(model, ("generator",), options.raw)
     start = time.monotonic()
     blind = not any(metric.by_features for metric in chosen)
     if blind:
-        _refuse_weights(request)
+        _refuse_weights(options)
     seen = training or reference
-    extractor = NO_EXTRACTOR if blind else open_extractor(request, seen.spec, data_info_of(seen), on_progress)
-    evidence = gather(model, reference, extractor, request, training=training, on_progress=on_progress)
+    extractor = NO_EXTRACTOR if blind else open_extractor(options, seen.spec, data_info_of(seen), on_progress)
+    evidence = gather(model, reference, extractor, options, training=training, on_progress=on_progress)
     on_training = reference_name == TRAINING
     numbers: dict[str, Number] = {}
     words = notes(model.record, reference.spec, training)
@@ -109,42 +111,42 @@ def evaluate(
         on_progress(Progress(f"metric {metric.kind}", index, len(chosen)))
         if reason := metric.missing(evidence):
             skipped[metric.kind] = reason
-            if request.metrics:
+            if options.metrics:
                 raise MetricError("metric.evidence_missing", f"metric '{metric.kind}' {reason}")
             continue
-        found = metric.judge(evidence)
+        found = metric.evaluate(evidence)
         numbers |= _named(found, metric, extractor.name, on_training)
         words += found.words
         facts |= {metric.kind: found.facts} if found.facts else {}
     record, seconds = model.record, round(time.monotonic() - start, 1)
-    stamp = protocol(model, request, extractor, reference, reference_name)
+    stamp = protocol(model, options, extractor, reference, reference_name)
     found_all = Evaluation(record.name, record.kimg, stamp, numbers, tuple(words), skipped, seconds, facts)
     return found_all, evidence
 
 
 def protocol(
-    model: Model, request: EvaluationOptions, extractor: Extractor, reference: ImageData, reference_name: str
+    model: Model, options: EvaluationOptions, extractor: Extractor, reference: ImageData, reference_name: str
 ) -> Protocol:
-    """Return the stamp of a judgement."""
+    """Return the protocol of an evaluation."""
     split = reference.spec.split
     chosen = f"{split.name} share, {split.share:g} by seed {split.seed}" if split.share else "all of them"
     weights = "raw"
-    if not request.raw and any(name.endswith("-raw") for name in model.networks):
+    if not options.raw and any(name.endswith("-raw") for name in model.networks):
         weights = "averaged"
-    elif not request.raw and not any(name.startswith("discriminator") for name in model.networks):
-        weights = "one file's"  # which does not say whether they were averaged
+    elif not options.raw and not any(name.startswith("discriminator") for name in model.networks):
+        weights = "one file's"  # which does not tell whether they are averaged
     return Protocol(
         features=extractor.name,
         features_sha256=extractor.sha256,
         resize=extractor.resize,
-        num_fake=request.num,
-        num_sets=request.sets,
+        num_fake=options.num,
+        num_sets=options.sets,
         num_real=len(reference),
         reference=reference_name,
         reference_fingerprint=reference.spec.fingerprint,
         reference_split=chosen,
         weights=weights,
-        truncation=request.truncation,
+        truncation=options.truncation,
     )
 
 
@@ -152,20 +154,20 @@ def gather(
     model: Model,
     reference: ImageData,
     extractor: Extractor,
-    request: EvaluationOptions,
+    options: EvaluationOptions,
     *,
     training: ImageData | None = None,
     on_progress: OnProgress = silent,
 ) -> Evidence:
-    """Return reference and samples as the extractor sees them."""
+    """Draw samples and return images and features of samples, reference set and training images."""
     real = _side(reference, extractor, on_progress)
     seen = None if training is None or training is reference else _side(training, extractor, on_progress)
-    latents, labels = _inputs(model, reference, request)
+    latents, labels = _inputs(model, reference, options)
     fakes = []
-    for index in range(request.sets):
-        part = slice(index * request.num, (index + 1) * request.num)
-        on_progress(Progress("samples", index * request.num, request.sets * request.num))
-        images = model.draw(latents[part], None if labels is None else labels[part], raw=request.raw)
+    for index in range(options.sets):
+        part = slice(index * options.num, (index + 1) * options.num)
+        on_progress(Progress("samples", index * options.num, options.sets * options.num))
+        images = model.draw(latents[part], None if labels is None else labels[part], raw=options.raw)
         features, probabilities = extractor(images)
         asked = None if labels is None else labels[part]
         modes = extractor.mode_of(features, probabilities) if extractor.mode_of else None
@@ -175,7 +177,7 @@ def gather(
 
 
 def _side(data: ImageData, extractor: Extractor, on_progress: OnProgress) -> Side:
-    """Return a data set as the extractor sees it, shuffled the same way each time."""
+    """Return images and features of a data set, always shuffled in the same way."""
     order = epoch_order(0, 0, len(data))
     features, probabilities = features_of(data, order, extractor, on_progress)
     labels = data.read_labels(order)
@@ -189,21 +191,21 @@ def _same_classes(extractor: Extractor, data: ImageData) -> bool:
 
 
 def _knows(extractor: Extractor, data: ImageData) -> bool:
-    """Say whether an extractor's classes mean something here: the data's own, or Inception's for colour pictures."""
+    """Say whether the extractor's classes fit the data: equal classes, or Inception's for colour images."""
     return _same_classes(extractor, data) or (extractor.name == "inception" and data.spec.channels == 3)
 
 
-def _inputs(model: Model, reference: ImageData, request: EvaluationOptions) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Return latents and labels of all sets; labels come as often as in the reference, or evenly without labels."""
-    method, count = model.latent_method("evaluate"), request.num * request.sets
+def _inputs(model: Model, reference: ImageData, options: EvaluationOptions) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return latents and labels of all sets; labels are as frequent as in the reference set, or evenly distributed."""
+    method, count = model.latent_method("evaluate"), options.num * options.sets
     latents = truncate(
-        sample_latents(derive_seed("evaluate", request.seed), 0, count, method.config.latent_dim), request.truncation
+        sample_latents(derive_seed("evaluate", options.seed), 0, count, method.config.latent_dim), options.truncation
     )
     if not method.num_classes:
         return latents, None
-    # Each set has each class as often as the shares say: no luck of the draw between sets.
-    one_set = labels_by_share(reference.class_frequencies, request.num, method.num_classes, request.seed)
-    return latents, one_set.repeat(request.sets)
+    # Each set has the same number of images of each class, so that sets do not differ by chance in that.
+    one_set = labels_by_share(reference.class_frequencies, options.num, method.num_classes, options.seed)
+    return latents, one_set.repeat(options.sets)
 
 
 def _chosen(names: Sequence[str]) -> list[Metric]:
@@ -213,7 +215,7 @@ def _chosen(names: Sequence[str]) -> list[Metric]:
 
 
 def _named(found: Finding, metric: Metric, extractor: str, on_training: bool) -> dict[str, Number]:
-    """Return numbers under names that carry the protocol."""
+    """Return the numbers of a metric by full name."""
     features, split = extractor if metric.by_features else "", TRAIN if on_training else ""
     return {
         str(MetricName(name, number.count, features, split=split)): number for name, number in found.numbers.items()
@@ -227,55 +229,55 @@ def _check_fit(record: ModelRecord, spec: DataSpec) -> None:
         raise MetricError(
             "metric.size_differs",
             f"'{record.name}' makes {mine[0]} x {mine[1]} px with {mine[2]} channels, but '{data.name}' has"
-            f" {its[0]} x {its[1]} px with {its[2]}\n  judge it against images of its own kind",
+            f" {its[0]} x {its[1]} px with {its[2]}\n  pass DATA with images of that size",
         )
     if model.classes and data.classes and model.classes != data.classes:
         raise MetricError(
             "metric.classes_differ",
             f"'{record.name}' knows the classes {', '.join(model.classes[:5])}, but '{data.name}' has"
-            f" {', '.join(data.classes[:5])}\n  judge it against the data set that it was trained on",
+            f" {', '.join(data.classes[:5])}\n  pass the data set that it was trained on",
         )
 
 
 def check_finite(model: Model, generators: Sequence[str], raw: bool) -> None:
-    """Raise MetricError for generators whose images would be made of what is not finite."""
+    """Raise MetricError if a generator has weights that are NaN or infinite."""
     chosen = [model.network(f"{name}-raw" if raw else name) for name in generators]
     if not all(bool(value.isfinite().all()) for network in chosen for value in network.state_dict().values()):
         raise MetricError(
             "metric.model_not_finite",
-            f"'{model.record.name}' has weights that are NaN or infinite: its images mean nothing"
-            "\n  judge a model of before training diverged",
+            f"'{model.record.name}' has weights that are NaN or infinite: training diverged"
+            "\n  evaluate an earlier checkpoint",
         )
 
 
 def notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> list[str]:
-    """Return what must be said before numbers: that other images are judged against than those of the training."""
+    """Return a note if the reference set comes from another data set than the training images."""
     trained_on = training.spec.name if training else record.data.name
     if SPLIT_NAME.sub("", spec.name) == SPLIT_NAME.sub("", trained_on):
         return []
     return [
-        f"'{spec.name}' is another data set than '{trained_on}', on which it was trained: that shows in the numbers"
+        f"the model was trained on '{trained_on}', and the reference set is '{spec.name}': the metrics include that gap"
     ]
 
 
-def open_extractor(request: EvaluationOptions, spec: DataSpec, domain: DataInfo, on_progress: OnProgress) -> Extractor:
-    """Return the extractor that is asked for, or the one that suits a data set; MetricError if it cannot be had."""
-    if (request.features or "own") in ("own", "fashion"):
-        _refuse_weights(request)
-    name = request.features or default_extractor(spec)
-    return extractors.parse(name).open(domain, request.weights, on_progress)
+def open_extractor(options: EvaluationOptions, spec: DataSpec, domain: DataInfo, on_progress: OnProgress) -> Extractor:
+    """Return the extractor that ``options`` name, or the default one; MetricError if it is not available."""
+    if (options.features or "own") in ("own", "fashion"):
+        _refuse_weights(options)
+    name = options.features or default_extractor(spec)
+    return extractors.parse(name).open(domain, options.weights, on_progress)
 
 
-def _refuse_weights(request: EvaluationOptions) -> None:
-    if request.weights:
+def _refuse_weights(options: EvaluationOptions) -> None:
+    if options.weights:
         raise MetricError(
             "metric.weights_without_extractor",
-            f"--weights {request.weights}: only an extractor of others takes a file\n  pass --features inception",
+            f"--weights {options.weights}: only the extractor inception takes a file\n  pass --features inception",
         )
 
 
 def write_evaluation(found: Evaluation, evidence: Evidence, folder: Path) -> Path:
-    """Write evaluation.json and, where memorisation was looked at, a picture of the nearest pairs; return the JSON."""
+    """Write evaluation.json, and the picture of nearest pairs if memorization was measured; return the JSON file."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     commit_json(path, found.to_json())

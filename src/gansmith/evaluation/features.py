@@ -1,4 +1,4 @@
-"""Features of a data set, computed once and kept in the cache, and the default extractor."""
+"""Features of a data set, cached, and the default extractor for it."""
 
 import hashlib
 
@@ -18,7 +18,7 @@ from gansmith.parts.extractors.fashion import CLASSES, SIDE
 def features_of(
     data: ImageData, order: np.ndarray, extractor: Extractor, on_progress: OnProgress
 ) -> tuple[Tensor, Tensor]:
-    """Return features (N, F) and probabilities (N, K) of a data set in an order; the cache is never trusted blindly."""
+    """Return features (N, F) and class probabilities (N, K) of the images at ``order``, from the cache if possible."""
     spec = data.spec
     identity = f"{extractor.sha256} {spec.fingerprint} {spec.split} {len(order)} {order[:16].tolist()} 1"
     path = cache_folder() / "judge" / f"features-{hashlib.sha256(identity.encode()).hexdigest()[:40]}.safetensors"
@@ -27,9 +27,11 @@ def features_of(
         if len(kept["features"]) == len(kept["probabilities"]) == len(order):
             return kept["features"], kept["probabilities"]
     except (OSError, SafetensorError, KeyError):
-        pass  # not there, or half of it: computed again
-    what = f"reference images as {extractor.name} sees them"
-    found = extractor(data.read(order), lambda done: on_progress(Progress(what, done, len(order))))
+        pass  # missing or cut off: computed again
+    found = extractor(
+        data.read(order),
+        lambda done: on_progress(Progress(f"reference features ({extractor.name})", done, len(order))),
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {"features": found[0].contiguous(), "probabilities": found[1].contiguous()}
     commit_file(path, lambda temporary: save_file(tensors, temporary))
@@ -37,7 +39,7 @@ def features_of(
 
 
 def data_info_of(data: ImageData) -> DataInfo:
-    """Return what an extractor is told of a data set."""
+    """Return the facts that an extractor needs about a data set."""
     spec = data.spec
     return DataInfo(
         spec.height,
@@ -51,7 +53,7 @@ def data_info_of(data: ImageData) -> DataInfo:
 
 
 def default_extractor(spec: DataSpec) -> str:
-    """Return ``points`` for points, ``fashion`` or ``fashion_stacked`` for Fashion-MNIST, else ``own``."""
+    """Return ``points`` for points, ``fashion`` or ``fashion_stacked`` for Fashion-MNIST images, else ``own``."""
     if spec.is_points:
         return "points"
     if spec.name.startswith("stacked-fashion") and spec.channels == 3 and SIDE <= spec.height == spec.width <= 32:

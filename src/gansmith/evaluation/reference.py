@@ -1,4 +1,4 @@
-"""What a model is judged against, and its features, computed once and kept in the cache."""
+"""The reference set of an evaluation: images of the user, or those that the run held out."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ TRAINING, HELD_OUT = "training images", "held-out images"
 
 
 def run_data_of(run: RunFolder) -> dict[str, Any]:
-    """Return what a run says of its data: ``source``, ``root``, ``holdout``, ``fit``."""
+    """Return the record of a run's data: ``source``, ``root``, ``holdout``, ``fit``."""
     recipe = read_run_recipe(run.recipe)
     return {**run.record.data.model_dump(mode="json"), "fit": recipe.data.fit}
 
@@ -29,11 +29,11 @@ def open_reference(
     on_training: bool = False,
     on_progress: OnProgress = silent,
 ) -> tuple[ImageData, str, ImageData | None]:
-    """Return (reference, its name, training images or None) for a model of images as ``spec`` says.
+    """Return (reference set, its name, training images or None) for a model that makes images of ``spec``.
 
-    The reference is ``source`` where it is given, else the held-out share of the run; training images are the
-    reference only with ``on_training``. ``run_data`` is what ``run_data_of`` returns. Raises MetricError where there is
-    nothing to judge against, or the images of the run have changed.
+    The reference set is ``source`` if given, else the held-out images of the run. Training images are used only with
+    ``on_training``. ``run_data`` comes from ``run_data_of``. Raises MetricError if there is no reference set, and if
+    the images of the run have changed.
     """
     fit = run_data["fit"] if run_data else "crop"
     options = DataOptions(fit=fit, pairs=spec.pairs).with_format(spec.height, spec.width, spec.channels)
@@ -58,14 +58,14 @@ def open_reference(
     if not on_training:
         raise MetricError(
             "metric.on_training_images",
-            f"'{source}' is what this model was trained on: its own training images flatter it"
-            "\n  pass other images, or --on-training (the names of the numbers will say so)",
+            f"this model was trained on '{source}', and training images make a model look better than it is"
+            "\n  pass other images, or --on-training (names of metrics then end in _train)",
         )
     return training, TRAINING, training
 
 
 def open_truth(spec: DataSpec, run_data: dict[str, Any] | None, source: str, root: Path | None) -> ImageData | None:
-    """Return the known answers for a model of images as ``spec`` says, fitted as its images are; None for ""."""
+    """Return the known translations at the size of ``spec``, fitted as the images of the run; None for ""."""
     if not source:
         return None
     options = DataOptions(fit=run_data["fit"] if run_data else "crop").with_format(
@@ -75,9 +75,9 @@ def open_truth(spec: DataSpec, run_data: dict[str, Any] | None, source: str, roo
 
 
 def _check_kind(source: str, trained_on: str | None, spec: DataSpec, place: Path | None) -> None:
-    """Raise MetricError for images of other channels or another size than those of the training, or than the model's.
+    """Raise MetricError for images with other channels or another size than the training images, or the model's.
 
-    Larger pictures of any size are fitted as the training images were; smaller ones would only be blurred.
+    Larger images of mixed sizes are fitted as the training images were. Smaller ones would be enlarged and blurred.
     """
     its = native_format(source, place)
     native = NativeFormat(spec.height, spec.width, spec.channels, is_uniform=trained_on is not None)
@@ -89,28 +89,26 @@ def _check_kind(source: str, trained_on: str | None, spec: DataSpec, place: Path
         raise MetricError(
             "metric.size_differs",
             f"this model makes {native} images{trained}, but '{source}' has {its} ones"
-            "\n  judge it against images of its own kind: DATA that its training images could have come from",
+            "\n  pass DATA of the same kind as the training images",
         )
 
 
 def _of_run(training: ImageData | None, spec: DataSpec, on_training: bool) -> tuple[ImageData, str, ImageData]:
-    """Return what a run itself offers to be judged by."""
+    """Return the reference set that a run has itself: its held-out or its training images."""
     if training is None:
-        raise MetricError(
-            "metric.no_reference", "there is nothing to judge against\n  pass images: gansmith evaluate MODEL DATA"
-        )
+        raise MetricError("metric.no_reference", "there is no reference set\n  pass one: gansmith evaluate MODEL DATA")
     if training.spec.fingerprint != spec.fingerprint:
         raise MetricError(
             "metric.reference_changed",
-            f"'{training.summary.source}' has changed: its images are not those that this model was trained on"
-            "\n  bring them back, or pass other images as DATA",
+            f"the images in '{training.summary.source}' have changed since this model was trained"
+            "\n  bring the old ones back, or pass other images as DATA",
         )
     if on_training:
         return training, TRAINING, training
     if training.held_out is None:
         raise MetricError(
             "metric.nothing_held_out",
-            "this run kept no images back to judge it by\n  pass other images as DATA, or train with --holdout 0.1,"
-            "\n  or pass --on-training (the names of the numbers will say so)",
+            "this run held out no images\n  pass other images as DATA, or train with --holdout 0.1,"
+            "\n  or pass --on-training (names of metrics then end in _train)",
         )
     return training.held_out, HELD_OUT, training

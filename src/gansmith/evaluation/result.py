@@ -1,4 +1,4 @@
-"""What was found of a model, and the protocol under which numbers may be compared."""
+"""The result of an evaluation: metrics of a model, and the protocol they were measured under."""
 
 import json
 import math
@@ -15,33 +15,33 @@ from gansmith.parts.metrics.image_similarity import BEST
 
 FOLDER, FILE, PAIRS = "evaluation", "evaluation.json", "nearest.png"  # within a model's folder
 TRANSLATIONS = "translations.png"  # beside them, for models that translate
-NOISE = 2.0  # differences above so many deviations are more than noise
+NOISE = 2.0  # larger differences, in standard deviations, count as more than noise
 
 
 class Protocol(FrozenModel):
-    """What a number depends on apart from the model. Numbers of different protocols are never compared."""
+    """Everything that a metric depends on apart from the model. Only metrics of equal protocols are compared."""
 
     features: str
     features_sha256: str
     resize: str
-    num_fake: int
-    num_sets: int
-    num_real: int
+    num_fake: int  # images in a set of samples
+    num_sets: int  # independent sets of samples
+    num_real: int  # images in the reference set
     reference: str  # "held-out images", "training images" or the name of a data set
     reference_fingerprint: str
-    reference_split: str  # "all of them", or the share that was kept and the seed that chose it
+    reference_split: str  # "all of them", or the held-out share and the seed that chose it
     gansmith: str = __version__
     weights: str = "averaged"  # or raw, or one file's
     truncation: float | None = None
-    sources: str = ""  # of what translations are judged, and how they were made; "": samples are judged
+    sources: str = ""  # the images that were translated, and how they were made; "" for samples
 
     def differences(self, other: "Protocol") -> list[str]:
-        """Return in words what forbids a comparison."""
+        """Return each field that differs, with both values: such evaluations cannot be compared."""
         mine, its = self.model_dump(), other.model_dump()
         return [f"{name}: {mine[name]} and {its[name]}" for name in mine if mine[name] != its[name]]
 
     def lines(self) -> list[str]:
-        """Return it in words, as it is printed with the numbers."""
+        """Return the protocol as three lines, which are printed above the metrics."""
         cut = "no truncation" if self.truncation is None else f"truncation {self.truncation:g}"
         drawn = f"samples: {self.num_sets} sets of {self.num_fake:,}, {self.weights} weights, {cut}"
         if self.sources:
@@ -57,24 +57,24 @@ class Protocol(FrozenModel):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was found of one model."""
+    """The metrics of one model."""
 
     model: str
     kimg: float
     protocol: Protocol
-    numbers: dict[str, Number]  # names carry the protocol: fd10k_fashion, fid10k_train, ...
-    words: tuple[str, ...]
-    skipped: dict[str, str]  # metric -> why
-    seconds: float
-    facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # by metric
+    numbers: dict[str, Number]  # by the text of a MetricName: fd10k_fashion, fid10k_train, ...
+    words: tuple[str, ...]  # sentences for a person
+    skipped: dict[str, str]  # metrics that could not be measured, and why
+    seconds: float  # that the evaluation took
+    facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # details for the report, by metric; JSON values
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return all fields as JSON values."""
         return {**asdict(self), "protocol": self.protocol.model_dump(mode="json")}
 
     @classmethod
     def read(cls, path: Path) -> "Evaluation":
-        """Return what ``to_json`` made, from a file; MetricError if it cannot be."""
+        """Read a file of ``to_json`` values; MetricError if it is missing or broken."""
         try:
             value = json.loads(path.read_text())
             numbers = {name: Number(**number) for name, number in value["numbers"].items()}
@@ -82,18 +82,18 @@ class Evaluation:
             return cls(protocol=Protocol(**value["protocol"]), numbers=numbers, words=tuple(value["words"]), **rest)
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise MetricError(
-                "metric.unreadable_evaluation", f"'{path}' is no evaluation: {problem}\n  judge the model again"
+                "metric.unreadable_evaluation", f"'{path}' is no evaluation: {problem}\n  evaluate the model again"
             ) from problem
 
 
 def last_evaluation(folder: Path) -> Evaluation | None:
-    """Return the last judgement of the model in a folder, None if there was none; MetricError for a broken file."""
+    """Return the last evaluation of the model in a folder, None if there is none; MetricError for a broken file."""
     path = folder / FOLDER / FILE
     return Evaluation.read(path) if path.is_file() else None
 
 
 def best_end(name: str) -> str:
-    """Return where the best value of a number lies: low, high, one, or chance (0.5 or less); "" if it is not known."""
+    """Return the best value of a metric: low, high, one, or chance (0.5 or less); "" if no value is best."""
     parsed = MetricName.parse(name)
     if parsed is None:
         return ""
@@ -104,17 +104,17 @@ def best_end(name: str) -> str:
 
 
 def badness(name: str, number: Number) -> float:
-    """Return how far a number is from the best; lower is better."""
+    """Return the distance of a value from the best one, so that lower is better; NaN if no value is best."""
     value = number.value
     ends = {"low": value, "high": -value, "one": abs(value - 1), "chance": max(0.0, value - 0.5)}
     return ends.get(best_end(name), math.nan)
 
 
 def is_more_than_noise(left: Number, right: Number) -> bool:
-    """Say whether two numbers differ by more than twice the root of the sum of their squared deviations.
+    """Say whether two values differ by more than 2 standard deviations of their difference.
 
-    A deviation is that of one fake set, one subset or the jackknife, so the rule errs on the side of "noise". It is
-    about these two models: whether two recipes differ takes several seeds of each.
+    The deviations are those of one set of samples, of one subset or of the jackknife, so the rule rather says "noise".
+    It compares two models. To compare two recipes, train each with several seeds.
     """
     spread = math.hypot(left.deviation or 0.0, right.deviation or 0.0)
     return abs(left.value - right.value) > NOISE * spread

@@ -25,17 +25,13 @@ from gansmith.parts.metrics.frechet import Moments, frechet_distance, moments
 from gansmith.parts.metrics.memorisation import nearest
 from gansmith.recipes.recipe import MonitorOptions
 
-NEIGHBOURS = 5
-
-
-MOST_GROUPS, IMAGES_PER_GROUP = 40, 20
-
-
-RARE = 0.02  # share of training images that lie this near to another by chance
+NEIGHBOURS = 5  # of coverage
+MOST_GROUPS, IMAGES_PER_GROUP = 40, 20  # of modes that are clusters
+RARE = 0.02  # share of training images that are as near to another one by chance
 
 
 def open_snapshot_extractor(data: ImageData, name: str | None) -> Extractor:
-    """Return the extractor of that name, or the best one that is there without training or download."""
+    """Return the extractor ``name``, or for None the best one that needs no training and no download."""
     domain = data_info_of(data)
     if name is None:
         name = default_extractor(data.spec)
@@ -46,7 +42,7 @@ def open_snapshot_extractor(data: ImageData, name: str | None) -> Extractor:
 
 @dataclass(frozen=True)
 class Modes:
-    """The kinds of images in a data set: its classes, or clusters where the extractor knows no classes."""
+    """The modes of a data set: its classes, or clusters if the extractor does not know its classes."""
 
     names: tuple[str, ...]
     centres: Tensor | None  # (K, F) of clusters
@@ -54,14 +50,14 @@ class Modes:
 
     @classmethod
     def find(cls, data: ImageData, order: np.ndarray, features: Tensor, classes: Tensor | None) -> "Modes":
-        """Return the kinds of images at ``order``, of which ``classes`` (N,) are predicted, or None."""
+        """Return the modes of the images at ``order``: their predicted ``classes`` (N,), or for None clusters."""
         if classes is not None:
             return cls(data.spec.classes, None, _shares(classes, len(data.spec.classes)))
         count = max(2, min(MOST_GROUPS, len(features) // IMAGES_PER_GROUP))
         centres = cluster(features, count, 0)
         home, labels = squared_distances(features, centres).argmin(1), data.read_labels(order)
         names = [f"group {number + 1}" for number in range(len(centres))]
-        if labels is not None:  # a number alone would tell a person nothing
+        if labels is not None:  # a number alone would mean nothing to a person
             for number in range(len(names)):
                 inside = labels[(home == number).numpy()]
                 mostly = data.spec.classes[np.bincount(inside).argmax()] if len(inside) else "empty"
@@ -69,32 +65,32 @@ class Modes:
         return cls(tuple(names), centres, _shares(home, len(centres)))
 
     def of(self, features: Tensor, probabilities: Tensor) -> dict[str, list[float]]:
-        """Return the share of real images and of samples of each kind, by name."""
+        """Return [share of real images, share of samples] of each mode, by name."""
         home = probabilities.argmax(1) if self.centres is None else squared_distances(features, self.centres).argmin(1)
         made = _shares(home, len(self.names))
         pairs = zip(self.names, self.real.tolist(), made.tolist(), strict=True)
         return {name: [round(real, 5), round(fake, 5)] for name, real, fake in pairs}
 
 
-def _shares(kinds: Tensor, count: int) -> Tensor:
-    return torch.bincount(kinds, minlength=count).double() / len(kinds)
+def _shares(modes: Tensor, count: int) -> Tensor:
+    return torch.bincount(modes, minlength=count).double() / len(modes)
 
 
 @dataclass(frozen=True)
 class SnapshotEvaluator:
-    """What real images look like to an extractor: computed once, for comparing samples with it at every look."""
+    """Features of training images, computed once, which samples are compared with at every snapshot."""
 
     extractor: Extractor
     features: Tensor  # (R, F) of training images
     moments: Moments
-    radii: Tensor  # (M,) of the first M features, as many as there are samples at most
-    near: float  # distance to the nearest other training image that RARE of them are under
-    distance: float  # mean distance of two real images
-    kinds: Modes
+    radii: Tensor  # (M,) of the first M images, at most as many as samples
+    near: float  # RARE of the training images are nearer than this to another one
+    distance: float  # mean distance between two real images
+    modes: Modes
 
     @classmethod
     def open(cls, data: ImageData, extractor: Extractor, options: MonitorOptions) -> "SnapshotEvaluator":
-        """Return it for the training images, at most ``options.reference`` of them."""
+        """Compute the features of at most ``options.reference`` training images."""
         order = epoch_order(0, 0, len(data))[: options.reference]
         features, probabilities = features_of(data, order, extractor, lambda *_: None)
         some = features[: options.images]
@@ -107,35 +103,35 @@ class SnapshotEvaluator:
             radii=radii(squared_distances(some, some), min(neighbours, len(some) - 1)),
             near=float(radii(squared_distances(some, features), 1).sqrt().quantile(RARE)),
             distance=mean_distance(some),
-            kinds=Modes.find(data, order, features, probabilities.argmax(1) if known else None),
+            modes=Modes.find(data, order, features, probabilities.argmax(1) if known else None),
         )
 
-    def look(self, images: np.ndarray) -> dict[str, Any]:
-        """Return a look at uint8 (N, H, W, C) samples: its numbers, their names carrying the protocol, and ``modes``.
+    def evaluate(self, images: np.ndarray) -> dict[str, Any]:
+        """Return the metrics of samples, uint8 (N, H, W, C), by full name, and ``modes``: the shares of each mode.
 
-        ``fd_of_one`` is the Fréchet distance that one average image, over and over, would get: the trace of the real
-        covariance. ``copies`` is above what is expected by chance.
+        ``fd_of_one`` is the Fréchet distance of one average image repeated N times: the trace of the covariance of real
+        features. ``copies`` is the share beyond the one expected by chance.
         """
         features, probabilities = self.extractor(images)
         real = self.features[: len(self.radii)]
         near = float((nearest(features, self.features)[0] < self.near).double().mean())
-        kinds = self.kinds.of(features, probabilities)
+        shares = self.modes.of(features, probabilities)
         numbers = {
             "fd": frechet_distance(self.moments, moments(features)),
             "coverage": coverage(squared_distances(real, features), self.radii),
             "diversity": mean_distance(features) / max(self.distance, 1e-12),
             "copies": max(0.0, (near - RARE) / (1 - RARE)),
-            "missing": len(gone({"modes": kinds}, Thresholds())) / len(kinds),
+            "missing": len(gone({"modes": shares}, Thresholds())) / len(shares),
         }
         named = {
             str(MetricName(metric, len(images), self.extractor.name, split=TRAIN)): round(value, 6)
             for metric, value in numbers.items()
         }
-        return {**named, "fd_of_one": round(float(self.moments.covariance.trace()), 6), "modes": kinds}
+        return {**named, "fd_of_one": round(float(self.moments.covariance.trace()), 6), "modes": shares}
 
 
-def draws_of_looks(method: LatentSampler, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:
-    """Return the latents of every look, and labels as often as the data have them where the method is told labels."""
+def snapshot_inputs(method: LatentSampler, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:
+    """Return the latents of all snapshots, with labels as frequent as in the data if the generator takes labels."""
     latents = sample_latents(derive_seed("watch", seed), 0, options.images, method.config.latent_dim)
     if not method.num_classes:
         return Fixed(latents, None, 8)

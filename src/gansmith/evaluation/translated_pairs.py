@@ -1,4 +1,4 @@
-"""Translations of a data set's images, and what one would have without the model: what a judgement looks at."""
+"""Translations of a data set, with sources, targets and baseline."""
 
 from dataclasses import dataclass
 
@@ -18,15 +18,15 @@ from gansmith.methods.sampling import generate
 from gansmith.parts.tasks.base import Task, viewable
 from gansmith.parts.tasks.upscale import enlarged
 
-MEAN_OF = 2_000  # training images whose mean colour is taken
-AT_ONCE = 256  # images that are floats at a time
+MEAN_OF = 2_000  # training images
+AT_ONCE = 256  # images
 
 
 @dataclass(frozen=True)
 class TranslatedPairs:
-    """Images uint8 (N, H, W, C) in one order."""
+    """Images uint8 (N, H, W, C), all in the same order."""
 
-    sources: np.ndarray  # as pictures of the targets' size
+    sources: np.ndarray  # at the size of the targets
     baseline_name: str
     baseline: np.ndarray
     results: np.ndarray
@@ -43,10 +43,10 @@ def translate_pairs(
     raw: bool,
     on_progress: OnProgress = silent,
 ) -> TranslatedPairs:
-    """Return the sources of the images at some places of a data set, and what becomes of them.
+    """Translate the images at ``places`` of a data set.
 
-    ``mean`` (C,) is the mean colour of the training images, None where it is not known. The same seed draws the same
-    sources, whatever the model.
+    ``mean`` (C,) is the mean colour of the training images, None if it is unknown. A seed draws the same sources for
+    every model.
     """
     method = model.method
     assert has_targets(method)
@@ -68,9 +68,9 @@ def translate_pairs(
 def there_and_back(
     model: Model, images: np.ndarray, *, reverse: bool, raw: bool, on_progress: OnProgress = silent
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return translations of uint8 images (N, H, W, C) of a domain, and those translated back.
+    """Return translations of uint8 images (N, H, W, C) of a domain, and the translations translated back.
 
-    What is translated back are the translations as floats, as in training: rounding them would add to the error.
+    Translations stay floats on the way back, as in training: rounding them would add to the cycle error.
     """
     method = model.method
     assert reverses(method)
@@ -85,14 +85,14 @@ def there_and_back(
 
 
 def mean_colour(training: ImageData) -> Tensor:
-    """Return the mean colour (C,) in [-1, 1] of at most 2,000 images, evenly out of all."""
+    """Return the mean colour (C,) in [-1, 1] of at most 2,000 images, evenly spaced over the data set."""
     places = np.linspace(0, len(training) - 1, min(MEAN_OF, len(training))).astype(np.int64)
     parts = [to_float(training.read(part)).mean((2, 3)) for part in np.array_split(places, -(-len(places) // AT_ONCE))]
     return torch.cat(parts).mean(0)
 
 
 def _through(model: Model, method: Translator, name: str, source: Tensor, raw: bool, then: str = "") -> np.ndarray:
-    """Return what a generator, and another after it, makes of sources (N, S, h, w), uint8 (N, H, W, C)."""
+    """Pass sources (N, S, h, w) through one generator, and then through a second if given; uint8 (N, H, W, C)."""
     chain = [each for each in (name, then) if each]
 
     def work(networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
@@ -106,7 +106,7 @@ def _through(model: Model, method: Translator, name: str, source: Tensor, raw: b
 
 
 def _baseline(task: Task | None, source: Tensor, target: Tensor, mean: Tensor | None) -> tuple[str, Tensor]:
-    """Return name and images of what one has without a generator."""
+    """Return name and images of the baseline: what is possible without a generator."""
     if task is not None:
         return task.baseline(source, target.shape[1], mean)
     if source.shape[2:] != target.shape[2:]:

@@ -1,4 +1,4 @@
-"""The judgement of models that translate: results, and what one would have without the model, beside the targets."""
+"""Evaluate a translation model: its results and those of a baseline, against targets."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,10 @@ from gansmith.evaluation.baselines import (
     BaselineComparison,
     Candidate,
     against,
-    facts_of,
-    hold_contest,
+    as_facts,
+    compare_with_baseline,
+    full_names,
     in_colour,
-    named,
 )
 from gansmith.evaluation.evaluate import FEWEST_SETS, EvaluationOptions, check_finite, notes, open_extractor, protocol
 from gansmith.evaluation.features import data_info_of
@@ -38,14 +38,14 @@ from gansmith.parts.extractors.base import DataInfo, Extractor
 from gansmith.parts.metrics.frechet import Frechet
 from gansmith.parts.metrics.image_similarity import WINDOW_PX, l1, window_px
 
-FEWEST, FEW = 10, 2_000  # images: below the first nothing is judged, below the second there is a remark
-SHOWN, IN_A_ROW = 12, 2  # examples in the picture
+FEWEST, FEW = 10, 2_000  # images: fewer are refused, and fewer get a note
+SHOWN, IN_A_ROW = 12, 2  # examples in the picture, and in one row of it
 NOTHING = "nothing"
 Columns = Mapping[str, np.ndarray]  # of the picture, by caption
 
 
 def evaluates_translations(method: Method) -> TypeGuard[Translator]:
-    """Say whether a method's results are evaluated as translations: it has targets, or translates there and back."""
+    """Say whether a method is evaluated by its translations: it has targets, or translates there and back."""
     return has_targets(method) or reverses(method)
 
 
@@ -54,65 +54,65 @@ def evaluate_translations(
     reference: ImageData,
     reference_name: str,
     training: ImageData | None,
-    request: EvaluationOptions,
+    options: EvaluationOptions,
     truth: ImageData | None = None,
     *,
     on_progress: OnProgress = silent,
 ) -> tuple[Evaluation, np.ndarray]:
-    """Judge translations of a reference's images; return what was found, and a picture of some, uint8 (H, W, 3).
+    """Translate the reference set and measure the results; return metrics and a picture of examples, uint8 (H, W, 3).
 
-    ``truth`` has what the first domain's images should become, in their order: for models that learnt without pairs.
-    Raises MetricError for too few images, a truth that does not fit, and what can be asked of samples alone.
+    ``truth`` has the known translations of the first domain's images, in their order, for a model trained without
+    pairs. Raises MetricError for too few images, a truth that does not fit, and options that are only for samples.
     """
     start, record = time.monotonic(), model.record
     method = model.method
     assert evaluates_translations(method)
     unpaired = not has_targets(method)
-    _check_request(request, unpaired)
-    check_finite(model, method.translators, request.raw)
-    sets = _chosen(reference, request.num, unpaired)
+    _check_options(options, unpaired)
+    check_finite(model, method.translators, options.raw)
+    sets = _chosen(reference, options.num, unpaired)
     known = None if truth is None else truth.read(_truth_rows(truth, reference, training, sets[0]))
     seen = training or reference
-    extractor = open_extractor(request, seen.spec, _domain(seen), on_progress)
+    extractor = open_extractor(options, seen.spec, _domain(seen), on_progress)
     if unpaired:
         images = [reference.read(each) for each in sets]
-        contests, picture = _judge_domains(model, extractor, request.raw, images, known, on_progress)
+        comparisons, picture = _evaluate_domains(model, extractor, options.raw, images, known, on_progress)
     else:
-        contests, picture = _judge_pairs(model, extractor, request, reference, sets[0], training, on_progress)
-    numbers = named(contests, TRAIN if reference_name == TRAINING else "")
+        comparisons, picture = _evaluate_pairs(model, extractor, options, reference, sets[0], training, on_progress)
+    numbers = full_names(comparisons, TRAIN if reference_name == TRAINING else "")
     count = len(sets[0])
-    stamp = protocol(model, request, extractor, reference, reference_name)
+    stamp = protocol(model, options, extractor, reference, reference_name)
     stamp = stamp.model_copy(
         update={"num_real": sum(map(len, sets)), "num_fake": count, "num_sets": 1, "sources": record.method.sources()}
     )
-    words = [*notes(record, reference.spec, training), *(line for each in contests for line in each.words())]
+    words = [*notes(record, reference.spec, training), *(line for each in comparisons for line in each.words())]
     words += _remarks(count, window_px(record.data.height, record.data.width), unpaired)
     skipped = {"frechet": f"needs {Frechet.least} images, got {count}"} if count < Frechet.least else {}
     seconds = round(time.monotonic() - start, 1)
-    found = Evaluation(record.name, record.kimg, stamp, numbers, tuple(words), skipped, seconds, facts_of(contests))
+    found = Evaluation(record.name, record.kimg, stamp, numbers, tuple(words), skipped, seconds, as_facts(comparisons))
     return found, picture
 
 
 def write_translations(found: Evaluation, picture: np.ndarray, folder: Path) -> Path:
-    """Write evaluation.json and the picture of some translations; return the JSON."""
+    """Write evaluation.json and the picture of examples; return the path of the JSON file."""
     folder.mkdir(parents=True, exist_ok=True)
     commit_json(folder / FILE, found.to_json())
     save_png(picture, folder / TRANSLATIONS)
     return folder / FILE
 
 
-def _judge_pairs(
+def _evaluate_pairs(
     model: Model,
     extractor: Extractor,
-    request: EvaluationOptions,
+    options: EvaluationOptions,
     reference: ImageData,
     places: np.ndarray,
     training: ImageData | None,
     on_progress: OnProgress,
 ) -> tuple[list[BaselineComparison], np.ndarray]:
-    """Return the contest of a model whose images have targets, and its picture."""
+    """Compare a model whose images have targets with its baseline; return a picture too."""
     mean = None if training is None or training.spec.pairs else mean_colour(training)
-    made = translate_pairs(model, reference, places, mean, seed=request.seed, raw=request.raw, on_progress=on_progress)
+    made = translate_pairs(model, reference, places, mean, seed=options.seed, raw=options.raw, on_progress=on_progress)
     features = extractor(made.targets)[0]
     results, baseline = (
         against(images, made.targets, (extractor(images)[0], features), extractor.name)
@@ -123,10 +123,10 @@ def _judge_pairs(
     if np.array_equal(made.sources, made.baseline):
         del columns["source"]
     picture = _picture([{**columns, "result": made.results, "target": made.targets}])
-    return [hold_contest("", made.baseline_name, results, baseline, targets, extractor.name)], picture
+    return [compare_with_baseline("", made.baseline_name, results, baseline, targets, extractor.name)], picture
 
 
-def _judge_domains(
+def _evaluate_domains(
     model: Model,
     extractor: Extractor,
     raw: bool,
@@ -134,13 +134,13 @@ def _judge_domains(
     known: np.ndarray | None,
     on_progress: OnProgress,
 ) -> tuple[list[BaselineComparison], np.ndarray]:
-    """Return the contests of both directions between two sets of images, and their picture.
+    """Compare both directions between two sets of images with doing nothing; return a picture too.
 
-    ``known`` has what the first set's images should become.
+    ``known`` has the known translations of the first set, None if there are none.
     """
     assert reverses(model.method)
     features = [extractor(each)[0] for each in images]
-    contests, shown = [], []
+    comparisons, shown = [], []
     for side, title in enumerate(model.method.translators):
         here, there = images[side], Candidate(images[1 - side], features[1 - side], in_colour(images[1 - side]))
         made, back = there_and_back(model, here, reverse=side == 1, raw=raw, on_progress=on_progress)
@@ -154,38 +154,38 @@ def _judge_domains(
             )
             columns["the truth"] = known
         results.measures.update(cycle_error=l1(back, here), change=l1(made, here))
-        contests.append(hold_contest(title, NOTHING, results, baseline, there, extractor.name))
+        comparisons.append(compare_with_baseline(title, NOTHING, results, baseline, there, extractor.name))
         shown.append(columns)
-    return contests, _picture(shown)
+    return comparisons, _picture(shown)
 
 
-def _check_request(request: EvaluationOptions, unpaired: bool) -> None:
-    request.check()
-    asked = {"--metrics": request.metrics, "--truncation": request.truncation, "--sets": request.sets != FEWEST_SETS}
+def _check_options(options: EvaluationOptions, unpaired: bool) -> None:
+    options.check()
+    asked = {"--metrics": options.metrics, "--truncation": options.truncation, "--sets": options.sets != FEWEST_SETS}
     for option, value in asked.items():
         if value:
             raise MetricError(
                 "metric.option_for_samples_only",
-                f"{option} is for models that start from noise; translations are judged by all of their numbers, once"
+                f"{option} is for models that sample from latents; translations have one set and all of their metrics"
                 "\n  leave it out",
             )
-    if request.truth and not unpaired:
+    if options.truth and not unpaired:
         raise MetricError(
             "metric.truth_for_unpaired_only",
-            f"--truth {request.truth}: this model's images have targets, which are the truth"
-            "\n  it is for models of --from and --to; leave it out",
+            f"--truth {options.truth}: the images of this model have targets already"
+            "\n  leave it out: it is for models trained with --from and --to",
         )
 
 
 def _chosen(reference: ImageData, most: int, unpaired: bool) -> list[np.ndarray]:
-    """Return the places of the images to judge by, shuffled: of all, or of each domain, equally many."""
+    """Return the indices of the images to translate, shuffled: one set, or one of each domain, of equal sizes."""
     order = epoch_order(0, 0, len(reference))
     sets = [order]
     if unpaired:
         if reference.spec.classes != DOMAINS or reference.labels is None:
             raise MetricError(
                 "metric.one_domain",
-                f"'{reference.spec.name}' is one set of images, and this model translates between two"
+                f"'{reference.spec.name}' is one set of images, and this model translates between two sets"
                 "\n  pass both as DATA: 'domains:A -> B'",
             )
         sets = [order[reference.labels[order] == side] for side in range(len(DOMAINS))]
@@ -193,14 +193,14 @@ def _chosen(reference: ImageData, most: int, unpaired: bool) -> list[np.ndarray]
     if count < FEWEST:
         raise MetricError(
             "metric.too_few_images",
-            f"{count} images are too few to judge translations by; at least {FEWEST} are needed"
+            f"{count} images are too few to evaluate translations; at least {FEWEST} are needed"
             "\n  pass more as DATA, hold out a larger share, or raise --num",
         )
     return [each[:count] for each in sets]
 
 
 def _truth_rows(truth: ImageData, reference: ImageData, training: ImageData | None, places: np.ndarray) -> np.ndarray:
-    """Return where the answers of the first domain's images are; MetricError where there is not one for each."""
+    """Return the indices in ``truth`` for the images at ``places``; MetricError if the numbers of images differ."""
     parts = [reference] if training is None or training.held_out is not reference else [reference, training]
     if training is reference and training.held_out is not None:
         parts.append(training.held_out)
@@ -209,15 +209,15 @@ def _truth_rows(truth: ImageData, reference: ImageData, training: ImageData | No
         raise MetricError(
             "metric.truth_count",
             f"--truth '{truth.spec.name}' has {len(truth):,} images, and there are {count:,} of domain '{DOMAINS[0]}'"
-            "\n  pass one answer for each of them, those held out included, in the same order of names",
+            "\n  pass one translation for each of them, held-out images included, in the same order of names",
         )
     return reference.rows[places]
 
 
 def _domain(data: ImageData) -> DataInfo:
-    """Return what an extractor is told: of pairs the targets alone, of two domains no labels.
+    """Return the facts for an extractor: only the targets of pairs, and no labels of two domains.
 
-    What tells two domains apart may be one colour; an extractor of that sees little else.
+    Two domains may differ in one colour. An extractor trained to tell them apart would see little else.
     """
     domain = data_info_of(data)
     if data.spec.classes == DOMAINS:
@@ -237,18 +237,18 @@ def _remarks(count: int, window: int, unpaired: bool) -> list[str]:
     out = []
     if Frechet.least <= count < FEW:
         out.append(
-            f"{count:,} images: fd is higher than it would be with more, for all alike; the other numbers are means "
-            "over images, which only get surer"
+            f"{count:,} images: with more, every fd would be lower, of model and baseline alike; the other metrics are "
+            "means over images, whose deviations would shrink"
         )
     if window < WINDOW_PX:
-        out.append(f"ssim has windows of {window} px instead of {WINDOW_PX}: the images are small")
+        out.append(f"ssim uses windows of {window} px instead of {WINDOW_PX}: the images are small")
     if unpaired:
-        out.append("cycle_error is to be read beside change: a model that changes nothing has 0 of both")
+        out.append("read cycle_error beside change: a model that changes nothing has 0 for both")
     return out
 
 
 def _picture(tables: Sequence[Columns]) -> np.ndarray:
-    """Return a picture of the first images of each table, two examples in a row."""
+    """Return a picture of the first images of each table, two examples a row."""
     grids = []
     for columns in tables:
         places = range(min(SHOWN // len(tables), *map(len, columns.values())))

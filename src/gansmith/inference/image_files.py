@@ -15,9 +15,9 @@ from gansmith.inference.samples import Picture
 ImageLike = str | Path | np.ndarray
 
 
-def name_of(image: ImageLike) -> str:
-    """Return the name of an image in messages."""
-    return "the image" if isinstance(image, np.ndarray) else f"'{image}'"
+def name_of(image: ImageLike, kind: str = "image") -> str:
+    """Return the name of an image, or of another ``kind`` of image, in messages."""
+    return f"the {kind}" if isinstance(image, np.ndarray) else f"'{image}'"
 
 
 def open_picture(image: ImageLike) -> Image.Image:

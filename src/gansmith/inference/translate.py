@@ -163,7 +163,7 @@ def _hole(method: Translator, mask: ImageLike | None, opened: Image.Image, image
     if hole.shape != (opened.height, opened.width):
         raise DataError(
             "data.mask_size",
-            f"mask {name_of(mask)} is {hole.shape[1]} x {hole.shape[0]} px, {name_of(image)} is {opened.width} x "
+            f"{name_of(mask, 'mask')} is {hole.shape[1]} x {hole.shape[0]} px, {name_of(image)} is {opened.width} x "
             f"{opened.height} px"
             "\n  both must have the same size: white where the image is missing, black where it is known",
         )

@@ -1,1 +1,1 @@
-"""Training schemes: which networks there are, what each phase trains, and what it minimises. One file each."""
+"""Training methods, one file each: networks, phases and their losses."""

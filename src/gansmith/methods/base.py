@@ -1,4 +1,4 @@
-"""What a method is: everything the training step asks of a training scheme."""
+"""The interface of training methods, and their registry."""
 
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -17,29 +17,29 @@ from gansmith.parts.constraints.base import Constraint
 
 @dataclass(frozen=True)
 class Phase:
-    """A part of an iteration: which networks it trains, how often, and whether each repeat reads a new batch."""
+    """A part of an iteration that trains some of the networks."""
 
     name: str
-    trains: tuple[str, ...]
-    repeats: int = 1
-    reads_data: bool = True
+    trains: tuple[str, ...]  # names of the networks
+    repeats: int = 1  # optimizer steps
+    reads_data: bool = True  # each repeat gets a new batch; otherwise the last batch
 
 
 @dataclass(frozen=True)
 class Terms:
-    """What a phase minimises, and what it tells: 0-d detached tensors, averaged into the log."""
+    """The loss of a phase, and values for the log."""
 
-    total: Tensor
-    log: dict[str, Tensor]
+    total: Tensor  # 0-d, to be minimised
+    log: dict[str, Tensor]  # 0-d, detached; the log has their means
 
 
 @dataclass(frozen=True)
 class Fixed:
-    """Inputs drawn once before training and followed through it; ``columns`` is how the grid is laid out."""
+    """Fixed inputs of previews, drawn once before training."""
 
     inputs: Tensor  # latents (N, latent_dim), or source images (N, C, H, W)
-    labels: Tensor | None
-    columns: int
+    labels: Tensor | None  # (N,), or None without label input
+    columns: int  # of the grid of images
 
 
 class Capabilities(Protocol):
@@ -53,56 +53,61 @@ class Capabilities(Protocol):
 
 
 class Method(Protocol):
-    """A training scheme at work."""
+    """A training method with its networks."""
 
     @property
     def config(self) -> Capabilities:
         """Return the config that built it."""
 
-    networks: nn.ModuleDict  # everything trained
-    averaged: tuple[str, ...]  # networks that have an EMA, which previews, samples and exports use
-    phases: tuple[Phase, ...]  # its configuration's; as many of them read data in every iteration
+    networks: nn.ModuleDict  # all networks that are trained
+    averaged: tuple[str, ...]  # networks with an EMA, which previews, samples and exports use
+    phases: tuple[Phase, ...]  # the same as the config's
     constraints: Mapping[str, tuple[Constraint, ...]]  # by network, applied after each of its optimizer steps
-    state: dict[str, Tensor]  # ADA's p, running means: checkpointed, floats averaged over processes after each phase
-    pools: dict[str, Tensor]  # image pools: checkpointed, each process's own; contiguous in memory, as state is
+    # ADA's p, running means, ...: saved in checkpoints; floats are averaged over processes after each phase. Tensors of
+    # state and pools are contiguous.
+    state: dict[str, Tensor]
+    pools: dict[str, Tensor]  # image pools: saved in checkpoints, separate for each process
 
     def phases_at(self, moment: Moment) -> tuple[Phase, ...]:
-        """Return the phases of one iteration: ``phases``, or those of them that are trained now."""
+        """Return the phases of an iteration: all of ``phases``, or the ones that train now."""
 
     def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
-        """Return what the phase minimises; only the networks it trains require gradients."""
+        """Return the loss of a phase; only networks that the phase trains require gradients."""
 
     def example_inputs(self, count: int) -> dict[str, tuple[Tensor | None, ...]]:
-        """Return what each network is called with, for the table of layer shapes."""
+        """Return example inputs of each network, for the table of layers."""
 
     def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
-        """Return the inputs of previews; ``count`` None leaves it to the method."""
+        """Return the inputs of previews; with ``count`` None the method chooses how many."""
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
-        """Return images (N, C, H, W) in [-1, 1] made by networks in evaluation mode, or rows of some (N, C, H, kW)."""
+        """Return images (N, C, H, W) in [-1, 1], or rows of k images (N, C, H, k W), by networks in evaluation mode."""
 
 
 class MethodConfig(Part):
-    """A training scheme as a recipe writes it, and what its trained models can do: see ``methods/capabilities.py``."""
+    """The settings of a training method in a recipe, and the capabilities of its trained models.
 
-    samples_from_latents: ClassVar[bool] = False  # images are made from latents: sample, interpolate, snapshots, ...
-    translates: ClassVar[bool] = False  # from images: translate
-    upscales: ClassVar[bool] = False  # from smaller images of any size: upscale
-    has_targets: ClassVar[bool] = False  # sources are made from targets, which results are compared with
-    reverses: ClassVar[bool] = False  # there are translators to the second of ``domains``, and back
-    domains: ClassVar[tuple[str, ...]] = ()  # classes that the data must have and that take turns in every batch
+    ``methods/capabilities.py`` has the members that a method with a capability must have.
+    """
+
+    samples_from_latents: ClassVar[bool] = False  # makes images from latents: sample, interpolate, snapshots, ...
+    translates: ClassVar[bool] = False  # makes images from images: translate
+    upscales: ClassVar[bool] = False  # makes images from smaller images of any size: upscale
+    has_targets: ClassVar[bool] = False  # its results can be compared with targets
+    reverses: ClassVar[bool] = False  # translates to the second of ``domains``, and back
+    domains: ClassVar[tuple[str, ...]] = ()  # classes that the data must have; every batch has equally many of each
 
     @property
     @abstractmethod
     def phases(self) -> tuple[Phase, ...]:
-        """Return the phases of an iteration, in order; known without any network."""
+        """Return the phases of an iteration in order, without building networks."""
 
     @abstractmethod
     def build(self, data: DataSpec) -> Method:
-        """Return the method with freshly initialised networks; RecipeError for parts that do not fit."""
+        """Return the method with newly initialised networks; RecipeError for parts that do not fit."""
 
     def sources(self) -> str:
-        """Describe the images that a translator starts from, for the protocol of an evaluation."""
+        """Describe the source images of a translator, for the protocol of an evaluation."""
         return ""
 
 

@@ -1,4 +1,4 @@
-"""Noise to images, with or without labels: the GAN of Goodfellow et al. and its descendants."""
+"""Method ``latent``: generates images from noise, with or without labels."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal
@@ -19,7 +19,7 @@ from gansmith.methods.adversarial import (
     Augmenter,
     discriminator_terms,
     fakes_from,
-    opinion,
+    mean_score,
     refuse_batch_statistics,
     refuse_points,
     require_gradients,
@@ -38,12 +38,13 @@ MAX_CLASS_ROWS = 16
 
 @methods.register("latent")
 class LatentConfig(MethodConfig):
-    """One generator from Gaussian noise, one discriminator.
+    """A generator from Gaussian noise, and a discriminator.
 
-    Source: Goodfellow et al. 2014, arXiv:1406.2661, Algorithm 1; with labels Mirza and Osindero 2014, arXiv:1411.1784.
+    Source: Goodfellow et al. 2014, arXiv:1406.2661, Algorithm 1; labels: Mirza and Osindero 2014, arXiv:1411.1784;
     ``class_weight``: Odena et al. 2017, arXiv:1610.09585, equation 3.
-    Differs: ``share_fakes`` lets the first G step of an iteration reuse the fakes of its last D step, with their graph.
-    The logits of classes are D's own beside each label, trained on real images alone; G is told nothing more.
+    Differs: with ``share_fakes`` the first G step of an iteration reuses the fakes of the last D step, with their
+    graph. With ``class_weight`` D's logits for all labels act as a classifier, trained on real images only; G's loss
+    does not use it.
     """
 
     samples_from_latents: ClassVar[bool] = True
@@ -54,18 +55,18 @@ class LatentConfig(MethodConfig):
     constraints: tuple[ConstraintField, ...] = ()
     augment: AugmentationField | None = None
     latent_dim: int = Field(100, ge=1, le=4096, description="dimensions of the Gaussian noise")
-    conditional: bool = Field(False, description="tell both networks the label")
+    conditional: bool = Field(False, description="label input for both networks")
     fake_labels: Literal["data", "uniform"] = Field(
-        "data", description="labels of fakes while training: those of the real batch, or drawn uniformly"
+        "data", description="labels of fakes in training: from the real batch (data), or uniform"
     )
     class_weight: NotNegative = Field(
-        0.0, description="where labels are told: weight of D's cross-entropy over all labels, on real images"
+        0.0, description="with conditional: weight of D's cross-entropy over all labels, on real images"
     )
-    discriminator_steps: int = Field(1, ge=1, le=100, description="D steps in an iteration, each on new images")
-    generator_steps: int = Field(1, ge=1, le=100, description="G steps in an iteration")
+    discriminator_steps: int = Field(1, ge=1, le=100, description="D steps per iteration, each with new images")
+    generator_steps: int = Field(1, ge=1, le=100, description="G steps per iteration")
     share_fakes: bool = Field(False, description="the first G step reuses the last D step's fakes")
     alternate: Literal["iteration", "epoch"] = Field(
-        "iteration", description="epoch: D alone for a pass over the data, then G alone for one"
+        "iteration", description="epoch: train only D for one epoch, then only G for one"
     )
 
     @property
@@ -81,7 +82,7 @@ class LatentConfig(MethodConfig):
         return LatentMethod(self, data)
 
     def image_spec(self, data: DataSpec) -> ImageSpec:
-        """Return what the networks must speak."""
+        """Return the sizes of the networks' inputs and outputs."""
         num_classes = len(data.classes) if self.conditional else 0
         return ImageSpec(data.height, data.width, data.channels, num_classes, self.latent_dim)
 
@@ -96,13 +97,13 @@ class LatentConfig(MethodConfig):
         if self.conditional and self.class_weight and not self.discriminator.scores_labels:
             raise RecipeError(
                 "recipe.class_weight_without_scores",
-                f"class_weight needs a discriminator that scores every label, and '{self.discriminator.kind}' scores "
-                f"the one that it is told\n  allowed: {networks_that('scores_labels')}; or pass class_weight=0",
+                f"class_weight needs a discriminator that scores every label, but '{self.discriminator.kind}' scores "
+                f"only the label it gets\n  allowed: {networks_that('scores_labels')}; or pass class_weight=0",
             )
         if self.share_fakes and self.alternate == "epoch":
             raise RecipeError(
                 "recipe.nothing_to_share",
-                "alternate=epoch trains D and G in different iterations, so that share_fakes has nothing to share"
+                "alternate=epoch trains D and G in different iterations, so there are no fakes to share"
                 "\n  pass share_fakes=false",
             )
         refuse_points(data, self.generator, self.discriminator, augment=self.augment)
@@ -110,7 +111,7 @@ class LatentConfig(MethodConfig):
 
 
 class LatentMethod:
-    """The method at work; see ``Method`` for what its members are."""
+    """The method ``latent``; ``Method`` explains the members."""
 
     def __init__(self, config: LatentConfig, data: DataSpec) -> None:
         config.check(data)
@@ -130,60 +131,60 @@ class LatentMethod:
         self._shared: tuple[Tensor, Tensor | None] | None = None  # fakes and labels, within one iteration
 
     def phases_at(self, moment: Moment) -> tuple[Phase, ...]:
-        """Return both phases, or the one whose epoch it is: D's first."""
+        """Return both phases; with ``alternate: epoch`` the phase of this epoch, D's first."""
         if self.config.alternate == "iteration":
             return self.phases
         which = round(moment.kimg * 1000) // self._images_per_epoch % 2
         return self.phases[which : which + 1]
 
     def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
-        """Return what the phase minimises."""
+        """Return the loss of the phase."""
         if phase.name == "discriminator":
             return self._discriminator_terms(batch, noise, moment)
         return self._generator_terms(batch, noise, moment)
 
     def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
-        """Return latents as ``sample`` draws them for the seed, a row of each class where there are labels."""
+        """Return the latents that ``sample`` draws for the seed; with labels each class has a row."""
         rows = min(self.num_classes, MAX_CLASS_ROWS) or GRID_COLUMNS
         count = count or rows * GRID_COLUMNS
         latents = sample_latents(seed, 0, count, self.config.latent_dim)
         return Fixed(latents, sample_labels(0, count, self.num_classes), GRID_COLUMNS)
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
-        """Return images (N, C, H, W) in [-1, 1], clipped where the generator is not ``bounded``."""
+        """Return images (N, C, H, W), clipped to [-1, 1]."""
         images = signed_from(networks["generator"](fixed.inputs, fixed.labels), self.config.generator.value_range)
         return images.clamp(-1, 1)
 
     def example_inputs(self, count: int) -> dict[str, tuple[Tensor | None, ...]]:
-        """Return what each network is called with, on the default device: for the table of layer shapes."""
+        """Return example inputs of each network, on the default device, for the table of layers."""
         labels = torch.zeros(count, dtype=torch.long) if self.num_classes else None
         images = torch.empty(count, self._spec.channels, self._spec.height, self._spec.width)
         return {"generator": (torch.empty(count, self.config.latent_dim), labels), "discriminator": (images, labels)}
 
     def score(self, discriminator: nn.Module, images: Tensor, labels: Tensor | None) -> Tensor:
-        """Return P(real) of images (N, C, H, W) in [-1, 1], or the raw score where the loss knows no probability."""
+        """Return P(real) of images (N, C, H, W) in [-1, 1]; the logit if the loss gives no probabilities."""
         logits = discriminator(range_from_signed(images, self.config.discriminator.value_range), labels)
         return logits.sigmoid() if self.config.loss.logits_are_probabilities else logits
 
     def _discriminator_terms(self, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         due = [penalty for penalty in self.config.penalties if penalty.due(moment)]
         fake, fake_labels = self._fakes_for_discriminator(batch, noise)
-        real = batch.images.detach()  # its own handle: the batch itself never requires gradients
+        real = batch.images.detach()  # another tensor object: the batch itself never requires gradients
         require_gradients(due, real, fake)
         real_labels = batch.labels if self.num_classes else None
-        every: Tensor | None = None  # D's logits of the real images, (N, num_classes)
+        class_logits: Tensor | None = None  # D's logits of the real images for every label, (N, num_classes)
         with eagerly(due):
             if self.config.class_weight and real_labels is not None and fake_labels is not None:
-                every, of_fake = self._judge(real, None, fake, None, noise, moment)
-                logits = _own(every, real_labels), _own(of_fake, fake_labels)
+                class_logits, fake_class_logits = self._score_sides(real, None, fake, None, noise, moment)
+                logits = _logit_of_label(class_logits, real_labels), _logit_of_label(fake_class_logits, fake_labels)
             else:
-                logits = self._judge(real, real_labels, fake, fake_labels, noise, moment)
+                logits = self._score_sides(real, real_labels, fake, fake_labels, noise, moment)
             critic, scored = self._critic(real_labels, noise, "penalty", moment), Scored(real, fake, *logits)
             terms = discriminator_terms(self.config.loss, scored, due, critic, self.augmenter, noise, moment)
-            if every is None or real_labels is None:
+            if class_logits is None or real_labels is None:
                 return terms
-            paid = value_at(self.config.class_weight, moment) * cross_entropy(every.float(), real_labels)
-            return Terms(terms.total + paid, {**terms.log, "penalty_class": paid.detach()})
+            weighted = value_at(self.config.class_weight, moment) * cross_entropy(class_logits.float(), real_labels)
+            return Terms(terms.total + weighted, {**terms.log, "penalty_class": weighted.detach()})
 
     def _generator_terms(self, batch: Batch, noise: Noise, moment: Moment) -> Terms:
         fake, labels = self._shared or self._make_fakes(batch, noise)
@@ -196,7 +197,7 @@ class LatentMethod:
                 real_critic = self._critic(batch.labels if self.num_classes else None, noise, "real", moment)
                 real_logits = real_critic(batch.images).float()
         total = self.config.loss.generator(real_logits, fake_logits.float())
-        after = opinion(self.config.loss, "fake_after", fake_logits)
+        after = mean_score(self.config.loss, "fake_after", fake_logits)
         return Terms(total, {"loss_generator": total.detach(), **after})
 
     def _make_fakes(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor | None]:
@@ -211,21 +212,21 @@ class LatentMethod:
 
     def _fakes_for_discriminator(self, batch: Batch, noise: Noise) -> tuple[Tensor, Tensor | None]:
         is_shared = self.config.share_fakes and noise.repeat == self.config.discriminator_steps - 1
-        made = fakes_from(lambda: self._make_fakes(batch, noise), self._generator_parameters, is_shared=is_shared)
-        self._shared = made if is_shared else None
-        return made[0].detach(), made[1]
+        fakes = fakes_from(lambda: self._make_fakes(batch, noise), self._generator_parameters, is_shared=is_shared)
+        self._shared = fakes if is_shared else None
+        return fakes[0].detach(), fakes[1]
 
     def _critic(self, labels: Tensor | None, noise: Noise, purpose: str, moment: Moment) -> Critic:
-        """Bind labels and augmentation to the discriminator: images (kN, C, H, W) -> logits; draws differ per image."""
+        """Return the discriminator with labels and augmentation bound: images (kN, C, H, W) -> logits."""
         discriminator, value_range = self.networks["discriminator"], self.config.discriminator.value_range
 
-        def judge(images: Tensor) -> Tensor:
-            told = labels if labels is None else labels.repeat(images.shape[0] // labels.shape[0])
-            return discriminator(range_from_signed(images, value_range), told)
+        def score(images: Tensor) -> Tensor:
+            label_input = labels if labels is None else labels.repeat(images.shape[0] // labels.shape[0])
+            return discriminator(range_from_signed(images, value_range), label_input)
 
-        return self.augmenter.critic(judge, noise, purpose, moment)
+        return self.augmenter.critic(score, noise, purpose, moment)
 
-    def _judge(
+    def _score_sides(
         self,
         real: Tensor,
         real_labels: Tensor | None,
@@ -234,7 +235,7 @@ class LatentMethod:
         noise: Noise,
         moment: Moment,
     ) -> tuple[Tensor, Tensor]:
-        """Return the logits of real and fake: in one pass, or one after the other where batch statistics would mix."""
+        """Return the logits of real and fake images, from one pass; from two if batch statistics would mix them."""
         if self.config.discriminator.has_batch_statistics:
             real_critic = self._critic(real_labels, noise, "real", moment)
             return real_critic(real), self._critic(fake_labels, noise, "fake", moment)(fake)
@@ -243,20 +244,20 @@ class LatentMethod:
         return real_logits, fake_logits
 
 
-def _own(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return each image's logit beside its own label, (N,), of those beside every label, (N, num_classes)."""
+def _logit_of_label(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return each image's logit for its own label, (N,), from its logits for every label, (N, num_classes)."""
     return logits.gather(1, labels[:, None]).flatten()
 
 
 def sample_labels(first: int, count: int, num_classes: int) -> Tensor | None:
-    """Return the labels of images ``first`` to ``first + count`` when none are asked for: a grid row of each class."""
+    """Return the default labels of images ``first``, ``first`` + 1, ...: a grid row for each class in turn."""
     if not num_classes:
         return None
     return torch.arange(first, first + count) // GRID_COLUMNS % num_classes
 
 
 def labels_by_share(shares: np.ndarray | None, count: int, num_classes: int, seed: int) -> Tensor:
-    """Return labels (count,), each as often as ``shares`` (num_classes,) say, or evenly, in an order of a seed."""
+    """Return labels (count,) in an order of the seed; ``shares`` (num_classes,) are their frequencies, None: equal."""
     shares = np.full(num_classes, 1 / num_classes) if shares is None else shares
     edges = np.round(np.cumsum(shares) * count).astype(np.int64)
     labels = np.searchsorted(edges, np.arange(count), side="right").clip(max=num_classes - 1)

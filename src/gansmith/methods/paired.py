@@ -1,4 +1,4 @@
-"""Image to image, learnt from pairs: pix2pix, with any loss and penalty, or without a discriminator."""
+"""Method ``paired``: pix2pix, which learns to translate images from pairs."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -20,13 +20,13 @@ from gansmith.parts.tasks.base import TaskField, tasks, viewable
 
 @methods.register("paired")
 class PairedConfig(SupervisedConfig):
-    """A generator from source images, and a discriminator that sees source and image together.
+    """A generator that translates source images, and a discriminator that sees source and image together.
 
-    D: loss on s(y, x) and s(y, G(y)) of sources y and targets x.  G: loss on s(y, G(y)), and l1_weight E|x - G(y)|.
-    Sources are made by a task, or, with ``pairs=true``, they are the left halves of the data's images.
+    D: loss on s(y, x) and s(y, G(y)) for sources y and targets x.  G: loss on s(y, G(y)), plus l1_weight E|x - G(y)|.
+    A task makes the sources, or, with ``pairs=true``, they are the left halves of the images.
     Source: Isola et al. 2017 (pix2pix), arXiv:1611.07004, equations 1 to 4 and section 3.3.
-    Differs: G's loss of noise is the network's dropout, if any; D's loss is not halved; G is averaged; ``share_fakes``
-    lets the G step reuse the fakes of the last D step, with their graph. Without a discriminator L1 is all there is.
+    Differs: dropout is optional; D's loss is not halved; G is averaged (EMA); with ``share_fakes`` the G step reuses
+    the fakes of the last D step, with their graph. The discriminator is optional: without it G learns from L1 only.
     """
 
     translates: ClassVar[bool] = True
@@ -42,7 +42,7 @@ class PairedConfig(SupervisedConfig):
         return "the sources of pairs" if self.task is None else f"sources of task {described(self.task)}"
 
     def image_spec(self, data: DataSpec) -> ImageSpec:
-        """Return what the generator must speak; RecipeError for a task that the images do not allow."""
+        """Return the sizes of the generator's inputs and outputs; RecipeError if the task does not fit the images."""
         sources = data.channels if self.task is None else self.task.source_channels(data.channels)
         width = data.width // 2 if data.pairs else data.width
         return ImageSpec(data.height, width, data.channels, source_channels=sources)
@@ -53,26 +53,27 @@ class PairedConfig(SupervisedConfig):
         if self.task is None and not data.pairs:
             raise RecipeError(
                 "recipe.no_task",
-                f"'{data.name}' has single images, and this recipe has no task that makes sources from them"
+                f"'{data.name}' has single images, but this recipe has no task that makes sources from them"
                 f"\n  pass --task NAME ({', '.join(tasks.names())}), or --pairs if each image is a pair side by side",
             )
         if self.task is not None and data.pairs:
             raise RecipeError(
                 "recipe.task_with_pairs",
-                f"'{data.name}' is read as pairs, so task '{self.task.kind}' has nothing to make"
+                f"'{data.name}' is read as pairs, so task '{self.task.kind}' is not needed"
                 "\n  pass method.task=null to learn from the pairs, or pairs=false",
             )
         if not self.generator.translates:
             raise RecipeError(
                 "recipe.generator_from_noise",
-                f"generator '{self.generator.kind}' makes images from noise, and method 'paired' gives it source images"
+                f"generator '{self.generator.kind}' makes images from noise, but method 'paired' needs one that "
+                "translates images"
                 f"\n  allowed: {networks_that('translates')}",
             )
         self.check_sides()
 
 
 class PairedMethod(SupervisedMethod):
-    """The method at work; see ``Method`` for what its members are."""
+    """The method ``paired``; ``Method`` explains the members."""
 
     config: PairedConfig
 
@@ -80,36 +81,36 @@ class PairedMethod(SupervisedMethod):
         config.check(data)
         spec = config.image_spec(data)
         both = replace(spec, channels=spec.channels + spec.source_channels, source_channels=0)
-        # A colour that is changed in the image and not in its source would belie the pair.
+        # A colour change in the image without one in its source would make the pair wrong.
         super().__init__(config, spec, both, config.augment and config.augment.geometric(), config.task)
 
     def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Return sources (N, S, H, W) and targets (N, C, H, W) of images of the data; both in [-1, 1]."""
+        """Return sources (N, S, H, W) and targets (N, C, H, W) from images of the data; both in [-1, 1]."""
         if self.config.task is None:
             source, target = images.chunk(2, 3)
             return tuple(each.contiguous(memory_format=torch.channels_last) for each in (source, target))  # type: ignore[return-value]
         return self.config.task(images, noise).contiguous(memory_format=torch.channels_last), images
 
     def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
-        """Return images (N, C, H, W) in [-1, 1] of sources (N, S, H, W) in [-1, 1]."""
+        """Return the translations (N, C, H, W) of sources (N, S, H, W); both in [-1, 1]."""
         made = super().translate(generator, source)
         return made if self.config.task is None else self.config.task.complete(made, source)
 
-    def content(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:
+    def content_loss(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:
         """Return the weighted mean absolute difference."""
         distance = (fake - target).abs().mean()
         return Terms(value_at(self.config.l1_weight, moment) * distance, {"loss_l1": distance.detach()})
 
-    def shown(self, source: Tensor, images: Tensor) -> Tensor:
-        """Return images (kN, C, H, W) with their sources (N, S, H, W) beside them as channels."""
+    def discriminator_input(self, source: Tensor, images: Tensor) -> Tensor:
+        """Return images (kN, C, H, W) with their sources (N, S, H, W) added as channels."""
         return torch.cat([source.repeat(images.shape[0] // source.shape[0], 1, 1, 1), images], 1)
 
     def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
-        """Return sources and targets side by side as channels: of images held out where there are some."""
-        return Fixed(torch.cat(self.chosen(seed, count or GRID_IMAGES, data), 1), None, GRID_COLUMNS)
+        """Return sources and targets, stacked as channels, from held-out images if there are any."""
+        return Fixed(torch.cat(self.preview_examples(seed, count or GRID_IMAGES, data), 1), None, GRID_COLUMNS)
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
-        """Return pictures (N, C, H, 3 W) in [-1, 1]: source, result and target."""
+        """Return pictures (N, C, H, 3 W) in [-1, 1]: source, result, target."""
         source, target = fixed.inputs.split([self.spec.source_channels, self.spec.channels], 1)
         result = self.translate(networks["generator"], source)
         return torch.cat([viewable(source, self.spec.channels), result, target], 3)

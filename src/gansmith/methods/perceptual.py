@@ -1,4 +1,4 @@
-"""The distance between images as the hidden layers of a network see them: of one in training, or of a file."""
+"""Feature distance: compare images by the hidden layers of a network."""
 
 import hashlib
 import json
@@ -20,43 +20,43 @@ from gansmith.parts.networks.activations import hidden_maps
 from gansmith.parts.networks.base import ImageSpec, range_from_signed
 
 OWN_FEATURES = "discriminator"
-SMALLEST = 1e-6
+SMALLEST_SCALE = 1e-6
 
 
-def feature_distance(seen: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
-    """Return mean |a - b| / mean |b|, 0-d, over the maps a that were seen and b that were wanted.
+def feature_distance(result: Mapping[str, Tensor], target: Mapping[str, Tensor]) -> Tensor:
+    """Return mean |a - b| / mean |b|, 0-d, over the feature maps a of the result and b of the target, by layer name.
 
-    Each layer and each image counts alike, whatever the size of its numbers.
+    Each layer and each image has the same weight, whatever the scale of its numbers.
     Source: Wang et al. 2018 (pix2pixHD), arXiv:1711.11585, equation 4; Johnson et al. 2016, arXiv:1603.08155.
-    Differs: divided by the mean of what is wanted; pix2pixHD leaves the layers' sizes as they are.
+    Differs: divided by the target's mean, which pix2pixHD does not do.
     """
-    apart = []
-    for name, goal in wanted.items():
-        difference, size = (each.float().abs().flatten(1).mean(1) for each in (seen[name] - goal, goal))
-        apart.append((difference / size.clamp(min=SMALLEST)).mean())
-    return torch.stack(apart).mean()
+    distances = []
+    for name, wanted in target.items():
+        difference, scale = (each.float().abs().flatten(1).mean(1) for each in (result[name] - wanted, wanted))
+        distances.append((difference / scale.clamp(min=SMALLEST_SCALE)).mean())
+    return torch.stack(distances).mean()
 
 
 class FeatureNetwork:
-    """A network of a .safetensors file, read when it is first asked: a discriminator of gansmith's, or an extractor.
+    """A network from a .safetensors file, read at its first use: a gansmith discriminator or the extractor ``own``.
 
-    It is no part of the model, which loads without it.
+    It is not part of the model, which loads without it.
     """
 
     def __init__(self, path: str, spec: ImageSpec) -> None:
         self._path, self._spec = Path(path).expanduser(), spec
         self._opened: tuple[nn.Module, Callable[[Tensor], object]] | None = None
 
-    def distance(self, made: Tensor, wanted: Tensor, digest: Tensor) -> Tensor:
-        """Return the distance of images (N, C, H, W) in [-1, 1], 0-d.
+    def distance(self, results: Tensor, targets: Tensor, digest: Tensor) -> Tensor:
+        """Return the feature distance of results and targets (N, C, H, W) in [-1, 1], 0-d.
 
-        ``digest`` (32,) uint8 is the SHA-256 that the file must have; all 0: it is written there. Raises RecipeError
-        for a file that cannot be used, or is another one.
+        ``digest`` (32,) uint8 is the expected SHA-256 of the file; if it is all zeros, the file's is written to it.
+        Raises RecipeError for an unusable or a different file.
         """
         network, call = self._opened or self._open(digest)
         with torch.no_grad():
-            goal = hidden_maps(network, lambda: call(wanted))[1]
-        return feature_distance(hidden_maps(network, lambda: call(made))[1], goal)
+            wanted = hidden_maps(network, lambda: call(targets))[1]
+        return feature_distance(hidden_maps(network, lambda: call(results))[1], wanted)
 
     def _open(self, digest: Tensor) -> tuple[nn.Module, Callable[[Tensor], object]]:
         try:
@@ -67,8 +67,8 @@ class FeatureNetwork:
         if digest.any() and not torch.equal(found, digest):
             raise RecipeError(
                 "recipe.features_changed",
-                f"features '{self._path}' is another network than the one this run began with"
-                "\n  put the old file back: a run must go on with what it was started with",
+                f"features '{self._path}' is a different network from the one this run started with"
+                "\n  put the old file back: a run must continue with its own feature network",
             )
         digest.copy_(found)
         try:
@@ -76,13 +76,13 @@ class FeatureNetwork:
         except RecipeError:
             raise
         except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:
-            raise self._unusable(f"it is neither: {str(problem).strip().splitlines()[-1].strip()}") from problem
+            raise self._unusable(f"it is no such network: {str(problem).strip().splitlines()[-1].strip()}") from problem
         network.to(digest.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self._opened = network, call
         return self._opened
 
     def _read(self, content: bytes) -> tuple[nn.Module, Callable[[Tensor], object]]:
-        """Return the network, and how images in [-1, 1] are put to it."""
+        """Return the network, and a function that calls it with images in [-1, 1]."""
         tensors = load(content)
         with safe_open(self._path, "pt") as file:
             metadata = file.metadata() or {}
@@ -95,12 +95,12 @@ class FeatureNetwork:
         record = json.loads(metadata[METADATA_KEY])
         config, name = methods.parse(record["method"]), record["network"]
         if name != "discriminator":
-            raise self._unusable(f"it holds the network '{name}'")
+            raise self._unusable(f"it contains the network '{name}'")
         with torch.device("meta"):
             method = config.build(DataSpec.from_json(record["data"]))
             shown, labels = method.example_inputs(1)[name]
         if labels is not None or shown is None:
-            raise self._unusable("its discriminator wants labels")
+            raise self._unusable("its discriminator has a label input")
         network, value_range = method.networks[name], config.discriminator.value_range  # type: ignore[attr-defined]
         network.load_state_dict(tensors, assign=True)
         _, channels, height, width = shown.shape
@@ -109,9 +109,9 @@ class FeatureNetwork:
         )
 
     def _fitted(self, images: Tensor, channels: int, height: int, width: int) -> Tensor:
-        """Return images at the size that the network knows."""
+        """Return images at the size of the network's input."""
         if channels != images.shape[1]:
-            raise self._unusable(f"it sees {channels} channels, and these images have {images.shape[1]}")
+            raise self._unusable(f"it takes {channels} channels, but these images have {images.shape[1]}")
         if images.shape[2:] == (height, width):
             return images
         return F.interpolate(images, (height, width), mode="bilinear", align_corners=False, antialias=True)
@@ -120,5 +120,5 @@ class FeatureNetwork:
         return RecipeError(
             "recipe.features_unusable",
             f"features '{self._path}' cannot be used: {reason}"
-            "\n  allowed: the discriminator.safetensors of a model without labels, or the weights of extractor 'own'",
+            "\n  allowed: discriminator.safetensors of a model without labels, or the weights of the extractor 'own'",
         )

@@ -1,4 +1,4 @@
-"""Run a generator over fixed inputs in padded batches of one size."""
+"""Generate images from fixed inputs in padded batches of one size."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,9 +14,9 @@ PIXELS_IN_A_BATCH = 65536
 
 
 def sample_batch(height: int, width: int) -> int:
-    """Return the one batch size in which a generator of this image size is ever run for samples, 4 to 64.
+    """Return the batch size for all samples of this image size, 4 to 64.
 
-    Floats change with the batch size; in one fixed size an image is the same whatever else is asked for.
+    Results change slightly with the batch size. With one fixed size an image does not depend on the images beside it.
     """
     return max(4, min(64, PIXELS_IN_A_BATCH // (height * width)))
 
@@ -25,7 +25,7 @@ def sample_batch(height: int, width: int) -> int:
 def generate(
     preview: Callable[[nn.ModuleDict, Fixed], Tensor], networks: nn.ModuleDict, fixed: Fixed, batch: int
 ) -> np.ndarray:
-    """Return uint8 (N, H, W, C) images of fixed inputs, made in padded batches of one size, in evaluation mode."""
+    """Return images uint8 (N, H, W, C) for fixed inputs, generated in evaluation mode in padded batches of one size."""
     device = next(networks.parameters()).device
     was_training = [module for module in networks.modules() if module.training]
     networks.eval()
@@ -36,7 +36,7 @@ def generate(
             inputs, labels = fixed.inputs[places].to(device), fixed.labels
             padded = replace(fixed, inputs=inputs, labels=None if labels is None else labels[places].to(device))
             with torch.random.fork_rng([]):
-                torch.default_generator.manual_seed(start)  # for networks that draw noise of their own
+                torch.default_generator.manual_seed(start)  # for networks that draw random numbers
                 out.append(to_uint8(preview(networks, padded)))
     finally:
         for module in was_training:

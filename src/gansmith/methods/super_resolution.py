@@ -1,4 +1,4 @@
-"""Small images to large ones: SRResNet, SRGAN, ESRGAN, with any loss and penalty, or without a discriminator."""
+"""Method ``super_resolution``: SRResNet, SRGAN and ESRGAN, which enlarge images."""
 
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -22,22 +22,22 @@ from gansmith.parts.networks.super_resolution import enlarged
 
 @methods.register("super_resolution")
 class SuperResolutionConfig(SupervisedConfig):
-    """A generator that enlarges, told by the large image what to make, and, if wanted, by a discriminator.
+    """A generator that enlarges images; it learns from the large images and, optionally, from a discriminator.
 
-    G: pixel_weight |x - G(y)|, as a mean of absolute or squared differences, + feature_weight times the distance of
-    features + loss on s(G(y)).  D: loss on s(x) and s(G(y)), for targets x and sources y = degradation(x).
+    G: pixel_weight times the mean absolute or squared difference of x and G(y), + feature_weight times their feature
+    distance, + loss on s(G(y)).  D: loss on s(x) and s(G(y)).  Targets are x, sources are y = degradation(x).
     Source: Ledig et al. 2017 (SRGAN), arXiv:1609.04802, section 2.2; Wang et al. 2018 (ESRGAN), arXiv:1809.00219,
     section 3.3: relativistic loss, L1 beside features.
-    Differs: features are those of the discriminator in training or of a file, not VGG's; the adversarial loss has
-    weight 1 and pixels 50 or so, where the papers have 0.001 or 0.005 and 1 or 0.01. G is averaged.
+    Differs: features come from the discriminator in training or from a file, not from VGG. The adversarial loss has
+    weight 1 and pixels about 50, where the papers have 0.001 or 0.005 and 1 or 0.01. G is averaged (EMA).
     """
 
     upscales: ClassVar[bool] = True
-    scale: Literal[2, 4] = Field(4, description="how many times the sides become larger")
+    scale: Literal[2, 4] = Field(4, description="factor by which the sides grow")
     degradation: DegradationField = Field(default_factory=Bicubic, description="makes sources from targets")
-    pixel_loss: Literal["l1", "mse"] = Field("l1", description="mean absolute, or mean squared difference")
+    pixel_loss: Literal["l1", "mse"] = Field("l1", description="mean absolute (l1) or squared (mse) difference")
     pixel_weight: NotNegative = Field(1.0, description="weight of that difference; a number or a ramp")
-    crop_px: int | None = Field(None, ge=8, description="train on random squares of the images; null: on whole ones")
+    crop_px: int | None = Field(None, ge=8, description="side of random training crops; null: whole images")
 
     def build(self, data: DataSpec) -> Method:
         """Return the method; RecipeError for parts that do not fit."""
@@ -53,13 +53,13 @@ class SuperResolutionConfig(SupervisedConfig):
         if data.pairs:
             raise RecipeError(
                 "recipe.pairs_in_super_resolution",
-                f"'{data.name}' is read as pairs, and method 'super_resolution' makes its sources from single images"
+                f"'{data.name}' is read as pairs, but method 'super_resolution' makes its sources from single images"
                 "\n  pass pairs=false",
             )
         if not self.generator.enlarges:
             raise RecipeError(
                 "recipe.generator_without_enlarging",
-                f"generator '{self.generator.kind}' does not enlarge images, which method 'super_resolution' asks for"
+                f"generator '{self.generator.kind}' does not enlarge images, but method 'super_resolution' needs that"
                 f"\n  allowed: {networks_that('enlarges')}",
             )
         sides = (data.height, data.width)
@@ -67,20 +67,20 @@ class SuperResolutionConfig(SupervisedConfig):
             fitting = [max(self.scale, round(side / self.scale) * self.scale) for side in sides]
             raise RecipeError(
                 "recipe.size_not_divisible_by_scale",
-                f"{data.height} x {data.width} images have no sources at 1/{self.scale} of their sides"
+                f"{data.height} x {data.width} images cannot be made {self.scale} times smaller"
                 f"\n  sides must be multiples of {self.scale}: pass size={fitting[0]}x{fitting[1]}",
             )
         if self.crop_px is not None and (self.crop_px % self.scale or self.crop_px > min(sides)):
             raise RecipeError(
                 "recipe.crop_out_of_range",
-                f"crop_px={self.crop_px} cannot be cut from {data.height} x {data.width} images and made "
-                f"{self.scale} times smaller\n  allowed: multiples of {self.scale} up to {min(sides)}",
+                f"crop_px={self.crop_px} does not fit {data.height} x {data.width} images and scale {self.scale}"
+                f"\n  allowed: multiples of {self.scale} up to {min(sides)}",
             )
         self.check_sides()
 
 
 class SuperResolutionMethod(SupervisedMethod):
-    """The method at work; see ``Method`` for what its members are."""
+    """The method ``super_resolution``; ``Method`` explains the members."""
 
     config: SuperResolutionConfig
 
@@ -91,32 +91,32 @@ class SuperResolutionMethod(SupervisedMethod):
         super().__init__(config, spec, replace(spec, source_channels=0, scale=1), config.augment)
 
     def examples(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Return sources and targets of images, or of a random square of each."""
+        """Return sources and targets from images, or from a random square of each."""
         return self.split(images if self.config.crop_px is None else cropped(images, self.config.crop_px, noise), noise)
 
     def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Return sources (N, C, H / scale, W / scale) of images (N, C, H, W), and these; both in [-1, 1]."""
+        """Return sources (N, C, H / scale, W / scale) and targets: the images (N, C, H, W); both in [-1, 1]."""
         source = self.config.degradation(images, self.config.scale, noise)
         return source.contiguous(memory_format=torch.channels_last), images
 
-    def content(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:
+    def content_loss(self, fake: Tensor, target: Tensor, moment: Moment) -> Terms:
         """Return the weighted mean difference."""
-        apart = fake - target
-        distance = (apart.abs() if self.config.pixel_loss == "l1" else apart.square()).mean()
+        difference = fake - target
+        distance = (difference.abs() if self.config.pixel_loss == "l1" else difference.square()).mean()
         weight = value_at(self.config.pixel_weight, moment)
         return Terms(weight * distance, {f"loss_{self.config.pixel_loss}": distance.detach()})
 
-    def shown(self, source: Tensor, images: Tensor) -> Tensor:
-        """Return the images: the discriminator sees no sources."""
+    def discriminator_input(self, source: Tensor, images: Tensor) -> Tensor:
+        """Return the images; the discriminator does not see sources."""
         return images
 
     def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
-        """Return sources, each pixel repeated, and targets side by side as channels: held out where there are some."""
-        source, target = self.chosen(seed, count or GRID_IMAGES, data)
+        """Return enlarged sources and targets, stacked as channels, from held-out images if there are any."""
+        source, target = self.preview_examples(seed, count or GRID_IMAGES, data)
         return Fixed(torch.cat([enlarged(source, self.config.scale, "nearest"), target], 1), None, GRID_COLUMNS)
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
-        """Return pictures (N, C, H, 3 W) in [-1, 1]: source, its pixels enlarged; result; target."""
+        """Return pictures (N, C, H, 3 W) in [-1, 1]: source with enlarged pixels, result, target."""
         shown, target = fixed.inputs.chunk(2, 1)
         scale = self.config.scale
         source = shown[:, :, ::scale, ::scale].contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""Images of one domain to another and back, learnt without pairs."""
+"""Method ``unpaired``: CycleGAN, which translates between two domains without pairs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -34,23 +34,23 @@ from gansmith.parts.networks.base import ImageSpec, NetworkField, range_from_sig
 from gansmith.parts.penalties.base import Critic, PenaltyField
 from gansmith.parts.tasks.base import Task
 
-GENERATORS = ("a_to_b", "b_to_a")  # by the domain that they start from
-DISCRIMINATORS = ("discriminator_a", "discriminator_b")  # by the domain that they judge
+GENERATORS = ("a_to_b", "b_to_a")  # by the domain of their sources
+DISCRIMINATORS = ("discriminator_a", "discriminator_b")  # by the domain of their images
 SIDES = ("a", "b")  # in the log: a is 'from', b is 'to'
 GRID_IMAGES, GRID_COLUMNS = 16, 2  # each is three images wide
 
 
 @methods.register("unpaired")
 class UnpairedConfig(MethodConfig):
-    """CycleGAN: two generators, two discriminators, and what went there must come back.
+    """CycleGAN: two generators and two discriminators; an image that is translated and back must stay the same.
 
     Generators: adversarial terms of F(a) and G(b) + cycle_weight (E|G(F(a)) - a| + E|F(G(b)) - b|
                 + identity_weight (E|F(b) - b| + E|G(a) - a|)), with F from A to B and G from B to A.
-    Discriminators: each between the images of its domain and fakes out of a pool of earlier ones.
+    Discriminators: the loss on images of their domain and on fakes from a pool of earlier ones.
     Source: Zhu et al. 2017, arXiv:1703.10593, eq. 3, sections 4 and 5.2; pool: Shrivastava et al. 2017,
     arXiv:1612.07828, section 2.3.
-    Differs: discriminators learn from the fakes of the same iteration's generator step, their losses are added as they
-    are, and each process has pools of its own.
+    Differs: discriminators use the fakes of the same iteration's generator step; their losses are added without a
+    factor; each process has its own pools.
     """
 
     translates: ClassVar[bool] = True
@@ -61,12 +61,14 @@ class UnpairedConfig(MethodConfig):
     loss: LossField = Field(default_factory=LeastSquares)
     penalties: tuple[PenaltyField, ...] = ()
     constraints: tuple[ConstraintField, ...] = ()
-    augment: AugmentationField | None = Field(None, description="of what both discriminators see; each adapts its own")
-    cycle_weight: NotNegative = Field(10.0, description="of the L1 distance of an image to itself, there and back")
-    identity_weight: NotNegative = Field(
-        0.5, description="times cycle_weight: of what a generator changes in images of the domain that it leads to"
+    augment: AugmentationField | None = Field(
+        None, description="augments both discriminators' inputs; each has its own p"
     )
-    pool_size: int = Field(50, ge=0, le=10_000, description="earlier fakes kept for each discriminator; 0: none")
+    cycle_weight: NotNegative = Field(10.0, description="weight of the L1 distance between an image and its way back")
+    identity_weight: NotNegative = Field(
+        0.5, description="times cycle_weight: weight of changes to images that are already in the target domain"
+    )
+    pool_size: int = Field(50, ge=0, le=10_000, description="earlier fakes kept for each discriminator; 0: no pool")
 
     @property
     def phases(self) -> tuple[Phase, ...]:
@@ -86,30 +88,30 @@ class UnpairedConfig(MethodConfig):
         if data.classes != DOMAINS:
             raise RecipeError(
                 "recipe.one_domain",
-                f"method 'unpaired' translates between two sets of images, and '{data.name}' is one"
+                f"method 'unpaired' needs two sets of images, and '{data.name}' is one"
                 "\n  pass both: gansmith train --from A --to B",
             )
         refuse_points(data, self.generator, self.discriminator)
         if not self.generator.translates:
             raise RecipeError(
                 "recipe.generator_from_noise",
-                f"generator '{self.generator.kind}' makes images from noise; method 'unpaired' gives it images"
-                "\n  use one that translates: generator=cyclegan_resnet",
+                f"generator '{self.generator.kind}' makes images from noise, but method 'unpaired' needs one that "
+                "translates images\n  pass generator=cyclegan_resnet",
             )
         refuse_batch_statistics(self.discriminator, self.penalties)
 
 
 @dataclass(frozen=True)
 class Domain:
-    """This process's slice of one domain's half of a batch."""
+    """The images of one domain in this process's slice of a batch."""
 
     index: int
     images: Tensor  # (N / 2, C, H, W) in [-1, 1]
-    noise: Noise  # the draws of these images
+    noise: Noise  # random numbers for these images
 
 
 class UnpairedMethod:
-    """The method at work; see ``Method`` for what its members are. Domain 0 is A ('from'), domain 1 is B ('to')."""
+    """The method ``unpaired``; ``Method`` explains the members. Domain 0 is A ('from'), domain 1 is B ('to')."""
 
     def __init__(self, config: UnpairedConfig, data: DataSpec) -> None:
         config.check(data)
@@ -120,7 +122,7 @@ class UnpairedMethod:
         self.networks = nn.ModuleDict(sides)
         self.averaged: tuple[str, ...] = GENERATORS
         self.translators = self.averaged
-        self.task: Task | None = None  # the images of a domain are its sources
+        self.task: Task | None = None  # a domain's images are the sources
         self.phases = config.phases
         self.constraints: Mapping[str, tuple[Constraint, ...]] = dict.fromkeys(DISCRIMINATORS, config.constraints)
         self.state: dict[str, Tensor] = {}
@@ -129,14 +131,14 @@ class UnpairedMethod:
         for side in SIDES if config.pool_size else ():
             self.pools[f"images_{side}"] = torch.zeros(config.pool_size, *self._shape)
             self.pools[f"filled_{side}"] = torch.zeros((), dtype=torch.long)
-        self._fakes: list[Tensor] = []  # of domains A and B, from the generators' phase to the discriminators'
+        self._fakes: list[Tensor] = []  # of domains A and B; the generators' phase leaves them for the discriminators'
 
     def phases_at(self, moment: Moment) -> tuple[Phase, ...]:
         """Return both phases."""
         return self.phases
 
     def loss(self, phase: Phase, batch: Batch, noise: Noise, moment: Moment) -> Terms:
-        """Return what the phase minimises; the images of a batch are of A and B in turn."""
+        """Return the loss of the phase; images of A and B alternate in a batch."""
         domains = [
             Domain(
                 index,
@@ -153,27 +155,27 @@ class UnpairedMethod:
         return Terms(a.total + b.total, {"loss_discriminator": mean, **a.log, **b.log})
 
     def translate(self, generator: nn.Module, source: Tensor) -> Tensor:
-        """Return images (N, C, H, W) in [-1, 1] of the domain that a generator leads to, of those of the other."""
+        """Return the translations (N, C, H, W) of images (N, C, H, W) by a generator; both in [-1, 1]."""
         return translated(generator, source, self.config.generator.value_range)
 
     def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
-        """Return images of A and B in turn, held out where the run has such."""
+        """Return alternating images of A and B, held-out ones if there are any."""
         shown, count = data.held_out or data, count or GRID_IMAGES
         places, labels = np.empty(count, np.int64), np.arange(count) % 2
         for domain in range(2):
             members = np.flatnonzero(shown.labels == domain)
-            members = members if len(members) else np.arange(len(shown))  # none of this domain was held out
+            members = members if len(members) else np.arange(len(shown))  # this domain has no held-out images
             order = members[epoch_order(derive_seed("preview", seed), domain, len(members))]
             places[domain::2] = np.resize(order, len(places[domain::2]))
         return Fixed(to_float(shown.read(places)), torch.from_numpy(labels), GRID_COLUMNS)
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
-        """Return pictures (N, C, H, 3 W) in [-1, 1]: an image, its translation, and that translated back."""
+        """Return pictures (N, C, H, 3 W) in [-1, 1]: an image, its translation, and the translation back."""
         assert fixed.labels is not None
         images, of_b = fixed.inputs, (fixed.labels == 1)[:, None, None, None]
 
         def other(now: Tensor, back: bool) -> Tensor:
-            # Both ways for all: in parts of a batch an image would depend on the others.
+            # Translate all images both ways: in a part of a batch an image would depend on the others.
             first, second = (networks[name] for name in (GENERATORS[::-1] if back else GENERATORS))
             return torch.where(of_b, self.translate(second, now), self.translate(first, now))
 
@@ -181,7 +183,7 @@ class UnpairedMethod:
         return torch.cat([images, there, other(there, back=True)], 3)
 
     def example_inputs(self, count: int) -> dict[str, tuple[Tensor | None, ...]]:
-        """Return what each network is called with, on the default device: for the table of layer shapes."""
+        """Return example inputs of each network, on the default device, for the table of layers."""
         return {name: (torch.empty(count, *self._shape), None) for name in self.networks}
 
     def _generator_terms(self, domains: list[Domain], moment: Moment) -> Terms:
@@ -207,7 +209,7 @@ class UnpairedMethod:
         return Terms(total, {"loss_generator": (adversarial[0] + adversarial[1]).detach() / 2, **log})
 
     def _adversarial(self, domain: Domain, fake: Tensor, moment: Moment) -> Tensor:
-        """Return what the generator that leads to a domain minimises against its discriminator."""
+        """Return the adversarial loss of a domain's fakes for the generator that makes them."""
         critic, real_logits = self._critic(domain, moment), None
         if self.config.loss.generator_needs_real:
             with torch.no_grad():
@@ -232,16 +234,16 @@ class UnpairedMethod:
         return Terms(terms.total, {f"{name}_{side}": value for name, value in terms.log.items()})
 
     def _critic(self, domain: Domain, moment: Moment) -> Critic:
-        """Bind a domain's augmentation to its discriminator: images (kN, C, H, W) -> logits."""
+        """Return a domain's discriminator with augmentation bound: images (kN, C, H, W) -> logits."""
         discriminator, value_range = self.networks[DISCRIMINATORS[domain.index]], self.config.discriminator.value_range
 
-        def judge(images: Tensor) -> Tensor:
+        def score(images: Tensor) -> Tensor:
             return discriminator(range_from_signed(images, value_range), None)
 
-        return self.augmenters[domain.index].critic(judge, domain.noise, "both", moment)
+        return self.augmenters[domain.index].critic(score, domain.noise, "both", moment)
 
     def _through_pool(self, fake: Tensor, side: str, noise: Noise) -> Tensor:
-        """Return as many images as came: each is, half the time, an earlier one whose place it takes."""
+        """Return as many fakes; when the pool is full, half of them are earlier ones, whose places new ones take."""
         out = fake.clone()
         if not self.config.pool_size:
             return out

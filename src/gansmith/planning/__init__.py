@@ -1,1 +1,1 @@
-"""auto: a recipe for these images, this machine and this budget."""
+"""The recipe ``auto``: planned for the images, the machine and the budget at hand."""

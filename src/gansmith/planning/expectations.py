@@ -1,11 +1,11 @@
-"""What runs of a size and a length have made: for a person who is about to wait as long. Only what was seen is here."""
+"""The quality to expect of a run, from runs that were recorded."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What came of a run on ``count`` images after ``kimg``, in words and as a picture of the documentation."""
+    """The result of a recorded run on ``count`` images after ``kimg``: in words, and as a picture in the docs."""
 
     side: int  # px, the longer
     channels: int
@@ -26,13 +26,14 @@ SEEN = (
         "docs/pictures/auto-avatars.jpg",
     ),
 )  # fmt: skip
-NEAR = 1.5  # a side that is at most so many times another is like it
+NEAR = 1.5  # sides that differ by at most this factor count as similar
 
 
 def expectation_for(side: int, channels: int, count: int, kimg: float) -> Expectation | None:
-    """Return what comes nearest of runs on images of about this size; None where nothing was seen.
+    """Return the nearest recorded run on images of about this size; None without one.
 
-    It is the longest that is no longer, else the shortest; its words tell how much less the images or the length are.
+    Among the recorded runs that are no longer than ``kimg`` it is the longest, else the shortest of all. Its words say
+    how much shorter the planned run or how much smaller the data set is.
     """
     near = [seen for seen in SEEN if 1 / NEAR <= side / seen.side <= NEAR and (channels == 1) == (seen.channels == 1)]
     if not near:

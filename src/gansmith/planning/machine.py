@@ -1,4 +1,4 @@
-"""What a machine has and how fast it is."""
+"""Examine the machine: versions, processors, speed, disk, extras."""
 
 import importlib.metadata
 import importlib.util
@@ -17,7 +17,7 @@ MEASURE_SEC = 1.0
 
 
 def examine() -> dict[str, str]:
-    """Return facts in words, by name."""
+    """Return facts about this machine in words, by name; measures for a second."""
     cache = cache_folder()
     existing = next(parent for parent in (cache, *cache.parents) if parent.exists())
     facts = {

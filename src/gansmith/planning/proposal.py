@@ -1,4 +1,4 @@
-"""A recipe that was made for data, a machine and a budget: what was chosen and why, and how users' settings stay."""
+"""A planned recipe with its reasons, and the builder that keeps the user's own settings."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -10,14 +10,12 @@ from gansmith.recipes.load import flat, load_recipe, named_paths, override
 from gansmith.recipes.recipe import Recipe
 
 USERS = "as you asked"
-EDITING = (
-    "The plan as it was made. What is changed below changes nothing else: gamma and lr do not follow size and batch."
-)
+EDITING = "Planned by gansmith. An edit below changes only its own field: gamma and lr do not follow size and batch."
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One thing that was decided, and why."""
+    """One decision and its reason."""
 
     what: str
     value: str
@@ -26,7 +24,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Proposal:
-    """A recipe for the data, the machine and the budget at hand."""
+    """A recipe for the data, the machine and the budget, with the reason for each choice."""
 
     recipe: Recipe
     choices: tuple[Choice, ...]
@@ -39,21 +37,23 @@ class Proposal:
 
     @property
     def minutes(self) -> float:
-        """Return how long the run takes, as measured."""
+        """Return how many minutes the run takes at the measured speed."""
         return self.kimg * 1000 / self.img_per_sec / 60
 
     def notes(self) -> list[str]:
-        """Return the choices in one line each."""
+        """Return one line for each choice."""
         return [f"{choice.what}: {choice.value} ({choice.reason})" for choice in self.choices]
 
     def outlook(self) -> str:
         """Return the expected quality, in words."""
         seen = self.expectation
-        quality = "unknown, no run on such images was recorded" if seen is None else f"see {seen.picture}, {seen.words}"
+        quality = (
+            "unknown; no run on similar images is recorded" if seen is None else f"see {seen.picture}, {seen.words}"
+        )
         return f"expected quality: {quality}"
 
     def comments(self) -> tuple[str, ...]:
-        """Return what to write above the recipe in a file."""
+        """Return the comment lines above the recipe in a file."""
         return (EDITING, *self.notes())
 
     def to_yaml(self) -> str:
@@ -66,7 +66,7 @@ class Proposal:
 
 
 class RecipeBuilder:
-    """A recipe in the making, in which the user's own settings stay."""
+    """A recipe under construction; it never changes a setting that the user made."""
 
     def __init__(self, base: str, overrides: tuple[str, ...]) -> None:
         self.base, self.recipe = base, load_recipe(base)
@@ -79,13 +79,13 @@ class RecipeBuilder:
         self._decided: list[str] = []
 
     def _of_kind(self, path: str, text: str) -> str:
-        """Return the path that an override names: that of the kind, where ``augment=ada`` names a part by it alone."""
+        """Return the path that an override sets; ``augment=ada`` names a part, so it sets the part's kind."""
         kind = f"{path}.kind"
         is_name = text.partition("=")[2].strip() == flat(self.recipe).get(kind)
         return kind if is_name else path
 
     def is_users(self, path: str) -> bool:
-        """Say whether the user has set a field, a part of it, or what it is a part of."""
+        """Say whether the user has set a field, a field below it, or a part that contains it."""
         return any(_overlap(path, named) for named in self._all_named())
 
     def _is_of_another_part(self, path: str) -> bool:
@@ -100,9 +100,10 @@ class RecipeBuilder:
         return any(f"{known}.".startswith(f"{path}.") for known in flat(self.recipe))
 
     def decide(self, what: str, paths: tuple[str, ...], value: Any, reason: str, *, of_any_part: bool = False) -> None:
-        """Set fields that mean the same, unless the user has or their part is gone, and note the choice.
+        """Set fields that mean the same to one value, and note the choice.
 
-        A part whose kind the user has named is another, whose fields are not touched unless ``of_any_part``.
+        The fields stay as they are where the user has set one of them, or where the recipe has none of them. A part
+        whose kind the user has named keeps its fields, too, unless ``of_any_part``.
         """
         self._decided += paths
         if any(self.is_users(path) for path in paths):
@@ -118,7 +119,7 @@ class RecipeBuilder:
             self.choices.append(Choice(what, _in_words(value), reason))
 
     def note_the_rest(self) -> None:
-        """Note what the user has set beyond what was decided."""
+        """Note the user's settings of fields that nothing decides."""
         for text, paths in self._named.items():
             if not any(_overlap(path, decided) for path in paths for decided in self._decided):
                 key, _, value = text.partition("=")
@@ -126,7 +127,7 @@ class RecipeBuilder:
 
 
 def _overlap(left: str, right: str) -> bool:
-    """Say whether one dotted path is the other, or a part of it."""
+    """Say whether two dotted paths are equal, or one lies below the other."""
     return f"{left}.".startswith(f"{right}.") or f"{right}.".startswith(f"{left}.")
 
 

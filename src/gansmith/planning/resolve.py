@@ -1,4 +1,4 @@
-"""Everything before a run: its recipe, its plan, its dry run."""
+"""Resolve the recipe of a run, plan it, prepare it, or try it dry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ from gansmith.training.prepare import Prepared, prepare
 
 
 def read_recipe(recipe: str | Recipe, overrides: Sequence[str] = (), plugins: Sequence[Path] = ()) -> Recipe:
-    """Return a recipe by name, path or value, with plugins loaded and overrides applied."""
+    """Load the plugins, and return a recipe by name, path or value with the overrides applied."""
     load_plugins(tuple(plugins))
     return override(recipe, tuple(overrides)) if isinstance(recipe, Recipe) else load_recipe(recipe, tuple(overrides))
 
 
 def prepare_run(options: RunOptions, runtime: Runtime, on_event: OnEvent, *, measure: bool = False) -> Prepared:
-    """Resolve the recipe, plan one for ``auto``, and prepare the run; all processes must call it alike.
+    """Resolve a recipe's name, or plan one for ``auto``, and prepare the run; all processes must call it.
 
-    Speed is measured where ``measure`` asks for it, the recipe is ``auto``, or the length is given in minutes. Raises a
-    GansmithError for anything that keeps the run from starting.
+    Speed is measured if ``measure`` is true, the recipe is ``auto``, or the length is in minutes. Raises GansmithError
+    for anything that keeps the run from starting.
     """
     if options.recipe != AUTO:
         refuse_two_lengths(options.budget, options.overrides)
@@ -49,11 +49,11 @@ def prepare_run(options: RunOptions, runtime: Runtime, on_event: OnEvent, *, mea
 def plan(
     source: DataName | Source = "fashion-sample", *, on_event: OnEvent | None = None, **keywords: Unpack[PlanKeywords]
 ) -> Proposal:
-    """Return what ``auto`` would train on the data in the time there is; ``proposal.recipe`` can be given to ``train``.
+    """Plan a recipe for the data, the machine and the budget; pass ``proposal.recipe`` to ``train`` to use it.
 
-    Keywords: overrides, kimg, epochs, minutes, device, precision, holdout, plugins, data_root; as of ``train``. Writes
-    nothing but the cache of images. Without ``on_event`` it prints lines on stderr; ``gansmith.silent`` prints nothing.
-    Raises a GansmithError as ``train`` would.
+    The keywords are overrides, kimg, epochs, minutes, device, precision, holdout, plugins and data_root, with the same
+    meaning as in ``train``. Writes only the cache of images. Without ``on_event`` it prints lines on stderr;
+    ``gansmith.silent`` prints nothing. Raises GansmithError where ``train`` would.
     """
     if unknown := keywords.keys() - PlanKeywords.__optional_keys__:
         raise TypeError(f"plan() got an unexpected keyword argument '{min(unknown)}'")
@@ -64,20 +64,20 @@ def plan(
 
 @dataclass(frozen=True)
 class DryRun:
-    """A run that is prepared and not started: for ``--dry-run``."""
+    """A run that was prepared but not started, for ``--dry-run``."""
 
     prepared: Prepared
-    summary: list[str]  # of the data; of auto also its choices
-    shapes: list[str]  # the table of each network's layers
+    summary: list[str]  # lines about the data, and the choices of auto
+    shapes: list[str]  # lines of each network's table of layers
 
     @property
     def minutes(self) -> float:
-        """Return how long the run would take, as measured."""
+        """Return how many minutes the run would take at the measured speed."""
         return self.prepared.length.schedule_kimg * 1000 / self.prepared.img_per_sec / 60
 
 
 def dry_run(source: DataName | Source, **keywords: Unpack[RunKeywords]) -> DryRun:
-    """Prepare what ``train`` with the same keywords would do, and write nothing but the cache of images."""
+    """Prepare the run that ``train`` would start with the same keywords; write only the cache of images."""
     options, notes = RunOptions.of(source, **keywords), list[str]()
     runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError
-from gansmith.evaluation.compare import Comparison, Contender, Row, kimg_text
+from gansmith.evaluation.compare import ComparedRun, Comparison, Row, kimg_text
 from gansmith.evaluation.result import NOISE
 from gansmith.imaging.images import encode_png, enlarge, on_white
 from gansmith.reporting.comparison_curves import LINES, draw_overlay
@@ -39,7 +39,7 @@ def write_comparison(found: Comparison, path: Path) -> Path:
     return path
 
 
-def _name(found: Comparison, run: Contender) -> str:
+def _name(found: Comparison, run: ComparedRun) -> str:
     colour = LINES[found.runs.index(run) % len(LINES)]
     return f'<span class="dot" style="background:{colour}"></span>{run.letter}'
 
@@ -75,8 +75,8 @@ def _numbers(found: Comparison) -> str:
         if row.is_decided:
             cells = [f"<b>{cell}</b>" if index in row.leaders else cell for index, cell in enumerate(cells)]
         rows.append([escape(row.name), *cells, verdict(found, row), ENDS[row.best]])
-    judged = next(run.judged for run in found.runs if run.judged is not None)
-    stamp = "<br>".join(escape(line) for line in judged.protocol.lines())
+    evaluation = next(run.evaluation for run in found.runs if run.evaluation is not None)
+    stamp = "<br>".join(escape(line) for line in evaluation.protocol.lines())
     heads = ["metric", *(_name(found, run) for run in found.runs), "", "how to read it"]
     return f'{table(heads, rows)}\n<p class="note">{RULE}</p>\n<p class="note">All evaluations:<br>{stamp}.</p>'
 

@@ -13,7 +13,7 @@ from gansmith.core.events import OnProgress, PlainLines
 from gansmith.core.metric_name import column_of
 from gansmith.core.registry import load_plugins
 from gansmith.evaluation.reference import open_reference, run_data_of
-from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks, open_snapshot_extractor
+from gansmith.evaluation.snapshot import SnapshotEvaluator, open_snapshot_extractor, snapshot_inputs
 from gansmith.inference.load import load_model
 from gansmith.monitoring import health
 from gansmith.monitoring.health import COLLAPSES, HEALTHY, Verdict
@@ -180,9 +180,13 @@ def _snapshot_now(run: RunFolder, recipe: Recipe, device: str, on_progress: OnPr
     )
     options = recipe.monitor
     evaluator = SnapshotEvaluator.open(training, open_snapshot_extractor(training, options.features), options)
-    draws = draws_of_looks(method, training, options, model.record.seed)
+    draws = snapshot_inputs(method, training, options, model.record.seed)
     iteration = max((int(row["iteration"]) for row in read_rows(run.log)), default=0) + 1
-    return {"iteration": iteration, "kimg": model.record.kimg, **evaluator.look(model.draw(draws.inputs, draws.labels))}
+    return {
+        "iteration": iteration,
+        "kimg": model.record.kimg,
+        **evaluator.evaluate(model.draw(draws.inputs, draws.labels)),
+    }
 
 
 def _evidence(run: RunFolder, verdict: Verdict | None, snapshots: list[dict[str, Any]]) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import MetricError
-from gansmith.evaluation.baselines import BaselineComparison, contests_of
+from gansmith.evaluation.baselines import BaselineComparison, baseline_comparisons
 from gansmith.evaluation.result import FOLDER, PAIRS, TRANSLATIONS, Evaluation, best_end, last_evaluation
 from gansmith.reporting.embedded_images import img_tag, load_picture
 from gansmith.reporting.page import section, table
@@ -25,7 +25,7 @@ def evaluation_sections(folder: Path, kimg: float | None) -> str:
     """Return the sections as HTML for the run in ``folder``, whose model was saved at ``kimg``."""
     try:
         found = last_evaluation(folder)
-        comparisons = [] if found is None else contests_of(found)
+        comparisons = [] if found is None else baseline_comparisons(found)
     except MetricError as problem:
         return section(TITLE, f'<p class="note">{escape(str(problem))}</p>')
     command = escape(f"gansmith evaluate {shlex.quote(str(folder))}")

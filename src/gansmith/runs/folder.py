@@ -158,10 +158,10 @@ class RunFolder:
 
 
 def find_checkpoint(path: Path) -> tuple[RunFolder, Checkpoint] | None:
-    """Return the run and the checkpoint that a path means, or None if it is of no run.
+    """Return the run and the checkpoint that a path means, or None for a path outside any run.
 
-    A run folder means its best checkpoint where looks have judged them, else the last; ``RUN/checkpoints`` means the
-    last, ``RUN/checkpoints/NUMBER`` that one. Raises CheckpointError if there is no whole one.
+    A run folder means its best checkpoint by the snapshots, or the last one without snapshots. ``RUN/checkpoints``
+    means the last one, ``RUN/checkpoints/NUMBER`` that one. Raises CheckpointError if no checkpoint is whole.
     """
     if is_run(path):
         run = RunFolder.open(path)

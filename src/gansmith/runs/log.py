@@ -39,7 +39,7 @@ Row = dict[str, Any]
 
 
 def measure(row: Row, name: str) -> float:
-    """Return a number of a look, whatever protocol its column's name carries; NaN where it is absent."""
+    """Return a metric of a snapshot by its short name, such as "fd"; NaN if the row does not have it."""
     column = column_of(row, name)
     return float(row[column]) if column else float("nan")
 

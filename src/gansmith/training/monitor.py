@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from gansmith.data.base import ImageData
-from gansmith.evaluation.snapshot import SnapshotEvaluator, draws_of_looks
+from gansmith.evaluation.snapshot import SnapshotEvaluator, snapshot_inputs
 from gansmith.methods.base import Fixed
 from gansmith.methods.capabilities import samples_from_latents
 from gansmith.methods.sampling import generate, sample_batch
@@ -33,13 +33,13 @@ class Monitor:
         self._extractor, self._data, self._state = extractor, data, state
         self._evaluator: SnapshotEvaluator | None = None
         assert samples_from_latents(state.method)
-        self._fixed = draws_of_looks(state.method, data, options, state.seed)
+        self._fixed = snapshot_inputs(state.method, data, options, state.seed)
 
     def evaluate(self) -> dict[str, Any]:
         """Return the metrics of the present generator, by column of snapshots.jsonl."""
         if self._evaluator is None:
             self._evaluator = SnapshotEvaluator.open(self._data, self._extractor, self._options)
-        return self._evaluator.look(self._generate(self._fixed))
+        return self._evaluator.evaluate(self._generate(self._fixed))
 
     def protocol(self) -> SnapshotProtocol:
         """Return everything that the metrics depend on apart from the generator."""

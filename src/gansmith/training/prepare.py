@@ -1,4 +1,4 @@
-"""Prepare a run before its first step: find and open the data, measure speed, fix the length."""
+"""Prepare a run: find and open its data, measure its speed, fix its length."""
 
 import time
 from collections.abc import Iterator
@@ -20,27 +20,28 @@ from gansmith.training.state import RunState
 from gansmith.training.step import train_step
 
 MEASURE_SEC = 4.0
-OVERHEAD = 0.05  # share of a run that previews, checkpoints and the report take
+OVERHEAD = 0.05  # share of a run's time that previews, checkpoints and the report take
 
 
 @dataclass(frozen=True)
 class Prepared:
     """Everything that is fixed before the first step of a run."""
 
-    recipe: Recipe  # with the size and channels of the data
+    recipe: Recipe  # with the image size and channels of the data
     source: Source
     data: ImageData
     length: RunLength
-    img_per_sec: float  # as measured; 0 where nobody needed to know
+    img_per_sec: float  # as measured; 0 if it was not measured
     comments: tuple[str, ...] = ()  # above the recipe in the run folder
 
 
 def prepare(
     recipe: Recipe, options: RunOptions, runtime: Runtime, on_event: OnEvent, *, measure: bool = False
 ) -> Prepared:
-    """Open the data for a recipe and fix the length; every process must call it, and all return the same.
+    """Open the data for a recipe and fix the length; all processes must call it, and all return the same.
 
-    Speed is measured where ``measure`` asks for it or the length is given in minutes. Raises DataError.
+    Speed is measured if ``measure`` is true or the length is in minutes. Raises DataError for data that cannot be
+    opened, GansmithError for a length that is too long.
     """
     source = find_data(options, runtime)
     recipe, data = open_for(recipe, source, options, runtime, on_event)
@@ -52,7 +53,7 @@ def prepare(
 
 
 def find_data(options: RunOptions, runtime: Runtime) -> Source:
-    """Return the source of a run's data; a data set that has to be downloaded is downloaded by one process."""
+    """Find the source of a run's data; only one process downloads a named data set. Raises DataError."""
     with _main_first(runtime):
         return find_source(options.source, options.data_root)
 
@@ -60,9 +61,9 @@ def find_data(options: RunOptions, runtime: Runtime) -> Source:
 def open_for(
     recipe: Recipe, source: Source, options: RunOptions, runtime: Runtime, on_event: OnEvent
 ) -> tuple[Recipe, ImageData]:
-    """Return the data, and the recipe with the size and channels that were inferred from them.
+    """Open the data, and return them with the recipe, which gets their image size and channels.
 
-    One process decodes the images, the others wait for the cache. Raises DataError for fewer than two images.
+    Only one process decodes the images; the others wait for the cache. Raises DataError, also for a single image.
     """
 
     with _main_first(runtime):
@@ -73,16 +74,17 @@ def open_for(
         raise DataError(
             "data.one_image",
             f"'{data.spec.name}' has one image to train on"
-            "\n  at least 2 are needed; 'gansmith data check' says what was left out",
+            "\n  at least 2 are needed; 'gansmith data check' shows which files were left out",
         )
     decided = recipe.data.with_format(data.spec.height, data.spec.width, data.spec.channels)
     return recipe.model_copy(update={"data": decided}), data
 
 
 def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, seconds: float = MEASURE_SEC) -> float:
-    """Return images a second of a few training steps, as the main process measures them; all processes must call it.
+    """Train for a few seconds, throw the state away, and return the images a second of the main process.
 
-    The trained state is thrown away. Its augmentation probability is a usual one: at first it is 0 and costs nothing.
+    All processes must call it. The augmentation probability is set to a usual value: a run starts with 0, which costs
+    nothing, and would look too fast.
     """
     state = RunState.fresh(recipe, data.spec, 0, runtime)
     assume_augmented(state.method.state)
@@ -92,7 +94,7 @@ def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, seconds: fl
     while runtime.any_process(start == 0.0 or shown == 0 or time.perf_counter() - start < seconds):
         train_step(state, stream, runtime, state.moment(1.0))
         runtime.synchronize()
-        if state.iteration == 2:  # the first steps set things up
+        if state.iteration == 2:  # the first two steps allocate memory and compile
             start = time.perf_counter()
         elif state.iteration > 2:
             shown += state.images_per_iteration
@@ -106,7 +108,7 @@ def same_number(runtime: Runtime, number: float) -> float:
 
 @contextmanager
 def _main_first(runtime: Runtime) -> Iterator[None]:
-    """Let the main process do something before the others: it leaves files that they then find."""
+    """Run the block in the main process first; the others then find the files that it wrote."""
     if not runtime.is_main:
         runtime.barrier()
     yield

@@ -31,22 +31,22 @@ from gansmith.training.trainer import Trainer, latest_checkpoint
 
 
 class Logger(Protocol):
-    """Takes the rows of a run's log while it trains."""
+    """Writes the numbers of a run somewhere else while it trains, for example to TensorBoard."""
 
     def row(self, row: dict[str, Any]) -> None:
-        """Take one row; it has the key "iteration"."""
+        """Write one row of the log; it has the key "iteration"."""
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write buffered rows and end."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a run calls outside of training: its listener, its logger, and the writer of its results."""
+    """What a run needs from packages above training: a listener, a logger, and the writer of its results."""
 
     on_event: OnEvent
-    open_logger: Callable[[RunFolder, int], Logger | None]  # given the iteration at which the run goes on
-    write_results: Callable[[RunFolder, OnEvent], None]  # of a finished run, by the main process
+    open_logger: Callable[[RunFolder, int], Logger | None]  # for a run that starts at an iteration
+    write_results: Callable[[RunFolder, OnEvent], None]  # called for a finished run, in the main process
 
 
 def start_run(
@@ -57,17 +57,22 @@ def start_run(
     around: Surroundings,
     first_weights: Mapping[str, nn.Module] | None = None,
 ) -> int:
-    """Make a run folder and train in it; return 0, or the number of the signal that stopped it before its end.
+    """Make a run folder and train in it; return 0 for a finished run, else the number of the signal that paused it.
 
-    ``first_weights`` are a model's networks by name. Raises ModelError where they do not fit.
+    ``first_weights`` are the networks of the model ``options.init_from``, by name. Raises ModelError where they do not
+    fit, GansmithError where the folder cannot be made.
     """
     recipe, data, length, on_event = prepared.recipe, prepared.data, prepared.length, around.on_event
     if runtime.is_slowed_by_precision:
-        on_event(Event("warning", "this CPU has no bf16 instructions: many times slower than --precision fp32"))
+        on_event(
+            Event(
+                "warning", "this CPU has no bf16 instructions: training is many times slower than with --precision fp32"
+            )
+        )
     elif runtime.precision == "bf16":
-        on_event(Event("note", "forward passes in bf16: this device has instructions for it"))
+        on_event(Event("note", "forward passes run in bf16, which this device supports"))
     if runtime.compiled:
-        on_event(Event("note", "networks are compiled: the first steps take longer"))
+        on_event(Event("note", "networks are compiled, so the first steps take longer"))
     state = RunState.fresh(recipe, data.spec, options.seed, runtime)
     if first_weights is not None:
         _take_weights(state, first_weights, options.init_from)
@@ -89,9 +94,10 @@ def start_run(
 def resume_run(
     folder: Path, runtime: Runtime, around: Surroundings, *, kimg: float | None = None, accept_changes: bool = False
 ) -> int:
-    """Go on with a run from its newest whole checkpoint; return 0, or the number of the signal that stopped it.
+    """Continue a run from its newest whole checkpoint; return 0 or the number of a signal, as ``start_run`` does.
 
-    Raises CheckpointError when what decides its numbers has changed.
+    ``kimg`` is a new length. Raises CheckpointError if recipe, data, machine or a plugin changed and ``accept_changes``
+    is false.
     """
     Budget(kimg=kimg)
     run = RunFolder.open(folder)
@@ -108,7 +114,7 @@ def resume_run(
 
 
 def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | None, accept_changes: bool) -> Trainer:
-    """Return a trainer that stands where the newest whole checkpoint does, with accepted changes written down."""
+    """Return a trainer at the newest whole checkpoint, with accepted changes written to the log and run.json."""
     record = run.record
     checkpoint, passed_over = latest_checkpoint(run)
     for reason in passed_over:
@@ -171,7 +177,7 @@ def _options_of(run: RunFolder) -> RunOptions:
 
 
 def _find_again(run: RunFolder, options: RunOptions, runtime: Runtime) -> Source:
-    """Return the source of a run's data; CheckpointError where they are gone."""
+    """Find the data of a run; CheckpointError where they are gone."""
     try:
         return find_data(options, runtime)
     except DataError as problem:
@@ -185,7 +191,7 @@ def _find_again(run: RunFolder, options: RunOptions, runtime: Runtime) -> Source
 
 
 def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
-    """Run a trainer until its end or a stop, then write the results of a finished run."""
+    """Train until the last iteration or a signal, then write the results of a finished run."""
     run, state, main = trainer.run, trainer.state, trainer.runtime.is_main
     logger = around.open_logger(run, state.iteration) if main else None
 
@@ -228,19 +234,20 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
 
 
 def _note_time(trainer: Trainer, event: str) -> None:
+    """Append the time of an event to timing.jsonl."""
     if trainer.runtime.is_main:
         row = {"event": event, "iteration": trainer.state.iteration, "kimg": round(trainer.state.kimg, 6)}
         append_row(trainer.run.timing, {**row, "utc": datetime.now(UTC).isoformat(timespec="seconds")})
 
 
 def _restore_threads(recorded: Numerics) -> None:
-    """Compute with as many threads as before, unless the user has asked for another number."""
+    """Use as many threads as before, unless the user has set another number: sums depend on it."""
     if "OMP_NUM_THREADS" not in os.environ:
         set_threads(recorded.threads)
 
 
 def _take_weights(state: RunState, taken: Mapping[str, nn.Module], path: Path | None) -> None:
-    """Start from the weights of a model, which came from ``path``; ModelError where they do not fit."""
+    """Copy a model's weights into the first state of a run; ModelError, naming ``path``, where they do not fit."""
     for name, network in state.method.networks.items():
         source = taken.get(f"{name}-raw", taken.get(name))
         if source is None:
@@ -252,8 +259,8 @@ def _take_weights(state: RunState, taken: Mapping[str, nn.Module], path: Path | 
             raise ModelError(
                 "model.initial_weights_unfit",
                 f"--init-from {path}: its '{name}' does not fit this recipe: {len(other)} of {len({**mine, **its})} "
-                f"tensors are others, first '{first}' (there {shapes[0]}, here {shapes[1]})"
-                "\n  use the recipe, size, channels and scale that it was trained with",
+                f"tensors differ, first '{first}' (there {shapes[0]}, here {shapes[1]})"
+                "\n  use the recipe, size, channels and scale that the model was trained with",
             )
         network.load_state_dict(source.state_dict())
         if name in state.averages:

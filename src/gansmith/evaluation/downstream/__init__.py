@@ -1,1 +1,1 @@
-"""What a model is worth to a classifier: linear probe, synthetic sets, studies."""
+"""Classifiers that learn from a model: linear probe, synthetic sets, studies."""

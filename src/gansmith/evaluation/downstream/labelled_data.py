@@ -1,4 +1,4 @@
-"""Labelled images at a model's size: to learn from, and to test on."""
+"""Labelled training and test images at the size of a model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +16,12 @@ from gansmith.evaluation.reference import run_data_of
 from gansmith.inference.model import Model
 from gansmith.runs.folder import RunFolder, is_run
 
-TEST_SHARE = 0.2  # of the images, where there is no test split
+TEST_SHARE = 0.2  # of the images, if there is no test split
 
 
 @dataclass(frozen=True)
 class Parts:
-    """Images to learn from, images to test on, and in words which they are."""
+    """Training and test images of classifiers, and a sentence on the test images."""
 
     train: ImageData
     test: ImageData
@@ -36,9 +36,9 @@ def open_fitted(
     data_root: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> ImageData:
-    """Return the data set ``source`` at the size and with the channels of the model that lies at ``path``.
+    """Return the data set ``source`` with the size and channels of the model at ``path``.
 
-    Images are fitted as those of its run were; of a model folder alone they are cut around their centre.
+    Images are fitted as those of its run were; for a model folder without a run they are cropped at the centre.
     """
     return _open(model, _run_data(path), source, 0.0, 0, data_root, on_progress or PlainLines().show)
 
@@ -51,10 +51,10 @@ def open_parts(
     data_root: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> Parts:
-    """Return labelled images to learn from and to test on, as ``open_fitted`` does.
+    """Return labelled training and test images, fitted as by ``open_fitted``.
 
-    The test part of a data set with a name is NAME:test. Else it is what the model's run held out of these images,
-    else a fifth. Raises DataError for images without labels.
+    The test images are, by preference: NAME:test of a named data set, the images that the model's run held out, a
+    fifth of the images. Raises DataError for images without labels.
     """
     run_data, name, report = _run_data(path), str(source), on_progress or PlainLines().show
     if name in data_sets.names():
@@ -71,9 +71,9 @@ def open_parts(
 
 
 def draw_of_each(data: ImageData, per_class: int, seed: int, *, option: str = "--per-class") -> np.ndarray:
-    """Return the indices (classes, per_class) of images drawn by a seed; a smaller number gives the first columns.
+    """Return the indices (classes, per_class) of random images; a smaller ``per_class`` gives the first columns.
 
-    Raises DataError where a class has fewer images.
+    Raises DataError if a class has fewer images.
     """
     assert data.labels is not None
     order = epoch_order(derive_seed("labelled", seed), 0, len(data))
@@ -83,8 +83,8 @@ def draw_of_each(data: ImageData, per_class: int, seed: int, *, option: str = "-
         if len(members) < per_class:
             raise DataError(
                 "data.class_too_small",
-                f"{per_class} images of each class are asked for, but class '{name}' of '{data.spec.name}' has "
-                f"{len(members):,} to learn from\n  pass a smaller number: {option} {max(1, len(members))}",
+                f"{per_class} training images of each class are needed, but class '{name}' of '{data.spec.name}' has "
+                f"{len(members):,}\n  pass a smaller number: {option} {max(1, len(members))}",
             )
         drawn.append(members[:per_class])
     return np.stack(drawn)
@@ -95,7 +95,7 @@ def _labelled(parts: Parts) -> Parts:
         if data.labels is None or len(data.spec.classes) < 2:
             raise DataError(
                 "data.no_labels",
-                f"'{data.spec.name}' has no labels to learn\n  put the images into one sub-folder for each class,"
+                f"'{data.spec.name}' has no labels\n  put the images into one sub-folder for each class,"
                 " or pass a data set that has labels",
             )
     if parts.train.spec.classes != parts.test.spec.classes:

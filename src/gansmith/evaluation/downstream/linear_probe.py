@@ -1,4 +1,4 @@
-"""Are a discriminator's features worth having? A linear classifier on few labelled images, against simpler features."""
+"""Linear probe: how well a discriminator's features classify with few labels, against baselines."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -27,16 +27,16 @@ Extract = Callable[[np.ndarray], np.ndarray]  # uint8 (N, H, W, C) -> float32 (N
 
 @dataclass(frozen=True)
 class Probe:
-    """Test accuracies of linear classifiers, by features and by labelled images of each class; one for each seed."""
+    """Test accuracies of linear classifiers by features and labels a class, one for each seed."""
 
     per_class: tuple[int, ...]
     accuracies: dict[str, dict[int, tuple[float, ...]]]
-    widths: dict[str, int]  # how many numbers each kind of features has
-    strengths: dict[str, dict[int, tuple[float, ...]]]  # of the penalty, as chosen
-    words: str  # which images it was tested on
+    widths: dict[str, int]  # numbers of features
+    strengths: dict[str, dict[int, tuple[float, ...]]]  # of the L2 penalty, as chosen
+    words: str  # sentence on the test images
 
     def lines(self) -> list[str]:
-        """Return the table and what follows from it."""
+        """Return the table, and a sentence for each number of labels."""
         head = ["features", "numbers", *(f"{count} a class" for count in self.per_class)]
         rows = [
             [name, f"{self.widths[name]:,}", *map(percent, found.values())] for name, found in self.accuracies.items()
@@ -46,11 +46,11 @@ class Probe:
         return [title, *table(head, rows), *self.sentences()]
 
     def sentences(self) -> list[str]:
-        """Say for each number of labels which features the discriminator's beat by more than the band."""
+        """Compare the discriminator's features with the baselines, one sentence for each number of labels."""
         out = []
         for count in self.per_class:
-            told = [self._against(other, count) for other in OTHERS]
-            out.append(f"with {count} labels a class the discriminator's features are {', '.join(told)}")
+            differences = [self._against(other, count) for other in OTHERS]
+            out.append(f"with {count} labels a class the discriminator's features are {', '.join(differences)}")
         return out
 
     def _against(self, other: str, count: int) -> str:
@@ -58,7 +58,7 @@ class Probe:
         return f"{gain.verdict} {other.partition(',')[0]} ({gain})"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the probe as JSON values."""
         return {**asdict(self), "sentences": self.sentences()}
 
 
@@ -71,20 +71,20 @@ def probe(
     layers: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> Probe:
-    """Return the test accuracy of linear classifiers on the discriminator's features and on others.
+    """Return the test accuracy of linear classifiers on the discriminator's features and on three baselines.
 
-    Each seed draws ``per_class`` images of each class, which are all that a classifier sees of labels: its penalty is
-    chosen on a part of them. The others: the pixels; their first 50 principal components, of 5,000 images without
-    labels; and, for each seed, a discriminator of the same shape with new weights. Raises DataError for too few images.
+    Each seed draws ``per_class`` labelled images of each class. A classifier sees no other labels: a part of these
+    images chooses its penalty. The baselines are pixels, the first 50 principal components of 5,000 unlabelled images,
+    and for each seed an untrained discriminator of the same shape. Raises DataError for too few images.
     """
     counts = tuple(sorted(set(per_class)))
     if not counts or counts[0] < 2:
         raise GansmithError(
             "cli.per_class_out_of_range",
-            "--per-class: 2 images of each class or more are needed\n  for example 10,50,100",
+            "--per-class: at least 2 images of each class are needed\n  for example 10,50,100",
         )
     if seeds < 2:
-        raise GansmithError("cli.seeds_too_few", f"--seeds {seeds}: a deviation needs 2 or more")
+        raise GansmithError("cli.seeds_too_few", f"--seeds {seeds}: a deviation needs at least 2")
     report = on_progress or PlainLines().show
     drawn = [draw_of_each(parts.train, counts[-1], seed) for seed in range(seeds)]
     basis = principal_components(parts.train)
@@ -111,7 +111,7 @@ def probe(
 def _learn(
     extract: Extract, parts: Parts, drawn: np.ndarray, counts: Sequence[int], *, one_scale: bool
 ) -> tuple[list[Linear], list[float]]:
-    """Return the classifiers of the first ``counts`` images of each class, and their test accuracies."""
+    """Return classifiers trained on the first ``counts`` images of each class, and their test accuracies."""
     images = torch.from_numpy(extract(parts.train.read(drawn.T.ravel())))
     labels = torch.arange(len(drawn)).repeat(drawn.shape[1])  # one of each class in turn
     classes = len(drawn)
@@ -139,7 +139,7 @@ def as_numbers(images: np.ndarray) -> np.ndarray:
 
 
 def principal_components(data: ImageData) -> tuple[np.ndarray, np.ndarray]:
-    """Return the mean (F,) and the first components (F, K) of up to 5,000 images, by a randomised decomposition."""
+    """Return mean (F,) and first principal components (F, K) of up to 5,000 images, by randomized SVD."""
     places = epoch_order(derive_seed("pca"), 0, len(data))[:PCA_IMAGES]
     pixels = torch.from_numpy(as_numbers(data.read(np.sort(places))))
     with torch.random.fork_rng([]):
@@ -154,7 +154,7 @@ def _project(images: np.ndarray, mean: np.ndarray, components: np.ndarray) -> np
 
 
 def _untrained(model: Model, seed: int, layers: Sequence[str]) -> Extract:
-    """Return the features of a discriminator of the same shape with new weights."""
+    """Return the features of an untrained discriminator of the same shape."""
     with torch.random.fork_rng([]):
         torch.manual_seed(seed)
         fresh = model.record.method.build(model.record.data).networks

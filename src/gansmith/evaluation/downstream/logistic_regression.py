@@ -1,4 +1,4 @@
-"""A linear classifier of features: multinomial logistic regression, its regularisation chosen on a part kept back."""
+"""Multinomial logistic regression on features, with a validated L2 penalty."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 STRENGTHS = tuple(10.0**power for power in range(-1, -7, -1))  # of the L2 penalty, the strongest first
-KEPT_BACK = 0.2  # of each class, to choose the strength
+KEPT_BACK = 0.2  # share of each class that validates the strength
 ROUNDS = 100
-LEAST_SCALE = 1e-3  # of the largest: features that hardly vary are not blown up
+LEAST_SCALE = 1e-3  # of the largest deviation; features that hardly vary are not scaled up further
 
 
 @dataclass(frozen=True)
@@ -18,10 +18,10 @@ class Linear:
 
     weight: Tensor  # float64 (F, K)
     bias: Tensor  # float64 (K,)
-    strength: float  # that was chosen
+    strength: float  # of the L2 penalty, as chosen
 
     def accuracy(self, features: Tensor, labels: Tensor) -> float:
-        """Return the share of features (N, F) whose largest logit is that of their label (N,)."""
+        """Return the share of features (N, F) that are classified as their labels (N,)."""
         return float((self(features).argmax(1) == labels).double().mean())
 
     def __call__(self, features: Tensor) -> Tensor:
@@ -30,18 +30,18 @@ class Linear:
 
 
 def fit_linear(features: Tensor, labels: Tensor, num_classes: int, *, one_scale: bool = False) -> Linear:
-    """Return the classifier of features (N, F) with labels (N,), in an order that says nothing.
+    """Return a classifier trained on features (N, F) and labels (N,), which must be in random order.
 
-    It minimises mean cross entropy + strength / 2 |W|^2 on features with mean 0 and deviation 1, divided by the root
-    of their number, so that a strength means much the same for any F. Taken is the strength with the least cross
-    entropy on a fifth of each class that is kept back; then all images are learnt from. ``one_scale`` divides all
-    features by one deviation, the root of the mean square of theirs, for those whose sizes mean something.
+    It minimises mean cross entropy + strength / 2 |W|^2. Features are scaled to mean 0 and deviation 1 / sqrt(F), so
+    that a strength has about the same effect for any F. The strength is the one with the lowest cross entropy on a
+    held-out fifth of each class; the final classifier is then trained on all images. ``one_scale`` divides all
+    features by one deviation, the root mean square, which keeps their relative sizes.
     Source: Radford et al. 2016, arXiv:1511.06434, section 5.1, for a linear classifier on features of D.
     Differs: logistic regression in place of a linear SVM.
     """
     mean, scale = features.double().mean(0), _scale(features, one_scale)
     centred = (features.double() - mean) * scale
-    # The best weights are sums of the images: where these are fewer than features, they are looked for there.
+    # The best weights are sums of images: with fewer images than features the search is limited to such sums.
     basis = torch.linalg.qr(centred.T).Q if len(centred) < centred.shape[1] else None
     inputs = centred if basis is None else centred @ basis
     held = _kept_back(labels, num_classes)
@@ -60,7 +60,7 @@ def _scale(features: Tensor, one_scale: bool) -> Tensor:
 
 
 def _kept_back(labels: Tensor, num_classes: int) -> Tensor:
-    """Return which images (N,) are kept back: the last fifth of each class, one at least, but not all."""
+    """Return a mask (N,) of held-out images: the last fifth of each class, at least one, but not all."""
     held = torch.zeros(len(labels), dtype=torch.bool)
     for number in range(num_classes):
         members = torch.nonzero(labels == number).flatten()
@@ -87,7 +87,7 @@ def _logits(inputs: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def _minimise(
     inputs: Tensor, labels: Tensor, num_classes: int, strength: float, start: tuple[Tensor, Tensor] | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return weight (F, K) and bias (K,), from 0 or from a start."""
+    """Return the best weight (F, K) and bias (K,), starting from 0 or ``start``."""
     weight = inputs.new_zeros(inputs.shape[1], num_classes) if start is None else start[0].clone()
     bias = inputs.new_zeros(num_classes) if start is None else start[1].clone()
     parameters = [weight.requires_grad_(), bias.requires_grad_()]

@@ -1,4 +1,4 @@
-"""Does synthetic data help? One small classifier, trained on real and on synthetic images, tested on real ones."""
+"""A study whether synthetic images help: classifiers on real and synthetic images, tested on real."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +18,15 @@ from gansmith.evaluation.downstream.seeds import gain_over, percent, table
 from gansmith.imaging.images import to_pil
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Samples
-from gansmith.parts.extractors.convnet import BATCH, ConvNet, Vary, input_side, look, shifted, train_on_labels
+from gansmith.parts.extractors.convnet import (
+    BATCH,
+    ConvNet,
+    Vary,
+    extract,
+    input_side,
+    shifted,
+    train_on_labels,
+)
 
 REAL, CLASSIC, BOTH, SYNTHETIC = "real", "real, varied", "real + synthetic", "synthetic only"
 ALL = "all"
@@ -29,17 +37,17 @@ Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C), labels in
 
 @dataclass(frozen=True)
 class Study:
-    """Test accuracies by kind of training set and real images of each class ("10", ..., "all"); one for each seed."""
+    """Test accuracies by training set and by real images a class ("10", ..., "all"), one for each seed."""
 
     counts: tuple[str, ...]
-    accuracies: dict[str, dict[str, tuple[float, ...]]]  # of synthetic images alone under "all": they do not depend
+    accuracies: dict[str, dict[str, tuple[float, ...]]]  # "synthetic only" has "all" alone
     kimg: int
     num_synthetic: int
-    trained_on: int  # images that the generator was trained on, with their labels
-    words: tuple[str, ...]  # what real images were varied by, and which images it was tested on
+    trained_on: int  # labelled images that the generator was trained on
+    words: tuple[str, ...]  # how real images were varied, and a sentence on the test images
 
     def lines(self) -> list[str]:
-        """Return the table and what follows from it."""
+        """Return the table and its summary."""
         head = ["training set", *(name if name == ALL else f"{name} a class" for name in self.counts)]
         rows = [[kind, *map(percent, found.values())] for kind, found in self.accuracies.items() if kind != SYNTHETIC]
         synthetic = self.accuracies[SYNTHETIC][ALL]
@@ -53,15 +61,15 @@ class Study:
         ]
 
     def sentence(self) -> str:
-        """Say where synthetic images helped by more than the band, where they harmed, and what they rest on."""
+        """Say where synthetic images helped or harmed by more than the band, and how many labels they rest on."""
         against = ((REAL, "real ones alone"), (CLASSIC, "real ones varied"))
-        told = [f"against {what} {self._where(kind)}" for kind, what in against]
+        gains = [f"against {what} {self._where(kind)}" for kind, what in against]
         alone = f"synthetic ones alone reach {percent(self.accuracies[SYNTHETIC][ALL])} % (CAS)"
         rests = f"generator and filters had learnt from {self.trained_on:,} labelled images"
-        return f"real and synthetic images together are {'; '.join(told)}; {alone}; {rests}"
+        return f"real and synthetic images together are {'; '.join(gains)}; {alone}; {rests}"
 
     def _where(self, kind: str) -> str:
-        """Return with how many real images synthetic ones beside them are better or worse than ``kind``."""
+        """Say for which numbers of real images adding synthetic ones beats ``kind``."""
         gains = {name: gain_over(self.accuracies[BOTH][name], self.accuracies[kind][name]) for name in self.counts}
         groups = {
             "better": [f"{name} ({gain})" for name, gain in gains.items() if gain.is_clear and gain.mean > 0],
@@ -71,12 +79,12 @@ class Study:
         return ", ".join(f"{verdict} with {' and '.join(names)}" for verdict, names in groups.items() if names)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the study as JSON values."""
         return {**asdict(self), "sentence": self.sentence()}
 
 
 def check_study(parts: Parts, per_class: Sequence[int], seeds: int, kimg: int) -> None:
-    """Raise GansmithError for numbers that no study can be made with, before any work is done."""
+    """Raise GansmithError for numbers out of range, before any work is done."""
     if seeds < 2 or kimg < 1:
         raise GansmithError(
             "cli.study_out_of_range",
@@ -84,7 +92,7 @@ def check_study(parts: Parts, per_class: Sequence[int], seeds: int, kimg: int) -
         )
     if min(per_class, default=1) < 1:
         raise GansmithError(
-            "cli.real_out_of_range", "--real 0: a class needs one image or more\n  for example --real 10,50,100"
+            "cli.real_out_of_range", "--real 0: a class needs at least one image\n  for example --real 10,50,100"
         )
     draw_of_each(parts.train, max(per_class, default=0), 0, option="--real")
 
@@ -99,11 +107,15 @@ def study(
     kimg: int = 30,
     on_progress: OnProgress | None = None,
 ) -> Study:
-    """Train one small classifier on several sets and return its accuracies on real test images.
+    """Train small classifiers on four kinds of training sets; return their accuracies on real test images.
 
-    The sets: ``per_class`` real images of each class, and all of them; the same, shifted and, where that fits the
-    data, mirrored; real and synthetic images, half a batch of each; synthetic images alone. Every training shows
-    ``kimg`` thousand images; a seed is a draw of the real images and of first weights. Raises DataError for too few.
+    - real: ``per_class`` images of each class, and all images;
+    - real, varied: the same, shifted and, if that suits the data, mirrored;
+    - real + synthetic: half a batch of each;
+    - synthetic only.
+
+    Each classifier is shown ``kimg`` thousand images. A seed draws the real images and the initial weights. Raises
+    DataError for too few images.
     Source: Ravuri and Vinyals 2019, arXiv:1905.10887, section 3, for synthetic images alone (CAS).
     Differs: a network of 0.3 M weights in place of a ResNet-50.
     """
@@ -148,7 +160,7 @@ def _read(data: ImageData, places: np.ndarray) -> Labelled:
 
 
 def _in_halves(one: Labelled, other: Labelled) -> Labelled:
-    """Return both with the smaller repeated, so that half of what is drawn is of each."""
+    """Join two sets with the smaller one repeated, so that half of all images come from each."""
     count = max(len(one[1]), len(other[1]))
     repeated = [(images[np.arange(count) % len(images)], np.resize(labels, count)) for images, labels in (one, other)]
     return np.concatenate([images for images, _ in repeated]), np.concatenate([labels for _, labels in repeated])
@@ -159,7 +171,7 @@ def _as_is(images: Tensor, _: torch.Generator) -> Tensor:
 
 
 def _classic(data: ImageData) -> tuple[Vary, str]:
-    """Return how real images are varied, and in words; they are mirrored where no class is unlike its mirror images."""
+    """Return how real images are varied, as function and sentence; mirrored only if that changes no class."""
     places = np.linspace(0, len(data) - 1, min(len(data), MOST_THUMBNAILS)).astype(int)
     images, labels = _read(data, places)
     shares = mirror_shares([thumbnail(to_pil(image)) for image in images], labels.tolist())
@@ -180,7 +192,7 @@ def _tested(network: ConvNet, data: ImageData) -> float:
     right, side = 0, input_side(data.spec.height, data.spec.width)
     for start in range(0, len(data), BATCH):
         images, labels = _read(data, np.arange(start, min(start + BATCH, len(data))))
-        _, probabilities = look(network, side, images)
+        _, probabilities = extract(network, side, images)
         assert probabilities is not None
         right += int((probabilities.argmax(1).numpy() == labels).sum())
     return right / len(data)

@@ -1,4 +1,4 @@
-"""A labelled synthetic set: samples of each class, less those that filters find wanting."""
+"""A labelled synthetic set: samples of each class that pass filters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,18 +23,18 @@ from gansmith.parts.extractors.convnet import resized
 from gansmith.parts.metrics.memorisation import nearest
 
 FILTERS = ("classifier", "discriminator", "duplicates")
-MOST_BLOCKS = 10  # of candidates of a class
-LEAST_BLOCK = 64  # candidates that are drawn at a time, or as many as are asked for
-LOWEST_SHARE = 0.2  # of the candidates of a class, by discriminator score
-RARE = 0.01  # share of real images that are as near to another
+MOST_BLOCKS = 10  # of candidates for a class
+LEAST_BLOCK = 64  # candidates drawn at a time, at least
+LOWEST_SHARE = 0.2  # of the candidates of a class: those with lower scores fail
+RARE = 0.01  # share of real images that are as near to another one
 PIXELS_SIDE, REAL_ASKED = 16, 1000
 
-Fails = Callable[[np.ndarray, int], np.ndarray]  # images of a class -> which are found wanting, bool (N,)
+Fails = Callable[[np.ndarray, int], np.ndarray]  # images and class -> which images fail, bool (N,)
 
 
 @dataclass
 class Tally:
-    """Of one class: how many candidates were drawn and kept, what each filter found, and what was dropped for it."""
+    """Candidates of one class: drawn, kept, and by filter those that failed and those dropped for it."""
 
     drawn: int = 0
     kept: int = 0
@@ -44,15 +44,15 @@ class Tally:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """The synthetic set and how it came to be."""
+    """A synthetic set and how it was filtered."""
 
     samples: Samples
     per_class: int
-    filters: tuple[str, ...]  # those that were used; the others were measured all the same
+    filters: tuple[str, ...]  # those that dropped images; the others are only counted
     tallies: dict[str, Tally]  # by class
 
     def lines(self) -> list[str]:
-        """Return a table of what was found wanting and dropped, and which classes are short."""
+        """Return a table of failed and kept candidates, and the classes with too few images."""
         head = ["class", "candidates", *(name if name in self.filters else f"({name})" for name in FILTERS), "kept"]
         rows = []
         for name, tally in self.tallies.items():
@@ -61,33 +61,33 @@ class Augmentation:
         drawn = sum(tally.drawn for tally in self.tallies.values())
         dropped = [f"{sum(t.dropped[name] for t in self.tallies.values()):,} by {name}" for name in self.filters]
         out = [
-            "share of the candidates that each filter found wanting; one in brackets dropped nothing",
+            "share of candidates that failed each filter; filters in brackets dropped nothing",
             *table(head, rows),
-            f"{drawn:,} candidates; dropped: {', '.join(dropped) or 'none'} (the first that found it wanting)",
+            f"{drawn:,} candidates; dropped: {', '.join(dropped) or 'none'} (by the first filter that failed)",
         ]
         short = [name for name, tally in self.tallies.items() if tally.kept < self.per_class]
         if short:
-            out.append(f"fewer than {self.per_class:,} passed before the search was given up: {', '.join(short)}")
+            out.append(f"fewer than {self.per_class:,} images, because most candidates failed: {', '.join(short)}")
         return out
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values, without the images."""
+        """Return counts and filters as JSON values, without the images."""
         tallies = {name: vars(tally) for name, tally in self.tallies.items()}
         return {"per_class": self.per_class, "filters": list(self.filters), "classes": tallies}
 
 
 def check_augment(model: Model, per_class: int, filters: Sequence[str], out: str | Path) -> None:
-    """Raise GansmithError for what no synthetic set can be made of, or written to, before any work is done."""
+    """Raise GansmithError for a model, number, filter or path that does not work, before any work is done."""
     if check_samples_path(out).suffix.lower() == ".png":
         raise GansmithError(
-            "output.unknown_ending", "a synthetic set is no picture\n  allowed: x.npz, x.zip or a folder"
+            "output.unknown_ending", "a synthetic set cannot be a PNG picture\n  allowed: x.npz, x.zip or a folder"
         )
     refuse_points(model, "augment")
     if not model.latent_method("augment").num_classes:
         raise ModelError(
             "model.no_labels",
-            "this model knows no labels, and a synthetic set needs them"
-            "\n  train one that does: gansmith train DATA --recipe conditional, or conditional=true",
+            "this model takes no labels, and a synthetic set needs them"
+            "\n  train a conditional one: gansmith train DATA --recipe conditional, or conditional=true",
         )
     if per_class < 1:
         raise GansmithError("cli.per_class_out_of_range", f"--per-class {per_class} is below 1")
@@ -105,11 +105,15 @@ def augment(
     seed: int = 0,
     on_progress: OnProgress | None = None,
 ) -> Augmentation:
-    """Return ``per_class`` samples of each class that pass the ``filters``; fewer of a class that seldom does.
+    """Return ``per_class`` samples of each class that pass ``filters``, fewer if most candidates fail.
 
-    Every filter is measured, whether it is used or not. classifier: a network trained on ``data`` takes the sample for
-    another class. discriminator: its score is in the lowest fifth of its class. duplicates: it is nearer to an image of
-    ``data`` than 99 % of these are to one another, in pixels at 16 px at most. Raises ModelError for other classes.
+    All three filters are counted, whether they are used or not. A sample fails
+
+    - classifier: if a network trained on ``data`` takes it for another class;
+    - discriminator: if its score is in the lowest fifth of its class;
+    - duplicates: if it is nearer to an image of ``data`` than 99 % of these are to each other, in pixels at most 16 px.
+
+    Raises ModelError if model and data have different classes.
     """
     if data.spec.classes != model.classes:
         raise ModelError(
@@ -142,7 +146,7 @@ def augment(
 def _of_class(
     model: Model, number: int, per_class: int, checks: Mapping[str, Fails], filters: Sequence[str], seed: int
 ) -> tuple[list[np.ndarray], Tally]:
-    """Return the samples of a class that pass, in the order in which they were drawn."""
+    """Return the samples of a class that pass, in the order they were drawn."""
     tally, kept = Tally(), list[np.ndarray]()
     block, latent_dim = max(LEAST_BLOCK, per_class), model.latent_method("augment").config.latent_dim
     while tally.kept < per_class and tally.drawn < MOST_BLOCKS * block:
@@ -176,7 +180,7 @@ def _classifier(data: ImageData, on_progress: OnProgress) -> Fails:
 
 
 def _discriminator(model: Model) -> Fails:
-    limits: dict[int, float] = {}  # of the first candidates of each class
+    limits: dict[int, float] = {}  # by class, from its first candidates
 
     def fails(images: np.ndarray, number: int) -> np.ndarray:
         scores = model.score(images, number)

@@ -1,4 +1,4 @@
-"""ADA: flips, rotations, shifts, scales and colours; their probability follows D's overfitting."""
+"""ADA: flips, rotations, shifts, scales, colours; their probability follows overfitting."""
 
 import math
 from collections.abc import Callable, Mapping

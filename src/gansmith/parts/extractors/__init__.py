@@ -1,1 +1,1 @@
-"""Feature extractors: networks through whose eyes images are compared, one file each."""
+"""Feature extractors of metrics, one file each."""

@@ -1,4 +1,4 @@
-"""The small network behind ``fashion`` and ``own``, and two ways to train it: on labels, or on pairs of views."""
+"""The small network of ``fashion`` and ``own``, trained on labels or on views."""
 
 import copy
 import hashlib
@@ -18,7 +18,7 @@ WIDTHS = (32, 64, 96, 128, 128)
 WIDTH = WIDTHS[-1]
 BATCH = 128
 LARGEST_INPUT_PX = 64
-LAST_SIDE, SIDE_OF_SAME = 4, 16  # halved down to the first; convolutions that keep the side from the second on
+LAST_SIDE, SIDE_OF_SAME = 4, 16  # px: the last side; below the second, stride-1 layers too
 TEMPERATURE = 0.2
 Vary = Callable[[Tensor, torch.Generator], Tensor]
 
@@ -26,8 +26,8 @@ Vary = Callable[[Tensor, torch.Generator], Tensor]
 class ConvNet(nn.Module):
     """(images (N, C, H, W) in [-1, 1]) -> (features (N, 128), logits (N, K)).
 
-    Convolutions with stride 2 halve the sides to about 4 px, others stand between them from 16 px on; batch norm and
-    ReLU after each; the mean over places is the features; a linear layer gives the logits.
+    Convolutions of stride 2 halve the sides to about 4 px; from 16 px on, convolutions of stride 1 alternate with them.
+    Batch norm and ReLU follow each. Features are the mean over pixels; a linear layer gives the logits.
     """
 
     def __init__(self, side: int, channels: int, num_classes: int) -> None:
@@ -59,7 +59,7 @@ class ConvNet(nn.Module):
 
 
 def input_side(height: int, width: int) -> int:
-    """Return the side to which images are resized: their longer one, at most 64 px."""
+    """Return the side that images are resized to: their longer side, at most 64 px."""
     return min(LARGEST_INPUT_PX, max(height, width))
 
 
@@ -72,7 +72,7 @@ def resized(images: np.ndarray, side: int) -> Tensor:
 
 
 def weights_digest(network: nn.Module) -> str:
-    """Return the SHA-256 of the weights as a safetensors file holds them."""
+    """Return the SHA-256 of the weights in safetensors format."""
     return hashlib.sha256(save({name: value.contiguous() for name, value in network.state_dict().items()})).hexdigest()
 
 
@@ -86,9 +86,9 @@ def train_on_labels(
     seed: int = 0,
     vary: Vary | None = None,
 ) -> ConvNet:
-    """Return a network trained to tell classes apart; the same images and seed give the same weights.
+    """Return a network trained to classify for ``kimg`` thousand images; equal images and seeds give equal weights.
 
-    ``vary`` changes each batch (N, C, H, W), with draws from a generator; without it images are shifted.
+    ``vary`` augments each batch (N, C, H, W) with a random generator; None: random shifts.
     """
     side = input_side(*images.shape[1:3])
     network, vary = _fresh(side, images.shape[3], num_classes, seed), vary or shifted
@@ -102,10 +102,10 @@ def train_on_labels(
 
 
 def train_on_views(images: np.ndarray, kimg: int, on_step: Callable[[int], None]) -> ConvNet:
-    """Return a network trained to find, for a view of an image, the other view of it among a batch.
+    """Return a network trained to find the second view of each image in a batch, for ``kimg`` thousand images.
 
     Source: Chen et al. 2020, arXiv:2002.05709 (SimCLR), equation 1.
-    Differs: mild changes of colour, which has to be judged; temperature 0.2; Adam.
+    Differs: mild colour changes, because metrics must see colours; temperature 0.2; AdamW.
     """
     side = input_side(*images.shape[1:3])
     network = _fresh(side, images.shape[3], 0)
@@ -156,7 +156,7 @@ def _train(
 
 
 def shifted(images: Tensor, draws: torch.Generator) -> Tensor:
-    """Return images moved by up to a tenth of their side, with reflected borders."""
+    """Return images shifted by up to a tenth of their side, with reflected borders."""
     count, _, height, width = images.shape
     most = max(1, height // 10)
     padded = F.pad(images, (most,) * 4, mode="reflect")
@@ -167,7 +167,7 @@ def shifted(images: Tensor, draws: torch.Generator) -> Tensor:
 
 
 def _view(images: Tensor, draws: torch.Generator) -> Tensor:
-    """Return a random crop of each image at full size, now and then mirrored, a little brighter, paler or noisier."""
+    """Return a random crop of each image, resized back, with random mirroring, brightness, contrast and noise."""
     count = len(images)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -186,7 +186,7 @@ def _view(images: Tensor, draws: torch.Generator) -> Tensor:
 
 
 def folded(network: ConvNet) -> ConvNet:
-    """Return a network in evaluation mode with each batch norm folded into its convolution: a quarter faster."""
+    """Return the network with each batch norm folded into its convolution, which is 25 % faster."""
     out, layers = copy.deepcopy(network), []
     for index in range(0, len(out.layers), 3):
         convolution, norm, activation = out.layers[index : index + 3]
@@ -206,7 +206,7 @@ def open_convnet(path: Path, side: int, channels: int, num_classes: int) -> Conv
     return network.eval().requires_grad_(False)
 
 
-def look(network: ConvNet, side: int, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
-    """Return features and, where the network knows classes, their probabilities."""
+def extract(network: ConvNet, side: int, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+    """Return features (N, 128), and class probabilities (N, K) or None, of uint8 images (N, H, W, C)."""
     features, logits = network(resized(images, side))
     return features, logits.softmax(1) if logits.shape[1] else None

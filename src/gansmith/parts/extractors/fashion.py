@@ -1,4 +1,4 @@
-"""A classifier of Fashion-MNIST, shipped with gansmith: judges small gray pictures of clothes offline."""
+"""The built-in Fashion-MNIST classifier: an extractor for small gray pictures of clothes."""
 
 from functools import partial
 from importlib import resources
@@ -7,7 +7,7 @@ from pathlib import Path
 from gansmith.core.errors import MetricError
 from gansmith.core.events import OnProgress
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
-from gansmith.parts.extractors.convnet import folded, look, open_convnet, weights_digest
+from gansmith.parts.extractors.convnet import extract, folded, open_convnet, weights_digest
 
 SIDE = 28
 CLASSES = (
@@ -32,18 +32,18 @@ class Fashion(ExtractorPart):
     ``scripts/make_fashion_extractor.py --kimg 120`` trained it.
     """
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
-        """Return it; MetricError for images that are not small and gray."""
-        if domain.channels != 1 or not all(SIDE <= side <= 32 for side in (domain.height, domain.width)):
+    def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
+        """Load it; MetricError for images that are not gray or not 28 to 32 px."""
+        if data.channels != 1 or not all(SIDE <= side <= 32 for side in (data.height, data.width)):
             raise MetricError(
                 "metric.images_unfit_for_extractor",
-                f"extractor 'fashion' sees gray images of 28 to 32 px, got {domain.height} x {domain.width} px with"
-                f" {domain.channels} channels\n  pass --features own, which is trained on your images",
+                f"extractor 'fashion' takes gray images of 28 to 32 px, got {data.height} x {data.width} px with"
+                f" {data.channels} channels\n  pass --features own, which is trained on your images",
             )
         return self.load()
 
     def load(self) -> Extractor:
-        """Return it at work."""
+        """Load it."""
         with resources.as_file(resources.files("gansmith.parts.extractors") / "fashion.safetensors") as path:
             network = open_convnet(path, SIDE, 1, len(CLASSES))
         return Extractor(
@@ -51,5 +51,5 @@ class Fashion(ExtractorPart):
             weights_digest(network),
             "28 px, bicubic, antialiased",
             CLASSES,
-            partial(look, folded(network), SIDE),
+            partial(extract, folded(network), SIDE),
         )

@@ -1,4 +1,4 @@
-"""The classifier of Fashion-MNIST on each of three channels: which of 1,000 modes an image shows."""
+"""The Fashion-MNIST classifier on each of three channels, for 1,000 modes."""
 
 from pathlib import Path
 
@@ -18,33 +18,33 @@ CHANNELS = 3
 class FashionStacked(ExtractorPart):
     """The extractor ``fashion`` on red, green and blue: 3 x 128 features, 1,000 modes.
 
-    The mode is 100 r + 10 g + b of the three classes. It tells 90 % of the classes right in real test images, so all
-    three in about 73 % of them; mistaken modes still fill the histogram evenly, since classes are drawn evenly.
+    The mode is 100 r + 10 g + b of the three classes. In real test images 90 % of the channels are classified right, so
+    all three in about 73 % of images. Wrong modes still fill the histogram evenly, because classes are drawn evenly.
     Source: Metz et al. 2017, arXiv:1611.02163, section 3.3.1.
     """
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
-        """Return it; MetricError for images that are not small and of three channels."""
-        if domain.channels != CHANNELS or not all(SIDE <= side <= 32 for side in (domain.height, domain.width)):
+    def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
+        """Load it; MetricError for images that do not have three channels and 28 to 32 px."""
+        if data.channels != CHANNELS or not all(SIDE <= side <= 32 for side in (data.height, data.width)):
             raise MetricError(
                 "metric.images_unfit_for_extractor",
-                f"extractor 'fashion_stacked' sees images of 28 to 32 px with 3 channels, got {domain.height} x"
-                f" {domain.width} px with {domain.channels}\n  pass --features own, which is trained on your images",
+                f"extractor 'fashion_stacked' takes images of 28 to 32 px with 3 channels, got {data.height} x"
+                f" {data.width} px with {data.channels}\n  pass --features own, which is trained on your images",
             )
         one = Fashion().load()
 
-        def look(images: np.ndarray) -> tuple[Tensor, Tensor | None]:
-            seen = [one.look(np.ascontiguousarray(images[..., channel, None])) for channel in range(CHANNELS)]
+        def extract(images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+            seen = [one.extract(np.ascontiguousarray(images[..., channel, None])) for channel in range(CHANNELS)]
             return torch.cat([each[0] for each in seen], 1), torch.cat(
                 [each[1] for each in seen if each[1] is not None], 1
             )
 
         sha256, resize = one.sha256, f"each channel, {one.resize}"
-        return Extractor("fashion_stacked", sha256, resize, (), look, len(CLASSES) ** CHANNELS, stacked_modes)
+        return Extractor("fashion_stacked", sha256, resize, (), extract, len(CLASSES) ** CHANNELS, stacked_modes)
 
 
 def stacked_modes(features: Tensor, probabilities: Tensor) -> Tensor:
-    """Return int64 (N,): 100 r + 10 g + b of the likeliest class of each channel, from probabilities (N, 30)."""
+    """Return the modes, int64 (N,): 100 r + 10 g + b of the predicted classes, from probabilities (N, 30)."""
     classes = probabilities.view(-1, CHANNELS, len(CLASSES)).argmax(2)
     places = len(CLASSES) ** torch.arange(CHANNELS - 1, -1, -1)
     return (classes * places).sum(1)

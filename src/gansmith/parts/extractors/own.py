@@ -1,4 +1,4 @@
-"""An extractor trained on the user's own images: sees every domain, offline."""
+"""An extractor trained on the user's images, offline."""
 
 from functools import partial
 from pathlib import Path
@@ -10,61 +10,67 @@ from gansmith.core.errors import MetricError
 from gansmith.core.events import OnProgress, Progress
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 from gansmith.parts.extractors.convnet import (
+    extract,
     folded,
     input_side,
-    look,
     open_convnet,
     train_on_labels,
     train_on_views,
     weights_digest,
 )
 
-FEWEST = 200
+FEWEST = 200  # training images
 
 
 @extractors.register("own")
 class Own(ExtractorPart):
-    """A small network trained once on the training images, and kept by their fingerprint.
+    """A small network trained once on the training images and cached by their fingerprint.
 
-    With labels it learns to tell the classes apart, without them to tell images apart (SimCLR). It never sees images
-    that are held out. Numbers of two such networks cannot be compared: the SHA-256 of its weights is in the protocol.
+    With labels it learns to classify, without labels to tell images apart (SimCLR). It never sees held-out images.
+    Metrics of two such networks cannot be compared, so the SHA-256 of its weights is in the protocol.
     """
 
     kimg_with_labels: int = 150
     kimg_without: int = 60
 
-    def kept_at(self, domain: DataInfo) -> Path:
-        """Return the file that holds the weights once they are trained."""
-        kind, kimg = self._training(domain)
-        return domain.cache / f"own-{domain.fingerprint}-{kind}-{kimg}.safetensors"
+    def kept_at(self, data: DataInfo) -> Path:
+        """Return the path of the cached weights."""
+        kind, kimg = self._training(data)
+        return data.cache / f"own-{data.fingerprint}-{kind}-{kimg}.safetensors"
 
-    def _training(self, domain: DataInfo) -> tuple[str, int]:
-        return ("labels", self.kimg_with_labels) if domain.classes else ("views", self.kimg_without)
+    def _training(self, data: DataInfo) -> tuple[str, int]:
+        return ("labels", self.kimg_with_labels) if data.classes else ("views", self.kimg_without)
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
-        """Return it, trained now if it was not before; MetricError for too few images."""
-        kind, kimg = self._training(domain)
-        path = self.kept_at(domain)
-        side, channels = input_side(domain.height, domain.width), domain.channels
+    def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
+        """Load it, and train it first if it is not cached; MetricError for fewer than 200 images."""
+        kind, kimg = self._training(data)
+        path = self.kept_at(data)
+        side, channels = input_side(data.height, data.width), data.channels
         if not path.is_file():
-            images, labels = domain.read()
+            images, labels = data.read()
             if len(images) < FEWEST:
                 raise MetricError(
                     "metric.too_few_training_images",
-                    f"extractor 'own' needs {FEWEST} training images to learn from, got {len(images)}"
+                    f"extractor 'own' needs at least {FEWEST} training images, got {len(images)}"
                     "\n  add images, or pass --features inception",
                 )
 
-            def report(done: int) -> None:
-                on_progress(Progress(f"training the extractor on your images ({kind})", done, kimg * 1000))
+            def tell(done: int) -> None:
+                on_progress(Progress(f"training extractor 'own' ({kind})", done, kimg * 1000))
 
-            if labels is None or not domain.classes:
-                network = train_on_views(images, kimg, report)
+            if labels is None or not data.classes:
+                network = train_on_views(images, kimg, tell)
             else:
-                network = train_on_labels(images, labels, len(domain.classes), kimg, report)
-            domain.cache.mkdir(parents=True, exist_ok=True)
+                network = train_on_labels(images, labels, len(data.classes), kimg, tell)
+            data.cache.mkdir(parents=True, exist_ok=True)
             tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
             commit_file(path, lambda temporary: save_file(tensors, temporary))
-        network = open_convnet(path, side, channels, len(domain.classes))
+        network = open_convnet(path, side, channels, len(data.classes))
         resize = f"{side} px, bicubic, antialiased"
-        return Extractor("own", weights_digest(network), resize, domain.classes, partial(look, folded(network), side))
+        return Extractor(
+            "own",
+            weights_digest(network),
+            resize,
+            data.classes,
+            partial(extract, folded(network), side),
+        )

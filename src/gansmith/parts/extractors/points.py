@@ -1,4 +1,4 @@
-"""Points in the plane as they are: no network."""
+"""Points in the plane: their coordinates are the features."""
 
 import hashlib
 from pathlib import Path
@@ -12,35 +12,35 @@ from gansmith.core.events import OnProgress
 from gansmith.imaging.images import POINT, to_float
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 
-NEAR = 3.0  # deviations
+NEAR = 3.0  # standard deviations
 
 
 @extractors.register("points")
 class Points(ExtractorPart):
-    """The two coordinates, in [-1, 1]; where points have labels, the label of the nearest mean is their class.
+    """The two coordinates in [-1, 1]; with labels, the class of a point is the one with the nearest mean.
 
-    A point shows a mode when it is within 3 deviations of the mean, or none. Means and deviation, one for all modes and
-    both axes, are those of the training points.
+    A point within 3 deviations of that mean is in its mode, others are in no mode. Means, and one deviation for all
+    modes and axes, are estimated from the training points.
     Source: Srivastava et al. 2017, arXiv:1705.07761 (points within 3 deviations of a mode).
     """
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
-        """Return it; MetricError for images that are no points."""
-        if (domain.height, domain.width, domain.channels) != POINT:
+    def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
+        """Load it; MetricError for images that are not points."""
+        if (data.height, data.width, data.channels) != POINT:
             raise MetricError(
                 "metric.images_unfit_for_extractor",
-                "extractor 'points' sees points in the plane, not images\n  pass --features own",
+                "extractor 'points' takes points in the plane, not images\n  pass --features own",
             )
-        images, labels = domain.read()
-        if labels is None or not domain.classes:
+        images, labels = data.read()
+        if labels is None or not data.classes:
             return Extractor("points", "none", "not at all", (), lambda images: (coordinates(images), None))
         points, modes = coordinates(images), torch.from_numpy(labels)
-        count = len(domain.classes)
+        count = len(data.classes)
         sums = torch.zeros(count, 2).index_add_(0, modes, points)
         centres = sums / torch.bincount(modes, minlength=count)[:, None].clamp(min=1)
         limit = NEAR * float((points - centres[modes]).square().mean().sqrt())
 
-        def look(images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+        def extract(images: np.ndarray) -> tuple[Tensor, Tensor | None]:
             seen = coordinates(images)
             return seen, torch.nn.functional.one_hot(torch.cdist(seen, centres).argmin(1), count).float()
 
@@ -49,7 +49,7 @@ class Points(ExtractorPart):
             return torch.where(distance <= limit, nearest, -1)
 
         sha256 = hashlib.sha256(centres.numpy().tobytes() + np.float32(limit).tobytes()).hexdigest()
-        return Extractor("points", sha256, "not at all", domain.classes, look, count, mode_of)
+        return Extractor("points", sha256, "not at all", data.classes, extract, count, mode_of)
 
 
 def coordinates(images: np.ndarray) -> Tensor:

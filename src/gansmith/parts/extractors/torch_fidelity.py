@@ -21,23 +21,23 @@ INCEPTION_URL = (
 
 
 class FidelityExtractor(ExtractorPart):
-    """An extractor that torch-fidelity builds; its weights are downloaded when it is first used."""
+    """An extractor of torch-fidelity, which downloads its weights at first use."""
 
     fidelity_name: ClassVar[str]
-    layers: ClassVar[tuple[str, ...]]  # features, then logits where there are some
+    layers: ClassVar[tuple[str, ...]]  # of features, and of logits if it has classes
     resize: ClassVar[str]
-    sha256: ClassVar[str] = ""  # of the weights file, where it is known
+    sha256: ClassVar[str] = ""  # of the official weights file, if known
     url: ClassVar[str] = ""
 
-    def open(self, domain: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
-        """Return it; MetricError without torch-fidelity, without its weights, or with others than the known ones."""
+    def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
+        """Load it; MetricError if torch-fidelity or the weights are missing, or the weights are not official."""
         try:
             from torch_fidelity.utils import create_feature_extractor
         except ImportError as problem:
             raise MetricError(
                 "metric.library_missing",
                 f"extractor '{self.kind}' needs torch-fidelity"
-                "\n  pip install 'gansmith[judge]', or pass --features own",
+                "\n  pip install 'gansmith[metrics]', or pass --features own",
             ) from problem
         more: dict[str, Any] = {"feature_extractor_weights_path": str(self._checked(weights))} if weights else {}
         try:
@@ -45,16 +45,16 @@ class FidelityExtractor(ExtractorPart):
         except (OSError, RuntimeError) as problem:
             where = f"\n  download {self.url} (SHA-256 {self.sha256}) and pass --weights FILE" if self.url else ""
             raise MetricError(
-                "metric.weights_unavailable", f"the weights of '{self.kind}' cannot be had: {problem}{where}"
+                "metric.weights_unavailable", f"the weights of '{self.kind}' are not available: {problem}{where}"
             ) from problem
         digest = self.sha256 or _digest_of(network)
-        return Extractor(self.kind, digest, self.resize, (), partial(self._look, network))
+        return Extractor(self.kind, digest, self.resize, (), partial(self._extract, network))
 
     def _checked(self, weights: Path) -> Path:
         if not weights.is_file():
             raise MetricError("metric.weights_not_found", f"weights file '{weights}' does not exist")
         found = hashlib.sha256(weights.read_bytes()).hexdigest()
-        if found != self.sha256:  # the file is a pickle: no other one is ever opened
+        if found != self.sha256:  # the file is a pickle, so no other one is ever opened
             raise MetricError(
                 "metric.weights_not_official",
                 f"'{weights}' is not the weights file of '{self.kind}'\n  SHA-256 {found}"
@@ -62,7 +62,7 @@ class FidelityExtractor(ExtractorPart):
             )
         return weights
 
-    def _look(self, network: Any, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
+    def _extract(self, network: Any, images: np.ndarray) -> tuple[Tensor, Tensor | None]:
         three = np.stack([on_white(image) for image in images])
         three = np.repeat(three, 3, 3) if three.shape[3] == 1 else three
         found = network(torch.from_numpy(three).permute(0, 3, 1, 2).contiguous())
@@ -71,7 +71,7 @@ class FidelityExtractor(ExtractorPart):
 
 @extractors.register("inception")
 class Inception(FidelityExtractor):
-    """Inception-v3 of the original TensorFlow FID, 2048 features: the only one whose distance is called FID.
+    """Inception-v3 of the original TensorFlow FID, 2048 features; only its Fréchet distance is called FID.
 
     Source: Heusel et al. 2017, arXiv:1706.08500; weights converted by torch-fidelity.
     """
@@ -85,9 +85,9 @@ class Inception(FidelityExtractor):
 
 @extractors.register("dinov2")
 class DinoV2(FidelityExtractor):
-    """DINOv2 ViT-B/14, 768 features: closer to what people see than Inception.
+    """DINOv2 ViT-B/14, 768 features: closer to human judgement than Inception.
 
-    Source: Oquab et al. 2023, arXiv:2304.07193; for judging: Stein et al. 2023, arXiv:2306.04675.
+    Source: Oquab et al. 2023, arXiv:2304.07193; for evaluation: Stein et al. 2023, arXiv:2306.04675.
     """
 
     fidelity_name: ClassVar[str] = "dinov2-vit-b-14"

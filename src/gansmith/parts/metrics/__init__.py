@@ -1,1 +1,1 @@
-"""Metrics: one file each, pure functions of named ``real`` and ``fake``."""
+"""Metrics of samples against real images, one file each."""

@@ -1,4 +1,4 @@
-"""What a metric is."""
+"""The base class of metrics: their input, their result, deviations, distances."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -12,24 +12,24 @@ from torch import Tensor
 from gansmith.core.errors import MetricError
 from gansmith.core.registry import Part, Registry
 
-BLOCKS = 10  # left out in turn by the jackknife
+BLOCKS = 10  # of images, left out in turn by the jackknife
 
 
 @dataclass(frozen=True)
 class Side:
-    """One side of a comparison: images, and what an extractor made of them."""
+    """Images of one side, real or fake, and their features."""
 
     images: np.ndarray  # uint8 (N, H, W, C)
     features: Tensor  # (N, F) float32
-    probabilities: Tensor | None = None  # (N, K) of the classes in ``Evidence.classes``
-    labels: Tensor | None = None  # (N,) int64: what a real image is, what a fake was asked to be
-    modes: Tensor | None = None  # (N,) int64 below ``Evidence.num_modes``: which mode each shows; -1: none
+    probabilities: Tensor | None = None  # (N, K) of ``Evidence.classes``
+    labels: Tensor | None = None  # (N,) int64: true classes of real images, label inputs of fakes
+    modes: Tensor | None = None  # (N,) int64: the mode of each image, 0 to ``Evidence.num_modes`` - 1, or -1 for none
 
     def __len__(self) -> int:
         return len(self.features)
 
     def first(self, count: int) -> "Side":
-        """Return the first images."""
+        """Return the first ``count`` images."""
         return Side(
             self.images[:count],
             self.features[:count],
@@ -41,28 +41,28 @@ class Side:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All that metrics look at. Images are in an order that says nothing (drawn, or shuffled by a seed)."""
+    """All input of metrics. Images are in random order."""
 
-    real: Side  # the reference: held out, a test split, or training images where asked for
-    fake: tuple[Side, ...]  # independent sets of one size
-    training: Side | None = None  # only of a run whose reference is not its training images
+    real: Side  # the reference set
+    fake: tuple[Side, ...]  # independent sets of samples, of one size
+    training: Side | None = None  # training images, unless they are the reference set or not at hand
     classes: tuple[str, ...] = ()
-    num_modes: int = 0  # 0: nothing is known of modes
+    num_modes: int = 0  # 0: unknown
 
 
 @dataclass(frozen=True)
 class Number:
-    """A value and how sure it is."""
+    """A value and its uncertainty."""
 
     value: float
-    deviation: float | None  # one standard deviation
-    over: str  # what the deviation is over
-    count: int  # images of each fake set that it rests on
+    deviation: float | None  # standard deviation
+    over: str  # what the deviation was computed over
+    count: int  # images of each set of samples that were used
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a metric found: numbers by short name, facts for a report (JSON values), and sentences for a person."""
+    """The result of a metric: numbers by short name, facts for a report (JSON values), sentences for a person."""
 
     numbers: dict[str, Number]
     facts: dict[str, Any] = field(default_factory=dict)
@@ -70,22 +70,22 @@ class Finding:
 
 
 class Metric(Part):
-    """A measure of how fakes compare with real images; its fields are its protocol."""
+    """A comparison of samples with real images; its fields belong to the protocol."""
 
-    least: ClassVar[int] = 2  # images on each side below which it says nothing
-    by_features: ClassVar[bool] = True  # its value depends on the extractor
-    best: ClassVar[dict[str, str]] = {}  # by name of a number: low, high, one, or chance (0.5 or less)
+    least: ClassVar[int] = 2  # images needed on each side
+    by_features: ClassVar[bool] = True  # False: it needs no extractor
+    best: ClassVar[dict[str, str]] = {}  # the best value of each number: low, high, one, or chance (0.5 or less)
 
     def missing(self, evidence: Evidence) -> str:
-        """Say in words what the evidence lacks for this metric, or return ""."""
+        """Say what the evidence lacks for this metric, "" if nothing."""
         samples, real = min(len(side) for side in evidence.fake), len(evidence.real)
         if min(samples, real) >= self.least:
             return ""
         got = f"{samples:,} samples: pass --num {self.least}" if samples <= real else f"{real:,} real images: pass more"
         return f"needs {self.least:,} images on each side, got {got}"
 
-    def judge(self, evidence: Evidence) -> Finding:
-        """Return what is found; MetricError where something is missing or not finite."""
+    def evaluate(self, evidence: Evidence) -> Finding:
+        """Return the result; MetricError if something is missing or not finite."""
         if reason := self.missing(evidence):
             raise MetricError("metric.evidence_missing", f"metric '{self.kind}' {reason}")
         for name, side in (("real", evidence.real), *(("fake", each) for each in evidence.fake)):
@@ -97,47 +97,47 @@ class Metric(Part):
 
     @abstractmethod
     def measure(self, evidence: Evidence) -> Finding:
-        """Return what is found in evidence that is complete."""
+        """Return the result for complete evidence."""
 
 
 metrics: Registry[Metric] = Registry("metric", "gansmith.parts.metrics")
 
 
 def over_sets(values: Sequence[float], count: int) -> Number:
-    """Return the mean and deviation of a value over independent fake sets of ``count`` images."""
+    """Return mean and deviation of a value over independent sets of ``count`` samples."""
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Number(float(np.mean(values)), deviation, f"{len(values)} independent fake sets", count)
 
 
 def jackknife(statistic: Callable[[Tensor], float], count: int) -> Number:
-    """Return a statistic of all ``count`` images and its jackknife deviation, a tenth of them left out at a time.
+    """Return a statistic of all ``count`` images and its jackknife deviation, leaving out a tenth of them at a time.
 
-    ``statistic`` gets the indices (M,) of the images that stay.
+    ``statistic`` takes the indices (M,) of the images to use.
     Source: Quenouille 1956; Tukey 1958; deviation^2 = (B - 1) / B sum_b (s_b - mean)^2 over B blocks.
     """
     return jackknifed(leave_out(statistic, count), count)
 
 
 def leave_out(statistic: Callable[[Tensor], float], count: int) -> np.ndarray:
-    """Return a statistic (BLOCKS + 1,): of all images, then without each block in turn."""
+    """Return a statistic (BLOCKS + 1,) of all images, then of all but each block."""
     everything = torch.arange(count)
     return np.array([statistic(everything), *(statistic(everything[everything % BLOCKS != b]) for b in range(BLOCKS))])
 
 
 def jackknifed(values: np.ndarray, count: int) -> Number:
-    """Return the value and jackknife deviation of what ``leave_out`` returned, or of a difference of two such."""
+    """Return value and jackknife deviation from ``leave_out`` values, or from a difference of two of them."""
     deviation = float(np.sqrt((BLOCKS - 1) * np.var(values[1:])))
     return Number(float(values[0]), deviation, f"jackknife of {BLOCKS} blocks", count)
 
 
 def squared_distances(left: Tensor, right: Tensor) -> Tensor:
     """Return (N, M) squared Euclidean distances of rows, float32, never below 0."""
-    centre = left.mean(0)  # rounding errors grow with the distance from 0
+    centre = left.mean(0)  # rounding errors grow with the distance from the origin
     left, right = left - centre, right - centre
     product = left @ right.T
     return product.mul_(-2).add_(left.square().sum(1)[:, None]).add_(right.square().sum(1)).clamp_(min=0)
 
 
 def radii(distances: Tensor, neighbours: int) -> Tensor:
-    """Return (N,): the squared distance of each point to its k-th neighbour, from a set's own (N, N) distances."""
+    """Return (N,): the squared distance of each point to its k-th neighbour, from (N, N) distances within a set."""
     return distances.kthvalue(neighbours + 1, dim=1).values  # the nearest is the point itself

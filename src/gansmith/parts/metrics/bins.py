@@ -1,4 +1,4 @@
-"""Modes without labels: clusters of real images, and which of them fakes fill too little or too much."""
+"""NDB: clusters of real images that samples fill too rarely or too often."""
 
 import math
 from typing import ClassVar
@@ -14,7 +14,7 @@ SIGNIFICANT = 1.959964  # two-sided, 5 %
 
 
 def cluster(points: Tensor, count: int, seed: int, rounds: int = 20) -> Tensor:
-    """Return the centres (count, F) of k-means on points (N, F), started by k-means++.
+    """Return the centres (count, F) of k-means on points (N, F), initialised by k-means++.
 
     Source: Lloyd 1982; Arthur and Vassilvitskii 2007.
     """
@@ -23,7 +23,7 @@ def cluster(points: Tensor, count: int, seed: int, rounds: int = 20) -> Tensor:
     nearest = squared_distances(points, centres)[:, 0]
     for _ in range(count - 1):
         cumulative = nearest.double().cumsum(0)
-        if cumulative[-1] <= 0:  # fewer different points than centres
+        if cumulative[-1] <= 0:  # fewer distinct points than centres
             break
         chosen = int(torch.searchsorted(cumulative, draws.random() * float(cumulative[-1]), right=True))
         added = points[min(chosen, len(points) - 1)][None]
@@ -38,7 +38,7 @@ def cluster(points: Tensor, count: int, seed: int, rounds: int = 20) -> Tensor:
 
 
 def proportions_differ(real: Tensor, fake: Tensor) -> Tensor:
-    """Return the two-proportion z statistic (K,) of counts (K,): above 0 where fakes have more than their share."""
+    """Return the two-proportion z statistic (K,) of counts (K,); positive where fakes are too frequent."""
     real_total, fake_total = real.sum(), fake.sum()
     pooled = (real + fake) / (real_total + fake_total)
     error = (pooled * (1 - pooled) * (1 / real_total + 1 / fake_total)).sqrt()
@@ -47,12 +47,12 @@ def proportions_differ(real: Tensor, fake: Tensor) -> Tensor:
 
 @metrics.register("bins")
 class Bins(Metric):
-    """Share of k-means bins of real images that fakes fill significantly too little or too much (NDB / K).
+    """Share of k-means bins of real images that samples fill significantly too rarely or too often (NDB / K).
 
-    0.05 is what real images get by chance; 1 is the worst. Half of the real images make the bins and the other half
-    is compared, so that real images are not judged by bins made for themselves.
+    Real images have 0.05 by chance; 1 is the worst. Half of the real images define the bins, and the other half is
+    compared with the samples.
     Source: Richardson and Weiss 2018, arXiv:1805.12462, section 2.
-    Differs: in an extractor's features, not pixels; bins from a half of the reference.
+    Differs: features instead of pixels; bins from half of the reference set.
     """
 
     least: ClassVar[int] = 400
@@ -63,7 +63,7 @@ class Bins(Metric):
     seed: int = 0
 
     def measure(self, evidence: Evidence) -> Finding:
-        """Return ``ndb`` and ``empty_bins``, the share of bins with less than a fifth of their real share."""
+        """Return ``ndb`` and ``empty_bins``: the share of bins with less than a fifth of the real images' share."""
         real, fake = evidence.real.features, evidence.fake[0].features
         half = len(real) // 2
         centres = cluster(real[:half], min(self.most_bins, half // self.images_per_bin), self.seed)

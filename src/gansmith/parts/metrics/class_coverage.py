@@ -1,4 +1,4 @@
-"""Which classes are made, by a classifier's eye."""
+"""Which classes samples show, according to a classifier."""
 
 import math
 from typing import ClassVar
@@ -11,22 +11,22 @@ from gansmith.parts.metrics.base import Evidence, Finding, Metric, jackknife, me
 
 
 def shares(probabilities: Tensor) -> Tensor:
-    """Return (K,): the share of images (N, K) whose likeliest class is each, summing to 1."""
+    """Return (K,): the share of each predicted class, from probabilities (N, K)."""
     counts = torch.bincount(probabilities.argmax(1), minlength=probabilities.shape[1])
     return counts.double() / len(probabilities)
 
 
 def evenness(shares_of_classes: Tensor) -> float:
-    """Return exp(entropy): how many equally frequent classes would be as varied; 1 to K."""
+    """Return exp(entropy), 1 to K: the effective number of classes."""
     return float(torch.exp(-torch.xlogy(shares_of_classes, shares_of_classes).sum()))
 
 
 @metrics.register("class_coverage")
 class ClassCoverage(Metric):
-    """Histogram of predicted classes of real images and fakes: which are missing, which are over-fed.
+    """Predicted classes of samples against those of real images.
 
-    A class is missing when fakes have less than ``missing_below`` times its real share, over-fed above
-    ``overfed_above`` times. ``classes`` is exp(entropy) of the fakes' histogram: the effective number of classes.
+    A class is missing if its share among samples is below ``missing_below`` times its share among real images, and
+    over-represented above ``overfed_above`` times. ``classes`` is the effective number of classes of samples.
     Source: the mode counts of Metz et al. 2017, arXiv:1611.02163, section 3.3.1.
     """
 
@@ -37,13 +37,13 @@ class ClassCoverage(Metric):
     overfed_above: float = Field(2.0, gt=1)
 
     def missing(self, evidence: Evidence) -> str:
-        """Ask for classes."""
+        """Say whether classes are missing."""
         if not evidence.classes or evidence.fake[0].probabilities is None or evidence.real.probabilities is None:
             return "needs labels: put the images into one sub-folder for each class"
         return super().missing(evidence)
 
     def measure(self, evidence: Evidence) -> Finding:
-        """Return ``classes`` and ``missing_classes``, the histograms as facts, and both kinds of classes by name."""
+        """Return ``classes`` and ``missing_classes``; as facts both histograms and the classes by name."""
         assert evidence.real.probabilities is not None
         assert evidence.fake[0].probabilities is not None
         probabilities, real = evidence.fake[0].probabilities, shares(evidence.real.probabilities)
@@ -58,7 +58,7 @@ class ClassCoverage(Metric):
 
         total = int(present.sum())
         words = [f"{total - len(gone)} of {total} classes are made" + (f"; missing: {', '.join(gone)}" if gone else "")]
-        words += [f"over-fed: {', '.join(fed)}"] if fed else []
+        words += [f"made too often: {', '.join(fed)}"] if fed else []
         facts = {
             "classes": list(evidence.classes),
             "real_shares": [round(value, 6) for value in real.tolist()],

@@ -1,4 +1,4 @@
-"""Density and coverage: precision and recall that outliers among the real images and the fakes do not spoil."""
+"""Density and coverage: precision and recall that are robust to outliers."""
 
 from typing import ClassVar
 
@@ -10,21 +10,21 @@ from gansmith.parts.metrics.base import BLOCKS, Evidence, Finding, Metric, jackk
 
 
 def density(real_to_fake: Tensor, real_radii: Tensor, neighbours: int) -> float:
-    """Return how many real neighbourhoods a fake lies in on average, over k; 1 for real images, more is possible."""
+    """Return the mean number of real neighbourhoods around a fake, divided by k: 1 for real images, or more."""
     return float((real_to_fake <= real_radii[:, None]).sum(0).float().mean() / neighbours)
 
 
 def coverage(real_to_fake: Tensor, real_radii: Tensor) -> float:
-    """Return the share of real images that have a fake in their neighbourhood; distances (real, fake)."""
+    """Return the share of real images with a fake in their neighbourhood, from distances (real, fake)."""
     return float((real_to_fake.min(1).values <= real_radii).float().mean())
 
 
 @metrics.register("density_coverage")
 class DensityCoverage(Metric):
-    """Density (0 or more; 1 is real) and coverage (in [0, 1]) of neighbourhoods of real images.
+    """Density (0 or more; 1 for real images) and coverage (0 to 1) of the neighbourhoods of real images.
 
     Source: Naeem et al. 2020, arXiv:2002.09797, equations 5 and 6, k = 5.
-    Differs: at most ``most`` images of each side, the same number of both.
+    Differs: at most ``most`` images, equally many of both sides.
     """
 
     least: ClassVar[int] = 100

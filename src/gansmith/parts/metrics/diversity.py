@@ -1,4 +1,4 @@
-"""How far apart fakes are from each other, against real images."""
+"""Diversity: mean distance between samples, relative to real images."""
 
 from typing import ClassVar
 
@@ -16,10 +16,12 @@ def mean_distance(features: Tensor) -> float:
 
 @metrics.register("diversity")
 class Diversity(Metric):
-    """Mean distance between two fakes over that between two real images: 1 is as varied, 0 all the same.
+    """Mean distance between two samples, divided by the mean distance between two real images.
+
+    1: as diverse as real images; 0: all samples are equal.
 
     Source: the mean pairwise distance used for diversity since Zhu et al. 2017, arXiv:1711.11586, section 5.1.
-    Differs: in the extractor's features, and relative to real images.
+    Differs: features instead of pixels, and relative to real images.
     """
 
     least: ClassVar[int] = 20

@@ -1,4 +1,4 @@
-"""The Fréchet distance between two clouds of features."""
+"""The Fréchet distance between two sets of features: FID for Inception's."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Moments:
 
 
 def moments(features: Tensor) -> Moments:
-    """Return the moments of features (N, F), N >= 2; the covariance divides by N - 1."""
+    """Return the moments of features (N, F), N >= 2; the covariance is divided by N - 1."""
     values = features.double()
     return Moments(values.mean(0), torch.cov(values.T).reshape(values.shape[1], -1))
 
@@ -45,10 +45,10 @@ def frechet_distances(real: Tensor, fake: Sequence[Tensor]) -> list[float]:
 
 @metrics.register("frechet")
 class Frechet(Metric):
-    """Fréchet distance of the Gaussians that fit real and fake features: "FID" where those are Inception's.
+    """Fréchet distance between Gaussians fitted to real and fake features, called FID for Inception's features.
 
-    Lower is better; 0 for identical moments. It is biased by the number of images, so its name carries that number,
-    and its deviation is that over independent sets of it, never a bootstrap.
+    Lower is better; 0 for identical moments. Its bias depends on the number of images, so the name has this number,
+    and its deviation is taken over independent sets of samples, not over bootstrap samples.
     Source: Heusel et al. 2017, arXiv:1706.08500, equation 6; Dowson and Landau 1982.
     """
 

@@ -1,7 +1,7 @@
-"""How like their targets images are, one by one, and how sure a mean of that is.
+"""Similarity of results and targets, image by image: PSNR, SSIM, L1, features, colourfulness.
 
-Images are uint8 (N, H, W, C), results and targets in the same order. Each measure is a pure function that returns one
-number for each image, float64 (N,).
+Images are uint8 (N, H, W, C), results and targets in the same order. Each function returns float64 (N,), one value an
+image.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ from gansmith.parts.metrics.base import Number
 PEAK = 255.0
 WINDOW_PX, WINDOW_SIGMA = 11, 1.5
 K1, K2 = 0.01, 0.03
-AT_ONCE = 256  # images of which SSIM keeps all the maps
+AT_ONCE = 256  # images whose SSIM maps are in memory at a time
 BEST = {  # as Metric.best
     "psnr": "high",
     "ssim": "high",
@@ -26,32 +26,32 @@ BEST = {  # as Metric.best
 
 
 def l1(results: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the mean absolute difference, in levels of 255."""
+    """Return the mean absolute difference, in grey levels of 0 to 255."""
     return np.array([np.abs(one.astype(float) - other).mean() for one, other in zip(results, targets, strict=True)])
 
 
 def psnr(results: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the peak signal-to-noise ratio 10 log10(255^2 / MSE), in dB.
 
-    Equal images, of which it is infinite, get what one value that is one level off would give.
+    For equal images, where it is infinite, it is the value for a difference of one level in one pixel.
     """
     errors = [((one.astype(float) - other) ** 2).mean() for one, other in zip(results, targets, strict=True)]
     return 10 * np.log10(PEAK**2 / np.maximum(errors, 1 / targets[0].size))
 
 
 def window_px(height: int, width: int) -> int:
-    """Return the side of SSIM's window: 11 px, or for smaller images the largest odd number that fits."""
+    """Return the side of SSIM's window: 11 px, or the largest odd number that fits into smaller images."""
     side = min(WINDOW_PX, height, width)
     return side - 1 + side % 2
 
 
 def ssim(results: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the structural similarity, -1 to 1, the mean over channels and over windows that lie inside.
+    """Return the structural similarity, -1 to 1: the mean over channels and over all windows inside the image.
 
     (2 m_x m_y + C1) (2 s_xy + C2) / ((m_x^2 + m_y^2 + C1) (s_x^2 + s_y^2 + C2)) with C1 = (0.01 255)^2,
     C2 = (0.03 255)^2 and moments under a Gaussian of sigma 1.5 px.
     Source: Wang et al. 2004, IEEE Transactions on Image Processing 13(4), equation 13.
-    Differs: each channel instead of luminance alone; a smaller window where an image is smaller than 11 px.
+    Differs: every channel instead of luminance; smaller windows for images below 11 px.
     """
     side = window_px(*targets.shape[1:3])
     places = torch.arange(side, dtype=torch.float64) - side // 2
@@ -78,9 +78,9 @@ def ssim(results: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def colourfulness(images: np.ndarray) -> np.ndarray:
-    """Return M3 = sqrt(s_rg^2 + s_yb^2) + .3 sqrt(m_rg^2 + m_yb^2) of rg = R - G and yb = (R + G) / 2 - B; gray has 0.
+    """Return M3 = sqrt(s_rg^2 + s_yb^2) + .3 sqrt(m_rg^2 + m_yb^2), rg = R - G, yb = (R + G) / 2 - B; 0 for gray.
 
-    Source: Hasler and Suesstrunk 2003, Human Vision and Electronic Imaging VIII, equations 7 to 9. Alpha is left out.
+    Source: Hasler and Suesstrunk 2003, Human Vision and Electronic Imaging VIII, equations 7 to 9. Ignores alpha.
     """
     found = []
     for image in images:
@@ -91,16 +91,16 @@ def colourfulness(images: np.ndarray) -> np.ndarray:
 
 
 def feature_distance(results: Tensor, targets: Tensor) -> np.ndarray:
-    """Return the squared distance of features (N, F) scaled to length 1: 0 for one direction, 4 for opposite ones.
+    """Return the squared distance of features (N, F) scaled to length 1: 0 if parallel, 4 if opposite.
 
     Source: after Zhang et al. 2018 (LPIPS), arXiv:1801.03924, equation 1.
-    Differs: the last features of any extractor, without places, layers below or learnt weights: it is not LPIPS.
+    Differs: only the last features of any extractor, without learnt weights: it is not LPIPS.
     """
     one, other = (F.normalize(features.double(), dim=1) for features in (results, targets))
     return (one - other).square().sum(1).numpy()
 
 
 def mean_of(values: np.ndarray) -> Number:
-    """Return the mean of a measure over images, and its standard error."""
+    """Return the mean over images and its standard error."""
     count = len(values)
     return Number(float(values.mean()), float(values.std(ddof=1) / count**0.5), f"{count:,} images", count)

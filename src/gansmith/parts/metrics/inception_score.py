@@ -1,4 +1,4 @@
-"""The Inception score: are single images clear, and all of them together varied?"""
+"""The Inception score: is each sample clearly of one class, and are all classes made?"""
 
 from typing import ClassVar
 
@@ -19,10 +19,9 @@ def inception_score(probabilities: Tensor) -> float:
 
 @metrics.register("inception_score")
 class InceptionScore(Metric):
-    """Inception score of fakes over ten splits; higher is better. It never looks at the real images.
+    """Inception score of samples over ten splits; higher is better. It ignores the real images.
 
-    Means something where the classes of the extractor are those of the images: ImageNet's for Inception, the data's
-    own for a classifier of them.
+    It is meaningful only if the extractor's classes are those of the images.
     Source: Salimans et al. 2016, arXiv:1606.03498, section 4; Barratt and Sharma 2018, arXiv:1801.01973, on its limits.
     """
 
@@ -32,13 +31,13 @@ class InceptionScore(Metric):
     splits: int = Field(10, ge=2, le=100)
 
     def missing(self, evidence: Evidence) -> str:
-        """Ask for class probabilities."""
+        """Say whether class probabilities are missing."""
         if evidence.fake[0].probabilities is None:
             return "needs an extractor that names classes of these images"
         return super().missing(evidence)
 
     def measure(self, evidence: Evidence) -> Finding:
-        """Return ``is`` and, as a fact, that of the real images: as much as can be had."""
+        """Return ``is``; as a fact the score of the real images."""
         probabilities, real = evidence.fake[0].probabilities, evidence.real.probabilities
         assert probabilities is not None
         scores = torch.tensor([inception_score(part) for part in probabilities.chunk(self.splits)])

@@ -1,4 +1,4 @@
-"""The kernel distance (KID): the maximum mean discrepancy of features."""
+"""The kernel distance (KID): the squared maximum mean discrepancy of features."""
 
 from typing import ClassVar
 
@@ -11,7 +11,7 @@ from gansmith.parts.metrics.base import Evidence, Finding, Metric, Number, metri
 
 
 def kernel_distance(real: Tensor, fake: Tensor) -> float:
-    """Return the unbiased estimate of MMD^2 of features (N, F) with k(a, b) = (a.b / F + 1)^3; it may be below 0.
+    """Return the unbiased estimate of MMD^2 of features (N, F) with k(a, b) = (a.b / F + 1)^3; it can be negative.
 
     Source: Binkowski et al. 2018, arXiv:1801.01401, equation 4 and section 3.1 (cubic kernel).
     """
@@ -30,9 +30,9 @@ def kernel_distance(real: Tensor, fake: Tensor) -> float:
 
 @metrics.register("kernel")
 class Kernel(Metric):
-    """Mean and deviation of the kernel distance over random subsets: unbiased, so good for few images.
+    """Mean and deviation of the kernel distance over random subsets: unbiased, so it suits few images.
 
-    Lower is better; about 0 for images of one distribution.
+    Lower is better; about 0 for two sets of one distribution.
     Source: Binkowski et al. 2018, arXiv:1801.01401.
     """
 
@@ -40,7 +40,7 @@ class Kernel(Metric):
     best: ClassVar[dict[str, str]] = {"kid": "low"}
 
     subsets: int = Field(100, ge=2, le=1000)
-    subset_size: int = Field(1000, ge=2, le=10_000, description="at most half of the smaller side is taken")
+    subset_size: int = Field(1000, ge=2, le=10_000, description="at most half of the smaller side is used")
     seed: int = 2020
 
     def measure(self, evidence: Evidence) -> Finding:

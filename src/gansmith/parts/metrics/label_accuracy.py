@@ -1,4 +1,4 @@
-"""Are samples of a class what was asked for?"""
+"""Label accuracy: do samples show the class of their label input?"""
 
 from typing import ClassVar
 
@@ -7,7 +7,7 @@ from gansmith.parts.metrics.base import Evidence, Finding, Metric, jackknife, me
 
 @metrics.register("label_accuracy")
 class LabelAccuracy(Metric):
-    """Share of fakes that a classifier takes for the class that was asked for; the real images' own share beside it.
+    """Share of samples that a classifier assigns to their label input; the same for real images as a fact.
 
     Source: Ravuri and Vinyals 2019, arXiv:1905.10887, section 3 (the reverse of classification accuracy score).
     """
@@ -16,7 +16,7 @@ class LabelAccuracy(Metric):
     best: ClassVar[dict[str, str]] = {"label_accuracy": "high"}
 
     def missing(self, evidence: Evidence) -> str:
-        """Ask for a conditional model and a classifier."""
+        """Say whether labels or a classifier are missing."""
         if evidence.fake[0].labels is None:
             return "needs a conditional model"
         if evidence.fake[0].probabilities is None:
@@ -24,7 +24,7 @@ class LabelAccuracy(Metric):
         return super().missing(evidence)
 
     def measure(self, evidence: Evidence) -> Finding:
-        """Return ``label_accuracy``, by class as facts."""
+        """Return ``label_accuracy``; as facts the accuracy of each class."""
         fake, real = evidence.fake[0], evidence.real
         assert fake.labels is not None
         assert fake.probabilities is not None
@@ -35,6 +35,8 @@ class LabelAccuracy(Metric):
         if real.labels is not None and real.probabilities is not None:
             of_real = float((real.probabilities.argmax(1) == real.labels).double().mean())
             facts["real"] = round(of_real, 4)
-            words = f"; of real images it recognises {of_real:.1%}"
+            words = f"; for real images the classifier is right in {of_real:.1%}"
         number = jackknife(lambda kept: float(right[kept].mean()), len(fake))
-        return Finding({"label_accuracy": number}, facts, (f"{number.value:.1%} of samples are what was asked{words}",))
+        return Finding(
+            {"label_accuracy": number}, facts, (f"{number.value:.1%} of samples show the class of their label{words}",)
+        )

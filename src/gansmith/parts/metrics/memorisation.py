@@ -1,4 +1,4 @@
-"""Are samples copies of training images?"""
+"""Memorization: are samples nearer to training images than held-out images are?"""
 
 import math
 from typing import ClassVar
@@ -10,11 +10,11 @@ from torch import Tensor
 from gansmith.imaging.images import POINT
 from gansmith.parts.metrics.base import Evidence, Finding, Metric, Number, jackknife, metrics
 
-AT_ONCE = 64_000_000  # distances, 256 MB
+AT_ONCE = 64_000_000  # distances at a time, 256 MB
 
 
 def nearest(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Return for points (N, F) the distance to the nearest of others (M, F), and which it is: (N,), (N,)."""
+    """Return for each point (N, F) the distance to the nearest of others (M, F), and its index: (N,), (N,)."""
     centre = others.mean(0)  # rounding errors grow with the distance from 0
     near, far = points - centre, others - centre
     squares = far.square().sum(1)
@@ -25,9 +25,10 @@ def nearest(points: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def nearer(fake: Tensor, real: Tensor) -> float:
-    """Return the chance that a fake is nearer to the training images than a new real image, of distances (N,), (M,).
+    """Return the probability that a sample is nearer to the training images than a held-out image.
 
-    0.5: no difference; 1: every fake is nearer. It is the Mann-Whitney statistic over N M.
+    Arguments are the distances (N,) of samples and (M,) of held-out images. 0.5: no difference; 1: all samples are
+    nearer. It is the Mann-Whitney statistic divided by N M.
     """
     ordered = real.sort().values
     above = len(real) - torch.searchsorted(ordered, fake, right=True)
@@ -37,29 +38,30 @@ def nearer(fake: Tensor, real: Tensor) -> float:
 
 @metrics.register("memorisation")
 class Memorisation(Metric):
-    """How near samples are to training images, against how near new real images are.
+    """Distances from samples to training images, against distances from held-out images to training images.
 
-    ``nearer`` is the chance that a sample is nearer to the training set than a held-out image; ``copies`` is the share
-    of samples that are nearer than all but ``rare`` of the held-out images, less the share expected by chance.
-    Source: Meehan et al. 2020, arXiv:2004.05675 (data-copying test, here over all images at once).
+    ``nearer``: the probability that a sample is nearer than a held-out image. ``copies``: the share of samples that are
+    nearer than all but ``rare`` of the held-out images, beyond the share expected by chance.
+    Source: Meehan et al. 2020, arXiv:2004.05675 (data-copying test).
+    Differs: over all images at once.
     """
 
     least: ClassVar[int] = 100
     best: ClassVar[dict[str, str]] = {"nearer": "chance", "copies": "low"}
 
-    rare: float = Field(0.02, gt=0, lt=0.5, description="share of held-out images that are as near by chance")
-    pairs: int = Field(16, ge=0, le=256, description="nearest pairs kept for a picture")
+    rare: float = Field(0.02, gt=0, lt=0.5, description="share of held-out images that are this near by chance")
+    pairs: int = Field(16, ge=0, le=256, description="nearest pairs in the picture")
 
     def missing(self, evidence: Evidence) -> str:
-        """Ask for training images beside held-out ones."""
+        """Say whether training or held-out images are missing."""
         if evidence.real.images.shape[1:] == POINT:
-            return "says nothing of points in the plane, many of which coincide by chance"
+            return "does not apply to points in the plane, many of which coincide by chance"
         if evidence.training is None:
             return "needs held-out images beside the training images: train with --holdout 0.1"
         return super().missing(evidence)
 
     def measure(self, evidence: Evidence) -> Finding:
-        """Return ``nearer`` and ``copies``, and as facts the nearest pairs (sample, training image)."""
+        """Return ``nearer`` and ``copies``; as facts the nearest pairs [sample, training image, distance]."""
         assert evidence.training is not None
         training = evidence.training.features
         of_real, _ = nearest(evidence.real.features, training)

@@ -1,4 +1,4 @@
-"""How many modes of a distribution of known modes are made, and how evenly."""
+"""Known modes: how many samples cover, and how evenly."""
 
 from typing import ClassVar
 
@@ -9,38 +9,38 @@ from gansmith.parts.metrics.base import Evidence, Finding, Metric, jackknife, me
 
 
 def histogram(modes: Tensor, num_modes: int) -> Tensor:
-    """Return float64 (K,): how many images show each mode, of modes (N,); -1 shows none."""
+    """Return float64 (K,): the number of images in each mode, from modes (N,); -1 is in no mode."""
     return torch.bincount(modes[modes >= 0], minlength=num_modes).double()
 
 
 def divergence(counts: Tensor) -> float:
-    """Return KL(p || uniform) in nats of counts (K,): log K + sum p log p; log K where nothing is counted."""
+    """Return KL(p || uniform) in nats of counts (K,): log K + sum p log p; log K if all counts are 0."""
     shares = counts.double() / counts.sum().clamp(min=1)
     return float(torch.tensor(float(len(counts)), dtype=torch.float64).log() + torch.xlogy(shares, shares).sum())
 
 
 @metrics.register("modes")
 class Modes(Metric):
-    """``modes``: how many of K known modes at least one sample shows. ``kl``: the divergence of their histogram from
-    uniform, in nats; real images have about (K - 1) / 2N by chance. ``in_modes``: the share of samples that show a mode
-    at all, where the extractor leaves some out.
+    """Coverage of K known modes by N samples; all numbers depend on N.
 
-    All three grow or fall with the number of samples: compare them at the same number only.
+    ``modes``: the modes with at least one sample. ``kl``: the divergence of their histogram from uniform, in nats; real
+    images have about (K - 1) / 2N by chance. ``in_modes``: the share of samples in any mode, if the extractor leaves
+    some out.
     Source: Metz et al. 2017, arXiv:1611.02163, section 3.3.1; Srivastava et al. 2017, arXiv:1705.07761.
-    Differs: KL to uniform, which is how modes were drawn, in place of the classifier's histogram of real images.
+    Differs: KL to uniform, the true distribution, instead of the predicted histogram of real images.
     """
 
     least: ClassVar[int] = 100
     best: ClassVar[dict[str, str]] = {"modes": "high", "kl": "low", "in_modes": "high"}
 
     def missing(self, evidence: Evidence) -> str:
-        """Ask for an extractor that tells modes."""
+        """Say whether modes are unknown."""
         if evidence.real.modes is None or any(side.modes is None for side in evidence.fake):
             return "needs data of known modes, such as stacked-fashion or gaussians-25"
         return super().missing(evidence)
 
     def measure(self, evidence: Evidence) -> Finding:
-        """Return the numbers over the fake sets; as facts those of the real images."""
+        """Return the numbers over the sets of samples; as facts those of the real images."""
         total, real = evidence.num_modes, evidence.real.modes
         sides = [side.modes for side in evidence.fake if side.modes is not None]
         assert real is not None

@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance of patches at every scale: needs no extractor."""
+"""Sliced Wasserstein distance of patches at several scales, without an extractor."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -18,9 +18,10 @@ WEIGHTS = (1.0, 4.0, 6.0, 4.0, 1.0)  # binomial filter
 
 
 def laplacian_pyramid(images: Tensor) -> list[Tensor]:
-    """Return what each scale adds to the next smaller one: (N, C, H, W) in [-1, 1] -> levels, finest first.
+    """Return the Laplacian pyramid of images (N, C, H, W) in [-1, 1], finest level first.
 
-    The last level is the smallest image itself; sides are halved while they stay even and at least 14.
+    Each level holds the detail lost by halving the image; the last is the smallest image. Sides are halved while they
+    are even and stay at least 14 px.
     """
     levels = []
     while min(images.shape[2:]) // 2 >= SMALLEST_SIDE and images.shape[2] % 2 == images.shape[3] % 2 == 0:
@@ -40,7 +41,7 @@ def _blur(images: Tensor) -> Tensor:
 
 
 def patches(level: Tensor, per_image: int, draws: np.random.Generator) -> Tensor:
-    """Return (N * per_image, C * 49) patches at random places, each channel with mean 0 and deviation 1 over all."""
+    """Return (N * per_image, C * 49) random patches; each channel has mean 0 and deviation 1 over all patches."""
     count, channels, height, width = level.shape
     rows = torch.from_numpy(draws.integers(0, height - PATCH + 1, (count, per_image)))
     columns = torch.from_numpy(draws.integers(0, width - PATCH + 1, (count, per_image)))
@@ -54,7 +55,7 @@ def patches(level: Tensor, per_image: int, draws: np.random.Generator) -> Tensor
 
 
 def sliced_wasserstein(real: Tensor, fake: Tensor, directions: Tensor) -> float:
-    """Return the mean over directions (F, D) of the 1-D Wasserstein distance of projected points (N, F)."""
+    """Return the 1-D Wasserstein distance of points (N, F) projected on directions (F, D), averaged over directions."""
     return float((_sorted(real, directions) - _sorted(fake, directions)).abs().mean())
 
 
@@ -64,12 +65,12 @@ def _sorted(points: Tensor, directions: Tensor) -> Tensor:
 
 @metrics.register("sliced_wasserstein")
 class SlicedWasserstein(Metric):
-    """Mean over the levels of a Laplacian pyramid of the sliced Wasserstein distance of 7 x 7 patches, times 1000.
+    """Sliced Wasserstein distance of 7 x 7 patches, averaged over the levels of a Laplacian pyramid, times 1000.
 
-    Lower is better. It sees textures and edges and no meaning; it needs no trained network.
+    Lower is better. It sees textures and edges but no meaning, and needs no extractor.
     Source: Karras et al. 2018, arXiv:1710.10196, section 5.
-    Differs: ``most`` images, ``patches_per_image`` patches and ``directions`` directions where they have 8192 (at
-    128 patches) and 512; levels down to 14 px instead of 16.
+    Differs: ``most`` images instead of 8192, ``patches_per_image`` patches instead of 128, ``directions`` directions
+    instead of 512; levels down to 14 px instead of 16.
     """
 
     least: ClassVar[int] = 100
@@ -82,13 +83,13 @@ class SlicedWasserstein(Metric):
     seed: int = 0
 
     def missing(self, evidence: Evidence) -> str:
-        """Ask for images that have patches."""
+        """Say whether the images are smaller than a patch."""
         if min(evidence.real.images.shape[1:3]) < PATCH:
             return f"needs images of at least {PATCH} x {PATCH} px"
         return super().missing(evidence)
 
     def measure(self, evidence: Evidence) -> Finding:
-        """Return ``swd`` and, as facts, its levels."""
+        """Return ``swd``; as facts the distance of each level."""
         count = min(self.most, len(evidence.real), len(evidence.fake[0]))
         reference = list(self._levels(evidence.real.images[:count]))
         by_set = []
@@ -100,7 +101,7 @@ class SlicedWasserstein(Metric):
         return Finding({"swd": over_sets([float(np.mean(values)) for values in by_set], count)}, facts)
 
     def _levels(self, images: np.ndarray) -> Iterator[Tensor]:
-        """Yield for each level the sorted projections (directions, patches)."""
+        """Yield the sorted projections (directions, patches) of each level."""
         for index, level in enumerate(laplacian_pyramid(to_float(images))):
             draws = np.random.default_rng(derive_seed("swd", self.seed, index))
             points = patches(level, self.patches_per_image, draws)

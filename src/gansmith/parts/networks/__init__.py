@@ -1,1 +1,1 @@
-"""Networks: one file for each architecture, as a config that builds a generator and a discriminator."""
+"""Networks, one file each: architectures of generators and discriminators."""

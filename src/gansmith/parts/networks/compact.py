@@ -145,7 +145,7 @@ class CompactDiscriminator(nn.Module):
 
     def __init__(self, layers: nn.Sequential, width: int, num_classes: int) -> None:
         super().__init__()
-        self.layers, self.judge = layers, nn.Linear(width, 1)
+        self.layers, self.judge = layers, nn.Linear(width, 1)  # saved weights have the name "judge"
         self.embed = nn.Embedding(num_classes, width) if num_classes else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

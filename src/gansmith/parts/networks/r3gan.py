@@ -181,6 +181,7 @@ class R3GANDiscriminator(nn.Module):
     def __init__(self, spec: ImageSpec, layers: nn.Sequential, width: int) -> None:
         super().__init__()
         self.layers = layers
+        # Saved weights have the name "judge".
         self.judge = nn.Linear(width, width if spec.num_classes else 1, bias=False)
         self.embed = nn.Embedding(spec.num_classes, width) if spec.num_classes else None
 

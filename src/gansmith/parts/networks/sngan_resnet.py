@@ -190,7 +190,7 @@ class SNGANDiscriminator(nn.Module):
     def __init__(self, layers: nn.Sequential, width: int, num_classes: int, pool: Literal["sum", "mean"]) -> None:
         super().__init__()
         self.layers, self.pool = layers, pool
-        self.judge = nn.Linear(width, 1)
+        self.judge = nn.Linear(width, 1)  # saved weights have the name "judge"
         self.embed = nn.Embedding(num_classes, width) if num_classes else None
 
     def forward(self, images: Tensor, labels: Tensor | None = None) -> Tensor:

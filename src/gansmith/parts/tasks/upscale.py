@@ -1,4 +1,4 @@
-"""Tasks ``upscale2`` and ``upscale4``: sharpen images that bicubic interpolation has enlarged."""
+"""Tasks ``upscale2`` and ``upscale4``: sharpen images enlarged by bicubic interpolation."""
 
 from typing import ClassVar
 
