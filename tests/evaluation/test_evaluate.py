@@ -320,7 +320,7 @@ def test_a_weights_file_is_not_ignored(refused, run, tmp_path, features):
 
 def test_the_report_shows_the_last_judgement(run):
     report = run / "report.html"
-    assert "It was not judged yet" not in report.read_text() or not (run / "evaluation").exists()
+    assert "No evaluation yet" not in report.read_text() or not (run / "evaluation").exists()
     found, _ = api.evaluate(run, options=EvaluationOptions(num=120, features="toy"))
     text = report.read_text()
     for name, number in found.numbers.items():
@@ -328,9 +328,9 @@ def test_the_report_shows_the_last_judgement(run):
     for line in found.protocol.lines():
         assert line in text
     assert '<th scope="row">gray</th>' in text
-    assert 'alt="Nearest pairs"' in text
+    assert 'alt="Samples and their nearest training images"' in text
     assert 'href="film.mp4"' in text
-    assert "Judged at 0.0 kimg" in text
+    assert "Evaluated at 0.0 kimg" in text
     assert not re.findall(r"(?:src|href)=\"https?:", text)
     (run / "evaluation" / "evaluation.json").write_text("{}")
     refresh_report(api.RunFolder(run), api.load(run))

@@ -316,7 +316,7 @@ def test_runs_are_judged_shown_and_compared(runs, shell):
     assert f"{found.numbers['psnr'].value:.4g}+-" in row
     assert "colourfulness_ratio" in out
     page = Path("compare.html").read_text()
-    assert "Their last previews" in page
+    assert "Last previews" in page
     assert page.count('alt="Samples of') == 2
 
 

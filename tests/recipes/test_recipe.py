@@ -8,8 +8,6 @@ from gansmith.parts.optimizers.adamw import AdamW
 from gansmith.recipes.load import MAX_YAML_BYTES, differences, load_recipe, override, parse_recipe, recipe_text
 from gansmith.recipes.recipe import Recipe
 
-LOSSES = "  known: hinge, least_squares, minimax, non_saturating, relativistic, wasserstein"
-HINT = "  'gansmith recipes NAME' shows the fields of a recipe; the kinds of parts have more"
 SMALL = """
 name: small
 method: {kind: latent, generator: mlp, discriminator: mlp}
@@ -45,7 +43,7 @@ def test_a_path_sets_one(recipe):
     assert override(recipe, ("generator.base_channels=8",)) == full
 
 
-def test_a_short_name_of_the_top_does_not_reach_into_parts(recipe):
+def test_a_top_level_name_sets_no_field_of_a_part(recipe):
     got = override(load_recipe("mlp-small"), ("kimg=3",))
     assert (got.kimg, got.epochs) == (3, None)
     assert got.ema_half_life_kimg == 5
@@ -89,7 +87,7 @@ def test_an_optimizer_for_one_network(recipe):
     assert override(got, ("optimizers.default.lr=1e-3",)).optimizer_for("discriminator").lr == 4e-4
 
 
-def test_an_optimizer_of_a_network_is_what_default_is_until_it_is_said(recipe):
+def test_an_optimizer_of_a_network_by_name(recipe):
     got = override(recipe, ("optimizers.discriminator=rmsprop",))
     assert got.optimizer_for("discriminator").kind == "rmsprop"
 
@@ -135,7 +133,7 @@ def test_null_and_nothing_are_null(recipe):
     assert override(recipe, ("base_channels=",)).method.generator.base_channels is None
 
 
-def test_the_recipe_that_was_given_stays_as_it_was(recipe):
+def test_overrides_do_not_change_the_given_recipe(recipe):
     before = recipe.to_yaml()
     override(recipe, ("lr=1", "loss=hinge", "penalties=[]"))
     assert recipe.to_yaml() == before
@@ -152,7 +150,7 @@ def test_unknown_recipe(refused):
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", "a/b", "missing.yml", "/"])
-def test_a_recipe_file_that_is_not_there(refused, name):
+def test_a_missing_recipe_file(refused, name):
     with refused("recipe.file_not_found"):
         load(recipe=name)
 
@@ -200,7 +198,7 @@ def test_messages_of_overrides(refused, text, code):
     ("name=UPPER", "recipe.invalid_value"),
     ("kimg=[[", "recipe.not_yaml"),
 ])  # fmt: skip
-def test_messages_say_what_is_wrong(refused, text, code):
+def test_messages_of_invalid_values(refused, text, code):
     with refused(code):
         load(text)
 
@@ -260,7 +258,7 @@ def test_a_file_that_is_too_large(refused, tmp_path):
         load(recipe=str(path))
 
 
-def test_a_file_that_is_no_text(refused, tmp_path):
+def test_a_file_that_is_not_text(refused, tmp_path):
     path = tmp_path / "odd.yaml"
     path.write_bytes(b"name: \xff\xfe")
     with refused("recipe.not_text"):

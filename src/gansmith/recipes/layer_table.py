@@ -1,4 +1,4 @@
-"""The table of a network's layers and the shapes between them."""
+"""The layer table of a network: layers, output shapes and parameters."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from gansmith.recipes.recipe import Recipe
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer: what it is, the shape that leaves it (without the batch), and its parameters."""
+    """One layer: description, output shape without the batch, and number of parameters."""
 
     layer: str
     shape: tuple[int, ...]
@@ -21,19 +21,19 @@ class LayerRow:
 
 
 def layer_table(network: nn.Module, *inputs: Tensor | None) -> list[LayerRow]:
-    """Return the layers of a network in the order in which inputs pass them, the input first."""
+    """Return the layers of a network in the order of the forward pass, after a row for the input."""
     first = inputs[0]
     rows = [LayerRow("input", tuple(first.shape[1:]) if first is not None else (), 0)]
     hooks = []
 
-    def note(module: nn.Module, _: Any, output: Tensor) -> None:
+    def record(module: nn.Module, _: Any, output: Tensor) -> None:
         own = sum(parameter.numel() for parameter in module.parameters())
         rows.append(LayerRow(_describe(module), tuple(output.shape[1:]), own))
 
     for name, module in network.named_modules():
-        inside = "parametrizations." in name  # how a weight is computed is no layer
+        inside = "parametrizations." in name  # a parametrization computes a weight: no layer
         if not inside and (not list(module.children()) or hasattr(module, "parametrizations")):
-            hooks.append(module.register_forward_hook(note))
+            hooks.append(module.register_forward_hook(record))
     with torch.no_grad():
         network(*inputs)
     for hook in hooks:
@@ -65,35 +65,31 @@ def _describe(module: nn.Module) -> str:
 
 
 def describe_networks(recipe: Recipe, spec: DataSpec) -> list[str]:
-    """Return the table of layer shapes of a recipe's networks as lines."""
-    with torch.device("meta"):
-        method = recipe.method.build(spec)
-        lines: list[str] = []
-        for name, inputs in method.example_inputs(2).items():
-            lines += format_table(name, layer_table(method.networks[name], *inputs))
-    return lines
+    """Return the layer tables of a recipe's networks as lines; the networks take no memory."""
+    return [line for name, rows in _layer_tables(recipe, spec).items() for line in format_table(name, rows)]
 
 
 def numbers_in(recipe: Recipe, spec: DataSpec) -> tuple[int, int]:
-    """Return how many parameters a recipe's networks have, and how many values leave their layers for one image."""
-    rows = _all_layers(recipe, spec)
+    """Return the parameters of a recipe's networks, and the output values of all their layers for one image."""
+    rows = [row for table in _layer_tables(recipe, spec).values() for row in table]
     return sum(row.parameters for row in rows), sum(math.prod(row.shape) for row in rows)
 
 
 def widest_map(recipe: Recipe, spec: DataSpec) -> int:
-    """Return the channels of the widest map in a recipe's networks; 0 where they have no maps."""
-    return max((row.shape[0] for row in _all_layers(recipe, spec) if len(row.shape) == 3), default=0)
+    """Return the most channels of a feature map in a recipe's networks; 0 without feature maps."""
+    tables = _layer_tables(recipe, spec).values()
+    return max((row.shape[0] for table in tables for row in table if len(row.shape) == 3), default=0)
 
 
-def _all_layers(recipe: Recipe, spec: DataSpec) -> list[LayerRow]:
-    with torch.device("meta"):
+def _layer_tables(recipe: Recipe, spec: DataSpec) -> dict[str, list[LayerRow]]:
+    with torch.device("meta"):  # networks without memory
         method = recipe.method.build(spec)
-        inputs = method.example_inputs(2).items()
-        return [row for name, given in inputs for row in layer_table(method.networks[name], *given)]
+        examples = method.example_inputs(2).items()
+        return {name: layer_table(method.networks[name], *inputs) for name, inputs in examples}
 
 
 def example_spec(recipe: Recipe) -> DataSpec:
-    """Return what a recipe would be trained on where it leaves that to the data: 64 px RGB, ten classes."""
+    """Return example data for a recipe: 64 px RGB with ten classes, unless the recipe sets size or channels."""
     height, width = recipe.data.shape or (64, 64)
     classes = recipe.method.domains or tuple(str(number) for number in range(10))
     return DataSpec("example", height, width, recipe.data.channels or 3, 10_000, classes, "")

@@ -1,4 +1,4 @@
-"""Read recipes: by name, from YAML files, with overrides."""
+"""Recipes by name or from YAML files, with overrides; their errors and differences."""
 
 import re
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def recipe_names() -> list[str]:
 
 
 def recipe_text(name: str) -> str:
-    """Return the YAML of a shipped recipe, or of a file; RecipeError for a name that is neither."""
+    """Return the YAML text of a shipped recipe or a file; RecipeError if there is neither."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)
         if not path.is_file():
@@ -37,7 +37,7 @@ def recipe_text(name: str) -> str:
         if path.stat().st_size > MAX_YAML_BYTES:
             raise RecipeError(
                 "recipe.file_too_large",
-                f"recipe file '{name}' has {path.stat().st_size:,} bytes; {MAX_YAML_BYTES:,} are allowed",
+                f"recipe file '{name}' has {path.stat().st_size:,} bytes, more than {MAX_YAML_BYTES:,}",
             )
         try:
             return path.read_text(encoding="utf-8")
@@ -46,8 +46,8 @@ def recipe_text(name: str) -> str:
     if name == AUTO:
         raise RecipeError(
             "recipe.auto_without_text",
-            f"recipe '{AUTO}' is made for the data at hand, it has no text of its own"
-            "\n  make it with: gansmith plan DATA --out FILE.yaml",
+            f"recipe '{AUTO}' depends on your data, so it has no text"
+            "\n  make a file for your data: gansmith plan DATA --out FILE.yaml",
         )
     if name not in recipe_names():
         raise RecipeError(
@@ -58,7 +58,7 @@ def recipe_text(name: str) -> str:
 
 
 def method_kind(text: str) -> str:
-    """Return the method that a recipe's text names, "" where it names none; no part of it needs to be known."""
+    """Return the kind of method in a recipe's text, "" if it has none; the recipe may have unknown parts."""
     try:
         method = yaml.safe_load(text)["method"]
         return str(method if isinstance(method, str) else method["kind"])
@@ -67,27 +67,27 @@ def method_kind(text: str) -> str:
 
 
 def load_recipe(name: str, overrides: tuple[str, ...] = ()) -> Recipe:
-    """Return a shipped recipe or a file's, with ``key=value`` overrides applied.
+    """Return a shipped recipe or the recipe in a file, with ``key=value`` overrides applied.
 
-    A key is a path (``method.loss.real_label``) or its end; an end that several fields have sets them all. Raises
-    RecipeError naming the key, what is allowed, and the nearest match.
+    A key is a path (``method.loss.real_label``) or the end of one, such as ``lr``; an end sets every field that has it.
+    Raises RecipeError with the key, the allowed values and the nearest match.
     """
     return override(parse_recipe(recipe_text(name), where=f"recipe {name}"), overrides)
 
 
 def parse_recipe(text: str, *, where: str) -> Recipe:
-    """Return the recipe that a YAML text describes; RecipeError otherwise."""
+    """Return the recipe in a YAML text; RecipeError if it is invalid. ``where`` begins the error message."""
     return _validate(_read_yaml(text, where), where)
 
 
 def read_run_recipe(path: Path) -> Recipe:
-    """Return the recipe of a run folder, which an older version may have written; RecipeError otherwise."""
+    """Return the recipe of a run folder, also of an older version; RecipeError if it is invalid."""
     where = f"recipe {path}"
     return _validate(from_old_file(_read_yaml(path.read_text(encoding="utf-8"), where)), where)
 
 
 def override(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
-    """Return a recipe with ``key=value`` overrides applied in order, validated after each."""
+    """Return a recipe with ``key=value`` overrides applied in order; each is validated, RecipeError if invalid."""
     for text in overrides:
         values = recipe.model_dump(mode="json")
         key, equals, written = text.partition("=")
@@ -103,7 +103,7 @@ def override(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
 
 
 def named_paths(recipe: Recipe, overrides: tuple[str, ...]) -> set[str]:
-    """Return the dotted paths of the fields that overrides set when they are applied in order."""
+    """Return the dotted paths of the fields that overrides set, applied in order."""
     paths: set[str] = set()
     for text in overrides:
         key = text.partition("=")[0]
@@ -114,14 +114,14 @@ def named_paths(recipe: Recipe, overrides: tuple[str, ...]) -> set[str]:
 
 
 def differences(before: Recipe, after: Recipe) -> list[str]:
-    """Return the fields in which two recipes differ, as ``path: before -> after``."""
+    """Return the fields that differ between two recipes, as ``path: before -> after``."""
     old, new = flat(before), flat(after)
     paths = [path for path in {**old, **new} if old.get(path) != new.get(path)]
     return [f"{path}: {old.get(path, 'absent')} -> {new.get(path, 'absent')}" for path in sorted(paths)]
 
 
 def flat(recipe: Recipe) -> dict[str, Any]:
-    """Return the values of a recipe by dotted path; items of lists are numbered."""
+    """Return the values of a recipe by dotted path; list items have their index in the path."""
     return {".".join(path): value for path, value in _leaves(recipe.model_dump(mode="json"))}
 
 
@@ -133,7 +133,7 @@ def _read_yaml(text: str, where: str) -> Any:
     try:
         if any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(text)):
             raise RecipeError(
-                "recipe.yaml_anchors", f"{where}: YAML anchors and aliases are not allowed\n  write the value out"
+                "recipe.yaml_anchors", f"{where}: YAML anchors and aliases are not allowed\n  repeat the value instead"
             )
         return yaml.safe_load(text)
     except RecipeError:
@@ -155,7 +155,7 @@ def _validate(values: Any, where: str) -> Recipe:
 
 
 def code_of(problem: ValidationError) -> str:
-    """Return the code of the first error, which is the one that ``explain`` describes."""
+    """Return the code of the first error: ``explain`` describes the same one."""
     first = _sorted_errors(problem)[0]
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, GansmithError):
@@ -166,12 +166,12 @@ def code_of(problem: ValidationError) -> str:
 
 
 def _sorted_errors(problem: ValidationError) -> list[ErrorDetails]:
-    """Return the errors, unknown fields first: a misspelt name often causes the others."""
+    """Return the errors, unknown fields first: a misspelt name often causes other errors."""
     return sorted(problem.errors(include_url=False), key=lambda error: error["type"] != "extra_forbidden")
 
 
 def explain(problem: ValidationError, where: str, top_fields: list[str] | None = None) -> str:
-    """Return at most three lines about the first error; ``top_fields`` are those of another model than a recipe."""
+    """Return at most three lines about the first error; ``top_fields`` are the fields, if it is not a recipe."""
     errors = _sorted_errors(problem)
     first = errors[0]
     place = ".".join(str(part) for part in first["loc"] if part not in ("number", "ramp"))
@@ -188,7 +188,7 @@ def explain(problem: ValidationError, where: str, top_fields: list[str] | None =
         text = f"{where}: '{place}' is missing"
     else:
         message = re.sub(r"^Value error, ", "", first["msg"])
-        got = "" if isinstance(first["input"], dict) else f", got {first['input']!r}"
+        got = "" if isinstance(first["input"], dict) or ", got " in message else f", got {first['input']!r}"
         text = f"{where}: {place + ': ' if place else ''}{message[:1].lower()}{message[1:]}{got}"
     return text + (f"\n  and {len(errors) - 1} more" if len(errors) > 1 else "")
 
@@ -199,7 +199,7 @@ def _fields_at(place: tuple[int | str, ...]) -> list[str]:
 
 
 def _paths(value: Any, before: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the path of every field; list items are numbered."""
+    """Yield the path of every field; list items have their index in the path."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, entry in pairs:
         path = (*before, str(key))
@@ -227,7 +227,7 @@ def _matching_paths(values: dict[str, Any], key: str) -> list[tuple[str, ...]]:
     ends = [path for path in paths if path[-len(wanted) :] == wanted]
     if wanted[0] in values.get("optimizers", {}):  # a network, before its optimizer
         ends = [path for path in ends if path[0] != "optimizers"] or ends
-    # optimizers.generator and the like may be added; so may the fields of a part in an empty slot
+    # an optimizer of one network may be added
     if not exact and len(wanted) == 2 and wanted[0] == "optimizers":
         return [wanted]
     if not (exact or ends):
@@ -235,13 +235,13 @@ def _matching_paths(values: dict[str, Any], key: str) -> list[tuple[str, ...]]:
         raise RecipeError(
             "recipe.unknown_key",
             f"override '{key}=': no field of this recipe is called '{key}'{nearest(key, known)}"
-            "\n  'gansmith recipes NAME' shows the fields of a recipe; the kinds of parts have more",
+            "\n  'gansmith recipes NAME' shows the fields of a recipe",
         )
     return exact or ends
 
 
 def _set(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
-    """Set a field in place; a part that gets another kind loses the fields of the old one."""
+    """Set a field in place; a part with a new kind loses the fields of its old kind."""
     *heads, last = path
     for index, head in enumerate(heads):
         parent = values

@@ -1,6 +1,6 @@
-"""A recipe: everything that decides what a run computes, as one validated, frozen value that files and overrides make.
+"""The schema of a recipe: everything that decides the numbers of a run.
 
-Machine facts (device, threads, folders) are no part of it, so a recipe travels.
+A recipe has no facts of a machine (device, threads, folders), so it works on every machine.
 """
 
 from collections.abc import Sequence
@@ -34,38 +34,44 @@ class MonitorOptions(FrozenModel):
 
 
 class Recipe(FrozenModel):
-    """What to train on which data, how, and for how long."""
+    """Data, networks, loss, optimizers, length and outputs of a training."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)
     summary: str = Field("", max_length=200, description="one line for 'gansmith recipes'")
     data: DataOptions = DataOptions()
     method: MethodField
-    optimizers: dict[str, OptimizerField] = Field(description="by network; 'default' serves those that are not named")
+    optimizers: dict[str, OptimizerField] = Field(
+        description="by network; 'default' is for networks that are not listed"
+    )
     batch_size: int = Field(ge=2, le=65536, description="images in a global batch")
     kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown to D")
     epochs: float | None = Field(None, gt=0, description="length in passes over the data")
-    ema_half_life_kimg: NotNegative = Field(10.0, description="half-life of the averaged generator; 0 = no averaging")
-    ema_warmup: float = Field(0.05, ge=0, le=1, description="the half-life is at most this share of the images seen")
-    fixed_images: int | None = Field(
-        None, ge=1, le=1024, description="images in the followed grid; null: 64, or by class"
+    ema_half_life_kimg: NotNegative = Field(
+        10.0, description="half-life of the averaged weights (EMA); 0: no averaging"
     )
-    fixed_columns: int = Field(8, ge=1, le=64)
-    previews: int = Field(40, ge=1, le=2000, description="pictures of the followed grid over the schedule")
+    ema_warmup: float = Field(
+        0.05, ge=0, le=1, description="at most this share of the images shown so far is the half-life"
+    )
+    fixed_images: int | None = Field(
+        None, ge=1, le=1024, description="images in the preview grid; null: 64, or by class"
+    )
+    fixed_columns: int = Field(8, ge=1, le=64, description="columns of the preview grid")
+    previews: int = Field(40, ge=1, le=2000, description="preview grids over the schedule")
     log_rows: int = Field(400, ge=1, le=100_000, description="rows of log.jsonl over the schedule")
-    checkpoints: int = Field(20, ge=1, le=1000, description="checkpoints over the schedule, at least")
-    checkpoint_kimg: float = Field(50.0, gt=0, description="never longer than this between checkpoints")
+    checkpoints: int = Field(20, ge=1, le=1000, description="least number of checkpoints over the schedule")
+    checkpoint_kimg: float = Field(50.0, gt=0, description="longest distance between checkpoints")
     monitor: MonitorOptions = MonitorOptions()
 
     @model_validator(mode="after")
     def _whole(self) -> "Recipe":
         if (self.kimg is None) == (self.epochs is None):
-            raise ValueError("a recipe's length is either kimg or epochs; set one and leave the other null")
+            raise ValueError("the length is either kimg or epochs: set one, and the other to null")
         if "default" not in self.optimizers:
-            raise ValueError("optimizers needs an entry 'default'")
+            raise ValueError("optimizers has no entry 'default'")
         return self
 
     def optimizer_for(self, network: str) -> OptimizerPart:
-        """Return the optimizer that trains a network."""
+        """Return the optimizer of a network."""
         part: OptimizerPart = self.optimizers.get(network, self.optimizers["default"])
         return part
 
@@ -80,6 +86,6 @@ class Recipe(FrozenModel):
         return self.batch_size * self.batches_per_iteration
 
     def to_yaml(self, comments: Sequence[str] = ()) -> str:
-        """Return it as YAML, every field written out, below lines of comment."""
+        """Return the recipe as YAML with all its fields, below lines of comment."""
         fields = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
         return "".join(f"# {' '.join(line.split())}\n" for line in comments) + fields

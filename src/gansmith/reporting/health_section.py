@@ -43,7 +43,8 @@ def _timeline(snapshots: list[dict[str, Any]]) -> str:
     words = "; ".join(f"{TITLES[name]} from {first:,.1f} to {last:,.1f} kimg" for name, first, last in spans)
     return (
         f'<div class="timeline" role="img" aria-label="{escape(words)}">{"".join(cells)}</div>\n'
-        f'<p>{escape(words)}</p>\n<p class="note">One cell per snapshot: metrics of samples during training.</p>\n'
+        f"<p>{escape(words)}</p>\n"
+        '<p class="note">Each cell is a snapshot of the samples. A problem is reported some snapshots after it began.</p>\n'
     )
 
 
