@@ -13,7 +13,7 @@ def main() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read once, as torch is imported
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
-    from gansmith.cli.app import main as run
+    from gansmith.cli.app import main as run  # here: the lines above must act before torch is imported
 
     run()
 

@@ -10,6 +10,7 @@ from gansmith.core.events import Event, OnEvent, OnProgress, PlainLines, progres
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.core.signals import outliving_terminal
+from gansmith.data import cache_folder
 from gansmith.data.base import DataOptions, Source
 from gansmith.data.check import CheckReport, check_data
 from gansmith.data.datasets.base import list_named_sets
@@ -186,7 +187,6 @@ def list_data(data_root: str | Path | None = None) -> list[dict[str, Any]]:
 
 def clean_cache() -> int:
     """Delete the cache of decoded images and return the number of bytes freed."""
-    from gansmith.data import cache_folder
 
     return cache_folder.clean_cache()
 

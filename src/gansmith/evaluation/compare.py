@@ -1,4 +1,4 @@
-"""Compare runs: differences of recipes and data, curves, and which metrics differ by more than noise."""
+"""Compare runs: recipes and data, curves, and metrics that differ by more than noise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The result of an evaluation: metrics of a model, and the protocol they were measured under."""
+"""The result of an evaluation: metrics of a model and their protocol."""
 
 import json
 import math

@@ -1,8 +1,7 @@
-"""Decode, fit, convert and encode images, and lay them out in a grid.
+"""Decode, fit, convert and encode images, and lay them out in a grid."""
 
-In files and caches images are uint8 (H, W, C); inside a run they are float32 (N, C, H, W) in [-1, 1]. No other file
-converts between the two.
-"""
+# In files and caches images are uint8 (H, W, C); inside a run they are float32 (N, C, H, W) in [-1, 1]. No other file
+# converts between the two.
 
 import io
 import warnings

@@ -1,4 +1,4 @@
-"""Plot points in the plane: real ones gray, generated ones red, the discriminator's scores behind."""
+"""Plot points in the plane: real gray, generated red, the scores of D behind them."""
 
 import numpy as np
 from PIL import Image, ImageDraw

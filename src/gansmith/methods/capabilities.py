@@ -1,7 +1,6 @@
-"""What a trained model of a method can do: the config declares it, the rest of gansmith asks for it here.
+"""The capabilities of a method: its config declares them, other packages ask for them."""
 
-A method with a capability has the members of the class that its function returns.
-"""
+# A method with a capability has the members of the class that its function returns.
 
 from collections.abc import Sequence
 from typing import Protocol, TypeGuard

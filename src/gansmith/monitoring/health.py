@@ -1,8 +1,7 @@
-"""Verdicts on a run's health, with reasons, from its log rows and snapshots.
+"""Verdicts on a run's health, with reasons, from its log rows and snapshots."""
 
-Log rows hold D's scores and how far weights move; snapshots hold metrics of samples. A GAN's losses decide nothing
-here: D may be right about every fake while the generator still improves.
-"""
+# Log rows hold D's scores and how far weights move; snapshots hold metrics of samples. A GAN's losses decide nothing
+# here: D may be right about every fake while the generator still improves.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
-"""The schema of a recipe: everything that decides the numbers of a run.
+"""The schema of a recipe: everything that decides the numbers of a run."""
 
-A recipe has no facts of a machine (device, threads, folders), so it works on every machine.
-"""
+# A recipe has no facts of a machine (device, threads, folders), so it works on every machine.
 
 from collections.abc import Sequence
 from typing import Literal

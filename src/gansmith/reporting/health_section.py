@@ -1,4 +1,4 @@
-"""The health section of a report: verdicts over time, and samples when the first problem began."""
+"""The health section of a report: verdicts over time, and samples from the first problem."""
 
 import shlex
 from html import escape

@@ -1,4 +1,4 @@
-"""How long a run is, and how often it writes: fixed before the first step and kept in the run."""
+"""The length of a run and its writing intervals, fixed before the first step."""
 
 import math
 from collections.abc import Iterable

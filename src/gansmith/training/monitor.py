@@ -1,4 +1,4 @@
-"""Snapshots while a run trains: metrics of samples at checkpoints, within 5 % of the run's time."""
+"""Snapshots while a run trains: metrics of samples, within 5 % of the run's time."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Pictures of the fixed inputs, made the way samples are made, from averaged and from raw weights."""
+"""Pictures of the fixed inputs, from averaged and from raw weights."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""The training loop: steps, log rows, snapshots, previews, checkpoints and rollbacks, in order."""
+"""The training loop from top to bottom: step, snapshot, row, preview, checkpoint, end."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Linear probe: how well a discriminator's features classify with few labels, against baselines."""
+"""Linear probe: classify with few labels on a discriminator's features, and on baselines."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""A study whether synthetic images help: classifiers on real and synthetic images, tested on real."""
+"""Study whether synthetic images help: train classifiers on both, test on real images."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""Search the latent whose image is nearest to a target; with a mask, fill in its missing pixels."""
+"""Search for the latent whose image is nearest to a target; with a mask, fill holes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,8 +1,7 @@
-"""Similarity of results and targets, image by image: PSNR, SSIM, L1, features, colourfulness.
+"""Similarity of results and targets: PSNR, SSIM, L1, features, colourfulness."""
 
-Images are uint8 (N, H, W, C), results and targets in the same order. Each function returns float64 (N,), one value an
-image.
-"""
+# Images are uint8 (N, H, W, C), results and targets in the same order. Each function returns float64 (N,), one value an
+# image.
 
 import numpy as np
 import torch
