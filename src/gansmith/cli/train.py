@@ -29,6 +29,8 @@ from gansmith.recipes import AUTO
 
 if TYPE_CHECKING:
     from gansmith import api
+
+    # Here: both import torch.
     from gansmith.data.sources.domains import Domains
     from gansmith.data.sources.pairs import FolderPairs
 
@@ -170,7 +172,7 @@ def translation_recipe(recipe: str, task: str | None, pairs: bool, unpaired: boo
 
 def _check_task(recipe: str, task: str) -> None:
     """Raise GansmithError for a recipe whose method has no tasks."""
-    from gansmith.recipes.load import method_kind, recipe_text
+    from gansmith.recipes.load import method_kind, recipe_text  # here: it imports torch
 
     kind = method_kind(recipe_text(recipe))
     if kind not in ("", "paired"):
@@ -193,6 +195,7 @@ def print_run(run: "api.Run", *, as_json: bool) -> None:
         print(json.dumps({"folder": str(run.folder), "finished": run.finished}))
     elif run.is_main and run.finished:
         print(run.folder)
+        # Here: both import torch.
         from gansmith.methods.base import verb_of
         from gansmith.recipes.load import method_kind, recipe_text
 

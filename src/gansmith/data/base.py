@@ -1,7 +1,7 @@
 """The types of a data set: its options, spec, summary and images, and the Source protocol."""
 
-# A source (a named data set, a folder, an archive, an array file) lists its items and streams them. ``cache.py`` decodes
-# and fits them once into a memory-mapped file. ``ImageData`` reads images from that file.
+# A source (a named data set, a folder, an archive, an array file) lists its items and streams them. ``cache.py``
+# decodes and fits them once into a memory-mapped file. ``ImageData`` reads images from that file.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass

@@ -1,8 +1,8 @@
 """The rules that fit a recipe to data, machine and budget: numbers and small functions."""
 
-# The rules of ``COMPACT`` for gamma, learning rate, end_norm, 16 channels, and 32 channels at 32 px come from the trials
-# in benchmarks/flagship/trials.md. Other widths and sides, and all rules for GPUs, are first guesses. Wherever a rule
-# depends on kimg, it means how much the narrowest networks of ``COMPACT`` can train in the budget.
+# The rules of ``COMPACT`` for gamma, learning rate, end_norm, 16 channels, and 32 channels at 32 px come from the
+# trials in benchmarks/flagship/trials.md. Other widths and sides, and all rules for GPUs, are first guesses. Wherever a
+# rule depends on kimg, it means how much the narrowest networks of ``COMPACT`` can train in the budget.
 
 from collections.abc import Callable
 

@@ -1,7 +1,7 @@
 """Checkpoints: folders that are either whole or not there."""
 
-# A checkpoint is a folder of tensors (safetensors) and values (JSON) whose manifest of SHA-256 sums comes last: without a
-# manifest that fits it does not exist. Nothing here pickles.
+# A checkpoint is a folder of tensors (safetensors) and values (JSON) whose manifest of SHA-256 sums comes last: without
+# a manifest that fits it does not exist. Nothing here pickles.
 
 import hashlib
 import json

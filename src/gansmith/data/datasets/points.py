@@ -1,7 +1,8 @@
 """Points in the plane as data sets: one plot shows the whole distribution and dropped modes."""
 
-# A point is an image of 1 x 2 px with one channel (``images.POINT``): x and y in [-1, 1]. Like any image it is stored in
-# 256 steps for each axis. The standard deviation around each mode, 0.03, is 3.8 steps; rounding adds 0.6 % to its square.
+# A point is an image of 1 x 2 px with one channel (``images.POINT``): x and y in [-1, 1]. Like any image it is stored
+# in 256 steps for each axis. The standard deviation around each mode, 0.03, is 3.8 steps; rounding adds 0.6 % to its
+# square.
 
 import math
 from typing import ClassVar

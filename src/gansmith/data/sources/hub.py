@@ -1,8 +1,8 @@
 """Data sets of the Hugging Face Hub, read through the library ``datasets`` (extra ``hub``)."""
 
-# Their address is hf:NAME[:SPLIT[:IMAGE[:LABEL]]], for example hf:cifar100:train:img:fine_label; NAME may also be a local
-# folder in one of the Hub's formats. Code of a data set is never run: the library stopped doing so in version 4, and
-# older versions do so only with a flag that is not set here.
+# Their address is hf:NAME[:SPLIT[:IMAGE[:LABEL]]], for example hf:cifar100:train:img:fine_label; NAME may also be a
+# local folder in one of the Hub's formats. Code of a data set is never run: the library stopped doing so in version 4,
+# and older versions do so only with a flag that is not set here.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
