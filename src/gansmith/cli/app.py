@@ -105,7 +105,7 @@ add_verbs(USE, invert.invert, translate.translate, upscale.upscale, features.fea
 add_verbs(EVALUATE, evaluate.evaluate, score.score, probe.probe)
 add_verbs(MACHINE, doctor.doctor)
 app.add_typer(
-    data_app, name="data", rich_help_panel=DATA, help="Check a data set, list the named ones, empty the cache."
+    data_app, name="data", rich_help_panel=DATA, help="Check a data set, list named data sets, or empty the cache."
 )
 data_app.command("check", cls=Command)(data.check)
 data_app.command("list", cls=Command)(data.list_sets)

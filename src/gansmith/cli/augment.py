@@ -37,12 +37,14 @@ def augment(
         str,
         typer.Option(
             metavar="NUMBERS",
-            help="Real images per class, and always all of them.",
+            help="Real images per class; the study also uses all of them.",
             rich_help_panel=STUDY,
         ),
     ] = "10,50,100",
     seeds: Annotated[int, typer.Option(metavar="N", help="Trainings of each classifier.", rich_help_panel=STUDY)] = 3,
-    kimg: Annotated[int, typer.Option(metavar="N", help="Thousand images per training.", rich_help_panel=STUDY)] = 30,
+    kimg: Annotated[
+        int, typer.Option(metavar="N", help="Length of each training, in thousands of images.", rich_help_panel=STUDY)
+    ] = 30,
     plot: Annotated[
         Path, typer.Option(metavar="FILE", help="Plot of the accuracies, .png.", rich_help_panel=STUDY)
     ] = Path("study.png"),
@@ -54,7 +56,7 @@ def augment(
     """Write a labelled synthetic data set, with poor samples filtered out.
 
     MODEL is a conditional model; DATA are the images that it was trained on.
-    The result reports every filter, also those that --filters leaves out.
+    The result reports every filter, including those not in --filters.
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 

@@ -22,7 +22,7 @@ def compare(
 ) -> None:
     """Compare runs: recipes, curves, metrics, and real differences.
 
-    A difference is real if it exceeds the noise of the metric.
+    A difference counts as real if it exceeds the metric's uncertainty.
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 

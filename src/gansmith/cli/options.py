@@ -37,36 +37,44 @@ ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image 
 PngFolder = Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty folder for the PNG files.")]
 
 Minutes = Annotated[float | None, typer.Option(metavar="N", help="Train for about N minutes on this machine.")]
-Kimg = Annotated[float | None, typer.Option(metavar="N", help="Train on N thousand images.")]
+Kimg = Annotated[float | None, typer.Option(metavar="N", help="Train until N thousand images were shown.")]
 Epochs = Annotated[float | None, typer.Option(metavar="N", help="Train for N passes over the data.")]
 Holdout = Annotated[
-    float, typer.Option(metavar="SHARE", help="Keep this share of the images for evaluation.", show_default=False)
+    float,
+    typer.Option(
+        metavar="SHARE", help="Hold out this share of the images, 0 to 0.9, for evaluation.", show_default=False
+    ),
 ]
 Device = Annotated[str, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps.", rich_help_panel=COMMON)]
 Precision = Annotated[str, typer.Option(metavar="TYPE", help="auto, fp32 or bf16.", rich_help_panel=MORE)]
 Plugin = Annotated[
     list[Path] | None,
-    typer.Option(metavar="FILE", help="Python file with your own parts; repeatable.", rich_help_panel=MORE),
+    typer.Option(
+        metavar="FILE",
+        help="Python file with your own losses, networks or other parts; repeatable.",
+        rich_help_panel=MORE,
+    ),
 ]
 DataRoot = Annotated[
     Path | None,
     typer.Option(
         metavar="FOLDER",
-        help="Folder of the named data sets.",
+        help="Folder with the files of the named data sets.",
         show_default="$GANSMITH_DATA or ~/.local/share/gansmith",
         rich_help_panel=MORE,
     ),
 ]
 AsJson = Annotated[bool, flag("--json", "Print the result as JSON.")]
 
-Raw = Annotated[bool, flag("--raw", "Use the weights without averaging (EMA).", MORE)]
+Raw = Annotated[bool, flag("--raw", "Use the last weights, not their moving average (EMA).", MORE)]
 Label = Annotated[str | None, typer.Option(metavar="CLASS", help="Make images of one class, by name or number.")]
 Truncation = Annotated[
-    float | None, typer.Option(metavar="T", help="Limit latents to T deviations: cleaner, less varied images.")
+    float | None,
+    typer.Option(metavar="T", help="Cut latents off at T standard deviations: cleaner, less varied images."),
 ]
 Layers = Annotated[str, typer.Option(metavar="NAMES", help="Discriminator layers, comma-separated; all by default.")]
 IMAGE_NUMBERS = (
-    "3,9 are image numbers of 'gansmith sample', 7:3 is image 3 of --seed 7, x.latent.safetensors is a saved latent"
+    "3,9 are images 3 and 9 of 'gansmith sample'; 7:3 is image 3 of --seed 7; x.latent.safetensors is a saved latent"
 )
 
 

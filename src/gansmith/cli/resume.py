@@ -16,7 +16,7 @@ def resume(
         float | None, typer.Option(metavar="N", help="Change the length of the run to N thousand images.")
     ] = None,
     accept_changes: Annotated[
-        bool, flag("--accept-changes", "Continue although recipe, data, torch or threads changed.")
+        bool, flag("--accept-changes", "Continue even if recipe, data, torch version or thread count changed.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:

@@ -23,14 +23,14 @@ def sample(
     out: Annotated[Path, typer.Option(metavar="FILE", help="grid.png, x.npz, x.zip or a folder.")] = Path(
         "samples.png"
     ),
-    numbered: Annotated[bool, flag("--numbered", "Write below each image its number for --seeds.")] = False,
+    numbered: Annotated[bool, flag("--numbered", "Write the number for --seeds below each image.")] = False,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
     """Make new images with a trained model.
 
-    Image i of a seed is the same for any number of images.
+    A seed gives the same first images for any --num.
 
     Example: gansmith sample runs/dcgan-photos-001 -n 100 --out grid.png
     """

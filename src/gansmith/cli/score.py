@@ -18,7 +18,7 @@ def score(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score how usual each image is for the model; low means unusual.
+    """Score how typical each image is for the model; low means unusual.
 
     --how discriminator: probability that the image is real, or the critic's score.
     --how inversion: PSNR in dB of the nearest image that the model makes; slow.

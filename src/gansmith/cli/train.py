@@ -39,7 +39,7 @@ RunFolder = Annotated[
 ]
 RecipeName = Annotated[str, typer.Option(metavar="NAME", help="Recipe from 'gansmith recipes', or a YAML file.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="Random seed.", min=0)]
-DryRun = Annotated[bool, flag("--dry-run", "Print networks, length and speed, and stop.")]
+DryRun = Annotated[bool, flag("--dry-run", "Print networks, length, speed and recipe, without training.")]
 Task = Annotated[
     str | None,
     typer.Option(
@@ -63,12 +63,12 @@ From = Annotated[
     typer.Option(
         "--from",
         metavar="DATA",
-        help="Learn to translate these images to those of --to and back, without pairs.",
+        help="Learn to translate these images into images like those of --to, and back, without pairs.",
         rich_help_panel=MORE,
     ),
 ]
 To = Annotated[
-    str | None, typer.Option(metavar="DATA", help="Images to translate to; see --from.", rich_help_panel=MORE)
+    str | None, typer.Option(metavar="DATA", help="Images of the other kind; see --from.", rich_help_panel=MORE)
 ]
 InitFrom = Annotated[
     Path | None, typer.Option(metavar="MODEL", help="Start from the weights of this model.", rich_help_panel=MORE)
