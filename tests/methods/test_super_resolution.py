@@ -177,7 +177,7 @@ def test_files_without_usable_features_are_refused(refused, tiny_data, runtime, 
         labelled / "discriminator.safetensors",
     ):
         state = fresh(tiny_data, runtime, "feature_weight=2", f"features={path}", recipe="srresnet")
-        with refused("recipe.features_unusable", ["(?<=no such network: ).*"]):
+        with refused("recipe.features_unusable", ["(?<=discriminator or extractor: ).*"]):
             train_step(state, BatchStream(tiny_data, 8, 0, runtime, mirror=False), runtime, state.moment(1.0))
 
 

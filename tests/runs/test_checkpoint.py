@@ -250,7 +250,7 @@ def full_disk_message(parent: Path, number: int, caught: pytest.ExceptionInfo) -
     tensors, _ = contents(number)
     assert sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) < needed < 2**21
     free, todo = rest.split(" are free\n  ")
-    assert todo == "the checkpoint before it is intact; make room, then 'gansmith resume' goes on from it"
+    assert todo == "the previous checkpoint is intact; free disk space, then continue from it with 'gansmith resume'"
     return free
 
 

@@ -340,7 +340,7 @@ def test_no_whole_checkpoint_is_a_clear_error(paused):
 
 
 def test_what_is_no_run_folder_is_said(tmp_path):
-    with pytest.raises(CheckpointError, match=r"is no run folder: it has no run\.json\n  pass the folder that"):
+    with pytest.raises(CheckpointError, match=r"is not a run folder: it has no run\.json\n  pass the folder that"):
         api.resume(tmp_path)
 
 

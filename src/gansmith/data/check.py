@@ -69,7 +69,7 @@ class CheckReport:
 
     def _near_lines(self) -> list[str]:
         if self.near_duplicates is None:
-            return ["near duplicates: not searched, which needs: pip install 'gansmith[check]'"]
+            return ["near duplicates: not searched; to search for them: pip install 'gansmith[check]'"]
         copies = sum(len(group) - 1 for group in self.near_duplicates)
         out = [f"near duplicates (scaled or encoded again): {copies:,} images in {len(self.near_duplicates):,} groups"]
         return out + _named(self.near_duplicates, " ~ ")
@@ -77,7 +77,7 @@ class CheckReport:
     def _mirror_lines(self) -> list[str]:
         wrong = {name: share for name, share in self.mirror.items() if share > UNLIKE}
         if not self.mirror:
-            return [f"mirroring: not tested, which needs {FEWEST_FOR_MIRROR} images of a class"]
+            return [f"mirroring: not tested; the test needs {FEWEST_FOR_MIRROR} images of one class"]
         if not wrong:
             return ["mirroring: the pixels show nothing against mirror=true (text within photos is not detected)"]
         found = _most_common({name or "all": f"{share:.0%}" for name, share in wrong.items()})

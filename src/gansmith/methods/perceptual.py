@@ -76,7 +76,9 @@ class FeatureNetwork:
         except RecipeError:
             raise
         except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as problem:
-            raise self._unusable(f"it is no such network: {str(problem).strip().splitlines()[-1].strip()}") from problem
+            raise self._unusable(
+                f"it holds no discriminator or extractor: {str(problem).strip().splitlines()[-1].strip()}"
+            ) from problem
         network.to(digest.device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self._opened = network, call
         return self._opened

@@ -54,7 +54,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
         raise DiskFullError(
             "disk.full",
             f"no room for a checkpoint at {folder}: {needed:,} bytes are needed, {free:,} are free"
-            "\n  the checkpoint before it is intact; make room, then 'gansmith resume' goes on from it",
+            "\n  the previous checkpoint is intact; free disk space, then continue from it with 'gansmith resume'",
         ) from problem
     sync_folder(folder.parent)
     return folder
@@ -67,12 +67,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         if manifest["format"] > FORMAT:
             raise CheckpointError(
                 "checkpoint.newer_format",
-                f"{folder} is of format {manifest['format']}, this gansmith reads up to {FORMAT}",
+                f"{folder} has checkpoint format {manifest['format']}, but this gansmith reads formats up to {FORMAT}"
+                "\n  update gansmith",
             )
         for name in (TENSORS, VALUES):
             if _sha256(folder / name) != manifest["files"][name]["sha256"]:
                 raise CheckpointError(
-                    "checkpoint.altered", f"{folder / name} was altered or cut off: its SHA-256 is not the manifest's"
+                    "checkpoint.altered", f"{folder / name} was altered or cut off: its SHA-256 differs from {MANIFEST}"
                 )
         return Checkpoint(folder, load_file(folder / TENSORS), json.loads((folder / VALUES).read_text()))
     except FileNotFoundError as problem:

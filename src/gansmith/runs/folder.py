@@ -77,7 +77,7 @@ class RunFolder:
         if not is_run(path):
             raise CheckpointError(
                 "run.not_a_run",
-                f"'{path}' is no run folder: it has no {RECORD}\n  pass the folder that 'gansmith train' printed",
+                f"'{path}' is not a run folder: it has no {RECORD}\n  pass the folder that 'gansmith train' printed",
             )
         return cls(path)
 

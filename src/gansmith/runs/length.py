@@ -57,7 +57,7 @@ class Budget:
         if len(given) > 1:
             raise GansmithError(
                 "training.two_lengths",
-                f"{' and '.join('--' + name for name in given)} both set the length; pass one of them",
+                f"{' and '.join('--' + name for name in given)} each set the length; pass one of them",
             )
         for name, value in given.items():
             if not (math.isfinite(value) and value > 0):
@@ -69,7 +69,7 @@ def refuse_two_lengths(budget: Budget, overrides: Iterable[str]) -> None:
     option = next((name for name, value in asdict(budget).items() if value is not None), None)
     changed = next((text for text in overrides if text.partition("=")[0] in ("kimg", "epochs")), None)
     if option and changed:
-        raise GansmithError("training.two_lengths", f"--{option} and {changed} both set the length; pass one of them")
+        raise GansmithError("training.two_lengths", f"--{option} and {changed} each set the length; pass one of them")
 
 
 def run_length(recipe: Recipe, budget: Budget, count: int, images_per_iteration: int, img_per_sec: float) -> RunLength:

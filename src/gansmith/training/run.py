@@ -185,7 +185,7 @@ def _find_again(run: RunFolder, options: RunOptions, runtime: Runtime) -> Source
             raise
         raise CheckpointError(
             "run.data_moved",
-            f"the data of '{run.path}' are gone: {str(problem).splitlines()[0]}"
+            f"the data of '{run.path}' cannot be found: {str(problem).splitlines()[0]}"
             f"\n  put them back, or write their new place into {run.path / RECORD} as data.source",
         ) from problem
 
@@ -216,7 +216,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
         raise DiskFullError(
             "disk.full",
             f"no room to write {problem.filename or run.path}: {free:,} bytes are free"
-            f"\n  the last checkpoint is intact; make room, then: gansmith resume {run.path}",
+            f"\n  the last checkpoint is intact; free disk space, then: gansmith resume {run.path}",
         ) from problem
     finally:
         if logger is not None:
@@ -259,7 +259,7 @@ def _take_weights(state: RunState, taken: Mapping[str, nn.Module], path: Path | 
             raise ModelError(
                 "model.initial_weights_unfit",
                 f"--init-from {path}: its '{name}' does not fit this recipe: {len(other)} of {len({**mine, **its})} "
-                f"tensors differ, first '{first}' (there {shapes[0]}, here {shapes[1]})"
+                f"tensors differ, first '{first}' (model: {shapes[0]}, recipe: {shapes[1]})"
                 "\n  use the recipe, size, channels and scale that the model was trained with",
             )
         network.load_state_dict(source.state_dict())

@@ -33,7 +33,7 @@ class ArrayUnpickler(pickle.Unpickler):
             raise DataError(
                 "data.unsafe_pickle",
                 f"a CIFAR batch refers to {module}.{name}, which no official file does"
-                "\n  nothing of it was run; download CIFAR again",
+                "\n  none of its code was run; download CIFAR again",
             )
         return self.known[module, name]
 

@@ -192,7 +192,8 @@ def read_npz(path: Path) -> Arrays:
                     "data.no_image_array",
                     f"cannot tell which array in '{path}' holds the images"
                     f"\n  its arrays: {', '.join(sorted(members)) or 'none'}"
-                    f"\n  call the images {_choice(IMAGE_KEYS)} (and the labels {_choice(LABEL_KEYS)})",
+                    f"\n  name the array of images {_choice(IMAGE_KEYS)} "
+                    f"(and the array of labels {_choice(LABEL_KEYS)})",
                 )
             labels = next((key for key in LABEL_KEYS if key in members), None)
             wanted = [known[0], *([labels] if labels else []), *([CLASS_KEY] if CLASS_KEY in members else [])]

@@ -100,7 +100,7 @@ def _columns(row: Sequence[str], where: str) -> tuple[int, int]:
         raise DataError(
             "data.table_columns",
             f"cannot tell which columns of '{where}' hold files and labels: {', '.join(row[:8])}"
-            f"\n  call one {' or '.join(FILE_COLUMNS)}, and one {' or '.join(LABEL_COLUMNS)}",
+            f"\n  rename one column to {' or '.join(FILE_COLUMNS)}, and another to {' or '.join(LABEL_COLUMNS)}",
         )
     return files[0], labels[0]
 
@@ -127,7 +127,7 @@ def _look_up(found: dict[str, list[int]], file: str, where: str) -> int | None:
         if len(found.get(tail, ())) > 1:
             raise DataError(
                 "data.ambiguous_file_name",
-                f"'{file}' in '{where}' fits {len(found[tail])} images\n  add its folder: folder/{tail}",
+                f"'{file}' in '{where}' matches {len(found[tail])} images\n  add its folder: folder/{tail}",
             )
         if tail in found:
             return found[tail][0]
