@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from gansmith import api
+from gansmith.core.events import Progress
 from gansmith.data.open import open_data
 from gansmith.evaluation.downstream import labelled_data as fitted
 from gansmith.evaluation.downstream.labelled_data import Parts, draw_of_each
@@ -135,19 +136,19 @@ def test_principal_components_are_those_of_a_full_decomposition(tiny_data):
 
 def test_a_probe_of_images_told_apart_by_brightness(tiny_data):
     model = make_model("hidden=[8]")
-    told = []
+    reports: list[Progress] = []
     found = api.probe(
         model,
         Parts(tiny_data, tiny_data, "tested here"),
         per_class=(8, 4, 8),
         seeds=2,
-        on_progress=lambda *x: told.append(x),
+        on_progress=reports.append,
     )
     assert found.per_class == (4, 8)
     assert set(found.accuracies) == {OURS, *OTHERS}
     assert min(found.accuracies[PIXELS][8]) > 0.9
     assert found.widths == {OURS: 8, OTHERS[0]: 8, PIXELS: 64, OTHERS[2]: 50}
-    assert told[-1] == ("learning", 8, 8)
+    assert reports[-1] == Progress("learning", 8, 8)
     lines = found.lines()
     assert lines[0] == "test accuracy in %, mean and deviation over 2 draws of the labelled images; tested here"
     assert lines[1].split("  ")[0] == "features"

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from gansmith import api
+from gansmith.core.events import Progress
 from gansmith.core.randomness import derive_seed, sample_latents
 from gansmith.data.open import open_data
 from gansmith.evaluation.downstream import study
@@ -148,18 +149,18 @@ def by_brightness(images: np.ndarray, labels: np.ndarray, num_classes: int, *_, 
 def test_a_study_of_images_told_apart_by_brightness(tiny_data, tmp_path):
     samples = Samples(tiny_data.read(range(0, 96, 2)), tiny_data.labels[::2], CLASSES)
     model = make_model("hidden=[8]", "conditional=true", classes=CLASSES)
-    told = []
+    reports: list[Progress] = []
     parts = Parts(tiny_data, tiny_data, "tested here")
     with mock.patch.object(study, "train_on_labels", side_effect=by_brightness) as trained:
-        found = api.study(model, parts, samples, per_class=(4,), seeds=2, on_progress=lambda *said: told.append(said))
+        found = api.study(model, parts, samples, per_class=(4,), seeds=2, on_progress=reports.append)
     assert [len(call.args[1]) for call in trained.call_args_list] == [12, 12, 96] * 2 + [96, 96, 192] * 2 + [48] * 2
     assert [call.kwargs["seed"] for call in trained.call_args_list] == [0, 0, 0, 1, 1, 1] * 2 + [0, 1]
     assert [call.kwargs["vary"] is shifted for call in trained.call_args_list] == [False, True, False] * 4 + [False] * 2
     assert found.counts == ("4", ALL)
     assert [*found.accuracies] == [REAL, CLASSIC, BOTH, SYNTHETIC]
     assert found.accuracies[REAL][ALL] == (1, 1)
-    assert told[0] == ("training classifiers", 0, 14)
-    assert told[-1] == ("training classifiers", 14, 14)
+    assert reports[0] == Progress("training classifiers", 0, 14)
+    assert reports[-1] == Progress("training classifiers", 14, 14)
     assert (found.num_synthetic, found.trained_on) == (48, 96)
     assert found.lines()[0] == "test accuracy in %, mean and deviation over 2 seeds, 30 kimg each, 48 synthetic images"
     with Image.open(api.draw_study(found, tmp_path / "new" / "study.png")) as picture:

@@ -86,9 +86,9 @@ def test_copies_are_seen(monitor, fashion):
     assert measure(monitor.evaluate(noisy), "copies") < 0.5
 
 
-def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fashion, tmp_path):
+def test_without_a_classifier_the_modes_are_groups_named_after_their_labels(fashion, tmp_path):
     monitor = SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, "untrained"), OPTIONS)
-    names = list(monitor.evaluate(others(fashion))["kinds"])
+    names = list(monitor.evaluate(others(fashion))["modes"])
     assert len(names) == 40
     assert names[0].startswith("group 1 (mostly ")
     assert {name.partition("mostly ")[2].rstrip(")") for name in names} <= set(fashion.spec.classes)
