@@ -245,7 +245,7 @@ def test_the_newest_that_is_accepted(tmp_path):
 def full_disk_message(parent: Path, number: int, caught: pytest.ExceptionInfo) -> str:
     text = str(caught.value)
     start, rest = text.split(" bytes are needed, ")
-    assert start.startswith(f"no room for a checkpoint at {parent / f'{number:09d}'}: ")
+    assert start.startswith(f"the disk is too full for the checkpoint {parent / f'{number:09d}'}: ")
     needed = int(start.rsplit(" ", 1)[1].replace(",", ""))
     tensors, _ = contents(number)
     assert sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) < needed < 2**21
@@ -312,7 +312,7 @@ def test_a_real_limit_on_the_size_of_files(tmp_path):
 
     assert in_child(work) == 0
     text = (tmp_path / "message").read_text()
-    assert text.startswith(f"no room for a checkpoint at {tmp_path / '000000002'}: 1,4")  # 400 kB and 1 MiB
+    assert text.startswith(f"the disk is too full for the checkpoint {tmp_path / '000000002'}: 1,4")  # 400 kB and 1 MiB
     assert [folder.name for folder in list_checkpoints(tmp_path)] == ["000000001"]
     check(load_latest(tmp_path)[0], 1)
 
