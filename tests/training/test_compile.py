@@ -12,7 +12,6 @@ from torch._dynamo.backends.debugging import aot_eager
 
 import gansmith.core.runtime
 from gansmith import api
-from gansmith.core.errors import GansmithError
 from gansmith.core.runtime import Runtime, require_compiler, start_runtime
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from gansmith import api
-from gansmith.core.errors import CheckpointError, GansmithError
+from gansmith.core.errors import CheckpointError
 from gansmith.reporting.tensorboard import TensorBoardLog
 from gansmith.runs.checkpoint import MANIFEST, TENSORS, VALUES
 from gansmith.runs.folder import RunFolder

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gansmith import api
-from gansmith.core.errors import GansmithWarning, ModelError
+from gansmith.core.errors import GansmithWarning
 from gansmith.inference.load import load_model
 from gansmith.monitoring.health import HOPELESS
 from gansmith.runs.checkpoint import MANIFEST
