@@ -51,7 +51,7 @@ def check(loaded: checkpoint.Checkpoint, number: int, size: int = 100) -> None:
         assert loaded.tensors[name].dtype == tensor.dtype
 
 
-def test_what_is_saved_comes_back(tmp_path):
+def test_a_saved_checkpoint_loads_unchanged(tmp_path):
     folder = save(tmp_path / "new", 3)
     assert folder == tmp_path / "new" / "000000003"
     check(load_checkpoint(folder), 3)
@@ -180,7 +180,7 @@ def test_a_missing_file(tmp_path, name):
     (folder / name).unlink()
     loaded, reasons = load_latest(tmp_path)
     check(loaded, 1)
-    assert reasons == [f"{folder} is not a whole checkpoint: {name} is missing"]
+    assert reasons == [f"{folder} is not a complete checkpoint: {name} is missing"]
 
 
 ODD_MANIFESTS = ["", "{", "null", "[]", "3", "{}", '{"format": 1}', '{"format": "new"}', "\x00"]
@@ -224,9 +224,9 @@ def test_no_checkpoint_at_all(refused, tmp_path):
     with refused("checkpoint.none_whole") as caught:
         load_latest(tmp_path)
     first, *rest = str(caught.value).split("\n  ")
-    assert first == f"no whole checkpoint in {tmp_path}"
+    assert first == f"no complete checkpoint in {tmp_path}"
     folders = [tmp_path / f"00000000{number}" for number in (3, 2)]
-    assert rest == [f"{folder} is not a whole checkpoint: state.json is missing" for folder in folders]
+    assert rest == [f"{folder} is not a complete checkpoint: state.json is missing" for folder in folders]
 
 
 def test_the_newest_that_is_accepted(tmp_path):
@@ -250,7 +250,7 @@ def full_disk_message(parent: Path, number: int, caught: pytest.ExceptionInfo) -
     tensors, _ = contents(number)
     assert sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) < needed < 2**21
     free, todo = rest.split(" are free\n  ")
-    assert todo == "the checkpoint before it is intact; make room, then 'gansmith resume' goes on from it"
+    assert todo == "the previous checkpoint is intact; free some space, then continue from it with 'gansmith resume'"
     return free
 
 
@@ -346,4 +346,4 @@ def test_a_half_pruned_checkpoint_does_not_exist(tmp_path, monkeypatch):
     prune_checkpoints(tmp_path, {folders[0]})
     loaded, reasons = load_latest(tmp_path)
     check(loaded, 0)
-    assert reasons == [f"{folders[1]} is not a whole checkpoint: manifest.json is missing"]
+    assert reasons == [f"{folders[1]} is not a complete checkpoint: manifest.json is missing"]
