@@ -107,7 +107,7 @@ def test_the_classes_must_be_the_models(refused, tiny_data):
     ("conditional", 3, (), "x.png", "output.unknown_ending"),
     ("conditional", 3, (), "x.tar", "output.unknown_ending"),
 ])  # fmt: skip
-def test_what_no_set_is_made_of(refused, request, name, per_class, filters, out, code):
+def test_options_of_a_synthetic_set_that_are_refused(refused, request, name, per_class, filters, out, code):
     with refused(code):
         api.check_augment(request.getfixturevalue(name), per_class, filters, out)
 
@@ -146,7 +146,7 @@ def by_brightness(images: np.ndarray, labels: np.ndarray, num_classes: int, *_, 
     return lambda batch: (batch, -(batch.mean((1, 2, 3))[:, None] - means).square())
 
 
-def test_a_study_of_images_told_apart_by_brightness(tiny_data, tmp_path):
+def test_a_study_of_images_that_differ_in_brightness(tiny_data, tmp_path):
     samples = Samples(tiny_data.read(range(0, 96, 2)), tiny_data.labels[::2], CLASSES)
     model = make_model("hidden=[8]", "conditional=true", classes=CLASSES)
     reports: list[Progress] = []
@@ -180,7 +180,7 @@ def test_a_classifier_is_trained_by_its_seed_on_images_varied_as_asked(tiny_data
     assert weights_digest(_fresh(8, 1, 3)) != weights_digest(_fresh(8, 1, 3, 1))
 
 
-def test_the_sentence_of_a_study_is_that_of_its_numbers():
+def test_the_sentence_of_a_study_follows_from_its_numbers():
     accuracies = {
         REAL: {"10": (0.5, 0.6), ALL: (0.9, 0.9)},
         CLASSIC: {"10": (0.6, 0.7), ALL: (0.85, 0.85)},
@@ -203,6 +203,6 @@ def test_the_sentence_of_a_study_is_that_of_its_numbers():
     ((0, 4), 2, 1, "cli.real_out_of_range"),
     ((33,), 2, 1, "data.class_too_small"),
 ])  # fmt: skip
-def test_studies_that_cannot_be(refused, tiny_data, per_class, seeds, kimg, code):
+def test_studies_with_options_out_of_range_are_refused(refused, tiny_data, per_class, seeds, kimg, code):
     with refused(code):
         api.check_study(Parts(tiny_data, tiny_data, ""), per_class, seeds, kimg)
