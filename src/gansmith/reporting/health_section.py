@@ -44,7 +44,7 @@ def _timeline(snapshots: list[dict[str, Any]]) -> str:
     return (
         f'<div class="timeline" role="img" aria-label="{escape(words)}">{"".join(cells)}</div>\n'
         f"<p>{escape(words)}</p>\n"
-        '<p class="note">Each cell is a snapshot. A problem is reported some snapshots after it began.</p>\n'
+        '<p class="note">Each cell is a snapshot of samples. A problem is reported some snapshots after it began.</p>\n'
     )
 
 
