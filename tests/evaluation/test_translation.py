@@ -299,8 +299,8 @@ def test_runs_are_evaluated_reported_and_compared(runs, shell):
         code, out, err = shell("evaluate", run, "--features", "toy")
         assert code == 0, err
     lines = out.splitlines()
-    head = next(line for line in lines if line.startswith("number"))
-    assert re.split(r"\s{2,}", head) == ["number", "model", "the source", "targets", "difference, 95 %"]
+    head = next(line for line in lines if line.startswith("metric"))
+    assert re.split(r"\s{2,}", head) == ["metric", "model", "the source", "targets", "difference, 95 %"]
     assert next(line for line in lines if line.startswith("psnr")).endswith(("worse", "better", "noise"))
     found = api.Evaluation.read(run / "evaluation" / "evaluation.json")
     (contest,) = baseline_comparisons(found)
