@@ -99,9 +99,8 @@ def test_without_a_classifier_the_modes_are_groups_named_after_their_labels(fash
     assert not set(gone(monitor.evaluate(others(fashion)), Thresholds())) & set(trousers)
     np.savez(tmp_path / "plain.npz", images=fashion.read(np.arange(600)))
     plain = open_data(tmp_path / "plain.npz")
-    unlabelled = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS)
-    modes = unlabelled.evaluate(others(fashion))["modes"]
-    assert list(modes)[:2] == ["group 1", "group 2"]
+    evaluator = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS)
+    assert list(evaluator.evaluate(others(fashion))["modes"])[:2] == ["group 1", "group 2"]
 
 
 def test_an_untrained_extractor_is_the_same_every_time_and_leaves_the_random_numbers_alone(tiny_data):

@@ -6,7 +6,8 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 import torch
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrizations import _SpectralNorm
+from torch.nn.utils.parametrize import register_parametrization
 
 from gansmith.core.errors import RecipeError
 from gansmith.core.registry import Part, PartOf, Registry
@@ -183,8 +184,17 @@ def finish(network: ModuleT, config: Network) -> ModuleT:
         elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
             _draw(module, config.init)
             if config.spectral_norm:
-                spectral_norm(module)
+                dim = 1 if isinstance(module, nn.ConvTranspose2d) else 0  # of output channels
+                register_parametrization(module, "weight", SpectralNorm(module.weight, dim=dim))
     return network
+
+
+class SpectralNorm(_SpectralNorm):
+    """The spectral norm of torch, without power iterations on the meta device, where they take seconds for nothing."""
+
+    def _power_method(self, weight_mat: Tensor, n_power_iterations: int) -> None:
+        if not weight_mat.is_meta:
+            super()._power_method(weight_mat, n_power_iterations)
 
 
 def _draw(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding, init: str) -> None:
