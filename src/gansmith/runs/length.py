@@ -102,6 +102,6 @@ def _iterations(kimg: float, images_per_iteration: int, source: str) -> int:
     iterations = round(kimg * 1000 / images_per_iteration, 6)
     if iterations > MAX_ITERATIONS:
         raise GansmithError(
-            "training.length_too_long", f"{source} is too long a run\n  allowed: up to {MAX_ITERATIONS:,} iterations"
+            "training.length_too_long", f"a run of {source} is too long\n  allowed: up to {MAX_ITERATIONS:,} iterations"
         )
     return max(1, math.ceil(iterations))
