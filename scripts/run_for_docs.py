@@ -55,7 +55,7 @@ def main() -> None:
     times = [round(int(shot.stem[:9]) * rows[-1]["kimg"] / rows[-1]["iteration"], 1) for shot in shots]
     chosen = spread(len(shots), FRAMES)
     grid = write_picture(picture_of(shots[-1]), pictures / f"{recipe}-grid")
-    spec = DataSpec.from_json(run.record["data"]["spec"])
+    spec = run.record.data.spec
     film = write_picture(strip([shots[index] for index in chosen], spec), pictures / f"{recipe}-film")
     draw_curves(read_rows(run.log), pictures / f"{recipe}-curves.png")
     columns = COLUMNS.get(load_recipe(str(run.path / "recipe.yaml")).method.kind, "")
@@ -91,7 +91,7 @@ The first of these {what} after {times} kimg.
 
 def facts(run: RunFolder, spec: DataSpec, rows: list[dict[str, Any]]) -> dict[str, str]:
     """Return the facts of a run by name, read from its files."""
-    numerics = run.record["numerics"]
+    numerics = run.record.numerics
     seconds = total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row])
     last = rows[-1]
     late = [row for row in rows if row["kimg"] > 0.9 * last["kimg"]]
@@ -101,7 +101,7 @@ def facts(run: RunFolder, spec: DataSpec, rows: list[dict[str, Any]]) -> dict[st
         "data": f"{spec.name}: {spec.count:,} images, {spec.height} x {spec.width} px, {KINDS[spec.channels]}",
         "shown to D": f"{last['kimg']:,.1f} kimg in {last['iteration']:,} iterations, {last['epoch']:,.1f} epochs",
         "time": f"{seconds / 60:,.1f} minutes, {1000 * last['kimg'] / seconds:,.0f} images a second",
-        "machine": f"{numerics['device']}, threads: {numerics['threads']}, torch {numerics['torch']}",
+        "machine": f"{numerics.device}, threads: {numerics.threads}, torch {numerics.torch}",
         "mean of the last tenth": ", ".join(f"{name} {value:.3g}" for name, value in ends.items()),
     }
 

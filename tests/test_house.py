@@ -25,6 +25,10 @@ MODULES = sorted(
     if module.name != "gansmith.__main__"  # runs the command line
 )
 RUNNERS = r"compile|__import__|.*\.(exec_module|extract|extractall)"
+FEATURES = {
+    ("parts/extractors/base.py", "self.extract"),
+    ("parts/extractors/fashion_stacked.py", "one.extract"),
+}  # no archive
 RUNTIME = "core/runtime.py"
 DEVICE_FILES = {
     "cli/options.py",  # the help of --device
@@ -59,7 +63,7 @@ def runs_code(file: Path) -> Iterator[str]:
 
 
 def test_nothing_runs_code_that_it_reads():
-    found = {(path_of(file), what) for file in FILES for what in runs_code(file)}
+    found = {(path_of(file), what) for file in FILES for what in runs_code(file)} - FEATURES
     assert found == {("core/registry.py", "spec.loader.exec_module")}  # loads the plugins that the user named
 
 

@@ -72,7 +72,7 @@ def test_two_tests_of_one_name_are_refused(pytester, project):
 
 def test_a_mistake_is_asserted_by_its_code(pytester, project):
     (project / "tests" / "test_it.py").write_text(
-        "from gansmith.errors import DataError\n"
+        "from gansmith.core.errors import DataError\n"
         "def test_c(refused):\n    with refused('data.empty', ['[0-9]+']):\n        raise DataError(CODE, '3 images')\n"
     )
     text = (project / "tests" / "test_it.py").read_text()

@@ -1,4 +1,4 @@
-"""gansmith: train a GAN on your images with one command, judge it honestly, and use it."""
+"""gansmith: train a GAN on your images with one command, evaluate it, and use it."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -4,13 +4,15 @@ import os
 import signal
 from types import FrameType
 
-SPINS = "30000"  # turns; GNU's own 300,000 cost twice the time on a busy machine: docs/performance.md
+SPINS = (
+    "30000"  # iterations of busy waiting; GNU's default of 300,000 doubles the time on busy cores: docs/performance.md
+)
 
 
 def main() -> None:
     """Run the command line."""
     if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read once, as torch is imported
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # OpenMP reads it once, when torch is imported
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _interrupt)
     from gansmith.cli.app import main as run  # here: the lines above must act before torch is imported
@@ -19,7 +21,7 @@ def main() -> None:
 
 
 def _interrupt(_: int, frame: FrameType | None) -> None:
-    """Raise KeyboardInterrupt, or leave at once while a module is imported: compiled ones swallow it, or abort."""
+    """Raise KeyboardInterrupt; during an import exit at once, because compiled modules swallow it or abort."""
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib"):
             os._exit(130)

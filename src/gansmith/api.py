@@ -1,4 +1,4 @@
-"""The verbs as functions; the command line calls nothing else."""
+"""The verbs as functions; ``sample`` is a method of the model that ``load`` returns."""
 
 import re
 from collections.abc import Sequence

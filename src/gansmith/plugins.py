@@ -7,10 +7,10 @@ from gansmith.core.schedules import Moment, NotNegative, Ramp, Share, value_at
 from gansmith.data.base import DataSpec, ImageData, Item, Listing, Payload, Source
 from gansmith.data.batches import Batch
 from gansmith.data.datasets.base import DataSetPart, FileSet, data_sets
-from gansmith.data.sources.arrays import Arrays, ArraySource
+from gansmith.data.sources.arrays import Arrays, ArraySource, array_file
 from gansmith.data.sources.folders_archives import FolderSource
-from gansmith.imaging.images import to_float
-from gansmith.methods.base import Fixed, Method, MethodConfig, Phase, Terms, methods
+from gansmith.imaging.images import ImageError, to_float
+from gansmith.methods.base import Fixed, Method, MethodConfig, MethodField, Phase, Terms, methods
 from gansmith.methods.capabilities import LatentSampler, SupervisedTranslator, Translator
 from gansmith.parts.augmentations.base import Augmentation, AugmentationField, Draws, augmentations
 from gansmith.parts.constraints.base import Constraint, ConstraintField, constraints
@@ -24,8 +24,11 @@ from gansmith.parts.metrics.base import (
     Number,
     Side,
     jackknife,
+    jackknifed,
+    leave_out,
     metrics,
     over_sets,
+    radii,
     squared_distances,
 )
 from gansmith.parts.networks.base import (
@@ -103,8 +106,11 @@ __all__ = [  # noqa: RUF022  (by family, as in docs/add_a_part.md)
     "Number",
     "Side",
     "jackknife",
+    "jackknifed",
+    "leave_out",
     "metrics",
     "over_sets",
+    "radii",
     "squared_distances",
     # extractors
     "DataInfo",
@@ -119,16 +125,19 @@ __all__ = [  # noqa: RUF022  (by family, as in docs/add_a_part.md)
     "FileSet",
     "FolderSource",
     "ImageData",
+    "ImageError",
     "Item",
     "Listing",
     "Payload",
     "Source",
+    "array_file",
     "data_sets",
     # methods
     "Batch",
     "Fixed",
     "Method",
     "MethodConfig",
+    "MethodField",
     "LatentSampler",
     "SupervisedTranslator",
     "Translator",

@@ -115,7 +115,7 @@ def test_a_synthetic_set_and_a_study_of_it(shell, conditional, tiny_file, tmp_pa
     monkeypatch.setattr(study, "train_on_labels", lambda *_, **__: None)
     code, out, err = shell("augment", conditional, tiny_file, "--per-class", 3, "--filters", "")
     assert (code, out) == (0, "synthetic.npz\n")
-    assert err.splitlines()[-1] == "9 candidates; dropped: none (the first that found it wanting)"
+    assert err.splitlines()[-1] == "9 candidates; dropped: none (by the first filter that failed)"
     assert gansmith.check("synthetic.npz").to_json()["classes"] == {"dark": 3, "gray": 3, "light": 3}
     words = ("--per-class", 3, "--study", "--real", 4, "--seeds", 2, "--plot", "x.png", "--out", "made", "--json")
     result = json.loads(shell("augment", conditional, tiny_file, *words)[1])

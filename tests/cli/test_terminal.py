@@ -298,10 +298,10 @@ def test_a_bar_that_fails_becomes_lines_and_says_so_once(open_terminal, monkeypa
 def test_an_event_that_cannot_be_shown_is_told_once(capsys, kind):
     printer = kind()
     for _ in range(2):
-        printer(Event("row", values={"kimg": "many"}))
+        printer(Event("row", values={"kimg": 1.0}, progress=Progress("training", 1, 2)))
     printer(Event("note", "told"))
     assert capsys.readouterr().err == (
-        "warning: progress cannot be shown (KeyError: 'eta_sec'); the work goes on\ntold\n"
+        "warning: progress cannot be shown (KeyError: 'img_per_sec'); the work goes on\ntold\n"
     )
 
 

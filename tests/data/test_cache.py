@@ -229,13 +229,13 @@ def test_clean_frees_the_images_and_nothing_else(photos, cache_folder):
 
 def test_progress_counts_each_image_once(photos, cache_folder):
     seen = []
-    open_data(photos, on_progress=lambda done, total: seen.append((done, total)))
+    open_data(photos, on_progress=lambda progress: seen.append((progress.done, progress.total)))
     assert seen == [(step, 40) for step in range(1, 41)]
     for index in (cache_folder / "data" / "index").iterdir():
         index.unlink()
     seen.clear()
-    open_data(photos, on_progress=lambda done, total: seen.append((done, total)))
-    assert seen[-1] == (40, 40)  # looked at, and not decoded again
+    open_data(photos, on_progress=lambda progress: seen.append((progress.done, progress.total)))
+    assert seen[-1] == (40, 40)  # counted, and not decoded again
 
 
 def test_pillows_warnings_are_silenced(photos):

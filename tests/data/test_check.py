@@ -57,7 +57,7 @@ def test_the_format_that_training_would_use(prose, folder):
     for name in ("dogs/cut.png", "dogs/empty.png"):
         (folder / name).unlink()
     seen = []
-    report = check_data(folder, on_progress=lambda done, total: seen.append((done, total)))
+    report = check_data(folder, on_progress=lambda progress: seen.append((progress.done, progress.total)))
     assert seen[-1] == (6, 6)
     assert report.inferred == {"height": 64, "width": 64, "channels": 3}
     assert report.refused == ""

@@ -167,7 +167,7 @@ def test_a_run_ends_with_pictures_a_film_and_a_report(tmp_path):
     assert len(np.unique(picture[:, 12:-12].reshape(-1, 3), axis=0)) > 9  # levels of D
     assert (run.folder / "film.gif").is_file()
     assert "10,000 points in the plane" in (run.folder / "report.html").read_text()
-    assert "makes points in the plane in the manner" in (run.folder / "model" / "README.md").read_text()
+    assert "makes points in the plane like those of" in (run.folder / "model" / "README.md").read_text()
 
 
 def test_it_learns_where_points_are(tmp_path, monkeypatch):

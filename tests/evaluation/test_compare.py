@@ -37,7 +37,9 @@ def number(value: float, deviation: float | None) -> Number:
     return Number(value, deviation, "4 independent fake sets", 1000)
 
 
-def judge(run: Path, protocol: Protocol = PROTOCOL, kimg: float = 0.096, **values: tuple[float, float]) -> None:
+def write_evaluation(
+    run: Path, protocol: Protocol = PROTOCOL, kimg: float = 0.096, **values: tuple[float, float]
+) -> None:
     numbers = {name: number(*pair) for name, pair in values.items()}
     (run / FOLDER).mkdir(exist_ok=True)
     commit_json(run / FOLDER / FILE, Evaluation("m", kimg, protocol, numbers, ("words",), {}, 1.0).to_json())
@@ -61,14 +63,20 @@ def runs(tmp_path_factory, session_cache) -> list[Path]:
 
 
 @pytest.fixture
-def judged(runs) -> list[Path]:
-    judge(runs[0], fd1k_own=(5.0, 0.2), coverage1k_own=(0.8, 0.01), density1k_own=(0.7, 0.01), swd1k=(9.0, 0.5))
-    judge(runs[1], fd1k_own=(4.0, 0.2), coverage1k_own=(0.7, 0.01), density1k_own=(1.1, 0.01), swd1k=(9.5, 0.5))
-    judge(runs[2], fd1k_own=(4.3, 0.2), coverage1k_own=(0.79, 0.01), density1k_own=(1.0, 0.01), swd1k=(9.2, 0.5))
+def evaluated(runs) -> list[Path]:
+    write_evaluation(
+        runs[0], fd1k_own=(5.0, 0.2), coverage1k_own=(0.8, 0.01), density1k_own=(0.7, 0.01), swd1k=(9.0, 0.5)
+    )
+    write_evaluation(
+        runs[1], fd1k_own=(4.0, 0.2), coverage1k_own=(0.7, 0.01), density1k_own=(1.1, 0.01), swd1k=(9.5, 0.5)
+    )
+    write_evaluation(
+        runs[2], fd1k_own=(4.3, 0.2), coverage1k_own=(0.79, 0.01), density1k_own=(1.0, 0.01), swd1k=(9.2, 0.5)
+    )
     return runs
 
 
-def of(found: Comparison, name: str):
+def row_of(found: Comparison, name: str):
     return next(row for row in found.rows if row.name == name)
 
 
@@ -92,35 +100,35 @@ def test_which_end_of_a_number_is_best():
 
 
 @pytest.mark.slow
-def test_what_is_better_and_what_is_noise(judged):
-    found, path = gansmith.compare(judged)
+def test_better_values_and_differences_within_noise(evaluated):
+    found, path = gansmith.compare(evaluated)
     assert path is None
-    assert of(found, "fd1k_own").leaders == (1, 2)  # 4.0 and 4.3: less than 2 sqrt(2) 0.2
-    assert of(found, "fd1k_own").is_decided
-    assert of(found, "coverage1k_own").leaders == (0, 2)
-    assert of(found, "density1k_own").leaders == (2,)
-    assert not of(found, "swd1k").is_decided
+    assert row_of(found, "fd1k_own").leaders == (1, 2)  # 4.0 and 4.3: less than 2 sqrt(2) 0.2
+    assert row_of(found, "fd1k_own").is_decided
+    assert row_of(found, "coverage1k_own").leaders == (0, 2)
+    assert row_of(found, "density1k_own").leaders == (2,)
+    assert not row_of(found, "swd1k").is_decided
 
 
-def test_nearer_than_chance_alone_is_worse(judged):
-    judge(judged[0], nearer1k_own=(0.2, 0.01))
-    judge(judged[1], nearer1k_own=(0.4, 0.01))
-    assert of(gansmith.compare(judged[:2])[0], "nearer1k_own").leaders == (0, 1)
-    judge(judged[0], nearer1k_own=(0.7, 0.01))
-    assert of(gansmith.compare(judged[:2])[0], "nearer1k_own").leaders == (1,)
+def test_nearer_than_chance_alone_is_worse(evaluated):
+    write_evaluation(evaluated[0], nearer1k_own=(0.2, 0.01))
+    write_evaluation(evaluated[1], nearer1k_own=(0.4, 0.01))
+    assert row_of(gansmith.compare(evaluated[:2])[0], "nearer1k_own").leaders == (0, 1)
+    write_evaluation(evaluated[0], nearer1k_own=(0.7, 0.01))
+    assert row_of(gansmith.compare(evaluated[:2])[0], "nearer1k_own").leaders == (1,)
 
 
-def test_recipes_and_seeds_that_differ(judged):
-    found, _ = gansmith.compare(judged)
+def test_recipes_and_seeds_that_differ(evaluated):
+    found, _ = gansmith.compare(evaluated)
     assert found.recipe == {"optimizers.default.lr": (2e-4, 1e-3, 2e-4), "seed": (3, 3, 4)}
     assert found.notes == ()
-    alike, _ = gansmith.compare(judged[:2])
+    alike, _ = gansmith.compare(evaluated[:2])
     assert "seed" not in alike.recipe
 
 
-def test_differences_of_data_and_length_are_noted(judged, tmp_path, tiny_file, prose):
+def test_differences_of_data_and_length_are_noted(evaluated, tmp_path, tiny_file, prose):
     other = train(tiny_file, tmp_path / "other", "mlp-small", steps=8).folder
-    found, _ = gansmith.compare([judged[0], other])
+    found, _ = gansmith.compare([evaluated[0], other])
     first, second, third = found.notes
     prose("data sets differ", first, hiding=[r"\b[0-9a-f]{8}\b"])
     prose("lengths differ", second)
@@ -128,9 +136,9 @@ def test_differences_of_data_and_length_are_noted(judged, tmp_path, tiny_file, p
     assert found.rows == ()
 
 
-def test_an_evaluation_of_an_earlier_model_is_noted(judged, prose):
-    judge(judged[0], kimg=0.05, fd1k_own=(5.0, 0.2))
-    found, _ = gansmith.compare(judged[:2])
+def test_an_evaluation_of_an_earlier_model_is_noted(evaluated, prose):
+    write_evaluation(evaluated[0], kimg=0.05, fd1k_own=(5.0, 0.2))
+    found, _ = gansmith.compare(evaluated[:2])
     (note,) = found.notes
     prose("evaluated before", note)
 
@@ -145,38 +153,38 @@ def test_an_evaluation_of_an_earlier_model_is_noted(judged, prose):
         ({"truncation": 0.7}, "metric.protocols_differ"),
     ],
 )
-def test_protocols_that_differ_are_refused(refused, judged, change, code):
-    judge(judged[1], PROTOCOL.model_copy(update=change), fd1k_own=(4.0, 0.2))
+def test_protocols_that_differ_are_refused(refused, evaluated, change, code):
+    write_evaluation(evaluated[1], PROTOCOL.model_copy(update=change), fd1k_own=(4.0, 0.2))
     with refused(code):
-        gansmith.compare(judged)
+        gansmith.compare(evaluated)
 
 
-def test_what_cannot_be_compared(refused, judged, tmp_path):
+def test_runs_that_cannot_be_compared_are_refused(refused, evaluated, tmp_path):
     with refused("metric.number_of_runs"):
-        gansmith.compare(judged[:1])
+        gansmith.compare(evaluated[:1])
     with refused("metric.same_run_twice"):
-        gansmith.compare([judged[0], judged[0]])
+        gansmith.compare([evaluated[0], evaluated[0]])
     with refused("run.not_a_run"):
-        gansmith.compare([judged[0], tmp_path])
+        gansmith.compare([evaluated[0], tmp_path])
     with refused("output.unknown_ending"):
-        gansmith.compare(judged, out=tmp_path / "x.png")
+        gansmith.compare(evaluated, out=tmp_path / "x.png")
 
 
-def test_the_same_latents_are_shown(judged):
-    found, _ = gansmith.compare(judged)
-    assert (found.runs[0].picture == make_grid(gansmith.load(judged[0]).sample(36, seed=0).images, 6)).all()
+def test_the_same_latents_are_shown(evaluated):
+    found, _ = gansmith.compare(evaluated)
+    assert (found.runs[0].picture == make_grid(gansmith.load(evaluated[0]).sample(36, seed=0).images, 6)).all()
 
 
-def test_time_goes_on_over_the_starts_of_a_run(judged):
-    rows = gansmith.compare(judged)[0].runs[0].rows
+def test_time_goes_on_over_the_starts_of_a_run(evaluated):
+    rows = gansmith.compare(evaluated)[0].runs[0].rows
     minutes = [row["minutes"] for row in rows]
     assert len(rows) >= 3
     assert minutes == sorted(minutes)
     assert minutes[0] > 0
 
 
-def test_the_page_holds_all_and_loads_nothing(judged, tmp_path):
-    found, path = gansmith.compare(judged, out=tmp_path / "new" / "compare.html")
+def test_the_page_holds_all_and_loads_nothing(evaluated, tmp_path):
+    found, path = gansmith.compare(evaluated, out=tmp_path / "new" / "compare.html")
     text = path.read_text()
     assert text.count("data:image/png;base64,") == 4  # three grids and the curves
     assert not re.findall(r"(?:src|href)=\"(?!data:)", text)
@@ -197,8 +205,8 @@ def run_command(monkeypatch, capsys, *words: object) -> str:
     return capsys.readouterr().out
 
 
-def test_the_table_fits_a_terminal(judged, monkeypatch, capsys, tmp_path):
-    monkeypatch.chdir(judged[0].parent)
+def test_the_table_fits_a_terminal(evaluated, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(evaluated[0].parent)
     out = run_command(monkeypatch, capsys, "compare", "a", "b", "c", "--out", tmp_path / "x.html")
     lines = out.splitlines()
     assert lines[0].startswith("A  a: mlp-small on tiny, 0.096 kimg, 0.0 min")
@@ -208,8 +216,8 @@ def test_the_table_fits_a_terminal(judged, monkeypatch, capsys, tmp_path):
     assert columns([["a", "abcdefghijk"]], 8) == ["a  abcde..."]
 
 
-def test_json(judged, monkeypatch, capsys, tmp_path):
-    value = json.loads(run_command(monkeypatch, capsys, "compare", *judged, "--json", "--out", tmp_path / "x.html"))
+def test_json(evaluated, monkeypatch, capsys, tmp_path):
+    value = json.loads(run_command(monkeypatch, capsys, "compare", *evaluated, "--json", "--out", tmp_path / "x.html"))
     assert value["numbers"]["density1k_own"] == {
         "best": "one",
         "leaders": ["C"],
@@ -220,9 +228,9 @@ def test_json(judged, monkeypatch, capsys, tmp_path):
     assert value["page"] == str(tmp_path / "x.html")
 
 
-def test_a_run_without_rows_has_no_curves(judged, tmp_path):
-    silent = Path(shutil.copytree(judged[2], tmp_path / "silent"))
-    for run in (silent, Path(shutil.copytree(judged[0], tmp_path / "too"))):
+def test_a_run_without_rows_has_no_curves(evaluated, tmp_path):
+    silent = Path(shutil.copytree(evaluated[2], tmp_path / "silent"))
+    for run in (silent, Path(shutil.copytree(evaluated[0], tmp_path / "too"))):
         RunFolder(run).log.write_text("")
     _, path = gansmith.compare([silent, tmp_path / "too"], out=tmp_path / "x.html")
     assert path.read_text().count("data:image/png;base64,") == 2
@@ -244,11 +252,11 @@ def replace_protocol(**fields) -> Protocol:
     return PROTOCOL.model_copy(update=fields)
 
 
-def test_distances_of_looks_lie_between_the_minutes_of_rows(tmp_path):
+def test_snapshots_get_their_minutes_from_the_rows_around_them(tmp_path):
     run = RunFolder.create(tmp_path / "run")
     for iteration, fd in ((10, 9.0), (15, 7.0), (40, 5.0)):
-        look = {"iteration": iteration, "kimg": iteration / 100, "fd2k_own_train": fd, "coverage2k_own_train": 0.5}
-        append_row(run.snapshots, {**look, "fd_of_one": 20.0})
+        row = {"iteration": iteration, "kimg": iteration / 100, "fd2k_own_train": fd, "coverage2k_own_train": 0.5}
+        append_row(run.snapshots, {**row, "fd_of_one": 20.0})
     assert _distances(run, {10: 1.0, 20: 3.0}) == [
         {"iteration": 10, "kimg": 0.1, "minutes": 1.0, "fd2k_own_train": 9.0},
         {"iteration": 15, "kimg": 0.15, "minutes": 2.0, "fd2k_own_train": 7.0},

@@ -37,7 +37,7 @@ def images(tmp_path_factory) -> Path:
     draws = np.random.default_rng(0)
     labels = np.arange(600) % 3
     pixels = draws.integers(0, 60, (600, 16, 16, 1)) + 80 * labels[:, None, None, None]
-    path = tmp_path_factory.mktemp("judged") / "bands.npz"
+    path = tmp_path_factory.mktemp("evaluated") / "bands.npz"
     np.savez(path, images=pixels.astype(np.uint8), labels=labels, class_names=np.array(["dark", "gray", "light"]))
     return path
 
@@ -53,7 +53,7 @@ def run(images, tmp_path_factory, session_cache) -> Path:
     return folder
 
 
-def test_a_run_is_judged_by_what_it_held_out(run):
+def test_a_run_is_evaluated_on_its_held_out_images(run):
     found, path = api.evaluate(run, options=FAST)
     assert found.protocol.reference == "held-out images"
     assert found.protocol.num_real == 180
@@ -75,7 +75,7 @@ def test_the_same_options_give_the_same_numbers_and_another_seed_others(run, tmp
     assert other.numbers["fd120_toy"].value != first.numbers["fd120_toy"].value
 
 
-def test_everything_is_measured_and_what_cannot_be_is_said(run, tmp_path):
+def test_every_metric_is_measured_or_its_absence_explained(run, tmp_path):
     found, _ = api.evaluate(run, options=EvaluationOptions(num=120, features="toy"), out=tmp_path)
     assert found.skipped == {
         "bins": "needs 400 images on each side, got 120 samples: pass --num 400",
@@ -96,7 +96,7 @@ def test_samples_have_the_classes_of_the_reference_in_every_set(run):
         assert torch.bincount(part).tolist() == [30, 30, 30]
 
 
-def test_training_images_are_used_only_where_asked_and_it_shows(refused, run, images, tmp_path):
+def test_training_images_are_used_only_on_request_and_the_name_shows_it(refused, run, images, tmp_path):
     with refused("metric.on_training_images"):
         api.evaluate(run, images, options=FAST)
     options = EvaluationOptions(num=120, features="toy", metrics=("frechet",), on_training=True)
@@ -135,7 +135,7 @@ def test_a_model_of_other_size_channels_or_classes_is_refused(refused, run, tmp_
         (EvaluationOptions(num=50, features="toy", metrics=("frechet",)), "metric.evidence_missing"),
     ],
 )
-def test_numbers_that_cannot_be(refused, run, options, code):
+def test_evaluation_options_out_of_range_are_refused(refused, run, options, code):
     with refused(code):
         api.evaluate(run, options=options)
 
@@ -153,7 +153,7 @@ def test_unknown_names_offer_the_nearest(refused, run):
         api.evaluate(run, options=EvaluationOptions(features="inceptoin"))
 
 
-def test_a_run_without_held_out_images_says_what_to_do(refused, images, tmp_path):
+def test_a_run_without_held_out_images_is_refused(refused, images, tmp_path):
     overrides = [*(text for text in small("mlp-small") if not text.startswith("size")), "size=16"]
     folder = tmp_path / "run"
     api.train(images, recipe="mlp-small", overrides=overrides, out=folder, steps=1, device="cpu")
@@ -177,7 +177,7 @@ def test_a_data_set_that_changed_is_refused_and_a_padded_one_is_read_as_it_was(r
         api.evaluate(folder, options=options)
 
 
-def test_inception_wants_the_known_weights_file(refused, run, tmp_path):
+def test_inception_requires_the_known_weights_file(refused, run, tmp_path):
     wrong = tmp_path / "weights.pth"
     wrong.write_bytes(b"not them")
     with refused("metric.weights_not_official"):
@@ -186,12 +186,12 @@ def test_inception_wants_the_known_weights_file(refused, run, tmp_path):
         api.evaluate(run, options=EvaluationOptions(features="inception", weights=tmp_path / "nowhere"))
 
 
-def test_fashion_sees_small_gray_images_alone(refused, run):
+def test_fashion_takes_only_small_gray_images(refused, run):
     with refused("metric.images_unfit_for_extractor"):
         api.evaluate(run, options=EvaluationOptions(features="fashion"))
 
 
-def test_protocols_that_differ_are_told_apart(run, tmp_path):
+def test_different_protocols_list_their_differences(run, tmp_path):
     first, _ = api.evaluate(run, options=FAST, out=tmp_path / "1")
     raw = EvaluationOptions(num=120, features="toy", metrics=("frechet",), raw=True)
     second, _ = api.evaluate(run, options=raw, out=tmp_path / "2")
@@ -199,7 +199,7 @@ def test_protocols_that_differ_are_told_apart(run, tmp_path):
     assert first.protocol.differences(second.protocol) == ["weights: averaged and raw"]
 
 
-def test_which_extractor_is_taken_unasked(tiny_data):
+def test_the_default_extractor(tiny_data):
     from dataclasses import replace
 
     fashion = open_data("fashion-sample").spec
@@ -246,7 +246,7 @@ def write_images(path: Path, shape: tuple[int, ...], low: int = 0) -> Path:
     ("shape", "code"),
     [((16, 16, 3), "metric.size_differs"), ((24, 24, 1), "metric.size_differs"), ((12, 12, 1), "metric.size_differs")],
 )
-def test_images_of_another_kind_are_refused(refused, run, tmp_path, shape, code):
+def test_images_of_another_shape_are_refused(refused, run, tmp_path, shape, code):
     other = write_images(tmp_path / "other.npz", shape)
     with refused(code):
         api.evaluate(run, other, options=FAST)
@@ -260,7 +260,7 @@ def test_another_data_set_than_the_training_is_noted(run, tmp_path, prose):
     assert found.words[0] not in held_out.words
 
 
-def test_labels_that_are_missing(refused, run, tmp_path):
+def test_missing_labels_are_refused(refused, run, tmp_path):
     other = write_images(tmp_path / "other.npz", (16, 16, 1))
     options = EvaluationOptions(num=100, features="toy", metrics=("class_coverage",))
     with refused("metric.evidence_missing"):
@@ -273,7 +273,7 @@ def test_labels_that_are_missing(refused, run, tmp_path):
         api.evaluate(run, other, options=options)
 
 
-def test_inception_names_classes_of_colour_pictures_alone(tiny_data):
+def test_classes_of_an_extractor_are_known_only_for_images_that_fit(tiny_data):
     from dataclasses import replace
 
     inception = Extractor("inception", "f" * 64, "299 px", (), lambda images: (torch.zeros(len(images), 1), None))
@@ -284,7 +284,7 @@ def test_inception_names_classes_of_colour_pictures_alone(tiny_data):
     assert not _knows(replace(inception, name="own", classes=("dark", "gray")), tiny_data)
 
 
-def test_too_few_real_images_are_told_apart_from_too_few_samples(refused, run, tmp_path):
+def test_too_few_real_images_and_too_few_samples_are_different_errors(refused, run, tmp_path):
     few = tmp_path / "few.npz"
     np.savez(few, images=np.random.default_rng(3).integers(0, 256, (60, 16, 16, 1)).astype(np.uint8))
     options = EvaluationOptions(num=100, features="toy", metrics=("frechet",))
@@ -304,7 +304,7 @@ def test_images_that_are_not_numbers_and_an_empty_folder(refused, run, tmp_path)
         api.evaluate(run, tmp_path / "empty", options=FAST)
 
 
-def test_weights_that_are_not_numbers(refused, run):
+def test_weights_that_are_not_finite_are_refused(refused, run):
     model = api.load(run)
     next(model.network("generator").parameters()).data[0] = torch.nan
     data = open_data(json.loads((run / "run.json").read_text())["data"]["source"])
@@ -318,7 +318,7 @@ def test_a_weights_file_is_not_ignored(refused, run, tmp_path, features):
         api.evaluate(run, options=EvaluationOptions(features=features, weights=tmp_path / "weights.pth"))
 
 
-def test_the_report_shows_the_last_judgement(run):
+def test_the_report_shows_the_last_evaluation(run):
     report = run / "report.html"
     assert "No evaluation yet" not in report.read_text() or not (run / "evaluation").exists()
     found, _ = api.evaluate(run, options=EvaluationOptions(num=120, features="toy"))

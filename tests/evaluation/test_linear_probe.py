@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from gansmith import api
+from gansmith.core.events import Progress
 from gansmith.data.open import open_data
 from gansmith.evaluation.downstream import labelled_data as fitted
 from gansmith.evaluation.downstream.labelled_data import Parts, draw_of_each
@@ -45,7 +46,7 @@ def test_a_classifier_is_where_the_gradient_of_its_loss_is_0(count, width, one_s
     assert float(bias.grad.abs().max()) < 1e-5
 
 
-def test_features_that_tell_classes_apart_are_learnt_from():
+def test_features_that_separate_classes_give_a_high_accuracy():
     labels = torch.arange(60) % 3
     features = F.one_hot(labels, 3).float() + 0.01 * torch.randn(60, 3, generator=torch.Generator().manual_seed(1))
     assert fit_linear(features, labels, 3).accuracy(features, labels) == 1
@@ -75,7 +76,7 @@ def test_without_a_test_split_a_fifth_is_kept_back(model, tiny_file, tmp_path, p
     prose("test images", parts.words.replace(str(tiny_file), "DATA"))
 
 
-def test_what_the_run_held_out_is_the_test_part(model, tiny_file, tmp_path, prose):
+def test_the_held_out_images_of_a_run_are_the_test_part(model, tiny_file, tmp_path, prose):
     run_data = {"source": str(tiny_file), "holdout": 0.5, "fit": "crop", "root": None}
     with mock.patch.object(fitted, "_run_data", return_value=run_data):
         parts = api.open_parts(model, tmp_path, tiny_file)
@@ -133,21 +134,21 @@ def test_principal_components_are_those_of_a_full_decomposition(tiny_data):
     np.testing.assert_allclose(components.T @ components, np.eye(50), atol=1e-4)
 
 
-def test_a_probe_of_images_told_apart_by_brightness(tiny_data):
+def test_a_probe_of_images_that_differ_in_brightness(tiny_data):
     model = make_model("hidden=[8]")
-    told = []
+    reports: list[Progress] = []
     found = api.probe(
         model,
         Parts(tiny_data, tiny_data, "tested here"),
         per_class=(8, 4, 8),
         seeds=2,
-        on_progress=lambda *x: told.append(x),
+        on_progress=reports.append,
     )
     assert found.per_class == (4, 8)
     assert set(found.accuracies) == {OURS, *OTHERS}
     assert min(found.accuracies[PIXELS][8]) > 0.9
     assert found.widths == {OURS: 8, OTHERS[0]: 8, PIXELS: 64, OTHERS[2]: 50}
-    assert told[-1] == ("learning", 8, 8)
+    assert reports[-1] == Progress("learning", 8, 8)
     lines = found.lines()
     assert lines[0] == "test accuracy in %, mean and deviation over 2 draws of the labelled images; tested here"
     assert lines[1].split("  ")[0] == "features"
@@ -156,7 +157,7 @@ def test_a_probe_of_images_told_apart_by_brightness(tiny_data):
     assert again.accuracies == found.accuracies
 
 
-def test_the_sentence_is_that_of_the_numbers():
+def test_the_sentence_of_a_probe_follows_from_its_numbers():
     ours = {name: {10: (0.5, 0.6)} for name in OTHERS}
     ours[OTHERS[0]] = {10: (0.45, 0.55)}
     ours[OTHERS[1]] = {10: (0.60, 0.50)}
@@ -174,6 +175,6 @@ def test_the_sentence_is_that_of_the_numbers():
     ((4,), 1, "cli.seeds_too_few"),
     ((99,), 2, "data.class_too_small"),
 ])  # fmt: skip
-def test_numbers_that_cannot_be(refused, model, tiny_data, per_class, seeds, code):
+def test_probes_with_options_out_of_range_are_refused(refused, model, tiny_data, per_class, seeds, code):
     with refused(code):
         api.probe(model, Parts(tiny_data, tiny_data, ""), per_class=per_class, seeds=seeds)

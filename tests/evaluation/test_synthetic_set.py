@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from gansmith import api
+from gansmith.core.events import Progress
 from gansmith.core.randomness import derive_seed, sample_latents
 from gansmith.data.open import open_data
 from gansmith.evaluation.downstream import study
@@ -106,7 +107,7 @@ def test_the_classes_must_be_the_models(refused, tiny_data):
     ("conditional", 3, (), "x.png", "output.unknown_ending"),
     ("conditional", 3, (), "x.tar", "output.unknown_ending"),
 ])  # fmt: skip
-def test_what_no_set_is_made_of(refused, request, name, per_class, filters, out, code):
+def test_options_of_a_synthetic_set_that_are_refused(refused, request, name, per_class, filters, out, code):
     with refused(code):
         api.check_augment(request.getfixturevalue(name), per_class, filters, out)
 
@@ -145,21 +146,21 @@ def by_brightness(images: np.ndarray, labels: np.ndarray, num_classes: int, *_, 
     return lambda batch: (batch, -(batch.mean((1, 2, 3))[:, None] - means).square())
 
 
-def test_a_study_of_images_told_apart_by_brightness(tiny_data, tmp_path):
+def test_a_study_of_images_that_differ_in_brightness(tiny_data, tmp_path):
     samples = Samples(tiny_data.read(range(0, 96, 2)), tiny_data.labels[::2], CLASSES)
     model = make_model("hidden=[8]", "conditional=true", classes=CLASSES)
-    told = []
+    reports: list[Progress] = []
     parts = Parts(tiny_data, tiny_data, "tested here")
     with mock.patch.object(study, "train_on_labels", side_effect=by_brightness) as trained:
-        found = api.study(model, parts, samples, per_class=(4,), seeds=2, on_progress=lambda *said: told.append(said))
+        found = api.study(model, parts, samples, per_class=(4,), seeds=2, on_progress=reports.append)
     assert [len(call.args[1]) for call in trained.call_args_list] == [12, 12, 96] * 2 + [96, 96, 192] * 2 + [48] * 2
     assert [call.kwargs["seed"] for call in trained.call_args_list] == [0, 0, 0, 1, 1, 1] * 2 + [0, 1]
     assert [call.kwargs["vary"] is shifted for call in trained.call_args_list] == [False, True, False] * 4 + [False] * 2
     assert found.counts == ("4", ALL)
     assert [*found.accuracies] == [REAL, CLASSIC, BOTH, SYNTHETIC]
     assert found.accuracies[REAL][ALL] == (1, 1)
-    assert told[0] == ("training classifiers", 0, 14)
-    assert told[-1] == ("training classifiers", 14, 14)
+    assert reports[0] == Progress("training classifiers", 0, 14)
+    assert reports[-1] == Progress("training classifiers", 14, 14)
     assert (found.num_synthetic, found.trained_on) == (48, 96)
     assert found.lines()[0] == "test accuracy in %, mean and deviation over 2 seeds, 30 kimg each, 48 synthetic images"
     with Image.open(api.draw_study(found, tmp_path / "new" / "study.png")) as picture:
@@ -179,7 +180,7 @@ def test_a_classifier_is_trained_by_its_seed_on_images_varied_as_asked(tiny_data
     assert weights_digest(_fresh(8, 1, 3)) != weights_digest(_fresh(8, 1, 3, 1))
 
 
-def test_the_sentence_of_a_study_is_that_of_its_numbers():
+def test_the_sentence_of_a_study_follows_from_its_numbers():
     accuracies = {
         REAL: {"10": (0.5, 0.6), ALL: (0.9, 0.9)},
         CLASSIC: {"10": (0.6, 0.7), ALL: (0.85, 0.85)},
@@ -202,6 +203,6 @@ def test_the_sentence_of_a_study_is_that_of_its_numbers():
     ((0, 4), 2, 1, "cli.real_out_of_range"),
     ((33,), 2, 1, "data.class_too_small"),
 ])  # fmt: skip
-def test_studies_that_cannot_be(refused, tiny_data, per_class, seeds, kimg, code):
+def test_studies_with_options_out_of_range_are_refused(refused, tiny_data, per_class, seeds, kimg, code):
     with refused(code):
         api.check_study(Parts(tiny_data, tiny_data, ""), per_class, seeds, kimg)

@@ -1,4 +1,4 @@
-"""Judging models that translate: oracles, models that do nothing, baselines, truths, messages, and what is shown."""
+"""Evaluation of translation models: oracles, identity models, baselines, known truths, messages, report."""
 
 import json
 import re
@@ -37,8 +37,8 @@ def toy():
         yield
 
 
-class Does(nn.Module):
-    """A network that does what it is told."""
+class Applies(nn.Module):
+    """A network that applies a given function to its input."""
 
     def __init__(self, what) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class Does(nn.Module):
         return self.what(source)
 
 
-def nothing(source: Tensor) -> Tensor:
+def unchanged(source: Tensor) -> Tensor:
     return source
 
 
@@ -59,21 +59,21 @@ def nearest_of(images: np.ndarray):
 
 
 def translator(data: ImageData, recipe: str, *overrides: str, **does) -> Model:
-    """Return a model whose generators do what they are told."""
+    """Return a model whose generators apply the given functions, for example ``generator=unchanged``."""
     chosen = load_recipe(recipe, (*small(recipe), *overrides))
     with torch.random.fork_rng([]):
         networks = chosen.method.build(data.spec).networks
     tensors = {name: dict(network.state_dict()) for name, network in networks.items()}
     found = Model(make_record("toy", chosen.method, data.spec, 0, 1.0), tensors, "cpu")
     for name, what in does.items():
-        found.networks[name] = Does(what).eval().requires_grad_(False)
+        found.networks[name] = Applies(what).eval().requires_grad_(False)
     return found
 
 
 @pytest.fixture(scope="module")
 def coloured(tmp_path_factory) -> Path:
     """560 colour images of 8 x 8 px."""
-    path = tmp_path_factory.mktemp("judged") / "coloured.npz"
+    path = tmp_path_factory.mktemp("translations") / "coloured.npz"
     np.savez(path, images=np.random.default_rng(0).integers(0, 256, (560, 8, 8, 3)).astype(np.uint8))
     return path
 
@@ -93,14 +93,14 @@ def domains(coloured, tmp_path) -> ImageData:
     return open_data(Domains(str(tmp_path / "a.npz"), str(tmp_path / "b.npz")), holdout=0.5)
 
 
-def judged(model: Model, data: ImageData, options: EvaluationOptions = FAST, truth: ImageData | None = None):
+def evaluated(model: Model, data: ImageData, options: EvaluationOptions = FAST, truth: ImageData | None = None):
     assert data.held_out is not None
     return evaluate_translations(model, data.held_out, HELD_OUT, data, options, truth)
 
 
 def test_an_oracle_is_better_than_its_baseline_and_a_model_that_does_nothing_is_its_baseline(data):
     oracle = translator(data, "translate", "method.task=denoise", generator=nearest_of(data.held_out.read(range(224))))
-    found, _ = judged(oracle, data)
+    found, _ = evaluated(oracle, data)
     (best,) = baseline_comparisons(found)
     assert (best.baseline, best.model["l1"].value, best.model["ssim"].value) == ("the source", 0, pytest.approx(1))
     assert best.model["fd224_toy"].value == pytest.approx(0, abs=1e-6)
@@ -109,7 +109,7 @@ def test_an_oracle_is_better_than_its_baseline_and_a_model_that_does_nothing_is_
     assert [best.verdict(name) for name in measured] == ["better"] * 5
     assert list(found.numbers) == [*measured[:4], "colourfulness", "fd224_toy", "colourfulness_ratio"]
 
-    found, _ = judged(translator(data, "translate", "method.task=denoise", generator=nothing), data)
+    found, _ = evaluated(translator(data, "translate", "method.task=denoise", generator=unchanged), data)
     (same,) = baseline_comparisons(found)
     assert same.model == same.without
     assert all((gain.value, gain.deviation) == (0, 0) for gain in same.gains.values())
@@ -118,9 +118,9 @@ def test_an_oracle_is_better_than_its_baseline_and_a_model_that_does_nothing_is_
     assert same.without == best.without, "the same sources for every model"
 
 
-def test_a_model_that_spoils_is_worse_and_it_is_said(data, prose):
+def test_a_model_that_spoils_images_is_reported_as_worse(data, prose):
     spoils = translator(data, "translate", "method.task=denoise", generator=lambda source: -source)
-    found, picture = judged(spoils, data)
+    found, picture = evaluated(spoils, data)
     (compared,) = baseline_comparisons(found)
     assert {compared.verdict(name) for name in ("psnr", "ssim", "l1", "feature_distance_toy")} == {"worse"}
     prose("sentences of an evaluation", "\n".join(found.words))
@@ -131,8 +131,8 @@ def test_a_model_that_spoils_is_worse_and_it_is_said(data, prose):
 
 
 def test_the_stamp_says_of_what_and_the_names_say_of_training_images(data):
-    model = translator(data, "translate", "method.task={kind: deblur, sigma_px: 2}", generator=nothing)
-    found, _ = judged(model, data, EvaluationOptions(features="toy", num=150))
+    model = translator(data, "translate", "method.task={kind: deblur, sigma_px: 2}", generator=unchanged)
+    found, _ = evaluated(model, data, EvaluationOptions(features="toy", num=150))
     against, drawn, seen = found.protocol.lines()
     assert re.fullmatch(r"reference set: 150 images, held-out images .*", against)
     assert drawn == "translations of: sources of task deblur (sigma_px 2.0), raw weights"
@@ -143,12 +143,12 @@ def test_the_stamp_says_of_what_and_the_names_say_of_training_images(data):
 
 
 def test_few_images_have_no_distance_and_too_few_nothing(refused, data):
-    model = translator(data, "translate", "method.task=denoise", generator=nothing)
-    found, _ = judged(model, data, EvaluationOptions(features="toy", num=60))
+    model = translator(data, "translate", "method.task=denoise", generator=unchanged)
+    found, _ = evaluated(model, data, EvaluationOptions(features="toy", num=60))
     assert found.skipped == {"frechet": "needs 100 images, got 60"}
     assert not [name for name in found.numbers if name.startswith("fd")]
     with refused("metric.too_few_images"):
-        judged(model, data, EvaluationOptions(features="toy", num=9))
+        evaluated(model, data, EvaluationOptions(features="toy", num=9))
 
 
 def test_the_floor_is_between_the_halves_of_the_targets():
@@ -168,7 +168,7 @@ def test_the_mean_colour_is_that_of_the_training_images(data):
     expected = to_float(data.read(range(336))).mean((0, 2, 3))
     torch.testing.assert_close(mean_colour(data), expected)
     model = translator(data, "translate", "method.task=colorize", generator=lambda source: source.expand(-1, 3, -1, -1))
-    with_training, picture = judged(model, data)
+    with_training, picture = evaluated(model, data)
     assert baseline_comparisons(with_training)[0].baseline == "mean colour"
     assert picture.shape[1] == 2 * 4 * (96 + 8) + 8, "source and baseline differ: both are shown"
     alone, _ = evaluate_translations(model, data.held_out, "other", None, FAST)
@@ -187,18 +187,18 @@ def test_small_sources_are_enlarged_and_pairs_are_left_as_they_are():
     assert (name, bool(torch.equal(images, target))) == ("the source", True)
 
 
-def test_super_resolution_is_judged_beside_bicubic_enlargement(data):
+def test_super_resolution_is_compared_with_bicubic_enlargement(data):
     def bicubic(source: Tensor) -> Tensor:
         return nn.functional.interpolate(source, scale_factor=2, mode="bicubic").clamp(-1, 1)
 
-    found, picture = judged(translator(data, "srresnet", "scale=2", generator=bicubic), data)
+    found, picture = evaluated(translator(data, "srresnet", "scale=2", generator=bicubic), data)
     (contest,) = baseline_comparisons(found)
     assert (contest.baseline, contest.verdict("psnr"), contest.verdict("fd224_toy")) == ("bicubic", "noise", "noise")
     assert contest.model["l1"].value > 1
     assert found.protocol.sources == "images 2 times smaller, degradation bicubic"
     assert picture.shape[1] == 2 * 4 * (96 + 8) + 8
     oracle = translator(data, "srresnet", "scale=2", generator=nearest_small(data))
-    assert baseline_comparisons(judged(oracle, data)[0])[0].verdict("psnr") == "better"
+    assert baseline_comparisons(evaluated(oracle, data)[0])[0].verdict("psnr") == "better"
 
 
 def nearest_small(data: ImageData):
@@ -208,22 +208,22 @@ def nearest_small(data: ImageData):
     return lambda source: answers[torch.cdist(source.flatten(1), reduced).argmin(1)]
 
 
-def test_of_pairs_the_extractor_sees_targets_alone(coloured, tmp_path):
+def test_the_extractor_of_pairs_sees_only_targets(coloured, tmp_path):
     images = np.load(coloured)["images"]
     np.savez(tmp_path / "pairs.npz", images=np.concatenate([images, 255 - images], 2))
     data = open_data(tmp_path / "pairs.npz", api.DataOptions(pairs=True), holdout=0.4)
     domain = _domain(data)
     assert (domain.height, domain.width) == (8, 8)
     assert (domain.read()[0] == data.read(range(len(data)))[:, :, 8:]).all()
-    found, _ = judged(translator(data, "translate", "method.task=null", generator=lambda source: -source), data)
+    found, _ = evaluated(translator(data, "translate", "method.task=null", generator=lambda source: -source), data)
     assert found.numbers["l1"].value == 0
     assert found.protocol.sources == "the sources of pairs"
 
 
-def test_without_pairs_both_ways_are_judged_by_their_cycle_and_the_other_domain(domains, prose):
+def test_unpaired_models_are_evaluated_in_both_directions(domains, prose):
     assert _domain(domains).classes == ()
     model = translator(domains, "unpaired", a_to_b=lambda source: -source, b_to_a=lambda source: -0.5 * source)
-    found, picture = judged(model, domains)
+    found, picture = evaluated(model, domains)
     there, back = baseline_comparisons(found)
     assert (there.title, back.title, there.baseline) == ("a_to_b", "b_to_a", "nothing")
     images = domains.held_out.read(range(len(domains.held_out))).astype(float)
@@ -240,36 +240,36 @@ def test_without_pairs_both_ways_are_judged_by_their_cycle_and_the_other_domain(
 
 
 def test_a_known_truth_is_found_by_an_oracle_and_not_by_doing_nothing(refused, domains, tmp_path):
-    model = translator(domains, "unpaired", a_to_b=lambda source: -source, b_to_a=nothing)
+    model = translator(domains, "unpaired", a_to_b=lambda source: -source, b_to_a=unchanged)
     truth = open_truth(domains.spec, None, str(tmp_path / "truth.npz"), None)
-    found, _ = judged(model, domains, truth=truth)
+    found, _ = evaluated(model, domains, truth=truth)
     there, back = baseline_comparisons(found)
     assert found.numbers["l1_a_to_b"].value == 0
     assert there.without["l1"].value > 60
     assert [there.verdict(name) for name in ("psnr", "ssim", "l1")] == ["better"] * 3
     assert "psnr" not in back.model
     assert back.verdict("fd130_toy") == "noise"
-    reversed_, _ = judged(translator(domains, "unpaired", a_to_b=nothing, b_to_a=nothing), domains, truth=truth)
+    reversed_, _ = evaluated(translator(domains, "unpaired", a_to_b=unchanged, b_to_a=unchanged), domains, truth=truth)
     assert baseline_comparisons(reversed_)[0].verdict("psnr") == "noise"
     few = open_data(tmp_path / "b.npz")
     with refused("metric.truth_count"):
-        judged(model, domains, truth=few)
+        evaluated(model, domains, truth=few)
 
 
-def test_what_can_be_asked_of_samples_alone_is_refused(refused, data, domains):
-    model = translator(data, "translate", "method.task=denoise", generator=nothing)
+def test_options_for_samples_only_are_refused(refused, data, domains):
+    model = translator(data, "translate", "method.task=denoise", generator=unchanged)
     samples_alone = {"metrics": ("frechet",), "truncation": 1.0, "sets": 5}
     for name, value in samples_alone.items():
         with refused("metric.option_for_samples_only"):
-            judged(model, data, EvaluationOptions(**{name: value}))
+            evaluated(model, data, EvaluationOptions(**{name: value}))
     with refused("metric.truth_for_unpaired_only"):
-        judged(model, data, EvaluationOptions(truth="x"))
-    unpaired = translator(domains, "unpaired", a_to_b=nothing, b_to_a=nothing)
+        evaluated(model, data, EvaluationOptions(truth="x"))
+    unpaired = translator(domains, "unpaired", a_to_b=unchanged, b_to_a=unchanged)
     with refused("metric.one_domain"):
         evaluate_translations(unpaired, data, "coloured", None, FAST)
     next(model.network("generator").parameters()).data[0] = torch.nan
     with refused("metric.model_not_finite"):
-        judged(model, data)
+        evaluated(model, data)
 
 
 def test_samples_have_no_truth(refused, model, tiny_data):
@@ -294,13 +294,13 @@ def runs(coloured, tmp_path_factory, session_cache) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_runs_are_judged_shown_and_compared(runs, shell):
+def test_runs_are_evaluated_reported_and_compared(runs, shell):
     for run in runs:
         code, out, err = shell("evaluate", run, "--features", "toy")
         assert code == 0, err
     lines = out.splitlines()
-    head = next(line for line in lines if line.startswith("number"))
-    assert re.split(r"\s{2,}", head) == ["number", "model", "the source", "targets", "difference, 95 %"]
+    head = next(line for line in lines if line.startswith("metric"))
+    assert re.split(r"\s{2,}", head) == ["metric", "model", "the source", "targets", "difference, 95 %"]
     assert next(line for line in lines if line.startswith("psnr")).endswith(("worse", "better", "noise"))
     found = api.Evaluation.read(run / "evaluation" / "evaluation.json")
     (contest,) = baseline_comparisons(found)
@@ -325,7 +325,7 @@ def test_other_images_may_be_named_and_must_be_of_this_kind(refused, runs, tmp_p
         np.savez(
             tmp_path / f"{name}.npz", images=np.random.default_rng(1).integers(0, 256, (120, *shape)).astype(np.uint8)
         )
-    found, path = api.evaluate(runs[0], tmp_path / "same.npz", options=FAST, out=tmp_path / "judged")
+    found, path = api.evaluate(runs[0], tmp_path / "same.npz", options=FAST, out=tmp_path / "evaluated")
     assert (found.protocol.reference, found.numbers["fd120_toy"].count) == ("same", 120)
     assert baseline_comparisons(api.Evaluation.read(path)) == baseline_comparisons(found)
     for name in ("large", "gray"):
@@ -333,7 +333,7 @@ def test_other_images_may_be_named_and_must_be_of_this_kind(refused, runs, tmp_p
             api.evaluate(runs[0], tmp_path / f"{name}.npz", options=FAST)
 
 
-def test_a_run_that_held_nothing_back_says_what_to_do(refused, runs, tmp_path):
+def test_a_translation_run_without_held_out_images_is_refused(refused, runs, tmp_path):
     record = json.loads((runs[1] / "run.json").read_text())
     record["data"]["holdout"] = 0.0
     (runs[1] / "run.json").write_text(json.dumps(record))
@@ -343,7 +343,7 @@ def test_a_run_that_held_nothing_back_says_what_to_do(refused, runs, tmp_path):
         api.evaluate(runs[0] / "model", options=FAST)
 
 
-def test_facts_of_another_form_are_refused(refused, runs):
+def test_a_record_with_other_fields_is_refused(refused, runs):
     path = runs[0] / "evaluation" / "evaluation.json"
     api.evaluate(runs[0], options=FAST)
     value = json.loads(path.read_text())

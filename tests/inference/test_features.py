@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from gansmith import api
+from gansmith.core.events import Progress
 from gansmith.imaging.images import to_float
 from gansmith.inference.discriminator import pool_activation
 from small_models import CLASSES, make_model
@@ -87,8 +88,8 @@ def test_features_of_a_data_set_become_arrays(model, tiny_file, tmp_path):
     path = model.save(tmp_path / "model")
     reports = []
     data = api.open_fitted(model, path, tiny_file)
-    found = api.features(model, data, on_progress=lambda *report: reports.append(report))
-    assert reports == [("discriminator features", 96, 96)]
+    found = api.features(model, data, on_progress=reports.append)
+    assert reports == [Progress("discriminator features", 96, 96)]
     with np.load(found.save(tmp_path / "new" / "x.npz")) as arrays:
         assert np.array_equal(arrays["features"], model.discriminator_features(data.read(range(96))))
         assert np.array_equal(arrays["labels"], data.labels)

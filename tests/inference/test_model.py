@@ -597,11 +597,11 @@ def test_numbers_in_model_json_are_finite(saved, value):
 
 @pytest.mark.parametrize(("name", "path", "value", "code"), [
     ("run.json", "data.spec.height", 10**6, "model.size_out_of_range"),
-    ("run.json", "data.spec.height", "tall", "model.unreadable"),
+    ("run.json", "data.spec.height", "tall", "run.unreadable_record"),
     ("run.json", "data.spec.height", -8, "model.size_out_of_range"),
-    ("run.json", "data.spec", {}, "model.unreadable"),
-    ("run.json", "seed", "x", "model.invalid_record"),
-    ("run.json", "data", None, "model.unreadable"),
+    ("run.json", "data.spec", {}, "run.unreadable_record"),
+    ("run.json", "seed", "x", "run.unreadable_record"),
+    ("run.json", "data", None, "run.unreadable_record"),
     ("recipe.yaml", "method.latent_dim", 5, "model.weights_unfit"),
     ("recipe.yaml", "method.nothing", 5, "recipe.unknown_part_field"),
 ])  # fmt: skip

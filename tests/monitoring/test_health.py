@@ -13,16 +13,16 @@ FALLING = (8.0, 6.0, 5.0, 4.0, 3.0, 2.5)  # of 20 that one average image would g
 
 
 def snapshot(at: int, fd: float, *, diversity: float = 0.95, copies: float = 0.0, missing: int = 0, of=CLASSES) -> dict:
-    """Return a snapshot: the first ``missing`` kinds are not made."""
+    """Return a snapshot: the first ``missing`` modes are missing."""
     made = 1 / (len(of) - missing)
-    kinds = {name: [1 / len(of), 0.0 if index < missing else made] for index, name in enumerate(of)}
+    modes = {name: [1 / len(of), 0.0 if index < missing else made] for index, name in enumerate(of)}
     numbers = {
         "fd2k_x_train": fd,
         "coverage2k_x_train": 0.5,
         "diversity2k_x_train": diversity,
         "copies2k_x_train": copies,
     }
-    return {"iteration": 10 * at, "kimg": float(at), **numbers, "fd_of_one": 20.0, "modes": kinds}
+    return {"iteration": 10 * at, "kimg": float(at), **numbers, "fd_of_one": 20.0, "modes": modes}
 
 
 def snapshots_of(fds=FALLING, **series) -> list[dict]:
@@ -52,23 +52,23 @@ def test_a_run_that_learns_is_healthy(prose):
     prose("verdict", diagnose([], snapshots_of((8.0,))).message)
 
 
-def test_a_healthy_run_names_the_kinds_that_are_still_to_come(prose):
+def test_a_healthy_run_names_the_modes_that_are_still_missing(prose):
     early = diagnose(rows_of(), snapshots_of((19, 15), missing=2))
     prose("verdict", early.message)
     assert early.name == HEALTHY
 
 
 def test_every_prefix_of_a_run_that_learns_is_healthy():
-    """G outputs nearly one image at first and makes more and more kinds: not yet learnt is no collapse."""
+    """G outputs nearly one image at first and makes more and more modes: a mode not yet learnt is not mode collapse."""
     snapshots = snapshots_of(
         (19, 15, 11, 8, 6, 5), diversity=[0.1, 0.2, 0.4, 0.6, 0.8, 0.9], missing=[4, 3, 2, 1, 0, 0]
     )
     assert [verdict_of(snapshots[:count], rows_of(real=1.0, fake=1.0)) for count in range(1, 7)] == [HEALTHY] * 6
 
 
-def test_variety_that_is_lost_is_full_collapse_from_the_snapshot_where_it_went(prose):
+def test_lost_variety_is_full_collapse_from_the_snapshot_of_the_loss(prose):
     snapshots = snapshots_of((8, 6, 5, 9, 12, 14), diversity=[0.9, 0.9, 0.9, 0.3, 0.2, 0.2])
-    assert verdict_of(snapshots[:4]) == HEALTHY  # one look may be an accident
+    assert verdict_of(snapshots[:4]) == HEALTHY  # one snapshot may be an accident
     verdict = diagnose(rows_of(), snapshots[:5])
     assert (verdict.name, verdict.began_kimg) == ("full_collapse", 4.0)
     prose("verdict", verdict.message)
@@ -76,24 +76,24 @@ def test_variety_that_is_lost_is_full_collapse_from_the_snapshot_where_it_went(p
     assert verdict_of(above) == HEALTHY
 
 
-def test_variety_that_never_came_is_full_collapse_where_nothing_improves():
+def test_variety_that_stays_low_is_full_collapse_if_fd_does_not_improve():
     stuck = snapshots_of((19, 19, 19, 19, 19), diversity=0.1)
     assert verdict_of(stuck) == "full_collapse"
     assert verdict_of(stuck[:3]) == HEALTHY
     assert verdict_of(snapshots_of((19, 17, 15, 13, 11), diversity=[0.1, 0.12, 0.15, 0.2, 0.25])) == HEALTHY
 
 
-def test_most_kinds_gone_is_full_collapse_and_some_are_partial(prose):
+def test_most_modes_missing_is_full_collapse_and_some_are_partial(prose):
     assert verdict_of(snapshots_of(missing=[0, 0, 0, 4, 4, 4])) == "full_collapse"
     verdict = diagnose(rows_of(), snapshots_of(missing=[0, 0, 0, 1, 1, 1]))
     assert (verdict.name, verdict.began_kimg) == ("partial_collapse", 6.0)
     prose("verdict", verdict.message)
     assert verdict_of(snapshots_of(missing=[0, 0, 0, 0, 1, 1])) == HEALTHY
     assert verdict_of(snapshots_of(missing=1)[:2]) == HEALTHY
-    assert verdict_of(snapshots_of(missing=[0, 1, 1, 0, 1, 1])) == HEALTHY  # a kind that comes and goes
+    assert verdict_of(snapshots_of(missing=[0, 1, 1, 0, 1, 1])) == HEALTHY  # a mode that comes and goes
     assert verdict_of(snapshots_of(missing=[3, 3, 2, 2, 1, 0])) == HEALTHY
     young = (19, 17, 15, 13, 11, 9)
-    assert verdict_of(snapshots_of(young, missing=1)) == HEALTHY  # poor still, and better from look to look
+    assert verdict_of(snapshots_of(young, missing=1)) == HEALTHY  # poor still, and better from snapshot to snapshot
     assert verdict_of(snapshots_of((*young[:3], 3, 2.8, 2.6), missing=1)) == "partial_collapse"
     many = tuple(f"group {number}" for number in range(1, 12))
     assert verdict_of(snapshots_of(missing=1, of=many)) == HEALTHY  # less than a tenth
@@ -107,7 +107,7 @@ def test_a_class_without_training_images_is_named_as_such(prose):
         each["modes"]["shirt"][0] = 0.0
     prose("verdict", diagnose(rows_of(), snapshots).message)
     for each in snapshots:
-        each["modes"]["shirt"] = [0.009, 0.009]  # a classifier's mistakes: an even share is .2
+        each["modes"]["shirt"] = [0.009, 0.009]  # mistakes of the classifier: an even share is 0.2
     prose("verdict", diagnose(rows_of(), snapshots).message)
     for each in snapshots:
         each["modes"]["shirt"] = [0.011, 0.009]  # rare, and made as rarely
@@ -117,7 +117,7 @@ def test_a_class_without_training_images_is_named_as_such(prose):
     assert verdict_of(snapshots) == HEALTHY
 
 
-def test_kinds_that_are_made_rarely_count_while_d_is_at_chance(prose):
+def test_rare_modes_count_as_missing_while_d_is_at_chance(prose):
     snapshots = snapshots_of()
     for each in snapshots:
         each["modes"]["bag"][1] = 0.25 * each["modes"]["bag"][0]
@@ -129,7 +129,7 @@ def test_kinds_that_are_made_rarely_count_while_d_is_at_chance(prose):
     assert verdict_of(snapshots, rows_of(real=0.5, fake=0.5)) == HEALTHY
 
 
-def test_a_d_that_knows_the_images_by_heart_is_memorization(prose):
+def test_a_d_that_memorizes_the_training_images_is_memorization(prose):
     rows = rows_of(real=0.9)
     for row in rows:
         row["epoch"] = 100 * row["kimg"]
@@ -158,7 +158,7 @@ def test_a_network_that_does_not_move_is_named(prose):
     assert verdict_of(snapshots_of(), rows_of(d=1e-5, g=1e-5)) == HEALTHY
 
 
-def test_fakes_that_pass_for_real_mean_that_g_wins(prose):
+def test_g_wins_if_d_takes_fakes_for_real(prose):
     poor = snapshots_of((15, 14, 13, 14, 14, 14, 14))
     verdict = diagnose(rows_of(fake=0.1), poor)
     assert verdict.name == "generator_wins"
@@ -168,7 +168,7 @@ def test_fakes_that_pass_for_real_mean_that_g_wins(prose):
     assert verdict_of(snapshots_of(), rows_of(fake=0.1)) == HEALTHY  # young, and samples improve
 
 
-def test_d_wins_only_where_samples_are_poor_and_stay_so(prose):
+def test_d_wins_only_if_samples_are_poor_and_do_not_improve(prose):
     poor = (15, 14, 13, 14, 14, 14, 14, 14)
     verdict = diagnose(rows_of(1.0, 0.99), snapshots_of(poor))
     assert (verdict.name, verdict.title) == ("discriminator_wins", "D wins")
@@ -178,13 +178,13 @@ def test_d_wins_only_where_samples_are_poor_and_stay_so(prose):
     assert verdict_of(snapshots_of((15, 14, 13, 12, 11, 10)), rows_of(1.0, 0.99)) == HEALTHY
 
 
-def test_up_and_down_is_oscillating():
+def test_an_fd_that_rises_and_falls_is_oscillating():
     assert verdict_of(snapshots_of((8, 6, 4, 8, 4, 8, 4))) == "oscillating"
     assert verdict_of(snapshots_of((8, 6, 4, 4.5, 4, 4.5, 4))) == HEALTHY
     assert verdict_of(snapshots_of((16, 12, 8, 6, 4, 2.5, 1.5))) == HEALTHY  # steep, and one way
 
 
-def test_what_was_good_and_is_bad_has_diverged(prose):
+def test_an_fd_far_above_its_best_has_diverged(prose):
     verdict = diagnose(rows_of(), snapshots_of((8, 6, 4, 9, 10, 10.5)))
     assert (verdict.name, verdict.began_kimg) == ("diverged", 4.0)
     prose("verdict", verdict.message)
@@ -195,7 +195,7 @@ def test_what_was_good_and_is_bad_has_diverged(prose):
     prose("verdict", worthless.message)
 
 
-def test_poor_and_no_better_is_stalled(prose):
+def test_a_poor_fd_without_improvement_is_stalled(prose):
     verdict = diagnose(rows_of(), snapshots_of((10, 9, 8.9, 9, 8.95, 9, 8.92)))
     assert verdict.name == "stalled"
     prose("verdict", verdict.message)
@@ -209,7 +209,7 @@ def test_losses_without_a_boundary_have_no_winner():
     assert verdict_of(snapshots_of((15, 14, 13, 14, 14, 14, 14)), rows) == "stalled"
 
 
-def test_a_look_that_follows_at_once_is_judged_by_the_last_row():
+def test_a_snapshot_right_after_another_uses_the_last_row():
     snapshots = snapshots_of()
     assert (
         diagnose(rows_of(g=0.0), [*snapshots, {**snapshots[-1], "iteration": snapshots[-1]["iteration"] + 1}]).name
@@ -217,7 +217,7 @@ def test_a_look_that_follows_at_once_is_judged_by_the_last_row():
     )
 
 
-def test_only_rows_between_looks_count():
+def test_only_rows_between_snapshots_count():
     rows = rows_of(d=0.0)
     for row in rows[3:]:
         row["update_discriminator"] = 1e-3
@@ -225,7 +225,7 @@ def test_only_rows_between_looks_count():
     assert verdict_of(snapshots_of(), rows) == HEALTHY
 
 
-def test_a_single_look_says_what_needs_no_history():
+def test_a_single_snapshot_gives_the_verdicts_that_need_no_history():
     rows = rows_of()
     assert diagnose_once(rows, snapshot(5, 15, diversity=0.2)).name == "full_collapse"
     assert diagnose_once(rows, snapshot(5, 4, missing=1)).name == "partial_collapse"

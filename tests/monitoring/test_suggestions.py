@@ -16,7 +16,7 @@ def advice(verdict: str, recipe: str, *overrides: str, spec: DataSpec = SPEC) ->
     return [each.overrides for each in suggest(verdict, load_recipe(recipe, overrides), spec)]
 
 
-def test_there_is_help_against_everything_but_health():
+def test_every_verdict_except_healthy_has_suggestions():
     assert set(FOR) == set(TITLES) - {HEALTHY}
     assert suggest(HEALTHY, load_recipe("dcgan"), SPEC) == []
 
@@ -35,13 +35,13 @@ def test_every_override_is_taken_by_the_recipe_and_changes_it(verdict, name):
             changed.method.build(SPEC)
 
 
-def test_labels_are_advised_only_where_there_are_some():
+def test_labels_are_suggested_only_if_the_data_have_some():
     assert ("conditional=true",) in advice("partial_collapse", "vanilla")
     assert ("conditional=true",) not in advice("partial_collapse", "vanilla", spec=PLAIN)
     assert ("conditional=true",) not in advice("partial_collapse", "conditional")
 
 
-def test_what_was_done_to_a_run_is_undone_first():
+def test_overrides_of_a_run_are_undone_first():
     assert advice("full_collapse", "vanilla", "generator_steps=10")[0] == ("generator_steps=1",)
     assert ("generator_steps=1",) not in advice("full_collapse", "vanilla")
     assert advice("discriminator_wins", "vanilla", "loss=minimax")[0] == ("loss=non_saturating",)
@@ -69,7 +69,7 @@ def test_rates_are_halved_together_or_each():
     assert advice("oscillating", "dcgan", ramp)[0] == ("lr=0.0001",)
 
 
-def test_sizes_change_within_reason():
+def test_suggested_sizes_stay_in_a_sensible_range():
     assert ("generator.hidden=[150]",) in advice("memorization", "mlp-small")
     assert ("generator.base_channels=32",) in advice("memorization", "dcgan")
     assert ("discriminator.base_channels=128",) in advice("generator_wins", "dcgan")
@@ -80,7 +80,7 @@ def test_sizes_change_within_reason():
     assert ("mirror=true",) not in advice("memorization", "dcgan", "data.mirror=true")
 
 
-def test_a_method_of_another_kind_gets_what_it_takes():
+def test_suggestions_for_a_plugin_method_use_its_own_fields():
     import toy_methods  # noqa: F401
 
     recipe = """

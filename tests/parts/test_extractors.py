@@ -43,14 +43,14 @@ def test_own_learns_the_labels_once_and_is_kept(tmp_path):
     images, labels = stripes(300)
     steps = []
     part = Own(kimg_with_labels=3)
-    extractor = part.open(data_info_of(images, labels, tmp_path), None, lambda *progress: steps.append(progress))
+    extractor = part.open(data_info_of(images, labels, tmp_path), None, steps.append)
     test_images, test_labels = stripes(150, seed=1)
     features, probabilities = extractor(test_images)
     assert features.shape == (150, 128)
     assert (probabilities.argmax(1).numpy() == test_labels).mean() > 0.9
-    assert steps[-1][1:] == (2944, 3000)
+    assert (steps[-1].done, steps[-1].total) == (2944, 3000)
     steps.clear()
-    again = part.open(data_info_of(None, None, tmp_path), None, lambda *progress: steps.append(progress))
+    again = part.open(data_info_of(None, None, tmp_path), None, steps.append)
     assert again.sha256 == extractor.sha256
     assert not steps
     assert torch.equal(again(test_images)[0], features)

@@ -51,7 +51,7 @@ def check(loaded: checkpoint.Checkpoint, number: int, size: int = 100) -> None:
         assert loaded.tensors[name].dtype == tensor.dtype
 
 
-def test_what_is_saved_comes_back(tmp_path):
+def test_a_saved_checkpoint_loads_unchanged(tmp_path):
     folder = save(tmp_path / "new", 3)
     assert folder == tmp_path / "new" / "000000003"
     check(load_checkpoint(folder), 3)
@@ -180,7 +180,7 @@ def test_a_missing_file(tmp_path, name):
     (folder / name).unlink()
     loaded, reasons = load_latest(tmp_path)
     check(loaded, 1)
-    assert reasons == [f"{folder} is not a whole checkpoint: {name} is missing"]
+    assert reasons == [f"{folder} is not a complete checkpoint: {name} is missing"]
 
 
 ODD_MANIFESTS = ["", "{", "null", "[]", "3", "{}", '{"format": 1}', '{"format": "new"}', "\x00"]
@@ -224,9 +224,9 @@ def test_no_checkpoint_at_all(refused, tmp_path):
     with refused("checkpoint.none_whole") as caught:
         load_latest(tmp_path)
     first, *rest = str(caught.value).split("\n  ")
-    assert first == f"no whole checkpoint in {tmp_path}"
+    assert first == f"no complete checkpoint in {tmp_path}"
     folders = [tmp_path / f"00000000{number}" for number in (3, 2)]
-    assert rest == [f"{folder} is not a whole checkpoint: state.json is missing" for folder in folders]
+    assert rest == [f"{folder} is not a complete checkpoint: state.json is missing" for folder in folders]
 
 
 def test_the_newest_that_is_accepted(tmp_path):
@@ -245,12 +245,12 @@ def test_the_newest_that_is_accepted(tmp_path):
 def full_disk_message(parent: Path, number: int, caught: pytest.ExceptionInfo) -> str:
     text = str(caught.value)
     start, rest = text.split(" bytes are needed, ")
-    assert start.startswith(f"no room for a checkpoint at {parent / f'{number:09d}'}: ")
+    assert start.startswith(f"the disk is too full for the checkpoint {parent / f'{number:09d}'}: ")
     needed = int(start.rsplit(" ", 1)[1].replace(",", ""))
     tensors, _ = contents(number)
     assert sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) < needed < 2**21
     free, todo = rest.split(" are free\n  ")
-    assert todo == "the checkpoint before it is intact; make room, then 'gansmith resume' goes on from it"
+    assert todo == "the previous checkpoint is intact; free some space, then continue from it with 'gansmith resume'"
     return free
 
 
@@ -312,7 +312,7 @@ def test_a_real_limit_on_the_size_of_files(tmp_path):
 
     assert in_child(work) == 0
     text = (tmp_path / "message").read_text()
-    assert text.startswith(f"no room for a checkpoint at {tmp_path / '000000002'}: 1,4")  # 400 kB and 1 MiB
+    assert text.startswith(f"the disk is too full for the checkpoint {tmp_path / '000000002'}: 1,4")  # 400 kB and 1 MiB
     assert [folder.name for folder in list_checkpoints(tmp_path)] == ["000000001"]
     check(load_latest(tmp_path)[0], 1)
 
@@ -346,4 +346,4 @@ def test_a_half_pruned_checkpoint_does_not_exist(tmp_path, monkeypatch):
     prune_checkpoints(tmp_path, {folders[0]})
     loaded, reasons = load_latest(tmp_path)
     check(loaded, 0)
-    assert reasons == [f"{folders[1]} is not a whole checkpoint: manifest.json is missing"]
+    assert reasons == [f"{folders[1]} is not a complete checkpoint: manifest.json is missing"]

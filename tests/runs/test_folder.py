@@ -40,7 +40,7 @@ def test_a_folder_that_exists(refused, tmp_path):
     RunFolder.check_free(Path("new"))
 
 
-def test_what_is_no_run_folder(refused, tmp_path):
+def test_a_folder_without_a_record_is_refused(refused, tmp_path):
     with refused("run.not_a_run"):
         RunFolder.open(tmp_path)
 
@@ -127,7 +127,7 @@ def test_logs_are_cut_back_to_a_checkpoint(tmp_path):
     assert run.log.stat().st_size == sizes["log.jsonl"]
 
 
-def test_later_pictures_go(tmp_path):
+def test_previews_after_a_checkpoint_are_removed(tmp_path):
     run = RunFolder.create(tmp_path / "a")
     for name in ("000000005-ema.png", "000000006-ema.png", "000000010-raw.png", "real.png"):
         (run.samples / name).write_bytes(b"")
@@ -151,7 +151,7 @@ def test_the_next_free_folder(tmp_path):
     assert next_folder(tmp_path, "dcgan") == tmp_path / "dcgan-003"
 
 
-def test_leftovers_of_a_killed_process_go(tmp_path):
+def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     run = RunFolder.create(tmp_path / "a")
     (run.checkpoints / "000000001").mkdir()
     left = [run.path / ".run.json.123.tmp", run.checkpoints / "000000001" / ".state.json.9.tmp"]

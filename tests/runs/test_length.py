@@ -69,7 +69,7 @@ def test_intervals():
     assert (short.log_every, short.preview_every, short.checkpoint_every) == (1, 1, 1)
 
 
-def test_an_extended_plan_keeps_its_intervals():
+def test_an_extended_length_keeps_its_intervals():
     first = plan(Budget(steps=1000))
     longer = first.extended(200, 100)
     assert longer.iterations == 2000

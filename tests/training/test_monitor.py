@@ -1,4 +1,4 @@
-"""What a look measures, which kinds of images there are, and how often there is time for looks."""
+"""The metrics of a snapshot, its modes, and the interval between snapshots."""
 
 import numpy as np
 import pytest
@@ -44,22 +44,22 @@ def classes_of(fashion, *numbers: int, count: int = 400) -> np.ndarray:
 
 
 def test_real_images_look_real(monitor, fashion):
-    look = monitor.evaluate(others(fashion))
-    assert column_of(look, "fd") == "fd400_fashion_train"
-    assert measure(look, "fd") < 0.15 * look["fd_of_one"]
-    assert measure(look, "coverage") > 0.8
-    assert measure(look, "diversity") == pytest.approx(1, abs=0.05)
-    assert measure(look, "copies") < 0.03
-    assert measure(look, "missing") == 0
-    assert set(look["modes"]) == set(fashion.spec.classes)
-    assert sum(real for real, _ in look["modes"].values()) == pytest.approx(1, abs=1e-3)
+    snapshot = monitor.evaluate(others(fashion))
+    assert column_of(snapshot, "fd") == "fd400_fashion_train"
+    assert measure(snapshot, "fd") < 0.15 * snapshot["fd_of_one"]
+    assert measure(snapshot, "coverage") > 0.8
+    assert measure(snapshot, "diversity") == pytest.approx(1, abs=0.05)
+    assert measure(snapshot, "copies") < 0.03
+    assert measure(snapshot, "missing") == 0
+    assert set(snapshot["modes"]) == set(fashion.spec.classes)
+    assert sum(real for real, _ in snapshot["modes"].values()) == pytest.approx(1, abs=1e-3)
 
 
-def test_one_image_over_and_over(monitor, fashion):
-    look = monitor.evaluate(np.repeat(others(fashion, 1), 400, axis=0))
-    assert measure(look, "diversity") == pytest.approx(0, abs=1e-3)
-    assert measure(look, "missing") == 0.9
-    assert measure(look, "coverage") < 0.05
+def test_one_repeated_image_has_no_variety(monitor, fashion):
+    snapshot = monitor.evaluate(np.repeat(others(fashion, 1), 400, axis=0))
+    assert measure(snapshot, "diversity") == pytest.approx(0, abs=1e-3)
+    assert measure(snapshot, "missing") == 0.9
+    assert measure(snapshot, "coverage") < 0.05
 
 
 def test_the_average_image_gets_what_fd_of_one_says(monitor):
@@ -71,10 +71,10 @@ def test_the_average_image_gets_what_fd_of_one_says(monitor):
 
 
 def test_classes_that_are_gone_are_named(monitor, fashion):
-    look = monitor.evaluate(classes_of(fashion, 0, *range(2, 8), 9))
-    assert gone(look, Thresholds()) == ["Trouser", "Bag"]
-    assert measure(look, "missing") == 0.2
-    assert measure(look, "diversity") < 1
+    snapshot = monitor.evaluate(classes_of(fashion, 0, *range(2, 8), 9))
+    assert gone(snapshot, Thresholds()) == ["Trouser", "Bag"]
+    assert measure(snapshot, "missing") == 0.2
+    assert measure(snapshot, "diversity") < 1
 
 
 def test_copies_are_seen(monitor, fashion):
@@ -86,9 +86,9 @@ def test_copies_are_seen(monitor, fashion):
     assert measure(monitor.evaluate(noisy), "copies") < 0.5
 
 
-def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fashion, tmp_path):
+def test_without_a_classifier_the_modes_are_groups_named_after_their_labels(fashion, tmp_path):
     monitor = SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, "untrained"), OPTIONS)
-    names = list(monitor.evaluate(others(fashion))["kinds"])
+    names = list(monitor.evaluate(others(fashion))["modes"])
     assert len(names) == 40
     assert names[0].startswith("group 1 (mostly ")
     assert {name.partition("mostly ")[2].rstrip(")") for name in names} <= set(fashion.spec.classes)
@@ -99,10 +99,8 @@ def test_without_a_classifier_the_kinds_are_groups_named_after_their_labels(fash
     assert not set(gone(monitor.evaluate(others(fashion)), Thresholds())) & set(trousers)
     np.savez(tmp_path / "plain.npz", images=fashion.read(np.arange(600)))
     plain = open_data(tmp_path / "plain.npz")
-    kinds = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS).evaluate(others(fashion))[
-        "kinds"
-    ]
-    assert list(kinds)[:2] == ["group 1", "group 2"]
+    evaluator = SnapshotEvaluator.open(plain, open_snapshot_extractor(plain, None), OPTIONS)
+    assert list(evaluator.evaluate(others(fashion))["modes"])[:2] == ["group 1", "group 2"]
 
 
 def test_an_untrained_extractor_is_the_same_every_time_and_leaves_the_random_numbers_alone(tiny_data):
@@ -118,7 +116,7 @@ def test_an_untrained_extractor_is_the_same_every_time_and_leaves_the_random_num
     assert features.std(0).mean() > 0.01
 
 
-def test_labels_of_looks_come_as_often_as_in_the_data(tiny_data):
+def test_labels_of_snapshots_come_as_often_as_in_the_data(tiny_data):
     recipe = load_recipe("mlp-small", (*small("mlp-small"), "conditional=true"))
     method = recipe.method.build(tiny_data.spec)
     draws = snapshot_inputs(method, tiny_data, MonitorOptions(images=300), 1)
@@ -133,28 +131,28 @@ class Costs:
         return 2.0, 1.0
 
 
-def plan_of(kimg: float = 1000.0, checkpoints: int = 20) -> RunLength:
+def length_of(kimg: float = 1000.0, checkpoints: int = 20) -> RunLength:
     return RunLength(kimg, 10_000, 10, 10, 10_000 // checkpoints, "a test")
 
 
-@pytest.mark.parametrize(("seconds", "looks"), [
+@pytest.mark.parametrize(("seconds", "snapshots"), [
     (6000, 20), (560, 20), (540, 10), (310, 10), (290, 6.67), (180, 5), (170, 3.33), (135, 3.33), (130, 0), (5, 0),
 ])  # fmt: skip
-def test_looks_take_a_small_share_of_the_predicted_time(seconds, looks):
-    every = choose_interval(plan_of(), MonitorOptions(), 1_000_000 / seconds, Costs())
+def test_snapshots_take_a_small_share_of_the_predicted_time(seconds, snapshots):
+    every = choose_interval(length_of(), MonitorOptions(), 1_000_000 / seconds, Costs())
     assert every % 500 == 0
-    assert (10_000 / every if every else 0) == pytest.approx(looks, abs=0.01)
+    assert (10_000 / every if every else 0) == pytest.approx(snapshots, abs=0.01)
     assert not every or 2 + 10_000 / every <= monitor_module.SHARE * seconds
 
 
-def test_very_many_checkpoints_are_not_all_looked_at():
-    every = choose_interval(plan_of(checkpoints=2000), MonitorOptions(), 1000.0, Costs())
+def test_not_every_one_of_many_checkpoints_has_a_snapshot():
+    every = choose_interval(length_of(checkpoints=2000), MonitorOptions(), 1000.0, Costs())
     assert 16 <= 10_000 / every <= 33
 
 
-def test_looks_as_often_as_wanted_or_never():
+def test_the_interval_of_snapshots_can_be_set_or_be_never():
     def every(snapshot_kimg: float | None, of: object = Costs()) -> int:
-        return choose_interval(plan_of(), MonitorOptions(snapshot_kimg=snapshot_kimg), 1e9, of)
+        return choose_interval(length_of(), MonitorOptions(snapshot_kimg=snapshot_kimg), 1e9, of)
 
     assert every(100.0) == 1000
     assert every(1.0) == 500  # no oftener than checkpoints

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 
 from gansmith import api
-from gansmith.core.errors import CheckpointError, GansmithError
+from gansmith.core.errors import CheckpointError
 from gansmith.reporting.tensorboard import TensorBoardLog
 from gansmith.runs.checkpoint import MANIFEST, TENSORS, VALUES
 from gansmith.runs.folder import RunFolder
@@ -172,12 +172,10 @@ def test_resuming_a_finished_run_writes_its_results_and_trains_nothing(tiny_file
     assert tensors.stat().st_mtime_ns == stamp
 
 
-def test_a_changed_recipe_is_refused_and_accepted_when_asked(paused):
+def test_a_changed_recipe_is_refused_and_accepted_when_asked(paused, refused):
     path = RunFolder(paused).recipe
     path.write_text(path.read_text().replace("lr: 0.0002", "lr: 0.0003"))
-    with pytest.raises(
-        CheckpointError, match=r"cannot go on exactly: recipe optimizers\.default\.lr: 0\.0002 -> 0\.0003"
-    ):
+    with refused("run.changed"):
         api.resume(paused)
     events = Listener()
     assert api.resume(paused, accept_changes=True, on_event=events).finished
@@ -189,20 +187,19 @@ def test_a_changed_recipe_is_refused_and_accepted_when_asked(paused):
     assert newest(paused).values["recipe"]["optimizers"]["default"]["lr"] == 0.0003
 
 
-def test_several_changes_are_counted(paused):
+def test_several_changes_are_counted(paused, refused):
     path = RunFolder(paused).recipe
     path.write_text(path.read_text().replace("lr: 0.0002", "lr: 0.0003").replace("beta1: 0.5", "beta1: 0.6"))
-    with pytest.raises(
-        CheckpointError, match=r"beta1: 0\.5 -> 0\.6\n  and 1 more\n  undo it, or pass --accept-changes"
-    ):
+    with refused("run.changed"):
         api.resume(paused)
 
 
 def test_another_recipe_is_refused_even_when_changes_are_accepted(paused):
     path = RunFolder(paused).recipe
     path.write_text(path.read_text().replace("- 16", "- 17"))
-    with pytest.raises(CheckpointError, match="the checkpoint is of other networks than the recipe's"):
+    with pytest.raises(CheckpointError) as caught:  # torch's list of tensors is too long for ``refused``
         api.resume(paused, accept_changes=True)
+    assert caught.value.code == "checkpoint.other_networks"
 
 
 def folder_of_images(path: Path, count: int) -> Path:
@@ -214,25 +211,25 @@ def folder_of_images(path: Path, count: int) -> Path:
 
 
 @pytest.mark.parametrize("change", ["added", "altered"])
-def test_changed_images_are_refused_and_accepted_once(change, tmp_path, no_results):
+def test_changed_images_are_refused_and_accepted_once(change, tmp_path, no_results, refused):
     images = folder_of_images(tmp_path / "images", 24)
     run = train(images, tmp_path / "run", "mlp-small", stop_at=3)
     shutil.copyfile(images / "03.png", images / ("24.png" if change == "added" else "04.png"))
-    with pytest.raises(CheckpointError, match=r"cannot go on exactly: data set '.*images': its images are not those"):
+    with refused("run.changed", hiding=[r"[0-9a-f]{12}"]):
         api.resume(run.folder)
     assert not resume(run.folder, accept_changes=True, stop_at=PAUSE_AT).finished
     assert [row["event"] for row in run.rows() if "event" in row] == ["changed"]
     assert api.resume(run.folder).finished  # accepted is accepted
 
 
-def test_another_number_of_threads_is_refused_where_it_is_asked_for(paused, monkeypatch):
+def test_another_number_of_threads_is_refused_if_it_was_set(paused, monkeypatch, refused):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")  # torch reads it when it is imported
     torch.set_num_threads(2)
     try:
-        with pytest.raises(CheckpointError, match=r"cannot go on exactly: threads: 1 -> 2\n  undo it"):
+        with refused("run.changed"):
             api.resume(paused)
         monkeypatch.delenv("OMP_NUM_THREADS")
-        assert api.resume(paused).finished  # nobody asked: as many as before
+        assert api.resume(paused).finished  # not set: as many as before
         assert torch.get_num_threads() == 1
     finally:
         torch.set_num_threads(1)
@@ -246,7 +243,8 @@ def test_other_numerics_are_refused_by_name(name, value, paused):
     run.write_record(run.record.model_copy(update={"numerics": numerics.model_copy(update={name: value})}))
     with pytest.raises(CheckpointError) as caught:
         api.resume(paused)
-    assert f"cannot go on exactly: {name}: {value} -> {now}\n" in str(caught.value)
+    assert caught.value.code == "run.changed"
+    assert f"{name}: {value} -> {now}\n" in str(caught.value)
     del caught  # its traceback holds the lock
     assert api.resume(paused, accept_changes=True).finished
     assert getattr(run.record.numerics, name) == now
@@ -264,7 +262,7 @@ def test_a_refused_run_folder_is_free_at_once(paused):
     assert caught.value  # a notebook keeps the traceback of the last error, and with it what it refers to
 
 
-def test_an_edited_plugin_is_refused(tiny_file, tmp_path, no_results):
+def test_an_edited_plugin_is_refused(tiny_file, tmp_path, no_results, refused):
     plugin = tmp_path / "my_loss.py"
     plugin.write_text(
         "from gansmith.plugins import losses\n\n"
@@ -272,7 +270,7 @@ def test_an_edited_plugin_is_refused(tiny_file, tmp_path, no_results):
     )
     run = train(tiny_file, tmp_path / "run", "mlp-small", "loss=my_hinge", plugins=[plugin], stop_at=3)
     plugin.write_text(plugin.read_text() + "# edited\n")
-    with pytest.raises(CheckpointError, match=r"cannot go on exactly: plugin .*my_loss\.py was edited"):
+    with refused("run.changed"):
         api.resume(run.folder)
     assert not resume(run.folder, accept_changes=True, stop_at=PAUSE_AT).finished
     assert api.resume(run.folder).finished  # accepted is accepted
@@ -304,7 +302,7 @@ def test_a_change_survives_a_kill_before_the_next_checkpoint(paused):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no_manifest", "empty_values"])
-def test_a_broken_checkpoint_is_passed_over_and_made_again(damage, tiny_file, paused, tmp_path):
+def test_a_broken_checkpoint_is_skipped_and_made_again(damage, tiny_file, paused, tmp_path):
     whole = train(tiny_file, tmp_path / "whole", "mlp-small")
     broken = newest(paused).folder
     data = bytearray((broken / TENSORS).read_bytes())
@@ -320,36 +318,34 @@ def test_a_broken_checkpoint_is_passed_over_and_made_again(damage, tiny_file, pa
     events = Listener()
     assert api.resume(paused, on_event=events).finished
     (warning,) = events.said("warning")
-    assert warning.startswith("passed over: ")
+    assert warning.startswith("checkpoint skipped: ")
     assert str(broken) in warning
     assert any("resumed at 0.0 of 0.1 kimg" in text for text in events.said("note"))
     assert_same_run(whole.folder, paused)
 
 
-def test_no_whole_checkpoint_is_a_clear_error(paused):
+def test_without_a_complete_checkpoint_a_resume_is_refused(paused, refused):
     folders = sorted(RunFolder(paused).checkpoints.iterdir())
     assert [int(folder.name) for folder in folders] == [0, 6, PAUSE_AT]
     for folder in folders:
         data = bytearray((folder / TENSORS).read_bytes())
         data[100] ^= 8
         (folder / TENSORS).write_bytes(data)
-    with pytest.raises(
-        CheckpointError, match=r"no whole checkpoint in .*checkpoints\n  .*000000009.*altered or cut off"
-    ):
+    with refused("checkpoint.none_whole"):
         api.resume(paused)
 
 
-def test_what_is_no_run_folder_is_said(tmp_path):
-    with pytest.raises(CheckpointError, match=r"is no run folder: it has no run\.json\n  pass the folder that"):
+def test_resuming_another_folder_is_refused(tmp_path, refused):
+    with refused("run.not_a_run"):
         api.resume(tmp_path)
 
 
-def test_a_second_writer_is_refused(paused):
+def test_a_second_writer_is_refused(paused, refused):
     hold = "import sys, filelock\nwith filelock.FileLock(sys.argv[1]):\n    print('held', flush=True)\n    input()"
     command = [sys.executable, "-c", hold, str(paused / ".lock")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         assert other.stdout.readline()
-        with pytest.raises(GansmithError, match="is being written by another process\n  wait for it or stop it"):
+        with refused("run.locked"):
             api.resume(paused)
         other.communicate(b"\n", timeout=PATIENCE_SEC)
     assert api.resume(paused).finished
@@ -452,15 +448,15 @@ def wait_for(process: subprocess.Popen[str], condition) -> None:
 @pytest.mark.parametrize(("number", "code"), [
     (signal.SIGTERM, 143), (signal.SIGINT, 130),
 ])  # fmt: skip
-def test_a_signal_saves_and_says_how_to_go_on(number, code, tiny_file, tmp_path):
+def test_a_signal_saves_and_prints_how_to_continue(number, code, tiny_file, tmp_path):
     folder = tmp_path / "run"
     words = small("mlp-small", "log_rows=1", "previews=1", "checkpoints=1", "checkpoint_kimg=1e6")
     process = start("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", 10**6, *words)
     wait_for(process, lambda: iteration_of(folder) == 0 and (folder / "checkpoints/000000000" / MANIFEST).exists())
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE_SEC)
-    assert f"{number.name}: saved at " in err
-    assert f"go on with: gansmith resume {folder}" in err
+    assert f"{number.name}: " in err
+    assert f"gansmith resume {folder}" in err
     assert "Traceback" not in err
     assert out == ""
     checkpoint = newest(folder)
@@ -503,7 +499,7 @@ KILLED = {
     "super_resolution": ("srgan", ("degradation=real_esrgan",)),
 }
 KILLED_STEPS = 48
-# A row every 3, a checkpoint every 4, a picture every 10; no looks, whose rhythm depends on the machine's speed.
+# A row every 3, a checkpoint every 4, a picture every 10; no snapshots, whose interval depends on the machine's speed.
 KILLED_RHYTHM = ("log_rows=16", "previews=5", "checkpoints=12", "monitor.snapshot_kimg=0")
 
 

@@ -1,4 +1,4 @@
-"""Runs that are looked at: looks change nothing, a pause changes no look, and what follows from a collapse."""
+"""Runs with snapshots: they change no number, pauses change no snapshot, and actions after mode collapse."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gansmith import api
-from gansmith.core.errors import GansmithWarning, ModelError
+from gansmith.core.errors import GansmithWarning
 from gansmith.inference.load import load_model
 from gansmith.monitoring.health import HOPELESS
 from gansmith.runs.checkpoint import MANIFEST
@@ -49,7 +49,7 @@ def left_alone(whole) -> Path:
     return whole()
 
 
-def looks_of(folder: Path) -> list[dict]:
+def snapshots_of(folder: Path) -> list[dict]:
     return RunFolder(folder).read_snapshots()
 
 
@@ -57,18 +57,18 @@ def events_of(folder: Path, name: str) -> list[dict]:
     return [row for row in read_rows(RunFolder(folder).log) if row.get("event") == name]
 
 
-def test_a_run_is_looked_at_and_its_collapse_is_told(left_alone):
-    looks = looks_of(left_alone)
-    assert [look["iteration"] for look in looks] == list(range(EVERY, STEPS + 1, EVERY))
+def test_a_run_has_snapshots_and_its_collapse_is_reported(left_alone):
+    snapshots = snapshots_of(left_alone)
+    assert [row["iteration"] for row in snapshots] == list(range(EVERY, STEPS + 1, EVERY))
     columns = {"fd100_untrained_train", "coverage100_untrained_train", "diversity100_untrained_train"}
-    assert columns | {"copies100_untrained_train", "missing100_untrained_train"} <= looks[0].keys()
-    names = list(looks[0]["modes"])
+    assert columns | {"copies100_untrained_train", "missing100_untrained_train"} <= snapshots[0].keys()
+    names = list(snapshots[0]["modes"])
     assert all("(mostly " in name for name in names)
-    assert sum(fake for _, fake in looks[0]["modes"].values()) == pytest.approx(1, abs=1e-3)
-    assert looks[-1]["verdict"] in HOPELESS
-    (*_, told) = events_of(left_alone, "health")
-    assert told["began_kimg"] <= told["kimg"]
-    assert "; try: " in told["message"]
+    assert sum(fake for _, fake in snapshots[0]["modes"].values()) == pytest.approx(1, abs=1e-3)
+    assert snapshots[-1]["verdict"] in HOPELESS
+    (*_, health) = events_of(left_alone, "health")
+    assert health["began_kimg"] <= health["kimg"]
+    assert "; try: " in health["message"]
     record = RunFolder(left_alone).record.monitor
     protocol = record.protocol
     assert (record.every, protocol.features, protocol.num_fake, protocol.num_real) == (
@@ -78,32 +78,33 @@ def test_a_run_is_looked_at_and_its_collapse_is_told(left_alone):
         96,
     )
     timing = [row for row in read_rows(RunFolder(left_alone).timing) if "snapshot_sec" in row]
-    assert [row["iteration"] for row in timing] == [look["iteration"] for look in looks]
+    assert [row["iteration"] for row in timing] == [row["iteration"] for row in snapshots]
     assert all(row["snapshot_sec"] > 0 for row in timing)
 
 
-def test_looks_change_no_number(left_alone, tiny_file, tmp_path):
+def test_snapshots_change_no_number(left_alone, tiny_file, tmp_path):
     blind = train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, "monitor.snapshot_kimg=0", steps=STEPS)
-    assert looks_of(blind.folder) == []
+    assert snapshots_of(blind.folder) == []
     assert differing(newest(left_alone).tensors, newest(blind.folder).tensors) == []
     kept = [row for row in read_rows(RunFolder(left_alone).log) if row.get("event") != "health"]
     assert kept == read_rows(RunFolder(blind.folder).log)
 
 
-def test_the_best_checkpoint_is_kept_and_is_the_model(left_alone):
-    best = best_snapshot(looks_of(left_alone))
+def test_the_best_checkpoint_is_kept_and_is_the_model(left_alone, refused, prose):
+    best = best_snapshot(snapshots_of(left_alone))
     assert best["iteration"] < STEPS
     assert load_model(left_alone, "cpu").record.kimg == pytest.approx(best["kimg"])
     assert load_model(left_alone / "checkpoints", "cpu").record.kimg == pytest.approx(newest(left_alone).values["kimg"])
     place = left_alone / "checkpoints" / f"{best['iteration']:09d}"
     assert load_model(place, "cpu").record.kimg == pytest.approx(best["kimg"])
-    with pytest.raises(ModelError, match="does not exist"):
+    with refused("model.not_found"):
         load_model(left_alone / "checkpoints" / "000000001", "cpu")
     manifest = (place / MANIFEST).read_bytes()
-    (place / MANIFEST).write_bytes(b"{")  # a damaged one is passed over
+    (place / MANIFEST).write_bytes(b"{")  # a damaged checkpoint is skipped
     try:
-        with pytest.warns(GansmithWarning, match="used instead"):
+        with pytest.warns(GansmithWarning) as caught:
             model = load_model(left_alone, "cpu")
+        prose("warning", str(caught[0].message))
         assert model.record.kimg == pytest.approx(newest(left_alone).values["kimg"])
     finally:
         (place / MANIFEST).write_bytes(manifest)
@@ -116,9 +117,9 @@ def test_patience_ends_a_collapsing_run_and_the_best_is_the_model(left_alone, ti
     assert run.finished
     at = newest(run.folder).values["iteration"]
     assert EVERY < at < STEPS
-    looks = looks_of(run.folder)
-    assert looks == looks_of(left_alone)[: len(looks)]
-    best = best_snapshot(looks)
+    snapshots = snapshots_of(run.folder)
+    assert snapshots == snapshots_of(left_alone)[: len(snapshots)]
+    best = best_snapshot(snapshots)
     assert best["iteration"] < at
     assert load_model(run.folder, "cpu").record.kimg == pytest.approx(best["kimg"])
     (ended,) = events_of(run.folder, "ended")
@@ -150,7 +151,7 @@ def test_rollback_goes_to_the_best_checkpoint_with_half_the_rates_three_times_at
         assert row["message"].endswith(f"learning rates times {0.5**number:g} (rollback {number} of {MAX_ROLLBACKS})")
         assert "full mode collapse since" in row["message"] or "diverged since" in row["message"]
         assert "was best at" in row["message"]
-    assert [look["iteration"] for look in looks_of(folder)] == list(range(EVERY, STEPS + 1, EVERY))
+    assert [row["iteration"] for row in snapshots_of(folder)] == list(range(EVERY, STEPS + 1, EVERY))
 
 
 def test_there_is_an_end_to_rollbacks(tiny_file, tmp_path, monkeypatch):
@@ -158,11 +159,11 @@ def test_there_is_an_end_to_rollbacks(tiny_file, tmp_path, monkeypatch):
     words = (*COLLAPSES, "monitor.on_collapse=rollback")
     one = train(tiny_file, tmp_path / "one", "mlp-small", *words, steps=STEPS)
     assert len(events_of(one.folder, "rollback")) == 1
-    assert looks_of(one.folder)[-1]["verdict"] in HOPELESS
+    assert snapshots_of(one.folder)[-1]["verdict"] in HOPELESS
     assert newest(one.folder).values["iteration"] == STEPS
 
 
-def test_halved_rates_are_those_of_the_steps(tiny_data, runtime):
+def test_steps_use_the_halved_learning_rates(tiny_data, runtime):
     from gansmith.core.schedules import Moment
     from gansmith.recipes.load import load_recipe
     from gansmith.training.state import RunState
@@ -181,7 +182,7 @@ def test_halved_rates_are_those_of_the_steps(tiny_data, runtime):
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [EVERY, 37, 55])
 @pytest.mark.parametrize("more", [(), ("monitor.on_collapse=rollback",), ("monitor.patience=2",)], ids=" ".join)
-def test_a_pause_changes_no_look_and_nothing_that_follows(more, stop_at, whole, tiny_file, tmp_path, monkeypatch):
+def test_a_pause_changes_no_snapshot_and_nothing_that_follows(more, stop_at, whole, tiny_file, tmp_path, monkeypatch):
     undisturbed = whole(*more)
     run = train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, *more, steps=STEPS, stop_at=stop_at)
     if not run.finished:
@@ -226,7 +227,7 @@ def test_patience_in_a_run_without_snapshots_warns(tiny_file, tmp_path, prose):
     events = Listener()
     run = train(tiny_file, tmp_path / "run", "mlp-small", "monitor.patience=2", on_event=events)
     assert RunFolder(run.folder).record.monitor == MonitorRecord(every=0)
-    assert looks_of(run.folder) == []
+    assert snapshots_of(run.folder) == []
     (said,) = events.said("warning")
     prose("training.no_snapshots", said)
     quiet = Listener()
@@ -234,12 +235,12 @@ def test_patience_in_a_run_without_snapshots_warns(tiny_file, tmp_path, prose):
     assert quiet.said("warning") == []
 
 
-def test_events_of_looks_reach_front_ends(tiny_file, tmp_path):
+def test_events_of_snapshots_reach_front_ends(tiny_file, tmp_path):
     events = Listener()
     train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, steps=STEPS, on_event=events)
-    looks = [event for event in events.events if event.kind == "snapshot"]
-    assert len(looks) == STEPS // EVERY
-    assert {"kimg", "img_per_sec", "eta_sec", "fd100_untrained_train"} <= looks[0].values.keys()
-    told = [event for event in events.events if event.kind == "health"]
-    assert [event.message for event in told] == [row["message"] for row in events_of(tmp_path / "run", "health")]
-    assert json.dumps([event.values for event in told])
+    snapshots = [event for event in events.events if event.kind == "snapshot"]
+    assert len(snapshots) == STEPS // EVERY
+    assert {"kimg", "img_per_sec", "eta_sec", "fd100_untrained_train"} <= snapshots[0].values.keys()
+    health = [event for event in events.events if event.kind == "health"]
+    assert [event.message for event in health] == [row["message"] for row in events_of(tmp_path / "run", "health")]
+    assert json.dumps([event.values for event in health])

@@ -1,1 +1,1 @@
-"""The command line: one file per verb, which parses, calls ``gansmith.api`` and prints."""
+"""The command line: a file per verb parses, calls ``gansmith.api`` and prints; ``app`` has the list."""

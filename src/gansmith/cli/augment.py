@@ -51,7 +51,7 @@ def augment(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write a labelled synthetic data set, with poor samples filtered out.
+    """Write a labelled synthetic data set without its poor samples.
 
     MODEL is a conditional model; DATA are the images that it was trained on.
     The result reports every filter, also those that --filters leaves out.

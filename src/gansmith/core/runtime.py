@@ -1,4 +1,4 @@
-"""Devices, precision, compilation and processes; no other file deals with them."""
+"""Devices, precision, compilation and processes of a run."""
 
 # torchrun starts processes, torch.distributed connects them. Networks are never wrapped: after each backward one flat
 # all-reduce averages the gradients of the networks that the phase trains. It is exact, also for losses with penalties,

@@ -1,1 +1,1 @@
-"""Metrics of a model, comparison of runs, snapshots while training."""
+"""Metrics of a model, comparison of runs, metrics of snapshots, downstream studies."""

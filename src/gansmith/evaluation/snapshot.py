@@ -1,4 +1,4 @@
-"""Metrics of a snapshot: a small evaluation during training."""
+"""The metrics of a snapshot; ``training/monitor.py`` decides when one is taken."""
 
 from dataclasses import dataclass
 from typing import Any

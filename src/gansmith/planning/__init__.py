@@ -1,1 +1,1 @@
-"""The recipe ``auto``: planned for the images, the machine and the budget at hand."""
+"""Every run's recipe: read by name, or planned (``auto``) for images, machine and budget."""

@@ -1,6 +1,6 @@
-"""The schema of a recipe: everything that decides the numbers of a run."""
+"""The schema of a recipe: every setting that affects the results of a run."""
 
-# A recipe has no facts of a machine (device, threads, folders), so it works on every machine.
+# A recipe has no settings of a machine (device, threads, folders), so it works on every machine.
 
 from collections.abc import Sequence
 from typing import Literal
@@ -16,16 +16,20 @@ from gansmith.parts.optimizers.base import OptimizerField, OptimizerPart
 
 
 class MonitorOptions(FrozenModel):
-    """Snapshots while a run trains. They change no weight, unless a snapshot ends the run or rolls it back."""
+    """Snapshots during training. They do not affect weights, unless one ends the run or rolls it back."""
 
     snapshot_kimg: float | None = Field(
-        None, ge=0, description="kimg between snapshots; null: as 5 % of the run's time allow; 0: never"
+        None, ge=0, description="kimg between snapshots; null: as many as fit in 5 % of the run's time; 0: never"
     )
-    features: str | None = Field(None, description="extractor of the snapshots; null: the best that is ready")
-    images: int = Field(2000, ge=100, le=50_000, description="samples in a snapshot")
-    reference: int = Field(5000, ge=100, le=100_000, description="training images to compare with, at most")
+    features: str | None = Field(
+        None, description="feature extractor of the snapshots; null: the best that needs no download"
+    )
+    images: int = Field(2000, ge=100, le=50_000, description="generated images in a snapshot")
+    reference: int = Field(
+        5000, ge=100, le=100_000, description="maximum size of the reference set, in training images"
+    )
     patience: int | None = Field(
-        None, ge=1, description="end after this many snapshots that are no better; null: never"
+        None, ge=1, description="snapshots without improvement after which the run ends; null: never"
     )
     on_collapse: Literal["warn", "rollback"] = Field(
         "warn", description="rollback: return to the best checkpoint, halve learning rates; at most 3 times"
@@ -33,14 +37,14 @@ class MonitorOptions(FrozenModel):
 
 
 class Recipe(FrozenModel):
-    """Data, networks, loss, optimizers, length and outputs of a training."""
+    """Data, networks, loss, optimizers, length and outputs of a run."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)
     summary: str = Field("", max_length=200, description="one line for 'gansmith recipes'")
     data: DataOptions = DataOptions()
     method: MethodField
     optimizers: dict[str, OptimizerField] = Field(
-        description="by network; 'default' is for networks that are not listed"
+        description="optimizer of each network; 'default' is for networks that are not listed"
     )
     batch_size: int = Field(ge=2, le=65536, description="images in a global batch")
     kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown to D")
@@ -49,16 +53,16 @@ class Recipe(FrozenModel):
         10.0, description="half-life of the averaged weights (EMA); 0: no averaging"
     )
     ema_warmup: float = Field(
-        0.05, ge=0, le=1, description="at most this share of the images shown so far is the half-life"
+        0.05, ge=0, le=1, description="the half-life is at most this share of the images shown so far; 0: no limit"
     )
     fixed_images: int | None = Field(
         None, ge=1, le=1024, description="images in the preview grid; null: 64, or by class"
     )
     fixed_columns: int = Field(8, ge=1, le=64, description="columns of the preview grid")
-    previews: int = Field(40, ge=1, le=2000, description="preview grids over the schedule")
-    log_rows: int = Field(400, ge=1, le=100_000, description="rows of log.jsonl over the schedule")
-    checkpoints: int = Field(20, ge=1, le=1000, description="least number of checkpoints over the schedule")
-    checkpoint_kimg: float = Field(50.0, gt=0, description="longest distance between checkpoints")
+    previews: int = Field(40, ge=1, le=2000, description="number of preview grids over the schedule")
+    log_rows: int = Field(400, ge=1, le=100_000, description="number of rows in log.jsonl over the schedule")
+    checkpoints: int = Field(20, ge=1, le=1000, description="minimum number of checkpoints over the schedule")
+    checkpoint_kimg: float = Field(50.0, gt=0, description="maximum kimg between checkpoints")
     monitor: MonitorOptions = MonitorOptions()
 
     @model_validator(mode="after")
@@ -81,10 +85,10 @@ class Recipe(FrozenModel):
 
     @property
     def images_per_iteration(self) -> int:
-        """Return how many real images an iteration shows."""
+        """Return how many real images an iteration shows to the discriminator."""
         return self.batch_size * self.batches_per_iteration
 
     def to_yaml(self, comments: Sequence[str] = ()) -> str:
-        """Return the recipe as YAML with all its fields, below lines of comment."""
+        """Return the recipe as YAML with all its fields, below ``comments``."""
         fields = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110)
         return "".join(f"# {' '.join(line.split())}\n" for line in comments) + fields

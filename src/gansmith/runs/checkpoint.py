@@ -1,7 +1,7 @@
-"""Checkpoints: folders that are either whole or not there."""
+"""Checkpoints: write, load, list and remove them; a checkpoint is complete or does not exist."""
 
-# A checkpoint is a folder of tensors (safetensors) and values (JSON) whose manifest of SHA-256 sums comes last: without
-# a manifest that fits it does not exist. Nothing here pickles.
+# A checkpoint is a folder of tensors (safetensors) and values (JSON). Its manifest of SHA-256 sums is written last: a
+# folder without a matching manifest is not a checkpoint. Nothing is pickled.
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ TENSORS, VALUES, MANIFEST = "state.safetensors", "state.json", "manifest.json"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Everything a run needs to go on."""
+    """The tensors and values that a run needs to continue."""
 
     folder: Path
     tensors: dict[str, Tensor]
@@ -33,7 +33,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> Path:
-    """Write the checkpoint ``folder`` and return it; DiskFullError, with nothing left behind, if it does not fit."""
+    """Write the checkpoint ``folder`` and return it; if the disk is full, remove it and raise DiskFullError."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     needed = sum(tensor.numel() * tensor.element_size() for tensor in contiguous.values()) + 2**20
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -53,31 +53,32 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
             raise
         raise DiskFullError(
             "disk.full",
-            f"no room for a checkpoint at {folder}: {needed:,} bytes are needed, {free:,} are free"
-            "\n  the checkpoint before it is intact; make room, then 'gansmith resume' goes on from it",
+            f"the disk is too full for the checkpoint {folder}: {needed:,} bytes are needed, {free:,} are free"
+            "\n  the previous checkpoint is intact; free some space, then continue from it with 'gansmith resume'",
         ) from problem
     sync_folder(folder.parent)
     return folder
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
-    """Return a checkpoint whose files fit its manifest; CheckpointError, saying why, for any other."""
+    """Return a checkpoint; CheckpointError if it is incomplete or its files do not match its manifest."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
         if manifest["format"] > FORMAT:
             raise CheckpointError(
                 "checkpoint.newer_format",
-                f"{folder} is of format {manifest['format']}, this gansmith reads up to {FORMAT}",
+                f"{folder} has format {manifest['format']}; this version of gansmith reads formats up to {FORMAT}",
             )
         for name in (TENSORS, VALUES):
             if _sha256(folder / name) != manifest["files"][name]["sha256"]:
                 raise CheckpointError(
-                    "checkpoint.altered", f"{folder / name} was altered or cut off: its SHA-256 is not the manifest's"
+                    "checkpoint.altered",
+                    f"{folder / name} was altered or cut off: its SHA-256 differs from the manifest",
                 )
         return Checkpoint(folder, load_file(folder / TENSORS), json.loads((folder / VALUES).read_text()))
     except FileNotFoundError as problem:
         raise CheckpointError(
-            "checkpoint.incomplete", f"{folder} is not a whole checkpoint: {Path(problem.filename).name} is missing"
+            "checkpoint.incomplete", f"{folder} is not a complete checkpoint: {Path(problem.filename).name} is missing"
         ) from None
     except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as problem:
         raise CheckpointError(
@@ -86,19 +87,19 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 
 def is_checkpoint(folder: Path) -> bool:
-    """Say whether a folder is a checkpoint that was written to its end."""
+    """Say whether a folder is a completely written checkpoint."""
     return (folder / MANIFEST).is_file()
 
 
 def list_checkpoints(parent: Path) -> list[Path]:
-    """Return the checkpoint folders, newest first, whole or not."""
+    """Return the checkpoint folders, newest first, complete or not."""
     return sorted((path for path in parent.glob("[0-9]*") if path.is_dir()), reverse=True)
 
 
 def load_latest(parent: Path, *, accept: Callable[[Checkpoint], bool] = lambda _: True) -> tuple[Checkpoint, list[str]]:
-    """Return the newest whole checkpoint that is accepted, and why newer ones were passed over.
+    """Return the newest complete checkpoint that ``accept`` admits, and the reasons why newer ones were skipped.
 
-    Raises CheckpointError when there is none.
+    Raises CheckpointError if there is none.
     """
     reasons: list[str] = []
     for folder in list_checkpoints(parent):
@@ -110,14 +111,14 @@ def load_latest(parent: Path, *, accept: Callable[[Checkpoint], bool] = lambda _
         if accept(checkpoint):
             return checkpoint, reasons
     raise CheckpointError(
-        "checkpoint.none_whole", "\n  ".join([f"no whole checkpoint in {parent}", *(reasons or ["it is empty"])][:3])
+        "checkpoint.none_whole", "\n  ".join([f"no complete checkpoint in {parent}", *(reasons or ["it is empty"])][:3])
     )
 
 
 def load_newest(parent: Path) -> Checkpoint:
-    """Return the newest whole checkpoint; a GansmithWarning says why a newer one was passed over.
+    """Return the newest complete checkpoint; a GansmithWarning says why a newer one was skipped.
 
-    Raises CheckpointError when there is none.
+    Raises CheckpointError if there is none.
     """
     checkpoint, reasons = load_latest(parent)
     if reasons:
@@ -126,7 +127,7 @@ def load_newest(parent: Path) -> Checkpoint:
 
 
 def prune_checkpoints(parent: Path, keep: set[Path]) -> None:
-    """Remove every checkpoint but those to keep, the manifest first, so that a half-removed one does not exist."""
+    """Remove all checkpoints except ``keep``. The manifest goes first: half a checkpoint must not look complete."""
     for folder in list_checkpoints(parent):
         if folder not in keep:
             (folder / MANIFEST).unlink(missing_ok=True)
@@ -139,7 +140,7 @@ def _sha256(path: Path) -> str:
 
 
 def weights_of(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Return a checkpoint's tensors by network: averages under the plain name, their raw twins with ``-raw``."""
+    """Return a checkpoint's tensors by network: averaged weights under its name, their raw weights as NAME-raw."""
     out: dict[str, dict[str, Tensor]] = {}
     averaged = {name.split("/")[1].split(".")[0] for name in tensors if name.startswith("averages/")}
     for full, tensor in tensors.items():

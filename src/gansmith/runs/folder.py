@@ -1,4 +1,4 @@
-"""A run folder: its files, its record, its logs, and the lock that admits one writer."""
+"""A run folder: its files, record and logs, and a lock for one writer at a time."""
 
 import json
 import os
@@ -41,7 +41,7 @@ class RunFolder:
 
     @classmethod
     def create(cls, path: Path) -> "RunFolder":
-        """Make a new run folder; GansmithError if something is there already."""
+        """Make a new run folder; GansmithError if the path is not free or cannot be made."""
         cls.check_free(path)
         run = cls(path)
         try:
@@ -50,14 +50,14 @@ class RunFolder:
         except OSError as problem:
             raise GansmithError(
                 "run.cannot_make_folder",
-                f"'{path}' cannot be made: {problem.strerror}\n  name another folder: --out DIR",
+                f"cannot make '{path}': {problem.strerror}\n  choose another folder: --out DIR",
             ) from problem
         return run
 
     @staticmethod
     def check_free(path: Path) -> None:
-        """Raise GansmithError if something is at the path already, or nothing can be made there."""
-        elsewhere = "name another place for the run folder: --out DIR"
+        """Raise GansmithError if the path is taken (by a file, or a folder with contents) or not writable."""
+        elsewhere = "choose another run folder: --out DIR"
         if not path.exists():
             above = next(each for each in path.absolute().parents if each.exists())
             if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
@@ -66,18 +66,18 @@ class RunFolder:
             raise GansmithError("run.file_in_the_way", f"'{path}' is a file\n  {elsewhere}")
         elif any(path.iterdir()):
             begun = (path / RECORD).exists() and any((path / "checkpoints").glob("[0-9]*"))
-            go_on, other = f"go on with it: gansmith resume {path}", "remove it, or name another folder: --out DIR"
+            go_on, other = f"continue the run: gansmith resume {path}", "remove it, or choose another folder: --out DIR"
             raise GansmithError(
-                "run.folder_not_empty", f"'{path}' is already there and not empty\n  {go_on if begun else other}"
+                "run.folder_not_empty", f"'{path}' already exists and is not empty\n  {go_on if begun else other}"
             )
 
     @classmethod
     def open(cls, path: Path) -> "RunFolder":
-        """Open a run folder; CheckpointError if it is none."""
+        """Open a run folder; CheckpointError if the path is not a run folder."""
         if not is_run(path):
             raise CheckpointError(
                 "run.not_a_run",
-                f"'{path}' is no run folder: it has no {RECORD}\n  pass the folder that 'gansmith train' printed",
+                f"'{path}' is not a run folder: it has no {RECORD}\n  pass the folder that 'gansmith train' printed",
             )
         return cls(path)
 
@@ -86,21 +86,21 @@ class RunFolder:
         return self.log, self.timing, self.snapshots
 
     def lock(self) -> None:
-        """Become the only writer; GansmithError while another process is. The system releases it when we die."""
+        """Take the lock; GansmithError if another process has it. The system releases it when this process ends."""
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
             raise GansmithError(
-                "run.locked", f"'{self.path}' is being written by another process\n  wait for it or stop it"
+                "run.locked", f"another process is writing to '{self.path}'\n  wait for it or stop it"
             ) from None
 
     def unlock(self) -> None:
-        """Let others write."""
+        """Release the lock."""
         self._lock.release()
 
     @property
     def record(self) -> RunRecord:
-        """Return the contents of run.json, which an older version may have written; CheckpointError if unreadable."""
+        """Return the contents of run.json, also from older versions; CheckpointError if it cannot be read."""
         path = self.path / RECORD
         try:
             return RunRecord.model_validate(record_from_old_file(json.loads(path.read_text())))
@@ -108,6 +108,8 @@ class RunFolder:
             first = problem.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
             reason = f"it has no '{place}'" if first["type"] == "missing" else f"{place}: {first['msg']}"
+            if first["type"] == "less_than_equal" and place == "format":
+                reason = "a newer version of gansmith wrote it"
             raise CheckpointError("run.unreadable_record", f"'{path}' cannot be read: {reason}") from problem
         except (OSError, ValueError) as problem:
             why = getattr(problem, "strerror", None) or problem
@@ -118,28 +120,28 @@ class RunFolder:
         commit_json(self.path / RECORD, record.model_dump(mode="json"))
 
     def read_snapshots(self) -> list[Row]:
-        """Return the rows of snapshots.jsonl, or of the file that an older version wrote in its place."""
+        """Return the rows of snapshots.jsonl, or of the file with the old name in runs of older versions."""
         old = next((self.path / name for name, new in OLD_FILES.items() if new == self.snapshots.name))
         path = self.snapshots if self.snapshots.exists() else old
         return [snapshot_from_old_file(row) for row in read_rows(path)]
 
     def rename_old_files(self) -> None:
-        """Give files of an older version today's names, before a resume continues them."""
+        """Rename the files of an older version, before a resume appends to them."""
         for old, new in OLD_FILES.items():
             if (self.path / old).exists() and not (self.path / new).exists():
                 os.replace(self.path / old, self.path / new)
 
     def sizes(self) -> dict[str, int]:
-        """Make the logs durable and return their sizes in bytes, which a checkpoint remembers."""
+        """Flush the logs to disk and return their sizes in bytes, for the checkpoint."""
         return {path.name: sync_append(path) for path in self._logs}
 
     def grid_from(self, iteration: float) -> Path | None:
-        """Return the first grid of the averaged generator at an iteration or later, else the last; None without any."""
+        """Return the first preview of the averaged generator from an iteration on, else the last, else None."""
         grids = sorted(path for path in self.samples.glob("*-ema.png") if path.stem[:9].isdigit())
         return next((grid for grid in grids if int(grid.stem[:9]) >= iteration), grids[-1] if grids else None)
 
     def truncate(self, sizes: dict[str, int]) -> None:
-        """Cut the logs back to what they were at a checkpoint, and drop pictures made after it."""
+        """Cut the logs back to their sizes in bytes at a checkpoint."""
         sizes = {OLD_FILES.get(name, name): size for name, size in sizes.items()}
         for path in self._logs:
             if path.exists():
@@ -152,16 +154,16 @@ class RunFolder:
                 path.unlink()
 
     def copy_of_quarantine(self, entries: list[dict[str, str]]) -> None:
-        """Write which images were left out, and why."""
+        """Write quarantine.jsonl: the images that were left out, with reasons."""
         if entries:
             (self.path / "quarantine.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
 
 
 def find_checkpoint(path: Path) -> tuple[RunFolder, Checkpoint] | None:
-    """Return the run and the checkpoint that a path means, or None for a path outside any run.
+    """Return the run and the checkpoint for a path, or None for a path outside any run.
 
     A run folder means its best checkpoint by the snapshots, or the last one without snapshots. ``RUN/checkpoints``
-    means the last one, ``RUN/checkpoints/NUMBER`` that one. Raises CheckpointError if no checkpoint is whole.
+    means the last one, ``RUN/checkpoints/NUMBER`` that one. Raises CheckpointError if no checkpoint is complete.
     """
     if is_run(path):
         run = RunFolder.open(path)
@@ -183,7 +185,7 @@ def find_checkpoint(path: Path) -> tuple[RunFolder, Checkpoint] | None:
 
 
 def next_folder(parent: Path, name: str) -> Path:
-    """Return parent/name-001, or the first number that is free."""
+    """Return parent/name-001, or the same with the first free number."""
     number = 1
     while (parent / f"{name}-{number:03d}").exists():
         number += 1
@@ -191,7 +193,7 @@ def next_folder(parent: Path, name: str) -> Path:
 
 
 def remove_leftovers(run: RunFolder) -> None:
-    """Remove temporary files that a killed process left."""
+    """Remove the temporary files of a killed process."""
     for path in run.path.rglob(".*.tmp"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

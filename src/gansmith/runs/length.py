@@ -1,4 +1,4 @@
-"""The length of a run and its writing intervals, fixed before the first step."""
+"""The length of a run and its intervals between writes, fixed before the first step."""
 
 import math
 from collections.abc import Iterable
@@ -13,25 +13,25 @@ MAX_ITERATIONS = 999_999_999  # checkpoints and pictures are sorted by names of 
 
 @dataclass(frozen=True)
 class RunLength:
-    """Iterations, and the intervals between rows, previews and checkpoints in iterations."""
+    """The length of a run, and its intervals between log rows, previews and checkpoints, in iterations."""
 
     schedule_kimg: float
     iterations: int
     log_every: int
     preview_every: int
     checkpoint_every: int
-    source: str  # in words: what the length comes from
+    source: str  # a phrase for people, for example "25 kimg"
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON values."""
+        """Return the fields as JSON values."""
         return asdict(self)
 
     def ended_at(self, iteration: int, why: str) -> "RunLength":
-        """Return a plan that ends earlier; its schedules stay what they were."""
+        """Return a length that ends earlier, at ``iteration``, with the same schedules."""
         return replace(self, iterations=iteration, source=why)
 
     def extended(self, kimg: float, images_per_iteration: int) -> "RunLength":
-        """Return a plan of another length with the same intervals."""
+        """Return a length of ``kimg`` with the same intervals."""
         iterations = _iterations(kimg, images_per_iteration, f"{kimg:g} kimg")
         return RunLength(
             iterations * images_per_iteration / 1000,
@@ -45,7 +45,7 @@ class RunLength:
 
 @dataclass(frozen=True)
 class Budget:
-    """What the user asked for; nothing means the recipe's own length."""
+    """The length that the user asked for, in one unit; without any, the recipe's length is used."""
 
     kimg: float | None = None
     steps: int | None = None
@@ -65,7 +65,7 @@ class Budget:
 
 
 def refuse_two_lengths(budget: Budget, overrides: Iterable[str]) -> None:
-    """Raise GansmithError where an option and a change to the recipe, for example kimg=50, both set the length."""
+    """Raise GansmithError if an option and an override of the recipe (kimg=50) both set the length."""
     option = next((name for name, value in asdict(budget).items() if value is not None), None)
     changed = next((text for text in overrides if text.partition("=")[0] in ("kimg", "epochs")), None)
     if option and changed:
@@ -73,7 +73,7 @@ def refuse_two_lengths(budget: Budget, overrides: Iterable[str]) -> None:
 
 
 def run_length(recipe: Recipe, budget: Budget, count: int, images_per_iteration: int, img_per_sec: float) -> RunLength:
-    """Return the plan for ``count`` training images; ``img_per_sec`` turns minutes into kimg, once."""
+    """Return the length for ``count`` training images; ``img_per_sec`` converts minutes to kimg."""
     if budget.steps:
         kimg, source = budget.steps * images_per_iteration / 1000, f"{budget.steps} steps"
     elif budget.minutes:
@@ -102,6 +102,6 @@ def _iterations(kimg: float, images_per_iteration: int, source: str) -> int:
     iterations = round(kimg * 1000 / images_per_iteration, 6)
     if iterations > MAX_ITERATIONS:
         raise GansmithError(
-            "training.length_too_long", f"{source} are too long\n  allowed: up to {MAX_ITERATIONS:,} iterations"
+            "training.length_too_long", f"{source} is too long a run\n  allowed: up to {MAX_ITERATIONS:,} iterations"
         )
     return max(1, math.ceil(iterations))

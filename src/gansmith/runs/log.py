@@ -1,4 +1,4 @@
-"""The rows of a run: log.jsonl and timing.jsonl, and values found in them."""
+"""The rows of log.jsonl, timing.jsonl and snapshots.jsonl: append, read, look up values."""
 
 import json
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from gansmith.core.metric_name import column_of
 
 
 def add_up(timing: list[dict[str, float]]) -> list[float]:
-    """Return seconds of training up to each row of timing.jsonl: each start of a run begins to count at 0."""
+    """Return the seconds of training up to each row of timing.jsonl, whose wall_sec restarts at 0 on a resume."""
     out, before, total = [], 0.0, 0.0
     for row in timing:
         total += row["wall_sec"] - (before if row["wall_sec"] >= before else 0.0)
@@ -25,7 +25,7 @@ def append_row(path: Path, row: dict[str, Any]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the JSON lines of a file; a last line that was cut off is left out."""
+    """Return the rows of a JSON lines file, without an incomplete last line; none if there is no file."""
     rows = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
         try:

@@ -1,4 +1,4 @@
-"""How fast a run goes, and when it will end."""
+"""The speed of a run and its remaining time."""
 
 import time
 
@@ -8,21 +8,21 @@ PROGRESS_SEC = 0.5
 
 
 class Clock:
-    """Images a second since the run was started, and when it will end."""
+    """Measures images a second since this start of the run, and predicts its end."""
 
     def __init__(self, kimg: float) -> None:
         self._start = self._last = time.perf_counter()
         self._first_kimg = kimg
 
     def due(self) -> bool:
-        """Say whether it is time to tell progress again."""
+        """Say whether PROGRESS_SEC have passed since the last report of progress."""
         if time.perf_counter() - self._last < PROGRESS_SEC:
             return False
         self._last = time.perf_counter()
         return True
 
     def read(self, kimg: float, schedule_kimg: float, runtime: Runtime) -> dict[str, float]:
-        """Return wall_sec, img_per_sec, eta_sec and memory_mb."""
+        """Return wall_sec (since this start), img_per_sec, eta_sec (until the end) and memory_mb (peak)."""
         runtime.synchronize()
         wall = time.perf_counter() - self._start
         rate = (kimg - self._first_kimg) * 1000 / wall if wall > 0 else 0.0

@@ -1,4 +1,4 @@
-"""A slow average of a network, which is what samples are made with."""
+"""The exponential moving average (EMA) of a network's weights; samples are made with it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +11,8 @@ from torch.optim.swa_utils import AveragedModel
 class Ema:
     """The exponential moving average of one network's weights and batch statistics, with a half-life in images.
 
-    decay = 0.5 ** (images / half-life); with a warm-up of w the half-life is at most w times the images seen so far, so
-    that the average forgets the first, random weights quickly.
+    decay = 0.5 ** (images / half-life). With a warm-up of w, the half-life is at most w times the images seen so far:
+    the average forgets the random initial weights quickly.
     Source: Karras et al. 2018, arXiv:1710.10196, section 5; half-life and warm-up: Karras et al. 2020,
     arXiv:2006.06676.
     Differs: batch statistics are averaged like weights.
@@ -32,7 +32,7 @@ class Ema:
             torch._foreach_copy_(averaged, list(current))
 
     def update(self, network: nn.Module, images: int, seen_kimg: float, half_life_kimg: float, warmup: float) -> None:
-        """Take in the network after ``images`` more images; a half-life of 0 copies it."""
+        """Update the average after ``images`` more training images; a half-life of 0 copies the network."""
         half_life = min(half_life_kimg, warmup * seen_kimg) if warmup else half_life_kimg
         self._decay = 0.5 ** (images / 1000 / half_life) if half_life > 0 else 0.0
         self._averaged.update_parameters(network)

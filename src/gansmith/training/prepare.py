@@ -20,19 +20,19 @@ from gansmith.training.state import RunState
 from gansmith.training.step import train_step
 
 MEASURE_SEC = 4.0
-OVERHEAD = 0.05  # share of a run's time that previews, checkpoints and the report take
+OVERHEAD = 0.05  # share of a run's time for previews, checkpoints and the report
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that is fixed before the first step of a run."""
+    """Recipe, data and length of a run, fixed before its first step."""
 
     recipe: Recipe  # with the image size and channels of the data
     source: Source
     data: ImageData
     length: RunLength
-    img_per_sec: float  # as measured; 0 if it was not measured
-    comments: tuple[str, ...] = ()  # above the recipe in the run folder
+    img_per_sec: float  # measured; 0 if not measured
+    comments: tuple[str, ...] = ()  # written above the recipe in the run folder
 
 
 def prepare(
@@ -61,9 +61,10 @@ def find_data(options: RunOptions, runtime: Runtime) -> Source:
 def open_for(
     recipe: Recipe, source: Source, options: RunOptions, runtime: Runtime, on_event: OnEvent
 ) -> tuple[Recipe, ImageData]:
-    """Open the data, and return them with the recipe, which gets their image size and channels.
+    """Open the data; return the recipe with their image size and channels, and the data.
 
-    Only one process decodes the images; the others wait for the cache. Raises DataError, also for a single image.
+    Only one process decodes the images; the others wait for the cache. Raises DataError, also if
+    there is only one image.
     """
 
     with _main_first(runtime):
@@ -81,10 +82,10 @@ def open_for(
 
 
 def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, seconds: float = MEASURE_SEC) -> float:
-    """Train for a few seconds, throw the state away, and return the images a second of the main process.
+    """Train for a few seconds, discard the state, and return the main process's images a second.
 
-    All processes must call it. The augmentation probability is set to a usual value: a run starts with 0, which costs
-    nothing, and would look too fast.
+    All processes must call it. The augmentation probability gets a typical value: a run starts at 0, where augmentation
+    takes no time, so the speed would be overestimated.
     """
     state = RunState.fresh(recipe, data.spec, 0, runtime)
     assume_augmented(state.method.state)

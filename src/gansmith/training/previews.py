@@ -1,4 +1,4 @@
-"""Pictures of the fixed inputs, from averaged and from raw weights."""
+"""Preview grids of the fixed inputs, from averaged and from raw weights."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ REAL_COLUMNS = 8
 
 
 class PreviewWriter:
-    """Writes the grids of a run."""
+    """Writes the preview grids of a run into its folder ``samples``."""
 
     def __init__(self, run: RunFolder, method: Method, recipe: Recipe, seed: int, data: ImageData) -> None:
         self._run, self._method, self._data = run, method, data
@@ -29,7 +29,7 @@ class PreviewWriter:
         self._batch = sample_batch(data.spec.height, data.spec.width)
 
     def write(self, state: RunState) -> None:
-        """Write the grids of this iteration."""
+        """Write NUMBER-ema.png and NUMBER-raw.png, with the iteration as NUMBER."""
         networks = {"ema": state.preview_networks(), "raw": self._method.networks}
         scores = self._scores_of_plane() if self._data.spec.is_points else None
         for name, each in networks.items():
@@ -38,7 +38,7 @@ class PreviewWriter:
             save_png(self._picture(images, scores), path)
 
     def _picture(self, images: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:
-        """Return a grid, or of points their places among as many real ones."""
+        """Return a grid of images; for points, a scatter plot with as many real points."""
         if not self._data.spec.is_points:
             return make_grid(images, self._fixed.columns)
         some = np.linspace(0, len(self._data) - 1, len(images)).astype(np.int64)
@@ -46,7 +46,7 @@ class PreviewWriter:
 
     @torch.no_grad()
     def _scores_of_plane(self) -> np.ndarray | None:
-        """Return what D thinks of points all over the plane, (3600,); None where that depends on a label."""
+        """Return D's scores on a grid of points over the plane, (3600,); None if D has a label input."""
         method = self._method
         if not samples_from_latents(method) or method.num_classes:
             return None
@@ -58,7 +58,7 @@ class PreviewWriter:
         return scores
 
     def write_real(self) -> None:
-        """Write a grid of real images, of latents in the same layout, by class where the fixed inputs have classes."""
+        """Write real.png: real images in the layout of the previews, by class if the fixed inputs have classes."""
         count, labels = len(self._fixed.inputs), self._data.labels
         if self._data.spec.is_points:
             everything = np.linspace(0, len(self._data) - 1, count).astype(np.int64)
@@ -78,6 +78,6 @@ class PreviewWriter:
                 number = seen[label] = seen.get(label, -1) + 1
                 chosen.append(by_class[label][number % len(by_class[label])])
             places = np.array(chosen)
-        # What is made of images is shown beside them, three or so in a cell: real ones alone need more columns.
+        # Methods with images as input preview about three images in a cell; real.png has one, so more columns fit.
         columns = self._fixed.columns if self._fixed.inputs.ndim == 2 else REAL_COLUMNS
         save_png(make_grid(self._data.read(places), columns), self._run.samples / "real.png")

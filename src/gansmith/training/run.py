@@ -31,18 +31,18 @@ from gansmith.training.trainer import Trainer, latest_checkpoint
 
 
 class Logger(Protocol):
-    """Writes the numbers of a run somewhere else while it trains, for example to TensorBoard."""
+    """Writes the numbers of a run elsewhere during training, for example to TensorBoard."""
 
     def row(self, row: dict[str, Any]) -> None:
         """Write one row of the log; it has the key "iteration"."""
 
     def close(self) -> None:
-        """Write buffered rows and end."""
+        """Write buffered rows and close."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a run needs from packages above training: a listener, a logger, and the writer of its results."""
+    """Parts of a run from packages above training: event listener, logger, and writer of results."""
 
     on_event: OnEvent
     open_logger: Callable[[RunFolder, int], Logger | None]  # for a run that starts at an iteration
@@ -57,10 +57,10 @@ def start_run(
     around: Surroundings,
     first_weights: Mapping[str, nn.Module] | None = None,
 ) -> int:
-    """Make a run folder and train in it; return 0 for a finished run, else the number of the signal that paused it.
+    """Make a run folder and train; return 0 if the run finished, else the number of the signal that paused it.
 
-    ``first_weights`` are the networks of the model ``options.init_from``, by name. Raises ModelError where they do not
-    fit, GansmithError where the folder cannot be made.
+    ``first_weights`` are the networks of the model ``options.init_from``, by name. Raises ModelError if they do not
+    fit the recipe, GansmithError if the folder cannot be made.
     """
     recipe, data, length, on_event = prepared.recipe, prepared.data, prepared.length, around.on_event
     if runtime.is_slowed_by_precision:
@@ -94,7 +94,7 @@ def start_run(
 def resume_run(
     folder: Path, runtime: Runtime, around: Surroundings, *, kimg: float | None = None, accept_changes: bool = False
 ) -> int:
-    """Continue a run from its newest whole checkpoint; return 0 or the number of a signal, as ``start_run`` does.
+    """Continue a run from its newest complete checkpoint; return the same number as ``start_run``.
 
     ``kimg`` is a new length. Raises CheckpointError if recipe, data, machine or a plugin changed and ``accept_changes``
     is false.
@@ -114,11 +114,11 @@ def resume_run(
 
 
 def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | None, accept_changes: bool) -> Trainer:
-    """Return a trainer at the newest whole checkpoint, with accepted changes written to the log and run.json."""
+    """Return a trainer at the newest complete checkpoint; write accepted changes to the log and run.json."""
     record = run.record
     checkpoint, passed_over = latest_checkpoint(run)
     for reason in passed_over:
-        on_event(Event("warning", f"passed over: {reason}"))
+        on_event(Event("warning", f"checkpoint skipped: {reason}"))
     recipe = read_run_recipe(run.recipe)
     options = _options_of(run)
     source = _find_again(run, options, runtime)
@@ -129,8 +129,8 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
         more = f"\n  and {len(changes) - 1} more" if len(changes) > 1 else ""
         raise CheckpointError(
             "run.changed",
-            f"'{run.path}' cannot go on exactly: {changes[0]}{more}"
-            "\n  undo it, or pass --accept-changes to go on all the same (it is logged)",
+            f"'{run.path}' cannot continue exactly: {changes[0]}{more}"
+            "\n  undo the change, or pass --accept-changes to continue with it (the log records it)",
         )
     state = RunState.fresh(recipe, data.spec, record.seed, runtime)
     state.restore(checkpoint.tensors, checkpoint.values, runtime)
@@ -140,14 +140,14 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
         run.rename_old_files()
         run.truncate(checkpoint.values["log_sizes"])
         run.drop_samples_after(state.iteration)
-        for change in record.changes:  # a kill before the next checkpoint must not lose them
+        for change in record.changes:  # if the run was killed before the next checkpoint, the log must not lose them
             if change.iteration >= state.iteration:
                 append_row(run.log, change.log_row())
     if kimg is not None:
         if kimg <= state.kimg:
             raise CheckpointError(
                 "run.length_already_seen",
-                f"--kimg {kimg:g} is no more than the {state.kimg:g} kimg that the run has seen",
+                f"--kimg {kimg:g} is not above the {state.kimg:g} kimg that the run has already trained",
             )
         changes.append(f"schedule: {length.schedule_kimg:g} kimg -> {kimg:g} kimg")
         length = length.extended(kimg, state.images_per_iteration)
@@ -159,7 +159,9 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
         run.write_record(record.model_copy(update={**now, "changes": (*record.changes, change)}))
     for text in changes:
         on_event(Event("warning", f"changed: {text}"))
-    done = "; it is finished: its results are written again" if state.iteration >= length.iterations else ""
+    done = (
+        "; the run is finished, so only its results are written again" if state.iteration >= length.iterations else ""
+    )
     on_event(Event("note", f"resumed at {state.kimg:,.1f} of {length.schedule_kimg:,.1f} kimg{done}"))
     return Trainer(state, data, runtime, run, length)
 
@@ -177,7 +179,7 @@ def _options_of(run: RunFolder) -> RunOptions:
 
 
 def _find_again(run: RunFolder, options: RunOptions, runtime: Runtime) -> Source:
-    """Find the data of a run; CheckpointError where they are gone."""
+    """Find the data of a run; CheckpointError if they are missing."""
     try:
         return find_data(options, runtime)
     except DataError as problem:
@@ -185,8 +187,8 @@ def _find_again(run: RunFolder, options: RunOptions, runtime: Runtime) -> Source
             raise
         raise CheckpointError(
             "run.data_moved",
-            f"the data of '{run.path}' are gone: {str(problem).splitlines()[0]}"
-            f"\n  put them back, or write their new place into {run.path / RECORD} as data.source",
+            f"the data of '{run.path}' are missing: {str(problem).splitlines()[0]}"
+            f"\n  put them back, or set data.source in {run.path / RECORD} to their new path",
         ) from problem
 
 
@@ -215,8 +217,8 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
         free = shutil.disk_usage(run.path).free
         raise DiskFullError(
             "disk.full",
-            f"no room to write {problem.filename or run.path}: {free:,} bytes are free"
-            f"\n  the last checkpoint is intact; make room, then: gansmith resume {run.path}",
+            f"the disk is too full to write {problem.filename or run.path}: {free:,} bytes are free"
+            f"\n  the last checkpoint is intact; free some space, then: gansmith resume {run.path}",
         ) from problem
     finally:
         if logger is not None:
@@ -228,7 +230,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
     number = stop.signal_number or signal.SIGTERM  # a signal may have reached another process alone
     if main:
         saved = int(list_checkpoints(run.checkpoints)[0].name) * state.images_per_iteration / 1000
-        todo = f"go on with: gansmith resume {shlex.quote(str(run.path))}"
+        todo = f"continue with: gansmith resume {shlex.quote(str(run.path))}"
         around.on_event(Event("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
     return int(number)
 
@@ -241,13 +243,13 @@ def _note_time(trainer: Trainer, event: str) -> None:
 
 
 def _restore_threads(recorded: Numerics) -> None:
-    """Use as many threads as before, unless the user has set another number: sums depend on it."""
+    """Use as many threads as before, unless OMP_NUM_THREADS is set: the order of sums depends on it."""
     if "OMP_NUM_THREADS" not in os.environ:
         set_threads(recorded.threads)
 
 
 def _take_weights(state: RunState, taken: Mapping[str, nn.Module], path: Path | None) -> None:
-    """Copy a model's weights into the first state of a run; ModelError, naming ``path``, where they do not fit."""
+    """Copy a model's weights into the first state of a run; ModelError with ``path`` if they do not fit."""
     for name, network in state.method.networks.items():
         source = taken.get(f"{name}-raw", taken.get(name))
         if source is None:

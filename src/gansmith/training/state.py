@@ -1,4 +1,4 @@
-"""Everything a run changes while it trains, in memory and as the tensors of a checkpoint."""
+"""The state of a run during training, in memory and as the tensors of a checkpoint."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,21 +19,21 @@ from gansmith.training.ema import Ema
 
 
 class Meter:
-    """Means of logged numbers since the last row, kept on the device: reading them is what synchronises."""
+    """Means of the logged numbers since the last row; they stay on the device, since reading them synchronises."""
 
     def __init__(self) -> None:
-        self.cells: dict[str, Tensor] = {}  # "name,name,...": (names + 1,), the sums of each and their count
+        self.cells: dict[str, Tensor] = {}  # "name,name,...": (names + 1,), one sum for each name, then the count
 
     def add(self, values: dict[str, Tensor]) -> None:
-        """Take in 0-d tensors on one device."""
+        """Add one value for each name: 0-d tensors on one device."""
         key = ",".join(values)
         one = torch.ones((), device=next(iter(values.values())).device)
         row = torch.stack([*(value.detach().float() for value in values.values()), one])
         self.cells[key] = self.cells[key] + row if key in self.cells else row
 
     def take(self, runtime: Runtime) -> dict[str, float]:
-        """Return the means over the processes, and start anew."""
-        cells = [self.cells[key] for key in sorted(self.cells)]  # a resumed meter has them in another order
+        """Return the means over the processes, and clear the meter."""
+        cells = [self.cells[key] for key in sorted(self.cells)]  # sorted: a resumed meter has another order
         runtime.average_(cells)
         totals: dict[str, tuple[float, float]] = {}
         for key, row in zip(sorted(self.cells), cells, strict=True):
@@ -47,27 +47,30 @@ class Meter:
 
 @dataclass
 class RunState:
-    """The method with its networks, their optimizers and averages, and where the run is."""
+    """A method with its networks, optimizers and averaged weights, and the position in the run."""
 
     recipe: Recipe
     method: Method
-    trainable: dict[str, list[nn.Parameter]]  # by network; what a method froze itself is not in it
+    trainable: dict[str, list[nn.Parameter]]  # by network, without the parameters that the method froze
     optimizers: dict[str, Optimizer]
     averages: dict[str, Ema]
     meter: Meter
-    bad_steps: Tensor  # (2,): iterations in a row that were not finite, and the most since the last row
+    bad_steps: Tensor  # (2,): non-finite iterations in a row, and their maximum since the last row
     seed: int
     iteration: int = 0
-    salt: int = 0  # raised by a rollback, so that the draws after it are new ones
-    halvings: int = 0  # of all learning rates, by rollbacks from collapses
+    salt: int = 0  # each rollback raises it, so training continues with new random numbers
+    halvings: int = 0  # how often rollbacks after mode collapse halved all learning rates
 
     @classmethod
     def fresh(cls, recipe: Recipe, data: DataSpec, seed: int, runtime: Runtime) -> "RunState":
-        """Return the state before the first iteration: weights drawn from the seed."""
+        """Return the state before the first iteration, with weights drawn from the seed.
+
+        Raises RecipeError if the recipe has an optimizer for an unknown network.
+        """
         with torch.random.fork_rng([]):
             torch.manual_seed(derive_seed("weights", seed))
             method = recipe.method.build(data)
-        # channels_last: convolutions are faster with it on CPUs and GPUs alike, and linear layers do not care.
+        # With channels_last, convolutions are faster on CPUs and GPUs; linear layers do not change.
         method.networks.to(runtime.device).to(memory_format=torch.channels_last)
         method.networks.train()
         method.state.update({name: tensor.to(runtime.device) for name, tensor in method.state.items()})
@@ -95,7 +98,7 @@ class RunState:
 
     @property
     def images_per_iteration(self) -> int:
-        """Return the real images that one iteration shows."""
+        """Return how many real images one iteration shows to the discriminator."""
         return self.recipe.images_per_iteration
 
     @property
@@ -105,26 +108,26 @@ class RunState:
 
     @property
     def kimg(self) -> float:
-        """Return the thousands of real images shown so far."""
+        """Return the real images shown so far, in thousands."""
         return self.iteration * self.images_per_iteration / 1000
 
     def moment(self, schedule_kimg: float) -> Moment:
-        """Return where the run is on its schedule."""
+        """Return the position of the run on a schedule of ``schedule_kimg``."""
         return Moment(self.iteration, self.kimg, min(self.kimg / schedule_kimg, 1.0))
 
     def noise(self, phase: Phase, repeat: int, runtime: Runtime) -> Noise:
-        """Return the draws of one repeat of a phase of this iteration."""
+        """Return the random numbers for one repeat of a phase in this iteration."""
         first, count = runtime.slice_of(self.recipe.batch_size)
         at = (self.seed, self.salt, self.iteration, phase.name, repeat)
         return Noise(*at, range(first, first + count), self.recipe.batch_size, runtime.device)
 
     def optimizer_for(self, network: str) -> OptimizerPart:
-        """Return the optimizer that trains a network, as the recipe and rollbacks have it."""
+        """Return a network's optimizer, its learning rate halved for each rollback after mode collapse."""
         part = self.recipe.optimizer_for(network)
         return part.slowed(0.5**self.halvings) if self.halvings else part
 
     def preview_networks(self) -> nn.ModuleDict:
-        """Return the networks that previews use: averages where there are some."""
+        """Return the networks that previews use: the averaged weights if a network has them."""
         averaged = {name: ema.network for name, ema in self.averages.items()}
         return nn.ModuleDict({name: averaged.get(name, net) for name, net in self.method.networks.items()})
 
@@ -137,7 +140,7 @@ class RunState:
         return bool(torch.stack(list(norms)).isfinite().all())
 
     def values(self) -> dict[str, Any]:
-        """Return the part of a checkpoint that is no tensor."""
+        """Return the values of a checkpoint that are not tensors."""
         at = {"iteration": self.iteration, "kimg": self.kimg}
         return {**at, "salt": self.salt, "halvings": self.halvings, "seed": self.seed}
 
@@ -162,7 +165,7 @@ class RunState:
         return {**out, "bad_steps": self.bad_steps}
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any], runtime: Runtime) -> None:
-        """Become what a checkpoint holds; CheckpointError when it is of other networks."""
+        """Restore the state from a checkpoint; CheckpointError if the checkpoint does not fit the networks."""
         parts: dict[str, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():
             family, _, key = name.partition("/")
@@ -175,7 +178,7 @@ class RunState:
                 _restore_optimizer(optimizer, _below(parts.get("optimizers", {}), f"{name}."))
         except (RuntimeError, KeyError) as problem:
             raise CheckpointError(
-                "checkpoint.other_networks", f"the checkpoint is of other networks than the recipe's: {problem}"
+                "checkpoint.other_networks", f"the checkpoint does not fit the networks of the recipe: {problem}"
             ) from problem
         self.method.state.clear()
         self.method.state.update(parts.get("state", {}))
@@ -196,7 +199,7 @@ def _below(tensors: dict[str, Tensor], head: str) -> dict[str, Tensor]:
 
 
 def _restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put back each parameter's state in the parameter's own memory format: fused kernels walk raw memory."""
+    """Restore each parameter's state in the parameter's memory format: fused kernels read raw memory."""
     optimizer.state.clear()
     parameters = _parameters(optimizer)
     for name, value in tensors.items():
@@ -214,7 +217,7 @@ def copy_weights(state: RunState) -> dict[str, list[Tensor]]:
 
 @torch.no_grad()
 def update_ratios(state: RunState, before: dict[str, list[Tensor]]) -> dict[str, float]:
-    """Return how far each network moved since ``before``, as a share of its weights' norm."""
+    """Return the norm of each network's change since ``before``, divided by the norm of its weights."""
     out = {}
     for name, each in state.trainable.items():
         moved = torch._foreach_sub([p.detach() for p in each], before[name])

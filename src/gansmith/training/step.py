@@ -10,7 +10,7 @@ from gansmith.training.state import RunState
 
 
 def train_step(state: RunState, stream: BatchStream, runtime: Runtime, moment: Moment) -> None:
-    """Run one iteration: every phase of the method, each as often as it repeats, then the averages."""
+    """Run one iteration: each phase of the method with its repeats, then update the averaged weights."""
     method, recipe = state.method, state.recipe
     draw, batch, bad = state.iteration * state.draws_per_iteration, None, torch.zeros_like(state.bad_steps[0])
     for phase in method.phases_at(moment):
@@ -39,9 +39,8 @@ def train_step(state: RunState, stream: BatchStream, runtime: Runtime, moment: M
             bad = torch.maximum(bad, found_inf)
             state.meter.add({**terms.log, f"grad_norm_{phase.name}": norm, "skipped": found_inf})
         runtime.average_(method.state.values())
-    runtime.average_(
-        method.networks.buffers()
-    )  # not before: a later phase may walk back through an earlier one's graph
+    # After all phases: a later phase may run backward through an earlier phase's graph, which needs its buffers.
+    runtime.average_(method.networks.buffers())
     state.bad_steps[0] = (state.bad_steps[0] + 1) * bad
     state.bad_steps[1] = state.bad_steps.max()
     half_life, seen = value_at(recipe.ema_half_life_kimg, moment), state.kimg + state.images_per_iteration / 1000
