@@ -116,6 +116,10 @@ def _answer() -> None:
     import torch
 
     torch.set_num_threads(1)
+    # What verbs import late, once for all forks: a second and more for each that trains.
+    import matplotlib.pyplot  # noqa: F401
+    import torch._dynamo
+
     import gansmith.api
     import gansmith.cli.app  # noqa: F401
     from gansmith.evaluation.downstream import synthetic_set as augment

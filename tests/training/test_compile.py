@@ -96,7 +96,7 @@ def test_gradients_are_those_of_an_eager_run(kind, interval, num_graphs, precisi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", distinct_recipes())
+@pytest.mark.parametrize("recipe", [name for name in distinct_recipes() if name != "unpaired"])  # with penalties below
 def test_every_recipe_has_the_gradients_of_an_eager_run(recipe, tiny_file, runtime, graphs):
     chosen = load_recipe(recipe, small(recipe))
     assert_same_gradients(chosen, source_for(recipe, tiny_file), runtime)

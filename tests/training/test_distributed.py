@@ -1,7 +1,7 @@
 """Two processes joined by gloo compute what one computes."""
 
+import contextlib
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +37,13 @@ CASES: dict[str, dict[str, Any]] = {
     "ada": {"augment": {"kind": "ada", "probability": 0.8}, "penalties": ["r1", "gradient_penalty"]},
     "spectral_norm": {
         "generator": {"kind": "sngan_resnet", "base_channels": 4, "norm": "none"},
-        "discriminator": {"kind": "sngan_resnet", "base_channels": 4, "norm": "none", "spectral_norm": True},
+        "discriminator": {
+            "kind": "sngan_resnet",
+            "base_channels": 4,
+            "blocks": 0,
+            "norm": "none",
+            "spectral_norm": True,
+        },
         "loss": "hinge",
         "discriminator_steps": 2,
         "conditional": True,
@@ -95,6 +101,7 @@ PROPOSED = ("base_channels=4", "latent_dim=4", "batch_size=8", "fixed_images=4",
 WORKER = """
 import sys
 from pathlib import Path
+
 sys.path[:0] = [sys.argv[1], f"{sys.argv[1]}/training"]
 import torch
 torch.set_num_threads(1)
@@ -150,9 +157,11 @@ def gradients(fields: dict[str, Any], source: Path, runtime: Runtime) -> dict[st
 
 def work(source: Path, out: Path) -> None:
     """Do on each of two processes the work of all tests, because starting a pair takes longer than the work."""
-    write_numbers(source, out)
-    train_pools(source, out / "pools")
-    stop_in_many_ways(source, out / "stopped")
+    with mock.patch.object(api, "write_results"):
+        write_numbers(source, out)
+        train_pools(source, out / "pools")
+        stop_in_many_ways(source, out / "stopped")
+    train_by_command(source, out / "command")
     assert torch.distributed.get_world_size() == 2
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
@@ -216,33 +225,48 @@ def stop_in_many_ways(source: Path, out: Path) -> None:
     (out / f"said-{runtime.rank}.txt").write_text("\n".join(said))
 
 
-def free_port() -> int:
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return int(server.getsockname()[1])
+def train_by_command(source: Path, out: Path) -> None:
+    """Train from the command line, on each of two processes, and write what each of them prints."""
+    from gansmith.cli.app import main
+
+    words = small("mlp-small", "log_rows=2", "previews=1", "checkpoints=1")
+    command = ["train", source, "--recipe", "mlp-small", "--out", out / "run", "--steps", 4, "--json", *words]
+    with (
+        open(out / f"stdout-{os.environ['RANK']}.txt", "w") as stdout,
+        open(out / f"stderr-{os.environ['RANK']}.txt", "w") as stderr,
+        contextlib.redirect_stdout(stdout),
+        contextlib.redirect_stderr(stderr),
+        mock.patch.object(sys, "argv", ["gansmith", *map(str, command)]),
+    ):
+        try:
+            main()
+        except SystemExit as ended:
+            if ended.code:
+                raise
 
 
 @pytest.fixture(scope="module")
 def both(tiny_file, tmp_path_factory, session_cache) -> Path:
-    """Return the folder that two processes have filled, started as torchrun starts them."""
+    """Return the folder that two processes of torchrun have filled."""
     out = tmp_path_factory.mktemp("both")
-    for folder in ("pools", "stopped"):
+    for folder in ("pools", "stopped", "command"):
         (out / folder).mkdir()
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "OMP_NUM_THREADS": "1"}
-    environ = {**os.environ, **common, "GANSMITH_CACHE": str(session_cache), "LOCAL_WORLD_SIZE": "2"}
-    command = [sys.executable, "-c", WORKER, str(HERE), str(tiny_file), str(out)]
-    processes = []
-    for rank in map(str, range(2)):
-        each = {**environ, "RANK": rank, "LOCAL_RANK": rank}
-        processes.append(subprocess.Popen(command, env=each, stderr=subprocess.PIPE, text=True))
-    try:
-        said = [process.communicate(timeout=1200)[1] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(text[-3000:] for text in said)
-    (out / "stderr.txt").write_text("".join(said))
+    (out / "worker.py").write_text(WORKER)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+         str(out / "worker.py"), str(HERE), str(tiny_file), str(out)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GANSMITH_CACHE": str(session_cache)},
+        capture_output=True, text=True, timeout=1200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-6000:]
+    (out / "stderr.txt").write_text(done.stderr)
     return out
+
+
+@pytest.fixture(autouse=True)
+def _no_results(monkeypatch):
+    """Leave out film, curves and report of the runs to compare with."""
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
 def of_two(both: Path, name: str, rank: int) -> dict[str, torch.Tensor]:
@@ -385,17 +409,11 @@ def test_nothing_is_warned_about(both):
 
 
 @pytest.mark.slow
-def test_torchrun_trains_and_only_the_main_process_writes(tiny_file, tmp_path):
-    folder = tmp_path / "run"
-    words = small("mlp-small", "log_rows=2", "previews=1", "checkpoints=1")
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--master-addr", "127.0.0.1", "--master-port", str(free_port()),
-         "--nproc-per-node", "2", "-m", "gansmith", "train", str(tiny_file), "--recipe", "mlp-small", "--out",
-         str(folder), "--steps", "4", "--json", *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=1200, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
+def test_torchrun_trains_and_only_the_main_process_writes(both):
+    folder = both / "command" / "run"
     assert newest(folder).values["iteration"] == 4
     assert len(RunFolder(folder).log.read_text().splitlines()) == 2
-    assert done.stdout.count('"finished": true') == 1
-    assert done.stderr.count("run folder:") == 1
+    for stream, text in (("stdout", '"finished": true'), ("stderr", "run folder:")):
+        printed = [(both / "command" / f"{stream}-{rank}.txt").read_text() for rank in range(2)]
+        assert [each.count(text) for each in printed] == [1, 0]
+    assert (folder / "report.html").is_file()

@@ -179,7 +179,7 @@ def finish(network: ModuleT, config: Network) -> ModuleT:
     for module in list(network.modules()):
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d | InstanceNorm):
             if config.init == "normal" and module.weight is not None:  # None: another module has the gains
-                nn.init.normal_(module.weight, 1.0, INIT_STD)
+                draw_normal_(module.weight, 1.0, INIT_STD)
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding):
             _draw(module, config.init)
@@ -199,8 +199,21 @@ class SpectralNorm(_SpectralNorm):
 
 def _draw(layer: nn.Linear | nn.Conv2d | nn.ConvTranspose2d | nn.Embedding, init: str) -> None:
     if init == "normal":
-        nn.init.normal_(layer.weight, 0.0, INIT_STD)
+        draw_normal_(layer.weight, 0.0, INIT_STD)
     elif init == "xavier":
         nn.init.xavier_uniform_(layer.weight)
     if init in ("normal", "xavier") and isinstance(bias := getattr(layer, "bias", None), Tensor):
         nn.init.zeros_(bias)
+
+
+def draw_normal_(values: Tensor, mean: float, std: float) -> None:
+    """Draw normal numbers in place; none on the meta device, where torch would import its compiler for them."""
+    if not values.is_meta:
+        nn.init.normal_(values, mean, std)
+
+
+def standard_normal(*shape: int) -> Tensor:
+    """Return standard normal numbers, the same ones as ``torch.randn``; on the meta device there are none."""
+    values = torch.empty(shape)
+    draw_normal_(values, 0.0, 1.0)
+    return values

@@ -10,7 +10,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansmith.core.errors import RecipeError
-from gansmith.parts.networks.base import ImageSpec, Network, finish, networks, one_hot, projected, start_map
+from gansmith.parts.networks.base import (
+    ImageSpec,
+    Network,
+    draw_normal_,
+    finish,
+    networks,
+    one_hot,
+    projected,
+    standard_normal,
+    start_map,
+)
 
 LEAK = 0.2
 EXPANSION = 2  # channels inside a block, divided by its input channels
@@ -128,7 +138,7 @@ class ScaledMap(nn.Module):
 
     def __init__(self, channels: int, rows: int, columns: int) -> None:
         super().__init__()
-        self.map = nn.Parameter(torch.randn(channels, rows, columns))
+        self.map = nn.Parameter(standard_normal(channels, rows, columns))
 
     def forward(self, scales: Tensor) -> Tensor:
         """Return one map for each row of scales."""
@@ -217,4 +227,4 @@ def _fix_up(network: nn.Module) -> None:
 
 
 def _draw(weight: Tensor, *, fan_in: int, gain: float = 1.0) -> None:
-    nn.init.normal_(weight, 0.0, gain / math.sqrt(fan_in))
+    draw_normal_(weight, 0.0, gain / math.sqrt(fan_in))

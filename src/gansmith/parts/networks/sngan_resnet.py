@@ -17,6 +17,7 @@ from gansmith.parts.networks.base import (
     normed,
     one_hot,
     projected,
+    standard_normal,
     start_map,
 )
 
@@ -107,8 +108,8 @@ class ClassBatchNorm2d(nn.BatchNorm2d):
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__(channels, affine=False)
-        self.gain = nn.Parameter(1 + INIT_STD * torch.randn(num_classes, channels))
-        self.shift = nn.Parameter(INIT_STD * torch.randn(num_classes, channels))
+        self.gain = nn.Parameter(1 + INIT_STD * standard_normal(num_classes, channels))
+        self.shift = nn.Parameter(INIT_STD * standard_normal(num_classes, channels))
 
     def forward(self, maps: Tensor, class_weights: Tensor | None = None) -> Tensor:
         """Return normed maps (N, C, h, w) for ``class_weights`` (N, num_classes)."""
