@@ -108,6 +108,8 @@ class RunFolder:
             first = problem.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"]))
             reason = f"it has no '{place}'" if first["type"] == "missing" else f"{place}: {first['msg']}"
+            if not place:
+                reason = "it holds no JSON object"
             if first["type"] == "less_than_equal" and place == "format":
                 reason = "a newer version of gansmith wrote it"
             raise CheckpointError("run.unreadable_record", f"'{path}' cannot be read: {reason}") from problem
