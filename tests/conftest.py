@@ -1,11 +1,13 @@
 import os
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from gansmith import plugins
 from gansmith.cli.app import main
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
@@ -40,6 +42,20 @@ def _own_cache(monkeypatch, session_cache):
     """Keep the user's cache, and the user's data sets, out of every test."""
     monkeypatch.setenv("GANSMITH_CACHE", str(session_cache))
     monkeypatch.setenv("GANSMITH_DATA", str(session_cache / "no-data"))
+
+
+@pytest.fixture(autouse=True)
+def _own_plugins():
+    """Remove the parts that a test's plugins have registered, so that no other test finds or lists them."""
+    registries = [each for each in vars(plugins).values() if isinstance(each, plugins.Registry)]
+    before = [{name: each.get(name) for name in each.names()} for each in registries]  # names() finds the built-in ones
+    modules = set(sys.modules)
+    yield
+    for each, parts in zip(registries, before, strict=True):
+        each._parts = parts
+    for name in set(sys.modules) - modules:
+        if name.startswith("gansmith_plugin_"):
+            del sys.modules[name]
 
 
 @pytest.fixture
