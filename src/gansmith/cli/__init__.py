@@ -1,1 +1,1 @@
-"""The command line: a file per verb parses, calls ``gansmith.api`` and prints; ``app`` has the list."""
+"""The command line: each verb parses its options, calls the api and prints the result."""

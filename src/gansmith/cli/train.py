@@ -241,6 +241,7 @@ def unpaired_data_and_overrides(words: list[str], start: str | None, to: str | N
 
 def _source(names: list[str], *, unpaired: bool) -> "str | Domains | FolderPairs":
     """Return the data set with one name, or with the names of two domains or two folders of pairs."""
+    # Here: both import torch.
     from gansmith.data.sources.domains import Domains
     from gansmith.data.sources.pairs import FolderPairs
 
