@@ -66,6 +66,11 @@ def reason_of(problem: BaseException) -> str:
     return text if len(text) <= 200 else text[:197] + "..."
 
 
+def counted(number: int, noun: str) -> str:
+    """Return "1 image", or "1,234 images": a number with its noun."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """Return ``" (did you mean 'x'?)"`` with the closest allowed name, or ``""``."""
     match = difflib.get_close_matches(str(name).lower(), sorted(allowed), n=1, cutoff=0.55)

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from pydantic import field_validator
 
+from gansmith.core.errors import counted
 from gansmith.core.registry import FrozenModel
 from gansmith.imaging.images import POINT
 
@@ -131,13 +132,13 @@ class DataSummary:
         images = f"{spec.count:,} images, {spec.height} x {spec.width}, {kind}"
         out = [f"{spec.name}: {spec.contents if spec.is_points else images}{classes}"]
         if spec.held_out:
-            out.append(f"held out: {spec.held_out:,} images, for evaluation only")
+            out.append(f"held out: {counted(spec.held_out, 'image')}, for evaluation only")
         if spec.classes:
             pairs = [f"{name} {count:,}" for name, count in zip(spec.classes, self.class_counts, strict=True)]
             out.append("classes: " + ", ".join(pairs[:12]) + (", ..." if len(pairs) > 12 else ""))
         out += self.notes
         if self.ignored:
-            out.append(f"ignored: {self.ignored:,} files without an image extension")
+            out.append(f"ignored: {counted(self.ignored, 'file')} without an image extension")
         if self.quarantine:
             named = [f"{entry['file']} ({entry['reason']})" for entry in self.quarantine[:3]]
             more = f" and {len(self.quarantine) - 3:,} more" if len(self.quarantine) > 3 else ""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gansmith.core.errors import DataError
+from gansmith.core.errors import DataError, counted
 from gansmith.core.events import OnProgress
 from gansmith.data.base import DataOptions, Listing
 from gansmith.data.cache import MOST_BAD
@@ -50,16 +50,16 @@ class CheckReport:
     def lines(self) -> list[str]:
         """Return the report as lines of plain English."""
         out = [f"{self.source}: {self.usable:,} usable images of {self.files:,}"]
-        out.append(f"ignored: {self.ignored:,} files without an image extension")
+        out.append(f"ignored: {counted(self.ignored, 'file')} without an image extension")
         out.append("sizes (height x width): " + _most_common(self.sizes))
         out.append("pixel modes: " + _most_common(self.modes))
         out.append("classes: " + (_most_common(self.classes) if self.classes else "no labels"))
         if self.classes and min(self.classes.values()) * 2 < max(self.classes.values()):
             out.append("  unbalanced: the largest class has more than twice the images of the smallest")
-        out.append(f"corrupt: {len(self.corrupt):,} files" if self.corrupt else "corrupt: none")
+        out.append(f"corrupt: {counted(len(self.corrupt), 'file')}" if self.corrupt else "corrupt: none")
         out += _first_of([f"  {entry['file']}: {entry['reason']}" for entry in self.corrupt])
         copies = sum(len(group) - 1 for group in self.duplicates)
-        out.append(f"exact duplicates (same decoded pixels): {copies:,} images in {len(self.duplicates):,} groups")
+        out.append(f"exact duplicates (same decoded pixels): {_grouped(copies, self.duplicates)}")
         out += _named(self.duplicates, " = ")
         out += self._near_lines() + self._mirror_lines() + list(self.notes)
         if self.refused:
@@ -71,7 +71,7 @@ class CheckReport:
         if self.near_duplicates is None:
             return ["near duplicates: not searched; to search for them: pip install 'gansmith[check]'"]
         copies = sum(len(group) - 1 for group in self.near_duplicates)
-        out = [f"near duplicates (scaled or encoded again): {copies:,} images in {len(self.near_duplicates):,} groups"]
+        out = [f"near duplicates (scaled or encoded again): {_grouped(copies, self.near_duplicates)}"]
         return out + _named(self.near_duplicates, " ~ ")
 
     def _mirror_lines(self) -> list[str]:
@@ -165,6 +165,10 @@ def _mirror(listing: Listing, infos: Sequence[ImageInfo]) -> dict[str, float]:
 def _most_common(counts: Mapping[str, int | str]) -> str:
     pairs = [f"{name}: {count if isinstance(count, str) else format(count, ',')}" for name, count in counts.items()]
     return _some(pairs, ", ")
+
+
+def _grouped(copies: int, groups: Sequence[object]) -> str:
+    return f"{counted(copies, 'image')} in {counted(len(groups), 'group')}"
 
 
 def _named(groups: Sequence[Sequence[str]], sign: str) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gansmith.core.errors import DataError
+from gansmith.core.errors import DataError, counted
 from gansmith.data.base import DataOptions
 from gansmith.data.image_info import ImageInfo
 from gansmith.imaging.images import LARGEST_SIDE, POINT, STARTS, stages
@@ -49,17 +49,17 @@ def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageForma
     notes += [reason] if reason else []
     deep = Counter(info.mode[0] for info in usable if info.mode.startswith(("I", "F")))
     if deep["I"]:
-        notes.append(f"{deep['I']:,} images of 16-bit gray: their full range 0..65535 is scaled to 8 bit")
+        notes.append(f"{counted(deep['I'], 'image')} of 16-bit gray: their full range 0..65535 is scaled to 8 bit")
     if deep["F"]:
-        notes.append(f"{deep['F']:,} images of floats: 0..1 is scaled to 8 bit")
+        notes.append(f"{counted(deep['F'], 'image')} of floats: 0..1 is scaled to 8 bit")
     others = sum(abs(math.log(info.width * height / (info.height * width))) > 0.01 for info in usable)
     if others:
         border = "transparent" if channels == 4 else "white"
         how = {"crop": "cut around the centre", "pad": f"given a {border} border", "stretch": "stretched"}[options.fit]
-        notes.append(f"{others:,} images have other proportions and are {how} (fit={options.fit})")
+        notes.append(f"{counted(others, 'image')} with other proportions, {how} (fit={options.fit})")
     smaller = sum(info.height < height or info.width < width for info in usable)
     if smaller:
-        notes.append(f"{smaller:,} images are smaller than {height} x {width} and are enlarged, which adds no detail")
+        notes.append(f"{counted(smaller, 'image')} smaller than {height} x {width}, enlarged, which adds no detail")
     return ImageFormat(height, width * 2 if options.pairs else width, channels, tuple(notes))
 
 
@@ -171,7 +171,7 @@ def channels_of(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[int, 
     transparent = sum(bool(info.transparent) for info in decoded)
     sampled = "images" if len(decoded) == len(infos) else f"{len(decoded):,} sampled images"
     if options.channels:
-        blended = f"{transparent:,} images have transparent parts, blended onto white"
+        blended = f"{counted(transparent, 'image')} with transparent parts, blended onto white"
         return options.channels, blended if transparent and options.channels != 4 else ""
     if transparent * 2 > len(decoded):
         return 4, f"inferred channels 4: {transparent:,} of {len(decoded):,} sampled images have transparent parts"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gansmith.core.errors import DataError
+from gansmith.core.errors import DataError, counted
 from gansmith.data.base import DataSpec, ImageData, Split
 
 LARGEST_SHARE = 0.9
@@ -32,7 +32,7 @@ def split_data(whole: ImageData, share: float, seed: int) -> ImageData:
         side = "nothing is held out" if not held.any() else "nothing is left for training"
         raise DataError(
             "data.holdout_leaves_none",
-            f"holdout {share:g} of {len(held):,} images in '{whole.spec.name}': {side}"
+            f"holdout {share:g} of {counted(len(held), 'image')} in '{whole.spec.name}': {side}"
             "\n  pass another share or more images (exact copies stay together on one side)",
         )
     spec = replace(whole.spec, held_out=int(held.sum()))

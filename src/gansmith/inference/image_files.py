@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from gansmith.core.errors import DataError
+from gansmith.core.errors import DataError, counted
 from gansmith.core.output_paths import make_parent_folders, refuse_used_folder
 from gansmith.data.sources.folder_labels import image_files
 from gansmith.imaging.images import MODES, decode_image, on_white, quiet_pillow, save_png, to_pil
@@ -98,5 +98,5 @@ def write_pictures(
         save_png(picture.array, target)
         written.append(target)
     if not written:
-        raise DataError("data.none_readable", f"none of the {len(files):,} images could be {verb}d")
+        raise DataError("data.none_readable", f"0 of {counted(len(files), 'image')} could be {verb}d")
     return written

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gansmith.core.errors import DataError, GansmithError, unknown_name
+from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
 from gansmith.core.events import silent
 from gansmith.data.base import DataSpec
 from gansmith.data.sources.folder_labels import image_files
@@ -56,7 +56,7 @@ def score_files(
             scores = model.score(images, label) if how == "discriminator" else _inversion_psnr_db(model, images, label)
             out += [(file, float(score)) for (file, _), score in zip(fitted, scores, strict=True)]
     if not out:
-        raise DataError("data.none_readable", f"none of the {len(files):,} images could be scored: {left_out[0]}")
+        raise DataError("data.none_readable", f"0 of {counted(len(files), 'image')} could be scored: {left_out[0]}")
     return out
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from gansmith.core.errors import DataError
+from gansmith.core.errors import DataError, counted
 from gansmith.data.base import Item, Listing
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -48,7 +48,7 @@ def arrange(found: Iterable[tuple[str, Any]], where: str) -> Listing:
     notes = []
     if loose and tops:
         notes.append(
-            f"no labels: {loose:,} images lie beside the sub-folders ({', '.join(tops[:5])}) instead of in one"
+            f"no labels: {counted(loose, 'image')} beside the sub-folders ({', '.join(tops[:5])}) instead of in one"
         )
     if classes and {name.lower() for name in classes} <= SPLITS:
         notes.append(f"the labels are {', '.join(classes)}: if these are splits, pass one of the folders instead")

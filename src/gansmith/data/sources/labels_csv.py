@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from gansmith.core.errors import DataError
+from gansmith.core.errors import DataError, counted
 from gansmith.data.base import Listing
 from gansmith.data.sources.folder_labels import parts_of
 
@@ -57,7 +57,7 @@ def label_by_table(listing: Listing, content: bytes, where: str) -> Listing:
     items = tuple(replace(item, label=number[labels[at]]) for at, item in enumerate(listing.items) if at in labels)
     notes = [f"labels: {where}" + (", not the sub-folders" if listing.classes else "")]
     if len(items) < len(listing.items):
-        notes.append(f"{len(listing.items) - len(items):,} images have no row in {TABLE} and are left out")
+        notes.append(f"{counted(len(listing.items) - len(items), 'image')} left out: no row in {TABLE}")
     if unmatched:
         notes.append(f"{unmatched:,} rows of {TABLE} name a file that is not there")
     return Listing(items, classes, listing.ignored, tuple(notes))

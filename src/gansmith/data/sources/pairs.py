@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from gansmith.core.errors import DataError
+from gansmith.core.errors import DataError, counted
 from gansmith.data.base import DataOptions, Item, Listing, Payload, Source
 from gansmith.data.sources.folders_archives import FolderSource, read_file
 from gansmith.imaging.images import ImageError, decode_image, fit_image, is_gray, is_transparent
@@ -63,7 +63,7 @@ class FolderPairs:
                 more = f" and {len(alone) - MOST_NAMED:,} more" if len(alone) > MOST_NAMED else ""
                 raise DataError(
                     "data.without_partner",
-                    f"{len(alone):,} images in '{side.location}' have no partner in the other folder: "
+                    f"{counted(len(alone), 'image')} in '{side.location}' without a partner in the other folder: "
                     f"{', '.join(sorted(alone)[:MOST_NAMED])}{more}"
                     "\n  add or remove files until both folders have the same names",
                 )
