@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from matplotlib.text import Text
 from PIL import Image
 
 from gansmith.core.errors import GansmithError
@@ -190,6 +191,24 @@ def test_curves_share_an_x_axis_in_kimg_and_have_legends() -> None:
     assert len({axes.get_xlim() for axes in figure.axes}) == 1
     legend = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
     assert legend == ["D(x)", "D(G(z))", "D(G(z)) after D's step"]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ["accuracy_real_a", "accuracy_fake_a", "accuracy_real_b", "accuracy_fake_b"],
+        ["cycle_a", "cycle_b"],
+        ["update_a_to_b", "update_b_to_a", "update_discriminator_a", "update_discriminator_b"],
+        [f"{metric}2k_own_train" for metric in ("coverage", "diversity", "missing", "copies")],
+    ],
+)
+def test_the_title_of_a_panel_ends_before_its_legend(columns: list[str]) -> None:
+    smallest = 0.000123  # the longest number beside a plot makes all plots narrow
+    figure = curves_figure([{"iteration": 1, "kimg": 1.0, "loss_g": smallest, **dict.fromkeys(columns, 0.5)}])
+    figure.draw_without_rendering()
+    axes = figure.axes[1]
+    title = next(text for text in axes.findobj(Text) if text.get_text() in {panel.title for panel in PANELS})
+    assert title.get_window_extent().x1 < axes.get_legend().get_window_extent().x0
 
 
 def test_columns_of_any_method_are_drawn_by_their_prefix() -> None:

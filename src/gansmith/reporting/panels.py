@@ -30,15 +30,13 @@ PANELS = (
     Panel("loss_", "losses"),
     Panel("d_", "D(x) and D(G(z)), probabilities", guide=0.5, is_share=True),
     Panel("score_", "scores of D (not probabilities)", guide=0.0),
-    Panel("accuracy_", "share of images that D classifies correctly", guide=0.5, is_share=True),
+    Panel("accuracy_", "share that D classifies correctly", guide=0.5, is_share=True),
     Panel("augment_", "augmentation p: share of images that each operation changes", is_share=True),
-    Panel("cycle_", "cycle loss: distance between images and their translation there and back"),
+    Panel("cycle_", "cycle loss: distance between images and their round trip"),
     Panel("identity_", "identity loss: change of images that need no translation"),
     Panel("grad_norm_", "gradient norms, log scale", is_log=True),
     Panel("penalty_", "penalties, as added to the loss"),
-    Panel("update_", "relative change of weights in a step, log scale", is_log=True),
+    Panel("update_", "relative weight change", is_log=True),
     Panel("look_fd", "Fréchet distance of samples, lower is better, log scale", is_log=True, metrics=("fd", "fid")),
-    Panel(
-        "look_", "samples compared with real images", guide=1.0, metrics=("coverage", "diversity", "missing", "copies")
-    ),
+    Panel("look_", "samples against real images", guide=1.0, metrics=("coverage", "diversity", "missing", "copies")),
 )
