@@ -140,7 +140,9 @@ def test_the_resumed_run_is_evaluated_with_the_same_number(resumed, tmp_path):
 
 def test_an_old_run_is_diagnosed_and_compared_before_any_resume(old):
     paused, finished = old("paused"), old("finished")
-    assert len(api.diagnose(paused, "cpu").lines()) > 3
+    diagnosis = api.diagnose(paused, "cpu")
+    assert len(diagnosis.lines()) > 3
+    assert all(Path(line.split(": ")[0]).exists() for line in diagnosis.evidence)
     comparison, _ = api.compare([paused, finished])
     assert len(comparison.to_json()["runs"]) == 2
     assert (paused / "looks.jsonl").exists()  # reading changes nothing

@@ -196,7 +196,8 @@ def _evidence(run: RunFolder, verdict: Verdict | None, snapshots: list[dict[str,
     if len(snapshots) > 1:
         name = column_of(snapshots[-1], "fd")
         values = [measure(each, "fd") for each in snapshots]
-        out.append(f"{run.snapshots}: {name} went from {values[0]:.3g} to {values[-1]:.3g}, lowest {min(values):.3g}")
+        went = f"{name} went from {values[0]:.3g} to {values[-1]:.3g}, lowest {min(values):.3g}"
+        out.append(f"{run.snapshots_file()}: {went}")
     began, moment = math.inf, "newest"
     if verdict is not None and verdict.began_kimg is not None:
         began = next((each["iteration"] for each in snapshots if each["kimg"] >= verdict.began_kimg), 0)

@@ -121,11 +121,14 @@ class RunFolder:
         """Replace run.json."""
         commit_json(self.path / RECORD, record.model_dump(mode="json"))
 
-    def read_snapshots(self) -> list[Row]:
-        """Return the rows of snapshots.jsonl, or of the file with the old name in runs of older versions."""
+    def snapshots_file(self) -> Path:
+        """Return the path of snapshots.jsonl, or of the file with the old name in runs of older versions."""
         old = next((self.path / name for name, new in OLD_FILES.items() if new == self.snapshots.name))
-        path = self.snapshots if self.snapshots.exists() else old
-        return [snapshot_from_old_file(row) for row in read_rows(path)]
+        return old if old.exists() and not self.snapshots.exists() else self.snapshots
+
+    def read_snapshots(self) -> list[Row]:
+        """Return the rows of the snapshots, with today's names."""
+        return [snapshot_from_old_file(row) for row in read_rows(self.snapshots_file())]
 
     def rename_old_files(self) -> None:
         """Rename the files of an older version, before a resume appends to them."""
