@@ -9,7 +9,7 @@ import gansmith
 from gansmith import api
 from gansmith.data.base import DataSpec
 from gansmith.imaging import tiles
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.inference.load import load_model
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import make_record

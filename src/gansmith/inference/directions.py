@@ -74,10 +74,10 @@ def directions(
     vectors = vectors * largest.sign()
     shifts = torch.linspace(-reach, reach, STEPS)
     shifts[STEPS // 2] = 0
-    values = base.values + shifts[None, :, None] * vectors[:, None, :]
+    values = torch.from_numpy(base.values) + shifts[None, :, None] * vectors[:, None, :]
     count = num * STEPS
-    classes = None if base.classes is None else base.classes.expand(count, -1)
-    images = draw(model, Latents(values.flatten(0, 1), classes, base.names * count), raw=raw)
+    classes = None if base.classes is None else base.classes.repeat(count, axis=0)
+    images = draw(model, Latents(values.flatten(0, 1).numpy(), classes, base.names * count), raw=raw)
     return Directions(vectors, strengths, images.reshape(num, STEPS, *images.shape[1:]), tuple(shifts.tolist()))
 
 
