@@ -34,7 +34,7 @@ DEVICE_FILES = {
     "cli/options.py",  # the help of --device
     "parts/extractors/torch_fidelity.py",  # tells torch-fidelity to stay on the CPU
     "planning/machine.py",  # describes the machine
-    "core/randomness.py",  # seeds the generators inside networks
+    "core/noise.py",  # seeds the generators inside networks
 }
 
 
