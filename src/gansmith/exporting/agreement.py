@@ -4,12 +4,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import torch
 
 from gansmith.core.errors import ModelError, counted
+from gansmith.core.version import __version__
 from gansmith.exporting.graph import Graph
 
+Run = Callable[[tuple[np.ndarray, ...]], np.ndarray]  # inputs -> images, for any number of rows
+FACTS_FORMAT = 1  # of ``facts_of``
 FIRST_BATCHES = (1, 3)  # the batches after them have the size that ``sample`` uses
 
 
@@ -36,16 +41,44 @@ class Agreement:
             )
 
 
-def compare(graph: Graph, run: Callable[[tuple[np.ndarray, ...]], np.ndarray]) -> Agreement:
-    """Return how near ``run``, which makes images from inputs, is to the model, at several batch sizes."""
+def compare(graph: Graph, run: Run, eager: Run | None = None) -> Agreement:
+    """Return how near the images of ``run`` are to those that the model makes, at several batch sizes.
+
+    The model makes all in its own batch size, so that its images do not depend on their number; ``eager``, if given,
+    makes each of these batches instead.
+    """
     worst, same, values = 0, 0, 0
     for inputs in graph.draw():
-        wanted, arrays = graph.made_here(inputs), tuple(each.numpy() for each in inputs)
-        for start, end in _batches(len(wanted), graph.model.record.sample_batch):
-            made = _levels(run(tuple(each[start:end] for each in arrays)))
-            apart = np.abs(made - _levels(wanted[start:end]).reshape(made.shape))
+        arrays = tuple(each.numpy() for each in inputs)
+        whole = graph.made_here(inputs) if eager is None else np.empty(0)
+        for start, end in _batches(len(arrays[0]), graph.model.record.sample_batch):
+            batch = tuple(each[start:end] for each in arrays)
+            made, wanted = _levels(run(batch)), whole[start:end] if eager is None else eager(batch)
+            apart = np.abs(made - _levels(wanted).reshape(made.shape))
             worst, same, values = max(worst, int(apart.max())), same + int((apart == 0).sum()), values + apart.size
     return Agreement(worst, same / values)
+
+
+def facts_of(graph: Graph, found: Agreement, **own: Any) -> dict[str, Any]:
+    """Return the entry EXPORT_KEY of a file's metadata; ``own`` are facts of its format."""
+    return {
+        "format": FACTS_FORMAT,
+        "gansmith": __version__,
+        "torch": torch.__version__,
+        **own,
+        "raw": graph.raw,
+        "multiple": graph.multiple,
+        "scale": graph.scale,
+        "sample_batch": graph.model.record.sample_batch,
+        "direction": graph.name if graph.name != "generator" else None,
+        "largest_difference": found.worst,
+        "equal": found.equal,
+    }
+
+
+def size_words(content: bytes) -> str:
+    """Return the size of a file for a person."""
+    return f"{len(content) / 1e6:.1f} MB" if len(content) >= 1e6 else f"{len(content) / 1e3:.1f} kB"
 
 
 def _batches(count: int, batch: int) -> list[tuple[int, int]]:

@@ -2,16 +2,13 @@
 
 import json
 import warnings
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
 import torch
 
 from gansmith.core.atomic_files import METADATA_KEY, commit_file
-from gansmith.core.version import __version__
-from gansmith.exporting.agreement import Agreement, compare
+from gansmith.exporting.agreement import Run, compare, facts_of, size_words
 from gansmith.exporting.base import EXPORT_KEY, Exported, FileFormat, formats, require_extra
 from gansmith.exporting.graph import Graph, graph_of
 from gansmith.inference.model import Model
@@ -20,7 +17,6 @@ from gansmith.runs.folder import RunFolder
 if TYPE_CHECKING:
     import onnx
 
-FORMAT = 1  # of the entry EXPORT_KEY
 OPSET = 20
 WORST, EQUAL = 1, 0.999
 AXES = ("batch", "height", "width")
@@ -42,19 +38,19 @@ class Onnx(FileFormat):
         require_extra(self.kind, "onnx", "onnxscript", "onnxruntime")
         graph = graph_of(model, name, raw=raw)
         made = _as_onnx(graph)
-        found = compare(graph, onnx_runner(made.SerializeToString(), graph.inputs))
+        found = compare(graph, onnx_run(made.SerializeToString(), graph.inputs))
         found.require(f"'{target}'", WORST, EQUAL)
-        facts = _facts(graph, found, self.weights)
+        facts = facts_of(graph, found, opset=OPSET, weights=self.weights)
         record = model.record.model_copy(update={"network": name})
         for key, text in ((METADATA_KEY, record.model_dump_json()), (EXPORT_KEY, json.dumps(facts))):
             made.metadata_props.add(key=key, value=text)
         content = made.SerializeToString()
         commit_file(target, lambda at: at.write_bytes(content))
-        words = f"{len(content) / 1e6:,.1f} MB, opset {OPSET}, {self.weights} weights; {found.words()}"
+        words = f"{size_words(content)}, opset {OPSET}, {self.weights} weights; {found.words()}"
         return Exported(target, name, facts, words)
 
 
-def onnx_runner(content: bytes, inputs: tuple[str, ...]) -> Callable[[tuple[np.ndarray, ...]], np.ndarray]:
+def onnx_run(content: bytes, inputs: tuple[str, ...]) -> Run:
     """Return a function that runs an ONNX model on the CPU: arrays in the order of ``inputs`` -> its first output."""
     import onnxruntime  # here: an extra
 
@@ -90,21 +86,3 @@ def _as_onnx(graph: Graph) -> "onnx.ModelProto":
             if dim.dim_param:
                 dim.dim_param = axis if scale == 1 or axis == "batch" else f"{scale}*{axis}"
     return proto
-
-
-def _facts(graph: Graph, found: Agreement, weights: str) -> dict[str, Any]:
-    """Return the entry EXPORT_KEY."""
-    return {
-        "format": FORMAT,
-        "gansmith": __version__,
-        "torch": torch.__version__,
-        "opset": OPSET,
-        "weights": weights,
-        "raw": graph.raw,
-        "multiple": graph.multiple,
-        "scale": graph.scale,
-        "sample_batch": graph.model.record.sample_batch,
-        "direction": graph.name if graph.name != "generator" else None,
-        "largest_difference": found.worst,
-        "equal": found.equal,
-    }
