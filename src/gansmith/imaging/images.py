@@ -32,6 +32,11 @@ def from_levels(images: np.ndarray) -> np.ndarray:
     return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
+def as_levels(values: np.ndarray) -> np.ndarray:
+    """Convert float in [-1, 1] to uint8, rounded and clipped."""
+    return ((values + np.float32(1)) * np.float32(127.5)).round().clip(0, 255).astype(np.uint8)
+
+
 def sample_batch(height: int, width: int) -> int:
     """Return the batch size for all samples of this image size, 4 to 64.
 
