@@ -140,6 +140,15 @@ def no_upscaler(kind: str, *, enlarges: bool) -> ModelError:
     )
 
 
+def needs_weights(verb: str) -> ModelError:
+    """Return the error for a verb that a model without torch's weights cannot do."""
+    return ModelError(
+        "model.needs_weights",
+        f"cannot {verb} with an ONNX file: it holds a generator without the weights that torch needs"
+        "\n  pass the run or the model folder that it was exported from",
+    )
+
+
 def check_image_size(data: DataSpec, where: object) -> None:
     """Raise ModelError, which names the file ``where``, if a record has images of an impossible size."""
     if not (1 <= data.height <= MAX_SIDE_PX and 1 <= data.width <= MAX_SIDE_PX) or data.channels not in (1, 3, 4):

@@ -83,7 +83,7 @@ def directions(
 
 def _first_weight(model: Model, *, raw: bool) -> Tensor:
     """Return the weight of the first linear layer, (out, latent_dim), without its columns for labels."""
-    method = model.latent_method("draw")
+    method = model.latent_method("find directions")
     width = method.config.latent_dim + method.num_classes
     generator = model.network("generator-raw" if raw else "generator")
     first = next((each for each in generator.modules() if isinstance(each, nn.Linear)), None)

@@ -14,11 +14,21 @@ from torch import Tensor, nn
 from gansmith.core.atomic_files import METADATA_KEY, commit_file, commit_json
 from gansmith.core.errors import ModelError
 from gansmith.core.runtime import pick_device
-from gansmith.inference.base import LatentInput, TrainedModel, no_latents, no_translator, no_upscaler, one_way
+from gansmith.inference.base import (
+    LatentInput,
+    TrainedModel,
+    needs_weights,
+    no_latents,
+    no_translator,
+    no_upscaler,
+    one_way,
+)
 from gansmith.inference.discriminator import TrainedDiscriminator
 from gansmith.inference.generators import translating, upscaling
 from gansmith.inference.image_to_image import ImageToImage
+from gansmith.inference.interpolate import interpolate
 from gansmith.inference.model_record import MODEL_JSON, ModelRecord, model_errors
+from gansmith.inference.translate import translate
 from gansmith.methods.base import Fixed
 from gansmith.methods.capabilities import LatentSampler, samples_from_latents, translates, upscales
 from gansmith.methods.sampling import generate
@@ -30,6 +40,9 @@ class Model(TrainedModel):
     ``load.py`` reads it from disk. Tools that take a model have a file each: ``interpolate.py``, ``arithmetic.py``,
     ``directions.py``, ``inversion/``, ``translate.py``, ``upscale.py``, ``score.py`` and ``features.py``.
     """
+
+    interpolate = interpolate
+    translate = translate
 
     def __init__(self, record: ModelRecord, tensors: dict[str, dict[str, Tensor]], device: str = "auto") -> None:
         """Build the networks of a record from tensors by network name (``generator``, ``generator-raw``, ...).
@@ -165,3 +178,10 @@ class Model(TrainedModel):
         floats = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
         network.load_state_dict(floats, assign=True)
         return network
+
+
+def with_weights(model: TrainedModel, verb: str) -> Model:
+    """Return a model that torch runs; ModelError, which names ``verb``, for an exported file."""
+    if not isinstance(model, Model):
+        raise needs_weights(verb)
+    return model
