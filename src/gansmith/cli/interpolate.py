@@ -44,8 +44,8 @@ def interpolate(
 
     film = check_walk_path(out).suffix.lower() != ".png"
     loaded = load(model, device, plugin or [])
-    walk = interpolate(
-        loaded, seeds, frames=frames, closed=film, mode=mode, label=label, to_label=to_label, truncation=truncation,
+    walk = loaded.interpolate(
+        seeds, frames=frames, closed=film, mode=mode, label=label, to_label=to_label, truncation=truncation,
         raw=raw,
     )  # fmt: skip
     written = walk.save(out)

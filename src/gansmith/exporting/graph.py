@@ -68,6 +68,7 @@ class Graph(ABC):
     output: str = "images"
     multiple: int = 1  # sides of input images are multiples of it
     scale: int = 1  # sides of a result divided by sides of its input image
+    mixes_labels: bool = False  # label weights may be of several classes
 
     @abstractmethod
     def axes(self) -> tuple[dict[int, Any], ...]:
@@ -159,7 +160,15 @@ def graph_of(model: Model, name: str, *, raw: bool) -> Graph:
         points = model.record.data.is_points
         latent = LatentModule(method, network, makes_points=points).eval()
         inputs = ("latents", "labels") if method.num_classes else ("latents",)
-        return LatentGraph(model, name, raw, latent, inputs, "points" if points else "images")
+        return LatentGraph(
+            model,
+            name,
+            raw,
+            latent,
+            inputs,
+            "points" if points else "images",
+            mixes_labels=method.config.generator.mixes_labels,
+        )
     assert translates(method), "generators_of has named its generators"
     enlarges = 1 if method.task is None else method.task.scale
     multiple = max(1, int(network.multiple) // enlarges)  # type: ignore[arg-type]

@@ -126,8 +126,7 @@ def read_onnx(path: Path, device: str) -> OnnxFile:
     check_image_size(record.data, path)
     # A file cannot ask for a larger batch, and so for more memory, than images of this size are sampled in.
     batch = min(record.sample_batch, sample_batch(record.data.height, record.data.width))
-    file = OnnxFile(path, record.model_copy(update={"sample_batch": batch}), facts, _session(path, content, device))
-    return file
+    return OnnxFile(path, record.model_copy(update={"sample_batch": batch}), facts, _session(path, content, device))
 
 
 def _content_of(path: Path) -> bytes:
@@ -163,9 +162,7 @@ def _walk(content: bytes) -> dict[str, str]:
             if seen > MOST_FIELDS:
                 raise ValueError(f"it has more than {MOST_FIELDS:,} entries")
             if message == "tensor" and (field == EXTERNAL_DATA or (field == DATA_LOCATION and value)):
-                raise ValueError(
-                    "some of its weights are in another file, and gansmith reads no file but the one named"
-                )
+                raise ValueError("some of its weights are in another file; export it with all weights inside")
             inner = MESSAGES[message].get(field)
             if inner is not None:
                 if isinstance(value, int):

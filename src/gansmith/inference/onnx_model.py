@@ -177,7 +177,7 @@ class OnnxModel(TrainedModel):
         self._check_ports("output", self._session.get_outputs(), [("results", PIXELS, [channels])], free=3)
 
     def _check_ports(self, what: str, ports: list[Any], wanted: list[tuple[str, str, list[int]]], free: int) -> None:
-        """Raise ModelError unless inputs or outputs have these names, types and last sides, after ``free`` free ones."""
+        """Raise ModelError unless inputs or outputs have these names, types and, after ``free`` free ones, sides."""
         found = [(port.name, port.type, port.shape[free:]) for port in ports]
         fixed = [side for port in ports for side in port.shape[:free] if isinstance(side, int)]
         if found != wanted or fixed:
@@ -188,5 +188,6 @@ class OnnxModel(TrainedModel):
     def _contradiction(self, found: str, wanted: str) -> ModelError:
         return ModelError(
             "model.graph_unfit",
-            f"the graph of '{self.path}' does not fit its record: it {found}\n  expected: {wanted}\n  export the model again",
+            f"the graph of '{self.path}' does not fit its record: it {found}"
+            f"\n  expected: {wanted}\n  export the model again",
         )
