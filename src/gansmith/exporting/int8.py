@@ -1,7 +1,6 @@
 """Quantize an ONNX generator to 8 bits, and measure what that costs in FD."""
 
 import tempfile
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +59,7 @@ def quantized(proto: "onnx.ModelProto", graph: Graph) -> "onnx.ModelProto":
     """
     import onnx  # here: extras
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
     arrays = [each.numpy() for each in graph.draw()[0]]
     feeds = iter(
@@ -71,9 +71,9 @@ def quantized(proto: "onnx.ModelProto", graph: Graph) -> "onnx.ModelProto":
         def get_next(self) -> dict[str, Any] | None:
             return next(feeds, None)
 
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # advice on preparing the model
+    with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "int8.onnx"
+        add_pre_process_metadata(proto)  # which would be for other graphs; without it there is advice in the log
         quantize_static(
             proto, path, Drawn(), per_channel=True, op_types_to_quantize=WEIGHTED, activation_type=QuantType.QUInt8
         )

@@ -64,6 +64,7 @@ class Onnx(FileFormat):
                 words = f"; {cost.words()}"
         facts = facts_of(graph, found, opset=OPSET, weights=kind)
         record = model.record.model_copy(update={"network": name})
+        del made.metadata_props[:]
         for key, text in ((METADATA_KEY, record.model_dump_json()), (EXPORT_KEY, json.dumps(facts))):
             made.metadata_props.add(key=key, value=text)
         content = made.SerializeToString()
@@ -98,11 +99,12 @@ def _as_onnx(graph: Graph) -> "onnx.ModelProto":
         )
     assert exported is not None, "None is the answer of the old exporter alone"
     proto: onnx.ModelProto = exported.model_proto
-    del proto.graph.value_info[:]
-    for node in (*proto.graph.node, *(each for function in proto.functions for each in function.node)):
-        node.doc_string = ""
-        del node.metadata_props[:]
-    for value in (*proto.graph.input, *proto.graph.output):
+    values = (*proto.graph.input, *proto.graph.output)
+    del proto.graph.value_info[:], proto.graph.metadata_props[:]
+    for part in (*proto.graph.node, *proto.graph.initializer, *values):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for value in values:
         scale = graph.scale if value.name == graph.output else 1
         for axis, dim in zip(AXES, value.type.tensor_type.shape.dim, strict=False):
             if dim.dim_param:
