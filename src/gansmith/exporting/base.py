@@ -78,7 +78,8 @@ def choose_format(name: str, options: Mapping[str, str | None]) -> ExportFormat:
                 "export.unknown_option",
                 f"format '{name}' has no option {key}={value}\n  formats that have it: {', '.join(taking) or 'none'}",
             )
-        allowed = [each for each in get_args(chosen.model_fields[key].annotation) if isinstance(each, str)]
+        kind = chosen.model_fields[key].annotation  # Literal["a"], or Literal["a"] | None
+        allowed = [word for each in (kind, *get_args(kind)) for word in get_args(each) if isinstance(word, str)]
         if value not in allowed:
             raise GansmithError("export.unknown_value", unknown_name(f"value of {key}:", str(value), allowed))
     return chosen.model_validate(wanted)

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
+from pydantic import Field
 
 from gansmith.core.atomic_files import METADATA_KEY, commit_file
+from gansmith.core.errors import GansmithError
 from gansmith.exporting.agreement import Run, compare, facts_of, size_words
 from gansmith.exporting.base import Exported, FileFormat, formats, require_extra
 from gansmith.exporting.graph import Graph, graph_of
+from gansmith.exporting.int8 import cost_in_fd, method_for_fd, quantized
 from gansmith.inference.model import Model
 from gansmith.inference.onnx_file import EXPORT_KEY
 from gansmith.runs.folder import RunFolder
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET = 20
-WORST, EQUAL = 1, 0.999
+WORST, EQUAL = 1, 0.999  # level, share of equal values
+WORST_OF_HALF, EQUAL_OF_HALF = 3, 0.95  # with fp16 weights; measured: see docs/export.md
 AXES = ("batch", "height", "width")
 
 
@@ -32,22 +36,41 @@ class Onnx(FileFormat):
     """
 
     ending: ClassVar[str] = ".onnx"
-    weights: Literal["fp32", "fp16"] = "fp32"
+    weights: Literal["fp32", "fp16"] = Field("fp32", description="fp16: half the size; computed in fp32 all the same")
+    quantize: Literal["int8"] | None = Field(None, description="int8: a third of the size, if FD hardly rises")
 
     def write(self, model: Model, name: str, target: Path, *, raw: bool, run: RunFolder | None) -> Exported:
         """Write a generator, after running it in onnxruntime on drawn inputs."""
+        if self.quantize and self.weights == "fp16":
+            raise GansmithError(
+                "export.options_clash", "--weights fp16 and --quantize int8 exclude each other\n  pass one of them"
+            )
         require_extra(self.kind, "onnx", "onnxscript", "onnxruntime")
         graph = graph_of(model, name, raw=raw)
+        if self.quantize:
+            method_for_fd(graph, run)  # fails before minutes of work
         made = _as_onnx(graph)
-        found = compare(graph, onnx_run(made.SerializeToString(), graph.inputs))
+        exact = onnx_run(made.SerializeToString(), graph.inputs)
+        found, kind, words = compare(graph, exact), self.quantize or self.weights, ""
         found.require(f"'{target}'", WORST, EQUAL)
-        facts = facts_of(graph, found, opset=OPSET, weights=self.weights)
+        if kind != "fp32":
+            made = _halved(made) if kind == "fp16" else quantized(made, graph)
+            smaller = onnx_run(made.SerializeToString(), graph.inputs)
+            found = compare(graph, smaller)
+            if kind == "fp16":
+                found.require(f"'{target}' with fp16 weights", WORST_OF_HALF, EQUAL_OF_HALF)
+            else:
+                cost = cost_in_fd(graph, run, exact, smaller)
+                cost.require(target)
+                words = f"; {cost.words()}"
+        facts = facts_of(graph, found, opset=OPSET, weights=kind)
         record = model.record.model_copy(update={"network": name})
+        del made.metadata_props[:]
         for key, text in ((METADATA_KEY, record.model_dump_json()), (EXPORT_KEY, json.dumps(facts))):
             made.metadata_props.add(key=key, value=text)
         content = made.SerializeToString()
         commit_file(target, lambda at: at.write_bytes(content))
-        words = f"{size_words(content)}, opset {OPSET}, {self.weights} weights; {found.words()}"
+        words = f"{size_words(content)}, opset {OPSET}, {kind} weights; {found.words()}{words}"
         return Exported(target, name, facts, words)
 
 
@@ -77,13 +100,34 @@ def _as_onnx(graph: Graph) -> "onnx.ModelProto":
         )
     assert exported is not None, "None is the answer of the old exporter alone"
     proto: onnx.ModelProto = exported.model_proto
-    del proto.graph.value_info[:]
-    for node in (*proto.graph.node, *(each for function in proto.functions for each in function.node)):
-        node.doc_string = ""
-        del node.metadata_props[:]
-    for value in (*proto.graph.input, *proto.graph.output):
+    values = (*proto.graph.input, *proto.graph.output)
+    del proto.graph.value_info[:], proto.graph.metadata_props[:]
+    for part in (*proto.graph.node, *proto.graph.initializer, *values):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for value in values:
         scale = graph.scale if value.name == graph.output else 1
         for axis, dim in zip(AXES, value.type.tensor_type.shape.dim, strict=False):
             if dim.dim_param:
                 dim.dim_param = axis if scale == 1 or axis == "batch" else f"{scale}*{axis}"
     return proto
+
+
+def _halved(proto: "onnx.ModelProto") -> "onnx.ModelProto":
+    """Return a model whose matrices and kernels are stored as fp16; they become fp32 when it is loaded."""
+    import onnx  # here: an extra
+    from onnx import numpy_helper
+
+    out = onnx.ModelProto()
+    out.CopyFrom(proto)
+    casts = []
+    for tensor in out.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) > 1:
+            name, stored = tensor.name, f"{tensor.name}_fp16"
+            values = numpy_helper.to_array(tensor).astype("float16")
+            tensor.CopyFrom(numpy_helper.from_array(values, stored))
+            casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *proto.graph.node]
+    del out.graph.node[:]
+    out.graph.node.extend(nodes)
+    return out

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 
 from gansmith.core.atomic_files import METADATA_KEY, commit_file
 from gansmith.exporting.agreement import Run, compare, facts_of, size_words
@@ -31,20 +32,22 @@ class TorchExport(FileFormat):
     def write(self, model: Model, name: str, target: Path, *, raw: bool, run: RunFolder | None) -> Exported:
         """Write a generator, after comparing the program that a reader gets with the network."""
         graph = graph_of(model, name, raw=raw)
-        program, first = graph.trace(), io.BytesIO()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of torch, about weights that are not contiguous
-            torch.export.save(program, first)
-            first.seek(0)
-            again = torch.export.load(first).module()
+        program = graph.trace()
+        again = torch.export.load(io.BytesIO(_saved(program, {}))).module()
         found = compare(graph, _run(again), _run(graph.module))
         found.require(f"'{target}'", 0, 1.0)
         record, facts = model.record.model_copy(update={"network": name}), facts_of(graph, found)
-        texts, whole = {METADATA_KEY: record.model_dump_json(), EXPORT_KEY: json.dumps(facts)}, io.BytesIO()
-        torch.export.save(program, whole, extra_files=texts)
-        content = whole.getvalue()
+        content = _saved(program, {METADATA_KEY: record.model_dump_json(), EXPORT_KEY: json.dumps(facts)})
         commit_file(target, lambda at: at.write_bytes(content))
         return Exported(target, name, facts, f"{size_words(content)}; {found.words()}")
+
+
+def _saved(program: ExportedProgram, texts: dict[str, str]) -> bytes:
+    content = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch, about weights that are channels_last
+        torch.export.save(program, content, extra_files=texts)
+    return content.getvalue()
 
 
 def _run(module: nn.Module) -> Run:
