@@ -181,9 +181,9 @@ class OnnxModel(TrainedModel):
         found = [(port.name, port.type, port.shape[free:]) for port in ports]
         fixed = [side for port in ports for side in port.shape[:free] if isinstance(side, int)]
         if found != wanted or fixed:
-            raise self._contradiction(
-                f"has the {what}s {[(port.name, port.type, port.shape) for port in ports]}", f"{wanted}"
-            )
+            words = [_port(port.name, port.type, port.shape) for port in ports]
+            expected = [_port(name, kind, ["any"] * free + sides) for name, kind, sides in wanted]
+            raise self._contradiction(f"has the {what} {' and '.join(words) or 'none'}", " and ".join(expected))
 
     def _contradiction(self, found: str, wanted: str) -> ModelError:
         return ModelError(
@@ -191,3 +191,7 @@ class OnnxModel(TrainedModel):
             f"the graph of '{self.path}' does not fit its record: it {found}"
             f"\n  expected: {wanted}\n  export the model again",
         )
+
+
+def _port(name: str, kind: str, sides: list[Any]) -> str:
+    return f"{name}, {kind} of {' x '.join(map(str, sides))}"
