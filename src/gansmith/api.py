@@ -248,10 +248,10 @@ def export(
     kept. Raises GansmithError for an unknown format or option, a library that is missing, and an output that exists;
     ModelError for a model that this format cannot hold.
     """
-    chosen = choose_format(to, options)
-    folder = Path(path)
+    load_plugins(tuple(Path(plugin) for plugin in plugins))
+    chosen, folder = choose_format(to, options), Path(path)
     run = RunFolder.open(folder) if is_run(folder) else None
-    model = load_weights(path, "export", "cpu", plugins)
+    model = load_weights(path, "export", "cpu")
     return chosen.export(model, None if out is None else Path(out), raw=raw, run=run)
 
 

@@ -22,7 +22,7 @@ from gansmith.core.errors import DiskFullError, ModelError
 from gansmith.exporting import int8
 from gansmith.exporting import onnx as onnx_format
 from gansmith.exporting.agreement import Agreement, compare
-from gansmith.exporting.base import EXPORT_KEY, choose_format, formats, generators_of
+from gansmith.exporting.base import EXPORT_KEY, Exported, choose_format, formats, generators_of
 from gansmith.exporting.graph import graph_of
 from gansmith.exporting.int8 import Cost
 from gansmith.inference.load import load_model
@@ -184,6 +184,19 @@ def test_two_directions_are_two_files(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     made = translate(load_model(tmp_path / "x-b_to_a.safetensors", "cpu"), picture, reverse=True).array
     assert np.array_equal(made, translate(model, picture, reverse=True).array)
+
+
+def test_a_second_file_that_fails_takes_the_first_one_along(tmp_path, monkeypatch):
+    def fails_at_the_second(self, model, name, target, **_):
+        if name == "b_to_a":
+            raise ModelError("export.differs", "other images")
+        target.touch()
+        return Exported(target, name, {}, "")
+
+    monkeypatch.setattr(formats.get("safetensors"), "write", fails_at_the_second)
+    with pytest.raises(ModelError):
+        choose_format("safetensors", {}).export(model_of("unpaired"), tmp_path / "x.safetensors", raw=False, run=None)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("raw", [False, True])
