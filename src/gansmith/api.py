@@ -142,19 +142,21 @@ def resume(
     folder: str | Path,
     *,
     kimg: float | None = None,
+    device: str | None = None,
     accept_changes: bool = False,
     on_event: OnEvent | None = None,
 ) -> Run:
     """Continue a run from its newest checkpoint and return it.
 
-    ``kimg`` changes the length. ``accept_changes`` continues although recipe, data, torch or threads changed. Both are
-    recorded in the log. Raises CheckpointError for a folder that cannot be continued exactly.
+    ``kimg`` changes the length, ``device`` the device; None is the one before. ``accept_changes`` continues although
+    recipe, data, torch, threads or device changed. The log records all of it. Raises CheckpointError for a folder that
+    cannot be continued exactly.
     """
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(record.plugin_files)
     known = record.numerics
-    runtime = start_runtime(known.device, known.precision, compiled=known.compiled)
+    runtime = start_runtime(device or known.device, known.precision, compiled=known.compiled)
     around = _surroundings(on_event, runtime)
     signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes)
     return Run(run.path, signal == 0, signal, runtime.is_main)
