@@ -103,7 +103,10 @@ def _add(terms: Sequence[Term]) -> np.ndarray:
     """Return the sum of the terms' means, (1, D); GansmithError if it is 0."""
     total = np.stack([term.sign * term.mean.values for term in terms]).sum(0)
     if np.linalg.norm(total) < VANISHED * max(np.linalg.norm(term.mean.values) for term in terms):
-        raise GansmithError("cli.sum_of_nothing", "these images add up to 0: --minus takes away all that --plus adds")
+        raise GansmithError(
+            "cli.sum_of_nothing",
+            "these images add up to 0: --minus takes away all that --plus adds\n  leave out the images that both name",
+        )
     return _with_norm_of(total, np.concatenate([term.latents.values for term in terms]))
 
 

@@ -94,7 +94,10 @@ class TrainedModel(ABC):
         """Return the number of a class given by name or number; ModelError with the nearest name if it is unknown."""
         num_classes = self.latent_input("label").num_classes
         if not num_classes:
-            raise ModelError("model.no_labels", "this model has no labels: it was not trained with conditional=true")
+            raise ModelError(
+                "model.no_labels",
+                "this model has no labels: it was not trained with conditional=true\n  leave out the label",
+            )
         if str(label) in self.classes:
             return self.classes.index(str(label))
         if str(label).isdigit() and int(label) < num_classes:
@@ -154,5 +157,6 @@ def check_image_size(data: DataSpec, where: object) -> None:
     if not (1 <= data.height <= MAX_SIDE_PX and 1 <= data.width <= MAX_SIDE_PX) or data.channels not in (1, 3, 4):
         raise ModelError(
             "model.size_out_of_range",
-            f"'{where}' gives an impossible image size: {data.height} x {data.width} px with {data.channels} channels",
+            f"'{where}' gives an impossible image size: {data.height} x {data.width} px with {data.channels} channels"
+            "\n  the file is damaged: copy it again",
         )

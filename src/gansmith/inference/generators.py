@@ -23,7 +23,7 @@ def translating(method: Translator, generator: nn.Module, *, as_source: bool) ->
     if as_source and (spec.source_channels not in MODES or takes_mask):
         raise DataError(
             "data.no_source_image",
-            f"--as-source: a model of task '{task.kind if task else None}' has no images as sources",
+            f"--as-source: a model of task '{task.kind if task else None}' has no images as sources\n  leave it out",
         )
 
     def source_of(values: Tensor) -> Tensor:

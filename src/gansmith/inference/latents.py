@@ -209,7 +209,8 @@ def _fitting(model: TrainedModel, latents: Latents, where: str) -> Latents:
         if not (len(latents) and np.isfinite(tensor).all()):
             raise ModelError(
                 "model.latents_not_finite",
-                f"{where} cannot be drawn: it holds no latents, or numbers that are not finite",
+                f"{where} cannot be drawn: it holds no latents, or numbers that are not finite"
+                "\n  make the file again: gansmith invert, or gansmith arithmetic",
             )
     weights = None if classes is None else classes.astype(np.float32)
     return Latents(latents.values.astype(np.float32), weights, latents.names)

@@ -172,7 +172,8 @@ class Model(TrainedModel):
                 raise ModelError(
                     "model.weights_unfit",
                     f"weights '{name}' do not fit the model's record: {key} is "
-                    f"{got.get(key, 'missing')}, expected {expected.get(key, 'no such tensor')}",
+                    f"{got.get(key, 'missing')}, expected {expected.get(key, 'no such tensor')}"
+                    "\n  weights and record are from two models: copy the whole model folder again",
                 )
         network = copy.deepcopy(self.method.networks[kind])
         floats = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}

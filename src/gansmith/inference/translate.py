@@ -98,7 +98,8 @@ def _hole(generator: ImageToImage, mask: ImageLike | None, opened: Image.Image, 
                 "this model fills missing pixels: pass --mask, an image that is white where they are",
             )
         raise DataError(
-            "data.mask_not_used", "--mask is for models of task 'inpaint'; this model translates whole images"
+            "data.mask_not_used",
+            "--mask is for models of task 'inpaint'; this model translates whole images\n  leave it out",
         )
     if mask is None:
         return None
