@@ -344,7 +344,7 @@ def test_bad_files(refused, tmp_path, name):
     hiding = (
         [r"(?<=cannot be run by onnxruntime: )[^\n]*"] if name == "unknown operator" else []
     )  # onnxruntime's own words
-    with refused(code, hiding=hiding):
+    with refused(code, hiding=own_words):
         gansmith.load(path)
 
 
