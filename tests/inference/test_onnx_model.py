@@ -341,9 +341,7 @@ def test_bad_files(refused, tmp_path, name):
     make, code = BAD_FILES[name]
     path = tmp_path / "x.onnx"
     make(path)
-    hiding = (
-        [r"(?<=cannot be run by onnxruntime: )[^\n]*"] if name == "unknown operator" else []
-    )  # onnxruntime's own words
+    own_words = [r"(?<=cannot be run by onnxruntime: )[^\n]*"] if name == "unknown operator" else []
     with refused(code, hiding=own_words):
         gansmith.load(path)
 
