@@ -41,7 +41,8 @@ from gansmith.inference.inversion.invert import check_inversion_path as check_in
 from gansmith.inference.inversion.invert import invert as invert
 from gansmith.inference.latents import pick as pick
 from gansmith.inference.load import load_model
-from gansmith.inference.model import Model
+from gansmith.inference.model import Model, with_weights
+from gansmith.inference.open import load as load
 from gansmith.inference.score import score_files
 from gansmith.inference.translate import translate as translate
 from gansmith.inference.translate import translate_files as translate_files
@@ -171,10 +172,9 @@ def resume(
     return Run(run.path, signal == 0, signal, runtime.is_main)
 
 
-def load(path: str | Path, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:
-    """Load the model of a run folder, a model folder or a .safetensors file; ModelError where that fails."""
-    load_plugins(tuple(Path(plugin) for plugin in plugins))
-    return load_model(path, device)
+def load_weights(path: str | Path, verb: str, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:
+    """Load a model that torch runs; ModelError, which names ``verb``, for an .onnx file."""
+    return with_weights(load(path, device, plugins), verb)
 
 
 def check(
@@ -219,7 +219,7 @@ def evaluate(
     in the model's folder. Raises GansmithError for a model or images that cannot be evaluated.
     """
     options, report = options or EvaluationOptions(), progress_events(on_event or PlainLines())
-    model, folder = load(path, device, plugins), Path(path)
+    model, folder = load_weights(path, "evaluate", device, plugins), Path(path)
     if not evaluates_translations(model.method):
         model.latent_method("evaluate")  # before any features are computed
     run_data = run_data_of(RunFolder.open(folder)) if is_run(folder) else None
@@ -261,7 +261,8 @@ def export(
     load_plugins(tuple(Path(plugin) for plugin in plugins))
     chosen, folder = choose_format(to, options), Path(path)
     run = RunFolder.open(folder) if is_run(folder) else None
-    return chosen.export(load_model(path, "cpu"), None if out is None else Path(out), raw=raw, run=run)
+    model = load_weights(path, "export", "cpu")
+    return chosen.export(model, None if out is None else Path(out), raw=raw, run=run)
 
 
 def compare(
