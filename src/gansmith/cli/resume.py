@@ -18,6 +18,10 @@ def resume(
     accept_changes: Annotated[
         bool, flag("--accept-changes", "Continue even if recipe, data, torch version or thread count changed.")
     ] = False,
+    logger: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Replace the run's loggers, or end them: none; repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Continue a run exactly where its newest checkpoint was saved.
@@ -26,6 +30,7 @@ def resume(
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 
+    loggers = [] if logger == ["none"] else logger or None
     with ProgressPrinter() as printer:
-        result = api.resume(run, kimg=kimg, accept_changes=accept_changes, on_event=printer)
+        result = api.resume(run, kimg=kimg, accept_changes=accept_changes, loggers=loggers, on_event=printer)
     print_run(result, as_json=as_json)
