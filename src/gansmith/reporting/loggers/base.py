@@ -50,6 +50,7 @@ class Logger(ABC):
     def send(self, step: Step) -> None:
         """Store a step; the steps come in order."""
 
+    @abstractmethod
     def finish(self, summary: dict[str, float | str], model: Path | None) -> None:
         """Store the final metrics of a finished run, and the model folder if it is wanted."""
 

@@ -1,5 +1,6 @@
 """MLflow: a tracking server or an SQLite file, as MLFLOW_TRACKING_URI says."""
 
+import logging
 import os
 import time
 from pathlib import Path
@@ -29,6 +30,7 @@ class Mlflow(LoggerPart):
         """Find the run by its tag, or make it."""
         from mlflow import MlflowClient  # an extra
 
+        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it would announce each table that it makes
         client = MlflowClient()
         name = self.project or os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
         known = client.get_experiment_by_name(name)

@@ -58,7 +58,8 @@ class WandbLogger(Logger):
 
     def __init__(self, run: Any, tracked: TrackedRun) -> None:
         self._run, self._tracked = run, tracked
-        self.place = run.url or f"{tracked.folder / 'wandb'} (offline; to send it: wandb sync)"
+        offline = f"{tracked.folder / 'wandb'} (offline; to send it: wandb sync)"
+        self.place = offline if run.offline else run.url or ""
 
     def last_step(self) -> int | None:
         """Return the last step on the server; offline, the last in the files of this run, None without files."""
