@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any, ClassVar
@@ -48,7 +49,8 @@ class MlflowLogger(Logger):
 
     def __init__(self, client: Any, run_id: str, place: str) -> None:
         self._client, self._id, self.place = client, run_id, place
-        self._images = " ".join(each.path for each in client.list_artifacts(run_id, "images"))
+        names = [each.path for each in client.list_artifacts(run_id, "images")]
+        self._grids = {int(number) for name in names for number in re.findall(r"\bstep\W(\d+)\W", name)}
 
     def send_params(self, config: dict[str, Any]) -> None:
         """Set parameters, which cannot be changed later."""
@@ -66,7 +68,7 @@ class MlflowLogger(Logger):
         """Log the grid, then the numbers with the events as tags in one request."""
         from mlflow.entities import Metric, RunTag  # an extra
 
-        if step.grid is not None and f"%step%{step.iteration}%" not in self._images:  # stored before a kill
+        if step.grid is not None and step.iteration not in self._grids:
             with Image.open(step.grid) as image:
                 self._client.log_image(self._id, image, key="samples", step=step.iteration, synchronous=True)
         now = int(time.time() * 1000)

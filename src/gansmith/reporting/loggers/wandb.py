@@ -72,7 +72,7 @@ class WandbLogger(Logger):
         import wandb  # an extra
 
         grid = {} if step.grid is None else {"samples": wandb.Image(str(step.grid))}
-        self._run.log({**step.numbers, **grid}, step=step.iteration)
+        self._run.log({**step.numbers, **grid}, step=step.iteration, commit=True)
         for name, message in step.events:
             self._run.alert(title=name, text=message, wait_duration=0)
 
