@@ -1,6 +1,7 @@
 """Send a run to its loggers while it trains: each step once, from the files of the run, in threads beside it."""
 
 import json
+import shlex
 import threading
 import time
 import uuid
@@ -139,19 +140,21 @@ class Sender:
         """Wait for the end of the thread until a moment of ``time.monotonic``."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            self._warn("it has not taken everything by the end of the run")
+            self._warn("it has not taken everything by the end of the run", "to send the rest")
 
     def news(self) -> list[Event]:
         """Return what there is to tell the user."""
         if (since := self._busy_since) and time.monotonic() - since > SLOW_SEC:
-            self._warn(f"it has not answered for {SLOW_SEC:.0f} s")
+            self._warn(
+                f"it has not answered for {SLOW_SEC:.0f} s; training goes on", "if the end of the run comes first"
+            )
         return [self._news.popleft() for _ in range(len(self._news))]
 
-    def _warn(self, reason: str) -> None:
-        """Tell once that the tracker has a problem."""
+    def _warn(self, reason: str, to_send: str) -> None:
+        """Tell once that the tracker has a problem, and how to send what is missing."""
         if not self._warned:
             self._warned = True
-            todo = f"the run goes on; to send later what is missing: gansmith resume {self._run.path}"
+            todo = f"{to_send}: gansmith resume {shlex.quote(str(self._run.path))}"
             self._news.append(Event("warning", f"logger '{self.part.kind}': {reason}\n  {todo}"))
 
     # Called by the thread of the logger:
@@ -174,7 +177,8 @@ class Sender:
             self._logger = None
             time.sleep(SETTLE_SEC)
             if turn == self._turn:  # else a rollback took away the file that it was about to send
-                self._warn(reason_of(problem))
+                then = "" if self._outcome else "; training goes on, and it is tried again every minute"
+                self._warn(f"{reason_of(problem)}{then}", "to send the rest later")
                 return False
             self._wake.set()
         finally:

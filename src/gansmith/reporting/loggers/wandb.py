@@ -11,6 +11,7 @@ from pydantic import Field
 from gansmith.core.errors import GansmithError
 from gansmith.reporting.loggers.base import PROJECT, Logger, LoggerPart, Step, TrackedRun, loggers
 
+INIT_SEC = 30.0  # how long wandb may take to connect; a process that ends waits for it
 FINISH_SEC, MODEL_SEC = 25.0, 580.0  # how long wandb may upload at the end, less than gansmith waits; with the model
 BLOCK, HEADER, FILE_HEADER = 32768, 7, 7  # of a .wandb file, in bytes: LevelDB's log format
 
@@ -43,7 +44,7 @@ class Wandb(LoggerPart):
 
         settings = wandb.Settings(
             console="off", silent=True, disable_git=True, save_code=False, x_disable_meta=True,
-            finish_timeout=MODEL_SEC if self.model else FINISH_SEC, x_disable_stats=True, x_disable_machine_info=True,
+            init_timeout=INIT_SEC, finish_timeout=MODEL_SEC if self.model else FINISH_SEC, x_disable_stats=True, x_disable_machine_info=True,
         )  # fmt: skip
         project = self.project or os.environ.get("WANDB_PROJECT") or PROJECT
         started = wandb.init(
