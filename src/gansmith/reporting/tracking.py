@@ -140,21 +140,19 @@ class Sender:
         """Wait for the end of the thread until a moment of ``time.monotonic``."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            self._warn("it has not taken everything by the end of the run", "to send the rest")
+            self._warn("it has not taken everything by the end of the run")
 
     def news(self) -> list[Event]:
         """Return what there is to tell the user."""
         if (since := self._busy_since) and time.monotonic() - since > SLOW_SEC:
-            self._warn(
-                f"it has not answered for {SLOW_SEC:.0f} s; training goes on", "if the end of the run comes first"
-            )
+            self._warn(f"it has not answered for {SLOW_SEC:.0f} s; training goes on")
         return [self._news.popleft() for _ in range(len(self._news))]
 
-    def _warn(self, reason: str, to_send: str) -> None:
-        """Tell once that the tracker has a problem, and how to send what is missing."""
+    def _warn(self, reason: str) -> None:
+        """Tell once that the tracker has a problem."""
         if not self._warned:
             self._warned = True
-            todo = f"{to_send}: gansmith resume {shlex.quote(str(self._run.path))}"
+            todo = f"to send later what it lacks: gansmith resume {shlex.quote(str(self._run.path))}"
             self._news.append(Event("warning", f"logger '{self.part.kind}': {reason}\n  {todo}"))
 
     # Called by the thread of the logger:
@@ -178,7 +176,7 @@ class Sender:
             time.sleep(SETTLE_SEC)
             if turn == self._turn:  # else a rollback took away the file that it was about to send
                 then = "" if self._outcome else "; training goes on, and it is tried again every minute"
-                self._warn(f"{reason_of(problem)}{then}", "to send the rest later")
+                self._warn(f"{reason_of(problem)}{then}")
                 return False
             self._wake.set()
         finally:

@@ -43,8 +43,9 @@ class Wandb(LoggerPart):
         import wandb  # an extra
 
         settings = wandb.Settings(
-            console="off", silent=True, disable_git=True, save_code=False, x_disable_meta=True,
-            init_timeout=INIT_SEC, finish_timeout=MODEL_SEC if self.model else FINISH_SEC, x_disable_stats=True, x_disable_machine_info=True,
+            console="off", silent=True, disable_git=True, save_code=False,
+            x_disable_meta=True, x_disable_stats=True, x_disable_machine_info=True,
+            init_timeout=INIT_SEC, finish_timeout=MODEL_SEC if self.model else FINISH_SEC,
         )  # fmt: skip
         project = self.project or os.environ.get("WANDB_PROJECT") or PROJECT
         started = wandb.init(
