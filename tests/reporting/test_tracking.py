@@ -206,6 +206,15 @@ def test_a_store_that_lost_its_last_steps_gets_them_again(run, part):
     assert_stored(run, lines_of(part))
 
 
+def test_a_run_folder_may_be_renamed(run, part, tmp_path):
+    write(run, 4)
+    send(run, part, 4)
+    moved = RunFolder(run.path.rename(tmp_path / "elsewhere"))
+    write(moved, 8)
+    send(moved, part, 8)
+    assert_stored(moved, lines_of(part))
+
+
 def test_an_older_checkpoint_repeats_nothing(run, part):
     write(run, 4, 8, 12)
     send(run, part, 12)
@@ -346,6 +355,11 @@ def test_a_missing_package_is_refused(name, monkeypatch, refused):
         parse_loggers([name])
 
 
+def test_a_dry_run_checks_loggers(tiny_file, refused):
+    with refused("recipe.unknown_part"):
+        api.dry_run(tiny_file, recipe="mlp-small", overrides=small("mlp-small"), loggers=["wand"])
+
+
 def test_wandb_without_a_login_is_refused(monkeypatch, refused):
     wandb = pytest.importorskip("wandb")
     monkeypatch.setattr(wandb, "login", lambda **_: False)
@@ -356,7 +370,7 @@ def test_wandb_without_a_login_is_refused(monkeypatch, refused):
 
 
 @pytest.mark.slow
-def test_a_run_remembers_its_loggers(tiny_file, plugin, tmp_path, monkeypatch):
+def test_a_run_remembers_its_loggers(tiny_file, plugin, tmp_path, monkeypatch, shell):
     monkeypatch.setattr(api, "write_results", lambda *_: None)
     spec = {"kind": "lines", "folder": str(tmp_path / "store")}
     paused = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=PAUSE_AT, plugins=[plugin], loggers=[spec])
@@ -368,7 +382,8 @@ def test_a_run_remembers_its_loggers(tiny_file, plugin, tmp_path, monkeypatch):
     assert resume(paused.folder, kimg=0.128).finished
     assert_stored(run, lines_of(part))
     assert [row["iteration"] for row in lines_of(part)] == [0, 3, 4, 6, 8, 9, 12, 15, 16]
-    assert resume(paused.folder, kimg=0.2, loggers=[]).finished
+    code, _, err = shell("resume", paused.folder, "--logger", "none")
+    assert code == 0, err
     assert run.record.loggers == ()
     assert len(lines_of(part)) == 9
 
@@ -517,6 +532,15 @@ def test_wandb_has_config_grids_summary_and_model(killed_run):
     assert (kind, "model.json" in files) == ("model", True)
     grids = [row["iteration"] for row in stored("wandb", killed_run[0]) if any("samples" in key for key in row)]
     assert grids == [0, 3, 6, 9, 12]
+
+
+@missing("wandb")
+def test_wandb_files_without_rows_are_an_empty_store(tmp_path):
+    from gansmith.reporting.loggers.wandb import last_stored_step
+
+    (tmp_path / "killed.wandb").write_bytes(b"")
+    assert last_stored_step([tmp_path / "killed.wandb"]) == -1
+    assert last_stored_step([]) is None
 
 
 @pytest.mark.slow

@@ -93,6 +93,7 @@ class SentRecord(FrozenModel):
     """What a tracker has of a run, in RUN/loggers/NAME.json; written before and after each step."""
 
     id: str  # of the run in the tracker
+    name: str  # there: of the run folder at the start
     number: int = 1  # of the tracker's run: a run whose past has changed begins another one
     sent: Mark = Mark()
     sending: Mark | None = None  # the step that the tracker has or has not, if the run was killed now
@@ -116,7 +117,7 @@ class Sender:
         self._news: deque[Event] = deque()
         self._warned, self._busy_since = False, 0.0
         self._logger: Logger | None = None
-        self._record = SentRecord(id="")
+        self._record = SentRecord(id="", name="")
         self._files, self._files_turn = StepFiles(run), 0
         self._passed, self._known = -1, dict[int, str]()  # the last step that was read; digests of those in the tracker
         self._thread = threading.Thread(target=self._work, name=f"logger {part.kind}", daemon=True)
@@ -234,9 +235,9 @@ class Sender:
         if self._path.exists():
             record = SentRecord.model_validate(json.loads(self._path.read_text()))
         else:
-            record = SentRecord(id=uuid.uuid4().hex[:12])
+            record = SentRecord(id=uuid.uuid4().hex[:12], name=self._run.path.resolve().name)
         self._commit(record)  # before the tracker knows the id, so that a kill leaves no second run there
-        name = self._run.path.resolve().name + ("" if record.number == 1 else f"-{record.number}")
+        name = record.name if record.number == 1 else f"{record.name}-{record.number}"
         tracked = TrackedRun(record.id, name, self._run.path.resolve(), config_of(self._run), record.sent.step + 1)
         logger = self.part.open(tracked)
         last, sent = logger.last_step(), record.sent
@@ -256,7 +257,8 @@ class Sender:
         assert self._logger is not None
         self._logger.close("replaced")
         self._logger = None
-        self._commit(SentRecord(id=uuid.uuid4().hex[:12], number=self._record.number + 1))
+        old = self._record
+        self._commit(SentRecord(id=uuid.uuid4().hex[:12], name=old.name, number=old.number + 1))
 
     def _finish(self, outcome: str) -> None:
         """Send the rest, the final metrics and the model of a finished run, and disconnect."""

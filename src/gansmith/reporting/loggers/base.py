@@ -31,7 +31,7 @@ class TrackedRun:
     """A run as a tracker sees it."""
 
     id: str  # 12 hexadecimal digits, the same after a resume
-    name: str  # of the run folder
+    name: str  # of the run folder at its start, with a number for a run that replaces another
     folder: Path
     config: dict[str, Any]  # the recipe and the facts of the run, nested
     next_step: int  # the first iteration that is not known to be in the tracker

@@ -37,8 +37,9 @@ class TrackioLogger(Logger):
         self._run, self.place = run, place
 
     def last_step(self) -> int | None:
-        """Return the last step in the store; None where there is none, or the store did not answer."""
-        return self._run._next_step - 1 if self._run._next_step else None  # what a log without a step would count from
+        """Return the last step in the store; None from a remote store without steps, which may not have answered."""
+        following = self._run._next_step  # where rows without a step would go on
+        return None if following == 0 and self._run.url is not None else following - 1
 
     def send(self, step: Step) -> None:
         """Log one row; events are alerts. Trackio writes them half a second later, in a thread of its own."""

@@ -2,7 +2,7 @@
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,10 +64,11 @@ class WandbLogger(Logger):
         self.place = offline if run.offline else run.url or ""
 
     def last_step(self) -> int | None:
-        """Return the last step on the server; offline, the last in the files of this run, None without files."""
+        """Return the last step on the server; offline, the last in the files that earlier processes wrote."""
         if not self._run.offline:
             return int(self._run.step) - 1
-        return last_stored_step(self._tracked.folder, self._tracked.id)
+        files = self._tracked.folder.glob(f"wandb/offline-run-*-{self._tracked.id}/*.wandb")
+        return last_stored_step([file for file in files if file.parent != Path(self._run.dir).parent])
 
     def send(self, step: Step) -> None:
         """Log one row of history; events are alerts."""
@@ -93,11 +94,10 @@ class WandbLogger(Logger):
         self._run.finish(exit_code=1 if outcome == "failed" else 0)
 
 
-def last_stored_step(folder: Path, run_id: str) -> int | None:
-    """Return the last step in the offline files of a run; None if no file has any, as after ``wandb clean``."""
-    files = folder.glob(f"wandb/offline-run-*-{run_id}/*.wandb")
+def last_stored_step(files: Sequence[Path]) -> int | None:
+    """Return the last step in .wandb files, -1 if they have none; None without files, as after ``wandb clean``."""
     steps = [record.history.step.num for path in files for record in read_records(path) if record.HasField("history")]
-    return max(steps, default=None)
+    return max(steps, default=-1) if files else None
 
 
 def read_records(path: Path) -> Iterator[Any]:
