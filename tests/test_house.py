@@ -120,7 +120,7 @@ import importlib, sys
 class Blocked:
     names = {"tensorboard", "torchvision", "torch_fidelity", "fastapi", "uvicorn", "scipy", "sklearn", "pandas", "cv2",
              "skimage", "datasets", "huggingface_hub", "imagehash", "onnx", "onnxruntime", "pytest", "jaxtyping",
-             "beartype"}
+             "beartype", "wandb", "trackio", "mlflow"}
 
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in self.names:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -59,10 +59,11 @@ from gansmith.recipes.layer_table import describe_networks as describe_networks
 from gansmith.recipes.layer_table import example_spec as example_spec
 from gansmith.reporting.comparison_page import write_comparison
 from gansmith.reporting.diagnosis import diagnose as diagnose
+from gansmith.reporting.loggers.base import LoggerPart
 from gansmith.reporting.run_results import refresh_report, write_results
 from gansmith.reporting.study_plot import check_plot as check_plot
 from gansmith.reporting.study_plot import draw_study as draw_study
-from gansmith.reporting.tensorboard import TensorBoardLog
+from gansmith.reporting.tracking import Tracking, parse_loggers
 from gansmith.runs.folder import RunFolder, is_run, make_next_folder
 from gansmith.runs.log import read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
@@ -107,6 +108,7 @@ def train(
     - kimg, steps, epochs or minutes: the length, only one of them
     - seed (0); holdout, a share of the images (0.0); data_root, a folder; init_from, a model
     - device ("auto"), precision ("auto"), compiled (False)
+    - loggers: a list of trackers, such as ["wandb"] or [{"kind": "wandb", "project": "faces", "model": True}]
 
     Without ``on_event`` it prints lines on stderr; ``on_event=gansmith.silent`` prints nothing. The other verbs do the
     same, some with ``on_progress``. Raises GansmithError for any mistake that the user can correct, and TypeError for
@@ -114,7 +116,10 @@ def train(
     """
     options = RunOptions.of(source, **keywords)
     runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
-    around = _surroundings(on_event, runtime)
+    load_plugins(options.plugins)
+    trackers = parse_loggers(options.loggers)
+    options = replace(options, loggers=tuple(map(_spec, trackers)))
+    around = _surroundings(on_event, runtime, trackers)
     if out:
         RunFolder.check_free(Path(out))
     prepared = prepare_run(options, runtime, around.on_event)
@@ -138,11 +143,16 @@ def run_name(recipe: str, data: str) -> str:
     return f"{recipe}-{slug or 'data'}"
 
 
-def _surroundings(on_event: OnEvent | None, runtime: Runtime) -> Surroundings:
-    """Return the listener, the logger and the writer of results; only the main process has a listener."""
+def _spec(logger: LoggerPart) -> dict[str, Any]:
+    return {"kind": logger.kind, **logger.model_dump(mode="json")}
+
+
+def _surroundings(on_event: OnEvent | None, runtime: Runtime, trackers: Sequence[LoggerPart]) -> Surroundings:
+    """Return the listener, the loggers and the writer of results; only the main process has a listener."""
+    listener = on_event or PlainLines() if runtime.is_main else silent
     return Surroundings(
-        on_event or PlainLines() if runtime.is_main else silent,
-        lambda run, iteration: TensorBoardLog.open(run.path / "tensorboard", iteration),
+        listener,
+        lambda run: Tracking.open(run, trackers, listener),
         lambda run, listener: write_results(run, load_model(run.path, "cpu"), listener),
     )
 
@@ -154,21 +164,24 @@ def resume(
     kimg: float | None = None,
     device: str | None = None,
     accept_changes: bool = False,
+    loggers: Sequence[Any] | None = None,
     on_event: OnEvent | None = None,
 ) -> Run:
     """Continue a run from its newest checkpoint and return it.
 
     ``kimg`` changes the length, ``device`` the device; None is the one before. ``accept_changes`` continues although
-    recipe, data, torch, threads or device changed. The log records all of it. Raises CheckpointError for a folder that
-    cannot be continued exactly.
+    recipe, data, torch, threads or device changed. The log records all of it. ``loggers`` replaces the loggers of the
+    run; [] ends all of them. Raises CheckpointError for a folder that cannot be continued exactly.
     """
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(record.plugin_files)
     known = record.numerics
+    trackers = parse_loggers(record.loggers if loggers is None else loggers)
     runtime = start_runtime(device or known.device, known.precision, compiled=known.compiled)
-    around = _surroundings(on_event, runtime)
-    signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes)
+    around = _surroundings(on_event, runtime, trackers)
+    specs = tuple(map(_spec, trackers))
+    signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs)
     return Run(run.path, signal == 0, signal, runtime.is_main)
 
 

@@ -51,6 +51,7 @@ from gansmith.parts.networks.base import (
 from gansmith.parts.optimizers.base import OptimizerField, OptimizerPart, optimizers
 from gansmith.parts.penalties.base import Critic, Penalty, PenaltyField, Scored, input_gradient, penalties
 from gansmith.parts.tasks.base import Task, TaskField, luminance, tasks
+from gansmith.reporting.loggers.base import Logger, LoggerPart, Step, TrackedRun, loggers
 
 __all__ = [  # noqa: RUF022  (by family, as in docs/add_a_part.md)
     # losses
@@ -147,6 +148,12 @@ __all__ = [  # noqa: RUF022  (by family, as in docs/add_a_part.md)
     "Terms",
     "methods",
     "to_float",
+    # loggers
+    "Logger",
+    "LoggerPart",
+    "Step",
+    "TrackedRun",
+    "loggers",
     # numbers that change over a run, and random numbers
     "Moment",
     "Noise",

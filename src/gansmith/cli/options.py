@@ -64,6 +64,16 @@ DataRoot = Annotated[
         rich_help_panel=MORE,
     ),
 ]
+Loggers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--logger",
+        metavar="NAME",
+        help="Send the run to tensorboard, wandb, trackio or mlflow; repeatable.",
+        show_default=False,
+        rich_help_panel=MORE,
+    ),
+]
 AsJson = Annotated[bool, flag("--json", "Print the result as JSON.")]
 
 Raw = Annotated[bool, flag("--raw", "Use the last weights, not their moving average (EMA).", MORE)]
