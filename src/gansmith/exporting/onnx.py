@@ -11,10 +11,11 @@ from pydantic import Field
 from gansmith.core.atomic_files import METADATA_KEY, commit_file
 from gansmith.core.errors import GansmithError
 from gansmith.exporting.agreement import Run, compare, facts_of, size_words
-from gansmith.exporting.base import EXPORT_KEY, Exported, FileFormat, formats, require_extra
+from gansmith.exporting.base import Exported, FileFormat, formats, require_extra
 from gansmith.exporting.graph import Graph, graph_of
 from gansmith.exporting.int8 import cost_in_fd, method_for_fd, quantized
 from gansmith.inference.model import Model
+from gansmith.inference.onnx_file import EXPORT_KEY
 from gansmith.runs.folder import RunFolder
 
 if TYPE_CHECKING:

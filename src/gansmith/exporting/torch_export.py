@@ -13,9 +13,10 @@ from torch.export import ExportedProgram
 
 from gansmith.core.atomic_files import METADATA_KEY, commit_file
 from gansmith.exporting.agreement import Run, compare, facts_of, size_words
-from gansmith.exporting.base import EXPORT_KEY, Exported, FileFormat, formats
+from gansmith.exporting.base import Exported, FileFormat, formats
 from gansmith.exporting.graph import graph_of
 from gansmith.inference.model import Model
+from gansmith.inference.onnx_file import EXPORT_KEY
 from gansmith.runs.folder import RunFolder
 
 
