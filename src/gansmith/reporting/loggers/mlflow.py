@@ -29,7 +29,7 @@ class Mlflow(LoggerPart):
     project: str | None = Field(None, description="experiment; null: MLFLOW_EXPERIMENT_NAME, else gansmith")
 
     def check(self) -> None:
-        """Also require a store that opens. An SQLite file is made here: MLflow cannot repair one half made by a kill."""
+        """Also require a store that opens; an SQLite file is made here, since a kill while it is made ruins it."""
         super().check()
         try:
             _client()
