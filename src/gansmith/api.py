@@ -117,7 +117,7 @@ def train(
     options = RunOptions.of(source, **keywords)
     runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
     load_plugins(options.plugins)
-    trackers = parse_loggers(options.loggers)
+    trackers = parse_loggers(options.loggers, check=runtime.is_main)
     options = replace(options, loggers=tuple(map(_spec, trackers)))
     around = _surroundings(on_event, runtime, trackers)
     if out:
@@ -177,8 +177,8 @@ def resume(
     record = run.record
     load_plugins(record.plugin_files)
     known = record.numerics
-    trackers = parse_loggers(record.loggers if loggers is None else loggers)
     runtime = start_runtime(device or known.device, known.precision, compiled=known.compiled)
+    trackers = parse_loggers(record.loggers if loggers is None else loggers, check=runtime.is_main)
     around = _surroundings(on_event, runtime, trackers)
     specs = tuple(map(_spec, trackers))
     signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs)
