@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, flag
-from gansmith.cli.progress import ProgressPrinter
 from gansmith.cli.train import print_run
 
 
@@ -26,6 +25,4 @@ def resume(
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 
-    with ProgressPrinter() as printer:
-        result = api.resume(run, kimg=kimg, accept_changes=accept_changes, on_event=printer)
-    print_run(result, as_json=as_json)
+    print_run(api.resume(run, kimg=kimg, accept_changes=accept_changes), as_json=as_json)

@@ -4,7 +4,7 @@ import shutil
 from typing import Any
 
 from gansmith.core.errors import GansmithError
-from gansmith.core.events import Event, OnEvent
+from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.core.metric_name import column_of
 from gansmith.inference.model import Model
 from gansmith.reporting.curves import draw_curves
@@ -19,7 +19,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     """Write all results; a later call replaces them."""
     rows, snapshots = read_rows(run.log), run.read_snapshots()
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
-    on_event(Event("note", "writing model, film, curves and report"))
+    on_event(MessageEvent("note", "writing model, film, curves and report"))
     model.save(run.model)
     parameters = count_parameters(model)
     seconds = total_seconds(timing)
@@ -44,7 +44,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
         try:
             write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
         except GansmithError as problem:  # the model matters more than its film
-            on_event(Event("warning", f"no film: {problem}"))
+            on_event(MessageEvent("warning", f"no film: {problem}"))
     draw_curves([*rows, *snapshots], run.path / "curves.png")
     refresh_report(run, model, always=True)
 
