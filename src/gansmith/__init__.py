@@ -6,6 +6,7 @@ from gansmith.core.version import __version__
 
 if TYPE_CHECKING:
     from gansmith.api import (
+        Run,
         arithmetic,
         check,
         compare,
@@ -21,15 +22,18 @@ if TYPE_CHECKING:
         plan,
         probe,
         resume,
+        schema,
         train,
         translate,
         upscale,
     )
-    from gansmith.core.events import silent
+    from gansmith.core.events import Event, silent
     from gansmith.inference.model import Model
 
 __all__ = [
+    "Event",
     "Model",
+    "Run",
     "__version__",
     "arithmetic",
     "check",
@@ -46,6 +50,7 @@ __all__ = [
     "plan",
     "probe",
     "resume",
+    "schema",
     "silent",
     "train",
     "translate",
@@ -59,8 +64,8 @@ def __getattr__(name: str) -> Any:
 
     if name == "Model":
         return importlib.import_module("gansmith.inference.model").Model
-    if name == "silent":
-        return importlib.import_module("gansmith.core.events").silent
+    if name in ("Event", "silent"):
+        return getattr(importlib.import_module("gansmith.core.events"), name)
     if name in __all__:
         return getattr(importlib.import_module("gansmith.api"), name)
     raise AttributeError(f"module 'gansmith' has no attribute '{name}'")

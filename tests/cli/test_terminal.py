@@ -50,7 +50,7 @@ def home(tmp_path_factory) -> Path:
     write_photos(folder / "photos")
     make_model("hidden=[8]", "conditional=true", classes=CLASSES).save(folder / "classes")
     make_translator().save(folder / "translator")
-    settings = {"recipe": "mlp-small", "overrides": SMALL, "device": "cpu", "on_event": gansmith.silent}
+    settings = {"recipe": "mlp-small", "overrides": SMALL, "device": "cpu", "progress": False}
     api.train(folder / "data.npz", steps=4, out=folder / "run", **settings)
     return folder
 
@@ -357,7 +357,7 @@ def test_python_prints_lines_and_can_be_told_not_to(tiny_file, tmp_path, capsys)
     gansmith.check(tiny_file)
     assert capsys.readouterr().err == "reading images: 1 of 96\nreading images: 96 of 96\n"
     gansmith.check(tiny_file, on_progress=gansmith.silent)
-    gansmith.resume(tmp_path / "a", kimg=0.032, on_event=gansmith.silent)
+    gansmith.resume(tmp_path / "a", kimg=0.032, progress=False)
     assert capsys.readouterr().err == ""
 
 

@@ -25,6 +25,17 @@ def facts(title: str, values: Mapping[str, str]) -> str:
     return f"<strong>{escape(title)}</strong><table><tbody>{rows}</tbody></table>"
 
 
+class ShownAsLines:
+    """A result that a notebook shows as its lines of text."""
+
+    def lines(self) -> list[str]:
+        """Return the result in words."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        return f'<div style="white-space:pre-wrap">{escape(chr(10).join(self.lines()))}</div>'
+
+
 def embedded(png: bytes) -> str:
     """Return a PNG as a data URI."""
     return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -120,9 +120,9 @@ class PartOf:
         return core_schema.no_info_plain_validator_function(self.registry.parse, serialization=written)
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Return the JSON Schema of the written field: one of the registered parts, each with its fields."""
-        parts = [self.registry.get(name) for name in self.registry.names()]
-        return {"anyOf": [_written_part(part, handler) for part in parts]}
+        """Return the JSON Schema of the field: the name of a registered part, or a mapping with its fields."""
+        names = self.registry.names()
+        return {"anyOf": [{"enum": names}, *(_written_part(self.registry.get(name), handler) for name in names)]}
 
 
 def _written_part(part: type[Part], handler: GetJsonSchemaHandler) -> dict[str, Any]:

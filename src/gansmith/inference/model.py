@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gansmith.core.atomic_files import METADATA_KEY, commit_file, commit_json
 from gansmith.core.errors import ModelError, unknown_name
+from gansmith.core.html import facts
 from gansmith.core.randomness import sample_latents, truncate
 from gansmith.core.runtime import pick_device
 from gansmith.inference.discriminator import TrainedDiscriminator
@@ -90,6 +91,24 @@ class Model:
         networks = nn.ModuleDict({"generator": self.network("generator-raw" if raw else "generator")})
         preview = self.latent_method("draw").preview
         return generate(preview, networks, Fixed(latents, labels, 8), self.record.sample_batch)
+
+    def __repr__(self) -> str:
+        record, spec = self.record, self.record.data
+        return f"Model({record.name} on {spec.name}, {record.kimg:,.1f} kimg, {spec.contents})"
+
+    def _repr_html_(self) -> str:
+        record, spec = self.record, self.record.data
+        networks = {name: net for name, net in self._networks.items() if not name.endswith("-raw")}
+        sizes = (f"{name} {sum(p.numel() for p in net.parameters()):,}" for name, net in networks.items())
+        shown = {
+            "trained on": f"{spec.name}: {spec.contents}, {record.kimg:,.1f} kimg",
+            "method": record.method.kind,
+            "parameters": ", ".join(sizes),
+        }
+        if spec.classes:
+            more = f" and {len(spec.classes) - 10} more" if len(spec.classes) > 10 else ""
+            shown["classes"] = ", ".join(spec.classes[:10]) + more
+        return f"<div>{facts(record.name, shown)}</div>"
 
     def network(self, name: str) -> nn.Module:
         """Return the network of a name; ModelError for an unknown name."""
