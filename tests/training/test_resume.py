@@ -1,7 +1,7 @@
 """A run that was stopped and resumed is the run that was never stopped, to the bit; what cannot be is refused."""
 
-import multiprocessing
 import json
+import multiprocessing
 import os
 import random
 import shutil
