@@ -490,6 +490,7 @@ def test_cleaning_the_cache_as_json(shell, tmp_path, monkeypatch):
     assert shell("data", "clean", "--json") == (0, '{"bytes_freed": 0}\n', "")
 
 
+@pytest.mark.slow
 def test_a_verdict_that_ends_a_run_has_its_own_exit_code(shell, tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr("gansmith.api.write_results", lambda *_: None)
     words = (*small("mlp-small", *RHYTHM), *MONITORED, "batch_size=16", "hidden=[32]", "lr=3e-3", *COLLAPSING)
