@@ -32,6 +32,9 @@ class Picture:
         save_png(self.array, target)
         return target
 
+    def __repr__(self) -> str:
+        return f"Picture(uint8 {self.array.shape})"
+
     def to_pil(self) -> PIL.Image.Image:
         """Return it as a Pillow image."""
         return to_pil(self.array)

@@ -12,10 +12,13 @@ from types import TracebackType
 from gansmith.core.errors import counted
 from gansmith.core.events import Event, OnEvent, PlainLines, Progress
 from gansmith.core.progress import ProgressPrinter
-from gansmith.reporting.embedded_images import img_tag, load_picture
+from gansmith.reporting.embedded_images import load_picture
 
 UPDATE_EVERY_SEC = 0.5
-GRID_BYTES, GRID_PX = 200_000, 256  # of the newest grid: most bytes; smaller grids are enlarged to this side
+GRID_BYTES, GRID_PX = (
+    200_000,
+    480,
+)  # of a grid: most bytes; smaller grids are enlarged, by a whole factor, to this width
 SHOWN_WARNINGS = 3
 BAR = "border:1px solid currentColor;border-radius:3px;height:0.6em;max-width:32em;margin:0.3em 0"
 BAR_DONE = "background:currentColor;opacity:0.6;height:100%"
@@ -57,9 +60,13 @@ def show_page(path: Path) -> None:
 
 
 def picture_of(path: Path) -> str:
-    """Return a picture file as HTML of at most GRID_BYTES; "" if it cannot be read."""
-    picture = load_picture(path, at_least_px=GRID_PX, limit_bytes=GRID_BYTES)
-    return "" if picture is None else img_tag(picture, f"generated images, {path.stem}")
+    """Return a picture file as HTML of about GRID_BYTES at most; "" if it cannot be read."""
+    picture = load_picture(path, at_least_px=1, limit_bytes=GRID_BYTES)
+    if picture is None:
+        return ""
+    width = picture.width * max(1, GRID_PX // picture.width)
+    style = f"width:{width}px;max-width:100%;height:auto;image-rendering:pixelated"
+    return f'<img alt="generated images, {escape(path.stem)}" style="{style}" src="{picture.uri}">'
 
 
 class NotebookDisplay(PlainLines):
