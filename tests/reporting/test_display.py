@@ -118,8 +118,18 @@ def test_updates_are_few(notebook, monkeypatch):
     with NotebookDisplay() as shown:
         for done in range(100):
             shown.show(Progress("reading images", done, 100))
-    assert len(notebook) == 2  # the first, and the last state at the end
-    assert "99 of 100" in notebook[-1]["text/html"]
+        assert len(notebook) == 1
+        assert "0 of 100" in notebook[0]["text/html"]
+    assert [each["text/html"] for each in notebook[1:]] == [""]  # that work is done
+
+
+def test_the_last_state_of_a_run_stays(notebook, monkeypatch):
+    monkeypatch.setattr(display, "UPDATE_EVERY_SEC", 1e9)
+    with NotebookDisplay() as shown:
+        for done in range(3):
+            shown(ProgressEvent(Progress("training", done, 3), {**SPEED, "kimg": done}))
+    assert len(notebook) == 2
+    assert "2.0 kimg" in notebook[-1]["text/html"]
 
 
 def test_a_display_that_fails_costs_nothing(notebook, monkeypatch, capsys):

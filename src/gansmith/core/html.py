@@ -7,12 +7,12 @@ from html import escape
 LEFT = ' style="text-align:left"'  # notebooks move the text of cells to the right
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], cell_style: str = "") -> str:
     """Return a table; cells are HTML, and the first cell of each row is its heading."""
     top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     lines = []
     for first, *rest in rows:
-        lines.append(f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>')
+        lines.append(f'<tr><th scope="row">{first}</th>{"".join(f"<td{cell_style}>{cell}</td>" for cell in rest)}</tr>')
     return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from gansmith.core.html import table
+from gansmith.core.html import LEFT, table
 from gansmith.planning.expectations import Expectation
 from gansmith.recipes.load import flat, load_recipe, named_paths, override
 from gansmith.recipes.recipe import Recipe
@@ -67,7 +67,7 @@ class Proposal:
         length = f"{self.kimg:,.1f} kimg, about {self.minutes:,.1f} minutes at {self.img_per_sec:,.0f} images a second"
         said = [*self.summary, length, self.outlook(), *(f"warning: {text}" for text in self.warnings)]
         lines = "".join(f"<div>{escape(line)}</div>" for line in said)
-        return f"<div>{table(('choice', 'value', 'reason'), rows)}{lines}</div>"
+        return f"<div>{table(('choice', 'value', 'reason'), rows, LEFT)}{lines}</div>"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

@@ -98,7 +98,8 @@ class DryRun:
         length = f"{self.prepared.length.schedule_kimg:,.1f} kimg, about {self.minutes:,.1f} minutes on this machine"
         shown = {"data": self.summary[0], "length": length}
         shapes = escape("\n".join(self.shapes))
-        return f"<div>{facts(f'dry run: {self.prepared.recipe.name}', shown)}<pre>{shapes}</pre></div>"
+        pre = f'<pre style="font-family:monospace">{shapes}</pre>'
+        return f"<div>{facts(f'dry run: {self.prepared.recipe.name}', shown)}{pre}</div>"
 
 
 def dry_run(source: DataName | Source, **keywords: Unpack[RunKeywords]) -> DryRun:

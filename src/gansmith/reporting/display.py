@@ -85,6 +85,9 @@ class NotebookDisplay(PlainLines):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        if kind is None and self._progress is not None and self._progress.what != "training":
+            self._progress = None  # it is done; the bar of a terminal goes, too
+            self._numbers = ""
         if self._is_shown:
             self._publish()
 
