@@ -2,6 +2,7 @@
 #   make demo                train the default on the built-in images and show what came out
 #   make test                all tests;   make fast: those that take seconds
 #   make snapshots           rewrite tests/snapshots/messages.txt (texts that tests compare) and docs/cli.md: read the diff
+#   make trackers            install all trackers into .venv/trackers, over .venv, and test with them
 #   make docs                the site, into docs/_build/html
 #   make wheel               wheel and sdist, into dist
 #   make check               formatting, lint, types, layers and all tests
@@ -14,7 +15,7 @@ MINUTES ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test fast snapshots check lint docs wheel bench clean
+.PHONY: demo test fast snapshots check lint docs trackers wheel bench clean
 
 demo: $(VENV)/installed
 	@run=$$($(BIN)/gansmith train fashion-sample --minutes $(MINUTES)) && \
@@ -46,6 +47,14 @@ docs: $(VENV)/installed-dev
 
 wheel: $(VENV)/installed-dev
 	$(BIN)/python -m build --no-isolation
+
+# Without constraints: Trackio needs an older Pillow, MLflow an older importlib-metadata.
+trackers: $(VENV)/installed-dev
+	$(BIN)/python -m venv $(VENV)/trackers
+	$(BIN)/python -c 'import site; print(*site.getsitepackages())' > \
+		$$($(VENV)/trackers/bin/python -c 'import site; print(*site.getsitepackages())')/below.pth
+	$(VENV)/trackers/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[trackers]'
+	$(VENV)/trackers/bin/python -m pytest -n 0 tests/reporting/test_tracking.py
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/speed.py

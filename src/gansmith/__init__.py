@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         compare,
         directions,
         evaluate,
+        export,
         features,
         interpolate,
         invert,
@@ -40,6 +41,7 @@ __all__ = [
     "compare",
     "directions",
     "evaluate",
+    "export",
     "features",
     "interpolate",
     "invert",
@@ -58,14 +60,24 @@ __all__ = [
 ]
 
 
+# The other names are in ``api``, which imports torch. These also serve models that onnxruntime runs.
+PLACES = {
+    "Event": "core.events",
+    "Model": "inference.model",
+    "arithmetic": "inference.arithmetic",
+    "interpolate": "inference.interpolate",
+    "load": "inference.open",
+    "pick": "inference.latents",
+    "silent": "core.events",
+    "translate": "inference.translate",
+    "upscale": "inference.upscale",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Import on first use, so that ``import gansmith`` does not wait for torch."""
     import importlib
 
-    if name == "Model":
-        return importlib.import_module("gansmith.inference.model").Model
-    if name in ("Event", "silent"):
-        return getattr(importlib.import_module("gansmith.core.events"), name)
     if name in __all__:
-        return getattr(importlib.import_module("gansmith.api"), name)
+        return getattr(importlib.import_module(f"gansmith.{PLACES.get(name, 'api')}"), name)
     raise AttributeError(f"module 'gansmith' has no attribute '{name}'")

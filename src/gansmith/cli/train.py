@@ -17,6 +17,7 @@ from gansmith.cli.options import (
     Epochs,
     Holdout,
     Kimg,
+    Loggers,
     Minutes,
     Plugin,
     Precision,
@@ -114,6 +115,7 @@ def train(
     steps: Steps = None,
     precision: Precision = "auto",
     compiled: Compile = False,
+    logger: Loggers = None,
     plugin: Plugin = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -141,6 +143,7 @@ def train(
         "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes,
         "seed": seed, "holdout": holdout, "init_from": init_from, "plugins": plugin or [], "data_root": data_root,
         "device": device, "precision": precision, "compiled": compiled,
+        "loggers": logger or [],
     }  # fmt: skip
     if dry_run:
         found = api.dry_run(source, **keywords)

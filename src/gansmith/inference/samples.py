@@ -11,7 +11,7 @@ import PIL.Image
 from gansmith.core.errors import GansmithError, counted
 from gansmith.core.output_paths import make_parent_folders, output_file, refuse_used_folder
 from gansmith.imaging.captions import captioned_grid
-from gansmith.imaging.images import POINT, encode_png, make_grid, save_png, to_float, to_pil
+from gansmith.imaging.images import POINT, encode_png, from_levels, make_grid, save_png, to_pil
 from gansmith.imaging.scatter import draw_points
 
 WRITTEN = (".png", ".npz", ".zip")
@@ -116,7 +116,7 @@ class Samples:
             if self.labels is not None:
                 arrays |= {"labels": self.labels, "class_names": np.array(self.classes)}
             if self.are_points:
-                arrays |= {"points": to_float(self.images).flatten(1).numpy()}
+                arrays |= {"points": from_levels(self.images).reshape(-1, 2)}
             np.savez_compressed(path, **arrays)
         elif path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path, "w") as archive:

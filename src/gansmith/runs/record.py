@@ -3,6 +3,7 @@
 import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -103,6 +104,7 @@ class RunRecord(FrozenModel):
     numerics: Numerics
     plugins: tuple[PluginFile, ...] = ()
     init_from: str | None = None
+    loggers: tuple[dict[str, Any], ...] = ()  # where a resume sends the run, too
     monitor: MonitorRecord | None = None  # None: not decided yet
     changes: tuple[Change, ...] = ()
     ended_by: VerdictName | None = None  # the verdict that ended the run before its length
@@ -131,6 +133,7 @@ def make_run_record(
         numerics=Numerics.of(runtime),
         plugins=tuple(PluginFile(file=str(Path(p).resolve()), sha256=_digest(Path(p))) for p in options.plugins),
         init_from=str(options.init_from) if options.init_from else None,
+        loggers=options.loggers,
     )
 
 
