@@ -13,7 +13,7 @@ import yaml
 
 from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import GansmithError, reason_of
-from gansmith.core.events import Event, OnEvent
+from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.core.registry import FrozenModel
 from gansmith.reporting.loggers.base import Logger, LoggerPart, Step, TrackedRun, loggers
 from gansmith.reporting.run_steps import StepFiles, config_of, digest_of, summary_of
@@ -115,7 +115,7 @@ class Sender:
         self._until, self._turn = -1, 0  # the last complete iteration; how often the run has gone back
         self._outcome, self._left = "", False  # of the run, once it ends; whether the run has ended without the thread
         self._lock, self._wake = threading.Lock(), threading.Event()
-        self._news: deque[Event] = deque()
+        self._news: deque[MessageEvent] = deque()
         self._warned, self._busy_since = False, 0.0
         self._logger: Logger | None = None
         self._record = SentRecord(id="", name="")
@@ -145,7 +145,7 @@ class Sender:
             self._left = True
             self._warn("it has not taken everything by the end of the run")
 
-    def news(self) -> list[Event]:
+    def news(self) -> list[MessageEvent]:
         """Return what there is to tell the user."""
         if (since := self._busy_since) and time.monotonic() - since > SLOW_SEC:
             self._warn(f"it has not answered for {SLOW_SEC:.0f} s; training goes on")
@@ -156,7 +156,7 @@ class Sender:
         if not self._warned:
             self._warned = True
             todo = f"to send later what it lacks: gansmith resume {shlex.quote(str(self._run.path))}"
-            self._news.append(Event("warning", f"logger '{self.part.kind}': {reason}\n  {todo}"))
+            self._news.append(MessageEvent("warning", f"logger '{self.part.kind}': {reason}\n  {todo}"))
 
     # Called by the thread of the logger:
 
@@ -252,7 +252,7 @@ class Sender:
         self._restart(self._files_turn)
         self._logger = logger
         if logger.place:
-            self._news.append(Event("note", f"logger '{self.part.kind}': {logger.place}"))
+            self._news.append(MessageEvent("note", f"logger '{self.part.kind}': {logger.place}"))
 
     def _replace(self) -> None:
         """Begin a new run in the tracker, because the past of this run has changed."""
