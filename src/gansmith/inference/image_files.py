@@ -8,7 +8,7 @@ from PIL import Image
 
 from gansmith.core.errors import DataError, counted
 from gansmith.core.output_paths import make_parent_folders, refuse_used_folder
-from gansmith.data.sources.folder_labels import image_files
+from gansmith.data.sources.walk import image_files
 from gansmith.imaging.images import MODES, decode_image, on_white, quiet_pillow, save_png, to_pil
 from gansmith.inference.samples import Picture
 

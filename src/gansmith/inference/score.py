@@ -8,7 +8,7 @@ import numpy as np
 from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
 from gansmith.core.events import silent
 from gansmith.data.base import DataSpec
-from gansmith.data.sources.folder_labels import image_files
+from gansmith.data.sources.walk import image_files
 from gansmith.imaging.images import decode_image, fit_image, quiet_pillow
 from gansmith.inference.inversion.invert import invert
 from gansmith.inference.latents import refuse_points

@@ -1,6 +1,7 @@
 """Pairs from two folders: sources in one, targets in the other, matched by file name."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -68,7 +69,8 @@ class FolderPairs:
                     "\n  add or remove files until both folders have the same names",
                 )
         items = [Item(each.name, -1, (sources[key].locator, each.locator)) for key, each in targets.items()]
-        return Listing(tuple(items), (), sum(listing.ignored for listing in listings))
+        ignored = sum((Counter(listing.ignored) for listing in listings), Counter[str]())
+        return Listing(tuple(items), (), dict(ignored))
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield functions that read and decode pairs, uint8 (H, 2 W, C)."""
