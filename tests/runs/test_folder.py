@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import signal
@@ -5,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gansmith.core import atomic_files
+from gansmith.core.errors import GansmithWarning
 from gansmith.runs.folder import RECORD, RunFolder, next_folder, remove_leftovers
 from gansmith.runs.length import RunLength
 from gansmith.runs.log import append_row, read_rows
@@ -163,3 +166,20 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     assert not any(path.exists() for path in left)
     assert not (run.path / ".folder.tmp").exists()
     assert (run.path / "notes.tmp").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, prose, number):
+    """As Lustre and NFS may be."""
+    import fcntl
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(atomic_files, "_said", set())
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    run = RunFolder.create(tmp_path / "a")
+    with pytest.warns(GansmithWarning) as said:
+        run.lock()
+    prose(f"a file system without locks, {errno.errorcode[number]}", str(said[0].message))
+    run.unlock()

@@ -67,7 +67,8 @@ class EvaluationOptions(FrozenModel):
         if self.sets < FEWEST_SETS:
             raise MetricError(
                 "metric.sets_too_few",
-                f"--sets {self.sets}: the deviation of a distance needs at least {FEWEST_SETS} sets",
+                f"--sets {self.sets}: the deviation of a distance needs at least {FEWEST_SETS} sets"
+                f"\n  leave it out for {FEWEST_SETS}",
             )
 
 

@@ -105,7 +105,10 @@ def _add(terms: Sequence[Term]) -> Tensor:
     """Return the sum of the terms' means, (1, D); GansmithError if it is 0."""
     total = torch.stack([term.sign * term.mean.values for term in terms]).sum(0)
     if total.norm() < VANISHED * max(term.mean.values.norm() for term in terms):
-        raise GansmithError("cli.sum_of_nothing", "these images add up to 0: --minus takes away all that --plus adds")
+        raise GansmithError(
+            "cli.sum_of_nothing",
+            "these images add up to 0: --minus takes away all that --plus adds\n  leave out the images that both name",
+        )
     return _with_norm_of(total, torch.cat([term.latents.values for term in terms]))
 
 

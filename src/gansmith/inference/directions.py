@@ -66,7 +66,9 @@ def directions(
     base = find_latents(model, seeds, label=label, truncation=truncation)
     if len(base) != 1:
         raise GansmithError(
-            "cli.several_images", f"directions are shown on one image, got {len(base)} images: {', '.join(base.names)}"
+            "cli.several_images",
+            f"directions are shown on one image, got {len(base)} images: {', '.join(base.names)}"
+            f"\n  choose one: --seeds {base.names[0]}",
         )
     _, strengths, vectors = torch.linalg.svd(weight, full_matrices=False)
     strengths, vectors = strengths[:num].float(), vectors[:num].float()

@@ -163,7 +163,7 @@ def _stops(model: Model, latents: Latents, label: str | int | None, to_label: st
         if label is None:
             raise GansmithError(
                 "cli.to_label_without_label",
-                "--to-label needs --label, the class to start from",
+                "--to-label needs --label, the class to start from\n  for example --seeds 3 --label A --to-label B",
             )
         latents = latents.take([0, 0]) if len(latents) == 1 else latents
         ends = class_weights(model, label, 1)[0], class_weights(model, to_label, 1)[0]

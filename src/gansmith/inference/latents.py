@@ -201,7 +201,8 @@ def _fitting(model: Model, latents: Latents, where: str) -> Latents:
         if not (len(latents) and tensor.isfinite().all()):
             raise ModelError(
                 "model.latents_not_finite",
-                f"{where} cannot be drawn: it holds no latents, or numbers that are not finite",
+                f"{where} cannot be drawn: it holds no latents, or numbers that are not finite"
+                "\n  make the file again: gansmith invert, or gansmith arithmetic",
             )
     return Latents(latents.values.float(), None if classes is None else classes.float(), latents.names)
 

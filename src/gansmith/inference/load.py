@@ -65,13 +65,17 @@ def _from_folder(folder: Path, device: str) -> Model:
         digests = values.pop("sha256")
         if not digests:
             raise ModelError(
-                "model.no_weights", f"'{folder / MODEL_JSON}' cannot be read: it lists no weights, 'sha256' is empty"
+                "model.no_weights",
+                f"'{folder / MODEL_JSON}' cannot be read: it lists no weights, 'sha256' is empty"
+                "\n  copy the whole model folder again",
             )
         files = {name: folder / Path(name).name for name in digests}
         for name, path in files.items():
             if hashlib.sha256(path.read_bytes()).hexdigest() != digests[name]:
                 raise ModelError(
-                    "model.altered", f"{path} was altered or cut off: its SHA-256 differs from the one in {MODEL_JSON}"
+                    "model.altered",
+                    f"{path} was altered or cut off: its SHA-256 differs from the one in {MODEL_JSON}"
+                    "\n  copy the whole model folder again",
                 )
     tensors = {path.stem: _read_weights(path)[1] for path in files.values()}
     return Model(parse_record(json.dumps(values), folder / MODEL_JSON), tensors, device)
@@ -84,6 +88,8 @@ def _read_weights(path: Path) -> tuple[str, dict[str, Tensor]]:
             metadata = file.metadata() or {}
         if METADATA_KEY not in metadata:
             raise ModelError(
-                "model.not_ours", f"'{path}' was not written by gansmith: its header has no '{METADATA_KEY}' entry"
+                "model.not_ours",
+                f"'{path}' was not written by gansmith: its header has no '{METADATA_KEY}' entry"
+                "\n  pass a run folder, a model folder or a file from one",
             )
         return metadata[METADATA_KEY], load_file(path)

@@ -166,7 +166,10 @@ class Model:
         """Return the number of a class given by name or number; ModelError with the nearest name if it is unknown."""
         num_classes = self.latent_method("label").num_classes
         if not num_classes:
-            raise ModelError("model.no_labels", "this model has no labels: it was not trained with conditional=true")
+            raise ModelError(
+                "model.no_labels",
+                "this model has no labels: it was not trained with conditional=true\n  leave out the label",
+            )
         if str(label) in self.classes:
             return self.classes.index(str(label))
         if str(label).isdigit() and int(label) < num_classes:
@@ -188,7 +191,8 @@ class Model:
                 raise ModelError(
                     "model.weights_unfit",
                     f"weights '{name}' do not fit the model's record: {key} is "
-                    f"{got.get(key, 'missing')}, expected {expected.get(key, 'no such tensor')}",
+                    f"{got.get(key, 'missing')}, expected {expected.get(key, 'no such tensor')}"
+                    "\n  weights and record are from two models: copy the whole model folder again",
                 )
         network = copy.deepcopy(self.method.networks[kind])
         floats = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}

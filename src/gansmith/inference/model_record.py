@@ -53,7 +53,8 @@ def parse_record(text: str, path: Path) -> ModelRecord:
     if not all(1 <= side <= MAX_SIDE_PX for side in sides) or record.data.channels not in (1, 3, 4):
         raise ModelError(
             "model.size_out_of_range",
-            f"'{path}' gives an impossible image size: {sides[0]} x {sides[1]} px with {record.data.channels} channels",
+            f"'{path}' gives an impossible image size: {sides[0]} x {sides[1]} px with {record.data.channels} channels"
+            "\n  the file is damaged: copy it again",
         )
     # A file cannot ask for a larger batch, and so for more memory, than images of this size are sampled in.
     return record.model_copy(update={"sample_batch": min(record.sample_batch, sample_batch(*sides))})

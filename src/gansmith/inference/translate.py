@@ -132,7 +132,7 @@ def _given_channels(method: Translator) -> int:
     if channels not in MODES or (task is not None and task.takes_mask):
         raise DataError(
             "data.no_source_image",
-            f"--as-source: a model of task '{task.kind if task else None}' has no images as sources",
+            f"--as-source: a model of task '{task.kind if task else None}' has no images as sources\n  leave it out",
         )
     return channels
 
@@ -155,7 +155,8 @@ def _hole(method: Translator, mask: ImageLike | None, opened: Image.Image, image
                 "this model fills missing pixels: pass --mask, an image that is white where they are",
             )
         raise DataError(
-            "data.mask_not_used", "--mask is for models of task 'inpaint'; this model translates whole images"
+            "data.mask_not_used",
+            "--mask is for models of task 'inpaint'; this model translates whole images\n  leave it out",
         )
     if mask is None:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from gansmith.core.atomic_files import commit_json, sync_append
+from gansmith.core.atomic_files import commit_json, if_supported, sync_append
 from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning
 from gansmith.recipes.old_files import OLD_FILES, record_from_old_file, snapshot_from_old_file
 from gansmith.runs.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, load_newest
@@ -88,7 +88,8 @@ class RunFolder:
     def lock(self) -> None:
         """Take the lock; GansmithError if another process has it. The system releases it when this process ends."""
         try:
-            self._lock.acquire(timeout=0)
+            with if_supported("locks", "keep two processes from writing to one run yourself", self.path):
+                self._lock.acquire(timeout=0)
         except Timeout:
             raise GansmithError(
                 "run.locked", f"another process is writing to '{self.path}'\n  wait for it or stop it"

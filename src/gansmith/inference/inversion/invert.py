@@ -114,7 +114,7 @@ def invert(
     """
     refuse_points(model, "invert")
     if steps < 1:
-        raise GansmithError("cli.steps_out_of_range", f"--steps {steps} is below 1")
+        raise GansmithError("cli.steps_out_of_range", f"--steps {steps} is below 1\n  for example 500")
     target = load_target(image, mask, model.record.data)
     distance = Distance(model, target, raw=raw)
     candidates = find_latents(model, [f"{seed}:{number}" for number in range(CANDIDATES)], label=label)
