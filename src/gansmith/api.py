@@ -46,6 +46,7 @@ from gansmith.inference.translate import translate_files as translate_files
 from gansmith.inference.upscale import upscale as upscale
 from gansmith.inference.upscale import upscale_files as upscale_files
 from gansmith.planning.machine import examine
+from gansmith.planning.planner import data_options
 from gansmith.planning.proposal import Proposal as Proposal
 from gansmith.planning.resolve import DryRun as DryRun
 from gansmith.planning.resolve import dry_run as dry_run
@@ -169,14 +170,19 @@ def load(path: str | Path, device: str = "auto", plugins: Sequence[str | Path] =
 def check(
     source: str | Path,
     *,
+    overrides: Sequence[str] = (),
     size: str | None = None,
     channels: int | None = None,
     data_root: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> CheckReport:
-    """Check every image of a data set; ``on_progress`` is called for each. Raises DataError without images."""
+    """Check every image of a data set; ``on_progress`` is called for each. Raises DataError without images.
+
+    ``overrides`` are options of the data, as "labels=none".
+    """
     report = on_progress or PlainLines().show
-    options = DataOptions.model_validate({"size": size, "channels": channels})
+    chosen = {name: value for name, value in (("size", size), ("channels", channels)) if value is not None}
+    options = DataOptions.model_validate({**data_options(tuple(overrides)).model_dump(), **chosen})
     return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=report)
 
 

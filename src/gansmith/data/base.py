@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from gansmith.core.errors import counted
+from gansmith.core.file_names import escaped, path_of
 from gansmith.core.registry import FrozenModel
 from gansmith.imaging.images import PIXEL_LIMIT, POINT
 
@@ -52,6 +53,18 @@ class DataOptions(FrozenModel):
         """Return "100M" as 100,000,000."""
         if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?\s*[mM]", value.strip()):
             return round(float(value.strip()[:-1]) * 10**6)
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _path_from_anywhere(cls, value: str | None) -> str | None:
+        """Return the path of a table as an absolute one, so that a run is resumed from any folder."""
+        if value in (None, "none", "folders"):
+            return value
+        assert value is not None
+        for file in (value, value.rsplit(":", 2)[0]):
+            if (path := path_of(file)).is_file():
+                return escaped(path.absolute()) + value.removeprefix(file)
         return value
 
     @field_validator("zip_encoding")
@@ -124,6 +137,7 @@ class DataSpec:
     split: Split = Split()
     pixels_sha256: str = ""  # of the decoded and fitted images of all splits
     pairs: bool = False  # each image is a source and its target, side by side; ``width`` is the width of both
+    source_scale: int = 1  # how often the sides of a source, as it came, fit into those of its target
 
     @property
     def is_points(self) -> bool:
@@ -232,6 +246,7 @@ class Listing:
     classes: tuple[str, ...] = ()
     ignored: Mapping[str, int] = field(default_factory=dict)  # what is not read: noun -> number
     notes: tuple[str, ...] = ()
+    source_scale: int = 1  # of pairs: how often a source's sides fit into its target's
 
 
 def left_out_line(counts: Mapping[str, int]) -> str:

@@ -191,6 +191,7 @@ def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None]) -> dict[st
         "width": stored.width,
         "channels": stored.channels,
         "classes": plan.listing.classes,
+        "source_scale": plan.listing.source_scale,
         "copies": len(kept) - len(np.unique(digests[kept, 1], axis=0)),
         "pixels_sha256": pixels_sha256,
         "pillow": PIL.__version__,
@@ -267,6 +268,7 @@ def _assemble(entry: Entry, record: dict[str, Any], pairs: bool) -> ImageData:
         fingerprint=entry.meta["fingerprint"],
         pixels_sha256=entry.meta["pixels_sha256"],
         pairs=pairs,
+        source_scale=entry.meta.get("source_scale", 1) if pairs else 1,
     )
     labels = entry.array(LABELS) if classes else None
     counts = () if labels is None else tuple(np.bincount(labels, minlength=len(classes)).tolist())

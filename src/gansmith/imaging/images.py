@@ -168,8 +168,7 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
     except Image.DecompressionBombError as problem:
         raise ImageError("image.too_large", f"over the limit of {PIXEL_LIMIT // 10**6} Mpx") from problem
     except UnidentifiedImageError as problem:
-        known = ", ".join(_format_names())
-        raise ImageError("image.unknown_format", f"not an image in a known format ({known})") from problem
+        raise ImageError("image.unknown_format", f"not an image in a known format ({', '.join(FORMATS)})") from problem
     except MemoryError as problem:
         raise _no_memory("an image") from problem
     except Exception as problem:  # decoders raise many error types on damaged files

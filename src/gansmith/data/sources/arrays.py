@@ -18,9 +18,9 @@ IMAGE_KEYS = ("images", "x", "arr_0")
 LABEL_KEYS = ("labels", "y")
 # Names of other programs, in lower case: Keras, MedMNIST, and their like. Training images come first.
 SPLIT_KEYS = (
-    ("x_train", "y_train"), ("train_images", "train_labels"), ("train_x", "train_y"),
-    ("training_images", "training_labels"), ("xtrain", "ytrain"), ("trainx", "trainy"), ("data", "target"), ("data", "labels"), ("image", "label"),
-    ("data", "label"), ("x_test", "y_test"), ("test_images", "test_labels"),
+    ("x_train", "y_train"), ("train_images", "train_labels"), ("train_x", "train_y"), ("xtrain", "ytrain"),
+    ("trainx", "trainy"), ("training_images", "training_labels"), ("data", "target"), ("data", "labels"),
+    ("image", "label"), ("data", "label"), ("x_test", "y_test"), ("test_images", "test_labels"),
 )  # fmt: skip
 CLASS_KEY = "class_names"
 MAX_NPZ_BYTES = 4 * 10**9  # of the arrays that are read, unpacked

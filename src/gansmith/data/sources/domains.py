@@ -58,6 +58,11 @@ class TwoDomains:
         self.name = f"{first.name}-to-{second.name}"
         self.items_per_job = min(first.items_per_job, second.items_per_job)
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """Return the locations of both sources."""
+        return self._sources[0].location, self._sources[1].location
+
     def under(self, options: DataOptions) -> "TwoDomains":
         """Return these domains as read under some options."""
         first, second = self._sources

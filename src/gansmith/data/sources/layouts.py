@@ -24,7 +24,7 @@ from gansmith.data.sources.label_tables import (
 )
 from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
 from gansmith.data.sources.walk import LeftOut, ending_noun, ending_of
-from gansmith.imaging.images import image_endings
+from gansmith.imaging.images import ENDINGS, image_endings
 
 TABLE = "labels.csv"
 AUTOMATIC_TABLES = (TABLE, "metadata.csv", "metadata.jsonl")  # read without being asked for, in this order
@@ -152,7 +152,7 @@ def _sorted_out(files: Files) -> tuple[list[_Image], list[tuple[str, Any]], list
         "data.empty",
         f"no images in '{files.where}' and its sub-folders"
         + (f"; {left_out_line(counts)}" if counts else "")
-        + f"\n  image files end in {', '.join(endings)}"
+        + f"\n  image files end in {', '.join(ENDINGS)}"
         f"\n  {_help_for(files.names) or 'pass the folder with the images, an archive of it, a .npz or a .npy'}",
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 from gansmith.core.errors import DataError
 from gansmith.core.file_names import escaped, printable
 from gansmith.data.base import left_out_line
-from gansmith.imaging.images import image_endings
+from gansmith.imaging.images import ENDINGS, image_endings
 
 # Folders and files that systems and programs leave beside images, in lower case. Names with a dot in front are hidden.
 RUBBISH_FOLDERS = frozenset({
@@ -59,7 +59,7 @@ def ending_of(name: str) -> str:
 def ending_noun(name: str) -> str:
     """Return the noun by which a file of another kind is counted."""
     ending = ending_of(name)
-    return f"{ending} file" if ending else "file without ending"
+    return f"{ending} file" if ending else "extensionless file"
 
 
 def walk_folder(top: str | Path, left_out: LeftOut) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
@@ -142,7 +142,7 @@ def image_files(path: Path, on_left_out: Callable[[str], None] = lambda _: None)
             left_out.add(ending_noun(name))
     if not found:
         others = f"\n  {left_out_line(left_out.counts)}" if left_out.counts else ""
-        raise DataError("data.empty", f"no images under '{escaped(path)}' (looked for {' '.join(endings)}){others}")
+        raise DataError("data.empty", f"no images under '{escaped(path)}' (looked for {' '.join(ENDINGS)}){others}")
     if left_out.counts:
         on_left_out(f"'{escaped(path)}': {left_out_line(left_out.counts)}")
     return sorted(found)
