@@ -295,3 +295,14 @@ def test_the_tables_of_layers_need_no_data_and_no_memory():
     assert any(line.startswith("generator: ") for line in lines)
     assert any("3 x 1024 x 1024" in line for line in lines)
     assert isinstance(api.example_spec(recipe), DataSpec)
+
+
+def test_a_run_that_cannot_start_leaves_no_folder(tiny_file, tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(api, "start_run", fail)
+    with pytest.raises(RuntimeError):
+        gansmith.train(tiny_file, recipe="mlp-small", steps=1, on_event=gansmith.silent)
+    assert list((tmp_path / "runs").iterdir()) == []

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
@@ -61,7 +62,7 @@ from gansmith.reporting.run_results import refresh_report, write_results
 from gansmith.reporting.study_plot import check_plot as check_plot
 from gansmith.reporting.study_plot import draw_study as draw_study
 from gansmith.reporting.tensorboard import TensorBoardLog
-from gansmith.runs.folder import RunFolder, is_run, next_folder
+from gansmith.runs.folder import RunFolder, is_run, make_next_folder
 from gansmith.runs.log import read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
 from gansmith.runs.options import RunOptions
@@ -117,9 +118,16 @@ def train(
         RunFolder.check_free(Path(out))
     prepared = prepare_run(options, runtime, around.on_event)
     name = run_name(prepared.recipe.name, prepared.source.name)
-    folder = Path(out) if out else Path(runtime.broadcast_text(str(next_folder(RUNS, name))))
+    made = "" if out or not runtime.is_main else str(make_next_folder(RUNS, name))
+    folder = Path(out) if out else Path(runtime.broadcast_text(made or "-"))  # the text of the main process counts
     first_weights = load_model(options.init_from, "cpu").networks if options.init_from else None
-    signal = start_run(folder, prepared, options, runtime, around, first_weights)
+    try:
+        signal = start_run(folder, prepared, options, runtime, around, first_weights)
+    except BaseException:
+        if made:
+            with suppress(OSError):  # not empty: there is something to resume or to read
+                folder.rmdir()
+        raise
     return Run(folder, signal == 0, signal, runtime.is_main)
 
 
@@ -143,19 +151,21 @@ def resume(
     folder: str | Path,
     *,
     kimg: float | None = None,
+    device: str | None = None,
     accept_changes: bool = False,
     on_event: OnEvent | None = None,
 ) -> Run:
     """Continue a run from its newest checkpoint and return it.
 
-    ``kimg`` changes the length. ``accept_changes`` continues although recipe, data, torch or threads changed. Both are
-    recorded in the log. Raises CheckpointError for a folder that cannot be continued exactly.
+    ``kimg`` changes the length, ``device`` the device; None is the one before. ``accept_changes`` continues although
+    recipe, data, torch, threads or device changed. The log records all of it. Raises CheckpointError for a folder that
+    cannot be continued exactly.
     """
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(record.plugin_files)
     known = record.numerics
-    runtime = start_runtime(known.device, known.precision, compiled=known.compiled)
+    runtime = start_runtime(device or known.device, known.precision, compiled=known.compiled)
     around = _surroundings(on_event, runtime)
     signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes)
     return Run(run.path, signal == 0, signal, runtime.is_main)

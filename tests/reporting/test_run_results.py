@@ -44,12 +44,12 @@ def test_a_full_disk_is_an_error(run, monkeypatch):
 
 
 @pytest.mark.slow
-def test_curves_where_mplbackend_names_a_backend_that_is_not_installed(tmp_path):
-    """As Colab does: module://matplotlib_inline.backend_inline."""
+@pytest.mark.parametrize("backend", ["nosuch", "module://not_installed"])  # notebooks set the second kind
+def test_curves_where_mplbackend_names_a_backend_that_is_not_installed(tmp_path, backend):
     code = (
         "from pathlib import Path; from gansmith.reporting.curves import draw_curves\n"
         f"draw_curves([{{'kimg': 1.0, 'loss_generator': 2.0}}], Path({str(tmp_path / 'curves.png')!r}))"
     )
-    environ = {**os.environ, "MPLBACKEND": "module://not_installed"}
+    environ = {**os.environ, "MPLBACKEND": backend}
     subprocess.run([sys.executable, "-c", code], check=True, env=environ)
     assert (tmp_path / "curves.png").stat().st_size > 0

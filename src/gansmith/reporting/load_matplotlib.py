@@ -11,6 +11,8 @@ def load_matplotlib() -> None:
     try:
         import matplotlib
     except ValueError:
+        for name in [each for each in sys.modules if each.partition(".")[0] == "matplotlib"]:
+            del sys.modules[name]  # half imported
         backend = os.environ.pop("MPLBACKEND")
         try:
             import matplotlib  # noqa: F401  (once more, without the backend)

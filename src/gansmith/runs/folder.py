@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import warnings
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -48,10 +50,7 @@ class RunFolder:
             run.samples.mkdir(parents=True, exist_ok=True)
             run.checkpoints.mkdir(exist_ok=True)
         except OSError as problem:
-            raise GansmithError(
-                "run.cannot_make_folder",
-                f"cannot make '{path}': {problem.strerror}\n  choose another folder: --out DIR",
-            ) from problem
+            raise _cannot_make(path, problem) from problem
         return run
 
     @staticmethod
@@ -190,12 +189,22 @@ def find_checkpoint(path: Path) -> tuple[RunFolder, Checkpoint] | None:
     return None
 
 
-def next_folder(parent: Path, name: str) -> Path:
-    """Return parent/name-001, or the same with the first free number."""
-    number = 1
-    while (parent / f"{name}-{number:03d}").exists():
-        number += 1
-    return parent / f"{name}-{number:03d}"
+def make_next_folder(parent: Path, name: str) -> Path:
+    """Make parent/name-001, or the same with the first free number; runs that start together get one each."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            with suppress(FileExistsError):
+                (folder := parent / f"{name}-{number:03d}").mkdir()
+                return folder
+    except OSError as problem:
+        raise _cannot_make(parent, problem) from problem
+    raise AssertionError("numbers do not end")
+
+
+def _cannot_make(path: Path, problem: OSError) -> GansmithError:
+    text = f"cannot make '{path}': {problem.strerror}\n  choose another folder: --out DIR"
+    return GansmithError("run.cannot_make_folder", text)
 
 
 def remove_leftovers(run: RunFolder) -> None:

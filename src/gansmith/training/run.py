@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from gansmith.core.atomic_files import is_disk_full
+from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import CheckpointError, DataError, DiskFullError, ModelError
 from gansmith.core.events import Event, OnEvent
 from gansmith.core.runtime import Runtime, set_threads
@@ -243,8 +244,11 @@ def _note_time(trainer: Trainer, event: str) -> None:
 
 
 def _restore_threads(recorded: Numerics) -> None:
-    """Use as many threads as before, unless OMP_NUM_THREADS is set: the order of sums depends on it."""
-    if "OMP_NUM_THREADS" not in os.environ:
+    """Use as many threads as before, if this machine grants them: the order of sums depends on it.
+
+    OMP_NUM_THREADS takes precedence. More threads than CPUs run at a tenth of the speed of one.
+    """
+    if "OMP_NUM_THREADS" not in os.environ and recorded.threads <= available_cpus():
         set_threads(recorded.threads)
 
 
