@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from gansmith.core.events import Event, OnEvent, OnProgress, PlainLines, progress_events, silent
+from gansmith.core.file_names import can_be_path
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.core.signals import outliving_terminal
@@ -134,6 +135,7 @@ def train(
 def run_name(recipe: str, data: str) -> str:
     """Return the name of a run folder without its number; it needs no quotes in a shell."""
     slug = re.sub(r"[^\w.]+", "-", data).strip("-.")[:64]
+    slug = slug if can_be_path(slug) else re.sub(r"[^A-Za-z0-9_.]+", "-", slug).strip("-.")
     return f"{recipe}-{slug or 'data'}"
 
 

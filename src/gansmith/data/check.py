@@ -40,6 +40,7 @@ class CheckReport:
     mirror: dict[str, float]  # class ("" without labels) -> share of mirror images unlike the data
     inferred: dict[str, int]  # height, width, channels; {} when training would refuse
     refused: str  # why training would refuse, or ""
+    layout: tuple[str, ...]  # remarks on labels, splits and files that are not used
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -52,11 +53,12 @@ class CheckReport:
         """Return the report as lines of plain English."""
         out = [f"{self.source}: {self.usable:,} usable images of {self.files:,}"]
         out += [left_out_line(self.ignored)] if self.ignored else []
-        out.append("sizes (height x width): " + _most_common(self.sizes))
-        out.append("pixel modes: " + _most_common(self.modes))
         out.append("classes: " + (_most_common(self.classes) if self.classes else "no labels"))
         if self.classes and min(self.classes.values()) * 2 < max(self.classes.values()):
             out.append("  unbalanced: the largest class has more than twice the images of the smallest")
+        out += self.layout
+        out.append("sizes (height x width): " + _most_common(self.sizes))
+        out.append("pixel modes: " + _most_common(self.modes))
         out.append(f"corrupt: {counted(len(self.corrupt), 'file')}" if self.corrupt else "corrupt: none")
         out += _first_of([f"  {entry['file']}: {entry['reason']}" for entry in self.corrupt])
         copies = sum(len(group) - 1 for group in self.duplicates)
@@ -122,7 +124,8 @@ def check_data(
         mirror=_mirror(listing, infos),
         inferred=inferred,
         refused=refused,
-        notes=(*notes, *listing.notes),
+        layout=listing.notes,
+        notes=notes,
     )
 
 

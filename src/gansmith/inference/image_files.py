@@ -78,7 +78,11 @@ def write_pictures(
     """
     folder = Path(out)
     refuse_used_folder(folder, ": --out DIR")
-    files = [(file, Path(path)) for path in paths for file in image_files(Path(path))]
+
+    def other_files(place: str, counts: str) -> None:
+        on_left_out(f"{place} ({counts})")
+
+    files = [(file, Path(path)) for path in paths for file in image_files(Path(path), other_files)]
     if not files:
         raise DataError("data.empty", f"no images to {verb}\n  pass image files or folders of them")
     written: list[Path] = []

@@ -52,6 +52,7 @@ def _all_match(pattern: str | re.Pattern[str]) -> Callable[[Sequence[str]], bool
 
 # What the names of folders look like that are no classes.
 NOT_CLASSES = (
+    ("splits", lambda names: all(name.lower() in (*TRAIN, *OTHER_SPLITS) for name in names)),
     ("dates", _all_match(DATE)),
     ("numbered parts", _all_match(r"0*\d{3,}")),
     ("measurements", _all_match(r"[-+]?\d*[.,]\d+.{0,3}")),
@@ -178,7 +179,7 @@ def _training_part(images: list[_Image], files: Files) -> tuple[list[_Image], li
     train = next((top for top in tops if top.lower() in TRAIN), None)
     others = [top for top in tops if top != train]
     if train is None:
-        return images, [f"all of {_list(tops)} is read: there is no folder train/; pass one of them to use it alone"]
+        return images, []
     chosen = [image for image in images if image.parts[0] == train]
     top = chosen[0].name.split("/")[: -len(chosen[0].parts)]
     place = "/".join([files.where, *top])

@@ -122,10 +122,10 @@ def belonging(names: Iterable[tuple[str, Any]], left_out: LeftOut) -> list[tuple
     return found
 
 
-def image_files(path: Path, on_left_out: Callable[[str], None] = lambda _: None) -> list[Path]:
+def image_files(path: Path, on_left_out: Callable[[str, str], None] = lambda *_: None) -> list[Path]:
     """Return a file itself, or the image files below a folder, sorted; DataError without any.
 
-    The same files as in training belong to a folder; ``on_left_out`` gets a line about the others.
+    The same files as in training belong to a folder; ``on_left_out`` gets the folder and what is left out of it.
     """
     if path.is_file():
         return [path]
@@ -144,5 +144,5 @@ def image_files(path: Path, on_left_out: Callable[[str], None] = lambda _: None)
         others = f"\n  {left_out_line(left_out.counts)}" if left_out.counts else ""
         raise DataError("data.empty", f"no images under '{escaped(path)}' (looked for {' '.join(ENDINGS)}){others}")
     if left_out.counts:
-        on_left_out(f"'{escaped(path)}': {left_out_line(left_out.counts)}")
+        on_left_out(escaped(path), left_out_line(left_out.counts).removeprefix("left out: "))
     return sorted(found)

@@ -15,7 +15,7 @@ CODE_PAGES = (
     ("big5", ((0xA4, 0xC6),), 0x40),
     ("cp949", ((0xB0, 0xC8),), 0xA1),
 )
-FEWEST_KOREAN = 5  # characters: half of those of Chinese texts lie outside the range of Korean ones
+FEWEST_KOREAN = 5  # different characters: half of those of Chinese texts lie outside the range of Korean ones
 CYRILLIC = ("cp866", "cp1251")
 MOST_SAMPLED = 2000  # names from which the code page is guessed
 COMMON_SHARE = 0.8  # of the characters, for a guess
@@ -56,7 +56,11 @@ def _guess(names: Sequence[bytes]) -> str:
         for encoding, common, least_second in CODE_PAGES
         if _decodes(text, encoding) and _common_share(text, common, least_second) >= COMMON_SHARE
     ]
-    if fitting[:1] == ["gbk"] and "cp949" in fitting and len(text.decode("cp949").replace("\n", "")) >= FEWEST_KOREAN:
+    if (
+        fitting[:1] == ["gbk"]
+        and "cp949" in fitting
+        and len({*filter(_is_wide, text.decode("cp949"))}) >= FEWEST_KOREAN
+    ):
         return "cp949"
     if fitting:
         return fitting[0]
@@ -65,6 +69,10 @@ def _guess(names: Sequence[bytes]) -> str:
         if re.fullmatch("[\u0400-\u04ff]+", "".join(words)) and sum(map(len, words)) >= 3 * len(words):
             return encoding
     return "cp437"
+
+
+def _is_wide(letter: str) -> bool:
+    return not letter.isascii()
 
 
 def _decodes(text: bytes, encoding: str) -> bool:
