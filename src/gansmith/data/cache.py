@@ -81,14 +81,15 @@ class EntryPlan:
     def _fitted(self, payload: Payload) -> np.ndarray:
         """Return uint8 (height, width, channels); each image of a pair is fitted by itself."""
         shape = (self.image_format.height, self.image_format.width, self.image_format.channels)
-        if isinstance(payload, np.ndarray) and payload.shape == shape and self.image_format.channels < 4:
+        turned = self.options.pairs and self.options.direction == "target-source"
+        if isinstance(payload, np.ndarray) and payload.shape == shape and shape[2] < 4 and not turned:
             return payload
         image = as_image(payload, self.options.max_pixels)
         if not self.options.pairs:
             return fit_image(image, *shape, self.options.fit)
         half, middle = (shape[0], shape[1] // 2, shape[2]), image.width // 2
         boxes = [(0, 0, middle, image.height), (image.width - middle, 0, image.width, image.height)]
-        if self.options.direction == "target-source":
+        if turned:
             boxes.reverse()
         return np.concatenate([fit_image(image.crop(box), *half, self.options.fit) for box in boxes], axis=1)
 
