@@ -150,9 +150,8 @@ def test_a_task_and_pairs_exclude_each_other_and_one_is_needed(refused, beside):
 
 def test_direction_says_which_side_is_the_target(beside, apart, tmp_path):
     """Targets may be at the left, or in the first folder; the cache has the source at the left."""
-    usual, other = (
-        open_data(beside, DataOptions(pairs=True, direction=way)) for way in ("source-target", "target-source")
-    )
+    turned = DataOptions(pairs=True, direction="target-source")
+    usual, other = open_data(beside, PAIRS), open_data(beside, turned)
     assert usual.spec.fingerprint != other.spec.fingerprint
     assert np.array_equal(np.concatenate(halves(usual.read(range(12)))[::-1], axis=2), other.read(range(12)))
     folders = open_data(f"pairs:{tmp_path}/targets::{tmp_path}/sources", turned)

@@ -41,7 +41,7 @@ def test_a_jpeg_without_its_end_marker_is_whole(image, progressive):
 @pytest.mark.parametrize("share", [0.5, 0.8])
 def test_a_jpeg_that_lacks_pixels_is_damaged(image, progressive, share):
     whole = encoded(image, "JPEG", progressive=progressive)
-    with pytest.raises(ImageError, match="(?i)truncated"):
+    with pytest.raises(ImageError, match=r"(?i)truncated"):
         decode_image(whole[: int(len(whole) * share)])
 
 

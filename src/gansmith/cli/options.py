@@ -69,8 +69,7 @@ Labels = Annotated[
     str | None,
     typer.Option(
         metavar="FILE:COLUMN:COLUMN",
-        help="Take labels from this .csv, .tsv or .jsonl, with its columns of files and labels; none: no labels; "
-        "folders: sub-folders.",
+        help="Take labels from a table; none: no labels; folders: sub-folders.",
         rich_help_panel=MORE,
     ),
 ]
