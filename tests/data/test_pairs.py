@@ -16,7 +16,7 @@ from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
 from gansmith.data.sources.domains import Domains
 from gansmith.data.sources.layouts import sides_of
-from gansmith.imaging.images import to_float, to_uint8
+from gansmith.imaging.tensors import to_float, to_uint8
 from gansmith.recipes.load import load_recipe
 from small_runs import small, train
 

@@ -20,7 +20,7 @@ from PIL import Image
 
 from gansmith import api
 from gansmith.core.errors import CheckpointError
-from gansmith.reporting.tensorboard import TensorBoardLog
+from gansmith.reporting.tracking import Tracking
 from gansmith.runs.checkpoint import MANIFEST, TENSORS, VALUES
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import read_rows
@@ -378,11 +378,11 @@ def test_a_second_writer_is_refused(paused, refused):
     assert api.resume(paused).finished
 
 
-@pytest.mark.parametrize("where", ["create", "write_record", "TensorBoardLog"])
+@pytest.mark.parametrize("where", ["create", "write_record", "Tracking"])
 def test_a_signal_while_the_folder_is_made_leaves_a_run_that_can_go_on(
     where, tiny_file, tmp_path, monkeypatch, no_results
 ):
-    owner, name = (TensorBoardLog, "open") if where == "TensorBoardLog" else (RunFolder, where)
+    owner, name = (Tracking, "open") if where == "Tracking" else (RunFolder, where)
     make = getattr(owner, name)
 
     def interrupted(*arguments):

@@ -31,7 +31,7 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder or a .safetensors file.",
+        help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors or .onnx file.",
     ),
 ]
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files of any size, or folders.")]
@@ -76,6 +76,16 @@ Labels = Annotated[
 ZipEncoding = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Code page of names in a .zip, such as gbk or cp932.", rich_help_panel=MORE),
+]
+Loggers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--logger",
+        metavar="NAME",
+        help="Send the run to tensorboard, wandb, trackio or mlflow; repeatable.",
+        show_default=False,
+        rich_help_panel=MORE,
+    ),
 ]
 AsJson = Annotated[bool, flag("--json", "Print the result as JSON.")]
 

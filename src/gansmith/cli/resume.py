@@ -21,6 +21,10 @@ def resume(
     device: Annotated[
         str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps; by default the device before.")
     ] = None,
+    logger: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Replace the run's loggers, or end them: none; repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Continue a run exactly where its newest checkpoint was saved.
@@ -29,6 +33,9 @@ def resume(
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 
+    loggers = [] if logger == ["none"] else logger or None
     with ProgressPrinter() as printer:
-        result = api.resume(run, kimg=kimg, device=device, accept_changes=accept_changes, on_event=printer)
+        result = api.resume(
+            run, kimg=kimg, device=device, accept_changes=accept_changes, loggers=loggers, on_event=printer
+        )
     print_run(result, as_json=as_json)

@@ -17,6 +17,7 @@ from gansmith.cli.options import (
     Holdout,
     Kimg,
     Labels,
+    Loggers,
     Minutes,
     Plugin,
     Precision,
@@ -126,6 +127,7 @@ def train(
     steps: Steps = None,
     precision: Precision = "auto",
     compiled: Compile = False,
+    logger: Loggers = None,
     plugin: Plugin = None,
     labels: Labels = None,
     zip_encoding: ZipEncoding = None,
@@ -156,6 +158,7 @@ def train(
         "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes,
         "seed": seed, "holdout": holdout, "init_from": init_from, "plugins": plugin or [], "data_root": data_root,
         "device": device, "precision": precision, "compiled": compiled,
+        "loggers": logger or [],
     }  # fmt: skip
     if dry_run:
         _print_dry_run(api.dry_run(source, **keywords))

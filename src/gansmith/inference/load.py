@@ -11,8 +11,10 @@ from torch import Tensor
 
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.errors import CheckpointError, GansmithWarning, ModelError
+from gansmith.inference.base import needs_weights
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import MODEL_JSON, make_record, model_errors, parse_record
+from gansmith.inference.onnx_file import ENDING
 from gansmith.recipes.load import read_run_recipe
 from gansmith.runs.checkpoint import Checkpoint, weights_of
 from gansmith.runs.folder import RECORD, RunFolder, find_checkpoint, is_run
@@ -25,6 +27,8 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
     gives its model folder, with a GansmithWarning. Raises ModelError, or CheckpointError for a run without either.
     """
     path = Path(path)
+    if path.suffix.lower() == ENDING:
+        raise needs_weights("train or compare")
     try:
         found = find_checkpoint(path)
     except CheckpointError as problem:

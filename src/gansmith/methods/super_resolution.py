@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansmith.core.errors import RecipeError
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.schedules import Moment, NotNegative, value_at
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.methods.adversarial import refuse_points

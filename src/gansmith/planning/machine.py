@@ -35,7 +35,10 @@ def examine() -> dict[str, str]:
         "cuda": _cuda(),
         "mps": "yes" if torch.backends.mps.is_available() else "no",
         "cache folder": f"{cache} ({shutil.disk_usage(existing).free / 2**30:,.1f} GiB free)",
-        "tensorboard": _extra("tensorboard", "pip install 'gansmith[tensorboard]'"),
+        **{
+            name: _extra(name, f"pip install 'gansmith[{name}]'")
+            for name in ("tensorboard", "wandb", "trackio", "mlflow")
+        },
         "film encoder": _extra("imageio_ffmpeg", "pip install imageio-ffmpeg"),
     }
     if not torch.cuda.is_available():
