@@ -15,6 +15,7 @@ from gansmith.data.open import open_data
 from gansmith.inference.model import Model
 from small_images import write_photos
 from small_models import CLASSES, make_model
+from small_runs import quick_curves, quick_film, with_results
 
 pytest_plugins = ["prose"]
 
@@ -30,6 +31,19 @@ def _one_thread():
 def _ctrl_c():
     """Hear SIGINT even where tests run in the background of a shell, which ignores it for its jobs."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_results():
+    """Leave the real film and the real curves to the tests that ask for ``real_results``."""
+    with with_results(quick_film, quick_curves):
+        yield
+
+
+@pytest.fixture
+def real_results():
+    with with_results():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,11 @@ from gansmith.core.events import Event
 from gansmith.core.randomness import Noise
 from gansmith.data.base import DataSpec
 from gansmith.data.sources.domains import Domains
+from gansmith.imaging.images import to_pil
 from gansmith.recipes.load import load_recipe, recipe_names
+from gansmith.reporting import run_results
+from gansmith.reporting.curves import draw_curves
+from gansmith.reporting.film import write_film
 from gansmith.runs.checkpoint import Checkpoint, load_latest
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
@@ -115,6 +120,24 @@ class Listener:
 
     def said(self, kind: str) -> list[str]:
         return [event.message for event in self.events if event.kind == kind]
+
+
+@contextmanager
+def with_results(film: Callable[..., None] = write_film, curves: Callable[..., None] = draw_curves) -> Iterator[None]:
+    """Have runs inside end with this film and these curves, in tests otherwise with the quick ones below."""
+    with mock.patch.multiple(run_results, write_film=film, draw_curves=curves):
+        yield
+
+
+def quick_film(frames: list[Path], captions: list[str], gif: Path, mp4: Path) -> None:
+    """Stand in for the film, whose encoder takes longer than a small run."""
+    for path in (gif, mp4):
+        shutil.copyfile(frames[-1], path)
+
+
+def quick_curves(rows: list[dict[str, Any]], path: Path) -> None:
+    """Stand in for the curves, which take matplotlib longer than a small run."""
+    to_pil(np.zeros((8, 8, 1), np.uint8)).save(path, "PNG")
 
 
 @contextmanager

@@ -130,7 +130,7 @@ def test_the_verb_and_a_model_folder_without_data_or_recipe(shell, enlarger, tmp
 
 
 @pytest.mark.slow
-def test_training_from_the_command_line(shell, tmp_path):
+def test_training_from_the_command_line(shell, tmp_path, real_results):
     (tmp_path / "photos").mkdir()
     for number in range(6):
         Image.fromarray(photo(16, 16)).save(tmp_path / "photos" / f"{number}.png")

@@ -28,7 +28,19 @@ from gansmith.runs.options import RunOptions
 from gansmith.training import prepare
 from gansmith.training import trainer as training
 from gansmith.training.state import RunState
-from small_runs import RHYTHM, STEPS, Listener, assert_same_run, differing, newest, resume, small, source_for, train
+from small_runs import (
+    RHYTHM,
+    STEPS,
+    Listener,
+    assert_same_run,
+    differing,
+    newest,
+    resume,
+    small,
+    source_for,
+    train,
+    with_results,
+)
 
 NAN = float("nan")
 
@@ -396,7 +408,8 @@ def finished(tiny_file_of_module, tmp_path_factory, session_cache) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANSMITH_CACHE", str(session_cache))
         folder = tmp_path_factory.mktemp("finished") / "run"
-        assert train(tiny_file_of_module, folder, "dcgan", "conditional=true", "fixed_images=24").finished
+        with with_results():
+            assert train(tiny_file_of_module, folder, "dcgan", "conditional=true", "fixed_images=24").finished
     return folder
 
 
