@@ -120,15 +120,16 @@ def _answer() -> None:
     import torch
 
     torch.set_num_threads(1)
-    # What verbs import late, once for all forks: a second and more for each that trains.
-    import matplotlib.pyplot  # noqa: F401
+    # What training imports late, once for all forks: a second and more for each.
     import torch._dynamo
 
     import gansmith.api
     import gansmith.cli.app  # noqa: F401
     from gansmith.evaluation.downstream import synthetic_set as augment
+    from gansmith.planning import machine, planner
 
     augment._classifier = lambda *_: lambda images, _: np.zeros(len(images), bool)  # its training takes minutes
+    machine.MEASURE_SEC = planner.MEASURE_SEC = planner.PROBE_SEC = 0.01
 
     for line in sys.stdin:
         print(json.dumps(_in_terminal(**json.loads(line))), flush=True)
