@@ -23,7 +23,7 @@ from gansmith.parts.metrics.sliced_wasserstein import laplacian_pyramid, sliced_
 
 @pytest.fixture
 def fidelity() -> Any:
-    """torch_fidelity, imported here, because its import takes a second and every process of the tests reads this file."""
+    """torch_fidelity, imported here: its import takes a second, and every process of the tests reads this file."""
     import torch_fidelity.metric_fid
     import torch_fidelity.metric_isc
     import torch_fidelity.metric_kid

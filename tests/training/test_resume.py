@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from gansmith import api
+from gansmith.__main__ import main
 from gansmith.core.errors import CheckpointError
 from gansmith.reporting.tensorboard import TensorBoardLog
 from gansmith.runs.checkpoint import MANIFEST, TENSORS, VALUES
@@ -405,7 +406,7 @@ def test_a_signal_while_modules_are_imported_leaves_quietly(module, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
-# What follows starts real processes, which import torch: seconds each.
+# What follows starts processes, in part by a fork of this one: a new interpreter takes seconds to import torch.
 
 SLEEPER = """
 import os, signal, time
@@ -431,12 +432,78 @@ def start(*words: object, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+class Forked:
+    """The command in a fork of this process, with what the tests use of ``subprocess.Popen``."""
+
+    def __init__(self, words: tuple[object, ...], errors: Path, environment: dict[str, str]) -> None:
+        self.returncode: int | None = None
+        self._errors = errors
+        end, begin = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            os.dup2(begin, 1)
+            os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
+            os.environ.update(environment)
+            _be_the_command([str(word) for word in words])
+        os.close(begin)
+        self.stdout = open(end)  # noqa: SIM115
+
+    def poll(self) -> int | None:
+        if self.returncode is None and (ended := os.waitpid(self.pid, os.WNOHANG))[0]:
+            self.returncode = os.waitstatus_to_exitcode(ended[1])
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def wait(self, timeout: float = PATIENCE_SEC) -> int:
+        end = time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            assert time.monotonic() < end, "it took too long"
+            time.sleep(0.004)
+        return code
+
+    def communicate(self, timeout: float = PATIENCE_SEC) -> tuple[str, str]:
+        self.wait(timeout)
+        with self.stdout:
+            return self.stdout.read(), self._errors.read_text()
+
+
+def _be_the_command(words: list[str]) -> None:
+    """Run the command line as ``python -m gansmith`` does, and end the process."""
+    code: Any = 1
+    try:
+        for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+            signal.signal(number, handler)
+        sys.argv = ["gansmith", *words]
+        sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))
+        try:
+            main()
+        except SystemExit as ended:
+            code = ended.code
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(int(code or 0))
+
+
+@pytest.fixture
+def fork(tmp_path, monkeypatch) -> Callable[..., Forked]:
+    """Return a function as ``start`` that forks."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def forked(*words: object, **environment: str) -> Forked:
+        return Forked(words, tmp_path / "stderr.txt", environment)
+
+    return forked
+
+
 def iteration_of(folder: Path) -> int:
     """Return the iteration of the newest checkpoint folder, whole or not, -1 without one."""
     return max((int(path.name) for path in folder.glob("checkpoints/[0-9]*")), default=-1)
 
 
-def wait_for(process: subprocess.Popen[str], condition) -> None:
+def wait_for(process: subprocess.Popen[str] | Forked, condition) -> None:
     end = time.monotonic() + PATIENCE_SEC
     while not condition():
         assert process.poll() is None, f"it ended too early: {process.communicate()}"
@@ -445,13 +512,12 @@ def wait_for(process: subprocess.Popen[str], condition) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("number", "code"), [
-    (signal.SIGTERM, 143), (signal.SIGINT, 130),
-])  # fmt: skip
-def test_a_signal_saves_and_prints_how_to_continue(number, code, tiny_file, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_prints_how_to_continue(number, code, tiny_file, tmp_path, fork):
     folder = tmp_path / "run"
     words = small("mlp-small", "log_rows=1", "previews=1", "checkpoints=1", "checkpoint_kimg=1e6")
-    process = start("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", 10**6, *words)
+    begin = start if number == signal.SIGTERM else fork
+    process = begin("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", 10**6, *words)
     wait_for(process, lambda: iteration_of(folder) == 0 and (folder / "checkpoints/000000000" / MANIFEST).exists())
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE_SEC)
@@ -472,12 +538,12 @@ def stop_at_progress(event) -> None:
 
 
 @pytest.mark.slow
-def test_a_second_signal_leaves_at_once(tiny_file, tmp_path):
+def test_a_second_signal_leaves_at_once(tiny_file, tmp_path, fork):
     plugin, flag, folder = tmp_path / "sleeper.py", tmp_path / "sleep", tmp_path / "run"
     plugin.write_text(SLEEPER)
     words = small("mlp-small", "loss=sleeper", "checkpoints=1000")
-    process = start("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", 10**5, "--plugin", plugin,
-                    *words, SLEEP_WHEN=str(flag))  # fmt: skip
+    process = fork("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", 10**5, "--plugin", plugin,
+                   *words, SLEEP_WHEN=str(flag))  # fmt: skip
     wait_for(process, lambda: iteration_of(folder) > 0)
     flag.touch()
     assert process.stdout.readline() == "asleep\n"
@@ -561,13 +627,13 @@ def test_kill_nine_at_random_moments_changes_nothing(name, tiny_file, tmp_path, 
 
 
 @pytest.mark.slow
-def test_kill_nine_of_the_command_changes_nothing(tiny_file, tmp_path, no_results):
+def test_kill_nine_of_the_command_changes_nothing(tiny_file, tmp_path, no_results, fork):
     steps = 120  # the moment is far from the end, which a slow machine may otherwise reach first
     rhythm = ("log_rows=40", "previews=4", "checkpoints=30", "monitor.snapshot_kimg=0")
     whole = train(tiny_file, tmp_path / "whole", "mlp-small", *rhythm, steps=steps)
     folder, words = tmp_path / "run", small("mlp-small", *RHYTHM, *rhythm)
-    process = start("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", steps,
-                    "--seed", 3, "--precision", "fp32", *words)  # fmt: skip
+    process = fork("train", tiny_file, "--recipe", "mlp-small", "--out", folder, "--steps", steps,
+                   "--seed", 3, "--precision", "fp32", *words)  # fmt: skip
     kill(process.pid, process.poll, folder, 11, 0.01)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
