@@ -131,6 +131,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_every_module_imports_with_the_base_dependencies():
     done = subprocess.run(
         [sys.executable, "-W", "error:::gansmith", "-c", IMPORT_ALL, *MODULES],

@@ -40,6 +40,7 @@ def run(pytester, *words: str) -> tuple[int, str]:
     return int(found.ret), "\n".join(found.outlines)
 
 
+@pytest.mark.slow
 def test_snapshots_are_written_compared_and_dropped(pytester, project):
     entries, tests = project / "snapshots" / "messages.txt", project / "tests" / "test_it.py"
     assert run(pytester, "-n", "2", "--write-snapshots")[0] == 0

@@ -170,6 +170,7 @@ def test_a_run_ends_with_pictures_a_film_and_a_report(tmp_path, real_results):
     assert "makes points in the plane like those of" in (run.folder / "model" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_it_learns_where_points_are(tmp_path, monkeypatch):
     """In 60 kimg samples come within 3 deviations of nearly every mode, and spread as the data do."""
     monkeypatch.setattr(api, "write_results", lambda *_: None)

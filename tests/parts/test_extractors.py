@@ -65,6 +65,7 @@ def test_own_works_without_labels(tmp_path):
     assert probabilities.shape == (300, 0)
 
 
+@pytest.mark.slow
 def test_training_on_views_brings_views_of_an_image_together():
     images = np.random.default_rng(0).integers(0, 256, (100, 3, 3, 1)).repeat(4, 1).repeat(4, 2).astype(np.uint8)
     draws = torch.Generator().manual_seed(1)
