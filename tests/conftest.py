@@ -1,12 +1,14 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from forked import Forked
 from gansmith import plugins
 from gansmith.cli.app import main
 from gansmith.core.runtime import Runtime
@@ -120,6 +122,17 @@ def convolutional() -> Model:
 @pytest.fixture(scope="session")
 def conditional() -> Model:
     return make_model("hidden=[8]", "conditional=true", classes=CLASSES)
+
+
+@pytest.fixture
+def fork(tmp_path, monkeypatch) -> Callable[..., Forked]:
+    """Return a function that runs a command line in a fork, with more variables of the environment."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def forked(*words: object, **environment: str) -> Forked:
+        return Forked(words, tmp_path / "stderr.txt", environment)
+
+    return forked
 
 
 @pytest.fixture
