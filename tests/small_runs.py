@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 import torch
 
 from gansmith import api
@@ -120,6 +121,14 @@ class Listener:
 
     def said(self, kind: str) -> list[str]:
         return [event.message for event in self.events if event.kind == kind]
+
+
+FAST_RECIPES = ("mlp-small", "dcgan", "translate")
+
+
+def few_in_the_fast_lane(recipes: Iterable[str]) -> list[Any]:
+    """Return the recipes as parameters of a test, all but a few of them marked as slow."""
+    return [name if name in FAST_RECIPES else pytest.param(name, marks=pytest.mark.slow) for name in recipes]
 
 
 @contextmanager

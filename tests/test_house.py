@@ -62,6 +62,7 @@ def runs_code(file: Path) -> Iterator[str]:
             yield name
 
 
+@pytest.mark.slow
 def test_nothing_runs_code_that_it_reads():
     found = {(path_of(file), what) for file in FILES for what in runs_code(file)} - FEATURES
     assert found == {("core/registry.py", "spec.loader.exec_module")}  # loads the plugins that the user named

@@ -67,11 +67,13 @@ def test_snapshots_are_written_compared_and_dropped(pytester, project):
     assert list(plugin.read_entries(entries.read_text())) == ["number | test_b[1]", "place | test_a"]
 
 
+@pytest.mark.slow
 def test_two_tests_of_one_name_are_refused(pytester, project):
     shutil.copy(project / "tests" / "test_it.py", project / "tests" / "test_other.py")
     assert run(pytester, "-n", "0")[0] == int(pytest.ExitCode.USAGE_ERROR)
 
 
+@pytest.mark.slow
 def test_a_mistake_is_asserted_by_its_code(pytester, project):
     (project / "tests" / "test_it.py").write_text(
         "from gansmith.core.errors import DataError\n"

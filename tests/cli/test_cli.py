@@ -180,6 +180,7 @@ def _quick_plan(monkeypatch):
 SMALL_PLAN = ("base_channels=4", "latent_dim=4", "batch_size=8")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick_plan")
 def test_plan(shell, tiny_file, tmp_path):
     code, out, err = shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016)

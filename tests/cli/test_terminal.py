@@ -359,6 +359,7 @@ def test_sighup_is_ignored_inside_unless_the_program_hears_it(handler):
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 def test_python_prints_lines_and_can_be_told_not_to(tiny_file, tmp_path, capsys):
     gansmith.train(tiny_file, recipe="mlp-small", overrides=SMALL, steps=2, out=tmp_path / "a", device="cpu")
     told = capsys.readouterr()

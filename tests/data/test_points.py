@@ -158,6 +158,7 @@ def test_verbs_for_images_refuse_points(refused, tmp_path):
     assert not make_model("hidden=[4]").record.data.is_points
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_pictures_a_film_and_a_report(tmp_path, real_results):
     run = train("ring-8", tmp_path / "run", "toy", overrides=("hidden=[8]", "fixed_images=20", "previews=2"), steps=4)
     picture = np.asarray(decode_image((run.folder / "samples" / "000000004-ema.png").read_bytes()))

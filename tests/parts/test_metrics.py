@@ -306,6 +306,7 @@ def test_a_pyramid_holds_the_whole_image():
     assert len(laplacian_pyramid(torch.zeros(1, 3, 64, 64))) == 3
 
 
+@pytest.mark.slow
 def test_sliced_wasserstein_closed_form_and_order():
     points, lines = torch.tensor([[0.0], [1.0]]), torch.ones(1, 1)
     assert sliced_wasserstein(points, torch.tensor([[3.0], [2.0]]), lines) == pytest.approx(2)

@@ -88,5 +88,5 @@ def test_a_resumed_run_finds_and_opens_its_data_once(calls, photos, tmp_path):
     keywords = {"recipe": "mlp-small", "overrides": small("mlp-small"), "out": tmp_path / "run", "device": "cpu"}
     run = api.train(photos, steps=2, **keywords)
     calls.clear()
-    api.resume(run.folder, kimg=1)
+    api.resume(run.folder, kimg=0.1)
     assert calls == {"resolve": 1, "open": 1, "build": 1}

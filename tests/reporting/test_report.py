@@ -401,6 +401,7 @@ def test_film_of_alpha_is_on_white(tmp_path: Path) -> None:
     assert frame[128:256, :256].min() == 255
 
 
+@pytest.mark.slow
 def test_a_long_film_is_thinned_evenly_with_first_and_last(tmp_path: Path) -> None:
     paths = write_frames(tmp_path, 100, (8, 8, 1))
     gif, _ = make_film(tmp_path, paths)
@@ -774,6 +775,7 @@ def test_tensorboard_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_reports_import_no_plotting_or_video_package_before_it_is_needed() -> None:
     modules = [f"gansmith.reporting.{path.stem}" for path in Path(curves.__file__).parent.glob("[a-z]*.py")]
     script = f"import sys, {', '.join(modules)}; print(*sys.modules)"

@@ -418,6 +418,7 @@ def tiny_file_of_module(tiny_file) -> Path:
     return tiny_file
 
 
+@pytest.mark.slow
 def test_init_from_takes_the_weights_and_nothing_else(tiny_file, finished, tmp_path, no_results):
     words = ("conditional=true",)
     run = train(tiny_file, tmp_path / "run", "dcgan", *words, init_from=finished, stop_at=1, seed=5)
