@@ -16,6 +16,7 @@ from gansmith.cli.options import (
     Epochs,
     Holdout,
     Kimg,
+    Loggers,
     Minutes,
     Plugin,
     Precision,
@@ -113,6 +114,7 @@ def train(
     steps: Steps = None,
     precision: Precision = "auto",
     compiled: Compile = False,
+    logger: Loggers = None,
     plugin: Plugin = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -140,6 +142,7 @@ def train(
         "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes,
         "seed": seed, "holdout": holdout, "init_from": init_from, "plugins": plugin or [], "data_root": data_root,
         "device": device, "precision": precision, "compiled": compiled,
+        "loggers": logger or [],
     }  # fmt: skip
     if dry_run:
         _print_dry_run(api.dry_run(source, **keywords))
