@@ -79,6 +79,7 @@ def texts(axes) -> list[str]:
 # Curves
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 60, 3000])
 def test_curves_are_a_small_png_for_any_number_of_rows(count: int, tmp_path: Path) -> None:
     rows = log_rows(count)

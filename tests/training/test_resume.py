@@ -74,7 +74,7 @@ VARIANTS = {
 }  # fmt: skip
 
 
-FAST = ("mlp-small", "dcgan", "ada", "translate", "unpaired_r1")  # those in the fast lane too
+FAST = ("mlp-small", "dcgan", "ada", "translate")  # those in the fast lane too
 SLOW = pytest.mark.slow
 
 
@@ -149,6 +149,7 @@ def test_a_pause_changes_nothing_in_a_method_of_a_plugin(name, tiny_file, plugin
     assert (kept >= {"state", "pools"}) == (name == "two_discriminators")
 
 
+@pytest.mark.slow
 def test_a_pause_at_each_of_many_iterations_changes_nothing(tiny_file, tmp_path, no_results):
     overrides = ("discriminator.norm=none", LAZY_R1, "previews=12")
     whole = train(tiny_file, tmp_path / "whole", "dcgan", *overrides)

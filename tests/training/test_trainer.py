@@ -432,6 +432,7 @@ def test_init_from_takes_the_weights_and_nothing_else(tiny_file, finished, tmp_p
     assert RunFolder(run.folder).record.init_from == str(finished)
 
 
+@pytest.mark.slow
 def test_init_from_one_file_takes_that_network(tiny_file, finished, tmp_path, no_results):
     file = finished / "model/generator.safetensors"
     run = train(tiny_file, tmp_path / "run", "dcgan", "conditional=true", init_from=file, stop_at=1)
