@@ -1,6 +1,7 @@
 """The ``gansmith`` command: its verbs in groups, and how it prints errors and warnings."""
 
 import errno
+import io
 import shutil
 import sys
 import warnings
@@ -144,6 +145,8 @@ def _root(
 def main() -> None:
     """Run the command line."""
     words = [word for word in sys.argv[1:] if word != "--debug"]  # before the verb or after it
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a locale may lack letters of a name
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
