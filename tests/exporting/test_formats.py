@@ -22,12 +22,13 @@ from gansmith.core.errors import DiskFullError, ModelError
 from gansmith.exporting import int8
 from gansmith.exporting import onnx as onnx_format
 from gansmith.exporting.agreement import Agreement, compare
-from gansmith.exporting.base import EXPORT_KEY, Exported, choose_format, formats, generators_of
+from gansmith.exporting.base import Exported, choose_format, formats, generators_of
 from gansmith.exporting.graph import graph_of
 from gansmith.exporting.int8 import Cost
 from gansmith.inference.load import load_model
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import make_record, parse_record
+from gansmith.inference.onnx_file import EXPORT_KEY
 from gansmith.inference.translate import translate
 from gansmith.methods.base import methods
 from gansmith.recipes.layer_table import example_spec
