@@ -37,7 +37,7 @@ def numbers(recipe: str, source: Path, folder: Path, *more: str) -> dict[str, li
         source_for(recipe, source), recipe=recipe, overrides=small(recipe, *rhythm, *more), out=folder, steps=STEPS,
         seed=SEEDS.get(recipe, 0), device="cpu", precision="fp32",
     )  # fmt: skip
-    rows = run.rows()
+    rows = run.log
     assert [row["iteration"] for row in rows] == list(range(1, STEPS + 1))
     names = [name for name in rows[-1] if name.startswith(("loss_", "penalty_", "grad_norm_"))]
     out = {name: [row[name] for row in rows if name in row] for name in names}

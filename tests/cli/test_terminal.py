@@ -16,8 +16,8 @@ import pytest
 
 import gansmith
 from gansmith import api
-from gansmith.cli.progress import ProgressPrinter
-from gansmith.core.events import Event, PlainLines, Progress, say
+from gansmith.core.events import MessageEvent, PlainLines, Progress, RowEvent, say
+from gansmith.core.progress import ProgressPrinter
 from gansmith.core.signals import outliving_terminal
 from small_images import write_photos
 from small_models import CLASSES, make_model, make_translator
@@ -31,7 +31,7 @@ TRAIN = ("train", "data.npz", "--recipe", "mlp-small", "--seed", 3, "--device", 
 SMALL_PLAN = ("base_channels=4", "latent_dim=4", "batch_size=8")
 RESULTS = ("model/generator.safetensors", "curves.png", "report.html")
 SPEED = {"img_per_sec": 200.0, "eta_sec": 75.0, "wall_sec": 1.0, "memory_mb": 512.0}
-ROW = Event("row", "", {"kimg": 3.0, "loss_generator": 1.5, **SPEED}, Progress("training", 3.0, 18.0))
+ROW = RowEvent({"kimg": 3.0, "loss_generator": 1.5, **SPEED}, Progress("training", 3.0, 18.0))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def home(tmp_path_factory) -> Path:
     write_photos(folder / "photos")
     make_model("hidden=[8]", "conditional=true", classes=CLASSES).save(folder / "classes")
     make_translator().save(folder / "translator")
-    settings = {"recipe": "mlp-small", "overrides": SMALL, "device": "cpu", "on_event": gansmith.silent}
+    settings = {"recipe": "mlp-small", "overrides": SMALL, "device": "cpu", "progress": False}
     api.train(folder / "data.npz", steps=4, out=folder / "run", **settings)
     return folder
 
@@ -257,7 +257,7 @@ def test_plain_lines_come_at_once(open_terminal, monkeypatch, term):
     monkeypatch.setenv("TERM", term)
     with ProgressPrinter() as printer:
         for kind in ("note", "warning"):
-            printer(Event(kind, "told"))
+            printer(MessageEvent(kind, "told"))
             assert read(terminal) == ("told\r\n" if kind == "note" else "warning: told\r\n")
         printer(ROW)
         assert read(terminal).startswith("training: 3.0 kimg  200 img/s")
@@ -268,7 +268,7 @@ def test_messages_stand_above_the_bar(open_terminal):
     with ProgressPrinter() as printer:
         printer.show(Progress("reading images", 1, 2))
         assert pieces(read(terminal)) == ["reading images ━━━━━━━━━━────────── 50% 1 of 2"]
-        printer(Event("note", "told"))
+        printer(MessageEvent("note", "told"))
         assert last_lines(read(terminal), 2) == ["told"]
         printer.show(Progress("metric fd", 2, 2))
         shown = read(terminal)
@@ -285,7 +285,7 @@ def test_a_bar_that_fails_becomes_lines_and_says_so_once(open_terminal, monkeypa
     with ProgressPrinter() as printer:
         printer.show(Progress("reading images", 1, 2))
         assert "━" in read(terminal)
-        monkeypatch.setattr("gansmith.cli.progress._line", fail)
+        monkeypatch.setattr("gansmith.core.progress._line", fail)
         for done in (1, 2, 2):
             printer.show(Progress("metric", done, 2))
     assert last_lines(read(terminal), 9) == [
@@ -298,8 +298,8 @@ def test_a_bar_that_fails_becomes_lines_and_says_so_once(open_terminal, monkeypa
 def test_an_event_that_cannot_be_shown_is_told_once(capsys, kind):
     printer = kind()
     for _ in range(2):
-        printer(Event("row", values={"kimg": 1.0}, progress=Progress("training", 1, 2)))
-    printer(Event("note", "told"))
+        printer(RowEvent({"kimg": 1.0}, progress=Progress("training", 1, 2)))
+    printer(MessageEvent("note", "told"))
     assert capsys.readouterr().err == (
         "warning: progress cannot be shown (KeyError: 'img_per_sec'); the work goes on\ntold\n"
     )
@@ -311,7 +311,7 @@ def test_a_terminal_that_is_gone_costs_nothing(open_terminal):
     printer.show(Progress("reading images", 1, 2))
     os.close(terminal)
     printer.show(Progress("reading images", 2, 2))
-    printer(Event("note", "told"))
+    printer(MessageEvent("note", "told"))
     print("by another", file=sys.stderr, flush=True)  # goes nowhere by now, and raises nothing
 
 
@@ -329,7 +329,7 @@ def test_without_stderr_it_is_silent(monkeypatch, capsys, kind, stream):
         file = open(writer, "w")  # noqa: SIM115
     monkeypatch.setattr("sys.stderr", None if stream is None else file)
     printer = kind()
-    for event in (ROW, Event("note", "told"), Event("warning", "told")):
+    for event in (ROW, MessageEvent("note", "told"), MessageEvent("warning", "told")):
         printer(event)
     if stream == "reader gone":
         file.close()
@@ -357,7 +357,7 @@ def test_python_prints_lines_and_can_be_told_not_to(tiny_file, tmp_path, capsys)
     gansmith.check(tiny_file)
     assert capsys.readouterr().err == "reading images: 1 of 96\nreading images: 96 of 96\n"
     gansmith.check(tiny_file, on_progress=gansmith.silent)
-    gansmith.resume(tmp_path / "a", kimg=0.032, on_event=gansmith.silent)
+    gansmith.resume(tmp_path / "a", kimg=0.032, progress=False)
     assert capsys.readouterr().err == ""
 
 

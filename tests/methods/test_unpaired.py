@@ -215,7 +215,7 @@ def test_a_run_leaves_a_model_pictures_and_the_record_of_both_data_sets(refused,
     model = api.load(run)
     assert set(model.networks) == {"a_to_b", "b_to_a", "a_to_b-raw", "b_to_a-raw", "discriminator_a", "discriminator_b"}
     assert {path.suffix for path in run.iterdir()} >= {".html", ".png", ".gif"}
-    assert "loss_generator" in api.Run(run, True).rows()[-1]
+    assert "loss_generator" in api.Run(run, True).log[-1]
     with refused("model.other_method"):
         model.sample(4)
     tensors = newest(run).tensors

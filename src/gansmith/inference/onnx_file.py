@@ -250,7 +250,8 @@ def _session(path: Path, content: bytes, device: str) -> "onnxruntime.InferenceS
         return onnxruntime.InferenceSession(content, options, providers=[PROVIDERS[device]])
     except Exception as problem:  # onnxruntime has a class for each of its status codes, and no base class
         raise ModelError(
-            "model.unreadable", f"'{path}' cannot be run by onnxruntime: {reason_of(problem)}"
+            "model.unreadable",
+            f"'{path}' cannot be run by onnxruntime: {reason_of(problem)}\n  export the model again",
         ) from problem
 
 
