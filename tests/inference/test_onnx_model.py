@@ -375,8 +375,9 @@ def test_onnxruntime_is_an_extra(refused, tmp_path, monkeypatch):
         gansmith.load(written(tmp_path / "x.onnx", latent_graph()))
 
 
-@pytest.mark.parametrize(("value", "threads"), [("3", 3), ("2,4", 2), ("", 0), ("many", 0)])
-def test_threads_are_those_of_omp(monkeypatch, tmp_path, value, threads):
+@pytest.mark.parametrize(("value", "threads"), [("3", 3), ("2,4", 2), ("", 5), ("many", 5)])
+def test_threads_are_those_of_omp_or_of_the_container(monkeypatch, tmp_path, value, threads):
     monkeypatch.setenv("OMP_NUM_THREADS", value)
+    monkeypatch.setattr(onnx_file, "available_cpus", lambda: 5)
     model = gansmith.load(written(tmp_path / "x.onnx", latent_graph()))
     assert model._session.get_session_options().intra_op_num_threads == threads
