@@ -138,7 +138,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
             warnings.showwarning = _print_warning
-            app(words, prog_name="gansmith")  # the same name for python -m gansmith
+            _run(words)
     except (GansmithError, OSError) as problem:
         if len(words) < len(sys.argv) - 1:
             raise
@@ -146,6 +146,20 @@ def main() -> None:
         if "--json" in words:
             print(json.dumps({"error": {"code": _code_of(problem), "message": _error_text(problem)}}))
         sys.exit(2)
+
+
+def _run(words: list[str]) -> None:
+    """Run a verb; GansmithError where torch is missing, which only .onnx files can do without."""
+    try:
+        app(words, prog_name="gansmith")  # the same name for python -m gansmith
+    except ModuleNotFoundError as problem:
+        if problem.name != "torch":
+            raise
+        raise GansmithError(
+            "machine.torch_missing",
+            "this needs torch, which is not installed\n  pip install torch"
+            "\n  without it: sample, interpolate, arithmetic, translate and upscale, with an .onnx file",
+        ) from problem
 
 
 def _print_warning(
