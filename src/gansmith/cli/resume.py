@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, flag
-from gansmith.cli.progress import ProgressPrinter
 from gansmith.cli.train import print_run
 
 
@@ -34,8 +33,5 @@ def resume(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     loggers = [] if logger == ["none"] else logger or None
-    with ProgressPrinter() as printer:
-        result = api.resume(
-            run, kimg=kimg, device=device, accept_changes=accept_changes, loggers=loggers, on_event=printer
-        )
+    result = api.resume(run, kimg=kimg, device=device, accept_changes=accept_changes, loggers=loggers)
     print_run(result, as_json=as_json)
