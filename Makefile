@@ -1,6 +1,8 @@
 # Needs python3 (3.11 or newer), pip and make. Everything is installed into .venv in this folder.
 #   make demo                train the default on the built-in images and show what came out
-#   make test                all tests;   make fast: those that take seconds
+#   make test                all tests
+#   make fast                without those marked slow: most recipes, real terminals and new processes, kills,
+#                            two processes, compiling, the site, and other tests of half a second and more
 #   make snapshots           rewrite tests/snapshots/messages.txt (texts that tests compare) and docs/cli.md: read the diff
 #   make trackers            install all trackers into .venv/trackers, over .venv, and test with them
 #   make docs                the site, into docs/_build/html

@@ -60,6 +60,7 @@ def test_the_snippet_of_the_readme(tiny_file, tmp_path, monkeypatch):
         assert (grid.size, grid.mode) == ((82, 82), "L")
 
 
+@pytest.mark.slow
 def test_importing_gansmith_imports_no_torch():
     code = (
         "import sys, gansmith; gansmith.__version__; assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"

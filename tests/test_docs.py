@@ -185,6 +185,7 @@ def run_for_docs(monkeypatch, *words: object) -> None:
     runpy.run_path(str(REPOSITORY / "scripts" / "run_for_docs.py"), run_name="__main__")
 
 
+@pytest.mark.slow
 def test_pictures_of_a_run(tiny_file, tmp_path, monkeypatch, no_results):
     run = train(tiny_file, tmp_path / "run", "mlp-small").folder
     docs = tmp_path / "docs"

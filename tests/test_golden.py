@@ -15,7 +15,7 @@ import pytest
 
 from gansmith import api
 from gansmith.recipes.load import recipe_names
-from small_runs import newest, small, source_for
+from small_runs import few_in_the_fast_lane, newest, small, source_for
 
 FOLDER = Path(__file__).parent / "golden"
 UPDATE = "GANSMITH_UPDATE_GOLDEN"
@@ -66,7 +66,7 @@ def _no_results(monkeypatch):
     monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", few_in_the_fast_lane(recipe_names()))
 def test_the_numbers_of_a_recipe_are_as_they_were(name, tiny_file, tmp_path):
     now, path = numbers(name, tiny_file, tmp_path / "run"), FOLDER / f"{name}.json"
     if os.environ.get(UPDATE):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, VerdictName, progress_events
+from gansmith.core.file_names import can_be_path
 from gansmith.core.html import facts
 from gansmith.core.metric_name import column_of
 from gansmith.core.registry import load_plugins
@@ -54,6 +55,7 @@ from gansmith.inference.upscale import upscale as upscale
 from gansmith.inference.upscale import upscale_files as upscale_files
 from gansmith.monitoring.health import TITLES
 from gansmith.planning.machine import examine
+from gansmith.planning.planner import data_options
 from gansmith.planning.proposal import Proposal as Proposal
 from gansmith.planning.resolve import DryRun as DryRun
 from gansmith.planning.resolve import dry_run as dry_run
@@ -209,6 +211,7 @@ def train(
 def run_name(recipe: str, data: str) -> str:
     """Return the name of a run folder without its number; it needs no quotes in a shell."""
     slug = re.sub(r"[^\w.]+", "-", data).strip("-.")[:64]
+    slug = slug if can_be_path(slug) else re.sub(r"[^A-Za-z0-9_.]+", "-", slug).strip("-.")
     return f"{recipe}-{slug or 'data'}"
 
 
@@ -268,14 +271,19 @@ def load_weights(path: str | Path, verb: str, device: str = "auto", plugins: Seq
 def check(
     source: str | Path,
     *,
+    overrides: Sequence[str] = (),
     size: str | None = None,
     channels: int | None = None,
     data_root: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> CheckReport:
-    """Check every image of a data set; ``on_progress`` is called for each. Raises DataError without images."""
+    """Check every image of a data set; ``on_progress`` is called for each. Raises DataError without images.
+
+    ``overrides`` are options of the data, as "labels=none".
+    """
     report = on_progress or PlainLines().show
-    options = DataOptions.model_validate({"size": size, "channels": channels})
+    chosen = {name: value for name, value in (("size", size), ("channels", channels)) if value is not None}
+    options = DataOptions.model_validate({**data_options(tuple(overrides)).model_dump(), **chosen})
     return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=report)
 
 

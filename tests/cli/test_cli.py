@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from forked import Forked
 from gansmith.cli.app import PANELS, main
 from gansmith.cli.text import json_text
 from gansmith.core.errors import GansmithError, TrainingError
@@ -22,9 +23,8 @@ from gansmith.parts.losses.base import losses
 from gansmith.planning import planner
 from gansmith.recipes.load import parse_recipe
 from gansmith.training.prepare import measure_speed
-from small_runs import COLLAPSING, MONITORED, RHYTHM, small
+from small_runs import COLLAPSING, MONITORED, RHYTHM, small, with_results
 
-COMMAND = [sys.executable, "-m", "gansmith"]
 TINY = ("--recipe", "mlp-small", "size=8", "hidden=[8]", "batch_size=16", "fixed_images=4", "conditional=true")
 VERBS = {
     (): ["--version", "--debug", "train", "plan", "resume", "sample", "score", "recipes", "doctor", "data"],
@@ -85,11 +85,14 @@ def shell(monkeypatch, capfd) -> Shell:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_file, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+def trained(tiny_file, tmp_path_factory, session_cache) -> tuple[Path, subprocess.CompletedProcess]:
     """A run made by the command in a process of its own."""
     folder = tmp_path_factory.mktemp("runs") / "my run"
-    words = ["train", tiny_file, *TINY, "--steps", "4", "--seed", "3", "--out", folder, "--device", "cpu"]
-    return folder, subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, check=False)
+    words = ("train", tiny_file, *TINY, "--steps", "4", "--seed", "3", "--out", folder, "--device", "cpu")
+    with with_results():
+        made = Forked(words, folder.parent / "stderr.txt", {"GANSMITH_CACHE": str(session_cache)})
+    out, err = made.communicate()
+    return folder, subprocess.CompletedProcess(words, made.wait(), out, err)
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +184,7 @@ def _quick_plan(monkeypatch):
 SMALL_PLAN = ("base_channels=4", "latent_dim=4", "batch_size=8")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick_plan")
 def test_plan(shell, tiny_file, tmp_path):
     code, out, err = shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016)

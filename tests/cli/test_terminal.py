@@ -74,6 +74,7 @@ def ends_of_train(folder: Path) -> list[str]:
     return [str(folder), f"report: {folder}/report.html; new images: gansmith sample {folder}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 20])
 def test_training_shows_bars_on_a_cold_cache_and_on_a_warm_one(run, tmp_path, columns):
     for cache in ("cold", "warm"):
@@ -117,6 +118,7 @@ def named(words: tuple, out: Path) -> list[str]:
     return [str(word).replace("OUT", str(out)) for word in words]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_other_verbs_end_whole_on_a_cold_cache_and_on_a_warm_one(run, tmp_path, verb):
     words, last, _, left = VERBS[verb]
@@ -130,6 +132,7 @@ def test_other_verbs_end_whole_on_a_cold_cache_and_on_a_warm_one(run, tmp_path, 
         assert left is None or Path(f"{out}{left}").exists()
 
 
+@pytest.mark.slow
 def test_resume_shows_a_bar(run, home, tmp_path):
     shutil.copytree(home / "run", tmp_path / "run")
     code, shown = run("resume", tmp_path / "run", "--kimg", 0.064)
@@ -138,6 +141,7 @@ def test_resume_shows_a_bar(run, home, tmp_path):
     assert "training ━" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"TERM": None}, {"NO_COLOR": "1"}, {"TERM": "xterm"}], ids=str)
 def test_terminals_of_other_kinds(run, tmp_path, environ):
     code, shown = run(*TRAIN, "--steps", 6, "--out", tmp_path / "run", environ=environ)
@@ -150,6 +154,7 @@ def test_terminals_of_other_kinds(run, tmp_path, environ):
     assert ("\r" in shown.replace("\r\n", "")) != plain
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_made_narrow(run, tmp_path):
     code, shown = run(*TRAIN, "--steps", 40, "--out", tmp_path / "run", narrow_at="training ")
     assert code == 0, shown
@@ -161,6 +166,7 @@ def test_a_terminal_that_is_made_narrow(run, tmp_path):
     assert max(len(each) for each in bars) < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_of_another_encoding(run, tmp_path, encoding):
     code, shown = run(*TRAIN, "--steps", 6, "--out", tmp_path / "run", encoding=encoding)
@@ -170,10 +176,12 @@ def test_a_terminal_of_another_encoding(run, tmp_path, encoding):
     assert is_whole(tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("term", "close_at"), [("xterm", "reading images "), ("xterm", "training "), ("dumb", "iter")])
 def test_a_run_outlives_its_terminal(run, tmp_path, term, close_at):
     out = tmp_path / "run"
-    code, shown = run(*TRAIN, "--steps", 12, "--out", out, close_at=close_at, environ={"TERM": term})
+    more = {"close_at": close_at, "environ": {"TERM": term}, "real_results": close_at == "training "}
+    code, shown = run(*TRAIN, "--steps", 12, "--out", out, **more)
     assert code == 0, shown
     assert "report.html" not in shown
     assert is_whole(out)
@@ -181,6 +189,7 @@ def test_a_run_outlives_its_terminal(run, tmp_path, term, close_at):
     assert gansmith.load(out / "checkpoints", "cpu").record.kimg == 12 * 8 / 1000
 
 
+@pytest.mark.slow
 def test_a_resumed_run_outlives_its_terminal(run, home, tmp_path):
     shutil.copytree(home / "run", tmp_path / "run")
     code, shown = run("resume", tmp_path / "run", "--kimg", 0.2, close_at="resumed")
@@ -192,6 +201,7 @@ def test_a_resumed_run_outlives_its_terminal(run, home, tmp_path):
 CLOSED = [verb for verb, (_, _, text, _) in VERBS.items() if text]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", CLOSED)
 def test_other_verbs_without_their_terminal(run, tmp_path, verb):
     """A closed terminal ends them as it ends other programs, and where SIGHUP is ignored they end whole."""
@@ -201,6 +211,7 @@ def test_other_verbs_without_their_terminal(run, tmp_path, verb):
     assert left is None or (tmp_path / f"a{left}").exists()
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_ends_an_evaluation(run, tmp_path):
     assert run(*named(VERBS["evaluate"][0], tmp_path / "a"), close_at="reading images")[0] == -signal.SIGHUP
 
@@ -348,6 +359,7 @@ def test_sighup_is_ignored_inside_unless_the_program_hears_it(handler):
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 def test_python_prints_lines_and_can_be_told_not_to(tiny_file, tmp_path, capsys):
     gansmith.train(tiny_file, recipe="mlp-small", overrides=SMALL, steps=2, out=tmp_path / "a", device="cpu")
     told = capsys.readouterr()

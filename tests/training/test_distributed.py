@@ -21,7 +21,20 @@ from gansmith.planning import planner
 from gansmith.recipes.load import parse_recipe
 from gansmith.runs.checkpoint import load_checkpoint
 from gansmith.runs.folder import RunFolder
-from small_runs import COLLAPSING, MONITORED, PAUSE_AT, RHYTHM, differing, domains_from, newest, small, train
+from small_runs import (
+    COLLAPSING,
+    MONITORED,
+    PAUSE_AT,
+    RHYTHM,
+    differing,
+    domains_from,
+    newest,
+    quick_curves,
+    quick_film,
+    small,
+    train,
+    with_results,
+)
 
 HERE = Path(__file__).parents[1]
 CASES: dict[str, dict[str, Any]] = {
@@ -161,7 +174,8 @@ def work(source: Path, out: Path) -> None:
         write_numbers(source, out)
         train_pools(source, out / "pools")
         stop_in_many_ways(source, out / "stopped")
-    train_by_command(source, out / "command")
+    with with_results(quick_film, quick_curves):
+        train_by_command(source, out / "command")
     assert torch.distributed.get_world_size() == 2
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()

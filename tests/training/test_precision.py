@@ -28,6 +28,7 @@ def losses(folder: Path) -> torch.Tensor:
     return torch.tensor([[value for name, value in row.items() if name.startswith("loss_")] for row in rows])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", CASES)
 def test_bf16_trains_as_fp32_does_but_for_rounding_and_resumes_to_the_same_bits(recipe, tiny_file, tmp_path):
     words = (*CASES[recipe], "log_rows=12")

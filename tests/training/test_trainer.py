@@ -29,7 +29,19 @@ from gansmith.runs.options import RunOptions
 from gansmith.training import prepare
 from gansmith.training import trainer as training
 from gansmith.training.state import RunState
-from small_runs import RHYTHM, STEPS, Listener, assert_same_run, differing, newest, resume, small, source_for, train
+from small_runs import (
+    RHYTHM,
+    STEPS,
+    Listener,
+    assert_same_run,
+    differing,
+    newest,
+    resume,
+    small,
+    source_for,
+    train,
+    with_results,
+)
 
 NAN = float("nan")
 
@@ -397,7 +409,8 @@ def finished(tiny_file_of_module, tmp_path_factory, session_cache) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANSMITH_CACHE", str(session_cache))
         folder = tmp_path_factory.mktemp("finished") / "run"
-        assert train(tiny_file_of_module, folder, "dcgan", "conditional=true", "fixed_images=24").finished
+        with with_results():
+            assert train(tiny_file_of_module, folder, "dcgan", "conditional=true", "fixed_images=24").finished
     return folder
 
 
@@ -406,6 +419,7 @@ def tiny_file_of_module(tiny_file) -> Path:
     return tiny_file
 
 
+@pytest.mark.slow
 def test_init_from_takes_the_weights_and_nothing_else(tiny_file, finished, tmp_path, no_results):
     words = ("conditional=true",)
     run = train(tiny_file, tmp_path / "run", "dcgan", *words, init_from=finished, stop_at=1, seed=5)
@@ -418,6 +432,7 @@ def test_init_from_takes_the_weights_and_nothing_else(tiny_file, finished, tmp_p
     assert RunFolder(run.folder).record.init_from == str(finished)
 
 
+@pytest.mark.slow
 def test_init_from_one_file_takes_that_network(tiny_file, finished, tmp_path, no_results):
     file = finished / "model/generator.safetensors"
     run = train(tiny_file, tmp_path / "run", "dcgan", "conditional=true", init_from=file, stop_at=1)

@@ -1,6 +1,7 @@
 """The ``gansmith`` command: its verbs in groups, and how it prints errors and warnings."""
 
 import errno
+import io
 import shutil
 import sys
 import warnings
@@ -144,11 +145,13 @@ def _root(
 def main() -> None:
     """Run the command line."""
     words = [word for word in sys.argv[1:] if word != "--debug"]  # before the verb or after it
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a locale may lack letters of a name
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
             warnings.showwarning = _print_warning
-            app(words, prog_name="gansmith")  # the same name for python -m gansmith
+            _run(words)
     except (GansmithError, OSError) as problem:
         _print_json_error(_code_of(problem), _error_text(problem))
         if len(words) < len(sys.argv) - 1:
@@ -164,6 +167,20 @@ def _print_json_error(code: str, message: str) -> None:
     """Print an error as a JSON object on stdout if the user asked for JSON."""
     if "--json" in sys.argv[1:]:
         print(json_text({"error": {"code": code, "message": message}}))
+
+
+def _run(words: list[str]) -> None:
+    """Run a verb; GansmithError where torch is missing, which only .onnx files can do without."""
+    try:
+        app(words, prog_name="gansmith")  # the same name for python -m gansmith
+    except ModuleNotFoundError as problem:
+        if problem.name != "torch":
+            raise
+        raise GansmithError(
+            "machine.torch_missing",
+            "this needs torch, which is not installed\n  pip install torch"
+            "\n  without it: sample, interpolate, arithmetic, translate and upscale, with an .onnx file",
+        ) from problem
 
 
 def _print_warning(

@@ -4,15 +4,18 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import AsJson, Data, DataRoot
+from gansmith.cli.options import AsJson, DataAndChanges, DataRoot, Labels, ZipEncoding, data_overrides
 from gansmith.cli.text import json_text, wrap_lines
+from gansmith.cli.train import data_and_overrides
 from gansmith.core.progress import ProgressPrinter
 
 
 def check(
-    source: Data,
+    words: DataAndChanges = None,
     size: Annotated[str | None, typer.Option(metavar="PX", help="Check for this size: SIDE or HEIGHTxWIDTH.")] = None,
     channels: Annotated[int | None, typer.Option(metavar="N", help="Check for 1, 3 or 4 channels.")] = None,
+    labels: Labels = None,
+    zip_encoding: ZipEncoding = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
@@ -20,10 +23,14 @@ def check(
 
     Also prints the image size and channels that training would use.
     """
+    (source,), overrides = data_and_overrides(words or [])
+    overrides += data_overrides(labels, zip_encoding)
     from gansmith import api  # here: it imports torch, which takes seconds
 
     with ProgressPrinter() as printer:
-        report = api.check(source, size=size, channels=channels, data_root=data_root, on_progress=printer.show)
+        report = api.check(
+            source, overrides=overrides, size=size, channels=channels, data_root=data_root, on_progress=printer.show
+        )
     print(json_text(report.to_json()) if as_json else "\n".join(wrap_lines(report.lines())))
 
 

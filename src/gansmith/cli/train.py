@@ -17,10 +17,13 @@ from gansmith.cli.options import (
     Epochs,
     Holdout,
     Kimg,
+    Labels,
     Loggers,
     Minutes,
     Plugin,
     Precision,
+    ZipEncoding,
+    data_overrides,
     flag,
 )
 from gansmith.cli.text import json_text, wrap_lines
@@ -57,6 +60,15 @@ Pairs = Annotated[
         "Learn image to image from pairs: images with source left and target right, or two folders with equal file "
         "names (SOURCES TARGETS).",
         MORE,
+    ),
+]
+Direction = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ORDER",
+        help="Order of the two sides of --pairs: source-target, or target-source.",
+        show_default="source-target",
+        rich_help_panel=MORE,
     ),
 ]
 From = Annotated[
@@ -107,6 +119,7 @@ def train(
     as_json: AsJson = False,
     task: Task = None,
     pairs: Pairs = False,
+    direction: Direction = None,
     start: From = None,
     to: To = None,
     init_from: InitFrom = None,
@@ -117,6 +130,8 @@ def train(
     compiled: Compile = False,
     logger: Loggers = None,
     plugin: Plugin = None,
+    labels: Labels = None,
+    zip_encoding: ZipEncoding = None,
     data_root: DataRoot = None,
 ) -> None:
     """Train a GAN on your images.
@@ -134,9 +149,10 @@ def train(
     else:
         names, overrides = data_and_overrides(words or [], pairs=pairs)
     recipe, task_overrides = translation_recipe(recipe, task, pairs, unpaired)
+    task_overrides += data_overrides(labels, zip_encoding, direction, pairs=pairs)
     from gansmith import api  # here and below: the command line starts without torch
 
-    source = _source(names, unpaired=unpaired)
+    source = _source(names, unpaired=unpaired, pairs=pairs)
     keywords: api.RunKeywords = {
         "recipe": recipe,
         "overrides": [*task_overrides, *overrides, *_snapshot_overrides(patience, on_collapse)],
@@ -169,8 +185,24 @@ def translation_recipe(recipe: str, task: str | None, pairs: bool, unpaired: boo
         return ("unpaired" if recipe == AUTO else recipe), []
     if task is not None and recipe != AUTO:
         _check_task(recipe, task)
-    overrides = [f"method.task={task}"] if task is not None else ["pairs=true", "method.task=null"] if pairs else []
+    overrides = [f"method.task={task}"] if task is not None else _pair_overrides(recipe) if pairs else []
     return ("translate" if overrides and recipe == AUTO else recipe), overrides
+
+
+def _pair_overrides(recipe: str) -> list[str]:
+    """Return the overrides that --pairs means for a recipe; GansmithError for one that does not learn from pairs."""
+    if recipe == AUTO:
+        return ["pairs=true", "method.task=null"]
+    from gansmith.recipes.load import method_kind, recipe_text  # here: it imports torch
+
+    kind = method_kind(recipe_text(recipe))
+    if kind not in ("", "paired", "super_resolution"):
+        raise GansmithError(
+            "cli.pairs_of_other_method",
+            f"--pairs needs a recipe that learns from pairs, but recipe '{recipe}' has method '{kind}'"
+            "\n  leave out --recipe; to enlarge images, from small ones to large ones: --recipe srresnet or srgan",
+        )
+    return ["pairs=true", *([] if kind == "super_resolution" else ["method.task=null"])]
 
 
 def _check_task(recipe: str, task: str) -> None:
@@ -244,15 +276,17 @@ def unpaired_data_and_overrides(words: list[str], start: str | None, to: str | N
     return [start, to], overrides
 
 
-def _source(names: list[str], *, unpaired: bool) -> "str | Domains | FolderPairs":
+def _source(names: list[str], *, unpaired: bool, pairs: bool) -> "str | Domains | FolderPairs":
     """Return the data set with one name, or with the names of two domains or two folders of pairs."""
     # Here: both import torch.
     from gansmith.data.sources.domains import Domains
+    from gansmith.data.sources.layouts import sides_of
     from gansmith.data.sources.pairs import FolderPairs
 
     if unpaired:
         return Domains(*names)
-    return FolderPairs(*map(Path, names)) if len(names) == 2 else names[0]
+    sides = sides_of(Path(names[0])) if pairs and len(names) == 1 else None
+    return FolderPairs(*(sides or map(Path, names))) if sides or len(names) == 2 else names[0]
 
 
 def _dry_run_lines(found: "api.DryRun") -> list[str]:
