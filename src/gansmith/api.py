@@ -114,11 +114,11 @@ def train(
     around = _surroundings(on_event, runtime)
     if out:
         RunFolder.check_free(Path(out))
+    first = load(options.init_from, "cpu", options.plugins) if options.init_from else None
     prepared = prepare_run(options, runtime, around.on_event)
     name = run_name(prepared.recipe.name, prepared.source.name)
     folder = Path(out) if out else Path(runtime.broadcast_text(str(next_folder(RUNS, name))))
-    first_weights = load_model(options.init_from, "cpu").networks if options.init_from else None
-    signal = start_run(folder, prepared, options, runtime, around, first_weights)
+    signal = start_run(folder, prepared, options, runtime, around, first)
     return Run(folder, signal == 0, signal, runtime.is_main)
 
 

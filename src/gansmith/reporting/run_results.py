@@ -13,6 +13,7 @@ from gansmith.reporting.model_card import CardFacts, model_card
 from gansmith.reporting.run_report import write_report
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import add_up, best_snapshot, read_rows
+from gansmith.runs.record import RunRecord
 
 
 def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
@@ -55,6 +56,7 @@ def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> Non
         return
     spec, seconds = model.record.data, total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row])
     parameters, best = count_parameters(model), best_snapshot(run.read_snapshots())
+    record = run.record
     shown = max((row["kimg"] for row in read_rows(run.log) if "event" not in row), default=model.record.kimg)
     write_report(
         run,
@@ -67,10 +69,15 @@ def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> Non
                 if best is None
                 else {"model": f"best checkpoint, at {model.record.kimg:,.1f} kimg: {_lowest_distance(best)}"}
             ),
+            **(
+                {}
+                if record.init_from is None
+                else {"first weights": "; ".join([record.init_from, *_taken_layers(record)])}
+            ),
             "training time": f"{seconds / 60:,.1f} min",
             "parameters": ", ".join(f"{name} {count:,}" for name, count in parameters.items()),
             "seed": str(model.record.seed),
-            "torch": run.record.numerics.torch,
+            "torch": record.numerics.torch,
         },
     )
 
@@ -84,6 +91,10 @@ def count_parameters(model: Model) -> dict[str, int]:
 def total_seconds(timing: list[dict[str, float]]) -> float:
     """Return the training time in seconds over all starts of a run."""
     return [0.0, *add_up(timing)][-1]
+
+
+def _taken_layers(record: RunRecord) -> list[str]:
+    return [f"{name}: {taken.text}" for name, taken in record.init_layers.items()]
 
 
 def _lowest_distance(snapshot: dict[str, Any]) -> str:
