@@ -21,6 +21,7 @@ from gansmith.data.sources.domains import Domains
 from gansmith.inference.samples import Picture
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
+from gansmith.runs.folder import RunFolder
 from gansmith.runs.options import RunKeywords, RunOptions
 from gansmith.training import clock
 from gansmith.training.prepare import measure_speed
