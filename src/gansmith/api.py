@@ -29,6 +29,7 @@ from gansmith.evaluation.evaluate import evaluate as evaluate_model
 from gansmith.evaluation.reference import open_reference, open_truth, run_data_of
 from gansmith.evaluation.result import FOLDER, Evaluation
 from gansmith.evaluation.translation import evaluate_translations, evaluates_translations, write_translations
+from gansmith.exporting.base import Exported, choose_format
 from gansmith.inference.arithmetic import arithmetic as arithmetic
 from gansmith.inference.directions import directions as directions
 from gansmith.inference.features import check_features_path as check_features_path
@@ -228,6 +229,29 @@ def evaluate(
     if run_data is not None and out is None:
         refresh_report(RunFolder.open(folder), model)
     return result, path
+
+
+def export(
+    path: str | Path,
+    to: str = "onnx",
+    *,
+    out: str | Path | None = None,
+    raw: bool = False,
+    plugins: Sequence[str | Path] = (),
+    **options: str | None,
+) -> list[Exported]:
+    """Write a model for other programs; return the files, one for each generator.
+
+    ``to`` is a format: onnx, torch-export, safetensors. ``out`` is a file, None: the generator's name in this folder.
+    ``raw`` takes the weights without EMA. ``options`` are those of the format, for onnx ``weights="fp16"`` and
+    ``quantize="int8"``; None and "fp32" are the defaults. An onnx file is run and compared with torch before it is
+    kept. Raises GansmithError for an unknown format or option, a library that is missing, and an output that exists;
+    ModelError for a model that this format cannot hold.
+    """
+    chosen = choose_format(to, options)
+    folder = Path(path)
+    run = RunFolder.open(folder) if is_run(folder) else None
+    return chosen.export(load(path, "cpu", plugins), None if out is None else Path(out), raw=raw, run=run)
 
 
 def compare(

@@ -37,8 +37,13 @@ def to_float(images: np.ndarray | Tensor) -> Tensor:
 
 def to_uint8(images: Tensor) -> np.ndarray:
     """Convert float (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C), rounded and clipped."""
-    scaled = images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255)
-    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return uint8_pixels(images.detach()).cpu().numpy()
+
+
+def uint8_pixels(images: Tensor) -> Tensor:
+    """Convert as ``to_uint8``, and keep a tensor."""
+    scaled = images.float().add(1).mul(127.5).round_().clamp_(0, 255)
+    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
 def to_levels(image: Tensor) -> np.ndarray:
