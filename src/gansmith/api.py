@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from gansmith.core.errors import GansmithError
 from gansmith.core.events import Event, OnEvent, OnProgress, PlainLines, progress_events, silent
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
@@ -34,6 +35,7 @@ from gansmith.inference.arithmetic import arithmetic as arithmetic
 from gansmith.inference.directions import directions as directions
 from gansmith.inference.features import check_features_path as check_features_path
 from gansmith.inference.features import features as features
+from gansmith.inference.hub import is_hub_address
 from gansmith.inference.interpolate import check_walk_path as check_walk_path
 from gansmith.inference.interpolate import interpolate as interpolate
 from gansmith.inference.inversion.invert import check_inversion_path as check_inversion_path
@@ -116,6 +118,8 @@ def train(
     if out:
         RunFolder.check_free(Path(out))
     first = load(options.init_from, "cpu", options.plugins) if options.init_from else None
+    if first is not None and first.origin is not None:
+        options = replace(options, init_from=Path(first.origin.address))  # of the Hub: with the commit
     prepared = prepare_run(options, runtime, around.on_event)
     name = run_name(prepared.recipe.name, prepared.source.name)
     folder = Path(out) if out else Path(runtime.broadcast_text(str(next_folder(RUNS, name))))
@@ -162,9 +166,19 @@ def resume(
 
 
 def load(path: str | Path, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:
-    """Load the model of a run folder, a model folder or a .safetensors file; ModelError where that fails."""
+    """Load the model of a run folder, a model folder, a .safetensors file, or hf:NAME/REPO[@REVISION] on the Hub.
+
+    Raises ModelError where that fails.
+    """
     load_plugins(tuple(Path(plugin) for plugin in plugins))
     return load_model(path, device)
+
+
+def from_pretrained(
+    repo: str, revision: str | None = None, device: str = "auto", plugins: Sequence[str | Path] = ()
+) -> Model:
+    """Load a model of the Hugging Face Hub: NAME/REPO, with a branch, tag or commit; see ``load``."""
+    return load(f"hf:{repo}" + (f"@{revision}" if revision else ""), device, plugins)
 
 
 def check(
@@ -218,6 +232,10 @@ def evaluate(
     found = open_reference(
         model.record.data, run_data, wanted, root=root, on_training=options.on_training, on_progress=report
     )
+    if out is None and is_hub_address(path):
+        raise GansmithError(
+            "output.folder_needed", f"'{path}' is on the Hub, so the result needs another folder\n  pass --out FOLDER"
+        )
     place = Path(out) if out else (folder if folder.is_dir() else folder.parent) / FOLDER
     if evaluates_translations(model.method):
         truth = open_truth(model.record.data, run_data, options.truth, root)
@@ -242,8 +260,8 @@ def export(
 ) -> list[Exported]:
     """Write a model for other programs; return the files, one for each generator.
 
-    ``to`` is a format: onnx, torch-export, safetensors. ``out`` is a file, None: the generator's name in this folder.
-    ``raw`` takes the weights without EMA. ``options`` are those of the format, for onnx ``weights="fp16"`` and
+    ``to`` is a format: onnx, torch-export, safetensors, hub-folder. ``out`` is a file, or the folder of hub-folder;
+    None: the generator's name in this folder. ``raw`` takes the weights without EMA. ``options`` are those of the format, for onnx ``weights="fp16"`` and
     ``quantize="int8"``; None and "fp32" are the defaults. An onnx file is run and compared with torch before it is
     kept. Raises GansmithError for an unknown format or option, a library that is missing, and an output that exists;
     ModelError for a model that this format cannot hold.

@@ -19,26 +19,13 @@ from gansmith.runs.record import RunRecord
 def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     """Write all results; a later call replaces them."""
     rows, snapshots = read_rows(run.log), run.read_snapshots()
-    timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
+    facts = card_facts(run, model)
     on_event(Event("note", "writing model, film, curves and report"))
     model.save(run.model)
-    parameters = count_parameters(model)
-    seconds = total_seconds(timing)
-    last: dict[str, Any] = next((row for row in reversed(rows) if "event" not in row), {})
-    facts = CardFacts(
-        name=f"{model.record.name} on {model.record.data.name}",
-        spec=model.record.data,
-        recipe_yaml=run.recipe.read_text(),
-        parameters=parameters,
-        kimg=model.record.kimg,
-        seconds=seconds,
-        last_row=last,
-        versions={"gansmith": model.record.gansmith, "torch": run.record.numerics.torch},
-    )
     (run.model / "README.md").write_text(model_card(facts), encoding="utf-8")
     frames = sorted(run.samples.glob("*-ema.png"))
     if frames:
-        per_iteration = last.get("kimg", 0) / max(1, last.get("iteration", 1))
+        per_iteration = facts.last_row.get("kimg", 0) / max(1, facts.last_row.get("iteration", 1))
         until_kept = [each for each in frames if int(each.stem[:9]) * per_iteration <= model.record.kimg + 1e-6]
         shutil.copyfile((until_kept or frames)[-1], run.model / "preview.png")
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
@@ -48,6 +35,20 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
             on_event(Event("warning", f"no film: {problem}"))
     draw_curves([*rows, *snapshots], run.path / "curves.png")
     refresh_report(run, model, always=True)
+
+
+def card_facts(run: RunFolder, model: Model) -> CardFacts:
+    """Return the facts of a run and its model for the model card."""
+    return CardFacts(
+        name=f"{model.record.name} on {model.record.data.name}",
+        spec=model.record.data,
+        recipe_yaml=run.recipe.read_text(),
+        parameters=count_parameters(model),
+        kimg=model.record.kimg,
+        seconds=total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row]),
+        last_row=next((row for row in reversed(read_rows(run.log)) if "event" not in row), {}),
+        versions={"gansmith": model.record.gansmith, "torch": run.record.numerics.torch},
+    )
 
 
 def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> None:
