@@ -1,5 +1,6 @@
 """Models of the Hub: what is downloaded, what is checked, and what is refused. The Hub is one of loopback."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -26,7 +27,12 @@ def fake(tmp_path, monkeypatch, model):
     """A Hub with the model of the fixture ``model`` and files that nobody asked for."""
     saved = model.save(tmp_path / "saved")
     files = {path.name: path.read_bytes() for path in saved.iterdir()}
-    extra = {"pytorch_model.bin": b"pickle", "train.py": b"raise SystemExit", "../up.safetensors": b"", "README.md": b""}
+    extra = {
+        "pytorch_model.bin": b"pickle",
+        "train.py": b"raise SystemExit",
+        "../up.safetensors": b"",
+        "README.md": b"",
+    }
     with serve(FakeHub({REPO: files | extra})) as running:
         point_to(running, str(tmp_path / "hub"), monkeypatch)
         yield running
@@ -74,8 +80,10 @@ def test_the_command_line_takes_an_address(fake, shell):
     assert "--out" in err
 
 
-@pytest.mark.parametrize("address", ["hf:", "hf:clothes", "hf:ann/clothes/more", "hf:ann/..", "hf:ann/clothes@", "hf:../x",
-                                     "hf:ann/clothes@../x", "hf:ann/clo thes"])  # fmt: skip
+@pytest.mark.parametrize("address", [
+    "hf:", "hf:clothes", "hf:ann/clothes/more", "hf:ann/..", "hf:ann/clothes@", "hf:../x", "hf:ann/clothes@../x",
+    "hf:ann/clo thes",
+])  # fmt: skip
 def test_what_is_no_address(refused, address):
     with refused("hub.address"):
         load_model(address)
@@ -140,8 +148,6 @@ def test_pickled_weights_under_the_name_of_others(fake, refused, tmp_path):
     torch.save({}, tmp_path / "x")
     content = (tmp_path / "x").read_bytes()
     fake.repos[REPO]["generator.safetensors"] = content
-    import hashlib
-
     change_record(fake, sha256={"generator.safetensors": hashlib.sha256(content).hexdigest()})
     with refused("model.unreadable"):
         load_model(ADDRESS)

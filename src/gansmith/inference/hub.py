@@ -77,7 +77,10 @@ def fetch(address: str | Path) -> HubModel:
             + ("\n  weights of other programs: download the file, then gansmith import FILE" if pickled else ""),
         )
     _check_size(str(address), sizes, [MODEL_JSON], MAX_RECORD_BYTES)
-    folder = _download(hub, str(address), repo, info.sha, [MODEL_JSON], sizes)
+    # By branch or tag: the library notes its commit, which HF_HUB_OFFLINE needs.
+    folder = _download(hub, str(address), repo, revision, [MODEL_JSON], sizes)
+    if folder.name != info.sha:
+        raise ModelError("hub.changed", f"'{address}' changed during the download\n  try again")
     names = _weights_listed(str(address), folder / MODEL_JSON)
     missing = [name for name in names if name not in sizes]
     if missing:
@@ -183,11 +186,13 @@ def _weights_listed(address: str, path: Path) -> list[str]:
     return names
 
 
-def _download(hub: Any, address: str, repo: str, commit: str, names: list[str], sizes: dict[str, int | None]) -> Path:
+def _download(
+    hub: Any, address: str, repo: str, revision: str | None, names: list[str], sizes: dict[str, int | None]
+) -> Path:
     """Return the folder of a commit in the cache, with these files."""
     with hub_errors(address):
         # The names hold no character that a pattern would read in another way.
-        folder = Path(hub.snapshot_download(repo, revision=commit, allow_patterns=names, etag_timeout=TIMEOUT_SEC))
+        folder = Path(hub.snapshot_download(repo, revision=revision, allow_patterns=names, etag_timeout=TIMEOUT_SEC))
     for name in names:
         got = (folder / name).stat().st_size if (folder / name).is_file() else 0
         if got != sizes[name]:

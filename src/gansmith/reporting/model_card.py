@@ -76,7 +76,8 @@ def model_card(facts: CardFacts, *, metrics: Mapping[str, float] | None = None) 
 def published(card: str, *, license: str, repo: str, dataset: str, evaluation: Evaluation | None) -> str:
     """Return a model card with the front matter of the Hub: license ("" keeps it open), data set and scores.
 
-    ``repo`` is the NAME/REPO that its commands name, "" for FOLDER. The scores are a model-index; each has its deviation and the protocol that it depends on.
+    ``repo`` is the NAME/REPO that its commands name, "" for FOLDER. The scores are a model-index; each has its
+    deviation and the protocol that it depends on.
     """
     head, text = card.removeprefix("---\n").split("\n---", 1)
     values = yaml.safe_load(head)
