@@ -11,7 +11,7 @@ from gansmith.core.errors import GansmithError, ModelError, unknown_name
 from gansmith.core.output_paths import output_file
 from gansmith.core.registry import Part, Registry
 from gansmith.inference.model import Model
-from gansmith.methods.capabilities import samples_from_latents, translates
+from gansmith.methods.capabilities import samples_from_latents, translates, upscales
 from gansmith.runs.folder import RunFolder
 
 EXPORT_KEY = "gansmith_export"  # beside METADATA_KEY: the entry in a file's metadata that says how it was exported
@@ -91,7 +91,7 @@ def generators_of(model: Model) -> tuple[str, ...]:
     """Return the names of a model's generators; ModelError if its method has none that can be exported."""
     if samples_from_latents(model.method):
         return ("generator",)
-    if translates(model.method):
+    if translates(model.method) or upscales(model.method):
         return tuple(model.method.translators)
     raise ModelError(
         "model.other_method",

@@ -10,14 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn.functional import interpolate, one_hot
-from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from gansmith.core.randomness import derive_seed, per_image, sample_latents
 from gansmith.imaging.images import to_float, uint8_pixels
 from gansmith.inference.model import Model
-from gansmith.methods.capabilities import LatentSampler, Translator, samples_from_latents, translates
+from gansmith.methods.base import Fixed
+from gansmith.methods.capabilities import LatentSampler, Translator, samples_from_latents, translates, upscales
 from gansmith.methods.latent import sample_labels
-from gansmith.parts.networks.base import signed_from
 
 FEWEST_VALUES = 50_000  # of the images that are compared: the share of equal ones then means something
 BLOBS = 8  # px: drawn images are this many random colours each way, enlarged
@@ -28,15 +27,14 @@ class LatentModule(nn.Module):
 
     def __init__(self, method: LatentSampler, network: nn.Module, *, makes_points: bool) -> None:
         super().__init__()
-        generator = method.config.generator
-        self.network, self.value_range, self.makes_points = network, generator.value_range, makes_points
-        self.mixes_labels = generator.mixes_labels
+        self.preview, self.mixes_labels, self.makes_points = method.preview, mixes_labels(method), makes_points
+        self.networks = nn.ModuleDict({"generator": network})
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return images as ``methods/sampling.generate`` makes them; points as float32 in [-1, 1]."""
         if labels is not None and not self.mixes_labels:
             labels = labels.argmax(1)
-        images = signed_from(self.network(latents, labels), self.value_range).clamp(-1, 1)
+        images = self.preview(self.networks, Fixed(latents, labels, 1))
         return images.flatten(1) if self.makes_points else uint8_pixels(images)
 
 
@@ -109,14 +107,14 @@ class LatentGraph(Graph):
         if labels is None:
             return [(latents,)]
         weights = one_hot(labels, method.num_classes).float()
-        if method.config.generator.mixes_labels:
+        if mixes_labels(method):
             weights[count // 2 :] = (weights + weights.roll(1, 1))[count // 2 :] / 2
         return [(latents, weights)]
 
     def made_here(self, inputs: tuple[Tensor, ...]) -> np.ndarray:
         """Return the images that ``sample`` makes."""
         labels = inputs[1] if len(inputs) > 1 else None
-        if labels is not None and not self.model.latent_method("export").config.generator.mixes_labels:
+        if labels is not None and not mixes_labels(self.model.latent_method("export")):
             labels = labels.argmax(1)
         return self.model.draw(inputs[0], labels, raw=self.raw)
 
@@ -133,7 +131,7 @@ class ImageGraph(Graph):
     def draw(self) -> list[tuple[Tensor, ...]]:
         """Return images of random colours: of the size of training, and two of another size."""
         method = self.model.method
-        assert translates(method)
+        assert translates(method) or upscales(method)
         spec = method.spec
         channels = spec.channels + int(method.task is not None and method.task.takes_mask)
         height, width = (max(self.multiple, side // self.scale) for side in (spec.height, spec.width))
@@ -142,6 +140,11 @@ class ImageGraph(Graph):
             (_random_images(each, rows, columns, channels),)
             for each, rows, columns in ((count, height, width), (2, height + self.multiple, 2 * width))
         ]
+
+
+def mixes_labels(method: LatentSampler) -> bool:
+    """Say whether a generator blends classes by their weights; another one takes the class with the most weight."""
+    return method.config.generator.mixes_labels
 
 
 def _random_images(count: int, height: int, width: int, channels: int) -> Tensor:
@@ -154,16 +157,13 @@ def _random_images(count: int, height: int, width: int, channels: int) -> Tensor
 def graph_of(model: Model, name: str, *, raw: bool) -> Graph:
     """Return the graph of a generator, a copy on the CPU; ModelError for missing raw weights."""
     network = copy.deepcopy(model.network(f"{name}-raw" if raw else name)).cpu()
-    for module in list(network.modules()):
-        if is_parametrized(module, "weight"):
-            remove_parametrizations(module, "weight")  # a spectral norm: the weight is its result
     method = model.method
     if samples_from_latents(method):
         points = model.record.data.is_points
         latent = LatentModule(method, network, makes_points=points).eval()
         inputs = ("latents", "labels") if method.num_classes else ("latents",)
         return LatentGraph(model, name, raw, latent, inputs, "points" if points else "images")
-    assert translates(method), "generators_of has named its generators"
+    assert translates(method) or upscales(method), "generators_of has named its generators"
     enlarges = 1 if method.task is None else method.task.scale
     multiple = max(1, int(network.multiple) // enlarges)  # type: ignore[arg-type]
     image = ImageModule(method, network).eval()
