@@ -36,6 +36,7 @@ from gansmith.inference.directions import directions as directions
 from gansmith.inference.features import check_features_path as check_features_path
 from gansmith.inference.features import features as features
 from gansmith.inference.hub import is_hub_address
+from gansmith.inference.import_weights import import_weights as import_weights
 from gansmith.inference.interpolate import check_walk_path as check_walk_path
 from gansmith.inference.interpolate import interpolate as interpolate
 from gansmith.inference.inversion.invert import check_inversion_path as check_inversion_path
