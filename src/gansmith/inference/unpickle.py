@@ -1,8 +1,8 @@
 """A process of its own: tensors of a .pth file to a .safetensors file, by torch's weights-only loader."""
 
 # Run: python unpickle.py IN OUT BYTES SECONDS. This is the only place where a pickled file is opened. The loader runs
-# no code of the file: it knows tensors, numbers, strings and containers. The limits end a file that asks for more memory
-# or time than its size allows.
+# no code of the file: it knows tensors, numbers, strings and containers. The limits end a file that asks for more
+# memory or time than its size allows.
 
 import json
 import sys
