@@ -55,4 +55,4 @@ def main(source: str, target: str, memory_bytes: str, seconds: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    raise SystemExit(main(*sys.argv[1:]))
