@@ -3,6 +3,7 @@
 python benchmarks/export.py [RECIPE OR RUN ...]  prints the table of docs/export.md; without names: every recipe.
 """
 
+import math
 import statistics
 import sys
 import tempfile
@@ -80,7 +81,9 @@ def megabytes(path: Path) -> str:
 
 
 def share(facts: dict | None) -> str:
-    return "refused" if facts is None else f"{100 * facts['equal']:.3f} %, {facts['largest_difference']}"
+    if facts is None:
+        return "refused"
+    return f"{math.floor(1e5 * facts['equal']) / 1e3:.3f} %, {facts['largest_difference']}"
 
 
 def cpu_ms(work: Callable[[], object]) -> float:

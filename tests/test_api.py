@@ -74,9 +74,9 @@ def test_importing_gansmith_imports_no_torch():
 
 def test_the_public_names():
     assert gansmith.__all__ == [
-        "Model", "__version__", "arithmetic", "check", "compare", "directions", "evaluate", "features", "interpolate",
-        "invert", "load", "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "silent", "train",
-        "translate", "upscale",
+        "Model", "__version__", "arithmetic", "check", "compare", "directions", "evaluate", "export", "features",
+        "interpolate", "invert", "load", "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "silent",
+        "train", "translate", "upscale",
     ]  # fmt: skip
     assert gansmith.train is api.train
     assert (gansmith.load, gansmith.resume, gansmith.check) == (api.load, api.resume, api.check)

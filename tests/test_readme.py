@@ -251,7 +251,7 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         return [name, run, str(world / "images/dark/0.png"), *words[3:], "--steps", "2"]
     if name == "directions":
         return [name, run, *words[2:], *(() if "--num" in words else ("--num", "2"))]
-    if name in ("interpolate", "arithmetic"):
+    if name in ("interpolate", "arithmetic", "export"):
         return [name, run, *words[2:]]
     if name in ("features", "probe"):
         few = ("--per-class", "2,3", "--seeds", "2") if name == "probe" else ("--out", "x.npz")

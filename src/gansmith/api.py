@@ -267,10 +267,10 @@ def export(
     and compared with torch before it is kept. Raises GansmithError for an unknown format or option, a library that is
     missing, and an output that exists; ModelError for a model that this format cannot hold.
     """
-    chosen = choose_format(to, options)
-    folder = Path(path)
+    load_plugins(tuple(Path(plugin) for plugin in plugins))
+    chosen, folder = choose_format(to, options), Path(path)
     run = RunFolder.open(folder) if is_run(folder) else None
-    return chosen.export(load(path, "cpu", plugins), None if out is None else Path(out), raw=raw, run=run)
+    return chosen.export(load_model(path, "cpu"), None if out is None else Path(out), raw=raw, run=run)
 
 
 def compare(

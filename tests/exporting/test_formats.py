@@ -4,6 +4,8 @@ import errno
 import importlib
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from PIL import Image
 
 import gansmith
 import toy_methods  # noqa: F401  (registers a method that cannot be exported)
@@ -19,7 +22,7 @@ from gansmith.core.errors import DiskFullError, ModelError
 from gansmith.exporting import int8
 from gansmith.exporting import onnx as onnx_format
 from gansmith.exporting.agreement import Agreement, compare
-from gansmith.exporting.base import EXPORT_KEY, choose_format, formats, generators_of
+from gansmith.exporting.base import EXPORT_KEY, Exported, choose_format, formats, generators_of
 from gansmith.exporting.graph import graph_of
 from gansmith.exporting.int8 import Cost
 from gansmith.inference.load import load_model
@@ -66,6 +69,7 @@ def test_every_format_is_found_in_its_file():
     assert {"onnx", "torch-export", "safetensors"} <= set(formats.names())
 
 
+@pytest.mark.slow
 def test_an_onnx_file_has_its_weights_names_and_record_inside(onnx_file, conditional):
     proto = onnx.load(onnx_file, load_external_data=False)
     onnx.checker.check_model(proto)
@@ -88,18 +92,31 @@ def test_an_onnx_file_has_its_weights_names_and_record_inside(onnx_file, conditi
     assert (facts["sample_batch"], facts["direction"], facts["raw"]) == (64, None, False)
 
 
+@pytest.mark.slow
 def test_an_onnx_file_tells_nothing_of_the_machine(onnx_file):
     content = onnx_file.read_bytes()
     assert str(Path(gansmith.__file__).parent).encode() not in content
     assert b".py" not in content
 
 
+@pytest.mark.slow
 def test_seeds_and_blends_name_the_same_images_in_onnx(onnx_file, conditional):
     latents, blends = torch.randn(5, 4), torch.tensor([[0.5, 0.5, 0], [0.2, 0.3, 0.5], [0, 0, 1], [1, 0, 0], [0, 1, 0]])
     made, wanted = run(onnx_file, latents.numpy(), blends.numpy()), conditional.draw(latents, blends)
     assert made.dtype == np.uint8
     assert wanted.std() > 5
     assert np.abs(made.astype(int) - wanted).max() <= 1
+
+
+@pytest.mark.slow
+def test_the_pages_python_needs_onnxruntime_alone(onnx_file, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
+    lines = page.split("```python\n")[1].split("```")[0]
+    assert len([line for line in lines.splitlines() if line]) <= 12
+    (tmp_path / "generator.onnx").write_bytes(onnx_file.read_bytes())
+    blocked = "import sys; sys.modules['torch'] = sys.modules['gansmith'] = None\n"
+    subprocess.run([sys.executable, "-c", blocked + lines], cwd=tmp_path, check=True)
+    assert Image.open(tmp_path / "row.png").size == (8 * 8, 8)
 
 
 @pytest.mark.parametrize("model", [lambda: make_model(recipe="dcgan"), lambda: make_model("value_range=unit")])
@@ -169,6 +186,19 @@ def test_two_directions_are_two_files(tmp_path):
     assert np.array_equal(made, translate(model, picture, reverse=True).array)
 
 
+def test_a_second_file_that_fails_takes_the_first_one_along(tmp_path, monkeypatch):
+    def fails_at_the_second(self, model, name, target, **_):
+        if name == "b_to_a":
+            raise ModelError("export.differs", "other images")
+        target.touch()
+        return Exported(target, name, {}, "")
+
+    monkeypatch.setattr(formats.get("safetensors"), "write", fails_at_the_second)
+    with pytest.raises(ModelError):
+        choose_format("safetensors", {}).export(model_of("unpaired"), tmp_path / "x.safetensors", raw=False, run=None)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("raw", [False, True])
 def test_weights_alone_make_the_same_samples(raw, tmp_path, conditional):
     (written,) = choose_format("safetensors", {}).export(conditional, tmp_path / "x.safetensors", raw=raw, run=None)
@@ -200,8 +230,10 @@ def test_points_leave_as_coordinates():
     assert found.worst <= 1
 
 
-def test_a_file_that_makes_other_images_is_not_kept(monkeypatch, tmp_path, refused, conditional):
+@pytest.mark.slow
+def test_a_file_that_makes_other_images_is_not_kept(monkeypatch, tmp_path, refused, conditional, onnx_file):
     honest = onnx_format.onnx_run
+    monkeypatch.setattr(onnx_format, "_as_onnx", lambda graph: onnx.load(onnx_file))
 
     def wrong(content, inputs):
         made = honest(content, inputs)

@@ -18,7 +18,7 @@ def export(
     ] = None,
     weights: Annotated[str, typer.Option(metavar="TYPE", help="fp32, or fp16 for onnx: half the size.")] = "fp32",
     quantize: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="int8 for onnx: a quarter of the size, if FD stays within 5 %.")
+        str | None, typer.Option(metavar="TYPE", help="int8 for onnx: a third of the size, if FD rises by at most 5 %.")
     ] = None,
     license: Annotated[
         str | None,

@@ -54,7 +54,15 @@ class FileFormat(ExportFormat):
             targets = [path] if len(names) == 1 else [path.with_stem(f"{path.stem}-{name}") for name in names]
         for target in targets:
             refuse_used_file(target)
-        return [self.write(model, name, at, raw=raw, run=run) for name, at in zip(names, targets, strict=True)]
+        written: list[Exported] = []
+        try:
+            for name, target in zip(names, targets, strict=True):
+                written.append(self.write(model, name, target, raw=raw, run=run))
+        except BaseException:
+            for each in written:
+                each.path.unlink()
+            raise
+        return written
 
     @abstractmethod
     def write(self, model: Model, name: str, target: Path, *, raw: bool, run: RunFolder | None) -> Exported:

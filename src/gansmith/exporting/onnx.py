@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 OPSET = 20
 WORST, EQUAL = 1, 0.999  # level, share of equal values
-WORST_OF_HALF, EQUAL_OF_HALF = 3, 0.95  # with fp16 weights; measured: see docs/export.md
+WORST_OF_HALF, EQUAL_OF_HALF = 2, 0.95  # with fp16 weights; docs/decisions/exporting.md has what was measured
 AXES = ("batch", "height", "width")
 
 
