@@ -5,13 +5,15 @@
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gansmith.core.errors import GansmithError, ModelError, counted, reason_of
+from gansmith.core.atomic_files import is_disk_full
+from gansmith.core.errors import DiskFullError, GansmithError, ModelError, counted, reason_of
 from gansmith.inference.model_record import MODEL_JSON, model_errors
 
 if TYPE_CHECKING:
@@ -94,17 +96,20 @@ def hub_library() -> Any:
     try:
         import huggingface_hub  # an extra: imported here so that gansmith starts without it
         import huggingface_hub.constants
+        import huggingface_hub.utils
     except ModuleNotFoundError as problem:
         raise GansmithError(
             "hub.library_missing",
             f"models of the Hub need the library {problem.name}\n  install it: pip install 'gansmith[hub]'",
         ) from problem
+    if not sys.stderr.isatty():
+        huggingface_hub.utils.disable_progress_bars()  # no flood in files
     return huggingface_hub
 
 
 @contextmanager
 def hub_errors(address: str) -> Iterator[None]:
-    """Turn errors of the Hub and of the network into ModelError."""
+    """Turn errors of the Hub and of the network into ModelError, and a full disk into DiskFullError."""
     from huggingface_hub import errors  # an extra
 
     try:
@@ -124,6 +129,8 @@ def hub_errors(address: str) -> Iterator[None]:
     except errors.RevisionNotFoundError as problem:
         raise ModelError("hub.no_such_revision", f"'{address}': the repository has no such revision") from problem
     except Exception as problem:  # the library and the network raise many types
+        if is_disk_full(problem):
+            raise DiskFullError("disk.full", f"the disk is too full to download '{address}'") from problem
         status = getattr(getattr(problem, "response", None), "status_code", None)
         if status in (401, 403):
             raise ModelError(
