@@ -81,11 +81,10 @@ def test_a_run_with_its_film_and_scores(tiny_file, tmp_path):
     words = ("size=8", "hidden=[8]", "latent_dim=4", "monitor.snapshot_kimg=0")
     run = api.train(tiny_file, recipe="mlp-small", overrides=words, steps=2, out=tmp_path / "run",
                     on_event=gansmith.silent)  # fmt: skip
-    numbers = {"fd1k_fashion": Number(1.5, 0.1, "4 sets"), "swd": Number(float("nan"), None, "")}
+    numbers = {"fd1k_fashion": Number(1.5, 0.1, "4 sets", 1000)}
     found = Evaluation("mlp-small", 0.1, PROTOCOL, numbers, (), {}, 1.0)
     (run.folder / FOLDER).mkdir()
-    text = {**found.to_json(), "numbers": {"fd1k_fashion": {"value": 1.5, "deviation": 0.1, "over": "4 sets"}}}
-    commit_json(run.folder / FOLDER / FILE, text)
+    commit_json(run.folder / FOLDER / FILE, found.to_json())
     (written,) = gansmith.export(run.folder, "hub-folder", out=tmp_path / "hub")
     assert {"generator.onnx", "preview.png", "film.gif"} <= set(written.facts["files"])
     card = ModelCard((written.path / "README.md").read_text())

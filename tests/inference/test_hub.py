@@ -1,5 +1,6 @@
 """Models of the Hub: what is downloaded, what is checked, and what is refused. The Hub is one of loopback."""
 
+import errno
 import hashlib
 import json
 import os
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import threading
 
-import huggingface_hub.constants
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -157,6 +158,33 @@ def test_a_hub_that_does_not_answer(fake, refused, monkeypatch):
     fake.hangs = threading.Event()
     monkeypatch.setattr(hub, "TIMEOUT_SEC", 0.2)
     with refused("hub.unreachable"):
+        load_model(ADDRESS)
+
+
+def test_a_full_disk(fake, refused, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    with refused("disk.full"):
+        load_model(ADDRESS)
+
+
+def test_a_repository_that_changes_during_the_download(fake, refused, monkeypatch):
+    download = huggingface_hub.snapshot_download
+
+    def change_first(*words, **keywords):
+        fake.repos[REPO]["README.md"] = b"new"
+        return download(*words, **keywords)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", change_first)
+    with refused("hub.changed"):
+        load_model(ADDRESS)
+
+
+def test_without_the_library(refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with refused("hub.library_missing"):
         load_model(ADDRESS)
 
 

@@ -149,6 +149,22 @@ def test_networks_of_another_recipe(tmp_path, refused):
             gansmith.import_weights(tmp_path / "g.safetensors", recipe)
 
 
+def test_labels_that_the_recipe_or_the_names_lack(tmp_path, refused):
+    state = {"label_emb.weight": torch.zeros(3, 5), "0.weight": torch.zeros(784, 105)}
+    save_file(state, tmp_path / "g.safetensors")
+    with refused("import.labels"):
+        gansmith.import_weights(tmp_path / "g.safetensors", "vanilla")
+    with refused("import.classes"):
+        gansmith.import_weights(tmp_path / "g.safetensors", "conditional", classes=("a", "b"))
+
+
+def test_a_file_that_is_too_large(tmp_path, refused, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BYTES", 10)
+    (tmp_path / "g.pth").write_bytes(bytes(11))
+    with refused("import.too_large"):
+        gansmith.import_weights(tmp_path / "g.pth")
+
+
 def test_two_generators(tmp_path, refused):
     save_file(example_generator().state_dict(), tmp_path / "g.safetensors")
     with refused("import.two_of_a_kind"):

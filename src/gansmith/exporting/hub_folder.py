@@ -38,7 +38,7 @@ class HubFolder(ExportFormat):
         """Write the folder, whole or not at all; without the libraries of ONNX it has no ONNX file, with a warning."""
         target = Path("hub-folder") if out is None else out
         refuse_used_folder(target, ": --out FOLDER")
-        make_parent_folders(target / "x")
+        make_parent_folders(target)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp") as temporary:
             folder = Path(temporary) / "folder"
             model.save(folder)
