@@ -32,9 +32,10 @@ FEATURES = {
 RUNTIME = "core/runtime.py"
 DEVICE_FILES = {
     "cli/options.py",  # the help of --device
+    "inference/onnx_file.py",  # the devices of onnxruntime
     "parts/extractors/torch_fidelity.py",  # tells torch-fidelity to stay on the CPU
     "planning/machine.py",  # describes the machine
-    "core/randomness.py",  # seeds the generators inside networks
+    "core/noise.py",  # seeds the generators inside networks
 }
 
 
@@ -62,6 +63,7 @@ def runs_code(file: Path) -> Iterator[str]:
             yield name
 
 
+@pytest.mark.slow
 def test_nothing_runs_code_that_it_reads():
     found = {(path_of(file), what) for file in FILES for what in runs_code(file)} - FEATURES
     assert found == {("core/registry.py", "spec.loader.exec_module")}  # loads the plugins that the user named
@@ -119,7 +121,7 @@ import importlib, sys
 class Blocked:
     names = {"tensorboard", "torchvision", "torch_fidelity", "fastapi", "uvicorn", "scipy", "sklearn", "pandas", "cv2",
              "skimage", "datasets", "huggingface_hub", "imagehash", "onnx", "onnxruntime", "pytest", "jaxtyping",
-             "beartype"}
+             "beartype", "wandb", "trackio", "mlflow"}
 
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in self.names:
@@ -131,6 +133,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_every_module_imports_with_the_base_dependencies():
     done = subprocess.run(
         [sys.executable, "-W", "error:::gansmith", "-c", IMPORT_ALL, *MODULES],

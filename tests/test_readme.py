@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -85,9 +86,14 @@ def test_the_pages_have_commands():
     assert [words for page, words in ALL if words[0] == "make"]
 
 
+@cache
+def command_line() -> Any:
+    return typer.main.get_command(app)
+
+
 def parse(words: list[str]) -> tuple[str, dict]:
     """Return the verb and its parameters as the command line would, without running it."""
-    command = typer.main.get_command(app)
+    command = command_line()
     if words[0].startswith("-"):
         assert words[0] in ("--help", "-h", "--version")
         return words[0], {}

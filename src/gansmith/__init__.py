@@ -6,6 +6,7 @@ from gansmith.core.version import __version__
 
 if TYPE_CHECKING:
     from gansmith.api import (
+        Run,
         arithmetic,
         check,
         compare,
@@ -24,15 +25,18 @@ if TYPE_CHECKING:
         plan,
         probe,
         resume,
+        schema,
         train,
         translate,
         upscale,
     )
-    from gansmith.core.events import silent
+    from gansmith.core.events import Event, silent
     from gansmith.inference.model import Model
 
 __all__ = [
+    "Event",
     "Model",
+    "Run",
     "__version__",
     "arithmetic",
     "check",
@@ -52,6 +56,7 @@ __all__ = [
     "plan",
     "probe",
     "resume",
+    "schema",
     "silent",
     "train",
     "translate",
@@ -59,14 +64,24 @@ __all__ = [
 ]
 
 
+# The other names are in ``api``, which imports torch. These also serve models that onnxruntime runs.
+PLACES = {
+    "Event": "core.events",
+    "Model": "inference.model",
+    "arithmetic": "inference.arithmetic",
+    "interpolate": "inference.interpolate",
+    "load": "inference.open",
+    "pick": "inference.latents",
+    "silent": "core.events",
+    "translate": "inference.translate",
+    "upscale": "inference.upscale",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Import on first use, so that ``import gansmith`` does not wait for torch."""
     import importlib
 
-    if name == "Model":
-        return importlib.import_module("gansmith.inference.model").Model
-    if name == "silent":
-        return importlib.import_module("gansmith.core.events").silent
     if name in __all__:
-        return getattr(importlib.import_module("gansmith.api"), name)
+        return getattr(importlib.import_module(f"gansmith.{PLACES.get(name, 'api')}"), name)
     raise AttributeError(f"module 'gansmith' has no attribute '{name}'")

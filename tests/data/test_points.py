@@ -12,8 +12,9 @@ from gansmith.data.base import DataOptions
 from gansmith.data.datasets.base import data_sets
 from gansmith.data.datasets.points import DEVIATION
 from gansmith.data.open import open_data
-from gansmith.imaging.images import decode_image, to_float
+from gansmith.imaging.images import decode_image
 from gansmith.imaging.scatter import FAKE, GRID_SIDE, REAL, SIDE_PX, draw_points, plane
+from gansmith.imaging.tensors import to_float
 from gansmith.inference.samples import Samples
 from gansmith.inference.score import score_files
 from small_models import make_model
@@ -158,7 +159,8 @@ def test_verbs_for_images_refuse_points(refused, tmp_path):
     assert not make_model("hidden=[4]").record.data.is_points
 
 
-def test_a_run_ends_with_pictures_a_film_and_a_report(tmp_path):
+@pytest.mark.slow
+def test_a_run_ends_with_pictures_a_film_and_a_report(tmp_path, real_results):
     run = train("ring-8", tmp_path / "run", "toy", overrides=("hidden=[8]", "fixed_images=20", "previews=2"), steps=4)
     picture = np.asarray(decode_image((run.folder / "samples" / "000000004-ema.png").read_bytes()))
     assert picture.shape == (SIDE_PX, SIDE_PX, 3)
@@ -170,6 +172,7 @@ def test_a_run_ends_with_pictures_a_film_and_a_report(tmp_path):
     assert "makes points in the plane like those of" in (run.folder / "model" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_it_learns_where_points_are(tmp_path, monkeypatch):
     """In 60 kimg samples come within 3 deviations of nearly every mode, and spread as the data do."""
     monkeypatch.setattr(api, "write_results", lambda *_: None)

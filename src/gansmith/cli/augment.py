@@ -1,6 +1,5 @@
 """``gansmith augment``: a labelled synthetic data set of a conditional model."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +16,9 @@ from gansmith.cli.options import (
     split_names,
     split_numbers,
 )
-from gansmith.cli.progress import ProgressPrinter
+from gansmith.cli.text import json_text
 from gansmith.core.events import say
+from gansmith.core.progress import ProgressPrinter
 
 STUDY = "With --study"
 
@@ -61,7 +61,7 @@ def augment(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     chosen, counts = split_names(filters), split_numbers("--real", real)
-    loaded = api.load(model, device, plugin or [])
+    loaded = api.load_weights(model, "augment", device, plugin or [])
     api.check_augment(loaded, per_class, chosen, out)
     if study:
         api.check_plot(plot)
@@ -82,4 +82,4 @@ def augment(
             result |= {"study": studied.to_json(), "plot": str(api.draw_study(studied, plot))}
             lines += ["", *studied.lines(), str(plot)]
     say("\n".join(lines))
-    print(json.dumps(result) if as_json else written)
+    print(json_text(result) if as_json else written)

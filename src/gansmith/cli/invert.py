@@ -1,12 +1,12 @@
 """``gansmith invert``: the latent of an image; with a mask, inpainting."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gansmith.cli.options import AsJson, Device, ModelPath, Plugin, Raw
+from gansmith.cli.text import json_text
 from gansmith.core.events import say
 
 
@@ -40,11 +40,11 @@ def invert(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     api.check_inversion_path(out)
-    loaded = api.load(model, device, plugin or [])
+    loaded = api.load_weights(model, "invert", device, plugin or [])
     found = api.invert(loaded, image, mask=mask, label=label, steps=steps, seed=seed, raw=raw, on_progress=say)
     written, latent = found.save(out)
     for line in found.lines():
         say(line)
     facts = {"psnr_db": found.psnr_db, "random_best_db": found.random_db[0], "random_mean_db": found.random_db[1]}
     result = {"out": str(written), "latent": str(latent), **facts, "label": found.label or None}
-    print(json.dumps(result) if as_json else written)
+    print(json_text(result) if as_json else written)

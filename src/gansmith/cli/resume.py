@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, flag
-from gansmith.cli.progress import ProgressPrinter
 from gansmith.cli.train import print_run
 
 
@@ -16,8 +15,15 @@ def resume(
         float | None, typer.Option(metavar="N", help="Change the length of the run to N thousand images.")
     ] = None,
     accept_changes: Annotated[
-        bool, flag("--accept-changes", "Continue even if recipe, data, torch version or thread count changed.")
+        bool, flag("--accept-changes", "Continue even if recipe, data, torch, threads or device changed.")
     ] = False,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps; by default the device before.")
+    ] = None,
+    logger: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Replace the run's loggers, or end them: none; repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Continue a run exactly where its newest checkpoint was saved.
@@ -26,6 +32,6 @@ def resume(
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 
-    with ProgressPrinter() as printer:
-        result = api.resume(run, kimg=kimg, accept_changes=accept_changes, on_event=printer)
+    loggers = [] if logger == ["none"] else logger or None
+    result = api.resume(run, kimg=kimg, device=device, accept_changes=accept_changes, loggers=loggers)
     print_run(result, as_json=as_json)

@@ -12,9 +12,9 @@ import torch
 from gansmith.core.errors import ModelError, counted
 from gansmith.core.version import __version__
 from gansmith.exporting.graph import Graph
+from gansmith.inference.onnx_file import EXPORT_FORMAT
 
 Run = Callable[[tuple[np.ndarray, ...]], np.ndarray]  # inputs -> images, for any number of rows
-FACTS_FORMAT = 1  # of ``facts_of``
 FIRST_BATCHES = (1, 3)  # the batches after them have the size that ``sample`` uses
 
 
@@ -30,14 +30,13 @@ class Agreement:
         share = math.floor(1e5 * self.equal) / 1e3  # never 100 % of nearly all
         return f"largest difference {counted(self.worst, 'level')}, {share:g} % of values equal"
 
-    def require(self, what: str, worst: int, equal: float) -> None:
-        """Raise ModelError for a larger difference, or a smaller share of equal values."""
+    def require(self, what: str, worst: int, equal: float, hint: str) -> None:
+        """Raise ModelError, which ends with ``hint``, for a larger difference or a smaller share of equal values."""
         if self.worst > worst or self.equal < equal:
             raise ModelError(
                 "export.differs",
                 f"{what} makes other images than torch, so no file was kept: {self.words()}"
-                f"\n  allowed: {counted(worst, 'level')}, and at least {100 * equal:.4g} % equal"
-                "\n  networks that draw random numbers cannot be exported; else please report this",
+                f"\n  allowed: {counted(worst, 'level')}, and at least {100 * equal:.4g} % equal\n  {hint}",
             )
 
 
@@ -62,13 +61,14 @@ def compare(graph: Graph, run: Run, eager: Run | None = None) -> Agreement:
 def facts_of(graph: Graph, found: Agreement, **own: Any) -> dict[str, Any]:
     """Return the entry EXPORT_KEY of a file's metadata; ``own`` are facts of its format."""
     return {
-        "format": FACTS_FORMAT,
+        "format": EXPORT_FORMAT,
         "gansmith": __version__,
         "torch": torch.__version__,
         **own,
         "raw": graph.raw,
         "multiple": graph.multiple,
         "scale": graph.scale,
+        "mixes_labels": graph.mixes_labels,
         "sample_batch": graph.model.record.sample_batch,
         "direction": graph.name if graph.name != "generator" else None,
         "largest_difference": found.worst,

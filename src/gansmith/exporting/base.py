@@ -14,8 +14,6 @@ from gansmith.inference.model import Model
 from gansmith.methods.capabilities import samples_from_latents, translates, upscales
 from gansmith.runs.folder import RunFolder
 
-EXPORT_KEY = "gansmith_export"  # beside METADATA_KEY: the entry in a file's metadata that says how it was exported
-
 
 @dataclass(frozen=True)
 class Exported:

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn.functional import interpolate, one_hot
 
-from gansmith.core.randomness import derive_seed, per_image, sample_latents
-from gansmith.imaging.images import to_float, uint8_pixels
+from gansmith.core.randomness import derive_seed, per_image, sample_labels, sample_latents
+from gansmith.imaging.tensors import to_float, uint8_pixels
 from gansmith.inference.model import Model
 from gansmith.methods.base import Fixed
 from gansmith.methods.capabilities import LatentSampler, Translator, samples_from_latents, translates, upscales
-from gansmith.methods.latent import sample_labels
 
 FEWEST_VALUES = 50_000  # of the images that are compared: the share of equal ones then means something
 BLOBS = 8  # px: drawn images are this many random colours each way, enlarged
@@ -67,6 +66,7 @@ class Graph(ABC):
     output: str = "images"
     multiple: int = 1  # sides of input images are multiples of it
     scale: int = 1  # sides of a result divided by sides of its input image
+    mixes_labels: bool = False  # label weights may be of several classes
 
     @abstractmethod
     def axes(self) -> tuple[dict[int, Any], ...]:
@@ -100,13 +100,11 @@ class LatentGraph(Graph):
         """Return the latents that ``sample`` draws, with its labels; the second half blends them if it can."""
         data, method = self.model.record.data, self.model.latent_method("export")
         count = max(self.model.record.sample_batch, -(-FEWEST_VALUES // (data.height * data.width * data.channels)))
-        latents, labels = (
-            sample_latents(0, 0, count, method.config.latent_dim),
-            sample_labels(0, count, method.num_classes),
-        )
+        latents = torch.from_numpy(sample_latents(0, 0, count, method.config.latent_dim))
+        labels = sample_labels(0, count, method.num_classes)
         if labels is None:
             return [(latents,)]
-        weights = one_hot(labels, method.num_classes).float()
+        weights = one_hot(torch.from_numpy(labels), method.num_classes).float()
         if mixes_labels(method):
             weights[count // 2 :] = (weights + weights.roll(1, 1))[count // 2 :] / 2
         return [(latents, weights)]
@@ -150,7 +148,7 @@ def mixes_labels(method: LatentSampler) -> bool:
 def _random_images(count: int, height: int, width: int, channels: int) -> Tensor:
     """Return smooth images of random colours, uint8 (N, H, W, C)."""
     blobs = per_image((channels, BLOBS, BLOBS), [derive_seed("export", index) for index in range(count)], uniform=True)
-    images = interpolate(blobs, (height, width), mode="bilinear", align_corners=False)
+    images = interpolate(torch.from_numpy(blobs), (height, width), mode="bilinear", align_corners=False)
     return (images * 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
@@ -162,7 +160,8 @@ def graph_of(model: Model, name: str, *, raw: bool) -> Graph:
         points = model.record.data.is_points
         latent = LatentModule(method, network, makes_points=points).eval()
         inputs = ("latents", "labels") if method.num_classes else ("latents",)
-        return LatentGraph(model, name, raw, latent, inputs, "points" if points else "images")
+        output, mixes = "points" if points else "images", mixes_labels(method)
+        return LatentGraph(model, name, raw, latent, inputs, output, mixes_labels=mixes)
     assert translates(method) or upscales(method), "generators_of has named its generators"
     enlarges = 1 if method.task is None else method.task.scale
     multiple = max(1, int(network.multiple) // enlarges)  # type: ignore[arg-type]

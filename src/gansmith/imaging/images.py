@@ -1,27 +1,30 @@
 """Decode, fit, convert and encode images, and lay them out in a grid."""
 
-# In files and caches images are uint8 (H, W, C); inside a run they are float32 (N, C, H, W) in [-1, 1]. No other file
-# converts between the two.
+# In files and caches images are uint8 (H, W, C); inside a run they are float32 (N, C, H, W) in [-1, 1]: ``tensors.py``.
 
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
-from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
-from torch import Tensor
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError, features
 
 from gansmith.core.errors import DataError
+from gansmith.imaging.file_repair import with_jpeg_end, without_png_extras
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+ENDINGS = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"
+)  # fmt: skip
 PIXEL_LIMIT = 40_000_000
 STARTS = range(3, 9)  # sides of the smallest feature maps, px
 LARGEST_SIDE = 1024  # px
+PIXELS_IN_A_BATCH = 65536  # of samples
 POINT = (1, 2, 1)  # height, width and channels of an "image" that is a point in the plane: x and y in [-1, 1]
 
 
@@ -29,26 +32,56 @@ class ImageError(DataError):
     """One image cannot be used; the message gives the reason."""
 
 
-def to_float(images: np.ndarray | Tensor) -> Tensor:
-    """Convert uint8 (N, H, W, C) to float32 (N, C, H, W) in [-1, 1], channels_last in memory."""
-    tensor = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
-    return tensor.to(torch.float32).div_(127.5).sub_(1).permute(0, 3, 1, 2)
+@cache
+def image_formats() -> dict[str, tuple[str, ...]]:
+    """Return the endings of each format that can be read here; the ones that are always there are under ""."""
+    found: dict[str, tuple[str, ...]] = {"": ENDINGS}
+    if features.check("avif"):
+        found["AVIF"] = (".avif", ".avifs")
+    with suppress(ImportError):
+        import pillow_heif  # an extra: imported here so that gansmith starts without it
+
+        pillow_heif.register_heif_opener()
+        found["HEIF"] = (".heic", ".heif")
+    with suppress(ImportError):
+        import pillow_jxl  # noqa: F401  # not an extra, because of its licence; registers itself with Pillow
+
+        found["JXL"] = (".jxl",)
+    return found
 
 
-def to_uint8(images: Tensor) -> np.ndarray:
-    """Convert float (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C), rounded and clipped."""
-    return uint8_pixels(images.detach()).cpu().numpy()
+def image_endings() -> tuple[str, ...]:
+    """Return the endings of files that are read as images."""
+    return tuple(ending for endings in image_formats().values() for ending in endings)
 
 
-def uint8_pixels(images: Tensor) -> Tensor:
-    """Convert as ``to_uint8``, and keep a tensor."""
-    scaled = images.float().add(1).mul(127.5).round_().clamp_(0, 255)
-    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+def _format_names() -> tuple[str, ...]:
+    """Return the names of all formats that can be read here."""
+    return (*FORMATS, *(name for name in image_formats() if name))
 
 
-def to_levels(image: Tensor) -> np.ndarray:
-    """Convert float (C, H, W) in [-1, 1] to float32 (H, W, C) in 0 to 255, clipped but not rounded, to blend later."""
-    return ((image + 1) * 127.5).clamp(0, 255).permute(1, 2, 0).cpu().numpy()
+def from_levels(images: np.ndarray) -> np.ndarray:
+    """Convert uint8 images to float32 in [-1, 1]."""
+    return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+def as_levels(values: np.ndarray) -> np.ndarray:
+    """Convert float in [-1, 1] to uint8, rounded and clipped."""
+    return ((values + np.float32(1)) * np.float32(127.5)).round().clip(0, 255).astype(np.uint8)
+
+
+def sample_batch(height: int, width: int) -> int:
+    """Return the batch size for all samples of this image size, 4 to 64.
+
+    Results change slightly with the batch size. With one fixed size an image does not depend on the images beside it.
+    """
+    return max(4, min(64, PIXELS_IN_A_BATCH // (height * width)))
+
+
+def padded_batches(count: int, batch: int) -> Iterator[np.ndarray]:
+    """Yield the positions of ``count`` images in batches of one size; the last position fills up the last batch."""
+    for start in range(0, count, batch):
+        yield np.arange(start, start + batch).clip(max=count - 1)
 
 
 def make_grid(images: np.ndarray, columns: int, *, gap_px: int = 2) -> np.ndarray:
@@ -112,32 +145,59 @@ def stages(height: int, width: int, padding: int = 1) -> tuple[int, int, int] | 
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Silence Pillow's warnings about odd files; enter it in the main thread, because filters are global."""
+    """Silence Pillow's warnings about odd files; enter it in the main thread, because filters are global.
+
+    Pillow's own limit of pixels is lifted: ``open_image`` has one.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-        yield
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
-def open_image(data: bytes) -> Image.Image:
-    """Open an image and read its header only; ImageError for an unknown format or more pixels than the limit."""
+def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -> Image.Image:
+    """Open an image and read its header only; ImageError for an unknown format or more than ``limit`` pixels.
+
+    With ``shrink`` a larger JPEG is accepted up to 64 times the limit; ``decode_image`` then reads a half, quarter or
+    eighth of its sides.
+    """
     if not data:
         raise ImageError("image.empty", "empty file")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = _opened(data)
     except Image.DecompressionBombError as problem:
         raise ImageError("image.too_large", f"over the limit of {PIXEL_LIMIT // 10**6} Mpx") from problem
     except UnidentifiedImageError as problem:
         raise ImageError("image.unknown_format", f"not an image in a known format ({', '.join(FORMATS)})") from problem
+    except MemoryError as problem:
+        raise _no_memory("an image") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"damaged header ({problem})") from problem
-    if image.width * image.height > PIXEL_LIMIT:
+    if image.width * image.height > limit * (64 if shrink and image.format == "JPEG" else 1):
         million = image.width * image.height / 10**6
         raise ImageError(
             "image.too_large",
-            f"{image.width} x {image.height} px is over the limit of {PIXEL_LIMIT // 10**6} Mpx ({million:.0f})",
+            f"{image.width} x {image.height} px is over the limit of {limit / 10**6:g} Mpx ({million:.0f})",
         )
     return image
+
+
+def _opened(data: bytes) -> Image.Image:
+    """Open an image; a PNG whose texts or profile are over Pillow's limits is opened without them."""
+    try:
+        return Image.open(io.BytesIO(data), formats=_format_names())
+    except (Image.DecompressionBombError, MemoryError):
+        raise
+    except Exception:
+        smaller = without_png_extras(data)
+        if smaller is None or len(smaller) == len(data):
+            raise
+        return Image.open(io.BytesIO(smaller), formats=_format_names())
 
 
 def upright_shape(image: Image.Image) -> tuple[int, int]:
@@ -154,14 +214,16 @@ def upright_shape(image: Image.Image) -> tuple[int, int]:
     return (width, height) if exif.get(0x0112) in (5, 6, 7, 8) else (height, width)
 
 
-def decode_image(data: bytes) -> Image.Image:
+def decode_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -> Image.Image:
     """Decode the first frame of an image file, upright, in mode L, RGB or RGBA; ImageError with the reason.
 
-    16-bit gray is scaled from 0..65535. Colour profiles are not applied.
+    16-bit gray is scaled from 0..65535. Colour profiles are not applied. With ``shrink`` a JPEG above ``limit`` pixels
+    is decoded at a half, quarter or eighth of its sides. DataError if memory runs out: that says nothing of the file.
     """
-    image = open_image(data)
+    image = open_image(data, limit, shrink=shrink)
+    size = f"{image.width} x {image.height} px"
     try:
-        image.load()
+        image = _loaded(image, data, limit)
         try:
             image = ImageOps.exif_transpose(image)
         except Exception:  # an unreadable EXIF block means no rotation
@@ -173,8 +235,44 @@ def decode_image(data: bytes) -> Image.Image:
         return image.convert("L" if image.mode in ("1", "L") else "RGB")
     except ImageError:
         raise
+    except MemoryError as problem:
+        raise _no_memory(f"an image of {size}") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"truncated or damaged ({problem})") from problem
+
+
+def _no_memory(what: str) -> DataError:
+    return DataError(
+        "machine.no_memory",
+        f"no memory left to decode {what}"
+        "\n  free memory, use fewer threads (OMP_NUM_THREADS=1), or leave large images out: max_pixels=10M",
+    )
+
+
+def _loaded(image: Image.Image, data: bytes, limit: int) -> Image.Image:
+    """Return an opened image with its pixels, also of a JPEG without end marker and a PNG with oversized extras."""
+    _reduce(image, limit)
+    try:
+        image.load()
+    except (MemoryError, ImageError):
+        raise
+    except Exception:
+        mended = with_jpeg_end(data, ("JPEG",)) or without_png_extras(data)
+        if mended is None or mended == data:
+            raise
+        image = Image.open(io.BytesIO(mended), formats=_format_names())
+        _reduce(image, limit)
+        image.load()
+    return image
+
+
+def _reduce(image: Image.Image, limit: int) -> None:
+    """Have a JPEG above the limit decoded at a half, quarter or eighth of its sides."""
+    factor = 1
+    while image.width * image.height > limit * factor**2 and factor < 8:
+        factor *= 2
+    if factor > 1 and image.format == "JPEG":
+        image.draft(image.mode, (image.width // factor, image.height // factor))
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -102,9 +102,10 @@ def hub_library() -> Any:
             "hub.library_missing",
             f"models of the Hub need the library {problem.name}\n  install it: pip install 'gansmith[hub]'",
         ) from problem
+    hub: Any = huggingface_hub
     if not sys.stderr.isatty():
-        huggingface_hub.utils.disable_progress_bars()  # no flood in files
-    return huggingface_hub
+        hub.utils.disable_progress_bars()  # no flood in files
+    return hub
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """The results of a finished run: model folder, model card, film, curves and report."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from gansmith.core.errors import GansmithError
-from gansmith.core.events import Event, OnEvent
+from gansmith.core.atomic_files import is_disk_full
+from gansmith.core.errors import DiskFullError
+from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.core.metric_name import column_of
 from gansmith.inference.model import Model
 from gansmith.reporting.curves import draw_curves
@@ -20,7 +23,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     """Write all results; a later call replaces them."""
     rows, snapshots = read_rows(run.log), run.read_snapshots()
     facts = card_facts(run, model)
-    on_event(Event("note", "writing model, film, curves and report"))
+    on_event(MessageEvent("note", "writing model, film, curves and report"))
     model.save(run.model)
     (run.model / "README.md").write_text(model_card(facts), encoding="utf-8")
     frames = sorted(run.samples.glob("*-ema.png"))
@@ -29,12 +32,23 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
         until_kept = [each for each in frames if int(each.stem[:9]) * per_iteration <= model.record.kimg + 1e-6]
         shutil.copyfile((until_kept or frames)[-1], run.model / "preview.png")
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
-        try:
+        with _or_warning("film", run, on_event):
             write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
-        except GansmithError as problem:  # the model matters more than its film
-            on_event(Event("warning", f"no film: {problem}"))
-    draw_curves([*rows, *snapshots], run.path / "curves.png")
-    refresh_report(run, model, always=True)
+    with _or_warning("curves", run, on_event):
+        draw_curves([*rows, *snapshots], run.path / "curves.png")
+    with _or_warning("report", run, on_event):
+        refresh_report(run, model, always=True)
+
+
+@contextmanager
+def _or_warning(what: str, run: RunFolder, on_event: OnEvent) -> Iterator[None]:
+    """Turn an error inside into a warning: the model matters more than the pictures of its training."""
+    try:
+        yield
+    except Exception as problem:
+        if isinstance(problem, DiskFullError) or is_disk_full(problem):
+            raise
+        on_event(MessageEvent("warning", f"no {what}: {problem}\n  to write it later: gansmith resume {run.path}"))
 
 
 def card_facts(run: RunFolder, model: Model) -> CardFacts:

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import Field
 
 from gansmith.core.errors import counted
+from gansmith.core.events import VerdictName
 from gansmith.core.registry import FrozenModel
 from gansmith.core.runtime import Runtime, numerics
 from gansmith.core.version import __version__
@@ -18,10 +19,11 @@ from gansmith.recipes.old_files import from_old_file
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.checkpoint import Checkpoint
 from gansmith.runs.length import RunLength
+from gansmith.runs.log import LogEvent
 from gansmith.runs.options import RunOptions
 
 SHOWN = 4  # names in a sentence
-RECORD_FORMAT = 2  # 1 had other names; recipes/old_files.py maps them
+RECORD_FORMAT = 3  # 1 had other names: recipes/old_files.py maps them; 2 had no ended_by
 
 
 class DataRecord(FrozenModel):
@@ -88,9 +90,9 @@ class Change(FrozenModel):
     kimg: float
     changes: tuple[str, ...]
 
-    def log_row(self) -> dict[str, Any]:
+    def log_row(self) -> LogEvent:
         """Return the row of log.jsonl that reports the changes."""
-        return {"event": "changed", "iteration": self.iteration, "kimg": self.kimg, "message": "; ".join(self.changes)}
+        return LogEvent(event="changed", iteration=self.iteration, kimg=self.kimg, message="; ".join(self.changes))
 
 
 class TakenLayers(FrozenModel):
@@ -123,8 +125,10 @@ class RunRecord(FrozenModel):
     plugins: tuple[PluginFile, ...] = ()
     init_from: str | None = None  # a model of the Hub with its commit: hf:NAME/REPO@COMMIT
     init_layers: dict[str, TakenLayers] = Field(default_factory=dict)  # taken from it, by network
+    loggers: tuple[dict[str, Any], ...] = ()  # where a resume sends the run, too
     monitor: MonitorRecord | None = None  # None: not decided yet
     changes: tuple[Change, ...] = ()
+    ended_by: VerdictName | None = None  # the verdict that ended the run before its length
 
     @property
     def plugin_files(self) -> tuple[Path, ...]:
@@ -150,6 +154,7 @@ def make_run_record(
         numerics=Numerics.of(runtime),
         plugins=tuple(PluginFile(file=str(Path(p).resolve()), sha256=_digest(Path(p))) for p in options.plugins),
         init_from=str(options.init_from) if options.init_from else None,
+        loggers=options.loggers,
     )
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gansmith.core.errors import ModelError
-from gansmith.core.events import Event, OnEvent
+from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.data.base import DataSpec
 from gansmith.inference.model import Model
 from gansmith.methods.base import MethodConfig
@@ -112,7 +112,7 @@ def take_weights(
             + "\n  use a recipe with the same kind of networks, and its base_channels or hidden",
         )
     for name, each_taken in taken.items():
-        on_event(Event("note", f"--init-from {address}: {name}: {each_taken.text}"))
+        on_event(MessageEvent("note", f"--init-from {address}: {name}: {each_taken.text}"))
     return taken
 
 

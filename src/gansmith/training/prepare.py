@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from gansmith.core.errors import DataError
-from gansmith.core.events import Event, OnEvent, progress_events
+from gansmith.core.errors import DataError, RecipeError
+from gansmith.core.events import MessageEvent, OnEvent, progress_events
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData, Source
 from gansmith.data.batches import BatchStream
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
+from gansmith.data.sources.domains import TwoDomains
 from gansmith.methods.adversarial import assume_augmented
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import RunLength, run_length
@@ -46,7 +47,7 @@ def prepare(
     source = find_data(options, runtime)
     recipe, data = open_for(recipe, source, options, runtime, on_event)
     for line in data.summary.lines():
-        on_event(Event("note", line))
+        on_event(MessageEvent("note", line))
     speed = measure_speed(recipe, data, runtime) if measure or options.budget.minutes else 0.0
     length = run_length(recipe, options.budget, len(data), recipe.images_per_iteration, speed)
     return Prepared(recipe, source, data, length, speed)
@@ -67,6 +68,14 @@ def open_for(
     there is only one image.
     """
 
+    if isinstance(source, TwoDomains) and not recipe.method.domains:
+        first, second = source.names
+        raise RecipeError(
+            "recipe.domains_of_other_method",
+            f"recipe '{recipe.name}' learns from one set of images, but --from and --to name two, which it would mix"
+            f"\n  to translate between them: leave out --recipe, or pass --recipe unpaired"
+            f"\n  if {first} and {second} are pairs: gansmith train {first} {second} --pairs --recipe {recipe.name}",
+        )
     with _main_first(runtime):
         data = open_data(
             source, recipe.data, holdout=options.holdout, seed=options.seed, on_progress=progress_events(on_event)

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gansmith.core.atomic_files import is_disk_full
+from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import CheckpointError, DataError, DiskFullError
-from gansmith.core.events import Event, OnEvent
+from gansmith.core.events import Event, MessageEvent, OnEvent
 from gansmith.core.runtime import Runtime, set_threads
 from gansmith.core.signals import StopRequest
 from gansmith.data.base import Source
@@ -30,22 +31,22 @@ from gansmith.training.state import RunState
 from gansmith.training.trainer import Trainer, latest_checkpoint
 
 
-class Logger(Protocol):
-    """Writes the numbers of a run elsewhere during training, for example to TensorBoard."""
+class Follower(Protocol):
+    """Sends a run elsewhere while it trains, for example to TensorBoard; the files of the run are its source."""
 
-    def row(self, row: dict[str, Any]) -> None:
-        """Write one row of the log; it has the key "iteration"."""
+    def follow(self, iteration: int) -> None:
+        """Take note that the files of all iterations up to this one are complete; a lower one means a rollback."""
 
-    def close(self) -> None:
-        """Write buffered rows and close."""
+    def close(self, outcome: str) -> None:
+        """Send the rest, for a limited time; ``outcome`` is finished, paused or failed."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Parts of a run from packages above training: event listener, logger, and writer of results."""
+    """Parts of a run from packages above training: event listener, loggers, and writer of results."""
 
     on_event: OnEvent
-    open_logger: Callable[[RunFolder, int], Logger | None]  # for a run that starts at an iteration
+    open_loggers: Callable[[RunFolder], Follower | None]
     write_results: Callable[[RunFolder, OnEvent], None]  # called for a finished run, in the main process
 
 
@@ -65,14 +66,14 @@ def start_run(
     recipe, data, length, on_event = prepared.recipe, prepared.data, prepared.length, around.on_event
     if runtime.is_slowed_by_precision:
         on_event(
-            Event(
+            MessageEvent(
                 "warning", "this CPU has no bf16 instructions: training is many times slower than with --precision fp32"
             )
         )
     elif runtime.precision == "bf16":
-        on_event(Event("note", "forward passes run in bf16, which this device supports"))
+        on_event(MessageEvent("note", "forward passes run in bf16, which this device supports"))
     if runtime.compiled:
-        on_event(Event("note", "networks are compiled, so the first steps take longer"))
+        on_event(MessageEvent("note", "networks are compiled, so the first steps take longer"))
     state = RunState.fresh(recipe, data.spec, options.seed, runtime)
     taken = take_weights(state, data.spec, first, str(options.init_from), on_event) if first is not None else {}
     with StopRequest(runtime.is_main).listening() as stop:  # from the first file to the checkpoint that resume needs
@@ -84,20 +85,28 @@ def start_run(
             run.copy_of_quarantine(list(data.summary.quarantine))
             record = make_run_record(options, prepared.source, data.spec, length, runtime)
             run.write_record(record.model_copy(update={"init_layers": taken}))
-        on_event(Event("note", f"run folder: {folder}"))
+        on_event(MessageEvent("note", f"run folder: {folder}"))
         on_event(
-            Event("note", f"{length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})")
+            MessageEvent(
+                "note", f"{length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})"
+            )
         )
         return _train(Trainer(state, data, runtime, run, length), stop, around)
 
 
 def resume_run(
-    folder: Path, runtime: Runtime, around: Surroundings, *, kimg: float | None = None, accept_changes: bool = False
+    folder: Path,
+    runtime: Runtime,
+    around: Surroundings,
+    *,
+    kimg: float | None = None,
+    accept_changes: bool = False,
+    loggers: tuple[dict[str, Any], ...] = (),
 ) -> int:
     """Continue a run from its newest complete checkpoint; return the same number as ``start_run``.
 
     ``kimg`` is a new length. Raises CheckpointError if recipe, data, machine or a plugin changed and ``accept_changes``
-    is false.
+    is false. ``loggers`` are written to run.json.
     """
     Budget(kimg=kimg)
     run = RunFolder.open(folder)
@@ -106,6 +115,8 @@ def resume_run(
         remove_leftovers(run)
     try:
         trainer = _resumed(run, runtime, around.on_event, kimg, accept_changes)
+        if runtime.is_main and run.record.loggers != loggers:
+            run.write_record(run.record.model_copy(update={"loggers": loggers}))
     except BaseException:
         run.unlock()
         raise
@@ -118,7 +129,7 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
     record = run.record
     checkpoint, passed_over = latest_checkpoint(run)
     for reason in passed_over:
-        on_event(Event("warning", f"checkpoint skipped: {reason}"))
+        on_event(MessageEvent("warning", f"checkpoint skipped: {reason}"))
     recipe = read_run_recipe(run.recipe)
     options = _options_of(run)
     source = _find_again(run, options, runtime)
@@ -156,13 +167,15 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
         append_row(run.log, change.log_row())
         new = make_run_record(options, source, data.spec, length, runtime)
         now = {name: getattr(new, name) for name in ("data", "length", "numerics", "plugins")}
-        run.write_record(record.model_copy(update={**now, "changes": (*record.changes, change)}))
+        ended_by = None if kimg is not None else record.ended_by
+        changed = {**now, "changes": (*record.changes, change), "ended_by": ended_by}
+        run.write_record(record.model_copy(update=changed))
     for text in changes:
-        on_event(Event("warning", f"changed: {text}"))
+        on_event(MessageEvent("warning", f"changed: {text}"))
     done = (
         "; the run is finished, so only its results are written again" if state.iteration >= length.iterations else ""
     )
-    on_event(Event("note", f"resumed at {state.kimg:,.1f} of {length.schedule_kimg:,.1f} kimg{done}"))
+    on_event(MessageEvent("note", f"resumed at {state.kimg:,.1f} of {length.schedule_kimg:,.1f} kimg{done}"))
     return Trainer(state, data, runtime, run, length)
 
 
@@ -195,11 +208,11 @@ def _find_again(run: RunFolder, options: RunOptions, runtime: Runtime) -> Source
 def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
     """Train until the last iteration or a signal, then write the results of a finished run."""
     run, state, main = trainer.run, trainer.state, trainer.runtime.is_main
-    logger = around.open_logger(run, state.iteration) if main else None
+    loggers, outcome = around.open_loggers(run) if main else None, "failed"
 
     def on_event(event: Event) -> None:
-        if logger is not None and event.kind in ("row", "snapshot", "health"):
-            logger.row({name: value for name, value in event.values.items() if value is not None})
+        if loggers is not None:  # progress is reported after everything else of an iteration
+            loggers.follow(state.iteration if event.kind == "progress" else state.iteration - 1)
         if main:
             around.on_event(event)
 
@@ -209,8 +222,11 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
         finished = trainer.run_to_end()
         stop.end()
         _note_time(trainer, "finished" if finished else "paused")
+        if loggers is not None:
+            loggers.follow(state.iteration)
         if finished and main:
-            around.write_results(run, on_event)
+            around.write_results(run, around.on_event)
+        outcome = "finished" if finished else "paused"
     except OSError as problem:
         if not is_disk_full(problem):
             raise
@@ -221,8 +237,8 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
             f"\n  the last checkpoint is intact; free some space, then: gansmith resume {run.path}",
         ) from problem
     finally:
-        if logger is not None:
-            logger.close()
+        if loggers is not None:
+            loggers.close(outcome)
         if main:
             run.unlock()
     if finished:
@@ -231,7 +247,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
     if main:
         saved = int(list_checkpoints(run.checkpoints)[0].name) * state.images_per_iteration / 1000
         todo = f"continue with: gansmith resume {shlex.quote(str(run.path))}"
-        around.on_event(Event("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
+        around.on_event(MessageEvent("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
     return int(number)
 
 
@@ -243,6 +259,9 @@ def _note_time(trainer: Trainer, event: str) -> None:
 
 
 def _restore_threads(recorded: Numerics) -> None:
-    """Use as many threads as before, unless OMP_NUM_THREADS is set: the order of sums depends on it."""
-    if "OMP_NUM_THREADS" not in os.environ:
+    """Use as many threads as before, if this machine grants them: the order of sums depends on it.
+
+    OMP_NUM_THREADS takes precedence. More threads than CPUs run at a tenth of the speed of one.
+    """
+    if "OMP_NUM_THREADS" not in os.environ and recorded.threads <= available_cpus():
         set_threads(recorded.threads)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import OnProgress, PlainLines, Progress
+from gansmith.core.html import ShownAsLines
 from gansmith.core.randomness import derive_seed, epoch_order
 from gansmith.data.base import ImageData
 from gansmith.evaluation.downstream.labelled_data import Parts, draw_of_each
@@ -26,7 +27,7 @@ Extract = Callable[[np.ndarray], np.ndarray]  # uint8 (N, H, W, C) -> float32 (N
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(ShownAsLines):
     """Test accuracies of linear classifiers by features and labels a class, one for each seed."""
 
     per_class: tuple[int, ...]
@@ -84,7 +85,7 @@ def probe(
             "--per-class: at least 2 images of each class are needed\n  for example 10,50,100",
         )
     if seeds < 2:
-        raise GansmithError("cli.seeds_too_few", f"--seeds {seeds}: a deviation needs at least 2")
+        raise GansmithError("cli.seeds_too_few", f"--seeds {seeds}: a deviation needs at least 2\n  for example 5")
     report = on_progress or PlainLines().show
     drawn = [draw_of_each(parts.train, counts[-1], seed) for seed in range(seeds)]
     basis = principal_components(parts.train)

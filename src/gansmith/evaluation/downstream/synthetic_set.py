@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gansmith.core.errors import GansmithError, ModelError, unknown_name
 from gansmith.core.events import OnProgress, PlainLines, Progress
+from gansmith.core.html import ShownAsLines
 from gansmith.core.randomness import derive_seed, epoch_order, sample_latents
 from gansmith.data.base import ImageData
 from gansmith.evaluation.downstream.seeds import table
@@ -43,7 +44,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(ShownAsLines):
     """A synthetic set and how it was filtered."""
 
     samples: Samples
@@ -90,7 +91,7 @@ def check_augment(model: Model, per_class: int, filters: Sequence[str], out: str
             "\n  train a conditional one: gansmith train DATA --recipe conditional, or conditional=true",
         )
     if per_class < 1:
-        raise GansmithError("cli.per_class_out_of_range", f"--per-class {per_class} is below 1")
+        raise GansmithError("cli.per_class_out_of_range", f"--per-class {per_class} is below 1\n  for example 1000")
     for name in filters:
         if name not in FILTERS:
             raise GansmithError("cli.unknown_filter", unknown_name("filter", name, FILTERS))
