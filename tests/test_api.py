@@ -313,5 +313,5 @@ def test_a_run_that_cannot_start_leaves_no_folder(tiny_file, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(api, "start_run", fail)
     with pytest.raises(RuntimeError):
-        gansmith.train(tiny_file, recipe="mlp-small", steps=1, on_event=gansmith.silent)
+        gansmith.train(tiny_file, recipe="mlp-small", steps=1, progress=False)
     assert list((tmp_path / "runs").iterdir()) == []

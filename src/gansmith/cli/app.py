@@ -153,7 +153,7 @@ def main() -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
             warnings.showwarning = _print_warning
-            app(words, prog_name="gansmith")  # the same name for python -m gansmith
+            _run(words)
     except (GansmithError, OSError) as problem:
         _print_json_error(_code_of(problem), _error_text(problem))
         if len(words) < len(sys.argv) - 1:
@@ -169,6 +169,20 @@ def _print_json_error(code: str, message: str) -> None:
     """Print an error as a JSON object on stdout if the user asked for JSON."""
     if "--json" in sys.argv[1:]:
         print(json_text({"error": {"code": code, "message": message}}))
+
+
+def _run(words: list[str]) -> None:
+    """Run a verb; GansmithError where torch is missing, which only .onnx files can do without."""
+    try:
+        app(words, prog_name="gansmith")  # the same name for python -m gansmith
+    except ModuleNotFoundError as problem:
+        if problem.name != "torch":
+            raise
+        raise GansmithError(
+            "machine.torch_missing",
+            "this needs torch, which is not installed\n  pip install torch"
+            "\n  without it: sample, interpolate, arithmetic, translate and upscale, with an .onnx file",
+        ) from problem
 
 
 def _print_warning(
