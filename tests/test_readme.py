@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -85,9 +86,14 @@ def test_the_pages_have_commands():
     assert [words for page, words in ALL if words[0] == "make"]
 
 
+@cache
+def command_line() -> Any:
+    return typer.main.get_command(app)
+
+
 def parse(words: list[str]) -> tuple[str, dict]:
     """Return the verb and its parameters as the command line would, without running it."""
-    command = typer.main.get_command(app)
+    command = command_line()
     if words[0].startswith("-"):
         assert words[0] in ("--help", "-h", "--version")
         return words[0], {}
@@ -251,7 +257,7 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         return [name, run, str(world / "images/dark/0.png"), *words[3:], "--steps", "2"]
     if name == "directions":
         return [name, run, *words[2:], *(() if "--num" in words else ("--num", "2"))]
-    if name in ("interpolate", "arithmetic"):
+    if name in ("interpolate", "arithmetic", "export"):
         return [name, run, *words[2:]]
     if name in ("features", "probe"):
         few = ("--per-class", "2,3", "--seeds", "2") if name == "probe" else ("--out", "x.npz")

@@ -8,6 +8,9 @@ import typer
 
 from gansmith.core.errors import GansmithError
 
+# Exit codes; 1 is Python's for an uncaught exception. docs/automation.md explains them.
+USER_ERROR, PAUSED, ENDED_BY_VERDICT = 2, 3, 4
+
 MORE = "More options"  # panel of the options that few people need
 COMMON = "Options"
 

@@ -1,6 +1,5 @@
 """``gansmith train``: train a GAN, or prepare a run and print it."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gansmith.cli.options import (
+    ENDED_BY_VERDICT,
     MORE,
+    PAUSED,
     AsJson,
     DataAndChanges,
     DataRoot,
@@ -25,8 +26,7 @@ from gansmith.cli.options import (
     data_overrides,
     flag,
 )
-from gansmith.cli.progress import ProgressPrinter
-from gansmith.cli.text import wrap_lines
+from gansmith.cli.text import json_text, wrap_lines
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import say
 from gansmith.recipes import AUTO
@@ -96,7 +96,8 @@ OnCollapse = Annotated[
     str | None,
     typer.Option(
         metavar="ACTION",
-        help="At mode collapse: warn, or rollback (to the best checkpoint, half the learning rates).",
+        help="At mode collapse or divergence: warn, stop, or rollback (to the best checkpoint, half the learning "
+        "rates).",
         rich_help_panel=MORE,
     ),
 ]
@@ -161,11 +162,10 @@ def train(
         "loggers": logger or [],
     }  # fmt: skip
     if dry_run:
-        _print_dry_run(api.dry_run(source, **keywords))
+        found = api.dry_run(source, **keywords)
+        print(json_text(found.to_json()) if as_json else "\n".join(_dry_run_lines(found)))
         return
-    with ProgressPrinter() as printer:
-        run = api.train(source, out=out, on_event=printer, **keywords)
-    print_run(run, as_json=as_json)
+    print_run(api.train(source, out=out, **keywords), as_json=as_json)
 
 
 def translation_recipe(recipe: str, task: str | None, pairs: bool, unpaired: bool = False) -> tuple[str, list[str]]:
@@ -225,9 +225,9 @@ def _snapshot_overrides(patience: int | None, on_collapse: str | None) -> list[s
 
 
 def print_run(run: "api.Run", *, as_json: bool) -> None:
-    """Print the folder of a run; exit with 130 or 143 when Ctrl-C or SIGTERM paused it."""
+    """Print the folder of a run; exit with a code of its own if a signal paused it, or a verdict ended it."""
     if run.is_main and as_json:
-        print(json.dumps({"folder": str(run.folder), "finished": run.finished}))
+        print(json_text(run.summary()))
     elif run.is_main and run.finished:
         print(run.folder)
         # Here: both import torch.
@@ -239,7 +239,9 @@ def print_run(run: "api.Run", *, as_json: bool) -> None:
         command = f"gansmith {verb} {folder}" + (" IMAGES" if verb != "sample" else "")
         say(f"report: {run.folder}/report.html; new images: {command}")
     if not run.finished:
-        raise typer.Exit(128 + run.stopped_by)
+        raise typer.Exit(PAUSED)
+    if run.is_main and run.ended_by is not None:
+        raise typer.Exit(ENDED_BY_VERDICT)
 
 
 def data_and_overrides(words: list[str], *, pairs: bool = False) -> tuple[list[str], list[str]]:
@@ -287,12 +289,16 @@ def _source(names: list[str], *, unpaired: bool, pairs: bool) -> "str | Domains 
     return FolderPairs(*(sides or map(Path, names))) if sides or len(names) == 2 else names[0]
 
 
-def _print_dry_run(found: "api.DryRun") -> None:
+def _dry_run_lines(found: "api.DryRun") -> list[str]:
     prepared, length = found.prepared, found.prepared.length
-    print("\n".join(wrap_lines(found.summary)))
-    print()
-    print("\n".join(found.shapes))
-    print(f"\nlength: {length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})")
     speed = f"{prepared.img_per_sec:,.0f} images a second on this machine"
-    print(f"speed: {speed}, about {found.minutes:,.1f} minutes in all")
-    print(f"\n{prepared.recipe.to_yaml()}", end="")
+    return [
+        *wrap_lines(found.summary),
+        "",
+        *found.shapes,
+        "",
+        f"length: {length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})",
+        f"speed: {speed}, about {found.minutes:,.1f} minutes in all",
+        "",
+        prepared.recipe.to_yaml().rstrip("\n"),
+    ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from gansmith.core.errors import DataError, counted
 from gansmith.core.events import OnProgress
+from gansmith.core.html import ShownAsLines
 from gansmith.data.base import DataOptions, Listing, left_out_line
 from gansmith.data.cache import MOST_BAD
 from gansmith.data.duplicates import near_duplicates
@@ -24,7 +25,7 @@ MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
-class CheckReport:
+class CheckReport(ShownAsLines):
     """The findings of ``check_data``."""
 
     source: str

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gansmith.core.errors import DataError, RecipeError
-from gansmith.core.events import Event, OnEvent, progress_events
+from gansmith.core.events import MessageEvent, OnEvent, progress_events
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData, Source
 from gansmith.data.batches import BatchStream
@@ -47,7 +47,7 @@ def prepare(
     source = find_data(options, runtime)
     recipe, data = open_for(recipe, source, options, runtime, on_event)
     for line in data.summary.lines():
-        on_event(Event("note", line))
+        on_event(MessageEvent("note", line))
     speed = measure_speed(recipe, data, runtime) if measure or options.budget.minutes else 0.0
     length = run_length(recipe, options.budget, len(data), recipe.images_per_iteration, speed)
     return Prepared(recipe, source, data, length, speed)
