@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
+from gansmith.core import clock
 from gansmith.core.events import Event, OnEvent, OnProgress, PlainLines, progress_events, silent
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
@@ -101,7 +102,8 @@ def train(
     the next free one in ``runs``. The keywords are optional and mean the same as the options of ``gansmith train``:
 
     - recipe: a name, a file or a Recipe ("auto"); overrides: a list of "KEY=VALUE"; plugins: a list of files
-    - kimg, steps, epochs or minutes: the length, only one of them
+    - kimg, steps, epochs, minutes or until ("18:30"): the length, only one of them; minutes and until are the time of
+      the whole call, and the length in kimg follows the speed
     - seed (0); holdout, a share of the images (0.0); data_root, a folder; init_from, a model
     - device ("auto"), precision ("auto"), compiled (False)
 
@@ -147,16 +149,18 @@ def resume(
 ) -> Run:
     """Continue a run from its newest checkpoint and return it.
 
+    A run with a time limit has the time that its earlier commands left; pauses do not count, except with ``until``.
     ``kimg`` changes the length. ``accept_changes`` continues although recipe, data, torch or threads changed. Both are
     recorded in the log. Raises CheckpointError for a folder that cannot be continued exactly.
     """
+    began = clock.began()
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(record.plugin_files)
     known = record.numerics
     runtime = start_runtime(known.device, known.precision, compiled=known.compiled)
     around = _surroundings(on_event, runtime)
-    signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes)
+    signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, began=began)
     return Run(run.path, signal == 0, signal, runtime.is_main)
 
 

@@ -19,12 +19,13 @@ from gansmith.cli.options import (
     Minutes,
     Plugin,
     Precision,
+    Until,
     flag,
 )
 from gansmith.cli.progress import ProgressPrinter
 from gansmith.cli.text import wrap_lines
 from gansmith.core.errors import GansmithError
-from gansmith.core.events import say
+from gansmith.core.events import duration, say
 from gansmith.recipes import AUTO
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ def train(
     patience: Patience = None,
     on_collapse: OnCollapse = None,
     steps: Steps = None,
+    until: Until = None,
     precision: Precision = "auto",
     compiled: Compile = False,
     plugin: Plugin = None,
@@ -137,7 +139,7 @@ def train(
     keywords: api.RunKeywords = {
         "recipe": recipe,
         "overrides": [*task_overrides, *overrides, *_snapshot_overrides(patience, on_collapse)],
-        "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes,
+        "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes, "until": until,
         "seed": seed, "holdout": holdout, "init_from": init_from, "plugins": plugin or [], "data_root": data_root,
         "device": device, "precision": precision, "compiled": compiled,
     }  # fmt: skip
@@ -256,6 +258,7 @@ def _print_dry_run(found: "api.DryRun") -> None:
     print()
     print("\n".join(found.shapes))
     print(f"\nlength: {length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})")
+    around = f", {duration(prepared.around_sec)} of them for start and results" if prepared.around_sec else ""
     speed = f"{prepared.img_per_sec:,.0f} images a second on this machine"
-    print(f"speed: {speed}, about {found.minutes:,.1f} minutes in all")
+    print(f"speed: {speed}, about {found.minutes:,.1f} minutes in all{around}")
     print(f"\n{prepared.recipe.to_yaml()}", end="")
