@@ -45,9 +45,9 @@ class Timekeeper:
 
     def __init__(
         self,
-        limit: TimeLimit | None,
-        began: float,
-        results_sec: float,
+        limit: TimeLimit | None = None,
+        began: float = 0.0,
+        results_sec: float = 0.0,
         *,
         used_sec: float = 0.0,
         snapshot_sec: float = 0.0,
@@ -64,6 +64,7 @@ class Timekeeper:
         """Forget the speed: the run continues from another iteration."""
         self._first = iteration
         self._points: list[tuple[float, int]] = []  # seconds of training alone, iteration
+        self._processor_sec: list[float] = []  # of this process, at the points
 
     def used(self) -> float:
         """Return the seconds that the commands of this run have taken."""
@@ -136,15 +137,19 @@ class Timekeeper:
             not self._points or seconds - self._points[-1][0] >= POINT_SEC
         ):
             self._points.append((seconds, iteration))
+            self._processor_sec.append(clock.process())
 
     def _speed(self, seconds: float) -> float | None:
         """Return iterations a second over the last seconds, or all there are; None if they are too few."""
         if not self._points:
             return None
-        now, iteration = self._points[-1]
-        first = bisect_right(self._points, (now - seconds, iteration))
-        then, before = self._points[max(0, first - 1)]
+        (now, iteration), (then, before) = self._points[-1], self._points[self._point_before(seconds)]
         return (iteration - before) / (now - then) if now - then >= SHORTEST_SEC else None
+
+    def _point_before(self, seconds: float) -> int:
+        """Return the index of the last point that is so many seconds old, or of the first."""
+        now, iteration = self._points[-1]
+        return max(0, bisect_right(self._points, (now - seconds, iteration)) - 1)
 
     def _share_aside(self) -> float:
         """Return the share of this command's time since the first step that was no training."""
@@ -157,9 +162,13 @@ class Timekeeper:
         return last + self._results_sec * self._slowness()
 
     def _slowness(self) -> float:
-        """Return how many times slower the last seconds were than the run as a whole; others use the machine."""
-        recent, whole = self._speed(NEAR_SEC), self._speed(float("inf"))
-        return min(max(whole / recent, 1.0), SLOWEST) if recent and whole else 1.0
+        """Return how many times longer work takes than with a core of its own, by the last seconds."""
+        if not self._points:
+            return 1.0
+        then = self._point_before(NEAR_SEC)
+        wall = self._points[-1][0] - self._points[then][0]
+        processor = self._processor_sec[-1] - self._processor_sec[then]
+        return min(max(wall / max(processor, 1e-9), 1.0), SLOWEST) if wall >= SHORTEST_SEC else 1.0
 
     def _snapshot_every(self, length: RunLength, todo: float, present: int | None) -> int | None:
         """Return the positions between the snapshots to come, so that all take at most SNAPSHOT_SHARE."""

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class Trainer:
     runtime: Runtime
     run: RunFolder
     length: RunLength
-    timekeeper: Timekeeper
+    timekeeper: Timekeeper = field(default_factory=Timekeeper)
     on_event: OnEvent = silent
     stop_requested: Callable[[], bool] = lambda: False
     _failed_saves: int = 0
