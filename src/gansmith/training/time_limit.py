@@ -17,7 +17,7 @@ LATE = 0.15  # share of the time limit before its end in which every checkpoint 
 RARELY = 0.1  # share of the time limit after which the length is revised, also without a checkpoint
 POINT_SEC, SHORTEST_SEC = 0.25, 0.5  # between two notes of the speed; the least time that tells a speed
 NEAR_SEC = 5.0  # the speed before the end is that of the last seconds
-SLOWEST = 4.0  # other processes may make the results take this many times longer
+ENDING_SHARE = 0.5  # of the time limit, at most, for the end of a run on a machine that others slow down
 STARTING_STEPS = 2  # allocate memory and compile: they tell no speed
 # Results of a finished run, measured on one core of a 2.1 GHz Xeon: imports, report, curves and model; then each frame
 # of the film by the pixels of its canvas.
@@ -159,7 +159,8 @@ class Timekeeper:
     def _ending_sec(self) -> float:
         """Return the seconds that the end of the command takes: last snapshot, picture, checkpoint, and results."""
         last = sum(self._last.get(name, 0.0) for name in ("preview", "checkpoint", "snapshot"))
-        return last + self._results_sec * self._slowness()
+        assert self._limit is not None
+        return min(last + self._results_sec * self._slowness(), ENDING_SHARE * self._limit.seconds)
 
     def _slowness(self) -> float:
         """Return how many times longer work takes than with a core of its own, by the last seconds."""
@@ -168,7 +169,7 @@ class Timekeeper:
         then = self._point_before(NEAR_SEC)
         wall = self._points[-1][0] - self._points[then][0]
         processor = self._processor_sec[-1] - self._processor_sec[then]
-        return min(max(wall / max(processor, 1e-9), 1.0), SLOWEST) if wall >= SHORTEST_SEC else 1.0
+        return max(wall / max(processor, 1e-9), 1.0) if wall >= SHORTEST_SEC else 1.0
 
     def _snapshot_every(self, length: RunLength, todo: float, present: int | None) -> int | None:
         """Return the positions between the snapshots to come, so that all take at most SNAPSHOT_SHARE."""
