@@ -36,6 +36,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 Row = dict[str, Any]
+REVISED = "revised"  # the event of a length that follows a time limit
+
+
+def events_in(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of events; of the revisions of the length, which most checkpoints have, only the last."""
+    events = [row for row in rows if "event" in row]
+    last = next((row for row in reversed(events) if row["event"] == REVISED), None)
+    return [row for row in events if row["event"] != REVISED or row is last]
 
 
 def measure(row: Row, name: str) -> float:

@@ -25,7 +25,7 @@ from gansmith.runs.checkpoint import (
 )
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
-from gansmith.runs.log import append_row, best_snapshot
+from gansmith.runs.log import REVISED, append_row, best_snapshot
 from gansmith.training.clock import Clock
 from gansmith.training.previews import PreviewWriter
 from gansmith.training.state import RunState, copy_weights, update_ratios
@@ -155,7 +155,7 @@ class Trainer:
         message = f"{before.schedule_kimg:,.1f} -> {self.length.schedule_kimg:,.1f} kimg, {self.length.source}"
         if self.runtime.is_main:
             at = {"iteration": state.iteration, "kimg": round(state.kimg, 6)}
-            append_row(self.run.log, {"event": "revised", **at, "message": message, "length": self.length.to_json()})
+            append_row(self.run.log, {"event": REVISED, **at, "message": message, "length": self.length.to_json()})
             self.run.write_record(self.run.record.model_copy(update={"length": self.length}))
         if abs(self.length.schedule_kimg / before.schedule_kimg - 1) > MENTIONED:
             self.on_event(Event("note", f"length: {message}"))
