@@ -2,6 +2,7 @@
 #   make demo                train the default on the built-in images and show what came out
 #   make test                all tests;   make fast: those that take seconds
 #   make snapshots           rewrite tests/snapshots/messages.txt (texts that tests compare) and docs/cli.md: read the diff
+#   make trackers            install all trackers into .venv/trackers, over .venv, and test with them
 #   make docs                the site, into docs/_build/html
 #   make check               formatting, lint, types, layers and all tests
 #   TORCH_INDEX=URL          take torch from another index, for example the one with CPU-only wheels
@@ -13,7 +14,7 @@ MINUTES ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test fast snapshots check lint docs bench clean
+.PHONY: demo test fast snapshots check lint docs trackers bench clean
 
 demo: $(VENV)/installed
 	@run=$$($(BIN)/gansmith train fashion-sample --minutes $(MINUTES)) && \
@@ -42,6 +43,14 @@ check: lint test
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo docs/_build/html/index.html
+
+# Without constraints: Trackio needs an older Pillow, MLflow an older importlib-metadata.
+trackers: $(VENV)/installed-dev
+	$(BIN)/python -m venv $(VENV)/trackers
+	$(BIN)/python -c 'import site; print(*site.getsitepackages())' > \
+		$$($(VENV)/trackers/bin/python -c 'import site; print(*site.getsitepackages())')/below.pth
+	$(VENV)/trackers/bin/python -m pip --disable-pip-version-check install --quiet --editable '.[trackers]'
+	$(VENV)/trackers/bin/python -m pytest -n 0 tests/reporting/test_tracking.py
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/speed.py

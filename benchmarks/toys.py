@@ -16,7 +16,7 @@ import numpy as np
 from gansmith import api
 from gansmith.data.datasets.base import data_sets
 from gansmith.data.datasets.points import DEVIATION
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 
 LOSSES = {
     "minimax": ("loss=minimax", "penalties=[]"),

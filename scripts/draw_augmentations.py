@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from gansmith.core.randomness import derive_seed, per_image
-from gansmith.imaging.images import to_float, to_uint8
+from gansmith.imaging.tensors import to_float, to_uint8
 from gansmith.parts.augmentations.base import Augmentation, augmentations
 
 COLUMNS, GUTTER = 8, 150
@@ -25,7 +25,9 @@ def row(images: torch.Tensor, name: str, augmentation: Augmentation, p: float, o
     """Return augmented images with draws named after the row; ``only`` leaves one operation of ADA."""
 
     def draws(role: str, *shape: int) -> torch.Tensor:
-        out = per_image(shape, [derive_seed(name, role, column) for column in range(COLUMNS)], uniform=True)
+        out = torch.from_numpy(
+            per_image(shape, [derive_seed(name, role, column) for column in range(COLUMNS)], uniform=True)
+        )
         if only is not None:
             out[:, list(OPERATIONS.values())] = 1
             out[:, only] = 0

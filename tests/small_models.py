@@ -46,6 +46,18 @@ def make_translator(task: str = "colorize", *overrides: str, channels: int = 3, 
     return Model(make_record("toy", recipe.method, spec, 0, 1.0), tensors, "cpu")
 
 
+def make_enlarger(scale: int = 2, channels: int = 3, *overrides: str) -> Model:
+    """Return a model of random weights that are large enough to be seen."""
+    recipe = load_recipe("srgan", (f"scale={scale}", "base_channels=4", "blocks=1", *overrides))
+    spec = DataSpec("toy", 16, 16, channels, 96, (), "0123")
+    with torch.random.fork_rng([]):
+        torch.manual_seed(0)
+        networks = recipe.method.build(spec).networks
+    tensors = {name: dict(network.state_dict()) for name, network in networks.items()}
+    tensors["generator-raw"] = {name: tensor * 1.1 for name, tensor in tensors["generator"].items()}
+    return Model(make_record("toy", recipe.method, spec, 0, 1.0), tensors, "cpu")
+
+
 def assert_writes_pictures(shell: Callable[..., tuple[int, str, str]], verb: str, folder: Path, out: str) -> None:
     """Check that a verb writes photo.png into ``out``, or where it is told to, and never into a used folder."""
     assert shell(verb, folder, "photo.png") == (0, f"{out}\n", "")

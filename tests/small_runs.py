@@ -15,7 +15,7 @@ import torch
 
 from gansmith import api
 from gansmith.core.events import Event
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.data.base import DataSpec
 from gansmith.data.sources.domains import Domains
 from gansmith.recipes.load import load_recipe, recipe_names

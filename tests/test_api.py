@@ -72,9 +72,9 @@ def test_importing_gansmith_imports_no_torch():
 
 def test_the_public_names():
     assert gansmith.__all__ == [
-        "Model", "__version__", "arithmetic", "check", "compare", "directions", "evaluate", "features", "interpolate",
-        "invert", "load", "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "silent", "train",
-        "translate", "upscale",
+        "Model", "__version__", "arithmetic", "check", "compare", "directions", "evaluate", "export", "features",
+        "interpolate", "invert", "load", "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "silent",
+        "train", "translate", "upscale",
     ]  # fmt: skip
     assert gansmith.train is api.train
     assert (gansmith.load, gansmith.resume, gansmith.check) == (api.load, api.resume, api.check)
@@ -294,3 +294,14 @@ def test_the_tables_of_layers_need_no_data_and_no_memory():
     assert any(line.startswith("generator: ") for line in lines)
     assert any("3 x 1024 x 1024" in line for line in lines)
     assert isinstance(api.example_spec(recipe), DataSpec)
+
+
+def test_a_run_that_cannot_start_leaves_no_folder(tiny_file, tmp_path, monkeypatch):
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(api, "start_run", fail)
+    with pytest.raises(RuntimeError):
+        gansmith.train(tiny_file, recipe="mlp-small", steps=1, on_event=gansmith.silent)
+    assert list((tmp_path / "runs").iterdir()) == []

@@ -32,9 +32,10 @@ FEATURES = {
 RUNTIME = "core/runtime.py"
 DEVICE_FILES = {
     "cli/options.py",  # the help of --device
+    "inference/onnx_file.py",  # the devices of onnxruntime
     "parts/extractors/torch_fidelity.py",  # tells torch-fidelity to stay on the CPU
     "planning/machine.py",  # describes the machine
-    "core/randomness.py",  # seeds the generators inside networks
+    "core/noise.py",  # seeds the generators inside networks
 }
 
 
@@ -119,7 +120,7 @@ import importlib, sys
 class Blocked:
     names = {"tensorboard", "torchvision", "torch_fidelity", "fastapi", "uvicorn", "scipy", "sklearn", "pandas", "cv2",
              "skimage", "datasets", "huggingface_hub", "imagehash", "onnx", "onnxruntime", "pytest", "jaxtyping",
-             "beartype"}
+             "beartype", "wandb", "trackio", "mlflow"}
 
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in self.names:

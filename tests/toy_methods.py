@@ -201,7 +201,7 @@ class ToyTwoDiscriminators:
         return {"generator": (latents,), "discriminator_full": (full,), "discriminator_half": (half,)}
 
     def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
-        return Fixed(sample_latents(seed, 0, count or 16, self.config.latent_dim), None, 4)
+        return Fixed(torch.from_numpy(sample_latents(seed, 0, count or 16, self.config.latent_dim)), None, 4)
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
         return networks["generator"](fixed.inputs)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansmith.data.open import open_data
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.parts.extractors.convnet import open_convnet, shifted, train_on_labels
 from gansmith.parts.metrics.frechet import frechet_distance, moments
 

@@ -81,13 +81,12 @@ def train_recipe(
     import numpy as np
     import torch
 
-    from gansmith.core.randomness import sample_latents
+    from gansmith.core.randomness import sample_labels, sample_latents
     from gansmith.core.runtime import start_runtime
     from gansmith.data.batches import BatchStream
     from gansmith.data.open import open_data
-    from gansmith.imaging.images import to_uint8
+    from gansmith.imaging.tensors import to_uint8
     from gansmith.methods.base import Fixed
-    from gansmith.methods.latent import sample_labels
     from gansmith.training.state import RunState
     from gansmith.training.step import train_step
 
@@ -104,8 +103,9 @@ def train_recipe(
     with torch.no_grad():
         for at in range(0, SAMPLES, SAMPLE_BATCH):
             labels = sample_labels(at, SAMPLE_BATCH, classes) if conditional else None
-            latents = sample_latents(seed, at, SAMPLE_BATCH, loaded.method.latent_dim)
-            images.append(to_uint8(state.method.preview(networks, Fixed(latents, labels, 8))))
+            latents = torch.from_numpy(sample_latents(seed, at, SAMPLE_BATCH, loaded.method.latent_dim))
+            fixed = Fixed(latents, None if labels is None else torch.from_numpy(labels), 8)
+            images.append(to_uint8(state.method.preview(networks, fixed)))
             asked += [] if labels is None else labels.tolist()
     return {"images": np.concatenate(images), "kimg": state.kimg, "cpu_sec": used, "asked": asked}
 

@@ -1,6 +1,7 @@
 """Train one recipe with Adam's beta1 at 0.5 and at 0.9, from three seeds."""
 
 import numpy as np
+import torch
 from lesson import BLUE, ORANGE, ClothesClassifier, Page, main, plots, start
 
 from gansmith.core.randomness import sample_latents
@@ -11,7 +12,7 @@ SEEDS, EVERY = (0, 1, 2), 20
 def train(beta1: float, seed: int, page: Page, classifier: ClothesClassifier) -> tuple[np.ndarray, float]:
     """Return rows (step, D(x), D(G(z)), change of 64 images of fixed latents), and the final distance from real."""
     run = start(f"beta1={beta1}", seed=seed)
-    latents = sample_latents(3, 0, 64, run.method.config.latent_dim)
+    latents = torch.from_numpy(sample_latents(3, 0, 64, run.method.config.latent_dim))
     before, rows = run.images(latents), []
     for step in range(1, page.steps + 1):
         run.step()

@@ -15,7 +15,7 @@ from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.methods.base import Fixed, Phase
 from gansmith.methods.latent import LatentMethod
 from gansmith.methods.sampling import generate
@@ -70,7 +70,7 @@ class Run:
 
     def samples(self, count: int) -> np.ndarray:
         """Return uint8 (N, H, W, C) images of new latents."""
-        return self.images(sample_latents(1, 0, count, self.method.config.latent_dim))
+        return self.images(torch.from_numpy(sample_latents(1, 0, count, self.method.config.latent_dim)))
 
 
 def start(*overrides: str, seed: int = 0, recipe: str = "mlp-small") -> Run:

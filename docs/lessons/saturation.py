@@ -15,7 +15,7 @@ def gradient_norms(run: Run) -> tuple[float, float, float]:
     parameters = list(run.generator.parameters())
     for parameter in parameters:
         parameter.requires_grad_(True)
-    latents = sample_latents(2, 0, FAKES, run.method.config.latent_dim)
+    latents = torch.from_numpy(sample_latents(2, 0, FAKES, run.method.config.latent_dim))
     logits = run.discriminator(run.generator(latents))  # both networks work in [0, 1] here
     norms = []
     for loss in (Minimax(), NonSaturating()):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         compare,
         directions,
         evaluate,
+        export,
         features,
         interpolate,
         invert,
@@ -36,6 +37,7 @@ __all__ = [
     "compare",
     "directions",
     "evaluate",
+    "export",
     "features",
     "interpolate",
     "invert",
@@ -53,14 +55,23 @@ __all__ = [
 ]
 
 
+# The other names are in ``api``, which imports torch. These also serve models that onnxruntime runs.
+PLACES = {
+    "Model": "inference.model",
+    "arithmetic": "inference.arithmetic",
+    "interpolate": "inference.interpolate",
+    "load": "inference.open",
+    "pick": "inference.latents",
+    "silent": "core.events",
+    "translate": "inference.translate",
+    "upscale": "inference.upscale",
+}
+
+
 def __getattr__(name: str) -> Any:
     """Import on first use, so that ``import gansmith`` does not wait for torch."""
     import importlib
 
-    if name == "Model":
-        return importlib.import_module("gansmith.inference.model").Model
-    if name == "silent":
-        return importlib.import_module("gansmith.core.events").silent
     if name in __all__:
-        return getattr(importlib.import_module("gansmith.api"), name)
+        return getattr(importlib.import_module(f"gansmith.{PLACES.get(name, 'api')}"), name)
     raise AttributeError(f"module 'gansmith' has no attribute '{name}'")

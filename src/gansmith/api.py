@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -30,6 +31,7 @@ from gansmith.evaluation.evaluate import evaluate as evaluate_model
 from gansmith.evaluation.reference import open_reference, open_truth, run_data_of
 from gansmith.evaluation.result import FOLDER, Evaluation
 from gansmith.evaluation.translation import evaluate_translations, evaluates_translations, write_translations
+from gansmith.exporting.base import Exported, choose_format
 from gansmith.inference.arithmetic import arithmetic as arithmetic
 from gansmith.inference.directions import directions as directions
 from gansmith.inference.features import check_features_path as check_features_path
@@ -40,7 +42,8 @@ from gansmith.inference.inversion.invert import check_inversion_path as check_in
 from gansmith.inference.inversion.invert import invert as invert
 from gansmith.inference.latents import pick as pick
 from gansmith.inference.load import load_model
-from gansmith.inference.model import Model
+from gansmith.inference.model import Model, with_weights
+from gansmith.inference.open import load as load
 from gansmith.inference.score import score_files
 from gansmith.inference.translate import translate as translate
 from gansmith.inference.translate import translate_files as translate_files
@@ -57,11 +60,12 @@ from gansmith.recipes.layer_table import describe_networks as describe_networks
 from gansmith.recipes.layer_table import example_spec as example_spec
 from gansmith.reporting.comparison_page import write_comparison
 from gansmith.reporting.diagnosis import diagnose as diagnose
+from gansmith.reporting.loggers.base import LoggerPart
 from gansmith.reporting.run_results import refresh_report, write_results
 from gansmith.reporting.study_plot import check_plot as check_plot
 from gansmith.reporting.study_plot import draw_study as draw_study
-from gansmith.reporting.tensorboard import TensorBoardLog
-from gansmith.runs.folder import RunFolder, is_run, next_folder
+from gansmith.reporting.tracking import Tracking, parse_loggers
+from gansmith.runs.folder import RunFolder, is_run, make_next_folder
 from gansmith.runs.log import read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
 from gansmith.runs.options import RunOptions
@@ -106,6 +110,7 @@ def train(
       the whole call, and the length in kimg follows the speed
     - seed (0); holdout, a share of the images (0.0); data_root, a folder; init_from, a model
     - device ("auto"), precision ("auto"), compiled (False)
+    - loggers: a list of trackers, such as ["wandb"] or [{"kind": "wandb", "project": "faces", "model": True}]
 
     Without ``on_event`` it prints lines on stderr; ``on_event=gansmith.silent`` prints nothing. The other verbs do the
     same, some with ``on_progress``. Raises GansmithError for any mistake that the user can correct, and TypeError for
@@ -113,14 +118,24 @@ def train(
     """
     options = RunOptions.of(source, **keywords)
     runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
-    around = _surroundings(on_event, runtime)
+    load_plugins(options.plugins)
+    trackers = parse_loggers(options.loggers)
+    options = replace(options, loggers=tuple(map(_spec, trackers)))
+    around = _surroundings(on_event, runtime, trackers)
     if out:
         RunFolder.check_free(Path(out))
     prepared = prepare_run(options, runtime, around.on_event)
     name = run_name(prepared.recipe.name, prepared.source.name)
-    folder = Path(out) if out else Path(runtime.broadcast_text(str(next_folder(RUNS, name))))
+    made = "" if out or not runtime.is_main else str(make_next_folder(RUNS, name))
+    folder = Path(out) if out else Path(runtime.broadcast_text(made or "-"))  # the text of the main process counts
     first_weights = load_model(options.init_from, "cpu").networks if options.init_from else None
-    signal = start_run(folder, prepared, options, runtime, around, first_weights)
+    try:
+        signal = start_run(folder, prepared, options, runtime, around, first_weights)
+    except BaseException:
+        if made:
+            with suppress(OSError):  # not empty: there is something to resume or to read
+                folder.rmdir()
+        raise
     return Run(folder, signal == 0, signal, runtime.is_main)
 
 
@@ -130,11 +145,16 @@ def run_name(recipe: str, data: str) -> str:
     return f"{recipe}-{slug or 'data'}"
 
 
-def _surroundings(on_event: OnEvent | None, runtime: Runtime) -> Surroundings:
-    """Return the listener, the logger and the writer of results; only the main process has a listener."""
+def _spec(logger: LoggerPart) -> dict[str, Any]:
+    return {"kind": logger.kind, **logger.model_dump(mode="json")}
+
+
+def _surroundings(on_event: OnEvent | None, runtime: Runtime, trackers: Sequence[LoggerPart]) -> Surroundings:
+    """Return the listener, the loggers and the writer of results; only the main process has a listener."""
+    listener = on_event or PlainLines() if runtime.is_main else silent
     return Surroundings(
-        on_event or PlainLines() if runtime.is_main else silent,
-        lambda run, iteration: TensorBoardLog.open(run.path / "tensorboard", iteration),
+        listener,
+        lambda run: Tracking.open(run, trackers, listener),
         lambda run, listener: write_results(run, load_model(run.path, "cpu"), listener),
     )
 
@@ -144,30 +164,34 @@ def resume(
     folder: str | Path,
     *,
     kimg: float | None = None,
+    device: str | None = None,
     accept_changes: bool = False,
+    loggers: Sequence[Any] | None = None,
     on_event: OnEvent | None = None,
 ) -> Run:
     """Continue a run from its newest checkpoint and return it.
 
     A run with a time limit has the time that its earlier commands left; pauses do not count, except with ``until``.
-    ``kimg`` changes the length. ``accept_changes`` continues although recipe, data, torch or threads changed. Both are
-    recorded in the log. Raises CheckpointError for a folder that cannot be continued exactly.
+    ``kimg`` changes the length, ``device`` the device; None is the one before. ``accept_changes`` continues although
+    recipe, data, torch, threads or device changed. The log records all of it. ``loggers`` replaces the loggers of the
+    run; [] ends all of them. Raises CheckpointError for a folder that cannot be continued exactly.
     """
     began = clock.began()
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(record.plugin_files)
     known = record.numerics
-    runtime = start_runtime(known.device, known.precision, compiled=known.compiled)
-    around = _surroundings(on_event, runtime)
-    signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, began=began)
+    trackers = parse_loggers(record.loggers if loggers is None else loggers)
+    runtime = start_runtime(device or known.device, known.precision, compiled=known.compiled)
+    around = _surroundings(on_event, runtime, trackers)
+    specs = tuple(map(_spec, trackers))
+    signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs, began=began)
     return Run(run.path, signal == 0, signal, runtime.is_main)
 
 
-def load(path: str | Path, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:
-    """Load the model of a run folder, a model folder or a .safetensors file; ModelError where that fails."""
-    load_plugins(tuple(Path(plugin) for plugin in plugins))
-    return load_model(path, device)
+def load_weights(path: str | Path, verb: str, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:
+    """Load a model that torch runs; ModelError, which names ``verb``, for an .onnx file."""
+    return with_weights(load(path, device, plugins), verb)
 
 
 def check(
@@ -212,7 +236,7 @@ def evaluate(
     in the model's folder. Raises GansmithError for a model or images that cannot be evaluated.
     """
     options, report = options or EvaluationOptions(), progress_events(on_event or PlainLines())
-    model, folder = load(path, device, plugins), Path(path)
+    model, folder = load_weights(path, "evaluate", device, plugins), Path(path)
     if not evaluates_translations(model.method):
         model.latent_method("evaluate")  # before any features are computed
     run_data = run_data_of(RunFolder.open(folder)) if is_run(folder) else None
@@ -232,6 +256,30 @@ def evaluate(
     if run_data is not None and out is None:
         refresh_report(RunFolder.open(folder), model)
     return result, path
+
+
+def export(
+    path: str | Path,
+    to: str = "onnx",
+    *,
+    out: str | Path | None = None,
+    raw: bool = False,
+    plugins: Sequence[str | Path] = (),
+    **options: str | None,
+) -> list[Exported]:
+    """Write a model for other programs; return the files, one for each generator.
+
+    ``to`` is a format: onnx, torch-export, safetensors. ``out`` is a file, None: the generator's name in this folder.
+    ``raw`` takes the weights without EMA. ``options`` are those of the format, for onnx ``weights="fp16"`` and
+    ``quantize="int8"``; None and "fp32" are the defaults. An onnx file is run and compared with torch before it is
+    kept. Raises GansmithError for an unknown format or option, a library that is missing, and an output that exists;
+    ModelError for a model that this format cannot hold.
+    """
+    load_plugins(tuple(Path(plugin) for plugin in plugins))
+    chosen, folder = choose_format(to, options), Path(path)
+    run = RunFolder.open(folder) if is_run(folder) else None
+    model = load_weights(path, "export", "cpu")
+    return chosen.export(model, None if out is None else Path(out), raw=raw, run=run)
 
 
 def compare(

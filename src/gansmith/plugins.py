@@ -1,7 +1,8 @@
 """The one import of an author of parts; docs/add_a_part.md says how to use it."""
 
 from gansmith.core.errors import DataError, GansmithError, MetricError, RecipeError
-from gansmith.core.randomness import Noise, sample_latents
+from gansmith.core.noise import Noise
+from gansmith.core.randomness import sample_latents
 from gansmith.core.registry import Part, PartOf, Registry
 from gansmith.core.schedules import Moment, NotNegative, Ramp, Share, value_at
 from gansmith.data.base import DataSpec, ImageData, Item, Listing, Payload, Source
@@ -9,7 +10,8 @@ from gansmith.data.batches import Batch
 from gansmith.data.datasets.base import DataSetPart, FileSet, data_sets
 from gansmith.data.sources.arrays import Arrays, ArraySource, array_file
 from gansmith.data.sources.folders_archives import FolderSource
-from gansmith.imaging.images import ImageError, to_float
+from gansmith.imaging.images import ImageError
+from gansmith.imaging.tensors import to_float
 from gansmith.methods.base import Fixed, Method, MethodConfig, MethodField, Phase, Terms, methods
 from gansmith.methods.capabilities import LatentSampler, SupervisedTranslator, Translator
 from gansmith.parts.augmentations.base import Augmentation, AugmentationField, Draws, augmentations
@@ -49,6 +51,7 @@ from gansmith.parts.networks.base import (
 from gansmith.parts.optimizers.base import OptimizerField, OptimizerPart, optimizers
 from gansmith.parts.penalties.base import Critic, Penalty, PenaltyField, Scored, input_gradient, penalties
 from gansmith.parts.tasks.base import Task, TaskField, luminance, tasks
+from gansmith.reporting.loggers.base import Logger, LoggerPart, Step, TrackedRun, loggers
 
 __all__ = [  # noqa: RUF022  (by family, as in docs/add_a_part.md)
     # losses
@@ -145,6 +148,12 @@ __all__ = [  # noqa: RUF022  (by family, as in docs/add_a_part.md)
     "Terms",
     "methods",
     "to_float",
+    # loggers
+    "Logger",
+    "LoggerPart",
+    "Step",
+    "TrackedRun",
+    "loggers",
     # numbers that change over a run, and random numbers
     "Moment",
     "Noise",

@@ -416,12 +416,13 @@ def test_an_error_of_the_system_as_json(shell, run, tmp_path, monkeypatch):
     def missing(*args, **kwargs):
         raise FileNotFoundError(errno.ENOENT, "No such file or directory", "x.png")
 
-    monkeypatch.setattr("gansmith.api.load", missing)
+    monkeypatch.setattr("gansmith.inference.open.load", missing)
     code, out, err = shell("sample", run, "--json")
     message = "'x.png' cannot be read or written: No such file or directory"
     assert (code, err) == (2, f"gansmith: {message}\n")
     assert json.loads(out) == {"error": {"code": "system.enoent", "message": message}}
-    monkeypatch.setattr("gansmith.api.load", lambda *args, **kwargs: (_ for _ in ()).throw(OSError("no words")))
+    nameless = lambda *args, **kwargs: (_ for _ in ()).throw(OSError("no words"))  # noqa: E731
+    monkeypatch.setattr("gansmith.inference.open.load", nameless)
     assert json.loads(shell("sample", run, "--json")[1])["error"] == {"code": "system.unknown", "message": "no words"}
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from gansmith.core.errors import RecipeError
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.registry import Part, Registry
 from gansmith.core.schedules import Moment
 from gansmith.data.batches import Batch

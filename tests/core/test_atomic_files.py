@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from gansmith.core import atomic_files
 from gansmith.core.atomic_files import commit_file, commit_json, sync_append
+from gansmith.core.errors import GansmithWarning
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
@@ -42,3 +44,31 @@ def test_logs_are_made_durable(tmp_path, monkeypatch):
     assert sync_append(log) == 3
     assert len(synced) == 1
     assert log.read_text() == "{}\n"
+
+
+@pytest.mark.parametrize(("call", "number"), [("chmod", errno.EPERM), ("fsync", errno.EINVAL)])
+def test_a_file_system_that_refuses_modes_or_the_flush_of_a_folder(tmp_path, monkeypatch, prose, call, number):
+    """As GCS FUSE, S3, CIFS do."""
+    monkeypatch.setattr(atomic_files, "_said", set())
+    real = getattr(os, call)
+
+    def refuse(where: int | str, *more: int) -> None:
+        if call == "chmod" or os.path.isdir(f"/proc/self/fd/{where}"):
+            raise OSError(number, os.strerror(number))
+        real(where, *more)
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.warns(GansmithWarning) as said:
+        commit_json(tmp_path / "run.json", 1)
+    prose(f"a file system without {call}", str(said[0].message))
+    commit_json(tmp_path / "run.json", 2)  # a second warning would be an error
+    assert (tmp_path / "run.json").read_text() == "2\n"
+
+
+def test_a_folder_without_rights_is_an_error(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(PermissionError):
+        commit_json(tmp_path / "run.json", 1)

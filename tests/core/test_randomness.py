@@ -17,7 +17,7 @@ def test_golden_values():
         [-0.000296013, -0.474193901, -0.040670767, -0.249951884],
         [-0.851976275, 0.583317757, -2.421132088, -0.093247898],
     ]
-    torch.testing.assert_close(sample_latents(0, 0, 2, 4), torch.tensor(expected), atol=1e-6, rtol=0)
+    np.testing.assert_allclose(sample_latents(0, 0, 2, 4), expected, atol=1e-6, rtol=0)
     torch.testing.assert_close(NOISE.normal("latents", 3)[0], torch.tensor([-0.209437013, 0.869110942, -0.206360951]))
     torch.testing.assert_close(NOISE.uniform("labels"), torch.tensor([0.456554472, 0.88256955, 0.449565768]))
     assert epoch_order(0, 0, 10).tolist() == [5, 4, 2, 9, 8, 7, 3, 1, 0, 6]
@@ -107,10 +107,10 @@ def test_draws_inside_networks_are_repeated_and_the_state_given_back_after_an_er
 
 def test_a_sample_is_the_same_whatever_else_is_asked():
     many = sample_latents(5, 0, 20, 100)
-    assert torch.equal(sample_latents(5, 0, 3, 100), many[:3])
-    assert torch.equal(sample_latents(5, 7, 6, 100), many[7:13])
+    assert np.array_equal(sample_latents(5, 0, 3, 100), many[:3])
+    assert np.array_equal(sample_latents(5, 7, 6, 100), many[7:13])
     assert not (sample_latents(6, 0, 1, 100) == many[:1]).any()
-    assert many.dtype == torch.float32
+    assert many.dtype == np.float32
 
 
 def test_draws_depend_on_every_bit_of_a_seed():
@@ -122,7 +122,7 @@ def test_moments():
     normal = sample_latents(0, 0, 200, 100)
     assert abs(normal.mean().item()) < 4 / np.sqrt(20_000)
     assert abs(normal.std().item() - 1) < 4 / np.sqrt(40_000)
-    assert abs((normal.abs() < 1).float().mean().item() - 0.6827) < 0.015
+    assert abs((np.abs(normal) < 1).mean() - 0.6827) < 0.015
     assert abs(normal.mean(1).std().item() - 0.1) < 0.02  # images are independent of each other
     uniform = per_image((100,), list(range(200)), uniform=True)
     assert uniform.min() >= 0

@@ -10,7 +10,7 @@ from gansmith import api
 from gansmith.data.base import DataOptions
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
-from gansmith.imaging.images import to_uint8
+from gansmith.imaging.tensors import to_uint8
 from gansmith.recipes.load import load_recipe
 from small_runs import small, train
 

@@ -12,8 +12,9 @@ from gansmith.data.base import DataOptions
 from gansmith.data.datasets.base import data_sets
 from gansmith.data.datasets.points import DEVIATION
 from gansmith.data.open import open_data
-from gansmith.imaging.images import decode_image, to_float
+from gansmith.imaging.images import decode_image
 from gansmith.imaging.scatter import FAKE, GRID_SIDE, REAL, SIDE_PX, draw_points, plane
+from gansmith.imaging.tensors import to_float
 from gansmith.inference.samples import Samples
 from gansmith.inference.score import score_files
 from small_models import make_model

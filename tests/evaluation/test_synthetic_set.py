@@ -15,7 +15,7 @@ from gansmith.evaluation.downstream import study
 from gansmith.evaluation.downstream import synthetic_set as module
 from gansmith.evaluation.downstream.labelled_data import Parts
 from gansmith.evaluation.downstream.study import ALL, BOTH, CLASSIC, REAL, SYNTHETIC, Study, _classic, _in_halves
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.inference.samples import Samples
 from gansmith.parts.extractors.convnet import _fresh, shifted, train_on_labels, weights_digest
 from small_models import CLASSES, make_model

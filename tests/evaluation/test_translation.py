@@ -21,7 +21,8 @@ from gansmith.evaluation.evaluate import evaluate as evaluate_samples
 from gansmith.evaluation.reference import HELD_OUT, TRAINING, open_truth
 from gansmith.evaluation.translated_pairs import _baseline, mean_colour
 from gansmith.evaluation.translation import _domain, evaluate_translations
-from gansmith.imaging.images import decode_image, to_float
+from gansmith.imaging.images import decode_image
+from gansmith.imaging.tensors import to_float
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import make_record
 from gansmith.recipes.load import load_recipe

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gansmith.imaging import images
+from gansmith.imaging import images, tensors
 from gansmith.imaging.images import decode_image, fit_image
 
 
@@ -44,12 +44,12 @@ def claims_to_be(width: int, height: int) -> bytes:
 
 def test_uint8_to_float_and_back_is_exact():
     every = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
-    there = images.to_float(every)
+    there = tensors.to_float(every)
     assert there.shape == (1, 3, 16, 16)
     assert there.min() == -1
     assert there.max() == 1
-    assert (images.to_uint8(there) == every).all()
-    assert (images.to_uint8(torch.full((1, 1, 2, 2), 7.0)) == 255).all()
+    assert (tensors.to_uint8(there) == every).all()
+    assert (tensors.to_uint8(torch.full((1, 1, 2, 2), 7.0)) == 255).all()
 
 
 def test_grid_places_images_row_by_row():

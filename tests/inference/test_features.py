@@ -6,7 +6,7 @@ import torch
 
 from gansmith import api
 from gansmith.core.events import Progress
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.inference.discriminator import pool_activation
 from small_models import CLASSES, make_model
 

@@ -64,14 +64,14 @@ def test_the_same_arguments_give_the_same_latent(model):
     state = torch.random.get_rng_state()
     image = np.random.default_rng(0).integers(0, 255, (8, 8, 1)).astype(np.uint8)
     first, second, other = (api.invert(model, image, steps=5, seed=seed) for seed in (0, 0, 1))
-    assert torch.equal(first.latents.values, second.latents.values)
-    assert not torch.equal(first.latents.values, other.latents.values)
+    assert np.array_equal(first.latents.values, second.latents.values)
+    assert not np.array_equal(first.latents.values, other.latents.values)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_the_norm_stays_plausible_even_for_noise(model):
     image = np.random.default_rng(0).integers(0, 255, (8, 8, 1)).astype(np.uint8)
-    norm = api.invert(model, image, steps=STEPS).latents.values.norm().item()
+    norm = np.linalg.norm(api.invert(model, image, steps=STEPS).latents.values)
     assert 0.5 < norm / 4**0.5 < 1.7
 
 
@@ -112,7 +112,7 @@ def test_a_hole_is_filled_and_the_rest_is_kept(model, hole):
     assert error < 0.2 * np.abs(damaged[missing].astype(int) - wanted[missing]).mean()
     assert "where the image is known" in found.lines()[0]
     other = api.invert(model, np.where(missing[..., None], np.uint8(250), wanted), mask=hole, steps=STEPS)
-    assert torch.equal(found.latents.values, other.latents.values)  # what is under the mask is never looked at
+    assert np.array_equal(found.latents.values, other.latents.values)  # what is under the mask is never looked at
 
 
 def test_what_is_written(model, tmp_path, hole):
@@ -208,7 +208,7 @@ def test_distance_is_two_for_random_images_and_0_for_the_target(convolutional):
     distances = distance.calibrate(images, None, 4)
     assert distances.mean().item() == pytest.approx(2, rel=1e-5)  # pixels and features, 1 each
     assert torch.allclose(distance.calibrate(images, None, 10), distances, rtol=1e-4)
-    wanted = find_latents(convolutional, "99:4").values
+    wanted = torch.from_numpy(find_latents(convolutional, "99:4").values)
     nothing = NORM_WEIGHT * (wanted.norm() - 2) ** 2
     assert distance(wanted, None).item() == pytest.approx(nothing.item(), abs=1e-4)
     assert distance(-wanted, None).item() > nothing + 0.1

@@ -134,12 +134,12 @@ def test_latents_with_a_label_for_a_model_without_labels(refused, model):
 
 
 def test_whole_labels_are_told_as_numbers_and_mixtures_as_weights(conditional):
-    assert label_input(conditional, torch.eye(3)).tolist() == [0, 1, 2]
-    mixture = torch.tensor([[0.5, 0.5, 0.0]])
+    assert label_input(conditional, np.eye(3)).tolist() == [0, 1, 2]
+    mixture = np.array([[0.5, 0.5, 0.0]])
     assert label_input(conditional, mixture) is mixture
     latents = find_latents(conditional, [3, 3, 3])
     one, half, two = (
-        draw(conditional, Latents(latents.values[:1], torch.tensor([weights]), ("",)))[0].astype(int)
+        draw(conditional, Latents(latents.values[:1], np.array([weights], np.float32), ("",)))[0].astype(int)
         for weights in ([1.0, 0, 0], [0.5, 0.5, 0], [0, 1.0, 0])
     )
     assert np.abs(half - one).mean() < np.abs(two - one).mean()
@@ -148,7 +148,7 @@ def test_whole_labels_are_told_as_numbers_and_mixtures_as_weights(conditional):
 
 def test_a_generator_that_cannot_mix_labels(refused, conditional, monkeypatch):
     monkeypatch.setattr(type(conditional.method.config.generator), "mixes_labels", False)
-    assert label_input(conditional, torch.eye(3)).tolist() == [0, 1, 2]
+    assert label_input(conditional, np.eye(3)).tolist() == [0, 1, 2]
     with refused("model.class_changes"):
         api.interpolate(conditional, "3,9")
     assert len(api.interpolate(conditional, "3,9", label="gray").images) == 60

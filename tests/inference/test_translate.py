@@ -9,7 +9,7 @@ import gansmith
 from gansmith import api
 from gansmith.data.base import DataSpec
 from gansmith.imaging import tiles
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.imaging.tiles import Tiling, in_tiles
 from gansmith.inference.load import load_model
 from gansmith.inference.model import Model

@@ -7,28 +7,13 @@ from PIL import Image
 
 import gansmith
 from gansmith import api
-from gansmith.data.base import DataSpec
 from gansmith.imaging import tiles
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.inference.load import load_model
 from gansmith.inference.model import Model
-from gansmith.inference.model_record import make_record
-from gansmith.recipes.load import load_recipe
-from small_models import assert_writes_pictures, make_translator
+from small_models import assert_writes_pictures, make_enlarger, make_translator
 
 RNG = np.random.default_rng(0)
-
-
-def make_enlarger(scale: int = 2, channels: int = 3, *overrides: str) -> Model:
-    """Return a model of random weights that are large enough to be seen."""
-    recipe = load_recipe("srgan", (f"scale={scale}", "base_channels=4", "blocks=1", *overrides))
-    spec = DataSpec("toy", 16, 16, channels, 96, (), "0123")
-    with torch.random.fork_rng([]):
-        torch.manual_seed(0)
-        networks = recipe.method.build(spec).networks
-    tensors = {name: dict(network.state_dict()) for name, network in networks.items()}
-    tensors["generator-raw"] = {name: tensor * 1.1 for name, tensor in tensors["generator"].items()}
-    return Model(make_record("toy", recipe.method, spec, 0, 1.0), tensors, "cpu")
 
 
 @pytest.fixture(scope="module")

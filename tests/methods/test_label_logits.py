@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.schedules import Moment
 from gansmith.data.base import DataSpec
 from gansmith.data.batches import Batch

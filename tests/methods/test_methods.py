@@ -10,7 +10,8 @@ from PIL import Image
 from torch import Tensor
 
 import toy_methods  # noqa: F401  registers the toys
-from gansmith.core.randomness import Noise, derive_seed
+from gansmith.core.noise import Noise
+from gansmith.core.randomness import derive_seed
 from gansmith.core.runtime import Runtime
 from gansmith.core.schedules import Moment
 from gansmith.data.base import ImageData

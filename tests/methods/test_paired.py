@@ -13,7 +13,8 @@ from gansmith.cli.train import translation_recipe
 from gansmith.core.runtime import Runtime
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
-from gansmith.imaging.images import make_grid, to_float
+from gansmith.imaging.images import make_grid
+from gansmith.imaging.tensors import to_float
 from gansmith.parts.tasks.base import tasks
 from gansmith.recipes.load import load_recipe
 from gansmith.training.previews import PreviewWriter

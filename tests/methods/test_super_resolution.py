@@ -13,7 +13,7 @@ from torch import Tensor
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import DataSpec
 from gansmith.data.batches import BatchStream
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.methods.perceptual import feature_distance
 from gansmith.methods.super_resolution import cropped
 from gansmith.parts.degradations.base import degradations

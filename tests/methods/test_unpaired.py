@@ -15,7 +15,8 @@ from gansmith.core.schedules import Moment
 from gansmith.data.base import ImageData
 from gansmith.data.batches import Batch, BatchStream
 from gansmith.data.open import open_data
-from gansmith.imaging.images import save_png, to_float, to_uint8
+from gansmith.imaging.images import save_png
+from gansmith.imaging.tensors import to_float, to_uint8
 from gansmith.methods.base import methods
 from gansmith.methods.unpaired import UnpairedMethod
 from gansmith.parts.networks.base import ImageSpec, networks

@@ -32,7 +32,9 @@ def images_of(count: int, channels: int = 3, height: int = 16, width: int = 16) 
 
 def drawing(count: int, seed: int = 0):
     """Draws of ``count`` images."""
-    return lambda name, *shape: per_image(shape, [derive_seed(seed, name, i) for i in range(count)], uniform=True)
+    return lambda name, *shape: torch.from_numpy(
+        per_image(shape, [derive_seed(seed, name, i) for i in range(count)], uniform=True)
+    )
 
 
 def fixed(*values: float):

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from gansmith.imaging.images import to_float, to_uint8
+from gansmith.imaging.tensors import to_float, to_uint8
 from gansmith.parts.degradations.base import degradations
 from gansmith.parts.degradations.jpeg import jpeg_compressed
 from gansmith.parts.degradations.real_esrgan import _blurred

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 import small_runs
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.schedules import Moment, Ramp
 from gansmith.data.base import DataSpec
 from gansmith.data.batches import Batch

@@ -1,4 +1,4 @@
-"""Curves, film, model card, the one-file report and TensorBoard events."""
+"""Curves, film, model card and the one-file report."""
 
 import base64
 import hashlib
@@ -32,7 +32,6 @@ from gansmith.reporting.model_card import NOT_EVALUATED, CardFacts, model_card
 from gansmith.reporting.panels import PANELS
 from gansmith.reporting.run_report import write_report
 from gansmith.reporting.series import MAX_POINTS, extremes, robust_limits, smooth
-from gansmith.reporting.tensorboard import TensorBoardLog
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
 from gansmith.runs.log import append_row
@@ -736,42 +735,6 @@ def test_report_of_a_run_that_lacks_something(previews: int, rows: int, tmp_path
     page = report(make_run(tmp_path / "run", previews=previews, rows=rows))
     assert len(page.all("img")) == (0 if previews == 0 else 3 + (previews > 1)) + (rows > 0)
     assert len(page.all("input")) == (previews > 1)
-
-
-# TensorBoard
-
-
-def test_tensorboard_events_are_grouped_and_replaced_after_a_resume(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    first = TensorBoardLog.open(tmp_path, 0)
-    assert first is not None
-    for row in log_rows(4):
-        first.row({**row, "loss_generator": None if row["iteration"] == 20 else 1.0})
-    first.row(ROLLBACK)
-    first.image("samples/ema", np.full((8, 8, 1), 255, np.uint8), 10)
-    first.close()
-    second = TensorBoardLog.open(tmp_path, 30)
-    assert second is not None
-    second.row({"iteration": 30, "kimg": 3.0, "loss_generator": 5.0})
-    second.row({"iteration": 30, "fd2k_own_train": 7.0, "update_generator": 0.01})
-    second.row({"event": "health", "iteration": 30, "message": "full mode collapse"})
-    second.close()
-    events = EventAccumulator(str(tmp_path)).Reload()
-    assert [(each.step, each.value) for each in events.Scalars("loss/generator")] == [(10, 1.0), (30, 5.0)]
-    tags = set(events.Tags()["scalars"])
-    assert {"loss/discriminator", "d/real", "d/fake_after", "grad_norm/generator", "accuracy/real", "run/kimg"} <= tags
-    assert {"snapshot/fd2k_own_train", "update/generator"} <= tags
-    assert "event/health/text_summary" in events.Tags()["tensors"]
-    assert "run/iteration" not in tags
-    assert (events.Images("samples/ema")[0].step, events.Images("samples/ema")[0].width) == (10, 8)
-
-
-def test_tensorboard_is_optional(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert TensorBoardLog.open(tmp_path, 0) is None
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_reports_import_no_plotting_or_video_package_before_it_is_needed() -> None:

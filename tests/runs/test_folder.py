@@ -1,11 +1,15 @@
+import errno
 import json
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from gansmith.runs.folder import RECORD, RunFolder, next_folder, remove_leftovers
+from gansmith.core import atomic_files
+from gansmith.core.errors import GansmithWarning
+from gansmith.runs.folder import RECORD, RunFolder, make_next_folder, remove_leftovers
 from gansmith.runs.length import RunLength
 from gansmith.runs.log import append_row, read_rows
 from gansmith.runs.record import RECORD_FORMAT
@@ -145,10 +149,23 @@ def test_quarantine_is_written_when_there_is_one(tmp_path):
 
 
 def test_the_next_free_folder(tmp_path):
-    assert next_folder(tmp_path, "dcgan") == tmp_path / "dcgan-001"
-    (tmp_path / "dcgan-001").mkdir()
-    (tmp_path / "dcgan-002").mkdir()
-    assert next_folder(tmp_path, "dcgan") == tmp_path / "dcgan-003"
+    runs = tmp_path / "runs"
+    assert make_next_folder(runs, "dcgan") == runs / "dcgan-001"
+    (runs / "dcgan-002").write_text("")
+    assert make_next_folder(runs, "dcgan") == runs / "dcgan-003"
+    assert (runs / "dcgan-003").is_dir()
+
+
+def test_runs_that_start_together_get_a_folder_each(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: make_next_folder(tmp_path, "dcgan"), range(40)))
+    assert sorted(folders) == [tmp_path / f"dcgan-{number:03d}" for number in range(1, 41)]
+
+
+def test_a_place_for_runs_that_cannot_be_made(tmp_path, refused):
+    (tmp_path / "file").write_text("")
+    with refused("run.cannot_make_folder"):
+        make_next_folder(tmp_path / "file", "dcgan")
 
 
 def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
@@ -163,3 +180,20 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     assert not any(path.exists() for path in left)
     assert not (run.path / ".folder.tmp").exists()
     assert (run.path / "notes.tmp").exists()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks(tmp_path, monkeypatch, prose, number):
+    """As Lustre and NFS may be."""
+    import fcntl
+
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(atomic_files, "_said", set())
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    run = RunFolder.create(tmp_path / "a")
+    with pytest.warns(GansmithWarning) as said:
+        run.lock()
+    prose(f"a file system without locks, {errno.errorcode[number]}", str(said[0].message))
+    run.unlock()

@@ -181,7 +181,7 @@ def write_numbers(source: Path, out: Path) -> None:
         runtime.slice_of(9)
     except GansmithError as problem:
         (out / f"slice-{runtime.rank}.txt").write_text(str(problem))
-    train(source, out / "mlp", "mlp-small", "fixed_images=4", steps=10)
+    train(source, out / "mlp", "mlp-small", "fixed_images=4", steps=10, loggers=["tensorboard"])
     train(source, out / "dcgan", "dcgan", "fixed_images=4", steps=4)
     train(source, out / "adapting", "mlp-small", "fixed_images=4", ADAPTING, steps=10)
     planner.PROBE_SEC = planner.MEASURE_SEC = 0.01
@@ -320,6 +320,11 @@ def test_two_processes_train_mlp_small_to_the_weights_of_one(both, tiny_file, tm
     for left, right in zip(*rows, strict=True):
         assert left.keys() == right.keys()
         assert all(left[key] == pytest.approx(right[key], rel=1e-4, abs=1e-5) for key in left)
+
+
+@pytest.mark.slow
+def test_only_the_main_process_sends_to_loggers(both):
+    assert len([*(both / "mlp" / "tensorboard").iterdir()]) == 1
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from PIL import Image
 
 from gansmith import api
 from gansmith.core.errors import CheckpointError
-from gansmith.reporting.tensorboard import TensorBoardLog
+from gansmith.reporting.tracking import Tracking
 from gansmith.runs.checkpoint import MANIFEST, TENSORS, VALUES
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import read_rows
@@ -251,6 +251,33 @@ def test_other_numerics_are_refused_by_name(name, value, paused):
     assert run.record.changes[0].changes == (f"{name}: {value} -> {now}",)
 
 
+def test_fewer_cpus_than_threads_before_is_a_change(paused, monkeypatch):
+    """More threads than CPUs run at a tenth of the speed of one."""
+    run = RunFolder(paused)
+    numerics = run.record.numerics.model_copy(update={"threads": 8})
+    run.write_record(run.record.model_copy(update={"numerics": numerics}))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("gansmith.core.runtime.available_cpus", lambda: 1)
+    monkeypatch.setattr("gansmith.training.run.available_cpus", lambda: 1)
+    with pytest.raises(CheckpointError, match="threads: 8 -> 1"):
+        api.resume(paused)
+    assert api.resume(paused, accept_changes=True).finished
+    assert run.record.numerics.threads == 1
+
+
+def test_a_run_goes_on_on_another_device(paused, refused):
+    run = RunFolder(paused)
+    numerics = run.record.numerics.model_copy(update={"device": "cuda"})  # as if it was trained on a GPU
+    run.write_record(run.record.model_copy(update={"numerics": numerics}))
+    with refused("machine.device_missing"):
+        api.resume(paused)
+    with pytest.raises(CheckpointError, match="device: cuda -> cpu"):
+        api.resume(paused, device="cpu")
+    assert api.resume(paused, device="cpu", accept_changes=True).finished
+    assert run.record.changes[0].changes == ("device: cuda -> cpu",)
+    assert run.record.numerics.device == "cpu"
+
+
 def test_a_refused_run_folder_is_free_at_once(paused):
     path = RunFolder(paused).recipe
     text = path.read_text()
@@ -351,11 +378,11 @@ def test_a_second_writer_is_refused(paused, refused):
     assert api.resume(paused).finished
 
 
-@pytest.mark.parametrize("where", ["create", "write_record", "TensorBoardLog"])
+@pytest.mark.parametrize("where", ["create", "write_record", "Tracking"])
 def test_a_signal_while_the_folder_is_made_leaves_a_run_that_can_go_on(
     where, tiny_file, tmp_path, monkeypatch, no_results
 ):
-    owner, name = (TensorBoardLog, "open") if where == "TensorBoardLog" else (RunFolder, where)
+    owner, name = (Tracking, "open") if where == "Tracking" else (RunFolder, where)
     make = getattr(owner, name)
 
     def interrupted(*arguments):

@@ -13,11 +13,12 @@ from PIL import Image
 
 from gansmith import api
 from gansmith.core.errors import DiskFullError, TrainingError
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.runtime import start_runtime
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
-from gansmith.imaging.images import make_grid, to_uint8
+from gansmith.imaging.images import make_grid
+from gansmith.imaging.tensors import to_uint8
 from gansmith.inference.load import load_model
 from gansmith.methods.adversarial import USUAL_P
 from gansmith.parts.losses.non_saturating import NonSaturating

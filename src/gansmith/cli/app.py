@@ -20,6 +20,7 @@ from gansmith.cli import (
     directions,
     doctor,
     evaluate,
+    export,
     features,
     interpolate,
     invert,
@@ -39,9 +40,9 @@ from gansmith.core.events import say
 from gansmith.core.version import __version__
 
 NARROW = 60  # columns; with fewer, rich's tables cut words
-TRAIN, LOOK, USE, EVALUATE = "Train", "Look at runs", "Use a model", "Evaluate a model"
-DATA, MACHINE = "Data", "Machine"
-PANELS = (TRAIN, LOOK, USE, EVALUATE, DATA, MACHINE)  # of ``gansmith --help``, from top to bottom
+TRAIN, LOOK, USE, SHIP = "Train", "Look at runs", "Use a model", "Ship a model"
+EVALUATE, DATA, MACHINE = "Evaluate a model", "Data", "Machine"
+PANELS = (TRAIN, LOOK, USE, SHIP, EVALUATE, DATA, MACHINE)  # of ``gansmith --help``, from top to bottom
 
 
 class Command(TyperCommand):
@@ -102,6 +103,7 @@ add_verbs(TRAIN, train.train, resume.resume, plan.plan, recipes.recipes)
 add_verbs(LOOK, diagnose.diagnose, compare.compare)
 add_verbs(USE, sample.sample, interpolate.interpolate, arithmetic.arithmetic, directions.directions)
 add_verbs(USE, invert.invert, translate.translate, upscale.upscale, features.features, augment.augment)
+add_verbs(SHIP, export.export)
 add_verbs(EVALUATE, evaluate.evaluate, score.score, probe.probe)
 add_verbs(MACHINE, doctor.doctor)
 app.add_typer(

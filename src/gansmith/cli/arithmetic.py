@@ -34,9 +34,10 @@ def arithmetic(
 
     'gansmith sample MODEL --numbered' shows the numbers of the images.
     """
-    from gansmith import api  # here: it imports torch, which takes seconds
+    from gansmith.inference.arithmetic import arithmetic  # here, and not api: an .onnx file needs no torch
+    from gansmith.inference.open import load
 
-    loaded = api.load(model, device, plugin or [])
-    total = api.arithmetic(loaded, plus or [], minus or [], label=label, truncation=truncation, raw=raw)
+    loaded = load(model, device, plugin or [])
+    total = arithmetic(loaded, plus or [], minus or [], label=label, truncation=truncation, raw=raw)
     written, latent = total.save(out)
     print(json.dumps({"out": str(written), "latent": str(latent)}) if as_json else written)

@@ -61,7 +61,7 @@ def augment(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     chosen, counts = split_names(filters), split_numbers("--real", real)
-    loaded = api.load(model, device, plugin or [])
+    loaded = api.load_weights(model, "augment", device, plugin or [])
     api.check_augment(loaded, per_class, chosen, out)
     if study:
         api.check_plot(plot)

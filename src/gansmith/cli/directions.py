@@ -30,7 +30,7 @@ def directions(
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 
-    loaded = api.load(model, device, plugin or [])
+    loaded = api.load_weights(model, "find directions", device, plugin or [])
     found = api.directions(loaded, num, seeds=seeds, reach=reach, label=label, truncation=truncation, raw=raw)
     written = found.sheet().save(out)
     print(json.dumps({"out": str(written), "strengths": found.strengths.tolist()}) if as_json else written)

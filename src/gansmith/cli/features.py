@@ -32,7 +32,7 @@ def features(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     api.check_features_path(out)
-    loaded = api.load(model, device, plugin or [])
+    loaded = api.load_weights(model, "extract features", device, plugin or [])
     with ProgressPrinter() as progress:
         data = api.open_fitted(loaded, model, source, data_root=data_root, on_progress=progress.show)
         found = api.features(loaded, data, split_names(layers), label, on_progress=progress.show)

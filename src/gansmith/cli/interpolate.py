@@ -39,12 +39,13 @@ def interpolate(
 
     'gansmith sample MODEL --numbered' shows the numbers of the images.
     """
-    from gansmith import api  # here: it imports torch, which takes seconds
+    from gansmith.inference.interpolate import check_walk_path  # here, and not api: an .onnx file needs no torch
+    from gansmith.inference.open import load
 
-    film = api.check_walk_path(out).suffix.lower() != ".png"
-    loaded = api.load(model, device, plugin or [])
-    walk = api.interpolate(
-        loaded, seeds, frames=frames, closed=film, mode=mode, label=label, to_label=to_label, truncation=truncation,
+    film = check_walk_path(out).suffix.lower() != ".png"
+    loaded = load(model, device, plugin or [])
+    walk = loaded.interpolate(
+        seeds, frames=frames, closed=film, mode=mode, label=label, to_label=to_label, truncation=truncation,
         raw=raw,
     )  # fmt: skip
     written = walk.save(out)

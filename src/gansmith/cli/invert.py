@@ -40,7 +40,7 @@ def invert(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     api.check_inversion_path(out)
-    loaded = api.load(model, device, plugin or [])
+    loaded = api.load_weights(model, "invert", device, plugin or [])
     found = api.invert(loaded, image, mask=mask, label=label, steps=steps, seed=seed, raw=raw, on_progress=say)
     written, latent = found.save(out)
     for line in found.lines():

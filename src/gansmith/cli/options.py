@@ -30,7 +30,7 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder or a .safetensors file.",
+        help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors or .onnx file.",
     ),
 ]
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files of any size, or folders.")]
@@ -67,6 +67,16 @@ DataRoot = Annotated[
         metavar="FOLDER",
         help="Folder with the files of the named data sets.",
         show_default="$GANSMITH_DATA or ~/.local/share/gansmith",
+        rich_help_panel=MORE,
+    ),
+]
+Loggers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--logger",
+        metavar="NAME",
+        help="Send the run to tensorboard, wandb, trackio or mlflow; repeatable.",
+        show_default=False,
         rich_help_panel=MORE,
     ),
 ]

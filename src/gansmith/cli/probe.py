@@ -40,7 +40,7 @@ def probe(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     counts = split_numbers("--per-class", per_class)
-    loaded = api.load(model, device, plugin or [])
+    loaded = api.load_weights(model, "probe", device, plugin or [])
     with ProgressPrinter() as progress:
         parts = api.open_parts(loaded, model, source, data_root=data_root, on_progress=progress.show)
         found = api.probe(

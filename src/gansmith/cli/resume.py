@@ -16,8 +16,15 @@ def resume(
         float | None, typer.Option(metavar="N", help="Change the length of the run to N thousand images.")
     ] = None,
     accept_changes: Annotated[
-        bool, flag("--accept-changes", "Continue even if recipe, data, torch version or thread count changed.")
+        bool, flag("--accept-changes", "Continue even if recipe, data, torch, threads or device changed.")
     ] = False,
+    device: Annotated[
+        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps; by default the device before.")
+    ] = None,
+    logger: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Replace the run's loggers, or end them: none; repeatable."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Continue a run exactly where its newest checkpoint was saved.
@@ -26,6 +33,9 @@ def resume(
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 
+    loggers = [] if logger == ["none"] else logger or None
     with ProgressPrinter() as printer:
-        result = api.resume(run, kimg=kimg, accept_changes=accept_changes, on_event=printer)
+        result = api.resume(
+            run, kimg=kimg, device=device, accept_changes=accept_changes, loggers=loggers, on_event=printer
+        )
     print_run(result, as_json=as_json)

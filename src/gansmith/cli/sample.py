@@ -34,13 +34,14 @@ def sample(
 
     Example: gansmith sample runs/dcgan-photos-001 -n 100 --out grid.png
     """
-    from gansmith import api  # here: it imports torch, which takes seconds
+    from gansmith.inference.latents import pick  # here, and not api: an .onnx file needs no torch
+    from gansmith.inference.open import load
 
-    loaded = api.load(model, device, plugin or [])
+    loaded = load(model, device, plugin or [])
     if seeds is None:
         images = loaded.sample(count, seed=seed, label=label, truncation=truncation, raw=raw)
     else:
-        images = api.pick(loaded, seeds, label=label, truncation=truncation, raw=raw)
+        images = pick(loaded, seeds, label=label, truncation=truncation, raw=raw)
     written = images.save(out, numbered=numbered)
     source = {"count": count, "seed": seed} if seeds is None else {"count": len(images), "seeds": images.names}
     print(json.dumps({"out": str(written), **source}) if as_json else written)

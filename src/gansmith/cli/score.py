@@ -25,7 +25,7 @@ def score(
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 
-    loaded = api.load(model, device, plugin or [])
+    loaded = api.load_weights(model, "score", device, plugin or [])
     left_out: list[Any] = []
     scores = api.score(loaded, images, label, how, on_event=left_out.append)
     for event in left_out:

@@ -16,6 +16,7 @@ from gansmith.cli.options import (
     Epochs,
     Holdout,
     Kimg,
+    Loggers,
     Minutes,
     Plugin,
     Precision,
@@ -115,6 +116,7 @@ def train(
     until: Until = None,
     precision: Precision = "auto",
     compiled: Compile = False,
+    logger: Loggers = None,
     plugin: Plugin = None,
     data_root: DataRoot = None,
 ) -> None:
@@ -142,6 +144,7 @@ def train(
         "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes, "until": until,
         "seed": seed, "holdout": holdout, "init_from": init_from, "plugins": plugin or [], "data_root": data_root,
         "device": device, "precision": precision, "compiled": compiled,
+        "loggers": logger or [],
     }  # fmt: skip
     if dry_run:
         _print_dry_run(api.dry_run(source, **keywords))

@@ -31,10 +31,11 @@ def translate(
 
     MODEL is a model trained with --task, --pairs or --from.
     """
-    from gansmith import api  # here: it imports torch, which takes seconds
+    from gansmith.inference.open import load  # here, and not api: an .onnx file needs no torch
+    from gansmith.inference.translate import translate_files
 
-    loaded = api.load(model, device, plugin or [])
-    written = api.translate_files(
+    loaded = load(model, device, plugin or [])
+    written = translate_files(
         loaded, images, out, mask=mask, as_source=as_source, reverse=reverse, raw=raw,
         on_left_out=lambda text: say(f"left out: {text}"),
     )  # fmt: skip

@@ -20,8 +20,9 @@ def upscale(
 
     MODEL is a model trained with --recipe srresnet or srgan.
     """
-    from gansmith import api  # here: it imports torch, which takes seconds
+    from gansmith.inference.open import load  # here, and not api: an .onnx file needs no torch
+    from gansmith.inference.upscale import upscale_files
 
-    loaded = api.load(model, device, plugin or [])
-    written = api.upscale_files(loaded, images, out, raw=raw, on_left_out=lambda text: say(f"left out: {text}"))
+    loaded = load(model, device, plugin or [])
+    written = upscale_files(loaded, images, out, raw=raw, on_left_out=lambda text: say(f"left out: {text}"))
     print(json.dumps({"out": str(out), "files": [str(path) for path in written]}) if as_json else out)

@@ -1,18 +1,22 @@
 """Write files atomically: to a temporary file, fsync, rename, fsync the folder."""
 
+# Some file systems (GCS FUSE, S3, CIFS, NFS, Lustre) refuse modes, locks, or fsync of a folder. That is said once.
+
 import contextlib
 import errno
 import json
 import os
 import shutil
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
 
-from gansmith.core.errors import DiskFullError
+from gansmith.core.errors import DiskFullError, GansmithWarning
 
+NOT_SUPPORTED = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
 METADATA_KEY = "gansmith"  # the entry in a weights file's header that holds the model's record
 
 
@@ -22,7 +26,8 @@ def commit_file(path: Path, write: Callable[[Path], object]) -> None:
     try:
         write(temporary)
         sync_file(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
+        with if_supported("file modes", "files keep the mode that it gives them", path):
+            os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException as problem:
         with contextlib.suppress(OSError):
@@ -60,11 +65,29 @@ def sync_folder(folder: Path) -> None:
     """Wait until a folder's list of files is on disk."""
     if os.name == "nt":  # Windows cannot open folders; it journals renames
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    with if_supported("flushing a folder", "a power cut may cost the newest files", folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+_said = set[str]()
+
+
+@contextlib.contextmanager
+def if_supported(feature: str, consequence: str, path: Path) -> Iterator[None]:
+    """Go on where a file system refuses a feature; a GansmithWarning says so once for each feature."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
+    except (OSError, NotImplementedError) as problem:
+        if isinstance(problem, OSError) and problem.errno not in NOT_SUPPORTED:
+            raise
+        if feature not in _said:
+            _said.add(feature)
+            text = f"the file system of '{path}' does not support {feature}: {consequence}"
+            warnings.warn(GansmithWarning(text), stacklevel=4)
 
 
 def is_disk_full(problem: BaseException) -> bool:

@@ -153,5 +153,6 @@ def load_plugins(files: tuple[Path, ...] = ()) -> None:
         except Exception as problem:
             del sys.modules[module_name]
             raise RecipeError(
-                "plugin.import_failed", f"plugin '{file}' fails to import: {type(problem).__name__}: {problem}"
+                "plugin.import_failed",
+                f"plugin '{file}' fails to import: {type(problem).__name__}: {problem}\n  to see where: python {file}",
             ) from problem

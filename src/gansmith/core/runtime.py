@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, unknown_name
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
@@ -252,6 +253,8 @@ def start_runtime(device: str = "auto", precision: str = "auto", *, compiled: bo
         require_compiler(chosen)
     if chosen.type == "cpu":
         reuse_memory()
+    if "OMP_NUM_THREADS" not in os.environ:  # torch counts the cores of the machine, whatever the container grants
+        set_threads(min(torch.get_num_threads(), available_cpus()))
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)

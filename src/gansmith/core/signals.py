@@ -1,4 +1,4 @@
-"""Signals that stop a run (Ctrl-C, SIGTERM), and a closed terminal, which does not."""
+"""Signals that pause a run (Ctrl-C, SIGTERM, SIGUSR1, ...), and a closed terminal, which does not."""
 
 import os
 import signal
@@ -9,19 +9,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+# Ctrl-C, kill, and what SLURM, Kubernetes and spot instances send before they end a job; Windows has the first two.
+PAUSING = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 STDERR, HEARD = 2, b"\nstopping after this step, then saving; once more leaves at once\n"
 
 
 @dataclass
 class StopRequest:
-    """A request to finish the present step, save and stop. Ctrl-C or SIGTERM sets it; a second one exits at once.
+    """A request to finish the present step, save and stop. A signal of PAUSING sets it; a second one exits at once.
 
-    With ``speaks`` the first signal is answered on standard error, by a write that may interrupt a print.
+    SIGHUP sets it too, except where a terminal that was there at first has gone. With ``speaks`` the first signal is
+    answered on standard error, by a write that may interrupt a print.
     """
 
     speaks: bool = False
     signal_number: int = 0
     _old: dict[int, Any] = field(default_factory=dict)
+    _had_terminal: bool = False
 
     def requested(self) -> bool:
         """Say whether a stop was asked for."""
@@ -31,7 +35,12 @@ class StopRequest:
     def listening(self) -> Iterator["StopRequest"]:
         """Listen for signals inside, if this is the main thread."""
         if threading.current_thread() is threading.main_thread():
-            self._old = {number: signal.signal(number, self._receive) for number in (signal.SIGINT, signal.SIGTERM)}
+            numbers = [getattr(signal, name) for name in PAUSING if hasattr(signal, name)]
+            self._old = {number: signal.signal(number, self._receive) for number in numbers}
+            hangup = getattr(signal, "SIGHUP", None)
+            self._had_terminal = _has_terminal()
+            if hangup is not None and (_outliving or signal.getsignal(hangup) is signal.SIG_DFL):  # else: nohup
+                self._old[hangup] = signal.signal(hangup, self._hang_up)
         try:
             yield self
         finally:
@@ -43,6 +52,11 @@ class StopRequest:
             signal.signal(number, handler)
         self._old = {}
 
+    def _hang_up(self, number: int, frame: Any) -> None:
+        """Go on if the terminal was closed; stop if someone sent the signal."""
+        if _has_terminal() or not self._had_terminal:
+            self._receive(number, frame)
+
     def _receive(self, number: int, _: Any) -> None:
         if self.signal_number:
             sys.exit(128 + number)
@@ -52,16 +66,31 @@ class StopRequest:
                 os.write(STDERR, HEARD)
 
 
+_outliving = False  # SIGHUP is ignored by outliving_terminal, not by nohup
+
+
 @contextmanager
 def outliving_terminal() -> Iterator[None]:
     """Ignore SIGHUP inside, which a closed terminal sends; handlers of the program and of nohup stay as they are."""
+    global _outliving
     number: Any = getattr(signal, "SIGHUP", None)  # Windows has none
     main = threading.current_thread() is threading.main_thread()
     if number is None or not main or signal.getsignal(number) is not signal.SIG_DFL:
         yield
         return
     signal.signal(number, signal.SIG_IGN)
+    _outliving = True
     try:
         yield
     finally:
+        _outliving = False
         signal.signal(number, signal.SIG_DFL)
+
+
+def _has_terminal() -> bool:
+    """Say whether this process has a terminal that is still there."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | getattr(os, "O_NOCTTY", 0)))
+    except OSError:
+        return False
+    return True

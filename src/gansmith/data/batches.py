@@ -11,7 +11,7 @@ from gansmith.core.errors import DataError, RecipeError
 from gansmith.core.randomness import derive_seed, epoch_order, per_image
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class BatchStream:
         if self._mirror:
             seeds = [derive_seed("mirror", self._seed, draw, self._first + row) for row in range(self._count)]
             flipped = images.unflatten(3, (2 if self._data.spec.pairs else 1, -1)).flip(4).flatten(3)
-            images = torch.where(per_image((1, 1, 1), seeds, uniform=True) < 0.5, flipped, images)
+            images = torch.where(torch.from_numpy(per_image((1, 1, 1), seeds, uniform=True)) < 0.5, flipped, images)
         labels = self._data.read_labels(indices)
         device = self._runtime.device
         return Batch(

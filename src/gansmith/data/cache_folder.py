@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 
 from gansmith.core.atomic_files import commit_json, sync_file, sync_folder
 from gansmith.core.errors import DataError
+from gansmith.core.user_folders import user_folder
 from gansmith.data.base import DataOptions, Source
 
 VERSION = 1  # of the files below
@@ -23,10 +23,7 @@ ABANDONED_AFTER_SEC = 24 * 3600
 
 def cache_folder() -> Path:
     """Return the cache folder: $GANSMITH_CACHE, else gansmith in $XDG_CACHE_HOME or ~/.cache."""
-    own = os.environ.get("GANSMITH_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").expanduser() / "gansmith"
+    return user_folder("GANSMITH_CACHE", "XDG_CACHE_HOME", ".cache")
 
 
 def data_folder(part: str) -> Path:

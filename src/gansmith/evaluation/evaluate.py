@@ -67,7 +67,8 @@ class EvaluationOptions(FrozenModel):
         if self.sets < FEWEST_SETS:
             raise MetricError(
                 "metric.sets_too_few",
-                f"--sets {self.sets}: the deviation of a distance needs at least {FEWEST_SETS} sets",
+                f"--sets {self.sets}: the deviation of a distance needs at least {FEWEST_SETS} sets"
+                f"\n  leave it out for {FEWEST_SETS}",
             )
 
 
@@ -195,7 +196,7 @@ def _knows(extractor: Extractor, data: ImageData) -> bool:
     return _same_classes(extractor, data) or (extractor.name == "inception" and data.spec.channels == 3)
 
 
-def _inputs(model: Model, reference: ImageData, options: EvaluationOptions) -> tuple[torch.Tensor, torch.Tensor | None]:
+def _inputs(model: Model, reference: ImageData, options: EvaluationOptions) -> tuple[np.ndarray, torch.Tensor | None]:
     """Return latents and labels of all sets; labels are as frequent as in the reference set, or evenly distributed."""
     method, count = model.latent_method("evaluate"), options.num * options.sets
     latents = truncate(

@@ -132,7 +132,7 @@ class SnapshotEvaluator:
 
 def snapshot_inputs(method: LatentSampler, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:
     """Return the latents of all snapshots, with labels as frequent as in the data if the generator takes labels."""
-    latents = sample_latents(derive_seed("watch", seed), 0, options.images, method.config.latent_dim)
+    latents = torch.from_numpy(sample_latents(derive_seed("watch", seed), 0, options.images, method.config.latent_dim))
     if not method.num_classes:
         return Fixed(latents, None, 8)
     return Fixed(latents, labels_by_share(data.class_frequencies, options.images, method.num_classes, seed), 8)

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansmith.core.events import OnProgress, Progress, silent
-from gansmith.core.randomness import Noise, derive_seed
+from gansmith.core.noise import Noise
+from gansmith.core.randomness import derive_seed
 from gansmith.data.base import ImageData
-from gansmith.imaging.images import to_float, to_uint8
+from gansmith.imaging.tensors import to_float, to_uint8
 from gansmith.inference.model import Model
 from gansmith.methods.base import Fixed
 from gansmith.methods.capabilities import Translator, has_targets, reverses

@@ -1,7 +1,6 @@
 """Decode, fit, convert and encode images, and lay them out in a grid."""
 
-# In files and caches images are uint8 (H, W, C); inside a run they are float32 (N, C, H, W) in [-1, 1]. No other file
-# converts between the two.
+# In files and caches images are uint8 (H, W, C); inside a run they are float32 (N, C, H, W) in [-1, 1]: ``tensors.py``.
 
 import io
 import warnings
@@ -11,9 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
-from torch import Tensor
 
 from gansmith.core.errors import DataError
 
@@ -22,6 +19,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 PIXEL_LIMIT = 40_000_000
 STARTS = range(3, 9)  # sides of the smallest feature maps, px
 LARGEST_SIDE = 1024  # px
+PIXELS_IN_A_BATCH = 65536  # of samples
 POINT = (1, 2, 1)  # height, width and channels of an "image" that is a point in the plane: x and y in [-1, 1]
 
 
@@ -29,21 +27,28 @@ class ImageError(DataError):
     """One image cannot be used; the message gives the reason."""
 
 
-def to_float(images: np.ndarray | Tensor) -> Tensor:
-    """Convert uint8 (N, H, W, C) to float32 (N, C, H, W) in [-1, 1], channels_last in memory."""
-    tensor = torch.from_numpy(images) if isinstance(images, np.ndarray) else images
-    return tensor.to(torch.float32).div_(127.5).sub_(1).permute(0, 3, 1, 2)
+def from_levels(images: np.ndarray) -> np.ndarray:
+    """Convert uint8 images to float32 in [-1, 1]."""
+    return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
-def to_uint8(images: Tensor) -> np.ndarray:
-    """Convert float (N, C, H, W) in [-1, 1] to uint8 (N, H, W, C), rounded and clipped."""
-    scaled = images.detach().float().add(1).mul(127.5).round_().clamp_(0, 255)
-    return scaled.to(torch.uint8).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+def as_levels(values: np.ndarray) -> np.ndarray:
+    """Convert float in [-1, 1] to uint8, rounded and clipped."""
+    return ((values + np.float32(1)) * np.float32(127.5)).round().clip(0, 255).astype(np.uint8)
 
 
-def to_levels(image: Tensor) -> np.ndarray:
-    """Convert float (C, H, W) in [-1, 1] to float32 (H, W, C) in 0 to 255, clipped but not rounded, to blend later."""
-    return ((image + 1) * 127.5).clamp(0, 255).permute(1, 2, 0).cpu().numpy()
+def sample_batch(height: int, width: int) -> int:
+    """Return the batch size for all samples of this image size, 4 to 64.
+
+    Results change slightly with the batch size. With one fixed size an image does not depend on the images beside it.
+    """
+    return max(4, min(64, PIXELS_IN_A_BATCH // (height * width)))
+
+
+def padded_batches(count: int, batch: int) -> Iterator[np.ndarray]:
+    """Yield the positions of ``count`` images in batches of one size; the last position fills up the last batch."""
+    for start in range(0, count, batch):
+        yield np.arange(start, start + batch).clip(max=count - 1)
 
 
 def make_grid(images: np.ndarray, columns: int, *, gap_px: int = 2) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from gansmith.imaging.images import to_float
+from gansmith.imaging.images import from_levels
 
 SIDE_PX, REACH = 480, 1.05  # the picture shows the plane from -1.05 to 1.05
 SHARPER = 2  # drawn twice as large and then reduced
@@ -42,7 +42,7 @@ def draw_points(fake: np.ndarray, real: np.ndarray | None = None, scores: np.nda
 
 def _positions(points: np.ndarray) -> np.ndarray:
     """Return the positions of points in the enlarged picture, (N, 2), in px from the upper left."""
-    values = to_float(points).flatten(1).numpy() * (1, -1)
+    values = from_levels(points).reshape(-1, 2) * (1, -1)
     return np.asarray((values / REACH + 1) / 2 * SIDE_PX * SHARPER)
 
 

@@ -6,12 +6,11 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from gansmith.core.errors import GansmithError, ModelError
 from gansmith.core.randomness import derive_seed, per_image
 from gansmith.imaging.captions import beside, captioned, framed, sign, stacked, tile
+from gansmith.inference.base import TrainedModel
 from gansmith.inference.latents import (
     FIGURE_LATENT_ENDING,
     Latents,
@@ -24,7 +23,6 @@ from gansmith.inference.latents import (
     join,
     refuse_points,
 )
-from gansmith.inference.model import Model
 from gansmith.inference.samples import Picture
 
 SHOWN = 5  # images of a term that the figure shows; the mean is over all
@@ -66,7 +64,7 @@ class Sum:
 
 
 def arithmetic(
-    model: Model,
+    model: TrainedModel,
     plus: Seed | Sequence[Seeds],
     minus: Seed | Sequence[Seeds] = (),
     *,
@@ -91,8 +89,8 @@ def arithmetic(
     terms = []
     for direction, seeds in [term for pair in pairs for term in pair if term]:
         found = find_latents(model, seeds, label=label, truncation=truncation)
-        classes = None if found.classes is None else found.classes.mean(0, keepdim=True)
-        mean = Latents(found.values.mean(0, keepdim=True), classes, ("mean",))
+        classes = None if found.classes is None else found.classes.mean(0, keepdims=True)
+        mean = Latents(found.values.mean(0, keepdims=True), classes, ("mean",))
         drawn = Latents(_with_norm_of(mean.values, found.values), classes, mean.names)
         terms.append(Term(direction, found, mean, draw(model, join([found, drawn]), raw=raw)))
     total = _add(terms)
@@ -101,20 +99,23 @@ def arithmetic(
     return Sum(tuple(terms), latents, draw(model, _around(latents), raw=raw))
 
 
-def _add(terms: Sequence[Term]) -> Tensor:
+def _add(terms: Sequence[Term]) -> np.ndarray:
     """Return the sum of the terms' means, (1, D); GansmithError if it is 0."""
-    total = torch.stack([term.sign * term.mean.values for term in terms]).sum(0)
-    if total.norm() < VANISHED * max(term.mean.values.norm() for term in terms):
-        raise GansmithError("cli.sum_of_nothing", "these images add up to 0: --minus takes away all that --plus adds")
-    return _with_norm_of(total, torch.cat([term.latents.values for term in terms]))
+    total = np.stack([term.sign * term.mean.values for term in terms]).sum(0)
+    if np.linalg.norm(total) < VANISHED * max(np.linalg.norm(term.mean.values) for term in terms):
+        raise GansmithError(
+            "cli.sum_of_nothing",
+            "these images add up to 0: --minus takes away all that --plus adds\n  leave out the images that both name",
+        )
+    return _with_norm_of(total, np.concatenate([term.latents.values for term in terms]))
 
 
-def _add_classes(terms: Sequence[Term]) -> Tensor | None:
+def _add_classes(terms: Sequence[Term]) -> np.ndarray | None:
     """Return the sum of the terms' class weights, negative ones set to 0, (1, num_classes); None without labels."""
     weights = [term.sign * term.mean.classes for term in terms if term.mean.classes is not None]
     if not weights:
         return None
-    classes = torch.stack(weights).sum(0).clamp(min=0)
+    classes = np.stack(weights).sum(0).clip(min=0)
     if classes.sum() < VANISHED:
         raise ModelError(
             "model.labels_sum_to_nothing",
@@ -123,17 +124,17 @@ def _add_classes(terms: Sequence[Term]) -> Tensor | None:
     return classes / classes.sum()
 
 
-def _with_norm_of(latent: Tensor, sources: Tensor) -> Tensor:
+def _with_norm_of(latent: np.ndarray, sources: np.ndarray) -> np.ndarray:
     """Return a latent (1, D), scaled to the mean norm of ``sources`` (N, D)."""
-    return latent * (sources.norm(dim=1).mean() / latent.norm(dim=1))
+    return latent * (np.linalg.norm(sources, axis=1).mean() / np.linalg.norm(latent, axis=1))
 
 
 def _around(latents: Latents) -> Latents:
     """Return nine latents: the given one at index 4, the others with noise added."""
     noise = per_image((latents.values.shape[1],), [derive_seed("neighbour", number) for number in range(9)])
     noise[4] = 0
-    classes = None if latents.classes is None else latents.classes.expand(9, -1)
-    return Latents(latents.values + NOISE * noise, classes, latents.names * 9)
+    classes = None if latents.classes is None else latents.classes.repeat(9, axis=0)
+    return Latents(latents.values + np.float32(NOISE) * noise, classes, latents.names * 9)
 
 
 def _column(term: Term) -> np.ndarray:

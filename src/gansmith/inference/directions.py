@@ -66,7 +66,9 @@ def directions(
     base = find_latents(model, seeds, label=label, truncation=truncation)
     if len(base) != 1:
         raise GansmithError(
-            "cli.several_images", f"directions are shown on one image, got {len(base)} images: {', '.join(base.names)}"
+            "cli.several_images",
+            f"directions are shown on one image, got {len(base)} images: {', '.join(base.names)}"
+            f"\n  choose one: --seeds {base.names[0]}",
         )
     _, strengths, vectors = torch.linalg.svd(weight, full_matrices=False)
     strengths, vectors = strengths[:num].float(), vectors[:num].float()
@@ -74,16 +76,16 @@ def directions(
     vectors = vectors * largest.sign()
     shifts = torch.linspace(-reach, reach, STEPS)
     shifts[STEPS // 2] = 0
-    values = base.values + shifts[None, :, None] * vectors[:, None, :]
+    values = torch.from_numpy(base.values) + shifts[None, :, None] * vectors[:, None, :]
     count = num * STEPS
-    classes = None if base.classes is None else base.classes.expand(count, -1)
-    images = draw(model, Latents(values.flatten(0, 1), classes, base.names * count), raw=raw)
+    classes = None if base.classes is None else base.classes.repeat(count, axis=0)
+    images = draw(model, Latents(values.flatten(0, 1).numpy(), classes, base.names * count), raw=raw)
     return Directions(vectors, strengths, images.reshape(num, STEPS, *images.shape[1:]), tuple(shifts.tolist()))
 
 
 def _first_weight(model: Model, *, raw: bool) -> Tensor:
     """Return the weight of the first linear layer, (out, latent_dim), without its columns for labels."""
-    method = model.latent_method("draw")
+    method = model.latent_method("find directions")
     width = method.config.latent_dim + method.num_classes
     generator = model.network("generator-raw" if raw else "generator")
     first = next((each for each in generator.modules() if isinstance(each, nn.Linear)), None)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gansmith.core.errors import ModelError, unknown_name
 from gansmith.data.base import DataSpec
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.methods.capabilities import LatentSampler
 from gansmith.parts.networks.activations import hidden_maps
 from gansmith.parts.networks.base import ValueRange, range_from_signed

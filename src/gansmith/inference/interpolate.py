@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError, unknown_name
@@ -14,8 +12,8 @@ from gansmith.core.output_paths import make_parent_folders
 from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.images import enlarge, on_white
 from gansmith.imaging.video import write_gif, write_mp4
+from gansmith.inference.base import TrainedModel
 from gansmith.inference.latents import Latents, Seeds, class_weights, draw, find_latents, refuse_points
-from gansmith.inference.model import Model
 from gansmith.inference.samples import Picture
 
 FILM_FRAMES, FILM_STEPS, MAX_FRAMES = 60, 12, 1000
@@ -25,7 +23,7 @@ ALLOWED = "allowed: walk.gif, walk.mp4 or strip.png"
 PARALLEL = 1e-6  # two directions with a smaller sine between them count as parallel
 
 
-def slerp(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
+def slerp(start: np.ndarray, end: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return float32 (T, D): points on the arc between two latents (D,), at ``shares`` (T,) of its length.
 
     The direction turns evenly and the norm changes evenly, so every norm on the way stays plausible. Between opposite
@@ -34,35 +32,36 @@ def slerp(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
     Source: Shoemake 1985, "Animating rotation with quaternion curves"; for latents White 2016, arXiv:1609.04468.
     Differs: interpolates norm and direction separately; White's points depend on both at once.
     """
-    first, last, share = start.double(), end.double(), shares.double()[:, None]
-    norms = first.norm(), last.norm()
+    first, last, share = start.astype(np.float64), end.astype(np.float64), np.asarray(shares, np.float64)[:, None]
+    norms = np.linalg.norm(first), np.linalg.norm(last)
     if min(norms) == 0:
         return lerp(start, end, shares)
     origin, target = first / norms[0], last / norms[1]
     cosine = origin @ target
     across = target - cosine * origin
-    angle = torch.atan2(across.norm(), cosine)
-    if across.norm() < PARALLEL and cosine < 0:
-        axis = torch.zeros_like(origin)
-        axis[origin.abs().argmin()] = 1
+    angle = np.arctan2(np.linalg.norm(across), cosine)
+    if np.linalg.norm(across) < PARALLEL and cosine < 0:
+        axis = np.zeros_like(origin)
+        axis[np.abs(origin).argmin()] = 1
         across = axis - (axis @ origin) * origin
-    if across.norm() < PARALLEL:
+    if np.linalg.norm(across) < PARALLEL:
         return lerp(start, end, shares)
-    directions = (share * angle).cos() * origin + (share * angle).sin() * across / across.norm()
+    directions = np.cos(share * angle) * origin + np.sin(share * angle) * across / np.linalg.norm(across)
     points = directions * ((1 - share) * norms[0] + share * norms[1])
-    return torch.where(share == 1, last, points).float()
+    return np.where(share == 1, last, points).astype(np.float32)
 
 
-def lerp(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
+def lerp(start: np.ndarray, end: np.ndarray, shares: np.ndarray) -> np.ndarray:
     """Return float32 (T, D): points on the line between two latents (D,), at ``shares`` (T,) of its length.
 
     Halfway, the norm is smaller than that of almost every latent in training.
     """
-    share = shares.double()[:, None]
-    return ((1 - share) * start.double() + share * end.double()).float()
+    share = np.asarray(shares, np.float64)[:, None]
+    return ((1 - share) * start.astype(np.float64) + share * end.astype(np.float64)).astype(np.float32)
 
 
-MODES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {"slerp": slerp, "lerp": lerp}
+Curve = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+MODES: dict[str, Curve] = {"slerp": slerp, "lerp": lerp}
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def check_walk_path(out: str | Path) -> Path:
 
 
 def interpolate(
-    model: Model,
+    model: TrainedModel,
     seeds: Seeds,
     *,
     frames: int | None = None,
@@ -142,32 +141,32 @@ def interpolate(
     return Walk(latents, draw(model, latents, raw=raw))
 
 
-def _between(stops: Latents, at: list[int], frames: int, curve: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Latents:
+def _between(stops: Latents, at: list[int], frames: int, curve: Curve) -> Latents:
     """Return the latents of all frames: ``stops`` at the frames ``at``, and even steps between them."""
     values, classes = [], []
     for leg in range(len(at) - 1):
         first, next_ = at[leg], at[leg + 1]
-        shares = torch.arange(0, next_ - first + 1, dtype=torch.float64) / (next_ - first)
+        shares = np.arange(next_ - first + 1) / (next_ - first)
         kept = shares if leg == len(at) - 2 else shares[:-1]  # the stop is the first frame of the next leg
         values.append(curve(stops.values[leg], stops.values[leg + 1], kept))
         if stops.classes is not None:
             classes.append(lerp(stops.classes[leg], stops.classes[leg + 1], kept))
     names = dict(zip(at, stops.names, strict=True))
     every = tuple(names.get(frame, "") for frame in range(frames))
-    return Latents(torch.cat(values)[:frames], torch.cat(classes)[:frames] if classes else None, every)
+    return Latents(np.concatenate(values)[:frames], np.concatenate(classes)[:frames] if classes else None, every)
 
 
-def _stops(model: Model, latents: Latents, label: str | int | None, to_label: str | int | None) -> Latents:
+def _stops(model: TrainedModel, latents: Latents, label: str | int | None, to_label: str | int | None) -> Latents:
     """Return two or more stops; with ``to_label`` their class weights fade evenly from ``label`` to it."""
     if to_label is not None:
         if label is None:
             raise GansmithError(
                 "cli.to_label_without_label",
-                "--to-label needs --label, the class to start from",
+                "--to-label needs --label, the class to start from\n  for example --seeds 3 --label A --to-label B",
             )
         latents = latents.take([0, 0]) if len(latents) == 1 else latents
         ends = class_weights(model, label, 1)[0], class_weights(model, to_label, 1)[0]
-        shares = torch.linspace(0, 1, len(latents), dtype=torch.float64)
+        shares = np.linspace(0, 1, len(latents))
         names = (f"{latents.names[0]} {label}", *latents.names[1:-1], f"{latents.names[-1]} {to_label}")
         return Latents(latents.values, lerp(*ends, shares), names)
     if len(latents) < 2:

@@ -7,19 +7,15 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
-from torch.nn.functional import one_hot
+from safetensors.numpy import load_file, save_file
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError, ModelError
 from gansmith.core.output_paths import make_parent_folders
-from gansmith.core.randomness import sample_latents, truncate
-from gansmith.inference.model import MAX_SAMPLES, Model
+from gansmith.core.randomness import sample_labels, sample_latents, truncate
+from gansmith.inference.base import MAX_SAMPLES, TrainedModel
 from gansmith.inference.samples import Samples, image_name
-from gansmith.methods.latent import sample_labels
 
 LATENTS_ENDING = ".safetensors"
 FIGURE_LATENT_ENDING = f".latent{LATENTS_ENDING}"  # a figure x.png must not overwrite weights x.safetensors
@@ -29,8 +25,8 @@ FIGURE_LATENT_ENDING = f".latent{LATENTS_ENDING}"  # a figure x.png must not ove
 class Latents:
     """N latents with their names; for a conditional model also a weight for each class."""
 
-    values: Tensor  # float32 (N, latent_dim)
-    classes: Tensor | None  # float32 (N, num_classes)
+    values: np.ndarray  # float32 (N, latent_dim)
+    classes: np.ndarray | None  # float32 (N, num_classes)
     names: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -50,7 +46,9 @@ class Latents:
             )
         make_parent_folders(target)
         tensors = {"latents": self.values, **({} if self.classes is None else {"classes": self.classes})}
-        commit_file(target, lambda at: save_file({name: each.contiguous() for name, each in tensors.items()}, at))
+        commit_file(
+            target, lambda at: save_file({name: np.ascontiguousarray(each) for name, each in tensors.items()}, at)
+        )
         return target
 
 
@@ -60,7 +58,7 @@ EntryT = TypeVar("EntryT")
 
 
 def find_latents(
-    model: Model, seeds: Seeds, *, label: str | int | None = None, truncation: float | None = None
+    model: TrainedModel, seeds: Seeds, *, label: str | int | None = None, truncation: float | None = None
 ) -> Latents:
     """Return the latents of named images: ``3`` (image 3 of ``sample``), ``7:3`` (image 3 of seed 7) or a latents file.
 
@@ -85,15 +83,20 @@ def join(parts: Sequence[Latents]) -> Latents:
     """Concatenate latents of one model."""
     classes = [part.classes for part in parts if part.classes is not None]
     names = tuple(name for part in parts for name in part.names)
-    return Latents(torch.cat([part.values for part in parts]), torch.cat(classes) if classes else None, names)
+    return Latents(np.concatenate([part.values for part in parts]), np.concatenate(classes) if classes else None, names)
 
 
-def class_weights(model: Model, label: str | int, count: int) -> Tensor:
+def class_weights(model: TrainedModel, label: str | int, count: int) -> np.ndarray:
     """Return float32 (count, num_classes) with all weight on one class; ModelError for an unknown label."""
-    return one_hot(torch.full((count,), model.class_number(label)), len(model.classes)).float()
+    return one_hot(np.full(count, model.class_number(label)), len(model.classes))
 
 
-def label_input(model: Model, classes: Tensor | None) -> Tensor | None:
+def one_hot(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Return float32 (N, num_classes) with all weight on the classes ``labels`` (N,)."""
+    return np.eye(num_classes, dtype=np.float32)[labels]
+
+
+def label_input(model: TrainedModel, classes: np.ndarray | None) -> np.ndarray | None:
     """Return a generator's label input: int64 (N,) if every row of ``classes`` is a single class, else the weights.
 
     Raises ModelError for a mixture of classes if the generator does not mix labels.
@@ -101,33 +104,38 @@ def label_input(model: Model, classes: Tensor | None) -> Tensor | None:
     if classes is None:
         return None
     numbers = classes.argmax(1)
-    if torch.equal(one_hot(numbers, classes.shape[1]).float(), classes):
+    if np.array_equal(one_hot(numbers, classes.shape[1]), classes):
         return numbers
-    generator = model.latent_method("draw").config.generator
-    if not generator.mixes_labels:
+    wanted = model.latent_input("draw")
+    if not wanted.mixes_labels:
         raise ModelError(
             "model.class_changes",
-            f"generator '{generator.kind}' draws one class at a time, and between these images the class changes"
+            f"generator '{wanted.generator}' draws one class at a time, and between these images the class changes"
             "\n  pass --label NAME for one class throughout",
         )
     return classes
 
 
-def draw(model: Model, latents: Latents, *, raw: bool = False) -> np.ndarray:
+def draw(model: TrainedModel, latents: Latents, *, raw: bool = False) -> np.ndarray:
     """Return the images of latents, uint8 (N, H, W, C), equal byte for byte to those of ``sample``."""
     return model.draw(latents.values, label_input(model, latents.classes), raw=raw)
 
 
 def pick(
-    model: Model, seeds: Seeds, *, label: str | int | None = None, truncation: float | None = None, raw: bool = False
+    model: TrainedModel,
+    seeds: Seeds,
+    *,
+    label: str | int | None = None,
+    truncation: float | None = None,
+    raw: bool = False,
 ) -> Samples:
     """Return the images that ``seeds`` names, as ``sample`` makes them; ``find_latents`` explains the names."""
     latents = find_latents(model, seeds, label=label, truncation=truncation)
-    numbers = None if latents.classes is None else latents.classes.argmax(1).numpy()
+    numbers = None if latents.classes is None else latents.classes.argmax(1)
     return Samples(draw(model, latents, raw=raw), numbers, model.classes, names=latents.names)
 
 
-def _find_one(model: Model, name: Seed, truncation: float | None) -> Latents:
+def _find_one(model: TrainedModel, name: Seed, truncation: float | None) -> Latents:
     if isinstance(name, Latents):
         return _fitting(model, name, ", ".join(name.names))
     text = str(name).strip()
@@ -144,10 +152,10 @@ def _find_one(model: Model, name: Seed, truncation: float | None) -> Latents:
     )
 
 
-def _with_label(model: Model, latents: Latents, label: str | int | None) -> Latents:
+def _with_label(model: TrainedModel, latents: Latents, label: str | int | None) -> Latents:
     if label is not None:
         return Latents(latents.values, class_weights(model, label, len(latents)), latents.names)
-    if model.latent_method("draw").num_classes and latents.classes is None:
+    if model.latent_input("draw").num_classes and latents.classes is None:
         raise ModelError(
             "model.label_needed",
             f"{', '.join(latents.names)} has no label, and this model is conditional: pass --label"
@@ -156,19 +164,19 @@ def _with_label(model: Model, latents: Latents, label: str | int | None) -> Late
     return latents
 
 
-def _image(model: Model, seed: int, number: int, truncation: float | None) -> Latents:
-    method = model.latent_method("draw")
+def _image(model: TrainedModel, seed: int, number: int, truncation: float | None) -> Latents:
+    wanted = model.latent_input("draw")
     if number >= MAX_SAMPLES:
         raise GansmithError(
             "cli.image_out_of_range", f"a sample has no image {number:,}\n  allowed: 0 to {MAX_SAMPLES - 1:,}"
         )
-    values = truncate(sample_latents(seed, number, 1, method.config.latent_dim), truncation)
-    labels = sample_labels(number, 1, method.num_classes)
-    classes = None if labels is None else one_hot(labels, method.num_classes).float()
+    values = truncate(sample_latents(seed, number, 1, wanted.latent_dim), truncation)
+    labels = sample_labels(number, 1, wanted.num_classes)
+    classes = None if labels is None else one_hot(labels, wanted.num_classes)
     return Latents(values, classes, (image_name(seed, number),))
 
 
-def _read(model: Model, path: Path) -> Latents:
+def _read(model: TrainedModel, path: Path) -> Latents:
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as problem:
@@ -186,29 +194,31 @@ def _read(model: Model, path: Path) -> Latents:
     return _fitting(model, Latents(values, tensors.get("classes"), names), f"'{path}'")
 
 
-def _fitting(model: Model, latents: Latents, where: str) -> Latents:
+def _fitting(model: TrainedModel, latents: Latents, where: str) -> Latents:
     """Return latents after checking them; ModelError if they do not fit this model, or are empty or not finite."""
-    method = model.latent_method("draw")
-    classes = latents.classes if method.num_classes else None
-    for tensor, wide in ((latents.values, method.config.latent_dim), (classes, method.num_classes)):
+    wanted = model.latent_input("draw")
+    classes = latents.classes if wanted.num_classes else None
+    for tensor, wide in ((latents.values, wanted.latent_dim), (classes, wanted.num_classes)):
         if tensor is None:
             continue
         if tensor.shape != (len(latents), wide):
             raise ModelError(
                 "model.latents_unfit",
-                f"{where} is from another model: its shape is {tuple(tensor.shape)}, expected {(len(latents), wide)}",
+                f"{where} is from another model: its shape is {tensor.shape}, expected {(len(latents), wide)}",
             )
-        if not (len(latents) and tensor.isfinite().all()):
+        if not (len(latents) and np.isfinite(tensor).all()):
             raise ModelError(
                 "model.latents_not_finite",
-                f"{where} cannot be drawn: it holds no latents, or numbers that are not finite",
+                f"{where} cannot be drawn: it holds no latents, or numbers that are not finite"
+                "\n  make the file again: gansmith invert, or gansmith arithmetic",
             )
-    return Latents(latents.values.float(), None if classes is None else classes.float(), latents.names)
+    weights = None if classes is None else classes.astype(np.float32)
+    return Latents(latents.values.astype(np.float32), weights, latents.names)
 
 
-def refuse_points(model: Model, verb: str) -> None:
+def refuse_points(model: TrainedModel, verb: str) -> None:
     """Raise ModelError if the model makes points in the plane, because ``verb`` needs images."""
-    if model.record.data.is_points:
+    if model.data.is_points:
         raise ModelError(
             "model.points",
             f"cannot {verb} with a model of points in the plane; it needs a model of images"

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.errors import CheckpointError, GansmithWarning, ModelError
+from gansmith.inference.base import needs_weights
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import MODEL_JSON, make_record, model_errors, parse_record
+from gansmith.inference.onnx_file import ENDING
 from gansmith.recipes.load import read_run_recipe
 from gansmith.runs.checkpoint import Checkpoint, weights_of
 from gansmith.runs.folder import RECORD, RunFolder, find_checkpoint, is_run
@@ -25,6 +27,8 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
     gives its model folder, with a GansmithWarning. Raises ModelError, or CheckpointError for a run without either.
     """
     path = Path(path)
+    if path.suffix.lower() == ENDING:
+        raise needs_weights("train or compare")
     try:
         found = find_checkpoint(path)
     except CheckpointError as problem:
@@ -65,13 +69,17 @@ def _from_folder(folder: Path, device: str) -> Model:
         digests = values.pop("sha256")
         if not digests:
             raise ModelError(
-                "model.no_weights", f"'{folder / MODEL_JSON}' cannot be read: it lists no weights, 'sha256' is empty"
+                "model.no_weights",
+                f"'{folder / MODEL_JSON}' cannot be read: it lists no weights, 'sha256' is empty"
+                "\n  copy the whole model folder again",
             )
         files = {name: folder / Path(name).name for name in digests}
         for name, path in files.items():
             if hashlib.sha256(path.read_bytes()).hexdigest() != digests[name]:
                 raise ModelError(
-                    "model.altered", f"{path} was altered or cut off: its SHA-256 differs from the one in {MODEL_JSON}"
+                    "model.altered",
+                    f"{path} was altered or cut off: its SHA-256 differs from the one in {MODEL_JSON}"
+                    "\n  copy the whole model folder again",
                 )
     tensors = {path.stem: _read_weights(path)[1] for path in files.values()}
     return Model(parse_record(json.dumps(values), folder / MODEL_JSON), tensors, device)
@@ -84,6 +92,8 @@ def _read_weights(path: Path) -> tuple[str, dict[str, Tensor]]:
             metadata = file.metadata() or {}
         if METADATA_KEY not in metadata:
             raise ModelError(
-                "model.not_ours", f"'{path}' was not written by gansmith: its header has no '{METADATA_KEY}' entry"
+                "model.not_ours",
+                f"'{path}' was not written by gansmith: its header has no '{METADATA_KEY}' entry"
+                "\n  pass a run folder, a model folder or a file from one",
             )
         return metadata[METADATA_KEY], load_file(path)

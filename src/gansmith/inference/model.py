@@ -1,4 +1,4 @@
-"""A trained model: sample it, score images with it, upscale with it, save it."""
+"""A trained model run by torch: its networks, its discriminator, its folder."""
 
 import copy
 import hashlib
@@ -7,38 +7,49 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from gansmith.core.atomic_files import METADATA_KEY, commit_file, commit_json
-from gansmith.core.errors import ModelError, unknown_name
-from gansmith.core.randomness import sample_latents, truncate
+from gansmith.core.errors import ModelError
 from gansmith.core.runtime import pick_device
+from gansmith.inference.base import (
+    LatentInput,
+    TrainedModel,
+    needs_weights,
+    no_latents,
+    no_translator,
+    no_upscaler,
+    one_way,
+)
 from gansmith.inference.discriminator import TrainedDiscriminator
+from gansmith.inference.generators import translating, upscaling
+from gansmith.inference.image_to_image import ImageToImage
+from gansmith.inference.interpolate import interpolate
 from gansmith.inference.model_record import MODEL_JSON, ModelRecord, model_errors
-from gansmith.inference.samples import Samples, image_name
-from gansmith.inference.tiled_upscaling import enlarge_image, enlarging
+from gansmith.inference.translate import translate
 from gansmith.methods.base import Fixed
-from gansmith.methods.capabilities import LatentSampler, samples_from_latents
-from gansmith.methods.latent import sample_labels
+from gansmith.methods.capabilities import LatentSampler, samples_from_latents, translates, upscales
 from gansmith.methods.sampling import generate
 
-MAX_SAMPLES = 1_000_000
 
-
-class Model:
+class Model(TrainedModel):
     """A trained model on one device, in evaluation mode.
 
     ``load.py`` reads it from disk. Tools that take a model have a file each: ``interpolate.py``, ``arithmetic.py``,
     ``directions.py``, ``inversion/``, ``translate.py``, ``upscale.py``, ``score.py`` and ``features.py``.
     """
 
+    interpolate = interpolate
+    translate = translate
+
     def __init__(self, record: ModelRecord, tensors: dict[str, dict[str, Tensor]], device: str = "auto") -> None:
         """Build the networks of a record from tensors by network name (``generator``, ``generator-raw``, ...).
 
         Raises ModelError for tensors whose names or shapes differ from those of the record's networks.
         """
-        self.record, self.classes = record, record.data.classes
+        self.record, self.kind, self.data, self.classes = record, record.method.kind, record.data, record.data.classes
         # Networks on the meta device take no memory, so a file that claims huge layers does no harm.
         with model_errors(f"the record of '{record.name}'"), torch.device("meta"):
             self.method = record.method.build(record.data)
@@ -52,44 +63,34 @@ class Model:
         """Return the networks by name; a network with an EMA has a second entry, ``NAME-raw``, without it."""
         return self._networks
 
-    def sample(
-        self,
-        count: int = 64,
-        *,
-        seed: int = 0,
-        label: str | int | None = None,
-        truncation: float | None = None,
-        raw: bool = False,
-    ) -> Samples:
-        """Return ``count`` new images, 1 to 1,000,000; image i of a seed has the same bytes for every ``count``.
+    def latent_input(self, verb: str) -> LatentInput:
+        """Return the generator's input; ModelError, which names ``verb``, if the model draws no images from latents."""
+        method = self.latent_method(verb)
+        part = method.config.generator
+        return LatentInput(method.config.latent_dim, method.num_classes, part.mixes_labels, part.kind)
 
-        ``label`` asks for one class by name or number; without it a conditional model makes 8 of each class in turn.
-        ``truncation`` draws the latents from a normal distribution cut off at that many standard deviations (Brock et
-        al. 2019, arXiv:1809.11096, section 3.1): less variety, fewer failures. ``raw`` uses the weights without EMA.
-        Raises ModelError for an unknown label, a number out of range, or missing raw weights.
-        """
-        method = self.latent_method("sample")
-        if not 1 <= count <= MAX_SAMPLES:
-            raise ModelError("model.num_out_of_range", f"cannot make {count:,} images\n  allowed: 1 to {MAX_SAMPLES:,}")
-        if seed < 0:
-            raise ModelError("model.seed_out_of_range", f"seed {seed} is below 0; allowed: 0 or more")
-        latents = truncate(sample_latents(seed, 0, count, method.config.latent_dim), truncation)
-        labels = sample_labels(0, count, method.num_classes)
-        if label is not None:
-            labels = torch.full((count,), self.class_number(label))
-        images = self.draw(latents, labels, raw=raw)
-        names = tuple(image_name(seed, number) for number in range(count))
-        return Samples(images, None if labels is None else labels.numpy(), self.classes, names=names)
-
-    def draw(self, latents: Tensor, labels: Tensor | None = None, *, raw: bool = False) -> np.ndarray:
-        """Return the images of latents (N, latent_dim) as uint8 (N, H, W, C), made as ``sample`` makes them.
-
-        ``labels`` are int64 (N,), or float32 (N, num_classes) weights for a generator with ``mixes_labels``.
-        Raises ModelError for missing raw weights.
-        """
-        networks = nn.ModuleDict({"generator": self.network("generator-raw" if raw else "generator")})
+    def draw(self, latents: ArrayLike, labels: ArrayLike | None = None, *, raw: bool = False) -> np.ndarray:
+        """Return the images of latents (N, latent_dim) as uint8 (N, H, W, C); ``TrainedModel.draw`` explains it."""
+        networks = nn.ModuleDict({"generator": self._generator("generator", raw)})
         preview = self.latent_method("draw").preview
-        return generate(preview, networks, Fixed(latents, labels, 8), self.record.sample_batch)
+        fixed = Fixed(torch.as_tensor(latents), None if labels is None else torch.as_tensor(labels), 8)
+        return generate(preview, networks, fixed, self.record.sample_batch)
+
+    def translator(self, *, reverse: bool = False, as_source: bool = False, raw: bool = False) -> ImageToImage:
+        """Return the generator that ``translate`` uses; ModelError if the model does not translate in that way."""
+        if not translates(self.method):
+            raise no_translator(self.kind, upscales=upscales(self.method))
+        if reverse and not self.method.config.reverses:
+            raise one_way(self.kind)
+        generator = self._generator(self.method.translators[reverse], raw)
+        return translating(self.method, generator, as_source=as_source)
+
+    def upscaler(self, *, raw: bool = False) -> ImageToImage:
+        """Return the generator that ``upscale`` uses; ModelError if the model does not upscale."""
+        if not upscales(self.method):
+            enlarges = translates(self.method) and self.method.task is not None and self.method.task.scale > 1
+            raise no_upscaler(self.kind, enlarges=enlarges)
+        return upscaling(self.method, self._generator("generator", raw))
 
     def network(self, name: str) -> nn.Module:
         """Return the network of a name; ModelError for an unknown name."""
@@ -123,12 +124,6 @@ class Model:
         discriminator = self.discriminator("extract features")
         return discriminator.features(images, layers, None if label is None else self.class_number(label))
 
-    def upscale(self, images: np.ndarray, *, raw: bool = False) -> np.ndarray:
-        """Enlarge uint8 (N, H, W, C) to uint8 (N, scale H, scale W, C); ModelError if the model does not upscale."""
-        method = enlarging(self.method, self.record.method.kind)
-        generator = self.network("generator-raw" if raw else "generator")
-        return np.stack([enlarge_image(method, generator, image) for image in images])
-
     def discriminator(self, verb: str) -> TrainedDiscriminator:
         """Return the trained discriminator, to ``verb`` with; ModelError if these weights have none."""
         if "discriminator" not in self._networks:
@@ -156,22 +151,11 @@ class Model:
     def latent_method(self, verb: str) -> LatentSampler:
         """Return the method; ModelError, which names ``verb``, if it does not make images from latents."""
         if not samples_from_latents(self.method):
-            raise ModelError(
-                "model.other_method",
-                f"cannot {verb} with a model of method '{self.record.method.kind}'; it needs 'latent'",
-            )
+            raise no_latents(verb, self.kind)
         return self.method
 
-    def class_number(self, label: str | int) -> int:
-        """Return the number of a class given by name or number; ModelError with the nearest name if it is unknown."""
-        num_classes = self.latent_method("label").num_classes
-        if not num_classes:
-            raise ModelError("model.no_labels", "this model has no labels: it was not trained with conditional=true")
-        if str(label) in self.classes:
-            return self.classes.index(str(label))
-        if str(label).isdigit() and int(label) < num_classes:
-            return int(label)
-        raise ModelError("model.unknown_label", unknown_name("label", str(label), self.classes))
+    def _generator(self, name: str, raw: bool) -> nn.Module:
+        return self.network(f"{name}-raw" if raw else name)
 
     def _build(self, name: str, tensors: dict[str, Tensor]) -> nn.Module:
         """Return the network of a name with these tensors, after checking their names and shapes."""
@@ -188,9 +172,17 @@ class Model:
                 raise ModelError(
                     "model.weights_unfit",
                     f"weights '{name}' do not fit the model's record: {key} is "
-                    f"{got.get(key, 'missing')}, expected {expected.get(key, 'no such tensor')}",
+                    f"{got.get(key, 'missing')}, expected {expected.get(key, 'no such tensor')}"
+                    "\n  weights and record are from two models: copy the whole model folder again",
                 )
         network = copy.deepcopy(self.method.networks[kind])
         floats = {key: value.float() if value.is_floating_point() else value for key, value in tensors.items()}
         network.load_state_dict(floats, assign=True)
         return network
+
+
+def with_weights(model: TrainedModel, verb: str) -> Model:
+    """Return a model that torch runs; ModelError, which names ``verb``, for an exported file."""
+    if not isinstance(model, Model):
+        raise needs_weights(verb)
+    return model

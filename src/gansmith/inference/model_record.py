@@ -13,14 +13,14 @@ from gansmith.core.errors import GansmithError, ModelError
 from gansmith.core.registry import FrozenModel
 from gansmith.core.version import __version__
 from gansmith.data.base import DataSpec
+from gansmith.imaging.images import sample_batch
+from gansmith.inference.base import check_image_size
 from gansmith.methods.base import MethodField
-from gansmith.methods.sampling import sample_batch
 from gansmith.recipes.load import explain
 from gansmith.recipes.old_files import from_old_file
 
 FORMAT = 1
 MODEL_JSON = "model.json"
-MAX_SIDE_PX = 4096
 
 
 class ModelRecord(FrozenModel):
@@ -49,14 +49,11 @@ def parse_record(text: str, path: Path) -> ModelRecord:
     """Return the record in a JSON text of ``path``; ModelError for unknown parts and for impossible values."""
     with model_errors(str(path)):
         record = ModelRecord.model_validate_json(json.dumps(from_old_file(json.loads(text))))
-    sides = (record.data.height, record.data.width)
-    if not all(1 <= side <= MAX_SIDE_PX for side in sides) or record.data.channels not in (1, 3, 4):
-        raise ModelError(
-            "model.size_out_of_range",
-            f"'{path}' gives an impossible image size: {sides[0]} x {sides[1]} px with {record.data.channels} channels",
-        )
+    check_image_size(record.data, path)
     # A file cannot ask for a larger batch, and so for more memory, than images of this size are sampled in.
-    return record.model_copy(update={"sample_batch": min(record.sample_batch, sample_batch(*sides))})
+    return record.model_copy(
+        update={"sample_batch": min(record.sample_batch, sample_batch(record.data.height, record.data.width))}
+    )
 
 
 @contextmanager

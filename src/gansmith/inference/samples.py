@@ -10,7 +10,7 @@ import numpy as np
 from gansmith.core.errors import GansmithError
 from gansmith.core.output_paths import make_parent_folders, output_file, refuse_used_folder
 from gansmith.imaging.captions import captioned_grid
-from gansmith.imaging.images import POINT, encode_png, make_grid, save_png, to_float
+from gansmith.imaging.images import POINT, encode_png, from_levels, make_grid, save_png
 from gansmith.imaging.scatter import draw_points
 
 WRITTEN = (".png", ".npz", ".zip")
@@ -90,7 +90,7 @@ class Samples:
             if self.labels is not None:
                 arrays |= {"labels": self.labels, "class_names": np.array(self.classes)}
             if self.are_points:
-                arrays |= {"points": to_float(self.images).flatten(1).numpy()}
+                arrays |= {"points": from_levels(self.images).reshape(-1, 2)}
             np.savez_compressed(path, **arrays)
         elif path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path, "w") as archive:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gansmith.inference.base import TrainedModel
 from gansmith.inference.image_files import (
     ImageLike,
     open_picture,
@@ -11,29 +12,26 @@ from gansmith.inference.image_files import (
     with_alpha_of,
     write_pictures,
 )
-from gansmith.inference.model import Model
 from gansmith.inference.samples import Picture
-from gansmith.inference.tiled_upscaling import enlarge_image, enlarging
 
 LARGEST_PIXELS = 200_000_000  # of a result: about 2 GB of memory while it is written
 
 
-def upscale(model: Model, image: ImageLike, *, raw: bool = False) -> Picture:
+def upscale(model: TrainedModel, image: ImageLike, *, raw: bool = False) -> Picture:
     """Enlarge an image file, or uint8 (H, W, C) with 1, 3 or 4 channels, by the model's scale.
 
     Large images are processed in overlapping tiles. Alpha is resized bicubically, unless the model was trained with 4
     channels. Raises ModelError for a model that does not upscale, DataError for an image that cannot be used.
     """
-    method = enlarging(model.method, model.record.method.kind)
-    generator, scale = model.network("generator-raw" if raw else "generator"), method.spec.scale
+    generator = model.upscaler(raw=raw)
     opened = open_picture(image)
-    refuse_large(image, opened.height * scale, opened.width * scale, LARGEST_PIXELS)
-    made = enlarge_image(method, generator, pixels_of(opened, method.spec.channels))
+    refuse_large(image, opened.height * generator.scale, opened.width * generator.scale, LARGEST_PIXELS)
+    made = generator.enlarge(pixels_of(opened, generator.given_channels))
     return Picture(with_alpha_of(opened, made))
 
 
 def upscale_files(
-    model: Model,
+    model: TrainedModel,
     paths: Sequence[str | Path],
     out: str | Path,
     *,
@@ -41,5 +39,5 @@ def upscale_files(
     on_left_out: Callable[[str], None] = lambda _: None,
 ) -> list[Path]:
     """Upscale image files and folders of them into a new or empty folder; see ``write_pictures``."""
-    enlarging(model.method, model.record.method.kind)  # fail before reading images
+    model.upscaler(raw=raw)  # fail before reading images
     return write_pictures(paths, out, lambda file: upscale(model, file, raw=raw), "upscale", on_left_out)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gansmith.core.errors import RecipeError
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.schedules import Moment, value_at
 from gansmith.data.base import DataSpec
 from gansmith.methods.base import Terms

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Protocol
 
 from torch import Tensor, nn
 
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.registry import Part, PartOf, Registry
 from gansmith.core.schedules import Moment
 from gansmith.data.base import DataSpec, ImageData

@@ -7,7 +7,7 @@ from typing import Protocol, TypeGuard
 
 from torch import Tensor, nn
 
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.methods.base import Capabilities, Method
 from gansmith.parts.networks.base import ImageSpec, Network
 from gansmith.parts.tasks.base import Task

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from gansmith.core.errors import RecipeError
-from gansmith.core.randomness import Noise, epoch_order, sample_latents
+from gansmith.core.noise import Noise
+from gansmith.core.randomness import SAMPLE_ROW, epoch_order, sample_labels, sample_latents
 from gansmith.core.runtime import eagerly
 from gansmith.core.schedules import Moment, NotNegative, value_at
 from gansmith.data.base import DataSpec, ImageData
@@ -32,7 +33,6 @@ from gansmith.parts.losses.non_saturating import NonSaturating
 from gansmith.parts.networks.base import ImageSpec, NetworkField, networks_that, range_from_signed, signed_from
 from gansmith.parts.penalties.base import Critic, PenaltyField, Scored
 
-GRID_COLUMNS = 8
 MAX_CLASS_ROWS = 16
 
 
@@ -145,10 +145,11 @@ class LatentMethod:
 
     def fixed(self, seed: int, count: int | None, data: ImageData) -> Fixed:
         """Return the latents that ``sample`` draws for the seed; with labels each class has a row."""
-        rows = min(self.num_classes, MAX_CLASS_ROWS) or GRID_COLUMNS
-        count = count or rows * GRID_COLUMNS
-        latents = sample_latents(seed, 0, count, self.config.latent_dim)
-        return Fixed(latents, sample_labels(0, count, self.num_classes), GRID_COLUMNS)
+        rows = min(self.num_classes, MAX_CLASS_ROWS) or SAMPLE_ROW
+        count = count or rows * SAMPLE_ROW
+        latents = torch.from_numpy(sample_latents(seed, 0, count, self.config.latent_dim))
+        labels = sample_labels(0, count, self.num_classes)
+        return Fixed(latents, None if labels is None else torch.from_numpy(labels), SAMPLE_ROW)
 
     def preview(self, networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
         """Return images (N, C, H, W), clipped to [-1, 1]."""
@@ -247,13 +248,6 @@ class LatentMethod:
 def _logit_of_label(logits: Tensor, labels: Tensor) -> Tensor:
     """Return each image's logit for its own label, (N,), from its logits for every label, (N, num_classes)."""
     return logits.gather(1, labels[:, None]).flatten()
-
-
-def sample_labels(first: int, count: int, num_classes: int) -> Tensor | None:
-    """Return the default labels of images ``first``, ``first`` + 1, ...: a grid row for each class in turn."""
-    if not num_classes:
-        return None
-    return torch.arange(first, first + count) // GRID_COLUMNS % num_classes
 
 
 def labels_by_share(shares: np.ndarray | None, count: int, num_classes: int, seed: int) -> Tensor:

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gansmith.core.errors import RecipeError
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.schedules import Moment, NotNegative, value_at
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.methods.adversarial import refuse_points

@@ -10,13 +10,14 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from gansmith.core.errors import RecipeError
-from gansmith.core.randomness import Noise, epoch_order
+from gansmith.core.noise import Noise
+from gansmith.core.randomness import epoch_order
 from gansmith.core.registry import Part
 from gansmith.core.runtime import eagerly
 from gansmith.core.schedules import Moment, NotNegative, value_at
 from gansmith.data.base import ImageData
 from gansmith.data.batches import Batch
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.methods.adversarial import (
     Augmenter,
     discriminator_terms,

@@ -9,6 +9,8 @@ import time
 
 import torch
 
+from gansmith.core.cpus import available_cpus
+from gansmith.core.errors import counted
 from gansmith.core.runtime import pick_device, pick_precision
 from gansmith.data.cache_folder import cache_folder
 
@@ -20,19 +22,23 @@ def examine() -> dict[str, str]:
     """Return facts about this machine in words, by name; measures for a second."""
     cache = cache_folder()
     existing = next(parent for parent in (cache, *cache.parents) if parent.exists())
+    usable = available_cpus()
     facts = {
         "gansmith": importlib.metadata.version("gansmith"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": platform.platform(),
-        "processor": f"{os.cpu_count()} cores, threads in use: {torch.get_num_threads()}, "
-        f"{torch.backends.cpu.get_cpu_capability()}",
+        "processor": f"{os.cpu_count()} cores, {counted(usable, 'CPU')} for this process, "
+        f"{counted(min(torch.get_num_threads(), usable), 'thread')}, {torch.backends.cpu.get_cpu_capability()}",
         "speed": f"{_gflops():,.0f} GFLOP/s on the CPU (float32 matrix products)",
         "precision": f"{pick_precision('auto', pick_device('auto'))} with --precision auto",
         "cuda": _cuda(),
         "mps": "yes" if torch.backends.mps.is_available() else "no",
         "cache folder": f"{cache} ({shutil.disk_usage(existing).free / 2**30:,.1f} GiB free)",
-        "tensorboard": _extra("tensorboard", "pip install 'gansmith[tensorboard]'"),
+        **{
+            name: _extra(name, f"pip install 'gansmith[{name}]'")
+            for name in ("tensorboard", "wandb", "trackio", "mlflow")
+        },
         "film encoder": _extra("imageio_ffmpeg", "pip install imageio-ffmpeg"),
     }
     if not torch.cuda.is_available():

@@ -16,6 +16,7 @@ from gansmith.recipes import AUTO
 from gansmith.recipes.layer_table import describe_networks
 from gansmith.recipes.load import load_recipe, override
 from gansmith.recipes.recipe import Recipe
+from gansmith.reporting.tracking import parse_loggers
 from gansmith.runs.length import refuse_two_lengths
 from gansmith.runs.options import PlanKeywords, RunKeywords, RunOptions
 from gansmith.training.prepare import Prepared, prepare
@@ -86,5 +87,7 @@ def dry_run(source: DataName | Source, **keywords: Unpack[RunKeywords]) -> DryRu
         if event.message:
             notes.append(event.message)
 
+    load_plugins(options.plugins)
+    parse_loggers(options.loggers)
     prepared = prepare_run(options, runtime, note, measure=True)
     return DryRun(prepared, notes, describe_networks(prepared.recipe, prepared.data.spec))

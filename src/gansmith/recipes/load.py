@@ -37,12 +37,17 @@ def recipe_text(name: str) -> str:
         if path.stat().st_size > MAX_YAML_BYTES:
             raise RecipeError(
                 "recipe.file_too_large",
-                f"recipe file '{name}' has {path.stat().st_size:,} bytes, more than {MAX_YAML_BYTES:,}",
+                f"recipe file '{name}' has {path.stat().st_size:,} bytes, more than {MAX_YAML_BYTES:,}"
+                "\n  is it a recipe? 'gansmith recipes' lists those that come with gansmith",
             )
         try:
             return path.read_text(encoding="utf-8")
         except UnicodeDecodeError as problem:
-            raise RecipeError("recipe.not_text", f"recipe file '{name}' is not UTF-8 text: {problem}") from problem
+            raise RecipeError(
+                "recipe.not_text",
+                f"recipe file '{name}' is not UTF-8 text: byte {problem.start + 1:,} is no part of a character"
+                "\n  save it as UTF-8",
+            ) from problem
     if name == AUTO:
         raise RecipeError(
             "recipe.auto_without_text",
@@ -139,14 +144,20 @@ def _read_yaml(text: str, where: str) -> Any:
     except RecipeError:
         raise
     except (yaml.YAMLError, ValueError, RecursionError) as problem:
-        line = str(problem).replace("\n", " ")
-        raise RecipeError("recipe.not_yaml", f"{where}: not valid YAML: {line[:300]}") from problem
+        mark, reason = (
+            getattr(problem, "problem_mark", None),
+            getattr(problem, "problem", None) or str(problem).partition("\n")[0],
+        )
+        at = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        raise RecipeError("recipe.not_yaml", f"{where}: not valid YAML: {at}{reason[:200]}") from problem
 
 
 def _validate(values: Any, where: str) -> Recipe:
     if not isinstance(values, dict):
         raise RecipeError(
-            "recipe.not_a_mapping", f"{where}: a recipe is a mapping of fields, got {type(values).__name__}"
+            "recipe.not_a_mapping",
+            f"{where}: a recipe is a mapping of fields, got {type(values).__name__}"
+            "\n  for an example: gansmith recipes dcgan",
         )
     try:
         return Recipe.model_validate(values)
@@ -185,9 +196,10 @@ def explain(problem: ValidationError, where: str, top_fields: list[str] | None =
         key, owner = str(first["loc"][-1]), "it" if top_fields else "a recipe"
         text = f"{where}: '{place}' is not a field of {owner}{nearest(key, fields)}\n  fields: {', '.join(fields)}"
     elif first["type"] == "missing":
-        text = f"{where}: '{place}' is missing"
+        help_line = "" if top_fields else "\n  every recipe has it; for an example: gansmith recipes dcgan"
+        text = f"{where}: '{place}' is missing{help_line}"
     else:
-        message = re.sub(r"^Value error, ", "", first["msg"])
+        message = re.sub(r"^Value error, |, unable to parse string as an? \w+", "", first["msg"])
         got = "" if isinstance(first["input"], dict) or ", got " in message else f", got {first['input']!r}"
         text = f"{where}: {place + ': ' if place else ''}{message[:1].lower()}{message[1:]}{got}"
     return text + (f"\n  and {len(errors) - 1} more" if len(errors) > 1 else "")

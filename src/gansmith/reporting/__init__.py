@@ -1,1 +1,1 @@
-"""Reports for people: report page, curves, film, model card, diagnosis, TensorBoard."""
+"""Reports for people: report page, curves, film, model card, diagnosis, loggers."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gansmith.reporting.curves import COLOURS, FAINT_INK, INK, PANEL_INCH, ROLES, WIDTH_INCH, style_panel
+from gansmith.reporting.load_matplotlib import load_matplotlib
 from gansmith.reporting.panels import Panel
 from gansmith.reporting.series import MAX_POINTS, column, means, robust_limits, smooth
 
@@ -23,6 +24,7 @@ def draw_overlay(runs: Mapping[str, list[dict[str, Any]]]) -> bytes:
 
     ``runs`` maps the name of each run to its log rows, each with ``kimg`` and ``minutes``.
     """
+    load_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure = overlay_figure(runs)
@@ -36,6 +38,7 @@ def draw_overlay(runs: Mapping[str, list[dict[str, Any]]]) -> bytes:
 
 def overlay_figure(runs: Mapping[str, list[dict[str, Any]]]) -> "Figure | None":
     """Return a figure with two plots for each column, over kimg and over minutes, and a line for each run."""
+    load_matplotlib()
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.lines import Line2D

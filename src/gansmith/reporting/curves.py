@@ -11,6 +11,7 @@ import numpy as np
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.imaging.images import on_white, to_pil
+from gansmith.reporting.load_matplotlib import load_matplotlib
 from gansmith.reporting.panels import PANELS, Panel
 from gansmith.reporting.series import column, extremes, is_number, means, robust_limits, smooth
 from gansmith.runs.log import REVISED
@@ -39,6 +40,7 @@ NAMES = {"real": "D(x)", "fake": "D(G(z))", "fake_after": "D(G(z)) after D's ste
 
 def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
     """Write the curves of log rows as a PNG of at most 200 kB; rows with ``event`` become vertical lines."""
+    load_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     figure = curves_figure(rows)
@@ -58,6 +60,7 @@ def draw_curves(rows: list[dict[str, Any]], path: Path) -> None:
 
 def curves_figure(rows: list[dict[str, Any]]) -> Figure:
     """Return a figure with a panel for each prefix found in the rows, and a line for each column."""
+    load_matplotlib()
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -204,6 +207,7 @@ def _set_limits(axes: Axes, panel: Panel, values: Sequence[np.ndarray]) -> None:
 
 def _log_scale(axes: Axes, low: float, high: float) -> None:
     """Show 10**low to 10**high with plain numbers at the ticks; a narrow range gets more ticks."""
+    load_matplotlib()
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.set_yscale("log")

@@ -37,6 +37,8 @@ PANELS = (
     Panel("grad_norm_", "gradient norms, log scale", is_log=True),
     Panel("penalty_", "penalties, as added to the loss"),
     Panel("update_", "relative weight change", is_log=True),
-    Panel("look_fd", "Fréchet distance of samples, lower is better, log scale", is_log=True, metrics=("fd", "fid")),
-    Panel("look_", "samples against real images", guide=1.0, metrics=("coverage", "diversity", "missing", "copies")),
+    Panel("fd", "Fréchet distance of samples, lower is better, log scale", is_log=True, metrics=("fd", "fid")),
+    Panel(
+        "snapshot_", "samples against real images", guide=1.0, metrics=("coverage", "diversity", "missing", "copies")
+    ),
 )

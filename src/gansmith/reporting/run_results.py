@@ -1,9 +1,12 @@
 """The results of a finished run: model folder, model card, film, curves and report."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from gansmith.core.errors import GansmithError
+from gansmith.core.atomic_files import is_disk_full
+from gansmith.core.errors import DiskFullError
 from gansmith.core.events import Event, OnEvent
 from gansmith.core.metric_name import column_of
 from gansmith.inference.model import Model
@@ -41,12 +44,23 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
         until_kept = [each for each in frames if int(each.stem[:9]) * per_iteration <= model.record.kimg + 1e-6]
         shutil.copyfile((until_kept or frames)[-1], run.model / "preview.png")
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
-        try:
+        with _or_warning("film", run, on_event):
             write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
-        except GansmithError as problem:  # the model matters more than its film
-            on_event(Event("warning", f"no film: {problem}"))
-    draw_curves([*rows, *snapshots], run.path / "curves.png")
-    refresh_report(run, model, always=True)
+    with _or_warning("curves", run, on_event):
+        draw_curves([*rows, *snapshots], run.path / "curves.png")
+    with _or_warning("report", run, on_event):
+        refresh_report(run, model, always=True)
+
+
+@contextmanager
+def _or_warning(what: str, run: RunFolder, on_event: OnEvent) -> Iterator[None]:
+    """Turn an error inside into a warning: the model matters more than the pictures of its training."""
+    try:
+        yield
+    except Exception as problem:
+        if isinstance(problem, DiskFullError) or is_disk_full(problem):
+            raise
+        on_event(Event("warning", f"no {what}: {problem}\n  to write it later: gansmith resume {run.path}"))
 
 
 def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> None:

@@ -9,6 +9,7 @@ from gansmith.core.atomic_files import commit_file
 from gansmith.core.output_paths import output_file
 from gansmith.evaluation.downstream.study import ALL, SYNTHETIC, Study
 from gansmith.reporting.curves import COLOURS, FAINT_INK, INK
+from gansmith.reporting.load_matplotlib import load_matplotlib
 
 SIZE_INCH, DPI = (7.2, 4.2), 120
 MARKS = "osD^"
@@ -21,6 +22,7 @@ def check_plot(out: str | Path) -> Path:
 
 def draw_study(found: Study, out: str | Path) -> Path:
     """Write the plot as a PNG: a line for each kind of training set, in a band of one standard deviation over seeds."""
+    load_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

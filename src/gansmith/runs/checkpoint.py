@@ -68,7 +68,8 @@ def load_checkpoint(folder: Path) -> Checkpoint:
         if manifest["format"] > FORMAT:
             raise CheckpointError(
                 "checkpoint.newer_format",
-                f"{folder} has format {manifest['format']}; this version of gansmith reads formats up to {FORMAT}",
+                f"{folder} has format {manifest['format']}; this version of gansmith reads formats up to {FORMAT}"
+                "\n  update gansmith: a newer version wrote this run",
             )
         for name in (TENSORS, VALUES):
             if _sha256(folder / name) != manifest["files"][name]["sha256"]:

@@ -4,12 +4,14 @@ import json
 import os
 import shutil
 import warnings
+from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from gansmith.core.atomic_files import commit_json, sync_append
+from gansmith.core.atomic_files import commit_json, if_supported, sync_append
 from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning
 from gansmith.recipes.old_files import OLD_FILES, record_from_old_file, snapshot_from_old_file
 from gansmith.runs.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, load_newest
@@ -48,10 +50,7 @@ class RunFolder:
             run.samples.mkdir(parents=True, exist_ok=True)
             run.checkpoints.mkdir(exist_ok=True)
         except OSError as problem:
-            raise GansmithError(
-                "run.cannot_make_folder",
-                f"cannot make '{path}': {problem.strerror}\n  choose another folder: --out DIR",
-            ) from problem
+            raise _cannot_make(path, problem) from problem
         return run
 
     @staticmethod
@@ -88,7 +87,8 @@ class RunFolder:
     def lock(self) -> None:
         """Take the lock; GansmithError if another process has it. The system releases it when this process ends."""
         try:
-            self._lock.acquire(timeout=0)
+            with if_supported("locks", "keep two processes from writing to one run yourself", self.path):
+                self._lock.acquire(timeout=0)
         except Timeout:
             raise GansmithError(
                 "run.locked", f"another process is writing to '{self.path}'\n  wait for it or stop it"
@@ -189,12 +189,22 @@ def find_checkpoint(path: Path) -> tuple[RunFolder, Checkpoint] | None:
     return None
 
 
-def next_folder(parent: Path, name: str) -> Path:
-    """Return parent/name-001, or the same with the first free number."""
-    number = 1
-    while (parent / f"{name}-{number:03d}").exists():
-        number += 1
-    return parent / f"{name}-{number:03d}"
+def make_next_folder(parent: Path, name: str) -> Path:
+    """Make parent/name-001, or the same with the first free number; runs that start together get one each."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in count(1):
+            with suppress(FileExistsError):
+                (folder := parent / f"{name}-{number:03d}").mkdir()
+                return folder
+    except OSError as problem:
+        raise _cannot_make(parent, problem) from problem
+    raise AssertionError("numbers do not end")
+
+
+def _cannot_make(path: Path, problem: OSError) -> GansmithError:
+    text = f"cannot make '{path}': {problem.strerror}\n  choose another folder: --out DIR"
+    return GansmithError("run.cannot_make_folder", text)
 
 
 def remove_leftovers(run: RunFolder) -> None:

@@ -36,6 +36,7 @@ class RunKeywords(PlanKeywords, total=False):
     seed: int
     compiled: bool
     init_from: str | Path | None  # a model whose weights are the first ones
+    loggers: Sequence[Any]  # trackers that the run is sent to: names, or mappings with options
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class RunOptions:
     init_from: Path | None = None
     plugins: tuple[Path, ...] = ()
     data_root: Path | None = None
+    loggers: tuple[Any, ...] = ()
     began: float = field(default_factory=clock.began)  # when the command began, by clock.monotonic
 
     @property
@@ -69,5 +71,6 @@ class RunOptions:
         for name in ("init_from", "data_root"):
             rest[name] = Path(rest[name]) if rest.get(name) else None
         rest["overrides"] = tuple(rest.get("overrides", ()))
+        rest["loggers"] = tuple(rest.get("loggers", ()))
         rest["plugins"] = tuple(Path(plugin) for plugin in rest.get("plugins", ()))
         return cls(source, Budget(*lengths), **rest)

@@ -102,6 +102,7 @@ class RunRecord(FrozenModel):
     numerics: Numerics
     plugins: tuple[PluginFile, ...] = ()
     init_from: str | None = None
+    loggers: tuple[dict[str, Any], ...] = ()  # where a resume sends the run, too
     monitor: MonitorRecord | None = None  # None: not decided yet
     changes: tuple[Change, ...] = ()
 
@@ -129,6 +130,7 @@ def make_run_record(
         numerics=Numerics.of(runtime),
         plugins=tuple(PluginFile(file=str(Path(p).resolve()), sha256=_digest(Path(p))) for p in options.plugins),
         init_from=str(options.init_from) if options.init_from else None,
+        loggers=options.loggers,
     )
 
 

@@ -10,9 +10,10 @@ import torch
 
 from gansmith.data.base import ImageData
 from gansmith.evaluation.snapshot import SnapshotEvaluator, snapshot_inputs
+from gansmith.imaging.images import sample_batch
 from gansmith.methods.base import Fixed
 from gansmith.methods.capabilities import samples_from_latents
-from gansmith.methods.sampling import generate, sample_batch
+from gansmith.methods.sampling import generate
 from gansmith.parts.extractors.base import Extractor
 from gansmith.parts.metrics.base import squared_distances
 from gansmith.recipes.recipe import MonitorOptions

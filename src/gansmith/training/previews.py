@@ -6,11 +6,12 @@ import numpy as np
 import torch
 
 from gansmith.data.base import ImageData
-from gansmith.imaging.images import make_grid, save_png, to_float
+from gansmith.imaging.images import make_grid, sample_batch, save_png
 from gansmith.imaging.scatter import draw_points, plane
+from gansmith.imaging.tensors import to_float
 from gansmith.methods.base import Method
 from gansmith.methods.capabilities import samples_from_latents
-from gansmith.methods.sampling import generate, sample_batch
+from gansmith.methods.sampling import generate
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.folder import RunFolder
 from gansmith.training.state import RunState

@@ -14,6 +14,7 @@ from torch import nn
 
 from gansmith.core import clock
 from gansmith.core.atomic_files import is_disk_full
+from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import CheckpointError, DataError, DiskFullError, ModelError
 from gansmith.core.events import Event, OnEvent, duration
 from gansmith.core.runtime import Runtime, set_threads
@@ -32,22 +33,22 @@ from gansmith.training.time_limit import Timekeeper, results_sec
 from gansmith.training.trainer import Trainer, latest_checkpoint, length_at
 
 
-class Logger(Protocol):
-    """Writes the numbers of a run elsewhere during training, for example to TensorBoard."""
+class Follower(Protocol):
+    """Sends a run elsewhere while it trains, for example to TensorBoard; the files of the run are its source."""
 
-    def row(self, row: dict[str, Any]) -> None:
-        """Write one row of the log; it has the key "iteration"."""
+    def follow(self, iteration: int) -> None:
+        """Take note that the files of all iterations up to this one are complete; a lower one means a rollback."""
 
-    def close(self) -> None:
-        """Write buffered rows and close."""
+    def close(self, outcome: str) -> None:
+        """Send the rest, for a limited time; ``outcome`` is finished, paused or failed."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Parts of a run from packages above training: event listener, logger, and writer of results."""
+    """Parts of a run from packages above training: event listener, loggers, and writer of results."""
 
     on_event: OnEvent
-    open_logger: Callable[[RunFolder, int], Logger | None]  # for a run that starts at an iteration
+    open_loggers: Callable[[RunFolder], Follower | None]
     write_results: Callable[[RunFolder, OnEvent], None]  # called for a finished run, in the main process
 
 
@@ -101,13 +102,14 @@ def resume_run(
     *,
     kimg: float | None = None,
     accept_changes: bool = False,
+    loggers: tuple[dict[str, Any], ...] = (),
     began: float | None = None,
 ) -> int:
     """Continue a run from its newest complete checkpoint; return the same number as ``start_run``.
 
     ``kimg`` is a new length, which ends a time limit. A time limit counts the seconds of the earlier commands up to the
     checkpoint, and of this one since ``began``. Raises CheckpointError if recipe, data, machine or a plugin changed and
-    ``accept_changes`` is false.
+    ``accept_changes`` is false. ``loggers`` are written to run.json.
     """
     Budget(kimg=kimg)
     began = clock.monotonic() if began is None else began
@@ -117,6 +119,8 @@ def resume_run(
         remove_leftovers(run)
     try:
         trainer = _resumed(run, runtime, around.on_event, kimg, accept_changes, began)
+        if runtime.is_main and run.record.loggers != loggers:
+            run.write_record(run.record.model_copy(update={"loggers": loggers}))
     except BaseException:
         run.unlock()
         raise
@@ -219,11 +223,11 @@ def _find_again(run: RunFolder, options: RunOptions, runtime: Runtime) -> Source
 def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
     """Train until the last iteration or a signal, then write the results of a finished run."""
     run, state, main = trainer.run, trainer.state, trainer.runtime.is_main
-    logger = around.open_logger(run, state.iteration) if main else None
+    loggers, outcome = around.open_loggers(run) if main else None, "failed"
 
     def on_event(event: Event) -> None:
-        if logger is not None and event.kind in ("row", "snapshot", "health"):
-            logger.row({name: value for name, value in event.values.items() if value is not None})
+        if loggers is not None:  # progress is reported after everything else of an iteration
+            loggers.follow(state.iteration if event.kind == "progress" else state.iteration - 1)
         if main:
             around.on_event(event)
 
@@ -233,8 +237,11 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
         finished = trainer.run_to_end()
         stop.end()
         _note_time(trainer, "finished" if finished else "paused")
+        if loggers is not None:
+            loggers.follow(state.iteration)
         if finished and main:
-            around.write_results(run, on_event)
+            around.write_results(run, around.on_event)
+        outcome = "finished" if finished else "paused"
     except OSError as problem:
         if not is_disk_full(problem):
             raise
@@ -245,8 +252,8 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
             f"\n  the last checkpoint is intact; free some space, then: gansmith resume {run.path}",
         ) from problem
     finally:
-        if logger is not None:
-            logger.close()
+        if loggers is not None:
+            loggers.close(outcome)
         if main:
             run.unlock()
     if finished:
@@ -267,8 +274,11 @@ def _note_time(trainer: Trainer, event: str) -> None:
 
 
 def _restore_threads(recorded: Numerics) -> None:
-    """Use as many threads as before, unless OMP_NUM_THREADS is set: the order of sums depends on it."""
-    if "OMP_NUM_THREADS" not in os.environ:
+    """Use as many threads as before, if this machine grants them: the order of sums depends on it.
+
+    OMP_NUM_THREADS takes precedence. More threads than CPUs run at a tenth of the speed of one.
+    """
+    if "OMP_NUM_THREADS" not in os.environ and recorded.threads <= available_cpus():
         set_threads(recorded.threads)
 
 

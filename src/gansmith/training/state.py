@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from gansmith.core.errors import CheckpointError, RecipeError, unknown_name
-from gansmith.core.randomness import Noise, derive_seed
+from gansmith.core.noise import Noise
+from gansmith.core.randomness import derive_seed
 from gansmith.core.runtime import Runtime
 from gansmith.core.schedules import Moment
 from gansmith.data.base import DataSpec

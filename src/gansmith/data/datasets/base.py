@@ -1,7 +1,6 @@
 """The registry of named data sets, and how their files are found or downloaded."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, ClassVar
 
 from gansmith.core.errors import DataError, reason_of, unknown_name
 from gansmith.core.registry import Part, Registry
+from gansmith.core.user_folders import user_folder
 from gansmith.data.base import Source
 
 
@@ -41,10 +41,7 @@ register = data_sets.register
 
 def data_root() -> Path:
     """Return the folder of named data sets: $GANSMITH_DATA, else gansmith in $XDG_DATA_HOME or ~/.local/share."""
-    own = os.environ.get("GANSMITH_DATA")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share").expanduser() / "gansmith"
+    return user_folder("GANSMITH_DATA", "XDG_DATA_HOME", ".local/share")
 
 
 class FileSet(DataSetPart):

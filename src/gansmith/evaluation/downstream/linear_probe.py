@@ -84,7 +84,7 @@ def probe(
             "--per-class: at least 2 images of each class are needed\n  for example 10,50,100",
         )
     if seeds < 2:
-        raise GansmithError("cli.seeds_too_few", f"--seeds {seeds}: a deviation needs at least 2")
+        raise GansmithError("cli.seeds_too_few", f"--seeds {seeds}: a deviation needs at least 2\n  for example 5")
     report = on_progress or PlainLines().show
     drawn = [draw_of_each(parts.train, counts[-1], seed) for seed in range(seeds)]
     basis = principal_components(parts.train)

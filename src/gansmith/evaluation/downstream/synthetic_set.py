@@ -90,7 +90,7 @@ def check_augment(model: Model, per_class: int, filters: Sequence[str], out: str
             "\n  train a conditional one: gansmith train DATA --recipe conditional, or conditional=true",
         )
     if per_class < 1:
-        raise GansmithError("cli.per_class_out_of_range", f"--per-class {per_class} is below 1")
+        raise GansmithError("cli.per_class_out_of_range", f"--per-class {per_class} is below 1\n  for example 1000")
     for name in filters:
         if name not in FILTERS:
             raise GansmithError("cli.unknown_filter", unknown_name("filter", name, FILTERS))

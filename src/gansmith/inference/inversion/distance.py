@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.inference.discriminator import logits_and_activations
 from gansmith.inference.inversion.target import Target
 from gansmith.inference.model import Model

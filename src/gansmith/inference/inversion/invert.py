@@ -13,7 +13,7 @@ from gansmith.core.errors import GansmithError
 from gansmith.core.events import say
 from gansmith.core.output_paths import make_parent_folders
 from gansmith.imaging.captions import beside, captioned, framed, tile
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.inference.inversion.blend import blend
 from gansmith.inference.inversion.distance import Distance
 from gansmith.inference.inversion.target import Target, load_target
@@ -114,19 +114,20 @@ def invert(
     """
     refuse_points(model, "invert")
     if steps < 1:
-        raise GansmithError("cli.steps_out_of_range", f"--steps {steps} is below 1")
+        raise GansmithError("cli.steps_out_of_range", f"--steps {steps} is below 1\n  for example 500")
     target = load_target(image, mask, model.record.data)
     distance = Distance(model, target, raw=raw)
     candidates = find_latents(model, [f"{seed}:{number}" for number in range(CANDIDATES)], label=label)
     images = draw(model, candidates, raw=raw)
-    labels = label_input(model, candidates.classes)
+    numbers = label_input(model, candidates.classes)
+    labels = None if numbers is None else torch.from_numpy(numbers)
     distances = distance.calibrate(to_float(images), labels, model.record.sample_batch)
     nearest = distances.argsort(stable=True)[:STARTS].cpu()
     start_labels = None if labels is None else labels[nearest]
-    values, best = _descend(distance, candidates.values[nearest], start_labels, steps, on_progress)
+    values, best = _descend(distance, torch.from_numpy(candidates.values)[nearest], start_labels, steps, on_progress)
     number = None if start_labels is None else int(start_labels[best])
-    classes = None if candidates.classes is None else candidates.classes[nearest][best : best + 1]
-    latents = Latents(values, classes, ("found",))
+    classes = None if candidates.classes is None else candidates.classes[nearest.numpy()][best : best + 1]
+    latents = Latents(values.numpy(), classes, ("found",))
     found = draw(model, latents, raw=raw)[0]
     random_db = [psnr_db(each, target.image, target.known) for each in images]
     return Inversion(

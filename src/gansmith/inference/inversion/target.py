@@ -38,7 +38,9 @@ def load_target(image: str | Path | np.ndarray, mask: str | Path | None, spec: D
         if image.dtype != np.uint8 or image.shape != (spec.height, spec.width, spec.channels):
             wanted = (spec.height, spec.width, spec.channels)
             raise DataError(
-                "data.image_array_shape", f"the image must be uint8 {wanted}, got {image.dtype} {image.shape}"
+                "data.image_array_shape",
+                f"the image must be uint8 {wanted}, got {image.dtype} {image.shape}"
+                "\n  pass a file name to have the image fitted to the model",
             )
         size, fitted = (spec.width, spec.height), image
     else:

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.schedules import Moment, Share, value_at
 from gansmith.parts.augmentations.base import Augmentation, Draws, augmentations, without_color
 from gansmith.parts.augmentations.recolour import brightened, gray_and_chroma_scaled, hue_turned, recolour

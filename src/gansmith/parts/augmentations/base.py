@@ -7,7 +7,7 @@ from typing import Annotated, Protocol, TypeVar
 from torch import Tensor
 
 from gansmith.core.errors import RecipeError
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.registry import Part, PartOf, Registry
 from gansmith.core.schedules import Moment
 

@@ -6,7 +6,7 @@ from typing import Annotated
 from torch import Tensor
 from torch.nn import functional as F
 
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.registry import Part, PartOf, Registry
 
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.parts.degradations.base import Degradation, degradations, reduced
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 
 WIDTHS = (32, 64, 96, 128, 128)
 WIDTH = WIDTHS[-1]

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from gansmith.core.errors import MetricError
 from gansmith.core.events import OnProgress
-from gansmith.imaging.images import POINT, to_float
+from gansmith.imaging.images import POINT
+from gansmith.imaging.tensors import to_float
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 
 NEAR = 3.0  # standard deviations

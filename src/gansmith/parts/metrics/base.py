@@ -91,7 +91,9 @@ class Metric(Part):
         for name, side in (("real", evidence.real), *(("fake", each) for each in evidence.fake)):
             if not bool(side.features.isfinite().all()):
                 raise MetricError(
-                    "metric.features_not_finite", f"metric '{self.kind}': features of {name} images are not finite"
+                    "metric.features_not_finite",
+                    f"metric '{self.kind}': features of {name} images are not finite"
+                    "\n  the extractor fails on these images: choose another with --features",
                 )
         return self.measure(evidence)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from gansmith.core.randomness import derive_seed
-from gansmith.imaging.images import to_float
+from gansmith.imaging.tensors import to_float
 from gansmith.parts.metrics.base import Evidence, Finding, Metric, metrics, over_sets
 
 PATCH, SMALLEST_SIDE = 7, 14

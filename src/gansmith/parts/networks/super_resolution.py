@@ -76,6 +76,7 @@ def enlarged(images: Tensor, scale: int, how: Literal["bicubic", "nearest"] = "b
     """Return images (N, C, scale H, scale W) by interpolation; bicubic values may slightly leave the value range."""
     if scale == 1:
         return images
+    sides = (scale * images.shape[2], scale * images.shape[3])  # torch.export cannot follow a factor
     if how == "nearest":
-        return F.interpolate(images, scale_factor=scale, mode="nearest")
-    return F.interpolate(images, scale_factor=scale, mode="bicubic", align_corners=False)
+        return F.interpolate(images, sides, mode="nearest")
+    return F.interpolate(images, sides, mode="bicubic", align_corners=False)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.registry import Part, PartOf, Registry
 from gansmith.core.schedules import Moment, NotNegative
 

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.schedules import NotNegative
 from gansmith.parts.penalties.base import Critic, Penalty, Scored, input_gradient, penalties
 

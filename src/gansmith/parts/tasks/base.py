@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from gansmith.core.errors import RecipeError
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.core.registry import Part, PartOf, Registry
 
 LUMA = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601

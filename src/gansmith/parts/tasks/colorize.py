@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.parts.tasks.base import Task, luminance, tasks, viewable, without_colour
 
 

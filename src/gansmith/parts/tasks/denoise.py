@@ -3,7 +3,7 @@
 from pydantic import Field
 from torch import Tensor
 
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.parts.tasks.base import Task, tasks
 
 

@@ -5,7 +5,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.parts.tasks.base import Task, luminance, tasks
 
 

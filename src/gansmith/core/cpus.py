@@ -1,0 +1,45 @@
+"""The CPUs that this process may use: affinity and the quota of its container."""
+
+import math
+import os
+from pathlib import Path
+
+CGROUPS, OWN = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may use at once, at least 1.
+
+    The least of its affinity and of the quotas of its control groups (``docker --cpus``, Kubernetes limits); part of a
+    CPU counts as a whole one.
+    """
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([allowed, *(math.ceil(quota) for quota in _quotas())]))
+
+
+def _quotas() -> list[float]:
+    """Return the CPUs that each control group of this process grants; groups without a limit are left out."""
+    folders = [CGROUPS, CGROUPS / "cpu"]
+    try:
+        for line in OWN.read_text().splitlines():  # "0::/a/b", or "4:cpu,cpuacct:/a/b" in version 1
+            _, controllers, path = line.split(":", 2)
+            if controllers in ("", "cpu,cpuacct", "cpu"):
+                below = CGROUPS / controllers / path.lstrip("/")
+                folders += [below, *below.parents]
+    except (OSError, ValueError):
+        pass
+    inside = dict.fromkeys(folder for folder in folders if folder == CGROUPS or CGROUPS in folder.parents)
+    return [quota for folder in inside if (quota := _quota(folder)) is not None]
+
+
+def _quota(folder: Path) -> float | None:
+    """Return the quota of a control group, version 2 or 1, in CPUs."""
+    try:
+        if (folder / "cpu.max").is_file():
+            limit, period = (folder / "cpu.max").read_text().split()
+        else:
+            limit = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
+        return float(limit) / float(period) if float(limit) > 0 else None
+    except (OSError, ValueError, ZeroDivisionError):  # no limit: "max", or no such file
+        return None

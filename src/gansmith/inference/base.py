@@ -1,0 +1,162 @@
+"""The interface of a trained model, whatever runs it: sampling, labels, and images made from images."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gansmith.core.errors import ModelError, unknown_name
+from gansmith.core.randomness import sample_labels, sample_latents, truncate
+from gansmith.data.base import DataSpec
+from gansmith.inference.image_to_image import ImageToImage
+from gansmith.inference.samples import Samples, image_name
+
+MAX_SAMPLES = 1_000_000
+MAX_SIDE_PX = 4096
+
+
+@dataclass(frozen=True)
+class LatentInput:
+    """The input of a generator that makes images from latents."""
+
+    latent_dim: int
+    num_classes: int  # 0: images are made without labels
+    mixes_labels: bool  # labels may also be weights of several classes
+    generator: str  # the name of the network, for messages
+
+
+class TrainedModel(ABC):
+    """A trained model; ``Model`` runs it with torch, ``OnnxModel`` with onnxruntime.
+
+    Tools that take either have a file each: ``interpolate.py``, ``arithmetic.py``, ``translate.py``, ``upscale.py``.
+    """
+
+    kind: str  # the name of its method
+    data: DataSpec  # the images that it was trained on
+    classes: tuple[str, ...]
+
+    @abstractmethod
+    def latent_input(self, verb: str) -> LatentInput:
+        """Return the generator's input; ModelError, which names ``verb``, if the model draws no images from latents."""
+
+    @abstractmethod
+    def draw(self, latents: ArrayLike, labels: ArrayLike | None = None, *, raw: bool = False) -> np.ndarray:
+        """Return the images of latents (N, latent_dim) as uint8 (N, H, W, C), made as ``sample`` makes them.
+
+        ``labels`` are int64 (N,), or float32 (N, num_classes) weights for a generator with ``mixes_labels``.
+        Raises ModelError for missing raw weights.
+        """
+
+    @abstractmethod
+    def translator(self, *, reverse: bool = False, as_source: bool = False, raw: bool = False) -> ImageToImage:
+        """Return the generator that ``translate`` uses; ModelError if the model does not translate in that way."""
+
+    @abstractmethod
+    def upscaler(self, *, raw: bool = False) -> ImageToImage:
+        """Return the generator that ``upscale`` uses; ModelError if the model does not upscale."""
+
+    def sample(
+        self,
+        count: int = 64,
+        *,
+        seed: int = 0,
+        label: str | int | None = None,
+        truncation: float | None = None,
+        raw: bool = False,
+    ) -> Samples:
+        """Return ``count`` new images, 1 to 1,000,000; image i of a seed has the same bytes for every ``count``.
+
+        ``label`` asks for one class by name or number; without it a conditional model makes 8 of each class in turn.
+        ``truncation`` draws the latents from a normal distribution cut off at that many standard deviations (Brock et
+        al. 2019, arXiv:1809.11096, section 3.1): less variety, fewer failures. ``raw`` uses the weights without EMA.
+        Raises ModelError for an unknown label, a number out of range, or missing raw weights.
+        """
+        wanted = self.latent_input("sample")
+        if not 1 <= count <= MAX_SAMPLES:
+            raise ModelError("model.num_out_of_range", f"cannot make {count:,} images\n  allowed: 1 to {MAX_SAMPLES:,}")
+        if seed < 0:
+            raise ModelError("model.seed_out_of_range", f"seed {seed} is below 0; allowed: 0 or more")
+        latents = truncate(sample_latents(seed, 0, count, wanted.latent_dim), truncation)
+        labels = sample_labels(0, count, wanted.num_classes)
+        if label is not None:
+            labels = np.full(count, self.class_number(label))
+        images = self.draw(latents, labels, raw=raw)
+        names = tuple(image_name(seed, number) for number in range(count))
+        return Samples(images, labels, self.classes, names=names)
+
+    def upscale(self, images: np.ndarray, *, raw: bool = False) -> np.ndarray:
+        """Enlarge uint8 (N, H, W, C) to uint8 (N, scale H, scale W, C); ModelError if the model does not upscale."""
+        generator = self.upscaler(raw=raw)
+        return np.stack([generator.enlarge(image) for image in images])
+
+    def class_number(self, label: str | int) -> int:
+        """Return the number of a class given by name or number; ModelError with the nearest name if it is unknown."""
+        num_classes = self.latent_input("label").num_classes
+        if not num_classes:
+            raise ModelError(
+                "model.no_labels",
+                "this model has no labels: it was not trained with conditional=true\n  leave out the label",
+            )
+        if str(label) in self.classes:
+            return self.classes.index(str(label))
+        if str(label).isdigit() and int(label) < num_classes:
+            return int(label)
+        raise ModelError("model.unknown_label", unknown_name("label", str(label), self.classes))
+
+
+def no_latents(verb: str, kind: str) -> ModelError:
+    """Return the error for a verb that needs latents, with a model of another method."""
+    return ModelError("model.other_method", f"cannot {verb} with a model of method '{kind}'; it needs 'latent'")
+
+
+def no_translator(kind: str, *, upscales: bool) -> ModelError:
+    """Return the error for a translation by a model of another method."""
+    if upscales:
+        return ModelError(
+            "model.other_method",
+            f"cannot translate with a model of method '{kind}': it enlarges images"
+            "\n  use: gansmith upscale MODEL IMAGES",
+        )
+    return ModelError(
+        "model.other_method",
+        f"cannot translate with a model of method '{kind}'; it needs 'paired' or 'unpaired'"
+        "\n  train one: gansmith train photos/ --task colorize",
+    )
+
+
+def one_way(kind: str) -> ModelError:
+    """Return the error for ``reverse`` with a model of one direction."""
+    return ModelError(
+        "model.one_way",
+        f"--reverse: a model of method '{kind}' translates in one direction only"
+        "\n  to train both directions: gansmith train --from A --to B",
+    )
+
+
+def no_upscaler(kind: str, *, enlarges: bool) -> ModelError:
+    """Return the error for upscaling by a model of another method; ``enlarges`` says that its translations do."""
+    suggestion = "gansmith translate MODEL IMAGES" if enlarges else "gansmith train photos/ --recipe srresnet"
+    return ModelError(
+        "model.other_method",
+        f"cannot upscale with a model of method '{kind}'; it needs 'super_resolution'\n  use: {suggestion}",
+    )
+
+
+def needs_weights(verb: str) -> ModelError:
+    """Return the error for a verb that a model without torch's weights cannot do."""
+    return ModelError(
+        "model.needs_weights",
+        f"cannot {verb} with an ONNX file: it holds a generator without the weights that torch needs"
+        "\n  pass the run or the model folder that it was exported from",
+    )
+
+
+def check_image_size(data: DataSpec, where: object) -> None:
+    """Raise ModelError, which names the file ``where``, if a record has images of an impossible size."""
+    if not (1 <= data.height <= MAX_SIDE_PX and 1 <= data.width <= MAX_SIDE_PX) or data.channels not in (1, 3, 4):
+        raise ModelError(
+            "model.size_out_of_range",
+            f"'{where}' gives an impossible image size: {data.height} x {data.width} px with {data.channels} channels"
+            "\n  the file is damaged: copy it again",
+        )

@@ -1,0 +1,54 @@
+import os
+
+import pytest
+
+from gansmith.core import cpus
+from gansmith.core.cpus import available_cpus
+
+
+@pytest.fixture
+def groups(tmp_path, monkeypatch):
+    """Write files of control groups: {path below the root: text}."""
+    monkeypatch.setattr(cpus, "CGROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(cpus, "OWN", tmp_path / "own")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+
+    def write(own: str, files: dict[str, str]) -> None:
+        (tmp_path / "own").write_text(own)
+        for name, text in files.items():
+            path = tmp_path / "cgroup" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("own", "files", "expected"),
+    [
+        ("0::/\n", {}, 8),
+        ("0::/\n", {"cpu.max": "max 100000\n"}, 8),
+        ("0::/\n", {"cpu.max": "100000 100000\n"}, 1),
+        ("0::/\n", {"cpu.max": "250000 100000\n"}, 3),
+        ("0::/\n", {"cpu.max": "50000 100000\n"}, 1),
+        ("0::/pods/a\n", {"pods/a/cpu.max": "max 100000\n", "pods/cpu.max": "200000 100000\n"}, 2),
+        ("0::/../..\n", {"cpu.max": "200000 100000\n"}, 2),
+        (
+            "5:cpu,cpuacct:/docker/a\n4:memory:/docker/a\n",
+            {"cpu,cpuacct/docker/a/cpu.cfs_quota_us": "400000\n", "cpu,cpuacct/docker/a/cpu.cfs_period_us": "100000\n"},
+            4,
+        ),
+        ("", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ("no colons", {"cpu.max": "not numbers"}, 8),
+        ("0::/\n", {"cpu.max": "100000 0\n"}, 8),
+    ],
+)
+def test_quotas(groups, own, files, expected):
+    groups(own, files)
+    assert available_cpus() == expected
+
+
+def test_affinity(groups, monkeypatch):
+    groups("0::/\n", {"cpu.max": "400000 100000\n"})
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
+    assert available_cpus() == 1

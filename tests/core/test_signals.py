@@ -1,0 +1,65 @@
+import os
+import signal
+
+import pytest
+
+from gansmith.core import signals
+from gansmith.core.signals import PAUSING, StopRequest, outliving_terminal
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """A terminal that a test can close."""
+    there = [True]
+    monkeypatch.setattr(signals, "_has_terminal", lambda: there[0])
+    return there
+
+
+@pytest.mark.parametrize("name", PAUSING)
+def test_a_signal_asks_for_a_stop(name):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+    with StopRequest().listening() as stop:
+        assert not stop.requested()
+        os.kill(os.getpid(), number)
+        assert stop.signal_number == number
+    assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_ends_at_once():
+    with StopRequest().listening():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        with pytest.raises(SystemExit) as ended:
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert ended.value.code == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("at_first", "later", "stops"), [(True, False, False), (True, True, True), (False, False, True)]
+)
+def test_sighup_stops_a_run_unless_its_terminal_was_closed(terminal, at_first, later, stops):
+    terminal[0] = at_first
+    with outliving_terminal(), StopRequest().listening() as stop:
+        terminal[0] = later
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert stop.requested() == stops
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
+def test_sighup_is_ignored_before_and_after_training():
+    with outliving_terminal():
+        os.kill(os.getpid(), signal.SIGHUP)
+        with StopRequest().listening():
+            pass
+        os.kill(os.getpid(), signal.SIGHUP)
+
+
+def test_nohup_stays():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with outliving_terminal(), StopRequest().listening() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stop.requested()
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
