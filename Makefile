@@ -1,9 +1,12 @@
 # Needs python3 (3.11 or newer), pip and make. Everything is installed into .venv in this folder.
 #   make demo                train the default on the built-in images and show what came out
-#   make test                all tests;   make fast: those that take seconds
+#   make test                all tests
+#   make fast                without those marked slow: most recipes, real terminals and new processes, kills,
+#                            two processes, compiling, the site, and other tests of half a second and more
 #   make snapshots           rewrite tests/snapshots/messages.txt (texts that tests compare) and docs/cli.md: read the diff
 #   make trackers            install all trackers into .venv/trackers, over .venv, and test with them
 #   make docs                the site, into docs/_build/html
+#   make wheel               wheel and sdist, into dist
 #   make check               formatting, lint, types, layers and all tests
 #   TORCH_INDEX=URL          take torch from another index, for example the one with CPU-only wheels
 PYTHON ?= python3
@@ -14,7 +17,7 @@ MINUTES ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test fast snapshots check lint docs trackers bench clean
+.PHONY: demo test fast snapshots check lint docs trackers wheel bench clean
 
 demo: $(VENV)/installed
 	@run=$$($(BIN)/gansmith train fashion-sample --minutes $(MINUTES)) && \
@@ -43,6 +46,9 @@ check: lint test
 docs: $(VENV)/installed-dev
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
 	@echo docs/_build/html/index.html
+
+wheel: $(VENV)/installed-dev
+	$(BIN)/python -m build --no-isolation
 
 # Without constraints: Trackio needs an older Pillow, MLflow an older importlib-metadata.
 trackers: $(VENV)/installed-dev
@@ -73,4 +79,4 @@ $(VENV)/installed-dev: $(VENV)/installed
 	@touch $@
 
 clean:
-	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) dist docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -13,8 +13,9 @@ INTRODUCTION = """# Command line
 Every verb and its options, as `--help` shows them. This page is generated: change the help texts in
 `src/gansmith/cli/`, then run `make snapshots`.
 
-- Results go to stdout, progress to stderr. With `--json`, stdout holds JSON only.
-- Exit codes: 0 for success, 2 for an error that you can fix, 130 or 143 for a run paused by Ctrl-C or SIGTERM.
+- Results go to stdout, progress to stderr. With `--json`, stdout holds one JSON object.
+- Exit codes: 0 done, 1 a fault of gansmith, 2 an error that you can correct, 3 a run that a signal paused, 4 a run that
+  a verdict ended: see [Scripts and schedulers](automation.md).
 - `--debug` before or after the verb shows the traceback of an error.
 """
 

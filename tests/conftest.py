@@ -1,12 +1,14 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from forked import Forked
 from gansmith import plugins
 from gansmith.cli.app import main
 from gansmith.core.runtime import Runtime
@@ -15,6 +17,7 @@ from gansmith.data.open import open_data
 from gansmith.inference.model import Model
 from small_images import write_photos
 from small_models import CLASSES, make_model
+from small_runs import quick_curves, quick_film, with_results
 
 pytest_plugins = ["prose"]
 
@@ -30,6 +33,19 @@ def _one_thread():
 def _ctrl_c():
     """Hear SIGINT even where tests run in the background of a shell, which ignores it for its jobs."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_results():
+    """Leave the real film and the real curves to the tests that ask for ``real_results``."""
+    with with_results(quick_film, quick_curves):
+        yield
+
+
+@pytest.fixture
+def real_results():
+    with with_results():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -106,6 +122,17 @@ def convolutional() -> Model:
 @pytest.fixture(scope="session")
 def conditional() -> Model:
     return make_model("hidden=[8]", "conditional=true", classes=CLASSES)
+
+
+@pytest.fixture
+def fork(tmp_path, monkeypatch) -> Callable[..., Forked]:
+    """Return a function that runs a command line in a fork, with more variables of the environment."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def forked(*words: object, **environment: str) -> Forked:
+        return Forked(words, tmp_path / "stderr.txt", environment)
+
+    return forked
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 import os
 import re
+import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pytest
 import torch
 
 from gansmith import api
@@ -18,7 +20,11 @@ from gansmith.core.events import Event
 from gansmith.core.noise import Noise
 from gansmith.data.base import DataSpec
 from gansmith.data.sources.domains import Domains
+from gansmith.imaging.images import to_pil
 from gansmith.recipes.load import load_recipe, recipe_names
+from gansmith.reporting import run_results
+from gansmith.reporting.curves import draw_curves
+from gansmith.reporting.film import write_film
 from gansmith.runs.checkpoint import Checkpoint, load_latest
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
@@ -115,6 +121,32 @@ class Listener:
 
     def said(self, kind: str) -> list[str]:
         return [event.message for event in self.events if event.kind == kind]
+
+
+FAST_RECIPES = ("mlp-small", "dcgan", "translate")
+
+
+def few_in_the_fast_lane(recipes: Iterable[str]) -> list[Any]:
+    """Return the recipes as parameters of a test, all but a few of them marked as slow."""
+    return [name if name in FAST_RECIPES else pytest.param(name, marks=pytest.mark.slow) for name in recipes]
+
+
+@contextmanager
+def with_results(film: Callable[..., None] = write_film, curves: Callable[..., None] = draw_curves) -> Iterator[None]:
+    """Have runs inside end with this film and these curves, in tests otherwise with the quick ones below."""
+    with mock.patch.multiple(run_results, write_film=film, draw_curves=curves):
+        yield
+
+
+def quick_film(frames: list[Path], captions: list[str], gif: Path, mp4: Path) -> None:
+    """Stand in for the film, whose encoder takes longer than a small run."""
+    for path in (gif, mp4):
+        shutil.copyfile(frames[-1], path)
+
+
+def quick_curves(rows: list[dict[str, Any]], path: Path) -> None:
+    """Stand in for the curves, which take matplotlib longer than a small run."""
+    to_pil(np.zeros((8, 8, 1), np.uint8)).save(path, "PNG")
 
 
 @contextmanager

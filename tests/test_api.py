@@ -59,6 +59,7 @@ def test_the_snippet_of_the_readme(tiny_file, tmp_path, monkeypatch):
         assert (grid.size, grid.mode) == ((82, 82), "L")
 
 
+@pytest.mark.slow
 def test_importing_gansmith_imports_no_torch():
     code = (
         "import sys, gansmith; gansmith.__version__; assert 'torch' not in sys.modules and 'numpy' not in sys.modules\n"
@@ -72,8 +73,9 @@ def test_importing_gansmith_imports_no_torch():
 
 def test_the_public_names():
     assert gansmith.__all__ == [
-        "Model", "__version__", "arithmetic", "check", "compare", "directions", "evaluate", "export", "features",
-        "interpolate", "invert", "load", "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "silent",
+        "Event", "Model", "Run", "__version__", "arithmetic", "check", "compare", "directions", "evaluate", "export",
+        "features", "interpolate", "invert", "load", "open_fitted", "open_parts", "pick", "plan", "probe", "resume",
+        "schema", "silent",
         "train", "translate", "upscale",
     ]  # fmt: skip
     assert gansmith.train is api.train
@@ -91,7 +93,7 @@ def test_the_run(run):
 
 
 def test_rows_of_a_run(run):
-    rows = run.rows()
+    rows = run.log
     assert [row["iteration"] for row in rows] == [1, 2, 3, 4, 5, 6]
     assert rows[-1]["kimg"] == pytest.approx(6 * 16 / 1000)
     assert rows[-1]["epoch"] == pytest.approx(1.0)
@@ -180,9 +182,9 @@ def test_every_keyword_is_an_option():
 @pytest.mark.slow
 def test_the_same_run_twice_has_the_same_numbers(run, tiny_file, tmp_path):
     again = api.train(tiny_file, recipe="mlp-small", overrides=SMALL, out=tmp_path / "r", steps=6, seed=4)
-    assert again.rows() == run.rows()
+    assert again.log == run.log
     other = api.train(tiny_file, recipe="mlp-small", overrides=SMALL, out=tmp_path / "s", steps=6, seed=5)
-    assert other.rows() != run.rows()
+    assert other.log != run.log
 
 
 def test_starting_from_the_weights_of_a_model(refused, run, tiny_file, tmp_path):
@@ -303,5 +305,5 @@ def test_a_run_that_cannot_start_leaves_no_folder(tiny_file, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(api, "start_run", fail)
     with pytest.raises(RuntimeError):
-        gansmith.train(tiny_file, recipe="mlp-small", steps=1, on_event=gansmith.silent)
+        gansmith.train(tiny_file, recipe="mlp-small", steps=1, progress=False)
     assert list((tmp_path / "runs").iterdir()) == []

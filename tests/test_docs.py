@@ -1,17 +1,20 @@
 """The site builds without warnings and reads offline; notebook, lessons and pictures of runs can be made anew."""
 
 import importlib
+import json
 import re
 import runpy
 import subprocess
 import sys
 from html import escape
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 
 import gansmith.cli
+from gansmith.core.events import HealthEvent, HealthValues, MessageEvent
 from gansmith.recipes.load import recipe_names
 from small_runs import train
 
@@ -111,6 +114,31 @@ def test_the_tutorial_runs(monkeypatch, tmp_path):
     nbclient.NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    live, report = (output["data"]["text/html"] for output in outputs if "text/html" in output.get("data", {}))
+    assert "<strong>training</strong> 100%" in live
+    assert "0.5 kimg" in live
+    assert live.count("<img ") == 1
+    assert re.match(r"<iframe [^>]*srcdoc=\"&lt;!doctype html&gt;", report)
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+
+
+def test_the_callback_of_the_page_posts_changed_verdicts(monkeypatch, capsys):
+    page = (DOCS / "python.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(import json.*?)```", page, re.DOTALL)
+    change = HealthValues(event="health", iteration=9, kimg=3.0, began_kimg=2.0, verdict="stalled", message="told")
+    events = [MessageEvent("note", "another"), HealthEvent("stalled since 2.0 kimg", change)]
+    monkeypatch.setattr(gansmith, "train", lambda _, *, on_event: [on_event(event) for event in events])
+    posted = []
+    monkeypatch.setattr("urllib.request.urlopen", lambda request, timeout: posted.append(json.loads(request.data)))
+    exec(example, {})
+    assert posted == [{"text": "3 kimg, stalled: stalled since 2.0 kimg"}]
+
+    def fail(*_, **__):
+        raise URLError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", fail)
+    exec(example, {})
+    assert capsys.readouterr().out == "not sent: <urlopen error no network>\n"
 
 
 def test_the_tutorial_is_small_and_was_run_in_order():
@@ -157,6 +185,7 @@ def run_for_docs(monkeypatch, *words: object) -> None:
     runpy.run_path(str(REPOSITORY / "scripts" / "run_for_docs.py"), run_name="__main__")
 
 
+@pytest.mark.slow
 def test_pictures_of_a_run(tiny_file, tmp_path, monkeypatch, no_results):
     run = train(tiny_file, tmp_path / "run", "mlp-small").folder
     docs = tmp_path / "docs"

@@ -63,6 +63,7 @@ def runs_code(file: Path) -> Iterator[str]:
             yield name
 
 
+@pytest.mark.slow
 def test_nothing_runs_code_that_it_reads():
     found = {(path_of(file), what) for file in FILES for what in runs_code(file)} - FEATURES
     assert found == {("core/registry.py", "spec.loader.exec_module")}  # loads the plugins that the user named
@@ -132,6 +133,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_every_module_imports_with_the_base_dependencies():
     done = subprocess.run(
         [sys.executable, "-W", "error:::gansmith", "-c", IMPORT_ALL, *MODULES],

@@ -22,8 +22,9 @@ def test_b(prose, number):
 
 
 @pytest.fixture
-def project(pytester) -> Path:
+def project(pytester, monkeypatch) -> Path:
     """A project of two tests with a snapshot file of its own."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # others than xdist: most of the time of a start
     shutil.copy(plugin.__file__, pytester.path / "prose.py")
     (pytester.path / "snapshots").mkdir()
     (pytester.path / "tests").mkdir()
@@ -35,10 +36,11 @@ def project(pytester) -> Path:
 
 
 def run(pytester, *words: str) -> tuple[int, str]:
-    found = pytester.runpytest_subprocess("-p", "no:cacheprovider", *words)
+    found = pytester.runpytest_subprocess("-p", "xdist.plugin", "-p", "no:cacheprovider", *words)
     return int(found.ret), "\n".join(found.outlines)
 
 
+@pytest.mark.slow
 def test_snapshots_are_written_compared_and_dropped(pytester, project):
     entries, tests = project / "snapshots" / "messages.txt", project / "tests" / "test_it.py"
     assert run(pytester, "-n", "2", "--write-snapshots")[0] == 0
@@ -61,15 +63,17 @@ def test_snapshots_are_written_compared_and_dropped(pytester, project):
     code, out = run(pytester, "-n", "2")
     assert code == 1
     assert "number | test_b[2]\n  place | test_a (2)" in out
-    assert run(pytester, "-n", "2", "--write-snapshots")[0] == 0
+    assert run(pytester, "-n", "0", "--write-snapshots")[0] == 0
     assert list(plugin.read_entries(entries.read_text())) == ["number | test_b[1]", "place | test_a"]
 
 
+@pytest.mark.slow
 def test_two_tests_of_one_name_are_refused(pytester, project):
     shutil.copy(project / "tests" / "test_it.py", project / "tests" / "test_other.py")
     assert run(pytester, "-n", "0")[0] == int(pytest.ExitCode.USAGE_ERROR)
 
 
+@pytest.mark.slow
 def test_a_mistake_is_asserted_by_its_code(pytester, project):
     (project / "tests" / "test_it.py").write_text(
         "from gansmith.core.errors import DataError\n"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import numpy as np
@@ -21,10 +22,11 @@ from gansmith.cli.app import app, main
 from gansmith.cli.train import data_and_overrides, translation_recipe, unpaired_data_and_overrides
 from gansmith.core.errors import GansmithError
 from gansmith.evaluation.downstream import synthetic_set as augment
-from gansmith.planning import machine, planner
+from gansmith.planning import machine
 from gansmith.planning.heuristics import COMPACT
 from gansmith.recipes import AUTO
 from gansmith.recipes.load import load_recipe, recipe_names
+from gansmith.training import prepare
 from small_runs import small, train
 
 REPOSITORY = Path(gansmith.__file__).parent.parent.parent
@@ -85,9 +87,14 @@ def test_the_pages_have_commands():
     assert [words for page, words in ALL if words[0] == "make"]
 
 
+@cache
+def command_line() -> Any:
+    return typer.main.get_command(app)
+
+
 def parse(words: list[str]) -> tuple[str, dict]:
     """Return the verb and its parameters as the command line would, without running it."""
-    command = typer.main.get_command(app)
+    command = command_line()
     if words[0].startswith("-"):
         assert words[0] in ("--help", "-h", "--version")
         return words[0], {}
@@ -251,7 +258,7 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         return [name, run, str(world / "images/dark/0.png"), *words[3:], "--steps", "2"]
     if name == "directions":
         return [name, run, *words[2:], *(() if "--num" in words else ("--num", "2"))]
-    if name in ("interpolate", "arithmetic"):
+    if name in ("interpolate", "arithmetic", "export"):
         return [name, run, *words[2:]]
     if name in ("features", "probe"):
         few = ("--per-class", "2,3", "--seeds", "2") if name == "probe" else ("--out", "x.npz")
@@ -304,7 +311,7 @@ def test_commands_run(words, small_world, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     cache_folder = tmp_path if words == ("data", "clean") else small_world / "cache"
     monkeypatch.setenv("GANSMITH_CACHE", str(cache_folder))
-    for module, seconds in ((machine, "MEASURE_SEC"), (planner, "MEASURE_SEC"), (planner, "PROBE_SEC")):
+    for module, seconds in ((machine, "MEASURE_SEC"), (prepare, "STEADY_SEC")):
         monkeypatch.setattr(module, seconds, 0.01)
     monkeypatch.setattr(api, "write_results", lambda *_: None)
     monkeypatch.setattr(augment, "_classifier", lambda *_: lambda images, _: np.zeros(len(images), bool))

@@ -6,6 +6,7 @@ from gansmith.core.version import __version__
 
 if TYPE_CHECKING:
     from gansmith.api import (
+        Run,
         arithmetic,
         check,
         compare,
@@ -22,15 +23,18 @@ if TYPE_CHECKING:
         plan,
         probe,
         resume,
+        schema,
         train,
         translate,
         upscale,
     )
-    from gansmith.core.events import silent
+    from gansmith.core.events import Event, silent
     from gansmith.inference.model import Model
 
 __all__ = [
+    "Event",
     "Model",
+    "Run",
     "__version__",
     "arithmetic",
     "check",
@@ -48,6 +52,7 @@ __all__ = [
     "plan",
     "probe",
     "resume",
+    "schema",
     "silent",
     "train",
     "translate",
@@ -57,6 +62,7 @@ __all__ = [
 
 # The other names are in ``api``, which imports torch. These also serve models that onnxruntime runs.
 PLACES = {
+    "Event": "core.events",
     "Model": "inference.model",
     "arithmetic": "inference.arithmetic",
     "interpolate": "inference.interpolate",

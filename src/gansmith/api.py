@@ -1,14 +1,19 @@
 """The verbs as functions; ``sample`` is a method of the model that ``load`` returns."""
 
+import math
 import re
-from collections.abc import Sequence
-from contextlib import suppress
+import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from gansmith.core import clock
-from gansmith.core.events import Event, OnEvent, OnProgress, PlainLines, progress_events, silent
+from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, VerdictName, progress_events
+from gansmith.core.file_names import can_be_path
+from gansmith.core.html import facts
+from gansmith.core.metric_name import column_of
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.core.signals import outliving_terminal
@@ -49,7 +54,9 @@ from gansmith.inference.translate import translate as translate
 from gansmith.inference.translate import translate_files as translate_files
 from gansmith.inference.upscale import upscale as upscale
 from gansmith.inference.upscale import upscale_files as upscale_files
+from gansmith.monitoring.health import TITLES
 from gansmith.planning.machine import examine
+from gansmith.planning.planner import data_options
 from gansmith.planning.proposal import Proposal as Proposal
 from gansmith.planning.resolve import DryRun as DryRun
 from gansmith.planning.resolve import dry_run as dry_run
@@ -60,13 +67,15 @@ from gansmith.recipes.layer_table import describe_networks as describe_networks
 from gansmith.recipes.layer_table import example_spec as example_spec
 from gansmith.reporting.comparison_page import write_comparison
 from gansmith.reporting.diagnosis import diagnose as diagnose
+from gansmith.reporting.display import in_notebook, picture_of, show_page, showing
 from gansmith.reporting.loggers.base import LoggerPart
 from gansmith.reporting.run_results import refresh_report, write_results
+from gansmith.reporting.schemas import schema as schema
 from gansmith.reporting.study_plot import check_plot as check_plot
 from gansmith.reporting.study_plot import draw_study as draw_study
 from gansmith.reporting.tracking import Tracking, parse_loggers
 from gansmith.runs.folder import RunFolder, is_run, make_next_folder
-from gansmith.runs.log import read_rows
+from gansmith.runs.log import best_snapshot, read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
 from gansmith.runs.options import RunOptions
 from gansmith.training.run import Surroundings, resume_run, start_run
@@ -87,9 +96,69 @@ class Run:
         """Load the model: of the best checkpoint where snapshots were evaluated, else of the last."""
         return load_model(self.folder, device)
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return the rows of log.jsonl."""
-        return read_rows(RunFolder(self.folder).log)
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Return the rows of numbers in log.jsonl, flat records: ``pandas.DataFrame(run.log)`` is a table of them."""
+        return [row for row in read_rows(RunFolder(self.folder).log) if "event" not in row]
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """Return the events in log.jsonl: verdicts, rollbacks, skipped steps, an early end, accepted changes."""
+        return [row for row in read_rows(RunFolder(self.folder).log) if "event" in row]
+
+    @property
+    def snapshots(self) -> list[dict[str, Any]]:
+        """Return the rows of snapshots.jsonl: metrics of samples and the verdict."""
+        return RunFolder(self.folder).read_snapshots()
+
+    @property
+    def ended_by(self) -> VerdictName | None:
+        """Return the verdict that ended the run before its length, such as "full_collapse"; None in most cases."""
+        return RunFolder(self.folder).record.ended_by
+
+    def report(self) -> Path:
+        """Return the path of report.html, and show the page if this is a notebook.
+
+        A paused run gets a report of what there is so far.
+        """
+        run = RunFolder.open(self.folder)
+        if not run.report.is_file():
+            refresh_report(run, self.model("cpu"), always=True)
+        if in_notebook():
+            show_page(run.report)
+        return run.report
+
+    def summary(self) -> dict[str, Any]:
+        """Return what ``gansmith train --json`` prints: JSON values; gansmith schema result has their meaning."""
+        run = RunFolder(self.folder)
+        snapshots, rows = run.read_snapshots(), self.log
+        best = best_snapshot(snapshots)
+        return {
+            "folder": str(self.folder),
+            "finished": self.finished,
+            "signal": signal.Signals(self.stopped_by).name if self.stopped_by else None,
+            "ended_by": self.ended_by,
+            "kimg": rows[-1]["kimg"] if rows else 0.0,
+            "verdict": snapshots[-1]["verdict"] if snapshots else None,
+            "best": best and {name: value for name, value in best.items() if not isinstance(value, dict)},
+            "model": str(run.model) if run.model.is_dir() else None,
+            "report": str(run.report) if run.report.is_file() else None,
+        }
+
+    def _repr_html_(self) -> str:
+        run, found = RunFolder(self.folder), self.summary()
+        how = "finished" if self.finished else "paused"
+        shown = {"state": f"{how} at {found['kimg']:,.1f} kimg"}
+        if found["ended_by"]:
+            shown["ended by"] = TITLES[found["ended_by"]]
+        if found["verdict"]:
+            shown["verdict"] = TITLES[found["verdict"]]
+        if best := found["best"]:
+            name = column_of(best, "fd")
+            shown["best snapshot"] = f"{name} {best[name]:.4g} at {best['kimg']:,.1f} kimg"
+        shown["next"] = "run.report(), run.model().sample()" if self.finished else f"gansmith.resume('{self.folder}')"
+        grid = run.grid_from(best["iteration"] if best else math.inf)
+        return f"<div>{facts(str(self.folder), shown)}\n{'' if grid is None else picture_of(grid)}</div>"
 
 
 @outliving_terminal()
@@ -98,6 +167,7 @@ def train(
     *,
     out: str | Path | None = None,
     on_event: OnEvent | None = None,
+    progress: bool = True,
     **keywords: Unpack[RunKeywords],
 ) -> Run:
     """Train on images and return the run.
@@ -112,36 +182,38 @@ def train(
     - device ("auto"), precision ("auto"), compiled (False)
     - loggers: a list of trackers, such as ["wandb"] or [{"kind": "wandb", "project": "faces", "model": True}]
 
-    Without ``on_event`` it prints lines on stderr; ``on_event=gansmith.silent`` prints nothing. The other verbs do the
-    same, some with ``on_progress``. Raises GansmithError for any mistake that the user can correct, and TypeError for
-    an unknown keyword. Ctrl-C saves the run and returns it unfinished; closing the terminal does not end it.
+    It shows its progress: in a notebook as one live display, elsewhere on stderr; ``progress=False`` turns that off.
+    ``on_event`` is called with every event, too (``gansmith.Event``); an exception that it raises ends the run.
+    Raises GansmithError for any mistake that the user can correct, and TypeError for an unknown keyword.
+    Ctrl-C saves the run and returns it unfinished; closing the terminal does not end it.
     """
     options = RunOptions.of(source, **keywords)
     runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
     load_plugins(options.plugins)
-    trackers = parse_loggers(options.loggers)
+    trackers = parse_loggers(options.loggers, check=runtime.is_main)
     options = replace(options, loggers=tuple(map(_spec, trackers)))
-    around = _surroundings(on_event, runtime, trackers)
     if out:
         RunFolder.check_free(Path(out))
-    prepared = prepare_run(options, runtime, around.on_event)
-    name = run_name(prepared.recipe.name, prepared.source.name)
-    made = "" if out or not runtime.is_main else str(make_next_folder(RUNS, name))
-    folder = Path(out) if out else Path(runtime.broadcast_text(made or "-"))  # the text of the main process counts
-    first_weights = load_model(options.init_from, "cpu").networks if options.init_from else None
-    try:
-        signal = start_run(folder, prepared, options, runtime, around, first_weights)
-    except BaseException:
-        if made:
-            with suppress(OSError):  # not empty: there is something to resume or to read
-                folder.rmdir()
-        raise
-    return Run(folder, signal == 0, signal, runtime.is_main)
+    with _surroundings(on_event, progress, runtime, trackers) as around:
+        prepared = prepare_run(options, runtime, around.on_event)
+        name = run_name(prepared.recipe.name, prepared.source.name)
+        made = "" if out or not runtime.is_main else str(make_next_folder(RUNS, name))
+        folder = Path(out) if out else Path(runtime.broadcast_text(made or "-"))  # the text of the main process counts
+        first_weights = load_model(options.init_from, "cpu").networks if options.init_from else None
+        try:
+            stopped_by = start_run(folder, prepared, options, runtime, around, first_weights)
+        except BaseException:
+            if made:
+                with suppress(OSError):  # not empty: there is something to resume or to read
+                    folder.rmdir()
+            raise
+    return Run(folder, stopped_by == 0, stopped_by, runtime.is_main)
 
 
 def run_name(recipe: str, data: str) -> str:
     """Return the name of a run folder without its number; it needs no quotes in a shell."""
     slug = re.sub(r"[^\w.]+", "-", data).strip("-.")[:64]
+    slug = slug if can_be_path(slug) else re.sub(r"[^A-Za-z0-9_.]+", "-", slug).strip("-.")
     return f"{recipe}-{slug or 'data'}"
 
 
@@ -149,14 +221,18 @@ def _spec(logger: LoggerPart) -> dict[str, Any]:
     return {"kind": logger.kind, **logger.model_dump(mode="json")}
 
 
-def _surroundings(on_event: OnEvent | None, runtime: Runtime, trackers: Sequence[LoggerPart]) -> Surroundings:
-    """Return the listener, the loggers and the writer of results; only the main process has a listener."""
-    listener = on_event or PlainLines() if runtime.is_main else silent
-    return Surroundings(
-        listener,
-        lambda run: Tracking.open(run, trackers, listener),
-        lambda run, listener: write_results(run, load_model(run.path, "cpu"), listener),
-    )
+@contextmanager
+def _surroundings(
+    on_event: OnEvent | None, progress: bool, runtime: Runtime, trackers: Sequence[LoggerPart]
+) -> Iterator[Surroundings]:
+    """Yield the listener, the loggers and the writer of results; only the main process has a listener."""
+    main = runtime.is_main
+    with showing(on_event if main else None, progress=progress and main) as listen:
+        yield Surroundings(
+            listen,
+            lambda run: Tracking.open(run, trackers, listen),
+            lambda run, listener: write_results(run, load_model(run.path, "cpu"), listener),
+        )
 
 
 @outliving_terminal()
@@ -168,25 +244,29 @@ def resume(
     accept_changes: bool = False,
     loggers: Sequence[Any] | None = None,
     on_event: OnEvent | None = None,
+    progress: bool = True,
 ) -> Run:
     """Continue a run from its newest checkpoint and return it.
 
     A run with a time limit has the time that its earlier commands left; pauses do not count, except with ``until``.
     ``kimg`` changes the length, ``device`` the device; None is the one before. ``accept_changes`` continues although
     recipe, data, torch, threads or device changed. The log records all of it. ``loggers`` replaces the loggers of the
-    run; [] ends all of them. Raises CheckpointError for a folder that cannot be continued exactly.
+    run; [] ends all of them. ``on_event`` and ``progress`` are those of ``train``.
+    Raises CheckpointError for a folder that cannot be continued exactly.
     """
     began = clock.began()
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(record.plugin_files)
     known = record.numerics
-    trackers = parse_loggers(record.loggers if loggers is None else loggers)
     runtime = start_runtime(device or known.device, known.precision, compiled=known.compiled)
-    around = _surroundings(on_event, runtime, trackers)
+    trackers = parse_loggers(record.loggers if loggers is None else loggers, check=runtime.is_main)
     specs = tuple(map(_spec, trackers))
-    signal = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs, began=began)
-    return Run(run.path, signal == 0, signal, runtime.is_main)
+    with _surroundings(on_event, progress, runtime, trackers) as around:
+        stopped_by = resume_run(
+            run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs, began=began
+        )
+    return Run(run.path, stopped_by == 0, stopped_by, runtime.is_main)
 
 
 def load_weights(path: str | Path, verb: str, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:
@@ -197,14 +277,19 @@ def load_weights(path: str | Path, verb: str, device: str = "auto", plugins: Seq
 def check(
     source: str | Path,
     *,
+    overrides: Sequence[str] = (),
     size: str | None = None,
     channels: int | None = None,
     data_root: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> CheckReport:
-    """Check every image of a data set; ``on_progress`` is called for each. Raises DataError without images."""
+    """Check every image of a data set; ``on_progress`` is called for each. Raises DataError without images.
+
+    ``overrides`` are options of the data, as "labels=none".
+    """
     report = on_progress or PlainLines().show
-    options = DataOptions.model_validate({"size": size, "channels": channels})
+    chosen = {name: value for name, value in (("size", size), ("channels", channels)) if value is not None}
+    options = DataOptions.model_validate({**data_options(tuple(overrides)).model_dump(), **chosen})
     return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=report)
 
 
@@ -229,30 +314,34 @@ def evaluate(
     plugins: Sequence[str | Path] = (),
     data_root: str | Path | None = None,
     on_event: OnEvent | None = None,
+    progress: bool = True,
 ) -> tuple[Evaluation, Path]:
     """Evaluate a model on images that it was not trained on; return the result and the JSON file with it.
 
     ``source`` is a data set; None takes the images that the run held out. ``out`` is a folder; None: ``evaluation``
-    in the model's folder. Raises GansmithError for a model or images that cannot be evaluated.
+    in the model's folder. ``on_event`` and ``progress`` are those of ``train``.
+    Raises GansmithError for a model or images that cannot be evaluated.
     """
-    options, report = options or EvaluationOptions(), progress_events(on_event or PlainLines())
-    model, folder = load_weights(path, "evaluate", device, plugins), Path(path)
+    options, folder = options or EvaluationOptions(), Path(path)
+    model = load_weights(path, "evaluate", device, plugins)
     if not evaluates_translations(model.method):
         model.latent_method("evaluate")  # before any features are computed
     run_data = run_data_of(RunFolder.open(folder)) if is_run(folder) else None
     wanted = None if source is None else str(source)
     root = Path(data_root) if data_root else None
-    found = open_reference(
-        model.record.data, run_data, wanted, root=root, on_training=options.on_training, on_progress=report
-    )
     place = Path(out) if out else (folder if folder.is_dir() else folder.parent) / FOLDER
-    if evaluates_translations(model.method):
-        truth = open_truth(model.record.data, run_data, options.truth, root)
-        result, picture = evaluate_translations(model, *found, options, truth, on_progress=report)
-        path = write_translations(result, picture, place)
-    else:
-        result, evidence = evaluate_model(model, *found[:2], options, training=found[2], on_progress=report)
-        path = write_evaluation(result, evidence, place)
+    with showing(on_event, progress=progress) as listen:
+        report = progress_events(listen)
+        found = open_reference(
+            model.record.data, run_data, wanted, root=root, on_training=options.on_training, on_progress=report
+        )
+        if evaluates_translations(model.method):
+            truth = open_truth(model.record.data, run_data, options.truth, root)
+            result, picture = evaluate_translations(model, *found, options, truth, on_progress=report)
+            path = write_translations(result, picture, place)
+        else:
+            result, evidence = evaluate_model(model, *found[:2], options, training=found[2], on_progress=report)
+            path = write_evaluation(result, evidence, place)
     if run_data is not None and out is None:
         refresh_report(RunFolder.open(folder), model)
     return result, path
@@ -310,15 +399,15 @@ def score(
     how: str = "discriminator",
     *,
     on_event: OnEvent | None = None,
+    progress: bool = True,
 ) -> list[tuple[str, float]]:
     """Score how typical images are of a model's training data; ``paths`` are files or folders. See ``score_files``.
 
     A damaged file in a folder is left out, with a warning.
     """
+    with showing(on_event, progress=progress) as listen:
 
-    listen = on_event or PlainLines()
+        def warn(file: str, reason: str) -> None:
+            listen(MessageEvent("warning", f"left out: {file} ({reason})", {"file": file, "reason": reason}))
 
-    def warn(file: str, reason: str) -> None:
-        listen(Event("warning", f"left out: {file} ({reason})", {"file": file, "reason": reason}))
-
-    return score_files(model, paths, label, how, on_left_out=warn)
+        return score_files(model, paths, label, how, on_left_out=warn)

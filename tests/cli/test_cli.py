@@ -13,14 +13,17 @@ import pytest
 import torch
 from PIL import Image
 
+from forked import Forked
 from gansmith.cli.app import PANELS, main
-from gansmith.core.errors import GansmithError
+from gansmith.cli.text import json_text
+from gansmith.core.errors import GansmithError, TrainingError
 from gansmith.core.version import __version__
+from gansmith.monitoring.health import HOPELESS
 from gansmith.parts.losses.base import losses
 from gansmith.recipes.load import parse_recipe
 from gansmith.training import prepare
+from small_runs import COLLAPSING, MONITORED, RHYTHM, small, with_results
 
-COMMAND = [sys.executable, "-m", "gansmith"]
 TINY = ("--recipe", "mlp-small", "size=8", "hidden=[8]", "batch_size=16", "fixed_images=4", "conditional=true")
 VERBS = {
     (): ["--version", "--debug", "train", "plan", "resume", "sample", "score", "recipes", "doctor", "data"],
@@ -48,12 +51,13 @@ VERBS = {
     ],
     ("compare",): ["RUNS", "--out", "--device", "--plugin", "--json"],
     ("score",): ["MODEL", "IMAGES", "--label", "--device", "--json"],
-    ("recipes",): ["NAME", "KEY=VALUE", "--shapes"],
+    ("recipes",): ["NAME", "KEY=VALUE", "--shapes", "--json"],
+    ("schema",): ["NAME"],
     ("doctor",): ["--json"],
     ("data",): ["check", "list", "clean"],
     ("data", "check"): ["DATA", "--size", "--channels", "--data-root", "--json"],
     ("data", "list"): ["--data-root", "--json"],
-    ("data", "clean"): ["--help"],
+    ("data", "clean"): ["--json"],
 }  # fmt: skip
 
 
@@ -81,11 +85,14 @@ def shell(monkeypatch, capfd) -> Shell:
 
 
 @pytest.fixture(scope="module")
-def trained(tiny_file, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+def trained(tiny_file, tmp_path_factory, session_cache) -> tuple[Path, subprocess.CompletedProcess]:
     """A run made by the command in a process of its own."""
     folder = tmp_path_factory.mktemp("runs") / "my run"
-    words = ["train", tiny_file, *TINY, "--steps", "4", "--seed", "3", "--out", folder, "--device", "cpu"]
-    return folder, subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, check=False)
+    words = ("train", tiny_file, *TINY, "--steps", "4", "--seed", "3", "--out", folder, "--device", "cpu")
+    with with_results():
+        made = Forked(words, folder.parent / "stderr.txt", {"GANSMITH_CACHE": str(session_cache)})
+    out, err = made.communicate()
+    return folder, subprocess.CompletedProcess(words, made.wait(), out, err)
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +152,8 @@ def test_train_writes_a_run_and_prints_its_folder(trained):
 def test_train_json_and_default_folder(shell, tiny_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, out, err = shell("train", tiny_file, *TINY, "--steps", 1, "--json")
-    assert (code, json.loads(out)) == (0, {"folder": "runs/mlp-small-tiny-001", "finished": True})
+    found = json.loads(out)
+    assert (code, found["folder"], found["finished"]) == (0, "runs/mlp-small-tiny-001", True)
     assert "training: " in err
 
 
@@ -170,6 +178,7 @@ def test_dry_run(shell, tiny_file, tmp_path, monkeypatch):
 SMALL_PLAN = ("base_channels=4", "latent_dim=4", "batch_size=8")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick_measure")
 def test_plan(shell, tiny_file, tmp_path):
     code, out, err = shell("plan", tiny_file, *SMALL_PLAN, "--kimg", 0.016)
@@ -230,7 +239,11 @@ def test_resume_of_a_finished_run_changes_nothing(shell, run):
     code, out, _ = shell("resume", run)
     assert (code, out) == (0, f"{run}\n")
     assert {path: path.read_bytes() for path in before} == before
-    assert json.loads(shell("resume", run, "--json")[1]) == {"folder": str(run), "finished": True}
+    found = json.loads(shell("resume", run, "--json")[1])
+    assert found == {
+        "folder": str(run), "finished": True, "signal": None, "ended_by": None, "kimg": 0.064, "verdict": None,
+        "best": None, "model": str(run / "model"), "report": str(run / "report.html"),
+    }  # fmt: skip
 
 
 def test_sample_in_every_form(shell, run, tmp_path):
@@ -288,7 +301,7 @@ def test_score(shell, run, tmp_path):
     assert all(re.fullmatch(r" *[01]\.\d{4}  .+\.png", line) for line in lines)
     one = tmp_path / "fakes" / "dark" / "000001.png"
     _, out, _ = shell("score", run, one, one, "--label", 0, "--json")
-    scores = json.loads(out)
+    scores = json.loads(out)["scores"]
     assert [entry["file"] for entry in scores] == [str(one)] * 2
     assert f"{scores[0]['score']:8.4f}  {one}" == lines[1]
 
@@ -300,7 +313,8 @@ def test_score_of_a_folder_with_a_damaged_image(shell, run, tmp_path):
     code, out, err = shell("score", run, tmp_path / "fakes", "--label", "dark")
     assert (code, len(out.splitlines())) == (0, 1)
     assert err.startswith(f"warning: left out: {bad} (not an image")
-    good, left_out = json.loads(shell("score", run, tmp_path / "fakes", "--label", "dark", "--json")[1])
+    found = json.loads(shell("score", run, tmp_path / "fakes", "--label", "dark", "--json")[1])
+    (good,), (left_out,) = found["scores"], found["left_out"]
     assert good.keys() == {"file", "score"}
     assert (left_out["file"], left_out["reason"][:12]) == (str(bad), "not an image")
     assert shell("score", run, bad, "--label", "dark")[0] == 2
@@ -381,7 +395,7 @@ def test_data_check_and_list_use_the_given_folder(shell, tmp_path):
     assert re.search(r"^mnist: handwritten digits; 60,000 train, 10,000 test", out, re.MULTILINE)
     assert f"  licence: CC BY-SA 3.0\n  files: missing, expected in {tmp_path}/MNIST/raw\n" in out
     assert "  licence: MIT\n  files: built in\n" in out
-    listed = json.loads(shell("data", "list", "--json")[1])
+    listed = json.loads(shell("data", "list", "--json")[1])["sets"]
     assert {each["name"] for each in listed} > {"mnist", "cifar10", "fashion-sample"}
 
 
@@ -441,6 +455,62 @@ def test_words_that_the_command_line_does_not_know(shell, words):
     code, out, err = shell(*words)
     assert (code, out) == (2, "")
     assert "Traceback" not in err
+    code, out, _ = shell(*words, "--json")
+    assert (code, json.loads(out)["error"]["code"]) == (2, "cli.usage")
+
+
+def test_a_fault_of_gansmith_as_json(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["gansmith", "doctor", "--json"])
+    monkeypatch.setattr("gansmith.api.examine_machine", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # Python prints the traceback and exits with 1
+        main()
+    error = {"code": "internal", "message": "ZeroDivisionError: division by zero"}
+    assert json.loads(capsys.readouterr().out) == {"error": error}
+
+
+def test_recipes_and_dry_runs_as_json(shell, tiny_file):
+    listed = json.loads(shell("recipes", "--json")[1])["recipes"]
+    assert {"auto", "dcgan"} <= {each["name"] for each in listed}
+    assert all(each["summary"] for each in listed)
+    recipe = json.loads(shell("recipes", "mlp-small", "--json", "--shapes", "latent_dim=7")[1])["recipe"]
+    assert recipe["method"]["latent_dim"] == 7
+    assert json.loads(shell("recipes", "auto", "--json")[1])["name"] == "auto"
+    code, out, _ = shell("train", tiny_file, *TINY, "--steps", 3, "--dry-run", "--json")
+    found = json.loads(out)
+    assert (code, found["length"]["iterations"], found["recipe"]["batch_size"]) == (0, 3, 16)
+
+
+def test_numbers_that_json_lacks_are_null():
+    assert json_text({"a": [float("nan"), (1.5, float("inf"))]}) == '{"a": [null, [1.5, null]]}'
+
+
+def test_cleaning_the_cache_as_json(shell, tmp_path, monkeypatch):
+    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
+    assert shell("data", "clean", "--json") == (0, '{"bytes_freed": 0}\n', "")
+
+
+@pytest.mark.slow
+def test_a_verdict_that_ends_a_run_has_its_own_exit_code(shell, tiny_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("gansmith.api.write_results", lambda *_: None)
+    words = (*small("mlp-small", *RHYTHM), *MONITORED, "batch_size=16", "hidden=[32]", "lr=3e-3", *COLLAPSING)
+    code, out, err = shell(
+        "train", tiny_file, "--recipe", "mlp-small", "--steps", 60, "--seed", 3, "--precision", "fp32", *words,
+        "--on-collapse", "stop", "--out", tmp_path / "run", "--json",
+    )  # fmt: skip
+    found = json.loads(out)
+    assert (code, found["finished"], found["ended_by"]) == (4, True, found["verdict"])
+    assert found["verdict"] in HOPELESS
+    assert "warning: full mode collapse" in err or "warning: diverged" in err
+    assert shell("resume", tmp_path / "run")[0] == 4
+
+
+def test_a_run_that_cannot_go_on_has_the_same_exit_code(shell, monkeypatch):
+    def diverge(*args, **kwargs):
+        raise TrainingError("training.diverged", "losses are not finite")
+
+    monkeypatch.setattr("gansmith.api.resume", diverge)
+    code, out, _ = shell("resume", "run", "--json")
+    assert (code, json.loads(out)["error"]["code"]) == (4, "training.diverged")
 
 
 def test_words_that_are_neither_data_nor_a_change(prose, shell, tiny_file):

@@ -16,8 +16,8 @@ import pytest
 
 import gansmith
 from gansmith import api
-from gansmith.cli.progress import ProgressPrinter
-from gansmith.core.events import Event, PlainLines, Progress, say
+from gansmith.core.events import MessageEvent, PlainLines, Progress, RowEvent, say
+from gansmith.core.progress import ProgressPrinter
 from gansmith.core.signals import outliving_terminal
 from small_images import write_photos
 from small_models import CLASSES, make_model, make_translator
@@ -31,7 +31,7 @@ TRAIN = ("train", "data.npz", "--recipe", "mlp-small", "--seed", 3, "--device", 
 SMALL_PLAN = ("base_channels=4", "latent_dim=4", "batch_size=8")
 RESULTS = ("model/generator.safetensors", "curves.png", "report.html")
 SPEED = {"img_per_sec": 200.0, "eta_sec": 75.0, "wall_sec": 1.0, "memory_mb": 512.0}
-ROW = Event("row", "", {"kimg": 3.0, "loss_generator": 1.5, **SPEED}, Progress("training", 3.0, 18.0))
+ROW = RowEvent({"kimg": 3.0, "loss_generator": 1.5, **SPEED}, Progress("training", 3.0, 18.0))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def home(tmp_path_factory) -> Path:
     write_photos(folder / "photos")
     make_model("hidden=[8]", "conditional=true", classes=CLASSES).save(folder / "classes")
     make_translator().save(folder / "translator")
-    settings = {"recipe": "mlp-small", "overrides": SMALL, "device": "cpu", "on_event": gansmith.silent}
+    settings = {"recipe": "mlp-small", "overrides": SMALL, "device": "cpu", "progress": False}
     api.train(folder / "data.npz", steps=4, out=folder / "run", **settings)
     return folder
 
@@ -74,6 +74,7 @@ def ends_of_train(folder: Path) -> list[str]:
     return [str(folder), f"report: {folder}/report.html; new images: gansmith sample {folder}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 20])
 def test_training_shows_bars_on_a_cold_cache_and_on_a_warm_one(run, tmp_path, columns):
     for cache in ("cold", "warm"):
@@ -117,6 +118,7 @@ def named(words: tuple, out: Path) -> list[str]:
     return [str(word).replace("OUT", str(out)) for word in words]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_other_verbs_end_whole_on_a_cold_cache_and_on_a_warm_one(run, tmp_path, verb):
     words, last, _, left = VERBS[verb]
@@ -130,6 +132,7 @@ def test_other_verbs_end_whole_on_a_cold_cache_and_on_a_warm_one(run, tmp_path, 
         assert left is None or Path(f"{out}{left}").exists()
 
 
+@pytest.mark.slow
 def test_resume_shows_a_bar(run, home, tmp_path):
     shutil.copytree(home / "run", tmp_path / "run")
     code, shown = run("resume", tmp_path / "run", "--kimg", 0.064)
@@ -138,6 +141,7 @@ def test_resume_shows_a_bar(run, home, tmp_path):
     assert "training ━" in shown
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environ", [{"TERM": "dumb"}, {"TERM": None}, {"NO_COLOR": "1"}, {"TERM": "xterm"}], ids=str)
 def test_terminals_of_other_kinds(run, tmp_path, environ):
     code, shown = run(*TRAIN, "--steps", 6, "--out", tmp_path / "run", environ=environ)
@@ -150,6 +154,7 @@ def test_terminals_of_other_kinds(run, tmp_path, environ):
     assert ("\r" in shown.replace("\r\n", "")) != plain
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_made_narrow(run, tmp_path):
     code, shown = run(*TRAIN, "--steps", 40, "--out", tmp_path / "run", narrow_at="training ")
     assert code == 0, shown
@@ -161,6 +166,7 @@ def test_a_terminal_that_is_made_narrow(run, tmp_path):
     assert max(len(each) for each in bars) < 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_of_another_encoding(run, tmp_path, encoding):
     code, shown = run(*TRAIN, "--steps", 6, "--out", tmp_path / "run", encoding=encoding)
@@ -170,10 +176,12 @@ def test_a_terminal_of_another_encoding(run, tmp_path, encoding):
     assert is_whole(tmp_path / "run")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("term", "close_at"), [("xterm", "reading images "), ("xterm", "training "), ("dumb", "iter")])
 def test_a_run_outlives_its_terminal(run, tmp_path, term, close_at):
     out = tmp_path / "run"
-    code, shown = run(*TRAIN, "--steps", 12, "--out", out, close_at=close_at, environ={"TERM": term})
+    more = {"close_at": close_at, "environ": {"TERM": term}, "real_results": close_at == "training "}
+    code, shown = run(*TRAIN, "--steps", 12, "--out", out, **more)
     assert code == 0, shown
     assert "report.html" not in shown
     assert is_whole(out)
@@ -181,6 +189,7 @@ def test_a_run_outlives_its_terminal(run, tmp_path, term, close_at):
     assert gansmith.load(out / "checkpoints", "cpu").record.kimg == 12 * 8 / 1000
 
 
+@pytest.mark.slow
 def test_a_resumed_run_outlives_its_terminal(run, home, tmp_path):
     shutil.copytree(home / "run", tmp_path / "run")
     code, shown = run("resume", tmp_path / "run", "--kimg", 0.2, close_at="resumed")
@@ -192,6 +201,7 @@ def test_a_resumed_run_outlives_its_terminal(run, home, tmp_path):
 CLOSED = [verb for verb, (_, _, text, _) in VERBS.items() if text]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", CLOSED)
 def test_other_verbs_without_their_terminal(run, tmp_path, verb):
     """A closed terminal ends them as it ends other programs, and where SIGHUP is ignored they end whole."""
@@ -201,6 +211,7 @@ def test_other_verbs_without_their_terminal(run, tmp_path, verb):
     assert left is None or (tmp_path / f"a{left}").exists()
 
 
+@pytest.mark.slow
 def test_a_closed_terminal_ends_an_evaluation(run, tmp_path):
     assert run(*named(VERBS["evaluate"][0], tmp_path / "a"), close_at="reading images")[0] == -signal.SIGHUP
 
@@ -257,7 +268,7 @@ def test_plain_lines_come_at_once(open_terminal, monkeypatch, term):
     monkeypatch.setenv("TERM", term)
     with ProgressPrinter() as printer:
         for kind in ("note", "warning"):
-            printer(Event(kind, "told"))
+            printer(MessageEvent(kind, "told"))
             assert read(terminal) == ("told\r\n" if kind == "note" else "warning: told\r\n")
         printer(ROW)
         assert read(terminal).startswith("training: 3.0 kimg  200 img/s")
@@ -268,7 +279,7 @@ def test_messages_stand_above_the_bar(open_terminal):
     with ProgressPrinter() as printer:
         printer.show(Progress("reading images", 1, 2))
         assert pieces(read(terminal)) == ["reading images ━━━━━━━━━━────────── 50% 1 of 2"]
-        printer(Event("note", "told"))
+        printer(MessageEvent("note", "told"))
         assert last_lines(read(terminal), 2) == ["told"]
         printer.show(Progress("metric fd", 2, 2))
         shown = read(terminal)
@@ -285,7 +296,7 @@ def test_a_bar_that_fails_becomes_lines_and_says_so_once(open_terminal, monkeypa
     with ProgressPrinter() as printer:
         printer.show(Progress("reading images", 1, 2))
         assert "━" in read(terminal)
-        monkeypatch.setattr("gansmith.cli.progress._line", fail)
+        monkeypatch.setattr("gansmith.core.progress._line", fail)
         for done in (1, 2, 2):
             printer.show(Progress("metric", done, 2))
     assert last_lines(read(terminal), 9) == [
@@ -298,8 +309,8 @@ def test_a_bar_that_fails_becomes_lines_and_says_so_once(open_terminal, monkeypa
 def test_an_event_that_cannot_be_shown_is_told_once(capsys, kind):
     printer = kind()
     for _ in range(2):
-        printer(Event("row", values={"kimg": 1.0}, progress=Progress("training", 1, 2)))
-    printer(Event("note", "told"))
+        printer(RowEvent({"kimg": 1.0}, progress=Progress("training", 1, 2)))
+    printer(MessageEvent("note", "told"))
     assert capsys.readouterr().err == (
         "warning: progress cannot be shown (KeyError: 'img_per_sec'); the work goes on\ntold\n"
     )
@@ -311,7 +322,7 @@ def test_a_terminal_that_is_gone_costs_nothing(open_terminal):
     printer.show(Progress("reading images", 1, 2))
     os.close(terminal)
     printer.show(Progress("reading images", 2, 2))
-    printer(Event("note", "told"))
+    printer(MessageEvent("note", "told"))
     print("by another", file=sys.stderr, flush=True)  # goes nowhere by now, and raises nothing
 
 
@@ -329,7 +340,7 @@ def test_without_stderr_it_is_silent(monkeypatch, capsys, kind, stream):
         file = open(writer, "w")  # noqa: SIM115
     monkeypatch.setattr("sys.stderr", None if stream is None else file)
     printer = kind()
-    for event in (ROW, Event("note", "told"), Event("warning", "told")):
+    for event in (ROW, MessageEvent("note", "told"), MessageEvent("warning", "told")):
         printer(event)
     if stream == "reader gone":
         file.close()
@@ -348,6 +359,7 @@ def test_sighup_is_ignored_inside_unless_the_program_hears_it(handler):
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.slow
 def test_python_prints_lines_and_can_be_told_not_to(tiny_file, tmp_path, capsys):
     gansmith.train(tiny_file, recipe="mlp-small", overrides=SMALL, steps=2, out=tmp_path / "a", device="cpu")
     told = capsys.readouterr()
@@ -357,7 +369,7 @@ def test_python_prints_lines_and_can_be_told_not_to(tiny_file, tmp_path, capsys)
     gansmith.check(tiny_file)
     assert capsys.readouterr().err == "reading images: 1 of 96\nreading images: 96 of 96\n"
     gansmith.check(tiny_file, on_progress=gansmith.silent)
-    gansmith.resume(tmp_path / "a", kimg=0.032, on_event=gansmith.silent)
+    gansmith.resume(tmp_path / "a", kimg=0.032, progress=False)
     assert capsys.readouterr().err == ""
 
 

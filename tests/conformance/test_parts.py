@@ -318,6 +318,7 @@ def normed_weight(module: nn.Module) -> Tensor:
     return weight.transpose(0, 1).flatten(1) if isinstance(module, nn.ConvTranspose2d) else weight.flatten(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "side"), SIDES)
 @pytest.mark.parametrize("init", ["framework", "normal"])
 def test_spectral_norm_bounds_every_weight(kind, side, init):

@@ -12,6 +12,7 @@ from gansmith.recipes import AUTO, GOALS
 from gansmith.recipes.load import differences, load_recipe, parse_recipe, recipe_names, recipe_text
 from gansmith.recipes.recipe import Recipe
 from gansmith.training.state import RunState
+from small_runs import few_in_the_fast_lane
 
 TORCH_FREE = """
 import sys
@@ -110,7 +111,7 @@ def test_the_list_has_every_recipe_once_by_goal_within_80_columns(shell):
     assert sorted(line.split()[0] for line in lines if line.startswith("  ")) == sorted([AUTO, *recipe_names()])
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", few_in_the_fast_lane(recipe_names()))
 def test_it_is_printed_with_the_layers_that_it_builds(name, shell):
     recipe = load_recipe(name)
     spec = example_spec(recipe)

@@ -121,7 +121,7 @@ def test_labels_may_be_names(tmp_path):
     [
         ({"a": GRAY, "b": GRAY}, "data.no_image_array"),
         ({"images": GRAY, "labels": np.arange(5)}, "data.labels_shape"),
-        ({"images": GRAY, "labels": np.zeros((6, 3), int)}, "data.labels_shape"),
+        ({"images": GRAY, "labels": np.zeros((6, 3, 2), int)}, "data.labels_shape"),
         ({"images": GRAY, "labels": np.zeros(6)}, "data.labels_shape"),
         (
             {"images": GRAY, "labels": np.arange(6), "class_names": np.array(["a", "b"])},

@@ -24,7 +24,7 @@ def forbid_decoding(monkeypatch) -> None:
         (image_info, "open_image"),
         (cache, "survey"),
     ):
-        monkeypatch.setattr(module, name, lambda *args: pytest.fail("an image was read"))
+        monkeypatch.setattr(module, name, lambda *args, **options: pytest.fail("an image was read"))
 
 
 def test_the_pixels_of_the_files_are_read_by_index(photos):

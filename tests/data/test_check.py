@@ -38,7 +38,7 @@ def folder(tmp_path) -> Path:
 
 def test_everything_is_reported_and_bad_files_do_not_stop_it(folder):
     report = check_data(folder)
-    assert (report.files, report.usable, report.ignored) == (8, 6, 1)
+    assert (report.files, report.usable, report.ignored) == (8, 6, {".txt file": 1})
     assert report.sizes == {"64 x 64": 5, "32 x 64": 1}
     assert report.modes == {"RGB": 4, "L": 1, "RGBA": 1}
     assert report.classes == {"cats": 5, "dogs": 1}

@@ -4,13 +4,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from gansmith import api
+from gansmith.cli.options import data_overrides
+from gansmith.cli.train import translation_recipe
+from gansmith.core.noise import Noise
 from gansmith.data.base import DataOptions
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
-from gansmith.imaging.tensors import to_uint8
+from gansmith.data.sources.domains import Domains
+from gansmith.data.sources.layouts import sides_of
+from gansmith.imaging.tensors import to_float, to_uint8
 from gansmith.recipes.load import load_recipe
 from small_runs import small, train
 
@@ -140,3 +146,93 @@ def test_a_task_and_pairs_exclude_each_other_and_one_is_needed(refused, beside):
         paired.method.build(open_data(beside).spec)
     with refused("recipe.task_with_pairs"):
         task.method.build(open_data(beside, PAIRS).spec)
+
+
+def test_direction_says_which_side_is_the_target(beside, apart, tmp_path):
+    """Targets may be at the left, or in the first folder; the cache has the source at the left."""
+    turned = DataOptions(pairs=True, direction="target-source")
+    usual, other = open_data(beside, PAIRS), open_data(beside, turned)
+    assert usual.spec.fingerprint != other.spec.fingerprint
+    assert np.array_equal(np.concatenate(halves(usual.read(range(12)))[::-1], axis=2), other.read(range(12)))
+    folders = open_data(f"pairs:{tmp_path}/targets::{tmp_path}/sources", turned)
+    assert np.array_equal(folders.read(range(12)), open_data(apart, PAIRS).read(range(12)))
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets"),
+    [
+        ("{}_lr", "{}"),
+        ("{}x4", "{}"),
+        ("in_{}", "out_{}"),
+        ("{}_leftImg8bit", "{}_gtFine"),
+        ("photo-{}-a", "mask-{}-b"),
+    ],
+)
+def test_partners_may_differ_by_what_all_of_a_side_share(tmp_path, sources, targets):
+    for number in (3, 14, 159):
+        save(tmp_path / "a" / f"{sources.format(number)}.png", picture(number, 8, 8, left=250))
+        save(tmp_path / "b" / f"{targets.format(number)}.png", picture(number, 8, 8))
+    data = open_data(f"pairs:{tmp_path}/a::{tmp_path}/b", PAIRS)
+    source, target = halves(data.read(range(3)))
+    assert sorted(source[:, 3, 3, 2]) == [3, 14, 159]
+    assert np.array_equal(source[:, 3, 3, 2], target[:, 3, 3, 2])
+
+
+def test_a_gray_source_of_a_coloured_target(tmp_path):
+    for number in range(3):
+        save(tmp_path / "a" / f"{number}.png", np.full((8, 8), number, np.uint8))
+        save(tmp_path / "b" / f"{number}.png", picture(number, 8, 8))
+    assert open_data(f"pairs:{tmp_path}/a::{tmp_path}/b", PAIRS).spec.channels == 3
+
+
+@pytest.fixture
+def small_and_large(tmp_path) -> str:
+    draw = np.random.default_rng(0)
+    for number in range(6):
+        save(tmp_path / "lr" / f"{number}.png", draw.integers(0, 256, (8, 8, 3), np.uint8))
+        save(tmp_path / "hr" / f"{number}.png", draw.integers(0, 256, (32, 32, 3), np.uint8))
+    return f"pairs:{tmp_path}/lr::{tmp_path}/hr"
+
+
+@pytest.mark.parametrize("crop_px", [None, 16])
+def test_super_resolution_learns_from_the_small_images_themselves(small_and_large, tmp_path, crop_px):
+    data = open_data(small_and_large, PAIRS)
+    assert data.spec.source_scale == 4
+    method = load_recipe("srresnet", (f"crop_px={crop_px or 'null'}", "base_channels=4", "blocks=1")).method.build(
+        data.spec
+    )
+    noise = Noise(0, 0, 0, "task", 0, range(6), 6, torch.device("cpu"))
+    sources, targets = method.examples(to_float(data.read(range(6))), noise)
+    side = crop_px or 32
+    assert (sources.shape[2:], targets.shape[2:]) == ((side // 4,) * 2, (side,) * 2)
+    with Image.open(tmp_path / "lr" / "0.png") as image:
+        known = np.asarray(image)
+    found = to_uint8(sources[:1])[0]
+    places = [(top, left) for top in range(9 - side // 4) for left in range(9 - side // 4)]
+    assert any(np.array_equal(known[top : top + side // 4, left : left + side // 4], found) for top, left in places)
+
+
+def test_super_resolution_refuses_pairs_of_another_scale(refused, small_and_large, beside):
+    with refused("recipe.pairs_of_other_scale"):
+        load_recipe("srresnet", ("scale=2",)).method.build(open_data(small_and_large, PAIRS).spec)
+    with refused("recipe.pairs_of_other_scale"):
+        load_recipe("srresnet").method.build(open_data(beside, PAIRS).spec)
+
+
+def test_the_words_of_the_command_line(refused, small_and_large, tmp_path):
+    assert translation_recipe("srresnet", None, True) == ("srresnet", ["pairs=true"])
+    assert translation_recipe("auto", None, True) == ("translate", ["pairs=true", "method.task=null"])
+    with refused("cli.pairs_of_other_method"):
+        translation_recipe("dcgan", None, True)
+    with refused("cli.direction_without_pairs"):
+        data_overrides(None, None, "target-source")
+    (tmp_path / "set").mkdir()
+    for side in ("lr", "hr"):
+        (tmp_path / side).rename(tmp_path / "set" / side.upper())
+    assert sides_of(tmp_path / "set") == (tmp_path / "set" / "LR", tmp_path / "set" / "HR")
+    assert sides_of(tmp_path / "set" / "LR") is None
+
+
+def test_two_sets_are_never_mixed_by_a_recipe_for_one(refused, small_and_large, tmp_path):
+    with refused("recipe.domains_of_other_method"):
+        train(Domains(f"{tmp_path}/lr", f"{tmp_path}/hr"), tmp_path / "run", "srresnet", overrides=["size=32"])

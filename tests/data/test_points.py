@@ -159,7 +159,8 @@ def test_verbs_for_images_refuse_points(refused, tmp_path):
     assert not make_model("hidden=[4]").record.data.is_points
 
 
-def test_a_run_ends_with_pictures_a_film_and_a_report(tmp_path):
+@pytest.mark.slow
+def test_a_run_ends_with_pictures_a_film_and_a_report(tmp_path, real_results):
     run = train("ring-8", tmp_path / "run", "toy", overrides=("hidden=[8]", "fixed_images=20", "previews=2"), steps=4)
     picture = np.asarray(decode_image((run.folder / "samples" / "000000004-ema.png").read_bytes()))
     assert picture.shape == (SIDE_PX, SIDE_PX, 3)
@@ -171,6 +172,7 @@ def test_a_run_ends_with_pictures_a_film_and_a_report(tmp_path):
     assert "makes points in the plane like those of" in (run.folder / "model" / "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_it_learns_where_points_are(tmp_path, monkeypatch):
     """In 60 kimg samples come within 3 deviations of nearly every mode, and spread as the data do."""
     monkeypatch.setattr(api, "write_results", lambda *_: None)

@@ -126,6 +126,7 @@ def test_recipes_and_seeds_that_differ(evaluated):
     assert "seed" not in alike.recipe
 
 
+@pytest.mark.slow
 def test_differences_of_data_and_length_are_noted(evaluated, tmp_path, tiny_file, prose):
     other = train(tiny_file, tmp_path / "other", "mlp-small", steps=8).folder
     found, _ = gansmith.compare([evaluated[0], other])

@@ -134,6 +134,7 @@ def test_principal_components_are_those_of_a_full_decomposition(tiny_data):
     np.testing.assert_allclose(components.T @ components, np.eye(50), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_probe_of_images_that_differ_in_brightness(tiny_data):
     model = make_model("hidden=[8]")
     reports: list[Progress] = []

@@ -22,29 +22,45 @@ from gansmith.core.errors import DiskFullError, ModelError
 from gansmith.exporting import int8
 from gansmith.exporting import onnx as onnx_format
 from gansmith.exporting.agreement import Agreement, compare
-from gansmith.exporting.base import EXPORT_KEY, Exported, choose_format, formats, generators_of
+from gansmith.exporting.base import Exported, choose_format, formats, generators_of
 from gansmith.exporting.graph import graph_of
 from gansmith.exporting.int8 import Cost
 from gansmith.inference.load import load_model
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import make_record, parse_record
+from gansmith.inference.onnx_file import EXPORT_KEY
 from gansmith.inference.translate import translate
 from gansmith.methods.base import methods
 from gansmith.recipes.layer_table import example_spec
 from gansmith.recipes.load import load_recipe, recipe_names
+from gansmith.recipes.recipe import Recipe
 from small_models import CLASSES, make_model, make_translator
 from small_runs import small, train
 
 
-def model_of(recipe: str, *overrides: str) -> Model:
+def small_recipe(name: str) -> Recipe:
+    return load_recipe(name, () if name == "toy" else tuple(small(name)))  # the images of toy are points
+
+
+def model_of(recipe: str) -> Model:
     """Return a model of a recipe, tiny and never trained."""
-    chosen = load_recipe(recipe, () if recipe == "toy" else tuple(small(recipe, *overrides)))  # toy's are points
+    chosen = small_recipe(recipe)
     spec = example_spec(chosen)
     with torch.random.fork_rng([]):
         torch.manual_seed(0)
         networks = chosen.method.build(spec).networks
     tensors = {name: dict(network.state_dict()) for name, network in networks.items()}
     return Model(make_record(recipe, chosen.method, spec, 0, 1.0), tensors, "cpu")
+
+
+def different_graphs() -> list[str]:
+    """Return recipes of which every other one has the same generator, inputs and image size as one of them."""
+    found: dict[str, str] = {}
+    for name in recipe_names():
+        method, spec = (recipe := small_recipe(name)).method, example_spec(recipe)
+        fields = method.model_dump(include={"generator", "conditional", "latent_dim", "task", "scale"})
+        found.setdefault(repr((method.kind, fields, spec.height, spec.width, spec.channels)), name)
+    return list(found.values())
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +127,7 @@ def test_seeds_and_blends_name_the_same_images_in_onnx(onnx_file, conditional):
 @pytest.mark.slow
 def test_the_pages_python_needs_onnxruntime_alone(onnx_file, tmp_path):
     page = (Path(__file__).parents[2] / "docs" / "export.md").read_text()
-    lines = page.split("```python\n")[1].split("```")[0]
+    lines = page.split("## Ten lines of Python")[1].split("```python\n")[1].split("```")[0]
     assert len([line for line in lines.splitlines() if line]) <= 12
     (tmp_path / "generator.onnx").write_bytes(onnx_file.read_bytes())
     blocked = "import sys; sys.modules['torch'] = sys.modules['gansmith'] = None\n"
@@ -151,7 +167,7 @@ def test_a_generator_with_spectral_norm_is_exported(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", recipe_names())
+@pytest.mark.parametrize("recipe", different_graphs())
 def test_every_recipe_is_the_same_in_onnx_and_torch_export(recipe, tmp_path):
     model = model_of(recipe)
     for kind, ending in (("onnx", ".onnx"), ("torch-export", ".pt2")):
@@ -251,10 +267,10 @@ def test_a_file_that_makes_other_images_is_not_kept(monkeypatch, tmp_path, refus
 )
 def test_one_level_and_one_value_of_a_thousand_are_allowed(found, fits):
     if fits:
-        found.require("x", 1, 0.999)
+        found.require("x", 1, 0.999, "hint")
     else:
         with pytest.raises(ModelError):
-            found.require("x", 1, 0.999)
+            found.require("x", 1, 0.999, "hint")
 
 
 def test_a_comparison_counts_differences_at_several_batch_sizes(conditional):
@@ -281,7 +297,7 @@ def test_weights_of_half_the_size(tmp_path, conditional, onnx_file):
     half = choose_format("onnx", {"weights": "fp16"})
     (written,) = half.export(conditional, tmp_path / "x.onnx", raw=False, run=None)
     assert written.facts["weights"] == "fp16"
-    assert 0.95 <= written.facts["equal"] <= 1
+    assert 0.9 <= written.facts["equal"] <= 1
     assert written.path.stat().st_size < 0.65 * onnx_file.stat().st_size
 
 
@@ -322,7 +338,7 @@ def test_int8_that_cannot_be_measured_is_refused(make, tmp_path, refused):
     ],
 )
 def test_a_form_that_there_is_not_is_refused(code, to, options, refused):
-    with refused(code, hiding=("hub-folder, ",)):
+    with refused(code):
         choose_format(to, options)
 
 

@@ -52,7 +52,7 @@ def test_the_middle_is_the_image_itself_and_the_rest_is_drawn_like_it(mlp):
     assert found.shifts[3] == 0
     assert all(np.array_equal(row[3], base) for row in found.images)
     latents = torch.stack([shift * found.vectors[2] for shift in found.shifts])
-    assert np.array_equal(found.images[2], mlp.draw(latents + find_latents(mlp, "7:5").values))
+    assert np.array_equal(found.images[2], mlp.draw(latents + torch.from_numpy(find_latents(mlp, "7:5").values)))
 
 
 def test_columns_of_labels_are_left_out(conditional):

@@ -16,6 +16,7 @@ def files(model, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_what_a_generator_cannot_make_is_unusual(model, conditional, files):
     odd, own = (value for _, value in api.score(model, [files], how="inversion"))
     image = np.array(Image.open(files / "own.png"))[..., None]

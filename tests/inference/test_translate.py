@@ -15,6 +15,7 @@ from gansmith.inference.load import load_model
 from gansmith.inference.model import Model
 from gansmith.recipes.load import load_recipe
 from small_models import assert_writes_pictures, make_translator
+from small_runs import with_results
 
 RNG = np.random.default_rng(0)
 
@@ -219,9 +220,10 @@ def test_training_from_the_command_line(shell, tmp_path):
     for number in range(6):
         Image.fromarray(photo(16, 16)).save(tmp_path / "photos" / f"{number}.png")
     words = ("base_channels=4", "size=8", "batch_size=4", "fixed_images=2", "previews=1", "checkpoints=1")
-    code, out, err = shell(
-        "train", "photos", "--task", "inpaint", "--steps", 2, *words, "--out", "run", "--holdout", 0.3
-    )
+    with with_results():
+        code, out, err = shell(
+            "train", "photos", "--task", "inpaint", "--steps", 2, *words, "--out", "run", "--holdout", 0.3
+        )
     assert (code, out) == (0, "run\n"), err
     assert "gansmith translate run IMAGES" in err
     assert api.load("run").method.config.task.kind == "inpaint"

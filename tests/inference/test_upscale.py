@@ -12,6 +12,7 @@ from gansmith.imaging.tensors import to_float
 from gansmith.inference.load import load_model
 from gansmith.inference.model import Model
 from small_models import assert_writes_pictures, make_enlarger, make_translator
+from small_runs import with_results
 
 RNG = np.random.default_rng(0)
 
@@ -120,9 +121,10 @@ def test_training_from_the_command_line(shell, tmp_path):
     for number in range(6):
         Image.fromarray(photo(16, 16)).save(tmp_path / "photos" / f"{number}.png")
     words = ("base_channels=4", "blocks=1", "size=16", "batch_size=4", "fixed_images=2", "previews=1", "checkpoints=1")
-    code, out, err = shell(
-        "train", "photos", "--recipe", "srresnet", "scale=2", "--steps", 2, *words, "--out", "run", "--holdout", 0.3
-    )
+    with with_results():
+        code, out, err = shell(
+            "train", "photos", "--recipe", "srresnet", "scale=2", "--steps", 2, *words, "--out", "run", "--holdout", 0.3
+        )
     assert (code, out) == (0, "run\n"), err
     assert "gansmith upscale run IMAGES" in err
     card = (tmp_path / "run" / "model" / "README.md").read_text()

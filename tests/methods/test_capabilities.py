@@ -65,6 +65,7 @@ def test_the_verb_of_a_method_follows_from_what_it_declares(kind, verb):
     assert verb_of(kind) == verb
 
 
+@pytest.mark.slow
 def test_a_plugin_method_that_samples_from_latents_is_watched_sampled_and_evaluated(images, tmp_path):
     run = trained("toy_sampler", images, tmp_path, *MONITORED, "monitor.features=toy")
     snapshots = RunFolder.open(run).read_snapshots()
@@ -75,6 +76,7 @@ def test_a_plugin_method_that_samples_from_latents_is_watched_sampled_and_evalua
     assert found.numbers["fd100_toy_train"].value > 0
 
 
+@pytest.mark.slow
 def test_a_plugin_method_with_targets_is_compared_with_a_baseline(images, tmp_path, refused):
     run = trained("toy_translator", images, tmp_path)
     found, path = api.evaluate(run, images, options=TOY.model_copy(update={"on_training": True}))

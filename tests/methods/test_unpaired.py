@@ -24,7 +24,7 @@ from gansmith.parts.networks.cyclegan_resnet import ResidualBlock
 from gansmith.parts.penalties.base import penalties
 from gansmith.runs.folder import RunFolder
 from small_models import make_translator
-from small_runs import NOISE, PAUSE_AT, domains_from, newest, small, train
+from small_runs import NOISE, PAUSE_AT, domains_from, newest, small, train, with_results
 
 NOISE_OF_8 = replace(NOISE, positions=range(8))
 GENERATOR = {"kind": "cyclegan_resnet", "base_channels": 4, "blocks": 1}
@@ -202,7 +202,8 @@ def test_a_residual_block_adds_to_its_input():
 
 @pytest.fixture(scope="module")
 def run(tiny_file, tmp_path_factory) -> Path:
-    return train(tiny_file, tmp_path_factory.mktemp("unpaired") / "run", "unpaired", "previews=2").folder
+    with with_results():
+        return train(tiny_file, tmp_path_factory.mktemp("unpaired") / "run", "unpaired", "previews=2").folder
 
 
 @pytest.mark.slow
@@ -215,7 +216,7 @@ def test_a_run_leaves_a_model_pictures_and_the_record_of_both_data_sets(refused,
     model = api.load(run)
     assert set(model.networks) == {"a_to_b", "b_to_a", "a_to_b-raw", "b_to_a-raw", "discriminator_a", "discriminator_b"}
     assert {path.suffix for path in run.iterdir()} >= {".html", ".png", ".gif"}
-    assert "loss_generator" in api.Run(run, True).rows()[-1]
+    assert "loss_generator" in api.Run(run, True).log[-1]
     with refused("model.other_method"):
         model.sample(4)
     tensors = newest(run).tensors

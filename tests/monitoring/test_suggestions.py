@@ -7,6 +7,7 @@ from gansmith.data.base import DataSpec
 from gansmith.monitoring.health import HEALTHY, TITLES
 from gansmith.monitoring.suggestions import FOR, suggest
 from gansmith.recipes.load import load_recipe, override, recipe_names
+from small_runs import few_in_the_fast_lane
 
 SPEC = DataSpec("x", 32, 32, 3, 1000, ("a", "b"), "")
 PLAIN = DataSpec("x", 32, 32, 3, 1000, (), "")
@@ -21,7 +22,10 @@ def test_every_verdict_except_healthy_has_suggestions():
     assert suggest(HEALTHY, load_recipe("dcgan"), SPEC) == []
 
 
-@pytest.mark.parametrize("name", [name for name in recipe_names() if load_recipe(name).method.kind == "latent"])
+LATENT = [name for name in recipe_names() if load_recipe(name).method.kind == "latent"]
+
+
+@pytest.mark.parametrize("name", few_in_the_fast_lane(LATENT))
 @pytest.mark.parametrize("verdict", FOR)
 def test_every_override_is_taken_by_the_recipe_and_changes_it(verdict, name):
     recipe = load_recipe(name)

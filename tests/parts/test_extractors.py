@@ -39,6 +39,7 @@ def data_info_of(images, labels, cache, classes=("lying", "standing", "none")) -
     return DataInfo(12, 12, 1, classes, "abc", lambda: (images, labels), cache)
 
 
+@pytest.mark.slow
 def test_own_learns_the_labels_once_and_is_kept(tmp_path):
     images, labels = stripes(300)
     steps = []
@@ -65,6 +66,7 @@ def test_own_works_without_labels(tmp_path):
     assert probabilities.shape == (300, 0)
 
 
+@pytest.mark.slow
 def test_training_on_views_brings_views_of_an_image_together():
     images = np.random.default_rng(0).integers(0, 256, (100, 3, 3, 1)).repeat(4, 1).repeat(4, 2).astype(np.uint8)
     draws = torch.Generator().manual_seed(1)
@@ -86,6 +88,7 @@ def test_own_refuses_too_few_images(refused, tmp_path):
         Own().open(data_info_of(images, labels, tmp_path), None, lambda *_: None)
 
 
+@pytest.mark.slow
 def test_training_is_deterministic():
     images, labels = stripes(200)
     digests = [weights_digest(train_on_labels(images, labels, 3, 1, lambda _: None)) for _ in range(2)]

@@ -1,14 +1,11 @@
 """Metrics against closed forms, against what must rise or fall, and against torch-fidelity on the same features."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-from torch_fidelity.metric_isc import isc_features_to_metric
-from torch_fidelity.metric_kid import kid_features_to_metric
-from torch_fidelity.metric_prc import calculate_precision_recall_full
 
 from gansmith.parts.metrics import memorisation
 from gansmith.parts.metrics.base import BLOCKS, Evidence, Side, jackknife, metrics, over_sets, radii, squared_distances
@@ -22,6 +19,17 @@ from gansmith.parts.metrics.kernel import kernel_distance
 from gansmith.parts.metrics.memorisation import nearer, nearest
 from gansmith.parts.metrics.precision_recall import precision, recall
 from gansmith.parts.metrics.sliced_wasserstein import laplacian_pyramid, sliced_wasserstein
+
+
+@pytest.fixture
+def fidelity() -> Any:
+    """torch_fidelity, imported here: its import takes a second, and every process of the tests reads this file."""
+    import torch_fidelity.metric_fid
+    import torch_fidelity.metric_isc
+    import torch_fidelity.metric_kid
+    import torch_fidelity.metric_prc
+
+    return torch_fidelity
 
 
 def cloud(count: int, width: int = 8, *, seed: int = 0, scale: float = 1.0, shift: float = 0.0) -> torch.Tensor:
@@ -59,9 +67,12 @@ def test_frechet_distance_of_identical_sets_is_zero_and_of_wide_features_too():
     assert frechet_distances(features, [features + 1])[0] == pytest.approx(80, rel=1e-5)
 
 
-def test_frechet_distance_agrees_with_torch_fidelity():
+def test_frechet_distance_agrees_with_torch_fidelity(fidelity):
     real, fake = cloud(400, 20).double(), cloud(300, 20, seed=1, scale=1.3, shift=0.2).double()
-    theirs = fid_statistics_to_metric(*(fid_features_to_statistics(each) for each in (real, fake)), verbose=False)
+    fid = fidelity.metric_fid
+    theirs = fid.fid_statistics_to_metric(
+        *(fid.fid_features_to_statistics(each) for each in (real, fake)), verbose=False
+    )
     assert frechet_distance(moments(real), moments(fake)) == pytest.approx(
         theirs["frechet_inception_distance"], rel=1e-6
     )
@@ -85,9 +96,9 @@ def test_kernel_distance_closed_form():
     assert kernel_distance(real, fake) == pytest.approx(1 + 125 - 2 * (1 + 27) / 2)
 
 
-def test_kernel_distance_agrees_with_torch_fidelity():
+def test_kernel_distance_agrees_with_torch_fidelity(fidelity):
     real, fake = cloud(300).double(), cloud(300, seed=1, shift=0.3).double()
-    theirs = kid_features_to_metric(real, fake, kid_subsets=1, kid_subset_size=300, verbose=False)
+    theirs = fidelity.metric_kid.kid_features_to_metric(real, fake, kid_subsets=1, kid_subset_size=300, verbose=False)
     assert kernel_distance(real, fake) == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
 
 
@@ -108,9 +119,9 @@ def manifold(real: torch.Tensor, fake: torch.Tensor) -> tuple[float, float]:
     return precision(across, own[0]), recall(across, own[1])
 
 
-def test_precision_and_recall_agree_with_torch_fidelity_side_by_side():
+def test_precision_and_recall_agree_with_torch_fidelity_side_by_side(fidelity):
     real, fake = cloud(300, 4), cloud(280, 4, seed=1, scale=0.5)
-    theirs = calculate_precision_recall_full(fake, real)  # they name the generated side first
+    theirs = fidelity.metric_prc.calculate_precision_recall_full(fake, real)  # they name the generated side first
     mine = manifold(real, fake)
     assert mine == pytest.approx(theirs[:2], rel=1e-6)
     assert mine[0] > mine[1] + 0.1  # narrow fakes are precise and cover little: the sides are not swapped
@@ -169,12 +180,12 @@ def test_distances_are_those_of_torch():
 # ---- scores of classes
 
 
-def test_inception_score_closed_forms():
+def test_inception_score_closed_forms(fidelity):
     assert inception_score(torch.eye(10).repeat(5, 1)) == pytest.approx(10)
     assert inception_score(torch.eye(10)[:1].repeat(50, 1)) == pytest.approx(1)
     assert inception_score(torch.full((50, 10), 0.1)) == pytest.approx(1)
     logits = cloud(300, 6)
-    theirs = isc_features_to_metric(logits, splits=1, shuffle=False)["inception_score_mean"]
+    theirs = fidelity.metric_isc.isc_features_to_metric(logits, splits=1, shuffle=False)["inception_score_mean"]
     assert inception_score(logits.double().softmax(1)) == pytest.approx(theirs, rel=1e-6)
 
 
@@ -295,6 +306,7 @@ def test_a_pyramid_holds_the_whole_image():
     assert len(laplacian_pyramid(torch.zeros(1, 3, 64, 64))) == 3
 
 
+@pytest.mark.slow
 def test_sliced_wasserstein_closed_form_and_order():
     points, lines = torch.tensor([[0.0], [1.0]]), torch.ones(1, 1)
     assert sliced_wasserstein(points, torch.tensor([[3.0], [2.0]]), lines) == pytest.approx(2)

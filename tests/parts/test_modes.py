@@ -73,6 +73,7 @@ def judge(stacked) -> Extractor:
     return extractors.parse("fashion_stacked").open(data_info_of(stacked), None, lambda *_: None)
 
 
+@pytest.mark.slow
 def test_each_channel_is_an_image_of_the_sample(stacked):
     assert (len(stacked), stacked.spec.height, stacked.spec.channels, stacked.labels) == (20_000, 28, 3, None)
     plain = open_data("fashion-sample")
@@ -112,6 +113,7 @@ def test_the_judge_sees_each_channel_as_fashion_does(stacked, judge):
     assert (judge.name, judge.num_modes, judge.classes) == ("fashion_stacked", 1000, ())
 
 
+@pytest.mark.slow
 def test_real_images_fill_the_modes_and_one_image_fills_one(stacked, judge):
     modes = judge.mode_of(*judge(stacked.read(range(1500))))
     expected = 1000 * (1 - (1 - 1 / 1000) ** 1500)  # 777 of modes that are drawn evenly

@@ -172,6 +172,7 @@ def test_the_recipes_have_the_papers_numbers(name, loss, pool):
     assert method.discriminator.spectral_norm == (name == "sngan")
 
 
+@pytest.mark.slow
 def test_sngan_trains_in_bf16(tiny_file, tmp_path):
     overrides = small("sngan", "conditional=true", "log_rows=2", "previews=1", "checkpoints=1")
     run = api.train(

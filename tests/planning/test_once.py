@@ -55,16 +55,19 @@ def photos(tmp_path) -> str:
     return str(tmp_path / "photos.npz")
 
 
+SLOW = pytest.mark.slow
+
+
 @pytest.mark.parametrize(("words", "builds"), [
     pytest.param(("train", *MLP, "--steps", "2"), 1, id="train"),
-    pytest.param(("train", *MLP, "--minutes", "0.001"), 2, id="train --minutes"),
+    pytest.param(("train", *MLP, "--minutes", "0.001"), 2, id="train --minutes", marks=SLOW),
     pytest.param(("train", *MLP, "--steps", "2", "--dry-run"), 1, id="train --dry-run"),
     pytest.param(("train", *COMPACT, "--steps", "2"), 2, id="auto"),
-    pytest.param(("train", *COMPACT, "--steps", "2", "--dry-run"), 1, id="auto --dry-run"),
+    pytest.param(("train", *COMPACT, "--steps", "2", "--dry-run"), 1, id="auto --dry-run", marks=SLOW),
     pytest.param(("plan", *COMPACT, "--kimg", "0.1"), 1, id="plan"),
     pytest.param(("train", *COMPACT, "--minutes", "0.001"), 2, id="auto --minutes"),
-    pytest.param(("train", *COMPACT, "--minutes", "0.001", "--dry-run"), 1, id="auto --minutes --dry-run"),
-    pytest.param(("plan", *COMPACT, "--minutes", "0.001"), 1, id="plan --minutes"),
+    pytest.param(("train", *COMPACT, "--minutes", "0.001", "--dry-run"), 1, id="auto --minutes --dry-run", marks=SLOW),
+    pytest.param(("plan", *COMPACT, "--minutes", "0.001"), 1, id="plan --minutes", marks=SLOW),
 ])  # fmt: skip
 def test_each_step_before_a_run_is_taken_once(calls, photos, tmp_path, monkeypatch, words, builds):
     monkeypatch.chdir(tmp_path)
@@ -72,6 +75,7 @@ def test_each_step_before_a_run_is_taken_once(calls, photos, tmp_path, monkeypat
     assert calls == {"resolve": 1, "open": 1, "build": builds}
 
 
+@pytest.mark.slow
 def test_two_domains_are_found_once_each(calls, tiny_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     both = domains_from(tiny_file)
@@ -84,5 +88,5 @@ def test_a_resumed_run_finds_and_opens_its_data_once(calls, photos, tmp_path):
     keywords = {"recipe": "mlp-small", "overrides": small("mlp-small"), "out": tmp_path / "run", "device": "cpu"}
     run = api.train(photos, steps=2, **keywords)
     calls.clear()
-    api.resume(run.folder, kimg=1)
+    api.resume(run.folder, kimg=0.1)
     assert calls == {"resolve": 1, "open": 1, "build": 1}

@@ -118,6 +118,7 @@ def test_lengths(measured, tmp_path, length, kimg, said):
     assert choice(found, "kimg")[1] == said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "classes", "conditional"), [
     (600, 10, True), (100, 2, True), (98, 2, False), (600, 100, False), (505, 101, False),
 ])  # fmt: skip
@@ -165,6 +166,7 @@ def test_very_few_images_get_a_warning(measured, tmp_path):
     assert choice(found, "batch_size") == ("32", "there are only 40 images")
 
 
+@pytest.mark.slow
 def test_near_copies_count_once(measured, tmp_path):
     different = np.random.default_rng(0).integers(0, 256, (300, 16, 16, 3), np.uint8)
     frames = np.repeat(different, 10, axis=0)
@@ -177,6 +179,7 @@ def test_near_copies_count_once(measured, tmp_path):
     assert found.warnings == ("90% of the images are copies of others; find them with: gansmith data check",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_exact_copies_are_counted_in_all_images(measured, monkeypatch, tmp_path, shuffled):
     monkeypatch.setattr("gansmith.data.duplicates.MOST_COMPARED", 100)
@@ -217,6 +220,7 @@ def test_too_many_showings_of_an_image_get_a_warning(measured, tmp_path):
     assert warning.startswith("each image is shown up to 10,100 times")
 
 
+@pytest.mark.slow
 def test_an_augmentation_by_name_is_fitted_to_the_length(measured, tmp_path):
     source = images(tmp_path, 600)
     asked, left = propose(source, "augment=ada", kimg=5), propose(source, kimg=5)
@@ -343,6 +347,7 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
     assert method.penalties[0].weight == gamma_for(COMPACT, 256, 16)  # of the user's batch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("side", "widest"), [(32, 64), (64, 128)])
 def test_other_choices_above_28_px(measured, tmp_path, side, widest):
     found = propose(images(tmp_path, 600), f"size={side}", kimg=1)
@@ -393,6 +398,7 @@ def test_the_yaml_is_a_recipe_with_its_reasons(measured, tmp_path):
     assert {"what": "conditional", "value": "yes", "reason": "3 classes, 200 images each"} in said["choices"]
 
 
+@pytest.mark.slow
 def test_memory_makes_batches_smaller(measured, tmp_path, monkeypatch):
     source = images(tmp_path, 600, side=64)
     spec = SimpleNamespace(height=64, width=64, channels=3, classes=(), count=600, name="x", is_points=False)
@@ -430,6 +436,7 @@ def test_networks_are_wider_where_there_is_time(measured, tmp_path, side, kimg, 
     assert choice(found, "base_channels") == (str(width), reason)
 
 
+@pytest.mark.slow
 def test_the_batch_fits_the_memory_of_the_width_that_is_taken(measured, tmp_path, monkeypatch):
     source, need = images(tmp_path, 120, side=64), {}
     for width in (16, 32):
@@ -546,6 +553,7 @@ def test_a_plan_counts_start_and_results(tmp_path, monkeypatch, measured):
     assert said in " ".join(line.strip() for line in proposal_lines(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("overrides", "weight"), [((), 0.1), (("discriminator={kind: dcgan, norm: none}",), 0.0)])
 def test_classes_are_learnt_where_the_discriminator_scores_them(measured, tmp_path, overrides, weight):
     found = propose(images(tmp_path, 600, classes=6), *overrides, kimg=1)

@@ -46,6 +46,7 @@ def age_run(folder: Path, old: str) -> None:
         manifest.write_text(json.dumps(listed))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("old", OLD_NETWORKS)
 def test_a_run_with_the_old_name_of_a_network_resumes_as_if_nothing_had_changed(old, tiny_file, tmp_path):
     whole = train(tiny_file, tmp_path / "whole", RECIPES[old])
@@ -56,6 +57,7 @@ def test_a_run_with_the_old_name_of_a_network_resumes_as_if_nothing_had_changed(
     assert api.load(run.folder).method.config.generator.kind == OLD_NETWORKS[old]
 
 
+@pytest.mark.slow
 def test_a_model_folder_with_the_old_name_of_a_network_makes_the_same_images(tiny_file, tmp_path):
     run = train(tiny_file, tmp_path / "run", "sngan")
     model = api.load(run.folder)

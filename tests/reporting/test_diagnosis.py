@@ -16,7 +16,7 @@ from gansmith.monitoring.health import HOPELESS, Verdict
 from gansmith.recipes.load import load_recipe
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import append_row
-from small_runs import COLLAPSING, MONITORED, small, train
+from small_runs import COLLAPSING, MONITORED, small, train, with_results
 
 COLLAPSES = (*MONITORED, "batch_size=16", "hidden=[32]", "lr=3e-3", *COLLAPSING)
 
@@ -27,7 +27,8 @@ def runs_made(tiny_file, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("runs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANSMITH_CACHE", str(root / "cache"))
-        train(tiny_file, root / "monitored", "mlp-small", *COLLAPSES, steps=60)
+        with with_results():
+            train(tiny_file, root / "monitored", "mlp-small", *COLLAPSES, steps=60)
         patch.setattr(api, "write_results", lambda *_: None)
         no_snapshots = ("monitor.snapshot_kimg=0", "monitor.images=100", "monitor.reference=100")
         train(

@@ -79,6 +79,7 @@ def texts(axes) -> list[str]:
 # Curves
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1, 60, 3000])
 def test_curves_are_a_small_png_for_any_number_of_rows(count: int, tmp_path: Path) -> None:
     rows = log_rows(count)
@@ -400,6 +401,7 @@ def test_film_of_alpha_is_on_white(tmp_path: Path) -> None:
     assert frame[128:256, :256].min() == 255
 
 
+@pytest.mark.slow
 def test_a_long_film_is_thinned_evenly_with_first_and_last(tmp_path: Path) -> None:
     paths = write_frames(tmp_path, 100, (8, 8, 1))
     gif, _ = make_film(tmp_path, paths)
@@ -737,6 +739,7 @@ def test_report_of_a_run_that_lacks_something(previews: int, rows: int, tmp_path
     assert len(page.all("input")) == (previews > 1)
 
 
+@pytest.mark.slow
 def test_reports_import_no_plotting_or_video_package_before_it_is_needed() -> None:
     modules = [f"gansmith.reporting.{path.stem}" for path in Path(curves.__file__).parent.glob("[a-z]*.py")]
     script = f"import sys, {', '.join(modules)}; print(*sys.modules)"

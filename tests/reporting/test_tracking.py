@@ -296,10 +296,11 @@ def test_a_failure_is_tried_again_while_the_run_goes_on(run, part, monkeypatch):
 
 
 def test_a_tracker_that_hangs_keeps_no_one_waiting(run, part, monkeypatch, prose):
-    released, kind = threading.Event(), type(part.open(_tracked(run)))
+    reached, released, kind = threading.Event(), threading.Event(), type(part.open(_tracked(run)))
     deliver = kind.send
 
     def hang(self, step):
+        reached.set()
         released.wait(PATIENCE_SEC)
         deliver(self, step)
 
@@ -311,6 +312,7 @@ def test_a_tracker_that_hangs_keeps_no_one_waiting(run, part, monkeypatch, prose
     for iteration in (4, 8, 12):
         write(run, iteration)
         found.follow(iteration)
+    assert reached.wait(PATIENCE_SEC)
     wait_for(lambda: found.follow(12) or bool(listener.said("warning")))
     found.close("finished")
     assert list(part.folder.iterdir()) == []  # it still hangs
@@ -319,6 +321,9 @@ def test_a_tracker_that_hangs_keeps_no_one_waiting(run, part, monkeypatch, prose
     released.set()
     (thread,) = [each for each in threading.enumerate() if each.name == "logger lines"]
     thread.join(PATIENCE_SEC)
+    assert [row["iteration"] for row in lines_of(part)] == [4]  # it may not go on beside a resume in this process
+    monkeypatch.undo()
+    send(run, part, 12)
     assert_stored(run, lines_of(part))
 
 
@@ -367,6 +372,14 @@ def test_wandb_without_a_login_is_refused(monkeypatch, refused):
     monkeypatch.setattr(wandb, "setup", lambda: SimpleNamespace(settings=settings))  # the real one starts a process
     with refused("run.logger_login"):
         parse_loggers(["wandb"])
+
+
+@missing("mlflow")
+def test_mlflow_with_an_unusable_store_is_refused(monkeypatch, tmp_path, refused):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"file://{tmp_path}/runs")  # MLflow 3.17 refuses folders
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    with refused("run.logger_store", hiding=[r"(?<=store: ).*"]):
+        parse_loggers(["mlflow"])
 
 
 @pytest.mark.slow

@@ -17,11 +17,24 @@ from gansmith.core.runtime import Runtime
 from gansmith.methods.unpaired import DISCRIMINATORS, GENERATORS
 from gansmith.parts.losses.base import losses
 from gansmith.parts.penalties.base import penalties
-from gansmith.planning import planner
 from gansmith.recipes.load import parse_recipe
 from gansmith.runs.checkpoint import load_checkpoint
 from gansmith.runs.folder import RunFolder
-from small_runs import COLLAPSING, MONITORED, PAUSE_AT, RHYTHM, differing, domains_from, newest, small, train
+from gansmith.training import prepare
+from small_runs import (
+    COLLAPSING,
+    MONITORED,
+    PAUSE_AT,
+    RHYTHM,
+    differing,
+    domains_from,
+    newest,
+    quick_curves,
+    quick_film,
+    small,
+    train,
+    with_results,
+)
 
 HERE = Path(__file__).parents[1]
 CASES: dict[str, dict[str, Any]] = {
@@ -161,7 +174,8 @@ def work(source: Path, out: Path) -> None:
         write_numbers(source, out)
         train_pools(source, out / "pools")
         stop_in_many_ways(source, out / "stopped")
-    train_by_command(source, out / "command")
+    with with_results(quick_film, quick_curves):
+        train_by_command(source, out / "command")
     assert torch.distributed.get_world_size() == 2
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
@@ -184,7 +198,7 @@ def write_numbers(source: Path, out: Path) -> None:
     train(source, out / "mlp", "mlp-small", "fixed_images=4", steps=10, loggers=["tensorboard"])
     train(source, out / "dcgan", "dcgan", "fixed_images=4", steps=4)
     train(source, out / "adapting", "mlp-small", "fixed_images=4", ADAPTING, steps=10)
-    planner.PROBE_SEC = planner.MEASURE_SEC = 0.01
+    prepare.STEADY_SEC = 0.01
     api.train(source, overrides=PROPOSED, out=out / "auto", minutes=0.001, device="cpu", precision="fp32")
     train(source, out / "watched", "mlp-small", *MONITORED, *COLLAPSING, "monitor.patience=1", steps=60)
 
@@ -315,7 +329,7 @@ def test_two_processes_train_mlp_small_to_the_weights_of_one(both, tiny_file, tm
     assert RunFolder(both / "mlp").record.numerics.processes == 2
     first = load_checkpoint(both / "mlp/checkpoints/000000005").tensors
     assert any(not torch.equal(first[key], two[key]) for key in two if key.startswith("networks/"))
-    rows = [api.Run(folder, True).rows() for folder in (tmp_path / "one", both / "mlp")]
+    rows = [api.Run(folder, True).log for folder in (tmp_path / "one", both / "mlp")]
     assert [row["iteration"] for row in rows[0]] == [row["iteration"] for row in rows[1]] == [3, 6, 9, 10]
     for left, right in zip(*rows, strict=True):
         assert left.keys() == right.keys()
@@ -330,9 +344,7 @@ def test_only_the_main_process_sends_to_loggers(both):
 @pytest.mark.slow
 def test_two_processes_adapt_as_one(both, tiny_file, tmp_path):
     train(tiny_file, tmp_path / "one", "mlp-small", "fixed_images=4", ADAPTING, steps=10)
-    rows = [
-        [row["augment_p"] for row in api.Run(folder, True).rows()] for folder in (tmp_path / "one", both / "adapting")
-    ]
+    rows = [[row["augment_p"] for row in api.Run(folder, True).log] for folder in (tmp_path / "one", both / "adapting")]
     assert rows[0] == pytest.approx(rows[1])
     assert len(set(rows[0])) > 2
     one, two = (
@@ -383,10 +395,10 @@ def test_state_and_pools_of_two_processes_survive_a_pause(both):
     }
     assert not torch.equal(whole.tensors["pools/0/images"], whole.tensors["pools/1/images"])
     assert whole.values["iteration"] == run.values["iteration"] == 12
-    assert [row["iteration"] for row in api.Run(pools / "run", True).rows()] == [4, 8, 12]
+    assert [row["iteration"] for row in api.Run(pools / "run", True).log] == [4, 8, 12]
     assert differing(whole.tensors, run.tensors) == []
     assert (pools / "run/timing.jsonl").read_text().count('"started"') == 2
-    rows = [api.Run(pools / place, True).rows() for place in ("whole", "run")]
+    rows = [api.Run(pools / place, True).log for place in ("whole", "run")]
     for left, right in zip(*rows, strict=True):
         assert all(left[key] == pytest.approx(right[key], rel=1e-5, abs=1e-6) for key in left)
 

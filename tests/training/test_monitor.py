@@ -86,6 +86,7 @@ def test_copies_are_seen(monitor, fashion):
     assert measure(monitor.evaluate(noisy), "copies") < 0.5
 
 
+@pytest.mark.slow
 def test_without_a_classifier_the_modes_are_groups_named_after_their_labels(fashion, tmp_path):
     monitor = SnapshotEvaluator.open(fashion, open_snapshot_extractor(fashion, "untrained"), OPTIONS)
     names = list(monitor.evaluate(others(fashion))["modes"])

@@ -24,10 +24,11 @@ def _no_results(monkeypatch):
 
 
 def losses(folder: Path) -> torch.Tensor:
-    rows = api.Run(folder, True).rows()
+    rows = api.Run(folder, True).log
     return torch.tensor([[value for name, value in row.items() if name.startswith("loss_")] for row in rows])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", CASES)
 def test_bf16_trains_as_fp32_does_but_for_rounding_and_resumes_to_the_same_bits(recipe, tiny_file, tmp_path):
     words = (*CASES[recipe], "log_rows=12")
@@ -47,7 +48,7 @@ def test_bf16_trains_as_fp32_does_but_for_rounding_and_resumes_to_the_same_bits(
 def test_every_penalty_trains_in_bf16(kind, tiny_file, tmp_path):
     words = ("discriminator.norm=none", f"penalties=[{{kind: {kind}}}]")
     run = train(tiny_file, tmp_path / "run", "dcgan", *words, **BF16)
-    assert all(row[f"penalty_{kind}"] is not None for row in run.rows())
+    assert all(row[f"penalty_{kind}"] is not None for row in run.log)
 
 
 @pytest.mark.parametrize("interval", [1, 3])

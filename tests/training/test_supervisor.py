@@ -10,7 +10,7 @@ import pytest
 from gansmith import api
 from gansmith.core.errors import GansmithWarning
 from gansmith.inference.load import load_model
-from gansmith.monitoring.health import HOPELESS
+from gansmith.monitoring.health import HOPELESS, TITLES
 from gansmith.runs.checkpoint import MANIFEST
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import best_snapshot, read_rows
@@ -110,9 +110,10 @@ def test_the_best_checkpoint_is_kept_and_is_the_model(left_alone, refused, prose
         (place / MANIFEST).write_bytes(manifest)
 
 
-def test_patience_ends_a_collapsing_run_and_the_best_is_the_model(left_alone, tiny_file, tmp_path):
+@pytest.mark.parametrize("how", ["monitor.patience=2", "monitor.on_collapse=stop"])
+def test_a_collapsing_run_is_ended_and_the_best_is_the_model(how, left_alone, tiny_file, tmp_path):
     events = Listener()
-    words = (*COLLAPSES, "monitor.patience=2")
+    words = (*COLLAPSES, how)
     run = train(tiny_file, tmp_path / "run", "mlp-small", *words, steps=STEPS, on_event=events)
     assert run.finished
     at = newest(run.folder).values["iteration"]
@@ -127,6 +128,8 @@ def test_patience_ends_a_collapsing_run_and_the_best_is_the_model(left_alone, ti
     assert "that checkpoint is the model" in ended["message"]
     assert ended["message"] in events.said("warning")
     assert RunFolder(run.folder).record.length.iterations == at
+    assert run.ended_by == (snapshots[-1]["verdict"] if snapshots[-1]["verdict"] in HOPELESS else None)
+    assert run.ended_by or how == "monitor.patience=2"
     log = RunFolder(run.folder).log.read_bytes()
     assert api.resume(run.folder).finished
     assert RunFolder(run.folder).log.read_bytes() == log
@@ -242,5 +245,7 @@ def test_events_of_snapshots_reach_front_ends(tiny_file, tmp_path):
     assert len(snapshots) == STEPS // EVERY
     assert {"kimg", "img_per_sec", "eta_sec", "fd100_untrained_train"} <= snapshots[0].values.keys()
     health = [event for event in events.events if event.kind == "health"]
-    assert [event.message for event in health] == [row["message"] for row in events_of(tmp_path / "run", "health")]
+    assert [event.values for event in health] == events_of(tmp_path / "run", "health")
+    assert all(event.values["message"] == event.message for event in health)
+    assert {event.values["verdict"] for event in health} <= TITLES.keys()
     assert json.dumps([event.values for event in health])

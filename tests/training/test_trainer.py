@@ -29,7 +29,19 @@ from gansmith.runs.options import RunOptions
 from gansmith.training import prepare
 from gansmith.training import trainer as training
 from gansmith.training.state import RunState
-from small_runs import RHYTHM, STEPS, Listener, assert_same_run, differing, newest, resume, small, source_for, train
+from small_runs import (
+    RHYTHM,
+    STEPS,
+    Listener,
+    assert_same_run,
+    differing,
+    newest,
+    resume,
+    small,
+    source_for,
+    train,
+    with_results,
+)
 
 NAN = float("nan")
 
@@ -79,11 +91,11 @@ def poison(monkeypatch, around_steps):
 
 
 def events_of(run: api.Run) -> list[tuple[str, int]]:
-    return [(row["event"], row["iteration"]) for row in run.rows() if "event" in row]
+    return [(row["event"], row["iteration"]) for row in run.events]
 
 
 def iterations_of(run: api.Run) -> list[int]:
-    return [row["iteration"] for row in run.rows() if "event" not in row]
+    return [row["iteration"] for row in run.log]
 
 
 def is_finite(folder: Path) -> bool:
@@ -113,13 +125,13 @@ def test_a_step_that_is_not_finite_is_skipped_and_reported(
         changed = {name.split(".")[0] for name in differing(seen["before", iteration], seen["after", iteration + 1])}
         sides = {"generator"} if iteration in (2, 3) else {"generator", "discriminator"}
         assert changed == {f"{family}/{side}" for family in ("networks", "optimizers") for side in sides}
-    first, *others = [row for row in run.rows() if "event" not in row]
+    first, *others = run.log
     assert first["skipped"] == 0.25  # 2 of 8
     assert first["loss_discriminator"] is None
     assert first["grad_norm_discriminator"] is None
     assert first["loss_generator"] > 0
     assert all(row["skipped"] == 0 and row["loss_discriminator"] > 0 for row in others)
-    (event,) = [row for row in run.rows() if "event" in row]
+    (event,) = run.events
     assert (event["event"], event["iteration"]) == ("skipped", 4)
     assert event["message"] == "2 steps in a row were skipped: their gradients were not finite"
     assert is_finite(run.folder)
@@ -174,7 +186,7 @@ def test_too_many_bad_steps_roll_back_to_the_last_checkpoint_with_other_draws(
     assert message in events.said("warning")
     assert is_finite(run.folder)
     assert newest(run.folder).values["salt"] == 1
-    assert run.rows()[-1]["loss_discriminator"] > 0
+    assert run.log[-1]["loss_discriminator"] > 0
     assert len(list((run.folder / "samples").glob("*-ema.png"))) == 9
     assert shown[12, 1] != shown[12, 0]  # other images, and other noise
     assert drawn[12, 1] != drawn[12, 0]
@@ -202,7 +214,7 @@ def test_a_pause_while_weights_are_not_finite_changes_nothing(stop_at, tiny_file
     around_steps(after=spoil)
     rhythm = ("checkpoints=4", "log_rows=1")  # of 48 steps: the checkpoint of 24 finds it
     whole = train(tiny_file, tmp_path / "whole", "mlp-small", *rhythm, steps=48)
-    assert whole.rows()[0]["message"].startswith("not finite at 0.2 kimg: back to 0.1 kimg")
+    assert whole.events[0]["message"].startswith("not finite at 0.2 kimg: back to 0.1 kimg")
     run = train(tiny_file, tmp_path / "run", "mlp-small", *rhythm, steps=48, stop_at=stop_at)
     assert not run.finished
     events = Listener()
@@ -337,8 +349,8 @@ def test_kimg_counts_every_real_image_that_d_is_shown(tiny_file, tmp_path, monke
     monkeypatch.setattr(BatchStream, "read", counted)
     run = train(tiny_file, tmp_path / "run", "mlp-small", "discriminator_steps=3", kimg=0.24, steps=None)
     assert sum(shown) == 240
-    assert [row["kimg"] for row in run.rows()][-1] == 0.24
-    assert [row["epoch"] for row in run.rows()][-1] == 2.5
+    assert [row["kimg"] for row in run.log][-1] == 0.24
+    assert [row["epoch"] for row in run.log][-1] == 2.5
     assert newest(run.folder).values["iteration"] == 10
 
 
@@ -385,7 +397,8 @@ def finished(tiny_file_of_module, tmp_path_factory, session_cache) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GANSMITH_CACHE", str(session_cache))
         folder = tmp_path_factory.mktemp("finished") / "run"
-        assert train(tiny_file_of_module, folder, "dcgan", "conditional=true", "fixed_images=24").finished
+        with with_results():
+            assert train(tiny_file_of_module, folder, "dcgan", "conditional=true", "fixed_images=24").finished
     return folder
 
 
@@ -394,6 +407,7 @@ def tiny_file_of_module(tiny_file) -> Path:
     return tiny_file
 
 
+@pytest.mark.slow
 def test_init_from_takes_the_weights_and_nothing_else(tiny_file, finished, tmp_path, no_results):
     words = ("conditional=true",)
     run = train(tiny_file, tmp_path / "run", "dcgan", *words, init_from=finished, stop_at=1, seed=5)
@@ -406,6 +420,7 @@ def test_init_from_takes_the_weights_and_nothing_else(tiny_file, finished, tmp_p
     assert RunFolder(run.folder).record.init_from == str(finished)
 
 
+@pytest.mark.slow
 def test_init_from_one_file_takes_that_network(tiny_file, finished, tmp_path, no_results):
     file = finished / "model/generator.safetensors"
     run = train(tiny_file, tmp_path / "run", "dcgan", "conditional=true", init_from=file, stop_at=1)
@@ -444,7 +459,7 @@ def test_the_holdout_is_recorded_and_never_trained_on(tiny_file, tmp_path, monke
     assert len(kept) == 24
     assert shown == {image.tobytes() for image in data.read(range(72))}  # 96 draws show each of 72
     assert not shown & kept
-    assert run.rows()[-1]["epoch"] == pytest.approx(96 / 72, abs=1e-4)
+    assert run.log[-1]["epoch"] == pytest.approx(96 / 72, abs=1e-4)
 
 
 def test_bad_files_are_listed_in_the_run(tmp_path, no_results):
@@ -525,7 +540,7 @@ def test_rows_say_where_training_is(tiny_file, tmp_path, no_results):
     columns = {"iteration", "kimg", "epoch", "loss_discriminator", "loss_generator", "d_real", "d_fake", "skipped"}
     columns |= {"d_fake_after", "accuracy_real", "accuracy_fake", "grad_norm_discriminator", "grad_norm_generator"}
     columns |= {"update_discriminator", "update_generator"}
-    assert all(set(row) == columns for row in run.rows())
+    assert all(set(row) == columns for row in run.log)
     rows = [event.values for event in events.events if event.kind == "row"]
     assert all({"img_per_sec", "eta_sec", "memory_mb", "wall_sec"} <= row.keys() for row in rows)
     assert [event.values["iteration"] for event in events.events if event.kind == "preview"] == [0, 3, 6, 9, 12]
@@ -535,7 +550,7 @@ def test_rows_say_where_training_is(tiny_file, tmp_path, no_results):
     ("hinge", True), ("least_squares", True), ("wasserstein", False), ("relativistic", False),
 ])  # fmt: skip
 def test_accuracy_is_logged_where_scores_have_a_boundary(loss, has_accuracy, tiny_file, tmp_path, no_results):
-    (row, *_) = train(tiny_file, tmp_path / "run", "mlp-small", f"loss={loss}", steps=4).rows()
+    (row, *_) = train(tiny_file, tmp_path / "run", "mlp-small", f"loss={loss}", steps=4).log
     assert ("accuracy_real" in row, "accuracy_fake" in row) == (has_accuracy, has_accuracy)
 
 

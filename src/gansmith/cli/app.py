@@ -1,7 +1,7 @@
 """The ``gansmith`` command: its verbs in groups, and how it prints errors and warnings."""
 
 import errno
-import json
+import io
 import shutil
 import sys
 import warnings
@@ -29,12 +29,14 @@ from gansmith.cli import (
     recipes,
     resume,
     sample,
+    schema,
     score,
     train,
     translate,
     upscale,
 )
-from gansmith.cli.options import flag
+from gansmith.cli.options import ENDED_BY_VERDICT, USER_ERROR, flag
+from gansmith.cli.text import json_text
 from gansmith.core.errors import GansmithError, GansmithWarning
 from gansmith.core.events import say
 from gansmith.core.version import __version__
@@ -69,6 +71,15 @@ class Group(TyperGroup):
         panels = {name: getattr(command, "rich_help_panel", None) for name, command in self.commands.items()}
         return sorted(panels, key=lambda name: PANELS.index(panels[name]) if panels[name] in PANELS else 0)
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb; with --json an error of usage, which typer prints on stderr, is printed as JSON too."""
+        try:
+            return super().invoke(ctx)
+        except Exception as problem:
+            if ctx.parent is None and hasattr(problem, "format_message"):  # click's exceptions; typer has its own copy
+                _print_json_error("cli.usage", problem.format_message())
+            raise
+
     def get_help_option(self, ctx: Any) -> Any:
         """Return the option --help."""
         return _without_type(super().get_help_option(ctx))
@@ -84,7 +95,7 @@ app = typer.Typer(
     name="gansmith",
     cls=Group,
     help="Train a GAN on your images with one command, judge it honestly, and use it.",
-    epilog="Results go to stdout, progress to stderr. Errors end with exit code 2.",
+    epilog="Results go to stdout, progress to stderr. Exit codes: 0 done, 2 your error, 3 paused, 4 collapsed.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -105,7 +116,7 @@ add_verbs(USE, sample.sample, interpolate.interpolate, arithmetic.arithmetic, di
 add_verbs(USE, invert.invert, translate.translate, upscale.upscale, features.features, augment.augment)
 add_verbs(SHIP, export.export)
 add_verbs(EVALUATE, evaluate.evaluate, score.score, probe.probe)
-add_verbs(MACHINE, doctor.doctor)
+add_verbs(MACHINE, doctor.doctor, schema.schema)
 app.add_typer(
     data_app, name="data", rich_help_panel=DATA, help="Check a data set, list named data sets, or empty the cache."
 )
@@ -134,18 +145,42 @@ def _root(
 def main() -> None:
     """Run the command line."""
     words = [word for word in sys.argv[1:] if word != "--debug"]  # before the verb or after it
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a locale may lack letters of a name
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
             warnings.showwarning = _print_warning
-            app(words, prog_name="gansmith")  # the same name for python -m gansmith
+            _run(words)
     except (GansmithError, OSError) as problem:
+        _print_json_error(_code_of(problem), _error_text(problem))
         if len(words) < len(sys.argv) - 1:
             raise
         say(f"gansmith: {_error_text(problem)}")
-        if "--json" in words:
-            print(json.dumps({"error": {"code": _code_of(problem), "message": _error_text(problem)}}))
-        sys.exit(2)
+        sys.exit(ENDED_BY_VERDICT if _code_of(problem) == "training.diverged" else USER_ERROR)
+    except Exception as problem:  # a fault of gansmith: Python prints the traceback and exits with INTERNAL_ERROR
+        _print_json_error("internal", f"{type(problem).__name__}: {problem}")
+        raise
+
+
+def _print_json_error(code: str, message: str) -> None:
+    """Print an error as a JSON object on stdout if the user asked for JSON."""
+    if "--json" in sys.argv[1:]:
+        print(json_text({"error": {"code": code, "message": message}}))
+
+
+def _run(words: list[str]) -> None:
+    """Run a verb; GansmithError where torch is missing, which only .onnx files can do without."""
+    try:
+        app(words, prog_name="gansmith")  # the same name for python -m gansmith
+    except ModuleNotFoundError as problem:
+        if problem.name != "torch":
+            raise
+        raise GansmithError(
+            "machine.torch_missing",
+            "this needs torch, which is not installed\n  pip install torch"
+            "\n  without it: sample, interpolate, arithmetic, translate and upscale, with an .onnx file",
+        ) from problem
 
 
 def _print_warning(

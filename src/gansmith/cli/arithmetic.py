@@ -1,12 +1,12 @@
 """``gansmith arithmetic``: add and subtract mean latents of images."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
+from gansmith.cli.text import json_text
 
 
 def arithmetic(
@@ -40,4 +40,4 @@ def arithmetic(
     loaded = load(model, device, plugin or [])
     total = arithmetic(loaded, plus or [], minus or [], label=label, truncation=truncation, raw=raw)
     written, latent = total.save(out)
-    print(json.dumps({"out": str(written), "latent": str(latent)}) if as_json else written)
+    print(json_text({"out": str(written), "latent": str(latent)}) if as_json else written)

@@ -1,6 +1,5 @@
 """``gansmith augment``: a labelled synthetic data set of a conditional model."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,8 +16,9 @@ from gansmith.cli.options import (
     split_names,
     split_numbers,
 )
-from gansmith.cli.progress import ProgressPrinter
+from gansmith.cli.text import json_text
 from gansmith.core.events import say
+from gansmith.core.progress import ProgressPrinter
 
 STUDY = "With --study"
 
@@ -82,4 +82,4 @@ def augment(
             result |= {"study": studied.to_json(), "plot": str(api.draw_study(studied, plot))}
             lines += ["", *studied.lines(), str(plot)]
     say("\n".join(lines))
-    print(json.dumps(result) if as_json else written)
+    print(json_text(result) if as_json else written)

@@ -1,19 +1,21 @@
 """``gansmith data``: check a data set, list the named ones, empty the cache."""
 
-import json
 from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import AsJson, Data, DataRoot
-from gansmith.cli.progress import ProgressPrinter
-from gansmith.cli.text import wrap_lines
+from gansmith.cli.options import AsJson, DataAndChanges, DataRoot, Labels, ZipEncoding, data_overrides
+from gansmith.cli.text import json_text, wrap_lines
+from gansmith.cli.train import data_and_overrides
+from gansmith.core.progress import ProgressPrinter
 
 
 def check(
-    source: Data,
+    words: DataAndChanges = None,
     size: Annotated[str | None, typer.Option(metavar="PX", help="Check for this size: SIDE or HEIGHTxWIDTH.")] = None,
     channels: Annotated[int | None, typer.Option(metavar="N", help="Check for 1, 3 or 4 channels.")] = None,
+    labels: Labels = None,
+    zip_encoding: ZipEncoding = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
@@ -21,11 +23,15 @@ def check(
 
     Also prints the image size and channels that training would use.
     """
+    (source,), overrides = data_and_overrides(words or [])
+    overrides += data_overrides(labels, zip_encoding)
     from gansmith import api  # here: it imports torch, which takes seconds
 
     with ProgressPrinter() as printer:
-        report = api.check(source, size=size, channels=channels, data_root=data_root, on_progress=printer.show)
-    print(json.dumps(report.to_json(), indent=2) if as_json else "\n".join(wrap_lines(report.lines())))
+        report = api.check(
+            source, overrides=overrides, size=size, channels=channels, data_root=data_root, on_progress=printer.show
+        )
+    print(json_text(report.to_json()) if as_json else "\n".join(wrap_lines(report.lines())))
 
 
 def list_sets(
@@ -37,7 +43,7 @@ def list_sets(
 
     sets = api.list_data(data_root)
     if as_json:
-        print(json.dumps(sets, indent=2))
+        print(json_text({"sets": sets}))
         return
     for each in sets:
         files = ("" if each["here"] else "missing, expected in ") + (each["folder"] or "built in")
@@ -46,8 +52,9 @@ def list_sets(
     print("NAME stands for the training split, NAME:test for the test split.")
 
 
-def clean() -> None:
+def clean(as_json: AsJson = False) -> None:
     """Delete the cache of decoded images; training rebuilds it."""
     from gansmith import api  # here: it imports torch, which takes seconds
 
-    print(f"{api.clean_cache():,} bytes freed")
+    freed = api.clean_cache()
+    print(json_text({"bytes_freed": freed}) if as_json else f"{freed:,} bytes freed")

@@ -1,13 +1,13 @@
 """``gansmith diagnose``: problems of a run and suggestions."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gansmith.cli.options import AsJson, Device
-from gansmith.cli.progress import ProgressPrinter
+from gansmith.cli.text import json_text
+from gansmith.core.progress import ProgressPrinter
 
 
 def diagnose(
@@ -20,4 +20,4 @@ def diagnose(
 
     with ProgressPrinter() as printer:
         found = api.diagnose(run, device, printer.show)
-    print(json.dumps(found.to_json(), indent=2) if as_json else "\n".join(found.lines()))
+    print(json_text(found.to_json()) if as_json else "\n".join(found.lines()))

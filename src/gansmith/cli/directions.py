@@ -1,12 +1,12 @@
 """``gansmith directions``: the latent directions that change images most."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
+from gansmith.cli.text import json_text
 
 
 def directions(
@@ -33,4 +33,4 @@ def directions(
     loaded = api.load_weights(model, "find directions", device, plugin or [])
     found = api.directions(loaded, num, seeds=seeds, reach=reach, label=label, truncation=truncation, raw=raw)
     written = found.sheet().save(out)
-    print(json.dumps({"out": str(written), "strengths": found.strengths.tolist()}) if as_json else written)
+    print(json_text({"out": str(written), "strengths": found.strengths.tolist()}) if as_json else written)

@@ -1,8 +1,7 @@
 """``gansmith doctor``: this machine's hardware, speed and installed packages."""
 
-import json
-
 from gansmith.cli.options import AsJson
+from gansmith.cli.text import json_text
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -11,7 +10,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     facts = api.examine_machine()
     if as_json:
-        print(json.dumps(facts, indent=2))
+        print(json_text(facts))
     else:
         width = max(len(name) for name in facts)
         for name, value in facts.items():

@@ -1,14 +1,12 @@
 """``gansmith evaluate``: metrics of a model on held-out images."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gansmith.cli.options import MORE, AsJson, DataRoot, Device, ModelPath, Plugin, Raw, Truncation, flag, split_names
-from gansmith.cli.progress import ProgressPrinter
-from gansmith.cli.text import columns, number_text, wrap_lines
+from gansmith.cli.text import columns, json_text, number_text, wrap_lines
 
 if TYPE_CHECKING:
     from gansmith.evaluation.baselines import BaselineComparison
@@ -61,12 +59,10 @@ def evaluate(
         num=num, sets=sets, features=features, metrics=split_names(metrics), weights=weights, on_training=on_training,
         raw=raw, truncation=truncation, seed=seed, truth=truth,
     )  # fmt: skip
-    with ProgressPrinter() as progress:
-        found, path = api.evaluate(
-            model, source, options=options, out=out, device=device, plugins=plugin or [], data_root=data_root,
-            on_event=progress,
-        )  # fmt: skip
-    print(json.dumps(found.to_json()) if as_json else "\n".join([*_lines(found), str(path)]))
+    found, path = api.evaluate(
+        model, source, options=options, out=out, device=device, plugins=plugin or [], data_root=data_root
+    )
+    print(json_text(found.to_json()) if as_json else "\n".join([*_lines(found), str(path)]))
 
 
 def _lines(found: "Evaluation") -> list[str]:

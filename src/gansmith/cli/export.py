@@ -1,12 +1,12 @@
 """``gansmith export``: a trained model as a file for other programs."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gansmith.cli.options import AsJson, ModelPath, Plugin, Raw
+from gansmith.cli.text import json_text
 from gansmith.core.events import say
 
 
@@ -36,4 +36,4 @@ def export(
     for each in written:
         say(f"{each.path}: {each.words}")
     facts = [{"path": str(each.path), "network": each.network, **each.facts} for each in written]
-    print(json.dumps({"files": facts}) if as_json else "\n".join(str(each.path) for each in written))
+    print(json_text({"files": facts}) if as_json else "\n".join(str(each.path) for each in written))

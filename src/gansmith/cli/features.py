@@ -1,14 +1,14 @@
 """``gansmith features``: discriminator features of images, as an .npz file."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gansmith.cli.options import AsJson, Data, DataRoot, Device, Layers, ModelPath, Plugin, split_names
-from gansmith.cli.progress import ProgressPrinter
+from gansmith.cli.text import json_text
 from gansmith.core.events import say
+from gansmith.core.progress import ProgressPrinter
 
 
 def features(
@@ -40,4 +40,4 @@ def features(
     count, width = found.values.shape
     widths = ", ".join(f"{name} {each:,}" for name, each in found.layers.items())
     say(f"{count:,} images, {width:,} features each ({widths})")
-    print(json.dumps({"out": str(written), "count": count, "layers": found.layers}) if as_json else written)
+    print(json_text({"out": str(written), "count": count, "layers": found.layers}) if as_json else written)

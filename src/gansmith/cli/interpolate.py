@@ -1,12 +1,12 @@
 """``gansmith interpolate``: a film or a strip of images between images."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
+from gansmith.cli.text import json_text
 
 
 def interpolate(
@@ -49,4 +49,4 @@ def interpolate(
         raw=raw,
     )  # fmt: skip
     written = walk.save(out)
-    print(json.dumps({"out": str(written), "frames": len(walk.images)}) if as_json else written)
+    print(json_text({"out": str(written), "frames": len(walk.images)}) if as_json else written)

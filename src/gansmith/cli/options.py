@@ -1,11 +1,15 @@
 """Arguments and options that several verbs share."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from gansmith.core.errors import GansmithError
+
+# Exit codes; 1 is Python's for an uncaught exception. docs/automation.md explains them.
+USER_ERROR, PAUSED, ENDED_BY_VERDICT = 2, 3, 4
 
 MORE = "More options"  # panel of the options that few people need
 COMMON = "Options"
@@ -70,6 +74,18 @@ DataRoot = Annotated[
         rich_help_panel=MORE,
     ),
 ]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE:COLUMN:COLUMN",
+        help="Take labels from a table; none: no labels; folders: sub-folders.",
+        rich_help_panel=MORE,
+    ),
+]
+ZipEncoding = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Code page of names in a .zip, such as gbk or cp932.", rich_help_panel=MORE),
+]
 Loggers = Annotated[
     list[str] | None,
     typer.Option(
@@ -92,6 +108,20 @@ Layers = Annotated[str, typer.Option(metavar="NAMES", help="Discriminator layers
 IMAGE_NUMBERS = (
     "3,9 are images 3 and 9 of 'gansmith sample'; 7:3 is image 3 of --seed 7; x.latent.safetensors is a saved latent"
 )
+
+
+def data_overrides(
+    labels: str | None, zip_encoding: str | None, direction: str | None = None, *, pairs: bool = False
+) -> list[str]:
+    """Return --labels, --zip-encoding and --direction as changes to the recipe."""
+    if direction is not None and not pairs:
+        raise GansmithError(
+            "cli.direction_without_pairs",
+            "--direction is the order of the two sides of a pair, and --pairs is missing"
+            "\n  add --pairs, or leave it out; to translate back without pairs: gansmith translate --reverse",
+        )
+    given = {"labels": labels, "zip_encoding": zip_encoding, "direction": direction}
+    return [f"data.{name}={json.dumps(value)}" for name, value in given.items() if value is not None]
 
 
 def split_names(text: str) -> tuple[str, ...]:

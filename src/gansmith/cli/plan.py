@@ -1,6 +1,5 @@
 """``gansmith plan``: choose a recipe for the data, the machine and the time."""
 
-import json
 import shlex
 import textwrap
 from pathlib import Path
@@ -21,8 +20,7 @@ from gansmith.cli.options import (
     Precision,
     Until,
 )
-from gansmith.cli.progress import ProgressPrinter
-from gansmith.cli.text import WIDTH, wrap_lines
+from gansmith.cli.text import WIDTH, json_text, wrap_lines
 from gansmith.cli.train import data_and_overrides
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError
@@ -64,11 +62,10 @@ def plan(
         out.parent.mkdir(parents=True, exist_ok=True)
     from gansmith import api  # here: it imports torch, which takes seconds
 
-    with ProgressPrinter() as printer:
-        proposal = api.plan(
-            source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, until=until, device=device,
-            precision=precision, holdout=holdout, plugins=plugin or [], data_root=data_root, on_event=printer,
-        )  # fmt: skip
+    proposal = api.plan(
+        source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, until=until, device=device,
+        precision=precision, holdout=holdout, plugins=plugin or [], data_root=data_root,
+    )  # fmt: skip
     say("\n".join(proposal_lines(proposal)))
     if out is not None:
         commit_file(out, lambda place: place.write_text(proposal.to_yaml(), encoding="utf-8"))
@@ -80,7 +77,7 @@ def plan(
         words += ["--data-root", str(data_root)] if data_root else []
         say(f"\ntrain with it: {shlex.join(words)}")
     if as_json:
-        print(json.dumps(proposal.to_json(), indent=2))
+        print(json_text(proposal.to_json()))
     else:
         print(proposal.to_yaml().rstrip() if out is None else out)
 

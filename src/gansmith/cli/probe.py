@@ -1,6 +1,5 @@
 """``gansmith probe``: a linear classifier on discriminator features."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -16,7 +15,8 @@ from gansmith.cli.options import (
     split_names,
     split_numbers,
 )
-from gansmith.cli.progress import ProgressPrinter
+from gansmith.cli.text import json_text
+from gansmith.core.progress import ProgressPrinter
 
 
 def probe(
@@ -46,4 +46,4 @@ def probe(
         found = api.probe(
             loaded, parts, per_class=counts, seeds=seeds, layers=split_names(layers), on_progress=progress.show
         )
-    print(json.dumps(found.to_json()) if as_json else "\n".join(found.lines()))
+    print(json_text(found.to_json()) if as_json else "\n".join(found.lines()))

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gansmith.cli.options import flag
+from gansmith.cli.options import AsJson, flag
+from gansmith.cli.text import json_text
 from gansmith.core.errors import RecipeError, unknown_name
 from gansmith.recipes import AUTO, AUTO_SUMMARY, AUTO_TEXT, GOALS
 
@@ -20,6 +21,7 @@ def recipes(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Changes to the recipe; needs --shapes.")
     ] = None,
     shapes: Annotated[bool, flag("--shapes", "Print only the layers, with your changes.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the recipes, or print one with its layers.
 
@@ -29,7 +31,7 @@ def recipes(
     files = {path.name.removesuffix(".yaml"): path for path in folder.iterdir() if path.name.endswith(".yaml")}
     known = sorted([AUTO, *files])
     if name is None:
-        _print_list({each: _summary(path.read_text(encoding="utf-8")) for each, path in files.items()})
+        _print_list({each: _summary(path.read_text(encoding="utf-8")) for each, path in files.items()}, as_json)
     elif overrides and not shapes:
         words = shlex.join(overrides)
         raise RecipeError(
@@ -38,10 +40,12 @@ def recipes(
             f"\n  the layers with changes: gansmith recipes {name} --shapes {words}"
             f"\n  the recipe with changes: gansmith train DATA --recipe {name} {words} --dry-run",
         )
+    elif as_json and name != AUTO:
+        print(json_text(_as_json(name, overrides or [])))
     elif shapes:
         print("\n".join(_layers(name, overrides or [])[1:]))
     elif name == AUTO:
-        print(AUTO_TEXT, end="")
+        print(json_text({"name": AUTO, "text": AUTO_TEXT}) if as_json else AUTO_TEXT.rstrip("\n"))
     elif name in files:
         _print_recipe(name, files[name].read_text(encoding="utf-8"))
     elif Path(name).is_file():
@@ -52,12 +56,17 @@ def recipes(
         )
 
 
-def _print_list(summaries: dict[str, str]) -> None:
+def _print_list(summaries: dict[str, str], as_json: bool) -> None:
+    summaries[AUTO] = AUTO_SUMMARY
+    if as_json:
+        listed = [(goal, name) for goal, names in GOALS.items() for name in names]
+        print(json_text({"recipes": [{"name": n, "goal": goal, "summary": summaries[n]} for goal, n in listed]}))
+        return
     width = max(map(len, summaries))
     for goal, names in GOALS.items():
         print(f"{goal}:")
         for name in names:
-            print(f"  {name:<{width}}  {AUTO_SUMMARY if name == AUTO else summaries[name]}")
+            print(f"  {name:<{width}}  {summaries[name]}")
 
 
 def _summary(text: str) -> str:
@@ -70,6 +79,13 @@ def _print_recipe(name: str, text: str) -> None:
     print(text.split(LAYERS)[0].rstrip() + "\n", flush=True)  # a saved output has layers already
     title, *lines = _layers(name, [])
     print(title, *(f"# {line}" for line in lines), sep="\n")
+
+
+def _as_json(name: str, overrides: list[str]) -> dict[str, Any]:
+    from gansmith import api  # imports torch, which the list does without
+
+    recipe: Any = api.read_recipe(name, overrides)
+    return {"recipe": recipe.model_dump(mode="json"), "networks": _layers(name, overrides)[1:]}
 
 
 def _layers(name: str, overrides: list[str]) -> list[str]:

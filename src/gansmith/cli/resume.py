@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, flag
-from gansmith.cli.progress import ProgressPrinter
 from gansmith.cli.train import print_run
 
 
@@ -19,7 +18,7 @@ def resume(
         bool, flag("--accept-changes", "Continue even if recipe, data, torch, threads or device changed.")
     ] = False,
     device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps; by default the device before.")
+        str | None, typer.Option(metavar="NAME", help="Device to continue on; by default the one before.")
     ] = None,
     logger: Annotated[
         list[str] | None,
@@ -34,8 +33,5 @@ def resume(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     loggers = [] if logger == ["none"] else logger or None
-    with ProgressPrinter() as printer:
-        result = api.resume(
-            run, kimg=kimg, device=device, accept_changes=accept_changes, loggers=loggers, on_event=printer
-        )
+    result = api.resume(run, kimg=kimg, device=device, accept_changes=accept_changes, loggers=loggers)
     print_run(result, as_json=as_json)

@@ -1,12 +1,12 @@
 """``gansmith sample``: new images from a trained model."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation, flag
+from gansmith.cli.text import json_text
 
 
 def sample(
@@ -44,4 +44,4 @@ def sample(
         images = pick(loaded, seeds, label=label, truncation=truncation, raw=raw)
     written = images.save(out, numbered=numbered)
     source = {"count": count, "seed": seed} if seeds is None else {"count": len(images), "seeds": images.names}
-    print(json.dumps({"out": str(written), **source}) if as_json else written)
+    print(json_text({"out": str(written), **source}) if as_json else written)

@@ -1,12 +1,11 @@
 """``gansmith score``: how usual images are for a trained model."""
 
-import json
 from typing import Annotated, Any
 
 import typer
 
 from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin
-from gansmith.cli.progress import ProgressPrinter
+from gansmith.cli.text import json_text
 
 
 def score(
@@ -28,11 +27,9 @@ def score(
     loaded = api.load_weights(model, "score", device, plugin or [])
     left_out: list[Any] = []
     scores = api.score(loaded, images, label, how, on_event=left_out.append)
-    for event in left_out:
-        ProgressPrinter()(event)
     if as_json:
         scored = [{"file": file, "score": value} for file, value in scores]
-        print(json.dumps([*scored, *(event.values for event in left_out)]))
+        print(json_text({"scores": scored, "left_out": [event.values for event in left_out]}))
     else:
         for file, value in scores:
             print(f"{value:8.4f}  {file}")

@@ -1,10 +1,25 @@
-"""Tables and wrapped lines of at most 80 columns."""
+"""Texts that verbs print: JSON, tables, and wrapped lines of at most 80 columns."""
 
+import json
+import math
 import textwrap
 from collections.abc import Iterable
 from typing import Any
 
 WIDTH = 80
+
+
+def json_text(value: Any) -> str:
+    """Return a JSON value in one line; NaN and infinity, which JSON does not have, become null."""
+    return json.dumps(_finite(value), allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def wrap_lines(lines: Iterable[str]) -> list[str]:

@@ -1,6 +1,5 @@
 """``gansmith train``: train a GAN, or prepare a run and print it."""
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gansmith.cli.options import (
+    ENDED_BY_VERDICT,
     MORE,
+    PAUSED,
     AsJson,
     DataAndChanges,
     DataRoot,
@@ -16,15 +17,17 @@ from gansmith.cli.options import (
     Epochs,
     Holdout,
     Kimg,
+    Labels,
     Loggers,
     Minutes,
     Plugin,
     Precision,
     Until,
+    ZipEncoding,
+    data_overrides,
     flag,
 )
-from gansmith.cli.progress import ProgressPrinter
-from gansmith.cli.text import wrap_lines
+from gansmith.cli.text import json_text, wrap_lines
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import duration, say
 from gansmith.recipes import AUTO
@@ -60,6 +63,15 @@ Pairs = Annotated[
         MORE,
     ),
 ]
+Direction = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ORDER",
+        help="Order of the two sides of --pairs: source-target, or target-source.",
+        show_default="source-target",
+        rich_help_panel=MORE,
+    ),
+]
 From = Annotated[
     str | None,
     typer.Option(
@@ -85,7 +97,8 @@ OnCollapse = Annotated[
     str | None,
     typer.Option(
         metavar="ACTION",
-        help="At mode collapse: warn, or rollback (to the best checkpoint, half the learning rates).",
+        help="At mode collapse or divergence: warn, stop, or rollback (to the best checkpoint, half the learning "
+        "rates).",
         rich_help_panel=MORE,
     ),
 ]
@@ -107,6 +120,7 @@ def train(
     as_json: AsJson = False,
     task: Task = None,
     pairs: Pairs = False,
+    direction: Direction = None,
     start: From = None,
     to: To = None,
     init_from: InitFrom = None,
@@ -118,6 +132,8 @@ def train(
     compiled: Compile = False,
     logger: Loggers = None,
     plugin: Plugin = None,
+    labels: Labels = None,
+    zip_encoding: ZipEncoding = None,
     data_root: DataRoot = None,
 ) -> None:
     """Train a GAN on your images.
@@ -135,9 +151,10 @@ def train(
     else:
         names, overrides = data_and_overrides(words or [], pairs=pairs)
     recipe, task_overrides = translation_recipe(recipe, task, pairs, unpaired)
+    task_overrides += data_overrides(labels, zip_encoding, direction, pairs=pairs)
     from gansmith import api  # here and below: the command line starts without torch
 
-    source = _source(names, unpaired=unpaired)
+    source = _source(names, unpaired=unpaired, pairs=pairs)
     keywords: api.RunKeywords = {
         "recipe": recipe,
         "overrides": [*task_overrides, *overrides, *_snapshot_overrides(patience, on_collapse)],
@@ -147,11 +164,10 @@ def train(
         "loggers": logger or [],
     }  # fmt: skip
     if dry_run:
-        _print_dry_run(api.dry_run(source, **keywords))
+        found = api.dry_run(source, **keywords)
+        print(json_text(found.to_json()) if as_json else "\n".join(_dry_run_lines(found)))
         return
-    with ProgressPrinter() as printer:
-        run = api.train(source, out=out, on_event=printer, **keywords)
-    print_run(run, as_json=as_json)
+    print_run(api.train(source, out=out, **keywords), as_json=as_json)
 
 
 def translation_recipe(recipe: str, task: str | None, pairs: bool, unpaired: bool = False) -> tuple[str, list[str]]:
@@ -171,8 +187,24 @@ def translation_recipe(recipe: str, task: str | None, pairs: bool, unpaired: boo
         return ("unpaired" if recipe == AUTO else recipe), []
     if task is not None and recipe != AUTO:
         _check_task(recipe, task)
-    overrides = [f"method.task={task}"] if task is not None else ["pairs=true", "method.task=null"] if pairs else []
+    overrides = [f"method.task={task}"] if task is not None else _pair_overrides(recipe) if pairs else []
     return ("translate" if overrides and recipe == AUTO else recipe), overrides
+
+
+def _pair_overrides(recipe: str) -> list[str]:
+    """Return the overrides that --pairs means for a recipe; GansmithError for one that does not learn from pairs."""
+    if recipe == AUTO:
+        return ["pairs=true", "method.task=null"]
+    from gansmith.recipes.load import method_kind, recipe_text  # here: it imports torch
+
+    kind = method_kind(recipe_text(recipe))
+    if kind not in ("", "paired", "super_resolution"):
+        raise GansmithError(
+            "cli.pairs_of_other_method",
+            f"--pairs needs a recipe that learns from pairs, but recipe '{recipe}' has method '{kind}'"
+            "\n  leave out --recipe; to enlarge images, from small ones to large ones: --recipe srresnet or srgan",
+        )
+    return ["pairs=true", *([] if kind == "super_resolution" else ["method.task=null"])]
 
 
 def _check_task(recipe: str, task: str) -> None:
@@ -195,9 +227,9 @@ def _snapshot_overrides(patience: int | None, on_collapse: str | None) -> list[s
 
 
 def print_run(run: "api.Run", *, as_json: bool) -> None:
-    """Print the folder of a run; exit with 130 or 143 when Ctrl-C or SIGTERM paused it."""
+    """Print the folder of a run; exit with a code of its own if a signal paused it, or a verdict ended it."""
     if run.is_main and as_json:
-        print(json.dumps({"folder": str(run.folder), "finished": run.finished}))
+        print(json_text(run.summary()))
     elif run.is_main and run.finished:
         print(run.folder)
         # Here: both import torch.
@@ -209,7 +241,9 @@ def print_run(run: "api.Run", *, as_json: bool) -> None:
         command = f"gansmith {verb} {folder}" + (" IMAGES" if verb != "sample" else "")
         say(f"report: {run.folder}/report.html; new images: {command}")
     if not run.finished:
-        raise typer.Exit(128 + run.stopped_by)
+        raise typer.Exit(PAUSED)
+    if run.is_main and run.ended_by is not None:
+        raise typer.Exit(ENDED_BY_VERDICT)
 
 
 def data_and_overrides(words: list[str], *, pairs: bool = False) -> tuple[list[str], list[str]]:
@@ -244,24 +278,30 @@ def unpaired_data_and_overrides(words: list[str], start: str | None, to: str | N
     return [start, to], overrides
 
 
-def _source(names: list[str], *, unpaired: bool) -> "str | Domains | FolderPairs":
+def _source(names: list[str], *, unpaired: bool, pairs: bool) -> "str | Domains | FolderPairs":
     """Return the data set with one name, or with the names of two domains or two folders of pairs."""
     # Here: both import torch.
     from gansmith.data.sources.domains import Domains
+    from gansmith.data.sources.layouts import sides_of
     from gansmith.data.sources.pairs import FolderPairs
 
     if unpaired:
         return Domains(*names)
-    return FolderPairs(*map(Path, names)) if len(names) == 2 else names[0]
+    sides = sides_of(Path(names[0])) if pairs and len(names) == 1 else None
+    return FolderPairs(*(sides or map(Path, names))) if sides or len(names) == 2 else names[0]
 
 
-def _print_dry_run(found: "api.DryRun") -> None:
+def _dry_run_lines(found: "api.DryRun") -> list[str]:
     prepared, length = found.prepared, found.prepared.length
-    print("\n".join(wrap_lines(found.summary)))
-    print()
-    print("\n".join(found.shapes))
-    print(f"\nlength: {length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})")
     around = f", {duration(prepared.around_sec)} of them for start and results" if prepared.around_sec else ""
     speed = f"{prepared.img_per_sec:,.0f} images a second on this machine"
-    print(f"speed: {speed}, about {found.minutes:,.1f} minutes in all{around}")
-    print(f"\n{prepared.recipe.to_yaml()}", end="")
+    return [
+        *wrap_lines(found.summary),
+        "",
+        *found.shapes,
+        "",
+        f"length: {length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})",
+        f"speed: {speed}, about {found.minutes:,.1f} minutes in all{around}",
+        "",
+        prepared.recipe.to_yaml().rstrip("\n"),
+    ]

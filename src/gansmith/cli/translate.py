@@ -1,12 +1,12 @@
 """``gansmith translate``: images translated by a trained model."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin, PngFolder, Raw, flag
+from gansmith.cli.text import json_text
 from gansmith.core.events import say
 
 
@@ -39,4 +39,4 @@ def translate(
         loaded, images, out, mask=mask, as_source=as_source, reverse=reverse, raw=raw,
         on_left_out=lambda text: say(f"left out: {text}"),
     )  # fmt: skip
-    print(json.dumps({"out": str(out), "files": [str(path) for path in written]}) if as_json else out)
+    print(json_text({"out": str(out), "files": [str(path) for path in written]}) if as_json else out)

@@ -1,9 +1,9 @@
 """``gansmith upscale``: larger images from a super-resolution model."""
 
-import json
 from pathlib import Path
 
 from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin, PngFolder, Raw
+from gansmith.cli.text import json_text
 from gansmith.core.events import say
 
 
@@ -25,4 +25,4 @@ def upscale(
 
     loaded = load(model, device, plugin or [])
     written = upscale_files(loaded, images, out, raw=raw, on_left_out=lambda text: say(f"left out: {text}"))
-    print(json.dumps({"out": str(out), "files": [str(path) for path in written]}) if as_json else out)
+    print(json_text({"out": str(out), "files": [str(path) for path in written]}) if as_json else out)

@@ -4,10 +4,12 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, TextIO
+
+from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
 from gansmith.core.metric_name import column_of
 
@@ -28,15 +30,17 @@ SHORT = (
 )
 
 
-EventKind = Literal[
-    "note",  # a message
-    "warning",  # a message
-    "stopped",  # a message: a signal paused the run
-    "progress",  # how far something is; while training, ``values`` hold kimg and speed
-    "row",  # a log row was written: ``values`` hold the row and the speed
-    "snapshot",  # a snapshot was evaluated: ``message`` is the verdict, ``values`` hold its metrics and the speed
-    "health",  # the verdict changed: a message
-    "preview",  # previews were written: ``values`` hold the iteration
+# Names of the verdicts on a run; monitoring/health.py has their meaning.
+VerdictName = Literal[
+    "healthy",
+    "memorization",
+    "full_collapse",
+    "partial_collapse",
+    "generator_wins",
+    "discriminator_wins",
+    "oscillating",
+    "diverged",
+    "stalled",
 ]
 
 
@@ -49,27 +53,107 @@ class Progress:
     total: float
 
 
+class Speed(TypedDict, total=False):
+    """The speed of a run; empty for work other than training."""
+
+    kimg: float  # thousands of real images shown to the discriminator so far
+    wall_sec: float  # since this start of the run
+    img_per_sec: float
+    eta_sec: float  # until the end of the run
+    memory_mb: float  # peak
+
+
+class HealthValues(TypedDict):
+    """The row of log.jsonl for a verdict that changed."""
+
+    event: Literal["health"]
+    iteration: int
+    kimg: float
+    began_kimg: float | None  # kimg of the first snapshot with the evidence
+    verdict: VerdictName
+    message: str
+
+
+class PreviewValues(TypedDict):
+    """Previews that were written."""
+
+    iteration: int
+    grid: str  # path of the PNG file with the averaged generator's images
+
+
 @dataclass(frozen=True)
-class Event:
-    """Something that a verb reports while it works."""
+class MessageEvent:
+    """A message for the user. ``stopped``: a signal paused the run."""
 
-    kind: EventKind
-    message: str = ""
+    kind: Literal["note", "warning", "stopped"]
+    message: str
     values: dict[str, Any] = field(default_factory=dict)
-    progress: Progress | None = None  # with "progress", and with the rows and snapshots of a run
+    progress: None = None
 
 
+@dataclass(frozen=True)
+class ProgressEvent:
+    """How far a piece of work is, a few times a second."""
+
+    progress: Progress
+    values: Speed = field(default_factory=Speed)
+    message: str = ""
+    kind: Literal["progress"] = "progress"
+
+
+@dataclass(frozen=True)
+class RowEvent:
+    """A row of log.jsonl was written: ``values`` hold its columns and the speed; None: not finite."""
+
+    values: dict[str, float | None]
+    progress: Progress
+    message: str = ""
+    kind: Literal["row"] = "row"
+
+
+@dataclass(frozen=True)
+class SnapshotEvent:
+    """A snapshot was evaluated: ``values`` hold its metrics by column, its verdict and the speed."""
+
+    message: str  # the verdict in words
+    values: dict[str, Any]
+    progress: Progress
+    kind: Literal["snapshot"] = "snapshot"
+
+
+@dataclass(frozen=True)
+class HealthEvent:
+    """The verdict changed: ``message`` has the evidence and a suggestion."""
+
+    message: str
+    values: HealthValues
+    progress: None = None
+    kind: Literal["health"] = "health"
+
+
+@dataclass(frozen=True)
+class PreviewEvent:
+    """Previews of the fixed latents were written."""
+
+    values: PreviewValues
+    message: str = ""
+    progress: None = None
+    kind: Literal["preview"] = "preview"
+
+
+# Something that a verb reports while it works. ``kind`` says which, and a type checker then knows the ``values``.
+Event = MessageEvent | ProgressEvent | RowEvent | SnapshotEvent | HealthEvent | PreviewEvent
 OnEvent = Callable[[Event], None]
 OnProgress = Callable[[Progress], None]
 
 
 def silent(*_: Any) -> None:
-    """Print nothing: pass it as ``on_event`` or ``on_progress``."""
+    """Do nothing: pass it as ``on_progress`` to show no progress."""
 
 
 def progress_events(on_event: OnEvent) -> OnProgress:
     """Return a callback that reports progress as events."""
-    return lambda progress: on_event(Event("progress", progress=progress))
+    return lambda progress: on_event(ProgressEvent(progress))
 
 
 def duration(seconds: float) -> str:
@@ -151,10 +235,10 @@ class PlainLines:
 
     def show(self, progress: Progress) -> None:
         """Print progress: pass it as ``on_progress``."""
-        self(Event("progress", progress=progress))
+        self(ProgressEvent(progress))
 
     def _print(self, event: Event) -> None:
-        values = event.values
+        values: Mapping[str, Any] = event.values
         if event.kind in ("note", "stopped"):
             say(event.message)
         elif event.kind == "warning":
@@ -170,7 +254,7 @@ class PlainLines:
         if event.progress is not None:
             self._step(event.progress, self._training(values) if values else _counted(event.progress))
 
-    def _training(self, values: dict[str, Any]) -> str:
+    def _training(self, values: Mapping[str, Any]) -> str:
         speed = f"{values['kimg']:,.1f} kimg  {values['img_per_sec']:,.0f} img/s  {duration(values['eta_sec'])} left"
         return f"{speed}  {self._losses}{self._health}  {values['memory_mb']:,.0f} MB"
 

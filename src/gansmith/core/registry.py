@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from gansmith.core.errors import RecipeError, nearest, unknown_name
@@ -118,6 +118,24 @@ class PartOf:
         """Return pydantic's schema for reading and writing the field."""
         written = core_schema.plain_serializer_function_ser_schema(_dump)
         return core_schema.no_info_plain_validator_function(self.registry.parse, serialization=written)
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """Return the JSON Schema of the field: the name of a registered part, or a mapping with its fields."""
+        names = self.registry.names()
+        return {"anyOf": [{"enum": names}, *(_written_part(self.registry.get(name), handler) for name in names)]}
+
+
+def _written_part(part: type[Part], handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    """Return the JSON Schema of a part with its ``kind``; it becomes a definition, because fields share parts."""
+    known: Any = part.__pydantic_core_schema__
+    if known["type"] != "definitions":
+        known = {"type": "definitions", "schema": known, "definitions": []}
+    ref = f"{part.__module__}.{part.__qualname__}:{id(part)}"  # with it pydantic makes a definition
+    schema = handler({**known, "schema": {**known["schema"], "ref": ref}})
+    found = handler.resolve_ref_schema(schema)
+    found["properties"] = {"kind": {"const": part.kind}, **found.get("properties", {})}
+    found["required"] = ["kind", *(name for name in found.get("required", []) if name != "kind")]
+    return schema
 
 
 def _dump(part: Part) -> dict[str, Any]:

@@ -3,16 +3,19 @@
 # A source (a named data set, a folder, an archive, an array file) lists its items and streams them. ``cache.py``
 # decodes and fits them once into a memory-mapped file. ``ImageData`` reads images from that file.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+import codecs
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from gansmith.core.errors import counted
+from gansmith.core.file_names import escaped, path_of
 from gansmith.core.registry import FrozenModel
-from gansmith.imaging.images import POINT
+from gansmith.imaging.images import PIXEL_LIMIT, POINT
 
 Payload = bytes | np.ndarray  # an encoded file, or uint8 (H, W, C)
 
@@ -25,6 +28,12 @@ class DataOptions(FrozenModel):
     channels: 1 gray, 3 colour, 4 colour with alpha.
     mirror: flip images at random from left to right while training.
     pairs: each image is two side by side, a source and its target; ``size`` is the size of one of them.
+    direction: "source-target" has sources at the left (or in the first folder), "target-source" at the right.
+    labels: None takes the labels that are found, "none" takes none, "folders" takes the sub-folders, and
+        FILE[:FILECOLUMN:LABELCOLUMN] a table (.csv, .tsv or .jsonl).
+    zip_encoding: the code page of the names in a .zip that are not UTF-8, such as "gbk".
+    max_pixels: larger images are left out; also written "100M".
+    allow_left_out: go on although more files are left out than read.
     """
 
     size: int | tuple[int, int] | None = None
@@ -32,6 +41,40 @@ class DataOptions(FrozenModel):
     channels: Literal[1, 3, 4] | None = None
     mirror: bool = False
     pairs: bool = False
+    direction: Literal["source-target", "target-source"] = "source-target"
+    labels: str | None = None
+    zip_encoding: str | None = None
+    max_pixels: int = Field(PIXEL_LIMIT, ge=64)
+    allow_left_out: bool = False
+
+    @field_validator("max_pixels", mode="before")
+    @classmethod
+    def _number_of_pixels(cls, value: Any) -> Any:
+        """Return "100M" as 100,000,000."""
+        if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?\s*[mM]", value.strip()):
+            return round(float(value.strip()[:-1]) * 10**6)
+        return value
+
+    @field_validator("labels")
+    @classmethod
+    def _path_from_anywhere(cls, value: str | None) -> str | None:
+        """Return the path of a table as an absolute one, so that a run is resumed from any folder."""
+        if value in (None, "none", "folders"):
+            return value
+        assert value is not None
+        for file in (value, value.rsplit(":", 2)[0]):
+            if (path := path_of(file)).is_file():
+                return escaped(path.absolute()) + value.removeprefix(file)
+        return value
+
+    @field_validator("zip_encoding")
+    @classmethod
+    def _known_encoding(cls, value: str | None) -> str | None:
+        """Return the name of an encoding that Python knows."""
+        try:
+            return value if value is None else codecs.lookup(value).name
+        except LookupError:
+            raise ValueError(f"zip_encoding is a code page such as gbk, cp932 or cp866, got {value!r}") from None
 
     @field_validator("size", mode="before")
     @classmethod
@@ -59,6 +102,10 @@ class DataOptions(FrozenModel):
     def shape(self) -> tuple[int, int] | None:
         """Return (height, width) in px; None: inferred."""
         return (self.size, self.size) if isinstance(self.size, int) else self.size
+
+    def reading(self) -> dict[str, Any]:
+        """Return the options, but size and channels, that decide how another program reads the same files."""
+        return self.model_dump(exclude={"size", "channels", "mirror", "pairs"})
 
     def with_format(self, height: int, width: int, channels: int) -> "DataOptions":
         """Return these options with size and channels as stored; ``width`` is the width of a whole pair."""
@@ -90,6 +137,7 @@ class DataSpec:
     split: Split = Split()
     pixels_sha256: str = ""  # of the decoded and fitted images of all splits
     pairs: bool = False  # each image is a source and its target, side by side; ``width`` is the width of both
+    source_scale: int = 1  # how often the sides of a source, as it came, fit into those of its target
 
     @property
     def is_points(self) -> bool:
@@ -120,7 +168,7 @@ class DataSummary:
     source: str
     spec: DataSpec
     class_counts: tuple[int, ...]  # of this split, () without labels
-    ignored: int  # files without an image extension
+    ignored: Mapping[str, int]  # files and folders that are not read: noun -> number
     notes: tuple[str, ...]  # inferred values with their reasons, and remarks
     quarantine: tuple[dict[str, str], ...]  # {"file", "reason"} of every image left out
 
@@ -138,7 +186,7 @@ class DataSummary:
             out.append("classes: " + ", ".join(pairs[:12]) + (", ..." if len(pairs) > 12 else ""))
         out += self.notes
         if self.ignored:
-            out.append(f"ignored: {counted(self.ignored, 'file')} without an image extension")
+            out.append(left_out_line(self.ignored))
         if self.quarantine:
             named = [f"{entry['file']} ({entry['reason']})" for entry in self.quarantine[:3]]
             more = f" and {len(self.quarantine) - 3:,} more" if len(self.quarantine) > 3 else ""
@@ -196,8 +244,15 @@ class Listing:
 
     items: tuple[Item, ...]
     classes: tuple[str, ...] = ()
-    ignored: int = 0
+    ignored: Mapping[str, int] = field(default_factory=dict)  # what is not read: noun -> number
     notes: tuple[str, ...] = ()
+    source_scale: int = 1  # of pairs: how often a source's sides fit into its target's
+
+
+def left_out_line(counts: Mapping[str, int]) -> str:
+    """Return "left out: 90 .avif files, 1 @eaDir folder"; "" for nothing."""
+    nouns = sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+    return "left out: " + ", ".join(counted(number, noun) for noun, number in nouns) if counts else ""
 
 
 class Source(Protocol):
@@ -228,4 +283,4 @@ def random_images(shape: tuple[int, int, int], count: int) -> ImageData:
     spec, rows = DataSpec("random", *shape, count, (), ""), np.arange(count)
     pixels = np.random.Generator(np.random.Philox(0)).integers(0, 256, (count, *shape), np.uint8)
     digests = np.zeros((count, 2, 16), np.uint8)
-    return ImageData(spec, DataSummary("", spec, (), 0, (), ()), None, pixels, rows, digests)
+    return ImageData(spec, DataSummary("", spec, (), {}, (), ()), None, pixels, rows, digests)

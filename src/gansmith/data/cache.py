@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -56,6 +57,7 @@ class EntryPlan:
         stored, classes = self.image_format, self.listing.classes
         fixed = ["gansmith data", VERSION, stored.height, stored.width, stored.channels, self.options.fit, classes]
         fixed += ["pairs"] if self.options.pairs else []
+        fixed += [self.options.direction] if self.options.pairs and self.options.direction != "source-target" else []
         total = hashlib.sha256(json.dumps(fixed).encode())
         for item, info in zip(self.listing.items, self.infos, strict=True):
             total.update(f"\n{json.dumps(item.name)} {item.label} {info.sha256.hex()}".encode())
@@ -79,13 +81,16 @@ class EntryPlan:
     def _fitted(self, payload: Payload) -> np.ndarray:
         """Return uint8 (height, width, channels); each image of a pair is fitted by itself."""
         shape = (self.image_format.height, self.image_format.width, self.image_format.channels)
-        if isinstance(payload, np.ndarray) and payload.shape == shape and self.image_format.channels < 4:
+        turned = self.options.pairs and self.options.direction == "target-source"
+        if isinstance(payload, np.ndarray) and payload.shape == shape and shape[2] < 4 and not turned:
             return payload
-        image = as_image(payload)
+        image = as_image(payload, self.options.max_pixels)
         if not self.options.pairs:
             return fit_image(image, *shape, self.options.fit)
         half, middle = (shape[0], shape[1] // 2, shape[2]), image.width // 2
         boxes = [(0, 0, middle, image.height), (image.width - middle, 0, image.width, image.height)]
+        if turned:
+            boxes.reverse()
         return np.concatenate([fit_image(image.crop(box), *half, self.options.fit) for box in boxes], axis=1)
 
 
@@ -113,7 +118,7 @@ def _build(source: Source, options: DataOptions, on_progress: OnProgress | None)
     """Return the entry, built unless the cache has one with its fingerprint, and its plan."""
     listing = source.scan()
     on_step = StepCounter(on_progress, len(listing.items), passes=2)
-    infos = survey(source, listing, on_step)
+    infos = survey(source, listing, on_step, limit=options.max_pixels)
     refuse_many_bad(source, listing, [info.problem for info in infos])
     plan = EntryPlan(source, listing, infos, infer_format(infos, options), options)
     fingerprint = plan.fingerprint()
@@ -142,7 +147,7 @@ def _record(entry: Entry, plan: EntryPlan, options: DataOptions) -> dict[str, An
         "name": plan.source.name,
         "source": plan.source.location,
         "fingerprint": entry.meta["fingerprint"],
-        "ignored": plan.listing.ignored,
+        "ignored": dict(plan.listing.ignored),
         "notes": [
             *infer_format(plan.infos, options).notes,
             *plan.listing.notes,
@@ -180,13 +185,14 @@ def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None]) -> dict[st
     pixels_sha256 = _close_gaps(folder / PIXELS, kept, row_bytes)
     np.save(folder / LABELS, np.array([items[usable[row]].label for row in kept], np.int64))
     np.save(folder / DIGESTS, digests[kept])
-    (folder / QUARANTINE).write_text(_as_lines(plan.listing, problems))
+    (folder / QUARANTINE).write_text(_as_lines(plan.listing, problems), encoding="utf-8")
     return {
         "count": len(kept),
         "height": stored.height,
         "width": stored.width,
         "channels": stored.channels,
         "classes": plan.listing.classes,
+        "source_scale": plan.listing.source_scale,
         "copies": len(kept) - len(np.unique(digests[kept, 1], axis=0)),
         "pixels_sha256": pixels_sha256,
         "pillow": PIL.__version__,
@@ -218,9 +224,9 @@ def refuse_many_bad(source: Source, listing: Listing, problems: Sequence[str]) -
     bad = [f"{item.name} ({problem})" for item, problem in zip(listing.items, problems, strict=True) if problem]
     if len(bad) <= MOST_BAD * len(problems):
         return
-    key = hashlib.sha256(source.location.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-    path = data_folder("reports") / f"{source.name}-{key}.jsonl"
-    path.write_text(_as_lines(listing, problems))
+    key = hashlib.sha256(source.location.encode()).hexdigest()[:16]
+    path = data_folder("reports") / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', source.name)}-{key}.jsonl"
+    path.write_text(_as_lines(listing, problems), encoding="utf-8")
     more = f"; and {len(bad) - MOST_NAMED:,} more" if len(bad) > MOST_NAMED else ""
     raise DataError(
         "data.too_many_bad",
@@ -263,6 +269,7 @@ def _assemble(entry: Entry, record: dict[str, Any], pairs: bool) -> ImageData:
         fingerprint=entry.meta["fingerprint"],
         pixels_sha256=entry.meta["pixels_sha256"],
         pairs=pairs,
+        source_scale=entry.meta.get("source_scale", 1) if pairs else 1,
     )
     labels = entry.array(LABELS) if classes else None
     counts = () if labels is None else tuple(np.bincount(labels, minlength=len(classes)).tolist())

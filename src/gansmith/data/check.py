@@ -8,7 +8,8 @@ from typing import Any
 
 from gansmith.core.errors import DataError, counted
 from gansmith.core.events import OnProgress
-from gansmith.data.base import DataOptions, Listing
+from gansmith.core.html import ShownAsLines
+from gansmith.data.base import DataOptions, Listing, left_out_line
 from gansmith.data.cache import MOST_BAD
 from gansmith.data.duplicates import near_duplicates
 from gansmith.data.find import find_source
@@ -16,6 +17,7 @@ from gansmith.data.image_format import infer_format
 from gansmith.data.image_info import ImageInfo
 from gansmith.data.mirroring import FEWEST_FOR_MIRROR, UNLIKE, mirror_shares
 from gansmith.data.signatures import Signature, can_hash
+from gansmith.data.sources.options import with_options
 from gansmith.data.survey import StepCounter, survey
 from gansmith.imaging.images import quiet_pillow
 
@@ -23,13 +25,13 @@ MOST_NAMED = 10
 
 
 @dataclass(frozen=True)
-class CheckReport:
+class CheckReport(ShownAsLines):
     """The findings of ``check_data``."""
 
     source: str
     files: int  # files with an image's extension
     usable: int
-    ignored: int  # other files
+    ignored: Mapping[str, int]  # what is not read: noun -> number
     sizes: dict[str, int]  # "height x width" -> images, most common first
     modes: dict[str, int]  # Pillow's mode of the file -> images
     classes: dict[str, int]  # usable images of each class, {} without labels
@@ -39,6 +41,7 @@ class CheckReport:
     mirror: dict[str, float]  # class ("" without labels) -> share of mirror images unlike the data
     inferred: dict[str, int]  # height, width, channels; {} when training would refuse
     refused: str  # why training would refuse, or ""
+    layout: tuple[str, ...]  # remarks on labels, splits and files that are not used
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -50,12 +53,13 @@ class CheckReport:
     def lines(self) -> list[str]:
         """Return the report as lines of plain English."""
         out = [f"{self.source}: {self.usable:,} usable images of {self.files:,}"]
-        out.append(f"ignored: {counted(self.ignored, 'file')} without an image extension")
-        out.append("sizes (height x width): " + _most_common(self.sizes))
-        out.append("pixel modes: " + _most_common(self.modes))
+        out += [left_out_line(self.ignored)] if self.ignored else []
         out.append("classes: " + (_most_common(self.classes) if self.classes else "no labels"))
         if self.classes and min(self.classes.values()) * 2 < max(self.classes.values()):
             out.append("  unbalanced: the largest class has more than twice the images of the smallest")
+        out += self.layout
+        out.append("sizes (height x width): " + _most_common(self.sizes))
+        out.append("pixel modes: " + _most_common(self.modes))
         out.append(f"corrupt: {counted(len(self.corrupt), 'file')}" if self.corrupt else "corrupt: none")
         out += _first_of([f"  {entry['file']}: {entry['reason']}" for entry in self.corrupt])
         copies = sum(len(group) - 1 for group in self.duplicates)
@@ -93,18 +97,21 @@ def check_data(
     on_progress: OnProgress | None = None,
 ) -> CheckReport:
     """Decode every image of a source and report; bad images are listed. Raises DataError if there are no images."""
-    found = find_source(source, root)
+    options = options or DataOptions()
+    found = with_options(find_source(source, root), options)
     listing = found.scan()
     with quiet_pillow():
-        infos = survey(found, listing, StepCounter(on_progress, len(listing.items)), sign=True)
+        infos = survey(
+            found, listing, StepCounter(on_progress, len(listing.items)), sign=True, limit=options.max_pixels
+        )
     usable = [info for info in infos if not info.problem]
     labels = Counter(item.label for item, info in zip(listing.items, infos, strict=True) if not info.problem)
-    inferred, refused, notes = _format_or_refusal(infos, options or DataOptions())
+    inferred, refused, notes = _format_or_refusal(infos, options)
     return CheckReport(
         source=found.location,
         files=len(infos),
         usable=len(usable),
-        ignored=listing.ignored,
+        ignored=dict(listing.ignored),
         sizes=dict(Counter(f"{info.height} x {info.width}" for info in usable).most_common()),
         modes=dict(Counter(info.mode for info in usable).most_common()),
         classes={name: labels[label] for label, name in enumerate(listing.classes)},
@@ -118,7 +125,8 @@ def check_data(
         mirror=_mirror(listing, infos),
         inferred=inferred,
         refused=refused,
-        notes=(*notes, *listing.notes),
+        layout=listing.notes,
+        notes=notes,
     )
 
 

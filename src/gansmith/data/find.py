@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gansmith.core.errors import DataError, nearest
+from gansmith.core.file_names import escaped, path_of, printable
 from gansmith.data.base import Source
 from gansmith.data.datasets.base import data_sets, named_set
 from gansmith.data.sources.arrays import array_file
@@ -32,17 +33,18 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
         return HubSource(source)
     if isinstance(source, str) and source.startswith(PAIRS_PREFIX):
         return FolderPairs.parse(source)
-    path = Path(source).expanduser()
+    path = path_of(source)
     if path.is_dir():
         return FolderSource(path)
     name = path.name.lower()
     if not path.exists():
         near = nearest(str(source), data_sets.names())
         if not near and path.parent.is_dir():
-            near = nearest(path.name, [entry.name for entry in path.parent.iterdir()])
+            near = nearest(printable(path.name), [printable(entry.name) for entry in path.parent.iterdir()])
         raise DataError(
             "data.not_found",
-            f"'{source}' is neither a data set nor a path{near}\n  known data sets: {', '.join(data_sets.names())}"
+            f"'{escaped(source)}' is neither a data set nor a path{near}"
+            f"\n  known data sets: {', '.join(data_sets.names())}"
             "\n  or pass a folder, a .zip or .tar of one, a .npz or a .npy, or hf:NAME",
         )
     if name.endswith(".zip"):
@@ -53,7 +55,7 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
         return array_file(path)
     raise DataError(
         "data.unknown_format",
-        f"'{source}' has a format that gansmith does not read"
+        f"'{escaped(source)}' has a format that gansmith does not read"
         f"\n  allowed: a folder, .npz, .npy, .zip, {', '.join(TAR_SUFFIXES)}"
         "\n  pass the folder of single images; convert other formats to a folder or an array",
     )

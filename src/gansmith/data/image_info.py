@@ -11,6 +11,7 @@ from gansmith.data.base import Payload
 from gansmith.data.signatures import Signature, signature_of
 from gansmith.imaging.images import (
     MODES,
+    PIXEL_LIMIT,
     ImageError,
     decode_image,
     is_gray,
@@ -42,12 +43,15 @@ def digest(payload: Payload) -> bytes:
     return hashlib.sha256(payload).digest()
 
 
-def as_image(payload: Payload) -> Image.Image:
-    """Return a payload as an image in mode L, RGB or RGBA; ImageError if it cannot be decoded."""
-    return decode_image(payload) if isinstance(payload, bytes) else to_pil(payload)
+def as_image(payload: Payload, limit: int = PIXEL_LIMIT) -> Image.Image:
+    """Return a payload as an image in mode L, RGB or RGBA; ImageError if it cannot be decoded.
+
+    A JPEG above ``limit`` pixels is decoded at a half, quarter or eighth of its sides.
+    """
+    return decode_image(payload, limit, shrink=True) if isinstance(payload, bytes) else to_pil(payload)
 
 
-def read_info(read: Callable[[], Payload], *, decode: bool, sign: bool = False) -> ImageInfo:
+def read_info(read: Callable[[], Payload], *, decode: bool, sign: bool = False, limit: int = PIXEL_LIMIT) -> ImageInfo:
     """Return the facts in an image's header; with ``decode`` those of its pixels too, with ``sign`` its signature.
 
     An image that cannot be read or decoded raises no error: its ``problem`` says why.
@@ -57,13 +61,13 @@ def read_info(read: Callable[[], Payload], *, decode: bool, sign: bool = False) 
         payload = read()
         sha256 = digest(payload)
         if isinstance(payload, bytes):
-            header = open_image(payload)
+            header = open_image(payload, limit, shrink=True)
             (height, width), mode = upright_shape(header), header.mode
         else:
             (height, width), mode = payload.shape[:2], MODES[payload.shape[2]]
         if not decode:
             return ImageInfo(sha256, height, width, mode)
-        image = as_image(payload)
+        image = as_image(payload, limit)
         signature = signature_of(image) if sign else None
         return ImageInfo(sha256, height, width, mode, is_gray(image), is_transparent(image), signature)
     except ImageError as problem:

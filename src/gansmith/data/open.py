@@ -7,6 +7,7 @@ from gansmith.data.base import DataOptions, ImageData, Source
 from gansmith.data.cache import load_or_build
 from gansmith.data.find import DataName, find_source
 from gansmith.data.image_format import refuse_for_points
+from gansmith.data.sources.options import with_options
 from gansmith.data.sources.pairs import check_pairs
 from gansmith.data.split import split_data
 
@@ -26,7 +27,8 @@ def open_data(
     file sizes and times. ``holdout`` is the share of images kept out of training (``ImageData.held_out``); ``seed`` and
     the images' contents alone decide which. ``root`` is the folder of named data sets. Raises DataError.
     """
-    options, found = options or DataOptions(), find_source(source, root)
+    options = options or DataOptions()
+    found = with_options(find_source(source, root), options)
     check_pairs(found, options)
     whole = load_or_build(found, options, on_progress)
     if whole.spec.is_points:

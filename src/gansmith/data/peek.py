@@ -8,6 +8,7 @@ from gansmith.data.base import DataOptions, Source
 from gansmith.data.find import find_source
 from gansmith.data.image_format import SAME_SHAPE, channels_of, infer_format, typical_shape
 from gansmith.data.image_info import read_info
+from gansmith.data.sources.options import with_options
 from gansmith.imaging.images import quiet_pillow
 
 PEEKED_AT, NATIVE_FROM = 64, 32  # images that are decoded
@@ -19,10 +20,15 @@ def peek(source: Source, options: DataOptions) -> tuple[int, int, int, int] | No
 
     None if none of the 64 can be read. Raises DataError where opening the data would.
     """
+    source = with_options(source, options)
     items = source.scan().items
     with quiet_pillow():
         sample = items[:: -(-len(items) // PEEKED_AT)]
-        infos = [info for _, read in source.stream(sample) if not (info := read_info(read, decode=True)).problem]
+        infos = [
+            info
+            for _, read in source.stream(sample)
+            if not (info := read_info(read, decode=True, limit=options.max_pixels)).problem
+        ]
     if not infos:
         return None
     inferred = infer_format(infos, options)

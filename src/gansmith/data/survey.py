@@ -6,11 +6,14 @@ from gansmith.core.events import OnProgress, Progress
 from gansmith.data.base import Listing, Source
 from gansmith.data.image_info import ImageInfo, read_info
 from gansmith.data.threads import FEWEST_PIXELS, in_threads, num_workers
+from gansmith.imaging.images import PIXEL_LIMIT
 
 SAMPLED = 256  # images that are decoded to infer the number of channels
 
 
-def survey(source: Source, listing: Listing, on_step: Callable[[], None], *, sign: bool = False) -> list[ImageInfo]:
+def survey(
+    source: Source, listing: Listing, on_step: Callable[[], None], *, sign: bool = False, limit: int = PIXEL_LIMIT
+) -> list[ImageInfo]:
     """Return the info of every image, in the order of the listing; ``on_step`` is called after each.
 
     Every file is read and hashed. 256 images, spread evenly, are decoded; with ``sign`` all are decoded and signed.
@@ -21,7 +24,10 @@ def survey(source: Source, listing: Listing, on_step: Callable[[], None], *, sig
     jobs = source.stream(listing.items)
     workers = num_workers(FEWEST_PIXELS)  # the size of the images is not known yet
     found = in_threads(
-        lambda job: (job[0], read_info(job[1], decode=job[0] in sample, sign=sign)), jobs, source.items_per_job, workers
+        lambda job: (job[0], read_info(job[1], decode=job[0] in sample, sign=sign, limit=limit)),
+        jobs,
+        source.items_per_job,
+        workers,
     )
     for position, info in found:
         infos[position] = info

@@ -1,7 +1,8 @@
 """Compare runs: recipes and data, curves, and metrics that differ by more than noise."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from html import escape
 from itertools import combinations
 from pathlib import Path
 from string import ascii_uppercase
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gansmith.core.errors import MetricError
+from gansmith.core.html import table
 from gansmith.core.metric_name import column_of
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.result import Evaluation, badness, best_end, is_more_than_noise, last_evaluation
@@ -103,6 +105,27 @@ class Comparison:
             "notes": self.notes,
             "numbers": {row.name: self._row_to_json(row) for row in self.rows},
         }
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """Return a flat record for each metric and run: ``pandas.DataFrame(comparison.records)`` is a table of them."""
+        return [
+            {"metric": row.name, "run": str(run.folder), **asdict(number), "leads": index in row.leaders}
+            for row in self.rows
+            for index, (run, number) in enumerate(zip(self.runs, row.numbers, strict=True))
+            if number is not None
+        ]
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for row in self.rows:
+            texts = ["" if number is None else f"{number.value:.4g}" for number in row.numbers]
+            leads = [row.is_decided and index in row.leaders for index in range(len(texts))]
+            cells = (f"<strong>{text}</strong>" if best else text for text, best in zip(texts, leads, strict=True))
+            rows.append((escape(row.name), *cells, "" if row.is_decided else "noise"))
+        said = [*(f"{run.letter}: {run.folder}" for run in self.runs), *self.notes]
+        lines = "".join(f"<div>{escape(line)}</div>" for line in said)
+        return f"<div>{table(('metric', *(run.letter for run in self.runs), ''), rows)}{lines}</div>"
 
     def _row_to_json(self, row: Row) -> dict[str, Any]:
         pairs = zip(self.runs, row.numbers, strict=True)

@@ -15,9 +15,9 @@ TRAINING, HELD_OUT = "training images", "held-out images"
 
 
 def run_data_of(run: RunFolder) -> dict[str, Any]:
-    """Return the record of a run's data: ``source``, ``root``, ``holdout``, ``fit``."""
+    """Return the record of a run's data: ``source``, ``root``, ``holdout``, ``reading`` (options for its files)."""
     recipe = read_run_recipe(run.recipe)
-    return {**run.record.data.model_dump(mode="json"), "fit": recipe.data.fit}
+    return {**run.record.data.model_dump(mode="json"), "reading": recipe.data.reading()}
 
 
 def open_reference(
@@ -35,11 +35,11 @@ def open_reference(
     ``on_training``. ``run_data`` comes from ``run_data_of``. Raises MetricError if there is no reference set, and if
     the images of the run have changed.
     """
-    fit = run_data["fit"] if run_data else "crop"
-    options = DataOptions(fit=fit, pairs=spec.pairs).with_format(spec.height, spec.width, spec.channels)
+    reading = run_data["reading"] if run_data else {}
+    options = DataOptions(**reading, pairs=spec.pairs).with_format(spec.height, spec.width, spec.channels)
     place = root or (Path(run_data["root"]) if run_data and run_data.get("root") else None)
 
-    def read(name: str, holdout: float, seed: int) -> ImageData:
+    def read(name: str, holdout: float, seed: int, options: DataOptions = options) -> ImageData:
         return open_data(name, options, holdout=holdout, seed=seed, root=place, on_progress=on_progress)
 
     training = None
@@ -52,7 +52,7 @@ def open_reference(
     if source is None:
         return _of_run(training, spec, on_training)
     _check_kind(source, run_data["source"] if training is not None and run_data else None, spec, place)
-    data = read(source, 0.0, 0)
+    data = read(source, 0.0, 0, without_table(options))
     if training is None or data.spec.pixels_sha256 != training.spec.pixels_sha256:
         return data, data.spec.name, training
     if not on_training:
@@ -68,10 +68,15 @@ def open_truth(spec: DataSpec, run_data: dict[str, Any] | None, source: str, roo
     """Return the known translations at the size of ``spec``, fitted as the images of the run; None for ""."""
     if not source:
         return None
-    options = DataOptions(fit=run_data["fit"] if run_data else "crop").with_format(
-        spec.height, spec.width, spec.channels
-    )
-    return open_data(source, options, root=root)
+    options = DataOptions(**run_data["reading"] if run_data else {})
+    fitted = without_table(options).with_format(spec.height, spec.width, spec.channels)
+    return open_data(source, fitted, root=root)
+
+
+def without_table(options: DataOptions) -> DataOptions:
+    """Return the options without a table of labels: it names the images of the run, not others."""
+    is_table = options.labels not in (None, "none", "folders")
+    return options.model_copy(update={"labels": None}) if is_table else options
 
 
 def _check_kind(source: str, trained_on: str | None, spec: DataSpec, place: Path | None) -> None:

@@ -3,10 +3,12 @@
 import json
 import math
 from dataclasses import asdict, dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import MetricError
+from gansmith.core.html import table
 from gansmith.core.metric_name import MetricName
 from gansmith.core.registry import FrozenModel
 from gansmith.core.version import __version__
@@ -71,6 +73,21 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON values."""
         return {**asdict(self), "protocol": self.protocol.model_dump(mode="json")}
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        """Return a flat record for each metric: ``pandas.DataFrame(evaluation.records)`` is a table of them."""
+        return [{"metric": name, **asdict(number)} for name, number in self.numbers.items()]
+
+    def _repr_html_(self) -> str:
+        rows = []
+        for name, number in self.numbers.items():
+            spread = "" if number.deviation is None else f"{number.deviation:.3g} ({escape(number.over)})"
+            rows.append((escape(name), f"{number.value:.4g}", spread))
+        words = [*self.protocol.lines(), *self.words, *(f"no {name}: {why}" for name, why in self.skipped.items())]
+        said = "".join(f"<div>{escape(line)}</div>" for line in words)
+        title = f"<strong>{escape(self.model)} at {self.kimg:,.1f} kimg</strong>"
+        return f"<div>{title}{table(('metric', 'value', 'deviation'), rows)}{said}</div>"
 
     @classmethod
     def read(cls, path: Path) -> "Evaluation":

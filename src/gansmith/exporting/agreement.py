@@ -30,14 +30,13 @@ class Agreement:
         share = math.floor(1e5 * self.equal) / 1e3  # never 100 % of nearly all
         return f"largest difference {counted(self.worst, 'level')}, {share:g} % of values equal"
 
-    def require(self, what: str, worst: int, equal: float) -> None:
-        """Raise ModelError for a larger difference, or a smaller share of equal values."""
+    def require(self, what: str, worst: int, equal: float, hint: str) -> None:
+        """Raise ModelError, which ends with ``hint``, for a larger difference or a smaller share of equal values."""
         if self.worst > worst or self.equal < equal:
             raise ModelError(
                 "export.differs",
                 f"{what} makes other images than torch, so no file was kept: {self.words()}"
-                f"\n  allowed: {counted(worst, 'level')}, and at least {100 * equal:.4g} % equal"
-                "\n  networks that draw random numbers cannot be exported; else please report this",
+                f"\n  allowed: {counted(worst, 'level')}, and at least {100 * equal:.4g} % equal\n  {hint}",
             )
 
 

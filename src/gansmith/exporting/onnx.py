@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 OPSET = 20
 WORST, EQUAL = 1, 0.999  # level, share of equal values
-WORST_OF_HALF, EQUAL_OF_HALF = 2, 0.95  # with fp16 weights; docs/decisions/exporting.md has what was measured
+WORST_OF_HALF, EQUAL_OF_HALF = 2, 0.9  # with fp16 weights; docs/decisions/exporting.md has what was measured
 AXES = ("batch", "height", "width")
 
 
@@ -52,13 +52,13 @@ class Onnx(FileFormat):
         made = _as_onnx(graph)
         exact = onnx_run(made.SerializeToString(), graph.inputs)
         found, kind, words = compare(graph, exact), self.quantize or self.weights, ""
-        found.require(f"'{target}'", WORST, EQUAL)
+        found.require(f"'{target}'", WORST, EQUAL, "a network that draws random numbers cannot be exported")
         if kind != "fp32":
             made = _halved(made) if kind == "fp16" else quantized(made, graph)
             smaller = onnx_run(made.SerializeToString(), graph.inputs)
             found = compare(graph, smaller)
             if kind == "fp16":
-                found.require(f"'{target}' with fp16 weights", WORST_OF_HALF, EQUAL_OF_HALF)
+                found.require(f"'{target}'", WORST_OF_HALF, EQUAL_OF_HALF, "leave out --weights fp16")
             else:
                 cost = cost_in_fd(graph, run, exact, smaller)
                 cost.require(target)

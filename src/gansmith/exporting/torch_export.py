@@ -35,7 +35,7 @@ class TorchExport(FileFormat):
         program = graph.trace()
         again = torch.export.load(io.BytesIO(_saved(program, {}))).module()
         found = compare(graph, _run(again), _run(graph.module))
-        found.require(f"'{target}'", 0, 1.0)
+        found.require(f"'{target}'", 0, 1.0, "a network that draws random numbers cannot be exported")
         record, facts = model.record.model_copy(update={"network": name}), facts_of(graph, found)
         content = _saved(program, {METADATA_KEY: record.model_dump_json(), EXPORT_KEY: json.dumps(facts)})
         commit_file(target, lambda at: at.write_bytes(content))

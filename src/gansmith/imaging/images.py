@@ -5,17 +5,22 @@
 import io
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError, features
 
 from gansmith.core.errors import DataError
+from gansmith.imaging.file_repair import with_jpeg_end, without_png_extras
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
+ENDINGS = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"
+)  # fmt: skip
 PIXEL_LIMIT = 40_000_000
 STARTS = range(3, 9)  # sides of the smallest feature maps, px
 LARGEST_SIDE = 1024  # px
@@ -25,6 +30,34 @@ POINT = (1, 2, 1)  # height, width and channels of an "image" that is a point in
 
 class ImageError(DataError):
     """One image cannot be used; the message gives the reason."""
+
+
+@cache
+def image_formats() -> dict[str, tuple[str, ...]]:
+    """Return the endings of each format that can be read here; the ones that are always there are under ""."""
+    found: dict[str, tuple[str, ...]] = {"": ENDINGS}
+    if features.check("avif"):
+        found["AVIF"] = (".avif", ".avifs")
+    with suppress(ImportError):
+        import pillow_heif  # an extra: imported here so that gansmith starts without it
+
+        pillow_heif.register_heif_opener()
+        found["HEIF"] = (".heic", ".heif")
+    with suppress(ImportError):
+        import pillow_jxl  # noqa: F401  # not an extra, because of its licence; registers itself with Pillow
+
+        found["JXL"] = (".jxl",)
+    return found
+
+
+def image_endings() -> tuple[str, ...]:
+    """Return the endings of files that are read as images."""
+    return tuple(ending for endings in image_formats().values() for ending in endings)
+
+
+def _format_names() -> tuple[str, ...]:
+    """Return the names of all formats that can be read here."""
+    return (*FORMATS, *(name for name in image_formats() if name))
 
 
 def from_levels(images: np.ndarray) -> np.ndarray:
@@ -112,32 +145,59 @@ def stages(height: int, width: int, padding: int = 1) -> tuple[int, int, int] | 
 
 @contextmanager
 def quiet_pillow() -> Iterator[None]:
-    """Silence Pillow's warnings about odd files; enter it in the main thread, because filters are global."""
+    """Silence Pillow's warnings about odd files; enter it in the main thread, because filters are global.
+
+    Pillow's own limit of pixels is lifted: ``open_image`` has one.
+    """
+    limit = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-        yield
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
 
 
-def open_image(data: bytes) -> Image.Image:
-    """Open an image and read its header only; ImageError for an unknown format or more pixels than the limit."""
+def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -> Image.Image:
+    """Open an image and read its header only; ImageError for an unknown format or more than ``limit`` pixels.
+
+    With ``shrink`` a larger JPEG is accepted up to 64 times the limit; ``decode_image`` then reads a half, quarter or
+    eighth of its sides.
+    """
     if not data:
         raise ImageError("image.empty", "empty file")
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = _opened(data)
     except Image.DecompressionBombError as problem:
         raise ImageError("image.too_large", f"over the limit of {PIXEL_LIMIT // 10**6} Mpx") from problem
     except UnidentifiedImageError as problem:
         raise ImageError("image.unknown_format", f"not an image in a known format ({', '.join(FORMATS)})") from problem
+    except MemoryError as problem:
+        raise _no_memory("an image") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"damaged header ({problem})") from problem
-    if image.width * image.height > PIXEL_LIMIT:
+    if image.width * image.height > limit * (64 if shrink and image.format == "JPEG" else 1):
         million = image.width * image.height / 10**6
         raise ImageError(
             "image.too_large",
-            f"{image.width} x {image.height} px is over the limit of {PIXEL_LIMIT // 10**6} Mpx ({million:.0f})",
+            f"{image.width} x {image.height} px is over the limit of {limit / 10**6:g} Mpx ({million:.0f})",
         )
     return image
+
+
+def _opened(data: bytes) -> Image.Image:
+    """Open an image; a PNG whose texts or profile are over Pillow's limits is opened without them."""
+    try:
+        return Image.open(io.BytesIO(data), formats=_format_names())
+    except (Image.DecompressionBombError, MemoryError):
+        raise
+    except Exception:
+        smaller = without_png_extras(data)
+        if smaller is None or len(smaller) == len(data):
+            raise
+        return Image.open(io.BytesIO(smaller), formats=_format_names())
 
 
 def upright_shape(image: Image.Image) -> tuple[int, int]:
@@ -154,14 +214,16 @@ def upright_shape(image: Image.Image) -> tuple[int, int]:
     return (width, height) if exif.get(0x0112) in (5, 6, 7, 8) else (height, width)
 
 
-def decode_image(data: bytes) -> Image.Image:
+def decode_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -> Image.Image:
     """Decode the first frame of an image file, upright, in mode L, RGB or RGBA; ImageError with the reason.
 
-    16-bit gray is scaled from 0..65535. Colour profiles are not applied.
+    16-bit gray is scaled from 0..65535. Colour profiles are not applied. With ``shrink`` a JPEG above ``limit`` pixels
+    is decoded at a half, quarter or eighth of its sides. DataError if memory runs out: that says nothing of the file.
     """
-    image = open_image(data)
+    image = open_image(data, limit, shrink=shrink)
+    size = f"{image.width} x {image.height} px"
     try:
-        image.load()
+        image = _loaded(image, data, limit)
         try:
             image = ImageOps.exif_transpose(image)
         except Exception:  # an unreadable EXIF block means no rotation
@@ -173,8 +235,44 @@ def decode_image(data: bytes) -> Image.Image:
         return image.convert("L" if image.mode in ("1", "L") else "RGB")
     except ImageError:
         raise
+    except MemoryError as problem:
+        raise _no_memory(f"an image of {size}") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"truncated or damaged ({problem})") from problem
+
+
+def _no_memory(what: str) -> DataError:
+    return DataError(
+        "machine.no_memory",
+        f"no memory left to decode {what}"
+        "\n  free memory, use fewer threads (OMP_NUM_THREADS=1), or leave large images out: max_pixels=10M",
+    )
+
+
+def _loaded(image: Image.Image, data: bytes, limit: int) -> Image.Image:
+    """Return an opened image with its pixels, also of a JPEG without end marker and a PNG with oversized extras."""
+    _reduce(image, limit)
+    try:
+        image.load()
+    except (MemoryError, ImageError):
+        raise
+    except Exception:
+        mended = with_jpeg_end(data, ("JPEG",)) or without_png_extras(data)
+        if mended is None or mended == data:
+            raise
+        image = Image.open(io.BytesIO(mended), formats=_format_names())
+        _reduce(image, limit)
+        image.load()
+    return image
+
+
+def _reduce(image: Image.Image, limit: int) -> None:
+    """Have a JPEG above the limit decoded at a half, quarter or eighth of its sides."""
+    factor = 1
+    while image.width * image.height > limit * factor**2 and factor < 8:
+        factor *= 2
+    if factor > 1 and image.format == "JPEG":
+        image.draft(image.mode, (image.width // factor, image.height // factor))
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

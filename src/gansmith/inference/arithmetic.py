@@ -57,6 +57,9 @@ class Sum:
         parts += [sign("="), captioned(square, "the sum (middle), and with noise added")]
         return Picture(framed(beside(parts[1:])))
 
+    def _repr_png_(self) -> bytes:
+        return self.sheet()._repr_png_()
+
     def save(self, out: str | Path) -> tuple[Path, Path]:
         """Write the figure (.png) and, beside it, the sum's latent (.latent.safetensors); return both paths."""
         path = self.sheet().save(out)

@@ -29,6 +29,9 @@ class Directions:
         captions = [f"d{row} {shift:+g}" for row in range(len(self.images)) for shift in self.shifts]
         return Picture(captioned_grid(self.images.reshape(-1, *self.images.shape[2:]), captions, STEPS))
 
+    def _repr_png_(self) -> bytes:
+        return self.sheet()._repr_png_()
+
 
 def directions(
     model: Model,

@@ -8,7 +8,7 @@ from PIL import Image
 
 from gansmith.core.errors import DataError, counted
 from gansmith.core.output_paths import make_parent_folders, refuse_used_folder
-from gansmith.data.sources.folder_labels import image_files
+from gansmith.data.sources.walk import image_files
 from gansmith.imaging.images import MODES, decode_image, on_white, quiet_pillow, save_png, to_pil
 from gansmith.inference.samples import Picture
 
@@ -78,7 +78,11 @@ def write_pictures(
     """
     folder = Path(out)
     refuse_used_folder(folder, ": --out DIR")
-    files = [(file, Path(path)) for path in paths for file in image_files(Path(path))]
+
+    def other_files(place: str, counts: str) -> None:
+        on_left_out(f"{place} ({counts})")
+
+    files = [(file, Path(path)) for path in paths for file in image_files(Path(path), other_files)]
     if not files:
         raise DataError("data.empty", f"no images to {verb}\n  pass image files or folders of them")
     written: list[Path] = []

@@ -75,6 +75,9 @@ class Walk:
         """Return the frames as one picture, with the names of the stops."""
         return Picture(captioned_grid(self.images, self.latents.names, STRIP_COLUMNS))
 
+    def _repr_png_(self) -> bytes:
+        return self.strip()._repr_png_()
+
     def save(self, out: str | Path) -> Path:
         """Write a film (.gif or .mp4, enlarged without blur to at least 256 px) or the strip (.png)."""
         path = check_walk_path(out)

@@ -146,7 +146,8 @@ class OnnxModel(TrainedModel):
             (made,) = self._session.run(None, feed)
         except Exception as problem:  # onnxruntime has a class for each of its status codes, and no base class
             raise ModelError(
-                "model.unreadable", f"'{self.path}' fails in onnxruntime: {reason_of(problem)}"
+                "model.unreadable",
+                f"'{self.path}' fails in onnxruntime: {reason_of(problem)}\n  export the model again",
             ) from problem
         if not isinstance(made, np.ndarray) or made.dtype != kind or made.shape != shape:
             raise self._contradiction(f"makes {getattr(made, 'shape', type(made).__name__)}", f"{shape}")

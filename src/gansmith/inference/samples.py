@@ -1,20 +1,22 @@
 """Generated images: show them as a grid, write them as files or as a data set."""
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import GansmithError, counted
 from gansmith.core.output_paths import make_parent_folders, output_file, refuse_used_folder
 from gansmith.imaging.captions import captioned_grid
-from gansmith.imaging.images import POINT, encode_png, from_levels, make_grid, save_png
+from gansmith.imaging.images import POINT, encode_png, from_levels, make_grid, save_png, to_pil
 from gansmith.imaging.scatter import draw_points
 
 WRITTEN = (".png", ".npz", ".zip")
 NOT_WRITTEN = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".tar", ".mp4")
+SHOWN, SHOWN_PIXELS = 64, 300_000  # in a notebook: most images, and most pixels of all together
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # a fixed time, so that equal samples give equal bytes
 
 
@@ -29,6 +31,13 @@ class Picture:
         target = output_file(path, "a picture", ".png")
         save_png(self.array, target)
         return target
+
+    def __repr__(self) -> str:
+        return f"Picture(uint8 {self.array.shape})"
+
+    def to_pil(self) -> PIL.Image.Image:
+        """Return it as a Pillow image."""
+        return to_pil(self.array)
 
     def _repr_png_(self) -> bytes:
         return encode_png(self.array)
@@ -46,6 +55,23 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        shown = len(self._shown())
+        part = "" if shown == len(self) else f"; a notebook shows the first {shown}"
+        return f"Samples({counted(len(self), 'image')}, uint8 {self.images.shape}{part})"
+
+    def _repr_png_(self) -> bytes:
+        return self._shown().grid()._repr_png_()
+
+    def _shown(self) -> "Samples":
+        """Return the first samples, few enough for a notebook; all if they are points."""
+        count = SHOWN_PIXELS // (self.images.shape[1] * self.images.shape[2])
+        return self if self.are_points else replace(self, images=self.images[: max(1, min(SHOWN, count))])
+
+    def to_pil(self) -> list[PIL.Image.Image]:
+        """Return the images as Pillow images."""
+        return [to_pil(image) for image in self.images]
 
     @property
     def are_points(self) -> bool:

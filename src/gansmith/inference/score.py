@@ -7,8 +7,9 @@ import numpy as np
 
 from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
 from gansmith.core.events import silent
+from gansmith.core.file_names import escaped
 from gansmith.data.base import DataSpec
-from gansmith.data.sources.folder_labels import image_files
+from gansmith.data.sources.walk import image_files
 from gansmith.imaging.images import decode_image, fit_image, quiet_pillow
 from gansmith.inference.inversion.invert import invert
 from gansmith.inference.latents import refuse_points
@@ -29,28 +30,30 @@ def score_files(
     """Return (file, score) for image files and folders of them, fitted to the model's size; low means unusual.
 
     ``how="discriminator"`` gives the discriminator's score; ``"inversion"`` gives the PSNR in dB of the image that
-    ``invert`` finds. ``on_left_out`` gets the name of each unreadable file of a folder, and the reason. Raises
-    DataError for a named file that cannot be read, and if no file can.
+    ``invert`` finds. ``on_left_out`` gets the name of each unreadable file of a folder, and the reason; and a folder
+    with the number of other files in it. Raises DataError for a named file that cannot be read, and if no file can.
     Source: Schlegl et al. 2017, arXiv:1703.05921 (AnoGAN), section 2.2, for the residual of an inversion.
     Differs: PSNR alone, found by the search of ``invert``; the discriminator's term is a score of its own.
     """
     refuse_points(model, "score")
     if how not in WAYS:
         raise GansmithError("cli.unknown_way_to_score", unknown_name("way to score", how, WAYS))
-    files = [(file, Path(path)) for path in paths for file in image_files(Path(path))]
+    files = [(file, Path(path)) for path in paths for file in image_files(Path(path), on_left_out)]
     out: list[tuple[str, float]] = []
     left_out: list[str] = []
     for start in range(0, len(files), AT_ONCE):
         fitted = []
         for file, path in files[start : start + AT_ONCE]:
             try:
-                fitted.append((str(file), _fitted(file, model.record.data)))
+                fitted.append((escaped(file), _fitted(file, model.record.data)))
             except (DataError, OSError) as problem:
                 reason = getattr(problem, "strerror", None) or str(problem)
                 if file == path:
-                    raise DataError("data.unreadable_image", f"'{file}' cannot be scored: {reason}") from problem
-                left_out.append(f"{file} ({reason})")
-                on_left_out(str(file), reason)
+                    raise DataError(
+                        "data.unreadable_image", f"'{escaped(file)}' cannot be scored: {reason}"
+                    ) from problem
+                left_out.append(f"{escaped(file)} ({reason})")
+                on_left_out(escaped(file), reason)
         if fitted:
             images = np.stack([image for _, image in fitted])
             scores = model.score(images, label) if how == "discriminator" else _inversion_psnr_db(model, images, label)

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gansmith.core.errors import RecipeError
 from gansmith.core.noise import Noise
@@ -14,7 +15,7 @@ from gansmith.data.base import DataSpec, ImageData
 from gansmith.methods.adversarial import refuse_points
 from gansmith.methods.base import Fixed, Method, Terms, methods
 from gansmith.methods.supervised import GRID_COLUMNS, GRID_IMAGES, SupervisedConfig, SupervisedMethod, described
-from gansmith.parts.degradations.base import DegradationField
+from gansmith.parts.degradations.base import DegradationField, quantized
 from gansmith.parts.degradations.bicubic import Bicubic
 from gansmith.parts.networks.base import ImageSpec, networks_that
 from gansmith.parts.networks.super_resolution import enlarged
@@ -50,11 +51,14 @@ class SuperResolutionConfig(SupervisedConfig):
     def check(self, data: DataSpec) -> None:
         """Raise RecipeError for parts that do not fit each other or the data."""
         refuse_points(data, self.generator, self.discriminator)
-        if data.pairs:
+        if data.pairs and data.source_scale != self.scale:
+            advice = "two folders whose targets are 2 or 4 times larger, or single images without --pairs"
+            advice = f"scale={data.source_scale}" if data.source_scale in (2, 4) else advice
             raise RecipeError(
-                "recipe.pairs_in_super_resolution",
-                f"'{data.name}' is read as pairs, but method 'super_resolution' makes its sources from single images"
-                "\n  pass pairs=false",
+                "recipe.pairs_of_other_scale",
+                f"the targets of '{data.name}' are {data.source_scale} times larger than their sources, but this recipe"
+                f" makes images {self.scale} times larger"
+                f"\n  pass {advice}",
             )
         if not self.generator.enlarges:
             raise RecipeError(
@@ -62,18 +66,18 @@ class SuperResolutionConfig(SupervisedConfig):
                 f"generator '{self.generator.kind}' does not enlarge images, but method 'super_resolution' needs that"
                 f"\n  allowed: {networks_that('enlarges')}",
             )
-        sides = (data.height, data.width)
+        sides = (data.height, data.width // 2 if data.pairs else data.width)
         if any(side % self.scale for side in sides):
             fitting = [max(self.scale, round(side / self.scale) * self.scale) for side in sides]
             raise RecipeError(
                 "recipe.size_not_divisible_by_scale",
-                f"{data.height} x {data.width} images cannot be made {self.scale} times smaller"
+                f"{sides[0]} x {sides[1]} images cannot be made {self.scale} times smaller"
                 f"\n  sides must be multiples of {self.scale}: pass size={fitting[0]}x{fitting[1]}",
             )
         if self.crop_px is not None and (self.crop_px % self.scale or self.crop_px > min(sides)):
             raise RecipeError(
                 "recipe.crop_out_of_range",
-                f"crop_px={self.crop_px} does not fit {data.height} x {data.width} images and scale {self.scale}"
+                f"crop_px={self.crop_px} does not fit {sides[0]} x {sides[1]} images and scale {self.scale}"
                 f"\n  allowed: multiples of {self.scale} up to {min(sides)}",
             )
         self.check_sides()
@@ -86,16 +90,32 @@ class SuperResolutionMethod(SupervisedMethod):
 
     def __init__(self, config: SuperResolutionConfig, data: DataSpec) -> None:
         config.check(data)
-        height, width = (config.crop_px,) * 2 if config.crop_px else (data.height, data.width)
+        self._pairs = data.pairs
+        whole = (data.height, data.width // 2 if data.pairs else data.width)
+        height, width = (config.crop_px,) * 2 if config.crop_px else whole
         spec = ImageSpec(height, width, data.channels, source_channels=data.channels, scale=config.scale)
         super().__init__(config, spec, replace(spec, source_channels=0, scale=1), config.augment)
 
     def examples(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """Return sources and targets from images, or from a random square of each."""
-        return self.split(images if self.config.crop_px is None else cropped(images, self.config.crop_px, noise), noise)
+        side, scale = self.config.crop_px, self.config.scale
+        if side is None:
+            return self.split(images, noise)
+        if not self._pairs:
+            return self.split(cropped(images, side, noise), noise)
+        both = torch.cat(images.chunk(2, 3), 1)  # the same square of source and target
+        return self.split(torch.cat(cropped(both, side, noise, scale).chunk(2, 1), 3), noise)
 
     def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Return sources (N, C, H / scale, W / scale) and targets: the images (N, C, H, W); both in [-1, 1]."""
+        """Return sources (N, C, H / scale, W / scale) and targets (N, C, H, W), both in [-1, 1].
+
+        Images are targets, or pairs (N, C, H, 2 W): sources whose pixels are repeated beside their targets.
+        """
+        if self._pairs:
+            repeated, target = images.chunk(2, 3)
+            source = quantized(F.avg_pool2d(repeated, self.config.scale))
+            last = torch.channels_last
+            return source.contiguous(memory_format=last), target.contiguous(memory_format=last)
         source = self.config.degradation(images, self.config.scale, noise)
         return source.contiguous(memory_format=torch.channels_last), images
 
@@ -123,10 +143,10 @@ class SuperResolutionMethod(SupervisedMethod):
         return torch.cat([shown, self.translate(networks["generator"], source), target], 3)
 
 
-def cropped(images: Tensor, side: int, noise: Noise) -> Tensor:
-    """Return a random square (N, C, side, side) of each image."""
-    room = torch.tensor([images.shape[2] - side + 1, images.shape[3] - side + 1], device=images.device)
-    places = (noise.uniform("crop", 2) * room).long().tolist()
+def cropped(images: Tensor, side: int, noise: Noise, step: int = 1) -> Tensor:
+    """Return a random square (N, C, side, side) of each image, at multiples of ``step`` px."""
+    room = torch.tensor([(length - side) // step + 1 for length in images.shape[2:]], device=images.device)
+    places = ((noise.uniform("crop", 2) * room).long() * step).tolist()
     squares = [
         image[:, top : top + side, left : left + side] for image, (top, left) in zip(images, places, strict=True)
     ]

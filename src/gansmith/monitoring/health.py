@@ -5,15 +5,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
+from gansmith.core.events import VerdictName
 from gansmith.monitoring.thresholds import Thresholds, gone, is_shown, rare
 from gansmith.runs.log import Row, measure
 
-HEALTHY = "healthy"
+HEALTHY: Final = "healthy"
 
-TITLES = {
+TITLES: dict[str, str] = {
     HEALTHY: "healthy",
     "memorization": "memorization (overfitting)",
     "full_collapse": "full mode collapse",
@@ -33,7 +35,7 @@ COLLAPSES = ("full_collapse", "partial_collapse")
 class Verdict:
     """The state of a run, since when, and the reasons."""
 
-    name: str  # a key of TITLES
+    name: VerdictName
     reasons: tuple[str, ...] = ()
     began_kimg: float | None = None
 
@@ -190,7 +192,7 @@ def _stalled(now: _Moment, limits: Thresholds) -> str:
 class _Rule:
     """A verdict, the check that leads to it, and for how many snapshots in a row the check must hold."""
 
-    verdict: str
+    verdict: VerdictName
     reason: Callable[[_Moment, Thresholds], str]  # "" where it does not hold
     snapshots: int
     needs_history: bool = False  # one snapshot alone cannot show it

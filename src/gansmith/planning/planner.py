@@ -98,7 +98,7 @@ def propose(options: RunOptions, runtime: Runtime, on_event: OnEvent) -> tuple[P
     asked = _asked_length(options.budget, overrides)
     source = find_data(options, runtime)
     limit = options.time_limit or (TimeLimit(DEFAULT_MINUTES * 60) if asked == Budget() else None)
-    fitted, reach, size_reason = _size(source, asked, limit, _data_options(overrides), runtime)
+    fitted, reach, size_reason = _size(source, asked, limit, data_options(overrides), runtime)
     compact = load_recipe(COMPACT).model_copy(update={"data": fitted})
     opened, data = open_for(compact, source, options, runtime, on_event)
     spec = data.spec
@@ -147,7 +147,7 @@ def _refuse_wrong(overrides: tuple[str, ...]) -> None:
     raise problems[0]
 
 
-def _data_options(overrides: tuple[str, ...]) -> DataOptions:
+def data_options(overrides: tuple[str, ...]) -> DataOptions:
     """Return the data options that the overrides set."""
     keys = {"data", *DataOptions.model_fields}
     mine = [text for text in overrides if text.partition("=")[0].removeprefix("data.") in keys]

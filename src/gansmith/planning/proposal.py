@@ -1,10 +1,12 @@
 """A planned recipe with its reasons, and the builder that keeps the user's own settings."""
 
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any
 
 import yaml
 
+from gansmith.core.html import LEFT, table
 from gansmith.planning.expectations import Expectation
 from gansmith.recipes.load import flat, load_recipe, named_paths, override
 from gansmith.recipes.recipe import Recipe
@@ -60,6 +62,13 @@ class Proposal:
     def to_yaml(self) -> str:
         """Return the recipe as YAML, with the choices as comments above it."""
         return self.recipe.to_yaml(self.comments())
+
+    def _repr_html_(self) -> str:
+        rows = [tuple(escape(text) for text in (each.what, each.value, each.reason)) for each in self.choices]
+        length = f"{self.kimg:,.1f} kimg, about {self.minutes:,.1f} minutes at {self.img_per_sec:,.0f} images a second"
+        said = [*self.summary, length, self.outlook(), *(f"warning: {text}" for text in self.warnings)]
+        lines = "".join(f"<div>{escape(line)}</div>" for line in said)
+        return f"<div>{table(('choice', 'value', 'reason'), rows, LEFT)}{lines}</div>"
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from typing import Unpack
+from typing import Any, Unpack
 
-from gansmith.core.events import Event, OnEvent, PlainLines
+from gansmith.core.events import Event, MessageEvent, OnEvent
+from gansmith.core.html import facts
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.data.base import Source
@@ -16,6 +18,7 @@ from gansmith.recipes import AUTO
 from gansmith.recipes.layer_table import describe_networks
 from gansmith.recipes.load import load_recipe, override
 from gansmith.recipes.recipe import Recipe
+from gansmith.reporting.display import showing
 from gansmith.reporting.tracking import parse_loggers
 from gansmith.runs.length import refuse_two_lengths
 from gansmith.runs.options import PlanKeywords, RunKeywords, RunOptions
@@ -41,26 +44,31 @@ def prepare_run(options: RunOptions, runtime: Runtime, on_event: OnEvent, *, mea
     load_plugins(options.plugins)
     proposal, prepared = propose(options, runtime, on_event)
     for line in (*proposal.summary, *proposal.notes(), proposal.outlook()):
-        on_event(Event("note", line))
+        on_event(MessageEvent("note", line))
     for line in proposal.warnings:
-        on_event(Event("warning", line))
+        on_event(MessageEvent("warning", line))
     return prepared
 
 
 def plan(
-    source: DataName | Source = "fashion-sample", *, on_event: OnEvent | None = None, **keywords: Unpack[PlanKeywords]
+    source: DataName | Source = "fashion-sample",
+    *,
+    on_event: OnEvent | None = None,
+    progress: bool = True,
+    **keywords: Unpack[PlanKeywords],
 ) -> Proposal:
     """Plan a recipe for the data, the machine and the budget; pass ``proposal.recipe`` to ``train`` to use it.
 
     The keywords are overrides, kimg, epochs, minutes, device, precision, holdout, plugins and data_root, with the same
-    meaning as in ``train``. Writes only the cache of images. Without ``on_event`` it prints lines on stderr;
-    ``gansmith.silent`` prints nothing. Raises GansmithError where ``train`` would.
+    meaning as in ``train``, like ``on_event`` and ``progress``. Writes only the cache of images. Raises GansmithError
+    where ``train`` would.
     """
     if unknown := keywords.keys() - PlanKeywords.__optional_keys__:
         raise TypeError(f"plan() got an unexpected keyword argument '{min(unknown)}'")
     options = RunOptions.of(source, **keywords)
     load_plugins(options.plugins)
-    return propose(options, start_runtime(options.device, options.precision), on_event or PlainLines())[0]
+    with showing(on_event, progress=progress) as listen:
+        return propose(options, start_runtime(options.device, options.precision), listen)[0]
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,24 @@ class DryRun:
         """Return how many minutes the run would take at the measured speed; with a time limit, the whole command."""
         seconds = self.prepared.length.schedule_kimg * 1000 / self.prepared.img_per_sec
         return (seconds + self.prepared.around_sec) / 60
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "recipe": self.prepared.recipe.model_dump(mode="json"),
+            "length": self.prepared.length.to_json(),
+            "img_per_sec": self.prepared.img_per_sec,
+            "minutes": round(self.minutes, 2),
+            "summary": self.summary,
+            "networks": self.shapes,
+        }
+
+    def _repr_html_(self) -> str:
+        length = f"{self.prepared.length.schedule_kimg:,.1f} kimg, about {self.minutes:,.1f} minutes on this machine"
+        shown = {"data": self.summary[0], "length": length}
+        shapes = escape("\n".join(self.shapes))
+        pre = f'<pre style="font-family:monospace">{shapes}</pre>'
+        return f"<div>{facts(f'dry run: {self.prepared.recipe.name}', shown)}{pre}</div>"
 
 
 def dry_run(source: DataName | Source, **keywords: Unpack[RunKeywords]) -> DryRun:

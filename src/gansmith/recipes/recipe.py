@@ -31,8 +31,9 @@ class MonitorOptions(FrozenModel):
     patience: int | None = Field(
         None, ge=1, description="snapshots without improvement after which the run ends; null: never"
     )
-    on_collapse: Literal["warn", "rollback"] = Field(
-        "warn", description="rollback: return to the best checkpoint, halve learning rates; at most 3 times"
+    on_collapse: Literal["warn", "rollback", "stop"] = Field(
+        "warn",
+        description="rollback: return to the best checkpoint, halve learning rates, at most 3 times; stop: end the run",
     )
 
 

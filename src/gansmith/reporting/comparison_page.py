@@ -5,12 +5,13 @@ from pathlib import Path
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError
+from gansmith.core.html import embedded, table
 from gansmith.evaluation.compare import ComparedRun, Comparison, Row, kimg_text
 from gansmith.evaluation.result import NOISE
 from gansmith.imaging.images import encode_png, enlarge, on_white
 from gansmith.reporting.comparison_curves import LINES, draw_overlay
 from gansmith.reporting.evaluation_section import ENDS, number_text
-from gansmith.reporting.page import embedded, page, section, table
+from gansmith.reporting.page import page, section
 
 RULE = (
     f"'noise': the difference is at most {NOISE:g} times the root of the summed squared deviations. "

@@ -10,6 +10,7 @@ import torch
 
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import OnProgress, PlainLines
+from gansmith.core.html import ShownAsLines
 from gansmith.core.metric_name import column_of
 from gansmith.core.registry import load_plugins
 from gansmith.evaluation.reference import open_reference, run_data_of
@@ -40,7 +41,7 @@ class Status:
 
 
 @dataclass(frozen=True)
-class Diagnosis:
+class Diagnosis(ShownAsLines):
     """The state of a run, and suggestions."""
 
     run: Path

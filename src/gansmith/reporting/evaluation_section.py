@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import MetricError
+from gansmith.core.html import table
 from gansmith.evaluation.baselines import BaselineComparison, baseline_comparisons
 from gansmith.evaluation.result import FOLDER, PAIRS, TRANSLATIONS, Evaluation, best_end, last_evaluation
 from gansmith.reporting.embedded_images import img_tag, load_picture
-from gansmith.reporting.page import section, table
+from gansmith.reporting.page import section
 
 ENDS = {
     "low": "lower is better",

@@ -10,13 +10,14 @@ from typing import Any
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError
+from gansmith.core.html import embedded
 from gansmith.methods.base import verb_of
 from gansmith.recipes.load import method_kind
 from gansmith.reporting.curves import draw_curves
 from gansmith.reporting.embedded_images import Picture, img_tag, load_picture, slider_pictures
 from gansmith.reporting.evaluation_section import evaluation_sections
 from gansmith.reporting.health_section import health_section
-from gansmith.reporting.page import embedded, page
+from gansmith.reporting.page import page
 from gansmith.reporting.panels import PANELS
 from gansmith.reporting.series import is_number
 from gansmith.runs.folder import RunFolder

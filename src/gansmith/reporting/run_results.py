@@ -7,7 +7,7 @@ from typing import Any
 
 from gansmith.core.atomic_files import is_disk_full
 from gansmith.core.errors import DiskFullError
-from gansmith.core.events import Event, OnEvent
+from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.core.metric_name import column_of
 from gansmith.inference.model import Model
 from gansmith.reporting.curves import draw_curves
@@ -22,7 +22,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     """Write all results; a later call replaces them."""
     rows, snapshots = read_rows(run.log), run.read_snapshots()
     timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
-    on_event(Event("note", "writing model, film, curves and report"))
+    on_event(MessageEvent("note", "writing model, film, curves and report"))
     model.save(run.model)
     parameters = count_parameters(model)
     seconds = total_seconds(timing)
@@ -60,7 +60,7 @@ def _or_warning(what: str, run: RunFolder, on_event: OnEvent) -> Iterator[None]:
     except Exception as problem:
         if isinstance(problem, DiskFullError) or is_disk_full(problem):
             raise
-        on_event(Event("warning", f"no {what}: {problem}\n  to write it later: gansmith resume {run.path}"))
+        on_event(MessageEvent("warning", f"no {what}: {problem}\n  to write it later: gansmith resume {run.path}"))
 
 
 def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> None:

@@ -6,14 +6,14 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import yaml
 
 from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import GansmithError, reason_of
-from gansmith.core.events import Event, OnEvent
+from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.core.registry import FrozenModel
 from gansmith.reporting.loggers.base import Logger, LoggerPart, Step, TrackedRun, loggers
 from gansmith.reporting.run_steps import StepFiles, config_of, digest_of, summary_of
@@ -25,18 +25,19 @@ RETRY_SEC = 60.0  # after a failure
 SETTLE_SEC = 0.2  # a rollback takes less time from the removal of files to ``follow``
 
 
-def parse_loggers(specs: Sequence[str | dict[str, Any]]) -> tuple[LoggerPart, ...]:
+def parse_loggers(specs: Sequence[str | dict[str, Any]], *, check: bool = True) -> tuple[LoggerPart, ...]:
     """Return the loggers that names, mappings, or mappings as YAML ask for.
 
-    Raises GansmithError for an unknown name or option, a logger that is given twice, a package that is not installed,
-    and a tracker without login.
+    Raises GansmithError for an unknown name or option and a logger that is given twice; with ``check`` also for a
+    package that is not installed, a tracker without login and a store that cannot be opened.
     """
     parts: dict[str, LoggerPart] = {}
     for spec in specs:
         part = loggers.parse(_read(spec) if isinstance(spec, str) else spec)
         if part.kind in parts:
             raise GansmithError("run.logger_twice", f"logger '{part.kind}' is given twice\n  pass each logger once")
-        part.check()
+        if check:
+            part.check()
         parts[part.kind] = part
     return tuple(parts.values())
 
@@ -112,9 +113,9 @@ class Sender:
         self.part = part
         self._run, self._path = run, run.path / "loggers" / f"{part.kind}.json"
         self._until, self._turn = -1, 0  # the last complete iteration; how often the run has gone back
-        self._outcome = ""  # of the run, once it ends
+        self._outcome, self._left = "", False  # of the run, once it ends; whether the run has ended without the thread
         self._lock, self._wake = threading.Lock(), threading.Event()
-        self._news: deque[Event] = deque()
+        self._news: deque[MessageEvent] = deque()
         self._warned, self._busy_since = False, 0.0
         self._logger: Logger | None = None
         self._record = SentRecord(id="", name="")
@@ -141,9 +142,10 @@ class Sender:
         """Wait for the end of the thread until a moment of ``time.monotonic``."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
+            self._left = True
             self._warn("it has not taken everything by the end of the run")
 
-    def news(self) -> list[Event]:
+    def news(self) -> list[MessageEvent]:
         """Return what there is to tell the user."""
         if (since := self._busy_since) and time.monotonic() - since > SLOW_SEC:
             self._warn(f"it has not answered for {SLOW_SEC:.0f} s; training goes on")
@@ -154,7 +156,7 @@ class Sender:
         if not self._warned:
             self._warned = True
             todo = f"to send later what it lacks: gansmith resume {shlex.quote(str(self._run.path))}"
-            self._news.append(Event("warning", f"logger '{self.part.kind}': {reason}\n  {todo}"))
+            self._news.append(MessageEvent("warning", f"logger '{self.part.kind}': {reason}\n  {todo}"))
 
     # Called by the thread of the logger:
 
@@ -167,7 +169,7 @@ class Sender:
                 failed_at = time.monotonic()
         self._try(lambda: self._finish(outcome))
 
-    def _try(self, work: Any) -> bool:
+    def _try(self, work: Callable[[], None]) -> bool:
         """Do something with the tracker; after a failure disconnect, since it is unknown what the tracker has."""
         turn, self._busy_since = self._turn, time.monotonic()
         try:
@@ -250,7 +252,7 @@ class Sender:
         self._restart(self._files_turn)
         self._logger = logger
         if logger.place:
-            self._news.append(Event("note", f"logger '{self.part.kind}': {logger.place}"))
+            self._news.append(MessageEvent("note", f"logger '{self.part.kind}': {logger.place}"))
 
     def _replace(self) -> None:
         """Begin a new run in the tracker, because the past of this run has changed."""
@@ -275,6 +277,8 @@ class Sender:
         self._logger.close(outcome)
 
     def _commit(self, record: SentRecord) -> None:
+        if self._left:  # a resume in this process may be writing the record
+            raise TimeoutError("the run has ended")
         self._record = record
         self._path.parent.mkdir(exist_ok=True)
         commit_json(self._path, record.model_dump(mode="json"))

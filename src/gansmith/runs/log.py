@@ -1,11 +1,25 @@
 """The rows of log.jsonl, timing.jsonl and snapshots.jsonl: append, read, look up values."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
 from gansmith.core.metric_name import column_of
+
+
+class LogEvent(TypedDict):
+    """A line of log.jsonl that is no row of numbers.
+
+    A changed verdict is one too, with more keys (HealthValues), and so is a revised length, with the key ``length``.
+    """
+
+    event: Literal["skipped", "rollback", "ended", "changed", "revised"]
+    iteration: int
+    kimg: float
+    message: str
 
 
 def add_up(timing: list[dict[str, float]]) -> list[float]:
@@ -18,7 +32,7 @@ def add_up(timing: list[dict[str, float]]) -> list[float]:
     return out
 
 
-def append_row(path: Path, row: dict[str, Any]) -> None:
+def append_row(path: Path, row: Mapping[str, Any]) -> None:
     """Append one JSON line."""
     with open(path, "a", encoding="utf-8") as file:
         file.write(json.dumps(row, allow_nan=False) + "\n")
@@ -36,7 +50,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 Row = dict[str, Any]
-REVISED = "revised"  # the event of a length that follows a time limit
+REVISED: Literal["revised"] = "revised"  # the event of a length that follows a time limit
 
 
 def events_in(rows: Sequence[Row]) -> list[Row]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
+from gansmith.core.events import VerdictName
 from gansmith.core.registry import FrozenModel
 from gansmith.core.runtime import Runtime, numerics
 from gansmith.core.version import __version__
@@ -16,9 +17,10 @@ from gansmith.recipes.old_files import from_old_file
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.checkpoint import Checkpoint
 from gansmith.runs.length import RunLength
+from gansmith.runs.log import LogEvent
 from gansmith.runs.options import RunOptions
 
-RECORD_FORMAT = 2  # 1 had other names; recipes/old_files.py maps them
+RECORD_FORMAT = 3  # 1 had other names: recipes/old_files.py maps them; 2 had no ended_by
 
 
 class DataRecord(FrozenModel):
@@ -85,9 +87,9 @@ class Change(FrozenModel):
     kimg: float
     changes: tuple[str, ...]
 
-    def log_row(self) -> dict[str, Any]:
+    def log_row(self) -> LogEvent:
         """Return the row of log.jsonl that reports the changes."""
-        return {"event": "changed", "iteration": self.iteration, "kimg": self.kimg, "message": "; ".join(self.changes)}
+        return LogEvent(event="changed", iteration=self.iteration, kimg=self.kimg, message="; ".join(self.changes))
 
 
 class RunRecord(FrozenModel):
@@ -105,6 +107,7 @@ class RunRecord(FrozenModel):
     loggers: tuple[dict[str, Any], ...] = ()  # where a resume sends the run, too
     monitor: MonitorRecord | None = None  # None: not decided yet
     changes: tuple[Change, ...] = ()
+    ended_by: VerdictName | None = None  # the verdict that ended the run before its length
 
     @property
     def plugin_files(self) -> tuple[Path, ...]:

@@ -2,6 +2,7 @@
 
 import time
 
+from gansmith.core.events import Speed
 from gansmith.core.runtime import Runtime
 
 PROGRESS_SEC = 0.5
@@ -21,7 +22,7 @@ class Clock:
         self._last = time.perf_counter()
         return True
 
-    def read(self, kimg: float, schedule_kimg: float, runtime: Runtime) -> dict[str, float]:
+    def read(self, kimg: float, schedule_kimg: float, runtime: Runtime) -> Speed:
         """Return wall_sec (since this start), img_per_sec, eta_sec (until the end) and memory_mb (peak)."""
         runtime.synchronize()
         wall = time.perf_counter() - self._start

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gansmith.core import clock
-from gansmith.core.errors import DataError
-from gansmith.core.events import Event, OnEvent, duration, progress_events, silent
+from gansmith.core.errors import DataError, RecipeError
+from gansmith.core.events import MessageEvent, OnEvent, duration, progress_events, silent
 from gansmith.core.runtime import Runtime, threads
 from gansmith.data.base import ImageData, Source
 from gansmith.data.batches import BatchStream
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
+from gansmith.data.sources.domains import TwoDomains
 from gansmith.methods.adversarial import assume_augmented
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import RunLength, TimeLimit, run_length
@@ -63,7 +64,7 @@ def prepare(
     source = find_data(options, runtime)
     recipe, data = open_for(recipe, source, options, runtime, on_event)
     for line in data.summary.lines():
-        on_event(Event("note", line))
+        on_event(MessageEvent("note", line))
     limit, speed = options.time_limit, Speed(0.0)
     if measure or limit:
         speed = measure_speed(recipe, data, runtime, most_sec(limit))
@@ -94,14 +95,14 @@ def fit_length(
     around = limit.seconds - seconds if limit else 0.0
     if limit and around > limit.seconds / 2:
         text = f"{limit}: start and results take about {duration(around)} of {duration(limit.seconds)}"
-        on_event(Event("warning", f"{text}\n  little is left to train; give the run more time"))
+        on_event(MessageEvent("warning", f"{text}\n  little is left to train; give the run more time"))
     return length, around
 
 
 def warn_of_doubt(speed: Speed, on_event: OnEvent) -> None:
     """Report a doubtful speed as a warning."""
     if speed.doubt:
-        on_event(Event("warning", speed.warning()))
+        on_event(MessageEvent("warning", speed.warning()))
 
 
 def most_sec(limit: TimeLimit | None) -> float:
@@ -124,6 +125,14 @@ def open_for(
     there is only one image.
     """
 
+    if isinstance(source, TwoDomains) and not recipe.method.domains:
+        first, second = source.names
+        raise RecipeError(
+            "recipe.domains_of_other_method",
+            f"recipe '{recipe.name}' learns from one set of images, but --from and --to name two, which it would mix"
+            f"\n  to translate between them: leave out --recipe, or pass --recipe unpaired"
+            f"\n  if {first} and {second} are pairs: gansmith train {first} {second} --pairs --recipe {recipe.name}",
+        )
     with _main_first(runtime):
         data = open_data(
             source, recipe.data, holdout=options.holdout, seed=options.seed, on_progress=progress_events(on_event)

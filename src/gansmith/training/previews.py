@@ -1,6 +1,7 @@
 """Preview grids of the fixed inputs, from averaged and from raw weights."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,14 +30,17 @@ class PreviewWriter:
         self._fixed = replace(fixed, columns=columns)
         self._batch = sample_batch(data.spec.height, data.spec.width)
 
-    def write(self, state: RunState) -> None:
-        """Write NUMBER-ema.png and NUMBER-raw.png, with the iteration as NUMBER."""
+    def write(self, state: RunState) -> Path:
+        """Write NUMBER-ema.png and NUMBER-raw.png, with the iteration as NUMBER; return the first."""
         networks = {"ema": state.preview_networks(), "raw": self._method.networks}
         scores = self._scores_of_plane() if self._data.spec.is_points else None
         for name, each in networks.items():
             images = generate(self._method.preview, each, self._fixed, self._batch)
-            path = self._run.samples / f"{state.iteration:09d}-{name}.png"
-            save_png(self._picture(images, scores), path)
+            save_png(self._picture(images, scores), self._path(state, name))
+        return self._path(state, "ema")
+
+    def _path(self, state: RunState, name: str) -> Path:
+        return self._run.samples / f"{state.iteration:09d}-{name}.png"
 
     def _picture(self, images: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:
         """Return a grid of images; for points, a scatter plot with as many real points."""

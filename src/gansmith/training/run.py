@@ -16,7 +16,7 @@ from gansmith.core import clock
 from gansmith.core.atomic_files import is_disk_full
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import CheckpointError, DataError, DiskFullError, ModelError
-from gansmith.core.events import Event, OnEvent, duration
+from gansmith.core.events import Event, MessageEvent, OnEvent, duration
 from gansmith.core.runtime import Runtime, set_threads
 from gansmith.core.signals import StopRequest
 from gansmith.data.base import Source
@@ -68,14 +68,14 @@ def start_run(
     recipe, data, length, on_event = prepared.recipe, prepared.data, prepared.length, around.on_event
     if runtime.is_slowed_by_precision:
         on_event(
-            Event(
+            MessageEvent(
                 "warning", "this CPU has no bf16 instructions: training is many times slower than with --precision fp32"
             )
         )
     elif runtime.precision == "bf16":
-        on_event(Event("note", "forward passes run in bf16, which this device supports"))
+        on_event(MessageEvent("note", "forward passes run in bf16, which this device supports"))
     if runtime.compiled:
-        on_event(Event("note", "networks are compiled, so the first steps take longer"))
+        on_event(MessageEvent("note", "networks are compiled, so the first steps take longer"))
     state = RunState.fresh(recipe, data.spec, options.seed, runtime)
     if first_weights is not None:
         _take_weights(state, first_weights, options.init_from)
@@ -87,9 +87,11 @@ def start_run(
             run.recipe.write_text(recipe.to_yaml(prepared.comments))
             run.copy_of_quarantine(list(data.summary.quarantine))
             run.write_record(make_run_record(options, prepared.source, data.spec, length, runtime))
-        on_event(Event("note", f"run folder: {folder}"))
+        on_event(MessageEvent("note", f"run folder: {folder}"))
         on_event(
-            Event("note", f"{length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})")
+            MessageEvent(
+                "note", f"{length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})"
+            )
         )
         timekeeper = Timekeeper(length.limit, options.began, results_sec(recipe, data.spec))
         return _train(Trainer(state, data, runtime, run, length, timekeeper), stop, around)
@@ -135,7 +137,7 @@ def _resumed(
     record = run.record
     checkpoint, passed_over = latest_checkpoint(run)
     for reason in passed_over:
-        on_event(Event("warning", f"checkpoint skipped: {reason}"))
+        on_event(MessageEvent("warning", f"checkpoint skipped: {reason}"))
     recipe = read_run_recipe(run.recipe)
     options = _options_of(run)
     source = _find_again(run, options, runtime)
@@ -173,13 +175,15 @@ def _resumed(
         append_row(run.log, change.log_row())
         new = make_run_record(options, source, data.spec, length, runtime)
         now = {name: getattr(new, name) for name in ("data", "length", "numerics", "plugins")}
-        run.write_record(record.model_copy(update={**now, "changes": (*record.changes, change)}))
+        ended_by = None if kimg is not None else record.ended_by
+        changed = {**now, "changes": (*record.changes, change), "ended_by": ended_by}
+        run.write_record(record.model_copy(update=changed))
     for text in changes:
-        on_event(Event("warning", f"changed: {text}"))
+        on_event(MessageEvent("warning", f"changed: {text}"))
     done = (
         "; the run is finished, so only its results are written again" if state.iteration >= length.iterations else ""
     )
-    on_event(Event("note", f"resumed at {state.kimg:,.1f} of {length.schedule_kimg:,.1f} kimg{done}"))
+    on_event(MessageEvent("note", f"resumed at {state.kimg:,.1f} of {length.schedule_kimg:,.1f} kimg{done}"))
     timekeeper = Timekeeper(
         length.limit,
         began,
@@ -190,7 +194,7 @@ def _resumed(
     if length.limit is not None and state.iteration < length.iterations:
         left = timekeeper.left()
         over = "; the run ends after one step, 'gansmith resume --kimg' gives it a new length" if left <= 0 else ""
-        on_event(Event("note", f"time left: {duration(left)} ({length.limit}){over}"))
+        on_event(MessageEvent("note", f"time left: {duration(left)} ({length.limit}){over}"))
     return Trainer(state, data, runtime, run, length, timekeeper)
 
 
@@ -262,7 +266,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
     if main:
         saved = int(list_checkpoints(run.checkpoints)[0].name) * state.images_per_iteration / 1000
         todo = f"continue with: gansmith resume {shlex.quote(str(run.path))}"
-        around.on_event(Event("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
+        around.on_event(MessageEvent("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
     return int(number)
 
 

@@ -5,7 +5,16 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from gansmith.core.events import Event, OnEvent, Progress
+from gansmith.core.events import (
+    HealthEvent,
+    HealthValues,
+    MessageEvent,
+    OnEvent,
+    Progress,
+    SnapshotEvent,
+    Speed,
+    VerdictName,
+)
 from gansmith.core.metric_name import column_of
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
@@ -31,6 +40,7 @@ class Decision:
     action: Literal["continue", "end", "roll_back"] = "continue"
     message: str = ""
     iteration: int = 0  # of the checkpoint to roll back to
+    verdict: VerdictName | None = None  # that ends the run
 
 
 class Supervisor:
@@ -51,7 +61,7 @@ class Supervisor:
         known = self._run.record.monitor if self._every is None else None
         return known.every if known else self._every
 
-    def after_step(self, length: RunLength, speed: dict[str, float], on_event: OnEvent, *, is_last: bool) -> Decision:
+    def after_step(self, length: RunLength, speed: Speed, on_event: OnEvent, *, is_last: bool) -> Decision:
         """Evaluate a snapshot if one is due, and decide; every process calls it at every checkpoint of the schedule."""
         decision = Decision()
         if self._runtime.is_main:
@@ -81,14 +91,14 @@ class Supervisor:
         self._monitor = monitor if every else None
         decided = MonitorRecord(every=every, protocol=self._monitor.protocol() if self._monitor else None)
         self._run.write_record(self._run.record.model_copy(update={"monitor": decided}))
-        if not every and (self._options.patience or self._options.on_collapse == "rollback"):
+        if not every and (self._options.patience or self._options.on_collapse != "warn"):
             why = (
                 "the run is too short for snapshots within 5 % of its time; set their interval with snapshot_kimg="
                 if latent
                 else f"models of method '{self._state.recipe.method.kind}' make no samples of their own"
             )
             effect = "this run has no snapshots, so --patience and --on-collapse have no effect"
-            on_event(Event("warning", f"{effect}\n  {why}"))
+            on_event(MessageEvent("warning", f"{effect}\n  {why}"))
         return every
 
     def _open(self, features: str | None) -> Monitor:
@@ -98,9 +108,7 @@ class Supervisor:
         assert self._monitor is not None
         return self._monitor
 
-    def _evaluate(
-        self, length: RunLength, speed: dict[str, float], on_event: OnEvent, start: float, *, is_last: bool
-    ) -> Decision:
+    def _evaluate(self, length: RunLength, speed: Speed, on_event: OnEvent, start: float, *, is_last: bool) -> Decision:
         at = {"iteration": self._state.iteration, "kimg": round(self._state.kimg, 6)}
         earlier = self._run.read_snapshots()
         snapshot = {**at, **self._watching().evaluate()}
@@ -110,12 +118,19 @@ class Supervisor:
         append_row(self._run.timing, {**at, "snapshot_sec": round(time.perf_counter() - start, 3)})
         numbers = {name: value for name, value in snapshot.items() if not isinstance(value, dict)}
         progress = Progress("training", self._state.kimg, length.schedule_kimg)
-        on_event(Event("snapshot", verdict.title, {**numbers, **speed}, progress))
+        on_event(SnapshotEvent(verdict.title, {**numbers, **speed}, progress))
         if verdict.name != (earlier[-1]["verdict"] if earlier else HEALTHY):
             message = verdict.message + self._suggestion(verdict)
-            row = {"event": "health", **at, "began_kimg": verdict.began_kimg, "message": message}
+            row = HealthValues(
+                event="health",
+                iteration=self._state.iteration,
+                kimg=at["kimg"],
+                began_kimg=verdict.began_kimg,
+                verdict=verdict.name,
+                message=message,
+            )
             append_row(self._run.log, row)
-            on_event(Event("health", message, row))
+            on_event(HealthEvent(message, row))
         return self._decide([*earlier, snapshot], verdict, is_last=is_last)
 
     def _suggestion(self, verdict: Verdict) -> str:
@@ -131,10 +146,12 @@ class Supervisor:
         hopeless = verdict.name in HOPELESS and since > 0
         if hopeless and self._options.on_collapse == "rollback" and self._state.salt < MAX_ROLLBACKS:
             return Decision("roll_back", f"{verdict.message}; {found}", best["iteration"])
-        if self._options.patience is None or is_last:
+        patience = self._options.patience
+        if is_last:
             return Decision()
-        if hopeless:
-            return Decision("end", f"{verdict.message}; {found}, and that checkpoint is the model")
-        if since >= self._options.patience:
+        if hopeless and (patience is not None or self._options.on_collapse == "stop"):
+            message = f"{verdict.message}; {found}, and that checkpoint is the model"
+            return Decision("end", message, verdict=verdict.name)
+        if patience is not None and since >= patience:
             return Decision("end", f"no improvement in {since} snapshots; {found}, and that checkpoint is the model")
         return Decision()

@@ -17,6 +17,7 @@ LATE = 0.15  # share of the time limit before its end in which every checkpoint 
 RARELY = 0.1  # share of the time limit after which the length is revised, also without a checkpoint
 POINT_SEC, SHORTEST_SEC = 0.25, 0.5  # between two notes of the speed; the least time that tells a speed
 NEAR_SEC = 5.0  # the speed before the end is that of the last seconds
+BUSY_SEC = 30.0  # the time over which a busy machine is judged, for the results
 ENDING_SHARE = 0.5  # of the time limit, at most, for the end of a run on a machine that others slow down
 STARTING_STEPS = 2  # allocate memory and compile: they tell no speed
 # Results of a finished run, measured on one core of a 2.1 GHz Xeon: imports, report, curves and model; then each frame
@@ -163,10 +164,10 @@ class Timekeeper:
         return min(last + self._results_sec * self._slowness(), ENDING_SHARE * self._limit.seconds)
 
     def _slowness(self) -> float:
-        """Return how many times longer work takes than with a core of its own, by the last seconds."""
+        """Return how many times longer work takes than with a core of its own, by the last half minute."""
         if not self._points:
             return 1.0
-        then = self._point_before(NEAR_SEC)
+        then = self._point_before(BUSY_SEC)
         wall = self._points[-1][0] - self._points[then][0]
         processor = self._processor_sec[-1] - self._processor_sec[then]
         return max(wall / max(processor, 1e-9), 1.0) if wall >= SHORTEST_SEC else 1.0

@@ -6,10 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from gansmith.core.errors import CheckpointError, DiskFullError, TrainingError
-from gansmith.core.events import Event, EventKind, OnEvent, Progress, silent
+from gansmith.core.events import (
+    MessageEvent,
+    OnEvent,
+    PreviewEvent,
+    PreviewValues,
+    Progress,
+    ProgressEvent,
+    RowEvent,
+    Speed,
+    silent,
+)
 from gansmith.core.randomness import derive_seed
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
@@ -25,7 +35,7 @@ from gansmith.runs.checkpoint import (
 )
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
-from gansmith.runs.log import REVISED, append_row, best_snapshot
+from gansmith.runs.log import REVISED, LogEvent, append_row, best_snapshot
 from gansmith.training.clock import Clock
 from gansmith.training.previews import PreviewWriter
 from gansmith.training.state import RunState, copy_weights, update_ratios
@@ -91,7 +101,7 @@ class Trainer:
                 self._roll_back_to_best(decision)
                 continue
             if decision.action == "end":
-                self._end_here(decision.message)
+                self._end_here(decision)
                 at_end = True
 
             # Log row. It also counts skipped steps, too many of which roll back.
@@ -116,13 +126,14 @@ class Trainer:
                     continue
                 else:  # without the stop, the next row or checkpoint would roll back; so it will after a resume
                     reason = f"not finite at {state.kimg:.1f} kimg: not saved; the last checkpoint stays as it is"
-                    self.on_event(Event("warning", reason))
+                    self.on_event(MessageEvent("warning", reason))
             if stop:
                 break
 
             # Progress, a few times a second.
             if self._clock.due():
-                self._report("progress", {"kimg": state.kimg, **self._speed()})
+                speed = Speed(kimg=state.kimg, **self._speed())
+                self.on_event(ProgressEvent(self._progress(), speed))
 
         return state.iteration >= self.length.iterations
 
@@ -132,9 +143,11 @@ class Trainer:
         domains = max(1, len(recipe.method.domains))
         return BatchStream(self.data, recipe.batch_size, seed, self.runtime, mirror=recipe.data.mirror, domains=domains)
 
-    def _speed(self) -> dict[str, float]:
+    def _speed(self) -> Speed:
         speed = self._clock.read(self.state.kimg, self.length.schedule_kimg, self.runtime)
-        return speed if self.length.limit is None else {**speed, "eta_sec": round(max(0.0, self.timekeeper.left()), 1)}
+        if self.length.limit is not None:
+            speed["eta_sec"] = round(max(0.0, self.timekeeper.left()), 1)
+        return speed
 
     def _revise_length(self, *, is_checkpoint: bool) -> bool:
         """Revise the length where the time limit needs it, and log that; return whether it was."""
@@ -154,16 +167,15 @@ class Trainer:
         before, self.length = self.length, RunLength.from_json(json.loads(told))
         message = f"{before.schedule_kimg:,.1f} -> {self.length.schedule_kimg:,.1f} kimg, {self.length.source}"
         if self.runtime.is_main:
-            at = {"iteration": state.iteration, "kimg": round(state.kimg, 6)}
-            append_row(self.run.log, {"event": REVISED, **at, "message": message, "length": self.length.to_json()})
+            row = LogEvent(event=REVISED, iteration=state.iteration, kimg=round(state.kimg, 6), message=message)
+            append_row(self.run.log, {**row, "length": self.length.to_json()})
             self.run.write_record(self.run.record.model_copy(update={"length": self.length}))
         if abs(self.length.schedule_kimg / before.schedule_kimg - 1) > MENTIONED:
-            self.on_event(Event("note", f"length: {message}"))
+            self.on_event(MessageEvent("note", f"length: {message}"))
         return True
 
-    def _report(self, kind: EventKind, values: dict[str, Any]) -> None:
-        progress = Progress("training", self.state.kimg, self.length.schedule_kimg)
-        self.on_event(Event(kind, values=values, progress=progress))
+    def _progress(self) -> Progress:
+        return Progress("training", self.state.kimg, self.length.schedule_kimg)
 
     def _write_row(self, ratios: dict[str, float]) -> None:
         state = self.state
@@ -175,28 +187,29 @@ class Trainer:
         if self.runtime.is_main:
             append_row(self.run.log, row)
             append_row(self.run.timing, {**at, **speed})
-        self._report("row", {**row, **speed})
+        self.on_event(RowEvent({**row, **cast(dict[str, float], speed)}, self._progress()))
 
     def _write_previews(self) -> None:
         if self.runtime.is_main:
             with self.timekeeper.aside("preview"):
-                self._previews.write(self.state)
-        self.on_event(Event("preview", values={"iteration": self.state.iteration}))
+                grid = self._previews.write(self.state)
+            self.on_event(PreviewEvent(PreviewValues(iteration=self.state.iteration, grid=str(grid))))
 
-    def _write_event(self, name: str, message: str) -> None:
+    def _write_event(self, name: Literal["skipped", "rollback", "ended"], message: str) -> None:
         """Write an event into log.jsonl and report it as a warning."""
         state = self.state
         if self.runtime.is_main:
-            row = {"event": name, "iteration": state.iteration, "kimg": round(state.kimg, 6), "message": message}
-            append_row(self.run.log, row)
-        self.on_event(Event("warning", message))
+            kimg = round(state.kimg, 6)
+            append_row(self.run.log, LogEvent(event=name, iteration=state.iteration, kimg=kimg, message=message))
+        self.on_event(MessageEvent("warning", message))
 
-    def _end_here(self, reason: str) -> None:
+    def _end_here(self, decision: Decision) -> None:
         """Make this iteration the last one; the schedules stay as they are."""
-        self._write_event("ended", reason)
-        self.length = self.length.ended_at(self.state.iteration, reason)
+        self._write_event("ended", decision.message)
+        self.length = self.length.ended_at(self.state.iteration, decision.message)
         if self.runtime.is_main:
-            self.run.write_record(self.run.record.model_copy(update={"length": self.length}))
+            now = {"length": self.length, "ended_by": decision.verdict}
+            self.run.write_record(self.run.record.model_copy(update=now))
 
     def _is_healthy(self) -> bool:
         """Say whether training can go on, and report skipped steps; a few on their own do not roll back."""
@@ -280,7 +293,7 @@ class Trainer:
         message = self.runtime.broadcast_text(str(full))
         if self._failed_saves >= MAX_FAILED_SAVES or stop or state.iteration == 0:
             raise DiskFullError("disk.full", message) from full
-        self.on_event(Event("warning", message))
+        self.on_event(MessageEvent("warning", message))
 
     def _worth_keeping(self) -> set[Path]:
         """Return the last two checkpoints of the schedule, for a rollback, the newest of all, and the best."""

@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from gansmith.core.errors import DataError
 from gansmith.data.base import Item, Listing, Payload
 from gansmith.data.datasets.base import FileSet, register
-from gansmith.data.sources.folder_labels import arrange
 from gansmith.data.sources.folders_archives import FolderSource
 from gansmith.imaging.images import ImageError, decode_image
 
@@ -57,8 +57,13 @@ class CelebASource(FolderSource):
 
     def scan(self) -> Listing:
         """List the images whose numbers belong to the split."""
-        found = [(name, entry.path) for name, entry in self._walk() if _number(name) in self._numbers]
-        return arrange(found, self.location)
+        found = sorted((name, entry.path) for name, entry in self._walk() if _number(name) in self._numbers)
+        if not found:
+            raise DataError(
+                "data.empty",
+                f"no images of '{self.location}' in '{self._path}'\n  remove the folder to download it again",
+            )
+        return Listing(tuple(Item(name, -1, path) for name, path in found))
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield functions that return cut faces, uint8 (128, 128, 3)."""

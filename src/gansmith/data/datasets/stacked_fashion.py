@@ -38,7 +38,10 @@ class StackedSource:
         chosen = draws.integers(0, len(self._listing.items), (self._count, 3)).tolist()
         items = tuple(Item(f"{row:08d}", -1, tuple(three)) for row, three in enumerate(chosen))
         return Listing(
-            items, (), 0, (*self._listing.notes, f"each image stacks three of {len(self._listing.items):,} gray images")
+            items,
+            (),
+            {},
+            (*self._listing.notes, f"each image stacks three of {len(self._listing.items):,} gray images"),
         )
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:

@@ -10,11 +10,18 @@ from typing import IO, Any
 import numpy as np
 
 from gansmith.core.errors import DataError
+from gansmith.core.file_names import escaped, printable
 from gansmith.data.base import Item, Listing, Payload
 from gansmith.imaging.images import POINT
 
 IMAGE_KEYS = ("images", "x", "arr_0")
 LABEL_KEYS = ("labels", "y")
+# Names of other programs, in lower case: Keras, MedMNIST, and their like. Training images come first.
+SPLIT_KEYS = (
+    ("x_train", "y_train"), ("train_images", "train_labels"), ("train_x", "train_y"), ("xtrain", "ytrain"),
+    ("trainx", "trainy"), ("training_images", "training_labels"), ("data", "target"), ("data", "labels"),
+    ("image", "label"), ("data", "label"), ("x_test", "y_test"), ("test_images", "test_labels"),
+)  # fmt: skip
 CLASS_KEY = "class_names"
 MAX_NPZ_BYTES = 4 * 10**9  # of the arrays that are read, unpacked
 ROWS_AT_ONCE = 1024  # whose range is taken at a time
@@ -53,7 +60,7 @@ class ArraySource:
         notes += self._set_scale(self._images)
         labels, classes = self._labels(arrays, len(self._images))
         items = tuple(Item(f"{row:08d}", label, row) for row, label in enumerate(labels.tolist()))
-        return Listing(items, classes, 0, (*notes, *arrays.notes))
+        return Listing(items, classes, {}, (*notes, *arrays.notes))
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield functions that return rows as uint8 (H, W, C)."""
@@ -142,7 +149,7 @@ class ArraySource:
             )
         values, numbers = np.unique(labels, return_inverse=True)
         if not arrays.class_names or labels.dtype.kind == "U":
-            return numbers.astype(np.int64), tuple(str(value) for value in values)
+            return numbers.astype(np.int64), tuple(printable(str(value)) for value in values)
         known = len(arrays.class_names)
         if values[0] < 0 or values[-1] >= known:
             raise DataError(
@@ -162,7 +169,7 @@ def array_file(path: Path, *, name: str = "") -> ArraySource:
         status = path.stat()
         return f"{status.st_size} {status.st_mtime_ns}"
 
-    return ArraySource(name or path.stem, name or str(path), stamp, lambda: load(path))
+    return ArraySource(name or printable(path.stem), name or escaped(path), stamp, lambda: load(path))
 
 
 def read_npy(path: Path) -> Arrays:
@@ -180,23 +187,13 @@ def read_npy(path: Path) -> Arrays:
 def read_npz(path: Path) -> Arrays:
     """Return the images, labels and class names of a .npz file.
 
-    The images are the array ``images``, ``x`` or ``arr_0``, else the only one that is not labels.
+    The images are the array ``images``, ``x`` or ``arr_0``, a name of ``SPLIT_KEYS``, or the only array but labels.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy"): archive.getinfo(name) for name in archive.namelist()}
-            others = [key for key in members if key not in (*LABEL_KEYS, CLASS_KEY)]
-            known = [key for key in IMAGE_KEYS if key in members] or (others if len(others) == 1 else [])
-            if not known:
-                raise DataError(
-                    "data.no_image_array",
-                    f"cannot tell which array in '{path}' holds the images"
-                    f"\n  its arrays: {', '.join(sorted(members)) or 'none'}"
-                    f"\n  name the array of images {_choice(IMAGE_KEYS)} "
-                    f"(and the array of labels {_choice(LABEL_KEYS)})",
-                )
-            labels = next((key for key in LABEL_KEYS if key in members), None)
-            wanted = [known[0], *([labels] if labels else []), *([CLASS_KEY] if CLASS_KEY in members else [])]
+            images, labels = _keys(tuple(members), path)
+            wanted = [images, *([labels] if labels else []), *([CLASS_KEY] if CLASS_KEY in members else [])]
             for key in wanted:
                 with archive.open(members[key]) as file:
                     _check_header(file, path, key, members[key].file_size)
@@ -207,14 +204,71 @@ def read_npz(path: Path) -> Arrays:
                     "\n  save the images as a .npy file, which is not loaded into memory",
                 )
         with np.load(path, allow_pickle=False) as arrays:
-            names = tuple(str(name) for name in arrays[CLASS_KEY].tolist()) if CLASS_KEY in wanted else ()
-            return Arrays(arrays[known[0]], arrays[labels] if labels else None, names)
+            names = tuple(printable(str(name)) for name in arrays[CLASS_KEY].tolist()) if CLASS_KEY in wanted else ()
+            left = sorted(members.keys() - set(wanted))
+            notes = [f"images: array '{images}'; not read: {', '.join(left)}"] if left else []
+            found, more = _single_labels(arrays[labels] if labels else None, labels or "")
+            return Arrays(arrays[images], found, names, (*notes, *more))
     except DataError:
         raise
     except Exception as problem:  # zipfile, zlib and numpy raise many types for damaged files
         raise DataError(
             "data.damaged_array", f"array file '{path}' is damaged: {problem}\n  save it again with numpy.savez"
         ) from problem
+
+
+def read_array(file: IO[bytes], name: str, size: int) -> np.ndarray:
+    """Return the array of a .npy file, or the images of a .npz file; DataError where that fails."""
+    try:
+        if not name.lower().endswith(".npz"):
+            _check_header(file, Path(name), "the array", size)
+            file.seek(0)
+            return np.asarray(np.load(file, allow_pickle=False))
+        with zipfile.ZipFile(file) as archive:
+            members = {entry.removesuffix(".npy"): archive.getinfo(entry) for entry in archive.namelist()}
+            images, _ = _keys(tuple(members), Path(name))
+            with archive.open(members[images]) as member:
+                _check_header(member, Path(name), images, members[images].file_size)
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            return np.asarray(arrays[images])
+    except DataError:
+        raise
+    except Exception as problem:  # zipfile, zlib and numpy raise many types for damaged files
+        raise DataError(
+            "data.damaged_array", f"damaged array ({problem})\n  save it again with numpy.save"
+        ) from problem
+
+
+def _keys(keys: Sequence[str], path: Path) -> tuple[str, str | None]:
+    """Return the names of the arrays of images and of labels; DataError if it is not clear which holds the images."""
+    labels = next((key for key in LABEL_KEYS if key in keys), None)
+    if known := [key for key in IMAGE_KEYS if key in keys]:
+        return known[0], labels
+    named = {key.lower(): key for key in keys}
+    for images, _ in SPLIT_KEYS:
+        if images in named:
+            pairs = [second for first, second in SPLIT_KEYS if first == images and second in named]
+            return named[images], named[pairs[0]] if pairs else labels
+    others = [key for key in keys if key not in (*LABEL_KEYS, CLASS_KEY)]
+    if len(others) == 1:
+        return others[0], labels
+    raise DataError(
+        "data.no_image_array",
+        f"cannot tell which array in '{path}' holds the images"
+        f"\n  its arrays: {', '.join(sorted(keys)) or 'none'}"
+        f"\n  name the array of images {_choice(IMAGE_KEYS)} (and the array of labels {_choice(LABEL_KEYS)})",
+    )
+
+
+def _single_labels(labels: np.ndarray | None, key: str) -> tuple[np.ndarray | None, list[str]]:
+    """Return labels of one class for each image, also of one-hot rows; None and a note for several at once."""
+    if labels is None or labels.ndim != 2 or labels.shape[1] < 2 or labels.dtype.kind not in "uifb":
+        return labels, []
+    is_one_hot = bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
+    if is_one_hot:
+        return labels.argmax(axis=1), []
+    return None, [f"no labels: '{key}' has {labels.shape[1]} values for each image, not one class"]
 
 
 def _choice(names: Sequence[str]) -> str:

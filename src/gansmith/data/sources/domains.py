@@ -1,10 +1,12 @@
 """Two domains: data sets joined for translation without pairs."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gansmith.core.errors import DataError
-from gansmith.data.base import Item, Listing, Payload, Source
+from gansmith.data.base import DataOptions, Item, Listing, Payload, Source
+from gansmith.data.sources.options import with_options
 
 DOMAINS = ("from", "to")  # the class names of the two domains
 DOMAINS_PREFIX, ARROW = "domains:", " -> "  # an address is domains:A -> B
@@ -56,6 +58,16 @@ class TwoDomains:
         self.name = f"{first.name}-to-{second.name}"
         self.items_per_job = min(first.items_per_job, second.items_per_job)
 
+    @property
+    def names(self) -> tuple[str, str]:
+        """Return the locations of both sources."""
+        return self._sources[0].location, self._sources[1].location
+
+    def under(self, options: DataOptions) -> "TwoDomains":
+        """Return these domains as read under some options."""
+        first, second = self._sources
+        return TwoDomains(with_options(first, options), with_options(second, options))
+
     def stamp(self) -> str:
         """Return a text that changes with either source."""
         return ARROW.join(source.stamp() for source in self._sources)
@@ -64,12 +76,14 @@ class TwoDomains:
         """List the images of the first source, then the images of the second."""
         items: list[Item] = []
         notes: list[str] = []
-        ignored = 0
+        ignored = Counter[str]()
         for label, (domain, source) in enumerate(zip(DOMAINS, self._sources, strict=True)):
             listing = source.scan()
             items += [Item(f"{domain}/{item.name}", label, item.locator) for item in listing.items]
-            ignored += listing.ignored
-            notes += [f"{domain} ({source.name}): {note}" for note in listing.notes]
+            ignored.update(listing.ignored)
+            notes += [
+                f"{domain} ({source.name}): {note}" for note in listing.notes if not note.startswith("no labels:")
+            ]
             if listing.classes:
                 notes.append(f"{domain} ({source.name}): its {len(listing.classes)} classes are ignored")
         return Listing(tuple(items), DOMAINS, ignored, tuple(notes))

@@ -1,25 +1,47 @@
 """Folders and archives as sources; archives are streamed and never unpacked to disk."""
 
+import copy
 import hashlib
+import io
+import lzma
 import os
 import stat
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Self
 
-from gansmith.core.errors import DataError, reason_of
-from gansmith.data.base import Item, Listing, Payload
-from gansmith.data.sources.folder_labels import arrange, parts_of
-from gansmith.data.sources.labels_csv import TABLE, find_table, label_by_table
+from gansmith.core.errors import DataError, counted, reason_of
+from gansmith.core.file_names import escaped, path_of, printable
+from gansmith.data.base import DataOptions, Item, Listing, Payload
+from gansmith.data.sources.array_files import ArrayFiles
+from gansmith.data.sources.layouts import ARRAY_ENDINGS, TABLE, Files, lay_out, open_bytes
+from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
+from gansmith.data.sources.walk import LeftOut, belonging, ending_of, walk_folder
+from gansmith.data.sources.zip_names import decoded_names
 from gansmith.imaging.images import ImageError
 
 MAX_FILE_BYTES = 256 * 10**6
 MAX_MEMBERS = 2_000_000  # of an archive
 MAX_TOTAL_BYTES = 200 * 10**9  # of an archive, unpacked
+MAX_DECODER_BYTES = 256 * 2**20  # memory of a decompressor
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+DEFLATE64 = 9
+# Methods of .zip that Python unpacks, and names of others.
+ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+OTHER_ZIP_METHODS = {
+    DEFLATE64: "Deflate64",
+    93: "Zstandard",
+    95: "XZ",
+    96: "JPEG",
+    97: "WavPack",
+    98: "PPMd",
+    99: "AES",
+}
 
 
 def file_stamp(path: str | Path) -> str:
@@ -46,42 +68,83 @@ def _too_large(size: int) -> str:
     return f"{size / 10**6:.0f} MB, over the limit of {MAX_FILE_BYTES // 10**6} MB for one file"
 
 
-class FolderSource:
-    """A folder of images with its sub-folders; links are followed, each folder is read once."""
+class FileSource:
+    """Files of images in a folder or an archive; ``under`` sets the options that decide how they are read."""
 
     items_per_job = 8
+    location: str
+    name: str
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()
-        self.location = str(self._path)
-        self.name = self._path.name or "images"
+        self.location = escaped(self._path)
+        self._options = DataOptions()
+        self._arrays: ArrayFiles | None = None
 
-    def _walk(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
-        """Yield (name below the top, entry) of every file; hidden files and folders of runs and models are skipped."""
-        waiting, seen = [("", str(self._path))], set()
-        while waiting:
-            prefix, folder = waiting.pop()
-            try:
-                status = os.stat(folder)
-                entries = list(os.scandir(folder))
-            except OSError as problem:
-                raise DataError(
-                    "data.unreadable_folder", f"folder '{folder}' cannot be read: {problem.strerror}"
-                ) from problem
-            if (status.st_dev, status.st_ino) in seen:
-                continue
-            seen.add((status.st_dev, status.st_ino))
-            if prefix and any(entry.name in ("run.json", "model.json") for entry in entries):
-                continue  # pictures that a run wrote are not data
-            for entry in entries:
-                if not parts_of(entry.name):
-                    continue
-                if entry.is_dir():
-                    waiting.append((f"{prefix}{entry.name}/", entry.path))
-                elif entry.is_file():
-                    yield prefix + entry.name, entry
+    def under(self, options: DataOptions) -> Self:
+        """Return this source as read under some options."""
+        other = copy.copy(self)
+        other._options = options
+        return other
 
     def stamp(self) -> str:
+        """Return a text that changes with the files, and with the table that the options name."""
+        return self._stamp() + self._stamp_of_table()
+
+    def _stamp(self) -> str:
+        raise NotImplementedError
+
+    def _stamp_of_table(self) -> str:
+        asked = self._options.labels
+        if asked in (None, NO_LABELS, FOLDER_LABELS):
+            return ""
+        assert asked is not None
+        tables = [path for path in (path_of(asked), path_of(asked.rsplit(":", 2)[0])) if path.is_file()]
+        return " ".join(["", *map(file_stamp, tables[:1])])
+
+    def scan(self) -> Listing:
+        """List the images, with the labels that the layout or a table gives; DataError without images."""
+        files, notes = self._files()
+        listing = lay_out(files, self._options)
+        if ending_of(listing.items[0].name) in ARRAY_ENDINGS:
+            self._arrays = ArrayFiles(listing, self._stream_files)
+            listing = self._arrays.listing
+        return Listing(listing.items, listing.classes, listing.ignored, (*listing.notes, *notes))
+
+    def _files(self) -> tuple[Files, list[str]]:
+        """Return the files, and notes on them."""
+        raise NotImplementedError
+
+    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+        """Yield functions that read the files: bytes, or uint8 (H, W, C) of arrays."""
+        return self._arrays.stream(items) if self._arrays else self._stream_files(items)
+
+    def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+        raise NotImplementedError
+
+    def _read_many(self, locators: Sequence[Any]) -> Iterator[tuple[int, bytes]]:
+        """Yield the content of small files with their positions, in the fastest order; empty for a file that fails."""
+        for position, read in self._stream_files([Item("", -1, locator) for locator in locators]):
+            try:
+                content = read()
+            except ImageError:
+                content = b""
+            assert isinstance(content, bytes)
+            yield position, content
+
+
+class FolderSource(FileSource):
+    """A folder of images with its sub-folders; links are followed, each folder is read once."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.name = printable(self._path.name) or "images"
+
+    def _walk(self, left_out: LeftOut | None = None) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        """Yield (name below the top, entry) of every file that may belong to the data set."""
+        return walk_folder(self._path, left_out or LeftOut())
+
+    def _stamp(self) -> str:
         """Return a digest of the names, sizes and times of all files, and of a labels.csv beside the folder."""
         try:
             stats = [(name, entry.stat()) for name, entry in self._walk()]
@@ -91,23 +154,20 @@ class FolderSource:
                 "data.changed_while_read", f"folder '{self.location}' changed while it was read: {problem}"
             ) from problem
         lines = [f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n" for name, status in stats]
-        return hashlib.sha256("".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()
+        return hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
 
     @property
     def _beside(self) -> Path:
         """Return the path of a labels.csv beside the folder, whether it exists or not."""
         return self._path.parent / TABLE
 
-    def scan(self) -> Listing:
-        """List the images, labelled by a labels.csv in or beside the folder, else by sub-folder."""
-        found = {name: entry.path for name, entry in self._walk()}
-        table = find_table(tuple(found), self.location)
-        path = found.pop(table) if table else str(self._beside) if self._beside.is_file() else None
-        listing = arrange(found.items(), self.location)
-        return label_by_table(listing, read_file(path), path) if path else listing
+    def _files(self) -> tuple[Files, list[str]]:
+        left_out = LeftOut()
+        names = [(name, entry.path) for name, entry in self._walk(left_out)]
+        beside = self._beside if self._beside.is_file() else None
+        return Files(self.location, names, left_out, open_bytes, self._read_many, beside), []
 
-    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        """Yield functions that read the files."""
+    def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         for position, item in enumerate(items):
             yield position, partial(read_file, item.locator)
 
@@ -124,55 +184,56 @@ def read_file(path: str) -> bytes:
         raise ImageError("image.unreadable", f"cannot be read ({problem.strerror})") from problem
 
 
-class _Archive:
+class _Archive(FileSource):
     """An archive, .zip or .tar: its regular files are listed, up to the limits above."""
 
     items_per_job = 1  # members that are read ahead lie in memory
 
     def __init__(self, path: Path) -> None:
-        self._path = path.resolve()
-        self.location = str(self._path)
-        self.name = self._path.name.split(".")[0] or "images"
+        super().__init__(path)
+        self.name = printable(self._path.name).split(".")[0] or "images"
 
-    def stamp(self) -> str:
+    def _stamp(self) -> str:
         return file_stamp(self._path)
 
-    def scan(self) -> Listing:
-        found: list[tuple[str, Any]] = []
+    def _files(self) -> tuple[Files, list[str]]:
+        names: list[tuple[str, Any]] = []
+        left_out = LeftOut()
         total = skipped = 0
         for name, size, is_regular, locator in self._members():
             total += size
-            if len(found) + skipped >= MAX_MEMBERS or total > MAX_TOTAL_BYTES:
+            if len(names) + skipped >= MAX_MEMBERS or total > MAX_TOTAL_BYTES:
                 raise DataError(
                     "data.archive_too_large",
                     f"archive '{self.location}' holds more than {MAX_MEMBERS:,} files"
                     f" or {MAX_TOTAL_BYTES // 10**9} GB\n  split it, or unpack it and pass the folder",
                 )
             if is_regular:
-                found.append((name, locator))
+                names.append((name, locator))
             else:
-                skipped += bool(parts_of(name))
-        table = find_table([name for name, _ in found], self.location)
-        listing = arrange([entry for entry in found if entry[0] != table], self.location)
-        if table:
-            content = self._read(next(locator for name, locator in found if name == table))
-            listing = label_by_table(listing, content, f"{self.location}/{table}")
-        links = f"ignored: {skipped:,} links or special files in the archive"
-        return Listing(listing.items, listing.classes, listing.ignored, (*listing.notes, *([links] if skipped else [])))
+                skipped += 1
+                left_out.add("link or special file")
+        files = Files(self.location, belonging(names, left_out), left_out, self._open, self._read_many)
+        return files, self._notes()
+
+    def _notes(self) -> list[str]:
+        return []
 
     def _members(self) -> Iterable[tuple[str, int, bool, Any]]:
         """Yield (name, declared size in bytes, whether it is a regular file, locator) of all members but folders."""
         raise NotImplementedError
 
-    def _read(self, locator: Any) -> bytes:
-        """Return the content of one member."""
-        (_, read), *_ = self.stream([Item("", -1, locator)])
-        content = read()
+    def _open(self, locator: Any) -> IO[bytes]:
+        """Return the content of one member as a file in memory; DataError if it cannot be read."""
+        ((_, read),) = self._stream_files([Item("", -1, locator)])
+        try:
+            content = read()
+        except ImageError as problem:
+            raise DataError(
+                "data.unreadable_table", f"a table in '{self.location}' {problem}\n  pack the archive again"
+            ) from problem
         assert isinstance(content, bytes)
-        return content
-
-    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        raise NotImplementedError
+        return io.BytesIO(content)
 
     def _damaged(self, problem: Exception) -> DataError:
         return DataError(
@@ -186,6 +247,7 @@ class ZipSource(_Archive):
     """A .zip of a folder of images."""
 
     items_per_job = 8
+    _note = ""
 
     def _members(self) -> Iterator[tuple[str, int, bool, Any]]:
         try:
@@ -193,25 +255,138 @@ class ZipSource(_Archive):
                 members = archive.infolist()
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as problem:
             raise self._damaged(problem) from problem
-        for member in members:
+        self._refuse_odd(members)
+        names, self._note = decoded_names(members, self._options.zip_encoding)
+        for name, member in zip(names, members, strict=True):
             kind = stat.S_IFMT(member.external_attr >> 16)
             if not member.is_dir():
-                yield member.filename, member.file_size, kind in (0, stat.S_IFREG), member
+                yield name, member.file_size, kind in (0, stat.S_IFREG), member
 
-    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+    def _notes(self) -> list[str]:
+        return [self._note] if self._note else []
+
+    def _refuse_odd(self, members: Sequence[zipfile.ZipInfo]) -> None:
+        """Raise DataError for entries that share bytes, an encrypted archive, and a method that is not known."""
+        ends = sorted((member.header_offset, member.compress_size) for member in members)
+        if any(first + 30 + size > second for (first, size), (second, _) in pairwise(ends)):
+            raise self._damaged(ValueError("entries overlap, as in archives made to unpack without end"))
+        locked = sum(member.flag_bits & 1 for member in members)
+        if locked > len(members) / 2:
+            raise DataError(
+                "data.encrypted_archive",
+                f"archive '{self.location}' is encrypted: {counted(locked, 'entry').replace('entrys', 'entries')}"
+                "\n  unpack it with its password, and pass the folder",
+            )
+        methods = [member.compress_type for member in members if not _can_unpack(member.compress_type)]
+        if len(methods) > len(members) / 2:
+            name = OTHER_ZIP_METHODS.get(methods[0], f"method {methods[0]}")
+            library = "\n  or install what reads it: pip install 'gansmith[formats]'" if methods[0] == DEFLATE64 else ""
+            raise DataError(
+                "data.zip_method",
+                f"archive '{self.location}' is packed with {name}, which Python does not unpack"
+                f"\n  unpack it with another program and pass the folder{library}",
+            )
+
+    def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield functions that read members; the archive stays open as long as any of them exists."""
         archive = zipfile.ZipFile(self._path)
         for position, item in enumerate(items):
             yield position, partial(_read_member, archive, item.locator)
 
 
+def _can_unpack(method: int) -> bool:
+    """Say whether a method of .zip can be unpacked; Deflate64 needs the library inflate64."""
+    if method != DEFLATE64:
+        return method in ZIP_METHODS
+    try:
+        import inflate64  # noqa: F401  # an extra: imported here so that gansmith starts without it
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Return a member's bytes, no more than its header says; ImageError if it is damaged, longer or too large."""
     if member.file_size > MAX_FILE_BYTES:
         raise ImageError("image.too_large", _too_large(member.file_size))
     try:
-        return archive.read(member)  # reads no more than the declared size
+        if member.compress_type == DEFLATE64:
+            return _read_deflate64(archive, member)
+        if member.compress_type == zipfile.ZIP_LZMA and _lzma_dictionary(archive, member) > MAX_DECODER_BYTES:
+            raise ImageError("image.too_large", f"needs more than {MAX_DECODER_BYTES >> 20} MB to unpack")
+        # For other methods than Deflate zipfile unpacks all that it has read at once: small steps bound that.
+        step = member.file_size if member.compress_type == zipfile.ZIP_DEFLATED else 1 << 12
+        parts, left = [], member.file_size
+        with archive.open(member) as file:
+            while left and (part := file.read(min(step, left))):
+                parts.append(part)
+                left -= len(part)
+            if left or file.read(1):
+                raise ImageError("image.unreadable", "its size differs from what the archive says")
+        return b"".join(parts)
+    except ImageError:
+        raise
     except Exception as problem:  # bad checksums, unknown methods, encryption, damaged streams
         raise ImageError("image.unreadable", f"cannot be read from the archive ({problem})") from problem
+
+
+def _packed(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
+    """Return the first packed bytes of a member."""
+    with open(str(archive.filename), "rb") as file:
+        file.seek(member.header_offset)
+        header = file.read(30)
+        file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), os.SEEK_CUR)
+        return file.read(min(member.compress_size, most))
+
+
+def _lzma_dictionary(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+    """Return the size of the dictionary that a member packed with LZMA asks for, in bytes."""
+    return int.from_bytes(_packed(archive, member, 9)[5:9], "little")
+
+
+def _read_deflate64(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Return a member packed with Deflate64, which Windows writes beyond 2 GB."""
+    import inflate64  # an extra: imported here so that gansmith starts without it
+
+    packed = _packed(archive, member, MAX_FILE_BYTES)
+    inflater, out = inflate64.Inflater(), bytearray()
+    for start in range(0, len(packed), 1 << 12):
+        out += inflater.inflate(packed[start : start + (1 << 12)])
+        if len(out) > member.file_size:
+            raise ImageError("image.unreadable", "its size differs from what the archive says")
+    if len(out) != member.file_size or zlib.crc32(out) != member.CRC:
+        raise ImageError("image.unreadable", "cannot be read from the archive (its checksum is wrong)")
+    return bytes(out)
+
+
+class _XzStream(io.RawIOBase):
+    """A .xz or .lzma file as a stream of bytes; the decompressor's memory is limited."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._decoder = file, self._new()
+
+    @staticmethod
+    def _new() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(memlimit=MAX_DECODER_BYTES)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            if self._decoder.eof:  # another stream may follow
+                rest = self._decoder.unused_data.lstrip(b"\0") or self._file.read(1 << 16).lstrip(b"\0")
+                if not rest:
+                    return 0
+                self._decoder, packed = self._new(), rest
+            else:
+                packed = self._file.read(1 << 16) if self._decoder.needs_input else b""
+                if not packed and self._decoder.needs_input:
+                    raise EOFError("the compressed data end early")
+            data = self._decoder.decompress(packed, len(buffer))
+            if data:
+                buffer[: len(data)] = data
+                return len(data)
 
 
 class TarSource(_Archive):
@@ -220,9 +395,13 @@ class TarSource(_Archive):
     def _walk(self) -> Iterator[tuple[int, tarfile.TarFile, tarfile.TarInfo]]:
         """Yield (position, open archive, member) from front to back; DataError for a damaged archive."""
         try:
-            with tarfile.open(self._path, "r:*") as archive:
-                for ordinal, member in enumerate(archive):
-                    yield ordinal, archive, member
+            with open(self._path, "rb") as file:
+                is_xz = file.read(6) in (b"\xfd7zXZ\0",) or self._path.suffix == ".lzma"
+                file.seek(0)
+                stream = io.BufferedReader(_XzStream(file), 1 << 16) if is_xz else file
+                with tarfile.open(fileobj=stream, mode="r|" if is_xz else "r:*", encoding="utf-8") as archive:
+                    for ordinal, member in enumerate(archive):
+                        yield ordinal, archive, member
         except Exception as problem:  # tarfile and the decompressors raise many types
             raise self._damaged(problem) from problem
 
@@ -231,7 +410,7 @@ class TarSource(_Archive):
             if not member.isdir():
                 yield member.name, max(0, member.size), member.isreg(), ordinal
 
-    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+    def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield members in the archive's order, already read."""
         wanted = {item.locator: position for position, item in enumerate(items)}
         for ordinal, archive, member in self._walk():

@@ -71,7 +71,7 @@ class HubSource:
             raise DataError(
                 "data.empty", f"no images in '{self.location}': the split is empty\n  pass another split: hf:NAME:SPLIT"
             )
-        return Listing(items, classes, 0, notes)
+        return Listing(items, classes, {}, notes)
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield functions that return encoded images; gansmith decodes them within its own limits."""

@@ -12,7 +12,7 @@ from gansmith.core.randomness import derive_seed, epoch_order
 from gansmith.data.base import DataOptions, ImageData
 from gansmith.data.datasets.base import FileSet, data_sets, named_set
 from gansmith.data.open import open_data
-from gansmith.evaluation.reference import run_data_of
+from gansmith.evaluation.reference import run_data_of, without_table
 from gansmith.inference.model import Model
 from gansmith.runs.folder import RunFolder, is_run
 
@@ -121,9 +121,11 @@ def _open(
     on_progress: OnProgress,
 ) -> ImageData:
     spec = model.record.data
-    options = DataOptions(
-        size=(spec.height, spec.width), channels=spec.channels, fit=run_data["fit"] if run_data else "crop"
-    )
+    options = DataOptions(**run_data["reading"] if run_data else {}).with_format(spec.height, spec.width, spec.channels)
+    if run_data is None or run_data["source"] != str(source):
+        options = without_table(options)
+    if options.labels == "none":
+        options = options.model_copy(update={"labels": None})  # a model without labels; its classifiers need them
     place = data_root or (run_data["root"] if run_data else None)
     return open_data(
         source,

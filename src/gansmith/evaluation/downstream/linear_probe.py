@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import OnProgress, PlainLines, Progress
+from gansmith.core.html import ShownAsLines
 from gansmith.core.randomness import derive_seed, epoch_order
 from gansmith.data.base import ImageData
 from gansmith.evaluation.downstream.labelled_data import Parts, draw_of_each
@@ -26,7 +27,7 @@ Extract = Callable[[np.ndarray], np.ndarray]  # uint8 (N, H, W, C) -> float32 (N
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(ShownAsLines):
     """Test accuracies of linear classifiers by features and labels a class, one for each seed."""
 
     per_class: tuple[int, ...]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import OnProgress, PlainLines, Progress
+from gansmith.core.html import ShownAsLines
 from gansmith.data.base import ImageData
 from gansmith.data.mirroring import UNLIKE, mirror_shares
 from gansmith.data.signatures import thumbnail
@@ -36,7 +37,7 @@ Labelled = tuple[np.ndarray, np.ndarray]  # images uint8 (N, H, W, C), labels in
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(ShownAsLines):
     """Test accuracies by training set and by real images a class ("10", ..., "all"), one for each seed."""
 
     counts: tuple[str, ...]

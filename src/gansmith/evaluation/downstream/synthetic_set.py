@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gansmith.core.errors import GansmithError, ModelError, unknown_name
 from gansmith.core.events import OnProgress, PlainLines, Progress
+from gansmith.core.html import ShownAsLines
 from gansmith.core.randomness import derive_seed, epoch_order, sample_latents
 from gansmith.data.base import ImageData
 from gansmith.evaluation.downstream.seeds import table
@@ -43,7 +44,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(ShownAsLines):
     """A synthetic set and how it was filtered."""
 
     samples: Samples

@@ -66,6 +66,9 @@ class Inversion:
             pictures = [(self.target.with_hole(), "masked"), found, (self.filled, "filled"), given]
         return Picture(framed(beside([captioned(tile(image), caption) for image, caption in pictures])))
 
+    def _repr_png_(self) -> bytes:
+        return self.sheet()._repr_png_()
+
     def save(self, out: str | Path) -> tuple[Path, Path]:
         """Write the figure (.png) with the latent beside it (.latent.safetensors), or a folder with all pictures.
 

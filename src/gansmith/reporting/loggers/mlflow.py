@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from PIL import Image
 from pydantic import Field
 
+from gansmith.core.errors import GansmithError, reason_of
 from gansmith.reporting.loggers.base import PROJECT, Logger, LoggerPart, Step, TrackedRun, flat, loggers
 
 ID_TAG = "gansmith.id"
@@ -27,12 +28,21 @@ class Mlflow(LoggerPart):
 
     project: str | None = Field(None, description="experiment; null: MLFLOW_EXPERIMENT_NAME, else gansmith")
 
+    def check(self) -> None:
+        """Also require a store that opens; an SQLite file is made here, since a kill while it is made ruins it."""
+        super().check()
+        try:
+            _client()
+        except Exception as problem:
+            raise GansmithError(
+                "run.logger_store",
+                f"logger 'mlflow' cannot open its store: {reason_of(problem)}"
+                "\n  set MLFLOW_TRACKING_URI to a server or a file, for example sqlite:////home/me/mlflow.db",
+            ) from problem
+
     def open(self, run: TrackedRun) -> "MlflowLogger":
         """Find the run by its tag, or make it."""
-        from mlflow import MlflowClient  # an extra
-
-        logging.getLogger("mlflow").setLevel(logging.WARNING)  # it would announce each table that it makes
-        client = MlflowClient()
+        client = _client()
         name = self.project or os.environ.get("MLFLOW_EXPERIMENT_NAME") or PROJECT
         known = client.get_experiment_by_name(name)
         experiment = known.experiment_id if known else client.create_experiment(name)
@@ -42,6 +52,13 @@ class Mlflow(LoggerPart):
         logger = MlflowLogger(client, started.info.run_id, f"experiment {name}, run {started.info.run_id}")
         logger.send_params({key: value for key, value in flat(run.config).items() if key not in started.data.params})
         return logger
+
+
+def _client() -> Any:
+    from mlflow import MlflowClient  # an extra
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # it would announce each table that it makes
+    return MlflowClient()
 
 
 class MlflowLogger(Logger):

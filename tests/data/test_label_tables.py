@@ -64,7 +64,7 @@ def test_a_table_labels_the_images(tmp_path, table):
     folder = write(tmp_path / "set", {**IMAGES, "labels.csv": table})
     assert labelled(folder) == EXPECTED
     data = open_data(folder)
-    assert data.summary.ignored == 0
+    assert data.summary.ignored == {}
     assert data.spec.classes == ("cat", "dog")
     assert f"labels: {folder}/labels.csv" in data.summary.notes
 
@@ -102,7 +102,7 @@ def test_a_table_in_an_archive(tmp_path, kind, top):
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
     assert labelled(path) == EXPECTED
-    assert open_data(path).summary.ignored == 0
+    assert open_data(path).summary.ignored == {}
 
 
 def test_labels_csv_wins_over_sub_folders(prose, tmp_path):

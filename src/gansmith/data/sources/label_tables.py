@@ -1,0 +1,331 @@
+"""Tables of file names and labels: .csv, .tsv and .jsonl, with a header or without, read as streams."""
+
+import csv
+import io
+import json
+import re
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, islice
+from pathlib import PurePosixPath
+from typing import IO, Any
+
+from gansmith.core.errors import DataError, counted
+from gansmith.core.file_names import printable
+from gansmith.data.base import Listing
+from gansmith.imaging.images import image_endings
+
+TABLE_ENDINGS = (".csv", ".tsv", ".jsonl")
+FILE_COLUMNS = ("file", "filename", "file_name", "image", "path")
+LABEL_COLUMNS = (
+    "label",
+    "class",
+    "category",
+    "labels",
+    "target",
+    "class_name",
+    "label_name",
+    "breed",
+    "dx",
+    "diagnosis",
+)
+MAX_TABLE_BYTES = 512 * 10**6
+SAMPLED_ROWS = 1000  # from which the columns are told
+LONGEST_LABEL = 200  # characters; a longer text is no class
+FEW_LABELS = 20  # so many different labels are classes, however few images there are
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """A table that may label images."""
+
+    where: str  # its name in messages
+    open: Callable[[], IO[bytes]]
+    columns: tuple[str, str] | None = None  # names of the columns of files and of labels, if the user named them
+    is_asked: bool = True  # False: a table that names no image is left alone
+
+    @property
+    def name(self) -> str:
+        """Return the name of the file."""
+        return PurePosixPath(self.where).name
+
+
+def label_by_table(listing: Listing, table: LabelTable, remarks: list[str]) -> Listing | None:
+    """Return the images that a table names, with the table's labels.
+
+    Labels that look like measurements, names or captions are no classes, unless the user named the column. None, with
+    a remark, for a table that is not asked for and is unclear or names none of the images. Raises DataError for any
+    other table that cannot be read, is unclear, or names none of the images.
+    """
+    try:
+        return _by_table(listing, table)
+    except DataError as problem:
+        if table.is_asked:
+            raise
+        reason = {"data.table_names_no_image": "it names none of the images"}.get(problem.code)
+        advice = "" if reason else f"; --labels '{table.where}:FILECOLUMN:LABELCOLUMN' reads it"
+        remarks.append(f"'{table.where}' is not used: {reason or str(problem).partition(chr(10))[0]}{advice}")
+        return None
+
+
+def _by_table(listing: Listing, table: LabelTable) -> Listing:
+    names = _Names(listing)
+    rows = _rows(table)
+    sample = list(islice(rows, SAMPLED_ROWS))
+    has_header, file, label = _columns(sample, names, table)
+    first = next((row[file] for row in sample[has_header:] if len(row) > file and row[file]), "")
+    labels: dict[int, str] = {}
+    unmatched = 0
+    for row in chain(sample[has_header:], rows):
+        if len(row) <= max(file, label) or not row[file] or not row[label]:
+            continue
+        position = names.find(row[file], table.where)
+        if position is None:
+            unmatched += 1
+            continue
+        text = sys.intern(printable(row[label]))
+        if labels.setdefault(position, text) != text:
+            raise DataError(
+                "data.two_labels",
+                f"'{table.where}' gives '{row[file]}' two labels: {_cut(labels[position])} and {_cut(text)}"
+                "\n  keep one row for each image",
+            )
+    if not labels:
+        named = f"its first row names '{_cut(first)}'" if first else "it has no rows"
+        raise DataError(
+            "data.table_names_no_image",
+            f"'{table.where}' names none of the {len(listing.items):,} images: {named}, the first image is"
+            f" '{listing.items[0].name}'\n  write file names as they are in the folder, rename the table, or pass"
+            " --labels FILE:FILECOLUMN:LABELCOLUMN",
+        )
+    if table.columns is None and (reason := no_classes(list(labels.values()))):
+        command = f"--labels '{table.where}:FILECOLUMN:LABELCOLUMN'"
+        return replace(listing, notes=(f"no labels: '{table.where}' has {reason}; {command} takes them as classes",))
+    notes = [f"{counted(unmatched, 'row')} of {table.name} without an image"] if unmatched else []
+    found = with_labels(listing, labels, table.where, f"no row in {table.name}")
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def with_labels(listing: Listing, labels: Mapping[int, str], where: str, reason: str) -> Listing:
+    """Return the images that have a label, {position: label}; ``reason`` says why others have none."""
+    classes = tuple(sorted(set(labels.values()), key=lambda label: (natural(label), label)))
+    number = {name: index for index, name in enumerate(classes)}
+    items = tuple(replace(item, label=number[labels[at]]) for at, item in enumerate(listing.items) if at in labels)
+    missing = len(listing.items) - len(items)
+    notes = [f"{counted(missing, 'image')} left out: {reason}"] if missing else []
+    return replace(listing, items=items, classes=classes, notes=(f"labels: {where}", *notes))
+
+
+def no_classes(labels: Sequence[str]) -> str:
+    """Return why the labels of images are no classes: "198 different numbers .."; "" if they may be classes."""
+    values, count = sorted(set(labels)), len(labels)
+    if any(len(value) > LONGEST_LABEL for value in values):
+        return f"texts of up to {max(map(len, values)):,} characters, which look like captions"
+    if len(values) <= FEW_LABELS:
+        return ""
+    numbers = [number for value in values if (number := _number(value)) is not None]
+    if len(numbers) == len(values):
+        low, high = min(numbers), max(numbers)
+        is_dense = all(number.is_integer() for number in numbers) and high - low < 1.5 * len(values)
+        if not is_dense or count < 2 * len(values):
+            return (
+                f"{len(values):,} different numbers from {low:g} to {high:g} for {count:,} images, which look like"
+                " measurements"
+            )
+    if len(values) > count / 2:
+        return f"{len(values):,} different labels for {count:,} images, which look like names or captions"
+    return ""
+
+
+def natural(label: str) -> tuple[tuple[int, int, str], ...]:
+    """Return a sort key that puts 2 before 10; a run of digits may have any length."""
+    parts = [part for part in re.split(r"(\d+)", label) if part]
+    return tuple((1, len(part.lstrip("0")), part.lstrip("0")) if part.isdecimal() else (0, 0, part) for part in parts)
+
+
+def _number(text: str) -> float | None:
+    """Return a text as a finite number; None for other texts."""
+    if not re.fullmatch(r"[+-]?(\d+[.,]?\d*|[.,]\d+)([eE][+-]?\d+)?", text[:40]):
+        return None
+    return float(text[:40].replace(",", "."))
+
+
+def _cut(text: str, most: int = 60) -> str:
+    text = printable(text)
+    return text if len(text) <= most else text[:most] + "..."
+
+
+class _Names:
+    """The positions of images by every tail of their path, with and without the ending."""
+
+    def __init__(self, listing: Listing) -> None:
+        self._endings = image_endings()
+        self._found: dict[str, list[int]] = defaultdict(list)
+        self._folded: dict[str, list[int]] | None = None  # made when a name is not found as written
+        for at, item in enumerate(listing.items):
+            for tail in _tails(item.name):
+                self._found[tail].append(at)
+                self._found[str(PurePosixPath(tail).with_suffix(""))].append(at)
+
+    def has(self, file: str) -> bool:
+        """Say whether a text names an image."""
+        return any(tail in self._found for tail in _tails(printable(file))) or self._other(file) is not None
+
+    def find(self, file: str, where: str) -> int | None:
+        """Return the position of the image that the longest matching tail of a path names; None without one."""
+        for tail in _tails(printable(file)):
+            at = self._found.get(tail)
+            if at is not None and len(set(at)) > 1:
+                raise DataError(
+                    "data.ambiguous_file_name",
+                    f"'{file}' in '{where}' matches {len(set(at))} images\n  add its folder: folder/{tail}",
+                )
+            if at is not None:
+                return at[0]
+        return self._other(file)
+
+    def _other(self, file: str) -> int | None:
+        """Return the one image with a name in other letters (a, A) or with another ending; None without one."""
+        if self._folded is None:
+            self._folded = defaultdict(list)
+            for name, at in self._found.items():
+                self._folded[name.casefold()] += at
+        for tail in _tails(printable(file)):
+            stem, dot, ending = tail.rpartition(".")
+            stems = [stem] if dot and "." + ending.lower() in self._endings else []
+            for name in (tail, *stems):
+                if len(set(at := self._folded.get(name.casefold(), []))) == 1:
+                    return at[0]
+        return None
+
+
+def _tails(name: str) -> list[str]:
+    """Return the tails of a path, longest first: a/b/c.png, b/c.png, c.png."""
+    parts = [part for part in re.split(r"/|\\(?!x[0-9a-f]{2})", name) if part not in ("", ".", "..")]
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _columns(sample: list[list[str]], names: _Names, table: LabelTable) -> tuple[int, int, int]:
+    """Return whether there is a header (0 or 1), and the positions of the columns of files and labels.
+
+    The column of files is the one that names most images. The column of labels has a usual name, or is the only other
+    one whose values repeat.
+    """
+    if not sample:
+        return 0, 0, 1
+    head = [cell.lower() for cell in sample[0]]
+    if table.columns is not None:
+        file_column, label_column = table.columns
+        at = (_named_column(sample[0], name, table.where) for name in (file_column, label_column))
+        return 1, next(at), next(at)
+    width = max(map(len, sample))
+    hits = [sum(len(row) > at and names.has(row[at]) for row in sample if len(row) > at) for at in range(width)]
+    usual = [at for at, name in enumerate(head) if name in FILE_COLUMNS]
+    if max(hits):
+        file = hits.index(max(hits))
+        has_header = not names.has(sample[0][file]) if len(sample[0]) > file else True
+    else:
+        file = usual[0] if usual else 0
+        has_header = bool(usual) or any(name in LABEL_COLUMNS for name in head)
+    others = [at for at in range(width) if at != file]
+    labels = [at for at in others if at < len(head) and head[at] in LABEL_COLUMNS] if has_header else []
+    if len(labels) == 1:
+        return int(has_header), file, labels[0]
+    if len(others) == 1 and (has_header or max(hits)):
+        return int(has_header), file, others[0]
+    rows = sample[has_header:]
+    if not labels and not has_header and others:
+        return 0, file, others[0]  # without a header: the first column beside the files
+    repeated = [at for at in labels or others if _repeats([row[at] for row in rows if len(row) > at])]
+    if not labels and len(repeated) == 1:
+        return int(has_header), file, repeated[0]
+    shown = ", ".join(_cut(cell, 24) for cell in sample[0][:8])
+    raise DataError(
+        "data.table_columns",
+        f"cannot tell which column of '{table.where}' holds the labels: {shown}"
+        f"\n  name the columns: --labels '{table.where}:FILECOLUMN:LABELCOLUMN'",
+    )
+
+
+def _repeats(values: Sequence[str]) -> bool:
+    """Say whether the values of a column may be classes: they repeat."""
+    filled = [value for value in values if value]
+    return bool(filled) and not no_classes(filled) and (len(filled) < 4 or len(set(filled)) <= len(filled) / 2)
+
+
+def _named_column(head: Sequence[str], name: str, where: str) -> int:
+    """Return the position of a column by its name, or by its number from 1; DataError for another."""
+    found = [at for at, cell in enumerate(head) if cell.lower() == name.lower()]
+    if len(found) == 1:
+        return found[0]
+    if name.isdecimal() and 0 < int(name[:6]) <= len(head):
+        return int(name) - 1
+    raise DataError(
+        "data.unknown_column",
+        f"'{where}' has no column '{name}'\n  its columns: {', '.join(_cut(cell, 24) for cell in head[:12])}",
+    )
+
+
+def _rows(table: LabelTable) -> Iterator[list[str]]:
+    """Yield the rows of a table, stripped, without empty ones; DataError for a file that is no table in UTF-8."""
+    try:
+        with table.open() as file:
+            text = _as_text(file, table.where)
+            rows = _json_rows(text) if table.name.lower().endswith(".jsonl") else _csv_rows(text)
+            for number, row in enumerate(rows, 1):
+                if any("\0" in cell for cell in row):
+                    raise _unreadable(table.where, f"row {number:,} has NUL bytes")
+                if any(row):
+                    yield row
+    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError, OSError) as problem:
+        raise _unreadable(table.where, str(problem)) from problem
+
+
+def _unreadable(where: str, reason: str) -> DataError:
+    return DataError("data.unreadable_table", f"'{where}' cannot be read: {reason}\n  save it as CSV in UTF-8")
+
+
+def _as_text(file: IO[bytes], where: str) -> io.TextIOWrapper:
+    """Return a file as text in UTF-8, or in UTF-16 with the mark that spreadsheets write; DataError if too large."""
+    if file.seekable():
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        if size > MAX_TABLE_BYTES:
+            raise DataError(
+                "data.table_too_large",
+                f"'{where}' has {size / 10**6:,.0f} MB, over the limit of {MAX_TABLE_BYTES // 10**6} MB for a table"
+                "\n  keep only the rows and columns of these images",
+            )
+    start = file.read(2)
+    file.seek(0)
+    encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return io.TextIOWrapper(file, encoding, newline="")
+
+
+def _csv_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
+    first = text.readline(1 << 20)
+    delimiter = max(",;\t", key=first.count)
+    for row in csv.reader(chain([first], text), delimiter=delimiter):
+        yield [cell.strip() for cell in row]
+
+
+def _json_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
+    """Yield the names of the fields of the first line, then the values of every line."""
+    keys: list[str] | None = None
+    while line := text.readline(1 << 20):
+        if not line.strip():
+            continue
+        value = json.loads(line)
+        if not isinstance(value, dict):
+            raise csv.Error("a line is no JSON object")
+        if keys is None:
+            keys = [str(key) for key in value]
+            yield keys
+        yield [_cell(value.get(key)) for key in keys]
+
+
+def _cell(value: Any) -> str:
+    """Return a value of JSON as the cell of a table; "" for lists and objects."""
+    return "" if value is None or isinstance(value, list | dict) else str(value).strip()

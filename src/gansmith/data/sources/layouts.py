@@ -1,0 +1,461 @@
+"""Layouts of image sets that people have: which files are images, which part is trained on, where labels come from."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from gansmith.core.errors import DataError, counted
+from gansmith.core.file_names import escaped, path_of, printable
+from gansmith.data.base import DataOptions, Item, Listing, left_out_line
+from gansmith.data.sources.label_tables import (
+    FEW_LABELS,
+    LABEL_COLUMNS,
+    TABLE_ENDINGS,
+    LabelTable,
+    label_by_table,
+    natural,
+    no_classes,
+    with_labels,
+)
+from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
+from gansmith.data.sources.walk import LeftOut, ending_noun, ending_of
+from gansmith.imaging.images import ENDINGS, image_endings
+
+TABLE = "labels.csv"
+AUTOMATIC_TABLES = (TABLE, "metadata.csv", "metadata.jsonl")  # read without being asked for, in this order
+STYLEGAN_FILE = "dataset.json"
+MAX_JSON_BYTES = 256 * 10**6
+MAX_SIDECAR_BYTES = 10**6
+ARRAY_ENDINGS = (".npy", ".npz")
+TRAIN, OTHER_SPLITS = ("train", "training"), ("test", "testing", "val", "valid", "validation", "dev", "eval", "holdout")
+# Names of two folders that hold the two sides of pairs, or two domains: source, target.
+SIDES = (
+    ("lr", "hr"), ("source", "target"), ("sources", "targets"), ("input", "target"), ("input", "output"),
+    ("inputs", "targets"), ("inputs", "outputs"), ("images", "masks"), ("image", "mask"), ("images", "labels"),
+    ("imgs", "masks"), ("low", "high"), ("blur", "sharp"), ("noisy", "clean"), ("before", "after"),
+)  # fmt: skip
+SESSION = re.compile(
+    r"((session|part|batch|shard|chunk|fold|run|seq|sequence|scene|clip|video|take|folder|dir|set|img|image|images|disc|"
+    r"disk|roll|dcim)[-_ .]?\(?\d+\)?|new folder.*|\d{3}[a-z_]{5})", re.IGNORECASE
+)  # fmt: skip
+DATE = re.compile(r"(19|20)\d\d([-_. ]?(0?[1-9]|1[0-2])([-_. ]?[0-3]?\d)?)?([-_ tT].*)?")
+
+
+def _all_match(pattern: str | re.Pattern[str]) -> Callable[[Sequence[str]], bool]:
+    return lambda names: all(re.fullmatch(pattern, name) for name in names)
+
+
+# What the names of folders look like that are no classes.
+NOT_CLASSES = (
+    ("splits", lambda names: all(name.lower() in (*TRAIN, *OTHER_SPLITS) for name in names)),
+    ("dates", _all_match(DATE)),
+    ("numbered parts", _all_match(r"0*\d{3,}")),
+    ("measurements", _all_match(r"[-+]?\d*[.,]\d+.{0,3}")),
+    ("sessions or parts", _all_match(SESSION)),
+)
+# What helps with files that hold images in another form, by ending.
+HELP = (
+    ((".heic", ".heif"), "pip install 'gansmith[formats]' reads HEIC"),
+    ((".avif", ".avifs"), "a newer Pillow reads AVIF: pip install -U pillow"),
+    ((".jxl",), "pip install pillow-jxl-plugin reads JPEG XL"),
+    ((".mp4", ".avi", ".mov", ".mkv", ".webm"), "make images of a video: ffmpeg -i VIDEO FRAMES/%06d.png"),
+    ((".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"), "pass one of the archives inside, after unpacking"),
+    ((".npy", ".npz"), "put arrays into a folder of their own"),
+    ((".rar", ".7z", ".gz", ".xz", ".bz2"), "unpack them and pass the folder"),
+)  # fmt: skip
+# Endings of texts beside images: never a reason to stop.
+TEXTS = frozenset({
+    ".txt", ".json", ".jsonl", ".xml", ".csv", ".tsv", ".yaml", ".yml", ".md", ".rst", ".html", ".htm", ".log", ".cls",
+    ".pdf", ".ini", ".toml", ".py", ".ipynb", ".url", ".md5", ".sha256", ".xmp", ".aae", ".pts", ".license",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a folder or an archive: (printable name, locator) pairs, and how to read small ones."""
+
+    where: str
+    names: list[tuple[str, Any]]
+    left_out: LeftOut
+    open: Callable[[Any], IO[bytes]]
+    read_many: Callable[[Sequence[Any]], Iterator[tuple[int, bytes]]]  # (position, content), in the fastest order
+    beside: Path | None = None  # a table beside the folder
+
+
+@dataclass(frozen=True)
+class _Image:
+    parts: tuple[str, ...]  # of its name below the shared folders
+    name: str  # in the source
+    locator: Any
+
+
+def lay_out(files: Files, options: DataOptions) -> Listing:
+    """Return the images among files, sorted, with their labels, and notes on the layout.
+
+    Folders that all images share are stripped first. DataError without images, for two domains or sides of pairs in one
+    folder, and where more is left out than read.
+    """
+    images, others, notes = _sorted_out(files)
+    images, split_notes = _training_part(_stripped(images), files)
+    notes += split_notes
+    _refuse_mostly_left_out(files, images, others, options)
+    images = sorted(_stripped(images), key=lambda image: image.parts)
+    plain = Listing(tuple(Item(image.name, -1, image.locator) for image in images))
+    used: set[str] = set()
+    if options.labels == NO_LABELS:
+        listing = plain
+        notes.append("no labels: labels=none")
+    elif options.labels == FOLDER_LABELS:
+        listing = _by_folders(plain, images, notes, is_asked=True)
+    else:
+        labels = _LabelFiles(files, _near(others, images), options.labels)
+        found = labels.find(plain)
+        if found is None:
+            _refuse_sides(images, files.where)
+            found = _by_folders(plain, images, notes)
+        listing, used = found, labels.used
+        notes += [*labels.remarks, *_unused_tables(others, labels, len(images))]
+    short = {image.name: "/".join(image.parts) for image in images}
+    left_out = Counter(files.left_out.counts)
+    left_out.update(ending_noun(name) for name, _ in others if name not in used)
+    items = tuple(replace(item, name=short[item.name]) for item in listing.items)
+    return replace(listing, items=items, ignored=dict(left_out), notes=(*notes, *listing.notes))
+
+
+def _near(others: list[tuple[str, Any]], images: list[_Image]) -> list[tuple[str, Any]]:
+    """Return the files that lie above the images, or among them; not those of other splits."""
+    first = images[0]
+    top = first.name.split("/")[: -len(first.parts)]
+    return [
+        (name, locator)
+        for name, locator in others
+        if (folders := name.split("/")[:-1]) == top[: len(folders)] or top == folders[: len(top)]
+    ]
+
+
+def _sorted_out(files: Files) -> tuple[list[_Image], list[tuple[str, Any]], list[str]]:
+    """Return images, other files, and a note if the images are arrays; DataError without any."""
+    endings = image_endings()
+    for wanted in (endings, ARRAY_ENDINGS):
+        images = [_Image(tuple(n.split("/")), n, locator) for n, locator in files.names if ending_of(n) in wanted]
+        if images:
+            names = {image.name for image in images}
+            note = "each .npy or .npz file is read as an image, or as several of one shape"
+            notes = [note] if wanted is ARRAY_ENDINGS else []
+            return images, [entry for entry in files.names if entry[0] not in names], notes
+    counts = files.left_out.counts + Counter(ending_noun(name) for name, _ in files.names)
+    raise DataError(
+        "data.empty",
+        f"no images in '{files.where}' and its sub-folders"
+        + (f"; {left_out_line(counts)}" if counts else "")
+        + f"\n  image files end in {', '.join(ENDINGS)}"
+        f"\n  {_help_for(files.names) or 'pass the folder with the images, an archive of it, a .npz or a .npy'}",
+    )
+
+
+def _stripped(images: list[_Image]) -> list[_Image]:
+    """Return images without the folders at the top that all of them share."""
+    while len({i.parts[0] if len(i.parts) > 1 else "" for i in images}) == 1 and len(images[0].parts) > 1:
+        images = [replace(image, parts=image.parts[1:]) for image in images]
+    return images
+
+
+def _tops(images: list[_Image]) -> list[str] | None:
+    """Return the names of the top folders; None if an image lies in none of them, or all in one."""
+    tops = sorted({image.parts[0] for image in images if len(image.parts) > 1})
+    return tops if len(tops) > 1 and all(len(image.parts) > 1 for image in images) else None
+
+
+def _training_part(images: list[_Image], files: Files) -> tuple[list[_Image], list[str]]:
+    """Return the images of the folder train/ beside test/ or val/, and a note; all images for other layouts."""
+    tops = _tops(images)
+    if not tops or not all(top.lower() in (*TRAIN, *OTHER_SPLITS) for top in tops):
+        return images, []
+    train = next((top for top in tops if top.lower() in TRAIN), None)
+    others = [top for top in tops if top != train]
+    if train is None:
+        return images, []
+    chosen = [image for image in images if image.parts[0] == train]
+    top = chosen[0].name.split("/")[: -len(chosen[0].parts)]
+    place = "/".join([files.where, *top])
+    counts = Counter(image.parts[0] for image in images)
+    shown = ", ".join(f"{name}/ with {counted(counts[name], 'image')}" for name in others)
+    use = f"; to evaluate on it: gansmith evaluate RUN '{place}/{others[0]}'" if Path(files.where).is_dir() else ""
+    return chosen, [f"splits: trained on {train}/, not on {shown}{use}"]
+
+
+def _refuse_sides(images: list[_Image], where: str) -> None:
+    """Raise DataError, with the command to type, for two domains or the two sides of pairs in one folder."""
+    tops = _tops(images)
+    if not tops:
+        return
+    top = images[0].name.split("/")[: -len(images[0].parts)]
+    place = "/".join([where, *top])
+    named = {name.lower(): name for name in tops}
+    if {"traina", "trainb"} <= named.keys() <= {"traina", "trainb", "testa", "testb", "vala", "valb"}:
+        first, second = (f"'{place}/{named[side]}'" for side in ("traina", "trainb"))
+        raise DataError(
+            "data.two_domains",
+            f"'{where}' holds two domains ({_list(tops)}), not one set of images"
+            f"\n  to translate between them: gansmith train --from {first} --to {second}"
+            f"\n  pairs: gansmith train {first} {second} --pairs; as one set: labels=none or labels=folders",
+        )
+    for source, target in SIDES:
+        if named.keys() == {source, target}:
+            first, second = (f"'{place}/{named[side]}'" for side in (source, target))
+            raise DataError(
+                "data.two_sides",
+                f"'{where}' holds {named[source]}/ and {named[target]}/, which look like two sides, not like classes"
+                f"\n  pairs: gansmith train {first} {second} --pairs; without pairs: --from {first} --to {second}"
+                "\n  as one set: labels=none, or labels=folders to take the folders as classes",
+            )
+
+
+def sides_of(folder: Path) -> tuple[Path, Path] | None:
+    """Return the folders of sources and targets in a folder that has both, for --pairs; None for other folders."""
+    named = (
+        {entry.name.lower(): entry for entry in sorted(folder.iterdir()) if entry.is_dir()} if folder.is_dir() else {}
+    )
+    for source, target in (("traina", "trainb"), ("a", "b"), *SIDES):
+        if source in named and target in named:
+            return named[source], named[target]
+    return sides_of(named["train"]) if named.keys() >= {"train"} else None
+
+
+def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_asked: bool = False) -> Listing:
+    """Return the listing with sub-folders as classes; unless asked, numbered parts, dates and sessions are none."""
+    loose = sum(len(image.parts) == 1 for image in images)
+    tops = sorted({image.parts[0] for image in images if len(image.parts) > 1})
+    reason = ""
+    if loose and tops:
+        reason = f"{counted(loose, 'image')} beside the sub-folders ({_list(tops)}) instead of in one"
+    elif len(tops) > 1 and not is_asked:
+        reason = next((f"the folders {_list(tops)} look like {what}" for what, fits in NOT_CLASSES if fits(tops)), "")
+        if not reason and len(tops) > max(FEW_LABELS, len(images) / 2):
+            reason = f"{len(tops):,} folders ({_list(tops)}) for {counted(len(images), 'image')}"
+        reason += "; labels=folders takes them as classes" if reason else ""
+    if reason:
+        notes.append(f"no labels: {reason}")
+    if reason or len(tops) < 2:
+        return listing
+    index = {name: label for label, name in enumerate(tops)}
+    items = tuple(replace(item, label=index[i.parts[0]]) for item, i in zip(listing.items, images, strict=True))
+    return replace(listing, items=items, classes=tuple(tops))
+
+
+class _LabelFiles:
+    """Labels in files: a table, StyleGAN's dataset.json, or a file beside each image."""
+
+    def __init__(self, files: Files, others: list[tuple[str, Any]], asked: str | None) -> None:
+        self._files, self._others, self._asked = files, others, asked
+        self.used: set[str] = set()  # names of the files that were read
+        self.remarks: list[str] = []  # on files that were not used
+
+    def find(self, listing: Listing) -> Listing | None:
+        """Return the listing with labels, or without if the files say that there are none; None if no file says."""
+        if self._asked is not None:
+            table, name = _asked_table(self._asked, self._files, self._others)
+            self.used.add(name)
+            return label_by_table(listing, table, self.remarks)
+        return (
+            self._by_table(listing)
+            or self._by_stylegan_file(listing)
+            or self._by_sidecars(listing)
+            or self._by_parent(listing)
+        )
+
+    def _by_table(self, listing: Listing) -> Listing | None:
+        for wanted in AUTOMATIC_TABLES:
+            if entry := _table_named(wanted, self._others, self._files.where):
+                name, locator = entry
+                where = f"{self._files.where}/{name}"
+                table = LabelTable(where, partial(self._files.open, locator), None, is_asked=wanted == TABLE)
+                if found := label_by_table(listing, table, self.remarks):
+                    self.used.add(name)
+                    return found
+        return None
+
+    def _by_stylegan_file(self, listing: Listing) -> Listing | None:
+        for name, locator in self._others:
+            if name.rpartition("/")[2] == STYLEGAN_FILE:
+                found = _by_stylegan_file(listing, f"{self._files.where}/{name}", name, self._files.open(locator))
+                if found is not None:
+                    self.used.add(name)
+                    return found
+        return None
+
+    def _by_sidecars(self, listing: Listing) -> Listing | None:
+        """Return the labels of KEY.cls, KEY.json or KEY.txt beside KEY.jpg, as in WebDataset's archives."""
+        keys = {_key(item.name): at for at, item in enumerate(listing.items)}
+        for ending in (".cls", ".json", ".txt"):
+            beside = [entry for entry in self._others if ending_of(entry[0]) == ending and _key(entry[0]) in keys]
+            if len(beside) < max(1, len(listing.items) / 2):
+                continue
+            labels: dict[int, str] = {}
+            for position, content in self._files.read_many([locator for _, locator in beside]):
+                if label := _sidecar_label(content[:MAX_SIDECAR_BYTES], ending):
+                    labels[keys[_key(beside[position][0])]] = label
+            if reason := no_classes(list(labels.values())) if labels else "no label":
+                self.remarks.append(f"the {ending} files beside the images give no classes: they have {reason}")
+                continue
+            self.used |= {name for name, _ in beside}
+            return with_labels(listing, labels, f"the {ending} files beside the images", f"no label in a {ending} file")
+        return None
+
+    def _by_parent(self, listing: Listing) -> Listing | None:
+        """Return the labels of a labels.csv beside the folder."""
+        if (path := self._files.beside) is None:
+            return None
+        table = LabelTable(escaped(path), partial(open_bytes, path), None, is_asked=False)
+        return label_by_table(listing, table, self.remarks)
+
+
+def open_bytes(path: str | Path) -> IO[bytes]:
+    """Open a file on disk for reading."""
+    return open(path, "rb")
+
+
+def _table_named(wanted: str, others: list[tuple[str, Any]], where: str) -> tuple[str, Any] | None:
+    """Return the table with a name that is nearest to the top, and its locator; DataError for two at the same depth."""
+    tables = [entry for entry in others if entry[0].rpartition("/")[2].lower() == wanted]
+    depth = min((name.count("/") for name, _ in tables), default=0)
+    highest = [entry for entry in tables if entry[0].count("/") == depth]
+    if len(highest) > 1 and wanted == TABLE:
+        raise DataError(
+            "data.several_tables",
+            f"'{where}' has {len(highest)} label tables: {', '.join(sorted(name for name, _ in highest)[:4])}"
+            "\n  pass one of the folders, or put one table at the top",
+        )
+    return highest[0] if len(highest) == 1 else None
+
+
+def _asked_table(asked: str, files: Files, others: list[tuple[str, Any]]) -> tuple[LabelTable, str]:
+    """Return the table FILE[:FILECOLUMN:LABELCOLUMN], and its name in the source; DataError if it is not there.
+
+    FILE is a path, or the name of a file in the folder or archive.
+    """
+    parts = asked.rsplit(":", 2)
+    choices: list[tuple[str, tuple[str, str] | None]] = [(asked, None)]
+    choices += [(parts[0], (parts[1], parts[2]))] if len(parts) == 3 else []
+    for file, columns in choices:
+        path = path_of(file)
+        within = printable(file.removeprefix(f"{files.where}/"))
+        inside = [entry for entry in others if entry[0] == within or entry[0].rpartition("/")[2] == within]
+        if path.is_file():
+            return LabelTable(escaped(path), partial(open_bytes, path), columns), inside[0][0] if inside else ""
+        if inside:
+            name, locator = min(inside, key=lambda entry: entry[0].count("/"))
+            return LabelTable(f"{files.where}/{name}", partial(files.open, locator), columns), name
+    names = [name for name, _ in others if ending_of(name) in TABLE_ENDINGS]
+    raise DataError(
+        "data.no_table",
+        f"labels '{asked}': there is no such file, neither here nor in '{files.where}'"
+        f"\n  its tables: {', '.join(names[:5]) or 'none'}"
+        "\n  write --labels FILE or FILE:FILECOLUMN:LABELCOLUMN, labels=none, or labels=folders",
+    )
+
+
+def _unused_tables(others: list[tuple[str, Any]], labels: _LabelFiles, count: int) -> list[str]:
+    """Return a note that names the tables that are not read."""
+    said = " ".join(labels.remarks)
+    tables = [name for name, _ in others if ending_of(name) in TABLE_ENDINGS and name not in labels.used]
+    names = sorted((name for name in tables if name not in said), key=natural)
+    if not names or len(names) > max(FEW_LABELS, count / 2):
+        return []
+    return [f"tables that are not used: {_list(names)}; to take one: --labels '{names[0]}'"]
+
+
+def _by_stylegan_file(listing: Listing, where: str, name: str, file: IO[bytes]) -> Listing | None:
+    """Return the listing with the labels of StyleGAN's dataset.json; None for a file of another kind.
+
+    Its "labels" are [[name, number], ...] or null; the folders beside it are parts, and no classes.
+    """
+    with file:
+        content = file.read(MAX_JSON_BYTES + 1)
+    try:
+        if len(content) > MAX_JSON_BYTES:
+            raise ValueError(f"more than {MAX_JSON_BYTES // 10**6} MB")
+        read = json.loads(content)
+    except (ValueError, RecursionError) as problem:
+        raise DataError(
+            "data.unreadable_table", f"'{where}' cannot be read: {problem}\n  repair it, remove it, or pass labels=none"
+        ) from problem
+    if not isinstance(read, dict) or "labels" not in read:
+        return None
+    entries, top = read["labels"] or (), name.rpartition("/")[0]
+    named: dict[str, str] = {}
+    for entry in entries.items() if isinstance(entries, dict) else entries if isinstance(entries, list) else ():
+        if isinstance(entry, list | tuple) and len(entry) == 2 and (label := _stylegan_label(entry[1])) is not None:
+            named["/".join([*([top] if top else []), printable(str(entry[0]).replace("\\", "/"))])] = label
+    labels = {at: named[item.name] for at, item in enumerate(listing.items) if item.name in named}
+    reason = no_classes(list(labels.values())) if labels else "no class numbers for these images"
+    if reason:
+        return replace(listing, notes=(f"no labels: '{where}' (of StyleGAN) has {reason}",))
+    return with_labels(listing, labels, f"{where} (of StyleGAN), not the sub-folders", f"not in {STYLEGAN_FILE}")
+
+
+def _stylegan_label(value: Any) -> str | None:
+    """Return a label as text: a number or a name, or the place of the 1 in a vector; None for other vectors."""
+    if isinstance(value, list):
+        if len(value) == 1:
+            return _stylegan_label(value[0])
+        is_one_hot = sorted(value, key=str)[:-1] == [0] * (len(value) - 1) if value else False
+        return str(value.index(1)) if is_one_hot and 1 in value else None
+    return str(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+
+
+def _key(name: str) -> str:
+    """Return the name up to the first dot after its folder, by which WebDataset joins files."""
+    folder, slash, file = name.rpartition("/")
+    return folder + slash + file.partition(".")[0]
+
+
+def _sidecar_label(content: bytes, ending: str) -> str:
+    """Return the label in a file beside an image; "" without one."""
+    text = printable(content.decode("utf-8-sig", "backslashreplace").strip()) if ending != ".json" else ""
+    if ending == ".json":
+        try:
+            value = json.loads(content)
+        except (ValueError, RecursionError):
+            return ""
+        fields = value if isinstance(value, dict) else {}
+        found = [fields[name] for name in (*LABEL_COLUMNS, "cls") if isinstance(fields.get(name), int | str)]
+        text = printable(str(found[0])) if found else ""
+    return text[:2000]
+
+
+def _refuse_mostly_left_out(
+    files: Files, images: list[_Image], others: list[tuple[str, Any]], options: DataOptions
+) -> None:
+    """Raise DataError if more files are left out than read; texts and files named like an image do not count."""
+    if options.allow_left_out:
+        return
+    stems = {_key(image.name) for image in images}
+    unread = [(name, locator) for name, locator in others if ending_of(name) not in TEXTS and _key(name) not in stems]
+    if len(unread) <= len(images):
+        return
+    counts = Counter(ending_noun(name) for name, _ in unread)
+    raise DataError(
+        "data.mostly_left_out",
+        f"only {counted(len(images), 'image')} of '{files.where}' can be read; {left_out_line(counts)}"
+        f"\n  {_help_for(unread) or 'convert them to PNG, JPEG, WebP or TIFF'}"
+        "\n  to go on without them: allow_left_out=true",
+    )
+
+
+def _help_for(names: Sequence[tuple[str, Any]]) -> str:
+    """Return what helps with the most common ending of another kind; "" for unknown ones."""
+    for ending, _ in Counter(ending_of(name) for name, _ in names).most_common():
+        for endings, advice in HELP:
+            if ending in endings:
+                return advice
+    return ""
+
+
+def _list(names: Sequence[str], most: int = 4) -> str:
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

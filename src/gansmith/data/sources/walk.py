@@ -1,0 +1,148 @@
+"""The one walk through a folder of images: which files belong to it, what is left out and why."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from gansmith.core.errors import DataError
+from gansmith.core.file_names import escaped, printable
+from gansmith.data.base import left_out_line
+from gansmith.imaging.images import ENDINGS, image_endings
+
+# Folders and files that systems and programs leave beside images, in lower case. Names with a dot in front are hidden.
+RUBBISH_FOLDERS = frozenset({
+    "__macosx", "@eadir", "@recycle", "@__thumb", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler",
+    "system volume information", "lost+found", "__pycache__", "network trash folder", "temporary items", "found.000",
+    "lightroom previews.lrdata",
+})  # fmt: skip
+RUBBISH_FILES = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "icon\\r"})
+RUN_FILES = ("run.json", "model.json")  # pictures that a run wrote are not data
+
+
+@dataclass
+class LeftOut:
+    """What is not read, counted by ending and reason: {noun: number}, and the names of single files."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    seen: set[str] = field(default_factory=set)
+
+    def add(self, noun: str, once: str = "") -> None:
+        """Count a file or folder; with ``once`` only the first with that name."""
+        if not once or once not in self.seen:
+            self.counts[noun] += 1
+        self.seen.add(once)
+
+
+def rubbish_noun(name: str, *, is_folder: bool) -> str:
+    """Return what a name that does not belong to a data set is called, "" for one that may belong to it."""
+    if is_folder and name.lower() in RUBBISH_FOLDERS:
+        return f"{name} folder"
+    if not is_folder and name.lower() in RUBBISH_FILES:
+        return f"{printable(name)} file"
+    if name.startswith("."):
+        return f"hidden {'folder' if is_folder else 'file'}"
+    return ""
+
+
+def ending_of(name: str) -> str:
+    """Return the ending of a file's name in lower case, also .nii.gz; "" without one."""
+    path = PurePosixPath(name)
+    ending = path.suffix.lower()
+    if ending in (".gz", ".bz2", ".xz") and len(path.suffixes) > 1:
+        ending = path.suffixes[-2].lower() + ending
+    return ending if len(ending) <= 12 else ""
+
+
+def ending_noun(name: str) -> str:
+    """Return the noun by which a file of another kind is counted."""
+    ending = ending_of(name)
+    return f"{ending} file" if ending else "extensionless file"
+
+
+def walk_folder(top: str | Path, left_out: LeftOut) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Yield (printable name below ``top``, entry) of every file that may belong to a data set.
+
+    Links are followed, and each folder is read once. Hidden and rubbish entries, links that lead nowhere or in a
+    circle, closed folders, and folders of runs and models are counted in ``left_out``. DataError if ``top`` is closed.
+    """
+    waiting: list[tuple[str, str]] = [("", str(top))]
+    seen: set[tuple[int, int]] = set()
+    while waiting:
+        prefix, folder = waiting.pop()
+        try:
+            status = os.stat(folder)
+            with os.scandir(folder) as listed:
+                entries = sorted(listed, key=lambda entry: entry.name)
+        except OSError as problem:
+            if prefix:
+                left_out.add("unreadable folder")
+                continue
+            raise DataError(
+                "data.unreadable_folder", f"folder '{escaped(folder)}' cannot be read: {problem.strerror}"
+            ) from problem
+        if (status.st_dev, status.st_ino) in seen:
+            left_out.add("repeated or circular link")
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        if prefix and any(entry.name in RUN_FILES for entry in entries):
+            left_out.add("folder of a run or model", prefix)
+            continue
+        for entry in entries:
+            try:
+                is_folder, is_file = entry.is_dir(), entry.is_file()
+            except OSError:  # a link that points to itself, or into a closed folder
+                is_folder = is_file = False
+            name = printable(os.fsencode(entry.name))
+            if noun := rubbish_noun(name, is_folder=is_folder):
+                left_out.add(noun)
+            elif is_folder:
+                waiting.append((f"{prefix}{name}/", entry.path))
+            elif is_file:
+                yield prefix + name, entry
+            else:
+                left_out.add("broken link" if entry.is_symlink() else "special file")
+
+
+def belonging(names: Iterable[tuple[str, Any]], left_out: LeftOut) -> list[tuple[str, Any]]:
+    """Return (printable name, locator) of the files of an archive, without parts of a name that leave the archive."""
+    found: list[tuple[str, Any]] = []
+    for name, locator in names:
+        parts = [printable(part) for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+        for depth, part in enumerate(parts):
+            is_folder = depth < len(parts) - 1
+            if noun := rubbish_noun(part, is_folder=is_folder):
+                left_out.add(noun, "/".join(parts[: depth + 1]))
+                break
+        else:
+            if parts:
+                found.append(("/".join(parts), locator))
+    return found
+
+
+def image_files(path: Path, on_left_out: Callable[[str, str], None] = lambda *_: None) -> list[Path]:
+    """Return a file itself, or the image files below a folder, sorted; DataError without any.
+
+    The same files as in training belong to a folder; ``on_left_out`` gets the folder and what is left out of it.
+    """
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise DataError(
+            "data.path_not_found", f"'{escaped(path)}' does not exist\n  pass image files or folders of them"
+        )
+    left_out, endings = LeftOut(), image_endings()
+    found = []
+    for name, entry in walk_folder(path, left_out):
+        if ending_of(name) in endings:
+            found.append(Path(entry.path))
+        else:
+            left_out.add(ending_noun(name))
+    if not found:
+        others = f"\n  {left_out_line(left_out.counts)}" if left_out.counts else ""
+        raise DataError("data.empty", f"no images under '{escaped(path)}' (looked for {' '.join(ENDINGS)}){others}")
+    if left_out.counts:
+        on_left_out(escaped(path), left_out_line(left_out.counts).removeprefix("left out: "))
+    return sorted(found)

@@ -1,0 +1,561 @@
+"""Layouts that people have: what is an image, what is trained on, where labels come from, what is left out."""
+
+import io
+import json
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gansmith.data.base import DataOptions, ImageData, Listing
+from gansmith.data.check import check_data
+from gansmith.data.find import find_source
+from gansmith.data.open import open_data
+from gansmith.data.sources import folders_archives, label_tables
+from gansmith.data.sources.options import with_options
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+
+def png(value: int) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("L", (16, 16), value % 256).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def images(*names: str) -> dict[str, bytes]:
+    return {name: png(number) for number, name in enumerate(names)}
+
+
+def numbered(pattern: str, count: int, start: int = 0) -> dict[str, bytes]:
+    return {pattern.format(number): png(number) for number in range(start, start + count)}
+
+
+def write(folder: Path, files: dict[str, bytes | str]) -> Path:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder
+
+
+def zipped(path: Path, files: dict[str, bytes | str]) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return path
+
+
+def tarred(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def listed(source: str | Path, **options: object) -> Listing:
+    return with_options(find_source(source), DataOptions(**options)).scan()
+
+
+def labels_of(listing: Listing) -> dict[str, str]:
+    return {item.name: listing.classes[item.label] for item in listing.items}
+
+
+# StyleGAN
+
+
+INDEX = {**numbered("00000/img{:08d}.png", 3), **numbered("00001/img{:08d}.png", 3, 3)}
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+@pytest.mark.parametrize("top", ["", "faces/"])
+def test_stylegan_labels_are_read_and_its_folders_are_no_classes(tmp_path, kind, top):
+    entries = [[name, number % 2] for number, name in enumerate(INDEX)]
+    for labels, expected in ((entries, ("0", "1")), (None, ())):
+        files = {top + name: content for name, content in INDEX.items()}
+        files[f"{top}dataset.json"] = json.dumps({"labels": labels}).encode()
+        path = tmp_path / f"{len(expected)}.zip" if kind == "zip" else tmp_path / f"set{len(expected)}"
+        listing = listed(zipped(path, files) if kind == "zip" else write(path, files))
+        assert (listing.classes, listing.ignored, len(listing.items)) == (expected, {}, 6)
+        assert [item.label for item in listing.items] == ([0, 1] * 3 if expected else [-1] * 6)
+
+
+def test_stylegan_labels_may_be_vectors_and_may_miss_images(tmp_path):
+    hot = [[name, [0, 1] if number % 2 else [1, 0]] for number, name in enumerate(INDEX)]
+    folder = write(tmp_path / "set", {**INDEX, "dataset.json": json.dumps({"labels": hot})})
+    assert listed(folder).classes == ("0", "1")
+    cameras = [[name, [0.5, 0.25, number]] for number, name in enumerate(INDEX)]
+    write(folder, {"dataset.json": json.dumps({"labels": cameras})})
+    assert listed(folder).classes == ()
+    write(folder, {"dataset.json": json.dumps({"labels": hot[:4]})})
+    listing = listed(folder)
+    assert len(listing.items) == 4
+    assert "2 images left out: not in dataset.json" in listing.notes
+
+
+def test_a_dataset_json_of_another_program_is_left_alone(tmp_path):
+    files = {**images("cat/a.png", "dog/b.png"), "dataset.json": '{"info": {}}'}
+    listing = listed(write(tmp_path / "set", files))
+    assert (listing.classes, listing.ignored) == (("cat", "dog"), {".json file": 1})
+
+
+def test_a_dataset_json_that_is_damaged(refused, tmp_path):
+    folder = write(tmp_path / "set", {**INDEX, "dataset.json": '{"labels": [['})
+    with refused("data.unreadable_table"):
+        listed(folder)
+    assert listed(folder, labels="none").classes == ()
+
+
+# folders
+
+
+@pytest.mark.parametrize("other", ["test", "val", "valid", "Testing"])
+@pytest.mark.parametrize("kind", ["folder", "tar"])
+def test_the_training_part_is_read_with_the_classes_below_it(tmp_path, other, kind):
+    files = images("train/cat/a.png", "train/dog/b.png", f"{other}/cat/c.png", f"{other}/dog/d.png")
+    listing = listed(tarred(tmp_path / "set.tar", files) if kind == "tar" else write(tmp_path / "set", files))
+    assert labels_of(listing) == {"cat/a.png": "cat", "dog/b.png": "dog"}
+    assert f"not on {other}/ with 2 images" in listing.notes[0]
+
+
+def test_a_part_may_be_named_and_parts_without_train_are_no_classes(tmp_path):
+    folder = write(tmp_path / "set", images("test/cat/a.png", "test/dog/b.png", "val/cat/c.png", "val/dog/d.png"))
+    assert listed(folder).classes == ()
+    assert labels_of(listed(folder / "test")) == {"cat/a.png": "cat", "dog/b.png": "dog"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("2021-01", "2021-02"),
+        ("2021", "2022"),
+        ("20210104_beach", "20210212_home"),
+        ("00000", "00001", "00002"),
+        ("100CANON", "101CANON"),
+        ("session1", "session2"),
+        ("part_01", "part_02"),
+        ("New Folder", "New Folder (2)"),
+        ("0.25", "0.50", "1.75"),
+    ],
+)
+def test_folders_that_are_no_kinds_are_no_classes_unasked(tmp_path, names):
+    folder = write(tmp_path / "set", images(*(f"{name}/{number}.png" for number, name in enumerate(names))))
+    listing = listed(folder)
+    assert listing.classes == ()
+    assert listing.notes[0].endswith("labels=folders takes them as classes")
+    assert listed(folder, labels="folders").classes == tuple(sorted(names))
+
+
+@pytest.mark.parametrize("names", [("0", "1", "10"), ("cat", "dog"), ("a", "b"), ("7", "007"), ("red", "2021")])
+def test_other_folders_are_classes_unless_labels_are_none(tmp_path, names):
+    folder = write(tmp_path / "set", images(*(f"{name}/{number}.png" for number, name in enumerate(names))))
+    assert listed(folder).classes == tuple(sorted(names))
+    assert listed(folder, labels="none").classes == ()
+    assert open_data(folder, DataOptions(labels="none")).labels is None
+
+
+def test_a_folder_for_each_image_is_no_class(tmp_path):
+    folder = write(tmp_path / "ids", numbered("patient-x{0}/{0}.png", 30))
+    assert listed(folder).classes == ()
+    pairs = write(tmp_path / "set", {**numbered("kind{0}y/a.png", 100), **numbered("kind{0}y/b.png", 100)})
+    assert len(listed(pairs).classes) == 100, "100 classes of 2"
+
+
+def test_few_images_and_one_class_of_one(tmp_path):
+    folder = write(tmp_path / "set", images("a.png", "b.png", "c.png"))
+    assert len(open_data(folder)) == 3
+    single = write(tmp_path / "one", images("cat/a.png", "dog/b.png", "dog/c.png"))
+    assert open_data(single).class_frequencies.tolist() == pytest.approx([1 / 3, 2 / 3])
+
+
+def test_two_domains_in_one_folder(refused, tmp_path):
+    folder = write(tmp_path / "set", images("trainA/1.png", "trainB/2.png", "testA/3.png", "testB/4.png"))
+    with refused("data.two_domains"):
+        listed(folder)
+    assert listed(folder, labels="none").classes == ()
+    assert listed(folder / "trainA").classes == ()
+
+
+@pytest.mark.parametrize("names", [("LR", "HR"), ("images", "masks"), ("input", "target")])
+def test_two_sides_of_pairs_in_one_folder(refused, tmp_path, names):
+    folder = write(tmp_path / "set", images(*(f"{name}/1.png" for name in names)))
+    with refused("data.two_sides"):
+        listed(folder)
+    assert listed(folder, labels="folders").classes == tuple(sorted(names))
+
+
+# tables
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("metadata.csv", "file_name,label\na.png,x\nb.png,y\nc.png,x\n"),
+        ("metadata.jsonl", '{"file_name": "a.png", "label": "x"}\n{"file_name": "b.png", "label": "y"}\n'
+                           '{"file_name": "c.png", "label": "x"}\n'),
+        ("labels.csv", "lesion,image_id,dx\nL1,a,x\nL2,b,y\nL3,c,x\n"),
+        ("labels.csv", "id,breed\na,x\nb,y\nc,x\n"),
+        ("labels.csv", "ID;PATH;KIND\n1;imgs/A.PNG;x\n2;imgs/B.PNG;y\n3;imgs/C.PNG;x\n"),
+        ("labels.csv", "file,label\na.jpg,x\nb.jpg,y\nc.jpg,x\n"),
+    ],
+)  # fmt: skip
+def test_tables_of_other_programs(tmp_path, file, content):
+    folder = write(tmp_path / "set", {**images("a.png", "b.png", "c.png"), file: content})
+    options = {"labels": f"{folder}/{file}:PATH:KIND"} if "KIND" in content else {}
+    listing = listed(folder, **options)
+    assert labels_of(listing) == {"a.png": "x", "b.png": "y", "c.png": "x"}
+    assert listing.ignored == {}
+
+
+def test_the_metadata_of_each_split(tmp_path):
+    files = images("train/a.png", "train/b.png", "test/a.png")
+    files |= {f"{part}/metadata.csv": b"file_name,label\na.png,x\nb.png,y\n" for part in ("train", "test")}
+    assert labels_of(listed(write(tmp_path / "set", files))) == {"a.png": "x", "b.png": "y"}
+
+
+def test_captions_are_no_classes(tmp_path):
+    table = "file_name,text\n" + "".join(f"{number:02d}.png,a picture of {number}\n" for number in range(30))
+    folder = write(tmp_path / "set", {**numbered("{:02d}.png", 30), "metadata.csv": table})
+    assert listed(folder).classes == ()
+
+
+@pytest.mark.parametrize("value", ["{:.4f}", "{:.1f} ", "-{:.3e}", "{:.0f}"])
+def test_measurements_are_no_classes_unless_the_column_is_named(prose, tmp_path, value):
+    spread = np.random.default_rng(0).uniform(0, 5000, 60)
+    table = "file,grade\n" + "".join(f"{at:02d}.png,{value.format(each)}\n" for at, each in enumerate(spread))
+    folder = write(tmp_path / "set", {**numbered("{:02d}.png", 60), "labels.csv": table})
+    listing = listed(folder)
+    assert (listing.classes, len(listing.items)) == ((), 60)
+    prose("note on measurements", listing.notes[-1])
+    assert len(listed(folder, labels="labels.csv:file:grade").classes) > 50
+    assert listed(folder, labels=f"{folder}/labels.csv").classes == ()
+
+
+def test_numbers_of_many_classes_are_classes(tmp_path):
+    table = "file,label\n" + "".join(f"{at:03d}.png,{at % 40}\n" for at in range(120))
+    folder = write(tmp_path / "set", {**numbered("{:03d}.png", 120), "labels.csv": table})
+    assert listed(folder).classes == tuple(map(str, range(40)))
+
+
+def test_a_table_beside_the_folder_that_names_nothing_here_is_left_alone(tmp_path):
+    folder = write(tmp_path / "set" / "test", images("a.png", "b.png"))
+    write(tmp_path / "set", {"labels.csv": "id,breed\nx1,pug\nx2,cat\n", **images("train/x1.png", "train/x2.png")})
+    listing = listed(folder)
+    assert (listing.classes, len(listing.items)) == ((), 2)
+    assert listing.notes == (f"'{tmp_path}/set/labels.csv' is not used: it names none of the images",)
+    assert labels_of(listed(tmp_path / "set" / "train")) == {"x1.png": "pug", "x2.png": "cat"}
+
+
+def test_tables_that_are_not_used_are_named(tmp_path):
+    folder = write(tmp_path / "set", {**images("a.png"), "HAM_metadata.csv": "x,y\n", "notes.txt": ""})
+    listing = listed(folder)
+    assert listing.notes == ("tables that are not used: HAM_metadata.csv; to take one: --labels 'HAM_metadata.csv'",)
+    assert listing.ignored == {".csv file": 1, ".txt file": 1}
+
+
+def test_a_table_that_the_user_names(refused, tmp_path, monkeypatch):
+    table = "who,species,what\na,cat,4\nb,dog,4\n"
+    folder = write(tmp_path / "set", {**images("a.png", "b.png"), "mine.csv": table})
+    for asked in ("mine.csv:who:species", f"{folder}/mine.csv:who:2", "mine.csv:WHO:Species"):
+        assert labels_of(listed(folder, labels=asked)) == {"a.png": "cat", "b.png": "dog"}
+    monkeypatch.chdir(folder)
+    options = DataOptions(labels="mine.csv:who:species")
+    monkeypatch.chdir("/")
+    assert open_data(folder, options).spec.classes == ("cat", "dog"), "a path means the same from any folder"
+    os.utime(folder / "mine.csv", ns=(1, 1))
+    write(folder, {"mine.csv": table.replace("dog", "cow")})
+    assert open_data(folder, options).spec.classes == ("cat", "cow")
+    with refused("data.no_table"):
+        listed(folder, labels="nothing.csv")
+    with refused("data.unknown_column"):
+        listed(folder, labels="mine.csv:who:kind")
+    archive = zipped(tmp_path / "set.zip", {**images("a.png", "b.png"), "mine.csv": table})
+    assert listed(archive, labels="mine.csv:who:species").classes == ("cat", "dog")
+
+
+def test_a_table_for_arrays(refused, tmp_path):
+    np.savez(tmp_path / "a.npz", images=np.zeros((4, 16, 16), np.uint8), labels=[0, 1, 0, 1])
+    with refused("data.table_without_files"):
+        listed(tmp_path / "a.npz", labels="x.csv")
+    assert listed(tmp_path / "a.npz", labels="none").classes == ()
+
+
+def test_odd_tables(refused, tmp_path, monkeypatch):
+    folder = write(tmp_path / "set", {**images("a.png", "b.png"), "labels.csv": "file,label\na.png,x\0\n"})
+    with refused("data.unreadable_table"):
+        listed(folder)
+    write(folder, {"labels.csv": "file,label\na.png,x\nb.png,y\n".encode("utf-16")})
+    assert listed(folder).classes == ("x", "y")
+    write(folder, {"labels.csv": f"file,label\na.png,{'7' * 5000}\nb.png,y\n"})
+    assert listed(folder).classes == ()
+    write(folder, {"labels.csv": "file,label\n" + "a.png,x\nb.png,y\n" * 3 + "gone.png,z\n"})
+    listing = listed(folder)
+    assert labels_of(listing) == {"a.png": "x", "b.png": "y"}
+    assert "1 row of labels.csv without an image" in listing.notes
+    monkeypatch.setattr(label_tables, "MAX_TABLE_BYTES", 20)
+    with refused("data.table_too_large"):
+        listed(folder)
+
+
+def test_names_match_in_one_normal_form(tmp_path):
+    composed, decomposed = "M\u00fcller", "Mu\u0308ller"
+    table = f"file,label\n{composed}_0.png,x\n{composed}_1.png,y\n"
+    folder = write(tmp_path / "set", {**images(f"{decomposed}_0.png", f"{decomposed}_1.png"), "labels.csv": table})
+    assert labels_of(listed(folder)) == {f"{composed}_0.png": "x", f"{composed}_1.png": "y"}
+
+
+# files beside images
+
+
+@pytest.mark.parametrize("kind", ["tar", "folder"])
+@pytest.mark.parametrize(
+    ("ending", "contents"), [("cls", ["0", "1", "0"]), ("json", ['{"label": 0}', '{"label": 1}', '{"label": 0}']),
+                             ("txt", ["0\n", "1\n", "0\n"])]
+)  # fmt: skip
+def test_webdataset_labels(tmp_path, kind, ending, contents):
+    files = images("0001.png", "0002.png", "0003.png")
+    files |= {f"000{number}.{ending}": content.encode() for number, content in enumerate(contents, 1)}
+    files = dict(sorted(files.items()))
+    source = tarred(tmp_path / "set.tar", files) if kind == "tar" else write(tmp_path / "set", files)
+    listing = listed(source)
+    assert labels_of(listing) == {"0001.png": "0", "0002.png": "1", "0003.png": "0"}
+    assert listing.ignored == {}
+
+
+def test_captions_beside_images_are_no_classes(tmp_path):
+    files = {**numbered("{:04d}.png", 30), **{f"{number:04d}.txt": f"photo {number}".encode() for number in range(30)}}
+    listing = listed(tarred(tmp_path / "set.tar", dict(sorted(files.items()))))
+    assert (listing.classes, listing.ignored) == ((), {".txt file": 30})
+
+
+# arrays
+
+
+def test_arrays_of_keras_and_medmnist(tmp_path):
+    gray, labels = np.arange(4 * 256, dtype=np.uint8).reshape(4, 16, 16), np.array([[0], [1], [0], [1]])
+    np.savez(tmp_path / "mnist.npz", x_train=gray, y_train=labels, x_test=gray[:2], y_test=labels[:2])
+    np.savez(tmp_path / "med.npz", train_images=gray, train_labels=labels, val_images=gray[:1], val_labels=labels[:1])
+    np.savez(tmp_path / "chest.npz", train_images=gray, train_labels=np.ones((4, 14), int))
+    for name, left in (("mnist", "x_test, y_test"), ("med", "val_images, val_labels")):
+        data = open_data(tmp_path / f"{name}.npz")
+        assert (data.spec.count, data.labels.tolist()) == (4, [0, 1, 0, 1])
+        assert any(left in note for note in data.summary.notes)
+    assert open_data(tmp_path / "chest.npz").labels is None
+
+
+def saved(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_a_folder_of_arrays_has_one_range(tmp_path, kind):
+    files = {
+        f"c{number % 2}/{number}.npy": saved(np.full((16, 16), number * 20 - 80.0, np.float32)) for number in range(5)
+    }
+    make = {"folder": write, "zip": zipped, "tar": tarred}[kind]
+    data = open_data(make(tmp_path / ("set" if kind == "folder" else f"set.{kind}"), files))
+    assert data.spec.classes == ("c0", "c1")
+    assert sorted(data.read(range(5))[:, 0, 0, 0].tolist()) == [0, 64, 128, 191, 255]
+    assert "values -80 to 0 in the whole set become 0..255, the same for every file" in data.summary.notes
+
+
+def test_arrays_may_hold_several_images_and_bad_ones_are_named(tmp_path):
+    stack = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((6, 16, 16, 3), np.uint8)
+    files = {"a.npy": saved(stack), "b.npy": saved(stack[0]), **{f"d{n:02d}.npy": saved(stack[1]) for n in range(40)}}
+    files |= {"bad.npy": b"no array", "odd.npy": saved(np.zeros(7))}
+    folder = write(tmp_path / "set", files)
+    data = open_data(folder)
+    assert data.spec.count == 47
+    assert data.read(range(7))[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5, 0]
+    assert [entry["file"] for entry in data.summary.quarantine] == ["bad.npy", "odd.npy"]
+
+
+# what is left out
+
+
+def test_rubbish_is_left_out_and_counted(tmp_path):
+    rubbish = ["@eaDir/a.png/THUMB_S.png", "@eaDir/b.png/THUMB_S.png", "#recycle/a.png", "__MACOSX/a.png",
+               ".ipynb_checkpoints/a-checkpoint.png", "$RECYCLE.BIN/x.png", "sub/@eaDir/c.png"]  # fmt: skip
+    folder = write(tmp_path / "set", images("a.png", "b.png", *rubbish))
+    (folder / "self").symlink_to("self")
+    (folder / "up").symlink_to(folder)
+    listing = listed(folder)
+    assert [item.name for item in listing.items] == ["a.png", "b.png"]
+    expected = {"@eaDir folder": 2, "#recycle folder": 1, "__MACOSX folder": 1, "hidden folder": 1,
+                "$RECYCLE.BIN folder": 1, "broken link": 1, "repeated or circular link": 1}  # fmt: skip
+    assert listing.ignored == expected
+    archive = zipped(tmp_path / "set.zip", images("a.png", "b.png", *rubbish))
+    del expected["broken link"], expected["repeated or circular link"]
+    assert listed(archive).ignored == expected
+
+
+def test_a_closed_folder_is_left_out(tmp_path, monkeypatch):
+    folder = write(tmp_path / "set", images("a.png", "lost/b.png"))
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("lost"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert (len(listed(folder).items), listed(folder).ignored) == (1, {"unreadable folder": 1})
+
+
+def test_it_stops_where_more_is_left_out_than_read(refused, tmp_path):
+    folder = write(tmp_path / "set", {**images("a.png", "b.png"), **{f"{n}.cr2": b"x" for n in range(5)}})
+    with refused("data.mostly_left_out"):
+        open_data(folder)
+    assert len(open_data(folder, DataOptions(allow_left_out=True))) == 2
+    texts = write(tmp_path / "texts", {**images("a.png", "b.png"), "a.npy": b"x", "b.npy": b"x", "a.mat": b"x"})
+    write(texts, {f"{n}.json": "{}" for n in range(9)})
+    assert listed(texts).ignored == {".json file": 9, ".npy file": 2, ".mat file": 1}
+
+
+def test_only_files_of_other_kinds(refused, tmp_path):
+    for name in ("a.heic", "a.mp4", "inner.zip"):
+        folder = write(tmp_path / name.replace(".", "-"), {name: b"x"})
+        with refused("data.empty"):
+            listed(folder)
+
+
+# archives
+
+
+def named_in(code_page: str, path: Path, names: list[str]) -> Path:
+    class Named(zipfile.ZipInfo):
+        def _encodeFilenameFlags(self):  # noqa: N802  (of zipfile)
+            return self.filename.encode(code_page), 0
+
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            archive.writestr(Named(name), png(number))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("code_page", "classes"),
+    [
+        ("gbk", ("狗", "猫")),
+        ("cp932", ("いぬ", "ねこ")),
+        ("big5", ("照片", "狗貓")),
+        ("cp949", ("강아지", "고양이")),
+        ("cp866", ("Кошки", "Собаки")),
+        ("utf-8", ("hunde", "kätzchen")),
+        ("cp437", ("hunde", "kätzchen")),
+    ],
+)
+def test_code_pages_of_names_in_a_zip_are_guessed(tmp_path, code_page, classes):
+    path = named_in(
+        code_page, tmp_path / "set.zip", [f"{name}/{number}.png" for name in classes for number in range(3)]
+    )
+    listing = listed(path)
+    assert sorted(listing.classes) == sorted(classes)
+    assert any("a guess" in note for note in listing.notes) == (code_page != "utf-8")
+    assert sorted(listed(path, zip_encoding=code_page).classes) == sorted(classes)
+
+
+def test_an_encoding_that_is_none(tmp_path):
+    with pytest.raises(ValueError, match="zip_encoding is a code page"):
+        DataOptions(zip_encoding="klingon")
+
+
+def patched(path: Path, at: dict[bytes, int], value: bytes) -> Path:
+    """Change bytes of every local header and directory entry of a zip."""
+    data = bytearray(path.read_bytes())
+    for sign, offset in at.items():
+        place = data.find(sign)
+        while place >= 0:
+            data[place + offset : place + offset + len(value)] = value
+            place = data.find(sign, place + 4)
+    path.write_bytes(data)
+    return path
+
+
+def test_archives_that_cannot_be_unpacked_are_refused_once(refused, tmp_path):
+    path = zipped(tmp_path / "d64.zip", numbered("{}.png", 4))
+    with refused("data.zip_method"):
+        listed(patched(path, {b"PK\3\4": 8, b"PK\1\2": 10}, b"\x5f\0"))
+    path = zipped(tmp_path / "locked.zip", numbered("{}.png", 4))
+    with refused("data.encrypted_archive"):
+        listed(patched(path, {b"PK\3\4": 6, b"PK\1\2": 8}, b"\1\0"))
+
+
+def test_entries_that_share_bytes(refused, tmp_path):
+    path = zipped(tmp_path / "a.zip", numbered("{}.png", 4))
+    data = bytearray(path.read_bytes())
+    place = data.rfind(b"PK\1\2")
+    data[place + 42 : place + 46] = (10).to_bytes(4, "little")
+    path.write_bytes(data)
+    with refused("data.damaged_archive"):
+        listed(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_entry_that_is_larger_than_it_says_takes_no_memory(tmp_path, method):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("ok.png", png(1))
+        archive.writestr("bomb.png", b"\0" * 300_000_000)
+    size = (300_000_000).to_bytes(4, "little")
+    path.write_bytes(path.read_bytes().replace(size, (1000).to_bytes(4, "little")))
+    source = find_source(path)
+    reads = dict(source.stream(source.scan().items))
+    with pytest.raises(ValueError, match=r"its size differs|cannot be read from the archive"):
+        reads[0]()
+    assert reads[1]() == png(1)
+
+
+def test_a_decompressor_that_wants_much_memory(refused, tmp_path, monkeypatch):
+    path = tmp_path / "a.tar.xz"
+    with tarfile.open(path, "w:xz") as archive:
+        member = tarfile.TarInfo("a.png")
+        member.size = len(png(1))
+        archive.addfile(member, io.BytesIO(png(1)))
+    assert len(listed(path).items) == 1
+    monkeypatch.setattr(folders_archives, "MAX_DECODER_BYTES", 1 << 20)
+    with refused("data.damaged_archive"):
+        listed(path)
+
+
+# names
+
+
+def test_names_that_are_not_utf8_are_written_escaped(tmp_path):
+    for number, name in enumerate((b"ma\xf1ana/1.png", b"noche/2.png", b"noche/\x1b[31m.png")):
+        path = tmp_path / "set" / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png(number))
+    data: ImageData = open_data(tmp_path / "set")
+    assert data.spec.classes == ("ma\\xf1ana", "noche")
+    json.dumps(data.spec.to_json()).encode("ascii")
+    assert "\x1b" not in "".join(item.name for item in listed(tmp_path / "set").items)
+
+
+def test_a_folder_whose_own_name_is_not_utf8_is_found_again(tmp_path):
+    folder = tmp_path / os.fsdecode(b"f\xf1")
+    write(folder, images("a.png", "b.png"))
+    location = find_source(folder).location
+    location.encode()
+    assert open_data(location).spec.fingerprint == open_data(folder).spec.fingerprint
+
+
+@pytest.mark.parametrize("name", ["folder", "splits", "tables", "rubbish"])
+def test_the_report_explains_the_layout(prose, tmp_path, name):
+    files = {
+        "folder": {**images("00000/1.png", "00001/2.png"), "readme.md": b""},
+        "splits": images("train/cat/a.png", "train/dog/b.png", "val/cat/c.png"),
+        "tables": {**images("a.png", "b.png"), "train.csv": b"id,y\na,1\n", "test.csv": b""},
+        "rubbish": images("a.png", "@eaDir/a.png", ".git/x.png"),
+    }[name]
+    lines = check_data(write(tmp_path / "set", files)).lines()
+    end = next(at for at, line in enumerate(lines) if line.startswith("sizes"))
+    assert end <= 10
+    prose(f"layout {name}", "\n".join(lines[:end]))
