@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from gansmith.core import clock
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, VerdictName, progress_events
 from gansmith.core.file_names import can_be_path
@@ -178,7 +179,8 @@ def train(
     the next free one in ``runs``. The keywords are optional and mean the same as the options of ``gansmith train``:
 
     - recipe: a name, a file or a Recipe ("auto"); overrides: a list of "KEY=VALUE"; plugins: a list of files
-    - kimg, steps, epochs or minutes: the length, only one of them
+    - kimg, steps, epochs, minutes or until ("18:30"): the length, only one of them; minutes and until are the time of
+      the whole call, and the length in kimg follows the speed
     - seed (0); holdout, a share of the images (0.0); data_root, a folder; init_from, a model
     - device ("auto"), precision ("auto"), compiled (False)
     - loggers: a list of trackers, such as ["wandb"] or [{"kind": "wandb", "project": "faces", "model": True}]
@@ -251,11 +253,13 @@ def resume(
 ) -> Run:
     """Continue a run from its newest checkpoint and return it.
 
+    A run with a time limit has the time that its earlier commands left; pauses do not count, except with ``until``.
     ``kimg`` changes the length, ``device`` the device; None is the one before. ``accept_changes`` continues although
     recipe, data, torch, threads or device changed. The log records all of it. ``loggers`` replaces the loggers of the
     run; [] ends all of them. ``on_event`` and ``progress`` are those of ``train``.
     Raises CheckpointError for a folder that cannot be continued exactly.
     """
+    began = clock.began()
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(record.plugin_files)
@@ -264,7 +268,9 @@ def resume(
     trackers = parse_loggers(record.loggers if loggers is None else loggers, check=runtime.is_main)
     specs = tuple(map(_spec, trackers))
     with _surroundings(on_event, progress, runtime, trackers) as around:
-        stopped_by = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs)
+        stopped_by = resume_run(
+            run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs, began=began
+        )
     return Run(run.path, stopped_by == 0, stopped_by, runtime.is_main)
 
 

@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from gansmith.core import clock
 from gansmith.core.atomic_files import is_disk_full
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import CheckpointError, DataError, DiskFullError
-from gansmith.core.events import Event, MessageEvent, OnEvent
+from gansmith.core.events import Event, MessageEvent, OnEvent, duration
 from gansmith.core.runtime import Runtime, set_threads
 from gansmith.core.signals import StopRequest
 from gansmith.data.base import Source
@@ -22,13 +23,14 @@ from gansmith.recipes.load import read_run_recipe
 from gansmith.runs.checkpoint import list_checkpoints
 from gansmith.runs.folder import RECORD, RunFolder, remove_leftovers
 from gansmith.runs.length import Budget
-from gansmith.runs.log import append_row
+from gansmith.runs.log import append_row, read_rows
 from gansmith.runs.options import RunOptions
 from gansmith.runs.record import Change, Numerics, changes_since, make_run_record
 from gansmith.training.first_weights import take_weights
 from gansmith.training.prepare import Prepared, find_data, open_for
 from gansmith.training.state import RunState
-from gansmith.training.trainer import Trainer, latest_checkpoint
+from gansmith.training.time_limit import Timekeeper, results_sec
+from gansmith.training.trainer import Trainer, latest_checkpoint, length_at
 
 
 class Follower(Protocol):
@@ -91,7 +93,8 @@ def start_run(
                 "note", f"{length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})"
             )
         )
-        return _train(Trainer(state, data, runtime, run, length), stop, around)
+        timekeeper = Timekeeper(length.limit, options.began, results_sec(recipe, data.spec))
+        return _train(Trainer(state, data, runtime, run, length, timekeeper), stop, around)
 
 
 def resume_run(
@@ -102,19 +105,22 @@ def resume_run(
     kimg: float | None = None,
     accept_changes: bool = False,
     loggers: tuple[dict[str, Any], ...] = (),
+    began: float | None = None,
 ) -> int:
     """Continue a run from its newest complete checkpoint; return the same number as ``start_run``.
 
-    ``kimg`` is a new length. Raises CheckpointError if recipe, data, machine or a plugin changed and ``accept_changes``
-    is false. ``loggers`` are written to run.json.
+    ``kimg`` is a new length, which ends a time limit. A time limit counts the seconds of the earlier commands up to the
+    checkpoint, and of this one since ``began``. Raises CheckpointError if recipe, data, machine or a plugin changed and
+    ``accept_changes`` is false. ``loggers`` are written to run.json.
     """
     Budget(kimg=kimg)
+    began = clock.monotonic() if began is None else began
     run = RunFolder.open(folder)
     if runtime.is_main:
         run.lock()
         remove_leftovers(run)
     try:
-        trainer = _resumed(run, runtime, around.on_event, kimg, accept_changes)
+        trainer = _resumed(run, runtime, around.on_event, kimg, accept_changes, began)
         if runtime.is_main and run.record.loggers != loggers:
             run.write_record(run.record.model_copy(update={"loggers": loggers}))
     except BaseException:
@@ -124,7 +130,9 @@ def resume_run(
         return _train(trainer, stop, around)
 
 
-def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | None, accept_changes: bool) -> Trainer:
+def _resumed(
+    run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | None, accept_changes: bool, began: float
+) -> Trainer:
     """Return a trainer at the newest complete checkpoint; write accepted changes to the log and run.json."""
     record = run.record
     checkpoint, passed_over = latest_checkpoint(run)
@@ -145,7 +153,7 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
         )
     state = RunState.fresh(recipe, data.spec, record.seed, runtime)
     state.restore(checkpoint.tensors, checkpoint.values, runtime)
-    length = record.length
+    length = length_at(checkpoint, record.length)
     runtime.barrier()
     if runtime.is_main:
         run.rename_old_files()
@@ -176,7 +184,18 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
         "; the run is finished, so only its results are written again" if state.iteration >= length.iterations else ""
     )
     on_event(MessageEvent("note", f"resumed at {state.kimg:,.1f} of {length.schedule_kimg:,.1f} kimg{done}"))
-    return Trainer(state, data, runtime, run, length)
+    timekeeper = Timekeeper(
+        length.limit,
+        began,
+        results_sec(recipe, data.spec),
+        used_sec=checkpoint.values.get("used_sec", 0.0),
+        snapshot_sec=sum(row.get("snapshot_sec", 0.0) for row in read_rows(run.timing)),
+    )
+    if length.limit is not None and state.iteration < length.iterations:
+        left = timekeeper.left()
+        over = "; the run ends after one step, 'gansmith resume --kimg' gives it a new length" if left <= 0 else ""
+        on_event(MessageEvent("note", f"time left: {duration(left)} ({length.limit}){over}"))
+    return Trainer(state, data, runtime, run, length, timekeeper)
 
 
 def _options_of(run: RunFolder) -> RunOptions:
