@@ -5,6 +5,7 @@
 # memory or time than its size allows.
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -35,6 +36,18 @@ def tensors_in(value: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
     return out
 
 
+def reason_of(problem: Exception) -> str:
+    """Return why a file was refused, without the loader's advice to load it anyway."""
+    text = str(problem)
+    if isinstance(problem, MemoryError) or "allocate memory" in text:
+        return "it needs more memory than its size allows"
+    if found := re.search(r"Unsupported global: GLOBAL ([\w.]+)", text):
+        return f"it holds more than tensors, numbers and containers: {found[1]}"
+    if type(problem).__name__ == "UnpicklingError":
+        return "it holds more than tensors, numbers and containers"
+    return f"{type(problem).__name__}: {text.partition(chr(10))[0]}"
+
+
 def main(source: str, target: str, memory_bytes: str, seconds: str) -> int:
     """Write the tensors; return the exit code."""
     limit(int(memory_bytes), int(seconds))
@@ -45,11 +58,8 @@ def main(source: str, target: str, memory_bytes: str, seconds: str) -> int:
         loaded = torch.load(source, map_location="cpu", weights_only=True)
         found = {name: each.detach().to_dense().clone().contiguous() for name, each in tensors_in(loaded).items()}
         save_file(found, target, {ORDER: json.dumps(list(found))})
-    except MemoryError:
-        print("it needs more memory than its size allows", file=sys.stderr)
-        return REFUSED
     except Exception as problem:  # the loader raises many types for files that are broken or hostile
-        print(f"{type(problem).__name__}: {problem}", file=sys.stderr)
+        print(reason_of(problem), file=sys.stderr)
         return REFUSED
     return 0
 
