@@ -34,13 +34,20 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors or .onnx file.",
+        help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors or .onnx file, "
+        "or hf:NAME/REPO[@REVISION] on the Hub.",
     ),
 ]
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files of any size, or folders.")]
 PngFolder = Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty folder for the PNG files.")]
 
-Minutes = Annotated[float | None, typer.Option(metavar="N", help="Train for about N minutes on this machine.")]
+Minutes = Annotated[
+    float | None, typer.Option(metavar="N", help="Take N minutes for the whole command, with start and results.")
+]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="End at this local time, such as 18:30, with all results.", rich_help_panel=MORE),
+]
 Kimg = Annotated[float | None, typer.Option(metavar="N", help="Train until N thousand images were shown.")]
 Epochs = Annotated[float | None, typer.Option(metavar="N", help="Train for N passes over the data.")]
 Holdout = Annotated[

@@ -19,6 +19,7 @@ from gansmith.cli.options import (
     Minutes,
     Plugin,
     Precision,
+    Until,
     ZipEncoding,
     data_overrides,
 )
@@ -40,6 +41,7 @@ def plan(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the recipe to this .yaml file.")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    until: Until = None,
     holdout: Holdout = 0.0,
     plugin: Plugin = None,
     labels: Labels = None,
@@ -67,8 +69,8 @@ def plan(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     proposal = api.plan(
-        source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, device=device, precision=precision,
-        holdout=holdout, plugins=plugin or [], data_root=data_root,
+        source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, until=until, device=device,
+        precision=precision, holdout=holdout, plugins=plugin or [], data_root=data_root,
     )  # fmt: skip
     say("\n".join(proposal_lines(proposal)))
     if out is not None:
@@ -97,5 +99,10 @@ def proposal_lines(proposal: "Proposal") -> list[str]:
         head = f"{what:<{first}}  {value:<{second}}  "
         lines += textwrap.wrap(reason, WIDTH, initial_indent=head, subsequent_indent=" " * (first + second + 4))
     length = f"length: {proposal.kimg:,.1f} kimg, {duration(proposal.minutes * 60)} on this machine"
-    lines += ["", f"{length} at {proposal.img_per_sec:,.0f} images a second", f"memory: {proposal.memory_mb:,.0f} MB"]
+    around = f", {duration(proposal.around_sec)} of them for start and results" if proposal.around_sec else ""
+    lines += [
+        "",
+        *wrap_lines([f"{length} at {proposal.img_per_sec:,.0f} images a second{around}"]),
+        f"memory: {proposal.memory_mb:,.0f} MB",
+    ]
     return lines + wrap_lines([proposal.outlook(), *(f"warning: {text}" for text in proposal.warnings)])
