@@ -21,6 +21,7 @@ from gansmith.data.sources.domains import Domains
 from gansmith.inference.samples import Picture
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
+from gansmith.runs.folder import RunFolder
 from gansmith.runs.options import RunKeywords, RunOptions
 from gansmith.training import clock, prepare
 
@@ -197,6 +198,12 @@ def test_starting_from_the_weights_of_a_model(refused, run, tiny_file, tmp_path)
             (value == after.networks[name].state_dict()[key]).all()
             for key, value in before.networks[name].state_dict().items()
         )
+    taken = RunFolder(new.folder).record.init_layers
+    assert {name: (each.taken, each.of) for name, each in taken.items()} == {
+        "generator": (2, 2),
+        "discriminator": (2, 2),
+    }
+    assert "generator: 2 of 2 layers taken" in (new.folder / "report.html").read_text()
     with refused("model.initial_weights_unfit"):
         api.train(tiny_file, recipe="mlp-small", overrides=(*SMALL, "hidden=[9]"), out=tmp_path / "s", steps=1,
                   init_from=run.folder)  # fmt: skip

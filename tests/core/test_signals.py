@@ -7,6 +7,14 @@ from gansmith.core import signals
 from gansmith.core.signals import PAUSING, StopRequest, outliving_terminal
 
 
+@pytest.fixture(autouse=True)
+def _hears_hangup():
+    """Hear SIGHUP, also where nohup started the tests."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def terminal(monkeypatch):
     """A terminal that a test can close."""

@@ -432,12 +432,9 @@ def test_init_from_one_file_takes_that_network(tiny_file, finished, tmp_path, no
     assert all(differing(part(first, name), part(at_start(plain.folder), name)) == [] for name in names)
 
 
-@pytest.mark.parametrize(("recipe", "words"), [
-    ("dcgan", ("conditional=true", "latent_dim=5")), ("mlp-small", ()),
-], ids=["other latent dimension", "other networks"])  # fmt: skip
-def test_init_from_weights_that_do_not_fit_is_an_error(refused, recipe, words, tiny_file, finished, tmp_path):
+def test_init_from_weights_that_do_not_fit_is_an_error(refused, tiny_file, finished, tmp_path):
     with refused("model.initial_weights_unfit"):
-        train(tiny_file, tmp_path / "run", recipe, *words, init_from=finished)
+        train(tiny_file, tmp_path / "run", "mlp-small", init_from=finished)
     assert not (tmp_path / "run").exists()
 
 

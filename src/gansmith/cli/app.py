@@ -22,6 +22,7 @@ from gansmith.cli import (
     evaluate,
     export,
     features,
+    import_weights,
     interpolate,
     invert,
     plan,
@@ -115,6 +116,7 @@ add_verbs(LOOK, diagnose.diagnose, compare.compare)
 add_verbs(USE, sample.sample, interpolate.interpolate, arithmetic.arithmetic, directions.directions)
 add_verbs(USE, invert.invert, translate.translate, upscale.upscale, features.features, augment.augment)
 add_verbs(SHIP, export.export)
+app.command("import", cls=Command, rich_help_panel=USE)(import_weights.import_weights)
 add_verbs(EVALUATE, evaluate.evaluate, score.score, probe.probe)
 add_verbs(MACHINE, doctor.doctor, schema.schema)
 app.add_typer(

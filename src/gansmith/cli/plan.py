@@ -15,10 +15,13 @@ from gansmith.cli.options import (
     Epochs,
     Holdout,
     Kimg,
+    Labels,
     Minutes,
     Plugin,
     Precision,
     Until,
+    ZipEncoding,
+    data_overrides,
 )
 from gansmith.cli.text import WIDTH, json_text, wrap_lines
 from gansmith.cli.train import data_and_overrides
@@ -41,6 +44,8 @@ def plan(
     until: Until = None,
     holdout: Holdout = 0.0,
     plugin: Plugin = None,
+    labels: Labels = None,
+    zip_encoding: ZipEncoding = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
@@ -52,6 +57,7 @@ def plan(
     Example: gansmith plan photos/ --minutes 30
     """
     (source,), overrides = data_and_overrides(words or [])
+    overrides += data_overrides(labels, zip_encoding)
     if out is not None:
         if out.suffix not in (".yaml", ".yml"):
             raise GansmithError(

@@ -85,7 +85,10 @@ To = Annotated[
     str | None, typer.Option(metavar="DATA", help="Images of the other kind; see --from.", rich_help_panel=MORE)
 ]
 InitFrom = Annotated[
-    Path | None, typer.Option(metavar="MODEL", help="Start from the weights of this model.", rich_help_panel=MORE)
+    Path | None,
+    typer.Option(
+        metavar="MODEL", help="Start from the layers of this model that fit, also hf:NAME/REPO.", rich_help_panel=MORE
+    ),
 ]
 Patience = Annotated[
     int | None,
