@@ -20,33 +20,34 @@ def flag(name: str, text: str, panel: str = COMMON) -> Any:
     return typer.Option(name, metavar="", help=text, rich_help_panel=panel)
 
 
+_DATA = "DATA: a folder, .zip, .tar, .npz, .npy, hf:NAME[:SPLIT] or a name from 'gansmith data list'. KEY=VALUE: "
 DataAndChanges = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="DATA KEY=VALUE",
-        help="DATA: a folder, .zip, .tar, .npz, .npy, hf:NAME[:SPLIT] or a name from 'gansmith data list'. "
-        "KEY=VALUE: changes to the recipe, such as batch_size=128 or loss=hinge.",
+        metavar="DATA KEY=VALUE", help=f"{_DATA}changes to the recipe, such as batch_size=128 or loss=hinge."
     ),
+]
+DataAndReading = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="DATA KEY=VALUE", help=f"{_DATA}how to read DATA, such as labels=none or fit=pad."),
 ]
 Data = Annotated[str, typer.Argument(metavar="DATA", help="Images, as for 'gansmith train'.")]
 LabelledData = Annotated[str, typer.Argument(metavar="DATA", help="Labelled images, as for 'gansmith train'.")]
-ModelPath = Annotated[
-    Path,
-    typer.Argument(
-        metavar="MODEL",
-        help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors or .onnx file, "
-        "or hf:NAME/REPO[@REVISION] on the Hub.",
-    ),
-]
+_MODELS = (
+    "A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors {}file, or "
+    "hf:NAME/REPO, also with @REVISION, on the Hub."
+)
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help=_MODELS.format("or .onnx "))]
+WeightsPath = Annotated[Path, typer.Argument(metavar="MODEL", help=_MODELS.format(""))]  # for verbs that need torch
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files of any size, or folders.")]
 PngFolder = Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty folder for the PNG files.")]
 
 Minutes = Annotated[
-    float | None, typer.Option(metavar="N", help="Take N minutes for the whole command, with start and results.")
+    float | None, typer.Option(metavar="N", help="Take N minutes for the whole command, start and results included.")
 ]
 Until = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="End at this local time, such as 18:30, with all results.", rich_help_panel=MORE),
+    typer.Option(metavar="TIME", help="End at this local time, results included; such as 18:30.", rich_help_panel=MORE),
 ]
 Kimg = Annotated[float | None, typer.Option(metavar="N", help="Train until N thousand images were shown.")]
 Epochs = Annotated[float | None, typer.Option(metavar="N", help="Train for N passes over the data.")]
@@ -79,7 +80,7 @@ Labels = Annotated[
     str | None,
     typer.Option(
         metavar="FILE:COLUMN:COLUMN",
-        help="Take labels from a table; none: no labels; folders: sub-folders.",
+        help="Table with the labels; or 'none' for no labels, 'folders' for sub-folders.",
         rich_help_panel=MORE,
     ),
 ]

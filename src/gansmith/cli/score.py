@@ -4,12 +4,12 @@ from typing import Annotated, Any
 
 import typer
 
-from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin
+from gansmith.cli.options import AsJson, Device, ImagePaths, Plugin, WeightsPath
 from gansmith.cli.text import json_text
 
 
 def score(
-    model: ModelPath,
+    model: WeightsPath,
     images: ImagePaths,
     label: Annotated[str | None, typer.Option(metavar="CLASS", help="Class of the images, by name or number.")] = None,
     how: Annotated[str, typer.Option(metavar="METHOD", help="discriminator or inversion.")] = "discriminator",
@@ -17,9 +17,9 @@ def score(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score how typical each image is for the model; low means unusual.
+    """Score how typical images are for the model; low means unusual.
 
-    --how discriminator: probability that the image is real, or the critic's score.
+    --how discriminator: probability that an image is real, or the critic's score.
     --how inversion: PSNR in dB of the nearest image that the model makes; slow.
     """
     from gansmith import api  # here: it imports torch, which takes seconds
