@@ -102,5 +102,8 @@ def write_pictures(
         save_png(picture.array, target)
         written.append(target)
     if not written:
-        raise DataError("data.none_readable", f"0 of {counted(len(files), 'image')} could be {verb}d")
+        raise DataError(
+            "data.none_readable",
+            f"0 of {counted(len(files), 'image')} could be {verb}d; the warnings say why\n  pass other images",
+        )
     return written

@@ -95,7 +95,10 @@ def import_weights(
     chosen = load_recipe(recipe, (*words, *overrides))
     names = tuple(classes) or tuple(map(str, range(num_classes)))
     if len(names) != num_classes and getattr(before.method, "conditional", False):
-        raise ModelError("import.classes", f"got names of {len(names)} classes, but the weights have {num_classes}")
+        raise ModelError(
+            "import.classes",
+            f"got names of {len(names)} classes, but the weights have {num_classes}\n  name each class once: --classes",
+        )
     side_px = str(chosen.data.size).split("x")
     spec = DataSpec(files[0].stem, int(side_px[0]), int(side_px[-1]), chosen.data.channels or 1, 0, names, "")
     with torch.device("meta"):
@@ -130,7 +133,11 @@ def _networks_in(file: Path) -> list[list[_Layer]]:
         if named:
             out.append([*(each for each in named if each.is_embedding), *(e for e in named if not e.is_embedding)])
     if not out:
-        raise ModelError("import.no_weights", f"'{file}' holds no layers: no tensor is called ...weight")
+        raise ModelError(
+            "import.no_weights",
+            f"'{file}' holds no layers: no tensor has a name that ends in 'weight'"
+            "\n  pass the state dict of a generator or discriminator",
+        )
     return out
 
 
@@ -156,7 +163,11 @@ def _unpickled(file: Path) -> dict[str, Tensor]:
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=2 * SECONDS, check=False)  # noqa: S603
         except subprocess.TimeoutExpired as problem:
-            raise ModelError("import.refused", f"'{file}' took longer than {2 * SECONDS} s to read") from problem
+            raise ModelError(
+                "import.refused",
+                f"'{file}' took longer than {2 * SECONDS} s to read"
+                "\n  save the state dict alone: torch.save(net.state_dict(), FILE)",
+            ) from problem
         if done.returncode != 0 or not target.is_file():
             reason = " ".join(done.stderr.split())[:160] if done.returncode == unpickle.REFUSED else "it passed a limit"
             raise ModelError(

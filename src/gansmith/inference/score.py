@@ -59,7 +59,10 @@ def score_files(
             scores = model.score(images, label) if how == "discriminator" else _inversion_psnr_db(model, images, label)
             out += [(file, float(score)) for (file, _), score in zip(fitted, scores, strict=True)]
     if not out:
-        raise DataError("data.none_readable", f"0 of {counted(len(files), 'image')} could be scored: {left_out[0]}")
+        raise DataError(
+            "data.none_readable",
+            f"0 of {counted(len(files), 'image')} could be scored; the first: {left_out[0]}\n  pass other images",
+        )
     return out
 
 

@@ -140,7 +140,7 @@ def open_for(
     if len(data) < 2:
         raise DataError(
             "data.one_image",
-            f"'{data.spec.name}' has one image to train on"
+            f"'{data.spec.name}' has only one training image"
             "\n  at least 2 are needed; 'gansmith data check' shows which files were left out",
         )
     decided = recipe.data.with_format(data.spec.height, data.spec.width, data.spec.channels)
