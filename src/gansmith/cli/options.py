@@ -120,7 +120,7 @@ def data_overrides(
         raise GansmithError(
             "cli.direction_without_pairs",
             "--direction is the order of the two sides of a pair, and --pairs is missing"
-            "\n  add --pairs, or leave it out; to translate back without pairs: gansmith translate --reverse",
+            "\n  add --pairs, or leave out --direction; to translate back without pairs: gansmith translate --reverse",
         )
     given = {"labels": labels, "zip_encoding": zip_encoding, "direction": direction}
     return [f"data.{name}={json.dumps(value)}" for name, value in given.items() if value is not None]

@@ -216,6 +216,6 @@ def _download(
         if got != sizes[name]:
             raise ModelError(
                 "hub.altered",
-                f"'{address}': {name} has {got:,} bytes, but the Hub says {sizes[name]:,}\n  remove {folder}",
+                f"'{address}': {name} has {got:,} bytes, but the Hub says {sizes[name]:,}\n  remove {folder}, then try again",
             )
     return folder

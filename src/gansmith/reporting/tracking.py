@@ -178,7 +178,7 @@ class Sender:
             self._logger = None
             time.sleep(SETTLE_SEC)
             if turn == self._turn:  # else a rollback took away the file that it was about to send
-                then = "" if self._outcome else "; training goes on, and it is tried again every minute"
+                then = "" if self._outcome else "; training goes on, and sending is tried again every minute"
                 self._warn(f"{reason_of(problem)}{then}")
                 return False
             self._wake.set()

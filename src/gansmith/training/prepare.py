@@ -129,7 +129,7 @@ def open_for(
         first, second = source.names
         raise RecipeError(
             "recipe.domains_of_other_method",
-            f"recipe '{recipe.name}' learns from one set of images, but --from and --to name two, which it would mix"
+            f"recipe '{recipe.name}' learns from one set of images, but --from and --to name two sets"
             f"\n  to translate between them: leave out --recipe, or pass --recipe unpaired"
             f"\n  if {first} and {second} are pairs: gansmith train {first} {second} --pairs --recipe {recipe.name}",
         )
