@@ -216,6 +216,7 @@ def _download(
         if got != sizes[name]:
             raise ModelError(
                 "hub.altered",
-                f"'{address}': {name} has {got:,} bytes, but the Hub says {sizes[name]:,}\n  remove {folder}, then try again",
+                f"'{address}': {name} has {got:,} bytes, but the Hub says {sizes[name]:,}"
+                f"\n  remove {folder}, then try again",
             )
     return folder
