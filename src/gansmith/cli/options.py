@@ -38,7 +38,13 @@ ModelPath = Annotated[
     ),
 ]
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files of any size, or folders.")]
-PngFolder = Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty folder for the PNG files.")]
+PictureOut = Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty folder; for one image also a file.")]
+Format = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="png, jpg, webp, tif or bmp.", show_default="the format of each image"),
+]
+Quality = Annotated[int | None, typer.Option(metavar="N", help="Quality of jpg and webp, 1 to 100.", show_default="95")]
+Continue = Annotated[bool, flag("--continue", "Go on in a folder: make only what is missing.")]
 
 Minutes = Annotated[float | None, typer.Option(metavar="N", help="Train for about N minutes on this machine.")]
 Kimg = Annotated[float | None, typer.Option(metavar="N", help="Train until N thousand images were shown.")]

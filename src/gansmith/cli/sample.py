@@ -5,7 +5,18 @@ from typing import Annotated, Any
 
 import typer
 
-from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation, flag
+from gansmith.cli.options import (
+    IMAGE_NUMBERS,
+    AsJson,
+    Continue,
+    Device,
+    Label,
+    ModelPath,
+    Plugin,
+    Raw,
+    Truncation,
+    flag,
+)
 from gansmith.cli.text import json_text
 from gansmith.core.progress import ProgressPrinter
 
@@ -25,7 +36,7 @@ def sample(
         "samples.png"
     ),
     numbered: Annotated[bool, flag("--numbered", "Write the number for --seeds below each image.")] = False,
-    resume: Annotated[bool, flag("--continue", "Go on in a folder: make only the images that are missing.")] = False,
+    resume: Continue = False,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
