@@ -1,6 +1,6 @@
 """Read image files for a model and write its results; used by translate and upscale."""
 
-import itertools
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -241,7 +241,7 @@ def _sources(paths: Sequence[Path], out: Path, on_left_out: Callable[[str], None
         place, results = path.resolve(), out.resolve()
         if place == results:
             raise _over_source(out)
-        top = _free_name([Path(place.name)], tops) if len(paths) > 1 else Path()
+        top = _free_name(Path(place.name), tops) if len(paths) > 1 else Path()
         for file in image_files(path, other_files):
             name = file.relative_to(path)
             if results in place.parents or results not in (place / name).parents:
@@ -250,13 +250,14 @@ def _sources(paths: Sequence[Path], out: Path, on_left_out: Callable[[str], None
 
 
 def _names(sources: Sequence[_Source], form: str | None) -> list[Path]:
-    """Return the name of each result; a name whose ending changes leaves names of other sources alone."""
+    """Return the name of each result: that of its source; x.gif.png where x.png would also be the name of another."""
     wanted = [source.name.with_suffix(_ending(source.name.suffix, form)) for source in sources]
-    names, taken = list(wanted), set[str]()
-    for place in sorted(range(len(sources)), key=lambda place: wanted[place] != sources[place].name):
-        name, ending = sources[place].name, wanted[place].suffix
-        longer = [] if wanted[place] == name else [name.with_name(name.name + ending)]  # x.gif becomes x.gif.png
-        names[place] = _free_name([wanted[place], *longer], taken)
+    times = Counter(_folded(name) for name in wanted)
+    names, taken = list[Path](), set[str]()
+    for source, name in zip(sources, wanted, strict=True):
+        changed = name.suffix != source.name.suffix
+        longer = source.name.with_name(source.name.name + name.suffix)
+        names.append(_free_name(longer if changed and times[_folded(name)] > 1 else name, taken))
     return names
 
 
@@ -268,12 +269,18 @@ def _ending(ending: str, form: str | None) -> str:
     return ending if now == WRITTEN_AS[f".{form.lower()}"] else f".{form.lower()}"
 
 
-def _free_name(names: Sequence[Path], taken: set[str]) -> Path:
-    """Return the first name that is not taken, also where the file system ignores case; else a number is added."""
-    numbered = (names[0].with_stem(f"{names[0].stem}-{number}") for number in itertools.count(2))
-    name = next(name for name in itertools.chain(names, numbered) if str(name).casefold() not in taken)
-    taken.add(str(name).casefold())
-    return name
+def _free_name(name: Path, taken: set[str]) -> Path:
+    """Return a name, with a number if it is taken, and add it to ``taken``."""
+    number, free = 2, name
+    while _folded(free) in taken:
+        free, number = name.with_stem(f"{name.stem}-{number}"), number + 1
+    taken.add(_folded(free))
+    return free
+
+
+def _folded(name: Path) -> str:
+    """Return a name as file systems that ignore case compare it."""
+    return str(name).casefold()
 
 
 def _over_source(path: Path) -> GansmithError:

@@ -180,7 +180,7 @@ class DrawnSamples:
                     file.write(np.ascontiguousarray(images).data)
                     if self.shape == POINT:
                         points.append(from_levels(images).reshape(-1, 2))
-            arrays = {}
+            arrays = dict[str, np.ndarray]()
             if self.labels is not None:
                 arrays |= {"labels": self.labels, "class_names": np.array(self.classes)}
             if points:
