@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from gansmith.inference.image_files import WriteOptions, open_picture, pixels_of, profile_of, write_pictures
+from gansmith.inference.image_files import (
+    KEEP_FORMAT,
+    WriteOptions,
+    open_picture,
+    pixels_of,
+    profile_of,
+    write_pictures,
+)
 from gansmith.inference.samples import Picture
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -32,8 +39,8 @@ def negative(file: Path) -> Picture:
     return Picture(255 - pixels_of(opened, channels), profile_of(opened))
 
 
-def run(paths, out, *, make=negative, options=WriteOptions(), **callbacks):
-    return write_pictures(paths, out, make, "invert", options, **callbacks)
+def run(paths, out, *, make=negative, options=KEEP_FORMAT, **callbacks):
+    return write_pictures(paths, out, make, "upscale", options, **callbacks)
 
 
 def tree(folder: Path) -> list[str]:
@@ -192,7 +199,7 @@ def test_a_failure_stops_nothing_and_is_named_at_the_end(photos, tmp_path, refus
     written = run([photos], tmp_path / "U", on_left_out=left_out.append)
     assert len(written.files) == 6
     assert [Path(name).name for name, _ in written.failed] == ["bad.png", "worse.png"]
-    prose("failures", "\n".join([*left_out[1:], *written.lines("inverted")]))
+    prose("failures", "\n".join([*left_out[1:], *written.lines("upscaled")]))
     with refused("data.some_unreadable"):
         run([photos / "a/bad.png", photos / "z.webp"], tmp_path / "V")
     assert tree(tmp_path / "V") == ["z.webp"]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from gansmith.data.open import open_data
 from gansmith.imaging.images import POINT
-from gansmith.inference.samples import DrawnSamples, Picture, Samples
+from gansmith.inference.samples import DrawnSamples, Picture, Samples, refuse_large_grid
 
 CLASSES = ("shirt", "bag / purse", "shoe")
 
@@ -230,6 +230,12 @@ def test_a_folder_of_other_samples_is_not_continued(refused, tmp_path):
     for name in ("x.zip", "x.npz"):
         with refused("output.cannot_continue"):
             Drawer(made).drawn().save(tmp_path / name, resume=True)
+
+
+def test_a_grid_that_is_too_large_is_refused_before_it_is_drawn(refused):
+    refuse_large_grid(20_000, 64, 64)
+    with refused("output.grid_too_large"):
+        refuse_large_grid(200_000, 64, 64)
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif", "bmp"])

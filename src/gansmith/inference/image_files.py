@@ -201,7 +201,8 @@ def raise_failures(failed: Sequence[tuple[str, str]], total: int, done: str, *, 
         raise DataError("data.none_readable", f"0 of {counted(total, 'image')} could be {done}: {failed[0][1]}")
     if named:
         raise DataError(
-            "data.some_unreadable", f"{failures_text(failed, total, done)}\n  the others are done; leave these out"
+            "data.some_unreadable",
+            f"{failures_text(failed, total, done)}\n  {failed[0][1]}\n  the others are done; leave these out",
         )
 
 
