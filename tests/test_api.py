@@ -21,9 +21,9 @@ from gansmith.data.sources.domains import Domains
 from gansmith.inference.samples import Picture
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
+from gansmith.runs.folder import RunFolder
 from gansmith.runs.options import RunKeywords, RunOptions
-from gansmith.training import clock
-from gansmith.training.prepare import measure_speed
+from gansmith.training import clock, prepare
 
 SMALL = ("size=8", "hidden=[8]", "batch_size=16", "fixed_images=4", "fixed_columns=2")
 
@@ -176,8 +176,8 @@ def test_an_unknown_keyword_is_refused(tmp_path):
 
 
 def test_every_keyword_is_an_option():
-    fields = {field.name for field in dataclasses.fields(RunOptions)} - {"source", "budget"}
-    assert fields | {"kimg", "steps", "epochs", "minutes"} == RunKeywords.__optional_keys__
+    fields = {field.name for field in dataclasses.fields(RunOptions)} - {"source", "budget", "began"}
+    assert fields | {"kimg", "steps", "epochs", "minutes", "until"} == RunKeywords.__optional_keys__
 
 
 @pytest.mark.slow
@@ -198,6 +198,12 @@ def test_starting_from_the_weights_of_a_model(refused, run, tiny_file, tmp_path)
             (value == after.networks[name].state_dict()[key]).all()
             for key, value in before.networks[name].state_dict().items()
         )
+    taken = RunFolder(new.folder).record.init_layers
+    assert {name: (each.taken, each.of) for name, each in taken.items()} == {
+        "generator": (2, 2),
+        "discriminator": (2, 2),
+    }
+    assert "generator: 2 of 2 layers taken" in (new.folder / "report.html").read_text()
     with refused("model.initial_weights_unfit"):
         api.train(tiny_file, recipe="mlp-small", overrides=(*SMALL, "hidden=[9]"), out=tmp_path / "s", steps=1,
                   init_from=run.folder)  # fmt: skip
@@ -206,7 +212,7 @@ def test_starting_from_the_weights_of_a_model(refused, run, tiny_file, tmp_path)
 
 def test_a_dry_run_writes_nothing(tiny_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(measure_speed, "__defaults__", (0.05,))
+    monkeypatch.setattr(prepare, "STEADY_SEC", 0.05)
     found = api.dry_run(tiny_file, recipe="mlp-small", overrides=SMALL, kimg=1.6)
     prepared = found.prepared
     assert list(tmp_path.iterdir()) == []
@@ -306,5 +312,5 @@ def test_a_run_that_cannot_start_leaves_no_folder(tiny_file, tmp_path, monkeypat
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(api, "start_run", fail)
     with pytest.raises(RuntimeError):
-        gansmith.train(tiny_file, recipe="mlp-small", steps=1, on_event=gansmith.silent)
+        gansmith.train(tiny_file, recipe="mlp-small", steps=1, progress=False)
     assert list((tmp_path / "runs").iterdir()) == []

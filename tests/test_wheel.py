@@ -77,7 +77,7 @@ def test_the_wheel_holds_all_files_of_the_package(wheel):
     assert sum(not name.endswith(".py") for name in names) > 25  # recipes, sample images, extractor, report
 
 
-def test_the_installed_wheel_trains_samples_and_evaluates(environment, tmp_path):
+def test_the_installed_wheel_trains_samples_evaluates_and_exports(environment, tmp_path):
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "GANSMITH"))}
     environ = {**inherited, "GANSMITH_CACHE": str(tmp_path / "cache"), "PYTHONNOUSERSITE": "1"}
 
@@ -98,3 +98,6 @@ def test_the_installed_wheel_trains_samples_and_evaluates(environment, tmp_path)
     words = ("evaluate", folder, "--num", 100, "--features", "fashion", "--json")
     assert "fd100_fashion" in json.loads(gansmith_(*words))["numbers"]
     assert "dcgan" in gansmith_("recipes")
+    exported = json.loads(gansmith_("export", folder, "--to", "onnx", "--out", "made.onnx", "--json"))
+    assert len(exported["files"]) == 1
+    assert (tmp_path / "made.onnx").is_file()

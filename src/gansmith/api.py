@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from gansmith.core import clock
+from gansmith.core.errors import GansmithError
 from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, VerdictName, progress_events
 from gansmith.core.file_names import can_be_path
 from gansmith.core.html import facts
@@ -40,8 +42,10 @@ from gansmith.inference.arithmetic import arithmetic as arithmetic
 from gansmith.inference.directions import directions as directions
 from gansmith.inference.features import check_features_path as check_features_path
 from gansmith.inference.features import features as features
+from gansmith.inference.hub import is_hub_address
 from gansmith.inference.image_files import WriteOptions as WriteOptions
 from gansmith.inference.image_files import failures_text as failures_text
+from gansmith.inference.import_weights import import_weights as import_weights
 from gansmith.inference.interpolate import check_walk_path as check_walk_path
 from gansmith.inference.interpolate import interpolate as interpolate
 from gansmith.inference.inversion.invert import check_inversion_path as check_inversion_path
@@ -177,7 +181,8 @@ def train(
     the next free one in ``runs``. The keywords are optional and mean the same as the options of ``gansmith train``:
 
     - recipe: a name, a file or a Recipe ("auto"); overrides: a list of "KEY=VALUE"; plugins: a list of files
-    - kimg, steps, epochs or minutes: the length, only one of them
+    - kimg, steps, epochs, minutes or until ("18:30"): the length, only one of them; minutes and until are the time of
+      the whole call, and the length in kimg follows the speed
     - seed (0); holdout, a share of the images (0.0); data_root, a folder; init_from, a model
     - device ("auto"), precision ("auto"), compiled (False)
     - loggers: a list of trackers, such as ["wandb"] or [{"kind": "wandb", "project": "faces", "model": True}]
@@ -195,13 +200,15 @@ def train(
     if out:
         RunFolder.check_free(Path(out))
     with _surroundings(on_event, progress, runtime, trackers) as around:
+        first = load_weights(options.init_from, "train", "cpu", options.plugins) if options.init_from else None
+        if first is not None and first.origin is not None:
+            options = replace(options, init_from=Path(first.origin.address))  # of the Hub: with the commit
         prepared = prepare_run(options, runtime, around.on_event)
         name = run_name(prepared.recipe.name, prepared.source.name)
         made = "" if out or not runtime.is_main else str(make_next_folder(RUNS, name))
         folder = Path(out) if out else Path(runtime.broadcast_text(made or "-"))  # the text of the main process counts
-        first_weights = load_model(options.init_from, "cpu").networks if options.init_from else None
         try:
-            stopped_by = start_run(folder, prepared, options, runtime, around, first_weights)
+            stopped_by = start_run(folder, prepared, options, runtime, around, first)
         except BaseException:
             if made:
                 with suppress(OSError):  # not empty: there is something to resume or to read
@@ -248,11 +255,13 @@ def resume(
 ) -> Run:
     """Continue a run from its newest checkpoint and return it.
 
+    A run with a time limit has the time that its earlier commands left; pauses do not count, except with ``until``.
     ``kimg`` changes the length, ``device`` the device; None is the one before. ``accept_changes`` continues although
     recipe, data, torch, threads or device changed. The log records all of it. ``loggers`` replaces the loggers of the
     run; [] ends all of them. ``on_event`` and ``progress`` are those of ``train``.
     Raises CheckpointError for a folder that cannot be continued exactly.
     """
+    began = clock.began()
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(record.plugin_files)
@@ -261,13 +270,22 @@ def resume(
     trackers = parse_loggers(record.loggers if loggers is None else loggers, check=runtime.is_main)
     specs = tuple(map(_spec, trackers))
     with _surroundings(on_event, progress, runtime, trackers) as around:
-        stopped_by = resume_run(run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs)
+        stopped_by = resume_run(
+            run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs, began=began
+        )
     return Run(run.path, stopped_by == 0, stopped_by, runtime.is_main)
 
 
 def load_weights(path: str | Path, verb: str, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:
     """Load a model that torch runs; ModelError, which names ``verb``, for an .onnx file."""
     return with_weights(load(path, device, plugins), verb)
+
+
+def from_pretrained(
+    repo: str, revision: str | None = None, device: str = "auto", plugins: Sequence[str | Path] = ()
+) -> Model:
+    """Load a model of the Hugging Face Hub: NAME/REPO, with a branch, tag or commit; see ``load``."""
+    return load_weights(f"hf:{repo}" + (f"@{revision}" if revision else ""), "load", device, plugins)
 
 
 def check(
@@ -325,6 +343,10 @@ def evaluate(
     run_data = run_data_of(RunFolder.open(folder)) if is_run(folder) else None
     wanted = None if source is None else str(source)
     root = Path(data_root) if data_root else None
+    if out is None and is_hub_address(path):
+        raise GansmithError(
+            "output.folder_needed", f"'{path}' is on the Hub, so the result needs another folder\n  pass --out FOLDER"
+        )
     place = Path(out) if out else (folder if folder.is_dir() else folder.parent) / FOLDER
     with showing(on_event, progress=progress) as listen:
         report = progress_events(listen)
@@ -354,11 +376,11 @@ def export(
 ) -> list[Exported]:
     """Write a model for other programs; return the files, one for each generator.
 
-    ``to`` is a format: onnx, torch-export, safetensors. ``out`` is a file, None: the generator's name in this folder.
-    ``raw`` takes the weights without EMA. ``options`` are those of the format, for onnx ``weights="fp16"`` and
-    ``quantize="int8"``; None and "fp32" are the defaults. An onnx file is run and compared with torch before it is
-    kept. Raises GansmithError for an unknown format or option, a library that is missing, and an output that exists;
-    ModelError for a model that this format cannot hold.
+    ``to`` is a format: onnx, torch-export, safetensors, hub-folder. ``out`` is a file, or the folder of hub-folder;
+    None: the generator's name in this folder. ``raw`` takes the weights without EMA. ``options`` are those of the
+    format, for onnx ``weights="fp16"`` and ``quantize="int8"``; None and "fp32" are the defaults. An onnx file is run
+    and compared with torch before it is kept. Raises GansmithError for an unknown format or option, a library that is
+    missing, and an output that exists; ModelError for a model that this format cannot hold.
     """
     load_plugins(tuple(Path(plugin) for plugin in plugins))
     chosen, folder = choose_format(to, options), Path(path)

@@ -415,7 +415,7 @@ def test_a_run_finds_its_data_again_from_another_folder(tmp_path, monkeypatch):
 
 
 def test_a_dry_run_takes_the_root_too(tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare, "measure_speed", lambda *_: 100.0)
+    monkeypatch.setattr(prepare, "measure_speed", lambda *_: prepare.Speed(100.0))
     write_digits(tmp_path / "mine")
     overrides = small_runs.small("mlp-small")
     root = tmp_path / "mine"

@@ -10,7 +10,7 @@ from PIL import Image
 from gansmith import api
 from gansmith.cli.options import data_overrides
 from gansmith.cli.train import translation_recipe
-from gansmith.core.randomness import Noise
+from gansmith.core.noise import Noise
 from gansmith.data.base import DataOptions
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data

@@ -197,7 +197,7 @@ def test_parts_that_do_not_fit_super_resolution_are_refused(refused):
     }.items():
         with refused(code):
             built(*arguments)
-    with refused("recipe.pairs_in_super_resolution"):
+    with refused("recipe.pairs_of_other_scale"):
         built(32, 64, pairs=True)
     with refused("recipe.penalty_with_batch_norm"):
         built(32, 32, "discriminator.norm=batch", recipe="srgan")

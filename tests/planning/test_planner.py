@@ -10,6 +10,7 @@ import torch
 
 import gansmith
 from gansmith import api
+from gansmith.cli.plan import proposal_lines
 from gansmith.core.runtime import Runtime, installed_memory_mb
 from gansmith.core.schedules import Ramp
 from gansmith.data.duplicates import distinct_share
@@ -32,9 +33,13 @@ from gansmith.planning.heuristics import (
 )
 from gansmith.planning.proposal import USERS, Proposal, RecipeBuilder
 from gansmith.planning.resolve import prepare_run
+from gansmith.recipes.layer_table import work_in
 from gansmith.recipes.load import load_recipe, named_paths, parse_recipe
-from gansmith.runs.length import Budget
+from gansmith.runs.length import Budget, TimeLimit
 from gansmith.runs.options import RunOptions
+from gansmith.training import prepare
+from gansmith.training.prepare import Speed
+from small_runs import Listener
 
 REPOSITORY = Path(gansmith.__file__).parent.parent.parent
 SPEED = 1000.0  # images a second, of whatever is measured
@@ -43,14 +48,18 @@ PREVENTS = "the discriminator's inputs are augmented to prevent memorization"
 
 @pytest.fixture
 def measured(monkeypatch) -> list:
-    """Take ``SPEED`` for every measurement; the list has the recipe and the data spec of each."""
+    """Take ``SPEED`` for every measurement, on random images above 32 px less; the list has recipe and data spec of
+    each. Start and results take no time.
+    """
     calls: list = []
 
     def measure(recipe, data, runtime, seconds):
         calls.append((recipe, data.spec))
-        return SPEED
+        area = data.spec.height * data.spec.width
+        return Speed(SPEED * min(1.0, 32 * 32 / area) if data.spec.name == "random" else SPEED)
 
     monkeypatch.setattr(planner, "measure_speed", measure)
+    monkeypatch.setattr(prepare, "train_sec", lambda limit, *_: limit.seconds)
     return calls
 
 
@@ -74,28 +83,28 @@ def choice(proposal: Proposal, what: str) -> tuple[str, str]:
 
 
 def test_choices_for_a_plain_set_of_images(measured, tmp_path):
-    found = propose(images(tmp_path, 3000), minutes=3)
+    found = propose(images(tmp_path, 3000), minutes=6)
     recipe = found.recipe
     assert (recipe.name, recipe.data.size, recipe.data.channels) == ("auto", 16, 3)
     assert choice(found, "recipe")[0] == "compact"
     assert choice(found, "size") == ("16", "the size of the images")
     assert choice(found, "conditional") == ("no", "no labels")
     assert choice(found, "batch_size") == ("64", "the recipe's batch size")
-    reason = f"3,000 images, each shown up to 240 times: {PREVENTS}"
+    reason = f"3,000 images, each shown up to 120 times: {PREVENTS}"
     assert choice(found, "augment") == ("diffaugment", reason)
     assert choice(found, "lr") == ("0.002", "the widest map has 32 channels")
     assert choice(found, "lr of D") == ("0.002", "16 px, at most 28")
     assert choice(found, "interval") == ("8", "16 px, at most 28")
     assert choice(found, "end_norm") == ("no", "16 px, at most 28")
-    assert choice(found, "kimg") == ("180.032", "3 minutes at 1,000 images a second as measured")
-    assert (recipe.kimg, recipe.epochs) == (180.032, None)
-    assert found.minutes == pytest.approx(3, rel=1e-3)
+    assert choice(found, "kimg") == ("360", "6 minutes at 1,000 images a second as measured")
+    assert (recipe.kimg, recipe.epochs) == (360, None)
+    assert found.minutes == pytest.approx(6, rel=1e-3)
     assert found.memory_mb > 10
     assert found.warnings == ()
     assert found.summary[0] == "x: 3,000 images, 16 x 16, colour, no labels"
-    first, last = measured  # random images for the width, then the very recipe and data
-    assert ((first[1].name, first[1].height), last[1].name) == (("random", 32), "x")
-    assert last[0].model_copy(update={"kimg": 180.032, "epochs": None}) == recipe
+    ((probed, spec),) = measured  # the narrowest networks, on random images like the real ones
+    assert (spec.name, spec.height, spec.width, spec.channels) == ("random", 16, 16, 3)
+    assert probed.method.generator == recipe.method.generator
 
 
 @pytest.mark.parametrize(("length", "kimg", "said"), [
@@ -201,7 +210,7 @@ def test_speed_is_measured_as_few_images_are_trained_on(measured, tmp_path):
     recipe, spec = measured[0]
     assert (recipe.batch_size, recipe.method.augment.kind, spec.count) == (32, "ada", 40)
     propose(images(tmp_path, 2001), minutes=1)
-    recipe, spec = measured[2]
+    recipe, spec = measured[1]
     assert (recipe.batch_size, recipe.method.augment, spec.count) == (64, None, 64)
 
 
@@ -248,7 +257,8 @@ def test_large_images_on_a_cpu_with_little_time_are_made_smaller(measured, tmp_p
     source = images(tmp_path, 200, side=128)
     found = propose(source, minutes=1)  # 60 kimg at 32 px, 27 at 48, 3.75 at 128
     assert found.recipe.data.size == 32
-    assert measured[-1][1].height == 32
+    assert measured[-1][1].height == 128
+    assert found.recipe.kimg == pytest.approx(60, rel=0.3)  # predicted from the speed at 128 px
     reason = "128 x 128 needs 400 kimg, and on this CPU the budget allows 4"
     assert choice(found, "size") == ("32", reason)
     assert propose(source, minutes=7).recipe.data.size == 64  # 105 kimg
@@ -287,12 +297,17 @@ def gpu(monkeypatch) -> Runtime:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("length", "base", "kimg"), [
-    ({}, GPU, 3000), ({"minutes": 60}, GPU, 3600), ({"minutes": 600}, LARGE_GPU, 36_000),
+    ({}, GPU, 3000), ({"minutes": 60}, GPU, 3600), ({"minutes": 600}, LARGE_GPU, None),
     ({"kimg": 25_000}, LARGE_GPU, 25_000),
 ])  # fmt: skip
 def test_a_gpu(measured, gpu, tmp_path, length, base, kimg):
     found = propose(images(tmp_path, 3000, side=64), runtime=gpu, **length)
-    recipe = found.recipe
+    recipe, kimg = found.recipe, kimg or found.recipe.kimg
+    assert len(measured) == 1
+    if length == {"minutes": 600}:  # 36,000 kimg of the small recipe
+        ((small, spec),) = measured
+        assert kimg == pytest.approx(36_000 * work_in(small, spec) / work_in(recipe, spec), rel=1e-3)
+        assert 3_000 < kimg < 18_000
     assert choice(found, "recipe")[0] == base
     assert (recipe.name, recipe.data.size, recipe.kimg) == ("auto", 64, pytest.approx(kimg, abs=0.3))
     assert recipe.method.generator == load_recipe(base).method.generator
@@ -491,8 +506,7 @@ def test_named_paths():
 
 def test_train_without_a_recipe_trains_what_is_proposed(tmp_path, monkeypatch):
     monkeypatch.setattr(api, "write_results", lambda *_: None)
-    monkeypatch.setattr(planner, "PROBE_SEC", 0.01)
-    monkeypatch.setattr(planner, "MEASURE_SEC", 0.01)
+    monkeypatch.setattr(prepare, "STEADY_SEC", 0.01)
     said = []
     source = images(tmp_path, 100, side=8)
     run = api.train(source, out=tmp_path / "run", steps=2, device="cpu", overrides=["base_channels=4"],
@@ -513,8 +527,30 @@ def test_minutes_are_measured_once(tmp_path, monkeypatch, measured):
     options = RunOptions(images(tmp_path, 600), Budget(minutes=0.1))
     found = prepare_run(options, runtime, lambda _: None)
     assert found.recipe.kimg == pytest.approx(6, abs=0.064)
-    assert (found.length.schedule_kimg, found.length.source) == (found.recipe.kimg, f"{found.recipe.kimg:g} kimg")
-    assert len(measured) == 2  # the narrowest networks, and the recipe
+    said = "0.1 minutes at 1,000 images a second as measured"
+    assert (found.length.schedule_kimg, found.length.source) == (found.recipe.kimg, said)
+    assert found.length.limit == TimeLimit(6.0)
+    assert len(measured) == 1
+
+
+@pytest.mark.parametrize("doubt", ["", "other processes use 1.9 of 2 cores"])
+def test_a_doubtful_speed_chooses_no_smaller_size(tmp_path, monkeypatch, doubt):
+    monkeypatch.setattr(planner, "measure_speed", lambda *_: Speed(11.0, doubt))
+    listener = Listener()
+    options = RunOptions(images(tmp_path, 200, side=64), Budget(minutes=20))
+    found, _ = planner.propose(options, Runtime(torch.device("cpu")), listener)
+    assert found.recipe.data.size == (64 if doubt else 32)
+    assert listener.said("warning") == ([f"speed measured at 11 images a second is doubtful: {doubt}"] if doubt else [])
+    assert choice(found, "size")[1].endswith("so it chooses no smaller size") == bool(doubt)
+
+
+def test_a_plan_counts_start_and_results(tmp_path, monkeypatch, measured):
+    monkeypatch.setattr(prepare, "train_sec", lambda limit, *_: limit.seconds - 24)
+    found = propose(images(tmp_path, 600), minutes=2)
+    assert found.recipe.kimg == pytest.approx(96, abs=0.064)
+    assert (found.around_sec, found.minutes) == (24, pytest.approx(2, rel=1e-3))
+    said = "length: 96.0 kimg, 2:00 on this machine at 1,000 images a second, 0:24 of them for start and results"
+    assert said in " ".join(line.strip() for line in proposal_lines(found))
 
 
 @pytest.mark.slow

@@ -17,10 +17,10 @@ from gansmith.core.runtime import Runtime
 from gansmith.methods.unpaired import DISCRIMINATORS, GENERATORS
 from gansmith.parts.losses.base import losses
 from gansmith.parts.penalties.base import penalties
-from gansmith.planning import planner
 from gansmith.recipes.load import parse_recipe
 from gansmith.runs.checkpoint import load_checkpoint
 from gansmith.runs.folder import RunFolder
+from gansmith.training import prepare
 from small_runs import (
     COLLAPSING,
     MONITORED,
@@ -198,7 +198,7 @@ def write_numbers(source: Path, out: Path) -> None:
     train(source, out / "mlp", "mlp-small", "fixed_images=4", steps=10, loggers=["tensorboard"])
     train(source, out / "dcgan", "dcgan", "fixed_images=4", steps=4)
     train(source, out / "adapting", "mlp-small", "fixed_images=4", ADAPTING, steps=10)
-    planner.PROBE_SEC = planner.MEASURE_SEC = 0.01
+    prepare.STEADY_SEC = 0.01
     api.train(source, overrides=PROPOSED, out=out / "auto", minutes=0.001, device="cpu", precision="fp32")
     train(source, out / "watched", "mlp-small", *MONITORED, *COLLAPSING, "monitor.patience=1", steps=60)
 

@@ -143,7 +143,7 @@ def test_snapshots_take_a_small_share_of_the_predicted_time(seconds, snapshots):
     every = choose_interval(length_of(), MonitorOptions(), 1_000_000 / seconds, Costs())
     assert every % 500 == 0
     assert (10_000 / every if every else 0) == pytest.approx(snapshots, abs=0.01)
-    assert not every or 2 + 10_000 / every <= monitor_module.SHARE * seconds
+    assert not every or 2 + 10_000 / every <= monitor_module.SNAPSHOT_SHARE * seconds
 
 
 def test_not_every_one_of_many_checkpoints_has_a_snapshot():

@@ -22,6 +22,7 @@ from gansmith.cli import (
     evaluate,
     export,
     features,
+    import_weights,
     interpolate,
     invert,
     plan,
@@ -39,6 +40,7 @@ from gansmith.cli.options import ENDED_BY_VERDICT, USER_ERROR, flag
 from gansmith.cli.text import json_text
 from gansmith.core.errors import GansmithError, GansmithWarning
 from gansmith.core.events import say
+from gansmith.core.signals import removing_half_files
 from gansmith.core.version import __version__
 
 NARROW = 60  # columns; with fewer, rich's tables cut words
@@ -115,6 +117,7 @@ add_verbs(LOOK, diagnose.diagnose, compare.compare)
 add_verbs(USE, sample.sample, interpolate.interpolate, arithmetic.arithmetic, directions.directions)
 add_verbs(USE, invert.invert, translate.translate, upscale.upscale, features.features, augment.augment)
 add_verbs(SHIP, export.export)
+app.command("import", cls=Command, rich_help_panel=USE)(import_weights.import_weights)
 add_verbs(EVALUATE, evaluate.evaluate, score.score, probe.probe)
 add_verbs(MACHINE, doctor.doctor, schema.schema)
 app.add_typer(
@@ -148,10 +151,10 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a locale may lack letters of a name
     try:
-        with warnings.catch_warnings():
+        with removing_half_files(), warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
             warnings.showwarning = _print_warning
-            app(words, prog_name="gansmith")  # the same name for python -m gansmith
+            _run(words)
     except (GansmithError, OSError) as problem:
         _print_json_error(_code_of(problem), _error_text(problem))
         if len(words) < len(sys.argv) - 1:
@@ -167,6 +170,20 @@ def _print_json_error(code: str, message: str) -> None:
     """Print an error as a JSON object on stdout if the user asked for JSON."""
     if "--json" in sys.argv[1:]:
         print(json_text({"error": {"code": code, "message": message}}))
+
+
+def _run(words: list[str]) -> None:
+    """Run a verb; GansmithError where torch is missing, which only .onnx files can do without."""
+    try:
+        app(words, prog_name="gansmith")  # the same name for python -m gansmith
+    except ModuleNotFoundError as problem:
+        if problem.name != "torch":
+            raise
+        raise GansmithError(
+            "machine.torch_missing",
+            "this needs torch, which is not installed\n  pip install torch"
+            "\n  without it: sample, interpolate, arithmetic, translate and upscale, with an .onnx file",
+        ) from problem
 
 
 def _print_warning(

@@ -12,13 +12,17 @@ from gansmith.core.events import say
 
 def export(
     model: ModelPath,
-    to: Annotated[str, typer.Option(metavar="FORMAT", help="onnx, torch-export or safetensors.")] = "onnx",
+    to: Annotated[str, typer.Option(metavar="FORMAT", help="onnx, torch-export, safetensors or hub-folder.")] = "onnx",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write.", show_default="generator.onnx, .pt2, ...")
     ] = None,
     weights: Annotated[str, typer.Option(metavar="TYPE", help="fp32, or fp16 for onnx: half the size.")] = "fp32",
     quantize: Annotated[
         str | None, typer.Option(metavar="TYPE", help="int8 for onnx: a third of the size, if FD rises by at most 5 %.")
+    ] = None,
+    license: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="For hub-folder: license of the model, as the Hub names it: cc-by-4.0."),
     ] = None,
     raw: Raw = False,
     plugin: Plugin = None,
@@ -32,7 +36,9 @@ def export(
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 
-    written = api.export(model, to, out=out, weights=weights, quantize=quantize, raw=raw, plugins=plugin or [])
+    written = api.export(
+        model, to, out=out, weights=weights, quantize=quantize, license=license, raw=raw, plugins=plugin or []
+    )
     for each in written:
         say(f"{each.path}: {each.words}")
     facts = [{"path": str(each.path), "network": each.network, **each.facts} for each in written]

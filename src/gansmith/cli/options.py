@@ -34,7 +34,8 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="MODEL",
-        help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors or .onnx file.",
+        help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors or .onnx file, "
+        "or hf:NAME/REPO[@REVISION] on the Hub.",
     ),
 ]
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files of any size, or folders.")]
@@ -46,7 +47,13 @@ Format = Annotated[
 Quality = Annotated[int | None, typer.Option(metavar="N", help="Quality of jpg and webp, 1 to 100.", show_default="95")]
 Continue = Annotated[bool, flag("--continue", "Go on in a folder: make only what is missing.")]
 
-Minutes = Annotated[float | None, typer.Option(metavar="N", help="Train for about N minutes on this machine.")]
+Minutes = Annotated[
+    float | None, typer.Option(metavar="N", help="Take N minutes for the whole command, with start and results.")
+]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="End at this local time, such as 18:30, with all results.", rich_help_panel=MORE),
+]
 Kimg = Annotated[float | None, typer.Option(metavar="N", help="Train until N thousand images were shown.")]
 Epochs = Annotated[float | None, typer.Option(metavar="N", help="Train for N passes over the data.")]
 Holdout = Annotated[

@@ -15,9 +15,13 @@ from gansmith.cli.options import (
     Epochs,
     Holdout,
     Kimg,
+    Labels,
     Minutes,
     Plugin,
     Precision,
+    Until,
+    ZipEncoding,
+    data_overrides,
 )
 from gansmith.cli.text import WIDTH, json_text, wrap_lines
 from gansmith.cli.train import data_and_overrides
@@ -37,8 +41,11 @@ def plan(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the recipe to this .yaml file.")] = None,
     device: Device = "auto",
     precision: Precision = "auto",
+    until: Until = None,
     holdout: Holdout = 0.0,
     plugin: Plugin = None,
+    labels: Labels = None,
+    zip_encoding: ZipEncoding = None,
     data_root: DataRoot = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,6 +57,7 @@ def plan(
     Example: gansmith plan photos/ --minutes 30
     """
     (source,), overrides = data_and_overrides(words or [])
+    overrides += data_overrides(labels, zip_encoding)
     if out is not None:
         if out.suffix not in (".yaml", ".yml"):
             raise GansmithError(
@@ -61,8 +69,8 @@ def plan(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     proposal = api.plan(
-        source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, device=device, precision=precision,
-        holdout=holdout, plugins=plugin or [], data_root=data_root,
+        source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, until=until, device=device,
+        precision=precision, holdout=holdout, plugins=plugin or [], data_root=data_root,
     )  # fmt: skip
     say("\n".join(proposal_lines(proposal)))
     if out is not None:
@@ -91,5 +99,10 @@ def proposal_lines(proposal: "Proposal") -> list[str]:
         head = f"{what:<{first}}  {value:<{second}}  "
         lines += textwrap.wrap(reason, WIDTH, initial_indent=head, subsequent_indent=" " * (first + second + 4))
     length = f"length: {proposal.kimg:,.1f} kimg, {duration(proposal.minutes * 60)} on this machine"
-    lines += ["", f"{length} at {proposal.img_per_sec:,.0f} images a second", f"memory: {proposal.memory_mb:,.0f} MB"]
+    around = f", {duration(proposal.around_sec)} of them for start and results" if proposal.around_sec else ""
+    lines += [
+        "",
+        *wrap_lines([f"{length} at {proposal.img_per_sec:,.0f} images a second{around}"]),
+        f"memory: {proposal.memory_mb:,.0f} MB",
+    ]
     return lines + wrap_lines([proposal.outlook(), *(f"warning: {text}" for text in proposal.warnings)])

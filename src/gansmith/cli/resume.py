@@ -18,7 +18,7 @@ def resume(
         bool, flag("--accept-changes", "Continue even if recipe, data, torch, threads or device changed.")
     ] = False,
     device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="auto, cpu, cuda or mps; by default the device before.")
+        str | None, typer.Option(metavar="NAME", help="Device to continue on; by default the one before.")
     ] = None,
     logger: Annotated[
         list[str] | None,

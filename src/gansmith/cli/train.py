@@ -22,13 +22,14 @@ from gansmith.cli.options import (
     Minutes,
     Plugin,
     Precision,
+    Until,
     ZipEncoding,
     data_overrides,
     flag,
 )
 from gansmith.cli.text import json_text, wrap_lines
 from gansmith.core.errors import GansmithError
-from gansmith.core.events import say
+from gansmith.core.events import duration, say
 from gansmith.recipes import AUTO
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ To = Annotated[
     str | None, typer.Option(metavar="DATA", help="Images of the other kind; see --from.", rich_help_panel=MORE)
 ]
 InitFrom = Annotated[
-    Path | None, typer.Option(metavar="MODEL", help="Start from the weights of this model.", rich_help_panel=MORE)
+    Path | None,
+    typer.Option(
+        metavar="MODEL", help="Start from the layers of this model that fit, also hf:NAME/REPO.", rich_help_panel=MORE
+    ),
 ]
 Patience = Annotated[
     int | None,
@@ -126,6 +130,7 @@ def train(
     patience: Patience = None,
     on_collapse: OnCollapse = None,
     steps: Steps = None,
+    until: Until = None,
     precision: Precision = "auto",
     compiled: Compile = False,
     logger: Loggers = None,
@@ -156,7 +161,7 @@ def train(
     keywords: api.RunKeywords = {
         "recipe": recipe,
         "overrides": [*task_overrides, *overrides, *_snapshot_overrides(patience, on_collapse)],
-        "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes,
+        "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes, "until": until,
         "seed": seed, "holdout": holdout, "init_from": init_from, "plugins": plugin or [], "data_root": data_root,
         "device": device, "precision": precision, "compiled": compiled,
         "loggers": logger or [],
@@ -291,6 +296,7 @@ def _source(names: list[str], *, unpaired: bool, pairs: bool) -> "str | Domains 
 
 def _dry_run_lines(found: "api.DryRun") -> list[str]:
     prepared, length = found.prepared, found.prepared.length
+    around = f", {duration(prepared.around_sec)} of them for start and results" if prepared.around_sec else ""
     speed = f"{prepared.img_per_sec:,.0f} images a second on this machine"
     return [
         *wrap_lines(found.summary),
@@ -298,7 +304,7 @@ def _dry_run_lines(found: "api.DryRun") -> list[str]:
         *found.shapes,
         "",
         f"length: {length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})",
-        f"speed: {speed}, about {found.minutes:,.1f} minutes in all",
+        f"speed: {speed}, about {found.minutes:,.1f} minutes in all{around}",
         "",
         prepared.recipe.to_yaml().rstrip("\n"),
     ]

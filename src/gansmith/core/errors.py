@@ -6,8 +6,8 @@ from typing import Any
 
 # The part of a code before its first dot. The command line adds "system" for errors of the operating system.
 AREAS = frozenset({
-    "checkpoint", "cli", "data", "disk", "export", "image", "machine", "metric", "model", "output", "plugin", "recipe",
-    "run", "system", "training",
+    "checkpoint", "cli", "data", "disk", "export", "hub", "image", "import", "machine", "metric", "model", "output",
+    "plugin", "recipe", "run", "system", "training",
 })  # fmt: skip
 
 

@@ -25,6 +25,8 @@ def escaped(name: str | bytes | Path) -> str:
 
 def printable(name: str | bytes | Path) -> str:
     """Return a name as ``escaped`` does, in Unicode's composed form (NFC), so that equal names are equal text."""
+    if isinstance(name, str) and name.isascii() and name.isprintable():  # millions of rows of a table pass here
+        return name
     return unicodedata.normalize("NFC", escaped(name))
 
 

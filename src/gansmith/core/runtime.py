@@ -272,6 +272,11 @@ def numerics() -> dict[str, str | int]:
     }
 
 
+def threads() -> int:
+    """Return the number of CPU threads of torch's operators."""
+    return torch.get_num_threads()
+
+
 def set_threads(count: int) -> None:
     """Set the number of CPU threads of torch's operators."""
     torch.set_num_threads(count)

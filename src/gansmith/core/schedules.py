@@ -16,6 +16,7 @@ class Moment:
     iteration: int
     kimg: float  # thousands of real images shown to the discriminator
     progress: float  # share of the schedule that is done, in [0, 1]; stays 1 after the schedule
+    stretch: float = 1.0  # kimg so far for each kimg that the plan had; other than 1 only after a plan was revised
 
 
 class Ramp(FrozenModel):

@@ -88,7 +88,7 @@ def choose_format(name: str, options: Mapping[str, str | None]) -> ExportFormat:
             )
         kind = chosen.model_fields[key].annotation  # Literal["a"], or Literal["a"] | None
         allowed = [word for each in (kind, *get_args(kind)) for word in get_args(each) if isinstance(word, str)]
-        if value not in allowed:
+        if allowed and value not in allowed:
             raise GansmithError("export.unknown_value", unknown_name(f"value of {key}:", str(value), allowed))
     return chosen.model_validate(wanted)
 

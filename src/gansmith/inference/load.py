@@ -12,7 +12,8 @@ from torch import Tensor
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.errors import CheckpointError, GansmithWarning, ModelError
 from gansmith.inference.base import needs_weights
-from gansmith.inference.model import Model
+from gansmith.inference.hub import fetch, is_hub_address
+from gansmith.inference.model import Model, Origin
 from gansmith.inference.model_record import MODEL_JSON, make_record, model_errors, parse_record
 from gansmith.inference.onnx_file import ENDING
 from gansmith.recipes.load import read_run_recipe
@@ -21,12 +22,21 @@ from gansmith.runs.folder import RECORD, RunFolder, find_checkpoint, is_run
 
 
 def load_model(path: str | Path, device: str = "auto") -> Model:
-    """Return the model of a run folder, a model folder or a .safetensors file.
+    """Return the model of a run folder, a model folder, a .safetensors file, or hf:NAME/REPO[@REVISION] on the Hub.
 
     For a run this is its best checkpoint, or the checkpoint that ``path`` names. A run without a readable checkpoint
     gives its model folder, with a GansmithWarning. Raises ModelError, or CheckpointError for a run without either.
     """
-    path = Path(path)
+    address = str(path)
+    if is_hub_address(path):
+        found = fetch(path)
+        address, path = found.address, found.folder
+    model = _load(Path(path), device)
+    model.origin = Origin(address, Path(path))
+    return model
+
+
+def _load(path: Path, device: str) -> Model:
     if path.suffix.lower() == ENDING:
         raise needs_weights("train or compare")
     try:
@@ -35,7 +45,7 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
         folder = RunFolder(path).model
         if not (is_run(path) and (folder / MODEL_JSON).is_file()):
             raise
-        warnings.warn(GansmithWarning(f"{problem}\n  used instead: {folder}"), stacklevel=2)
+        warnings.warn(GansmithWarning(f"{problem}\n  used instead: {folder}"), stacklevel=3)
         return _from_folder(folder, device)
     if found is not None:
         return _from_run(*found, device)
@@ -52,7 +62,9 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
             "\n  gansmith never loads pickled files (.pt, .pth, .pkl): they can run code",
         )
     where = "has no run.json and no model.json" if path.is_dir() else "does not exist"
-    raise ModelError("model.not_found", f"'{path}' {where}\n  pass a run folder, a model folder or a .safetensors file")
+    raise ModelError(
+        "model.not_found", f"'{path}' {where}\n  pass a run folder, a model folder, a .safetensors file or hf:NAME/REPO"
+    )
 
 
 def _from_run(run: RunFolder, checkpoint: Checkpoint, device: str) -> Model:

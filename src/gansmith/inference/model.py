@@ -2,7 +2,9 @@
 
 import copy
 import hashlib
+import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +37,14 @@ from gansmith.methods.capabilities import LatentSampler, samples_from_latents, t
 from gansmith.methods.sampling import generate
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The place that a model was read from."""
+
+    address: str  # as given; of the Hub with the commit: hf:NAME/REPO@COMMIT
+    path: Path  # the same on this disk
+
+
 class Model(TrainedModel):
     """A trained model on one device, in evaluation mode.
 
@@ -51,6 +61,7 @@ class Model(TrainedModel):
         Raises ModelError for tensors whose names or shapes differ from those of the record's networks.
         """
         self.record, self.kind, self.data, self.classes = record, record.method.kind, record.data, record.data.classes
+        self.origin: Origin | None = None  # None: it was not read from a file
         # Networks on the meta device take no memory, so a file that claims huge layers does no harm.
         with model_errors(f"the record of '{record.name}'"), torch.device("meta"):
             self.method = record.method.build(record.data)
@@ -166,6 +177,17 @@ class Model(TrainedModel):
             digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
         commit_json(folder / MODEL_JSON, {**self.record.model_dump(mode="json"), "sha256": digests})
         return folder
+
+    def push_to_hub(self, repo: str, *, license: str = "", private: bool = False, token: str | None = None) -> str:
+        """Publish the model on the Hugging Face Hub as NAME/REPO; return its address, hf:NAME/REPO@COMMIT.
+
+        The repository gets what ``gansmith export --to hub-folder`` writes; it is made if it does not exist.
+        ``license`` is one of the Hub's, for example "cc-by-4.0". Raises GansmithError for a wrong name, without login,
+        and if the Hub does not answer.
+        """
+        # By name: exporting stands above this package, since a card tells of the run and its evaluation.
+        hub = importlib.import_module("gansmith.exporting.hub")
+        return hub.push_to_hub(self, repo, license=license, private=private, token=token)
 
     def latent_method(self, verb: str) -> LatentSampler:
         """Return the method; ModelError, which names ``verb``, if it does not make images from latents."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gansmith.core.atomic_files import METADATA_KEY
+from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, ModelError, reason_of, unknown_name
 from gansmith.data.base import DataSpec
 from gansmith.imaging.images import sample_batch
@@ -256,6 +257,6 @@ def _session(path: Path, content: bytes, device: str) -> "onnxruntime.InferenceS
 
 
 def _threads() -> int:
-    """Return the number of threads that OMP_NUM_THREADS gives, as for torch; 0: onnxruntime decides."""
+    """Return the number of threads: what OMP_NUM_THREADS says, else the CPUs that this process may use."""
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isdecimal() else 0
+    return int(first) if first.isdecimal() else available_cpus()

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 
 def load(path: str | Path, device: str = "auto", plugins: Sequence[str | Path] = ()) -> "Model | OnnxModel":
-    """Load a run folder, a model folder, a .safetensors file or an .onnx file; ModelError where that fails.
+    """Load a run folder, a model folder, a .safetensors or .onnx file, or hf:NAME/REPO[@REVISION] on the Hub.
 
     An .onnx file is run by onnxruntime; torch and ``plugins`` are not imported for it.
+    Raises ModelError where loading fails.
     """
     if Path(path).suffix.lower() == ENDING:
         return OnnxModel(path, device)

@@ -56,7 +56,7 @@ class SuperResolutionConfig(SupervisedConfig):
             advice = f"scale={data.source_scale}" if data.source_scale in (2, 4) else advice
             raise RecipeError(
                 "recipe.pairs_of_other_scale",
-                f"the targets of '{data.name}' are {data.source_scale} times larger than their sources, but this recipe"
+                f"the targets of '{data.name}' {_larger(data.source_scale)}, but this recipe"
                 f" makes images {self.scale} times larger"
                 f"\n  pass {advice}",
             )
@@ -141,6 +141,10 @@ class SuperResolutionMethod(SupervisedMethod):
         scale = self.config.scale
         source = shown[:, :, ::scale, ::scale].contiguous(memory_format=torch.channels_last)
         return torch.cat([shown, self.translate(networks["generator"], source), target], 3)
+
+
+def _larger(scale: int) -> str:
+    return f"are {scale} times larger than their sources" if scale > 1 else "have the size of their sources"
 
 
 def cropped(images: Tensor, side: int, noise: Noise, step: int = 1) -> Tensor:

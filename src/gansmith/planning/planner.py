@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gansmith.core.errors import RecipeError
 from gansmith.core.events import OnEvent
 from gansmith.core.runtime import Runtime
-from gansmith.data.base import DataOptions, ImageData, Source, random_images
+from gansmith.data.base import DataOptions, DataSpec, ImageData, Source, random_images
 from gansmith.data.image_format import largest_inside
 from gansmith.data.peek import peek
 from gansmith.imaging.images import POINT
@@ -29,19 +29,42 @@ from gansmith.planning.heuristics import (
     NARROWEST,
     POINTS,
     fewest_kimg,
+    needed_mb,
     side_for,
 )
 from gansmith.planning.proposal import Choice, Proposal, RecipeBuilder
 from gansmith.recipes import AUTO
+from gansmith.recipes.layer_table import work_in
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
-from gansmith.runs.length import Budget, refuse_two_lengths, run_length
+from gansmith.runs.length import Budget, TimeLimit, refuse_two_lengths, run_length
 from gansmith.runs.options import RunOptions
-from gansmith.training.prepare import Prepared, find_data, measure_speed, open_for, same_number
+from gansmith.training.prepare import (
+    Prepared,
+    Speed,
+    find_data,
+    fit_length,
+    measure_speed,
+    most_sec,
+    open_for,
+    same_number,
+    warn_of_doubt,
+)
 
-PROBE_SEC, MEASURE_SEC = 1.0, 3.0
-PROBE = (32, 32, 3)  # shape of the random images of the first speed measurement
 NATIVE = "the size of the images"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The measured speed of one recipe on images of one format; predicts others from it."""
+
+    recipe: Recipe
+    spec: DataSpec
+    speed: Speed
+
+    def img_per_sec(self, recipe: Recipe, spec: DataSpec) -> float:
+        """Return the measured speed, or the predicted one of other networks or images."""
+        return self.speed.img_per_sec * work_in(self.recipe, self.spec) / work_in(recipe, spec)
 
 
 @dataclass(frozen=True)
@@ -49,12 +72,16 @@ class Reach:
     """How much training a budget allows."""
 
     length: Budget
-    img_per_sec: float = 0.0  # of the narrowest networks on ``PROBE``; the cost of an image grows with its area
+    limit: TimeLimit | None = None
+    probe: Probe | None = None  # of the narrowest networks; the cost of an image grows with its area
 
     def kimg(self, pixels: int, count: int) -> float:
         """Return the kimg that the narrowest networks can train on ``count`` images of so many pixels."""
-        if self.length.minutes:
-            return self.length.minutes * 60 * self.img_per_sec * PROBE[0] * PROBE[1] / pixels / 1000
+        if self.limit:
+            if self.probe is None:
+                return 0.0
+            measured = self.probe.spec.height * self.probe.spec.width
+            return self.limit.seconds * self.probe.speed.img_per_sec * measured / pixels / 1000
         steps_kimg = (self.length.steps or 0) * load_recipe(COMPACT).batch_size / 1000
         return self.length.kimg or steps_kimg or (self.length.epochs or 0) * count / 1000
 
@@ -62,18 +89,21 @@ class Reach:
 def propose(options: RunOptions, runtime: Runtime, on_event: OnEvent) -> tuple[Proposal, Prepared]:
     """Plan a recipe, and return it with the run that it prepares; all processes must call it, with the same options.
 
-    Opens the data, which decodes them if they are not in the cache, and measures a few steps that are thrown away.
+    Opens the data, which decodes them if they are not in the cache, and measures some steps that are thrown away, once:
+    with a time limit before the data are opened, on random images, since their size depends on the speed.
     Raises GansmithError for anything that keeps the run from starting.
     """
     overrides = options.overrides
     _refuse_wrong(overrides)
     asked = _asked_length(options.budget, overrides)
     source = find_data(options, runtime)
-    fitted, reach, size_reason = _size(source, asked, data_options(overrides), runtime)
+    limit = options.time_limit or (TimeLimit(DEFAULT_MINUTES * 60) if asked == Budget() else None)
+    fitted, reach, size_reason = _size(source, asked, limit, data_options(overrides), runtime)
     compact = load_recipe(COMPACT).model_copy(update={"data": fitted})
     opened, data = open_for(compact, source, options, runtime, on_event)
     spec = data.spec
-    base, reason = _base(opened, data, asked, runtime)
+    base, reason, probe = _base(opened, data, asked, limit, runtime)
+    probe = probe or reach.probe
     draft = RecipeBuilder(base, overrides)
     about = {"name": AUTO, "summary": f"made for {spec.name} by gansmith plan"[:200], "data": opened.data}
     draft.recipe = draft.recipe.model_copy(update=about)
@@ -85,19 +115,24 @@ def propose(options: RunOptions, runtime: Runtime, on_event: OnEvent) -> tuple[P
         warnings = fit_to_data(draft, data, runtime, kimg)
     if base == COMPACT:
         fit_networks(draft, spec)
-    speed, images = measure_speed(draft.recipe, data, runtime, MEASURE_SEC), draft.recipe.images_per_iteration
-    length = run_length(draft.recipe, reach.length if base == COMPACT else asked, spec.count, images, speed)
+    if probe is None:
+        probe = Probe(draft.recipe, spec, measure_speed(draft.recipe, data, runtime, most_sec(limit)))
+    warn_of_doubt(probe.speed, on_event)
+    speed = probe.img_per_sec(draft.recipe, spec)
+    limit = limit if options.time_limit or base == COMPACT else None  # the other recipes have their own length
+    length, around = fit_length(draft.recipe, data, options, runtime, speed, on_event, limit)
     fit_to_length(draft, length, is_asked=asked != Budget())
     draft.note_the_rest()
     side = max(spec.height, spec.width)
     seen = None if spec.is_points else expectation_for(side, spec.channels, spec.count, length.schedule_kimg)
+    memory = same_number(runtime, runtime.memory_mb())
+    if probe.img_per_sec(draft.recipe, spec) < probe.speed.img_per_sec / 1.1:  # the probe was smaller
+        memory = max(memory, needed_mb(draft.recipe, spec, draft.recipe.batch_size // runtime.world_size))
     proposal = Proposal(
         draft.recipe, tuple(draft.choices), warnings, tuple(data.summary.lines()), speed, length.schedule_kimg,
-        same_number(runtime, runtime.memory_mb()), seen,
+        memory, seen, around,
     )  # fmt: skip
-    left = Budget() if options.budget.minutes else options.budget  # minutes have become the recipe's kimg
-    length = run_length(draft.recipe, left, spec.count, images, speed)
-    return proposal, Prepared(draft.recipe, source, data, length, speed, proposal.comments())
+    return proposal, Prepared(draft.recipe, source, data, length, speed, around, proposal.comments())
 
 
 def _refuse_wrong(overrides: tuple[str, ...]) -> None:
@@ -129,57 +164,68 @@ def _asked_length(budget: Budget, overrides: tuple[str, ...]) -> Budget:
     return Budget(kimg=recipe.kimg, epochs=recipe.epochs)
 
 
-def _size(source: Source, asked: Budget, options: DataOptions, runtime: Runtime) -> tuple[DataOptions, Reach, str]:
+def _size(
+    source: Source, asked: Budget, limit: TimeLimit | None, options: DataOptions, runtime: Runtime
+) -> tuple[DataOptions, Reach, str]:
     """Return the options with the image size that the budget can train, the budget's reach, and the reason."""
     if runtime.has_cuda:
         return options, Reach(asked), NATIVE
     found = peek(source, options) if runtime.is_main else None
     seen = json.loads(runtime.broadcast_text(json.dumps(found)))
-    length = asked if asked != Budget() else Budget(minutes=DEFAULT_MINUTES)
     if seen is None or tuple(seen[:3]) == POINT:
-        return options, Reach(length), NATIVE
-    height, width, _, count = seen
-    reach = Reach(length, _probe(runtime, count) if length.minutes else 0.0)
+        return options, Reach(asked, limit), NATIVE
+    height, width, channels, count = seen
+    reach = Reach(asked, limit, _probe(runtime, limit, (height, width, channels), count) if limit else None)
     if options.size is not None or options.pairs:
         return options, reach, NATIVE
     longer = max(height, width)
     side = side_for(longer, lambda side: reach.kimg(side * side, count))
     if side == longer:
         return options, reach, NATIVE
+    if reach.probe is not None and reach.probe.speed.doubt:  # the machine may be faster than it seems
+        return options, reach, f"{NATIVE}; the measured speed is doubtful, so it chooses no smaller size"
     shape = largest_inside(min(side, height), min(side, width), width / height)
     least, shown = fewest_kimg(longer), reach.kimg(height * width, count)
     reason = f"{height} x {width} needs {least:,} kimg, and on this CPU the budget allows {shown:,.0f}"
     return DataOptions.model_validate({**options.model_dump(), "size": shape}), reach, reason
 
 
-def _probe(runtime: Runtime, count: int) -> float:
-    """Return images a second of the narrowest networks on random images; ``count`` real images decide how.
+def _probe(runtime: Runtime, limit: TimeLimit, shape: tuple[int, int, int], count: int) -> Probe:
+    """Measure the narrowest networks on random images of a shape (H, W, C); ``count`` real images decide how.
 
     The image size has to be chosen before the data are opened, so the real images cannot be used.
     """
     few = ["augment=ada"] if count <= FEW_IMAGES else []
-    narrow = load_recipe(COMPACT, (f"base_channels={NARROWEST}", *few))
-    data = random_images(PROBE, min(count, narrow.batch_size * runtime.world_size))
-    narrow = narrow.model_copy(update={"batch_size": batch_for(narrow, data.spec, runtime)[0]})
-    return measure_speed(narrow, data, runtime, PROBE_SEC)
+    draft = RecipeBuilder(COMPACT, (f"base_channels={NARROWEST}", *few))
+    data = random_images(shape, min(count, draft.recipe.batch_size * runtime.world_size))
+    fitted = draft.recipe.data.with_format(*shape)
+    draft.recipe = draft.recipe.model_copy(update={"data": fitted})
+    fit_networks(draft, data.spec)
+    recipe = draft.recipe.model_copy(update={"batch_size": batch_for(draft.recipe, data.spec, runtime)[0]})
+    return Probe(recipe, data.spec, measure_speed(recipe, data, runtime, most_sec(limit)))
 
 
-def _base(opened: Recipe, data: ImageData, asked: Budget, runtime: Runtime) -> tuple[str, str]:
-    """Return the name of the recipe to start from, and why."""
+def _base(
+    opened: Recipe, data: ImageData, asked: Budget, limit: TimeLimit | None, runtime: Runtime
+) -> tuple[str, str, Probe | None]:
+    """Return the name of the recipe to start from, why, and what was measured to decide that."""
     spec, (least, most) = data.spec, GPU_SIDES
     if spec.is_points:
-        return POINTS, "points in the plane"
+        return POINTS, "points in the plane", None
     if not runtime.has_cuda:
-        return COMPACT, "small networks, whose steps are fast on a CPU"
+        return COMPACT, "small networks, whose steps are fast on a CPU", None
     if not least <= min(spec.height, spec.width) <= max(spec.height, spec.width) <= most:
-        return COMPACT, f"{GPU} is for {least} to {most} px"
+        return COMPACT, f"{GPU} is for {least} to {most} px", None
     if asked == Budget():
-        return GPU, "a GPU; no length was given, so the recipe's length applies"
+        return GPU, "a GPU; no length was given, so the recipe's length applies", None
     recipe = load_recipe(GPU)
     batch = for_all_processes(recipe.batch_size, runtime)
     recipe = recipe.model_copy(update={"data": opened.data, "batch_size": batch})
-    speed = measure_speed(recipe, data, runtime, PROBE_SEC) if asked.minutes else 0.0
-    kimg = run_length(recipe, asked, spec.count, recipe.batch_size, speed).schedule_kimg
+    probe = Probe(recipe, spec, measure_speed(recipe, data, runtime, most_sec(limit))) if limit else None
+    speed = probe.speed.img_per_sec if probe else 0.0
+    seconds = limit.seconds if limit else 0.0
+    length = run_length(recipe, asked, spec.count, recipe.batch_size, limit=limit, img_per_sec=speed, train_sec=seconds)
+    kimg = length.schedule_kimg
     if kimg >= LARGE_GPU_KIMG:
-        return LARGE_GPU, f"a GPU with time for {kimg:,.0f} kimg of {GPU}"
-    return GPU, f"a GPU with time for {kimg:,.0f} kimg; {LARGE_GPU} needs {LARGE_GPU_KIMG:,}"
+        return LARGE_GPU, f"a GPU with time for {kimg:,.0f} kimg of {GPU}", probe
+    return GPU, f"a GPU with time for {kimg:,.0f} kimg; {LARGE_GPU} needs {LARGE_GPU_KIMG:,}", probe

@@ -36,11 +36,12 @@ class Proposal:
     kimg: float
     memory_mb: float
     expectation: Expectation | None
+    around_sec: float = 0.0  # of a time limit: before the first step and after the last
 
     @property
     def minutes(self) -> float:
-        """Return how many minutes the run takes at the measured speed."""
-        return self.kimg * 1000 / self.img_per_sec / 60
+        """Return how many minutes the run takes at the measured speed; with a time limit, the whole command."""
+        return (self.kimg * 1000 / self.img_per_sec + self.around_sec) / 60
 
     def notes(self) -> list[str]:
         """Return one line for each choice."""

@@ -34,7 +34,7 @@ def read_recipe(recipe: str | Recipe, overrides: Sequence[str] = (), plugins: Se
 def prepare_run(options: RunOptions, runtime: Runtime, on_event: OnEvent, *, measure: bool = False) -> Prepared:
     """Resolve a recipe's name, or plan one for ``auto``, and prepare the run; all processes must call it.
 
-    Speed is measured if ``measure`` is true, the recipe is ``auto``, or the length is in minutes. Raises GansmithError
+    Speed is measured if ``measure`` is true, the recipe is ``auto``, or there is a time limit. Raises GansmithError
     for anything that keeps the run from starting.
     """
     if options.recipe != AUTO:
@@ -81,8 +81,9 @@ class DryRun:
 
     @property
     def minutes(self) -> float:
-        """Return how many minutes the run would take at the measured speed."""
-        return self.prepared.length.schedule_kimg * 1000 / self.prepared.img_per_sec / 60
+        """Return how many minutes the run would take at the measured speed; with a time limit, the whole command."""
+        seconds = self.prepared.length.schedule_kimg * 1000 / self.prepared.img_per_sec
+        return (seconds + self.prepared.around_sec) / 60
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""

@@ -14,6 +14,7 @@ from gansmith.imaging.images import on_white, to_pil
 from gansmith.reporting.load_matplotlib import load_matplotlib
 from gansmith.reporting.panels import PANELS, Panel
 from gansmith.reporting.series import column, extremes, is_number, means, robust_limits, smooth
+from gansmith.runs.log import REVISED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +64,8 @@ def curves_figure(rows: list[dict[str, Any]]) -> Figure:
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    events = [_at_its_beginning(row) for row in rows if "event" in row and is_number(row.get("kimg"))]
+    marked = [row for row in rows if row.get("event", REVISED) != REVISED]
+    events = [_at_its_beginning(row) for row in marked if is_number(row.get("kimg"))]
     rows = [row for row in rows if "event" not in row and is_number(row.get("kimg"))]
     names = list(dict.fromkeys(name for row in rows for name in row))
     panels = [(panel, [n for n in names if panel.shows(n)]) for panel in PANELS]

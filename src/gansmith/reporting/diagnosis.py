@@ -24,7 +24,7 @@ from gansmith.parts.metrics.class_coverage import evenness
 from gansmith.recipes.load import read_run_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import best_snapshot, measure, read_rows
+from gansmith.runs.log import best_snapshot, events_in, measure, read_rows
 from gansmith.runs.record import RunRecord
 
 BAR = 30  # characters of the longest bar
@@ -150,7 +150,7 @@ def diagnose(path: str | Path, device: str = "auto", on_progress: OnProgress | N
     load_plugins(record.plugin_files)
     recipe = read_run_recipe(run.recipe)
     everything, snapshots, unknown = read_rows(run.log), run.read_snapshots(), list[str]()
-    rows, events = [row for row in everything if "event" not in row], [row for row in everything if "event" in row]
+    rows, events = [row for row in everything if "event" not in row], events_in(everything)
     verdict = health.diagnose(rows, snapshots) if snapshots else None
     if not snapshots:
         unknown.append("beginning and trend: the run took no snapshots while it trained")

@@ -10,6 +10,8 @@ from typing import Any
 import yaml
 
 from gansmith.data.base import DataSpec
+from gansmith.evaluation.result import Evaluation, Protocol
+from gansmith.parts.metrics.base import Number
 
 CHANNELS = {1: "gray", 3: "colour", 4: "colour with alpha"}
 KEY_NUMBERS = (  # label in the table, path in the recipe
@@ -28,6 +30,11 @@ PREVIEWS = {  # of translation methods: contents of preview.png
     "unpaired": "fixed images, their translations, and those translated back",
     "super_resolution": "source, result and target of fixed images",
 }
+PLACEHOLDER = (
+    "The license `other` above is a placeholder. Replace it by a license that the rights in the training images allow."
+)
+FOLDER_NOTE = "`FOLDER` is the folder of this file."
+PLACEHOLDER_NOTE = "# 'other' is a placeholder: choose a license that the rights in the training images allow.\n"
 NOT_EVALUATED = (
     "**Not evaluated yet.** This card has no metric of image quality or diversity. Before you rely on the model, "
     "compare its samples with the training images, and run `gansmith evaluate`."
@@ -66,6 +73,39 @@ def model_card(facts: CardFacts, *, metrics: Mapping[str, float] | None = None) 
     return "\n\n".join(sections) + "\n"
 
 
+def published(card: str, *, license: str, repo: str, dataset: str, evaluation: Evaluation | None) -> str:
+    """Return a model card with the front matter of the Hub: license ("" keeps it open), data set and scores.
+
+    ``repo`` is the NAME/REPO that its commands name, "" for FOLDER. The scores are a model-index; each has its
+    deviation and the protocol that it depends on.
+    """
+    head, text = card.removeprefix("---\n").split("\n---", 1)
+    values = yaml.safe_load(head)
+    if license:
+        values.pop("license_name", None)
+        values["license"], text = license, text.replace(PLACEHOLDER, f"License: `{plain(license)}`.")
+    if repo:
+        text = text.replace(f"{FOLDER_NOTE} ", "").replace("FOLDER", f"hf:{repo}")
+    values["datasets"] = [dataset]
+    if evaluation is not None:
+        protocol, task = evaluation.protocol, values.get("pipeline_tag", "unconditional-image-generation")
+        scores = [
+            {"type": name, "name": name, "value": number.value, "args": _conditions(protocol, number)}
+            for name, number in evaluation.numbers.items()
+            if math.isfinite(number.value)
+        ]
+        results = {"task": {"type": task}, "dataset": {"type": dataset, "name": protocol.reference}, "metrics": scores}
+        values["model-index"] = [{"name": evaluation.model, "results": [results]}]
+    note = "" if license else PLACEHOLDER_NOTE
+    return f"---\n{note}{yaml.safe_dump(values, sort_keys=False, allow_unicode=True)}---{text}"
+
+
+def _conditions(protocol: Protocol, number: Number) -> dict[str, str]:
+    """Return the conditions that a score depends on, in words."""
+    spread = {} if number.deviation is None else {"standard deviation": f"{number.deviation:.3g} ({number.over})"}
+    return {**spread, "protocol": "; ".join(protocol.lines()), "gansmith": protocol.gansmith}
+
+
 def plain(text: object) -> str:
     """Return text as one line, escaped so that Markdown and HTML show it unchanged."""
     line = html.escape(" ".join(str(text).split()), quote=False)
@@ -92,8 +132,7 @@ def _front_matter(recipe: Mapping[str, Any]) -> str:
         values["pipeline_tag"] = "image-to-image"
     elif not conditional:
         values["pipeline_tag"] = "unconditional-image-generation"
-    note = "# 'other' is a placeholder: choose a license that the rights in the training images allow."
-    return f"---\n{note}\n{yaml.safe_dump(values, sort_keys=False)}---"
+    return f"---\n{PLACEHOLDER_NOTE}{yaml.safe_dump(values, sort_keys=False)}---"
 
 
 def _introduction(facts: CardFacts, kind: str) -> str:
@@ -106,9 +145,7 @@ def _introduction(facts: CardFacts, kind: str) -> str:
         f"A generative adversarial network (GAN) that makes {made}{source} like those of "
         f"*{plain(spec.name)}*. gansmith trained it for {facts.kimg:,.1f} kimg "
         f"({duration(facts.seconds)}). Parameters: {', '.join(networks) or 'not counted'}.\n\n"
-        f"![{preview}](preview.png)\n\n"
-        "The license `other` above is a placeholder. Replace it by a license that the rights in the training images "
-        "allow."
+        f"![{preview}](preview.png)\n\n{PLACEHOLDER}"
     )
 
 
@@ -131,7 +168,7 @@ def _usage(kind: str) -> str:
         )
     return (
         "## Use\n\n"
-        "`FOLDER` is the folder of this file. You need neither the training data nor the recipe.\n\n"
+        f"{FOLDER_NOTE} You need neither the training data nor the recipe.\n\n"
         f"```sh\ngansmith {verb}\n```\n\n"
         "```python\nimport gansmith\n\n"
         'model = gansmith.load("FOLDER")\n'

@@ -21,7 +21,7 @@ from gansmith.reporting.page import page
 from gansmith.reporting.panels import PANELS
 from gansmith.reporting.series import is_number
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import best_snapshot, read_rows
+from gansmith.runs.log import best_snapshot, events_in, read_rows
 
 NUMBERS = tuple(panel.prefix for panel in PANELS)  # the columns of the log that the curves show
 
@@ -67,7 +67,7 @@ def write_report(run: RunFolder, *, title: str, facts: dict[str, str]) -> Path:
 def _read(run: RunFolder) -> _History:
     everything = read_rows(run.log)
     rows = [row for row in everything if "event" not in row]
-    events = {json.dumps(row, sort_keys=True): row for row in [*everything, *read_rows(run.timing)] if "event" in row}
+    events = {json.dumps(row, sort_keys=True): row for row in events_in([*everything, *read_rows(run.timing)])}
     try:
         length = run.record.length
     except GansmithError:

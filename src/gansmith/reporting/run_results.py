@@ -16,31 +16,19 @@ from gansmith.reporting.model_card import CardFacts, model_card
 from gansmith.reporting.run_report import write_report
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import add_up, best_snapshot, read_rows
+from gansmith.runs.record import RunRecord
 
 
 def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     """Write all results; a later call replaces them."""
     rows, snapshots = read_rows(run.log), run.read_snapshots()
-    timing = [row for row in read_rows(run.timing) if "wall_sec" in row]
+    facts = card_facts(run, model)
     on_event(MessageEvent("note", "writing model, film, curves and report"))
     model.save(run.model)
-    parameters = count_parameters(model)
-    seconds = total_seconds(timing)
-    last: dict[str, Any] = next((row for row in reversed(rows) if "event" not in row), {})
-    facts = CardFacts(
-        name=f"{model.record.name} on {model.record.data.name}",
-        spec=model.record.data,
-        recipe_yaml=run.recipe.read_text(),
-        parameters=parameters,
-        kimg=model.record.kimg,
-        seconds=seconds,
-        last_row=last,
-        versions={"gansmith": model.record.gansmith, "torch": run.record.numerics.torch},
-    )
     (run.model / "README.md").write_text(model_card(facts), encoding="utf-8")
     frames = sorted(run.samples.glob("*-ema.png"))
     if frames:
-        per_iteration = last.get("kimg", 0) / max(1, last.get("iteration", 1))
+        per_iteration = facts.last_row.get("kimg", 0) / max(1, facts.last_row.get("iteration", 1))
         until_kept = [each for each in frames if int(each.stem[:9]) * per_iteration <= model.record.kimg + 1e-6]
         shutil.copyfile((until_kept or frames)[-1], run.model / "preview.png")
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
@@ -63,12 +51,27 @@ def _or_warning(what: str, run: RunFolder, on_event: OnEvent) -> Iterator[None]:
         on_event(MessageEvent("warning", f"no {what}: {problem}\n  to write it later: gansmith resume {run.path}"))
 
 
+def card_facts(run: RunFolder, model: Model) -> CardFacts:
+    """Return the facts of a run and its model for the model card."""
+    return CardFacts(
+        name=f"{model.record.name} on {model.record.data.name}",
+        spec=model.record.data,
+        recipe_yaml=run.recipe.read_text(),
+        parameters=count_parameters(model),
+        kimg=model.record.kimg,
+        seconds=total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row]),
+        last_row=next((row for row in reversed(read_rows(run.log)) if "event" not in row), {}),
+        versions={"gansmith": model.record.gansmith, "torch": run.record.numerics.torch},
+    )
+
+
 def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> None:
     """Write report.html anew, with the newest evaluation; without a report so far only if ``always``."""
     if not (always or run.report.is_file()):
         return
     spec, seconds = model.record.data, total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row])
     parameters, best = count_parameters(model), best_snapshot(run.read_snapshots())
+    record = run.record
     shown = max((row["kimg"] for row in read_rows(run.log) if "event" not in row), default=model.record.kimg)
     write_report(
         run,
@@ -81,10 +84,15 @@ def refresh_report(run: RunFolder, model: Model, *, always: bool = False) -> Non
                 if best is None
                 else {"model": f"best checkpoint, at {model.record.kimg:,.1f} kimg: {_lowest_distance(best)}"}
             ),
+            **(
+                {}
+                if record.init_from is None
+                else {"first weights": "; ".join([record.init_from, *_taken_layers(record)])}
+            ),
             "training time": f"{seconds / 60:,.1f} min",
             "parameters": ", ".join(f"{name} {count:,}" for name, count in parameters.items()),
             "seed": str(model.record.seed),
-            "torch": run.record.numerics.torch,
+            "torch": record.numerics.torch,
         },
     )
 
@@ -98,6 +106,10 @@ def count_parameters(model: Model) -> dict[str, int]:
 def total_seconds(timing: list[dict[str, float]]) -> float:
     """Return the training time in seconds over all starts of a run."""
     return [0.0, *add_up(timing)][-1]
+
+
+def _taken_layers(record: RunRecord) -> list[str]:
+    return [f"{name}: {taken.text}" for name, taken in record.init_layers.items()]
 
 
 def _lowest_distance(snapshot: dict[str, Any]) -> str:

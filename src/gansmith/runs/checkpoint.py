@@ -8,6 +8,7 @@ import json
 import shutil
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,6 +91,13 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 def is_checkpoint(folder: Path) -> bool:
     """Say whether a folder is a completely written checkpoint."""
     return (folder / MANIFEST).is_file()
+
+
+def is_planned(folder: Path) -> bool:
+    """Say whether a checkpoint was written on schedule, not because of a signal; False for an incomplete one."""
+    with suppress(OSError, json.JSONDecodeError):
+        return bool(json.loads((folder / VALUES).read_text())["planned"])
+    return False
 
 
 def list_checkpoints(parent: Path) -> list[Path]:

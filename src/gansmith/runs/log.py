@@ -11,9 +11,12 @@ from gansmith.core.metric_name import column_of
 
 
 class LogEvent(TypedDict):
-    """A line of log.jsonl that is no row of numbers; a changed verdict is one too, with more keys (HealthValues)."""
+    """A line of log.jsonl that is no row of numbers.
 
-    event: Literal["skipped", "rollback", "ended", "changed"]
+    A changed verdict is one too, with more keys (HealthValues), and so is a revised length, with the key ``length``.
+    """
+
+    event: Literal["skipped", "rollback", "ended", "changed", "revised"]
     iteration: int
     kimg: float
     message: str
@@ -47,6 +50,14 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 
 Row = dict[str, Any]
+REVISED: Literal["revised"] = "revised"  # the event of a length that follows a time limit
+
+
+def events_in(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows of events; of the revisions of the length, which most checkpoints have, only the last."""
+    events = [row for row in rows if "event" in row]
+    last = next((row for row in reversed(events) if row["event"] == REVISED), None)
+    return [row for row in events if row["event"] != REVISED or row is last]
 
 
 def measure(row: Row, name: str) -> float:

@@ -1,24 +1,26 @@
 """The options of a new run, as a user gives them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
+from gansmith.core import clock
 from gansmith.data.base import Source
 from gansmith.data.find import DataName
 from gansmith.recipes import AUTO
 from gansmith.recipes.recipe import Recipe
-from gansmith.runs.length import Budget
+from gansmith.runs.length import Budget, TimeLimit
 
 
 class PlanKeywords(TypedDict, total=False):
     """The keywords of ``gansmith.plan``."""
 
     overrides: Sequence[str]  # KEY=VALUE, changes to the recipe
-    kimg: float | None  # the length: at most one of kimg, epochs and minutes
+    kimg: float | None  # the length: at most one of kimg, epochs, minutes and until
     epochs: float | None
-    minutes: float | None
+    minutes: float | None  # of the whole command
+    until: str | None  # a local time at which the command ends, such as "18:30"
     device: str  # auto, cpu, cuda or mps
     precision: str  # auto, fp32 or bf16
     holdout: float  # share of the images that is not trained on, 0 to 0.5
@@ -54,12 +56,18 @@ class RunOptions:
     plugins: tuple[Path, ...] = ()
     data_root: Path | None = None
     loggers: tuple[Any, ...] = ()
+    began: float = field(default_factory=clock.began)  # when the command began, by clock.monotonic
+
+    @property
+    def time_limit(self) -> TimeLimit | None:
+        """Return the time limit of the command; None without one."""
+        return self.budget.time_limit(self.began)
 
     @classmethod
     def of(cls, source: DataName | Source, **keywords: Unpack[RunKeywords]) -> "RunOptions":
         """Return the options that keywords ask for; GansmithError for two lengths, TypeError for an unknown keyword."""
         rest: dict[str, Any] = dict(keywords)
-        lengths = [rest.pop(name, None) for name in ("kimg", "steps", "epochs", "minutes")]
+        lengths = [rest.pop(name, None) for name in ("kimg", "steps", "epochs", "minutes", "until")]
         for name in ("init_from", "data_root"):
             rest[name] = Path(rest[name]) if rest.get(name) else None
         rest["overrides"] = tuple(rest.get("overrides", ()))

@@ -1,12 +1,14 @@
 """The record of a run (run.json), and what has changed since it was written."""
 
 import hashlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
+from gansmith.core.errors import counted
 from gansmith.core.events import VerdictName
 from gansmith.core.registry import FrozenModel
 from gansmith.core.runtime import Runtime, numerics
@@ -20,6 +22,7 @@ from gansmith.runs.length import RunLength
 from gansmith.runs.log import LogEvent
 from gansmith.runs.options import RunOptions
 
+SHOWN = 4  # names in a sentence
 RECORD_FORMAT = 3  # 1 had other names: recipes/old_files.py maps them; 2 had no ended_by
 
 
@@ -92,6 +95,23 @@ class Change(FrozenModel):
         return LogEvent(event="changed", iteration=self.iteration, kimg=self.kimg, message="; ".join(self.changes))
 
 
+class TakenLayers(FrozenModel):
+    """The layers of a network that a run took from the model of --init-from."""
+
+    taken: int
+    of: int  # layers of the network
+    new: tuple[str, ...] = ()  # the others, each with the shapes of its weights
+    classes: tuple[str, ...] = ()  # classes whose entries were taken, by name
+
+    @property
+    def text(self) -> str:
+        """Return this in words, with at most four new layers."""
+        out = f"{self.taken} of {counted(self.of, 'layer')} taken"
+        if self.classes:
+            out += f", with {'class' if len(self.classes) == 1 else 'classes'} {_some(self.classes)}"
+        return out + (f"; new: {_some(self.new)}" if self.new else "")
+
+
 class RunRecord(FrozenModel):
     """The contents of run.json: everything that a resume needs besides the recipe and a checkpoint."""
 
@@ -103,7 +123,8 @@ class RunRecord(FrozenModel):
     length: RunLength
     numerics: Numerics
     plugins: tuple[PluginFile, ...] = ()
-    init_from: str | None = None
+    init_from: str | None = None  # a model of the Hub with its commit: hf:NAME/REPO@COMMIT
+    init_layers: dict[str, TakenLayers] = Field(default_factory=dict)  # taken from it, by network
     loggers: tuple[dict[str, Any], ...] = ()  # where a resume sends the run, too
     monitor: MonitorRecord | None = None  # None: not decided yet
     changes: tuple[Change, ...] = ()
@@ -154,6 +175,11 @@ def changes_since(
         if _digest(Path(plugin.file)) != plugin.sha256:
             changes.append(f"plugin {plugin.file} was edited")
     return changes
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def _digest(path: Path) -> str:

@@ -20,9 +20,8 @@ from gansmith.recipes.recipe import MonitorOptions
 from gansmith.runs.length import RunLength
 from gansmith.runs.record import SnapshotProtocol
 from gansmith.training.state import RunState
+from gansmith.training.time_limit import INTERVALS, SNAPSHOT_SHARE
 
-SHARE = 0.04  # of the run's predicted time; leaves room for errors of the prediction below 5 %
-INTERVALS = (1, *(factor * 2**power for power in range(20) for factor in (2, 3)))  # in checkpoints
 FEWEST_SNAPSHOTS, SHORTEST_SEC = 3, 8.0
 
 
@@ -38,9 +37,13 @@ class Monitor:
 
     def evaluate(self) -> dict[str, Any]:
         """Return the metrics of the present generator, by column of snapshots.jsonl."""
+        return self.open_reference().evaluate(self._generate(self._fixed))
+
+    def open_reference(self) -> SnapshotEvaluator:
+        """Return the evaluator; the first call computes the features of the reference set."""
         if self._evaluator is None:
             self._evaluator = SnapshotEvaluator.open(self._data, self._extractor, self._options)
-        return self._evaluator.evaluate(self._generate(self._fixed))
+        return self._evaluator
 
     def protocol(self) -> SnapshotProtocol:
         """Return everything that the metrics depend on apart from the generator."""
@@ -75,20 +78,20 @@ class Monitor:
 def choose_interval(length: RunLength, options: MonitorOptions, img_per_sec: float, monitor: Monitor | None) -> int:
     """Return the iterations between snapshots, a multiple of the iterations between checkpoints; 0 for no snapshots.
 
-    ``options.snapshot_kimg`` sets the interval. Without it, snapshots are as frequent as SHARE of the run's time
-    allows, and there are none if that is too little for FEWEST_SNAPSHOTS. INTERVALS has few values, so that the same
-    run on the same machine has the same snapshots.
+    ``options.snapshot_kimg`` sets the interval. Without it, snapshots are as frequent as SNAPSHOT_SHARE of the run's
+    time allows, and there are none if that is too little for FEWEST_SNAPSHOTS. INTERVALS has few values, so that the
+    same run on the same machine has the same snapshots.
     """
     if monitor is None or options.snapshot_kimg == 0:
         return 0
     if options.snapshot_kimg is not None:
         per_kimg = length.iterations / length.schedule_kimg
         return length.checkpoint_every * max(1, round(options.snapshot_kimg * per_kimg / length.checkpoint_every))
-    seconds = length.schedule_kimg * 1000 / max(img_per_sec, 1e-9)
+    seconds = length.limit.seconds if length.limit else length.schedule_kimg * 1000 / max(img_per_sec, 1e-9)
     if seconds < SHORTEST_SEC:
         return 0
     first, each = monitor.cost_sec()
-    allowed, checkpoints = (SHARE * seconds - first) / each, length.iterations / length.checkpoint_every
+    allowed, checkpoints = (SNAPSHOT_SHARE * seconds - first) / each, length.iterations / length.checkpoint_every
     fitting = (interval for interval in INTERVALS if FEWEST_SNAPSHOTS <= checkpoints / interval <= allowed)
     return length.checkpoint_every * next(fitting, 0)
 

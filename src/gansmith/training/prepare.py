@@ -1,13 +1,14 @@
 """Prepare a run: find and open its data, measure its speed, fix its length."""
 
-import time
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gansmith.core import clock
 from gansmith.core.errors import DataError, RecipeError
-from gansmith.core.events import MessageEvent, OnEvent, progress_events
-from gansmith.core.runtime import Runtime
+from gansmith.core.events import MessageEvent, OnEvent, duration, progress_events, silent
+from gansmith.core.runtime import Runtime, threads
 from gansmith.data.base import ImageData, Source
 from gansmith.data.batches import BatchStream
 from gansmith.data.find import find_source
@@ -15,13 +16,28 @@ from gansmith.data.open import open_data
 from gansmith.data.sources.domains import TwoDomains
 from gansmith.methods.adversarial import assume_augmented
 from gansmith.recipes.recipe import Recipe
-from gansmith.runs.length import RunLength, run_length
+from gansmith.runs.length import RunLength, TimeLimit, run_length
 from gansmith.runs.options import RunOptions
 from gansmith.training.state import RunState
 from gansmith.training.step import train_step
+from gansmith.training.time_limit import train_sec
 
-MEASURE_SEC = 4.0
-OVERHEAD = 0.05  # share of a run's time for previews, checkpoints and the report
+STEADY_SEC, LIMIT_SHARE = 15.0, 0.1  # the most time for a measurement, and its share of a time limit
+WINDOW_SEC, WINDOWS, SPREAD = 0.5, 4, 0.15  # steady: so many windows in a row differ by at most this share
+CROWDED = 0.3  # cores that others may use beyond those that are free
+OVERHEAD = 0.05  # share of a run's time for previews, checkpoints and snapshots
+
+
+@dataclass(frozen=True)
+class Speed:
+    """A measured speed, and a reason to doubt it."""
+
+    img_per_sec: float  # of the main process
+    doubt: str = ""  # empty: it was steady, and the processes had the cores that they need
+
+    def warning(self) -> str:
+        """Return the doubt as a warning for people; empty without one."""
+        return self.doubt and f"speed measured at {self.img_per_sec:,.0f} images a second is doubtful: {self.doubt}"
 
 
 @dataclass(frozen=True)
@@ -32,7 +48,8 @@ class Prepared:
     source: Source
     data: ImageData
     length: RunLength
-    img_per_sec: float  # measured; 0 if not measured
+    img_per_sec: float  # measured or predicted; 0 if neither
+    around_sec: float = 0.0  # of a time limit: estimated seconds before the first step and after the last
     comments: tuple[str, ...] = ()  # written above the recipe in the run folder
 
 
@@ -41,16 +58,56 @@ def prepare(
 ) -> Prepared:
     """Open the data for a recipe and fix the length; all processes must call it, and all return the same.
 
-    Speed is measured if ``measure`` is true or the length is in minutes. Raises DataError for data that cannot be
+    Speed is measured if ``measure`` is true or there is a time limit. Raises DataError for data that cannot be
     opened, GansmithError for a length that is too long.
     """
     source = find_data(options, runtime)
     recipe, data = open_for(recipe, source, options, runtime, on_event)
     for line in data.summary.lines():
         on_event(MessageEvent("note", line))
-    speed = measure_speed(recipe, data, runtime) if measure or options.budget.minutes else 0.0
-    length = run_length(recipe, options.budget, len(data), recipe.images_per_iteration, speed)
-    return Prepared(recipe, source, data, length, speed)
+    limit, speed = options.time_limit, Speed(0.0)
+    if measure or limit:
+        speed = measure_speed(recipe, data, runtime, most_sec(limit))
+        warn_of_doubt(speed, on_event)
+    length, around = fit_length(recipe, data, options, runtime, speed.img_per_sec, on_event)
+    return Prepared(recipe, source, data, length, speed.img_per_sec, around)
+
+
+def fit_length(
+    recipe: Recipe,
+    data: ImageData,
+    options: RunOptions,
+    runtime: Runtime,
+    img_per_sec: float,
+    on_event: OnEvent = silent,
+    limit: TimeLimit | None = None,
+) -> tuple[RunLength, float]:
+    """Return the length of a run, and the seconds of its time limit that are not for training.
+
+    ``limit`` is taken where the options have no length at all.
+    """
+    limit = options.time_limit or limit
+    seconds = same_number(runtime, train_sec(limit, options.began, recipe, data.spec)) if limit else 0.0
+    length = run_length(
+        recipe, options.budget, len(data), recipe.images_per_iteration,
+        limit=limit, img_per_sec=img_per_sec, train_sec=seconds,
+    )  # fmt: skip
+    around = limit.seconds - seconds if limit else 0.0
+    if limit and around > limit.seconds / 2:
+        text = f"{limit}: start and results take about {duration(around)} of {duration(limit.seconds)}"
+        on_event(MessageEvent("warning", f"{text}\n  little is left to train; give the run more time"))
+    return length, around
+
+
+def warn_of_doubt(speed: Speed, on_event: OnEvent) -> None:
+    """Report a doubtful speed as a warning."""
+    if speed.doubt:
+        on_event(MessageEvent("warning", speed.warning()))
+
+
+def most_sec(limit: TimeLimit | None) -> float:
+    """Return the most seconds for a measurement of the speed."""
+    return min(STEADY_SEC, LIMIT_SHARE * limit.seconds) if limit else STEADY_SEC
 
 
 def find_data(options: RunOptions, runtime: Runtime) -> Source:
@@ -90,8 +147,8 @@ def open_for(
     return recipe.model_copy(update={"data": decided}), data
 
 
-def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, seconds: float = MEASURE_SEC) -> float:
-    """Train for a few seconds, discard the state, and return the main process's images a second.
+def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, most_sec: float = STEADY_SEC) -> Speed:
+    """Train until the speed is steady, at most for ``most_sec``, discard the state, and return the speed.
 
     All processes must call it. The augmentation probability gets a typical value: a run starts at 0, where augmentation
     takes no time, so the speed would be overestimated.
@@ -100,15 +157,39 @@ def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, seconds: fl
     assume_augmented(state.method.state)
     domains = max(1, len(recipe.method.domains))
     stream = BatchStream(data, recipe.batch_size, 0, runtime, mirror=recipe.data.mirror, domains=domains)
-    shown, start = 0, 0.0
-    while runtime.any_process(start == 0.0 or shown == 0 or time.perf_counter() - start < seconds):
+
+    def step() -> float:
         train_step(state, stream, runtime, state.moment(1.0))
         runtime.synchronize()
-        if state.iteration == 2:  # the first two steps allocate memory and compile
-            start = time.perf_counter()
-        elif state.iteration > 2:
-            shown += state.images_per_iteration
-    return same_number(runtime, shown / (time.perf_counter() - start) * (1 - OVERHEAD))
+        return clock.monotonic()
+
+    step()
+    start = begun = step()  # the first two steps allocate memory and compile
+    load, speeds, images = clock.Load(), list[float](), 0
+    while runtime.any_process(not speeds or not (_is_steady(speeds) or start - begun >= most_sec)):
+        now = step()
+        images += state.images_per_iteration
+        if now - start >= min(WINDOW_SEC, most_sec / WINDOWS):
+            speeds.append(images / max(now - start, 1e-9))
+            start, images = now, 0
+    last, others = speeds[-WINDOWS:], load.others()
+    found = len(last) / sum(1 / each for each in last) * (1 - OVERHEAD)
+    doubt = (
+        ""
+        if max(last) <= (1 + SPREAD) * min(last)
+        else f"it was {min(last):,.0f} to {max(last):,.0f} from moment to moment"
+    )
+    if others is not None and runtime.device.type == "cpu":
+        mine = threads() * runtime.world_size
+        if others + mine > clock.cores() + CROWDED:
+            doubt += f"{'; ' if doubt else ''}other processes use {others:.1f} of {clock.cores()} cores"
+    told = json.loads(runtime.broadcast_text(json.dumps([found, doubt])))
+    return Speed(*told)
+
+
+def _is_steady(speeds: list[float]) -> bool:
+    last = speeds[-WINDOWS:]
+    return len(last) == WINDOWS and max(last) <= (1 + SPREAD) * min(last)
 
 
 def same_number(runtime: Runtime, number: float) -> float:

@@ -4,31 +4,33 @@ import os
 import shlex
 import shutil
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import nn
-
+from gansmith.core import clock
 from gansmith.core.atomic_files import is_disk_full
 from gansmith.core.cpus import available_cpus
-from gansmith.core.errors import CheckpointError, DataError, DiskFullError, ModelError
-from gansmith.core.events import Event, MessageEvent, OnEvent
+from gansmith.core.errors import CheckpointError, DataError, DiskFullError
+from gansmith.core.events import Event, MessageEvent, OnEvent, duration
 from gansmith.core.runtime import Runtime, set_threads
 from gansmith.core.signals import StopRequest
 from gansmith.data.base import Source
+from gansmith.inference.model import Model
 from gansmith.recipes.load import read_run_recipe
 from gansmith.runs.checkpoint import list_checkpoints
 from gansmith.runs.folder import RECORD, RunFolder, remove_leftovers
 from gansmith.runs.length import Budget
-from gansmith.runs.log import append_row
+from gansmith.runs.log import append_row, read_rows
 from gansmith.runs.options import RunOptions
 from gansmith.runs.record import Change, Numerics, changes_since, make_run_record
+from gansmith.training.first_weights import take_weights
 from gansmith.training.prepare import Prepared, find_data, open_for
 from gansmith.training.state import RunState
-from gansmith.training.trainer import Trainer, latest_checkpoint
+from gansmith.training.time_limit import Timekeeper, results_sec
+from gansmith.training.trainer import Trainer, latest_checkpoint, length_at
 
 
 class Follower(Protocol):
@@ -56,12 +58,12 @@ def start_run(
     options: RunOptions,
     runtime: Runtime,
     around: Surroundings,
-    first_weights: Mapping[str, nn.Module] | None = None,
+    first: Model | None = None,
 ) -> int:
     """Make a run folder and train; return 0 if the run finished, else the number of the signal that paused it.
 
-    ``first_weights`` are the networks of the model ``options.init_from``, by name. Raises ModelError if they do not
-    fit the recipe, GansmithError if the folder cannot be made.
+    ``first`` is the model ``options.init_from``. Raises ModelError if none of its layers fits the recipe, GansmithError
+    if the folder cannot be made.
     """
     recipe, data, length, on_event = prepared.recipe, prepared.data, prepared.length, around.on_event
     if runtime.is_slowed_by_precision:
@@ -75,8 +77,7 @@ def start_run(
     if runtime.compiled:
         on_event(MessageEvent("note", "networks are compiled, so the first steps take longer"))
     state = RunState.fresh(recipe, data.spec, options.seed, runtime)
-    if first_weights is not None:
-        _take_weights(state, first_weights, options.init_from)
+    taken = take_weights(state, data.spec, first, str(options.init_from), on_event) if first is not None else {}
     with StopRequest(runtime.is_main).listening() as stop:  # from the first file to the checkpoint that resume needs
         run = RunFolder.create(folder) if runtime.is_main else RunFolder(folder)
         runtime.barrier()
@@ -84,14 +85,16 @@ def start_run(
             run.lock()
             run.recipe.write_text(recipe.to_yaml(prepared.comments))
             run.copy_of_quarantine(list(data.summary.quarantine))
-            run.write_record(make_run_record(options, prepared.source, data.spec, length, runtime))
+            record = make_run_record(options, prepared.source, data.spec, length, runtime)
+            run.write_record(record.model_copy(update={"init_layers": taken}))
         on_event(MessageEvent("note", f"run folder: {folder}"))
         on_event(
             MessageEvent(
                 "note", f"{length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})"
             )
         )
-        return _train(Trainer(state, data, runtime, run, length), stop, around)
+        timekeeper = Timekeeper(length.limit, options.began, results_sec(recipe, data.spec))
+        return _train(Trainer(state, data, runtime, run, length, timekeeper), stop, around)
 
 
 def resume_run(
@@ -102,19 +105,22 @@ def resume_run(
     kimg: float | None = None,
     accept_changes: bool = False,
     loggers: tuple[dict[str, Any], ...] = (),
+    began: float | None = None,
 ) -> int:
     """Continue a run from its newest complete checkpoint; return the same number as ``start_run``.
 
-    ``kimg`` is a new length. Raises CheckpointError if recipe, data, machine or a plugin changed and ``accept_changes``
-    is false. ``loggers`` are written to run.json.
+    ``kimg`` is a new length, which ends a time limit. A time limit counts the seconds of the earlier commands up to the
+    checkpoint, and of this one since ``began``. Raises CheckpointError if recipe, data, machine or a plugin changed and
+    ``accept_changes`` is false. ``loggers`` are written to run.json.
     """
     Budget(kimg=kimg)
+    began = clock.monotonic() if began is None else began
     run = RunFolder.open(folder)
     if runtime.is_main:
         run.lock()
         remove_leftovers(run)
     try:
-        trainer = _resumed(run, runtime, around.on_event, kimg, accept_changes)
+        trainer = _resumed(run, runtime, around.on_event, kimg, accept_changes, began)
         if runtime.is_main and run.record.loggers != loggers:
             run.write_record(run.record.model_copy(update={"loggers": loggers}))
     except BaseException:
@@ -124,7 +130,9 @@ def resume_run(
         return _train(trainer, stop, around)
 
 
-def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | None, accept_changes: bool) -> Trainer:
+def _resumed(
+    run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | None, accept_changes: bool, began: float
+) -> Trainer:
     """Return a trainer at the newest complete checkpoint; write accepted changes to the log and run.json."""
     record = run.record
     checkpoint, passed_over = latest_checkpoint(run)
@@ -145,7 +153,7 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
         )
     state = RunState.fresh(recipe, data.spec, record.seed, runtime)
     state.restore(checkpoint.tensors, checkpoint.values, runtime)
-    length = record.length
+    length = length_at(checkpoint, record.length)
     runtime.barrier()
     if runtime.is_main:
         run.rename_old_files()
@@ -176,7 +184,18 @@ def _resumed(run: RunFolder, runtime: Runtime, on_event: OnEvent, kimg: float | 
         "; the run is finished, so only its results are written again" if state.iteration >= length.iterations else ""
     )
     on_event(MessageEvent("note", f"resumed at {state.kimg:,.1f} of {length.schedule_kimg:,.1f} kimg{done}"))
-    return Trainer(state, data, runtime, run, length)
+    timekeeper = Timekeeper(
+        length.limit,
+        began,
+        results_sec(recipe, data.spec),
+        used_sec=checkpoint.values.get("used_sec", 0.0),
+        snapshot_sec=sum(row.get("snapshot_sec", 0.0) for row in read_rows(run.timing)),
+    )
+    if length.limit is not None and state.iteration < length.iterations:
+        left = timekeeper.left()
+        over = "; the run ends after one step, 'gansmith resume --kimg' gives it a new length" if left <= 0 else ""
+        on_event(MessageEvent("note", f"time left: {duration(left)} ({length.limit}){over}"))
+    return Trainer(state, data, runtime, run, length, timekeeper)
 
 
 def _options_of(run: RunFolder) -> RunOptions:
@@ -265,24 +284,3 @@ def _restore_threads(recorded: Numerics) -> None:
     """
     if "OMP_NUM_THREADS" not in os.environ and recorded.threads <= available_cpus():
         set_threads(recorded.threads)
-
-
-def _take_weights(state: RunState, taken: Mapping[str, nn.Module], path: Path | None) -> None:
-    """Copy a model's weights into the first state of a run; ModelError with ``path`` if they do not fit."""
-    for name, network in state.method.networks.items():
-        source = taken.get(f"{name}-raw", taken.get(name))
-        if source is None:
-            continue
-        mine, its = ({key: tuple(value.shape) for key, value in net.state_dict().items()} for net in (network, source))
-        other = [key for key in {**mine, **its} if mine.get(key) != its.get(key)]
-        if other:
-            first, shapes = other[0], (its.get(other[0], "none"), mine.get(other[0], "none"))
-            raise ModelError(
-                "model.initial_weights_unfit",
-                f"--init-from {path}: its '{name}' does not fit this recipe: {len(other)} of {len({**mine, **its})} "
-                f"tensors differ, first '{first}' (model: {shapes[0]}, recipe: {shapes[1]})"
-                "\n  use the recipe, size, channels and scale that the model was trained with",
-            )
-        network.load_state_dict(source.state_dict())
-        if name in state.averages:
-            state.averages[name].network.load_state_dict(taken[name].state_dict())

@@ -43,7 +43,8 @@ def train_step(state: RunState, stream: BatchStream, runtime: Runtime, moment: M
     runtime.average_(method.networks.buffers())
     state.bad_steps[0] = (state.bad_steps[0] + 1) * bad
     state.bad_steps[1] = state.bad_steps.max()
-    half_life, seen = value_at(recipe.ema_half_life_kimg, moment), state.kimg + state.images_per_iteration / 1000
+    half_life = value_at(recipe.ema_half_life_kimg, moment) * moment.stretch
+    seen = state.kimg + state.images_per_iteration / 1000
     for name, average in state.averages.items():
         average.update(method.networks[name], state.images_per_iteration, seen, half_life, recipe.ema_warmup)
     state.iteration += 1

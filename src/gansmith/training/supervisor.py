@@ -28,6 +28,7 @@ from gansmith.runs.log import Row, append_row, best_snapshot, read_rows
 from gansmith.runs.record import MonitorRecord
 from gansmith.training.monitor import Monitor, choose_interval
 from gansmith.training.state import RunState
+from gansmith.training.time_limit import Timekeeper
 
 MAX_ROLLBACKS = 3
 
@@ -45,24 +46,39 @@ class Decision:
 class Supervisor:
     """Evaluates snapshots in the main process and decides; all processes learn the decision."""
 
-    def __init__(self, run: RunFolder, state: RunState, data: ImageData, length: RunLength, runtime: Runtime) -> None:
-        self._run, self._state, self._data, self._length, self._runtime = run, state, data, length, runtime
+    def __init__(
+        self, run: RunFolder, state: RunState, data: ImageData, timekeeper: Timekeeper, runtime: Runtime
+    ) -> None:
+        self._run, self._state, self._data, self._timekeeper, self._runtime = run, state, data, timekeeper, runtime
         self._options = state.recipe.monitor
         self._monitor: Monitor | None = None
         self._every: int | None = None  # iterations between snapshots; 0: none; None: not known yet
 
-    def after_step(self, speed: Speed, on_event: OnEvent) -> Decision:
+    def interval(self, length: RunLength) -> int | None:
+        """Return the positions between snapshots of a length; 0 for none, None if that is not decided yet."""
+        if length.revision and length.revision.snapshot_every is not None:
+            return length.revision.snapshot_every
+        known = self._run.record.monitor if self._every is None else None
+        return known.every if known else self._every
+
+    def after_step(self, length: RunLength, speed: Speed, on_event: OnEvent, *, is_last: bool) -> Decision:
         """Evaluate a snapshot if one is due, and decide; every process calls it at every checkpoint of the schedule."""
         decision = Decision()
         if self._runtime.is_main:
-            if self._every is None:
-                self._every = self._interval(speed["img_per_sec"], on_event)
-            at_end = self._state.iteration >= self._length.iterations
-            if self._every and (self._state.iteration % self._every == 0 or at_end):
-                decision = self._evaluate(speed, on_event)
+            start = time.perf_counter()
+            with self._timekeeper.aside("reference"):
+                if self._every is None:
+                    self._every = self._interval(length, speed["img_per_sec"], on_event)
+                every = self.interval(length) or 0
+                is_due = every > 0 and (is_last or length.is_due(every, self._state.iteration))
+                if is_due:
+                    self._watching().open_reference()
+            if is_due:
+                with self._timekeeper.aside("snapshot"):
+                    decision = self._evaluate(length, speed, on_event, start, is_last=is_last)
         return Decision(**json.loads(self._runtime.broadcast_text(json.dumps(asdict(decision)))))
 
-    def _interval(self, img_per_sec: float, on_event: OnEvent) -> int:
+    def _interval(self, length: RunLength, img_per_sec: float, on_event: OnEvent) -> int:
         """Return the iterations between snapshots from run.json, where they are written once for every resume."""
         known = self._run.record.monitor
         if known is not None:
@@ -71,7 +87,7 @@ class Supervisor:
         latent = samples_from_latents(self._state.method)
         wanted = latent and self._options.snapshot_kimg != 0
         monitor = self._open(self._options.features) if wanted else None
-        every = choose_interval(self._length, self._options, img_per_sec, monitor)
+        every = choose_interval(length, self._options, img_per_sec, monitor)
         self._monitor = monitor if every else None
         decided = MonitorRecord(every=every, protocol=self._monitor.protocol() if self._monitor else None)
         self._run.write_record(self._run.record.model_copy(update={"monitor": decided}))
@@ -88,17 +104,20 @@ class Supervisor:
     def _open(self, features: str | None) -> Monitor:
         return Monitor(self._state, self._data, self._options, open_snapshot_extractor(self._data, features))
 
-    def _evaluate(self, speed: Speed, on_event: OnEvent) -> Decision:
+    def _watching(self) -> Monitor:
         assert self._monitor is not None
-        start, at = time.perf_counter(), {"iteration": self._state.iteration, "kimg": round(self._state.kimg, 6)}
+        return self._monitor
+
+    def _evaluate(self, length: RunLength, speed: Speed, on_event: OnEvent, start: float, *, is_last: bool) -> Decision:
+        at = {"iteration": self._state.iteration, "kimg": round(self._state.kimg, 6)}
         earlier = self._run.read_snapshots()
-        snapshot = {**at, **self._monitor.evaluate()}
+        snapshot = {**at, **self._watching().evaluate()}
         verdict = diagnose(read_rows(self._run.log), [*earlier, snapshot])
         snapshot["verdict"] = verdict.name
         append_row(self._run.snapshots, snapshot)
         append_row(self._run.timing, {**at, "snapshot_sec": round(time.perf_counter() - start, 3)})
         numbers = {name: value for name, value in snapshot.items() if not isinstance(value, dict)}
-        progress = Progress("training", self._state.kimg, self._length.schedule_kimg)
+        progress = Progress("training", self._state.kimg, length.schedule_kimg)
         on_event(SnapshotEvent(verdict.title, {**numbers, **speed}, progress))
         if verdict.name != (earlier[-1]["verdict"] if earlier else HEALTHY):
             message = verdict.message + self._suggestion(verdict)
@@ -112,13 +131,13 @@ class Supervisor:
             )
             append_row(self._run.log, row)
             on_event(HealthEvent(message, row))
-        return self._decide([*earlier, snapshot], verdict)
+        return self._decide([*earlier, snapshot], verdict, is_last=is_last)
 
     def _suggestion(self, verdict: Verdict) -> str:
         found = [each for each in suggest(verdict.name, self._state.recipe, self._data.spec) if each.overrides]
         return f"; try: {found[0].words} ({' '.join(found[0].overrides)})" if found else ""
 
-    def _decide(self, snapshots: list[Row], verdict: Verdict) -> Decision:
+    def _decide(self, snapshots: list[Row], verdict: Verdict, *, is_last: bool) -> Decision:
         best = best_snapshot(snapshots)
         assert best is not None
         name = column_of(best, "fd")
@@ -128,7 +147,7 @@ class Supervisor:
         if hopeless and self._options.on_collapse == "rollback" and self._state.salt < MAX_ROLLBACKS:
             return Decision("roll_back", f"{verdict.message}; {found}", best["iteration"])
         patience = self._options.patience
-        if self._state.iteration >= self._length.iterations:
+        if is_last:
             return Decision()
         if hopeless and (patience is not None or self._options.on_collapse == "stop"):
             message = f"{verdict.message}; {found}, and that checkpoint is the model"

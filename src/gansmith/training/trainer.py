@@ -1,8 +1,10 @@
 """The training loop from top to bottom: step, snapshot, row, preview, checkpoint, end."""
 
+import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -22,18 +24,28 @@ from gansmith.core.randomness import derive_seed
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.data.batches import BatchStream
-from gansmith.runs.checkpoint import Checkpoint, list_checkpoints, load_latest, prune_checkpoints, save_checkpoint
+from gansmith.recipes import AUTO
+from gansmith.runs.checkpoint import (
+    Checkpoint,
+    is_planned,
+    list_checkpoints,
+    load_latest,
+    prune_checkpoints,
+    save_checkpoint,
+)
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
-from gansmith.runs.log import LogEvent, append_row, best_snapshot
+from gansmith.runs.log import REVISED, LogEvent, append_row, best_snapshot
 from gansmith.training.clock import Clock
 from gansmith.training.previews import PreviewWriter
 from gansmith.training.state import RunState, copy_weights, update_ratios
 from gansmith.training.step import train_step
 from gansmith.training.supervisor import MAX_ROLLBACKS, Decision, Supervisor
+from gansmith.training.time_limit import Timekeeper
 
 BAD_STEPS_IN_A_ROW = 8  # after more skipped steps in a row the run rolls back
 MAX_FAILED_SAVES = 3
+MENTIONED = 0.1  # a smaller change of the length is in the log alone
 
 
 @dataclass
@@ -45,6 +57,7 @@ class Trainer:
     runtime: Runtime
     run: RunFolder
     length: RunLength
+    timekeeper: Timekeeper = field(default_factory=Timekeeper)
     on_event: OnEvent = silent
     stop_requested: Callable[[], bool] = lambda: False
     _failed_saves: int = 0
@@ -53,7 +66,8 @@ class Trainer:
         self._previews = PreviewWriter(self.run, self.state.method, self.state.recipe, self.state.seed, self.data)
         self._clock = Clock(self.state.kimg)
         self._stream = self._make_stream()
-        self._supervisor = Supervisor(self.run, self.state, self.data, self.length, self.runtime)
+        self._supervisor = Supervisor(self.run, self.state, self.data, self.timekeeper, self.runtime)
+        self.timekeeper.restart(self.state.iteration)
 
     def run_to_end(self) -> bool:
         """Train until the last iteration or a request to stop; return whether the last iteration was reached."""
@@ -64,26 +78,31 @@ class Trainer:
             if runtime.is_main:
                 self._previews.write_real()
             self._write_previews()
-            self._save()
+            self._save(planned=True)
 
         while state.iteration < self.length.iterations:
             # One step. A log row compares the weights after it with those before it.
             length = self.length
-            row_due = (state.iteration + 1) % length.log_every == 0 or state.iteration + 1 == length.iterations
+            row_due = length.is_due(length.log_every, state.iteration + 1) or state.iteration + 1 == length.iterations
             before = copy_weights(state) if row_due else None
-            train_step(state, self._stream, runtime, state.moment(length.schedule_kimg))
+            moment = length.moment(state.iteration, state.kimg, stretches=state.recipe.name == AUTO)
+            train_step(state, self._stream, runtime, moment)
+            checkpoint_due = length.is_due(length.checkpoint_every, state.iteration)
+
+            # Length: a time limit revises it, at checkpoints and where the time is over. The checkpoint below has it.
+            checkpoint_due |= self._revise_length(is_checkpoint=checkpoint_due)
+            at_end = state.iteration >= self.length.iterations
 
             # Snapshot: only together with a checkpoint, so that the best one can be kept and returned to.
-            checkpoint_due = state.iteration % length.checkpoint_every == 0 or state.iteration == length.iterations
             decision = Decision()
-            if checkpoint_due and self._is_finite():  # if not, the row or the checkpoint below rolls back
-                decision = self._supervisor.after_step(self._speed(), self.on_event)
+            if (checkpoint_due or at_end) and self._is_finite():  # if not, the row or the checkpoint below rolls back
+                decision = self._supervisor.after_step(length, self._speed(), self.on_event, is_last=at_end)
             if decision.action == "roll_back":
                 self._roll_back_to_best(decision)
                 continue
             if decision.action == "end":
                 self._end_here(decision)
-            at_end = state.iteration == self.length.iterations
+                at_end = True
 
             # Log row. It also counts skipped steps, too many of which roll back.
             row_due = row_due or at_end
@@ -94,15 +113,15 @@ class Trainer:
                     continue
 
             # Previews of the fixed inputs.
-            if state.iteration % length.preview_every == 0 or at_end:
+            if length.is_due(length.preview_every, state.iteration) or at_end:
                 self._write_previews()
 
             # Checkpoint: on schedule, and when a signal asks to stop. Weights that are not finite are never saved.
             stop = runtime.any_process(self.stop_requested())
-            if checkpoint_due or stop:
+            if checkpoint_due or at_end or stop:
                 if row_due or self._is_finite():
-                    self._save(stop)
-                elif checkpoint_due:
+                    self._save(planned=checkpoint_due, stop=stop)
+                elif checkpoint_due or at_end:
                     self._roll_back()
                     continue
                 else:  # without the stop, the next row or checkpoint would roll back; so it will after a resume
@@ -125,7 +144,35 @@ class Trainer:
         return BatchStream(self.data, recipe.batch_size, seed, self.runtime, mirror=recipe.data.mirror, domains=domains)
 
     def _speed(self) -> Speed:
-        return self._clock.read(self.state.kimg, self.length.schedule_kimg, self.runtime)
+        speed = self._clock.read(self.state.kimg, self.length.schedule_kimg, self.runtime)
+        if self.length.limit is not None:
+            speed["eta_sec"] = round(max(0.0, self.timekeeper.left()), 1)
+        return speed
+
+    def _revise_length(self, *, is_checkpoint: bool) -> bool:
+        """Revise the length where the time limit needs it, and log that; return whether it was."""
+        if self.length.limit is None:
+            return False
+        state, new = self.state, None
+        if self.runtime.is_main:
+            is_set = state.recipe.monitor.snapshot_kimg is not None  # the user has set the interval
+            every = None if is_set else self._supervisor.interval(self.length)
+            images = state.images_per_iteration
+            new = self.timekeeper.revise(
+                self.length, state.iteration, images, is_checkpoint=is_checkpoint, snapshot_every=every
+            )
+        if not self.runtime.any_process(new is not None):
+            return False
+        told = self.runtime.broadcast_text(json.dumps(new and new.to_json()))
+        before, self.length = self.length, RunLength.from_json(json.loads(told))
+        message = f"{before.schedule_kimg:,.1f} -> {self.length.schedule_kimg:,.1f} kimg, {self.length.source}"
+        if self.runtime.is_main:
+            row = LogEvent(event=REVISED, iteration=state.iteration, kimg=round(state.kimg, 6), message=message)
+            append_row(self.run.log, {**row, "length": self.length.to_json()})
+            self.run.write_record(self.run.record.model_copy(update={"length": self.length}))
+        if abs(self.length.schedule_kimg / before.schedule_kimg - 1) > MENTIONED:
+            self.on_event(MessageEvent("note", f"length: {message}"))
+        return True
 
     def _progress(self) -> Progress:
         return Progress("training", self.state.kimg, self.length.schedule_kimg)
@@ -144,7 +191,8 @@ class Trainer:
 
     def _write_previews(self) -> None:
         if self.runtime.is_main:
-            grid = self._previews.write(self.state)
+            with self.timekeeper.aside("preview"):
+                grid = self._previews.write(self.state)
             self.on_event(PreviewEvent(PreviewValues(iteration=self.state.iteration, grid=str(grid))))
 
     def _write_event(self, name: Literal["skipped", "rollback", "ended"], message: str) -> None:
@@ -199,7 +247,7 @@ class Trainer:
         state.halvings += 1
         done = f"at {failed_at:.1f} kimg back to {state.kimg:.1f} kimg, learning rates times {0.5**state.halvings:g}"
         self._write_event("rollback", f"{decision.message}; {done} (rollback {state.salt} of {MAX_ROLLBACKS})")
-        self._save()
+        self._save(planned=True)
 
     def _restore(self, accept: Callable[[Checkpoint], bool]) -> None:
         """Restore an earlier checkpoint with other random draws, and remove everything written after it."""
@@ -211,6 +259,8 @@ class Trainer:
         state.meter.cells = {}
         self._stream = self._make_stream()
         self._clock = Clock(state.kimg)
+        self.length = length_at(checkpoint, self.length)
+        self.timekeeper.restart(state.iteration)
         self.runtime.barrier()
         if self.runtime.is_main:  # newer checkpoints first: a resume after a kill must not continue from them
             kept = {each for each in list_checkpoints(self.run.checkpoints) if int(each.name) <= state.iteration}
@@ -218,16 +268,22 @@ class Trainer:
             self.run.truncate(checkpoint.values["log_sizes"])
             self.run.drop_samples_after(state.iteration)
 
-    def _save(self, stop: bool = False) -> None:
-        """Write a checkpoint; on a full disk go on until the next one, and raise DiskFullError after too many."""
-        state, planned = self.state, self.state.iteration % self.length.checkpoint_every == 0
-        tensors, full = state.tensors(self.runtime), None
+    def _save(self, *, planned: bool, stop: bool = False) -> None:
+        """Write a checkpoint; on a full disk go on until the next one, and raise DiskFullError after too many.
+
+        Rollbacks return to a ``planned`` checkpoint, whose place does not depend on a signal.
+        """
+        state, full = self.state, None
+        tensors = state.tensors(self.runtime)
         try:
             if self.runtime.is_main:
-                values = {**state.values(), "planned": planned, "log_sizes": self.run.sizes()}
-                values["recipe"] = state.recipe.model_dump(mode="json")
-                save_checkpoint(self.run.checkpoints / f"{state.iteration:09d}", tensors, values)
-                prune_checkpoints(self.run.checkpoints, self._worth_keeping())
+                with self.timekeeper.aside("checkpoint"):
+                    values = {**state.values(), "planned": planned, "log_sizes": self.run.sizes()}
+                    values["recipe"] = state.recipe.model_dump(mode="json")
+                    if self.length.limit is not None:
+                        values |= {"length": self.length.to_json(), "used_sec": round(self.timekeeper.used(), 3)}
+                    save_checkpoint(self.run.checkpoints / f"{state.iteration:09d}", tensors, values)
+                    prune_checkpoints(self.run.checkpoints, self._worth_keeping())
         except DiskFullError as problem:
             full = problem
         if not self.runtime.any_process(full is not None):  # the others wait here until the main process has written
@@ -242,10 +298,10 @@ class Trainer:
     def _worth_keeping(self) -> set[Path]:
         """Return the last two checkpoints of the schedule, for a rollback, the newest of all, and the best."""
         folders = list_checkpoints(self.run.checkpoints)
-        planned = [folder for folder in folders if int(folder.name) % self.length.checkpoint_every == 0]
+        planned = list(islice((folder for folder in folders if is_planned(folder)), 2))
         best = best_snapshot(self.run.read_snapshots())
         kept = [folder for folder in folders if best and int(folder.name) == best["iteration"]]
-        return {*planned[:2], *folders[:1], *kept}
+        return {*planned, *folders[:1], *kept}
 
 
 def latest_checkpoint(run: RunFolder) -> tuple[Checkpoint, list[str]]:
@@ -253,3 +309,9 @@ def latest_checkpoint(run: RunFolder) -> tuple[Checkpoint, list[str]]:
     if not run.checkpoints.is_dir():
         raise CheckpointError("checkpoint.no_folder", f"'{run.path}' has no checkpoints folder")
     return load_latest(run.checkpoints)
+
+
+def length_at(checkpoint: Checkpoint, length: RunLength) -> RunLength:
+    """Return the length that holds from a checkpoint on: its own where a time limit revises it, else ``length``."""
+    values = checkpoint.values.get("length")
+    return length if length.limit is None or values is None else RunLength.from_json(values)

@@ -171,11 +171,13 @@ class _Names:
 
     def has(self, file: str) -> bool:
         """Say whether a text names an image."""
-        return any(tail in self._found for tail in _tails(printable(file))) or self._other(file) is not None
+        tails = _tails(printable(file))
+        return any(tail in self._found for tail in tails) or self._other(tails) is not None
 
     def find(self, file: str, where: str) -> int | None:
         """Return the position of the image that the longest matching tail of a path names; None without one."""
-        for tail in _tails(printable(file)):
+        tails = _tails(printable(file))
+        for tail in tails:
             at = self._found.get(tail)
             if at is not None and len(set(at)) > 1:
                 raise DataError(
@@ -184,25 +186,28 @@ class _Names:
                 )
             if at is not None:
                 return at[0]
-        return self._other(file)
+        return self._other(tails)
 
-    def _other(self, file: str) -> int | None:
+    def _other(self, tails: Sequence[str]) -> int | None:
         """Return the one image with a name in other letters (a, A) or with another ending; None without one."""
         if self._folded is None:
             self._folded = defaultdict(list)
             for name, at in self._found.items():
                 self._folded[name.casefold()] += at
-        for tail in _tails(printable(file)):
+        for tail in tails:
             stem, dot, ending = tail.rpartition(".")
             stems = [stem] if dot and "." + ending.lower() in self._endings else []
             for name in (tail, *stems):
-                if len(set(at := self._folded.get(name.casefold(), []))) == 1:
-                    return at[0]
+                folded = self._folded.get(name.casefold())
+                if folded is not None and len(set(folded)) == 1:
+                    return folded[0]
         return None
 
 
 def _tails(name: str) -> list[str]:
     """Return the tails of a path, longest first: a/b/c.png, b/c.png, c.png."""
+    if "/" not in name and "\\" not in name:
+        return [name]
     parts = [part for part in re.split(r"/|\\(?!x[0-9a-f]{2})", name) if part not in ("", ".", "..")]
     return ["/".join(parts[start:]) for start in range(len(parts))]
 

@@ -66,6 +66,7 @@ HELP = (
     ((".mp4", ".avi", ".mov", ".mkv", ".webm"), "make images of a video: ffmpeg -i VIDEO FRAMES/%06d.png"),
     ((".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"), "pass one of the archives inside, after unpacking"),
     ((".npy", ".npz"), "put arrays into a folder of their own"),
+    (("",), "give them an ending that tells their format, such as .jpg"),
     ((".rar", ".7z", ".gz", ".xz", ".bz2"), "unpack them and pass the folder"),
 )  # fmt: skip
 # Endings of texts beside images: never a reason to stop.

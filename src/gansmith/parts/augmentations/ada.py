@@ -72,8 +72,8 @@ class Ada(Augmentation):
             return
         if noise.repeat == 0 and noise.iteration % self.interval == 0:
             r = state["signs"] / state["logits"].clamp(min=1)
-            step = (r - self.target).sign() * state["images"] / (1000 * self.adapt_kimg)
-            if moment.kimg >= self.start_kimg:
+            step = (r - self.target).sign() * state["images"] / (1000 * self.adapt_kimg * moment.stretch)
+            if moment.kimg >= self.start_kimg * moment.stretch:
                 state["p"].add_(step).clamp_(0, self.max_probability)
             for name in ("signs", "logits", "images"):
                 state[name].zero_()

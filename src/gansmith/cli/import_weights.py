@@ -1,0 +1,54 @@
+"""``gansmith import``: weights of another program as a model folder."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gansmith.cli.options import MORE, AsJson, flag, split_names
+from gansmith.cli.train import RecipeName
+from gansmith.core.output_paths import refuse_used_folder
+
+
+def import_weights(
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WEIGHTS KEY=VALUE",
+            help="WEIGHTS: .safetensors or .pth files, a generator, a discriminator or both. KEY=VALUE: changes to the "
+            "recipe, such as padding=0.",
+        ),
+    ],
+    recipe: RecipeName = "dcgan",
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty folder for the model.")] = Path("imported"),
+    classes: Annotated[
+        str, typer.Option(metavar="NAMES", help="Names of the classes, comma-separated.", show_default="0,1,...")
+    ] = "",
+    labels_first: Annotated[
+        bool, flag("--labels-first", "The generator's input is labels, then latents.", MORE)
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make a model of weights from another program.
+
+    The networks must be those of a DCGAN or of a fully connected GAN. Files with pickled weights are opened by torch's
+    weights-only loader, in a process with limits.
+
+    Example: gansmith import netG.pth netD.pth --recipe dcgan --out faces
+    """
+    from gansmith import api  # here: it imports torch, which takes seconds
+
+    refuse_used_folder(out, ": --out FOLDER")
+    files = [word for word in words if "=" not in word or Path(word).exists()]
+    changes = [word for word in words if word not in files]
+    model = api.import_weights(
+        files, recipe, overrides=changes, classes=split_names(classes), labels_first=labels_first
+    )
+    model.save(out)
+    data = model.record.data
+    facts = {
+        "out": str(out), "networks": sorted(model.networks), "height": data.height, "width": data.width,
+        "channels": data.channels,
+    }  # fmt: skip
+    print(json.dumps(facts) if as_json else out)

@@ -1,0 +1,102 @@
+"""Format ``hub-folder``: a model as the Hugging Face Hub shows and loads it."""
+
+import os
+import shutil
+import tempfile
+import warnings
+from pathlib import Path
+
+import yaml
+from pydantic import Field
+
+from gansmith.core.atomic_files import METADATA_KEY
+from gansmith.core.errors import GansmithError, GansmithWarning
+from gansmith.core.output_paths import make_parent_folders, refuse_used_folder
+from gansmith.evaluation.result import last_evaluation
+from gansmith.exporting.base import Exported, ExportFormat, formats
+from gansmith.inference.model import Model
+from gansmith.methods.capabilities import samples_from_latents
+from gansmith.reporting.model_card import CardFacts, model_card, published
+from gansmith.reporting.run_results import card_facts, count_parameters
+from gansmith.runs.folder import RunFolder
+
+CARD, PREVIEW, FILMS = "README.md", "preview.png", ("film.gif", "film.mp4")
+HUB_DATA = "hf:"  # data that were read from the Hub
+
+
+@formats.register("hub-folder")
+class HubFolder(ExportFormat):
+    """A model folder that ``gansmith.load`` opens, with the generator as ONNX, a picture, the film and the card.
+
+    README.md is the model card, with the front matter that the Hub reads.
+    """
+
+    license: str = Field("", max_length=100, description='license of the model as the Hub names it: "cc-by-4.0"')
+    repo: str = Field("", max_length=200, description="NAME/REPO on the Hub, for the commands in the card")
+
+    def export(self, model: Model, out: Path | None, *, raw: bool, run: RunFolder | None) -> list[Exported]:
+        """Write the folder, whole or not at all; without the libraries of ONNX it has no ONNX file, with a warning."""
+        target = Path("hub-folder") if out is None else out
+        refuse_used_folder(target, ": --out FOLDER")
+        make_parent_folders(target)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp") as temporary:
+            folder = Path(temporary) / "folder"
+            model.save(folder)
+            _write_onnx(model, folder, raw=raw, run=run)
+            beside = run.model if run is not None else model.origin.path if model.origin is not None else None
+            if beside is not None and (beside / PREVIEW).is_file():
+                shutil.copyfile(beside / PREVIEW, folder / PREVIEW)
+            elif samples_from_latents(model.method):
+                model.sample(64).grid().save(folder / PREVIEW)
+            for film in [] if run is None else [run.path / name for name in FILMS]:
+                if film.is_file():
+                    shutil.copyfile(film, folder / film.name)
+            (folder / CARD).write_text(self._card(model, run, beside), encoding="utf-8")
+            if target.exists():
+                target.rmdir()  # it is empty
+            os.replace(folder, target)
+        names = sorted(path.name for path in target.iterdir())
+        size = sum(path.stat().st_size for path in target.iterdir())
+        return [Exported(target, "", {"files": names, "bytes": size}, f"{size:,} bytes: {', '.join(names)}")]
+
+    def _card(self, model: Model, run: RunFolder | None, beside: Path | None) -> str:
+        """Return the model card: of the run, the one beside the model, or one from the model's record."""
+        evaluation, dataset = None, model.record.data.name
+        if run is not None:
+            text, evaluation, source = (
+                model_card(card_facts(run, model)),
+                last_evaluation(run.path),
+                run.record.data.source,
+            )
+            if evaluation is not None:
+                numbers = {name: number.value for name, number in evaluation.numbers.items()}
+                text = model_card(card_facts(run, model), metrics=numbers)
+            if source.startswith(HUB_DATA):
+                dataset = source.removeprefix(HUB_DATA).partition(":")[0]
+        elif beside is not None and (beside / CARD).is_file() and (beside / CARD).read_text()[:4] == "---\n":
+            text = (beside / CARD).read_text(encoding="utf-8")
+        else:
+            record = model.record
+            recipe = {"name": record.name, "method": record.method.model_dump(mode="json")}
+            text = model_card(
+                CardFacts(
+                    name=f"{record.name} on {record.data.name}",
+                    spec=record.data,
+                    recipe_yaml=yaml.safe_dump(recipe, sort_keys=False),
+                    parameters=count_parameters(model),
+                    kimg=record.kimg,
+                    seconds=0.0,
+                    last_row={},
+                    versions={METADATA_KEY: record.gansmith},
+                )
+            )
+        return published(text, license=self.license, repo=self.repo, dataset=dataset, evaluation=evaluation)
+
+
+def _write_onnx(model: Model, folder: Path, *, raw: bool, run: RunFolder | None) -> None:
+    try:
+        formats.get("onnx")().export(model, folder / "generator.onnx", raw=raw, run=run)
+    except GansmithError as problem:
+        if problem.code != "export.extra_missing":
+            raise
+        warnings.warn(GansmithWarning(f"no ONNX file: {problem}"), stacklevel=3)

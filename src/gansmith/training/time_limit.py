@@ -1,0 +1,184 @@
+"""Keep a run to its time limit: watch the speed, revise the length, leave time for the results."""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import contextmanager
+from math import ceil
+
+from gansmith.core import clock
+from gansmith.data.base import DataSpec
+from gansmith.recipes.recipe import Recipe
+from gansmith.runs.length import RunLength, TimeLimit
+
+SNAPSHOT_SHARE = 0.04  # of the run's time; leaves room for errors of the prediction below 5 %
+INTERVALS = (1, *(factor * 2**power for power in range(20) for factor in (2, 3)))  # in checkpoints
+SETTLED_SHARE, SETTLED_SEC = 0.005, 0.25  # smaller differences of the end do not revise the length
+LATE = 0.15  # share of the time limit before its end in which every checkpoint revises
+RARELY = 0.1  # share of the time limit after which the length is revised, also without a checkpoint
+POINT_SEC, SHORTEST_SEC = 0.25, 0.5  # between two notes of the speed; the least time that tells a speed
+NEAR_SEC = 5.0  # the speed before the end is that of the last seconds
+BUSY_SEC = 30.0  # the time over which a busy machine is judged, for the results
+ENDING_SHARE = 0.5  # of the time limit, at most, for the end of a run on a machine that others slow down
+STARTING_STEPS = 2  # allocate memory and compile: they tell no speed
+# Results of a finished run, measured on one core of a 2.1 GHz Xeon: imports, report, curves and model; then each frame
+# of the film by the pixels of its canvas.
+MIN_SIDE_PX, MAX_SIDE_PX, MAX_FRAMES = 256, 1600, 60  # of the film
+GRID = 64  # images of a preview
+RESULTS_SEC, FRAME_SEC, FRAME_SEC_PER_MPIXEL = 3.5, 0.01, 0.35
+
+
+def results_sec(recipe: Recipe, data: DataSpec) -> float:
+    """Return the estimated seconds for model, film, curves and report of a finished run."""
+    images = recipe.fixed_images or GRID
+    height, width = data.height * -(-images // recipe.fixed_columns), data.width * min(recipe.fixed_columns, images)
+    enlarged = max(1, ceil(MIN_SIDE_PX / max(height, width, 1)))  # as the film does
+    mpixels = min(height * width * enlarged**2, MAX_SIDE_PX**2) / 1e6
+    return RESULTS_SEC + min(recipe.previews + 1, MAX_FRAMES) * (FRAME_SEC + FRAME_SEC_PER_MPIXEL * mpixels)
+
+
+def train_sec(limit: TimeLimit, began: float, recipe: Recipe, data: DataSpec) -> float:
+    """Return the seconds that are left for training, for a command that began at ``began``; at least 0."""
+    return max(0.0, limit.seconds - (clock.monotonic() - began) - results_sec(recipe, data))
+
+
+class Timekeeper:
+    """Revises the length of a run so that its command ends in time; without a limit it does nothing."""
+
+    def __init__(
+        self,
+        limit: TimeLimit | None = None,
+        began: float = 0.0,
+        results_sec: float = 0.0,
+        *,
+        used_sec: float = 0.0,
+        snapshot_sec: float = 0.0,
+    ) -> None:
+        """Count from ``began``; earlier commands took ``used_sec``, and their snapshots ``snapshot_sec`` of it."""
+        self._limit, self._began, self._results_sec = limit, began, results_sec
+        self._used_sec, self._snapshot_sec = used_sec, snapshot_sec
+        self._total: dict[str, float] = {}  # seconds in this command, by the work that is no training
+        self._last: dict[str, float] = {}  # seconds of the last time
+        self._revised_at = self._started = clock.monotonic()
+        self.restart(0)
+
+    def restart(self, iteration: int) -> None:
+        """Forget the speed: the run continues from another iteration."""
+        self._first = iteration
+        self._points: list[tuple[float, int]] = []  # seconds of training alone, iteration
+        self._processor_sec: list[float] = []  # of this process, at the points
+
+    def used(self) -> float:
+        """Return the seconds that the commands of this run have taken."""
+        return self._used_sec + clock.monotonic() - self._began
+
+    def left(self) -> float:
+        """Return the seconds until the command should end."""
+        assert self._limit is not None
+        if self._limit.until is not None:
+            return self._limit.until - clock.wall()
+        return self._limit.seconds - self.used()
+
+    @contextmanager
+    def aside(self, what: str) -> Iterator[None]:
+        """Count the seconds of the block as another work than training."""
+        start = clock.monotonic()
+        yield
+        self._last[what] = clock.monotonic() - start
+        self._total[what] = self._total.get(what, 0.0) + self._last[what]
+
+    def revise(
+        self,
+        length: RunLength,
+        iteration: int,
+        images_per_iteration: int,
+        *,
+        is_checkpoint: bool,
+        snapshot_every: int | None,
+    ) -> RunLength | None:
+        """Return a new length after an iteration, or None to go on with the present one.
+
+        ``snapshot_every``: the present positions between snapshots, 0 for none; None leaves them as they are.
+        """
+        if self._limit is None:
+            return None
+        self._note(iteration)
+        last, now = length.revision, clock.monotonic()
+        left = self.left() - self._ending_sec()
+        at_end = iteration >= length.iterations
+        is_rare = now - self._revised_at >= max(RARELY * self._limit.seconds, NEAR_SEC)
+        if left > 0 and not (at_end or is_checkpoint or is_rare or (last and iteration == last.check_at)):
+            return None
+        speed = self._speed(max(left, NEAR_SEC))
+        if speed is None and at_end:  # a length that was much too short
+            speed = (iteration - self._first) / max(now - self._started, 1e-9)
+        if (left <= 0 and at_end) or (left > 0 and speed is None):
+            return None
+        end = iteration + int(max(left, 0.0) * (1 - self._share_aside()) * (speed or 0.0))
+        settled = self._settled_sec() * (speed or 0.0)  # iterations
+        if left > 0 and abs(end - length.iterations) <= settled:
+            if at_end or left > LATE * self._limit.seconds:
+                return None
+            end = length.iterations
+        self._revised_at = now
+        steps, todo = end - iteration, (last.planned if last else length.iterations) - length.position(iteration)
+        is_close = todo < 1.5 * length.checkpoint_every
+        is_long = steps > 4 * settled + 2
+        check_at = iteration + ceil(steps / 2) if is_close and is_long else 0
+        every = self._snapshot_every(length, todo, snapshot_every)
+        return length.revised(iteration, end, images_per_iteration, check_at=check_at, snapshot_every=every)
+
+    def _settled_sec(self) -> float:
+        assert self._limit is not None
+        return max(SETTLED_SEC, SETTLED_SHARE * self._limit.seconds)
+
+    def _note(self, iteration: int) -> None:
+        """Note the time of an iteration, in seconds of training alone."""
+        seconds = clock.monotonic() - sum(self._total.values())
+        if iteration - self._first >= STARTING_STEPS and (
+            not self._points or seconds - self._points[-1][0] >= POINT_SEC
+        ):
+            self._points.append((seconds, iteration))
+            self._processor_sec.append(clock.process())
+
+    def _speed(self, seconds: float) -> float | None:
+        """Return iterations a second over the last seconds, or all there are; None if they are too few."""
+        if not self._points:
+            return None
+        (now, iteration), (then, before) = self._points[-1], self._points[self._point_before(seconds)]
+        return (iteration - before) / (now - then) if now - then >= SHORTEST_SEC else None
+
+    def _point_before(self, seconds: float) -> int:
+        """Return the index of the last point that is so many seconds old, or of the first."""
+        now, iteration = self._points[-1]
+        return max(0, bisect_right(self._points, (now - seconds, iteration)) - 1)
+
+    def _share_aside(self) -> float:
+        """Return the share of this command's time since the first step that was no training."""
+        aside = sum(self._total.values())
+        return min(0.5, aside / max(clock.monotonic() - self._started, 1e-9))
+
+    def _ending_sec(self) -> float:
+        """Return the seconds that the end of the command takes: last snapshot, picture, checkpoint, and results."""
+        last = sum(self._last.get(name, 0.0) for name in ("preview", "checkpoint", "snapshot"))
+        assert self._limit is not None
+        return min(last + self._results_sec * self._slowness(), ENDING_SHARE * self._limit.seconds)
+
+    def _slowness(self) -> float:
+        """Return how many times longer work takes than with a core of its own, by the last half minute."""
+        if not self._points:
+            return 1.0
+        then = self._point_before(BUSY_SEC)
+        wall = self._points[-1][0] - self._points[then][0]
+        processor = self._processor_sec[-1] - self._processor_sec[then]
+        return max(wall / max(processor, 1e-9), 1.0) if wall >= SHORTEST_SEC else 1.0
+
+    def _snapshot_every(self, length: RunLength, todo: float, present: int | None) -> int | None:
+        """Return the positions between the snapshots to come, so that all take at most SNAPSHOT_SHARE."""
+        assert self._limit is not None
+        if not (present and "snapshot" in self._last):
+            return present
+        spent = self._snapshot_sec + self._total["snapshot"] + self._total.get("reference", 0.0)
+        left = SNAPSHOT_SHARE * self._limit.seconds - spent
+        allowed = left / max(self._last["snapshot"], 1e-9) - 1  # one comes at the end
+        checkpoints = todo / length.checkpoint_every
+        return length.checkpoint_every * next(each for each in INTERVALS if checkpoints / each <= max(allowed, 1e-3))

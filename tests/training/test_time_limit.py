@@ -1,0 +1,347 @@
+"""Runs with a time limit: they end in time, whatever the speed does, and a resume repeats what was revised."""
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from gansmith import api
+from gansmith.core import clock
+from gansmith.runs.folder import RunFolder
+from gansmith.runs.length import RunLength, TimeLimit
+from gansmith.runs.log import read_rows
+from gansmith.training import prepare
+from gansmith.training import run as running
+from gansmith.training import trainer as training
+from gansmith.training.prepare import Speed
+from gansmith.training.time_limit import SNAPSHOT_SHARE, Timekeeper
+from small_runs import Listener, assert_same_run, newest, resume, train
+
+MINUTE = 60.0
+RESULTS_SEC = 5.0
+RHYTHM = ("log_rows=30", "previews=10", "checkpoints=10", "monitor.snapshot_kimg=0")
+
+
+class ScriptedClock:
+    """A clock that stands still unless it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def go_on(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def scripted(monkeypatch) -> ScriptedClock:
+    made = ScriptedClock()
+    monkeypatch.setattr(clock, "monotonic", lambda: made.now)
+    monkeypatch.setattr(clock, "process", lambda: made.now)
+    monkeypatch.setattr(clock, "wall", lambda: 1_800_000_000 + made.now)
+    return made
+
+
+def length_of(iterations: int, limit: TimeLimit, checkpoints: int = 20) -> RunLength:
+    return RunLength(iterations / 100, iterations, 10, 50, max(1, iterations // checkpoints), "a test", limit)
+
+
+def simulate(
+    time: ScriptedClock, limit: TimeLimit, predicted: int, speed_at: Callable[[float], float], snapshot_sec: float = 0.0
+) -> tuple[list[RunLength], list[float], int]:
+    """Run a loop like the trainer's; return its lengths, the progress of each iteration, and its snapshots."""
+    keeper, length = Timekeeper(limit, time.now, RESULTS_SEC), length_of(predicted, limit)
+    every = length.checkpoint_every if snapshot_sec else 0
+    time.go_on(8)  # imports, images, measuring
+    lengths, progress, snapshots, iteration = [length], [0.0], 0, 0
+    while iteration < length.iterations:
+        progress.append(length.moment(iteration, iteration / 100, stretches=False).progress)
+        time.go_on(1 / speed_at(time.now))
+        iteration, before = iteration + 1, length
+        due = before.is_due(before.checkpoint_every, iteration)
+        new = keeper.revise(length, iteration, 10, is_checkpoint=due, snapshot_every=every or None)
+        if new:
+            length, every = new, new.revision.snapshot_every or 0
+            lengths.append(length)
+        if every and before.is_due(every, iteration):
+            with keeper.aside("snapshot"):
+                time.go_on(snapshot_sec)
+            snapshots += 1
+    progress.append(length.moment(iteration, iteration / 100, stretches=False).progress)
+    return lengths, progress, snapshots
+
+
+@pytest.mark.parametrize("minutes", [2, 20])
+@pytest.mark.parametrize(("predicted", "speed_at"), [
+    pytest.param(11_000, lambda _: 100.0, id="as predicted"),
+    pytest.param(1_100, lambda _: 100.0, id="ten times faster"),
+    pytest.param(110_000, lambda _: 100.0, id="ten times slower"),
+    pytest.param(3, lambda _: 100.0, id="thousands of times faster"),
+    pytest.param(10**8, lambda _: 100.0, id="thousands of times slower"),
+    pytest.param(11_000, lambda now: 30.0 if now // 17 % 2 else 120.0, id="load comes and goes"),
+    pytest.param(11_000, lambda now: 100.0 if now < 60 else 20.0, id="load comes and stays"),
+    pytest.param(11_000, lambda now: 20.0 if now < 60 else 100.0, id="load ends"),
+    pytest.param(11_000, lambda now: 100.0 if now < 100 else 5.0, id="load near the end"),
+    pytest.param(50, lambda _: 0.4, id="long steps"),
+])  # fmt: skip
+def test_a_run_ends_in_time(scripted, minutes, predicted, speed_at):
+    limit = TimeLimit(minutes * MINUTE)
+    lengths, progress, _ = simulate(scripted, limit, predicted, speed_at)
+    assert abs(scripted.now + RESULTS_SEC - limit.seconds) <= max(0.01 * limit.seconds, 3.0)
+    assert progress == sorted(progress)
+    assert len(lengths) < 60
+    for before, after in pairwise(lengths):
+        assert after.position(after.revision.iteration) == before.position(after.revision.iteration)
+
+
+@pytest.mark.parametrize("speed", [30.0, 100.0, 300.0])
+def test_schedules_end_with_the_run(scripted, speed):
+    _, progress, _ = simulate(scripted, TimeLimit(2 * MINUTE), 11_000, lambda _: speed)
+    assert progress[-1] > 0.99
+    assert progress[len(progress) // 2] == pytest.approx(0.5, abs=0.1)
+    assert max(after - before for before, after in pairwise(progress)) < 0.01
+
+
+def test_until_ends_at_that_time(scripted):
+    limit = TimeLimit(5 * MINUTE, until=clock.wall() + 5 * MINUTE)
+    simulate(scripted, limit, 2_000, lambda now: 30.0 if now // 10 % 2 else 60.0)
+    assert scripted.now + RESULTS_SEC == pytest.approx(5 * MINUTE, abs=3)
+
+
+def test_snapshots_keep_to_their_share(scripted):
+    """They were cheap at the start, and take ten times longer than they should."""
+    limit = TimeLimit(10 * MINUTE)
+    _, _, snapshots = simulate(scripted, limit, 60_000, lambda _: 100.0, snapshot_sec=4.0)
+    assert snapshots >= 3
+    assert snapshots * 4.0 <= SNAPSHOT_SHARE * limit.seconds
+    assert scripted.now + RESULTS_SEC == pytest.approx(limit.seconds, abs=6)
+
+
+def test_other_work_leaves_less_time_to_train(scripted):
+    """Pictures take as long as training."""
+    keeper, length = Timekeeper(TimeLimit(100.0), 0.0, RESULTS_SEC), length_of(1000, TimeLimit(100.0))
+    for iteration in range(1, 51):
+        scripted.go_on(0.1)
+        with keeper.aside("preview"):
+            scripted.go_on(0.1)
+        length = keeper.revise(length, iteration, 1, is_checkpoint=iteration == 50, snapshot_every=0) or length
+    assert length.iterations == pytest.approx(50 + (100 - 10 - RESULTS_SEC) / 0.2, abs=10)
+
+
+def test_a_slow_machine_gets_more_time_for_results(scripted, monkeypatch):
+    """The process gets a third of a core, so the results take three times as long."""
+    monkeypatch.setattr(clock, "process", lambda: scripted.now / 3)
+    simulate(scripted, TimeLimit(2 * MINUTE), 11_000, lambda _: 100.0)
+    assert scripted.now + 3 * RESULTS_SEC == pytest.approx(2 * MINUTE, abs=3)
+
+
+def test_without_a_limit_nothing_is_revised(scripted):
+    length = dataclasses.replace(length_of(100, TimeLimit(1.0)), limit=None)
+    scripted.go_on(1e6)
+    assert Timekeeper().revise(length, 5, 1, is_checkpoint=True, snapshot_every=0) is None
+
+
+@pytest.fixture
+def no_results(monkeypatch):
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
+
+
+@pytest.fixture
+def limited(scripted, monkeypatch, tiny_file, no_results) -> Callable[..., api.Run]:
+    """Return a function that trains for a minute of a scripted clock: first fast, then slow, then fast again."""
+    step = training.train_step
+
+    def timed(state, *arguments):
+        step(state, *arguments)
+        scripted.go_on(0.05 if 300 < scripted.now % 1000 * 10 < 450 else 0.2)
+
+    monkeypatch.setattr(prepare, "measure_speed", lambda *_: Speed(64.0))
+    monkeypatch.setattr(training, "train_step", timed)
+
+    def run(folder: Path, *overrides: str, **more) -> api.Run:
+        return train(tiny_file, folder, "mlp-small", *RHYTHM, *overrides, minutes=1.0, steps=None, **more)
+
+    return run
+
+
+def revisions_of(folder: Path) -> dict[int, RunLength]:
+    rows = [row for row in read_rows(RunFolder(folder).log) if row.get("event") == "revised"]
+    assert len({row["iteration"] for row in rows}) == len(rows)
+    return {row["iteration"]: RunLength.from_json(row["length"]) for row in rows}
+
+
+def train_with(revisions: dict[int, RunLength], again: Callable[[Path], api.Run], folder: Path) -> api.Run:
+    """Train with revisions that are given, whatever the clock says."""
+
+    class Replay(Timekeeper):
+        def revise(self, length, iteration, *_, **__):
+            return revisions.get(iteration)
+
+    with mock.patch.object(running, "Timekeeper", Replay):
+        return again(folder)
+
+
+def test_revisions_are_in_log_and_checkpoint(limited, scripted, tmp_path):
+    run = limited(tmp_path / "run")
+    assert run.finished
+    assert scripted.now == pytest.approx(MINUTE - 4, abs=4)
+    revised = revisions_of(run.folder)
+    assert 5 < len(revised) < 40
+    last = list(revised.values())[-1]
+    saved, folder = newest(run.folder), RunFolder(run.folder)
+    assert RunLength.from_json(saved.values["length"]) == folder.record.length == last
+    assert saved.values["iteration"] == last.iterations
+    assert saved.values["used_sec"] == pytest.approx(scripted.now, abs=0.01)
+    rows = [row for row in read_rows(folder.log) if "event" not in row]
+    assert 25 <= len(rows) <= 60  # as many as the recipe says, in a run that became longer
+    pictures = [path for path in folder.samples.iterdir() if path.name.endswith("-ema.png")]
+    assert 10 <= len(pictures) <= 13
+
+
+@pytest.mark.slow
+def test_killed_runs_are_bit_identical_to_their_undisturbed_twins(limited, scripted, tmp_path):
+    folder, fork = tmp_path / "run", multiprocessing.get_context("fork")
+    kept = training.train_step
+
+    def killed_at(iteration: int) -> Callable:
+        def step(state, *arguments):
+            if state.iteration == iteration:
+                os.kill(os.getpid(), signal.SIGKILL)
+            kept(state, *arguments)
+
+        return step
+
+    for number, (iteration, work) in enumerate([
+        (61, lambda: limited(folder)), (140, lambda: resume(folder)), (190, lambda: resume(folder)),
+    ]):  # fmt: skip
+        with mock.patch.object(training, "train_step", killed_at(iteration)):
+            process = fork.Process(target=work, daemon=True)
+            process.start()
+            process.join()
+        assert process.exitcode == -signal.SIGKILL, number
+    assert resume(folder).finished
+    starts = [row["event"] for row in read_rows(RunFolder(folder).timing) if "event" in row]
+    assert starts.count("started") > 1
+    revised = revisions_of(folder)
+    assert len(revised) >= 5
+    scripted.now = 0.0
+    twin = train_with(revised, limited, tmp_path / "twin")
+    assert_same_run(twin.folder, folder)
+
+
+def test_a_pause_does_not_count_and_lost_work_neither(limited, scripted, tmp_path):
+    run = limited(tmp_path / "run", stop_at=100)
+    assert not run.finished
+    used = newest(run.folder).values["used_sec"]
+    scripted.go_on(10_000 - scripted.now % 1000)
+    before, listener = scripted.now, Listener()
+    assert resume(run.folder, on_event=listener).finished
+    assert used + scripted.now - before == pytest.approx(MINUTE - 4, abs=5)
+    assert any(text.startswith("time left: 0:") and text.endswith("(1 minute)") for text in listener.said("note"))
+
+
+def test_a_resume_after_the_end_of_until_ends_after_one_step(limited, scripted, tmp_path, monkeypatch):
+    run = limited(tmp_path / "run", stop_at=60)
+    folder = RunFolder(run.folder)
+    end = TimeLimit(MINUTE, clock.wall() + 10)
+    saved = folder.checkpoints / "000000060" / "state.json"
+    assert saved.is_file()
+    length = dataclasses.replace(folder.record.length, limit=end)
+    folder.write_record(folder.record.model_copy(update={"length": length}))
+    monkeypatch.setattr(running, "length_at", lambda *_: length)
+    scripted.go_on(20)
+    listener = Listener()
+    assert resume(run.folder, on_event=listener).finished
+    assert newest(run.folder).values["iteration"] == 61
+    assert any("ends after one step" in text for text in listener.said("note"))
+
+
+def test_more_kimg_end_the_time_limit(limited, scripted, tmp_path):
+    run = limited(tmp_path / "run")
+    seen = newest(run.folder).values["kimg"]
+    assert api.resume(run.folder, kimg=seen + 0.08).finished
+    assert newest(run.folder).values["kimg"] == pytest.approx(seen + 0.08)
+    assert RunFolder(run.folder).record.length.limit is None
+    assert "length" not in newest(run.folder).values
+
+
+def test_a_rollback_returns_to_the_length_of_its_checkpoint(limited, tmp_path, monkeypatch):
+    checked: list[tuple[int, RunLength]] = []
+    finite, failed = training.RunState.all_finite, []
+
+    def once(self) -> bool:
+        if self.iteration >= 150 and not checked:
+            failed.append(self.iteration)
+            return False
+        return finite(self)
+
+    restore = training.Trainer._restore
+
+    def watched(self, accept):
+        restore(self, accept)
+        checked.append((self.state.iteration, self.length))
+
+    monkeypatch.setattr(training.RunState, "all_finite", once)
+    monkeypatch.setattr(training.Trainer, "_restore", watched)
+    run = limited(tmp_path / "run")
+    ((iteration, length),) = checked
+    assert run.finished
+    assert length.revision.iteration <= iteration < failed[0]
+    assert list(revisions_of(run.folder)) == sorted(revisions_of(run.folder))
+
+
+def test_steady_speeds_are_not_doubtful(scripted, monkeypatch, tiny_data, runtime):
+    found = measured(scripted, monkeypatch, tiny_data, runtime, lambda _: 0.1)
+    assert (found.doubt, found.img_per_sec) == ("", pytest.approx(80 * 0.95, rel=0.01))
+    assert scripted.now < 4
+
+
+def test_a_speed_that_changes_is_measured_longer_and_doubted(scripted, monkeypatch, tiny_data, runtime):
+    found = measured(scripted, monkeypatch, tiny_data, runtime, lambda now: 0.4 if now // 0.7 % 2 else 0.05)
+    assert "from moment to moment" in found.doubt
+    assert 15 <= scripted.now < 18
+
+
+def test_speed_settles_after_other_work_ends(scripted, monkeypatch, tiny_data, runtime):
+    found = measured(scripted, monkeypatch, tiny_data, runtime, lambda now: 0.1 if now > 5 else 0.2 + now % 0.7)
+    assert (found.doubt, found.img_per_sec) == ("", pytest.approx(80 * 0.95, rel=0.02))
+
+
+def test_a_busy_machine_is_named(scripted, monkeypatch, tiny_data, runtime, prose):
+    monkeypatch.setattr(clock, "cores", lambda: 2)
+    monkeypatch.setattr(clock.Load, "others", lambda _: 1.8)
+    found = measured(scripted, monkeypatch, tiny_data, runtime, lambda _: 0.1)
+    prose("doubtful speed", found.warning())
+
+
+def measured(scripted, monkeypatch, data, runtime, seconds_at: Callable[[float], float]) -> Speed:
+    """Measure a step that takes as long as the script says."""
+    from gansmith.recipes.load import load_recipe
+    from small_runs import small
+
+    def step(state, *_):
+        scripted.go_on(seconds_at(scripted.now))
+        state.iteration += 1
+
+    monkeypatch.setattr(prepare, "train_step", step)
+    monkeypatch.setattr(prepare, "threads", lambda: 1)
+    if clock.Load.others is LOAD_OF_OTHERS:
+        monkeypatch.setattr(clock.Load, "others", lambda _: 0.0)
+    return prepare.measure_speed(load_recipe("mlp-small", small("mlp-small")), data, runtime)
+
+
+LOAD_OF_OTHERS = clock.Load.others
+
+
+def test_the_load_of_other_processes(scripted, monkeypatch):
+    busy, own = iter([100.0, 108.0]), iter([1.0, 3.0])
+    monkeypatch.setattr(clock, "_busy_sec", lambda: next(busy))
+    monkeypatch.setattr(clock, "_own_sec", lambda: next(own))
+    load = clock.Load()
+    scripted.go_on(4.0)
+    assert load.others() == 1.5
