@@ -82,6 +82,9 @@ def test_names_that_would_be_equal_in_another_format(tmp_path):
         write(tmp_path / "in" / name)
     run([tmp_path / "in"], tmp_path / "kept")
     assert tree(tmp_path / "kept") == ["a.gif.png", "a.png", "b.jpg", "b.png", "c.png", "d.bmp", "d.tif"]
+    write(tmp_path / "other" / "a.png")
+    run([tmp_path / "in/a.png", tmp_path / "other/a.png"], tmp_path / "named", options=WriteOptions("jpg"))
+    assert tree(tmp_path / "named") == ["a-2.jpg", "a.jpg"]
     run([tmp_path / "in"], tmp_path / "jpg", options=WriteOptions("jpg"))
     assert tree(tmp_path / "jpg") == [
         "a.gif.jpg", "a.png.jpg", "b.jpg", "b.png.jpg", "c.jpg", "d.bmp.jpg", "d.tif.jpg"

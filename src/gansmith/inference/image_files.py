@@ -253,7 +253,8 @@ def _sources(paths: Sequence[Path], out: Path, on_left_out: Callable[[str], None
 def _names(sources: Sequence[_Source], form: str | None) -> list[Path]:
     """Return the name of each result: that of its source; x.gif.png where x.png would also be the name of another."""
     wanted = [source.name.with_suffix(_ending(source.name.suffix, form)) for source in sources]
-    times = Counter(_folded(name) for name in wanted)
+    pairs = {(_folded(name), _folded(source.name)) for name, source in zip(wanted, sources, strict=True)}
+    times = Counter(name for name, _ in pairs)
     names, taken = list[Path](), set[str]()
     for source, name in zip(sources, wanted, strict=True):
         changed = name.suffix != source.name.suffix
