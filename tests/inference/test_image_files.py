@@ -49,7 +49,7 @@ def tree(folder: Path) -> list[str]:
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
-    for name in ("a/x.png", "b/x.png", "b/deep/y.JPG", "z.webp", "t.tiff", "m.bmp"):
+    for name in ("a/x.png", "b/x.png", "b/deep/y.JPG", "z.webp", "t.tiff", "m.bmp", "i.jfif", "j.jpe"):
         write(tmp_path / "photos" / name)
     for rubbish in ("@eaDir/x.png", ".ipynb_checkpoints/x.png", "b/__MACOSX/x.png"):
         write(tmp_path / "photos" / rubbish)
@@ -60,7 +60,7 @@ def photos(tmp_path) -> Path:
 def test_a_tree_is_mirrored_without_rubbish_and_each_image_keeps_its_format(photos, tmp_path, prose):
     left_out: list[str] = []
     written = run([photos], tmp_path / "U", on_left_out=left_out.append)
-    names = ["a/x.png", "b/deep/y.JPG", "b/x.png", "m.bmp", "t.tiff", "z.webp"]
+    names = ["a/x.png", "b/deep/y.JPG", "b/x.png", "i.jfif", "j.jpe", "m.bmp", "t.tiff", "z.webp"]
     assert tree(tmp_path / "U") == names
     assert [path.relative_to(tmp_path / "U").as_posix() for path in written.files] == names
     for name in names:
@@ -113,8 +113,8 @@ def test_what_is_done_is_skipped_and_what_was_cut_short_is_not_there(photos, tmp
         make=lambda file: made.append(file.name) or negative(file),
         options=WriteOptions(resume=True),
     )
-    assert made == ["x.png", "m.bmp", "t.tiff", "z.webp"]
-    assert (len(written.files), written.already, written.failed) == (6, 2, [])
+    assert made == ["x.png", "i.jfif", "j.jpe", "m.bmp", "t.tiff", "z.webp"]
+    assert (len(written.files), written.already, written.failed) == (8, 2, [])
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -170,10 +170,10 @@ def test_rotation_is_applied_once(tmp_path):
 
 def test_alpha_in_formats_with_and_without_it(tmp_path):
     write(tmp_path / "a.png", 4)
-    for form in ("png", "webp", "jpg"):
+    for form, mode in (("png", "RGBA"), ("webp", "RGBA"), ("tif", "RGBA"), ("jpg", "RGB"), ("bmp", "RGB")):
         run([tmp_path / "a.png"], tmp_path / f"a_made.{form}")
-    modes = [Image.open(tmp_path / f"a_made.{form}").mode for form in ("png", "webp", "jpg")]
-    assert modes == ["RGBA", "RGBA", "RGB"]
+        with Image.open(tmp_path / f"a_made.{form}") as made:
+            assert made.mode == mode
 
 
 def test_quality_changes_the_size_of_files(tmp_path, refused):
@@ -200,7 +200,7 @@ def test_a_failure_stops_nothing_and_is_named_at_the_end(photos, tmp_path, refus
         (photos / name).write_bytes(b"no image")
     left_out: list[str] = []
     written = run([photos], tmp_path / "U", on_left_out=left_out.append)
-    assert len(written.files) == 6
+    assert len(written.files) == 8
     assert [Path(name).name for name, _ in written.failed] == ["bad.png", "worse.png"]
     prose("failures", "\n".join([*left_out[1:], *written.lines("upscaled")]))
     with refused("data.some_unreadable"):

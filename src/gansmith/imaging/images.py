@@ -134,7 +134,7 @@ def encode_png(image: np.ndarray) -> bytes:
 def encode_image(image: np.ndarray, ending: str, quality: int = QUALITY, icc_profile: bytes | None = None) -> bytes:
     """Encode uint8 (H, W, C) in the format of an ending in WRITTEN_AS, with a colour profile that fits its colours.
 
-    ``quality``, 1 to 100, is for JPEG and WebP. JPEG has no alpha: it is blended onto white. Raises ImageError for a
+    ``quality``, 1 to 100, is for JPEG and WebP. JPEG and BMP have no alpha: it is blended onto white. Raises ImageError for a
     side that the format cannot hold.
     """
     form = WRITTEN_AS[ending.lower()]
@@ -145,7 +145,7 @@ def encode_image(image: np.ndarray, ending: str, quality: int = QUALITY, icc_pro
             f"{width} x {height} px cannot be written as {form}, which holds sides up to {LONGEST_SIDE_PX[form]:,} px"
             "\n  write another format: --format png",
         )
-    if (form, image.shape[2]) in (("WEBP", 1), ("JPEG", 4)):
+    if (form, image.shape[2]) in (("WEBP", 1), ("JPEG", 4), ("BMP", 4)):
         image = on_white(image)
     space = b"GRAY" if image.shape[2] == 1 else b"RGB "
     profile = icc_profile if icc_profile is not None and icc_profile[16:20] == space else None

@@ -18,6 +18,7 @@ from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.images import (
     POINT,
     QUALITY,
+    WRITTEN_AS,
     encode_image,
     encode_png,
     from_levels,
@@ -27,7 +28,6 @@ from gansmith.imaging.images import (
 )
 from gansmith.imaging.scatter import draw_points
 
-PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
 WRITTEN = (".png", ".npz", ".zip")
 NOT_WRITTEN = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".tar", ".mp4")
 GRID_PIXELS = 100_000_000
@@ -49,7 +49,7 @@ class Picture:
 
         ``encode_image`` explains ``quality``.
         """
-        target = output_file(path, "a picture", *PICTURE_ENDINGS)
+        target = output_file(path, "a picture", *WRITTEN_AS)
         data = encode_image(self.array, target.suffix, quality, self.icc_profile)
         commit_file(target, lambda at: at.write_bytes(data))
         return target
