@@ -134,8 +134,8 @@ def encode_png(image: np.ndarray) -> bytes:
 def encode_image(image: np.ndarray, ending: str, quality: int = QUALITY, icc_profile: bytes | None = None) -> bytes:
     """Encode uint8 (H, W, C) in the format of an ending in WRITTEN_AS, with a colour profile that fits its colours.
 
-    ``quality``, 1 to 100, is for JPEG and WebP. JPEG and BMP have no alpha: it is blended onto white. Raises ImageError for a
-    side that the format cannot hold.
+    ``quality``, 1 to 100, is for JPEG and WebP. JPEG and BMP have no alpha: it is blended onto white. Raises ImageError
+    for a side that the format cannot hold.
     """
     form = WRITTEN_AS[ending.lower()]
     height, width = image.shape[:2]
