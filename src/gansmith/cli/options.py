@@ -84,8 +84,9 @@ DataRoot = Annotated[
 Labels = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE:COLUMN:COLUMN",
-        help="Take labels from a table; none: no labels; folders: sub-folders.",
+        metavar="TABLE",
+        help="Take labels from this table, FILE or FILE:FILES:LABELS with the names of its columns; none: no labels; "
+        "folders: sub-folders.",
         rich_help_panel=MORE,
     ),
 ]
