@@ -268,6 +268,16 @@ def test_sample_in_every_form(shell, run, tmp_path):
                 assert np.array_equal(np.asarray(image), images[index, ..., 0])
 
 
+def test_samples_in_a_folder_are_continued(shell, run, tmp_path):
+    assert shell("sample", run, "-n", 5, "--out", tmp_path / "x")[0] == 0
+    code, out, _ = shell("sample", run, "-n", 70, "--out", tmp_path / "x", "--continue", "--json")
+    assert (code, json.loads(out)) == (0, {"out": str(tmp_path / "x"), "count": 70, "seed": 0})
+    assert len(list((tmp_path / "x").rglob("*.png"))) == 70
+    code, _, err = shell("sample", run, "-n", 70, "--seed", 1, "--out", tmp_path / "x", "--continue")
+    assert code == 2
+    assert "--seed" in err
+
+
 def test_sample_of_a_run_without_checkpoints_warns_and_uses_the_model_folder(prose, shell, run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(copy / "checkpoints")

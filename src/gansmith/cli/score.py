@@ -6,6 +6,7 @@ import typer
 
 from gansmith.cli.options import AsJson, Device, ImagePaths, Plugin, WeightsPath
 from gansmith.cli.text import json_text
+from gansmith.core.events import say
 
 
 def score(
@@ -25,11 +26,26 @@ def score(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     loaded = api.load_weights(model, "score", device, plugin or [])
-    left_out: list[Any] = []
-    scores = api.score(loaded, images, label, how, on_event=left_out.append)
+    left_out, failed, scores = list[tuple[str, str]](), list[tuple[str, str]](), list[dict[str, Any]]()
+
+    def leave_out(file: str, reason: str) -> None:
+        left_out.append((file, reason))
+        say(f"warning: left out: {file} ({reason})")
+
+    def fail(file: str, reason: str) -> None:
+        failed.append((file, reason))
+        leave_out(file, reason)
+
+    number = 0
+    for file, value in api.score_files(loaded, images, label, how, on_left_out=leave_out, on_failed=fail):
+        number += 1
+        if as_json:
+            scores.append({"file": file, "score": value})
+        else:
+            print(f"{value:8.4f}  {file}", flush=True)
     if as_json:
-        scored = [{"file": file, "score": value} for file, value in scores]
-        print(json_text({"scores": scored, "left_out": [event.values for event in left_out]}))
-    else:
-        for file, value in scores:
-            print(f"{value:8.4f}  {file}")
+        print(
+            json_text({"scores": scores, "left_out": [{"file": file, "reason": reason} for file, reason in left_out]})
+        )
+    if failed:
+        say(api.failures_text(failed, number + len(failed), "scored"))
