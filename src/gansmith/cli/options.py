@@ -40,13 +40,13 @@ _MODELS = (
 ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help=_MODELS.format("or .onnx "))]
 WeightsPath = Annotated[Path, typer.Argument(metavar="MODEL", help=_MODELS.format(""))]  # for verbs that need torch
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files of any size, or folders.")]
-PictureOut = Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty folder; for one image also a file.")]
+PictureOut = Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty folder; for one image, also a file.")]
 Format = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="png, jpg, webp, tif or bmp.", show_default="the format of each image"),
 ]
 Quality = Annotated[int | None, typer.Option(metavar="N", help="Quality of jpg and webp, 1 to 100.", show_default="95")]
-Continue = Annotated[bool, flag("--continue", "Go on in a folder: make only what is missing.")]
+Continue = Annotated[bool, flag("--continue", "Complete a folder: make only what is missing.")]
 
 Minutes = Annotated[
     float | None, typer.Option(metavar="N", help="Take N minutes for the whole command, start and results included.")

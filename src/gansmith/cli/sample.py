@@ -43,8 +43,8 @@ def sample(
 ) -> None:
     """Make new images with a trained model.
 
-    A seed gives the same first images for any --num. Memory for x.npz, x.zip and
-    folders does not grow with it.
+    A seed gives the same first images for any --num.
+    For x.npz, x.zip and folders, memory does not grow with --num.
 
     Example: gansmith sample runs/dcgan-photos-001 -n 100 --out grid.png
     """

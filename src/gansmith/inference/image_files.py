@@ -109,7 +109,7 @@ class WrittenPictures:
     def lines(self, done: str) -> list[str]:
         """Return how many were there already, and which failed; ``done`` is the work: "upscaled"."""
         total = len(self.files) + len(self.failed)
-        there = f"{self.already:,} of {counted(total, 'image')} had been {done} before: skipped"
+        there = f"{self.already:,} of {counted(total, 'image')} skipped: already {done}"
         failed = failures_text(self.failed, total, done)
         return [line for line, number in ((there, self.already), (failed, len(self.failed))) if number]
 
@@ -160,8 +160,8 @@ def write_pictures(
     if is_file and not (len(sources) == 1 and sources[0].named):
         raise GansmithError(
             "output.one_file_for_many",
-            f"'{folder}' is the name of one picture, and a folder or several images need a folder"
-            "\n  name one: --out DIR; the format of the pictures: --format",
+            f"'{folder}' is the name of one picture, but several images or a folder of images need a folder"
+            "\n  name a folder: --out DIR; for another format: --format",
         )
     targets = [folder] if is_file else [folder / name for name in _names(sources, options.format)]
     for source, target in zip(sources, targets, strict=True):
@@ -198,11 +198,14 @@ def failures_text(failed: Sequence[tuple[str, str]], total: int, done: str) -> s
 def raise_failures(failed: Sequence[tuple[str, str]], total: int, done: str, *, named: bool) -> None:
     """Raise DataError if all images failed, or if one failed that the user ``named``."""
     if len(failed) == total:
-        raise DataError("data.none_readable", f"0 of {counted(total, 'image')} could be {done}: {failed[0][1]}")
+        raise DataError(
+            "data.none_readable",
+            f"0 of {counted(total, 'image')} could be {done}; the first: {failed[0][1]}\n  pass other images",
+        )
     if named:
         raise DataError(
             "data.some_unreadable",
-            f"{failures_text(failed, total, done)}\n  {failed[0][1]}\n  the others are done; leave these out",
+            f"{failures_text(failed, total, done)}\n  the first: {failed[0][1]}\n  the other images are done",
         )
 
 
@@ -214,7 +217,7 @@ def check_write_options(options: WriteOptions, ending: str = "") -> None:
     if options.format is not None and ending and WRITTEN_AS[ending.lower()] != form:
         raise GansmithError(
             "output.two_formats",
-            f"--format {options.format} contradicts the ending of --out, '{ending}'\n  pass one of them",
+            f"--format {options.format} contradicts the ending of --out, '{ending}'\n  leave out --format",
         )
     if options.quality is None:
         return
@@ -224,7 +227,8 @@ def check_write_options(options: WriteOptions, ending: str = "") -> None:
         )
     if form not in (None, "JPEG", "WEBP"):
         raise GansmithError(
-            "output.quality_not_used", f"--quality is for JPEG and WebP, and {form} keeps every pixel\n  leave it out"
+            "output.quality_not_used",
+            f"--quality is only for JPEG and WebP; {form} keeps every pixel\n  leave out --quality",
         )
 
 
@@ -287,7 +291,7 @@ def _folded(name: Path) -> str:
 
 def _over_source(path: Path) -> GansmithError:
     return GansmithError(
-        "output.over_source", f"'{escaped(path)}' has the images that are to be read\n  name another folder: --out DIR"
+        "output.over_source", f"'{escaped(path)}' holds the images to read\n  name another folder: --out DIR"
     )
 
 
