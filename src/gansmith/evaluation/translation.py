@@ -173,7 +173,7 @@ def _check_options(options: EvaluationOptions, unpaired: bool) -> None:
         raise MetricError(
             "metric.truth_for_unpaired_only",
             f"--truth {options.truth}: the images of this model have targets already"
-            "\n  leave it out: it is for models trained with --from and --to",
+            "\n  leave out --truth: it is for models trained with --from and --to",
         )
 
 
