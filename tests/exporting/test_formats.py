@@ -335,6 +335,7 @@ def test_int8_that_cannot_be_measured_is_refused(make, tmp_path, refused):
         ("export.unknown_option", "safetensors", {"weights": "fp16"}),
         ("export.unknown_value", "onnx", {"weights": "fp61"}),
         ("export.unknown_value", "onnx", {"quantize": "int4"}),
+        ("export.license", "hub-folder", {"license": "My own: ["}),
     ],
 )
 def test_a_form_that_there_is_not_is_refused(code, to, options, refused):

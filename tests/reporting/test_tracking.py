@@ -344,6 +344,7 @@ def test_a_run_that_ends_with_a_tracker_that_hangs_says_so(run, part, monkeypatc
         (["{kind: [}"], "recipe.unknown_part"),
         ([""], "recipe.part_form"),
         (["{kind: tensorboard, projekt: faces}"], "recipe.unknown_part_field"),
+        (["{kind: tensorboard, model: 7}"], "recipe.invalid_value"),
         (["tensorboard", "{kind: tensorboard}"], "run.logger_twice"),
     ],
 )

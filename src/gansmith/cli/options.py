@@ -35,7 +35,7 @@ ModelPath = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors or .onnx file, "
-        "or hf:NAME/REPO[@REVISION] on the Hub.",
+        "or hf:NAME/REPO@REVISION on the Hub.",
     ),
 ]
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files of any size, or folders.")]

@@ -1,13 +1,14 @@
 """Format ``hub-folder``: a model as the Hugging Face Hub shows and loads it."""
 
 import os
+import re
 import shutil
 import tempfile
 import warnings
 from pathlib import Path
 
 import yaml
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.errors import GansmithError, GansmithWarning
@@ -21,6 +22,7 @@ from gansmith.reporting.run_results import card_facts, count_parameters
 from gansmith.runs.folder import RunFolder
 
 CARD, PREVIEW, FILMS = "README.md", "preview.png", ("film.gif", "film.mp4")
+LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}")
 HUB_DATA = "hf:"  # data that were read from the Hub
 
 
@@ -31,8 +33,19 @@ class HubFolder(ExportFormat):
     README.md is the model card, with the front matter that the Hub reads.
     """
 
-    license: str = Field("", max_length=100, description='license of the model as the Hub names it: "cc-by-4.0"')
+    license: str = Field("", description='license of the model as the Hub names it: "cc-by-4.0"')
     repo: str = Field("", max_length=200, description="NAME/REPO on the Hub, for the commands in the card")
+
+    @field_validator("license")
+    @classmethod
+    def check_license(cls, license: str) -> str:
+        """Raise GansmithError for a license that the Hub would refuse."""
+        if license and not LICENSE.fullmatch(license):
+            raise GansmithError(
+                "export.license",
+                f"{license[:100]!r} is not a license as the Hub names it\n  for example cc-by-4.0, mit or other",
+            )
+        return license
 
     def export(self, model: Model, out: Path | None, *, raw: bool, run: RunFolder | None) -> list[Exported]:
         """Write the folder, whole or not at all; without the libraries of ONNX it has no ONNX file, with a warning."""

@@ -5,7 +5,10 @@
 # memory or time than its size allows.
 
 import json
+import pickle
+import re
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,12 +38,22 @@ def tensors_in(value: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
     return out
 
 
+def reason_of(problem: Exception) -> str:
+    """Return why a file was refused, without the advice of torch to open it all the same."""
+    if found := re.search(r"GLOBAL (\S+)", str(problem)):
+        return f"it holds more than tensors: {found[1]}"
+    if isinstance(problem, (pickle.UnpicklingError, EOFError, KeyError)):
+        return "it is damaged, or no file of PyTorch"
+    return f"{type(problem).__name__}: {problem}"
+
+
 def main(source: str, target: str, memory_bytes: str, seconds: str) -> int:
     """Write the tensors; return the exit code."""
     limit(int(memory_bytes), int(seconds))
     import torch
     from safetensors.torch import save_file
 
+    warnings.simplefilter("ignore")  # stderr is for the reason
     try:
         loaded = torch.load(source, map_location="cpu", weights_only=True)
         found = {name: each.detach().to_dense().clone().contiguous() for name, each in tensors_in(loaded).items()}
@@ -49,7 +62,7 @@ def main(source: str, target: str, memory_bytes: str, seconds: str) -> int:
         print("it needs more memory than its size allows", file=sys.stderr)
         return REFUSED
     except Exception as problem:  # the loader raises many types for files that are broken or hostile
-        print(f"{type(problem).__name__}: {problem}", file=sys.stderr)
+        print(reason_of(problem), file=sys.stderr)
         return REFUSED
     return 0
 
