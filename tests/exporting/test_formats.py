@@ -1,7 +1,6 @@
 """Exports: what the files hold, that they make the same images, and what is refused without leaving a file."""
 
 import errno
-import importlib
 import io
 import json
 import subprocess
@@ -371,8 +370,7 @@ def test_the_graph_of_a_plugins_method_makes_the_bytes_of_sample():
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxscript", "onnxruntime"])
 def test_a_missing_library_names_the_extra(missing, monkeypatch, tmp_path, refused, conditional):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))
+    monkeypatch.setitem(sys.modules, missing, None)
     with refused("export.extra_missing"):
         choose_format("onnx", {}).export(conditional, tmp_path / "x.onnx", raw=False, run=None)
 

@@ -356,9 +356,19 @@ def test_loggers_that_are_refused(specs, code, refused):
 
 @pytest.mark.parametrize("name", TRACKERS)
 def test_a_missing_package_is_refused(name, monkeypatch, refused):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, name, None)
     with refused("run.logger_not_installed"):
         parse_loggers([name])
+
+
+def test_a_package_that_is_broken_is_refused(monkeypatch, tmp_path, refused):
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "tensorboard" / "__init__.py").write_text("raise ImportError('no protobuf')")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tensorboard"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    with refused("run.logger_not_installed"):
+        parse_loggers(["tensorboard"])
 
 
 def test_a_dry_run_checks_loggers(tiny_file, refused):

@@ -1,6 +1,6 @@
 """The interface of export formats, and their registry."""
 
-import importlib.util
+import importlib
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Any, ClassVar, get_args
 
 from pydantic import ValidationError
 
-from gansmith.core.errors import GansmithError, ModelError, unknown_name
+from gansmith.core.errors import GansmithError, ModelError, unknown_name, why_not
 from gansmith.core.output_paths import output_file
 from gansmith.core.registry import Part, Registry
 from gansmith.inference.model import Model
@@ -121,8 +121,11 @@ def refuse_used_file(path: Path) -> None:
 def require_extra(kind: str, *modules: str) -> None:
     """Raise GansmithError if a library that a format needs is not installed."""
     for module in modules:
-        if importlib.util.find_spec(module) is None:
+        try:
+            importlib.import_module(module)
+        except ImportError as problem:
             raise GansmithError(
                 "export.extra_missing",
-                f"format '{kind}' needs the library {module}\n  install it: pip install 'gansmith[export]'",
-            )
+                f"format '{kind}' needs the library {module}{why_not(problem, module)}"
+                "\n  install it: pip install 'gansmith[export]'",
+            ) from problem

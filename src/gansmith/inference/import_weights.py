@@ -138,7 +138,11 @@ def _networks_in(file: Path) -> list[list[_Layer]]:
         if any(not each.is_norm and not each.is_embedding for each in named):
             out.append([*(each for each in named if each.is_embedding), *(e for e in named if not e.is_embedding)])
     if not out:
-        raise ModelError("import.no_weights", f"'{file}' holds no linear layer and no convolution: no tensor of one is called NAME.weight")
+        raise ModelError(
+            "import.no_weights",
+            f"'{file}' holds no linear layer and no convolution"
+            "\n  their tensors must be called NAME.weight and NAME.bias",
+        )
     return out
 
 
