@@ -27,6 +27,7 @@ from gansmith.reporting import tracking
 from gansmith.reporting.loggers.base import Logger, LoggerPart, loggers
 from gansmith.reporting.tracking import Tracking, parse_loggers
 from gansmith.runs.folder import RunFolder
+from gansmith.runs.options import RunOptions
 from gansmith.runs.length import RunLength
 from gansmith.runs.log import append_row, read_rows
 from small_runs import PAUSE_AT, RHYTHM, Listener, record_of, resume, small, train
@@ -354,6 +355,12 @@ def test_loggers_that_are_refused(specs, code, refused):
         parse_loggers(specs)
 
 
+def test_one_logger_needs_no_list():
+    pytest.importorskip("tensorboard")
+    assert [part.kind for part in parse_loggers("tensorboard")] == ["tensorboard"]
+    assert RunOptions.of("photos", loggers="tensorboard").loggers == ("tensorboard",)
+
+
 @pytest.mark.parametrize("name", TRACKERS)
 def test_a_missing_package_is_refused(name, monkeypatch, refused):
     monkeypatch.setitem(sys.modules, name, None)
@@ -427,6 +434,7 @@ from gansmith import api
 from gansmith.core.events import silent
 from gansmith.reporting import tracking
 from gansmith.runs.folder import RunFolder
+from gansmith.runs.options import RunOptions
 from gansmith.runs.log import read_rows
 
 folder, data, names, *overrides = sys.argv[1:]

@@ -27,14 +27,16 @@ RETRY_SEC = 60.0  # after a failure
 SETTLE_SEC = 0.2  # a rollback takes less time from the removal of files to ``follow``
 
 
-def parse_loggers(specs: Sequence[str | dict[str, Any]], *, check: bool = True) -> tuple[LoggerPart, ...]:
-    """Return the loggers that names, mappings, or mappings as YAML ask for.
+def parse_loggers(
+    specs: str | dict[str, Any] | Sequence[str | dict[str, Any]], *, check: bool = True
+) -> tuple[LoggerPart, ...]:
+    """Return the loggers that names, mappings, or mappings as YAML ask for; one of them needs no list.
 
     Raises GansmithError for an unknown name or option and a logger that is given twice; with ``check`` also for a
     package that is not installed, a tracker without login and a store that cannot be opened.
     """
     parts: dict[str, LoggerPart] = {}
-    for spec in specs:
+    for spec in [specs] if isinstance(specs, str | dict) else specs:
         try:
             part = loggers.parse(_read(spec) if isinstance(spec, str) else spec)
         except ValidationError as problem:
