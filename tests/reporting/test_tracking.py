@@ -27,9 +27,9 @@ from gansmith.reporting import tracking
 from gansmith.reporting.loggers.base import Logger, LoggerPart, loggers
 from gansmith.reporting.tracking import Tracking, parse_loggers
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.options import RunOptions
 from gansmith.runs.length import RunLength
 from gansmith.runs.log import append_row, read_rows
+from gansmith.runs.options import RunOptions
 from small_runs import PAUSE_AT, RHYTHM, Listener, record_of, resume, small, train
 
 PAGE = Path(__file__).parents[2] / "docs" / "trackers.md"
@@ -434,7 +434,6 @@ from gansmith import api
 from gansmith.core.events import silent
 from gansmith.reporting import tracking
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.options import RunOptions
 from gansmith.runs.log import read_rows
 
 folder, data, names, *overrides = sys.argv[1:]
