@@ -32,8 +32,7 @@ def import_weights(
 ) -> None:
     """Make a model of weights from another program.
 
-    The networks must be those of a DCGAN or of a fully connected GAN. Files with pickled weights are opened by torch's
-    weights-only loader, in a process with limits.
+    The networks must be those of a DCGAN or of a fully connected GAN. No code of a file is run.
 
     Example: gansmith import netG.pth netD.pth --recipe dcgan --out faces
     """
