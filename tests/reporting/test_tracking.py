@@ -613,6 +613,7 @@ def test_tensorboard_has_grids_and_summary(killed_run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(killed_run[0] / "tensorboard"), size_guidance={"images": 0}).Reload()
+    assert b"kind: mlp" in events.Tensors("config/text_summary")[0].tensor_proto.string_val[0]
     assert [each.step for each in events.Images("samples")] == [0, 3, 6, 9, 12]
     assert "summary/text_summary" in events.Tags()["tensors"]
     assert "run/iteration" not in events.Tags()["scalars"]

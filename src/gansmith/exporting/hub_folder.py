@@ -10,8 +10,8 @@ from pathlib import Path
 import yaml
 from pydantic import Field, field_validator
 
-from gansmith.core.atomic_files import METADATA_KEY
-from gansmith.core.errors import GansmithError, GansmithWarning
+from gansmith.core.atomic_files import METADATA_KEY, is_disk_full
+from gansmith.core.errors import DiskFullError, GansmithError, GansmithWarning
 from gansmith.core.output_paths import make_parent_folders, refuse_used_folder
 from gansmith.evaluation.result import last_evaluation
 from gansmith.exporting.base import Exported, ExportFormat, formats
@@ -54,23 +54,32 @@ class HubFolder(ExportFormat):
         make_parent_folders(target)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp") as temporary:
             folder = Path(temporary) / "folder"
-            model.save(folder)
-            _write_onnx(model, folder, raw=raw, run=run)
-            beside = run.model if run is not None else model.origin.path if model.origin is not None else None
-            if beside is not None and (beside / PREVIEW).is_file():
-                shutil.copyfile(beside / PREVIEW, folder / PREVIEW)
-            elif samples_from_latents(model.method):
-                model.sample(64).grid().save(folder / PREVIEW)
-            for film in [] if run is None else [run.path / name for name in FILMS]:
-                if film.is_file():
-                    shutil.copyfile(film, folder / film.name)
-            (folder / CARD).write_text(self._card(model, run, beside), encoding="utf-8")
+            try:
+                self._write(folder, model, raw=raw, run=run)
+            except OSError as problem:
+                if not is_disk_full(problem):
+                    raise
+                raise DiskFullError("disk.full", f"the disk is too full to write {target}") from problem
             if target.exists():
                 target.rmdir()  # it is empty
             os.replace(folder, target)
         names = sorted(path.name for path in target.iterdir())
         size = sum(path.stat().st_size for path in target.iterdir())
         return [Exported(target, "", {"files": names, "bytes": size}, f"{size:,} bytes: {', '.join(names)}")]
+
+    def _write(self, folder: Path, model: Model, *, raw: bool, run: RunFolder | None) -> None:
+        """Write the files."""
+        model.save(folder)
+        _write_onnx(model, folder, raw=raw, run=run)
+        beside = run.model if run is not None else model.origin.path if model.origin is not None else None
+        if beside is not None and (beside / PREVIEW).is_file():
+            shutil.copyfile(beside / PREVIEW, folder / PREVIEW)
+        elif samples_from_latents(model.method):
+            model.sample(64).grid().save(folder / PREVIEW)
+        for film in [] if run is None else [run.path / name for name in FILMS]:
+            if film.is_file():
+                shutil.copyfile(film, folder / film.name)
+        (folder / CARD).write_text(self._card(model, run, beside), encoding="utf-8")
 
     def _card(self, model: Model, run: RunFolder | None, beside: Path | None) -> str:
         """Return the model card: of the run, the one beside the model, or one from the model's record."""
