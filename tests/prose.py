@@ -110,7 +110,9 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     names = Counter(item.name for item in items if "prose" in item.fixturenames)
     if twice := [name for name, times in names.items() if times > 1]:
-        raise pytest.UsageError(f"snapshots are found by a test's name, and two tests are called {twice[0]}")
+        raise pytest.UsageError(
+            f"snapshots are found by a test's name; more than one test is called {', '.join(twice)}"
+        )
     config.stash[SNAPSHOTS].known |= names.keys()
 
 

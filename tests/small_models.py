@@ -62,7 +62,10 @@ def assert_writes_pictures(shell: Callable[..., tuple[int, str, str]], verb: str
     """Check that a verb writes photo.png into ``out``, or where it is told to, and never into a used folder."""
     assert shell(verb, folder, "photo.png") == (0, f"{out}\n", "")
     _, told, _ = shell(verb, folder, "photo.png", "--raw", "--out", "other", "--json")
-    assert json.loads(told) == {"out": "other", "files": [str(Path("other") / "photo.png")]}
+    files = [str(Path("other") / "photo.png")]
+    assert json.loads(told) == {"out": "other", "files": files, "already": 0, "failed": []}
     code, _, err = shell(verb, folder, "photo.png")
     assert code == 2
     assert "already there" in err
+    code, told, _ = shell(verb, folder, "photo.png", "--continue", "--json", "--out", "other")
+    assert (code, json.loads(told)["already"]) == (0, 1)

@@ -126,10 +126,11 @@ def _answer() -> None:
     import gansmith.api
     import gansmith.cli.app  # noqa: F401
     from gansmith.evaluation.downstream import synthetic_set as augment
-    from gansmith.planning import machine, planner
+    from gansmith.planning import machine
+    from gansmith.training import prepare
 
     augment._classifier = lambda *_: lambda images, _: np.zeros(len(images), bool)  # its training takes minutes
-    machine.MEASURE_SEC = planner.MEASURE_SEC = planner.PROBE_SEC = 0.01
+    machine.MEASURE_SEC = prepare.STEADY_SEC = 0.01
 
     for line in sys.stdin:
         print(json.dumps(_in_terminal(**json.loads(line))), flush=True)

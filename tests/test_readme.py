@@ -229,6 +229,8 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         kept = [
             word for word in small(COMPACT if recipe == AUTO else recipe) if not word.startswith("task=")
         ]  # the images are gray: no colorize
+        if parameters["pairs"] and recipe == "srresnet":
+            return ["train", str(world / "lr"), str(world / "hr"), "--pairs", *kept, "--recipe", recipe, "--steps", "2"]
         kept += ["--pairs"] if parameters["pairs"] else ["--task", "deblur"] if recipe == "translate" else []
         return ["train", images, *overrides, *kept, "--recipe", recipe, "--steps", "2", "--out", "new"]
     if name == "plan":
@@ -295,6 +297,11 @@ def small_world(tmp_path_factory) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         pixels = np.random.default_rng(index).integers(0, 128, (16, 16)) + 127 * (index % 2)
         Image.fromarray(pixels.astype(np.uint8)).save(file)
+    for folder, side in (("lr", 8), ("hr", 32)):
+        (root / folder).mkdir()
+        for index in range(16):
+            pixels = np.random.default_rng(index).integers(0, 256, (side, side)).astype(np.uint8)
+            Image.fromarray(pixels).save(root / folder / f"{index}.png")
     hole = np.zeros((16, 16), np.uint8)
     hole[4:12, 4:12] = 255
     Image.fromarray(hole).save(root / "hole.png")

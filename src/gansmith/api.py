@@ -43,6 +43,8 @@ from gansmith.inference.directions import directions as directions
 from gansmith.inference.features import check_features_path as check_features_path
 from gansmith.inference.features import features as features
 from gansmith.inference.hub import is_hub_address
+from gansmith.inference.image_files import WriteOptions as WriteOptions
+from gansmith.inference.image_files import failures_text as failures_text
 from gansmith.inference.import_weights import import_weights as import_weights
 from gansmith.inference.interpolate import check_walk_path as check_walk_path
 from gansmith.inference.interpolate import interpolate as interpolate
@@ -52,7 +54,7 @@ from gansmith.inference.latents import pick as pick
 from gansmith.inference.load import load_model
 from gansmith.inference.model import Model, with_weights
 from gansmith.inference.open import load as load
-from gansmith.inference.score import score_files
+from gansmith.inference.score import score_files as score_files
 from gansmith.inference.translate import translate as translate
 from gansmith.inference.translate import translate_files as translate_files
 from gansmith.inference.upscale import upscale as upscale
@@ -419,11 +421,11 @@ def score(
 ) -> list[tuple[str, float]]:
     """Score how typical images are of a model's training data; ``paths`` are files or folders. See ``score_files``.
 
-    A damaged file in a folder is left out, with a warning.
+    A damaged file is left out, with a warning.
     """
     with showing(on_event, progress=progress) as listen:
 
         def warn(file: str, reason: str) -> None:
             listen(MessageEvent("warning", f"left out: {file} ({reason})", {"file": file, "reason": reason}))
 
-        return score_files(model, paths, label, how, on_left_out=warn)
+        return list(score_files(model, paths, label, how, on_left_out=warn, on_failed=warn))

@@ -12,7 +12,7 @@ from PIL import Image
 from gansmith import api
 from gansmith.cli.app import _code_of, main
 from gansmith.core.errors import GansmithError
-from gansmith.planning import planner
+from gansmith.training import prepare
 
 TINY = ("--recipe", "mlp-small", "size=8", "hidden=[8]", "batch_size=16", "fixed_images=4")
 
@@ -20,8 +20,7 @@ TINY = ("--recipe", "mlp-small", "size=8", "hidden=[8]", "batch_size=16", "fixed
 @pytest.fixture
 def error_of(monkeypatch, capfd):
     """Run the command line with a mistake; check the form of its message and return (code, message)."""
-    monkeypatch.setattr(planner, "PROBE_SEC", 0.01)
-    monkeypatch.setattr(planner, "MEASURE_SEC", 0.01)
+    monkeypatch.setattr(prepare, "STEADY_SEC", 0.01)
 
     def run(*words) -> tuple[str, str]:
         monkeypatch.setattr("sys.argv", ["gansmith", *map(str, words)])

@@ -160,6 +160,8 @@ def test_train_json_and_default_folder(shell, tiny_file, tmp_path, monkeypatch):
 @pytest.fixture
 def _quick_measure(monkeypatch):
     monkeypatch.setattr(prepare, "STEADY_SEC", 0.05)
+    for name in ("SPREAD", "CROWDED"):  # no doubt, whatever the machine does
+        monkeypatch.setattr(prepare, name, float("inf"))
 
 
 @pytest.mark.usefixtures("_quick_measure")
@@ -264,6 +266,16 @@ def test_sample_in_every_form(shell, run, tmp_path):
             assert archive.read(name) == (tmp_path / "png" / name).read_bytes()
             with Image.open(tmp_path / "png" / name) as image:
                 assert np.array_equal(np.asarray(image), images[index, ..., 0])
+
+
+def test_samples_in_a_folder_are_continued(shell, run, tmp_path):
+    assert shell("sample", run, "-n", 5, "--out", tmp_path / "x")[0] == 0
+    code, out, _ = shell("sample", run, "-n", 70, "--out", tmp_path / "x", "--continue", "--json")
+    assert (code, json.loads(out)) == (0, {"out": str(tmp_path / "x"), "count": 70, "seed": 0})
+    assert len(list((tmp_path / "x").rglob("*.png"))) == 70
+    code, _, err = shell("sample", run, "-n", 70, "--seed", 1, "--out", tmp_path / "x", "--continue")
+    assert code == 2
+    assert "--seed" in err
 
 
 def test_sample_of_a_run_without_checkpoints_warns_and_uses_the_model_folder(prose, shell, run, tmp_path):

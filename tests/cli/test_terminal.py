@@ -16,7 +16,7 @@ import pytest
 
 import gansmith
 from gansmith import api
-from gansmith.core.events import MessageEvent, PlainLines, Progress, RowEvent, say
+from gansmith.core.events import MessageEvent, PlainLines, Progress, RowEvent, say, say_result
 from gansmith.core.progress import ProgressPrinter
 from gansmith.core.signals import outliving_terminal
 from small_images import write_photos
@@ -378,3 +378,13 @@ def test_characters_that_stderr_lacks_are_escaped(monkeypatch):
     monkeypatch.setattr("sys.stderr", io.TextIOWrapper(raw, "ascii"))
     say("größe 数")
     assert raw.getvalue() == b"gr\\xf6\\xdfe \\u6570\n"
+
+
+def test_a_result_that_nobody_reads_is_no_error(monkeypatch):
+    """As in ``gansmith train ... | head -3``: the run is done, whoever reads of it."""
+    end, begin = os.pipe()
+    os.close(end)
+    with open(begin, "w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        say_result("runs/mlp-small-001")
+        say_result("runs/mlp-small-001")  # and later prints do not fail either

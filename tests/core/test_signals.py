@@ -4,7 +4,8 @@ import signal
 import pytest
 
 from gansmith.core import signals
-from gansmith.core.signals import PAUSING, StopRequest, outliving_terminal
+from gansmith.core.atomic_files import commit_file
+from gansmith.core.signals import PAUSING, StopRequest, outliving_terminal, removing_half_files
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,22 @@ def test_a_second_signal_ends_at_once():
         with pytest.raises(SystemExit) as ended:
             os.kill(os.getpid(), signal.SIGTERM)
     assert ended.value.code == 128 + signal.SIGTERM
+
+
+def test_sigterm_removes_half_written_files(tmp_path):
+    def write(path):
+        path.write_text("half")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    try:
+        with pytest.raises(SystemExit) as ended, removing_half_files():
+            commit_file(tmp_path / "x.zip", write)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

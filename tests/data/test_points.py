@@ -150,7 +150,7 @@ def test_verbs_for_images_refuse_points(refused, tmp_path):
         "do arithmetic": lambda: api.arithmetic(model, [1]),
         "find directions": lambda: api.directions(model),
         "invert": lambda: api.invert(model, tmp_path / "x.png"),
-        "score": lambda: score_files(model, [tmp_path]),
+        "score": lambda: list(score_files(model, [tmp_path])),
         "augment": lambda: api.check_augment(model, 1, (), tmp_path / "made"),
     }
     for call in calls.values():

@@ -182,7 +182,7 @@ def test_a_repository_that_changes_during_the_download(fake, refused, monkeypatc
         load_model(ADDRESS)
 
 
-def test_without_the_library(refused, monkeypatch):
+def test_a_hub_address_without_its_library(refused, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with refused("hub.library_missing"):
         load_model(ADDRESS)

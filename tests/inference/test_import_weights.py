@@ -158,7 +158,7 @@ def test_labels_that_the_recipe_or_the_names_lack(tmp_path, refused):
         gansmith.import_weights(tmp_path / "g.safetensors", "conditional", classes=("a", "b"))
 
 
-def test_a_file_that_is_too_large(tmp_path, refused, monkeypatch):
+def test_weights_in_a_file_that_is_too_large(tmp_path, refused, monkeypatch):
     monkeypatch.setattr(module, "MAX_BYTES", 10)
     (tmp_path / "g.pth").write_bytes(bytes(11))
     with refused("import.too_large"):

@@ -59,6 +59,19 @@ def test_image_i_of_a_seed_is_the_same_whatever_the_count(name, request):
     assert not np.array_equal(made.sample(5, seed=8).images, most[:5])
 
 
+@pytest.mark.parametrize("name", ["model", "convolutional", "conditional"])
+def test_samples_are_the_same_in_parts(name, request):
+    made = request.getfixturevalue(name)
+    whole = made.sample(70, seed=7, truncation=0.9, raw=True)
+    drawn = made.draw_samples(70, seed=7, truncation=0.9, raw=True)
+    parts = [drawn.draw(first, min(30, 70 - first)) for first in (0, 30, 60)]
+    assert np.array_equal(np.concatenate(parts), whole.images)
+    assert (drawn.count, drawn.shape, drawn.classes) == (70, (8, 8, 1), made.classes)
+    assert (drawn.labels is None) == (whole.labels is None)
+    assert drawn.labels is None or np.array_equal(drawn.labels, whole.labels)
+    assert drawn.at_once % made.record.sample_batch == 0
+
+
 def tiles(grid: np.ndarray, count: int) -> np.ndarray:
     """Cut a grid of 8 columns with gaps of 2 px into its images of 8 x 8."""
     corners = [(2 + index // 8 * 10, 2 + index % 8 * 10) for index in range(count)]

@@ -1,6 +1,7 @@
 import hashlib
 import stat
 import subprocess
+import weakref
 import zipfile
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from PIL import Image
 
 from gansmith.data.open import open_data
-from gansmith.inference.samples import Picture, Samples
+from gansmith.imaging.images import POINT
+from gansmith.inference.samples import DrawnSamples, Picture, Samples, refuse_large_grid
 
 CLASSES = ("shirt", "bag / purse", "shoe")
 
@@ -136,3 +138,109 @@ def test_unzip_agrees(tmp_path):
     done = subprocess.run(["unzip", "-q", str(path), "-d", str(tmp_path / "out")], check=False)
     assert done.returncode == 0
     assert len(list((tmp_path / "out").rglob("*.png"))) == 12
+
+
+class Drawer:
+    """Draws the images of ``samples`` and counts those that are held; stops like Ctrl-C after some images."""
+
+    def __init__(self, made: Samples, stop_after: int = 10**9) -> None:
+        self.made, self.stop_after = made, stop_after
+        self.asked, self._held, self.most_held = list[int](), list[weakref.ref[np.ndarray]](), 0
+
+    def __call__(self, first: int, number: int) -> np.ndarray:
+        if first >= self.stop_after:
+            raise KeyboardInterrupt
+        images = self.made.images[first : first + number].copy()
+        self.asked.append(first)
+        self._held.append(weakref.ref(images))
+        self.most_held = max(self.most_held, sum(len(each()) for each in self._held if each() is not None))
+        return images
+
+    def drawn(self) -> DrawnSamples:
+        made = self.made
+        return DrawnSamples(self, len(made), made.images.shape[1:], made.labels, made.classes, at_once=4)
+
+
+def content(path) -> dict[str, bytes]:
+    files = [path] if path.is_file() else path.rglob("*.*")
+    return {file.relative_to(path).as_posix(): file.read_bytes() for file in files}
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.zip", "folder"])
+@pytest.mark.parametrize("labelled", [True, False])
+def test_samples_drawn_while_they_are_written_are_the_same_files(tmp_path, name, labelled):
+    drawer, steps = Drawer(samples(50, 3, labelled=labelled)), []
+    path = drawer.drawn().save(tmp_path / name, on_progress=lambda progress: steps.append(progress.done))
+    assert content(path) == content(drawer.made.save(tmp_path / "whole" / name))
+    assert drawer.most_held <= 8, "one part, and the one before it"
+    assert drawer.asked == list(range(0, 50, 4))
+    assert steps == [*range(4, 50, 4), 50]
+
+
+def test_an_npz_is_what_numpy_writes(tmp_path):
+    made = samples()
+    arrays = {"images": made.images, "labels": made.labels, "class_names": np.array(made.classes)}
+    np.savez_compressed(tmp_path / "numpy.npz", **arrays)
+    assert made.save(tmp_path / "ours.npz").read_bytes() == (tmp_path / "numpy.npz").read_bytes()
+
+
+def test_points_are_drawn_in_parts_too(refused, tmp_path):
+    made = Samples(np.random.default_rng(0).integers(0, 256, (10, *POINT), dtype=np.uint8), None, ())
+    with np.load(Drawer(made).drawn().save(tmp_path / "x.npz")) as arrays:
+        assert arrays["points"].shape == (10, 2)
+        assert np.allclose(arrays["points"], made.images.reshape(10, 2) / 127.5 - 1, atol=1e-6)
+    with refused("output.points_form"):
+        Drawer(made).drawn().save(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("name", ["x.npz", "x.zip"])
+def test_an_interrupted_archive_leaves_nothing_and_replaces_nothing(tmp_path, name):
+    (tmp_path / name).write_bytes(b"older")
+    with pytest.raises(KeyboardInterrupt):
+        Drawer(samples(50), stop_after=20).drawn().save(tmp_path / name)
+    assert content(tmp_path) == {name: b"older"}
+
+
+def test_an_interrupted_folder_is_continued(refused, tmp_path):
+    made = samples(50, 3)
+    with pytest.raises(KeyboardInterrupt):
+        Drawer(made, stop_after=20).drawn().save(tmp_path / "x")
+    assert len(content(tmp_path / "x")) == 20
+    with refused("output.exists"):
+        Drawer(made).drawn().save(tmp_path / "x")
+    cut = tmp_path / "x" / "bag - purse" / "000013.png"
+    cut.write_bytes(cut.read_bytes()[:-5])
+    again = Drawer(made)
+    again.drawn().save(tmp_path / "x", resume=True)
+    assert again.asked == [0, 12, *range(20, 50, 4)], "one part to compare, the one that was cut short, and the rest"
+    assert content(tmp_path / "x") == content(made.save(tmp_path / "whole"))
+    done = Drawer(made)
+    done.drawn().save(tmp_path / "x", resume=True)
+    assert done.asked == [0]
+
+
+def test_a_folder_of_other_samples_is_not_continued(refused, tmp_path):
+    made = samples(12)
+    made.save(tmp_path / "x")
+    before = content(tmp_path / "x")
+    other = Samples(255 - made.images, made.labels, made.classes)
+    with refused("output.other_samples"):
+        Drawer(other).drawn().save(tmp_path / "x", resume=True)
+    assert content(tmp_path / "x") == before
+    for name in ("x.zip", "x.npz"):
+        with refused("output.cannot_continue"):
+            Drawer(made).drawn().save(tmp_path / name, resume=True)
+
+
+def test_a_grid_that_is_too_large_is_refused_before_it_is_drawn(refused):
+    refuse_large_grid(20_000, 64, 64)
+    with refused("output.grid_too_large"):
+        refuse_large_grid(200_000, 64, 64)
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif", "bmp"])
+def test_a_picture_is_written_in_the_format_of_its_ending(tmp_path, ending):
+    path = Picture(np.full((4, 6, 3), 200, np.uint8)).save(tmp_path / f"x.{ending}", quality=100)
+    with Image.open(path) as image:
+        assert image.size == (6, 4)
+        assert np.abs(np.asarray(image).astype(int) - 200).max() <= 2

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from gansmith import api
+from gansmith.inference import score
 
 
 @pytest.fixture
@@ -29,3 +30,37 @@ def test_what_a_generator_cannot_make_is_unusual(model, conditional, files):
 def test_there_are_two_ways_to_score(refused, model, files):
     with refused("cli.unknown_way_to_score"):
         api.score(model, [files], how="invert")
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Nine images in a tree, and a damaged one."""
+    for number in range(9):
+        path = tmp_path / "in" / str(number % 3) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), 20 * number).save(path)
+    (tmp_path / "in" / "0" / "bad.png").write_bytes(b"no image")
+    return tmp_path / "in"
+
+
+def test_scores_come_while_later_images_are_not_read(model, many, monkeypatch):
+    monkeypatch.setattr(model, "record", model.record.model_copy(update={"sample_batch": 1}))
+    read, fitted = list[str](), score._fitted
+    monkeypatch.setattr(score, "_fitted", lambda file, spec: read.append(file.name) or fitted(file, spec))
+    scores = api.score_files(model, [many])
+    next(scores)
+    assert len(read) == score.BATCHES_AT_ONCE
+    assert len([*scores]) == 8
+    assert len(read) == 10
+
+
+def test_the_verb_names_what_it_could_not_score(shell, refused, prose, model, many, tmp_path):
+    folder = model.save(tmp_path / "model")
+    code, out, err = shell("score", folder, many)
+    assert code == 0
+    assert [line.split()[1] for line in out.splitlines()] == [
+        str(path) for path in sorted(many.rglob("*.png")) if path.stem != "bad"
+    ]
+    prose("score with a damaged image", err)
+    with refused("data.some_unreadable"):
+        api.score(model, [many / "0" / "bad.png", many / "1" / "1.png"])

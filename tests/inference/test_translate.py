@@ -174,7 +174,7 @@ def test_what_cannot_be_translated_is_said(refused, colouriser, model, tmp_path,
         gansmith.translate(make_translator("upscale2"), image)
 
 
-def test_translated_files_and_folders_are_written_as_png(refused, colouriser, tmp_path):
+def test_translated_files_and_folders(refused, colouriser, tmp_path):
     for name in ("a/x.png", "a/y.jpg", "b/x.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.fromarray(photo(16, 16)).save(tmp_path / name)
@@ -182,13 +182,13 @@ def test_translated_files_and_folders_are_written_as_png(refused, colouriser, tm
     left_out: list[str] = []
     out = tmp_path / "out"
     written = api.translate_files(colouriser, [tmp_path / "a", tmp_path / "b/x.png"], out, on_left_out=left_out.append)
-    assert [path.name for path in written] == ["x.png", "y.png", "x-2.png"]
+    assert [str(path.relative_to(out)) for path in written.files] == ["a/x.png", "a/y.jpg", "x.png"]
     assert len(left_out) == 1
     assert "bad.png" in left_out[0]
     with refused("output.exists"):
         api.translate_files(colouriser, [tmp_path / "a"], out)
     with refused("output.exists"):
-        api.translate_files(colouriser, [tmp_path / "a"], out / "x.png")
+        api.translate_files(colouriser, [tmp_path / "b/x.png"], out / "x.png")
     with refused("data.unreadable_image"):
         api.translate_files(colouriser, [tmp_path / "a/bad.png"], tmp_path / "other")
     with refused("data.empty"):

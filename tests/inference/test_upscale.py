@@ -91,14 +91,14 @@ def test_models_and_images_that_do_not_fit_are_refused(refused, enlarger, model,
         gansmith.upscale(enlarger, image)
 
 
-def test_upscaled_files_and_folders_are_written_as_png(refused, enlarger, tmp_path):
+def test_upscaled_files_and_folders(refused, enlarger, tmp_path):
     (tmp_path / "a").mkdir()
     for name in ("x.png", "y.jpg"):
         Image.fromarray(photo(8, 8)).save(tmp_path / "a" / name)
     (tmp_path / "a" / "bad.png").write_bytes(b"no image")
     left_out: list[str] = []
     written = api.upscale_files(enlarger, [tmp_path / "a"], tmp_path / "out", on_left_out=left_out.append)
-    assert [path.name for path in written] == ["x.png", "y.png"]
+    assert [path.name for path in written.files] == ["x.png", "y.jpg"]
     assert len(left_out) == 1
     with refused("data.empty"):
         api.upscale_files(enlarger, [], tmp_path / "other")

@@ -40,6 +40,7 @@ from gansmith.cli.options import ENDED_BY_VERDICT, USER_ERROR, flag
 from gansmith.cli.text import json_text
 from gansmith.core.errors import GansmithError, GansmithWarning
 from gansmith.core.events import say
+from gansmith.core.signals import removing_half_files
 from gansmith.core.version import __version__
 
 NARROW = 60  # columns; with fewer, rich's tables cut words
@@ -96,7 +97,7 @@ app = typer.Typer(
     name="gansmith",
     cls=Group,
     help="Train a GAN on your images with one command, judge it honestly, and use it.",
-    epilog="Results go to stdout, progress to stderr. Exit codes: 0 done, 2 your error, 3 paused, 4 collapsed.",
+    epilog="Results go to stdout, progress to stderr. Exit codes: 0 done, 2 error, 3 paused, 4 ended by a verdict.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -150,7 +151,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a locale may lack letters of a name
     try:
-        with warnings.catch_warnings():
+        with removing_half_files(), warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
             warnings.showwarning = _print_warning
             _run(words)

@@ -10,8 +10,8 @@ from gansmith.cli.options import (
     DataRoot,
     Device,
     LabelledData,
-    ModelPath,
     Plugin,
+    WeightsPath,
     flag,
     split_names,
     split_numbers,
@@ -24,7 +24,7 @@ STUDY = "With --study"
 
 
 def augment(
-    model: ModelPath,
+    model: WeightsPath,
     source: LabelledData,
     per_class: Annotated[int, typer.Option(metavar="N", help="Synthetic images per class.")] = 1000,
     filters: Annotated[

@@ -4,14 +4,14 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import AsJson, DataAndChanges, DataRoot, Labels, ZipEncoding, data_overrides
+from gansmith.cli.options import AsJson, DataAndReading, DataRoot, Labels, ZipEncoding, data_overrides
 from gansmith.cli.text import json_text, wrap_lines
 from gansmith.cli.train import data_and_overrides
 from gansmith.core.progress import ProgressPrinter
 
 
 def check(
-    words: DataAndChanges = None,
+    words: DataAndReading = None,
     size: Annotated[str | None, typer.Option(metavar="PX", help="Check for this size: SIDE or HEIGHTxWIDTH.")] = None,
     channels: Annotated[int | None, typer.Option(metavar="N", help="Check for 1, 3 or 4 channels.")] = None,
     labels: Labels = None,

@@ -5,12 +5,12 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
+from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, Plugin, Raw, Truncation, WeightsPath
 from gansmith.cli.text import json_text
 
 
 def directions(
-    model: ModelPath,
+    model: WeightsPath,
     num: Annotated[int, typer.Option(metavar="N", help="Number of directions, strongest first.")] = 8,
     seeds: Annotated[str, typer.Option(metavar="IMAGE", help=f"Image in the middle column. {IMAGE_NUMBERS}.")] = "0",
     reach: Annotated[float, typer.Option(metavar="D", help="Distance of the outermost columns, in deviations.")] = 6.0,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gansmith.cli.options import MORE, AsJson, DataRoot, Device, ModelPath, Plugin, Raw, Truncation, flag, split_names
+from gansmith.cli.options import MORE, AsJson, DataRoot, Device, Plugin, Raw, Truncation, WeightsPath, flag, split_names
 from gansmith.cli.text import columns, json_text, number_text, wrap_lines
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: ModelPath,
+    model: WeightsPath,
     source: Annotated[
         str | None, typer.Argument(metavar="DATA", help="Reference set; by default the images that the run held out.")
     ] = None,

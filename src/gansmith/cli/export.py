@@ -5,24 +5,25 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import AsJson, ModelPath, Plugin, Raw
+from gansmith.cli.options import AsJson, Plugin, Raw, WeightsPath
 from gansmith.cli.text import json_text
 from gansmith.core.events import say
 
 
 def export(
-    model: ModelPath,
+    model: WeightsPath,
     to: Annotated[str, typer.Option(metavar="FORMAT", help="onnx, torch-export, safetensors or hub-folder.")] = "onnx",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write.", show_default="generator.onnx, .pt2, ...")
     ] = None,
     weights: Annotated[str, typer.Option(metavar="TYPE", help="fp32, or fp16 for onnx: half the size.")] = "fp32",
     quantize: Annotated[
-        str | None, typer.Option(metavar="TYPE", help="int8 for onnx: a third of the size, if FD rises by at most 5 %.")
+        str | None,
+        typer.Option(metavar="TYPE", help="int8 for onnx: a third of the size; kept if FD rises by at most 5 %."),
     ] = None,
     license: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="For hub-folder: license of the model, as the Hub names it: cc-by-4.0."),
+        typer.Option(metavar="NAME", help="For hub-folder: the Hub's name of the model's license, such as cc-by-4.0."),
     ] = None,
     raw: Raw = False,
     plugin: Plugin = None,

@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import AsJson, Data, DataRoot, Device, Layers, ModelPath, Plugin, split_names
+from gansmith.cli.options import AsJson, Data, DataRoot, Device, Layers, Plugin, WeightsPath, split_names
 from gansmith.cli.text import json_text
 from gansmith.core.events import say
 from gansmith.core.progress import ProgressPrinter
 
 
 def features(
-    model: ModelPath,
+    model: WeightsPath,
     source: Data,
     layers: Layers = "",
     label: Annotated[

@@ -26,13 +26,14 @@ def import_weights(
         str, typer.Option(metavar="NAMES", help="Names of the classes, comma-separated.", show_default="0,1,...")
     ] = "",
     labels_first: Annotated[
-        bool, flag("--labels-first", "The generator's input is labels, then latents.", MORE)
+        bool, flag("--labels-first", "The generator takes labels first, then latents.", MORE)
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a model of weights from another program.
+    """Make a model folder from the weights of another program.
 
-    The networks must be those of a DCGAN or of a fully connected GAN. No code of a file is run.
+    The networks must be a DCGAN or a fully connected GAN. Pickled weights (.pth)
+    are read by torch's weights-only loader, with limits on memory and time.
 
     Example: gansmith import netG.pth netD.pth --recipe dcgan --out faces
     """

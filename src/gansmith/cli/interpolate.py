@@ -27,7 +27,7 @@ def interpolate(
     raw: Raw = False,
     out: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="Film that returns to its start, .gif or .mp4; or strip, .png."),
+        typer.Option(metavar="FILE", help="Looping film (.gif or .mp4), or strip of frames (.png)."),
     ] = Path("walk.gif"),
     device: Device = "auto",
     plugin: Plugin = None,

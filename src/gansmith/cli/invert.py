@@ -5,19 +5,19 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import AsJson, Device, ModelPath, Plugin, Raw
+from gansmith.cli.options import AsJson, Device, Plugin, Raw, WeightsPath
 from gansmith.cli.text import json_text
 from gansmith.core.events import say
 
 
 def invert(
-    model: ModelPath,
+    model: WeightsPath,
     image: Annotated[
         Path, typer.Argument(metavar="IMAGE", help="An image file; it is cropped and resized to the model's size.")
     ],
     mask: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Mask of the same size, white where pixels are missing: fill them in."),
+        typer.Option(metavar="FILE", help="Fill in pixels: mask of the same size, white where they are missing."),
     ] = None,
     label: Annotated[
         str | None, typer.Option(metavar="CLASS", help="Class, by name or number; by default the search finds it.")
@@ -27,7 +27,7 @@ def invert(
     raw: Raw = False,
     out: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="Figure, .png; the latent is written beside it. Or a folder."),
+        typer.Option(metavar="FILE", help="Figure (.png), with the latent beside it; or a folder for both."),
     ] = Path("inverted.png"),
     device: Device = "auto",
     plugin: Plugin = None,

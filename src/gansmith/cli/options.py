@@ -20,33 +20,40 @@ def flag(name: str, text: str, panel: str = COMMON) -> Any:
     return typer.Option(name, metavar="", help=text, rich_help_panel=panel)
 
 
+_DATA = "DATA: a folder, .zip, .tar, .npz, .npy, hf:NAME[:SPLIT] or a name from 'gansmith data list'. KEY=VALUE: "
 DataAndChanges = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="DATA KEY=VALUE",
-        help="DATA: a folder, .zip, .tar, .npz, .npy, hf:NAME[:SPLIT] or a name from 'gansmith data list'. "
-        "KEY=VALUE: changes to the recipe, such as batch_size=128 or loss=hinge.",
+        metavar="DATA KEY=VALUE", help=f"{_DATA}changes to the recipe, such as batch_size=128 or loss=hinge."
     ),
+]
+DataAndReading = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="DATA KEY=VALUE", help=f"{_DATA}how to read DATA, such as labels=none or fit=pad."),
 ]
 Data = Annotated[str, typer.Argument(metavar="DATA", help="Images, as for 'gansmith train'.")]
 LabelledData = Annotated[str, typer.Argument(metavar="DATA", help="Labelled images, as for 'gansmith train'.")]
-ModelPath = Annotated[
-    Path,
-    typer.Argument(
-        metavar="MODEL",
-        help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors or .onnx file, "
-        "or hf:NAME/REPO@REVISION on the Hub.",
-    ),
-]
+_MODELS = (
+    "A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors {}file, or "
+    "hf:NAME/REPO, also with @REVISION, on the Hub."
+)
+ModelPath = Annotated[Path, typer.Argument(metavar="MODEL", help=_MODELS.format("or .onnx "))]
+WeightsPath = Annotated[Path, typer.Argument(metavar="MODEL", help=_MODELS.format(""))]  # for verbs that need torch
 ImagePaths = Annotated[list[Path], typer.Argument(metavar="IMAGES", help="Image files of any size, or folders.")]
-PngFolder = Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty folder for the PNG files.")]
+PictureOut = Annotated[Path, typer.Option(metavar="FOLDER", help="New or empty folder; for one image, also a file.")]
+Format = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="png, jpg, webp, tif or bmp.", show_default="the format of each image"),
+]
+Quality = Annotated[int | None, typer.Option(metavar="N", help="Quality of jpg and webp, 1 to 100.", show_default="95")]
+Continue = Annotated[bool, flag("--continue", "Complete a folder: make only what is missing.")]
 
 Minutes = Annotated[
-    float | None, typer.Option(metavar="N", help="Take N minutes for the whole command, with start and results.")
+    float | None, typer.Option(metavar="N", help="Take N minutes for the whole command, start and results included.")
 ]
 Until = Annotated[
     str | None,
-    typer.Option(metavar="TIME", help="End at this local time, such as 18:30, with all results.", rich_help_panel=MORE),
+    typer.Option(metavar="TIME", help="End at this local time, results included; such as 18:30.", rich_help_panel=MORE),
 ]
 Kimg = Annotated[float | None, typer.Option(metavar="N", help="Train until N thousand images were shown.")]
 Epochs = Annotated[float | None, typer.Option(metavar="N", help="Train for N passes over the data.")]
@@ -78,8 +85,9 @@ DataRoot = Annotated[
 Labels = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE:COLUMN:COLUMN",
-        help="Take labels from a table; none: no labels; folders: sub-folders.",
+        metavar="TABLE",
+        help="Take labels from a table: FILE, or FILE:FILES:LABELS with the names of its two columns; none: no labels; "
+        "folders: sub-folders.",
         rich_help_panel=MORE,
     ),
 ]
@@ -119,7 +127,7 @@ def data_overrides(
         raise GansmithError(
             "cli.direction_without_pairs",
             "--direction is the order of the two sides of a pair, and --pairs is missing"
-            "\n  add --pairs, or leave it out; to translate back without pairs: gansmith translate --reverse",
+            "\n  add --pairs, or leave out --direction; to translate back without pairs: gansmith translate --reverse",
         )
     given = {"labels": labels, "zip_encoding": zip_encoding, "direction": direction}
     return [f"data.{name}={json.dumps(value)}" for name, value in given.items() if value is not None]

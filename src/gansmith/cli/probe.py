@@ -10,8 +10,8 @@ from gansmith.cli.options import (
     Device,
     LabelledData,
     Layers,
-    ModelPath,
     Plugin,
+    WeightsPath,
     split_names,
     split_numbers,
 )
@@ -20,7 +20,7 @@ from gansmith.core.progress import ProgressPrinter
 
 
 def probe(
-    model: ModelPath,
+    model: WeightsPath,
     source: LabelledData,
     per_class: Annotated[
         str, typer.Option(metavar="NUMBERS", help="Labelled images per class, comma-separated.")

@@ -18,11 +18,11 @@ def resume(
         bool, flag("--accept-changes", "Continue even if recipe, data, torch, threads or device changed.")
     ] = False,
     device: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Device to continue on; by default the one before.")
+        str | None, typer.Option(metavar="NAME", help="Device to continue on; by default the run's device.")
     ] = None,
     logger: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Replace the run's loggers, or end them: none; repeatable."),
+        typer.Option(metavar="NAME", help="Replace the run's loggers; 'none' ends them; repeatable."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -1,12 +1,24 @@
 """``gansmith sample``: new images from a trained model."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation, flag
+from gansmith.cli.options import (
+    IMAGE_NUMBERS,
+    AsJson,
+    Continue,
+    Device,
+    Label,
+    ModelPath,
+    Plugin,
+    Raw,
+    Truncation,
+    flag,
+)
 from gansmith.cli.text import json_text
+from gansmith.core.progress import ProgressPrinter
 
 
 def sample(
@@ -24,6 +36,7 @@ def sample(
         "samples.png"
     ),
     numbered: Annotated[bool, flag("--numbered", "Write the number for --seeds below each image.")] = False,
+    resume: Continue = False,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
@@ -31,17 +44,28 @@ def sample(
     """Make new images with a trained model.
 
     A seed gives the same first images for any --num.
+    For x.npz, x.zip and folders, memory does not grow with --num.
 
     Example: gansmith sample runs/dcgan-photos-001 -n 100 --out grid.png
     """
     from gansmith.inference.latents import pick  # here, and not api: an .onnx file needs no torch
     from gansmith.inference.open import load
+    from gansmith.inference.samples import check_samples_path, refuse_large_grid
 
+    path = check_samples_path(out, numbered=numbered, resume=resume and seeds is None)
     loaded = load(model, device, plugin or [])
-    if seeds is None:
-        images = loaded.sample(count, seed=seed, label=label, truncation=truncation, raw=raw)
+    source: dict[str, Any] = {"count": count, "seed": seed}
+    if seeds is not None:
+        picked = pick(loaded, seeds, label=label, truncation=truncation, raw=raw)
+        source = {"count": len(picked), "seeds": picked.names}
+        written = picked.save(path, numbered=numbered)
+    elif path.suffix.lower() == ".png":
+        refuse_large_grid(count, loaded.data.height, loaded.data.width)
+        written = loaded.sample(count, seed=seed, label=label, truncation=truncation, raw=raw).save(
+            path, numbered=numbered
+        )
     else:
-        images = pick(loaded, seeds, label=label, truncation=truncation, raw=raw)
-    written = images.save(out, numbered=numbered)
-    source = {"count": count, "seed": seed} if seeds is None else {"count": len(images), "seeds": images.names}
+        drawn = loaded.draw_samples(count, seed=seed, label=label, truncation=truncation, raw=raw)
+        with ProgressPrinter() as progress:
+            written = drawn.save(path, resume=resume, on_progress=progress.show)
     print(json_text({"out": str(written), **source}) if as_json else written)

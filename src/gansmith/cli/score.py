@@ -4,12 +4,13 @@ from typing import Annotated, Any
 
 import typer
 
-from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin
+from gansmith.cli.options import AsJson, Device, ImagePaths, Plugin, WeightsPath
 from gansmith.cli.text import json_text
+from gansmith.core.events import say
 
 
 def score(
-    model: ModelPath,
+    model: WeightsPath,
     images: ImagePaths,
     label: Annotated[str | None, typer.Option(metavar="CLASS", help="Class of the images, by name or number.")] = None,
     how: Annotated[str, typer.Option(metavar="METHOD", help="discriminator or inversion.")] = "discriminator",
@@ -17,19 +18,34 @@ def score(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score how typical each image is for the model; low means unusual.
+    """Score how typical images are for the model; low means unusual.
 
-    --how discriminator: probability that the image is real, or the critic's score.
+    --how discriminator: probability that an image is real, or the critic's score.
     --how inversion: PSNR in dB of the nearest image that the model makes; slow.
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 
     loaded = api.load_weights(model, "score", device, plugin or [])
-    left_out: list[Any] = []
-    scores = api.score(loaded, images, label, how, on_event=left_out.append)
+    left_out, failed, scores = list[tuple[str, str]](), list[tuple[str, str]](), list[dict[str, Any]]()
+
+    def leave_out(file: str, reason: str) -> None:
+        left_out.append((file, reason))
+        say(f"warning: left out: {file} ({reason})")
+
+    def fail(file: str, reason: str) -> None:
+        failed.append((file, reason))
+        leave_out(file, reason)
+
+    number = 0
+    for file, value in api.score_files(loaded, images, label, how, on_left_out=leave_out, on_failed=fail):
+        number += 1
+        if as_json:
+            scores.append({"file": file, "score": value})
+        else:
+            print(f"{value:8.4f}  {file}", flush=True)
     if as_json:
-        scored = [{"file": file, "score": value} for file, value in scores]
-        print(json_text({"scores": scored, "left_out": [event.values for event in left_out]}))
-    else:
-        for file, value in scores:
-            print(f"{value:8.4f}  {file}")
+        print(
+            json_text({"scores": scores, "left_out": [{"file": file, "reason": reason} for file, reason in left_out]})
+        )
+    if failed:
+        say(api.failures_text(failed, number + len(failed), "scored"))

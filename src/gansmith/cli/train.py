@@ -29,7 +29,7 @@ from gansmith.cli.options import (
 )
 from gansmith.cli.text import json_text, wrap_lines
 from gansmith.core.errors import GansmithError
-from gansmith.core.events import duration, say
+from gansmith.core.events import duration, say, say_result
 from gansmith.recipes import AUTO
 
 if TYPE_CHECKING:
@@ -232,9 +232,9 @@ def _snapshot_overrides(patience: int | None, on_collapse: str | None) -> list[s
 def print_run(run: "api.Run", *, as_json: bool) -> None:
     """Print the folder of a run; exit with a code of its own if a signal paused it, or a verdict ended it."""
     if run.is_main and as_json:
-        print(json_text(run.summary()))
+        say_result(json_text(run.summary()))
     elif run.is_main and run.finished:
-        print(run.folder)
+        say_result(str(run.folder))
         # Here: both import torch.
         from gansmith.methods.base import verb_of
         from gansmith.recipes.load import method_kind, recipe_text

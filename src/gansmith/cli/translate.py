@@ -5,15 +5,31 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin, PngFolder, Raw, flag
+from gansmith.cli.options import (
+    AsJson,
+    Continue,
+    Device,
+    Format,
+    ImagePaths,
+    ModelPath,
+    PictureOut,
+    Plugin,
+    Quality,
+    Raw,
+    flag,
+)
 from gansmith.cli.text import json_text
 from gansmith.core.events import say
+from gansmith.core.progress import ProgressPrinter
 
 
 def translate(
     model: ModelPath,
     images: ImagePaths,
-    out: PngFolder = Path("translated"),
+    out: PictureOut = Path("translated"),
+    format: Format = None,
+    quality: Quality = None,
+    resume: Continue = False,
     mask: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="For inpainting: mask of the same size, white where pixels are missing."),
@@ -31,12 +47,16 @@ def translate(
 
     MODEL is a model trained with --task, --pairs or --from.
     """
-    from gansmith.inference.open import load  # here, and not api: an .onnx file needs no torch
+    from gansmith.inference.image_files import WriteOptions  # here, and not api: an .onnx file needs no torch
+    from gansmith.inference.open import load
     from gansmith.inference.translate import translate_files
 
-    loaded = load(model, device, plugin or [])
-    written = translate_files(
-        loaded, images, out, mask=mask, as_source=as_source, reverse=reverse, raw=raw,
-        on_left_out=lambda text: say(f"left out: {text}"),
-    )  # fmt: skip
-    print(json_text({"out": str(out), "files": [str(path) for path in written]}) if as_json else out)
+    loaded, options = load(model, device, plugin or []), WriteOptions(format, quality, resume)
+    with ProgressPrinter() as progress:
+        written = translate_files(
+            loaded, images, out, options, mask=mask, as_source=as_source, reverse=reverse, raw=raw,
+            on_left_out=lambda text: say(f"left out: {text}"), on_progress=progress.show,
+        )  # fmt: skip
+    for line in written.lines("translated"):
+        say(line)
+    print(json_text(written.to_json()) if as_json else out)

@@ -2,15 +2,30 @@
 
 from pathlib import Path
 
-from gansmith.cli.options import AsJson, Device, ImagePaths, ModelPath, Plugin, PngFolder, Raw
+from gansmith.cli.options import (
+    AsJson,
+    Continue,
+    Device,
+    Format,
+    ImagePaths,
+    ModelPath,
+    PictureOut,
+    Plugin,
+    Quality,
+    Raw,
+)
 from gansmith.cli.text import json_text
 from gansmith.core.events import say
+from gansmith.core.progress import ProgressPrinter
 
 
 def upscale(
     model: ModelPath,
     images: ImagePaths,
-    out: PngFolder = Path("upscaled"),
+    out: PictureOut = Path("upscaled"),
+    format: Format = None,
+    quality: Quality = None,
+    resume: Continue = False,
     raw: Raw = False,
     device: Device = "auto",
     plugin: Plugin = None,
@@ -20,9 +35,16 @@ def upscale(
 
     MODEL is a model trained with --recipe srresnet or srgan.
     """
-    from gansmith.inference.open import load  # here, and not api: an .onnx file needs no torch
+    from gansmith.inference.image_files import WriteOptions  # here, and not api: an .onnx file needs no torch
+    from gansmith.inference.open import load
     from gansmith.inference.upscale import upscale_files
 
-    loaded = load(model, device, plugin or [])
-    written = upscale_files(loaded, images, out, raw=raw, on_left_out=lambda text: say(f"left out: {text}"))
-    print(json_text({"out": str(out), "files": [str(path) for path in written]}) if as_json else out)
+    loaded, options = load(model, device, plugin or []), WriteOptions(format, quality, resume)
+    with ProgressPrinter() as progress:
+        written = upscale_files(
+            loaded, images, out, options, raw=raw,
+            on_left_out=lambda text: say(f"left out: {text}"), on_progress=progress.show,
+        )  # fmt: skip
+    for line in written.lines("upscaled"):
+        say(line)
+    print(json_text(written.to_json()) if as_json else out)

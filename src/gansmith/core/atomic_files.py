@@ -20,12 +20,16 @@ NOT_SUPPORTED = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.E
 METADATA_KEY = "gansmith"  # the entry in a weights file's header that holds the model's record
 
 
-def commit_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Replace ``path`` by a file that ``write`` makes, whole or not at all; DiskFullError if the disk is full."""
+def commit_file(path: Path, write: Callable[[Path], object], *, flush: bool = True) -> None:
+    """Replace ``path`` by a file that ``write`` makes, whole or not at all; DiskFullError if the disk is full.
+
+    Without ``flush`` it takes less time, and a power cut may leave the newest files cut short or empty.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         write(temporary)
-        sync_file(temporary)
+        if flush:
+            sync_file(temporary)
         with if_supported("file modes", "files keep the mode that it gives them", path):
             os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
@@ -38,7 +42,8 @@ def commit_file(path: Path, write: Callable[[Path], object]) -> None:
                 "disk.full", f"the disk is too full to write {path}: {free:,} bytes are free"
             ) from problem
         raise
-    sync_folder(path.parent)
+    if flush:
+        sync_folder(path.parent)
 
 
 def commit_json(path: Path, value: Any) -> None:

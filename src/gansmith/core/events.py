@@ -211,6 +211,14 @@ def mute_lost_terminal() -> None:
             pass
 
 
+def say_result(text: str) -> None:
+    """Write the result of a long run to stdout; if nobody reads it any more, the run was a success all the same."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        _mute(sys.stdout)
+
+
 def _mute(stream: TextIO) -> None:
     with suppress(OSError, ValueError), open(os.devnull, "wb") as null:
         os.dup2(null.fileno(), stream.fileno())

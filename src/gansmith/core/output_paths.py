@@ -12,12 +12,13 @@ def refuse_used_folder(path: Path, option: str = "") -> None:
         raise GansmithError("output.exists", f"'{path}' is {state}\n  remove it, or name another folder{option}")
 
 
-def output_file(out: str | Path, what: str, ending: str) -> Path:
-    """Return ``out`` as a path, with its folder made; GansmithError for another ending than ``ending``."""
+def output_file(out: str | Path, what: str, *endings: str) -> Path:
+    """Return ``out`` as a path, with its folder made; GansmithError for another ending than ``endings``."""
     path = Path(out)
-    if path.suffix.lower() != ending:
+    if path.suffix.lower() not in endings:
+        allowed = ", ".join(f"x{ending}" for ending in endings)
         raise GansmithError(
-            "output.unknown_ending", f"cannot write {what} as '{path.suffix or path.name}'\n  allowed: x{ending}"
+            "output.unknown_ending", f"cannot write {what} as '{path.suffix or path.name}'\n  allowed: {allowed}"
         )
     make_parent_folders(path)
     return path

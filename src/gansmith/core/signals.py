@@ -87,6 +87,20 @@ def outliving_terminal() -> Iterator[None]:
         signal.signal(number, signal.SIG_DFL)
 
 
+@contextmanager
+def removing_half_files() -> Iterator[None]:
+    """Let SIGTERM end the program as an exception does, so that half-written files are removed; handlers stay."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _has_terminal() -> bool:
     """Say whether this process has a terminal that is still there."""
     try:

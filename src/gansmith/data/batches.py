@@ -82,7 +82,7 @@ def _members(data: ImageData, label: int) -> np.ndarray:
     if not len(found):
         raise DataError(
             "data.class_without_images",
-            f"'{data.spec.name}' has no image of '{data.spec.classes[label]}' to train on"
+            f"'{data.spec.name}' has no training image of class '{data.spec.classes[label]}'"
             "\n  'gansmith data check' lists the images that were left out",
         )
     return found

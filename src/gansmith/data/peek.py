@@ -58,7 +58,8 @@ def native_format(source: str | Path, root: Path | None = None) -> NativeFormat:
     if not usable:
         raise DataError(
             "data.none_readable",
-            f"'{source}': none of {len(infos)} sampled images can be read\n  the first: {infos[0].problem}",
+            f"'{source}': none of {len(infos)} sampled images can be read; the first: {infos[0].problem}"
+            "\n  'gansmith data check' lists the reasons for all images",
         )
     height, width = typical_shape(usable)
     same = sum((info.height, info.width) == (height, width) for info in usable)

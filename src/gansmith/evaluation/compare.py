@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gansmith.core.errors import MetricError
+from gansmith.core.errors import MetricError, counted
 from gansmith.core.html import table
 from gansmith.core.metric_name import column_of
 from gansmith.data.base import DataSpec
@@ -143,7 +143,7 @@ def compare(folders: Sequence[Path], device: str = "auto") -> Comparison:
     if not FEWEST <= len(folders) <= MOST:
         raise MetricError(
             "metric.number_of_runs",
-            f"{len(folders)} runs cannot be compared\n  allowed: {FEWEST} to {MOST} run folders",
+            f"got {counted(len(folders), 'run')} to compare\n  allowed: {FEWEST} to {MOST} run folders",
         )
     twice = {folder for folder in folders if sum(folder.resolve() == other.resolve() for other in folders) > 1}
     if twice:

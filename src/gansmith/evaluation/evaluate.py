@@ -68,7 +68,7 @@ class EvaluationOptions(FrozenModel):
             raise MetricError(
                 "metric.sets_too_few",
                 f"--sets {self.sets}: the deviation of a distance needs at least {FEWEST_SETS} sets"
-                f"\n  leave it out for {FEWEST_SETS}",
+                f"\n  leave out --sets to make {FEWEST_SETS}",
             )
 
 

@@ -99,7 +99,8 @@ class Evaluation:
             return cls(protocol=Protocol(**value["protocol"]), numbers=numbers, words=tuple(value["words"]), **rest)
         except (OSError, ValueError, KeyError, TypeError) as problem:
             raise MetricError(
-                "metric.unreadable_evaluation", f"'{path}' is no evaluation: {problem}\n  evaluate the model again"
+                "metric.unreadable_evaluation",
+                f"'{path}' is no evaluation ({type(problem).__name__}: {problem})\n  evaluate the model again",
             ) from problem
 
 

@@ -166,14 +166,14 @@ def _check_options(options: EvaluationOptions, unpaired: bool) -> None:
         if value:
             raise MetricError(
                 "metric.option_for_samples_only",
-                f"{option} is for models that sample from latents; translations have one set and all of their metrics"
-                "\n  leave it out",
+                f"{option} is only for models that make images from latents, and this model translates images"
+                f"\n  leave out {option}",
             )
     if options.truth and not unpaired:
         raise MetricError(
             "metric.truth_for_unpaired_only",
             f"--truth {options.truth}: the images of this model have targets already"
-            "\n  leave it out: it is for models trained with --from and --to",
+            "\n  leave out --truth: it is for models trained with --from and --to",
         )
 
 
@@ -237,8 +237,8 @@ def _remarks(count: int, window: int, unpaired: bool) -> list[str]:
     out = []
     if Frechet.least <= count < FEW:
         out.append(
-            f"{count:,} images: with more, every fd would be lower, of model and baseline alike; the other metrics are "
-            "means over images, whose deviations would shrink"
+            f"only {count:,} images: with more images, fd would be lower for model and baseline alike, and the "
+            "deviations of the other metrics smaller"
         )
     if window < WINDOW_PX:
         out.append(f"ssim uses windows of {window} px instead of {WINDOW_PX}: the images are small")

@@ -36,7 +36,7 @@ class Onnx(FileFormat):
     """
 
     ending: ClassVar[str] = ".onnx"
-    weights: Literal["fp32", "fp16"] = Field("fp32", description="fp16: half the size; computed in fp32 all the same")
+    weights: Literal["fp32", "fp16"] = Field("fp32", description="fp16: half the size, still computed in fp32")
     quantize: Literal["int8"] | None = Field(None, description="int8: a third of the size, if FD hardly rises")
 
     def write(self, model: Model, name: str, target: Path, *, raw: bool, run: RunFolder | None) -> Exported:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError, features
@@ -21,6 +21,14 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 ENDINGS = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"
 )  # fmt: skip
+# Formats that are written, by ending.
+WRITTEN_AS = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".webp": "WEBP", ".tif": "TIFF",
+    ".tiff": "TIFF", ".bmp": "BMP",
+}  # fmt: skip
+LONGEST_SIDE_PX = {"JPEG": 65_500, "WEBP": 16_383}
+QUALITY = 95  # of JPEG and WebP: compression is hard to see
+FULL_COLOUR_QUALITY = 90  # from here on JPEG keeps the colour of every pixel
 PIXEL_LIMIT = 40_000_000
 STARTS = range(3, 9)  # sides of the smallest feature maps, px
 LARGEST_SIDE = 1024  # px
@@ -120,6 +128,36 @@ def encode_png(image: np.ndarray) -> bytes:
     """Encode uint8 (H, W, C) as PNG."""
     buffer = io.BytesIO()
     to_pil(image).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def encode_image(image: np.ndarray, ending: str, quality: int = QUALITY, icc_profile: bytes | None = None) -> bytes:
+    """Encode uint8 (H, W, C) in the format of an ending in WRITTEN_AS, with a colour profile that fits its colours.
+
+    ``quality``, 1 to 100, is for JPEG and WebP. JPEG and BMP have no alpha: it is blended onto white. Raises ImageError
+    for a side that the format cannot hold.
+    """
+    form = WRITTEN_AS[ending.lower()]
+    height, width = image.shape[:2]
+    if max(height, width) > LONGEST_SIDE_PX.get(form, max(height, width)):
+        raise ImageError(
+            "image.side_too_long",
+            f"{width} x {height} px cannot be written as {form}, which holds sides up to {LONGEST_SIDE_PX[form]:,} px"
+            "\n  write another format: --format png",
+        )
+    if (form, image.shape[2]) in (("WEBP", 1), ("JPEG", 4), ("BMP", 4)):
+        image = on_white(image)
+    space = b"GRAY" if image.shape[2] == 1 else b"RGB "
+    profile = icc_profile if icc_profile is not None and icc_profile[16:20] == space else None
+    options: dict[str, Any] = {} if profile is None else {"icc_profile": profile}
+    if form in ("JPEG", "WEBP"):
+        options["quality"] = quality
+    if form == "JPEG" and quality >= FULL_COLOUR_QUALITY:
+        options["subsampling"] = "4:4:4"
+    if form == "TIFF":
+        options["compression"] = "tiff_adobe_deflate"
+    buffer = io.BytesIO()
+    to_pil(image).save(buffer, form, **options)
     return buffer.getvalue()
 
 

@@ -11,11 +11,13 @@ from gansmith.core.errors import ModelError, counted, unknown_name
 from gansmith.core.html import facts
 from gansmith.core.randomness import sample_labels, sample_latents, truncate
 from gansmith.data.base import DataSpec
+from gansmith.imaging.images import sample_batch
 from gansmith.inference.image_to_image import ImageToImage
-from gansmith.inference.samples import Samples, image_name
+from gansmith.inference.samples import DrawnSamples, Samples, image_name
 
 MAX_SAMPLES = 1_000_000
 MAX_SIDE_PX = 4096
+BATCHES_AT_ONCE = 4  # of samples that are held in memory while they are written
 
 
 @dataclass(frozen=True)
@@ -91,18 +93,39 @@ class TrainedModel(ABC):
         al. 2019, arXiv:1809.11096, section 3.1): less variety, fewer failures. ``raw`` uses the weights without EMA.
         Raises ModelError for an unknown label, a number out of range, or missing raw weights.
         """
+        drawn = self.draw_samples(count, seed=seed, label=label, truncation=truncation, raw=raw)
+        names = tuple(image_name(seed, number) for number in range(count))
+        return Samples(drawn.draw(0, count), drawn.labels, self.classes, names=names)
+
+    def draw_samples(
+        self,
+        count: int = 64,
+        *,
+        seed: int = 0,
+        label: str | int | None = None,
+        truncation: float | None = None,
+        raw: bool = False,
+    ) -> DrawnSamples:
+        """Return the images of ``sample``, drawn while ``save`` writes them: memory does not grow with ``count``.
+
+        The arguments and errors are those of ``sample``.
+        """
         wanted = self.latent_input("sample")
         if not 1 <= count <= MAX_SAMPLES:
             raise ModelError("model.num_out_of_range", f"cannot make {count:,} images\n  allowed: 1 to {MAX_SAMPLES:,}")
         if seed < 0:
             raise ModelError("model.seed_out_of_range", f"seed {seed} is below 0; allowed: 0 or more")
-        latents = truncate(sample_latents(seed, 0, count, wanted.latent_dim), truncation)
         labels = sample_labels(0, count, wanted.num_classes)
         if label is not None:
             labels = np.full(count, self.class_number(label))
-        images = self.draw(latents, labels, raw=raw)
-        names = tuple(image_name(seed, number) for number in range(count))
-        return Samples(images, labels, self.classes, names=names)
+
+        def draw(first: int, number: int) -> np.ndarray:
+            latents = truncate(sample_latents(seed, first, number, wanted.latent_dim), truncation)
+            return self.draw(latents, None if labels is None else labels[first : first + number], raw=raw)
+
+        height, width, channels = self.data.height, self.data.width, self.data.channels
+        at_once = BATCHES_AT_ONCE * sample_batch(height, width)
+        return DrawnSamples(draw, count, (height, width, channels), labels, self.classes, at_once)
 
     def upscale(self, images: np.ndarray, *, raw: bool = False) -> np.ndarray:
         """Enlarge uint8 (N, H, W, C) to uint8 (N, scale H, scale W, C); ModelError if the model does not upscale."""

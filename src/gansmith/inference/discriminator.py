@@ -59,7 +59,8 @@ class TrainedDiscriminator:
         if not self.layer_widths:
             raise ModelError(
                 "model.no_hidden_layers",
-                "this discriminator has no hidden layers: it has one layer, or layers of an unknown type",
+                "this discriminator has no hidden layers to take features from: it has one layer, or layers of an "
+                "unknown type\n  use another model",
             )
         for name in layers:
             if name not in self.layer_widths:
@@ -91,7 +92,8 @@ class TrainedDiscriminator:
         wanted = (self.spec.height, self.spec.width, self.spec.channels)
         if images.dtype != np.uint8 or images.shape[1:] != wanted or not len(images):
             raise ModelError(
-                "model.images_shape", f"images must be uint8 {('N', *wanted)}, got {images.dtype} {images.shape}"
+                "model.images_shape",
+                f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {images.dtype} {images.shape}",
             )
         labels = None if label is None else torch.full((self.batch,), label, device=self._device)
         out = []

@@ -86,7 +86,11 @@ def fetch(address: str | Path) -> HubModel:
     names = _weights_listed(str(address), folder / MODEL_JSON)
     missing = [name for name in names if name not in sizes]
     if missing:
-        raise ModelError("hub.incomplete", f"'{address}' has no file {missing[0]}, which its {MODEL_JSON} lists")
+        raise ModelError(
+            "hub.incomplete",
+            f"'{address}' has no file {missing[0]}, which its {MODEL_JSON} lists"
+            "\n  pass another revision, or ask the author of the model",
+        )
     _check_size(str(address), sizes, names, MAX_BYTES)
     return HubModel(repo, str(info.sha), _download(hub, str(address), repo, info.sha, [MODEL_JSON, *names], sizes))
 
@@ -130,10 +134,16 @@ def hub_errors(address: str) -> Iterator[None]:
             f"'{address}' does not exist, or is private\n  check the name; if it is private: hf auth login",
         ) from problem
     except errors.RevisionNotFoundError as problem:
-        raise ModelError("hub.no_such_revision", f"'{address}': the repository has no such revision") from problem
+        raise ModelError(
+            "hub.no_such_revision",
+            f"'{address}': the repository has no such revision"
+            "\n  check the name of the branch, tag or commit, or leave out @REVISION",
+        ) from problem
     except Exception as problem:  # the library and the network raise many types
         if is_disk_full(problem):
-            raise DiskFullError("disk.full", f"the disk is too full to download '{address}'") from problem
+            raise DiskFullError(
+                "disk.full", f"the disk is too full to download '{address}'\n  free some space, then try again"
+            ) from problem
         status = getattr(getattr(problem, "response", None), "status_code", None)
         if status in (401, 403):
             raise ModelError(
@@ -208,6 +218,7 @@ def _download(
         if got != sizes[name]:
             raise ModelError(
                 "hub.altered",
-                f"'{address}': {name} has {got:,} bytes, but the Hub says {sizes[name]:,}\n  remove {folder}",
+                f"'{address}': {name} has {got:,} bytes, but the Hub says {sizes[name]:,}"
+                f"\n  remove {folder}, then try again",
             )
     return folder

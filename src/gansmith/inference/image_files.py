@@ -1,23 +1,39 @@
 """Read image files for a model and write its results; used by translate and upscale."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from gansmith.core.errors import DataError, counted
-from gansmith.core.output_paths import make_parent_folders, refuse_used_folder
+from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
+from gansmith.core.events import OnProgress, Progress, silent
+from gansmith.core.file_names import escaped
+from gansmith.core.output_paths import refuse_used_folder
 from gansmith.data.sources.walk import image_files
-from gansmith.imaging.images import MODES, decode_image, on_white, quiet_pillow, save_png, to_pil
+from gansmith.imaging.images import (
+    MODES,
+    QUALITY,
+    WRITTEN_AS,
+    ImageError,
+    decode_image,
+    on_white,
+    quiet_pillow,
+    to_pil,
+)
 from gansmith.inference.samples import Picture
 
 ImageLike = str | Path | np.ndarray
+FORMATS = ("png", "jpg", "webp", "tif", "bmp")  # of results
+MOST_NAMES = 20  # in a message
 
 
 def name_of(image: ImageLike, kind: str = "image") -> str:
     """Return the name of an image, or of another ``kind`` of image, in messages."""
-    return f"the {kind}" if isinstance(image, np.ndarray) else f"'{image}'"
+    return f"the {kind}" if isinstance(image, np.ndarray) else f"'{escaped(image)}'"
 
 
 def open_picture(image: ImageLike) -> Image.Image:
@@ -32,9 +48,9 @@ def open_picture(image: ImageLike) -> Image.Image:
         with quiet_pillow():
             return decode_image(Path(image).read_bytes())
     except DataError as problem:
-        raise DataError("data.unreadable_image", f"'{image}' cannot be read: {problem}") from problem
+        raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem}") from problem
     except OSError as problem:
-        raise DataError("data.unreadable_image", f"'{image}' cannot be read: {problem.strerror}") from problem
+        raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem.strerror}") from problem
 
 
 def refuse_large(image: ImageLike, height: int, width: int, limit: int) -> None:
@@ -64,43 +80,225 @@ def with_alpha_of(opened: Image.Image, made: np.ndarray) -> np.ndarray:
     return np.concatenate([colour, np.asarray(resized)[..., None]], axis=2)
 
 
+def profile_of(opened: Image.Image) -> bytes | None:
+    """Return the ICC colour profile of an opened image file, None without one."""
+    return opened.info.get("icc_profile")
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How ``write_pictures`` writes."""
+
+    format: str | None = None  # png, jpg, webp, tif or bmp; None: that of the source, else png
+    quality: int | None = None  # of JPEG and WebP, 1 to 100; None: QUALITY
+    resume: bool = False  # go on in a folder: results that are there are done
+
+
+KEEP_FORMAT = WriteOptions()
+
+
+@dataclass(frozen=True)
+class WrittenPictures:
+    """The results of ``write_pictures``."""
+
+    out: Path
+    files: list[Path]  # every result, in the order of the sources
+    already: int  # of these, results of an earlier call
+    failed: list[tuple[str, str]]  # name and reason of each source that could not be used
+
+    def lines(self, done: str) -> list[str]:
+        """Return how many were there already, and which failed; ``done`` is the work: "upscaled"."""
+        total = len(self.files) + len(self.failed)
+        there = f"{self.already:,} of {counted(total, 'image')} skipped: already {done}"
+        failed = failures_text(self.failed, total, done)
+        return [line for line, number in ((there, self.already), (failed, len(self.failed))) if number]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return them as JSON values."""
+        return {
+            "out": escaped(self.out),
+            "files": [escaped(file) for file in self.files],
+            "already": self.already,
+            "failed": [{"file": file, "reason": reason} for file, reason in self.failed],
+        }
+
+
+@dataclass(frozen=True)
+class _Source:
+    file: Path
+    name: Path  # below ``out``
+    named: bool  # by the user, not found in a folder
+
+
 def write_pictures(
     paths: Sequence[str | Path],
     out: str | Path,
     make: Callable[[Path], Picture],
     verb: str,
-    on_left_out: Callable[[str], None] = lambda _: None,
-) -> list[Path]:
-    """Apply ``make`` to image files and folders of them; write PNG files into a new or empty folder, and return them.
+    options: WriteOptions,
+    *,
+    on_left_out: Callable[[str], None] = silent,
+    on_progress: OnProgress = silent,
+) -> WrittenPictures:
+    """Apply ``make`` to image files and folders of them, and write each result as soon as it is made.
 
-    ``on_left_out`` gets a message for each unusable file of a folder. Raises DataError for a named file that cannot be
-    used, and if no file can. ``verb`` names the work in messages.
+    The tree of a folder is mirrored in ``out``, a new or empty folder; each of several folders keeps its name there.
+    The result of a single file can also be a file: ``out`` is x.png or x.jpg then. Results appear when they are whole,
+    so ``resume`` takes those that are there as done. ``on_left_out`` gets a message for each unusable file, and for
+    what else is in a folder. ``verb`` names the work in messages.
+
+    Raises DataError if no file can be used, and after the others are done if a file that ``paths`` names cannot.
     """
     folder = Path(out)
-    refuse_used_folder(folder, ": --out DIR")
+    is_file = folder.suffix.lower() in WRITTEN_AS and not folder.is_dir()
+    check_write_options(options, folder.suffix if is_file else "")
+    if not options.resume:
+        refuse_used_folder(folder, "" if is_file else ": --out DIR; or go on in it: --continue")
+    sources = _sources([Path(path) for path in paths], folder, on_left_out)
+    if not sources:
+        raise DataError("data.empty", f"no images to {verb}\n  pass image files or folders of them")
+    if is_file and not (len(sources) == 1 and sources[0].named):
+        raise GansmithError(
+            "output.one_file_for_many",
+            f"'{folder}' is the name of one picture, but several images or a folder of images need a folder"
+            "\n  name a folder: --out DIR; for another format: --format",
+        )
+    targets = [folder] if is_file else [folder / name for name in _names(sources, options.format)]
+    for source, target in zip(sources, targets, strict=True):
+        if target.exists() and target.samefile(source.file):
+            raise _over_source(target)
+    files, failed, already, named = list[Path](), list[tuple[str, str]](), 0, False
+    for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        if options.resume and target.is_file():
+            already += 1
+            files.append(target)
+        else:
+            try:
+                _save(make(source.file), target, options.quality, source.file)
+                files.append(target)
+            except DataError as problem:
+                if len(sources) == 1 and source.named:
+                    raise
+                failed.append((escaped(source.file), str(problem).partition("\n")[0]))
+                named |= source.named
+                on_left_out(failed[-1][1])
+        if len(sources) > 1:
+            on_progress(Progress("images", number + 1, len(sources)))
+    raise_failures(failed, len(sources), f"{verb}d", named=named)
+    return WrittenPictures(folder, files, already, failed)
+
+
+def failures_text(failed: Sequence[tuple[str, str]], total: int, done: str) -> str:
+    """Return "2 of 5 images could not be upscaled: 'a.png', 'b.png'"; of many names the first ones."""
+    names = ", ".join(f"'{name}'" for name, _ in failed[:MOST_NAMES])
+    more = f" and {len(failed) - MOST_NAMES:,} more" if len(failed) > MOST_NAMES else ""
+    return f"{len(failed):,} of {counted(total, 'image')} could not be {done}: {names}{more}"
+
+
+def raise_failures(failed: Sequence[tuple[str, str]], total: int, done: str, *, named: bool) -> None:
+    """Raise DataError if all images failed, or if one failed that the user ``named``."""
+    if len(failed) == total:
+        raise DataError(
+            "data.none_readable",
+            f"0 of {counted(total, 'image')} could be {done}; the first: {failed[0][1]}\n  pass other images",
+        )
+    if named:
+        raise DataError(
+            "data.some_unreadable",
+            f"{failures_text(failed, total, done)}\n  the first: {failed[0][1]}\n  the other images are done",
+        )
+
+
+def check_write_options(options: WriteOptions, ending: str = "") -> None:
+    """Raise GansmithError for options that cannot be, also together with the ``ending`` of the only file."""
+    form = WRITTEN_AS.get(f".{options.format or ending.removeprefix('.')}".lower())
+    if options.format is not None and form is None:
+        raise GansmithError("output.unknown_format", unknown_name("format", options.format, FORMATS))
+    if options.format is not None and ending and WRITTEN_AS[ending.lower()] != form:
+        raise GansmithError(
+            "output.two_formats",
+            f"--format {options.format} contradicts the ending of --out, '{ending}'\n  leave out --format",
+        )
+    if options.quality is None:
+        return
+    if not 1 <= options.quality <= 100:
+        raise GansmithError(
+            "output.quality_out_of_range", f"quality {options.quality} is not possible\n  allowed: 1 to 100"
+        )
+    if form not in (None, "JPEG", "WEBP"):
+        raise GansmithError(
+            "output.quality_not_used",
+            f"--quality is only for JPEG and WebP; {form} keeps every pixel\n  leave out --quality",
+        )
+
+
+def _sources(paths: Sequence[Path], out: Path, on_left_out: Callable[[str], None]) -> list[_Source]:
+    """Return the image files of paths, without results of an earlier call in a folder of them."""
 
     def other_files(place: str, counts: str) -> None:
         on_left_out(f"{place} ({counts})")
 
-    files = [(file, Path(path)) for path in paths for file in image_files(Path(path), other_files)]
-    if not files:
-        raise DataError("data.empty", f"no images to {verb}\n  pass image files or folders of them")
-    written: list[Path] = []
-    for file, path in files:
-        try:
-            picture = make(file)
-        except DataError as problem:
-            if file == path:
-                raise
-            on_left_out(str(problem).partition("\n")[0])
+    sources, tops = list[_Source](), set[str]()
+    for path in paths:
+        if path.is_file():
+            sources.append(_Source(path, Path(path.name), named=True))
             continue
-        target = folder / f"{file.stem}.png"
-        number = 2
-        while target.exists():
-            target, number = folder / f"{file.stem}-{number}.png", number + 1
-        make_parent_folders(target)
-        save_png(picture.array, target)
-        written.append(target)
-    if not written:
-        raise DataError("data.none_readable", f"0 of {counted(len(files), 'image')} could be {verb}d")
-    return written
+        place, results = path.resolve(), out.resolve()
+        if place == results:
+            raise _over_source(out)
+        top = _free_name(Path(place.name), tops) if len(paths) > 1 else Path()
+        for file in image_files(path, other_files):
+            name = file.relative_to(path)
+            if results in place.parents or results not in (place / name).parents:
+                sources.append(_Source(file, top / name, named=False))
+    return sources
+
+
+def _names(sources: Sequence[_Source], form: str | None) -> list[Path]:
+    """Return the name of each result: that of its source; x.gif.png where x.png would also be the name of another."""
+    wanted = [source.name.with_suffix(_ending(source.name.suffix, form)) for source in sources]
+    pairs = {(_folded(name), _folded(source.name)) for name, source in zip(wanted, sources, strict=True)}
+    times = Counter(name for name, _ in pairs)
+    names, taken = list[Path](), set[str]()
+    for source, name in zip(sources, wanted, strict=True):
+        changed = name.suffix != source.name.suffix
+        longer = source.name.with_name(source.name.name + name.suffix)
+        names.append(_free_name(longer if changed and times[_folded(name)] > 1 else name, taken))
+    return names
+
+
+def _ending(ending: str, form: str | None) -> str:
+    """Return the ending of a result: the ending of its source, if it is one of the format ``form``."""
+    now = WRITTEN_AS.get(ending.lower())
+    if form is None:
+        return ending if now else ".png"
+    return ending if now == WRITTEN_AS[f".{form.lower()}"] else f".{form.lower()}"
+
+
+def _free_name(name: Path, taken: set[str]) -> Path:
+    """Return a name, with a number if it is taken, and add it to ``taken``."""
+    number, free = 2, name
+    while _folded(free) in taken:
+        free, number = name.with_stem(f"{name.stem}-{number}"), number + 1
+    taken.add(_folded(free))
+    return free
+
+
+def _folded(name: Path) -> str:
+    """Return a name as file systems that ignore case compare it."""
+    return str(name).casefold()
+
+
+def _over_source(path: Path) -> GansmithError:
+    return GansmithError(
+        "output.over_source", f"'{escaped(path)}' holds the images to read\n  name another folder: --out DIR"
+    )
+
+
+def _save(picture: Picture, target: Path, quality: int | None, source: Path) -> None:
+    try:
+        picture.save(target, quality or QUALITY)
+    except ImageError as problem:
+        raise DataError(
+            "output.result_not_written", f"the result of '{escaped(source)}' cannot be written: {problem}"
+        ) from problem

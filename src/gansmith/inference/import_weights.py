@@ -26,7 +26,7 @@ from gansmith.data.base import DataSpec
 from gansmith.inference import unpickle
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import make_record, model_errors
-from gansmith.methods.latent import LatentConfig
+from gansmith.methods.capabilities import latent_fields
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
 
@@ -103,7 +103,10 @@ def import_weights(
     chosen = load_recipe(recipe, (*words, *overrides))
     names = tuple(classes) or tuple(map(str, range(num_classes)))
     if len(names) != num_classes and getattr(before.method, "conditional", False):
-        raise ModelError("import.classes", f"got names of {len(names)} classes, but the weights have {num_classes}")
+        raise ModelError(
+            "import.classes",
+            f"got names of {len(names)} classes, but the weights have {num_classes}\n  name each class once: --classes",
+        )
     side_px = str(chosen.data.size).split("x")
     spec = DataSpec(files[0].stem, int(side_px[0]), int(side_px[-1]), chosen.data.channels or 1, 0, names, "")
     with torch.device("meta"):
@@ -141,7 +144,7 @@ def _networks_in(file: Path) -> list[list[_Layer]]:
         raise ModelError(
             "import.no_weights",
             f"'{file}' holds no linear layer and no convolution"
-            "\n  their tensors must be called NAME.weight and NAME.bias",
+            "\n  pass the state dict of a generator or discriminator",
         )
     return out
 
@@ -168,7 +171,11 @@ def _unpickled(file: Path) -> dict[str, Tensor]:
         try:
             done = subprocess.run(words, capture_output=True, text=True, timeout=2 * SECONDS, check=False)  # noqa: S603
         except subprocess.TimeoutExpired as problem:
-            raise ModelError("import.refused", f"'{file}' took longer than {2 * SECONDS} s to read") from problem
+            raise ModelError(
+                "import.refused",
+                f"'{file}' took longer than {2 * SECONDS} s to read"
+                "\n  save the state dict alone: torch.save(net.state_dict(), FILE)",
+            ) from problem
         if done.returncode != 0 or not target.is_file():
             reason = " ".join(done.stderr.split())[:160] if done.returncode == unpickle.REFUSED else "it passed a limit"
             raise ModelError(
@@ -181,8 +188,8 @@ def _unpickled(file: Path) -> dict[str, Tensor]:
 
 def _sizes(layers: list[_Layer], side: str, recipe: Recipe, known_classes: int, where: str) -> dict[str, Any]:
     """Return the sizes that the weights of one side show, as overrides of the recipe, and the number of classes."""
-    part: Any = getattr(recipe.method, side, None)
-    if not isinstance(recipe.method, LatentConfig) or getattr(part, "kind", "") not in KINDS:
+    method, part = latent_fields(recipe.method), getattr(recipe.method, side, None)
+    if method is None or part is None or part.kind not in KINDS:
         raise ModelError(
             "import.other_networks",
             f"recipe '{recipe.name}' has other networks than {' and '.join(KINDS)}\n  pass --recipe dcgan or vanilla",
@@ -198,9 +205,9 @@ def _sizes(layers: list[_Layer], side: str, recipe: Recipe, known_classes: int, 
             f"'{recipe.name}' is '{part.kind}'\n  pass --recipe {'dcgan' if last.ndim == 4 else 'vanilla'}",
         )
     inputs = first.shape[0 if side == GENERATOR and first.ndim == 4 else 1]
-    given = (part.kind == "mlp" and recipe.method.latent_dim) or inputs
+    given = (part.kind == "mlp" and method.latent_dim) or inputs
     num_classes = 0
-    if recipe.method.conditional:
+    if method.conditional:
         num_classes = embeddings[0].shape[0] if embeddings else known_classes or max(0, inputs - given)
     elif embeddings:
         raise ModelError(
@@ -210,7 +217,7 @@ def _sizes(layers: list[_Layer], side: str, recipe: Recipe, known_classes: int, 
     inputs -= embeddings[0].shape[1] if embeddings else num_classes
     is_normed = [index + 1 < len(rest) and rest[index + 1].is_norm for index, each in enumerate(rest) if each in steps]
     biased = ["bias" in layer.tensors for layer in steps]
-    out: dict[str, Any] = {"classes": num_classes} if recipe.method.conditional else {}
+    out: dict[str, Any] = {"classes": num_classes} if method.conditional else {}
     head = f"method.{side}"
     out[f"{head}.norm"] = "batch" if any(is_normed[:-1]) else "none"
     if side == GENERATOR:

@@ -181,7 +181,10 @@ def _read(model: TrainedModel, path: Path) -> Latents:
         tensors = load_file(path)
     except (OSError, SafetensorError) as problem:
         reason = "it does not exist" if isinstance(problem, FileNotFoundError) else str(problem).splitlines()[0]
-        raise ModelError("model.unreadable_latents", f"latents '{path}' cannot be read: {reason}") from problem
+        raise ModelError(
+            "model.unreadable_latents",
+            f"latents '{path}' cannot be read: {reason}\n  pass a file that 'gansmith invert' or 'arithmetic' wrote",
+        ) from problem
     if "latents" not in tensors:
         raise ModelError(
             "model.not_latents",
@@ -204,7 +207,8 @@ def _fitting(model: TrainedModel, latents: Latents, where: str) -> Latents:
         if tensor.shape != (len(latents), wide):
             raise ModelError(
                 "model.latents_unfit",
-                f"{where} is from another model: its shape is {tensor.shape}, expected {(len(latents), wide)}",
+                f"{where} is from another model: its shape is {tensor.shape}, expected {(len(latents), wide)}"
+                "\n  make the file with this model: gansmith invert, or gansmith arithmetic",
             )
         if not (len(latents) and np.isfinite(tensor).all()):
             raise ModelError(

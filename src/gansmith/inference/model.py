@@ -114,7 +114,8 @@ class Model(TrainedModel):
         if name not in self._networks:
             raise ModelError(
                 "model.no_such_weights",
-                f"this model has no '{name}' weights; it has: {', '.join(sorted(self._networks))}",
+                f"this model has no weights '{name}'; it has: {', '.join(sorted(self._networks))}"
+                + ("\n  leave out --raw" if name.endswith("-raw") else "\n  pass a model that has them"),
             )
         return self._networks[name]
 

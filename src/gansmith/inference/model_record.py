@@ -67,10 +67,14 @@ def model_errors(where: str) -> Iterator[None]:
         text = explain(problem, f"'{where}' cannot be read", list(ModelRecord.model_fields))
         if "unknown" in text:
             text += "\n  if a plugin defines that part, pass it: --plugin FILE"
+        else:
+            text += "\n  a newer gansmith may have written it; else copy the model again"
         raise ModelError(
             "model.unknown_part" if "unknown" in text else "model.invalid_record", "\n".join(text.split("\n")[:3])
         ) from problem
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as problem:
         file = getattr(problem, "filename", None) or where
         reason = getattr(problem, "strerror", None) or str(problem).partition("\n")[0] or "no reason given"
-        raise ModelError("model.unreadable", f"'{file}' cannot be read: {reason}") from problem
+        raise ModelError(
+            "model.unreadable", f"'{file}' cannot be read: {reason}\n  check the path, or copy the file again"
+        ) from problem

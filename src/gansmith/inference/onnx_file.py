@@ -133,7 +133,7 @@ def read_onnx(path: Path, device: str) -> OnnxFile:
 def _content_of(path: Path) -> bytes:
     """Return the bytes of a file; ModelError for anything else, and for a file that is too large."""
     if not path.is_file():
-        what = "is no file" if path.exists() else "does not exist"
+        what = "is not a file" if path.exists() else "does not exist"
         raise ModelError("model.not_found", f"'{path}' {what}\n  pass a file that 'gansmith export' wrote")
     try:
         size = path.stat().st_size
@@ -144,7 +144,9 @@ def _content_of(path: Path) -> bytes:
             )
         return path.read_bytes()
     except OSError as problem:
-        raise ModelError("model.unreadable", f"'{path}' cannot be read: {problem.strerror}") from problem
+        raise ModelError(
+            "model.unreadable", f"'{path}' cannot be read: {problem.strerror}\n  check the path and its permissions"
+        ) from problem
 
 
 def _walk(content: bytes) -> dict[str, str]:
@@ -167,7 +169,7 @@ def _walk(content: bytes) -> dict[str, str]:
             inner = MESSAGES[message].get(field)
             if inner is not None:
                 if isinstance(value, int):
-                    raise ValueError("it is no ONNX file")
+                    raise ValueError("it is not an ONNX file")
                 found_graph |= inner == "graph"
                 waiting.append((inner, value))
             elif message == "metadata" and not isinstance(value, int):
@@ -177,7 +179,7 @@ def _walk(content: bytes) -> dict[str, str]:
         if message == "metadata":
             metadata[entry.get(1, "")] = entry.get(2, "")
     if not found_graph:
-        raise ValueError("it is no ONNX file, or its end is missing")
+        raise ValueError("it is not an ONNX file, or its end is missing")
     return metadata
 
 
@@ -196,9 +198,9 @@ def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
                 size, at = _varint(data, at)
             value, at = data[at : at + size], at + size
         else:
-            raise ValueError("it is no ONNX file")
+            raise ValueError("it is not an ONNX file")
         if at > end:
-            raise ValueError("it is no ONNX file, or its end is missing")
+            raise ValueError("it is not an ONNX file, or its end is missing")
         yield tag >> 3, value
 
 
@@ -207,12 +209,12 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if at >= len(data):
-            raise ValueError("it is no ONNX file, or its end is missing")
+            raise ValueError("it is not an ONNX file, or its end is missing")
         byte = data[at]
         value, at = value | (byte & 127) << shift, at + 1
         if byte < 128:
             return value, at
-    raise ValueError("it is no ONNX file")
+    raise ValueError("it is not an ONNX file")
 
 
 def _parsed(kind: type[FactsT], text: str, path: Path, key: str) -> FactsT:

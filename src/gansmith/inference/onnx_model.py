@@ -161,7 +161,7 @@ class OnnxModel(TrainedModel):
         if raw and not self._facts.raw:
             raise ModelError(
                 "model.no_such_weights",
-                f"'{self.path}' holds the averaged weights alone\n  export the others: gansmith export MODEL --raw",
+                f"'{self.path}' holds only the averaged weights\n  export the raw weights: gansmith export MODEL --raw",
             )
 
     def _check_latent_graph(self) -> None:

@@ -1,35 +1,57 @@
 """Generated images: show them as a grid, write them as files or as a data set."""
 
+import os
 import zipfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import PIL.Image
 
+from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError, counted
+from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.output_paths import make_parent_folders, output_file, refuse_used_folder
 from gansmith.imaging.captions import captioned_grid
-from gansmith.imaging.images import POINT, encode_png, from_levels, make_grid, save_png, to_pil
+from gansmith.imaging.images import (
+    POINT,
+    QUALITY,
+    WRITTEN_AS,
+    encode_image,
+    encode_png,
+    from_levels,
+    make_grid,
+    quiet_pillow,
+    to_pil,
+)
 from gansmith.imaging.scatter import draw_points
 
 WRITTEN = (".png", ".npz", ".zip")
 NOT_WRITTEN = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".tar", ".mp4")
+GRID_PIXELS = 100_000_000
 SHOWN, SHOWN_PIXELS = 64, 300_000  # in a notebook: most images, and most pixels of all together
+PNG_END = bytes.fromhex("49454e44ae426082")  # the end chunk's name and checksum
+OTHER_IMAGE_LEVELS = 2  # mean difference of 8-bit levels above which two images are not the same
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # a fixed time, so that equal samples give equal bytes
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One image, uint8 (H, W, C), which notebooks display."""
+    """One image, uint8 (H, W, C), which notebooks display; with the colour profile of the file that it comes from."""
 
     array: np.ndarray
+    icc_profile: bytes | None = None
 
-    def save(self, path: str | Path) -> Path:
-        """Write a PNG file; GansmithError for another ending."""
-        target = output_file(path, "a picture", ".png")
-        save_png(self.array, target)
+    def save(self, path: str | Path, quality: int = QUALITY) -> Path:
+        """Write a .png, .jpg, .webp, .tif or .bmp file, whole or not at all; GansmithError for another ending.
+
+        ``encode_image`` explains ``quality``.
+        """
+        target = output_file(path, "a picture", *WRITTEN_AS)
+        data = encode_image(self.array, target.suffix, quality, self.icc_profile)
+        commit_file(target, lambda at: at.write_bytes(data))
         return target
 
     def __repr__(self) -> str:
@@ -40,7 +62,7 @@ class Picture:
         return to_pil(self.array)
 
     def _repr_png_(self) -> bytes:
-        return encode_png(self.array)
+        return encode_image(self.array, ".png", icc_profile=self.icc_profile)
 
 
 @dataclass(frozen=True)
@@ -96,58 +118,176 @@ class Samples:
         Points in the plane can be a .png, or an .npz with ``points`` too: float32 (N, 2), x and y in [-1, 1].
         Raises GansmithError for a form that cannot be written, and for a folder that is not empty.
         """
-        path = check_samples_path(out)
-        if numbered and path.suffix.lower() != ".png":
-            raise GansmithError(
-                "output.numbered_without_grid",
-                f"only a grid can show numbers, and '{path}' is not a grid\n  allowed: grid.png",
-            )
-        if self.are_points and (numbered or path.suffix.lower() not in (".png", ".npz")):
-            wrong = "numbers into a plot of points" if numbered else f"points in the plane as '{path}'"
-            raise GansmithError(
-                "output.points_form",
-                f"cannot write {wrong}\n  allowed: picture.png, or x.npz, which holds their coordinates",
-            )
-        make_parent_folders(path)
+        path = check_samples_path(out, numbered=numbered)
+        if numbered and self.are_points:
+            raise _points_form("numbers into a plot of points")
         if path.suffix.lower() == ".png":
             return self.grid(numbered=numbered).save(path)
-        if path.suffix.lower() == ".npz":
-            arrays: dict[str, Any] = {"images": self.images}
-            if self.labels is not None:
-                arrays |= {"labels": self.labels, "class_names": np.array(self.classes)}
-            if self.are_points:
-                arrays |= {"points": from_levels(self.images).reshape(-1, 2)}
-            np.savez_compressed(path, **arrays)
-        elif path.suffix.lower() == ".zip":
-            with zipfile.ZipFile(path, "w") as archive:
-                for name, png in self._files():
-                    archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), png)
+        count, shape = len(self), self.images.shape[1:]
+        drawn = DrawnSamples(
+            lambda first, number: self.images[first : first + number], count, shape, self.labels, self.classes
+        )
+        return drawn.save(path)
+
+
+@dataclass(frozen=True)
+class DrawnSamples:
+    """Samples that are drawn while they are written, so that memory does not grow with their number."""
+
+    draw: Callable[[int, int], np.ndarray]  # (first, number) to uint8 (number, H, W, C)
+    count: int
+    shape: tuple[int, ...]  # H, W, C
+    labels: np.ndarray | None  # int64 (count,)
+    classes: tuple[str, ...]
+    at_once: int = 256  # images that are drawn at a time
+
+    def save(self, out: str | Path, *, resume: bool = False, on_progress: OnProgress = silent) -> Path:
+        """Write x.npz, x.zip or PNG files in a new folder; archives appear when they are whole.
+
+        ``resume`` goes on in a folder: it draws only the images that are missing. Raises GansmithError for a form that
+        cannot be written, a folder that is not empty, and a folder of other images to be continued.
+        """
+        path = check_samples_path(out, resume=resume)
+        ending = path.suffix.lower()
+        if self.shape == POINT and ending != ".npz":
+            raise _points_form(f"points in the plane as '{path}'")
+        make_parent_folders(path)
+        if ending == ".npz":
+            commit_file(path, lambda at: self._write_npz(at, on_progress))
+        elif ending == ".zip":
+            commit_file(path, lambda at: self._write_zip(at, on_progress))
         else:
-            for name, png in self._files():
-                target = path / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(png)
+            self._write_folder(path, on_progress, resume=resume)
         return path
 
-    def _files(self) -> list[tuple[str, bytes]]:
-        out, folders = [], _folder_names(self.classes)
-        for index, image in enumerate(self.images):
-            folder = "" if self.labels is None else folders[self.labels[index]] + "/"
-            out.append((f"{folder}{index:06d}.png", encode_png(image)))
-        return out
+    def _parts(self, on_progress: OnProgress) -> Iterator[range]:
+        """Yield the numbers of the images of each part; tell about progress if there are several."""
+        for first in range(0, self.count, self.at_once):
+            end = min(first + self.at_once, self.count)
+            yield range(first, end)
+            if self.count > self.at_once:
+                on_progress(Progress("samples", end, self.count))
+
+    def _write_npz(self, path: Path, on_progress: OnProgress) -> None:
+        """Write ``images``, ``labels``, ``class_names`` and ``points``, with the bytes of np.savez_compressed."""
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            points = []
+            with archive.open("images.npy", "w", force_zip64=True) as file:
+                header = {"descr": "|u1", "fortran_order": False, "shape": (self.count, *self.shape)}
+                np.lib.format.write_array_header_1_0(file, header)
+                for part in self._parts(on_progress):
+                    images = self.draw(part.start, len(part))
+                    file.write(np.ascontiguousarray(images).data)
+                    if self.shape == POINT:
+                        points.append(from_levels(images).reshape(-1, 2))
+            arrays = dict[str, np.ndarray]()
+            if self.labels is not None:
+                arrays |= {"labels": self.labels, "class_names": np.array(self.classes)}
+            if points:
+                arrays |= {"points": np.concatenate(points)}
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                    np.lib.format.write_array(file, array, allow_pickle=False)
+
+    def _write_zip(self, path: Path, on_progress: OnProgress) -> None:
+        with zipfile.ZipFile(path, "w") as archive:
+            for part in self._parts(on_progress):
+                for number, image in zip(part, self.draw(part.start, len(part)), strict=True):
+                    archive.writestr(zipfile.ZipInfo(self._name(number), ZIP_TIME), encode_png(image))
+
+    def _write_folder(self, folder: Path, on_progress: OnProgress, *, resume: bool) -> None:
+        """Write PNG files as they are drawn; with ``resume`` a part with a file is compared with it before going on."""
+        compared = not resume
+        for part in self._parts(on_progress):
+            there = {number: folder / self._name(number) for number in part} if resume else {}
+            there = {number: path for number, path in there.items() if _is_whole_png(path)}
+            if compared and len(there) == len(part):
+                continue
+            images = self.draw(part.start, len(part))
+            if there and not compared:
+                number, compared = next(iter(there)), True
+                _refuse_other_image(there[number], images[number - part.start], folder)
+            for number, image in zip(part, images, strict=True):
+                if number not in there:
+                    path, png = folder / self._name(number), encode_png(image)
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    commit_file(path, lambda at, png=png: at.write_bytes(png), flush=False)  # type: ignore[misc]
+
+    @cached_property
+    def _folders(self) -> list[str]:
+        return _folder_names(self.classes)
+
+    def _name(self, number: int) -> str:
+        folder = "" if self.labels is None else self._folders[self.labels[number]] + "/"
+        return f"{folder}{number:06d}.png"
 
 
-def check_samples_path(out: str | Path) -> Path:
-    """Return ``out`` as a path; GansmithError for an ending that cannot be written, or a folder that is not empty."""
+def check_samples_path(out: str | Path, *, numbered: bool = False, resume: bool = False) -> Path:
+    """Return ``out`` as a path; GansmithError for an ending that cannot be written, or a folder that is not empty.
+
+    Only a grid can be ``numbered``; only a folder can be continued (``resume``), and it may have files.
+    """
     path = Path(out)
     if path.suffix.lower() in NOT_WRITTEN:
         raise GansmithError(
             "output.unknown_ending",
             f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.zip or a folder",
         )
-    if path.suffix.lower() not in WRITTEN:
+    if path.suffix.lower() in WRITTEN:
+        if resume:
+            raise GansmithError(
+                "output.cannot_continue",
+                f"--continue goes on in a folder, and '{path}' is not one"
+                "\n  leave out --continue, or pass a folder to --out",
+            )
+    elif not resume or path.is_file():
         refuse_used_folder(path)
+    if numbered and path.suffix.lower() != ".png":
+        raise GansmithError(
+            "output.numbered_without_grid",
+            f"only a grid can show numbers, and '{path}' is not a grid\n  allowed: grid.png",
+        )
     return path
+
+
+def refuse_large_grid(count: int, height: int, width: int) -> None:
+    """Raise GansmithError if a grid of ``count`` images would have more pixels than programs open."""
+    if count * height * width > GRID_PIXELS:
+        raise GansmithError(
+            "output.grid_too_large",
+            f"a grid of {count:,} images of {width} x {height} px is too large for one picture"
+            f"\n  allowed: {GRID_PIXELS // (height * width):,} images"
+            "\n  write them one by one: --out FOLDER, x.zip or x.npz",
+        )
+
+
+def _points_form(wrong: str) -> GansmithError:
+    return GansmithError(
+        "output.points_form",
+        f"cannot write {wrong}\n  allowed: picture.png, or x.npz, which holds their coordinates",
+    )
+
+
+def _is_whole_png(path: Path) -> bool:
+    """Return whether a file exists and ends as a PNG does; a power cut can cut it short."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(-len(PNG_END), os.SEEK_END)
+            return file.read() == PNG_END
+    except OSError:  # it does not exist, or is shorter
+        return False
+
+
+def _refuse_other_image(path: Path, image: np.ndarray, folder: Path) -> None:
+    """Raise GansmithError if a file shows another image than ``image``; another device may change a level."""
+    with quiet_pillow(), PIL.Image.open(path) as opened:
+        there = np.asarray(opened).reshape(opened.height, opened.width, -1)
+    if there.shape != image.shape or np.abs(there.astype(int) - image).mean() > OTHER_IMAGE_LEVELS:
+        raise GansmithError(
+            "output.other_samples",
+            f"'{folder}' cannot be continued: '{path.name}' is not the image that this model and these options make"
+            "\n  pass the same model, --seed, --label and --truncation, or name another folder",
+        )
 
 
 def image_name(seed: int, number: int) -> str:

@@ -1,22 +1,23 @@
 """Score how typical image files are for a model, by its discriminator or by inversion."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
+from gansmith.core.errors import DataError, GansmithError, unknown_name
 from gansmith.core.events import silent
 from gansmith.core.file_names import escaped
 from gansmith.data.base import DataSpec
 from gansmith.data.sources.walk import image_files
 from gansmith.imaging.images import decode_image, fit_image, quiet_pillow
+from gansmith.inference.image_files import raise_failures
 from gansmith.inference.inversion.invert import invert
 from gansmith.inference.latents import refuse_points
 from gansmith.inference.model import Model
 
 WAYS = ("discriminator", "inversion")
-AT_ONCE = 256  # images decoded before they are scored
+BATCHES_AT_ONCE = 4  # of images that are decoded before they are scored
 
 
 def score_files(
@@ -25,13 +26,15 @@ def score_files(
     label: str | None = None,
     how: str = "discriminator",
     *,
-    on_left_out: Callable[[str, str], None] = lambda *_: None,
-) -> list[tuple[str, float]]:
-    """Return (file, score) for image files and folders of them, fitted to the model's size; low means unusual.
+    on_left_out: Callable[[str, str], None] = silent,
+    on_failed: Callable[[str, str], None] = silent,
+) -> Iterator[tuple[str, float]]:
+    """Yield (file, score) of image files and folders of them, fitted to the model's size; low means unusual.
 
     ``how="discriminator"`` gives the discriminator's score; ``"inversion"`` gives the PSNR in dB of the image that
-    ``invert`` finds. ``on_left_out`` gets the name of each unreadable file of a folder, and the reason; and a folder
-    with the number of other files in it. Raises DataError for a named file that cannot be read, and if no file can.
+    ``invert`` finds. A few images are in memory at a time. ``on_failed`` gets the name of each unreadable file, and the
+    reason; ``on_left_out`` a folder, and the number of other files in it. Raises DataError if no file can be read, and
+    after the others are scored if a file that ``paths`` names cannot.
     Source: Schlegl et al. 2017, arXiv:1703.05921 (AnoGAN), section 2.2, for the residual of an inversion.
     Differs: PSNR alone, found by the search of ``invert``; the discriminator's term is a score of its own.
     """
@@ -39,28 +42,27 @@ def score_files(
     if how not in WAYS:
         raise GansmithError("cli.unknown_way_to_score", unknown_name("way to score", how, WAYS))
     files = [(file, Path(path)) for path in paths for file in image_files(Path(path), on_left_out)]
-    out: list[tuple[str, float]] = []
-    left_out: list[str] = []
-    for start in range(0, len(files), AT_ONCE):
+    at_once = BATCHES_AT_ONCE * model.record.sample_batch
+    failed, named = list[tuple[str, str]](), False
+    for start in range(0, len(files), at_once):
         fitted = []
-        for file, path in files[start : start + AT_ONCE]:
+        for file, path in files[start : start + at_once]:
             try:
                 fitted.append((escaped(file), _fitted(file, model.record.data)))
             except (DataError, OSError) as problem:
-                reason = getattr(problem, "strerror", None) or str(problem)
-                if file == path:
+                reason = getattr(problem, "strerror", None) or str(problem).partition("\n")[0]
+                if len(files) == 1 and file == path:
                     raise DataError(
                         "data.unreadable_image", f"'{escaped(file)}' cannot be scored: {reason}"
                     ) from problem
-                left_out.append(f"{escaped(file)} ({reason})")
-                on_left_out(escaped(file), reason)
+                named |= file == path
+                failed.append((escaped(file), f"{escaped(file)} ({reason})"))
+                on_failed(escaped(file), reason)
         if fitted:
             images = np.stack([image for _, image in fitted])
             scores = model.score(images, label) if how == "discriminator" else _inversion_psnr_db(model, images, label)
-            out += [(file, float(score)) for (file, _), score in zip(fitted, scores, strict=True)]
-    if not out:
-        raise DataError("data.none_readable", f"0 of {counted(len(files), 'image')} could be scored: {left_out[0]}")
-    return out
+            yield from ((file, float(score)) for (file, _), score in zip(fitted, scores, strict=True))
+    raise_failures(failed, len(files), "scored", named=named)
 
 
 def _inversion_psnr_db(model: Model, images: np.ndarray, label: str | None) -> np.ndarray:

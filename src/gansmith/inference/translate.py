@@ -7,13 +7,18 @@ import numpy as np
 from PIL import Image
 
 from gansmith.core.errors import DataError
+from gansmith.core.events import OnProgress, silent
 from gansmith.imaging.tiles import in_tiles
 from gansmith.inference.base import TrainedModel
 from gansmith.inference.image_files import (
+    KEEP_FORMAT,
     ImageLike,
+    WriteOptions,
+    WrittenPictures,
     name_of,
     open_picture,
     pixels_of,
+    profile_of,
     refuse_large,
     with_alpha_of,
     write_pictures,
@@ -52,27 +57,29 @@ def translate(
     made = in_tiles(padded, generator.step, scale, generator.work, generator.channels)
     top, left = ((padded.shape[axis] - pixels.shape[axis]) // 2 * scale for axis in (0, 1))
     made = made[top : top + opened.height * scale, left : left + opened.width * scale]
-    return Picture(with_alpha_of(opened, made))
+    return Picture(with_alpha_of(opened, made), profile_of(opened))
 
 
 def translate_files(
     model: TrainedModel,
     paths: Sequence[str | Path],
     out: str | Path,
+    options: WriteOptions = KEEP_FORMAT,
     *,
     mask: str | Path | None = None,
     as_source: bool = False,
     reverse: bool = False,
     raw: bool = False,
-    on_left_out: Callable[[str], None] = lambda _: None,
-) -> list[Path]:
-    """Translate image files and folders of them into a folder; see ``translate`` and ``write_pictures``."""
+    on_left_out: Callable[[str], None] = silent,
+    on_progress: OnProgress = silent,
+) -> WrittenPictures:
+    """Translate image files and folders of them; see ``translate`` and ``write_pictures``."""
     model.translator(reverse=reverse, as_source=as_source, raw=raw)  # fail before reading images
 
     def make(file: Path) -> Picture:
         return translate(model, file, mask=mask, as_source=as_source, reverse=reverse, raw=raw)
 
-    return write_pictures(paths, out, make, "translate", on_left_out)
+    return write_pictures(paths, out, make, "translate", options, on_left_out=on_left_out, on_progress=on_progress)
 
 
 def _check_size(generator: ImageToImage, opened: Image.Image, image: ImageLike) -> None:

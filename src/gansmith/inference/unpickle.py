@@ -5,7 +5,6 @@
 # memory or time than its size allows.
 
 import json
-import pickle
 import re
 import sys
 import warnings
@@ -39,12 +38,17 @@ def tensors_in(value: Any, path: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def reason_of(problem: Exception) -> str:
-    """Return why a file was refused, without the advice of torch to open it all the same."""
-    if found := re.search(r"GLOBAL (\S+)", str(problem)):
-        return f"it holds more than tensors: {found[1]}"
-    if isinstance(problem, (pickle.UnpicklingError, EOFError, KeyError)):
+    """Return why a file was refused, without the loader's advice to load it anyway."""
+    text = str(problem)
+    if isinstance(problem, MemoryError) or "allocate memory" in text:
+        return "it needs more memory than its size allows"
+    if found := re.search(r"GLOBAL ([\w.]+)", text):
+        return f"it holds more than tensors, numbers and containers: {found[1]}"
+    if type(problem).__name__ == "UnpicklingError":
+        return "it holds more than tensors, numbers and containers"
+    if isinstance(problem, EOFError | KeyError):
         return "it is damaged, or no file of PyTorch"
-    return f"{type(problem).__name__}: {problem}"
+    return f"{type(problem).__name__}: {text.partition(chr(10))[0]}"
 
 
 def main(source: str, target: str, memory_bytes: str, seconds: str) -> int:
@@ -58,9 +62,6 @@ def main(source: str, target: str, memory_bytes: str, seconds: str) -> int:
         loaded = torch.load(source, map_location="cpu", weights_only=True)
         found = {name: each.detach().to_dense().clone().contiguous() for name, each in tensors_in(loaded).items()}
         save_file(found, target, {ORDER: json.dumps(list(found))})
-    except MemoryError:
-        print("it needs more memory than its size allows", file=sys.stderr)
-        return REFUSED
     except Exception as problem:  # the loader raises many types for files that are broken or hostile
         print(reason_of(problem), file=sys.stderr)
         return REFUSED

@@ -3,11 +3,16 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gansmith.core.events import OnProgress, silent
 from gansmith.inference.base import TrainedModel
 from gansmith.inference.image_files import (
+    KEEP_FORMAT,
     ImageLike,
+    WriteOptions,
+    WrittenPictures,
     open_picture,
     pixels_of,
+    profile_of,
     refuse_large,
     with_alpha_of,
     write_pictures,
@@ -27,17 +32,23 @@ def upscale(model: TrainedModel, image: ImageLike, *, raw: bool = False) -> Pict
     opened = open_picture(image)
     refuse_large(image, opened.height * generator.scale, opened.width * generator.scale, LARGEST_PIXELS)
     made = generator.enlarge(pixels_of(opened, generator.given_channels))
-    return Picture(with_alpha_of(opened, made))
+    return Picture(with_alpha_of(opened, made), profile_of(opened))
 
 
 def upscale_files(
     model: TrainedModel,
     paths: Sequence[str | Path],
     out: str | Path,
+    options: WriteOptions = KEEP_FORMAT,
     *,
     raw: bool = False,
-    on_left_out: Callable[[str], None] = lambda _: None,
-) -> list[Path]:
-    """Upscale image files and folders of them into a new or empty folder; see ``write_pictures``."""
+    on_left_out: Callable[[str], None] = silent,
+    on_progress: OnProgress = silent,
+) -> WrittenPictures:
+    """Upscale image files and folders of them; see ``write_pictures``."""
     model.upscaler(raw=raw)  # fail before reading images
-    return write_pictures(paths, out, lambda file: upscale(model, file, raw=raw), "upscale", on_left_out)
+
+    def make(file: Path) -> Picture:
+        return upscale(model, file, raw=raw)
+
+    return write_pictures(paths, out, make, "upscale", options, on_left_out=on_left_out, on_progress=on_progress)

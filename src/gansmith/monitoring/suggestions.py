@@ -70,17 +70,17 @@ class _Values:
     def calmer(self, network: str, other: str) -> Suggestion:
         """Suggest a lower learning rate for a network: the other network's if that is lower, else half."""
         mine, its = self.rate(network), self.rate(other)
-        side = "G" if network == "generator" else "D"
+        side, rival = "GD" if network == "generator" else "DG"
         if 0 < its < mine:
-            return Suggestion(f"lower {side}'s learning rate to the other network's", self.with_rate(network, its))
+            return Suggestion(f"lower {side}'s learning rate to {rival}'s", self.with_rate(network, its))
         return Suggestion(f"halve {side}'s learning rate", self.with_rate(network, mine / 2))
 
     def faster(self, network: str, other: str) -> Suggestion:
         """Suggest a higher learning rate for a network: the other network's if that is higher, else double."""
         mine, its = self.rate(network), self.rate(other)
-        side = "G" if network == "generator" else "D"
+        side, rival = "GD" if network == "generator" else "DG"
         if mine < its:
-            return Suggestion(f"raise {side}'s learning rate to the other network's", self.with_rate(network, its))
+            return Suggestion(f"raise {side}'s learning rate to {rival}'s", self.with_rate(network, its))
         return Suggestion(f"double {side}'s learning rate", self.with_rate(network, 2 * mine))
 
     def calmer_both(self) -> Suggestion:

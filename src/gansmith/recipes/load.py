@@ -51,8 +51,8 @@ def recipe_text(name: str) -> str:
     if name == AUTO:
         raise RecipeError(
             "recipe.auto_without_text",
-            f"recipe '{AUTO}' depends on your data, so it has no text"
-            "\n  make a file for your data: gansmith plan DATA --out FILE.yaml",
+            f"recipe '{AUTO}' depends on your data, so it cannot be printed"
+            "\n  write a recipe for your data: gansmith plan DATA --out FILE.yaml",
         )
     if name not in recipe_names():
         raise RecipeError(

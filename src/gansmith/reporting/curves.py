@@ -85,7 +85,7 @@ def curves_figure(rows: list[dict[str, Any]]) -> Figure:
     smoothed = "     faint: logged, strong: smoothed" if len(rows) >= SMOOTH_FROM_ROWS else ""
     grid[-1, 0].set_xlabel(f"kimg (thousands of real images shown to D){smoothed}", color=INK, fontsize=9)
     if not any(columns for _, columns in panels):
-        text = "the log rows have no curves" if rows else "the log has no rows yet"
+        text = "the log has no values to draw" if rows else "the log has no rows yet"
         grid[0, 0].text(0.5, 0.5, text, transform=grid[0, 0].transAxes, ha="center", color=FAINT_INK, fontsize=13)
         grid[0, 0].set(xticks=[], yticks=[])
     return figure

@@ -62,7 +62,8 @@ def _check(frames: Sequence[Path]) -> None:
             raise GansmithError(
                 "output.film_sizes_differ",
                 f"preview pictures differ in size: {frames[0].name} is {width} x {height} px, "
-                f"{path.name} is {other_width} x {other_height} px\n  all frames of a film need the same size",
+                f"{path.name} is {other_width} x {other_height} px"
+                "\n  all frames of a film need the same size: move pictures of other sizes away",
             )
 
 

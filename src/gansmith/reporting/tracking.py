@@ -150,19 +150,19 @@ class Sender:
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             self._left = True
-            self._warn("it has not taken everything by the end of the run")
+            self._warn("the run ended before all steps were sent")
 
     def news(self) -> list[MessageEvent]:
         """Return what there is to tell the user."""
         if (since := self._busy_since) and time.monotonic() - since > SLOW_SEC:
-            self._warn(f"it has not answered for {SLOW_SEC:.0f} s; training goes on")
+            self._warn(f"no answer for {SLOW_SEC:.0f} s; training goes on")
         return [self._news.popleft() for _ in range(len(self._news))]
 
     def _warn(self, reason: str) -> None:
         """Tell once that the tracker has a problem."""
         if not self._warned:
             self._warned = True
-            todo = f"to send later what it lacks: gansmith resume {shlex.quote(str(self._run.path))}"
+            todo = f"to send the missing steps later: gansmith resume {shlex.quote(str(self._run.path))}"
             self._news.append(MessageEvent("warning", f"logger '{self.part.kind}': {reason}\n  {todo}"))
 
     # Called by the thread of the logger:
@@ -185,7 +185,7 @@ class Sender:
             self._logger = None
             time.sleep(SETTLE_SEC)
             if turn == self._turn:  # else a rollback took away the file that it was about to send
-                then = "" if self._outcome else "; training goes on, and it is tried again every minute"
+                then = "" if self._outcome else "; training goes on, and sending is tried again every minute"
                 self._warn(f"{reason_of(problem)}{then}")
                 return False
             self._wake.set()

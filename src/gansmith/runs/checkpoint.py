@@ -120,7 +120,8 @@ def load_latest(parent: Path, *, accept: Callable[[Checkpoint], bool] = lambda _
         if accept(checkpoint):
             return checkpoint, reasons
     raise CheckpointError(
-        "checkpoint.none_whole", "\n  ".join([f"no complete checkpoint in {parent}", *(reasons or ["it is empty"])][:3])
+        "checkpoint.none_whole",
+        "\n  ".join([f"no complete checkpoint in {parent}", *(reasons or ["the folder is empty"])][:3]),
     )
 
 

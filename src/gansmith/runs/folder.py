@@ -87,7 +87,7 @@ class RunFolder:
     def lock(self) -> None:
         """Take the lock; GansmithError if another process has it. The system releases it when this process ends."""
         try:
-            with if_supported("locks", "keep two processes from writing to one run yourself", self.path):
+            with if_supported("locks", "make sure that only one process writes to a run", self.path):
                 self._lock.acquire(timeout=0)
         except Timeout:
             raise GansmithError(
@@ -111,11 +111,15 @@ class RunFolder:
             if not place:
                 reason = "it holds no JSON object"
             if first["type"] == "less_than_equal" and place == "format":
-                reason = "a newer version of gansmith wrote it"
+                reason = "a newer version of gansmith wrote it\n  update gansmith"
+            else:
+                reason += "\n  restore it from a backup"
             raise CheckpointError("run.unreadable_record", f"'{path}' cannot be read: {reason}") from problem
         except (OSError, ValueError) as problem:
             why = getattr(problem, "strerror", None) or problem
-            raise CheckpointError("run.unreadable_record", f"'{path}' cannot be read: {why}") from problem
+            raise CheckpointError(
+                "run.unreadable_record", f"'{path}' cannot be read: {why}\n  restore it from a backup"
+            ) from problem
 
     def write_record(self, record: RunRecord) -> None:
         """Replace run.json."""

@@ -129,7 +129,7 @@ def open_for(
         first, second = source.names
         raise RecipeError(
             "recipe.domains_of_other_method",
-            f"recipe '{recipe.name}' learns from one set of images, but --from and --to name two, which it would mix"
+            f"recipe '{recipe.name}' learns from one set of images, but --from and --to name two sets"
             f"\n  to translate between them: leave out --recipe, or pass --recipe unpaired"
             f"\n  if {first} and {second} are pairs: gansmith train {first} {second} --pairs --recipe {recipe.name}",
         )
@@ -140,7 +140,7 @@ def open_for(
     if len(data) < 2:
         raise DataError(
             "data.one_image",
-            f"'{data.spec.name}' has one image to train on"
+            f"'{data.spec.name}' has only one training image"
             "\n  at least 2 are needed; 'gansmith data check' shows which files were left out",
         )
     decided = recipe.data.with_format(data.spec.height, data.spec.width, data.spec.channels)

@@ -166,7 +166,8 @@ def _resumed(
         if kimg <= state.kimg:
             raise CheckpointError(
                 "run.length_already_seen",
-                f"--kimg {kimg:g} is not above the {state.kimg:g} kimg that the run has already trained",
+                f"--kimg {kimg:g} is not above the {state.kimg:g} kimg that the run has already trained"
+                "\n  pass the new total length of the run",
             )
         changes.append(f"schedule: {length.schedule_kimg:g} kimg -> {kimg:g} kimg")
         length = length.extended(kimg, state.images_per_iteration)

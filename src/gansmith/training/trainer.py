@@ -307,7 +307,9 @@ class Trainer:
 def latest_checkpoint(run: RunFolder) -> tuple[Checkpoint, list[str]]:
     """Return the newest whole checkpoint of a run, and the reasons why newer ones were skipped."""
     if not run.checkpoints.is_dir():
-        raise CheckpointError("checkpoint.no_folder", f"'{run.path}' has no checkpoints folder")
+        raise CheckpointError(
+            "checkpoint.no_folder", f"'{run.path}' has no checkpoints folder\n  start the run again: gansmith train"
+        )
     return load_latest(run.checkpoints)
 
 

@@ -121,7 +121,7 @@ def named_set(address: str, root: Path | None = None) -> DataSetPart:
             raise DataError("data.no_splits", f"data set '{name}' has no splits, got '{split}'\n  write {name}")
         return part()
     if colon and split not in part.splits:
-        raise DataError("data.unknown_split", unknown_name(f"split of {name}", split, part.splits))
+        raise DataError("data.unknown_split", f"data set '{name}': {unknown_name('split', split, part.splits)}")
     return part(split=split or part.splits[0], root=root)
 
 

@@ -96,7 +96,10 @@ class ArraySource:
 
     def _not_empty(self, images: np.ndarray) -> np.ndarray:
         if images.size == 0:
-            raise DataError("data.empty", f"no images in '{self.location}': the array has shape {images.shape}")
+            raise DataError(
+                "data.empty",
+                f"no images in '{self.location}': the array has shape {images.shape}\n  pass a file with images",
+            )
         return images
 
     def _set_scale(self, images: np.ndarray) -> list[str]:
@@ -123,7 +126,8 @@ class ArraySource:
                 row = first + int(np.flatnonzero(~np.isfinite(block).all(axis=(1, 2, 3)))[0])
                 raise DataError(
                     "data.not_finite",
-                    f"image {row} of the array in '{self.location}' has values that are NaN or infinite",
+                    f"image {row} of the array in '{self.location}' has values that are NaN or infinite"
+                    "\n  remove the image, or replace these values",
                 )
             low, high = min(low, float(block.min())), max(high, float(block.max()))
         if low < -1.001 or high > 1.001:
@@ -296,5 +300,7 @@ def _check_header(file: IO[bytes], path: Path, key: str, size: int) -> None:
     needed = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if needed > size:
         raise DataError(
-            "data.damaged_array", f"array '{key}' in '{path}' should have {needed:,} bytes but has {size:,}"
+            "data.damaged_array",
+            f"array '{key}' in '{path}' is cut off: it should have {needed:,} bytes but has {size:,}"
+            "\n  copy the file again",
         )

@@ -96,7 +96,10 @@ class HubSource:
         images = [name for name, kind in features.items() if isinstance(kind, datasets.Image) or _is_encoded(kind)]
         if not images:
             columns = ", ".join(features) or "none"
-            raise DataError("data.no_image_column", f"'{self.location}' has no image column\n  its columns: {columns}")
+            raise DataError(
+                "data.no_image_column",
+                f"'{self.location}' has no image column\n  its columns: {columns}\n  pass a data set of images",
+            )
         return self._only(images, "image", f"hf:NAME:SPLIT:{images[0]}")
 
     def _labels(self) -> tuple[tuple[str, ...], list[int], tuple[str, ...]]:
@@ -128,7 +131,7 @@ class HubSource:
         """Return a column's name; DataError with the nearest name if there is no such column."""
         if column not in self._rows.features:
             raise DataError(
-                "data.unknown_column", unknown_name(f"column of '{self.location}'", column, self._rows.features)
+                "data.unknown_column", f"'{self.location}': {unknown_name('column', column, self._rows.features)}"
             )
         return column
 

@@ -23,8 +23,8 @@ def with_options(source: Source, options: DataOptions) -> Source:
     if options.labels not in (None, FOLDER_LABELS):
         raise DataError(
             "data.table_without_files",
-            f"labels={options.labels} names images by their files, but '{source.location}' has none"
-            "\n  labels=none ignores its labels; a table needs a folder, a .zip or a .tar",
+            f"labels={options.labels} is a table of file names, but '{source.location}' has no image files"
+            "\n  a table needs a folder, a .zip or a .tar; to ignore the labels of the data: labels=none",
         )
     return source
 

@@ -81,7 +81,9 @@ def walk_folder(top: str | Path, left_out: LeftOut) -> Iterator[tuple[str, "os.D
                 left_out.add("unreadable folder")
                 continue
             raise DataError(
-                "data.unreadable_folder", f"folder '{escaped(folder)}' cannot be read: {problem.strerror}"
+                "data.unreadable_folder",
+                f"folder '{escaped(folder)}' cannot be read: {problem.strerror}"
+                "\n  check its permissions, or pass another folder",
             ) from problem
         if (status.st_dev, status.st_ino) in seen:
             left_out.add("repeated or circular link")
@@ -141,8 +143,12 @@ def image_files(path: Path, on_left_out: Callable[[str, str], None] = lambda *_:
         else:
             left_out.add(ending_noun(name))
     if not found:
-        others = f"\n  {left_out_line(left_out.counts)}" if left_out.counts else ""
-        raise DataError("data.empty", f"no images under '{escaped(path)}' (looked for {' '.join(ENDINGS)}){others}")
+        others = f"; {left_out_line(left_out.counts)}" if left_out.counts else ""
+        raise DataError(
+            "data.empty",
+            f"no images in '{escaped(path)}' and its sub-folders{others}\n  image files end in {', '.join(ENDINGS)}"
+            "\n  pass image files, or folders that contain some",
+        )
     if left_out.counts:
         on_left_out(escaped(path), left_out_line(left_out.counts).removeprefix("left out: "))
     return sorted(found)

@@ -101,7 +101,8 @@ def _labelled(parts: Parts) -> Parts:
     if parts.train.spec.classes != parts.test.spec.classes:
         raise DataError(
             "data.classes_differ",
-            f"'{parts.train.spec.name}' and '{parts.test.spec.name}' do not have the same classes",
+            f"'{parts.train.spec.name}' and '{parts.test.spec.name}' do not have the same classes"
+            "\n  pass training and test images of the same classes",
         )
     return parts
 

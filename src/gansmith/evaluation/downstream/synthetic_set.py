@@ -68,7 +68,10 @@ class Augmentation(ShownAsLines):
         ]
         short = [name for name, tally in self.tallies.items() if tally.kept < self.per_class]
         if short:
-            out.append(f"fewer than {self.per_class:,} images, because most candidates failed: {', '.join(short)}")
+            out.append(
+                f"classes with fewer than {self.per_class:,} images, because the filters dropped most candidates: "
+                f"{', '.join(short)}"
+            )
         return out
 
     def to_json(self) -> dict[str, Any]:

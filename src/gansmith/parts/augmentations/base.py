@@ -67,7 +67,7 @@ def without_color(augmentation: AugmentationT, policy: Sequence[str], others: st
     if not rest:
         raise RecipeError(
             "recipe.augmentation_without_color",
-            f"augmentation '{augmentation.kind}' must not change colours here, and its policy is only color"
+            f"augmentation '{augmentation.kind}' must not change colours with this recipe, but its policy is only color"
             f"\n  pass augment.policy=[{others}], or augment=null",
         )
     return augmentation.model_copy(update={"policy": rest})

@@ -4,7 +4,7 @@ from functools import partial
 from importlib import resources
 from pathlib import Path
 
-from gansmith.core.errors import MetricError
+from gansmith.core.errors import MetricError, counted
 from gansmith.core.events import OnProgress
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 from gansmith.parts.extractors.convnet import extract, folded, open_convnet, weights_digest
@@ -38,7 +38,7 @@ class Fashion(ExtractorPart):
             raise MetricError(
                 "metric.images_unfit_for_extractor",
                 f"extractor 'fashion' takes gray images of 28 to 32 px, got {data.height} x {data.width} px with"
-                f" {data.channels} channels\n  pass --features own, which is trained on your images",
+                f" {counted(data.channels, 'channel')}\n  pass --features own, which is trained on your images",
             )
         return self.load()
 

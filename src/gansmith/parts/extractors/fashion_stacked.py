@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansmith.core.errors import MetricError
+from gansmith.core.errors import MetricError, counted
 from gansmith.core.events import OnProgress
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 from gansmith.parts.extractors.fashion import CLASSES, SIDE, Fashion
@@ -29,7 +29,8 @@ class FashionStacked(ExtractorPart):
             raise MetricError(
                 "metric.images_unfit_for_extractor",
                 f"extractor 'fashion_stacked' takes images of 28 to 32 px with 3 channels, got {data.height} x"
-                f" {data.width} px with {data.channels}\n  pass --features own, which is trained on your images",
+                f" {data.width} px with {counted(data.channels, 'channel')}"
+                "\n  pass --features own, which is trained on your images",
             )
         one = Fashion().load()
 

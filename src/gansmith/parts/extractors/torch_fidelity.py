@@ -52,13 +52,15 @@ class FidelityExtractor(ExtractorPart):
 
     def _checked(self, weights: Path) -> Path:
         if not weights.is_file():
-            raise MetricError("metric.weights_not_found", f"weights file '{weights}' does not exist")
+            where = f"download {self.url}" if self.url else "leave out --weights"
+            raise MetricError("metric.weights_not_found", f"weights file '{weights}' does not exist\n  {where}")
         found = hashlib.sha256(weights.read_bytes()).hexdigest()
         if found != self.sha256:  # the file is a pickle, so no other one is ever opened
             raise MetricError(
                 "metric.weights_not_official",
-                f"'{weights}' is not the weights file of '{self.kind}'\n  SHA-256 {found}"
-                f"\n  expected {self.sha256 or 'none: this extractor takes no file'}",
+                f"'{weights}' is not the weights file of '{self.kind}': its SHA-256 is {found}"
+                + (f"\n  expected {self.sha256}" if self.sha256 else "\n  this extractor takes no file")
+                + (f"\n  download {self.url}" if self.url else "\n  leave out --weights"),
             )
         return weights
 
