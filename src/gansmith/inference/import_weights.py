@@ -143,8 +143,7 @@ def _networks_in(file: Path) -> list[list[_Layer]]:
     if not out:
         raise ModelError(
             "import.no_weights",
-            f"'{file}' holds no linear layer and no convolution"
-            "\n  pass the state dict of a generator or discriminator",
+            f"'{file}' holds no linear layer and no convolution\n  pass the state dict of a generator or discriminator",
         )
     return out
 
