@@ -366,7 +366,7 @@ def evaluate(
 
 
 def export(
-    path: str | Path,
+    path: str | Path | Model,
     to: str = "onnx",
     *,
     out: str | Path | None = None,
@@ -374,7 +374,7 @@ def export(
     plugins: Sequence[str | Path] = (),
     **options: str | None,
 ) -> list[Exported]:
-    """Write a model for other programs; return the files, one for each generator.
+    """Write a model, or the model of a path, for other programs; return the files, one for each generator.
 
     ``to`` is a format: onnx, torch-export, safetensors, hub-folder. ``out`` is a file, or the folder of hub-folder;
     None: the generator's name in this folder. ``raw`` takes the weights without EMA. ``options`` are those of the
@@ -383,9 +383,9 @@ def export(
     missing, and an output that exists; ModelError for a model that this format cannot hold.
     """
     load_plugins(tuple(Path(plugin) for plugin in plugins))
-    chosen, folder = choose_format(to, options), Path(path)
-    run = RunFolder.open(folder) if is_run(folder) else None
-    model = load_weights(path, "export", "cpu")
+    chosen = choose_format(to, options)
+    model = load_weights(path, "export", "cpu") if isinstance(path, str | Path) else with_weights(path, "export")
+    run = RunFolder.open(model.origin.path) if model.origin is not None and is_run(model.origin.path) else None
     return chosen.export(model, None if out is None else Path(out), raw=raw, run=run)
 
 

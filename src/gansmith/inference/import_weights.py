@@ -79,6 +79,8 @@ def import_weights(
     not match.
     """
     files = [Path(weights)] if isinstance(weights, str | Path) else [Path(file) for file in weights]
+    if not files:
+        raise ModelError("import.not_found", "no file with weights is given\n  pass a .safetensors or .pth file")
     before = load_recipe(recipe, tuple(overrides))
     found: dict[str, list[_Layer]] = {}
     for file in files:
@@ -91,6 +93,12 @@ def import_weights(
     for side, layers in found.items():
         sizes |= _sizes(layers, side, before, len(classes), str(files[0]))
     num_classes = sizes.pop("classes", 0)
+    if getattr(before.method, "conditional", False) and not num_classes:
+        raise ModelError(
+            "import.classes",
+            f"recipe '{recipe}' has labels, but '{files[0]}' shows no number of classes"
+            "\n  pass their names: --classes; or pass conditional=false",
+        )
     words = [f"{name}={'null' if value is None else value}".replace("True", "true") for name, value in sizes.items()]
     chosen = load_recipe(recipe, (*words, *overrides))
     names = tuple(classes) or tuple(map(str, range(num_classes)))
@@ -130,13 +138,12 @@ def _networks_in(file: Path) -> list[list[_Layer]]:
     out = []
     for layers in networks.values():
         named = [_Layer(name, each) for name, each in layers.items() if "weight" in each and each["weight"].ndim > 0]
-        if named:
+        if any(not each.is_norm and not each.is_embedding for each in named):
             out.append([*(each for each in named if each.is_embedding), *(e for e in named if not e.is_embedding)])
     if not out:
         raise ModelError(
             "import.no_weights",
-            f"'{file}' holds no layers: no tensor has a name that ends in 'weight'"
-            "\n  pass the state dict of a generator or discriminator",
+            f"'{file}' holds no linear layer and no convolution\n  pass the state dict of a generator or discriminator",
         )
     return out
 
@@ -276,7 +283,7 @@ def _matched(layers: list[_Layer], network: nn.Module, labels: "_Labels", where:
             "import.unfit",
             f"'{where}' does not fit the recipe: {counted(len(wrong), 'difference')}"
             f"\n  {'; '.join(wrong[:SHOWN])}{more}"
-            "\n  pass another --recipe, or KEY=VALUE such as padding=0",
+            "\n  pass another --recipe, or KEY=VALUE such as padding=0 or size=32x48",
         )
     return out
 
