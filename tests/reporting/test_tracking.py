@@ -419,6 +419,21 @@ def test_a_run_remembers_its_loggers(tiny_file, plugin, tmp_path, monkeypatch, s
     assert len(lines_of(part)) == 9
 
 
+def test_a_recipe_names_loggers_and_the_option_replaces_them(tiny_file, plugin, tmp_path, monkeypatch, refused):
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
+    spec = {"kind": "lines", "folder": str(tmp_path / "store")}
+    chosen = f"monitor.loggers=[{{kind: lines, folder: {tmp_path / 'store'}}}]"
+    done = train(tiny_file, tmp_path / "run", "mlp-small", chosen, plugins=[plugin])
+    assert RunFolder(done.folder).record.loggers == ({**spec, "model": False},)
+    assert_stored(RunFolder(done.folder), lines_of(loggers.parse(spec)))
+    other = {**spec, "folder": str(tmp_path / "other")}
+    done = train(tiny_file, tmp_path / "second", "mlp-small", chosen, plugins=[plugin], loggers=[other])
+    assert RunFolder(done.folder).record.loggers == ({**other, "model": False},)
+    for start in (api.train, api.dry_run):
+        with refused("recipe.unknown_part"):
+            start(tiny_file, recipe="mlp-small", overrides=small("mlp-small", "monitor.loggers=[wand]"), device="cpu")
+
+
 def test_without_loggers_a_run_has_no_files_of_any(tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(api, "write_results", lambda *_: None)
     done = train(tiny_file, tmp_path / "run", "mlp-small")
