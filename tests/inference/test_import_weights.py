@@ -246,6 +246,13 @@ def test_what_is_no_file_of_weights(tmp_path, refused, name, content, code):
         gansmith.import_weights(tmp_path / name)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1j])
+def test_weights_that_are_no_finite_numbers(tmp_path, refused, value):
+    save_file({"main.0.weight": torch.full((4, 4), value)}, tmp_path / "x.safetensors")
+    with refused("import.not_finite"):
+        gansmith.import_weights(tmp_path / "x.safetensors")
+
+
 @pytest.mark.slow
 def test_a_file_without_layers(tmp_path, refused):
     torch.save({"epoch": 3}, tmp_path / "x.pth")

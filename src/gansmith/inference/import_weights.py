@@ -132,6 +132,11 @@ def _networks_in(file: Path) -> list[list[_Layer]]:
         tensors = _read(file) if file.suffix.lower() == ".safetensors" else _unpickled(file)
     networks: dict[str, dict[str, dict[str, Tensor]]] = {}
     for key, tensor in tensors.items():
+        if tensor.is_complex() or not tensor.isfinite().all():
+            what = "complex numbers" if tensor.is_complex() else "numbers that are not finite"
+            raise ModelError(
+                "import.not_finite", f"tensor '{key}' of '{file}' holds {what}\n  no image can be made of it"
+            )
         part, _, name = key.rpartition("/")
         layer, _, own = name.removeprefix("module.").rpartition(".")
         networks.setdefault(part, {}).setdefault(layer, {})[own] = tensor.float()
