@@ -1,6 +1,7 @@
 """Evaluate images of any tool: one set of images against another, without a model."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from gansmith.evaluation.result import Evaluation, Protocol
 from gansmith.imaging.images import LARGEST_SIDE, POINT
 from gansmith.parts.extractors.base import Extractor
 from gansmith.parts.extractors.own import FEWEST
-from gansmith.parts.metrics.base import Evidence
+from gansmith.parts.metrics.base import Evidence, Metric
 
 NO_IMAGES = ("data.not_found", "data.empty", "data.unknown_format")  # codes of a path that holds no images
 FOR_MODELS = ("num", "sets", "on_training", "raw", "truncation", "seed", "truth")  # options that images do not have
@@ -85,7 +86,7 @@ def open_image_sets(
     if len(set(shapes)) > 1:
         raise MetricError(
             "metric.points_and_images",
-            f"'{judged}' and '{reference}' are points in the plane and images, which cannot be compared"
+            f"one of '{judged}' and '{reference}' is points in the plane, the other images: they cannot be compared"
             "\n  pass two sets of the same kind",
         )
     if third is not None and third.spec.pixels_sha256 == second.spec.pixels_sha256:
@@ -128,8 +129,8 @@ def evaluate_images(
             )
         elif sets.training is None:
             words.append(
-                "the extractor 'own' was trained on the reference images, so it knows them better than the judged ones: "
-                "pass --training DATA, or --features NAME"
+                "the extractor 'own' was trained on the reference images, so it knows them better than the judged "
+                "ones: pass --training DATA, or --features NAME"
             )
     extractor = extractor_for(chosen, options, seen, on_progress)
     evidence = _gather(sets, extractor, on_progress)
@@ -147,11 +148,7 @@ def evaluate_images(
     found = Evaluation(judged.spec.name, None, stamp, {}, tuple(words), {}, 0.0, facts)
     found = measured(found, evidence, chosen, optional=not options.metrics, on_progress=on_progress)
     if not found.numbers:
-        raise MetricError(
-            "metric.nothing_measured",
-            f"no metric of {len(judged):,} judged and {len(reference):,} reference images would mean anything"
-            + "".join(f"\n  {reason}: {', '.join(kinds)}" for reason, kinds in found.skipped_by_reason().items()),
-        )
+        raise _too_few(len(judged), len(reference), chosen)
     features, fewest = evidence.real.features.shape[1], min(len(judged), len(reference))
     if any(name.startswith(("fd", "fid")) for name in found.numbers) and fewest <= features:
         bias = (
@@ -182,6 +179,18 @@ def _check_options(options: EvaluationOptions) -> None:
                 f"{option} is only for models, and these are two sets of images, which are used as they are"
                 f"\n  leave out {option}",
             )
+
+
+def _too_few(judged: int, reference: int, chosen: Sequence[Metric]) -> MetricError:
+    by_least: dict[int, list[str]] = {}
+    for metric in sorted(chosen, key=lambda metric: metric.least):
+        by_least.setdefault(metric.least, []).append(metric.kind)
+    needed = "; ".join(f"{least} ({', '.join(kinds)})" for least, kinds in by_least.items())
+    return MetricError(
+        "metric.nothing_measured",
+        f"no number of {judged:,} judged and {reference:,} reference images would mean anything"
+        f"\n  images needed on each side: {needed}\n  pass more images",
+    )
 
 
 def _words(sets: ImageSets) -> list[str]:
