@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 def evaluate(
     model: Annotated[
-        Path, typer.Argument(metavar="MODEL|IMAGES", help="Model (a path or hf:NAME/REPO), or images of any tool.")
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors file, or "
+            "hf:NAME/REPO on the Hub. Or images of any tool, as for 'gansmith train'.",
+        ),
     ],
     source: Annotated[
         str | None, typer.Argument(metavar="DATA", help="Reference set; by default the images that the run held out.")
@@ -43,7 +48,7 @@ def evaluate(
         str,
         typer.Option(
             metavar="DATA",
-            help="Training images of the tool that made IMAGES, to find copies.",
+            help="Training images of the tool whose images are judged, to find copies.",
             rich_help_panel=MORE,
         ),
     ] = "",
@@ -52,7 +57,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the samples.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Folder for the result.", show_default="MODEL/evaluation; none for IMAGES"),
+        typer.Option(metavar="FOLDER", help="Folder for the result.", show_default="MODEL/evaluation; none for images"),
     ] = None,
     data_root: DataRoot = None,
     device: Device = "auto",

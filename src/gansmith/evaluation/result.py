@@ -36,7 +36,7 @@ class Protocol(FrozenModel):
     weights: str = "averaged"  # or raw, or one file's
     truncation: float | None = None
     sources: str = ""  # the images that were translated, and how they were made; "" for samples
-    judged_files: str = ""  # size and file formats of the judged images before fitting; "" for a model
+    judged_files: str = ""  # file formats and size of the judged images before fitting; "" for a model
     reference_files: str = ""  # the same of the reference set
     fit: str = ""  # how both sets got the same size and channels; "" for a model
 
@@ -52,13 +52,13 @@ class Protocol(FrozenModel):
         if self.sources:
             drawn = f"translations of: {self.sources}, {self.weights} weights"
         if self.judged_files:
-            drawn = f"judged images: {self.num_fake:,}, {self.judged_files}"
+            drawn = f"judged images: {self.num_fake:,} images, {self.judged_files}"
         seen = f"features: {self.features} ({self.features_sha256[:12]}), resized: {self.resize}"
         return [
             f"reference set: {self.num_real:,} images, {self.reference} ({self.reference_fingerprint[:12]}), "
             f"{self.reference_split}",
             drawn,
-            *([f"reference files: {self.reference_files}", f"both fitted: {self.fit}"] if self.fit else []),
+            *([f"reference files: {self.reference_files}", f"compared at: {self.fit}"] if self.fit else []),
             seen if self.features_sha256 else "features: none",
         ]
 
