@@ -74,9 +74,10 @@ def test_importing_gansmith_imports_no_torch():
 
 def test_the_public_names():
     assert gansmith.__all__ == [
-        "Event", "Model", "Run", "__version__", "arithmetic", "check", "compare", "directions", "evaluate", "export",
-        "features", "from_pretrained", "import_weights", "interpolate", "invert", "load", "open_fitted", "open_parts",
-        "pick", "plan", "probe", "resume", "schema", "silent", "train", "translate", "upscale",
+        "Event", "GansmithError", "Model", "Run", "__version__", "arithmetic", "check", "compare", "directions",
+        "evaluate", "export", "features", "from_pretrained", "import_weights", "interpolate", "invert", "load",
+        "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "schema", "silent", "train", "translate",
+        "upscale",
     ]  # fmt: skip
     assert gansmith.train is api.train
     assert (gansmith.load, gansmith.resume, gansmith.check) == (api.load, api.resume, api.check)

@@ -30,11 +30,13 @@ if TYPE_CHECKING:
         translate,
         upscale,
     )
+    from gansmith.core.errors import GansmithError
     from gansmith.core.events import Event, silent
     from gansmith.inference.model import Model
 
 __all__ = [
     "Event",
+    "GansmithError",
     "Model",
     "Run",
     "__version__",
@@ -67,6 +69,7 @@ __all__ = [
 # The other names are in ``api``, which imports torch. These also serve models that onnxruntime runs.
 PLACES = {
     "Event": "core.events",
+    "GansmithError": "core.errors",
     "Model": "inference.model",
     "arithmetic": "inference.arithmetic",
     "interpolate": "inference.interpolate",

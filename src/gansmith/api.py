@@ -74,7 +74,6 @@ from gansmith.recipes.layer_table import example_spec as example_spec
 from gansmith.reporting.comparison_page import write_comparison
 from gansmith.reporting.diagnosis import diagnose as diagnose
 from gansmith.reporting.display import in_notebook, picture_of, show_page, showing
-from gansmith.reporting.loggers.base import LoggerPart
 from gansmith.reporting.run_results import refresh_report, write_results
 from gansmith.reporting.schemas import schema as schema
 from gansmith.reporting.study_plot import check_plot as check_plot
@@ -196,15 +195,15 @@ def train(
     options = RunOptions.of(source, **keywords)
     runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
     load_plugins(options.plugins)
-    trackers = parse_loggers(options.loggers, check=runtime.is_main)
-    options = replace(options, loggers=tuple(map(_spec, trackers)))
+    options = replace(options, loggers=_checked(options.loggers, runtime))
     if out:
         RunFolder.check_free(Path(out))
-    with _surroundings(on_event, progress, runtime, trackers) as around:
+    with _surroundings(on_event, progress, runtime) as around:
         first = load_weights(options.init_from, "train", "cpu", options.plugins) if options.init_from else None
         if first is not None and first.origin is not None:
             options = replace(options, init_from=Path(first.origin.address))  # of the Hub: with the commit
         prepared = prepare_run(options, runtime, around.on_event)
+        options = replace(options, loggers=options.loggers or _checked(prepared.recipe.monitor.loggers, runtime))
         name = run_name(prepared.recipe.name, prepared.source.name)
         made = "" if out or not runtime.is_main else str(make_next_folder(RUNS, name))
         folder = Path(out) if out else Path(runtime.broadcast_text(made or "-"))  # the text of the main process counts
@@ -225,20 +224,20 @@ def run_name(recipe: str, data: str) -> str:
     return f"{recipe}-{slug or 'data'}"
 
 
-def _spec(logger: LoggerPart) -> dict[str, Any]:
-    return {"kind": logger.kind, **logger.model_dump(mode="json")}
+def _checked(loggers: str | dict[str, Any] | Sequence[Any], runtime: Runtime) -> tuple[dict[str, Any], ...]:
+    """Return loggers as run.json holds them, after checking them in the main process."""
+    found = parse_loggers(loggers, check=runtime.is_main)
+    return tuple({"kind": logger.kind, **logger.model_dump(mode="json")} for logger in found)
 
 
 @contextmanager
-def _surroundings(
-    on_event: OnEvent | None, progress: bool, runtime: Runtime, trackers: Sequence[LoggerPart]
-) -> Iterator[Surroundings]:
-    """Yield the listener, the loggers and the writer of results; only the main process has a listener."""
+def _surroundings(on_event: OnEvent | None, progress: bool, runtime: Runtime) -> Iterator[Surroundings]:
+    """Yield the listener, the loggers of run.json and the writer of results; only the main process has a listener."""
     main = runtime.is_main
     with showing(on_event if main else None, progress=progress and main) as listen:
         yield Surroundings(
             listen,
-            lambda run: Tracking.open(run, trackers, listen),
+            lambda run: Tracking.open(run, parse_loggers(run.record.loggers, check=False), listen),
             lambda run, listener: write_results(run, load_model(run.path, "cpu"), listener),
         )
 
@@ -268,9 +267,8 @@ def resume(
     load_plugins(record.plugin_files)
     known = record.numerics
     runtime = start_runtime(device or known.device, known.precision, compiled=known.compiled)
-    trackers = parse_loggers(record.loggers if loggers is None else loggers, check=runtime.is_main)
-    specs = tuple(map(_spec, trackers))
-    with _surroundings(on_event, progress, runtime, trackers) as around:
+    specs = _checked(record.loggers if loggers is None else loggers, runtime)
+    with _surroundings(on_event, progress, runtime) as around:
         stopped_by = resume_run(
             run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs, began=began
         )
@@ -390,7 +388,7 @@ def _evaluate_images(
 
 
 def export(
-    path: str | Path,
+    path: str | Path | Model,
     to: str = "onnx",
     *,
     out: str | Path | None = None,
@@ -398,7 +396,7 @@ def export(
     plugins: Sequence[str | Path] = (),
     **options: str | None,
 ) -> list[Exported]:
-    """Write a model for other programs; return the files, one for each generator.
+    """Write a model, or the model of a path, for other programs; return the files, one for each generator.
 
     ``to`` is a format: onnx, torch-export, safetensors, hub-folder. ``out`` is a file, or the folder of hub-folder;
     None: the generator's name in this folder. ``raw`` takes the weights without EMA. ``options`` are those of the
@@ -407,9 +405,9 @@ def export(
     missing, and an output that exists; ModelError for a model that this format cannot hold.
     """
     load_plugins(tuple(Path(plugin) for plugin in plugins))
-    chosen, folder = choose_format(to, options), Path(path)
-    run = RunFolder.open(folder) if is_run(folder) else None
-    model = load_weights(path, "export", "cpu")
+    chosen = choose_format(to, options)
+    model = load_weights(path, "export", "cpu") if isinstance(path, str | Path) else with_weights(path, "export")
+    run = RunFolder.open(model.origin.path) if model.origin is not None and is_run(model.origin.path) else None
     return chosen.export(model, None if out is None else Path(out), raw=raw, run=run)
 
 

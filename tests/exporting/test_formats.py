@@ -1,7 +1,6 @@
 """Exports: what the files hold, that they make the same images, and what is refused without leaving a file."""
 
 import errno
-import importlib
 import io
 import json
 import subprocess
@@ -335,6 +334,7 @@ def test_int8_that_cannot_be_measured_is_refused(make, tmp_path, refused):
         ("export.unknown_option", "safetensors", {"weights": "fp16"}),
         ("export.unknown_value", "onnx", {"weights": "fp61"}),
         ("export.unknown_value", "onnx", {"quantize": "int4"}),
+        ("export.license", "hub-folder", {"license": "My own: ["}),
     ],
 )
 def test_a_form_that_there_is_not_is_refused(code, to, options, refused):
@@ -370,8 +370,7 @@ def test_the_graph_of_a_plugins_method_makes_the_bytes_of_sample():
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxscript", "onnxruntime"])
 def test_a_missing_library_names_the_extra(missing, monkeypatch, tmp_path, refused, conditional):
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))
+    monkeypatch.setitem(sys.modules, missing, None)
     with refused("export.extra_missing"):
         choose_format("onnx", {}).export(conditional, tmp_path / "x.onnx", raw=False, run=None)
 

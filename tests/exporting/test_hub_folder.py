@@ -1,5 +1,7 @@
 """Format hub-folder: a folder that gansmith.load opens, and a card whose front matter the Hub's own library reads."""
 
+import errno
+
 import numpy as np
 import pytest
 import yaml
@@ -53,6 +55,16 @@ def test_a_used_folder_stays(model, tmp_path, refused, no_onnx):
     with refused("output.exists"):
         HubFolder().export(model, tmp_path / "hub", raw=False, run=None)
     assert [path.name for path in tmp_path.iterdir()] == ["hub"]
+
+
+def test_a_disk_that_fills_up_before_the_card(model, tmp_path, monkeypatch, refused, no_onnx):
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(HubFolder, "_card", fail)
+    with refused("disk.full"):
+        HubFolder().export(model, tmp_path / "hub", raw=False, run=None)
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_stays_of_an_export_that_fails(model, tmp_path, monkeypatch):

@@ -212,7 +212,7 @@ def test_a_failure_stops_nothing_and_is_named_at_the_end(photos, tmp_path, refus
 
 def test_a_result_that_its_format_cannot_hold_is_a_failure(tmp_path, refused):
     write(tmp_path / "a.webp")
-    with refused("image.side_too_long"):
+    with refused("output.result_not_written"):
         run([tmp_path / "a.webp"], tmp_path / "U", make=lambda _: Picture(np.zeros((1, 16_384, 3), np.uint8)))
 
 

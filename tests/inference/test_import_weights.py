@@ -165,6 +165,25 @@ def test_weights_in_a_file_that_is_too_large(tmp_path, refused, monkeypatch):
         gansmith.import_weights(tmp_path / "g.pth")
 
 
+@pytest.mark.parametrize(
+    ("tensors", "recipe", "code"),
+    [
+        ({"norm.weight": torch.zeros(5)}, "dcgan", "import.no_weights"),
+        ({"emb.weight": torch.zeros(10, 5)}, "vanilla", "import.no_weights"),
+        ({"fc.weight": torch.zeros(784, 5)}, "conditional", "import.classes"),
+    ],
+)
+def test_weights_that_are_no_network(tmp_path, refused, tensors, recipe, code):
+    save_file(tensors, tmp_path / "g.safetensors")
+    with refused(code):
+        gansmith.import_weights(tmp_path / "g.safetensors", recipe)
+
+
+def test_no_file(refused):
+    with refused("import.not_found"):
+        gansmith.import_weights([])
+
+
 def test_two_generators(tmp_path, refused):
     save_file(example_generator().state_dict(), tmp_path / "g.safetensors")
     with refused("import.two_of_a_kind"):

@@ -69,6 +69,7 @@ try:
 except SystemExit as ended:
     assert ended.code == 2
 assert "torch" not in sys.modules
+assert repr(gansmith.load("drawing.onnx")).startswith("OnnxModel(toy on toy")
 """
 
 

@@ -29,6 +29,7 @@ from gansmith.reporting.tracking import Tracking, parse_loggers
 from gansmith.runs.folder import RunFolder
 from gansmith.runs.length import RunLength
 from gansmith.runs.log import append_row, read_rows
+from gansmith.runs.options import RunOptions
 from small_runs import PAUSE_AT, RHYTHM, Listener, record_of, resume, small, train
 
 PAGE = Path(__file__).parents[2] / "docs" / "trackers.md"
@@ -344,6 +345,7 @@ def test_a_run_that_ends_with_a_tracker_that_hangs_says_so(run, part, monkeypatc
         (["{kind: [}"], "recipe.unknown_part"),
         ([""], "recipe.part_form"),
         (["{kind: tensorboard, projekt: faces}"], "recipe.unknown_part_field"),
+        (["{kind: tensorboard, model: 7}"], "recipe.invalid_value"),
         (["tensorboard", "{kind: tensorboard}"], "run.logger_twice"),
     ],
 )
@@ -353,11 +355,27 @@ def test_loggers_that_are_refused(specs, code, refused):
         parse_loggers(specs)
 
 
+def test_one_logger_needs_no_list():
+    pytest.importorskip("tensorboard")
+    assert [part.kind for part in parse_loggers("tensorboard")] == ["tensorboard"]
+    assert RunOptions.of("photos", loggers="tensorboard").loggers == ("tensorboard",)
+
+
 @pytest.mark.parametrize("name", TRACKERS)
 def test_a_missing_package_is_refused(name, monkeypatch, refused):
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, name, None)
     with refused("run.logger_not_installed"):
         parse_loggers([name])
+
+
+def test_a_package_that_is_broken_is_refused(monkeypatch, tmp_path, refused):
+    (tmp_path / "tensorboard").mkdir()
+    (tmp_path / "tensorboard" / "__init__.py").write_text("raise ImportError('no protobuf')")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "tensorboard"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    with refused("run.logger_not_installed"):
+        parse_loggers(["tensorboard"])
 
 
 def test_a_dry_run_checks_loggers(tiny_file, refused):
@@ -399,6 +417,21 @@ def test_a_run_remembers_its_loggers(tiny_file, plugin, tmp_path, monkeypatch, s
     assert code == 0, err
     assert run.record.loggers == ()
     assert len(lines_of(part)) == 9
+
+
+def test_a_recipe_names_loggers_and_the_option_replaces_them(tiny_file, plugin, tmp_path, monkeypatch, refused):
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
+    spec = {"kind": "lines", "folder": str(tmp_path / "store")}
+    chosen = f"monitor.loggers=[{{kind: lines, folder: {tmp_path / 'store'}}}]"
+    done = train(tiny_file, tmp_path / "run", "mlp-small", chosen, plugins=[plugin])
+    assert RunFolder(done.folder).record.loggers == ({**spec, "model": False},)
+    assert_stored(RunFolder(done.folder), lines_of(loggers.parse(spec)))
+    other = {**spec, "folder": str(tmp_path / "other")}
+    done = train(tiny_file, tmp_path / "second", "mlp-small", chosen, plugins=[plugin], loggers=[other])
+    assert RunFolder(done.folder).record.loggers == ({**other, "model": False},)
+    for start in (api.train, api.dry_run):
+        with refused("recipe.unknown_part"):
+            start(tiny_file, recipe="mlp-small", overrides=small("mlp-small", "monitor.loggers=[wand]"), device="cpu")
 
 
 def test_without_loggers_a_run_has_no_files_of_any(tiny_file, tmp_path, monkeypatch):
@@ -595,6 +628,7 @@ def test_tensorboard_has_grids_and_summary(killed_run):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(killed_run[0] / "tensorboard"), size_guidance={"images": 0}).Reload()
+    assert b"kind: mlp" in events.Tensors("config/text_summary")[0].tensor_proto.string_val[0]
     assert [each.step for each in events.Images("samples")] == [0, 3, 6, 9, 12]
     assert "summary/text_summary" in events.Tags()["tensors"]
     assert "run/iteration" not in events.Tags()["scalars"]

@@ -10,6 +10,7 @@ from gansmith.core.runtime import Runtime
 from gansmith.data.base import DataSpec
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import make_record
+from gansmith.methods.unpaired import DOMAINS
 from gansmith.recipes.load import load_recipe
 from gansmith.training.first_weights import take_weights
 from gansmith.training.state import RunState
@@ -34,7 +35,8 @@ def fresh(recipe: str, *words: str, data: DataSpec = DATA) -> RunState:
 
 def model_of(recipe: str, *words: str, data: DataSpec) -> Model:
     """Return a model of random weights for images of other data."""
-    chosen = load_recipe(recipe, (f"size={data.height}", *SMALL, *words))
+    latent = SMALL if recipe != "unpaired" else ()
+    chosen = load_recipe(recipe, (f"size={data.height}", *latent, *words))
     networks = RunState.fresh(chosen, data, 6, CPU).method.networks
     tensors = {name: dict(network.state_dict()) for name, network in networks.items()}
     return Model(make_record("other", chosen.method, data, 0, 1.0), tensors, "cpu")
@@ -121,3 +123,14 @@ def test_only_the_discriminator_is_of_another_kind():
     state = fresh("mlp-small", "hidden=[8]", "discriminator={kind: dcgan, base_channels: 4}")
     taken = take_weights(state, DATA, make_model("hidden=[8]"), "old", silent)
     assert list(taken) == ["generator"]
+
+
+def test_a_model_of_two_domains():
+    """Its classes are the domains, and no network has entries for them."""
+    words = ("base_channels=4", "method.generator.blocks=1")
+    data = DataSpec("a-to-b", 16, 16, 1, 96, DOMAINS, "4567")
+    model = model_of("unpaired", *words, data=data)
+    state = RunState.fresh(load_recipe("unpaired", ("size=16", "channels=1", *words)), data, 5, CPU)
+    taken = take_weights(state, data, model, "old", silent)
+    assert set(taken) == set(state.method.networks)
+    assert all(each.taken == each.of for each in taken.values())

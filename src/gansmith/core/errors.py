@@ -60,6 +60,12 @@ class GansmithWarning(UserWarning):
     """Something happened differently than requested; the command line prints the text."""
 
 
+def why_not(problem: ImportError, module: str) -> str:
+    """Return "" for a module that is not installed, else why it cannot be imported, as the end of a sentence."""
+    missing = isinstance(problem, ModuleNotFoundError) and problem.name in (module, None)
+    return "" if missing else f", which cannot be imported: {reason_of(problem)}"
+
+
 def reason_of(problem: BaseException) -> str:
     """Return a library's error message in one line of at most 200 characters."""
     text = " ".join(str(problem).split()) or type(problem).__name__

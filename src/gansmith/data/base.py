@@ -149,7 +149,7 @@ class DataSpec:
         """Return the number and size of the images in words."""
         if self.is_points:
             return f"{self.count:,} points in the plane"
-        return f"{self.count:,} images of {self.height} x {self.width} px, {self.channels} channels"
+        return f"{self.count:,} images of {self.height} x {self.width} px, {counted(self.channels, 'channel')}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON values."""

@@ -58,4 +58,5 @@ def default_extractor(spec: DataSpec) -> str:
         return "points"
     if spec.name.startswith("stacked-fashion") and spec.channels == 3 and SIDE <= spec.height == spec.width <= 32:
         return "fashion_stacked"
-    return "fashion" if spec.classes == CLASSES and spec.channels == 1 and spec.height <= 32 else "own"
+    small = min(spec.height, spec.width) >= SIDE and max(spec.height, spec.width) <= 32
+    return "fashion" if spec.classes == CLASSES and spec.channels == 1 and small else "own"

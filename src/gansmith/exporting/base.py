@@ -1,17 +1,20 @@
 """The interface of export formats, and their registry."""
 
-import importlib.util
+import importlib
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, get_args
 
-from gansmith.core.errors import GansmithError, ModelError, unknown_name
+from pydantic import ValidationError
+
+from gansmith.core.errors import GansmithError, ModelError, unknown_name, why_not
 from gansmith.core.output_paths import output_file
 from gansmith.core.registry import Part, Registry
 from gansmith.inference.model import Model
 from gansmith.methods.capabilities import samples_from_latents, translates, upscales
+from gansmith.recipes.load import code_of, explain
 from gansmith.runs.folder import RunFolder
 
 
@@ -48,7 +51,7 @@ class FileFormat(ExportFormat):
         names = generators_of(model)
         targets = [Path(f"{name}{self.ending}") for name in names]
         if out is not None:
-            path = output_file(out, f"format '{self.kind}'", self.ending)
+            path = output_file(out, f"a file of format '{self.kind}'", self.ending)
             targets = [path] if len(names) == 1 else [path.with_stem(f"{path.stem}-{name}") for name in names]
         for target in targets:
             refuse_used_file(target)
@@ -90,7 +93,10 @@ def choose_format(name: str, options: Mapping[str, str | None]) -> ExportFormat:
         allowed = [word for each in (kind, *get_args(kind)) for word in get_args(each) if isinstance(word, str)]
         if allowed and value not in allowed:
             raise GansmithError("export.unknown_value", unknown_name(f"value of {key}:", str(value), allowed))
-    return chosen.model_validate(wanted)
+    try:
+        return chosen.model_validate(wanted)
+    except ValidationError as problem:
+        raise GansmithError(code_of(problem), explain(problem, f"format '{name}'")) from problem
 
 
 def generators_of(model: Model) -> tuple[str, ...]:
@@ -115,8 +121,11 @@ def refuse_used_file(path: Path) -> None:
 def require_extra(kind: str, *modules: str) -> None:
     """Raise GansmithError if a library that a format needs is not installed."""
     for module in modules:
-        if importlib.util.find_spec(module) is None:
+        try:
+            importlib.import_module(module)
+        except ImportError as problem:
             raise GansmithError(
                 "export.extra_missing",
-                f"format '{kind}' needs the library {module}\n  install it: pip install 'gansmith[export]'",
-            )
+                f"format '{kind}' needs the library {module}{why_not(problem, module)}"
+                "\n  install it: pip install 'gansmith[export]'",
+            ) from problem

@@ -1,16 +1,17 @@
 """Format ``hub-folder``: a model as the Hugging Face Hub shows and loads it."""
 
 import os
+import re
 import shutil
 import tempfile
 import warnings
 from pathlib import Path
 
 import yaml
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from gansmith.core.atomic_files import METADATA_KEY
-from gansmith.core.errors import GansmithError, GansmithWarning
+from gansmith.core.atomic_files import METADATA_KEY, is_disk_full
+from gansmith.core.errors import DiskFullError, GansmithError, GansmithWarning
 from gansmith.core.output_paths import make_parent_folders, refuse_used_folder
 from gansmith.evaluation.result import last_evaluation
 from gansmith.exporting.base import Exported, ExportFormat, formats
@@ -21,6 +22,7 @@ from gansmith.reporting.run_results import card_facts, count_parameters
 from gansmith.runs.folder import RunFolder
 
 CARD, PREVIEW, FILMS = "README.md", "preview.png", ("film.gif", "film.mp4")
+LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}")
 HUB_DATA = "hf:"  # data that were read from the Hub
 
 
@@ -31,8 +33,19 @@ class HubFolder(ExportFormat):
     README.md is the model card, with the front matter that the Hub reads.
     """
 
-    license: str = Field("", max_length=100, description='license of the model as the Hub names it: "cc-by-4.0"')
+    license: str = Field("", description='license of the model as the Hub names it: "cc-by-4.0"')
     repo: str = Field("", max_length=200, description="NAME/REPO on the Hub, for the commands in the card")
+
+    @field_validator("license")
+    @classmethod
+    def check_license(cls, license: str) -> str:
+        """Raise GansmithError for a license that the Hub would refuse."""
+        if license and not LICENSE.fullmatch(license):
+            raise GansmithError(
+                "export.license",
+                f"{license[:100]!r} is not a license as the Hub names it\n  for example cc-by-4.0, mit or other",
+            )
+        return license
 
     def export(self, model: Model, out: Path | None, *, raw: bool, run: RunFolder | None) -> list[Exported]:
         """Write the folder, whole or not at all; without the libraries of ONNX it has no ONNX file, with a warning."""
@@ -41,23 +54,32 @@ class HubFolder(ExportFormat):
         make_parent_folders(target)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp") as temporary:
             folder = Path(temporary) / "folder"
-            model.save(folder)
-            _write_onnx(model, folder, raw=raw, run=run)
-            beside = run.model if run is not None else model.origin.path if model.origin is not None else None
-            if beside is not None and (beside / PREVIEW).is_file():
-                shutil.copyfile(beside / PREVIEW, folder / PREVIEW)
-            elif samples_from_latents(model.method):
-                model.sample(64).grid().save(folder / PREVIEW)
-            for film in [] if run is None else [run.path / name for name in FILMS]:
-                if film.is_file():
-                    shutil.copyfile(film, folder / film.name)
-            (folder / CARD).write_text(self._card(model, run, beside), encoding="utf-8")
+            try:
+                self._write(folder, model, raw=raw, run=run)
+            except OSError as problem:
+                if not is_disk_full(problem):
+                    raise
+                raise DiskFullError("disk.full", f"the disk is too full to write {target}") from problem
             if target.exists():
                 target.rmdir()  # it is empty
             os.replace(folder, target)
         names = sorted(path.name for path in target.iterdir())
         size = sum(path.stat().st_size for path in target.iterdir())
         return [Exported(target, "", {"files": names, "bytes": size}, f"{size:,} bytes: {', '.join(names)}")]
+
+    def _write(self, folder: Path, model: Model, *, raw: bool, run: RunFolder | None) -> None:
+        """Write the files."""
+        model.save(folder)
+        _write_onnx(model, folder, raw=raw, run=run)
+        beside = run.model if run is not None else model.origin.path if model.origin is not None else None
+        if beside is not None and (beside / PREVIEW).is_file():
+            shutil.copyfile(beside / PREVIEW, folder / PREVIEW)
+        elif samples_from_latents(model.method):
+            model.sample(64).grid().save(folder / PREVIEW)
+        for film in [] if run is None else [run.path / name for name in FILMS]:
+            if film.is_file():
+                shutil.copyfile(film, folder / film.name)
+        (folder / CARD).write_text(self._card(model, run, beside), encoding="utf-8")
 
     def _card(self, model: Model, run: RunFolder | None, beside: Path | None) -> str:
         """Return the model card: of the run, the one beside the model, or one from the model's record."""

@@ -2,11 +2,13 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gansmith.core.errors import ModelError, unknown_name
+from gansmith.core.errors import ModelError, counted, unknown_name
+from gansmith.core.html import facts
 from gansmith.core.randomness import sample_labels, sample_latents, truncate
 from gansmith.data.base import DataSpec
 from gansmith.imaging.images import sample_batch
@@ -34,9 +36,26 @@ class TrainedModel(ABC):
     Tools that take either have a file each: ``interpolate.py``, ``arithmetic.py``, ``translate.py``, ``upscale.py``.
     """
 
+    record: Any  # a ModelRecord, or the entries of one that drawing needs
     kind: str  # the name of its method
     data: DataSpec  # the images that it was trained on
     classes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        record, kind = self.record, type(self).__name__
+        return f"{kind}({record.name} on {self.data.name}, {record.kimg:,.1f} kimg, {self.data.contents})"
+
+    def _repr_html_(self) -> str:
+        return f"<div>{facts(self.record.name, self.facts_shown())}</div>"
+
+    def facts_shown(self) -> dict[str, str]:
+        """Return what a notebook shows."""
+        trained_on = f"{self.data.name}: {self.data.contents}, {self.record.kimg:,.1f} kimg"
+        shown = {"trained on": trained_on, "method": self.kind}
+        if self.classes:
+            more = f" and {len(self.classes) - 10} more" if len(self.classes) > 10 else ""
+            shown["classes"] = ", ".join(self.classes[:10]) + more
+        return shown
 
     @abstractmethod
     def latent_input(self, verb: str) -> LatentInput:
@@ -178,8 +197,8 @@ def needs_weights(verb: str) -> ModelError:
 def check_image_size(data: DataSpec, where: object) -> None:
     """Raise ModelError, which names the file ``where``, if a record has images of an impossible size."""
     if not (1 <= data.height <= MAX_SIDE_PX and 1 <= data.width <= MAX_SIDE_PX) or data.channels not in (1, 3, 4):
+        size = f"{data.height} x {data.width} px with {counted(data.channels, 'channel')}"
         raise ModelError(
             "model.size_out_of_range",
-            f"'{where}' gives an impossible image size: {data.height} x {data.width} px with {data.channels} channels"
-            "\n  the file is damaged: copy it again",
+            f"'{where}' gives an impossible image size: {size}\n  the file is damaged: copy it again",
         )

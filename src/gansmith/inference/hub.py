@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gansmith.core.atomic_files import is_disk_full
-from gansmith.core.errors import DiskFullError, GansmithError, ModelError, counted, reason_of
+from gansmith.core.errors import DiskFullError, GansmithError, ModelError, counted, reason_of, why_not
 from gansmith.inference.model_record import MODEL_JSON, model_errors
 
 if TYPE_CHECKING:
@@ -101,10 +101,12 @@ def hub_library() -> Any:
         import huggingface_hub  # an extra: imported here so that gansmith starts without it
         import huggingface_hub.constants
         import huggingface_hub.utils
-    except ModuleNotFoundError as problem:
+    except ImportError as problem:
+        name = problem.name or "huggingface_hub"
         raise GansmithError(
             "hub.library_missing",
-            f"models of the Hub need the library {problem.name}\n  install it: pip install 'gansmith[hub]'",
+            f"models of the Hub need the library {name}{why_not(problem, name)}"
+            "\n  install it: pip install 'gansmith[hub]'",
         ) from problem
     hub: Any = huggingface_hub
     if not sys.stderr.isatty():

@@ -299,4 +299,6 @@ def _save(picture: Picture, target: Path, quality: int | None, source: Path) -> 
     try:
         picture.save(target, quality or QUALITY)
     except ImageError as problem:
-        raise DataError(problem.code, f"the result of '{escaped(source)}' cannot be written: {problem}") from problem
+        raise DataError(
+            "output.result_not_written", f"the result of '{escaped(source)}' cannot be written: {problem}"
+        ) from problem

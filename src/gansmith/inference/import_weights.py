@@ -26,7 +26,7 @@ from gansmith.data.base import DataSpec
 from gansmith.inference import unpickle
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import make_record, model_errors
-from gansmith.methods.latent import LatentConfig
+from gansmith.methods.capabilities import latent_fields
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
 
@@ -79,6 +79,8 @@ def import_weights(
     not match.
     """
     files = [Path(weights)] if isinstance(weights, str | Path) else [Path(file) for file in weights]
+    if not files:
+        raise ModelError("import.not_found", "no file with weights is given\n  pass a .safetensors or .pth file")
     before = load_recipe(recipe, tuple(overrides))
     found: dict[str, list[_Layer]] = {}
     for file in files:
@@ -91,6 +93,12 @@ def import_weights(
     for side, layers in found.items():
         sizes |= _sizes(layers, side, before, len(classes), str(files[0]))
     num_classes = sizes.pop("classes", 0)
+    if getattr(before.method, "conditional", False) and not num_classes:
+        raise ModelError(
+            "import.classes",
+            f"recipe '{recipe}' has labels, but '{files[0]}' shows no number of classes"
+            "\n  pass their names: --classes; or pass conditional=false",
+        )
     words = [f"{name}={'null' if value is None else value}".replace("True", "true") for name, value in sizes.items()]
     chosen = load_recipe(recipe, (*words, *overrides))
     names = tuple(classes) or tuple(map(str, range(num_classes)))
@@ -130,13 +138,12 @@ def _networks_in(file: Path) -> list[list[_Layer]]:
     out = []
     for layers in networks.values():
         named = [_Layer(name, each) for name, each in layers.items() if "weight" in each and each["weight"].ndim > 0]
-        if named:
+        if any(not each.is_norm and not each.is_embedding for each in named):
             out.append([*(each for each in named if each.is_embedding), *(e for e in named if not e.is_embedding)])
     if not out:
         raise ModelError(
             "import.no_weights",
-            f"'{file}' holds no layers: no tensor has a name that ends in 'weight'"
-            "\n  pass the state dict of a generator or discriminator",
+            f"'{file}' holds no linear layer and no convolution\n  pass the state dict of a generator or discriminator",
         )
     return out
 
@@ -180,8 +187,8 @@ def _unpickled(file: Path) -> dict[str, Tensor]:
 
 def _sizes(layers: list[_Layer], side: str, recipe: Recipe, known_classes: int, where: str) -> dict[str, Any]:
     """Return the sizes that the weights of one side show, as overrides of the recipe, and the number of classes."""
-    part: Any = getattr(recipe.method, side, None)
-    if not isinstance(recipe.method, LatentConfig) or getattr(part, "kind", "") not in KINDS:
+    method, part = latent_fields(recipe.method), getattr(recipe.method, side, None)
+    if method is None or part is None or part.kind not in KINDS:
         raise ModelError(
             "import.other_networks",
             f"recipe '{recipe.name}' has other networks than {' and '.join(KINDS)}\n  pass --recipe dcgan or vanilla",
@@ -197,9 +204,9 @@ def _sizes(layers: list[_Layer], side: str, recipe: Recipe, known_classes: int, 
             f"'{recipe.name}' is '{part.kind}'\n  pass --recipe {'dcgan' if last.ndim == 4 else 'vanilla'}",
         )
     inputs = first.shape[0 if side == GENERATOR and first.ndim == 4 else 1]
-    given = (part.kind == "mlp" and recipe.method.latent_dim) or inputs
+    given = (part.kind == "mlp" and method.latent_dim) or inputs
     num_classes = 0
-    if recipe.method.conditional:
+    if method.conditional:
         num_classes = embeddings[0].shape[0] if embeddings else known_classes or max(0, inputs - given)
     elif embeddings:
         raise ModelError(
@@ -209,7 +216,7 @@ def _sizes(layers: list[_Layer], side: str, recipe: Recipe, known_classes: int, 
     inputs -= embeddings[0].shape[1] if embeddings else num_classes
     is_normed = [index + 1 < len(rest) and rest[index + 1].is_norm for index, each in enumerate(rest) if each in steps]
     biased = ["bias" in layer.tensors for layer in steps]
-    out: dict[str, Any] = {"classes": num_classes} if recipe.method.conditional else {}
+    out: dict[str, Any] = {"classes": num_classes} if method.conditional else {}
     head = f"method.{side}"
     out[f"{head}.norm"] = "batch" if any(is_normed[:-1]) else "none"
     if side == GENERATOR:
@@ -276,7 +283,7 @@ def _matched(layers: list[_Layer], network: nn.Module, labels: "_Labels", where:
             "import.unfit",
             f"'{where}' does not fit the recipe: {counted(len(wrong), 'difference')}"
             f"\n  {'; '.join(wrong[:SHOWN])}{more}"
-            "\n  pass another --recipe, or KEY=VALUE such as padding=0",
+            "\n  pass another --recipe, or KEY=VALUE such as padding=0 or size=32x48",
         )
     return out
 

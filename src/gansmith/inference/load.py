@@ -77,7 +77,8 @@ def _load(path: Path, device: str) -> Model:
         )
     where = "has no run.json and no model.json" if path.is_dir() else "does not exist"
     raise ModelError(
-        "model.not_found", f"'{path}' {where}\n  pass a run folder, a model folder, a .safetensors file or hf:NAME/REPO"
+        "model.not_found",
+        f"'{path}' {where}\n  pass a run folder, a model folder, a .safetensors or .onnx file, or hf:NAME/REPO",
     )
 
 

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from gansmith.core.atomic_files import METADATA_KEY, commit_file, commit_json
 from gansmith.core.errors import ModelError
-from gansmith.core.html import facts
 from gansmith.core.runtime import pick_device
 from gansmith.inference.base import (
     LatentInput,
@@ -104,23 +103,11 @@ class Model(TrainedModel):
             raise no_upscaler(self.kind, enlarges=enlarges)
         return upscaling(self.method, self._generator("generator", raw))
 
-    def __repr__(self) -> str:
-        record, spec = self.record, self.record.data
-        return f"Model({record.name} on {spec.name}, {record.kimg:,.1f} kimg, {spec.contents})"
-
-    def _repr_html_(self) -> str:
-        record, spec = self.record, self.record.data
+    def facts_shown(self) -> dict[str, str]:
+        """Return what a notebook shows, with the number of parameters."""
         networks = {name: net for name, net in self._networks.items() if not name.endswith("-raw")}
         sizes = (f"{name} {sum(p.numel() for p in net.parameters()):,}" for name, net in networks.items())
-        shown = {
-            "trained on": f"{spec.name}: {spec.contents}, {record.kimg:,.1f} kimg",
-            "method": record.method.kind,
-            "parameters": ", ".join(sizes),
-        }
-        if spec.classes:
-            more = f" and {len(spec.classes) - 10} more" if len(spec.classes) > 10 else ""
-            shown["classes"] = ", ".join(spec.classes[:10]) + more
-        return f"<div>{facts(record.name, shown)}</div>"
+        return {**super().facts_shown(), "parameters": ", ".join(sizes)}
 
     def network(self, name: str) -> nn.Module:
         """Return the network of a name; ModelError for an unknown name."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.cpus import available_cpus
-from gansmith.core.errors import GansmithError, ModelError, reason_of, unknown_name
+from gansmith.core.errors import GansmithError, ModelError, reason_of, unknown_name, why_not
 from gansmith.data.base import DataSpec
 from gansmith.imaging.images import sample_batch
 from gansmith.inference.base import check_image_size
@@ -239,7 +239,8 @@ def _session(path: Path, content: bytes, device: str) -> "onnxruntime.InferenceS
     except ImportError as problem:
         raise ModelError(
             "model.onnxruntime_missing",
-            f"'{path}' needs the library onnxruntime\n  install it: pip install 'gansmith[export]'",
+            f"'{path}' needs the library onnxruntime{why_not(problem, 'onnxruntime')}"
+            "\n  install it: pip install 'gansmith[export]'",
         ) from problem
     if PROVIDERS[device] not in onnxruntime.get_available_providers():
         raise GansmithError(

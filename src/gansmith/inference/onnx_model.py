@@ -129,6 +129,10 @@ class OnnxModel(TrainedModel):
         """Raise ModelError: the file has no weights for torch."""
         raise needs_weights("save a model folder")
 
+    def push_to_hub(self, repo: str, **options: Any) -> NoReturn:
+        """Raise ModelError: the file has no weights for torch."""
+        raise needs_weights("publish a model")
+
     def _image_to_image(self) -> ImageToImage:
         data, scale = self.data, self._facts.scale
 

@@ -7,6 +7,7 @@
 import json
 import re
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,10 +42,12 @@ def reason_of(problem: Exception) -> str:
     text = str(problem)
     if isinstance(problem, MemoryError) or "allocate memory" in text:
         return "it needs more memory than its size allows"
-    if found := re.search(r"Unsupported global: GLOBAL ([\w.]+)", text):
+    if found := re.search(r"GLOBAL ([\w.]+)", text):
         return f"it holds more than tensors, numbers and containers: {found[1]}"
     if type(problem).__name__ == "UnpicklingError":
         return "it holds more than tensors, numbers and containers"
+    if isinstance(problem, EOFError | KeyError):
+        return "it is damaged, or no file of PyTorch"
     return f"{type(problem).__name__}: {text.partition(chr(10))[0]}"
 
 
@@ -54,6 +57,7 @@ def main(source: str, target: str, memory_bytes: str, seconds: str) -> int:
     import torch
     from safetensors.torch import save_file
 
+    warnings.simplefilter("ignore")  # stderr is for the reason
     try:
         loaded = torch.load(source, map_location="cpu", weights_only=True)
         found = {name: each.detach().to_dense().clone().contiguous() for name, each in tensors_in(loaded).items()}

@@ -3,7 +3,7 @@
 # A method with a capability has the members of the class that its function returns.
 
 from collections.abc import Sequence
-from typing import Protocol, TypeGuard
+from typing import Protocol, TypeGuard, cast
 
 from torch import Tensor, nn
 
@@ -27,6 +27,10 @@ class LatentFields(Capabilities, Protocol):
     @property
     def latent_dim(self) -> int:
         """Return the number of dimensions of the latents."""
+
+    @property
+    def conditional(self) -> bool:
+        """Say whether both networks have a label input."""
 
 
 class LatentSampler(Method, Protocol):
@@ -58,6 +62,11 @@ class SupervisedTranslator(Translator, Protocol):
 
     def split(self, images: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
         """Return sources (N, S, h, w) and targets (N, C, H, W) of images of the data, both in [-1, 1]."""
+
+
+def latent_fields(config: Capabilities) -> LatentFields | None:
+    """Return a config with the fields of a ``LatentSampler``'s; None for a config of another method."""
+    return cast(LatentFields, config) if config.samples_from_latents else None
 
 
 def samples_from_latents(method: Method) -> TypeGuard[LatentSampler]:

@@ -6,7 +6,7 @@ from gansmith.core.runtime import Runtime, installed_memory_mb
 from gansmith.core.schedules import Ramp
 from gansmith.data.base import DataSpec, DataSummary, ImageData
 from gansmith.data.duplicates import num_distinct
-from gansmith.methods.latent import LatentConfig
+from gansmith.methods.capabilities import latent_fields
 from gansmith.planning.heuristics import (
     CLASSES,
     COMPACT,
@@ -50,8 +50,8 @@ def fit_to_data(draft: RecipeBuilder, data: ImageData, runtime: Runtime, kimg: f
     """
     spec = data.spec
     warnings = fit_to_classes(draft, data.summary)
-    method = draft.recipe.method
-    if isinstance(method, LatentConfig) and method.conditional and not method.discriminator.scores_labels:
+    method = latent_fields(draft.recipe.method)
+    if method is not None and method.conditional and not method.discriminator.scores_labels:
         text = f"discriminator '{method.discriminator.kind}' scores only the label that it is given"
         draft.decide("class_weight", ("method.class_weight",), 0.0, text)
     if draft.base == COMPACT:

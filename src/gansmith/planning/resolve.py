@@ -116,4 +116,5 @@ def dry_run(source: DataName | Source, **keywords: Unpack[RunKeywords]) -> DryRu
     load_plugins(options.plugins)
     parse_loggers(options.loggers)
     prepared = prepare_run(options, runtime, note, measure=True)
+    parse_loggers(options.loggers or prepared.recipe.monitor.loggers)
     return DryRun(prepared, notes, describe_networks(prepared.recipe, prepared.data.spec))

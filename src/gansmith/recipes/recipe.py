@@ -3,7 +3,7 @@
 # A recipe has no settings of a machine (device, threads, folders), so it works on every machine.
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
@@ -34,6 +34,9 @@ class MonitorOptions(FrozenModel):
     on_collapse: Literal["warn", "rollback", "stop"] = Field(
         "warn",
         description="rollback: return to the best checkpoint, halve learning rates, at most 3 times; stop: end the run",
+    )
+    loggers: tuple[str | dict[str, Any], ...] = Field(
+        (), description="trackers of the run, unless --logger names others: wandb, or {kind: wandb, project: faces}"
     )
 
 

@@ -10,11 +10,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import yaml
+from pydantic import ValidationError
 
 from gansmith.core.atomic_files import commit_json
-from gansmith.core.errors import GansmithError, reason_of
+from gansmith.core.errors import GansmithError, RecipeError, reason_of
 from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.core.registry import FrozenModel
+from gansmith.recipes.load import code_of, explain
 from gansmith.reporting.loggers.base import Logger, LoggerPart, Step, TrackedRun, loggers
 from gansmith.reporting.run_steps import StepFiles, config_of, digest_of, summary_of
 from gansmith.runs.folder import RunFolder
@@ -25,15 +27,20 @@ RETRY_SEC = 60.0  # after a failure
 SETTLE_SEC = 0.2  # a rollback takes less time from the removal of files to ``follow``
 
 
-def parse_loggers(specs: Sequence[str | dict[str, Any]], *, check: bool = True) -> tuple[LoggerPart, ...]:
-    """Return the loggers that names, mappings, or mappings as YAML ask for.
+def parse_loggers(
+    specs: str | dict[str, Any] | Sequence[str | dict[str, Any]], *, check: bool = True
+) -> tuple[LoggerPart, ...]:
+    """Return the loggers that names, mappings, or mappings as YAML ask for; one of them needs no list.
 
     Raises GansmithError for an unknown name or option and a logger that is given twice; with ``check`` also for a
     package that is not installed, a tracker without login and a store that cannot be opened.
     """
     parts: dict[str, LoggerPart] = {}
-    for spec in specs:
-        part = loggers.parse(_read(spec) if isinstance(spec, str) else spec)
+    for spec in [specs] if isinstance(specs, str | dict) else specs:
+        try:
+            part = loggers.parse(_read(spec) if isinstance(spec, str) else spec)
+        except ValidationError as problem:
+            raise RecipeError(code_of(problem), explain(problem, f"--logger {spec}")) from problem
         if part.kind in parts:
             raise GansmithError("run.logger_twice", f"logger '{part.kind}' is given twice\n  pass each logger once")
         if check:

@@ -71,6 +71,7 @@ class RunOptions:
         for name in ("init_from", "data_root"):
             rest[name] = Path(rest[name]) if rest.get(name) else None
         rest["overrides"] = tuple(rest.get("overrides", ()))
-        rest["loggers"] = tuple(rest.get("loggers", ()))
+        loggers = rest.get("loggers", ())
+        rest["loggers"] = (loggers,) if isinstance(loggers, str | dict) else tuple(loggers)
         rest["plugins"] = tuple(Path(plugin) for plugin in rest.get("plugins", ()))
         return cls(source, Budget(*lengths), **rest)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from gansmith.core.errors import ModelError
+from gansmith.core.errors import ModelError, RecipeError
 from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.data.base import DataSpec
 from gansmith.inference.model import Model
@@ -101,7 +101,8 @@ def take_weights(
             pairs.append((state.averages[name].network, model.networks.get(name, source)))
         for target, each in pairs:
             taken[name] = _take_layers(
-                _layers(target, my_dims[name], data.classes), _layers(each, its_dims[name], model.classes)
+                _layers(target, my_dims.get(name, {}), data.classes),
+                _layers(each, its_dims.get(name, {}), model.classes),
             )
         reasons.append(f"{name}: {taken[name].text}")
     if not any(each.taken for each in taken.values()):
@@ -125,8 +126,11 @@ def _kind(method: MethodConfig, name: str) -> str:
 def _class_dims(method: MethodConfig, data: DataSpec) -> dict[str, dict[str, int]]:
     """Return by network the tensors with an entry for each class, and the dimension of these entries."""
     more = replace(data, classes=(*data.classes, "".join(data.classes) + "+"))
-    with torch.device("meta"):
-        small, large = (method.build(each).networks for each in (data, more))
+    try:
+        with torch.device("meta"):
+            small, large = (method.build(each).networks for each in (data, more))
+    except RecipeError:  # a method of two domains has no third
+        return {}
     out: dict[str, dict[str, int]] = {}
     for name, network in small.items():
         shapes = {key: tensor.shape for key, tensor in large[name].state_dict().items()}

@@ -1,6 +1,6 @@
 """The base classes of loggers, what they are given, and their registry."""
 
-import importlib.util
+import importlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import GansmithError, why_not
 from gansmith.core.metric_name import MetricName
 from gansmith.core.registry import Part, Registry
 
@@ -69,12 +69,17 @@ class LoggerPart(Part):
 
     def check(self) -> None:
         """Raise GansmithError for what can be known before training: no package, no login."""
-        if self.package and importlib.util.find_spec(self.package) is None:
+        if not self.package:
+            return
+        try:
+            importlib.import_module(self.package)
+        except ImportError as problem:
             remedy = f"pip install 'gansmith[{self.extra}]'" if self.extra else f"install '{self.package}'"
+            why = why_not(problem, self.package) or ", which is not installed"
             raise GansmithError(
                 "run.logger_not_installed",
-                f"logger '{self.kind}' needs the package '{self.package}', which is not installed\n  {remedy}",
-            )
+                f"logger '{self.kind}' needs the package '{self.package}'{why}\n  {remedy}",
+            ) from problem
 
     @abstractmethod
     def open(self, run: TrackedRun) -> Logger:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import yaml
 from PIL import Image
 
 from gansmith.reporting.loggers.base import Logger, LoggerPart, Step, TrackedRun, loggers
@@ -21,7 +22,10 @@ class TensorBoard(LoggerPart):
         from torch.utils.tensorboard import SummaryWriter  # an extra
 
         folder = run.folder / "tensorboard"
-        return TensorBoardLogger(SummaryWriter(str(folder), purge_step=run.next_step), folder)
+        writer = SummaryWriter(str(folder), purge_step=run.next_step)
+        if run.next_step == 0:
+            writer.add_text("config", f"```yaml\n{yaml.safe_dump(run.config, sort_keys=False)}```", 0)
+        return TensorBoardLogger(writer, folder)
 
 
 class TensorBoardLogger(Logger):
