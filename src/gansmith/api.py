@@ -34,6 +34,7 @@ from gansmith.evaluation.downstream.synthetic_set import augment as augment
 from gansmith.evaluation.downstream.synthetic_set import check_augment as check_augment
 from gansmith.evaluation.evaluate import EvaluationOptions, write_evaluation
 from gansmith.evaluation.evaluate import evaluate as evaluate_model
+from gansmith.evaluation.images import evaluate_images, open_image_sets
 from gansmith.evaluation.reference import open_reference, open_truth, run_data_of
 from gansmith.evaluation.result import FOLDER, Evaluation
 from gansmith.evaluation.translation import evaluate_translations, evaluates_translations, write_translations
@@ -51,7 +52,7 @@ from gansmith.inference.interpolate import interpolate as interpolate
 from gansmith.inference.inversion.invert import check_inversion_path as check_inversion_path
 from gansmith.inference.inversion.invert import invert as invert
 from gansmith.inference.latents import pick as pick
-from gansmith.inference.load import load_model
+from gansmith.inference.load import is_model, load_model
 from gansmith.inference.model import Model, with_weights
 from gansmith.inference.open import load as load
 from gansmith.inference.score import score_files as score_files
@@ -327,14 +328,17 @@ def evaluate(
     data_root: str | Path | None = None,
     on_event: OnEvent | None = None,
     progress: bool = True,
-) -> tuple[Evaluation, Path]:
-    """Evaluate a model on images that it was not trained on; return the result and the JSON file with it.
+) -> tuple[Evaluation, Path | None]:
+    """Evaluate a model on images that it was not trained on, or images of any tool; return the result and its file.
 
-    ``source`` is a data set; None takes the images that the run held out. ``out`` is a folder; None: ``evaluation``
-    in the model's folder. ``on_event`` and ``progress`` are those of ``train``.
-    Raises GansmithError for a model or images that cannot be evaluated.
+    ``path`` is a model (a run, a model folder, a file, hf:NAME/REPO) or else a data set, whose images are judged.
+    ``source`` is the reference set, a data set; None takes the images that the run held out. ``out`` is a folder; None:
+    ``evaluation`` in the model's folder, and no file for a data set. ``on_event`` and ``progress`` are those of
+    ``train``. Raises GansmithError for a model or images that cannot be evaluated.
     """
     options, folder = options or EvaluationOptions(), Path(path)
+    if not is_model(path):
+        return _evaluate_images(path, source, options, out, plugins, data_root, on_event, progress)
     model = load_weights(path, "evaluate", device, plugins)
     if not evaluates_translations(model.method):
         model.latent_method("evaluate")  # before any features are computed
@@ -361,6 +365,26 @@ def evaluate(
     if run_data is not None and out is None:
         refresh_report(RunFolder.open(folder), model)
     return result, path
+
+
+def _evaluate_images(
+    judged: str | Path,
+    reference: str | Path | None,
+    options: EvaluationOptions,
+    out: str | Path | None,
+    plugins: Sequence[str | Path],
+    data_root: str | Path | None,
+    on_event: OnEvent | None,
+    progress: bool,
+) -> tuple[Evaluation, Path | None]:
+    load_plugins(tuple(Path(plugin) for plugin in plugins))
+    root = Path(data_root) if data_root else None
+    with showing(on_event, progress=progress) as listen:
+        report = progress_events(listen)
+        named = None if reference is None else str(reference)
+        sets = open_image_sets(str(judged), named, options.training, root=root, on_progress=report)
+        result, evidence = evaluate_images(sets, options, on_progress=report)
+    return result, write_evaluation(result, evidence, Path(out)) if out else None
 
 
 def export(

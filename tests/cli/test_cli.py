@@ -47,7 +47,7 @@ VERBS = {
     ("directions",): ["MODEL", "--num", "--seeds", "--reach", "--label", "--out", "--device", "--json"],
     ("evaluate",): [
         "MODEL", "DATA", "--num", "-n", "--features", "--metrics", "--sets", "--weights", "--on-training", "--truth",
-        "--raw", "--truncation", "--seed", "--out", "--data-root", "--device", "--plugin", "--json",
+        "--training", "--raw", "--truncation", "--seed", "--out", "--data-root", "--device", "--plugin", "--json",
     ],
     ("compare",): ["RUNS", "--out", "--device", "--plugin", "--json"],
     ("score",): ["MODEL", "IMAGES", "--label", "--device", "--json"],

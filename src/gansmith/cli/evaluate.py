@@ -1,11 +1,11 @@
-"""``gansmith evaluate``: metrics of a model on held-out images."""
+"""``gansmith evaluate``: metrics of a model on held-out images, or of one set of images on another."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gansmith.cli.options import MORE, AsJson, DataRoot, Device, Plugin, Raw, Truncation, WeightsPath, flag, split_names
+from gansmith.cli.options import MORE, AsJson, DataRoot, Device, Plugin, Raw, Truncation, flag, split_names
 from gansmith.cli.text import columns, json_text, number_text, wrap_lines
 
 if TYPE_CHECKING:
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: WeightsPath,
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run (its best checkpoint), RUN/checkpoints (the newest), a model folder, a .safetensors file, or "
+            "hf:NAME/REPO on the Hub. Or images of any tool, as for 'gansmith train'.",
+        ),
+    ],
     source: Annotated[
         str | None, typer.Argument(metavar="DATA", help="Reference set; by default the images that the run held out.")
     ] = None,
@@ -37,18 +44,27 @@ def evaluate(
             rich_help_panel=MORE,
         ),
     ] = "",
+    training: Annotated[
+        str,
+        typer.Option(
+            metavar="DATA",
+            help="Training images of the tool whose images are judged, to find copies.",
+            rich_help_panel=MORE,
+        ),
+    ] = "",
     raw: Raw = False,
     truncation: Truncation = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the samples.")] = 0,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Folder for the result.", show_default="MODEL/evaluation")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Folder for the result.", show_default="MODEL/evaluation; none for images"),
     ] = None,
     data_root: DataRoot = None,
     device: Device = "auto",
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a model against images that it was not trained on.
+    """Measure a model, or images of any tool, against images that it was not trained on.
 
     Prints FD, density, coverage and more, each with its standard deviation.
     """
@@ -57,18 +73,18 @@ def evaluate(
 
     options = EvaluationOptions(
         num=num, sets=sets, features=features, metrics=split_names(metrics), weights=weights, on_training=on_training,
-        raw=raw, truncation=truncation, seed=seed, truth=truth,
+        raw=raw, truncation=truncation, seed=seed, truth=truth, training=training,
     )  # fmt: skip
     found, path = api.evaluate(
         model, source, options=options, out=out, device=device, plugins=plugin or [], data_root=data_root
     )
-    print(json_text(found.to_json()) if as_json else "\n".join([*_lines(found), str(path)]))
+    print(json_text(found.to_json()) if as_json else "\n".join([*_lines(found), *([str(path)] if path else [])]))
 
 
 def _lines(found: "Evaluation") -> list[str]:
     from gansmith.evaluation.baselines import baseline_comparisons  # here: it imports torch
 
-    out = wrap_lines([f"{found.model} at {found.kimg:,.1f} kimg", *found.protocol.lines()])
+    out = wrap_lines([found.title, *found.protocol.lines()])
     comparisons = baseline_comparisons(found)
     out += [""] if comparisons else []
     out += [line for each in comparisons for line in _table(each)]
@@ -76,7 +92,7 @@ def _lines(found: "Evaluation") -> list[str]:
     for name, number in () if comparisons else found.numbers.items():
         spread = "" if number.deviation is None else f" +- {number.deviation:.3g} ({number.over})"
         out.append(f"  {name:<{width}}  {number.value:10.4g}{spread}")
-    skipped = [f"not measured: {metric} ({why})" for metric, why in found.skipped.items()]
+    skipped = [f"not measured: {', '.join(kinds)} ({why})" for why, kinds in found.skipped_by_reason().items()]
     return [*out, *wrap_lines([*found.words, *skipped])]
 
 

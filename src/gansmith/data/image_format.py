@@ -129,13 +129,19 @@ def largest_inside(height: int, width: int, proportion: float) -> tuple[int, int
     return max(enough, key=lambda shape: (shape[0] * shape[1], kept(shape)))
 
 
+def is_allowed(height: int, width: int) -> bool:
+    """Say whether images can be stored at this size."""
+    within = min(height, width) >= SMALLEST_SIDE and max(height, width) <= LARGEST_SIDE
+    return within and bool(stages(height, width) or stages(height, width, padding=0))
+
+
 def _nearest_size(height: int, width: int) -> tuple[tuple[int, int], list[str]]:
     """Return the allowed shape nearest to a requested one, and a note if it differs.
 
     Raises DataError, with the two nearest shapes, when none is near.
     """
     within = min(height, width) >= SMALLEST_SIDE and max(height, width) <= LARGEST_SIDE
-    if within and (stages(height, width) or stages(height, width, padding=0)):
+    if is_allowed(height, width):
         return (height, width), []
 
     def distance(shape: tuple[int, int]) -> float:

@@ -1,7 +1,8 @@
 """A few images, decoded before all others: their inferred format and native size."""
 
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, Source
@@ -43,6 +44,7 @@ class NativeFormat:
     width: int
     channels: int
     is_uniform: bool  # at least 95 % have this size
+    files: str = field(default="", compare=False)  # formats of all files by ending, the most frequent first
 
     def __str__(self) -> str:
         return f"{self.height} x {self.width} px {COLOURS[self.channels]}"
@@ -64,4 +66,8 @@ def native_format(source: str | Path, root: Path | None = None) -> NativeFormat:
     height, width = typical_shape(usable)
     same = sum((info.height, info.width) == (height, width) for info in usable)
     channels, _ = channels_of(usable, DataOptions())
-    return NativeFormat(height, width, channels, same >= SAME_SHAPE * len(usable))
+    endings = Counter(PurePosixPath(item.name).suffix.lower().lstrip(".") for item in items)
+    if set(endings) == {""}:
+        endings = Counter({PurePosixPath(found.location).suffix.lstrip(".") or "array": len(items)})
+    files = ", ".join(f"{count:,} {ending or 'other'}" for ending, count in endings.most_common(5))
+    return NativeFormat(height, width, channels, same >= SAME_SHAPE * len(usable), files)

@@ -228,7 +228,7 @@ def _notes(runs: Sequence[ComparedRun]) -> list[str]:
     for run in runs:
         if run.evaluation is None:
             out.append(f"{run.letter} was not evaluated: gansmith evaluate {run.folder}")
-        elif abs(run.evaluation.kimg - run.kimg) > 1e-6:
+        elif run.evaluation.kimg is not None and abs(run.evaluation.kimg - run.kimg) > 1e-6:
             then, now = kimg_text(run.evaluation.kimg), kimg_text(run.kimg)
             out.append(f"{run.letter} was evaluated at {then} kimg and is at {now} kimg now")
     return out

@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,7 @@ class EvaluationOptions(FrozenModel):
     truncation: float | None = None  # of latents, in standard deviations
     seed: int = 0
     truth: str = ""  # data set of known translations, for a model trained without pairs
+    training: str = ""  # data set that the maker of the judged images was trained on, for images without a model
 
     def check(self) -> None:
         """Raise MetricError for numbers out of range."""
@@ -93,62 +95,104 @@ def evaluate(
             "metric.truth_without_translation",
             f"--truth {options.truth}: samples have no known translations\n  it is for models trained --from A --to B",
         )
-    chosen = _chosen(options.metrics)
+    if options.training:
+        raise MetricError(
+            "metric.training_of_model",
+            f"--training {options.training}: a run knows its training images"
+            "\n  leave it out: it is for judged images whose model is not at hand",
+        )
+    chosen = chosen_metrics(options.metrics)
     _check_fit(model.record, reference.spec)
     check_finite(model, ("generator",), options.raw)
     start = time.monotonic()
-    blind = not any(metric.by_features for metric in chosen)
-    if blind:
-        _refuse_weights(options)
-    seen = training or reference
-    extractor = NO_EXTRACTOR if blind else open_extractor(options, seen.spec, data_info_of(seen), on_progress)
+    extractor = extractor_for(chosen, options, training or reference, on_progress)
     evidence = gather(model, reference, extractor, options, training=training, on_progress=on_progress)
-    on_training = reference_name == TRAINING
+    found = Evaluation(
+        model.record.name,
+        model.record.kimg,
+        protocol(model, options, extractor, reference, reference_name),
+        {},
+        tuple(notes(model.record, reference.spec, training)),
+        {},
+        0.0,
+    )
+    found = measured(found, evidence, chosen, optional=not options.metrics, on_progress=on_progress)
+    return replace(found, seconds=round(time.monotonic() - start, 1)), evidence
+
+
+def measured(
+    found: Evaluation,
+    evidence: Evidence,
+    chosen: Sequence[Metric],
+    *,
+    optional: bool,
+    on_progress: OnProgress = silent,
+) -> Evaluation:
+    """Return the evaluation with the numbers, sentences and facts of metrics added.
+
+    Metrics that the evidence does not suffice for are skipped if ``optional``, else they raise MetricError.
+    """
+    on_training = found.protocol.reference == TRAINING
     numbers: dict[str, Number] = {}
-    words = notes(model.record, reference.spec, training)
+    words = list(found.words)
     skipped: dict[str, str] = {}
-    facts: dict[str, dict[str, Any]] = {}
+    facts = dict(found.facts)
     for index, metric in enumerate(chosen):
         on_progress(Progress(f"metric {metric.kind}", index, len(chosen)))
         if reason := metric.missing(evidence):
             skipped[metric.kind] = reason
-            if options.metrics:
+            if not optional:
                 raise MetricError("metric.evidence_missing", f"metric '{metric.kind}' {reason}")
             continue
-        found = metric.evaluate(evidence)
-        numbers |= _named(found, metric, extractor.name, on_training)
-        words += found.words
-        facts |= {metric.kind: found.facts} if found.facts else {}
-    record, seconds = model.record, round(time.monotonic() - start, 1)
-    stamp = protocol(model, options, extractor, reference, reference_name)
-    found_all = Evaluation(record.name, record.kimg, stamp, numbers, tuple(words), skipped, seconds, facts)
-    return found_all, evidence
+        finding = metric.evaluate(evidence)
+        numbers |= _named(finding, metric, found.protocol.features, on_training)
+        words += finding.words
+        facts |= {metric.kind: finding.facts} if finding.facts else {}
+    return replace(found, numbers=numbers, words=tuple(words), skipped=skipped, facts=facts)
+
+
+def extractor_for(
+    chosen: Sequence[Metric], options: EvaluationOptions, seen: ImageData, on_progress: OnProgress
+) -> Extractor:
+    """Return the extractor that metrics need; ``own`` learns from the images ``seen``."""
+    if any(metric.by_features for metric in chosen):
+        return open_extractor(options, seen.spec, data_info_of(seen), on_progress)
+    _refuse_weights(options)
+    return NO_EXTRACTOR
 
 
 def protocol(
     model: Model, options: EvaluationOptions, extractor: Extractor, reference: ImageData, reference_name: str
 ) -> Protocol:
     """Return the protocol of an evaluation."""
-    split = reference.spec.split
-    chosen = f"{split.name} share, {split.share:g} by seed {split.seed}" if split.share else "all of them"
     weights = "raw"
     if not options.raw and any(name.endswith("-raw") for name in model.networks):
         weights = "averaged"
     elif not options.raw and not any(name.startswith("discriminator") for name in model.networks):
         weights = "one file's"  # which does not tell whether they are averaged
     return Protocol(
-        features=extractor.name,
-        features_sha256=extractor.sha256,
-        resize=extractor.resize,
+        **stamp_of(extractor, reference, reference_name),
         num_fake=options.num,
         num_sets=options.sets,
-        num_real=len(reference),
-        reference=reference_name,
-        reference_fingerprint=reference.spec.fingerprint,
-        reference_split=chosen,
         weights=weights,
         truncation=options.truncation,
     )
+
+
+def stamp_of(extractor: Extractor, reference: ImageData, reference_name: str) -> dict[str, Any]:
+    """Return the fields of a protocol that say which extractor and which reference set."""
+    split = reference.spec.split
+    return {
+        "features": extractor.name,
+        "features_sha256": extractor.sha256,
+        "resize": extractor.resize,
+        "num_real": len(reference),
+        "reference": reference_name,
+        "reference_fingerprint": reference.spec.fingerprint,
+        "reference_split": f"{split.name} share, {split.share:g} by seed {split.seed}"
+        if split.share
+        else "all of them",
+    }
 
 
 def gather(
@@ -161,8 +205,8 @@ def gather(
     on_progress: OnProgress = silent,
 ) -> Evidence:
     """Draw samples and return images and features of samples, reference set and training images."""
-    real = _side(reference, extractor, on_progress)
-    seen = None if training is None or training is reference else _side(training, extractor, on_progress)
+    real = side_of(reference, extractor, on_progress)
+    seen = None if training is None or training is reference else side_of(training, extractor, on_progress)
     latents, labels = _inputs(model, reference, options)
     fakes = []
     for index in range(options.sets):
@@ -173,27 +217,28 @@ def gather(
         asked = None if labels is None else labels[part]
         modes = extractor.mode_of(features, probabilities) if extractor.mode_of else None
         fakes.append(Side(images, features, probabilities if _knows(extractor, reference) else None, asked, modes))
-    classes = extractor.classes if _same_classes(extractor, reference) else ()
+    classes = extractor.classes if same_classes(extractor, reference) else ()
     return Evidence(real, tuple(fakes), seen, classes, extractor.num_modes)
 
 
-def _side(data: ImageData, extractor: Extractor, on_progress: OnProgress) -> Side:
+def side_of(data: ImageData, extractor: Extractor, on_progress: OnProgress) -> Side:
     """Return images and features of a data set, always shuffled in the same way."""
     order = epoch_order(0, 0, len(data))
     features, probabilities = features_of(data, order, extractor, on_progress)
     labels = data.read_labels(order)
-    known = None if labels is None or not _same_classes(extractor, data) else torch.from_numpy(labels)
+    known = None if labels is None or not same_classes(extractor, data) else torch.from_numpy(labels)
     modes = extractor.mode_of(features, probabilities) if extractor.mode_of else None
     return Side(data.read(order), features, probabilities if _knows(extractor, data) else None, known, modes)
 
 
-def _same_classes(extractor: Extractor, data: ImageData) -> bool:
+def same_classes(extractor: Extractor, data: ImageData) -> bool:
+    """Say whether the extractor's classes are those of the data."""
     return bool(extractor.classes) and extractor.classes == data.spec.classes
 
 
 def _knows(extractor: Extractor, data: ImageData) -> bool:
     """Say whether the extractor's classes fit the data: equal classes, or Inception's for colour images."""
-    return _same_classes(extractor, data) or (extractor.name == "inception" and data.spec.channels == 3)
+    return same_classes(extractor, data) or (extractor.name == "inception" and data.spec.channels == 3)
 
 
 def _inputs(model: Model, reference: ImageData, options: EvaluationOptions) -> tuple[np.ndarray, torch.Tensor | None]:
@@ -209,7 +254,8 @@ def _inputs(model: Model, reference: ImageData, options: EvaluationOptions) -> t
     return latents, one_set.repeat(options.sets)
 
 
-def _chosen(names: Sequence[str]) -> list[Metric]:
+def chosen_metrics(names: Sequence[str]) -> list[Metric]:
+    """Return the metrics of these names, all in their usual order for none; GansmithError for an unknown name."""
     last = len(ORDER)
     every = sorted(metrics.names(), key=lambda name: ORDER.index(name) if name in ORDER else last)
     return [metrics.parse(name) for name in names or every]

@@ -36,6 +36,9 @@ class Protocol(FrozenModel):
     weights: str = "averaged"  # or raw, or one file's
     truncation: float | None = None
     sources: str = ""  # the images that were translated, and how they were made; "" for samples
+    judged_files: str = ""  # file formats and size of the judged images before fitting; "" for a model
+    reference_files: str = ""  # the same of the reference set
+    fit: str = ""  # how both sets got the same size and channels; "" for a model
 
     def differences(self, other: "Protocol") -> list[str]:
         """Return each field that differs, with both values: such evaluations cannot be compared."""
@@ -43,26 +46,29 @@ class Protocol(FrozenModel):
         return [f"{name}: {mine[name]} and {its[name]}" for name in mine if mine[name] != its[name]]
 
     def lines(self) -> list[str]:
-        """Return the protocol as three lines, which are printed above the metrics."""
+        """Return the protocol as lines, which are printed above the metrics."""
         cut = "no truncation" if self.truncation is None else f"truncation {self.truncation:g}"
         drawn = f"samples: {self.num_sets} sets of {self.num_fake:,}, {self.weights} weights, {cut}"
         if self.sources:
             drawn = f"translations of: {self.sources}, {self.weights} weights"
+        if self.judged_files:
+            drawn = f"judged images: {self.num_fake:,} images, {self.judged_files}"
         seen = f"features: {self.features} ({self.features_sha256[:12]}), resized: {self.resize}"
         return [
             f"reference set: {self.num_real:,} images, {self.reference} ({self.reference_fingerprint[:12]}), "
             f"{self.reference_split}",
             drawn,
+            *([f"reference files: {self.reference_files}", f"compared at: {self.fit}"] if self.fit else []),
             seen if self.features_sha256 else "features: none",
         ]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of one model."""
+    """The metrics of one model, or of one set of images."""
 
-    model: str
-    kimg: float
+    model: str  # or the name of the judged images
+    kimg: float | None  # None: images were judged, not a model
     protocol: Protocol
     numbers: dict[str, Number]  # by the text of a MetricName: fd10k_fashion, fid10k_train, ...
     words: tuple[str, ...]  # sentences for a person
@@ -70,9 +76,21 @@ class Evaluation:
     seconds: float  # that the evaluation took
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # details for the report, by metric; JSON values
 
+    @property
+    def title(self) -> str:
+        """Return the model and its training length, or the name of the judged images."""
+        return self.model if self.kimg is None else f"{self.model} at {self.kimg:,.1f} kimg"
+
     def to_json(self) -> dict[str, Any]:
         """Return all fields as JSON values."""
         return {**asdict(self), "protocol": self.protocol.model_dump(mode="json")}
+
+    def skipped_by_reason(self) -> dict[str, list[str]]:
+        """Return the metrics that were not measured, by reason."""
+        out: dict[str, list[str]] = {}
+        for kind, reason in self.skipped.items():
+            out.setdefault(reason, []).append(kind)
+        return out
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -86,7 +104,7 @@ class Evaluation:
             rows.append((escape(name), f"{number.value:.4g}", spread))
         words = [*self.protocol.lines(), *self.words, *(f"no {name}: {why}" for name, why in self.skipped.items())]
         said = "".join(f"<div>{escape(line)}</div>" for line in words)
-        title = f"<strong>{escape(self.model)} at {self.kimg:,.1f} kimg</strong>"
+        title = f"<strong>{escape(self.title)}</strong>"
         return f"<div>{title}{table(('metric', 'value', 'deviation'), rows)}{said}</div>"
 
     @classmethod

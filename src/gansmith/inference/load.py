@@ -20,6 +20,20 @@ from gansmith.recipes.load import read_run_recipe
 from gansmith.runs.checkpoint import Checkpoint, weights_of
 from gansmith.runs.folder import RECORD, RunFolder, find_checkpoint, is_run
 
+MODEL_ENDINGS = (ENDING, ".safetensors", ".pt", ".pth", ".pkl")  # the last three are refused
+
+
+def is_model(path: str | Path) -> bool:
+    """Say whether a path is the address of a model by its form or its files; nothing is loaded."""
+    place = Path(path).absolute()
+    runs = [each.parent for each in (place, place.parent) if each.name == "checkpoints"]
+    return (
+        is_hub_address(path)
+        or place.suffix.lower() in MODEL_ENDINGS
+        or (place / MODEL_JSON).is_file()
+        or any(map(is_run, [place, *runs]))
+    )
+
 
 def load_model(path: str | Path, device: str = "auto") -> Model:
     """Return the model of a run folder, a model folder, a .safetensors file, or hf:NAME/REPO[@REVISION] on the Hub.

@@ -33,8 +33,8 @@ def evaluation_sections(folder: Path, kimg: float | None) -> str:
     if found is None:
         note = "No evaluation yet, and losses do not measure quality. Evaluate the model:"
         return section(TITLE, f'<p class="note">{note}</p>\n<pre>{command}</pre>')
-    at = f"Evaluated at {found.kimg:,.1f} kimg"
-    if kimg is not None and abs(found.kimg - kimg) > 0.05:
+    at = "Evaluated" if found.kimg is None else f"Evaluated at {found.kimg:,.1f} kimg"
+    if kimg is not None and found.kimg is not None and abs(found.kimg - kimg) > 0.05:
         at += f"; the model is from {kimg:,.1f} kimg now, so evaluate it again: <code>{command}</code>"
     stamp = "<br>".join(escape(line) for line in [*found.protocol.lines(), f"gansmith {found.protocol.gansmith}"])
     words = "".join(f"<li><span>{escape(line)}</span></li>" for line in found.words)

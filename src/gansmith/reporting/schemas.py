@@ -73,7 +73,7 @@ FILES = {
     "model": _File("model.json", FORMAT, ModelFile),
     "events": _File("a line of log.jsonl", 1, LogRow | LogEvent | HealthValues),
     "snapshots": _File("a line of snapshots.jsonl", 1, SnapshotRow),
-    "evaluation": _File("evaluation.json", 1, Evaluation),
+    "evaluation": _File("evaluation.json", 2, Evaluation),
     "result": _File("the output of train --json and resume --json", 1, RunResult),
 }
 

@@ -48,6 +48,7 @@ class Evidence:
     training: Side | None = None  # training images, unless they are the reference set or not at hand
     classes: tuple[str, ...] = ()
     num_modes: int = 0  # 0: unknown
+    given: bool = False  # the judged images were given by the user, not drawn from a model
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Metric(Part):
         if min(samples, real) >= self.least:
             return ""
         got = f"{samples:,} samples: pass --num {self.least}" if samples <= real else f"{real:,} real images: pass more"
+        if evidence.given:
+            got = f"{samples:,} judged and {real:,} reference images"
         return f"needs {self.least:,} images on each side, got {got}"
 
     def evaluate(self, evidence: Evidence) -> Finding:

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from gansmith.parts.metrics.base import Evidence, Finding, Metric, metrics, over_sets
+from gansmith.parts.metrics.base import Evidence, Finding, Metric, jackknife, metrics, over_sets
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Frechet(Metric):
     """Fréchet distance between Gaussians fitted to real and fake features, called FID for Inception's features.
 
     Lower is better; 0 for identical moments. Its bias depends on the number of images, so the name has this number,
-    and its deviation is taken over independent sets of samples, not over bootstrap samples.
+    and its deviation is taken over independent sets of samples, or over the jackknife of a single set, not over
+    bootstrap samples.
     Source: Heusel et al. 2017, arXiv:1706.08500, equation 6; Dowson and Landau 1982.
     """
 
@@ -57,5 +58,9 @@ class Frechet(Metric):
 
     def measure(self, evidence: Evidence) -> Finding:
         """Return ``fd``."""
+        if len(evidence.fake) == 1:
+            reference, features = moments(evidence.real.features), evidence.fake[0].features
+            count = len(features)
+            return Finding({"fd": jackknife(lambda kept: frechet_distance(reference, moments(features[kept])), count)})
         values = frechet_distances(evidence.real.features, [side.features for side in evidence.fake])
         return Finding({"fd": over_sets(values, len(evidence.fake[0]))})

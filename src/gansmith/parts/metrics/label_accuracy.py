@@ -18,7 +18,7 @@ class LabelAccuracy(Metric):
     def missing(self, evidence: Evidence) -> str:
         """Say whether labels or a classifier are missing."""
         if evidence.fake[0].labels is None:
-            return "needs a conditional model"
+            return "needs labels of the judged images" if evidence.given else "needs a conditional model"
         if evidence.fake[0].probabilities is None:
             return "needs an extractor that knows the classes of these images"
         return super().missing(evidence)

@@ -56,6 +56,8 @@ class Memorisation(Metric):
         """Say whether training or held-out images are missing."""
         if evidence.real.images.shape[1:] == POINT:
             return "does not apply to points in the plane, many of which coincide by chance"
+        if evidence.training is None and evidence.given:
+            return "needs the training images: pass them with --training"
         if evidence.training is None:
             return "needs held-out images beside the training images: train with --holdout 0.1"
         return super().missing(evidence)

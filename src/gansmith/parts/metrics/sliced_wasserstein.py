@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from gansmith.core.randomness import derive_seed
 from gansmith.imaging.tensors import to_float
-from gansmith.parts.metrics.base import Evidence, Finding, Metric, metrics, over_sets
+from gansmith.parts.metrics.base import Evidence, Finding, Metric, jackknifed, leave_out, metrics, over_sets
 
 PATCH, SMALLEST_SIDE = 7, 14
 WEIGHTS = (1.0, 4.0, 6.0, 4.0, 1.0)  # binomial filter
@@ -56,11 +56,11 @@ def patches(level: Tensor, per_image: int, draws: np.random.Generator) -> Tensor
 
 def sliced_wasserstein(real: Tensor, fake: Tensor, directions: Tensor) -> float:
     """Return the 1-D Wasserstein distance of points (N, F) projected on directions (F, D), averaged over directions."""
-    return float((_sorted(real, directions) - _sorted(fake, directions)).abs().mean())
+    return float((_sorted(directions.T @ real.T) - _sorted(directions.T @ fake.T)).abs().mean())
 
 
-def _sorted(points: Tensor, directions: Tensor) -> Tensor:
-    return torch.from_numpy(np.sort((directions.T @ points.T).numpy(), axis=1))  # 3 times as fast as torch's
+def _sorted(projected: Tensor) -> Tensor:
+    return torch.from_numpy(np.sort(projected.numpy(), axis=1))  # 3 times as fast as torch's
 
 
 @metrics.register("sliced_wasserstein")
@@ -91,6 +91,8 @@ class SlicedWasserstein(Metric):
     def measure(self, evidence: Evidence) -> Finding:
         """Return ``swd``; as facts the distance of each level."""
         count = min(self.most, len(evidence.real), len(evidence.fake[0]))
+        if len(evidence.fake) == 1:
+            return self._of_one_set(evidence.real.images[:count], evidence.fake[0].images[:count])
         reference = list(self._levels(evidence.real.images[:count]))
         by_set = []
         for side in evidence.fake:
@@ -100,10 +102,28 @@ class SlicedWasserstein(Metric):
         facts = {"levels": [round(float(value), 4) for value in mean]}
         return Finding({"swd": over_sets([float(np.mean(values)) for values in by_set], count)}, facts)
 
+    def _of_one_set(self, real: np.ndarray, fake: np.ndarray) -> Finding:
+        """Return ``swd`` with the jackknife's deviation, which leaves out the same number of images on both sides."""
+        count, by_level = len(fake), []
+        for left, right in zip(self._projected(real), self._projected(fake), strict=True):
+            pair = [side.reshape(self.directions, count, -1) for side in (left, right)]
+
+            def distance(kept: Tensor, pair: list[Tensor] = pair) -> float:
+                ours, theirs = (_sorted(side[:, kept].flatten(1)) for side in pair)
+                return 1000 * float((ours - theirs).abs().mean())
+
+            by_level.append(leave_out(distance, count))
+        facts = {"levels": [round(float(values[0]), 4) for values in by_level]}
+        return Finding({"swd": jackknifed(np.mean(by_level, axis=0), count)}, facts)
+
     def _levels(self, images: np.ndarray) -> Iterator[Tensor]:
         """Yield the sorted projections (directions, patches) of each level."""
+        yield from map(_sorted, self._projected(images))
+
+    def _projected(self, images: np.ndarray) -> Iterator[Tensor]:
+        """Yield the projections (directions, patches) of each level, image by image."""
         for index, level in enumerate(laplacian_pyramid(to_float(images))):
             draws = np.random.default_rng(derive_seed("swd", self.seed, index))
             points = patches(level, self.patches_per_image, draws)
             lines = torch.from_numpy(draws.standard_normal((points.shape[1], self.directions), np.float32))
-            yield _sorted(points, lines / lines.norm(dim=0))
+            yield (lines / lines.norm(dim=0)).T @ points.T
