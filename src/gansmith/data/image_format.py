@@ -10,7 +10,8 @@ import numpy as np
 from gansmith.core.errors import DataError, counted
 from gansmith.data.base import DataOptions
 from gansmith.data.image_info import ImageInfo
-from gansmith.imaging.images import LARGEST_SIDE, POINT, STARTS, stages
+from gansmith.data.value_format import ValueFormat, infer_values
+from gansmith.imaging.images import LARGEST_SIDE, MODES, POINT, STARTS, stages
 
 SMALLEST_SIDE = 8  # px
 LARGEST_INFERRED_SIDE = 128  # px
@@ -30,6 +31,7 @@ class ImageFormat:
     width: int  # of both images of a pair
     channels: int
     notes: tuple[str, ...]
+    values: ValueFormat | None = None  # how values become pixels; None: the files are ordinary 8-bit images
 
 
 def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageFormat:
@@ -47,20 +49,19 @@ def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageForma
     (height, width), notes = _shape(usable, options)
     channels, reason = channels_of(usable, options)
     notes += [reason] if reason else []
-    deep = Counter(info.mode[0] for info in usable if info.mode.startswith(("I", "F")))
-    if deep["I"]:
-        notes.append(f"{counted(deep['I'], 'image')} of 16-bit gray: their full range 0..65535 is scaled to 8 bit")
-    if deep["F"]:
-        notes.append(f"{counted(deep['F'], 'image')} of floats: 0..1 is scaled to 8 bit")
+    values, remarks = infer_values(usable, options, channels)
+    notes += remarks
     others = sum(abs(math.log(info.width * height / (info.height * width))) > 0.01 for info in usable)
     if others:
         border = "transparent" if channels == 4 else "white"
+        if values is not None:
+            border = "black"
         how = {"crop": "cut around the centre", "pad": f"given a {border} border", "stretch": "stretched"}[options.fit]
         notes.append(f"{counted(others, 'image')} with other proportions, {how} (fit={options.fit})")
     smaller = sum(info.height < height or info.width < width for info in usable)
     if smaller:
         notes.append(f"{counted(smaller, 'image')} smaller than {height} x {width}, enlarged, which adds no detail")
-    return ImageFormat(height, width * 2 if options.pairs else width, channels, tuple(notes))
+    return ImageFormat(height, width * 2 if options.pairs else width, channels, tuple(notes), values)
 
 
 def refuse_for_points(options: DataOptions) -> None:
@@ -174,6 +175,14 @@ def _size_text(height: int, width: int) -> str:
 def channels_of(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[int, str]:
     """Return the number of channels, and the reason ("" without one)."""
     decoded = [info for info in infos if info.gray is not None]
+    if bands := Counter(info.bands for info in decoded if info.deep):
+        return _bands_of(decoded, bands, options)
+    if options.channels is not None and options.channels not in MODES:
+        raise DataError(
+            "data.channels_of_pictures",
+            f"channels={options.channels} needs files of that many bands, but these are gray or colour pictures"
+            f"\n  allowed: {', '.join(map(str, MODES))}",
+        )
     transparent = sum(bool(info.transparent) for info in decoded)
     sampled = "images" if len(decoded) == len(infos) else f"{len(decoded):,} sampled images"
     if options.channels:
@@ -188,3 +197,24 @@ def channels_of(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[int, 
     if not coloured:
         return 1, f"inferred channels 1: all {sampled} are gray{lost}"
     return 3, f"inferred channels 3: {coloured:,} of {len(decoded):,} sampled images have colour{lost}"
+
+
+def _bands_of(infos: Sequence[ImageInfo], bands: Counter[int], options: DataOptions) -> tuple[int, str]:
+    """Return the number of bands of deep files, and the reason."""
+    count = bands.most_common(1)[0][0]
+    if options.channels:
+        if options.channels > count and not (count == 1 and options.channels == 3):
+            raise DataError(
+                "data.too_few_bands",
+                f"channels={options.channels}, but the images have {counted(count, 'band')}"
+                f"\n  pass channels={count}, or leave it out",
+            )
+        fewer = options.channels < count
+        mixed = options.channels == 1 and count in (3, 4) and all(info.colours for info in infos)
+        how = "their luminance" if mixed else f"the first {counted(options.channels, 'band')} of {count}"
+        return options.channels, f"channels={options.channels}: {how}" if fewer else ""
+    if count == 3 and all(info.gray for info in infos):
+        return 1, "inferred channels 1: all images are gray"
+    others = sum(info.bands != count for info in infos)
+    text = f"; {counted(others, 'image')} with another number" if others else ""
+    return count, f"inferred channels {count}: the images have {counted(count, 'band')}{text}" if count > 1 or others else ""

@@ -10,7 +10,7 @@ from gansmith.core.events import OnProgress, silent
 from gansmith.data.base import DataOptions, ImageData
 from gansmith.data.image_format import is_allowed, largest_inside
 from gansmith.data.open import open_data
-from gansmith.data.peek import COLOURS, NativeFormat, native_format
+from gansmith.data.peek import NativeFormat, native_format
 from gansmith.evaluation.evaluate import (
     EvaluationOptions,
     chosen_metrics,
@@ -142,7 +142,7 @@ def evaluate_images(
         weights="none",
         judged_files=f"{sets.judged_native.files} of {sets.judged_native}",
         reference_files=f"{sets.reference_native.files} of {sets.reference_native}",
-        fit=f"{spec.height} x {spec.width} px {COLOURS[spec.channels]}{'' if spec.is_points else FITTING}",
+        fit=f"{spec.height} x {spec.width} px {spec.kind_words}{'' if spec.is_points else FITTING}",
     )
     facts = {"judged_images": {"source": judged.summary.source, "fingerprint": judged.spec.fingerprint}}
     found = Evaluation(judged.spec.name, None, stamp, {}, tuple(words), {}, 0.0, facts)
@@ -196,7 +196,7 @@ def _too_few(judged: int, reference: int, chosen: Sequence[Metric]) -> MetricErr
 def _words(sets: ImageSets) -> list[str]:
     """Return sentences on how the sets were fitted, and on images that are in both."""
     spec, out = sets.reference.spec, []
-    now = f"{spec.height} x {spec.width} px {COLOURS[spec.channels]}"
+    now = f"{spec.height} x {spec.width} px {spec.kind_words}"
     for name, native in (("judged", sets.judged_native), ("reference", sets.reference_native)):
         if spec.is_points or (native.is_uniform and str(native) == now):
             continue
