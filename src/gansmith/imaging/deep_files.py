@@ -268,6 +268,7 @@ def write_tiff(path: Any, pages: Any, bands: tuple[str, ...] = ()) -> None:
     with tifffile.TiffWriter(path) as file:
         for values in pages:
             channels = values.shape[2]
+            values = values.astype(np.uint8) if values.dtype == bool else values  # noqa: PLW2901
             is_colour = channels in (3, 4) and not bands and values.dtype.kind == "u"
             extra = {"extrasamples": ("unassalpha",)} if is_colour and channels == 4 else {}
             file.write(

@@ -94,11 +94,11 @@ def padded_batches(count: int, batch: int) -> Iterator[np.ndarray]:
 
 
 def make_grid(images: np.ndarray, columns: int, *, gap_px: int = 2) -> np.ndarray:
-    """Lay out uint8 (N, H, W, C) images row by row on white, as one uint8 (H, W, C) picture."""
+    """Lay out images (N, H, W, C) row by row on white, as one picture (H, W, C) of their type."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     shape = (rows * (height + gap_px) + gap_px, columns * (width + gap_px) + gap_px, channels)
-    grid = np.full(shape, 255, np.uint8)
+    grid = np.full(shape, 255 if images.dtype == np.uint8 else images.max(), images.dtype)
     for index, image in enumerate(images):
         top = gap_px + index // columns * (height + gap_px)
         left = gap_px + index % columns * (width + gap_px)

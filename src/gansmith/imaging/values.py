@@ -52,6 +52,11 @@ class PixelValues:
         return np.dtype(self.kind).kind in "uib"
 
     @property
+    def is_8_bit(self) -> bool:
+        """Say whether the files hold 8 bits or one."""
+        return self.kind in ("uint8", "bool")
+
+    @property
     def fits_png(self) -> bool:
         """Say whether PNG can hold the values as they are: whole numbers of 0 to 65535, as gray or colour."""
         return self.is_whole and min(self.low) >= 0 and max(self.high) <= STEPS["16"] and not self.bands

@@ -11,6 +11,7 @@ from gansmith.core.errors import GansmithError, unknown_name
 from gansmith.core.output_paths import make_parent_folders
 from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.images import enlarge, on_white
+from gansmith.imaging.values import PixelValues, picture_of
 from gansmith.imaging.video import write_gif, write_mp4
 from gansmith.inference.base import TrainedModel
 from gansmith.inference.latents import Latents, Seeds, class_weights, draw, find_latents, refuse_points
@@ -66,14 +67,15 @@ MODES: dict[str, Curve] = {"slerp": slerp, "lerp": lerp}
 
 @dataclass(frozen=True)
 class Walk:
-    """F frames: latents, of which only the stops have names, and images, uint8 (F, H, W, C)."""
+    """F frames: latents, of which only the stops have names, and images, stored pixels (F, H, W, C)."""
 
     latents: Latents
     images: np.ndarray
+    values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
 
     def strip(self) -> Picture:
         """Return the frames as one picture, with the names of the stops."""
-        return Picture(captioned_grid(self.images, self.latents.names, STRIP_COLUMNS))
+        return Picture(captioned_grid(picture_of(self.images, self.values), self.latents.names, STRIP_COLUMNS))
 
     def _repr_png_(self) -> bytes:
         return self.strip()._repr_png_()
@@ -84,7 +86,7 @@ class Walk:
         make_parent_folders(path)
         if path.suffix.lower() == ".png":
             return self.strip().save(path)
-        frames = [enlarge(on_white(image), FILM_PX) for image in self.images]
+        frames = [enlarge(on_white(image), FILM_PX) for image in picture_of(self.images, self.values)]
         seconds = [FRAME_SEC] * len(frames)
         if path.suffix.lower() == ".gif":
             commit_file(path, lambda at: write_gif(frames, seconds, at))
@@ -141,7 +143,7 @@ def interpolate(
     steps = frames if closed else frames - 1
     at = [round(leg * steps / legs) for leg in range(legs + 1)]
     latents = _between(stops, at, frames, MODES[mode])
-    return Walk(latents, draw(model, latents, raw=raw))
+    return Walk(latents, draw(model, latents, raw=raw), model.data.values)
 
 
 def _between(stops: Latents, at: list[int], frames: int, curve: Curve) -> Latents:

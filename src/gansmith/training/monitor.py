@@ -72,7 +72,8 @@ class Monitor:
         return real * extract + 3 * compare, fake * (draw + extract) + 2 * compare + 3 * solve
 
     def _generate(self, fixed: Fixed) -> np.ndarray:
-        return generate(self._state.method.preview, self._state.preview_networks(), fixed, self._batch)
+        kind = self._data.spec.stored_type
+        return generate(self._state.method.preview, self._state.preview_networks(), fixed, self._batch, kind)
 
 
 def choose_interval(length: RunLength, options: MonitorOptions, img_per_sec: float, monitor: Monitor | None) -> int:
