@@ -37,7 +37,7 @@ from gansmith.data.image_info import ImageInfo, as_image, as_values, digest, hal
 from gansmith.data.survey import StepCounter, survey
 from gansmith.data.threads import in_threads, num_workers
 from gansmith.data.value_format import ValueFormat, needs_values
-from gansmith.imaging.images import POINT, ImageError, fit_image, fit_values, quiet_pillow
+from gansmith.imaging.images import POINT, ImageError, fit_image, quiet_pillow
 from gansmith.imaging.values import STORED, PixelValues
 
 MOST_BAD = 0.05  # share of images; more of them stop the build
@@ -103,21 +103,16 @@ class EntryPlan:
     def _fitted_values(self, payload: Payload, form: ValueFormat) -> np.ndarray:
         """Return stored pixels of an image or pair in units of its own."""
         stored, options = self.image_format, self.options
-        array = form.with_channels(as_values(payload, options.max_pixels), stored.channels)
+        array = as_values(payload, options.max_pixels)
         boxes = halves_of((array.shape[1], array.shape[0]), options.pairs)
         if options.pairs and options.direction == "target-source":
             boxes.reverse()
-        out = []
-        for values, nearest, (left, _, right, _) in zip(form.sides(), form.nearest, boxes, strict=True):
-            fitted = fit_values(
-                array[:, left:right],
-                stored.height,
-                stored.width // len(boxes),
-                options.fit,
-                nearest=nearest,
-                empty=np.broadcast_to(values.low, stored.channels),
-            )
-            out.append(values.stored(fitted))
+        shape = (stored.height, stored.width // len(boxes), stored.channels)
+        sides = zip(form.sides(), form.nearest, boxes, strict=True)
+        out = [
+            form.fitted(array[:, left:right], values, shape, options.fit, nearest=nearest)
+            for values, nearest, (left, _, right, _) in sides
+        ]
         return np.concatenate(out, axis=1)
 
 

@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from gansmith.core.errors import DataError, counted
-from gansmith.data.base import DataOptions
-from gansmith.data.image_info import ImageInfo
-from gansmith.imaging.images import ImageError
+from gansmith.data.base import DataOptions, DataSpec, Payload
+from gansmith.data.image_info import ImageInfo, as_image, as_values
+from gansmith.imaging.images import PIXEL_LIMIT, ImageError, fit_image, fit_values
 from gansmith.imaging.values import (
     LUMINANCE,
     STEPS,
@@ -45,6 +46,21 @@ class ValueFormat:
         """Return the values of an image, or of the source and the target of a pair."""
         return (self.values,) if self.source is None else (self.source, self.values)
 
+    def fitted(
+        self,
+        array: np.ndarray,
+        values: PixelValues,
+        shape: tuple[int, int, int],
+        fit: Literal["crop", "pad", "stretch"],
+        *,
+        nearest: bool = False,
+    ) -> np.ndarray:
+        """Return values (H, W, bands) as stored pixels of a shape (height, width, channels)."""
+        height, width, channels = shape
+        empty = np.broadcast_to(values.low, channels)
+        array = self.with_channels(array, channels)
+        return values.stored(fit_values(array, height, width, fit, nearest=nearest, empty=empty))
+
     def with_channels(self, array: np.ndarray, channels: int) -> np.ndarray:
         """Return values (H, W, bands) as float64 or whole numbers (H, W, channels); ImageError for too few bands."""
         if array.dtype == np.uint8 and self.white_of_8_bits != 255:
@@ -59,6 +75,17 @@ class ValueFormat:
         if bands == 1 and channels == 3:
             return array.repeat(3, axis=2)
         raise ImageError("image.array_shape", f"{counted(bands, 'band')}, but the set has {channels}")
+
+
+def stored_image(payload: Payload, spec: DataSpec, limit: int = PIXEL_LIMIT) -> np.ndarray:
+    """Return one image, not of a pair, as stored pixels of a data set, fitted to its size; ImageError if it cannot be.
+
+    Files and arrays of other types than the set's are taken in their own units.
+    """
+    if spec.values is None:
+        return fit_image(as_image(payload, limit), spec.height, spec.width, spec.channels)
+    form = ValueFormat(spec.values, None, 255.0, (False,), not spec.values.bands)
+    return form.fitted(as_values(payload, limit), form.values, (spec.height, spec.width, spec.channels), "crop")
 
 
 def needs_values(infos: Sequence[ImageInfo], options: DataOptions) -> bool:

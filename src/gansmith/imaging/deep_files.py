@@ -202,7 +202,7 @@ def read_dicom(data: bytes) -> np.ndarray:
     """Return the slices of a DICOM file, (N, H, W, C), in the units of its rescale tags (Hounsfield units for CT)."""
     try:
         import pydicom  # an extra: imported here so that gansmith starts without it
-        from pydicom.pixels import apply_rescale
+        from pydicom.pixels.processing import apply_rescale
     except ModuleNotFoundError as problem:
         raise _needs_science("DICOM") from problem
     try:
@@ -228,7 +228,7 @@ def read_nifti(data: bytes) -> np.ndarray:
         if data[:2] == b"\x1f\x8b":
             data = _gunzipped(data)
         form = nibabel.Nifti2Image if data[:4] in (struct.pack("<i", 540), struct.pack(">i", 540)) else nibabel.Nifti1Image
-        image = form.from_bytes(data)
+        image: Any = form.from_bytes(data)
         slope, offset = image.dataobj.slope, image.dataobj.inter
         values = np.asarray(image.dataobj)
         if (slope, offset) == (1.0, 0.0):

@@ -39,12 +39,20 @@ class PixelValues:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "PixelValues":
         """Return the values that ``dataclasses.asdict`` made, with lists as in JSON."""
-        return cls(**{name: tuple(each) if isinstance(each, list) else each for name, each in value.items()})
+        fields: dict[str, Any] = {name: tuple(each) if isinstance(each, list) else each for name, each in value.items()}
+        return cls(**fields)
 
     @property
     def range_text(self) -> str:
         """Return the range as the option ``range`` is written: LOW:HIGH, one for each channel if they differ."""
         return ",".join(f"{low!r}:{high!r}" for low, high in zip(self.low, self.high, strict=True))
+
+    @property
+    def words(self) -> str:
+        """Return type and range in words: "float32, -80 to 0 as floats"."""
+        stored = {"8": "8-bit numbers", "16": "16-bit numbers", "float": "floats"}[self.depth]
+        ranges = "; ".join(f"{low:g} to {high:g}" for low, high in zip(self.low, self.high, strict=True))
+        return f"{self.kind}, {ranges} as {stored}"
 
     @property
     def is_whole(self) -> bool:
@@ -104,6 +112,11 @@ def shares(pixels: np.ndarray) -> np.ndarray:
     if pixels.dtype == np.float32:
         return ((pixels.astype(np.float64) + 1) / 2).clip(0, 1)
     return pixels / np.float64(np.iinfo(pixels.dtype).max)
+
+
+def levels_of(pixels: np.ndarray) -> np.ndarray:
+    """Return stored pixels of any type as float64 in 0 to 255, without rounding."""
+    return pixels.astype(np.float64) if pixels.dtype == np.uint8 else shares(pixels) * 255
 
 
 def picture_of(pixels: np.ndarray, values: PixelValues | None) -> np.ndarray:

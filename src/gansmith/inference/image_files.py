@@ -13,7 +13,11 @@ from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
 from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.file_names import escaped
 from gansmith.core.output_paths import refuse_used_folder
-from gansmith.data.sources.walk import image_files
+from gansmith.data.image_info import as_values
+from gansmith.data.sources.array_files import images_in
+from gansmith.data.sources.layouts import ARRAY_ENDINGS
+from gansmith.data.sources.walk import ending_of, image_files
+from gansmith.imaging.deep_files import checked
 from gansmith.imaging.images import (
     MODES,
     QUALITY,
@@ -47,6 +51,23 @@ def open_picture(image: ImageLike) -> Image.Image:
     try:
         with quiet_pillow():
             return decode_image(Path(image).read_bytes())
+    except DataError as problem:
+        raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem}") from problem
+    except OSError as problem:
+        raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem.strerror}") from problem
+
+
+def read_as_values(image: str | Path) -> np.ndarray:
+    """Return the values of an image file, also of .npy, DICOM and NIfTI, (H, W, C) in their type; DataError if it fails.
+
+    Of a file with several images it is the first.
+    """
+    try:
+        with quiet_pillow():
+            content = Path(image).read_bytes()
+            if ending_of(Path(image).name) in ARRAY_ENDINGS:
+                return checked(images_in(content, Path(image).name)[0])
+            return as_values(content)
     except DataError as problem:
         raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem}") from problem
     except OSError as problem:

@@ -10,7 +10,8 @@ from gansmith.core.events import silent
 from gansmith.core.file_names import escaped
 from gansmith.data.base import DataSpec
 from gansmith.data.sources.walk import image_files
-from gansmith.imaging.images import decode_image, fit_image, quiet_pillow
+from gansmith.data.value_format import stored_image
+from gansmith.imaging.images import quiet_pillow
 from gansmith.inference.image_files import raise_failures
 from gansmith.inference.inversion.invert import invert
 from gansmith.inference.latents import refuse_points
@@ -71,4 +72,4 @@ def _inversion_psnr_db(model: Model, images: np.ndarray, label: str | None) -> n
 
 def _fitted(file: Path, spec: DataSpec) -> np.ndarray:
     with quiet_pillow():
-        return fit_image(decode_image(file.read_bytes()), spec.height, spec.width, spec.channels)
+        return stored_image(file.read_bytes(), spec)

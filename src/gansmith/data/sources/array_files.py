@@ -29,7 +29,7 @@ class ArrayFiles:
         counts = dict[int, int]()
         for position, read in stream(listing.items):
             try:
-                counts[position] = len(_images_in(read(), listing.items[position].name))
+                counts[position] = len(images_in(read(), listing.items[position].name))
             except ImageError:
                 continue  # the survey says why
         items: list[Item] = []
@@ -68,11 +68,11 @@ class _OneFile:
         """Return (N, H, W, C)."""
         with self._lock:
             if self._images is None:
-                self._images = _images_in(self._read(), self._name)
+                self._images = images_in(self._read(), self._name)
             return self._images
 
 
-def _images_in(content: Payload, name: str) -> np.ndarray:
+def images_in(content: Payload, name: str) -> np.ndarray:
     """Return the images of a file, (N, H, W, C); ImageError if it is damaged, or no array of numbers."""
     assert isinstance(content, bytes)
     ending = ending_of(name)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansmith.core.errors import MetricError
+from gansmith.core.errors import MetricError, counted
 from gansmith.core.events import OnProgress
 from gansmith.imaging.images import on_white
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
@@ -31,6 +31,12 @@ class FidelityExtractor(ExtractorPart):
 
     def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load it; MetricError if torch-fidelity or the weights are missing, or the weights are not official."""
+        if data.values is not None:
+            raise MetricError(
+                "metric.extractor_needs_pictures",
+                f"extractor '{self.kind}' knows 8-bit pictures, but these are images of {counted(data.channels, 'channel')}"
+                f" of {data.values.words}\n  pass --features own, which is trained on your images, or untrained",
+            )
         try:
             from torch_fidelity.utils import create_feature_extractor
         except ImportError as problem:
