@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from gansmith.core.errors import counted
 from gansmith.core.file_names import escaped, path_of
 from gansmith.core.registry import FrozenModel
-from gansmith.imaging.images import MODES, PIXEL_LIMIT, POINT
+from gansmith.imaging.images import PIXEL_LIMIT, POINT
 from gansmith.imaging.values import MOST_BANDS, STORED, PixelValues, picture_of
 
 Payload = bytes | np.ndarray  # an encoded file, or values (H, W, C) of any number type
@@ -171,7 +171,12 @@ class DataOptions(FrozenModel):
         if values is None:
             return fitted
         text = values.range_text if source is None else f"{source.range_text}/{values.range_text}"
-        stored = {"depth": values.depth, "range": text, "bands": values.bands or None, "preview": values.preview or None}
+        stored = {
+            "depth": values.depth,
+            "range": text,
+            "bands": values.bands or None,
+            "preview": values.preview or None,
+        }
         return DataOptions.model_validate({**fitted.model_dump(), **stored})
 
 
@@ -220,6 +225,11 @@ class DataSpec:
         return np.dtype(STORED[self.values.depth] if self.values else np.uint8)
 
     @property
+    def source_meaning(self) -> PixelValues | None:
+        """Return the meaning of the stored pixels of images that are translated; None: ordinary 8-bit images."""
+        return self.source_values or self.values
+
+    @property
     def kind_words(self) -> str:
         """Return what the channels are: "gray", "colour, 16 bit", "8 bands of floats"."""
         return channel_words(self.channels, self.values)
@@ -253,7 +263,9 @@ class DataSpec:
     def from_json(cls, value: dict[str, Any]) -> "DataSpec":
         """Return the spec that ``to_json`` wrote."""
         values = {
-            name: PixelValues.from_json(value[name]) for name in ("values", "source_values") if value.get(name) is not None
+            name: PixelValues.from_json(value[name])
+            for name in ("values", "source_values")
+            if value.get(name) is not None
         }
         return cls(**{**value, "classes": tuple(value["classes"]), "split": Split(**value["split"]), **values})
 

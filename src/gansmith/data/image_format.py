@@ -217,4 +217,7 @@ def _bands_of(infos: Sequence[ImageInfo], bands: Counter[int], options: DataOpti
         return 1, "inferred channels 1: all images are gray"
     others = sum(info.bands != count for info in infos)
     text = f"; {counted(others, 'image')} with another number" if others else ""
-    return count, f"inferred channels {count}: the images have {counted(count, 'band')}{text}" if count > 1 or others else ""
+    return (
+        count,
+        f"inferred channels {count}: the images have {counted(count, 'band')}{text}" if count > 1 or others else "",
+    )

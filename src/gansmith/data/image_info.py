@@ -23,7 +23,6 @@ from gansmith.imaging.images import (
 )
 from gansmith.imaging.values import ValueSample
 
-
 FEW_PIXELS = 4096  # that are kept of a deep image
 
 

@@ -38,9 +38,7 @@ def peek(source: Source, options: DataOptions) -> tuple[int, int, int, int] | No
 
 def _infos(source: Source, items: Sequence[Item], options: DataOptions, *, values: bool = False) -> list[ImageInfo]:
     limit, pairs = options.max_pixels, options.pairs
-    return [
-        read_info(read, decode=True, limit=limit, values=values, pairs=pairs) for _, read in source.stream(items)
-    ]
+    return [read_info(read, decode=True, limit=limit, values=values, pairs=pairs) for _, read in source.stream(items)]
 
 
 @dataclass(frozen=True)

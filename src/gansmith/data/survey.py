@@ -35,9 +35,10 @@ def survey(
     jobs = source.stream(listing.items)
     workers = num_workers(FEWEST_PIXELS)  # the size of the images is not known yet
     found = in_threads(
-        lambda job: (job[0], read_info(
-            job[1], decode=job[0] in sample, sign=sign, limit=limit, values=values, keep=keep, pairs=pairs
-        )),
+        lambda job: (
+            job[0],
+            read_info(job[1], decode=job[0] in sample, sign=sign, limit=limit, values=values, keep=keep, pairs=pairs),
+        ),
         jobs,
         source.items_per_job,
         workers,

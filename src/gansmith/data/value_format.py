@@ -35,6 +35,11 @@ class ValueFormat:
     nearest: tuple[bool, ...]  # masks and label maps: resized without mixing values; two of pairs: source, target
     colours: bool
 
+    @classmethod
+    def of(cls, values: PixelValues) -> "ValueFormat":
+        """Return the format for single images that are taken in units as ``values`` has them."""
+        return cls(values, None, 255.0, (False,), not values.bands)
+
     @property
     def is_ordinary(self) -> bool:
         """Say whether the stored pixels are 8-bit gray or RGB like those of photos."""
@@ -84,7 +89,7 @@ def stored_image(payload: Payload, spec: DataSpec, limit: int = PIXEL_LIMIT) -> 
     """
     if spec.values is None:
         return fit_image(as_image(payload, limit), spec.height, spec.width, spec.channels)
-    form = ValueFormat(spec.values, None, 255.0, (False,), not spec.values.bands)
+    form = ValueFormat.of(spec.values)
     return form.fitted(as_values(payload, limit), form.values, (spec.height, spec.width, spec.channels), "crop")
 
 
@@ -101,7 +106,9 @@ def needs_values(infos: Sequence[ImageInfo], options: DataOptions) -> bool:
 
 def _is_dim(extremes: Sequence[tuple[int, int]]) -> bool:
     """Say whether pictures would be nearly black: none reaches a quarter of white, and most begin at 0, as masks do."""
-    return max(high for _, high in extremes) < DIM and sum(high > low == 0 for low, high in extremes) * 2 > len(extremes)
+    return max(high for _, high in extremes) < DIM and sum(high > low == 0 for low, high in extremes) * 2 > len(
+        extremes
+    )
 
 
 def infer_values(
@@ -160,11 +167,13 @@ def _common_kind(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[str,
         top = max(float(sample.high.max()) for info in infos if info.kind == "uint16" for sample in info.samples)
         bits = max(8, int(top).bit_length())
         white = float(2**bits - 1)
-        note = f"mixed bit depths: {told}; 8-bit values are multiplied by {white / 255:g}, so that 255 becomes {white:g}"
+        note = (
+            f"mixed bit depths: {told}; 8-bit values are multiplied by {white / 255:g}, so that 255 becomes {white:g}"
+        )
         return "uint16", white, [note]
-    if len(forms) == 1 or forms == {"u", "i"}:
-        if "uint8" not in kinds or options.range is not None or forms == {"f"}:
-            return str(np.result_type(*kinds)), 255.0, [f"mixed types: {told}; their numbers are taken as they are"]
+    alike = len(forms) == 1 or forms == {"u", "i"}
+    if alike and ("uint8" not in kinds or options.range is not None):
+        return str(np.result_type(*kinds)), 255.0, [f"mixed types: {told}; their numbers are taken as they are"]
     if options.range is not None:
         return "float32", 255.0, [f"mixed types: {told}; their numbers are taken as they are, because range is given"]
     rarest = kinds.most_common()[-1][0]
@@ -239,7 +248,7 @@ def _side(
     """Return depth, low, high and kind of the values of one side, and notes."""
     lowest, highest = min(float(s.low.min()) for s in samples), max(float(s.high.max()) for s in samples)
     is_whole = np.dtype(kind).kind in "uib"
-    is_unit = not is_whole and -1.001 <= lowest and highest <= 1.001
+    is_unit = not is_whole and lowest >= -1.001 and highest <= 1.001
     steps = is_unit and _in_steps(samples, 0.15 if kind == "float16" else 0.01, signed=lowest < -NEARLY)
     if asked:
         low, high = asked
@@ -252,11 +261,15 @@ def _side(
     elif is_labels and highest > lowest and options.range is None:
         low, high = (min(0.0, lowest),), (highest,)
     else:
-        low, high = robust_range([_of_channels(sample, channels) for sample in samples], each_channel=options.range == "channels")
+        low, high = robust_range(
+            [_of_channels(sample, channels) for sample in samples], each_channel=options.range == "channels"
+        )
     span = max(top - bottom for bottom, top in zip(low, high, strict=True))
     depth = options.depth
     if depth == "auto":
-        depth = "8" if steps or (is_whole and span <= STEPS["8"]) else "16" if is_whole and span <= STEPS["16"] else "float"
+        depth = (
+            "8" if steps or (is_whole and span <= STEPS["8"]) else "16" if is_whole and span <= STEPS["16"] else "float"
+        )
     notes = []
     if (depth, kind, low, high) != ("8", "uint8", (0.0,), (255.0,)):
         stored = {"8": "8-bit numbers", "16": "16-bit numbers", "float": "floats"}[depth]
@@ -265,10 +278,14 @@ def _side(
         rule = "range=" if asked else "the range of the whole set"
         notes.append(f"values {lowest:g} to {highest:g} of {kind}: {ranges}{each} is stored as {stored}, by {rule}")
         if is_labels:
-            notes.append(f"masks or label maps: at most {len(_labels(samples))} different values, resized without mixing")
+            notes.append(
+                f"masks or label maps: at most {len(_labels(samples))} different values, resized without mixing"
+            )
         beyond = _beyond(samples, low, high)
         if beyond > 0:
-            notes.append(f"{beyond:.2g} of the values lie outside and are clipped to the ends; range=LOW:HIGH sets them")
+            notes.append(
+                f"{beyond:.2g} of the values lie outside and are clipped to the ends; range=LOW:HIGH sets them"
+            )
     return (depth, low, high, kind), notes
 
 
@@ -279,7 +296,9 @@ def _of_channels(sample: ValueSample, channels: int) -> ValueSample:
     if len(sample.low) > channels:
         return ValueSample(sample.low[:channels], sample.high[:channels], sample.some[:, :channels])
     return ValueSample(
-        np.repeat(sample.low[:1], channels), np.repeat(sample.high[:1], channels), sample.some[:, :1].repeat(channels, 1)
+        np.repeat(sample.low[:1], channels),
+        np.repeat(sample.high[:1], channels),
+        sample.some[:, :1].repeat(channels, 1),
     )
 
 
@@ -304,4 +323,3 @@ def _beyond(samples: Sequence[ValueSample], low: Sequence[float], high: Sequence
         outside += int(((some < np.asarray(low, np.float32)) | (some > np.asarray(high, np.float32))).sum())
         total += some.size
     return outside / max(1, total)
-

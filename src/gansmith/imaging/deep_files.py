@@ -98,7 +98,8 @@ def checked(values: np.ndarray) -> np.ndarray:
         raise ImageError("image.unreadable_array", f"values of type {values.dtype}, not numbers")
     if values.shape[2] > MOST_BANDS:
         raise ImageError(
-            "image.array_shape", f"{values.shape[2]} bands; at most {MOST_BANDS} are read: leave some out, or slice them"
+            "image.array_shape",
+            f"{values.shape[2]} bands; at most {MOST_BANDS} are read: leave some out, or slice them",
         )
     if values.dtype.kind == "f" and not (finite := np.isfinite(values)).all():
         missing = int(values.size - finite.sum())
@@ -227,7 +228,9 @@ def read_nifti(data: bytes) -> np.ndarray:
     try:
         if data[:2] == b"\x1f\x8b":
             data = _gunzipped(data)
-        form = nibabel.Nifti2Image if data[:4] in (struct.pack("<i", 540), struct.pack(">i", 540)) else nibabel.Nifti1Image
+        form = (
+            nibabel.Nifti2Image if data[:4] in (struct.pack("<i", 540), struct.pack(">i", 540)) else nibabel.Nifti1Image
+        )
         image: Any = form.from_bytes(data)
         slope, offset = image.dataobj.slope, image.dataobj.inter
         values = np.asarray(image.dataobj)
@@ -258,7 +261,9 @@ def encode_png16(values: np.ndarray) -> bytes:
     packed = zlib.compress(np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1).tobytes(), 6)
     header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
-    parts = [struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks]
+    parts = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    ]
     return PNG_START + b"".join(parts)
 
 
@@ -268,7 +273,7 @@ def write_tiff(path: Any, pages: Any, bands: tuple[str, ...] = ()) -> None:
     with tifffile.TiffWriter(path) as file:
         for values in pages:
             channels = values.shape[2]
-            values = values.astype(np.uint8) if values.dtype == bool else values  # noqa: PLW2901
+            values = values.astype(np.uint8) if values.dtype == bool else values
             is_colour = channels in (3, 4) and not bands and values.dtype.kind == "u"
             extra = {"extrasamples": ("unassalpha",)} if is_colour and channels == 4 else {}
             file.write(
@@ -286,5 +291,7 @@ def _names_tag(bands: tuple[str, ...]) -> list[tuple[int, str, int, str, bool]]:
     """Return GDAL's tag with the names of bands."""
     if not bands:
         return []
-    items = "".join(f'<Item name="DESCRIPTION" sample="{at}" role="description">{name}</Item>' for at, name in enumerate(bands))
+    items = "".join(
+        f'<Item name="DESCRIPTION" sample="{at}" role="description">{name}</Item>' for at, name in enumerate(bands)
+    )
     return [(GDAL_METADATA, "s", 0, f"<GDALMetadata>{items}</GDALMetadata>", True)]

@@ -341,7 +341,13 @@ def is_transparent(image: Image.Image) -> bool:
 
 
 def fit_values(
-    values: np.ndarray, height: int, width: int, fit: Literal["crop", "pad", "stretch"], *, nearest: bool, empty: np.ndarray
+    values: np.ndarray,
+    height: int,
+    width: int,
+    fit: Literal["crop", "pad", "stretch"],
+    *,
+    nearest: bool,
+    empty: np.ndarray,
 ) -> np.ndarray:
     """Resize values (H, W, C) in their own units to float64 (height, width, C), as ``fit_image`` resizes pictures.
 

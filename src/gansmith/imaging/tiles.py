@@ -51,10 +51,10 @@ def in_tiles(
     """Apply ``work`` to the tiles of uint8 (H, W, C) and blend the results to uint8 (scale H, scale W, channels).
 
     ``work`` maps uint8 (h, w, C) to float32 (scale h, scale w, channels) in 0 to 255. H and W are multiples of
-    ``step``; ``Tiling.of`` explains ``shrink``. Besides both images, memory holds one row of tiles.
+    ``step``. A float32 image becomes float32; ``Tiling.of`` explains ``shrink``. Besides both images, memory holds one row of tiles.
     """
     rows, columns = (Tiling.of(side, step, shrink) for side in image.shape[:2])
-    out = np.empty((image.shape[0] * scale, image.shape[1] * scale, channels), np.uint8)
+    out = np.empty((image.shape[0] * scale, image.shape[1] * scale, channels), image.dtype)
     band = np.zeros((rows.tile * scale, out.shape[1], channels), np.float32)
     for top, end, weights_down in _bands(rows, scale):
         for left, weights_right in zip(columns.starts, columns.weights(), strict=True):
@@ -62,7 +62,8 @@ def in_tiles(
             tile = tile * weights_down[:, None, None] * weights_right.repeat(scale)[None, :, None]
             band[:, left * scale : (left + columns.tile) * scale] += tile
         done = (end - top) * scale  # rows before the next band
-        out[top * scale : end * scale] = (band[:done] + 0.5).clip(0, 255).astype(np.uint8)
+        part = band[:done]
+        out[top * scale : end * scale] = (part + 0.5).clip(0, 255).astype(np.uint8) if out.dtype == np.uint8 else part
         band[: len(band) - done] = band[done:].copy()
         band[len(band) - done :] = 0
     return out

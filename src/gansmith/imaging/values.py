@@ -1,7 +1,7 @@
 """The meaning of stored pixels: number type, range in the units that came in, bands, and their picture."""
 
 # Files hold values in units of their own: counts of a sensor, dB, metres, Hounsfield units. The cache stores them as
-# uint8, uint16, or float32 in [-1, 1], with one range for a whole set. Networks see [-1, 1] in every case: ``tensors.py``.
+# uint8, uint16, or float32 in [-1, 1], with one range for a whole set. Networks always see [-1, 1]: ``tensors.py``.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,8 +79,7 @@ class PixelValues:
 
     def in_units(self, pixels: np.ndarray) -> np.ndarray:
         """Convert stored pixels (..., C) to values in units, in the type of the files: whole numbers are rounded."""
-        low, high = np.asarray(self.low, np.float64), np.asarray(self.high, np.float64)
-        values = low + shares(pixels) * (high - low)
+        values = self._in_units(pixels)
         kind = np.dtype(self.kind)
         if kind.kind == "b":
             return np.asarray(values >= 0.5)
@@ -88,6 +87,14 @@ class PixelValues:
             ends = np.iinfo(kind)
             values = values.round().clip(float(ends.min), float(ends.max))
         return values.astype(kind)
+
+    def in_units_exactly(self, pixels: np.ndarray) -> np.ndarray:
+        """Convert stored pixels (..., C) to float32 values in units, not rounded to whole numbers."""
+        return self._in_units(pixels).astype(np.float32)
+
+    def _in_units(self, pixels: np.ndarray) -> np.ndarray:
+        low, high = np.asarray(self.low, np.float64), np.asarray(self.high, np.float64)
+        return np.asarray(low + shares(pixels) * (high - low))
 
     def picture(self, pixels: np.ndarray) -> np.ndarray:
         """Convert stored pixels (..., C) to uint8 with 1, 3 or 4 channels: linear, low is black and high is white."""
@@ -144,7 +151,9 @@ class ValueSample:
         step = max(1, len(pixels) // max(1, count))
         while step > 1 and gcd(step, values.shape[1]) > 1:  # else all of them would be from a few columns
             step += 1
-        return cls(pixels.min(0).astype(np.float64), pixels.max(0).astype(np.float64), pixels[::step].astype(np.float32))
+        return cls(
+            pixels.min(0).astype(np.float64), pixels.max(0).astype(np.float64), pixels[::step].astype(np.float32)
+        )
 
     def scaled(self, factor: float) -> "ValueSample":
         """Return the sample of all values times a factor."""

@@ -43,7 +43,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Sum:
-    """The terms, their sum as a latent, and pictures, uint8 (9, H, W, C): of it at index 4, and of 8 images around it."""
+    """The terms, their sum as a latent, and pictures, uint8 (9, H, W, C): of it at index 4, and 8 around it."""
 
     terms: tuple[Term, ...]
     latents: Latents

@@ -18,7 +18,7 @@ STEPS = 7  # images in a row, with the unchanged image in the middle
 
 @dataclass(frozen=True)
 class Directions:
-    """Unit directions (num, latent_dim), their strengths (num,), and images along them, stored pixels (num, 7, H, W, C)."""
+    """Unit directions (num, latent_dim), their strengths (num,), and stored pixels along them (num, 7, H, W, C)."""
 
     vectors: Tensor
     strengths: Tensor  # singular values, largest first

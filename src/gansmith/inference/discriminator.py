@@ -93,7 +93,8 @@ class TrainedDiscriminator:
         if images.dtype != self.spec.stored_type or images.shape[1:] != wanted or not len(images):
             raise ModelError(
                 "model.images_shape",
-                f"images must be {self.spec.stored_type} (N, {', '.join(map(str, wanted))}), got {images.dtype} {images.shape}",
+                f"images must be {self.spec.stored_type} (N, {', '.join(map(str, wanted))}), got {images.dtype}"
+                f" {images.shape}",
             )
         labels = None if label is None else torch.full((self.batch,), label, device=self._device)
         out = []

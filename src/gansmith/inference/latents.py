@@ -132,9 +132,7 @@ def pick(
     """Return the images that ``seeds`` names, as ``sample`` makes them; ``find_latents`` explains the names."""
     latents = find_latents(model, seeds, label=label, truncation=truncation)
     numbers = None if latents.classes is None else latents.classes.argmax(1)
-    return Samples(
-        draw(model, latents, raw=raw), numbers, model.classes, names=latents.names, values=model.data.values
-    )
+    return Samples(draw(model, latents, raw=raw), numbers, model.classes, names=latents.names, values=model.data.values)
 
 
 def _find_one(model: TrainedModel, name: Seed, truncation: float | None) -> Latents:

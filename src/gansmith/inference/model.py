@@ -81,7 +81,7 @@ class Model(TrainedModel):
         return LatentInput(method.config.latent_dim, method.num_classes, part.mixes_labels, part.kind)
 
     def draw(self, latents: ArrayLike, labels: ArrayLike | None = None, *, raw: bool = False) -> np.ndarray:
-        """Return the images of latents (N, latent_dim), stored pixels (N, H, W, C); ``TrainedModel.draw`` explains it."""
+        """Return images of latents (N, latent_dim), stored pixels (N, H, W, C); ``TrainedModel.draw`` explains it."""
         networks = nn.ModuleDict({"generator": self._generator("generator", raw)})
         preview = self.latent_method("draw").preview
         fixed = Fixed(torch.as_tensor(latents), None if labels is None else torch.as_tensor(labels), 8)

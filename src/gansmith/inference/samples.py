@@ -45,17 +45,29 @@ ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # a fixed time, so that equal samples give equ
 
 @dataclass(frozen=True)
 class Picture:
-    """One image, uint8 (H, W, C), which notebooks display; with the colour profile of the file that it comes from."""
+    """One image, uint8 (H, W, C), which notebooks display; with the colour profile of the file that it comes from.
+
+    A result of a model of deep data has its values too, (H, W, C) in the units of that data: .png of 16 bits, .tif and
+    .npy hold them.
+    """
 
     array: np.ndarray
     icc_profile: bytes | None = None
+    values: np.ndarray | None = None
+    meaning: PixelValues | None = None
 
     def save(self, path: str | Path, quality: int = QUALITY) -> Path:
         """Write a .png, .jpg, .webp, .tif or .bmp file, whole or not at all; GansmithError for another ending.
 
-        ``encode_image`` explains ``quality``.
+        ``encode_image`` explains ``quality``. A picture with values can be a .npy too.
         """
-        target = output_file(path, "a picture", *WRITTEN_AS)
+        more = () if self.values is None else (".npy",)
+        target = output_file(path, "a picture", *WRITTEN_AS, *more)
+        if self.values is not None and self.meaning is not None:
+            content = _values_file(self.values, self.meaning, target.suffix.lower())
+            if content is not None:
+                commit_file(target, lambda at: at.write_bytes(content))
+                return target
         data = encode_image(self.array, target.suffix, quality, self.icc_profile)
         commit_file(target, lambda at: at.write_bytes(data))
         return target
@@ -361,6 +373,25 @@ def _refuse_other_image(path: Path, image: np.ndarray, values: PixelValues | Non
             f"'{folder}' cannot be continued: '{path.name}' is not the image that this model and these options make"
             "\n  pass the same model, --seed, --label and --truncation, or name another folder",
         )
+
+
+def deep_picture(pixels: np.ndarray, meaning: PixelValues) -> Picture:
+    """Return stored pixels (H, W, C) of deep data as a picture with values."""
+    return Picture(meaning.picture(pixels), None, meaning.in_units(pixels), meaning)
+
+
+def _values_file(values: np.ndarray, meaning: PixelValues, ending: str) -> bytes | None:
+    """Return the content of a file of values (H, W, C); None for an ending that cannot hold them."""
+    buffer = io.BytesIO()
+    if ending == ".npy":
+        np.save(buffer, values)
+    elif ending in TIFF:
+        write_tiff(buffer, [values], meaning.bands)
+    elif ending == ".png" and meaning.fits_png:
+        return encode_values_png(values, meaning)
+    else:
+        return None
+    return buffer.getvalue()
 
 
 def encode_values_png(values: np.ndarray, meaning: PixelValues) -> bytes:

@@ -6,7 +6,7 @@ TOLERANCE = 1e-4  # relative to the first residual
 
 
 def blend(image: np.ndarray, made: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Return ``image`` with its pixels in ``missing`` (H, W) filled from ``made``; all images are stored pixels (H, W, C).
+    """Return ``image`` with its pixels in ``missing`` (H, W) filled from ``made``; all are stored pixels (H, W, C).
 
     The filled pixels keep the gradients of ``made``. They are ``made`` plus a harmonic function, which equals the
     difference of the two images at the edge of the hole, and has slope 0 at the image border.

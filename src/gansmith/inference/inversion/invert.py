@@ -66,7 +66,9 @@ class Inversion:
         pictures = [given, found]
         if self.filled is not None:
             pictures = [(self.target.with_hole(), "masked"), found, (self.filled, "filled"), given]
-        return Picture(framed(beside([captioned(tile(picture_of(image, self.values)), caption) for image, caption in pictures])))
+        return Picture(
+            framed(beside([captioned(tile(picture_of(image, self.values)), caption) for image, caption in pictures]))
+        )
 
     def _repr_png_(self) -> bytes:
         return self.sheet()._repr_png_()
@@ -149,7 +151,7 @@ def invert(
 
 
 def psnr_db(one: np.ndarray, other: np.ndarray, known: np.ndarray) -> float:
-    """Return 10 log10(255^2 / mean squared difference) of stored pixels (H, W, C) where ``known`` (H, W); 100 at most."""
+    """Return 10 log10(255^2 / mean squared difference) in levels of 255 where ``known`` (H, W); 100 at most."""
     error = np.square(levels_of(one[known]) - levels_of(other[known])).mean()
     return float(min(HIGHEST_DB, 10 * np.log10(255**2 / max(error, 1e-12))))
 

@@ -31,7 +31,7 @@ class Target:
 
 
 def load_target(image: str | Path | np.ndarray, mask: str | Path | None, spec: DataSpec) -> Target:
-    """Read an image file, or take stored pixels (H, W, C) of the model's size, with a mask file: white pixels are missing.
+    """Read an image file, or take stored pixels (H, W, C) of the model's size, with a mask file: white is missing.
 
     Files are cropped around their centre to the model's proportions and resized. Raises DataError for a file that
     cannot be read, an array of another shape, a mask of another size than the image, or an all black or white mask.

@@ -38,7 +38,9 @@ class Extractor:
     sha256: str  # of its weights
     resize: str  # sentence: how images are resized
     classes: tuple[str, ...]  # of its probabilities; (): none
-    extract: Callable[[np.ndarray], tuple[Tensor, Tensor | None]]  # stored pixels (N, H, W, C) -> (N, F), (N, K) or None
+    extract: Callable[
+        [np.ndarray], tuple[Tensor, Tensor | None]
+    ]  # stored pixels (N, H, W, C) -> (N, F), (N, K) or None
     num_modes: int = 0  # modes that it distinguishes; 0: none
     mode_of: Callable[[Tensor, Tensor], Tensor] | None = (
         None  # (N, F), (N, K) -> mode of each image, int64 (N,); -1: none

@@ -34,8 +34,8 @@ class FidelityExtractor(ExtractorPart):
         if data.values is not None:
             raise MetricError(
                 "metric.extractor_needs_pictures",
-                f"extractor '{self.kind}' knows 8-bit pictures, but these are images of {counted(data.channels, 'channel')}"
-                f" of {data.values.words}\n  pass --features own, which is trained on your images, or untrained",
+                f"extractor '{self.kind}' knows 8-bit pictures, but these are images of"
+                f" {counted(data.channels, 'channel')} of {data.values.words}\n  pass --features own, which is trained on your images, or untrained",
             )
         try:
             from torch_fidelity.utils import create_feature_extractor

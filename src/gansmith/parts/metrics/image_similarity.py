@@ -1,7 +1,7 @@
 """Similarity of results and targets: PSNR, SSIM, L1, features, colourfulness."""
 
-# Images are stored pixels (N, H, W, C), results and targets in the same order. Each function returns float64 (N,), one value an
-# image.
+# Images are stored pixels (N, H, W, C), results and targets in the same order. Each function returns float64 (N,), one
+# value an image.
 
 import numpy as np
 import torch
@@ -27,7 +27,9 @@ BEST = {  # as Metric.best
 
 def l1(results: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Return the mean absolute difference, in grey levels of 0 to 255; of deep images in 255ths of their range."""
-    return np.array([np.abs(levels_of(one) - levels_of(other)).mean() for one, other in zip(results, targets, strict=True)])
+    return np.array(
+        [np.abs(levels_of(one) - levels_of(other)).mean() for one, other in zip(results, targets, strict=True)]
+    )
 
 
 def psnr(results: np.ndarray, targets: np.ndarray) -> np.ndarray:
