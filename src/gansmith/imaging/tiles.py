@@ -51,7 +51,8 @@ def in_tiles(
     """Apply ``work`` to the tiles of uint8 (H, W, C) and blend the results to uint8 (scale H, scale W, channels).
 
     ``work`` maps uint8 (h, w, C) to float32 (scale h, scale w, channels) in 0 to 255. H and W are multiples of
-    ``step``. A float32 image becomes float32; ``Tiling.of`` explains ``shrink``. Besides both images, memory holds one row of tiles.
+    ``step``; ``Tiling.of`` explains ``shrink``. Besides both images, memory holds one row of tiles. A float32 image
+    becomes float32, in the scale of ``work``.
     """
     rows, columns = (Tiling.of(side, step, shrink) for side in image.shape[:2])
     out = np.empty((image.shape[0] * scale, image.shape[1] * scale, channels), image.dtype)

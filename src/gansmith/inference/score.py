@@ -12,7 +12,7 @@ from gansmith.data.base import DataSpec
 from gansmith.data.sources.walk import image_files
 from gansmith.data.value_format import stored_image
 from gansmith.imaging.images import quiet_pillow
-from gansmith.inference.image_files import raise_failures
+from gansmith.inference.image_files import raise_failures, read_as_values
 from gansmith.inference.inversion.invert import invert
 from gansmith.inference.latents import refuse_points
 from gansmith.inference.model import Model
@@ -72,4 +72,4 @@ def _inversion_psnr_db(model: Model, images: np.ndarray, label: str | None) -> n
 
 def _fitted(file: Path, spec: DataSpec) -> np.ndarray:
     with quiet_pillow():
-        return stored_image(file.read_bytes(), spec)
+        return stored_image(file.read_bytes() if spec.values is None else read_as_values(file), spec)

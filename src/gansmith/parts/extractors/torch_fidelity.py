@@ -35,7 +35,8 @@ class FidelityExtractor(ExtractorPart):
             raise MetricError(
                 "metric.extractor_needs_pictures",
                 f"extractor '{self.kind}' knows 8-bit pictures, but these are images of"
-                f" {counted(data.channels, 'channel')} of {data.values.words}\n  pass --features own, which is trained on your images, or untrained",
+                f" {counted(data.channels, 'channel')} of {data.values.words}"
+                "\n  pass --features own, which is trained on your images, or untrained",
             )
         try:
             from torch_fidelity.utils import create_feature_extractor
