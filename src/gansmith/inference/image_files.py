@@ -36,8 +36,11 @@ def name_of(image: ImageLike, kind: str = "image") -> str:
     return f"the {kind}" if isinstance(image, np.ndarray) else f"'{escaped(image)}'"
 
 
-def open_picture(image: ImageLike) -> Image.Image:
-    """Open an image file, or uint8 (H, W, C) with 1, 3 or 4 channels, upright; DataError if that fails."""
+def open_picture(image: ImageLike, *, keep_profile: bool = False) -> Image.Image:
+    """Open an image file, or uint8 (H, W, C) with 1, 3 or 4 channels, upright; DataError if that fails.
+
+    Colours are converted to sRGB, unless ``keep_profile`` leaves them as they are, with their profile.
+    """
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in MODES:
             raise DataError(
@@ -46,7 +49,7 @@ def open_picture(image: ImageLike) -> Image.Image:
         return to_pil(image)
     try:
         with quiet_pillow():
-            return decode_image(Path(image).read_bytes())
+            return decode_image(Path(image).read_bytes(), keep_profile=keep_profile)
     except DataError as problem:
         raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem}") from problem
     except OSError as problem:

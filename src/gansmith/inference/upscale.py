@@ -29,7 +29,7 @@ def upscale(model: TrainedModel, image: ImageLike, *, raw: bool = False) -> Pict
     channels. Raises ModelError for a model that does not upscale, DataError for an image that cannot be used.
     """
     generator = model.upscaler(raw=raw)
-    opened = open_picture(image)
+    opened = open_picture(image, keep_profile=True)
     refuse_large(image, opened.height * generator.scale, opened.width * generator.scale, LARGEST_PIXELS)
     made = generator.enlarge(pixels_of(opened, generator.given_channels))
     return Picture(with_alpha_of(opened, made), profile_of(opened))
