@@ -511,7 +511,7 @@ class Worker:
         except ValidationError as problem:
             first = problem.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "settings"
-            self._write({**answer, "error": {"code": "learn.settings", "message": f"{place}: {first['msg']}"}})
+            self._write({**answer, "error": {"code": "web.learn_settings", "message": f"{place}: {first['msg']}"}})
         except GansmithError as problem:
             self._write({**answer, "error": {"code": problem.code, "message": str(problem)}})
         if self._session is not None:
@@ -531,7 +531,7 @@ class Worker:
             self._write({**self._session.first(), "restarted": restarted})
             done["restarted"] = restarted
         if self._session is None:
-            raise GansmithError("learn.not_started", "nothing is being trained yet\n  send settings first")
+            raise GansmithError("web.learn_not_started", "nothing is being trained yet\n  send settings first")
         if "speed" in command:
             self._speed = float(command["speed"]) and max(SLOWEST, float(command["speed"]))
         if "playing" in command:
