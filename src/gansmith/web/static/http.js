@@ -1,0 +1,57 @@
+// Requests to the server: JSON, pictures, uploads, events. Every failure is an ApiError with a code and plain words.
+
+export class ApiError extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** Return the address of an API path with its query; values that are null or "" are left out. */
+export function address(path, query = {}) {
+  const pairs = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const text = new URLSearchParams(pairs).toString();
+  return `v1/${path}${text ? `?${text}` : ""}`;
+}
+
+/** Return the response of a request; ApiError for a refusal, a lost connection, or an answer that is no answer. */
+export async function request(path, { query, signal, ...options } = {}) {
+  let response;
+  try {
+    response = await fetch(address(path, query), { signal, ...options });
+  } catch (problem) {
+    if (problem.name === "AbortError") throw problem;
+    throw new ApiError(0, "studio.gone", "gansmith studio does not answer. Is it still running in the terminal?");
+  }
+  if (response.ok) return response;
+  let told = null;
+  try {
+    told = (await response.json()).error;
+  } catch {
+    // a proxy may answer with something else
+  }
+  throw new ApiError(response.status, told?.code ?? "studio.refused", told?.message ?? `The server answered ${response.status}.`);
+}
+
+export async function getJson(path, query, signal) {
+  return (await request(path, { query, signal })).json();
+}
+
+/** Send an object as JSON; return the answer. ``method`` may also be DELETE. */
+export async function sendJson(path, body = {}, { method = "POST", query, signal } = {}) {
+  const headers = { "content-type": "application/json" };
+  const response = await request(path, { method, query, signal, headers, body: JSON.stringify(body) });
+  return response.status === 204 ? null : response.json();
+}
+
+/** Call ``handlers[name](data)`` for each server-sent event until the returned function is called; reconnects itself. */
+export function listen(path, handlers, { query, onState } = {}) {
+  const source = new EventSource(address(path, query));
+  for (const [name, handle] of Object.entries(handlers)) {
+    source.addEventListener(name, (event) => handle(JSON.parse(event.data), event));
+  }
+  source.addEventListener("open", () => onState?.("open"));
+  source.addEventListener("error", () => onState?.(source.readyState === EventSource.CLOSED ? "closed" : "waiting"));
+  return () => source.close();
+}
