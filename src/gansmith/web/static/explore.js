@@ -177,7 +177,7 @@ export function Explore({ engine, query, onQuery, heading }) {
     try {
       if (text !== null) {
         const found = JSON.parse(text);
-        const state = fromJson(found.state ?? found, model);
+        const state = fromJson(found.states?.[0] ?? found, model);
         if (state) {
           choose(state, "from a PNG");
           setTold(`${file.name}: its image is shown.`);

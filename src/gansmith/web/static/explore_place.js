@@ -1,8 +1,8 @@
 // The place Explore of the page with a server: choose a model, open its engine.
 
 import { html, useEffect, useState } from "./vendor/preact.js";
-import { Notice, Panel, Progress, Select, useLoad } from "./ui.js";
-import { getJson } from "./http.js";
+import { Button, Notice, Panel, Progress, Select, useLoad } from "./ui.js";
+import { address, getJson } from "./http.js";
 import { openHttpEngine } from "./engine_http.js";
 import { Explore } from "./explore.js";
 import { Translate } from "./translate.js";
@@ -47,6 +47,9 @@ export function Place({ id, query, go, replace }) {
     );
     return () => stop.abort();
   }, [chosen?.id, chosen?.ready]);
+  useEffect(() => { // asking for a model has the server prepare it
+    if (chosen && !chosen.ready && !chosen.error) getJson(`models/${encodeURIComponent(chosen.id)}`).catch(() => {});
+  }, [chosen?.id, chosen?.ready]);
   if (problem && !models) return html`<${Notice} kind="bad">${problem.message}<//>`;
   if (!models) return html`<p class="soft">Looking for models …</p>`;
   if (!models.length) return html`<h1 class="unseen">Explore</h1><${NoModels} go=${go} />`;
@@ -56,7 +59,16 @@ export function Place({ id, query, go, replace }) {
   if (!chosen.ready) return html`<div class="heading">${heading}</div><${Progress} label="Preparing this model for fast drawing (ONNX): once, some seconds" share=${null} />`;
   if (engine.failed && engine.id === chosen.id) return html`<div class="heading">${heading}</div><${Notice} kind="bad">${engine.failed.message}<//>`;
   if (!engine.made || engine.id !== chosen.id) return html`<div class="heading">${heading}</div><p class="soft">Opening the model …</p>`;
+  if (chosen.points) return html`<div class="heading">${heading}</div><${Points} id=${chosen.id} />`;
   const Kind = engine.made.model.method === "latent" ? Explore : Translate;
   return html`<${Kind} key=${chosen.id} engine=${engine.made} heading=${heading} query=${query.toString()}
     onQuery=${(text) => replace("explore", chosen.id, new URLSearchParams(text))} />`;
+}
+
+/** A model of points in the plane has no images to steer. */
+function Points({ id }) {
+  const [seed, setSeed] = useState(0);
+  return html`<${Panel} title="Points in the plane" help="This model makes points, not images: here are 256 of them."
+      tools=${html`<${Button} kind="main" onClick=${() => setSeed(seed + 1)}>New points<//>`}>
+    <img class="points" src=${address(`models/${encodeURIComponent(id)}/grid.png`, { n: 256, seed })} alt="256 points that the model made" /><//>`;
 }

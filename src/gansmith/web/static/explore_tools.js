@@ -236,7 +236,8 @@ export function Photo({ engine, model, choose, file, onFile }) {
     control.current = new AbortController();
     setWork({ busy: true, problem: null, done: false });
     const { signal } = control.current;
-    engine.invert(file, signal).then(
+    const onShare = (share) => setWork((old) => (old.busy ? { ...old, share } : old));
+    engine.invert(file, { onShare }, signal).then(
       (found) => {
         choose(stateOf("0", { latent: found.latent, labels: labelsFound(found.labels, model) }), "found for a photo");
         setWork({ busy: false, problem: null, done: true });
@@ -253,7 +254,7 @@ export function Photo({ engine, model, choose, file, onFile }) {
       <div class="row"><${FileButton} kind="main" onFile=${onFile}>Choose a picture<//><span class="soft small">or drop one on the page</span></div>
       ${work.problem && html`<${Notice} kind="bad">${work.problem.message}<//>`}
       ${picture && file && html`<img class="photo" src=${picture} alt="Your picture" />`}
-      ${work.busy && html`<${Progress} label="Searching; this takes from seconds to minutes" share=${null} />
+      ${work.busy && html`<${Progress} label="Searching; this takes from seconds to minutes" share=${work.share ?? null} />
         <div class="row"><${Button} onClick=${() => { control.current.abort(); onFile(null); }}>Stop<//></div>`}
       ${work.done && html`<${Notice} kind="good">Found: it is the chosen image now. The model draws only images like those it learnt from, so a picture of another kind comes back changed.<//>`}
     </div>

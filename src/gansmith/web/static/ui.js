@@ -220,19 +220,10 @@ export function useHotkeys(keys) {
 }
 
 /** Return [key, what it does] of all keys that count now. */
-export function listHotkeys() {
+function listHotkeys() {
   const all = new Map();
   for (const entry of hotkeys) for (const [key, [words]] of Object.entries(entry())) all.set(key, words);
   return [...all];
-}
-
-export function setHotkeysOn(on) {
-  hotkeysOn = on;
-  remember("hotkeys", on);
-}
-
-export function areHotkeysOn() {
-  return hotkeysOn;
 }
 
 document.addEventListener("keydown", (event) => {
@@ -285,6 +276,30 @@ export function useColours() {
 }
 
 if (typeof document !== "undefined" && remembered("theme", "auto") !== "auto") setTheme(remembered("theme", "auto"));
+
+const THEMES = { auto: ["dark", "◐", "as the system"], dark: ["light", "☾", "dark"], light: ["auto", "☀", "light"] };
+
+/** A button that goes through the themes. */
+export function ThemeButton() {
+  const [theme, setOwn] = useState(currentTheme());
+  const [next, sign, words] = THEMES[theme];
+  return html`<${Button} kind="quiet" label=${`Theme: ${words}`} title=${`Theme: ${words}`} onClick=${() => { setTheme(next); setOwn(next); }}>${sign}<//>`;
+}
+
+/** A list of the keys, with a switch for those without Ctrl. */
+export function KeysDialog({ open, onClose }) {
+  const [on, setOn] = useState(hotkeysOn);
+  const change = (wanted) => {
+    hotkeysOn = wanted;
+    remember("hotkeys", wanted);
+    setOn(wanted);
+  };
+  return html`<${Dialog} title="Keys" open=${open} onClose=${onClose}>
+    <table><thead><tr><th scope="col">Key</th><th scope="col">What it does</th></tr></thead>
+      <tbody>${listHotkeys().map(([key, words]) => html`<tr key=${key}><td><kbd>${key === " " ? "Space" : key}</kbd></td><td>${words}</td></tr>`)}</tbody></table>
+    <${Check} label="Keys without Ctrl are on" checked=${on} onChange=${change} />
+  <//>`;
+}
 
 /** Run an async function when ``keys`` change: returns {value, problem, busy}; an older answer never replaces a newer one. */
 export function useLoad(load, keys) {
