@@ -1,7 +1,7 @@
 // The page: four places, each a module that is loaded when it is opened; the address after # says which one.
 
 import { html, render, useEffect, useState } from "./vendor/preact.js";
-import { Button, Check, Dialog, Notice, areHotkeysOn, currentTheme, listHotkeys, setHotkeysOn, setTheme, useHotkeys } from "./ui.js";
+import { Button, KeysDialog, Notice, ThemeButton, useHotkeys } from "./ui.js";
 
 // Each module exports Place({ id, query, go, replace }).
 const PLACES = {
@@ -10,7 +10,6 @@ const PLACES = {
   judge: ["Judge", "Measure a model", () => import("./judge.js")],
   learn: ["Learn", "Train a small GAN here and see how it works", () => import("./learn.js")],
 };
-const THEMES = { auto: ["dark", "◐", "as the system"], dark: ["light", "☾", "dark"], light: ["auto", "☀", "light"] };
 
 /** Return {place, id, query} of "#/explore/demo?seeds=3". */
 export function readRoute(hash) {
@@ -28,9 +27,7 @@ export function hrefOf(place, id = "", query = null) {
 function App() {
   const [route, setRoute] = useState(readRoute(location.hash));
   const [module, setModule] = useState({});
-  const [theme, setOwnTheme] = useState(currentTheme());
   const [keysOpen, setKeysOpen] = useState(false);
-  const [keysOn, setKeysOn] = useState(areHotkeysOn());
 
   useEffect(() => {
     const change = () => setRoute(readRoute(location.hash));
@@ -59,10 +56,6 @@ function App() {
     history.replaceState(null, "", hrefOf(place, id, query));
     setRoute(readRoute(location.hash));
   };
-  const nextTheme = () => {
-    setTheme(THEMES[theme][0]);
-    setOwnTheme(THEMES[theme][0]);
-  };
 
   return html`
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
@@ -73,7 +66,7 @@ function App() {
           aria-current=${name === route.place ? "page" : undefined}>${words}</a>`)}
       </nav>
       <div class="tools">
-        <${Button} kind="quiet" label=${`Theme: ${THEMES[theme][2]}`} title=${`Theme: ${THEMES[theme][2]}`} onClick=${nextTheme}>${THEMES[theme][1]}<//>
+        <${ThemeButton} />
         <${Button} kind="quiet" label="Keys" title="Keys (?)" onClick=${() => setKeysOpen(true)}>?<//>
       </div>
     </header>
@@ -83,11 +76,9 @@ function App() {
         && html`<${module.Place} key=${route.place} id=${route.id} query=${route.query} go=${go} replace=${replace} />`}
     </main>
     <div id="live" class="unseen" role="status" aria-live="polite"></div>
-    <${Dialog} title="Keys" open=${keysOpen} onClose=${() => setKeysOpen(false)}>
-      <table><thead><tr><th scope="col">Key</th><th scope="col">What it does</th></tr></thead>
-        <tbody>${listHotkeys().map(([key, words]) => html`<tr key=${key}><td><kbd>${key}</kbd></td><td>${words}</td></tr>`)}</tbody></table>
-      <${Check} label="Keys without Ctrl are on" checked=${keysOn} onChange=${(on) => { setHotkeysOn(on); setKeysOn(on); }} />
-    <//>`;
+    <${KeysDialog} open=${keysOpen} onClose=${() => setKeysOpen(false)} />`;
 }
 
-render(html`<${App} />`, document.getElementById("app"));
+const app = document.getElementById("app");
+app.textContent = "";
+render(html`<${App} />`, app);

@@ -8,9 +8,9 @@ export class ApiError extends Error {
   }
 }
 
-/** Return the address of an API path with its query; values that are null or "" are left out. */
+/** Return the address of an API path with its query, an object or URLSearchParams; null and "" are left out. */
 export function address(path, query = {}) {
-  const pairs = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const pairs = (query instanceof URLSearchParams ? [...query] : Object.entries(query)).filter(([, value]) => value !== null && value !== undefined && value !== "");
   const text = new URLSearchParams(pairs).toString();
   return `v1/${path}${text ? `?${text}` : ""}`;
 }
@@ -54,4 +54,28 @@ export function listen(path, handlers, { query, onState } = {}) {
   source.addEventListener("open", () => onState?.("open"));
   source.addEventListener("error", () => onState?.(source.readyState === EventSource.CLOSED ? "closed" : "waiting"));
   return () => source.close();
+}
+
+/** Send bytes; call ``onProgress({done, total})`` while the server works; return the event "result". */
+export async function sendFile(path, file, { query, signal, onProgress } = {}) {
+  const headers = { "content-type": "application/octet-stream", accept: "text/event-stream" };
+  const response = await request(path, { method: "POST", body: file, query, signal, headers });
+  if (!response.headers.get("content-type").startsWith("text/event-stream")) return response.json();
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = ""; ; ) {
+    const { value, done } = await reader.read();
+    const events = (rest + (value ?? "")).split(/\r?\n\r?\n/);
+    rest = events.pop();
+    for (const event of events) {
+      const name = /^event: ?(.*)$/m.exec(event)?.[1];
+      const data = [...event.matchAll(/^data: ?(.*)$/gm)].map((line) => line[1]).join("\n");
+      if (name === "progress") onProgress?.(JSON.parse(data));
+      if (name === "result") return JSON.parse(data);
+      if (name === "error") {
+        const problem = JSON.parse(data);
+        throw new ApiError(500, problem.code, problem.message);
+      }
+    }
+    if (done) throw new ApiError(0, "studio.gone", "The server ended the work without a result.");
+  }
 }

@@ -109,6 +109,56 @@ export function Dialog({ title, open, onClose, children }) {
   </dialog>`;
 }
 
+/** Tabs: ``options`` are [value, text]; the panel below has role="tabpanel". */
+export function Tabs({ label, value, options, onChange }) {
+  const move = (event) => {
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const at = options.findIndex(([each]) => each === value);
+    const [next] = options[(at + step + options.length) % options.length];
+    const list = event.currentTarget;
+    onChange(next);
+    requestAnimationFrame(() => list.querySelector("[aria-selected=true]")?.focus());
+  };
+  return html`<div class="tabs" role="tablist" aria-label=${label} onKeyDown=${move}>
+    ${options.map(([each, text]) => html`<button type="button" role="tab" key=${each} aria-selected=${String(each === value)}
+      tabindex=${each === value ? 0 : -1} onClick=${() => onChange(each)}>${text}</button>`)}</div>`;
+}
+
+/** A button that opens a file of the person. */
+export function FileButton({ onFile, accept = "image/*", children, kind = "" }) {
+  const input = useRef(null);
+  return html`<${Button} kind=${kind} onClick=${() => input.current.click()}>${children}<//>
+    <input ref=${input} type="file" accept=${accept} hidden tabindex="-1" aria-hidden="true"
+      onChange=${(event) => {
+        const [file] = event.currentTarget.files;
+        event.currentTarget.value = "";
+        if (file) onFile(file);
+      }} />`;
+}
+
+/** Call ``onFile`` with a file that is dropped anywhere on the page. */
+export function useFileDrop(onFile) {
+  const now = useRef(onFile);
+  now.current = onFile;
+  useEffect(() => {
+    const over = (event) => { if (event.dataTransfer?.types.includes("Files")) event.preventDefault(); };
+    const drop = (event) => {
+      if (!event.dataTransfer?.types.includes("Files")) return;
+      event.preventDefault();
+      const [file] = event.dataTransfer.files;
+      if (file) now.current(file);
+    };
+    addEventListener("dragover", over);
+    addEventListener("drop", drop);
+    return () => {
+      removeEventListener("dragover", over);
+      removeEventListener("drop", drop);
+    };
+  }, []);
+}
+
 /** Say something to screen readers, without a change on the page. */
 export function say(text) {
   const region = document.getElementById("live");
@@ -170,19 +220,10 @@ export function useHotkeys(keys) {
 }
 
 /** Return [key, what it does] of all keys that count now. */
-export function listHotkeys() {
+function listHotkeys() {
   const all = new Map();
   for (const entry of hotkeys) for (const [key, [words]] of Object.entries(entry())) all.set(key, words);
   return [...all];
-}
-
-export function setHotkeysOn(on) {
-  hotkeysOn = on;
-  remember("hotkeys", on);
-}
-
-export function areHotkeysOn() {
-  return hotkeysOn;
 }
 
 document.addEventListener("keydown", (event) => {
@@ -235,6 +276,30 @@ export function useColours() {
 }
 
 if (typeof document !== "undefined" && remembered("theme", "auto") !== "auto") setTheme(remembered("theme", "auto"));
+
+const THEMES = { auto: ["dark", "◐", "as the system"], dark: ["light", "☾", "dark"], light: ["auto", "☀", "light"] };
+
+/** A button that goes through the themes. */
+export function ThemeButton() {
+  const [theme, setOwn] = useState(currentTheme());
+  const [next, sign, words] = THEMES[theme];
+  return html`<${Button} kind="quiet" label=${`Theme: ${words}`} title=${`Theme: ${words}`} onClick=${() => { setTheme(next); setOwn(next); }}>${sign}<//>`;
+}
+
+/** A list of the keys, with a switch for those without Ctrl. */
+export function KeysDialog({ open, onClose }) {
+  const [on, setOn] = useState(hotkeysOn);
+  const change = (wanted) => {
+    hotkeysOn = wanted;
+    remember("hotkeys", wanted);
+    setOn(wanted);
+  };
+  return html`<${Dialog} title="Keys" open=${open} onClose=${onClose}>
+    <table><thead><tr><th scope="col">Key</th><th scope="col">What it does</th></tr></thead>
+      <tbody>${listHotkeys().map(([key, words]) => html`<tr key=${key}><td><kbd>${key === " " ? "Space" : key}</kbd></td><td>${words}</td></tr>`)}</tbody></table>
+    <${Check} label="Keys without Ctrl are on" checked=${on} onChange=${change} />
+  <//>`;
+}
 
 /** Run an async function when ``keys`` change: returns {value, problem, busy}; an older answer never replaces a newer one. */
 export function useLoad(load, keys) {
