@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +83,7 @@ class RunLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = threading.RLock()
         self._forget()
 
     def _forget(self) -> None:
@@ -115,6 +117,10 @@ class RunLog:
 
     def catch_up(self, most_bytes: int = CHUNK_BYTES) -> bool:
         """Read at most so many new bytes; say whether there are more. OSError if the file cannot be read."""
+        with self._lock:
+            return self._catch_up(most_bytes)
+
+    def _catch_up(self, most_bytes: int) -> bool:
         try:
             with open(self.path, "rb") as file:
                 status = os.fstat(file.fileno())
@@ -174,6 +180,10 @@ class RunLog:
         """
         if not self.is_whole:
             return {**_answer(self._sampled(points), columns, points, low, high), "whole": False, "rows": None}
+        with self._lock:
+            return self._thinned(columns, low, high, points)
+
+    def _thinned(self, columns: list[str], low: float, high: float, points: int) -> dict[str, Any]:
         table = self._table
         inside = table.groups(low, high)
         begin = table.starts[inside.start] if inside.stop > inside.start else 0
@@ -240,7 +250,7 @@ def _joined(parts: dict[str, np.ndarray], columns: list[str], points: int, rows_
             number = np.add.reduceat(table[3], cuts)
             mean = np.where(number > 0, np.add.reduceat(table[2], cuts) / np.maximum(number, 1), np.nan)
         if name in AT:
-            out[name] = _numbers(np.where(np.isfinite(high), high, np.nan))
+            out[name] = _numbers(mean)
         elif width * rows_each == 1:
             out["columns"][name] = {"mean": _numbers(mean)}
         else:

@@ -53,6 +53,7 @@ class Reader:
         self.pid: int | None = None
         self._stamps: dict[str, tuple[int, int]] = {}
         self._looked, self._lock = -POLL_SEC, threading.Lock()
+        self._reading = False
 
     def refresh(self, *, rows: bool = True) -> None:
         """Read what has changed; an unreadable folder gives ``problem``."""
@@ -84,8 +85,19 @@ class Reader:
             found = (each.name for each in (self.path / "samples").iterdir())
             self.previews = sorted(int(name[:9]) for name in found if name[:9].isdigit() and name[9:] == "-ema.png")
         self.pid = lock_holder(self.path / ".lock")
-        if rows:
-            self.log.catch_up()
+        if rows and self.log.catch_up() and not self._reading:
+            self._reading = True
+            threading.Thread(target=self._read_on, daemon=True).start()
+
+    def _read_on(self) -> None:
+        """Read the rest of a long log, with room for other requests in between."""
+        try:
+            while self.log.catch_up():
+                time.sleep(0.002)
+        except OSError:  # the next look reports it
+            pass
+        finally:
+            self._reading = False
 
     def _changed(self, name: str, *, must_exist: bool = False) -> bool:
         try:
@@ -246,7 +258,7 @@ class Watch:
             raise GansmithError("web.run_unreadable", f"run '{name}': {reader.problem}")
         return reader
 
-    async def follow(self, name: str, begun: int) -> AsyncIterator[str]:
+    async def follow(self, name: str) -> AsyncIterator[str]:
         """Yield the server-sent events of a run until it is gone."""
         reader = self.reader(name)
         summary: dict[str, Any] = {}
@@ -273,7 +285,7 @@ class Watch:
                 elif time.monotonic() - spoke > KEEP_ALIVE_SEC:
                     spoke = time.monotonic()
                     yield ": here\n\n"
-                await asyncio.sleep(POLL_SEC if reader.log.is_whole else 0.02)
+                await asyncio.sleep(POLL_SEC)
         finally:
             self.streams -= 1
 
@@ -373,7 +385,7 @@ def router(state: State) -> APIRouter:
         if watch.streams >= MOST_STREAMS:
             raise GansmithError("web.too_many_streams", f"more than {MOST_STREAMS} pages follow runs\n  close some")
         return StreamingResponse(
-            watch.follow(run, 0), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+            watch.follow(run), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
 
     @routes.post("/{run}/{action}", status_code=202)
