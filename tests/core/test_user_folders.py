@@ -49,7 +49,9 @@ def test_a_home_folder_that_cannot_be_written_to(monkeypatch, tmp_path, prose):
     monkeypatch.setattr(user_folders.os, "access", lambda *_: False)
     with pytest.warns(GansmithWarning) as said:
         assert folder() == tmp_path / f"gansmith-{os.getuid()}"
-    prose("home folder that cannot be written to", str(said[0].message).replace(f"gansmith-{os.getuid()}", "gansmith-UID"))
+    prose(
+        "home folder that cannot be written to", str(said[0].message).replace(f"gansmith-{os.getuid()}", "gansmith-UID")
+    )
 
 
 @pytest.mark.parametrize("taken", ["file", "link", "of another user"])

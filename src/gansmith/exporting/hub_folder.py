@@ -10,9 +10,10 @@ from pathlib import Path
 import yaml
 from pydantic import Field, field_validator
 
-from gansmith.core.atomic_files import METADATA_KEY, is_disk_full
+from gansmith.core.atomic_files import METADATA_KEY, commit_text, is_disk_full
 from gansmith.core.errors import DiskFullError, GansmithError, GansmithWarning
 from gansmith.core.output_paths import make_parent_folders, refuse_used_folder
+from gansmith.core.plain_files import read_text
 from gansmith.evaluation.result import last_evaluation
 from gansmith.exporting.base import Exported, ExportFormat, formats
 from gansmith.inference.model import Model
@@ -79,7 +80,7 @@ class HubFolder(ExportFormat):
         for film in [] if run is None else [run.path / name for name in FILMS]:
             if film.is_file():
                 shutil.copyfile(film, folder / film.name)
-        (folder / CARD).write_text(self._card(model, run, beside), encoding="utf-8")
+        commit_text(folder / CARD, self._card(model, run, beside))
 
     def _card(self, model: Model, run: RunFolder | None, beside: Path | None) -> str:
         """Return the model card: of the run, the one beside the model, or one from the model's record."""
@@ -95,8 +96,8 @@ class HubFolder(ExportFormat):
                 text = model_card(card_facts(run, model), metrics=numbers)
             if source.startswith(HUB_DATA):
                 dataset = source.removeprefix(HUB_DATA).partition(":")[0]
-        elif beside is not None and (beside / CARD).is_file() and (beside / CARD).read_text()[:4] == "---\n":
-            text = (beside / CARD).read_text(encoding="utf-8")
+        elif beside is not None and (beside / CARD).is_file() and read_text(beside / CARD)[:4] == "---\n":
+            text = read_text(beside / CARD)
         else:
             record = model.record
             recipe = {"name": record.name, "method": record.method.model_dump(mode="json")}
