@@ -13,6 +13,7 @@ from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
 from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.file_names import escaped
 from gansmith.core.output_paths import refuse_used_folder
+from gansmith.core.plain_files import read_bytes
 from gansmith.data.sources.walk import image_files
 from gansmith.imaging.images import (
     MODES,
@@ -49,7 +50,7 @@ def open_picture(image: ImageLike, *, keep_profile: bool = False) -> Image.Image
         return to_pil(image)
     try:
         with quiet_pillow():
-            return decode_image(Path(image).read_bytes(), keep_profile=keep_profile)
+            return decode_image(read_bytes(image), keep_profile=keep_profile)
     except DataError as problem:
         raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem}") from problem
     except OSError as problem:
