@@ -15,7 +15,7 @@ from pydantic import Field
 from gansmith.core.errors import GansmithError, ModelError
 from gansmith.core.metric_name import MetricName
 from gansmith.core.registry import FrozenModel
-from gansmith.web.models import Entry, run_child
+from gansmith.web.models import run_child
 from gansmith.web.places import ONNX, RUN_JSON
 from gansmith.web.state import State
 
@@ -111,15 +111,15 @@ def router(state: State) -> APIRouter:
     @routes.get("")
     async def show(model: str) -> dict[str, Any]:
         """Return the last evaluation of a model, or null, and whether one is under way."""
-        entry = state.models.get(model)
-        work = works.get(entry.id)
+        entry, place = state.models.get(model), state.places.model(model)
+        work = works.get(model)
         busy = work is not None and work.task is not None
         return {
-            "model": entry.id,
-            "evaluation": _evaluation(entry),
-            "pictures": [name for name in PICTURES if _picture(entry, name).is_file()],
-            "holds_out": _holds_out(entry.place),
-            "can_evaluate": entry.place.suffix.lower() != ONNX,
+            "model": model,
+            "evaluation": _evaluation(place, None if entry.record is None else entry.record.kimg),
+            "pictures": [name for name in PICTURES if _picture(place, name).is_file()],
+            "holds_out": _holds_out(place),
+            "can_evaluate": place.suffix.lower() != ONNX,
             "running_sec": round(time.monotonic() - work.started, 1) if work is not None and busy else None,
             "problem": None if work is None or work.problem is None else _json(work.problem),
         }
@@ -127,41 +127,42 @@ def router(state: State) -> APIRouter:
     @routes.post("", status_code=202)
     async def evaluate(model: str, wanted: Wanted) -> dict[str, str]:
         """Begin an evaluation in a process of its own; ``GET`` says when it is done."""
-        entry = state.models.get(model)
-        if entry.place.suffix.lower() == ONNX:
+        place = state.places.model(model)
+        if place.suffix.lower() == ONNX:
             raise ModelError(
                 "model.needs_weights",
-                f"model '{entry.id}' is an ONNX file, and an evaluation needs the weights"
+                f"model '{model}' is an ONNX file, and an evaluation needs the weights"
                 "\n  evaluate the run or the model folder that it was exported from",
             )
-        known = works.get(entry.id)
+        known = works.get(model)
         if known is None or known.task is None:
-            work = works[entry.id] = Work()
+            work = works[model] = Work()
 
             async def evaluated() -> None:
                 try:
                     async with one_at_a_time:
                         work.started = time.monotonic()
-                        await run_child(_words(entry.place, wanted), EVALUATION_SEC)
+                        await run_child(_words(place, wanted), EVALUATION_SEC)
                 except GansmithError as problem:
                     work.problem = problem
                 finally:
                     work.task = None
 
             work.task = asyncio.get_running_loop().create_task(evaluated())
-        return {"model": entry.id}
+        return {"model": model}
 
     @routes.delete("", status_code=204)
     async def stop(model: str) -> None:
         """End an evaluation that is under way."""
-        work = works.get(state.models.get(model).id)
+        state.places.model(model)
+        work = works.get(model)
         if work is not None and work.task is not None:
             work.task.cancel()
 
     @routes.get("/{picture}.png", response_class=FileResponse)
     async def picture(model: str, picture: Literal["real", "samples", "nearest", "translations"]) -> FileResponse:
         """Return a picture of the last evaluation: real images, samples, samples beside their nearest neighbours."""
-        path = _picture(state.models.get(model), picture)
+        path = _picture(state.places.model(model), picture)
         if not path.is_file():
             raise ModelError(
                 "web.no_such_picture", f"the evaluation of '{model[:100]}' has no picture '{picture}'\n  evaluate it again"
@@ -176,8 +177,8 @@ def _words(place: Path, wanted: Wanted) -> list[str]:
     return [*words, "--on-training"] if wanted.on_training else words
 
 
-def _picture(entry: Entry, name: str) -> Path:
-    return entry.place / EVALUATION / f"{name}.png"
+def _picture(place: Path, name: str) -> Path:
+    return place / EVALUATION / f"{name}.png"
 
 
 def _holds_out(place: Path) -> bool | None:
@@ -188,9 +189,9 @@ def _holds_out(place: Path) -> bool | None:
         return None
 
 
-def _evaluation(entry: Entry) -> dict[str, Any] | None:
+def _evaluation(place: Path, kimg_now: float | None) -> dict[str, Any] | None:
     """Return the last evaluation with the meaning of each number; None if there is none that can be read."""
-    path = entry.place / EVALUATION / FILE
+    path = place / EVALUATION / FILE
     try:
         if path.stat().st_size > MOST_BYTES:
             return None
@@ -200,8 +201,7 @@ def _evaluation(entry: Entry) -> dict[str, Any] | None:
         out = {name: found[name] for name in ("model", "kimg", "protocol", "words", "skipped", "seconds")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    now = None if entry.record is None else entry.record.kimg
-    stale = None not in (now, kimg) and abs(now - kimg) > 0.05
+    stale = kimg_now is not None and kimg is not None and abs(kimg_now - kimg) > 0.05
     return {
         **out, "numbers": numbers, "stale": stale, "classes": facts.get("class_coverage"),
         "memorisation": facts.get("memorisation"),
