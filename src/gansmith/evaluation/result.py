@@ -16,6 +16,7 @@ from gansmith.parts.metrics.base import Number, metrics
 from gansmith.parts.metrics.image_similarity import BEST
 
 FOLDER, FILE, PAIRS = "evaluation", "evaluation.json", "nearest.png"  # within a model's folder
+REAL, SAMPLES = "real.png", "samples.png"  # beside it: images of the reference set, and samples
 TRANSLATIONS = "translations.png"  # beside them, for models that translate
 NOISE = 2.0  # larger differences, in standard deviations, count as more than noise
 

@@ -21,6 +21,7 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for load balancers, which hav
 UPLOADS = ("/invert", "/translate")  # ends of the paths that take an image
 UPLOAD_BYTES, BODY_BYTES = 32 * 2**20, 2**20
 BODY_SEC = 30.0
+BODY_PARTS = 4  # of a body that are read ahead
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -74,7 +75,7 @@ class Security:
             if cookie:
                 await _send_on(scope, cookie, answer)
                 return
-            await self.app(scope, _limited(scope, headers, receive), answer)
+            await _until_left(self.app, scope, _limited(scope, headers, receive), answer)
         except RefusedError as problem:
             if started:  # half of an answer is out: only closing the connection can say so
                 raise
@@ -129,6 +130,40 @@ def _check_origin(method: str, headers: dict[str, str]) -> None:
     same = origin is None or origin.partition("://")[2].lower() == headers.get("host", "").lower()
     if not same or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
         raise RefusedError(403, "web.other_origin", "pages of another origin may not send requests here")
+
+
+async def _until_left(app: Asgi, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run the application; cancel it when the client leaves before its answer, or sends too much or too slowly."""
+    passed = asyncio.Queue[Message]()
+    space = asyncio.Semaphore(BODY_PARTS)
+
+    async def listen() -> None:
+        try:
+            while True:
+                await space.acquire()
+                message = await receive()
+                passed.put_nowait(message)
+                if message["type"] == "http.disconnect":
+                    return
+        finally:
+            working.cancel()
+
+    async def next_message() -> Message:
+        message = await passed.get()
+        space.release()
+        return message
+
+    working = asyncio.ensure_future(app(scope, next_message, send))
+    listening = asyncio.ensure_future(listen())
+    try:
+        await working
+    except asyncio.CancelledError:
+        if not listening.done():
+            raise  # the server ends
+        listening.result()  # RefusedError, if it was that
+    finally:
+        working.cancel()
+        listening.cancel()
 
 
 def _limited(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:

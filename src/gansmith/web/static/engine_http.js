@@ -3,6 +3,7 @@
 import { ApiError, address, getJson, request, sendFile, sendJson } from "./http.js";
 import { keyOf, short, toFloats, toJson, toQuery } from "./state.js";
 
+const MOST_STRIP_PX = 16_384; // width of a strip
 const MOST_KEPT = 600; // pictures that are kept in memory
 const TRIES = 4; // where the server is busy
 
@@ -59,6 +60,7 @@ export async function openHttpEngine(id, signal) {
       const found = await sendJson(`${base}/latent`, toJson(state));
       return { latent: toFloats(found.latent), labels: found.labels };
     },
+    mostFrames: Math.floor(MOST_STRIP_PX / model.size[1]),
     /** Return the frames of a walk over states, drawable on a canvas. */
     frames: async (stops, frames, closed, stop) => {
       const strip = await fetchPicture(`${base}/strip.png`, path(stops, { frames, closed: closed ? 1 : 0 }), stop);
@@ -77,8 +79,8 @@ export async function openHttpEngine(id, signal) {
       return { latent: toFloats(found.latent), labels: found.labels };
     },
     /** Return the picture that a translator or upscaler makes of an image file. */
-    translate: async (file, { reverse = false, onShare } = {}, stop) => {
-      const query = reverse ? { reverse: 1 } : {};
+    translate: async (file, { generator, onShare }, stop) => {
+      const query = { generator };
       const found = await sendFile(`${base}/translate`, file, { query, signal: stop, onProgress: shareOf(onShare) });
       return new Blob([Uint8Array.from(atob(found.png), (each) => each.charCodeAt(0))], { type: "image/png" });
     },

@@ -9,6 +9,7 @@ import { classKey, keyOf, nameOf, stateOf } from "./state.js";
 const PLANE_ROWS = 1000; // seeds in a row of the plane
 const CELL_PX = 180; // to drag from one seed to the next
 const MOST_STOPS = 24;
+const MOST_FRAMES = 240;
 
 /** Return the state of a point of the plane: the four seeds around it, weighted by nearness. */
 export function planeState(wall, [x, y], label) {
@@ -90,7 +91,8 @@ export function Walk({ engine, model, page, change }) {
   const [playing, setPlaying] = useState(false);
   const [speed, setSpeed] = useState(20);
   const key = stops.map(keyOf).join(" ");
-  const needed = Math.max(count, stops.length + 1);
+  const most = Math.min(MOST_FRAMES, engine.mostFrames ?? MOST_FRAMES);
+  const needed = Math.max(Math.min(count, most), stops.length + 1);
   useEffect(() => {
     if (stops.length < 2) return undefined;
     const stop = new AbortController();
@@ -148,7 +150,7 @@ export function Walk({ engine, model, page, change }) {
           <${Check} label="Loop" checked=${closed} onChange=${(on) => change({ closed: on })} /></div>
         <${Slider} label="Frame" min=${0} max=${needed - 1} step=${1} value=${shown} format=${(at) => `${at + 1} of ${needed}`} onInput=${(at) => { setPlaying(false); setFrame(at); }} />
         <${Slider} label="Speed" min=${2} max=${50} step=${1} value=${speed} format=${(each) => `${each} frames/s`} onInput=${setSpeed} />
-        <${Slider} label="Frames" min=${8} max=${240} step=${1} value=${count} help="More frames: smaller steps." onInput=${(each) => change({ frames: each }, "frames")} />
+        <${Slider} label="Frames" min=${8} max=${most} step=${1} value=${Math.min(count, most)} help="More frames: smaller steps." onInput=${(each) => change({ frames: each }, "frames")} />
         <div class="row"><span class="small soft">Save as</span>
           ${engine.films
             ? engine.films(stops, needed, closed, needed / speed).map(([words, link]) => html`<a class="button" key=${words} href=${link} download>${words}</a>`)

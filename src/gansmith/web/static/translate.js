@@ -1,12 +1,12 @@
 // Explore a translator or an upscaler: a picture of the person, before and after.
 
 import { html, useEffect, useRef, useState } from "./vendor/preact.js";
-import { Button, Check, FileButton, Notice, Panel, Progress, Slider, saveFile, useFileDrop } from "./ui.js";
+import { Button, FileButton, Notice, Panel, Progress, Select, Slider, saveFile, useFileDrop } from "./ui.js";
 
 export function Translate({ engine, heading }) {
   const { model } = engine;
   const [file, setFile] = useState(null);
-  const [reverse, setReverse] = useState(false);
+  const [generator, setGenerator] = useState(model.generators?.[0] ?? "");
   const [work, setWork] = useState({});
   const control = useRef(null);
   useFileDrop(setFile);
@@ -18,7 +18,7 @@ export function Translate({ engine, heading }) {
     let after = null;
     setWork({ before, busy: true, share: null });
     const onShare = (share) => setWork((old) => (old.busy ? { ...old, share } : old));
-    engine.translate(file, { reverse, onShare }, stop.signal).then(
+    engine.translate(file, { generator, onShare }, stop.signal).then(
       (blob) => {
         after = URL.createObjectURL(blob);
         if (!stop.signal.aborted) setWork({ before, after, blob });
@@ -30,13 +30,14 @@ export function Translate({ engine, heading }) {
       URL.revokeObjectURL(before);
       if (after) URL.revokeObjectURL(after);
     };
-  }, [file, reverse]);
+  }, [file, generator]);
   const enlarges = model.method === "upscaler";
   return html`<div class="heading">${heading}</div>
     <div class="stack">
       <${Panel} title=${enlarges ? "Enlarge a picture" : "Translate a picture"} help="Drop a picture on the page. It stays on this machine. Large pictures are worked on in tiles.">
         <div class="row"><${FileButton} kind="main" onFile=${setFile}>Choose a picture<//>
-          ${model.reverses && html`<${Check} label="The other way round" checked=${reverse} onChange=${setReverse} />`}
+          ${model.generators?.length > 1 && html`<${Select} label="Direction" value=${generator} onChange=${setGenerator}
+            options=${model.generators.map((name) => [name, name.replaceAll("_", " ")])} />`}
           ${work.blob && html`<${Button} onClick=${() => saveFile(work.blob, `${(file.name ?? "picture").replace(/\.\w+$/, "")}-${model.name}.png`)}>Download PNG<//>`}
           ${work.busy && html`<${Button} onClick=${() => { control.current.abort(); setWork({}); setFile(null); }}>Stop<//>`}</div>
       <//>
