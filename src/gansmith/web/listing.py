@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
 from gansmith.web.drawing import FARTHEST
 from gansmith.web.images import Name
@@ -56,6 +57,11 @@ def router(state: State) -> APIRouter:
             return {"status": "ready"}
         response.status_code = 503
         return {"status": "preparing"}
+
+    @routes.get("/metrics", tags=["server"], response_class=PlainTextResponse)
+    async def metrics() -> str:
+        """Return numbers for Prometheus, of this process."""
+        return state.metrics.text(state.drawing, state.slow)
 
     return routes
 

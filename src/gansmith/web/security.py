@@ -4,10 +4,14 @@ import asyncio
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
+
+from gansmith.web.metrics import Metrics
+from gansmith.web.refused import RefusedError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -21,6 +25,8 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for load balancers, which hav
 UPLOADS = ("/invert", "/translate")  # ends of the paths that take an image
 UPLOAD_BYTES, BODY_BYTES = 32 * 2**20, 2**20
 BODY_SEC = 30.0
+SEND_SEC = 60.0  # for a client to read each part of an answer
+LEFT = 499  # the status, in the metrics, of requests whose clients left
 BODY_PARTS = 4  # of a body that are read ahead
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
@@ -35,37 +41,30 @@ HEADERS = [
 ]
 
 
-class RefusedError(Exception):
-    """A request that is refused: HTTP status, code and message."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
-
-
 @dataclass(frozen=True)
 class Security:
     """ASGI middleware. Without a token only this machine's own names are answered."""
 
     app: Asgi
-    token: str | None = None
+    token: str | None
+    metrics: Metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, and pass it on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = False
+        status, began = 0, time.monotonic()
 
         async def answer(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 present = {name for name, _ in message.get("headers", [])}
-                message["headers"] = [
-                    *message.get("headers", []), *(each for each in HEADERS if each[0] not in present),
-                ]  # fmt: skip
-            await send(message)
+                added = [each for each in HEADERS if each[0] not in present]
+                message["headers"] = [*message.get("headers", []), *added]
+            async with asyncio.timeout(SEND_SEC):
+                await send(message)
 
         try:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -74,12 +73,16 @@ class Security:
             cookie = self._check_token(scope, headers)
             if cookie:
                 await _send_on(scope, cookie, answer)
-                return
-            await _until_left(self.app, scope, _limited(scope, headers, receive), answer)
+            else:
+                await _until_left(self.app, scope, _limited(scope, headers, receive), answer)
         except RefusedError as problem:
-            if started:  # half of an answer is out: only closing the connection can say so
-                raise
-            await _answer_error(problem, answer)
+            if not status:  # else half of an answer is out, and only its missing end can say so
+                await _answer_error(problem, answer)
+        except TimeoutError:
+            pass  # the client does not read its answer
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self.metrics.observe(route, status or LEFT, time.monotonic() - began)
 
     def _check_host(self, host: str) -> None:
         """Refuse other names than this machine's: a page elsewhere could have its own name point here."""
