@@ -44,6 +44,13 @@ def router(state: State) -> APIRouter:
             facts |= {"scale": opened.scale, "takes_mask": opened.takes_mask}
         return facts
 
+    @routes.post("/v1/models/{model}/refresh", tags=["models"])
+    async def refresh(model: Name) -> dict[str, str]:
+        """Export the newest checkpoint of a run that is still training; ``version`` changes when that is done."""
+        entry = state.models.get(model)
+        state.models.refresh(entry)
+        return {"version": entry.version}
+
     @routes.get("/healthz", tags=["server"])
     async def healthz() -> dict[str, str]:
         """Say that the server runs."""

@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -90,7 +91,10 @@ class Security:
         wrong = not name or any(each in name for each in "/\\@?# ") or (port and not port.isdecimal())
         if wrong or (self.token is None and name.lower() not in LOOPBACK):
             raise RefusedError(
-                421, "web.wrong_host", "the Host header names another machine\n  open http://127.0.0.1:PORT/"
+                421,
+                "web.wrong_host",
+                "the Host header names another machine"
+                "\n  open http://127.0.0.1:PORT/, or start the server with --token",
             )
 
     def _check_token(self, scope: Scope, headers: dict[str, str]) -> str:
@@ -198,16 +202,24 @@ def _limited(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive
 
 
 async def _send_on(scope: Scope, cookie: str, send: Send) -> None:
-    """Set the cookie, and send the browser to the same address without the token."""
+    """Set the cookie, and send the browser to the same address without the token.
+
+    A page does this, because after a redirect from a link elsewhere browsers keep back a cookie of SameSite=Strict.
+    """
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     rest = urlencode([(name, value) for name, value in query if name != "token"])
-    path = "/" + scope.get("raw_path", b"/").decode("latin-1").lstrip("/\\")  # never //elsewhere
-    where = path.split("?")[0] + (f"?{rest}" if rest else "")
+    path = "/" + scope.get("raw_path", b"/").decode("latin-1").partition("?")[0].lstrip("/\\")  # never //elsewhere
+    target = escape(path + (f"?{rest}" if rest else ""))
+    body = f'<!doctype html><meta http-equiv="refresh" content="0; url={target}"><a href="{target}">go on</a>'.encode()
     secure = "; Secure" if scope.get("scheme") == "https" else ""
-    value = f"{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
-    headers = [(b"location", where.encode("latin-1", "replace")), (b"set-cookie", value.encode())]
-    await send({"type": "http.response.start", "status": 303, "headers": [*headers, (b"cache-control", b"no-store")]})
-    await send({"type": "http.response.body", "body": b""})
+    headers = [
+        (b"set-cookie", f"{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}".encode()),
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _answer_error(problem: RefusedError, send: Send) -> None:
