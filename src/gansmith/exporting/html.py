@@ -12,13 +12,11 @@ from gansmith.core.one_file import one_file, packed, static_files
 from gansmith.exporting.base import Exported, FileFormat, formats
 from gansmith.exporting.hub_folder import card_of
 from gansmith.exporting.onnx import Onnx
-from gansmith.inference.directions import find_directions
 from gansmith.inference.model import Model
 from gansmith.methods.capabilities import upscales
 from gansmith.runs.folder import RunFolder
 
 MOST_BYTES = 64_000_000
-NUM_DIRECTIONS = 8
 
 
 @formats.register("html")
@@ -58,6 +56,7 @@ class Html(FileFormat):
             )
         target.write_bytes(page)
         facts = {**onnx.facts, "bytes": len(page), "model_bytes": len(content)}
+        del facts["directions"]
         return Exported(target, name, facts, f"{len(page) / 1e6:.1f} MB, {onnx.words}")
 
 
@@ -76,17 +75,5 @@ def _facts(model: Model, name: str, onnx: Exported, card: str, *, raw: bool) -> 
         facts["latent_dim"] = method.config.latent_dim
         facts["classes"] = list(data.classes) if method.num_classes else None
         facts["mixes_labels"] = onnx.facts["mixes_labels"]
-        facts["directions"] = [
-            {"name": f"dir{at}", "vector": row.tolist()} for at, row in enumerate(_directions(model, raw=raw))
-        ]
+        facts["directions"] = [{"vector": vector} for vector in onnx.facts["directions"]]
     return facts
-
-
-def _directions(model: Model, *, raw: bool) -> Any:
-    """Return unit vectors (up to 8, latent_dim); none for a generator that has none."""
-    try:
-        return find_directions(model, NUM_DIRECTIONS, raw=raw)
-    except ModelError as problem:
-        if problem.code != "model.no_linear_start":
-            raise
-        return ()

@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -28,6 +30,7 @@ METHODS = {"latent": "latent", "super_resolution": "upscaler"}  # by kind; the o
 OPEN_AT_ONCE = 4  # models whose sessions are kept
 RECORD_KEYS = ("name", "seed", "kimg")  # by which an ONNX file belongs to the model folder it lies in
 EXPORT_SEC = 600.0
+UNUSED_SEC = 30 * 24 * 3600
 LONGEST_LINE = 2**20  # that a child process prints
 
 
@@ -138,6 +141,10 @@ class Models:
             self._exports[entry.key] = task
             task.add_done_callback(lambda _: self._exports.pop(entry.key, None))
 
+    def refresh(self, entry: Entry) -> None:
+        """Begin to export the newest checkpoint of a live run; the present one is served until that is done."""
+        self.prepare(self._newest(entry.id, self.places.model(entry.id)))
+
     def is_preparing(self, entry: Entry) -> bool:
         """Say whether a model is being exported."""
         return entry.key in self._exports
@@ -154,6 +161,7 @@ class Models:
             target = cached_files(entry.key)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
+                _remove_unused(target.parent)
                 with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as folder:
                     made = Path(folder) / "files"
                     made.mkdir()
@@ -167,24 +175,30 @@ class Models:
                 self._failed[entry.key] = f"the ONNX file cannot be written: {problem.strerror}"
 
     def _entry(self, name: str, path: Path) -> Entry:
+        """Return a model as it is served: of a live run the checkpoint that was exported last."""
+        entry = self._newest(name, path)
+        if entry.files:
+            self._ready[path] = entry
+        elif entry.is_live and path in self._ready:
+            return self._ready[path]
+        return entry
+
+    def _newest(self, name: str, path: Path) -> Entry:
         stamp = _stamps(path)
         known = self._read.get(path)
         if known is None or known[0] != stamp:
-            known = (stamp, _read(name, path))
-            self._read[path] = known
+            known = self._read[path] = (stamp, _read(name, path))
         entry = known[1]
         if entry.error or entry.files:
             return entry
         files = _fitting_files(cached_files(entry.key), None)
-        if files:
-            entry = replace(entry, files=files)
-            self._read[path] = (stamp, entry)
-            self._ready[path] = entry
-            return entry
-        ready = self._ready.get(path)
-        if ready is not None and entry.is_live:  # an older checkpoint, until a newer one is asked for
-            return ready
-        return replace(entry, error=self._failed.get(entry.key, ""))
+        if not files:
+            return replace(entry, error=self._failed.get(entry.key, ""))
+        with suppress(OSError):
+            os.utime(cached_files(entry.key))  # it is in use: ``_remove_unused`` keeps it
+        entry = replace(entry, files=files)
+        self._read[path] = (stamp, entry)
+        return entry
 
 
 async def run_child(words: Sequence[str], timeout_sec: float) -> dict[str, Any]:
@@ -261,6 +275,14 @@ def _without_error(told: dict[str, Any]) -> dict[str, Any]:
 def cached_files(key: str) -> Path:
     """Return the folder in the user's cache for the ONNX files of some weights."""
     return user_folder("GANSMITH_CACHE", "XDG_CACHE_HOME", ".cache") / "web" / key[:32]
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove the cached files of models that were not served for a month."""
+    for each in folder.iterdir():
+        with suppress(OSError):
+            if time.time() - each.stat().st_mtime > UNUSED_SEC:
+                shutil.rmtree(each)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
