@@ -40,7 +40,7 @@ class Html(FileFormat):
             content = onnx.path.read_bytes()
         static = static_files()
         code = static.joinpath("vendor", "ort.js").read_bytes() + static.joinpath("onnx_worker.js").read_bytes()
-        data = {
+        data: dict[str, bytes | str] = {
             "model": json.dumps(_facts(model, name, onnx, card_of(model, run), raw=raw)),
             "wasm": static.joinpath("vendor", "ort.wasm.gz").read_bytes(),
             "weights": packed(content),
@@ -51,7 +51,7 @@ class Html(FileFormat):
             smaller = "" if self.weights == "fp16" else "--weights fp16 halves the model, or "
             raise GansmithError(
                 "export.too_large",
-                f"'{target}' would have {len(page) / 1e6:.0f} MB, and a browser opens up to {MOST_BYTES / 1e6:.0f} MB well"
+                f"'{target}' would have {len(page) / 1e6:.0f} MB; allowed: up to {MOST_BYTES / 1e6:.0f} MB"
                 f"\n  {smaller}show the model with: gansmith studio",
             )
         target.write_bytes(page)
