@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal
 
-from fastapi import APIRouter, Path as PathPart
+from fastapi import APIRouter
+from fastapi import Path as PathPart
 from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,6 +25,7 @@ START_SEC, ANSWER_SEC = 90.0, 30.0
 LINE_BYTES = 2**22  # of one message of a child
 TOLD_BYTES = 4000  # of a child's stderr
 FEWEST, MOST = 2, 8  # sessions at a time: as many as there are cores, within these
+WORKER = ("-m", "gansmith.web.learn_worker")
 PRESETS = Path(__file__).parent / "static" / "presets.json"
 DOCS = (Path(__file__).parent / "docs", Path(__file__).parents[3] / "docs" / "questions")  # of a wheel, of a checkout
 
@@ -35,7 +37,9 @@ class Command(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    settings: dict[str, Any] | None = Field(None, description="choices of the recipe; 'form' of the answer has the schema")
+    settings: dict[str, Any] | None = Field(
+        None, description="choices of the recipe; 'form' of the answer has the schema"
+    )
     playing: bool | None = Field(None, description="train, or pause")
     speed: float | None = Field(None, ge=0, le=1000, description="iterations a second; 0: as fast as possible")
     step: Literal["both", "discriminator", "generator"] | None = Field(None, description="one step, then pause")
@@ -67,7 +71,7 @@ class Session:
         """Start a child and wait until it has imported torch."""
         stderr: Any = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gansmith.web.learn_worker", limit=LINE_BYTES,
+            sys.executable, *WORKER, limit=LINE_BYTES,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip

@@ -1,7 +1,7 @@
 """The child process of the place Learn: trains a small GAN and writes what to draw to stdout."""
 
-# ``python -m gansmith.web.learn_worker`` reads commands as JSON lines from stdin and writes JSON lines to stdout. It ends
-# when stdin is closed, so it never outlives the server. Training is the product's own: recipes, methods and train_step.
+# ``python -m gansmith.web.learn_worker`` reads commands as JSON lines from stdin and writes JSON lines to stdout. It
+# ends when stdin is closed, so it never outlives the server. It trains with gansmith's own recipes and ``train_step``.
 
 import hashlib
 import json
@@ -38,7 +38,6 @@ from gansmith.parts.extractors.base import Extractor
 from gansmith.parts.extractors.fashion import Fashion
 from gansmith.parts.losses.base import losses
 from gansmith.parts.networks.base import range_from_signed, signed_from
-from gansmith.parts.networks.mlp import MLP
 from gansmith.parts.optimizers.adam import Adam
 from gansmith.parts.optimizers.base import optimizers
 from gansmith.parts.penalties.base import penalties
@@ -139,7 +138,12 @@ class Settings(FrozenModel):
         rates = {"generator": self.lr_generator, "discriminator": self.lr_discriminator}
         each = {name: {"kind": self.optimizer, "lr": rate, **betas} for name, rate in rates.items()}
         return Recipe.model_validate(
-            {**values, "name": "learn", "batch_size": self.batch_size, "optimizers": {"default": each["generator"], **each}}
+            {
+                **values,
+                "name": "learn",
+                "batch_size": self.batch_size,
+                "optimizers": {"default": each["generator"], **each},
+            }
         )
 
     def needs_restart(self, after: "Settings") -> bool:
@@ -378,7 +382,12 @@ class GarmentView:
     def first(self) -> dict[str, Any]:
         """Return real pictures and the names of the classes."""
         side = self._session.data.spec.height
-        return {"view": "garments", "side": side, "real": _picture(self._real), "classes": self._session.data.spec.classes}
+        return {
+            "view": "garments",
+            "side": side,
+            "real": _picture(self._real),
+            "classes": self._session.data.spec.classes,
+        }
 
     def frame(self, generator: nn.Module) -> dict[str, Any]:
         """Return fakes, D's opinion of each, and the gradients of G's loss by pixel, scaled to -1..1."""
@@ -511,7 +520,15 @@ class Worker:
         except ValidationError as problem:
             first = problem.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "settings"
-            self._write({**answer, "error": {"code": "web.learn_settings", "message": f"{place}: {first['msg']}"}})
+            self._write(
+                {
+                    **answer,
+                    "error": {
+                        "code": "web.learn_settings",
+                        "message": f"{place}: {first['msg'].removeprefix('Value error, ')}",
+                    },
+                }
+            )
         except GansmithError as problem:
             self._write({**answer, "error": {"code": problem.code, "message": str(problem)}})
         if self._session is not None:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from fastapi import APIRouter, Path as PathPart, Query
+from fastapi import APIRouter, Query
+from fastapi import Path as PathPart
 from fastapi.responses import FileResponse, StreamingResponse
 
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import GansmithError, reason_of
 from gansmith.core.metric_name import MetricName
+from gansmith.core.plain_files import MAX_YAML_BYTES, open_plain, parse_yaml, read_json, read_text
 from gansmith.runs.log import events_in, read_rows
 from gansmith.web.run_control import RunControl, can_see_locks, lock_holder
 from gansmith.web.run_log import RECENT, Row, RunLog
@@ -29,7 +31,6 @@ MOST_STREAMS = 128
 MOST_READERS = 16  # runs whose rows are in memory
 SNAPSHOTS_SHOWN = 2000
 TAIL_BYTES = 2**14
-MAX_RECIPE_BYTES = 2**20
 LIVE_SEC = 120.0  # without a table of locks: a log as young as this is of a run in training
 OLD_NAMES = {"looks.jsonl": "snapshots.jsonl"}  # files of older versions
 SHARES = ("coverage", "copies", "missing")  # metrics that are shares of images
@@ -67,15 +68,15 @@ class Reader:
                 self.problem = "the folder of this run is gone"
             except PermissionError:
                 self.problem = "this folder cannot be read: the user of the server has no rights"
-            except (OSError, ValueError, yaml.YAMLError) as problem:
-                self.problem = f"this run cannot be read: {type(problem).__name__}"
+            except (OSError, ValueError, yaml.YAMLError) as problem:  # ValueError: GansmithError too
+                self.problem = f"this run cannot be read: {reason_of(problem)}"
             self._looked = time.monotonic()
 
     def _refresh(self, rows: bool) -> None:
         if self._changed("run.json", must_exist=True):
-            self.record = _mapping(json.loads((self.path / "run.json").read_text(encoding="utf-8")))
-        if self._changed("recipe.yaml") and (self.path / "recipe.yaml").stat().st_size <= MAX_RECIPE_BYTES:
-            self.recipe = _mapping(yaml.safe_load((self.path / "recipe.yaml").read_text(encoding="utf-8")))
+            self.record = _mapping(read_json(self.path / "run.json"))
+        if self._changed("recipe.yaml"):
+            self.recipe = _mapping(parse_yaml(read_text(self.path / "recipe.yaml", MAX_YAML_BYTES)))
         if self._changed("timing.jsonl"):
             self._read_timing()
         for name in ("snapshots.jsonl", *OLD_NAMES):
@@ -111,8 +112,7 @@ class Reader:
         return before != stamp
 
     def _read_timing(self) -> None:
-        path = self.path / "timing.jsonl"
-        with open(path, "rb") as file:
+        with open_plain(self.path / "timing.jsonl") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL_BYTES))
             lines = file.read().splitlines(keepends=True)[0 if size <= TAIL_BYTES else 1 :]
@@ -194,7 +194,7 @@ class Reader:
     def _evaluation(self) -> dict[str, Any] | None:
         """Return the last evaluation of the run's model: its numbers with their deviations, and the protocol."""
         try:
-            found = json.loads((self.path / "model" / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
+            found = read_json(self.path / "model" / "evaluation" / "evaluation.json")
             return {"numbers": found["numbers"], "kimg": found.get("kimg"), "protocol": found.get("protocol", {})}
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -208,7 +208,11 @@ def _flat(values: Any, head: str = "") -> dict[str, Any]:
     """Return the leaves of nested values by dotted path."""
     if isinstance(values, dict | list) and values:
         pairs = values.items() if isinstance(values, dict) else enumerate(values)
-        return {path: leaf for key, value in pairs for path, leaf in _flat(value, f"{head}.{key}" if head else f"{key}").items()}
+        return {
+            path: leaf
+            for key, value in pairs
+            for path, leaf in _flat(value, f"{head}.{key}" if head else f"{key}").items()
+        }
     return {head: values}
 
 
@@ -372,9 +376,7 @@ def router(state: State) -> APIRouter:
         path = state.places.run(run) / "samples"
         file = path / ("real.png" if iteration == "real" else f"{int(iteration):09d}-{weights}.png")
         if not await asyncio.to_thread(file.is_file):
-            raise GansmithError(
-                "web.no_such_snapshot", f"run '{run}' has no preview grid of iteration {iteration}"
-            )
+            raise GansmithError("web.no_such_snapshot", f"run '{run}' has no preview grid of iteration {iteration}")
         # A rollback writes other grids of the same iterations: they are checked each time, by date and size.
         return FileResponse(file, media_type="image/png", headers={"Cache-Control": "no-cache"})
 
