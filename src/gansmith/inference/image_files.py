@@ -51,6 +51,8 @@ def open_picture(image: ImageLike, *, keep_profile: bool = False) -> Image.Image
         with quiet_pillow():
             return decode_image(Path(image).read_bytes(), keep_profile=keep_profile)
     except DataError as problem:
+        if problem.code == "machine.no_memory":
+            raise
         raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem}") from problem
     except OSError as problem:
         raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem.strerror}") from problem
