@@ -419,6 +419,7 @@ def test_a_run_remembers_its_loggers(tiny_file, plugin, tmp_path, monkeypatch, s
     assert len(lines_of(part)) == 9
 
 
+@pytest.mark.slow
 def test_a_recipe_names_loggers_and_the_option_replaces_them(tiny_file, plugin, tmp_path, monkeypatch, refused):
     monkeypatch.setattr(api, "write_results", lambda *_: None)
     spec = {"kind": "lines", "folder": str(tmp_path / "store")}

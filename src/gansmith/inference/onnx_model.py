@@ -50,6 +50,7 @@ class OnnxModel(TrainedModel):
         self._inputs = [each.name for each in self._session.get_inputs()]
         self._draws_latents = self._inputs != [IMAGES]
         self._takes_mask = False
+        self.directions = np.asarray(self._facts.directions, np.float32)  # (num, latent_dim); (0,) without any
         if self._draws_latents:
             self._check_latent_graph()
         else:
@@ -64,20 +65,26 @@ class OnnxModel(TrainedModel):
 
     def draw(self, latents: ArrayLike, labels: ArrayLike | None = None, *, raw: bool = False) -> np.ndarray:
         """Return the images of latents (N, latent_dim) as uint8 (N, H, W, C); ``TrainedModel.draw`` explains it."""
-        num_classes = self.latent_input("draw").num_classes
         self._check_raw(raw)
-        feeds = {LATENTS: np.asarray(latents, np.float32)}
+        values = np.asarray(latents, np.float32)
+        count, given = len(values), None if labels is None else np.asarray(labels)
+        out = [
+            self.draw_batch(values[places], None if given is None else given[places])
+            for places in padded_batches(count, self.record.sample_batch)
+        ]
+        return np.concatenate(out)[:count]
+
+    def draw_batch(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Return what ``draw`` returns, drawn in one batch of any size."""
+        num_classes = self.latent_input("draw").num_classes
+        feed = {LATENTS: latents}
         if num_classes:
             weights = np.asarray(labels)
-            feeds[LABELS] = one_hot(weights, num_classes) if weights.ndim == 1 else weights.astype(np.float32)
-        count, data = len(feeds[LATENTS]), self.data
-        out = []
-        for places in padded_batches(count, self.record.sample_batch):
-            feed = {name: values[places] for name, values in feeds.items()}
-            shape = (len(places), 2) if data.is_points else (len(places), data.height, data.width, data.channels)
-            made = self._run(feed, np.float32 if data.is_points else np.uint8, shape)
-            out.append(as_levels(made).reshape(-1, *POINT) if data.is_points else made)
-        return np.concatenate(out)[:count]
+            feed[LABELS] = one_hot(weights, num_classes) if weights.ndim == 1 else weights.astype(np.float32)
+        count, data = len(latents), self.data
+        shape = (count, 2) if data.is_points else (count, data.height, data.width, data.channels)
+        made = self._run(feed, np.float32 if data.is_points else np.uint8, shape)
+        return as_levels(made).reshape(-1, *POINT) if data.is_points else made
 
     def translator(self, *, reverse: bool = False, as_source: bool = False, raw: bool = False) -> ImageToImage:
         """Return the generator that ``translate`` uses; ModelError if the model does not translate in that way."""
