@@ -194,6 +194,7 @@ def test_a_damaged_run_record(refuses, copy, text):
         refuses("run.unreadable_record", verb, copy)
 
 
+@pytest.mark.slow
 def test_data_that_are_gone(refuses, tiny_file, tmp_path):
     data = shutil.copy(tiny_file, tmp_path / "my.npz")
     folder = api.train(data, recipe="mlp-small", overrides=TINY[2:], out=tmp_path / "run", steps=1).folder

@@ -238,6 +238,7 @@ def test_progress_counts_each_image_once(photos, cache_folder):
     assert seen[-1] == (40, 40)  # counted, and not decoded again
 
 
+@pytest.mark.slow
 def test_pillows_warnings_are_silenced(photos):
     (photos / "00.png").write_bytes(png(np.zeros((9600, 9600), np.uint8)))  # 92 Mpx: Pillow warns, we refuse
     with warnings.catch_warnings(record=True) as caught:

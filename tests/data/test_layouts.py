@@ -419,6 +419,7 @@ def test_it_stops_where_more_is_left_out_than_read(refused, tmp_path):
     assert listed(texts).ignored == {".json file": 9, ".npy file": 2, ".mat file": 1}
 
 
+@pytest.mark.slow
 def test_only_files_of_other_kinds(refused, tmp_path):
     for name in ("a.heic", "a.mp4", "inner.zip"):
         folder = write(tmp_path / name.replace(".", "-"), {name: b"x"})
@@ -498,6 +499,7 @@ def test_entries_that_share_bytes(refused, tmp_path):
         listed(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 def test_an_entry_that_is_larger_than_it_says_takes_no_memory(tmp_path, method):
     path = tmp_path / "a.zip"

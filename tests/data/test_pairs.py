@@ -102,6 +102,7 @@ def test_mirroring_turns_each_image_of_a_pair_and_does_not_exchange_them(beside,
     assert ((source[:, 0, 0, 1] == 200) != turned).all()
 
 
+@pytest.mark.slow
 def test_a_run_on_two_folders_resumes(apart, tmp_path, monkeypatch):
     monkeypatch.setattr("gansmith.api.write_results", lambda *_: None)
     words = small("translate", "pairs=true", "method.task=null")

@@ -103,6 +103,7 @@ def paused(tiny_file, tmp_path, no_results) -> Path:
     return run.folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name if name in FAST else pytest.param(name, marks=SLOW) for name in VARIANTS])
 def test_a_pause_changes_nothing(name, tiny_file, tmp_path, no_results):
     recipe, overrides = VARIANTS[name]
@@ -116,6 +117,7 @@ def test_a_pause_changes_nothing(name, tiny_file, tmp_path, no_results):
     assert [row["iteration"] for row in run.log] == [4, 8, 12]
 
 
+@pytest.mark.slow
 def test_the_p_of_ada_is_on_its_way_at_a_pause(tiny_file, tmp_path, no_results):
     run = train(tiny_file, tmp_path / "run", "dcgan", *VARIANTS["ada"][1], stop_at=PAUSE_AT)
     paused = newest(run.folder).tensors
@@ -125,6 +127,7 @@ def test_the_p_of_ada_is_on_its_way_at_a_pause(tiny_file, tmp_path, no_results):
     assert [row["augment_p"] > 0 for row in run.log] == [False, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -163,6 +166,7 @@ def test_a_pause_at_each_of_many_iterations_changes_nothing(tiny_file, tmp_path,
     assert_same_run(whole.folder, folder)
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_writes_its_results_and_trains_nothing(tiny_file, tmp_path):
     run = train(tiny_file, tmp_path / "run", "mlp-small")
     before, report = RunFolder(run.folder).log.read_bytes(), run.folder / "report.html"
@@ -331,6 +335,7 @@ def test_a_change_survives_a_kill_before_the_next_checkpoint(paused):
     assert [row["event"] for row in read_rows(RunFolder(paused).log) if "event" in row] == ["changed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no_manifest", "empty_values"])
 def test_a_broken_checkpoint_is_skipped_and_made_again(damage, tiny_file, paused, tmp_path):
     whole = train(tiny_file, tmp_path / "whole", "mlp-small")
@@ -381,6 +386,7 @@ def test_a_second_writer_is_refused(paused, refused):
     assert api.resume(paused).finished
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["create", "write_record", "Tracking"])
 def test_a_signal_while_the_folder_is_made_leaves_a_run_that_can_go_on(
     where, tiny_file, tmp_path, monkeypatch, no_results

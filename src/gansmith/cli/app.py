@@ -32,6 +32,8 @@ from gansmith.cli import (
     sample,
     schema,
     score,
+    serve,
+    studio,
     train,
     translate,
     upscale,
@@ -116,7 +118,8 @@ add_verbs(TRAIN, train.train, resume.resume, plan.plan, recipes.recipes)
 add_verbs(LOOK, diagnose.diagnose, compare.compare)
 add_verbs(USE, sample.sample, interpolate.interpolate, arithmetic.arithmetic, directions.directions)
 add_verbs(USE, invert.invert, translate.translate, upscale.upscale, features.features, augment.augment)
-add_verbs(SHIP, export.export)
+add_verbs(LOOK, studio.studio)
+add_verbs(SHIP, export.export, serve.serve)
 app.command("import", cls=Command, rich_help_panel=USE)(import_weights.import_weights)
 add_verbs(EVALUATE, evaluate.evaluate, score.score, probe.probe)
 add_verbs(MACHINE, doctor.doctor, schema.schema)

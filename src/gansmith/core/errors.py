@@ -7,7 +7,7 @@ from typing import Any
 # The part of a code before its first dot. The command line adds "system" for errors of the operating system.
 AREAS = frozenset({
     "checkpoint", "cli", "data", "disk", "export", "hub", "image", "import", "machine", "metric", "model", "output",
-    "plugin", "recipe", "run", "system", "training",
+    "plugin", "recipe", "run", "system", "training", "web",
 })  # fmt: skip
 
 

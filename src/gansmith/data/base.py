@@ -15,18 +15,30 @@ from pydantic import Field, field_validator
 from gansmith.core.errors import counted
 from gansmith.core.file_names import escaped, path_of
 from gansmith.core.registry import FrozenModel
-from gansmith.imaging.images import PIXEL_LIMIT, POINT
+from gansmith.imaging.images import PIXEL_LIMIT, POINT, Fit
 from gansmith.imaging.values import MOST_BANDS, STORED, PixelValues, picture_of
 
-Payload = bytes | np.ndarray  # an encoded file, or values (H, W, C) of any number type
 EACH_CHANNEL = "channels"  # the option range: one is found for each channel
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a stack or animation: the encoded file, and the number of the frame from 0."""
+
+    file: bytes
+    number: int
+
+
+Payload = bytes | np.ndarray | Frame  # an encoded file, values (H, W, C) of any number type, or a frame of a file
 
 
 class DataOptions(FrozenModel):
     """A recipe's options for its images; None means inferred from the images.
 
     size: one side, or (height, width), in px; also written "64", "48x64" (height x width) or [48, 64].
-    fit: "crop" cuts around the centre, "pad" adds a border (white, or transparent with 4 channels), "stretch" scales.
+    fit: "crop" cuts around the centre, "pad" adds a border (white, or transparent with 4 channels), "stretch" scales,
+        "pixels" scales pixel art by whole factors without blur and adds a border. "auto" takes pixels for pixel art,
+        pad where crop would cut off more than 15 %, else crop.
     channels: 1 gray, 3 colour, 4 colour with alpha; up to 32 bands of files that have them.
     depth: how values are stored: "8", "16" or "float"; "auto" keeps what the files have.
     range: LOW:HIGH, the values that networks see as -1 and 1; with commas one for each channel, or "channels" to find
@@ -40,11 +52,13 @@ class DataOptions(FrozenModel):
         FILE[:FILECOLUMN:LABELCOLUMN] a table (.csv, .tsv or .jsonl).
     zip_encoding: the code page of the names in a .zip that are not UTF-8, such as "gbk".
     max_pixels: larger images are left out; also written "100M".
+    frames: of stacks and animations: "first", "all", or "every:N" for each N-th.
+    palette: "keep" gives samples only colours that the images have, at most 256.
     allow_left_out: go on although more files are left out than read.
     """
 
     size: int | tuple[int, int] | None = None
-    fit: Literal["crop", "pad", "stretch"] = "crop"
+    fit: Literal["auto", "crop", "pad", "stretch", "pixels"] = "auto"
     channels: int | None = Field(None, ge=1, le=MOST_BANDS)
     depth: Literal["auto", "8", "16", "float"] = "auto"
     range: str | None = None
@@ -56,6 +70,8 @@ class DataOptions(FrozenModel):
     labels: str | None = None
     zip_encoding: str | None = None
     max_pixels: int = Field(PIXEL_LIMIT, ge=64)
+    frames: str = "first"
+    palette: Literal["keep"] | None = None
     allow_left_out: bool = False
 
     @field_validator("max_pixels", mode="before")
@@ -64,6 +80,14 @@ class DataOptions(FrozenModel):
         """Return "100M" as 100,000,000."""
         if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?\s*[mM]", value.strip()):
             return round(float(value.strip()[:-1]) * 10**6)
+        return value
+
+    @field_validator("frames")
+    @classmethod
+    def _known_frames(cls, value: str) -> str:
+        """Return "first", "all" or "every:N" as it is."""
+        if not re.fullmatch(r"first|all|every:[1-9]\d{0,5}", value):
+            raise ValueError(f"frames must be first, all or every:N, for example every:10, got {value!r}")
         return value
 
     @field_validator("labels")
@@ -157,16 +181,17 @@ class DataOptions(FrozenModel):
 
     def reading(self) -> dict[str, Any]:
         """Return the options, but size and channels, that decide how another program reads the same files."""
-        return self.model_dump(exclude={"size", "channels", "mirror", "pairs"})
+        return self.model_dump(exclude={"size", "channels", "mirror", "pairs", "palette"})
 
-    def with_format(self, height: int, width: int, channels: int) -> "DataOptions":
-        """Return these options with size and channels as stored; ``width`` is the width of a whole pair."""
+    def with_format(self, height: int, width: int, channels: int, fit: str | None = None) -> "DataOptions":
+        """Return these options with size, channels and fit as stored; ``width`` is the width of a whole pair."""
         size = (height, width // 2 if self.pairs else width)
-        return DataOptions.model_validate({**self.model_dump(), "size": size, "channels": channels})
+        exact = {"size": size, "channels": channels, "fit": fit or self.fit}
+        return DataOptions.model_validate({**self.model_dump(), **exact})
 
     def like(self, spec: "DataSpec") -> "DataOptions":
-        """Return these options with the size, the channels and the range in which a data set is stored."""
-        fitted = self.with_format(spec.height, spec.width, spec.channels)
+        """Return these options with the size, channels, fit and range in which a data set is stored."""
+        fitted = self.with_format(spec.height, spec.width, spec.channels, spec.fit)
         values, source = spec.values, spec.source_values
         if values is None:
             return fitted
@@ -216,6 +241,10 @@ class DataSpec:
     pixels_sha256: str = ""  # of the decoded and fitted images of all splits
     pairs: bool = False  # each image is a source and its target, side by side; ``width`` is the width of both
     source_scale: int = 1  # how often the sides of a source, as it came, fit into those of its target
+    fit: Fit = "crop"  # how images of other proportions were fitted
+    palette: tuple[
+        str, ...
+    ] = ()  # all colours of the images, as "ff00aa" (RGB or RGBA) or "7f" (gray); samples keep it
     values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
     source_values: PixelValues | None = None  # of the sources of pairs, where ``values`` has those of the targets
 
@@ -267,7 +296,12 @@ class DataSpec:
             for name in ("values", "source_values")
             if value.get(name) is not None
         }
-        return cls(**{**value, "classes": tuple(value["classes"]), "split": Split(**value["split"]), **values})
+        fixed = {
+            "classes": tuple(value["classes"]),
+            "split": Split(**value["split"]),
+            "palette": tuple(value.get("palette", ())),
+        }
+        return cls(**{**value, **fixed, **values})
 
 
 def channel_words(channels: int, values: PixelValues | None = None) -> str:

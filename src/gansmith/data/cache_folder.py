@@ -18,6 +18,7 @@ from gansmith.data.base import DataOptions, Source
 from gansmith.imaging.values import STORED, PixelValues
 
 VERSION = 1  # of the files below
+DECODING = 2  # grows when files are decoded in another way, so that sources are read again
 PIXELS, LABELS, DIGESTS, QUARANTINE, META = "pixels.u8", "labels.npy", "digests.npy", "quarantine.jsonl", "meta.json"
 NEWER = ("depth", "range", "bands", "preview")  # options that older index records lack
 ABANDONED_AFTER_SEC = 24 * 3600
@@ -129,9 +130,9 @@ def remove_abandoned() -> None:
 
 def index_path(source: Source, options: DataOptions) -> Path:
     """Return the path of the index record of a source under some options."""
-    excluded = {"mirror"} if options.pairs else {"mirror", "pairs"}
+    excluded = {"mirror", "palette"} if options.pairs else {"mirror", "palette", "pairs"}
     excluded |= {name for name in NEWER if getattr(options, name) == DataOptions.model_fields[name].default}
-    key = json.dumps([VERSION, source.location, options.model_dump(mode="json", exclude=excluded)])
+    key = json.dumps([VERSION, DECODING, source.location, options.model_dump(mode="json", exclude=excluded)])
     return data_folder("index") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 

@@ -18,9 +18,8 @@ from gansmith.data.image_info import ImageInfo
 from gansmith.data.mirroring import FEWEST_FOR_MIRROR, UNLIKE, mirror_shares
 from gansmith.data.signatures import Signature, can_hash
 from gansmith.data.sources.options import with_options
-from gansmith.data.survey import StepCounter, survey
+from gansmith.data.survey import StepCounter, reading, survey
 from gansmith.data.value_format import needs_values
-from gansmith.imaging.images import quiet_pillow
 
 MOST_NAMED = 10
 
@@ -100,8 +99,8 @@ def check_data(
     """Decode every image of a source and report; bad images are listed. Raises DataError if there are no images."""
     options = options or DataOptions()
     found = with_options(find_source(source, root), options)
-    listing = found.scan()
-    with quiet_pillow():
+    with reading(found):
+        listing = found.scan()
         counter, limit = StepCounter(on_progress, len(listing.items)), options.max_pixels
         infos = survey(found, listing, counter, sign=True, limit=limit, pairs=options.pairs)
         if needs_values(infos, options):

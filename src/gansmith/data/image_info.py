@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gansmith.data.base import Payload
+from gansmith.data.base import Frame, Payload
 from gansmith.data.signatures import Signature, signature_of
-from gansmith.imaging.deep_files import band_names, checked, has_alpha, open_any, read_values
+from gansmith.imaging.colour_profiles import other_profile
+from gansmith.imaging.deep_files import band_names, checked, has_alpha, num_pages, open_any, read_values
 from gansmith.imaging.images import (
     MODES,
     PIXEL_LIMIT,
@@ -18,9 +19,11 @@ from gansmith.imaging.images import (
     decode_image,
     is_gray,
     is_transparent,
+    num_frames,
     to_pil,
     upright_shape,
 )
+from gansmith.imaging.pixel_art import block_of
 from gansmith.imaging.values import ValueSample
 
 FEW_PIXELS = 4096  # that are kept of a deep image
@@ -36,7 +39,10 @@ class ImageInfo:
     mode: str = ""  # Pillow's mode of the file
     gray: bool | None = None  # None: not decoded
     transparent: bool | None = None  # None: not decoded
+    block: int | None = None  # of pixel art: how often each pixel is repeated; 0: none; None: not decoded
     signature: Signature | None = None  # None: not asked for
+    frames: int = 1  # in the file; one of them is used
+    recoloured: bool = False  # has a colour profile, and is converted from it to sRGB
     problem: str = ""  # why the image cannot be used
     name: str = ""  # set by ``survey``
     kind: str = "uint8"  # NumPy's name of the values' type
@@ -53,6 +59,8 @@ def digest(payload: Payload) -> bytes:
     if isinstance(payload, np.ndarray):
         kind = "" if payload.dtype == np.uint8 else str(payload.dtype)
         payload = f"{kind}{payload.shape}".encode() + payload.tobytes()
+    if isinstance(payload, Frame):
+        payload = payload.file + f"#{payload.number}".encode()
     return hashlib.sha256(payload).digest()
 
 
@@ -61,7 +69,10 @@ def as_image(payload: Payload, limit: int = PIXEL_LIMIT) -> Image.Image:
 
     A JPEG above ``limit`` pixels is decoded at a half, quarter or eighth of its sides.
     """
-    return decode_image(payload, limit, shrink=True) if isinstance(payload, bytes) else to_pil(payload)
+    if isinstance(payload, np.ndarray):
+        return to_pil(payload)
+    file, frame = file_and_frame(payload)
+    return decode_image(file, limit, shrink=True, frame=frame)
 
 
 def is_deep_array(array: np.ndarray) -> bool:
@@ -74,13 +85,13 @@ def as_values(payload: Payload, limit: int = PIXEL_LIMIT) -> np.ndarray:
 
     Raises ImageError for NaN and infinity too.
     """
-    if not isinstance(payload, bytes):
+    if isinstance(payload, np.ndarray):
         return checked(payload)
-    opened, deep = open_any(payload, limit)
+    file, frame = file_and_frame(payload)
+    opened, deep = open_any(file, limit)
     if deep:
-        return read_values(payload, opened, limit)
-    image = decode_image(payload, limit, shrink=True)
-    array = np.asarray(image)
+        return read_values(file, opened, limit, frame)
+    array = np.asarray(decode_image(file, limit, shrink=True, frame=frame))
     return array[..., None] if array.ndim == 2 else array
 
 
@@ -103,27 +114,50 @@ def read_info(
     try:
         payload = read()
         sha256 = digest(payload)
-        if isinstance(payload, bytes):
-            opened, deep = open_any(payload, limit)
+        if isinstance(payload, np.ndarray):
+            deep = is_deep_array(payload)
+            mode = "" if deep else MODES[payload.shape[2]]
+            info = ImageInfo(sha256, payload.shape[0], payload.shape[1], mode)
         else:
-            opened, deep = None, is_deep_array(payload)
+            info, deep = _of_header(sha256, payload, limit)
         if deep or values:
-            return _deep_info(sha256, payload, limit, keep, deep=deep, sign=sign, pairs=pairs)
-        if opened is not None:
-            (height, width), mode = upright_shape(opened), opened.mode
-        else:
-            assert isinstance(payload, np.ndarray)
-            (height, width), mode = payload.shape[:2], MODES[payload.shape[2]]
+            return _deep_info(info, payload, limit, keep, deep=deep, sign=sign, pairs=pairs)
         if not decode:
-            return ImageInfo(sha256, height, width, mode)
+            return info
         image = as_image(payload, limit)
         signature = signature_of(image) if sign else None
-        extremes = tuple(_extremes(image.crop(box)) for box in halves_of(image.size, pairs))
-        return ImageInfo(
-            sha256, height, width, mode, is_gray(image), is_transparent(image), signature, extremes=extremes
+        return replace(
+            info,
+            gray=is_gray(image),
+            transparent=is_transparent(image),
+            block=block_of(image),
+            signature=signature,
+            extremes=tuple(_extremes(image.crop(box)) for box in halves_of(image.size, pairs)),
         )
     except ImageError as problem:
         return ImageInfo(sha256, problem=str(problem))
+
+
+def _of_header(sha256: bytes, payload: bytes | Frame, limit: int) -> tuple[ImageInfo, bool]:
+    """Return the facts in the header of a file, or of a frame of it, and whether it is deep."""
+    file, number = file_and_frame(payload)
+    header, deep = open_any(file, limit)
+    if header is None:
+        return ImageInfo(sha256, frames=1 if isinstance(payload, Frame) else num_pages(file)), True
+    frames = 1 if isinstance(payload, Frame) else num_frames(header)
+    if number:
+        try:
+            header.seek(number)
+        except (EOFError, OSError, SyntaxError, ValueError) as problem:
+            raise ImageError("image.damaged", f"frame {number} cannot be read ({problem})") from problem
+    height, width = upright_shape(header)
+    recoloured = not deep and other_profile(header) is not None
+    return ImageInfo(sha256, height, width, header.mode, frames=frames, recoloured=recoloured), deep
+
+
+def file_and_frame(payload: bytes | Frame) -> tuple[bytes, int]:
+    """Return the bytes of a file, and the number of a frame in it from 0."""
+    return (payload.file, payload.number) if isinstance(payload, Frame) else (payload, 0)
 
 
 def halves_of(size: tuple[int, int], pairs: bool) -> list[tuple[int, int, int, int]]:
@@ -140,15 +174,16 @@ def _extremes(image: Image.Image) -> tuple[int, int]:
 
 
 def _deep_info(
-    sha256: bytes, payload: Payload, limit: int, count: int, *, deep: bool, sign: bool, pairs: bool
+    info: ImageInfo, payload: Payload, limit: int, count: int, *, deep: bool, sign: bool, pairs: bool
 ) -> ImageInfo:
     array = as_values(payload, limit)
     height, width, bands = array.shape
+    file = None if isinstance(payload, np.ndarray) else file_and_frame(payload)[0]
     boxes = halves_of((width, height), pairs)
-    mode = {1: str(array.dtype)}.get(bands, f"{array.dtype} x {bands}") if deep else MODES[bands]
-    names = band_names(payload) if deep and isinstance(payload, bytes) else ()
-    return ImageInfo(
-        sha256=sha256,
+    mode = {1: str(array.dtype)}.get(bands, f"{array.dtype} x {bands}") if deep else info.mode
+    names = band_names(file) if deep and file is not None else ()
+    return replace(
+        info,
         height=height,
         width=width,
         mode=mode,
@@ -158,7 +193,7 @@ def _deep_info(
         kind=str(array.dtype),
         bands=bands,
         deep=deep,
-        colours=bands in (1, 3) or (bands == 4 and (not deep or has_alpha(payload))),
+        colours=bands in (1, 3) or (bands == 4 and (not deep or (file is not None and has_alpha(file)))),
         band_names=names if len(names) == bands else (),
         samples=tuple(ValueSample.of(array[:, left:right], count) for left, _, right, _ in boxes),
     )

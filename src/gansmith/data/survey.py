@@ -1,13 +1,14 @@
 """A pass over every image of a source: size, mode, content hash, unreadable images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from gansmith.core.events import OnProgress, Progress
 from gansmith.data.base import Listing, Source
 from gansmith.data.image_info import ImageInfo, read_info
 from gansmith.data.threads import FEWEST_PIXELS, in_threads, num_workers
-from gansmith.imaging.images import PIXEL_LIMIT
+from gansmith.imaging.images import PIXEL_LIMIT, no_memory, quiet_pillow
 
 FEWEST_KEPT, MOST_KEPT = 16, 2_000_000  # pixels of one deep image, and of a set, from which its range is found
 SAMPLED = 256  # images that are decoded to infer the number of channels
@@ -47,6 +48,16 @@ def survey(
         infos[position] = replace(info, name=listing.items[position].name)
         on_step()
     return infos
+
+
+@contextmanager
+def reading(source: Source) -> Iterator[None]:
+    """Silence Pillow's warnings while images are read, and say so if memory runs out."""
+    try:
+        with quiet_pillow():
+            yield
+    except MemoryError as problem:
+        raise no_memory(f"the images of '{source.location}'") from problem
 
 
 class StepCounter:

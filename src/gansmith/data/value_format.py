@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from gansmith.core.errors import DataError, counted
 from gansmith.data.base import DataOptions, DataSpec, Payload
 from gansmith.data.image_info import ImageInfo, as_image, as_values
-from gansmith.imaging.images import PIXEL_LIMIT, ImageError, fit_image, fit_values
+from gansmith.imaging.images import PIXEL_LIMIT, Fit, ImageError, fit_image, fit_values
 from gansmith.imaging.values import (
     LUMINANCE,
     STEPS,
@@ -56,7 +55,7 @@ class ValueFormat:
         array: np.ndarray,
         values: PixelValues,
         shape: tuple[int, int, int],
-        fit: Literal["crop", "pad", "stretch"],
+        fit: Fit,
         *,
         nearest: bool = False,
     ) -> np.ndarray:
@@ -88,9 +87,9 @@ def stored_image(payload: Payload, spec: DataSpec, limit: int = PIXEL_LIMIT) -> 
     Files and arrays of other types than the set's are taken in their own units.
     """
     if spec.values is None:
-        return fit_image(as_image(payload, limit), spec.height, spec.width, spec.channels)
+        return fit_image(as_image(payload, limit), spec.height, spec.width, spec.channels, spec.fit)
     form = ValueFormat.of(spec.values)
-    return form.fitted(as_values(payload, limit), form.values, (spec.height, spec.width, spec.channels), "crop")
+    return form.fitted(as_values(payload, limit), form.values, (spec.height, spec.width, spec.channels), spec.fit)
 
 
 def needs_values(infos: Sequence[ImageInfo], options: DataOptions) -> bool:

@@ -57,32 +57,22 @@ def has_alpha(payload: Any) -> bool:
     return bool(page.extrasamples) and page.extrasamples[0] in (1, 2) and page.photometric == RGB_PHOTOMETRIC
 
 
-def deep_shape(data: bytes, opened: Image.Image | None) -> tuple[int, int]:
-    """Return (height, width) of a deep file from its header."""
-    if opened is not None:
-        return opened.height, opened.width
-    page = _tiff_page(data)
-    return int(page.imagelength), int(page.imagewidth)
-
-
-def read_values(data: bytes, opened: Image.Image | None, limit: int = PIXEL_LIMIT) -> np.ndarray:
-    """Return the values of a deep file as (H, W, C), in their own type; ImageError with the reason.
-
-    Of a file with several images it is the first.
-    """
+def read_values(data: bytes, opened: Image.Image | None, limit: int = PIXEL_LIMIT, frame: int = 0) -> np.ndarray:
+    """Return the values of a deep file, or of a frame of it, as (H, W, C) in their own type; ImageError."""
     try:
         if data.startswith(PNG_START):
             values = _read_png(data)
         elif opened is not None and opened.mode.startswith(("I", "F")):
-            values = _read_gray(opened)
+            values = _read_gray(opened, frame)
         else:
-            height, width = deep_shape(data, opened)
+            page = _tiff_page(data, frame)
+            height, width = int(page.imagelength), int(page.imagewidth)
             if height * width > limit:
                 raise ImageError(
                     "image.too_large",
                     f"{width} x {height} px is over the limit of {limit / 10**6:g} Mpx ({height * width / 10**6:.0f})",
                 )
-            values = _read_tiff(data)
+            values = _read_tiff(page)
     except ImageError:
         raise
     except MemoryError:
@@ -127,8 +117,10 @@ def band_names(data: bytes) -> tuple[str, ...]:
     return tuple(name for _, name in sorted((int(band), name.strip()) for band, name in found))
 
 
-def _read_gray(opened: Image.Image) -> np.ndarray:
+def _read_gray(opened: Image.Image, frame: int) -> np.ndarray:
     """Return the values of an image that Pillow opens in mode I or F, with its own decoder."""
+    if frame:
+        opened.seek(frame)
     opened.load()
     values = np.asarray(opened)
     if opened.format in ("TIFF", "PNG") and opened.mode == "I":  # 32 bits; Pillow reads uint32 as signed
@@ -183,16 +175,24 @@ def _tifffile() -> Any:
     return tifffile
 
 
-def _tiff_page(data: bytes) -> Any:
+def num_pages(data: bytes) -> int:
+    """Return the number of images in a TIFF file that Pillow does not open; ImageError if it is damaged."""
     tifffile = _tifffile()
     try:
-        return tifffile.TiffFile(io.BytesIO(data)).pages[0]
+        return len(tifffile.TiffFile(io.BytesIO(data)).pages)
     except Exception as problem:  # damaged files
         raise ImageError("image.damaged", f"damaged TIFF ({problem})") from problem
 
 
-def _read_tiff(data: bytes) -> np.ndarray:
-    page = _tiff_page(data)
+def _tiff_page(data: bytes, number: int = 0) -> Any:
+    tifffile = _tifffile()
+    try:
+        return tifffile.TiffFile(io.BytesIO(data)).pages[number]
+    except Exception as problem:  # damaged files
+        raise ImageError("image.damaged", f"damaged TIFF ({problem})") from problem
+
+
+def _read_tiff(page: Any) -> np.ndarray:
     values = np.asarray(page.asarray())
     if values.ndim == 2:
         return values[..., None]

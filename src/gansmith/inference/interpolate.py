@@ -129,6 +129,12 @@ def interpolate(
     if mode not in MODES:
         raise GansmithError("cli.unknown_mode", unknown_name("mode", mode, MODES))
     stops = _stops(model, find_latents(model, seeds, label=label, truncation=truncation), label, to_label)
+    latents = walk_latents(stops, frames, closed=closed, mode=mode)
+    return Walk(latents, draw(model, latents, raw=raw), model.data.values)
+
+
+def walk_latents(stops: Latents, frames: int | None = None, *, closed: bool = True, mode: str = "slerp") -> Latents:
+    """Return the latents of a walk's frames; ``interpolate`` explains it. GansmithError for frames out of range."""
     if closed:
         stops = stops.take([*range(len(stops)), 0])
     legs = len(stops) - 1
@@ -142,8 +148,7 @@ def interpolate(
         )
     steps = frames if closed else frames - 1
     at = [round(leg * steps / legs) for leg in range(legs + 1)]
-    latents = _between(stops, at, frames, MODES[mode])
-    return Walk(latents, draw(model, latents, raw=raw), model.data.values)
+    return _between(stops, at, frames, MODES[mode])
 
 
 def _between(stops: Latents, at: list[int], frames: int, curve: Curve) -> Latents:

@@ -51,10 +51,26 @@ class OnnxModel(TrainedModel):
         self._inputs = [each.name for each in self._session.get_inputs()]
         self._draws_latents = self._inputs != [IMAGES]
         self._takes_mask = False
+        self.directions = np.asarray(self._facts.directions, np.float32)  # (num, latent_dim); (0,) without any
         if self._draws_latents:
             self._check_latent_graph()
         else:
             self._check_image_graph()
+
+    @property
+    def draws_latents(self) -> bool:
+        """Say whether it makes images from latents, and not from images."""
+        return self._draws_latents
+
+    @property
+    def scale(self) -> int:
+        """Return the sides of a result divided by the sides of its image."""
+        return self._facts.scale
+
+    @property
+    def takes_mask(self) -> bool:
+        """Say whether it fills holes, which a mask shows."""
+        return self._takes_mask
 
     def latent_input(self, verb: str) -> LatentInput:
         """Return the generator's input; ModelError, which names ``verb``, if the model draws no images from latents."""
@@ -65,22 +81,28 @@ class OnnxModel(TrainedModel):
 
     def draw(self, latents: ArrayLike, labels: ArrayLike | None = None, *, raw: bool = False) -> np.ndarray:
         """Return images of latents (N, latent_dim), stored pixels (N, H, W, C); ``TrainedModel.draw`` explains it."""
-        num_classes = self.latent_input("draw").num_classes
         self._check_raw(raw)
-        feeds = {LATENTS: np.asarray(latents, np.float32)}
+        values = np.asarray(latents, np.float32)
+        count, given = len(values), None if labels is None else np.asarray(labels)
+        out = [
+            self.draw_batch(values[places], None if given is None else given[places])
+            for places in padded_batches(count, self.record.sample_batch)
+        ]
+        return np.concatenate(out)[:count]
+
+    def draw_batch(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Return what ``draw`` returns, drawn in one batch of any size."""
+        num_classes = self.latent_input("draw").num_classes
+        feed = {LATENTS: latents}
         if num_classes:
             weights = np.asarray(labels)
-            feeds[LABELS] = one_hot(weights, num_classes) if weights.ndim == 1 else weights.astype(np.float32)
-        count, data = len(feeds[LATENTS]), self.data
-        out = []
-        for places in padded_batches(count, self.record.sample_batch):
-            feed = {name: values[places] for name, values in feeds.items()}
-            shape = (len(places), 2) if data.is_points else (len(places), data.height, data.width, data.channels)
-            made = self._run(feed, np.uint8 if self._makes_pixels else np.float32, shape)
-            if data.values is not None:
-                made = data.values.stored(made)
-            out.append(as_levels(made).reshape(-1, *POINT) if data.is_points else made)
-        return np.concatenate(out)[:count]
+            feed[LABELS] = one_hot(weights, num_classes) if weights.ndim == 1 else weights.astype(np.float32)
+        count, data = len(latents), self.data
+        shape = (count, 2) if data.is_points else (count, data.height, data.width, data.channels)
+        made = self._run(feed, np.uint8 if self._makes_pixels else np.float32, shape)
+        if data.values is not None:
+            made = data.values.stored(made)
+        return as_levels(made).reshape(-1, *POINT) if data.is_points else made
 
     def translator(self, *, reverse: bool = False, as_source: bool = False, raw: bool = False) -> ImageToImage:
         """Return the generator that ``translate`` uses; ModelError if the model does not translate in that way."""

@@ -12,10 +12,11 @@ from typing import IO
 import numpy as np
 import PIL.Image
 
-from gansmith.core.atomic_files import commit_file
+from gansmith.core.atomic_files import commit_bytes, commit_file
 from gansmith.core.errors import GansmithError, counted
 from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.output_paths import make_parent_folders, output_file, refuse_used_folder
+from gansmith.core.plain_files import open_plain
 from gansmith.data.image_info import as_values
 from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.deep_files import encode_png16, write_tiff
@@ -69,7 +70,7 @@ class Picture:
                 commit_file(target, lambda at: at.write_bytes(content))
                 return target
         data = encode_image(self.array, target.suffix, quality, self.icc_profile)
-        commit_file(target, lambda at: at.write_bytes(data))
+        commit_bytes(target, data)
         return target
 
     def __repr__(self) -> str:
@@ -292,7 +293,7 @@ class DrawnSamples:
                 if number not in there:
                     path, content = folder / self._name(number), self._encoded(image)
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    commit_file(path, lambda at, content=content: at.write_bytes(content), flush=False)  # type: ignore[misc]
+                    commit_bytes(path, content, flush=False)
 
     @cached_property
     def _folders(self) -> list[str]:
@@ -354,7 +355,7 @@ def _is_whole(path: Path) -> bool:
     if path.suffix != ".png":
         return path.is_file() and path.stat().st_size > 0
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             file.seek(-len(PNG_END), os.SEEK_END)
             return file.read() == PNG_END
     except OSError:  # it does not exist, or is shorter

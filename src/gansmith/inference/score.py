@@ -8,6 +8,7 @@ import numpy as np
 from gansmith.core.errors import DataError, GansmithError, unknown_name
 from gansmith.core.events import silent
 from gansmith.core.file_names import escaped
+from gansmith.core.plain_files import read_bytes
 from gansmith.data.base import DataSpec
 from gansmith.data.sources.walk import image_files
 from gansmith.data.value_format import stored_image
@@ -72,4 +73,4 @@ def _inversion_psnr_db(model: Model, images: np.ndarray, label: str | None) -> n
 
 def _fitted(file: Path, spec: DataSpec) -> np.ndarray:
     with quiet_pillow():
-        return stored_image(file.read_bytes() if spec.values is None else read_as_values(file), spec)
+        return stored_image(read_bytes(file) if spec.values is None else read_as_values(file), spec)

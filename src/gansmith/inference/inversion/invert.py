@@ -15,6 +15,7 @@ from gansmith.core.output_paths import make_parent_folders
 from gansmith.imaging.captions import beside, captioned, framed, tile
 from gansmith.imaging.tensors import to_float
 from gansmith.imaging.values import PixelValues, levels_of, picture_of
+from gansmith.inference.image_files import ImageLike
 from gansmith.inference.inversion.blend import blend
 from gansmith.inference.inversion.distance import Distance
 from gansmith.inference.inversion.target import Target, load_target
@@ -102,7 +103,7 @@ def check_inversion_path(out: str | Path) -> Path:
 
 def invert(
     model: Model,
-    image: str | Path | np.ndarray,
+    image: ImageLike,
     *,
     mask: str | Path | None = None,
     label: str | int | None = None,

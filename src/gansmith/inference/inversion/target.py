@@ -9,7 +9,7 @@ from gansmith.core.errors import DataError
 from gansmith.data.base import DataSpec
 from gansmith.data.value_format import stored_image
 from gansmith.imaging.images import fit_image
-from gansmith.inference.image_files import open_picture, read_as_values
+from gansmith.inference.image_files import ImageLike, open_picture, read_as_values
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,12 @@ class Target:
         return np.where(self.known[..., None], self.image, self.image.dtype.type(middle))
 
 
-def load_target(image: str | Path | np.ndarray, mask: str | Path | None, spec: DataSpec) -> Target:
-    """Read an image file, or take stored pixels (H, W, C) of the model's size, with a mask file: white is missing.
+def load_target(image: ImageLike, mask: str | Path | None, spec: DataSpec) -> Target:
+    """Return the target of an image and of a mask file, which is white where pixels are missing.
 
-    Files are cropped around their centre to the model's proportions and resized. Raises DataError for a file that
-    cannot be read, an array of another shape, a mask of another size than the image, or an all black or white mask.
+    The image is a file, its bytes, or stored pixels (H, W, C) of the model's size. Files are cropped around their
+    centre to the model's proportions and resized. Raises DataError for a file that cannot be read, an array of another
+    shape, a mask of another size than the image, or an all black or white mask.
     """
     if isinstance(image, np.ndarray):
         if image.dtype != spec.stored_type or image.shape != (spec.height, spec.width, spec.channels):
@@ -56,7 +57,7 @@ def load_target(image: str | Path | np.ndarray, mask: str | Path | None, spec: D
             f"mask '{mask}' is {painted.width} x {painted.height} px, the image is {size[0]} x {size[1]} px"
             "\n  both must have the same size: white where the image is missing, black where it is known",
         )
-    missing = fit_image(painted, spec.height, spec.width, 1)[..., 0] >= 128
+    missing = fit_image(painted, spec.height, spec.width, 1, spec.fit)[..., 0] >= 128
     if missing.all() or not missing.any():
         raise DataError(
             "data.mask_says_nothing",
@@ -66,11 +67,11 @@ def load_target(image: str | Path | np.ndarray, mask: str | Path | None, spec: D
     return Target(fitted, missing)
 
 
-def _read(image: str | Path, spec: DataSpec) -> tuple[tuple[int, int], np.ndarray]:
+def _read(image: str | Path | bytes, spec: DataSpec) -> tuple[tuple[int, int], np.ndarray]:
     """Return the size of a file, (width, height), and its stored pixels at the model's size."""
     if spec.values is None:
         opened = open_picture(image)
-        fitted = fit_image(opened, spec.height, spec.width, spec.channels).copy()  # torch needs a writable array
-        return opened.size, fitted
+        fitted = fit_image(opened, spec.height, spec.width, spec.channels, spec.fit)
+        return opened.size, fitted.copy()  # torch needs a writable array
     array = read_as_values(image)
     return (array.shape[1], array.shape[0]), stored_image(array, spec)
