@@ -213,7 +213,7 @@ def gather(
     for index in range(options.sets):
         part = slice(index * options.num, (index + 1) * options.num)
         on_progress(Progress("samples", index * options.num, options.sets * options.num))
-        images = model.draw(latents[part], None if labels is None else labels[part], raw=options.raw)
+        images = model.in_palette(model.draw(latents[part], None if labels is None else labels[part], raw=options.raw))
         features, probabilities = extractor(images)
         asked = None if labels is None else labels[part]
         modes = extractor.mode_of(features, probabilities) if extractor.mode_of else None

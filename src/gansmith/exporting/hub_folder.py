@@ -10,9 +10,10 @@ from pathlib import Path
 import yaml
 from pydantic import Field, field_validator
 
-from gansmith.core.atomic_files import METADATA_KEY, is_disk_full
+from gansmith.core.atomic_files import METADATA_KEY, commit_text, is_disk_full
 from gansmith.core.errors import DiskFullError, GansmithError, GansmithWarning
 from gansmith.core.output_paths import make_parent_folders, refuse_used_folder
+from gansmith.core.plain_files import read_text
 from gansmith.evaluation.result import last_evaluation
 from gansmith.exporting.base import Exported, ExportFormat, formats
 from gansmith.inference.model import Model
@@ -79,7 +80,7 @@ class HubFolder(ExportFormat):
         for film in [] if run is None else [run.path / name for name in FILMS]:
             if film.is_file():
                 shutil.copyfile(film, folder / film.name)
-        (folder / CARD).write_text(self._card(model, run), encoding="utf-8")
+        commit_text(folder / CARD, self._card(model, run))
 
     def _card(self, model: Model, run: RunFolder | None) -> str:
         """Return the model card with the front matter of the Hub."""
@@ -99,8 +100,8 @@ def card_of(model: Model, run: RunFolder | None) -> str:
         evaluation = last_evaluation(run.path)
         numbers = None if evaluation is None else {name: each.value for name, each in evaluation.numbers.items()}
         return model_card(card_facts(run, model), metrics=numbers)
-    if beside is not None and (beside / CARD).is_file() and (beside / CARD).read_text()[:4] == "---\n":
-        return (beside / CARD).read_text(encoding="utf-8")
+    if beside is not None and (beside / CARD).is_file() and read_text(beside / CARD)[:4] == "---\n":
+        return read_text(beside / CARD)
     record = model.record
     recipe = {"name": record.name, "method": record.method.model_dump(mode="json")}
     return model_card(

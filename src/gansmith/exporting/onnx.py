@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from gansmith.core.atomic_files import METADATA_KEY, commit_file
+from gansmith.core.atomic_files import METADATA_KEY, commit_bytes
 from gansmith.core.errors import GansmithError, ModelError
 from gansmith.exporting.agreement import Run, compare, facts_of, size_words
 from gansmith.exporting.base import Exported, FileFormat, formats, require_extra
@@ -71,7 +71,7 @@ class Onnx(FileFormat):
         for key, text in ((METADATA_KEY, record.model_dump_json()), (EXPORT_KEY, json.dumps(facts))):
             made.metadata_props.add(key=key, value=text)
         content = made.SerializeToString()
-        commit_file(target, lambda at: at.write_bytes(content))
+        commit_bytes(target, content)
         words = f"{size_words(content)}, opset {OPSET}, {kind} weights; {found.words()}{words}"
         return Exported(target, name, facts, words)
 

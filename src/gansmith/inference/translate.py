@@ -48,7 +48,7 @@ def translate(
     another method, DataError for an image or mask that cannot be used.
     """
     generator = model.translator(reverse=reverse, as_source=as_source, raw=raw)
-    opened = open_picture(image)
+    opened = open_picture(image, keep_profile=True)
     hole = _hole(generator, mask, opened, image)
     _check_size(generator, opened, image)
     pixels = pixels_of(opened, generator.given_channels)

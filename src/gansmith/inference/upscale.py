@@ -30,7 +30,7 @@ def upscale(model: TrainedModel, image: ImageLike, *, raw: bool = False, on_prog
     that cannot be used.
     """
     generator = model.upscaler(raw=raw)
-    opened = open_picture(image)
+    opened = open_picture(image, keep_profile=True)
     refuse_large(image, opened.height * generator.scale, opened.width * generator.scale, LARGEST_PIXELS)
     made = generator.enlarge(pixels_of(opened, generator.given_channels), on_progress)
     return Picture(with_alpha_of(opened, made), profile_of(opened))

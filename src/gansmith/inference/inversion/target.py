@@ -47,7 +47,8 @@ def load_target(image: ImageLike, mask: str | Path | None, spec: DataSpec) -> Ta
     else:
         opened = open_picture(image)
         size = opened.size
-        fitted = fit_image(opened, spec.height, spec.width, spec.channels).copy()  # torch needs a writable array
+        # A copy, because torch needs a writable array.
+        fitted = fit_image(opened, spec.height, spec.width, spec.channels, spec.fit).copy()
     if mask is None:
         return Target(fitted)
     painted = open_picture(mask)
@@ -57,7 +58,7 @@ def load_target(image: ImageLike, mask: str | Path | None, spec: DataSpec) -> Ta
             f"mask '{mask}' is {painted.width} x {painted.height} px, the image is {size[0]} x {size[1]} px"
             "\n  both must have the same size: white where the image is missing, black where it is known",
         )
-    missing = fit_image(painted, spec.height, spec.width, 1)[..., 0] >= 128
+    missing = fit_image(painted, spec.height, spec.width, 1, spec.fit)[..., 0] >= 128
     if missing.all() or not missing.any():
         raise DataError(
             "data.mask_says_nothing",
