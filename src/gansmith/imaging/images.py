@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError, features
 
+from gansmith.core.atomic_files import commit_bytes
 from gansmith.core.errors import DataError
 from gansmith.imaging.colour_profiles import to_srgb
 from gansmith.imaging.file_repair import with_jpeg_end, without_png_extras
@@ -169,8 +170,8 @@ def encode_image(image: np.ndarray, ending: str, quality: int = QUALITY, icc_pro
 
 
 def save_png(image: np.ndarray, path: Path) -> None:
-    """Write uint8 (H, W, C) as a PNG file."""
-    path.write_bytes(encode_png(image))
+    """Write uint8 (H, W, C) as a PNG file, whole or not at all."""
+    commit_bytes(path, encode_png(image))
 
 
 def stages(height: int, width: int, padding: int = 1) -> tuple[int, int, int] | None:

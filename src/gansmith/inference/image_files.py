@@ -13,6 +13,7 @@ from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
 from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.file_names import escaped
 from gansmith.core.output_paths import refuse_used_folder
+from gansmith.core.plain_files import read_bytes
 from gansmith.data.sources.walk import image_files
 from gansmith.imaging.images import (
     MODES,
@@ -26,18 +27,18 @@ from gansmith.imaging.images import (
 )
 from gansmith.inference.samples import Picture
 
-ImageLike = str | Path | np.ndarray
+ImageLike = str | Path | bytes | np.ndarray  # bytes: an encoded file
 FORMATS = ("png", "jpg", "webp", "tif", "bmp")  # of results
 MOST_NAMES = 20  # in a message
 
 
 def name_of(image: ImageLike, kind: str = "image") -> str:
     """Return the name of an image, or of another ``kind`` of image, in messages."""
-    return f"the {kind}" if isinstance(image, np.ndarray) else f"'{escaped(image)}'"
+    return f"the {kind}" if isinstance(image, np.ndarray | bytes) else f"'{escaped(image)}'"
 
 
 def open_picture(image: ImageLike, *, keep_profile: bool = False) -> Image.Image:
-    """Open an image file, or uint8 (H, W, C) with 1, 3 or 4 channels, upright; DataError if that fails.
+    """Open an image file, its bytes, or uint8 (H, W, C) with 1, 3 or 4 channels, upright; DataError if it fails.
 
     Colours are converted to sRGB, unless ``keep_profile`` leaves them as they are, with their profile.
     """
@@ -49,11 +50,12 @@ def open_picture(image: ImageLike, *, keep_profile: bool = False) -> Image.Image
         return to_pil(image)
     try:
         with quiet_pillow():
-            return decode_image(Path(image).read_bytes(), keep_profile=keep_profile)
+            content = image if isinstance(image, bytes) else read_bytes(image)
+            return decode_image(content, keep_profile=keep_profile)
     except DataError as problem:
         if problem.code == "machine.no_memory":
             raise
-        raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem}") from problem
+        raise DataError("data.unreadable_image", f"{name_of(image)} cannot be read: {problem}") from problem
     except OSError as problem:
         raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem.strerror}") from problem
 

@@ -1,7 +1,6 @@
 """A trained model run by torch: its networks, its discriminator, its folder."""
 
 import copy
-import hashlib
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from gansmith.core.atomic_files import METADATA_KEY, commit_file, commit_json
 from gansmith.core.errors import ModelError
+from gansmith.core.plain_files import sha256_of
 from gansmith.core.runtime import pick_device
 from gansmith.inference.base import (
     LatentInput,
@@ -162,7 +162,7 @@ class Model(TrainedModel):
             # A single entry, because safetensors writes several in random order and files must be reproducible.
             metadata = {METADATA_KEY: self.record.model_copy(update={"network": name}).model_dump_json()}
             commit_file(path, lambda at, tensors=tensors, metadata=metadata: save_file(tensors, at, metadata))  # type: ignore[misc]
-            digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            digests[path.name] = sha256_of(path)
         commit_json(folder / MODEL_JSON, {**self.record.model_dump(mode="json"), "sha256": digests})
         return folder
 

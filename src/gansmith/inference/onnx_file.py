@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, ModelError, reason_of, unknown_name, why_not
+from gansmith.core.plain_files import read_bytes
 from gansmith.data.base import DataSpec
 from gansmith.imaging.images import sample_batch
 from gansmith.inference.base import check_image_size
@@ -149,7 +150,7 @@ def _content_of(path: Path) -> bytes:
                 "model.file_too_large",
                 f"'{path}' has {size:,} bytes\n  allowed: up to {MOST_BYTES:,}, the most that an ONNX file can have",
             )
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as problem:
         raise ModelError(
             "model.unreadable", f"'{path}' cannot be read: {problem.strerror}\n  check the path and its permissions"

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from gansmith.core.atomic_files import commit_file
+from gansmith.core.atomic_files import commit_bytes, commit_file
 from gansmith.core.errors import GansmithError, counted
 from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.output_paths import make_parent_folders, output_file, refuse_used_folder
+from gansmith.core.plain_files import open_plain
 from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.images import (
     POINT,
@@ -51,7 +52,7 @@ class Picture:
         """
         target = output_file(path, "a picture", *WRITTEN_AS)
         data = encode_image(self.array, target.suffix, quality, self.icc_profile)
-        commit_file(target, lambda at: at.write_bytes(data))
+        commit_bytes(target, data)
         return target
 
     def __repr__(self) -> str:
@@ -211,7 +212,7 @@ class DrawnSamples:
                 if number not in there:
                     path, png = folder / self._name(number), encode_png(image)
                     path.parent.mkdir(parents=True, exist_ok=True)
-                    commit_file(path, lambda at, png=png: at.write_bytes(png), flush=False)  # type: ignore[misc]
+                    commit_bytes(path, png, flush=False)
 
     @cached_property
     def _folders(self) -> list[str]:
@@ -271,7 +272,7 @@ def _points_form(wrong: str) -> GansmithError:
 def _is_whole_png(path: Path) -> bool:
     """Return whether a file exists and ends as a PNG does; a power cut can cut it short."""
     try:
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             file.seek(-len(PNG_END), os.SEEK_END)
             return file.read() == PNG_END
     except OSError:  # it does not exist, or is shorter

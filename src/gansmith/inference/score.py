@@ -8,6 +8,7 @@ import numpy as np
 from gansmith.core.errors import DataError, GansmithError, unknown_name
 from gansmith.core.events import silent
 from gansmith.core.file_names import escaped
+from gansmith.core.plain_files import read_bytes
 from gansmith.data.base import DataSpec
 from gansmith.data.sources.walk import image_files
 from gansmith.imaging.images import decode_image, fit_image, quiet_pillow
@@ -71,4 +72,4 @@ def _inversion_psnr_db(model: Model, images: np.ndarray, label: str | None) -> n
 
 def _fitted(file: Path, spec: DataSpec) -> np.ndarray:
     with quiet_pillow():
-        return fit_image(decode_image(file.read_bytes()), spec.height, spec.width, spec.channels, spec.fit)
+        return fit_image(decode_image(read_bytes(file)), spec.height, spec.width, spec.channels, spec.fit)

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from gansmith.core.plain_files import parse_yaml
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.result import Evaluation, Protocol
 from gansmith.parts.metrics.base import Number
@@ -57,7 +58,7 @@ class CardFacts:
 
 def model_card(facts: CardFacts, *, metrics: Mapping[str, float] | None = None) -> str:
     """Return the model card as Markdown with YAML front matter; ``metrics`` maps full metric names to values."""
-    recipe = yaml.safe_load(facts.recipe_yaml) or {}
+    recipe = parse_yaml(facts.recipe_yaml) or {}
     kind = str(_lookup(recipe, "method.kind"))
     sections = [
         _front_matter(recipe),
@@ -80,7 +81,7 @@ def published(card: str, *, license: str, repo: str, dataset: str, evaluation: E
     deviation and the protocol that it depends on.
     """
     head, text = card.removeprefix("---\n").split("\n---", 1)
-    values = yaml.safe_load(head)
+    values = parse_yaml(head)
     if license:
         values.pop("license_name", None)
         values["license"], text = license, text.replace(PLACEHOLDER, f"License: `{plain(license)}`.")

@@ -13,14 +13,15 @@ from typing import Any, Protocol
 from gansmith.core import clock
 from gansmith.core.atomic_files import is_disk_full
 from gansmith.core.cpus import available_cpus
-from gansmith.core.errors import CheckpointError, DataError, DiskFullError
+from gansmith.core.errors import CheckpointError, DataError, DiskFullError, RecipeError
 from gansmith.core.events import Event, MessageEvent, OnEvent, duration
 from gansmith.core.runtime import Runtime, set_threads
 from gansmith.core.signals import StopRequest
 from gansmith.data.base import Source
 from gansmith.inference.model import Model
-from gansmith.recipes.load import read_run_recipe
-from gansmith.runs.checkpoint import list_checkpoints
+from gansmith.recipes.load import read_run_recipe, run_recipe_of
+from gansmith.recipes.recipe import Recipe
+from gansmith.runs.checkpoint import Checkpoint, list_checkpoints
 from gansmith.runs.folder import RECORD, RunFolder, remove_leftovers
 from gansmith.runs.length import Budget
 from gansmith.runs.log import append_row, read_rows
@@ -83,10 +84,10 @@ def start_run(
         runtime.barrier()
         if runtime.is_main:
             run.lock()
-            run.recipe.write_text(recipe.to_yaml(prepared.comments))
+            run.write_recipe(recipe, prepared.comments)
             run.copy_of_quarantine(list(data.summary.quarantine))
             record = make_run_record(options, prepared.source, data.spec, length, runtime)
-            run.write_record(record.model_copy(update={"init_layers": taken}))
+            run.hold_record(record.model_copy(update={"init_layers": taken}))
         on_event(MessageEvent("note", f"run folder: {folder}"))
         on_event(
             MessageEvent(
@@ -138,12 +139,18 @@ def _resumed(
     checkpoint, passed_over = latest_checkpoint(run)
     for reason in passed_over:
         on_event(MessageEvent("warning", f"checkpoint skipped: {reason}"))
-    recipe = read_run_recipe(run.recipe)
+    if runtime.is_main:
+        run.hold_record(record)  # of an older version, or of a checkpoint where the file cannot be read
+    recipe = _recipe_of(run, checkpoint, runtime, on_event)
     options = _options_of(run)
     source = _find_again(run, options, runtime)
     _restore_threads(record.numerics)
     recipe, data = open_for(recipe, source, options, runtime, on_event)
     changes = changes_since(record, checkpoint, recipe, data.spec, runtime)
+    sums = run.log_sums(checkpoint.values["log_sizes"])
+    for name, known in checkpoint.values.get("log_sums", {}).items():
+        if sums.get(name) != known:
+            changes.append(f"{name}: its rows up to the checkpoint were changed")
     if changes and not accept_changes:
         more = f"\n  and {len(changes) - 1} more" if len(changes) > 1 else ""
         raise CheckpointError(
@@ -209,6 +216,21 @@ def _options_of(run: RunFolder) -> RunOptions:
         plugins=record.plugin_files,
         data_root=Path(known.root) if known.root else None,
     )
+
+
+def _recipe_of(run: RunFolder, checkpoint: Checkpoint, runtime: Runtime, on_event: OnEvent) -> Recipe:
+    """Return the recipe of a run; that of the checkpoint, with a warning, if recipe.yaml cannot be read."""
+    try:
+        return read_run_recipe(run.recipe)
+    except RecipeError as problem:
+        if problem.code not in ("recipe.unreadable", "recipe.not_a_mapping", "recipe.not_yaml"):
+            raise
+        recipe = run_recipe_of(checkpoint.values["recipe"], f"recipe of {checkpoint.folder}")
+        text = str(problem).partition("\n")[0]
+        on_event(MessageEvent("warning", f"{text}\n  used, and written again: the recipe of {checkpoint.folder}"))
+        if runtime.is_main:
+            run.write_recipe(recipe)
+        return recipe
 
 
 def _find_again(run: RunFolder, options: RunOptions, runtime: Runtime) -> Source:

@@ -192,6 +192,7 @@ class Trainer:
     def _write_previews(self) -> None:
         if self.runtime.is_main:
             with self.timekeeper.aside("preview"):
+                self.run.make_folders()
                 grid = self._previews.write(self.state)
             self.on_event(PreviewEvent(PreviewValues(iteration=self.state.iteration, grid=str(grid))))
 
@@ -278,7 +279,10 @@ class Trainer:
         try:
             if self.runtime.is_main:
                 with self.timekeeper.aside("checkpoint"):
-                    values = {**state.values(), "planned": planned, "log_sizes": self.run.sizes()}
+                    self.run.complete(state.recipe)
+                    sizes = self.run.sizes()
+                    values = {**state.values(), "planned": planned, "log_sizes": sizes}
+                    values |= {"log_sums": self.run.log_sums(sizes), "record": self.run.record.model_dump(mode="json")}
                     values["recipe"] = state.recipe.model_dump(mode="json")
                     if self.length.limit is not None:
                         values |= {"length": self.length.to_json(), "used_sec": round(self.timekeeper.used(), 3)}

@@ -8,7 +8,7 @@ import numpy as np
 from gansmith.core.errors import DataError
 from gansmith.data.base import DataSpec
 from gansmith.imaging.images import fit_image
-from gansmith.inference.image_files import open_picture
+from gansmith.inference.image_files import ImageLike, open_picture
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,12 @@ class Target:
         return np.where(self.known[..., None], self.image, np.uint8(128))
 
 
-def load_target(image: str | Path | np.ndarray, mask: str | Path | None, spec: DataSpec) -> Target:
-    """Read an image file, or take uint8 (H, W, C) of the model's size, with a mask file: white pixels are missing.
+def load_target(image: ImageLike, mask: str | Path | None, spec: DataSpec) -> Target:
+    """Return the target of an image and of a mask file, which is white where pixels are missing.
 
-    Files are cropped around their centre to the model's proportions and resized. Raises DataError for a file that
-    cannot be read, an array of another shape, a mask of another size than the image, or an all black or white mask.
+    The image is a file, its bytes, or uint8 (H, W, C) of the model's size. Files are cropped around their centre to the
+    model's proportions and resized. Raises DataError for a file that cannot be read, an array of another shape, a mask
+    of another size than the image, or an all black or white mask.
     """
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.shape != (spec.height, spec.width, spec.channels):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gansmith.core.errors import MetricError
 from gansmith.core.events import OnProgress
+from gansmith.core.plain_files import sha256_of
 from gansmith.imaging.images import on_white
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 
@@ -54,7 +55,7 @@ class FidelityExtractor(ExtractorPart):
         if not weights.is_file():
             where = f"download {self.url}" if self.url else "leave out --weights"
             raise MetricError("metric.weights_not_found", f"weights file '{weights}' does not exist\n  {where}")
-        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+        found = sha256_of(weights)
         if found != self.sha256:  # the file is a pickle, so no other one is ever opened
             raise MetricError(
                 "metric.weights_not_official",
