@@ -207,7 +207,13 @@ def test_models_are_named_by_the_list_alone(client, name):
 
 
 def test_messages_say_what_is_allowed(client, prose):
-    for what in ("image.png?seeds=x", "image.png?labels=drak", "image.png?moves=z9:1", "strip.png?at=x", "walk.avi?at=x"):
+    for what in (
+        "image.png?seeds=x",
+        "image.png?labels=drak",
+        "image.png?moves=z9:1",
+        "strip.png?at=x",
+        "walk.avi?at=x",
+    ):
         prose(f"answer to {what}", client.get(f"{COND}/{what}").json()["error"]["message"])
     prose("answer for an unknown model", client.get("/v1/models/plian").json()["error"]["message"])
 
@@ -216,4 +222,4 @@ def test_a_model_of_other_images_says_so(client):
     for what in ("image.png", "grid.png", "strip.png?at=seeds%3D3"):
         answer = client.get(f"/v1/models/up/{what}")
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "model.other_method")
-    assert CLASSES == tuple(client.get(COND).json()["classes"])
+    assert tuple(client.get(COND).json()["classes"]) == CLASSES

@@ -165,7 +165,8 @@ def router(state: State) -> APIRouter:
         path = _picture(state.places.model(model), picture)
         if not path.is_file():
             raise ModelError(
-                "web.no_such_picture", f"the evaluation of '{model[:100]}' has no picture '{picture}'\n  evaluate it again"
+                "web.no_such_picture",
+                f"the evaluation of '{model[:100]}' has no picture '{picture}'\n  evaluate it again",
             )
         return FileResponse(path, media_type="image/png", headers={"Cache-Control": "no-cache"})
 

@@ -35,7 +35,9 @@ class Command(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    settings: dict[str, Any] | None = Field(None, description="choices of the recipe; 'form' of the answer has the schema")
+    settings: dict[str, Any] | None = Field(
+        None, description="choices of the recipe; 'form' of the answer has the schema"
+    )
     playing: bool | None = Field(None, description="train, or pause")
     speed: float | None = Field(None, ge=0, le=1000, description="iterations a second; 0: as fast as possible")
     step: Literal["both", "discriminator", "generator"] | None = Field(None, description="one step, then pause")

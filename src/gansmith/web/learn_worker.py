@@ -139,7 +139,12 @@ class Settings(FrozenModel):
         rates = {"generator": self.lr_generator, "discriminator": self.lr_discriminator}
         each = {name: {"kind": self.optimizer, "lr": rate, **betas} for name, rate in rates.items()}
         return Recipe.model_validate(
-            {**values, "name": "learn", "batch_size": self.batch_size, "optimizers": {"default": each["generator"], **each}}
+            {
+                **values,
+                "name": "learn",
+                "batch_size": self.batch_size,
+                "optimizers": {"default": each["generator"], **each},
+            }
         )
 
     def needs_restart(self, after: "Settings") -> bool:
@@ -378,7 +383,12 @@ class GarmentView:
     def first(self) -> dict[str, Any]:
         """Return real pictures and the names of the classes."""
         side = self._session.data.spec.height
-        return {"view": "garments", "side": side, "real": _picture(self._real), "classes": self._session.data.spec.classes}
+        return {
+            "view": "garments",
+            "side": side,
+            "real": _picture(self._real),
+            "classes": self._session.data.spec.classes,
+        }
 
     def frame(self, generator: nn.Module) -> dict[str, Any]:
         """Return fakes, D's opinion of each, and the gradients of G's loss by pixel, scaled to -1..1."""

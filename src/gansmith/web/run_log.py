@@ -125,8 +125,10 @@ class RunLog:
             with open(self.path, "rb") as file:
                 status = os.fstat(file.fileno())
                 file.seek(max(0, self._read - TAIL_BYTES))
-                if status.st_ino != self._inode or status.st_size < self._read or (
-                    file.read(min(TAIL_BYTES, self._read)) != self._tail
+                if (
+                    status.st_ino != self._inode
+                    or status.st_size < self._read
+                    or (file.read(min(TAIL_BYTES, self._read)) != self._tail)
                 ):
                     if self._read:
                         self._forget()

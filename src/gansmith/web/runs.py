@@ -208,7 +208,11 @@ def _flat(values: Any, head: str = "") -> dict[str, Any]:
     """Return the leaves of nested values by dotted path."""
     if isinstance(values, dict | list) and values:
         pairs = values.items() if isinstance(values, dict) else enumerate(values)
-        return {path: leaf for key, value in pairs for path, leaf in _flat(value, f"{head}.{key}" if head else f"{key}").items()}
+        return {
+            path: leaf
+            for key, value in pairs
+            for path, leaf in _flat(value, f"{head}.{key}" if head else f"{key}").items()
+        }
     return {head: values}
 
 
@@ -372,9 +376,7 @@ def router(state: State) -> APIRouter:
         path = state.places.run(run) / "samples"
         file = path / ("real.png" if iteration == "real" else f"{int(iteration):09d}-{weights}.png")
         if not await asyncio.to_thread(file.is_file):
-            raise GansmithError(
-                "web.no_such_snapshot", f"run '{run}' has no preview grid of iteration {iteration}"
-            )
+            raise GansmithError("web.no_such_snapshot", f"run '{run}' has no preview grid of iteration {iteration}")
         # A rollback writes other grids of the same iterations: they are checked each time, by date and size.
         return FileResponse(file, media_type="image/png", headers={"Cache-Control": "no-cache"})
 
