@@ -13,9 +13,9 @@ from gansmith.core import one_file
 from gansmith.exporting.base import choose_format
 from gansmith.inference.interpolate import interpolate
 from gansmith.inference.latents import find_latents, label_input
-from gansmith.inference.load import load_model
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import make_record
+from gansmith.inference.onnx_model import OnnxModel
 from gansmith.recipes.layer_table import example_spec
 from gansmith.recipes.load import load_recipe, recipe_names
 from small_models import CLASSES, make_enlarger, make_model, make_translator
@@ -62,7 +62,7 @@ def export(model: Model, folder: Path, kind: str = "html", **options: str) -> Pa
 
 def expected(folder: Path, names: list[str]) -> np.ndarray:
     """Return what onnxruntime draws of these images, as the RGBA of a canvas."""
-    model = load_model(folder / "page.onnx")
+    model = OnnxModel(folder / "page.onnx")
     latents = find_latents(model, names)
     images = model.draw(latents.values, label_input(model, latents.classes))
     rgb = images[..., :3] if images.shape[-1] >= 3 else images.repeat(3, -1)
