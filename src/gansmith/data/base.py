@@ -35,7 +35,7 @@ class DataOptions(FrozenModel):
     size: one side, or (height, width), in px; also written "64", "48x64" (height x width) or [48, 64].
     fit: "crop" cuts around the centre, "pad" adds a border (white, or transparent with 4 channels), "stretch" scales,
         "pixels" scales pixel art by whole factors without blur and adds a border. "auto" takes pixels for pixel art,
-        pad where crop would cut off more than 15 %, else crop.
+        pad for images with alpha and where crop would cut off more than 15 %, else crop.
     channels: 1 gray, 3 colour, 4 colour with alpha.
     mirror: flip images at random from left to right while training.
     pairs: each image is two side by side, a source and its target; ``size`` is the size of one of them.

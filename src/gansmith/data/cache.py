@@ -34,9 +34,9 @@ from gansmith.data.cache_folder import (
 )
 from gansmith.data.image_format import ImageFormat, infer_format
 from gansmith.data.image_info import ImageInfo, as_image, digest
-from gansmith.data.survey import StepCounter, survey
+from gansmith.data.survey import StepCounter, reading, survey
 from gansmith.data.threads import in_threads, num_workers
-from gansmith.imaging.images import POINT, ImageError, fit_image, quiet_pillow
+from gansmith.imaging.images import POINT, ImageError, fit_image
 
 MOST_BAD = 0.05  # share of images; more of them stop the build
 MOST_NAMED = 10  # bad images in an error
@@ -106,7 +106,7 @@ def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress 
     entry = find_entry(record["fingerprint"]) if record else None
     if record is None or entry is None:
         try:
-            with quiet_pillow():
+            with reading(source):
                 entry, plan = _build(source, options, on_progress)
             record = _record(entry, plan, options)
             if all(info.sha256 for info in plan.infos):  # else the next start tries the unreadable files again

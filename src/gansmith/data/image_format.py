@@ -53,10 +53,10 @@ def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageForma
     is_art = bool(block) or options.fit == "pixels"
     (height, width), notes = _art_shape(usable, options, max(1, block)) if is_art else _shape(usable, options)
     cut = cut_off(usable, height, width)
-    fit: Fit = "pixels" if is_art else "pad" if cut > MOST_CROPPED else "crop"
+    channels, reason = channels_of(usable, options)
+    fit: Fit = "pixels" if is_art else "pad" if cut > (0 if channels == 4 else MOST_CROPPED) else "crop"
     if options.fit != "auto":
         fit = options.fit
-    channels, reason = channels_of(usable, options)
     notes += [reason] if reason else []
     deep = Counter(info.mode[0] for info in usable if info.mode.startswith(("I", "F")))
     if deep["I"]:
@@ -64,12 +64,10 @@ def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageForma
     if deep["F"]:
         notes.append(f"{counted(deep['F'], 'image')} of floats: 0..1 is scaled to 8 bit")
     notes += _fit_notes(usable, (height, width), fit, cut, channels, is_chosen=options.fit == "auto")
-    stacks = [info.frames for info in usable if info.frames > 1]
-    if stacks:
-        notes.append(
-            f"{sum(stacks) - len(stacks):,} frames of {len(stacks):,} stacks or animations are not used, only the first"
-            " of each (frames=all takes all, frames=every:10 each tenth)"
-        )
+    if stacks := [info.frames for info in usable if info.frames > 1]:
+        unused = counted(sum(stacks) - len(stacks), "frame")
+        files = f"of {counted(len(stacks), 'file')} with several frames only the first is taken"
+        notes.append(f"{unused} not used: {files} (frames=all takes all, frames=every:10 each tenth)")
     if recoloured := sum(info.recoloured for info in usable):
         notes.append(f"{counted(recoloured, 'image')} converted to sRGB from another colour profile")
     whole_width = width * 2 if options.pairs else width
@@ -183,7 +181,11 @@ def _shape(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[tuple[int,
     text = f"inferred size {best[0]} x {best[1]}: {subject} {height} x {width} px"
     if height * width > LARGEST_INFERRED_SIDE**2:
         larger = largest_inside(*within(2 * LARGEST_INFERRED_SIDE, height, width), width / height)
-        area = f"{LARGEST_INFERRED_SIDE} px" if height == width else f"the area of {LARGEST_INFERRED_SIDE} x 128 px"
+        area = (
+            f"{LARGEST_INFERRED_SIDE} px"
+            if height == width
+            else f"the area of {LARGEST_INFERRED_SIDE} x {LARGEST_INFERRED_SIDE} px"
+        )
         text += f"; the default is at most {area}, because cost grows with the area"
         text += f" (pass size={_size_text(*larger)} for more)"
     elif best != (height, width):

@@ -223,7 +223,7 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
     except UnidentifiedImageError as problem:
         raise ImageError("image.unknown_format", f"not an image in a known format ({', '.join(FORMATS)})") from problem
     except MemoryError as problem:
-        raise _no_memory("an image") from problem
+        raise no_memory("an image") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"damaged header ({problem})") from problem
     if image.width * image.height > limit * (64 if shrink and image.format == "JPEG" else 1):
@@ -301,12 +301,13 @@ def decode_image(
     except ImageError:
         raise
     except MemoryError as problem:
-        raise _no_memory(f"an image of {size}") from problem
+        raise no_memory(f"an image of {size}") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"truncated or damaged ({problem})") from problem
 
 
-def _no_memory(what: str) -> DataError:
+def no_memory(what: str) -> DataError:
+    """Return the error for memory that ran out while something was decoded."""
     return DataError(
         "machine.no_memory",
         f"no memory left to decode {what}"

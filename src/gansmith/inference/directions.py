@@ -54,14 +54,13 @@ def directions(
     Differs: none.
     Raises ModelError for a generator without such a layer, GansmithError for a number out of range.
     """
-    refuse_points(model, "find directions")
-    weight = _first_weight(model, raw=raw).double().cpu()
-    most = min(weight.shape)
-    if not 1 <= num <= most:
+    vectors, strengths = strongest(model, raw=raw)
+    if not 1 <= num <= len(vectors):
         raise GansmithError(
             "cli.num_out_of_range",
-            f"--num {num} is out of range\n  allowed: 1 to {most}, the smaller side of the first layer",
+            f"--num {num} is out of range\n  allowed: 1 to {len(vectors)}, the smaller side of the first layer",
         )
+    vectors, strengths = vectors[:num], strengths[:num]
     if not 0 < reach < float("inf"):
         raise GansmithError(
             "cli.reach_out_of_range", f"--reach {reach:g} is out of range\n  allowed: above 0, for example 6"
@@ -73,7 +72,6 @@ def directions(
             f"directions are shown on one image, got {len(base)} images: {', '.join(base.names)}"
             f"\n  choose one: --seeds {base.names[0]}",
         )
-    strengths, vectors = _strongest(weight, num)
     shifts = torch.linspace(-reach, reach, STEPS)
     shifts[STEPS // 2] = 0
     values = torch.from_numpy(base.values) + shifts[None, :, None] * vectors[:, None, :]
@@ -83,17 +81,17 @@ def directions(
     return Directions(vectors, strengths, images.reshape(num, STEPS, *images.shape[1:]), tuple(shifts.tolist()))
 
 
-def find_directions(model: Model, num: int, *, raw: bool = False) -> np.ndarray:
-    """Return the unit vectors of ``directions``, float32 (num, latent_dim), or fewer where there are fewer."""
-    return _strongest(_first_weight(model, raw=raw).double().cpu(), num)[1].numpy()
+def strongest(model: Model, *, raw: bool) -> tuple[Tensor, Tensor]:
+    """Return all directions of a model, the strongest first, and their strengths; ``directions`` explains them.
 
-
-def _strongest(weight: Tensor, num: int) -> tuple[Tensor, Tensor]:
-    """Return strengths (num,) and unit vectors (num, latent_dim) of a weight (out, latent_dim)."""
+    Raises ModelError as ``directions`` does.
+    """
+    refuse_points(model, "find directions")
+    weight = _first_weight(model, raw=raw).double().cpu()
     _, strengths, vectors = torch.linalg.svd(weight, full_matrices=False)
-    strengths, vectors = strengths[:num].float(), vectors[:num].float()
+    vectors = vectors.float()
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
-    return strengths, vectors * largest.sign()
+    return vectors * largest.sign(), strengths.float()
 
 
 def _first_weight(model: Model, *, raw: bool) -> Tensor:

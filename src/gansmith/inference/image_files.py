@@ -53,6 +53,8 @@ def open_picture(image: ImageLike, *, keep_profile: bool = False) -> Image.Image
             content = image if isinstance(image, bytes) else read_bytes(image)
             return decode_image(content, keep_profile=keep_profile)
     except DataError as problem:
+        if problem.code == "machine.no_memory":
+            raise
         raise DataError("data.unreadable_image", f"{name_of(image)} cannot be read: {problem}") from problem
     except OSError as problem:
         raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem.strerror}") from problem

@@ -15,7 +15,8 @@ from starlette.exceptions import HTTPException
 from gansmith.core.errors import GansmithError
 from gansmith.core.version import __version__
 from gansmith.web import images, listing, uploads
-from gansmith.web.security import RefusedError, Security
+from gansmith.web.refused import RefusedError
+from gansmith.web.security import Security
 from gansmith.web.state import State
 
 STATIC = Path(__file__).parent / "static"
@@ -65,7 +66,7 @@ def create_app(
                 app.include_router(importlib.import_module(f"gansmith.web.{name}").router(state))
         app.add_route("/", _page)
         app.mount("/static", StaticFiles(directory=STATIC), "static")
-    return Security(app, token)
+    return Security(app, token, state.metrics)
 
 
 async def _page(_: Request) -> FileResponse:

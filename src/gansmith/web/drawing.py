@@ -23,7 +23,7 @@ from gansmith.core.randomness import truncate
 from gansmith.core.registry import FrozenModel
 from gansmith.inference.latents import Latents, find_latents, label_input
 from gansmith.inference.onnx_model import OnnxModel
-from gansmith.web.security import RefusedError
+from gansmith.web.refused import RefusedError
 
 MOST_SEEDS = 64  # in the state of one image
 FARTHEST = 100.0  # of a move, in standard deviations of the latents

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 
 from gansmith.web.drawing import FARTHEST
 from gansmith.web.images import Name
@@ -43,6 +44,13 @@ def router(state: State) -> APIRouter:
             facts |= {"scale": opened.scale, "takes_mask": opened.takes_mask}
         return facts
 
+    @routes.post("/v1/models/{model}/refresh", tags=["models"])
+    async def refresh(model: Name) -> dict[str, str]:
+        """Export the newest checkpoint of a run that is still training; ``version`` changes when that is done."""
+        entry = state.models.get(model)
+        state.models.refresh(entry)
+        return {"version": entry.version}
+
     @routes.get("/healthz", tags=["server"])
     async def healthz() -> dict[str, str]:
         """Say that the server runs."""
@@ -56,6 +64,11 @@ def router(state: State) -> APIRouter:
             return {"status": "ready"}
         response.status_code = 503
         return {"status": "preparing"}
+
+    @routes.get("/metrics", tags=["server"], response_class=PlainTextResponse)
+    async def metrics() -> str:
+        """Return numbers for Prometheus, of this process."""
+        return state.metrics.text(state.drawing, state.slow)
 
     return routes
 

@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -19,6 +21,7 @@ import yaml
 from pydantic import ValidationError
 
 from gansmith.core.errors import GansmithError, ModelError, reason_of, unknown_name
+from gansmith.core.plain_files import MAX_YAML_BYTES, parse_yaml, read_bytes, read_json, read_text
 from gansmith.core.user_folders import user_folder
 from gansmith.inference.onnx_file import RecordFacts, read_facts
 from gansmith.inference.onnx_model import OnnxModel
@@ -28,6 +31,7 @@ METHODS = {"latent": "latent", "super_resolution": "upscaler"}  # by kind; the o
 OPEN_AT_ONCE = 4  # models whose sessions are kept
 RECORD_KEYS = ("name", "seed", "kimg")  # by which an ONNX file belongs to the model folder it lies in
 EXPORT_SEC = 600.0
+UNUSED_SEC = 30 * 24 * 3600
 LONGEST_LINE = 2**20  # that a child process prints
 
 
@@ -138,6 +142,10 @@ class Models:
             self._exports[entry.key] = task
             task.add_done_callback(lambda _: self._exports.pop(entry.key, None))
 
+    def refresh(self, entry: Entry) -> None:
+        """Begin to export the newest checkpoint of a live run; the present one is served until that is done."""
+        self.prepare(self._newest(entry.id, self.places.model(entry.id)))
+
     def is_preparing(self, entry: Entry) -> bool:
         """Say whether a model is being exported."""
         return entry.key in self._exports
@@ -154,6 +162,7 @@ class Models:
             target = cached_files(entry.key)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
+                _remove_unused(target.parent)
                 with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as folder:
                     made = Path(folder) / "files"
                     made.mkdir()
@@ -167,24 +176,31 @@ class Models:
                 self._failed[entry.key] = f"the ONNX file cannot be written: {problem.strerror}"
 
     def _entry(self, name: str, path: Path) -> Entry:
+        """Return a model as it is served: of a live run the checkpoint that was exported last."""
+        entry = self._newest(name, path)
+        if entry.files:
+            self._ready[path] = entry
+        elif entry.is_live and path in self._ready:
+            return self._ready[path]
+        return entry
+
+    def _newest(self, name: str, path: Path) -> Entry:
         stamp = _stamps(path)
         known = self._read.get(path)
         if known is None or known[0] != stamp:
-            known = (stamp, _read(name, path))
-            self._read[path] = known
+            known = self._read[path] = (stamp, _read(name, path))
         entry = known[1]
         if entry.error or entry.files:
             return entry
         files = _fitting_files(cached_files(entry.key), None)
-        if files:
-            entry = replace(entry, files=files)
-            self._read[path] = (stamp, entry)
-            self._ready[path] = entry
-            return entry
-        ready = self._ready.get(path)
-        if ready is not None and entry.is_live:  # an older checkpoint, until a newer one is asked for
-            return ready
-        return replace(entry, error=self._failed.get(entry.key, ""))
+        if not files:
+            return replace(entry, error=self._failed.get(entry.key, ""))
+        with suppress(OSError):
+            os.utime(cached_files(entry.key))  # it is in use: ``_remove_unused`` keeps it
+        record = entry.record or read_facts(next(iter(files.values())))[1]
+        entry = replace(entry, files=files, record=record)
+        self._read[path] = (stamp, entry)
+        return entry
 
 
 async def run_child(words: Sequence[str], timeout_sec: float) -> dict[str, Any]:
@@ -263,6 +279,14 @@ def cached_files(key: str) -> Path:
     return user_folder("GANSMITH_CACHE", "XDG_CACHE_HOME", ".cache") / "web" / key[:32]
 
 
+def _remove_unused(folder: Path) -> None:
+    """Remove the cached files of models that were not served for a month."""
+    for each in folder.iterdir():
+        with suppress(OSError):
+            if time.time() - each.stat().st_mtime > UNUSED_SEC:
+                shutil.rmtree(each)
+
+
 def _stamp(path: Path) -> tuple[int, int] | None:
     """Return what changes when a file changes."""
     try:
@@ -298,39 +322,33 @@ def _read(name: str, path: Path) -> Entry:
 
 
 def _from_folder(name: str, place: Path, folder: Path, run: str | None, created: str) -> Entry:
-    values = json.loads((folder / MODEL_JSON).read_text())
-    record = _record(values)
+    values = read_json(folder / MODEL_JSON)
+    try:
+        record = RecordFacts.model_validate(values)
+    except ValidationError:  # of an older version, perhaps: the export will tell
+        record = None
     key = _digest(json.dumps([values.get("sha256"), values["method"]], sort_keys=True).encode())
     return Entry(name, place.name, folder, key, created, run, record, _fitting_files(folder, record))
 
 
 def _from_live_run(name: str, path: Path, created: str) -> Entry:
     """Return the model of a run that has no model folder yet: its best checkpoint."""
-    run = json.loads((path / RUN_JSON).read_text())
-    recipe = yaml.safe_load((path / "recipe.yaml").read_text())
+    run = read_json(path / RUN_JSON)
+    recipe = parse_yaml(read_text(path / "recipe.yaml", MAX_YAML_BYTES))
     folders = sorted((path / "checkpoints").glob("[0-9]*/manifest.json"))
     if not folders:
         nothing = "the run has no checkpoint yet"
         return Entry(name, path.name, path, _digest(str(path).encode()), created, name, error=nothing)
-    state = json.loads(folders[-1].with_name("state.json").read_text())
-    record = _record({
+    state = read_json(folders[-1].with_name("state.json"))
+    record = RecordFacts.model_validate({
         "format": 1, "name": recipe["name"], "method": recipe["method"], "data": run["data"]["spec"],
         "seed": run["seed"], "kimg": state.get("kimg", 0.0), "sample_batch": 64,
     })  # fmt: skip
-    return Entry(name, path.name, path, _digest(folders[-1].read_bytes()), created, name, record)
-
-
-def _record(values: dict[str, Any]) -> RecordFacts:
-    try:
-        return RecordFacts.model_validate(values)
-    except ValidationError as problem:
-        first = problem.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ModelError("model.invalid_record", f"its record is invalid: {where}: {first['msg']}") from problem
+    return Entry(name, path.name, path, _digest(read_bytes(folders[-1])), created, name, record)
 
 
 def _created(run: Path, otherwise: str) -> str:
-    return str(json.loads((run / RUN_JSON).read_text()).get("created", otherwise))
+    return str(read_json(run / RUN_JSON).get("created", otherwise))
 
 
 def _fitting_files(folder: Path, record: RecordFacts | None) -> dict[str, Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gansmith.inference.onnx_model import OnnxModel
 from gansmith.web.drawing import DrawingQueue, SlowQueue
+from gansmith.web.metrics import Metrics
 from gansmith.web.models import Entry, Models
 from gansmith.web.places import Places
 
@@ -19,6 +20,7 @@ class State:
     models: Models
     drawing: DrawingQueue = field(default_factory=DrawingQueue)
     slow: SlowQueue = field(default_factory=SlowQueue)
+    metrics: Metrics = field(default_factory=Metrics)
     inverting: int = 0  # searches for a latent, waiting ones included
     allow_control: bool = False  # of runs: pause, resume, stop
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)

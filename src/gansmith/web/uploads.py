@@ -22,7 +22,7 @@ from gansmith.web.drawing import ResultT, busy
 from gansmith.web.images import Name, PngResponse
 from gansmith.web.models import Entry, child_lines
 from gansmith.web.places import ONNX
-from gansmith.web.security import RefusedError
+from gansmith.web.refused import RefusedError
 from gansmith.web.state import State
 
 UPLOAD_PIXELS, RESULT_PIXELS = 16_000_000, 64_000_000

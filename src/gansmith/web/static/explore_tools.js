@@ -124,8 +124,8 @@ export function Walk({ engine, model, page, change }) {
   };
   useHotkeys({
     " ": ["Play or pause the walk", play],
-    ArrowRight: ["Next frame of the walk", () => setFrame(Math.min(shown + 1, (frames?.length ?? 1) - 1))],
-    ArrowLeft: ["Previous frame of the walk", () => setFrame(Math.max(0, shown - 1))],
+    ".": ["Next frame of the walk", () => setFrame(Math.min(shown + 1, (frames?.length ?? 1) - 1))],
+    ",": ["Previous frame of the walk", () => setFrame(Math.max(0, shown - 1))],
   });
   if (stops.length < 2) {
     return html`<${Panel} title="Walk" help="A walk turns one image into the next. Pin at least two images, then come back here."><//>`;

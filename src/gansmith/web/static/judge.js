@@ -148,13 +148,13 @@ function Pictures({ id, judgement, other }) {
   const memory = judgement.evaluation.memorisation;
   return html`
     ${has("real") && has("samples") && html`<${Panel} title="Real beside fake" help="Images of the reference set, and new images of the model. Look at both before you believe a number.">
-      <div class="halves"><figure><figcaption>Real</figcaption><img class="picture sharp" src=${link(id, "real")} alt="64 real images" loading="lazy" /></figure>
-        <figure><figcaption>${other ? "A" : "Made by the model"}</figcaption><img class="picture sharp" src=${link(id, "samples")} alt="64 images that the model made" loading="lazy" /></figure>
-        ${other?.pictures.includes("samples") && html`<figure><figcaption>B</figcaption><img class="picture sharp" src=${link(other.model, "samples")} alt="64 images that model B made" loading="lazy" /></figure>`}</div><//>`}
+      <div class="halves"><figure><figcaption>Real</figcaption><img class="picture sharp" src=${link(id, "real")} alt="64 real images" /></figure>
+        <figure><figcaption>${other ? "A" : "Made by the model"}</figcaption><img class="picture sharp" src=${link(id, "samples")} alt="64 images that the model made" /></figure>
+        ${other?.pictures.includes("samples") && html`<figure><figcaption>B</figcaption><img class="picture sharp" src=${link(other.model, "samples")} alt="64 images that model B made" /></figure>`}</div><//>`}
     ${has("nearest") && html`<${Panel} title="Nearest neighbours" help=${`The samples nearest to a training image, each beside that image. ${memory ? `Held-out images have a median distance of ${words(memory.held_out_median)}; few of them are nearer than ${words(memory.limit)}.` : ""} If pairs look the same, the model copies.`}>
-      <div class="scroll" tabindex="0" role="region" aria-label="Nearest neighbours"><img class="nearest" src=${link(id, "nearest")} alt="Samples and their nearest training images" loading="lazy" /></div><//>`}
+      <div class="scroll" tabindex="0" role="region" aria-label="Nearest neighbours"><img class="nearest" src=${link(id, "nearest")} alt="Samples and their nearest training images" /></div><//>`}
     ${has("translations") && html`<${Panel} title="Translations" help="Images of the reference set, the result of the baseline, and the translation by the model.">
-      <div class="scroll" tabindex="0" role="region" aria-label="Translations"><img class="nearest" src=${link(id, "translations")} alt="Translations" loading="lazy" /></div><//>`}`;
+      <div class="scroll" tabindex="0" role="region" aria-label="Translations"><img class="nearest" src=${link(id, "translations")} alt="Translations" /></div><//>`}`;
 }
 
 /** Shares of the classes among samples and among real images. */

@@ -59,6 +59,17 @@ export function NumberField({ label, help, value, min, max, step = 1, onChange, 
   </div>`;
 }
 
+/** A line of text to type. */
+export function TextField({ label, help, value, onChange }) {
+  const id = useId();
+  return html`<div class="field">
+    <label for=${id}>${label}</label>
+    <input id=${id} type="text" value=${value} maxlength="60" aria-describedby=${help ? `${id}-help` : undefined}
+      onChange=${(event) => onChange(event.currentTarget.value.trim())} />
+    ${help && html`<p class="help" id=${`${id}-help`}>${help}</p>`}
+  </div>`;
+}
+
 export function Check({ label, checked, onChange, disabled }) {
   return html`<label class="check"><input type="checkbox" checked=${checked} disabled=${disabled}
     onChange=${(event) => onChange(event.currentTarget.checked)} /> ${label}</label>`;
