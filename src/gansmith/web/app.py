@@ -80,7 +80,7 @@ def error_json(status: int, code: str, message: str, headers: dict[str, str] | N
 
 async def _told(_: Request, problem: GansmithError) -> JSONResponse:
     status = STATUS.get(problem.code, 400)
-    return error_json(status, problem.code, str(problem), {"Retry-After": "1"} if status == 503 else None)
+    return error_json(status, problem.code, str(problem), {"Retry-After": "1"} if status in (429, 503) else None)
 
 
 async def _refused(_: Request, problem: RefusedError) -> JSONResponse:
