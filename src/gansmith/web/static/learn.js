@@ -17,7 +17,7 @@ const WORDS = {
   width_generator: "Width of G", width_discriminator: "Width of D", layers: "Hidden layers", latent_dim: "Dimensions of the noise", seed: "Seed",
 };
 const DATA = {
-  "ring-8": "8 spots on a ring", "gaussians-25": "25 spots on a grid", "swiss-roll": "a spiral", drawn: "your own drawing", "fashion-sample": "pictures of garments, 28 px",
+  "ring-8": "8 spots on a ring", "gaussians-25": "25 spots on a grid", "swiss-roll": "a spiral", "one-spot": "a single spot", drawn: "your own drawing", "fashion-sample": "pictures of garments, 28 px",
 };
 const FIRST = ["loss", "penalty", "penalty_weight", "lr_generator", "lr_discriminator", "discriminator_steps", "generator_steps", "beta1", "batch_size", "constraint", "averaged"];
 const ANEW = ["width_generator", "width_discriminator", "layers", "latent_dim", "optimizer", "seed"];
