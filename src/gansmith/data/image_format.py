@@ -51,7 +51,7 @@ def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageForma
         return ImageFormat(*POINT, ("points in the plane: x and y in [-1, 1], each stored in 256 steps",))
     if options.pairs:
         usable = [replace(info, width=info.width // 2) for info in usable]
-    block = _art_block(usable) if options.fit in ("auto", "pixels") else 0
+    block = _art_block(usable, options) if options.fit in ("auto", "pixels") else 0
     is_art = bool(block) or options.fit == "pixels"
     (height, width), notes = _art_shape(usable, options, max(1, block)) if is_art else _shape(usable, options)
     cut = cut_off(usable, height, width)
@@ -127,14 +127,20 @@ def typical_shape(infos: Sequence[ImageInfo]) -> tuple[int, int]:
     return side, side
 
 
-def _art_block(infos: Sequence[ImageInfo]) -> int:
-    """Return how often each pixel of pixel art is repeated in all files; 0 if most images are no pixel art."""
+def _art_block(infos: Sequence[ImageInfo], options: DataOptions) -> int:
+    """Return how often each pixel of pixel art is repeated in all files.
+
+    0 if most images are no pixel art, and if a smaller size is asked for: leaving out pixels looks worse than blur.
+    """
     decoded = [info for info in infos if info.block is not None]
     blocks = [info.block for info in decoded if info.block]
     if not blocks or len(blocks) < ART_SHARE * len(decoded):
         return 0
     block = math.gcd(*blocks)
     height, width = _art_size(infos, block)
+    rows, columns = options.shape or (height, width)
+    if options.fit == "auto" and (rows < height or columns < width):
+        return 0
     return block if min(height, width) >= SMALLEST_SIDE and max(height, width) <= MOST_ART_SIDE else 0
 
 
