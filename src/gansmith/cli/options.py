@@ -105,6 +105,10 @@ Loggers = Annotated[
         rich_help_panel=MORE,
     ),
 ]
+SaveEvery = Annotated[
+    float | None,
+    typer.Option(metavar="N", help="Save a checkpoint at least every N minutes.", rich_help_panel=MORE),
+]
 AsJson = Annotated[bool, flag("--json", "Print the result as JSON.")]
 
 Raw = Annotated[bool, flag("--raw", "Use the last weights, not their moving average (EMA).", MORE)]
