@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
+from gansmith.cli.options import Host, Port, Token, import_serving
+
 
 def serve(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="An .onnx file, a model folder or a run.")],
-    port: Annotated[int, typer.Option(metavar="N", help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    host: Annotated[
-        str, typer.Option(metavar="NAME", help="Address to listen on; others than this machine's own need a token.")
-    ] = "127.0.0.1",
-    token: Annotated[str | None, typer.Option(metavar="T", help="Ask for this token.", envvar="GANSMITH_TOKEN")] = None,
+    port: Port = 8000,
+    host: Host = "127.0.0.1",
+    token: Token = None,
     workers: Annotated[int, typer.Option(metavar="N", help="Processes that answer.", min=1, max=64)] = 1,
 ) -> None:
     """Serve a model over HTTP: images, grids, walks, translations.
@@ -21,6 +21,5 @@ def serve(
 
     Example: gansmith serve generator.onnx --workers 2
     """
-    from gansmith.web.serving import serve_app  # here: an extra
-
-    serve_app([model], host, port, token, page=False, workers=workers)
+    serving = import_serving()
+    serving.serve(serving.ServeOptions((str(model),), host, port, token, page=False), workers=workers)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import flag
+from gansmith.cli.options import Host, Port, Token, flag, import_serving
 
 
 def studio(
@@ -13,11 +13,9 @@ def studio(
         list[Path] | None,
         typer.Argument(metavar="FOLDER", help="Runs, models, or folders of them.", show_default="runs"),
     ] = None,
-    port: Annotated[int, typer.Option(metavar="N", help="Port; 0 takes a free one.", min=0, max=65535)] = 8000,
-    host: Annotated[
-        str, typer.Option(metavar="NAME", help="Address to listen on; others than this machine's own need a token.")
-    ] = "127.0.0.1",
-    token: Annotated[str | None, typer.Option(metavar="T", help="Ask for this token.", envvar="GANSMITH_TOKEN")] = None,
+    port: Port = 8000,
+    host: Host = "127.0.0.1",
+    token: Token = None,
     open_page: Annotated[bool, flag("--open", "Open the page in the browser.")] = False,
     allow_control: Annotated[bool, flag("--allow-control", "Let the page pause, resume and stop runs.")] = False,
 ) -> None:
@@ -27,6 +25,7 @@ def studio(
 
     Example: gansmith studio runs
     """
-    from gansmith.web.serving import serve_app  # here: an extra
-
-    serve_app(folders or [Path("runs")], host, port, token, page=True, open_page=open_page, allow_control=allow_control)
+    serving = import_serving()
+    paths = tuple(map(str, folders or [Path("runs")]))
+    options = serving.ServeOptions(paths, host, port, token, allow_control=allow_control)
+    serving.serve(options, open_page=open_page)

@@ -259,13 +259,18 @@ def data_and_overrides(words: list[str], *, pairs: bool = False) -> tuple[list[s
             "an argument is empty\n  is a variable of your shell empty? for the current folder write .",
         )
     sources = [word for word in words if "=" not in word or Path(word).exists()]
+    overrides = [word for word in words if word not in sources]
+    if len(sources) > 1 and not pairs:
+        from gansmith.data.sources.shards import BETWEEN, SHARDS_PREFIX, is_archive  # here: it imports NumPy
+
+        if all(map(is_archive, sources)):
+            sources = [SHARDS_PREFIX + BETWEEN.join(sources)]
     if len(sources) > (2 if pairs else 1):
         raise GansmithError(
             "cli.several_data_sets",
             f"expected one data set, got {len(sources)}: {', '.join(sources[:4])}"
             "\n  changes to the recipe are written KEY=VALUE",
         )
-    overrides = [word for word in words if word not in sources]
     return sources or ["fashion-sample"], overrides
 
 

@@ -112,9 +112,12 @@ class Runtime:
         """Return the tensors of all processes by rank; they must have the same shape."""
         if self.world_size == 1:
             return [tensor]
-        out = [torch.empty_like(tensor) for _ in range(self.world_size)]
-        dist.all_gather(out, tensor.contiguous())
-        return out
+        sent = tensor.contiguous()
+        if dist.get_backend() == "gloo":  # it gathers in the CPU's memory alone
+            sent = sent.cpu()
+        out = [torch.empty_like(sent) for _ in range(self.world_size)]
+        dist.all_gather(out, sent)
+        return [each.to(tensor.device) for each in out]
 
     def any_process(self, flag: bool) -> bool:
         """Say whether the flag is true on any process; every process must call this."""
@@ -184,7 +187,7 @@ def pick_device(name: str) -> torch.device:
             f"this machine has no device '{name}'\n  pass --device auto or --device cpu",
         )
     if name == "cuda":
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     return torch.device(name)
 
 
@@ -259,8 +262,14 @@ def start_runtime(device: str = "auto", precision: str = "auto", *, compiled: bo
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if world_size > 1 and not dist.is_initialized():
-        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+        each_has_a_gpu = chosen.type == "cuda" and _local_processes() <= torch.cuda.device_count()
+        dist.init_process_group("nccl" if each_has_a_gpu else "gloo")  # NCCL refuses two processes on one GPU
     return Runtime(chosen, int(os.environ.get("RANK", "0")), world_size, precision, compiled)
+
+
+def _local_processes() -> int:
+    """Return the number of processes on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def numerics() -> dict[str, str | int]:

@@ -15,16 +15,27 @@ from pydantic import Field, field_validator
 from gansmith.core.errors import counted
 from gansmith.core.file_names import escaped, path_of
 from gansmith.core.registry import FrozenModel
-from gansmith.imaging.images import PIXEL_LIMIT, POINT
+from gansmith.imaging.images import PIXEL_LIMIT, POINT, Fit
 
-Payload = bytes | np.ndarray  # an encoded file, or uint8 (H, W, C)
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a stack or animation: the encoded file, and the number of the frame from 0."""
+
+    file: bytes
+    number: int
+
+
+Payload = bytes | np.ndarray | Frame  # an encoded file, uint8 (H, W, C), or a frame of a file
 
 
 class DataOptions(FrozenModel):
     """A recipe's options for its images; None means inferred from the images.
 
     size: one side, or (height, width), in px; also written "64", "48x64" (height x width) or [48, 64].
-    fit: "crop" cuts around the centre, "pad" adds a border (white, or transparent with 4 channels), "stretch" scales.
+    fit: "crop" cuts around the centre, "pad" adds a border (white, or transparent with 4 channels), "stretch" scales,
+        "pixels" scales pixel art by whole factors without blur and adds a border. "auto" takes pixels for pixel art,
+        pad for images with alpha and where crop would cut off more than 15 %, else crop.
     channels: 1 gray, 3 colour, 4 colour with alpha.
     mirror: flip images at random from left to right while training.
     pairs: each image is two side by side, a source and its target; ``size`` is the size of one of them.
@@ -33,11 +44,13 @@ class DataOptions(FrozenModel):
         FILE[:FILECOLUMN:LABELCOLUMN] a table (.csv, .tsv or .jsonl).
     zip_encoding: the code page of the names in a .zip that are not UTF-8, such as "gbk".
     max_pixels: larger images are left out; also written "100M".
+    frames: of stacks and animations: "first", "all", or "every:N" for each N-th.
+    palette: "keep" gives samples only colours that the images have, at most 256.
     allow_left_out: go on although more files are left out than read.
     """
 
     size: int | tuple[int, int] | None = None
-    fit: Literal["crop", "pad", "stretch"] = "crop"
+    fit: Literal["auto", "crop", "pad", "stretch", "pixels"] = "auto"
     channels: Literal[1, 3, 4] | None = None
     mirror: bool = False
     pairs: bool = False
@@ -45,6 +58,8 @@ class DataOptions(FrozenModel):
     labels: str | None = None
     zip_encoding: str | None = None
     max_pixels: int = Field(PIXEL_LIMIT, ge=64)
+    frames: str = "first"
+    palette: Literal["keep"] | None = None
     allow_left_out: bool = False
 
     @field_validator("max_pixels", mode="before")
@@ -53,6 +68,14 @@ class DataOptions(FrozenModel):
         """Return "100M" as 100,000,000."""
         if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?\s*[mM]", value.strip()):
             return round(float(value.strip()[:-1]) * 10**6)
+        return value
+
+    @field_validator("frames")
+    @classmethod
+    def _known_frames(cls, value: str) -> str:
+        """Return "first", "all" or "every:N" as it is."""
+        if not re.fullmatch(r"first|all|every:[1-9]\d{0,5}", value):
+            raise ValueError(f"frames must be first, all or every:N, for example every:10, got {value!r}")
         return value
 
     @field_validator("labels")
@@ -105,12 +128,13 @@ class DataOptions(FrozenModel):
 
     def reading(self) -> dict[str, Any]:
         """Return the options, but size and channels, that decide how another program reads the same files."""
-        return self.model_dump(exclude={"size", "channels", "mirror", "pairs"})
+        return self.model_dump(exclude={"size", "channels", "mirror", "pairs", "palette"})
 
-    def with_format(self, height: int, width: int, channels: int) -> "DataOptions":
-        """Return these options with size and channels as stored; ``width`` is the width of a whole pair."""
+    def with_format(self, height: int, width: int, channels: int, fit: str | None = None) -> "DataOptions":
+        """Return these options with size, channels and fit as stored; ``width`` is the width of a whole pair."""
         size = (height, width // 2 if self.pairs else width)
-        return DataOptions.model_validate({**self.model_dump(), "size": size, "channels": channels})
+        exact = {"size": size, "channels": channels, "fit": fit or self.fit}
+        return DataOptions.model_validate({**self.model_dump(), **exact})
 
 
 @dataclass(frozen=True)
@@ -138,6 +162,10 @@ class DataSpec:
     pixels_sha256: str = ""  # of the decoded and fitted images of all splits
     pairs: bool = False  # each image is a source and its target, side by side; ``width`` is the width of both
     source_scale: int = 1  # how often the sides of a source, as it came, fit into those of its target
+    fit: Fit = "crop"  # how images of other proportions were fitted
+    palette: tuple[
+        str, ...
+    ] = ()  # all colours of the images, as "ff00aa" (RGB or RGBA) or "7f" (gray); samples keep it
 
     @property
     def is_points(self) -> bool:
@@ -158,7 +186,14 @@ class DataSpec:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "DataSpec":
         """Return the spec that ``to_json`` wrote."""
-        return cls(**{**value, "classes": tuple(value["classes"]), "split": Split(**value["split"])})
+        return cls(
+            **{
+                **value,
+                "classes": tuple(value["classes"]),
+                "split": Split(**value["split"]),
+                "palette": tuple(value.get("palette", ())),
+            }
+        )
 
 
 @dataclass(frozen=True)

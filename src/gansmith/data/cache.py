@@ -34,12 +34,13 @@ from gansmith.data.cache_folder import (
 )
 from gansmith.data.image_format import ImageFormat, infer_format
 from gansmith.data.image_info import ImageInfo, as_image, digest
-from gansmith.data.survey import StepCounter, survey
+from gansmith.data.survey import StepCounter, reading, survey
 from gansmith.data.threads import in_threads, num_workers
-from gansmith.imaging.images import POINT, ImageError, fit_image, quiet_pillow
+from gansmith.imaging.images import POINT, ImageError, fit_image
 
 MOST_BAD = 0.05  # share of images; more of them stop the build
 MOST_NAMED = 10  # bad images in an error
+MOST_COLOURS = 256  # of a palette
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,9 @@ class EntryPlan:
     def fingerprint(self) -> str:
         """Return a SHA-256 of everything the pixels depend on, and of the images' names and labels."""
         stored, classes = self.image_format, self.listing.classes
-        fixed = ["gansmith data", VERSION, stored.height, stored.width, stored.channels, self.options.fit, classes]
+        fixed = ["gansmith data", VERSION, stored.height, stored.width, stored.channels, stored.fit, classes]
+        fixed += ["block", stored.block] if stored.block > 1 else []
+        fixed += ["sRGB"] if any(info.recoloured for info in self.infos) else []
         fixed += ["pairs"] if self.options.pairs else []
         fixed += [self.options.direction] if self.options.pairs and self.options.direction != "source-target" else []
         total = hashlib.sha256(json.dumps(fixed).encode())
@@ -80,18 +83,20 @@ class EntryPlan:
 
     def _fitted(self, payload: Payload) -> np.ndarray:
         """Return uint8 (height, width, channels); each image of a pair is fitted by itself."""
-        shape = (self.image_format.height, self.image_format.width, self.image_format.channels)
+        stored = self.image_format
+        shape = (stored.height, stored.width, stored.channels)
         turned = self.options.pairs and self.options.direction == "target-source"
         if isinstance(payload, np.ndarray) and payload.shape == shape and shape[2] < 4 and not turned:
             return payload
         image = as_image(payload, self.options.max_pixels)
         if not self.options.pairs:
-            return fit_image(image, *shape, self.options.fit)
+            return fit_image(image, *shape, stored.fit, stored.block)
         half, middle = (shape[0], shape[1] // 2, shape[2]), image.width // 2
         boxes = [(0, 0, middle, image.height), (image.width - middle, 0, image.width, image.height)]
         if turned:
             boxes.reverse()
-        return np.concatenate([fit_image(image.crop(box), *half, self.options.fit) for box in boxes], axis=1)
+        fitted = [fit_image(image.crop(box), *half, stored.fit, stored.block) for box in boxes]
+        return np.concatenate(fitted, axis=1)
 
 
 def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress | None = None) -> ImageData:
@@ -101,17 +106,20 @@ def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress 
     entry = find_entry(record["fingerprint"]) if record else None
     if record is None or entry is None:
         try:
-            with quiet_pillow():
+            with reading(source):
                 entry, plan = _build(source, options, on_progress)
             record = _record(entry, plan, options)
             if all(info.sha256 for info in plan.infos):  # else the next start tries the unreadable files again
                 stored = plan.image_format
-                exact = options.with_format(stored.height, stored.width, stored.channels)  # a run resumes with these
-                for each, known in ((options, record), (exact, _record(entry, plan, exact))):
-                    commit_json(index_path(source, each), {**known, "version": VERSION, "stamp": stamp})
+                form = (stored.height, stored.width, stored.channels)
+                commit_json(index_path(source, options), {**record, "version": VERSION, "stamp": stamp})
+                for fit in {options.fit, stored.fit}:  # a run resumes with the latter
+                    exact = options.with_format(*form, fit)
+                    known = _record(entry, plan, exact)
+                    commit_json(index_path(source, exact), {**known, "version": VERSION, "stamp": stamp})
         except (OSError, DiskFullError) as problem:
             raise _cannot_write(problem) from problem
-    return _assemble(entry, record, options.pairs)
+    return _assemble(entry, record, options)
 
 
 def _build(source: Source, options: DataOptions, on_progress: OnProgress | None) -> tuple[Entry, EntryPlan]:
@@ -191,6 +199,7 @@ def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None]) -> dict[st
         "height": stored.height,
         "width": stored.width,
         "channels": stored.channels,
+        "fit": stored.fit,
         "classes": plan.listing.classes,
         "source_scale": plan.listing.source_scale,
         "copies": len(kept) - len(np.unique(digests[kept, 1], axis=0)),
@@ -255,7 +264,7 @@ def _cannot_write(problem: OSError | DiskFullError) -> DataError:
     )
 
 
-def _assemble(entry: Entry, record: dict[str, Any], pairs: bool) -> ImageData:
+def _assemble(entry: Entry, record: dict[str, Any], options: DataOptions) -> ImageData:
     """Return the data set of an entry, with the name and the notes of one source."""
     count, height, width, channels = entry.shape
     classes = tuple(entry.meta["classes"])
@@ -268,11 +277,28 @@ def _assemble(entry: Entry, record: dict[str, Any], pairs: bool) -> ImageData:
         classes=classes,
         fingerprint=entry.meta["fingerprint"],
         pixels_sha256=entry.meta["pixels_sha256"],
-        pairs=pairs,
-        source_scale=entry.meta.get("source_scale", 1) if pairs else 1,
+        pairs=options.pairs,
+        source_scale=entry.meta.get("source_scale", 1) if options.pairs else 1,
+        fit=entry.meta.get("fit", "crop"),
+        palette=_palette(entry) if options.palette else (),
     )
     labels = entry.array(LABELS) if classes else None
     counts = () if labels is None else tuple(np.bincount(labels, minlength=len(classes)).tolist())
     notes = tuple(record["notes"])
     summary = DataSummary(record["source"], spec, counts, record["ignored"], notes, tuple(entry.quarantine()))
     return ImageData(spec, summary, labels, entry.pixels(), np.arange(count), entry.array(DIGESTS))
+
+
+def _palette(entry: Entry) -> tuple[str, ...]:
+    """Return all colours of an entry in hexadecimal digits; DataError for more than 256."""
+    pixels, found = entry.pixels(), np.empty((0, entry.shape[3]), np.uint8)
+    for start in range(0, len(pixels), 1024):
+        colours = pixels[start : start + 1024].reshape(-1, entry.shape[3])
+        found = np.unique(np.concatenate([found, np.unique(colours, axis=0)]), axis=0)
+        if len(found) > MOST_COLOURS:
+            raise DataError(
+                "data.palette_too_large",
+                f"palette=keep is for images of at most {MOST_COLOURS} colours together; these have more"
+                "\n  leave out palette=keep; photos and images that are scaled with blur have no palette",
+            )
+    return tuple(colour.tobytes().hex() for colour in found)

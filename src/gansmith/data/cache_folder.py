@@ -17,6 +17,7 @@ from gansmith.core.user_folders import user_folder
 from gansmith.data.base import DataOptions, Source
 
 VERSION = 1  # of the files below
+DECODING = 2  # grows when files are decoded in another way, so that sources are read again
 PIXELS, LABELS, DIGESTS, QUARANTINE, META = "pixels.u8", "labels.npy", "digests.npy", "quarantine.jsonl", "meta.json"
 ABANDONED_AFTER_SEC = 24 * 3600
 
@@ -118,8 +119,8 @@ def remove_abandoned() -> None:
 
 def index_path(source: Source, options: DataOptions) -> Path:
     """Return the path of the index record of a source under some options."""
-    excluded = {"mirror"} if options.pairs else {"mirror", "pairs"}
-    key = json.dumps([VERSION, source.location, options.model_dump(mode="json", exclude=excluded)])
+    excluded = {"mirror", "palette"} if options.pairs else {"mirror", "palette", "pairs"}
+    key = json.dumps([VERSION, DECODING, source.location, options.model_dump(mode="json", exclude=excluded)])
     return data_folder("index") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 

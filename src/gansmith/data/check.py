@@ -18,8 +18,7 @@ from gansmith.data.image_info import ImageInfo
 from gansmith.data.mirroring import FEWEST_FOR_MIRROR, UNLIKE, mirror_shares
 from gansmith.data.signatures import Signature, can_hash
 from gansmith.data.sources.options import with_options
-from gansmith.data.survey import StepCounter, survey
-from gansmith.imaging.images import quiet_pillow
+from gansmith.data.survey import StepCounter, reading, survey
 
 MOST_NAMED = 10
 
@@ -99,8 +98,8 @@ def check_data(
     """Decode every image of a source and report; bad images are listed. Raises DataError if there are no images."""
     options = options or DataOptions()
     found = with_options(find_source(source, root), options)
-    listing = found.scan()
-    with quiet_pillow():
+    with reading(found):
+        listing = found.scan()
         infos = survey(
             found, listing, StepCounter(on_progress, len(listing.items)), sign=True, limit=options.max_pixels
         )

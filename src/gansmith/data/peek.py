@@ -10,7 +10,7 @@ from gansmith.data.find import find_source
 from gansmith.data.image_format import SAME_SHAPE, channels_of, infer_format, typical_shape
 from gansmith.data.image_info import read_info
 from gansmith.data.sources.options import with_options
-from gansmith.imaging.images import quiet_pillow
+from gansmith.data.survey import reading
 
 PEEKED_AT, NATIVE_FROM = 64, 32  # images that are decoded
 COLOURS = {1: "gray", 3: "colour", 4: "colour with alpha"}
@@ -22,8 +22,8 @@ def peek(source: Source, options: DataOptions) -> tuple[int, int, int, int] | No
     None if none of the 64 can be read. Raises DataError where opening the data would.
     """
     source = with_options(source, options)
-    items = source.scan().items
-    with quiet_pillow():
+    with reading(source):
+        items = source.scan().items
         sample = items[:: -(-len(items) // PEEKED_AT)]
         infos = [
             info
@@ -53,9 +53,10 @@ class NativeFormat:
 def native_format(source: str | Path, root: Path | None = None) -> NativeFormat:
     """Return the native format of a data set, from at most 32 of its images; DataError if none can be read."""
     found = find_source(source, root)
-    items = found.scan().items
-    step = max(1, len(items) // NATIVE_FROM)
-    infos = [read_info(read, decode=True) for _, read in found.stream(items[::step][:NATIVE_FROM])]
+    with reading(found):
+        items = found.scan().items
+        step = max(1, len(items) // NATIVE_FROM)
+        infos = [read_info(read, decode=True) for _, read in found.stream(items[::step][:NATIVE_FROM])]
     usable = [info for info in infos if not info.problem]
     if not usable:
         raise DataError(

@@ -1,12 +1,13 @@
 """A pass over every image of a source: size, mode, content hash, unreadable images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from gansmith.core.events import OnProgress, Progress
 from gansmith.data.base import Listing, Source
 from gansmith.data.image_info import ImageInfo, read_info
 from gansmith.data.threads import FEWEST_PIXELS, in_threads, num_workers
-from gansmith.imaging.images import PIXEL_LIMIT
+from gansmith.imaging.images import PIXEL_LIMIT, no_memory, quiet_pillow
 
 SAMPLED = 256  # images that are decoded to infer the number of channels
 
@@ -33,6 +34,16 @@ def survey(
         infos[position] = info
         on_step()
     return infos
+
+
+@contextmanager
+def reading(source: Source) -> Iterator[None]:
+    """Silence Pillow's warnings while images are read, and say so if memory runs out."""
+    try:
+        with quiet_pillow():
+            yield
+    except MemoryError as problem:
+        raise no_memory(f"the images of '{source.location}'") from problem
 
 
 class StepCounter:

@@ -19,9 +19,9 @@ from gansmith.core.registry import FrozenModel
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.evaluation.features import data_info_of, default_extractor, features_of
 from gansmith.evaluation.reference import TRAINING
-from gansmith.evaluation.result import FILE, PAIRS, Evaluation, Protocol
+from gansmith.evaluation.result import FILE, PAIRS, REAL, SAMPLES, Evaluation, Protocol
 from gansmith.imaging.captions import captioned_grid
-from gansmith.imaging.images import save_png
+from gansmith.imaging.images import POINT, make_grid, save_png
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import ModelRecord
 from gansmith.methods.latent import labels_by_share
@@ -41,9 +41,11 @@ ORDER = (  # of the metrics in the output; metrics of plugins follow
     "bins",
     "memorisation",
     "sliced_wasserstein",
+    "texture",
     "inception_score",
 )
 SPLIT_NAME = re.compile(r"[-_]?(train|test|valid|val|holdout)$")
+SHOWN, SHOWN_COLUMNS = 64, 8  # images in the pictures of an evaluation
 NO_EXTRACTOR = Extractor("none", "", "none", (), lambda images: (torch.zeros(len(images), 1), None))
 
 
@@ -212,7 +214,7 @@ def gather(
     for index in range(options.sets):
         part = slice(index * options.num, (index + 1) * options.num)
         on_progress(Progress("samples", index * options.num, options.sets * options.num))
-        images = model.draw(latents[part], None if labels is None else labels[part], raw=options.raw)
+        images = model.in_palette(model.draw(latents[part], None if labels is None else labels[part], raw=options.raw))
         features, probabilities = extractor(images)
         asked = None if labels is None else labels[part]
         modes = extractor.mode_of(features, probabilities) if extractor.mode_of else None
@@ -324,10 +326,16 @@ def _refuse_weights(options: EvaluationOptions) -> None:
 
 
 def write_evaluation(found: Evaluation, evidence: Evidence, folder: Path) -> Path:
-    """Write evaluation.json, and the picture of nearest pairs if memorization was measured; return the JSON file."""
+    """Write evaluation.json, pictures of real images and samples, and of nearest pairs if memorization was measured.
+
+    Returns the JSON file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     commit_json(path, found.to_json())
+    if not found.protocol.fit and evidence.real.images.shape[1:] != POINT:
+        for name, side in ((REAL, evidence.real), (SAMPLES, evidence.fake[0])):
+            save_png(make_grid(side.images[:SHOWN], SHOWN_COLUMNS), folder / name)
     pairs = found.facts.get("memorisation", {}).get("pairs", [])
     if pairs and evidence.training is not None:
         shown, captions = [], []

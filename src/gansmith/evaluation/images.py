@@ -104,7 +104,7 @@ def _options(native: NativeFormat) -> DataOptions:
     height, width = min(native.height, LARGEST_SIDE), min(native.width, LARGEST_SIDE)
     if not is_allowed(height, width):
         height, width = largest_inside(height, width, native.width / native.height)
-    return DataOptions().with_format(height, width, native.channels)
+    return DataOptions().with_format(height, width, native.channels, "crop")
 
 
 def evaluate_images(

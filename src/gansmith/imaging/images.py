@@ -15,7 +15,9 @@ from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError, features
 
 from gansmith.core.atomic_files import commit_bytes
 from gansmith.core.errors import DataError
+from gansmith.imaging.colour_profiles import to_srgb
 from gansmith.imaging.file_repair import with_jpeg_end, without_png_extras
+from gansmith.imaging.pixel_art import block_of, scaled_by_whole_factor
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
@@ -27,14 +29,19 @@ WRITTEN_AS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".webp": "WEBP", ".tif": "TIFF",
     ".tiff": "TIFF", ".bmp": "BMP",
 }  # fmt: skip
+STACKS = ("GIF", "TIFF", "WEBP", "PNG", "AVIF", "HEIF")  # formats whose files may have several frames
 LONGEST_SIDE_PX = {"JPEG": 65_500, "WEBP": 16_383}
 QUALITY = 95  # of JPEG and WebP: compression is hard to see
 FULL_COLOUR_QUALITY = 90  # from here on JPEG keeps the colour of every pixel
 PIXEL_LIMIT = 40_000_000
-STARTS = range(3, 9)  # sides of the smallest feature maps, px
+STARTS = range(3, 9)  # shorter sides of the smallest feature maps, px
+LONGEST_PROPORTION = 16  # of the longer side to the shorter one
 LARGEST_SIDE = 1024  # px
 PIXELS_IN_A_BATCH = 65536  # of samples
 POINT = (1, 2, 1)  # height, width and channels of an "image" that is a point in the plane: x and y in [-1, 1]
+
+
+Fit = Literal["crop", "pad", "stretch", "pixels"]
 
 
 class ImageError(DataError):
@@ -170,14 +177,16 @@ def save_png(image: np.ndarray, path: Path) -> None:
 def stages(height: int, width: int, padding: int = 1) -> tuple[int, int, int] | None:
     """Return (start height, start width, doublings) for networks that grow to a size by doubling, or None.
 
-    Starts are 3 to 8 px, with as many doublings as possible. Kernel 4, stride 2 and ``padding`` 0 turn a side n into
-    2n + 2 px instead of 2n.
+    The shorter start is 3 to 8 px and the longer one up to 16 times as long, with as many doublings as possible. Kernel
+    4, stride 2 and ``padding`` 0 turn a side n into 2n + 2 px instead of 2n.
     """
     extra = 2 - 2 * padding
     for doublings in reversed(range(LARGEST_SIDE.bit_length())):
         rows, row_rest = divmod(height + extra, 2**doublings)
         columns, column_rest = divmod(width + extra, 2**doublings)
-        if row_rest == column_rest == 0 and rows - extra in STARTS and columns - extra in STARTS:
+        shorter, longer = sorted((rows - extra, columns - extra))
+        is_near = longer in STARTS or (longer <= LONGEST_PROPORTION * shorter and doublings >= 2)
+        if row_rest == column_rest == 0 and shorter in STARTS and is_near:
             return rows - extra, columns - extra, doublings
     return None
 
@@ -214,7 +223,7 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
     except UnidentifiedImageError as problem:
         raise ImageError("image.unknown_format", f"not an image in a known format ({', '.join(FORMATS)})") from problem
     except MemoryError as problem:
-        raise _no_memory("an image") from problem
+        raise no_memory("an image") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"damaged header ({problem})") from problem
     if image.width * image.height > limit * (64 if shrink and image.format == "JPEG" else 1):
@@ -253,16 +262,33 @@ def upright_shape(image: Image.Image) -> tuple[int, int]:
     return (width, height) if exif.get(0x0112) in (5, 6, 7, 8) else (height, width)
 
 
-def decode_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -> Image.Image:
-    """Decode the first frame of an image file, upright, in mode L, RGB or RGBA; ImageError with the reason.
+def num_frames(image: Image.Image) -> int:
+    """Return the number of frames of an opened stack or animation; 1 for other files, and if they cannot be counted."""
+    if image.format not in STACKS:
+        return 1
+    try:
+        return max(1, getattr(image, "n_frames", 1))
+    except MemoryError:
+        raise
+    except Exception:  # decoders raise many error types on damaged files
+        return 1
 
-    16-bit gray is scaled from 0..65535. Colour profiles are not applied. With ``shrink`` a JPEG above ``limit`` pixels
-    is decoded at a half, quarter or eighth of its sides. DataError if memory runs out: that says nothing of the file.
+
+def decode_image(
+    data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False, frame: int = 0, keep_profile: bool = False
+) -> Image.Image:
+    """Decode one frame of an image file, upright, in mode L, RGB or RGBA and in sRGB; ImageError with the reason.
+
+    16-bit gray is scaled from 0..65535. With ``keep_profile`` colours stay as they are, with their profile. With
+    ``shrink`` a JPEG above ``limit`` pixels is decoded at a half, quarter or eighth of its sides. DataError if memory
+    runs out: that says nothing of the file.
     """
     image = open_image(data, limit, shrink=shrink)
     size = f"{image.width} x {image.height} px"
     try:
-        image = _loaded(image, data, limit)
+        if frame:
+            image.seek(frame)
+        image = to_srgb(_loaded(image, data, limit), only_cmyk=keep_profile)
         try:
             image = ImageOps.exif_transpose(image)
         except Exception:  # an unreadable EXIF block means no rotation
@@ -275,12 +301,13 @@ def decode_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False)
     except ImageError:
         raise
     except MemoryError as problem:
-        raise _no_memory(f"an image of {size}") from problem
+        raise no_memory(f"an image of {size}") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"truncated or damaged ({problem})") from problem
 
 
-def _no_memory(what: str) -> DataError:
+def no_memory(what: str) -> DataError:
+    """Return the error for memory that ran out while something was decoded."""
     return DataError(
         "machine.no_memory",
         f"no memory left to decode {what}"
@@ -340,20 +367,24 @@ def is_transparent(image: Image.Image) -> bool:
 
 
 def fit_image(
-    image: Image.Image, height: int, width: int, channels: int, fit: Literal["crop", "pad", "stretch"] = "crop"
+    image: Image.Image, height: int, width: int, channels: int, fit: Fit = "crop", block: int = 0
 ) -> np.ndarray:
     """Resize an image in mode L, RGB or RGBA to uint8 (height, width, channels), with Lanczos and antialiasing.
 
     ``fit``: crop cuts around the centre, pad adds a border (white, or transparent with 4 channels), stretch changes the
-    proportions. Colours are weighted by alpha while resizing. Below 4 channels alpha is blended onto white; fully
-    transparent pixels become white.
+    proportions; pixels scales pixel art by a whole factor without blur, and adds a border (each pixel is repeated
+    ``block`` times in the file; 0: as the image shows). Colours are weighted by alpha while resizing. Below 4 channels
+    alpha is blended onto white; fully transparent pixels become white.
     """
     image = image.convert("RGBA") if channels == 4 else image
     across, down = width / image.width, height / image.height
-    if fit == "pad":
+    if fit in ("pad", "pixels"):
         scale = min(across, down)
         size = (min(width, max(1, round(image.width * scale))), min(height, max(1, round(image.height * scale))))
-        small = image.resize(size, Image.Resampling.LANCZOS)
+        if fit == "pixels":
+            small = scaled_by_whole_factor(image, height, width, block or max(1, block_of(image)))
+        else:
+            small = image.resize(size, Image.Resampling.LANCZOS)
         image = Image.new(image.mode, (width, height), (255, 255, 255, 0)[: len(image.getbands())])
         image.paste(small, ((width - small.width) // 2, (height - small.height) // 2))
     else:

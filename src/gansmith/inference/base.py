@@ -12,6 +12,7 @@ from gansmith.core.html import facts
 from gansmith.core.randomness import sample_labels, sample_latents, truncate
 from gansmith.data.base import DataSpec
 from gansmith.imaging.images import sample_batch
+from gansmith.imaging.pixel_art import nearest_colours
 from gansmith.inference.image_to_image import ImageToImage
 from gansmith.inference.samples import DrawnSamples, Samples, image_name
 
@@ -121,11 +122,18 @@ class TrainedModel(ABC):
 
         def draw(first: int, number: int) -> np.ndarray:
             latents = truncate(sample_latents(seed, first, number, wanted.latent_dim), truncation)
-            return self.draw(latents, None if labels is None else labels[first : first + number], raw=raw)
+            images = self.draw(latents, None if labels is None else labels[first : first + number], raw=raw)
+            return self.in_palette(images)
 
         height, width, channels = self.data.height, self.data.width, self.data.channels
         at_once = BATCHES_AT_ONCE * sample_batch(height, width)
         return DrawnSamples(draw, count, (height, width, channels), labels, self.classes, at_once)
+
+    def in_palette(self, images: np.ndarray) -> np.ndarray:
+        """Return uint8 (N, H, W, C) with the nearest colours of the training images, if palette=keep asked for that."""
+        colours = [bytes.fromhex(colour) for colour in self.data.palette]
+        palette = np.frombuffer(b"".join(colours), np.uint8).reshape(-1, self.data.channels)
+        return nearest_colours(images, palette) if colours else images
 
     def upscale(self, images: np.ndarray, *, raw: bool = False) -> np.ndarray:
         """Enlarge uint8 (N, H, W, C) to uint8 (N, scale H, scale W, C); ModelError if the model does not upscale."""

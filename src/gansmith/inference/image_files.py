@@ -27,18 +27,21 @@ from gansmith.imaging.images import (
 )
 from gansmith.inference.samples import Picture
 
-ImageLike = str | Path | np.ndarray
+ImageLike = str | Path | bytes | np.ndarray  # bytes: an encoded file
 FORMATS = ("png", "jpg", "webp", "tif", "bmp")  # of results
 MOST_NAMES = 20  # in a message
 
 
 def name_of(image: ImageLike, kind: str = "image") -> str:
     """Return the name of an image, or of another ``kind`` of image, in messages."""
-    return f"the {kind}" if isinstance(image, np.ndarray) else f"'{escaped(image)}'"
+    return f"the {kind}" if isinstance(image, np.ndarray | bytes) else f"'{escaped(image)}'"
 
 
-def open_picture(image: ImageLike) -> Image.Image:
-    """Open an image file, or uint8 (H, W, C) with 1, 3 or 4 channels, upright; DataError if that fails."""
+def open_picture(image: ImageLike, *, keep_profile: bool = False) -> Image.Image:
+    """Open an image file, its bytes, or uint8 (H, W, C) with 1, 3 or 4 channels, upright; DataError if it fails.
+
+    Colours are converted to sRGB, unless ``keep_profile`` leaves them as they are, with their profile.
+    """
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in MODES:
             raise DataError(
@@ -47,9 +50,12 @@ def open_picture(image: ImageLike) -> Image.Image:
         return to_pil(image)
     try:
         with quiet_pillow():
-            return decode_image(read_bytes(image))
+            content = image if isinstance(image, bytes) else read_bytes(image)
+            return decode_image(content, keep_profile=keep_profile)
     except DataError as problem:
-        raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem}") from problem
+        if problem.code == "machine.no_memory":
+            raise
+        raise DataError("data.unreadable_image", f"{name_of(image)} cannot be read: {problem}") from problem
     except OSError as problem:
         raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem.strerror}") from problem
 

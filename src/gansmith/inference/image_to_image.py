@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gansmith.core.errors import ModelError
+from gansmith.core.events import OnProgress, silent
 from gansmith.imaging.images import MODES
 from gansmith.imaging.tiles import in_tiles
 
@@ -22,7 +23,7 @@ class ImageToImage:
     least: tuple[int, int] = (1, 1)  # smallest height and width of an image
     takes_mask: bool = False  # an additional last channel is 255 where pixels are missing, else 0
 
-    def enlarge(self, image: np.ndarray) -> np.ndarray:
+    def enlarge(self, image: np.ndarray, on_progress: OnProgress = silent) -> np.ndarray:
         """Enlarge uint8 (H, W, C) to uint8 (scale H, scale W, C); ModelError for another number of channels.
 
         Large images are processed in overlapping tiles, which are smaller for a larger scale, so memory stays the same.
@@ -34,4 +35,6 @@ class ImageToImage:
                 f"images must be uint8 (N, H, W, {channels}): this model enlarges {MODES[channels]} images"
                 f"\n  got an image of {image.dtype} {image.shape}",
             )
-        return in_tiles(image, self.step, self.scale, self.work, self.channels, shrink=self.scale)
+        return in_tiles(
+            image, self.step, self.scale, self.work, self.channels, shrink=self.scale, on_progress=on_progress
+        )

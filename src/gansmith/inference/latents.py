@@ -119,7 +119,7 @@ def label_input(model: TrainedModel, classes: np.ndarray | None) -> np.ndarray |
 
 def draw(model: TrainedModel, latents: Latents, *, raw: bool = False) -> np.ndarray:
     """Return the images of latents, uint8 (N, H, W, C), equal byte for byte to those of ``sample``."""
-    return model.draw(latents.values, label_input(model, latents.classes), raw=raw)
+    return model.in_palette(model.draw(latents.values, label_input(model, latents.classes), raw=raw))
 
 
 def pick(

@@ -56,6 +56,21 @@ class OnnxModel(TrainedModel):
         else:
             self._check_image_graph()
 
+    @property
+    def draws_latents(self) -> bool:
+        """Say whether it makes images from latents, and not from images."""
+        return self._draws_latents
+
+    @property
+    def scale(self) -> int:
+        """Return the sides of a result divided by the sides of its image."""
+        return self._facts.scale
+
+    @property
+    def takes_mask(self) -> bool:
+        """Say whether it fills holes, which a mask shows."""
+        return self._takes_mask
+
     def latent_input(self, verb: str) -> LatentInput:
         """Return the generator's input; ModelError, which names ``verb``, if the model draws no images from latents."""
         if not self._draws_latents:

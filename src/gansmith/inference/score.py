@@ -72,4 +72,4 @@ def _inversion_psnr_db(model: Model, images: np.ndarray, label: str | None) -> n
 
 def _fitted(file: Path, spec: DataSpec) -> np.ndarray:
     with quiet_pillow():
-        return fit_image(decode_image(read_bytes(file)), spec.height, spec.width, spec.channels)
+        return fit_image(decode_image(read_bytes(file)), spec.height, spec.width, spec.channels, spec.fit)

@@ -37,24 +37,25 @@ def translate(
     as_source: bool = False,
     reverse: bool = False,
     raw: bool = False,
+    on_progress: OnProgress = silent,
 ) -> Picture:
     """Translate an image file, or uint8 (H, W, C) with 1, 3 or 4 channels; the size stays, and so does alpha.
 
     The model's task prepares the source: colorize turns the image gray, edges finds its lines. ``as_source`` skips
     this for an image that is a source already. A task that enlarges returns 2 or 4 times the sides. ``mask``, a file or
     bool (H, W), is white or True where the image is missing. ``reverse`` translates from B to A with an unpaired model.
-    Large images are processed in overlapping tiles. Raises ModelError for a model of another method, DataError for an
-    image or mask that cannot be used.
+    Large images are processed in overlapping tiles, which ``on_progress`` counts. Raises ModelError for a model of
+    another method, DataError for an image or mask that cannot be used.
     """
     generator = model.translator(reverse=reverse, as_source=as_source, raw=raw)
-    opened = open_picture(image)
+    opened = open_picture(image, keep_profile=True)
     hole = _hole(generator, mask, opened, image)
     _check_size(generator, opened, image)
     pixels = pixels_of(opened, generator.given_channels)
     if hole is not None:
         pixels = np.concatenate([pixels, (hole * np.uint8(255))[..., None]], axis=2)
     padded, scale = _padded(pixels, generator.step, *generator.least), generator.scale
-    made = in_tiles(padded, generator.step, scale, generator.work, generator.channels)
+    made = in_tiles(padded, generator.step, scale, generator.work, generator.channels, on_progress=on_progress)
     top, left = ((padded.shape[axis] - pixels.shape[axis]) // 2 * scale for axis in (0, 1))
     made = made[top : top + opened.height * scale, left : left + opened.width * scale]
     return Picture(with_alpha_of(opened, made), profile_of(opened))

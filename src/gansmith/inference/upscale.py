@@ -22,16 +22,17 @@ from gansmith.inference.samples import Picture
 LARGEST_PIXELS = 200_000_000  # of a result: about 2 GB of memory while it is written
 
 
-def upscale(model: TrainedModel, image: ImageLike, *, raw: bool = False) -> Picture:
+def upscale(model: TrainedModel, image: ImageLike, *, raw: bool = False, on_progress: OnProgress = silent) -> Picture:
     """Enlarge an image file, or uint8 (H, W, C) with 1, 3 or 4 channels, by the model's scale.
 
-    Large images are processed in overlapping tiles. Alpha is resized bicubically, unless the model was trained with 4
-    channels. Raises ModelError for a model that does not upscale, DataError for an image that cannot be used.
+    Large images are processed in overlapping tiles, which ``on_progress`` counts. Alpha is resized bicubically, unless
+    the model was trained with 4 channels. Raises ModelError for a model that does not upscale, DataError for an image
+    that cannot be used.
     """
     generator = model.upscaler(raw=raw)
-    opened = open_picture(image)
+    opened = open_picture(image, keep_profile=True)
     refuse_large(image, opened.height * generator.scale, opened.width * generator.scale, LARGEST_PIXELS)
-    made = generator.enlarge(pixels_of(opened, generator.given_channels))
+    made = generator.enlarge(pixels_of(opened, generator.given_channels), on_progress)
     return Picture(with_alpha_of(opened, made), profile_of(opened))
 
 

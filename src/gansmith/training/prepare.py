@@ -146,7 +146,7 @@ def open_for(
             f"'{data.spec.name}' has only one training image"
             "\n  at least 2 are needed; 'gansmith data check' shows which files were left out",
         )
-    decided = recipe.data.with_format(data.spec.height, data.spec.width, data.spec.channels)
+    decided = recipe.data.with_format(data.spec.height, data.spec.width, data.spec.channels, data.spec.fit)
     return recipe.model_copy(update={"data": decided}), data
 
 

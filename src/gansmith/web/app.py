@@ -14,14 +14,19 @@ from starlette.exceptions import HTTPException
 
 from gansmith.core.errors import GansmithError
 from gansmith.core.version import __version__
-from gansmith.web import images, listing
-from gansmith.web.security import RefusedError, Security
+from gansmith.web import images, listing, uploads
+from gansmith.web.refused import RefusedError
+from gansmith.web.security import Security
 from gansmith.web.state import State
 
 STATIC = Path(__file__).parent / "static"
 STATUS = {
-    "web.unknown_id": 404, "web.other_version": 404, "web.preparing": 503, "image.too_large": 413,
-    "web.child_slow": 504, "web.child_failed": 500, "data.enlarged_too_large": 413,
+    "web.unknown_id": 404, "web.unknown_generator": 404, "web.other_version": 404, "web.unusable_model": 409,
+    "web.preparing": 503, "web.child_slow": 504, "web.child_failed": 500, "image.too_large": 413,
+    "data.enlarged_too_large": 413,
+    "web.run_not_training": 409, "web.run_is_training": 409, "web.run_unreadable": 403, "web.no_such_snapshot": 404,
+    "web.read_only": 403, "web.control_forbidden": 403, "web.control_unsupported": 501, "web.unknown_session": 404,
+    "web.too_many_sessions": 429, "web.too_many_streams": 429,
 }  # fmt: skip
 PAGE_ROUTERS = ("runs", "learn", "judge")  # of the page, not of ``serve``
 
@@ -38,8 +43,7 @@ def create_app(
         if newest is not None:
             state.models.prepare(newest)
         yield
-        await state.models.close()
-        state.drawing.close()
+        await state.close()
 
     app = FastAPI(
         title="gansmith", version=__version__, lifespan=running, docs_url=None, redoc_url=None,
@@ -55,13 +59,14 @@ def create_app(
         app.add_exception_handler(kind, handler)  # type: ignore[arg-type]
     app.include_router(listing.router(state))
     app.include_router(images.router(state))
+    app.include_router(uploads.router(state))
     if page:
         for name in PAGE_ROUTERS:
             if (Path(__file__).parent / f"{name}.py").is_file():
                 app.include_router(importlib.import_module(f"gansmith.web.{name}").router(state))
         app.add_route("/", _page)
         app.mount("/static", StaticFiles(directory=STATIC), "static")
-    return Security(app, token)
+    return Security(app, token, state.metrics)
 
 
 async def _page(_: Request) -> FileResponse:

@@ -4,11 +4,14 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +20,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from gansmith.core.errors import GansmithError, ModelError, reason_of
+from gansmith.core.errors import GansmithError, ModelError, reason_of, unknown_name
+from gansmith.core.plain_files import MAX_YAML_BYTES, parse_yaml, read_bytes, read_json, read_text
 from gansmith.core.user_folders import user_folder
 from gansmith.inference.onnx_file import RecordFacts, read_facts
 from gansmith.inference.onnx_model import OnnxModel
@@ -27,6 +31,8 @@ METHODS = {"latent": "latent", "super_resolution": "upscaler"}  # by kind; the o
 OPEN_AT_ONCE = 4  # models whose sessions are kept
 RECORD_KEYS = ("name", "seed", "kimg")  # by which an ONNX file belongs to the model folder it lies in
 EXPORT_SEC = 600.0
+UNUSED_SEC = 30 * 24 * 3600
+LONGEST_LINE = 2**20  # that a child process prints
 
 
 @dataclass(frozen=True)
@@ -96,20 +102,38 @@ class Models:
         """Return a model; ModelError for an unknown id."""
         return self._entry(name, self.places.model(name))
 
+    def opened(self, entry: Entry, generator: str = "") -> OnnxModel | None:
+        """Return a model's session if it is open, None if not.
+
+        Raises ModelError for a model without an ONNX file, and for a generator that it does not have.
+        """
+        file = self._file(entry, generator)
+        known = self._open.get(file)
+        if known is None or known[0] != _stamp(file):
+            return None
+        self._open.move_to_end(file)
+        return known[1]
+
     def open(self, entry: Entry, generator: str = "") -> OnnxModel:
-        """Return a model's session; ModelError if it has no ONNX file yet, or a damaged one."""
+        """Return a model's session, opened if it was not; ModelError as for ``opened``, and for a damaged file."""
+        model = self.opened(entry, generator)
+        if model is None:
+            file = self._file(entry, generator)
+            stamp = _stamp(file)
+            model = OnnxModel(file, "cpu")
+            self._open[file] = stamp, model
+            while len(self._open) > OPEN_AT_ONCE:
+                self._open.popitem(last=False)
+        return model
+
+    def _file(self, entry: Entry, generator: str) -> Path:
+        if entry.error:
+            raise ModelError("web.unusable_model", f"model '{entry.id}' cannot be used: {entry.error}")
         if not entry.files:
             raise ModelError("web.preparing", f"model '{entry.id}' is being prepared\n  ask again in a few seconds")
-        file = entry.files.get(generator) or next(iter(entry.files.values()))
-        stamp = _stamp(file)
-        known = self._open.get(file)
-        if known is None or known[0] != stamp:
-            known = (stamp, OnnxModel(file, "cpu"))
-        self._open[file] = known
-        self._open.move_to_end(file)
-        while len(self._open) > OPEN_AT_ONCE:
-            self._open.popitem(last=False)
-        return known[1]
+        if generator and generator not in entry.files:
+            raise ModelError("web.unknown_generator", unknown_name("generator", generator[:100], entry.files))
+        return entry.files[generator] if generator else next(iter(entry.files.values()))
 
     def prepare(self, entry: Entry) -> None:
         """Begin to export a model without an ONNX file, unless that is under way or failed before."""
@@ -117,6 +141,10 @@ class Models:
             task = asyncio.get_running_loop().create_task(self._export(entry))
             self._exports[entry.key] = task
             task.add_done_callback(lambda _: self._exports.pop(entry.key, None))
+
+    def refresh(self, entry: Entry) -> None:
+        """Begin to export the newest checkpoint of a live run; the present one is served until that is done."""
+        self.prepare(self._newest(entry.id, self.places.model(entry.id)))
 
     def is_preparing(self, entry: Entry) -> bool:
         """Say whether a model is being exported."""
@@ -134,6 +162,7 @@ class Models:
             target = cached_files(entry.key)
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)
+                _remove_unused(target.parent)
                 with tempfile.TemporaryDirectory(dir=target.parent, prefix=".making-") as folder:
                     made = Path(folder) / "files"
                     made.mkdir()
@@ -147,50 +176,100 @@ class Models:
                 self._failed[entry.key] = f"the ONNX file cannot be written: {problem.strerror}"
 
     def _entry(self, name: str, path: Path) -> Entry:
+        """Return a model as it is served: of a live run the checkpoint that was exported last."""
+        entry = self._newest(name, path)
+        if entry.files:
+            self._ready[path] = entry
+        elif entry.is_live and path in self._ready:
+            return self._ready[path]
+        return entry
+
+    def _newest(self, name: str, path: Path) -> Entry:
         stamp = _stamps(path)
         known = self._read.get(path)
         if known is None or known[0] != stamp:
-            known = (stamp, _read(name, path))
-            self._read[path] = known
+            known = self._read[path] = (stamp, _read(name, path))
         entry = known[1]
         if entry.error or entry.files:
             return entry
         files = _fitting_files(cached_files(entry.key), None)
-        if files:
-            entry = replace(entry, files=files)
-            self._read[path] = (stamp, entry)
-            self._ready[path] = entry
-            return entry
-        ready = self._ready.get(path)
-        if ready is not None and entry.is_live:  # an older checkpoint, until a newer one is asked for
-            return ready
-        return replace(entry, error=self._failed.get(entry.key, ""))
+        if not files:
+            return replace(entry, error=self._failed.get(entry.key, ""))
+        with suppress(OSError):
+            os.utime(cached_files(entry.key))  # it is in use: ``_remove_unused`` keeps it
+        record = entry.record or read_facts(next(iter(files.values())))[1]
+        entry = replace(entry, files=files, record=record)
+        self._read[path] = (stamp, entry)
+        return entry
 
 
-async def run_child(words: Sequence[str], timeout_sec: float, stdin: bytes | None = None) -> dict[str, Any]:
+async def run_child(words: Sequence[str], timeout_sec: float) -> dict[str, Any]:
     """Run a verb of the command line with --json in a process of its own; return what it printed.
 
     Raises GansmithError with the verb's own code and message. The process ends if the caller is cancelled.
     """
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gansmith", *words, "--json",
-        stdin=asyncio.subprocess.PIPE if stdin is not None else asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(timeout_sec):
-            out, _ = await child.communicate(stdin)
-    except TimeoutError:
-        raise GansmithError("web.child_slow", f"'gansmith {words[0]}' took more than {timeout_sec:g} s") from None
-    finally:
-        if child.returncode is None:
-            os.killpg(child.pid, signal.SIGKILL)
-            await child.wait()
+    async with child_process(["-m", "gansmith", *words, "--json"], timeout_sec) as child:
+        out, _ = await child.communicate()
     try:
         told = json.loads(out)
     except ValueError:
-        raise GansmithError("web.child_failed", f"'gansmith {words[0]}' ended with code {child.returncode}") from None
-    if isinstance(told, dict) and "error" in told:
+        raise child_failed(child) from None
+    return _without_error(told)
+
+
+async def child_lines(
+    words: Sequence[str], timeout_sec: float, stdin: bytes, tell: Callable[[dict[str, Any]], None]
+) -> dict[str, Any]:
+    """Run Python with ``words``, pass lines {"progress": ...} of its stdout to ``tell``, and return the last line.
+
+    Raises GansmithError with the code and message of a line {"error": ...}. The process ends with the caller.
+    """
+    told: dict[str, Any] = {}
+    async with child_process(words, timeout_sec, takes_stdin=True) as child:
+        assert child.stdin is not None, "it is a pipe"
+        assert child.stdout is not None, "it is a pipe"
+        with suppress(BrokenPipeError, ConnectionResetError):  # its last line says why it ended
+            child.stdin.write(stdin)
+            await child.stdin.drain()
+            child.stdin.close()
+        async for line in child.stdout:
+            told = json.loads(line)
+            if "progress" in told:
+                tell(told["progress"])
+        await child.wait()
+    if not told or "progress" in told:
+        raise child_failed(child)
+    return _without_error(told)
+
+
+@asynccontextmanager
+async def child_process(
+    words: Sequence[str], timeout_sec: float, *, takes_stdin: bool = False
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start Python with ``words``; kill it, and its own children, at the end of the block or after a time."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable, *words, stdin=asyncio.subprocess.PIPE if takes_stdin else asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL, start_new_session=True, limit=LONGEST_LINE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(timeout_sec):
+            yield child
+    except TimeoutError:
+        raise GansmithError("web.child_slow", f"the work took more than {timeout_sec:g} s and was ended") from None
+    finally:
+        if child.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            await child.wait()
+
+
+def child_failed(child: asyncio.subprocess.Process) -> GansmithError:
+    """Return the error for a process that ended without an answer."""
+    return GansmithError("web.child_failed", f"the process for this work ended with code {child.returncode}")
+
+
+def _without_error(told: dict[str, Any]) -> dict[str, Any]:
+    if "error" in told:
         raise GansmithError(told["error"]["code"], told["error"]["message"])
     return told
 
@@ -198,6 +277,14 @@ async def run_child(words: Sequence[str], timeout_sec: float, stdin: bytes | Non
 def cached_files(key: str) -> Path:
     """Return the folder in the user's cache for the ONNX files of some weights."""
     return user_folder("GANSMITH_CACHE", "XDG_CACHE_HOME", ".cache") / "web" / key[:32]
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove the cached files of models that were not served for a month."""
+    for each in folder.iterdir():
+        with suppress(OSError):
+            if time.time() - each.stat().st_mtime > UNUSED_SEC:
+                shutil.rmtree(each)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -235,39 +322,33 @@ def _read(name: str, path: Path) -> Entry:
 
 
 def _from_folder(name: str, place: Path, folder: Path, run: str | None, created: str) -> Entry:
-    values = json.loads((folder / MODEL_JSON).read_text())
-    record = _record(values)
+    values = read_json(folder / MODEL_JSON)
+    try:
+        record = RecordFacts.model_validate(values)
+    except ValidationError:  # of an older version, perhaps: the export will tell
+        record = None
     key = _digest(json.dumps([values.get("sha256"), values["method"]], sort_keys=True).encode())
     return Entry(name, place.name, folder, key, created, run, record, _fitting_files(folder, record))
 
 
 def _from_live_run(name: str, path: Path, created: str) -> Entry:
     """Return the model of a run that has no model folder yet: its best checkpoint."""
-    run = json.loads((path / RUN_JSON).read_text())
-    recipe = yaml.safe_load((path / "recipe.yaml").read_text())
+    run = read_json(path / RUN_JSON)
+    recipe = parse_yaml(read_text(path / "recipe.yaml", MAX_YAML_BYTES))
     folders = sorted((path / "checkpoints").glob("[0-9]*/manifest.json"))
     if not folders:
         nothing = "the run has no checkpoint yet"
         return Entry(name, path.name, path, _digest(str(path).encode()), created, name, error=nothing)
-    state = json.loads(folders[-1].with_name("state.json").read_text())
-    record = _record({
+    state = read_json(folders[-1].with_name("state.json"))
+    record = RecordFacts.model_validate({
         "format": 1, "name": recipe["name"], "method": recipe["method"], "data": run["data"]["spec"],
         "seed": run["seed"], "kimg": state.get("kimg", 0.0), "sample_batch": 64,
     })  # fmt: skip
-    return Entry(name, path.name, path, _digest(folders[-1].read_bytes()), created, name, record)
-
-
-def _record(values: dict[str, Any]) -> RecordFacts:
-    try:
-        return RecordFacts.model_validate(values)
-    except ValidationError as problem:
-        first = problem.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ModelError("model.invalid_record", f"its record is invalid: {where}: {first['msg']}") from problem
+    return Entry(name, path.name, path, _digest(read_bytes(folders[-1])), created, name, record)
 
 
 def _created(run: Path, otherwise: str) -> str:
-    return str(json.loads((run / RUN_JSON).read_text()).get("created", otherwise))
+    return str(read_json(run / RUN_JSON).get("created", otherwise))
 
 
 def _fitting_files(folder: Path, record: RecordFacts | None) -> dict[str, Path]:

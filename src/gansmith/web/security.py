@@ -4,10 +4,15 @@ import asyncio
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
+
+from gansmith.web.metrics import Metrics
+from gansmith.web.refused import RefusedError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -21,6 +26,9 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz"})  # for load balancers, which hav
 UPLOADS = ("/invert", "/translate")  # ends of the paths that take an image
 UPLOAD_BYTES, BODY_BYTES = 32 * 2**20, 2**20
 BODY_SEC = 30.0
+SEND_SEC = 60.0  # for a client to read each part of an answer
+LEFT = 499  # the status, in the metrics, of requests whose clients left
+BODY_PARTS = 4  # of a body that are read ahead
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -34,37 +42,30 @@ HEADERS = [
 ]
 
 
-class RefusedError(Exception):
-    """A request that is refused: HTTP status, code and message."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
-
-
 @dataclass(frozen=True)
 class Security:
     """ASGI middleware. Without a token only this machine's own names are answered."""
 
     app: Asgi
-    token: str | None = None
+    token: str | None
+    metrics: Metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request, and pass it on."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = False
+        status, began = 0, time.monotonic()
 
         async def answer(message: Message) -> None:
-            nonlocal started
+            nonlocal status
             if message["type"] == "http.response.start":
-                started = True
+                status = message["status"]
                 present = {name for name, _ in message.get("headers", [])}
-                message["headers"] = [
-                    *message.get("headers", []), *(each for each in HEADERS if each[0] not in present),
-                ]  # fmt: skip
-            await send(message)
+                added = [each for each in HEADERS if each[0] not in present]
+                message["headers"] = [*message.get("headers", []), *added]
+            async with asyncio.timeout(SEND_SEC):
+                await send(message)
 
         try:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -73,12 +74,16 @@ class Security:
             cookie = self._check_token(scope, headers)
             if cookie:
                 await _send_on(scope, cookie, answer)
-                return
-            await self.app(scope, _limited(scope, headers, receive), answer)
+            else:
+                await _until_left(self.app, scope, _limited(scope, headers, receive), answer)
         except RefusedError as problem:
-            if started:  # half of an answer is out: only closing the connection can say so
-                raise
-            await _answer_error(problem, answer)
+            if not status:  # else half of an answer is out, and only its missing end can say so
+                await _answer_error(problem, answer)
+        except TimeoutError:
+            pass  # the client does not read its answer
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self.metrics.observe(route, status or LEFT, time.monotonic() - began)
 
     def _check_host(self, host: str) -> None:
         """Refuse other names than this machine's: a page elsewhere could have its own name point here."""
@@ -86,7 +91,10 @@ class Security:
         wrong = not name or any(each in name for each in "/\\@?# ") or (port and not port.isdecimal())
         if wrong or (self.token is None and name.lower() not in LOOPBACK):
             raise RefusedError(
-                421, "web.wrong_host", "the Host header names another machine\n  open http://127.0.0.1:PORT/"
+                421,
+                "web.wrong_host",
+                "the Host header names another machine"
+                "\n  open http://127.0.0.1:PORT/, or start the server with --token",
             )
 
     def _check_token(self, scope: Scope, headers: dict[str, str]) -> str:
@@ -131,6 +139,40 @@ def _check_origin(method: str, headers: dict[str, str]) -> None:
         raise RefusedError(403, "web.other_origin", "pages of another origin may not send requests here")
 
 
+async def _until_left(app: Asgi, scope: Scope, receive: Receive, send: Send) -> None:
+    """Run the application; cancel it when the client leaves before its answer, or sends too much or too slowly."""
+    passed = asyncio.Queue[Message]()
+    space = asyncio.Semaphore(BODY_PARTS)
+
+    async def listen() -> None:
+        try:
+            while True:
+                await space.acquire()
+                message = await receive()
+                passed.put_nowait(message)
+                if message["type"] == "http.disconnect":
+                    return
+        finally:
+            working.cancel()
+
+    async def next_message() -> Message:
+        message = await passed.get()
+        space.release()
+        return message
+
+    working = asyncio.ensure_future(app(scope, next_message, send))
+    listening = asyncio.ensure_future(listen())
+    try:
+        await working
+    except asyncio.CancelledError:
+        if not listening.done():
+            raise  # the server ends
+        listening.result()  # RefusedError, if it was that
+    finally:
+        working.cancel()
+        listening.cancel()
+
+
 def _limited(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
     """Return ``receive`` with a limit on the bytes of the body and on the time that it takes to arrive."""
     most = UPLOAD_BYTES if scope["path"].endswith(UPLOADS) else BODY_BYTES
@@ -160,16 +202,24 @@ def _limited(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive
 
 
 async def _send_on(scope: Scope, cookie: str, send: Send) -> None:
-    """Set the cookie, and send the browser to the same address without the token."""
+    """Set the cookie, and send the browser to the same address without the token.
+
+    A page does this, because after a redirect from a link elsewhere browsers keep back a cookie of SameSite=Strict.
+    """
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     rest = urlencode([(name, value) for name, value in query if name != "token"])
-    path = "/" + scope.get("raw_path", b"/").decode("latin-1").lstrip("/\\")  # never //elsewhere
-    where = path.split("?")[0] + (f"?{rest}" if rest else "")
+    path = "/" + scope.get("raw_path", b"/").decode("latin-1").partition("?")[0].lstrip("/\\")  # never //elsewhere
+    target = escape(path + (f"?{rest}" if rest else ""))
+    body = f'<!doctype html><meta http-equiv="refresh" content="0; url={target}"><a href="{target}">go on</a>'.encode()
     secure = "; Secure" if scope.get("scheme") == "https" else ""
-    value = f"{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}"
-    headers = [(b"location", where.encode("latin-1", "replace")), (b"set-cookie", value.encode())]
-    await send({"type": "http.response.start", "status": 303, "headers": [*headers, (b"cache-control", b"no-store")]})
-    await send({"type": "http.response.body", "body": b""})
+    headers = [
+        (b"set-cookie", f"{COOKIE}={cookie}; Path=/; HttpOnly; SameSite=Strict{secure}".encode()),
+        (b"content-type", b"text/html; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def _answer_error(problem: RefusedError, send: Send) -> None:

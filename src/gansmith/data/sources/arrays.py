@@ -213,7 +213,7 @@ def read_npz(path: Path) -> Arrays:
             notes = [f"images: array '{images}'; not read: {', '.join(left)}"] if left else []
             found, more = _single_labels(arrays[labels] if labels else None, labels or "")
             return Arrays(arrays[images], found, names, (*notes, *more))
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as problem:  # zipfile, zlib and numpy raise many types for damaged files
         raise DataError(
@@ -236,7 +236,7 @@ def read_array(file: IO[bytes], name: str, size: int) -> np.ndarray:
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:
             return np.asarray(arrays[images])
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as problem:  # zipfile, zlib and numpy raise many types for damaged files
         raise DataError(

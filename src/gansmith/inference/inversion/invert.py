@@ -14,6 +14,7 @@ from gansmith.core.events import say
 from gansmith.core.output_paths import make_parent_folders
 from gansmith.imaging.captions import beside, captioned, framed, tile
 from gansmith.imaging.tensors import to_float
+from gansmith.inference.image_files import ImageLike
 from gansmith.inference.inversion.blend import blend
 from gansmith.inference.inversion.distance import Distance
 from gansmith.inference.inversion.target import Target, load_target
@@ -98,7 +99,7 @@ def check_inversion_path(out: str | Path) -> Path:
 
 def invert(
     model: Model,
-    image: str | Path | np.ndarray,
+    image: ImageLike,
     *,
     mask: str | Path | None = None,
     label: str | int | None = None,

@@ -8,7 +8,7 @@ import numpy as np
 from gansmith.core.errors import DataError
 from gansmith.data.base import DataSpec
 from gansmith.imaging.images import fit_image
-from gansmith.inference.image_files import open_picture
+from gansmith.inference.image_files import ImageLike, open_picture
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,12 @@ class Target:
         return np.where(self.known[..., None], self.image, np.uint8(128))
 
 
-def load_target(image: str | Path | np.ndarray, mask: str | Path | None, spec: DataSpec) -> Target:
-    """Read an image file, or take uint8 (H, W, C) of the model's size, with a mask file: white pixels are missing.
+def load_target(image: ImageLike, mask: str | Path | None, spec: DataSpec) -> Target:
+    """Return the target of an image and of a mask file, which is white where pixels are missing.
 
-    Files are cropped around their centre to the model's proportions and resized. Raises DataError for a file that
-    cannot be read, an array of another shape, a mask of another size than the image, or an all black or white mask.
+    The image is a file, its bytes, or uint8 (H, W, C) of the model's size. Files are cropped around their centre to the
+    model's proportions and resized. Raises DataError for a file that cannot be read, an array of another shape, a mask
+    of another size than the image, or an all black or white mask.
     """
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.shape != (spec.height, spec.width, spec.channels):
@@ -46,7 +47,8 @@ def load_target(image: str | Path | np.ndarray, mask: str | Path | None, spec: D
     else:
         opened = open_picture(image)
         size = opened.size
-        fitted = fit_image(opened, spec.height, spec.width, spec.channels).copy()  # torch needs a writable array
+        # A copy, because torch needs a writable array.
+        fitted = fit_image(opened, spec.height, spec.width, spec.channels, spec.fit).copy()
     if mask is None:
         return Target(fitted)
     painted = open_picture(mask)
@@ -56,7 +58,7 @@ def load_target(image: str | Path | np.ndarray, mask: str | Path | None, spec: D
             f"mask '{mask}' is {painted.width} x {painted.height} px, the image is {size[0]} x {size[1]} px"
             "\n  both must have the same size: white where the image is missing, black where it is known",
         )
-    missing = fit_image(painted, spec.height, spec.width, 1)[..., 0] >= 128
+    missing = fit_image(painted, spec.height, spec.width, 1, spec.fit)[..., 0] >= 128
     if missing.all() or not missing.any():
         raise DataError(
             "data.mask_says_nothing",
