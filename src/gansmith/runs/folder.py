@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import warnings
+from collections.abc import Iterable
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from gansmith.core.atomic_files import commit_json, if_supported, sync_append
 from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning
 from gansmith.recipes.old_files import OLD_FILES, record_from_old_file, snapshot_from_old_file
-from gansmith.runs.checkpoint import Checkpoint, is_checkpoint, load_checkpoint, load_newest
+from gansmith.runs.checkpoint import Checkpoint, is_checkpoint, list_checkpoints, load_checkpoint, load_newest
 from gansmith.runs.log import Row, best_snapshot, read_rows
 from gansmith.runs.record import RunRecord
 
@@ -79,6 +80,20 @@ class RunFolder:
                 f"'{path}' is not a run folder: it has no {RECORD}\n  pass the folder that 'gansmith train' printed",
             )
         return cls(path)
+
+    @classmethod
+    def of_launch(cls, launch: str, folders: Iterable[Path]) -> "RunFolder | None":
+        """Return the run in one of the folders that a start by torchrun has made; None without one.
+
+        A run that was killed before its first checkpoint is removed, since there is nothing to continue.
+        """
+        for path in folders:
+            with suppress(CheckpointError):
+                if is_run(path) and cls(path).record.launch == launch:
+                    if any(is_checkpoint(each) for each in list_checkpoints(path / "checkpoints")):
+                        return cls(path)
+                    shutil.rmtree(path)
+        return None
 
     @property
     def _logs(self) -> tuple[Path, ...]:

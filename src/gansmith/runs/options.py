@@ -57,6 +57,7 @@ class RunOptions:
     data_root: Path | None = None
     loggers: tuple[Any, ...] = ()
     began: float = field(default_factory=clock.began)  # when the command began, by clock.monotonic
+    launch: str | None = None  # see ``RunRecord``
 
     @property
     def time_limit(self) -> TimeLimit | None:

@@ -25,7 +25,7 @@ from gansmith.runs.folder import RECORD, RunFolder, remove_leftovers
 from gansmith.runs.length import Budget
 from gansmith.runs.log import append_row, read_rows
 from gansmith.runs.options import RunOptions
-from gansmith.runs.record import Change, Numerics, changes_since, make_run_record
+from gansmith.runs.record import Change, Numerics, change_of_processes, changes_since, make_run_record
 from gansmith.training.first_weights import take_weights
 from gansmith.training.prepare import Prepared, find_data, open_for
 from gansmith.training.state import RunState
@@ -151,6 +151,7 @@ def _resumed(
             f"'{run.path}' cannot continue exactly: {changes[0]}{more}"
             "\n  undo the change, or pass --accept-changes to continue with it (the log records it)",
         )
+    changes += change_of_processes(record, runtime)
     state = RunState.fresh(recipe, data.spec, record.seed, runtime)
     state.restore(checkpoint.tensors, checkpoint.values, runtime)
     length = length_at(checkpoint, record.length)

@@ -184,7 +184,9 @@ class RunState:
         self.method.state.clear()
         self.method.state.update(parts.get("state", {}))
         self.method.pools.clear()
-        self.method.pools.update(_below(parts.get("pools", {}), f"{runtime.rank}/"))
+        pools = parts.get("pools", {})
+        pooled = len({name.partition("/")[0] for name in pools}) or 1  # another number of processes than this, perhaps
+        self.method.pools.update(_below(pools, f"{runtime.rank % pooled}/"))
         self.meter.cells = parts.get("meter", {})
         self.bad_steps = parts["bad_steps"][""]
         self.iteration, self.salt, self.seed = values["iteration"], values["salt"], values["seed"]
