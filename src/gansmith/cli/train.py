@@ -22,10 +22,12 @@ from gansmith.cli.options import (
     Minutes,
     Plugin,
     Precision,
+    Processes,
     Until,
     ZipEncoding,
     data_overrides,
     flag,
+    in_processes,
 )
 from gansmith.cli.text import json_text, wrap_lines
 from gansmith.core.errors import GansmithError
@@ -133,6 +135,7 @@ def train(
     until: Until = None,
     precision: Precision = "auto",
     compiled: Compile = False,
+    processes: Processes = None,
     logger: Loggers = None,
     plugin: Plugin = None,
     labels: Labels = None,
@@ -148,6 +151,8 @@ def train(
 
     Example: gansmith train photos/ --recipe dcgan batch_size=128 --kimg 500
     """
+    if not dry_run:
+        in_processes(processes)
     unpaired = start is not None or to is not None
     if unpaired:
         names, overrides = unpaired_data_and_overrides(words or [], start, to)

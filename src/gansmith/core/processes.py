@@ -17,8 +17,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
+import torch
 import torch.distributed as dist
+from torch import Tensor, nn
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # torch's list of names lacks them
+from torch.distributed.nn.functional import all_reduce
 
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, TrainingError
@@ -148,6 +151,61 @@ class Heart(threading.Thread):
         if not self._stopped.is_set():
             say(f"gansmith: process {self._rank} ends: {reason}")
             os._exit(DEAD)
+
+
+class _OfAllProcesses(nn.modules.batchnorm._BatchNorm):
+    """Batch norm with the statistics of the global batch, whose gradients, also second ones, are those of one process.
+
+    torch.nn.SyncBatchNorm runs on GPUs alone and has no second derivative, which penalties need.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the normalized inputs (N, C, ...); in evaluation, as the plain norm does."""
+        if not self.training:
+            return super().forward(inputs)
+        dims, shape = [0, *range(2, inputs.ndim)], (1, -1, *(1 for _ in range(2, inputs.ndim)))
+        values = inputs.float()
+        mean = _mean_of_all(values.mean(dims))
+        centred = values - mean.view(shape)
+        variance = _mean_of_all(centred.square().mean(dims))
+        out = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            out = out * self.weight.view(shape) + self.bias.view(shape)
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            with torch.no_grad():
+                self.num_batches_tracked.add_(1)
+                share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+                count = inputs.numel() / inputs.shape[1] * dist.get_world_size()
+                self.running_mean.lerp_(mean, share)
+                self.running_var.lerp_(variance * count / (count - 1), share)
+        return out.to(inputs.dtype)
+
+
+class _BatchNorm1d(_OfAllProcesses, nn.BatchNorm1d):
+    pass
+
+
+class _BatchNorm2d(_OfAllProcesses, nn.BatchNorm2d):
+    pass
+
+
+def batch_norms(networks: nn.Module) -> list[nn.Module]:
+    """Return the layers whose statistics are of the batch."""
+    return [module for module in networks.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+
+
+def synchronize_batch_norms_(networks: nn.Module) -> None:
+    """Make batch norms take the statistics of the global batch; weights and their names do not change."""
+    for module in batch_norms(networks):
+        shared = _BatchNorm2d if isinstance(module, nn.BatchNorm2d) else _BatchNorm1d
+        plain = type(module) in (nn.BatchNorm1d, nn.BatchNorm2d)
+        module.__class__ = shared if plain else type(type(module).__name__, (type(module), shared), {})
+
+
+def _mean_of_all(values: Tensor) -> Tensor:
+    """Return the mean over the processes, which have equal slices; autograd passes through it."""
+    with talking():
+        return all_reduce(values) / dist.get_world_size()
 
 
 def launch_id() -> str | None:

@@ -15,6 +15,7 @@ from gansmith.core.atomic_files import is_disk_full
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import CheckpointError, DataError, DiskFullError
 from gansmith.core.events import Event, MessageEvent, OnEvent, duration
+from gansmith.core.processes import batch_norms
 from gansmith.core.runtime import Runtime, set_threads
 from gansmith.core.signals import StopRequest
 from gansmith.data.base import Source
@@ -77,6 +78,11 @@ def start_run(
     if runtime.compiled:
         on_event(MessageEvent("note", "networks are compiled, so the first steps take longer"))
     state = RunState.fresh(recipe, data.spec, options.seed, runtime)
+    if runtime.world_size > 1 and batch_norms(state.method.networks) and not recipe.sync_batchnorm:
+        text = (
+            "BatchNorm takes the statistics of each process's part of the batch, so weights differ from one process's"
+        )
+        on_event(MessageEvent("note", f"{text}; sync_batchnorm=true takes those of the whole batch"))
     taken = take_weights(state, data.spec, first, str(options.init_from), on_event) if first is not None else {}
     with StopRequest(runtime.is_main).listening() as stop:  # from the first file to the checkpoint that resume needs
         run = RunFolder.create(folder) if runtime.is_main else RunFolder(folder)
