@@ -38,7 +38,6 @@ from gansmith.parts.extractors.base import Extractor
 from gansmith.parts.extractors.fashion import Fashion
 from gansmith.parts.losses.base import losses
 from gansmith.parts.networks.base import range_from_signed, signed_from
-from gansmith.parts.networks.mlp import MLP
 from gansmith.parts.optimizers.adam import Adam
 from gansmith.parts.optimizers.base import optimizers
 from gansmith.parts.penalties.base import penalties

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from fastapi import APIRouter, Path as PathPart, Query
+from fastapi import APIRouter, Query
+from fastapi import Path as PathPart
 from fastapi.responses import FileResponse, StreamingResponse
 
 from gansmith.core.errors import GansmithError
