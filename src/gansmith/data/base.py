@@ -38,7 +38,7 @@ class DataOptions(FrozenModel):
     size: one side, or (height, width), in px; also written "64", "48x64" (height x width) or [48, 64].
     fit: "crop" cuts around the centre, "pad" adds a border (white, or transparent with 4 channels), "stretch" scales,
         "pixels" scales pixel art by whole factors without blur and adds a border. "auto" takes pixels for pixel art,
-        pad where crop would cut off more than 15 %, else crop.
+        pad for images with alpha and where crop would cut off more than 15 %, else crop.
     channels: 1 gray, 3 colour, 4 colour with alpha; up to 32 bands of files that have them.
     depth: how values are stored: "8", "16" or "float"; "auto" keeps what the files have.
     range: LOW:HIGH, the values that networks see as -1 and 1; with commas one for each channel, or "channels" to find

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +14,10 @@ import numpy as np
 import PIL
 
 from gansmith.core.atomic_files import commit_json, is_disk_full
-from gansmith.core.errors import DataError, DiskFullError
+from gansmith.core.errors import DataError, DiskFullError, GansmithWarning, counted
 from gansmith.core.events import OnProgress
 from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Source
+from gansmith.data.cache_check import damaged_rows
 from gansmith.data.cache_folder import (
     DIGESTS,
     LABELS,
@@ -24,13 +25,14 @@ from gansmith.data.cache_folder import (
     QUARANTINE,
     VERSION,
     Entry,
+    building_folder,
     cache_folder,
     commit_entry,
     data_folder,
     find_entry,
     index_path,
     read_index,
-    remove_abandoned,
+    remove_entry,
 )
 from gansmith.data.image_format import ImageFormat, infer_format
 from gansmith.data.image_info import ImageInfo, as_image, as_values, digest, halves_of
@@ -126,6 +128,11 @@ def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress 
     stamp = source.stamp()
     record = read_index(index_path(source, options), stamp)
     entry = find_entry(record["fingerprint"]) if record else None
+    if entry is not None and (damaged := damaged_rows(entry)):
+        text = f"{counted(len(damaged), 'image')} of {entry.shape[0]:,} in the cache of '{source.location}' are damaged"
+        warnings.warn(GansmithWarning(f"{text}\n  all images are read again from there"), stacklevel=2)
+        remove_entry(entry.folder)
+        entry = None
     if record is None or entry is None:
         try:
             with reading(source):
@@ -155,13 +162,8 @@ def _build(source: Source, options: DataOptions, on_progress: OnProgress | None)
     fingerprint = plan.fingerprint()
     entry = find_entry(fingerprint)
     if entry is None:
-        remove_abandoned()
-        folder = Path(tempfile.mkdtemp(prefix=".building-", dir=data_folder("entries")))
-        try:
+        with building_folder() as folder:
             commit_entry(folder, {**_fill(folder, plan, on_step), "name": source.name, "fingerprint": fingerprint})
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
         entry = find_entry(fingerprint)
         assert entry is not None
     on_step.finish()

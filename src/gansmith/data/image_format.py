@@ -51,25 +51,23 @@ def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageForma
         return ImageFormat(*POINT, ("points in the plane: x and y in [-1, 1], each stored in 256 steps",))
     if options.pairs:
         usable = [replace(info, width=info.width // 2) for info in usable]
-    block = _art_block(usable) if options.fit in ("auto", "pixels") else 0
+    block = _art_block(usable, options) if options.fit in ("auto", "pixels") else 0
     is_art = bool(block) or options.fit == "pixels"
     (height, width), notes = _art_shape(usable, options, max(1, block)) if is_art else _shape(usable, options)
     cut = cut_off(usable, height, width)
-    fit: Fit = "pixels" if is_art else "pad" if cut > MOST_CROPPED else "crop"
+    channels, reason = channels_of(usable, options)
+    fit: Fit = "pixels" if is_art else "pad" if cut > (0 if channels == 4 else MOST_CROPPED) else "crop"
     if options.fit != "auto":
         fit = options.fit
-    channels, reason = channels_of(usable, options)
     notes += [reason] if reason else []
     values, remarks = infer_values(usable, options, channels)
     notes += remarks
     border = "black" if values is not None else "transparent" if channels == 4 else "white"
     notes += _fit_notes(usable, (height, width), fit, cut, border, is_chosen=options.fit == "auto")
-    stacks = [info.frames for info in usable if info.frames > 1]
-    if stacks:
-        notes.append(
-            f"{sum(stacks) - len(stacks):,} frames of {len(stacks):,} stacks or animations are not used, only the first"
-            " of each (frames=all takes all, frames=every:10 each tenth)"
-        )
+    if stacks := [info.frames for info in usable if info.frames > 1]:
+        unused = counted(sum(stacks) - len(stacks), "frame")
+        files = f"of {counted(len(stacks), 'file')} with several frames only the first is taken"
+        notes.append(f"{unused} not used: {files} (frames=all takes all, frames=every:10 each tenth)")
     if recoloured := sum(info.recoloured for info in usable):
         notes.append(f"{counted(recoloured, 'image')} converted to sRGB from another colour profile")
     whole_width = width * 2 if options.pairs else width
@@ -129,14 +127,20 @@ def typical_shape(infos: Sequence[ImageInfo]) -> tuple[int, int]:
     return side, side
 
 
-def _art_block(infos: Sequence[ImageInfo]) -> int:
-    """Return how often each pixel of pixel art is repeated in all files; 0 if most images are no pixel art."""
+def _art_block(infos: Sequence[ImageInfo], options: DataOptions) -> int:
+    """Return how often each pixel of pixel art is repeated in all files.
+
+    0 if most images are no pixel art, and if a smaller size is asked for: leaving out pixels looks worse than blur.
+    """
     decoded = [info for info in infos if info.block is not None]
     blocks = [info.block for info in decoded if info.block]
     if not blocks or len(blocks) < ART_SHARE * len(decoded):
         return 0
     block = math.gcd(*blocks)
     height, width = _art_size(infos, block)
+    rows, columns = options.shape or (height, width)
+    if options.fit == "auto" and (rows < height or columns < width):
+        return 0
     return block if min(height, width) >= SMALLEST_SIDE and max(height, width) <= MOST_ART_SIDE else 0
 
 
@@ -182,7 +186,11 @@ def _shape(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[tuple[int,
     text = f"inferred size {best[0]} x {best[1]}: {subject} {height} x {width} px"
     if height * width > LARGEST_INFERRED_SIDE**2:
         larger = largest_inside(*within(2 * LARGEST_INFERRED_SIDE, height, width), width / height)
-        area = f"{LARGEST_INFERRED_SIDE} px" if height == width else f"the area of {LARGEST_INFERRED_SIDE} x 128 px"
+        area = (
+            f"{LARGEST_INFERRED_SIDE} px"
+            if height == width
+            else f"the area of {LARGEST_INFERRED_SIDE} x {LARGEST_INFERRED_SIDE} px"
+        )
         text += f"; the default is at most {area}, because cost grows with the area"
         text += f" (pass size={_size_text(*larger)} for more)"
     elif best != (height, width):

@@ -42,6 +42,7 @@ ORDER = (  # of the metrics in the output; metrics of plugins follow
     "bins",
     "memorisation",
     "sliced_wasserstein",
+    "texture",
     "inception_score",
 )
 SPLIT_NAME = re.compile(r"[-_]?(train|test|valid|val|holdout)$")

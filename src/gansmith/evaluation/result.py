@@ -132,7 +132,7 @@ def last_evaluation(folder: Path) -> Evaluation | None:
 
 
 def best_end(name: str) -> str:
-    """Return the best value of a metric: low, high, one, or chance (0.5 or less); "" if no value is best."""
+    """Return the best value of a metric: low, high, one, zero, or chance (0.5 or less); "" if no value is best."""
     parsed = MetricName.parse(name)
     if parsed is None:
         return ""
@@ -145,7 +145,7 @@ def best_end(name: str) -> str:
 def badness(name: str, number: Number) -> float:
     """Return the distance of a value from the best one, so that lower is better; NaN if no value is best."""
     value = number.value
-    ends = {"low": value, "high": -value, "one": abs(value - 1), "chance": max(0.0, value - 0.5)}
+    ends = {"low": value, "high": -value, "one": abs(value - 1), "zero": abs(value), "chance": max(0.0, value - 0.5)}
     return ends.get(best_end(name), math.nan)
 
 

@@ -7,16 +7,15 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError, ModelError
-from gansmith.core.one_file import one_file, packed, static_files
+from gansmith.core.one_file import MOST_BYTES, one_file, packed, static_files
 from gansmith.exporting.base import Exported, FileFormat, formats
 from gansmith.exporting.hub_folder import card_of
 from gansmith.exporting.onnx import Onnx
 from gansmith.inference.model import Model
 from gansmith.methods.capabilities import upscales
 from gansmith.runs.folder import RunFolder
-
-MOST_BYTES = 64_000_000
 
 
 @formats.register("html")
@@ -54,7 +53,7 @@ class Html(FileFormat):
                 f"'{target}' would have {len(page) / 1e6:.0f} MB; allowed: up to {MOST_BYTES / 1e6:.0f} MB"
                 f"\n  {smaller}show the model with: gansmith studio",
             )
-        target.write_bytes(page)
+        commit_file(target, lambda at: at.write_bytes(page))
         facts = {**onnx.facts, "bytes": len(page), "model_bytes": len(content)}
         del facts["directions"]
         return Exported(target, name, facts, f"{len(page) / 1e6:.1f} MB, {onnx.words}")

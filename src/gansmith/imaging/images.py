@@ -31,6 +31,7 @@ WRITTEN_AS = {
     ".tiff": "TIFF", ".bmp": "BMP",
 }  # fmt: skip
 STACKS = ("GIF", "TIFF", "WEBP", "PNG", "AVIF", "HEIF")  # formats whose files may have several frames
+JPEGS = ("JPEG", "MPO")  # MPO: of phones, with a second picture
 LONGEST_SIDE_PX = {"JPEG": 65_500, "WEBP": 16_383}
 QUALITY = 95  # of JPEG and WebP: compression is hard to see
 FULL_COLOUR_QUALITY = 90  # from here on JPEG keeps the colour of every pixel
@@ -228,7 +229,7 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
         raise no_memory("an image") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"damaged header ({problem})") from problem
-    if image.width * image.height > limit * (64 if shrink and image.format == "JPEG" else 1):
+    if image.width * image.height > limit * (64 if shrink and image.format in JPEGS else 1):
         million = image.width * image.height / 10**6
         raise ImageError(
             "image.too_large",
@@ -339,7 +340,7 @@ def _reduce(image: Image.Image, limit: int) -> None:
     factor = 1
     while image.width * image.height > limit * factor**2 and factor < 8:
         factor *= 2
-    if factor > 1 and image.format == "JPEG":
+    if factor > 1 and image.format in JPEGS:
         image.draft(image.mode, (image.width // factor, image.height // factor))
 
 

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError
+from gansmith.core.plain_files import read_json
 from gansmith.web.state import State
 
 GRACE_SEC = 10.0  # without a page that listens, then the child ends
@@ -267,11 +268,11 @@ def router(state: State) -> APIRouter:
     @routes.get("/presets")
     async def presets() -> list[dict[str, Any]]:
         """List the experiments: settings, what they show, and what mends it."""
-        found: list[dict[str, Any]] = json.loads(PRESETS.read_text(encoding="utf-8"))
+        found: list[dict[str, Any]] = read_json(PRESETS)
         return found
 
     @routes.get("/docs/{name}")
-    async def docs(name: Annotated[str, PathPart(pattern=r"^[a-z-]{1,40}$")]) -> PlainTextResponse:
+    async def docs(name: Annotated[str, PathPart(pattern=r"^[a-z0-9-]{1,40}$")]) -> PlainTextResponse:
         """Return a page of the documentation as Markdown."""
         for folder in DOCS:
             if (folder / f"{name}.md").is_file():

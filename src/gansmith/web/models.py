@@ -21,6 +21,7 @@ import yaml
 from pydantic import ValidationError
 
 from gansmith.core.errors import GansmithError, ModelError, reason_of, unknown_name
+from gansmith.core.plain_files import MAX_YAML_BYTES, parse_yaml, read_bytes, read_json, read_text
 from gansmith.core.user_folders import user_folder
 from gansmith.inference.onnx_file import RecordFacts, read_facts
 from gansmith.inference.onnx_model import OnnxModel
@@ -196,7 +197,8 @@ class Models:
             return replace(entry, error=self._failed.get(entry.key, ""))
         with suppress(OSError):
             os.utime(cached_files(entry.key))  # it is in use: ``_remove_unused`` keeps it
-        entry = replace(entry, files=files)
+        record = entry.record or read_facts(next(iter(files.values())))[1]
+        entry = replace(entry, files=files, record=record)
         self._read[path] = (stamp, entry)
         return entry
 
@@ -320,39 +322,33 @@ def _read(name: str, path: Path) -> Entry:
 
 
 def _from_folder(name: str, place: Path, folder: Path, run: str | None, created: str) -> Entry:
-    values = json.loads((folder / MODEL_JSON).read_text())
-    record = _record(values)
+    values = read_json(folder / MODEL_JSON)
+    try:
+        record = RecordFacts.model_validate(values)
+    except ValidationError:  # of an older version, perhaps: the export will tell
+        record = None
     key = _digest(json.dumps([values.get("sha256"), values["method"]], sort_keys=True).encode())
     return Entry(name, place.name, folder, key, created, run, record, _fitting_files(folder, record))
 
 
 def _from_live_run(name: str, path: Path, created: str) -> Entry:
     """Return the model of a run that has no model folder yet: its best checkpoint."""
-    run = json.loads((path / RUN_JSON).read_text())
-    recipe = yaml.safe_load((path / "recipe.yaml").read_text())
+    run = read_json(path / RUN_JSON)
+    recipe = parse_yaml(read_text(path / "recipe.yaml", MAX_YAML_BYTES))
     folders = sorted((path / "checkpoints").glob("[0-9]*/manifest.json"))
     if not folders:
         nothing = "the run has no checkpoint yet"
         return Entry(name, path.name, path, _digest(str(path).encode()), created, name, error=nothing)
-    state = json.loads(folders[-1].with_name("state.json").read_text())
-    record = _record({
+    state = read_json(folders[-1].with_name("state.json"))
+    record = RecordFacts.model_validate({
         "format": 1, "name": recipe["name"], "method": recipe["method"], "data": run["data"]["spec"],
         "seed": run["seed"], "kimg": state.get("kimg", 0.0), "sample_batch": 64,
     })  # fmt: skip
-    return Entry(name, path.name, path, _digest(folders[-1].read_bytes()), created, name, record)
-
-
-def _record(values: dict[str, Any]) -> RecordFacts:
-    try:
-        return RecordFacts.model_validate(values)
-    except ValidationError as problem:
-        first = problem.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ModelError("model.invalid_record", f"its record is invalid: {where}: {first['msg']}") from problem
+    return Entry(name, path.name, path, _digest(read_bytes(folders[-1])), created, name, record)
 
 
 def _created(run: Path, otherwise: str) -> str:
-    return str(json.loads((run / RUN_JSON).read_text()).get("created", otherwise))
+    return str(read_json(run / RUN_JSON).get("created", otherwise))
 
 
 def _fitting_files(folder: Path, record: RecordFacts | None) -> dict[str, Path]:

@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathPart
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
 from gansmith.core.errors import GansmithError, reason_of
 from gansmith.core.metric_name import MetricName
-from gansmith.core.plain_files import MAX_YAML_BYTES, open_plain, parse_yaml, read_json, read_text
+from gansmith.core.plain_files import MAX_YAML_BYTES, open_plain, parse_yaml, read_bytes, read_json, read_text
 from gansmith.runs.log import events_in, read_rows
 from gansmith.web.run_control import RunControl, can_see_locks, lock_holder
 from gansmith.web.run_log import RECENT, Row, RunLog
@@ -31,6 +31,7 @@ MOST_STREAMS = 128
 MOST_READERS = 16  # runs whose rows are in memory
 SNAPSHOTS_SHOWN = 2000
 TAIL_BYTES = 2**14
+MAX_PNG_BYTES = 2**27
 LIVE_SEC = 120.0  # without a table of locks: a log as young as this is of a run in training
 OLD_NAMES = {"looks.jsonl": "snapshots.jsonl"}  # files of older versions
 SHARES = ("coverage", "copies", "missing")  # metrics that are shares of images
@@ -366,19 +367,27 @@ def router(state: State) -> APIRouter:
         reader = await watch.ready(run)
         return {"previews": reader.previews, "rows": reader.snapshots}
 
-    @routes.get("/{run}/snapshots/{iteration}.png")
+    @routes.get("/{run}/snapshots/{iteration}.png", response_class=Response)
     async def grid(
+        request: Request,
         run: RunId,
         iteration: Annotated[str, PathPart(pattern=r"^(\d{1,12}|real)$")],
         weights: Literal["ema", "raw"] = "ema",
-    ) -> FileResponse:
+    ) -> Response:
         """Return the preview grid of an iteration; ``real`` is the grid of training images."""
         path = state.places.run(run) / "samples"
         file = path / ("real.png" if iteration == "real" else f"{int(iteration):09d}-{weights}.png")
-        if not await asyncio.to_thread(file.is_file):
-            raise GansmithError("web.no_such_snapshot", f"run '{run}' has no preview grid of iteration {iteration}")
-        # A rollback writes other grids of the same iterations: they are checked each time, by date and size.
-        return FileResponse(file, media_type="image/png", headers={"Cache-Control": "no-cache"})
+        try:
+            status = await asyncio.to_thread(file.stat)
+            # A rollback writes other grids of the same iterations: browsers ask each time whether it is the same.
+            headers = {"Cache-Control": "no-cache", "ETag": f'"{status.st_mtime_ns:x}-{status.st_size:x}"'}
+            if request.headers.get("if-none-match") == headers["ETag"]:
+                return Response(status_code=304, headers=headers)
+            return Response(await asyncio.to_thread(read_bytes, file, MAX_PNG_BYTES), 200, headers, "image/png")
+        except OSError as problem:
+            raise GansmithError(
+                "web.no_such_snapshot", f"run '{run}' has no preview grid of iteration {iteration}"
+            ) from problem
 
     @routes.get("/{run}/events")
     async def events(run: RunId) -> StreamingResponse:

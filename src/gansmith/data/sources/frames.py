@@ -50,8 +50,7 @@ class FramesOf:
         many = sum(count > 1 for count in counts)
         taken = sum(-(-count // step) for count in counts if count > 1)
         unused = sum(counts) - (len(counts) - many) - taken
-        note = f"frames={self._options.frames}: {counted(taken, 'frame')} of {counted(many, 'stack or animation')}"
-        note = note.replace("stack or animations", "stacks or animations")
+        note = f"frames={self._options.frames}: {counted(taken, 'frame')} of {many:,} files with several frames"
         notes = (*listing.notes, note + (f", {unused:,} not used" if unused else ""))
         return replace(listing, items=tuple(items), notes=notes)
 

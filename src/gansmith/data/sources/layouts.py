@@ -107,7 +107,7 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
     images, split_notes = _training_part(_stripped(images), files)
     notes += split_notes
     _refuse_mostly_left_out(files, images, others, options)
-    images = sorted(_stripped(images), key=lambda image: image.parts)
+    images = sorted(_stripped(images), key=lambda image: image.name.split("/") if files.shards else [*image.parts])
     plain = Listing(tuple(Item(image.name, -1, image.locator) for image in images))
     used: set[str] = set()
     if options.labels == NO_LABELS:

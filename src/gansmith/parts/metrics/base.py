@@ -77,7 +77,7 @@ class Metric(Part):
 
     least: ClassVar[int] = 2  # images needed on each side
     by_features: ClassVar[bool] = True  # False: it needs no extractor
-    best: ClassVar[dict[str, str]] = {}  # the best value of each number: low, high, one, or chance (0.5 or less)
+    best: ClassVar[dict[str, str]] = {}  # the best value of each number: low, high, one, zero, or chance (0.5 or less)
 
     def missing(self, evidence: Evidence) -> str:
         """Say what the evidence lacks for this metric, "" if nothing."""
