@@ -22,7 +22,7 @@ from gansmith.core.plain_files import read_json
 from gansmith.web.state import State
 
 GRACE_SEC = 10.0  # without a page that listens, then the child ends
-START_SEC, ANSWER_SEC = 90.0, 30.0
+START_SEC, ANSWER_SEC, END_SEC = 180.0, 60.0, 2.0
 LINE_BYTES = 2**22  # of one message of a child
 TOLD_BYTES = 4000  # of a child's stderr
 FEWEST, MOST = 2, 8  # sessions at a time: as many as there are cores, within these
@@ -136,8 +136,9 @@ class Session:
 
     def kill(self) -> None:
         """End the child at once."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
+        if self.process.returncode is None and not self._reading.done():
+            with suppress(ProcessLookupError):
+                self.process.kill()
 
     async def end(self) -> None:
         """End the child and wait until it is gone."""
@@ -168,8 +169,11 @@ class Session:
                     for listener in self._listeners:
                         listener.put(kind, line.rstrip())
         finally:
-            self.kill()
-            code = await self.process.wait()
+            try:  # it closes stdout when it ends: a signal to a child that has ended would take its code from asyncio
+                code = await asyncio.wait_for(asyncio.shield(self.process.wait()), END_SEC)
+            except TimeoutError:
+                self.kill()
+                code = await self.process.wait()
             self._note_failure(code)
             self._ready.set()
             for waiting in self._answers.values():

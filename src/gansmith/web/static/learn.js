@@ -158,10 +158,13 @@ function Lesson({ presets, id, replace }) {
   const [shown, setShown] = useState({ heat: true, real: true, fake: true, arrows: true, net: false });
   const [drawing, setDrawing] = useState(false);
   const [page, setPage] = useState(null);
+  const [late, setLate] = useState(false);
   const timer = useRef(null);
 
   useEffect(() => { if (form && !settings) setSettings(settingsOf(form, firstPreset.settings)); }, [form]);
   useEffect(() => { if (started) setSettings((old) => old ?? started.settings); }, [started]);
+
+  useEffect(() => { const waiting = setTimeout(() => setLate(true), 12_000); return () => clearTimeout(waiting); }, []);
 
   // A page that nobody sees trains nothing.
   useEffect(() => {
@@ -219,7 +222,7 @@ function Lesson({ presets, id, replace }) {
   if (session.problem && !form) return html`<div class="stack"><h1>Learn</h1><${Notice} kind="bad">${session.problem}<//>
     <div class="row"><${Button} kind="main" onClick=${() => session.again(firstPreset.settings)}>Try again<//></div></div>`;
   if (!form || !settings || !started) return html`<div class="stack"><h1>Learn</h1>
-    <p class="soft" role="status">Starting a training process. This takes a few seconds …</p></div>`;
+    <p class="soft" role="status">${late ? "The training process is still starting: this machine is busy with other work …" : "Starting a training process. This takes a few seconds …"}</p></div>`;
   const isPlane = started.view === "plane";
   return html`<div class="stack">
     <div class="heading"><h1>Learn: two networks play against each other</h1></div>
