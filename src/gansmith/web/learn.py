@@ -91,6 +91,7 @@ class Session:
         self._asked += 1
         number, answer = self._asked, asyncio.get_running_loop().create_future()
         self._answers[number] = answer
+        self._wait_alone()
         try:
             assert self.process.stdin is not None
             self.process.stdin.write(json.dumps({"id": number, **command}).encode() + b"\n")
@@ -101,6 +102,7 @@ class Session:
             raise GansmithError("web.child_failed", self.failure or "the training process does not answer") from problem
         finally:
             self._answers.pop(number, None)
+            self._wait_alone()
         if "error" in found:
             raise GansmithError(found["error"]["code"], found["error"]["message"])
         return {name: value for name, value in found.items() if name not in ("kind", "id")}
@@ -109,8 +111,7 @@ class Session:
         """Yield the server-sent events of this session; a page that is slow misses pictures, never a start."""
         listener = _Listener(dict(self._last))
         self._listeners.add(listener)
-        if self._alone is not None:
-            self._alone.cancel()
+        self._wait_alone()
         try:
             while True:
                 if waiting := listener.take():
@@ -122,17 +123,19 @@ class Session:
                 await listener.changed.wait()
         finally:
             self._listeners.discard(listener)
-            if not self._listeners:
-                self._wait_alone()
+            self._wait_alone()
 
     @property
     def is_alone(self) -> bool:
-        """Say whether no page listens."""
-        return not self._listeners
+        """Say whether no page listens or waits for an answer."""
+        return not self._listeners and not self._answers
 
     def _wait_alone(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._alone = loop.call_later(GRACE_SEC, self.kill)
+        """Begin to wait for a page, unless there is one."""
+        if self._alone is not None:
+            self._alone.cancel()
+        if self.is_alone:
+            self._alone = asyncio.get_running_loop().call_later(GRACE_SEC, self.kill)
 
     def kill(self) -> None:
         """End the child at once."""
