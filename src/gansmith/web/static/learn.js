@@ -304,7 +304,7 @@ function Stage({ session, shown, setShown, play, step, restart, slow, setSlow, p
 
 function Key({ started }) {
   return html`<div class="key small"><span class="heatbar" aria-hidden="true"></span>
-    <span>D's opinion: from “surely generated” to “surely real”${started.probability ? "" : ". With this loss a single score has no meaning, so colours show which places score higher than others"}. Arrows: where the gradient pushes each generated point.</span></div>`;
+    <span>D's opinion: from “generated” to “real”. A weak opinion is drawn up to six times as strong${started.probability ? "" : ". With this loss a single score has no meaning, so colours show which places score higher than others"}. Arrows: where the gradient pushes each generated point.</span></div>`;
 }
 
 function Garments({ frame, started, survey, colour }) {
