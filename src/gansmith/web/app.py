@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from gansmith.core.errors import GansmithError
@@ -29,7 +30,21 @@ STATUS = {
     "web.read_only": 403, "web.control_forbidden": 403, "web.control_unsupported": 501, "web.unknown_session": 404,
     "web.too_many_sessions": 429, "web.too_many_streams": 429,
 }  # fmt: skip
+TOLD = (400, 401, 403, 404, 405, 408, 409, 413, 421, 422, 429, 500, 503, 504)  # statuses of errors
 PAGE_ROUTERS = ("runs", "learn", "judge")  # of the page, not of ``serve``
+
+
+class Reason(BaseModel):
+    """Why a request was not answered: a stable code, and words for a person."""
+
+    code: str
+    message: str
+
+
+class Problem(BaseModel):
+    """The body of every error."""
+
+    error: Reason
 
 
 def create_app(
@@ -48,7 +63,7 @@ def create_app(
 
     app = FastAPI(
         title="gansmith", version=__version__, lifespan=running, docs_url=None, redoc_url=None,
-        openapi_url="/v1/openapi.json",
+        openapi_url="/v1/openapi.json", responses={status: {"model": Problem} for status in TOLD},
     )  # fmt: skip
     app.state.gansmith = state
     for kind, handler in (
