@@ -22,10 +22,13 @@ from gansmith.cli.options import (
     Minutes,
     Plugin,
     Precision,
+    Processes,
+    SaveEvery,
     Until,
     ZipEncoding,
     data_overrides,
     flag,
+    in_processes,
 )
 from gansmith.cli.text import json_text, wrap_lines
 from gansmith.core.errors import GansmithError
@@ -133,6 +136,8 @@ def train(
     until: Until = None,
     precision: Precision = "auto",
     compiled: Compile = False,
+    save_every_minutes: SaveEvery = None,
+    processes: Processes = None,
     logger: Loggers = None,
     plugin: Plugin = None,
     labels: Labels = None,
@@ -148,6 +153,8 @@ def train(
 
     Example: gansmith train photos/ --recipe dcgan batch_size=128 --kimg 500
     """
+    if not dry_run:
+        in_processes(processes)
     unpaired = start is not None or to is not None
     if unpaired:
         names, overrides = unpaired_data_and_overrides(words or [], start, to)
@@ -164,7 +171,7 @@ def train(
         "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes, "until": until,
         "seed": seed, "holdout": holdout, "init_from": init_from, "plugins": plugin or [], "data_root": data_root,
         "device": device, "precision": precision, "compiled": compiled,
-        "loggers": logger or [],
+        "loggers": logger or [], "save_every_minutes": save_every_minutes,
     }  # fmt: skip
     if dry_run:
         found = api.dry_run(source, **keywords)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from gansmith.methods.adversarial import assume_augmented
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import RunLength, TimeLimit, run_length
 from gansmith.runs.options import RunOptions
+from gansmith.training.memory import naming_what_fits, refuse_too_large
 from gansmith.training.state import RunState
 from gansmith.training.step import train_step
 from gansmith.training.time_limit import train_sec
@@ -63,13 +65,16 @@ def prepare(
     Speed is measured if ``measure`` is true or there is a time limit. Raises DataError for data that cannot be
     opened, GansmithError for a length that is too long.
     """
+    runtime.slice_of(recipe.batch_size)  # before any image is decoded
     source = find_data(options, runtime)
     recipe, data = open_for(recipe, source, options, runtime, on_event)
     for line in data.summary.lines():
         on_event(MessageEvent("note", line))
     limit, speed = options.time_limit, Speed(0.0)
+    refuse_too_large(recipe, data.spec, runtime)
     if measure or limit:
-        speed = measure_speed(recipe, data, runtime, most_sec(limit))
+        with naming_what_fits(recipe, data, runtime):
+            speed = measure_speed(recipe, data, runtime, most_sec(limit))
         warn_of_doubt(speed, on_event)
     length, around = fit_length(recipe, data, options, runtime, speed.img_per_sec, on_event)
     return Prepared(recipe, source, data, length, speed.img_per_sec, around)
@@ -147,8 +152,21 @@ def open_for(
             f"'{data.spec.name}' has only one training image"
             "\n  at least 2 are needed; 'gansmith data check' shows which files were left out",
         )
-    decided = recipe.data.with_format(data.spec.height, data.spec.width, data.spec.channels, data.spec.fit)
+    refuse_other_data(data, runtime)
+    decided = recipe.data.like(data.spec)
     return recipe.model_copy(update={"data": decided}), data
+
+
+def refuse_other_data(data: ImageData, runtime: Runtime) -> None:
+    """Raise DataError if another process has opened other images."""
+    found = runtime.gather_text(f"{data.spec.fingerprint[:12]} on {platform.node()} ({data.spec.contents})")
+    others = [text for text in found if text.split()[0] != found[0].split()[0]]
+    if others:
+        raise DataError(
+            "data.differs_between_processes",
+            f"'{data.spec.name}' is not the same for all processes: {found[0]}; {others[0]}"
+            "\n  give every machine the same files",
+        )
 
 
 def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, most_sec: float = STEADY_SEC) -> Speed:
@@ -158,6 +176,7 @@ def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, most_sec: f
     takes no time, so the speed would be overestimated. If other processes take part of the cores, several threads wait
     for each other; then the speed of one thread is measured too, and the faster number of threads stays.
     """
+    refuse_too_large(recipe, data.spec, runtime)
     state = RunState.fresh(recipe, data.spec, 0, runtime)
     assume_augmented(state.method.state)
     domains = max(1, len(recipe.method.domains))
