@@ -24,6 +24,7 @@ FIREFOX_PREFS = {
     "network.connectivity-service.enabled": False, "browser.aboutwelcome.enabled": False,
 }  # fmt: skip
 OWN = ("http://127.0.0.1:", "blob:", "data:", "file:")
+PATIENCE_MS = 60_000  # machines that run tests are busy
 PHONE, DESKTOP = (390, 844), (1280, 900)
 
 
@@ -58,7 +59,7 @@ def open_page(chromium) -> Iterator[Callable[..., Any]]:
             viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, accept_downloads=True
         )
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.problems = []
         page.on(
             "console", lambda each: page.problems.append(each.text) if each.type in ("error", "warning") else None
@@ -77,6 +78,11 @@ def open_page(chromium) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert problems == []
+
+
+def until(page: Any, expression: str) -> None:
+    """Wait until a JavaScript expression is true; only a function works under a strict policy."""
+    page.wait_for_function(f"() => {expression}")
 
 
 def violations(page: Any) -> list[str]:

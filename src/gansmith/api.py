@@ -15,6 +15,7 @@ from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, 
 from gansmith.core.file_names import can_be_path
 from gansmith.core.html import facts
 from gansmith.core.metric_name import column_of
+from gansmith.core.processes import digest_of, launch_id
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.core.signals import Stopped, interrupting, outliving_terminal
@@ -199,7 +200,12 @@ def train(
     options = RunOptions.of(source, **keywords)
     runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
     load_plugins(options.plugins)
-    options = replace(options, loggers=_checked(options.loggers, runtime))
+    options = replace(options, loggers=_checked(options.loggers, runtime), launch=_launch(options, out))
+    begun = _begun(options, out, runtime)
+    if begun is not None:  # torchrun has started the processes again
+        return resume(
+            begun, device=options.device, loggers=options.loggers or None, on_event=on_event, progress=progress
+        )
     if out:
         RunFolder.check_free(Path(out))
     with _surroundings(on_event, progress, runtime) as around:
@@ -224,6 +230,22 @@ def train(
                     folder.rmdir()
             raise
     return Run(folder, stopped_by == 0, stopped_by, runtime.is_main)
+
+
+def _launch(options: RunOptions, out: str | Path | None) -> str | None:
+    """Return what a run of torchrun is recognised by after a restart: the start, and a digest of the options."""
+    name = launch_id()
+    source = str(getattr(options.source, "location", options.source))
+    return name and f"{name}:{digest_of((replace(options, source=source, began=0.0), str(out)))}"
+
+
+def _begun(options: RunOptions, out: str | Path | None, runtime: Runtime) -> Path | None:
+    """Return the run that this start by torchrun made before a restart, for all processes; None without one."""
+    if options.launch is None:
+        return None
+    found = RunFolder.of_launch(options.launch, [Path(out)] if out else RUNS.glob("*")) if runtime.is_main else None
+    text = runtime.broadcast_text(str(found.path) if found else "-")
+    return None if text == "-" else Path(text)
 
 
 def run_name(recipe: str, data: str) -> str:

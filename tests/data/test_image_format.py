@@ -116,6 +116,7 @@ def test_pixel_art_keeps_its_pixels(prose):
         prose("notes on pixel art", "\n".join(found.notes))
     assert infer_format(art((32, 32)), DataOptions(fit="crop")).fit == "crop"
     assert infer_format(art((32, 32)), DataOptions(size=96)).fit == "pixels"
+    assert infer_format(art((32, 32)), DataOptions(size=16)).fit == "crop"
     assert infer_format(seen((32, 32)), DataOptions(fit="pixels")).block == 1
 
 

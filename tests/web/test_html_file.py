@@ -1,5 +1,7 @@
 """Pages in one file: they open from the disk in both browsers and draw what onnxruntime draws."""
 
+import base64
+import gzip
 import json
 import re
 from pathlib import Path
@@ -8,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from browsers import DESKTOP, PHONE, sideways, violations
+from browsers import DESKTOP, PHONE, sideways, until, violations
 from gansmith.core import one_file
 from gansmith.exporting.base import choose_format
 from gansmith.inference.interpolate import interpolate
 from gansmith.inference.latents import find_latents, label_input
-from gansmith.inference.load import load_model
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import make_record
+from gansmith.inference.onnx_model import OnnxModel
 from gansmith.recipes.layer_table import example_spec
 from gansmith.recipes.load import load_recipe, recipe_names
 from small_models import CLASSES, make_enlarger, make_model, make_translator
@@ -55,14 +57,17 @@ def latent_recipes() -> list[str]:
     return list(found.values())
 
 
-def export(model: Model, folder: Path, kind: str = "html", **options: str) -> Path:
-    (made,) = choose_format(kind, options).export(model, folder / f"page.{kind}", raw=False, run=None)
+def export(model: Model, folder: Path) -> Path:
+    (made,) = choose_format("html", {}).export(model, folder / "page.html", raw=False, run=None)
     return made.path
 
 
-def expected(folder: Path, names: list[str]) -> np.ndarray:
-    """Return what onnxruntime draws of these images, as the RGBA of a canvas."""
-    model = load_model(folder / "page.onnx")
+def expected(page_file: Path, names: list[str]) -> np.ndarray:
+    """Return what onnxruntime in Python draws of these images with a page's model, as the RGBA of a canvas."""
+    packed = re.search(r'<script type="text/plain" id="weights">(.*?)</script>', page_file.read_text())[1]
+    file = page_file.with_suffix(".onnx")
+    file.write_bytes(gzip.decompress(base64.b64decode(packed)))
+    model = OnnxModel(file)
     latents = find_latents(model, names)
     images = model.draw(latents.values, label_input(model, latents.classes))
     rgb = images[..., :3] if images.shape[-1] >= 3 else images.repeat(3, -1)
@@ -75,12 +80,11 @@ def expected(folder: Path, names: list[str]) -> np.ndarray:
 def test_the_page_of_every_recipe_shows_the_images_of_its_seeds_in_both_browsers(name, tmp_path, open_page, firefox):
     model = small_model(name)
     page_file = export(model, tmp_path)
-    export(model, tmp_path, "onnx")
-    wanted = expected(tmp_path, [f"{WALL}:{number}" for number in range(SHOWN)])
+    wanted = expected(page_file, [f"{WALL}:{number}" for number in range(SHOWN)])
 
     url = f"{page_file.as_uri()}#wall={WALL}"
     page = open_page(url)
-    page.wait_for_function(DRAWN)
+    until(page, DRAWN)
     firefox.open(url)
     firefox.wait(f"return {DRAWN}")
     for found in (page.evaluate(PIXELS % SHOWN), firefox.run(f"return {PIXELS % SHOWN}")):
@@ -89,16 +93,13 @@ def test_the_page_of_every_recipe_shows_the_images_of_its_seeds_in_both_browsers
 
 @pytest.fixture(scope="session")
 def conditional_page(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("html")
-    export(make_model("hidden=[8]", "conditional=true", classes=CLASSES), folder)
-    export(make_model("hidden=[8]", "conditional=true", classes=CLASSES), folder, "onnx")
-    return folder / "page.html"
+    return export(make_model("hidden=[8]", "conditional=true", classes=CLASSES), tmp_path_factory.mktemp("html"))
 
 
 @pytest.mark.slow
 def test_a_page_steers_walks_and_mixes_without_a_request(conditional_page, open_page):
     page = open_page(conditional_page.as_uri())
-    page.wait_for_function(DRAWN)
+    until(page, DRAWN)
     assert "wall=" not in page.url  # a reload of an untouched page shows other images
     for number in (1, 4):
         page.locator(".wall button").nth(number).click()
@@ -110,10 +111,10 @@ def test_a_page_steers_walks_and_mixes_without_a_request(conditional_page, open_
     page.get_by_role("button", name="Put pin 1 into the + tray").click()
     page.get_by_role("button", name="Put pin 2 into the − tray").click()
     page.get_by_role("button", name="Choose the result").click()
-    page.wait_for_function("location.hash.includes('weights=1%2C-1')")
+    until(page, "location.hash.includes('weights=1%2C-1')")
     page.get_by_role("button", name="Add slider").click()
     page.get_by_label("Number 0").fill("1.5")
-    page.wait_for_function("location.hash.includes('moves=z0%3A1.5')")
+    until(page, "location.hash.includes('moves=z0%3A1.5')")
 
 
 @pytest.mark.slow
@@ -125,7 +126,7 @@ def test_a_png_brings_its_state_back(conditional_page, open_page, tmp_path):
     download.value.save_as(file)
     other = open_page(conditional_page.as_uri())
     other.set_input_files("input[type=file]", file)
-    other.wait_for_function("location.hash.startsWith('#seeds=3&truncation=0.7&labels=gray%3A0.5%2Clight%3A0.5&moves=z1%3A1.5')")
+    until(other, "location.hash.startsWith('#seeds=3&truncation=0.7&labels=gray%3A0.5%2Clight%3A0.5&moves=z1%3A1.5')")
 
 
 @pytest.mark.slow
@@ -137,7 +138,7 @@ def test_a_browser_that_cannot_unpack_is_told_so(conditional_page, open_page):
 @pytest.mark.slow
 def test_an_address_that_cannot_be_is_left_out_in_words(conditional_page, open_page):
     page = open_page(f"{conditional_page.as_uri()}#seeds=nonsense")
-    page.wait_for_function(DRAWN)
+    until(page, DRAWN)
     assert '"nonsense" names no image' in page.locator(".notice").inner_text()
 
 
@@ -145,7 +146,7 @@ def test_an_address_that_cannot_be_is_left_out_in_words(conditional_page, open_p
 @pytest.mark.parametrize(("size", "scheme"), [(PHONE, "light"), (DESKTOP, "dark")])
 def test_the_page_is_accessible(conditional_page, open_page, size, scheme):
     page = open_page(f"{conditional_page.as_uri()}#seeds=3", size, scheme)
-    page.wait_for_function(DRAWN)
+    until(page, DRAWN)
     assert violations(page) == []
     assert sideways(page) == 0
 
@@ -189,9 +190,7 @@ def test_a_model_of_points_has_no_page(refused, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [make_translator, make_enlarger])
 def test_the_page_of_a_translator_shows_before_and_after(make, tmp_path, open_page):
-    model = make()
-    page = open_page(export(model, tmp_path).as_uri())
-    export(model, tmp_path, "onnx")
+    page = open_page(export(make(), tmp_path).as_uri())
     page.set_input_files("input[type=file]", Path(__file__).parents[2] / "docs" / "pictures" / "fashion.png")
     page.get_by_label("Edge between before and after").fill("20")
     assert page.locator(".compare img").count() == 2

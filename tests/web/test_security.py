@@ -168,9 +168,9 @@ def test_a_client_that_does_not_read_is_left(monkeypatch):
     messages = [{"type": "http.request", "body": b""}]
 
     async def receive():
-        if messages:
-            return messages.pop(0)
-        await asyncio.sleep(60)
+        if not messages:
+            await asyncio.sleep(60)
+        return messages.pop(0)
 
     async def send(message):
         if message["type"] == "http.response.body":

@@ -20,10 +20,12 @@ from gansmith.core.errors import DataError
 from gansmith.core.plain_files import parse_json, read_json, sha256_of, text_lines
 from gansmith.core.user_folders import user_folder
 from gansmith.data.base import DataOptions, Source
+from gansmith.imaging.values import STORED, PixelValues
 
 VERSION = 1  # of the files below
 DECODING = 2  # grows when files are decoded in another way, so that sources are read again
 PIXELS, LABELS, DIGESTS, QUARANTINE, META = "pixels.u8", "labels.npy", "digests.npy", "quarantine.jsonl", "meta.json"
+NEWER = ("depth", "range", "bands", "preview")  # options that older index records lack
 ABANDONED_AFTER_SEC, JUST_MADE_SEC = 24 * 3600, 60
 LOCK = ".lock"
 
@@ -60,8 +62,17 @@ class Entry:
         return (self.meta["count"], self.meta["height"], self.meta["width"], self.meta["channels"])
 
     def pixels(self) -> np.ndarray:
-        """Return the images, uint8 (count, height, width, channels), memory-mapped."""
-        return np.memmap(self.folder / PIXELS, np.uint8, "r", shape=self.shape)
+        """Return the images, (count, height, width, channels) in their stored type, memory-mapped."""
+        stored = self.values()[0]
+        return np.memmap(self.folder / PIXELS, STORED[stored.depth] if stored else np.uint8, "r", shape=self.shape)
+
+    def values(self) -> tuple[PixelValues | None, PixelValues | None]:
+        """Return the meaning of the pixels, and of those of the sources of pairs; None: ordinary 8-bit images."""
+        values, source = (self.meta.get(name) for name in ("values", "source_values"))
+        return (
+            None if values is None else PixelValues.from_json(values),
+            None if source is None else PixelValues.from_json(source),
+        )
 
     def array(self, name: str) -> np.ndarray:
         """Return the array ``LABELS`` or ``DIGESTS``."""
@@ -177,6 +188,7 @@ def _is_free(lock: Path) -> bool:
 def index_path(source: Source, options: DataOptions) -> Path:
     """Return the path of the index record of a source under some options."""
     excluded = {"mirror", "palette"} if options.pairs else {"mirror", "palette", "pairs"}
+    excluded |= {name for name in NEWER if getattr(options, name) == DataOptions.model_fields[name].default}
     key = json.dumps([VERSION, DECODING, source.location, options.model_dump(mode="json", exclude=excluded)])
     return data_folder("index") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 

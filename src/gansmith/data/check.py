@@ -19,6 +19,7 @@ from gansmith.data.mirroring import FEWEST_FOR_MIRROR, UNLIKE, mirror_shares
 from gansmith.data.signatures import Signature, can_hash
 from gansmith.data.sources.options import with_options
 from gansmith.data.survey import StepCounter, reading, survey
+from gansmith.data.value_format import needs_values
 
 MOST_NAMED = 10
 
@@ -100,9 +101,10 @@ def check_data(
     found = with_options(find_source(source, root), options)
     with reading(found):
         listing = found.scan()
-        infos = survey(
-            found, listing, StepCounter(on_progress, len(listing.items)), sign=True, limit=options.max_pixels
-        )
+        counter, limit = StepCounter(on_progress, len(listing.items)), options.max_pixels
+        infos = survey(found, listing, counter, sign=True, limit=limit, pairs=options.pairs)
+        if needs_values(infos, options):
+            infos = survey(found, listing, lambda: None, sign=True, limit=limit, pairs=options.pairs, values=True)
     usable = [info for info in infos if not info.problem]
     labels = Counter(item.label for item, info in zip(listing.items, infos, strict=True) if not info.problem)
     inferred, refused, notes = _format_or_refusal(infos, options)

@@ -40,6 +40,7 @@ class Protocol(FrozenModel):
     judged_files: str = ""  # file formats and size of the judged images before fitting; "" for a model
     reference_files: str = ""  # the same of the reference set
     fit: str = ""  # how both sets got the same size and channels; "" for a model
+    values: str = ""  # type and range of the values that are compared; "" for 8-bit pictures
 
     def differences(self, other: "Protocol") -> list[str]:
         """Return each field that differs, with both values: such evaluations cannot be compared."""
@@ -60,6 +61,7 @@ class Protocol(FrozenModel):
             f"{self.reference_split}",
             drawn,
             *([f"reference files: {self.reference_files}", f"compared at: {self.fit}"] if self.fit else []),
+            *([f"values: {self.values}"] if self.values else []),
             seen if self.features_sha256 else "features: none",
         ]
 

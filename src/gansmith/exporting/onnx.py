@@ -34,6 +34,7 @@ class Onnx(FileFormat):
     """One file with its weights inside; batch size, and height and width of input images, are free.
 
     Its output are finished images, uint8 (N, H, W, C): clipping, rounding and the order of the axes are in the graph.
+    Models of deep data make float32 (N, H, W, C) in the units of that data.
     docs/export.md names inputs and metadata.
     """
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gansmith.core.errors import GansmithError, ModelError
 from gansmith.imaging.captions import captioned_grid
+from gansmith.imaging.values import PixelValues, picture_of
 from gansmith.inference.latents import Latents, Seeds, draw, find_latents, refuse_points
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Picture
@@ -17,17 +18,19 @@ STEPS = 7  # images in a row, with the unchanged image in the middle
 
 @dataclass(frozen=True)
 class Directions:
-    """Unit directions (num, latent_dim), their strengths (num,), and images along them, uint8 (num, 7, H, W, C)."""
+    """Unit directions (num, latent_dim), their strengths (num,), and stored pixels along them (num, 7, H, W, C)."""
 
     vectors: Tensor
     strengths: Tensor  # singular values, largest first
     images: np.ndarray
     shifts: tuple[float, ...]  # one per column, in standard deviations of the latents
+    values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
 
     def sheet(self) -> Picture:
         """Return a figure with one row per direction."""
         captions = [f"d{row} {shift:+g}" for row in range(len(self.images)) for shift in self.shifts]
-        return Picture(captioned_grid(self.images.reshape(-1, *self.images.shape[2:]), captions, STEPS))
+        images = picture_of(self.images.reshape(-1, *self.images.shape[2:]), self.values)
+        return Picture(captioned_grid(images, captions, STEPS))
 
     def _repr_png_(self) -> bytes:
         return self.sheet()._repr_png_()
@@ -78,7 +81,8 @@ def directions(
     count = num * STEPS
     classes = None if base.classes is None else base.classes.repeat(count, axis=0)
     images = draw(model, Latents(values.flatten(0, 1).numpy(), classes, base.names * count), raw=raw)
-    return Directions(vectors, strengths, images.reshape(num, STEPS, *images.shape[1:]), tuple(shifts.tolist()))
+    rows = images.reshape(num, STEPS, *images.shape[1:])
+    return Directions(vectors, strengths, rows, tuple(shifts.tolist()), model.data.values)
 
 
 def strongest(model: Model, *, raw: bool) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from gansmith.core.output_paths import make_parent_folders
 from gansmith.imaging.album import album_page
 from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.images import encode_png, enlarge, on_white
+from gansmith.imaging.values import PixelValues, picture_of
 from gansmith.imaging.video import write_gif, write_mp4
 from gansmith.inference.base import TrainedModel
 from gansmith.inference.latents import Latents, Seeds, class_weights, draw, find_latents, refuse_points
@@ -67,14 +68,15 @@ MODES: dict[str, Curve] = {"slerp": slerp, "lerp": lerp}
 
 @dataclass(frozen=True)
 class Walk:
-    """F frames: latents, of which only the stops have names, and images, uint8 (F, H, W, C)."""
+    """F frames: latents, of which only the stops have names, and images, stored pixels (F, H, W, C)."""
 
     latents: Latents
     images: np.ndarray
+    values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
 
     def strip(self) -> Picture:
         """Return the frames as one picture, with the names of the stops."""
-        return Picture(captioned_grid(self.images, self.latents.names, STRIP_COLUMNS))
+        return Picture(captioned_grid(picture_of(self.images, self.values), self.latents.names, STRIP_COLUMNS))
 
     def _repr_png_(self) -> bytes:
         return self.strip()._repr_png_()
@@ -87,7 +89,7 @@ class Walk:
             return self.strip().save(path)
         if path.suffix.lower() == ".html":
             height, width, _ = self.images[0].shape
-            pictures = [encode_png(image) for image in self.images]
+            pictures = [encode_png(image) for image in picture_of(self.images, self.values)]
             page = album_page(
                 "Interpolation",
                 pictures,
@@ -97,7 +99,7 @@ class Walk:
             )
             commit_file(path, lambda at: at.write_bytes(page))
             return path
-        frames = [enlarge(on_white(image), FILM_PX) for image in self.images]
+        frames = [enlarge(on_white(image), FILM_PX) for image in picture_of(self.images, self.values)]
         seconds = [FRAME_SEC] * len(frames)
         if path.suffix.lower() == ".gif":
             commit_file(path, lambda at: write_gif(frames, seconds, at))
@@ -141,7 +143,7 @@ def interpolate(
         raise GansmithError("cli.unknown_mode", unknown_name("mode", mode, MODES))
     stops = _stops(model, find_latents(model, seeds, label=label, truncation=truncation), label, to_label)
     latents = walk_latents(stops, frames, closed=closed, mode=mode)
-    return Walk(latents, draw(model, latents, raw=raw))
+    return Walk(latents, draw(model, latents, raw=raw), model.data.values)
 
 
 def walk_latents(stops: Latents, frames: int | None = None, *, closed: bool = True, mode: str = "slerp") -> Latents:

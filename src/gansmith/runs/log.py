@@ -123,6 +123,7 @@ def measure(row: Row, name: str) -> float:
     return float(row[column]) if column else float("nan")
 
 
+MOST_EXCESS = 1.0  # of texture, so that it doubles fd at most
 NOISE = 2.0  # standard deviations, up to which a difference counts as noise
 
 
@@ -130,7 +131,7 @@ def best_snapshot(snapshots: Sequence[Row]) -> Row | None:
     """Return the best snapshot: the lowest Fréchet distance, enlarged for false detail.
 
     fd hardly sees grain, so it is multiplied by 1 + e, where e is the excess of the texture: max(t, 1 / t) - 1 for the
-    ratio t, less two of its standard deviations, at least 0. Two snapshots whose products differ by at most two
+    ratio t, less two of its standard deviations, from 0 to 1. Two snapshots whose products differ by at most two
     standard deviations of their difference are equally good by fd: then the smaller excess wins, or for equal ones the
     lower product. Snapshots are compared one after the other, so that the best of the first N is known at the N-th.
     """
@@ -146,7 +147,7 @@ def excess_of_texture(row: Row) -> float:
     ratio, spread = measure(row, "texture"), row.get("deviations", {}).get("texture", 0.0)
     if math.isnan(ratio):
         return 0.0
-    return max(0.0, max(ratio, 1 / max(ratio, 1e-6)) - 1 - NOISE * spread)
+    return min(MOST_EXCESS, max(0.0, max(ratio, 1 / max(ratio, 1e-6)) - 1 - NOISE * spread))
 
 
 def _is_better(row: Row, best: Row) -> bool:

@@ -1,6 +1,7 @@
 """Prepare a run: find and open its data, measure its speed, fix its length."""
 
 import json
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,6 +63,7 @@ def prepare(
     Speed is measured if ``measure`` is true or there is a time limit. Raises DataError for data that cannot be
     opened, GansmithError for a length that is too long.
     """
+    runtime.slice_of(recipe.batch_size)  # before any image is decoded
     source = find_data(options, runtime)
     recipe, data = open_for(recipe, source, options, runtime, on_event)
     for line in data.summary.lines():
@@ -146,8 +148,21 @@ def open_for(
             f"'{data.spec.name}' has only one training image"
             "\n  at least 2 are needed; 'gansmith data check' shows which files were left out",
         )
-    decided = recipe.data.with_format(data.spec.height, data.spec.width, data.spec.channels, data.spec.fit)
+    refuse_other_data(data, runtime)
+    decided = recipe.data.like(data.spec)
     return recipe.model_copy(update={"data": decided}), data
+
+
+def refuse_other_data(data: ImageData, runtime: Runtime) -> None:
+    """Raise DataError if another process has opened other images."""
+    found = runtime.gather_text(f"{data.spec.fingerprint[:12]} on {platform.node()} ({data.spec.contents})")
+    others = [text for text in found if text.split()[0] != found[0].split()[0]]
+    if others:
+        raise DataError(
+            "data.differs_between_processes",
+            f"'{data.spec.name}' is not the same for all processes: {found[0]}; {others[0]}"
+            "\n  give every machine the same files",
+        )
 
 
 def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, most_sec: float = STEADY_SEC) -> Speed:

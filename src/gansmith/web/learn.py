@@ -272,7 +272,7 @@ def router(state: State) -> APIRouter:
         return found
 
     @routes.get("/docs/{name}")
-    async def docs(name: Annotated[str, PathPart(pattern=r"^[a-z-]{1,40}$")]) -> PlainTextResponse:
+    async def docs(name: Annotated[str, PathPart(pattern=r"^[a-z0-9-]{1,40}$")]) -> PlainTextResponse:
         """Return a page of the documentation as Markdown."""
         for folder in DOCS:
             if (folder / f"{name}.md").is_file():

@@ -76,7 +76,7 @@ def _known(kind: str, name: str, allowed: dict[str, str]) -> None:
 
 Width = Annotated[int, Field(ge=2, le=512)]
 Rate = Annotated[float, Field(ge=1e-6, le=0.3)]
-LIVE = {"live": True}  # taken over by the networks as they are; every other change starts anew
+LIVE: dict[str, Any] = {"live": True}  # taken over by the networks as they are; every other change starts anew
 
 
 class Settings(FrozenModel):

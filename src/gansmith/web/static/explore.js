@@ -1,7 +1,7 @@
 // Explore a model that draws from latents: wall, plane, walk, mix, photo; steering, pins, undo. ``engine`` draws.
 
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
-import { Button, Facts, FileButton, NumberField, Notice, Panel, Select, Slider, Tabs, TextField, copy, remember, remembered, saveFile, say, useFileDrop, useHotkeys } from "./ui.js";
+import { Button, Facts, FileButton, NumberField, Notice, Panel, Select, Slider, Tabs, TextField, copy, remember, remembered, saveFile, say, useFileDrop, useHotkeys, useMedia } from "./ui.js";
 import { Picture } from "./picture.js";
 import { classAt, labelOf } from "./latents.js";
 import { classKey, fromJson, fromQuery, keyOf, nameOf, short, stateOf, toQuery } from "./state.js";
@@ -202,6 +202,7 @@ export function Explore({ engine, query, onQuery, heading }) {
     m: ["Mix", () => change({ tab: "mix" }, "")],
   });
 
+  const wide = useMedia("(min-width: 900px)");
   const tabs = TABS.filter(([tab]) => tab !== "photo" || engine.invert);
   const shared = { engine, model, page, change, choose, setProblem };
   return html`<div class="explore">
@@ -228,7 +229,8 @@ export function Explore({ engine, query, onQuery, heading }) {
       <aside class="stack steer" aria-label="The chosen image">
         <${Chosen} ...${shared} onPin=${pin} onDownload=${download} onCopy=${copyLink} onUndo=${undo} onRedo=${redo}
           canUndo=${past.current.back.length > 0} canRedo=${past.current.forth.length > 0} onSurprise=${surprise} />
-        ${page.current && html`<${Steer} ...${shared} steer=${steer} />`}
+        ${page.current && (wide ? html`<${Steer} ...${shared} steer=${steer} />`
+          : html`<details class="panel"><summary>Steer this image</summary><div class="stack"><${Steer} ...${shared} steer=${steer} /></div></details>`)}
       </aside>
     </div>
   </div>`;

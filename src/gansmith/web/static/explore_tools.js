@@ -60,7 +60,7 @@ export function Plane({ engine, model, page, change, choose }) {
     <figcaption class="small numbers">${share(across, along)} %</figcaption></figure>`;
   return html`<${Panel} title="A plane of seeds" help="A seed lies at every corner. Drag (or use the arrow keys, with Shift for a whole step): the image is a mix of the four seeds around it, weighted by nearness."
     tools=${html`<${Button} kind="main" onClick=${() => choose(state, "from the plane")}>Choose this image<//><${Button} onClick=${() => go(Math.round(at[0]), Math.round(at[1]))}>To the nearest seed<//>`}>
-    <div class="plane">
+    <div class="seed-plane">
       ${corner("north-west", 0, 0)}${corner("north-east", 1, 0)}
       <div class="plane-surface" role="application" tabindex="0" aria-label="Plane of seeds: arrow keys move, Enter chooses the image" aria-describedby="plane-at"
         onKeyDown=${onKeyDown}

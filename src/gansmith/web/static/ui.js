@@ -312,6 +312,18 @@ export function KeysDialog({ open, onClose }) {
   <//>`;
 }
 
+/** Say whether a media query fits, also after the window changes. */
+export function useMedia(query) {
+  const [fits, setFits] = useState(() => matchMedia(query).matches);
+  useEffect(() => {
+    const media = matchMedia(query);
+    const change = () => setFits(media.matches);
+    media.addEventListener("change", change);
+    return () => media.removeEventListener("change", change);
+  }, [query]);
+  return fits;
+}
+
 /** Run an async function when ``keys`` change: returns {value, problem, busy}; an older answer never replaces a newer one. */
 export function useLoad(load, keys) {
   const [state, setState] = useState({ value: null, problem: null, busy: true });
