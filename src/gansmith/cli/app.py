@@ -38,10 +38,11 @@ from gansmith.cli import (
     translate,
     upscale,
 )
-from gansmith.cli.options import ENDED_BY_VERDICT, USER_ERROR, flag
+from gansmith.cli.options import ENDED_BY_VERDICT, PAUSED, USER_ERROR, flag
 from gansmith.cli.text import json_text
-from gansmith.core.errors import GansmithError, GansmithWarning
+from gansmith.core.errors import GansmithError, GansmithWarning, StoppedError
 from gansmith.core.events import say
+from gansmith.core.registry import plugin_fault
 from gansmith.core.signals import removing_half_files
 from gansmith.core.version import __version__
 
@@ -163,8 +164,19 @@ def main() -> None:
         if len(words) < len(sys.argv) - 1:
             raise
         say(f"gansmith: {_error_text(problem)}")
-        sys.exit(ENDED_BY_VERDICT if _code_of(problem) == "training.diverged" else USER_ERROR)
-    except Exception as problem:  # a fault of gansmith: Python prints the traceback and exits with INTERNAL_ERROR
+        ended = PAUSED if isinstance(problem, StoppedError) else USER_ERROR
+        sys.exit(ENDED_BY_VERDICT if _code_of(problem) == "training.diverged" else ended)
+    except (Exception, SystemExit) as problem:
+        if fault := plugin_fault(problem):
+            fault += "\n  to see where, pass --debug"
+            _print_json_error("plugin.failed", fault)
+            if len(words) < len(sys.argv) - 1:
+                raise
+            say(f"gansmith: {fault}")
+            sys.exit(USER_ERROR)
+        if isinstance(problem, SystemExit):
+            raise
+        # A fault of gansmith: Python prints the traceback and exits with INTERNAL_ERROR.
         _print_json_error("internal", f"{type(problem).__name__}: {problem}")
         raise
 

@@ -105,6 +105,10 @@ Loggers = Annotated[
         rich_help_panel=MORE,
     ),
 ]
+SaveEvery = Annotated[
+    float | None,
+    typer.Option(metavar="N", help="Save a checkpoint at least every N minutes.", rich_help_panel=MORE),
+]
 Port = Annotated[int, typer.Option(metavar="N", help="Port; 0 takes a free one.", min=0, max=65535)]
 Host = Annotated[str, typer.Option(metavar="NAME", help="Address to listen on; one for other machines needs a token.")]
 Token = Annotated[

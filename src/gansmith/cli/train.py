@@ -22,6 +22,7 @@ from gansmith.cli.options import (
     Minutes,
     Plugin,
     Precision,
+    SaveEvery,
     Until,
     ZipEncoding,
     data_overrides,
@@ -133,6 +134,7 @@ def train(
     until: Until = None,
     precision: Precision = "auto",
     compiled: Compile = False,
+    save_every_minutes: SaveEvery = None,
     logger: Loggers = None,
     plugin: Plugin = None,
     labels: Labels = None,
@@ -164,7 +166,7 @@ def train(
         "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes, "until": until,
         "seed": seed, "holdout": holdout, "init_from": init_from, "plugins": plugin or [], "data_root": data_root,
         "device": device, "precision": precision, "compiled": compiled,
-        "loggers": logger or [],
+        "loggers": logger or [], "save_every_minutes": save_every_minutes,
     }  # fmt: skip
     if dry_run:
         found = api.dry_run(source, **keywords)

@@ -52,6 +52,10 @@ class TrainingError(GansmithError):
     """A run that cannot continue."""
 
 
+class StoppedError(GansmithError):
+    """A signal ended the work before there was anything to save; the command line exits with code 3."""
+
+
 class DiskFullError(TrainingError):
     """No disk space for a checkpoint; the previous checkpoint is intact."""
 

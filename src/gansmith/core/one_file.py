@@ -13,6 +13,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from posixpath import dirname, join, normpath
 
+MOST_BYTES = 64_000_000  # of a page: browsers open larger ones slowly
 IMPORT = re.compile(r'^import (?:(\w+)|\{([^}]*)\}) from "([^"]+)";\n', re.MULTILINE)
 EXPORTED = re.compile(r"^export (?=(?:async )?(?:function\*?|const|let|class) (\w+))", re.MULTILINE)
 EXPORT_LIST = re.compile(r"export\s*\{([^}]*)\};?\s*$")

@@ -11,7 +11,8 @@ import numpy as np
 from gansmith.core.errors import DataError, counted
 from gansmith.data.base import DataOptions
 from gansmith.data.image_info import ImageInfo
-from gansmith.imaging.images import LARGEST_SIDE, LONGEST_PROPORTION, POINT, STARTS, Fit, stages
+from gansmith.data.value_format import ValueFormat, infer_values
+from gansmith.imaging.images import LARGEST_SIDE, LONGEST_PROPORTION, MODES, POINT, STARTS, Fit, stages
 
 SMALLEST_SIDE = 8  # px
 LARGEST_INFERRED_SIDE = 128  # px, of a square; other proportions get the same area
@@ -35,6 +36,7 @@ class ImageFormat:
     notes: tuple[str, ...]
     fit: Fit = "crop"
     block: int = 1  # of pixel art: how often each pixel is repeated in the files
+    values: ValueFormat | None = None  # how values become pixels; None: the files are ordinary 8-bit images
 
 
 def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageFormat:
@@ -49,31 +51,27 @@ def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageForma
         return ImageFormat(*POINT, ("points in the plane: x and y in [-1, 1], each stored in 256 steps",))
     if options.pairs:
         usable = [replace(info, width=info.width // 2) for info in usable]
-    block = _art_block(usable) if options.fit in ("auto", "pixels") else 0
+    block = _art_block(usable, options) if options.fit in ("auto", "pixels") else 0
     is_art = bool(block) or options.fit == "pixels"
     (height, width), notes = _art_shape(usable, options, max(1, block)) if is_art else _shape(usable, options)
     cut = cut_off(usable, height, width)
-    fit: Fit = "pixels" if is_art else "pad" if cut > MOST_CROPPED else "crop"
+    channels, reason = channels_of(usable, options)
+    fit: Fit = "pixels" if is_art else "pad" if cut > (0 if channels == 4 else MOST_CROPPED) else "crop"
     if options.fit != "auto":
         fit = options.fit
-    channels, reason = channels_of(usable, options)
     notes += [reason] if reason else []
-    deep = Counter(info.mode[0] for info in usable if info.mode.startswith(("I", "F")))
-    if deep["I"]:
-        notes.append(f"{counted(deep['I'], 'image')} of 16-bit gray: their full range 0..65535 is scaled to 8 bit")
-    if deep["F"]:
-        notes.append(f"{counted(deep['F'], 'image')} of floats: 0..1 is scaled to 8 bit")
-    notes += _fit_notes(usable, (height, width), fit, cut, channels, is_chosen=options.fit == "auto")
-    stacks = [info.frames for info in usable if info.frames > 1]
-    if stacks:
-        notes.append(
-            f"{sum(stacks) - len(stacks):,} frames of {len(stacks):,} stacks or animations are not used, only the first"
-            " of each (frames=all takes all, frames=every:10 each tenth)"
-        )
+    values, remarks = infer_values(usable, options, channels)
+    notes += remarks
+    border = "black" if values is not None else "transparent" if channels == 4 else "white"
+    notes += _fit_notes(usable, (height, width), fit, cut, border, is_chosen=options.fit == "auto")
+    if stacks := [info.frames for info in usable if info.frames > 1]:
+        unused = counted(sum(stacks) - len(stacks), "frame")
+        files = f"of {counted(len(stacks), 'file')} with several frames only the first is taken"
+        notes.append(f"{unused} not used: {files} (frames=all takes all, frames=every:10 each tenth)")
     if recoloured := sum(info.recoloured for info in usable):
         notes.append(f"{counted(recoloured, 'image')} converted to sRGB from another colour profile")
     whole_width = width * 2 if options.pairs else width
-    return ImageFormat(height, whole_width, channels, tuple(notes), fit, max(1, block))
+    return ImageFormat(height, whole_width, channels, tuple(notes), fit, max(1, block), values)
 
 
 def cut_off(infos: Sequence[ImageInfo], height: int, width: int) -> float:
@@ -83,7 +81,7 @@ def cut_off(infos: Sequence[ImageInfo], height: int, width: int) -> float:
 
 
 def _fit_notes(
-    infos: Sequence[ImageInfo], shape: tuple[int, int], fit: Fit, cut: float, channels: int, *, is_chosen: bool
+    infos: Sequence[ImageInfo], shape: tuple[int, int], fit: Fit, cut: float, border: str, *, is_chosen: bool
 ) -> list[str]:
     """Return notes on images of other proportions and on images that are enlarged."""
     height, width = shape
@@ -92,8 +90,7 @@ def _fit_notes(
     notes = []
     others = [info for info in infos if abs(math.log(info.width * height / (info.height * width))) > 0.01]
     if others:
-        border = f"given a {'transparent' if channels == 4 else 'white'} border"
-        how = {"crop": "cut around the centre", "pad": border, "stretch": "stretched"}[fit]
+        how = {"crop": "cut around the centre", "pad": f"given a {border} border", "stretch": "stretched"}[fit]
         lost = f"{cut_off(others, height, width):.0%} of their pixels"
         more = f"; fit=crop would cut off {lost}" if fit == "pad" and is_chosen else ""
         more = f": {lost} are cut off" if fit == "crop" else more
@@ -130,14 +127,20 @@ def typical_shape(infos: Sequence[ImageInfo]) -> tuple[int, int]:
     return side, side
 
 
-def _art_block(infos: Sequence[ImageInfo]) -> int:
-    """Return how often each pixel of pixel art is repeated in all files; 0 if most images are no pixel art."""
+def _art_block(infos: Sequence[ImageInfo], options: DataOptions) -> int:
+    """Return how often each pixel of pixel art is repeated in all files.
+
+    0 if most images are no pixel art, and if a smaller size is asked for: leaving out pixels looks worse than blur.
+    """
     decoded = [info for info in infos if info.block is not None]
     blocks = [info.block for info in decoded if info.block]
     if not blocks or len(blocks) < ART_SHARE * len(decoded):
         return 0
     block = math.gcd(*blocks)
     height, width = _art_size(infos, block)
+    rows, columns = options.shape or (height, width)
+    if options.fit == "auto" and (rows < height or columns < width):
+        return 0
     return block if min(height, width) >= SMALLEST_SIDE and max(height, width) <= MOST_ART_SIDE else 0
 
 
@@ -183,7 +186,11 @@ def _shape(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[tuple[int,
     text = f"inferred size {best[0]} x {best[1]}: {subject} {height} x {width} px"
     if height * width > LARGEST_INFERRED_SIDE**2:
         larger = largest_inside(*within(2 * LARGEST_INFERRED_SIDE, height, width), width / height)
-        area = f"{LARGEST_INFERRED_SIDE} px" if height == width else f"the area of {LARGEST_INFERRED_SIDE} x 128 px"
+        area = (
+            f"{LARGEST_INFERRED_SIDE} px"
+            if height == width
+            else f"the area of {LARGEST_INFERRED_SIDE} x {LARGEST_INFERRED_SIDE} px"
+        )
         text += f"; the default is at most {area}, because cost grows with the area"
         text += f" (pass size={_size_text(*larger)} for more)"
     elif best != (height, width):
@@ -293,6 +300,14 @@ def _size_text(height: int, width: int) -> str:
 def channels_of(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[int, str]:
     """Return the number of channels, and the reason ("" without one)."""
     decoded = [info for info in infos if info.gray is not None]
+    if bands := Counter(info.bands for info in decoded if info.deep):
+        return _bands_of(decoded, bands, options)
+    if options.channels is not None and options.channels not in MODES:
+        raise DataError(
+            "data.channels_of_pictures",
+            f"channels={options.channels} needs files of that many bands, but these are gray or colour pictures"
+            f"\n  allowed: {', '.join(map(str, MODES))}",
+        )
     transparent = sum(bool(info.transparent) for info in decoded)
     sampled = "images" if len(decoded) == len(infos) else f"{len(decoded):,} sampled images"
     if options.channels:
@@ -307,3 +322,27 @@ def channels_of(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[int, 
     if not coloured:
         return 1, f"inferred channels 1: all {sampled} are gray{lost}"
     return 3, f"inferred channels 3: {coloured:,} of {len(decoded):,} sampled images have colour{lost}"
+
+
+def _bands_of(infos: Sequence[ImageInfo], bands: Counter[int], options: DataOptions) -> tuple[int, str]:
+    """Return the number of bands of deep files, and the reason."""
+    count = bands.most_common(1)[0][0]
+    if options.channels:
+        if options.channels > count and not (count == 1 and options.channels == 3):
+            raise DataError(
+                "data.too_few_bands",
+                f"channels={options.channels}, but the images have {counted(count, 'band')}"
+                f"\n  pass channels={count}, or leave it out",
+            )
+        fewer = options.channels < count
+        mixed = options.channels == 1 and count in (3, 4) and all(info.colours for info in infos)
+        how = "their luminance" if mixed else f"the first {counted(options.channels, 'band')} of {count}"
+        return options.channels, f"channels={options.channels}: {how}" if fewer else ""
+    if count == 3 and all(info.gray for info in infos):
+        return 1, "inferred channels 1: all images are gray"
+    others = sum(info.bands != count for info in infos)
+    text = f"; {counted(others, 'image')} with another number" if others else ""
+    return (
+        count,
+        f"inferred channels {count}: the images have {counted(count, 'band')}{text}" if count > 1 or others else "",
+    )

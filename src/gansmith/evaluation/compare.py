@@ -194,7 +194,7 @@ def _compared_run(letter: str, run: RunFolder, evaluation: Evaluation | None, mo
 
 def _picture(run: RunFolder, model: Model) -> np.ndarray | None:
     if samples_from_latents(model.method):
-        return make_grid(model.sample(GRID, seed=0).images, COLUMNS)
+        return make_grid(model.data.picture(model.sample(GRID, seed=0).images), COLUMNS)
     last = run.grid_from(float("inf"))
     if last is None:
         return None

@@ -51,13 +51,19 @@ def data_info_of(data: ImageData) -> DataInfo:
         f"{spec.fingerprint[:24]}{spec.split.name}{spec.split.share:g}s{spec.split.seed}",
         lambda: (data.read(np.arange(len(data))), data.labels),
         cache_folder() / "judge",
+        spec.values,
     )
 
 
 def default_extractor(spec: DataSpec) -> str:
-    """Return ``points`` for points, ``fashion`` or ``fashion_stacked`` for Fashion-MNIST images, else ``own``."""
+    """Return ``points`` for points, ``fashion`` or ``fashion_stacked`` for Fashion-MNIST images, else ``own``.
+
+    Deep images get ``own``: no other extractor is trained on images like them.
+    """
     if spec.is_points:
         return "points"
+    if spec.values is not None:
+        return "own"
     if spec.name.startswith("stacked-fashion") and spec.channels == 3 and SIDE <= spec.height == spec.width <= 32:
         return "fashion_stacked"
     small = min(spec.height, spec.width) >= SIDE and max(spec.height, spec.width) <= 32

@@ -40,6 +40,7 @@ class Protocol(FrozenModel):
     judged_files: str = ""  # file formats and size of the judged images before fitting; "" for a model
     reference_files: str = ""  # the same of the reference set
     fit: str = ""  # how both sets got the same size and channels; "" for a model
+    values: str = ""  # type and range of the values that are compared; "" for 8-bit pictures
 
     def differences(self, other: "Protocol") -> list[str]:
         """Return each field that differs, with both values: such evaluations cannot be compared."""
@@ -60,6 +61,7 @@ class Protocol(FrozenModel):
             f"{self.reference_split}",
             drawn,
             *([f"reference files: {self.reference_files}", f"compared at: {self.fit}"] if self.fit else []),
+            *([f"values: {self.values}"] if self.values else []),
             seen if self.features_sha256 else "features: none",
         ]
 
@@ -130,7 +132,7 @@ def last_evaluation(folder: Path) -> Evaluation | None:
 
 
 def best_end(name: str) -> str:
-    """Return the best value of a metric: low, high, one, or chance (0.5 or less); "" if no value is best."""
+    """Return the best value of a metric: low, high, one, zero, or chance (0.5 or less); "" if no value is best."""
     parsed = MetricName.parse(name)
     if parsed is None:
         return ""
@@ -143,7 +145,7 @@ def best_end(name: str) -> str:
 def badness(name: str, number: Number) -> float:
     """Return the distance of a value from the best one, so that lower is better; NaN if no value is best."""
     value = number.value
-    ends = {"low": value, "high": -value, "one": abs(value - 1), "chance": max(0.0, value - 0.5)}
+    ends = {"low": value, "high": -value, "one": abs(value - 1), "zero": abs(value), "chance": max(0.0, value - 0.5)}
     return ends.get(best_end(name), math.nan)
 
 

@@ -7,18 +7,16 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError, ModelError
-from gansmith.core.one_file import one_file, packed, static_files
+from gansmith.core.one_file import MOST_BYTES, one_file, packed, static_files
 from gansmith.exporting.base import Exported, FileFormat, formats
 from gansmith.exporting.hub_folder import card_of
 from gansmith.exporting.onnx import Onnx
-from gansmith.inference.directions import find_directions
 from gansmith.inference.model import Model
 from gansmith.methods.capabilities import upscales
 from gansmith.runs.folder import RunFolder
 
-MOST_BYTES = 64_000_000
-NUM_DIRECTIONS = 8
 
 
 @formats.register("html")
@@ -42,7 +40,7 @@ class Html(FileFormat):
             content = onnx.path.read_bytes()
         static = static_files()
         code = static.joinpath("vendor", "ort.js").read_bytes() + static.joinpath("onnx_worker.js").read_bytes()
-        data = {
+        data: dict[str, bytes | str] = {
             "model": json.dumps(_facts(model, name, onnx, card_of(model, run), raw=raw)),
             "wasm": static.joinpath("vendor", "ort.wasm.gz").read_bytes(),
             "weights": packed(content),
@@ -53,11 +51,12 @@ class Html(FileFormat):
             smaller = "" if self.weights == "fp16" else "--weights fp16 halves the model, or "
             raise GansmithError(
                 "export.too_large",
-                f"'{target}' would have {len(page) / 1e6:.0f} MB, and a browser opens up to {MOST_BYTES / 1e6:.0f} MB well"
+                f"'{target}' would have {len(page) / 1e6:.0f} MB; allowed: up to {MOST_BYTES / 1e6:.0f} MB"
                 f"\n  {smaller}show the model with: gansmith studio",
             )
-        target.write_bytes(page)
+        commit_file(target, lambda at: at.write_bytes(page))
         facts = {**onnx.facts, "bytes": len(page), "model_bytes": len(content)}
+        del facts["directions"]
         return Exported(target, name, facts, f"{len(page) / 1e6:.1f} MB, {onnx.words}")
 
 
@@ -76,17 +75,5 @@ def _facts(model: Model, name: str, onnx: Exported, card: str, *, raw: bool) -> 
         facts["latent_dim"] = method.config.latent_dim
         facts["classes"] = list(data.classes) if method.num_classes else None
         facts["mixes_labels"] = onnx.facts["mixes_labels"]
-        facts["directions"] = [
-            {"name": f"dir{at}", "vector": row.tolist()} for at, row in enumerate(_directions(model, raw=raw))
-        ]
+        facts["directions"] = [{"vector": vector} for vector in onnx.facts["directions"]]
     return facts
-
-
-def _directions(model: Model, *, raw: bool) -> Any:
-    """Return unit vectors (up to 8, latent_dim); none for a generator that has none."""
-    try:
-        return find_directions(model, NUM_DIRECTIONS, raw=raw)
-    except ModelError as problem:
-        if problem.code != "model.no_linear_start":
-            raise
-        return ()

@@ -14,7 +14,7 @@ from gansmith.exporting.agreement import Run, compare, facts_of, size_words
 from gansmith.exporting.base import Exported, FileFormat, formats, require_extra
 from gansmith.exporting.graph import Graph, graph_of
 from gansmith.exporting.int8 import cost_in_fd, method_for_fd, quantized
-from gansmith.inference.directions import find_directions
+from gansmith.inference.directions import strongest
 from gansmith.inference.model import Model
 from gansmith.inference.onnx_file import EXPORT_KEY
 from gansmith.runs.folder import RunFolder
@@ -34,6 +34,7 @@ class Onnx(FileFormat):
     """One file with its weights inside; batch size, and height and width of input images, are free.
 
     Its output are finished images, uint8 (N, H, W, C): clipping, rounding and the order of the axes are in the graph.
+    Models of deep data make float32 (N, H, W, C) in the units of that data.
     docs/export.md names inputs and metadata.
     """
 
@@ -79,10 +80,10 @@ class Onnx(FileFormat):
 def _directions(model: Model, *, raw: bool) -> list[list[float]]:
     """Return the strongest directions of the latents, for programs without the weights; none where there are none."""
     try:
-        vectors = find_directions(model, DIRECTIONS, raw=raw).tolist()
-    except ModelError:  # not of latents, or without a linear start
+        vectors, _ = strongest(model, raw=raw)
+    except ModelError:  # not of latents, of points, or without a linear start
         return []
-    return [[float(f"{value:.6g}") for value in vector] for vector in vectors]
+    return [[float(f"{value:.6g}") for value in vector] for vector in vectors[:DIRECTIONS].tolist()]
 
 
 def onnx_run(content: bytes, inputs: tuple[str, ...]) -> Run:

@@ -3,6 +3,7 @@
 # In files and caches images are uint8 (H, W, C); inside a run they are float32 (N, C, H, W) in [-1, 1]: ``tensors.py``.
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -30,6 +31,7 @@ WRITTEN_AS = {
     ".tiff": "TIFF", ".bmp": "BMP",
 }  # fmt: skip
 STACKS = ("GIF", "TIFF", "WEBP", "PNG", "AVIF", "HEIF")  # formats whose files may have several frames
+JPEGS = ("JPEG", "MPO")  # MPO: of phones, with a second picture
 LONGEST_SIDE_PX = {"JPEG": 65_500, "WEBP": 16_383}
 QUALITY = 95  # of JPEG and WebP: compression is hard to see
 FULL_COLOUR_QUALITY = 90  # from here on JPEG keeps the colour of every pixel
@@ -101,11 +103,11 @@ def padded_batches(count: int, batch: int) -> Iterator[np.ndarray]:
 
 
 def make_grid(images: np.ndarray, columns: int, *, gap_px: int = 2) -> np.ndarray:
-    """Lay out uint8 (N, H, W, C) images row by row on white, as one uint8 (H, W, C) picture."""
+    """Lay out images (N, H, W, C) row by row on white, as one picture (H, W, C) of their type."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     shape = (rows * (height + gap_px) + gap_px, columns * (width + gap_px) + gap_px, channels)
-    grid = np.full(shape, 255, np.uint8)
+    grid = np.full(shape, 255 if images.dtype == np.uint8 else images.max(), images.dtype)
     for index, image in enumerate(images):
         top = gap_px + index // columns * (height + gap_px)
         left = gap_px + index % columns * (width + gap_px)
@@ -201,6 +203,7 @@ def quiet_pillow() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # it logs TIFF files of many bands
         Image.MAX_IMAGE_PIXELS = None
         try:
             yield
@@ -223,10 +226,10 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
     except UnidentifiedImageError as problem:
         raise ImageError("image.unknown_format", f"not an image in a known format ({', '.join(FORMATS)})") from problem
     except MemoryError as problem:
-        raise _no_memory("an image") from problem
+        raise no_memory("an image") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"damaged header ({problem})") from problem
-    if image.width * image.height > limit * (64 if shrink and image.format == "JPEG" else 1):
+    if image.width * image.height > limit * (64 if shrink and image.format in JPEGS else 1):
         million = image.width * image.height / 10**6
         raise ImageError(
             "image.too_large",
@@ -301,12 +304,13 @@ def decode_image(
     except ImageError:
         raise
     except MemoryError as problem:
-        raise _no_memory(f"an image of {size}") from problem
+        raise no_memory(f"an image of {size}") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"truncated or damaged ({problem})") from problem
 
 
-def _no_memory(what: str) -> DataError:
+def no_memory(what: str) -> DataError:
+    """Return the error for memory that ran out while something was decoded."""
     return DataError(
         "machine.no_memory",
         f"no memory left to decode {what}"
@@ -336,7 +340,7 @@ def _reduce(image: Image.Image, limit: int) -> None:
     factor = 1
     while image.width * image.height > limit * factor**2 and factor < 8:
         factor *= 2
-    if factor > 1 and image.format == "JPEG":
+    if factor > 1 and image.format in JPEGS:
         image.draft(image.mode, (image.width // factor, image.height // factor))
 
 
@@ -363,6 +367,44 @@ def is_gray(image: Image.Image) -> bool:
 def is_transparent(image: Image.Image) -> bool:
     """Return whether an image has pixels that are not opaque."""
     return image.mode == "RGBA" and bool(np.asarray(image.getchannel("A")).min() < 255)
+
+
+def fit_values(
+    values: np.ndarray,
+    height: int,
+    width: int,
+    fit: Fit,
+    *,
+    nearest: bool,
+    empty: np.ndarray,
+) -> np.ndarray:
+    """Resize values (H, W, C) in their own units to float64 (height, width, C), as ``fit_image`` resizes pictures.
+
+    ``nearest`` repeats and drops pixels instead of mixing them, for masks and label maps. A border of ``pad`` has the
+    value ``empty`` (C,); pixels is pad with ``nearest`` here. Images of this size already stay exactly as they are.
+    """
+    if values.shape[:2] == (height, width):
+        return values.astype(np.float64)
+    resample = Image.Resampling.NEAREST if nearest or fit == "pixels" else Image.Resampling.LANCZOS
+    out = np.empty((height, width, values.shape[2]))
+    for band in range(values.shape[2]):
+        # relative to a value of the image: single precision is exact enough for the differences
+        base = float(values[0, 0, band])
+        plane = Image.fromarray((values[..., band].astype(np.float64) - base).astype(np.float32))
+        across, down = width / plane.width, height / plane.height
+        if fit in ("pad", "pixels"):
+            scale = min(across, down)
+            size = (min(width, max(1, round(plane.width * scale))), min(height, max(1, round(plane.height * scale))))
+            small, left, top = plane.resize(size, resample), (width - size[0]) // 2, (height - size[1]) // 2
+            out[..., band] = empty[band]
+            out[top : top + size[1], left : left + size[0], band] = np.asarray(small, np.float64) + base
+            continue
+        scale = max(across, down)
+        cut_x = max(0.0, (plane.width - width / scale) / 2)
+        cut_y = max(0.0, (plane.height - height / scale) / 2)
+        box = (cut_x, cut_y, plane.width - cut_x, plane.height - cut_y) if fit == "crop" else None
+        out[..., band] = np.asarray(plane.resize((width, height), resample, box=box), np.float64) + base
+    return out
 
 
 def fit_image(

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from gansmith.core.errors import GansmithError, ModelError
 from gansmith.imaging.captions import captioned_grid
+from gansmith.imaging.values import PixelValues, picture_of
 from gansmith.inference.latents import Latents, Seeds, draw, find_latents, refuse_points
 from gansmith.inference.model import Model
 from gansmith.inference.samples import Picture
@@ -17,17 +18,19 @@ STEPS = 7  # images in a row, with the unchanged image in the middle
 
 @dataclass(frozen=True)
 class Directions:
-    """Unit directions (num, latent_dim), their strengths (num,), and images along them, uint8 (num, 7, H, W, C)."""
+    """Unit directions (num, latent_dim), their strengths (num,), and stored pixels along them (num, 7, H, W, C)."""
 
     vectors: Tensor
     strengths: Tensor  # singular values, largest first
     images: np.ndarray
     shifts: tuple[float, ...]  # one per column, in standard deviations of the latents
+    values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
 
     def sheet(self) -> Picture:
         """Return a figure with one row per direction."""
         captions = [f"d{row} {shift:+g}" for row in range(len(self.images)) for shift in self.shifts]
-        return Picture(captioned_grid(self.images.reshape(-1, *self.images.shape[2:]), captions, STEPS))
+        images = picture_of(self.images.reshape(-1, *self.images.shape[2:]), self.values)
+        return Picture(captioned_grid(images, captions, STEPS))
 
     def _repr_png_(self) -> bytes:
         return self.sheet()._repr_png_()
@@ -54,14 +57,13 @@ def directions(
     Differs: none.
     Raises ModelError for a generator without such a layer, GansmithError for a number out of range.
     """
-    refuse_points(model, "find directions")
-    weight = _first_weight(model, raw=raw).double().cpu()
-    most = min(weight.shape)
-    if not 1 <= num <= most:
+    vectors, strengths = strongest(model, raw=raw)
+    if not 1 <= num <= len(vectors):
         raise GansmithError(
             "cli.num_out_of_range",
-            f"--num {num} is out of range\n  allowed: 1 to {most}, the smaller side of the first layer",
+            f"--num {num} is out of range\n  allowed: 1 to {len(vectors)}, the smaller side of the first layer",
         )
+    vectors, strengths = vectors[:num], strengths[:num]
     if not 0 < reach < float("inf"):
         raise GansmithError(
             "cli.reach_out_of_range", f"--reach {reach:g} is out of range\n  allowed: above 0, for example 6"
@@ -73,27 +75,27 @@ def directions(
             f"directions are shown on one image, got {len(base)} images: {', '.join(base.names)}"
             f"\n  choose one: --seeds {base.names[0]}",
         )
-    strengths, vectors = _strongest(weight, num)
     shifts = torch.linspace(-reach, reach, STEPS)
     shifts[STEPS // 2] = 0
     values = torch.from_numpy(base.values) + shifts[None, :, None] * vectors[:, None, :]
     count = num * STEPS
     classes = None if base.classes is None else base.classes.repeat(count, axis=0)
     images = draw(model, Latents(values.flatten(0, 1).numpy(), classes, base.names * count), raw=raw)
-    return Directions(vectors, strengths, images.reshape(num, STEPS, *images.shape[1:]), tuple(shifts.tolist()))
+    rows = images.reshape(num, STEPS, *images.shape[1:])
+    return Directions(vectors, strengths, rows, tuple(shifts.tolist()), model.data.values)
 
 
-def find_directions(model: Model, num: int, *, raw: bool = False) -> np.ndarray:
-    """Return the unit vectors of ``directions``, float32 (num, latent_dim), or fewer where there are fewer."""
-    return _strongest(_first_weight(model, raw=raw).double().cpu(), num)[1].numpy()
+def strongest(model: Model, *, raw: bool) -> tuple[Tensor, Tensor]:
+    """Return all directions of a model, the strongest first, and their strengths; ``directions`` explains them.
 
-
-def _strongest(weight: Tensor, num: int) -> tuple[Tensor, Tensor]:
-    """Return strengths (num,) and unit vectors (num, latent_dim) of a weight (out, latent_dim)."""
+    Raises ModelError as ``directions`` does.
+    """
+    refuse_points(model, "find directions")
+    weight = _first_weight(model, raw=raw).double().cpu()
     _, strengths, vectors = torch.linalg.svd(weight, full_matrices=False)
-    strengths, vectors = strengths[:num].float(), vectors[:num].float()
+    vectors = vectors.float()
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
-    return strengths, vectors * largest.sign()
+    return vectors * largest.sign(), strengths.float()
 
 
 def _first_weight(model: Model, *, raw: bool) -> Tensor:

@@ -15,7 +15,8 @@ from gansmith.imaging.tiles import in_tiles
 class ImageToImage:
     """A generator's sizes, and its work on one image or tile."""
 
-    work: Callable[[np.ndarray], np.ndarray]  # uint8 (h, w, C) to float32 (scale h, scale w, channels) in 0 to 255
+    # uint8 (h, w, C) to float32 (scale h, scale w, channels) in 0 to 255; of deep data float32 to float32, in [-1, 1]
+    work: Callable[[np.ndarray], np.ndarray]
     channels: int  # of a result
     given_channels: int  # of an image that a user passes
     scale: int  # sides of a result divided by sides of its image
@@ -29,10 +30,10 @@ class ImageToImage:
         Large images are processed in overlapping tiles, which are smaller for a larger scale, so memory stays the same.
         """
         channels = self.given_channels
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != channels or not image.size:
+        if image.dtype not in (np.uint8, np.float32) or image.ndim != 3 or image.shape[2] != channels or not image.size:
             raise ModelError(
                 "model.images_shape",
-                f"images must be uint8 (N, H, W, {channels}): this model enlarges {MODES[channels]} images"
+                f"images must be uint8 (N, H, W, {channels}): this model enlarges {MODES.get(channels, 'deep')} images"
                 f"\n  got an image of {image.dtype} {image.shape}",
             )
         return in_tiles(

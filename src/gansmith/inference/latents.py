@@ -118,7 +118,7 @@ def label_input(model: TrainedModel, classes: np.ndarray | None) -> np.ndarray |
 
 
 def draw(model: TrainedModel, latents: Latents, *, raw: bool = False) -> np.ndarray:
-    """Return the images of latents, uint8 (N, H, W, C), equal byte for byte to those of ``sample``."""
+    """Return the images of latents, stored pixels (N, H, W, C), equal byte for byte to those of ``sample``."""
     return model.in_palette(model.draw(latents.values, label_input(model, latents.classes), raw=raw))
 
 
@@ -133,7 +133,7 @@ def pick(
     """Return the images that ``seeds`` names, as ``sample`` makes them; ``find_latents`` explains the names."""
     latents = find_latents(model, seeds, label=label, truncation=truncation)
     numbers = None if latents.classes is None else latents.classes.argmax(1)
-    return Samples(draw(model, latents, raw=raw), numbers, model.classes, names=latents.names)
+    return Samples(draw(model, latents, raw=raw), numbers, model.classes, names=latents.names, values=model.data.values)
 
 
 def _find_one(model: TrainedModel, name: Seed, truncation: float | None) -> Latents:

@@ -81,11 +81,11 @@ class Model(TrainedModel):
         return LatentInput(method.config.latent_dim, method.num_classes, part.mixes_labels, part.kind)
 
     def draw(self, latents: ArrayLike, labels: ArrayLike | None = None, *, raw: bool = False) -> np.ndarray:
-        """Return the images of latents (N, latent_dim) as uint8 (N, H, W, C); ``TrainedModel.draw`` explains it."""
+        """Return images of latents (N, latent_dim), stored pixels (N, H, W, C); ``TrainedModel.draw`` explains it."""
         networks = nn.ModuleDict({"generator": self._generator("generator", raw)})
         preview = self.latent_method("draw").preview
         fixed = Fixed(torch.as_tensor(latents), None if labels is None else torch.as_tensor(labels), 8)
-        return generate(preview, networks, fixed, self.record.sample_batch)
+        return generate(preview, networks, fixed, self.record.sample_batch, self.data.stored_type)
 
     def translator(self, *, reverse: bool = False, as_source: bool = False, raw: bool = False) -> ImageToImage:
         """Return the generator that ``translate`` uses; ModelError if the model does not translate in that way."""

@@ -29,7 +29,6 @@ from gansmith.planning.heuristics import (
     NARROWEST,
     POINTS,
     fewest_kimg,
-    needed_mb,
     side_for,
 )
 from gansmith.planning.proposal import Choice, Proposal, RecipeBuilder
@@ -39,6 +38,7 @@ from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import Budget, TimeLimit, refuse_two_lengths, run_length
 from gansmith.runs.options import RunOptions
+from gansmith.training.memory import needed_mb
 from gansmith.training.prepare import (
     Prepared,
     Speed,

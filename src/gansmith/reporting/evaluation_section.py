@@ -16,6 +16,7 @@ ENDS = {
     "low": "lower is better",
     "high": "higher is better",
     "one": "real images have 1",
+    "zero": "real images have 0",
     "chance": "at most 0.5 is good",
     "": "",
 }

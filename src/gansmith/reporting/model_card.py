@@ -14,7 +14,6 @@ from gansmith.data.base import DataSpec
 from gansmith.evaluation.result import Evaluation, Protocol
 from gansmith.parts.metrics.base import Number
 
-CHANNELS = {1: "gray", 3: "colour", 4: "colour with alpha"}
 KEY_NUMBERS = (  # label in the table, path in the recipe
     ("method", "method.kind"),
     ("generator", "method.generator.kind"),
@@ -138,7 +137,7 @@ def _front_matter(recipe: Mapping[str, Any]) -> str:
 
 def _introduction(facts: CardFacts, kind: str) -> str:
     source, preview = " from other images" if kind in PREVIEWS else "", PREVIEWS.get(kind, "samples of fixed latents")
-    images = f"{facts.spec.height} x {facts.spec.width} px {CHANNELS[facts.spec.channels]} images"
+    images = f"{facts.spec.height} x {facts.spec.width} px {facts.spec.kind_words} images"
     made = "points in the plane" if facts.spec.is_points else images
     spec, networks = facts.spec, [f"{plain(name)} {count:,}" for name, count in facts.parameters.items()]
     return (
@@ -187,7 +186,7 @@ def _training_data(spec: DataSpec) -> str:
         ("training images", f"{spec.count:,}"),
         ("images held out of training", f"{spec.held_out:,}" if spec.held_out else "none"),
         ("size", f"{spec.height} x {spec.width} px (height x width{', source and target side by side' * spec.pairs})"),
-        ("channels", f"{spec.channels} ({CHANNELS[spec.channels]})"),
+        ("channels", f"{spec.channels} ({spec.kind_words})"),
         ("classes", f"{len(spec.classes)}: {shown}{more}" if spec.classes else "no labels"),
         ("fingerprint (SHA-256)", f"`{spec.fingerprint}`"),
     ]

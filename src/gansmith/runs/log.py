@@ -122,6 +122,39 @@ def measure(row: Row, name: str) -> float:
     return float(row[column]) if column else float("nan")
 
 
+NOISE = 2.0  # standard deviations, up to which a difference counts as noise
+
+
 def best_snapshot(snapshots: Sequence[Row]) -> Row | None:
-    """Return the snapshot with the lowest Fréchet distance."""
-    return min(snapshots, key=lambda row: measure(row, "fd"), default=None)
+    """Return the best snapshot: the lowest Fréchet distance, enlarged for false detail.
+
+    fd hardly sees grain, so it is multiplied by 1 + e, where e is the excess of the texture: max(t, 1 / t) - 1 for the
+    ratio t, less two of its standard deviations, at least 0. Two snapshots whose products differ by at most two
+    standard deviations of their difference are equally good by fd: then the smaller excess wins, or for equal ones the
+    lower product. Snapshots are compared one after the other, so that the best of the first N is known at the N-th.
+    """
+    best: Row | None = None
+    for row in snapshots:
+        if best is None or _is_better(row, best):
+            best = row
+    return best
+
+
+def excess_of_texture(row: Row) -> float:
+    """Return how far a snapshot's texture is from 1 beyond its deviation, 0 for a snapshot without a texture."""
+    ratio, spread = measure(row, "texture"), row.get("deviations", {}).get("texture", 0.0)
+    if math.isnan(ratio):
+        return 0.0
+    return max(0.0, max(ratio, 1 / max(ratio, 1e-6)) - 1 - NOISE * spread)
+
+
+def _is_better(row: Row, best: Row) -> bool:
+    excess = [excess_of_texture(each) for each in (row, best)]
+    ranks = [measure(each, "fd") * (1 + much) for each, much in zip((row, best), excess, strict=True)]
+    spreads = [each.get("deviations", {}).get("fd", 0.0) for each in (row, best)]
+    noise = NOISE * math.hypot(*(spread * (1 + much) for spread, much in zip(spreads, excess, strict=True)))
+    if math.isnan(ranks[0]) or math.isnan(ranks[1]):
+        return math.isnan(ranks[1]) and not math.isnan(ranks[0])
+    if abs(ranks[0] - ranks[1]) <= noise and excess[0] != excess[1]:
+        return excess[0] < excess[1]
+    return ranks[0] < ranks[1]

@@ -128,6 +128,7 @@ class RunRecord(FrozenModel):
     loggers: tuple[dict[str, Any], ...] = ()  # where a resume sends the run, too
     monitor: MonitorRecord | None = None  # None: not decided yet
     changes: tuple[Change, ...] = ()
+    save_every_minutes: float | None = None
     ended_by: VerdictName | None = None  # the verdict that ended the run before its length
 
     @property
@@ -155,6 +156,7 @@ def make_run_record(
         plugins=tuple(PluginFile(file=str(Path(p).resolve()), sha256=_digest(Path(p))) for p in options.plugins),
         init_from=str(options.init_from) if options.init_from else None,
         loggers=options.loggers,
+        save_every_minutes=options.save_every_minutes,
     )
 
 

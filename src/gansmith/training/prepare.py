@@ -18,6 +18,7 @@ from gansmith.methods.adversarial import assume_augmented
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import RunLength, TimeLimit, run_length
 from gansmith.runs.options import RunOptions
+from gansmith.training.memory import naming_what_fits, refuse_too_large
 from gansmith.training.state import RunState
 from gansmith.training.step import train_step
 from gansmith.training.time_limit import train_sec
@@ -66,8 +67,10 @@ def prepare(
     for line in data.summary.lines():
         on_event(MessageEvent("note", line))
     limit, speed = options.time_limit, Speed(0.0)
+    refuse_too_large(recipe, data.spec, runtime)
     if measure or limit:
-        speed = measure_speed(recipe, data, runtime, most_sec(limit))
+        with naming_what_fits(recipe, data, runtime):
+            speed = measure_speed(recipe, data, runtime, most_sec(limit))
         warn_of_doubt(speed, on_event)
     length, around = fit_length(recipe, data, options, runtime, speed.img_per_sec, on_event)
     return Prepared(recipe, source, data, length, speed.img_per_sec, around)
@@ -143,7 +146,7 @@ def open_for(
             f"'{data.spec.name}' has only one training image"
             "\n  at least 2 are needed; 'gansmith data check' shows which files were left out",
         )
-    decided = recipe.data.with_format(data.spec.height, data.spec.width, data.spec.channels, data.spec.fit)
+    decided = recipe.data.like(data.spec)
     return recipe.model_copy(update={"data": decided}), data
 
 
@@ -153,6 +156,7 @@ def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, most_sec: f
     All processes must call it. The augmentation probability gets a typical value: a run starts at 0, where augmentation
     takes no time, so the speed would be overestimated.
     """
+    refuse_too_large(recipe, data.spec, runtime)
     state = RunState.fresh(recipe, data.spec, 0, runtime)
     assume_augmented(state.method.state)
     domains = max(1, len(recipe.method.domains))

@@ -294,7 +294,8 @@ class DrawingQueue:
         at_once = self._exact.get(model, 1)
         parts = [slice(first, first + at_once) for first in range(0, len(latents), at_once)]
         self.drawn, self.batches = self.drawn + len(latents), self.batches + len(parts)
-        return np.concatenate([model.draw_batch(latents[at], None if labels is None else labels[at]) for at in parts])
+        made = [model.draw_batch(latents[at], None if labels is None else labels[at]) for at in parts]
+        return model.data.picture(np.concatenate(made))
 
 
 @dataclass

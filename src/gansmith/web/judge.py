@@ -36,46 +36,105 @@ class Meaning:
 
 
 MEANINGS = {
-    "fd": Meaning("Fréchet distance", "Are samples and real images alike, all in all?",
-                  "Lower is better. Blur, noise and missing variety all raise it. Compare it only under the same name.", "low"),
-    "fid": Meaning("FID", "Are samples and real images alike, in the eyes of Inception?",
-                   "Lower is better. The number that papers report; compare it only with as many images.", "low"),
-    "kid": Meaning("Kernel distance", "The same as the Fréchet distance, and trustworthy with few images.",
-                   "Lower is better, about 0 for real images.", "low"),
-    "precision": Meaning("Precision", "Does a sample look like a real image?",
-                         "1: all look plausible. Low: broken or strange samples.", "high"),
-    "recall": Meaning("Recall", "Is every kind of real image also made?",
-                      "1: everything is made. Low: much is never made.", "high"),
-    "density": Meaning("Density", "Do samples lie where real images are many?",
-                       "1 is like real images. Above 1: only the most typical ones are made.", "one"),
-    "coverage": Meaning("Coverage", "How many real images have a sample like them?",
-                        "1 is best. The most reliable single number about variety.", "high"),
-    "classes": Meaning("Effective classes", "How many classes does the model make, weighted by how often?",
-                       "Best is the number of classes, all made equally often.", "high"),
+    "fd": Meaning(
+        "Fréchet distance",
+        "Are samples and real images alike, all in all?",
+        "Lower is better. Blur, noise and missing variety all raise it. Compare it only under the same name.",
+        "low",
+    ),
+    "fid": Meaning(
+        "FID",
+        "Are samples and real images alike, in the eyes of Inception?",
+        "Lower is better. The number that papers report; compare it only with as many images.",
+        "low",
+    ),
+    "kid": Meaning(
+        "Kernel distance",
+        "The same as the Fréchet distance, and trustworthy with few images.",
+        "Lower is better, about 0 for real images.",
+        "low",
+    ),
+    "precision": Meaning(
+        "Precision",
+        "Does a sample look like a real image?",
+        "1: all look plausible. Low: broken or strange samples.",
+        "high",
+    ),
+    "recall": Meaning(
+        "Recall", "Is every kind of real image also made?", "1: everything is made. Low: much is never made.", "high"
+    ),
+    "density": Meaning(
+        "Density",
+        "Do samples lie where real images are many?",
+        "1 is like real images. Above 1: only the most typical ones are made.",
+        "one",
+    ),
+    "coverage": Meaning(
+        "Coverage",
+        "How many real images have a sample like them?",
+        "1 is best. The most reliable single number about variety.",
+        "high",
+    ),
+    "classes": Meaning(
+        "Effective classes",
+        "How many classes does the model make, weighted by how often?",
+        "Best is the number of classes, all made equally often.",
+        "high",
+    ),
     "missing_classes": Meaning("Missing classes", "How many classes are hardly ever made?", "0 is best.", "low"),
     "modes": Meaning("Modes", "How many of the known modes are made at least once?", "Best is all of them.", "high"),
     "kl": Meaning("Evenness of modes", "How far are the shares of the modes from equal?", "0 is best.", "low"),
     "in_modes": Meaning("In modes", "Which share of the points lies in a mode?", "1 is best.", "high"),
-    "ndb": Meaning("Groups off their share", "Which share of 100 groups of similar images is made too rarely or too often?",
-                   "0.05 by chance, 1 at worst. It is strict.", "low"),
-    "empty_bins": Meaning("Empty groups", "Which share of 100 groups of similar images is hardly made?",
-                          "0 is best. It shows mode collapse without labels.", "low"),
-    "diversity": Meaning("Diversity", "Are samples as different from each other as real images are?",
-                         "1 is like real images. Near 0: everything looks the same, mode collapse.", "one"),
-    "label_accuracy": Meaning("Label accuracy", "Does a sample belong to the class that was asked for?", "1 is best.", "high"),
-    "nearer": Meaning("Nearer than new images", "Are samples nearer to training images than new real images are?",
-                      "0.5 by chance. Near 1: the model memorized its images.", "chance"),
+    "ndb": Meaning(
+        "Groups off their share",
+        "Which share of 100 groups of similar images is made too rarely or too often?",
+        "0.05 by chance, 1 at worst. It is strict.",
+        "low",
+    ),
+    "empty_bins": Meaning(
+        "Empty groups",
+        "Which share of 100 groups of similar images is hardly made?",
+        "0 is best. It shows mode collapse without labels.",
+        "low",
+    ),
+    "diversity": Meaning(
+        "Diversity",
+        "Are samples as different from each other as real images are?",
+        "1 is like real images. Near 0: everything looks the same, mode collapse.",
+        "one",
+    ),
+    "label_accuracy": Meaning(
+        "Label accuracy", "Does a sample belong to the class that was asked for?", "1 is best.", "high"
+    ),
+    "nearer": Meaning(
+        "Nearer than new images",
+        "Are samples nearer to training images than new real images are?",
+        "0.5 by chance. Near 1: the model memorized its images.",
+        "chance",
+    ),
     "copies": Meaning("Copies", "Which share of samples are near copies of training images?", "0 is best.", "low"),
-    "swd": Meaning("Patches", "Do small patches look alike: textures and edges, without meaning?", "Lower is better.", "low"),
-    "is": Meaning("Inception score", "Is each sample clearly of one class, and are all classes made?",
-                  "Higher is better. It ignores the real images, so it misses much.", "high"),
+    "swd": Meaning(
+        "Patches", "Do small patches look alike: textures and edges, without meaning?", "Lower is better.", "low"
+    ),
+    "is": Meaning(
+        "Inception score",
+        "Is each sample clearly of one class, and are all classes made?",
+        "Higher is better. It ignores the real images, so it misses much.",
+        "high",
+    ),
     "psnr": Meaning("Peak signal to noise", "How near is each pixel to the known result?", "Higher is better.", "high"),
-    "ssim": Meaning("Structural similarity", "Are local patterns like those of the known result?", "1 is best.", "high"),
+    "ssim": Meaning(
+        "Structural similarity", "Are local patterns like those of the known result?", "1 is best.", "high"
+    ),
     "l1": Meaning("Mean difference", "How far is a pixel from the known result?", "0 is best.", "low"),
-    "feature_distance": Meaning("Feature distance", "Does the result look like the known one to a network?", "Lower is better.", "low"),
+    "feature_distance": Meaning(
+        "Feature distance", "Does the result look like the known one to a network?", "Lower is better.", "low"
+    ),
     "colourfulness_ratio": Meaning("Colourfulness", "Are results as colourful as known ones?", "1 is best.", "one"),
-    "cycle_error": Meaning("Way back", "How far is an image from itself after both translations?", "Lower is better.", "low"),
-}  # fmt: skip
+    "cycle_error": Meaning(
+        "Way back", "How far is an image from itself after both translations?", "Lower is better.", "low"
+    ),
+}
 
 
 class Wanted(FrozenModel):

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError
+from gansmith.core.plain_files import read_json
 from gansmith.web.state import State
 
 GRACE_SEC = 10.0  # without a page that listens, then the child ends
@@ -25,6 +26,7 @@ START_SEC, ANSWER_SEC = 90.0, 30.0
 LINE_BYTES = 2**22  # of one message of a child
 TOLD_BYTES = 4000  # of a child's stderr
 FEWEST, MOST = 2, 8  # sessions at a time: as many as there are cores, within these
+WORKER = ("-m", "gansmith.web.learn_worker")
 PRESETS = Path(__file__).parent / "static" / "presets.json"
 DOCS = (Path(__file__).parent / "docs", Path(__file__).parents[3] / "docs" / "questions")  # of a wheel, of a checkout
 
@@ -70,7 +72,7 @@ class Session:
         """Start a child and wait until it has imported torch."""
         stderr: Any = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the child
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gansmith.web.learn_worker", limit=LINE_BYTES,
+            sys.executable, *WORKER, limit=LINE_BYTES,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=stderr,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
@@ -266,11 +268,11 @@ def router(state: State) -> APIRouter:
     @routes.get("/presets")
     async def presets() -> list[dict[str, Any]]:
         """List the experiments: settings, what they show, and what mends it."""
-        found: list[dict[str, Any]] = json.loads(PRESETS.read_text(encoding="utf-8"))
+        found: list[dict[str, Any]] = read_json(PRESETS)
         return found
 
     @routes.get("/docs/{name}")
-    async def docs(name: Annotated[str, PathPart(pattern=r"^[a-z-]{1,40}$")]) -> PlainTextResponse:
+    async def docs(name: Annotated[str, PathPart(pattern=r"^[a-z0-9-]{1,40}$")]) -> PlainTextResponse:
         """Return a page of the documentation as Markdown."""
         for folder in DOCS:
             if (folder / f"{name}.md").is_file():

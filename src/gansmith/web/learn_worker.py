@@ -1,7 +1,7 @@
 """The child process of the place Learn: trains a small GAN and writes what to draw to stdout."""
 
-# ``python -m gansmith.web.learn_worker`` reads commands as JSON lines from stdin and writes JSON lines to stdout. It ends
-# when stdin is closed, so it never outlives the server. Training is the product's own: recipes, methods and train_step.
+# ``python -m gansmith.web.learn_worker`` reads commands as JSON lines from stdin and writes JSON lines to stdout. It
+# ends when stdin is closed, so it never outlives the server. It trains with gansmith's own recipes and ``train_step``.
 
 import hashlib
 import json
@@ -49,9 +49,8 @@ from gansmith.training.step import train_step
 FRAME_SEC = 1 / 15  # at most so many pictures a second: each costs a few ms, the rest of the time is for training
 SURVEY_SEC = 0.7  # between two counts of modes
 NONE = "none"
-DRAWN = "drawn"
+DRAWN, SPOT = "drawn", "one-spot"
 GARMENTS = "fashion-sample"
-TOYS = ("ring-8", "gaussians-25", "swiss-roll")
 MOST_DRAWN = 2000
 SHOWN, SURVEYED, REAL_SHOWN, ARROWS = 400, 1500, 1000, 60  # points
 GARMENTS_SHOWN, GARMENTS_SURVEYED = 36, 200
@@ -83,7 +82,7 @@ LIVE = {"live": True}  # taken over by the networks as they are; every other cha
 class Settings(FrozenModel):
     """The settings of a session: choices of a recipe, with the bounds of an interactive toy."""
 
-    data: Literal["ring-8", "gaussians-25", "swiss-roll", "drawn", "fashion-sample"] = "ring-8"
+    data: Literal["ring-8", "gaussians-25", "swiss-roll", "one-spot", "drawn", "fashion-sample"] = "ring-8"
     points: tuple[tuple[float, float], ...] = Field((), max_length=MOST_DRAWN, description="of data 'drawn'")
     seed: int = Field(0, ge=0, le=2**31)
     loss: str = Field("relativistic", description="what D and G minimise", json_schema_extra=LIVE)
@@ -299,14 +298,17 @@ class Session:
 
 
 def _open(settings: Settings) -> ImageData:
-    """Return the data: a named set through the cache, or the points that a person has drawn, in memory alone."""
-    if settings.data != DRAWN:
+    """Return the data: a named set through the cache, or points in memory alone, such as a person has drawn."""
+    if settings.data == SPOT:
+        points = (0.3, 0.2) + 0.05 * np.random.Generator(np.random.Philox(0)).standard_normal((2000, 2))
+    elif settings.data == DRAWN:
+        points = np.array(settings.points, np.float64).clip(-1, 1)
+    else:
         return open_data(settings.data)
-    points = np.array(settings.points, np.float64).clip(-1, 1)
     pixels = ((points + 1) * 127.5).round().astype(np.uint8).reshape(-1, *POINT)
     digest = hashlib.sha256(pixels.tobytes()).hexdigest()
-    spec = DataSpec(DRAWN, *POINT, len(pixels), (), digest)
-    summary = DataSummary(DRAWN, spec, (), {}, (), ())
+    spec = DataSpec(settings.data, *POINT, len(pixels), (), digest)
+    summary = DataSummary(settings.data, spec, (), {}, (), ())
     return ImageData(spec, summary, None, pixels, np.arange(len(pixels)), np.zeros((len(pixels), 2, 16), np.uint8))
 
 
@@ -324,7 +326,7 @@ class PlaneView:
         self._plane = torch.stack([x, y], -1).reshape(-1, 1, 1, 2)
         self._net = _net(dim)
         self._histogram = _histogram(to_float(data.read(np.arange(len(data)))))
-        named = None if session.settings.data == DRAWN else named_set(session.settings.data)
+        named = None if session.settings.data in (DRAWN, SPOT) else named_set(session.settings.data)
         self._centres = torch.from_numpy(named.centres()).float() if isinstance(named, Points) else torch.empty(0, 2)
 
     def first(self) -> dict[str, Any]:
@@ -520,7 +522,15 @@ class Worker:
         except ValidationError as problem:
             first = problem.errors(include_url=False)[0]
             place = ".".join(map(str, first["loc"])) or "settings"
-            self._write({**answer, "error": {"code": "web.learn_settings", "message": f"{place}: {first['msg']}"}})
+            self._write(
+                {
+                    **answer,
+                    "error": {
+                        "code": "web.learn_settings",
+                        "message": f"{place}: {first['msg'].removeprefix('Value error, ')}",
+                    },
+                }
+            )
         except GansmithError as problem:
             self._write({**answer, "error": {"code": problem.code, "message": str(problem)}})
         if self._session is not None:

@@ -43,9 +43,9 @@ def can_see_locks() -> bool:
 def _has_open(pid: int, file: os.stat_result) -> bool:
     """Say whether a process has a file open; inodes alone are the same on several disks."""
     try:
-        for entry in os.scandir(f"/proc/{pid}/fd"):
+        for name in os.listdir(f"/proc/{pid}/fd"):
             with suppress(OSError):
-                if os.path.samestat(os.stat(entry.path), file):
+                if os.path.samestat(os.stat(f"/proc/{pid}/fd/{name}"), file):
                     return True
     except OSError:  # a process of another user
         return False

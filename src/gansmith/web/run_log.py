@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from gansmith.core.plain_files import open_plain
+
 MOST_GROUPS = 8192  # groups of rows in memory; a full table joins them in pairs
 CHUNK_BYTES = 2**20  # parsed at a time, so that other requests go on
 EXACT_BYTES = 6 * 2**20  # a part of the file up to this size is parsed again, row by row
@@ -122,7 +124,7 @@ class RunLog:
 
     def _catch_up(self, most_bytes: int) -> bool:
         try:
-            with open(self.path, "rb") as file:
+            with open_plain(self.path) as file:
                 status = os.fstat(file.fileno())
                 file.seek(max(0, self._read - TAIL_BYTES))
                 if (
@@ -191,7 +193,7 @@ class RunLog:
         begin = table.starts[inside.start] if inside.stop > inside.start else 0
         end = table.starts[inside.stop] if inside.stop < len(table.starts) else self._read
         if table.rows_each > 1 and inside.stop > inside.start and end - begin <= EXACT_BYTES:
-            with open(self.path, "rb") as file:
+            with open_plain(self.path) as file:
                 file.seek(begin)
                 rows = [row for row in _parsed(file.read(end - begin).splitlines()) if row and "event" not in row]
             return {**_answer(rows, columns, points, low, high), "whole": True, "rows": self.rows}
@@ -201,7 +203,7 @@ class RunLog:
     def _sampled(self, points: int) -> list[Row]:
         size, rows = self.size(), list[Row]()
         places = np.unique(np.linspace(0, max(0, size - SAMPLE_BYTES), min(points, 600)).astype(np.int64))
-        with open(self.path, "rb") as file:
+        with open_plain(self.path) as file:
             for place in places.tolist():
                 file.seek(place)
                 lines = file.read(SAMPLE_BYTES).splitlines(keepends=True)[0 if place == 0 else 1 :][:2]

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi import Path as PathPart
-from fastapi.responses import FileResponse, StreamingResponse
+from fastapi.responses import Response, StreamingResponse
 
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import GansmithError, reason_of
 from gansmith.core.metric_name import MetricName
+from gansmith.core.plain_files import MAX_YAML_BYTES, open_plain, parse_yaml, read_bytes, read_json, read_text
 from gansmith.runs.log import events_in, read_rows
 from gansmith.web.run_control import RunControl, can_see_locks, lock_holder
 from gansmith.web.run_log import RECENT, Row, RunLog
@@ -30,7 +31,7 @@ MOST_STREAMS = 128
 MOST_READERS = 16  # runs whose rows are in memory
 SNAPSHOTS_SHOWN = 2000
 TAIL_BYTES = 2**14
-MAX_RECIPE_BYTES = 2**20
+MAX_PNG_BYTES = 2**27
 LIVE_SEC = 120.0  # without a table of locks: a log as young as this is of a run in training
 OLD_NAMES = {"looks.jsonl": "snapshots.jsonl"}  # files of older versions
 SHARES = ("coverage", "copies", "missing")  # metrics that are shares of images
@@ -68,15 +69,15 @@ class Reader:
                 self.problem = "the folder of this run is gone"
             except PermissionError:
                 self.problem = "this folder cannot be read: the user of the server has no rights"
-            except (OSError, ValueError, yaml.YAMLError) as problem:
-                self.problem = f"this run cannot be read: {type(problem).__name__}"
+            except (OSError, ValueError, yaml.YAMLError) as problem:  # ValueError: GansmithError too
+                self.problem = f"this run cannot be read: {reason_of(problem)}"
             self._looked = time.monotonic()
 
     def _refresh(self, rows: bool) -> None:
         if self._changed("run.json", must_exist=True):
-            self.record = _mapping(json.loads((self.path / "run.json").read_text(encoding="utf-8")))
-        if self._changed("recipe.yaml") and (self.path / "recipe.yaml").stat().st_size <= MAX_RECIPE_BYTES:
-            self.recipe = _mapping(yaml.safe_load((self.path / "recipe.yaml").read_text(encoding="utf-8")))
+            self.record = _mapping(read_json(self.path / "run.json"))
+        if self._changed("recipe.yaml"):
+            self.recipe = _mapping(parse_yaml(read_text(self.path / "recipe.yaml", MAX_YAML_BYTES)))
         if self._changed("timing.jsonl"):
             self._read_timing()
         for name in ("snapshots.jsonl", *OLD_NAMES):
@@ -112,8 +113,7 @@ class Reader:
         return before != stamp
 
     def _read_timing(self) -> None:
-        path = self.path / "timing.jsonl"
-        with open(path, "rb") as file:
+        with open_plain(self.path / "timing.jsonl") as file:
             size = file.seek(0, 2)
             file.seek(max(0, size - TAIL_BYTES))
             lines = file.read().splitlines(keepends=True)[0 if size <= TAIL_BYTES else 1 :]
@@ -195,7 +195,7 @@ class Reader:
     def _evaluation(self) -> dict[str, Any] | None:
         """Return the last evaluation of the run's model: its numbers with their deviations, and the protocol."""
         try:
-            found = json.loads((self.path / "model" / "evaluation" / "evaluation.json").read_text(encoding="utf-8"))
+            found = read_json(self.path / "model" / "evaluation" / "evaluation.json")
             return {"numbers": found["numbers"], "kimg": found.get("kimg"), "protocol": found.get("protocol", {})}
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -367,19 +367,27 @@ def router(state: State) -> APIRouter:
         reader = await watch.ready(run)
         return {"previews": reader.previews, "rows": reader.snapshots}
 
-    @routes.get("/{run}/snapshots/{iteration}.png")
+    @routes.get("/{run}/snapshots/{iteration}.png", response_class=Response)
     async def grid(
+        request: Request,
         run: RunId,
         iteration: Annotated[str, PathPart(pattern=r"^(\d{1,12}|real)$")],
         weights: Literal["ema", "raw"] = "ema",
-    ) -> FileResponse:
+    ) -> Response:
         """Return the preview grid of an iteration; ``real`` is the grid of training images."""
         path = state.places.run(run) / "samples"
         file = path / ("real.png" if iteration == "real" else f"{int(iteration):09d}-{weights}.png")
-        if not await asyncio.to_thread(file.is_file):
-            raise GansmithError("web.no_such_snapshot", f"run '{run}' has no preview grid of iteration {iteration}")
-        # A rollback writes other grids of the same iterations: they are checked each time, by date and size.
-        return FileResponse(file, media_type="image/png", headers={"Cache-Control": "no-cache"})
+        try:
+            status = await asyncio.to_thread(file.stat)
+            # A rollback writes other grids of the same iterations: browsers ask each time whether it is the same.
+            headers = {"Cache-Control": "no-cache", "ETag": f'"{status.st_mtime_ns:x}-{status.st_size:x}"'}
+            if request.headers.get("if-none-match") == headers["ETag"]:
+                return Response(status_code=304, headers=headers)
+            return Response(await asyncio.to_thread(read_bytes, file, MAX_PNG_BYTES), 200, headers, "image/png")
+        except OSError as problem:
+            raise GansmithError(
+                "web.no_such_snapshot", f"run '{run}' has no preview grid of iteration {iteration}"
+            ) from problem
 
     @routes.get("/{run}/events")
     async def events(run: RunId) -> StreamingResponse:

@@ -326,7 +326,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
             if left or file.read(1):
                 raise ImageError("image.unreadable", "its size differs from what the archive says")
         return b"".join(parts)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as problem:  # bad checksums, unknown methods, encryption, damaged streams
         raise ImageError("image.unreadable", f"cannot be read from the archive ({problem})") from problem
@@ -404,6 +404,8 @@ class TarSource(_Archive):
                 with tarfile.open(fileobj=stream, mode="r|" if is_xz else "r:*", encoding="utf-8") as archive:
                     for ordinal, member in enumerate(archive):
                         yield ordinal, archive, member
+        except MemoryError:
+            raise
         except Exception as problem:  # tarfile and the decompressors raise many types
             raise self._damaged(problem) from problem
 
@@ -424,6 +426,8 @@ class TarSource(_Archive):
             try:
                 file = archive.extractfile(member)
                 data = file.read() if file else b""
+            except MemoryError:
+                raise
             except Exception as problem:  # many types here too
                 raise self._damaged(problem) from problem
             yield wanted[ordinal], given(data)

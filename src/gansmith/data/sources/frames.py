@@ -6,7 +6,8 @@ from functools import partial
 
 from gansmith.core.errors import DataError, counted
 from gansmith.data.base import DataOptions, Frame, Item, Listing, Payload, Source
-from gansmith.imaging.images import ImageError, num_frames, open_image
+from gansmith.imaging.deep_files import num_pages, open_any
+from gansmith.imaging.images import ImageError, num_frames
 
 FIRST, ALL, EVERY = "first", "all", "every:"
 MOST_FRAMES = 10_000_000  # of a whole source
@@ -49,8 +50,7 @@ class FramesOf:
         many = sum(count > 1 for count in counts)
         taken = sum(-(-count // step) for count in counts if count > 1)
         unused = sum(counts) - (len(counts) - many) - taken
-        note = f"frames={self._options.frames}: {counted(taken, 'frame')} of {counted(many, 'stack or animation')}"
-        note = note.replace("stack or animations", "stacks or animations")
+        note = f"frames={self._options.frames}: {counted(taken, 'frame')} of {many:,} files with several frames"
         notes = (*listing.notes, note + (f", {unused:,} not used" if unused else ""))
         return replace(listing, items=tuple(items), notes=notes)
 
@@ -59,7 +59,8 @@ class FramesOf:
             payload = read()
             if not isinstance(payload, bytes):
                 return 1
-            return num_frames(open_image(payload, self._options.max_pixels, shrink=True))
+            opened, _ = open_any(payload, self._options.max_pixels)
+            return num_pages(payload) if opened is None else num_frames(opened)
         except ImageError:
             return 1
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansmith.core.errors import MetricError
+from gansmith.core.errors import MetricError, counted
 from gansmith.core.events import OnProgress
 from gansmith.core.plain_files import sha256_of
 from gansmith.imaging.images import on_white
@@ -32,6 +32,13 @@ class FidelityExtractor(ExtractorPart):
 
     def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load it; MetricError if torch-fidelity or the weights are missing, or the weights are not official."""
+        if data.values is not None:
+            raise MetricError(
+                "metric.extractor_needs_pictures",
+                f"extractor '{self.kind}' knows 8-bit pictures, but these are images of"
+                f" {counted(data.channels, 'channel')} of {data.values.words}"
+                "\n  pass --features own, which is trained on your images, or untrained",
+            )
         try:
             from torch_fidelity.utils import create_feature_extractor
         except ImportError as problem:

@@ -1,7 +1,7 @@
 // Explore a model that draws from latents: wall, plane, walk, mix, photo; steering, pins, undo. ``engine`` draws.
 
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
-import { Button, Facts, FileButton, NumberField, Notice, Panel, Select, Slider, Tabs, copy, saveFile, say, useFileDrop, useHotkeys } from "./ui.js";
+import { Button, Facts, FileButton, NumberField, Notice, Panel, Select, Slider, Tabs, TextField, copy, remember, remembered, saveFile, say, useFileDrop, useHotkeys, useMedia } from "./ui.js";
 import { Picture } from "./picture.js";
 import { classAt, labelOf } from "./latents.js";
 import { classKey, fromJson, fromQuery, keyOf, nameOf, short, stateOf, toQuery } from "./state.js";
@@ -202,6 +202,7 @@ export function Explore({ engine, query, onQuery, heading }) {
     m: ["Mix", () => change({ tab: "mix" }, "")],
   });
 
+  const wide = useMedia("(min-width: 900px)");
   const tabs = TABS.filter(([tab]) => tab !== "photo" || engine.invert);
   const shared = { engine, model, page, change, choose, setProblem };
   return html`<div class="explore">
@@ -228,7 +229,8 @@ export function Explore({ engine, query, onQuery, heading }) {
       <aside class="stack steer" aria-label="The chosen image">
         <${Chosen} ...${shared} onPin=${pin} onDownload=${download} onCopy=${copyLink} onUndo=${undo} onRedo=${redo}
           canUndo=${past.current.back.length > 0} canRedo=${past.current.forth.length > 0} onSurprise=${surprise} />
-        ${page.current && html`<${Steer} ...${shared} steer=${steer} />`}
+        ${page.current && (wide ? html`<${Steer} ...${shared} steer=${steer} />`
+          : html`<details class="panel"><summary>Steer this image</summary><div class="stack"><${Steer} ...${shared} steer=${steer} /></div></details>`)}
       </aside>
     </div>
   </div>`;
@@ -327,10 +329,7 @@ function Steer({ model, page, steer }) {
         ${model.classes && html`<${Labels} model=${model} state=${current} onChange=${(labels, tag) => steer({ labels }, tag)} />`}
       </div>
     <//>
-    ${directions.length > 0 && html`<${Panel} title="Directions" help="Found without labels: the ways in which the images change most. Move one and see what it means here.">
-      <div class="stack tight">${directions.map((direction, at) => html`<${Slider} key=${at} label=${`Direction ${at + 1}`} min=${-REACH} max=${REACH} step=${0.1}
-        value=${current.moves[`dir${at}`] ?? 0} format=${signed} reset=${0} onInput=${(by) => move(`dir${at}`, by)} />`)}</div>
-    <//>`}
+    ${directions.length > 0 && html`<${Directions} model=${model} current=${current} move=${move} />`}
     <${Panel} title="Single numbers" help=${`An image is made from ${model.latent_dim} random numbers. Change one of them.`}>
       <div class="stack tight">
         <div class="row add-number"><${NumberField} label="Number" min=${0} max=${model.latent_dim - 1} value=${number} onChange=${setNumber} />
@@ -340,6 +339,25 @@ function Steer({ model, page, steer }) {
           reset=${0} onInput=${(by) => move(`z${at}`, by)} />`)}
       </div>
     <//>`;
+}
+
+/** Sliders along the directions; a person can give them names, which this browser keeps. */
+function Directions({ model, current, move }) {
+  const key = `directions.${model.id}`;
+  const [names, setNames] = useState(() => remembered(key, {}));
+  const [naming, setNaming] = useState(false);
+  const rename = (at, name) => {
+    const next = { ...names, [at]: name };
+    setNames(next);
+    remember(key, next);
+  };
+  return html`<${Panel} title="Directions" help="Found without labels: the ways in which images change most. Move one to see what it means, and give it a name."
+    tools=${html`<${Button} kind="quiet" pressed=${naming} onClick=${() => setNaming(!naming)}>Name them<//>`}>
+    <div class="stack tight">${model.directions.map((_, at) => (naming
+      ? html`<${TextField} key=${`name${at}`} label=${`Name of direction ${at + 1}`} value=${names[at] ?? ""} onChange=${(name) => rename(at, name)} />`
+      : html`<${Slider} key=${at} label=${names[at] || `Direction ${at + 1}`} min=${-REACH} max=${REACH} step=${0.1}
+        value=${current.moves[`dir${at}`] ?? 0} format=${signed} reset=${0} onInput=${(by) => move(`dir${at}`, by)} />`))}</div>
+  <//>`;
 }
 
 const signed = (by) => `${by > 0 ? "+" : ""}${short(by)}`;

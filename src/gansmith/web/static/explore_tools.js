@@ -60,7 +60,7 @@ export function Plane({ engine, model, page, change, choose }) {
     <figcaption class="small numbers">${share(across, along)} %</figcaption></figure>`;
   return html`<${Panel} title="A plane of seeds" help="A seed lies at every corner. Drag (or use the arrow keys, with Shift for a whole step): the image is a mix of the four seeds around it, weighted by nearness."
     tools=${html`<${Button} kind="main" onClick=${() => choose(state, "from the plane")}>Choose this image<//><${Button} onClick=${() => go(Math.round(at[0]), Math.round(at[1]))}>To the nearest seed<//>`}>
-    <div class="plane">
+    <div class="seed-plane">
       ${corner("north-west", 0, 0)}${corner("north-east", 1, 0)}
       <div class="plane-surface" role="application" tabindex="0" aria-label="Plane of seeds: arrow keys move, Enter chooses the image" aria-describedby="plane-at"
         onKeyDown=${onKeyDown}
@@ -124,8 +124,8 @@ export function Walk({ engine, model, page, change }) {
   };
   useHotkeys({
     " ": ["Play or pause the walk", play],
-    ArrowRight: ["Next frame of the walk", () => setFrame(Math.min(shown + 1, (frames?.length ?? 1) - 1))],
-    ArrowLeft: ["Previous frame of the walk", () => setFrame(Math.max(0, shown - 1))],
+    ".": ["Next frame of the walk", () => setFrame(Math.min(shown + 1, (frames?.length ?? 1) - 1))],
+    ",": ["Previous frame of the walk", () => setFrame(Math.max(0, shown - 1))],
   });
   if (stops.length < 2) {
     return html`<${Panel} title="Walk" help="A walk turns one image into the next. Pin at least two images, then come back here."><//>`;

@@ -110,7 +110,7 @@ function Control({ name, model, judgement }) {
 function Numbers({ found }) {
   const skipped = Object.entries(found.skipped);
   return html`<${Panel} title="What the numbers mean" help="± is one standard deviation: smaller differences between two models may be chance.">
-    <div class="scroll" tabindex="0" role="region" aria-label="Numbers"><table class="judge-table">
+    <div class="scroll" tabindex="0" role="region" aria-label="Table of numbers"><table class="judge-table">
       <thead><tr><th scope="col">Metric</th><th scope="col">Value</th><th scope="col">It asks</th><th scope="col">How to read it</th></tr></thead>
       <tbody>${found.numbers.map((number) => html`<tr key=${number.name}><th scope="row">${number.title}<br /><code class="soft">${number.name}</code></th>
         <td class="value">${words(number.value)}${number.deviation !== null && html`<br /><span class="soft">± ${words(Number(number.deviation.toPrecision(2)))}</span>`}</td>
@@ -134,7 +134,7 @@ function Versus({ a, b }) {
   });
   const wins = (side) => rows.filter(([, , winner]) => winner === side).length;
   return html`<${Panel} title="A against B" help=${`A is better in ${wins("A")} numbers, B in ${wins("B")}; in ${wins("")} the difference may be chance. To compare two recipes, train each with several seeds.`}>
-    <div class="scroll" tabindex="0" role="region" aria-label="A against B"><table class="judge-table">
+    <div class="scroll" tabindex="0" role="region" aria-label="Table of both models"><table class="judge-table">
       <thead><tr><th scope="col">Metric</th><th scope="col">A</th><th scope="col">B</th><th scope="col">Better</th><th scope="col">It asks</th></tr></thead>
       <tbody>${rows.map(([number, its, winner]) => html`<tr key=${number.name}><th scope="row">${number.title}<br /><span class="soft small">${ENDS[number.best]}</span></th>
         <td class="value">${words(number.value)}</td><td class="value">${words(its.value)}</td>
@@ -148,13 +148,13 @@ function Pictures({ id, judgement, other }) {
   const memory = judgement.evaluation.memorisation;
   return html`
     ${has("real") && has("samples") && html`<${Panel} title="Real beside fake" help="Images of the reference set, and new images of the model. Look at both before you believe a number.">
-      <div class="halves"><figure><figcaption>Real</figcaption><img class="picture sharp" src=${link(id, "real")} alt="64 real images" loading="lazy" /></figure>
-        <figure><figcaption>${other ? "A" : "Made by the model"}</figcaption><img class="picture sharp" src=${link(id, "samples")} alt="64 images that the model made" loading="lazy" /></figure>
-        ${other?.pictures.includes("samples") && html`<figure><figcaption>B</figcaption><img class="picture sharp" src=${link(other.model, "samples")} alt="64 images that model B made" loading="lazy" /></figure>`}</div><//>`}
+      <div class="halves"><figure><figcaption>Real</figcaption><img class="picture sharp" src=${link(id, "real")} alt="64 real images" /></figure>
+        <figure><figcaption>${other ? "A" : "Made by the model"}</figcaption><img class="picture sharp" src=${link(id, "samples")} alt="64 images that the model made" /></figure>
+        ${other?.pictures.includes("samples") && html`<figure><figcaption>B</figcaption><img class="picture sharp" src=${link(other.model, "samples")} alt="64 images that model B made" /></figure>`}</div><//>`}
     ${has("nearest") && html`<${Panel} title="Nearest neighbours" help=${`The samples nearest to a training image, each beside that image. ${memory ? `Held-out images have a median distance of ${words(memory.held_out_median)}; few of them are nearer than ${words(memory.limit)}.` : ""} If pairs look the same, the model copies.`}>
-      <div class="scroll" tabindex="0" role="region" aria-label="Nearest neighbours"><img class="nearest" src=${link(id, "nearest")} alt="Samples and their nearest training images" loading="lazy" /></div><//>`}
+      <div class="scroll" tabindex="0" role="region" aria-label="Pairs of images"><img class="nearest" src=${link(id, "nearest")} alt="Samples and their nearest training images" /></div><//>`}
     ${has("translations") && html`<${Panel} title="Translations" help="Images of the reference set, the result of the baseline, and the translation by the model.">
-      <div class="scroll" tabindex="0" role="region" aria-label="Translations"><img class="nearest" src=${link(id, "translations")} alt="Translations" loading="lazy" /></div><//>`}`;
+      <div class="scroll" tabindex="0" role="region" aria-label="Rows of translations"><img class="nearest" src=${link(id, "translations")} alt="Translations" /></div><//>`}`;
 }
 
 /** Shares of the classes among samples and among real images. */

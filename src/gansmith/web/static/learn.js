@@ -17,7 +17,33 @@ const WORDS = {
   width_generator: "Width of G", width_discriminator: "Width of D", layers: "Hidden layers", latent_dim: "Dimensions of the noise", seed: "Seed",
 };
 const DATA = {
-  "ring-8": "8 spots on a ring", "gaussians-25": "25 spots on a grid", "swiss-roll": "a spiral", drawn: "your own drawing", "fashion-sample": "pictures of garments, 28 px",
+  "ring-8": "8 spots on a ring", "gaussians-25": "25 spots on a grid", "swiss-roll": "a spiral", "one-spot": "a single spot", drawn: "your own drawing", "fashion-sample": "pictures of garments, 28 px",
+};
+// Plain words for the parts that come with gansmith; others have the first line of their description.
+const HELP = {
+  loss: {
+    relativistic: "Each generated point is compared with a real one. Steady, and hard to collapse.",
+    non_saturating: "The usual loss: G's gradient is strongest where D is surest.",
+    minimax: "The first GAN loss: G's gradient dies where D is sure.",
+    hinge: "D stops caring about points that it already tells apart by a margin.",
+    least_squares: "D's scores are pulled to 1 for real and 0 for generated.",
+    wasserstein: "D measures a distance. It needs a penalty or a constraint.",
+  },
+  penalty: {
+    none: "D may have cliffs and flat land.",
+    r1: "Punishes a steep D at the real points. The most useful one.",
+    r2: "Punishes a steep D at the generated points.",
+    gradient_penalty: "Keeps D's slope near 1 between real and generated points (WGAN-GP). Weight about 10 on images, less here.",
+  },
+  constraint: { none: "D's weights are free.", weight_clip: "Clips each weight of D after each step (WGAN). Crude: penalties do it better." },
+  optimizer: { adam: "Step sizes follow each weight's own gradients.", adamw: "Adam that also shrinks the weights.", rmsprop: "An older relative of Adam, without momentum." },
+};
+const PLAIN = {
+  penalty_weight: "More: a smoother D, and slower learning.", lr_generator: "How far G moves in a step.", lr_discriminator: "How far D moves in a step.",
+  discriminator_steps: "How often D learns in each round.", generator_steps: "How often G learns in each round.",
+  beta1: "How much of the past gradients each step keeps. 0: none. 0.9: long.", batch_size: "How many real points D sees in a step.",
+  averaged: "", width_generator: "Neurons in each hidden layer.", width_discriminator: "Neurons in each hidden layer.", layers: "Of both networks.",
+  latent_dim: "How many random numbers make one point. G's net can be drawn for 1 and 2.", seed: "Another number: other first weights.",
 };
 const FIRST = ["loss", "penalty", "penalty_weight", "lr_generator", "lr_discriminator", "discriminator_steps", "generator_steps", "beta1", "batch_size", "constraint", "averaged"];
 const ANEW = ["width_generator", "width_discriminator", "layers", "latent_dim", "optimizer", "seed"];
@@ -97,7 +123,7 @@ function useSession(first) {
 }
 
 function emptyHistory() {
-  return { iteration: [], d: [], g: [], push: [], real: [], fake: [], at: [], js: [], found: [] };
+  return { iteration: [], d: [], g: [], push: [], real: [], fake: [], at: [], js: [], kl: [], found: [] };
 }
 
 function note(history, { iteration, means, push }) {
@@ -111,12 +137,13 @@ function note(history, { iteration, means, push }) {
   if (history.iteration.length > MOST_POINTS) for (const name of ["iteration", "d", "g", "push", "real", "fake"]) history[name] = history[name].filter((_, place) => place % 2 === 0);
 }
 
-function noteSurvey(history, { iteration, js, found }) {
+function noteSurvey(history, { iteration, js, kl, found }) {
   if (iteration <= (history.at.at(-1) ?? -1)) return;
   history.at.push(iteration);
   history.js.push(js ?? null);
+  history.kl.push(kl ?? null);
   history.found.push(found ?? null);
-  if (history.at.length > MOST_POINTS) for (const name of ["at", "js", "found"]) history[name] = history[name].filter((_, place) => place % 2 === 0);
+  if (history.at.length > MOST_POINTS) for (const name of ["at", "js", "kl", "found"]) history[name] = history[name].filter((_, place) => place % 2 === 0);
 }
 
 function Lesson({ presets, id, replace }) {
@@ -303,14 +330,14 @@ function Curves({ live, started }) {
     const timer = setInterval(() => { if (!document.hidden) tick((old) => old + 1); }, CHARTS_MS);
     return () => clearInterval(timer);
   }, []);
-  const { iteration, d, g, push, real, fake, at, js, found } = live.current.history;
+  const { iteration, d, g, push, real, fake, at, js, kl, found } = live.current.history;
   const same = { unit: "round", height: 150 };
   return html`<${Panel} title="Curves" help="Losses do not say how good the points are: compare them with the distance.">
     ${iteration.length < 2 ? html`<p class="soft">They begin with the training.</p>` : html`<div class="halves charts">
       <div><h3>Losses</h3><${Chart} ...${same} label="Losses" table=${[[...iteration], [...d], [...g]]} series=${LOSSES} sync="learn" /></div>
       <div><h3>What D thinks on average</h3><${Chart} ...${same} label="What D thinks on average" table=${[[...iteration], [...real], [...fake]]} series=${THOUGHTS} sync="learn" /></div>
       <div><h3>Strength of the gradients</h3><${Chart} ...${same} label="Strength of the gradients" log table=${[[...iteration], [...push]]} series=${PUSHES} sync="learn" /></div>
-      ${at.length > 1 && started.view === "plane" && html`<div><h3>Distance from the real points</h3><${Chart} ...${same} label="Jensen-Shannon divergence, in bits" table=${[[...at], [...js]]} series=${DISTANCES} low=${0} high=${1} sync="learn" /></div>`}
+      ${at.length > 1 && started.view === "plane" && html`<div><h3>Distance from the real points</h3><${Chart} ...${same} label="Distances between the histograms of real and generated points, in bits" table=${[[...at], [...js], [...kl]]} series=${DISTANCES} sync="learn" /></div>`}
       ${at.length > 1 && found.some((each) => each !== null) && html`<div><h3>${started.view === "plane" ? "Spots found" : "Kinds of garments found"}</h3><${Chart} ...${same} label="Modes found" table=${[[...at], [...found]]} series=${FOUND} sync="learn" /></div>`}
     </div>`}
   <//>`;
@@ -319,7 +346,7 @@ function Curves({ live, started }) {
 const LOSSES = [{ label: "D", colour: "curve-1" }, { label: "G", colour: "curve-2" }];
 const THOUGHTS = [{ label: "of real points", colour: "real" }, { label: "of generated points", colour: "fake" }];
 const PUSHES = [{ label: "mean length of the arrows", colour: "curve-4" }];
-const DISTANCES = [{ label: "Jensen-Shannon divergence (0: the same, 1: nothing in common)", colour: "curve-3" }];
+const DISTANCES = [{ label: "JS divergence (0: the same, 1: nothing in common)", colour: "curve-3" }, { label: "KL divergence", colour: "curve-6", dash: [5, 3] }];
 const FOUND = [{ label: "modes", colour: "curve-5" }];
 
 function Controls({ form, settings, change, send, onDraw }) {
@@ -345,14 +372,14 @@ function Controls({ form, settings, change, send, onDraw }) {
 function Control({ name, schema, value, onChange, disabled }) {
   const label = WORDS[name] ?? name;
   if (schema.type === "boolean") return html`<${Check} label=${label} checked=${value} onChange=${onChange} />`;
-  if (schema.enum) return html`<${Select} label=${label} help=${schema.help?.[value]} value=${value} options=${schema.enum.map((each) => [each, each.replaceAll("_", " ")])} onChange=${onChange} />`;
+  if (schema.enum) return html`<${Select} label=${label} help=${HELP[name]?.[value] ?? schema.help?.[value]} value=${value} options=${schema.enum.map((each) => [each, each.replaceAll("_", " ")])} onChange=${onChange} />`;
   if (LOG[name]) {
     const [low, high] = LOG[name].map(Math.log10);
-    return html`<${Slider} label=${label} help=${schema.description} disabled=${disabled} value=${Math.log10(Math.max(value, LOG[name][0]))} min=${low} max=${high} step=${0.05}
+    return html`<${Slider} label=${label} help=${PLAIN[name] ?? schema.description} disabled=${disabled} value=${Math.log10(Math.max(value, LOG[name][0]))} min=${low} max=${high} step=${0.05}
       format=${(power) => Number((10 ** power).toPrecision(2))} onInput=${(power) => onChange(Number((10 ** power).toPrecision(2)))} />`;
   }
   const whole = schema.type === "integer";
-  return html`<${Slider} label=${label} help=${schema.description} disabled=${disabled} value=${value} min=${schema.minimum ?? 0} max=${name === "seed" ? 20 : schema.maximum} step=${whole ? 1 : 0.05} onInput=${onChange} />`;
+  return html`<${Slider} label=${label} help=${PLAIN[name] ?? schema.description} disabled=${disabled} value=${value} min=${schema.minimum ?? 0} max=${name === "seed" ? 20 : schema.maximum} step=${whole ? 1 : 0.05} onInput=${onChange} />`;
 }
 
 /** A square to draw points into, by mouse, pen or finger, or by keys. */

@@ -78,6 +78,21 @@ export function drawPlane(canvas, started, frame, shown, colour) {
 /** The net: a grid over the noise, as G stretches it over the plane. */
 function drawNet(context, { net_dimensions: dimensions, net_side: side }, net, px, py, colour, unit) {
   const at = (index) => [px(net[2 * index]), py(net[2 * index + 1])];
+  if (dimensions === 2) {
+    // Each cell of the net holds equally much noise: where it is small, points lie close together.
+    context.fillStyle = colour("net");
+    for (let row = 0; row < side - 1; row += 1) {
+      for (let column = 0; column < side - 1; column += 1) {
+        const corners = [at(row * side + column), at(row * side + column + 1), at((row + 1) * side + column + 1), at((row + 1) * side + column)];
+        const area = Math.abs(corners.reduce((sum, [x, y], index) => { const [nx, ny] = corners[(index + 1) % 4]; return sum + x * ny - nx * y; }, 0)) / 2;
+        context.globalAlpha = Math.min(0.6, (60 * unit * unit) / (area + 1));
+        context.beginPath();
+        corners.forEach(([x, y], index) => context[index ? "lineTo" : "moveTo"](x, y));
+        context.fill();
+      }
+    }
+    context.globalAlpha = 1;
+  }
   context.strokeStyle = colour("net");
   context.lineWidth = unit;
   context.beginPath();

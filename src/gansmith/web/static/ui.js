@@ -59,6 +59,17 @@ export function NumberField({ label, help, value, min, max, step = 1, onChange, 
   </div>`;
 }
 
+/** A line of text to type. */
+export function TextField({ label, help, value, onChange }) {
+  const id = useId();
+  return html`<div class="field">
+    <label for=${id}>${label}</label>
+    <input id=${id} type="text" value=${value} maxlength="60" aria-describedby=${help ? `${id}-help` : undefined}
+      onChange=${(event) => onChange(event.currentTarget.value.trim())} />
+    ${help && html`<p class="help" id=${`${id}-help`}>${help}</p>`}
+  </div>`;
+}
+
 export function Check({ label, checked, onChange, disabled }) {
   return html`<label class="check"><input type="checkbox" checked=${checked} disabled=${disabled}
     onChange=${(event) => onChange(event.currentTarget.checked)} /> ${label}</label>`;
@@ -299,6 +310,18 @@ export function KeysDialog({ open, onClose }) {
       <tbody>${listHotkeys().map(([key, words]) => html`<tr key=${key}><td><kbd>${key === " " ? "Space" : key}</kbd></td><td>${words}</td></tr>`)}</tbody></table>
     <${Check} label="Keys without Ctrl are on" checked=${on} onChange=${change} />
   <//>`;
+}
+
+/** Say whether a media query fits, also after the window changes. */
+export function useMedia(query) {
+  const [fits, setFits] = useState(() => matchMedia(query).matches);
+  useEffect(() => {
+    const media = matchMedia(query);
+    const change = () => setFits(media.matches);
+    media.addEventListener("change", change);
+    return () => media.removeEventListener("change", change);
+  }, [query]);
+  return fits;
 }
 
 /** Run an async function when ``keys`` change: returns {value, problem, busy}; an older answer never replaces a newer one. */
