@@ -160,9 +160,7 @@ def test_the_policy_forbids_every_request(conditional_page):
 
 
 def test_the_page_holds_the_card_and_the_classes(conditional_page):
-    facts = json.loads(
-        re.search(r'<script type="text/plain" id="model">(.*?)</script>', conditional_page.read_text())[1]
-    )
+    facts = json.loads(re.search(r'<script type="text/plain" id="model">(.*?)</script>', conditional_page.read_text())[1])
     assert facts["classes"] == list(CLASSES)
     assert "# " in facts["card"]
 

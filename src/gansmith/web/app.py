@@ -32,26 +32,9 @@ _TEXTS = {"type": "object", "properties": {name: {"type": "string"} for name in 
 _ERROR = {"type": "object", "properties": {"error": _TEXTS}, "required": ["error"]}
 PROBLEM: dict[str, Any] = {
     "description": "A stable code, and words for a person.",
-    "content": {
-        "application/json": {"schema": {"type": "object", "properties": {"error": _TEXTS}, "required": ["error"]}}
-    },
+    "content": {"application/json": {"schema": _ERROR}},
 }
 TOLD = (400, 401, 403, 404, 405, 408, 409, 413, 421, 422, 429, 500, 503, 504)  # statuses of errors
-    400,
-    401,
-    403,
-    404,
-    405,
-    408,
-    409,
-    413,
-    421,
-    422,
-    429,
-    500,
-    503,
-    504,
-)  # statuses of errors
 PAGE_ROUTERS = ("runs", "learn", "judge")  # of the page, not of ``serve``
 
 
