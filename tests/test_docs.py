@@ -206,6 +206,7 @@ def test_pictures_of_a_run(tiny_file, tmp_path, monkeypatch, no_results):
     assert page.read_text() == "written by hand"
 
 
+@pytest.mark.slow
 def test_large_pictures_become_small(tmp_path):
     script = runpy.run_path(str(REPOSITORY / "scripts" / "run_for_docs.py"))
     noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3)).astype(np.uint8)

@@ -66,6 +66,7 @@ def _no_results(monkeypatch):
     monkeypatch.setattr(api, "write_results", lambda *_: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few_in_the_fast_lane(recipe_names()))
 def test_the_numbers_of_a_recipe_are_as_they_were(name, tiny_file, tmp_path):
     now, path = numbers(name, tiny_file, tmp_path / "run"), FOLDER / f"{name}.json"

@@ -151,6 +151,7 @@ def overrides_within_lines(page: Path) -> Iterator[tuple[str, ...]]:
                 yield words
 
 
+@pytest.mark.slow
 def test_overrides_within_lines_are_valid():
     """A recipe must take them: the page's own, or the one that ``auto`` starts from."""
     found = {

@@ -136,6 +136,7 @@ def test_version(shell):
     assert shell("--version") == (0, f"gansmith {__version__}\n", "")
 
 
+@pytest.mark.slow
 def test_train_writes_a_run_and_prints_its_folder(trained):
     folder, done = trained
     assert done.returncode == 0, done.stderr
@@ -227,6 +228,7 @@ def test_plan(shell, tiny_file, tmp_path):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick_measure")
 def test_dry_run_of_auto(shell, tiny_file):
     code, out, _ = shell("train", tiny_file, *SMALL_PLAN, "--dry-run", "--steps", 2)
@@ -287,6 +289,7 @@ def test_sample_of_a_run_without_checkpoints_warns_and_uses_the_model_folder(pro
     prose("model.no_whole_checkpoint", warning, [re.escape(str(copy))])
 
 
+@pytest.mark.slow
 def test_options_of_sample(shell, run, tmp_path):
     def made(*words) -> np.ndarray:
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.npz"
@@ -398,6 +401,7 @@ def test_data_check(shell, tiny_file):
     assert report["classes"] == {"dark": 32, "gray": 32, "light": 32}
 
 
+@pytest.mark.slow
 def test_data_check_and_list_use_the_given_folder(shell, tmp_path):
     code, out, err = shell("data", "check", "mnist", "--data-root", tmp_path)
     assert (code, out) == (2, "")
@@ -480,6 +484,7 @@ def test_a_fault_of_gansmith_as_json(monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out) == {"error": error}
 
 
+@pytest.mark.slow
 def test_recipes_and_dry_runs_as_json(shell, tiny_file):
     listed = json.loads(shell("recipes", "--json")[1])["recipes"]
     assert {"auto", "dcgan"} <= {each["name"] for each in listed}
@@ -531,6 +536,7 @@ def test_words_that_are_neither_data_nor_a_change(prose, shell, tiny_file):
     prose("cli.several_data_sets", err)
 
 
+@pytest.mark.slow
 def test_torch_is_not_imported_for_help_and_the_list_of_recipes():
     lines = ["--help", "recipes", "recipes auto", "train --help", "plan --help"]
     code = (
@@ -583,6 +589,7 @@ def plugin(tmp_path):
     forget()
 
 
+@pytest.mark.slow
 def test_a_loss_in_one_file_outside_the_package(shell, tiny_file, tmp_path, plugin):
     path, forget = plugin
     words = ("train", tiny_file, *TINY, "--steps", 2, "--out", tmp_path / "run")

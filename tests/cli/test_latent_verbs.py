@@ -27,6 +27,7 @@ def conditional(tmp_path_factory) -> Path:
     return made.save(tmp_path_factory.mktemp("models") / "conditional")
 
 
+@pytest.mark.slow
 def test_from_a_numbered_grid_to_a_walk(shell, folder, tmp_path):
     assert shell("sample", folder, "--seed", 7, "-n", 12, "--numbered", "--out", "grid.png") == (0, "grid.png\n", "")
     assert shell("sample", folder, "--seeds", "7:3,5", "--out", "two.npz") == (0, "two.npz\n", "")
@@ -163,6 +164,7 @@ def test_mistakes_are_messages_and_write_nothing(shell, prose, folder, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_help_does_not_import_torch():
     code = (
         "import sys; from gansmith.cli.app import main\n"

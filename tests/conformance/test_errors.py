@@ -40,6 +40,7 @@ def made_errors() -> Iterator[tuple[str, ast.expr | None]]:
                     yield from ((place, code) for code in codes_of(node.args[0]))
 
 
+@pytest.mark.slow
 def test_every_error_has_a_literal_code_of_a_known_area():
     used, wrong = set(), []
     for place, code in made_errors():
@@ -51,6 +52,7 @@ def test_every_error_has_a_literal_code_of_a_known_area():
     assert used == AREAS - {"system"}  # that one is of the errors of the operating system
 
 
+@pytest.mark.slow
 def test_errors_are_made_where_they_are_raised():
     """A bare class, ``raise DataError``, would pass by the test above."""
     names = classes()

@@ -97,6 +97,7 @@ def test_mlp_small_is_the_network_it_says():
     assert re.findall(r"^  Linear +(\d+)", discriminator, re.MULTILINE) == ["300", "100", "1"]
 
 
+@pytest.mark.slow
 def test_help_and_recipes_never_import_torch():
     done = subprocess.run([sys.executable, "-c", TORCH_FREE], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -17,6 +17,10 @@ def _no_variables(monkeypatch, tmp_path):
     monkeypatch.setattr(user_folders, "_said", set())
 
 
+def without_number(said) -> str:
+    return str(said.message).replace(f"gansmith-{os.getuid()}", "gansmith-UID")
+
+
 def folder() -> Path:
     return user_folder("GANSMITH_CACHE", "XDG_CACHE_HOME", ".cache")
 
@@ -40,7 +44,7 @@ def test_without_a_home_folder_it_is_a_temporary_one_and_that_is_said_once(monke
         found = folder()
     assert found == tmp_path / f"gansmith-{os.getuid()}"
     assert stat.S_IMODE(found.stat().st_mode) == 0o700
-    prose("no home folder", str(said[0].message).replace(f"gansmith-{os.getuid()}", "gansmith-UID"))
+    prose("no home folder", without_number(said[0]))
     assert folder() == found
 
 
@@ -49,7 +53,7 @@ def test_a_home_folder_that_cannot_be_written_to(monkeypatch, tmp_path, prose):
     monkeypatch.setattr(user_folders.os, "access", lambda *_: False)
     with pytest.warns(GansmithWarning) as said:
         assert folder() == tmp_path / f"gansmith-{os.getuid()}"
-    prose("home folder that cannot be written to", str(said[0].message).replace(f"gansmith-{os.getuid()}", "gansmith-UID"))
+    prose("home folder that cannot be written to", without_number(said[0]))
 
 
 @pytest.mark.parametrize("taken", ["file", "link", "of another user"])

@@ -21,7 +21,7 @@ def forbid_decoding(monkeypatch) -> None:
     for module, name in (
         (sources, "read_file"),
         (image_info, "decode_image"),
-        (image_info, "open_image"),
+        (image_info, "open_any"),
         (cache, "survey"),
     ):
         monkeypatch.setattr(module, name, lambda *args, **options: pytest.fail("an image was read"))
@@ -238,6 +238,7 @@ def test_progress_counts_each_image_once(photos, cache_folder):
     assert seen[-1] == (40, 40)  # counted, and not decoded again
 
 
+@pytest.mark.slow
 def test_pillows_warnings_are_silenced(photos):
     (photos / "00.png").write_bytes(png(np.zeros((9600, 9600), np.uint8)))  # 92 Mpx: Pillow warns, we refuse
     with warnings.catch_warnings(record=True) as caught:

@@ -47,6 +47,7 @@ def test_a_set_of_one_picture():
     assert share([image] * 50) == 1.0
 
 
+@pytest.mark.slow
 def test_shoes_point_to_the_left():
     """Fashion-MNIST: three of its ten classes, as measured when the limit was set."""
     data = open_data("fashion-sample")

@@ -76,7 +76,7 @@ def test_each_half_is_cut_around_its_own_centre(tmp_path):
         wide = np.zeros((16, 64, 3), np.uint8)
         wide[:, :32], wide[:, 32:] = (250, 0, number), (0, 250, number)
         save(tmp_path / "wide" / f"{number}.png", wide)
-    data = open_data(tmp_path / "wide", DataOptions(pairs=True, size=16))
+    data = open_data(tmp_path / "wide", DataOptions(pairs=True, size=16, fit="crop"))
     source, target = halves(data.read(range(4)))
     assert (source[..., 0] == 250).all()
     assert (target[..., 1] == 250).all()
@@ -102,6 +102,7 @@ def test_mirroring_turns_each_image_of_a_pair_and_does_not_exchange_them(beside,
     assert ((source[:, 0, 0, 1] == 200) != turned).all()
 
 
+@pytest.mark.slow
 def test_a_run_on_two_folders_resumes(apart, tmp_path, monkeypatch):
     monkeypatch.setattr("gansmith.api.write_results", lambda *_: None)
     words = small("translate", "pairs=true", "method.task=null")

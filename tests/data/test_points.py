@@ -40,6 +40,7 @@ def test_modes_lie_around_their_centres(name, modes):
     assert data.spec.classes[0] == ("(-0.8, -0.8)" if modes == 25 else "(0.8, 0)")
 
 
+@pytest.mark.slow
 def test_the_swiss_roll_is_a_spiral():
     data = open_data("swiss-roll")
     assert data.labels is None

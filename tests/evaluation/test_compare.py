@@ -110,6 +110,7 @@ def test_better_values_and_differences_within_noise(evaluated):
     assert not row_of(found, "swd1k").is_decided
 
 
+@pytest.mark.slow
 def test_nearer_than_chance_alone_is_worse(evaluated):
     write_evaluation(evaluated[0], nearer1k_own=(0.2, 0.01))
     write_evaluation(evaluated[1], nearer1k_own=(0.4, 0.01))
@@ -184,6 +185,7 @@ def test_time_goes_on_over_the_starts_of_a_run(evaluated):
     assert minutes[0] > 0
 
 
+@pytest.mark.slow
 def test_the_page_holds_all_and_loads_nothing(evaluated, tmp_path):
     found, path = gansmith.compare(evaluated, out=tmp_path / "new" / "compare.html")
     text = path.read_text()
@@ -206,6 +208,7 @@ def run_command(monkeypatch, capsys, *words: object) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_table_fits_a_terminal(evaluated, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(evaluated[0].parent)
     out = run_command(monkeypatch, capsys, "compare", "a", "b", "c", "--out", tmp_path / "x.html")
@@ -217,6 +220,7 @@ def test_the_table_fits_a_terminal(evaluated, monkeypatch, capsys, tmp_path):
     assert columns([["a", "abcdefghijk"]], 8) == ["a  abcde..."]
 
 
+@pytest.mark.slow
 def test_json(evaluated, monkeypatch, capsys, tmp_path):
     value = json.loads(run_command(monkeypatch, capsys, "compare", *evaluated, "--json", "--out", tmp_path / "x.html"))
     assert value["numbers"]["density1k_own"] == {
@@ -229,6 +233,7 @@ def test_json(evaluated, monkeypatch, capsys, tmp_path):
     assert value["page"] == str(tmp_path / "x.html")
 
 
+@pytest.mark.slow
 def test_a_run_without_rows_has_no_curves(evaluated, tmp_path):
     silent = Path(shutil.copytree(evaluated[2], tmp_path / "silent"))
     for run in (silent, Path(shutil.copytree(evaluated[0], tmp_path / "too"))):

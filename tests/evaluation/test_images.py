@@ -48,6 +48,7 @@ def evaluation(judged: Path, reference: Path, options: EvaluationOptions = TOY) 
     return gansmith.evaluate(judged, reference, options=options, progress=False)[0]
 
 
+@pytest.mark.slow
 def test_two_sets_are_compared_by_every_metric_that_needs_no_model(tmp_path):
     judged, reference = arrays(tmp_path / "a.npz", noise(420, 1)), arrays(tmp_path / "b.npz", noise(410, 2))
     found, path = gansmith.evaluate(judged, reference, options=TOY, out=tmp_path / "out", progress=False)
@@ -69,6 +70,7 @@ def test_without_out_nothing_is_written(tmp_path, monkeypatch):
     assert {entry.name for entry in tmp_path.iterdir()} == {"a.npz", "b.npz"}
 
 
+@pytest.mark.slow
 def test_the_better_set_has_the_lower_distances_within_what_the_jackknife_says(tmp_path):
     reference = arrays(tmp_path / "b.npz", noise(200, 0))
     blurred = (noise(200, 9) // 2 + np.roll(noise(200, 9) // 2, 1, 2)).astype(np.uint8)
@@ -128,6 +130,7 @@ def test_without_enough_images_for_own_the_extractor_is_untrained_and_fd_is_call
     prose("words on few images", "\n".join(found.words))
 
 
+@pytest.mark.slow
 def test_classes_count_where_the_extractor_knows_them(tmp_path):
     names = ("cat", "dog", "owl")
     judged, reference = (arrays(tmp_path / f"{k}.npz", noise(150, k), names) for k in range(2))
@@ -184,6 +187,7 @@ def test_samples_in_a_run_folder_are_images_and_its_checkpoints_are_a_model(tmp_
     assert not is_model("fashion-sample")
 
 
+@pytest.mark.slow
 def test_points_and_images_cannot_be_compared(refused, tmp_path):
     with refused("metric.points_and_images"):
         evaluation(arrays(tmp_path / "a.npz", noise(100, 1)), Path("gaussians-25"), FD)

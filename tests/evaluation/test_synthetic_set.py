@@ -146,6 +146,7 @@ def by_brightness(images: np.ndarray, labels: np.ndarray, num_classes: int, *_, 
     return lambda batch: (batch, -(batch.mean((1, 2, 3))[:, None] - means).square())
 
 
+@pytest.mark.slow
 def test_a_study_of_images_that_differ_in_brightness(tiny_data, tmp_path):
     samples = Samples(tiny_data.read(range(0, 96, 2)), tiny_data.labels[::2], CLASSES)
     model = make_model("hidden=[8]", "conditional=true", classes=CLASSES)
@@ -167,6 +168,7 @@ def test_a_study_of_images_that_differ_in_brightness(tiny_data, tmp_path):
         assert picture.size == (864, 504)
 
 
+@pytest.mark.slow
 def test_a_classifier_is_trained_by_its_seed_on_images_varied_as_asked(tiny_data):
     images, labels, seen = tiny_data.read(range(96)), tiny_data.labels, []
 

@@ -240,6 +240,7 @@ def test_unpaired_models_are_evaluated_in_both_directions(domains, prose):
     assert picture.shape[1] == 2 * 3 * (96 + 8) + 8
 
 
+@pytest.mark.slow
 def test_a_known_truth_is_found_by_an_oracle_and_not_by_doing_nothing(refused, domains, tmp_path):
     model = translator(domains, "unpaired", a_to_b=lambda source: -source, b_to_a=unchanged)
     truth = open_truth(domains.spec, None, str(tmp_path / "truth.npz"), None)
@@ -321,6 +322,7 @@ def test_runs_are_evaluated_reported_and_compared(runs, shell):
     assert page.count('alt="Samples of') == 2
 
 
+@pytest.mark.slow
 def test_other_images_may_be_named_and_must_be_of_this_kind(refused, runs, tmp_path):
     for name, shape in {"same": (8, 8, 3), "large": (16, 16, 3), "gray": (8, 8, 1)}.items():
         np.savez(
@@ -344,6 +346,7 @@ def test_a_translation_run_without_held_out_images_is_refused(refused, runs, tmp
         api.evaluate(runs[0] / "model", options=FAST)
 
 
+@pytest.mark.slow
 def test_a_record_with_other_fields_is_refused(refused, runs):
     path = runs[0] / "evaluation" / "evaluation.json"
     api.evaluate(runs[0], options=FAST)

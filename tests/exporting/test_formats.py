@@ -233,6 +233,7 @@ def test_a_program_of_torch_export_has_the_record_and_a_free_batch(tmp_path, con
     assert np.array_equal(program(latents, labels).numpy(), conditional.draw(latents, labels))
 
 
+@pytest.mark.slow
 def test_points_leave_as_coordinates():
     model = model_of("toy")
     graph = graph_of(model, "generator", raw=False)

@@ -211,6 +211,7 @@ def test_push_and_load_in_another_process(fake, model, tmp_path):
     assert made.stdout == model.sample(4).images.tobytes()
 
 
+@pytest.mark.slow
 def test_push_without_a_login(fake, refused, model, monkeypatch, tmp_path):
     monkeypatch.delenv("HF_TOKEN")
     monkeypatch.setattr(huggingface_hub.constants, "HF_TOKEN_PATH", str(tmp_path / "none"))

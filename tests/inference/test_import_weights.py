@@ -200,6 +200,7 @@ class Trap:
         return (open, (str(self.marker), "w"))
 
 
+@pytest.mark.slow
 def test_a_hostile_file_runs_nothing(tmp_path, refused):
     marker, path = tmp_path / "marker", tmp_path / "netG.pth"
     torch.save({"main.0.weight": torch.zeros(2, 2), "trap": Trap(marker)}, path)

@@ -207,6 +207,7 @@ def test_a_saved_model_translates_alike(refused, colouriser, tmp_path):
         again.sample(4)
 
 
+@pytest.mark.slow
 def test_the_verb(shell, colouriser, tmp_path):
     Image.fromarray(photo(16, 24)).save(tmp_path / "photo.png")
     assert_writes_pictures(shell, "translate", colouriser.save(tmp_path / "model"), "translated")

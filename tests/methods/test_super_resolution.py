@@ -231,6 +231,7 @@ def test_previews_show_each_source_pixel_as_a_square_then_result_and_target(tiny
         torch.testing.assert_close(result, method.translate(method.networks["generator"], source))
 
 
+@pytest.mark.slow
 def test_learning_pixels_beats_the_bicubic_enlargement(runtime):
     """Blocks of one value, which bicubic interpolation blurs: a few steps teach what stands between."""
     images = torch.randint(0, 2, (32, 1, 4, 4), generator=torch.Generator().manual_seed(0)).float() * 2 - 1

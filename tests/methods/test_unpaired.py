@@ -224,6 +224,7 @@ def test_a_run_leaves_a_model_pictures_and_the_record_of_both_data_sets(refused,
     assert int(tensors["pools/0/filled_b"]) == 4
 
 
+@pytest.mark.slow
 def test_translate_goes_both_ways(refused, run, shell, tmp_path):
     model = api.load(run)
     (tmp_path / "images").mkdir()
@@ -264,6 +265,7 @@ def test_from_and_to_stand_for_the_recipe_and_two_data_sets(tiny_file, shell, tm
         assert text in shell("train", "--from", "a", "--to", "b", *words)[2]
 
 
+@pytest.mark.slow
 def test_a_run_cannot_go_on_without_one_of_its_data_sets(refused, tiny_file, tmp_path):
     source = tmp_path / "copy.npz"
     source.write_bytes(tiny_file.read_bytes())

@@ -57,6 +57,7 @@ def test_own_learns_the_labels_once_and_is_kept(tmp_path):
     assert torch.equal(again(test_images)[0], features)
 
 
+@pytest.mark.slow
 def test_own_works_without_labels(tmp_path):
     images, _ = stripes(300)
     info = data_info_of(images, None, tmp_path, classes=())
@@ -97,6 +98,7 @@ def test_training_is_deterministic():
     assert digests[0] == digests[1]
 
 
+@pytest.mark.slow
 def test_the_shipped_judge_knows_the_built_in_images(tmp_path):
     data = open_data("fashion-sample")
     extractor = Fashion().open(DataInfo(28, 28, 1, CLASSES, "", lambda: None, tmp_path), None, lambda *_: None)

@@ -84,6 +84,7 @@ def test_each_channel_is_an_image_of_the_sample(stacked):
     assert len(np.unique(images.reshape(200, -1), axis=0)) == 200
 
 
+@pytest.mark.slow
 def test_another_seed_or_count_is_another_set():
     part = named_set("stacked-fashion-sample")
     sources = [part.model_copy(update=change).source() for change in ({}, {"seed": 1}, {"count": 7})]
@@ -102,6 +103,7 @@ def test_the_full_set_takes_its_files_from_fashion_mnist(tmp_path):
     assert listed["stacked-fashion-sample"]["here"] is True
 
 
+@pytest.mark.slow
 def test_the_judge_sees_each_channel_as_fashion_does(stacked, judge):
     images = stacked.read(range(60))
     features, probabilities = judge(images)

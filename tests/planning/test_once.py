@@ -58,6 +58,7 @@ def photos(tmp_path) -> str:
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "builds"), [
     pytest.param(("train", *MLP, "--steps", "2"), 1, id="train"),
     pytest.param(("train", *MLP, "--minutes", "0.001"), 2, id="train --minutes", marks=SLOW),
@@ -84,6 +85,7 @@ def test_two_domains_are_found_once_each(calls, tiny_file, tmp_path, monkeypatch
     assert calls == {"resolve": 3, "open": 1, "build": 1}  # the pair, and each of its data sets
 
 
+@pytest.mark.slow
 def test_a_resumed_run_finds_and_opens_its_data_once(calls, photos, tmp_path):
     keywords = {"recipe": "mlp-small", "overrides": small("mlp-small"), "out": tmp_path / "run", "device": "cpu"}
     run = api.train(photos, steps=2, **keywords)

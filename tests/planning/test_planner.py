@@ -27,7 +27,6 @@ from gansmith.planning.heuristics import (
     SIDES,
     gamma_for,
     lr_for,
-    needed_mb,
     side_for,
     width_for,
 )
@@ -38,6 +37,7 @@ from gansmith.recipes.load import load_recipe, named_paths, parse_recipe
 from gansmith.runs.length import Budget, TimeLimit
 from gansmith.runs.options import RunOptions
 from gansmith.training import prepare
+from gansmith.training.memory import needed_mb
 from gansmith.training.prepare import Speed
 from small_runs import Listener
 
@@ -82,6 +82,7 @@ def choice(proposal: Proposal, what: str) -> tuple[str, str]:
     return found[0]
 
 
+@pytest.mark.slow
 def test_choices_for_a_plain_set_of_images(measured, tmp_path):
     found = propose(images(tmp_path, 3000), minutes=6)
     recipe = found.recipe
@@ -108,6 +109,7 @@ def test_choices_for_a_plain_set_of_images(measured, tmp_path):
     assert probed.method.generator == recipe.method.generator
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("length", "kimg", "said"), [
     ({}, 1800, "30 minutes at 1,000 images a second as measured, the default length"),
     ({"kimg": 6.4}, 6.4, "6.4 kimg"), ({"epochs": 2.56}, 1.536, "2.56 epochs of 600 images"),
@@ -132,6 +134,7 @@ def test_label_inputs_need_enough_images_of_each_class(measured, tmp_path, count
     assert choice(found, "conditional") == ("yes" if conditional else "no", text + more)
 
 
+@pytest.mark.slow
 def test_a_class_with_few_images_gets_a_warning(measured, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (300, 16, 16, 3), np.uint8)
     np.savez(tmp_path / "x.npz", images=pixels, labels=np.repeat([0, 1], [290, 10]))
@@ -140,6 +143,7 @@ def test_a_class_with_few_images_gets_a_warning(measured, tmp_path):
     assert found.warnings == ("class '1' has only 10 images: its samples will resemble them closely",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("count", "kind"), [(40, "ada"), (500, "ada"), (2000, "ada"), (2001, None)])
 def test_few_images_are_augmented(measured, tmp_path, count, kind):
     found = propose(images(tmp_path, count, side=8), kimg=10)
@@ -153,6 +157,7 @@ def test_few_images_are_augmented(measured, tmp_path, count, kind):
     assert (len(found.warnings) == 1) == (count < 100)
 
 
+@pytest.mark.slow
 def test_in_a_long_run_augmentation_does_not_wait_for_a_fifth_of_it(measured, tmp_path):
     found = propose(images(tmp_path, 500, side=8), kimg=4_000)
     augment = found.recipe.method.augment
@@ -161,6 +166,7 @@ def test_in_a_long_run_augmentation_does_not_wait_for_a_fifth_of_it(measured, tm
     assert choice(found, "adapt_kimg")[1] == "20% of the length, but at most 500"
 
 
+@pytest.mark.slow
 def test_very_few_images_get_a_warning(measured, tmp_path):
     found = propose(images(tmp_path, 40), kimg=1)
     assert found.warnings == ("40 images are very few: a model trained on fewer than 100 reproduces them",)
@@ -206,6 +212,7 @@ def test_plain_images_are_not_taken_for_copies():
     assert distinct_share(strokes) == 1
 
 
+@pytest.mark.slow
 def test_speed_is_measured_as_few_images_are_trained_on(measured, tmp_path):
     propose(images(tmp_path, 40), minutes=1)
     recipe, spec = measured[0]
@@ -215,6 +222,7 @@ def test_speed_is_measured_as_few_images_are_trained_on(measured, tmp_path):
     assert (recipe.batch_size, recipe.method.augment, spec.count) == (64, None, 64)
 
 
+@pytest.mark.slow
 def test_too_many_showings_of_an_image_get_a_warning(measured, tmp_path):
     assert propose(images(tmp_path, 100), kimg=1000).warnings == ()
     (warning,) = propose(images(tmp_path, 100), kimg=1010).warnings
@@ -241,6 +249,7 @@ def test_a_length_given_twice_is_refused(refused, measured, tmp_path):
     assert measured == []
 
 
+@pytest.mark.slow
 def test_another_discriminator_leaves_the_width_of_g_fitted(measured, tmp_path):
     found = propose(images(tmp_path, 600), "discriminator.kind=dcgan", "discriminator.norm=none", kimg=2500)
     assert choice(found, "base_channels")[0] == "32"
@@ -270,12 +279,14 @@ def test_large_images_on_a_cpu_with_little_time_are_made_smaller(measured, tmp_p
     assert propose(source, kimg=400).recipe.data.size == 128
 
 
+@pytest.mark.slow
 def test_proportions_are_kept(measured, tmp_path):
     found = propose(images(tmp_path, 120, side=64, width=128), minutes=1)
     assert found.recipe.data.size == (16, 32)
     assert choice(found, "size")[0] == "16 x 32"
 
 
+@pytest.mark.slow
 def test_points(measured):
     found = propose("ring-8", "hidden=[8]")
     assert (found.recipe.name, found.recipe.kimg, found.recipe.data.size) == ("auto", 300, (1, 2))
@@ -318,6 +329,7 @@ def test_a_gpu(measured, gpu, tmp_path, length, base, kimg):
     assert (recipe.batch_size, recipe.ema_half_life_kimg.end) == (batch, pytest.approx(kimg * 0.02, rel=0.01))
 
 
+@pytest.mark.slow
 def test_small_images_on_a_gpu_and_large_ones(measured, gpu, tmp_path):
     found = propose(images(tmp_path, 200, side=28), runtime=gpu, kimg=1)
     assert choice(found, "recipe") == ("compact", "r3gan-small is for 32 to 256 px")
@@ -326,11 +338,13 @@ def test_small_images_on_a_gpu_and_large_ones(measured, gpu, tmp_path):
     assert found.recipe.method.penalties[0].weight.start == 16
 
 
+@pytest.mark.slow
 def test_images_that_are_not_shown_often_are_enough_without_augmentation(measured, tmp_path):
     found = propose(images(tmp_path, 3000), minutes=1)
     assert choice(found, "augment") == ("none", "3,000 images, more than 2,000: enough without augmentation")
 
 
+@pytest.mark.slow
 def test_overrides_win_and_are_shown(measured, tmp_path):
     source = images(tmp_path, 600, classes=3)
     found = propose(
@@ -380,6 +394,7 @@ def test_one_override(measured, tmp_path, override, what):
         assert choice(found, what)[1] == USERS
 
 
+@pytest.mark.slow
 def test_wrong_overrides_are_refused_before_images_are_read(refused, measured, tmp_path):
     with refused("recipe.unknown_key"):
         propose(str(tmp_path / "none.npz"), "bacth_size=3")
@@ -391,6 +406,7 @@ def test_wrong_overrides_are_refused_before_images_are_read(refused, measured, t
         propose(images(tmp_path, 100), "conditional=true")
 
 
+@pytest.mark.slow
 def test_the_yaml_is_a_recipe_with_its_reasons(measured, tmp_path):
     found = propose(images(tmp_path, 600, classes=3), minutes=1)
     text = found.to_yaml()
@@ -417,6 +433,7 @@ def test_the_memory_of_a_machine():
     assert 100 < installed_memory_mb(torch.device("cpu")) < 1e8
 
 
+@pytest.mark.slow
 def test_batches_are_for_all_processes(measured, tmp_path, monkeypatch):
     monkeypatch.setattr(Runtime, "broadcast_text", lambda _, text: text)
     monkeypatch.setattr(Runtime, "barrier", lambda _: None)
@@ -507,6 +524,7 @@ def test_named_paths():
     assert named_paths(recipe, ("augment=ada", "target=0.5")) == {"method.augment", "method.augment.target"}
 
 
+@pytest.mark.slow
 def test_train_without_a_recipe_trains_what_is_proposed(tmp_path, monkeypatch):
     monkeypatch.setattr(api, "write_results", lambda *_: None)
     monkeypatch.setattr(prepare, "STEADY_SEC", 0.01)
@@ -525,6 +543,7 @@ def test_train_without_a_recipe_trains_what_is_proposed(tmp_path, monkeypatch):
     assert parse_recipe((again.folder / "recipe.yaml").read_text(), where="x") == proposal.recipe
 
 
+@pytest.mark.slow
 def test_minutes_are_measured_once(tmp_path, monkeypatch, measured):
     runtime = Runtime(torch.device("cpu"))
     options = RunOptions(images(tmp_path, 600), Budget(minutes=0.1))
@@ -536,6 +555,7 @@ def test_minutes_are_measured_once(tmp_path, monkeypatch, measured):
     assert len(measured) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("doubt", ["", "other processes use 1.9 of 2 cores"])
 def test_a_doubtful_speed_chooses_no_smaller_size(tmp_path, monkeypatch, doubt):
     monkeypatch.setattr(planner, "measure_speed", lambda *_: Speed(11.0, doubt))
@@ -547,6 +567,7 @@ def test_a_doubtful_speed_chooses_no_smaller_size(tmp_path, monkeypatch, doubt):
     assert choice(found, "size")[1].endswith("so it chooses no smaller size") == bool(doubt)
 
 
+@pytest.mark.slow
 def test_a_plan_counts_start_and_results(tmp_path, monkeypatch, measured):
     monkeypatch.setattr(prepare, "train_sec", lambda limit, *_: limit.seconds - 24)
     found = propose(images(tmp_path, 600), minutes=2)

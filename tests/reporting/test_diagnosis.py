@@ -62,6 +62,7 @@ def test_a_collapse_is_reported_with_reasons_moment_and_command(runs_made):
     assert len(found.histogram()) == 1 + len(found.snapshot["modes"])
 
 
+@pytest.mark.slow
 def test_the_report_shows_verdict_moment_timeline_and_grid(runs_made):
     page = (runs_made / "monitored" / "report.html").read_text()
     snapshots = RunFolder(runs_made / "monitored").read_snapshots()

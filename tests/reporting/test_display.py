@@ -163,6 +163,7 @@ def test_pictures_that_cannot_be_read(tmp_path):
     assert picture_of(tmp_path / "none.png") == ""
 
 
+@pytest.mark.slow
 def test_a_run(run):
     html = run._repr_html_()
     assert_is_plain(html)
@@ -181,6 +182,7 @@ def test_records_of_a_run_are_tables(run):
     assert run.events == [row for row in run.events if "event" in row]
 
 
+@pytest.mark.slow
 def test_the_report_of_a_run(run, notebook, monkeypatch):
     folder = RunFolder(run.folder)
     assert not folder.report.exists()
@@ -250,6 +252,7 @@ def test_a_comparison():
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_plans(tiny_file, cache_folder):
     found = api.dry_run(tiny_file, recipe="mlp-small", overrides=["size=8"], steps=2, device="cpu")
     assert_is_plain(found._repr_html_())

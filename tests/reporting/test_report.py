@@ -246,6 +246,7 @@ def test_a_column_in_some_rows_is_one_unbroken_line() -> None:
     assert np.isfinite(drawn.get_ydata()).all()
 
 
+@pytest.mark.slow
 def test_a_line_breaks_where_a_run_went_back() -> None:
     rows = log_rows(6)
     rows[3:] = [{**row, "kimg": row["kimg"] - 2} for row in rows[3:]]
@@ -337,6 +338,7 @@ def make_film(folder: Path, frames: list[Path], captions: list[str] | None = Non
     return gif, mp4
 
 
+@pytest.mark.slow
 def test_film_is_enlarged_by_a_whole_factor_without_blur(tmp_path: Path) -> None:
     paths = write_frames(tmp_path, 4, (31, 41, 1))
     frames, times = read_gif(make_film(tmp_path, paths)[0])
@@ -359,6 +361,7 @@ def test_colour_film_keeps_blocks_and_nearly_the_colours(tmp_path: Path) -> None
     assert np.abs(small.astype(int) - ramp).mean() < 12
 
 
+@pytest.mark.slow
 def test_each_caption_is_on_its_frame_and_the_bar_grows(tmp_path: Path) -> None:
     paths = write_frames(tmp_path, 1) * 3
     frames, _ = read_gif(make_film(tmp_path, paths, ["0 kimg", "120 kimg", "a caption so long " * 40])[0])
@@ -369,6 +372,7 @@ def test_each_caption_is_on_its_frame_and_the_bar_grows(tmp_path: Path) -> None:
     assert dark == [round(frames[0].shape[1] * share) for share in (1 / 3, 2 / 3, 1)]
 
 
+@pytest.mark.slow
 def test_video_has_the_frames_it_should_and_even_sides(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     import imageio.v2 as imageio
 
@@ -382,6 +386,7 @@ def test_video_has_the_frames_it_should_and_even_sides(tmp_path: Path, capfd: py
     assert (output.out, output.err) == ("", "")
 
 
+@pytest.mark.slow
 def test_video_shows_the_pictures_in_their_colours(tmp_path: Path) -> None:
     import imageio.v2 as imageio
 
@@ -435,13 +440,20 @@ def test_film_of_pictures_of_two_sizes_is_refused_with_both(refused, tmp_path: P
     assert not list(tmp_path.glob("film*"))
 
 
-def test_film_of_a_damaged_picture_is_refused_with_its_name(refused, tmp_path: Path) -> None:
-    paths = write_frames(tmp_path, 2)
+def test_film_of_the_pictures_that_are_whole(refused, tmp_path: Path) -> None:
+    paths = write_frames(tmp_path, 4)
+    whole = read_gif(make_film(tmp_path, [paths[0], paths[3]])[0])
     paths[1].write_bytes(paths[1].read_bytes()[:200])
+    paths[2].write_bytes(b"")
+    gif, mp4 = tmp_path / "film.gif", tmp_path / "film.mp4"
+    assert write_film(paths, ["0 kimg", "x", "x", "1 kimg"], gif, mp4) == paths[1:3]
+    assert np.array_equal(read_gif(gif)[0], whole[0])
+    paths[0].write_bytes(b"")
     with refused("output.film_picture_unreadable"):
-        make_film(tmp_path, paths)
+        make_film(tmp_path, paths[:3])
 
 
+@pytest.mark.slow
 def test_video_that_cannot_be_encoded_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import imageio_ffmpeg
 
@@ -685,6 +697,7 @@ def test_a_report_stays_under_8_mb() -> None:
     assert pictures_in_it * 4 / 3 < 7_900_000
 
 
+@pytest.mark.slow
 def test_large_noisy_pictures_are_made_to_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (200, 240, 3), np.uint8)
     for index in range(40):
@@ -710,6 +723,7 @@ def test_pictures_beyond_two_megapixels_are_shrunk(tmp_path: Path) -> None:
     assert decode(small.uri).size == (small.width, small.height)
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_when_they_are_not_there_yet(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", previews=0)
     (run.path / "curves.png").unlink()

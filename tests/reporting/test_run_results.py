@@ -20,6 +20,7 @@ def run(tmp_path) -> RunFolder:
     return RunFolder.open(shutil.copytree(FINISHED, tmp_path / "run"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "what"), [("draw_curves", "curves"), ("write_report", "report")])
 def test_a_picture_that_fails_is_a_warning_and_the_model_stays(run, monkeypatch, prose, name, what):
     def fail(*_: object, **__: object) -> None:

@@ -71,6 +71,7 @@ def test_three_lengths_read_well(refused):
         Budget(kimg=1, steps=1, minutes=1)
 
 
+@pytest.mark.slow
 def test_intervals():
     got = plan(Budget(steps=1000), "log_rows=200", "previews=10", "checkpoints=4", "checkpoint_kimg=1000")
     assert (got.log_every, got.preview_every, got.checkpoint_every) == (5, 100, 250)

@@ -43,6 +43,7 @@ def classes_of(fashion, *numbers: int, count: int = 400) -> np.ndarray:
     return fashion.read(places[-count:])
 
 
+@pytest.mark.slow
 def test_real_images_look_real(monitor, fashion):
     snapshot = monitor.evaluate(others(fashion))
     assert column_of(snapshot, "fd") == "fd400_fashion_train"

@@ -103,6 +103,7 @@ def paused(tiny_file, tmp_path, no_results) -> Path:
     return run.folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name if name in FAST else pytest.param(name, marks=SLOW) for name in VARIANTS])
 def test_a_pause_changes_nothing(name, tiny_file, tmp_path, no_results):
     recipe, overrides = VARIANTS[name]
@@ -116,6 +117,7 @@ def test_a_pause_changes_nothing(name, tiny_file, tmp_path, no_results):
     assert [row["iteration"] for row in run.log] == [4, 8, 12]
 
 
+@pytest.mark.slow
 def test_the_p_of_ada_is_on_its_way_at_a_pause(tiny_file, tmp_path, no_results):
     run = train(tiny_file, tmp_path / "run", "dcgan", *VARIANTS["ada"][1], stop_at=PAUSE_AT)
     paused = newest(run.folder).tensors
@@ -125,6 +127,7 @@ def test_the_p_of_ada_is_on_its_way_at_a_pause(tiny_file, tmp_path, no_results):
     assert [row["augment_p"] > 0 for row in run.log] == [False, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [
@@ -163,6 +166,7 @@ def test_a_pause_at_each_of_many_iterations_changes_nothing(tiny_file, tmp_path,
     assert_same_run(whole.folder, folder)
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_writes_its_results_and_trains_nothing(tiny_file, tmp_path):
     run = train(tiny_file, tmp_path / "run", "mlp-small")
     before, report = RunFolder(run.folder).log.read_bytes(), run.folder / "report.html"
@@ -238,7 +242,7 @@ def test_another_number_of_threads_is_refused_if_it_was_set(paused, monkeypatch,
         torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize(("name", "value"), [("torch", "2.9.0"), ("cpu", "NO SUCH CPU"), ("processes", 2)])
+@pytest.mark.parametrize(("name", "value"), [("torch", "2.9.0"), ("cpu", "NO SUCH CPU")])
 def test_other_numerics_are_refused_by_name(name, value, paused):
     run = RunFolder(paused)
     numerics = run.record.numerics
@@ -252,6 +256,15 @@ def test_other_numerics_are_refused_by_name(name, value, paused):
     assert api.resume(paused, accept_changes=True).finished
     assert getattr(run.record.numerics, name) == now
     assert run.record.changes[0].changes == (f"{name}: {value} -> {now}",)
+
+
+def test_another_number_of_processes_is_allowed_and_logged(paused):
+    run = RunFolder(paused)
+    numerics = run.record.numerics.model_copy(update={"processes": 2, "threads": 3})
+    run.write_record(run.record.model_copy(update={"numerics": numerics}))
+    assert api.resume(paused).finished
+    assert run.record.changes[0].changes == ("processes: 2 -> 1",)
+    assert (run.record.numerics.processes, run.record.numerics.threads) == (1, torch.get_num_threads())
 
 
 def test_fewer_cpus_than_threads_before_is_a_change(paused, monkeypatch):
@@ -331,6 +344,7 @@ def test_a_change_survives_a_kill_before_the_next_checkpoint(paused):
     assert [row["event"] for row in read_rows(RunFolder(paused).log) if "event" in row] == ["changed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "flipped", "no_manifest", "empty_values"])
 def test_a_broken_checkpoint_is_skipped_and_made_again(damage, tiny_file, paused, tmp_path):
     whole = train(tiny_file, tmp_path / "whole", "mlp-small")
@@ -381,6 +395,7 @@ def test_a_second_writer_is_refused(paused, refused):
     assert api.resume(paused).finished
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["create", "write_record", "Tracking"])
 def test_a_signal_while_the_folder_is_made_leaves_a_run_that_can_go_on(
     where, tiny_file, tmp_path, monkeypatch, no_results
@@ -410,11 +425,11 @@ def test_a_signal_in_the_last_step_comes_too_late(tiny_file, tmp_path, no_result
     ]
 
 
-def test_a_signal_while_results_are_written_leaves_at_once_and_they_are_written_again(tiny_file, tmp_path, monkeypatch):
+def test_a_signal_while_results_are_written_and_a_resume_that_writes_them(tiny_file, tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(api, "write_results", lambda *_: os.kill(os.getpid(), signal.SIGINT))
-    with pytest.raises(KeyboardInterrupt):
-        train(tiny_file, tmp_path / "run", "mlp-small")
+    run = train(tiny_file, tmp_path / "run", "mlp-small")
+    assert (run.finished, run.stopped_by) == (False, signal.SIGINT)
     monkeypatch.setattr(api, "write_results", lambda *_: written.append(1))
     assert api.resume(tmp_path / "run").finished
     assert written

@@ -57,6 +57,7 @@ def events_of(folder: Path, name: str) -> list[dict]:
     return [row for row in read_rows(RunFolder(folder).log) if row.get("event") == name]
 
 
+@pytest.mark.slow
 def test_a_run_has_snapshots_and_its_collapse_is_reported(left_alone):
     snapshots = snapshots_of(left_alone)
     assert [row["iteration"] for row in snapshots] == list(range(EVERY, STEPS + 1, EVERY))
@@ -82,6 +83,7 @@ def test_a_run_has_snapshots_and_its_collapse_is_reported(left_alone):
     assert all(row["snapshot_sec"] > 0 for row in timing)
 
 
+@pytest.mark.slow
 def test_snapshots_change_no_number(left_alone, tiny_file, tmp_path):
     blind = train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, "monitor.snapshot_kimg=0", steps=STEPS)
     assert snapshots_of(blind.folder) == []
@@ -110,6 +112,7 @@ def test_the_best_checkpoint_is_kept_and_is_the_model(left_alone, refused, prose
         (place / MANIFEST).write_bytes(manifest)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["monitor.patience=2", "monitor.on_collapse=stop"])
 def test_a_collapsing_run_is_ended_and_the_best_is_the_model(how, left_alone, tiny_file, tmp_path):
     events = Listener()
@@ -135,12 +138,14 @@ def test_a_collapsing_run_is_ended_and_the_best_is_the_model(how, left_alone, ti
     assert RunFolder(run.folder).log.read_bytes() == log
 
 
+@pytest.mark.slow
 def test_a_run_that_gets_better_is_not_ended(tiny_file, tmp_path):
     run = train(tiny_file, tmp_path / "run", "mlp-small", *MONITORED, "lr=1e-4", "monitor.patience=2", steps=STEPS)
     assert newest(run.folder).values["iteration"] == STEPS
     assert events_of(run.folder, "ended") == []
 
 
+@pytest.mark.slow
 def test_rollback_goes_to_the_best_checkpoint_with_half_the_rates_three_times_at_most(tiny_file, tmp_path):
     folder = tmp_path / "run"
     words = (*COLLAPSES, "monitor.on_collapse=rollback")
@@ -157,6 +162,7 @@ def test_rollback_goes_to_the_best_checkpoint_with_half_the_rates_three_times_at
     assert [row["iteration"] for row in snapshots_of(folder)] == list(range(EVERY, STEPS + 1, EVERY))
 
 
+@pytest.mark.slow
 def test_there_is_an_end_to_rollbacks(tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(supervisor, "MAX_ROLLBACKS", 1)
     words = (*COLLAPSES, "monitor.on_collapse=rollback")
@@ -238,6 +244,7 @@ def test_patience_in_a_run_without_snapshots_warns(tiny_file, tmp_path, prose):
     assert quiet.said("warning") == []
 
 
+@pytest.mark.slow
 def test_events_of_snapshots_reach_front_ends(tiny_file, tmp_path):
     events = Listener()
     train(tiny_file, tmp_path / "run", "mlp-small", *COLLAPSES, steps=STEPS, on_event=events)

@@ -76,7 +76,7 @@ def simulate(
     return lengths, progress, snapshots
 
 
-@pytest.mark.parametrize("minutes", [2, 20])
+@pytest.mark.parametrize("minutes", [2, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("predicted", "speed_at"), [
     pytest.param(11_000, lambda _: 100.0, id="as predicted"),
     pytest.param(1_100, lambda _: 100.0, id="ten times faster"),
@@ -113,6 +113,7 @@ def test_until_ends_at_that_time(scripted):
     assert scripted.now + RESULTS_SEC == pytest.approx(5 * MINUTE, abs=3)
 
 
+@pytest.mark.slow
 def test_snapshots_keep_to_their_share(scripted):
     """They were cheap at the start, and take ten times longer than they should."""
     limit = TimeLimit(10 * MINUTE)
@@ -186,6 +187,7 @@ def train_with(revisions: dict[int, RunLength], again: Callable[[Path], api.Run]
         return again(folder)
 
 
+@pytest.mark.slow
 def test_revisions_are_in_log_and_checkpoint(limited, scripted, tmp_path):
     run = limited(tmp_path / "run")
     assert run.finished
@@ -234,6 +236,7 @@ def test_killed_runs_are_bit_identical_to_their_undisturbed_twins(limited, scrip
     assert_same_run(twin.folder, folder)
 
 
+@pytest.mark.slow
 def test_a_pause_does_not_count_and_lost_work_neither(limited, scripted, tmp_path):
     run = limited(tmp_path / "run", stop_at=100)
     assert not run.finished
@@ -245,6 +248,7 @@ def test_a_pause_does_not_count_and_lost_work_neither(limited, scripted, tmp_pat
     assert any(text.startswith("time left: 0:") and text.endswith("(1 minute)") for text in listener.said("note"))
 
 
+@pytest.mark.slow
 def test_a_resume_after_the_end_of_until_ends_after_one_step(limited, scripted, tmp_path, monkeypatch):
     run = limited(tmp_path / "run", stop_at=60)
     folder = RunFolder(run.folder)
@@ -261,6 +265,7 @@ def test_a_resume_after_the_end_of_until_ends_after_one_step(limited, scripted, 
     assert any("ends after one step" in text for text in listener.said("note"))
 
 
+@pytest.mark.slow
 def test_more_kimg_end_the_time_limit(limited, scripted, tmp_path):
     run = limited(tmp_path / "run")
     seen = newest(run.folder).values["kimg"]
@@ -270,6 +275,7 @@ def test_more_kimg_end_the_time_limit(limited, scripted, tmp_path):
     assert "length" not in newest(run.folder).values
 
 
+@pytest.mark.slow
 def test_a_rollback_returns_to_the_length_of_its_checkpoint(limited, tmp_path, monkeypatch):
     checked: list[tuple[int, RunLength]] = []
     finite, failed = training.RunState.all_finite, []
@@ -336,6 +342,33 @@ def measured(scripted, monkeypatch, data, runtime, seconds_at: Callable[[float],
 
 
 LOAD_OF_OTHERS = clock.Load.others
+
+
+@pytest.mark.parametrize(("alone_sec", "chosen"), [(0.1, 1), (0.9, 2)])
+def test_one_thread_is_measured_too_on_a_busy_machine(
+    scripted, monkeypatch, tiny_data, runtime, prose, alone_sec, chosen
+):
+    from gansmith.recipes.load import load_recipe
+    from small_runs import small
+
+    now = [2]
+
+    def step(state, *_):
+        scripted.go_on(alone_sec if now[-1] == 1 else 0.5)
+        state.iteration += 1
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(prepare, "train_step", step)
+    monkeypatch.setattr(prepare, "threads", lambda: now[-1])
+    monkeypatch.setattr(prepare, "set_threads", now.append)
+    monkeypatch.setattr(clock, "cores", lambda: 2)
+    monkeypatch.setattr(clock.Load, "others", lambda _: 1.0)
+    speed = prepare.measure_speed(load_recipe("mlp-small", small("mlp-small")), tiny_data, runtime)
+    assert now[-1] == chosen
+    assert bool(speed.threads) == (chosen == 1)
+    if speed.threads:
+        prose("one thread on a busy machine", speed.threads)
+        assert not speed.doubt  # one of two cores is free
 
 
 def test_the_load_of_other_processes(scripted, monkeypatch):

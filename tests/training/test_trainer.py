@@ -137,6 +137,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_reported(
     assert is_finite(run.folder)
 
 
+@pytest.mark.slow
 def test_eight_bad_steps_in_a_row_are_skipped_and_nine_roll_back(tiny_file, tmp_path, poison, no_results):
     last = {"borne": 9, "not": 10}
     at = "borne"
@@ -152,6 +153,7 @@ ROLLED_BACK = (
 )  # of 24 steps: rows after 8, 16, 24; checkpoints 6, 12, 18; pictures 3, 6..
 
 
+@pytest.mark.slow
 def test_too_many_bad_steps_roll_back_to_the_last_checkpoint_with_other_draws(
     tiny_file, tmp_path, poison, around_steps, monkeypatch, no_results
 ):
@@ -226,6 +228,7 @@ def test_a_pause_while_weights_are_not_finite_changes_nothing(stop_at, tiny_file
     assert_same_run(whole.folder, run.folder)
 
 
+@pytest.mark.slow
 def test_bad_steps_counted_before_a_checkpoint_are_not_held_against_the_new_draws(
     tiny_file, tmp_path, poison, no_results
 ):
@@ -238,6 +241,7 @@ def test_bad_steps_counted_before_a_checkpoint_are_not_held_against_the_new_draw
 
 
 # of 40 steps: every 13, or every 8, which is between what spoils it and the row that finds it
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpoints", [3, 5])
 def test_a_batch_statistic_alone_that_is_not_finite_rolls_back(
     checkpoints, tiny_file, tmp_path, around_steps, no_results
@@ -256,6 +260,7 @@ def test_a_batch_statistic_alone_that_is_not_finite_rolls_back(
     assert is_finite(run.folder)
 
 
+@pytest.mark.slow
 def test_a_run_that_stays_not_finite_ends_with_an_error(tiny_file, tmp_path, poison, no_results):
     poison(lambda iteration, salt: iteration >= 6)
     folder = tmp_path / "run"
@@ -288,6 +293,7 @@ def full_disk(monkeypatch):
     return install
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_does_not_fit_is_reported_and_training_continues(tiny_file, tmp_path, full_disk, no_results):
     whole = train(tiny_file, tmp_path / "whole", "mlp-small", "checkpoints=6")
     full_disk({2, 4, 8, 10})  # never three in a row
@@ -299,6 +305,7 @@ def test_a_checkpoint_that_does_not_fit_is_reported_and_training_continues(tiny_
     assert_same_run(whole.folder, run.folder)
 
 
+@pytest.mark.slow
 def test_the_third_checkpoint_in_a_row_that_does_not_fit_ends_the_run_which_can_be_resumed(
     tiny_file, tmp_path, full_disk, monkeypatch, no_results, refused
 ):
@@ -432,6 +439,7 @@ def test_init_from_one_file_takes_that_network(tiny_file, finished, tmp_path, no
     assert all(differing(part(first, name), part(at_start(plain.folder), name)) == [] for name in names)
 
 
+@pytest.mark.slow
 def test_init_from_weights_that_do_not_fit_is_an_error(refused, tiny_file, finished, tmp_path):
     with refused("model.initial_weights_unfit"):
         train(tiny_file, tmp_path / "run", "mlp-small", init_from=finished)

@@ -1,12 +1,13 @@
 """Arguments and options that several verbs share."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import GansmithError, why_not
 
 # Exit codes; 1 is Python's for an uncaught exception. docs/automation.md explains them.
 USER_ERROR, PAUSED, ENDED_BY_VERDICT = 2, 3, 4
@@ -105,7 +106,27 @@ Loggers = Annotated[
         rich_help_panel=MORE,
     ),
 ]
+SaveEvery = Annotated[
+    float | None,
+    typer.Option(metavar="N", help="Save a checkpoint at least every N minutes.", rich_help_panel=MORE),
+]
+Port = Annotated[int, typer.Option(metavar="N", help="Port; 0 takes a free one.", min=0, max=65535)]
+Host = Annotated[str, typer.Option(metavar="NAME", help="Address to listen on; one for other machines needs a token.")]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="Answer only who has this token.", envvar="GANSMITH_TOKEN", show_envvar=False,
+        show_default="$GANSMITH_TOKEN",
+    ),
+]  # fmt: skip
 AsJson = Annotated[bool, flag("--json", "Print the result as JSON.")]
+
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Train in N processes of this machine; one for each GPU.", min=1, rich_help_panel=MORE
+    ),
+]
 
 Raw = Annotated[bool, flag("--raw", "Use the last weights, not their moving average (EMA).", MORE)]
 Label = Annotated[str | None, typer.Option(metavar="CLASS", help="Make images of one class, by name or number.")]
@@ -117,6 +138,21 @@ Layers = Annotated[str, typer.Option(metavar="NAMES", help="Discriminator layers
 IMAGE_NUMBERS = (
     "3,9 are images 3 and 9 of 'gansmith sample'; 7:3 is image 3 of --seed 7; x.latent.safetensors is a saved latent"
 )
+
+
+def import_serving() -> Any:
+    """Return the module that serves; GansmithError if a library of the extra is missing."""
+    try:
+        from gansmith.web import serving  # here: an extra
+    except ImportError as problem:
+        if (problem.name or "").partition(".")[0] == "gansmith":
+            raise
+        raise GansmithError(
+            "web.extra_missing",
+            f"this needs the library {problem.name}{why_not(problem, problem.name or '')}"
+            "\n  install it: pip install 'gansmith[studio]'",
+        ) from problem
+    return serving
 
 
 def data_overrides(
@@ -146,3 +182,29 @@ def split_numbers(option: str, text: str) -> tuple[int, ...]:
                 "cli.not_whole_numbers", f"{option}: '{word}' is not a whole number\n  for example {option} 10,50,100"
             )
     return tuple(int(word) for word in split_names(text))
+
+
+def in_processes(number: int | None) -> None:
+    """Run this command in so many processes, and exit as they do; nothing for one, and inside of torchrun."""
+    if number is None or number == 1:
+        return
+    # Here: it imports torch.
+    from gansmith.core.processes import rank_and_size, start_processes
+
+    if rank_and_size()[1] > 1:
+        raise GansmithError(
+            "cli.processes_inside_torchrun",
+            "--processes starts processes of its own, but torchrun has already started this one"
+            "\n  leave out --processes, or torchrun",
+        )
+    raise typer.Exit(start_processes(number, words_without(sys.argv[1:], "--processes")))
+
+
+def words_without(words: list[str], option: str) -> list[str]:
+    """Return the words of a command without an option and its value."""
+    kept, skip = list[str](), False
+    for word in words:
+        if not skip and word != option and not word.startswith(f"{option}="):
+            kept.append(word)
+        skip = word == option and not skip
+    return kept

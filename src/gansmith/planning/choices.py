@@ -31,7 +31,6 @@ from gansmith.planning.heuristics import (
     TOO_OFTEN,
     gamma_for,
     lr_for,
-    needed_mb,
     width_for,
 )
 from gansmith.planning.proposal import RecipeBuilder
@@ -39,6 +38,7 @@ from gansmith.recipes.layer_table import widest_map
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import RunLength
+from gansmith.training.memory import needed_mb
 from gansmith.training.prepare import same_number
 
 WIDTH_PATHS = ("method.generator.base_channels", "method.discriminator.base_channels")

@@ -3,7 +3,7 @@
 from html import escape
 from pathlib import Path
 
-from gansmith.core.atomic_files import commit_file
+from gansmith.core.atomic_files import commit_text
 from gansmith.core.errors import GansmithError
 from gansmith.core.html import embedded, table
 from gansmith.evaluation.compare import ComparedRun, Comparison, Row, kimg_text
@@ -38,7 +38,7 @@ def write_comparison(found: Comparison, path: Path) -> Path:
     ]
     text = page(title, "gansmith comparison", "", sections)
     path.parent.mkdir(parents=True, exist_ok=True)
-    commit_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    commit_text(path, text)
     return path
 
 

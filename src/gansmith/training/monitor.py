@@ -73,7 +73,8 @@ class Monitor:
         return real * extract + 3 * compare, drawn + 2 * compare + SOLVED * solve
 
     def _generate(self, fixed: Fixed) -> np.ndarray:
-        return generate(self._state.method.preview, self._state.preview_networks(), fixed, self._batch)
+        kind = self._data.spec.stored_type
+        return generate(self._state.method.preview, self._state.preview_networks(), fixed, self._batch, kind)
 
     def _generate_raw(self) -> np.ndarray | None:
         """Return images of the first latents by the weights without averaging; None for a run without an average."""

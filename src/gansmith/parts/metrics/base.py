@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gansmith.core.errors import MetricError
 from gansmith.core.registry import Part, Registry
+from gansmith.imaging.values import PixelValues
 
 BLOCKS = 10  # of images, left out in turn by the jackknife
 
@@ -19,7 +20,7 @@ BLOCKS = 10  # of images, left out in turn by the jackknife
 class Side:
     """Images of one side, real or fake, and their features."""
 
-    images: np.ndarray  # uint8 (N, H, W, C)
+    images: np.ndarray  # stored pixels (N, H, W, C)
     features: Tensor  # (N, F) float32
     probabilities: Tensor | None = None  # (N, K) of ``Evidence.classes``
     labels: Tensor | None = None  # (N,) int64: true classes of real images, label inputs of fakes
@@ -49,6 +50,7 @@ class Evidence:
     classes: tuple[str, ...] = ()
     num_modes: int = 0  # 0: unknown
     given: bool = False  # the judged images were given by the user, not drawn from a model
+    values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
 
 
 @dataclass(frozen=True)
