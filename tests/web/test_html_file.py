@@ -87,8 +87,7 @@ def test_the_page_of_every_recipe_shows_the_images_of_its_seeds_in_both_browsers
     assert all(name.startswith(f"{WALL}:") for name in names)
     wanted = expected(page_file, names)
     firefox.open(url)
-    firefox.wait(f"return {DRAWN}")
-    for found in (page.evaluate(PIXELS % SHOWN), firefox.run(f"return {PIXELS % SHOWN}")):
+    for found in (page.evaluate(PIXELS % SHOWN), firefox.wait(f"return {DRAWN} && {PIXELS % SHOWN}")):
         assert np.array_equal(np.array(found, np.uint8).reshape(wanted.shape), wanted)
 
 
