@@ -109,7 +109,7 @@ def test_a_page_steers_walks_and_mixes_without_a_request(conditional_page, open_
     page.keyboard.press("ArrowRight")
     page.get_by_text("Frame 2").or_(page.get_by_text("2 of 60")).first.wait_for()
     page.get_by_role("button", name="Put pin 1 into the + tray").click()
-    page.get_by_role("button", name="Put pin 2 into the − tray").click()
+    page.get_by_role("button", name="Put pin 2 into the \u2212 tray").click()
     page.get_by_role("button", name="Choose the result").click()
     until(page, "location.hash.includes('weights=1%2C-1')")
     page.get_by_role("button", name="Add slider").click()
