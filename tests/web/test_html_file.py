@@ -107,13 +107,13 @@ def test_a_page_steers_walks_and_mixes_without_a_request(conditional_page, open_
     page.get_by_role("tab", name="Walk").click()
     page.get_by_label("Frame", exact=True).focus()
     page.keyboard.press("ArrowRight")
-    page.get_by_text("Frame 2").or_(page.get_by_text("2 of 60")).first.wait_for()
+    until(page, "document.querySelector('.walk output').textContent === '2 of 60'")
     page.get_by_role("button", name="Put pin 1 into the + tray").click()
     page.get_by_role("button", name="Put pin 2 into the \u2212 tray").click()
     page.get_by_role("button", name="Choose the result").click()
     until(page, "location.hash.includes('weights=1%2C-1')")
     page.get_by_role("button", name="Add slider").click()
-    page.get_by_label("Number 0").fill("1.5")
+    page.get_by_label("Number 0", exact=True).fill("1.5")
     until(page, "location.hash.includes('moves=z0%3A1.5')")
 
 
