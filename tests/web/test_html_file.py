@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import gansmith
 from browsers import DESKTOP, PHONE, sideways, until, violations
 from gansmith.core import one_file
 from gansmith.exporting.base import choose_format
@@ -21,7 +22,7 @@ from gansmith.inference.onnx_model import OnnxModel
 from gansmith.recipes.layer_table import example_spec
 from gansmith.recipes.load import load_recipe, recipe_names
 from small_models import CLASSES, make_enlarger, make_model, make_translator
-from small_runs import small
+from small_runs import small, train
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 
@@ -221,3 +222,13 @@ def test_modules_become_one_script_in_the_order_of_their_imports():
     order = re.findall(r"^const (module_\w+) = ", script, re.MULTILINE)
     assert order.index("module_vendor_preact_js") < order.index("module_ui_js") < order.index("module_one_file_js")
     assert len(order) == len(set(order))
+
+
+@pytest.mark.slow
+def test_the_film_of_a_run_is_an_album(tiny_file, tmp_path):
+    run = train(tiny_file, tmp_path / "run", "mlp-small", steps=2).folder
+    (made,) = gansmith.export(run, "html-film", out=tmp_path / "film.html")
+    frames = sorted((run / "samples").glob("*-ema.png"))
+    album = json.loads(re.search(r'<script type="text/plain" id="album">(.*?)</script>', made.path.read_text())[1])
+    assert [base64.b64decode(frame) for frame in album["frames"]] == [frame.read_bytes() for frame in frames]
+    assert len(album["captions"]) == len(frames) > 1
