@@ -80,6 +80,9 @@ from gansmith.reporting.schemas import schema as schema
 from gansmith.reporting.study_plot import check_plot as check_plot
 from gansmith.reporting.study_plot import draw_study as draw_study
 from gansmith.reporting.tracking import Tracking, parse_loggers
+from gansmith.reporting.verify import Verified
+from gansmith.reporting.verify import repair as repair_run
+from gansmith.reporting.verify import verify as verify_files
 from gansmith.runs.folder import RunFolder, is_run, make_next_folder
 from gansmith.runs.log import best_snapshot, read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
@@ -337,6 +340,19 @@ def check(
     chosen = {name: value for name, value in (("size", size), ("channels", channels)) if value is not None}
     options = DataOptions.model_validate({**data_options(tuple(overrides)).model_dump(), **chosen})
     return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=report)
+
+
+def verify(path: str | Path) -> Verified:
+    """Check every file of a run, a model folder or the cache ("cache") against its sum."""
+    return verify_files(path)
+
+
+def repair(folder: str | Path) -> list[str]:
+    """Make a run whole from what is whole in it; return in words what was done. ``verify`` says what is damaged.
+
+    Raises CheckpointError for a folder without a whole checkpoint.
+    """
+    return repair_run(folder)
 
 
 def list_data(data_root: str | Path | None = None) -> list[dict[str, Any]]:

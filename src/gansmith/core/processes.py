@@ -57,15 +57,16 @@ def join(backend: str) -> tuple[int, int]:
     if size == 1 or dist.is_initialized():
         return rank, size
     store = PrefixStore(f"group/{_attempt(size)}", _connect(rank, size))
-    store.set_timeout(timedelta(seconds=ARRIVAL_SEC))
+    store.set(f"here/{rank}", "")
     try:
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
+        store.wait([f"here/{other}" for other in range(size)], timedelta(seconds=ARRIVAL_SEC))
     except dist.DistError as problem:
         raise GansmithError(
             "machine.process_missing",
             f"process {rank} of {size} has waited {ARRIVAL_SEC:.0f} seconds for the others\n  start all of them: the "
             "same torchrun command on each machine, with its --node-rank",
         ) from problem
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
     heart = Heart(_connect(rank, size, again=True), rank, size)
     heart.start()
     atexit.register(heart.stop)

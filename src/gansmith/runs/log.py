@@ -9,7 +9,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
 from gansmith.core.errors import CheckpointError
-from gansmith.core.metric_name import column_of
+from gansmith.core.metric_name import MetricName, column_of
 from gansmith.core.plain_files import parse_json, text_lines
 
 
@@ -90,7 +90,8 @@ def _fault_of(value: Any, file: str) -> str:
         return f"kimg is {str(kimg)[:40]}"
     if "event" not in value:
         for name, each in value.items():
-            if name not in _NOT_NUMBERS and type(each) not in (int, float, type(None)):
+            is_number = file not in _SNAPSHOTS or MetricName.parse(str(name)) is not None
+            if is_number and type(each) not in (int, float, type(None)):
                 return f"{str(name)[:80]} is no number"
     return ""
 
@@ -102,7 +103,7 @@ def _unreadable(path: Path, reason: str) -> CheckpointError:
 
 
 _WITH_KIMG = ("log.jsonl", "snapshots.jsonl", "looks.jsonl")
-_NOT_NUMBERS = ("modes", "kinds", "verdict")  # fields of a snapshot
+_SNAPSHOTS = ("snapshots.jsonl", "looks.jsonl")  # with shares of modes and a verdict besides metrics
 
 
 Row = dict[str, Any]

@@ -169,7 +169,7 @@ def changes_since(
     """Return in words every difference from the run so far that decides its numbers."""
     before = Recipe.model_validate(from_old_file(checkpoint.values["recipe"]))
     changes = [f"recipe {text}" for text in differences(before, recipe)]
-    changes += [f"run.json {text}" for text in _edits(record, checkpoint)]
+    changes += [f"run.json {text}" for text in edits(record, checkpoint)]
     known = record.data.spec
     if (known.fingerprint, known.pixels_sha256) != (spec.fingerprint, spec.pixels_sha256):
         changes.append(f"data set '{record.data.source}': its images have changed ({known.fingerprint[:12]})")
@@ -184,7 +184,7 @@ def changes_since(
     return changes
 
 
-def _edits(record: RunRecord, checkpoint: Checkpoint) -> list[str]:
+def edits(record: RunRecord, checkpoint: Checkpoint) -> list[str]:
     """Return in words what decides the numbers of a run and was edited in run.json since a checkpoint was written.
 
     What gansmith itself writes there between two checkpoints is no edit: an accepted change, a revised length.
