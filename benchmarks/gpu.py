@@ -268,10 +268,10 @@ def speed(bench: Bench, name: str, side: int, how: str) -> Row:
     return rows | {"memory_mb": round(runtime.memory_mb()), "plan_mb": round(needed_mb(recipe, data.spec, batch))}
 
 
-def images_for(recipe: Recipe, side: int) -> ImageData:
-    """Return random colour images, of two classes where the recipe translates between two domains."""
-    data = random_images((side, side, 3), 256)
-    if not recipe.method.domains:
+def images_for(recipe: Recipe, side: int, channels: int = 3) -> ImageData:
+    """Return random images, of two classes where the recipe needs them."""
+    data = random_images((side, side, channels), 256)
+    if not (recipe.method.domains or getattr(recipe.method, "conditional", False)):
         return data
     return replace(data, spec=replace(data.spec, classes=DOMAINS), labels=np.arange(256) % 2)
 
