@@ -22,8 +22,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 demo: $(VENV)/installed
 	@run=$$($(BIN)/gansmith train fashion-sample --minutes $(MINUTES)) && \
 	$(BIN)/gansmith sample $$run --num 80 --seed 0 --out $$run/clothes.png && \
+	$(BIN)/gansmith export $$run/model --out $$run/model/generator.onnx >/dev/null && \
 	echo "clothes that no one ever made: $$run/clothes.png" && \
-	echo "how it went, with the film:    $$run/report.html"
+	echo "how it went, with the film:    $$run/report.html" && \
+	echo "play with the model:           $(BIN)/gansmith studio --open"
 
 test: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -70,7 +72,7 @@ $(VENV)/torch: $(VENV)/bin/python constraints.txt
 	@touch $@
 
 $(VENV)/installed: $(VENV)/torch pyproject.toml
-	$(PIP) --editable .
+	$(PIP) --editable '.[studio]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -19,7 +19,7 @@ from small_images import write_photos
 from small_models import CLASSES, make_model
 from small_runs import quick_curves, quick_film, with_results
 
-pytest_plugins = ["prose"]
+pytest_plugins = ["browsers", "prose"]
 
 
 @pytest.fixture(scope="session", autouse=True)

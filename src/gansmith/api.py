@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from gansmith.core import clock
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import GansmithError, StoppedError
 from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, VerdictName, progress_events
 from gansmith.core.file_names import can_be_path
 from gansmith.core.html import facts
@@ -18,7 +18,7 @@ from gansmith.core.metric_name import column_of
 from gansmith.core.processes import digest_of, launch_id
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
-from gansmith.core.signals import outliving_terminal
+from gansmith.core.signals import Stopped, interrupting, outliving_terminal
 from gansmith.data import cache_folder
 from gansmith.data.base import DataOptions, Source
 from gansmith.data.check import CheckReport, check_data
@@ -80,10 +80,13 @@ from gansmith.reporting.schemas import schema as schema
 from gansmith.reporting.study_plot import check_plot as check_plot
 from gansmith.reporting.study_plot import draw_study as draw_study
 from gansmith.reporting.tracking import Tracking, parse_loggers
+from gansmith.reporting.verify import Verified
+from gansmith.reporting.verify import repair as repair_run
+from gansmith.reporting.verify import verify as verify_files
 from gansmith.runs.folder import RunFolder, is_run, make_next_folder
 from gansmith.runs.log import best_snapshot, read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
-from gansmith.runs.options import RunOptions
+from gansmith.runs.options import RunOptions, check_save_interval
 from gansmith.training.run import Surroundings, resume_run, start_run
 
 RUNS = Path("runs")
@@ -186,6 +189,7 @@ def train(
       the whole call, and the length in kimg follows the speed
     - seed (0); holdout, a share of the images (0.0); data_root, a folder; init_from, a model
     - device ("auto"), precision ("auto"), compiled (False)
+    - save_every_minutes: a checkpoint at least this often, besides those of the schedule
     - loggers: a list of trackers, such as ["wandb"] or [{"kind": "wandb", "project": "faces", "model": True}]
 
     It shows its progress: in a notebook as one live display, elsewhere on stderr; ``progress=False`` turns that off.
@@ -208,7 +212,12 @@ def train(
         first = load_weights(options.init_from, "train", "cpu", options.plugins) if options.init_from else None
         if first is not None and first.origin is not None:
             options = replace(options, init_from=Path(first.origin.address))  # of the Hub: with the commit
-        prepared = prepare_run(options, runtime, around.on_event)
+        try:
+            with interrupting():
+                prepared = prepare_run(options, runtime, around.on_event)
+        except Stopped as stopped:
+            text = f"{stopped.name} before the first step: nothing is trained yet\n  start again with the same command"
+            raise StoppedError("run.stopped", text) from stopped
         options = replace(options, loggers=options.loggers or _checked(prepared.recipe.monitor.loggers, runtime))
         name = run_name(prepared.recipe.name, prepared.source.name)
         made = "" if out or not runtime.is_main else str(make_next_folder(RUNS, name))
@@ -272,6 +281,7 @@ def resume(
     device: str | None = None,
     accept_changes: bool = False,
     loggers: Sequence[Any] | None = None,
+    save_every_minutes: float | None = None,
     on_event: OnEvent | None = None,
     progress: bool = True,
 ) -> Run:
@@ -280,10 +290,12 @@ def resume(
     A run with a time limit has the time that its earlier commands left; pauses do not count, except with ``until``.
     ``kimg`` changes the length, ``device`` the device; None is the one before. ``accept_changes`` continues although
     recipe, data, torch, threads or device changed. The log records all of it. ``loggers`` replaces the loggers of the
-    run; [] ends all of them. ``on_event`` and ``progress`` are those of ``train``.
+    run; [] ends all of them. ``save_every_minutes`` replaces that of the run. ``on_event`` and ``progress`` are those
+    of ``train``.
     Raises CheckpointError for a folder that cannot be continued exactly.
     """
     began = clock.began()
+    check_save_interval(save_every_minutes)
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(record.plugin_files)
@@ -292,8 +304,10 @@ def resume(
     specs = _checked(record.loggers if loggers is None else loggers, runtime)
     with _surroundings(on_event, progress, runtime) as around:
         stopped_by = resume_run(
-            run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs, began=began
-        )
+            run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs,
+            save_every_minutes=record.save_every_minutes if save_every_minutes is None else save_every_minutes,
+            began=began,
+        )  # fmt: skip
     return Run(run.path, stopped_by == 0, stopped_by, runtime.is_main)
 
 
@@ -326,6 +340,19 @@ def check(
     chosen = {name: value for name, value in (("size", size), ("channels", channels)) if value is not None}
     options = DataOptions.model_validate({**data_options(tuple(overrides)).model_dump(), **chosen})
     return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=report)
+
+
+def verify(path: str | Path) -> Verified:
+    """Check every file of a run, a model folder or the cache ("cache") against its sum."""
+    return verify_files(path)
+
+
+def repair(folder: str | Path) -> list[str]:
+    """Make a run whole from what is whole in it; return in words what was done. ``verify`` says what is damaged.
+
+    Raises CheckpointError for a folder without a whole checkpoint.
+    """
+    return repair_run(folder)
 
 
 def list_data(data_root: str | Path | None = None) -> list[dict[str, Any]]:
@@ -420,7 +447,7 @@ def export(
 ) -> list[Exported]:
     """Write a model, or the model of a path, for other programs; return the files, one for each generator.
 
-    ``to`` is a format: onnx, torch-export, safetensors, hub-folder. ``out`` is a file, or the folder of hub-folder;
+    ``to`` is a format: onnx, html, html-film, torch-export, safetensors, hub-folder. ``out`` is a file, or a folder for hub-folder;
     None: the generator's name in this folder. ``raw`` takes the weights without EMA. ``options`` are those of the
     format, for onnx ``weights="fp16"`` and ``quantize="int8"``; None and "fp32" are the defaults. An onnx file is run
     and compared with torch before it is kept. Raises GansmithError for an unknown format or option, a library that is

@@ -54,7 +54,7 @@ TRANSLATORS = [name for name in GENERATORS if networks.get(name).translates]
 ENLARGERS = [name for name in TRANSLATORS if networks.get(name).enlarges]
 SIDES = [(kind, side) for side in ("generator", "discriminator") for kind in networks_with(side)]
 # Height, width, channels and classes: the smallest, no power of two, a power of two, the largest, not square.
-SHAPES = [(8, 8, 4, 3), (28, 28, 1, 0), (32, 32, 3, 0), (64, 64, 1, 0), (48, 64, 4, 3)]
+SHAPES = [(8, 8, 4, 3), (12, 96, 1, 0), (28, 28, 1, 0), (32, 32, 3, 0), (64, 64, 1, 0), (48, 64, 4, 3)]
 NOISE = Noise(
     seed=0, salt=0, iteration=0, phase="test", repeat=0, positions=range(8), batch_size=8, device=torch.device("cpu")
 )

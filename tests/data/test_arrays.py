@@ -1,5 +1,6 @@
 import io
 import zipfile
+from itertools import product
 
 import numpy as np
 import pytest
@@ -54,20 +55,15 @@ def test_four_channels_keep_alpha(tmp_path):
     assert data.read([0])[0, 12, 0].tolist() == [128, 128, 128, 128]
 
 
-def test_sixteen_bits_are_scaled(prose, tmp_path):
-    ramp = np.linspace(0, 65535, 256).round().astype(np.uint16).reshape(1, 16, 16)
-    data = open_data(saved(tmp_path, ramp))
-    assert (data.read([0]).ravel() == np.arange(256)).all()
-    prose("notes of an array", "\n".join(data.summary.notes))
-
-
-@pytest.mark.parametrize("low", [0.0, -1.0])
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-def test_floats_are_read_by_their_range(prose, tmp_path, low, dtype):
-    ramp = np.linspace(low, 1, 256).reshape(1, 16, 16).astype(dtype)
-    data = open_data(saved(tmp_path, ramp))
-    assert np.abs(data.read([0]).ravel() - np.arange(256.0)).max() <= (1 if dtype == np.float16 else 0)
-    prose("notes of an array", "\n".join(data.summary.notes))
+def test_floats_that_were_8_bit_levels_are_8_bit_again(prose, tmp_path):
+    for low, dtype in product([0.0, -1.0], [np.float16, np.float32, np.float64]):
+        ramp = np.linspace(low, 1, 256).reshape(1, 16, 16).astype(dtype)
+        data = open_data(saved(tmp_path, ramp, f"{low}{dtype.__name__}.npy"))
+        assert data.pixels.dtype == np.uint8
+        assert np.abs(data.read([0]).ravel() - np.arange(256.0)).max() <= (1 if dtype == np.float16 else 0)
+        assert np.abs(data.spec.values.in_units(data.read([0])) - ramp[..., None]).max() < 0.005
+        assert data.spec.values.kind == np.dtype(dtype).name
+    prose("notes of an array of levels", "\n".join(data.summary.notes))
 
 
 @pytest.mark.parametrize(
@@ -75,13 +71,11 @@ def test_floats_are_read_by_their_range(prose, tmp_path, low, dtype):
     [
         (np.zeros((4, 3, 9, 3), np.uint8), "data.array_shape"),
         (np.zeros((4, 784), np.uint8), "data.array_shape"),
-        (np.zeros((4, 9, 9, 7), np.uint8), "data.array_shape"),
+        (np.zeros((4, 9, 9, 40), np.uint8), "data.array_shape"),
         (np.zeros((0, 9, 9), np.uint8), "data.empty"),
-        (np.zeros((4, 9, 9), np.int64), "data.array_type"),
         (np.zeros((4, 9, 9), complex), "data.array_type"),
-        (np.full((4, 9, 9), 200.0), "data.array_range"),
-        (np.array([0, 0, np.nan, 0])[:, None, None] * np.ones((4, 9, 9)), "data.not_finite"),
-        (np.full((4, 9, 9), np.inf), "data.not_finite"),
+        (np.full((4, 1, 2, 1), 200.0), "data.array_range"),
+        (np.full((4, 9, 9), np.inf), "data.too_many_bad"),
     ],
 )
 def test_arrays_that_cannot_be_images(refused, tmp_path, array, code):

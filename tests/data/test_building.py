@@ -2,19 +2,24 @@ import errno
 import json
 import multiprocessing
 import os
+import shutil
 import signal
+import tarfile
+import zipfile
 from collections import namedtuple
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gansmith.core import atomic_files as files
 from gansmith.data import cache, find
 from gansmith.data import cache_folder as store
 from gansmith.data.base import DataOptions
+from gansmith.data.check import check_data
 from gansmith.data.open import open_data
 from gansmith.data.threads import in_threads
-from small_images import PIXELS, assert_right, entries
+from small_images import PIXELS, assert_right, entries, write_photos
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -168,3 +173,26 @@ def test_a_failing_thread_stops_the_others():
 
     with pytest.raises(ValueError, match="no"):
         list(in_threads(work, iter(range(10**9)), 1, 2))
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "tar", "npz"])
+def test_memory_that_runs_out_is_not_told_as_damage(tmp_path, cache_folder, monkeypatch, refused, form):
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    photos = write_photos(tmp_path / "photos")
+    if form == "npz":
+        np.savez(tmp_path / "a.npz", PIXELS)
+        monkeypatch.setattr(np, "load", fail)
+        source = tmp_path / "a.npz"
+    elif form == "folder":
+        source = photos
+        monkeypatch.setattr("gansmith.data.sources.folders_archives.read_file", fail)
+    else:
+        source = Path(shutil.make_archive(str(tmp_path / "a"), form, photos))
+        target = zipfile.ZipFile if form == "zip" else tarfile.TarFile
+        monkeypatch.setattr(target, "open" if form == "zip" else "extractfile", fail)
+    with refused("machine.no_memory"):
+        open_data(source, DataOptions())
+    with refused("machine.no_memory"):
+        check_data(source)

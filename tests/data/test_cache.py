@@ -21,7 +21,7 @@ def forbid_decoding(monkeypatch) -> None:
     for module, name in (
         (sources, "read_file"),
         (image_info, "decode_image"),
-        (image_info, "open_image"),
+        (image_info, "open_any"),
         (cache, "survey"),
     ):
         monkeypatch.setattr(module, name, lambda *args, **options: pytest.fail("an image was read"))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from pydantic import ValidationError
 
@@ -53,7 +55,11 @@ def test_sides_are_three_to_eight_times_a_power_of_two():
         ((8, 8), (8, 8)),
         ((300, 300), (128, 128)),
         ((218, 178), (128, 112)),
-        ((64, 20), (32, 12)),
+        ((64, 20), (64, 20)),
+        ((128, 512), (64, 256)),
+        ((50, 150), (48, 144)),
+        ((64, 1024), (32, 512)),
+        ((32, 960), (20, 320)),
     ],
 )
 def test_inferred_size_is_the_nearest_below_and_never_enlarges(shape, expected):
@@ -74,7 +80,53 @@ def test_mixed_shapes_become_the_median_square():
 
 def test_a_shape_that_practically_all_have_stays():
     assert shape_of(seen(*[(48, 64)] * 99, (500, 500))) == (48, 64)
-    assert shape_of(seen(*[(48, 64)] * 9, (500, 500))) == (48, 48)
+    assert shape_of(seen(*[(48, 64)] * 9, (500, 500))) == (48, 64)
+
+
+def test_what_would_be_cut_off_decides_the_fit(prose):
+    both = seen(*[(120, 160)] * 5, *[(160, 120)] * 5)
+    mostly = seen(*[(120, 160)] * 9, (160, 120))
+    sprites = seen(*[(24, 16)] * 9, (16, 16), transparent=True)
+    for infos, fit, shape in (
+        (both, "pad", (112, 112)),
+        (mostly, "crop", (96, 128)),
+        (sprites, "pad", (24, 16)),
+        (seen(*[(100, 110)] * 5, *[(110, 100)] * 5), "crop", (96, 96)),
+    ):
+        found = infer_format(infos, DataOptions())
+        assert (found.fit, (found.height, found.width)) == (fit, shape)
+        prose("notes on what is cut off", "\n".join(found.notes))
+    for options, fit in (({"fit": "crop"}, "crop"), ({"size": 64}, "pad"), ({"size": 64, "fit": "stretch"}, "stretch")):
+        assert infer_format(both, DataOptions(**options)).fit == fit
+    prose("notes on what is cut off", "\n".join(infer_format(both, DataOptions(fit="crop")).notes))
+
+
+def art(*shapes: tuple[int, int], block: int = 1) -> list[ImageInfo]:
+    return [replace(info, block=block) for info in seen(*shapes)]
+
+
+def test_pixel_art_keeps_its_pixels(prose):
+    for infos, shape, block in (
+        (art((20, 14), (24, 16), (18, 18)), (24, 20), 1),
+        (art((40, 40), (64, 64), block=2) + art((96, 96), block=6), (48, 48), 2),
+        (art((50, 20)), (52, 20), 1),
+    ):
+        found = infer_format(infos, DataOptions())
+        assert (found.fit, (found.height, found.width), found.block) == ("pixels", shape, block)
+        prose("notes on pixel art", "\n".join(found.notes))
+    assert infer_format(art((32, 32)), DataOptions(fit="crop")).fit == "crop"
+    assert infer_format(art((32, 32)), DataOptions(size=96)).fit == "pixels"
+    assert infer_format(art((32, 32)), DataOptions(size=16)).fit == "crop"
+    assert infer_format(seen((32, 32)), DataOptions(fit="pixels")).block == 1
+
+
+@pytest.mark.parametrize(
+    "infos",
+    [art((32, 32)) + art((32, 32), block=0) * 3, art((300, 300)), art((16, 16), block=4), art((32, 32), block=0)],
+    ids=["few", "large", "tiny", "none"],
+)
+def test_other_images_are_no_pixel_art(infos):
+    assert infer_format(infos, DataOptions()).fit == "crop"
 
 
 def test_notes_on_images_of_other_shapes(prose):
@@ -147,9 +199,3 @@ def test_channels_can_be_set(prose):
         )
     notes = infer_format(seen((64, 64), mode="RGBA", transparent=True), DataOptions(channels=3, size=64)).notes
     prose("notes on blended transparency", "\n".join(notes))
-
-
-def test_notes_on_16_bit_and_float_images(prose):
-    for mode in ("I;16", "F"):
-        notes = infer_format(seen((64, 64), (64, 64), mode=mode, gray=True), DataOptions(size=64, channels=1)).notes
-        prose("notes on deep images", "\n".join(notes))

@@ -76,7 +76,7 @@ def test_each_half_is_cut_around_its_own_centre(tmp_path):
         wide = np.zeros((16, 64, 3), np.uint8)
         wide[:, :32], wide[:, 32:] = (250, 0, number), (0, 250, number)
         save(tmp_path / "wide" / f"{number}.png", wide)
-    data = open_data(tmp_path / "wide", DataOptions(pairs=True, size=16))
+    data = open_data(tmp_path / "wide", DataOptions(pairs=True, size=16, fit="crop"))
     source, target = halves(data.read(range(4)))
     assert (source[..., 0] == 250).all()
     assert (target[..., 1] == 250).all()

@@ -27,7 +27,6 @@ from gansmith.planning.heuristics import (
     SIDES,
     gamma_for,
     lr_for,
-    needed_mb,
     side_for,
     width_for,
 )
@@ -38,6 +37,7 @@ from gansmith.recipes.load import load_recipe, named_paths, parse_recipe
 from gansmith.runs.length import Budget, TimeLimit
 from gansmith.runs.options import RunOptions
 from gansmith.training import prepare
+from gansmith.training.memory import needed_mb
 from gansmith.training.prepare import Speed
 from small_runs import Listener
 

@@ -440,11 +440,17 @@ def test_film_of_pictures_of_two_sizes_is_refused_with_both(refused, tmp_path: P
     assert not list(tmp_path.glob("film*"))
 
 
-def test_film_of_a_damaged_picture_is_refused_with_its_name(refused, tmp_path: Path) -> None:
-    paths = write_frames(tmp_path, 2)
+def test_film_of_the_pictures_that_are_whole(refused, tmp_path: Path) -> None:
+    paths = write_frames(tmp_path, 4)
+    whole = read_gif(make_film(tmp_path, [paths[0], paths[3]])[0])
     paths[1].write_bytes(paths[1].read_bytes()[:200])
+    paths[2].write_bytes(b"")
+    gif, mp4 = tmp_path / "film.gif", tmp_path / "film.mp4"
+    assert write_film(paths, ["0 kimg", "x", "x", "1 kimg"], gif, mp4) == paths[1:3]
+    assert np.array_equal(read_gif(gif)[0], whole[0])
+    paths[0].write_bytes(b"")
     with refused("output.film_picture_unreadable"):
-        make_film(tmp_path, paths)
+        make_film(tmp_path, paths[:3])
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import signal
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,14 +29,15 @@ from gansmith.runs.checkpoint import (
 KILL_MOMENTS = 10  # a save fsyncs 7 times and replaces 3 times
 
 
-def contents(number: int, size: int = 100) -> tuple[dict[str, torch.Tensor], dict[str, int]]:
+def contents(number: int, size: int = 100) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     tensors = {
         "weights": torch.full((size,), float(number)),
         "steps": torch.tensor(number),
         "odd": torch.arange(6.0).reshape(2, 3).t() + number,  # not contiguous
         "half": torch.full((3,), float(number), dtype=torch.bfloat16),
     }
-    return tensors, {"iteration": number}
+    values = {"iteration": number, "kimg": number / 10, "salt": 0, "seed": 0, "planned": True}
+    return tensors, {**values, "log_sizes": {}, "recipe": {}}
 
 
 def save(parent: Path, number: int, size: int = 100) -> Path:
@@ -288,7 +290,7 @@ def test_a_disk_that_fills_up_while_saving(refused, tmp_path, monkeypatch, place
         elif place == "save_file":
             patch.setattr(checkpoint, "save_file", fail)
         elif place == "json":
-            patch.setattr(Path, "write_text", fail)
+            patch.setattr(Path, "write_bytes", fail)
         elif place == "mkdir":
             patch.setattr(Path, "mkdir", lambda self, *_, **options: None if options.get("exist_ok") else fail())
         else:

@@ -15,6 +15,11 @@ from gansmith.runs.log import append_row, read_rows
 from gansmith.runs.record import RECORD_FORMAT
 from small_runs import record_of
 
+
+def row(iteration: int, **more: object) -> dict[str, object]:
+    return {"iteration": iteration, "kimg": iteration / 10, **more}
+
+
 LENGTH = RunLength(0.016, 2, log_every=1, preview_every=1, checkpoint_every=1, source="a test")
 
 
@@ -102,12 +107,12 @@ def test_one_writer_at_a_time_and_a_dead_one_does_not_count(refused, tmp_path):
 def test_rows_come_back_and_a_torn_last_line_is_left_out(tmp_path):
     log = tmp_path / "log.jsonl"
     assert read_rows(log) == []
-    rows = [{"iteration": 1, "loss": 0.1}, {"iteration": 2, "loss": None, "message": "caf\u00e9\u2028"}]
-    for row in rows:
-        append_row(log, row)
+    rows = [row(1, loss=0.1), row(2, event="health", message="caf\u00e9")]
+    for each in rows:
+        append_row(log, each)
     assert read_rows(log) == rows
     whole = log.read_bytes()
-    append_row(log, {"iteration": 3, "message": "\u00e9"})
+    append_row(log, row(3, event="health", message="\u00e9"))
     for end in range(len(whole) + 1, log.stat().st_size - 1):
         torn = tmp_path / "torn.jsonl"
         torn.write_bytes(log.read_bytes()[:end])
@@ -118,14 +123,14 @@ def test_rows_come_back_and_a_torn_last_line_is_left_out(tmp_path):
 
 def test_logs_are_cut_back_to_a_checkpoint(tmp_path):
     run = RunFolder.create(tmp_path / "a")
-    append_row(run.log, {"iteration": 1})
+    append_row(run.log, row(1))
     sizes = run.sizes()
     assert sizes == {"log.jsonl": run.log.stat().st_size, "timing.jsonl": 0, "snapshots.jsonl": 0}
-    append_row(run.log, {"iteration": 2})
-    append_row(run.timing, {"iteration": 2})
-    append_row(run.snapshots, {"iteration": 2})
+    append_row(run.log, row(2))
+    append_row(run.timing, row(2))
+    append_row(run.snapshots, row(2))
     run.truncate(sizes)
-    assert read_rows(run.log) == [{"iteration": 1}]
+    assert read_rows(run.log) == [row(1)]
     assert run.timing.stat().st_size == run.snapshots.stat().st_size == 0
     run.truncate({"log.jsonl": 10_000})  # never longer than it is
     assert run.log.stat().st_size == sizes["log.jsonl"]
@@ -145,7 +150,7 @@ def test_quarantine_is_written_when_there_is_one(tmp_path):
     assert not (run.path / "quarantine.jsonl").exists()
     entries = [{"file": "x.png", "reason": "empty file"}]
     run.copy_of_quarantine(entries)
-    assert read_rows(run.path / "quarantine.jsonl") == entries
+    assert json.loads((run.path / "quarantine.jsonl").read_text()) == entries[0]
 
 
 def test_the_next_free_folder(tmp_path):
@@ -174,12 +179,15 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     left = [run.path / ".run.json.123.tmp", run.checkpoints / "000000001" / ".state.json.9.tmp"]
     for path in left:
         path.write_text("{")
-    (run.path / ".folder.tmp").mkdir()
-    (run.path / "notes.tmp").write_text("mine")
+    (run.path / ".folder.abcdefgh.tmp").mkdir()
+    mine = [run.path / "notes.tmp", run.path / ".notes.tmp", run.path / "mine" / ".run.json.123.tmp"]
+    mine[2].parent.mkdir()
+    for path in mine:
+        path.write_text("mine")
     remove_leftovers(run)
     assert not any(path.exists() for path in left)
-    assert not (run.path / ".folder.tmp").exists()
-    assert (run.path / "notes.tmp").exists()
+    assert not (run.path / ".folder.abcdefgh.tmp").exists()
+    assert all(path.exists() for path in mine)
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])

@@ -32,14 +32,18 @@ from gansmith.cli import (
     sample,
     schema,
     score,
+    serve,
+    studio,
     train,
     translate,
     upscale,
+    verify,
 )
-from gansmith.cli.options import ENDED_BY_VERDICT, USER_ERROR, flag
+from gansmith.cli.options import ENDED_BY_VERDICT, PAUSED, USER_ERROR, flag
 from gansmith.cli.text import json_text
-from gansmith.core.errors import GansmithError, GansmithWarning
+from gansmith.core.errors import GansmithError, GansmithWarning, StoppedError
 from gansmith.core.events import say
+from gansmith.core.registry import plugin_fault
 from gansmith.core.signals import removing_half_files
 from gansmith.core.version import __version__
 
@@ -113,10 +117,12 @@ def add_verbs(panel: str, *verbs: Callable[..., None]) -> None:
 
 
 add_verbs(TRAIN, train.train, resume.resume, plan.plan, recipes.recipes)
+add_verbs(LOOK, verify.verify, verify.repair)
 add_verbs(LOOK, diagnose.diagnose, compare.compare)
 add_verbs(USE, sample.sample, interpolate.interpolate, arithmetic.arithmetic, directions.directions)
 add_verbs(USE, invert.invert, translate.translate, upscale.upscale, features.features, augment.augment)
-add_verbs(SHIP, export.export)
+add_verbs(LOOK, studio.studio)
+add_verbs(SHIP, export.export, serve.serve)
 app.command("import", cls=Command, rich_help_panel=USE)(import_weights.import_weights)
 add_verbs(EVALUATE, evaluate.evaluate, score.score, probe.probe)
 add_verbs(MACHINE, doctor.doctor, schema.schema)
@@ -160,8 +166,19 @@ def main() -> None:
         if len(words) < len(sys.argv) - 1:
             raise
         say(f"gansmith: {_error_text(problem)}")
-        sys.exit(ENDED_BY_VERDICT if _code_of(problem) == "training.diverged" else USER_ERROR)
-    except Exception as problem:  # a fault of gansmith: Python prints the traceback and exits with INTERNAL_ERROR
+        ended = PAUSED if isinstance(problem, StoppedError) else USER_ERROR
+        sys.exit(ENDED_BY_VERDICT if _code_of(problem) == "training.diverged" else ended)
+    except (Exception, SystemExit) as problem:
+        if fault := plugin_fault(problem):
+            fault += "\n  to see where, pass --debug"
+            _print_json_error("plugin.failed", fault)
+            if len(words) < len(sys.argv) - 1:
+                raise
+            say(f"gansmith: {fault}")
+            sys.exit(USER_ERROR)
+        if isinstance(problem, SystemExit):
+            raise
+        # A fault of gansmith: Python prints the traceback and exits with INTERNAL_ERROR.
         _print_json_error("internal", f"{type(problem).__name__}: {problem}")
         raise
 

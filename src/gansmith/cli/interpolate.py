@@ -27,7 +27,7 @@ def interpolate(
     raw: Raw = False,
     out: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="Looping film (.gif or .mp4), or strip of frames (.png)."),
+        typer.Option(metavar="FILE", help="Looping film (.gif, .mp4), album (.html), or strip of frames (.png)."),
     ] = Path("walk.gif"),
     device: Device = "auto",
     plugin: Plugin = None,

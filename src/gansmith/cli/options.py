@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import GansmithError, why_not
 
 # Exit codes; 1 is Python's for an uncaught exception. docs/automation.md explains them.
 USER_ERROR, PAUSED, ENDED_BY_VERDICT = 2, 3, 4
@@ -106,6 +106,19 @@ Loggers = Annotated[
         rich_help_panel=MORE,
     ),
 ]
+SaveEvery = Annotated[
+    float | None,
+    typer.Option(metavar="N", help="Save a checkpoint at least every N minutes.", rich_help_panel=MORE),
+]
+Port = Annotated[int, typer.Option(metavar="N", help="Port; 0 takes a free one.", min=0, max=65535)]
+Host = Annotated[str, typer.Option(metavar="NAME", help="Address to listen on; one for other machines needs a token.")]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="Answer only who has this token.", envvar="GANSMITH_TOKEN", show_envvar=False,
+        show_default="$GANSMITH_TOKEN",
+    ),
+]  # fmt: skip
 AsJson = Annotated[bool, flag("--json", "Print the result as JSON.")]
 
 Processes = Annotated[
@@ -125,6 +138,21 @@ Layers = Annotated[str, typer.Option(metavar="NAMES", help="Discriminator layers
 IMAGE_NUMBERS = (
     "3,9 are images 3 and 9 of 'gansmith sample'; 7:3 is image 3 of --seed 7; x.latent.safetensors is a saved latent"
 )
+
+
+def import_serving() -> Any:
+    """Return the module that serves; GansmithError if a library of the extra is missing."""
+    try:
+        from gansmith.web import serving  # here: an extra
+    except ImportError as problem:
+        if (problem.name or "").partition(".")[0] == "gansmith":
+            raise
+        raise GansmithError(
+            "web.extra_missing",
+            f"this needs the library {problem.name}{why_not(problem, problem.name or '')}"
+            "\n  install it: pip install 'gansmith[studio]'",
+        ) from problem
+    return serving
 
 
 def data_overrides(

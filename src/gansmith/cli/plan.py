@@ -25,7 +25,7 @@ from gansmith.cli.options import (
 )
 from gansmith.cli.text import WIDTH, json_text, wrap_lines
 from gansmith.cli.train import data_and_overrides
-from gansmith.core.atomic_files import commit_file
+from gansmith.core.atomic_files import commit_text
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import duration, say
 
@@ -74,7 +74,7 @@ def plan(
     )  # fmt: skip
     say("\n".join(proposal_lines(proposal)))
     if out is not None:
-        commit_file(out, lambda place: place.write_text(proposal.to_yaml(), encoding="utf-8"))
+        commit_text(out, proposal.to_yaml())
         words = ["gansmith", "train", *([] if source == "fashion-sample" else [source]), "--recipe", str(out)]
         words += ["--device", device] if device != "auto" else []
         words += ["--precision", precision] if precision != "auto" else []

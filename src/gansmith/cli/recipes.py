@@ -10,6 +10,7 @@ import typer
 from gansmith.cli.options import AsJson, flag
 from gansmith.cli.text import json_text
 from gansmith.core.errors import RecipeError, unknown_name
+from gansmith.core.plain_files import MAX_YAML_BYTES, read_text
 from gansmith.recipes import AUTO, AUTO_SUMMARY, AUTO_TEXT, GOALS
 
 LAYERS = "# Layers at "  # begins the comment below a printed recipe
@@ -49,7 +50,7 @@ def recipes(
     elif name in files:
         _print_recipe(name, files[name].read_text(encoding="utf-8"))
     elif Path(name).is_file():
-        _print_recipe(name, Path(name).read_text(encoding="utf-8"))
+        _print_recipe(name, read_text(name, MAX_YAML_BYTES))
     else:
         raise RecipeError(
             "recipe.unknown_recipe", unknown_name("recipe", name, known, hint="or pass the path of a .yaml file")

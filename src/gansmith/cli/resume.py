@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import AsJson, Processes, flag, in_processes
+from gansmith.cli.options import AsJson, Processes, SaveEvery, flag, in_processes
 from gansmith.cli.train import print_run
 
 
@@ -24,6 +24,7 @@ def resume(
         list[str] | None,
         typer.Option(metavar="NAME", help="Replace the run's loggers; 'none' ends them; repeatable."),
     ] = None,
+    save_every_minutes: SaveEvery = None,
     processes: Processes = None,
     as_json: AsJson = False,
 ) -> None:
@@ -35,5 +36,8 @@ def resume(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     loggers = [] if logger == ["none"] else logger or None
-    result = api.resume(run, kimg=kimg, device=device, accept_changes=accept_changes, loggers=loggers)
+    result = api.resume(
+        run, kimg=kimg, device=device, accept_changes=accept_changes, loggers=loggers,
+        save_every_minutes=save_every_minutes,
+    )  # fmt: skip
     print_run(result, as_json=as_json)

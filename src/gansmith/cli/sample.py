@@ -32,7 +32,7 @@ def sample(
     label: Label = None,
     truncation: Truncation = None,
     raw: Raw = False,
-    out: Annotated[Path, typer.Option(metavar="FILE", help="grid.png, x.npz, x.zip or a folder.")] = Path(
+    out: Annotated[Path, typer.Option(metavar="FILE", help="grid.png, x.npz, x.npy, x.tif, x.zip or a folder.")] = Path(
         "samples.png"
     ),
     numbered: Annotated[bool, flag("--numbered", "Write the number for --seeds below each image.")] = False,
@@ -44,7 +44,8 @@ def sample(
     """Make new images with a trained model.
 
     A seed gives the same first images for any --num.
-    For x.npz, x.zip and folders, memory does not grow with --num.
+    For all but grid.png, memory does not grow with --num.
+    Models of deep data write values in the units of that data; see docs/science.md.
 
     Example: gansmith sample runs/dcgan-photos-001 -n 100 --out grid.png
     """

@@ -23,6 +23,7 @@ from gansmith.cli.options import (
     Plugin,
     Precision,
     Processes,
+    SaveEvery,
     Until,
     ZipEncoding,
     data_overrides,
@@ -135,6 +136,7 @@ def train(
     until: Until = None,
     precision: Precision = "auto",
     compiled: Compile = False,
+    save_every_minutes: SaveEvery = None,
     processes: Processes = None,
     logger: Loggers = None,
     plugin: Plugin = None,
@@ -169,7 +171,7 @@ def train(
         "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes, "until": until,
         "seed": seed, "holdout": holdout, "init_from": init_from, "plugins": plugin or [], "data_root": data_root,
         "device": device, "precision": precision, "compiled": compiled,
-        "loggers": logger or [],
+        "loggers": logger or [], "save_every_minutes": save_every_minutes,
     }  # fmt: skip
     if dry_run:
         found = api.dry_run(source, **keywords)
@@ -262,13 +264,18 @@ def data_and_overrides(words: list[str], *, pairs: bool = False) -> tuple[list[s
             "an argument is empty\n  is a variable of your shell empty? for the current folder write .",
         )
     sources = [word for word in words if "=" not in word or Path(word).exists()]
+    overrides = [word for word in words if word not in sources]
+    if len(sources) > 1 and not pairs:
+        from gansmith.data.sources.shards import BETWEEN, SHARDS_PREFIX, is_archive  # here: it imports NumPy
+
+        if all(map(is_archive, sources)):
+            sources = [SHARDS_PREFIX + BETWEEN.join(sources)]
     if len(sources) > (2 if pairs else 1):
         raise GansmithError(
             "cli.several_data_sets",
             f"expected one data set, got {len(sources)}: {', '.join(sources[:4])}"
             "\n  changes to the recipe are written KEY=VALUE",
         )
-    overrides = [word for word in words if word not in sources]
     return sources or ["fashion-sample"], overrides
 
 

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,8 +16,10 @@ from typing import Any
 from safetensors import SafetensorError
 
 from gansmith.core.errors import DiskFullError, GansmithWarning
+from gansmith.core.plain_files import refuse_special
 
 NOT_SUPPORTED = (errno.EPERM, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
+TEMPORARY = re.compile(r"\..+\.(\d+|[a-z0-9_]{8})\.tmp")  # names of half-written files and folders
 METADATA_KEY = "gansmith"  # the entry in a weights file's header that holds the model's record
 
 
@@ -26,6 +29,8 @@ def commit_file(path: Path, write: Callable[[Path], object], *, flush: bool = Tr
     Without ``flush`` it takes less time, and a power cut may leave the newest files cut short or empty.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with contextlib.suppress(FileNotFoundError):
+        refuse_special(path, path.stat())  # a rename would put the file in a device's place
     try:
         write(temporary)
         if flush:
@@ -48,8 +53,17 @@ def commit_file(path: Path, write: Callable[[Path], object], *, flush: bool = Tr
 
 def commit_json(path: Path, value: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    text = json.dumps(value, indent=2, allow_nan=False) + "\n"
-    commit_file(path, lambda temporary: temporary.write_text(text))
+    commit_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def commit_text(path: Path, text: str) -> None:
+    """Write a file of UTF-8 text, whole or not at all."""
+    commit_bytes(path, text.encode("utf-8"))
+
+
+def commit_bytes(path: Path, data: bytes, *, flush: bool = True) -> None:
+    """Write a file of these bytes, whole or not at all; ``flush`` as in ``commit_file``."""
+    commit_file(path, lambda temporary: temporary.write_bytes(data), flush=flush)
 
 
 def sync_append(path: Path) -> int:

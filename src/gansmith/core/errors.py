@@ -7,7 +7,7 @@ from typing import Any
 # The part of a code before its first dot. The command line adds "system" for errors of the operating system.
 AREAS = frozenset({
     "checkpoint", "cli", "data", "disk", "export", "hub", "image", "import", "machine", "metric", "model", "output",
-    "plugin", "recipe", "run", "system", "training",
+    "plugin", "recipe", "run", "system", "training", "web",
 })  # fmt: skip
 
 
@@ -50,6 +50,10 @@ class MetricError(GansmithError):
 
 class TrainingError(GansmithError):
     """A run that cannot continue."""
+
+
+class StoppedError(GansmithError):
+    """A signal ended the work before there was anything to save; the command line exits with code 3."""
 
 
 class DiskFullError(TrainingError):

@@ -41,6 +41,9 @@ VerdictName = Literal[
     "oscillating",
     "diverged",
     "stalled",
+    "lagging_average",
+    "grainy",
+    "blurred",
 ]
 
 

@@ -1,12 +1,15 @@
 """Parts by name: the base class of parts, registries, and the loading of plugins."""
 
+import functools
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import pkgutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -14,7 +17,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
-from gansmith.core.errors import RecipeError, nearest, unknown_name
+from gansmith.core.errors import GansmithError, RecipeError, nearest, reason_of, unknown_name
 
 ENTRY_POINT_GROUP = "gansmith.plugins"
 
@@ -33,6 +36,13 @@ class Part(FrozenModel):
     """
 
     kind: ClassVar[str] = ""  # the registered name
+
+    def fault_in(self, method: str, result: Any, arguments: tuple[Any, ...]) -> str:
+        """Return what is wrong with the result of a method, such as "returns a str"; "" if nothing is.
+
+        It is asked about parts of plugins only.
+        """
+        return ""
 
 
 PartT = TypeVar("PartT", bound=Part)
@@ -60,6 +70,8 @@ class Registry(Generic[PartT]):
                 )
             part.kind = name
             self._parts[name] = part
+            if _loading:
+                _guard(part, _Origin(_loading, self.family, name))
             return part
 
         return add
@@ -109,6 +121,88 @@ class Registry(Generic[PartT]):
 
 
 @dataclass(frozen=True)
+class _Origin:
+    """Where a part of a plugin comes from."""
+
+    plugin: str  # file, or name of the entry point
+    family: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"plugin '{self.plugin}', {self.family} '{self.kind}'"
+
+
+_loading = ""  # the plugin that is being imported
+_plugin_modules = dict[str, str]()  # name of a module to its plugin
+_plugin_parts = dict[type[BaseModel], _Origin]()
+
+
+def _guard(part: type[Part], origin: _Origin) -> None:
+    """Make the methods of a plugin's part name the plugin where they fail or return what they must not."""
+    _plugin_parts[part] = origin
+    _plugin_modules[part.__module__] = origin.plugin
+    for name, function in list(vars(part).items()):
+        of_contract = any(name in vars(base) for base in part.__mro__[1:] if base.__module__.startswith("gansmith."))
+        if inspect.isfunction(function) and of_contract and (name == "__call__" or not name.startswith("_")):
+            setattr(part, name, _guarded(function, origin))
+
+
+def _guarded(function: Callable[..., Any], origin: _Origin) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(self: Part, *arguments: Any, **keywords: Any) -> Any:
+        name = function.__name__
+        try:
+            result = function(self, *arguments, **keywords)
+        except GansmithError:
+            raise
+        except MemoryError:
+            raise
+        except (Exception, SystemExit) as problem:
+            if is_signal(problem):
+                raise
+            text = f"{origin}: {name} fails: {type(problem).__name__}: {reason_of(problem)}"
+            raise RecipeError("plugin.part_failed", f"{text}\n  to see where, pass --debug") from problem
+        if fault := self.fault_in(name, result, arguments):
+            text = f"{origin}: {name} {fault}\n  docs/add_a_part.md says what it returns"
+            raise RecipeError("plugin.wrong_result", text)
+        return result
+
+    return call
+
+
+def is_signal(problem: BaseException) -> bool:
+    """Say whether a SystemExit comes from a signal's handler, and not from the code that it interrupted."""
+    last = problem.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    return last is None or last.tb_frame.f_globals.get("__name__") == "gansmith.core.signals"
+
+
+def plugin_fault(problem: BaseException) -> str:
+    """Return in words where a plugin's code raised an error; "" if it was not in a plugin."""
+    frame, found = problem.__traceback__, ""
+    while frame is not None:
+        plugin = _plugin_modules.get(str(frame.tb_frame.f_globals.get("__name__")))
+        if plugin and not (isinstance(problem, SystemExit) and is_signal(problem)):
+            where = getattr(frame.tb_frame.f_code, "co_qualname", frame.tb_frame.f_code.co_name)
+            found = f"plugin '{plugin}': {where} fails: {type(problem).__name__}: {reason_of(problem)}"
+        frame = frame.tb_next
+    return found
+
+
+def plugin_parts_in(value: Any) -> list[str]:
+    """Return in words the parts of plugins that a recipe or a part holds."""
+    if isinstance(value, BaseModel):
+        mine = [str(_plugin_parts[type(value)])] if type(value) in _plugin_parts else []
+        return mine + [each for name in type(value).model_fields for each in plugin_parts_in(getattr(value, name))]
+    if isinstance(value, dict):
+        return [each for entry in value.values() for each in plugin_parts_in(entry)]
+    if isinstance(value, list | tuple):
+        return [each for entry in value for each in plugin_parts_in(entry)]
+    return []
+
+
+@dataclass(frozen=True)
 class PartOf:
     """Mark a pydantic field as a part: read by ``Registry.parse``, written as a mapping with ``kind``."""
 
@@ -148,7 +242,8 @@ def load_plugins(files: tuple[Path, ...] = ()) -> None:
     Raises RecipeError for a file that is missing, is not Python or fails to import.
     """
     for entry_point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
-        entry_point.load()
+        with _naming(entry_point.name, entry_point.module):
+            entry_point.load()
     for file in files:
         path = Path(file).resolve()
         if not path.exists():
@@ -167,10 +262,27 @@ def load_plugins(files: tuple[Path, ...] = ()) -> None:
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         try:
-            spec.loader.exec_module(module)
-        except Exception as problem:
-            del sys.modules[module_name]
-            raise RecipeError(
-                "plugin.import_failed",
-                f"plugin '{file}' fails to import: {type(problem).__name__}: {problem}\n  to see where: python {file}",
-            ) from problem
+            with _naming(str(file), module_name):
+                spec.loader.exec_module(module)
+        except BaseException:
+            sys.modules.pop(module_name, None)
+            raise
+
+
+@contextmanager
+def _naming(plugin: str, module: str) -> Iterator[None]:
+    """Import a plugin inside: its parts are noted as its own; RecipeError if it fails, also if it exits."""
+    global _loading
+    before, _loading = _loading, plugin
+    _plugin_modules[module] = plugin
+    try:
+        yield
+    except (Exception, SystemExit) as problem:
+        if isinstance(problem, SystemExit) and is_signal(problem):
+            raise
+        raise RecipeError(
+            "plugin.import_failed",
+            f"plugin '{plugin}' fails to import: {type(problem).__name__}: {problem}\n  to see where: python {plugin}",
+        ) from problem
+    finally:
+        _loading = before

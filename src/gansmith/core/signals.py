@@ -66,6 +66,42 @@ class StopRequest:
                 os.write(STDERR, HEARD)
 
 
+class Stopped(BaseException):
+    """A signal that asks a program to stop, inside ``interrupting``."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    @property
+    def name(self) -> str:
+        """Return the name of the signal."""
+        return signal.Signals(self.number).name
+
+
+@contextmanager
+def interrupting() -> Iterator[None]:
+    """Raise Stopped inside when a signal of PAUSING or SIGHUP arrives, if this is the main thread.
+
+    A SIGHUP that the program ignores, as below nohup or where its terminal may close, stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def receive(number: int, _: Any) -> None:
+        raise Stopped(number)
+
+    numbers = [getattr(signal, name) for name in (*PAUSING, "SIGHUP") if hasattr(signal, name)]
+    numbers = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    old = {number: signal.signal(number, receive) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
+
+
 _outliving = False  # SIGHUP is ignored by outliving_terminal, not by nohup
 
 

@@ -15,17 +15,36 @@ from pydantic import Field, field_validator
 from gansmith.core.errors import counted
 from gansmith.core.file_names import escaped, path_of
 from gansmith.core.registry import FrozenModel
-from gansmith.imaging.images import PIXEL_LIMIT, POINT
+from gansmith.imaging.images import PIXEL_LIMIT, POINT, Fit
+from gansmith.imaging.values import MOST_BANDS, STORED, PixelValues, picture_of
 
-Payload = bytes | np.ndarray  # an encoded file, or uint8 (H, W, C)
+EACH_CHANNEL = "channels"  # the option range: one is found for each channel
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a stack or animation: the encoded file, and the number of the frame from 0."""
+
+    file: bytes
+    number: int
+
+
+Payload = bytes | np.ndarray | Frame  # an encoded file, values (H, W, C) of any number type, or a frame of a file
 
 
 class DataOptions(FrozenModel):
     """A recipe's options for its images; None means inferred from the images.
 
     size: one side, or (height, width), in px; also written "64", "48x64" (height x width) or [48, 64].
-    fit: "crop" cuts around the centre, "pad" adds a border (white, or transparent with 4 channels), "stretch" scales.
-    channels: 1 gray, 3 colour, 4 colour with alpha.
+    fit: "crop" cuts around the centre, "pad" adds a border (white, or transparent with 4 channels), "stretch" scales,
+        "pixels" scales pixel art by whole factors without blur and adds a border. "auto" takes pixels for pixel art,
+        pad for images with alpha and where crop would cut off more than 15 %, else crop.
+    channels: 1 gray, 3 colour, 4 colour with alpha; up to 32 bands of files that have them.
+    depth: how values are stored: "8", "16" or "float"; "auto" keeps what the files have.
+    range: LOW:HIGH, the values that networks see as -1 and 1; with commas one for each channel, or "channels" to find
+        one for each; of pairs SOURCE/TARGET. None: found from the whole set.
+    bands: names of the channels, where they are no colours.
+    preview: the bands of pictures, counted from 1: one for gray, or three.
     mirror: flip images at random from left to right while training.
     pairs: each image is two side by side, a source and its target; ``size`` is the size of one of them.
     direction: "source-target" has sources at the left (or in the first folder), "target-source" at the right.
@@ -33,18 +52,26 @@ class DataOptions(FrozenModel):
         FILE[:FILECOLUMN:LABELCOLUMN] a table (.csv, .tsv or .jsonl).
     zip_encoding: the code page of the names in a .zip that are not UTF-8, such as "gbk".
     max_pixels: larger images are left out; also written "100M".
+    frames: of stacks and animations: "first", "all", or "every:N" for each N-th.
+    palette: "keep" gives samples only colours that the images have, at most 256.
     allow_left_out: go on although more files are left out than read.
     """
 
     size: int | tuple[int, int] | None = None
-    fit: Literal["crop", "pad", "stretch"] = "crop"
-    channels: Literal[1, 3, 4] | None = None
+    fit: Literal["auto", "crop", "pad", "stretch", "pixels"] = "auto"
+    channels: int | None = Field(None, ge=1, le=MOST_BANDS)
+    depth: Literal["auto", "8", "16", "float"] = "auto"
+    range: str | None = None
+    bands: tuple[str, ...] | None = None
+    preview: tuple[int, ...] | None = None
     mirror: bool = False
     pairs: bool = False
     direction: Literal["source-target", "target-source"] = "source-target"
     labels: str | None = None
     zip_encoding: str | None = None
     max_pixels: int = Field(PIXEL_LIMIT, ge=64)
+    frames: str = "first"
+    palette: Literal["keep"] | None = None
     allow_left_out: bool = False
 
     @field_validator("max_pixels", mode="before")
@@ -53,6 +80,14 @@ class DataOptions(FrozenModel):
         """Return "100M" as 100,000,000."""
         if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?\s*[mM]", value.strip()):
             return round(float(value.strip()[:-1]) * 10**6)
+        return value
+
+    @field_validator("frames")
+    @classmethod
+    def _known_frames(cls, value: str) -> str:
+        """Return "first", "all" or "every:N" as it is."""
+        if not re.fullmatch(r"first|all|every:[1-9]\d{0,5}", value):
+            raise ValueError(f"frames must be first, all or every:N, for example every:10, got {value!r}")
         return value
 
     @field_validator("labels")
@@ -98,6 +133,47 @@ class DataOptions(FrozenModel):
         """Return "3", as the command line passes it, as 3."""
         return int(value) if isinstance(value, str) and value.strip().isdigit() else value
 
+    @field_validator("depth", mode="before")
+    @classmethod
+    def _depth_as_text(cls, value: Any) -> Any:
+        """Return 8 and 16 as "8" and "16"."""
+        return str(value) if isinstance(value, int) else value
+
+    @field_validator("range")
+    @classmethod
+    def _readable_range(cls, value: str | None) -> str | None:
+        """Return the range; ValueError for another form."""
+        if value not in (None, EACH_CHANNEL):
+            try:
+                parsed_range(value or "")
+            except ValueError:
+                raise ValueError(
+                    f"range must be LOW:HIGH, for example -1000:3000, or {EACH_CHANNEL}, got {value!r}"
+                ) from None
+        return value
+
+    @field_validator("bands", mode="before")
+    @classmethod
+    def _names_of_bands(cls, value: Any) -> Any:
+        """Return "red,nir" as ("red", "nir")."""
+        return tuple(name.strip() for name in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("preview", mode="before")
+    @classmethod
+    def _numbers_of_bands(cls, value: Any) -> Any:
+        """Return "3,2,1" as (3, 2, 1); ValueError unless it names one band or three."""
+        if value is None:
+            return None
+        parts = value.split(",") if isinstance(value, str) else [value] if isinstance(value, int) else list(value)
+        if len(parts) not in (1, 3) or not all(str(part).strip().isdigit() and int(part) > 0 for part in parts):
+            raise ValueError(f"preview must be one band or three, counted from 1, for example 3,2,1, got {value!r}")
+        return tuple(int(part) for part in parts)
+
+    @property
+    def ranges(self) -> list[list[tuple[float, float]]]:
+        """Return [(low, high), ...] for each side that ``range`` gives; [] if it gives no numbers."""
+        return [] if self.range in (None, EACH_CHANNEL) else parsed_range(self.range or "")
+
     @property
     def shape(self) -> tuple[int, int] | None:
         """Return (height, width) in px; None: inferred."""
@@ -105,12 +181,39 @@ class DataOptions(FrozenModel):
 
     def reading(self) -> dict[str, Any]:
         """Return the options, but size and channels, that decide how another program reads the same files."""
-        return self.model_dump(exclude={"size", "channels", "mirror", "pairs"})
+        return self.model_dump(exclude={"size", "channels", "mirror", "pairs", "palette"})
 
-    def with_format(self, height: int, width: int, channels: int) -> "DataOptions":
-        """Return these options with size and channels as stored; ``width`` is the width of a whole pair."""
+    def with_format(self, height: int, width: int, channels: int, fit: str | None = None) -> "DataOptions":
+        """Return these options with size, channels and fit as stored; ``width`` is the width of a whole pair."""
         size = (height, width // 2 if self.pairs else width)
-        return DataOptions.model_validate({**self.model_dump(), "size": size, "channels": channels})
+        exact = {"size": size, "channels": channels, "fit": fit or self.fit}
+        return DataOptions.model_validate({**self.model_dump(), **exact})
+
+    def like(self, spec: "DataSpec") -> "DataOptions":
+        """Return these options with the size, channels, fit and range in which a data set is stored."""
+        fitted = self.with_format(spec.height, spec.width, spec.channels, spec.fit)
+        values, source = spec.values, spec.source_values
+        if values is None:
+            return fitted
+        text = values.range_text if source is None else f"{source.range_text}/{values.range_text}"
+        stored = {
+            "depth": values.depth,
+            "range": text,
+            "bands": values.bands or None,
+            "preview": values.preview or None,
+        }
+        return DataOptions.model_validate({**fitted.model_dump(), **stored})
+
+
+def parsed_range(text: str) -> list[list[tuple[float, float]]]:
+    """Return [(low, high), ...] for each side of the option ``range``; ValueError for another form."""
+    sides = []
+    for side in text.split("/"):
+        pairs = [tuple(map(float, part.split(":"))) for part in side.split(",")]
+        if not all(len(pair) == 2 and np.isfinite(pair).all() and pair[0] < pair[1] for pair in pairs):
+            raise ValueError(text)
+        sides.append([(pair[0], pair[1]) for pair in pairs])
+    return sides
 
 
 @dataclass(frozen=True)
@@ -129,7 +232,7 @@ class DataSpec:
     name: str
     height: int
     width: int
-    channels: int  # 1, 3 or 4
+    channels: int  # 1 gray, 3 colour, 4 colour with alpha; up to 32 where ``values`` names bands
     count: int  # images in this split
     classes: tuple[str, ...]  # () when there are no labels
     fingerprint: str  # SHA-256 of names, labels and contents of all splits, and of size, fit and channels
@@ -138,6 +241,35 @@ class DataSpec:
     pixels_sha256: str = ""  # of the decoded and fitted images of all splits
     pairs: bool = False  # each image is a source and its target, side by side; ``width`` is the width of both
     source_scale: int = 1  # how often the sides of a source, as it came, fit into those of its target
+    fit: Fit = "crop"  # how images of other proportions were fitted
+    palette: tuple[
+        str, ...
+    ] = ()  # all colours of the images, as "ff00aa" (RGB or RGBA) or "7f" (gray); samples keep it
+    values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
+    source_values: PixelValues | None = None  # of the sources of pairs, where ``values`` has those of the targets
+
+    @property
+    def stored_type(self) -> np.dtype[Any]:
+        """Return the number type of stored pixels."""
+        return np.dtype(STORED[self.values.depth] if self.values else np.uint8)
+
+    @property
+    def source_meaning(self) -> PixelValues | None:
+        """Return the meaning of the stored pixels of images that are translated; None: ordinary 8-bit images."""
+        return self.source_values or self.values
+
+    @property
+    def kind_words(self) -> str:
+        """Return what the channels are: "gray", "colour, 16 bit", "8 bands of floats"."""
+        return channel_words(self.channels, self.values)
+
+    def picture(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the picture of stored pixels (N, H, W, C), uint8; of pairs source and target each by its own range."""
+        if self.values is None or self.source_values is None or self.source_values == self.values:
+            return picture_of(pixels, self.values)
+        halves = np.split(pixels, 2, axis=-2)
+        sides = (self.source_values, self.values)
+        return np.concatenate([side.picture(half) for side, half in zip(sides, halves, strict=True)], axis=-2)
 
     @property
     def is_points(self) -> bool:
@@ -153,12 +285,32 @@ class DataSpec:
 
     def to_json(self) -> dict[str, Any]:
         """Return the spec as JSON values."""
-        return {**asdict(self), "classes": list(self.classes)}
+        found = {**asdict(self), "classes": list(self.classes)}
+        return {name: value for name, value in found.items() if value is not None}
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "DataSpec":
         """Return the spec that ``to_json`` wrote."""
-        return cls(**{**value, "classes": tuple(value["classes"]), "split": Split(**value["split"])})
+        values = {
+            name: PixelValues.from_json(value[name])
+            for name in ("values", "source_values")
+            if value.get(name) is not None
+        }
+        fixed = {
+            "classes": tuple(value["classes"]),
+            "split": Split(**value["split"]),
+            "palette": tuple(value.get("palette", ())),
+        }
+        return cls(**{**value, **fixed, **values})
+
+
+def channel_words(channels: int, values: PixelValues | None = None) -> str:
+    """Return the channels of images in words: "gray", "colour, 16 bit", "8 bands of floats"."""
+    colours = {1: "gray", 3: "colour", 4: "colour with alpha"}
+    has_colours = channels in colours and not (values and values.bands)
+    words = colours[channels] if has_colours else counted(channels, "band")
+    form = {"8": "", "16": "16 bit", "float": "floats"}[values.depth if values else "8"]
+    return f"{words}, {form}" if form else words
 
 
 @dataclass(frozen=True)
@@ -175,7 +327,7 @@ class DataSummary:
     def lines(self) -> list[str]:
         """Return the summary as lines of plain English."""
         spec = self.spec
-        kind = {1: "gray", 3: "colour", 4: "colour with alpha"}[spec.channels] + (", in pairs" if spec.pairs else "")
+        kind = spec.kind_words + (", in pairs" if spec.pairs else "")
         classes = f", {len(spec.classes)} classes" if spec.classes else ", no labels"
         images = f"{spec.count:,} images, {spec.height} x {spec.width}, {kind}"
         out = [f"{spec.name}: {spec.contents if spec.is_points else images}{classes}"]
@@ -200,12 +352,12 @@ class DataSummary:
 
 @dataclass(frozen=True)
 class ImageData:
-    """An open data set: one split of a memory-mapped cache of uint8 images."""
+    """An open data set: one split of a memory-mapped cache of images."""
 
     spec: DataSpec
     summary: DataSummary
     labels: np.ndarray | None  # int64 (count,)
-    pixels: np.ndarray  # uint8 (all splits, H, W, C), memory-mapped
+    pixels: np.ndarray  # (all splits, H, W, C) of ``spec.stored_type``, memory-mapped
     rows: np.ndarray  # int64 (count,): the rows of ``pixels`` that belong to this split
     digests: np.ndarray  # uint8 (all splits, 2, 16): half a SHA-256 of each image's file, and of its pixels
     held_out: "ImageData | None" = None
@@ -214,7 +366,7 @@ class ImageData:
         return self.spec.count
 
     def read(self, indices: np.ndarray | Sequence[int]) -> np.ndarray:
-        """Return copies of images, uint8 (N, H, W, C); IndexError for an index outside the split."""
+        """Return copies of images, (N, H, W, C) of ``spec.stored_type``; IndexError for an index outside the split."""
         return np.asarray(self.pixels[self.rows[np.asarray(indices, np.int64)]])
 
     def read_labels(self, indices: np.ndarray | Sequence[int]) -> np.ndarray | None:

@@ -4,9 +4,9 @@ import hashlib
 import json
 import re
 import shutil
-import tempfile
+import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import numpy as np
 import PIL
 
 from gansmith.core.atomic_files import commit_json, is_disk_full
-from gansmith.core.errors import DataError, DiskFullError
+from gansmith.core.errors import DataError, DiskFullError, GansmithWarning, counted
 from gansmith.core.events import OnProgress
 from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Source
+from gansmith.data.cache_check import damaged_rows
 from gansmith.data.cache_folder import (
     DIGESTS,
     LABELS,
@@ -24,22 +25,26 @@ from gansmith.data.cache_folder import (
     QUARANTINE,
     VERSION,
     Entry,
+    building_folder,
     cache_folder,
     commit_entry,
     data_folder,
     find_entry,
     index_path,
     read_index,
-    remove_abandoned,
+    remove_entry,
 )
 from gansmith.data.image_format import ImageFormat, infer_format
-from gansmith.data.image_info import ImageInfo, as_image, digest
-from gansmith.data.survey import StepCounter, survey
+from gansmith.data.image_info import ImageInfo, as_image, as_values, digest, halves_of
+from gansmith.data.survey import StepCounter, reading, survey
 from gansmith.data.threads import in_threads, num_workers
-from gansmith.imaging.images import POINT, ImageError, fit_image, quiet_pillow
+from gansmith.data.value_format import ValueFormat, needs_values
+from gansmith.imaging.images import POINT, ImageError, fit_image
+from gansmith.imaging.values import STORED, PixelValues
 
 MOST_BAD = 0.05  # share of images; more of them stop the build
 MOST_NAMED = 10  # bad images in an error
+MOST_COLOURS = 256  # of a palette
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,13 @@ class EntryPlan:
     def fingerprint(self) -> str:
         """Return a SHA-256 of everything the pixels depend on, and of the images' names and labels."""
         stored, classes = self.image_format, self.listing.classes
-        fixed = ["gansmith data", VERSION, stored.height, stored.width, stored.channels, self.options.fit, classes]
+        fixed = ["gansmith data", VERSION, stored.height, stored.width, stored.channels, stored.fit, classes]
+        fixed += ["block", stored.block] if stored.block > 1 else []
+        fixed += ["sRGB"] if any(info.recoloured for info in self.infos) else []
         fixed += ["pairs"] if self.options.pairs else []
+        if stored.values is not None:
+            fixed += [[asdict(side) for side in stored.values.sides()], stored.values.white_of_8_bits]
+            fixed += [list(stored.values.nearest)]
         fixed += [self.options.direction] if self.options.pairs and self.options.direction != "source-target" else []
         total = hashlib.sha256(json.dumps(fixed).encode())
         for item, info in zip(self.listing.items, self.infos, strict=True):
@@ -79,62 +89,91 @@ class EntryPlan:
             return position, b"", b"", str(problem)
 
     def _fitted(self, payload: Payload) -> np.ndarray:
-        """Return uint8 (height, width, channels); each image of a pair is fitted by itself."""
-        shape = (self.image_format.height, self.image_format.width, self.image_format.channels)
+        """Return stored pixels (height, width, channels); each image of a pair is fitted by itself."""
+        stored = self.image_format
+        if stored.values is not None:
+            return self._fitted_values(payload, stored.values)
+        shape = (stored.height, stored.width, stored.channels)
         turned = self.options.pairs and self.options.direction == "target-source"
         if isinstance(payload, np.ndarray) and payload.shape == shape and shape[2] < 4 and not turned:
             return payload
         image = as_image(payload, self.options.max_pixels)
         if not self.options.pairs:
-            return fit_image(image, *shape, self.options.fit)
+            return fit_image(image, *shape, stored.fit, stored.block)
         half, middle = (shape[0], shape[1] // 2, shape[2]), image.width // 2
         boxes = [(0, 0, middle, image.height), (image.width - middle, 0, image.width, image.height)]
         if turned:
             boxes.reverse()
-        return np.concatenate([fit_image(image.crop(box), *half, self.options.fit) for box in boxes], axis=1)
+        fitted = [fit_image(image.crop(box), *half, stored.fit, stored.block) for box in boxes]
+        return np.concatenate(fitted, axis=1)
+
+    def _fitted_values(self, payload: Payload, form: ValueFormat) -> np.ndarray:
+        """Return stored pixels of an image or pair in units of its own."""
+        stored, options = self.image_format, self.options
+        array = as_values(payload, options.max_pixels)
+        boxes = halves_of((array.shape[1], array.shape[0]), options.pairs)
+        if options.pairs and options.direction == "target-source":
+            boxes.reverse()
+        shape = (stored.height, stored.width // len(boxes), stored.channels)
+        sides = zip(form.sides(), form.nearest, boxes, strict=True)
+        out = [
+            form.fitted(array[:, left:right], values, shape, stored.fit, nearest=nearest)
+            for values, nearest, (left, _, right, _) in sides
+        ]
+        return np.concatenate(out, axis=1)
 
 
 def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress | None = None) -> ImageData:
     """Return the whole data set from the cache; build the entry first if files have changed since."""
     stamp = source.stamp()
     record = read_index(index_path(source, options), stamp)
-    entry = find_entry(record["fingerprint"]) if record else None
+    entry = _whole_entry(record["fingerprint"], source) if record else None
     if record is None or entry is None:
         try:
-            with quiet_pillow():
+            with reading(source):
                 entry, plan = _build(source, options, on_progress)
             record = _record(entry, plan, options)
             if all(info.sha256 for info in plan.infos):  # else the next start tries the unreadable files again
-                stored = plan.image_format
-                exact = options.with_format(stored.height, stored.width, stored.channels)  # a run resumes with these
-                for each, known in ((options, record), (exact, _record(entry, plan, exact))):
-                    commit_json(index_path(source, each), {**known, "version": VERSION, "stamp": stamp})
+                spec, form = _assemble(entry, record, options).spec, plan.image_format
+                commit_json(index_path(source, options), {**record, "version": VERSION, "stamp": stamp})
+                for fit in {options.fit, form.fit}:  # a run resumes with the latter
+                    exact = options.like(spec).model_copy(update={"fit": fit})
+                    known = _record(entry, plan, exact)
+                    commit_json(index_path(source, exact), {**known, "version": VERSION, "stamp": stamp})
         except (OSError, DiskFullError) as problem:
             raise _cannot_write(problem) from problem
-    return _assemble(entry, record, options.pairs)
+    return _assemble(entry, record, options)
 
 
 def _build(source: Source, options: DataOptions, on_progress: OnProgress | None) -> tuple[Entry, EntryPlan]:
     """Return the entry, built unless the cache has one with its fingerprint, and its plan."""
     listing = source.scan()
     on_step = StepCounter(on_progress, len(listing.items), passes=2)
-    infos = survey(source, listing, on_step, limit=options.max_pixels)
+    infos = survey(source, listing, on_step, limit=options.max_pixels, pairs=options.pairs)
+    if needs_values(infos, options):
+        infos = survey(source, listing, lambda: None, limit=options.max_pixels, values=True, pairs=options.pairs)
     refuse_many_bad(source, listing, [info.problem for info in infos])
     plan = EntryPlan(source, listing, infos, infer_format(infos, options), options)
     fingerprint = plan.fingerprint()
-    entry = find_entry(fingerprint)
+    entry = _whole_entry(fingerprint, source)
     if entry is None:
-        remove_abandoned()
-        folder = Path(tempfile.mkdtemp(prefix=".building-", dir=data_folder("entries")))
-        try:
+        with building_folder() as folder:
             commit_entry(folder, {**_fill(folder, plan, on_step), "name": source.name, "fingerprint": fingerprint})
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
         entry = find_entry(fingerprint)
         assert entry is not None
     on_step.finish()
     return entry, plan
+
+
+def _whole_entry(fingerprint: str, source: Source) -> Entry | None:
+    """Return the entry of a fingerprint; remove it, with a GansmithWarning, and return None if images are damaged."""
+    entry = find_entry(fingerprint)
+    if entry is None or not (damaged := damaged_rows(entry)):
+        return entry
+    text = f"{counted(len(damaged), 'image')} of {entry.shape[0]:,} in the cache of '{source.location}' are damaged"
+    warnings.warn(GansmithWarning(f"{text}\n  all images are read again from there"), stacklevel=2)
+    remove_entry(entry.folder)
+    return None
 
 
 def _record(entry: Entry, plan: EntryPlan, options: DataOptions) -> dict[str, Any]:
@@ -159,7 +198,8 @@ def _record(entry: Entry, plan: EntryPlan, options: DataOptions) -> dict[str, An
 def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None]) -> dict[str, Any]:
     """Write pixels, labels, digests and quarantine into a folder; return the entry's description."""
     stored, items = plan.image_format, plan.listing.items
-    row_bytes = stored.height * stored.width * stored.channels
+    values, source = _values_of(stored)
+    row_bytes = stored.height * stored.width * stored.channels * (STORED[values.depth]().nbytes if values else 1)
     problems = [info.problem for info in plan.infos]
     usable = [position for position, problem in enumerate(problems) if not problem]
     row_of = {position: row for row, position in enumerate(usable)}
@@ -191,12 +231,22 @@ def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None]) -> dict[st
         "height": stored.height,
         "width": stored.width,
         "channels": stored.channels,
+        "fit": stored.fit,
         "classes": plan.listing.classes,
         "source_scale": plan.listing.source_scale,
         "copies": len(kept) - len(np.unique(digests[kept, 1], axis=0)),
         "pixels_sha256": pixels_sha256,
         "pillow": PIL.__version__,
+        **({"values": asdict(values)} if values else {}),
+        **({"source_values": asdict(source)} if source else {}),
     }
+
+
+def _values_of(stored: ImageFormat) -> tuple[PixelValues | None, PixelValues | None]:
+    """Return the meaning of pixels, and of those of the sources of pairs; None for ordinary 8-bit images."""
+    if stored.values is None or stored.values.is_ordinary:
+        return None, None
+    return stored.values.values, stored.values.source
 
 
 def _close_gaps(path: Path, kept: Sequence[int], row_bytes: int) -> str:
@@ -255,9 +305,10 @@ def _cannot_write(problem: OSError | DiskFullError) -> DataError:
     )
 
 
-def _assemble(entry: Entry, record: dict[str, Any], pairs: bool) -> ImageData:
+def _assemble(entry: Entry, record: dict[str, Any], options: DataOptions) -> ImageData:
     """Return the data set of an entry, with the name and the notes of one source."""
     count, height, width, channels = entry.shape
+    values, source_values = entry.values()
     classes = tuple(entry.meta["classes"])
     spec = DataSpec(
         name=record["name"],
@@ -268,11 +319,30 @@ def _assemble(entry: Entry, record: dict[str, Any], pairs: bool) -> ImageData:
         classes=classes,
         fingerprint=entry.meta["fingerprint"],
         pixels_sha256=entry.meta["pixels_sha256"],
-        pairs=pairs,
-        source_scale=entry.meta.get("source_scale", 1) if pairs else 1,
+        pairs=options.pairs,
+        source_scale=entry.meta.get("source_scale", 1) if options.pairs else 1,
+        fit=entry.meta.get("fit", "crop"),
+        palette=_palette(entry) if options.palette else (),
+        values=values,
+        source_values=source_values,
     )
     labels = entry.array(LABELS) if classes else None
     counts = () if labels is None else tuple(np.bincount(labels, minlength=len(classes)).tolist())
     notes = tuple(record["notes"])
     summary = DataSummary(record["source"], spec, counts, record["ignored"], notes, tuple(entry.quarantine()))
     return ImageData(spec, summary, labels, entry.pixels(), np.arange(count), entry.array(DIGESTS))
+
+
+def _palette(entry: Entry) -> tuple[str, ...]:
+    """Return all colours of an entry in hexadecimal digits; DataError for more than 256."""
+    pixels, found = entry.pixels(), np.empty((0, entry.shape[3]), np.uint8)
+    for start in range(0, len(pixels), 1024):
+        colours = pixels[start : start + 1024].reshape(-1, entry.shape[3])
+        found = np.unique(np.concatenate([found, np.unique(colours, axis=0)]), axis=0)
+        if len(found) > MOST_COLOURS:
+            raise DataError(
+                "data.palette_too_large",
+                f"palette=keep is for images of at most {MOST_COLOURS} colours together; these have more"
+                "\n  leave out palette=keep; photos and images that are scaled with blur have no palette",
+            )
+    return tuple(colour.tobytes().hex() for colour in found)

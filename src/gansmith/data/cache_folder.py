@@ -3,22 +3,31 @@
 import contextlib
 import hashlib
 import json
+import os
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from gansmith.core.atomic_files import commit_json, sync_file, sync_folder
 from gansmith.core.errors import DataError
+from gansmith.core.plain_files import parse_json, read_json, sha256_of, text_lines
 from gansmith.core.user_folders import user_folder
 from gansmith.data.base import DataOptions, Source
+from gansmith.imaging.values import STORED, PixelValues
 
 VERSION = 1  # of the files below
+DECODING = 2  # grows when files are decoded in another way, so that sources are read again
 PIXELS, LABELS, DIGESTS, QUARANTINE, META = "pixels.u8", "labels.npy", "digests.npy", "quarantine.jsonl", "meta.json"
-ABANDONED_AFTER_SEC = 24 * 3600
+NEWER = ("depth", "range", "bands", "preview")  # options that older index records lack
+ABANDONED_AFTER_SEC, JUST_MADE_SEC = 24 * 3600, 60
+LOCK = ".lock"
 
 
 def cache_folder() -> Path:
@@ -53,8 +62,17 @@ class Entry:
         return (self.meta["count"], self.meta["height"], self.meta["width"], self.meta["channels"])
 
     def pixels(self) -> np.ndarray:
-        """Return the images, uint8 (count, height, width, channels), memory-mapped."""
-        return np.memmap(self.folder / PIXELS, np.uint8, "r", shape=self.shape)
+        """Return the images, (count, height, width, channels) in their stored type, memory-mapped."""
+        stored = self.values()[0]
+        return np.memmap(self.folder / PIXELS, STORED[stored.depth] if stored else np.uint8, "r", shape=self.shape)
+
+    def values(self) -> tuple[PixelValues | None, PixelValues | None]:
+        """Return the meaning of the pixels, and of those of the sources of pairs; None: ordinary 8-bit images."""
+        values, source = (self.meta.get(name) for name in ("values", "source_values"))
+        return (
+            None if values is None else PixelValues.from_json(values),
+            None if source is None else PixelValues.from_json(source),
+        )
 
     def array(self, name: str) -> np.ndarray:
         """Return the array ``LABELS`` or ``DIGESTS``."""
@@ -63,21 +81,34 @@ class Entry:
 
     def quarantine(self) -> list[dict[str, str]]:
         """Return {"file", "reason"} of each image that was left out."""
-        return [json.loads(line) for line in (self.folder / QUARANTINE).read_text().splitlines()]
+        return [parse_json(line) for _, line in text_lines(self.folder / QUARANTINE)]
 
 
-def find_entry(fingerprint: str) -> Entry | None:
-    """Return the entry of a fingerprint; None unless every file is there with the described size."""
-    folder = data_folder("entries") / fingerprint
+def find_entry(fingerprint: str, entries: Path | None = None) -> Entry | None:
+    """Return the entry of a fingerprint; None unless every file is there with the described size and sum.
+
+    The sums of the pixels are those of ``cache_check``.
+    """
+    folder = (entries or data_folder("entries")) / fingerprint
     try:
-        meta = json.loads((folder / META).read_text())
+        meta = read_json(folder / META)
         if meta["version"] != VERSION or meta["fingerprint"] != fingerprint:
             return None
         if any((folder / name).stat().st_size != size for name, size in meta["bytes"].items()):
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+        if any(sha256_of(folder / name) != each for name, each in meta.get("sums", {}).items()):
+            return None
+        if meta.get("sum", "") != (_sum_of(meta) if "sum" in meta else ""):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return Entry(folder, meta)
+
+
+def _sum_of(meta: dict[str, Any]) -> str:
+    """Return the SHA-256 of a description without its own sum."""
+    rest = {name: value for name, value in meta.items() if name != "sum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def commit_entry(building: Path, meta: dict[str, Any]) -> None:
@@ -89,14 +120,13 @@ def commit_entry(building: Path, meta: dict[str, Any]) -> None:
     sizes = {name: (building / name).stat().st_size for name in (PIXELS, LABELS, DIGESTS, QUARANTINE)}
     for name in sizes:
         sync_file(building / name)
-    commit_json(building / META, {**meta, "version": VERSION, "bytes": sizes})
+    sums = {name: sha256_of(building / name) for name in sizes if name != PIXELS}  # digests.npy has those of pixels
+    described = {**meta, "version": VERSION, "bytes": sizes, "sums": sums}
+    commit_json(building / META, {**described, "sum": _sum_of(described)})
     sync_folder(building)
     final = data_folder("entries") / meta["fingerprint"]
     if final.exists() and find_entry(meta["fingerprint"]) is None:
-        broken = building.with_name(f"{building.name}-broken")
-        with contextlib.suppress(FileNotFoundError):  # another process has moved it
-            final.rename(broken)
-        shutil.rmtree(broken, ignore_errors=True)
+        remove_entry(final)
     try:
         building.rename(final)
     except OSError:
@@ -106,27 +136,67 @@ def commit_entry(building: Path, meta: dict[str, Any]) -> None:
     sync_folder(final.parent)
 
 
+def remove_entry(folder: Path) -> None:
+    """Remove a damaged entry; processes that have it open keep their view of it."""
+    broken = folder.with_name(f".building-broken-{os.getpid()}-{folder.name[:16]}")
+    with contextlib.suppress(FileNotFoundError):  # another process has moved it
+        folder.rename(broken)
+    shutil.rmtree(broken, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def building_folder() -> Iterator[Path]:
+    """Yield a new folder to build an entry in; it is removed in the end, and by a later start after a kill."""
+    remove_abandoned()
+    folder = Path(tempfile.mkdtemp(prefix=".building-", dir=data_folder("entries")))
+    lock = FileLock(folder.with_name(folder.name + LOCK))
+    with contextlib.suppress(OSError, NotImplementedError):  # without locks, age decides
+        lock.acquire(timeout=0)
+    try:
+        yield folder
+    finally:
+        lock.release()
+        shutil.rmtree(folder, ignore_errors=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
+
+
 def remove_abandoned() -> None:
-    """Remove folders that killed processes left half built, if they are older than a day."""
+    """Remove folders that killed processes left half built: no process holds their lock, or they are a day old."""
     for folder in data_folder("entries").glob(".building-*"):
-        try:
-            if time.time() - folder.stat().st_mtime > ABANDONED_AFTER_SEC:
+        with contextlib.suppress(FileNotFoundError):
+            beside = folder.with_name(folder.name + LOCK)
+            age = time.time() - folder.stat().st_mtime
+            if folder.name.endswith(LOCK):
+                if age > JUST_MADE_SEC and not folder.with_name(folder.name.removesuffix(LOCK)).exists():
+                    folder.unlink(missing_ok=True)
+            elif age > ABANDONED_AFTER_SEC or (beside.exists() and _is_free(beside)):
                 shutil.rmtree(folder, ignore_errors=True)
-        except FileNotFoundError:
-            continue
+                beside.unlink(missing_ok=True)
+
+
+def _is_free(lock: Path) -> bool:
+    """Say whether no process holds a lock; False where the file system has no locks."""
+    found = FileLock(lock)
+    try:
+        found.acquire(timeout=0)
+    except (Timeout, OSError, NotImplementedError):
+        return False
+    found.release()
+    return True
 
 
 def index_path(source: Source, options: DataOptions) -> Path:
     """Return the path of the index record of a source under some options."""
-    excluded = {"mirror"} if options.pairs else {"mirror", "pairs"}
-    key = json.dumps([VERSION, source.location, options.model_dump(mode="json", exclude=excluded)])
+    excluded = {"mirror", "palette"} if options.pairs else {"mirror", "palette", "pairs"}
+    excluded |= {name for name in NEWER if getattr(options, name) == DataOptions.model_fields[name].default}
+    key = json.dumps([VERSION, DECODING, source.location, options.model_dump(mode="json", exclude=excluded)])
     return data_folder("index") / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.json"
 
 
 def read_index(path: Path, stamp: str) -> dict[str, Any] | None:
     """Return the index record at a path; None if there is none or the source has changed since."""
     try:
-        record: dict[str, Any] = json.loads(path.read_text())
+        record: dict[str, Any] = read_json(path)
         return record if record["version"] == VERSION and record["stamp"] == stamp else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -18,8 +18,8 @@ from gansmith.data.image_info import ImageInfo
 from gansmith.data.mirroring import FEWEST_FOR_MIRROR, UNLIKE, mirror_shares
 from gansmith.data.signatures import Signature, can_hash
 from gansmith.data.sources.options import with_options
-from gansmith.data.survey import StepCounter, survey
-from gansmith.imaging.images import quiet_pillow
+from gansmith.data.survey import StepCounter, reading, survey
+from gansmith.data.value_format import needs_values
 
 MOST_NAMED = 10
 
@@ -99,11 +99,12 @@ def check_data(
     """Decode every image of a source and report; bad images are listed. Raises DataError if there are no images."""
     options = options or DataOptions()
     found = with_options(find_source(source, root), options)
-    listing = found.scan()
-    with quiet_pillow():
-        infos = survey(
-            found, listing, StepCounter(on_progress, len(listing.items)), sign=True, limit=options.max_pixels
-        )
+    with reading(found):
+        listing = found.scan()
+        counter, limit = StepCounter(on_progress, len(listing.items)), options.max_pixels
+        infos = survey(found, listing, counter, sign=True, limit=limit, pairs=options.pairs)
+        if needs_values(infos, options):
+            infos = survey(found, listing, lambda: None, sign=True, limit=limit, pairs=options.pairs, values=True)
     usable = [info for info in infos if not info.problem]
     labels = Counter(item.label for item, info in zip(listing.items, infos, strict=True) if not info.problem)
     inferred, refused, notes = _format_or_refusal(infos, options)

@@ -11,6 +11,7 @@ from gansmith.data.sources.domains import DOMAINS_PREFIX, Domains, TwoDomains
 from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FolderSource, TarSource, ZipSource
 from gansmith.data.sources.hub import HUB_PREFIX, HubSource
 from gansmith.data.sources.pairs import PAIRS_PREFIX, FolderPairs
+from gansmith.data.sources.shards import SHARDS_PREFIX, ShardSource, shards_in, shards_named
 
 DataName = str | Path | Domains  # the forms in which a user names a data set
 
@@ -33,11 +34,16 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
         return HubSource(source)
     if isinstance(source, str) and source.startswith(PAIRS_PREFIX):
         return FolderPairs.parse(source)
+    if isinstance(source, str) and source.startswith(SHARDS_PREFIX):
+        return ShardSource.parse(source)
     path = path_of(source)
     if path.is_dir():
-        return FolderSource(path)
+        shards = shards_in(path)
+        return ShardSource(shards, escaped(path.resolve())) if shards else FolderSource(path)
     name = path.name.lower()
     if not path.exists():
+        if shards := shards_named(str(source)):
+            return ShardSource(shards, escaped(Path(source).expanduser().absolute()))
         near = nearest(str(source), data_sets.names())
         if not near and path.parent.is_dir():
             near = nearest(printable(path.name), [printable(entry.name) for entry in path.parent.iterdir()])

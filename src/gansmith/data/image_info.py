@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from gansmith.data.base import Payload
+from gansmith.data.base import Frame, Payload
 from gansmith.data.signatures import Signature, signature_of
+from gansmith.imaging.colour_profiles import other_profile
+from gansmith.imaging.deep_files import band_names, checked, has_alpha, num_pages, open_any, read_values
 from gansmith.imaging.images import (
     MODES,
     PIXEL_LIMIT,
@@ -16,10 +19,14 @@ from gansmith.imaging.images import (
     decode_image,
     is_gray,
     is_transparent,
-    open_image,
+    num_frames,
     to_pil,
     upright_shape,
 )
+from gansmith.imaging.pixel_art import block_of
+from gansmith.imaging.values import ValueSample
+
+FEW_PIXELS = 4096  # that are kept of a deep image
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,43 +39,170 @@ class ImageInfo:
     mode: str = ""  # Pillow's mode of the file
     gray: bool | None = None  # None: not decoded
     transparent: bool | None = None  # None: not decoded
+    block: int | None = None  # of pixel art: how often each pixel is repeated; 0: none; None: not decoded
     signature: Signature | None = None  # None: not asked for
+    frames: int = 1  # in the file; one of them is used
+    recoloured: bool = False  # has a colour profile, and is converted from it to sRGB
     problem: str = ""  # why the image cannot be used
+    name: str = ""  # set by ``survey``
+    kind: str = "uint8"  # NumPy's name of the values' type
+    bands: int = 0  # channels of a deep file or array, or of any where values were asked for; 0: not decoded as values
+    deep: bool = False  # more than 8-bit gray or colour
+    colours: bool = True  # the bands are gray, RGB, or RGB with alpha
+    band_names: tuple[str, ...] = ()
+    samples: tuple[ValueSample, ...] = ()  # of a deep image, or where asked for; two of a pair: source, target
+    extremes: tuple[tuple[int, int], ...] = ()  # smallest and largest gray of a decoded picture; two of a pair
 
 
 def digest(payload: Payload) -> bytes:
     """Return the SHA-256 of a file or of an array's shape and values."""
     if isinstance(payload, np.ndarray):
-        payload = str(payload.shape).encode() + payload.tobytes()
+        kind = "" if payload.dtype == np.uint8 else str(payload.dtype)
+        payload = f"{kind}{payload.shape}".encode() + payload.tobytes()
+    if isinstance(payload, Frame):
+        payload = payload.file + f"#{payload.number}".encode()
     return hashlib.sha256(payload).digest()
 
 
 def as_image(payload: Payload, limit: int = PIXEL_LIMIT) -> Image.Image:
-    """Return a payload as an image in mode L, RGB or RGBA; ImageError if it cannot be decoded.
+    """Return a payload of 8 bits as an image in mode L, RGB or RGBA; ImageError if it cannot be decoded.
 
     A JPEG above ``limit`` pixels is decoded at a half, quarter or eighth of its sides.
     """
-    return decode_image(payload, limit, shrink=True) if isinstance(payload, bytes) else to_pil(payload)
+    if isinstance(payload, np.ndarray):
+        return to_pil(payload)
+    file, frame = file_and_frame(payload)
+    return decode_image(file, limit, shrink=True, frame=frame)
 
 
-def read_info(read: Callable[[], Payload], *, decode: bool, sign: bool = False, limit: int = PIXEL_LIMIT) -> ImageInfo:
+def is_deep_array(array: np.ndarray) -> bool:
+    """Say whether an array (H, W, C) is more than 8-bit gray or colour."""
+    return array.dtype != np.uint8 or array.shape[2] not in MODES
+
+
+def as_values(payload: Payload, limit: int = PIXEL_LIMIT) -> np.ndarray:
+    """Return a payload as values (H, W, C) in their own type; ImageError if it cannot be decoded.
+
+    Raises ImageError for NaN and infinity too.
+    """
+    if isinstance(payload, np.ndarray):
+        return checked(payload)
+    file, frame = file_and_frame(payload)
+    opened, deep = open_any(file, limit)
+    if deep:
+        return read_values(file, opened, limit, frame)
+    array = np.asarray(decode_image(file, limit, shrink=True, frame=frame))
+    return array[..., None] if array.ndim == 2 else array
+
+
+def read_info(
+    read: Callable[[], Payload],
+    *,
+    decode: bool,
+    sign: bool = False,
+    limit: int = PIXEL_LIMIT,
+    values: bool = False,
+    keep: int = FEW_PIXELS,
+    pairs: bool = False,
+) -> ImageInfo:
     """Return the facts in an image's header; with ``decode`` those of its pixels too, with ``sign`` its signature.
 
+    With ``values`` some pixels of every image are kept, at most about ``keep``; of deep images they always are.
     An image that cannot be read or decoded raises no error: its ``problem`` says why.
     """
     sha256 = b""
     try:
         payload = read()
         sha256 = digest(payload)
-        if isinstance(payload, bytes):
-            header = open_image(payload, limit, shrink=True)
-            (height, width), mode = upright_shape(header), header.mode
+        if isinstance(payload, np.ndarray):
+            deep = is_deep_array(payload)
+            mode = "" if deep else MODES[payload.shape[2]]
+            info = ImageInfo(sha256, payload.shape[0], payload.shape[1], mode)
         else:
-            (height, width), mode = payload.shape[:2], MODES[payload.shape[2]]
+            info, deep = _of_header(sha256, payload, limit)
+        if deep or values:
+            return _deep_info(info, payload, limit, keep, deep=deep, sign=sign, pairs=pairs)
         if not decode:
-            return ImageInfo(sha256, height, width, mode)
+            return info
         image = as_image(payload, limit)
         signature = signature_of(image) if sign else None
-        return ImageInfo(sha256, height, width, mode, is_gray(image), is_transparent(image), signature)
+        return replace(
+            info,
+            gray=is_gray(image),
+            transparent=is_transparent(image),
+            block=block_of(image),
+            signature=signature,
+            extremes=tuple(_extremes(image.crop(box)) for box in halves_of(image.size, pairs)),
+        )
     except ImageError as problem:
         return ImageInfo(sha256, problem=str(problem))
+
+
+def _of_header(sha256: bytes, payload: bytes | Frame, limit: int) -> tuple[ImageInfo, bool]:
+    """Return the facts in the header of a file, or of a frame of it, and whether it is deep."""
+    file, number = file_and_frame(payload)
+    header, deep = open_any(file, limit)
+    if header is None:
+        return ImageInfo(sha256, frames=1 if isinstance(payload, Frame) else num_pages(file)), True
+    frames = 1 if isinstance(payload, Frame) else num_frames(header)
+    if number:
+        try:
+            header.seek(number)
+        except (EOFError, OSError, SyntaxError, ValueError) as problem:
+            raise ImageError("image.damaged", f"frame {number} cannot be read ({problem})") from problem
+    height, width = upright_shape(header)
+    recoloured = not deep and other_profile(header) is not None
+    return ImageInfo(sha256, height, width, header.mode, frames=frames, recoloured=recoloured), deep
+
+
+def file_and_frame(payload: bytes | Frame) -> tuple[bytes, int]:
+    """Return the bytes of a file, and the number of a frame in it from 0."""
+    return (payload.file, payload.number) if isinstance(payload, Frame) else (payload, 0)
+
+
+def halves_of(size: tuple[int, int], pairs: bool) -> list[tuple[int, int, int, int]]:
+    """Return the boxes (left, upper, right, lower) of the two images of a pair of (width, height), or of the image."""
+    width, height = size
+    middle = width // 2
+    return [(0, 0, middle, height), (width - middle, 0, width, height)] if pairs else [(0, 0, width, height)]
+
+
+def _extremes(image: Image.Image) -> tuple[int, int]:
+    """Return the smallest and largest gray value of an image in mode L, RGB or RGBA; all values for one with colour."""
+    ends: Any = image.getextrema()
+    return (0, 255) if not is_gray(image) else ends if image.mode == "L" else ends[0]
+
+
+def _deep_info(
+    info: ImageInfo, payload: Payload, limit: int, count: int, *, deep: bool, sign: bool, pairs: bool
+) -> ImageInfo:
+    array = as_values(payload, limit)
+    height, width, bands = array.shape
+    file = None if isinstance(payload, np.ndarray) else file_and_frame(payload)[0]
+    boxes = halves_of((width, height), pairs)
+    mode = {1: str(array.dtype)}.get(bands, f"{array.dtype} x {bands}") if deep else info.mode
+    names = band_names(file) if deep and file is not None else ()
+    return replace(
+        info,
+        height=height,
+        width=width,
+        mode=mode,
+        gray=bands < 3 or (bands in MODES and bool((array[..., :3] == array[..., :1]).all())),
+        transparent=bands == 4 and not deep and bool((array[..., 3] < 255).any()),
+        signature=_signature_of_values(array) if sign else None,
+        kind=str(array.dtype),
+        bands=bands,
+        deep=deep,
+        colours=bands in (1, 3) or (bands == 4 and (not deep or (file is not None and has_alpha(file)))),
+        band_names=names if len(names) == bands else (),
+        samples=tuple(ValueSample.of(array[:, left:right], count) for left, _, right, _ in boxes),
+    )
+
+
+def _signature_of_values(array: np.ndarray) -> Signature:
+    """Return the signature of the picture of an image, scaled by its own range, with the digest of its values."""
+    first = array[..., :1].astype(np.float64)
+    low, high = first.min(), first.max()
+    levels = ((first - low) * (255 / (high - low if high > low else 1))).round().astype(np.uint8)
+    found = signature_of(to_pil(levels))
+    return replace(found, pixels_sha256=hashlib.sha256(str(array.shape).encode() + array.tobytes()).digest())

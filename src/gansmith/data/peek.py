@@ -1,19 +1,20 @@
 """A few images, decoded before all others: their inferred format and native size."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from gansmith.core.errors import DataError
-from gansmith.data.base import DataOptions, Source
+from gansmith.data.base import DataOptions, Item, Source, channel_words
 from gansmith.data.find import find_source
 from gansmith.data.image_format import SAME_SHAPE, channels_of, infer_format, typical_shape
-from gansmith.data.image_info import read_info
+from gansmith.data.image_info import ImageInfo, read_info
 from gansmith.data.sources.options import with_options
-from gansmith.imaging.images import quiet_pillow
+from gansmith.data.survey import reading
+from gansmith.data.value_format import needs_values
 
 PEEKED_AT, NATIVE_FROM = 64, 32  # images that are decoded
-COLOURS = {1: "gray", 3: "colour", 4: "colour with alpha"}
 
 
 def peek(source: Source, options: DataOptions) -> tuple[int, int, int, int] | None:
@@ -22,18 +23,22 @@ def peek(source: Source, options: DataOptions) -> tuple[int, int, int, int] | No
     None if none of the 64 can be read. Raises DataError where opening the data would.
     """
     source = with_options(source, options)
-    items = source.scan().items
-    with quiet_pillow():
+    with reading(source):
+        items = source.scan().items
         sample = items[:: -(-len(items) // PEEKED_AT)]
-        infos = [
-            info
-            for _, read in source.stream(sample)
-            if not (info := read_info(read, decode=True, limit=options.max_pixels)).problem
-        ]
+        infos = _infos(source, sample, options)
+        if needs_values(infos, options):
+            infos = _infos(source, sample, options, values=True)
+        infos = [info for info in infos if not info.problem]
     if not infos:
         return None
     inferred = infer_format(infos, options)
     return inferred.height, inferred.width, inferred.channels, len(items)
+
+
+def _infos(source: Source, items: Sequence[Item], options: DataOptions, *, values: bool = False) -> list[ImageInfo]:
+    limit, pairs = options.max_pixels, options.pairs
+    return [read_info(read, decode=True, limit=limit, values=values, pairs=pairs) for _, read in source.stream(items)]
 
 
 @dataclass(frozen=True)
@@ -47,15 +52,16 @@ class NativeFormat:
     files: str = field(default="", compare=False)  # formats of all files by ending, the most frequent first
 
     def __str__(self) -> str:
-        return f"{self.height} x {self.width} px {COLOURS[self.channels]}"
+        return f"{self.height} x {self.width} px {channel_words(self.channels)}"
 
 
 def native_format(source: str | Path, root: Path | None = None) -> NativeFormat:
     """Return the native format of a data set, from at most 32 of its images; DataError if none can be read."""
     found = find_source(source, root)
-    items = found.scan().items
-    step = max(1, len(items) // NATIVE_FROM)
-    infos = [read_info(read, decode=True) for _, read in found.stream(items[::step][:NATIVE_FROM])]
+    with reading(found):
+        items = found.scan().items
+        step = max(1, len(items) // NATIVE_FROM)
+        infos = [read_info(read, decode=True) for _, read in found.stream(items[::step][:NATIVE_FROM])]
     usable = [info for info in infos if not info.problem]
     if not usable:
         raise DataError(

@@ -21,7 +21,7 @@ FACTS = "translation"  # key in the facts of an evaluation
 class Candidate:
     """Images to compare with targets, in the order of the targets."""
 
-    images: np.ndarray  # uint8 (N, H, W, C)
+    images: np.ndarray  # stored pixels (N, H, W, C)
     features: Tensor  # (N, F)
     measures: dict[str, np.ndarray]  # by metric, one value for each image (N,)
 

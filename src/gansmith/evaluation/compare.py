@@ -13,6 +13,7 @@ import numpy as np
 from gansmith.core.errors import MetricError, counted
 from gansmith.core.html import table
 from gansmith.core.metric_name import column_of
+from gansmith.core.plain_files import read_bytes
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.result import Evaluation, badness, best_end, is_more_than_noise, last_evaluation
 from gansmith.imaging.images import decode_image, make_grid
@@ -193,11 +194,11 @@ def _compared_run(letter: str, run: RunFolder, evaluation: Evaluation | None, mo
 
 def _picture(run: RunFolder, model: Model) -> np.ndarray | None:
     if samples_from_latents(model.method):
-        return make_grid(model.sample(GRID, seed=0).images, COLUMNS)
+        return make_grid(model.data.picture(model.sample(GRID, seed=0).images), COLUMNS)
     last = run.grid_from(float("inf"))
     if last is None:
         return None
-    shown = np.asarray(decode_image(last.read_bytes()))
+    shown = np.asarray(decode_image(read_bytes(last)))
     return shown if shown.ndim == 3 else shown[..., None]
 
 

@@ -19,9 +19,10 @@ from gansmith.core.registry import FrozenModel
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.evaluation.features import data_info_of, default_extractor, features_of
 from gansmith.evaluation.reference import TRAINING
-from gansmith.evaluation.result import FILE, PAIRS, Evaluation, Protocol
+from gansmith.evaluation.result import FILE, PAIRS, REAL, SAMPLES, Evaluation, Protocol
 from gansmith.imaging.captions import captioned_grid
-from gansmith.imaging.images import save_png
+from gansmith.imaging.images import POINT, make_grid, save_png
+from gansmith.imaging.values import picture_of
 from gansmith.inference.model import Model
 from gansmith.inference.model_record import ModelRecord
 from gansmith.methods.latent import labels_by_share
@@ -41,9 +42,11 @@ ORDER = (  # of the metrics in the output; metrics of plugins follow
     "bins",
     "memorisation",
     "sliced_wasserstein",
+    "texture",
     "inception_score",
 )
 SPLIT_NAME = re.compile(r"[-_]?(train|test|valid|val|holdout)$")
+SHOWN, SHOWN_COLUMNS = 64, 8  # images in the pictures of an evaluation
 NO_EXTRACTOR = Extractor("none", "", "none", (), lambda images: (torch.zeros(len(images), 1), None))
 
 
@@ -187,6 +190,7 @@ def stamp_of(extractor: Extractor, reference: ImageData, reference_name: str) ->
         "features_sha256": extractor.sha256,
         "resize": extractor.resize,
         "num_real": len(reference),
+        "values": "" if reference.spec.values is None else reference.spec.values.words,
         "reference": reference_name,
         "reference_fingerprint": reference.spec.fingerprint,
         "reference_split": f"{split.name} share, {split.share:g} by seed {split.seed}"
@@ -212,13 +216,13 @@ def gather(
     for index in range(options.sets):
         part = slice(index * options.num, (index + 1) * options.num)
         on_progress(Progress("samples", index * options.num, options.sets * options.num))
-        images = model.draw(latents[part], None if labels is None else labels[part], raw=options.raw)
+        images = model.in_palette(model.draw(latents[part], None if labels is None else labels[part], raw=options.raw))
         features, probabilities = extractor(images)
         asked = None if labels is None else labels[part]
         modes = extractor.mode_of(features, probabilities) if extractor.mode_of else None
         fakes.append(Side(images, features, probabilities if _knows(extractor, reference) else None, asked, modes))
     classes = extractor.classes if same_classes(extractor, reference) else ()
-    return Evidence(real, tuple(fakes), seen, classes, extractor.num_modes)
+    return Evidence(real, tuple(fakes), seen, classes, extractor.num_modes, values=reference.spec.values)
 
 
 def side_of(data: ImageData, extractor: Extractor, on_progress: OnProgress) -> Side:
@@ -278,12 +282,31 @@ def _check_fit(record: ModelRecord, spec: DataSpec) -> None:
             f"'{record.name}' makes {mine[0]} x {mine[1]} px with {mine[2]} channels, but '{data.name}' has"
             f" {its[0]} x {its[1]} px with {its[2]}\n  pass DATA with images of that size",
         )
+    refuse_other_depth(f"'{record.name}' makes", model, data)
     if model.classes and data.classes and model.classes != data.classes:
         raise MetricError(
             "metric.classes_differ",
             f"'{record.name}' knows the classes {', '.join(model.classes[:5])}, but '{data.name}' has"
             f" {', '.join(data.classes[:5])}\n  pass the data set that it was trained on",
         )
+
+
+def refuse_other_depth(subject: str, mine: DataSpec, its: DataSpec) -> None:
+    """Raise MetricError for images whose numbers have another meaning; ``subject`` says whose are compared with them.
+
+    Numbers of 8-bit pictures are levels of white; all others have units of their own.
+    """
+    if mine.values is None and its.values is None:
+        return
+    kinds = [spec.values.kind if spec.values else "uint8" for spec in (mine, its)]
+    if (kinds[0] == "uint8") == (kinds[1] == "uint8") and (mine.values is None) == (its.values is None):
+        return
+    words = [spec.values.words if spec.values else "8-bit pictures" for spec in (mine, its)]
+    raise MetricError(
+        "metric.depth_differs",
+        f"{subject} images of other values than '{its.name}': {words[0]}, and {words[1]}"
+        "\n  their numbers do not mean the same; pass images in the units of the training images",
+    )
 
 
 def check_finite(model: Model, generators: Sequence[str], raw: bool) -> None:
@@ -324,15 +347,22 @@ def _refuse_weights(options: EvaluationOptions) -> None:
 
 
 def write_evaluation(found: Evaluation, evidence: Evidence, folder: Path) -> Path:
-    """Write evaluation.json, and the picture of nearest pairs if memorization was measured; return the JSON file."""
+    """Write evaluation.json, pictures of real images and samples, and of nearest pairs if memorization was measured.
+
+    Returns the JSON file.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     commit_json(path, found.to_json())
+    if not found.protocol.fit and evidence.real.images.shape[1:] != POINT:
+        for name, side in ((REAL, evidence.real), (SAMPLES, evidence.fake[0])):
+            save_png(make_grid(side.images[:SHOWN], SHOWN_COLUMNS), folder / name)
     pairs = found.facts.get("memorisation", {}).get("pairs", [])
     if pairs and evidence.training is not None:
         shown, captions = [], []
         for sample, image, distance in pairs:
             shown += [evidence.fake[0].images[sample], evidence.training.images[image]]
             captions += [f"sample, {distance:.2f}", "nearest image"]
-        save_png(captioned_grid(np.stack(shown), captions, 8), folder / PAIRS)
+        picture = picture_of(np.stack(shown), evidence.values)
+        save_png(captioned_grid(picture, captions, 8), folder / PAIRS)
     return path

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.events import OnProgress, Progress
+from gansmith.core.plain_files import refuse_damaged_tensors
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.data.cache_folder import cache_folder
 from gansmith.parts.extractors.base import DataInfo, Extractor
@@ -23,10 +24,11 @@ def features_of(
     identity = f"{extractor.sha256} {spec.fingerprint} {spec.split} {len(order)} {order[:16].tolist()} 1"
     path = cache_folder() / "judge" / f"features-{hashlib.sha256(identity.encode()).hexdigest()[:40]}.safetensors"
     try:
+        refuse_damaged_tensors(path)
         kept = load_file(path)
         if len(kept["features"]) == len(kept["probabilities"]) == len(order):
             return kept["features"], kept["probabilities"]
-    except (OSError, SafetensorError, KeyError):
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError):
         pass  # missing or cut off: computed again
     found = extractor(
         data.read(order),
@@ -49,13 +51,19 @@ def data_info_of(data: ImageData) -> DataInfo:
         f"{spec.fingerprint[:24]}{spec.split.name}{spec.split.share:g}s{spec.split.seed}",
         lambda: (data.read(np.arange(len(data))), data.labels),
         cache_folder() / "judge",
+        spec.values,
     )
 
 
 def default_extractor(spec: DataSpec) -> str:
-    """Return ``points`` for points, ``fashion`` or ``fashion_stacked`` for Fashion-MNIST images, else ``own``."""
+    """Return ``points`` for points, ``fashion`` or ``fashion_stacked`` for Fashion-MNIST images, else ``own``.
+
+    Deep images get ``own``: no other extractor is trained on images like them.
+    """
     if spec.is_points:
         return "points"
+    if spec.values is not None:
+        return "own"
     if spec.name.startswith("stacked-fashion") and spec.channels == 3 and SIDE <= spec.height == spec.width <= 32:
         return "fashion_stacked"
     small = min(spec.height, spec.width) >= SIDE and max(spec.height, spec.width) <= 32

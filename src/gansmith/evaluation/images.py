@@ -10,12 +10,13 @@ from gansmith.core.events import OnProgress, silent
 from gansmith.data.base import DataOptions, ImageData
 from gansmith.data.image_format import is_allowed, largest_inside
 from gansmith.data.open import open_data
-from gansmith.data.peek import COLOURS, NativeFormat, native_format
+from gansmith.data.peek import NativeFormat, native_format
 from gansmith.evaluation.evaluate import (
     EvaluationOptions,
     chosen_metrics,
     extractor_for,
     measured,
+    refuse_other_depth,
     same_classes,
     side_of,
     stamp_of,
@@ -74,21 +75,24 @@ def open_image_sets(
             f"\n  pass one: gansmith evaluate {judged} IMAGES_B",
         )
     its = native_format(reference, root)
-    options = _options(its)
-    sets = [
+    second = open_data(reference, _options(its), root=root, on_progress=on_progress)
+    options = _options(its).like(second.spec)  # one range for all
+    first, third = (
         None if name == "" else open_data(name, options, root=root, on_progress=on_progress)
-        for name in (judged, reference, training)
-    ]
-    first, second, third = sets
+        for name in (judged, training)
+    )
     assert first is not None
-    assert second is not None
-    shapes = [(each.spec.height, each.spec.width, each.spec.channels) for each in sets if each is not None]
+    sets = [each for each in (first, second, third) if each is not None]
+    shapes = [(each.spec.height, each.spec.width, each.spec.channels) for each in sets]
     if len(set(shapes)) > 1:
         raise MetricError(
             "metric.points_and_images",
             f"one of '{judged}' and '{reference}' is points in the plane, the other images: they cannot be compared"
             "\n  pass two sets of the same kind",
         )
+    for each in (first, third):
+        if each is not None:
+            refuse_other_depth(f"'{reference}' holds", second.spec, each.spec)
     if third is not None and third.spec.pixels_sha256 == second.spec.pixels_sha256:
         raise MetricError(
             "metric.training_is_reference",
@@ -104,7 +108,7 @@ def _options(native: NativeFormat) -> DataOptions:
     height, width = min(native.height, LARGEST_SIDE), min(native.width, LARGEST_SIDE)
     if not is_allowed(height, width):
         height, width = largest_inside(height, width, native.width / native.height)
-    return DataOptions().with_format(height, width, native.channels)
+    return DataOptions().with_format(height, width, native.channels, "crop")
 
 
 def evaluate_images(
@@ -142,7 +146,7 @@ def evaluate_images(
         weights="none",
         judged_files=f"{sets.judged_native.files} of {sets.judged_native}",
         reference_files=f"{sets.reference_native.files} of {sets.reference_native}",
-        fit=f"{spec.height} x {spec.width} px {COLOURS[spec.channels]}{'' if spec.is_points else FITTING}",
+        fit=f"{spec.height} x {spec.width} px {spec.kind_words}{'' if spec.is_points else FITTING}",
     )
     facts = {"judged_images": {"source": judged.summary.source, "fingerprint": judged.spec.fingerprint}}
     found = Evaluation(judged.spec.name, None, stamp, {}, tuple(words), {}, 0.0, facts)
@@ -166,7 +170,8 @@ def _gather(sets: ImageSets, extractor: Extractor, on_progress: OnProgress) -> E
         fake = replace(fake, probabilities=extractor(fake.images)[1])
     training = None if sets.training is None else side_of(sets.training, extractor, on_progress)
     classes = extractor.classes if same_classes(extractor, sets.reference) else ()
-    return Evidence(real, (fake,), training, classes, extractor.num_modes, given=True)
+    values = sets.reference.spec.values
+    return Evidence(real, (fake,), training, classes, extractor.num_modes, given=True, values=values)
 
 
 def _check_options(options: EvaluationOptions) -> None:
@@ -196,7 +201,7 @@ def _too_few(judged: int, reference: int, chosen: Sequence[Metric]) -> MetricErr
 def _words(sets: ImageSets) -> list[str]:
     """Return sentences on how the sets were fitted, and on images that are in both."""
     spec, out = sets.reference.spec, []
-    now = f"{spec.height} x {spec.width} px {COLOURS[spec.channels]}"
+    now = f"{spec.height} x {spec.width} px {spec.kind_words}"
     for name, native in (("judged", sets.judged_native), ("reference", sets.reference_native)):
         if spec.is_points or (native.is_uniform and str(native) == now):
             continue

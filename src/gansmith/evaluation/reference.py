@@ -36,7 +36,7 @@ def open_reference(
     the images of the run have changed.
     """
     reading = run_data["reading"] if run_data else {}
-    options = DataOptions(**reading, pairs=spec.pairs).with_format(spec.height, spec.width, spec.channels)
+    options = DataOptions(**reading, pairs=spec.pairs).like(spec)
     place = root or (Path(run_data["root"]) if run_data and run_data.get("root") else None)
 
     def read(name: str, holdout: float, seed: int, options: DataOptions = options) -> ImageData:
@@ -69,7 +69,7 @@ def open_truth(spec: DataSpec, run_data: dict[str, Any] | None, source: str, roo
     if not source:
         return None
     options = DataOptions(**run_data["reading"] if run_data else {})
-    fitted = without_table(options).with_format(spec.height, spec.width, spec.channels)
+    fitted = without_table(options).like(spec)
     return open_data(source, fitted, root=root)
 
 

@@ -1,6 +1,5 @@
 """The result of an evaluation: metrics of a model and their protocol."""
 
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from html import escape
@@ -10,12 +9,14 @@ from typing import Any
 from gansmith.core.errors import MetricError
 from gansmith.core.html import table
 from gansmith.core.metric_name import MetricName
+from gansmith.core.plain_files import read_json
 from gansmith.core.registry import FrozenModel
 from gansmith.core.version import __version__
 from gansmith.parts.metrics.base import Number, metrics
 from gansmith.parts.metrics.image_similarity import BEST
 
 FOLDER, FILE, PAIRS = "evaluation", "evaluation.json", "nearest.png"  # within a model's folder
+REAL, SAMPLES = "real.png", "samples.png"  # beside it: images of the reference set, and samples
 TRANSLATIONS = "translations.png"  # beside them, for models that translate
 NOISE = 2.0  # larger differences, in standard deviations, count as more than noise
 
@@ -39,6 +40,7 @@ class Protocol(FrozenModel):
     judged_files: str = ""  # file formats and size of the judged images before fitting; "" for a model
     reference_files: str = ""  # the same of the reference set
     fit: str = ""  # how both sets got the same size and channels; "" for a model
+    values: str = ""  # type and range of the values that are compared; "" for 8-bit pictures
 
     def differences(self, other: "Protocol") -> list[str]:
         """Return each field that differs, with both values: such evaluations cannot be compared."""
@@ -59,6 +61,7 @@ class Protocol(FrozenModel):
             f"{self.reference_split}",
             drawn,
             *([f"reference files: {self.reference_files}", f"compared at: {self.fit}"] if self.fit else []),
+            *([f"values: {self.values}"] if self.values else []),
             seen if self.features_sha256 else "features: none",
         ]
 
@@ -111,7 +114,7 @@ class Evaluation:
     def read(cls, path: Path) -> "Evaluation":
         """Read a file of ``to_json`` values; MetricError if it is missing or broken."""
         try:
-            value = json.loads(path.read_text())
+            value = read_json(path)
             numbers = {name: Number(**number) for name, number in value["numbers"].items()}
             rest = {key: value[key] for key in ("model", "kimg", "skipped", "seconds", "facts")}
             return cls(protocol=Protocol(**value["protocol"]), numbers=numbers, words=tuple(value["words"]), **rest)
@@ -129,7 +132,7 @@ def last_evaluation(folder: Path) -> Evaluation | None:
 
 
 def best_end(name: str) -> str:
-    """Return the best value of a metric: low, high, one, or chance (0.5 or less); "" if no value is best."""
+    """Return the best value of a metric: low, high, one, zero, or chance (0.5 or less); "" if no value is best."""
     parsed = MetricName.parse(name)
     if parsed is None:
         return ""
@@ -142,7 +145,7 @@ def best_end(name: str) -> str:
 def badness(name: str, number: Number) -> float:
     """Return the distance of a value from the best one, so that lower is better; NaN if no value is best."""
     value = number.value
-    ends = {"low": value, "high": -value, "one": abs(value - 1), "chance": max(0.0, value - 0.5)}
+    ends = {"low": value, "high": -value, "one": abs(value - 1), "zero": abs(value), "chance": max(0.0, value - 0.5)}
     return ends.get(best_end(name), math.nan)
 
 

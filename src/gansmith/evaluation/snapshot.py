@@ -17,16 +17,18 @@ from gansmith.methods.latent import labels_by_share
 from gansmith.monitoring.thresholds import Thresholds, gone
 from gansmith.parts.extractors.base import Extractor, extractors
 from gansmith.parts.extractors.own import Own
-from gansmith.parts.metrics.base import radii, squared_distances
+from gansmith.parts.metrics.base import jackknife, radii, squared_distances
 from gansmith.parts.metrics.bins import cluster
 from gansmith.parts.metrics.density_coverage import coverage
 from gansmith.parts.metrics.diversity import mean_distance
 from gansmith.parts.metrics.frechet import Moments, frechet_distance, moments
 from gansmith.parts.metrics.memorisation import nearest
+from gansmith.parts.metrics.texture import SMALLEST_SIDE, Detail, detail, texture_of
 from gansmith.recipes.recipe import MonitorOptions
 
 NEIGHBOURS = 5  # of coverage
 MOST_GROUPS, IMAGES_PER_GROUP = 40, 20  # of modes that are clusters
+MOST_DETAIL = 500  # images whose texture is measured
 RARE = 0.02  # share of training images that are as near to another one by chance
 
 
@@ -87,6 +89,7 @@ class SnapshotEvaluator:
     near: float  # RARE of the training images are nearer than this to another one
     distance: float  # mean distance between two real images
     modes: Modes
+    detail: Detail | None  # of the first training images; None for images too small to have a texture
 
     @classmethod
     def open(cls, data: ImageData, extractor: Extractor, options: MonitorOptions) -> "SnapshotEvaluator":
@@ -104,13 +107,16 @@ class SnapshotEvaluator:
             near=float(radii(squared_distances(some, features), 1).sqrt().quantile(RARE)),
             distance=mean_distance(some),
             modes=Modes.find(data, order, features, probabilities.argmax(1) if known else None),
+            detail=detail(data.read(order[:MOST_DETAIL])) if _has_texture(data) else None,
         )
 
-    def evaluate(self, images: np.ndarray) -> dict[str, Any]:
+    def evaluate(self, images: np.ndarray, raw: np.ndarray | None = None) -> dict[str, Any]:
         """Return the metrics of samples, uint8 (N, H, W, C), by full name, and ``modes``: the shares of each mode.
 
         ``fd_of_one`` is the Fréchet distance of one average image repeated N times: the trace of the covariance of real
-        features. ``copies`` is the share beyond the one expected by chance.
+        features. ``copies`` is the share beyond the one expected by chance. ``raw`` has images of the weights without
+        averaging from the first M latents: ``raw_fd`` is their Fréchet distance, ``averaged_fd`` that of the averaged
+        weights for the same latents. ``deviations`` has the jackknife's deviation of fd and texture.
         """
         features, probabilities = self.extractor(images)
         real = self.features[: len(self.radii)]
@@ -127,7 +133,24 @@ class SnapshotEvaluator:
             str(MetricName(metric, len(images), self.extractor.name, split=TRAIN)): round(value, 6)
             for metric, value in numbers.items()
         }
-        return {**named, "fd_of_one": round(float(self.moments.covariance.trace()), 6), "modes": shares}
+        spread = jackknife(lambda kept: frechet_distance(self.moments, moments(features[kept])), len(images)).deviation
+        deviations = {"fd": round(spread or 0.0, 6)}
+        if self.detail is not None:
+            found = texture_of(detail(images[: len(self.detail[0])]), self.detail)
+            for name, number in found.items():
+                named[str(MetricName(name, number.count, split=TRAIN))] = round(number.value, 6)
+            deviations["texture"] = round(found["texture"].deviation or 0.0, 6)
+        if raw is not None:
+            pair = {"raw_fd": self.extractor(raw)[0], "averaged_fd": features[: len(raw)]}
+            for name, some in pair.items():
+                full = str(MetricName(name, len(raw), self.extractor.name, split=TRAIN))
+                named[full] = round(frechet_distance(self.moments, moments(some)), 6)
+        one = round(float(self.moments.covariance.trace()), 6)
+        return {**named, "fd_of_one": one, "deviations": deviations, "modes": shares}
+
+
+def _has_texture(data: ImageData) -> bool:
+    return min(data.spec.height, data.spec.width) >= SMALLEST_SIDE
 
 
 def snapshot_inputs(method: LatentSampler, data: ImageData, options: MonitorOptions, seed: int) -> Fixed:

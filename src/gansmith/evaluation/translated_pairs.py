@@ -11,7 +11,7 @@ from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.noise import Noise
 from gansmith.core.randomness import derive_seed
 from gansmith.data.base import ImageData
-from gansmith.imaging.tensors import to_float, to_uint8
+from gansmith.imaging.tensors import to_float, to_stored
 from gansmith.inference.model import Model
 from gansmith.methods.base import Fixed
 from gansmith.methods.capabilities import Translator, has_targets, reverses
@@ -25,7 +25,7 @@ AT_ONCE = 256  # images
 
 @dataclass(frozen=True)
 class TranslatedPairs:
-    """Images uint8 (N, H, W, C), all in the same order."""
+    """Images, stored pixels (N, H, W, C), all in the same order."""
 
     sources: np.ndarray  # at the size of the targets
     baseline_name: str
@@ -51,7 +51,7 @@ def translate_pairs(
     """
     method = model.method
     assert has_targets(method)
-    name, found = "", []
+    name, found, kind = "", [], data.spec.stored_type
     for start in range(0, len(places), AT_ONCE):
         on_progress(Progress("translations", start, len(places)))
         part = places[start : start + AT_ONCE]
@@ -61,7 +61,7 @@ def translate_pairs(
         name, instead = _baseline(method.task, source, target, mean)
         shown = F.interpolate(viewable(source, target.shape[1]), target.shape[2:], mode="nearest")
         results = _through(model, method, method.translators[0], source, raw)
-        found.append((to_uint8(shown), to_uint8(instead), results, to_uint8(target)))
+        found.append((to_stored(shown, kind), to_stored(instead, kind), results, to_stored(target, kind)))
     sources, baseline, results, targets = (np.concatenate(images) for images in zip(*found, strict=True))
     return TranslatedPairs(sources, name, baseline, results, targets)
 
@@ -69,7 +69,7 @@ def translate_pairs(
 def there_and_back(
     model: Model, images: np.ndarray, *, reverse: bool, raw: bool, on_progress: OnProgress = silent
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return translations of uint8 images (N, H, W, C) of a domain, and the translations translated back.
+    """Return translations of images (N, H, W, C) of a domain, and the translations translated back.
 
     Translations stay floats on the way back, as in training: rounding them would add to the cycle error.
     """
@@ -93,7 +93,7 @@ def mean_colour(training: ImageData) -> Tensor:
 
 
 def _through(model: Model, method: Translator, name: str, source: Tensor, raw: bool, then: str = "") -> np.ndarray:
-    """Pass sources (N, S, h, w) through one generator, and then through a second if given; uint8 (N, H, W, C)."""
+    """Pass sources (N, S, h, w) through one generator, and then through a second if given; stored pixels."""
     chain = [each for each in (name, then) if each]
 
     def work(networks: nn.ModuleDict, fixed: Fixed) -> Tensor:
@@ -103,7 +103,8 @@ def _through(model: Model, method: Translator, name: str, source: Tensor, raw: b
         return now
 
     networks = nn.ModuleDict({each: model.network(f"{each}-raw" if raw else each) for each in chain})
-    return generate(work, networks, Fixed(source, None, 1), model.record.sample_batch)
+    kind = model.record.data.stored_type
+    return generate(work, networks, Fixed(source, None, 1), model.record.sample_batch, kind)
 
 
 def _baseline(task: Task | None, source: Tensor, target: Tensor, mean: Tensor | None) -> tuple[str, Tensor]:

@@ -13,7 +13,7 @@ from gansmith.core.errors import MetricError
 from gansmith.core.events import OnProgress, silent
 from gansmith.core.metric_name import TRAIN
 from gansmith.core.randomness import epoch_order
-from gansmith.data.base import ImageData
+from gansmith.data.base import DataSpec, ImageData
 from gansmith.data.sources.domains import DOMAINS
 from gansmith.evaluation.baselines import (
     BaselineComparison,
@@ -31,6 +31,7 @@ from gansmith.evaluation.result import FILE, TRANSLATIONS, Evaluation
 from gansmith.evaluation.translated_pairs import mean_colour, there_and_back, translate_pairs
 from gansmith.imaging.captions import captioned_grid, stacked
 from gansmith.imaging.images import save_png
+from gansmith.imaging.values import picture_of
 from gansmith.inference.model import Model
 from gansmith.methods.base import Method
 from gansmith.methods.capabilities import Translator, has_targets, reverses
@@ -76,7 +77,8 @@ def evaluate_translations(
     extractor = open_extractor(options, seen.spec, _domain(seen), on_progress)
     if unpaired:
         images = [reference.read(each) for each in sets]
-        comparisons, picture = _evaluate_domains(model, extractor, options.raw, images, known, on_progress)
+        found_pairs = _evaluate_domains(model, extractor, options.raw, images, known, on_progress)
+        comparisons, picture = found_pairs[0], _picture(reference.spec, found_pairs[1])
     else:
         comparisons, picture = _evaluate_pairs(model, extractor, options, reference, sets[0], training, on_progress)
     numbers = full_names(comparisons, TRAIN if reference_name == TRAINING else "")
@@ -122,7 +124,7 @@ def _evaluate_pairs(
     columns = {"source": made.sources, made.baseline_name: made.baseline}
     if np.array_equal(made.sources, made.baseline):
         del columns["source"]
-    picture = _picture([{**columns, "result": made.results, "target": made.targets}])
+    picture = _picture(reference.spec, [{**columns, "result": made.results, "target": made.targets}])
     return [compare_with_baseline("", made.baseline_name, results, baseline, targets, extractor.name)], picture
 
 
@@ -133,14 +135,14 @@ def _evaluate_domains(
     images: Sequence[np.ndarray],
     known: np.ndarray | None,
     on_progress: OnProgress,
-) -> tuple[list[BaselineComparison], np.ndarray]:
-    """Compare both directions between two sets of images with doing nothing; return a picture too.
+) -> tuple[list[BaselineComparison], list[Columns]]:
+    """Compare both directions between two sets of images with doing nothing; return images for a picture too.
 
     ``known`` has the known translations of the first set, None if there are none.
     """
     assert reverses(model.method)
     features = [extractor(each)[0] for each in images]
-    comparisons, shown = [], []
+    comparisons, shown = [], list[Columns]()
     for side, title in enumerate(model.method.translators):
         here, there = images[side], Candidate(images[1 - side], features[1 - side], in_colour(images[1 - side]))
         made, back = there_and_back(model, here, reverse=side == 1, raw=raw, on_progress=on_progress)
@@ -156,7 +158,7 @@ def _evaluate_domains(
         results.measures.update(cycle_error=l1(back, here), change=l1(made, here))
         comparisons.append(compare_with_baseline(title, NOTHING, results, baseline, there, extractor.name))
         shown.append(columns)
-    return comparisons, _picture(shown)
+    return comparisons, shown
 
 
 def _check_options(options: EvaluationOptions, unpaired: bool) -> None:
@@ -247,11 +249,11 @@ def _remarks(count: int, window: int, unpaired: bool) -> list[str]:
     return out
 
 
-def _picture(tables: Sequence[Columns]) -> np.ndarray:
+def _picture(spec: DataSpec, tables: Sequence[Columns]) -> np.ndarray:
     """Return a picture of the first images of each table, two examples a row."""
     grids = []
     for columns in tables:
         places = range(min(SHOWN // len(tables), *map(len, columns.values())))
         images = np.stack([images[place] for place in places for images in columns.values()])
-        grids.append(captioned_grid(images, [*columns] * len(places), IN_A_ROW * len(columns)))
+        grids.append(captioned_grid(picture_of(images, spec.values), [*columns] * len(places), IN_A_ROW * len(columns)))
     return stacked(grids)

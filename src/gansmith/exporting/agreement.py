@@ -12,6 +12,7 @@ import torch
 from gansmith.core.errors import ModelError, counted
 from gansmith.core.version import __version__
 from gansmith.exporting.graph import Graph
+from gansmith.imaging.values import PixelValues, shares
 from gansmith.inference.onnx_file import EXPORT_FORMAT
 
 Run = Callable[[tuple[np.ndarray, ...]], np.ndarray]  # inputs -> images, for any number of rows
@@ -46,14 +47,14 @@ def compare(graph: Graph, run: Run, eager: Run | None = None) -> Agreement:
     The model makes all in its own batch size, so that its images do not depend on their number; ``eager``, if given,
     makes each of these batches instead.
     """
-    worst, same, values = 0, 0, 0
+    worst, same, values, meaning = 0, 0, 0, graph.model.record.data.values
     for inputs in graph.draw():
         arrays = tuple(each.numpy() for each in inputs)
         whole = graph.made_here(inputs) if eager is None else np.empty(0)
         for start, end in _batches(len(arrays[0]), graph.model.record.sample_batch):
             batch = tuple(each[start:end] for each in arrays)
-            made, wanted = _levels(run(batch)), whole[start:end] if eager is None else eager(batch)
-            apart = np.abs(made - _levels(wanted).reshape(made.shape))
+            made, wanted = _levels(run(batch), meaning), whole[start:end] if eager is None else eager(batch)
+            apart = np.abs(made - _levels(wanted, meaning).reshape(made.shape))
             worst, same, values = max(worst, int(apart.max())), same + int((apart == 0).sum()), values + apart.size
     return Agreement(worst, same / values)
 
@@ -89,8 +90,13 @@ def _batches(count: int, batch: int) -> list[tuple[int, int]]:
     return [(start, end) for start, end in pairwise(edges) if end > start]
 
 
-def _levels(images: np.ndarray) -> np.ndarray:
-    """Return uint8 images as they are, and coordinates in [-1, 1] as ``to_uint8`` rounds them; both int32."""
+def _levels(images: np.ndarray, values: PixelValues | None) -> np.ndarray:
+    """Return uint8 images as they are, and coordinates in [-1, 1] as ``to_uint8`` rounds them; both int32.
+
+    Values in units become 255ths of their range.
+    """
+    if values is not None:
+        return (shares(values.stored(images)) * 255).round().astype(np.int32)
     if images.dtype == np.uint8:
         return images.astype(np.int32)
     return ((images + np.float32(1)) * np.float32(127.5)).round().clip(0, 255).astype(np.int32)

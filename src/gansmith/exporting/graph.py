@@ -1,4 +1,4 @@
-"""A generator as a module that makes finished images: clipped, rounded, uint8, channels last."""
+"""A generator as a module that makes finished images, channels last: uint8, or floats in the units of the data."""
 
 import copy
 from abc import ABC, abstractmethod
@@ -12,7 +12,8 @@ from torch.export import Dim, ExportedProgram
 from torch.nn.functional import interpolate, one_hot
 
 from gansmith.core.randomness import derive_seed, per_image, sample_labels, sample_latents
-from gansmith.imaging.tensors import to_float, uint8_pixels
+from gansmith.imaging.tensors import to_float, uint8_pixels, unit_values
+from gansmith.imaging.values import PixelValues
 from gansmith.inference.model import Model
 from gansmith.methods.base import Fixed
 from gansmith.methods.capabilities import LatentSampler, Translator, samples_from_latents, translates, upscales
@@ -21,11 +22,31 @@ FEWEST_VALUES = 50_000  # of the images that are compared: the share of equal on
 BLOBS = 8  # px: drawn images are this many random colours each way, enlarged
 
 
-class LatentModule(nn.Module):
-    """(latents (N, latent_dim), label weights (N, num_classes) or None) -> uint8 (N, H, W, C), or points (N, 2)."""
+class Finish(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] -> uint8 (N, H, W, C); of deep data float32 in its units, not rounded."""
 
-    def __init__(self, method: LatentSampler, network: nn.Module, *, makes_points: bool) -> None:
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, values: PixelValues | None) -> None:
         super().__init__()
+        self.is_deep = values is not None
+        for name in ("low", "high"):
+            self.register_buffer(name, torch.tensor(getattr(values, name) if values else (0.0,)), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return finished images."""
+        return unit_values(images, self.low, self.high) if self.is_deep else uint8_pixels(images)
+
+
+class LatentModule(nn.Module):
+    """(latents (N, latent_dim), label weights (N, num_classes) or None) -> images (N, H, W, C), or points (N, 2)."""
+
+    def __init__(
+        self, method: LatentSampler, network: nn.Module, values: PixelValues | None, *, makes_points: bool
+    ) -> None:
+        super().__init__()
+        self.finish = Finish(values)
         self.preview, self.mixes_labels, self.makes_points = method.preview, mixes_labels(method), makes_points
         self.networks = nn.ModuleDict({"generator": network})
 
@@ -34,23 +55,42 @@ class LatentModule(nn.Module):
         if labels is not None and not self.mixes_labels:
             labels = labels.argmax(1)
         images = self.preview(self.networks, Fixed(latents, labels, 1))
-        return images.flatten(1) if self.makes_points else uint8_pixels(images)
+        return images.flatten(1) if self.makes_points else self.finish(images)
 
 
 class ImageModule(nn.Module):
-    """Images uint8 (N, h, w, C) -> uint8 (N, H, W, C); a model that fills holes takes one more channel, the mask."""
+    """Images (N, h, w, C) -> images (N, H, W, C); a model that fills holes takes one more channel, the mask.
 
-    def __init__(self, method: Translator, network: nn.Module) -> None:
+    Images are uint8; of deep data float32 in its units, where a mask is 0 or above.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(
+        self, method: Translator, network: nn.Module, source: PixelValues | None, values: PixelValues | None
+    ) -> None:
         super().__init__()
-        self.method, self.network = method, network
+        self.method, self.network, self.is_deep = method, network, values is not None
+        self.finish = Finish(values)
+        for name in ("low", "high"):
+            self.register_buffer(name, torch.tensor(getattr(source, name) if source else (0.0,)), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return translated or enlarged images, as ``translate`` and ``upscale`` make them of one tile."""
-        values, task = to_float(images), self.method.task
+        values, task = self._signed(images), self.method.task
         if task is not None:
             colours, marks = values.split([self.method.spec.channels, int(task.takes_mask)], 1)
             values = task.prepare(colours, (marks > 0).float() if task.takes_mask else None)
-        return uint8_pixels(self.method.translate(self.network, values))
+        return self.finish(self.method.translate(self.network, values))
+
+    def _signed(self, images: Tensor) -> Tensor:
+        """Return images (N, C, h, w) in [-1, 1]."""
+        if not self.is_deep:
+            return to_float(images)
+        count = self.method.spec.channels
+        colours = (images[..., :count] - self.low) * (2 / (self.high - self.low)) - 1
+        return torch.cat([colours.clamp(-1, 1), images[..., count:]], -1).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
@@ -84,7 +124,7 @@ class Graph(ABC):
 
     @torch.no_grad()
     def made_here(self, inputs: tuple[Tensor, ...]) -> np.ndarray:
-        """Return what gansmith itself makes of inputs: uint8 (N, H, W, C)."""
+        """Return what gansmith itself makes of inputs: images (N, H, W, C) like the module's."""
         return self.module(*inputs).numpy()
 
 
@@ -114,7 +154,8 @@ class LatentGraph(Graph):
         labels = inputs[1] if len(inputs) > 1 else None
         if labels is not None and not mixes_labels(self.model.latent_method("export")):
             labels = labels.argmax(1)
-        return self.model.draw(inputs[0], labels, raw=self.raw)
+        made, values = self.model.draw(inputs[0], labels, raw=self.raw), self.model.record.data.values
+        return made if values is None else values.in_units_exactly(made)
 
 
 @dataclass(frozen=True)
@@ -135,9 +176,18 @@ class ImageGraph(Graph):
         height, width = (max(self.multiple, side // self.scale) for side in (spec.height, spec.width))
         count = max(4, -(-FEWEST_VALUES // (spec.height * spec.width * spec.channels)))
         return [
-            (_random_images(each, rows, columns, channels),)
+            (self._in_units(_random_images(each, rows, columns, channels)),)
             for each, rows, columns in ((count, height, width), (2, height + self.multiple, 2 * width))
         ]
+
+    def _in_units(self, images: Tensor) -> Tensor:
+        """Return uint8 images as they are, and for a model of deep data as values in the units of its sources."""
+        meaning, count = self.model.record.data.source_meaning, self.model.record.data.channels
+        if meaning is None:
+            return images
+        low, high = torch.tensor(meaning.low), torch.tensor(meaning.high)
+        colours = low + images[..., :count] / 255 * (high - low)
+        return torch.cat([colours, (images[..., count:] > 127).float()], -1)
 
 
 def mixes_labels(method: LatentSampler) -> bool:
@@ -158,13 +208,14 @@ def graph_of(model: Model, name: str, *, raw: bool) -> Graph:
     method = model.method
     if samples_from_latents(method):
         points = model.record.data.is_points
-        latent = LatentModule(method, network, makes_points=points).eval()
+        latent = LatentModule(method, network, model.record.data.values, makes_points=points).eval()
         inputs = ("latents", "labels") if method.num_classes else ("latents",)
         output, mixes = "points" if points else "images", mixes_labels(method)
         return LatentGraph(model, name, raw, latent, inputs, output, mixes_labels=mixes)
     assert translates(method) or upscales(method), "generators_of has named its generators"
     enlarges = 1 if method.task is None else method.task.scale
     multiple = max(1, int(network.multiple) // enlarges)  # type: ignore[arg-type]
-    image = ImageModule(method, network).eval()
+    data = model.record.data
+    image = ImageModule(method, network, data.source_meaning, data.values).eval()
     # An ONNX file cannot have one name for an input and for an output.
     return ImageGraph(model, name, raw, image, ("images",), "results", multiple, enlarges * method.spec.scale)

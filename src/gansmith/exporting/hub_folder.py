@@ -10,9 +10,10 @@ from pathlib import Path
 import yaml
 from pydantic import Field, field_validator
 
-from gansmith.core.atomic_files import METADATA_KEY, is_disk_full
+from gansmith.core.atomic_files import METADATA_KEY, commit_text, is_disk_full
 from gansmith.core.errors import DiskFullError, GansmithError, GansmithWarning
 from gansmith.core.output_paths import make_parent_folders, refuse_used_folder
+from gansmith.core.plain_files import read_text
 from gansmith.evaluation.result import last_evaluation
 from gansmith.exporting.base import Exported, ExportFormat, formats
 from gansmith.inference.model import Model
@@ -71,7 +72,7 @@ class HubFolder(ExportFormat):
         """Write the files."""
         model.save(folder)
         _write_onnx(model, folder, raw=raw, run=run)
-        beside = run.model if run is not None else model.origin.path if model.origin is not None else None
+        beside = _beside(model, run)
         if beside is not None and (beside / PREVIEW).is_file():
             shutil.copyfile(beside / PREVIEW, folder / PREVIEW)
         elif samples_from_latents(model.method):
@@ -79,40 +80,49 @@ class HubFolder(ExportFormat):
         for film in [] if run is None else [run.path / name for name in FILMS]:
             if film.is_file():
                 shutil.copyfile(film, folder / film.name)
-        (folder / CARD).write_text(self._card(model, run, beside), encoding="utf-8")
+        commit_text(folder / CARD, self._card(model, run))
 
-    def _card(self, model: Model, run: RunFolder | None, beside: Path | None) -> str:
-        """Return the model card: of the run, the one beside the model, or one from the model's record."""
+    def _card(self, model: Model, run: RunFolder | None) -> str:
+        """Return the model card with the front matter of the Hub."""
         evaluation, dataset = None, model.record.data.name
         if run is not None:
-            text, evaluation, source = (
-                model_card(card_facts(run, model)),
-                last_evaluation(run.path),
-                run.record.data.source,
-            )
-            if evaluation is not None:
-                numbers = {name: number.value for name, number in evaluation.numbers.items()}
-                text = model_card(card_facts(run, model), metrics=numbers)
+            evaluation, source = last_evaluation(run.path), run.record.data.source
             if source.startswith(HUB_DATA):
                 dataset = source.removeprefix(HUB_DATA).partition(":")[0]
-        elif beside is not None and (beside / CARD).is_file() and (beside / CARD).read_text()[:4] == "---\n":
-            text = (beside / CARD).read_text(encoding="utf-8")
-        else:
-            record = model.record
-            recipe = {"name": record.name, "method": record.method.model_dump(mode="json")}
-            text = model_card(
-                CardFacts(
-                    name=f"{record.name} on {record.data.name}",
-                    spec=record.data,
-                    recipe_yaml=yaml.safe_dump(recipe, sort_keys=False),
-                    parameters=count_parameters(model),
-                    kimg=record.kimg,
-                    seconds=0.0,
-                    last_row={},
-                    versions={METADATA_KEY: record.gansmith},
-                )
-            )
-        return published(text, license=self.license, repo=self.repo, dataset=dataset, evaluation=evaluation)
+        card = card_of(model, run)
+        return published(card, license=self.license, repo=self.repo, dataset=dataset, evaluation=evaluation)
+
+
+def card_of(model: Model, run: RunFolder | None) -> str:
+    """Return the model card: of the run, the one beside the model, or one from the model's record."""
+    beside = _beside(model, run)
+    if run is not None:
+        evaluation = last_evaluation(run.path)
+        numbers = None if evaluation is None else {name: each.value for name, each in evaluation.numbers.items()}
+        return model_card(card_facts(run, model), metrics=numbers)
+    if beside is not None and (beside / CARD).is_file() and read_text(beside / CARD)[:4] == "---\n":
+        return read_text(beside / CARD)
+    record = model.record
+    recipe = {"name": record.name, "method": record.method.model_dump(mode="json")}
+    return model_card(
+        CardFacts(
+            name=f"{record.name} on {record.data.name}",
+            spec=record.data,
+            recipe_yaml=yaml.safe_dump(recipe, sort_keys=False),
+            parameters=count_parameters(model),
+            kimg=record.kimg,
+            seconds=0.0,
+            last_row={},
+            versions={METADATA_KEY: record.gansmith},
+        )
+    )
+
+
+def _beside(model: Model, run: RunFolder | None) -> Path | None:
+    """Return the folder with the files beside a model's weights; None for a model that is not from a folder."""
+    if run is not None:
+        return run.model
+    return model.origin.path if model.origin is not None else None
 
 
 def _write_onnx(model: Model, folder: Path, *, raw: bool, run: RunFolder | None) -> None:

@@ -112,6 +112,8 @@ def cost_in_fd(graph: Graph, run: RunFolder | None, before: Run, after: Run) -> 
     def distance(made: Run) -> float:
         batch = graph.model.record.sample_batch
         images = [made(tuple(each[start : start + batch] for each in arrays)) for start in range(0, IMAGES, batch)]
-        return frechet_distance(real, moments(extractor(np.concatenate(images))[0]))
+        made_pixels, values = np.concatenate(images), data.spec.values
+        pixels = made_pixels if values is None else values.stored(made_pixels)
+        return frechet_distance(real, moments(extractor(pixels)[0]))
 
     return Cost(str(MetricName("fd", IMAGES, extractor.name, split=TRAIN)), distance(before), distance(after))

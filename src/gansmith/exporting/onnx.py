@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from gansmith.core.atomic_files import METADATA_KEY, commit_file
-from gansmith.core.errors import GansmithError
+from gansmith.core.atomic_files import METADATA_KEY, commit_bytes
+from gansmith.core.errors import GansmithError, ModelError
 from gansmith.exporting.agreement import Run, compare, facts_of, size_words
 from gansmith.exporting.base import Exported, FileFormat, formats, require_extra
 from gansmith.exporting.graph import Graph, graph_of
 from gansmith.exporting.int8 import cost_in_fd, method_for_fd, quantized
+from gansmith.inference.directions import strongest
 from gansmith.inference.model import Model
 from gansmith.inference.onnx_file import EXPORT_KEY
 from gansmith.runs.folder import RunFolder
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 OPSET = 20
 WORST, EQUAL = 1, 0.999  # level, share of equal values
 WORST_OF_HALF, EQUAL_OF_HALF = 2, 0.9  # with fp16 weights; docs/decisions/exporting.md has what was measured
+DIRECTIONS = 8  # as many as ``gansmith directions`` shows
 AXES = ("batch", "height", "width")
 
 
@@ -32,6 +34,7 @@ class Onnx(FileFormat):
     """One file with its weights inside; batch size, and height and width of input images, are free.
 
     Its output are finished images, uint8 (N, H, W, C): clipping, rounding and the order of the axes are in the graph.
+    Models of deep data make float32 (N, H, W, C) in the units of that data.
     docs/export.md names inputs and metadata.
     """
 
@@ -63,15 +66,24 @@ class Onnx(FileFormat):
                 cost = cost_in_fd(graph, run, exact, smaller)
                 cost.require(target)
                 words = f"; {cost.words()}"
-        facts = facts_of(graph, found, opset=OPSET, weights=kind)
+        facts = facts_of(graph, found, opset=OPSET, weights=kind, directions=_directions(model, raw=raw))
         record = model.record.model_copy(update={"network": name})
         del made.metadata_props[:]
         for key, text in ((METADATA_KEY, record.model_dump_json()), (EXPORT_KEY, json.dumps(facts))):
             made.metadata_props.add(key=key, value=text)
         content = made.SerializeToString()
-        commit_file(target, lambda at: at.write_bytes(content))
+        commit_bytes(target, content)
         words = f"{size_words(content)}, opset {OPSET}, {kind} weights; {found.words()}{words}"
         return Exported(target, name, facts, words)
+
+
+def _directions(model: Model, *, raw: bool) -> list[list[float]]:
+    """Return the strongest directions of the latents, for programs without the weights; none where there are none."""
+    try:
+        vectors, _ = strongest(model, raw=raw)
+    except ModelError:  # not of latents, of points, or without a linear start
+        return []
+    return [[float(f"{value:.6g}") for value in vector] for vector in vectors[:DIRECTIONS].tolist()]
 
 
 def onnx_run(content: bytes, inputs: tuple[str, ...]) -> Run:

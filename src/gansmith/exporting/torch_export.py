@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from gansmith.core.atomic_files import METADATA_KEY, commit_file
+from gansmith.core.atomic_files import METADATA_KEY, commit_bytes
 from gansmith.exporting.agreement import Run, compare, facts_of, size_words
 from gansmith.exporting.base import Exported, FileFormat, formats
 from gansmith.exporting.graph import graph_of
@@ -38,7 +38,7 @@ class TorchExport(FileFormat):
         found.require(f"'{target}'", 0, 1.0, "a network that draws random numbers cannot be exported")
         record, facts = model.record.model_copy(update={"network": name}), facts_of(graph, found)
         content = _saved(program, {METADATA_KEY: record.model_dump_json(), EXPORT_KEY: json.dumps(facts)})
-        commit_file(target, lambda at: at.write_bytes(content))
+        commit_bytes(target, content)
         return Exported(target, name, facts, f"{size_words(content)}; {found.words()}")
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from safetensors.torch import save
 
-from gansmith.core.atomic_files import METADATA_KEY, commit_file
+from gansmith.core.atomic_files import METADATA_KEY, commit_bytes
 from gansmith.exporting.agreement import size_words
 from gansmith.exporting.base import Exported, FileFormat, formats
 from gansmith.inference.model import Model
@@ -24,5 +24,5 @@ class Weights(FileFormat):
         tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
         record = model.record.model_copy(update={"network": name})
         content = save(tensors, {METADATA_KEY: record.model_dump_json()})
-        commit_file(target, lambda at: at.write_bytes(content))
+        commit_bytes(target, content)
         return Exported(target, name, {"raw": raw}, f"{size_words(content)}, for gansmith.load")

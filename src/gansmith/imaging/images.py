@@ -3,6 +3,7 @@
 # In files and caches images are uint8 (H, W, C); inside a run they are float32 (N, C, H, W) in [-1, 1]: ``tensors.py``.
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,8 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError, features
 
+from gansmith.core.atomic_files import commit_bytes
 from gansmith.core.errors import DataError
+from gansmith.imaging.colour_profiles import to_srgb
 from gansmith.imaging.file_repair import with_jpeg_end, without_png_extras
+from gansmith.imaging.pixel_art import block_of, scaled_by_whole_factor
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
@@ -26,14 +30,20 @@ WRITTEN_AS = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".jpe": "JPEG", ".jfif": "JPEG", ".webp": "WEBP", ".tif": "TIFF",
     ".tiff": "TIFF", ".bmp": "BMP",
 }  # fmt: skip
+STACKS = ("GIF", "TIFF", "WEBP", "PNG", "AVIF", "HEIF")  # formats whose files may have several frames
+JPEGS = ("JPEG", "MPO")  # MPO: of phones, with a second picture
 LONGEST_SIDE_PX = {"JPEG": 65_500, "WEBP": 16_383}
 QUALITY = 95  # of JPEG and WebP: compression is hard to see
 FULL_COLOUR_QUALITY = 90  # from here on JPEG keeps the colour of every pixel
 PIXEL_LIMIT = 40_000_000
-STARTS = range(3, 9)  # sides of the smallest feature maps, px
+STARTS = range(3, 9)  # shorter sides of the smallest feature maps, px
+LONGEST_PROPORTION = 16  # of the longer side to the shorter one
 LARGEST_SIDE = 1024  # px
 PIXELS_IN_A_BATCH = 65536  # of samples
 POINT = (1, 2, 1)  # height, width and channels of an "image" that is a point in the plane: x and y in [-1, 1]
+
+
+Fit = Literal["crop", "pad", "stretch", "pixels"]
 
 
 class ImageError(DataError):
@@ -93,11 +103,11 @@ def padded_batches(count: int, batch: int) -> Iterator[np.ndarray]:
 
 
 def make_grid(images: np.ndarray, columns: int, *, gap_px: int = 2) -> np.ndarray:
-    """Lay out uint8 (N, H, W, C) images row by row on white, as one uint8 (H, W, C) picture."""
+    """Lay out images (N, H, W, C) row by row on white, as one picture (H, W, C) of their type."""
     count, height, width, channels = images.shape
     rows = -(-count // columns)
     shape = (rows * (height + gap_px) + gap_px, columns * (width + gap_px) + gap_px, channels)
-    grid = np.full(shape, 255, np.uint8)
+    grid = np.full(shape, 255 if images.dtype == np.uint8 else images.max(), images.dtype)
     for index, image in enumerate(images):
         top = gap_px + index // columns * (height + gap_px)
         left = gap_px + index % columns * (width + gap_px)
@@ -162,21 +172,23 @@ def encode_image(image: np.ndarray, ending: str, quality: int = QUALITY, icc_pro
 
 
 def save_png(image: np.ndarray, path: Path) -> None:
-    """Write uint8 (H, W, C) as a PNG file."""
-    path.write_bytes(encode_png(image))
+    """Write uint8 (H, W, C) as a PNG file, whole or not at all."""
+    commit_bytes(path, encode_png(image))
 
 
 def stages(height: int, width: int, padding: int = 1) -> tuple[int, int, int] | None:
     """Return (start height, start width, doublings) for networks that grow to a size by doubling, or None.
 
-    Starts are 3 to 8 px, with as many doublings as possible. Kernel 4, stride 2 and ``padding`` 0 turn a side n into
-    2n + 2 px instead of 2n.
+    The shorter start is 3 to 8 px and the longer one up to 16 times as long, with as many doublings as possible. Kernel
+    4, stride 2 and ``padding`` 0 turn a side n into 2n + 2 px instead of 2n.
     """
     extra = 2 - 2 * padding
     for doublings in reversed(range(LARGEST_SIDE.bit_length())):
         rows, row_rest = divmod(height + extra, 2**doublings)
         columns, column_rest = divmod(width + extra, 2**doublings)
-        if row_rest == column_rest == 0 and rows - extra in STARTS and columns - extra in STARTS:
+        shorter, longer = sorted((rows - extra, columns - extra))
+        is_near = longer in STARTS or (longer <= LONGEST_PROPORTION * shorter and doublings >= 2)
+        if row_rest == column_rest == 0 and shorter in STARTS and is_near:
             return rows - extra, columns - extra, doublings
     return None
 
@@ -191,6 +203,7 @@ def quiet_pillow() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+        logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # it logs TIFF files of many bands
         Image.MAX_IMAGE_PIXELS = None
         try:
             yield
@@ -213,10 +226,10 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
     except UnidentifiedImageError as problem:
         raise ImageError("image.unknown_format", f"not an image in a known format ({', '.join(FORMATS)})") from problem
     except MemoryError as problem:
-        raise _no_memory("an image") from problem
+        raise no_memory("an image") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"damaged header ({problem})") from problem
-    if image.width * image.height > limit * (64 if shrink and image.format == "JPEG" else 1):
+    if image.width * image.height > limit * (64 if shrink and image.format in JPEGS else 1):
         million = image.width * image.height / 10**6
         raise ImageError(
             "image.too_large",
@@ -252,16 +265,33 @@ def upright_shape(image: Image.Image) -> tuple[int, int]:
     return (width, height) if exif.get(0x0112) in (5, 6, 7, 8) else (height, width)
 
 
-def decode_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -> Image.Image:
-    """Decode the first frame of an image file, upright, in mode L, RGB or RGBA; ImageError with the reason.
+def num_frames(image: Image.Image) -> int:
+    """Return the number of frames of an opened stack or animation; 1 for other files, and if they cannot be counted."""
+    if image.format not in STACKS:
+        return 1
+    try:
+        return max(1, getattr(image, "n_frames", 1))
+    except MemoryError:
+        raise
+    except Exception:  # decoders raise many error types on damaged files
+        return 1
 
-    16-bit gray is scaled from 0..65535. Colour profiles are not applied. With ``shrink`` a JPEG above ``limit`` pixels
-    is decoded at a half, quarter or eighth of its sides. DataError if memory runs out: that says nothing of the file.
+
+def decode_image(
+    data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False, frame: int = 0, keep_profile: bool = False
+) -> Image.Image:
+    """Decode one frame of an image file, upright, in mode L, RGB or RGBA and in sRGB; ImageError with the reason.
+
+    16-bit gray is scaled from 0..65535. With ``keep_profile`` colours stay as they are, with their profile. With
+    ``shrink`` a JPEG above ``limit`` pixels is decoded at a half, quarter or eighth of its sides. DataError if memory
+    runs out: that says nothing of the file.
     """
     image = open_image(data, limit, shrink=shrink)
     size = f"{image.width} x {image.height} px"
     try:
-        image = _loaded(image, data, limit)
+        if frame:
+            image.seek(frame)
+        image = to_srgb(_loaded(image, data, limit), only_cmyk=keep_profile)
         try:
             image = ImageOps.exif_transpose(image)
         except Exception:  # an unreadable EXIF block means no rotation
@@ -274,12 +304,13 @@ def decode_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False)
     except ImageError:
         raise
     except MemoryError as problem:
-        raise _no_memory(f"an image of {size}") from problem
+        raise no_memory(f"an image of {size}") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"truncated or damaged ({problem})") from problem
 
 
-def _no_memory(what: str) -> DataError:
+def no_memory(what: str) -> DataError:
+    """Return the error for memory that ran out while something was decoded."""
     return DataError(
         "machine.no_memory",
         f"no memory left to decode {what}"
@@ -309,7 +340,7 @@ def _reduce(image: Image.Image, limit: int) -> None:
     factor = 1
     while image.width * image.height > limit * factor**2 and factor < 8:
         factor *= 2
-    if factor > 1 and image.format == "JPEG":
+    if factor > 1 and image.format in JPEGS:
         image.draft(image.mode, (image.width // factor, image.height // factor))
 
 
@@ -338,21 +369,63 @@ def is_transparent(image: Image.Image) -> bool:
     return image.mode == "RGBA" and bool(np.asarray(image.getchannel("A")).min() < 255)
 
 
+def fit_values(
+    values: np.ndarray,
+    height: int,
+    width: int,
+    fit: Fit,
+    *,
+    nearest: bool,
+    empty: np.ndarray,
+) -> np.ndarray:
+    """Resize values (H, W, C) in their own units to float64 (height, width, C), as ``fit_image`` resizes pictures.
+
+    ``nearest`` repeats and drops pixels instead of mixing them, for masks and label maps. A border of ``pad`` has the
+    value ``empty`` (C,); pixels is pad with ``nearest`` here. Images of this size already stay exactly as they are.
+    """
+    if values.shape[:2] == (height, width):
+        return values.astype(np.float64)
+    resample = Image.Resampling.NEAREST if nearest or fit == "pixels" else Image.Resampling.LANCZOS
+    out = np.empty((height, width, values.shape[2]))
+    for band in range(values.shape[2]):
+        # relative to a value of the image: single precision is exact enough for the differences
+        base = float(values[0, 0, band])
+        plane = Image.fromarray((values[..., band].astype(np.float64) - base).astype(np.float32))
+        across, down = width / plane.width, height / plane.height
+        if fit in ("pad", "pixels"):
+            scale = min(across, down)
+            size = (min(width, max(1, round(plane.width * scale))), min(height, max(1, round(plane.height * scale))))
+            small, left, top = plane.resize(size, resample), (width - size[0]) // 2, (height - size[1]) // 2
+            out[..., band] = empty[band]
+            out[top : top + size[1], left : left + size[0], band] = np.asarray(small, np.float64) + base
+            continue
+        scale = max(across, down)
+        cut_x = max(0.0, (plane.width - width / scale) / 2)
+        cut_y = max(0.0, (plane.height - height / scale) / 2)
+        box = (cut_x, cut_y, plane.width - cut_x, plane.height - cut_y) if fit == "crop" else None
+        out[..., band] = np.asarray(plane.resize((width, height), resample, box=box), np.float64) + base
+    return out
+
+
 def fit_image(
-    image: Image.Image, height: int, width: int, channels: int, fit: Literal["crop", "pad", "stretch"] = "crop"
+    image: Image.Image, height: int, width: int, channels: int, fit: Fit = "crop", block: int = 0
 ) -> np.ndarray:
     """Resize an image in mode L, RGB or RGBA to uint8 (height, width, channels), with Lanczos and antialiasing.
 
     ``fit``: crop cuts around the centre, pad adds a border (white, or transparent with 4 channels), stretch changes the
-    proportions. Colours are weighted by alpha while resizing. Below 4 channels alpha is blended onto white; fully
-    transparent pixels become white.
+    proportions; pixels scales pixel art by a whole factor without blur, and adds a border (each pixel is repeated
+    ``block`` times in the file; 0: as the image shows). Colours are weighted by alpha while resizing. Below 4 channels
+    alpha is blended onto white; fully transparent pixels become white.
     """
     image = image.convert("RGBA") if channels == 4 else image
     across, down = width / image.width, height / image.height
-    if fit == "pad":
+    if fit in ("pad", "pixels"):
         scale = min(across, down)
         size = (min(width, max(1, round(image.width * scale))), min(height, max(1, round(image.height * scale))))
-        small = image.resize(size, Image.Resampling.LANCZOS)
+        if fit == "pixels":
+            small = scaled_by_whole_factor(image, height, width, block or max(1, block_of(image)))
+        else:
+            small = image.resize(size, Image.Resampling.LANCZOS)
         image = Image.new(image.mode, (width, height), (255, 255, 255, 0)[: len(image.getbands())])
         image.paste(small, ((width - small.width) // 2, (height - small.height) // 2))
     else:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gansmith.core.events import OnProgress, Progress, silent
+
 TILE_PX, OVERLAP_PX = 512, 128
 
 
@@ -47,22 +49,28 @@ def in_tiles(
     channels: int,
     *,
     shrink: int = 1,
+    on_progress: OnProgress = silent,
 ) -> np.ndarray:
     """Apply ``work`` to the tiles of uint8 (H, W, C) and blend the results to uint8 (scale H, scale W, channels).
 
     ``work`` maps uint8 (h, w, C) to float32 (scale h, scale w, channels) in 0 to 255. H and W are multiples of
-    ``step``; ``Tiling.of`` explains ``shrink``. Besides both images, memory holds one row of tiles.
+    ``step``; ``Tiling.of`` explains ``shrink``. Besides both images, memory holds one row of tiles. ``on_progress`` is
+    called after each tile; what it raises ends the work. A float32 image becomes float32, in the scale of ``work``.
     """
     rows, columns = (Tiling.of(side, step, shrink) for side in image.shape[:2])
-    out = np.empty((image.shape[0] * scale, image.shape[1] * scale, channels), np.uint8)
+    out = np.empty((image.shape[0] * scale, image.shape[1] * scale, channels), image.dtype)
     band = np.zeros((rows.tile * scale, out.shape[1], channels), np.float32)
+    done_tiles, all_tiles = 0, len(rows.starts) * len(columns.starts)
     for top, end, weights_down in _bands(rows, scale):
         for left, weights_right in zip(columns.starts, columns.weights(), strict=True):
             tile = work(image[top : top + rows.tile, left : left + columns.tile])
             tile = tile * weights_down[:, None, None] * weights_right.repeat(scale)[None, :, None]
             band[:, left * scale : (left + columns.tile) * scale] += tile
+            done_tiles += 1
+            on_progress(Progress("tiles", done_tiles, all_tiles))
         done = (end - top) * scale  # rows before the next band
-        out[top * scale : end * scale] = (band[:done] + 0.5).clip(0, 255).astype(np.uint8)
+        part = band[:done]
+        out[top * scale : end * scale] = (part + 0.5).clip(0, 255).astype(np.uint8) if out.dtype == np.uint8 else part
         band[: len(band) - done] = band[done:].copy()
         band[len(band) - done :] = 0
     return out

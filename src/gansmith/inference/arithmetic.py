@@ -33,7 +33,7 @@ SIGNS = {1: "+", -1: "-"}
 
 @dataclass(frozen=True)
 class Term:
-    """A group of images, their mean latent, and uint8 (N + 1, H, W, C): the images, with the image of the mean last."""
+    """A group of images, their mean latent, and pictures, uint8 (N + 1, H, W, C): of the images, and of the mean."""
 
     sign: int  # 1 or -1
     latents: Latents
@@ -43,7 +43,7 @@ class Term:
 
 @dataclass(frozen=True)
 class Sum:
-    """The terms, their sum as a latent, and uint8 (9, H, W, C): its image at index 4, and 8 images around it."""
+    """The terms, their sum as a latent, and pictures, uint8 (9, H, W, C): of it at index 4, and 8 around it."""
 
     terms: tuple[Term, ...]
     latents: Latents
@@ -95,11 +95,11 @@ def arithmetic(
         classes = None if found.classes is None else found.classes.mean(0, keepdims=True)
         mean = Latents(found.values.mean(0, keepdims=True), classes, ("mean",))
         drawn = Latents(_with_norm_of(mean.values, found.values), classes, mean.names)
-        terms.append(Term(direction, found, mean, draw(model, join([found, drawn]), raw=raw)))
+        terms.append(Term(direction, found, mean, model.data.picture(draw(model, join([found, drawn]), raw=raw))))
     total = _add(terms)
     classes = _add_classes(terms) if label is None else class_weights(model, label, 1)
     latents = Latents(total, classes, ("sum",))
-    return Sum(tuple(terms), latents, draw(model, _around(latents), raw=raw))
+    return Sum(tuple(terms), latents, model.data.picture(draw(model, _around(latents), raw=raw)))
 
 
 def _add(terms: Sequence[Term]) -> np.ndarray:

@@ -11,7 +11,9 @@ from gansmith.core.errors import ModelError, counted, unknown_name
 from gansmith.core.html import facts
 from gansmith.core.randomness import sample_labels, sample_latents, truncate
 from gansmith.data.base import DataSpec
-from gansmith.imaging.images import sample_batch
+from gansmith.imaging.images import MODES, sample_batch
+from gansmith.imaging.pixel_art import nearest_colours
+from gansmith.imaging.values import MOST_BANDS
 from gansmith.inference.image_to_image import ImageToImage
 from gansmith.inference.samples import DrawnSamples, Samples, image_name
 
@@ -38,7 +40,7 @@ class TrainedModel(ABC):
 
     record: Any  # a ModelRecord, or the entries of one that drawing needs
     kind: str  # the name of its method
-    data: DataSpec  # the images that it was trained on
+    data: DataSpec  # the images that it was trained on; ``data.values`` says what stored pixels mean
     classes: tuple[str, ...]
 
     def __repr__(self) -> str:
@@ -63,7 +65,7 @@ class TrainedModel(ABC):
 
     @abstractmethod
     def draw(self, latents: ArrayLike, labels: ArrayLike | None = None, *, raw: bool = False) -> np.ndarray:
-        """Return the images of latents (N, latent_dim) as uint8 (N, H, W, C), made as ``sample`` makes them.
+        """Return the images of latents (N, latent_dim) as stored pixels (N, H, W, C), made as ``sample`` makes them.
 
         ``labels`` are int64 (N,), or float32 (N, num_classes) weights for a generator with ``mixes_labels``.
         Raises ModelError for missing raw weights.
@@ -95,7 +97,7 @@ class TrainedModel(ABC):
         """
         drawn = self.draw_samples(count, seed=seed, label=label, truncation=truncation, raw=raw)
         names = tuple(image_name(seed, number) for number in range(count))
-        return Samples(drawn.draw(0, count), drawn.labels, self.classes, names=names)
+        return Samples(drawn.draw(0, count), drawn.labels, self.classes, names=names, values=self.data.values)
 
     def draw_samples(
         self,
@@ -121,11 +123,19 @@ class TrainedModel(ABC):
 
         def draw(first: int, number: int) -> np.ndarray:
             latents = truncate(sample_latents(seed, first, number, wanted.latent_dim), truncation)
-            return self.draw(latents, None if labels is None else labels[first : first + number], raw=raw)
+            images = self.draw(latents, None if labels is None else labels[first : first + number], raw=raw)
+            return self.in_palette(images)
 
         height, width, channels = self.data.height, self.data.width, self.data.channels
         at_once = BATCHES_AT_ONCE * sample_batch(height, width)
-        return DrawnSamples(draw, count, (height, width, channels), labels, self.classes, at_once)
+        shape = (height, width, channels)
+        return DrawnSamples(draw, count, shape, labels, self.classes, at_once, self.data.values)
+
+    def in_palette(self, images: np.ndarray) -> np.ndarray:
+        """Return images (N, H, W, C) with the nearest colours of the training images, if palette=keep asked for it."""
+        colours = [bytes.fromhex(colour) for colour in self.data.palette]
+        palette = np.frombuffer(b"".join(colours), np.uint8).reshape(-1, self.data.channels)
+        return nearest_colours(images, palette) if colours else images
 
     def upscale(self, images: np.ndarray, *, raw: bool = False) -> np.ndarray:
         """Enlarge uint8 (N, H, W, C) to uint8 (N, scale H, scale W, C); ModelError if the model does not upscale."""
@@ -194,9 +204,13 @@ def needs_weights(verb: str) -> ModelError:
     )
 
 
+def _has_possible_channels(data: DataSpec) -> bool:
+    return data.channels in MODES if data.values is None else 1 <= data.channels <= MOST_BANDS
+
+
 def check_image_size(data: DataSpec, where: object) -> None:
     """Raise ModelError, which names the file ``where``, if a record has images of an impossible size."""
-    if not (1 <= data.height <= MAX_SIDE_PX and 1 <= data.width <= MAX_SIDE_PX) or data.channels not in (1, 3, 4):
+    if not (1 <= data.height <= MAX_SIDE_PX and 1 <= data.width <= MAX_SIDE_PX) or not _has_possible_channels(data):
         size = f"{data.height} x {data.width} px with {counted(data.channels, 'channel')}"
         raise ModelError(
             "model.size_out_of_range",

@@ -21,7 +21,7 @@ POOLED_SIDE = 4  # feature maps are pooled to 4 x 4
 
 @dataclass(frozen=True)
 class TrainedDiscriminator:
-    """A trained discriminator for uint8 (N, H, W, C) images of the size and channels in ``spec``.
+    """A trained discriminator for stored pixels (N, H, W, C) of the size and channels in ``spec``.
 
     It always runs in batches of ``batch`` images, so an image's scores do not depend on the other images.
     """
@@ -45,7 +45,7 @@ class TrainedDiscriminator:
         shape = (1, self.spec.height, self.spec.width, self.spec.channels)
         labels = torch.zeros(1, dtype=torch.long, device=self._device) if self.method.num_classes else None
         with torch.no_grad():
-            _, activations = self._forward(to_float(np.zeros(shape, np.uint8)).to(self._device), labels)
+            _, activations = self._forward(to_float(np.zeros(shape, self.spec.stored_type)).to(self._device), labels)
         return {name: pool_activation(activation).shape[1] for name, activation in activations.items()}
 
     def features(self, images: np.ndarray, layers: Sequence[str] = (), label: int | None = None) -> np.ndarray:
@@ -90,10 +90,11 @@ class TrainedDiscriminator:
     ) -> np.ndarray:
         """Apply a function of image tensors and labels to all images; the last batch repeats its last image."""
         wanted = (self.spec.height, self.spec.width, self.spec.channels)
-        if images.dtype != np.uint8 or images.shape[1:] != wanted or not len(images):
+        if images.dtype != self.spec.stored_type or images.shape[1:] != wanted or not len(images):
             raise ModelError(
                 "model.images_shape",
-                f"images must be uint8 (N, {', '.join(map(str, wanted))}), got {images.dtype} {images.shape}",
+                f"images must be {self.spec.stored_type} (N, {', '.join(map(str, wanted))}), got {images.dtype}"
+                f" {images.shape}",
             )
         labels = None if label is None else torch.full((self.batch,), label, device=self._device)
         out = []

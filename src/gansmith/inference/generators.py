@@ -61,6 +61,8 @@ def _work(
     def work(tile: np.ndarray) -> np.ndarray:
         source = source_of(to_float(tile[None].copy()).to(device)).contiguous(memory_format=torch.channels_last)
         made = method.translate(generator, source)
+        if tile.dtype == np.float32:
+            return made[0].clamp(-1, 1).permute(1, 2, 0).cpu().numpy()
         return to_levels(made[0])
 
     return work

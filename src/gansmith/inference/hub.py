@@ -3,7 +3,6 @@
 # Only files that gansmith knows are downloaded: model.json, then the weights that it lists. Their sizes are checked
 # before and after the download, their SHA-256 when the folder is loaded. Nothing of a repository is ever run.
 
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gansmith.core.atomic_files import is_disk_full
 from gansmith.core.errors import DiskFullError, GansmithError, ModelError, counted, reason_of, why_not
+from gansmith.core.plain_files import read_json
 from gansmith.inference.model_record import MODEL_JSON, model_errors
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _check_size(address: str, sizes: dict[str, int | None], names: list[str], mo
 def _weights_listed(address: str, path: Path) -> list[str]:
     """Return the weights that a model.json lists; ModelError for other names than NAME.safetensors."""
     with model_errors(f"{address}: {MODEL_JSON}"):
-        names = [str(name) for name in json.loads(path.read_text())["sha256"]]
+        names = [str(name) for name in read_json(path)["sha256"]]
     wrong = [name for name in names if not WEIGHTS.fullmatch(name)]
     if wrong:
         raise ModelError(

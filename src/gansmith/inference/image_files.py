@@ -13,7 +13,13 @@ from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
 from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.file_names import escaped
 from gansmith.core.output_paths import refuse_used_folder
-from gansmith.data.sources.walk import image_files
+from gansmith.core.plain_files import read_bytes
+from gansmith.data.image_info import as_values
+from gansmith.data.sources.array_files import images_in
+from gansmith.data.sources.layouts import ARRAY_ENDINGS
+from gansmith.data.sources.walk import ending_of, image_files
+from gansmith.data.value_format import ValueFormat
+from gansmith.imaging.deep_files import checked
 from gansmith.imaging.images import (
     MODES,
     QUALITY,
@@ -24,20 +30,24 @@ from gansmith.imaging.images import (
     quiet_pillow,
     to_pil,
 )
+from gansmith.imaging.values import PixelValues
 from gansmith.inference.samples import Picture
 
-ImageLike = str | Path | np.ndarray
+ImageLike = str | Path | bytes | np.ndarray  # bytes: an encoded file
 FORMATS = ("png", "jpg", "webp", "tif", "bmp")  # of results
 MOST_NAMES = 20  # in a message
 
 
 def name_of(image: ImageLike, kind: str = "image") -> str:
     """Return the name of an image, or of another ``kind`` of image, in messages."""
-    return f"the {kind}" if isinstance(image, np.ndarray) else f"'{escaped(image)}'"
+    return f"the {kind}" if isinstance(image, np.ndarray | bytes) else f"'{escaped(image)}'"
 
 
-def open_picture(image: ImageLike) -> Image.Image:
-    """Open an image file, or uint8 (H, W, C) with 1, 3 or 4 channels, upright; DataError if that fails."""
+def open_picture(image: ImageLike, *, keep_profile: bool = False) -> Image.Image:
+    """Open an image file, its bytes, or uint8 (H, W, C) with 1, 3 or 4 channels, upright; DataError if it fails.
+
+    Colours are converted to sRGB, unless ``keep_profile`` leaves them as they are, with their profile.
+    """
     if isinstance(image, np.ndarray):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] not in MODES:
             raise DataError(
@@ -46,11 +56,43 @@ def open_picture(image: ImageLike) -> Image.Image:
         return to_pil(image)
     try:
         with quiet_pillow():
-            return decode_image(Path(image).read_bytes())
+            content = image if isinstance(image, bytes) else read_bytes(image)
+            return decode_image(content, keep_profile=keep_profile)
     except DataError as problem:
-        raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem}") from problem
+        if problem.code == "machine.no_memory":
+            raise
+        raise DataError("data.unreadable_image", f"{name_of(image)} cannot be read: {problem}") from problem
     except OSError as problem:
         raise DataError("data.unreadable_image", f"'{escaped(image)}' cannot be read: {problem.strerror}") from problem
+
+
+def read_as_values(image: ImageLike) -> np.ndarray:
+    """Return the values of an image file, also of .npy, DICOM and NIfTI, (H, W, C) in their type; DataError.
+
+    Of a file with several images it is the first. An array (H, W) or (H, W, C) is taken as it is.
+    """
+    try:
+        if isinstance(image, np.ndarray):
+            return checked(image[..., None] if image.ndim == 2 else image)
+        with quiet_pillow():
+            if isinstance(image, bytes):
+                return as_values(image)
+            content = read_bytes(image)
+            if ending_of(Path(image).name) in ARRAY_ENDINGS:
+                return checked(images_in(content, Path(image).name)[0])
+            return as_values(content)
+    except DataError as problem:
+        raise DataError("data.unreadable_image", f"{name_of(image)} cannot be read: {problem}") from problem
+    except OSError as problem:
+        raise DataError("data.unreadable_image", f"{name_of(image)} cannot be read: {problem.strerror}") from problem
+
+
+def as_stored(array: np.ndarray, meaning: PixelValues, channels: int, name: str) -> np.ndarray:
+    """Return values (H, W, bands) in units as stored pixels (H, W, channels); DataError, which says ``name``."""
+    try:
+        return meaning.stored(ValueFormat.of(meaning).with_channels(array, channels))
+    except ImageError as problem:
+        raise DataError("data.unreadable_image", f"{name} cannot be used: {problem}") from problem
 
 
 def refuse_large(image: ImageLike, height: int, width: int, limit: int) -> None:

@@ -4,7 +4,6 @@
 # from the weights, the rest comes from the recipe. A transposed convolution of 1 x 1 latents (N, z, 1, 1) becomes the
 # linear layer that computes the same; embedded labels become one-hot labels.
 
-import json
 import re
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gansmith.core.errors import ModelError, counted
+from gansmith.core.plain_files import parse_json, refuse_damaged_tensors
 from gansmith.data.base import DataSpec
 from gansmith.inference import unpickle
 from gansmith.inference.model import Model
@@ -155,6 +155,7 @@ def _networks_in(file: Path) -> list[list[_Layer]]:
 
 def _read(file: Path) -> dict[str, Tensor]:
     """Return the tensors of a .safetensors file in the order of the layers: as noted, else by name and number."""
+    refuse_damaged_tensors(file)
     with safe_open(file, "pt") as opened:
         noted = (opened.metadata() or {}).get(unpickle.ORDER)
     tensors = load_file(file)
@@ -162,7 +163,7 @@ def _read(file: Path) -> dict[str, Tensor]:
         words = {name: re.findall(r"\d+|\D+", name) for name in tensors}
         order = sorted(words, key=lambda name: [(int(w), "") if w.isdigit() else (0, w) for w in words[name]])
     else:
-        order = json.loads(noted)
+        order = parse_json(noted)
     return {name: tensors[name] for name in order}
 
 

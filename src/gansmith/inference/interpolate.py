@@ -9,8 +9,10 @@ import numpy as np
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError, unknown_name
 from gansmith.core.output_paths import make_parent_folders
+from gansmith.imaging.album import album_page
 from gansmith.imaging.captions import captioned_grid
-from gansmith.imaging.images import enlarge, on_white
+from gansmith.imaging.images import encode_png, enlarge, on_white
+from gansmith.imaging.values import PixelValues, picture_of
 from gansmith.imaging.video import write_gif, write_mp4
 from gansmith.inference.base import TrainedModel
 from gansmith.inference.latents import Latents, Seeds, class_weights, draw, find_latents, refuse_points
@@ -19,7 +21,7 @@ from gansmith.inference.samples import Picture
 FILM_FRAMES, FILM_STEPS, MAX_FRAMES = 60, 12, 1000
 STRIP_STEPS, STRIP_COLUMNS = 4, 13  # of a strip: frames from stop to stop, and frames in a row
 FILM_PX, FRAME_SEC = 256, 0.08  # of a film: its smallest side; 0.08 s are two video frames
-ALLOWED = "allowed: walk.gif, walk.mp4 or strip.png"
+ALLOWED = "allowed: walk.gif, walk.mp4, walk.html or strip.png"
 PARALLEL = 1e-6  # two directions with a smaller sine between them count as parallel
 
 
@@ -66,25 +68,38 @@ MODES: dict[str, Curve] = {"slerp": slerp, "lerp": lerp}
 
 @dataclass(frozen=True)
 class Walk:
-    """F frames: latents, of which only the stops have names, and images, uint8 (F, H, W, C)."""
+    """F frames: latents, of which only the stops have names, and images, stored pixels (F, H, W, C)."""
 
     latents: Latents
     images: np.ndarray
+    values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
 
     def strip(self) -> Picture:
         """Return the frames as one picture, with the names of the stops."""
-        return Picture(captioned_grid(self.images, self.latents.names, STRIP_COLUMNS))
+        return Picture(captioned_grid(picture_of(self.images, self.values), self.latents.names, STRIP_COLUMNS))
 
     def _repr_png_(self) -> bytes:
         return self.strip()._repr_png_()
 
     def save(self, out: str | Path) -> Path:
-        """Write a film (.gif or .mp4, enlarged without blur to at least 256 px) or the strip (.png)."""
+        """Write a film (.gif or .mp4, enlarged without blur to at least 256 px), an album (.html) or the strip (.png)."""
         path = check_walk_path(out)
         make_parent_folders(path)
         if path.suffix.lower() == ".png":
             return self.strip().save(path)
-        frames = [enlarge(on_white(image), FILM_PX) for image in self.images]
+        if path.suffix.lower() == ".html":
+            height, width, _ = self.images[0].shape
+            pictures = [encode_png(image) for image in picture_of(self.images, self.values)]
+            page = album_page(
+                "Interpolation",
+                pictures,
+                self.latents.names,
+                side_px=max(height, width),
+                seconds=FRAME_SEC * len(pictures),
+            )
+            commit_file(path, lambda at: at.write_bytes(page))
+            return path
+        frames = [enlarge(on_white(image), FILM_PX) for image in picture_of(self.images, self.values)]
         seconds = [FRAME_SEC] * len(frames)
         if path.suffix.lower() == ".gif":
             commit_file(path, lambda at: write_gif(frames, seconds, at))
@@ -95,9 +110,9 @@ class Walk:
 
 
 def check_walk_path(out: str | Path) -> Path:
-    """Return ``out`` as a path; GansmithError unless it ends in .gif, .mp4 or .png."""
+    """Return ``out`` as a path; GansmithError unless it ends in .gif, .mp4, .html or .png."""
     path = Path(out)
-    if path.suffix.lower() not in (".gif", ".mp4", ".png"):
+    if path.suffix.lower() not in (".gif", ".mp4", ".html", ".png"):
         raise GansmithError(
             "output.unknown_ending", f"cannot write a walk as '{path.suffix or path.name}'\n  {ALLOWED}"
         )
@@ -127,6 +142,12 @@ def interpolate(
     if mode not in MODES:
         raise GansmithError("cli.unknown_mode", unknown_name("mode", mode, MODES))
     stops = _stops(model, find_latents(model, seeds, label=label, truncation=truncation), label, to_label)
+    latents = walk_latents(stops, frames, closed=closed, mode=mode)
+    return Walk(latents, draw(model, latents, raw=raw), model.data.values)
+
+
+def walk_latents(stops: Latents, frames: int | None = None, *, closed: bool = True, mode: str = "slerp") -> Latents:
+    """Return the latents of a walk's frames; ``interpolate`` explains it. GansmithError for frames out of range."""
     if closed:
         stops = stops.take([*range(len(stops)), 0])
     legs = len(stops) - 1
@@ -140,8 +161,7 @@ def interpolate(
         )
     steps = frames if closed else frames - 1
     at = [round(leg * steps / legs) for leg in range(legs + 1)]
-    latents = _between(stops, at, frames, MODES[mode])
-    return Walk(latents, draw(model, latents, raw=raw))
+    return _between(stops, at, frames, MODES[mode])
 
 
 def _between(stops: Latents, at: list[int], frames: int, curve: Curve) -> Latents:

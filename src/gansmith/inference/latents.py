@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError, ModelError
 from gansmith.core.output_paths import make_parent_folders
+from gansmith.core.plain_files import refuse_damaged_tensors
 from gansmith.core.randomness import sample_labels, sample_latents, truncate
 from gansmith.inference.base import MAX_SAMPLES, TrainedModel
 from gansmith.inference.samples import Samples, image_name
@@ -117,8 +118,8 @@ def label_input(model: TrainedModel, classes: np.ndarray | None) -> np.ndarray |
 
 
 def draw(model: TrainedModel, latents: Latents, *, raw: bool = False) -> np.ndarray:
-    """Return the images of latents, uint8 (N, H, W, C), equal byte for byte to those of ``sample``."""
-    return model.draw(latents.values, label_input(model, latents.classes), raw=raw)
+    """Return the images of latents, stored pixels (N, H, W, C), equal byte for byte to those of ``sample``."""
+    return model.in_palette(model.draw(latents.values, label_input(model, latents.classes), raw=raw))
 
 
 def pick(
@@ -132,7 +133,7 @@ def pick(
     """Return the images that ``seeds`` names, as ``sample`` makes them; ``find_latents`` explains the names."""
     latents = find_latents(model, seeds, label=label, truncation=truncation)
     numbers = None if latents.classes is None else latents.classes.argmax(1)
-    return Samples(draw(model, latents, raw=raw), numbers, model.classes, names=latents.names)
+    return Samples(draw(model, latents, raw=raw), numbers, model.classes, names=latents.names, values=model.data.values)
 
 
 def _find_one(model: TrainedModel, name: Seed, truncation: float | None) -> Latents:
@@ -178,8 +179,9 @@ def _image(model: TrainedModel, seed: int, number: int, truncation: float | None
 
 def _read(model: TrainedModel, path: Path) -> Latents:
     try:
+        refuse_damaged_tensors(path)
         tensors = load_file(path)
-    except (OSError, SafetensorError) as problem:
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as problem:
         reason = "it does not exist" if isinstance(problem, FileNotFoundError) else str(problem).splitlines()[0]
         raise ModelError(
             "model.unreadable_latents",

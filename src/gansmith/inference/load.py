@@ -1,6 +1,5 @@
 """Load a trained model from a run folder, a model folder or a weights file."""
 
-import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.errors import CheckpointError, GansmithWarning, ModelError
+from gansmith.core.plain_files import read_json, refuse_damaged_tensors, sha256_of
 from gansmith.inference.base import needs_weights
 from gansmith.inference.hub import fetch, is_hub_address
 from gansmith.inference.model import Model, Origin
@@ -92,7 +92,7 @@ def _from_run(run: RunFolder, checkpoint: Checkpoint, device: str) -> Model:
 
 def _from_folder(folder: Path, device: str) -> Model:
     with model_errors(str(folder / MODEL_JSON)):
-        values = json.loads((folder / MODEL_JSON).read_text())
+        values = read_json(folder / MODEL_JSON)
         digests = values.pop("sha256")
         if not digests:
             raise ModelError(
@@ -102,7 +102,8 @@ def _from_folder(folder: Path, device: str) -> Model:
             )
         files = {name: folder / Path(name).name for name in digests}
         for name, path in files.items():
-            if hashlib.sha256(path.read_bytes()).hexdigest() != digests[name]:
+            refuse_damaged_tensors(path)
+            if sha256_of(path) != digests[name]:
                 raise ModelError(
                     "model.altered",
                     f"{path} was altered or cut off: its SHA-256 differs from the one in {MODEL_JSON}"
@@ -115,6 +116,7 @@ def _from_folder(folder: Path, device: str) -> Model:
 def _read_weights(path: Path) -> tuple[str, dict[str, Tensor]]:
     """Return the JSON record in a weights file's header, and its tensors."""
     with model_errors(str(path)):
+        refuse_damaged_tensors(path)
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
         if METADATA_KEY not in metadata:

@@ -1,7 +1,6 @@
 """A trained model run by torch: its networks, its discriminator, its folder."""
 
 import copy
-import hashlib
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from gansmith.core.atomic_files import METADATA_KEY, commit_file, commit_json
 from gansmith.core.errors import ModelError
+from gansmith.core.plain_files import sha256_of
 from gansmith.core.runtime import pick_device
 from gansmith.inference.base import (
     LatentInput,
@@ -81,11 +81,11 @@ class Model(TrainedModel):
         return LatentInput(method.config.latent_dim, method.num_classes, part.mixes_labels, part.kind)
 
     def draw(self, latents: ArrayLike, labels: ArrayLike | None = None, *, raw: bool = False) -> np.ndarray:
-        """Return the images of latents (N, latent_dim) as uint8 (N, H, W, C); ``TrainedModel.draw`` explains it."""
+        """Return images of latents (N, latent_dim), stored pixels (N, H, W, C); ``TrainedModel.draw`` explains it."""
         networks = nn.ModuleDict({"generator": self._generator("generator", raw)})
         preview = self.latent_method("draw").preview
         fixed = Fixed(torch.as_tensor(latents), None if labels is None else torch.as_tensor(labels), 8)
-        return generate(preview, networks, fixed, self.record.sample_batch)
+        return generate(preview, networks, fixed, self.record.sample_batch, self.data.stored_type)
 
     def translator(self, *, reverse: bool = False, as_source: bool = False, raw: bool = False) -> ImageToImage:
         """Return the generator that ``translate`` uses; ModelError if the model does not translate in that way."""
@@ -162,7 +162,7 @@ class Model(TrainedModel):
             # A single entry, because safetensors writes several in random order and files must be reproducible.
             metadata = {METADATA_KEY: self.record.model_copy(update={"network": name}).model_dump_json()}
             commit_file(path, lambda at, tensors=tensors, metadata=metadata: save_file(tensors, at, metadata))  # type: ignore[misc]
-            digests[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            digests[path.name] = sha256_of(path)
         commit_json(folder / MODEL_JSON, {**self.record.model_dump(mode="json"), "sha256": digests})
         return folder
 

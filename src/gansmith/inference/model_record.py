@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 
 from gansmith.core.errors import GansmithError, ModelError
+from gansmith.core.plain_files import parse_json
 from gansmith.core.registry import FrozenModel
 from gansmith.core.version import __version__
 from gansmith.data.base import DataSpec
@@ -48,7 +49,7 @@ def make_record(name: str, method: Any, data: DataSpec, seed: int, kimg: float) 
 def parse_record(text: str, path: Path) -> ModelRecord:
     """Return the record in a JSON text of ``path``; ModelError for unknown parts and for impossible values."""
     with model_errors(str(path)):
-        record = ModelRecord.model_validate_json(json.dumps(from_old_file(json.loads(text))))
+        record = ModelRecord.model_validate_json(json.dumps(from_old_file(parse_json(text))))
     check_image_size(record.data, path)
     # A file cannot ask for a larger batch, and so for more memory, than images of this size are sampled in.
     return record.model_copy(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, ModelError, reason_of, unknown_name, why_not
+from gansmith.core.plain_files import read_bytes
 from gansmith.data.base import DataSpec
 from gansmith.imaging.images import sample_batch
 from gansmith.inference.base import check_image_size
@@ -95,6 +96,7 @@ class ExportFacts(_Facts):
     scale: int = Field(ge=1, le=16)  # sides of a result divided by sides of its input image
     direction: str | None = Field(None, max_length=200)  # the generator's name, where a model has two
     mixes_labels: bool = False
+    directions: tuple[tuple[float, ...], ...] = Field((), max_length=64)  # unit vectors in the space of latents
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,12 @@ class OnnxFile:
 
 def read_onnx(path: Path, device: str) -> OnnxFile:
     """Return an open ONNX file of gansmith; ModelError for any other file, and for one that contradicts itself."""
+    content, record, facts = read_facts(path)
+    return OnnxFile(path, record, facts, _session(path, content, device))
+
+
+def read_facts(path: Path) -> tuple[bytes, RecordFacts, ExportFacts]:
+    """Return the bytes of an ONNX file of gansmith and what its metadata says; ModelError as for ``read_onnx``."""
     content = _content_of(path)
     try:
         metadata = _walk(content)
@@ -127,7 +135,7 @@ def read_onnx(path: Path, device: str) -> OnnxFile:
     check_image_size(record.data, path)
     # A file cannot ask for a larger batch, and so for more memory, than images of this size are sampled in.
     batch = min(record.sample_batch, sample_batch(record.data.height, record.data.width))
-    return OnnxFile(path, record.model_copy(update={"sample_batch": batch}), facts, _session(path, content, device))
+    return content, record.model_copy(update={"sample_batch": batch}), facts
 
 
 def _content_of(path: Path) -> bytes:
@@ -142,7 +150,7 @@ def _content_of(path: Path) -> bytes:
                 "model.file_too_large",
                 f"'{path}' has {size:,} bytes\n  allowed: up to {MOST_BYTES:,}, the most that an ONNX file can have",
             )
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as problem:
         raise ModelError(
             "model.unreadable", f"'{path}' cannot be read: {problem.strerror}\n  check the path and its permissions"

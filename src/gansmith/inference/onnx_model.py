@@ -1,6 +1,7 @@
 """A trained model in an ONNX file, run by onnxruntime without torch."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -50,10 +51,26 @@ class OnnxModel(TrainedModel):
         self._inputs = [each.name for each in self._session.get_inputs()]
         self._draws_latents = self._inputs != [IMAGES]
         self._takes_mask = False
+        self.directions = np.asarray(self._facts.directions, np.float32)  # (num, latent_dim); (0,) without any
         if self._draws_latents:
             self._check_latent_graph()
         else:
             self._check_image_graph()
+
+    @property
+    def draws_latents(self) -> bool:
+        """Say whether it makes images from latents, and not from images."""
+        return self._draws_latents
+
+    @property
+    def scale(self) -> int:
+        """Return the sides of a result divided by the sides of its image."""
+        return self._facts.scale
+
+    @property
+    def takes_mask(self) -> bool:
+        """Say whether it fills holes, which a mask shows."""
+        return self._takes_mask
 
     def latent_input(self, verb: str) -> LatentInput:
         """Return the generator's input; ModelError, which names ``verb``, if the model draws no images from latents."""
@@ -63,21 +80,29 @@ class OnnxModel(TrainedModel):
         return LatentInput(method.latent_dim, self.record.num_classes, self._facts.mixes_labels, method.generator.kind)
 
     def draw(self, latents: ArrayLike, labels: ArrayLike | None = None, *, raw: bool = False) -> np.ndarray:
-        """Return the images of latents (N, latent_dim) as uint8 (N, H, W, C); ``TrainedModel.draw`` explains it."""
-        num_classes = self.latent_input("draw").num_classes
+        """Return images of latents (N, latent_dim), stored pixels (N, H, W, C); ``TrainedModel.draw`` explains it."""
         self._check_raw(raw)
-        feeds = {LATENTS: np.asarray(latents, np.float32)}
+        values = np.asarray(latents, np.float32)
+        count, given = len(values), None if labels is None else np.asarray(labels)
+        out = [
+            self.draw_batch(values[places], None if given is None else given[places])
+            for places in padded_batches(count, self.record.sample_batch)
+        ]
+        return np.concatenate(out)[:count]
+
+    def draw_batch(self, latents: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+        """Return what ``draw`` returns, drawn in one batch of any size."""
+        num_classes = self.latent_input("draw").num_classes
+        feed = {LATENTS: latents}
         if num_classes:
             weights = np.asarray(labels)
-            feeds[LABELS] = one_hot(weights, num_classes) if weights.ndim == 1 else weights.astype(np.float32)
-        count, data = len(feeds[LATENTS]), self.data
-        out = []
-        for places in padded_batches(count, self.record.sample_batch):
-            feed = {name: values[places] for name, values in feeds.items()}
-            shape = (len(places), 2) if data.is_points else (len(places), data.height, data.width, data.channels)
-            made = self._run(feed, np.float32 if data.is_points else np.uint8, shape)
-            out.append(as_levels(made).reshape(-1, *POINT) if data.is_points else made)
-        return np.concatenate(out)[:count]
+            feed[LABELS] = one_hot(weights, num_classes) if weights.ndim == 1 else weights.astype(np.float32)
+        count, data = len(latents), self.data
+        shape = (count, 2) if data.is_points else (count, data.height, data.width, data.channels)
+        made = self._run(feed, np.uint8 if self._makes_pixels else np.float32, shape)
+        if data.values is not None:
+            made = data.values.stored(made)
+        return as_levels(made).reshape(-1, *POINT) if data.is_points else made
 
     def translator(self, *, reverse: bool = False, as_source: bool = False, raw: bool = False) -> ImageToImage:
         """Return the generator that ``translate`` uses; ModelError if the model does not translate in that way."""
@@ -134,10 +159,15 @@ class OnnxModel(TrainedModel):
         raise needs_weights("publish a model")
 
     def _image_to_image(self) -> ImageToImage:
-        data, scale = self.data, self._facts.scale
+        data, scale, source = self.data, self._facts.scale, self.data.source_meaning
 
         def work(tile: np.ndarray) -> np.ndarray:
             shape = (1, tile.shape[0] * scale, tile.shape[1] * scale, data.channels)
+            if source is not None and data.values is not None:
+                colours, marks = np.split(tile, [data.channels], axis=2)
+                units = np.concatenate([source.in_units_exactly(colours), (marks > 0).astype(np.float32)], axis=2)
+                made = self._run({IMAGES: np.ascontiguousarray(units[None])}, np.float32, shape)[0]
+                return replace(data.values, depth="float").stored(made)
             return self._run({IMAGES: np.ascontiguousarray(tile[None])}, np.uint8, shape)[0].astype(np.float32)
 
         width = data.width // 2 if data.pairs else data.width
@@ -164,22 +194,32 @@ class OnnxModel(TrainedModel):
                 f"'{self.path}' holds only the averaged weights\n  export the raw weights: gansmith export MODEL --raw",
             )
 
+    @property
+    def _makes_pixels(self) -> bool:
+        """Say whether the graph makes uint8 images; of deep data it makes floats in units, as of points."""
+        return self.data.values is None and not self.data.is_points
+
     def _check_latent_graph(self) -> None:
         record = self.record
         wanted = [(LATENTS, FLOATS, [record.method.latent_dim])]
         if record.num_classes:
             wanted.append((LABELS, FLOATS, [record.num_classes]))
         self._check_ports("input", self._session.get_inputs(), wanted, free=1)
-        images = (IMAGES, PIXELS, [record.data.height, record.data.width, record.data.channels])
+        images = (
+            IMAGES,
+            PIXELS if self._makes_pixels else FLOATS,
+            [record.data.height, record.data.width, record.data.channels],
+        )
         made = ("points", FLOATS, [2]) if record.data.is_points else images
         self._check_ports("output", self._session.get_outputs(), [made], free=1)
 
     def _check_image_graph(self) -> None:
         channels = self.data.channels
         self._takes_mask = self._session.get_inputs()[0].shape[3:] == [channels + 1]
-        wanted = [(IMAGES, PIXELS, [channels + self._takes_mask])]
+        kind = PIXELS if self._makes_pixels else FLOATS
+        wanted = [(IMAGES, kind, [channels + self._takes_mask])]
         self._check_ports("input", self._session.get_inputs(), wanted, free=3)
-        self._check_ports("output", self._session.get_outputs(), [("results", PIXELS, [channels])], free=3)
+        self._check_ports("output", self._session.get_outputs(), [("results", kind, [channels])], free=3)
 
     def _check_ports(self, what: str, ports: list[Any], wanted: list[tuple[str, str, list[int]]], free: int) -> None:
         """Raise ModelError unless inputs or outputs have these names, types and, after ``free`` free ones, sides."""

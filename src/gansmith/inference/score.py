@@ -8,10 +8,12 @@ import numpy as np
 from gansmith.core.errors import DataError, GansmithError, unknown_name
 from gansmith.core.events import silent
 from gansmith.core.file_names import escaped
+from gansmith.core.plain_files import read_bytes
 from gansmith.data.base import DataSpec
 from gansmith.data.sources.walk import image_files
-from gansmith.imaging.images import decode_image, fit_image, quiet_pillow
-from gansmith.inference.image_files import raise_failures
+from gansmith.data.value_format import stored_image
+from gansmith.imaging.images import quiet_pillow
+from gansmith.inference.image_files import raise_failures, read_as_values
 from gansmith.inference.inversion.invert import invert
 from gansmith.inference.latents import refuse_points
 from gansmith.inference.model import Model
@@ -71,4 +73,4 @@ def _inversion_psnr_db(model: Model, images: np.ndarray, label: str | None) -> n
 
 def _fitted(file: Path, spec: DataSpec) -> np.ndarray:
     with quiet_pillow():
-        return fit_image(decode_image(file.read_bytes()), spec.height, spec.width, spec.channels)
+        return stored_image(read_bytes(file) if spec.values is None else read_as_values(file), spec)

@@ -1,13 +1,14 @@
 """Translate images of any size with a paired or unpaired translation model."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from gansmith.core.errors import DataError
 from gansmith.core.events import OnProgress, silent
+from gansmith.data.base import DataSpec
 from gansmith.imaging.tiles import in_tiles
 from gansmith.inference.base import TrainedModel
 from gansmith.inference.image_files import (
@@ -15,16 +16,18 @@ from gansmith.inference.image_files import (
     ImageLike,
     WriteOptions,
     WrittenPictures,
+    as_stored,
     name_of,
     open_picture,
     pixels_of,
     profile_of,
+    read_as_values,
     refuse_large,
     with_alpha_of,
     write_pictures,
 )
 from gansmith.inference.image_to_image import ImageToImage
-from gansmith.inference.samples import Picture
+from gansmith.inference.samples import Picture, deep_picture
 
 LARGEST_PIXELS = 40_000_000  # of a result
 
@@ -37,27 +40,48 @@ def translate(
     as_source: bool = False,
     reverse: bool = False,
     raw: bool = False,
+    on_progress: OnProgress = silent,
 ) -> Picture:
     """Translate an image file, or uint8 (H, W, C) with 1, 3 or 4 channels; the size stays, and so does alpha.
 
     The model's task prepares the source: colorize turns the image gray, edges finds its lines. ``as_source`` skips
     this for an image that is a source already. A task that enlarges returns 2 or 4 times the sides. ``mask``, a file or
     bool (H, W), is white or True where the image is missing. ``reverse`` translates from B to A with an unpaired model.
-    Large images are processed in overlapping tiles. Raises ModelError for a model of another method, DataError for an
-    image or mask that cannot be used.
+    Large images are processed in overlapping tiles, which ``on_progress`` counts. Raises ModelError for a model of
+    another method, DataError for an image or mask that cannot be used.
     """
     generator = model.translator(reverse=reverse, as_source=as_source, raw=raw)
-    opened = open_picture(image)
-    hole = _hole(generator, mask, opened, image)
-    _check_size(generator, opened, image)
+    if model.data.values is not None:
+        return _translate_values(model.data, generator, image, mask)
+    opened = open_picture(image, keep_profile=True)
+    hole = _hole(generator, mask, opened.size, image)
+    _check_size(generator, opened.size, image)
     pixels = pixels_of(opened, generator.given_channels)
     if hole is not None:
         pixels = np.concatenate([pixels, (hole * np.uint8(255))[..., None]], axis=2)
     padded, scale = _padded(pixels, generator.step, *generator.least), generator.scale
-    made = in_tiles(padded, generator.step, scale, generator.work, generator.channels)
+    made = in_tiles(padded, generator.step, scale, generator.work, generator.channels, on_progress=on_progress)
     top, left = ((padded.shape[axis] - pixels.shape[axis]) // 2 * scale for axis in (0, 1))
     made = made[top : top + opened.height * scale, left : left + opened.width * scale]
     return Picture(with_alpha_of(opened, made), profile_of(opened))
+
+
+def _translate_values(data: DataSpec, generator: ImageToImage, image: ImageLike, mask: ImageLike | None) -> Picture:
+    """Translate an image in the units of the data: an array (H, W, C) of these units, or a file that holds them."""
+    assert data.values is not None
+    source = data.source_meaning
+    assert source is not None
+    array = read_as_values(image)
+    hole = _hole(generator, mask, array.shape[1::-1], image)
+    _check_size(generator, array.shape[1::-1], image)
+    pixels = as_stored(array, replace(source, depth="float"), generator.given_channels, name_of(image))
+    if hole is not None:
+        pixels = np.concatenate([pixels, hole.astype(np.float32)[..., None]], axis=2)
+    padded, scale = _padded(pixels, generator.step, *generator.least), generator.scale
+    made = in_tiles(padded, generator.step, scale, generator.work, generator.channels)
+    top, left = ((padded.shape[axis] - pixels.shape[axis]) // 2 * scale for axis in (0, 1))
+    made = made[top : top + array.shape[0] * scale, left : left + array.shape[1] * scale]
+    return deep_picture(made, replace(data.values, depth="float"))
 
 
 def translate_files(
@@ -82,20 +106,22 @@ def translate_files(
     return write_pictures(paths, out, make, "translate", options, on_left_out=on_left_out, on_progress=on_progress)
 
 
-def _check_size(generator: ImageToImage, opened: Image.Image, image: ImageLike) -> None:
+def _check_size(generator: ImageToImage, size: tuple[int, int], image: ImageLike) -> None:
     """Raise DataError for an image that is too small for the generator, or whose result would be too large."""
-    step, scale = generator.step, generator.scale
-    if min(opened.size) < step:
+    (width, height), step, scale = size, generator.step, generator.scale
+    if min(size) < step:
         raise DataError(
             "data.image_too_small_for_model",
-            f"{name_of(image)} is {opened.width} x {opened.height} px, too small for this model"
+            f"{name_of(image)} is {width} x {height} px, too small for this model"
             f"\n  at least {step} px are needed on each side, because the generator shrinks sides by a factor of "
             f"{step * scale}",
         )
-    refuse_large(image, opened.height * scale, opened.width * scale, LARGEST_PIXELS)
+    refuse_large(image, height * scale, width * scale, LARGEST_PIXELS)
 
 
-def _hole(generator: ImageToImage, mask: ImageLike | None, opened: Image.Image, image: ImageLike) -> np.ndarray | None:
+def _hole(
+    generator: ImageToImage, mask: ImageLike | None, size: tuple[int, int], image: ImageLike
+) -> np.ndarray | None:
     """Return the mask, bool (H, W), True where the image is missing; None for a task without masks."""
     takes = generator.takes_mask
     if takes != (mask is not None):
@@ -111,11 +137,11 @@ def _hole(generator: ImageToImage, mask: ImageLike | None, opened: Image.Image, 
     if mask is None:
         return None
     hole = mask if isinstance(mask, np.ndarray) else np.asarray(open_picture(mask).convert("L")) >= 128
-    if hole.shape != (opened.height, opened.width):
+    if hole.shape != size[::-1]:
         raise DataError(
             "data.mask_size",
-            f"{name_of(mask, 'mask')} is {hole.shape[1]} x {hole.shape[0]} px, {name_of(image)} is {opened.width} x "
-            f"{opened.height} px"
+            f"{name_of(mask, 'mask')} is {hole.shape[1]} x {hole.shape[0]} px, {name_of(image)} is {size[0]} x "
+            f"{size[1]} px"
             "\n  both must have the same size: white where the image is missing, black where it is known",
         )
     return hole.astype(bool)

@@ -1,6 +1,7 @@
 """Upscale images of any size with a super-resolution model."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gansmith.core.events import OnProgress, silent
@@ -10,28 +11,37 @@ from gansmith.inference.image_files import (
     ImageLike,
     WriteOptions,
     WrittenPictures,
+    as_stored,
+    name_of,
     open_picture,
     pixels_of,
     profile_of,
+    read_as_values,
     refuse_large,
     with_alpha_of,
     write_pictures,
 )
-from gansmith.inference.samples import Picture
+from gansmith.inference.samples import Picture, deep_picture
 
 LARGEST_PIXELS = 200_000_000  # of a result: about 2 GB of memory while it is written
 
 
-def upscale(model: TrainedModel, image: ImageLike, *, raw: bool = False) -> Picture:
+def upscale(model: TrainedModel, image: ImageLike, *, raw: bool = False, on_progress: OnProgress = silent) -> Picture:
     """Enlarge an image file, or uint8 (H, W, C) with 1, 3 or 4 channels, by the model's scale.
 
-    Large images are processed in overlapping tiles. Alpha is resized bicubically, unless the model was trained with 4
-    channels. Raises ModelError for a model that does not upscale, DataError for an image that cannot be used.
+    Large images are processed in overlapping tiles, which ``on_progress`` counts. Alpha is resized bicubically, unless
+    the model was trained with 4 channels. Raises ModelError for a model that does not upscale, DataError for an image
+    that cannot be used.
     """
     generator = model.upscaler(raw=raw)
-    opened = open_picture(image)
+    if model.data.values is not None:
+        meaning, array = replace(model.data.values, depth="float"), read_as_values(image)
+        refuse_large(image, array.shape[0] * generator.scale, array.shape[1] * generator.scale, LARGEST_PIXELS)
+        pixels = as_stored(array, meaning, generator.given_channels, name_of(image))
+        return deep_picture(generator.enlarge(pixels), meaning)
+    opened = open_picture(image, keep_profile=True)
     refuse_large(image, opened.height * generator.scale, opened.width * generator.scale, LARGEST_PIXELS)
-    made = generator.enlarge(pixels_of(opened, generator.given_channels))
+    made = generator.enlarge(pixels_of(opened, generator.given_channels), on_progress)
     return Picture(with_alpha_of(opened, made), profile_of(opened))
 
 

@@ -1,7 +1,6 @@
 """Feature distance: compare images by the hidden layers of a network."""
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from torch.nn import functional as F
 
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.errors import RecipeError
+from gansmith.core.plain_files import parse_json, read_bytes
 from gansmith.data.base import DataSpec
 from gansmith.methods.base import methods
 from gansmith.parts.extractors.convnet import ConvNet, input_side
@@ -60,7 +60,7 @@ class FeatureNetwork:
 
     def _open(self, digest: Tensor) -> tuple[nn.Module, Callable[[Tensor], object]]:
         try:
-            content = self._path.read_bytes()
+            content = read_bytes(self._path)
         except OSError as problem:
             raise self._unusable(f"it cannot be read: {problem.strerror}") from problem
         found = torch.frombuffer(bytearray(hashlib.sha256(content).digest()), dtype=torch.uint8).to(digest.device)
@@ -94,7 +94,7 @@ class FeatureNetwork:
             extractor = ConvNet(side, channels, 0 if head is None else len(head))
             extractor.load_state_dict(tensors)
             return extractor, lambda images: extractor(self._fitted(images, channels, side, side))
-        record = json.loads(metadata[METADATA_KEY])
+        record = parse_json(metadata[METADATA_KEY])
         config, name = methods.parse(record["method"]), record["network"]
         if name != "discriminator":
             raise self._unusable(f"it contains the network '{name}'")

@@ -2,21 +2,31 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from gansmith.imaging.images import padded_batches
-from gansmith.imaging.tensors import to_uint8
+from gansmith.imaging.tensors import to_stored
 from gansmith.methods.base import Fixed
+
+UINT8 = np.dtype(np.uint8)
 
 
 @torch.no_grad()
 def generate(
-    preview: Callable[[nn.ModuleDict, Fixed], Tensor], networks: nn.ModuleDict, fixed: Fixed, batch: int
+    preview: Callable[[nn.ModuleDict, Fixed], Tensor],
+    networks: nn.ModuleDict,
+    fixed: Fixed,
+    batch: int,
+    kind: np.dtype[Any] = UINT8,
 ) -> np.ndarray:
-    """Return images uint8 (N, H, W, C) for fixed inputs, generated in evaluation mode in padded batches of one size."""
+    """Return images for fixed inputs, generated in evaluation mode in padded batches of one size.
+
+    They are stored pixels (N, H, W, C) of type ``kind``: ``DataSpec.stored_type``.
+    """
     device = next(networks.parameters()).device
     was_training = [module for module in networks.modules() if module.training]
     networks.eval()
@@ -27,7 +37,7 @@ def generate(
             padded = replace(fixed, inputs=inputs, labels=None if labels is None else labels[places].to(device))
             with torch.random.fork_rng([]):
                 torch.default_generator.manual_seed(int(places[0]))  # for networks that draw random numbers
-                out.append(to_uint8(preview(networks, padded)))
+                out.append(to_stored(preview(networks, padded), kind))
     finally:
         for module in was_training:
             module.training = True

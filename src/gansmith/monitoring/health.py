@@ -25,6 +25,9 @@ TITLES: dict[str, str] = {
     "oscillating": "oscillating",
     "diverged": "diverged",
     "stalled": "stalled",
+    "lagging_average": "the average lags",
+    "grainy": "grainy",
+    "blurred": "blurred",
 }
 HOPELESS = ("full_collapse", "diverged")  # patience ends these at once, and rollbacks are for them
 STEADY = 3  # snapshots over which a mode's share is averaged
@@ -67,6 +70,8 @@ class _Moment:
         self.fd = np.array([measure(each, "fd") for each in until])
         self.diversity = np.array([measure(each, "diversity") for each in until])
         self.lost = np.array([len(gone(each, limits)) / max(1, len(self.modes)) for each in until])
+        self.raw_fd, self.averaged_fd = measure(snapshot, "raw_fd"), measure(snapshot, "averaged_fd")
+        self.texture, self.flat = measure(snapshot, "texture"), measure(snapshot, "texture_median")
         self.relative = self.fd[-1] / max(float(snapshot.get("fd_of_one", np.nan)), 1e-12)
         self.copies = measure(snapshot, "copies")
         self.epoch = max((row.get("epoch", 0.0) for row in since), default=0.0)
@@ -188,6 +193,33 @@ def _stalled(now: _Moment, limits: Thresholds) -> str:
     return ""
 
 
+def _lags(now: _Moment, limits: Thresholds) -> str:
+    """Weights of long ago: what they say of variety says nothing of the generator that trains."""
+    if now.raw_fd < limits.lags * now.averaged_fd:
+        return (
+            f"the averaged weights have fd {now.averaged_fd:.3g}, the weights without averaging {now.raw_fd:.3g}: "
+            "the average is over too many images"
+        )
+    return ""
+
+
+def _grainy(now: _Moment, limits: Thresholds) -> str:
+    """Grain is judged once samples are no longer poor: until then detail comes and goes."""
+    if now.improves and now.relative > limits.poor:
+        return ""
+    if now.texture > limits.grainy:
+        return f"the samples have {now.texture:.2f} times the fine detail of real images"
+    if now.flat > limits.noisy_ground and now.texture > 1:
+        return f"flat grounds are noisy: the median of the fine detail is {now.flat:.0f} gray levels above real images"
+    return ""
+
+
+def _blurred(now: _Moment, limits: Thresholds) -> str:
+    if now.texture < limits.blurred and not now.improves:
+        return f"the samples have {now.texture:.2f} times the fine detail of real images"
+    return ""
+
+
 @dataclass(frozen=True)
 class _Rule:
     """A verdict, the check that leads to it, and for how many snapshots in a row the check must hold."""
@@ -201,6 +233,7 @@ class _Rule:
 RULES = (  # the first that holds is the verdict
     _Rule("stalled", _g_sleeps, 2),  # before the next: a D that a sleeping G never challenges sleeps too
     _Rule("generator_wins", _d_sleeps, 2),
+    _Rule("lagging_average", _lags, 2),
     _Rule("memorization", _memorization, 2),
     _Rule("memorization", _by_heart, 2),
     _Rule("full_collapse", _full_collapse, 2),
@@ -211,6 +244,8 @@ RULES = (  # the first that holds is the verdict
     _Rule("diverged", _blown_up, 2, needs_history=True),
     _Rule("generator_wins", _generator_wins, 3),
     _Rule("stalled", _stalled, 3, needs_history=True),
+    _Rule("grainy", _grainy, 3),
+    _Rule("blurred", _blurred, 3),
 )
 
 

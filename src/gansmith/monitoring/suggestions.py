@@ -14,6 +14,7 @@ from gansmith.recipes.load import override
 from gansmith.recipes.recipe import Recipe
 
 LARGEST_BATCH = 512
+MOST_OF_LENGTH = 0.03  # of a run, for the half-life of the average
 SMALLEST_CHANNELS, LARGEST_CHANNELS = 8, 512
 WGAN_GP = ("loss=wasserstein", "penalties=[gradient_penalty]", "discriminator.norm=none", "discriminator_steps=5")
 R1 = ("discriminator.norm=none", "penalties=[{kind: r1, weight: 1, interval: 8}]")
@@ -195,6 +196,27 @@ def _stalled(now: _Values) -> Iterator[Suggestion]:
         yield Suggestion("use a larger generator", larger)
 
 
+def _lagging_average(now: _Values) -> Iterator[Suggestion]:
+    half_life = now.recipe.ema_half_life_kimg
+    longest = max(values_of(half_life)) if half_life else 0.0
+    share = MOST_OF_LENGTH * now.recipe.kimg if now.recipe.kimg else longest / 10
+    yield Suggestion("average G over fewer images", (f"ema_half_life_kimg={min(share, longest / 2) or 1:.3g}",))
+    yield Suggestion("train longer: the average follows in time", longer=True)
+    yield Suggestion("look at the weights without averaging: sample --raw")
+
+
+def _grainy(now: _Values) -> Iterator[Suggestion]:
+    yield now.calmer_both()
+    yield Suggestion("train longer: late steps, with small learning rates, remove grain", longer=True)
+
+
+def _blurred(now: _Values) -> Iterator[Suggestion]:
+    yield Suggestion("train longer: fine detail comes last", longer=True)
+    if larger := now.sized("generator", 2):
+        yield Suggestion("use a larger generator", larger)
+    yield now.faster("discriminator", "generator")
+
+
 FOR = {
     "memorization": _memorization,
     "full_collapse": _full_collapse,
@@ -204,4 +226,7 @@ FOR = {
     "oscillating": _oscillating,
     "diverged": _diverged,
     "stalled": _stalled,
+    "lagging_average": _lagging_average,
+    "grainy": _grainy,
+    "blurred": _blurred,
 }

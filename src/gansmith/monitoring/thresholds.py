@@ -29,6 +29,10 @@ class Thresholds(FrozenModel):
     blown_up: float = 2.0  # fd over the best fd so far
     worthless: float = 1.5  # fd over the fd of one average image
     better: float = 0.03  # share by which fd has to fall to count as an improvement
+    lags: float = 0.7  # fd of the raw weights over fd of the averaged ones: below this, the average lags
+    grainy: float = 1.3  # texture, fine detail of samples over that of real images: above this, samples are grainy
+    noisy_ground: float = 8.0  # gray levels of the median detail above real images: the same on flat grounds
+    blurred: float = 0.7  # texture: below this, samples are blurred
     swing: float = 0.3  # mean change of fd between snapshots over mean fd
     turns: int = 5  # snapshots over which the swing is measured
 

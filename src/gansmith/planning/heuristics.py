@@ -6,10 +6,6 @@
 
 from collections.abc import Callable
 
-from gansmith.data.base import DataSpec
-from gansmith.recipes.layer_table import numbers_in
-from gansmith.recipes.recipe import Recipe
-
 COMPACT, POINTS, GPU, LARGE_GPU = "compact", "toy", "r3gan-small", "r3gan"
 GPU_SIDES = (32, 256)
 LARGE_GPU_KIMG = 10_000  # if r3gan-small can train this long, there is time for the paper's width
@@ -25,6 +21,7 @@ NARROWEST = 16  # base channels of G and D
 WIDTHS = (((2_000, 250), 32), ((6_000, 6_000), 48))  # fewest kimg (up to SMALL_PX, above) for a width
 WIDER_COSTS = 3  # above SMALL_PX, 32 channels cost three times as much as 16, and a side needs its kimg with them too
 END_NORM = (False, True)  # a norm at the end of G's blocks
+DETAIL = (0, 2)  # scales of local detail that D sees
 INTERVAL = (8, 4)  # of R1
 LR_OF_D = (1.0, 0.4)  # D's learning rate over G's; with equal rates D diverged at 64 px
 LR, LR_OF_WIDTH = (2e-3, 1e-3), 0.128  # of G: the largest, and the rate times the channels of its widest layer
@@ -38,9 +35,7 @@ P_ADAPTS = (0.2, 500.0)  # how long p takes from 0 to 1, likewise; 500 kimg are 
 HALF_LIFE_SHARE = 0.02  # EMA half-life as a share of the length: 500 of 25,000 kimg in the R3GAN paper
 # Memory: copies of each parameter (with its gradient, two moments, average and checkpoint), copies of each activation
 # (with its gradient, for real and fake images), the process itself, and the share of the machine that a run may take.
-# Measured on a CPU for COMPACT at 128 px: 2,080 MB with 32 channels in fp32, 1,542 MB with 16 in bf16; the estimates
-# are 2,787 and 1,882 MB. Nothing was measured on GPUs.
-PARAMETER_COPIES, VALUE_COPIES, PROCESS_MB, MEMORY_SHARE = 6, 4, 600, 0.7
+MEMORY_SHARE = 0.7
 
 
 def gamma_for(recipe: str, pixels: int, batch_size: int) -> float:
@@ -81,9 +76,3 @@ def side_for(longer: int, kimg_at: Callable[[int], float]) -> int:
 def fewest_kimg(side: int) -> int:
     """Return the fewest kimg that images with a longer side in px need."""
     return max(fewest for least, fewest in SIDES if least <= max(side, SIDES[0][0]))
-
-
-def needed_mb(recipe: Recipe, spec: DataSpec, batch_size: int) -> float:
-    """Estimate the memory of a run in MiB."""
-    parameters, values = numbers_in(recipe, spec)
-    return PROCESS_MB + 4 * (PARAMETER_COPIES * parameters + VALUE_COPIES * values * batch_size) / 2**20

@@ -7,7 +7,7 @@ from gansmith.core.errors import RecipeError
 from gansmith.core.events import OnEvent
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import DataOptions, DataSpec, ImageData, Source, random_images
-from gansmith.data.image_format import largest_inside
+from gansmith.data.image_format import largest_inside, within
 from gansmith.data.peek import peek
 from gansmith.imaging.images import POINT
 from gansmith.planning.choices import (
@@ -29,7 +29,6 @@ from gansmith.planning.heuristics import (
     NARROWEST,
     POINTS,
     fewest_kimg,
-    needed_mb,
     side_for,
 )
 from gansmith.planning.proposal import Choice, Proposal, RecipeBuilder
@@ -39,6 +38,7 @@ from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import Budget, TimeLimit, refuse_two_lengths, run_length
 from gansmith.runs.options import RunOptions
+from gansmith.training.memory import needed_mb
 from gansmith.training.prepare import (
     Prepared,
     Speed,
@@ -178,14 +178,14 @@ def _size(
     reach = Reach(asked, limit, _probe(runtime, limit, (height, width, channels), count) if limit else None)
     if options.size is not None or options.pairs:
         return options, reach, NATIVE
-    longer = max(height, width)
-    side = side_for(longer, lambda side: reach.kimg(side * side, count))
-    if side == longer:
+    mean_side = round((height * width) ** 0.5)  # of a square with the same area
+    side = side_for(mean_side, lambda side: reach.kimg(side * side, count))
+    if side == mean_side:
         return options, reach, NATIVE
     if reach.probe is not None and reach.probe.speed.doubt:  # the machine may be faster than it seems
         return options, reach, f"{NATIVE}; the measured speed is doubtful, so it chooses no smaller size"
-    shape = largest_inside(min(side, height), min(side, width), width / height)
-    least, shown = fewest_kimg(longer), reach.kimg(height * width, count)
+    shape = largest_inside(*within(side, height, width), width / height)
+    least, shown = fewest_kimg(mean_side), reach.kimg(height * width, count)
     reason = f"{height} x {width} needs {least:,} kimg, and on this CPU the budget allows {shown:,.0f}"
     return DataOptions.model_validate({**options.model_dump(), "size": shape}), reach, reason
 

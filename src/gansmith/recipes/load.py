@@ -11,13 +11,12 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from gansmith.core.errors import GansmithError, RecipeError, nearest, unknown_name
+from gansmith.core.plain_files import MAX_YAML_BYTES, AnchorError, parse_yaml, read_text
 from gansmith.core.schedules import Ramp
 from gansmith.data.base import DataOptions
 from gansmith.recipes import AUTO
 from gansmith.recipes.old_files import from_old_file
 from gansmith.recipes.recipe import Recipe
-
-MAX_YAML_BYTES = 2**20
 
 
 def recipe_names() -> list[str]:
@@ -29,7 +28,7 @@ def recipe_text(name: str) -> str:
     """Return the YAML text of a shipped recipe or a file; RecipeError if there is neither."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
         path = Path(name)
-        if not path.is_file():
+        if not path.exists() or path.is_dir():
             raise RecipeError(
                 "recipe.file_not_found",
                 f"recipe file '{name}' does not exist\n  known recipes: {', '.join(recipe_names())}",
@@ -41,7 +40,7 @@ def recipe_text(name: str) -> str:
                 "\n  is it a recipe? 'gansmith recipes' lists those that come with gansmith",
             )
         try:
-            return path.read_text(encoding="utf-8")
+            return read_text(path, MAX_YAML_BYTES)
         except UnicodeDecodeError as problem:
             raise RecipeError(
                 "recipe.not_text",
@@ -65,9 +64,9 @@ def recipe_text(name: str) -> str:
 def method_kind(text: str) -> str:
     """Return the kind of method in a recipe's text, "" if it has none; the recipe may have unknown parts."""
     try:
-        method = yaml.safe_load(text)["method"]
+        method = parse_yaml(text)["method"]
         return str(method if isinstance(method, str) else method["kind"])
-    except (KeyError, TypeError, yaml.YAMLError):
+    except (KeyError, TypeError, ValueError, yaml.YAMLError):
         return ""
 
 
@@ -88,7 +87,17 @@ def parse_recipe(text: str, *, where: str) -> Recipe:
 def read_run_recipe(path: Path) -> Recipe:
     """Return the recipe of a run folder, also of an older version; RecipeError if it is invalid."""
     where = f"recipe {path}"
-    return _validate(from_old_file(_read_yaml(path.read_text(encoding="utf-8"), where)), where)
+    try:
+        text = read_text(path, MAX_YAML_BYTES)
+    except (OSError, UnicodeDecodeError) as problem:
+        why = getattr(problem, "strerror", None) or "it is not UTF-8 text"
+        raise RecipeError("recipe.unreadable", f"{where} cannot be read: {why}") from problem
+    return run_recipe_of(_read_yaml(text, where), where)
+
+
+def run_recipe_of(values: Any, where: str) -> Recipe:
+    """Return a recipe as a run or a checkpoint holds it, also of an older version; RecipeError if it is invalid."""
+    return _validate(from_old_file(values), where)
 
 
 def override(recipe: Recipe, overrides: tuple[str, ...]) -> Recipe:
@@ -136,14 +145,10 @@ def _shipped() -> Any:
 
 def _read_yaml(text: str, where: str) -> Any:
     try:
-        if any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in yaml.scan(text)):
-            raise RecipeError(
-                "recipe.yaml_anchors", f"{where}: YAML anchors and aliases are not allowed\n  repeat the value instead"
-            )
-        return yaml.safe_load(text)
-    except RecipeError:
-        raise
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        return parse_yaml(text)
+    except AnchorError as problem:
+        raise RecipeError("recipe.yaml_anchors", f"{where}: {problem}") from problem
+    except (yaml.YAMLError, ValueError) as problem:
         mark, reason = (
             getattr(problem, "problem_mark", None),
             getattr(problem, "problem", None) or str(problem).partition("\n")[0],

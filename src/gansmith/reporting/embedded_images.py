@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from gansmith.core.plain_files import read_bytes
 from gansmith.imaging.images import ImageError, decode_image, encode_png, enlarge, fit_image, on_white, to_pil
 from gansmith.imaging.video import spread
 
@@ -38,7 +39,7 @@ def load_picture(path: Path, *, at_least_px: int = SHARP_PX, limit_bytes: int = 
     To fit, the picture loses in this order: its enlargement, all but 256 colours, its size.
     """
     try:
-        image = decode_image(path.read_bytes())
+        image = decode_image(read_bytes(path, 2**28))
     except (OSError, ImageError):
         return None
     array = np.asarray(image)

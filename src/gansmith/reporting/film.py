@@ -7,10 +7,12 @@ import numpy as np
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError
+from gansmith.core.plain_files import read_bytes
 from gansmith.imaging.captions import INK, text_strip
-from gansmith.imaging.images import ImageError, decode_image, enlarge, fit_image, on_white, open_image, to_pil
+from gansmith.imaging.images import ImageError, decode_image, enlarge, fit_image, on_white, to_pil
 from gansmith.imaging.video import spread, write_gif, write_mp4
 
+MAX_PICTURE_BYTES = 2**28
 MIN_SIDE_PX, MAX_SIDE_PX = 256, 1600
 STRIP_PX, BAR_PX = 30, 3
 MAX_FRAMES = 60
@@ -21,18 +23,21 @@ RAIL = 225  # a gray, to keep the film of gray pictures gray
 Shot = tuple[Path, str]
 
 
-def write_film(frames: list[Path], captions: list[str], gif: Path, mp4: Path, *, seconds: float = 8.0) -> None:
+def write_film(frames: list[Path], captions: list[str], gif: Path, mp4: Path, *, seconds: float = 8.0) -> list[Path]:
     """Write at most 60 preview pictures with their captions as ``gif`` and ``mp4`` of about ``seconds``.
 
-    Pictures smaller than 256 px are enlarged by a whole factor, without blur. Raises GansmithError if there are no
-    frames, their sizes differ, one cannot be read, or the video cannot be encoded.
+    Pictures smaller than 256 px are enlarged by a whole factor, without blur. Returns the pictures that cannot be read,
+    which a power cut may have cut short; the film is made of the others. Raises GansmithError if there are no others,
+    their sizes differ, or the video cannot be encoded.
     """
-    _check(frames)
-    shots = [(frames[index], captions[index]) for index in spread(len(frames), MAX_FRAMES)]
+    broken = _broken(frames)
+    whole = [shot for shot in zip(frames, captions, strict=True) if shot[0] not in broken]
+    shots = [whole[index] for index in spread(len(whole), MAX_FRAMES)]
     height, width, _ = _canvas(shots[-1], 1.0).shape
     fewer = [shots[index] for index in spread(len(shots), max(4, GIF_PIXELS // (height * width)))]
     commit_file(gif, lambda path: write_gif(list(_canvases(fewer)), durations(len(fewer), seconds), path))
     commit_file(mp4, lambda path: write_mp4(_canvases(shots), durations(len(shots), seconds), (width, height), path))
+    return broken
 
 
 def durations(count: int, seconds: float) -> list[float]:
@@ -43,28 +48,33 @@ def durations(count: int, seconds: float) -> list[float]:
     return [FIRST_SEC, *[min(max(between, SHORTEST_SEC), LONGEST_SEC)] * (count - 2), LAST_SEC]
 
 
-def _check(frames: Sequence[Path]) -> None:
+def _broken(frames: Sequence[Path]) -> list[Path]:
+    """Return the frames that cannot be read; GansmithError if all of them cannot, or if the sizes of others differ."""
     if not frames:
         raise GansmithError(
             "output.film_without_pictures",
             "no preview pictures for the film\n  training writes them into the samples folder of the run",
         )
-    sizes = {}
+    sizes, problems = dict[Path, tuple[int, int]](), dict[Path, Exception]()
     for path in frames:
         try:
-            sizes[path] = open_image(path.read_bytes()).size
+            sizes[path] = decode_image(read_bytes(path, MAX_PICTURE_BYTES)).size
         except (OSError, ImageError) as problem:
-            raise GansmithError(
-                "output.film_picture_unreadable", f"{path} cannot be read for the film: {problem}"
-            ) from problem
-        if sizes[path] != sizes[frames[0]]:
-            (width, height), (other_width, other_height) = sizes[frames[0]], sizes[path]
+            problems[path] = problem
+            continue
+        first = next(iter(sizes))
+        if sizes[path] != sizes[first]:
+            (width, height), (other_width, other_height) = sizes[first], sizes[path]
             raise GansmithError(
                 "output.film_sizes_differ",
-                f"preview pictures differ in size: {frames[0].name} is {width} x {height} px, "
+                f"preview pictures differ in size: {first.name} is {width} x {height} px, "
                 f"{path.name} is {other_width} x {other_height} px"
                 "\n  all frames of a film need the same size: move pictures of other sizes away",
             )
+    if not sizes:
+        path, why = next(iter(problems.items()))
+        raise GansmithError("output.film_picture_unreadable", f"{path} cannot be read for the film: {why}") from why
+    return [*problems]
 
 
 def _canvases(shots: Sequence[Shot]) -> Iterator[np.ndarray]:
@@ -75,12 +85,7 @@ def _canvases(shots: Sequence[Shot]) -> Iterator[np.ndarray]:
 def _canvas(shot: Shot, done: float) -> np.ndarray:
     """Return uint8 (H, W, 3) with even sides: the picture, below it a strip with the caption and a progress bar."""
     path, caption = shot
-    try:
-        image = decode_image(path.read_bytes())
-    except ImageError as problem:
-        raise GansmithError(
-            "output.film_picture_unreadable", f"{path} cannot be read for the film: {problem}"
-        ) from problem
+    image = decode_image(read_bytes(path, MAX_PICTURE_BYTES))
     if max(image.size) > MAX_SIDE_PX:
         scale = MAX_SIDE_PX / max(image.size)
         image = to_pil(fit_image(image, round(image.height * scale), round(image.width * scale), 3, "stretch"))

@@ -9,11 +9,11 @@ from typing import Any
 
 import yaml
 
+from gansmith.core.plain_files import parse_yaml
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.result import Evaluation, Protocol
 from gansmith.parts.metrics.base import Number
 
-CHANNELS = {1: "gray", 3: "colour", 4: "colour with alpha"}
 KEY_NUMBERS = (  # label in the table, path in the recipe
     ("method", "method.kind"),
     ("generator", "method.generator.kind"),
@@ -57,7 +57,7 @@ class CardFacts:
 
 def model_card(facts: CardFacts, *, metrics: Mapping[str, float] | None = None) -> str:
     """Return the model card as Markdown with YAML front matter; ``metrics`` maps full metric names to values."""
-    recipe = yaml.safe_load(facts.recipe_yaml) or {}
+    recipe = parse_yaml(facts.recipe_yaml) or {}
     kind = str(_lookup(recipe, "method.kind"))
     sections = [
         _front_matter(recipe),
@@ -80,7 +80,7 @@ def published(card: str, *, license: str, repo: str, dataset: str, evaluation: E
     deviation and the protocol that it depends on.
     """
     head, text = card.removeprefix("---\n").split("\n---", 1)
-    values = yaml.safe_load(head)
+    values = parse_yaml(head)
     if license:
         values.pop("license_name", None)
         values["license"], text = license, text.replace(PLACEHOLDER, f"License: `{plain(license)}`.")
@@ -137,7 +137,7 @@ def _front_matter(recipe: Mapping[str, Any]) -> str:
 
 def _introduction(facts: CardFacts, kind: str) -> str:
     source, preview = " from other images" if kind in PREVIEWS else "", PREVIEWS.get(kind, "samples of fixed latents")
-    images = f"{facts.spec.height} x {facts.spec.width} px {CHANNELS[facts.spec.channels]} images"
+    images = f"{facts.spec.height} x {facts.spec.width} px {facts.spec.kind_words} images"
     made = "points in the plane" if facts.spec.is_points else images
     spec, networks = facts.spec, [f"{plain(name)} {count:,}" for name, count in facts.parameters.items()]
     return (
@@ -186,7 +186,7 @@ def _training_data(spec: DataSpec) -> str:
         ("training images", f"{spec.count:,}"),
         ("images held out of training", f"{spec.held_out:,}" if spec.held_out else "none"),
         ("size", f"{spec.height} x {spec.width} px (height x width{', source and target side by side' * spec.pairs})"),
-        ("channels", f"{spec.channels} ({CHANNELS[spec.channels]})"),
+        ("channels", f"{spec.channels} ({spec.kind_words})"),
         ("classes", f"{len(spec.classes)}: {shown}{more}" if spec.classes else "no labels"),
         ("fingerprint (SHA-256)", f"`{spec.fingerprint}`"),
     ]

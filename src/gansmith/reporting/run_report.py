@@ -2,15 +2,15 @@
 
 import json
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
-from gansmith.core.atomic_files import commit_file
+from gansmith.core.atomic_files import commit_text
 from gansmith.core.errors import GansmithError
 from gansmith.core.html import embedded
+from gansmith.core.plain_files import MAX_YAML_BYTES, read_bytes
 from gansmith.methods.base import verb_of
 from gansmith.recipes.load import method_kind
 from gansmith.reporting.curves import draw_curves
@@ -60,7 +60,7 @@ def write_report(run: RunFolder, *, title: str, facts: dict[str, str]) -> Path:
     status, kind = _status(history)
     mark = f'<p class="status {kind}">{status}</p>'
     text = page(title, "gansmith training report", mark, sections, with_script=has_script)
-    commit_file(run.report, lambda path: path.write_text(text, encoding="utf-8"))
+    commit_text(run.report, text)
     return run.report
 
 
@@ -104,7 +104,7 @@ def _pictures(run: RunFolder, history: _History) -> str:
         ("real", "Real images"),
         ("raw", "Weights without averaging"),
     ):
-        paths = [run.samples / "real.png"] if kind == "real" else _previews(run, kind)
+        paths = [run.samples / "real.png"] if kind == "real" else run.previews(kind)
         picture = load_picture(paths[-1]) if paths else None
         if picture is not None:
             when = "from the training data" if kind == "real" else f"at {history.at(_iteration(paths[-1]))}"
@@ -122,7 +122,7 @@ def _pictures(run: RunFolder, history: _History) -> str:
 
 def _slider(run: RunFolder, history: _History) -> tuple[str, bool]:
     """Return the section with the fixed inputs over time, and whether it needs the script."""
-    pictures = slider_pictures(_previews(run, "ema") or _previews(run, "raw"))
+    pictures = slider_pictures(run.previews("ema") or run.previews("raw"))
     if len(pictures) < 2:
         return "", False
     frames = [[picture.uri, history.at(_iteration(path))] for path, picture in pictures]
@@ -191,7 +191,7 @@ def _use(run: RunFolder, history: _History) -> str:
 
 
 def _recipe_text(run: RunFolder) -> str:
-    return run.recipe.read_text(encoding="utf-8", errors="replace") if run.recipe.is_file() else ""
+    return read_bytes(run.recipe, MAX_YAML_BYTES).decode("utf-8", "replace") if run.recipe.is_file() else ""
 
 
 def _recipe(run: RunFolder) -> str:
@@ -199,11 +199,6 @@ def _recipe(run: RunFolder) -> str:
     if not text:
         return ""
     return f"<section>\n<details><summary>Recipe</summary>\n<pre>{text}</pre></details>\n</section>"
-
-
-def _previews(run: RunFolder, kind: str) -> Sequence[Path]:
-    """Return the preview pictures of a kind ("ema" or "raw"), oldest first."""
-    return sorted(path for path in run.samples.glob(f"*-{kind}.png") if path.stem[:9].isdigit())
 
 
 def _iteration(path: Path) -> int:

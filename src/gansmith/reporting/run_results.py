@@ -1,14 +1,14 @@
 """The results of a finished run: model folder, model card, film, curves and report."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from gansmith.core.atomic_files import is_disk_full
-from gansmith.core.errors import DiskFullError
+from gansmith.core.atomic_files import commit_bytes, commit_text, is_disk_full
+from gansmith.core.errors import DiskFullError, counted
 from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.core.metric_name import column_of
+from gansmith.core.plain_files import read_text
 from gansmith.inference.model import Model
 from gansmith.reporting.curves import draw_curves
 from gansmith.reporting.film import write_film
@@ -25,15 +25,20 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     facts = card_facts(run, model)
     on_event(MessageEvent("note", "writing model, film, curves and report"))
     model.save(run.model)
-    (run.model / "README.md").write_text(model_card(facts), encoding="utf-8")
-    frames = sorted(run.samples.glob("*-ema.png"))
+    commit_text(run.model / "README.md", model_card(facts))
+    frames = run.previews("ema")
     if frames:
         per_iteration = facts.last_row.get("kimg", 0) / max(1, facts.last_row.get("iteration", 1))
         until_kept = [each for each in frames if int(each.stem[:9]) * per_iteration <= model.record.kimg + 1e-6]
-        shutil.copyfile((until_kept or frames)[-1], run.model / "preview.png")
+        commit_bytes(run.model / "preview.png", (until_kept or frames)[-1].read_bytes())
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
         with _or_warning("film", run, on_event):
-            write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
+            broken = write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
+            if broken:
+                left = (
+                    f"{counted(len(broken), 'picture')} of {len(frames)} cannot be read, the first is {broken[0].name}"
+                )
+                on_event(MessageEvent("warning", f"the film is without some of its frames: {left}"))
     with _or_warning("curves", run, on_event):
         draw_curves([*rows, *snapshots], run.path / "curves.png")
     with _or_warning("report", run, on_event):
@@ -56,7 +61,7 @@ def card_facts(run: RunFolder, model: Model) -> CardFacts:
     return CardFacts(
         name=f"{model.record.name} on {model.record.data.name}",
         spec=model.record.data,
-        recipe_yaml=run.recipe.read_text(),
+        recipe_yaml=read_text(run.recipe),
         parameters=count_parameters(model),
         kimg=model.record.kimg,
         seconds=total_seconds([row for row in read_rows(run.timing) if "wall_sec" in row]),

@@ -5,8 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from gansmith.core.plain_files import open_plain, parse_yaml, read_text
 from gansmith.recipes.old_files import snapshot_from_old_file
 from gansmith.reporting.loggers.base import Step, tag_of
 from gansmith.reporting.series import is_number
@@ -46,7 +45,7 @@ class StepFiles:
             numbers.setdefault(row["iteration"], {}).update(_metrics(snapshot_from_old_file(row)))
         for row in self._rows(self._run.timing, until):
             timing.setdefault(row["iteration"], {}).update({} if "event" in row else _metrics(row))
-        found = {int(path.stem[:9]): path for path in self._run.samples.glob("*-ema.png") if path.stem[:9].isdigit()}
+        found = {int(path.stem[:9]): path for path in self._run.previews("ema")}
         grids = {iteration: path for iteration, path in found.items() if self._last < iteration <= until}
         steps = []
         for iteration in sorted({*numbers, *grids}):
@@ -65,7 +64,7 @@ class StepFiles:
         rows: list[Row] = []
         if not path.exists():
             return rows
-        with open(path, "rb") as file:
+        with open_plain(path) as file:
             file.seek(self._places.get(path, 0))
             for line in file:
                 try:
@@ -102,7 +101,7 @@ def config_of(run: RunFolder) -> dict[str, Any]:
         "gansmith": record.gansmith,
         **record.numerics.model_dump(),
     }
-    return {**yaml.safe_load(run.recipe.read_text()), "run": facts}
+    return {**parse_yaml(read_text(run.recipe)), "run": facts}
 
 
 def summary_of(run: RunFolder, iteration: int) -> dict[str, float | str]:

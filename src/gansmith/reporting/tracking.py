@@ -1,6 +1,5 @@
 """Send a run to its loggers while it trains: each step once, from the files of the run, in threads beside it."""
 
-import json
 import shlex
 import threading
 import time
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import GansmithError, RecipeError, reason_of
 from gansmith.core.events import MessageEvent, OnEvent
+from gansmith.core.plain_files import parse_yaml, read_json
 from gansmith.core.registry import FrozenModel
 from gansmith.recipes.load import code_of, explain
 from gansmith.reporting.loggers.base import Logger, LoggerPart, Step, TrackedRun, loggers
@@ -51,8 +51,8 @@ def parse_loggers(
 
 def _read(spec: str) -> Any:
     try:
-        return yaml.safe_load(spec)
-    except yaml.YAMLError:
+        return parse_yaml(spec)
+    except (yaml.YAMLError, ValueError):
         return spec  # no logger has such a name
 
 
@@ -242,7 +242,7 @@ class Sender:
     def _connect(self) -> None:
         """Read the record, connect, and ask the tracker what it has."""
         if self._path.exists():
-            record = SentRecord.model_validate(json.loads(self._path.read_text()))
+            record = SentRecord.model_validate(read_json(self._path))
         else:
             record = SentRecord(id=uuid.uuid4().hex[:12], name=self._run.path.resolve().name)
         self._commit(record)  # before the tracker knows the id, so that a kill leaves no second run there

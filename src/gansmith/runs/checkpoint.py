@@ -3,25 +3,69 @@
 # A checkpoint is a folder of tensors (safetensors) and values (JSON). Its manifest of SHA-256 sums is written last: a
 # folder without a matching manifest is not a checkpoint. Nothing is pickled.
 
-import hashlib
-import json
+import re
 import shutil
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import (
+    Annotated,
+    Any,
+    NotRequired,  # pydantic reads this one before Python 3.12
+    cast,
+)
 
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from typing_extensions import TypedDict
 
 from gansmith.core.atomic_files import commit_file, commit_json, is_disk_full, sync_folder
-from gansmith.core.errors import CheckpointError, DiskFullError, GansmithWarning
+from gansmith.core.errors import CheckpointError, DiskFullError, GansmithWarning, reason_of
+from gansmith.core.plain_files import read_json, refuse_damaged_tensors, sha256_of
+from gansmith.core.registry import FrozenModel
 
 FORMAT = 1
+NAME = re.compile(r"\d{9}")  # of a checkpoint folder: its iteration; folders with other names are a user's
 TENSORS, VALUES, MANIFEST = "state.safetensors", "state.json", "manifest.json"
+
+
+class FileSum(FrozenModel):
+    """The SHA-256 of a file."""
+
+    sha256: str
+
+
+class Manifest(FrozenModel):
+    """The content of manifest.json: the sum of each file."""
+
+    format: int
+    files: dict[str, FileSum]
+
+
+class StateValues(TypedDict):
+    """The content of state.json: all that a run needs to continue and that is no tensor."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+
+    iteration: Annotated[int, Field(ge=0)]
+    kimg: float
+    salt: int
+    seed: int
+    planned: bool  # written on schedule, not because of a signal
+    log_sizes: dict[str, Annotated[int, Field(ge=0)]]
+    recipe: dict[str, Any]
+    halvings: NotRequired[int]  # absent from older checkpoints, as all below
+    log_sums: NotRequired[dict[str, str]]  # SHA-256 of each log up to its size
+    record: NotRequired[dict[str, Any]]  # run.json
+    length: NotRequired[dict[str, Any] | None]
+    used_sec: NotRequired[float]
+
+
+_VALUES: TypeAdapter[StateValues] = TypeAdapter(StateValues)
 
 
 @dataclass(frozen=True)
@@ -46,7 +90,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
         folder.mkdir()
         commit_file(folder / TENSORS, lambda path: save_file(contiguous, path))
         commit_json(folder / VALUES, values)
-        files = {name: {"sha256": _sha256(folder / name)} for name in (TENSORS, VALUES)}
+        files = {name: {"sha256": sha256_of(folder / name)} for name in (TENSORS, VALUES)}
         commit_json(folder / MANIFEST, {"format": FORMAT, "files": files})
     except (DiskFullError, OSError) as problem:
         shutil.rmtree(folder, ignore_errors=True)
@@ -64,28 +108,43 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Return a checkpoint; CheckpointError if it is incomplete or its files do not match its manifest."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        if manifest["format"] > FORMAT:
+        manifest = Manifest.model_validate(read_json(folder / MANIFEST))
+        if manifest.format > FORMAT:
             raise CheckpointError(
                 "checkpoint.newer_format",
-                f"{folder} has format {manifest['format']}; this version of gansmith reads formats up to {FORMAT}"
+                f"{folder} has format {manifest.format}; this version of gansmith reads formats up to {FORMAT}"
                 "\n  update gansmith: a newer version wrote this run",
             )
         for name in (TENSORS, VALUES):
-            if _sha256(folder / name) != manifest["files"][name]["sha256"]:
+            if not _is_unaltered(folder / name, manifest.files[name].sha256):
                 raise CheckpointError(
                     "checkpoint.altered",
                     f"{folder / name} was altered or cut off: its SHA-256 differs from the manifest",
                 )
-        return Checkpoint(folder, load_file(folder / TENSORS), json.loads((folder / VALUES).read_text()))
+        values = _VALUES.validate_python(read_json(folder / VALUES))
+        return Checkpoint(folder, load_file(folder / TENSORS), cast(dict[str, Any], values))
     except FileNotFoundError as problem:
         raise CheckpointError(
             "checkpoint.incomplete", f"{folder} is not a complete checkpoint: {Path(problem.filename).name} is missing"
         ) from None
-    except (SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as problem:
+    except CheckpointError:
+        raise
+    except ValidationError as problem:
+        raise CheckpointError("checkpoint.unreadable", f"{folder} cannot be read: {first_fault(problem)}") from problem
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as problem:
         raise CheckpointError(
-            "checkpoint.unreadable", f"{folder} cannot be read: {type(problem).__name__}: {problem}"
+            "checkpoint.unreadable", f"{folder} cannot be read: {type(problem).__name__}: {reason_of(problem)}"
         ) from problem
+
+
+def _is_unaltered(path: Path, sha256: str) -> bool:
+    """Compare a file with its sum; the length of a tensors file is compared with its header first."""
+    if path.name == TENSORS:
+        try:
+            refuse_damaged_tensors(path)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return False
+    return sha256_of(path) == sha256
 
 
 def is_checkpoint(folder: Path) -> bool:
@@ -95,14 +154,14 @@ def is_checkpoint(folder: Path) -> bool:
 
 def is_planned(folder: Path) -> bool:
     """Say whether a checkpoint was written on schedule, not because of a signal; False for an incomplete one."""
-    with suppress(OSError, json.JSONDecodeError):
-        return bool(json.loads((folder / VALUES).read_text())["planned"])
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return bool(read_json(folder / VALUES)["planned"])
     return False
 
 
 def list_checkpoints(parent: Path) -> list[Path]:
-    """Return the checkpoint folders, newest first, complete or not."""
-    return sorted((path for path in parent.glob("[0-9]*") if path.is_dir()), reverse=True)
+    """Return the checkpoint folders, newest first, complete or not; folders with other names are left alone."""
+    return sorted((path for path in parent.glob("[0-9]*") if NAME.fullmatch(path.name) and path.is_dir()), reverse=True)
 
 
 def load_latest(parent: Path, *, accept: Callable[[Checkpoint], bool] = lambda _: True) -> tuple[Checkpoint, list[str]]:
@@ -144,9 +203,13 @@ def prune_checkpoints(parent: Path, keep: set[Path]) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def first_fault(problem: ValidationError) -> str:
+    """Return in words what is wrong with a file that does not have the fields it should have."""
+    first = problem.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    if not place:
+        return "it holds no JSON object"
+    return f"it has no '{place}'" if first["type"] == "missing" else f"{place}: {first['msg']}"
 
 
 def weights_of(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:

@@ -1,30 +1,44 @@
 """A run folder: its files, record and logs, and a lock for one writer at a time."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from io import BytesIO
 from itertools import count
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from gansmith.core.atomic_files import commit_json, if_supported, sync_append
-from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning
+from gansmith.core.atomic_files import TEMPORARY, commit_json, commit_text, if_supported, sync_append, sync_folder
+from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning, reason_of
+from gansmith.core.plain_files import open_plain, read_json
 from gansmith.recipes.old_files import OLD_FILES, record_from_old_file, snapshot_from_old_file
-from gansmith.runs.checkpoint import Checkpoint, is_checkpoint, list_checkpoints, load_checkpoint, load_newest
+from gansmith.recipes.recipe import Recipe
+from gansmith.runs.checkpoint import (
+    VALUES,
+    Checkpoint,
+    first_fault,
+    is_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    load_newest,
+)
 from gansmith.runs.log import Row, best_snapshot, read_rows
 from gansmith.runs.record import RunRecord
 
 RECORD = "run.json"
+PREVIEW = re.compile(r"\d{9}-(ema|raw)\.png")
 
 
 def is_run(path: Path) -> bool:
-    """Say whether a path is a run folder."""
-    return (path / RECORD).is_file()
+    """Say whether a path is a run folder: it has run.json, or a checkpoint, which holds a copy of it."""
+    return (path / RECORD).is_file() or any(map(is_checkpoint, list_checkpoints(path / "checkpoints")))
 
 
 class RunFolder:
@@ -41,6 +55,8 @@ class RunFolder:
         self.model = self.path / "model"
         self.report = self.path / "report.html"
         self._lock = FileLock(self.path / ".lock")
+        self._record: RunRecord | None = None
+        self._warned = False
 
     @classmethod
     def create(cls, path: Path) -> "RunFolder":
@@ -48,11 +64,18 @@ class RunFolder:
         cls.check_free(path)
         run = cls(path)
         try:
-            run.samples.mkdir(parents=True, exist_ok=True)
-            run.checkpoints.mkdir(exist_ok=True)
+            path.mkdir(parents=True, exist_ok=True)
+            run.make_folders()
+            sync_folder(path.absolute().parent)
         except OSError as problem:
             raise _cannot_make(path, problem) from problem
         return run
+
+    def make_folders(self) -> None:
+        """Make the sub-folders, if they are missing; FileNotFoundError if the run folder itself is."""
+        self.samples.mkdir(exist_ok=True)
+        self.checkpoints.mkdir(exist_ok=True)
+        sync_folder(self.path)
 
     @staticmethod
     def check_free(path: Path) -> None:
@@ -65,7 +88,7 @@ class RunFolder:
         elif not path.is_dir():
             raise GansmithError("run.file_in_the_way", f"'{path}' is a file\n  {elsewhere}")
         elif any(path.iterdir()):
-            begun = (path / RECORD).exists() and any((path / "checkpoints").glob("[0-9]*"))
+            begun = (path / RECORD).exists() and list_checkpoints(path / "checkpoints")
             go_on, other = f"continue the run: gansmith resume {path}", "remove it, or choose another folder: --out DIR"
             raise GansmithError(
                 "run.folder_not_empty", f"'{path}' already exists and is not empty\n  {go_on if begun else other}"
@@ -115,30 +138,79 @@ class RunFolder:
 
     @property
     def record(self) -> RunRecord:
-        """Return the contents of run.json, also from older versions; CheckpointError if it cannot be read."""
+        """Return the contents of run.json, also from older versions.
+
+        If it cannot be read, they come from the newest checkpoint, with a GansmithWarning; CheckpointError if that has
+        no copy. The process that writes the run does not read the file again.
+        """
+        if self._record is not None:
+            return self._record
+        try:
+            return self.read_record()
+        except CheckpointError as problem:
+            if isinstance(problem.__cause__, ValidationError) and _is_newer(problem.__cause__):
+                raise
+            kept = self._kept_record()
+            if kept is None:
+                raise
+            if not self._warned:
+                self._warned = True
+                text = str(problem).partition("\n")[0]
+                warnings.warn(
+                    GansmithWarning(f"{text}\n  used instead: the copy in its newest checkpoint"), stacklevel=3
+                )
+            return kept
+
+    def read_record(self) -> RunRecord:
+        """Return the contents of run.json; CheckpointError if it cannot be read."""
         path = self.path / RECORD
         try:
-            return RunRecord.model_validate(record_from_old_file(json.loads(path.read_text())))
+            return RunRecord.model_validate(record_from_old_file(read_json(path)))
         except ValidationError as problem:
-            first = problem.errors(include_url=False)[0]
-            place = ".".join(map(str, first["loc"]))
-            reason = f"it has no '{place}'" if first["type"] == "missing" else f"{place}: {first['msg']}"
-            if not place:
-                reason = "it holds no JSON object"
-            if first["type"] == "less_than_equal" and place == "format":
-                reason = "a newer version of gansmith wrote it\n  update gansmith"
-            else:
-                reason += "\n  restore it from a backup"
-            raise CheckpointError("run.unreadable_record", f"'{path}' cannot be read: {reason}") from problem
-        except (OSError, ValueError) as problem:
-            why = getattr(problem, "strerror", None) or problem
+            if _is_newer(problem):
+                raise CheckpointError(
+                    "run.unreadable_record",
+                    f"'{path}' cannot be read: a newer version of gansmith wrote it\n  update gansmith",
+                ) from problem
+            reason = first_fault(problem)
+            raise CheckpointError(
+                "run.unreadable_record", f"'{path}' cannot be read: {reason}\n  restore it from a backup"
+            ) from problem
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as problem:
+            why = getattr(problem, "strerror", None) or reason_of(problem)
             raise CheckpointError(
                 "run.unreadable_record", f"'{path}' cannot be read: {why}\n  restore it from a backup"
             ) from problem
 
+    def _kept_record(self) -> RunRecord | None:
+        """Return the record in the newest checkpoint that has one."""
+        for folder in list_checkpoints(self.checkpoints):
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                return RunRecord.model_validate(read_json(folder / VALUES)["record"])
+        return None
+
     def write_record(self, record: RunRecord) -> None:
         """Replace run.json."""
+        if self._record is not None:
+            self._record = record
         commit_json(self.path / RECORD, record.model_dump(mode="json"))
+
+    def hold_record(self, record: RunRecord) -> None:
+        """Write run.json, and take the record from memory from now on: this process trains the run."""
+        self._record = record
+        self.write_record(record)
+
+    def write_recipe(self, recipe: Recipe, comments: Sequence[str] = ()) -> None:
+        """Replace recipe.yaml."""
+        commit_text(self.recipe, recipe.to_yaml(comments))
+
+    def complete(self, recipe: Recipe) -> None:
+        """Write again what someone removed while the run trains: sub-folders, recipe.yaml, run.json."""
+        self.make_folders()
+        if not self.recipe.exists():
+            self.write_recipe(recipe)
+        if self._record is not None and not (self.path / RECORD).exists():
+            self.write_record(self._record)
 
     def snapshots_file(self) -> Path:
         """Return the path of snapshots.jsonl, or of the file with the old name in runs of older versions."""
@@ -161,8 +233,27 @@ class RunFolder:
 
     def grid_from(self, iteration: float) -> Path | None:
         """Return the first preview of the averaged generator from an iteration on, else the last, else None."""
-        grids = sorted(path for path in self.samples.glob("*-ema.png") if path.stem[:9].isdigit())
+        grids = self.previews("ema")
         return next((grid for grid in grids if int(grid.stem[:9]) >= iteration), grids[-1] if grids else None)
+
+    def previews(self, kind: str) -> list[Path]:
+        """Return the preview pictures of a kind ("ema" or "raw"), oldest first; other files are a user's."""
+        return sorted(path for path in self.samples.glob(f"*-{kind}.png") if PREVIEW.fullmatch(path.name))
+
+    def log_sums(self, sizes: dict[str, int]) -> dict[str, str]:
+        """Return the SHA-256 of each log up to its size; "" for a log that is shorter, or cannot be read."""
+        out = {}
+        for path in self._logs:
+            size, digest = sizes.get(path.name, 0), hashlib.sha256()
+            try:
+                with open_plain(path) if size else BytesIO() as file:
+                    while size and (part := file.read(min(size, 2**20))):
+                        digest.update(part)
+                        size -= len(part)
+            except OSError:
+                pass
+            out[path.name] = "" if size else digest.hexdigest()
+        return out
 
     def truncate(self, sizes: dict[str, int]) -> None:
         """Cut the logs back to their sizes in bytes at a checkpoint."""
@@ -173,14 +264,20 @@ class RunFolder:
 
     def drop_samples_after(self, iteration: int) -> None:
         """Remove preview pictures of later iterations."""
-        for path in self.samples.glob("*.png"):
-            if path.stem[:9].isdigit() and int(path.stem[:9]) > iteration:
+        for path in [*self.previews("ema"), *self.previews("raw")]:
+            if int(path.name[:9]) > iteration:
                 path.unlink()
 
     def copy_of_quarantine(self, entries: list[dict[str, str]]) -> None:
         """Write quarantine.jsonl: the images that were left out, with reasons."""
         if entries:
-            (self.path / "quarantine.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+            commit_text(self.path / "quarantine.jsonl", "".join(json.dumps(entry) + "\n" for entry in entries))
+
+
+def _is_newer(problem: ValidationError) -> bool:
+    """Say whether run.json was refused because a newer version of gansmith wrote it."""
+    first = problem.errors(include_url=False)[0]
+    return first["type"] == "less_than_equal" and first["loc"] == ("format",)
 
 
 def find_checkpoint(path: Path) -> tuple[RunFolder, Checkpoint] | None:
@@ -191,7 +288,12 @@ def find_checkpoint(path: Path) -> tuple[RunFolder, Checkpoint] | None:
     """
     if is_run(path):
         run = RunFolder.open(path)
-        best = best_snapshot(run.read_snapshots())
+        try:
+            best = best_snapshot(run.read_snapshots())
+        except CheckpointError as problem:
+            last = load_newest(run.checkpoints)
+            warnings.warn(GansmithWarning(f"{problem}\n  used instead: {last.folder}"), stacklevel=3)
+            return run, last
         if best is not None:
             try:
                 return run, load_checkpoint(run.checkpoints / f"{best['iteration']:09d}")
@@ -227,9 +329,11 @@ def _cannot_make(path: Path, problem: OSError) -> GansmithError:
 
 
 def remove_leftovers(run: RunFolder) -> None:
-    """Remove the temporary files of a killed process."""
-    for path in run.path.rglob(".*.tmp"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    """Remove the temporary files of a killed process; other files are a user's."""
+    folders = [run.path, run.samples, run.model, run.path / "evaluation", *list_checkpoints(run.checkpoints)]
+    for path in (each for folder in folders if folder.is_dir() for each in folder.iterdir()):
+        if TEMPORARY.fullmatch(path.name):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)

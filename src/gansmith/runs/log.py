@@ -1,13 +1,16 @@
 """The rows of log.jsonl, timing.jsonl and snapshots.jsonl: append, read, look up values."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
-from gansmith.core.metric_name import column_of
+from gansmith.core.errors import CheckpointError
+from gansmith.core.metric_name import MetricName, column_of
+from gansmith.core.plain_files import parse_json, text_lines
 
 
 class LogEvent(TypedDict):
@@ -39,14 +42,68 @@ def append_row(path: Path, row: Mapping[str, Any]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a JSON lines file, without an incomplete last line; none if there is no file."""
-    rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    """Return the rows of a JSON lines file, without an incomplete end, which a kill leaves; none if there is no file.
+
+    CheckpointError names a line that is no row although a row follows, or that has no iteration.
+    """
+    rows, broken = list[dict[str, Any]](), 0
+    try:
+        for number, line in text_lines(path) if path.exists() else ():
+            try:
+                value = parse_json(line)
+            except ValueError:
+                broken = broken or number
+                continue
+            fault = _fault_of(value, path.name)
+            if fault or broken:
+                raise _unreadable(path, f"line {broken or number} is no row: {fault or 'it is not JSON'}")
+            rows.append(value)
+    except OSError as problem:
+        raise _unreadable(path, str(problem.strerror)) from problem
     return rows
+
+
+def whole_lines(path: Path) -> list[str]:
+    """Return the lines of a JSON lines file that are rows, for a repair; raises OSError."""
+    kept = list[str]()
+    for _, line in text_lines(path):
+        try:
+            value = parse_json(line)
+        except ValueError:
+            continue
+        if not _fault_of(value, path.name):
+            kept.append(line)
+    return kept
+
+
+def _fault_of(value: Any, file: str) -> str:
+    """Return what is wrong with a line of a log, as parsed; "" for a row."""
+    if not isinstance(value, dict):
+        return "it is not a JSON object"
+    for name in ("iteration", "kimg") if file in _WITH_KIMG else ("iteration",):
+        if name not in value:
+            return f"it has no '{name}'"
+    iteration, kimg = value["iteration"], value.get("kimg", 0.0)
+    if type(iteration) is not int or iteration < 0:
+        return f"iteration is {str(iteration)[:40]}"
+    if type(kimg) not in (int, float) or not math.isfinite(kimg):
+        return f"kimg is {str(kimg)[:40]}"
+    if "event" not in value:
+        for name, each in value.items():
+            is_number = file not in _SNAPSHOTS or MetricName.parse(str(name)) is not None
+            if is_number and type(each) not in (int, float, type(None)):
+                return f"{str(name)[:80]} is no number"
+    return ""
+
+
+def _unreadable(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(
+        "run.unreadable_log", f"'{path}' cannot be read: {reason}\n  keep the rows that are whole: gansmith repair RUN"
+    )
+
+
+_WITH_KIMG = ("log.jsonl", "snapshots.jsonl", "looks.jsonl")
+_SNAPSHOTS = ("snapshots.jsonl", "looks.jsonl")  # with shares of modes and a verdict besides metrics
 
 
 Row = dict[str, Any]
@@ -66,6 +123,40 @@ def measure(row: Row, name: str) -> float:
     return float(row[column]) if column else float("nan")
 
 
+MOST_EXCESS = 1.0  # of texture, so that it doubles fd at most
+NOISE = 2.0  # standard deviations, up to which a difference counts as noise
+
+
 def best_snapshot(snapshots: Sequence[Row]) -> Row | None:
-    """Return the snapshot with the lowest Fréchet distance."""
-    return min(snapshots, key=lambda row: measure(row, "fd"), default=None)
+    """Return the best snapshot: the lowest Fréchet distance, enlarged for false detail.
+
+    fd hardly sees grain, so it is multiplied by 1 + e, where e is the excess of the texture: max(t, 1 / t) - 1 for the
+    ratio t, less two of its standard deviations, from 0 to 1. Two snapshots whose products differ by at most two
+    standard deviations of their difference are equally good by fd: then the smaller excess wins, or for equal ones the
+    lower product. Snapshots are compared one after the other, so that the best of the first N is known at the N-th.
+    """
+    best: Row | None = None
+    for row in snapshots:
+        if best is None or _is_better(row, best):
+            best = row
+    return best
+
+
+def excess_of_texture(row: Row) -> float:
+    """Return how far a snapshot's texture is from 1 beyond its deviation, 0 for a snapshot without a texture."""
+    ratio, spread = measure(row, "texture"), row.get("deviations", {}).get("texture", 0.0)
+    if math.isnan(ratio):
+        return 0.0
+    return min(MOST_EXCESS, max(0.0, max(ratio, 1 / max(ratio, 1e-6)) - 1 - NOISE * spread))
+
+
+def _is_better(row: Row, best: Row) -> bool:
+    excess = [excess_of_texture(each) for each in (row, best)]
+    ranks = [measure(each, "fd") * (1 + much) for each, much in zip((row, best), excess, strict=True)]
+    spreads = [each.get("deviations", {}).get("fd", 0.0) for each in (row, best)]
+    noise = NOISE * math.hypot(*(spread * (1 + much) for spread, much in zip(spreads, excess, strict=True)))
+    if math.isnan(ranks[0]) or math.isnan(ranks[1]):
+        return math.isnan(ranks[1]) and not math.isnan(ranks[0])
+    if abs(ranks[0] - ranks[1]) <= noise and excess[0] != excess[1]:
+        return excess[0] < excess[1]
+    return ranks[0] < ranks[1]

@@ -1,11 +1,13 @@
 """The options of a new run, as a user gives them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
 
 from gansmith.core import clock
+from gansmith.core.errors import GansmithError
 from gansmith.data.base import Source
 from gansmith.data.find import DataName
 from gansmith.recipes import AUTO
@@ -37,6 +39,7 @@ class RunKeywords(PlanKeywords, total=False):
     compiled: bool
     init_from: str | Path | None  # a model whose weights are the first ones
     loggers: Sequence[Any]  # trackers that the run is sent to: names, or mappings with options
+    save_every_minutes: float | None  # a checkpoint at least this often, besides those of the schedule
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class RunOptions:
     plugins: tuple[Path, ...] = ()
     data_root: Path | None = None
     loggers: tuple[Any, ...] = ()
+    save_every_minutes: float | None = None
     began: float = field(default_factory=clock.began)  # when the command began, by clock.monotonic
     launch: str | None = None  # see ``RunRecord``
 
@@ -74,5 +78,14 @@ class RunOptions:
         rest["overrides"] = tuple(rest.get("overrides", ()))
         loggers = rest.get("loggers", ())
         rest["loggers"] = (loggers,) if isinstance(loggers, str | dict) else tuple(loggers)
+        check_save_interval(rest.get("save_every_minutes"))
         rest["plugins"] = tuple(Path(plugin) for plugin in rest.get("plugins", ()))
         return cls(source, Budget(*lengths), **rest)
+
+
+def check_save_interval(minutes: float | None) -> None:
+    """Raise GansmithError for minutes between saves that are not above 0."""
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise GansmithError(
+            "run.save_interval", f"--save-every-minutes {minutes:g} is not a time\n  allowed: above 0, for example 10"
+        )

@@ -1,6 +1,5 @@
 """The record of a run (run.json), and what has changed since it was written."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +9,7 @@ from pydantic import Field
 
 from gansmith.core.errors import counted
 from gansmith.core.events import VerdictName
+from gansmith.core.plain_files import sha256_of
 from gansmith.core.registry import FrozenModel
 from gansmith.core.runtime import Runtime, numerics
 from gansmith.core.version import __version__
@@ -129,6 +129,7 @@ class RunRecord(FrozenModel):
     loggers: tuple[dict[str, Any], ...] = ()  # where a resume sends the run, too
     monitor: MonitorRecord | None = None  # None: not decided yet
     changes: tuple[Change, ...] = ()
+    save_every_minutes: float | None = None
     ended_by: VerdictName | None = None  # the verdict that ended the run before its length
     launch: str | None = None  # the start by torchrun that made the run, and a digest of its options
 
@@ -157,6 +158,7 @@ def make_run_record(
         plugins=tuple(PluginFile(file=str(Path(p).resolve()), sha256=_digest(Path(p))) for p in options.plugins),
         init_from=str(options.init_from) if options.init_from else None,
         loggers=options.loggers,
+        save_every_minutes=options.save_every_minutes,
         launch=options.launch,
     )
 
@@ -167,6 +169,7 @@ def changes_since(
     """Return in words every difference from the run so far that decides its numbers."""
     before = Recipe.model_validate(from_old_file(checkpoint.values["recipe"]))
     changes = [f"recipe {text}" for text in differences(before, recipe)]
+    changes += [f"run.json {text}" for text in edits(record, checkpoint)]
     known = record.data.spec
     if (known.fingerprint, known.pixels_sha256) != (spec.fingerprint, spec.pixels_sha256):
         changes.append(f"data set '{record.data.source}': its images have changed ({known.fingerprint[:12]})")
@@ -179,6 +182,34 @@ def changes_since(
         if _digest(Path(plugin.file)) != plugin.sha256:
             changes.append(f"plugin {plugin.file} was edited")
     return changes
+
+
+def edits(record: RunRecord, checkpoint: Checkpoint) -> list[str]:
+    """Return in words what decides the numbers of a run and was edited in run.json since a checkpoint was written.
+
+    What gansmith itself writes there between two checkpoints is no edit: an accepted change, a revised length.
+    """
+    if "record" not in checkpoint.values:  # of an older version
+        return []
+    before, now = flattened(checkpoint.values["record"]), flattened(record.model_dump(mode="json"))
+    names = ["seed", "created", "init_from", "data.holdout"]
+    names += [name for name in {**before, **now} if name.startswith("monitor.") and "monitor" not in before]
+    if len(record.changes) == len(checkpoint.values["record"].get("changes", ())):
+        names += [name for name in {**before, **now} if name.startswith("data.spec.")]
+        if record.length.limit is None and record.ended_by is None:
+            names += [name for name in {**before, **now} if name.startswith("length.") and name != "length.source"]
+    changed = [name for name in names if before.get(name) != now.get(name)]
+    return [f"{name}: {before.get(name)} -> {now.get(name)}" for name in changed]
+
+
+def flattened(values: Any, above: str = "") -> dict[str, Any]:
+    """Return the values of nested mappings by dotted path."""
+    if not isinstance(values, dict):
+        return {above: values}
+    out = dict[str, Any]()
+    for name, value in values.items():
+        out |= flattened(value, f"{above}.{name}" if above else str(name))
+    return out
 
 
 def change_of_processes(record: RunRecord, runtime: Runtime) -> list[str]:
@@ -196,4 +227,4 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
+    return sha256_of(path) if path.is_file() else "missing"

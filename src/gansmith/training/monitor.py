@@ -23,6 +23,8 @@ from gansmith.training.state import RunState
 from gansmith.training.time_limit import INTERVALS, SNAPSHOT_SHARE
 
 FEWEST_SNAPSHOTS, SHORTEST_SEC = 3, 8.0
+RAW_SHARE = 0.25  # of the images: so many are also drawn with the weights without averaging
+SOLVED = 2 + 11 + 4  # eigenvalue problems of a snapshot: fd, its jackknife, fd of both kinds of weights
 
 
 class Monitor:
@@ -37,7 +39,7 @@ class Monitor:
 
     def evaluate(self) -> dict[str, Any]:
         """Return the metrics of the present generator, by column of snapshots.jsonl."""
-        return self.open_reference().evaluate(self._generate(self._fixed))
+        return self.open_reference().evaluate(self._generate(self._fixed), self._generate_raw())
 
     def open_reference(self) -> SnapshotEvaluator:
         """Return the evaluator; the first call computes the features of the reference set."""
@@ -58,9 +60,7 @@ class Monitor:
 
     def cost_sec(self) -> tuple[float, float]:
         """Return estimated seconds for the reference set, and for each snapshot, measured on one batch of each."""
-        labels = self._fixed.labels
-        few = replace(self._fixed, inputs=self._fixed.inputs[: self._batch], labels=labels if labels is None else
-                      labels[: self._batch])  # fmt: skip
+        few = _first(self._fixed, self._batch)
         real, fake = min(self._options.reference, len(self._data)), self._options.images
         images = self._generate(few)
         width = self._extractor(images)[0].shape[1]  # the first call of anything takes longer
@@ -69,10 +69,25 @@ class Monitor:
         some, all_real = torch.ones(fake // 4, width), torch.ones(real, width)
         compare = 4 * _seconds(lambda: squared_distances(some, all_real).sqrt().min(1))
         solve = _seconds(lambda: torch.linalg.eigvalsh(torch.eye(width, dtype=torch.float64)))
-        return real * extract + 3 * compare, fake * (draw + extract) + 2 * compare + 3 * solve
+        drawn = fake * (draw + extract) * (1 + RAW_SHARE)
+        return real * extract + 3 * compare, drawn + 2 * compare + SOLVED * solve
 
     def _generate(self, fixed: Fixed) -> np.ndarray:
-        return generate(self._state.method.preview, self._state.preview_networks(), fixed, self._batch)
+        kind = self._data.spec.stored_type
+        return generate(self._state.method.preview, self._state.preview_networks(), fixed, self._batch, kind)
+
+    def _generate_raw(self) -> np.ndarray | None:
+        """Return images of the first latents by the weights without averaging; None for a run without an average."""
+        if not self._state.averages:
+            return None
+        fixed = _first(self._fixed, max(2, round(RAW_SHARE * self._options.images)))
+        return generate(self._state.method.preview, self._state.method.networks, fixed, self._batch)
+
+
+def _first(fixed: Fixed, count: int) -> Fixed:
+    """Return the first ``count`` inputs."""
+    labels = None if fixed.labels is None else fixed.labels[:count]
+    return replace(fixed, inputs=fixed.inputs[:count], labels=labels)
 
 
 def choose_interval(length: RunLength, options: MonitorOptions, img_per_sec: float, monitor: Monitor | None) -> int:

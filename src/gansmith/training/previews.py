@@ -10,6 +10,7 @@ from gansmith.data.base import ImageData
 from gansmith.imaging.images import make_grid, sample_batch, save_png
 from gansmith.imaging.scatter import draw_points, plane
 from gansmith.imaging.tensors import to_float
+from gansmith.imaging.values import picture_of
 from gansmith.methods.base import Method
 from gansmith.methods.capabilities import samples_from_latents
 from gansmith.methods.sampling import generate
@@ -35,7 +36,7 @@ class PreviewWriter:
         networks = {"ema": state.preview_networks(), "raw": self._method.networks}
         scores = self._scores_of_plane() if self._data.spec.is_points else None
         for name, each in networks.items():
-            images = generate(self._method.preview, each, self._fixed, self._batch)
+            images = generate(self._method.preview, each, self._fixed, self._batch, self._data.spec.stored_type)
             save_png(self._picture(images, scores), self._path(state, name))
         return self._path(state, "ema")
 
@@ -45,9 +46,17 @@ class PreviewWriter:
     def _picture(self, images: np.ndarray, scores: np.ndarray | None = None) -> np.ndarray:
         """Return a grid of images; for points, a scatter plot with as many real points."""
         if not self._data.spec.is_points:
-            return make_grid(images, self._fixed.columns)
+            return make_grid(self._shown(images), self._fixed.columns)
         some = np.linspace(0, len(self._data) - 1, len(images)).astype(np.int64)
         return draw_points(images, self._data.read(some), scores)
+
+    def _shown(self, images: np.ndarray) -> np.ndarray:
+        """Return the pictures of generated images, uint8; a method with image inputs lays several beside each other."""
+        spec = self._data.spec
+        if spec.source_values is None or images.shape[2] == spec.width // 2:
+            return picture_of(images, spec.values)
+        source, rest = np.split(images, [spec.width // 2], axis=2)
+        return np.concatenate([picture_of(source, spec.source_values), picture_of(rest, spec.values)], axis=2)
 
     @torch.no_grad()
     def _scores_of_plane(self) -> np.ndarray | None:
@@ -85,4 +94,4 @@ class PreviewWriter:
             places = np.array(chosen)
         # Methods with images as input preview about three images in a cell; real.png has one, so more columns fit.
         columns = self._fixed.columns if self._fixed.inputs.ndim == 2 else REAL_COLUMNS
-        save_png(make_grid(self._data.read(places), columns), self._run.samples / "real.png")
+        save_png(make_grid(self._data.spec.picture(self._data.read(places)), columns), self._run.samples / "real.png")

@@ -4,7 +4,8 @@ import os
 import shlex
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,21 +14,32 @@ from typing import Any, Protocol
 from gansmith.core import clock
 from gansmith.core.atomic_files import is_disk_full
 from gansmith.core.cpus import available_cpus
-from gansmith.core.errors import CheckpointError, DataError, DiskFullError
+from gansmith.core.errors import (
+    CheckpointError,
+    DataError,
+    DiskFullError,
+    GansmithError,
+    RecipeError,
+    TrainingError,
+    reason_of,
+)
 from gansmith.core.events import Event, MessageEvent, OnEvent, duration
 from gansmith.core.processes import batch_norms
+from gansmith.core.registry import plugin_fault, plugin_parts_in
 from gansmith.core.runtime import Runtime, set_threads
-from gansmith.core.signals import StopRequest
-from gansmith.data.base import Source
+from gansmith.core.signals import Stopped, StopRequest, interrupting
+from gansmith.data.base import ImageData, Source
 from gansmith.inference.model import Model
-from gansmith.recipes.load import read_run_recipe
-from gansmith.runs.checkpoint import list_checkpoints
+from gansmith.recipes.load import read_run_recipe, run_recipe_of
+from gansmith.recipes.recipe import Recipe
+from gansmith.runs.checkpoint import Checkpoint, list_checkpoints
 from gansmith.runs.folder import RECORD, RunFolder, remove_leftovers
 from gansmith.runs.length import Budget
 from gansmith.runs.log import append_row, read_rows
 from gansmith.runs.options import RunOptions
 from gansmith.runs.record import Change, Numerics, change_of_processes, changes_since, make_run_record
 from gansmith.training.first_weights import take_weights
+from gansmith.training.memory import naming_what_fits, refuse_too_large
 from gansmith.training.prepare import Prepared, find_data, open_for
 from gansmith.training.state import RunState
 from gansmith.training.time_limit import Timekeeper, results_sec
@@ -67,6 +79,8 @@ def start_run(
     if the folder cannot be made.
     """
     recipe, data, length, on_event = prepared.recipe, prepared.data, prepared.length, around.on_event
+    with _explaining(recipe, data, runtime):
+        state = RunState.fresh(recipe, data.spec, options.seed, runtime)
     if runtime.is_slowed_by_precision:
         on_event(
             MessageEvent(
@@ -77,7 +91,6 @@ def start_run(
         on_event(MessageEvent("note", "forward passes run in bf16, which this device supports"))
     if runtime.compiled:
         on_event(MessageEvent("note", "networks are compiled, so the first steps take longer"))
-    state = RunState.fresh(recipe, data.spec, options.seed, runtime)
     if runtime.world_size > 1 and batch_norms(state.method.networks) and not recipe.sync_batchnorm:
         text = (
             "BatchNorm takes the statistics of each process's part of the batch, so weights differ from one process's"
@@ -89,10 +102,10 @@ def start_run(
         runtime.barrier()
         if runtime.is_main:
             run.lock()
-            run.recipe.write_text(recipe.to_yaml(prepared.comments))
+            run.write_recipe(recipe, prepared.comments)
             run.copy_of_quarantine(list(data.summary.quarantine))
             record = make_run_record(options, prepared.source, data.spec, length, runtime)
-            run.write_record(record.model_copy(update={"init_layers": taken}))
+            run.hold_record(record.model_copy(update={"init_layers": taken}))
         on_event(MessageEvent("note", f"run folder: {folder}"))
         on_event(
             MessageEvent(
@@ -111,13 +124,14 @@ def resume_run(
     kimg: float | None = None,
     accept_changes: bool = False,
     loggers: tuple[dict[str, Any], ...] = (),
+    save_every_minutes: float | None = None,
     began: float | None = None,
 ) -> int:
     """Continue a run from its newest complete checkpoint; return the same number as ``start_run``.
 
     ``kimg`` is a new length, which ends a time limit. A time limit counts the seconds of the earlier commands up to the
     checkpoint, and of this one since ``began``. Raises CheckpointError if recipe, data, machine or a plugin changed and
-    ``accept_changes`` is false. ``loggers`` are written to run.json.
+    ``accept_changes`` is false. ``loggers`` and ``save_every_minutes`` are written to run.json.
     """
     Budget(kimg=kimg)
     began = clock.monotonic() if began is None else began
@@ -127,8 +141,9 @@ def resume_run(
         remove_leftovers(run)
     try:
         trainer = _resumed(run, runtime, around.on_event, kimg, accept_changes, began)
-        if runtime.is_main and run.record.loggers != loggers:
-            run.write_record(run.record.model_copy(update={"loggers": loggers}))
+        new: dict[str, Any] = {"loggers": loggers, "save_every_minutes": save_every_minutes}
+        if runtime.is_main and any(getattr(run.record, name) != value for name, value in new.items()):
+            run.write_record(run.record.model_copy(update=new))
     except BaseException:
         run.unlock()
         raise
@@ -144,12 +159,18 @@ def _resumed(
     checkpoint, passed_over = latest_checkpoint(run)
     for reason in passed_over:
         on_event(MessageEvent("warning", f"checkpoint skipped: {reason}"))
-    recipe = read_run_recipe(run.recipe)
+    if runtime.is_main:
+        run.hold_record(record)  # of an older version, or of a checkpoint where the file cannot be read
+    recipe = _recipe_of(run, checkpoint, runtime, on_event)
     options = _options_of(run)
     source = _find_again(run, options, runtime)
     _restore_threads(record.numerics)
     recipe, data = open_for(recipe, source, options, runtime, on_event)
     changes = changes_since(record, checkpoint, recipe, data.spec, runtime)
+    sums = run.log_sums(checkpoint.values["log_sizes"])
+    for name, known in checkpoint.values.get("log_sums", {}).items():
+        if sums.get(name) != known:
+            changes.append(f"{name}: its rows up to the checkpoint were changed")
     if changes and not accept_changes:
         more = f"\n  and {len(changes) - 1} more" if len(changes) > 1 else ""
         raise CheckpointError(
@@ -158,7 +179,9 @@ def _resumed(
             "\n  undo the change, or pass --accept-changes to continue with it (the log records it)",
         )
     changes += change_of_processes(record, runtime)
-    state = RunState.fresh(recipe, data.spec, record.seed, runtime)
+    refuse_too_large(recipe, data.spec, runtime)
+    with _explaining(recipe, data, runtime):
+        state = RunState.fresh(recipe, data.spec, record.seed, runtime)
     state.restore(checkpoint.tensors, checkpoint.values, runtime)
     length = length_at(checkpoint, record.length)
     runtime.barrier()
@@ -218,6 +241,21 @@ def _options_of(run: RunFolder) -> RunOptions:
     )
 
 
+def _recipe_of(run: RunFolder, checkpoint: Checkpoint, runtime: Runtime, on_event: OnEvent) -> Recipe:
+    """Return the recipe of a run; that of the checkpoint, with a warning, if recipe.yaml cannot be read."""
+    try:
+        return read_run_recipe(run.recipe)
+    except RecipeError as problem:
+        if problem.code not in ("recipe.unreadable", "recipe.not_a_mapping", "recipe.not_yaml"):
+            raise
+        recipe = run_recipe_of(checkpoint.values["recipe"], f"recipe of {checkpoint.folder}")
+        text = str(problem).partition("\n")[0]
+        on_event(MessageEvent("warning", f"{text}\n  used, and written again: the recipe of {checkpoint.folder}"))
+        if runtime.is_main:
+            run.write_recipe(recipe)
+        return recipe
+
+
 def _find_again(run: RunFolder, options: RunOptions, runtime: Runtime) -> Source:
     """Find the data of a run; CheckpointError if they are missing."""
     try:
@@ -246,17 +284,24 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
     trainer.on_event, trainer.stop_requested = on_event, stop.requested
     _note_time(trainer, "started")
     try:
-        finished = trainer.run_to_end()
+        last = f"the last checkpoint is kept: gansmith resume {shlex.quote(str(run.path))}"
+        with _explaining(state.recipe, trainer.data, trainer.runtime, last):
+            finished = trainer.run_to_end()
         stop.end()
         _note_time(trainer, "finished" if finished else "paused")
         if loggers is not None:
             loggers.follow(state.iteration)
         if finished and main:
-            around.write_results(run, around.on_event)
+            with interrupting():
+                around.write_results(run, around.on_event)
         outcome = "finished" if finished else "paused"
+    except Stopped as stopped:
+        todo = f"'gansmith resume {shlex.quote(str(run.path))}' writes the rest"
+        around.on_event(MessageEvent("stopped", f"{stopped.name}: trained to the end, but results are missing; {todo}"))
+        return stopped.number
     except OSError as problem:
         if not is_disk_full(problem):
-            raise
+            raise _cannot_write(trainer, problem) from problem
         free = shutil.disk_usage(run.path).free
         raise DiskFullError(
             "disk.full",
@@ -276,6 +321,44 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
         todo = f"continue with: gansmith resume {shlex.quote(str(run.path))}"
         around.on_event(MessageEvent("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
     return int(number)
+
+
+def _cannot_write(trainer: Trainer, problem: OSError) -> TrainingError:
+    """Return the error for a run that cannot be written to; if its folder is gone, its state is kept elsewhere."""
+    run, kimg = trainer.run, trainer.state.kimg
+    if run.path.is_dir():
+        return TrainingError(
+            "run.cannot_write",
+            f"'{problem.filename or run.path}' cannot be written at {kimg:,.1f} kimg: {problem.strerror or problem}"
+            f"\n  the last checkpoint is as it was; mend that, then: gansmith resume {shlex.quote(str(run.path))}",
+        )
+    kept = trainer.rescue() if trainer.runtime.world_size == 1 else None
+    went_on = f"its state is in '{kept}': gansmith resume {shlex.quote(str(kept))}" if kept else "its state is lost"
+    return TrainingError(
+        "run.folder_gone",
+        f"run folder '{run.path}' was moved or removed while it was trained, at {kimg:,.1f} kimg"
+        f"\n  {went_on}\n  if the folder was moved: gansmith resume there, which goes on from its last checkpoint",
+    )
+
+
+@contextmanager
+def _explaining(recipe: Recipe, data: ImageData, runtime: Runtime, last: str = "") -> Iterator[None]:
+    """Turn an error of memory or of a plugin inside into TrainingError; ``last`` ends its message."""
+    more = f"\n  {last}" if last else ""
+    try:
+        with naming_what_fits(recipe, data, runtime, last):
+            yield
+    except GansmithError as problem:
+        if problem.code in ("plugin.part_failed", "plugin.wrong_result") and last:
+            raise TrainingError(problem.code, f"{problem}{more}") from problem
+        raise
+    except (Exception, SystemExit) as problem:
+        parts = plugin_parts_in(recipe)
+        fault = plugin_fault(problem)
+        if not fault and (not parts or isinstance(problem, OSError | SystemExit)):
+            raise
+        fault = fault or f"training fails with {'; '.join(parts)}: {type(problem).__name__}: {reason_of(problem)}"
+        raise TrainingError("plugin.failed", f"{fault}\n  to see where, pass --debug{more}") from problem
 
 
 def _note_time(trainer: Trainer, event: str) -> None:

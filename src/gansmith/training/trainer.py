@@ -2,13 +2,15 @@
 
 import json
 import math
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from gansmith.core.errors import CheckpointError, DiskFullError, TrainingError
+from gansmith.core import clock
+from gansmith.core.errors import CheckpointError, DiskFullError, GansmithError, TrainingError
 from gansmith.core.events import (
     MessageEvent,
     OnEvent,
@@ -61,6 +63,7 @@ class Trainer:
     on_event: OnEvent = silent
     stop_requested: Callable[[], bool] = lambda: False
     _failed_saves: int = 0
+    _saved_at: float = field(default_factory=clock.monotonic)
 
     def __post_init__(self) -> None:
         self._previews = PreviewWriter(self.run, self.state.method, self.state.recipe, self.state.seed, self.data)
@@ -118,13 +121,13 @@ class Trainer:
 
             # Checkpoint: on schedule, and when a signal asks to stop. Weights that are not finite are never saved.
             stop = runtime.any_process(self.stop_requested())
-            if checkpoint_due or at_end or stop:
+            if checkpoint_due or at_end or stop or self._is_time_to_save():
                 if row_due or self._is_finite():
                     self._save(planned=checkpoint_due, stop=stop)
                 elif checkpoint_due or at_end:
                     self._roll_back()
                     continue
-                else:  # without the stop, the next row or checkpoint would roll back; so it will after a resume
+                elif stop:  # without the stop, the next row or checkpoint would roll back; so it will after a resume
                     reason = f"not finite at {state.kimg:.1f} kimg: not saved; the last checkpoint stays as it is"
                     self.on_event(MessageEvent("warning", reason))
             if stop:
@@ -136,6 +139,11 @@ class Trainer:
                 self.on_event(ProgressEvent(self._progress(), speed))
 
         return state.iteration >= self.length.iterations
+
+    def _is_time_to_save(self) -> bool:
+        """Say whether --save-every-minutes asks for a checkpoint; every process must call it."""
+        every = self.run.record.save_every_minutes if self.runtime.is_main else None
+        return self.runtime.any_process(every is not None and clock.monotonic() - self._saved_at >= 60 * every)
 
     def _make_stream(self) -> BatchStream:
         recipe, salt = self.state.recipe, self.state.salt
@@ -192,6 +200,7 @@ class Trainer:
     def _write_previews(self) -> None:
         if self.runtime.is_main:
             with self.timekeeper.aside("preview"):
+                self.run.make_folders()
                 grid = self._previews.write(self.state)
             self.on_event(PreviewEvent(PreviewValues(iteration=self.state.iteration, grid=str(grid))))
 
@@ -278,22 +287,42 @@ class Trainer:
         try:
             if self.runtime.is_main:
                 with self.timekeeper.aside("checkpoint"):
-                    values = {**state.values(), "planned": planned, "log_sizes": self.run.sizes()}
-                    values["recipe"] = state.recipe.model_dump(mode="json")
-                    if self.length.limit is not None:
-                        values |= {"length": self.length.to_json(), "used_sec": round(self.timekeeper.used(), 3)}
+                    self.run.complete(state.recipe)
+                    values = self._values(self.run, planned=planned)
                     save_checkpoint(self.run.checkpoints / f"{state.iteration:09d}", tensors, values)
                     prune_checkpoints(self.run.checkpoints, self._worth_keeping())
         except DiskFullError as problem:
             full = problem
         if not self.runtime.any_process(full is not None):  # the others wait here until the main process has written
-            self._failed_saves = 0
+            self._failed_saves, self._saved_at = 0, clock.monotonic()
             return
         self._failed_saves += 1
         message = self.runtime.broadcast_text(str(full))
         if self._failed_saves >= MAX_FAILED_SAVES or stop or state.iteration == 0:
             raise DiskFullError("disk.full", message) from full
         self.on_event(MessageEvent("warning", message))
+
+    def _values(self, run: RunFolder, *, planned: bool) -> dict[str, Any]:
+        """Return the values of a checkpoint in a run folder."""
+        sizes = run.sizes()
+        values = {**self.state.values(), "planned": planned, "log_sizes": sizes, "log_sums": run.log_sums(sizes)}
+        values["record"] = self.run.record.model_dump(mode="json")
+        values["recipe"] = self.state.recipe.model_dump(mode="json")
+        if self.length.limit is not None:
+            values |= {"length": self.length.to_json(), "used_sec": round(self.timekeeper.used(), 3)}
+        return values
+
+    def rescue(self) -> Path | None:
+        """Write the present state as a run in a temporary folder, because the run folder is gone; None if it fails."""
+        try:
+            run = RunFolder.create(Path(tempfile.mkdtemp(prefix="gansmith-rescued-")) / self.run.path.absolute().name)
+            run.write_recipe(self.state.recipe)
+            run.write_record(self.run.record)
+            place = run.checkpoints / f"{self.state.iteration:09d}"
+            save_checkpoint(place, self.state.tensors(self.runtime), self._values(run, planned=True))
+        except (OSError, GansmithError):
+            return None
+        return run.path
 
     def _worth_keeping(self) -> set[Path]:
         """Return the last two checkpoints of the schedule, for a rollback, the newest of all, and the best."""

@@ -61,7 +61,7 @@ class CelebASource(FolderSource):
         if not found:
             raise DataError(
                 "data.empty",
-                f"no images of '{self.location}' in '{self._path}'\n  remove the folder to download it again",
+                f"no images of '{self.location}' in '{self.path}'\n  remove the folder to download it again",
             )
         return Listing(tuple(Item(name, -1, path) for name, path in found))
 

@@ -118,6 +118,8 @@ def _members(archive: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes]
                 file = members.extractfile(member) if member.isreg() and name in wanted else None
                 if file is not None:
                     yield name, file.read(MAX_BATCH_BYTES)
+    except MemoryError:
+        raise
     except Exception as problem:  # tarfile and the decompressors raise many types
         raise DataError(
             "data.damaged_archive", f"archive '{archive}' is damaged: {reason_of(problem)}\n  download it again"

@@ -12,7 +12,8 @@ import numpy as np
 from gansmith.core.errors import DataError
 from gansmith.core.file_names import escaped, printable
 from gansmith.data.base import Item, Listing, Payload
-from gansmith.imaging.images import POINT
+from gansmith.imaging.images import MODES, POINT, as_levels
+from gansmith.imaging.values import MOST_BANDS
 
 IMAGE_KEYS = ("images", "x", "arr_0")
 LABEL_KEYS = ("labels", "y")
@@ -24,7 +25,6 @@ SPLIT_KEYS = (
 )  # fmt: skip
 CLASS_KEY = "class_names"
 MAX_NPZ_BYTES = 4 * 10**9  # of the arrays that are read, unpacked
-ROWS_AT_ONCE = 1024  # whose range is taken at a time
 
 
 @dataclass(frozen=True)
@@ -51,48 +51,64 @@ class ArraySource:
         self.stamp = stamp
         self._load = load
         self._images: np.ndarray | None = None
-        self._offset, self._scale = 0.0, 1.0
 
     def scan(self) -> Listing:
         """Check the arrays and list their rows."""
         arrays = self._load()
         self._images, notes = self._oriented(arrays.images)
-        notes += self._set_scale(self._images)
+        if self._images.shape[1:] == POINT and self._images.dtype != np.uint8:
+            self._images, note = self._point_levels(self._images)
+            notes.append(note)
         labels, classes = self._labels(arrays, len(self._images))
         items = tuple(Item(f"{row:08d}", label, row) for row, label in enumerate(labels.tolist()))
         return Listing(items, classes, {}, (*notes, *arrays.notes))
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        """Yield functions that return rows as uint8 (H, W, C)."""
+        """Yield functions that return rows (H, W, C) in the type of the array."""
         for position, item in enumerate(items):
             yield position, partial(self._row, item.locator)
 
     def _row(self, row: int) -> np.ndarray:
         assert self._images is not None
-        image = self._images[row]
-        if image.dtype == np.uint8:
-            return np.ascontiguousarray(image)
-        values = (image.astype(np.float64) + self._offset) * self._scale
-        return np.ascontiguousarray(values.round().clip(0, 255).astype(np.uint8))
+        return np.ascontiguousarray(self._images[row])
 
     def _oriented(self, images: np.ndarray) -> tuple[np.ndarray, list[str]]:
         """Return the images as (N, H, W, C), and notes on the axes; DataError for an unclear or wrong shape."""
         shape = images.shape
+        if images.dtype.kind not in "uifb":
+            raise DataError(
+                "data.array_type",
+                f"array of type {images.dtype} in '{self.location}' cannot be read as images"
+                "\n  allowed: whole numbers, floats and bool; store other values as several bands of floats",
+            )
+        first, last = (_can_be_bands(shape, axis) for axis in (1, 3))
+        if first == last and len(shape) == 4:
+            first, last = (shape[axis] in MODES for axis in (1, 3))
         if len(shape) == 3:
             images = images[..., None]
         elif shape[1:] == POINT:
             pass
-        elif len(shape) != 4 or (shape[1] in (1, 3, 4)) == (shape[3] in (1, 3, 4)):
-            wrong = "can be read in two ways" if len(shape) == 4 and shape[1] in (1, 3, 4) else "does not hold images"
+        elif len(shape) != 4 or first == last:
+            wrong = "can be read in two ways" if first else "does not hold images"
             raise DataError(
                 "data.array_shape",
                 f"array of shape {shape} in '{self.location}' {wrong}"
-                "\n  allowed: (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1, 3 or 4"
-                "\n  reshape or transpose it to (N, H, W, C), with more than 4 rows and columns",
+                f"\n  allowed: (N, H, W), (N, H, W, C) or (N, C, H, W) with C of 1 to {MOST_BANDS}"
+                "\n  reshape or transpose it to (N, H, W, C), with more rows and columns than channels",
             )
-        elif shape[1] in (1, 3, 4):
+        elif first:
             return self._not_empty(images.transpose(0, 2, 3, 1)), [f"array {shape} read as (N, C, H, W)"]
         return self._not_empty(images), []
+
+    def _point_levels(self, points: np.ndarray) -> tuple[np.ndarray, str]:
+        """Return points in the plane, (N, 1, 2, 1) in [-1, 1], as uint8, and a note; DataError outside [-1, 1]."""
+        low, high = float(points.min()), float(points.max())
+        if not (low >= -1.001 and high <= 1.001):  # also for NaN
+            raise DataError(
+                "data.array_range",
+                f"points in '{self.location}' have coordinates from {low:g} to {high:g}\n  allowed: -1..1: scale them",
+            )
+        return as_levels(points.astype(np.float64)), f"float values {low:g} to {high:g}: -1..1 is scaled to 8 bit"
 
     def _not_empty(self, images: np.ndarray) -> np.ndarray:
         if images.size == 0:
@@ -101,44 +117,6 @@ class ArraySource:
                 f"no images in '{self.location}': the array has shape {images.shape}\n  pass a file with images",
             )
         return images
-
-    def _set_scale(self, images: np.ndarray) -> list[str]:
-        """Choose the scale from values to 0..255 and return notes on it; DataError for other types and ranges."""
-        if images.dtype == np.uint8:
-            return []
-        if images.dtype == np.uint16:
-            self._scale = 255 / 65535
-            return ["16-bit values: their full range 0..65535 is scaled to 8 bit"]
-        if images.dtype == np.bool_:
-            self._scale = 255.0
-            return ["true becomes white, false black"]
-        if images.dtype.kind != "f":
-            raise DataError(
-                "data.array_type",
-                f"array of type {images.dtype} in '{self.location}' cannot be read as images"
-                "\n  allowed: uint8, uint16, bool, or float in 0..1 or -1..1"
-                "\n  if its values are 0 to 255, store it with .astype('uint8')",
-            )
-        low, high = np.inf, -np.inf
-        for first in range(0, len(images), ROWS_AT_ONCE):
-            block = images[first : first + ROWS_AT_ONCE]
-            if not np.isfinite(block).all():
-                row = first + int(np.flatnonzero(~np.isfinite(block).all(axis=(1, 2, 3)))[0])
-                raise DataError(
-                    "data.not_finite",
-                    f"image {row} of the array in '{self.location}' has values that are NaN or infinite"
-                    "\n  remove the image, or replace these values",
-                )
-            low, high = min(low, float(block.min())), max(high, float(block.max()))
-        if low < -1.001 or high > 1.001:
-            raise DataError(
-                "data.array_range",
-                f"float array in '{self.location}' has values from {low:g} to {high:g}\n  allowed: 0..1 or -1..1"
-                "\n  scale it, or store values of 0 to 255 with .astype('uint8')",
-            )
-        signed = low < -0.001
-        self._offset, self._scale = (1.0, 127.5) if signed else (0.0, 255.0)
-        return [f"float values {low:g} to {high:g}: {'-1..1' if signed else '0..1'} is scaled to 8 bit"]
 
     def _labels(self, arrays: Arrays, count: int) -> tuple[np.ndarray, tuple[str, ...]]:
         """Return labels, int64 (count,), and class names; -1 and () without labels."""
@@ -162,6 +140,14 @@ class ArraySource:
                 f"\n  allowed: 0 to {known - 1}, one for each of the {known} class names",
             )
         return labels.astype(np.int64), arrays.class_names
+
+
+def _can_be_bands(shape: tuple[int, ...], axis: int) -> bool:
+    """Say whether an axis of (N, H, W, C) or (N, C, H, W) can be the channels."""
+    if len(shape) != 4:
+        return False
+    sides = [length for at, length in enumerate(shape) if at not in (0, axis)]
+    return shape[axis] in MODES or (shape[axis] <= MOST_BANDS and shape[axis] < min(sides))
 
 
 def array_file(path: Path, *, name: str = "") -> ArraySource:
@@ -213,7 +199,7 @@ def read_npz(path: Path) -> Arrays:
             notes = [f"images: array '{images}'; not read: {', '.join(left)}"] if left else []
             found, more = _single_labels(arrays[labels] if labels else None, labels or "")
             return Arrays(arrays[images], found, names, (*notes, *more))
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as problem:  # zipfile, zlib and numpy raise many types for damaged files
         raise DataError(
@@ -236,7 +222,7 @@ def read_array(file: IO[bytes], name: str, size: int) -> np.ndarray:
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:
             return np.asarray(arrays[images])
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as problem:  # zipfile, zlib and numpy raise many types for damaged files
         raise DataError(

@@ -76,8 +76,8 @@ class FileSource:
     name: str
 
     def __init__(self, path: Path) -> None:
-        self._path = path.resolve()
-        self.location = escaped(self._path)
+        self.path = path.resolve()
+        self.location = escaped(self.path)
         self._options = DataOptions()
         self._arrays: ArrayFiles | None = None
 
@@ -104,14 +104,14 @@ class FileSource:
 
     def scan(self) -> Listing:
         """List the images, with the labels that the layout or a table gives; DataError without images."""
-        files, notes = self._files()
+        files, notes = self.listed_files()
         listing = lay_out(files, self._options)
         if ending_of(listing.items[0].name) in ARRAY_ENDINGS:
             self._arrays = ArrayFiles(listing, self._stream_files)
             listing = self._arrays.listing
         return Listing(listing.items, listing.classes, listing.ignored, (*listing.notes, *notes))
 
-    def _files(self) -> tuple[Files, list[str]]:
+    def listed_files(self) -> tuple[Files, list[str]]:
         """Return the files, and notes on them."""
         raise NotImplementedError
 
@@ -138,11 +138,11 @@ class FolderSource(FileSource):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.name = printable(self._path.name) or "images"
+        self.name = printable(self.path.name) or "images"
 
     def _walk(self, left_out: LeftOut | None = None) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Yield (name below the top, entry) of every file that may belong to the data set."""
-        return walk_folder(self._path, left_out or LeftOut())
+        return walk_folder(self.path, left_out or LeftOut())
 
     def _stamp(self) -> str:
         """Return a digest of the names, sizes and times of all files, and of a labels.csv beside the folder."""
@@ -159,9 +159,10 @@ class FolderSource(FileSource):
     @property
     def _beside(self) -> Path:
         """Return the path of a labels.csv beside the folder, whether it exists or not."""
-        return self._path.parent / TABLE
+        return self.path.parent / TABLE
 
-    def _files(self) -> tuple[Files, list[str]]:
+    def listed_files(self) -> tuple[Files, list[str]]:
+        """Return the files that may belong to the data set, and no notes."""
         left_out = LeftOut()
         names = [(name, entry.path) for name, entry in self._walk(left_out)]
         beside = self._beside if self._beside.is_file() else None
@@ -191,12 +192,13 @@ class _Archive(FileSource):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.name = printable(self._path.name).split(".")[0] or "images"
+        self.name = printable(self.path.name).split(".")[0] or "images"
 
     def _stamp(self) -> str:
-        return file_stamp(self._path)
+        return file_stamp(self.path)
 
-    def _files(self) -> tuple[Files, list[str]]:
+    def listed_files(self) -> tuple[Files, list[str]]:
+        """Return the regular files, and notes on their names; DataError for too many."""
         names: list[tuple[str, Any]] = []
         left_out = LeftOut()
         total = skipped = 0
@@ -213,7 +215,7 @@ class _Archive(FileSource):
             else:
                 skipped += 1
                 left_out.add("link or special file")
-        files = Files(self.location, belonging(names, left_out), left_out, self._open, self._read_many)
+        files = Files(self.location, belonging(names, left_out), left_out, self.open_member, self._read_many)
         return files, self._notes()
 
     def _notes(self) -> list[str]:
@@ -223,7 +225,7 @@ class _Archive(FileSource):
         """Yield (name, declared size in bytes, whether it is a regular file, locator) of all members but folders."""
         raise NotImplementedError
 
-    def _open(self, locator: Any) -> IO[bytes]:
+    def open_member(self, locator: Any) -> IO[bytes]:
         """Return the content of one member as a file in memory; DataError if it cannot be read."""
         ((_, read),) = self._stream_files([Item("", -1, locator)])
         try:
@@ -251,7 +253,7 @@ class ZipSource(_Archive):
 
     def _members(self) -> Iterator[tuple[str, int, bool, Any]]:
         try:
-            with zipfile.ZipFile(self._path) as archive:
+            with zipfile.ZipFile(self.path) as archive:
                 members = archive.infolist()
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as problem:
             raise self._damaged(problem) from problem
@@ -289,7 +291,7 @@ class ZipSource(_Archive):
 
     def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield functions that read members; the archive stays open as long as any of them exists."""
-        archive = zipfile.ZipFile(self._path)
+        archive = zipfile.ZipFile(self.path)
         for position, item in enumerate(items):
             yield position, partial(_read_member, archive, item.locator)
 
@@ -324,7 +326,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
             if left or file.read(1):
                 raise ImageError("image.unreadable", "its size differs from what the archive says")
         return b"".join(parts)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as problem:  # bad checksums, unknown methods, encryption, damaged streams
         raise ImageError("image.unreadable", f"cannot be read from the archive ({problem})") from problem
@@ -395,13 +397,15 @@ class TarSource(_Archive):
     def _walk(self) -> Iterator[tuple[int, tarfile.TarFile, tarfile.TarInfo]]:
         """Yield (position, open archive, member) from front to back; DataError for a damaged archive."""
         try:
-            with open(self._path, "rb") as file:
-                is_xz = file.read(6) in (b"\xfd7zXZ\0",) or self._path.suffix == ".lzma"
+            with open(self.path, "rb") as file:
+                is_xz = file.read(6) in (b"\xfd7zXZ\0",) or self.path.suffix == ".lzma"
                 file.seek(0)
                 stream = io.BufferedReader(_XzStream(file), 1 << 16) if is_xz else file
                 with tarfile.open(fileobj=stream, mode="r|" if is_xz else "r:*", encoding="utf-8") as archive:
                     for ordinal, member in enumerate(archive):
                         yield ordinal, archive, member
+        except MemoryError:
+            raise
         except Exception as problem:  # tarfile and the decompressors raise many types
             raise self._damaged(problem) from problem
 
@@ -422,6 +426,8 @@ class TarSource(_Archive):
             try:
                 file = archive.extractfile(member)
                 data = file.read() if file else b""
+            except MemoryError:
+                raise
             except Exception as problem:  # many types here too
                 raise self._damaged(problem) from problem
             yield wanted[ordinal], given(data)

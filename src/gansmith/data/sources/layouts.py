@@ -24,6 +24,7 @@ from gansmith.data.sources.label_tables import (
 )
 from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
 from gansmith.data.sources.walk import LeftOut, ending_noun, ending_of
+from gansmith.imaging.deep_files import SCIENCE_ENDINGS
 from gansmith.imaging.images import ENDINGS, image_endings
 
 TABLE = "labels.csv"
@@ -31,7 +32,7 @@ AUTOMATIC_TABLES = (TABLE, "metadata.csv", "metadata.jsonl")  # read without bei
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES = 256 * 10**6
 MAX_SIDECAR_BYTES = 10**6
-ARRAY_ENDINGS = (".npy", ".npz")
+ARRAY_ENDINGS = (".npy", ".npz", *SCIENCE_ENDINGS)
 TRAIN, OTHER_SPLITS = ("train", "training"), ("test", "testing", "val", "valid", "validation", "dev", "eval", "holdout")
 # Names of two folders that hold the two sides of pairs, or two domains: source, target.
 SIDES = (
@@ -86,6 +87,7 @@ class Files:
     open: Callable[[Any], IO[bytes]]
     read_many: Callable[[Sequence[Any]], Iterator[tuple[int, bytes]]]  # (position, content), in the fastest order
     beside: Path | None = None  # a table beside the folder
+    shards: bool = False  # the top folders are archives that are read as one
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
     images, split_notes = _training_part(_stripped(images), files)
     notes += split_notes
     _refuse_mostly_left_out(files, images, others, options)
-    images = sorted(_stripped(images), key=lambda image: image.parts)
+    images = sorted(_stripped(images), key=lambda image: image.name.split("/") if files.shards else [*image.parts])
     plain = Listing(tuple(Item(image.name, -1, image.locator) for image in images))
     used: set[str] = set()
     if options.labels == NO_LABELS:
@@ -114,14 +116,14 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
     elif options.labels == FOLDER_LABELS:
         listing = _by_folders(plain, images, notes, is_asked=True)
     else:
-        labels = _LabelFiles(files, _near(others, images), options.labels)
+        labels = _LabelFiles(files, others if files.shards else _near(others, images), options.labels)
         found = labels.find(plain)
         if found is None:
             _refuse_sides(images, files.where)
             found = _by_folders(plain, images, notes)
         listing, used = found, labels.used
         notes += [*labels.remarks, *_unused_tables(others, labels, len(images))]
-    short = {image.name: "/".join(image.parts) for image in images}
+    short = {image.name: image.name if files.shards else "/".join(image.parts) for image in images}
     left_out = Counter(files.left_out.counts)
     left_out.update(ending_noun(name) for name, _ in others if name not in used)
     items = tuple(replace(item, name=short[item.name]) for item in listing.items)
@@ -143,10 +145,13 @@ def _sorted_out(files: Files) -> tuple[list[_Image], list[tuple[str, Any]], list
     """Return images, other files, and a note if the images are arrays; DataError without any."""
     endings = image_endings()
     for wanted in (endings, ARRAY_ENDINGS):
-        images = [_Image(tuple(n.split("/")), n, locator) for n, locator in files.names if ending_of(n) in wanted]
+        skipped = 1 if files.shards else 0  # folders at the top that say nothing
+        found = ((n, locator) for n, locator in files.names if ending_of(n) in wanted)
+        images = [_Image(tuple(n.split("/")[skipped:]), n, locator) for n, locator in found]
         if images:
             names = {image.name for image in images}
-            note = "each .npy or .npz file is read as an image, or as several of one shape"
+            kinds = " or ".join(sorted({ending_of(name) for name in names}))
+            note = f"each {kinds} file is read as an image, or as several of one shape"
             notes = [note] if wanted is ARRAY_ENDINGS else []
             return images, [entry for entry in files.names if entry[0] not in names], notes
     counts = files.left_out.counts + Counter(ending_noun(name) for name, _ in files.names)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, Item, Listing, Payload, Source
+from gansmith.data.sources.frames import FIRST, FramesOf
 
 NO_LABELS, FOLDER_LABELS = "none", "folders"
 
@@ -15,6 +16,8 @@ def with_options(source: Source, options: DataOptions) -> Source:
     A source that knows more options than ``labels=none`` has a method ``under``. DataError for a table of labels for a
     source that is no folder and no archive.
     """
+    if options.frames != FIRST:
+        return FramesOf(with_options(source, options.model_copy(update={"frames": FIRST})), options)
     under: Callable[[DataOptions], Source] | None = getattr(source, "under", None)
     if under is not None:
         return under(options)

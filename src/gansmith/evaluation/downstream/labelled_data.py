@@ -122,7 +122,7 @@ def _open(
     on_progress: OnProgress,
 ) -> ImageData:
     spec = model.record.data
-    options = DataOptions(**run_data["reading"] if run_data else {}).with_format(spec.height, spec.width, spec.channels)
+    options = DataOptions(**run_data["reading"] if run_data else {}).like(spec)
     if run_data is None or run_data["source"] != str(source):
         options = without_table(options)
     if options.labels == "none":

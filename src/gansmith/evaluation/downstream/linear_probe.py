@@ -16,6 +16,7 @@ from gansmith.data.base import ImageData
 from gansmith.evaluation.downstream.labelled_data import Parts, draw_of_each
 from gansmith.evaluation.downstream.logistic_regression import Linear, fit_linear
 from gansmith.evaluation.downstream.seeds import gain_over, percent, table
+from gansmith.imaging.tensors import to_float
 from gansmith.inference.model import Model
 
 TEST_AT_ONCE = 2000  # images
@@ -135,7 +136,9 @@ def _labels(data: ImageData, places: np.ndarray) -> Tensor:
 
 
 def as_numbers(images: np.ndarray) -> np.ndarray:
-    """Return uint8 (N, H, W, C) as float32 (N, H * W * C) in [-1, 1]."""
+    """Return stored pixels (N, H, W, C) as float32 (N, H * W * C) in [-1, 1]."""
+    if images.dtype != np.uint8:
+        return to_float(images).permute(0, 2, 3, 1).reshape(len(images), -1).numpy()
     return images.reshape(len(images), -1).astype(np.float32) / np.float32(127.5) - 1
 
 

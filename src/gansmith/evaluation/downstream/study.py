@@ -175,7 +175,7 @@ def _classic(data: ImageData) -> tuple[Vary, str]:
     """Return how real images are varied, as function and sentence; mirrored only if that changes no class."""
     places = np.linspace(0, len(data) - 1, min(len(data), MOST_THUMBNAILS)).astype(int)
     images, labels = _read(data, places)
-    shares = mirror_shares([thumbnail(to_pil(image)) for image in images], labels.tolist())
+    shares = mirror_shares([thumbnail(to_pil(image)) for image in data.spec.picture(images)], labels.tolist())
     unlike = [data.spec.classes[number] for number, share in shares.items() if share > UNLIKE]
     if unlike or not shares:
         why = f"mirrored {', '.join(unlike)} would be unlike the data" if unlike else "too few images to tell"

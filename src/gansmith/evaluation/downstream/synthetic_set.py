@@ -143,7 +143,7 @@ def augment(
             "model.filters_left_none",
             "no sample passed the filters\n  pass fewer of them, for example --filters classifier",
         )
-    samples = Samples(np.stack(images), np.array(labels, np.int64), model.classes)
+    samples = Samples(np.stack(images), np.array(labels, np.int64), model.classes, values=model.data.values)
     return Augmentation(samples, per_class, tuple(name for name in FILTERS if name in filters), tallies)
 
 

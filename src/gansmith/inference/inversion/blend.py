@@ -6,7 +6,7 @@ TOLERANCE = 1e-4  # relative to the first residual
 
 
 def blend(image: np.ndarray, made: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Return ``image`` with its pixels in ``missing`` (H, W) filled from ``made``; all images are uint8 (H, W, C).
+    """Return ``image`` with its pixels in ``missing`` (H, W) filled from ``made``; all are stored pixels (H, W, C).
 
     The filled pixels keep the gradients of ``made``. They are ``made`` plus a harmonic function, which equals the
     difference of the two images at the edge of the hole, and has slope 0 at the image border.
@@ -14,7 +14,9 @@ def blend(image: np.ndarray, made: np.ndarray, missing: np.ndarray) -> np.ndarra
     """
     difference = (image.astype(np.float64) - made) * ~missing[..., None]
     solved = made + difference + _harmonic(difference, missing[..., None])
-    return np.where(missing[..., None], solved.round().clip(0, 255), image).astype(np.uint8)
+    if image.dtype == np.float32:
+        return np.where(missing[..., None], solved.clip(-1, 1), image).astype(np.float32)
+    return np.where(missing[..., None], solved.round().clip(0, np.iinfo(image.dtype).max), image).astype(image.dtype)
 
 
 def _harmonic(known: np.ndarray, missing: np.ndarray) -> np.ndarray:

@@ -14,6 +14,8 @@ from gansmith.core.events import say
 from gansmith.core.output_paths import make_parent_folders
 from gansmith.imaging.captions import beside, captioned, framed, tile
 from gansmith.imaging.tensors import to_float
+from gansmith.imaging.values import PixelValues, levels_of, picture_of
+from gansmith.inference.image_files import ImageLike
 from gansmith.inference.inversion.blend import blend
 from gansmith.inference.inversion.distance import Distance
 from gansmith.inference.inversion.target import Target, load_target
@@ -36,7 +38,7 @@ HIGHEST_DB = 100.0  # the PSNR of equal images
 
 @dataclass(frozen=True)
 class Inversion:
-    """The latent found, its image and, with a mask, the filled target, uint8 (H, W, C)."""
+    """The latent found, its image and, with a mask, the filled target, stored pixels (H, W, C)."""
 
     target: Target
     latents: Latents
@@ -46,6 +48,7 @@ class Inversion:
     psnr_db: float  # over the known pixels
     random_db: tuple[float, float]  # best and mean PSNR of the random latents
     compared: str
+    values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
 
     def lines(self) -> list[str]:
         """Return the result in words: PSNR, the PSNR of random latents, and the terms compared."""
@@ -64,7 +67,9 @@ class Inversion:
         pictures = [given, found]
         if self.filled is not None:
             pictures = [(self.target.with_hole(), "masked"), found, (self.filled, "filled"), given]
-        return Picture(framed(beside([captioned(tile(image), caption) for image, caption in pictures])))
+        return Picture(
+            framed(beside([captioned(tile(picture_of(image, self.values)), caption) for image, caption in pictures]))
+        )
 
     def _repr_png_(self) -> bytes:
         return self.sheet()._repr_png_()
@@ -77,9 +82,9 @@ class Inversion:
         path = check_inversion_path(out)
         if path.suffix:
             return self.sheet().save(path), self.latents.save(path.with_suffix(FIGURE_LATENT_ENDING))
-        pictures = {"sheet": self.sheet(), "found": Picture(self.image)}
+        pictures = {"sheet": self.sheet(), "found": Picture(picture_of(self.image, self.values))}
         if self.filled is not None:
-            pictures["filled"] = Picture(self.filled)
+            pictures["filled"] = Picture(picture_of(self.filled, self.values))
         for name, picture in pictures.items():
             picture.save(path / f"{name}.png")
         return path, self.latents.save(path / f"latent{LATENTS_ENDING}")
@@ -98,7 +103,7 @@ def check_inversion_path(out: str | Path) -> Path:
 
 def invert(
     model: Model,
-    image: str | Path | np.ndarray,
+    image: ImageLike,
     *,
     mask: str | Path | None = None,
     label: str | int | None = None,
@@ -107,7 +112,7 @@ def invert(
     raw: bool = False,
     on_progress: Callable[[str], None] = say,
 ) -> Inversion:
-    """Return the latent whose image is nearest to an image file, or to uint8 (H, W, C) of the model's size.
+    """Return the latent whose image is nearest to an image file, or to stored pixels (H, W, C) of the model's size.
 
     Samples 256 images with ``seed``, and runs ``steps`` steps of Adam from the 4 nearest of them, in one batch. The
     learning rate falls from 0.1 to 0 as half a cosine. It minimises ``Distance`` and returns the nearest of the 4
@@ -142,12 +147,13 @@ def invert(
         psnr_db(found, target.image, target.known),
         (max(random_db), sum(random_db) / len(random_db)),
         distance.compared,
+        model.data.values,
     )
 
 
 def psnr_db(one: np.ndarray, other: np.ndarray, known: np.ndarray) -> float:
-    """Return 10 log10(255^2 / mean squared difference) of uint8 (H, W, C) where ``known`` (H, W); 100 at most."""
-    error = np.square(one[known].astype(np.float64) - other[known]).mean()
+    """Return 10 log10(255^2 / mean squared difference) in levels of 255 where ``known`` (H, W); 100 at most."""
+    error = np.square(levels_of(one[known]) - levels_of(other[known])).mean()
     return float(min(HIGHEST_DB, 10 * np.log10(255**2 / max(error, 1e-12))))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gansmith.core.events import OnProgress
 from gansmith.core.registry import Part, Registry
+from gansmith.imaging.values import PixelValues
 
 BATCH = 256  # images
 
@@ -24,8 +25,9 @@ class DataInfo:
     channels: int
     classes: tuple[str, ...]  # (): unlabelled
     fingerprint: str  # of the training images
-    read: Callable[[], tuple[np.ndarray, np.ndarray | None]]  # training images uint8 (N, H, W, C), labels (N,)
+    read: Callable[[], tuple[np.ndarray, np.ndarray | None]]  # training images, stored pixels (N, H, W, C), labels (N,)
     cache: Path  # folder for learnt or downloaded weights
+    values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Extractor:
     sha256: str  # of its weights
     resize: str  # sentence: how images are resized
     classes: tuple[str, ...]  # of its probabilities; (): none
-    extract: Callable[[np.ndarray], tuple[Tensor, Tensor | None]]  # uint8 (N, H, W, C) -> (N, F), (N, K) or None
+    extract: Callable[
+        [np.ndarray], tuple[Tensor, Tensor | None]
+    ]  # stored pixels (N, H, W, C) -> (N, F), (N, K) or None
     num_modes: int = 0  # modes that it distinguishes; 0: none
     mode_of: Callable[[Tensor, Tensor], Tensor] | None = (
         None  # (N, F), (N, K) -> mode of each image, int64 (N,); -1: none
@@ -44,7 +48,9 @@ class Extractor:
 
     @torch.no_grad()
     def __call__(self, images: np.ndarray, on_step: Callable[[int], None] = lambda _: None) -> tuple[Tensor, Tensor]:
-        """Return float32 features (N, F) and class probabilities (N, K) of uint8 (N, H, W, C); K = 0 without classes.
+        """Return float32 features (N, F) and class probabilities (N, K) of stored pixels (N, H, W, C).
+
+        K is 0 without classes.
 
         ``on_step`` gets the number of images done.
         """

@@ -34,7 +34,11 @@ class Fashion(ExtractorPart):
 
     def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load it; MetricError for images that are not gray or not 28 to 32 px."""
-        if data.channels != 1 or not all(SIDE <= side <= 32 for side in (data.height, data.width)):
+        if (
+            data.values is not None
+            or data.channels != 1
+            or not all(SIDE <= side <= 32 for side in (data.height, data.width))
+        ):
             raise MetricError(
                 "metric.images_unfit_for_extractor",
                 f"extractor 'fashion' takes gray images of 28 to 32 px, got {data.height} x {data.width} px with"

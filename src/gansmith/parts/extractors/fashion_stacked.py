@@ -25,7 +25,11 @@ class FashionStacked(ExtractorPart):
 
     def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load it; MetricError for images that do not have three channels and 28 to 32 px."""
-        if data.channels != CHANNELS or not all(SIDE <= side <= 32 for side in (data.height, data.width)):
+        if (
+            data.values is not None
+            or data.channels != CHANNELS
+            or not all(SIDE <= side <= 32 for side in (data.height, data.width))
+        ):
             raise MetricError(
                 "metric.images_unfit_for_extractor",
                 f"extractor 'fashion_stacked' takes images of 28 to 32 px with 3 channels, got {data.height} x"

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gansmith.core.errors import MetricError
+from gansmith.core.errors import MetricError, counted
 from gansmith.core.events import OnProgress
+from gansmith.core.plain_files import sha256_of
 from gansmith.imaging.images import on_white
 from gansmith.parts.extractors.base import DataInfo, Extractor, ExtractorPart, extractors
 
@@ -31,6 +32,13 @@ class FidelityExtractor(ExtractorPart):
 
     def open(self, data: DataInfo, weights: Path | None, on_progress: OnProgress) -> Extractor:
         """Load it; MetricError if torch-fidelity or the weights are missing, or the weights are not official."""
+        if data.values is not None:
+            raise MetricError(
+                "metric.extractor_needs_pictures",
+                f"extractor '{self.kind}' knows 8-bit pictures, but these are images of"
+                f" {counted(data.channels, 'channel')} of {data.values.words}"
+                "\n  pass --features own, which is trained on your images, or untrained",
+            )
         try:
             from torch_fidelity.utils import create_feature_extractor
         except ImportError as problem:
@@ -54,7 +62,7 @@ class FidelityExtractor(ExtractorPart):
         if not weights.is_file():
             where = f"download {self.url}" if self.url else "leave out --weights"
             raise MetricError("metric.weights_not_found", f"weights file '{weights}' does not exist\n  {where}")
-        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+        found = sha256_of(weights)
         if found != self.sha256:  # the file is a pickle, so no other one is ever opened
             raise MetricError(
                 "metric.weights_not_official",

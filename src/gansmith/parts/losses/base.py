@@ -1,11 +1,12 @@
 """The base class of adversarial losses, and their registry."""
 
 from abc import abstractmethod
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import Tensor
 
 from gansmith.core.registry import Part, PartOf, Registry
+from gansmith.core.terms import fault_of_term
 
 
 class AdversarialLoss(Part):
@@ -30,6 +31,10 @@ class AdversarialLoss(Part):
     @abstractmethod
     def generator(self, real_logits: Tensor | None, fake_logits: Tensor) -> Tensor:
         """Return the generator's loss, 0-d, to be minimised; ``real_logits`` is None if it is not needed."""
+
+    def fault_in(self, method: str, result: Any, arguments: tuple[Any, ...]) -> str:
+        """Return what is wrong with a loss that a plugin's method returned."""
+        return fault_of_term(result, arguments) if method in ("discriminator", "generator") else ""
 
 
 losses: Registry[AdversarialLoss] = Registry("loss", "gansmith.parts.losses")

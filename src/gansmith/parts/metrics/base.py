@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gansmith.core.errors import MetricError
 from gansmith.core.registry import Part, Registry
+from gansmith.imaging.values import PixelValues
 
 BLOCKS = 10  # of images, left out in turn by the jackknife
 
@@ -19,7 +20,7 @@ BLOCKS = 10  # of images, left out in turn by the jackknife
 class Side:
     """Images of one side, real or fake, and their features."""
 
-    images: np.ndarray  # uint8 (N, H, W, C)
+    images: np.ndarray  # stored pixels (N, H, W, C)
     features: Tensor  # (N, F) float32
     probabilities: Tensor | None = None  # (N, K) of ``Evidence.classes``
     labels: Tensor | None = None  # (N,) int64: true classes of real images, label inputs of fakes
@@ -49,6 +50,7 @@ class Evidence:
     classes: tuple[str, ...] = ()
     num_modes: int = 0  # 0: unknown
     given: bool = False  # the judged images were given by the user, not drawn from a model
+    values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Metric(Part):
 
     least: ClassVar[int] = 2  # images needed on each side
     by_features: ClassVar[bool] = True  # False: it needs no extractor
-    best: ClassVar[dict[str, str]] = {}  # the best value of each number: low, high, one, or chance (0.5 or less)
+    best: ClassVar[dict[str, str]] = {}  # the best value of each number: low, high, one, zero, or chance (0.5 or less)
 
     def missing(self, evidence: Evidence) -> str:
         """Say what the evidence lacks for this metric, "" if nothing."""

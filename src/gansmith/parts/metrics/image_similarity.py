@@ -1,13 +1,14 @@
 """Similarity of results and targets: PSNR, SSIM, L1, features, colourfulness."""
 
-# Images are uint8 (N, H, W, C), results and targets in the same order. Each function returns float64 (N,), one value an
-# image.
+# Images are stored pixels (N, H, W, C), results and targets in the same order. Each function returns float64 (N,), one
+# value an image.
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from gansmith.imaging.values import levels_of
 from gansmith.parts.metrics.base import Number
 
 PEAK = 255.0
@@ -25,8 +26,10 @@ BEST = {  # as Metric.best
 
 
 def l1(results: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """Return the mean absolute difference, in grey levels of 0 to 255."""
-    return np.array([np.abs(one.astype(float) - other).mean() for one, other in zip(results, targets, strict=True)])
+    """Return the mean absolute difference, in grey levels of 0 to 255; of deep images in 255ths of their range."""
+    return np.array(
+        [np.abs(levels_of(one) - levels_of(other)).mean() for one, other in zip(results, targets, strict=True)]
+    )
 
 
 def psnr(results: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -34,7 +37,7 @@ def psnr(results: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
     For equal images, where it is infinite, it is the value for a difference of one level in one pixel.
     """
-    errors = [((one.astype(float) - other) ** 2).mean() for one, other in zip(results, targets, strict=True)]
+    errors = [((levels_of(one) - levels_of(other)) ** 2).mean() for one, other in zip(results, targets, strict=True)]
     return 10 * np.log10(PEAK**2 / np.maximum(errors, 1 / targets[0].size))
 
 
@@ -61,7 +64,7 @@ def ssim(results: np.ndarray, targets: np.ndarray) -> np.ndarray:
         return F.conv2d(F.conv2d(values, line.view(1, 1, -1, 1)), line.view(1, 1, 1, -1))
 
     def each_channel(images: np.ndarray) -> Tensor:
-        return torch.from_numpy(images).double().permute(0, 3, 1, 2).flatten(0, 1)[:, None]
+        return torch.from_numpy(levels_of(images)).permute(0, 3, 1, 2).flatten(0, 1)[:, None]
 
     found = []
     for start in range(0, len(targets), AT_ONCE):
@@ -83,7 +86,7 @@ def colourfulness(images: np.ndarray) -> np.ndarray:
     """
     found = []
     for image in images:
-        red, green, blue = (image[..., channel].astype(float) for channel in range(3))
+        red, green, blue = (levels_of(image[..., channel]) for channel in range(3))
         rg, yb = red - green, (red + green) / 2 - blue
         found.append(np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean()))
     return np.array(found)

@@ -1,7 +1,7 @@
 """The base class of networks, shared helpers, and the registry of networks."""
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 import torch
 from pydantic import Field
@@ -71,6 +71,12 @@ class Network(Part):
     def discriminator(self, spec: ImageSpec) -> nn.Module:
         """Return an initialised discriminator; RecipeError if there is none or it does not fit the spec."""
         raise _missing_side(self.kind, "discriminator")
+
+    def fault_in(self, method: str, result: Any, arguments: tuple[Any, ...]) -> str:
+        """Return what is wrong with a network that a plugin's method returned."""
+        if method in ("generator", "discriminator") and not isinstance(result, nn.Module):
+            return f"returns a {type(result).__name__}, not a torch.nn.Module"
+        return ""
 
 
 networks: Registry[Network] = Registry("network", "gansmith.parts.networks")

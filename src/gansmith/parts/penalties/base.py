@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -12,6 +12,7 @@ from torch import Tensor
 from gansmith.core.noise import Noise
 from gansmith.core.registry import Part, PartOf, Registry
 from gansmith.core.schedules import Moment, NotNegative
+from gansmith.core.terms import fault_of_term
 
 Critic = Callable[[Tensor], Tensor]  # images (kN, C, H, W) in [-1, 1] -> logits; labels and augmentation are bound
 
@@ -49,6 +50,10 @@ class Penalty(Part):
     @abstractmethod
     def __call__(self, critic: Critic, scored: Scored, noise: Noise) -> Tensor:
         """Return the unweighted penalty, 0-d."""
+
+    def fault_in(self, method: str, result: Any, arguments: tuple[Any, ...]) -> str:
+        """Return what is wrong with a penalty that a plugin's method returned."""
+        return fault_of_term(result, (arguments[1].real_logits,)) if method == "__call__" else ""
 
 
 def input_gradient(logits: Tensor, images: Tensor) -> Tensor:

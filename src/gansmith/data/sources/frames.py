@@ -1,0 +1,94 @@
+"""The frames of stacks and animations as single images."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+
+from gansmith.core.errors import DataError, counted
+from gansmith.data.base import DataOptions, Frame, Item, Listing, Payload, Source
+from gansmith.imaging.deep_files import num_pages, open_any
+from gansmith.imaging.images import ImageError, num_frames
+
+FIRST, ALL, EVERY = "first", "all", "every:"
+MOST_FRAMES = 10_000_000  # of a whole source
+
+
+def step_of(frames: str) -> int:
+    """Return the distance of two frames that are used: 1 for "all", N for "every:N"."""
+    return int(frames.removeprefix(EVERY)) if frames.startswith(EVERY) else 1
+
+
+class FramesOf:
+    """A source whose files are stacks or animations: each item is one frame, named FILE#NUMBER."""
+
+    def __init__(self, source: Source, options: DataOptions) -> None:
+        self._source, self._options = source, options
+        self.name, self.location, self.items_per_job = source.name, source.location, source.items_per_job
+
+    def stamp(self) -> str:
+        """Return the source's own stamp."""
+        return self._source.stamp()
+
+    def scan(self) -> Listing:
+        """List the frames of all files; reads every file once. DataError for more than ten million frames."""
+        listing, step = self._source.scan(), step_of(self._options.frames)
+        counts = [1] * len(listing.items)
+        for position, read in self._source.stream(listing.items):
+            counts[position] = self._count(read)
+        if sum(-(-count // step) for count in counts) > MOST_FRAMES:
+            raise DataError(
+                "data.too_many_frames",
+                f"'{self.location}' has {sum(counts):,} frames, and frames={self._options.frames} would take more than"
+                f" {MOST_FRAMES:,}\n  take fewer: frames=every:N",
+            )
+        items = []
+        for item, count in zip(listing.items, counts, strict=True):
+            digits = len(str(count - 1))
+            for number in range(0, count, step):
+                name = item.name if count == 1 else f"{item.name}#{number:0{digits}d}"
+                items.append(Item(name, item.label, (item, number if count > 1 else None)))
+        many = sum(count > 1 for count in counts)
+        taken = sum(-(-count // step) for count in counts if count > 1)
+        unused = sum(counts) - (len(counts) - many) - taken
+        note = f"frames={self._options.frames}: {counted(taken, 'frame')} of {many:,} files with several frames"
+        notes = (*listing.notes, note + (f", {unused:,} not used" if unused else ""))
+        return replace(listing, items=tuple(items), notes=notes)
+
+    def _count(self, read: Callable[[], Payload]) -> int:
+        try:
+            payload = read()
+            if not isinstance(payload, bytes):
+                return 1
+            opened, _ = open_any(payload, self._options.max_pixels)
+            return num_pages(payload) if opened is None else num_frames(opened)
+        except ImageError:
+            return 1
+
+    def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+        """Yield functions that read frames; each file is read once for all its frames."""
+        places: dict[Item, list[int]] = {}
+        for place, item in enumerate(items):
+            places.setdefault(item.locator[0], []).append(place)
+        files = list(places)
+        for position, read in self._source.stream(files):
+            shared = _ReadOnce(read)
+            for place in places[files[position]]:
+                yield place, partial(_frame, shared, items[place].locator[1])
+
+
+class _ReadOnce:
+    """Reads a file when its first frame is asked for, and keeps its bytes as long as a frame may be."""
+
+    def __init__(self, read: Callable[[], Payload]) -> None:
+        self._read = read
+        self._payload: Payload | None = None
+
+    def __call__(self) -> Payload:
+        if self._payload is None:
+            self._payload = self._read()
+        return self._payload
+
+
+def _frame(read: Callable[[], Payload], number: int | None) -> Payload:
+    payload = read()
+    return payload if number is None or not isinstance(payload, bytes) else Frame(payload, number)

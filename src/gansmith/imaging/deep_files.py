@@ -1,0 +1,297 @@
+"""Read image files of more than 8 bits, of floats, of many bands, and of science, as values in their own units."""
+
+import gzip
+import io
+import re
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from gansmith.imaging.images import PIXEL_LIMIT, ImageError, open_image
+from gansmith.imaging.values import MOST_BANDS
+
+PNG_START, TIFF_STARTS = b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+SCIENCE_ENDINGS = (".dcm", ".dicom", ".nii", ".nii.gz")
+MOST_UNPACKED = 4 * 10**9  # bytes of a .nii.gz
+# Tags of TIFF.
+BITS, PHOTOMETRIC, BANDS, EXTRA, SAMPLE_FORMAT, GDAL_METADATA = 258, 262, 277, 338, 339, 42112
+RGB_PHOTOMETRIC = 2
+
+
+def open_any(data: bytes, limit: int = PIXEL_LIMIT) -> tuple[Image.Image | None, bool]:
+    """Return Pillow's image of a file, None if it opens no such TIFF, and whether the file is deep; ImageError."""
+    try:
+        opened = open_image(data, limit, shrink=True)
+    except ImageError as problem:
+        if problem.code == "image.too_large" or not data.startswith(TIFF_STARTS):
+            raise
+        return None, True
+    return opened, is_deep(data, opened)
+
+
+def is_deep(data: bytes, opened: Image.Image | None) -> bool:
+    """Say whether a file holds more than 8-bit gray or colour; ``opened`` is Pillow's image, None if it has none."""
+    if data.startswith(PNG_START):
+        return data[24:25] == b"\x10"
+    if data.startswith(TIFF_STARTS):
+        if opened is None:
+            return True
+        if opened.format != "TIFF" or opened.mode.startswith(("I", "F")):
+            return True
+        tags: Any = opened.tag_v2  # type: ignore[attr-defined]
+        bands, bits, forms = tags.get(BANDS, 1), tags.get(BITS, (1,)), tags.get(SAMPLE_FORMAT, (1,))
+        is_alpha = bool(tags.get(EXTRA)) and all(kind in (1, 2) for kind in np.atleast_1d(tags[EXTRA]))
+        colours = {0: 1, 1: 1, 2: 3, 3: 1}.get(tags.get(PHOTOMETRIC, 1), bands)
+        return max(np.atleast_1d(bits)) > 8 or max(np.atleast_1d(forms)) > 1 or (bands > colours and not is_alpha)
+    return opened is not None and opened.mode.startswith(("I", "F"))
+
+
+def has_alpha(payload: Any) -> bool:
+    """Say whether the fourth band of a deep file is alpha: of PNG, and of TIFF with a tag that says so."""
+    if not isinstance(payload, bytes) or payload.startswith(PNG_START):
+        return isinstance(payload, bytes)
+    page = _tiff_page(payload)
+    return bool(page.extrasamples) and page.extrasamples[0] in (1, 2) and page.photometric == RGB_PHOTOMETRIC
+
+
+def read_values(data: bytes, opened: Image.Image | None, limit: int = PIXEL_LIMIT, frame: int = 0) -> np.ndarray:
+    """Return the values of a deep file, or of a frame of it, as (H, W, C) in their own type; ImageError."""
+    try:
+        if data.startswith(PNG_START):
+            values = _read_png(data)
+        elif opened is not None and opened.mode.startswith(("I", "F")):
+            values = _read_gray(opened, frame)
+        else:
+            page = _tiff_page(data, frame)
+            height, width = int(page.imagelength), int(page.imagewidth)
+            if height * width > limit:
+                raise ImageError(
+                    "image.too_large",
+                    f"{width} x {height} px is over the limit of {limit / 10**6:g} Mpx ({height * width / 10**6:.0f})",
+                )
+            values = _read_tiff(page)
+    except ImageError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as problem:  # decoders raise many error types on damaged files
+        raise ImageError("image.damaged", f"truncated or damaged ({problem})") from problem
+    return checked(values)
+
+
+def checked(values: np.ndarray) -> np.ndarray:
+    """Return values (H, W, C); ImageError for a type that is no number, NaN, infinity, and too many bands."""
+    if values.dtype.kind not in "uifb":
+        raise ImageError("image.unreadable_array", f"values of type {values.dtype}, not numbers")
+    if values.shape[2] > MOST_BANDS:
+        raise ImageError(
+            "image.array_shape",
+            f"{values.shape[2]} bands; at most {MOST_BANDS} are read: leave some out, or slice them",
+        )
+    if values.dtype.kind == "f" and not (finite := np.isfinite(values)).all():
+        missing = int(values.size - finite.sum())
+        raise ImageError(
+            "image.not_finite",
+            f"has {missing:,} of {values.size:,} values that are NaN or infinite: fill them with a number",
+        )
+    return values
+
+
+def band_names(data: bytes) -> tuple[str, ...]:
+    """Return the names that GDAL wrote for the bands of a TIFF file, () without."""
+    if not data.startswith(TIFF_STARTS):
+        return ()
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            text = str(opened.tag_v2.get(GDAL_METADATA, ""))  # type: ignore[attr-defined]
+    except Exception:  # Pillow does not open TIFF files of many bands
+        try:
+            tag = _tiff_page(data).tags.get(GDAL_METADATA)
+        except ImageError:
+            return ()
+        text = "" if tag is None else str(tag.value)
+    found = re.findall(r'<Item name="DESCRIPTION" sample="(\d+)"[^>]*>([^<]*)</Item>', text)
+    return tuple(name for _, name in sorted((int(band), name.strip()) for band, name in found))
+
+
+def _read_gray(opened: Image.Image, frame: int) -> np.ndarray:
+    """Return the values of an image that Pillow opens in mode I or F, with its own decoder."""
+    if frame:
+        opened.seek(frame)
+    opened.load()
+    values = np.asarray(opened)
+    if opened.format in ("TIFF", "PNG") and opened.mode == "I":  # 32 bits; Pillow reads uint32 as signed
+        tags: Any = getattr(opened, "tag_v2", {})
+        forms = np.atleast_1d(tags.get(SAMPLE_FORMAT, 1))
+        bits = int(np.max(np.atleast_1d(tags.get(BITS, 32))))
+        if bits == 32 and forms[0] == 1:
+            values = values.view(np.uint32)
+        elif bits == 16 and forms[0] == 2:
+            values = values.astype(np.int16)
+    if values.dtype.byteorder == ">":
+        values = values.astype(values.dtype.newbyteorder("="))
+    return values[..., None]
+
+
+def _read_png(data: bytes) -> np.ndarray:
+    """Return the values of a PNG of 16 bits, uint16 (H, W, C).
+
+    Pillow keeps only the upper byte of colours. Its unpackers of the two byte orders give one byte each.
+    """
+    halves = []
+    for order in ("B", "L"):
+        image = Image.open(io.BytesIO(data), formats=("PNG",))
+        name, box, offset, (mode, *rest) = _tile(image)
+        if image.mode.startswith("I"):
+            image.load()
+            return np.asarray(image).astype(np.uint16)[..., None]
+        image.tile = [(name, box, offset, (f"{mode.split(';')[0]};16{order}", *rest))]  # type: ignore[list-item]
+        image.load()
+        halves.append(np.asarray(image).astype(np.uint16))
+    values = halves[0] << 8 | halves[1]
+    return values[..., ::3] if values.shape[2] == 4 and _is_gray_alpha(data) else values
+
+
+def _tile(image: Image.Image) -> tuple[str, Any, int, tuple[Any, ...]]:
+    name, box, offset, options = image.tile[0]  # type: ignore[attr-defined]
+    return name, box, offset, options if isinstance(options, tuple) else (options,)
+
+
+def _is_gray_alpha(data: bytes) -> bool:
+    return data[25] == 4
+
+
+def _tifffile() -> Any:
+    try:
+        import tifffile  # an extra: imported here so that gansmith starts without it
+    except ModuleNotFoundError as problem:
+        raise ImageError(
+            "image.needs_library",
+            "a TIFF of many bands or of 16-bit colour, which needs a library: pip install 'gansmith[science]'",
+        ) from problem
+    return tifffile
+
+
+def num_pages(data: bytes) -> int:
+    """Return the number of images in a TIFF file that Pillow does not open; ImageError if it is damaged."""
+    tifffile = _tifffile()
+    try:
+        return len(tifffile.TiffFile(io.BytesIO(data)).pages)
+    except Exception as problem:  # damaged files
+        raise ImageError("image.damaged", f"damaged TIFF ({problem})") from problem
+
+
+def _tiff_page(data: bytes, number: int = 0) -> Any:
+    tifffile = _tifffile()
+    try:
+        return tifffile.TiffFile(io.BytesIO(data)).pages[number]
+    except Exception as problem:  # damaged files
+        raise ImageError("image.damaged", f"damaged TIFF ({problem})") from problem
+
+
+def _read_tiff(page: Any) -> np.ndarray:
+    values = np.asarray(page.asarray())
+    if values.ndim == 2:
+        return values[..., None]
+    return values.transpose(1, 2, 0) if "S" in page.axes and page.axes[0] == "S" else values
+
+
+def read_dicom(data: bytes) -> np.ndarray:
+    """Return the slices of a DICOM file, (N, H, W, C), in the units of its rescale tags (Hounsfield units for CT)."""
+    try:
+        import pydicom  # an extra: imported here so that gansmith starts without it
+        from pydicom.pixels.processing import apply_rescale
+    except ModuleNotFoundError as problem:
+        raise _needs_science("DICOM") from problem
+    try:
+        file = pydicom.dcmread(io.BytesIO(data))
+        stored = file.pixel_array
+        values = apply_rescale(stored, file)
+    except Exception as problem:  # pydicom raises many types
+        raise ImageError("image.damaged", f"damaged or packed DICOM ({problem})") from problem
+    if values.dtype.kind == "f" and np.array_equal(values, values.round()):
+        values = values.astype(stored.dtype if np.array_equal(values, stored) else np.int32)
+    if int(getattr(file, "SamplesPerPixel", 1)) > 1:
+        return values if values.ndim == 4 else values[None]
+    return values[..., None] if values.ndim == 3 else values[None, ..., None]
+
+
+def read_nifti(data: bytes) -> np.ndarray:
+    """Return the slices of a NIfTI volume along its last axis of space, (N, H, W, C), in the units of its header."""
+    try:
+        import nibabel  # an extra: imported here so that gansmith starts without it
+    except ModuleNotFoundError as problem:
+        raise _needs_science("NIfTI") from problem
+    try:
+        if data[:2] == b"\x1f\x8b":
+            data = _gunzipped(data)
+        form = (
+            nibabel.Nifti2Image if data[:4] in (struct.pack("<i", 540), struct.pack(">i", 540)) else nibabel.Nifti1Image
+        )
+        image: Any = form.from_bytes(data)
+        slope, offset = image.dataobj.slope, image.dataobj.inter
+        values = np.asarray(image.dataobj)
+        if (slope, offset) == (1.0, 0.0):
+            values = values.astype(image.get_data_dtype())
+    except Exception as problem:  # nibabel raises many types
+        raise ImageError("image.damaged", f"damaged NIfTI ({problem})") from problem
+    values = values[..., None, None] if values.ndim == 2 else values.reshape(*values.shape[:3], -1)
+    return np.ascontiguousarray(values.transpose(2, 1, 0, 3)[:, ::-1])
+
+
+def _gunzipped(data: bytes) -> bytes:
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        out = file.read(MOST_UNPACKED + 1)
+    if len(out) > MOST_UNPACKED:
+        raise ValueError(f"more than {MOST_UNPACKED // 10**9} GB unpacked")
+    return out
+
+
+def _needs_science(what: str) -> ImageError:
+    return ImageError("image.needs_library", f"{what} needs a library: pip install 'gansmith[science]'")
+
+
+def encode_png16(values: np.ndarray) -> bytes:
+    """Encode whole numbers of 0 to 65535 (H, W, C), with 1, 3 or 4 channels, as PNG of 16 bits."""
+    height, width, channels = values.shape
+    rows = values.astype(">u2").reshape(height, -1).view(np.uint8)
+    packed = zlib.compress(np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1).tobytes(), 6)
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
+    parts = [
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    ]
+    return PNG_START + b"".join(parts)
+
+
+def write_tiff(path: Any, pages: Any, bands: tuple[str, ...] = ()) -> None:
+    """Write arrays (H, W, C) as the pages of a TIFF file, in their own type; ImageError without tifffile."""
+    tifffile = _tifffile()
+    with tifffile.TiffWriter(path) as file:
+        for values in pages:
+            channels = values.shape[2]
+            values = values.astype(np.uint8) if values.dtype == bool else values
+            is_colour = channels in (3, 4) and not bands and values.dtype.kind == "u"
+            extra = {"extrasamples": ("unassalpha",)} if is_colour and channels == 4 else {}
+            file.write(
+                values[..., 0] if channels == 1 else values,
+                photometric="rgb" if is_colour else "minisblack",
+                planarconfig="contig" if channels > 1 else None,
+                compression="zlib",
+                metadata=None,
+                extratags=_names_tag(bands),
+                **extra,
+            )
+
+
+def _names_tag(bands: tuple[str, ...]) -> list[tuple[int, str, int, str, bool]]:
+    """Return GDAL's tag with the names of bands."""
+    if not bands:
+        return []
+    items = "".join(
+        f'<Item name="DESCRIPTION" sample="{at}" role="description">{name}</Item>' for at, name in enumerate(bands)
+    )
+    return [(GDAL_METADATA, "s", 0, f"<GDALMetadata>{items}</GDALMetadata>", True)]

@@ -1,0 +1,1 @@
+"""Studio and its HTTP API: models drawn in a browser, without torch in the server."""

@@ -1,0 +1,413 @@
+"""Routes of the place Watch: runs, thinned rows, preview grids, events as they happen, and control."""
+
+import asyncio
+import json
+import math
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from fastapi import APIRouter, Query, Request
+from fastapi import Path as PathPart
+from fastapi.responses import Response, StreamingResponse
+
+from gansmith.core.errors import GansmithError, reason_of
+from gansmith.core.metric_name import MetricName
+from gansmith.core.plain_files import MAX_YAML_BYTES, open_plain, parse_yaml, read_bytes, read_json, read_text
+from gansmith.runs.log import events_in, read_rows
+from gansmith.web.run_control import RunControl, can_see_locks, lock_holder
+from gansmith.web.run_log import RECENT, Row, RunLog
+from gansmith.web.state import State
+
+POLL_SEC = 1.0
+KEEP_ALIVE_SEC = 15.0
+MOST_STREAMS = 128
+MOST_READERS = 16  # runs whose rows are in memory
+SNAPSHOTS_SHOWN = 2000
+TAIL_BYTES = 2**14
+MAX_PNG_BYTES = 2**27
+LIVE_SEC = 120.0  # without a table of locks: a log as young as this is of a run in training
+OLD_NAMES = {"looks.jsonl": "snapshots.jsonl"}  # files of older versions
+SHARES = ("coverage", "copies", "missing")  # metrics that are shares of images
+Z95 = 1.96
+
+RunId = Annotated[str, PathPart(max_length=200)]
+
+
+class Reader:
+    """What is known of one run folder; ``refresh`` looks at its files, at most once a second."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self.path, self.log = name, path, RunLog(path / "log.jsonl")
+        self.snapshots: list[Row] = []
+        self.previews: list[int] = []
+        self.milestones: list[Row] = []  # started, paused and finished, of timing.jsonl
+        self.record: dict[str, Any] = {}
+        self.recipe: dict[str, Any] = {}
+        self.speed: Row = {}
+        self.problem = ""
+        self.pid: int | None = None
+        self._stamps: dict[str, tuple[int, int]] = {}
+        self._looked, self._lock = -POLL_SEC, threading.Lock()
+        self._reading = False
+
+    def refresh(self, *, rows: bool = True) -> None:
+        """Read what has changed; an unreadable folder gives ``problem``."""
+        with self._lock:
+            if time.monotonic() - self._looked < POLL_SEC * 0.8:
+                return
+            try:
+                self._refresh(rows)
+                self.problem = ""
+            except FileNotFoundError:
+                self.problem = "the folder of this run is gone"
+            except PermissionError:
+                self.problem = "this folder cannot be read: the user of the server has no rights"
+            except (OSError, ValueError, yaml.YAMLError) as problem:  # ValueError: GansmithError too
+                self.problem = f"this run cannot be read: {reason_of(problem)}"
+            self._looked = time.monotonic()
+
+    def _refresh(self, rows: bool) -> None:
+        if self._changed("run.json", must_exist=True):
+            self.record = _mapping(read_json(self.path / "run.json"))
+        if self._changed("recipe.yaml"):
+            self.recipe = _mapping(parse_yaml(read_text(self.path / "recipe.yaml", MAX_YAML_BYTES)))
+        if self._changed("timing.jsonl"):
+            self._read_timing()
+        for name in ("snapshots.jsonl", *OLD_NAMES):
+            if self._changed(name):
+                self.snapshots = [_snapshot(row) for row in read_rows(self.path / name)][-SNAPSHOTS_SHOWN:]
+        if self._changed("samples"):
+            found = (each.name for each in (self.path / "samples").iterdir())
+            self.previews = sorted(int(name[:9]) for name in found if name[:9].isdigit() and name[9:] == "-ema.png")
+        self.pid = lock_holder(self.path / ".lock")
+        if rows and self.log.catch_up() and not self._reading:
+            self._reading = True
+            threading.Thread(target=self._read_on, daemon=True).start()
+
+    def _read_on(self) -> None:
+        """Read the rest of a long log, with room for other requests in between."""
+        try:
+            while self.log.catch_up():
+                time.sleep(0.002)
+        except OSError:  # the next look reports it
+            pass
+        finally:
+            self._reading = False
+
+    def _changed(self, name: str, *, must_exist: bool = False) -> bool:
+        try:
+            status = (self.path / name).stat()
+        except FileNotFoundError:
+            if must_exist:
+                raise
+            return False
+        stamp = (status.st_mtime_ns, status.st_size)
+        before, self._stamps[name] = self._stamps.get(name), stamp
+        return before != stamp
+
+    def _read_timing(self) -> None:
+        with open_plain(self.path / "timing.jsonl") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - TAIL_BYTES))
+            lines = file.read().splitlines(keepends=True)[0 if size <= TAIL_BYTES else 1 :]
+        self.milestones = []
+        for line in lines:
+            with suppress(ValueError):
+                row = json.loads(line)
+                if "event" in row:
+                    self.milestones.append(row)
+                elif "img_per_sec" in row:
+                    self.speed = row
+
+    @property
+    def status(self) -> str:
+        """Return training, paused, finished, or ended: it was killed, or its machine is another one."""
+        if self.pid is not None:
+            return "training"
+        last = self.milestones[-1]["event"] if self.milestones else "started"
+        if last != "started":
+            return str(last)
+        young = self._stamps.get("timing.jsonl", (0, 0))[0] / 1e9 > time.time() - LIVE_SEC
+        return "training" if young and not can_see_locks() else "ended"
+
+    def summary(self) -> dict[str, Any]:
+        """Return what the list of runs shows."""
+        length, data = _mapping(self.record.get("length")), _mapping(_mapping(self.record.get("data")).get("spec"))
+        last = self.snapshots[-1] if self.snapshots else {}
+        done = max([self.speed, *self.milestones[-1:]], key=lambda row: row.get("iteration", 0))
+        is_live = self.status == "training"
+        written = self._stamps.get("timing.jsonl", (0, 0))[0] / 1e9
+        eta = self.speed.get("eta_sec") if is_live else None
+        return {
+            "id": self.name,
+            "recipe": self.recipe.get("name", ""),
+            "method": _mapping(self.recipe.get("method")).get("kind", ""),
+            "data": data.get("name", ""),
+            "seed": self.record.get("seed"),
+            "created": self.record.get("created", ""),
+            "status": self.status,
+            "iteration": done.get("iteration", 0),
+            "kimg": done.get("kimg", 0.0),
+            "schedule_kimg": length.get("schedule_kimg"),
+            "iterations": length.get("iterations"),
+            "ended_by": self.record.get("ended_by"),
+            "img_per_sec": self.speed.get("img_per_sec"),
+            "memory_mb": self.speed.get("memory_mb"),
+            "eta_sec": None if eta is None else round(max(0.0, eta - max(0.0, time.time() - written)), 1),
+            "verdict": last.get("verdict"),
+            "preview": self.previews[-1] if self.previews else None,
+            "problem": self.problem,
+        }
+
+    def events(self) -> list[dict[str, Any]]:
+        """Return the events of the run in their order: verdicts, rollbacks, changes, starts and ends."""
+        found = [
+            {
+                "kind": row["event"],
+                "iteration": row.get("iteration", 0),
+                "kimg": row.get("kimg", 0.0),
+                "message": str(row.get("message", "")),
+                "verdict": row.get("verdict"),
+                "began_kimg": row.get("began_kimg"),
+                "utc": row.get("utc"),
+            }
+            for row in [*self.milestones, *events_in(list(self.log.events))]
+        ]
+        return sorted(found, key=lambda each: each["iteration"])
+
+    def details(self) -> dict[str, Any]:
+        """Return what the page of one run needs besides rows."""
+        return {
+            **self.summary(),
+            "recipe_values": _flat(self.recipe),
+            "columns": self.log.columns,
+            "events": self.events(),
+            "evaluation": self._evaluation(),
+        }
+
+    def _evaluation(self) -> dict[str, Any] | None:
+        """Return the last evaluation of the run's model: its numbers with their deviations, and the protocol."""
+        try:
+            found = read_json(self.path / "model" / "evaluation" / "evaluation.json")
+            return {"numbers": found["numbers"], "kimg": found.get("kimg"), "protocol": found.get("protocol", {})}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _flat(values: Any, head: str = "") -> dict[str, Any]:
+    """Return the leaves of nested values by dotted path."""
+    if isinstance(values, dict | list) and values:
+        pairs = values.items() if isinstance(values, dict) else enumerate(values)
+        return {
+            path: leaf
+            for key, value in pairs
+            for path, leaf in _flat(value, f"{head}.{key}" if head else f"{key}").items()
+        }
+    return {head: values}
+
+
+def _snapshot(row: Row) -> Row:
+    """Return a snapshot's metrics by column, each share with its 95 % interval (Wilson 1927)."""
+    out = {"iteration": row.get("iteration"), "kimg": row.get("kimg"), "verdict": row.get("verdict")}
+    metrics, intervals = {}, {}
+    for column, value in row.items():
+        name = MetricName.parse(column)
+        if name is None or name.count is None or not isinstance(value, int | float):
+            continue
+        metrics[column] = value
+        if name.metric in SHARES and name.metric != "missing" and 0 <= value <= 1:
+            intervals[column] = _wilson(value, name.count)
+    return {**out, "metrics": metrics, "intervals": intervals, "modes": row.get("modes") or row.get("kinds") or {}}
+
+
+def _wilson(share: float, count: int) -> list[float]:
+    middle = (share + Z95**2 / (2 * count)) / (1 + Z95**2 / count)
+    reach = Z95 / (1 + Z95**2 / count) * math.sqrt(share * (1 - share) / count + Z95**2 / (4 * count**2))
+    return [round(max(0.0, middle - reach), 5), round(min(1.0, middle + reach), 5)]
+
+
+@dataclass
+class Watch:
+    """The readers of runs, and the streams that follow them."""
+
+    state: State
+    control: RunControl = field(default_factory=RunControl)
+    streams: int = 0
+    _readers: "OrderedDict[Path, Reader]" = field(default_factory=OrderedDict)
+
+    def reader(self, name: str) -> Reader:
+        """Return the reader of a run; ModelError for an unknown id."""
+        path = self.state.places.run(name)
+        reader = self._readers.pop(path, None) or Reader(name, path)
+        self._readers[path] = reader
+        while len(self._readers) > MOST_READERS:
+            self._readers.popitem(last=False)
+        return reader
+
+    async def ready(self, name: str) -> Reader:
+        """Return the reader of a run after a look at its files; GansmithError for one that cannot be read."""
+        reader = self.reader(name)
+        await asyncio.to_thread(reader.refresh)
+        if reader.problem:
+            raise GansmithError("web.run_unreadable", f"run '{name}': {reader.problem}")
+        return reader
+
+    async def follow(self, name: str) -> AsyncIterator[str]:
+        """Yield the server-sent events of a run until it is gone."""
+        reader = self.reader(name)
+        summary: dict[str, Any] = {}
+        seen: dict[str, Any] = {"version": None}
+        spoke = 0.0
+        self.streams += 1
+        try:
+            while True:
+                await asyncio.to_thread(reader.refresh)
+                out = []
+                if reader.problem:
+                    yield _sse("gone", {"message": reader.problem})
+                    return
+                out += self._news(reader, seen)
+                now = {**reader.summary()}
+                if {**now, "eta_sec": 0} != {**summary, "eta_sec": 0}:
+                    summary = now
+                    out.append(_sse("state", now))
+                if failure := self.control.failure(reader.path):
+                    out.append(_sse("failure", {"message": failure}))
+                if out:
+                    spoke = time.monotonic()
+                    yield "".join(out)
+                elif time.monotonic() - spoke > KEEP_ALIVE_SEC:
+                    spoke = time.monotonic()
+                    yield ": here\n\n"
+                await asyncio.sleep(POLL_SEC)
+        finally:
+            self.streams -= 1
+
+    def _news(self, reader: Reader, seen: dict[str, Any]) -> list[str]:
+        """Return what is new since the last call with this ``seen``, which is updated."""
+        log, out = reader.log, []
+        now = {
+            "version": log.version,
+            "rows": log.rows,
+            "whole": log.is_whole,
+            "events": (log.event_count, len(reader.milestones)),
+            "snapshots": len(reader.snapshots),
+            "previews": len(reader.previews),
+        }
+        if seen["version"] is not None and seen != now:
+            if seen["version"] != now["version"] or (now["whole"] and not seen["whole"]):
+                out.append(_sse("reset", {}))  # curves are to be asked for anew
+            elif now["whole"] and (new := now["rows"] - seen["rows"]) > 0:
+                rows = list(log.recent)[-min(new, RECENT) :]
+                out.append(_sse("rows", {"rows": rows, "total": now["rows"]}))
+            if seen["events"] != now["events"]:
+                out.append(_sse("events", {"events": reader.events()}))
+            if seen["snapshots"] != now["snapshots"] or seen["previews"] != now["previews"]:
+                out.append(_sse("snapshots", {"previews": reader.previews, "rows": reader.snapshots}))
+        seen.update(now)
+        return out
+
+
+def _sse(event: str, data: dict[str, Any]) -> str:
+    return f"event: {event}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+def router(state: State) -> APIRouter:
+    """Return the routes."""
+    routes, watch = APIRouter(prefix="/v1/runs", tags=["runs"]), Watch(state)
+
+    @routes.get("")
+    async def runs() -> dict[str, Any]:
+        """List the runs, those in training first, then the newest."""
+
+        def look() -> list[dict[str, Any]]:
+            readers = [Reader(name, path) for name, path in state.places.search().runs.items()]
+            for reader in readers:
+                reader.refresh(rows=False)
+            found = sorted((reader.summary() for reader in readers), key=lambda each: each["created"], reverse=True)
+            return sorted(found, key=lambda each: each["status"] != "training")
+
+        return {"runs": await asyncio.to_thread(look), "allow_control": state.allow_control}
+
+    @routes.get("/{run}")
+    async def run_details(run: RunId) -> dict[str, Any]:
+        """Describe a run: recipe, events, columns of its log, last evaluation."""
+        return (await watch.ready(run)).details()
+
+    @routes.get("/{run}/rows")
+    async def rows(
+        run: RunId,
+        columns: Annotated[str, Query(max_length=2000, description="names, separated by commas")] = "",
+        low: Annotated[float, Query(alias="from", allow_inf_nan=False)] = 0.0,
+        high: Annotated[float, Query(alias="to", allow_inf_nan=False)] = 1e12,
+        points: Annotated[int, Query(ge=10, le=5000)] = 1000,
+    ) -> dict[str, Any]:
+        """Return points of a run's curves between two positions in kimg, thinned to their extremes."""
+        reader = await watch.ready(run)
+        wanted = [each for each in columns.split(",") if each][:40] or reader.log.columns
+        try:
+            return await asyncio.to_thread(reader.log.thinned, wanted, low, high, points)
+        except FileNotFoundError:
+            return {"iteration": [], "kimg": [], "columns": {}, "rows_in_point": 1, "whole": True, "rows": 0}
+
+    @routes.get("/{run}/snapshots")
+    async def snapshots(run: RunId) -> dict[str, Any]:
+        """Return the iterations that have preview grids, and the metrics of all snapshots."""
+        reader = await watch.ready(run)
+        return {"previews": reader.previews, "rows": reader.snapshots}
+
+    @routes.get("/{run}/snapshots/{iteration}.png", response_class=Response)
+    async def grid(
+        request: Request,
+        run: RunId,
+        iteration: Annotated[str, PathPart(pattern=r"^(\d{1,12}|real)$")],
+        weights: Literal["ema", "raw"] = "ema",
+    ) -> Response:
+        """Return the preview grid of an iteration; ``real`` is the grid of training images."""
+        path = state.places.run(run) / "samples"
+        file = path / ("real.png" if iteration == "real" else f"{int(iteration):09d}-{weights}.png")
+        try:
+            status = await asyncio.to_thread(file.stat)
+            # A rollback writes other grids of the same iterations: browsers ask each time whether it is the same.
+            headers = {"Cache-Control": "no-cache", "ETag": f'"{status.st_mtime_ns:x}-{status.st_size:x}"'}
+            if request.headers.get("if-none-match") == headers["ETag"]:
+                return Response(status_code=304, headers=headers)
+            return Response(await asyncio.to_thread(read_bytes, file, MAX_PNG_BYTES), 200, headers, "image/png")
+        except OSError as problem:
+            raise GansmithError(
+                "web.no_such_snapshot", f"run '{run}' has no preview grid of iteration {iteration}"
+            ) from problem
+
+    @routes.get("/{run}/events")
+    async def events(run: RunId) -> StreamingResponse:
+        """Stream what happens in a run: state, rows, events, snapshots, reset, failure, gone."""
+        state.places.run(run)
+        if watch.streams >= MOST_STREAMS:
+            raise GansmithError("web.too_many_streams", f"more than {MOST_STREAMS} pages follow runs\n  close some")
+        return StreamingResponse(
+            watch.follow(run), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
+
+    @routes.post("/{run}/{action}", status_code=202)
+    async def control(run: RunId, action: Literal["pause", "resume", "stop"]) -> dict[str, str]:
+        """Pause a run (it saves first), stop it at once, or resume it."""
+        path = state.places.run(run)
+        if not state.allow_control:
+            raise GansmithError(
+                "web.read_only", "this page only looks at runs\n  start it with: gansmith studio --allow-control"
+            )
+        await asyncio.to_thread(getattr(watch.control, action), path)
+        return {"asked": action}
+
+    return routes

@@ -1,0 +1,84 @@
+// The page: four places, each a module that is loaded when it is opened; the address after # says which one.
+
+import { html, render, useEffect, useState } from "./vendor/preact.js";
+import { Button, KeysDialog, Notice, ThemeButton, useHotkeys } from "./ui.js";
+
+// Each module exports Place({ id, query, go, replace }).
+const PLACES = {
+  explore: ["Explore", "Look at a model's images and steer them", () => import("./explore_place.js")],
+  watch: ["Watch", "Follow training runs", () => import("./watch.js")],
+  judge: ["Judge", "Measure a model", () => import("./judge.js")],
+  learn: ["Learn", "Train a small GAN here and see how it works", () => import("./learn.js")],
+};
+
+/** Return {place, id, query} of "#/explore/demo?seeds=3". */
+export function readRoute(hash) {
+  const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
+  const [place, ...rest] = path.split("/");
+  return { place: place in PLACES ? place : "explore", id: decodeURIComponent(rest.join("/")), query: new URLSearchParams(query) };
+}
+
+/** Return the address of a place. */
+export function hrefOf(place, id = "", query = null) {
+  const text = query ? query.toString() : "";
+  return `#/${place}${id ? `/${encodeURIComponent(id)}` : ""}${text ? `?${text}` : ""}`;
+}
+
+function App() {
+  const [route, setRoute] = useState(readRoute(location.hash));
+  const [module, setModule] = useState({});
+  const [keysOpen, setKeysOpen] = useState(false);
+
+  useEffect(() => {
+    const change = () => setRoute(readRoute(location.hash));
+    addEventListener("hashchange", change);
+    return () => removeEventListener("hashchange", change);
+  }, []);
+  useEffect(() => {
+    let wanted = true;
+    document.title = `${PLACES[route.place][0]} – gansmith studio`;
+    PLACES[route.place][2]().then(
+      (found) => { if (wanted) setModule({ place: route.place, Place: found.Place }); },
+      (problem) => { if (wanted) setModule({ place: route.place, problem }); },
+    );
+    return () => { wanted = false; };
+  }, [route.place]);
+  useHotkeys({
+    "?": ["Show the keys", () => setKeysOpen(true)],
+    1: ["Explore", () => go("explore")], 2: ["Watch", () => go("watch")],
+    3: ["Judge", () => go("judge")], 4: ["Learn", () => go("learn")],
+  });
+
+  /** Open a place; the browser's Back button returns. */
+  const go = (place, id, query) => { location.hash = hrefOf(place, id, query); };
+  /** Change the address of this place without a step for Back. */
+  const replace = (place, id, query) => {
+    history.replaceState(null, "", hrefOf(place, id, query));
+    setRoute(readRoute(location.hash));
+  };
+
+  return html`
+    <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
+    <header class="bar">
+      <a class="brand" href="#/explore"><img src="static/icon.svg" alt="" />gansmith studio</a>
+      <nav class="places" aria-label="Places">
+        ${Object.entries(PLACES).map(([name, [words, title]]) => html`<a key=${name} href=${hrefOf(name)} title=${title}
+          aria-current=${name === route.place ? "page" : undefined}>${words}</a>`)}
+      </nav>
+      <div class="tools">
+        <${ThemeButton} />
+        <${Button} kind="quiet" label="Keys" title="Keys (?)" onClick=${() => setKeysOpen(true)}>?<//>
+      </div>
+    </header>
+    <main id="main" tabindex="-1">
+      ${module.problem && html`<${Notice} kind="bad">This part of the page could not be loaded: ${module.problem.message}<//>`}
+      ${module.Place && module.place === route.place
+        && html`<${module.Place} key=${route.place} id=${route.id} query=${route.query} go=${go} replace=${replace} />`}
+    </main>
+    <div id="live" class="unseen" role="status" aria-live="polite"></div>
+    <${KeysDialog} open=${keysOpen} onClose=${() => setKeysOpen(false)} />`;
+}
+
+const app = document.getElementById("app");
+app.textContent = "";
+render(html`<${App} />`, app);

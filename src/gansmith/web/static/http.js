@@ -1,0 +1,81 @@
+// Requests to the server: JSON, pictures, uploads, events. Every failure is an ApiError with a code and plain words.
+
+export class ApiError extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+/** Return the address of an API path with its query, an object or URLSearchParams; null and "" are left out. */
+export function address(path, query = {}) {
+  const pairs = (query instanceof URLSearchParams ? [...query] : Object.entries(query)).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const text = new URLSearchParams(pairs).toString();
+  return `v1/${path}${text ? `?${text}` : ""}`;
+}
+
+/** Return the response of a request; ApiError for a refusal, a lost connection, or an answer that is no answer. */
+export async function request(path, { query, signal, ...options } = {}) {
+  let response;
+  try {
+    response = await fetch(address(path, query), { signal, ...options });
+  } catch (problem) {
+    if (problem.name === "AbortError") throw problem;
+    throw new ApiError(0, "studio.gone", "gansmith studio does not answer. Is it still running in the terminal?");
+  }
+  if (response.ok) return response;
+  let told = null;
+  try {
+    told = (await response.json()).error;
+  } catch {
+    // a proxy may answer with something else
+  }
+  throw new ApiError(response.status, told?.code ?? "studio.refused", told?.message ?? `The server answered ${response.status}.`);
+}
+
+export async function getJson(path, query, signal) {
+  return (await request(path, { query, signal })).json();
+}
+
+/** Send an object as JSON; return the answer. ``method`` may also be DELETE. */
+export async function sendJson(path, body = {}, { method = "POST", query, signal } = {}) {
+  const headers = { "content-type": "application/json" };
+  const response = await request(path, { method, query, signal, headers, body: JSON.stringify(body) });
+  return response.status === 204 ? null : response.json();
+}
+
+/** Call ``handlers[name](data)`` for each server-sent event until the returned function is called; reconnects itself. */
+export function listen(path, handlers, { query, onState } = {}) {
+  const source = new EventSource(address(path, query));
+  for (const [name, handle] of Object.entries(handlers)) {
+    source.addEventListener(name, (event) => handle(JSON.parse(event.data), event));
+  }
+  source.addEventListener("open", () => onState?.("open"));
+  source.addEventListener("error", () => onState?.(source.readyState === EventSource.CLOSED ? "closed" : "waiting"));
+  return () => source.close();
+}
+
+/** Send bytes; call ``onProgress({done, total})`` while the server works; return the event "result". */
+export async function sendFile(path, file, { query, signal, onProgress } = {}) {
+  const headers = { "content-type": "application/octet-stream", accept: "text/event-stream" };
+  const response = await request(path, { method: "POST", body: file, query, signal, headers });
+  if (!response.headers.get("content-type").startsWith("text/event-stream")) return response.json();
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  for (let rest = ""; ; ) {
+    const { value, done } = await reader.read();
+    const events = (rest + (value ?? "")).split(/\r?\n\r?\n/);
+    rest = events.pop();
+    for (const event of events) {
+      const name = /^event: ?(.*)$/m.exec(event)?.[1];
+      const data = [...event.matchAll(/^data: ?(.*)$/gm)].map((line) => line[1]).join("\n");
+      if (name === "progress") onProgress?.(JSON.parse(data));
+      if (name === "result") return JSON.parse(data);
+      if (name === "error") {
+        const problem = JSON.parse(data);
+        throw new ApiError(500, problem.code, problem.message);
+      }
+    }
+    if (done) throw new ApiError(0, "studio.gone", "The server ended the work without a result.");
+  }
+}

@@ -1,0 +1,459 @@
+// Learn: a small GAN that gansmith trains in a child process while one looks: points in the plane, or garments.
+
+import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
+import { Button, Check, Dialog, Notice, Panel, Select, Slider, say, useColours, useHotkeys, useLoad } from "./ui.js";
+import { getJson, listen, request, sendJson } from "./http.js";
+import { Chart, short } from "./chart.js";
+import { Guide } from "./learn_guide.js";
+import { drawPlane, garments } from "./learn_picture.js";
+
+const MOST_POINTS = 1600; // of a curve; then every second one is dropped
+const CHARTS_MS = 300;
+const STEP_MS = 1400; // of slow motion
+const WORDS = {
+  data: "Data", loss: "Loss", penalty: "Penalty on D", penalty_weight: "Weight of the penalty", constraint: "Constraint on D's weights",
+  lr_generator: "Learning rate of G", lr_discriminator: "Learning rate of D", beta1: "Momentum (beta1)", optimizer: "Optimizer",
+  discriminator_steps: "D steps in a round", generator_steps: "G steps in a round", batch_size: "Points in a step", averaged: "Show the averaged G",
+  width_generator: "Width of G", width_discriminator: "Width of D", layers: "Hidden layers", latent_dim: "Dimensions of the noise", seed: "Seed",
+};
+const DATA = {
+  "ring-8": "8 spots on a ring", "gaussians-25": "25 spots on a grid", "swiss-roll": "a spiral", "one-spot": "a single spot", drawn: "your own drawing", "fashion-sample": "pictures of garments, 28 px",
+};
+// Plain words for the parts that come with gansmith; others have the first line of their description.
+const HELP = {
+  loss: {
+    relativistic: "Each generated point is compared with a real one. Steady, and hard to collapse.",
+    non_saturating: "The usual loss: G's gradient is strongest where D is surest.",
+    minimax: "The first GAN loss: G's gradient dies where D is sure.",
+    hinge: "D stops caring about points that it already tells apart by a margin.",
+    least_squares: "D's scores are pulled to 1 for real and 0 for generated.",
+    wasserstein: "D measures a distance. It needs a penalty or a constraint.",
+  },
+  penalty: {
+    none: "D may have cliffs and flat land.",
+    r1: "Punishes a steep D at the real points. The most useful one.",
+    r2: "Punishes a steep D at the generated points.",
+    gradient_penalty: "Keeps D's slope near 1 between real and generated points (WGAN-GP). Weight about 10 on images, less here.",
+  },
+  constraint: { none: "D's weights are free.", weight_clip: "Clips each weight of D after each step (WGAN). Crude: penalties do it better." },
+  optimizer: { adam: "Step sizes follow each weight's own gradients.", adamw: "Adam that also shrinks the weights.", rmsprop: "An older relative of Adam, without momentum." },
+};
+const PLAIN = {
+  penalty_weight: "More: a smoother D, and slower learning.", lr_generator: "How far G moves in a step.", lr_discriminator: "How far D moves in a step.",
+  discriminator_steps: "How often D learns in each round.", generator_steps: "How often G learns in each round.",
+  beta1: "How much of the past gradients each step keeps. 0: none. 0.9: long.", batch_size: "How many real points D sees in a step.",
+  averaged: "", width_generator: "Neurons in each hidden layer.", width_discriminator: "Neurons in each hidden layer.", layers: "Of both networks.",
+  latent_dim: "How many random numbers make one point. G's net can be drawn for 1 and 2.", seed: "Another number: other first weights.",
+};
+const FIRST = ["loss", "penalty", "penalty_weight", "lr_generator", "lr_discriminator", "discriminator_steps", "generator_steps", "beta1", "batch_size", "constraint", "averaged"];
+const ANEW = ["width_generator", "width_discriminator", "layers", "latent_dim", "optimizer", "seed"];
+const LOG = { lr_generator: [1e-5, 0.1], lr_discriminator: [1e-5, 0.1], penalty_weight: [1e-4, 10] };
+const LAYERS = [["heat", "D's opinion"], ["real", "real points"], ["fake", "generated points"], ["arrows", "gradients"], ["net", "G's net"]];
+
+/** Return the settings that a preset stands for: the schema's defaults, changed. */
+function settingsOf(form, changes) {
+  const values = Object.fromEntries(Object.entries(form.properties).map(([name, { default: value }]) => [name, value]));
+  return { ...values, ...changes };
+}
+
+export function Place({ id, replace }) {
+  const presets = useLoad(() => getJson("learn/presets"), []);
+  if (presets.problem) return html`<${Notice} kind="bad">${presets.problem.message}<//>`;
+  if (!presets.value) return html`<p class="soft">One moment …</p>`;
+  return html`<${Lesson} presets=${presets.value} id=${id} replace=${replace} />`;
+}
+
+/** The session in the server: {send, started, frame, survey, history, problem, busy}. */
+function useSession(first) {
+  const [state, setState] = useState({ busy: true });
+  const session = useRef(null);
+  const live = useRef({ frame: null, survey: null, history: emptyHistory(), draw: () => {} });
+  const waiting = useRef({ changes: null, timer: null, asking: null });
+
+  const open = async (settings, playing) => {
+    setState((old) => ({ ...old, busy: true, problem: null }));
+    const mine = { close: () => {} };
+    session.current = mine;
+    try {
+      const answer = await sendJson("learn", { settings, playing });
+      mine.name = answer.session;
+      if (session.current !== mine) { end(mine); return; }
+      setState((old) => ({ ...old, form: answer.form, playing, busy: false }));
+      mine.close = listen(`learn/${answer.session}/events`, {
+        started: (started) => {
+          if (started.restarted) { live.current.history = emptyHistory(); live.current.survey = null; }
+          live.current.started = started;
+          setState((old) => ({ ...old, started }));
+        },
+        frame: (frame) => {
+          live.current.frame = frame;
+          note(live.current.history, frame);
+          live.current.draw();
+          setState((old) => (old.playing === frame.playing ? old : { ...old, playing: frame.playing }));
+        },
+        survey: (survey) => { live.current.survey = survey; noteSurvey(live.current.history, survey); },
+        ended: ({ message }) => { mine.close(); setState((old) => ({ ...old, problem: message, playing: false })); },
+      }, { onState: (link) => { if (link === "closed") setState((old) => ({ ...old, problem: "This training has ended.", playing: false })); } });
+    } catch (problem) {
+      if (session.current === mine) setState((old) => ({ ...old, busy: false, problem: problem.message }));
+    }
+  };
+  const end = (which) => {
+    which?.close();
+    if (which?.name) request(`learn/${which.name}`, { method: "DELETE", keepalive: true }).catch(() => {});
+  };
+  const ask = async (command) => {
+    try {
+      if (!session.current?.name) return false;
+      await sendJson(`learn/${session.current.name}`, command);
+      setState((old) => (old.refused ? { ...old, refused: null } : old));
+      return true;
+    } catch (problem) {
+      setState((old) => ({ ...old, refused: problem.message, ...(problem.code === "web.unknown_session" ? { problem: problem.message, playing: false } : {}) }));
+      return false;
+    }
+  };
+  useEffect(() => {
+    open(first, true);
+    const leave = () => end(session.current);
+    addEventListener("pagehide", leave);
+    return () => { removeEventListener("pagehide", leave); clearTimeout(waiting.current.timer); const last = session.current; session.current = null; end(last); };
+  }, []);
+  return { ...state, live, ask, again: (settings) => { end(session.current); open(settings, true); } };
+}
+
+function emptyHistory() {
+  return { iteration: [], d: [], g: [], push: [], real: [], fake: [], at: [], js: [], kl: [], found: [] };
+}
+
+function note(history, { iteration, means, push }) {
+  if (!Object.keys(means).length || iteration === history.iteration.at(-1)) return;
+  history.iteration.push(iteration);
+  history.d.push(means.loss_discriminator ?? null);
+  history.g.push(means.loss_generator ?? null);
+  history.push.push(push.mean || null);
+  history.real.push(means.d_real ?? means.score_real ?? null);
+  history.fake.push(means.d_fake ?? means.score_fake ?? null);
+  if (history.iteration.length > MOST_POINTS) for (const name of ["iteration", "d", "g", "push", "real", "fake"]) history[name] = history[name].filter((_, place) => place % 2 === 0);
+}
+
+function noteSurvey(history, { iteration, js, kl, found }) {
+  if (iteration <= (history.at.at(-1) ?? -1)) return;
+  history.at.push(iteration);
+  history.js.push(js ?? null);
+  history.kl.push(kl ?? null);
+  history.found.push(found ?? null);
+  if (history.at.length > MOST_POINTS) for (const name of ["at", "js", "kl", "found"]) history[name] = history[name].filter((_, place) => place % 2 === 0);
+}
+
+function Lesson({ presets, id, replace }) {
+  const firstPreset = presets.find((each) => each.name === id) ?? presets[0];
+  const [preset, setPreset] = useState(firstPreset);
+  const [mended, setMended] = useState(false);
+  const session = useSession(firstPreset.settings);
+  const { form, started, live, ask } = session;
+  const [settings, setSettings] = useState(null);
+  const [slow, setSlow] = useState(false);
+  const [phase, setPhase] = useState("");
+  const [shown, setShown] = useState({ heat: true, real: true, fake: true, arrows: true, net: false });
+  const [drawing, setDrawing] = useState(false);
+  const [page, setPage] = useState(null);
+  const [late, setLate] = useState(false);
+  const timer = useRef(null);
+
+  useEffect(() => { if (form && !settings) setSettings(settingsOf(form, firstPreset.settings)); }, [form]);
+  useEffect(() => { if (started) setSettings((old) => old ?? started.settings); }, [started]);
+
+  useEffect(() => { const waiting = setTimeout(() => setLate(true), 12_000); return () => clearTimeout(waiting); }, []);
+
+  // A page that nobody sees trains nothing.
+  useEffect(() => {
+    let was = false;
+    const change = () => {
+      if (document.hidden) { was = live.current.frame?.playing ?? false; if (was) ask({ playing: false }); } else if (was) ask({ playing: true });
+    };
+    document.addEventListener("visibilitychange", change);
+    return () => document.removeEventListener("visibilitychange", change);
+  }, []);
+
+  const send = (next, more = {}) => {
+    setSettings(next);
+    clearTimeout(timer.current);
+    timer.current = setTimeout(() => ask({ settings: next, ...more }), more.restart === undefined ? 200 : 0);
+  };
+  const change = (name, value) => send({ ...settings, [name]: value });
+  const choose = (next) => {
+    setPreset(next);
+    setMended(false);
+    replace("learn", next.name);
+    say(`${next.title}. It begins anew.`);
+    setSlow(false);
+    send(settingsOf(form, next.settings), { restart: true, playing: true });
+  };
+  const mend = () => {
+    setMended(true);
+    say(`${preset.remedy.title}. The same networks go on with other settings.`);
+    send({ ...settings, ...preset.remedy.settings }, { restart: false, playing: true });
+  };
+  const play = () => { setSlow(false); ask({ playing: !session.playing }); };
+  const step = (which) => { setSlow(false); setPhase(which); ask({ step: which }); };
+  const restart = () => ask({ settings, restart: true, playing: true });
+
+  // Slow motion: the two networks take turns, one step each.
+  useEffect(() => {
+    if (!slow) return undefined;
+    let turn = 0;
+    const go = () => {
+      const which = turn % 2 ? "generator" : "discriminator";
+      turn += 1;
+      setPhase(which);
+      ask({ step: which });
+    };
+    go();
+    const beat = setInterval(go, STEP_MS);
+    return () => clearInterval(beat);
+  }, [slow]);
+  useEffect(() => { if (session.playing) setPhase(""); }, [session.playing]);
+  useHotkeys({
+    " ": ["Train or pause", play], d: ["One step of D", () => step("discriminator")], g: ["One step of G", () => step("generator")],
+    s: ["One step of both", () => step("both")], r: ["Begin anew", restart], m: ["Mend it", () => { if (preset.remedy && !mended) mend(); }],
+  });
+
+  if (session.problem && !form) return html`<div class="stack"><h1>Learn</h1><${Notice} kind="bad">${session.problem}<//>
+    <div class="row"><${Button} kind="main" onClick=${() => session.again(firstPreset.settings)}>Try again<//></div></div>`;
+  if (!form || !settings || !started) return html`<div class="stack"><h1>Learn</h1>
+    <p class="soft" role="status">${late ? "The training process is still starting: this machine is busy with other work …" : "Starting a training process. This takes a few seconds …"}</p></div>`;
+  const isPlane = started.view === "plane";
+  return html`<div class="stack">
+    <div class="heading"><h1>Learn: two networks play against each other</h1></div>
+    <p class="lead">${isPlane
+      ? html`The <b class="real">gray points</b> are real. <b>G</b> (the generator) makes the <b class="fake">orange points</b> from random numbers. <b>D</b> (the discriminator) guesses which points are real: it colours the plane. G moves its points to where D is fooled. If all goes well, orange covers gray.`
+      : html`Above are real garments. <b>G</b> (the generator) makes the pictures below from random numbers, and <b>D</b> (the discriminator) guesses which pictures are real. G changes its pictures so that D is fooled.`}
+      ${" "}It is real training by gansmith, on this machine.</p>
+    <nav class="presets row" aria-label="Experiments">${presets.map((each) => html`<${Button} key=${each.name} pressed=${preset.name === each.name} onClick=${() => choose(each)}>${each.title}<//>`)}</nav>
+    ${session.problem && html`<${Notice} kind="bad">${session.problem}<//><div class="row"><${Button} kind="main" onClick=${() => session.again(settings)}>Start again<//></div>`}
+    ${session.refused && !session.problem && html`<${Notice} kind="bad">${session.refused}<//>`}
+    <div class="split learn">
+      <div class="stack">
+        <${Panel} title=${preset.title}>
+          <div class="stack tight">
+            <p>${mended ? preset.remedy.text : preset.text}</p>
+            <div class="row">
+              ${preset.remedy && html`<${Button} kind=${mended ? "" : "main"} hotkey="m" disabled=${mended} onClick=${mend}>${mended ? "Mended: watch what happens" : preset.remedy.title}<//>`}
+              ${mended && html`<${Button} onClick=${() => choose(preset)}>Show the problem again<//>`}
+              <${Button} kind="quiet" onClick=${() => setPage(preset.doc)}>Read more: ${preset.doc_title}<//>
+            </div>
+          </div>
+        <//>
+        <${Stage} session=${session} shown=${shown} setShown=${setShown} play=${play} step=${step} restart=${restart} slow=${slow} setSlow=${setSlow} phase=${phase} />
+        <${Guide} live=${live} phase=${phase} settings=${settings} started=${started} />
+        <${Curves} live=${live} started=${started} />
+      </div>
+      <${Controls} form=${form} settings=${settings} change=${change} send=${send} onDraw=${() => setDrawing(true)} />
+    </div>
+    <${DrawDialog} open=${drawing} onClose=${() => setDrawing(false)} onDone=${(points) => { setDrawing(false); send({ ...settings, data: "drawn", points, latent_dim: Math.min(settings.latent_dim, 2) }, { restart: true, playing: true }); }} />
+    <${DocsDialog} name=${page} onClose=${() => setPage(null)} />
+  </div>`;
+}
+
+/** The picture with its buttons. */
+function Stage({ session, shown, setShown, play, step, restart, slow, setSlow, phase }) {
+  const { live, started, playing } = session;
+  const canvas = useRef(null);
+  const colour = useColours();
+  const [facts, setFacts] = useState({});
+  const isPlane = started.view === "plane";
+  useEffect(() => {
+    let due = false;
+    const draw = () => {
+      due = false;
+      const { frame, started: first } = live.current;
+      if (frame && canvas.current && first?.view === "plane") drawPlane(canvas.current, first, frame, shown, colour);
+    };
+    live.current.draw = () => { if (!due) { due = true; requestAnimationFrame(draw); } };
+    live.current.draw();
+    return () => { live.current.draw = () => {}; };
+  }, [shown, colour, started]);
+  useEffect(() => {
+    const timer = setInterval(() => {
+      const { frame, survey } = live.current;
+      if (frame) setFacts({ iteration: frame.iteration, kimg: frame.kimg, rate: frame.rate, found: survey?.found, of: survey?.of, frame });
+    }, isPlane ? 250 : 120);
+    return () => clearInterval(timer);
+  }, [isPlane]);
+  const modes = facts.of ? `${facts.found} of ${facts.of} ${isPlane ? "spots" : "kinds of garments"} found` : "";
+  return html`<${Panel} title="Training" tools=${html`<span class="soft small numbers" role="status">${[`round ${(facts.iteration ?? 0).toLocaleString("en")}`, facts.rate ? `${Math.round(facts.rate)} a second` : "paused", modes].filter(Boolean).join(" · ")}</span>`}>
+    <div class="stack tight">
+      <div class="row">
+        <${Button} kind="main" hotkey="Space" onClick=${play}>${playing ? "Pause" : "Train"}<//>
+        <${Button} pressed=${slow} onClick=${() => setSlow(!slow)}>Slow motion<//>
+        <${Button} hotkey="d" onClick=${() => step("discriminator")}>Step of D<//>
+        <${Button} hotkey="g" onClick=${() => step("generator")}>Step of G<//>
+        <${Button} hotkey="r" onClick=${restart}>Begin anew<//>
+      </div>
+      ${phase && html`<p class="turn ${phase}">${phase === "discriminator" ? "D's turn: it saw real and generated points, and its colours moved to tell them apart."
+        : phase === "generator" ? "G's turn: its points moved a little along the arrows, to where D is more easily fooled." : "Both took one step."}</p>`}
+      ${isPlane ? html`
+        <canvas ref=${canvas} class="plane" width="640" height="640" role="img" aria-label=${`The plane with real and generated points. ${modes}`}></canvas>
+        <div class="row layers" role="group" aria-label="Show">${LAYERS.map(([name, words]) => html`<${Check} key=${name} label=${words} checked=${shown[name]} onChange=${(on) => setShown({ ...shown, [name]: on })} />`)}</div>
+        <${Key} colour=${colour} started=${started} />`
+      : html`<${Garments} frame=${facts.frame} started=${started} survey=${live.current.survey} colour=${colour} />`}
+    </div>
+  <//>`;
+}
+
+function Key({ started }) {
+  return html`<div class="heatkey small"><span class="heatbar" aria-hidden="true"></span>
+    <span>D's opinion: from “generated” to “real”. A weak opinion is drawn up to six times as strong${started.probability ? "" : ". With this loss a single score has no meaning, so colours show which places score higher than others"}. Arrows: where the gradient pushes each generated point.</span></div>`;
+}
+
+function Garments({ frame, started, survey, colour }) {
+  const nodes = { real: useRef(null), fake: useRef(null), gradient: useRef(null) };
+  useEffect(() => {
+    if (!frame?.opinion_fake) return;
+    garments(nodes.real.current, started.real, started.side, frame.opinion_real, colour);
+    garments(nodes.fake.current, frame.fake, started.side, frame.opinion_fake, colour);
+    garments(nodes.gradient.current, frame.gradient, started.side, null, colour, true);
+  }, [frame, started, colour]);
+  const shares = survey?.shares ?? [];
+  return html`<div class="garments">
+    <figure><canvas ref=${nodes.real} class="sharp" role="img" aria-label="Real garments, framed by D's opinion"></canvas><figcaption class="small">Real</figcaption></figure>
+    <figure><canvas ref=${nodes.fake} class="sharp" role="img" aria-label="Generated garments, framed by D's opinion"></canvas><figcaption class="small">Generated</figcaption></figure>
+    <figure><canvas ref=${nodes.gradient} class="sharp" role="img" aria-label="Gradients of G's loss by pixel"></canvas><figcaption class="small">Gradients: pixels that G makes brighter (white) or darker (black)</figcaption></figure>
+  </div>
+  <div class="heatkey small"><span class="heatbar" aria-hidden="true"></span><span>The frame of a picture is D's opinion: from “surely generated” to “surely real”.</span></div>
+  <ul class="modes">${started.classes.map((name, index) => html`<li key=${name}><span>${name}</span><span class="bars" role="img" aria-label=${`${Math.round(100 * (shares[index] ?? 0))} %`}>
+    <i class="fake" style=${{ width: `${Math.min(100, 300 * (shares[index] ?? 0))}%` }}></i></span></li>`)}</ul>
+  <p class="help">Share of each kind among the generated pictures, as a classifier sees them. In the data each has 10 %.</p>`;
+}
+
+function Curves({ live, started }) {
+  const [, tick] = useState(0);
+  useEffect(() => {
+    const timer = setInterval(() => { if (!document.hidden) tick((old) => old + 1); }, CHARTS_MS);
+    return () => clearInterval(timer);
+  }, []);
+  const { iteration, d, g, push, real, fake, at, js, kl, found } = live.current.history;
+  const same = { unit: "round", height: 150 };
+  return html`<${Panel} title="Curves" help="Losses do not say how good the points are: compare them with the distance.">
+    ${iteration.length < 2 ? html`<p class="soft">They begin with the training.</p>` : html`<div class="halves charts">
+      <div><h3>Losses</h3><${Chart} ...${same} label="Losses" table=${[[...iteration], [...d], [...g]]} series=${LOSSES} sync="learn" /></div>
+      <div><h3>What D thinks on average</h3><${Chart} ...${same} label="What D thinks on average" table=${[[...iteration], [...real], [...fake]]} series=${THOUGHTS} sync="learn" /></div>
+      <div><h3>Strength of the gradients</h3><${Chart} ...${same} label="Strength of the gradients" log table=${[[...iteration], [...push]]} series=${PUSHES} sync="learn" /></div>
+      ${at.length > 1 && started.view === "plane" && html`<div><h3>Distance from the real points</h3><${Chart} ...${same} label="Jensen-Shannon divergence, in bits" table=${[[...at], [...js]]} series=${DISTANCES} low=${0} high=${1} sync="learn" /></div>
+        <div><h3>KL divergence</h3><${Chart} ...${same} label="KL divergence of the generated from the real points, in bits" table=${[[...at], [...kl]]} series=${KL} sync="learn" /></div>`}
+      ${at.length > 1 && found.some((each) => each !== null) && html`<div><h3>${started.view === "plane" ? "Spots found" : "Kinds of garments found"}</h3><${Chart} ...${same} label="Modes found" table=${[[...at], [...found]]} series=${FOUND} sync="learn" /></div>`}
+    </div>`}
+  <//>`;
+}
+
+const LOSSES = [{ label: "D", colour: "curve-1" }, { label: "G", colour: "curve-2" }];
+const THOUGHTS = [{ label: "of real points", colour: "real" }, { label: "of generated points", colour: "fake" }];
+const PUSHES = [{ label: "mean length of the arrows", colour: "curve-4" }];
+const DISTANCES = [{ label: "JS divergence (0: the same, 1: nothing in common)", colour: "curve-3" }];
+const KL = [{ label: "large where real points have no generated ones near", colour: "curve-6" }];
+const FOUND = [{ label: "modes", colour: "curve-5" }];
+
+function Controls({ form, settings, change, send, onDraw }) {
+  const field = (name) => html`<${Control} key=${name} name=${name} schema=${form.properties[name]} value=${settings[name]} onChange=${(value) => change(name, value)} disabled=${name === "penalty_weight" && settings.penalty === "none"} />`;
+  const setData = (data) => {
+    if (data === "drawn" && !settings.points.length) return onDraw();
+    const isImage = data === "fashion-sample";
+    const wasImage = settings.data === "fashion-sample";
+    const size = isImage === wasImage ? {} : isImage ? { latent_dim: 64, width_generator: 192, width_discriminator: 192, layers: 2, lr_generator: 5e-4, lr_discriminator: 5e-4, penalty_weight: 1 }
+      : { latent_dim: 2, width_generator: 64, width_discriminator: 64, layers: 3, lr_generator: 2e-3, lr_discriminator: 2e-3, penalty_weight: 0.005 };
+    return send({ ...settings, ...size, data }, { restart: true, playing: true });
+  };
+  return html`<div class="stack">
+    <${Panel} title="Data" help="What G should learn to imitate.">
+      <div class="stack tight"><${Select} label="Data" hideLabel value=${settings.data} options=${Object.entries(DATA)} onChange=${setData} />
+      <div class="row"><${Button} onClick=${onDraw}>Draw your own …<//></div></div>
+    <//>
+    <${Panel} title="Settings" help="These change at once: the same networks go on."><div class="stack">${FIRST.map(field)}</div><//>
+    <${Panel} title="Networks" help="A change of these begins anew."><div class="stack">${ANEW.map(field)}</div><//>
+  </div>`;
+}
+
+function Control({ name, schema, value, onChange, disabled }) {
+  const label = WORDS[name] ?? name;
+  if (schema.type === "boolean") return html`<${Check} label=${label} checked=${value} onChange=${onChange} />`;
+  if (schema.enum) return html`<${Select} label=${label} help=${HELP[name]?.[value] ?? schema.help?.[value]} value=${value} options=${schema.enum.map((each) => [each, each.replaceAll("_", " ")])} onChange=${onChange} />`;
+  if (LOG[name]) {
+    const [low, high] = LOG[name].map(Math.log10);
+    return html`<${Slider} label=${label} help=${PLAIN[name] ?? schema.description} disabled=${disabled} value=${Math.log10(Math.max(value, LOG[name][0]))} min=${low} max=${high} step=${0.05}
+      format=${(power) => Number((10 ** power).toPrecision(2))} onInput=${(power) => onChange(Number((10 ** power).toPrecision(2)))} />`;
+  }
+  const whole = schema.type === "integer";
+  return html`<${Slider} label=${label} help=${PLAIN[name] ?? schema.description} disabled=${disabled} value=${value} min=${schema.minimum ?? 0} max=${name === "seed" ? 20 : schema.maximum} step=${whole ? 1 : 0.05} onInput=${onChange} />`;
+}
+
+/** A square to draw points into, by mouse, pen or finger, or by keys. */
+function DrawDialog({ open, onClose, onDone }) {
+  const canvas = useRef(null);
+  const points = useRef([]);
+  const [count, setCount] = useState(0);
+  const colour = useColours();
+  const paint = () => {
+    const node = canvas.current;
+    if (!node) return;
+    const context = node.getContext("2d");
+    context.fillStyle = colour("well");
+    context.fillRect(0, 0, node.width, node.height);
+    context.fillStyle = colour("real");
+    for (const [x, y] of points.current) context.fillRect(((x + 1) / 2) * node.width - 2, ((1 - y) / 2) * node.height - 2, 4, 4);
+    setCount(points.current.length);
+  };
+  useEffect(() => { if (open) { points.current = []; requestAnimationFrame(paint); } }, [open]);
+  const spray = (x, y) => {
+    for (let each = 0; each < 8 && points.current.length < 2000; each += 1) {
+      const place = [x, y].map((value) => Math.max(-1, Math.min(1, value + 0.05 * (Math.random() + Math.random() + Math.random() - 1.5))));
+      points.current.push(place.map((value) => Number(value.toFixed(3))));
+    }
+    paint();
+  };
+  const draw = (event) => {
+    if (!event.buttons) return;
+    const box = event.currentTarget.getBoundingClientRect();
+    spray(((event.clientX - box.left) / box.width) * 2 - 1, 1 - ((event.clientY - box.top) / box.height) * 2);
+  };
+  return html`<${Dialog} title="Draw what G should imitate" open=${open} onClose=${onClose}>
+    <p class="help">Draw with the mouse, a pen or a finger.</p>
+    <canvas ref=${canvas} class="drawing" width="320" height="320" role="img" aria-label=${`Your drawing, ${count} points`} onPointerDown=${(event) => { event.currentTarget.setPointerCapture(event.pointerId); draw(event); }} onPointerMove=${draw}></canvas>
+    <div class="row">
+      <${Button} kind="main" disabled=${count < 20} onClick=${() => onDone(points.current)}>Train on these ${count} points<//>
+      <${Button} onClick=${() => { points.current = []; paint(); }}>Clear<//>
+      <${Button} onClick=${() => { for (let each = 0; each < 40; each += 1) { const angle = (each / 40) * 2 * Math.PI; spray(0.6 * Math.cos(angle), 0.6 * Math.sin(angle)); } }}>A circle<//>
+      <${Button} onClick=${() => { for (let each = 0; each < 40; each += 1) spray(-0.8 + (1.6 * each) / 40, 0.5 * Math.sin((each / 40) * 2 * Math.PI)); }}>A wave<//>
+    </div>
+  <//>`;
+}
+
+/** A page of the documentation, as far as text goes. */
+function DocsDialog({ name, onClose }) {
+  const page = useLoad((signal) => (name ? request(`learn/docs/${name}`, { signal }).then((answer) => answer.text()) : Promise.resolve("")), [name]);
+  const text = page.value ?? "";
+  const title = useMemo(() => /^# (.*)$/m.exec(text)?.[1] ?? "Documentation", [text]);
+  return html`<${Dialog} title=${title} open=${Boolean(name)} onClose=${onClose}>
+    <div class="stack docs">${page.problem ? html`<${Notice} kind="bad">${page.problem.message}<//>` : blocks(text)}</div>
+  <//>`;
+}
+
+/** Return the paragraphs, headings, lists and tables of a page; its pictures, includes and formulas are left out. */
+function blocks(text) {
+  const plain = text.replace(/^# .*$/m, "").replace(/```[\s\S]*?```/g, "").replace(/\$\$[\s\S]*?\$\$/g, "").replace(/!\[[^\]]*\]\([^)]*\)/g, "");
+  return plain.split(/\n\s*\n/).map((part) => part.trim()).filter(Boolean).map((part, index) => {
+    if (part.startsWith("#")) return html`<h3 key=${index}>${inline(part.replace(/^#+ /, ""))}</h3>`;
+    if (part.startsWith("- ")) return html`<ul key=${index}>${part.split(/\n(?=- )/).map((each, place) => html`<li key=${place}>${inline(each.slice(2))}</li>`)}</ul>`;
+    if (part.startsWith("|")) return html`<pre key=${index} tabindex="0">${part}</pre>`;
+    return html`<p key=${index}>${inline(part)}</p>`;
+  });
+}
+
+function inline(text) {
+  const flat = text.replace(/\s+/g, " ").replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/\$([^$]*)\$/g, (_, formula) => formula.replace(/\\[a-z]+|[{}]/g, " "));
+  return flat.split(/(\*\*[^*]+\*\*|\*[^*]+\*|`[^`]+`)/).map((part) => {
+    if (part.startsWith("**")) return html`<b>${part.slice(2, -2)}</b>`;
+    if (part.startsWith("*") && part.length > 2) return html`<em>${part.slice(1, -1)}</em>`;
+    return part.startsWith("`") ? html`<code>${part.slice(1, -1)}</code>` : part;
+  });
+}

@@ -1,0 +1,75 @@
+"""Stacks and animations: the first frame, all frames, or every N-th; unused frames are counted."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from gansmith.data.base import DataOptions
+from gansmith.data.open import open_data
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+FRAMES = np.random.default_rng(0).integers(0, 256, (3, 7, 16, 16), np.uint8)
+
+
+def write_stacks(folder: Path, form: str = "TIFF") -> Path:
+    folder.mkdir()
+    for number, frames in enumerate(FRAMES):
+        first, *rest = map(Image.fromarray, frames)
+        first.save(folder / f"{number}.{form.lower()}", form, save_all=True, append_images=rest)
+    Image.fromarray(255 - FRAMES[0, 0]).save(folder / "single.png")
+    return folder
+
+
+@pytest.mark.parametrize("form", ["TIFF", "GIF"])
+@pytest.mark.parametrize(("frames", "step"), [("all", 1), ("every:3", 3)])
+def test_frames_are_images(tmp_path, form, frames, step):
+    data = open_data(write_stacks(tmp_path / "a", form), DataOptions(channels=1, frames=frames))
+    wanted = [*FRAMES[:, ::step].reshape(-1, 16, 16), 255 - FRAMES[0, 0]]
+    assert (data.read(range(len(data)))[..., 0] == np.array(wanted)).all()
+
+
+def test_unused_frames_are_counted(tmp_path, prose):
+    folder = write_stacks(tmp_path / "a")
+    for frames in ("first", "all", "every:4"):
+        data = open_data(folder, DataOptions(channels=1, size=16, frames=frames))
+        assert len(data) == {"first": 3, "all": 21, "every:4": 6}[frames] + 1
+        prose("notes on frames", "\n".join(note for note in data.summary.notes if "frame" in note))
+
+
+def test_a_second_start_reads_no_frame(tmp_path, monkeypatch):
+    folder = write_stacks(tmp_path / "a")
+    first = open_data(folder, DataOptions(frames="all"))
+    monkeypatch.setattr("gansmith.data.survey.read_info", lambda *_, **__: pytest.fail("an image was read"))
+    assert open_data(folder, DataOptions(frames="all")).spec == first.spec
+
+
+def test_frames_have_the_names_and_labels_of_their_files(tmp_path):
+    top = tmp_path / "top"
+    top.mkdir()
+    for name in ("cat", "dog"):
+        write_stacks(top / name)
+    data = open_data(top, DataOptions(frames="all"))
+    assert data.spec.classes == ("cat", "dog")
+    assert data.summary.class_counts == (22, 22)
+
+
+def test_a_damaged_frame_is_left_out_alone(tmp_path):
+    folder = write_stacks(tmp_path / "a")
+    many = [Image.fromarray(frame) for frame in np.random.default_rng(1).integers(0, 256, (40, 16, 16), np.uint8)]
+    buffer = io.BytesIO()
+    many[0].save(buffer, "GIF", save_all=True, append_images=many[1:])
+    (folder / "cut.gif").write_bytes(buffer.getvalue()[:-100])
+    data = open_data(folder, DataOptions(frames="all", channels=1))
+    assert len(data.summary.quarantine) <= 1
+    assert len(data) >= 22 + 38
+
+
+@pytest.mark.parametrize("frames", ["none", "every:0", "every:", "3"])
+def test_other_frames_are_refused(frames):
+    with pytest.raises(ValidationError, match="every:10"):
+        DataOptions(frames=frames)

@@ -1,0 +1,252 @@
+"""The routes of the place Watch."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gansmith.web import runs
+from gansmith.web.app import create_app
+from gansmith.web.run_control import RunControl, can_see_locks, lock_holder
+from gansmith.web.state import State
+from run_files import add_rows, write_run
+
+pytest.importorskip("fastapi", reason="needs the extra studio")
+from fastapi.testclient import TestClient
+
+needs_locks = pytest.mark.skipif(not can_see_locks(), reason="only Linux tells who holds a lock")
+
+HOLDER = """
+import sys, time
+from filelock import FileLock
+lock = FileLock(sys.argv[1])
+lock.acquire(timeout=0)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_run(tmp_path / "runs" / "one")
+    write_run(tmp_path / "runs" / "two", "wasserstein", ended="")
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def client(folder: Path) -> Iterator[TestClient]:
+    with TestClient(create_app([folder]), base_url="http://127.0.0.1:8000") as made:
+        yield made
+
+
+def test_runs_are_listed_with_their_status(client: TestClient) -> None:
+    found = client.get("/v1/runs").json()
+    assert found["allow_control"] is False
+    one, two = sorted(found["runs"], key=lambda run: run["id"])
+    assert (one["id"], one["recipe"], one["data"], one["status"], one["verdict"], one["preview"]) == (
+        "one", "by-hinge", "toys", "finished", "stalled", 6,
+    )  # fmt: skip
+    assert one["kimg"] == 0.6
+    assert one["eta_sec"] is None
+    assert two["status"] == ("ended" if can_see_locks() else "training")
+
+
+def test_details_have_recipe_events_and_columns(client: TestClient) -> None:
+    found = client.get("/v1/runs/one").json()
+    assert found["recipe_values"]["method.loss.kind"] == "hinge"
+    assert found["columns"] == ["loss_generator"]
+    assert [event["kind"] for event in found["events"]] == ["started", "health", "finished"]
+    assert found["events"][1]["verdict"] == "stalled"
+
+
+def test_rows_come_thinned(client: TestClient) -> None:
+    found = client.get("/v1/runs/one/rows", params={"columns": "loss_generator", "from": 0.1, "to": 0.3}).json()
+    assert found["iteration"] == [1, 2, 3]
+    assert found["columns"]["loss_generator"]["mean"] == [2, 3, 4]
+
+
+@pytest.mark.parametrize("query", ["points=0", "points=1000000000", "points=NaN", "from=NaN", "to=inf", "from=x"])
+def test_bounds_of_rows_are_checked(client: TestClient, query: str) -> None:
+    answer = client.get(f"/v1/runs/one/rows?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["error"]["code"] == "web.invalid"
+
+
+def test_snapshots_have_intervals_where_a_metric_is_a_share(client: TestClient) -> None:
+    found = client.get("/v1/runs/one/snapshots").json()
+    assert found["previews"] == [0, 4, 6]
+    (row,) = found["rows"]
+    assert row["metrics"] == {"fd2k_own_train": 3.5, "coverage2k_own_train": 0.25}
+    low, high = row["intervals"]["coverage2k_own_train"]  # Wilson's interval of 500 of 2,000
+    assert (low, high) == (0.23151, 0.26944)
+    assert row["modes"] == {"a": [0.5, 0.7], "b": [0.5, 0.3]}
+
+
+def test_a_grid_is_the_file_of_the_run(client: TestClient, folder: Path) -> None:
+    answer = client.get("/v1/runs/one/snapshots/4.png")
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content == (folder / "one" / "samples" / "000000004-ema.png").read_bytes()
+    again = client.get("/v1/runs/one/snapshots/4.png", headers={"If-None-Match": answer.headers["etag"]})
+    assert again.status_code == 304
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("three", 404), ("one/snapshots/5.png", 404), ("one/snapshots/4.png?weights=../x", 422),
+        ("one/snapshots/..%2f..%2frun.json.png", 404), ("one/snapshots/run.json.png", 422), ("%2e%2e/rows", 404),
+        ("one%2f..%2ftwo", 404), ("one/snapshots/real.png", 404), ("three/events", 404),
+    ],
+)  # fmt: skip
+def test_what_is_not_there_is_told(client: TestClient, path: str, status: int) -> None:
+    answer = client.get(f"/v1/runs/{path}")
+    assert answer.status_code == status
+    assert set(answer.json()) == {"error"}
+
+
+def test_control_needs_to_be_allowed(client: TestClient) -> None:
+    answer = client.post("/v1/runs/one/pause")
+    assert answer.status_code == 403
+    assert answer.json()["error"]["code"] == "web.read_only"
+
+
+def test_a_run_whose_record_is_broken_is_listed_with_the_reason(client: TestClient, folder: Path) -> None:
+    (folder / "one" / "run.json").write_text("{")
+    found = {run["id"]: run["problem"] for run in client.get("/v1/runs").json()["runs"]}
+    assert found["one"].startswith("this run cannot be read")
+    assert found["two"] == ""
+    assert client.get("/v1/runs/one").json()["error"]["code"] == "web.run_unreadable"
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_without_rights_does_not_hide_the_others(client: TestClient, folder: Path) -> None:
+    (folder / "one" / "run.json").chmod(0)
+    found = {run["id"]: run["problem"] for run in client.get("/v1/runs").json()["runs"]}
+    assert "no rights" in found["one"]
+    assert found["two"] == ""
+
+
+def without_rights(*_: Any) -> Any:
+    raise PermissionError(13, "Permission denied")
+
+
+def test_rights_that_are_missing_are_told_in_plain_words(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "read_json", without_rights)
+    found = client.get("/v1/runs").json()["runs"]
+    assert {run["problem"] for run in found} == {"this folder cannot be read: the user of the server has no rights"}
+
+
+def following(folder: Path, during: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
+    """Follow the run ``one`` for some looks at it; ``during`` happens after each."""
+    monkeypatch.setattr(runs, "POLL_SEC", 0.001)
+
+    async def follow() -> list[tuple[str, Any]]:
+        watch, out = runs.Watch(State.of([folder])), list[tuple[str, Any]]()
+        stream = watch.follow("one")
+        for number in range(4):
+            try:
+                text = await asyncio.wait_for(anext(stream), 5)
+            except StopAsyncIteration:
+                break
+            for part in text.strip().split("\n\n"):
+                name, data = part.split("\n")
+                out.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+            during(number)
+        await stream.aclose()
+        assert watch.streams == 0
+        return out
+
+    return asyncio.run(follow())
+
+
+def test_new_rows_events_and_pictures_are_sent(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def during(number: int) -> None:
+        if number == 0:
+            add_rows(folder / "one", 6, 2)
+        elif number == 1:
+            with open(folder / "one" / "log.jsonl", "a") as file:
+                file.write('{"event": "rollback", "iteration": 7, "kimg": 0.7, "message": "not finite"}\n')
+        else:
+            shutil.copy(folder / "one/samples/000000006-ema.png", folder / f"one/samples/00000000{number + 5}-ema.png")
+
+    found = following(folder, during, monkeypatch)
+    kinds = [name for name, _ in found]
+    assert kinds[:3] == ["state", "rows", "events"]
+    assert [row["iteration"] for row in found[1][1]["rows"]] == [6, 7]
+    assert found[2][1]["events"][-1]["message"] == "not finite"
+    assert ("snapshots", [0, 4, 6, 7]) in [(name, data.get("previews")) for name, data in found]
+
+
+def test_a_run_that_is_deleted_while_it_is_watched_ends_the_stream(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = following(folder, lambda _: shutil.rmtree(folder / "one", ignore_errors=True), monkeypatch)
+    assert [name for name, _ in found] == ["state", "gone"]
+    assert found[1][1]["message"] == "the folder of this run is gone"
+
+
+@pytest.fixture
+def holder(folder: Path) -> Iterator["subprocess.Popen[str]"]:
+    """A process that holds the lock of run ``two``, as its training would."""
+    command = [sys.executable, "-c", HOLDER, str(folder / "two" / ".lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+@needs_locks
+def test_a_run_trains_while_a_process_holds_its_lock(
+    client: TestClient, folder: Path, holder: "subprocess.Popen[str]"
+) -> None:
+    assert lock_holder(folder / "two" / ".lock") == holder.pid
+    assert {run["id"]: run["status"] for run in client.get("/v1/runs").json()["runs"]} == {
+        "one": "finished", "two": "training",
+    }  # fmt: skip
+
+
+@needs_locks
+def test_the_holder_of_the_lock_alone_is_signalled(folder: Path, holder: "subprocess.Popen[str]", refused: Any) -> None:
+    (folder / "one" / ".lock").touch()
+    with open(folder / "one" / ".lock"), refused("web.run_not_training"):  # open, and not locked
+        RunControl().pause(folder / "one")
+    with refused("web.run_is_training"):
+        RunControl().resume(folder / "two")
+    with TestClient(create_app([folder], allow_control=True), base_url="http://127.0.0.1:8000") as client:
+        assert client.post("/v1/runs/one/pause").status_code == 409
+        assert client.post("/v1/runs/two/pause").json() == {"asked": "pause"}
+    assert holder.wait(10) == -signal.SIGTERM
+    with refused("web.run_not_training"):
+        RunControl().stop(folder / "two")
+
+
+@needs_locks
+def test_another_process_at_the_number_of_a_run_is_spared(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, refused: Any
+) -> None:
+    """The lock is looked up again when the handle is open: the holder ended, and its number went to another process."""
+    answers = iter([os.getppid(), None])
+    monkeypatch.setattr("gansmith.web.run_control.lock_holder", lambda _: next(answers))
+    sent = list[Any]()
+    monkeypatch.setattr(signal, "pidfd_send_signal", lambda *what: sent.append(what))
+    with refused("web.run_not_training"):
+        RunControl().pause(folder / "two")
+    assert sent == []
+
+
+@pytest.mark.slow
+def test_a_resume_that_fails_says_why(folder: Path) -> None:
+    control = RunControl()
+    control.resume(folder / "one")
+    control._children[folder / "one"].process.wait(60)
+    assert "cannot be read" in control.failure(folder / "one")
+    assert control.failure(folder / "one") == ""
