@@ -42,11 +42,11 @@ from gansmith.data.datasets.base import data_sets
 from gansmith.data.sources.domains import DOMAINS
 from gansmith.parts.losses.base import losses
 from gansmith.parts.penalties.base import penalties
-from gansmith.planning.heuristics import needed_mb
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.checkpoint import list_checkpoints, load_latest
 from gansmith.runs.folder import RunFolder
+from gansmith.training.memory import needed_mb
 from gansmith.training.state import RunState
 from gansmith.training.step import train_step
 
