@@ -61,9 +61,7 @@ def open_page(chromium) -> Iterator[Callable[..., Any]]:
         page = context.new_page()
         page.set_default_timeout(PATIENCE_MS)
         page.problems = []
-        page.on(
-            "console", lambda each: page.problems.append(each.text) if each.type in ("error", "warning") else None
-        )
+        page.on("console", lambda each: page.problems.append(each.text) if each.type in ("error", "warning") else None)
         page.on("pageerror", lambda problem: page.problems.append(str(problem)))
         page.on("request", lambda each: None if each.url.startswith(OWN) else page.problems.append(each.url))
         if script:

@@ -29,7 +29,7 @@ FEATURES = {
     ("parts/extractors/base.py", "self.extract"),
     ("parts/extractors/fashion_stacked.py", "one.extract"),
 }  # no archive
-RUNTIME = "core/runtime.py"
+RUNTIME, PROCESSES = "core/runtime.py", "core/processes.py"
 DEVICE_FILES = {
     "cli/options.py",  # the help of --device
     "inference/onnx_file.py",  # the devices of onnxruntime
@@ -99,7 +99,7 @@ def test_only_the_runtime_knows_devices_and_processes():
     assert device.search(code_of(PACKAGE / RUNTIME))
     assert {path_of(file) for file in FILES if knows(file, device)} - {RUNTIME} == DEVICE_FILES
     process = re.compile(r"torch *\. *distributed|\bdist *\.|WORLD_SIZE|LOCAL_RANK|\bRANK\b")
-    assert {path_of(file) for file in FILES if knows(file, process)} == {RUNTIME}
+    assert {path_of(file) for file in FILES if knows(file, process)} == {RUNTIME, PROCESSES}
 
 
 def test_import_contracts():

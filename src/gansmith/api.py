@@ -15,6 +15,7 @@ from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, 
 from gansmith.core.file_names import can_be_path
 from gansmith.core.html import facts
 from gansmith.core.metric_name import column_of
+from gansmith.core.processes import digest_of, launch_id
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.core.signals import Stopped, interrupting, outliving_terminal
@@ -79,6 +80,9 @@ from gansmith.reporting.schemas import schema as schema
 from gansmith.reporting.study_plot import check_plot as check_plot
 from gansmith.reporting.study_plot import draw_study as draw_study
 from gansmith.reporting.tracking import Tracking, parse_loggers
+from gansmith.reporting.verify import Verified
+from gansmith.reporting.verify import repair as repair_run
+from gansmith.reporting.verify import verify as verify_files
 from gansmith.runs.folder import RunFolder, is_run, make_next_folder
 from gansmith.runs.log import best_snapshot, read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
@@ -196,7 +200,12 @@ def train(
     options = RunOptions.of(source, **keywords)
     runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
     load_plugins(options.plugins)
-    options = replace(options, loggers=_checked(options.loggers, runtime))
+    options = replace(options, loggers=_checked(options.loggers, runtime), launch=_launch(options, out))
+    begun = _begun(options, out, runtime)
+    if begun is not None:  # torchrun has started the processes again
+        return resume(
+            begun, device=options.device, loggers=options.loggers or None, on_event=on_event, progress=progress
+        )
     if out:
         RunFolder.check_free(Path(out))
     with _surroundings(on_event, progress, runtime) as around:
@@ -221,6 +230,22 @@ def train(
                     folder.rmdir()
             raise
     return Run(folder, stopped_by == 0, stopped_by, runtime.is_main)
+
+
+def _launch(options: RunOptions, out: str | Path | None) -> str | None:
+    """Return what a run of torchrun is recognised by after a restart: the start, and a digest of the options."""
+    name = launch_id()
+    source = str(getattr(options.source, "location", options.source))
+    return name and f"{name}:{digest_of((replace(options, source=source, began=0.0), str(out)))}"
+
+
+def _begun(options: RunOptions, out: str | Path | None, runtime: Runtime) -> Path | None:
+    """Return the run that this start by torchrun made before a restart, for all processes; None without one."""
+    if options.launch is None:
+        return None
+    found = RunFolder.of_launch(options.launch, [Path(out)] if out else RUNS.glob("*")) if runtime.is_main else None
+    text = runtime.broadcast_text(str(found.path) if found else "-")
+    return None if text == "-" else Path(text)
 
 
 def run_name(recipe: str, data: str) -> str:
@@ -315,6 +340,19 @@ def check(
     chosen = {name: value for name, value in (("size", size), ("channels", channels)) if value is not None}
     options = DataOptions.model_validate({**data_options(tuple(overrides)).model_dump(), **chosen})
     return check_data(source, options, root=Path(data_root) if data_root else None, on_progress=report)
+
+
+def verify(path: str | Path) -> Verified:
+    """Check every file of a run, a model folder or the cache ("cache") against its sum."""
+    return verify_files(path)
+
+
+def repair(folder: str | Path) -> list[str]:
+    """Make a run whole from what is whole in it; return in words what was done. ``verify`` says what is damaged.
+
+    Raises CheckpointError for a folder without a whole checkpoint.
+    """
+    return repair_run(folder)
 
 
 def list_data(data_root: str | Path | None = None) -> list[dict[str, Any]]:

@@ -235,6 +235,59 @@ def test_a_single_snapshot_gives_the_verdicts_that_need_no_history():
     assert diagnose(rows, [snapshot(5, 15, diversity=0.2)]).name == HEALTHY
 
 
+def with_numbers(snapshots: list[dict], **numbers: float | list[float]) -> list[dict]:
+    """Return snapshots with more metrics: a list has a value for each of them."""
+    out = []
+    for index, each in enumerate(snapshots):
+        values = {name: value[index] if isinstance(value, list) else value for name, value in numbers.items()}
+        out.append({**each, **{f"{name}500_train": value for name, value in values.items()}})
+    return out
+
+
+def test_too_much_fine_detail_is_grainy_too_little_is_blurred(prose):
+    good = (5.0, 4.9, 4.9, 4.9, 4.9)
+    grain = diagnose(rows_of(), with_numbers(snapshots_of(good), texture=1.7, texture_median=20.0))
+    assert (grain.name, grain.title, grain.began_kimg) == ("grainy", "grainy", 1.0)
+    prose("grain", grain.message)
+    ground = diagnose(rows_of(), with_numbers(snapshots_of(good), texture=1.05, texture_median=12.0))
+    assert ground.name == "grainy"
+    prose("noisy ground", ground.message)
+    blur = diagnose(rows_of(), with_numbers(snapshots_of((*good, 4.9, 4.9)), texture=0.5, texture_median=0.0))
+    assert blur.name == "blurred"
+    prose("blur", blur.message)
+    for texture, median in ((1.0, 0.0), (1.2, 3.0), (0.9, 12.0), (0.8, 0.0)):
+        fine = with_numbers(snapshots_of((*good, 4.9, 4.9)), texture=texture, texture_median=median)
+        assert diagnose(rows_of(), fine).name == HEALTHY
+    coming = with_numbers(snapshots_of((19, 17, 14, 12, 10)), texture=1.7, texture_median=20.0)
+    assert diagnose(rows_of(), coming).name == HEALTHY  # poor and improving: too early to say
+
+
+def test_weights_without_averaging_that_are_much_better_show_an_average_that_lags(prose):
+    """An average over most of the run has one class where the raw weights have all: no mode collapse."""
+    snapshots = snapshots_of((19, 19, 19, 19, 19), diversity=0.1, missing=4)
+    assert verdict_of(snapshots) == "full_collapse"
+    late = diagnose(rows_of(), with_numbers(snapshots, raw_fd=5.0, averaged_fd=19.5))
+    assert late.name == "lagging_average"
+    prose("lagging average", late.message)
+    assert verdict_of(with_numbers(snapshots, raw_fd=18.0, averaged_fd=19.5)) == "full_collapse"
+
+
+def test_the_best_snapshot_has_the_lowest_fd_times_its_false_detail():
+    def best(fds, textures, spreads=(0.0, 0.0)) -> float:
+        snapshots = with_numbers(snapshots_of(fds), texture=list(textures))
+        for each in snapshots:
+            each["deviations"] = {"fd": spreads[0], "texture": spreads[1]}
+        return best_snapshot(snapshots)["kimg"]
+
+    assert best((3.0, 2.0, 2.5), (1.0, 2.0, 1.0)) == 3  # 2 x 2 against 2.5
+    assert best((3.0, 2.0, 2.5), (1.0, 0.5, 1.0)) == 3  # blur costs as much
+    assert best((3.0, 1.0, 2.5), (1.0, 2.0, 1.0)) == 2  # fd decides where it is much better
+    assert best((3.0, 2.0, 2.5), (1.0, 1.2, 1.0), (0.0, 0.1)) == 2  # a texture within its deviation costs nothing
+    assert best((3.0, 2.0, 2.1), (1.0, 1.3, 1.04), (0.1, 0.0)) == 3
+    assert best((3.0, 2.0, 1.9), (1.0, 1.0, 1.04), (0.1, 0.0)) == 2  # fd within its deviation: the better texture
+    assert best_snapshot(snapshots_of((float("nan"), 3.0, 2.0)))["kimg"] == 3.0
+
+
 def test_columns_are_found_whatever_the_protocol():
     row = {"kimg": 1.0, "fid500_train": 7.0, "diversity500_train": 0.5, "fd_of_one": 3.0}
     assert column_of(row, "fd") == "fid500_train"

@@ -19,6 +19,7 @@ from gansmith.parts.metrics.kernel import kernel_distance
 from gansmith.parts.metrics.memorisation import nearer, nearest
 from gansmith.parts.metrics.precision_recall import precision, recall
 from gansmith.parts.metrics.sliced_wasserstein import laplacian_pyramid, sliced_wasserstein
+from gansmith.parts.metrics.texture import LARGEST_STEP, detail, median_of, spectrum
 
 
 @pytest.fixture
@@ -363,8 +364,91 @@ def test_features_that_are_not_finite_are_refused(refused):
 def test_every_metric_says_what_is_best_of_each_number(kind):
     part = metrics.get(kind)
     assert part.best
-    assert set(part.best.values()) <= {"low", "high", "one", "chance"}
+    assert set(part.best.values()) <= {"low", "high", "one", "zero", "chance"}
     assert "Source: " in part.__doc__
+
+
+# ---- texture
+
+
+def flat_with_edges(count: int, *, seed: int = 0, side: int = 56, channels: int = 3) -> np.ndarray:
+    """Return images uint8 of two flat halves with a random edge: hardly any fine detail, and none in the median."""
+    draws = np.random.default_rng(seed)
+    out = np.full((count, side, side, channels), 190, np.uint8)
+    for image, edge, level in zip(out, draws.integers(8, side - 8, count), draws.integers(20, 120, count), strict=True):
+        image[:, :edge] = level
+    return out
+
+
+def texture(real: np.ndarray, *fake: np.ndarray):
+    sides = [Side(images, torch.zeros(len(images), 1)) for images in (real, *fake)]
+    return metrics.parse("texture").evaluate(Evidence(sides[0], tuple(sides[1:])))
+
+
+def with_noise(images: np.ndarray, sigma: float, seed: int = 1) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(0, sigma, images.shape)
+    return (images + noise).clip(0, 255).round().astype(np.uint8)
+
+
+def test_texture_of_real_images_is_one_of_grain_higher_of_blur_lower(prose):
+    real, others = with_noise(flat_with_edges(200), 3, 7), with_noise(flat_with_edges(200, seed=1), 3, 8)
+    same = texture(real, others)
+    assert same.numbers["texture"].value == pytest.approx(1, abs=0.03)
+    assert abs(same.numbers["texture"].value - 1) < 3 * same.numbers["texture"].deviation
+    assert abs(same.numbers["texture_median"].value) <= 1
+    assert same.words == ()
+    grain = texture(real, with_noise(others, 10))
+    assert grain.numbers["texture"].value > 2
+    assert grain.numbers["texture_median"].value > 15
+    assert grain.numbers["texture_fine"].value > 1.02
+    prose("grain", grain.words[0])
+    mean = (others + np.roll(others, 1, 1).astype(int) + np.roll(others, 1, 2) + np.roll(others, (1, 1), (1, 2))) // 4
+    blur = texture(real, mean.astype(np.uint8), mean.astype(np.uint8))
+    assert blur.numbers["texture"].value < 0.7
+    assert blur.numbers["texture"].deviation == 0  # two equal sets
+    prose("blur", blur.words[0])
+
+
+def test_detail_is_the_absolute_laplacian_in_gray_levels():
+    images = np.full((2, 9, 9, 1), 100, np.uint8)
+    images[1, 4, 4] = 110
+    means, counts, _ = detail(images)
+    assert means.tolist() == pytest.approx([0, (40 + 4 * 10) / 49], abs=1e-4)
+    assert counts[1].nonzero().flatten().tolist() == [0, 10, 40]
+    assert counts.sum(1).tolist() == [49, 49]
+    assert (median_of(counts[1]), median_of(torch.tensor([1, 0, 0, 3]))) == (0, 3)
+    checks = (np.indices((8, 8)).sum(0) % 2 * 255).astype(np.uint8)[None, :, :, None]
+    assert detail(checks)[0].item() == pytest.approx(LARGEST_STEP, abs=1e-3)
+
+
+def test_colours_of_transparent_pixels_are_no_texture():
+    images = with_noise(np.zeros((40, 16, 16, 4), np.uint8) + np.uint8(128), 40)
+    images[..., 3] = 0
+    assert detail(images)[0].max() == 0
+
+
+def test_a_spectrum_has_its_peak_at_the_period_of_a_pattern():
+    def peak(plane: np.ndarray) -> float:
+        frequencies, power = spectrum(plane.round().astype(np.uint8)[None, :, :, None])
+        return float(frequencies[power.argmax()])
+
+    for period in (2, 4, 8):
+        wave = 128 + 60 * np.cos(2 * np.pi * np.arange(48) / period)
+        assert peak(np.broadcast_to(wave, (32, 48))) == pytest.approx(1 / period, abs=1 / 32)
+    assert peak(np.indices((32, 32)).sum(0) % 2 * 255) == pytest.approx(math.sqrt(0.5), abs=1 / 32)
+    assert spectrum(np.full((3, 32, 32, 1), 77, np.uint8))[1].max() == pytest.approx(0, abs=1e-6)
+
+
+def test_white_noise_has_the_same_power_at_every_frequency():
+    noise = np.random.default_rng(0).integers(0, 256, (60, 33, 40, 1)).astype(np.uint8)
+    _, power = spectrum(noise)
+    assert power[2:] == pytest.approx(np.full(len(power) - 2, (256**2 - 1) / 12), rel=0.15)
+
+
+def test_texture_needs_no_extractor_and_refuses_tiny_images(refused):
+    assert metrics.get("texture").by_features is False
+    with refused("metric.evidence_missing"):
+        texture(np.zeros((40, 4, 4, 1), np.uint8), np.zeros((40, 4, 4, 1), np.uint8))
 
 
 # ---- the quick ways give what the plain functions give

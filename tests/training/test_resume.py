@@ -242,7 +242,7 @@ def test_another_number_of_threads_is_refused_if_it_was_set(paused, monkeypatch,
         torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize(("name", "value"), [("torch", "2.9.0"), ("cpu", "NO SUCH CPU"), ("processes", 2)])
+@pytest.mark.parametrize(("name", "value"), [("torch", "2.9.0"), ("cpu", "NO SUCH CPU")])
 def test_other_numerics_are_refused_by_name(name, value, paused):
     run = RunFolder(paused)
     numerics = run.record.numerics
@@ -256,6 +256,15 @@ def test_other_numerics_are_refused_by_name(name, value, paused):
     assert api.resume(paused, accept_changes=True).finished
     assert getattr(run.record.numerics, name) == now
     assert run.record.changes[0].changes == (f"{name}: {value} -> {now}",)
+
+
+def test_another_number_of_processes_is_allowed_and_logged(paused):
+    run = RunFolder(paused)
+    numerics = run.record.numerics.model_copy(update={"processes": 2, "threads": 3})
+    run.write_record(run.record.model_copy(update={"numerics": numerics}))
+    assert api.resume(paused).finished
+    assert run.record.changes[0].changes == ("processes: 2 -> 1",)
+    assert (run.record.numerics.processes, run.record.numerics.threads) == (1, torch.get_num_threads())
 
 
 def test_fewer_cpus_than_threads_before_is_a_change(paused, monkeypatch):

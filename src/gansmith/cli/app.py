@@ -37,6 +37,7 @@ from gansmith.cli import (
     train,
     translate,
     upscale,
+    verify,
 )
 from gansmith.cli.options import ENDED_BY_VERDICT, PAUSED, USER_ERROR, flag
 from gansmith.cli.text import json_text
@@ -116,6 +117,7 @@ def add_verbs(panel: str, *verbs: Callable[..., None]) -> None:
 
 
 add_verbs(TRAIN, train.train, resume.resume, plan.plan, recipes.recipes)
+add_verbs(LOOK, verify.verify, verify.repair)
 add_verbs(LOOK, diagnose.diagnose, compare.compare)
 add_verbs(USE, sample.sample, interpolate.interpolate, arithmetic.arithmetic, directions.directions)
 add_verbs(USE, invert.invert, translate.translate, upscale.upscale, features.features, augment.augment)

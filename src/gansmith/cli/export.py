@@ -12,7 +12,9 @@ from gansmith.core.events import say
 
 def export(
     model: WeightsPath,
-    to: Annotated[str, typer.Option(metavar="FORMAT", help="onnx, html, html-film, torch-export, safetensors or hub-folder.")] = "onnx",
+    to: Annotated[
+        str, typer.Option(metavar="FORMAT", help="onnx, html, html-film, torch-export, safetensors or hub-folder.")
+    ] = "onnx",
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write.", show_default="generator.onnx, .pt2, ...")
     ] = None,

@@ -1,6 +1,7 @@
 """Arguments and options that several verbs share."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -120,6 +121,13 @@ Token = Annotated[
 ]  # fmt: skip
 AsJson = Annotated[bool, flag("--json", "Print the result as JSON.")]
 
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Train in N processes of this machine; one for each GPU.", min=1, rich_help_panel=MORE
+    ),
+]
+
 Raw = Annotated[bool, flag("--raw", "Use the last weights, not their moving average (EMA).", MORE)]
 Label = Annotated[str | None, typer.Option(metavar="CLASS", help="Make images of one class, by name or number.")]
 Truncation = Annotated[
@@ -174,3 +182,29 @@ def split_numbers(option: str, text: str) -> tuple[int, ...]:
                 "cli.not_whole_numbers", f"{option}: '{word}' is not a whole number\n  for example {option} 10,50,100"
             )
     return tuple(int(word) for word in split_names(text))
+
+
+def in_processes(number: int | None) -> None:
+    """Run this command in so many processes, and exit as they do; nothing for one, and inside of torchrun."""
+    if number is None or number == 1:
+        return
+    # Here: it imports torch.
+    from gansmith.core.processes import rank_and_size, start_processes
+
+    if rank_and_size()[1] > 1:
+        raise GansmithError(
+            "cli.processes_inside_torchrun",
+            "--processes starts processes of its own, but torchrun has already started this one"
+            "\n  leave out --processes, or torchrun",
+        )
+    raise typer.Exit(start_processes(number, words_without(sys.argv[1:], "--processes")))
+
+
+def words_without(words: list[str], option: str) -> list[str]:
+    """Return the words of a command without an option and its value."""
+    kept, skip = list[str](), False
+    for word in words:
+        if not skip and word != option and not word.startswith(f"{option}="):
+            kept.append(word)
+        skip = word == option and not skip
+    return kept

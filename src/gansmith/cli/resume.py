@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import AsJson, SaveEvery, flag
+from gansmith.cli.options import AsJson, Processes, SaveEvery, flag, in_processes
 from gansmith.cli.train import print_run
 
 
@@ -25,12 +25,14 @@ def resume(
         typer.Option(metavar="NAME", help="Replace the run's loggers; 'none' ends them; repeatable."),
     ] = None,
     save_every_minutes: SaveEvery = None,
+    processes: Processes = None,
     as_json: AsJson = False,
 ) -> None:
     """Continue a run exactly where its newest checkpoint was saved.
 
     A changed length and accepted changes are recorded in the log of the run.
     """
+    in_processes(processes)
     from gansmith import api  # here: it imports torch, which takes seconds
 
     loggers = [] if logger == ["none"] else logger or None

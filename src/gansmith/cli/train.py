@@ -22,11 +22,13 @@ from gansmith.cli.options import (
     Minutes,
     Plugin,
     Precision,
+    Processes,
     SaveEvery,
     Until,
     ZipEncoding,
     data_overrides,
     flag,
+    in_processes,
 )
 from gansmith.cli.text import json_text, wrap_lines
 from gansmith.core.errors import GansmithError
@@ -135,6 +137,7 @@ def train(
     precision: Precision = "auto",
     compiled: Compile = False,
     save_every_minutes: SaveEvery = None,
+    processes: Processes = None,
     logger: Loggers = None,
     plugin: Plugin = None,
     labels: Labels = None,
@@ -150,6 +153,8 @@ def train(
 
     Example: gansmith train photos/ --recipe dcgan batch_size=128 --kimg 500
     """
+    if not dry_run:
+        in_processes(processes)
     unpaired = start is not None or to is not None
     if unpaired:
         names, overrides = unpaired_data_and_overrides(words or [], start, to)

@@ -17,6 +17,8 @@ from typing import Any
 
 import yaml
 
+from gansmith.core.file_names import escaped
+
 MAX_JSON_BYTES = 16 * 2**20  # as lists of lists they take 0.5 GB
 MAX_YAML_BYTES = 2**20
 MAX_TEXT_BYTES = 64 * 2**20
@@ -122,7 +124,25 @@ def parse_json(text: str | bytes) -> Any:
         deepest = max(accumulate(1 if each in "[{" else -1 for each in brackets), default=0)
         if deepest > MAX_DEPTH:
             raise ValueError(f"it is nested {deepest:,} levels deep, and at most {MAX_DEPTH} are read")
-    return json.loads(text)
+    value = json.loads(text)
+    return _printable(value) if _CONTROL.search(text) else value
+
+
+# Control characters and marks that turn the direction of text, also as JSON escapes them; line ends are no harm.
+_CONTROL = re.compile(
+    r"\\(?:[bf]|u(?:00[0189]|20[26]|d[89a-f]))|[\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]", re.IGNORECASE
+)
+
+
+def _printable(value: Any) -> Any:
+    """Return a value whose texts have no control characters but line ends and tabs: they may reach a terminal."""
+    if isinstance(value, str):
+        return "\n".join("\t".join(map(escaped, line.split("\t"))) for line in value.split("\n"))
+    if isinstance(value, list):
+        return [_printable(each) for each in value]
+    if isinstance(value, dict):
+        return {_printable(name): _printable(each) for name, each in value.items()}
+    return value
 
 
 def parse_yaml(text: str) -> Any:

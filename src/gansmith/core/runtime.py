@@ -1,13 +1,14 @@
-"""Devices, precision, compilation and processes of a run."""
+"""Devices, precision and compilation of a run, and what its processes tell each other."""
 
-# torchrun starts processes, torch.distributed connects them. Networks are never wrapped: after each backward one flat
-# all-reduce averages the gradients of the networks that the phase trains. It is exact, also for losses with penalties,
-# and stable to the bit. With one process it does nothing.
+# core/processes.py connects the processes. Networks are never wrapped: after each backward one flat all-reduce averages
+# the gradients of the networks that the phase trains. It is exact, also for losses with penalties, and stable to the
+# bit. With one process it does nothing.
 
 import contextlib
 import ctypes
 import importlib.util
 import os
+import platform
 import shutil
 import sys
 from collections.abc import Iterable
@@ -21,7 +22,10 @@ from torch import Tensor, nn
 
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, unknown_name
+from gansmith.core.processes import join, local_processes, talking
+from gansmith.core.version import __version__
 
+TEXT_BYTES = 200  # of a text that is gathered
 DEVICES = ("auto", "cpu", "cuda", "mps")
 PRECISIONS = ("auto", "fp32", "bf16")
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from glibc's malloc.h
@@ -55,10 +59,13 @@ class Runtime:
         Raises GansmithError if the processes cannot have equal slices.
         """
         if global_batch % self.world_size:
+            fits = [number for number in range(1, global_batch + 1) if global_batch % number == 0]
+            near = min(fits, key=lambda number: (abs(number - self.world_size), number))
             raise GansmithError(
                 "recipe.batch_size_of_processes",
                 f"batch_size {global_batch} is not divisible by {self.world_size} processes"
-                f"\n  use a multiple, for example batch_size={-(-global_batch // self.world_size) * self.world_size}",
+                f"\n  use {near} {'process' if near == 1 else 'processes'}, or a multiple, for example "
+                f"batch_size={-(-global_batch // self.world_size) * self.world_size}",
             )
         count = global_batch // self.world_size
         return self.rank * count, count
@@ -88,7 +95,8 @@ class Runtime:
                 by_dtype.setdefault(tensor.dtype, []).append(tensor)
         for group in by_dtype.values():
             flat = torch.cat([tensor.reshape(-1) for tensor in group])
-            dist.all_reduce(flat)
+            with talking():
+                dist.all_reduce(flat)
             flat.div_(self.world_size)
             for tensor, mean in zip(group, flat.split([tensor.numel() for tensor in group]), strict=True):
                 tensor.copy_(mean.view_as(tensor))
@@ -105,8 +113,9 @@ class Runtime:
     def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """Copy the main process's tensors to all processes."""
         if self.world_size > 1:
-            for tensor in tensors:
-                dist.broadcast(tensor, 0)
+            with talking():
+                for tensor in tensors:
+                    dist.broadcast(tensor, 0)
 
     def gather(self, tensor: Tensor) -> list[Tensor]:
         """Return the tensors of all processes by rank; they must have the same shape."""
@@ -116,7 +125,8 @@ class Runtime:
         if dist.get_backend() == "gloo":  # it gathers in the CPU's memory alone
             sent = sent.cpu()
         out = [torch.empty_like(sent) for _ in range(self.world_size)]
-        dist.all_gather(out, sent)
+        with talking():
+            dist.all_gather(out, sent)
         return [each.to(tensor.device) for each in out]
 
     def any_process(self, flag: bool) -> bool:
@@ -124,7 +134,8 @@ class Runtime:
         if self.world_size == 1:
             return flag
         raised = torch.tensor(float(flag), device=self.device)
-        dist.all_reduce(raised, op=dist.ReduceOp.MAX)
+        with talking():
+            dist.all_reduce(raised, op=dist.ReduceOp.MAX)
         return bool(raised.item())
 
     def broadcast_text(self, text: str) -> str:
@@ -133,15 +144,23 @@ class Runtime:
             return text
         data = torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8).to(self.device)
         length = torch.tensor(len(data), device=self.device)
-        dist.broadcast(length, 0)
-        buffer = data if self.is_main else torch.empty(int(length), dtype=torch.uint8, device=self.device)
-        dist.broadcast(buffer, 0)
+        with talking():
+            dist.broadcast(length, 0)
+            buffer = data if self.is_main else torch.empty(int(length), dtype=torch.uint8, device=self.device)
+            dist.broadcast(buffer, 0)
         return bytes(buffer.cpu().tolist()).decode()
+
+    def gather_text(self, text: str) -> list[str]:
+        """Return the texts of all processes by rank, each cut to 200 bytes."""
+        cut = text.encode()[:TEXT_BYTES].ljust(TEXT_BYTES, b"\0")
+        found = self.gather(torch.frombuffer(bytearray(cut), dtype=torch.uint8).to(self.device))
+        return [bytes(each.cpu().tolist()).rstrip(b"\0").decode(errors="replace") for each in found]
 
     def barrier(self) -> None:
         """Wait until every process calls this."""
         if self.world_size > 1:
-            dist.barrier()
+            with talking():
+                dist.barrier()
 
     def synchronize(self) -> None:
         """Wait until the device is idle, for timing."""
@@ -258,18 +277,26 @@ def start_runtime(device: str = "auto", precision: str = "auto", *, compiled: bo
         reuse_memory()
     if "OMP_NUM_THREADS" not in os.environ:  # torch counts the cores of the machine, whatever the container grants
         set_threads(min(torch.get_num_threads(), available_cpus()))
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    if world_size > 1 and not dist.is_initialized():
-        each_has_a_gpu = chosen.type == "cuda" and _local_processes() <= torch.cuda.device_count()
-        dist.init_process_group("nccl" if each_has_a_gpu else "gloo")  # NCCL refuses two processes on one GPU
-    return Runtime(chosen, int(os.environ.get("RANK", "0")), world_size, precision, compiled)
+    each_has_a_gpu = chosen.type == "cuda" and local_processes() <= torch.cuda.device_count()
+    rank, world_size = join("nccl" if each_has_a_gpu else "gloo")  # NCCL refuses two processes on one GPU
+    runtime = Runtime(chosen, rank, world_size, precision, compiled)
+    refuse_other_versions(runtime)
+    return runtime
 
 
-def _local_processes() -> int:
-    """Return the number of processes on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+def refuse_other_versions(runtime: Runtime) -> None:
+    """Raise GansmithError if processes have other versions of gansmith, Python's torch or precision than the first."""
+    mine = f"gansmith {__version__}, torch {torch.__version__}, {runtime.device.type}, {runtime.precision}"
+    found = runtime.gather_text(f"{mine} on {platform.node()}")
+    others = [text for text in found if text.rpartition(" on ")[0] != found[0].rpartition(" on ")[0]]
+    if others:
+        raise GansmithError(
+            "machine.other_versions",
+            f"the processes differ: {found[0]}; {others[0]}"
+            "\n  install the same versions on all machines, and use the same kind of device and --precision",
+        )
 
 
 def numerics() -> dict[str, str | int]:

@@ -127,12 +127,7 @@ def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress 
     """Return the whole data set from the cache; build the entry first if files have changed since."""
     stamp = source.stamp()
     record = read_index(index_path(source, options), stamp)
-    entry = find_entry(record["fingerprint"]) if record else None
-    if entry is not None and (damaged := damaged_rows(entry)):
-        text = f"{counted(len(damaged), 'image')} of {entry.shape[0]:,} in the cache of '{source.location}' are damaged"
-        warnings.warn(GansmithWarning(f"{text}\n  all images are read again from there"), stacklevel=2)
-        remove_entry(entry.folder)
-        entry = None
+    entry = _whole_entry(record["fingerprint"], source) if record else None
     if record is None or entry is None:
         try:
             with reading(source):
@@ -160,7 +155,7 @@ def _build(source: Source, options: DataOptions, on_progress: OnProgress | None)
     refuse_many_bad(source, listing, [info.problem for info in infos])
     plan = EntryPlan(source, listing, infos, infer_format(infos, options), options)
     fingerprint = plan.fingerprint()
-    entry = find_entry(fingerprint)
+    entry = _whole_entry(fingerprint, source)
     if entry is None:
         with building_folder() as folder:
             commit_entry(folder, {**_fill(folder, plan, on_step), "name": source.name, "fingerprint": fingerprint})
@@ -168,6 +163,17 @@ def _build(source: Source, options: DataOptions, on_progress: OnProgress | None)
         assert entry is not None
     on_step.finish()
     return entry, plan
+
+
+def _whole_entry(fingerprint: str, source: Source) -> Entry | None:
+    """Return the entry of a fingerprint; remove it, with a GansmithWarning, and return None if images are damaged."""
+    entry = find_entry(fingerprint)
+    if entry is None or not (damaged := damaged_rows(entry)):
+        return entry
+    text = f"{counted(len(damaged), 'image')} of {entry.shape[0]:,} in the cache of '{source.location}' are damaged"
+    warnings.warn(GansmithWarning(f"{text}\n  all images are read again from there"), stacklevel=2)
+    remove_entry(entry.folder)
+    return None
 
 
 def _record(entry: Entry, plan: EntryPlan, options: DataOptions) -> dict[str, Any]:

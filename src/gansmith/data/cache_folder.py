@@ -84,9 +84,12 @@ class Entry:
         return [parse_json(line) for _, line in text_lines(self.folder / QUARANTINE)]
 
 
-def find_entry(fingerprint: str) -> Entry | None:
-    """Return the entry of a fingerprint; None unless every file is there with the described size."""
-    folder = data_folder("entries") / fingerprint
+def find_entry(fingerprint: str, entries: Path | None = None) -> Entry | None:
+    """Return the entry of a fingerprint; None unless every file is there with the described size and sum.
+
+    The sums of the pixels are those of ``cache_check``.
+    """
+    folder = (entries or data_folder("entries")) / fingerprint
     try:
         meta = read_json(folder / META)
         if meta["version"] != VERSION or meta["fingerprint"] != fingerprint:

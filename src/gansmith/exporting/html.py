@@ -18,7 +18,6 @@ from gansmith.methods.capabilities import upscales
 from gansmith.runs.folder import RunFolder
 
 
-
 @formats.register("html")
 class Html(FileFormat):
     """One page with the model, onnxruntime-web and the model card in it; it needs no network and no Python.

@@ -11,6 +11,7 @@ from gansmith.planning.heuristics import (
     CLASSES,
     COMPACT,
     COPIES,
+    DETAIL,
     END_NORM,
     FEW_IMAGES,
     FEWEST_IMAGES,
@@ -78,11 +79,12 @@ def _fit_width(draft: RecipeBuilder, spec: DataSpec, kimg: float) -> None:
 
 
 def fit_networks(draft: RecipeBuilder, spec: DataSpec) -> None:
-    """Decide ``COMPACT``'s end norm, penalty interval and learning rates, which depend on image size and width."""
+    """Decide ``COMPACT``'s end norm, local detail, penalty interval and learning rates, by image size and width."""
     side = max(spec.height, spec.width)
     large = side > SMALL_PX
     text = f"{side} px, {'more than' if large else 'at most'} {SMALL_PX}"
     draft.decide("end_norm", ("method.generator.end_norm",), END_NORM[large], text)
+    draft.decide("detail", ("method.discriminator.detail",), DETAIL[large], text)
     draft.decide("interval", ("method.penalties.0.interval",), INTERVAL[large], text)
     if widest := widest_map(draft.recipe, spec):
         lr, widths = lr_for(widest, large=large), f"the widest map has {widest} channels"

@@ -21,6 +21,7 @@ NARROWEST = 16  # base channels of G and D
 WIDTHS = (((2_000, 250), 32), ((6_000, 6_000), 48))  # fewest kimg (up to SMALL_PX, above) for a width
 WIDER_COSTS = 3  # above SMALL_PX, 32 channels cost three times as much as 16, and a side needs its kimg with them too
 END_NORM = (False, True)  # a norm at the end of G's blocks
+DETAIL = (0, 2)  # scales of local detail that D sees
 INTERVAL = (8, 4)  # of R1
 LR_OF_D = (1.0, 0.4)  # D's learning rate over G's; with equal rates D diverged at 64 px
 LR, LR_OF_WIDTH = (2e-3, 1e-3), 0.128  # of G: the largest, and the rate times the channels of its widest layer

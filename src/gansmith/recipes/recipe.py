@@ -53,6 +53,9 @@ class Recipe(FrozenModel):
     batch_size: int = Field(ge=2, le=65536, description="images in a global batch")
     kimg: float | None = Field(None, gt=0, description="length in thousands of real images shown to D")
     epochs: float | None = Field(None, gt=0, description="length in passes over the data")
+    sync_batchnorm: bool = Field(
+        False, description="several processes: BatchNorm takes the statistics of the global batch, as one process does"
+    )
     ema_half_life_kimg: NotNegative = Field(
         10.0, description="half-life of the averaged weights (EMA); 0: no averaging"
     )

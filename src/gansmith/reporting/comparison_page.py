@@ -12,6 +12,7 @@ from gansmith.imaging.images import encode_png, enlarge, on_white
 from gansmith.reporting.comparison_curves import LINES, draw_overlay
 from gansmith.reporting.evaluation_section import ENDS, number_text
 from gansmith.reporting.page import page, section
+from gansmith.reporting.spectrum_plot import NOTE, draw_spectra, spectra_of
 
 RULE = (
     f"'noise': the difference is at most {NOISE:g} times the root of the summed squared deviations. "
@@ -31,6 +32,7 @@ def write_comparison(found: Comparison, path: Path) -> Path:
         section("Runs", _runs(found) + (f'\n<ul class="plain">{notes}</ul>' if notes else "")),
         section("Which is better?", _numbers(found)),
         section(_grids_title(found), _grids(found)),
+        *_spectra(found),
         section("Training curves", _curves(found)),
         section("Differences between the recipes", _recipe(found)),
     ]
@@ -105,6 +107,16 @@ def _curves(found: Comparison) -> str:
         return '<p class="note">The logs have no rows yet.</p>'
     note = "Losses of different recipes cannot be compared, and no loss measures quality."
     return f'<div class="scroll"><img alt="Curves" src="{embedded(png)}"></div>\n<p class="note">{note}</p>'
+
+
+def _spectra(found: Comparison) -> list[str]:
+    """Return the section with the power spectra of all runs, none if no run has them."""
+    spectra = spectra_of({run.letter: run.evaluation for run in found.runs if run.evaluation is not None})
+    if not spectra:
+        return []
+    colours = [LINES[index % len(LINES)] for index, run in enumerate(found.runs) if run.letter in spectra]
+    img = f'<div class="scroll"><img alt="Power spectra" src="{embedded(draw_spectra(spectra, colours))}"></div>'
+    return [section("Fine detail", f'{img}\n<p class="note">{NOTE}</p>')]
 
 
 def _recipe(found: Comparison) -> str:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import MetricError
-from gansmith.core.html import table
+from gansmith.core.html import embedded, table
 from gansmith.evaluation.baselines import BaselineComparison, baseline_comparisons
 from gansmith.evaluation.result import FOLDER, PAIRS, TRANSLATIONS, Evaluation, best_end, last_evaluation
+from gansmith.reporting.comparison_curves import LINES
 from gansmith.reporting.embedded_images import img_tag, load_picture
 from gansmith.reporting.page import section
+from gansmith.reporting.spectrum_plot import NOTE, draw_spectra, spectra_of
 
 ENDS = {
     "low": "lower is better",
@@ -43,7 +45,13 @@ def evaluation_sections(folder: Path, kimg: float | None) -> str:
     missing = f'<p class="note">{"<br>".join(escape(line) for line in skipped)}</p>' if skipped else ""
     numbers = "\n".join(map(_comparison, comparisons)) if comparisons else _numbers(found)
     body = f'<ul class="plain">{words}</ul>\n{numbers}\n<p class="note">{at},<br>{stamp}.</p>\n{missing}'
-    parts = (section(TITLE, body), _classes(found), _pairs(folder, found), _translations(folder, comparisons))
+    parts = (
+        section(TITLE, body),
+        _classes(found),
+        _spectrum(found),
+        _pairs(folder, found),
+        _translations(folder, comparisons),
+    )
     return "\n".join(part for part in parts if part)
 
 
@@ -97,6 +105,15 @@ def _classes(found: Evaluation) -> str:
         rows.append([escape(name), "".join(bars), f"{fake:.1%}", f"{real:.1%}", f"<b>{mark}</b>"])
     body = table(["class", '<span class="bars">samples above, real images below</span>', "samples", "real", ""], rows)
     return section("Which classes the model makes, by the classifier of the metric", body)
+
+
+def _spectrum(found: Evaluation) -> str:
+    """Return the plot of power spectra, if the texture was measured."""
+    spectra = spectra_of({"samples": found})
+    if not spectra:
+        return ""
+    img = f'<div class="scroll"><img alt="Power spectra" src="{embedded(draw_spectra(spectra, LINES))}"></div>'
+    return section("Is fine detail as in real images?", f'{img}\n<p class="note">{NOTE}</p>')
 
 
 def _pairs(folder: Path, found: Evaluation) -> str:

@@ -39,6 +39,9 @@ PANELS = (
     Panel("update_", "relative weight change", is_log=True),
     Panel("fd", "Fréchet distance of samples, lower is better, log scale", is_log=True, metrics=("fd", "fid")),
     Panel(
-        "snapshot_", "samples against real images", guide=1.0, metrics=("coverage", "diversity", "missing", "copies")
+        "snapshot_",
+        "samples against real images",
+        guide=1.0,
+        metrics=("coverage", "diversity", "missing", "copies", "texture"),
     ),
 )

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from io import BytesIO
 from itertools import count
@@ -103,6 +103,20 @@ class RunFolder:
                 f"'{path}' is not a run folder: it has no {RECORD}\n  pass the folder that 'gansmith train' printed",
             )
         return cls(path)
+
+    @classmethod
+    def of_launch(cls, launch: str, folders: Iterable[Path]) -> "RunFolder | None":
+        """Return the run in one of the folders that a start by torchrun has made; None without one.
+
+        A run that was killed before its first checkpoint is removed, since there is nothing to continue.
+        """
+        for path in folders:
+            with suppress(CheckpointError):
+                if is_run(path) and cls(path).record.launch == launch:
+                    if any(is_checkpoint(each) for each in list_checkpoints(path / "checkpoints")):
+                        return cls(path)
+                    shutil.rmtree(path)
+        return None
 
     @property
     def _logs(self) -> tuple[Path, ...]:

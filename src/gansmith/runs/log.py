@@ -9,7 +9,7 @@ from typing import Any, Literal
 from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
 from gansmith.core.errors import CheckpointError
-from gansmith.core.metric_name import column_of
+from gansmith.core.metric_name import MetricName, column_of
 from gansmith.core.plain_files import parse_json, text_lines
 
 
@@ -90,7 +90,8 @@ def _fault_of(value: Any, file: str) -> str:
         return f"kimg is {str(kimg)[:40]}"
     if "event" not in value:
         for name, each in value.items():
-            if name not in _NOT_NUMBERS and type(each) not in (int, float, type(None)):
+            is_number = file not in _SNAPSHOTS or MetricName.parse(str(name)) is not None
+            if is_number and type(each) not in (int, float, type(None)):
                 return f"{str(name)[:80]} is no number"
     return ""
 
@@ -102,7 +103,7 @@ def _unreadable(path: Path, reason: str) -> CheckpointError:
 
 
 _WITH_KIMG = ("log.jsonl", "snapshots.jsonl", "looks.jsonl")
-_NOT_NUMBERS = ("modes", "kinds", "verdict")  # fields of a snapshot
+_SNAPSHOTS = ("snapshots.jsonl", "looks.jsonl")  # with shares of modes and a verdict besides metrics
 
 
 Row = dict[str, Any]
@@ -122,6 +123,7 @@ def measure(row: Row, name: str) -> float:
     return float(row[column]) if column else float("nan")
 
 
+MOST_EXCESS = 1.0  # of texture, so that it doubles fd at most
 NOISE = 2.0  # standard deviations, up to which a difference counts as noise
 
 
@@ -129,7 +131,7 @@ def best_snapshot(snapshots: Sequence[Row]) -> Row | None:
     """Return the best snapshot: the lowest Fréchet distance, enlarged for false detail.
 
     fd hardly sees grain, so it is multiplied by 1 + e, where e is the excess of the texture: max(t, 1 / t) - 1 for the
-    ratio t, less two of its standard deviations, at least 0. Two snapshots whose products differ by at most two
+    ratio t, less two of its standard deviations, from 0 to 1. Two snapshots whose products differ by at most two
     standard deviations of their difference are equally good by fd: then the smaller excess wins, or for equal ones the
     lower product. Snapshots are compared one after the other, so that the best of the first N is known at the N-th.
     """
@@ -145,7 +147,7 @@ def excess_of_texture(row: Row) -> float:
     ratio, spread = measure(row, "texture"), row.get("deviations", {}).get("texture", 0.0)
     if math.isnan(ratio):
         return 0.0
-    return max(0.0, max(ratio, 1 / max(ratio, 1e-6)) - 1 - NOISE * spread)
+    return min(MOST_EXCESS, max(0.0, max(ratio, 1 / max(ratio, 1e-6)) - 1 - NOISE * spread))
 
 
 def _is_better(row: Row, best: Row) -> bool:

@@ -61,6 +61,7 @@ class RunOptions:
     loggers: tuple[Any, ...] = ()
     save_every_minutes: float | None = None
     began: float = field(default_factory=clock.began)  # when the command began, by clock.monotonic
+    launch: str | None = None  # see ``RunRecord``
 
     @property
     def time_limit(self) -> TimeLimit | None:

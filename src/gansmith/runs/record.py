@@ -22,6 +22,7 @@ from gansmith.runs.length import RunLength
 from gansmith.runs.log import LogEvent
 from gansmith.runs.options import RunOptions
 
+ALLOWED = ("processes", "threads")  # numerics that may change with the number of processes
 SHOWN = 4  # names in a sentence
 RECORD_FORMAT = 3  # 1 had other names: recipes/old_files.py maps them; 2 had no ended_by
 
@@ -130,6 +131,7 @@ class RunRecord(FrozenModel):
     changes: tuple[Change, ...] = ()
     save_every_minutes: float | None = None
     ended_by: VerdictName | None = None  # the verdict that ended the run before its length
+    launch: str | None = None  # the start by torchrun that made the run, and a digest of its options
 
     @property
     def plugin_files(self) -> tuple[Path, ...]:
@@ -157,6 +159,7 @@ def make_run_record(
         init_from=str(options.init_from) if options.init_from else None,
         loggers=options.loggers,
         save_every_minutes=options.save_every_minutes,
+        launch=options.launch,
     )
 
 
@@ -166,13 +169,14 @@ def changes_since(
     """Return in words every difference from the run so far that decides its numbers."""
     before = Recipe.model_validate(from_old_file(checkpoint.values["recipe"]))
     changes = [f"recipe {text}" for text in differences(before, recipe)]
-    changes += [f"run.json {text}" for text in _edits(record, checkpoint)]
+    changes += [f"run.json {text}" for text in edits(record, checkpoint)]
     known = record.data.spec
     if (known.fingerprint, known.pixels_sha256) != (spec.fingerprint, spec.pixels_sha256):
         changes.append(f"data set '{record.data.source}': its images have changed ({known.fingerprint[:12]})")
     recorded = record.numerics.model_dump()
+    more_or_fewer = record.numerics.processes != runtime.world_size
     for name, value in Numerics.of(runtime).model_dump().items():
-        if recorded[name] != value:
+        if recorded[name] != value and not (more_or_fewer and name in ALLOWED):
             changes.append(f"{name}: {recorded[name]} -> {value}")
     for plugin in record.plugins:
         if _digest(Path(plugin.file)) != plugin.sha256:
@@ -180,7 +184,7 @@ def changes_since(
     return changes
 
 
-def _edits(record: RunRecord, checkpoint: Checkpoint) -> list[str]:
+def edits(record: RunRecord, checkpoint: Checkpoint) -> list[str]:
     """Return in words what decides the numbers of a run and was edited in run.json since a checkpoint was written.
 
     What gansmith itself writes there between two checkpoints is no edit: an accepted change, a revised length.
@@ -206,6 +210,15 @@ def flattened(values: Any, above: str = "") -> dict[str, Any]:
     for name, value in values.items():
         out |= flattened(value, f"{above}.{name}" if above else str(name))
     return out
+
+
+def change_of_processes(record: RunRecord, runtime: Runtime) -> list[str]:
+    """Return in words that the run goes on with another number of processes, which is allowed: [] or one text.
+
+    Data and noise are those of the global batch, whatever the number; sums are rounded differently.
+    """
+    before = record.numerics.processes
+    return [f"processes: {before} -> {runtime.world_size}"] if before != runtime.world_size else []
 
 
 def _some(names: Sequence[str]) -> str:

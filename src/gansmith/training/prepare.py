@@ -1,14 +1,16 @@
 """Prepare a run: find and open its data, measure its speed, fix its length."""
 
 import json
-from collections.abc import Iterator
+import os
+import platform
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gansmith.core import clock
 from gansmith.core.errors import DataError, RecipeError
 from gansmith.core.events import MessageEvent, OnEvent, duration, progress_events, silent
-from gansmith.core.runtime import Runtime, threads
+from gansmith.core.runtime import Runtime, set_threads, threads
 from gansmith.data.base import ImageData, Source
 from gansmith.data.batches import BatchStream
 from gansmith.data.find import find_source
@@ -35,6 +37,7 @@ class Speed:
 
     img_per_sec: float  # of the main process
     doubt: str = ""  # empty: it was steady, and the processes had the cores that they need
+    threads: str = ""  # why one thread is used instead of several; empty if that is not so
 
     def warning(self) -> str:
         """Return the doubt as a warning for people; empty without one."""
@@ -62,6 +65,7 @@ def prepare(
     Speed is measured if ``measure`` is true or there is a time limit. Raises DataError for data that cannot be
     opened, GansmithError for a length that is too long.
     """
+    runtime.slice_of(recipe.batch_size)  # before any image is decoded
     source = find_data(options, runtime)
     recipe, data = open_for(recipe, source, options, runtime, on_event)
     for line in data.summary.lines():
@@ -103,7 +107,9 @@ def fit_length(
 
 
 def warn_of_doubt(speed: Speed, on_event: OnEvent) -> None:
-    """Report a doubtful speed as a warning."""
+    """Report a doubtful speed as a warning, and that one thread is used."""
+    if speed.threads:
+        on_event(MessageEvent("note", speed.threads))
     if speed.doubt:
         on_event(MessageEvent("warning", speed.warning()))
 
@@ -146,15 +152,29 @@ def open_for(
             f"'{data.spec.name}' has only one training image"
             "\n  at least 2 are needed; 'gansmith data check' shows which files were left out",
         )
+    refuse_other_data(data, runtime)
     decided = recipe.data.like(data.spec)
     return recipe.model_copy(update={"data": decided}), data
+
+
+def refuse_other_data(data: ImageData, runtime: Runtime) -> None:
+    """Raise DataError if another process has opened other images."""
+    found = runtime.gather_text(f"{data.spec.fingerprint[:12]} on {platform.node()} ({data.spec.contents})")
+    others = [text for text in found if text.split()[0] != found[0].split()[0]]
+    if others:
+        raise DataError(
+            "data.differs_between_processes",
+            f"'{data.spec.name}' is not the same for all processes: {found[0]}; {others[0]}"
+            "\n  give every machine the same files",
+        )
 
 
 def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, most_sec: float = STEADY_SEC) -> Speed:
     """Train until the speed is steady, at most for ``most_sec``, discard the state, and return the speed.
 
     All processes must call it. The augmentation probability gets a typical value: a run starts at 0, where augmentation
-    takes no time, so the speed would be overestimated.
+    takes no time, so the speed would be overestimated. If other processes take part of the cores, several threads wait
+    for each other; then the speed of one thread is measured too, and the faster number of threads stays.
     """
     refuse_too_large(recipe, data.spec, runtime)
     state = RunState.fresh(recipe, data.spec, 0, runtime)
@@ -167,12 +187,27 @@ def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, most_sec: f
         runtime.synchronize()
         return clock.monotonic()
 
+    several = threads()
+    found = _measured(step, state.images_per_iteration, runtime, most_sec)
+    can_choose = several > 1 and runtime.world_size == 1 and "OMP_NUM_THREADS" not in os.environ
+    if can_choose and runtime.device.type == "cpu" and found.doubt:
+        set_threads(1)
+        alone = _measured(step, state.images_per_iteration, runtime, most_sec / 2)
+        if alone.img_per_sec > found.img_per_sec:
+            speeds = f"{alone.img_per_sec:,.0f} images a second instead of {found.img_per_sec:,.0f}"
+            return replace(alone, threads=f"1 thread instead of {several}: {speeds}, because the machine is busy")
+        set_threads(several)
+    return found
+
+
+def _measured(step: Callable[[], float], images_per_step: int, runtime: Runtime, most_sec: float) -> Speed:
+    """Return the speed of steps, measured until it is steady; ``step`` returns the time at its end."""
     step()
     start = begun = step()  # the first two steps allocate memory and compile
     load, speeds, images = clock.Load(), list[float](), 0
     while runtime.any_process(not speeds or not (_is_steady(speeds) or start - begun >= most_sec)):
         now = step()
-        images += state.images_per_iteration
+        images += images_per_step
         if now - start >= min(WINDOW_SEC, most_sec / WINDOWS):
             speeds.append(images / max(now - start, 1e-9))
             start, images = now, 0

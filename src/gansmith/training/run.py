@@ -24,6 +24,7 @@ from gansmith.core.errors import (
     reason_of,
 )
 from gansmith.core.events import Event, MessageEvent, OnEvent, duration
+from gansmith.core.processes import batch_norms
 from gansmith.core.registry import plugin_fault, plugin_parts_in
 from gansmith.core.runtime import Runtime, set_threads
 from gansmith.core.signals import Stopped, StopRequest, interrupting
@@ -36,7 +37,7 @@ from gansmith.runs.folder import RECORD, RunFolder, remove_leftovers
 from gansmith.runs.length import Budget
 from gansmith.runs.log import append_row, read_rows
 from gansmith.runs.options import RunOptions
-from gansmith.runs.record import Change, Numerics, changes_since, make_run_record
+from gansmith.runs.record import Change, Numerics, change_of_processes, changes_since, make_run_record
 from gansmith.training.first_weights import take_weights
 from gansmith.training.memory import naming_what_fits, refuse_too_large
 from gansmith.training.prepare import Prepared, find_data, open_for
@@ -90,6 +91,11 @@ def start_run(
         on_event(MessageEvent("note", "forward passes run in bf16, which this device supports"))
     if runtime.compiled:
         on_event(MessageEvent("note", "networks are compiled, so the first steps take longer"))
+    if runtime.world_size > 1 and batch_norms(state.method.networks) and not recipe.sync_batchnorm:
+        text = (
+            "BatchNorm takes the statistics of each process's part of the batch, so weights differ from one process's"
+        )
+        on_event(MessageEvent("note", f"{text}; sync_batchnorm=true takes those of the whole batch"))
     taken = take_weights(state, data.spec, first, str(options.init_from), on_event) if first is not None else {}
     with StopRequest(runtime.is_main).listening() as stop:  # from the first file to the checkpoint that resume needs
         run = RunFolder.create(folder) if runtime.is_main else RunFolder(folder)
@@ -172,6 +178,7 @@ def _resumed(
             f"'{run.path}' cannot continue exactly: {changes[0]}{more}"
             "\n  undo the change, or pass --accept-changes to continue with it (the log records it)",
         )
+    changes += change_of_processes(record, runtime)
     refuse_too_large(recipe, data.spec, runtime)
     with _explaining(recipe, data, runtime):
         state = RunState.fresh(recipe, data.spec, record.seed, runtime)

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from gansmith.core.errors import CheckpointError, RecipeError, unknown_name
 from gansmith.core.noise import Noise
+from gansmith.core.processes import synchronize_batch_norms_
 from gansmith.core.randomness import derive_seed
 from gansmith.core.runtime import Runtime
 from gansmith.core.schedules import Moment
@@ -85,6 +86,8 @@ class RunState:
         trainable = {n: [p for p in net.parameters() if p.requires_grad] for n, net in method.networks.items()}
         runtime.broadcast_([tensor.detach() for tensor in method.networks.state_dict(keep_vars=True).values()])
         averages = {name: Ema(method.networks[name]) for name in method.averaged}
+        if recipe.sync_batchnorm and runtime.world_size > 1:
+            synchronize_batch_norms_(method.networks)
         runtime.compile_(method.networks.values())
         return cls(
             recipe=recipe,
@@ -184,7 +187,9 @@ class RunState:
         self.method.state.clear()
         self.method.state.update(parts.get("state", {}))
         self.method.pools.clear()
-        self.method.pools.update(_below(parts.get("pools", {}), f"{runtime.rank}/"))
+        pools = parts.get("pools", {})
+        pooled = len({name.partition("/")[0] for name in pools}) or 1  # another number of processes than this, perhaps
+        self.method.pools.update(_below(pools, f"{runtime.rank % pooled}/"))
         self.meter.cells = parts.get("meter", {})
         self.bad_steps = parts["bad_steps"][""]
         self.iteration, self.salt, self.seed = values["iteration"], values["salt"], values["seed"]

@@ -25,6 +25,7 @@ STATUS = {
     "web.preparing": 503, "web.child_slow": 504, "web.child_failed": 500, "image.too_large": 413,
     "data.enlarged_too_large": 413,
     "web.run_not_training": 409, "web.run_is_training": 409, "web.run_unreadable": 403, "web.no_such_snapshot": 404,
+    "web.no_such_page": 404, "web.no_such_picture": 404,
     "web.read_only": 403, "web.control_forbidden": 403, "web.control_unsupported": 501, "web.unknown_session": 404,
     "web.too_many_sessions": 429, "web.too_many_streams": 429,
 }  # fmt: skip

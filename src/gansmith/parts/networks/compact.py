@@ -2,14 +2,17 @@
 
 from typing import ClassVar, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gansmith.parts.networks.base import ImageSpec, Network, finish, networks, normed, projected, start_map
 from gansmith.parts.networks.dcgan import DCGANGenerator
 from gansmith.parts.networks.r3gan import Double
 from gansmith.parts.networks.strided_conv import StridedConv2d, StridedConvTranspose2d
 
+VISIBLE = 0.05  # a Laplacian of so much of the value range (12.75 of 255 levels) counts as half of a full edge
 IMAGE_GAIN = 0.25  # factor of the summed images; with 1, faces of 64 px are grainy: Adam moves large sums fast
 
 
@@ -21,12 +24,16 @@ class Compact(Network):
        From each of these maps another doubling convolution makes an image. Smaller images are enlarged bilinearly; a
        quarter of the sum of all goes through tanh.
        Block: x + conv(relu(norm(conv(relu(norm(x)))))), convolutions 3x3; with ``end_norm`` a norm follows the last.
-    D: halving 4x4 convolution, norm (not in the first), leaky, blocks -> ... -> Linear over the last map; one logit.
+    D: images, with ``detail`` also their local detail -> halving 4x4 convolution, norm (not in the first), leaky,
+       blocks -> ... -> Linear over the last map; one logit.
        Block: leaky(x + norm(conv(leaky(norm(conv(x)))))).
+       Local detail: L^2 / (L^2 + c^2) of the Laplacian L of each channel, at full size, half size, ...: about 0 on flat
+       ground and 1 on any edge. Without it D compares the amounts of edge, and grain on flat ground passes for edges.
     Labels: one-hot, beside the latent; D adds the inner product of its last map with a vector for each class.
     Source: strided convolutions: Radford et al. 2016, arXiv:1511.06434; residual blocks: He et al. 2016,
     arXiv:1512.03385 (D) and arXiv:1603.05027 (G); sum of images: Karras et al. 2020, arXiv:1912.04958, section 4.1;
-    labels in D: Miyato and Koyama 2018, arXiv:1802.05637, equation 3.
+    labels in D: Miyato and Koyama 2018, arXiv:1802.05637, equation 3; a D that is shown frequencies: Chen et al. 2021,
+    arXiv:2012.05535; L^2 / (L^2 + c^2): Geman and McClure 1985.
     Differs: the inner product uses the whole last map, not its sum. Why the blocks are where they are:
     benchmarks/flagship/trials.md.
     """
@@ -41,6 +48,9 @@ class Compact(Network):
     norm: Literal["batch", "none"] = "batch"
     end_norm: bool = Field(
         False, description="a norm with initial gain 0 at the end of G's blocks: more variety above 28 px"
+    )
+    detail: int = Field(
+        0, ge=0, le=4, description="scales of local detail that D sees beside the image: less grain above 28 px"
     )
     leak: float = Field(0.2, ge=0, lt=1, description="slope of D's LeakyReLU below 0")
 
@@ -73,7 +83,11 @@ class Compact(Network):
         rows, columns, doublings = start_map(spec, self.kind)
         widths = self._widths(doublings)
         layers: list[nn.Module] = []
-        for index, (before, after) in enumerate(zip([spec.channels, *widths], widths, strict=False)):
+        scales = min(self.detail, doublings)
+        if scales:
+            layers.append(LocalDetail(scales, VISIBLE * (1 if self.value_range == "unit" else 2)))
+        first = spec.channels * (1 + scales)
+        for index, (before, after) in enumerate(zip([first, *widths], widths, strict=False)):
             side = max(rows, columns) * 2 ** (doublings - 1 - index)
             norm = self.norm if index else "none"
             layers += [StridedConv2d(before, after, bias=norm == "none"), *normed(norm, after)]
@@ -105,6 +119,35 @@ class SumOfImages(nn.Module):
             more = IMAGE_GAIN * head(maps)
             images = more if images is None else self.enlarge(images) + more
         return self.last(images)
+
+
+class LocalDetail(nn.Module):
+    """Images (N, C, H, W) -> (N, (1 + scales) C, H, W): the images, then their local detail at each scale, in [0, 1].
+
+    Local detail is L^2 / (L^2 + c^2) of the Laplacian L of 4 neighbours; images are halved from scale to scale, and the
+    detail is enlarged again. The square makes its gradient 0 on flat ground, so that R1 does not hold D back there.
+    """
+
+    def __init__(self, scales: int, visible: float) -> None:
+        super().__init__()
+        self.scales, self.visible = scales, visible
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return images and detail, in the images' dtype."""
+        out, smaller = [images], images.float()
+        for scale in range(self.scales):
+            smaller = F.avg_pool2d(smaller, 2) if scale else smaller
+            squares = laplacian(smaller).square()
+            detail = squares / (squares + self.visible**2)
+            out.append(F.interpolate(detail, scale_factor=2.0**scale) if scale else detail)
+        return torch.cat(out, 1).to(images.dtype).contiguous(memory_format=torch.channels_last)
+
+
+def laplacian(images: Tensor) -> Tensor:
+    """Return 4 times each pixel minus its neighbours, of images (N, C, H, W); beyond the border they go on evenly."""
+    across, down = images.diff(dim=3), images.diff(dim=2)
+    across = F.pad(across, (1, 0)) - F.pad(across, (0, 1))
+    return across + F.pad(down, (0, 0, 1, 0)) - F.pad(down, (0, 0, 0, 1))
 
 
 class GeneratorBlock(nn.Module):

@@ -1,0 +1,41 @@
+"""``gansmith verify`` and ``gansmith repair``: check files against their sums, and keep what is whole."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gansmith.cli.options import USER_ERROR, AsJson
+from gansmith.cli.text import json_text
+
+
+def verify(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A run folder, a model folder, or the word cache.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check every file of a run, a model or the cache against its sum.
+
+    The exit code is 2 if a file is damaged. 'gansmith repair' mends a run; the cache mends itself.
+
+    Example: gansmith verify runs/dcgan-photos-001
+    """
+    from gansmith import api  # here: it imports torch, which takes seconds
+
+    found = api.verify(path)
+    print(json_text(found.to_json()) if as_json else "\n".join(found.lines()))
+    if not found.is_whole:
+        raise typer.Exit(USER_ERROR)
+
+
+def repair(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make a run whole from what is whole in it.
+
+    Damaged files are moved to RUN/damaged. The newest whole checkpoint restores run.json and recipe.yaml.
+    """
+    from gansmith import api  # here: it imports torch, which takes seconds
+
+    done = api.repair(run)
+    print(json_text({"done": done}) if as_json else "\n".join(done or ["nothing to repair"]))

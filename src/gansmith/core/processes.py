@@ -1,0 +1,246 @@
+"""Processes of one run: connect them, notice dead ones, start them on this machine."""
+
+# torchrun starts processes and describes them in environment variables; torch.distributed connects them. A process can
+# wait hours for the main one, which decodes images or writes a film, so the timeout of a collective operation says
+# nothing about dead processes. Each process has a heart instead: a thread that counts in the store of torchrun.
+
+import atexit
+import hashlib
+import logging
+import os
+import platform
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # torch's list of names lacks them
+from torch.distributed.nn.functional import all_reduce
+
+from gansmith.core.cpus import available_cpus
+from gansmith.core.errors import GansmithError, TrainingError
+from gansmith.core.events import say
+
+ANSWER_SEC = 50.0  # until an address answers
+ARRIVAL_SEC = 300.0  # until all processes are there
+WAIT = timedelta(days=1)  # of a collective operation: see above
+BEAT_SEC = 1.0
+# A process is dead if its heart is silent for so long. After a network was cut for 20 s, TCP tries again at 25.4 s.
+SILENT_SEC = 28.0
+ASLEEP_SEC = 5.0  # between two beats: this process was suspended, and so may the others have been
+LEAVING_SEC = 5.0  # for an orderly end after the store has gone
+DEAD = 1  # exit code of a process that misses another
+
+
+def rank_and_size() -> tuple[int, int]:
+    """Return this process's number among those of the run, and how many there are."""
+    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def local_processes() -> int:
+    """Return the number of processes of the run on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def join(backend: str) -> tuple[int, int]:
+    """Connect this process with the others of torchrun, once; return its number and how many there are.
+
+    Raises GansmithError if nobody answers at the address of the main process, or if a process does not come.
+    """
+    rank, size = rank_and_size()
+    if size == 1 or dist.is_initialized():
+        return rank, size
+    store = PrefixStore(f"group/{_attempt(size)}", _connect(rank, size))
+    store.set(f"here/{rank}", "")
+    try:
+        store.wait([f"here/{other}" for other in range(size)], timedelta(seconds=ARRIVAL_SEC))
+    except dist.DistError as problem:
+        raise GansmithError(
+            "machine.process_missing",
+            f"process {rank} of {size} has waited {ARRIVAL_SEC:.0f} seconds for the others\n  start all of them: the "
+            "same torchrun command on each machine, with its --node-rank",
+        ) from problem
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
+    heart = Heart(_connect(rank, size, again=True), rank, size)
+    heart.start()
+    atexit.register(heart.stop)
+    return rank, size
+
+
+def _connect(rank: int, size: int, *, again: bool = False) -> TCPStore:
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    serves = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and not again
+    try:
+        return TCPStore(host, port, size, serves, timeout=timedelta(seconds=ANSWER_SEC), wait_for_workers=False)
+    except dist.DistError as problem:
+        raise GansmithError(
+            "machine.no_answer",
+            f"nobody answers at {host}:{port}, the address of the main process\n  check MASTER_ADDR and MASTER_PORT "
+            "(--master-addr, --master-port or --rdzv-endpoint of torchrun), and the firewall",
+        ) from problem
+
+
+def _attempt(size: int) -> str:
+    """Return a name of this start of the processes: the store of torchrun outlives a restart, and a change of size."""
+    return f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{size}"
+
+
+@contextmanager
+def talking() -> Iterator[None]:
+    """Turn the error of a lost connection into a TrainingError."""
+    try:
+        yield
+    except RuntimeError as problem:
+        rank, size = rank_and_size()
+        raise TrainingError(
+            "training.process_lost",
+            f"process {rank} of {size} has lost another one, which ended or was killed; see what that one said"
+            "\n  'torchrun --max-restarts=3' continues from the last checkpoint by itself",
+        ) from problem
+
+
+class Heart(threading.Thread):
+    """Counts in the store once a second, and ends this process if another one's count stands still.
+
+    The main process watches all others; they watch it, and what it says about the dead.
+    """
+
+    def __init__(self, store: TCPStore, rank: int, size: int) -> None:
+        super().__init__(name="heart", daemon=True)
+        self._store, self._rank = PrefixStore(f"hearts/{_attempt(size)}", store), rank
+        self._watched = [other for other in range(size) if other != rank] if rank == 0 else [0]
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Beat and watch until ``stop``."""
+        seen = {other: (b"", time.monotonic()) for other in self._watched}
+        before = time.monotonic()
+        try:
+            for other in (self._rank, *self._watched):
+                self._store.add(str(other), 0)  # so that no key is missing
+            while not self._stopped.wait(BEAT_SEC):
+                self._store.add(str(self._rank), 1)
+                counts = self._store.multi_get([str(other) for other in self._watched])
+                now = time.monotonic()
+                for other, count in zip(self._watched, counts, strict=True):
+                    was, since = seen[other]
+                    if count != was or now - before > ASLEEP_SEC:
+                        seen[other] = (count, now)
+                    elif now - since > SILENT_SEC and int(count) >= 0:
+                        self._end(f"process {other} has been silent for {SILENT_SEC:.0f} seconds")
+                before = now
+        except RuntimeError as problem:
+            if not self._stopped.wait(LEAVING_SEC):
+                self._end(f"the main process does not answer any more: {str(problem)[:100]}")
+
+    def stop(self) -> None:
+        """Tell the others that this process ends in order."""
+        self._stopped.set()
+        self.join(timeout=2 * BEAT_SEC)
+        try:
+            self._store.add(str(self._rank), -(10**12))  # below 0: no longer expected to count
+        except RuntimeError:
+            return  # the store has ended before: nobody is there to tell
+
+    def _end(self, reason: str) -> None:
+        if not self._stopped.is_set():
+            say(f"gansmith: process {self._rank} ends: {reason}")
+            os._exit(DEAD)
+
+
+class _OfAllProcesses(nn.modules.batchnorm._BatchNorm):
+    """Batch norm with the statistics of the global batch, whose gradients, also second ones, are those of one process.
+
+    torch.nn.SyncBatchNorm runs on GPUs alone and has no second derivative, which penalties need.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the normalized inputs (N, C, ...); in evaluation, as the plain norm does."""
+        if not self.training:
+            return super().forward(inputs)
+        dims, shape = [0, *range(2, inputs.ndim)], (1, -1, *(1 for _ in range(2, inputs.ndim)))
+        values = inputs.float()
+        mean = _mean_of_all(values.mean(dims))
+        centred = values - mean.view(shape)
+        variance = _mean_of_all(centred.square().mean(dims))
+        out = centred * (variance + self.eps).rsqrt().view(shape)
+        if self.affine:
+            out = out * self.weight.view(shape) + self.bias.view(shape)
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            with torch.no_grad():
+                self.num_batches_tracked.add_(1)
+                share = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+                count = inputs.numel() / inputs.shape[1] * dist.get_world_size()
+                self.running_mean.lerp_(mean, share)
+                self.running_var.lerp_(variance * count / (count - 1), share)
+        return out.to(inputs.dtype)
+
+
+class _BatchNorm1d(_OfAllProcesses, nn.BatchNorm1d):
+    pass
+
+
+class _BatchNorm2d(_OfAllProcesses, nn.BatchNorm2d):
+    pass
+
+
+def batch_norms(networks: nn.Module) -> list[nn.Module]:
+    """Return the layers whose statistics are of the batch."""
+    return [module for module in networks.modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)]
+
+
+def synchronize_batch_norms_(networks: nn.Module) -> None:
+    """Make batch norms take the statistics of the global batch; weights and their names do not change."""
+    for module in batch_norms(networks):
+        shared = _BatchNorm2d if isinstance(module, nn.BatchNorm2d) else _BatchNorm1d
+        plain = type(module) in (nn.BatchNorm1d, nn.BatchNorm2d)
+        module.__class__ = shared if plain else type(type(module).__name__, (type(module), shared), {})
+
+
+def _mean_of_all(values: Tensor) -> Tensor:
+    """Return the mean over the processes, which have equal slices; autograd passes through it."""
+    with talking():
+        return all_reduce(values) / dist.get_world_size()
+
+
+def launch_id() -> str | None:
+    """Return a name for the start by torchrun that this process belongs to, the same after a restart; None without."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID")
+    return f"{platform.node()}/{os.getppid()}" if name == "none" else name
+
+
+def start_processes(number: int, words: Sequence[str]) -> int:
+    """Run ``gansmith WORDS`` in so many processes on this machine; return the exit code of the first that failed.
+
+    Each process gets its share of the CPUs as threads, unless OMP_NUM_THREADS is set.
+    """
+    # Here: torch imports its launcher in half a second, which processes that were started do not need.
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, available_cpus() // number)))
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the processes speak for themselves
+    config = LaunchConfig(
+        min_nodes=1, max_nodes=1, nproc_per_node=number, run_id=uuid.uuid4().hex, rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0", max_restarts=0,
+    )  # fmt: skip
+    try:
+        elastic_launch(config, sys.executable)("-m", "gansmith", *words)
+    except ChildFailedError as problem:
+        first = min(problem.failures.values(), key=lambda each: each.timestamp)
+        return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
+    except SignalException as problem:
+        return 128 + problem.sigval
+    return 0
+
+
+def digest_of(values: object) -> str:
+    """Return a short digest of values with a stable text."""
+    return hashlib.sha256(repr(values).encode()).hexdigest()[:16]
