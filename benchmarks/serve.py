@@ -168,7 +168,7 @@ async def _gradio_clients(url: str, process: int, clients: int, seconds: float) 
 
     times, statuses = list[float](), Counter[int]()
     async with httpx.AsyncClient(base_url=url, timeout=120, limits=httpx.Limits(max_connections=2 * clients)) as http:
-        for _ in range(120):
+        for _ in range(600):
             try:
                 if (await http.get("/config")).status_code == 200:
                     break
