@@ -1,8 +1,8 @@
 """Send thousands of hostile requests to `gansmith studio`, as bytes on a socket; check that it still serves."""
 
-# Run: python benchmarks/hostile.py MODELS [--count 10000]. MODELS: a folder with models named plain, cond, up, colorize,
-# as tests/web/conftest.py makes them. The requests are those of tests/hostile.py. Some are cut off in the middle. Every
-# 500 requests, and at the end, an image must have the bytes that it had at the start.
+# Run: python benchmarks/hostile.py MODELS [--count 10000]. MODELS: a folder with models named plain, cond, up and
+# colorize, as tests/web/conftest.py makes them. The requests are those of tests/hostile.py. Some are cut off in the
+# middle. Every 500 requests, and at the end, an image must have the bytes that it had at the start.
 
 import argparse
 import asyncio
