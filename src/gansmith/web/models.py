@@ -120,7 +120,7 @@ class Models:
         if model is None:
             file = self._file(entry, generator)
             stamp = _stamp(file)
-            model = OnnxModel(file, "cpu")
+            model = OnnxModel(file)
             self._open[file] = stamp, model
             while len(self._open) > OPEN_AT_ONCE:
                 self._open.popitem(last=False)
