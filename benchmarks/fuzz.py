@@ -4,6 +4,7 @@
 # Readers may raise GansmithError, OSError and ValueError; anything else is a failure.
 
 import argparse
+import contextlib
 import json
 import resource
 import tempfile
@@ -72,10 +73,8 @@ def fuzz(name: str, minutes: float) -> int:
             nonlocal count
             count += 1
             if time.monotonic() < end:
-                try:
+                with contextlib.suppress(OSError, ValueError, yaml.YAMLError):  # GansmithError is a ValueError
                     read(data, Path(folder))
-                except (OSError, ValueError, yaml.YAMLError):  # GansmithError is a ValueError
-                    pass
 
         while time.monotonic() < end:
             turn += 1
