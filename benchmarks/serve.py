@@ -2,8 +2,9 @@
 
 # Run: python benchmarks/serve.py [MODEL.onnx] [--clients 64] [--seconds 60] [--rounds 1] [--gradio] | --mixed MINUTES
 # Server and clients share the machine. Permalinks are first fetched one by one; every later answer must have the same
-# bytes. Without MODEL: networks of random weights, which cost what trained ones cost. Gradio, where it is installed,
-# serves the same model with its own queue: a click is a POST and a stream of events, and its image is a file to fetch.
+# bytes. Without MODEL: networks of random weights, which cost what trained ones cost. --gradio: a Gradio page draws
+# with the same model; a click is a POST, a stream of events, and the image a file to fetch. GRADIO_PATH: a folder that
+# `pip install --target` put it into.
 # --mixed: images, grids, strips, latents and hostile requests for some minutes; prints the server's memory.
 
 import argparse
@@ -35,12 +36,13 @@ from gansmith.recipes.load import load_recipe
 RECIPES = {"compact, 28 px": ("compact", 28, 1), "dcgan, 64 px": ("dcgan", 64, 3)}
 PERMALINKS = 500
 GRADIO = """
-import sys, gradio, gansmith
+import sys, fastapi, gradio, uvicorn, gansmith
 model = gansmith.load(sys.argv[1])
 def draw(seed):
     return gansmith.pick(model, str(int(seed))).to_pil()[0]
 page = gradio.Interface(draw, gradio.Number(3), gradio.Image(format="png"), api_name="draw")
-page.queue(max_size=None).launch(server_port=int(sys.argv[2]), quiet=True)
+page.queue(max_size=None)
+uvicorn.run(gradio.mount_gradio_app(fastapi.FastAPI(), page, "/"), port=int(sys.argv[2]), log_level="error")
 """
 
 
@@ -56,13 +58,13 @@ def random_model(folder: Path, recipe_name: str, size: int, channels: int) -> Pa
 
 
 @contextmanager
-def served(*words: str) -> Iterator[str]:
-    """Run `gansmith serve` in a process; yield its address."""
+def served(*words: str) -> Iterator[tuple[str, int]]:
+    """Run `gansmith serve` in a process; yield its address and process id."""
     command = [sys.executable, "-m", "gansmith", "serve", *words, "--port", "0"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert server.stderr is not None
-        yield re.search(r"at (http\S+)", server.stderr.readline())[1].rstrip("/")
+        yield re.search(r"at (http\S+)", server.stderr.readline())[1].rstrip("/"), server.pid
     finally:
         server.terminate()
         server.wait()
@@ -109,7 +111,13 @@ async def digests(url: str, paths: list[str]) -> dict[str, str]:
     return out
 
 
-async def load(url: str, wanted: dict[str, str], clients: int, seconds: float) -> str:
+def cpu_sec(process: int) -> float:
+    """Return the CPU time of a process and of its children that ended; of workers, the parent's alone."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def load(url: str, process: int, wanted: dict[str, str], clients: int, seconds: float) -> str:
     times, statuses, wrong = list[float](), Counter[int](), 0
     until = time.perf_counter() + seconds
 
@@ -126,9 +134,10 @@ async def load(url: str, wanted: dict[str, str], clients: int, seconds: float) -
                 await asyncio.sleep(1)
         client.close()
 
-    began = time.perf_counter()
+    began, before = time.perf_counter(), cpu_sec(process)
     await asyncio.gather(*(one(number) for number in range(clients)))
-    return told(times, statuses, time.perf_counter() - began, f"{wrong} other bytes")
+    cpu_ms = 1000 * (cpu_sec(process) - before) / max(1, statuses[200])
+    return told(times, statuses, time.perf_counter() - began, f"{cpu_ms:.2f} CPU ms an image, {wrong} other bytes")
 
 
 def told(times: list[float], statuses: Counter[int], seconds: float, more: str = "") -> str:
@@ -142,23 +151,24 @@ def told(times: list[float], statuses: Counter[int], seconds: float, more: str =
 def gradio_load(file: Path, clients: int, seconds: float) -> str:
     """Load a Gradio page that draws with the same model; its own HTTP API, as its page uses it."""
     port = 7865
-    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False"}
+    path = os.pathsep.join(each for each in (os.environ.get("GRADIO_PATH"), os.environ.get("PYTHONPATH")) if each)
+    environment = {**os.environ, "GRADIO_ANALYTICS_ENABLED": "False", "PYTHONPATH": path}
     page = subprocess.Popen(
         [sys.executable, "-c", GRADIO, str(file), str(port)], env=environment, stdout=subprocess.DEVNULL
     )
     try:
-        return asyncio.run(_gradio_clients(f"http://127.0.0.1:{port}", clients, seconds))
+        return asyncio.run(_gradio_clients(f"http://127.0.0.1:{port}", page.pid, clients, seconds))
     finally:
         page.terminate()
         page.wait()
 
 
-async def _gradio_clients(url: str, clients: int, seconds: float) -> str:
+async def _gradio_clients(url: str, process: int, clients: int, seconds: float) -> str:
     import httpx  # here: for this comparison alone
 
     times, statuses = list[float](), Counter[int]()
     async with httpx.AsyncClient(base_url=url, timeout=120, limits=httpx.Limits(max_connections=2 * clients)) as http:
-        for _ in range(120):
+        for _ in range(600):
             try:
                 if (await http.get("/config")).status_code == 200:
                     break
@@ -177,9 +187,10 @@ async def _gradio_clients(url: str, clients: int, seconds: float) -> str:
                 times.append(time.perf_counter() - began)
                 statuses[status] += 1
 
-        began = time.perf_counter()
+        began, before = time.perf_counter(), cpu_sec(process)
         await asyncio.gather(*(one(number) for number in range(clients)))
-        return told(times, statuses, time.perf_counter() - began)
+        cpu_ms = 1000 * (cpu_sec(process) - before) / max(1, statuses[200])
+        return told(times, statuses, time.perf_counter() - began, f"{cpu_ms:.2f} CPU ms an image")
 
 
 async def mixed(url: str, name: str, minutes: float) -> None:
@@ -237,7 +248,7 @@ def main() -> None:
         }  # fmt: skip
         for title, file in files.items():
             print(title or file, flush=True)
-            with served(str(file), "--workers", str(given.workers)) as url:
+            with served(str(file), "--workers", str(given.workers)) as (url, process):
                 if given.mixed:
                     asyncio.run(mixed(url, file.stem, given.mixed))
                     continue
@@ -247,7 +258,7 @@ def main() -> None:
                 for _ in range(given.rounds):
                     for clients in (1, given.clients):
                         print(
-                            f"  {clients:3} clients {asyncio.run(load(url, wanted, clients, given.seconds))}",
+                            f"  {clients:3} clients {asyncio.run(load(url, process, wanted, clients, given.seconds))}",
                             flush=True,
                         )
             if given.gradio and not given.mixed:

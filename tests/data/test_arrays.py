@@ -1,5 +1,6 @@
 import io
 import zipfile
+from itertools import product
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_four_channels_keep_alpha(tmp_path):
 def test_floats_that_were_8_bit_levels_are_8_bit_again(prose, tmp_path):
     for low, dtype in product([0.0, -1.0], [np.float16, np.float32, np.float64]):
         ramp = np.linspace(low, 1, 256).reshape(1, 16, 16).astype(dtype)
-        data = open_data(saved(tmp_path, ramp, f"{low}{dtype.__name__}"))
+        data = open_data(saved(tmp_path, ramp, f"{low}{dtype.__name__}.npy"))
         assert data.pixels.dtype == np.uint8
         assert np.abs(data.read([0]).ravel() - np.arange(256.0)).max() <= (1 if dtype == np.float16 else 0)
         assert np.abs(data.spec.values.in_units(data.read([0])) - ramp[..., None]).max() < 0.005

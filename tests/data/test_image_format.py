@@ -199,9 +199,3 @@ def test_channels_can_be_set(prose):
         )
     notes = infer_format(seen((64, 64), mode="RGBA", transparent=True), DataOptions(channels=3, size=64)).notes
     prose("notes on blended transparency", "\n".join(notes))
-
-
-def test_notes_on_16_bit_and_float_images(prose):
-    for mode in ("I;16", "F"):
-        notes = infer_format(seen((64, 64), (64, 64), mode=mode, gray=True), DataOptions(size=64, channels=1)).notes
-        prose("notes on deep images", "\n".join(notes))

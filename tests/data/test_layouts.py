@@ -362,8 +362,8 @@ def test_a_folder_of_arrays_has_one_range(tmp_path, kind):
     make = {"folder": write, "zip": zipped, "tar": tarred}[kind]
     data = open_data(make(tmp_path / ("set" if kind == "folder" else f"set.{kind}"), files))
     assert data.spec.classes == ("c0", "c1")
-    assert sorted(data.read(range(5))[:, 0, 0, 0].tolist()) == [0, 64, 128, 191, 255]
-    assert "values -80 to 0 in the whole set become 0..255, the same for every file" in data.summary.notes
+    assert sorted(data.read(range(5))[:, 0, 0, 0].tolist()) == [-1, -0.5, 0, 0.5, 1]
+    assert (data.spec.values.low, data.spec.values.high, data.spec.values.kind) == ((-80.0,), (0.0,), "float32")
 
 
 def test_arrays_may_hold_several_images_and_bad_ones_are_named(tmp_path):

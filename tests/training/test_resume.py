@@ -242,7 +242,7 @@ def test_another_number_of_threads_is_refused_if_it_was_set(paused, monkeypatch,
         torch.set_num_threads(1)
 
 
-@pytest.mark.parametrize(("name", "value"), [("torch", "2.9.0"), ("cpu", "NO SUCH CPU"), ("processes", 2)])
+@pytest.mark.parametrize(("name", "value"), [("torch", "2.9.0"), ("cpu", "NO SUCH CPU")])
 def test_other_numerics_are_refused_by_name(name, value, paused):
     run = RunFolder(paused)
     numerics = run.record.numerics
@@ -256,6 +256,36 @@ def test_other_numerics_are_refused_by_name(name, value, paused):
     assert api.resume(paused, accept_changes=True).finished
     assert getattr(run.record.numerics, name) == now
     assert run.record.changes[0].changes == (f"{name}: {value} -> {now}",)
+
+
+def test_another_number_of_processes_is_allowed_and_logged(paused):
+    run = RunFolder(paused)
+    numerics = run.record.numerics.model_copy(update={"processes": 2, "threads": 3})
+    run.write_record(run.record.model_copy(update={"numerics": numerics}))
+    assert api.resume(paused).finished
+    assert run.record.changes[0].changes == ("processes: 2 -> 1",)
+    assert (run.record.numerics.processes, run.record.numerics.threads) == (1, torch.get_num_threads())
+
+
+def test_a_restart_by_torchrun_continues_its_run_without_a_name_for_it(tiny_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-7")
+    first = train(tiny_file, None, "mlp-small", stop_at=PAUSE_AT)
+    again = train(tiny_file, None, "mlp-small")
+    assert (first.folder, first.finished, again.finished) == (again.folder, False, True)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [again.folder.name]
+    other = train(tiny_file, None, "mlp-small", seed=4)  # the same start, but another command
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-8")
+    assert len({again.folder, other.folder, train(tiny_file, None, "mlp-small").folder}) == 3
+
+
+def test_a_restart_begins_anew_if_there_was_no_checkpoint(tiny_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-7")
+    train(tiny_file, tmp_path / "run", "mlp-small", stop_at=PAUSE_AT)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    again = train(tiny_file, tmp_path / "run", "mlp-small")
+    assert again.finished
+    assert (tmp_path / "run" / "timing.jsonl").read_text().count('"started"') == 1
 
 
 def test_fewer_cpus_than_threads_before_is_a_change(paused, monkeypatch):

@@ -344,6 +344,33 @@ def measured(scripted, monkeypatch, data, runtime, seconds_at: Callable[[float],
 LOAD_OF_OTHERS = clock.Load.others
 
 
+@pytest.mark.parametrize(("alone_sec", "chosen"), [(0.1, 1), (0.9, 2)])
+def test_one_thread_is_measured_too_on_a_busy_machine(
+    scripted, monkeypatch, tiny_data, runtime, prose, alone_sec, chosen
+):
+    from gansmith.recipes.load import load_recipe
+    from small_runs import small
+
+    now = [2]
+
+    def step(state, *_):
+        scripted.go_on(alone_sec if now[-1] == 1 else 0.5)
+        state.iteration += 1
+
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(prepare, "train_step", step)
+    monkeypatch.setattr(prepare, "threads", lambda: now[-1])
+    monkeypatch.setattr(prepare, "set_threads", now.append)
+    monkeypatch.setattr(clock, "cores", lambda: 2)
+    monkeypatch.setattr(clock.Load, "others", lambda _: 1.0)
+    speed = prepare.measure_speed(load_recipe("mlp-small", small("mlp-small")), tiny_data, runtime)
+    assert now[-1] == chosen
+    assert bool(speed.threads) == (chosen == 1)
+    if speed.threads:
+        prose("one thread on a busy machine", speed.threads)
+        assert not speed.doubt  # one of two cores is free
+
+
 def test_the_load_of_other_processes(scripted, monkeypatch):
     busy, own = iter([100.0, 108.0]), iter([1.0, 3.0])
     monkeypatch.setattr(clock, "_busy_sec", lambda: next(busy))

@@ -116,20 +116,32 @@ def test_workers_answer_alike(served):
 def test_schemathesis_finds_nothing(served):
     schemathesis = pytest.importorskip("schemathesis")
     from hypothesis import HealthCheck, Phase, given, settings
-    from schemathesis.checks import not_a_server_error
+    from schemathesis.checks import CHECKS
 
     app, host = create_app([served], page=False), {"host": "127.0.0.1"}
     schema = schemathesis.openapi.from_asgi("/v1/openapi.json", app, headers=host)
     schema = schema.exclude(path_regex="invert|refresh")
+    # Not positive_data_acceptance: whether numbers fit depends on the model and on each other.
+    checks = CHECKS.get_by_names(
+        [
+            "not_a_server_error",
+            "status_code_conformance",
+            "content_type_conformance",
+            "response_schema_conformance",
+            "response_headers_conformance",
+            "negative_data_rejection",
+            "unsupported_method",
+        ]
+    )
     for found in schema.get_all_operations():
         operation = found.ok()
 
         @settings(
-            max_examples=15, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+            max_examples=6, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         )  # fmt: skip
         @given(case=operation.as_strategy())
         def check(case):
-            case.call_and_validate(headers=host, checks=[not_a_server_error])
+            case.call_and_validate(headers=host, checks=checks)
 
         check()

@@ -16,12 +16,13 @@ pytest.importorskip("fastapi", reason="needs the extra studio")
 from fastapi.testclient import TestClient
 
 CHILD = """
-import json, sys
+import json, sys, time
 def write(**message): print(json.dumps(message, separators=(",", ":")), flush=True)
 write(kind="ready", form={"properties": {}})
 for line in sys.stdin:
     command = json.loads(line)
     settings = command.get("settings") or {}
+    time.sleep(settings.get("slow", 0))
     if settings.get("die"):
         sys.exit("out of memory")
     if settings.get("wrong"):
@@ -135,6 +136,19 @@ def test_a_child_ends_when_its_page_is_gone(monkeypatch: pytest.MonkeyPatch) -> 
     during, after = asyncio.run(leave())
     assert during is None
     assert after != 0
+
+
+@pytest.mark.usefixtures("quick_child")
+def test_a_child_that_is_slow_to_answer_is_not_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(learn, "GRACE_SEC", 0.05)
+
+    async def wait() -> dict[str, Any]:
+        session = await learn.Session.start()
+        answer = await session.ask({"settings": {"slow": 0.3}})
+        await session.process.wait()
+        return answer
+
+    assert asyncio.run(wait())["asked"]["settings"] == {"slow": 0.3}
 
 
 @pytest.mark.usefixtures("quick_child")

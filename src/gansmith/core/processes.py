@@ -16,12 +16,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # torch's list of names lacks them
-from torch.distributed.nn.functional import all_reduce
 
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, TrainingError
@@ -57,15 +57,16 @@ def join(backend: str) -> tuple[int, int]:
     if size == 1 or dist.is_initialized():
         return rank, size
     store = PrefixStore(f"group/{_attempt(size)}", _connect(rank, size))
-    store.set_timeout(timedelta(seconds=ARRIVAL_SEC))
+    store.set(f"here/{rank}", "")
     try:
-        dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
+        store.wait([f"here/{other}" for other in range(size)], timedelta(seconds=ARRIVAL_SEC))
     except dist.DistError as problem:
         raise GansmithError(
             "machine.process_missing",
             f"process {rank} of {size} has waited {ARRIVAL_SEC:.0f} seconds for the others\n  start all of them: the "
             "same torchrun command on each machine, with its --node-rank",
         ) from problem
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
     heart = Heart(_connect(rank, size, again=True), rank, size)
     heart.start()
     atexit.register(heart.stop)
@@ -202,10 +203,26 @@ def synchronize_batch_norms_(networks: nn.Module) -> None:
         module.__class__ = shared if plain else type(type(module).__name__, (type(module), shared), {})
 
 
+class _MeanOfAll(torch.autograd.Function):
+    """The mean over the processes, which have equal slices; its derivative is the same mean, again and again."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        """Return the mean."""
+        total = values.detach().clone(memory_format=torch.contiguous_format)
+        with talking():
+            dist.all_reduce(total)
+        return total / dist.get_world_size()
+
+    @staticmethod
+    def backward(_: Any, grad: Tensor) -> Tensor:
+        """Return the mean of the gradients."""
+        return _mean_of_all(grad)
+
+
 def _mean_of_all(values: Tensor) -> Tensor:
-    """Return the mean over the processes, which have equal slices; autograd passes through it."""
-    with talking():
-        return all_reduce(values) / dist.get_world_size()
+    out: Tensor = _MeanOfAll.apply(values)
+    return out
 
 
 def launch_id() -> str | None:

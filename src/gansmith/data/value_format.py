@@ -181,7 +181,7 @@ def _common_kind(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[str,
     files = f"\n  of {rarest}: {', '.join(names[:MOST_NAMED])}{more}" if names else ""
     raise DataError(
         "data.mixed_depths",
-        f"mixed bit depths: {told}{files}\n  it is not clear that their numbers mean the same"
+        f"mixed bit depths: {told}; it is not clear that their numbers mean the same{files}"
         "\n  keep the images of one type, or convert them; if the numbers have one unit, say so: range=LOW:HIGH",
     )
 
@@ -274,12 +274,13 @@ def _side(
         stored = {"8": "8-bit numbers", "16": "16-bit numbers", "float": "floats"}[depth]
         ranges = "; ".join(f"{a:g} to {b:g}" for a, b in zip(low, high, strict=True))
         each = " (one range for each channel)" if len(low) > 1 else ""
-        rule = "range=" if asked else "the range of the whole set"
-        notes.append(f"values {lowest:g} to {highest:g} of {kind}: {ranges}{each} is stored as {stored}, by {rule}")
+        rule = "set by range=" if asked else "the range of the whole set"
+        notes.append(
+            f"values {lowest:g} to {highest:g} ({kind}) are stored as {stored}; networks see {ranges}{each} as -1 to 1,"
+            f" {rule}"
+        )
         if is_labels:
-            notes.append(
-                f"masks or label maps: at most {len(_labels(samples))} different values, resized without mixing"
-            )
+            notes.append(f"masks or label maps: {len(_labels(samples))} different values, resized without mixing them")
         beyond = _beyond(samples, low, high)
         if beyond > 0:
             notes.append(

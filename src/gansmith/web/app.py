@@ -10,7 +10,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
-from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from gansmith.core.errors import GansmithError
@@ -26,24 +25,18 @@ STATUS = {
     "web.preparing": 503, "web.child_slow": 504, "web.child_failed": 500, "image.too_large": 413,
     "data.enlarged_too_large": 413,
     "web.run_not_training": 409, "web.run_is_training": 409, "web.run_unreadable": 403, "web.no_such_snapshot": 404,
+    "web.no_such_page": 404, "web.no_such_picture": 404,
     "web.read_only": 403, "web.control_forbidden": 403, "web.control_unsupported": 501, "web.unknown_session": 404,
     "web.too_many_sessions": 429, "web.too_many_streams": 429,
 }  # fmt: skip
+_TEXTS = {"type": "object", "properties": {name: {"type": "string"} for name in ("code", "message")}}
+_ERROR = {"type": "object", "properties": {"error": _TEXTS}, "required": ["error"]}
+PROBLEM: dict[str, Any] = {
+    "description": "A stable code, and words for a person.",
+    "content": {"application/json": {"schema": _ERROR}},
+}
 TOLD = (400, 401, 403, 404, 405, 408, 409, 413, 421, 422, 429, 500, 503, 504)  # statuses of errors
 PAGE_ROUTERS = ("runs", "learn", "judge")  # of the page, not of ``serve``
-
-
-class Reason(BaseModel):
-    """Why a request was not answered: a stable code, and words for a person."""
-
-    code: str
-    message: str
-
-
-class Problem(BaseModel):
-    """The body of every error."""
-
-    error: Reason
 
 
 def create_app(
@@ -62,7 +55,7 @@ def create_app(
 
     app = FastAPI(
         title="gansmith", version=__version__, lifespan=running, docs_url=None, redoc_url=None,
-        openapi_url="/v1/openapi.json", responses={status: {"model": Problem} for status in TOLD},
+        openapi_url="/v1/openapi.json", responses=dict.fromkeys(TOLD, PROBLEM),
     )  # fmt: skip
     app.state.gansmith = state
     for kind, handler in (

@@ -32,7 +32,7 @@ class Meaning:
     title: str
     asks: str
     read: str
-    best: Literal["low", "high", "one", "chance", ""]  # as evaluation.result.best_end says it
+    best: Literal["low", "high", "one", "zero", "chance", ""]  # as evaluation.result.best_end says it
 
 
 MEANINGS = {
@@ -115,6 +115,24 @@ MEANINGS = {
     "copies": Meaning("Copies", "Which share of samples are near copies of training images?", "0 is best.", "low"),
     "swd": Meaning(
         "Patches", "Do small patches look alike: textures and edges, without meaning?", "Lower is better.", "low"
+    ),
+    "texture": Meaning(
+        "Texture",
+        "Do samples have as much fine detail as real images?",
+        "1 is like real images. Above: grainy. Below: blurred.",
+        "one",
+    ),
+    "texture_fine": Meaning(
+        "Finest detail", "Is the finest level of detail as strong as in real images?", "1 is like real images.", "one"
+    ),
+    "texture_middle": Meaning(
+        "Middle detail", "Is the second finest level as strong as in real images?", "1 is like real images.", "one"
+    ),
+    "texture_median": Meaning(
+        "Noise of flat areas",
+        "How much more does a pixel differ from its neighbours than in real images?",
+        "0 is like real images. Above, in gray levels: flat areas are noisy.",
+        "zero",
     ),
     "is": Meaning(
         "Inception score",

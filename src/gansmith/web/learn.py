@@ -22,7 +22,7 @@ from gansmith.core.plain_files import read_json
 from gansmith.web.state import State
 
 GRACE_SEC = 10.0  # without a page that listens, then the child ends
-START_SEC, ANSWER_SEC = 90.0, 30.0
+START_SEC, ANSWER_SEC, END_SEC = 180.0, 60.0, 2.0
 LINE_BYTES = 2**22  # of one message of a child
 TOLD_BYTES = 4000  # of a child's stderr
 FEWEST, MOST = 2, 8  # sessions at a time: as many as there are cores, within these
@@ -91,6 +91,7 @@ class Session:
         self._asked += 1
         number, answer = self._asked, asyncio.get_running_loop().create_future()
         self._answers[number] = answer
+        self._wait_alone()
         try:
             assert self.process.stdin is not None
             self.process.stdin.write(json.dumps({"id": number, **command}).encode() + b"\n")
@@ -101,6 +102,7 @@ class Session:
             raise GansmithError("web.child_failed", self.failure or "the training process does not answer") from problem
         finally:
             self._answers.pop(number, None)
+            self._wait_alone()
         if "error" in found:
             raise GansmithError(found["error"]["code"], found["error"]["message"])
         return {name: value for name, value in found.items() if name not in ("kind", "id")}
@@ -109,8 +111,7 @@ class Session:
         """Yield the server-sent events of this session; a page that is slow misses pictures, never a start."""
         listener = _Listener(dict(self._last))
         self._listeners.add(listener)
-        if self._alone is not None:
-            self._alone.cancel()
+        self._wait_alone()
         try:
             while True:
                 if waiting := listener.take():
@@ -122,22 +123,25 @@ class Session:
                 await listener.changed.wait()
         finally:
             self._listeners.discard(listener)
-            if not self._listeners:
-                self._wait_alone()
+            self._wait_alone()
 
     @property
     def is_alone(self) -> bool:
-        """Say whether no page listens."""
-        return not self._listeners
+        """Say whether no page listens or waits for an answer."""
+        return not self._listeners and not self._answers
 
     def _wait_alone(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._alone = loop.call_later(GRACE_SEC, self.kill)
+        """Begin to wait for a page, unless there is one."""
+        if self._alone is not None:
+            self._alone.cancel()
+        if self.is_alone:
+            self._alone = asyncio.get_running_loop().call_later(GRACE_SEC, self.kill)
 
     def kill(self) -> None:
         """End the child at once."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
+        if self.process.returncode is None and not self._reading.done():
+            with suppress(ProcessLookupError):
+                self.process.kill()
 
     async def end(self) -> None:
         """End the child and wait until it is gone."""
@@ -168,8 +172,11 @@ class Session:
                     for listener in self._listeners:
                         listener.put(kind, line.rstrip())
         finally:
-            self.kill()
-            code = await self.process.wait()
+            try:  # it closes stdout when it ends: a signal to a child that has ended would take its code from asyncio
+                code = await asyncio.wait_for(asyncio.shield(self.process.wait()), END_SEC)
+            except TimeoutError:
+                self.kill()
+                code = await self.process.wait()
             self._note_failure(code)
             self._ready.set()
             for waiting in self._answers.values():

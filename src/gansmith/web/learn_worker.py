@@ -46,7 +46,7 @@ from gansmith.recipes.recipe import Recipe
 from gansmith.training.state import RunState
 from gansmith.training.step import train_step
 
-FRAME_SEC = 1 / 15  # at most so many pictures a second: each costs a few ms, the rest of the time is for training
+FRAME_SEC, FRAME_REST = 1 / 15, 2.0  # least time between two pictures; on a busy machine so many times a picture's own
 SURVEY_SEC = 0.7  # between two counts of modes
 NONE = "none"
 DRAWN, SPOT = "drawn", "one-spot"
@@ -469,6 +469,7 @@ class Worker:
         self._commands, self._write = commands, write
         self._session: Session | None = None
         self._playing, self._speed = False, 0.0  # speed: iterations a second, 0: as fast as possible
+        self._pause = FRAME_SEC
         self._drawn = self._surveyed = self._stepped = self._counted_at = 0.0
         self._counted = 0
 
@@ -502,14 +503,15 @@ class Worker:
 
     def _show(self, now: float, *, always: bool = False) -> None:
         assert self._session is not None
-        if always or now - self._drawn >= FRAME_SEC:
+        if always or now - self._drawn >= self._pause:
             done, passed = self._session.state.iteration - self._counted, now - self._counted_at
             rate = done / passed if self._playing and passed > 0 else 0.0
             if passed > 1:
                 self._counted, self._counted_at = self._session.state.iteration, now
-            self._drawn = now
             frame = self._session.frame()
             self._write({**frame, "playing": self._playing, "rate": round(rate, 1)})
+            self._drawn = time.monotonic()
+            self._pause = max(FRAME_SEC - (self._drawn - now), FRAME_REST * (self._drawn - now))
         if always or now - self._surveyed >= SURVEY_SEC:
             self._surveyed = now
             self._write(self._session.survey())

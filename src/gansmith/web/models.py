@@ -77,7 +77,7 @@ class Entry:
             }
         return {
             "id": self.id, "name": self.name, **facts, "version": self.version, "created": self.created,
-            "run": self.run, "ready": bool(self.files), "error": self.error or None,
+            "run": self.run, "live": self.is_live, "ready": bool(self.files), "error": self.error or None,
         }  # fmt: skip
 
 
@@ -120,7 +120,7 @@ class Models:
         if model is None:
             file = self._file(entry, generator)
             stamp = _stamp(file)
-            model = OnnxModel(file, "cpu")
+            model = OnnxModel(file)
             self._open[file] = stamp, model
             while len(self._open) > OPEN_AT_ONCE:
                 self._open.popitem(last=False)

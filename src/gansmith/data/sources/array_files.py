@@ -36,7 +36,7 @@ class ArrayFiles:
         for position, item in enumerate(listing.items):
             count = counts.get(position, 1)
             names = [item.name] if count == 1 else [f"{item.name}#{row:05d}" for row in range(count)]
-            items += [Item(name, item.label, (item.locator, row)) for row, name in enumerate(names)]
+            items += [Item(name, item.label, (item.locator, row, item.name)) for row, name in enumerate(names)]
         stacks = sum(count > 1 for count in counts.values())
         notes = [f"{counted(stacks, 'file')} with several images"] if stacks else []
         self.listing = replace(listing, items=tuple(items), notes=(*listing.notes, *notes))
@@ -46,7 +46,7 @@ class ArrayFiles:
         places: dict[Any, list[int]] = {}
         for position, item in enumerate(items):
             places.setdefault(item.locator[0], []).append(position)
-        files = [Item(items[positions[0]].name, -1, locator) for locator, positions in places.items()]
+        files = [Item(items[positions[0]].locator[2], -1, locator) for locator, positions in places.items()]
         for at, read in self._stream(files):
             file = _OneFile(read, files[at].name)
             for position in places[files[at].locator]:

@@ -31,6 +31,12 @@ export function short(value) {
   return String(Number(value.toPrecision(3)));
 }
 
+/** Return the range of an axis; values that are all the same get some room. */
+function roomy(self, low, high) {
+  if (low === null || low === high) return low ? [Math.min(0, 2 * low), Math.max(0, 2 * low)] : [0, 1];
+  return uPlot.rangeNum(low, high, 0.1, true);
+}
+
 /**
  * A chart. ``table`` is [x, y, ...]; ``series`` has {label, colour, dash, faint, bandTo} for each y: ``bandTo`` fills the
  * room up to another y. ``at`` is the x of the time slider, ``marks`` are {x, colour}. A drag zooms: ``onRange(from, to)``,
@@ -51,7 +57,7 @@ export function Chart({ label, table, series, log, at, marks = [], sync, onRange
     const made = new uPlot({
       width: Math.max(200, node.current.clientWidth),
       height,
-      scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: low === undefined ? undefined : [low, high] } },
+      scales: { x: { time: false }, y: { distr: log ? 3 : 1, range: low === undefined ? (log ? undefined : roomy) : [low, high] } },
       cursor: { sync: sync ? { key: sync, setSeries: false } : undefined, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       legend: { show: false },
       bands,

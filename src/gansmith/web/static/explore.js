@@ -244,6 +244,10 @@ function Wall({ engine, model, page, change, choose, onNew }) {
     return names.map((name) => stateOf(name, { truncation: page.wallTruncation, labels: label }));
   }, [page.wall, page.wallClass, page.wallTruncation]);
   const grid = useRef(null);
+  const take = (state) => {
+    choose(state, "");
+    if (!matchMedia("(min-width: 900px)").matches) requestAnimationFrame(() => document.querySelector(".steer").scrollIntoView());
+  };
   const move = (event) => {
     const tiles = [...grid.current.querySelectorAll("button")];
     const at = tiles.indexOf(document.activeElement);
@@ -263,7 +267,7 @@ function Wall({ engine, model, page, change, choose, onNew }) {
     <div class="wall" ref=${grid} onKeyDown=${move}>
       ${states.map((state, at) => html`<button type="button" class="tile" key=${at} aria-pressed=${String(keyOf(state) === chosenKey)}
         title=${`Image ${state.seeds[0]}`} aria-label=${`Image ${state.seeds[0]}${model.classes ? `, ${classOf(state, model)}` : ""}`}
-        onClick=${() => choose(state, "")}><${Picture} engine=${engine} state=${state} /></button>`)}
+        onClick=${() => take(state)}><${Picture} engine=${engine} state=${state} /></button>`)}
     </div>
     <p class="help">In the terminal the same images: <code>gansmith sample MODEL --seed ${page.wall}</code></p>
   <//>`;
@@ -414,5 +418,5 @@ function About({ model }) {
     ["Classes", model.classes?.join(", ")], ["Parameters", model.parameters?.toLocaleString("en")], ["Made", model.created]];
   return html`<details class="panel"><summary>About this model</summary>
     <div class="stack"><${Facts} values=${facts.filter(([, text]) => text)} />
-    ${typeof model.card === "string" && html`<pre class="card-text">${model.card}</pre>`}</div></details>`;
+    ${typeof model.card === "string" && html`<pre class="card-text" tabindex="0" role="region" aria-label="Model card">${model.card.replace(/^---\n.*?\n---\n+/s, "")}</pre>`}</div></details>`;
 }

@@ -7,7 +7,7 @@ import { ModelChoice, NoModels, useModels } from "./explore_place.js";
 
 const NOISE = 2; // standard deviations: smaller differences may be chance; as evaluation/result.py
 const SIZES = [["500", "500 images: a first look"], ["2000", "2,000 images: minutes"], ["10000", "10,000 images: for reports"]];
-const ENDS = { low: "lower is better", high: "higher is better", one: "best is 1", chance: "good up to 0.5", "": "" };
+const ENDS = { low: "lower is better", high: "higher is better", one: "best is 1", zero: "best is 0", chance: "good up to 0.5", "": "" };
 
 /** Return a number with 4 digits that count. */
 export function words(value) {
@@ -17,7 +17,7 @@ export function words(value) {
 
 /** Return how bad a value is: lower is better; NaN where no value is best. */
 export function badness({ best, value }) {
-  return { low: value, high: -value, one: Math.abs(value - 1), chance: Math.max(0, value - 0.5) }[best] ?? NaN;
+  return { low: value, high: -value, one: Math.abs(value - 1), zero: Math.abs(value), chance: Math.max(0, value - 0.5) }[best] ?? NaN;
 }
 
 /** Return "A", "B" or "" (chance, or no best value): which of two measurements is better. */

@@ -158,10 +158,13 @@ function Lesson({ presets, id, replace }) {
   const [shown, setShown] = useState({ heat: true, real: true, fake: true, arrows: true, net: false });
   const [drawing, setDrawing] = useState(false);
   const [page, setPage] = useState(null);
+  const [late, setLate] = useState(false);
   const timer = useRef(null);
 
   useEffect(() => { if (form && !settings) setSettings(settingsOf(form, firstPreset.settings)); }, [form]);
   useEffect(() => { if (started) setSettings((old) => old ?? started.settings); }, [started]);
+
+  useEffect(() => { const waiting = setTimeout(() => setLate(true), 12_000); return () => clearTimeout(waiting); }, []);
 
   // A page that nobody sees trains nothing.
   useEffect(() => {
@@ -219,7 +222,7 @@ function Lesson({ presets, id, replace }) {
   if (session.problem && !form) return html`<div class="stack"><h1>Learn</h1><${Notice} kind="bad">${session.problem}<//>
     <div class="row"><${Button} kind="main" onClick=${() => session.again(firstPreset.settings)}>Try again<//></div></div>`;
   if (!form || !settings || !started) return html`<div class="stack"><h1>Learn</h1>
-    <p class="soft" role="status">Starting a training process. This takes a few seconds …</p></div>`;
+    <p class="soft" role="status">${late ? "The training process is still starting: this machine is busy with other work …" : "Starting a training process. This takes a few seconds …"}</p></div>`;
   const isPlane = started.view === "plane";
   return html`<div class="stack">
     <div class="heading"><h1>Learn: two networks play against each other</h1></div>
@@ -227,7 +230,7 @@ function Lesson({ presets, id, replace }) {
       ? html`The <b class="real">gray points</b> are real. <b>G</b> (the generator) makes the <b class="fake">orange points</b> from random numbers. <b>D</b> (the discriminator) guesses which points are real: it colours the plane. G moves its points to where D is fooled. If all goes well, orange covers gray.`
       : html`Above are real garments. <b>G</b> (the generator) makes the pictures below from random numbers, and <b>D</b> (the discriminator) guesses which pictures are real. G changes its pictures so that D is fooled.`}
       ${" "}It is real training by gansmith, on this machine.</p>
-    <nav class="presets row" aria-label="Experiments">${presets.map((each) => html`<${Button} key=${each.name} pressed=${preset.name === each.name} onClick=${() => choose(each)}>${each.title}<//>`)}</nav>
+    <nav class="presets row" aria-label="Experiments"><span class="soft">Experiments:</span> ${presets.map((each) => html`<${Button} key=${each.name} pressed=${preset.name === each.name} onClick=${() => choose(each)}>${each.title}<//>`)}</nav>
     ${session.problem && html`<${Notice} kind="bad">${session.problem}<//><div class="row"><${Button} kind="main" onClick=${() => session.again(settings)}>Start again<//></div>`}
     ${session.refused && !session.problem && html`<${Notice} kind="bad">${session.refused}<//>`}
     <div class="split learn">
@@ -300,8 +303,8 @@ function Stage({ session, shown, setShown, play, step, restart, slow, setSlow, p
 }
 
 function Key({ started }) {
-  return html`<div class="key small"><span class="heatbar" aria-hidden="true"></span>
-    <span>D's opinion: from “surely generated” to “surely real”${started.probability ? "" : ". With this loss a single score has no meaning, so colours show which places score higher than others"}. Arrows: where the gradient pushes each generated point.</span></div>`;
+  return html`<div class="heatkey small"><span class="heatbar" aria-hidden="true"></span>
+    <span>D's opinion: from “generated” to “real”. A weak opinion is drawn up to six times as strong${started.probability ? "" : ". With this loss a single score has no meaning, so colours show which places score higher than others"}. Arrows: where the gradient pushes each generated point.</span></div>`;
 }
 
 function Garments({ frame, started, survey, colour }) {
@@ -318,7 +321,7 @@ function Garments({ frame, started, survey, colour }) {
     <figure><canvas ref=${nodes.fake} class="sharp" role="img" aria-label="Generated garments, framed by D's opinion"></canvas><figcaption class="small">Generated</figcaption></figure>
     <figure><canvas ref=${nodes.gradient} class="sharp" role="img" aria-label="Gradients of G's loss by pixel"></canvas><figcaption class="small">Gradients: pixels that G makes brighter (white) or darker (black)</figcaption></figure>
   </div>
-  <div class="key small"><span class="heatbar" aria-hidden="true"></span><span>The frame of a picture is D's opinion: from “surely generated” to “surely real”.</span></div>
+  <div class="heatkey small"><span class="heatbar" aria-hidden="true"></span><span>The frame of a picture is D's opinion: from “surely generated” to “surely real”.</span></div>
   <ul class="modes">${started.classes.map((name, index) => html`<li key=${name}><span>${name}</span><span class="bars" role="img" aria-label=${`${Math.round(100 * (shares[index] ?? 0))} %`}>
     <i class="fake" style=${{ width: `${Math.min(100, 300 * (shares[index] ?? 0))}%` }}></i></span></li>`)}</ul>
   <p class="help">Share of each kind among the generated pictures, as a classifier sees them. In the data each has 10 %.</p>`;
@@ -337,7 +340,8 @@ function Curves({ live, started }) {
       <div><h3>Losses</h3><${Chart} ...${same} label="Losses" table=${[[...iteration], [...d], [...g]]} series=${LOSSES} sync="learn" /></div>
       <div><h3>What D thinks on average</h3><${Chart} ...${same} label="What D thinks on average" table=${[[...iteration], [...real], [...fake]]} series=${THOUGHTS} sync="learn" /></div>
       <div><h3>Strength of the gradients</h3><${Chart} ...${same} label="Strength of the gradients" log table=${[[...iteration], [...push]]} series=${PUSHES} sync="learn" /></div>
-      ${at.length > 1 && started.view === "plane" && html`<div><h3>Distance from the real points</h3><${Chart} ...${same} label="Distances between the histograms of real and generated points, in bits" table=${[[...at], [...js], [...kl]]} series=${DISTANCES} sync="learn" /></div>`}
+      ${at.length > 1 && started.view === "plane" && html`<div><h3>Distance from the real points</h3><${Chart} ...${same} label="Jensen-Shannon divergence, in bits" table=${[[...at], [...js]]} series=${DISTANCES} low=${0} high=${1} sync="learn" /></div>
+        <div><h3>KL divergence</h3><${Chart} ...${same} label="KL divergence of the generated from the real points, in bits" table=${[[...at], [...kl]]} series=${KL} sync="learn" /></div>`}
       ${at.length > 1 && found.some((each) => each !== null) && html`<div><h3>${started.view === "plane" ? "Spots found" : "Kinds of garments found"}</h3><${Chart} ...${same} label="Modes found" table=${[[...at], [...found]]} series=${FOUND} sync="learn" /></div>`}
     </div>`}
   <//>`;
@@ -346,7 +350,8 @@ function Curves({ live, started }) {
 const LOSSES = [{ label: "D", colour: "curve-1" }, { label: "G", colour: "curve-2" }];
 const THOUGHTS = [{ label: "of real points", colour: "real" }, { label: "of generated points", colour: "fake" }];
 const PUSHES = [{ label: "mean length of the arrows", colour: "curve-4" }];
-const DISTANCES = [{ label: "JS divergence (0: the same, 1: nothing in common)", colour: "curve-3" }, { label: "KL divergence", colour: "curve-6", dash: [5, 3] }];
+const DISTANCES = [{ label: "JS divergence (0: the same, 1: nothing in common)", colour: "curve-3" }];
+const KL = [{ label: "large where real points have no generated ones near", colour: "curve-6" }];
 const FOUND = [{ label: "modes", colour: "curve-5" }];
 
 function Controls({ form, settings, change, send, onDraw }) {

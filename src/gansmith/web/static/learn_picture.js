@@ -9,6 +9,7 @@ function bytes(text) {
   return Uint8Array.from(atob(text), (each) => each.charCodeAt(0));
 }
 
+const MOST_GAIN = 6;
 const heat = document.createElement("canvas");
 
 /** Draw one frame of points; ``shown`` says which layers. */
@@ -28,8 +29,11 @@ export function drawPlane(canvas, started, frame, shown, colour) {
     const inside = heat.getContext("2d");
     const image = inside.createImageData(heat.width, heat.height);
     const [low, middle, high] = [rgb(colour("heat-low")), rgb(colour("heat-middle")), rgb(colour("heat-high"))];
-    bytes(frame.heat).forEach((value, index) => {
-      const share = value / 127.5 - 1;
+    const values = bytes(frame.heat);
+    // Weak opinions are drawn up to MOST_GAIN times as strong: a slow D has hardly any others.
+    const gain = Math.min(MOST_GAIN, 127.5 / Math.max(1, ...values.map((value) => Math.abs(value - 127.5))));
+    values.forEach((value, index) => {
+      const share = Math.max(-1, Math.min(1, gain * (value / 127.5 - 1)));
       const to = share < 0 ? low : high;
       for (let channel = 0; channel < 3; channel += 1) image.data[4 * index + channel] = middle[channel] + Math.abs(share) * (to[channel] - middle[channel]);
       image.data[4 * index + 3] = 255;

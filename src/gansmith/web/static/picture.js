@@ -17,6 +17,7 @@ export function paint(canvas, picture) {
     context.clearRect(0, 0, canvas.width, canvas.height);
     context.drawImage(picture, 0, 0);
   }
+  canvas.dataset.drawn = "";
   canvas.classList.toggle("sharp", Math.max(picture.width, picture.height) < SHARP_BELOW);
 }
 

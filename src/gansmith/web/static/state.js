@@ -116,6 +116,6 @@ export function fromJson(json, model) {
 /** Return what an image is, in a few words: "3", "3 + 5 - 7", "photo", "3, moved". */
 export function nameOf(state) {
   const signs = state.seeds.map((name, row) => `${row ? (state.weights[row] < 0 ? " − " : " + ") : ""}${name}`);
-  const name = state.latent ? "found latent" : signs.length > 5 ? `mix of ${signs.length}` : signs.join("");
+  const name = state.latent ? "of a latent" : signs.length > 5 ? `mix of ${signs.length}` : signs.join("");
   return Object.values(state.moves).some((by) => Math.round(by * 1e4)) ? `${name}, moved` : name;
 }

@@ -1,0 +1,289 @@
+"""Values in units of their own: which type and range a set is stored in, and that they come back."""
+
+import gzip
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gansmith.data.base import DataOptions, DataSpec
+from gansmith.data.check import check_data
+from gansmith.data.find import find_source
+from gansmith.data.open import open_data
+from gansmith.data.peek import peek
+from gansmith.imaging.deep_files import encode_png16, write_tiff
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+DRAW = np.random.default_rng(0)
+SHADES = DRAW.random((12, 16, 16, 1))
+
+
+def tiff(values: np.ndarray, bands: tuple[str, ...] = ()) -> bytes:
+    pytest.importorskip("tifffile", reason="the extra science is not installed")
+    buffer = io.BytesIO()
+    write_tiff(buffer, [values], bands)
+    return buffer.getvalue()
+
+
+def npy(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    return buffer.getvalue()
+
+
+def png(values: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(values).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def folder_of(tmp_path, ending, contents):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for number, content in enumerate(contents):
+        (folder / f"{number:02d}{ending}").write_bytes(content)
+    return folder
+
+
+def check_round_trip(folder, values, **options):
+    """Assert that values come back in their type, within half a step, also when a run resumes; return the data set."""
+    data = open_data(folder, DataOptions(**options))
+    meaning = data.spec.values
+    back = meaning.in_units(data.read(range(len(data))))
+    step = max(high - low for low, high in zip(meaning.low, meaning.high, strict=True)) / 65535
+    assert back.dtype == values.dtype
+    assert np.abs(back.astype(float) - values).max() <= (0 if meaning.is_whole and step <= 1 else step)
+    assert open_data(folder, DataOptions(**options).like(data.spec)).spec == data.spec
+    assert DataSpec.from_json(data.spec.to_json()) == data.spec
+    return data
+
+
+def test_12_bits_in_16_are_stored_with_the_range_that_is_there(tmp_path, prose):
+    values = (SHADES * 4095).round().astype(np.uint16)
+    data = check_round_trip(folder_of(tmp_path, ".png", map(encode_png16, values)), values)
+    assert data.pixels.dtype == np.uint16
+    assert (data.spec.values.low, data.spec.values.high) == ((values.min(),), (values.max(),))
+    prose("summary of a 12-bit set", "\n".join(data.summary.lines()))
+
+
+def test_signed_ct_and_floats_keep_their_units(tmp_path):
+    ct = (SHADES * 4000 - 1000).round().astype(np.int16)
+    assert check_round_trip(folder_of(tmp_path, ".tif", map(tiff, ct)), ct).pixels.dtype == np.uint16
+    metres = (SHADES * 900 - 12.5).astype(np.float32)
+    (tmp_path / "floats").mkdir()
+    data = check_round_trip(folder_of(tmp_path / "floats", ".tif", map(tiff, metres)), metres)
+    assert data.pixels.dtype == np.float32
+    assert data.pixels.min() == -1
+    assert data.pixels.max() == 1
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_png_of_16_bits_keeps_both_bytes_of_every_channel(tmp_path, channels):
+    values = DRAW.integers(0, 65536, (4, 16, 16, channels)).astype(np.uint16)
+    data = check_round_trip(folder_of(tmp_path, ".png", map(encode_png16, values)), values)
+    assert data.spec.channels == channels
+    assert data.spec.values.bands == ()
+
+
+def test_an_array_file_of_decibels(tmp_path):
+    values = (SHADES * 80 - 80).astype(np.float32)
+    np.save(tmp_path / "a.npy", values)
+    assert check_round_trip(tmp_path / "a.npy", values).spec.kind_words == "gray, floats"
+
+
+def test_whole_numbers_of_64_bits_and_bool(tmp_path):
+    for name, values, kept in (
+        ("levels", (SHADES * 255).astype(np.int64), ((0.0,), (255.0,))),
+        ("counts", (SHADES * 10**6).astype(np.int64), None),
+        ("masks", SHADES > 0.5, ((0.0,), (1.0,))),
+    ):
+        np.save(tmp_path / f"{name}.npy", values)
+        data = open_data(tmp_path / f"{name}.npy")
+        back = data.spec.values.in_units(data.read(range(12)))
+        assert back.dtype == values.dtype
+        assert np.abs(back.astype(float) - values.astype(float)).max() <= 0.1
+        assert kept in (None, (data.spec.values.low, data.spec.values.high))
+        assert data.pixels.dtype == (np.float32 if name == "counts" else np.uint8)
+
+
+@pytest.mark.parametrize("most", [1, 12])
+def test_masks_and_label_maps_are_seen_and_not_mixed(tmp_path, most, prose):
+    maps = (DRAW.random((12, 20, 20)) * (most + 1)).astype(np.uint8)
+    data = open_data(folder_of(tmp_path, ".png", map(png, maps)), DataOptions(size=16))
+    values = data.spec.values
+    assert (values.depth, values.low, values.high) == ("8", (0.0,), (float(most),))
+    assert set(np.unique(values.in_units(data.read(range(12))))) <= set(range(most + 1))
+    assert values.picture(data.read(range(12))).max() == 255
+    prose("summary of label maps", "\n".join(data.summary.lines()))
+
+
+def test_pictures_stay_ordinary(tmp_path):
+    dark = (SHADES[..., 0] * 60 + 3).astype(np.uint8)  # without a background of 0
+    full = (SHADES[..., 0] * 255).astype(np.uint8)
+    for name, pixels in (("dark", dark), ("full", full)):
+        (tmp_path / name).mkdir()
+        data = open_data(folder_of(tmp_path / name, ".png", map(png, pixels)))
+        assert data.spec.values is None
+        assert (data.read(range(12))[..., 0] == pixels).all()
+
+
+def test_a_side_of_pairs_has_its_own_range(tmp_path):
+    (tmp_path / "maps").mkdir()
+    (tmp_path / "photos").mkdir()
+    photos = (SHADES[..., 0] * 255).astype(np.uint8)
+    maps = photos // 20
+    for number in range(12):
+        (tmp_path / "maps" / f"{number}.png").write_bytes(png(maps[number]))
+        (tmp_path / "photos" / f"{number}.png").write_bytes(png(photos[number]))
+    data = open_data(f"pairs:{tmp_path / 'maps'}::{tmp_path / 'photos'}", DataOptions(pairs=True, size=16))
+    assert data.spec.source_values.high == (float(maps.max()),)
+    assert data.spec.values.high == (255.0,)
+    shown = data.spec.picture(data.read(range(12)))
+    assert shown[:, :, :16].max() > 200
+    assert {tuple(image[:, 16:, 0].ravel()) for image in shown} == {tuple(image.ravel()) for image in photos}
+
+
+def test_bands_are_named_counted_and_shown(tmp_path, prose, refused):
+    values = (DRAW.random((6, 16, 16, 8)) * 9000).astype(np.uint16)
+    names = ("blue", "green", "red", "edge", "nir", "swir1", "swir2", "mask")
+    folder = folder_of(tmp_path, ".tif", (tiff(each, names) for each in values))
+    data = check_round_trip(folder, values, preview="3,2,1")
+    assert data.spec.values.bands == names
+    assert data.spec.values.preview == (3, 2, 1)
+    picture = data.spec.picture(data.read([0]))[0].astype(int)
+    assert picture.shape == (16, 16, 3)
+    assert np.abs(picture - values[0][..., [2, 1, 0]] * (255 / values.max())).max() <= 1.5
+    assert peek(find_source(folder), DataOptions()) == (16, 16, 8, 6)
+    prose("summary of eight bands", "\n".join(data.summary.lines()))
+    report = check_data(folder)
+    assert report.inferred["channels"] == 8
+    assert report.modes == {"uint16 x 8": 6}
+    assert open_data(folder, DataOptions(channels=2)).spec.values.bands == names[:2]
+    for code, options in (
+        ("data.preview_bands", {"preview": "9,2,1"}),
+        ("data.band_names", {"bands": "a,b"}),
+        ("data.too_few_bands", {"channels": 9}),
+        ("data.range_count", {"range": "0:1,0:2"}),
+    ):
+        with refused(code):
+            open_data(folder, DataOptions(**options))
+
+
+def test_a_fourth_band_that_is_no_alpha_does_not_blend(tmp_path):
+    values = DRAW.integers(0, 256, (6, 16, 16, 4)).astype(np.uint8)
+    tifffile = pytest.importorskip("tifffile", reason="the extra science is not installed")
+    contents = []
+    for each in values:
+        buffer = io.BytesIO()
+        tifffile.imwrite(buffer, each, photometric="rgb", extrasamples=["unspecified"])
+        contents.append(buffer.getvalue())
+    folder = folder_of(tmp_path, ".tif", contents)
+    assert open_data(folder).spec.values.bands == ("band 1", "band 2", "band 3", "band 4")
+    data = open_data(folder, DataOptions(channels=3))
+    assert data.spec.values is None
+    assert (data.read(range(6)) == values[..., :3]).all()
+
+
+def test_a_range_and_a_depth_that_are_asked_for(tmp_path, refused):
+    values = (SHADES * 3000).astype(np.uint16)
+    folder = folder_of(tmp_path, ".png", map(encode_png16, values))
+    data = open_data(folder, DataOptions(depth=8, range="0:1000"))
+    assert data.pixels.dtype == np.uint8
+    assert data.spec.values.in_units(data.read(range(12))).max() == 1000
+    assert any("outside" in note for note in data.summary.notes)
+    assert open_data(folder, DataOptions(depth="float")).pixels.dtype == np.float32
+    for wrong in ("5", "5:5", "a:b", "1:inf"):
+        with pytest.raises(ValueError, match="range must be LOW:HIGH"):
+            DataOptions(range=wrong)
+    with pytest.raises(ValueError, match="one band or three"):
+        DataOptions(preview="1,2")
+    with refused("data.channels_of_pictures"):
+        (tmp_path / "pictures").mkdir()
+        open_data(
+            folder_of(tmp_path / "pictures", ".png", map(png, (SHADES[..., 0] * 255).astype(np.uint8))),
+            DataOptions(channels=2),
+        )
+
+
+def test_each_channel_can_have_a_range(tmp_path):
+    values = (DRAW.random((6, 16, 16, 3)) * [1, 10, 100]).astype(np.float32)
+    data = check_round_trip(folder_of(tmp_path, ".npy", map(npy, values)), values, range="channels")
+    assert np.allclose(data.spec.values.high, values.max((0, 1, 2)))
+
+
+def test_single_broken_pixels_do_not_squeeze_the_others(tmp_path):
+    values = (SHADES * 100).astype(np.float32)
+    values[3, 5, 5] = 1e9
+    data = open_data(folder_of(tmp_path, ".npy", map(npy, values)))
+    assert 100 < data.spec.values.high[0] < 130
+
+
+def test_mixed_bit_depths_have_one_rule(tmp_path, prose, refused):
+    deep, plain = (SHADES[:6] * 4095).astype(np.uint16), (SHADES[6:, ..., 0] * 255).astype(np.uint8)
+    folder = folder_of(tmp_path, ".png", [*map(encode_png16, deep), *map(png, plain)])
+    data = open_data(folder)
+    back = data.spec.values.in_units(data.read(range(12)))
+    assert (back[:6] == deep).all()
+    assert np.abs(back[6:, ..., 0] - plain * (4095 / 255)).max() <= 1
+    prose("summary of mixed depths", "\n".join(data.summary.lines()))
+    (tmp_path / "floats").mkdir()
+    floats = folder_of(tmp_path / "floats", ".npy", [*map(npy, deep), *map(npy, SHADES[6:] * 50)])
+    with refused("data.mixed_depths"):
+        open_data(floats)
+    assert open_data(floats, DataOptions(range="0:4095")).spec.values.kind == "float32"
+
+
+def test_nan_and_infinity_are_left_out_by_name(tmp_path):
+    values = (DRAW.random((30, 16, 16)) * 80 - 80).astype(np.float32)
+    values[7, 3, 3] = np.nan
+    data = open_data(folder_of(tmp_path, ".npy", map(npy, values)))
+    assert len(data) == 29
+    (left,) = data.summary.quarantine
+    assert left["file"] == "07.npy"
+    assert "1 of 256 values that are NaN or infinite" in left["reason"]
+
+
+def test_slices_of_dicom_in_hounsfield_units(tmp_path):
+    pydicom = pytest.importorskip("pydicom", reason="the extra science is not installed")
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+    stored = (SHADES[..., 0] * 3000).astype(np.uint16)
+    contents = []
+    for pixels in stored:
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
+        meta.MediaStorageSOPInstanceUID = generate_uid()
+        file = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+        file.Rows, file.Columns, file.SamplesPerPixel, file.PhotometricInterpretation = 16, 16, 1, "MONOCHROME2"
+        file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 16, 12, 11, 0
+        file.RescaleSlope, file.RescaleIntercept, file.PixelData = 1, -1024, pixels.tobytes()
+        buffer = io.BytesIO()
+        pydicom.dcmwrite(buffer, file, enforce_file_format=True)
+        contents.append(buffer.getvalue())
+    data = open_data(folder_of(tmp_path, ".dcm", contents))
+    back = data.spec.values.in_units(data.read(range(12)))[..., 0]
+    assert (back == stored.astype(int) - 1024).all()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_slices_of_nifti(tmp_path, packed):
+    nibabel = pytest.importorskip("nibabel", reason="the extra science is not installed")
+    volume = (DRAW.random((16, 20, 5)) * 500 - 100).astype(np.float32)
+    content = nibabel.Nifti1Image(volume, np.eye(4)).to_bytes()
+    ending = ".nii.gz" if packed else ".nii"
+    folder = folder_of(tmp_path, ending, [gzip.compress(content) if packed else content])
+    data = open_data(folder, DataOptions(size="20x16"))
+    assert len(data) == 5
+    back = data.spec.values.in_units(data.read(range(5)))[..., 0]
+    assert np.abs(back - volume.transpose(2, 1, 0)[:, ::-1]).max() < 0.01
+
+
+def test_a_damaged_science_file_is_named(tmp_path):
+    for ending, library in ((".dcm", "pydicom"), (".nii", "nibabel"), (".tif", "tifffile")):
+        pytest.importorskip(library, reason="the extra science is not installed")
+        (tmp_path / ending).mkdir()
+        report = check_data(folder_of(tmp_path / ending, ending, [b"II*\0" + b"nothing of the kind" * 30]))
+        assert report.usable == 0
+        assert report.corrupt[0]["file"] == f"00{ending}"

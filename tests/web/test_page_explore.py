@@ -1,0 +1,177 @@
+"""The studio's page in a browser: Explore with every action, Judge, keys, themes, phone and desktop."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from browsers import DESKTOP, PHONE, sideways, until, violations
+from gansmith.core.randomness import sample_latents, truncate
+from gansmith.inference.interpolate import slerp
+
+pytestmark = pytest.mark.slow
+WALL = "#/explore/cond?wall=5"
+DRAWN = "document.querySelectorAll('.wall canvas[data-drawn]').length === 40"
+TABS = ("Wall", "Plane", "Walk", "Mix", "Photo")
+PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "fashion.png"
+
+
+@pytest.fixture(scope="session")
+def studio(start_studio, served) -> str:
+    return start_studio(served)
+
+
+def test_the_browser_draws_the_random_numbers_of_python(studio, open_page):
+    page = open_page(studio)
+    pairs = [(0, 0), (0, 3), (7, 12), (2**40 + 1, 999), (2**63 - 1, 999_999)]
+    script = """async ([names, cut]) => {
+      const { latentOf, truncate, slerp } = await import('./static/latents.js');
+      const all = names.map((name) => latentOf(name, 300));
+      const far = [0, 0.3, 1].map((share) => slerp(all[0], all[1], share));
+      return [all, all.map((each) => truncate(each, cut)), far].map((part) => part.map((each) => [...each])); }"""
+    drawn, cut, between = page.evaluate(script, [[f"{seed}:{number}" for seed, number in pairs], 0.7])
+    wanted = np.concatenate([sample_latents(seed, number, 1, 300) for seed, number in pairs])
+    assert np.array_equal(np.array(drawn, np.float32), wanted)
+    assert np.allclose(cut, truncate(wanted, 0.7), rtol=0, atol=1e-6)
+    assert np.allclose(between, slerp(wanted[0], wanted[1], np.array([0, 0.3, 1])), rtol=0, atol=1e-6)
+
+
+def test_every_action_of_explore(studio, open_page, tmp_path):
+    page = open_page(studio + WALL)
+    until(page, DRAWN)
+
+    # The wall: choose, pin, new images
+    for number in (1, 4, 9):
+        page.locator(".wall button").nth(number).click()
+        page.keyboard.press("p")
+    assert page.locator(".pins li").count() == 3
+    page.get_by_role("button", name="New images").click()
+    until(page, "!location.hash.includes('wall=5&')")
+    until(page, DRAWN)
+
+    # Steering: truncation, labels, directions, single numbers; then undo and redo
+    page.locator(".steer").get_by_label("Truncation", exact=True).fill("0.5")
+    page.get_by_text("Blend classes").click()
+    page.get_by_label("light", exact=True).fill("0.5")
+    page.get_by_label("Direction 1", exact=True).fill("2")
+    page.get_by_role("button", name="Add slider").click()
+    page.get_by_label("Number 0", exact=True).fill("-1")
+    until(page, "location.hash.includes('moves=dir0%3A2%2Cz0%3A-1')")
+    assert "truncation=0.5" in page.url
+    assert "light%3A0.5" in page.url
+    page.keyboard.press("Control+z")
+    until(page, "!location.hash.includes('z0')")
+    page.keyboard.press("Control+Shift+z")
+    until(page, "location.hash.includes('z0%3A-1')")
+
+    # The permalink gives the picture that is shown
+    link = page.get_by_role("link", name="Permalink").get_attribute("href")
+    answer = page.request.get(link)
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.body()[:4] == b"\x89PNG"
+
+    # The plane
+    page.get_by_role("tab", name="Plane").click()
+    page.locator(".plane-surface").focus()
+    page.keyboard.press("ArrowRight")
+    box = page.locator(".plane-surface").bounding_box()
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 60, box["y"] + 70, steps=3)
+    page.mouse.up()
+    page.get_by_role("button", name="Choose this image").click()
+    until(page, "location.hash.includes('weights=')")
+
+    # The walk
+    page.get_by_role("tab", name="Walk").click()
+    page.locator(".walk canvas[data-drawn]").wait_for()
+    page.get_by_role("button", name="Play").click()
+    page.get_by_role("button", name="Pause").click()
+    for name in ("GIF", "MP4", "Strip"):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=name).click()
+        assert Path(download.value.path()).stat().st_size > 100
+
+    # Sums of pins
+    page.get_by_role("button", name="Put pin 1 into the + tray").click()
+    page.get_by_role("button", name="Put pin 2 into the + tray").click()
+    page.get_by_role("button", name="Put pin 3 into the \u2212 tray").click()
+    page.get_by_role("button", name="Choose the result").click()
+    until(page, "location.hash.includes('weights=0.5%2C0.5%2C-1')")
+
+    # The address holds everything; a file brings its image back
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download PNG").click()
+    file = tmp_path / "image.png"
+    download.value.save_as(file)
+    again = open_page(page.url)
+    again.locator(".chosen canvas[data-drawn]").wait_for()
+    assert again.locator(".pins li").count() == 3
+    other = open_page(studio + WALL)
+    until(other, DRAWN)
+    other.set_input_files("input[type=file]", file)
+    until(other, "location.hash.includes('weights=0.5%2C0.5%2C-1')")
+
+
+def test_a_reload_of_an_untouched_page_shows_other_images(studio, open_page):
+    page = open_page(studio + "#/explore/cond")
+    until(page, DRAWN)
+    first = page.locator(".wall button").first.get_attribute("title")
+    page.reload()
+    until(page, DRAWN)
+    assert page.locator(".wall button").first.get_attribute("title") != first
+
+
+def test_the_page_works_by_keyboard_alone(studio, open_page):
+    page = open_page(studio + WALL)
+    until(page, DRAWN)
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.locator(".wall button").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    until(page, "location.hash.includes('seeds=5%3A8')")
+    page.keyboard.press("?")
+    page.get_by_role("dialog").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("3")
+    until(page, "location.hash.startsWith('#/judge')")
+
+
+@pytest.mark.parametrize("size", [PHONE, DESKTOP])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_accessible_and_fits(studio, open_page, size, scheme):
+    page = open_page(studio + WALL + "&seeds=3&pin=~~seeds%3D3&pin=~~seeds%3D9&plus=1&minus=2", size, scheme)
+    until(page, DRAWN)
+    for tab in TABS:
+        page.get_by_role("tab", name=tab).click()
+        assert violations(page) == []
+        assert sideways(page) == 0
+    page.goto(f"{studio}#/judge/plain")
+    page.get_by_role("button", name="Evaluate").wait_for()
+    assert violations(page) == []
+    assert sideways(page) == 0
+
+
+def test_a_translator_shows_a_picture_before_and_after(studio, open_page):
+    page = open_page(studio + "#/explore/colorize")
+    page.get_by_role("button", name="Choose a picture").wait_for()
+    page.set_input_files("input[type=file]", PICTURE)
+    page.get_by_label("Edge between before and after").fill("20")
+    assert page.locator(".compare img").count() == 2
+
+
+def test_unknown_models_and_addresses_are_told_in_words(studio, open_page):
+    page = open_page(studio + "#/explore/nobody")
+    page.get_by_text('There is no model "nobody"').wait_for()
+    page = open_page(studio + "#/explore/cond?seeds=3&labels=nothing:1")
+    page.get_by_text('This model has no class "nothing".').wait_for()
+
+
+def test_explore_works_in_firefox(studio, firefox):
+    firefox.open(studio + WALL)
+    firefox.wait(f"return {DRAWN}")
+    firefox.run("document.querySelectorAll('.wall button')[3].click()")
+    firefox.wait("return document.querySelector('.chosen canvas[data-drawn]') !== null")
+    firefox.run("[...document.querySelectorAll('[role=tab]')].find((tab) => tab.innerText === 'Plane').click()")
+    firefox.wait("return document.querySelector('.plane-surface canvas[data-drawn]') !== null")
