@@ -58,3 +58,73 @@ def test_the_parts_on_the_page_work_as_they_stand(text):
             assert part.discriminator(spec)(images, labels).shape == (5,)
     finally:
         del registry._parts[name]
+
+
+FAULTY = {
+    "exits": ("lr=0.001", "sys.exit(0)"),
+    "string": ("loss=f_string", "return 'x'"),
+    "shape": ("loss=f_shape", "return fake_logits"),
+    "whole number": ("loss=f_whole", "return (fake_logits > 0).sum()"),
+    "detached": ("loss=f_detached", "return fake_logits.mean().detach()"),
+    "raises": ("loss=f_raises", "return {}['key']"),
+    "raises later": ("loss=f_later", "if next(COUNT) > 4: 1 / 0\n        return fake_logits.mean() - real_logits.mean()"),
+    "exits later": ("loss=f_exits", "if next(COUNT) > 4: sys.exit(0)\n        return fake_logits.mean()"),
+}
+LOSS = """
+@losses.register("{name}")
+class Faulty(AdversarialLoss):
+    def discriminator(self, real_logits, fake_logits):
+        {body}
+
+    def generator(self, real_logits, fake_logits):
+        return fake_logits.mean()
+"""
+NETWORK = """
+class Layers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(64, 1)
+
+    def forward(self, images, labels):
+        {body}
+
+@networks.register("{name}")
+class Faulty(Network):
+    def discriminator(self, spec):
+        return {made}
+"""
+OTHERS = {
+    "forward": ("discriminator=f_forward", NETWORK.format(name="f_forward", made="Layers()", body="return self.layer(images)")),
+    "two results": ("discriminator=f_two", NETWORK.format(
+        name="f_two", made="Layers()", body="return self.layer(images.flatten(1)), 5")),
+    "no module": ("discriminator=f_none", NETWORK.format(name="f_none", made="5", body="pass")),
+    "penalty": ("penalties=f_penalty", '@penalties.register("f_penalty")\nclass Faulty(Penalty):\n'
+                "    def __call__(self, critic, scored, noise):\n        return scored.real_logits.detach().mean()\n"),
+    "optimizer": ("optimizers.default=f_optimizer", '@optimizers.register("f_optimizer")\nclass Faulty(OptimizerPart):\n'
+                  "    def build(self, parameters):\n        return None\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [*FAULTY, *OTHERS])
+def test_a_plugin_that_fails_is_named_with_its_part_and_method(name, tiny_file, tmp_path, monkeypatch):
+    head = "import itertools, sys\nfrom torch import nn\nfrom gansmith.plugins import *\nCOUNT = itertools.count()\n"
+    override, body = FAULTY.get(name) or OTHERS[name]
+    if name in FAULTY and name != "exits":
+        body = LOSS.format(name=override.partition("=")[2], body=body)
+    file = tmp_path / "faulty.py"
+    file.write_text(head + body)
+    monkeypatch.setattr(api, "write_results", lambda *_: None)
+    with pytest.raises(GansmithError) as caught:
+        train(tiny_file, tmp_path / "run", "mlp-small", overrides=[*small("mlp-small", *RHYTHM), override], plugins=[file])
+    text = str(caught.value)
+    assert caught.value.code.startswith("plugin.")
+    assert str(file) in text
+    part = override.partition("=")[2]
+    assert name == "exits" or f"'{part}'" in text or "Layers.forward" in text
+    if name in FAULTY and name != "exits":
+        assert ": discriminator " in text
+    if name != "exits":
+        assert "gansmith resume" in text or not (tmp_path / "run").exists()
+    if "later" in name:
+        assert "the last checkpoint is kept" in text
+        assert newest(tmp_path / "run").values["iteration"] == 0

@@ -114,7 +114,7 @@ def test_a_lost_process_is_an_error_of_training(refused):
 
 
 def test_one_process_alone_has_the_batch_statistics_of_torch(monkeypatch):
-    monkeypatch.setattr(processes, "all_reduce", lambda values: values)
+    monkeypatch.setattr(processes.dist, "all_reduce", lambda values: values)
     monkeypatch.setattr(processes.dist, "get_world_size", lambda: 1)
     for norm, shape in ((nn.BatchNorm1d(3), (8, 3)), (nn.BatchNorm2d(3), (4, 3, 5, 5))):
         plain, inputs = type(norm)(3), 2 + 3 * torch.randn(shape)

@@ -78,7 +78,7 @@ class Entry:
             }
         return {
             "id": self.id, "name": self.name, **facts, "version": self.version, "created": self.created,
-            "run": self.run, "ready": bool(self.files), "error": self.error or None,
+            "run": self.run, "live": self.is_live, "ready": bool(self.files), "error": self.error or None,
         }  # fmt: skip
 
 
