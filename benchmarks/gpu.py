@@ -42,11 +42,11 @@ from gansmith.data.datasets.base import data_sets
 from gansmith.data.sources.domains import DOMAINS
 from gansmith.parts.losses.base import losses
 from gansmith.parts.penalties.base import penalties
-from gansmith.planning.heuristics import needed_mb
 from gansmith.recipes.load import load_recipe
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.checkpoint import list_checkpoints, load_latest
 from gansmith.runs.folder import RunFolder
+from gansmith.training.memory import needed_mb
 from gansmith.training.state import RunState
 from gansmith.training.step import train_step
 
@@ -268,10 +268,10 @@ def speed(bench: Bench, name: str, side: int, how: str) -> Row:
     return rows | {"memory_mb": round(runtime.memory_mb()), "plan_mb": round(needed_mb(recipe, data.spec, batch))}
 
 
-def images_for(recipe: Recipe, side: int) -> ImageData:
-    """Return random colour images, of two classes where the recipe translates between two domains."""
-    data = random_images((side, side, 3), 256)
-    if not recipe.method.domains:
+def images_for(recipe: Recipe, side: int, channels: int = 3) -> ImageData:
+    """Return random images, of two classes where the recipe needs them."""
+    data = random_images((side, side, channels), 256)
+    if not (recipe.method.domains or getattr(recipe.method, "conditional", False)):
         return data
     return replace(data, spec=replace(data.spec, classes=DOMAINS), labels=np.arange(256) % 2)
 

@@ -154,7 +154,7 @@ def test_old_names_are_mapped_and_new_files_are_left_alone():
     monitor = {"snapshot_kimg": 1, "on_collapse": "warn", "patience": 2}
     assert from_old_file(recipe) == {"monitor": monitor, "method": {"kind": "latent"}}
     record = {"format": 1, "plan": {"iterations": 2}, "watch": {"every": 0}}
-    read = {"format": 3, "length": {"iterations": 2}, "monitor": {"every": 0, "protocol": None}}
+    read = {"format": 4, "length": {"iterations": 2}, "monitor": {"every": 0, "protocol": None}}
     assert record_from_old_file(record) == read
     assert record_from_old_file(read) == read
     assert record_from_old_file({**read, "format": 2}) == read

@@ -347,12 +347,13 @@ def test_averaged_gradients_and_images_of_two_processes_are_those_of_one(name, b
     for key in one:
         torch.testing.assert_close(two[key], one[key], rtol=1e-4, atol=atol, msg=lambda text, key=key: f"{key}: {text}")
     moved = [key for key in one if one[key].abs().max() > 1e-5]
-    assert len(moved) >= len(one) - 1  # the last bias of a relativistic critic has no gradient but rounding
+    still = 3 if name in SYNCHRONIZED else 1  # biases before a norm
+    assert len(moved) >= len(one) - still  # the last bias of a relativistic critic has no gradient but rounding
 
 
 @pytest.mark.slow
 def test_a_batch_that_does_not_divide_is_an_error(both):
-    text = "batch_size 9 is not divisible by 2 processes\n  use a multiple, for example batch_size=10"
+    text = "batch_size 9 is not divisible by 2 processes\n  use 1 process, or a multiple, for example batch_size=10"
     assert [(both / f"slice-{rank}.txt").read_text() for rank in range(2)] == [text, text]
 
 

@@ -267,6 +267,27 @@ def test_another_number_of_processes_is_allowed_and_logged(paused):
     assert (run.record.numerics.processes, run.record.numerics.threads) == (1, torch.get_num_threads())
 
 
+def test_a_restart_by_torchrun_continues_its_run_without_a_name_for_it(tiny_file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-7")
+    first = train(tiny_file, None, "mlp-small", stop_at=PAUSE_AT)
+    again = train(tiny_file, None, "mlp-small")
+    assert (first.folder, first.finished, again.finished) == (again.folder, False, True)
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [again.folder.name]
+    other = train(tiny_file, None, "mlp-small", seed=4)  # the same start, but another command
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-8")
+    assert len({again.folder, other.folder, train(tiny_file, None, "mlp-small").folder}) == 3
+
+
+def test_a_restart_begins_anew_if_there_was_no_checkpoint(tiny_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-7")
+    train(tiny_file, tmp_path / "run", "mlp-small", stop_at=PAUSE_AT)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    again = train(tiny_file, tmp_path / "run", "mlp-small")
+    assert again.finished
+    assert (tmp_path / "run" / "timing.jsonl").read_text().count('"started"') == 1
+
+
 def test_fewer_cpus_than_threads_before_is_a_change(paused, monkeypatch):
     """More threads than CPUs run at a tenth of the speed of one."""
     run = RunFolder(paused)

@@ -16,12 +16,12 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # torch's list of names lacks them
-from torch.distributed.nn.functional import all_reduce
 
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, TrainingError
@@ -203,10 +203,26 @@ def synchronize_batch_norms_(networks: nn.Module) -> None:
         module.__class__ = shared if plain else type(type(module).__name__, (type(module), shared), {})
 
 
+class _MeanOfAll(torch.autograd.Function):
+    """The mean over the processes, which have equal slices; its derivative is the same mean, again and again."""
+
+    @staticmethod
+    def forward(_: Any, values: Tensor) -> Tensor:
+        """Return the mean."""
+        total = values.detach().clone(memory_format=torch.contiguous_format)
+        with talking():
+            dist.all_reduce(total)
+        return total / dist.get_world_size()
+
+    @staticmethod
+    def backward(_: Any, grad: Tensor) -> Tensor:
+        """Return the mean of the gradients."""
+        return _mean_of_all(grad)
+
+
 def _mean_of_all(values: Tensor) -> Tensor:
-    """Return the mean over the processes, which have equal slices; autograd passes through it."""
-    with talking():
-        return all_reduce(values) / dist.get_world_size()
+    out: Tensor = _MeanOfAll.apply(values)
+    return out
 
 
 def launch_id() -> str | None:

@@ -35,11 +35,11 @@ def from_old_file(data: Any) -> Any:
 
 def record_from_old_file(data: Any) -> Any:
     """Return a run.json of an older version, as parsed, with today's names."""
-    if not isinstance(data, dict) or data.get("format", 1) > 2:
+    if not isinstance(data, dict) or data.get("format", 1) > 3:
         return data
-    if data.get("format", 1) == 2:
-        return {**data, "format": 3}
-    data = {**_renamed(data, _RECORD_KEYS), "format": 3}
+    if data.get("format", 1) in (2, 3):
+        return {**data, "format": 4}
+    data = {**_renamed(data, _RECORD_KEYS), "format": 4}
     if isinstance(data.get("monitor"), dict):
         protocol = {name: value for name, value in data["monitor"].items() if name != "every"}
         data["monitor"] = {"every": data["monitor"].get("every"), "protocol": protocol or None}

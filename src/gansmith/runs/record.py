@@ -24,7 +24,7 @@ from gansmith.runs.options import RunOptions
 
 ALLOWED = ("processes", "threads")  # numerics that may change with the number of processes
 SHOWN = 4  # names in a sentence
-RECORD_FORMAT = 3  # 1 had other names: recipes/old_files.py maps them; 2 had no ended_by
+RECORD_FORMAT = 4  # 1 had other names: recipes/old_files.py maps them; 2 had no ended_by, 3 no launch
 
 
 class DataRecord(FrozenModel):

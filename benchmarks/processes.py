@@ -1,0 +1,137 @@
+"""Compare several processes with one: gradients of each loss and penalty, and weights after many steps."""
+
+# Run: python benchmarks/processes.py [--processes 2 4] [--steps 200]
+# Tiny networks, fp32, on the CPU. Gradients are those of the second iteration. Recipes with batch norm are trained with
+# sync_batchnorm=true. An error is the largest difference over the largest value of the same network.
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from gansmith.core.processes import batch_norms
+from gansmith.core.runtime import Runtime, start_runtime
+from gansmith.data.base import random_images
+from gansmith.data.batches import BatchStream
+from gansmith.parts.losses.base import losses
+from gansmith.parts.penalties.base import penalties
+from gansmith.recipes.load import load_recipe, recipe_names
+from gansmith.recipes.recipe import Recipe
+from gansmith.training.state import RunState
+from gansmith.training.step import train_step
+from gpu import images_for, shrunk
+
+BATCH = 8
+ELSEWHERE = ("toy",)  # points, not images
+
+
+def gradient_cases() -> dict[str, Recipe]:
+    """Return a recipe for each loss and each penalty."""
+    network = {"kind": "dcgan", "base_channels": 4, "norm": "none"}
+    method = {"kind": "latent", "generator": network, "discriminator": network, "latent_dim": 4}
+    changes = {
+        **{f"loss {name}": {"loss": name} for name in losses.names()},
+        **{f"penalty {name}": {"penalties": [name]} for name in penalties.names()},
+    }
+    optimizers = {"default": {"kind": "adam", "lr": 2e-3}}
+    return {
+        name: Recipe.model_validate(
+            {"name": "x", "method": {**method, **each}, "optimizers": optimizers, "batch_size": BATCH, "epochs": 1}
+        )
+        for name, each in changes.items()
+    }
+
+
+def gradients(recipe: Recipe, runtime: Runtime) -> dict[str, Tensor]:
+    """Return the averaged gradients of the second iteration by phase and network, each as one vector."""
+    data, out = random_images((8, 8, 3), 64), {}
+    state = RunState.fresh(recipe, data.spec, 1, runtime)
+    stream = BatchStream(data, BATCH, 5, runtime, mirror=False)
+    train_step(state, stream, runtime, state.moment(1.0))
+    for phase in state.method.phases:
+        for name, each in state.trainable.items():
+            for parameter in each:
+                parameter.requires_grad_(name in phase.trains)
+                parameter.grad = None
+        noise = state.noise(phase, phase.repeats - 1, runtime)
+        state.method.loss(phase, stream.read(3), noise, state.moment(1.0)).total.backward()
+        for name in phase.trains:
+            runtime.average_gradients_(state.trainable[name])
+            out[f"{phase.name}/{name}"] = torch.cat([each.grad.flatten() for each in state.trainable[name]])
+    return out
+
+
+def trained(name: str, steps: int, runtime: Runtime) -> dict[str, Tensor]:
+    """Return the weights of each network of a recipe after some steps, each as one vector."""
+    recipe = load_recipe(name)
+    changes = [f"batch_size={BATCH}", "sync_batchnorm=true", *(["pool_size=0"] if recipe.method.domains else [])]
+    recipe = load_recipe(name, (*shrunk(name), *changes))
+    shape = recipe.data.shape or (16, 16)
+    data = images_for(recipe, shape[0], recipe.data.channels or 3)
+    state = RunState.fresh(recipe, data.spec, 1, runtime)
+    stream = BatchStream(data, BATCH, 5, runtime, mirror=False, domains=max(1, len(recipe.method.domains)))
+    for _ in range(steps):
+        train_step(state, stream, runtime, state.moment(steps * BATCH / 1000))
+    norm = "batch norm" if batch_norms(state.method.networks) else "none"
+    return {
+        f"{network}/{norm}": torch.cat([parameter.detach().flatten() for parameter in each])
+        for network, each in state.trainable.items()
+    }
+
+
+def work(out: Path, steps: int) -> None:
+    runtime = start_runtime("cpu", "fp32")
+    torch.set_num_threads(1)
+    found = {}
+    for name, recipe in gradient_cases().items():
+        found |= {f"{name}|{key}": each for key, each in gradients(recipe, runtime).items()}
+    for name in recipe_names():
+        if name not in ELSEWHERE:
+            try:
+                found |= {f"recipe {name}|{key}": each for key, each in trained(name, steps, runtime).items()}
+            except ValueError as problem:
+                print(f"{name}: {problem}", file=sys.stderr)
+    if runtime.is_main:
+        save_file(found, out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--processes", type=int, nargs="*", default=[2, 4])
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.work:
+        work(args.work, args.steps)
+        return
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for count in (1, *args.processes):
+            out = Path(folder) / f"{count}.safetensors"
+            launcher = (
+                ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
+            )
+            words = [__file__, "--work", str(out), "--steps", str(args.steps)]
+            subprocess.run([sys.executable, *launcher, *words], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+            found[count] = load_file(out)
+    print(f"largest error compared with one process; weights after {args.steps} steps")
+    print("| case | " + " | ".join(f"{count} processes" for count in args.processes) + " |")
+    print("|---" * (len(args.processes) + 1) + "|")
+    for case in dict.fromkeys(key.split("|")[0] for key in found[1]):
+        keys = [key for key in found[1] if key.split("|")[0] == case]
+        cells = []
+        for count in args.processes:
+            one, many = found[1], found[count]
+            cells.append(f"{max(float((one[k] - many[k]).abs().max() / one[k].abs().max()) for k in keys):.1e}")
+        normed = ", sync_batchnorm" if any(key.endswith("/batch norm") for key in keys) else ""
+        print(f"| {case}{normed} | " + " | ".join(cells) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
