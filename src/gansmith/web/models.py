@@ -1,6 +1,7 @@
 """The models that are served: what each can do, its ONNX files, and the export that makes missing ones."""
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
@@ -168,8 +169,10 @@ class Models:
                     made.mkdir()
                     words = ["export", str(entry.place), "--to", "onnx", "--out", str(made / f"generator{ONNX}")]
                     await run_child(words, EXPORT_SEC)
-                    if not target.exists():
+                    with suppress(OSError):  # another server may have been faster
                         os.replace(made, target)
+                    if not target.exists():
+                        raise OSError(errno.EIO, f"'{target}' cannot be made")
             except GansmithError as problem:
                 self._failed[entry.key] = str(problem)
             except OSError as problem:
@@ -259,7 +262,10 @@ async def child_process(
     finally:
         if child.returncode is None:
             with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+                if os.name == "posix":
+                    os.killpg(child.pid, signal.SIGKILL)
+                else:
+                    child.kill()
             await child.wait()
 
 
