@@ -2,8 +2,8 @@
 
 # Run: python benchmarks/serve.py [MODEL.onnx] [--clients 64] [--seconds 60] [--rounds 1] [--gradio] | --mixed MINUTES
 # Server and clients share the machine. Permalinks are first fetched one by one; every later answer must have the same
-# bytes. Without MODEL: networks of random weights, which cost what trained ones cost. --gradio: a Gradio page draws with
-# the same model; a click is a POST, a stream of events, and the image a file to fetch. GRADIO_PATH: a folder that
+# bytes. Without MODEL: networks of random weights, which cost what trained ones cost. --gradio: a Gradio page draws
+# with the same model; a click is a POST, a stream of events, and the image a file to fetch. GRADIO_PATH: a folder that
 # `pip install --target` put it into.
 # --mixed: images, grids, strips, latents and hostile requests for some minutes; prints the server's memory.
 
@@ -36,12 +36,13 @@ from gansmith.recipes.load import load_recipe
 RECIPES = {"compact, 28 px": ("compact", 28, 1), "dcgan, 64 px": ("dcgan", 64, 3)}
 PERMALINKS = 500
 GRADIO = """
-import sys, gradio, gansmith
+import sys, fastapi, gradio, uvicorn, gansmith
 model = gansmith.load(sys.argv[1])
 def draw(seed):
     return gansmith.pick(model, str(int(seed))).to_pil()[0]
 page = gradio.Interface(draw, gradio.Number(3), gradio.Image(format="png"), api_name="draw")
-page.queue(max_size=None).launch(server_port=int(sys.argv[2]), quiet=True)
+page.queue(max_size=None)
+uvicorn.run(gradio.mount_gradio_app(fastapi.FastAPI(), page, "/"), port=int(sys.argv[2]), log_level="error")
 """
 
 
@@ -167,7 +168,7 @@ async def _gradio_clients(url: str, process: int, clients: int, seconds: float) 
 
     times, statuses = list[float](), Counter[int]()
     async with httpx.AsyncClient(base_url=url, timeout=120, limits=httpx.Limits(max_connections=2 * clients)) as http:
-        for _ in range(120):
+        for _ in range(600):
             try:
                 if (await http.get("/config")).status_code == 200:
                     break

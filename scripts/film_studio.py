@@ -1,4 +1,4 @@
-"""Film the studio: ``python scripts/film_studio.py http://127.0.0.1:8000 docs/pictures/studio/film.gif``.
+"""Film the studio: ``python scripts/film_studio.py http://127.0.0.1:8000 docs/pictures/studio/film.mp4``.
 
 Needs a studio with a trained model and a quiet machine, Chromium, and playwright.
 """
@@ -9,11 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-SIZE, SHOWN = (1120, 760), (800, 543)  # px of the window and of the film
-FRAME_MS, COLOURS = 125, 64
+from gansmith.imaging.video import write_mp4
+
+SIZE, SHOWN = (1120, 784), (800, 560)  # px of the window and of the film
+FRAME_MS, PATIENCE_MS = 125, 180_000
 ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 
 
@@ -71,7 +74,7 @@ def learn(camera: Camera, studio: str) -> None:
     """Film mode collapse, and what mends it."""
     page = camera.page
     page.goto(f"{studio}/#/learn")
-    page.locator("nav.presets button", has_text="collapse").first.click()
+    page.locator("nav.presets button", has_text="Mode collapse").first.click()
     camera.take(40, 2 * FRAME_MS)
     page.locator("button[aria-keyshortcuts=m]").click()
     camera.take(40, 2 * FRAME_MS)
@@ -82,13 +85,13 @@ def main(studio: str, target: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="dark")
+        page.set_default_timeout(PATIENCE_MS)
         camera = Camera(page)
         for part in (explore, learn):
             part(camera, studio.rstrip("/"))
         browser.close()
-    palette = camera.frames[len(camera.frames) // 3].quantize(COLOURS)
-    frames = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in camera.frames]
-    frames[0].save(target, save_all=True, append_images=frames[1:], duration=FRAME_MS, loop=0, optimize=True)
+    frames = [np.asarray(frame) for frame in camera.frames]
+    write_mp4(frames, [FRAME_MS / 1000] * len(frames), SHOWN, target)
     print(f"{target}: {len(frames)} frames, {target.stat().st_size / 1e6:.1f} MB")
 
 

@@ -24,7 +24,7 @@ FIREFOX_PREFS = {
     "network.connectivity-service.enabled": False, "browser.aboutwelcome.enabled": False,
 }  # fmt: skip
 OWN = ("http://127.0.0.1:", "blob:", "data:", "file:")
-PATIENCE_MS = 60_000  # machines that run tests are busy
+PATIENCE_MS = 180_000  # machines that run tests are busy
 PHONE, DESKTOP = (390, 844), (1280, 900)
 
 
@@ -105,17 +105,17 @@ class Firefox:
         words = [program, "--marionette", "--headless", "--no-remote", "--profile", str(profile)]
         env = {**os.environ, "HOME": str(profile), "MOZ_HEADLESS": "1"}
         self.process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
-        port_file, until = profile / "MarionetteActivePort", time.monotonic() + 60
+        port_file, until = profile / "MarionetteActivePort", time.monotonic() + PATIENCE_MS / 1000
         while not port_file.is_file() or not port_file.read_text().strip():
             assert time.monotonic() < until, "Firefox did not start"
             assert self.process.poll() is None, "Firefox ended"
             time.sleep(0.1)
-        self._socket = socket.create_connection(("127.0.0.1", int(port_file.read_text())), 120)
+        self._socket = socket.create_connection(("127.0.0.1", int(port_file.read_text())), PATIENCE_MS / 1000)
         self._file = self._socket.makefile("rb")
         self._read()
         self._number = 0
         self.ask("WebDriver:NewSession", capabilities={})
-        self.ask("WebDriver:SetTimeouts", script=60_000, pageLoad=60_000)
+        self.ask("WebDriver:SetTimeouts", script=PATIENCE_MS, pageLoad=PATIENCE_MS)
 
     def _read(self) -> Any:
         length = b""
@@ -134,12 +134,14 @@ class Firefox:
 
     def open(self, url: str) -> None:
         self.ask("WebDriver:Navigate", url=url)
+        page = json.dumps(url.partition("#")[0])
+        self.wait(f"return location.href.startsWith({page}) && document.readyState === 'complete'")
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Return what the body of a function returns; ``arguments`` are its arguments."""
         return self.ask("WebDriver:ExecuteScript", script=script, args=list(arguments))
 
-    def wait(self, script: str, seconds: float = 60.0) -> Any:
+    def wait(self, script: str, seconds: float = PATIENCE_MS / 1000) -> Any:
         """Return what the body of a function returns, as soon as that is true."""
         until = time.monotonic() + seconds
         while not (found := self.run(script)):

@@ -82,7 +82,7 @@ PLACES = (
     "/v1/runs",
     "/v1/runs/x",
     "/v1/runs/x/rows",
-    "/v1/judge/plain",
+    "/v1/judge/x",
     "/v1/learn/presets",
     "/metrics",
     "/healthz",

@@ -283,6 +283,7 @@ def shape(words: tuple[str, ...]) -> tuple[str, ...]:
 
 RUNNABLE = {tuple(own) for _, own in OWN if "--plugin" not in own and "KEY=VALUE" not in own and own != ["train"]}
 RUNNABLE = {words for words in RUNNABLE if words[0] != "import"}  # it needs a file of another program
+RUNNABLE = {words for words in RUNNABLE if words[0] not in ("studio", "serve")}  # they do not end: tests/web
 RUNNABLE |= {("--version",), ("recipes", "dcgan")}
 # The longest command of each shape. Names of recipes and overrides are checked above; the golden test trains every
 # recipe.

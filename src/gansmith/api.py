@@ -447,11 +447,11 @@ def export(
 ) -> list[Exported]:
     """Write a model, or the model of a path, for other programs; return the files, one for each generator.
 
-    ``to`` is a format: onnx, html, html-film, torch-export, safetensors, hub-folder. ``out`` is a file, or a folder for hub-folder;
-    None: the generator's name in this folder. ``raw`` takes the weights without EMA. ``options`` are those of the
-    format, for onnx ``weights="fp16"`` and ``quantize="int8"``; None and "fp32" are the defaults. An onnx file is run
-    and compared with torch before it is kept. Raises GansmithError for an unknown format or option, a library that is
-    missing, and an output that exists; ModelError for a model that this format cannot hold.
+    ``to`` is a format: onnx, html, html-film, torch-export, safetensors, hub-folder. ``out`` is a file, or the folder
+    of hub-folder; None: the generator's name in this folder. ``raw`` takes the weights without EMA. ``options`` are
+    those of the format, for onnx ``weights="fp16"`` and ``quantize="int8"``; None and "fp32" are the defaults. An onnx
+    file is run and compared with torch before it is kept. Raises GansmithError for an unknown format or option, a
+    library that is missing, and an output that exists; ModelError for a model that this format cannot hold.
     """
     load_plugins(tuple(Path(plugin) for plugin in plugins))
     chosen = choose_format(to, options)

@@ -11,11 +11,12 @@ from gansmith import api
 from gansmith.cli.options import data_overrides
 from gansmith.cli.train import translation_recipe
 from gansmith.core.noise import Noise
-from gansmith.data.base import DataOptions
+from gansmith.data.base import DataOptions, DataSpec
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
 from gansmith.data.sources.domains import Domains
 from gansmith.data.sources.layouts import sides_of
+from gansmith.data.sources.pairs import FolderPairs
 from gansmith.imaging.tensors import to_float, to_uint8
 from gansmith.recipes.load import load_recipe
 from small_runs import small, train
@@ -237,3 +238,32 @@ def test_the_words_of_the_command_line(refused, small_and_large, tmp_path):
 def test_two_sets_are_never_mixed_by_a_recipe_for_one(refused, small_and_large, tmp_path):
     with refused("recipe.domains_of_other_method"):
         train(Domains(f"{tmp_path}/lr", f"{tmp_path}/hr"), tmp_path / "run", "srresnet", overrides=["size=32"])
+
+
+@pytest.mark.parametrize("gray_side", [0, 1, None])
+def test_a_side_of_gray_images_is_known(tmp_path, gray_side):
+    for number in range(3):
+        for side, name in enumerate(("a", "b")):
+            pixels = np.random.default_rng(number + 9 * side).integers(0, 256, (16, 16, 3), np.uint8)
+            save(tmp_path / name / f"{number}.png", pixels[..., :1].repeat(3, 2) if side == gray_side else pixels)
+    expected = (gray_side == 0, gray_side == 1)
+    pairs = open_data(FolderPairs(tmp_path / "a", tmp_path / "b"), PAIRS)
+    assert pairs.spec.gray_sides == expected
+    assert DataSpec.from_json(pairs.spec.to_json()).gray_sides == expected
+    assert open_data(Domains(str(tmp_path / "a"), str(tmp_path / "b"))).spec.gray_sides == expected
+
+
+@pytest.mark.parametrize("form", ["png", "jpg"])
+def test_the_limit_of_pixels_holds_for_each_image_of_a_pair(tmp_path, refused, form):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            Image.new("RGB", (64, 64), (number, 9, 9)).save(tmp_path / name / f"{number}.{form}")
+    sides = FolderPairs(tmp_path / "a", tmp_path / "b")
+    assert len(open_data(sides, PAIRS)) == 3
+    fewer = PAIRS.model_copy(update={"max_pixels": 2000})
+    if form == "jpg":  # decoded at half their sides
+        assert open_data(sides, fewer).spec.height == 32
+    else:
+        with refused("data.too_many_bad"):
+            open_data(sides, fewer)

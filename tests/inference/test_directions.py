@@ -24,12 +24,17 @@ def conditional() -> Model:
     return make_model("hidden=[32]", "conditional=true", classes=("dark", "gray", "light"))
 
 
-@pytest.mark.parametrize("name", ["mlp", "dcgan"])
+@pytest.fixture(scope="module")
+def conditional_r3gan() -> Model:
+    return make_model("latent_dim=12", "conditional=true", classes=("dark", "gray", "light"), recipe="r3gan-tiny")
+
+
+@pytest.mark.parametrize("name", ["mlp", "dcgan", "conditional_r3gan"])
 def test_directions_are_eigenvectors_of_the_first_weight_in_order(name, request):
     made = request.getfixturevalue(name)
     found = api.directions(made, 12)
     generator = made.networks["generator"]
-    weight = (generator.project if name == "dcgan" else generator.layers[0]).weight[:, :12].detach()
+    weight = (generator.layers[0] if name == "mlp" else generator.project).weight[:, :12].detach()
     assert torch.allclose(found.vectors @ found.vectors.T, torch.eye(12), atol=1e-5)
     assert torch.allclose(weight.T @ weight @ found.vectors.T, found.vectors.T * found.strengths**2, atol=1e-3)
     assert (found.strengths.diff() < 0).all()

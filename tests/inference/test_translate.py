@@ -1,5 +1,7 @@
 """Translation of images of any size: tiles, alpha, rotation, masks, and what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -257,3 +259,12 @@ def test_training_from_the_command_line(shell, tmp_path):
 def test_parts_that_do_not_fit_a_translation(refused, recipe, overrides, height, code):
     with refused(code):
         load_recipe(recipe, overrides).method.build(DataSpec("toy", height, 16, 3, 96, (), "0123"))
+
+
+def test_gray_targets_give_gray_results():
+    model, image = make_translator("deblur"), np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
+    coloured = gansmith.translate(model, image).array
+    model.data = replace(model.data, gray_sides=(False, True))
+    gray = gansmith.translate(model, image).array
+    assert gray.shape == (16, 16, 1)
+    assert (np.abs(gray[..., 0] - coloured.mean(axis=2)) <= 0.5).all()

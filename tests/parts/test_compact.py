@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from gansmith.parts.networks.base import ImageSpec
-from gansmith.parts.networks.compact import Compact, DiscriminatorBlock, GeneratorBlock, LocalDetail, laplacian
+from gansmith.parts.networks.compact import Compact, DiscriminatorBlock, GeneratorBlock, LocalDetail
 from gansmith.recipes.load import load_recipe
 
 SMALL = Compact(base_channels=4, blocks=2, init="framework", norm="none")
@@ -102,34 +102,39 @@ def test_the_recipe_ties_its_learning_rate_to_the_budget():
 def test_local_detail_is_0_on_flat_ground_and_near_1_on_edges():
     images = torch.full((2, 3, 16, 16), 0.3)
     images[1, :, :, 8:] = -0.3
-    seen = LocalDetail(2, 0.1)(images)
-    assert seen.shape == (2, 9, 16, 16)
+    seen = LocalDetail(0.1)(images)
+    assert seen.shape == (2, 4, 16, 16)
     assert torch.equal(seen[:, :3], images)
-    assert seen[0, 3:].abs().max() < 1e-6
-    fine, coarse = seen[1, 3], seen[1, 6]
-    assert fine[:, 7:9].min() > 0.95
-    assert fine[:, :7].abs().max() < 1e-6
-    assert torch.equal(coarse[::2, ::2], coarse[1::2, 1::2])  # enlarged from half the size
-    assert coarse[:, 6:10].min() > 0.95
-    grain = 0.02 * torch.randn(1, 1, 16, 16)
-    assert 0.05 < LocalDetail(1, 0.1)(grain)[:, 1].mean() < 0.9
+    assert seen[0, 3].abs().max() < 1e-6
+    detail = seen[1, 3, 1:-1]
+    assert detail[:, 7:9].min() > 0.95
+    assert detail[:, [*range(7), *range(9, 16)]].abs().max() < 1e-6
+    grain = torch.full((1, 3, 16, 16), 0.3)
+    grain[0, 1] += 0.03 * torch.randn(16, 16)  # in one colour
+    assert 0.1 < LocalDetail(0.1)(grain)[:, 3, 1:-1, 1:-1].mean() < 0.9
 
 
-def test_the_laplacian_ends_evenly_at_the_border_and_fits_its_stencil():
-    images = torch.randn(1, 1, 6, 7)
-    padded = nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
-    stencil = torch.tensor([[0.0, -1, 0], [-1, 4, -1], [0, -1, 0]])[None, None]
-    torch.testing.assert_close(laplacian(images), nn.functional.conv2d(padded, stencil))
-
-
-@pytest.mark.parametrize(("side", "detail", "channels"), [(64, 0, 3), (64, 2, 9), (14, 2, 6)])
-def test_detail_is_an_option_of_the_discriminator(side, detail, channels):
+@pytest.mark.parametrize(("detail", "channels"), [(False, 3), (True, 4)])
+def test_detail_is_an_option_of_the_discriminator(detail, channels):
     """Without it the layers have their places and names of before, so that old checkpoints fit."""
-    network = Compact(base_channels=4, detail=detail, norm="none").discriminator(ImageSpec(side, side, 3))
+    network = Compact(base_channels=4, detail=detail, norm="none").discriminator(ImageSpec(64, 64, 3))
     first = next(layer for layer in network.layers if isinstance(layer, nn.Conv2d))
     assert first.in_channels == channels
-    assert isinstance(network.layers[0], LocalDetail) == (detail > 0)
-    images = torch.randn(2, 3, side, side, requires_grad=True)
+    assert isinstance(network.layers[0], LocalDetail) == detail
+    with torch.device("meta"):  # as a model is loaded: nothing but saved weights may be needed
+        loaded = Compact(base_channels=4, detail=detail, norm="none").discriminator(ImageSpec(64, 64, 3))
+    loaded.load_state_dict(network.state_dict(), assign=True)
+    images = torch.randn(2, 3, 64, 64, requires_grad=True)
     (gradient,) = torch.autograd.grad(network(images).sum(), images, create_graph=True)
     gradient.square().sum().backward()  # R1 differentiates twice
     assert images.grad.isfinite().all()
+    torch.testing.assert_close(loaded(images), network(images))
+
+
+def test_a_unit_range_has_half_the_limit_of_a_signed_one():
+    signed, unit = (
+        Compact(base_channels=4, detail=True, value_range=each).discriminator(ImageSpec(16, 16, 1)).layers[0]
+        for each in ("signed", "unit")
+    )
+    images = torch.rand(1, 1, 16, 16)
+    torch.testing.assert_close(signed(2 * images - 1)[:, 1], unit(images)[:, 1])

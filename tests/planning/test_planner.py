@@ -97,6 +97,7 @@ def test_choices_for_a_plain_set_of_images(measured, tmp_path):
     assert choice(found, "lr of D") == ("0.002", "16 px, at most 28")
     assert choice(found, "interval") == ("8", "16 px, at most 28")
     assert choice(found, "end_norm") == ("no", "16 px, at most 28")
+    assert choice(found, "detail") == ("no", "16 px, at most 28")
     assert choice(found, "kimg") == ("360", "6 minutes at 1,000 images a second as measured")
     assert (recipe.kimg, recipe.epochs) == (360, None)
     assert found.minutes == pytest.approx(6, rel=1e-3)
@@ -281,8 +282,8 @@ def test_large_images_on_a_cpu_with_little_time_are_made_smaller(measured, tmp_p
 @pytest.mark.slow
 def test_proportions_are_kept(measured, tmp_path):
     found = propose(images(tmp_path, 120, side=64, width=128), minutes=1)
-    assert found.recipe.data.size == (16, 32)
-    assert choice(found, "size")[0] == "16 x 32"
+    assert found.recipe.data.size == (20, 40)
+    assert choice(found, "size")[0] == "20 x 40"
 
 
 @pytest.mark.slow
@@ -366,6 +367,8 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
 def test_other_choices_above_28_px(measured, tmp_path, side, widest):
     found = propose(images(tmp_path, 600), f"size={side}", kimg=1)
     assert choice(found, "end_norm") == ("yes", f"{side} px, more than 28")
+    assert choice(found, "detail") == ("yes", f"{side} px, more than 28")
+    assert found.recipe.method.discriminator.detail
     assert choice(found, "interval") == ("4", f"{side} px, more than 28")
     assert choice(found, "lr") == ("0.001", f"the widest map has {widest} channels")
     assert choice(found, "lr of D") == ("0.0004", f"{side} px, more than 28")

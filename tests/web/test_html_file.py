@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+import gansmith
 from browsers import DESKTOP, PHONE, sideways, until, violations
 from gansmith.core import one_file
 from gansmith.exporting.base import choose_format
@@ -21,7 +22,7 @@ from gansmith.inference.onnx_model import OnnxModel
 from gansmith.recipes.layer_table import example_spec
 from gansmith.recipes.load import load_recipe, recipe_names
 from small_models import CLASSES, make_enlarger, make_model, make_translator
-from small_runs import small
+from small_runs import small, train
 
 pytest.importorskip("onnxruntime", reason="needs the extra export")
 
@@ -87,8 +88,7 @@ def test_the_page_of_every_recipe_shows_the_images_of_its_seeds_in_both_browsers
     assert all(name.startswith(f"{WALL}:") for name in names)
     wanted = expected(page_file, names)
     firefox.open(url)
-    firefox.wait(f"return {DRAWN}")
-    for found in (page.evaluate(PIXELS % SHOWN), firefox.run(f"return {PIXELS % SHOWN}")):
+    for found in (page.evaluate(PIXELS % SHOWN), firefox.wait(f"return {DRAWN} && {PIXELS % SHOWN}")):
         assert np.array_equal(np.array(found, np.uint8).reshape(wanted.shape), wanted)
 
 
@@ -108,13 +108,13 @@ def test_a_page_steers_walks_and_mixes_without_a_request(conditional_page, open_
     page.get_by_role("tab", name="Walk").click()
     page.get_by_label("Frame", exact=True).focus()
     page.keyboard.press("ArrowRight")
-    page.get_by_text("Frame 2").or_(page.get_by_text("2 of 60")).first.wait_for()
+    until(page, "document.querySelector('.walk output').textContent === '2 of 60'")
     page.get_by_role("button", name="Put pin 1 into the + tray").click()
-    page.get_by_role("button", name="Put pin 2 into the − tray").click()
+    page.get_by_role("button", name="Put pin 2 into the \u2212 tray").click()
     page.get_by_role("button", name="Choose the result").click()
     until(page, "location.hash.includes('weights=1%2C-1')")
     page.get_by_role("button", name="Add slider").click()
-    page.get_by_label("Number 0").fill("1.5")
+    page.get_by_label("Number 0", exact=True).fill("1.5")
     until(page, "location.hash.includes('moves=z0%3A1.5')")
 
 
@@ -222,3 +222,13 @@ def test_modules_become_one_script_in_the_order_of_their_imports():
     order = re.findall(r"^const (module_\w+) = ", script, re.MULTILINE)
     assert order.index("module_vendor_preact_js") < order.index("module_ui_js") < order.index("module_one_file_js")
     assert len(order) == len(set(order))
+
+
+@pytest.mark.slow
+def test_the_film_of_a_run_is_an_album(tiny_file, tmp_path):
+    run = train(tiny_file, tmp_path / "run", "mlp-small", steps=2).folder
+    (made,) = gansmith.export(run, "html-film", out=tmp_path / "film.html")
+    frames = sorted((run / "samples").glob("*-ema.png"))
+    album = json.loads(re.search(r'<script type="text/plain" id="album">(.*?)</script>', made.path.read_text())[1])
+    assert [base64.b64decode(frame) for frame in album["frames"]] == [frame.read_bytes() for frame in frames]
+    assert len(album["captions"]) == len(frames) > 1

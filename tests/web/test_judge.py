@@ -35,8 +35,8 @@ def write_evaluation(model: Path, kimg: float = 1.0) -> None:
     """Write an evaluation as ``gansmith evaluate`` does."""
     folder = model / "evaluation"
     folder.mkdir(exist_ok=True)
-    protocol = {"features_sha256": "12", "reference_fingerprint": "34", "reference": "training images", "num_fake": 2000,
-                "num_real": 96, "resize": "none", "fit": "", "features": "fashion"}  # fmt: skip
+    protocol = {"features_sha256": "12", "reference_fingerprint": "34", "reference": "training images",
+                "num_fake": 2000, "num_real": 96, "resize": "none", "fit": "", "features": "fashion"}  # fmt: skip
     found = {
         "model": "toy", "kimg": kimg, "protocol": protocol, "numbers": NUMBERS, "words": ["1 of 2 classes is made"],
         "skipped": {"memorisation": "no training images"}, "seconds": 1.0, "facts": {"class_coverage": CLASSES},

@@ -54,6 +54,13 @@ def test_ids_are_unique_and_stay(served, tmp_path):
         where.model("x-y")
 
 
+def test_ids_of_single_models_do_not_depend_on_where_they_lie(served, tmp_path):
+    shutil.copy(served / "cond.onnx", tmp_path / "generator.onnx")
+    assert set(listed(tmp_path / "generator.onnx")) == {"generator"}
+    shutil.copytree(served / "plain", tmp_path / "auto-001" / "model")
+    assert set(listed(tmp_path / "auto-001" / "model")) == {"auto-001-model"}
+
+
 def test_what_appears_later_is_found_and_what_goes_is_not_served(served, tmp_path):
     where = Models(Places([tmp_path / "runs"]))
     assert where.list() == []

@@ -95,7 +95,7 @@ def test_every_action_of_explore(studio, open_page, tmp_path):
     # Sums of pins
     page.get_by_role("button", name="Put pin 1 into the + tray").click()
     page.get_by_role("button", name="Put pin 2 into the + tray").click()
-    page.get_by_role("button", name="Put pin 3 into the − tray").click()
+    page.get_by_role("button", name="Put pin 3 into the \u2212 tray").click()
     page.get_by_role("button", name="Choose the result").click()
     until(page, "location.hash.includes('weights=0.5%2C0.5%2C-1')")
 

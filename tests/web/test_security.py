@@ -89,6 +89,7 @@ def test_every_answer_has_the_headers(client):
         assert "unsafe" not in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
         assert "access-control-allow-origin" not in headers
+        assert "no-" in headers["cache-control"], "no permalink"
     assert client.get("/", headers={"host": "evil.example"}).headers["referrer-policy"] == "no-referrer"
 
 

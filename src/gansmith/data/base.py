@@ -242,9 +242,8 @@ class DataSpec:
     pairs: bool = False  # each image is a source and its target, side by side; ``width`` is the width of both
     source_scale: int = 1  # how often the sides of a source, as it came, fit into those of its target
     fit: Fit = "crop"  # how images of other proportions were fitted
-    palette: tuple[
-        str, ...
-    ] = ()  # all colours of the images, as "ff00aa" (RGB or RGBA) or "7f" (gray); samples keep it
+    palette: tuple[str, ...] = ()  # all colours, as "ff00aa" (RGB or RGBA) or "7f" (gray), which samples keep
+    gray_sides: tuple[bool, bool] = (False, False)  # of coloured pairs or domains: all sources, all targets are gray
     values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
     source_values: PixelValues | None = None  # of the sources of pairs, where ``values`` has those of the targets
 
@@ -300,6 +299,7 @@ class DataSpec:
             "classes": tuple(value["classes"]),
             "split": Split(**value["split"]),
             "palette": tuple(value.get("palette", ())),
+            "gray_sides": tuple(value.get("gray_sides", (False, False))),
         }
         return cls(**{**value, **fixed, **values})
 

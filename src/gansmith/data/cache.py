@@ -36,6 +36,7 @@ from gansmith.data.cache_folder import (
 )
 from gansmith.data.image_format import ImageFormat, infer_format
 from gansmith.data.image_info import ImageInfo, as_image, as_values, digest, halves_of
+from gansmith.data.sources.domains import DOMAINS
 from gansmith.data.survey import StepCounter, reading, survey
 from gansmith.data.threads import in_threads, num_workers
 from gansmith.data.value_format import ValueFormat, needs_values
@@ -223,7 +224,8 @@ def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None]) -> dict[st
     refuse_many_bad(plan.source, plan.listing, problems)
     kept = [row for row, position in enumerate(usable) if not problems[position]]
     pixels_sha256 = _close_gaps(folder / PIXELS, kept, row_bytes)
-    np.save(folder / LABELS, np.array([items[usable[row]].label for row in kept], np.int64))
+    labels = np.array([items[usable[row]].label for row in kept], np.int64)
+    np.save(folder / LABELS, labels)
     np.save(folder / DIGESTS, digests[kept])
     (folder / QUARANTINE).write_text(_as_lines(plan.listing, problems), encoding="utf-8")
     return {
@@ -232,6 +234,7 @@ def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None]) -> dict[st
         "width": stored.width,
         "channels": stored.channels,
         "fit": stored.fit,
+        "gray_sides": _gray_sides(folder / PIXELS, plan, labels),
         "classes": plan.listing.classes,
         "source_scale": plan.listing.source_scale,
         "copies": len(kept) - len(np.unique(digests[kept, 1], axis=0)),
@@ -247,6 +250,24 @@ def _values_of(stored: ImageFormat) -> tuple[PixelValues | None, PixelValues | N
     if stored.values is None or stored.values.is_ordinary:
         return None, None
     return stored.values.values, stored.values.source
+
+
+def _gray_sides(path: Path, plan: EntryPlan, labels: np.ndarray) -> list[bool]:
+    """Return whether all sources and all targets are gray, of pairs or two domains that are stored in colour."""
+    stored, pairs = plan.image_format, plan.options.pairs
+    is_ordinary = _values_of(stored) == (None, None) and stored.channels == 3
+    if not is_ordinary or not (pairs or plan.listing.classes == DOMAINS) or not len(labels):
+        return [False, False]
+    images = np.memmap(path, np.uint8, "r", shape=(len(labels), stored.height, stored.width, 3))
+    gray, half = [True, True], stored.width // 2
+    for start in range(0, len(labels), 256):
+        part = images[start : start + 256]
+        coloured = (part != part[..., :1]).any(axis=3)
+        for side in (0, 1):
+            at = labels[start : start + 256] == side
+            mine = coloured[:, :, half * side : half * (side + 1)] if pairs else coloured[at]
+            gray[side] &= not mine.any()
+    return gray
 
 
 def _close_gaps(path: Path, kept: Sequence[int], row_bytes: int) -> str:
@@ -323,6 +344,7 @@ def _assemble(entry: Entry, record: dict[str, Any], options: DataOptions) -> Ima
         source_scale=entry.meta.get("source_scale", 1) if options.pairs else 1,
         fit=entry.meta.get("fit", "crop"),
         palette=_palette(entry) if options.palette else (),
+        gray_sides=tuple(entry.meta.get("gray_sides", (False, False))),
         values=values,
         source_values=source_values,
     )

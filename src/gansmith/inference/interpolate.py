@@ -82,7 +82,7 @@ class Walk:
         return self.strip()._repr_png_()
 
     def save(self, out: str | Path) -> Path:
-        """Write a film (.gif or .mp4, enlarged without blur to at least 256 px), an album (.html) or the strip (.png)."""
+        """Write a film (.gif, .mp4; enlarged without blur to at least 256 px), an album (.html) or the strip (.png)."""
         path = check_walk_path(out)
         make_parent_folders(path)
         if path.suffix.lower() == ".png":

@@ -45,7 +45,8 @@ def translate(
     """Translate an image file, or uint8 (H, W, C) with 1, 3 or 4 channels; the size stays, and so does alpha.
 
     The model's task prepares the source: colorize turns the image gray, edges finds its lines. ``as_source`` skips
-    this for an image that is a source already. A task that enlarges returns 2 or 4 times the sides. ``mask``, a file or
+    this for an image that is a source already. A task that enlarges returns 2 or 4 times the sides. The result is gray
+    if all targets were that the model was trained on. ``mask``, a file or
     bool (H, W), is white or True where the image is missing. ``reverse`` translates from B to A with an unpaired model.
     Large images are processed in overlapping tiles, which ``on_progress`` counts. Raises ModelError for a model of
     another method, DataError for an image or mask that cannot be used.
@@ -63,6 +64,8 @@ def translate(
     made = in_tiles(padded, generator.step, scale, generator.work, generator.channels, on_progress=on_progress)
     top, left = ((padded.shape[axis] - pixels.shape[axis]) // 2 * scale for axis in (0, 1))
     made = made[top : top + opened.height * scale, left : left + opened.width * scale]
+    if model.data.gray_sides[0 if reverse else 1] and made.shape[2] == 3:
+        made = made.mean(axis=2, keepdims=True).round().astype(np.uint8)
     return Picture(with_alpha_of(opened, made), profile_of(opened))
 
 

@@ -73,7 +73,7 @@ class FilmResponse(Response):
     media_type = "image/gif"
 
 
-def state_of_query(
+async def state_of_query(
     seeds: Annotated[
         str | None,
         Query(
@@ -97,7 +97,7 @@ def state_of_query(
         Query(max_length=MOST_LETTERS, description="base64url of float32 numbers"),
     ] = None,
 ) -> ImageState:
-    """Return the state in a query."""
+    """Return the state in a query; not a plain function, which FastAPI would call on another thread."""
     return parse_state(seeds, weights, truncation, labels, moves, latent)
 
 

@@ -1,6 +1,7 @@
 """The models that are served: what each can do, its ONNX files, and the export that makes missing ones."""
 
 import asyncio
+import errno
 import hashlib
 import json
 import os
@@ -77,7 +78,7 @@ class Entry:
             }
         return {
             "id": self.id, "name": self.name, **facts, "version": self.version, "created": self.created,
-            "run": self.run, "ready": bool(self.files), "error": self.error or None,
+            "run": self.run, "live": self.is_live, "ready": bool(self.files), "error": self.error or None,
         }  # fmt: skip
 
 
@@ -120,7 +121,7 @@ class Models:
         if model is None:
             file = self._file(entry, generator)
             stamp = _stamp(file)
-            model = OnnxModel(file, "cpu")
+            model = OnnxModel(file)
             self._open[file] = stamp, model
             while len(self._open) > OPEN_AT_ONCE:
                 self._open.popitem(last=False)
@@ -168,8 +169,10 @@ class Models:
                     made.mkdir()
                     words = ["export", str(entry.place), "--to", "onnx", "--out", str(made / f"generator{ONNX}")]
                     await run_child(words, EXPORT_SEC)
-                    if not target.exists():
+                    with suppress(OSError):  # another server may have been faster
                         os.replace(made, target)
+                    if not target.exists():
+                        raise OSError(errno.EIO, f"'{target}' cannot be made")
             except GansmithError as problem:
                 self._failed[entry.key] = str(problem)
             except OSError as problem:
@@ -259,7 +262,10 @@ async def child_process(
     finally:
         if child.returncode is None:
             with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
+                if os.name == "posix":
+                    os.killpg(child.pid, signal.SIGKILL)
+                else:
+                    child.kill()
             await child.wait()
 
 

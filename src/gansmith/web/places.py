@@ -78,7 +78,7 @@ class Places:
         """Return the id of a path: its name in the letters of URLs, with a number if another path has that id."""
         if path not in self._ids:
             name = path.stem if path.suffix.lower() == ONNX else path.name
-            if name in ("model", "generator") and path.parent.name:
+            if name == "model" and path.parent.name:  # RUN/model
                 name = f"{path.parent.name}-{name}"
             base = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "model"
             taken, number, free = set(self._ids.values()), 2, base

@@ -12,7 +12,8 @@ from gansmith.parts.networks.dcgan import DCGANGenerator
 from gansmith.parts.networks.r3gan import Double
 from gansmith.parts.networks.strided_conv import StridedConv2d, StridedConvTranspose2d
 
-VISIBLE = 0.05  # a Laplacian of so much of the value range (12.75 of 255 levels) counts as half of a full edge
+VISIBLE = 0.15  # a Laplacian of so much of the value range (38 of 255 levels) counts as half of a full edge
+LAPLACIAN = ((0.0, -1.0, 0.0), (-1.0, 4.0, -1.0), (0.0, -1.0, 0.0))
 IMAGE_GAIN = 0.25  # factor of the summed images; with 1, faces of 64 px are grainy: Adam moves large sums fast
 
 
@@ -27,13 +28,13 @@ class Compact(Network):
     D: images, with ``detail`` also their local detail -> halving 4x4 convolution, norm (not in the first), leaky,
        blocks -> ... -> Linear over the last map; one logit.
        Block: leaky(x + norm(conv(leaky(norm(conv(x)))))).
-       Local detail: L^2 / (L^2 + c^2) of the Laplacian L of each channel, at full size, half size, ...: about 0 on flat
-       ground and 1 on any edge. Without it D compares the amounts of edge, and grain on flat ground passes for edges.
+       Local detail: S / (S + c^2), S the sum over channels of the squared Laplacian: about 0 on flat ground, 1 on any
+       edge. Without it D compares the amounts of edge, and grain on flat ground passes for edges.
     Labels: one-hot, beside the latent; D adds the inner product of its last map with a vector for each class.
     Source: strided convolutions: Radford et al. 2016, arXiv:1511.06434; residual blocks: He et al. 2016,
     arXiv:1512.03385 (D) and arXiv:1603.05027 (G); sum of images: Karras et al. 2020, arXiv:1912.04958, section 4.1;
     labels in D: Miyato and Koyama 2018, arXiv:1802.05637, equation 3; a D that is shown frequencies: Chen et al. 2021,
-    arXiv:2012.05535; L^2 / (L^2 + c^2): Geman and McClure 1985.
+    arXiv:2012.05535; S / (S + c^2): Geman and McClure 1985.
     Differs: the inner product uses the whole last map, not its sum. Why the blocks are where they are:
     benchmarks/flagship/trials.md.
     """
@@ -49,9 +50,7 @@ class Compact(Network):
     end_norm: bool = Field(
         False, description="a norm with initial gain 0 at the end of G's blocks: more variety above 28 px"
     )
-    detail: int = Field(
-        0, ge=0, le=4, description="scales of local detail that D sees beside the image: less grain above 28 px"
-    )
+    detail: bool = Field(False, description="D sees a map of local detail beside the image: no grain above 28 px")
     leak: float = Field(0.2, ge=0, lt=1, description="slope of D's LeakyReLU below 0")
 
     @property
@@ -83,10 +82,9 @@ class Compact(Network):
         rows, columns, doublings = start_map(spec, self.kind)
         widths = self._widths(doublings)
         layers: list[nn.Module] = []
-        scales = min(self.detail, doublings)
-        if scales:
-            layers.append(LocalDetail(scales, VISIBLE * (1 if self.value_range == "unit" else 2)))
-        first = spec.channels * (1 + scales)
+        if self.detail:
+            layers.append(LocalDetail(VISIBLE * (1 if self.value_range == "unit" else 2)))
+        first = spec.channels + self.detail
         for index, (before, after) in enumerate(zip([first, *widths], widths, strict=False)):
             side = max(rows, columns) * 2 ** (doublings - 1 - index)
             norm = self.norm if index else "none"
@@ -122,32 +120,23 @@ class SumOfImages(nn.Module):
 
 
 class LocalDetail(nn.Module):
-    """Images (N, C, H, W) -> (N, (1 + scales) C, H, W): the images, then their local detail at each scale, in [0, 1].
+    """Images (N, C, H, W) -> (N, C + 1, H, W): beside them a map of their local detail in [0, 1], 0 on the border.
 
-    Local detail is L^2 / (L^2 + c^2) of the Laplacian L of 4 neighbours; images are halved from scale to scale, and the
-    detail is enlarged again. The square makes its gradient 0 on flat ground, so that R1 does not hold D back there.
+    Local detail is S / (S + c^2), S the sum of the squared Laplacians of the channels. The square makes its gradient 0
+    on flat ground, so that R1 does not hold D back there.
     """
 
-    def __init__(self, scales: int, visible: float) -> None:
+    def __init__(self, visible: float) -> None:
         super().__init__()
-        self.scales, self.visible = scales, visible
+        self.visible = visible
 
     def forward(self, images: Tensor) -> Tensor:
         """Return images and detail, in the images' dtype."""
-        out, smaller = [images], images.float()
-        for scale in range(self.scales):
-            smaller = F.avg_pool2d(smaller, 2) if scale else smaller
-            squares = laplacian(smaller).square()
-            detail = squares / (squares + self.visible**2)
-            out.append(F.interpolate(detail, scale_factor=2.0**scale) if scale else detail)
-        return torch.cat(out, 1).to(images.dtype).contiguous(memory_format=torch.channels_last)
-
-
-def laplacian(images: Tensor) -> Tensor:
-    """Return 4 times each pixel minus its neighbours, of images (N, C, H, W); beyond the border they go on evenly."""
-    across, down = images.diff(dim=3), images.diff(dim=2)
-    across = F.pad(across, (1, 0)) - F.pad(across, (0, 1))
-    return across + F.pad(down, (0, 0, 1, 0)) - F.pad(down, (0, 0, 0, 1))
+        each = torch.eye(images.shape[1], dtype=images.dtype, device=images.device)[:, :, None, None]
+        stencils = each * images.new_tensor(LAPLACIAN)  # one dense convolution is faster than one for each channel
+        squares = F.conv2d(images, stencils).square().sum(1, keepdim=True, dtype=torch.float32)
+        detail = F.pad(squares / (squares + self.visible**2), (1, 1, 1, 1))
+        return torch.cat([images, detail.to(images.dtype)], 1)
 
 
 class GeneratorBlock(nn.Module):

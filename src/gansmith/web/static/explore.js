@@ -418,5 +418,5 @@ function About({ model }) {
     ["Classes", model.classes?.join(", ")], ["Parameters", model.parameters?.toLocaleString("en")], ["Made", model.created]];
   return html`<details class="panel"><summary>About this model</summary>
     <div class="stack"><${Facts} values=${facts.filter(([, text]) => text)} />
-    ${typeof model.card === "string" && html`<pre class="card-text">${model.card}</pre>`}</div></details>`;
+    ${typeof model.card === "string" && html`<pre class="card-text" tabindex="0" role="region" aria-label="Model card">${model.card.replace(/^---\n.*?\n---\n+/s, "")}</pre>`}</div></details>`;
 }

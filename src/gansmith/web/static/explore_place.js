@@ -2,7 +2,7 @@
 
 import { html, useEffect, useState } from "./vendor/preact.js";
 import { Button, Notice, Panel, Progress, Select, useLoad } from "./ui.js";
-import { address, getJson } from "./http.js";
+import { address, getJson, sendJson } from "./http.js";
 import { openHttpEngine } from "./engine_http.js";
 import { Explore } from "./explore.js";
 import { Translate } from "./translate.js";
@@ -38,22 +38,24 @@ export function Place({ id, query, go, replace }) {
   const { models, problem } = useModels();
   const chosen = models?.find((each) => each.id === id) ?? (id ? null : models?.[0]);
   const [engine, setEngine] = useState({});
-  useEffect(() => {
-    if (!chosen?.ready || engine.id === chosen.id) return undefined;
+  useEffect(() => { // also anew when the model has other weights
+    if (!chosen?.ready) return undefined;
     const stop = new AbortController();
     openHttpEngine(chosen.id, stop.signal).then(
       (made) => setEngine({ id: chosen.id, made }),
       (failed) => { if (failed.name !== "AbortError") setEngine({ id: chosen.id, failed }); },
     );
     return () => stop.abort();
-  }, [chosen?.id, chosen?.ready]);
+  }, [chosen?.id, chosen?.ready, chosen?.version]);
   useEffect(() => { // asking for a model has the server prepare it
     if (chosen && !chosen.ready && !chosen.error) getJson(`models/${encodeURIComponent(chosen.id)}`).catch(() => {});
   }, [chosen?.id, chosen?.ready]);
   if (problem && !models) return html`<${Notice} kind="bad">${problem.message}<//>`;
   if (!models) return html`<p class="soft">Looking for models …</p>`;
   if (!models.length) return html`<h1 class="unseen">Explore</h1><${NoModels} go=${go} />`;
-  const heading = html`<h1>Explore</h1><${ModelChoice} models=${models} id=${chosen?.id ?? ""} onChange=${(name) => go("explore", name)} />`;
+  const heading = html`<h1>Explore</h1><${ModelChoice} models=${models} id=${chosen?.id ?? ""} onChange=${(name) => go("explore", name)} />
+    ${chosen?.live && html`<${Button} title="Prepare the newest checkpoint of this run; links of older ones end then" onClick=${() => sendJson(`models/${encodeURIComponent(chosen.id)}/refresh`).catch(() => {})}>Newest checkpoint<//>
+      <span class="soft small numbers">at ${chosen.kimg.toFixed(1)} kimg</span>`}`;
   if (!chosen) return html`<div class="heading">${heading}</div><${Notice} kind="bad">There is no model "${id}" here any more. Choose another one.<//>`;
   if (chosen.error) return html`<div class="heading">${heading}</div><${Notice} kind="bad">${chosen.error.message ?? chosen.error}<//>`;
   if (!chosen.ready) return html`<div class="heading">${heading}</div><${Progress} label="Preparing this model for fast drawing (ONNX): once, some seconds" share=${null} />`;

@@ -230,7 +230,7 @@ function Lesson({ presets, id, replace }) {
       ? html`The <b class="real">gray points</b> are real. <b>G</b> (the generator) makes the <b class="fake">orange points</b> from random numbers. <b>D</b> (the discriminator) guesses which points are real: it colours the plane. G moves its points to where D is fooled. If all goes well, orange covers gray.`
       : html`Above are real garments. <b>G</b> (the generator) makes the pictures below from random numbers, and <b>D</b> (the discriminator) guesses which pictures are real. G changes its pictures so that D is fooled.`}
       ${" "}It is real training by gansmith, on this machine.</p>
-    <nav class="presets row" aria-label="Experiments">${presets.map((each) => html`<${Button} key=${each.name} pressed=${preset.name === each.name} onClick=${() => choose(each)}>${each.title}<//>`)}</nav>
+    <nav class="presets row" aria-label="Experiments"><span class="soft">Experiments:</span> ${presets.map((each) => html`<${Button} key=${each.name} pressed=${preset.name === each.name} onClick=${() => choose(each)}>${each.title}<//>`)}</nav>
     ${session.problem && html`<${Notice} kind="bad">${session.problem}<//><div class="row"><${Button} kind="main" onClick=${() => session.again(settings)}>Start again<//></div>`}
     ${session.refused && !session.problem && html`<${Notice} kind="bad">${session.refused}<//>`}
     <div class="split learn">

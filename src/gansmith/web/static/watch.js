@@ -128,7 +128,7 @@ function useRuns(ids) {
     };
     const closers = ids.map((name) => {
       load(name);
-      return listen(`runs/${name}/events`, {
+      const close = listen(`runs/${name}/events`, {
         state: (state) => update(name, { state, problem: null }),
         rows: ({ rows }) => update(name, (old) => ({ fresh: rows, count: (old.count ?? 0) + 1 })),
         reset: () => { load(name); update(name, (old) => ({ epoch: (old.epoch ?? 0) + 1 })); },
@@ -139,8 +139,9 @@ function useRuns(ids) {
         },
         snapshots: ({ previews, rows }) => update(name, { previews, snapshots: rows }),
         failure: ({ message }) => update(name, { failure: message }),
-        gone: ({ message }) => update(name, { problem: message }),
+        gone: ({ message }) => { close(); update(name, { problem: message }); },
       }, { onState: (state) => update(name, { link: state }) });
+      return close;
     });
     return () => { wanted = false; for (const close of closers) close(); };
   }, [ids.join(",")]);
