@@ -7,6 +7,8 @@
 #   make trackers            install all trackers into .venv/trackers, over .venv, and test with them
 #   make docs                the site, into docs/_build/html
 #   make wheel               wheel and sdist, into dist
+#   make soak                strike small runs with 200 faults and compare each resume; can be interrupted
+#   make fuzz                ten minutes of generated files for each reader
 #   make check               formatting, lint, types, layers and all tests
 #   TORCH_INDEX=URL          take torch from another index, for example the one with CPU-only wheels
 PYTHON ?= python3
@@ -17,7 +19,7 @@ MINUTES ?= 3
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test fast snapshots check lint docs trackers wheel bench clean
+.PHONY: demo test fast snapshots check lint docs trackers wheel bench soak fuzz clean
 
 demo: $(VENV)/installed
 	@run=$$($(BIN)/gansmith train fashion-sample --minutes $(MINUTES)) && \
@@ -62,6 +64,12 @@ trackers: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/speed.py
+
+soak: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/soak.py
+
+fuzz: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/fuzz.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,7 +1,7 @@
 """Make four sets of images with values in units, from public formulas, and compare samples with held-out images."""
 
-# python benchmarks/science.py sets FOLDER            makes FOLDER/tones, terrain, counts and bands, and FOLDER/*-held-out
-# python benchmarks/science.py compare HELD_OUT SAMPLES.npy [PICTURE.png]     compares the histograms of their values
+# science.py sets FOLDER makes FOLDER/tones, terrain, counts and bands, and FOLDER/*-held-out.
+# science.py compare HELD_OUT SAMPLES.npy [PICTURE.png] compares the histograms of their values.
 # docs/science.md shows the results.
 
 import argparse
@@ -35,7 +35,7 @@ def tones(draw: np.random.Generator) -> np.ndarray:
     phase = np.cumsum(start + (end - start) * time) / 1056
     sound = sum(draw.uniform(0.3, 0.7) ** k * np.sin(2 * np.pi * k * phase) for k in range(1, 5))
     sound = sound * np.exp(-draw.uniform(0.5, 4) * time) + 10 ** draw.uniform(-3, -2) * draw.standard_normal(len(time))
-    frames = np.stack([sound[at : at + 64] for at in range(0, 32 * 32 - 32, 32)][:31] + [sound[-64:]])
+    frames = np.stack([*(sound[at : at + 64] for at in range(0, 32 * 31, 32)), sound[-64:]])
     levels = np.abs(np.fft.rfft(frames * np.hanning(64), axis=1))[:, 1:33].T[::-1]
     return np.maximum(20 * np.log10(levels / levels.max() + 1e-12), -80)[..., None].astype(np.float32)
 
@@ -121,8 +121,11 @@ def compare(held_out: Path, samples: Path, picture: Path | None) -> list[float]:
         made = np.histogram(fake[..., band].clip(edges[0], edges[-1]), edges)[0] / fake[..., band].size
         shares.append(float(((made >= low) & (made <= high)).mean()))
         curves.append((edges, low, high, made))
-        print(f"{held_out.name} band {band + 1}: {shares[-1]:.0%} of {len(made)} bins within; mean {fake[..., band].mean():.1f}"
-              f" (real {real[..., band].mean():.1f}), deviation {fake[..., band].std():.1f} ({real[..., band].std():.1f})")
+        one, other = fake[..., band], real[..., band]
+        print(
+            f"{held_out.name} band {band + 1}: {shares[-1]:.0%} of {len(made)} bins within; mean {one.mean():.1f}"
+            f" (real {other.mean():.1f}), deviation {one.std():.1f} ({other.std():.1f})"
+        )
     if picture is not None:
         _draw(curves, picture)
     return shares
@@ -140,7 +143,8 @@ def _draw(curves: list[tuple[np.ndarray, ...]], picture: Path) -> None:
     figure, axes = pyplot.subplots(rows, columns, figsize=(2.6 * columns + 1, 2.2 * rows), squeeze=False)
     for axis, (edges, low, high, made) in zip(axes.flat, curves, strict=False):
         width = np.diff(edges)
-        axis.fill_between(edges, np.append(low / width, 0), np.append(high / width, 0), step="post", alpha=0.35, label="real")
+        lower, upper = (np.append(end / width, 0) for end in (low, high))
+        axis.fill_between(edges, lower, upper, step="post", alpha=0.35, label="real")
         axis.step(edges, np.append(made / width, 0), where="post", linewidth=1, color="black", label="samples")
         axis.set_yticks([])
     axes.flat[0].legend(frameon=False, fontsize=8)

@@ -16,7 +16,7 @@ from playwright.sync_api import sync_playwright
 from gansmith.imaging.video import write_mp4
 
 SIZE, SHOWN = (1120, 784), (800, 560)  # px of the window and of the film
-FRAME_MS = 125
+FRAME_MS, PATIENCE_MS = 125, 180_000
 ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
 
 
@@ -74,7 +74,7 @@ def learn(camera: Camera, studio: str) -> None:
     """Film mode collapse, and what mends it."""
     page = camera.page
     page.goto(f"{studio}/#/learn")
-    page.locator("nav.presets button", has_text="collapse").first.click()
+    page.locator("nav.presets button", has_text="Mode collapse").first.click()
     camera.take(40, 2 * FRAME_MS)
     page.locator("button[aria-keyshortcuts=m]").click()
     camera.take(40, 2 * FRAME_MS)
@@ -85,6 +85,7 @@ def main(studio: str, target: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="dark")
+        page.set_default_timeout(PATIENCE_MS)
         camera = Camera(page)
         for part in (explore, learn):
             part(camera, studio.rstrip("/"))

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from gansmith import plugins
+from gansmith import api, plugins
+from gansmith.core.errors import GansmithError
+from small_runs import RHYTHM, newest, small, train
 
 TESTS = Path(__file__).parent
 PAGE = (TESTS.parent / "docs" / "add_a_part.md").read_text(encoding="utf-8")
@@ -62,13 +64,13 @@ def test_the_parts_on_the_page_work_as_they_stand(text):
 
 FAULTY = {
     "exits": ("lr=0.001", "sys.exit(0)"),
-    "string": ("loss=f_string", "return 'x'"),
-    "shape": ("loss=f_shape", "return fake_logits"),
-    "whole number": ("loss=f_whole", "return (fake_logits > 0).sum()"),
-    "detached": ("loss=f_detached", "return fake_logits.mean().detach()"),
-    "raises": ("loss=f_raises", "return {}['key']"),
-    "raises later": ("loss=f_later", "if next(COUNT) > 4: 1 / 0\n        return fake_logits.mean() - real_logits.mean()"),
-    "exits later": ("loss=f_exits", "if next(COUNT) > 4: sys.exit(0)\n        return fake_logits.mean()"),
+    "string": ("loss=toy_f_string", "return 'x'"),
+    "shape": ("loss=toy_f_shape", "return fake_logits"),
+    "whole number": ("loss=toy_f_whole", "return (fake_logits > 0).sum()"),
+    "detached": ("loss=toy_f_detached", "return fake_logits.mean().detach()"),
+    "raises": ("loss=toy_f_raises", "return {}['key']"),
+    "raises later": ("loss=toy_f_later", "if next(COUNT) > 4: 1 / 0\n        return fake_logits.mean()"),
+    "exits later": ("loss=toy_f_exits", "if next(COUNT) > 4: sys.exit(0)\n        return fake_logits.mean()"),
 }
 LOSS = """
 @losses.register("{name}")
@@ -93,16 +95,26 @@ class Faulty(Network):
     def discriminator(self, spec):
         return {made}
 """
+PENALTY = """
+@penalties.register("toy_f_penalty")
+class Faulty(Penalty):
+    def __call__(self, critic, scored, noise):
+        return scored.real_logits.detach().mean()
+"""
+OPTIMIZER = """
+@optimizers.register("toy_f_optimizer")
+class Faulty(OptimizerPart):
+    def build(self, parameters):
+        return None
+"""
+TWO = "return self.layer(images.flatten(1)), 5"
 OTHERS = {
-    "forward": ("discriminator=f_forward", NETWORK.format(name="f_forward", made="Layers()", body="return self.layer(images)")),
-    "two results": ("discriminator=f_two", NETWORK.format(
-        name="f_two", made="Layers()", body="return self.layer(images.flatten(1)), 5")),
-    "no module": ("discriminator=f_none", NETWORK.format(name="f_none", made="5", body="pass")),
-    "penalty": ("penalties=f_penalty", '@penalties.register("f_penalty")\nclass Faulty(Penalty):\n'
-                "    def __call__(self, critic, scored, noise):\n        return scored.real_logits.detach().mean()\n"),
-    "optimizer": ("optimizers.default=f_optimizer", '@optimizers.register("f_optimizer")\nclass Faulty(OptimizerPart):\n'
-                  "    def build(self, parameters):\n        return None\n"),
-}  # fmt: skip
+    "forward": ("discriminator=toy_f_fw", NETWORK.format(name="toy_f_fw", made="Layers()", body="return 1 / 0")),
+    "two results": ("discriminator=toy_f_two", NETWORK.format(name="toy_f_two", made="Layers()", body=TWO)),
+    "no module": ("discriminator=toy_f_none", NETWORK.format(name="toy_f_none", made="5", body="pass")),
+    "penalty": ("penalties=toy_f_penalty", PENALTY),
+    "optimizer": ("optimizers.default=toy_f_optimizer", OPTIMIZER),
+}
 
 
 @pytest.mark.parametrize("name", [*FAULTY, *OTHERS])
@@ -115,7 +127,9 @@ def test_a_plugin_that_fails_is_named_with_its_part_and_method(name, tiny_file, 
     file.write_text(head + body)
     monkeypatch.setattr(api, "write_results", lambda *_: None)
     with pytest.raises(GansmithError) as caught:
-        train(tiny_file, tmp_path / "run", "mlp-small", overrides=[*small("mlp-small", *RHYTHM), override], plugins=[file])
+        train(
+            tiny_file, tmp_path / "run", "mlp-small", overrides=[*small("mlp-small", *RHYTHM), override], plugins=[file]
+        )
     text = str(caught.value)
     assert caught.value.code.startswith("plugin.")
     assert str(file) in text

@@ -123,6 +123,13 @@ def test_one_process_alone_has_the_batch_statistics_of_torch(monkeypatch):
         assert shared[0].state_dict().keys() == plain.state_dict().keys()
         for name, value in plain.state_dict().items():
             torch.testing.assert_close(shared[0].state_dict()[name], value)
+        sides = []
+        for network in (shared.train(), plain.train()):
+            leaf = inputs.clone().requires_grad_()
+            (grad,) = torch.autograd.grad(network(leaf).pow(3).sum(), leaf, create_graph=True)
+            sides.append((grad, *torch.autograd.grad(grad.square().sum(), leaf)))
+        for mine, theirs in zip(*sides, strict=True):  # first and second derivatives
+            torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-3)
         torch.testing.assert_close(shared.eval()(inputs), plain.eval()(inputs))
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import signal
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -247,3 +248,25 @@ def test_pillows_warnings_are_silenced(photos):
     assert not caught
     assert data.spec.count == 39
     assert [entry["file"] for entry in data.summary.quarantine] == ["00.png"]
+
+
+def test_half_built_folders_go_when_no_process_holds_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path))
+    heard, said = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            with store.building_folder() as folder:
+                os.write(said, str(folder).encode())
+                signal.pause()
+        finally:
+            os._exit(0)
+    held = Path(os.read(heard, 4096).decode())
+    with store.building_folder() as mine:
+        assert held.exists(), "its process lives"
+        assert mine.exists()
+    assert not mine.exists()
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    store.remove_abandoned()
+    assert [*held.parent.iterdir()] == []

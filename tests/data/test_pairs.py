@@ -251,3 +251,19 @@ def test_a_side_of_gray_images_is_known(tmp_path, gray_side):
     assert pairs.spec.gray_sides == expected
     assert DataSpec.from_json(pairs.spec.to_json()).gray_sides == expected
     assert open_data(Domains(str(tmp_path / "a"), str(tmp_path / "b"))).spec.gray_sides == expected
+
+
+@pytest.mark.parametrize("form", ["png", "jpg"])
+def test_the_limit_of_pixels_holds_for_each_image_of_a_pair(tmp_path, refused, form):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            Image.new("RGB", (64, 64), (number, 9, 9)).save(tmp_path / name / f"{number}.{form}")
+    sides = FolderPairs(tmp_path / "a", tmp_path / "b")
+    assert len(open_data(sides, PAIRS)) == 3
+    fewer = PAIRS.model_copy(update={"max_pixels": 2000})
+    if form == "jpg":  # decoded at half their sides
+        assert open_data(sides, fewer).spec.height == 32
+    else:
+        with refused("data.too_many_bad"):
+            open_data(sides, fewer)

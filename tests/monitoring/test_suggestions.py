@@ -45,6 +45,11 @@ def test_labels_are_suggested_only_if_the_data_have_some():
     assert ("conditional=true",) not in advice("partial_collapse", "conditional")
 
 
+def test_grain_is_answered_by_local_detail_where_the_discriminator_can_see_it():
+    assert advice("grainy", "compact", "discriminator.detail=false")[0] == ("discriminator.detail=true",)
+    assert ("discriminator.detail=true",) not in advice("grainy", "compact") + advice("grainy", "dcgan")
+
+
 def test_overrides_of_a_run_are_undone_first():
     assert advice("full_collapse", "vanilla", "generator_steps=10")[0] == ("generator_steps=1",)
     assert ("generator_steps=1",) not in advice("full_collapse", "vanilla")

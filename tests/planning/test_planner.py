@@ -282,8 +282,8 @@ def test_large_images_on_a_cpu_with_little_time_are_made_smaller(measured, tmp_p
 @pytest.mark.slow
 def test_proportions_are_kept(measured, tmp_path):
     found = propose(images(tmp_path, 120, side=64, width=128), minutes=1)
-    assert found.recipe.data.size == (16, 32)
-    assert choice(found, "size")[0] == "16 x 32"
+    assert found.recipe.data.size == (20, 40)
+    assert choice(found, "size")[0] == "20 x 40"
 
 
 @pytest.mark.slow

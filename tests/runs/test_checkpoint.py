@@ -349,3 +349,16 @@ def test_a_half_pruned_checkpoint_does_not_exist(tmp_path, monkeypatch):
     loaded, reasons = load_latest(tmp_path)
     check(loaded, 0)
     assert reasons == [f"{folders[1]} is not a complete checkpoint: manifest.json is missing"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"iteration": None}, {"iteration": "3"}, {"kimg": []}, {"log_sizes": {"log.jsonl": -1}}, {"recipe": 1}]
+)
+def test_values_that_are_not_those_of_a_run(refused, tmp_path, change):
+    tensors, values = contents(3)
+    kept = {name: value for name, value in {**values, **change}.items() if value is not None}
+    folder = save_checkpoint(tmp_path / "000000003", tensors, kept)
+    with refused("checkpoint.unreadable"):
+        load_checkpoint(folder)
+    with refused("checkpoint.none_whole"):
+        load_latest(tmp_path)

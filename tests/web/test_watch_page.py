@@ -51,7 +51,7 @@ def test_runs_are_watched(folder, start_studio, open_page, size, scheme) -> None
     add_rows(folder / "one", 6, 3)
     with open(folder / "one" / "log.jsonl", "a") as file:
         file.write('{"event": "rollback", "iteration": 8, "kimg": 0.8, "message": "not finite"}\n')
-    page.get_by_text("not finite").wait_for()
+    page.get_by_role("listitem").filter(has_text="not finite").wait_for()
     assert violations(page) == []
     shutil.rmtree(folder / "one")
     page.get_by_text("the folder of this run is gone").wait_for()

@@ -54,7 +54,8 @@ def num_distinct(data: ImageData) -> int:
     """
     _, first = np.unique(data.digests[data.rows, 1], axis=0, return_index=True)
     rows = np.sort(first)[np.linspace(0, len(first) - 1, min(len(first), MOST_COMPARED)).astype(int)]
-    images = (image for at in range(0, len(rows), AT_ONCE) for image in data.read(rows[at : at + AT_ONCE]))
+    parts = (data.spec.picture(data.read(rows[at : at + AT_ONCE])) for at in range(0, len(rows), AT_ONCE))
+    images = (image for part in parts for image in part)
     return max(1, round(len(first) * distinct_share(images)))
 
 

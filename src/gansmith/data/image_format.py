@@ -236,9 +236,10 @@ def _shapes() -> list[tuple[int, int]]:
 
 
 def largest_inside(height: int, width: int, proportion: float) -> tuple[int, int]:
-    """Return the largest allowed shape within height x width that keeps 90 % of images of a proportion (width/height).
+    """Return an allowed shape within height x width that keeps 90 % of images of a proportion (width/height).
 
-    If none keeps that much, return the shape that keeps most.
+    It is the largest, where a tenth of the area weighs as much as 2.5 % that is cut off. If none keeps 90 %, return the
+    shape that keeps most.
     """
 
     def kept(shape: tuple[int, int]) -> float:
@@ -251,7 +252,7 @@ def largest_inside(height: int, width: int, proportion: float) -> tuple[int, int
         enough = [shape for shape in enough if shape[0] == shape[1]]
     if not enough:
         return max(inside, key=lambda shape: (kept(shape), shape), default=(SMALLEST_SIDE, SMALLEST_SIDE))
-    return max(enough, key=lambda shape: (shape[0] * shape[1], kept(shape)))
+    return max(enough, key=lambda shape: (shape[0] * shape[1] * kept(shape) ** 4, kept(shape)))
 
 
 def is_allowed(height: int, width: int) -> bool:

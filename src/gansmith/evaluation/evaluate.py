@@ -356,7 +356,8 @@ def write_evaluation(found: Evaluation, evidence: Evidence, folder: Path) -> Pat
     commit_json(path, found.to_json())
     if not found.protocol.fit and evidence.real.images.shape[1:] != POINT:
         for name, side in ((REAL, evidence.real), (SAMPLES, evidence.fake[0])):
-            save_png(make_grid(side.images[:SHOWN], SHOWN_COLUMNS), folder / name)
+            shown_first = picture_of(side.images[:SHOWN], evidence.values)
+            save_png(make_grid(shown_first, SHOWN_COLUMNS), folder / name)
     pairs = found.facts.get("memorisation", {}).get("pairs", [])
     if pairs and evidence.training is not None:
         shown, captions = [], []

@@ -34,6 +34,12 @@ class Html(FileFormat):
             raise ModelError(
                 "model.points", "format 'html' shows images, and this model makes points\n  use: gansmith sample"
             )
+        if model.record.data.values is not None:
+            raise ModelError(
+                "export.needs_pictures",
+                f"format 'html' shows 8-bit pictures, and this model makes {model.record.data.values.words}"
+                "\n  write an ONNX file, which makes floats in these units: --to onnx; or show it: gansmith studio",
+            )
         with tempfile.TemporaryDirectory() as temporary:
             onnx = Onnx(weights=self.weights).write(model, name, Path(temporary) / "model.onnx", raw=raw, run=run)
             content = onnx.path.read_bytes()

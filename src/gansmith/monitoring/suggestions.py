@@ -206,6 +206,8 @@ def _lagging_average(now: _Values) -> Iterator[Suggestion]:
 
 
 def _grainy(now: _Values) -> Iterator[Suggestion]:
+    if (now.method.get("discriminator") or {}).get("detail") is False:
+        yield Suggestion("show D local detail, so that it sees grain", ("discriminator.detail=true",))
     yield now.calmer_both()
     yield Suggestion("train longer: late steps, with small learning rates, remove grain", longer=True)
 

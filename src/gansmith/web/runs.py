@@ -245,6 +245,18 @@ class Watch:
     control: RunControl = field(default_factory=RunControl)
     streams: int = 0
     _readers: "OrderedDict[Path, Reader]" = field(default_factory=OrderedDict)
+    _listed: dict[Path, Reader] = field(default_factory=dict)  # without rows
+
+    def summaries(self) -> list[dict[str, Any]]:
+        """Return summaries of all runs, those in training first, then the newest."""
+        found = self.state.places.search().runs
+        self._listed = {path: self._listed.get(path) or Reader(name, path) for name, path in found.items()}
+        for reader in self._listed.values():
+            reader.refresh(rows=False)
+        newest = sorted(
+            (each.summary() for each in self._listed.values()), key=lambda each: each["created"], reverse=True
+        )
+        return sorted(newest, key=lambda each: each["status"] != "training")
 
     def reader(self, name: str) -> Reader:
         """Return the reader of a run; ModelError for an unknown id."""
@@ -330,15 +342,7 @@ def router(state: State) -> APIRouter:
     @routes.get("")
     async def runs() -> dict[str, Any]:
         """List the runs, those in training first, then the newest."""
-
-        def look() -> list[dict[str, Any]]:
-            readers = [Reader(name, path) for name, path in state.places.search().runs.items()]
-            for reader in readers:
-                reader.refresh(rows=False)
-            found = sorted((reader.summary() for reader in readers), key=lambda each: each["created"], reverse=True)
-            return sorted(found, key=lambda each: each["status"] != "training")
-
-        return {"runs": await asyncio.to_thread(look), "allow_control": state.allow_control}
+        return {"runs": await asyncio.to_thread(watch.summaries), "allow_control": state.allow_control}
 
     @routes.get("/{run}")
     async def run_details(run: RunId) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from gansmith.data.base import DataOptions, Item, Listing, Payload, Source
 from gansmith.data.sources.folders_archives import FolderSource, read_file
 from gansmith.data.sources.options import NO_LABELS
 from gansmith.imaging.images import (
+    PIXEL_LIMIT,
     ImageError,
     decode_image,
     fit_image,
@@ -51,6 +52,7 @@ class FolderPairs:
                 )
         self._sides: list[FolderSource] = [FolderSource(path) for path in paths]
         self._target_first = False
+        self._limit = PIXEL_LIMIT
         self.location = PAIRS_PREFIX + BETWEEN.join(side.location for side in self._sides)
         self.name = "-to-".join(side.name for side in self._sides)
 
@@ -70,6 +72,7 @@ class FolderPairs:
         plain = options.model_copy(update={"labels": NO_LABELS})
         other._sides = [side.under(plain) for side in self._sides]
         other._target_first = options.direction == "target-source"
+        other._limit = options.max_pixels
         return other
 
     def stamp(self) -> str:
@@ -112,7 +115,9 @@ class FolderPairs:
         for item in items[:: max(1, len(items) // HEADERS_READ)]:
             locators = item.locator[::-1] if self._target_first else item.locator
             try:
-                (height, width), (tall, wide) = (upright_shape(open_image(read_file(place))) for place in locators)
+                (height, width), (tall, wide) = (
+                    upright_shape(open_image(read_file(place), self._limit, shrink=True)) for place in locators
+                )
             except ImageError:
                 continue
             found.add(tall // height if (tall % height, wide % width, tall * width) == (0, 0, wide * height) else 1)
@@ -125,7 +130,7 @@ class FolderPairs:
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield functions that read and decode pairs, uint8 (H, 2 W, C)."""
         for position, item in enumerate(items):
-            yield position, partial(_read_pair, *item.locator, target_first=self._target_first)
+            yield position, partial(_read_pair, *item.locator, limit=self._limit, target_first=self._target_first)
 
     def _by_name(self, side: FolderSource, listing: Listing, names: Sequence[str]) -> dict[str, Item]:
         """Return the items of a folder by the names that join them; DataError for two with the same name."""
@@ -159,17 +164,18 @@ def _without_affixes(names: Sequence[str]) -> list[str]:
     return [name[: len(name) - end] for name in rest]
 
 
-def _read_pair(first: str, second: str, *, target_first: bool) -> np.ndarray:
-    return joined(read_file(first), read_file(second), target_first=target_first)
+def _read_pair(first: str, second: str, *, limit: int, target_first: bool) -> np.ndarray:
+    return joined(read_file(first), read_file(second), limit=limit, target_first=target_first)
 
 
-def joined(first: bytes, second: bytes, *, target_first: bool = False) -> np.ndarray:
+def joined(first: bytes, second: bytes, *, limit: int = PIXEL_LIMIT, target_first: bool = False) -> np.ndarray:
     """Return two images side by side at the size of the target, uint8 (H, 2 W, C); ImageError if they do not fit.
 
     The target is the second, or the first with ``target_first``. Where it is a whole number of times larger, each pixel
-    of the source is repeated, so that super-resolution finds the source again.
+    of the source is repeated, so that super-resolution finds the source again. JPEGs above ``limit`` pixels are decoded
+    smaller.
     """
-    left, right = decode_image(first), decode_image(second)
+    left, right = (decode_image(each, limit, shrink=True) for each in (first, second))
     target = left if target_first else right
     if abs(left.width * right.height / (left.height * right.width) - 1) > SAME_PROPORTIONS:
         raise ImageError(
