@@ -22,7 +22,7 @@ from gansmith.core.plain_files import read_json
 from gansmith.web.state import State
 
 GRACE_SEC = 10.0  # without a page that listens, then the child ends
-START_SEC, ANSWER_SEC, END_SEC = 180.0, 60.0, 2.0
+START_SEC, ANSWER_SEC, END_SEC = 180.0, 120.0, 2.0
 LINE_BYTES = 2**22  # of one message of a child
 TOLD_BYTES = 4000  # of a child's stderr
 FEWEST, MOST = 2, 8  # sessions at a time: as many as there are cores, within these
