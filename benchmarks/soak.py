@@ -213,6 +213,7 @@ def table(rows: list[dict], count: int, seed: int) -> str:
     lines = [
         "# Soak\n",
         f"`python benchmarks/soak.py --count {count} --seed {seed}` wrote this page after {len(rows)} of {count}.\n",
+        "- a checkpoint that was damaged on purpose counts as one interval more",
         f"- lost more than one interval between checkpoints: {sum(row['lost_too_much'] for row in rows)}",
         f"- ended with other tensors, log or previews than the run that was never struck: "
         f"{sum(row['ended'] and not row['same'] for row in rows)}",
