@@ -72,7 +72,11 @@ def test_nothing_runs_code_that_it_reads():
 @pytest.mark.slow
 def test_errors_of_users_are_not_asserts_or_exits():
     exits = {path_of(file) for file in FILES if {"sys.exit", "exit", "quit", "os._exit"} & set(calls(tree_of(file)))}
-    assert exits <= {"__main__.py", "cli/app.py", "core/signals.py"}  # exit codes; Ctrl-C during imports, a second one
+    assert exits <= {
+        "__main__.py", "cli/app.py", "core/signals.py",  # exit codes; Ctrl-C during imports, a second one
+        PROCESSES,  # a thread that misses another process
+        "web/learn_worker.py",  # a child whose server is gone
+    }  # fmt: skip
 
 
 def code_of(file: Path) -> str:

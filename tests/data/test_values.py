@@ -287,3 +287,27 @@ def test_a_damaged_science_file_is_named(tmp_path):
         report = check_data(folder_of(tmp_path / ending, ending, [b"II*\0" + b"nothing of the kind" * 30]))
         assert report.usable == 0
         assert report.corrupt[0]["file"] == f"00{ending}"
+
+
+def test_16_bit_colour_tiff_with_and_without_a_colour_tag(tmp_path):
+    tifffile = pytest.importorskip("tifffile", reason="the extra science is not installed")
+    values = (DRAW.random((6, 16, 16, 3)) * 4080).astype(np.uint16)
+    for tag in ("rgb", "minisblack"):
+        (tmp_path / tag).mkdir()
+        contents = []
+        for each in values:
+            buffer = io.BytesIO()
+            tifffile.imwrite(buffer, each, photometric=tag, planarconfig="contig")
+            contents.append(buffer.getvalue())
+        data = check_round_trip(folder_of(tmp_path / tag, ".tif", contents), values)
+        assert data.spec.kind_words == "colour, 16 bit"
+
+
+def test_hounsfield_units_in_32_bits(tmp_path):
+    values = (SHADES * 3060 - 1024).astype(np.int32)
+    contents = []
+    for each in values:
+        buffer = io.BytesIO()
+        Image.fromarray(each[..., 0]).save(buffer, "TIFF")
+        contents.append(buffer.getvalue())
+    assert check_round_trip(folder_of(tmp_path, ".tif", contents), values).pixels.dtype == np.uint16

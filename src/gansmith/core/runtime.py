@@ -6,6 +6,7 @@
 
 import contextlib
 import ctypes
+import gc
 import importlib.util
 import os
 import platform
@@ -168,6 +169,12 @@ class Runtime:
             torch.cuda.synchronize(self.device)
         elif self.device.type == "mps":
             torch.mps.synchronize()
+
+    def free_memory(self) -> None:
+        """Give back the memory of what is no longer used."""
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def memory_mb(self) -> float:
         """Return the peak memory in MiB: of an NVIDIA GPU, otherwise of this process."""

@@ -1,6 +1,5 @@
 """The memory that a run needs: estimated before it starts, and measured after a failure."""
 
-import gc
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,9 +138,7 @@ def largest_batch(recipe: Recipe, data: ImageData, runtime: Runtime) -> int:
     """Return the largest of 1/2, 1/4, ... of the batch with which a step fits in memory, by trying; 0 for none."""
     batch = recipe.batch_size // 2
     while batch >= 2:
-        gc.collect()
-        if runtime.device.type == "cuda":
-            torch.cuda.empty_cache()
+        runtime.free_memory()
         try:
             _try_step(recipe.model_copy(update={"batch_size": batch}), data, runtime)
             return batch

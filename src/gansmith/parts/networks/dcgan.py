@@ -78,7 +78,7 @@ class DCGAN(Network):
         found = stages(spec.height, spec.width, self.padding)
         if found is None:
             sides = (
-                "3 to 8 times the same power of two, for example 28, 32, 48, 64, 96, 128 or 48x64"
+                "multiples of one power of two, the shorter 3 to 8 times, such as 28, 64, 96, 48x64 or 32x256"
                 if self.padding
                 else "3 to 8, grown from n to 2n + 2 equally often, for example 30, 46, 62, 94 or 126"
             )

@@ -54,8 +54,8 @@ class UNet(Network):
             raise RecipeError(
                 "recipe.size_unfit_for_network",
                 f"network 'unet' does not fit {spec.height} x {spec.width} images"
-                "\n  sides must be 3 to 8 times the same power of two, for example 28, 32, 48, 64, 96, 128 or 48x64; "
-                "set them with size=",
+                "\n  sides must be multiples of one power of two, the shorter 3 to 8 times, such as 28, 64, 96, "
+                "48x64 or 32x256; set them with size=",
             )
         base = self.base_channels or (32 if max(spec.height, spec.width) <= 32 else 64)
         widths = [min(base * 2**index, self.max_channels) for index in range(found[2])]
