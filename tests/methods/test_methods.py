@@ -163,7 +163,8 @@ def test_n_and_n_iterations_over_a_checkpoint_are_2n_iterations_bit_for_bit(name
     recipe = make_recipe(name)
     whole = copy_of(advance(fresh(recipe, tiny_data, runtime), tiny_data, runtime, 6), runtime)
     half = advance(fresh(recipe, tiny_data, runtime), tiny_data, runtime, 3)
-    checkpoint = load_checkpoint(save_checkpoint(tmp_path / "3", half.tensors(runtime), half.values()))
+    values = {**half.values(), "planned": True, "log_sizes": {}, "recipe": {}}  # as a run adds them
+    checkpoint = load_checkpoint(save_checkpoint(tmp_path / "3", half.tensors(runtime), values))
     again = RunState.fresh(recipe, tiny_data.spec, 8, runtime)  # other weights: the checkpoint must replace all of them
     again.restore(checkpoint.tensors, checkpoint.values, runtime)
     assert differing(copy_of(again, runtime), copy_of(half, runtime)) == []

@@ -438,6 +438,7 @@ def test_batches_are_for_all_processes(measured, tmp_path, monkeypatch):
     monkeypatch.setattr(Runtime, "broadcast_text", lambda _, text: text)
     monkeypatch.setattr(Runtime, "barrier", lambda _: None)
     monkeypatch.setattr(Runtime, "broadcast_", lambda *_: None)
+    monkeypatch.setattr(Runtime, "gather_text", lambda _, text: [text] * 3)
     found = propose(images(tmp_path, 600), runtime=Runtime(torch.device("cpu"), 0, 3), kimg=1)
     assert choice(found, "batch_size") == ("66", "a multiple of the 3 processes")
     assert measured[-1][0].batch_size == 66

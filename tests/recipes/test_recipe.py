@@ -175,7 +175,7 @@ def test_a_missing_recipe_file(refused, name):
      "recipe.invalid_value"),
     ("kimg=-1", "recipe.invalid_value"),
     ("kimg=.inf", "recipe.invalid_value"),
-    ("channels=2", "recipe.invalid_value"),
+    ("channels=33", "recipe.invalid_value"),
     ("optimizers.generator=adm",
      "recipe.unknown_part"),
     ("summary=[1]", "recipe.invalid_value"),

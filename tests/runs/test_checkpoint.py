@@ -352,7 +352,7 @@ def test_a_half_pruned_checkpoint_does_not_exist(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "change", [{"iteration": None}, {"iteration": "3"}, {"kimg": []}, {"log_sizes": {"log.jsonl": -1}}, {"recipe": 1}]
+    "change", [{"iteration": None}, {"iteration": "x"}, {"kimg": []}, {"log_sizes": {"log.jsonl": -1}}, {"recipe": 1}]
 )
 def test_values_that_are_not_those_of_a_run(refused, tmp_path, change):
     tensors, values = contents(3)
