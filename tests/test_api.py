@@ -284,14 +284,13 @@ def test_a_damaged_image_among_others_is_left_out_with_a_warning(refused, run, t
     assert event.message == f"left out: {tmp_path / 'b.png'} ({event.values['reason']})"
     with refused("data.some_unreadable"):
         api.score(model, [tmp_path, tmp_path / "b.png"])
-    read = Path.read_bytes
 
     def locked(path: Path) -> bytes:
         if path.name == "a.png":
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
-        return read(path)
+        return path.read_bytes()
 
-    monkeypatch.setattr(Path, "read_bytes", locked)
+    monkeypatch.setattr("gansmith.inference.score.read_bytes", locked)
     (tmp_path / "c.png").write_bytes(b"")
     with refused("data.none_readable"):
         api.score(model, [tmp_path])

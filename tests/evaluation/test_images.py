@@ -114,7 +114,7 @@ def test_an_equal_image_in_both_sets_is_reported(tmp_path):
 def test_few_images_give_what_means_something_and_very_few_are_refused(refused, tmp_path):
     reference = arrays(tmp_path / "b.npz", noise(120, 2))
     found = evaluation(arrays(tmp_path / "a.npz", noise(30, 1)), reference)
-    assert set(found.numbers) == {"diversity30_toy"}
+    assert set(found.numbers) == {"diversity30_toy", "texture30", "texture_median30"}
     assert found.numbers["diversity30_toy"].deviation
     assert "frechet" in found.skipped
     with refused("metric.nothing_measured"):

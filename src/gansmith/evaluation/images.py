@@ -75,6 +75,12 @@ def open_image_sets(
             f"\n  pass one: gansmith evaluate {judged} IMAGES_B",
         )
     its = native_format(reference, root)
+    if _is_points(mine) != _is_points(its):
+        raise MetricError(
+            "metric.points_and_images",
+            f"one of '{judged}' and '{reference}' is points in the plane, the other images: they cannot be compared"
+            "\n  pass two sets of the same kind",
+        )
     second = open_data(reference, _options(its), root=root, on_progress=on_progress)
     options = _options(its).like(second.spec)  # one range for all
     first, third = (
@@ -82,14 +88,6 @@ def open_image_sets(
         for name in (judged, training)
     )
     assert first is not None
-    sets = [each for each in (first, second, third) if each is not None]
-    shapes = [(each.spec.height, each.spec.width, each.spec.channels) for each in sets]
-    if len(set(shapes)) > 1:
-        raise MetricError(
-            "metric.points_and_images",
-            f"one of '{judged}' and '{reference}' is points in the plane, the other images: they cannot be compared"
-            "\n  pass two sets of the same kind",
-        )
     for each in (first, third):
         if each is not None:
             refuse_other_depth(f"'{reference}' holds", second.spec, each.spec)
@@ -102,8 +100,12 @@ def open_image_sets(
     return ImageSets(first, second, third, mine, its)
 
 
+def _is_points(native: NativeFormat) -> bool:
+    return (native.height, native.width, native.channels) == POINT
+
+
 def _options(native: NativeFormat) -> DataOptions:
-    if (native.height, native.width, native.channels) == POINT:
+    if _is_points(native):
         return DataOptions()
     height, width = min(native.height, LARGEST_SIDE), min(native.width, LARGEST_SIDE)
     if not is_allowed(height, width):
