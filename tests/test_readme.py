@@ -268,6 +268,8 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         return [name, run, images, *few]
     if name == "augment":
         return [name, str(world / "labelled"), images, "--per-class", "2", "--out", "x.npz"]
+    if name in ("verify", "repair"):
+        return [name, run]
     if name in ("sample", "score"):
         return [name, run, *([images] if name == "score" else words[2:])]
     return [*words[:2], images] if words[:2] == ["data", "check"] else words
