@@ -35,7 +35,7 @@ def _program(*names: str) -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while Playwright stands, its thread runs an event loop, and no other may be run there
 def chromium() -> Iterator[Any]:
     """A Chromium of Playwright."""
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright")

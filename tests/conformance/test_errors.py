@@ -15,7 +15,11 @@ from gansmith.imaging import images  # noqa: F401  (its ImageError is one of the
 
 PACKAGE = Path(gansmith.__file__).parent
 CODE = re.compile(r"[a-z]+(\.[a-z0-9_]+)+")
-MADE_FROM_OTHERS = {"code_of(problem)"}  # the code of the pydantic error that a RecipeError reports
+MADE_FROM_OTHERS = {
+    "code_of(problem)",  # of the pydantic error that a RecipeError reports
+    "problem.code",  # of the error to whose message one more line is added
+    "told['code']",  # of the error that a process of the studio tells
+}
 
 
 def classes(cls: type = GansmithError) -> set[str]:

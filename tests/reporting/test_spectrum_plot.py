@@ -53,5 +53,6 @@ def test_each_run_has_a_line_in_its_colour():
 
 def test_the_report_shows_the_spectra_of_an_evaluation_that_has_them(tmp_path: Path):
     for name, facts in (("with", {"texture": FACTS}), ("without", {})):
+        (tmp_path / name / FOLDER).mkdir(parents=True)
         commit_json(tmp_path / name / FOLDER / FILE, evaluation(**facts).to_json())
         assert ("Power spectra" in evaluation_sections(tmp_path / name, 1.0)) == (name == "with")

@@ -7,7 +7,7 @@ import pytest
 from browsers import DESKTOP, PHONE, sideways, until, violations
 
 pytestmark = pytest.mark.slow
-HELD = "document.querySelector('main').innerText.includes('paused')"
+HELD = "document.querySelector('main')?.innerText.includes('paused')"
 
 
 def children() -> int:
@@ -21,7 +21,7 @@ def test_a_gan_is_trained_in_front_of_a_person(tmp_path, start_studio, open_page
     page.set_default_timeout(180_000)
     mend = page.get_by_role("button", name="Mend it")
     mend.wait_for()
-    until(page, "/round [1-9]\\d/.test(document.querySelector('main').innerText)")
+    until(page, "/round [1-9]\\d/.test(document.querySelector('main')?.innerText)")
     mend.click()
     page.get_by_role("button", name="Mended: watch what happens").wait_for()
     assert page.get_by_label("Penalty on D", exact=True).input_value() == "r1"
@@ -44,10 +44,10 @@ def test_a_gan_is_trained_in_front_of_a_person(tmp_path, start_studio, open_page
     page.get_by_role("button", name="Draw your own").click()
     page.get_by_role("button", name="A circle").click()
     page.get_by_role("button", name="Train on these 320 points").click()
-    until(page, "!document.querySelector('main').innerText.includes('spots found')")
+    until(page, "document.querySelector('main') && !document.querySelector('main').innerText.includes('spots found')")
 
     page.get_by_role("link", name="Watch").click()
-    until(page, "document.querySelector('h1').innerText === 'Runs'")
+    until(page, "document.querySelector('h1')?.innerText === 'Runs'")
     for _ in range(100):
         if not children():
             break

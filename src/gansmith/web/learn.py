@@ -103,8 +103,8 @@ class Session:
         finally:
             self._answers.pop(number, None)
             self._wait_alone()
-        if "error" in found:
-            raise GansmithError(found["error"]["code"], found["error"]["message"])
+        if told := found.get("error"):
+            raise GansmithError(told["code"], told["message"])
         return {name: value for name, value in found.items() if name not in ("kind", "id")}
 
     async def listen(self) -> AsyncIterator[bytes]:

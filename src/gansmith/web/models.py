@@ -274,10 +274,10 @@ def child_failed(child: asyncio.subprocess.Process) -> GansmithError:
     return GansmithError("web.child_failed", f"the process for this work ended with code {child.returncode}")
 
 
-def _without_error(told: dict[str, Any]) -> dict[str, Any]:
-    if "error" in told:
-        raise GansmithError(told["error"]["code"], told["error"]["message"])
-    return told
+def _without_error(found: dict[str, Any]) -> dict[str, Any]:
+    if told := found.get("error"):
+        raise GansmithError(told["code"], told["message"])
+    return found
 
 
 def cached_files(key: str) -> Path:
