@@ -97,9 +97,12 @@ async def _refused(_: Request, problem: RefusedError) -> JSONResponse:
 
 
 async def _http(_: Request, problem: HTTPException) -> JSONResponse:
-    codes = {404: "web.not_found", 405: "web.method_not_allowed"}
-    code = codes.get(problem.status_code, "web.bad_request")
-    return error_json(problem.status_code, code, str(problem.detail), dict(problem.headers or {}))
+    told = {
+        404: ("web.not_found", "there is nothing at this address\n  what can be asked for: /v1/openapi.json"),
+        405: ("web.method_not_allowed", "this address is asked in another way\n  how: /v1/openapi.json"),
+    }
+    code, message = told.get(problem.status_code, ("web.bad_request", str(problem.detail)))
+    return error_json(problem.status_code, code, message, dict(problem.headers or {}))
 
 
 async def _invalid(_: Request, problem: RequestValidationError) -> JSONResponse:

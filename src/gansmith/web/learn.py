@@ -17,7 +17,7 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from gansmith.core.cpus import available_cpus
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import GansmithError, unknown_name
 from gansmith.core.plain_files import read_json
 from gansmith.web.state import State
 
@@ -98,8 +98,15 @@ class Session:
             await self.process.stdin.drain()
             async with asyncio.timeout(ANSWER_SEC):
                 found: dict[str, Any] = await answer
-        except (ConnectionError, TimeoutError) as problem:
-            raise GansmithError("web.child_failed", self.failure or "the training process does not answer") from problem
+        except TimeoutError:
+            raise GansmithError(
+                "web.child_slow",
+                f"the training process did not answer within {ANSWER_SEC:g} s"
+                "\n  smaller networks answer sooner; or close other programs, and start it again",
+            ) from None
+        except ConnectionError as problem:
+            failure = self.failure or "the training process has ended\n  start it again"
+            raise GansmithError("web.child_failed", failure) from problem
         finally:
             self._answers.pop(number, None)
             self._wait_alone()
@@ -117,7 +124,7 @@ class Session:
                 if waiting := listener.take():
                     yield b"".join(b"event: %s\ndata: %s\n\n" % (kind.encode(), line) for kind, line in waiting.items())
                 if self.process.returncode is not None and not listener.waiting:
-                    text = json.dumps({"message": self.failure or "the training process has ended"})
+                    text = json.dumps({"message": self.failure or "the training process has ended\n  start it again"})
                     yield b"event: ended\ndata: %s\n\n" % text.encode()
                     return
                 await listener.changed.wait()
@@ -190,7 +197,8 @@ class Session:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TOLD_BYTES))
             lines = file.read().decode("utf-8", "replace").strip().splitlines()
         if code > 0:
-            self.failure = f"the training process ended with code {code}: {lines[-1] if lines else 'no message'}"
+            last = lines[-1] if lines else "no message"
+            self.failure = f"the training process ended with code {code}: {last}\n  start it again, with other settings"
 
 
 class _Listener:
@@ -244,7 +252,9 @@ class Sessions:
         try:
             session = await Session.start()
         except TimeoutError:
-            raise GansmithError("web.child_slow", f"torch did not start within {START_SEC:g} s") from None
+            raise GansmithError(
+                "web.child_slow", f"torch did not start within {START_SEC:g} s\n  close other programs, and try again"
+            ) from None
         finally:
             self._starting -= 1
         self._all[session.name] = session
@@ -284,7 +294,8 @@ def router(state: State) -> APIRouter:
         for folder in DOCS:
             if (folder / f"{name}.md").is_file():
                 return PlainTextResponse((folder / f"{name}.md").read_text(encoding="utf-8"))
-        raise GansmithError("web.no_such_page", f"there is no page '{name}' of the documentation here")
+        known = sorted({file.stem for folder in DOCS for file in folder.glob("*.md")})
+        raise GansmithError("web.no_such_page", unknown_name("page", name, known))
 
     @routes.post("", status_code=201)
     async def start(command: Command) -> dict[str, Any]:

@@ -76,6 +76,6 @@ export async function sendFile(path, file, { query, signal, onProgress } = {}) {
         throw new ApiError(500, problem.code, problem.message);
       }
     }
-    if (done) throw new ApiError(0, "studio.gone", "The server ended the work without a result.");
+    if (done) throw new ApiError(0, "studio.gone", "The server ended the work without a result. Try again; its terminal may say why.");
   }
 }

@@ -14,7 +14,7 @@ const WORDS = {
   data: "Data", loss: "Loss", penalty: "Penalty on D", penalty_weight: "Weight of the penalty", constraint: "Constraint on D's weights",
   lr_generator: "Learning rate of G", lr_discriminator: "Learning rate of D", beta1: "Momentum (beta1)", optimizer: "Optimizer",
   discriminator_steps: "D steps in a round", generator_steps: "G steps in a round", batch_size: "Points in a step", averaged: "Show the averaged G",
-  width_generator: "Width of G", width_discriminator: "Width of D", layers: "Hidden layers", latent_dim: "Dimensions of the noise", seed: "Seed",
+  width_generator: "Width of G", width_discriminator: "Width of D", layers: "Hidden layers", latent_dim: "Dimensions of the noise", noise: "Kind of noise", seed: "Seed",
 };
 const DATA = {
   "ring-8": "8 spots on a ring", "gaussians-25": "25 spots on a grid", "swiss-roll": "a spiral", "one-spot": "a single spot", drawn: "your own drawing", "fashion-sample": "pictures of garments, 28 px",
@@ -36,7 +36,8 @@ const HELP = {
     gradient_penalty: "Keeps D's slope near 1 between real and generated points (WGAN-GP). Weight about 10 on images, less here.",
   },
   constraint: { none: "D's weights are free.", weight_clip: "Clips each weight of D after each step (WGAN). Crude: penalties do it better." },
-  optimizer: { adam: "Step sizes follow each weight's own gradients.", adamw: "Adam that also shrinks the weights.", rmsprop: "An older relative of Adam, without momentum." },
+  optimizer: { adam: "Step sizes follow each weight's own gradients.", adamw: "Adam that also shrinks the weights.", rmsprop: "An older relative of Adam, without momentum.", sgd: "Plain gradient descent: a step is the gradient times the learning rate. Needs rates near 0.1." },
+  noise: { gaussian: "Bell-shaped: most numbers are near 0.", uniform: "Spread evenly from -1 to 1." },
 };
 const PLAIN = {
   penalty_weight: "More: a smoother D, and slower learning.", lr_generator: "How far G moves in a step.", lr_discriminator: "How far D moves in a step.",
@@ -46,7 +47,7 @@ const PLAIN = {
   latent_dim: "How many random numbers make one point. G's net can be drawn for 1 and 2.", seed: "Another number: other first weights.",
 };
 const FIRST = ["loss", "penalty", "penalty_weight", "lr_generator", "lr_discriminator", "discriminator_steps", "generator_steps", "beta1", "batch_size", "constraint", "averaged"];
-const ANEW = ["width_generator", "width_discriminator", "layers", "latent_dim", "optimizer", "seed"];
+const ANEW = ["width_generator", "width_discriminator", "layers", "latent_dim", "noise", "optimizer", "seed"];
 const LOG = { lr_generator: [1e-5, 0.1], lr_discriminator: [1e-5, 0.1], penalty_weight: [1e-4, 10] };
 const LAYERS = [["heat", "D's opinion"], ["real", "real points"], ["fake", "generated points"], ["arrows", "gradients"], ["net", "G's net"]];
 
@@ -93,7 +94,7 @@ function useSession(first) {
         },
         survey: (survey) => { live.current.survey = survey; noteSurvey(live.current.history, survey); },
         ended: ({ message }) => { mine.close(); setState((old) => ({ ...old, problem: message, playing: false })); },
-      }, { onState: (link) => { if (link === "closed") setState((old) => ({ ...old, problem: "This training has ended.", playing: false })); } });
+      }, { onState: (link) => { if (link === "closed") setState((old) => ({ ...old, problem: "This training has ended. Start it again.", playing: false })); } });
     } catch (problem) {
       if (session.current === mine) setState((old) => ({ ...old, busy: false, problem: problem.message }));
     }
@@ -355,7 +356,7 @@ const KL = [{ label: "large where real points have no generated ones near", colo
 const FOUND = [{ label: "modes", colour: "curve-5" }];
 
 function Controls({ form, settings, change, send, onDraw }) {
-  const field = (name) => html`<${Control} key=${name} name=${name} schema=${form.properties[name]} value=${settings[name]} onChange=${(value) => change(name, value)} disabled=${name === "penalty_weight" && settings.penalty === "none"} />`;
+  const field = (name) => html`<${Control} key=${name} name=${name} schema=${form.properties[name]} value=${settings[name]} onChange=${(value) => change(name, value)} disabled=${(name === "penalty_weight" && settings.penalty === "none") || (name === "beta1" && settings.optimizer === "rmsprop")} />`;
   const setData = (data) => {
     if (data === "drawn" && !settings.points.length) return onDraw();
     const isImage = data === "fashion-sample";
