@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import secrets
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from typing import IO, Annotated, Any, Literal
 
 from fastapi import APIRouter
 from fastapi import Path as PathPart
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from gansmith.core.cpus import available_cpus
@@ -28,9 +29,14 @@ TOLD_BYTES = 4000  # of a child's stderr
 FEWEST, MOST = 2, 8  # sessions at a time: as many as there are cores, within these
 WORKER = ("-m", "gansmith.web.learn_worker")
 PRESETS = Path(__file__).parent / "static" / "presets.json"
-DOCS = (Path(__file__).parent / "docs", Path(__file__).parents[3] / "docs" / "questions")  # of a wheel, of a checkout
+DOCS = next(
+    (found for found in (Path(__file__).parent / "docs", Path(__file__).parents[3] / "docs") if found.is_dir()),
+    Path(__file__).parent / "docs",
+)  # of a wheel, or of a checkout
+INCLUDE = re.compile(r"^```\{include\} ([a-z0-9/-]+\.md)\n```$", re.MULTILINE)
 
 SessionId = Annotated[str, PathPart(max_length=64)]
+DocName = Annotated[str, PathPart(pattern=r"^[a-z0-9-]{1,40}$")]
 
 
 class Command(BaseModel):
@@ -288,14 +294,17 @@ def router(state: State) -> APIRouter:
         found: list[dict[str, Any]] = read_json(PRESETS)
         return found
 
+    @routes.get("/docs/{name}.png", response_class=FileResponse)
+    async def docs_picture(name: DocName) -> FileResponse:
+        """Return a picture of these pages."""
+        return FileResponse(_of_docs("pictures/lessons", name, ".png"), media_type="image/png")
+
     @routes.get("/docs/{name}")
-    async def docs(name: Annotated[str, PathPart(pattern=r"^[a-z0-9-]{1,40}$")]) -> PlainTextResponse:
-        """Return a page of the documentation as Markdown."""
-        for folder in DOCS:
-            if (folder / f"{name}.md").is_file():
-                return PlainTextResponse((folder / f"{name}.md").read_text(encoding="utf-8"))
-        known = sorted({file.stem for folder in DOCS for file in folder.glob("*.md")})
-        raise GansmithError("web.no_such_page", unknown_name("page", name, known))
+    async def docs(name: DocName) -> PlainTextResponse:
+        """Return a page of the documentation as Markdown, with its tables of measurements."""
+        page = _of_docs("questions", name, ".md")
+        text = page.read_text(encoding="utf-8")
+        return PlainTextResponse(INCLUDE.sub(lambda found: (page.parent / found[1]).read_text(encoding="utf-8"), text))
 
     @routes.post("", status_code=201)
     async def start(command: Command) -> dict[str, Any]:
@@ -328,3 +337,11 @@ def router(state: State) -> APIRouter:
         )
 
     return routes
+
+
+def _of_docs(folder: str, name: str, ending: str) -> Path:
+    """Return a file of the documentation; GansmithError if there is none."""
+    files = {file.stem: file for file in (DOCS / folder).glob(f"*{ending}")}
+    if name not in files:
+        raise GansmithError("web.no_such_page", unknown_name("page of the documentation", name, files))
+    return files[name]
