@@ -13,7 +13,7 @@ const STEP_MS = 1400; // of slow motion
 const WORDS = {
   data: "Data", loss: "Loss", penalty: "Penalty on D", penalty_weight: "Weight of the penalty", constraint: "Constraint on D's weights",
   lr_generator: "Learning rate of G", lr_discriminator: "Learning rate of D", beta1: "Momentum (beta1)", optimizer: "Optimizer",
-  discriminator_steps: "D steps in a round", generator_steps: "G steps in a round", batch_size: "Points in a step", averaged: "Show the averaged G",
+  discriminator_steps: "D steps in a round", generator_steps: "G steps in a round", batch_size: "Examples in a step", averaged: "Show the averaged G",
   width_generator: "Width of G", width_discriminator: "Width of D", layers: "Hidden layers", latent_dim: "Dimensions of the noise", noise: "Kind of noise", seed: "Seed",
 };
 const DATA = {
@@ -22,18 +22,18 @@ const DATA = {
 // Plain words for the parts that come with gansmith; others have the first line of their description.
 const HELP = {
   loss: {
-    relativistic: "Each generated point is compared with a real one. Steady, and hard to collapse.",
+    relativistic: "Each generated one is compared with a real one. Steady, and hard to collapse.",
     non_saturating: "The usual loss: G's gradient is strongest where D is surest.",
     minimax: "The first GAN loss: G's gradient dies where D is sure.",
-    hinge: "D stops caring about points that it already tells apart by a margin.",
+    hinge: "D stops caring about those that it already tells apart by a margin.",
     least_squares: "D's scores are pulled to 1 for real and 0 for generated.",
     wasserstein: "D measures a distance. It needs a penalty or a constraint.",
   },
   penalty: {
     none: "D may have cliffs and flat land.",
-    r1: "Punishes a steep D at the real points. The most useful one.",
-    r2: "Punishes a steep D at the generated points.",
-    gradient_penalty: "Keeps D's slope near 1 between real and generated points (WGAN-GP). Weight about 10 on images, less here.",
+    r1: "Punishes a steep D at the real ones. The most useful penalty.",
+    r2: "Punishes a steep D at the generated ones.",
+    gradient_penalty: "Keeps D's slope near 1 between real and generated ones (WGAN-GP). Weight about 10 on images, less here.",
   },
   constraint: { none: "D's weights are free.", weight_clip: "Clips each weight of D after each step (WGAN). Crude: penalties do it better." },
   optimizer: { adam: "Step sizes follow each weight's own gradients.", adamw: "Adam that also shrinks the weights.", rmsprop: "An older relative of Adam, without momentum.", sgd: "Plain gradient descent: a step is the gradient times the learning rate. Needs rates near 0.1." },
@@ -42,9 +42,9 @@ const HELP = {
 const PLAIN = {
   penalty_weight: "More: a smoother D, and slower learning.", lr_generator: "How far G moves in a step.", lr_discriminator: "How far D moves in a step.",
   discriminator_steps: "How often D learns in each round.", generator_steps: "How often G learns in each round.",
-  beta1: "How much of the past gradients each step keeps. 0: none. 0.9: long.", batch_size: "How many real points D sees in a step.",
+  beta1: "How much of the past gradients each step keeps. 0: none. 0.9: long.", batch_size: "How many real ones D sees in a step: the batch size.",
   averaged: "", width_generator: "Neurons in each hidden layer.", width_discriminator: "Neurons in each hidden layer.", layers: "Of both networks.",
-  latent_dim: "How many random numbers make one point. G's net can be drawn for 1 and 2.", seed: "Another number: other first weights.",
+  latent_dim: "How many random numbers G gets for each. G's net can be drawn for 1 and 2.", seed: "Another number: other first weights.",
 };
 const FIRST = ["loss", "penalty", "penalty_weight", "lr_generator", "lr_discriminator", "discriminator_steps", "generator_steps", "beta1", "batch_size", "constraint", "averaged"];
 const ANEW = ["width_generator", "width_discriminator", "layers", "latent_dim", "noise", "optimizer", "seed"];
@@ -229,7 +229,7 @@ function Lesson({ presets, id, replace }) {
     <div class="heading"><h1>Learn: two networks play against each other</h1></div>
     <p class="lead">${isPlane
       ? html`The <b class="real">gray points</b> are real. <b>G</b> (the generator) makes the <b class="fake">orange points</b> from random numbers. <b>D</b> (the discriminator) guesses which points are real: it colours the plane. G moves its points to where D is fooled. If all goes well, orange covers gray.`
-      : html`Above are real garments. <b>G</b> (the generator) makes the pictures below from random numbers, and <b>D</b> (the discriminator) guesses which pictures are real. G changes its pictures so that D is fooled.`}
+      : html`The first pictures are real garments. <b>G</b> (the generator) makes the pictures beside them from random numbers, and <b>D</b> (the discriminator) guesses which pictures are real. G changes its pictures so that D is fooled.`}
       ${" "}It is real training by gansmith, on this machine.</p>
     <nav class="presets row" aria-label="Experiments"><span class="soft">Experiments:</span> ${presets.map((each) => html`<${Button} key=${each.name} pressed=${preset.name === each.name} onClick=${() => choose(each)}>${each.title}<//>`)}</nav>
     ${session.problem && html`<${Notice} kind="bad">${session.problem}<//><div class="row"><${Button} kind="main" onClick=${() => session.again(settings)}>Start again<//></div>`}
