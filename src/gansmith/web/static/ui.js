@@ -44,6 +44,17 @@ export function Select({ label, help, value, options, onChange, disabled, hideLa
   </div>`;
 }
 
+/** Return the properties of a field that keeps what is typed while the page is drawn anew, until the field is left. */
+function useDraft(value, take) {
+  const [draft, setDraft] = useState(null);
+  return {
+    value: draft ?? value,
+    onInput: (event) => setDraft(event.currentTarget.value),
+    onChange: (event) => { take(event); setDraft(null); },
+    onBlur: () => setDraft(null),
+  };
+}
+
 /** A number to type. ``onChange`` gets numbers within the bounds alone. */
 export function NumberField({ label, help, value, min, max, step = 1, onChange, disabled }) {
   const id = useId();
@@ -51,10 +62,11 @@ export function NumberField({ label, help, value, min, max, step = 1, onChange, 
     const number = event.currentTarget.valueAsNumber;
     if (Number.isFinite(number) && event.currentTarget.validity.valid) onChange(number);
   };
+  const draft = useDraft(value, take);
   return html`<div class="field">
     <label for=${id}>${label}</label>
-    <input id=${id} type="number" value=${value} min=${min} max=${max} step=${step} disabled=${disabled}
-      aria-describedby=${help ? `${id}-help` : undefined} onChange=${take} />
+    <input id=${id} type="number" min=${min} max=${max} step=${step} disabled=${disabled}
+      aria-describedby=${help ? `${id}-help` : undefined} ...${draft} />
     ${help && html`<p class="help" id=${`${id}-help`}>${help}</p>`}
   </div>`;
 }
@@ -62,10 +74,10 @@ export function NumberField({ label, help, value, min, max, step = 1, onChange, 
 /** A line of text to type. */
 export function TextField({ label, help, value, onChange }) {
   const id = useId();
+  const draft = useDraft(value, (event) => onChange(event.currentTarget.value.trim()));
   return html`<div class="field">
     <label for=${id}>${label}</label>
-    <input id=${id} type="text" value=${value} maxlength="60" aria-describedby=${help ? `${id}-help` : undefined}
-      onChange=${(event) => onChange(event.currentTarget.value.trim())} />
+    <input id=${id} type="text" maxlength="60" aria-describedby=${help ? `${id}-help` : undefined} ...${draft} />
     ${help && html`<p class="help" id=${`${id}-help`}>${help}</p>`}
   </div>`;
 }
