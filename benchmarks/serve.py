@@ -231,9 +231,10 @@ async def mixed(url: str, minutes: float, pause: float) -> None:
             await asyncio.sleep(pause)
 
     async def watch() -> None:
-        client = Client(url)
         while time.perf_counter() < until:
+            client = Client(url)
             _, text = await client.ask("/metrics")
+            client.close()
             memory = int(re.search(rb"^process_resident_memory_bytes (\d+)", text, re.M)[1])
             print(f"{(until - time.perf_counter()) / 60:5.1f} min left: {memory / 2**20:.0f} MiB", flush=True)
             await asyncio.sleep(min(60.0, 6 * minutes))
