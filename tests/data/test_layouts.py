@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, ImageData, Listing
 from gansmith.data.check import check_data
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
 from gansmith.data.sources import folders_archives, label_tables
 from gansmith.data.sources.options import with_options
+from gansmith.data.sources.walk import image_files
 from gansmith.imaging import images as images_module
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -527,6 +529,61 @@ def test_a_decompressor_that_wants_much_memory(refused, tmp_path, monkeypatch):
     monkeypatch.setattr(folders_archives, "MAX_DECODER_BYTES", 1 << 20)
     with refused("data.damaged_archive"):
         listed(path)
+
+
+def encoded(form: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), (200, 30, 30)).save(buffer, form)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_files_without_an_ending_are_told_by_their_content(tmp_path, kind):
+    forms = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000")
+    files = {f"{number:08x}": encoded(form) for number, form in enumerate(forms)}
+    files |= {"LICENSE": b"use it as you like" * 30, "0.1234": png(1)}
+    path = {"folder": write, "zip": zipped, "tar": tarred}[kind](tmp_path / f"set.{kind}", files)
+    listing = listed(path)
+    assert (len(listing.items), listing.ignored) == (8, {"extensionless file": 1})
+    assert {item.name for item in listing.items} == files.keys() - {"LICENSE"}
+    assert len(open_data(path)) == 8
+
+
+def test_training_and_verbs_take_the_same_files(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((16, 16), np.float32))
+    arrays = {
+        "a/1.npy": buffer.getvalue(),
+        "a/2.npy": buffer.getvalue(),
+        "notes.txt": b"x",
+        ".ipynb_checkpoints/1.npy": b"",
+    }
+    pictures = {"x/1.png": png(1), "x/0002": png(2), "x/3.jp2": encoded("JPEG2000"), "x/icon.ico": encoded("ICO")}
+    for files, count in ((arrays, 2), (pictures, 4), ({**arrays, **pictures}, 4)):
+        folder = write(tmp_path / str(len(files)) / str(count), files)
+        taken = {str(file.relative_to(folder)) for file in image_files(folder)}
+        listing = listed(folder, allow_left_out=True)
+        assert len(taken) == count
+        assert {name.partition("/")[2] for name in taken} == {item.name.rpartition("/")[2] for item in listing.items}
+
+
+@pytest.mark.parametrize(
+    ("name", "help"),
+    [
+        ("x.rar", "unpack"),
+        ("x.mp4", "ffmpeg"),
+        ("x.h5", "numpy.save"),
+        ("x.parquet", "hf:FOLDER"),
+        ("x.svg", "rsvg-convert"),
+        ("x.doc", "pass the folder"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_with_what_helps(tmp_path, name, help):
+    (tmp_path / name).write_bytes(b"data of another kind" * 30)
+    with pytest.raises(DataError) as refusal:
+        find_source(tmp_path / name)
+    assert refusal.value.code == "data.unknown_format"
+    assert help in str(refusal.value)
 
 
 # names

@@ -23,16 +23,14 @@ from gansmith.data.sources.label_tables import (
     with_labels,
 )
 from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
-from gansmith.data.sources.walk import LeftOut, ending_noun, ending_of
-from gansmith.imaging.deep_files import SCIENCE_ENDINGS
-from gansmith.imaging.images import ENDINGS, image_endings
+from gansmith.data.sources.walk import LeftOut, ending_noun, ending_of, images_among
+from gansmith.imaging.images import ENDINGS
 
 TABLE = "labels.csv"
 AUTOMATIC_TABLES = (TABLE, "metadata.csv", "metadata.jsonl")  # read without being asked for, in this order
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES = 256 * 10**6
 MAX_SIDECAR_BYTES = 10**6
-ARRAY_ENDINGS = (".npy", ".npz", *SCIENCE_ENDINGS)
 TRAIN, OTHER_SPLITS = ("train", "training"), ("test", "testing", "val", "valid", "validation", "dev", "eval", "holdout")
 # Names of two folders that hold the two sides of pairs, or two domains: source, target.
 SIDES = (
@@ -68,7 +66,13 @@ HELP = (
     ((".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"), "pass one of the archives inside, after unpacking"),
     ((".npy", ".npz"), "put arrays into a folder of their own"),
     (("",), "give them an ending that tells their format, such as .jpg"),
-    ((".rar", ".7z", ".gz", ".xz", ".bz2"), "unpack them and pass the folder"),
+    ((".rar", ".7z", ".gz", ".xz", ".bz2", ".zst", ".lz4", ".tar.zst"), "unpack them and pass the folder"),
+    ((".parquet", ".arrow"), "pass the folder of a Hugging Face data set as hf:FOLDER"),
+    ((".h5", ".hdf5", ".mat", ".nc", ".fits", ".fit", ".pt", ".pth", ".pkl", ".tfrecord", ".mdb", ".mgz", ".nrrd",
+      ".mha", ".hdr", ".exr"), "save the images as .npy (numpy.save), in their units"),
+    ((".svg", ".svgz", ".pdf", ".eps", ".ai"), "draw them as PNG first: rsvg-convert -h 64 X.svg -o X.png"),
+    ((".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".psd", ".xcf", ".tga", ".dds"),
+     "convert them to PNG or TIFF, for example with ImageMagick: mogrify -format png FILES"),
 )  # fmt: skip
 # Endings of texts beside images: never a reason to stop.
 TEXTS = frozenset({
@@ -103,7 +107,7 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
     Folders that all images share are stripped first. DataError without images, for two domains or sides of pairs in one
     folder, and where more is left out than read.
     """
-    images, others, notes = _sorted_out(files)
+    images, others, notes, are_arrays = _sorted_out(files)
     images, split_notes = _training_part(_stripped(images), files)
     notes += split_notes
     _refuse_mostly_left_out(files, images, others, options)
@@ -127,7 +131,8 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
     left_out = Counter(files.left_out.counts)
     left_out.update(ending_noun(name) for name, _ in others if name not in used)
     items = tuple(replace(item, name=short[item.name]) for item in listing.items)
-    return replace(listing, items=items, ignored=dict(left_out), notes=(*notes, *listing.notes))
+    notes += listing.notes
+    return replace(listing, items=items, ignored=dict(left_out), notes=tuple(notes), are_arrays=are_arrays)
 
 
 def _near(others: list[tuple[str, Any]], images: list[_Image]) -> list[tuple[str, Any]]:
@@ -141,26 +146,24 @@ def _near(others: list[tuple[str, Any]], images: list[_Image]) -> list[tuple[str
     ]
 
 
-def _sorted_out(files: Files) -> tuple[list[_Image], list[tuple[str, Any]], list[str]]:
-    """Return images, other files, and a note if the images are arrays; DataError without any."""
-    endings = image_endings()
-    for wanted in (endings, ARRAY_ENDINGS):
+def _sorted_out(files: Files) -> tuple[list[_Image], list[tuple[str, Any]], list[str], bool]:
+    """Return images, other files, a note if the images are arrays, and whether they are; DataError without any."""
+    found, are_arrays = images_among(files.names, files.read_many)
+    if found:
         skipped = 1 if files.shards else 0  # folders at the top that say nothing
-        found = ((n, locator) for n, locator in files.names if ending_of(n) in wanted)
         images = [_Image(tuple(n.split("/")[skipped:]), n, locator) for n, locator in found]
-        if images:
-            names = {image.name for image in images}
-            kinds = " or ".join(sorted({ending_of(name) for name in names}))
-            note = f"each {kinds} file is read as an image, or as several of one shape"
-            notes = [note] if wanted is ARRAY_ENDINGS else []
-            return images, [entry for entry in files.names if entry[0] not in names], notes
+        names = {image.name for image in images}
+        kinds = " or ".join(sorted({ending_of(name) or "extensionless" for name in names}))
+        notes = [f"each {kinds} file is read as an image, or as several of one shape"] if are_arrays else []
+        return images, [entry for entry in files.names if entry[0] not in names], notes, are_arrays
     counts = files.left_out.counts + Counter(ending_noun(name) for name, _ in files.names)
+    advice = help_for([name for name, _ in files.names])
     raise DataError(
         "data.empty",
         f"no images in '{files.where}' and its sub-folders"
         + (f"; {left_out_line(counts)}" if counts else "")
         + f"\n  image files end in {', '.join(ENDINGS)}"
-        f"\n  {_help_for(files.names) or 'pass the folder with the images, an archive of it, a .npz or a .npy'}",
+        f"\n  {advice or 'pass the folder with the images, an archive of it, a .npz or a .npy'}",
     )
 
 
@@ -449,14 +452,14 @@ def _refuse_mostly_left_out(
     raise DataError(
         "data.mostly_left_out",
         f"only {counted(len(images), 'image')} of '{files.where}' can be read; {left_out_line(counts)}"
-        f"\n  {_help_for(unread) or 'convert them to PNG, JPEG, WebP or TIFF'}"
+        f"\n  {help_for([name for name, _ in unread]) or 'convert them to PNG, JPEG, WebP or TIFF'}"
         "\n  to go on without them: allow_left_out=true",
     )
 
 
-def _help_for(names: Sequence[tuple[str, Any]]) -> str:
+def help_for(names: Sequence[str]) -> str:
     """Return what helps with the most common ending of another kind; "" for unknown ones."""
-    for ending, _ in Counter(ending_of(name) for name, _ in names).most_common():
+    for ending, _ in Counter(map(ending_of, names)).most_common():
         for endings, advice in HELP:
             if ending in endings:
                 return advice
