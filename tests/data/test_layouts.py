@@ -126,6 +126,48 @@ def test_the_training_part_is_read_with_the_classes_below_it(tmp_path, other, ki
     assert f"not on {other}/ with 2 images" in listing.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("train", "other"), [("train2017", "val2017"), ("training_set", "test_set"), ("images_train", "images_val")]
+)
+def test_parts_have_other_names_too(tmp_path, train, other):
+    listing = listed(write(tmp_path / "set", images(f"{train}/cat/a.png", f"{train}/dog/b.png", f"{other}/cat/c.png")))
+    assert labels_of(listing) == {"cat/a.png": "cat", "dog/b.png": "dog"}
+
+
+@pytest.mark.parametrize("names", [("class0", "class1", "class2"), ("n01440764", "n01443537", "n01484850"), ("A", "B")])
+def test_numbered_and_short_names_of_kinds_are_classes(tmp_path, names):
+    folder = write(tmp_path / "set", images(*(f"{name}/{number}.png" for name in names for number in range(3))))
+    assert listed(folder).classes == names
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("leftImg8bit/a/x_0{}_leftImg8bit", "gtFine/a/x_0{}_gtFine"), ("DIV2K_LR_bicubic/{:04d}x2", "DIV2K_HR/{:04d}")],
+)
+def test_two_sides_are_known_by_a_word_and_by_the_names_of_their_files(tmp_path, refused, first, second):
+    folder = write(tmp_path / "set", {**numbered(first + ".png", 4), **numbered(second + ".png", 4)})
+    with refused("data.two_sides"):
+        listed(folder)
+    assert len(listed(folder, labels="folders").classes) == 2
+
+
+def test_masks_beside_images_are_no_images(tmp_path, prose):
+    files = {**numbered("{:04d}.jpg", 6), **numbered("{:04d}.mask.png", 6), **numbered("{:04d}_depth.png", 3)}
+    files |= {f"{number:04d}.cls": str(number % 2).encode() for number in range(6)}
+    listing = listed(write(tmp_path / "set", files))
+    assert labels_of(listing) == {f"{number:04d}.jpg": str(number % 2) for number in range(6)}
+    prose("masks beside images", "\n".join(listing.notes).replace(str(tmp_path), ""))
+    few = write(tmp_path / "few", {**numbered("{:04d}.jpg", 6), "0001_mask.jpg": png(1)})
+    assert len(listed(few).items) == 7
+
+
+def test_captions_are_no_classes_however_few(tmp_path):
+    rows = "".join(json.dumps({"file_name": f"{at}.png", "text": f"photo {at}"}) + "\n" for at in range(4))
+    listing = listed(write(tmp_path / "set", {**numbered("{}.png", 4), "metadata.jsonl": rows.encode()}))
+    assert listing.classes == ()
+    assert "captions in column 'text'" in listing.notes[0]
+
+
 def test_a_part_may_be_named_and_parts_without_train_are_no_classes(tmp_path):
     folder = write(tmp_path / "set", images("test/cat/a.png", "test/dog/b.png", "val/cat/c.png", "val/dog/d.png"))
     assert listed(folder).classes == ()
@@ -144,6 +186,15 @@ def test_a_part_may_be_named_and_parts_without_train_are_no_classes(tmp_path):
         ("part_01", "part_02"),
         ("New Folder", "New Folder (2)"),
         ("0.25", "0.50", "1.75"),
+        ("10um", "20um", "40um"),
+        ("-10", "0", "10"),
+        ("52.5N 13.4E", "48.1N 11.6E"),
+        ("01.03.2021", "02.03.2021"),
+        ("January", "March"),
+        ("patient001", "patient002"),
+        ("sub-01", "sub-02"),
+        ("user_0", "user_7"),
+        ("00", "3f", "9c", "ab"),
     ],
 )
 def test_folders_that_are_no_kinds_are_no_classes_unasked(tmp_path, names):

@@ -1,12 +1,13 @@
 """Layouts of image sets that people have: which files are images, which part is trained on, where labels come from."""
 
+import calendar
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from gansmith.core.errors import DataError, counted
@@ -31,31 +32,84 @@ AUTOMATIC_TABLES = (TABLE, "metadata.csv", "metadata.jsonl")  # read without bei
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES = 256 * 10**6
 MAX_SIDECAR_BYTES = 10**6
-TRAIN, OTHER_SPLITS = ("train", "training"), ("test", "testing", "val", "valid", "validation", "dev", "eval", "holdout")
+# Names of the parts of a set: train, train2017, training_set, images_train; val, test2017, test_set.
+_AROUND = (r"((images?|imgs?|data)[-_ ]?)?", r"([-_ ]?(set|images?|imgs?|data|split|\d{4}))?")
+TRAIN = re.compile("(train|training|trn)".join(_AROUND), re.IGNORECASE)
+OTHER_SPLITS = re.compile("(test|testing|tst|val|valid|validation|dev|eval|holdout)".join(_AROUND), re.IGNORECASE)
 # Names of two folders that hold the two sides of pairs, or two domains: source, target.
 SIDES = (
     ("lr", "hr"), ("source", "target"), ("sources", "targets"), ("input", "target"), ("input", "output"),
     ("inputs", "targets"), ("inputs", "outputs"), ("images", "masks"), ("image", "mask"), ("images", "labels"),
     ("imgs", "masks"), ("low", "high"), ("blur", "sharp"), ("noisy", "clean"), ("before", "after"),
 )  # fmt: skip
+# The same, but only if most files of one folder have the name of a file in the other.
+LIKELY_SIDES = (
+    ("images", "annotations"), ("image", "gt"), ("images", "gt"), ("images", "groundtruth"),
+    ("input", "gt"), ("input", "groundtruth"), ("rgb", "depth"), ("hazy", "gt"), ("hazy", "clear"), ("rain", "norain"),
+    ("photos", "sketches"), ("photo", "sketch"), ("leftimg8bit", "gtfine"), ("jpegimages", "segmentationclass"),
+    ("low", "normal"), ("sar", "optical"), ("img", "mask"), ("img", "gt"), ("images", "segmentation"),
+)  # fmt: skip
 SESSION = re.compile(
     r"((session|part|batch|shard|chunk|fold|run|seq|sequence|scene|clip|video|take|folder|dir|set|img|image|images|disc|"
-    r"disk|roll|dcim)[-_ .]?\(?\d+\)?|new folder.*|\d{3}[a-z_]{5})", re.IGNORECASE
+    r"disk|roll|dcim|sub|subject|patient|person|user|participant|camera|cam|device|day|night|week|month|trial|case|slide|"
+    r"site|scan|exp|experiment|recording|rec|flight|mission|tile|block|frame|frames|cv|worker|page|volume|vol)"
+    r"[-_ .]?\(?\d+\)?|new folder.*|\d{3}[a-z_]{5})", re.IGNORECASE
 )  # fmt: skip
-DATE = re.compile(r"(19|20)\d\d([-_. ]?(0?[1-9]|1[0-2])([-_. ]?[0-3]?\d)?)?([-_ tT].*)?")
+# X.mask, X_mask: the name of an image, and what a file beside it holds.
+COMPANION = re.compile(
+    r"(.+?)([-_. ](masks?|seg|segmentation|labels?|labelids|gt|groundtruth|depth|disp|normals?|edges?|"
+    r"matte|alpha|thumb|thumbnail|annotation|instanceids|color|overlay))", re.IGNORECASE
+)  # fmt: skip
+DATE = re.compile(
+    r"(19|20)\d\d([-_. ]?(0?[1-9]|1[0-2])([-_. ]?[0-3]?\d)?)?([-_ tT].*)?|[0-3]?\d[-_. ][01]?\d[-_. ](19|20)\d\d"
+    r"|[0-2]?\d[-:.h][0-5]\d([-:.m][0-5]\d)?s?"
+)
+CALENDAR = (
+    {month.lower() for names in (calendar.month_name, calendar.month_abbr) for month in names if month},
+    {day.lower() for names in (calendar.day_name, calendar.day_abbr) for day in names if day},
+)
+DECIMALS = re.compile(r"([-+]?\d*[.,]\d+[^\d]{0,4}|[-+]?\d+[^\d.,]{0,3})+")
+WITH_UNIT = re.compile(
+    r"[-+]?\d+([.,]\d+)? ?(nm|um|µm|mm|cm|m|km|px|db|hz|khz|mhz|ghz|k|c|f|°c?|s|ms|sec|min|h|mg|g|kg|ml|l|v|mv|a|ma|w|"
+    r"kw|pa|kpa|bar|%|deg|x|pct|percent|lux|lx|rpm)", re.IGNORECASE
+)  # fmt: skip
 
 
 def _all_match(pattern: str | re.Pattern[str]) -> Callable[[Sequence[str]], bool]:
     return lambda names: all(re.fullmatch(pattern, name) for name in names)
 
 
+def _are_measurements(names: Sequence[str]) -> bool:
+    if all(WITH_UNIT.fullmatch(name) for name in names):
+        return len({re.sub(r"[-+\d., ]", "", name) for name in names}) == 1
+    signed = [name for name in names if re.fullmatch(r"[-+]\d+([.,]\d+)?", name)]
+    numbers = all(re.fullmatch(r"[-+]?\d+([.,]\d+)?", name) for name in names)
+    return (numbers and bool(signed)) or all(
+        DECIMALS.fullmatch(name) and re.search(r"\d[.,]\d|^[.,]\d", name) for name in names
+    )
+
+
+def _are_buckets(names: Sequence[str]) -> bool:
+    """Say whether names are the first two or three digits of hashes, as stores of files have them."""
+    text = "".join(names)
+    is_hex = len(names) > 3 and all(re.fullmatch(r"[0-9a-f]{2,3}", name) for name in names)
+    return is_hex and any(map(str.isdecimal, text)) and any(map(str.isalpha, text))
+
+
+def is_split(name: str) -> bool:
+    """Say whether a folder has the name of a part of a set, for training or not."""
+    return bool(TRAIN.fullmatch(name) or OTHER_SPLITS.fullmatch(name))
+
+
 # What the names of folders look like that are no classes.
 NOT_CLASSES = (
-    ("splits", lambda names: all(name.lower() in (*TRAIN, *OTHER_SPLITS) for name in names)),
+    ("splits", lambda names: all(map(is_split, names))),
     ("dates", _all_match(DATE)),
+    ("dates", lambda names: any({name.lower() for name in names} <= each for each in CALENDAR)),
     ("numbered parts", _all_match(r"0*\d{3,}")),
-    ("measurements", _all_match(r"[-+]?\d*[.,]\d+.{0,3}")),
+    ("measurements", _are_measurements),
     ("sessions or parts", _all_match(SESSION)),
+    ("the first digits of hashes", _are_buckets),
 )
 # What helps with files that hold images in another form, by ending.
 HELP = (
@@ -65,7 +119,6 @@ HELP = (
     ((".mp4", ".avi", ".mov", ".mkv", ".webm"), "make images of a video: ffmpeg -i VIDEO FRAMES/%06d.png"),
     ((".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"), "pass one of the archives inside, after unpacking"),
     ((".npy", ".npz"), "put arrays into a folder of their own"),
-    (("",), "give them an ending that tells their format, such as .jpg"),
     ((".rar", ".7z", ".gz", ".xz", ".bz2", ".zst", ".lz4", ".tar.zst"), "unpack them and pass the folder"),
     ((".parquet", ".arrow"), "pass the folder of a Hugging Face data set as hf:FOLDER"),
     ((".h5", ".hdf5", ".mat", ".nc", ".fits", ".fit", ".pt", ".pth", ".pkl", ".tfrecord", ".mdb", ".mgz", ".nrrd",
@@ -109,7 +162,8 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
     """
     images, others, notes, are_arrays = _sorted_out(files)
     images, split_notes = _training_part(_stripped(images), files)
-    notes += split_notes
+    images, companion_notes = _without_companions(images)
+    notes += [*split_notes, *companion_notes]
     _refuse_mostly_left_out(files, images, others, options)
     images = sorted(_stripped(images), key=lambda image: image.name.split("/") if files.shards else [*image.parts])
     plain = Listing(tuple(Item(image.name, -1, image.locator) for image in images))
@@ -183,9 +237,9 @@ def _tops(images: list[_Image]) -> list[str] | None:
 def _training_part(images: list[_Image], files: Files) -> tuple[list[_Image], list[str]]:
     """Return the images of the folder train/ beside test/ or val/, and a note; all images for other layouts."""
     tops = _tops(images)
-    if not tops or not all(top.lower() in (*TRAIN, *OTHER_SPLITS) for top in tops):
+    if not tops or not all(map(is_split, tops)):
         return images, []
-    train = next((top for top in tops if top.lower() in TRAIN), None)
+    train = next((top for top in tops if TRAIN.fullmatch(top)), None)
     others = [top for top in tops if top != train]
     if train is None:
         return images, []
@@ -196,6 +250,26 @@ def _training_part(images: list[_Image], files: Files) -> tuple[list[_Image], li
     shown = ", ".join(f"{name}/ with {counted(counts[name], 'image')}" for name in others)
     use = f"; to evaluate on it: gansmith evaluate RUN '{place}/{others[0]}'" if Path(files.where).is_dir() else ""
     return chosen, [f"splits: trained on {train}/, not on {shown}{use}"]
+
+
+def _without_companions(images: list[_Image]) -> tuple[list[_Image], list[str]]:
+    """Return the images without masks and the like beside them, and a note: X.mask.png or X_mask.png beside X.jpg.
+
+    They are left out only if most images have one.
+    """
+    kept, others = list[_Image](), Counter[str]()
+    keys = {(image.parts[:-1], PurePosixPath(image.parts[-1]).stem) for image in images}
+    for image in images:
+        stem = PurePosixPath(image.parts[-1]).stem
+        found = COMPANION.fullmatch(stem)
+        if found and (image.parts[:-1], found[1]) in keys:
+            others[found[2].lower()] += 1
+        else:
+            kept.append(image)
+    if sum(others.values()) * 2 <= len(kept):
+        return images, []
+    counts = ", ".join(f"{number:,} NAME{ending}" for ending, number in others.most_common())
+    return kept, [f"not used: {counts} beside the images; to learn from pairs, put them into a folder of their own"]
 
 
 def _refuse_sides(images: list[_Image], where: str) -> None:
@@ -214,15 +288,42 @@ def _refuse_sides(images: list[_Image], where: str) -> None:
             f"\n  to translate between them: gansmith train --from {first} --to {second}"
             f"\n  pairs: gansmith train {first} {second} --pairs; as one set: labels=none or labels=folders",
         )
-    for source, target in SIDES:
-        if named.keys() == {source, target}:
-            first, second = (f"'{place}/{named[side]}'" for side in (source, target))
-            raise DataError(
-                "data.two_sides",
-                f"'{where}' holds {named[source]}/ and {named[target]}/, which look like two sides, not like classes"
-                f"\n  pairs: gansmith train {first} {second} --pairs; without pairs: --from {first} --to {second}"
-                "\n  as one set: labels=none, or labels=folders to take the folders as classes",
-            )
+    if sides := _two_sides(tops, images):
+        first, second = (f"'{place}/{side}'" for side in sides)
+        raise DataError(
+            "data.two_sides",
+            f"'{where}' holds {sides[0]}/ and {sides[1]}/, which look like two sides, not like classes"
+            f"\n  pairs: gansmith train {first} {second} --pairs; without pairs: --from {first} --to {second}"
+            "\n  as one set: labels=none, or labels=folders to take the folders as classes",
+        )
+
+
+def _two_sides(tops: list[str], images: list[_Image]) -> tuple[str, str] | None:
+    """Return the two top folders as source and target if their names say so; None for others.
+
+    A word of the name is enough: DIV2K_train_LR_bicubic and DIV2K_train_HR.
+    """
+    if len(tops) != 2:
+        return None
+    words = {top: {top.lower(), *re.split(r"[-_ .]", top.lower())} for top in tops}
+    for sides, needs_names in ((SIDES, False), (LIKELY_SIDES, True)):
+        for source, target in sides:
+            for first, second in (tops, tops[::-1]):
+                is_whole = {source, target} == {first.lower(), second.lower()}
+                fits = source in words[first] and target in words[second] and target not in words[first]
+                if fits and ((is_whole and not needs_names) or _share_names(first, second, images)):
+                    return first, second
+    return None
+
+
+def _share_names(first: str, second: str, images: list[_Image]) -> bool:
+    """Say whether the files of two folders mostly have the same names, or names that begin alike: 0001 and 0001x2."""
+    starts: dict[str, set[str]] = {first: set(), second: set()}
+    for image in images:
+        stem = PurePosixPath(image.parts[-1]).stem
+        found = re.match(r"\d+|[^\W_]+([-_]\d+)*", stem)
+        starts[image.parts[0]].add(found[0] if found else stem)
+    return 2 * len(starts[first] & starts[second]) > max(map(len, starts.values()))
 
 
 def sides_of(folder: Path) -> tuple[Path, Path] | None:
@@ -230,7 +331,7 @@ def sides_of(folder: Path) -> tuple[Path, Path] | None:
     named = (
         {entry.name.lower(): entry for entry in sorted(folder.iterdir()) if entry.is_dir()} if folder.is_dir() else {}
     )
-    for source, target in (("traina", "trainb"), ("a", "b"), *SIDES):
+    for source, target in (("traina", "trainb"), ("a", "b"), *SIDES, *LIKELY_SIDES):
         if source in named and target in named:
             return named[source], named[target]
     return sides_of(named["train"]) if named.keys() >= {"train"} else None
