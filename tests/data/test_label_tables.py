@@ -201,7 +201,7 @@ def test_a_row_that_may_be_any_of_two_images(refused, tmp_path):
         ),
         ("label,x,y\na.png,1,2\n", "data.table_columns"),
         ("a.png\nb.png\n", "data.table_columns"),
-        (b"file,label\na.png,\xff\n", "data.unreadable_table"),
+        (b"file,label\na.png,\xa0\xff\n", "data.unreadable_table"),
         ('file,label\na.png,"' + "x" * 200_000, "data.unreadable_table"),
     ],
 )
