@@ -2,8 +2,9 @@
 
 import math
 import re
+import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from gansmith.data import cache_folder
 from gansmith.data.base import DataOptions, Source
 from gansmith.data.check import CheckReport, check_data
 from gansmith.data.datasets.base import list_named_sets
-from gansmith.data.find import DataName
+from gansmith.data.find import DataName, find_source
 from gansmith.evaluation.compare import Comparison
 from gansmith.evaluation.compare import compare as compare_runs
 from gansmith.evaluation.downstream.labelled_data import open_fitted as open_fitted
@@ -70,6 +71,8 @@ from gansmith.planning.resolve import dry_run as dry_run
 from gansmith.planning.resolve import plan as plan
 from gansmith.planning.resolve import prepare_run
 from gansmith.planning.resolve import read_recipe as read_recipe
+from gansmith.planning.sweep import Sweep, end_sweep, plan_sweep, train_sweep
+from gansmith.recipes import AUTO
 from gansmith.recipes.layer_table import describe_networks as describe_networks
 from gansmith.recipes.layer_table import example_spec as example_spec
 from gansmith.reporting.comparison_page import write_comparison
@@ -83,10 +86,14 @@ from gansmith.reporting.tracking import Tracking, parse_loggers
 from gansmith.reporting.verify import Verified
 from gansmith.reporting.verify import repair as repair_run
 from gansmith.reporting.verify import verify as verify_files
+from gansmith.runs.checkpoint import is_checkpoint, list_checkpoints
 from gansmith.runs.folder import RunFolder, is_run, make_next_folder
 from gansmith.runs.log import best_snapshot, read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
 from gansmith.runs.options import RunOptions, check_save_interval
+from gansmith.runs.sweep import MANY as MANY
+from gansmith.runs.sweep import Search, SweepFolder, parse_vary, recipe_of
+from gansmith.runs.sweep import is_sweep as is_sweep
 from gansmith.training.run import Surroundings, resume_run, start_run
 
 RUNS = Path("runs")
@@ -309,6 +316,97 @@ def resume(
             began=began,
         )  # fmt: skip
     return Run(run.path, stopped_by == 0, stopped_by, runtime.is_main)
+
+
+def sweep(
+    source: DataName | Source = "fashion-sample",
+    vary: Mapping[str, Sequence[Any]] | Sequence[str] = (),
+    *,
+    seeds: int | Sequence[int] = 3,
+    search: Search = "grid",
+    trials: int | None = None,
+    patience: int | None = None,
+    out: str | Path | None = None,
+    most_runs: int = MANY,
+    on_event: OnEvent | None = None,
+    progress: bool = True,
+    **keywords: Unpack[RunKeywords],
+) -> Sweep:
+    """Train a recipe with every combination of values and seeds, one after the other, and compare them.
+
+    ``vary`` maps keys of the recipe to values, or has texts such as "lr=1e-4,2e-4". ``seeds`` is a number, or the
+    seeds. With ``search="optuna"`` only ``trials`` combinations are trained, and a value may be a range: "1e-5..1e-3".
+    A run ends early at mode collapse or divergence, and after ``patience`` snapshots without improvement. The keywords
+    are those of ``train`` for every run: recipe, overrides, a length, device, ... With ``holdout`` every run is
+    evaluated. The same call with the same ``out`` continues a sweep that was stopped.
+
+    Raises GansmithError for a combination that is no recipe, and for more than ``most_runs`` runs.
+    """
+    if isinstance(keywords.get("recipe", AUTO), str) and keywords.get("recipe", AUTO) == AUTO:
+        raise GansmithError(
+            "run.sweep_needs_recipe",
+            "a sweep needs --recipe: 'auto' would plan each run anew"
+            "\n  'gansmith recipes' lists the recipes; to plan one for your data: gansmith plan DATA --out FILE.yaml",
+        )
+    if keywords.get("until") is not None or "seed" in keywords:
+        name = "seed" if "seed" in keywords else "until"
+        raise TypeError(f"sweep() has no keyword '{name}': pass seeds, and minutes for the time of each run")
+    rest: dict[str, Any] = {**keywords}
+    monitored = ["monitor.on_collapse=stop", *([] if patience is None else [f"monitor.patience={patience}"])]
+    plugins = [str(Path(plugin).resolve()) for plugin in rest.pop("plugins", ())]
+    recipe = read_recipe(rest.pop("recipe"), (*monitored, *rest.pop("overrides", ())), [Path(each) for each in plugins])
+    RunOptions.of(source, **rest)  # refuses two lengths
+    root = Path(rest["data_root"]) if rest.get("data_root") else None
+    found = find_source(source, root)
+    for name in ("data_root", "init_from"):
+        if rest.get(name):
+            rest[name] = str(rest[name] if is_hub_address(rest[name]) else Path(rest[name]).resolve())
+    record = plan_sweep(
+        found.location,
+        {key: tuple(map(str, each)) for key, each in vary.items()} if isinstance(vary, Mapping) else parse_vary(vary),
+        recipe, seeds=range(seeds) if isinstance(seeds, int) else seeds, search=search, trials=trials, most=most_runs,
+        keywords={name: value for name, value in {**rest, "plugins": plugins}.items() if value not in (None, [])},
+    )  # fmt: skip
+    folder = Path(out) if out else make_next_folder(RUNS, f"sweep-{run_name(recipe.name, found.name)}")
+    return _swept(SweepFolder.begin(folder, record), on_event, progress)
+
+
+def resume_sweep(folder: str | Path, *, on_event: OnEvent | None = None, progress: bool = True) -> Sweep:
+    """Train the runs of a sweep that are left, and compare all; CheckpointError for a folder that is no sweep."""
+    return _swept(SweepFolder.open(Path(folder)), on_event, progress)
+
+
+@outliving_terminal()
+def _swept(folder: SweepFolder, on_event: OnEvent | None, progress: bool) -> Sweep:
+    with showing(on_event, progress=progress) as listen:
+        folder.lock()
+        try:
+            with suppress(Stopped), interrupting():
+                train_sweep(folder, lambda path, name: train_swept(path, name, on_event, progress), listen)
+            return end_sweep(folder)
+        finally:
+            folder.unlock()
+
+
+def train_swept(path: Path, name: str, on_event: OnEvent | None = None, progress: bool = True) -> bool:
+    """Train or continue one run of the sweep in a folder, and evaluate it if images are held out.
+
+    Return False if a signal paused it. Raises GansmithError as ``train`` does.
+    """
+    record, folder = SweepFolder(path).record, path / name
+    run = record.run(name)
+    if any(is_checkpoint(each) for each in list_checkpoints(folder / "checkpoints")):
+        done = resume(folder, on_event=on_event, progress=progress)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)  # nothing is trained yet
+        load_plugins(tuple(Path(plugin) for plugin in record.keywords.get("plugins", ())))
+        done = train(
+            record.source, out=folder, recipe=recipe_of(record), overrides=run.changes, seed=run.seed,
+            on_event=on_event, progress=progress, **record.keywords,
+        )  # fmt: skip
+    if done.finished and record.keywords.get("holdout"):
+        evaluate(folder, device=record.keywords.get("device", "auto"), on_event=on_event, progress=progress)
+    return done.finished
 
 
 def load_weights(path: str | Path, verb: str, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:
