@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -16,6 +17,7 @@ from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, 
 from gansmith.core.file_names import can_be_path
 from gansmith.core.html import facts
 from gansmith.core.metric_name import column_of
+from gansmith.core.on_ray import run_together
 from gansmith.core.processes import digest_of, launch_id
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
@@ -318,6 +320,32 @@ def resume(
     return Run(run.path, stopped_by == 0, stopped_by, runtime.is_main)
 
 
+def train_on_ray(
+    source: DataName | Source = "fashion-sample",
+    *,
+    on: str = "local",
+    workers: int = 1,
+    gpus_per_worker: float = 0.0,
+    out: str | Path | None = None,
+    **keywords: Unpack[RunKeywords],
+) -> Run:
+    """Train as ``train`` does, in workers of Ray, which start again after a crash and go on exactly.
+
+    ``on`` is "local" or the address of a cluster, "ray://HOST:PORT". The run folder and the data have to be on a disk
+    that all workers share. Raises GansmithError as ``train`` does, without Ray, and if nobody answers.
+    """
+    RunOptions.of(source, **keywords)
+    return run_together(partial(train, source, out=out, **keywords), on, workers, gpus_per_worker)
+
+
+def resume_on_ray(
+    folder: str | Path, *, on: str = "local", workers: int = 1, gpus_per_worker: float = 0.0, **keywords: Any
+) -> Run:
+    """Continue a run as ``resume`` does, in workers of Ray; see ``train_on_ray``."""
+    RunFolder.open(Path(folder))
+    return run_together(partial(resume, folder, **keywords), on, workers, gpus_per_worker)
+
+
 def sweep(
     source: DataName | Source = "fashion-sample",
     vary: Mapping[str, Sequence[Any]] | Sequence[str] = (),
@@ -328,17 +356,20 @@ def sweep(
     patience: int | None = None,
     out: str | Path | None = None,
     most_runs: int = MANY,
+    on: str | None = None,
+    gpus_per_run: float = 0.0,
     on_event: OnEvent | None = None,
     progress: bool = True,
     **keywords: Unpack[RunKeywords],
 ) -> Sweep:
-    """Train a recipe with every combination of values and seeds, one after the other, and compare them.
+    """Train a recipe with every combination of values and seeds, and compare them.
 
     ``vary`` maps keys of the recipe to values, or has texts such as "lr=1e-4,2e-4". ``seeds`` is a number, or the
     seeds. With ``search="optuna"`` only ``trials`` combinations are trained, and a value may be a range: "1e-5..1e-3".
     A run ends early at mode collapse or divergence, and after ``patience`` snapshots without improvement. The keywords
     are those of ``train`` for every run: recipe, overrides, a length, device, ... With ``holdout`` every run is
-    evaluated. The same call with the same ``out`` continues a sweep that was stopped.
+    evaluated. The runs come one after the other, or with ``on`` ("local", "ray://HOST:PORT") at once in workers of Ray.
+    The same call with the same ``out`` continues a sweep that was stopped.
 
     Raises GansmithError for a combination that is no recipe, and for more than ``most_runs`` runs.
     """
@@ -368,21 +399,29 @@ def sweep(
         keywords={name: value for name, value in {**rest, "plugins": plugins}.items() if value not in (None, [])},
     )  # fmt: skip
     folder = Path(out) if out else make_next_folder(RUNS, f"sweep-{run_name(recipe.name, found.name)}")
-    return _swept(SweepFolder.begin(folder, record), on_event, progress)
+    return _swept(SweepFolder.begin(folder, record), on, gpus_per_run, on_event, progress)
 
 
-def resume_sweep(folder: str | Path, *, on_event: OnEvent | None = None, progress: bool = True) -> Sweep:
+def resume_sweep(
+    folder: str | Path,
+    *,
+    on: str | None = None,
+    gpus_per_run: float = 0.0,
+    on_event: OnEvent | None = None,
+    progress: bool = True,
+) -> Sweep:
     """Train the runs of a sweep that are left, and compare all; CheckpointError for a folder that is no sweep."""
-    return _swept(SweepFolder.open(Path(folder)), on_event, progress)
+    return _swept(SweepFolder.open(Path(folder)), on, gpus_per_run, on_event, progress)
 
 
 @outliving_terminal()
-def _swept(folder: SweepFolder, on_event: OnEvent | None, progress: bool) -> Sweep:
+def _swept(folder: SweepFolder, on: str | None, gpus_each: float, on_event: OnEvent | None, progress: bool) -> Sweep:
+    shown: dict[str, Any] = {"on_event": on_event, "progress": progress} if on is None else {"progress": False}
     with showing(on_event, progress=progress) as listen:
         folder.lock()
         try:
             with suppress(Stopped), interrupting():
-                train_sweep(folder, lambda path, name: train_swept(path, name, on_event, progress), listen)
+                train_sweep(folder, partial(train_swept, **shown), listen, on=on, gpus_each=gpus_each)
             return end_sweep(folder)
         finally:
             folder.unlock()

@@ -18,6 +18,7 @@ from gansmith.cli.options import (
     Holdout,
     Kimg,
     Labels,
+    On,
     Plugin,
     Precision,
     ZipEncoding,
@@ -76,6 +77,10 @@ def sweep(
         int | None, typer.Option(metavar="N", help="Train for N iterations.", rich_help_panel=MORE)
     ] = None,
     precision: Precision = "auto",
+    on: On = None,
+    gpus_per_run: Annotated[
+        float, typer.Option(metavar="N", help="Give each run N GPUs of Ray.", min=0, rich_help_panel=MORE)
+    ] = 0,
     plugin: Plugin = None,
     labels: Labels = None,
     zip_encoding: ZipEncoding = None,
@@ -96,6 +101,7 @@ def sweep(
         minutes=minutes_each, kimg=kimg, epochs=epochs, steps=steps, search=search,  # type: ignore[arg-type]  # checked
         trials=trials, patience=patience, out=out, holdout=holdout, device=device, precision=precision,
         plugins=plugin or [], data_root=data_root, most_runs=10**9 if yes else api.MANY,
+        on=on, gpus_per_run=gpus_per_run,
     )  # fmt: skip
     print_sweep(found, as_json=as_json)
 

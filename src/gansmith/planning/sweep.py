@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import DiskFullError, GansmithError, RecipeError, TrainingError, unknown_name, why_not
 from gansmith.core.events import MessageEvent, OnEvent
+from gansmith.core.on_ray import run_each
 from gansmith.core.runtime import set_threads, threads
 from gansmith.core.version import __version__
 from gansmith.evaluation.compare import FEWEST, MOST, compare
@@ -23,7 +25,6 @@ from gansmith.runs.sweep import (
     State,
     SweepFolder,
     SweepRecord,
-    SweptRun,
     combinations,
     count_of,
     refuse_many,
@@ -120,31 +121,41 @@ def _check(recipe: Recipe, vary: Mapping[str, Sequence[str]]) -> None:
         known[text] = changes
 
 
-def train_sweep(sweep: SweepFolder, train_one: TrainOne, on_event: OnEvent) -> bool:
-    """Train the runs of a sweep that have not ended, one after the other; return False if a signal paused one.
+def train_sweep(
+    sweep: SweepFolder, train_one: TrainOne, on_event: OnEvent, *, on: str | None = None, gpus_each: float = 0.0
+) -> bool:
+    """Train the runs of a sweep that have not ended; return False if a signal paused one.
 
-    A run that diverges or runs out of memory has failed; the others go on. Raises GansmithError for anything that
-    every run would meet, such as a full disk.
+    They run one after the other, or with ``on`` at once in workers of Ray; with optuna the seeds of one combination. A
+    run that diverges or runs out of memory has failed; the others go on. Raises GansmithError for anything that every
+    run would meet, such as a full disk.
     """
     record = sweep.record
-    for changes in _suggested(sweep) if record.search == "optuna" else combinations(record.vary):
-        for run in sweep.add(changes):
-            if run.state == "waiting" and not train_run(sweep, run, train_one, on_event):
+    suggested = ([each] for each in _suggested(sweep))
+    groups = suggested if record.search == "optuna" else iter([combinations(record.vary)])
+
+    def note(folder: str, end: tuple[State, str]) -> None:
+        sweep.note(folder, *end)
+        if end[0] == "failed":
+            on_event(MessageEvent("warning", f"{folder} failed: {end[1]}"))
+
+    for group in groups:
+        runs = [run for changes in group for run in sweep.add(changes)]
+        waiting = [run for run in runs if run.state == "waiting"]
+        if on is not None and waiting:
+            text = f"{len(waiting)} of {record.total} runs start in workers of Ray, as many at once as there is room"
+            on_event(MessageEvent("note", text))
+            work = partial(end_of, sweep.path.resolve(), train_one=train_one)
+            run_each(work, [run.folder for run in waiting], on, gpus_each, on_end=note)
+            continue
+        for run in waiting:
+            done = sum(each.state != "waiting" for each in sweep.record.runs)
+            text = f"run {done + 1} of {record.total}: {' '.join(run.changes)}, seed {run.seed}"
+            on_event(MessageEvent("note", text))
+            end = end_of(sweep.path, run.folder, train_one)
+            if end[0] == "waiting":
                 return False
-    return True
-
-
-def train_run(sweep: SweepFolder, run: SweptRun, train_one: TrainOne, on_event: OnEvent) -> bool:
-    """Train one run and note how it ended; return False if a signal paused it."""
-    record = sweep.record
-    done = sum(each.state != "waiting" for each in record.runs)
-    on_event(MessageEvent("note", f"run {done + 1} of {record.total}: {' '.join(run.changes)}, seed {run.seed}"))
-    state, error = end_of(sweep.path, run.folder, train_one)
-    if state == "waiting":
-        return False
-    sweep.note(run.folder, state, error)
-    if state == "failed":
-        on_event(MessageEvent("warning", f"{run.folder} failed: {error}"))
+            note(run.folder, end)
     return True
 
 
