@@ -76,8 +76,8 @@ def test_the_public_names():
     assert gansmith.__all__ == [
         "Event", "GansmithError", "Model", "Run", "__version__", "arithmetic", "check", "compare", "directions",
         "evaluate", "export", "features", "from_pretrained", "import_weights", "interpolate", "invert", "load",
-        "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "schema", "silent", "train", "translate",
-        "upscale",
+        "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "schema", "silent", "sweep", "train",
+        "translate", "upscale",
     ]  # fmt: skip
     assert gansmith.train is api.train
     assert (gansmith.load, gansmith.resume, gansmith.check) == (api.load, api.resume, api.check)
