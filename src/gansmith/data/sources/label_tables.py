@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 import sys
 from collections import defaultdict
@@ -14,6 +13,7 @@ from typing import IO, Any
 
 from gansmith.core.errors import DataError, counted
 from gansmith.core.file_names import printable
+from gansmith.core.plain_files import parse_json
 from gansmith.data.base import Listing
 from gansmith.imaging.images import image_endings
 
@@ -32,7 +32,8 @@ LABEL_COLUMNS = (
     "diagnosis",
 )
 MAX_TABLE_BYTES = 512 * 10**6
-SAMPLED_ROWS = 1000  # from which the columns are told
+LONGEST_ROW = 2**20  # characters
+SAMPLED_ROWS, SAMPLED_CELLS = 1000, 10**6  # from which the columns are told, whichever is reached first
 LONGEST_LABEL = 200  # characters; a longer text is no class
 FEW_LABELS = 20  # so many different labels are classes, however few images there are
 
@@ -73,7 +74,7 @@ def label_by_table(listing: Listing, table: LabelTable, remarks: list[str]) -> L
 def _by_table(listing: Listing, table: LabelTable) -> Listing:
     names = _Names(listing)
     rows = _rows(table)
-    sample = list(islice(rows, SAMPLED_ROWS))
+    sample = list(_sampled(rows))
     has_header, file, label = _columns(sample, names, table)
     first = next((row[file] for row in sample[has_header:] if len(row) > file and row[file]), "")
     labels: dict[int, str] = {}
@@ -284,8 +285,20 @@ def _rows(table: LabelTable) -> Iterator[list[str]]:
                     raise _unreadable(table.where, f"row {number:,} has NUL bytes")
                 if any(row):
                     yield row
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError, OSError) as problem:
+    except DataError:
+        raise
+    except (csv.Error, ValueError, OSError) as problem:  # ValueError: text that is not UTF-8, or no JSON
         raise _unreadable(table.where, str(problem)) from problem
+
+
+def _sampled(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    cells = characters = 0
+    for row in islice(rows, SAMPLED_ROWS):
+        yield row
+        cells += len(row)
+        characters += sum(map(len, row))
+        if cells > SAMPLED_CELLS or characters > 16 * LONGEST_ROW:
+            return
 
 
 def _unreadable(where: str, reason: str) -> DataError:
@@ -310,19 +323,30 @@ def _as_text(file: IO[bytes], where: str) -> io.TextIOWrapper:
 
 
 def _csv_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
-    first = text.readline(1 << 20)
-    delimiter = max(",;\t", key=first.count)
-    for row in csv.reader(chain([first], text), delimiter=delimiter):
+    first, left = text.readline(LONGEST_ROW), LONGEST_ROW
+
+    def lines() -> Iterator[str]:
+        nonlocal left
+        line = first
+        while line:
+            left -= len(line)
+            if left < 0 or len(line) == LONGEST_ROW:
+                raise csv.Error(f"a row has more than {LONGEST_ROW:,} characters")
+            yield line
+            line = text.readline(LONGEST_ROW)
+
+    for row in csv.reader(lines(), delimiter=max(",;\t", key=first.count)):
+        left = LONGEST_ROW
         yield [cell.strip() for cell in row]
 
 
 def _json_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
     """Yield the names of the fields of the first line, then the values of every line."""
     keys: list[str] | None = None
-    while line := text.readline(1 << 20):
+    while line := text.readline(LONGEST_ROW):
         if not line.strip():
             continue
-        value = json.loads(line)
+        value = parse_json(line)
         if not isinstance(value, dict):
             raise csv.Error("a line is no JSON object")
         if keys is None:
