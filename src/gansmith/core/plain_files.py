@@ -35,6 +35,7 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 # Everything in a JSON text except brackets; a string without an end goes to the end of the text.
 _NO_BRACKETS = re.compile(r'"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)|[^\[\]{}"]++', re.DOTALL)
 
@@ -130,7 +131,7 @@ def parse_json(text: str | bytes) -> Any:
         text = text.decode(json.detect_encoding(text), "surrogatepass")
     if text.count("[") + text.count("{") > MAX_DEPTH:
         brackets = _NO_BRACKETS.sub("", text)
-        deepest = max(accumulate(1 if each in "[{" else -1 for each in brackets), default=0)
+        deepest = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
         if deepest > MAX_DEPTH:
             raise ValueError(f"it is nested {deepest:,} levels deep, and at most {MAX_DEPTH} are read")
     value = _DECODER.decode(text)
