@@ -176,7 +176,7 @@ def test_an_unknown_keyword_is_refused(tmp_path):
 
 
 def test_every_keyword_is_an_option():
-    fields = {field.name for field in dataclasses.fields(RunOptions)} - {"source", "budget", "began"}
+    fields = {field.name for field in dataclasses.fields(RunOptions)} - {"source", "budget", "began", "launch"}
     assert fields | {"kimg", "steps", "epochs", "minutes", "until"} == RunKeywords.__optional_keys__
 
 
