@@ -128,6 +128,16 @@ Processes = Annotated[
     ),
 ]
 
+StoreAt = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="ADDRESS",
+        help="Copy the run there at each checkpoint: s3://, gs:// or file://.",
+        show_default=False,
+        rich_help_panel=MORE,
+    ),
+]
 On = Annotated[
     str | None,
     typer.Option(

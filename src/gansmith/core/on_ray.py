@@ -148,6 +148,7 @@ def _connected(on: str) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         if on in LOCAL:
+            os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
             ray.init(address="local", include_dashboard=False, runtime_env={"env_vars": _variables()})
         else:
             ray.init(on, runtime_env={"env_vars": _variables()})
