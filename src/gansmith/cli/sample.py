@@ -17,7 +17,7 @@ from gansmith.cli.options import (
     Truncation,
     flag,
 )
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 from gansmith.core.progress import ProgressPrinter
 
 
@@ -69,4 +69,4 @@ def sample(
         drawn = loaded.draw_samples(count, seed=seed, label=label, truncation=truncation, raw=raw)
         with ProgressPrinter() as progress:
             written = drawn.save(path, resume=resume, on_progress=progress.show)
-    print(json_text({"out": str(written), **source}) if as_json else written)
+    tell(json_text({"out": str(written), **source}) if as_json else written)

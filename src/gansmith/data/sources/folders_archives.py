@@ -462,7 +462,7 @@ class _Member(tarfile.TarInfo):
     """A member of a .tar; names and other facts in blocks of their own are limited."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> Self:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         found = super().frombuf(buf, encoding, errors)
         if found.type in TAR_HEADERS and found.size > MAX_TAR_HEADER_BYTES:
             raise ValueError(f"facts of a file take more than {MAX_TAR_HEADER_BYTES >> 20} MB")
@@ -478,7 +478,8 @@ class TarSource(_Archive):
             with open_plain(self.path) as file:
                 start = file.read(6)
                 file.seek(0)
-                limit, mode = max(FREE_BYTES, MAX_RATIO * self.path.stat().st_size), "r:"
+                limit = max(FREE_BYTES, MAX_RATIO * self.path.stat().st_size)
+                mode: Any = "r:"
                 unpacked: Any = file
                 if start.startswith(b"\x1f\x8b"):
                     unpacked = gzip.GzipFile(fileobj=file)
@@ -491,7 +492,8 @@ class TarSource(_Archive):
                 with tarfile.open(fileobj=bounded, mode=mode, encoding="utf-8", tarinfo=_Member) as archive:
                     for ordinal, member in enumerate(archive):
                         yield ordinal, archive, member
-                        archive.members.clear()  # tarfile keeps all, about 1 KB each
+                        kept: Any = archive
+                        kept.members.clear()  # tarfile keeps all, about 1 KB each
                         if len(archive.pax_headers) > MAX_TAR_HEADERS:
                             raise ValueError(f"it has more than {MAX_TAR_HEADERS} facts for all files")
         except (DataError, MemoryError):
