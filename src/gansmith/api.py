@@ -2,10 +2,12 @@
 
 import math
 import re
+import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -15,6 +17,7 @@ from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, 
 from gansmith.core.file_names import can_be_path
 from gansmith.core.html import facts
 from gansmith.core.metric_name import column_of
+from gansmith.core.on_ray import run_together
 from gansmith.core.processes import digest_of, launch_id
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
@@ -23,7 +26,7 @@ from gansmith.data import cache_folder
 from gansmith.data.base import DataOptions, Source
 from gansmith.data.check import CheckReport, check_data
 from gansmith.data.datasets.base import list_named_sets
-from gansmith.data.find import DataName
+from gansmith.data.find import DataName, find_source
 from gansmith.evaluation.compare import Comparison
 from gansmith.evaluation.compare import compare as compare_runs
 from gansmith.evaluation.downstream.labelled_data import open_fitted as open_fitted
@@ -70,6 +73,8 @@ from gansmith.planning.resolve import dry_run as dry_run
 from gansmith.planning.resolve import plan as plan
 from gansmith.planning.resolve import prepare_run
 from gansmith.planning.resolve import read_recipe as read_recipe
+from gansmith.planning.sweep import Sweep, end_sweep, plan_sweep, train_sweep
+from gansmith.recipes import AUTO
 from gansmith.recipes.layer_table import describe_networks as describe_networks
 from gansmith.recipes.layer_table import example_spec as example_spec
 from gansmith.reporting.comparison_page import write_comparison
@@ -83,10 +88,14 @@ from gansmith.reporting.tracking import Tracking, parse_loggers
 from gansmith.reporting.verify import Verified
 from gansmith.reporting.verify import repair as repair_run
 from gansmith.reporting.verify import verify as verify_files
+from gansmith.runs.checkpoint import is_checkpoint, list_checkpoints
 from gansmith.runs.folder import RunFolder, is_run, make_next_folder
 from gansmith.runs.log import best_snapshot, read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
 from gansmith.runs.options import RunOptions, check_save_interval
+from gansmith.runs.sweep import MANY as MANY
+from gansmith.runs.sweep import Search, SweepFolder, parse_vary, recipe_of
+from gansmith.runs.sweep import is_sweep as is_sweep
 from gansmith.training.run import Surroundings, resume_run, start_run
 
 RUNS = Path("runs")
@@ -309,6 +318,134 @@ def resume(
             began=began,
         )  # fmt: skip
     return Run(run.path, stopped_by == 0, stopped_by, runtime.is_main)
+
+
+def train_on_ray(
+    source: DataName | Source = "fashion-sample",
+    *,
+    on: str = "local",
+    workers: int = 1,
+    gpus_per_worker: float = 0.0,
+    out: str | Path | None = None,
+    **keywords: Unpack[RunKeywords],
+) -> Run:
+    """Train as ``train`` does, in workers of Ray, which start again after a crash and go on exactly.
+
+    ``on`` is "local" or the address of a cluster, "ray://HOST:PORT". The run folder and the data have to be on a disk
+    that all workers share. Raises GansmithError as ``train`` does, without Ray, and if nobody answers.
+    """
+    RunOptions.of(source, **keywords)
+    return run_together(partial(train, source, out=out, **keywords), on, workers, gpus_per_worker)
+
+
+def resume_on_ray(
+    folder: str | Path, *, on: str = "local", workers: int = 1, gpus_per_worker: float = 0.0, **keywords: Any
+) -> Run:
+    """Continue a run as ``resume`` does, in workers of Ray; see ``train_on_ray``."""
+    RunFolder.open(Path(folder))
+    return run_together(partial(resume, folder, **keywords), on, workers, gpus_per_worker)
+
+
+def sweep(
+    source: DataName | Source = "fashion-sample",
+    vary: Mapping[str, Sequence[Any]] | Sequence[str] = (),
+    *,
+    seeds: int | Sequence[int] = 3,
+    search: Search = "grid",
+    trials: int | None = None,
+    patience: int | None = None,
+    out: str | Path | None = None,
+    most_runs: int = MANY,
+    on: str | None = None,
+    gpus_per_run: float = 0.0,
+    on_event: OnEvent | None = None,
+    progress: bool = True,
+    **keywords: Unpack[RunKeywords],
+) -> Sweep:
+    """Train a recipe with every combination of values and seeds, and compare them.
+
+    ``vary`` maps keys of the recipe to values, or has texts such as "lr=1e-4,2e-4". ``seeds`` is a number, or the
+    seeds. With ``search="optuna"`` only ``trials`` combinations are trained, and a value may be a range: "1e-5..1e-3".
+    A run ends early at mode collapse or divergence, and after ``patience`` snapshots without improvement. The keywords
+    are those of ``train`` for every run: recipe, overrides, a length, device, ... With ``holdout`` every run is
+    evaluated. The runs come one after the other, or with ``on`` ("local", "ray://HOST:PORT") at once in workers of Ray.
+    The same call with the same ``out`` continues a sweep that was stopped.
+
+    Raises GansmithError for a combination that is no recipe, and for more than ``most_runs`` runs.
+    """
+    if isinstance(keywords.get("recipe", AUTO), str) and keywords.get("recipe", AUTO) == AUTO:
+        raise GansmithError(
+            "run.sweep_needs_recipe",
+            "a sweep needs --recipe: 'auto' would plan each run anew"
+            "\n  'gansmith recipes' lists the recipes; to plan one for your data: gansmith plan DATA --out FILE.yaml",
+        )
+    if keywords.get("until") is not None or "seed" in keywords:
+        name = "seed" if "seed" in keywords else "until"
+        raise TypeError(f"sweep() has no keyword '{name}': pass seeds, and minutes for the time of each run")
+    rest: dict[str, Any] = {**keywords}
+    monitored = ["monitor.on_collapse=stop", *([] if patience is None else [f"monitor.patience={patience}"])]
+    plugins = [str(Path(plugin).resolve()) for plugin in rest.pop("plugins", ())]
+    recipe = read_recipe(rest.pop("recipe"), (*monitored, *rest.pop("overrides", ())), [Path(each) for each in plugins])
+    RunOptions.of(source, **rest)  # refuses two lengths
+    root = Path(rest["data_root"]) if rest.get("data_root") else None
+    found = find_source(source, root)
+    for name in ("data_root", "init_from"):
+        if rest.get(name):
+            rest[name] = str(rest[name] if is_hub_address(rest[name]) else Path(rest[name]).resolve())
+    record = plan_sweep(
+        found.location,
+        {key: tuple(map(str, each)) for key, each in vary.items()} if isinstance(vary, Mapping) else parse_vary(vary),
+        recipe, seeds=range(seeds) if isinstance(seeds, int) else seeds, search=search, trials=trials, most=most_runs,
+        keywords={name: value for name, value in {**rest, "plugins": plugins}.items() if value not in (None, [])},
+    )  # fmt: skip
+    folder = Path(out) if out else make_next_folder(RUNS, f"sweep-{run_name(recipe.name, found.name)}")
+    return _swept(SweepFolder.begin(folder, record), on, gpus_per_run, on_event, progress)
+
+
+def resume_sweep(
+    folder: str | Path,
+    *,
+    on: str | None = None,
+    gpus_per_run: float = 0.0,
+    on_event: OnEvent | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Train the runs of a sweep that are left, and compare all; CheckpointError for a folder that is no sweep."""
+    return _swept(SweepFolder.open(Path(folder)), on, gpus_per_run, on_event, progress)
+
+
+@outliving_terminal()
+def _swept(folder: SweepFolder, on: str | None, gpus_each: float, on_event: OnEvent | None, progress: bool) -> Sweep:
+    shown: dict[str, Any] = {"on_event": on_event, "progress": progress} if on is None else {"progress": False}
+    with showing(on_event, progress=progress) as listen:
+        folder.lock()
+        try:
+            with suppress(Stopped), interrupting():
+                train_sweep(folder, partial(train_swept, **shown), listen, on=on, gpus_each=gpus_each)
+            return end_sweep(folder)
+        finally:
+            folder.unlock()
+
+
+def train_swept(path: Path, name: str, on_event: OnEvent | None = None, progress: bool = True) -> bool:
+    """Train or continue one run of the sweep in a folder, and evaluate it if images are held out.
+
+    Return False if a signal paused it. Raises GansmithError as ``train`` does.
+    """
+    record, folder = SweepFolder(path).record, path / name
+    run = record.run(name)
+    if any(is_checkpoint(each) for each in list_checkpoints(folder / "checkpoints")):
+        done = resume(folder, on_event=on_event, progress=progress)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)  # nothing is trained yet
+        load_plugins(tuple(Path(plugin) for plugin in record.keywords.get("plugins", ())))
+        done = train(
+            record.source, out=folder, recipe=recipe_of(record), overrides=run.changes, seed=run.seed,
+            on_event=on_event, progress=progress, **record.keywords,
+        )  # fmt: skip
+    if done.finished and record.keywords.get("holdout"):
+        evaluate(folder, device=record.keywords.get("device", "auto"), on_event=on_event, progress=progress)
+    return done.finished
 
 
 def load_weights(path: str | Path, verb: str, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:

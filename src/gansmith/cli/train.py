@@ -15,20 +15,24 @@ from gansmith.cli.options import (
     DataRoot,
     Device,
     Epochs,
+    GpusPerWorker,
     Holdout,
     Kimg,
     Labels,
     Loggers,
     Minutes,
+    On,
     Plugin,
     Precision,
     Processes,
     SaveEvery,
     Until,
+    Workers,
     ZipEncoding,
     data_overrides,
     flag,
     in_processes,
+    refuse_workers_without_ray,
 )
 from gansmith.cli.text import json_text, tell, wrap_lines
 from gansmith.core.errors import GansmithError
@@ -138,6 +142,9 @@ def train(
     compiled: Compile = False,
     save_every_minutes: SaveEvery = None,
     processes: Processes = None,
+    on: On = None,
+    workers: Workers = 1,
+    gpus_per_worker: GpusPerWorker = 0,
     logger: Loggers = None,
     plugin: Plugin = None,
     labels: Labels = None,
@@ -153,6 +160,7 @@ def train(
 
     Example: gansmith train photos/ --recipe dcgan batch_size=128 --kimg 500
     """
+    refuse_workers_without_ray(on, workers, gpus_per_worker, processes)
     if not dry_run:
         in_processes(processes)
     unpaired = start is not None or to is not None
@@ -177,7 +185,11 @@ def train(
         found = api.dry_run(source, **keywords)
         tell(json_text(found.to_json()) if as_json else "\n".join(_dry_run_lines(found)))
         return
-    print_run(api.train(source, out=out, **keywords), as_json=as_json)
+    if on is not None:
+        run = api.train_on_ray(source, on=on, workers=workers, gpus_per_worker=gpus_per_worker, out=out, **keywords)
+    else:
+        run = api.train(source, out=out, **keywords)
+    print_run(run, as_json=as_json)
 
 
 def translation_recipe(recipe: str, task: str | None, pairs: bool, unpaired: bool = False) -> tuple[str, list[str]]:

@@ -3,7 +3,7 @@
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -58,12 +58,15 @@ class Picture:
     meaning: PixelValues | None = None
 
     def save(self, path: str | Path, quality: int = QUALITY) -> Path:
-        """Write a .png, .jpg, .webp, .tif or .bmp file, whole or not at all; GansmithError for another ending.
+        """Write a .png, .jpg, .webp, .tif, .bmp or .npy file, whole or not at all; GansmithError for another ending.
 
-        ``encode_image`` explains ``quality``. A picture with values can be a .npy too.
+        ``encode_image`` explains ``quality``.
         """
-        more = () if self.values is None else (".npy",)
-        target = output_file(path, "a picture", *WRITTEN_AS, *more)
+        target = output_file(path, "a picture", *WRITTEN_AS, ".npy")
+        if target.suffix.lower() == ".npy":
+            array = self.array if self.values is None else self.values
+            commit_file(target, lambda at: _save_npy(at, array))
+            return target
         if self.values is not None and self.meaning is not None:
             content = _values_file(self.values, self.meaning, target.suffix.lower())
             if content is not None:
@@ -381,12 +384,27 @@ def deep_picture(pixels: np.ndarray, meaning: PixelValues) -> Picture:
     return Picture(meaning.picture(pixels), None, meaning.in_units(pixels), meaning)
 
 
+def save_stack(pictures: Sequence[Picture], path: str | Path) -> Path:
+    """Write pictures of one size as one .npy (N, H, W, C), or as the pages of a .tif; GansmithError for other files."""
+    target = output_file(path, f"a stack of {len(pictures):,} images", ".npy", *TIFF)
+    arrays = [each.array if each.values is None else each.values for each in pictures]
+    bands = pictures[0].meaning.bands if pictures[0].meaning is not None else ()
+    if target.suffix.lower() == ".npy":
+        commit_file(target, lambda at: _save_npy(at, np.stack(arrays)))
+    else:
+        commit_file(target, lambda at: write_tiff(at, arrays, bands))
+    return target
+
+
+def _save_npy(path: Path, array: np.ndarray) -> None:
+    with path.open("wb") as file:  # numpy.save would add an ending to the name
+        np.save(file, array)
+
+
 def _values_file(values: np.ndarray, meaning: PixelValues, ending: str) -> bytes | None:
     """Return the content of a file of values (H, W, C); None for an ending that cannot hold them."""
     buffer = io.BytesIO()
-    if ending == ".npy":
-        np.save(buffer, values)
-    elif ending in TIFF:
+    if ending in TIFF:
         write_tiff(buffer, [values], meaning.bands)
     elif ending == ".png" and meaning.fits_png:
         return encode_values_png(values, meaning)

@@ -40,7 +40,7 @@ from gansmith.runs.options import RunOptions
 from gansmith.runs.record import Change, Numerics, change_of_processes, changes_since, make_run_record
 from gansmith.training.first_weights import take_weights
 from gansmith.training.memory import naming_what_fits, refuse_too_large
-from gansmith.training.prepare import Prepared, find_data, open_for
+from gansmith.training.prepare import Prepared, find_data, open_for, precise_enough
 from gansmith.training.state import RunState
 from gansmith.training.time_limit import Timekeeper, results_sec
 from gansmith.training.trainer import Trainer, latest_checkpoint, length_at
@@ -79,6 +79,7 @@ def start_run(
     if the folder cannot be made.
     """
     recipe, data, length, on_event = prepared.recipe, prepared.data, prepared.length, around.on_event
+    runtime = precise_enough(runtime, options.precision, data.spec)
     with _explaining(recipe, data, runtime):
         state = RunState.fresh(recipe, data.spec, options.seed, runtime)
     if runtime.is_slowed_by_precision:

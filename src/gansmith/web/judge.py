@@ -5,9 +5,9 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Query
 from fastapi.responses import FileResponse
 from pydantic import Field
 
@@ -237,7 +237,11 @@ def router(state: State) -> APIRouter:
             work.task.cancel()
 
     @routes.get("/{picture}.png", response_class=FileResponse)
-    async def picture(model: str, picture: Literal["real", "samples", "nearest", "translations"]) -> FileResponse:
+    async def picture(
+        model: str,
+        picture: Literal["real", "samples", "nearest", "translations"],
+        of: Annotated[float | None, Query(description="any number; another one lets a page load it again")] = None,
+    ) -> FileResponse:
         """Return a picture of the last evaluation: real images, samples, samples beside their nearest neighbours."""
         path = _picture(state.places.model(model), picture)
         if not path.is_file():

@@ -22,9 +22,9 @@ from gansmith.core.file_names import escaped, path_of, printable
 from gansmith.core.plain_files import open_plain
 from gansmith.data.base import DataOptions, Item, Listing, Payload
 from gansmith.data.sources.array_files import ArrayFiles
-from gansmith.data.sources.layouts import ARRAY_ENDINGS, TABLE, Files, lay_out, open_bytes
+from gansmith.data.sources.layouts import TABLE, Files, lay_out, open_bytes
 from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
-from gansmith.data.sources.walk import LeftOut, belonging, ending_of, walk_folder
+from gansmith.data.sources.walk import LeftOut, belonging, walk_folder
 from gansmith.data.sources.zip_names import decoded_names
 from gansmith.imaging.images import ImageError
 
@@ -115,7 +115,7 @@ class FileSource:
         """List the images, with the labels that the layout or a table gives; DataError without images."""
         files, notes = self.listed_files()
         listing = lay_out(files, self._options)
-        if ending_of(listing.items[0].name) in ARRAY_ENDINGS:
+        if listing.are_arrays:
             self._arrays = ArrayFiles(listing, self._stream_files)
             listing = self._arrays.listing
         return Listing(listing.items, listing.classes, listing.ignored, (*listing.notes, *notes))
@@ -176,6 +176,28 @@ class FolderSource(FileSource):
         names = [(name, entry.path) for name, entry in self._walk(left_out)]
         beside = self._beside if self._beside.is_file() else None
         return Files(self.location, names, left_out, open_bytes, self._read_many, beside), []
+
+    def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
+        for position, item in enumerate(items):
+            yield position, partial(read_file, item.locator)
+
+
+class OneFileSource(FileSource):
+    """A single file with one image or several: a TIFF stack, a DICOM or NIfTI volume, an animation."""
+
+    all_frames = True  # of a file that is all the data, every frame is an image
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.name = printable(self.path.name).split(".")[0] or "images"
+
+    def _stamp(self) -> str:
+        return file_stamp(self.path)
+
+    def listed_files(self) -> tuple[Files, list[str]]:
+        """Return the file, and no notes."""
+        names = [(printable(self.path.name), str(self.path))]
+        return Files(self.location, names, LeftOut(), open_bytes, self._read_many), []
 
     def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         for position, item in enumerate(items):
