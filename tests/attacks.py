@@ -64,6 +64,7 @@ class Door:
         else:
             shutil.copy(source, top)
         target = top / self.file if self.file else top
+        target.parent.mkdir(exist_ok=True)
         target.unlink(missing_ok=True)
         if self.file in TABLES:
             for name in TABLES:

@@ -89,7 +89,8 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
         if free < needed:
             raise DiskFullError("disk.full", f"{free:,} bytes are free")
         _remove(folder)
-        folder.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # a user's files are in it
+            folder.mkdir()
         commit_file(folder / TENSORS, lambda path: save_file(contiguous, path))
         commit_json(folder / VALUES, values)
         files = {name: {"sha256": sha256_of(folder / name)} for name in (TENSORS, VALUES)}
