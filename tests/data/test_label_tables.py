@@ -1,6 +1,7 @@
 """labels.csv, in a folder, beside it, and in archives."""
 
 import io
+import json
 import os
 import tarfile
 import zipfile
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from gansmith.data.base import DataOptions
 from gansmith.data.check import check_data
 from gansmith.data.open import open_data
 
@@ -58,6 +60,12 @@ EXPECTED = [(1, "dog"), (2, "cat"), (3, "dog")]
         TABLE.replace(".png", ""),
         TABLE.replace(",dog", ',"dog"') + "\n\n",
         "label,weight,filename\ndog,1,x/a.png\ncat,2,./x/b.png\ndog,3,c.png\n",
+        TABLE.replace(",", "|"),
+        TABLE.replace(",", "  "),
+        TABLE.encode("utf-16"),
+        TABLE.encode("utf-16-le"),
+        TABLE.replace("a.png", "https://example.org/x/a.png?size=1"),
+        "image,dog,cat\na,1,0\nb,0.0,1.0\nc,1,0\n",  # a column for each class
     ],
 )
 def test_a_table_labels_the_images(tmp_path, table):
@@ -67,6 +75,44 @@ def test_a_table_labels_the_images(tmp_path, table):
     assert data.summary.ignored == {}
     assert data.spec.classes == ("cat", "dog")
     assert f"labels: {folder}/labels.csv" in data.summary.notes
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "gbk", "cp1251", "cp932"])
+def test_a_table_in_a_code_page_is_guessed_and_said(tmp_path, encoding):
+    dog, cat = {"cp1252": ("Grün", "Größe"), "gbk": ("狗", "猫"), "cp1251": ("собака", "кошка")}.get(
+        encoding, ("いぬのしゃしん", "ねこのしゃしん")
+    )
+    table = TABLE.replace("dog", dog).replace("cat", cat).encode(encoding)
+    folder = write(tmp_path / "set", {**IMAGES, "labels.csv": table})
+    assert labelled(folder) == [(1, dog), (2, cat), (3, dog)]
+    assert f"labels.csv is read as {encoding}, a guess, because it is not UTF-8" in open_data(folder).summary.notes
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"a.png": "dog", "b.png": "cat", "c.png": "dog"},
+        [{"id": "a", "label": "dog"}, {"id": "b", "label": "cat"}, {"id": "c", "label": "dog"}],
+        [["a.png", "dog"], ["b.png", "cat"], ["c.png", "dog"]],
+    ],
+)
+def test_a_table_in_json_is_named_and_read_where_asked(tmp_path, refused, content):
+    folder = write(tmp_path / "set", {**IMAGES, "kinds.json": json.dumps(content)})
+    assert "tables that are not used: kinds.json; to take one: --labels 'kinds.json'" in open_data(folder).summary.notes
+    data = open_data(folder, DataOptions(labels="kinds.json"))
+    assert (data.spec.classes, data.labels.tolist()) == (("cat", "dog"), [1, 0, 1])
+    write(folder, {"kinds.json": json.dumps({"images": [], "annotations": []})})
+    with refused("data.unreadable_table"):
+        open_data(folder, DataOptions(labels="kinds.json"))
+
+
+@pytest.mark.parametrize(("names", "ids"), [("{:05d}.png", "{}"), ("{}.png", "{:05d}")])
+def test_numbers_match_with_and_without_zeros_before_them(tmp_path, names, ids):
+    files = {names.format(at): png(at) for at in range(12)}
+    rows = "".join(f"{ids.format(at)},{'ab'[at % 2]}\n" for at in range(12))
+    assert labelled(write(tmp_path / "set", {**files, "labels.csv": "id,label\n" + rows})) == sorted(
+        ((at, "ab"[at % 2]) for at in range(12)), key=lambda entry: names.format(entry[0])
+    )
 
 
 def test_a_table_may_lie_beside_the_folder(tmp_path):
@@ -155,7 +201,7 @@ def test_a_row_that_may_be_any_of_two_images(refused, tmp_path):
         ),
         ("label,x,y\na.png,1,2\n", "data.table_columns"),
         ("a.png\nb.png\n", "data.table_columns"),
-        (b"file,label\na.png,\xff\n", "data.unreadable_table"),
+        (b"file,label\na.png,\xa0\xff\n", "data.unreadable_table"),
         ('file,label\na.png,"' + "x" * 200_000, "data.unreadable_table"),
     ],
 )

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, ImageData, Listing
 from gansmith.data.check import check_data
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
 from gansmith.data.sources import folders_archives, label_tables
 from gansmith.data.sources.options import with_options
+from gansmith.data.sources.walk import image_files
 from gansmith.imaging import images as images_module
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -124,6 +126,48 @@ def test_the_training_part_is_read_with_the_classes_below_it(tmp_path, other, ki
     assert f"not on {other}/ with 2 images" in listing.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("train", "other"), [("train2017", "val2017"), ("training_set", "test_set"), ("images_train", "images_val")]
+)
+def test_parts_have_other_names_too(tmp_path, train, other):
+    listing = listed(write(tmp_path / "set", images(f"{train}/cat/a.png", f"{train}/dog/b.png", f"{other}/cat/c.png")))
+    assert labels_of(listing) == {"cat/a.png": "cat", "dog/b.png": "dog"}
+
+
+@pytest.mark.parametrize("names", [("class0", "class1", "class2"), ("n01440764", "n01443537", "n01484850"), ("A", "B")])
+def test_numbered_and_short_names_of_kinds_are_classes(tmp_path, names):
+    folder = write(tmp_path / "set", images(*(f"{name}/{number}.png" for name in names for number in range(3))))
+    assert listed(folder).classes == names
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("leftImg8bit/a/x_0{}_leftImg8bit", "gtFine/a/x_0{}_gtFine"), ("DIV2K_LR_bicubic/{:04d}x2", "DIV2K_HR/{:04d}")],
+)
+def test_two_sides_are_known_by_a_word_and_by_the_names_of_their_files(tmp_path, refused, first, second):
+    folder = write(tmp_path / "set", {**numbered(first + ".png", 4), **numbered(second + ".png", 4)})
+    with refused("data.two_sides"):
+        listed(folder)
+    assert len(listed(folder, labels="folders").classes) == 2
+
+
+def test_masks_beside_images_are_no_images(tmp_path, prose):
+    files = {**numbered("{:04d}.jpg", 6), **numbered("{:04d}.mask.png", 6), **numbered("{:04d}_depth.png", 3)}
+    files |= {f"{number:04d}.cls": str(number % 2).encode() for number in range(6)}
+    listing = listed(write(tmp_path / "set", files))
+    assert labels_of(listing) == {f"{number:04d}.jpg": str(number % 2) for number in range(6)}
+    prose("masks beside images", "\n".join(listing.notes).replace(str(tmp_path), ""))
+    few = write(tmp_path / "few", {**numbered("{:04d}.jpg", 6), "0001_mask.jpg": png(1)})
+    assert len(listed(few).items) == 7
+
+
+def test_captions_are_no_classes_however_few(tmp_path):
+    rows = "".join(json.dumps({"file_name": f"{at}.png", "text": f"photo {at}"}) + "\n" for at in range(4))
+    listing = listed(write(tmp_path / "set", {**numbered("{}.png", 4), "metadata.jsonl": rows.encode()}))
+    assert listing.classes == ()
+    assert "captions in column 'text'" in listing.notes[0]
+
+
 def test_a_part_may_be_named_and_parts_without_train_are_no_classes(tmp_path):
     folder = write(tmp_path / "set", images("test/cat/a.png", "test/dog/b.png", "val/cat/c.png", "val/dog/d.png"))
     assert listed(folder).classes == ()
@@ -142,6 +186,15 @@ def test_a_part_may_be_named_and_parts_without_train_are_no_classes(tmp_path):
         ("part_01", "part_02"),
         ("New Folder", "New Folder (2)"),
         ("0.25", "0.50", "1.75"),
+        ("10um", "20um", "40um"),
+        ("-10", "0", "10"),
+        ("52.5N 13.4E", "48.1N 11.6E"),
+        ("01.03.2021", "02.03.2021"),
+        ("January", "March"),
+        ("patient001", "patient002"),
+        ("sub-01", "sub-02"),
+        ("user_0", "user_7"),
+        ("00", "3f", "9c", "ab"),
     ],
 )
 def test_folders_that_are_no_kinds_are_no_classes_unasked(tmp_path, names):
@@ -527,6 +580,61 @@ def test_a_decompressor_that_wants_much_memory(refused, tmp_path, monkeypatch):
     monkeypatch.setattr(folders_archives, "MAX_DECODER_BYTES", 1 << 20)
     with refused("data.damaged_archive"):
         listed(path)
+
+
+def encoded(form: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (16, 16), (200, 30, 30)).save(buffer, form)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar"])
+def test_files_without_an_ending_are_told_by_their_content(tmp_path, kind):
+    forms = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000")
+    files = {f"{number:08x}": encoded(form) for number, form in enumerate(forms)}
+    files |= {"LICENSE": b"use it as you like" * 30, "0.1234": png(1)}
+    path = {"folder": write, "zip": zipped, "tar": tarred}[kind](tmp_path / f"set.{kind}", files)
+    listing = listed(path)
+    assert (len(listing.items), listing.ignored) == (8, {"extensionless file": 1})
+    assert {item.name for item in listing.items} == files.keys() - {"LICENSE"}
+    assert len(open_data(path)) == 8
+
+
+def test_training_and_verbs_take_the_same_files(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((16, 16), np.float32))
+    arrays = {
+        "a/1.npy": buffer.getvalue(),
+        "a/2.npy": buffer.getvalue(),
+        "notes.txt": b"x",
+        ".ipynb_checkpoints/1.npy": b"",
+    }
+    pictures = {"x/1.png": png(1), "x/0002": png(2), "x/3.jp2": encoded("JPEG2000"), "x/icon.ico": encoded("ICO")}
+    for files, count in ((arrays, 2), (pictures, 4), ({**arrays, **pictures}, 4)):
+        folder = write(tmp_path / str(len(files)) / str(count), files)
+        taken = {str(file.relative_to(folder)) for file in image_files(folder)}
+        listing = listed(folder, allow_left_out=True)
+        assert len(taken) == count
+        assert {name.partition("/")[2] for name in taken} == {item.name.rpartition("/")[2] for item in listing.items}
+
+
+@pytest.mark.parametrize(
+    ("name", "help"),
+    [
+        ("x.rar", "unpack"),
+        ("x.mp4", "ffmpeg"),
+        ("x.h5", "numpy.save"),
+        ("x.parquet", "hf:FOLDER"),
+        ("x.svg", "rsvg-convert"),
+        ("x.doc", "pass the folder"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused_with_what_helps(tmp_path, name, help):
+    (tmp_path / name).write_bytes(b"data of another kind" * 30)
+    with pytest.raises(DataError) as refusal:
+        find_source(tmp_path / name)
+    assert refusal.value.code == "data.unknown_format"
+    assert help in str(refusal.value)
 
 
 # names

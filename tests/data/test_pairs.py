@@ -267,3 +267,22 @@ def test_the_limit_of_pixels_holds_for_each_image_of_a_pair(tmp_path, refused, f
     else:
         with refused("data.too_many_bad"):
             open_data(sides, fewer)
+
+
+@pytest.mark.parametrize("ending", [".npy", ".png", ".tif"])
+def test_two_folders_of_values_keep_them_with_a_range_for_each_side(tmp_path, ending):
+    draw = np.random.default_rng(0)
+    counts = draw.integers(100, 4000, (6, 16, 16), np.uint16)
+    targets = draw.integers(0, 60_000, (6, 32, 32), np.uint16) if ending == ".png" else draw.normal(0, 9, (6, 32, 32))
+    for side, images in (("a", counts), ("b", targets if ending == ".png" else targets.astype(np.float32))):
+        for number, image in enumerate(images):
+            path = tmp_path / side / f"{number}{ending}"
+            path.parent.mkdir(exist_ok=True)
+            np.save(path, image) if ending == ".npy" else Image.fromarray(image).save(path)
+    data = open_data(f"pairs:{tmp_path / 'a'}::{tmp_path / 'b'}", DataOptions(pairs=True))
+    assert (data.spec.height, data.spec.width, data.spec.source_scale) == (32, 64, 2)
+    sources, made = halves(data.read(range(6)))
+    back = data.spec.source_values.in_units(sources)[:, ::2, ::2, 0]
+    assert np.abs(back - counts.astype(float)).max() <= (0 if ending == ".png" else 0.5)
+    step = (data.spec.values.high[0] - data.spec.values.low[0]) / 65535
+    assert np.abs(data.spec.values.in_units(made)[..., 0] - targets.astype(float)).max() <= step

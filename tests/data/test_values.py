@@ -10,8 +10,10 @@ from PIL import Image
 from gansmith.data.base import DataOptions, DataSpec
 from gansmith.data.check import check_data
 from gansmith.data.find import find_source
+from gansmith.data.image_info import as_values
 from gansmith.data.open import open_data
 from gansmith.data.peek import peek
+from gansmith.data.sources.array_files import images_in
 from gansmith.imaging.deep_files import encode_png16, write_tiff
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
@@ -244,27 +246,88 @@ def test_nan_and_infinity_are_left_out_by_name(tmp_path):
     assert "1 of 256 values that are NaN or infinite" in left["reason"]
 
 
-def test_slices_of_dicom_in_hounsfield_units(tmp_path):
+def dicom(pixels: np.ndarray, *, mark: bool = True, colours: str = "MONOCHROME2", rescaled: bool = True) -> bytes:
     pydicom = pytest.importorskip("pydicom", reason="the extra science is not installed")
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-    stored = (SHADES[..., 0] * 3000).astype(np.uint16)
-    contents = []
-    for pixels in stored:
-        meta = FileMetaDataset()
-        meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
-        meta.MediaStorageSOPInstanceUID = generate_uid()
-        file = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
-        file.Rows, file.Columns, file.SamplesPerPixel, file.PhotometricInterpretation = 16, 16, 1, "MONOCHROME2"
-        file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 16, 12, 11, 0
-        file.RescaleSlope, file.RescaleIntercept, file.PixelData = 1, -1024, pixels.tobytes()
-        buffer = io.BytesIO()
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = (
+        pydicom.uid.CTImageStorage,
+        pydicom.uid.ExplicitVRLittleEndian,
+    )
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+    file = FileDataset(None, {}, file_meta=meta, preamble=bytes(128))
+    file.Rows, file.Columns, file.SamplesPerPixel, file.PhotometricInterpretation = 16, 16, 1, colours
+    file.BitsAllocated, file.BitsStored, file.HighBit, file.PixelRepresentation = 16, 12, 11, 0
+    file.PixelData = pixels.tobytes()
+    if rescaled:
+        file.RescaleSlope, file.RescaleIntercept = 1, -1024
+    if pixels.ndim == 3:
+        file.NumberOfFrames = len(pixels)
+    buffer = io.BytesIO()
+    if mark:
         pydicom.dcmwrite(buffer, file, enforce_file_format=True)
-        contents.append(buffer.getvalue())
-    data = open_data(folder_of(tmp_path, ".dcm", contents))
+    else:  # as old programs write them: no mark, no group 2
+        file.preamble, file.file_meta = None, FileMetaDataset()
+        pydicom.dcmwrite(buffer, file, implicit_vr=True, little_endian=True)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("ending", [".dcm", "", ".1.2.840.10008.77"])
+def test_slices_of_dicom_in_hounsfield_units(tmp_path, ending):
+    stored = (SHADES[..., 0] * 3000).astype(np.uint16)
+    data = open_data(folder_of(tmp_path, ending, map(dicom, stored)))
     back = data.spec.values.in_units(data.read(range(12)))[..., 0]
     assert (back == stored.astype(int) - 1024).all()
+
+
+def test_dicom_without_its_mark_and_with_white_as_zero():
+    stored = (SHADES[0, ..., 0] * 3000).astype(np.uint16)
+    assert (images_in(dicom(stored, mark=False), "x.dcm")[0, ..., 0] == stored.astype(int) - 1024).all()
+    inverted = images_in(dicom(stored, colours="MONOCHROME1", rescaled=False), "x.dcm")
+    assert (inverted[0, ..., 0] == 4095 - stored).all()
+
+
+def test_a_single_file_of_many_images_is_a_data_set(tmp_path, prose):
+    nibabel = pytest.importorskip("nibabel", reason="the extra science is not installed")
+    volume = (SHADES[..., 0] * 3000).astype(np.uint16)
+    (tmp_path / "scan.dcm").write_bytes(dicom(volume))
+    (tmp_path / "scan.nii.gz").write_bytes(gzip.compress(nibabel.Nifti1Image(volume.T, np.eye(4)).to_bytes()))
+    Image.fromarray(volume[0]).save(
+        tmp_path / "scan.tif", save_all=True, append_images=map(Image.fromarray, volume[1:])
+    )
+    for name, low in (("scan.dcm", volume.min() - 1024.0), ("scan.nii.gz", volume.min()), ("scan.tif", volume.min())):
+        data = open_data(tmp_path / name)
+        assert (len(data), data.spec.name, data.spec.values.low) == (12, "scan", (low,))
+    prose("summary of a single stack", "\n".join(open_data(tmp_path / "scan.tif").summary.notes))
+
+
+def pnm(kind: bytes, values: np.ndarray, top: str) -> bytes:
+    height, width = values.shape[:2]
+    header = kind + f"\n# made by a test\n{width} {height}\n{top}\n".encode()
+    if kind in (b"P2", b"P3"):
+        return header + " ".join(map(str, values.ravel())).encode()
+    return header + (values[::-1].astype("<f4") if kind in (b"PF", b"Pf") else values.astype(">u2")).tobytes()
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(b"P2", 1), (b"P5", 1), (b"P3", 3), (b"P6", 3), (b"Pf", 1), (b"PF", 3)])
+def test_portable_maps_of_more_than_8_bits(tmp_path, kind, channels):
+    is_float = kind in (b"PF", b"Pf")
+    values = DRAW.random((6, 16, 18, channels)) * 900
+    values = values.astype(np.float32) if is_float else values.astype(np.uint16)
+    contents = [pnm(kind, each, "-1.0" if is_float else "4095") for each in values]
+    folder = folder_of(tmp_path, ".pfm" if is_float else ".ppm", contents)
+    check_round_trip(folder, values, size="16x18")
+    (folder / "cut.ppm").write_bytes(contents[0][:-400])
+    assert [entry["file"] for entry in check_data(folder).corrupt] == ["cut.ppm"]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_white_as_zero_in_tiff(dtype):
+    tifffile = pytest.importorskip("tifffile", reason="the extra science is not installed")
+    values, buffer = (SHADES[0, ..., 0] * 200).astype(dtype), io.BytesIO()
+    tifffile.imwrite(buffer, values, photometric="miniswhite")
+    assert (as_values(buffer.getvalue())[..., 0] == np.iinfo(dtype).max - values).all()
 
 
 @pytest.mark.parametrize("packed", [False, True])

@@ -10,6 +10,7 @@ from PIL import Image, ImageCms
 
 from gansmith.inference.image_files import (
     KEEP_FORMAT,
+    ImageLike,
     WriteOptions,
     open_picture,
     pixels_of,
@@ -33,7 +34,7 @@ def write(path: Path, channels: int = 3, **options) -> Path:
     return path
 
 
-def negative(file: Path) -> Picture:
+def negative(file: ImageLike) -> Picture:
     opened = open_picture(file)
     channels = 4 if opened.mode == "RGBA" else 3
     return Picture(255 - pixels_of(opened, channels), profile_of(opened))
@@ -243,3 +244,35 @@ def test_a_name_that_is_no_utf8_is_kept_on_disk_and_escaped_in_messages(tmp_path
     assert os.listdir(os.fsencode(tmp_path / "U")) == [b"caf\xe9.png"]
     assert written.to_json()["files"] == [str(tmp_path / "U" / "caf\\xe9.png")]
     assert [failed["file"] for failed in written.to_json()["failed"]] == [str(tmp_path / "in" / "b\\xe9d.png")]
+
+
+def test_array_files_keep_their_form_and_all_their_images(tmp_path, refused):
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    stack = np.stack([pixels(), pixels(), pixels()])
+    np.save(tmp_path / "in" / "a" / "one.npy", stack[0, ..., 0])
+    np.save(tmp_path / "in" / "stack.npy", stack)
+    run([tmp_path / "in"], tmp_path / "out")
+    assert tree(tmp_path / "out") == ["a/one.npy", "stack.npy"]
+    assert (np.load(tmp_path / "out" / "stack.npy") == 255 - stack).all()
+    pytest.importorskip("tifffile", reason="the extra science is not installed")
+    run([tmp_path / "in"], tmp_path / "tif", options=WriteOptions("tif"))
+    with Image.open(tmp_path / "tif" / "stack.tif") as opened:
+        assert opened.n_frames == 3
+    with refused("output.unknown_ending"):
+        run([tmp_path / "in"], tmp_path / "png", options=WriteOptions("png"))
+
+
+@pytest.mark.parametrize("name", ["x.gif", "x.dcm", "x.zip", "x.nii.gz"])
+def test_a_result_is_no_folder_with_the_name_of_a_file(photos, tmp_path, name, refused):
+    with refused("output.unknown_format"):
+        run([photos / "a" / "x.png"], tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_frames_that_are_not_used_are_said(tmp_path, prose):
+    frames = [Image.fromarray(pixels()[..., 0] // number) for number in (1, 2, 3)]
+    frames[0].save(tmp_path / "x.gif", save_all=True, append_images=frames[1:])
+    said = []
+    run([tmp_path / "x.gif"], tmp_path / "out", on_left_out=said.append)
+    assert tree(tmp_path / "out") == ["x.png"]
+    prose("frames that a verb leaves out", "\n".join(said).replace(str(tmp_path), ""))

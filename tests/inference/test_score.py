@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from gansmith import api
+from gansmith.core.errors import DataError
 from gansmith.inference import score
 
 
@@ -64,3 +65,15 @@ def test_the_verb_names_what_it_could_not_score(shell, refused, prose, model, ma
     prose("score with a damaged image", err)
     with refused("data.some_unreadable"):
         api.score(model, [many / "0" / "bad.png", many / "1" / "1.png"])
+
+
+def test_every_image_of_an_array_file_is_scored(model, tmp_path):
+    stack = np.random.default_rng(0).integers(0, 256, (9, 8, 8), np.uint8)
+    np.save(tmp_path / "stack.npy", stack)
+    Image.fromarray(stack[1]).save(tmp_path / "one.png")
+    scores = dict(api.score(model, [tmp_path / "stack.npy", tmp_path / "one.png"]))
+    assert [name.rpartition("/")[2] for name in scores] == [f"stack.npy#0000{row}" for row in range(9)] + ["one.png"]
+    assert len(set(scores.values())) == 9
+    np.save(tmp_path / "floats.npy", stack / 3)
+    with pytest.raises(DataError, match="float64"):
+        api.score(model, [tmp_path / "floats.npy"])

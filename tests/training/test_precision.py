@@ -8,8 +8,11 @@ import torch
 
 from gansmith import api
 from gansmith.core.runtime import Runtime, pick_precision
+from gansmith.data.base import DataSpec
+from gansmith.imaging.values import PixelValues
 from gansmith.parts.penalties.base import penalties
 from gansmith.runs.folder import RunFolder
+from gansmith.training.prepare import precise_enough
 from small_runs import PAUSE_AT, Listener, assert_same_run, newest, train
 from training.test_compile import gradients, with_penalty
 
@@ -99,3 +102,13 @@ def test_a_run_that_is_slow_with_bf16_says_so(slow, tiny_file, tmp_path, monkeyp
     events = Listener()
     train(tiny_file, tmp_path / "run", "mlp-small", steps=1, on_event=events, **BF16)
     assert events.said("warning") == ([SLOW] if slow else [])
+
+
+@pytest.mark.parametrize(("depth", "asked", "expected"), [
+    ("float", "auto", "fp32"), ("16", "auto", "fp32"), ("8", "auto", "bf16"), ("16", "bf16", "bf16"),
+])  # fmt: skip
+def test_images_of_more_than_8_bits_train_in_fp32_unless_asked(depth, asked, expected):
+    spec = DataSpec("toy", 8, 8, 1, 4, (), "", values=PixelValues(depth, (0.0,), (1.0,), "float32"))
+    runtime = Runtime(torch.device("cpu"), precision="bf16")
+    assert precise_enough(runtime, asked, spec).precision == expected
+    assert precise_enough(runtime, "auto", replace(spec, values=None)).precision == "bf16"

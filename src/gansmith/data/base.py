@@ -399,6 +399,7 @@ class Listing:
     ignored: Mapping[str, int] = field(default_factory=dict)  # what is not read: noun -> number
     notes: tuple[str, ...] = ()
     source_scale: int = 1  # of pairs: how often a source's sides fit into its target's
+    are_arrays: bool = False  # files of numbers, one image or several in each
 
 
 def left_out_line(counts: Mapping[str, int]) -> str:

@@ -8,10 +8,12 @@ from gansmith.data.base import Source
 from gansmith.data.datasets.base import data_sets, named_set
 from gansmith.data.sources.arrays import array_file
 from gansmith.data.sources.domains import DOMAINS_PREFIX, Domains, TwoDomains
-from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FolderSource, TarSource, ZipSource
+from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FolderSource, OneFileSource, TarSource, ZipSource
 from gansmith.data.sources.hub import HUB_PREFIX, HubSource
+from gansmith.data.sources.layouts import help_for
 from gansmith.data.sources.pairs import PAIRS_PREFIX, FolderPairs
 from gansmith.data.sources.shards import SHARDS_PREFIX, ShardSource, shards_in, shards_named
+from gansmith.data.sources.walk import is_image_file
 
 DataName = str | Path | Domains  # the forms in which a user names a data set
 
@@ -59,9 +61,11 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
         return TarSource(path)
     if name.endswith((".npy", ".npz")):
         return array_file(path)
+    if is_image_file(path):
+        return OneFileSource(path)
     raise DataError(
         "data.unknown_format",
         f"'{escaped(source)}' has a format that gansmith does not read"
-        f"\n  allowed: a folder, .npz, .npy, .zip, {', '.join(TAR_SUFFIXES)}"
-        "\n  pass the folder of single images; convert other formats to a folder or an array",
+        f"\n  allowed: a folder, .npz, .npy, .zip, {', '.join(TAR_SUFFIXES)}, or a file with images"
+        f"\n  {help_for([name]) or 'pass the folder of single images; convert other formats to a folder or an array'}",
     )

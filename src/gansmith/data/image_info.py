@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from gansmith.core.errors import counted
 from gansmith.data.base import Frame, Payload
 from gansmith.data.signatures import Signature, signature_of
 from gansmith.imaging.colour_profiles import other_profile
@@ -70,6 +71,13 @@ def as_image(payload: Payload, limit: int = PIXEL_LIMIT) -> Image.Image:
     A JPEG above ``limit`` pixels is decoded at a half, quarter or eighth of its sides.
     """
     if isinstance(payload, np.ndarray):
+        if payload.dtype == bool:
+            payload = payload * np.uint8(255)
+        if is_deep_array(payload):
+            raise ImageError(
+                "image.not_8_bit",
+                f"{counted(payload.shape[2], 'band')} of {payload.dtype}, but 8-bit gray or colour is needed here",
+            )
         return to_pil(payload)
     file, frame = file_and_frame(payload)
     return decode_image(file, limit, shrink=True, frame=frame)

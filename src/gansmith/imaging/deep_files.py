@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import math
 import re
 import struct
 import zlib
@@ -10,15 +11,19 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gansmith.imaging.images import PIXEL_LIMIT, ImageError, open_image
+from gansmith.imaging.images import PIXEL_LIMIT, TIFF_STARTS, ImageError, open_image
 from gansmith.imaging.values import MOST_BANDS
 
-PNG_START, TIFF_STARTS = b"\x89PNG\r\n\x1a\n", (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-SCIENCE_ENDINGS = (".dcm", ".dicom", ".nii", ".nii.gz")
-MOST_UNPACKED = 4 * 10**9  # bytes of a .nii.gz
+PNG_START = b"\x89PNG\r\n\x1a\n"
+DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
+SCIENCE_ENDINGS = (*DICOM_ENDINGS, ".nii", ".nii.gz")
+MOST_VALUES = 2**27  # of a file: as many as a volume of 512 x 512 x 512; in units they take 8 bytes each
+MOST_UNPACKED = 2 * 10**9  # bytes of a .nii.gz
+DEFLATED_DICOM = b"1.2.840.10008.1.2.1.99"  # its whole content is packed, and pydicom unpacks it without a limit
 # Tags of TIFF.
 BITS, PHOTOMETRIC, BANDS, EXTRA, SAMPLE_FORMAT, GDAL_METADATA = 258, 262, 277, 338, 339, 42112
-RGB_PHOTOMETRIC = 2
+WHITE_IS_ZERO, RGB_PHOTOMETRIC = 0, 2
+PNM_BANDS = {b"P2": 1, b"P3": 3, b"P5": 1, b"P6": 3, b"PF": 3, b"Pf": 1}
 
 
 def open_any(data: bytes, limit: int = PIXEL_LIMIT) -> tuple[Image.Image | None, bool]:
@@ -26,7 +31,7 @@ def open_any(data: bytes, limit: int = PIXEL_LIMIT) -> tuple[Image.Image | None,
     try:
         opened = open_image(data, limit, shrink=True)
     except ImageError as problem:
-        if problem.code == "image.too_large" or not data.startswith(TIFF_STARTS):
+        if problem.code == "image.too_large" or not (data.startswith(TIFF_STARTS) or data[:2] == b"PF"):
             raise
         return None, True
     return opened, is_deep(data, opened)
@@ -46,6 +51,8 @@ def is_deep(data: bytes, opened: Image.Image | None) -> bool:
         is_alpha = bool(tags.get(EXTRA)) and all(kind in (1, 2) for kind in np.atleast_1d(tags[EXTRA]))
         colours = {0: 1, 1: 1, 2: 3, 3: 1}.get(tags.get(PHOTOMETRIC, 1), bands)
         return max(np.atleast_1d(bits)) > 8 or max(np.atleast_1d(forms)) > 1 or (bands > colours and not is_alpha)
+    if (header := _pnm_header(data)) is not None:
+        return header[3] > 255
     return opened is not None and opened.mode.startswith(("I", "F"))
 
 
@@ -62,16 +69,16 @@ def read_values(data: bytes, opened: Image.Image | None, limit: int = PIXEL_LIMI
     try:
         if data.startswith(PNG_START):
             values = _read_png(data)
+        elif (header := _pnm_header(data)) is not None:
+            values = _read_pnm(data, *header, limit)
         elif opened is not None and opened.mode.startswith(("I", "F")):
             values = _read_gray(opened, frame)
         else:
             page = _tiff_page(data, frame)
             height, width = int(page.imagelength), int(page.imagewidth)
             if height * width > limit:
-                raise ImageError(
-                    "image.too_large",
-                    f"{width} x {height} px is over the limit of {limit / 10**6:g} Mpx ({height * width / 10**6:.0f})",
-                )
+                raise _too_large(width, height, limit)
+            _refuse_many(math.prod(page.shape))
             values = _read_tiff(page)
     except ImageError:
         raise
@@ -98,6 +105,12 @@ def checked(values: np.ndarray) -> np.ndarray:
             f"has {missing:,} of {values.size:,} values that are NaN or infinite: fill them with a number",
         )
     return values
+
+
+def _refuse_many(values: int) -> None:
+    """Raise ImageError for more values than are read from one file."""
+    if values > MOST_VALUES:
+        raise ImageError("image.too_large", f"{values:,} values are over the limit of {MOST_VALUES:,} for one file")
 
 
 def band_names(data: bytes) -> tuple[str, ...]:
@@ -133,7 +146,52 @@ def _read_gray(opened: Image.Image, frame: int) -> np.ndarray:
             values = values.astype(np.int16)
     if values.dtype.byteorder == ">":
         values = values.astype(values.dtype.newbyteorder("="))
+    if opened.format == "TIFF" and opened.tag_v2.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # type: ignore[attr-defined]
+        values = _inverted(values)
     return values[..., None]
+
+
+def _inverted(values: np.ndarray, bits: int = 0) -> np.ndarray:
+    """Return whole numbers from 0 with white and black exchanged; floats and signed numbers as they are."""
+    if values.dtype.kind != "u":
+        return values
+    return np.asarray(values.dtype.type(2 ** (bits or 8 * values.itemsize) - 1) - values)
+
+
+def _pnm_header(data: bytes) -> tuple[int, int, int, float, int] | None:
+    """Return bands, width, height, the largest value and the position of the pixels of a PNM or PFM; None for others.
+
+    The largest value of PFM, whose pixels are floats, is infinity; negative where they are little-endian.
+    """
+    if data[:2] not in PNM_BANDS:
+        return None
+    found = re.match(rb"P[2356Ff](?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+([-+.\deE]+)\s", data)
+    if found is None:
+        return None
+    top = float(found[3])
+    return PNM_BANDS[data[:2]], int(found[1]), int(found[2]), top if data[1:2] not in b"Ff" else np.inf, found.end()
+
+
+def _read_pnm(data: bytes, bands: int, width: int, height: int, top: float, at: int, limit: int) -> np.ndarray:
+    """Return the values of a PNM of more than 8 bits, or a PFM, as they are in the file."""
+    if height * width > limit:
+        raise _too_large(width, height, limit)
+    count = height * width * bands
+    if top == np.inf:
+        order = "<" if float(data[:at].split()[-1]) < 0 else ">"
+        values = np.frombuffer(data, f"{order}f4", count, at).astype(np.float32).reshape(height, width, bands)[::-1]
+        return np.ascontiguousarray(values)
+    if data[:2] in (b"P2", b"P3"):
+        numbers = re.sub(rb"#[^\n]*", b"", data[at:]).split()
+        return np.array(numbers[:count], np.int64).astype(np.uint16).reshape(height, width, bands)
+    return np.frombuffer(data, ">u2", count, at).astype(np.uint16).reshape(height, width, bands)
+
+
+def _too_large(width: int, height: int, limit: int) -> ImageError:
+    return ImageError(
+        "image.too_large",
+        f"{width} x {height} px is over the limit of {limit / 10**6:g} Mpx ({height * width / 10**6:.0f})",
+    )
 
 
 def _read_png(data: bytes) -> np.ndarray:
@@ -176,7 +234,9 @@ def _tifffile() -> Any:
 
 
 def num_pages(data: bytes) -> int:
-    """Return the number of images in a TIFF file that Pillow does not open; ImageError if it is damaged."""
+    """Return the number of images in a file that Pillow does not open; ImageError for a damaged TIFF."""
+    if not data.startswith(TIFF_STARTS):
+        return 1
     tifffile = _tifffile()
     try:
         return len(tifffile.TiffFile(io.BytesIO(data)).pages)
@@ -194,6 +254,8 @@ def _tiff_page(data: bytes, number: int = 0) -> Any:
 
 def _read_tiff(page: Any) -> np.ndarray:
     values = np.asarray(page.asarray())
+    if page.photometric == WHITE_IS_ZERO:
+        values = _inverted(values)
     if values.ndim == 2:
         return values[..., None]
     return values.transpose(1, 2, 0) if "S" in page.axes and page.axes[0] == "S" else values
@@ -203,18 +265,30 @@ def read_dicom(data: bytes) -> np.ndarray:
     """Return the slices of a DICOM file, (N, H, W, C), in the units of its rescale tags (Hounsfield units for CT)."""
     try:
         import pydicom  # an extra: imported here so that gansmith starts without it
-        from pydicom.pixels.processing import apply_rescale
+        from pydicom.pixels.processing import apply_color_lut, apply_rescale
     except ModuleNotFoundError as problem:
         raise _needs_science("DICOM") from problem
     try:
-        file = pydicom.dcmread(io.BytesIO(data))
+        if DEFLATED_DICOM in data[:4096]:
+            raise ImageError("image.packed_dicom", "a deflated DICOM file: unpack it (dcmconv +te)")
+        file = pydicom.dcmread(io.BytesIO(data), force=True)  # also files without the mark at byte 128
+        sides = (file.Rows, file.Columns, getattr(file, "SamplesPerPixel", 1), getattr(file, "NumberOfFrames", 1) or 1)
+        _refuse_many(math.prod(map(int, sides)))
+        if "TransferSyntaxUID" not in file.file_meta:
+            file.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
         stored = file.pixel_array
+        if file.PhotometricInterpretation == "PALETTE COLOR":
+            stored = apply_color_lut(stored, file)
         values = apply_rescale(stored, file)
+        if file.PhotometricInterpretation == "MONOCHROME1" and "RescaleSlope" not in file:  # low is white
+            values = _inverted(values, int(file.BitsStored))
+    except (ImageError, MemoryError):
+        raise
     except Exception as problem:  # pydicom raises many types
         raise ImageError("image.damaged", f"damaged or packed DICOM ({problem})") from problem
     if values.dtype.kind == "f" and np.array_equal(values, values.round()):
         values = values.astype(stored.dtype if np.array_equal(values, stored) else np.int32)
-    if int(getattr(file, "SamplesPerPixel", 1)) > 1:
+    if int(getattr(file, "SamplesPerPixel", 1)) > 1 or file.PhotometricInterpretation == "PALETTE COLOR":
         return values if values.ndim == 4 else values[None]
     return values[..., None] if values.ndim == 3 else values[None, ..., None]
 
@@ -226,28 +300,27 @@ def read_nifti(data: bytes) -> np.ndarray:
     except ModuleNotFoundError as problem:
         raise _needs_science("NIfTI") from problem
     try:
-        if data[:2] == b"\x1f\x8b":
-            data = _gunzipped(data)
-        form = (
-            nibabel.Nifti2Image if data[:4] in (struct.pack("<i", 540), struct.pack(">i", 540)) else nibabel.Nifti1Image
-        )
-        image: Any = form.from_bytes(data)
+        packed = data[:2] == b"\x1f\x8b"
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) if packed else io.BytesIO(data) as file:
+            start = file.read(540)
+            is_second = start[:4] in (struct.pack("<i", 540), struct.pack(">i", 540))
+            form = nibabel.Nifti2Image if is_second else nibabel.Nifti1Image
+            header: Any = form.header_class(start[: form.header_class.sizeof_hdr], check=False)  # type: ignore[no-untyped-call]
+            count = math.prod(int(side) for side in header.get_data_shape())
+            _refuse_many(count)
+            size = int(header["vox_offset"]) + count * header.get_data_dtype().itemsize
+            content = start + file.read(max(0, min(size, MOST_UNPACKED) - len(start))) if packed else data
+        image: Any = form.from_bytes(content)
         slope, offset = image.dataobj.slope, image.dataobj.inter
         values = np.asarray(image.dataobj)
         if (slope, offset) == (1.0, 0.0):
             values = values.astype(image.get_data_dtype())
+    except (ImageError, MemoryError):
+        raise
     except Exception as problem:  # nibabel raises many types
         raise ImageError("image.damaged", f"damaged NIfTI ({problem})") from problem
     values = values[..., None, None] if values.ndim == 2 else values.reshape(*values.shape[:3], -1)
     return np.ascontiguousarray(values.transpose(2, 1, 0, 3)[:, ::-1])
-
-
-def _gunzipped(data: bytes) -> bytes:
-    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-        out = file.read(MOST_UNPACKED + 1)
-    if len(out) > MOST_UNPACKED:
-        raise ValueError(f"more than {MOST_UNPACKED // 10**9} GB unpacked")
-    return out
 
 
 def _needs_science(what: str) -> ImageError:

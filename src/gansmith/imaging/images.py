@@ -23,7 +23,8 @@ from gansmith.imaging.pixel_art import block_of, scaled_by_whole_factor
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "PPM")
 ENDINGS = (
-    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm",
+    ".pfm",
 )  # fmt: skip
 # Formats that are written, by ending.
 WRITTEN_AS = {
@@ -35,6 +36,7 @@ JPEGS = ("JPEG", "MPO")  # MPO: of phones, with a second picture
 LONGEST_SIDE_PX = {"JPEG": 65_500, "WEBP": 16_383}
 QUALITY = 95  # of JPEG and WebP: compression is hard to see
 FULL_COLOUR_QUALITY = 90  # from here on JPEG keeps the colour of every pixel
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PIXEL_LIMIT = 40_000_000
 STARTS = range(3, 9)  # shorter sides of the smallest feature maps, px
 LONGEST_PROPORTION = 16  # of the longer side to the shorter one
@@ -54,6 +56,9 @@ class ImageError(DataError):
 def image_formats() -> dict[str, tuple[str, ...]]:
     """Return the endings of each format that can be read here; the ones that are always there are under ""."""
     found: dict[str, tuple[str, ...]] = {"": ENDINGS}
+    found["ICO"] = (".ico",)
+    if features.check("jpg_2000"):
+        found["JPEG2000"] = (".jp2", ".j2k", ".jpx", ".jpf", ".j2c")
     if features.check("avif"):
         found["AVIF"] = (".avif", ".avifs")
     with suppress(ImportError):

@@ -14,10 +14,9 @@ from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.file_names import escaped
 from gansmith.core.output_paths import refuse_used_folder
 from gansmith.core.plain_files import read_bytes
-from gansmith.data.image_info import as_values
+from gansmith.data.image_info import as_image, as_values
 from gansmith.data.sources.array_files import images_in
-from gansmith.data.sources.layouts import ARRAY_ENDINGS
-from gansmith.data.sources.walk import ending_of, image_files
+from gansmith.data.sources.walk import ARRAY_ENDINGS, image_files, is_array_file
 from gansmith.data.value_format import ValueFormat
 from gansmith.imaging.deep_files import checked
 from gansmith.imaging.images import (
@@ -26,15 +25,19 @@ from gansmith.imaging.images import (
     WRITTEN_AS,
     ImageError,
     decode_image,
+    image_endings,
+    num_frames,
     on_white,
+    open_image,
     quiet_pillow,
     to_pil,
 )
 from gansmith.imaging.values import PixelValues
-from gansmith.inference.samples import Picture
+from gansmith.inference.samples import Picture, save_stack
 
 ImageLike = str | Path | bytes | np.ndarray  # bytes: an encoded file
-FORMATS = ("png", "jpg", "webp", "tif", "bmp")  # of results
+FORMATS = ("png", "jpg", "webp", "tif", "bmp", "npy")  # of results
+FORMS = {**WRITTEN_AS, ".npy": "NPY"}  # of files that hold a result, by ending
 MOST_NAMES = 20  # in a message
 
 
@@ -56,6 +59,8 @@ def open_picture(image: ImageLike, *, keep_profile: bool = False) -> Image.Image
         return to_pil(image)
     try:
         with quiet_pillow():
+            if not isinstance(image, bytes) and is_array_file(Path(image)):
+                return as_image(array_images(image)[0])
             content = image if isinstance(image, bytes) else read_bytes(image)
             return decode_image(content, keep_profile=keep_profile)
     except DataError as problem:
@@ -77,14 +82,18 @@ def read_as_values(image: ImageLike) -> np.ndarray:
         with quiet_pillow():
             if isinstance(image, bytes):
                 return as_values(image)
-            content = read_bytes(image)
-            if ending_of(Path(image).name) in ARRAY_ENDINGS:
-                return checked(images_in(content, Path(image).name)[0])
-            return as_values(content)
+            if is_array_file(Path(image)):
+                return checked(array_images(image)[0])
+            return as_values(read_bytes(image))
     except DataError as problem:
         raise DataError("data.unreadable_image", f"{name_of(image)} cannot be read: {problem}") from problem
     except OSError as problem:
         raise DataError("data.unreadable_image", f"{name_of(image)} cannot be read: {problem.strerror}") from problem
+
+
+def array_images(file: str | Path) -> np.ndarray:
+    """Return the images of a .npy, .npz, DICOM or NIfTI file, (N, H, W, C) in their type; ImageError, OSError."""
+    return images_in(read_bytes(file), Path(file).name)
 
 
 def as_stored(array: np.ndarray, meaning: PixelValues, channels: int, name: str) -> np.ndarray:
@@ -175,7 +184,7 @@ class _Source:
 def write_pictures(
     paths: Sequence[str | Path],
     out: str | Path,
-    make: Callable[[Path], Picture],
+    make: Callable[[ImageLike], Picture],
     verb: str,
     options: WriteOptions,
     *,
@@ -185,14 +194,16 @@ def write_pictures(
     """Apply ``make`` to image files and folders of them, and write each result as soon as it is made.
 
     The tree of a folder is mirrored in ``out``, a new or empty folder; each of several folders keeps its name there.
-    The result of a single file can also be a file: ``out`` is x.png or x.jpg then. Results appear when they are whole,
+    The result of a single file can also be a file: ``out`` is x.png or x.jpg then. Of .npy, .npz, DICOM and NIfTI files
+    the result is .npy, with all images of the file. Results appear when they are whole,
     so ``resume`` takes those that are there as done. ``on_left_out`` gets a message for each unusable file, and for
     what else is in a folder. ``verb`` names the work in messages.
 
     Raises DataError if no file can be used, and after the others are done if a file that ``paths`` names cannot.
     """
     folder = Path(out)
-    is_file = folder.suffix.lower() in WRITTEN_AS and not folder.is_dir()
+    is_file = folder.suffix.lower() in FORMS and not folder.is_dir()
+    _refuse_unwritten(folder)
     check_write_options(options, folder.suffix if is_file else "")
     if not options.resume:
         refuse_used_folder(folder, "" if is_file else ": --out DIR; or go on in it: --continue")
@@ -216,7 +227,7 @@ def write_pictures(
             files.append(target)
         else:
             try:
-                _save(make(source.file), target, options.quality, source.file)
+                _save(_made(source.file, make, on_left_out), target, options.quality, source.file)
                 files.append(target)
             except DataError as problem:
                 if len(sources) == 1 and source.named:
@@ -253,10 +264,10 @@ def raise_failures(failed: Sequence[tuple[str, str]], total: int, done: str, *, 
 
 def check_write_options(options: WriteOptions, ending: str = "") -> None:
     """Raise GansmithError for options that cannot be, also together with the ``ending`` of the only file."""
-    form = WRITTEN_AS.get(f".{options.format or ending.removeprefix('.')}".lower())
+    form = FORMS.get(f".{options.format or ending.removeprefix('.')}".lower())
     if options.format is not None and form is None:
         raise GansmithError("output.unknown_format", unknown_name("format", options.format, FORMATS))
-    if options.format is not None and ending and WRITTEN_AS[ending.lower()] != form:
+    if options.format is not None and ending and FORMS[ending.lower()] != form:
         raise GansmithError(
             "output.two_formats",
             f"--format {options.format} contradicts the ending of --out, '{ending}'\n  leave out --format",
@@ -298,7 +309,7 @@ def _sources(paths: Sequence[Path], out: Path, on_left_out: Callable[[str], None
 
 def _names(sources: Sequence[_Source], form: str | None) -> list[Path]:
     """Return the name of each result: that of its source; x.gif.png where x.png would also be the name of another."""
-    wanted = [source.name.with_suffix(_ending(source.name.suffix, form)) for source in sources]
+    wanted = [_result_name(source, form) for source in sources]
     pairs = {(_folded(name), _folded(source.name)) for name, source in zip(wanted, sources, strict=True)}
     times = Counter(name for name, _ in pairs)
     names, taken = list[Path](), set[str]()
@@ -309,12 +320,20 @@ def _names(sources: Sequence[_Source], form: str | None) -> list[Path]:
     return names
 
 
-def _ending(ending: str, form: str | None) -> str:
+def _result_name(source: _Source, form: str | None) -> Path:
+    is_array = is_array_file(source.file)
+    name = source.name.with_suffix("") if source.name.name.lower().endswith(".nii.gz") else source.name
+    suffix = name.suffix if name.suffix.lower() in (*FORMS, *ARRAY_ENDINGS, *image_endings()) else ""
+    whole = name if suffix else name.with_name(name.name + ".")  # of DICOM: 1.2.840.1 has no ending
+    return whole.with_suffix(_ending(suffix, form, is_array=is_array))
+
+
+def _ending(ending: str, form: str | None, *, is_array: bool) -> str:
     """Return the ending of a result: the ending of its source, if it is one of the format ``form``."""
-    now = WRITTEN_AS.get(ending.lower())
+    now = FORMS.get(ending.lower())
     if form is None:
-        return ending if now else ".png"
-    return ending if now == WRITTEN_AS[f".{form.lower()}"] else f".{form.lower()}"
+        return ending if now else ".npy" if is_array else ".png"
+    return ending if now == FORMS[f".{form.lower()}"] else f".{form.lower()}"
 
 
 def _free_name(name: Path, taken: set[str]) -> Path:
@@ -337,9 +356,45 @@ def _over_source(path: Path) -> GansmithError:
     )
 
 
-def _save(picture: Picture, target: Path, quality: int | None, source: Path) -> None:
+def _refuse_unwritten(out: Path) -> None:
+    """Raise GansmithError for the name of a file that cannot hold a result: x.gif, x.dcm, x.zip."""
+    ending = out.suffix.lower()
+    if ending in FORMS or out.is_dir() or ending not in (*image_endings(), *ARRAY_ENDINGS, ".gz", ".zip", ".tar"):
+        return
+    raise GansmithError(
+        "output.unknown_format",
+        f"results cannot be written as '{out.suffix}'\n  allowed: a folder, or a file {', '.join(FORMATS)}",
+    )
+
+
+def _made(file: Path, make: Callable[[ImageLike], Picture], on_left_out: Callable[[str], None]) -> list[Picture]:
+    """Return the results of a file: one, or one for each image of an array file; DataError."""
+    if not is_array_file(file):
+        if frames := _more_frames(file):
+            on_left_out(f"{frames:,} of {frames + 1:,} frames of '{escaped(file)}': only the first is used")
+        return [make(file)]
     try:
-        picture.save(target, quality or QUALITY)
+        count = len(array_images(file))
+    except DataError as problem:
+        raise DataError("data.unreadable_image", f"{name_of(file)} cannot be read: {problem}") from problem
+    return [make(file)] if count == 1 else [make(image) for image in array_images(file)]
+
+
+def _more_frames(file: Path) -> int:
+    """Return the number of frames of a picture file beside the first; 0 if it cannot be read."""
+    try:
+        with quiet_pillow():
+            return num_frames(open_image(read_bytes(file))) - 1
+    except (OSError, ImageError):
+        return 0
+
+
+def _save(pictures: Sequence[Picture], target: Path, quality: int | None, source: Path) -> None:
+    try:
+        if len(pictures) == 1:
+            pictures[0].save(target, quality or QUALITY)
+        else:
+            save_stack(pictures, target)
     except ImageError as problem:
         raise DataError(
             "output.result_not_written", f"the result of '{escaped(source)}' cannot be written: {problem}"

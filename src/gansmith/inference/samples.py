@@ -3,7 +3,7 @@
 import io
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from gansmith.core.atomic_files import commit_bytes, commit_file
 from gansmith.core.errors import GansmithError, counted
 from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.output_paths import make_parent_folders, output_file, refuse_used_folder
-from gansmith.core.plain_files import open_plain
+from gansmith.core.plain_files import open_plain, read_bytes
 from gansmith.data.image_info import as_values
 from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.deep_files import encode_png16, write_tiff
@@ -58,12 +58,15 @@ class Picture:
     meaning: PixelValues | None = None
 
     def save(self, path: str | Path, quality: int = QUALITY) -> Path:
-        """Write a .png, .jpg, .webp, .tif or .bmp file, whole or not at all; GansmithError for another ending.
+        """Write a .png, .jpg, .webp, .tif, .bmp or .npy file, whole or not at all; GansmithError for another ending.
 
-        ``encode_image`` explains ``quality``. A picture with values can be a .npy too.
+        ``encode_image`` explains ``quality``.
         """
-        more = () if self.values is None else (".npy",)
-        target = output_file(path, "a picture", *WRITTEN_AS, *more)
+        target = output_file(path, "a picture", *WRITTEN_AS, ".npy")
+        if target.suffix.lower() == ".npy":
+            array = self.array if self.values is None else self.values
+            commit_file(target, lambda at: _save_npy(at, array))
+            return target
         if self.values is not None and self.meaning is not None:
             content = _values_file(self.values, self.meaning, target.suffix.lower())
             if content is not None:
@@ -179,6 +182,10 @@ class DrawnSamples:
     classes: tuple[str, ...]
     at_once: int = 256  # images that are drawn at a time
     values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
+
+    def mapped(self, change: Callable[[np.ndarray], np.ndarray]) -> "DrawnSamples":
+        """Return these samples with ``change`` applied to their stored pixels."""
+        return replace(self, draw=lambda first, number: change(self.draw(first, number)))
 
     def save(self, out: str | Path, *, resume: bool = False, on_progress: OnProgress = silent) -> Path:
         """Write x.npz, x.npy, x.tif, x.zip or files in a new folder; single files appear when they are whole.
@@ -365,7 +372,7 @@ def _is_whole(path: Path) -> bool:
 def _refuse_other_image(path: Path, image: np.ndarray, values: PixelValues | None, folder: Path) -> None:
     """Raise GansmithError if a file shows another image than ``image``; another device may change a level."""
     with quiet_pillow():
-        there = as_values(path.read_bytes())
+        there = as_values(read_bytes(path))
     there = there if values is None or there.shape != image.shape else shares(values.stored(there)) * 255
     image = image if values is None else shares(image) * 255
     if there.shape != image.shape or np.abs(there.astype(float) - image).mean() > OTHER_IMAGE_LEVELS:
@@ -381,12 +388,27 @@ def deep_picture(pixels: np.ndarray, meaning: PixelValues) -> Picture:
     return Picture(meaning.picture(pixels), None, meaning.in_units(pixels), meaning)
 
 
+def save_stack(pictures: Sequence[Picture], path: str | Path) -> Path:
+    """Write pictures of one size as one .npy (N, H, W, C), or as the pages of a .tif; GansmithError for other files."""
+    target = output_file(path, f"a stack of {len(pictures):,} images", ".npy", *TIFF)
+    arrays = [each.array if each.values is None else each.values for each in pictures]
+    bands = pictures[0].meaning.bands if pictures[0].meaning is not None else ()
+    if target.suffix.lower() == ".npy":
+        commit_file(target, lambda at: _save_npy(at, np.stack(arrays)))
+    else:
+        commit_file(target, lambda at: write_tiff(at, arrays, bands))
+    return target
+
+
+def _save_npy(path: Path, array: np.ndarray) -> None:
+    with path.open("wb") as file:  # numpy.save would add an ending to the name
+        np.save(file, array)
+
+
 def _values_file(values: np.ndarray, meaning: PixelValues, ending: str) -> bytes | None:
     """Return the content of a file of values (H, W, C); None for an ending that cannot hold them."""
     buffer = io.BytesIO()
-    if ending == ".npy":
-        np.save(buffer, values)
-    elif ending in TIFF:
+    if ending in TIFF:
         write_tiff(buffer, [values], meaning.bands)
     elif ending == ".png" and meaning.fits_png:
         return encode_values_png(values, meaning)

@@ -10,10 +10,11 @@ from gansmith.core.events import silent
 from gansmith.core.file_names import escaped
 from gansmith.core.plain_files import read_bytes
 from gansmith.data.base import DataSpec
-from gansmith.data.sources.walk import image_files
+from gansmith.data.sources.walk import image_files, is_array_file
 from gansmith.data.value_format import stored_image
+from gansmith.imaging.deep_files import checked
 from gansmith.imaging.images import quiet_pillow
-from gansmith.inference.image_files import raise_failures, read_as_values
+from gansmith.inference.image_files import array_images, raise_failures
 from gansmith.inference.inversion.invert import invert
 from gansmith.inference.latents import refuse_points
 from gansmith.inference.model import Model
@@ -33,6 +34,7 @@ def score_files(
 ) -> Iterator[tuple[str, float]]:
     """Yield (file, score) of image files and folders of them, fitted to the model's size; low means unusual.
 
+    Each image of an array file is scored: FILE#NUMBER.
     ``how="discriminator"`` gives the discriminator's score; ``"inversion"`` gives the PSNR in dB of the image that
     ``invert`` finds. A few images are in memory at a time. ``on_failed`` gets the name of each unreadable file, and the
     reason; ``on_left_out`` a folder, and the number of other files in it. Raises DataError if no file can be read, and
@@ -50,7 +52,7 @@ def score_files(
         fitted = []
         for file, path in files[start : start + at_once]:
             try:
-                fitted.append((escaped(file), _fitted(file, model.record.data)))
+                fitted += _fitted(file, model.record.data)
             except (DataError, OSError) as problem:
                 reason = getattr(problem, "strerror", None) or str(problem).partition("\n")[0]
                 if len(files) == 1 and file == path:
@@ -71,6 +73,11 @@ def _inversion_psnr_db(model: Model, images: np.ndarray, label: str | None) -> n
     return np.array([invert(model, image, label=label, on_progress=silent).psnr_db for image in images])
 
 
-def _fitted(file: Path, spec: DataSpec) -> np.ndarray:
+def _fitted(file: Path, spec: DataSpec) -> list[tuple[str, np.ndarray]]:
+    """Return (name, stored pixels) of a file; of an array file with several images FILE#NUMBER each."""
     with quiet_pillow():
-        return stored_image(read_bytes(file) if spec.values is None else read_as_values(file), spec)
+        if not is_array_file(file):
+            return [(escaped(file), stored_image(read_bytes(file), spec))]
+        images = array_images(file)
+        names = [escaped(file)] if len(images) == 1 else [f"{escaped(file)}#{row:05d}" for row in range(len(images))]
+        return [(name, stored_image(checked(image), spec)) for name, image in zip(names, images, strict=True)]

@@ -47,6 +47,7 @@ from gansmith.training.prepare import (
     measure_speed,
     most_sec,
     open_for,
+    precise_enough,
     same_number,
     warn_of_doubt,
 )
@@ -101,6 +102,7 @@ def propose(options: RunOptions, runtime: Runtime, on_event: OnEvent) -> tuple[P
     fitted, reach, size_reason = _size(source, asked, limit, data_options(overrides), runtime)
     compact = load_recipe(COMPACT).model_copy(update={"data": fitted})
     opened, data = open_for(compact, source, options, runtime, on_event)
+    runtime = precise_enough(runtime, options.precision, data.spec)
     spec = data.spec
     base, reason, probe = _base(opened, data, asked, limit, runtime)
     probe = probe or reach.probe

@@ -11,7 +11,7 @@ from gansmith.core import clock
 from gansmith.core.errors import DataError, RecipeError
 from gansmith.core.events import MessageEvent, OnEvent, duration, progress_events, silent
 from gansmith.core.runtime import Runtime, set_threads, threads
-from gansmith.data.base import ImageData, Source
+from gansmith.data.base import DataSpec, ImageData, Source
 from gansmith.data.batches import BatchStream
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
@@ -71,6 +71,7 @@ def prepare(
     for line in data.summary.lines():
         on_event(MessageEvent("note", line))
     limit, speed = options.time_limit, Speed(0.0)
+    runtime = precise_enough(runtime, options.precision, data.spec)
     refuse_too_large(recipe, data.spec, runtime)
     if measure or limit:
         with naming_what_fits(recipe, data, runtime):
@@ -78,6 +79,12 @@ def prepare(
         warn_of_doubt(speed, on_event)
     length, around = fit_length(recipe, data, options, runtime, speed.img_per_sec, on_event)
     return Prepared(recipe, source, data, length, speed.img_per_sec, around)
+
+
+def precise_enough(runtime: Runtime, asked: str, spec: DataSpec) -> Runtime:
+    """Return the runtime, with fp32 if ``asked`` is auto and the images have more than 8 bits: bf16 has only 8."""
+    is_deep = spec.values is not None and spec.values.depth != "8"
+    return replace(runtime, precision="fp32") if asked == "auto" and is_deep else runtime
 
 
 def fit_length(

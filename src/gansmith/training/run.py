@@ -23,7 +23,7 @@ from gansmith.core.errors import (
     TrainingError,
     reason_of,
 )
-from gansmith.core.events import Event, MessageEvent, OnEvent, duration
+from gansmith.core.events import Event, MessageEvent, OnEvent, duration, silent
 from gansmith.core.processes import batch_norms
 from gansmith.core.registry import plugin_fault, plugin_parts_in
 from gansmith.core.runtime import Runtime, set_threads
@@ -40,7 +40,7 @@ from gansmith.runs.options import RunOptions
 from gansmith.runs.record import Change, Numerics, change_of_processes, changes_since, make_run_record
 from gansmith.training.first_weights import take_weights
 from gansmith.training.memory import naming_what_fits, refuse_too_large
-from gansmith.training.prepare import Prepared, find_data, open_for
+from gansmith.training.prepare import Prepared, find_data, open_for, precise_enough
 from gansmith.training.state import RunState
 from gansmith.training.time_limit import Timekeeper, results_sec
 from gansmith.training.trainer import Trainer, latest_checkpoint, length_at
@@ -63,6 +63,7 @@ class Surroundings:
     on_event: OnEvent
     open_loggers: Callable[[RunFolder], Follower | None]
     write_results: Callable[[RunFolder, OnEvent], None]  # called for a finished run, in the main process
+    store: Callable[[RunFolder], None] = silent  # called in the main process after each checkpoint, and at the end
 
 
 def start_run(
@@ -79,6 +80,7 @@ def start_run(
     if the folder cannot be made.
     """
     recipe, data, length, on_event = prepared.recipe, prepared.data, prepared.length, around.on_event
+    runtime = precise_enough(runtime, options.precision, data.spec)
     with _explaining(recipe, data, runtime):
         state = RunState.fresh(recipe, data.spec, options.seed, runtime)
     if runtime.is_slowed_by_precision:
@@ -282,6 +284,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
             around.on_event(event)
 
     trainer.on_event, trainer.stop_requested = on_event, stop.requested
+    trainer.on_saved = lambda: _store_or_warn(run, around)
     _note_time(trainer, "started")
     try:
         last = f"the last checkpoint is kept: gansmith resume {shlex.quote(str(run.path))}"
@@ -294,6 +297,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
         if finished and main:
             with interrupting():
                 around.write_results(run, around.on_event)
+                around.store(run)
         outcome = "finished" if finished else "paused"
     except Stopped as stopped:
         todo = f"'gansmith resume {shlex.quote(str(run.path))}' writes the rest"
@@ -321,6 +325,14 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
         todo = f"continue with: gansmith resume {shlex.quote(str(run.path))}"
         around.on_event(MessageEvent("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
     return int(number)
+
+
+def _store_or_warn(run: RunFolder, around: Surroundings) -> None:
+    """Copy the run to its storage; training goes on if that refuses."""
+    try:
+        around.store(run)
+    except GansmithError as problem:
+        around.on_event(MessageEvent("warning", f"{problem}; training goes on, and the next checkpoint tries again"))
 
 
 def _cannot_write(trainer: Trainer, problem: OSError) -> TrainingError:

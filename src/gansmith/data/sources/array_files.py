@@ -12,8 +12,8 @@ import numpy as np
 from gansmith.core.errors import DataError, counted
 from gansmith.data.base import Item, Listing, Payload
 from gansmith.data.sources.arrays import read_array
-from gansmith.data.sources.walk import ending_of
-from gansmith.imaging.deep_files import read_dicom, read_nifti
+from gansmith.data.sources.walk import ARRAY_ENDINGS, START_BYTES, ending_by_content, ending_of
+from gansmith.imaging.deep_files import DICOM_ENDINGS, read_dicom, read_nifti
 from gansmith.imaging.images import ImageError
 from gansmith.imaging.values import MOST_BANDS
 
@@ -76,7 +76,8 @@ def images_in(content: Payload, name: str) -> np.ndarray:
     """Return the images of a file, (N, H, W, C); ImageError if it is damaged, or no array of numbers."""
     assert isinstance(content, bytes)
     ending = ending_of(name)
-    if ending in (".dcm", ".dicom"):
+    ending = ending if ending in ARRAY_ENDINGS else ending_by_content(content[:START_BYTES])
+    if ending in DICOM_ENDINGS:
         return read_dicom(content)
     if ending in (".nii", ".nii.gz"):
         return read_nifti(content)

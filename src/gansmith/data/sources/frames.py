@@ -51,7 +51,7 @@ class FramesOf:
         taken = sum(-(-count // step) for count in counts if count > 1)
         unused = sum(counts) - (len(counts) - many) - taken
         note = f"frames={self._options.frames}: {counted(taken, 'frame')} of {many:,} files with several frames"
-        notes = (*listing.notes, note + (f", {unused:,} not used" if unused else ""))
+        notes = listing.notes if not many else (*listing.notes, note + (f", {unused:,} not used" if unused else ""))
         return replace(listing, items=tuple(items), notes=notes)
 
     def _count(self, read: Callable[[], Payload]) -> int:

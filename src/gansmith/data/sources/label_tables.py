@@ -1,8 +1,8 @@
-"""Tables of file names and labels: .csv, .tsv and .jsonl, with a header or without, read as streams."""
+"""Tables of file names and labels: .csv, .tsv, .jsonl and .json, with a header or without."""
 
+import codecs
 import csv
 import io
-import json
 import re
 import sys
 from collections import defaultdict
@@ -14,10 +14,12 @@ from typing import IO, Any
 
 from gansmith.core.errors import DataError, counted
 from gansmith.core.file_names import printable
+from gansmith.core.plain_files import parse_json
 from gansmith.data.base import Listing
+from gansmith.data.sources.zip_names import guessed_encoding
 from gansmith.imaging.images import image_endings
 
-TABLE_ENDINGS = (".csv", ".tsv", ".jsonl")
+TABLE_ENDINGS = (".csv", ".tsv", ".jsonl", ".json")
 FILE_COLUMNS = ("file", "filename", "file_name", "image", "path")
 LABEL_COLUMNS = (
     "label",
@@ -31,9 +33,14 @@ LABEL_COLUMNS = (
     "dx",
     "diagnosis",
 )
+CAPTION_COLUMNS = ("text", "caption", "captions", "prompt", "description", "title", "alt", "alt_text")
 MAX_TABLE_BYTES = 512 * 10**6
-SAMPLED_ROWS = 1000  # from which the columns are told
+LONGEST_ROW = 2**20  # characters
+SAMPLED_ROWS, SAMPLED_CELLS = 1000, 10**6  # from which the columns are told, whichever is reached first
 LONGEST_LABEL = 200  # characters; a longer text is no class
+ONE_HOT = -1  # the position of labels that have a column each
+MOST_JSON_BYTES = 64 * 10**6
+START_BYTES = 1 << 18  # from which the encoding is told
 FEW_LABELS = 20  # so many different labels are classes, however few images there are
 
 
@@ -72,9 +79,13 @@ def label_by_table(listing: Listing, table: LabelTable, remarks: list[str]) -> L
 
 def _by_table(listing: Listing, table: LabelTable) -> Listing:
     names = _Names(listing)
-    rows = _rows(table)
-    sample = list(islice(rows, SAMPLED_ROWS))
+    encoding, is_guess = _encoding_of(table)
+    rows = _rows(table, encoding)
+    sample = list(_sampled(rows))
     has_header, file, label = _columns(sample, names, table)
+    if label == ONE_HOT:
+        head, label = sample[0], len(sample[0])
+        sample, rows = [head], _with_the_one(chain(sample[1:], rows), head, file)
     first = next((row[file] for row in sample[has_header:] if len(row) > file and row[file]), "")
     labels: dict[int, str] = {}
     unmatched = 0
@@ -100,10 +111,18 @@ def _by_table(listing: Listing, table: LabelTable) -> Listing:
             f" '{listing.items[0].name}'\n  write file names as they are in the folder, rename the table, or pass"
             " --labels FILE:FILECOLUMN:LABELCOLUMN",
         )
-    if table.columns is None and (reason := no_classes(list(labels.values()))):
+    reason = ""
+    if table.columns is None:
+        title = sample[0][label] if has_header and label < len(sample[0]) else ""
+        reason = (
+            f"captions in column '{title}'" if title.lower() in CAPTION_COLUMNS else no_classes(list(labels.values()))
+        )
+    if reason:
         command = f"--labels '{table.where}:FILECOLUMN:LABELCOLUMN'"
         return replace(listing, notes=(f"no labels: '{table.where}' has {reason}; {command} takes them as classes",))
     notes = [f"{counted(unmatched, 'row')} of {table.name} without an image"] if unmatched else []
+    if is_guess:
+        notes.append(f"{table.name} is read as {encoding}, a guess, because it is not UTF-8")
     found = with_labels(listing, labels, table.where, f"no row in {table.name}")
     return replace(found, notes=(*found.notes, *notes))
 
@@ -189,23 +208,30 @@ class _Names:
         return self._other(tails)
 
     def _other(self, tails: Sequence[str]) -> int | None:
-        """Return the one image with a name in other letters (a, A) or with another ending; None without one."""
+        """Return the one image with a name in other letters (a, A), another ending, or other zeros before a number."""
         if self._folded is None:
             self._folded = defaultdict(list)
             for name, at in self._found.items():
-                self._folded[name.casefold()] += at
+                self._folded[_folded(name)] += at
         for tail in tails:
             stem, dot, ending = tail.rpartition(".")
             stems = [stem] if dot and "." + ending.lower() in self._endings else []
             for name in (tail, *stems):
-                folded = self._folded.get(name.casefold())
+                folded = self._folded.get(_folded(name))
                 if folded is not None and len(set(folded)) == 1:
                     return folded[0]
         return None
 
 
+def _folded(name: str) -> str:
+    """Return a name in small letters; a number without the zeros before it."""
+    return name.lstrip("0") or "0" if name.isdecimal() else name.casefold()
+
+
 def _tails(name: str) -> list[str]:
     """Return the tails of a path, longest first: a/b/c.png, b/c.png, c.png."""
+    if "://" in name:
+        name = re.split(r"[?#]", name, maxsplit=1)[0]
     if "/" not in name and "\\" not in name:
         return [name]
     parts = [part for part in re.split(r"/|\\(?!x[0-9a-f]{2})", name) if part not in ("", ".", "..")]
@@ -243,6 +269,8 @@ def _columns(sample: list[list[str]], names: _Names, table: LabelTable) -> tuple
     rows = sample[has_header:]
     if not labels and not has_header and others:
         return 0, file, others[0]  # without a header: the first column beside the files
+    if not labels and has_header and _are_one_hot(rows, others):
+        return 1, file, ONE_HOT
     repeated = [at for at in labels or others if _repeats([row[at] for row in rows if len(row) > at])]
     if not labels and len(repeated) == 1:
         return int(has_header), file, repeated[0]
@@ -252,6 +280,20 @@ def _columns(sample: list[list[str]], names: _Names, table: LabelTable) -> tuple
         f"cannot tell which column of '{table.where}' holds the labels: {shown}"
         f"\n  name the columns: --labels '{table.where}:FILECOLUMN:LABELCOLUMN'",
     )
+
+
+def _are_one_hot(rows: list[list[str]], columns: Sequence[int]) -> bool:
+    """Say whether columns are one for each class: 0 or 1, and a single 1 in each row."""
+    wanted = [0.0] * (len(columns) - 1) + [1.0]
+    values = [[_number(row[at]) if at < len(row) else None for at in columns] for row in rows]
+    return len(columns) > 1 and bool(rows) and all(None not in row and sorted(row) == wanted for row in values)
+
+
+def _with_the_one(rows: Iterator[list[str]], head: Sequence[str], file: int) -> Iterator[list[str]]:
+    """Yield rows with the name of the column that has the 1 at their end; an empty text where there is none."""
+    for row in rows:
+        ones = [at for at, cell in enumerate(row[: len(head)]) if at != file and _number(cell) == 1]
+        yield [*row[: len(head)], *[""] * (len(head) - len(row)), head[ones[0]] if len(ones) == 1 else ""]
 
 
 def _repeats(values: Sequence[str]) -> bool:
@@ -273,27 +315,60 @@ def _named_column(head: Sequence[str], name: str, where: str) -> int:
     )
 
 
-def _rows(table: LabelTable) -> Iterator[list[str]]:
-    """Yield the rows of a table, stripped, without empty ones; DataError for a file that is no table in UTF-8."""
+def _rows(table: LabelTable, encoding: str) -> Iterator[list[str]]:
+    """Yield the rows of a table, stripped, without empty ones; DataError for a file that is no table."""
     try:
         with table.open() as file:
-            text = _as_text(file, table.where)
-            rows = _json_rows(text) if table.name.lower().endswith(".jsonl") else _csv_rows(text)
-            for number, row in enumerate(rows, 1):
+            text = _as_text(file, table.where, encoding)
+            name = table.name.lower()
+            read = _json_rows if name.endswith(".jsonl") else _json_file_rows if name.endswith(".json") else _csv_rows
+            for number, row in enumerate(read(text), 1):
                 if any("\0" in cell for cell in row):
                     raise _unreadable(table.where, f"row {number:,} has NUL bytes")
                 if any(row):
                     yield row
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError, OSError) as problem:
+    except DataError:
+        raise
+    except (csv.Error, ValueError, OSError) as problem:  # ValueError: text that is not UTF-8, or no JSON
         raise _unreadable(table.where, str(problem)) from problem
+
+
+def _sampled(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    cells = characters = 0
+    for row in islice(rows, SAMPLED_ROWS):
+        yield row
+        cells += len(row)
+        characters += sum(map(len, row))
+        if cells > SAMPLED_CELLS or characters > 16 * LONGEST_ROW:
+            return
 
 
 def _unreadable(where: str, reason: str) -> DataError:
     return DataError("data.unreadable_table", f"'{where}' cannot be read: {reason}\n  save it as CSV in UTF-8")
 
 
-def _as_text(file: IO[bytes], where: str) -> io.TextIOWrapper:
-    """Return a file as text in UTF-8, or in UTF-16 with the mark that spreadsheets write; DataError if too large."""
+def _encoding_of(table: LabelTable) -> tuple[str, bool]:
+    """Return the encoding of a table, and whether it is a guess: UTF-8, UTF-16, or a code page."""
+    try:
+        with table.open() as file:
+            start = file.read(START_BYTES)
+    except OSError as problem:
+        raise _unreadable(table.where, str(problem)) from problem
+    if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16", False
+    even, odd = start[:1000:2].count(0), start[1:1000:2].count(0)
+    if max(even, odd) > len(start[:1000]) / 4 and min(even, odd) * 10 < max(even, odd):  # no mark, but Latin letters
+        return "utf-16-le" if odd > even else "utf-16-be", False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        guess = guessed_encoding(start[: start.rfind(b"\n") + 1] or start)
+        return (guess, True) if guess else ("utf-8-sig", False)
+    return "utf-8-sig", False
+
+
+def _as_text(file: IO[bytes], where: str, encoding: str) -> io.TextIOWrapper:
+    """Return a file as text; DataError if it is too large."""
     if file.seekable():
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
@@ -303,26 +378,56 @@ def _as_text(file: IO[bytes], where: str) -> io.TextIOWrapper:
                 f"'{where}' has {size / 10**6:,.0f} MB, over the limit of {MAX_TABLE_BYTES // 10**6} MB for a table"
                 "\n  keep only the rows and columns of these images",
             )
-    start = file.read(2)
-    file.seek(0)
-    encoding = "utf-16" if start in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     return io.TextIOWrapper(file, encoding, newline="")
 
 
 def _csv_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
-    first = text.readline(1 << 20)
-    delimiter = max(",;\t", key=first.count)
-    for row in csv.reader(chain([first], text), delimiter=delimiter):
+    first, left = text.readline(LONGEST_ROW), LONGEST_ROW
+    delimiter = max(",;\t|", key=first.count)
+
+    def lines() -> Iterator[str]:
+        nonlocal left
+        line = first
+        while line:
+            left -= len(line)
+            if left < 0 or len(line) == LONGEST_ROW:
+                raise csv.Error(f"a row has more than {LONGEST_ROW:,} characters")
+            yield line
+            line = text.readline(LONGEST_ROW)
+
+    if delimiter not in first and len(first.split()) > 1:
+        for line in lines():
+            left = LONGEST_ROW
+            yield line.split()
+        return
+    for row in csv.reader(lines(), delimiter=delimiter):
+        left = LONGEST_ROW
         yield [cell.strip() for cell in row]
+
+
+def _json_file_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
+    """Yield the rows of a JSON file: {file: label, ...}, or a list of objects or of [file, label]."""
+    content = text.read(MOST_JSON_BYTES + 1)
+    value = parse_json(content) if len(content) <= MOST_JSON_BYTES else None
+    if isinstance(value, dict) and value and not any(isinstance(each, list | dict) for each in value.values()):
+        yield from ([str(name), _cell(label)] for name, label in value.items())
+    elif isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+        keys = list(value[0])
+        yield keys
+        yield from ([_cell(each.get(key)) for key in keys] for each in value)
+    elif isinstance(value, list) and value and all(isinstance(each, list) for each in value):
+        yield from ([_cell(cell) for cell in each] for each in value)
+    else:
+        raise csv.Error(f"it is no list of files and labels, or has more than {MOST_JSON_BYTES // 10**6} MB")
 
 
 def _json_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
     """Yield the names of the fields of the first line, then the values of every line."""
     keys: list[str] | None = None
-    while line := text.readline(1 << 20):
+    while line := text.readline(LONGEST_ROW):
         if not line.strip():
             continue
-        value = json.loads(line)
+        value = parse_json(line)
         if not isinstance(value, dict):
             raise csv.Error("a line is no JSON object")
         if keys is None:

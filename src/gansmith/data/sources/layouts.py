@@ -1,16 +1,17 @@
 """Layouts of image sets that people have: which files are images, which part is trained on, where labels come from."""
 
-import json
+import calendar
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from gansmith.core.errors import DataError, counted
 from gansmith.core.file_names import escaped, path_of, printable
+from gansmith.core.plain_files import open_plain, parse_json
 from gansmith.data.base import DataOptions, Item, Listing, left_out_line
 from gansmith.data.sources.label_tables import (
     FEW_LABELS,
@@ -23,41 +24,92 @@ from gansmith.data.sources.label_tables import (
     with_labels,
 )
 from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
-from gansmith.data.sources.walk import LeftOut, ending_noun, ending_of
-from gansmith.imaging.deep_files import SCIENCE_ENDINGS
-from gansmith.imaging.images import ENDINGS, image_endings
+from gansmith.data.sources.walk import LeftOut, ending_noun, ending_of, images_among
+from gansmith.imaging.images import ENDINGS
 
 TABLE = "labels.csv"
 AUTOMATIC_TABLES = (TABLE, "metadata.csv", "metadata.jsonl")  # read without being asked for, in this order
 STYLEGAN_FILE = "dataset.json"
-MAX_JSON_BYTES = 256 * 10**6
+MAX_JSON_BYTES, MAX_JSON_LISTS = 64 * 10**6, 8 * 10**6  # of dataset.json; the lists of ImageNet are 1.3 million
 MAX_SIDECAR_BYTES = 10**6
-ARRAY_ENDINGS = (".npy", ".npz", *SCIENCE_ENDINGS)
-TRAIN, OTHER_SPLITS = ("train", "training"), ("test", "testing", "val", "valid", "validation", "dev", "eval", "holdout")
+# Names of the parts of a set: train, train2017, training_set, images_train; val, test2017, test_set.
+_AROUND = (r"((images?|imgs?|data)[-_ ]?)?", r"([-_ ]?(set|images?|imgs?|data|split|\d{4}))?")
+TRAIN = re.compile("(train|training|trn)".join(_AROUND), re.IGNORECASE)
+OTHER_SPLITS = re.compile("(test|testing|tst|val|valid|validation|dev|eval|holdout)".join(_AROUND), re.IGNORECASE)
 # Names of two folders that hold the two sides of pairs, or two domains: source, target.
 SIDES = (
     ("lr", "hr"), ("source", "target"), ("sources", "targets"), ("input", "target"), ("input", "output"),
     ("inputs", "targets"), ("inputs", "outputs"), ("images", "masks"), ("image", "mask"), ("images", "labels"),
     ("imgs", "masks"), ("low", "high"), ("blur", "sharp"), ("noisy", "clean"), ("before", "after"),
 )  # fmt: skip
+# The same, but only if most files of one folder have the name of a file in the other.
+LIKELY_SIDES = (
+    ("images", "annotations"), ("image", "gt"), ("images", "gt"), ("images", "groundtruth"),
+    ("input", "gt"), ("input", "groundtruth"), ("rgb", "depth"), ("hazy", "gt"), ("hazy", "clear"), ("rain", "norain"),
+    ("photos", "sketches"), ("photo", "sketch"), ("leftimg8bit", "gtfine"), ("jpegimages", "segmentationclass"),
+    ("low", "normal"), ("sar", "optical"), ("img", "mask"), ("img", "gt"), ("images", "segmentation"),
+)  # fmt: skip
 SESSION = re.compile(
     r"((session|part|batch|shard|chunk|fold|run|seq|sequence|scene|clip|video|take|folder|dir|set|img|image|images|disc|"
-    r"disk|roll|dcim)[-_ .]?\(?\d+\)?|new folder.*|\d{3}[a-z_]{5})", re.IGNORECASE
+    r"disk|roll|dcim|sub|subject|patient|person|user|participant|camera|cam|device|day|night|week|month|trial|case|slide|"
+    r"site|scan|exp|experiment|recording|rec|flight|mission|tile|block|frame|frames|cv|worker|page|volume|vol)"
+    r"[-_ .]?\(?\d+\)?|new folder.*|\d{3}[a-z_]{5})", re.IGNORECASE
 )  # fmt: skip
-DATE = re.compile(r"(19|20)\d\d([-_. ]?(0?[1-9]|1[0-2])([-_. ]?[0-3]?\d)?)?([-_ tT].*)?")
+# X.mask, X_mask: the name of an image, and what a file beside it holds.
+COMPANION = re.compile(
+    r"(.+?)([-_. ](masks?|seg|segmentation|labels?|labelids|gt|groundtruth|depth|disp|normals?|edges?|"
+    r"matte|alpha|thumb|thumbnail|annotation|instanceids|color|overlay))", re.IGNORECASE
+)  # fmt: skip
+DATE = re.compile(
+    r"(19|20)\d\d([-_. ]?(0?[1-9]|1[0-2])([-_. ]?[0-3]?\d)?)?([-_ tT].*)?|[0-3]?\d[-_. ][01]?\d[-_. ](19|20)\d\d"
+    r"|[0-2]?\d[-:.h][0-5]\d([-:.m][0-5]\d)?s?"
+)
+CALENDAR = (
+    {month.lower() for names in (calendar.month_name, calendar.month_abbr) for month in names if month},
+    {day.lower() for names in (calendar.day_name, calendar.day_abbr) for day in names if day},
+)
+DECIMALS = re.compile(r"([-+]?\d*[.,]\d+[^\d]{0,4}|[-+]?\d+[^\d.,]{0,3})+")
+WITH_UNIT = re.compile(
+    r"[-+]?\d+([.,]\d+)? ?(nm|um|µm|mm|cm|m|km|px|db|hz|khz|mhz|ghz|k|c|f|°c?|s|ms|sec|min|h|mg|g|kg|ml|l|v|mv|a|ma|w|"
+    r"kw|pa|kpa|bar|%|deg|x|pct|percent|lux|lx|rpm)", re.IGNORECASE
+)  # fmt: skip
 
 
 def _all_match(pattern: str | re.Pattern[str]) -> Callable[[Sequence[str]], bool]:
     return lambda names: all(re.fullmatch(pattern, name) for name in names)
 
 
+def _are_measurements(names: Sequence[str]) -> bool:
+    if all(WITH_UNIT.fullmatch(name) for name in names):
+        return len({re.sub(r"[-+\d., ]", "", name) for name in names}) == 1
+    signed = [name for name in names if re.fullmatch(r"[-+]\d+([.,]\d+)?", name)]
+    numbers = all(re.fullmatch(r"[-+]?\d+([.,]\d+)?", name) for name in names)
+    return (numbers and bool(signed)) or all(
+        DECIMALS.fullmatch(name) and re.search(r"\d[.,]\d|^[.,]\d", name) for name in names
+    )
+
+
+def _are_buckets(names: Sequence[str]) -> bool:
+    """Say whether names are the first two or three digits of hashes, as stores of files have them."""
+    text = "".join(names)
+    is_hex = len(names) > 3 and all(re.fullmatch(r"[0-9a-f]{2,3}", name) for name in names)
+    return is_hex and any(map(str.isdecimal, text)) and any(map(str.isalpha, text))
+
+
+def is_split(name: str) -> bool:
+    """Say whether a folder has the name of a part of a set, for training or not."""
+    return bool(TRAIN.fullmatch(name) or OTHER_SPLITS.fullmatch(name))
+
+
 # What the names of folders look like that are no classes.
 NOT_CLASSES = (
-    ("splits", lambda names: all(name.lower() in (*TRAIN, *OTHER_SPLITS) for name in names)),
+    ("splits", lambda names: all(map(is_split, names))),
     ("dates", _all_match(DATE)),
+    ("dates", lambda names: any({name.lower() for name in names} <= each for each in CALENDAR)),
     ("numbered parts", _all_match(r"0*\d{3,}")),
-    ("measurements", _all_match(r"[-+]?\d*[.,]\d+.{0,3}")),
+    ("measurements", _are_measurements),
     ("sessions or parts", _all_match(SESSION)),
+    ("the first digits of hashes", _are_buckets),
 )
 # What helps with files that hold images in another form, by ending.
 HELP = (
@@ -67,8 +119,13 @@ HELP = (
     ((".mp4", ".avi", ".mov", ".mkv", ".webm"), "make images of a video: ffmpeg -i VIDEO FRAMES/%06d.png"),
     ((".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"), "pass one of the archives inside, after unpacking"),
     ((".npy", ".npz"), "put arrays into a folder of their own"),
-    (("",), "give them an ending that tells their format, such as .jpg"),
-    ((".rar", ".7z", ".gz", ".xz", ".bz2"), "unpack them and pass the folder"),
+    ((".rar", ".7z", ".gz", ".xz", ".bz2", ".zst", ".lz4", ".tar.zst"), "unpack them and pass the folder"),
+    ((".parquet", ".arrow"), "pass the folder of a Hugging Face data set as hf:FOLDER"),
+    ((".h5", ".hdf5", ".mat", ".nc", ".fits", ".fit", ".pt", ".pth", ".pkl", ".tfrecord", ".mdb", ".mgz", ".nrrd",
+      ".mha", ".hdr", ".exr"), "save the images as .npy (numpy.save), in their units"),
+    ((".svg", ".svgz", ".pdf", ".eps", ".ai"), "draw them as PNG first: rsvg-convert -h 64 X.svg -o X.png"),
+    ((".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".psd", ".xcf", ".tga", ".dds"),
+     "convert them to PNG or TIFF, for example with ImageMagick: mogrify -format png FILES"),
 )  # fmt: skip
 # Endings of texts beside images: never a reason to stop.
 TEXTS = frozenset({
@@ -103,9 +160,10 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
     Folders that all images share are stripped first. DataError without images, for two domains or sides of pairs in one
     folder, and where more is left out than read.
     """
-    images, others, notes = _sorted_out(files)
+    images, others, notes, are_arrays = _sorted_out(files)
     images, split_notes = _training_part(_stripped(images), files)
-    notes += split_notes
+    images, companion_notes = _without_companions(images)
+    notes += [*split_notes, *companion_notes]
     _refuse_mostly_left_out(files, images, others, options)
     images = sorted(_stripped(images), key=lambda image: image.name.split("/") if files.shards else [*image.parts])
     plain = Listing(tuple(Item(image.name, -1, image.locator) for image in images))
@@ -127,7 +185,8 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
     left_out = Counter(files.left_out.counts)
     left_out.update(ending_noun(name) for name, _ in others if name not in used)
     items = tuple(replace(item, name=short[item.name]) for item in listing.items)
-    return replace(listing, items=items, ignored=dict(left_out), notes=(*notes, *listing.notes))
+    notes += listing.notes
+    return replace(listing, items=items, ignored=dict(left_out), notes=tuple(notes), are_arrays=are_arrays)
 
 
 def _near(others: list[tuple[str, Any]], images: list[_Image]) -> list[tuple[str, Any]]:
@@ -141,26 +200,24 @@ def _near(others: list[tuple[str, Any]], images: list[_Image]) -> list[tuple[str
     ]
 
 
-def _sorted_out(files: Files) -> tuple[list[_Image], list[tuple[str, Any]], list[str]]:
-    """Return images, other files, and a note if the images are arrays; DataError without any."""
-    endings = image_endings()
-    for wanted in (endings, ARRAY_ENDINGS):
+def _sorted_out(files: Files) -> tuple[list[_Image], list[tuple[str, Any]], list[str], bool]:
+    """Return images, other files, a note if the images are arrays, and whether they are; DataError without any."""
+    found, are_arrays = images_among(files.names, files.read_many)
+    if found:
         skipped = 1 if files.shards else 0  # folders at the top that say nothing
-        found = ((n, locator) for n, locator in files.names if ending_of(n) in wanted)
         images = [_Image(tuple(n.split("/")[skipped:]), n, locator) for n, locator in found]
-        if images:
-            names = {image.name for image in images}
-            kinds = " or ".join(sorted({ending_of(name) for name in names}))
-            note = f"each {kinds} file is read as an image, or as several of one shape"
-            notes = [note] if wanted is ARRAY_ENDINGS else []
-            return images, [entry for entry in files.names if entry[0] not in names], notes
+        names = {image.name for image in images}
+        kinds = " or ".join(sorted({ending_of(name) or "extensionless" for name in names}))
+        notes = [f"each {kinds} file is read as an image, or as several of one shape"] if are_arrays else []
+        return images, [entry for entry in files.names if entry[0] not in names], notes, are_arrays
     counts = files.left_out.counts + Counter(ending_noun(name) for name, _ in files.names)
+    advice = help_for([name for name, _ in files.names])
     raise DataError(
         "data.empty",
         f"no images in '{files.where}' and its sub-folders"
         + (f"; {left_out_line(counts)}" if counts else "")
         + f"\n  image files end in {', '.join(ENDINGS)}"
-        f"\n  {_help_for(files.names) or 'pass the folder with the images, an archive of it, a .npz or a .npy'}",
+        f"\n  {advice or 'pass the folder with the images, an archive of it, a .npz or a .npy'}",
     )
 
 
@@ -180,9 +237,9 @@ def _tops(images: list[_Image]) -> list[str] | None:
 def _training_part(images: list[_Image], files: Files) -> tuple[list[_Image], list[str]]:
     """Return the images of the folder train/ beside test/ or val/, and a note; all images for other layouts."""
     tops = _tops(images)
-    if not tops or not all(top.lower() in (*TRAIN, *OTHER_SPLITS) for top in tops):
+    if not tops or not all(map(is_split, tops)):
         return images, []
-    train = next((top for top in tops if top.lower() in TRAIN), None)
+    train = next((top for top in tops if TRAIN.fullmatch(top)), None)
     others = [top for top in tops if top != train]
     if train is None:
         return images, []
@@ -193,6 +250,26 @@ def _training_part(images: list[_Image], files: Files) -> tuple[list[_Image], li
     shown = ", ".join(f"{name}/ with {counted(counts[name], 'image')}" for name in others)
     use = f"; to evaluate on it: gansmith evaluate RUN '{place}/{others[0]}'" if Path(files.where).is_dir() else ""
     return chosen, [f"splits: trained on {train}/, not on {shown}{use}"]
+
+
+def _without_companions(images: list[_Image]) -> tuple[list[_Image], list[str]]:
+    """Return the images without masks and the like beside them, and a note: X.mask.png or X_mask.png beside X.jpg.
+
+    They are left out only if most images have one.
+    """
+    kept, others = list[_Image](), Counter[str]()
+    keys = {(image.parts[:-1], PurePosixPath(image.parts[-1]).stem) for image in images}
+    for image in images:
+        stem = PurePosixPath(image.parts[-1]).stem
+        found = COMPANION.fullmatch(stem)
+        if found and (image.parts[:-1], found[1]) in keys:
+            others[found[2].lower()] += 1
+        else:
+            kept.append(image)
+    if sum(others.values()) * 2 <= len(kept):
+        return images, []
+    counts = ", ".join(f"{number:,} NAME{ending}" for ending, number in others.most_common())
+    return kept, [f"not used: {counts} beside the images; to learn from pairs, put them into a folder of their own"]
 
 
 def _refuse_sides(images: list[_Image], where: str) -> None:
@@ -211,15 +288,42 @@ def _refuse_sides(images: list[_Image], where: str) -> None:
             f"\n  to translate between them: gansmith train --from {first} --to {second}"
             f"\n  pairs: gansmith train {first} {second} --pairs; as one set: labels=none or labels=folders",
         )
-    for source, target in SIDES:
-        if named.keys() == {source, target}:
-            first, second = (f"'{place}/{named[side]}'" for side in (source, target))
-            raise DataError(
-                "data.two_sides",
-                f"'{where}' holds {named[source]}/ and {named[target]}/, which look like two sides, not like classes"
-                f"\n  pairs: gansmith train {first} {second} --pairs; without pairs: --from {first} --to {second}"
-                "\n  as one set: labels=none, or labels=folders to take the folders as classes",
-            )
+    if sides := _two_sides(tops, images):
+        first, second = (f"'{place}/{side}'" for side in sides)
+        raise DataError(
+            "data.two_sides",
+            f"'{where}' holds {sides[0]}/ and {sides[1]}/, which look like two sides, not like classes"
+            f"\n  pairs: gansmith train {first} {second} --pairs; without pairs: --from {first} --to {second}"
+            "\n  as one set: labels=none, or labels=folders to take the folders as classes",
+        )
+
+
+def _two_sides(tops: list[str], images: list[_Image]) -> tuple[str, str] | None:
+    """Return the two top folders as source and target if their names say so; None for others.
+
+    A word of the name is enough: DIV2K_train_LR_bicubic and DIV2K_train_HR.
+    """
+    if len(tops) != 2:
+        return None
+    words = {top: {top.lower(), *re.split(r"[-_ .]", top.lower())} for top in tops}
+    for sides, needs_names in ((SIDES, False), (LIKELY_SIDES, True)):
+        for source, target in sides:
+            for first, second in (tops, tops[::-1]):
+                is_whole = {source, target} == {first.lower(), second.lower()}
+                fits = source in words[first] and target in words[second] and target not in words[first]
+                if fits and ((is_whole and not needs_names) or _share_names(first, second, images)):
+                    return first, second
+    return None
+
+
+def _share_names(first: str, second: str, images: list[_Image]) -> bool:
+    """Say whether the files of two folders mostly have the same names, or names that begin alike: 0001 and 0001x2."""
+    starts: dict[str, set[str]] = {first: set(), second: set()}
+    for image in images:
+        stem = PurePosixPath(image.parts[-1]).stem
+        found = re.match(r"\d+|[^\W_]+([-_]\d+)*", stem)
+        starts[image.parts[0]].add(found[0] if found else stem)
+    return 2 * len(starts[first] & starts[second]) > max(map(len, starts.values()))
 
 
 def sides_of(folder: Path) -> tuple[Path, Path] | None:
@@ -227,7 +331,7 @@ def sides_of(folder: Path) -> tuple[Path, Path] | None:
     named = (
         {entry.name.lower(): entry for entry in sorted(folder.iterdir()) if entry.is_dir()} if folder.is_dir() else {}
     )
-    for source, target in (("traina", "trainb"), ("a", "b"), *SIDES):
+    for source, target in (("traina", "trainb"), ("a", "b"), *SIDES, *LIKELY_SIDES):
         if source in named and target in named:
             return named[source], named[target]
     return sides_of(named["train"]) if named.keys() >= {"train"} else None
@@ -289,7 +393,9 @@ class _LabelFiles:
     def _by_stylegan_file(self, listing: Listing) -> Listing | None:
         for name, locator in self._others:
             if name.rpartition("/")[2] == STYLEGAN_FILE:
-                found = _by_stylegan_file(listing, f"{self._files.where}/{name}", name, self._files.open(locator))
+                found = _by_stylegan_file(
+                    listing, f"{self._files.where}/{name}", name, partial(self._files.open, locator)
+                )
                 if found is not None:
                     self.used.add(name)
                     return found
@@ -322,8 +428,8 @@ class _LabelFiles:
 
 
 def open_bytes(path: str | Path) -> IO[bytes]:
-    """Open a file on disk for reading."""
-    return open(path, "rb")
+    """Open a plain file on disk for reading; raises OSError as ``open_plain``."""
+    return open_plain(path)
 
 
 def _table_named(wanted: str, others: list[tuple[str, Any]], where: str) -> tuple[str, Any] | None:
@@ -376,18 +482,22 @@ def _unused_tables(others: list[tuple[str, Any]], labels: _LabelFiles, count: in
     return [f"tables that are not used: {_list(names)}; to take one: --labels '{names[0]}'"]
 
 
-def _by_stylegan_file(listing: Listing, where: str, name: str, file: IO[bytes]) -> Listing | None:
+def _by_stylegan_file(listing: Listing, where: str, name: str, open_file: Callable[[], IO[bytes]]) -> Listing | None:
     """Return the listing with the labels of StyleGAN's dataset.json; None for a file of another kind.
 
     Its "labels" are [[name, number], ...] or null; the folders beside it are parts, and no classes.
     """
-    with file:
-        content = file.read(MAX_JSON_BYTES + 1)
     try:
+        with open_file() as file:
+            content = file.read(MAX_JSON_BYTES + 1)
         if len(content) > MAX_JSON_BYTES:
             raise ValueError(f"more than {MAX_JSON_BYTES // 10**6} MB")
-        read = json.loads(content)
-    except (ValueError, RecursionError) as problem:
+        if content.count(b"[") + content.count(b"{") > MAX_JSON_LISTS:
+            raise ValueError(f"more than {MAX_JSON_LISTS:,} lists")
+        read = parse_json(content)
+    except DataError:
+        raise
+    except (ValueError, OSError) as problem:
         raise DataError(
             "data.unreadable_table", f"'{where}' cannot be read: {problem}\n  repair it, remove it, or pass labels=none"
         ) from problem
@@ -426,8 +536,8 @@ def _sidecar_label(content: bytes, ending: str) -> str:
     text = printable(content.decode("utf-8-sig", "backslashreplace").strip()) if ending != ".json" else ""
     if ending == ".json":
         try:
-            value = json.loads(content)
-        except (ValueError, RecursionError):
+            value = parse_json(content)
+        except ValueError:
             return ""
         fields = value if isinstance(value, dict) else {}
         found = [fields[name] for name in (*LABEL_COLUMNS, "cls") if isinstance(fields.get(name), int | str)]
@@ -449,14 +559,14 @@ def _refuse_mostly_left_out(
     raise DataError(
         "data.mostly_left_out",
         f"only {counted(len(images), 'image')} of '{files.where}' can be read; {left_out_line(counts)}"
-        f"\n  {_help_for(unread) or 'convert them to PNG, JPEG, WebP or TIFF'}"
+        f"\n  {help_for([name for name, _ in unread]) or 'convert them to PNG, JPEG, WebP or TIFF'}"
         "\n  to go on without them: allow_left_out=true",
     )
 
 
-def _help_for(names: Sequence[tuple[str, Any]]) -> str:
+def help_for(names: Sequence[str]) -> str:
     """Return what helps with the most common ending of another kind; "" for unknown ones."""
-    for ending, _ in Counter(ending_of(name) for name, _ in names).most_common():
+    for ending, _ in Counter(map(ending_of, names)).most_common():
         for endings, advice in HELP:
             if ending in endings:
                 return advice

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, Item, Listing, Payload, Source
-from gansmith.data.sources.frames import FIRST, FramesOf
+from gansmith.data.sources.frames import ALL, FIRST, FramesOf
 
 NO_LABELS, FOLDER_LABELS = "none", "folders"
 
@@ -17,7 +17,15 @@ def with_options(source: Source, options: DataOptions) -> Source:
     source that is no folder and no archive.
     """
     if options.frames != FIRST:
-        return FramesOf(with_options(source, options.model_copy(update={"frames": FIRST})), options)
+        return FramesOf(_under(source, options), options)
+    if getattr(source, "all_frames", False):
+        return FramesOf(_under(source, options), options.model_copy(update={"frames": ALL}))
+    return _under(source, options)
+
+
+def _under(source: Source, options: DataOptions) -> Source:
+    """Return a source as read under some options but ``frames``."""
+    options = options.model_copy(update={"frames": FIRST})
     under: Callable[[DataOptions], Source] | None = getattr(source, "under", None)
     if under is not None:
         return under(options)

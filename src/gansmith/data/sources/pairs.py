@@ -14,13 +14,15 @@ from PIL import Image
 from gansmith.core.errors import DataError, counted
 from gansmith.core.file_names import escaped, path_of
 from gansmith.data.base import DataOptions, Item, Listing, Payload, Source
-from gansmith.data.sources.folders_archives import FolderSource, read_file
+from gansmith.data.image_info import as_image, as_values, file_and_frame, is_deep_array
+from gansmith.data.sources.folders_archives import FolderSource
 from gansmith.data.sources.options import NO_LABELS
+from gansmith.imaging.deep_files import open_any
 from gansmith.imaging.images import (
     PIXEL_LIMIT,
     ImageError,
-    decode_image,
     fit_image,
+    fit_values,
     is_gray,
     is_transparent,
     open_image,
@@ -82,7 +84,7 @@ class FolderPairs:
     def scan(self) -> Listing:
         """List the pairs under the names of the second folder; DataError, with the files, for any without a partner."""
         listings = [side.scan() for side in self._sides]
-        names = [[str(PurePosixPath(item.name).with_suffix("")) for item in listing.items] for listing in listings]
+        names = [[_without_ending(item.name) for item in listing.items] for listing in listings]
         notes = []
         if len({*names[0]} & {*names[1]}) < min(map(len, names)):
             bare = [_without_affixes(each) for each in names]
@@ -104,7 +106,7 @@ class FolderPairs:
                     f"{', '.join(sorted(alone)[:MOST_NAMED])}{more}"
                     "\n  add or remove files until both folders have the same names",
                 )
-        items = [Item(each.name, -1, (first[key].locator, each.locator)) for key, each in second.items()]
+        items = [Item(each.name, -1, (first[key], each)) for key, each in second.items()]
         ignored = sum((Counter(listing.ignored) for listing in listings), Counter[str]())
         scale, sizes = self._scale(items)
         return Listing(tuple(items), (), dict(ignored), (*notes, *sizes), scale)
@@ -113,11 +115,9 @@ class FolderPairs:
         """Return how often sources fit into their targets, from the headers of a few pairs, and a note on it."""
         found = set()
         for item in items[:: max(1, len(items) // HEADERS_READ)]:
-            locators = item.locator[::-1] if self._target_first else item.locator
+            reads = self._reads(item)[:: -1 if self._target_first else 1]
             try:
-                (height, width), (tall, wide) = (
-                    upright_shape(open_image(read_file(place), self._limit, shrink=True)) for place in locators
-                )
+                (height, width), (tall, wide) = (_shape_of(read(), self._limit) for read in reads)
             except ImageError:
                 continue
             found.add(tall // height if (tall % height, wide % width, tall * width) == (0, 0, wide * height) else 1)
@@ -128,9 +128,14 @@ class FolderPairs:
         return scale, [f"the sides of targets are {scale} times longer than those of their sources{advice}"]
 
     def stream(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        """Yield functions that read and decode pairs, uint8 (H, 2 W, C)."""
+        """Yield functions that read and decode pairs, (H, 2 W, C): uint8 of pictures, else in a type for both sides."""
         for position, item in enumerate(items):
-            yield position, partial(_read_pair, *item.locator, limit=self._limit, target_first=self._target_first)
+            reads = self._reads(item)
+            yield position, partial(_read_pair, *reads, limit=self._limit, target_first=self._target_first)
+
+    def _reads(self, item: Item) -> list[Callable[[], Payload]]:
+        """Return the functions that read the two images of a pair."""
+        return [next(side.stream([each]))[1] for side, each in zip(self._sides, item.locator, strict=True)]
 
     def _by_name(self, side: FolderSource, listing: Listing, names: Sequence[str]) -> dict[str, Item]:
         """Return the items of a folder by the names that join them; DataError for two with the same name."""
@@ -164,25 +169,46 @@ def _without_affixes(names: Sequence[str]) -> list[str]:
     return [name[: len(name) - end] for name in rest]
 
 
-def _read_pair(first: str, second: str, *, limit: int, target_first: bool) -> np.ndarray:
-    return joined(read_file(first), read_file(second), limit=limit, target_first=target_first)
+def _without_ending(name: str) -> str:
+    """Return a name without its ending; the number of an image within a file stays: x.npy#3 becomes x#3."""
+    file, mark, number = name.partition("#")
+    return str(PurePosixPath(file.removesuffix(".gz")).with_suffix("")) + mark + number
 
 
-def joined(first: bytes, second: bytes, *, limit: int = PIXEL_LIMIT, target_first: bool = False) -> np.ndarray:
-    """Return two images side by side at the size of the target, uint8 (H, 2 W, C); ImageError if they do not fit.
+def _read_pair(
+    first: Callable[[], Payload], second: Callable[[], Payload], *, limit: int, target_first: bool
+) -> np.ndarray:
+    return joined(first(), second(), limit=limit, target_first=target_first)
 
+
+def _is_deep(payload: Payload) -> bool:
+    if isinstance(payload, np.ndarray):
+        return is_deep_array(payload)
+    file, _ = file_and_frame(payload)
+    return open_any(file)[1]
+
+
+def _shape_of(payload: Payload, limit: int) -> tuple[int, int]:
+    """Return height and width, from the header where Pillow opens the file."""
+    if isinstance(payload, bytes) and not _is_deep(payload):
+        return upright_shape(open_image(payload, limit, shrink=True))
+    height, width, _ = as_values(payload, limit).shape
+    return height, width
+
+
+def joined(first: Payload, second: Payload, *, limit: int = PIXEL_LIMIT, target_first: bool = False) -> np.ndarray:
+    """Return two images side by side at the size of the target, (H, 2 W, C); ImageError if they do not fit.
+
+    Two pictures are uint8; if one has more than 8 bits or other values, both keep theirs, in a type that holds both.
     The target is the second, or the first with ``target_first``. Where it is a whole number of times larger, each pixel
     of the source is repeated, so that super-resolution finds the source again. JPEGs above ``limit`` pixels are decoded
     smaller.
     """
-    left, right = (decode_image(each, limit, shrink=True) for each in (first, second))
+    if _is_deep(first) or _is_deep(second):
+        return _joined_values(as_values(first, limit), as_values(second, limit), target_first=target_first)
+    left, right = (as_image(each, limit) for each in (first, second))
     target = left if target_first else right
-    if abs(left.width * right.height / (left.height * right.width) - 1) > SAME_PROPORTIONS:
-        raise ImageError(
-            "image.pair_proportions",
-            f"source and target differ in proportions: {left.width} x {left.height} px and"
-            f" {right.width} x {right.height} px",
-        )
+    _check_proportions(left.size, right.size)
     both = (left, right)
     channels = 4 if any(map(is_transparent, both)) else 1 if all(map(is_gray, both)) else 3
     halves = []
@@ -190,4 +216,32 @@ def joined(first: bytes, second: bytes, *, limit: int = PIXEL_LIMIT, target_firs
         if each.size != target.size and not (target.width % each.width or target.height % each.height):
             each = each.resize(target.size, Image.Resampling.NEAREST)
         halves.append(fit_image(each, target.height, target.width, channels, "stretch"))
+    return np.concatenate(halves, axis=1)
+
+
+def _check_proportions(left: tuple[int, int], right: tuple[int, int]) -> None:
+    """Raise ImageError for (width, height) of other proportions."""
+    if abs(left[0] * right[1] / (left[1] * right[0]) - 1) > SAME_PROPORTIONS:
+        raise ImageError(
+            "image.pair_proportions",
+            f"source and target differ in proportions: {left[0]} x {left[1]} px and {right[0]} x {right[1]} px",
+        )
+
+
+def _joined_values(left: np.ndarray, right: np.ndarray, *, target_first: bool) -> np.ndarray:
+    """Return two images of values side by side at the size of the target; one band stands for all of the other."""
+    _check_proportions(left.shape[1::-1], right.shape[1::-1])
+    height, width = (left if target_first else right).shape[:2]
+    bands, dtype = max(left.shape[2], right.shape[2]), np.result_type(left, right)
+    halves = []
+    for each in (left, right):
+        if each.shape[2] not in (1, bands):
+            raise ImageError("image.array_shape", f"source and target have {left.shape[2]} and {right.shape[2]} bands")
+        down, across = height // each.shape[0], width // each.shape[1]
+        if (each.shape[0] * down, each.shape[1] * across) == (height, width):
+            each = each.repeat(down, axis=0).repeat(across, axis=1)
+        else:
+            fitted = fit_values(each, height, width, "stretch", nearest=False, empty=np.zeros(each.shape[2]))
+            each = (fitted.round() if dtype.kind in "uib" else fitted).astype(dtype)
+        halves.append(np.broadcast_to(each, (height, width, bands)).astype(dtype))
     return np.concatenate(halves, axis=1)

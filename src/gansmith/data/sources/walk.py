@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,8 +10,17 @@ from typing import Any
 from gansmith.core.errors import DataError
 from gansmith.core.file_names import escaped, printable
 from gansmith.data.base import left_out_line
-from gansmith.imaging.images import ENDINGS, image_endings
+from gansmith.imaging.deep_files import SCIENCE_ENDINGS
+from gansmith.imaging.images import ENDINGS, TIFF_STARTS, image_endings
 
+ARRAY_ENDINGS = (".npy", ".npz", *SCIENCE_ENDINGS)
+LONGEST_ENDING = 12
+START_BYTES = 348  # of a file, which tell its format: NIfTI's mark is the last of them
+# The first bytes of formats, and their endings.
+STARTS = (
+    (b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"GIF8", ".gif"), (b"\x93NUMPY", ".npy"),
+    (b"\0\0\0\x0cjP  ", ".jp2"), *((start, ".tif") for start in TIFF_STARTS),
+)  # fmt: skip
 # Folders and files that systems and programs leave beside images, in lower case. Names with a dot in front are hidden.
 RUBBISH_FOLDERS = frozenset({
     "__macosx", "@eadir", "@recycle", "@__thumb", "@tmp", "#recycle", "#snapshot", "$recycle.bin", "recycler",
@@ -53,7 +62,41 @@ def ending_of(name: str) -> str:
     ending = path.suffix.lower()
     if ending in (".gz", ".bz2", ".xz") and len(path.suffixes) > 1:
         ending = path.suffixes[-2].lower() + ending
-    return ending if len(ending) <= 12 else ""
+    return ending if len(ending) <= LONGEST_ENDING else ""
+
+
+def ending_by_content(start: bytes) -> str:
+    """Return the usual ending of an image or array file, by its first 348 bytes; "" for other files."""
+    if start[128:132] == b"DICM":
+        return ".dcm"
+    if start[344:348] in (b"n+1\0", b"ni1\0"):
+        return ".nii"
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return ".webp"
+    if start[4:8] == b"ftyp":
+        return {b"avif": ".avif", b"avis": ".avif", b"heic": ".heic", b"mif1": ".heic"}.get(start[8:12], "")
+    if start[:2] == b"BM" and start[6:10] == bytes(4):
+        return ".bmp"
+    return next((ending for magic, ending in STARTS if start.startswith(magic)), "")
+
+
+def images_among(
+    names: Sequence[tuple[str, Any]], read_starts: Callable[[Sequence[Any]], Iterable[tuple[int, bytes]]]
+) -> tuple[list[tuple[str, Any]], bool]:
+    """Return the (name, locator) of the files that are images, and whether they are arrays; pictures come first.
+
+    Endings decide. Files whose name has none, or one of digits, such as those of DICOM, are told by their first bytes:
+    ``read_starts`` yields (position, content) of some locators, at least 348 bytes of each file.
+    """
+    pictures = image_endings()
+    unclear = [entry for entry in names if not ending_of(entry[0]).strip(".0123456789")]
+    kinds = {entry[0]: ending_of(entry[0]) for entry in names}
+    for position, content in read_starts([locator for _, locator in unclear]) if unclear else ():
+        kinds[unclear[position][0]] = ending_by_content(content[:START_BYTES])
+    for wanted in (pictures, ARRAY_ENDINGS):
+        if found := [entry for entry in names if kinds[entry[0]] in wanted]:
+            return found, wanted is ARRAY_ENDINGS
+    return [], False
 
 
 def ending_noun(name: str) -> str:
@@ -135,12 +178,13 @@ def image_files(path: Path, on_left_out: Callable[[str, str], None] = lambda *_:
         raise DataError(
             "data.path_not_found", f"'{escaped(path)}' does not exist\n  pass image files or folders of them"
         )
-    left_out, endings = LeftOut(), image_endings()
-    found = []
-    for name, entry in walk_folder(path, left_out):
-        if ending_of(name) in endings:
-            found.append(Path(entry.path))
-        else:
+    left_out = LeftOut()
+    names = [(name, Path(entry.path)) for name, entry in walk_folder(path, left_out)]
+    images, _ = images_among(names, _file_starts)
+    found = [file for _, file in images]
+    taken = {name for name, _ in images}
+    for name, _ in names:
+        if name not in taken:
             left_out.add(ending_noun(name))
     if not found:
         others = f"; {left_out_line(left_out.counts)}" if left_out.counts else ""
@@ -152,3 +196,23 @@ def image_files(path: Path, on_left_out: Callable[[str, str], None] = lambda *_:
     if left_out.counts:
         on_left_out(escaped(path), left_out_line(left_out.counts).removeprefix("left out: "))
     return sorted(found)
+
+
+def is_image_file(path: Path) -> bool:
+    """Say whether a file is an image or an array, by its ending, or by its first bytes if it has none."""
+    return bool(images_among([(path.name, path)], _file_starts)[0])
+
+
+def is_array_file(path: Path) -> bool:
+    """Say whether a file is a .npy, .npz, DICOM or NIfTI file, by its ending, or by its first bytes without one."""
+    return images_among([(path.name, path)], _file_starts)[1]
+
+
+def _file_starts(files: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
+    """Yield the position of each file, and its first bytes; no bytes of a file that cannot be read."""
+    for position, path in enumerate(files):
+        try:
+            with path.open("rb") as file:
+                yield position, file.read(START_BYTES)
+        except OSError:
+            yield position, b""

@@ -1,9 +1,10 @@
-"""Names in .zip files that are not UTF-8: which code page they were written in."""
+"""Names in .zip files, and tables, that are not UTF-8: which code page they were written in."""
 
 # A .zip marks names in UTF-8; other names are bytes of the code page of the machine that packed them. Python reads them
 # as code page 437, so that no byte is lost.
 
 import re
+import unicodedata
 import zipfile
 from collections.abc import Sequence
 
@@ -48,7 +49,11 @@ def _bytes_of(member: zipfile.ZipInfo) -> bytes:
 
 def _guess(names: Sequence[bytes]) -> str:
     """Return UTF-8 if all names are, else the code page whose most used characters they have, else cp437."""
-    text = b"\n".join(names)
+    return guessed_encoding(b"\n".join(names)) or "cp437"
+
+
+def guessed_encoding(text: bytes) -> str:
+    """Return the encoding of a text, "" if no guess is likely: UTF-8, or the code page whose characters it has."""
     if _decodes(text, "utf-8"):
         return "utf-8"
     fitting = [
@@ -68,7 +73,15 @@ def _guess(names: Sequence[bytes]) -> str:
         words = re.findall("[^\x00-\x7f]+", text.decode(encoding, "replace"))
         if re.fullmatch("[\u0400-\u04ff]+", "".join(words)) and sum(map(len, words)) >= 3 * len(words):
             return encoding
-    return "cp437"
+    return "cp1252" if _is_all_letters(text, "cp1252") and not _is_all_letters(text, "cp437") else ""
+
+
+def _is_all_letters(text: bytes, encoding: str) -> bool:
+    """Say whether the characters beyond ASCII are plain letters."""
+    return all(
+        letter.isascii() or unicodedata.category(letter) in ("Lu", "Ll", "Lo")
+        for letter in text.decode(encoding, "replace")
+    )
 
 
 def _is_wide(letter: str) -> bool:
