@@ -2,23 +2,26 @@
 
 # Run: python benchmarks/processes.py [--processes 2 4] [--steps 200]
 # Tiny networks, fp32, on the CPU. Gradients are those of the second iteration. Recipes with batch norm are trained with
-# sync_batchnorm=true. An error is the largest difference over the largest value of the same network.
+# sync_batchnorm=true. An error is the largest difference over the largest value of the same network. With --double
+# everything is computed in float64: an error that falls with the precision is rounding, and not another arithmetic.
 
 import argparse
 import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from gansmith.core.noise import Noise
 from gansmith.core.processes import batch_norms
 from gansmith.core.runtime import Runtime, start_runtime
 from gansmith.data.base import random_images
-from gansmith.data.batches import BatchStream
+from gansmith.data.batches import Batch, BatchStream
 from gansmith.parts.losses.base import losses
 from gansmith.parts.penalties.base import penalties
 from gansmith.recipes.load import load_recipe, recipe_names
@@ -67,7 +70,23 @@ def gradients(recipe: Recipe, runtime: Runtime) -> dict[str, Tensor]:
     return out
 
 
-def trained(name: str, steps: int, runtime: Runtime) -> dict[str, Tensor]:
+class DoubleStream(BatchStream):
+    """Batches in float64."""
+
+    def read(self, draw: int) -> Batch:
+        batch = super().read(draw)
+        return replace(batch, images=batch.images.double())
+
+
+def compute_in_double() -> None:
+    """Draw noise in float64, and do not round to float32 on the way."""
+    for name in ("normal", "uniform"):
+        drawn = getattr(Noise, name)
+        setattr(Noise, name, lambda self, *given, drawn=drawn: drawn(self, *given).double())
+    Tensor.float = Tensor.double  # batch norms and losses that guard themselves against bf16
+
+
+def trained(name: str, steps: int, runtime: Runtime, *, double: bool) -> dict[str, Tensor]:
     """Return the weights of each network of a recipe after some steps, each as one vector."""
     recipe = load_recipe(name)
     changes = [f"batch_size={BATCH}", "sync_batchnorm=true", *(["pool_size=0"] if recipe.method.domains else [])]
@@ -75,7 +94,11 @@ def trained(name: str, steps: int, runtime: Runtime) -> dict[str, Tensor]:
     shape = recipe.data.shape or (16, 16)
     data = images_for(recipe, shape[0], recipe.data.channels or 3)
     state = RunState.fresh(recipe, data.spec, 1, runtime)
-    stream = BatchStream(data, BATCH, 5, runtime, mirror=False, domains=max(1, len(recipe.method.domains)))
+    kind = DoubleStream if double else BatchStream
+    stream = kind(data, BATCH, 5, runtime, mirror=False, domains=max(1, len(recipe.method.domains)))
+    if double:
+        for network in (*state.method.networks.values(), *state.averages.values()):
+            network.double()
     for _ in range(steps):
         train_step(state, stream, runtime, state.moment(steps * BATCH / 1000))
     norm = "batch norm" if batch_norms(state.method.networks) else "none"
@@ -85,16 +108,20 @@ def trained(name: str, steps: int, runtime: Runtime) -> dict[str, Tensor]:
     }
 
 
-def work(out: Path, steps: int) -> None:
+def work(out: Path, steps: int, recipes: list[str], *, double: bool) -> None:
     runtime = start_runtime("cpu", "fp32")
     torch.set_num_threads(1)
     found = {}
-    for name, recipe in gradient_cases().items():
+    if double:
+        compute_in_double()
+    for name, recipe in () if double or recipes else gradient_cases().items():
         found |= {f"{name}|{key}": each for key, each in gradients(recipe, runtime).items()}
-    for name in recipe_names():
+    for name in recipes or recipe_names():
         if name not in ELSEWHERE:
             try:
-                found |= {f"recipe {name}|{key}": each for key, each in trained(name, steps, runtime).items()}
+                found |= {
+                    f"recipe {name}|{key}": each for key, each in trained(name, steps, runtime, double=double).items()
+                }
             except ValueError as problem:
                 print(f"{name}: {problem}", file=sys.stderr)
     if runtime.is_main:
@@ -105,10 +132,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, nargs="*", default=[2, 4])
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--recipes", nargs="*", default=[], help="these alone, without gradients")
+    parser.add_argument("--double", action="store_true", help="compute in float64, without gradients")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.work:
-        work(args.work, args.steps)
+        work(args.work, args.steps, args.recipes, double=args.double)
         return
     found = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +146,8 @@ def main() -> None:
             launcher = (
                 ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
             )
-            words = [__file__, "--work", str(out), "--steps", str(args.steps)]
+            words = [__file__, "--work", str(out), "--steps", str(args.steps), "--recipes", *args.recipes]
+            words += ["--double"] if args.double else []
             subprocess.run([sys.executable, *launcher, *words], check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
             found[count] = load_file(out)
     print(f"largest error compared with one process; weights after {args.steps} steps")

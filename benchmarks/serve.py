@@ -1,11 +1,13 @@
 """Load `gansmith serve` with many clients; check every answer; compare with one client and with a Gradio page."""
 
-# Run: python benchmarks/serve.py [MODEL.onnx] [--clients 64] [--seconds 60] [--rounds 1] [--gradio] | --mixed MINUTES
+# Run: python benchmarks/serve.py [MODEL.onnx] [--clients 64] [--seconds 60] [--rounds 1] [--gradio]
+#      python benchmarks/serve.py [FOLDER] --mixed MINUTES [--pause SECONDS]
 # Server and clients share the machine. Permalinks are first fetched one by one; every later answer must have the same
 # bytes. Without MODEL: networks of random weights, which cost what trained ones cost. --gradio: a Gradio page draws
 # with the same model; a click is a POST, a stream of events, and the image a file to fetch. GRADIO_PATH: a folder that
 # `pip install --target` put it into.
-# --mixed: images, grids, strips, latents and hostile requests for some minutes; prints the server's memory.
+# --mixed: `gansmith studio` on a folder gets images, grids, strips, films, latents, runs and hostile requests
+# for some minutes, from 8 clients that each wait --pause seconds in between; prints the server's memory once a minute.
 
 import argparse
 import asyncio
@@ -59,8 +61,8 @@ def random_model(folder: Path, recipe_name: str, size: int, channels: int) -> Pa
 
 @contextmanager
 def served(*words: str) -> Iterator[tuple[str, int]]:
-    """Run `gansmith serve` in a process; yield its address and process id."""
-    command = [sys.executable, "-m", "gansmith", "serve", *words, "--port", "0"]
+    """Run `gansmith serve` or `studio` in a process; yield its address and process id."""
+    command = [sys.executable, "-m", "gansmith", *words, "--port", "0"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert server.stderr is not None
@@ -193,10 +195,15 @@ async def _gradio_clients(url: str, process: int, clients: int, seconds: float) 
         return told(times, statuses, time.perf_counter() - began, f"{cpu_ms:.2f} CPU ms an image")
 
 
-async def mixed(url: str, name: str, minutes: float) -> None:
+async def mixed(url: str, minutes: float, pause: float) -> None:
     """Ask for all kinds of things, good and bad, and print the server's memory."""
     until, statuses = time.perf_counter() + 60 * minutes, Counter[int]()
-    at = f"/v1/models/{name}"
+    first = Client(url)
+    while not (models := json.loads((await first.ask("/v1/models"))[1]))[0]["ready"]:
+        await asyncio.sleep(0.5)
+    at = f"/v1/models/{models[0]['id']}"
+    runs = [each["id"] for each in json.loads((await first.ask("/v1/runs"))[1])["runs"]]
+    first.close()
 
     async def one(number: int) -> None:
         chosen, client = random.Random(number), Client(url)
@@ -212,17 +219,22 @@ async def mixed(url: str, name: str, minutes: float) -> None:
                 (f"{at}/image.png?seeds=-1", None),
                 (f"{at}/translate", b"no image"),
                 ("/v1/models/%2e%2e/image.png", None),
+                ("/v1/models", None),
+                ("/static/app.js", None),
+                *[(f"/v1/runs/{run}/{end}", None) for run in runs for end in ("rows?points=800", "snapshots")],
             ])  # fmt: skip
             try:
                 statuses[(await client.ask(path, body))[0]] += 1
             except (OSError, asyncio.IncompleteReadError):
                 statuses[0] += 1
                 client = Client(url)
+            await asyncio.sleep(pause)
 
     async def watch() -> None:
-        client = Client(url)
         while time.perf_counter() < until:
+            client = Client(url)
             _, text = await client.ask("/metrics")
+            client.close()
             memory = int(re.search(rb"^process_resident_memory_bytes (\d+)", text, re.M)[1])
             print(f"{(until - time.perf_counter()) / 60:5.1f} min left: {memory / 2**20:.0f} MiB", flush=True)
             await asyncio.sleep(min(60.0, 6 * minutes))
@@ -240,6 +252,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--gradio", action="store_true")
     parser.add_argument("--mixed", type=float, metavar="MINUTES")
+    parser.add_argument("--pause", type=float, default=0.0, metavar="SECONDS")
     given = parser.parse_args()
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
@@ -248,10 +261,11 @@ def main() -> None:
         }  # fmt: skip
         for title, file in files.items():
             print(title or file, flush=True)
-            with served(str(file), "--workers", str(given.workers)) as (url, process):
-                if given.mixed:
-                    asyncio.run(mixed(url, file.stem, given.mixed))
-                    continue
+            if given.mixed:
+                with served("studio", str(file if file.is_dir() else file.parent)) as (url, _):
+                    asyncio.run(mixed(url, given.mixed, given.pause))
+                continue
+            with served("serve", str(file), "--workers", str(given.workers)) as (url, process):
                 wanted = asyncio.run(
                     digests(url, [f"/v1/models/{file.stem}/image.png?seeds={number}" for number in range(PERMALINKS)])
                 )
@@ -261,7 +275,7 @@ def main() -> None:
                             f"  {clients:3} clients {asyncio.run(load(url, process, wanted, clients, given.seconds))}",
                             flush=True,
                         )
-            if given.gradio and not given.mixed:
+            if given.gradio:
                 for clients in (1, given.clients):
                     print(f"  Gradio {clients:3} {gradio_load(file, clients, given.seconds)}", flush=True)
 

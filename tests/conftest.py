@@ -22,6 +22,16 @@ from small_runs import quick_curves, quick_film, with_results
 pytest_plugins = ["browsers", "prose"]
 
 
+SLOW_FILE = "\npytestmark = pytest.mark.slow"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Without the slow tests, do not import files that hold no others: torch's compiler alone takes seconds."""
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    return SLOW_FILE in collection_path.read_text(encoding="utf-8") or None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """Compute on one thread, here and in processes that tests start: more of them would wait for each other."""

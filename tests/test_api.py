@@ -76,8 +76,8 @@ def test_the_public_names():
     assert gansmith.__all__ == [
         "Event", "GansmithError", "Model", "Run", "__version__", "arithmetic", "check", "compare", "directions",
         "evaluate", "export", "features", "from_pretrained", "import_weights", "interpolate", "invert", "load",
-        "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "schema", "silent", "train", "translate",
-        "upscale",
+        "open_fitted", "open_parts", "pick", "plan", "probe", "resume", "schema", "silent", "sweep", "train",
+        "translate", "upscale",
     ]  # fmt: skip
     assert gansmith.train is api.train
     assert (gansmith.load, gansmith.resume, gansmith.check) == (api.load, api.resume, api.check)
@@ -176,7 +176,7 @@ def test_an_unknown_keyword_is_refused(tmp_path):
 
 
 def test_every_keyword_is_an_option():
-    fields = {field.name for field in dataclasses.fields(RunOptions)} - {"source", "budget", "began"}
+    fields = {field.name for field in dataclasses.fields(RunOptions)} - {"source", "budget", "began", "launch"}
     assert fields | {"kimg", "steps", "epochs", "minutes", "until"} == RunKeywords.__optional_keys__
 
 

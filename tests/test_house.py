@@ -126,7 +126,7 @@ import importlib, sys
 class Blocked:
     names = {"tensorboard", "torchvision", "torch_fidelity", "fastapi", "uvicorn", "scipy", "sklearn", "pandas", "cv2",
              "skimage", "datasets", "huggingface_hub", "imagehash", "onnx", "onnxruntime", "pytest", "jaxtyping",
-             "beartype", "wandb", "trackio", "mlflow"}
+             "beartype", "wandb", "trackio", "mlflow", "tifffile", "pydicom", "nibabel", "pillow_heif", "ray"}
 
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in self.names:
@@ -140,8 +140,10 @@ for name in sys.argv[1:]:
 
 @pytest.mark.slow
 def test_every_module_imports_with_the_base_dependencies():
+    """All but the studio, which the command line imports when it is asked for and whose absence it explains."""
+    modules = [name for name in MODULES if not name.startswith("gansmith.web.")]
     done = subprocess.run(
-        [sys.executable, "-W", "error:::gansmith", "-c", IMPORT_ALL, *MODULES],
+        [sys.executable, "-W", "error:::gansmith", "-c", IMPORT_ALL, *modules],
         capture_output=True,
         text=True,
         check=False,

@@ -241,6 +241,9 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
         return [name, str(world / "enlarger"), images, *words[-2:]]
     if name == "translate":
         return ["translate", str(world / "translator"), images, *words[-2:]]
+    if name == "sweep":
+        kept = ["--recipe", "mlp-small", "--vary", "lr=1e-3,2e-3", "--seeds", "1", "--steps", "2", "--out", "new"]
+        return [name, images, *small("mlp-small"), *kept]
     if name == "diagnose":
         return ["diagnose", run]
     if name == "resume":

@@ -16,7 +16,7 @@ import pytest
 import gansmith
 
 REPOSITORY = Path(gansmith.__file__).parent.parent.parent
-PRESETS = "web/static/presets.json"  # they name the pages of the documentation that the wheel holds too
+DOCS = ("questions", "pictures/lessons")  # folders of the documentation that the wheel holds too
 BUILD = (sys.executable, "-m", "build", "--no-isolation")
 pytestmark = [
     pytest.mark.slow,
@@ -74,7 +74,9 @@ def test_the_wheel_holds_all_files_of_the_package(wheel):
         names = {name for name in archive.namelist() if name.startswith("gansmith/")}
     package = REPOSITORY / "src" / "gansmith"
     files = {path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    added = {f"gansmith/web/docs/{page['doc']}.md" for page in json.loads((package / PRESETS).read_text())}
+    docs = REPOSITORY / "docs"
+    pages = [path for folder in DOCS for path in (docs / folder).rglob("*") if path.is_file()]
+    added = {f"gansmith/web/docs/{path.relative_to(docs).as_posix()}" for path in pages}
     assert names == {"gansmith/py.typed", *added, *(path.relative_to(package.parent).as_posix() for path in files)}
     assert sum(not name.endswith(".py") for name in names) > 25  # recipes, sample images, extractor, report
 

@@ -2,19 +2,22 @@
 
 import math
 import re
+import shutil
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
 from gansmith.core import clock
 from gansmith.core.errors import GansmithError, StoppedError
-from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, VerdictName, progress_events
+from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, VerdictName, progress_events, silent
 from gansmith.core.file_names import can_be_path
 from gansmith.core.html import facts
 from gansmith.core.metric_name import column_of
+from gansmith.core.on_ray import run_together
 from gansmith.core.processes import digest_of, launch_id
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
@@ -23,7 +26,7 @@ from gansmith.data import cache_folder
 from gansmith.data.base import DataOptions, Source
 from gansmith.data.check import CheckReport, check_data
 from gansmith.data.datasets.base import list_named_sets
-from gansmith.data.find import DataName
+from gansmith.data.find import DataName, find_source
 from gansmith.evaluation.compare import Comparison
 from gansmith.evaluation.compare import compare as compare_runs
 from gansmith.evaluation.downstream.labelled_data import open_fitted as open_fitted
@@ -70,6 +73,8 @@ from gansmith.planning.resolve import dry_run as dry_run
 from gansmith.planning.resolve import plan as plan
 from gansmith.planning.resolve import prepare_run
 from gansmith.planning.resolve import read_recipe as read_recipe
+from gansmith.planning.sweep import Sweep, end_sweep, plan_sweep, train_sweep
+from gansmith.recipes import AUTO
 from gansmith.recipes.layer_table import describe_networks as describe_networks
 from gansmith.recipes.layer_table import example_spec as example_spec
 from gansmith.reporting.comparison_page import write_comparison
@@ -83,10 +88,15 @@ from gansmith.reporting.tracking import Tracking, parse_loggers
 from gansmith.reporting.verify import Verified
 from gansmith.reporting.verify import repair as repair_run
 from gansmith.reporting.verify import verify as verify_files
+from gansmith.runs.checkpoint import is_checkpoint, list_checkpoints
 from gansmith.runs.folder import RunFolder, is_run, make_next_folder
 from gansmith.runs.log import best_snapshot, read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
 from gansmith.runs.options import RunOptions, check_save_interval
+from gansmith.runs.storage import Store
+from gansmith.runs.sweep import MANY as MANY
+from gansmith.runs.sweep import Search, SweepFolder, parse_vary, recipe_of
+from gansmith.runs.sweep import is_sweep as is_sweep
 from gansmith.training.run import Surroundings, resume_run, start_run
 
 RUNS = Path("runs")
@@ -190,6 +200,7 @@ def train(
     - seed (0); holdout, a share of the images (0.0); data_root, a folder; init_from, a model
     - device ("auto"), precision ("auto"), compiled (False)
     - save_every_minutes: a checkpoint at least this often, besides those of the schedule
+    - store: an address ("s3://bucket/faces", "gs://...", "file://...") that gets a copy of the run at each checkpoint
     - loggers: a list of trackers, such as ["wandb"] or [{"kind": "wandb", "project": "faces", "model": True}]
 
     It shows its progress: in a notebook as one live display, elsewhere on stderr; ``progress=False`` turns that off.
@@ -204,11 +215,12 @@ def train(
     begun = _begun(options, out, runtime)
     if begun is not None:  # torchrun has started the processes again
         return resume(
-            begun, device=options.device, loggers=options.loggers or None, on_event=on_event, progress=progress
-        )
+            begun, device=options.device, loggers=options.loggers or None, store=options.store, on_event=on_event,
+            progress=progress,
+        )  # fmt: skip
     if out:
         RunFolder.check_free(Path(out))
-    with _surroundings(on_event, progress, runtime) as around:
+    with _surroundings(on_event, progress, runtime, _store_for(options.store, runtime)) as around:
         first = load_weights(options.init_from, "train", "cpu", options.plugins) if options.init_from else None
         if first is not None and first.origin is not None:
             options = replace(options, init_from=Path(first.origin.address))  # of the Hub: with the commit
@@ -262,7 +274,9 @@ def _checked(loggers: str | dict[str, Any] | Sequence[Any], runtime: Runtime) ->
 
 
 @contextmanager
-def _surroundings(on_event: OnEvent | None, progress: bool, runtime: Runtime) -> Iterator[Surroundings]:
+def _surroundings(
+    on_event: OnEvent | None, progress: bool, runtime: Runtime, store: Store | None
+) -> Iterator[Surroundings]:
     """Yield the listener, the loggers of run.json and the writer of results; only the main process has a listener."""
     main = runtime.is_main
     with showing(on_event if main else None, progress=progress and main) as listen:
@@ -270,7 +284,23 @@ def _surroundings(on_event: OnEvent | None, progress: bool, runtime: Runtime) ->
             listen,
             lambda run: Tracking.open(run, parse_loggers(run.record.loggers, check=False), listen),
             lambda run, listener: write_results(run, load_model(run.path, "cpu"), listener),
+            silent if store is None else store.push,
         )
+
+
+def _store_for(address: str | None, runtime: Runtime, *, new: bool = True) -> Store | None:
+    """Return the storage of a run in the main process, after checking that it takes files; None without one."""
+    if address is None or not runtime.is_main:
+        return None
+    store = Store(address)
+    store.check()
+    if new and store.has_run():
+        raise GansmithError(
+            "run.storage_taken",
+            f"'{address}' holds a run already\n  continue it: gansmith resume FOLDER --store {address}"
+            "\n  or pass another address",
+        )
+    return store
 
 
 @outliving_terminal()
@@ -282,6 +312,7 @@ def resume(
     accept_changes: bool = False,
     loggers: Sequence[Any] | None = None,
     save_every_minutes: float | None = None,
+    store: str | None = None,
     on_event: OnEvent | None = None,
     progress: bool = True,
 ) -> Run:
@@ -290,25 +321,156 @@ def resume(
     A run with a time limit has the time that its earlier commands left; pauses do not count, except with ``until``.
     ``kimg`` changes the length, ``device`` the device; None is the one before. ``accept_changes`` continues although
     recipe, data, torch, threads or device changed. The log records all of it. ``loggers`` replaces the loggers of the
-    run; [] ends all of them. ``save_every_minutes`` replaces that of the run. ``on_event`` and ``progress`` are those
-    of ``train``.
+    run; [] ends all of them. ``save_every_minutes`` replaces that of the run. ``store`` is an address in object storage
+    that gets a copy of the run at each checkpoint; a folder that does not exist is fetched from it. ``on_event`` and
+    ``progress`` are those of ``train``.
     Raises CheckpointError for a folder that cannot be continued exactly.
     """
     began = clock.began()
     check_save_interval(save_every_minutes)
+    if store is not None and not Path(folder).exists():
+        Store(store).pull(Path(folder))
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(record.plugin_files)
     known = record.numerics
     runtime = start_runtime(device or known.device, known.precision, compiled=known.compiled)
     specs = _checked(record.loggers if loggers is None else loggers, runtime)
-    with _surroundings(on_event, progress, runtime) as around:
+    with _surroundings(on_event, progress, runtime, _store_for(store, runtime, new=False)) as around:
         stopped_by = resume_run(
             run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs,
             save_every_minutes=record.save_every_minutes if save_every_minutes is None else save_every_minutes,
             began=began,
         )  # fmt: skip
     return Run(run.path, stopped_by == 0, stopped_by, runtime.is_main)
+
+
+def train_on_ray(
+    source: DataName | Source = "fashion-sample",
+    *,
+    on: str = "local",
+    workers: int = 1,
+    gpus_per_worker: float = 0.0,
+    out: str | Path | None = None,
+    **keywords: Unpack[RunKeywords],
+) -> Run:
+    """Train as ``train`` does, in workers of Ray, which start again after a crash and go on exactly.
+
+    ``on`` is "local" or the address of a cluster, "ray://HOST:PORT". The run folder and the data have to be on a disk
+    that all workers share. Raises GansmithError as ``train`` does, without Ray, and if nobody answers.
+    """
+    RunOptions.of(source, **keywords)
+    return run_together(partial(train, source, out=out, **keywords), on, workers, gpus_per_worker)
+
+
+def resume_on_ray(
+    folder: str | Path, *, on: str = "local", workers: int = 1, gpus_per_worker: float = 0.0, **keywords: Any
+) -> Run:
+    """Continue a run as ``resume`` does, in workers of Ray; see ``train_on_ray``."""
+    RunFolder.open(Path(folder))
+    return run_together(partial(resume, folder, **keywords), on, workers, gpus_per_worker)
+
+
+def sweep(
+    source: DataName | Source = "fashion-sample",
+    vary: Mapping[str, Sequence[Any]] | Sequence[str] = (),
+    *,
+    seeds: int | Sequence[int] = 3,
+    search: Search = "grid",
+    trials: int | None = None,
+    patience: int | None = None,
+    out: str | Path | None = None,
+    most_runs: int = MANY,
+    on: str | None = None,
+    gpus_per_run: float = 0.0,
+    on_event: OnEvent | None = None,
+    progress: bool = True,
+    **keywords: Unpack[RunKeywords],
+) -> Sweep:
+    """Train a recipe with every combination of values and seeds, and compare them.
+
+    ``vary`` maps keys of the recipe to values, or has texts such as "lr=1e-4,2e-4". ``seeds`` is a number, or the
+    seeds. With ``search="optuna"`` only ``trials`` combinations are trained, and a value may be a range: "1e-5..1e-3".
+    A run ends early at mode collapse or divergence, and after ``patience`` snapshots without improvement. The keywords
+    are those of ``train`` for every run: recipe, overrides, a length, device, ... With ``holdout`` every run is
+    evaluated. The runs come one after the other, or with ``on`` ("local", "ray://HOST:PORT") at once in workers of Ray.
+    The same call with the same ``out`` continues a sweep that was stopped.
+
+    Raises GansmithError for a combination that is no recipe, and for more than ``most_runs`` runs.
+    """
+    if isinstance(keywords.get("recipe", AUTO), str) and keywords.get("recipe", AUTO) == AUTO:
+        raise GansmithError(
+            "run.sweep_needs_recipe",
+            "a sweep needs --recipe: 'auto' would plan each run anew"
+            "\n  'gansmith recipes' lists the recipes; to plan one for your data: gansmith plan DATA --out FILE.yaml",
+        )
+    if keywords.get("until") is not None or "seed" in keywords:
+        name = "seed" if "seed" in keywords else "until"
+        raise TypeError(f"sweep() has no keyword '{name}': pass seeds, and minutes for the time of each run")
+    rest: dict[str, Any] = {**keywords}
+    monitored = ["monitor.on_collapse=stop", *([] if patience is None else [f"monitor.patience={patience}"])]
+    plugins = [str(Path(plugin).resolve()) for plugin in rest.pop("plugins", ())]
+    recipe = read_recipe(rest.pop("recipe"), (*monitored, *rest.pop("overrides", ())), [Path(each) for each in plugins])
+    RunOptions.of(source, **rest)  # refuses two lengths
+    root = Path(rest["data_root"]) if rest.get("data_root") else None
+    found = find_source(source, root)
+    for name in ("data_root", "init_from"):
+        if rest.get(name):
+            rest[name] = str(rest[name] if is_hub_address(rest[name]) else Path(rest[name]).resolve())
+    record = plan_sweep(
+        found.location,
+        {key: tuple(map(str, each)) for key, each in vary.items()} if isinstance(vary, Mapping) else parse_vary(vary),
+        recipe, seeds=range(seeds) if isinstance(seeds, int) else seeds, search=search, trials=trials, most=most_runs,
+        keywords={name: value for name, value in {**rest, "plugins": plugins}.items() if value not in (None, [])},
+    )  # fmt: skip
+    folder = Path(out) if out else make_next_folder(RUNS, f"sweep-{run_name(recipe.name, found.name)}")
+    return _swept(SweepFolder.begin(folder, record), on, gpus_per_run, on_event, progress)
+
+
+def resume_sweep(
+    folder: str | Path,
+    *,
+    on: str | None = None,
+    gpus_per_run: float = 0.0,
+    on_event: OnEvent | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Train the runs of a sweep that are left, and compare all; CheckpointError for a folder that is no sweep."""
+    return _swept(SweepFolder.open(Path(folder)), on, gpus_per_run, on_event, progress)
+
+
+@outliving_terminal()
+def _swept(folder: SweepFolder, on: str | None, gpus_each: float, on_event: OnEvent | None, progress: bool) -> Sweep:
+    shown: dict[str, Any] = {"on_event": on_event, "progress": progress} if on is None else {"progress": False}
+    with showing(on_event, progress=progress) as listen:
+        folder.lock()
+        try:
+            with suppress(Stopped), interrupting():
+                train_sweep(folder, partial(train_swept, **shown), listen, on=on, gpus_each=gpus_each)
+            return end_sweep(folder)
+        finally:
+            folder.unlock()
+
+
+def train_swept(path: Path, name: str, on_event: OnEvent | None = None, progress: bool = True) -> bool:
+    """Train or continue one run of the sweep in a folder, and evaluate it if images are held out.
+
+    Return False if a signal paused it. Raises GansmithError as ``train`` does.
+    """
+    record, folder = SweepFolder(path).record, path / name
+    run = record.run(name)
+    if any(is_checkpoint(each) for each in list_checkpoints(folder / "checkpoints")):
+        done = resume(folder, on_event=on_event, progress=progress)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)  # nothing is trained yet
+        load_plugins(tuple(Path(plugin) for plugin in record.keywords.get("plugins", ())))
+        done = train(
+            record.source, out=folder, recipe=recipe_of(record), overrides=run.changes, seed=run.seed,
+            on_event=on_event, progress=progress, **record.keywords,
+        )  # fmt: skip
+    if done.finished and record.keywords.get("holdout"):
+        evaluate(folder, device=record.keywords.get("device", "auto"), on_event=on_event, progress=progress)
+    return done.finished
 
 
 def load_weights(path: str | Path, verb: str, device: str = "auto", plugins: Sequence[str | Path] = ()) -> Model:

@@ -36,6 +36,10 @@ VERBS = {
         "DATA", "KEY=VALUE", "--minutes", "--kimg", "--epochs", "--out", "--device", "--precision", "--plugin",
         "--data-root", "--json", "--until",
     ],
+    ("sweep",): [
+        "DATA", "KEY=VALUE", "--vary", "--recipe", "--seeds", "--minutes-each", "--search", "--trials", "--patience",
+        "--out", "--holdout", "--device", "--yes", "--json",
+    ],
     ("resume",): ["RUN", "--kimg", "--accept-changes", "--json"],
     ("sample",): [
         "MODEL", "--num", "-n", "--seed", "--seeds", "--label", "--truncation", "--raw", "--out", "--numbered",

@@ -55,7 +55,7 @@ def test_two_sets_are_compared_by_every_metric_that_needs_no_model(tmp_path):
     assert (found.model, found.kimg, found.title) == ("a", None, "a")
     assert set(found.numbers) == {
         "fd420_toy", "kid420_toy", "precision410_toy", "recall410_toy", "density410_toy", "coverage410_toy",
-        "diversity410_toy", "ndb420_toy", "empty_bins420_toy", "swd410",
+        "diversity410_toy", "ndb420_toy", "empty_bins420_toy", "swd410", "texture410", "texture_median410",
     }  # fmt: skip
     assert all(number.deviation for number in found.numbers.values())
     assert set(found.skipped) == {"class_coverage", "label_accuracy", "modes", "memorisation", "inception_score"}

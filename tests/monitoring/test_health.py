@@ -285,6 +285,8 @@ def test_the_best_snapshot_has_the_lowest_fd_times_its_false_detail():
     assert best((3.0, 2.0, 2.5), (1.0, 1.2, 1.0), (0.0, 0.1)) == 2  # a texture within its deviation costs nothing
     assert best((3.0, 2.0, 2.1), (1.0, 1.3, 1.04), (0.1, 0.0)) == 3
     assert best((3.0, 2.0, 1.9), (1.0, 1.0, 1.04), (0.1, 0.0)) == 2  # fd within its deviation: the better texture
+    assert best((3.0, 2.9, 2.8), (1.6, 1.65, 1.7), (0.0, 0.05)) == 3  # textures that differ by noise: fd decides
+    assert best((2.0, 1.9), (float("nan"), 1.9)) == 2  # from before there was such a metric
     assert best_snapshot(snapshots_of((float("nan"), 3.0, 2.0)))["kimg"] == 3.0
 
 

@@ -12,11 +12,13 @@ PLAIN = {
     "adam": lambda parameters: torch.optim.Adam(parameters, foreach=False, fused=False),
     "adamw": lambda parameters: torch.optim.AdamW(parameters, weight_decay=0.1, foreach=False, fused=False),
     "rmsprop": lambda parameters: torch.optim.RMSprop(parameters, alpha=0.9, foreach=False),
+    "sgd": lambda parameters: torch.optim.SGD(parameters, momentum=0.9, foreach=False),
 }
 FIELDS = {
     "adam": {"lr": LINEAR, "beta1": 0.5, "beta2": {"start": 0.9, "end": 0.99}},
     "adamw": {"lr": LINEAR, "beta1": 0.5, "beta2": {"start": 0.9, "end": 0.99}, "weight_decay": 0.1},
     "rmsprop": {"lr": LINEAR, "alpha": 0.9},
+    "sgd": {"lr": LINEAR, "momentum": 0.9},
 }
 
 
@@ -82,13 +84,13 @@ def test_found_inf_leaves_weights_moments_and_step_counts_alone(kind, bad):
         set_gradients(weights, step)
         take(part, optimizer, step)
     before = everything(weights, optimizer)
-    assert len(before) > 2 * len(weights)
+    assert len(before) >= 2 * len(weights)
     for step in range(3):
         set_gradients(weights, 0, bad)
         take(part, optimizer, step, found_inf=1.0)
     for old, new in zip(before, everything(weights, optimizer), strict=True):
         assert torch.equal(old, new)
-    assert all(state["step"].item() == 2 for state in optimizer.state.values())
+    assert all(state["step"].item() == 2 for state in optimizer.state.values() if "step" in state)
 
 
 @pytest.mark.parametrize("kind", sorted(PLAIN))
@@ -121,7 +123,9 @@ def test_a_weight_without_a_gradient_stays(kind):
 
 
 @pytest.mark.parametrize("kind", sorted(PLAIN))
-@pytest.mark.parametrize(("field", "value"), [("lr", -1e-4), ("beta1", 1.5), ("beta2", -0.1), ("eps", 0), ("alpha", 1)])
+@pytest.mark.parametrize(
+    ("field", "value"), [("lr", -1e-4), ("beta1", 1.5), ("beta2", -0.1), ("eps", 0), ("alpha", 1), ("momentum", 1.5)]
+)
 def test_numbers_out_of_range(kind, field, value):
     if field not in optimizers.get(kind).model_fields:
         pytest.skip(f"{kind} has no {field}")

@@ -97,7 +97,10 @@ def test_a_resume_continues_the_file_of_snapshots_under_its_new_name(resumed):
     assert [row["iteration"] for row in rows] == [3, 6, 9, 12]
     assert all("modes" in row and "kinds" not in row for row in rows)
     if SAME_MACHINE:
-        assert rows == [snapshot_from_old_file(row) for row in EXPECTED["looks"]]
+        wanted = [snapshot_from_old_file(row) for row in EXPECTED["looks"]]
+        for row in rows:  # a metric that the older version did not have
+            row.get("deviations", {}).pop("texture", None)
+        assert [{name: row[name] for name in old} for row, old in zip(rows, wanted, strict=True)] == wanted
 
 
 def test_a_resume_writes_the_record_with_todays_names(resumed):

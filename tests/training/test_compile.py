@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch._dynamo.backends.debugging import aot_eager
 
 import gansmith.core.runtime
 from gansmith import api
@@ -46,6 +45,8 @@ def _no_results(monkeypatch):
 @pytest.fixture
 def graphs(monkeypatch) -> list[Any]:
     """The forward graphs that were compiled, by a backend that needs no C++ compiler and runs them as they are."""
+    from torch._dynamo.backends.debugging import aot_eager  # here: it takes seconds, also from those who only collect
+
     torch.compiler.reset()
     made: list[Any] = []
 

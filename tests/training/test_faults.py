@@ -59,7 +59,7 @@ def struck(source: Path, out: Path, at: int, fault: str) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*used instead:gansmith.core.errors.GansmithWarning")
+@pytest.mark.filterwarnings("ignore::gansmith.core.errors.GansmithWarning")
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_run_struck_anywhere_ends_as_if_it_was_not(fault, tiny_file, tmp_path, whole, no_results):
     """kill and torn leave what a power cut leaves; full, error and term end with a message and a whole checkpoint."""

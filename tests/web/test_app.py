@@ -112,6 +112,12 @@ def test_workers_answer_alike(served):
             server.terminate()
 
 
+@pytest.mark.parametrize("query", ["n=1000000000", "n=-1", "n=NaN", "seeds=3&truncatoin=0.5", "seeds=0-3&=1"])
+def test_a_parameter_that_a_route_does_not_take_is_refused(client, query):
+    answer = client.get(f"/v1/models/plain/grid.png?{query}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "web.unknown_parameter")
+
+
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(served):
     schemathesis = pytest.importorskip("schemathesis")

@@ -52,7 +52,7 @@ class Slow:
     def __init__(self, model) -> None:
         self.model, self.record, self.sizes = model, model.record, []
         self.begun, self.go_on = threading.Event(), threading.Event()
-        self.latent_input = model.latent_input
+        self.latent_input, self.data = model.latent_input, model.data
 
     def draw_batch(self, latents, labels=None):
         self.begun.set()

@@ -1,6 +1,7 @@
 """The routes of the place Learn, with a child that is quick to start instead of one that imports torch."""
 
 import asyncio
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,7 +191,11 @@ def test_experiments_have_three_sentences_and_a_page_to_read_on(client: TestClie
         for text in (preset["text"], preset.get("remedy", preset)["text"]):
             assert text.count(". ") == 2, text
             assert text.endswith(".")
-        assert client.get(f"/v1/learn/docs/{preset['doc']}").text.startswith("# ")
+        page = client.get(f"/v1/learn/docs/{preset['doc']}").text
+        assert page.startswith("# ")
+        assert "include" not in page
+        for picture in re.findall(r"!\[.*\]\(\.\./pictures/lessons/(.*\.png)\)", page):
+            assert client.get(f"/v1/learn/docs/{picture}").content.startswith(b"\x89PNG")
     assert client.get("/v1/learn/docs/none").status_code == 404
     assert client.get("/v1/learn/docs/..%2findex").status_code == 404
 

@@ -33,7 +33,7 @@ def test_a_gan_is_trained_in_front_of_a_person(tmp_path, start_studio, open_page
     page.get_by_text("D's turn").wait_for()
     until(page, HELD)
     page.get_by_label("Loss", exact=True).select_option("hinge")
-    page.get_by_text("D stops caring about points", exact=False).wait_for()
+    page.get_by_text("D stops caring about those", exact=False).wait_for()
     page.get_by_label("G's net").check()
     page.get_by_role("button", name="Read more").click()
     page.get_by_role("dialog").get_by_role("heading", name="What is mode collapse?").wait_for()

@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 
 from gansmith.core.plain_files import read_json
+from gansmith.core.randomness import sample_latents
 from gansmith.web.learn import PRESETS
 from gansmith.web.learn_worker import Session, Settings, Worker, _histogram, _kl, _net, _points
 
@@ -53,7 +54,7 @@ def test_settings_of_experiments_are_allowed(preset: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"loss": "hing"}, {"penalty": "r3"}, {"optimizer": "sgd"}, {"constraint": "x"}, {"data": "celeba"},
+        {"loss": "hing"}, {"penalty": "r3"}, {"optimizer": "sgdd"}, {"constraint": "x"}, {"data": "celeba"},
         {"data": "drawn"}, {"data": "drawn", "points": [[0, 0]]}, {"width_generator": 10**9}, {"layers": 0},
         {"lr_generator": -1}, {"lr_generator": float("nan")}, {"batch_size": 2**40}, {"seed": -1}, {"other": 1},
         {"data": "drawn", "points": [[0, 0]] * 2001}, {"latent_dim": "many"},
@@ -173,6 +174,18 @@ def test_the_net_covers_the_noise() -> None:
     net = _net(2)
     assert float(net.mean()) == pytest.approx(0, abs=1e-5)
     assert float(net.std()) == pytest.approx(1, abs=0.1)
+
+
+def test_uniform_noise_is_spread_evenly_before_the_first_layer() -> None:
+    session = Session(Settings.model_validate({**TINY, "noise": "uniform", "optimizer": "sgd", "beta1": 0.5}))
+    seen = list[torch.Tensor]()
+    session.generator.layers.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    session.fakes(torch.from_numpy(sample_latents(0, 0, 10_000, 2)), session.generator)
+    assert seen[0].histc(4, -1, 1).tolist() == pytest.approx([5000] * 4, rel=0.05)
+    before = weights(session, "generator")
+    session.step()
+    assert not same(before, weights(session, "generator"))
+    assert session.state.recipe.optimizer_for("generator").momentum == 0.5
 
 
 def test_a_drawing_is_trained_on_as_it_is() -> None:

@@ -50,10 +50,18 @@ def test_every_action_of_explore(studio, open_page, tmp_path):
     until(page, DRAWN)
 
     # Steering: truncation, labels, directions, single numbers; then undo and redo
-    page.locator(".steer").get_by_label("Truncation", exact=True).fill("0.5")
+    page.locator(".steer").get_by_label("Truncation", exact=True).fill("0.6")
     page.get_by_text("Blend classes").click()
     page.get_by_label("light", exact=True).fill("0.5")
     page.get_by_label("Direction 1", exact=True).fill("2")
+    page.get_by_role("button", name="Name them").click()
+    page.get_by_label("Name of direction 2", exact=True).fill("sleeves")
+    truncation = page.locator(".steer").get_by_label("Truncation", exact=True)
+    truncation.evaluate("(each) => { each.value = 0.5; each.dispatchEvent(new Event('input')); }")
+    until(page, "location.hash.includes('truncation=0.5')")  # the page was drawn anew, and the text stays
+    page.get_by_label("Name of direction 2", exact=True).press("Enter")
+    page.get_by_role("button", name="Name them").click()
+    page.get_by_label("sleeves", exact=True).wait_for()
     page.get_by_role("button", name="Add slider").click()
     page.get_by_label("Number 0", exact=True).fill("-1")
     until(page, "location.hash.includes('moves=dir0%3A2%2Cz0%3A-1')")

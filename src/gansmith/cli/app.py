@@ -34,6 +34,7 @@ from gansmith.cli import (
     score,
     serve,
     studio,
+    sweep,
     train,
     translate,
     upscale,
@@ -116,7 +117,7 @@ def add_verbs(panel: str, *verbs: Callable[..., None]) -> None:
         app.command(cls=Command, rich_help_panel=panel)(verb)
 
 
-add_verbs(TRAIN, train.train, resume.resume, plan.plan, recipes.recipes)
+add_verbs(TRAIN, train.train, resume.resume, sweep.sweep, plan.plan, recipes.recipes)
 add_verbs(LOOK, verify.verify, verify.repair)
 add_verbs(LOOK, diagnose.diagnose, compare.compare)
 add_verbs(USE, sample.sample, interpolate.interpolate, arithmetic.arithmetic, directions.directions)

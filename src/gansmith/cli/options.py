@@ -128,6 +128,27 @@ Processes = Annotated[
     ),
 ]
 
+StoreAt = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="ADDRESS",
+        help="Copy the run there at each checkpoint: s3://, gs:// or file://.",
+        show_default=False,
+        rich_help_panel=MORE,
+    ),
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHERE", help="Use workers of Ray: local, or ray://HOST:PORT.", show_default=False, rich_help_panel=MORE
+    ),
+]
+Workers = Annotated[int, typer.Option(metavar="N", help="Train in N workers of Ray.", min=1, rich_help_panel=MORE)]
+GpusPerWorker = Annotated[
+    float, typer.Option(metavar="N", help="Give each worker of Ray N GPUs.", min=0, rich_help_panel=MORE)
+]
+
 Raw = Annotated[bool, flag("--raw", "Use the last weights, not their moving average (EMA).", MORE)]
 Label = Annotated[str | None, typer.Option(metavar="CLASS", help="Make images of one class, by name or number.")]
 Truncation = Annotated[
@@ -198,6 +219,21 @@ def in_processes(number: int | None) -> None:
             "\n  leave out --processes, or torchrun",
         )
     raise typer.Exit(start_processes(number, words_without(sys.argv[1:], "--processes")))
+
+
+def refuse_workers_without_ray(on: str | None, workers: int, gpus_per_worker: float, processes: int | None) -> None:
+    """Raise GansmithError for options of Ray without --on, and for --on with --processes."""
+    if on is None and (workers != 1 or gpus_per_worker):
+        raise GansmithError(
+            "cli.workers_without_ray",
+            "--workers and --gpus-per-worker are for Ray, and --on is missing"
+            "\n  add --on local, or for processes of this machine without Ray: --processes N",
+        )
+    if on is not None and processes is not None:
+        raise GansmithError(
+            "cli.two_ways_to_start",
+            "--processes starts processes of this machine, and --on workers of Ray\n  pass only one of them",
+        )
 
 
 def words_without(words: list[str], option: str) -> list[str]:

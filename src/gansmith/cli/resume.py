@@ -1,16 +1,29 @@
-"""``gansmith resume``: continue a run from its newest checkpoint."""
+"""``gansmith resume``: continue a run from its newest checkpoint, or a sweep."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from gansmith.cli.options import AsJson, Processes, SaveEvery, flag, in_processes
+from gansmith.cli.options import (
+    AsJson,
+    GpusPerWorker,
+    On,
+    Processes,
+    SaveEvery,
+    StoreAt,
+    Workers,
+    flag,
+    in_processes,
+    refuse_workers_without_ray,
+)
+from gansmith.cli.sweep import print_sweep
 from gansmith.cli.train import print_run
+from gansmith.core.errors import GansmithError
 
 
 def resume(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or the folder of a sweep.")],
     kimg: Annotated[
         float | None, typer.Option(metavar="N", help="Change the length of the run to N thousand images.")
     ] = None,
@@ -25,19 +38,41 @@ def resume(
         typer.Option(metavar="NAME", help="Replace the run's loggers; 'none' ends them; repeatable."),
     ] = None,
     save_every_minutes: SaveEvery = None,
+    store: StoreAt = None,
     processes: Processes = None,
+    on: On = None,
+    workers: Workers = 1,
+    gpus_per_worker: GpusPerWorker = 0,
     as_json: AsJson = False,
 ) -> None:
     """Continue a run exactly where its newest checkpoint was saved.
 
     A changed length and accepted changes are recorded in the log of the run.
     """
-    in_processes(processes)
+    refuse_workers_without_ray(on, workers, gpus_per_worker, processes)
+    if not (run / "sweep.json").is_file():
+        in_processes(processes)
     from gansmith import api  # here: it imports torch, which takes seconds
 
+    if api.is_sweep(run):
+        if given := [option for option, value in {
+            "--kimg": kimg, "--accept-changes": accept_changes, "--device": device, "--logger": logger,
+            "--save-every-minutes": save_every_minutes, "--store": store, "--processes": processes,
+            "--workers": workers != 1,
+        }.items() if value]:  # fmt: skip
+            raise GansmithError(
+                "cli.option_of_run",
+                f"{given[0]} is for a run, and '{run}' is a sweep\n  leave it out, or resume one of the sweep's runs",
+            )
+        print_sweep(api.resume_sweep(run, on=on, gpus_per_run=gpus_per_worker), as_json=as_json)
+        return
     loggers = [] if logger == ["none"] else logger or None
-    result = api.resume(
-        run, kimg=kimg, device=device, accept_changes=accept_changes, loggers=loggers,
-        save_every_minutes=save_every_minutes,
-    )  # fmt: skip
+    words: dict[str, Any] = {
+        "kimg": kimg, "device": device, "accept_changes": accept_changes, "loggers": loggers,
+        "save_every_minutes": save_every_minutes, "store": store,
+    }  # fmt: skip
+    if on is not None:
+        result = api.resume_on_ray(run, on=on, workers=workers, gpus_per_worker=gpus_per_worker, **words)
+    else:
+        result = api.resume(run, **words)
     print_run(result, as_json=as_json)

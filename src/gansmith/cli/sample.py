@@ -19,7 +19,7 @@ from gansmith.cli.options import (
     Truncation,
     flag,
 )
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 from gansmith.core.progress import ProgressPrinter
 
 
@@ -81,4 +81,4 @@ def sample(
         drawn = drawn if change is None else drawn.mapped(change)
         with ProgressPrinter() as progress:
             written = drawn.save(path, resume=resume, on_progress=progress.show)
-    print(json_text({"out": str(written), **source}) if as_json else written)
+    tell(json_text({"out": str(written), **source}) if as_json else written)

@@ -15,22 +15,27 @@ from gansmith.cli.options import (
     DataRoot,
     Device,
     Epochs,
+    GpusPerWorker,
     Holdout,
     Kimg,
     Labels,
     Loggers,
     Minutes,
+    On,
     Plugin,
     Precision,
     Processes,
     SaveEvery,
+    StoreAt,
     Until,
+    Workers,
     ZipEncoding,
     data_overrides,
     flag,
     in_processes,
+    refuse_workers_without_ray,
 )
-from gansmith.cli.text import json_text, wrap_lines
+from gansmith.cli.text import json_text, tell, wrap_lines
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import duration, say, say_result
 from gansmith.recipes import AUTO
@@ -137,7 +142,11 @@ def train(
     precision: Precision = "auto",
     compiled: Compile = False,
     save_every_minutes: SaveEvery = None,
+    store: StoreAt = None,
     processes: Processes = None,
+    on: On = None,
+    workers: Workers = 1,
+    gpus_per_worker: GpusPerWorker = 0,
     logger: Loggers = None,
     plugin: Plugin = None,
     labels: Labels = None,
@@ -153,6 +162,7 @@ def train(
 
     Example: gansmith train photos/ --recipe dcgan batch_size=128 --kimg 500
     """
+    refuse_workers_without_ray(on, workers, gpus_per_worker, processes)
     if not dry_run:
         in_processes(processes)
     unpaired = start is not None or to is not None
@@ -171,13 +181,17 @@ def train(
         "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes, "until": until,
         "seed": seed, "holdout": holdout, "init_from": init_from, "plugins": plugin or [], "data_root": data_root,
         "device": device, "precision": precision, "compiled": compiled,
-        "loggers": logger or [], "save_every_minutes": save_every_minutes,
+        "loggers": logger or [], "save_every_minutes": save_every_minutes, "store": store,
     }  # fmt: skip
     if dry_run:
         found = api.dry_run(source, **keywords)
-        print(json_text(found.to_json()) if as_json else "\n".join(_dry_run_lines(found)))
+        tell(json_text(found.to_json()) if as_json else "\n".join(_dry_run_lines(found)))
         return
-    print_run(api.train(source, out=out, **keywords), as_json=as_json)
+    if on is not None:
+        run = api.train_on_ray(source, on=on, workers=workers, gpus_per_worker=gpus_per_worker, out=out, **keywords)
+    else:
+        run = api.train(source, out=out, **keywords)
+    print_run(run, as_json=as_json)
 
 
 def translation_recipe(recipe: str, task: str | None, pairs: bool, unpaired: bool = False) -> tuple[str, list[str]]:
@@ -241,7 +255,7 @@ def print_run(run: "api.Run", *, as_json: bool) -> None:
     if run.is_main and as_json:
         say_result(json_text(run.summary()))
     elif run.is_main and run.finished:
-        say_result(str(run.folder))
+        say_result(run.folder)
         # Here: both import torch.
         from gansmith.methods.base import verb_of
         from gansmith.recipes.load import method_kind, recipe_text

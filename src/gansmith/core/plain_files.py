@@ -6,9 +6,11 @@
 import errno
 import hashlib
 import json
+import math
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from io import BufferedReader
 from itertools import accumulate
@@ -17,12 +19,13 @@ from typing import Any
 
 import yaml
 
-from gansmith.core.file_names import escaped
+from gansmith.core.file_names import escaped, shown
 
 MAX_JSON_BYTES = 16 * 2**20  # as lists of lists they take 0.5 GB
-MAX_YAML_BYTES = 2**20
+MAX_YAML_BYTES = 2**18  # as a list of numbers they take 5 s
 MAX_TEXT_BYTES = 64 * 2**20
 MAX_DEPTH = 100  # of lists and mappings inside each other
+MAX_DIGITS = 40  # of a whole number
 SPARSE_BYTES, SPARSE_RATIO = 64 * 2**20, 16  # a larger file with fewer than 1 in 16 bytes on disk is refused
 MAX_EXTENTS = 4096
 
@@ -32,6 +35,7 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+_STEPS = {"[": 1, "{": 1, "]": -1, "}": -1}
 # Everything in a JSON text except brackets; a string without an end goes to the end of the text.
 _NO_BRACKETS = re.compile(r'"(?:[^"\\]|\\(?:.|\Z))*+(?:"|\Z)|[^\[\]{}"]++', re.DOTALL)
 
@@ -99,7 +103,10 @@ def read_bytes(path: str | Path, limit: int | None = None) -> bytes:
     with open_plain(path, limit) as file:
         if limit is None:
             return file.read()
-        data = file.read(limit + 1)
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(size + 1)  # not limit + 1: so much memory would be taken first
+        if len(data) > size:
+            data += file.read(limit + 1 - len(data))
     if len(data) > limit:
         raise UnfitFileError(path, f"it grows while it is read, and at most {limit:,} bytes are read")
     return data
@@ -116,16 +123,43 @@ def read_json(path: str | Path, limit: int = MAX_JSON_BYTES) -> Any:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Return the value of a JSON text; ValueError if it is not JSON, or nested deeper than MAX_DEPTH."""
+    """Return the value of a JSON text; ValueError if it is not JSON, nested deeper than MAX_DEPTH, or says two things.
+
+    Numbers must be finite, and whole numbers have at most MAX_DIGITS digits; a name stands once in an object.
+    """
     if isinstance(text, bytes):
         text = text.decode(json.detect_encoding(text), "surrogatepass")
     if text.count("[") + text.count("{") > MAX_DEPTH:
         brackets = _NO_BRACKETS.sub("", text)
-        deepest = max(accumulate(1 if each in "[{" else -1 for each in brackets), default=0)
+        deepest = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
         if deepest > MAX_DEPTH:
             raise ValueError(f"it is nested {deepest:,} levels deep, and at most {MAX_DEPTH} are read")
-    value = json.loads(text)
+    value = _DECODER.decode(text)
     return _printable(value) if _CONTROL.search(text) else value
+
+
+def _whole(text: str) -> int:
+    if len(text) > MAX_DIGITS:
+        raise ValueError(f"a number has {len(text):,} digits, and at most {MAX_DIGITS} are read")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is not a number that can be read")
+    return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"'{escaped(seen[:40])}' stands twice")
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
 
 
 # Control characters and marks that turn the direction of text, also as JSON escapes them; line ends are no harm.
@@ -137,7 +171,7 @@ _CONTROL = re.compile(
 def _printable(value: Any) -> Any:
     """Return a value whose texts have no control characters but line ends and tabs: they may reach a terminal."""
     if isinstance(value, str):
-        return "\n".join("\t".join(map(escaped, line.split("\t"))) for line in value.split("\n"))
+        return shown(value)
     if isinstance(value, list):
         return [_printable(each) for each in value]
     if isinstance(value, dict):
@@ -161,7 +195,34 @@ def parse_yaml(text: str) -> Any:
         depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
         if depth > MAX_DEPTH:
             raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
-    return yaml.safe_load(text)
+    return yaml.load(text, _Loader)  # noqa: S506  # as safe as the class above it
+
+
+class _Loader(yaml.SafeLoader):
+    """yaml.SafeLoader that refuses names that stand twice and numbers of many digits."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        found = super().construct_mapping(node, deep)
+        if len(found) < len(node.value):
+            seen = Counter(str(key.value) for key, _ in node.value).most_common(1)[0][0]
+            raise ValueError(f"'{escaped(seen[:40])}' stands twice")
+        return found
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        return int(super().construct_yaml_int(_of_few_digits(node)))
+
+    def construct_yaml_float(self, node: yaml.ScalarNode) -> float:
+        return _finite(str(super().construct_yaml_float(_of_few_digits(node))))
+
+
+def _of_few_digits(node: yaml.ScalarNode) -> yaml.ScalarNode:
+    if len(node.value) > MAX_DIGITS:  # 1:1:1:... is one number of base 60, which takes minutes
+        raise ValueError(f"a number has {len(node.value):,} characters, and at most {MAX_DIGITS} are read")
+    return node
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _Loader.construct_yaml_float)
 
 
 class AnchorError(ValueError):
@@ -192,14 +253,28 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def refuse_damaged_tensors(path: str | Path) -> None:
-    """Raise ValueError if a safetensors file is not as long as its header says; raises as ``open_plain``."""
+def refuse_damaged_tensors(path: str | Path) -> dict[str, str]:
+    """Return the texts in the header of a safetensors file.
+
+    Raises ValueError if it is not as long as its header says, or the header is none; else as ``open_plain``.
+    """
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, MAX_JSON_BYTES):
             raise ValueError("it is not a safetensors file, or it is cut off")
         header = parse_json(file.read(length))
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    if 8 + length + max(ends, default=0) != size:
-        raise ValueError(f"it has {size:,} bytes, and its header describes {8 + length + max(ends, default=0):,}")
+    if not isinstance(header, dict):
+        raise ValueError("its header is no JSON object")
+    texts = header.pop("__metadata__", {})
+    if not isinstance(texts, dict) or not all(isinstance(each, str) for each in texts.values()):
+        raise ValueError("its header has other metadata than texts")
+    end = 0
+    for name, entry in header.items():
+        place = entry.get("data_offsets") if isinstance(entry, dict) else None
+        if not isinstance(place, list) or len(place) != 2 or not all(type(each) is int and each >= 0 for each in place):
+            raise ValueError(f"its header does not say where '{escaped(name[:80])}' is")
+        end = max(end, place[1])
+    if 8 + length + end != size:
+        raise ValueError(f"it has {size:,} bytes, and its header describes {8 + length + end:,}")
+    return texts

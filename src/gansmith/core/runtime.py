@@ -12,7 +12,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,12 +132,16 @@ class Runtime:
 
     def any_process(self, flag: bool) -> bool:
         """Say whether the flag is true on any process; every process must call this."""
+        return self.any_of((flag,))[0]
+
+    def any_of(self, flags: Sequence[bool]) -> list[bool]:
+        """Say of each flag whether it is true on any process, in one exchange; every process must call this."""
         if self.world_size == 1:
-            return flag
-        raised = torch.tensor(float(flag), device=self.device)
+            return list(flags)
+        raised = torch.tensor(flags, dtype=torch.float32, device=self.device)
         with talking():
             dist.all_reduce(raised, op=dist.ReduceOp.MAX)
-        return bool(raised.item())
+        return [bool(each) for each in raised.tolist()]
 
     def broadcast_text(self, text: str) -> str:
         """Return the main process's text on every process; it must not be empty."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError
 from gansmith.core.output_paths import output_file
+from gansmith.core.plain_files import read_bytes
 from gansmith.exporting.base import Exported, ExportFormat, formats, refuse_used_file
 from gansmith.imaging.album import album_page
 from gansmith.imaging.images import open_image
@@ -36,7 +37,7 @@ class HtmlFilm(ExportFormat):
         last = (read_rows(run.log) or [{}])[-1]
         per_iteration = last.get("kimg", 0) / max(1, last.get("iteration", 1))
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in shown]
-        contents = [frame.read_bytes() for frame in shown]
+        contents = [read_bytes(frame) for frame in shown]
         side = max(open_image(contents[-1]).size)
         page = album_page(f"Film of {run.path.name}", contents, captions, side_px=side, seconds=SECONDS)
         commit_file(target, lambda at: at.write_bytes(page))

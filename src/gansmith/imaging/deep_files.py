@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import math
 import re
 import struct
 import zlib
@@ -16,7 +17,9 @@ from gansmith.imaging.values import MOST_BANDS
 PNG_START = b"\x89PNG\r\n\x1a\n"
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 SCIENCE_ENDINGS = (*DICOM_ENDINGS, ".nii", ".nii.gz")
-MOST_UNPACKED = 4 * 10**9  # bytes of a .nii.gz
+MOST_VALUES = 2**27  # of a file: as many as a volume of 512 x 512 x 512; in units they take 8 bytes each
+MOST_UNPACKED = 2 * 10**9  # bytes of a .nii.gz
+DEFLATED_DICOM = b"1.2.840.10008.1.2.1.99"  # its whole content is packed, and pydicom unpacks it without a limit
 # Tags of TIFF.
 BITS, PHOTOMETRIC, BANDS, EXTRA, SAMPLE_FORMAT, GDAL_METADATA = 258, 262, 277, 338, 339, 42112
 WHITE_IS_ZERO, RGB_PHOTOMETRIC = 0, 2
@@ -75,6 +78,7 @@ def read_values(data: bytes, opened: Image.Image | None, limit: int = PIXEL_LIMI
             height, width = int(page.imagelength), int(page.imagewidth)
             if height * width > limit:
                 raise _too_large(width, height, limit)
+            _refuse_many(math.prod(page.shape))
             values = _read_tiff(page)
     except ImageError:
         raise
@@ -101,6 +105,12 @@ def checked(values: np.ndarray) -> np.ndarray:
             f"has {missing:,} of {values.size:,} values that are NaN or infinite: fill them with a number",
         )
     return values
+
+
+def _refuse_many(values: int) -> None:
+    """Raise ImageError for more values than are read from one file."""
+    if values > MOST_VALUES:
+        raise ImageError("image.too_large", f"{values:,} values are over the limit of {MOST_VALUES:,} for one file")
 
 
 def band_names(data: bytes) -> tuple[str, ...]:
@@ -259,7 +269,11 @@ def read_dicom(data: bytes) -> np.ndarray:
     except ModuleNotFoundError as problem:
         raise _needs_science("DICOM") from problem
     try:
+        if DEFLATED_DICOM in data[:4096]:
+            raise ImageError("image.packed_dicom", "a deflated DICOM file: unpack it (dcmconv +te)")
         file = pydicom.dcmread(io.BytesIO(data), force=True)  # also files without the mark at byte 128
+        sides = (file.Rows, file.Columns, getattr(file, "SamplesPerPixel", 1), getattr(file, "NumberOfFrames", 1) or 1)
+        _refuse_many(math.prod(map(int, sides)))
         if "TransferSyntaxUID" not in file.file_meta:
             file.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian
         stored = file.pixel_array
@@ -268,6 +282,8 @@ def read_dicom(data: bytes) -> np.ndarray:
         values = apply_rescale(stored, file)
         if file.PhotometricInterpretation == "MONOCHROME1" and "RescaleSlope" not in file:  # low is white
             values = _inverted(values, int(file.BitsStored))
+    except (ImageError, MemoryError):
+        raise
     except Exception as problem:  # pydicom raises many types
         raise ImageError("image.damaged", f"damaged or packed DICOM ({problem})") from problem
     if values.dtype.kind == "f" and np.array_equal(values, values.round()):
@@ -284,28 +300,27 @@ def read_nifti(data: bytes) -> np.ndarray:
     except ModuleNotFoundError as problem:
         raise _needs_science("NIfTI") from problem
     try:
-        if data[:2] == b"\x1f\x8b":
-            data = _gunzipped(data)
-        form = (
-            nibabel.Nifti2Image if data[:4] in (struct.pack("<i", 540), struct.pack(">i", 540)) else nibabel.Nifti1Image
-        )
-        image: Any = form.from_bytes(data)
+        packed = data[:2] == b"\x1f\x8b"
+        with gzip.GzipFile(fileobj=io.BytesIO(data)) if packed else io.BytesIO(data) as file:
+            start = file.read(540)
+            is_second = start[:4] in (struct.pack("<i", 540), struct.pack(">i", 540))
+            form = nibabel.Nifti2Image if is_second else nibabel.Nifti1Image
+            header: Any = form.header_class(start[: form.header_class.sizeof_hdr], check=False)  # type: ignore[no-untyped-call]
+            count = math.prod(int(side) for side in header.get_data_shape())
+            _refuse_many(count)
+            size = int(header["vox_offset"]) + count * header.get_data_dtype().itemsize
+            content = start + file.read(max(0, min(size, MOST_UNPACKED) - len(start))) if packed else data
+        image: Any = form.from_bytes(content)
         slope, offset = image.dataobj.slope, image.dataobj.inter
         values = np.asarray(image.dataobj)
         if (slope, offset) == (1.0, 0.0):
             values = values.astype(image.get_data_dtype())
+    except (ImageError, MemoryError):
+        raise
     except Exception as problem:  # nibabel raises many types
         raise ImageError("image.damaged", f"damaged NIfTI ({problem})") from problem
     values = values[..., None, None] if values.ndim == 2 else values.reshape(*values.shape[:3], -1)
     return np.ascontiguousarray(values.transpose(2, 1, 0, 3)[:, ::-1])
-
-
-def _gunzipped(data: bytes) -> bytes:
-    with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
-        out = file.read(MOST_UNPACKED + 1)
-    if len(out) > MOST_UNPACKED:
-        raise ValueError(f"more than {MOST_UNPACKED // 10**9} GB unpacked")
-    return out
 
 
 def _needs_science(what: str) -> ImageError:

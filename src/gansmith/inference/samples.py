@@ -16,7 +16,7 @@ from gansmith.core.atomic_files import commit_bytes, commit_file
 from gansmith.core.errors import GansmithError, counted
 from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.output_paths import make_parent_folders, output_file, refuse_used_folder
-from gansmith.core.plain_files import open_plain
+from gansmith.core.plain_files import open_plain, read_bytes
 from gansmith.data.image_info import as_values
 from gansmith.imaging.captions import captioned_grid
 from gansmith.imaging.deep_files import encode_png16, write_tiff
@@ -372,7 +372,7 @@ def _is_whole(path: Path) -> bool:
 def _refuse_other_image(path: Path, image: np.ndarray, values: PixelValues | None, folder: Path) -> None:
     """Raise GansmithError if a file shows another image than ``image``; another device may change a level."""
     with quiet_pillow():
-        there = as_values(path.read_bytes())
+        there = as_values(read_bytes(path))
     there = there if values is None or there.shape != image.shape else shares(values.stored(there)) * 255
     image = image if values is None else shares(image) * 255
     if there.shape != image.shape or np.abs(there.astype(float) - image).mean() > OTHER_IMAGE_LEVELS:

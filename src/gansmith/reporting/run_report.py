@@ -156,7 +156,7 @@ def _curves(run: RunFolder, history: _History) -> str:
             draw_curves([*read_rows(run.log), *run.read_snapshots()], path)
         last = history.rows[-1]
         latest = [f"{k} {v:.3g}" for k, v in last.items() if k.startswith(NUMBERS) and is_number(v)]
-        uri = embedded(path.read_bytes())
+        uri = embedded(read_bytes(path))
         alt = f"Curves over {_kimg(history.kimg)} kimg. Latest: {', '.join(latest)}"
         body = (
             f'<div class="scroll"><img alt="{escape(alt)}" src="{uri}"></div>\n'

@@ -8,7 +8,7 @@ from gansmith.core.atomic_files import commit_bytes, commit_text, is_disk_full
 from gansmith.core.errors import DiskFullError, counted
 from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.core.metric_name import column_of
-from gansmith.core.plain_files import read_text
+from gansmith.core.plain_files import read_bytes, read_text
 from gansmith.inference.model import Model
 from gansmith.reporting.curves import draw_curves
 from gansmith.reporting.film import write_film
@@ -30,7 +30,7 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
     if frames:
         per_iteration = facts.last_row.get("kimg", 0) / max(1, facts.last_row.get("iteration", 1))
         until_kept = [each for each in frames if int(each.stem[:9]) * per_iteration <= model.record.kimg + 1e-6]
-        commit_bytes(run.model / "preview.png", (until_kept or frames)[-1].read_bytes())
+        commit_bytes(run.model / "preview.png", read_bytes((until_kept or frames)[-1]))
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
         with _or_warning("film", run, on_event):
             broken = write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")

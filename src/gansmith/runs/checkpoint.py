@@ -3,6 +3,7 @@
 # A checkpoint is a folder of tensors (safetensors) and values (JSON). Its manifest of SHA-256 sums is written last: a
 # folder without a matching manifest is not a checkpoint. Nothing is pickled.
 
+import os
 import re
 import shutil
 import warnings
@@ -19,18 +20,19 @@ from typing import (
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from typing_extensions import TypedDict
 
-from gansmith.core.atomic_files import commit_file, commit_json, is_disk_full, sync_folder
+from gansmith.core.atomic_files import TEMPORARY, commit_file, commit_json, is_disk_full, sync_folder
 from gansmith.core.errors import CheckpointError, DiskFullError, GansmithWarning, reason_of
 from gansmith.core.plain_files import read_json, refuse_damaged_tensors, sha256_of
 from gansmith.core.registry import FrozenModel
+from gansmith.core.tensor_files import load_tensors
 
 FORMAT = 1
 NAME = re.compile(r"\d{9}")  # of a checkpoint folder: its iteration; folders with other names are a user's
-TENSORS, VALUES, MANIFEST = "state.safetensors", "state.json", "manifest.json"
+FILES = TENSORS, VALUES, MANIFEST = "state.safetensors", "state.json", "manifest.json"
 
 
 class FileSum(FrozenModel):
@@ -86,14 +88,15 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
     try:
         if free < needed:
             raise DiskFullError("disk.full", f"{free:,} bytes are free")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
+        _remove(folder)
+        with suppress(FileExistsError):  # a user's files are in it
+            folder.mkdir()
         commit_file(folder / TENSORS, lambda path: save_file(contiguous, path))
         commit_json(folder / VALUES, values)
         files = {name: {"sha256": sha256_of(folder / name)} for name in (TENSORS, VALUES)}
         commit_json(folder / MANIFEST, {"format": FORMAT, "files": files})
     except (DiskFullError, OSError) as problem:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         if not isinstance(problem, DiskFullError) and not is_disk_full(problem):
             raise
         raise DiskFullError(
@@ -122,7 +125,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
                     f"{folder / name} was altered or cut off: its SHA-256 differs from the manifest",
                 )
         values = _VALUES.validate_python(read_json(folder / VALUES))
-        return Checkpoint(folder, load_file(folder / TENSORS), cast(dict[str, Any], values))
+        return Checkpoint(folder, load_tensors(folder / TENSORS), cast(dict[str, Any], values))
     except FileNotFoundError as problem:
         raise CheckpointError(
             "checkpoint.incomplete", f"{folder} is not a complete checkpoint: {Path(problem.filename).name} is missing"
@@ -160,8 +163,18 @@ def is_planned(folder: Path) -> bool:
 
 
 def list_checkpoints(parent: Path) -> list[Path]:
-    """Return the checkpoint folders, newest first, complete or not; folders with other names are left alone."""
-    return sorted((path for path in parent.glob("[0-9]*") if NAME.fullmatch(path.name) and path.is_dir()), reverse=True)
+    """Return the checkpoint folders, newest first, complete or not; other folders are left alone."""
+    return sorted(
+        (path for path in parent.glob("[0-9]*") if NAME.fullmatch(path.name) and _is_ours(path)), reverse=True
+    )
+
+
+def _is_ours(folder: Path) -> bool:
+    """Say whether a folder is a checkpoint, complete or not: it has a file of one, or is empty."""
+    with suppress(OSError):
+        names = os.listdir(folder)
+        return not names or any(name in FILES or TEMPORARY.fullmatch(name) for name in names)
+    return False
 
 
 def load_latest(parent: Path, *, accept: Callable[[Checkpoint], bool] = lambda _: True) -> tuple[Checkpoint, list[str]]:
@@ -196,11 +209,23 @@ def load_newest(parent: Path) -> Checkpoint:
 
 
 def prune_checkpoints(parent: Path, keep: set[Path]) -> None:
-    """Remove all checkpoints except ``keep``. The manifest goes first: half a checkpoint must not look complete."""
+    """Remove all checkpoints except ``keep``; a user's own files in their folders stay."""
     for folder in list_checkpoints(parent):
         if folder not in keep:
-            (folder / MANIFEST).unlink(missing_ok=True)
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the files of a checkpoint, and its folder if nothing else is in it.
+
+    The manifest goes first: half a checkpoint must not look complete.
+    """
+    for path in (folder / MANIFEST, folder / TENSORS, folder / VALUES, *folder.glob(".*.tmp")):
+        if path.name in FILES or TEMPORARY.fullmatch(path.name):
+            with suppress(OSError):
+                path.unlink()
+    with suppress(OSError):  # it does not exist, or has a user's files
+        folder.rmdir()
 
 
 def first_fault(problem: ValidationError) -> str:

@@ -131,9 +131,11 @@ def best_snapshot(snapshots: Sequence[Row]) -> Row | None:
     """Return the best snapshot: the lowest Fréchet distance, enlarged for false detail.
 
     fd hardly sees grain, so it is multiplied by 1 + e, where e is the excess of the texture: max(t, 1 / t) - 1 for the
-    ratio t, less two of its standard deviations, from 0 to 1. Two snapshots whose products differ by at most two
-    standard deviations of their difference are equally good by fd: then the smaller excess wins, or for equal ones the
-    lower product. Snapshots are compared one after the other, so that the best of the first N is known at the N-th.
+    ratio t, less two of its standard deviations, from 0 to 1. Two excesses that differ by at most two standard
+    deviations of their difference count as equal, as do those of two snapshots of which one has no texture: then fd
+    alone decides. Two products that differ by at most two standard deviations of their difference are equally good:
+    then the smaller excess wins. Snapshots are compared one after the other, so that the best of the first N is known
+    at the N-th.
     """
     best: Row | None = None
     for row in snapshots:
@@ -144,17 +146,24 @@ def best_snapshot(snapshots: Sequence[Row]) -> Row | None:
 
 def excess_of_texture(row: Row) -> float:
     """Return how far a snapshot's texture is from 1 beyond its deviation, 0 for a snapshot without a texture."""
-    ratio, spread = measure(row, "texture"), row.get("deviations", {}).get("texture", 0.0)
+    ratio = measure(row, "texture")
     if math.isnan(ratio):
         return 0.0
-    return min(MOST_EXCESS, max(0.0, max(ratio, 1 / max(ratio, 1e-6)) - 1 - NOISE * spread))
+    return min(MOST_EXCESS, max(0.0, max(ratio, 1 / max(ratio, 1e-6)) - 1 - NOISE * _spread(row, "texture")))
+
+
+def _spread(row: Row, name: str) -> float:
+    return float(row.get("deviations", {}).get(name, 0.0))
 
 
 def _is_better(row: Row, best: Row) -> bool:
-    excess = [excess_of_texture(each) for each in (row, best)]
-    ranks = [measure(each, "fd") * (1 + much) for each, much in zip((row, best), excess, strict=True)]
-    spreads = [each.get("deviations", {}).get("fd", 0.0) for each in (row, best)]
-    noise = NOISE * math.hypot(*(spread * (1 + much) for spread, much in zip(spreads, excess, strict=True)))
+    both = (row, best)
+    excess = [excess_of_texture(each) for each in both]
+    missing = any(math.isnan(measure(each, "texture")) for each in both)
+    if missing or abs(excess[0] - excess[1]) <= NOISE * math.hypot(*(_spread(each, "texture") for each in both)):
+        excess = [0.0, 0.0]
+    ranks = [measure(each, "fd") * (1 + much) for each, much in zip(both, excess, strict=True)]
+    noise = NOISE * math.hypot(*(_spread(each, "fd") * (1 + much) for each, much in zip(both, excess, strict=True)))
     if math.isnan(ranks[0]) or math.isnan(ranks[1]):
         return math.isnan(ranks[1]) and not math.isnan(ranks[0])
     if abs(ranks[0] - ranks[1]) <= noise and excess[0] != excess[1]:

@@ -62,6 +62,7 @@ class Trainer:
     timekeeper: Timekeeper = field(default_factory=Timekeeper)
     on_event: OnEvent = silent
     stop_requested: Callable[[], bool] = lambda: False
+    on_saved: Callable[[], None] = silent  # called in the main process after a checkpoint
     _failed_saves: int = 0
     _saved_at: float = field(default_factory=clock.monotonic)
 
@@ -92,8 +93,15 @@ class Trainer:
             train_step(state, self._stream, runtime, moment)
             checkpoint_due = length.is_due(length.checkpoint_every, state.iteration)
 
+            # Decisions of one process that all follow, in one exchange.
+            new_length = self._new_length(is_checkpoint=checkpoint_due)
+            flags = (self.stop_requested(), self._is_time_to_save(), new_length is not None)
+            stop, is_time_to_save, is_revised = runtime.any_of(flags)
+
             # Length: a time limit revises it, at checkpoints and where the time is over. The checkpoint below has it.
-            checkpoint_due |= self._revise_length(is_checkpoint=checkpoint_due)
+            if is_revised:
+                self._revise_length(new_length)
+                checkpoint_due = True
             at_end = state.iteration >= self.length.iterations
 
             # Snapshot: only together with a checkpoint, so that the best one can be kept and returned to.
@@ -120,8 +128,7 @@ class Trainer:
                 self._write_previews()
 
             # Checkpoint: on schedule, and when a signal asks to stop. Weights that are not finite are never saved.
-            stop = runtime.any_process(self.stop_requested())
-            if checkpoint_due or at_end or stop or self._is_time_to_save():
+            if checkpoint_due or at_end or stop or is_time_to_save:
                 if row_due or self._is_finite():
                     self._save(planned=checkpoint_due, stop=stop)
                 elif checkpoint_due or at_end:
@@ -141,9 +148,9 @@ class Trainer:
         return state.iteration >= self.length.iterations
 
     def _is_time_to_save(self) -> bool:
-        """Say whether --save-every-minutes asks for a checkpoint; every process must call it."""
+        """Say in the main process whether --save-every-minutes asks for a checkpoint."""
         every = self.run.record.save_every_minutes if self.runtime.is_main else None
-        return self.runtime.any_process(every is not None and clock.monotonic() - self._saved_at >= 60 * every)
+        return every is not None and clock.monotonic() - self._saved_at >= 60 * every
 
     def _make_stream(self) -> BatchStream:
         recipe, salt = self.state.recipe, self.state.salt
@@ -157,20 +164,21 @@ class Trainer:
             speed["eta_sec"] = round(max(0.0, self.timekeeper.left()), 1)
         return speed
 
-    def _revise_length(self, *, is_checkpoint: bool) -> bool:
-        """Revise the length where the time limit needs it, and log that; return whether it was."""
-        if self.length.limit is None:
-            return False
-        state, new = self.state, None
-        if self.runtime.is_main:
-            is_set = state.recipe.monitor.snapshot_kimg is not None  # the user has set the interval
-            every = None if is_set else self._supervisor.interval(self.length)
-            images = state.images_per_iteration
-            new = self.timekeeper.revise(
-                self.length, state.iteration, images, is_checkpoint=is_checkpoint, snapshot_every=every
-            )
-        if not self.runtime.any_process(new is not None):
-            return False
+    def _new_length(self, *, is_checkpoint: bool) -> RunLength | None:
+        """Return in the main process the length that the time limit needs; None where the present one holds."""
+        state = self.state
+        if self.length.limit is None or not self.runtime.is_main:
+            return None
+        is_set = state.recipe.monitor.snapshot_kimg is not None  # the user has set the interval
+        every = None if is_set else self._supervisor.interval(self.length)
+        images = state.images_per_iteration
+        return self.timekeeper.revise(
+            self.length, state.iteration, images, is_checkpoint=is_checkpoint, snapshot_every=every
+        )
+
+    def _revise_length(self, new: RunLength | None) -> None:
+        """Take the main process's new length in all processes, and log it."""
+        state = self.state
         told = self.runtime.broadcast_text(json.dumps(new and new.to_json()))
         before, self.length = self.length, RunLength.from_json(json.loads(told))
         message = f"{before.schedule_kimg:,.1f} -> {self.length.schedule_kimg:,.1f} kimg, {self.length.source}"
@@ -180,7 +188,6 @@ class Trainer:
             self.run.write_record(self.run.record.model_copy(update={"length": self.length}))
         if abs(self.length.schedule_kimg / before.schedule_kimg - 1) > MENTIONED:
             self.on_event(MessageEvent("note", f"length: {message}"))
-        return True
 
     def _progress(self) -> Progress:
         return Progress("training", self.state.kimg, self.length.schedule_kimg)
@@ -291,6 +298,7 @@ class Trainer:
                     values = self._values(self.run, planned=planned)
                     save_checkpoint(self.run.checkpoints / f"{state.iteration:09d}", tensors, values)
                     prune_checkpoints(self.run.checkpoints, self._worth_keeping())
+                    self.on_saved()
         except DiskFullError as problem:
             full = problem
         if not self.runtime.any_process(full is not None):  # the others wait here until the main process has written

@@ -1,18 +1,19 @@
 """The application: routes, errors as JSON, the page, and uvicorn that serves it."""
 
 import importlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import GansmithError, unknown_name
 from gansmith.core.version import __version__
 from gansmith.web import images, listing, uploads
 from gansmith.web.refused import RefusedError
@@ -27,7 +28,7 @@ STATUS = {
     "web.run_not_training": 409, "web.run_is_training": 409, "web.run_unreadable": 403, "web.no_such_snapshot": 404,
     "web.no_such_page": 404, "web.no_such_picture": 404,
     "web.read_only": 403, "web.control_forbidden": 403, "web.control_unsupported": 501, "web.unknown_session": 404,
-    "web.too_many_sessions": 429, "web.too_many_streams": 429,
+    "web.too_many_sessions": 429, "web.too_many_streams": 429, "web.unknown_parameter": 422,
 }  # fmt: skip
 _TEXTS = {"type": "object", "properties": {name: {"type": "string"} for name in ("code", "message")}}
 _ERROR = {"type": "object", "properties": {"error": _TEXTS}, "required": ["error"]}
@@ -56,6 +57,7 @@ def create_app(
     app = FastAPI(
         title="gansmith", version=__version__, lifespan=running, docs_url=None, redoc_url=None,
         openapi_url="/v1/openapi.json", responses=dict.fromkeys(TOLD, PROBLEM),
+        dependencies=[Depends(_refuse_unknown_parameters)],
     )  # fmt: skip
     app.state.gansmith = state
     for kind, handler in (
@@ -75,6 +77,21 @@ def create_app(
         app.add_route("/", _page)
         app.mount("/static", StaticFiles(directory=STATIC), "static")
     return Security(app, token, state.metrics)
+
+
+async def _refuse_unknown_parameters(request: Request) -> None:
+    """Refuse parameters that a route does not take: a mistyped one would silently give another picture."""
+    known = {*_parameters(request.scope["route"].dependant), "token"}
+    for name in request.query_params:
+        if name not in known:
+            raise GansmithError("web.unknown_parameter", unknown_name("parameter", name[:100], known - {"token"}))
+
+
+def _parameters(dependant: Dependant) -> Iterator[str]:
+    for field in dependant.query_params:
+        yield field.alias
+    for part in dependant.dependencies:
+        yield from _parameters(part)
 
 
 async def _page(_: Request) -> FileResponse:
@@ -97,9 +114,12 @@ async def _refused(_: Request, problem: RefusedError) -> JSONResponse:
 
 
 async def _http(_: Request, problem: HTTPException) -> JSONResponse:
-    codes = {404: "web.not_found", 405: "web.method_not_allowed"}
-    code = codes.get(problem.status_code, "web.bad_request")
-    return error_json(problem.status_code, code, str(problem.detail), dict(problem.headers or {}))
+    told = {
+        404: ("web.not_found", "there is nothing at this address\n  what can be asked for: /v1/openapi.json"),
+        405: ("web.method_not_allowed", "this address is asked in another way\n  how: /v1/openapi.json"),
+    }
+    code, message = told.get(problem.status_code, ("web.bad_request", str(problem.detail)))
+    return error_json(problem.status_code, code, message, dict(problem.headers or {}))
 
 
 async def _invalid(_: Request, problem: RequestValidationError) -> JSONResponse:

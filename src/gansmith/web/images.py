@@ -232,7 +232,9 @@ class _Pictures:
         entry = self.state.models.get(name)
         if version is not None and version != entry.version:
             raise ModelError(
-                "web.other_version", f"model '{entry.id}' has other weights now: its version is {entry.version}"
+                "web.other_version",
+                f"model '{entry.id}' has other weights now: its version is {entry.version}"
+                "\n  without 'version' these draw",
             )
         return entry
 

@@ -1,19 +1,19 @@
 """Routes of the place Judge: the evaluation of a model with what its numbers mean, and a new evaluation."""
 
 import asyncio
-import json
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Query
 from fastapi.responses import FileResponse
 from pydantic import Field
 
 from gansmith.core.errors import GansmithError, ModelError
 from gansmith.core.metric_name import MetricName
+from gansmith.core.plain_files import read_json
 from gansmith.core.registry import FrozenModel
 from gansmith.web.models import run_child
 from gansmith.web.places import ONNX, RUN_JSON
@@ -237,7 +237,11 @@ def router(state: State) -> APIRouter:
             work.task.cancel()
 
     @routes.get("/{picture}.png", response_class=FileResponse)
-    async def picture(model: str, picture: Literal["real", "samples", "nearest", "translations"]) -> FileResponse:
+    async def picture(
+        model: str,
+        picture: Literal["real", "samples", "nearest", "translations"],
+        of: Annotated[float | None, Query(description="any number; another one lets a page load it again")] = None,
+    ) -> FileResponse:
         """Return a picture of the last evaluation: real images, samples, samples beside their nearest neighbours."""
         path = _picture(state.places.model(model), picture)
         if not path.is_file():
@@ -262,7 +266,7 @@ def _picture(place: Path, name: str) -> Path:
 def _holds_out(place: Path) -> bool | None:
     """Say whether a run held images back; None for a model that is not a run."""
     try:
-        return bool(json.loads((place / RUN_JSON).read_bytes())["data"]["spec"]["held_out"])
+        return bool(read_json(place / RUN_JSON)["data"]["spec"]["held_out"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -271,9 +275,7 @@ def _evaluation(place: Path, kimg_now: float | None) -> dict[str, Any] | None:
     """Return the last evaluation with the meaning of each number; None if there is none that can be read."""
     path = place / EVALUATION / FILE
     try:
-        if path.stat().st_size > MOST_BYTES:
-            return None
-        found = json.loads(path.read_bytes())
+        found = read_json(path, MOST_BYTES)
         numbers = [_number(name, number) for name, number in found["numbers"].items()]
         facts, kimg = found["facts"], found["kimg"]
         out = {name: found[name] for name in ("model", "kimg", "protocol", "words", "skipped", "seconds")}

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import secrets
 import sys
 import tempfile
@@ -13,11 +14,11 @@ from typing import IO, Annotated, Any, Literal
 
 from fastapi import APIRouter
 from fastapi import Path as PathPart
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import FileResponse, PlainTextResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from gansmith.core.cpus import available_cpus
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import GansmithError, unknown_name
 from gansmith.core.plain_files import read_json
 from gansmith.web.state import State
 
@@ -28,9 +29,14 @@ TOLD_BYTES = 4000  # of a child's stderr
 FEWEST, MOST = 2, 8  # sessions at a time: as many as there are cores, within these
 WORKER = ("-m", "gansmith.web.learn_worker")
 PRESETS = Path(__file__).parent / "static" / "presets.json"
-DOCS = (Path(__file__).parent / "docs", Path(__file__).parents[3] / "docs" / "questions")  # of a wheel, of a checkout
+DOCS = next(
+    (found for found in (Path(__file__).parent / "docs", Path(__file__).parents[3] / "docs") if found.is_dir()),
+    Path(__file__).parent / "docs",
+)  # of a wheel, or of a checkout
+INCLUDE = re.compile(r"^```\{include\} ([a-z0-9/-]+\.md)\n```$", re.MULTILINE)
 
 SessionId = Annotated[str, PathPart(max_length=64)]
+DocName = Annotated[str, PathPart(pattern=r"^[a-z0-9-]{1,40}$")]
 
 
 class Command(BaseModel):
@@ -98,8 +104,15 @@ class Session:
             await self.process.stdin.drain()
             async with asyncio.timeout(ANSWER_SEC):
                 found: dict[str, Any] = await answer
-        except (ConnectionError, TimeoutError) as problem:
-            raise GansmithError("web.child_failed", self.failure or "the training process does not answer") from problem
+        except TimeoutError:
+            raise GansmithError(
+                "web.child_slow",
+                f"the training process did not answer within {ANSWER_SEC:g} s"
+                "\n  smaller networks answer sooner; or close other programs, and start it again",
+            ) from None
+        except ConnectionError as problem:
+            failure = self.failure or "the training process has ended\n  start it again"
+            raise GansmithError("web.child_failed", failure) from problem
         finally:
             self._answers.pop(number, None)
             self._wait_alone()
@@ -117,7 +130,7 @@ class Session:
                 if waiting := listener.take():
                     yield b"".join(b"event: %s\ndata: %s\n\n" % (kind.encode(), line) for kind, line in waiting.items())
                 if self.process.returncode is not None and not listener.waiting:
-                    text = json.dumps({"message": self.failure or "the training process has ended"})
+                    text = json.dumps({"message": self.failure or "the training process has ended\n  start it again"})
                     yield b"event: ended\ndata: %s\n\n" % text.encode()
                     return
                 await listener.changed.wait()
@@ -190,7 +203,8 @@ class Session:
             file.seek(max(0, file.seek(0, os.SEEK_END) - TOLD_BYTES))
             lines = file.read().decode("utf-8", "replace").strip().splitlines()
         if code > 0:
-            self.failure = f"the training process ended with code {code}: {lines[-1] if lines else 'no message'}"
+            last = lines[-1] if lines else "no message"
+            self.failure = f"the training process ended with code {code}: {last}\n  start it again, with other settings"
 
 
 class _Listener:
@@ -244,7 +258,9 @@ class Sessions:
         try:
             session = await Session.start()
         except TimeoutError:
-            raise GansmithError("web.child_slow", f"torch did not start within {START_SEC:g} s") from None
+            raise GansmithError(
+                "web.child_slow", f"torch did not start within {START_SEC:g} s\n  close other programs, and try again"
+            ) from None
         finally:
             self._starting -= 1
         self._all[session.name] = session
@@ -278,13 +294,17 @@ def router(state: State) -> APIRouter:
         found: list[dict[str, Any]] = read_json(PRESETS)
         return found
 
+    @routes.get("/docs/{name}.png", response_class=FileResponse)
+    async def docs_picture(name: DocName) -> FileResponse:
+        """Return a picture of these pages."""
+        return FileResponse(_of_docs("pictures/lessons", name, ".png"), media_type="image/png")
+
     @routes.get("/docs/{name}")
-    async def docs(name: Annotated[str, PathPart(pattern=r"^[a-z0-9-]{1,40}$")]) -> PlainTextResponse:
-        """Return a page of the documentation as Markdown."""
-        for folder in DOCS:
-            if (folder / f"{name}.md").is_file():
-                return PlainTextResponse((folder / f"{name}.md").read_text(encoding="utf-8"))
-        raise GansmithError("web.no_such_page", f"there is no page '{name}' of the documentation here")
+    async def docs(name: DocName) -> PlainTextResponse:
+        """Return a page of the documentation as Markdown, with its tables of measurements."""
+        page = _of_docs("questions", name, ".md")
+        text = page.read_text(encoding="utf-8")
+        return PlainTextResponse(INCLUDE.sub(lambda found: (page.parent / found[1]).read_text(encoding="utf-8"), text))
 
     @routes.post("", status_code=201)
     async def start(command: Command) -> dict[str, Any]:
@@ -317,3 +337,11 @@ def router(state: State) -> APIRouter:
         )
 
     return routes
+
+
+def _of_docs(folder: str, name: str, ending: str) -> Path:
+    """Return a file of the documentation; GansmithError if there is none."""
+    files = {file.stem: file for file in (DOCS / folder).glob(f"*{ending}")}
+    if name not in files:
+        raise GansmithError("web.no_such_page", unknown_name("page of the documentation", name, files))
+    return files[name]

@@ -38,6 +38,7 @@ from gansmith.parts.extractors.base import Extractor
 from gansmith.parts.extractors.fashion import Fashion
 from gansmith.parts.losses.base import losses
 from gansmith.parts.networks.base import range_from_signed, signed_from
+from gansmith.parts.networks.mlp import MLP
 from gansmith.parts.optimizers.adam import Adam
 from gansmith.parts.optimizers.base import optimizers
 from gansmith.parts.penalties.base import penalties
@@ -104,6 +105,7 @@ class Settings(FrozenModel):
     width_discriminator: Width = Field(64, description="neurons in each layer of D")
     layers: int = Field(3, ge=1, le=5, description="hidden layers of each network")
     latent_dim: int = Field(2, ge=1, le=128, description=_text(LatentConfig, "latent_dim"))
+    noise: Literal["gaussian", "uniform"] = Field("gaussian", description=_text(MLP, "noise"))
     averaged: bool = Field(False, description="show the averaged weights (EMA) of G", json_schema_extra=LIVE)
 
     @model_validator(mode="after")
@@ -124,6 +126,7 @@ class Settings(FrozenModel):
             side: {**values["method"][side], "hidden": [width] * self.layers}
             for side, width in (("generator", self.width_generator), ("discriminator", self.width_discriminator))
         }
+        networks["generator"]["noise"] = self.noise
         values["method"] |= networks | {
             "loss": self.loss,
             "penalties": [] if self.penalty == NONE else [{"kind": self.penalty, "weight": self.penalty_weight}],
@@ -133,7 +136,8 @@ class Settings(FrozenModel):
             "generator_steps": self.generator_steps,
             "share_fakes": False,
         }
-        betas = {} if self.optimizer == "rmsprop" else {"beta1": self.beta1, "beta2": 0.99}
+        momentum: dict[str, dict[str, float]] = {"rmsprop": {}, "sgd": {"momentum": self.beta1}}
+        betas = momentum.get(self.optimizer, {"beta1": self.beta1, "beta2": 0.99})
         rates = {"generator": self.lr_generator, "discriminator": self.lr_discriminator}
         each = {name: {"kind": self.optimizer, "lr": rate, **betas} for name, rate in rates.items()}
         return Recipe.model_validate(

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
+from gansmith.core.plain_files import open_plain
 from gansmith.web.drawing import FARTHEST
 from gansmith.web.images import Name
 from gansmith.web.models import Entry
@@ -78,7 +79,7 @@ def _card(entry: Entry) -> str | None:
     folder = entry.place.parent if entry.place.is_file() else entry.place
     path: Path = folder / "README.md"
     try:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             return file.read(MOST_CARD_BYTES).decode("utf-8", "replace")
     except OSError:
         return None

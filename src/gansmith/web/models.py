@@ -258,7 +258,11 @@ async def child_process(
         async with asyncio.timeout(timeout_sec):
             yield child
     except TimeoutError:
-        raise GansmithError("web.child_slow", f"the work took more than {timeout_sec:g} s and was ended") from None
+        raise GansmithError(
+            "web.child_slow",
+            f"the work took more than {timeout_sec:g} s and was ended"
+            "\n  ask for less, such as fewer images or steps, or close other programs and try again",
+        ) from None
     finally:
         if child.returncode is None:
             with suppress(ProcessLookupError):
@@ -271,7 +275,12 @@ async def child_process(
 
 def child_failed(child: asyncio.subprocess.Process) -> GansmithError:
     """Return the error for a process that ended without an answer."""
-    return GansmithError("web.child_failed", f"the process for this work ended with code {child.returncode}")
+    killed = ": the system killed it, often because memory ran out" if child.returncode == -9 else ""
+    return GansmithError(
+        "web.child_failed",
+        f"the process for this work ended with code {child.returncode}{killed}"
+        "\n  try again, or run the command itself in a terminal, which says more: gansmith --help lists them",
+    )
 
 
 def _without_error(found: dict[str, Any]) -> dict[str, Any]:

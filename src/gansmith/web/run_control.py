@@ -120,18 +120,18 @@ def _signal_holder(run: Path, *numbers: int) -> None:
             "no process of this user and machine trains this run\n  it may be paused or finished already",
         )
     if pid == os.getpid():  # never this server
-        raise GansmithError("web.run_not_training", "no process trains this run")
+        raise GansmithError("web.run_not_training", "no process trains this run\n  resume it first")
     try:
         handle = os.pidfd_open(pid)
         try:
             if lock_holder(lock) != pid:
-                raise GansmithError("web.run_not_training", "the run ended just now")
+                raise GansmithError("web.run_not_training", "the run ended just now\n  resume it, if it should go on")
             for number in numbers:
                 signal.pidfd_send_signal(handle, number)
         finally:
             os.close(handle)
     except ProcessLookupError:
-        raise GansmithError("web.run_not_training", "the run ended just now") from None
+        raise GansmithError("web.run_not_training", "the run ended just now\n  resume it, if it should go on") from None
     except PermissionError:
         raise GansmithError(
             "web.control_forbidden", "the run belongs to another user\n  that user can pause it with Ctrl-C"

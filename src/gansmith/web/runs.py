@@ -390,7 +390,8 @@ def router(state: State) -> APIRouter:
             return Response(await asyncio.to_thread(read_bytes, file, MAX_PNG_BYTES), 200, headers, "image/png")
         except OSError as problem:
             raise GansmithError(
-                "web.no_such_snapshot", f"run '{run}' has no preview grid of iteration {iteration}"
+                "web.no_such_snapshot",
+                f"run '{run}' has no preview grid of iteration {iteration}\n  its list: /v1/runs/{run}/snapshots",
             ) from problem
 
     @routes.get("/{run}/events")

@@ -6,10 +6,13 @@ import hmac
 import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
+
+from h11 import LocalProtocolError
 
 from gansmith.web.metrics import Metrics
 from gansmith.web.refused import RefusedError
@@ -65,8 +68,9 @@ class Security:
                 present = {name for name, _ in message.get("headers", [])}
                 added = [each for each in HEADERS if each[0] not in present]
                 message["headers"] = [*message.get("headers", []), *added]
-            async with asyncio.timeout(SEND_SEC):
-                await send(message)
+            with suppress(LocalProtocolError):  # what came after the head was no HTTP: the connection is closing
+                async with asyncio.timeout(SEND_SEC):
+                    await send(message)
 
         try:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -137,7 +141,11 @@ def _check_origin(method: str, headers: dict[str, str]) -> None:
     origin = headers.get("origin")
     same = origin is None or origin.partition("://")[2].lower() == headers.get("host", "").lower()
     if not same or headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise RefusedError(403, "web.other_origin", "pages of another origin may not send requests here")
+        raise RefusedError(
+            403,
+            "web.other_origin",
+            "pages of another origin may not send requests here\n  open the address that 'gansmith studio' printed",
+        )
 
 
 async def _until_left(app: Asgi, scope: Scope, receive: Receive, send: Send) -> None:
@@ -177,7 +185,7 @@ async def _until_left(app: Asgi, scope: Scope, receive: Receive, send: Send) -> 
 def _limited(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive:
     """Return ``receive`` with a limit on the bytes of the body and on the time that it takes to arrive."""
     most = UPLOAD_BYTES if scope["path"].endswith(UPLOADS) else BODY_BYTES
-    too_large = RefusedError(413, "web.body_too_large", f"the body has more than {most:,} bytes")
+    too_large = RefusedError(413, "web.body_too_large", f"the body has more than {most:,} bytes\n  send less")
     length = headers.get("content-length", "0")
     if length.isdecimal() and (len(length) > 18 or int(length) > most):
         raise too_large
@@ -192,7 +200,9 @@ def _limited(scope: Scope, headers: dict[str, str], receive: Receive) -> Receive
             async with asyncio.timeout_at(until):
                 message = await receive()
         except TimeoutError:
-            raise RefusedError(408, "web.slow_body", f"the body did not arrive within {BODY_SEC:g} s") from None
+            raise RefusedError(
+                408, "web.slow_body", f"the body did not arrive within {BODY_SEC:g} s\n  send it again, or send less"
+            ) from None
         got += len(message.get("body", b""))
         whole = not message.get("more_body", False)
         if got > most:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gansmith.core.errors import DataError, reason_of
+from gansmith.core.plain_files import open_plain
 from gansmith.data.datasets.base import FileSet, register
 from gansmith.data.sources.arrays import Arrays, ArraySource
 from gansmith.data.sources.folders_archives import file_stamp
@@ -105,14 +106,14 @@ class CifarSet(FileSet):
 def _unpacked(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
     """Yield (name, content) of files."""
     for path in paths:
-        with path.open("rb") as file:
+        with open_plain(path) as file:
             yield path.name, file.read(MAX_BATCH_BYTES)
 
 
 def _members(archive: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     """Yield (name, content) of the wanted files in an archive, read as a stream."""
     try:
-        with tarfile.open(archive, "r:*") as members:
+        with open_plain(archive) as packed, tarfile.open(fileobj=packed, mode="r:*") as members:
             for member in members:
                 name = member.name.rpartition("/")[2]
                 file = members.extractfile(member) if member.isreg() and name in wanted else None

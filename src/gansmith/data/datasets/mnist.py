@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from gansmith.core.errors import DataError, reason_of
+from gansmith.core.plain_files import open_plain
 from gansmith.data.datasets.base import FileSet, register
 from gansmith.data.sources.arrays import Arrays, ArraySource
 from gansmith.data.sources.folders_archives import file_stamp
@@ -21,9 +22,8 @@ OFFICIAL_COUNTS = {"train": 60_000, "test": 10_000}
 
 def read_idx(path: Path) -> np.ndarray:
     """Return the uint8 array of an idx file, plain or .gz; DataError unless header and length agree exactly."""
-    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rb") as file:
+        with open_plain(path) as packed, gzip.open(packed) if path.suffix == ".gz" else packed as file:
             zeros, kind, num_sides = struct.unpack(">HBB", file.read(4))
             if zeros or kind != 8 or num_sides not in (1, 3):
                 raise ValueError("its header does not describe images or labels in bytes")

@@ -11,6 +11,7 @@ import numpy as np
 
 from gansmith.core.errors import DataError
 from gansmith.core.file_names import escaped, printable
+from gansmith.core.plain_files import open_plain
 from gansmith.data.base import Item, Listing, Payload
 from gansmith.imaging.images import MODES, POINT, as_levels
 from gansmith.imaging.values import MOST_BANDS
@@ -164,10 +165,12 @@ def array_file(path: Path, *, name: str = "") -> ArraySource:
 
 def read_npy(path: Path) -> Arrays:
     """Return the array of a .npy file, memory-mapped."""
-    with path.open("rb") as file:
-        _check_header(file, path, path.stem, path.stat().st_size)
     try:
+        with open_plain(path) as file:
+            _check_header(file, path, path.stem, path.stat().st_size)
         return Arrays(np.load(path, mmap_mode="r", allow_pickle=False))
+    except DataError:
+        raise
     except (ValueError, OSError) as problem:
         raise DataError(
             "data.damaged_array", f"array file '{path}' is damaged: {problem}\n  save it again with numpy.save"
@@ -180,8 +183,8 @@ def read_npz(path: Path) -> Arrays:
     The images are the array ``images``, ``x`` or ``arr_0``, a name of ``SPLIT_KEYS``, or the only array but labels.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = {name.removesuffix(".npy"): archive.getinfo(name) for name in archive.namelist()}
+        with open_plain(path) as packed, zipfile.ZipFile(packed) as archive:
+            members = {name.removesuffix(".npy"): _member_of(archive, name) for name in archive.namelist()}
             images, labels = _keys(tuple(members), path)
             wanted = [images, *([labels] if labels else []), *([CLASS_KEY] if CLASS_KEY in members else [])]
             for key in wanted:
@@ -193,7 +196,7 @@ def read_npz(path: Path) -> Arrays:
                     f"the arrays in '{path}' take more than {MAX_NPZ_BYTES // 10**9} GB of memory"
                     "\n  save the images as a .npy file, which is not loaded into memory",
                 )
-        with np.load(path, allow_pickle=False) as arrays:
+        with open_plain(path) as packed, np.load(packed, allow_pickle=False) as arrays:
             names = tuple(printable(str(name)) for name in arrays[CLASS_KEY].tolist()) if CLASS_KEY in wanted else ()
             left = sorted(members.keys() - set(wanted))
             notes = [f"images: array '{images}'; not read: {', '.join(left)}"] if left else []
@@ -215,7 +218,7 @@ def read_array(file: IO[bytes], name: str, size: int) -> np.ndarray:
             file.seek(0)
             return np.asarray(np.load(file, allow_pickle=False))
         with zipfile.ZipFile(file) as archive:
-            members = {entry.removesuffix(".npy"): archive.getinfo(entry) for entry in archive.namelist()}
+            members = {entry.removesuffix(".npy"): _member_of(archive, entry) for entry in archive.namelist()}
             images, _ = _keys(tuple(members), Path(name))
             with archive.open(members[images]) as member:
                 _check_header(member, Path(name), images, members[images].file_size)
@@ -228,6 +231,14 @@ def read_array(file: IO[bytes], name: str, size: int) -> np.ndarray:
         raise DataError(
             "data.damaged_array", f"damaged array ({problem})\n  save it again with numpy.save"
         ) from problem
+
+
+def _member_of(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    """Return an entry of a .npz; ValueError for a method that numpy does not write and zipfile unpacks at once."""
+    entry = archive.getinfo(name)
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError(f"'{name}' is packed with another method than numpy.savez uses")
+    return entry
 
 
 def _keys(keys: Sequence[str], path: Path) -> tuple[str, str | None]:

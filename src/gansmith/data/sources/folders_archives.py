@@ -1,6 +1,8 @@
 """Folders and archives as sources; archives are streamed and never unpacked to disk."""
 
+import bz2
 import copy
+import gzip
 import hashlib
 import io
 import lzma
@@ -17,6 +19,7 @@ from typing import IO, Any, Self
 
 from gansmith.core.errors import DataError, counted, reason_of
 from gansmith.core.file_names import escaped, path_of, printable
+from gansmith.core.plain_files import open_plain
 from gansmith.data.base import DataOptions, Item, Listing, Payload
 from gansmith.data.sources.array_files import ArrayFiles
 from gansmith.data.sources.layouts import TABLE, Files, lay_out, open_bytes
@@ -28,8 +31,15 @@ from gansmith.imaging.images import ImageError
 MAX_FILE_BYTES = 256 * 10**6
 MAX_MEMBERS = 2_000_000  # of an archive
 MAX_TOTAL_BYTES = 200 * 10**9  # of an archive, unpacked
+MOST_WORDS = f"more than {{:,}} files or {MAX_TOTAL_BYTES // 10**9} GB"
 MAX_DECODER_BYTES = 256 * 2**20  # memory of a decompressor
+# An archive that unpacks to more is refused if that is also more than so many times its size.
+FREE_BYTES, MAX_RATIO = 4 * 10**9, 100
+# So many entries are read in any case; of more each must take as many bytes of the archive as the smallest image.
+FREE_MEMBERS, LEAST_BYTES = 100_000, 64
+MAX_TAR_HEADER_BYTES, MAX_TAR_HEADERS = 2**20, 256  # of names and other facts beside the files of a .tar
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+TAR_HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE, *tarfile.GNU_TYPES[:2])
 DEFLATE64 = 9
 # Methods of .zip that Python unpacks, and names of others.
 ZIP_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
@@ -198,11 +208,11 @@ class OneFileSource(FileSource):
 def read_file(path: str) -> bytes:
     """Return a file's bytes; ImageError if it cannot be read or is too large."""
     try:
-        size = os.stat(path).st_size
-        if size > MAX_FILE_BYTES:
-            raise ImageError("image.too_large", _too_large(size))
-        with open(path, "rb") as file:
-            return file.read(MAX_FILE_BYTES)
+        with open_plain(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > MAX_FILE_BYTES:
+                raise ImageError("image.too_large", _too_large(size))
+            return file.read(size)
     except OSError as problem:
         raise ImageError("image.unreadable", f"cannot be read ({problem.strerror})") from problem
 
@@ -226,12 +236,7 @@ class _Archive(FileSource):
         total = skipped = 0
         for name, size, is_regular, locator in self._members():
             total += size
-            if len(names) + skipped >= MAX_MEMBERS or total > MAX_TOTAL_BYTES:
-                raise DataError(
-                    "data.archive_too_large",
-                    f"archive '{self.location}' holds more than {MAX_MEMBERS:,} files"
-                    f" or {MAX_TOTAL_BYTES // 10**9} GB\n  split it, or unpack it and pass the folder",
-                )
+            self._refuse_too_much(len(names) + skipped, total)
             if is_regular:
                 names.append((name, locator))
             else:
@@ -239,6 +244,22 @@ class _Archive(FileSource):
                 left_out.add("link or special file")
         files = Files(self.location, belonging(names, left_out), left_out, self.open_member, self._read_many)
         return files, self._notes()
+
+    def _refuse_too_much(self, members: int, total: int) -> None:
+        """Raise DataError for more files or bytes than are read, or than an archive of this size can honestly hold."""
+        size = self.path.stat().st_size
+        if members >= MAX_MEMBERS or total > MAX_TOTAL_BYTES:
+            raise self._too_large(MOST_WORDS.format(MAX_MEMBERS))
+        if total > max(FREE_BYTES, MAX_RATIO * size):
+            raise self._too_large(f"more than {FREE_BYTES // 10**9} GB, over {MAX_RATIO} times its own size")
+        if members > max(FREE_MEMBERS, size // LEAST_BYTES):
+            raise self._too_large(f"more than {FREE_MEMBERS:,} files with less than {LEAST_BYTES} bytes for each")
+
+    def _too_large(self, what: str) -> DataError:
+        return DataError(
+            "data.archive_too_large",
+            f"archive '{self.location}' holds {what}\n  split it, or unpack it and pass the folder",
+        )
 
     def _notes(self) -> list[str]:
         return []
@@ -267,6 +288,26 @@ class _Archive(FileSource):
         )
 
 
+class _TooManyError(ValueError):
+    """More entries than MAX_MEMBERS."""
+
+
+class _Entries(list[zipfile.ZipInfo]):
+    """The entries of a .zip, up to MAX_MEMBERS."""
+
+    def append(self, entry: zipfile.ZipInfo) -> None:
+        if len(self) >= MAX_MEMBERS:
+            raise _TooManyError
+        super().append(entry)
+
+
+class _Zip(zipfile.ZipFile):
+    """A .zip; its list of entries is limited while zipfile reads it, before it fills the memory."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        super().__setattr__(name, _Entries() if name == "filelist" else value)
+
+
 class ZipSource(_Archive):
     """A .zip of a folder of images."""
 
@@ -275,8 +316,10 @@ class ZipSource(_Archive):
 
     def _members(self) -> Iterator[tuple[str, int, bool, Any]]:
         try:
-            with zipfile.ZipFile(self.path) as archive:
+            with open_plain(self.path) as file, _Zip(file) as archive:
                 members = archive.infolist()
+        except _TooManyError as problem:
+            raise self._too_large(MOST_WORDS.format(MAX_MEMBERS)) from problem
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as problem:
             raise self._damaged(problem) from problem
         self._refuse_odd(members)
@@ -356,7 +399,7 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
 
 def _packed(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
     """Return the first packed bytes of a member."""
-    with open(str(archive.filename), "rb") as file:
+    with open_plain(str(archive.filename)) as file:
         file.seek(member.header_offset)
         header = file.read(30)
         file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), os.SEEK_CUR)
@@ -413,20 +456,70 @@ class _XzStream(io.RawIOBase):
                 return len(data)
 
 
+class _Bounded:
+    """An unpacked archive; ``too_large`` is raised beyond so many bytes."""
+
+    def __init__(self, file: IO[bytes], limit: int, too_large: DataError) -> None:
+        self._file, self._limit, self._too_large, self._at = file, limit, too_large, 0
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, place: int) -> int:
+        self._refuse(place)
+        self._at = self._file.seek(place)
+        return self._at
+
+    def read(self, size: int) -> bytes:
+        self._refuse(self._at + size)
+        data = self._file.read(size)
+        self._at += len(data)
+        return data
+
+    def _refuse(self, place: int) -> None:
+        if place > self._limit:
+            raise self._too_large
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a .tar; names and other facts in blocks of their own are limited."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.type in TAR_HEADERS and found.size > MAX_TAR_HEADER_BYTES:
+            raise ValueError(f"facts of a file take more than {MAX_TAR_HEADER_BYTES >> 20} MB")
+        return found
+
+
 class TarSource(_Archive):
     """A .tar of a folder of images, plain or compressed, read from front to back."""
 
     def _walk(self) -> Iterator[tuple[int, tarfile.TarFile, tarfile.TarInfo]]:
         """Yield (position, open archive, member) from front to back; DataError for a damaged archive."""
         try:
-            with open(self.path, "rb") as file:
-                is_xz = file.read(6) in (b"\xfd7zXZ\0",) or self.path.suffix == ".lzma"
+            with open_plain(self.path) as file:
+                start = file.read(6)
                 file.seek(0)
-                stream = io.BufferedReader(_XzStream(file), 1 << 16) if is_xz else file
-                with tarfile.open(fileobj=stream, mode="r|" if is_xz else "r:*", encoding="utf-8") as archive:
+                limit = max(FREE_BYTES, MAX_RATIO * self.path.stat().st_size)
+                mode: Any = "r:"
+                unpacked: Any = file
+                if start.startswith(b"\x1f\x8b"):
+                    unpacked = gzip.GzipFile(fileobj=file)
+                elif start.startswith(b"BZh"):
+                    unpacked = bz2.BZ2File(file)
+                elif start == b"\xfd7zXZ\0" or self.path.suffix == ".lzma":
+                    unpacked, mode = io.BufferedReader(_XzStream(file), 1 << 16), "r|"
+                what = f"more than {FREE_BYTES // 10**9} GB, over {MAX_RATIO} times its own size"
+                bounded: Any = unpacked if unpacked is file else _Bounded(unpacked, limit, self._too_large(what))
+                with tarfile.open(fileobj=bounded, mode=mode, encoding="utf-8", tarinfo=_Member) as archive:
                     for ordinal, member in enumerate(archive):
                         yield ordinal, archive, member
-        except MemoryError:
+                        kept: Any = archive
+                        kept.members.clear()  # tarfile keeps all, about 1 KB each
+                        if len(archive.pax_headers) > MAX_TAR_HEADERS:
+                            raise ValueError(f"it has more than {MAX_TAR_HEADERS} facts for all files")
+        except (DataError, MemoryError):
             raise
         except Exception as problem:  # tarfile and the decompressors raise many types
             raise self._damaged(problem) from problem
@@ -434,7 +527,7 @@ class TarSource(_Archive):
     def _members(self) -> Iterator[tuple[str, int, bool, Any]]:
         for ordinal, _, member in self._walk():
             if not member.isdir():
-                yield member.name, max(0, member.size), member.isreg(), ordinal
+                yield member.name, max(0, member.size), member.isreg() and not member.issparse(), ordinal
 
     def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield members in the archive's order, already read."""

@@ -3,7 +3,6 @@
 import codecs
 import csv
 import io
-import json
 import re
 import sys
 from collections import defaultdict
@@ -15,6 +14,7 @@ from typing import IO, Any
 
 from gansmith.core.errors import DataError, counted
 from gansmith.core.file_names import printable
+from gansmith.core.plain_files import parse_json
 from gansmith.data.base import Listing
 from gansmith.data.sources.zip_names import guessed_encoding
 from gansmith.imaging.images import image_endings
@@ -35,7 +35,8 @@ LABEL_COLUMNS = (
 )
 CAPTION_COLUMNS = ("text", "caption", "captions", "prompt", "description", "title", "alt", "alt_text")
 MAX_TABLE_BYTES = 512 * 10**6
-SAMPLED_ROWS = 1000  # from which the columns are told
+LONGEST_ROW = 2**20  # characters
+SAMPLED_ROWS, SAMPLED_CELLS = 1000, 10**6  # from which the columns are told, whichever is reached first
 LONGEST_LABEL = 200  # characters; a longer text is no class
 ONE_HOT = -1  # the position of labels that have a column each
 MOST_JSON_BYTES = 64 * 10**6
@@ -80,7 +81,7 @@ def _by_table(listing: Listing, table: LabelTable) -> Listing:
     names = _Names(listing)
     encoding, is_guess = _encoding_of(table)
     rows = _rows(table, encoding)
-    sample = list(islice(rows, SAMPLED_ROWS))
+    sample = list(_sampled(rows))
     has_header, file, label = _columns(sample, names, table)
     if label == ONE_HOT:
         head, label = sample[0], len(sample[0])
@@ -326,8 +327,20 @@ def _rows(table: LabelTable, encoding: str) -> Iterator[list[str]]:
                     raise _unreadable(table.where, f"row {number:,} has NUL bytes")
                 if any(row):
                     yield row
-    except (UnicodeDecodeError, csv.Error, json.JSONDecodeError, RecursionError, OSError) as problem:
+    except DataError:
+        raise
+    except (csv.Error, ValueError, OSError) as problem:  # ValueError: text that is not UTF-8, or no JSON
         raise _unreadable(table.where, str(problem)) from problem
+
+
+def _sampled(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    cells = characters = 0
+    for row in islice(rows, SAMPLED_ROWS):
+        yield row
+        cells += len(row)
+        characters += sum(map(len, row))
+        if cells > SAMPLED_CELLS or characters > 16 * LONGEST_ROW:
+            return
 
 
 def _unreadable(where: str, reason: str) -> DataError:
@@ -369,20 +382,33 @@ def _as_text(file: IO[bytes], where: str, encoding: str) -> io.TextIOWrapper:
 
 
 def _csv_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
-    first = text.readline(1 << 20)
+    first, left = text.readline(LONGEST_ROW), LONGEST_ROW
     delimiter = max(",;\t|", key=first.count)
-    lines = chain([first], text)
+
+    def lines() -> Iterator[str]:
+        nonlocal left
+        line = first
+        while line:
+            left -= len(line)
+            if left < 0 or len(line) == LONGEST_ROW:
+                raise csv.Error(f"a row has more than {LONGEST_ROW:,} characters")
+            yield line
+            line = text.readline(LONGEST_ROW)
+
     if delimiter not in first and len(first.split()) > 1:
-        yield from (line.split() for line in lines)
+        for line in lines():
+            left = LONGEST_ROW
+            yield line.split()
         return
-    for row in csv.reader(lines, delimiter=delimiter):
+    for row in csv.reader(lines(), delimiter=delimiter):
+        left = LONGEST_ROW
         yield [cell.strip() for cell in row]
 
 
 def _json_file_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
     """Yield the rows of a JSON file: {file: label, ...}, or a list of objects or of [file, label]."""
     content = text.read(MOST_JSON_BYTES + 1)
-    value = json.loads(content) if len(content) <= MOST_JSON_BYTES else None
+    value = parse_json(content) if len(content) <= MOST_JSON_BYTES else None
     if isinstance(value, dict) and value and not any(isinstance(each, list | dict) for each in value.values()):
         yield from ([str(name), _cell(label)] for name, label in value.items())
     elif isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
@@ -398,10 +424,10 @@ def _json_file_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
 def _json_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
     """Yield the names of the fields of the first line, then the values of every line."""
     keys: list[str] | None = None
-    while line := text.readline(1 << 20):
+    while line := text.readline(LONGEST_ROW):
         if not line.strip():
             continue
-        value = json.loads(line)
+        value = parse_json(line)
         if not isinstance(value, dict):
             raise csv.Error("a line is no JSON object")
         if keys is None:

@@ -1,7 +1,6 @@
 """Layouts of image sets that people have: which files are images, which part is trained on, where labels come from."""
 
 import calendar
-import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +11,7 @@ from typing import IO, Any
 
 from gansmith.core.errors import DataError, counted
 from gansmith.core.file_names import escaped, path_of, printable
+from gansmith.core.plain_files import open_plain, parse_json
 from gansmith.data.base import DataOptions, Item, Listing, left_out_line
 from gansmith.data.sources.label_tables import (
     FEW_LABELS,
@@ -30,7 +30,7 @@ from gansmith.imaging.images import ENDINGS
 TABLE = "labels.csv"
 AUTOMATIC_TABLES = (TABLE, "metadata.csv", "metadata.jsonl")  # read without being asked for, in this order
 STYLEGAN_FILE = "dataset.json"
-MAX_JSON_BYTES = 256 * 10**6
+MAX_JSON_BYTES, MAX_JSON_LISTS = 64 * 10**6, 8 * 10**6  # of dataset.json; the lists of ImageNet are 1.3 million
 MAX_SIDECAR_BYTES = 10**6
 # Names of the parts of a set: train, train2017, training_set, images_train; val, test2017, test_set.
 _AROUND = (r"((images?|imgs?|data)[-_ ]?)?", r"([-_ ]?(set|images?|imgs?|data|split|\d{4}))?")
@@ -395,7 +395,9 @@ class _LabelFiles:
     def _by_stylegan_file(self, listing: Listing) -> Listing | None:
         for name, locator in self._others:
             if name.rpartition("/")[2] == STYLEGAN_FILE:
-                found = _by_stylegan_file(listing, f"{self._files.where}/{name}", name, self._files.open(locator))
+                found = _by_stylegan_file(
+                    listing, f"{self._files.where}/{name}", name, partial(self._files.open, locator)
+                )
                 if found is not None:
                     self.used.add(name)
                     return found
@@ -428,8 +430,8 @@ class _LabelFiles:
 
 
 def open_bytes(path: str | Path) -> IO[bytes]:
-    """Open a file on disk for reading."""
-    return open(path, "rb")
+    """Open a plain file on disk for reading; raises OSError as ``open_plain``."""
+    return open_plain(path)
 
 
 def _table_named(wanted: str, others: list[tuple[str, Any]], where: str) -> tuple[str, Any] | None:
@@ -482,18 +484,22 @@ def _unused_tables(others: list[tuple[str, Any]], labels: _LabelFiles, count: in
     return [f"tables that are not used: {_list(names)}; to take one: --labels '{names[0]}'"]
 
 
-def _by_stylegan_file(listing: Listing, where: str, name: str, file: IO[bytes]) -> Listing | None:
+def _by_stylegan_file(listing: Listing, where: str, name: str, open_file: Callable[[], IO[bytes]]) -> Listing | None:
     """Return the listing with the labels of StyleGAN's dataset.json; None for a file of another kind.
 
     Its "labels" are [[name, number], ...] or null; the folders beside it are parts, and no classes.
     """
-    with file:
-        content = file.read(MAX_JSON_BYTES + 1)
     try:
+        with open_file() as file:
+            content = file.read(MAX_JSON_BYTES + 1)
         if len(content) > MAX_JSON_BYTES:
             raise ValueError(f"more than {MAX_JSON_BYTES // 10**6} MB")
-        read = json.loads(content)
-    except (ValueError, RecursionError) as problem:
+        if content.count(b"[") + content.count(b"{") > MAX_JSON_LISTS:
+            raise ValueError(f"more than {MAX_JSON_LISTS:,} lists")
+        read = parse_json(content)
+    except DataError:
+        raise
+    except (ValueError, OSError) as problem:
         raise DataError(
             "data.unreadable_table", f"'{where}' cannot be read: {problem}\n  repair it, remove it, or pass labels=none"
         ) from problem
@@ -532,8 +538,8 @@ def _sidecar_label(content: bytes, ending: str) -> str:
     text = printable(content.decode("utf-8-sig", "backslashreplace").strip()) if ending != ".json" else ""
     if ending == ".json":
         try:
-            value = json.loads(content)
-        except (ValueError, RecursionError):
+            value = parse_json(content)
+        except ValueError:
             return ""
         fields = value if isinstance(value, dict) else {}
         found = [fields[name] for name in (*LABEL_COLUMNS, "cls") if isinstance(fields.get(name), int | str)]

@@ -28,6 +28,9 @@ class MLP(Network):
     norm: Literal["none", "batch"] = Field("none", description="after each hidden linear layer")
     norm_output: bool = Field(False, description="batch norm after the last linear layer too")
     bias: bool = True
+    noise: Literal["gaussian", "uniform"] = Field(
+        "gaussian", description="noise of G; uniform: each number of the latent is first mapped to [-1, 1], evenly"
+    )
 
     @property
     def has_batch_statistics(self) -> bool:
@@ -39,7 +42,8 @@ class MLP(Network):
         shape = (spec.channels, spec.height, spec.width)
         widths = (spec.latent_dim + spec.num_classes, *self.hidden, spec.channels * spec.height * spec.width)
         squash = nn.Sigmoid() if self.value_range == "unit" else nn.Tanh()
-        return finish(MLPGenerator(nn.Sequential(*self._layers(widths), squash), shape, spec.num_classes), self)
+        layers = nn.Sequential(*self._layers(widths), squash)
+        return finish(MLPGenerator(layers, shape, spec.num_classes, uniform=self.noise == "uniform"), self)
 
     def discriminator(self, spec: ImageSpec) -> nn.Module:
         """Return D."""
@@ -61,12 +65,14 @@ class MLP(Network):
 class MLPGenerator(nn.Module):
     """(latents (N, latent_dim), labels) -> images (N, C, H, W)."""
 
-    def __init__(self, layers: nn.Sequential, shape: tuple[int, int, int], num_classes: int) -> None:
+    def __init__(self, layers: nn.Sequential, shape: tuple[int, int, int], num_classes: int, *, uniform: bool) -> None:
         super().__init__()
-        self.layers, self.shape, self.num_classes = layers, shape, num_classes
+        self.layers, self.shape, self.num_classes, self.uniform = layers, shape, num_classes, uniform
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Return images in the network's value range."""
+        if self.uniform:
+            latents = torch.erf(latents * 0.5**0.5)  # 2 Phi(z) - 1, with Phi the normal distribution function
         if self.num_classes:
             latents = torch.cat([latents, one_hot(labels, self.num_classes)], 1)
         return self.layers(latents).view(-1, *self.shape)

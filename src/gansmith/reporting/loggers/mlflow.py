@@ -11,6 +11,7 @@ from PIL import Image
 from pydantic import Field
 
 from gansmith.core.errors import GansmithError, reason_of
+from gansmith.core.plain_files import open_plain
 from gansmith.reporting.loggers.base import PROJECT, Logger, LoggerPart, Step, TrackedRun, flat, loggers
 
 ID_TAG = "gansmith.id"
@@ -86,7 +87,7 @@ class MlflowLogger(Logger):
         from mlflow.entities import Metric, RunTag  # an extra
 
         if step.grid is not None and step.iteration not in self._grids:
-            with Image.open(step.grid) as image:
+            with open_plain(step.grid) as file, Image.open(file) as image:
                 self._client.log_image(self._id, image, key="samples", step=step.iteration, synchronous=True)
         now = int(time.time() * 1000)
         metrics = [Metric(name, value, now, step.iteration) for name, value in step.numbers.items()]

@@ -7,6 +7,7 @@ import numpy as np
 import yaml
 from PIL import Image
 
+from gansmith.core.plain_files import open_plain
 from gansmith.reporting.loggers.base import Logger, LoggerPart, Step, TrackedRun, loggers
 
 
@@ -40,7 +41,7 @@ class TensorBoardLogger(Logger):
             if name != "iteration":
                 self._writer.add_scalar(name, value, step.iteration)
         if step.grid is not None:
-            with Image.open(step.grid) as image:
+            with open_plain(step.grid) as file, Image.open(file) as image:
                 self._writer.add_image("samples", np.asarray(image.convert("RGB")), step.iteration, dataformats="HWC")
         for name, message in step.events:
             self._writer.add_text(f"event/{name}", message, step.iteration)

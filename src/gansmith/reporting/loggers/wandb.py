@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from gansmith.core.errors import GansmithError
+from gansmith.core.plain_files import read_bytes
 from gansmith.reporting.loggers.base import PROJECT, Logger, LoggerPart, Step, TrackedRun, loggers
 
 INIT_SEC = 30.0  # how long wandb may take to connect; a process that ends waits for it
@@ -104,7 +105,7 @@ def read_records(path: Path) -> Iterator[Any]:
     """Yield the records of a .wandb file, as far as they are whole; wandb has no public reader."""
     from wandb.proto.wandb_internal_pb2 import Record  # an extra
 
-    data, place, parts = path.read_bytes(), FILE_HEADER, b""
+    data, place, parts = read_bytes(path), FILE_HEADER, b""
     while place + HEADER <= len(data):
         if (room := BLOCK - place % BLOCK) < HEADER:
             place += room

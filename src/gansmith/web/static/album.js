@@ -1,7 +1,7 @@
 // The page of an album in one file: frames of an interpolation or of a run's film, with a slider for time.
 
-import { html, render, useEffect, useState } from "./vendor/preact.js";
-import { Button, Check, KeysDialog, Panel, Slider, ThemeButton, saveFile, useHotkeys } from "./ui.js";
+import { html, useEffect, useState } from "./vendor/preact.js";
+import { Button, Check, Panel, Shell, Slider, saveFile, show, useHotkeys } from "./ui.js";
 
 const album = JSON.parse(document.getElementById("album").textContent);
 const links = album.frames.map((frame) => `data:image/png;base64,${frame}`);
@@ -12,7 +12,6 @@ function Page() {
   const [playing, setPlaying] = useState(false);
   const [loop, setLoop] = useState(true);
   const [speed, setSpeed] = useState(Math.max(1, Math.round(count / album.seconds)));
-  const [keysOpen, setKeysOpen] = useState(false);
   useEffect(() => {
     if (!playing) return undefined;
     const timer = setInterval(() => setFrame((at) => {
@@ -32,13 +31,10 @@ function Page() {
   };
   useHotkeys({
     " ": ["Play or pause", play], ".": ["Next frame", () => step(1)], ",": ["Previous frame", () => step(-1)],
-    "?": ["Show the keys", () => setKeysOpen(true)],
   });
   const save = () => saveFile(toBlob(links[frame]), `frame-${frame}.png`);
   return html`
-    <header class="bar"><span class="brand">${album.title}</span>
-      <div class="tools"><${ThemeButton} /><${Button} kind="quiet" label="Keys" title="Keys (?)" onClick=${() => setKeysOpen(true)}>?<//></div></header>
-    <main id="main" tabindex="-1"><h1 class="unseen">${album.title}</h1>
+    <${Shell} bar=${html`<span class="brand">${album.title}</span>`}><h1 class="unseen">${album.title}</h1>
       <${Panel} title=${album.captions[frame] || `Frame ${frame + 1}`}>
         <div class="album">
           <img class=${`picture ${album.sharp ? "sharp" : ""}`} src=${links[frame]} alt=${`Frame ${frame + 1} of ${count}${album.captions[frame] ? `: ${album.captions[frame]}` : ""}`} />
@@ -51,9 +47,7 @@ function Page() {
           </div>
         </div>
       <//>
-    </main>
-    <div id="live" class="unseen" role="status" aria-live="polite"></div>
-    <${KeysDialog} open=${keysOpen} onClose=${() => setKeysOpen(false)} />`;
+    <//>`;
 }
 
 /** Return the bytes of a data URI; the page's policy forbids fetch. */
@@ -62,6 +56,4 @@ function toBlob(link) {
   return new Blob([bytes], { type: "image/png" });
 }
 
-const app = document.getElementById("app");
-app.textContent = "";
-render(html`<${Page} />`, app);
+show(Page);

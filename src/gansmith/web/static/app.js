@@ -1,7 +1,7 @@
 // The page: four places, each a module that is loaded when it is opened; the address after # says which one.
 
-import { html, render, useEffect, useState } from "./vendor/preact.js";
-import { Button, KeysDialog, Notice, ThemeButton, useHotkeys } from "./ui.js";
+import { html, useEffect, useState } from "./vendor/preact.js";
+import { Notice, Shell, show, useHotkeys } from "./ui.js";
 
 // Each module exports Place({ id, query, go, replace }).
 const PLACES = {
@@ -27,7 +27,6 @@ export function hrefOf(place, id = "", query = null) {
 function App() {
   const [route, setRoute] = useState(readRoute(location.hash));
   const [module, setModule] = useState({});
-  const [keysOpen, setKeysOpen] = useState(false);
 
   useEffect(() => {
     const change = () => setRoute(readRoute(location.hash));
@@ -44,7 +43,6 @@ function App() {
     return () => { wanted = false; };
   }, [route.place]);
   useHotkeys({
-    "?": ["Show the keys", () => setKeysOpen(true)],
     1: ["Explore", () => go("explore")], 2: ["Watch", () => go("watch")],
     3: ["Judge", () => go("judge")], 4: ["Learn", () => go("learn")],
   });
@@ -58,27 +56,15 @@ function App() {
   };
 
   return html`
-    <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
-    <header class="bar">
-      <a class="brand" href="#/explore"><img src="static/icon.svg" alt="" />gansmith studio</a>
+    <${Shell} bar=${html`<a class="brand" href="#/explore"><img src="static/icon.svg" alt="" />gansmith studio</a>
       <nav class="places" aria-label="Places">
         ${Object.entries(PLACES).map(([name, [words, title]]) => html`<a key=${name} href=${hrefOf(name)} title=${title}
           aria-current=${name === route.place ? "page" : undefined}>${words}</a>`)}
-      </nav>
-      <div class="tools">
-        <${ThemeButton} />
-        <${Button} kind="quiet" label="Keys" title="Keys (?)" onClick=${() => setKeysOpen(true)}>?<//>
-      </div>
-    </header>
-    <main id="main" tabindex="-1">
-      ${module.problem && html`<${Notice} kind="bad">This part of the page could not be loaded: ${module.problem.message}<//>`}
+      </nav>`}>
+      ${module.problem && html`<${Notice} kind="bad">This part of the page could not be loaded: ${module.problem.message}. Is gansmith studio still running in the terminal? Then reload the page.<//>`}
       ${module.Place && module.place === route.place
         && html`<${module.Place} key=${route.place} id=${route.id} query=${route.query} go=${go} replace=${replace} />`}
-    </main>
-    <div id="live" class="unseen" role="status" aria-live="polite"></div>
-    <${KeysDialog} open=${keysOpen} onClose=${() => setKeysOpen(false)} />`;
+    <//>`;
 }
 
-const app = document.getElementById("app");
-app.textContent = "";
-render(html`<${App} />`, app);
+show(App);

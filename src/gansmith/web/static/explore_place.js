@@ -72,5 +72,5 @@ function Points({ id }) {
   const [seed, setSeed] = useState(0);
   return html`<${Panel} title="Points in the plane" help="This model makes points, not images: here are 256 of them."
       tools=${html`<${Button} kind="main" onClick=${() => setSeed(seed + 1)}>New points<//>`}>
-    <img class="points" src=${address(`models/${encodeURIComponent(id)}/grid.png`, { n: 256, seed })} alt="256 points that the model made" /><//>`;
+    <img class="points" src=${address(`models/${encodeURIComponent(id)}/grid.png`, { seeds: `${seed}:0-255` })} alt="256 points that the model made" /><//>`;
 }

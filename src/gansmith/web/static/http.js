@@ -56,8 +56,11 @@ export function listen(path, handlers, { query, onState } = {}) {
   return () => source.close();
 }
 
+const MOST_UPLOAD = 32 * 2 ** 20; // bytes; a server that refuses more closes the connection before a page can read why
+
 /** Send bytes; call ``onProgress({done, total})`` while the server works; return the event "result". */
 export async function sendFile(path, file, { query, signal, onProgress } = {}) {
+  if (file.size > MOST_UPLOAD) throw new ApiError(413, "web.body_too_large", `This file has ${Math.ceil(file.size / 2 ** 20)} MiB; at most 32 MiB can be sent. Make it smaller.`);
   const headers = { "content-type": "application/octet-stream", accept: "text/event-stream" };
   const response = await request(path, { method: "POST", body: file, query, signal, headers });
   if (!response.headers.get("content-type").startsWith("text/event-stream")) return response.json();
@@ -76,6 +79,6 @@ export async function sendFile(path, file, { query, signal, onProgress } = {}) {
         throw new ApiError(500, problem.code, problem.message);
       }
     }
-    if (done) throw new ApiError(0, "studio.gone", "The server ended the work without a result.");
+    if (done) throw new ApiError(0, "studio.gone", "The server ended the work without a result. Try again; its terminal may say why.");
   }
 }

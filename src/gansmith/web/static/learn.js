@@ -1,8 +1,8 @@
 // Learn: a small GAN that gansmith trains in a child process while one looks: points in the plane, or garments.
 
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
-import { Button, Check, Dialog, Notice, Panel, Select, Slider, say, useColours, useHotkeys, useLoad } from "./ui.js";
-import { getJson, listen, request, sendJson } from "./http.js";
+import { Badge, Button, Check, Dialog, Notice, Panel, Select, Slider, say, useColours, useHotkeys, useLoad } from "./ui.js";
+import { address, getJson, listen, request, sendJson } from "./http.js";
 import { Chart, short } from "./chart.js";
 import { Guide } from "./learn_guide.js";
 import { drawPlane, garments } from "./learn_picture.js";
@@ -10,11 +10,12 @@ import { drawPlane, garments } from "./learn_picture.js";
 const MOST_POINTS = 1600; // of a curve; then every second one is dropped
 const CHARTS_MS = 300;
 const STEP_MS = 1400; // of slow motion
+const SAY_MS = 5000; // between two counts of modes that are read out
 const WORDS = {
   data: "Data", loss: "Loss", penalty: "Penalty on D", penalty_weight: "Weight of the penalty", constraint: "Constraint on D's weights",
   lr_generator: "Learning rate of G", lr_discriminator: "Learning rate of D", beta1: "Momentum (beta1)", optimizer: "Optimizer",
-  discriminator_steps: "D steps in a round", generator_steps: "G steps in a round", batch_size: "Points in a step", averaged: "Show the averaged G",
-  width_generator: "Width of G", width_discriminator: "Width of D", layers: "Hidden layers", latent_dim: "Dimensions of the noise", seed: "Seed",
+  discriminator_steps: "D steps in a round", generator_steps: "G steps in a round", batch_size: "Examples in a step", averaged: "Show the averaged G",
+  width_generator: "Width of G", width_discriminator: "Width of D", layers: "Hidden layers", latent_dim: "Dimensions of the noise", noise: "Kind of noise", seed: "Seed",
 };
 const DATA = {
   "ring-8": "8 spots on a ring", "gaussians-25": "25 spots on a grid", "swiss-roll": "a spiral", "one-spot": "a single spot", drawn: "your own drawing", "fashion-sample": "pictures of garments, 28 px",
@@ -22,31 +23,32 @@ const DATA = {
 // Plain words for the parts that come with gansmith; others have the first line of their description.
 const HELP = {
   loss: {
-    relativistic: "Each generated point is compared with a real one. Steady, and hard to collapse.",
+    relativistic: "Each generated one is compared with a real one. Steady, and hard to collapse.",
     non_saturating: "The usual loss: G's gradient is strongest where D is surest.",
     minimax: "The first GAN loss: G's gradient dies where D is sure.",
-    hinge: "D stops caring about points that it already tells apart by a margin.",
+    hinge: "D stops caring about those that it already tells apart by a margin.",
     least_squares: "D's scores are pulled to 1 for real and 0 for generated.",
     wasserstein: "D measures a distance. It needs a penalty or a constraint.",
   },
   penalty: {
     none: "D may have cliffs and flat land.",
-    r1: "Punishes a steep D at the real points. The most useful one.",
-    r2: "Punishes a steep D at the generated points.",
-    gradient_penalty: "Keeps D's slope near 1 between real and generated points (WGAN-GP). Weight about 10 on images, less here.",
+    r1: "Punishes a steep D at the real ones. The most useful penalty.",
+    r2: "Punishes a steep D at the generated ones.",
+    gradient_penalty: "Keeps D's slope near 1 between real and generated ones (WGAN-GP). Weight about 10 on images, less here.",
   },
   constraint: { none: "D's weights are free.", weight_clip: "Clips each weight of D after each step (WGAN). Crude: penalties do it better." },
-  optimizer: { adam: "Step sizes follow each weight's own gradients.", adamw: "Adam that also shrinks the weights.", rmsprop: "An older relative of Adam, without momentum." },
+  optimizer: { adam: "Step sizes follow each weight's own gradients.", adamw: "Adam that also shrinks the weights.", rmsprop: "An older relative of Adam, without momentum.", sgd: "Plain gradient descent: a step is the gradient times the learning rate. Needs rates near 0.1." },
+  noise: { gaussian: "Bell-shaped: most numbers are near 0.", uniform: "Spread evenly from -1 to 1." },
 };
 const PLAIN = {
   penalty_weight: "More: a smoother D, and slower learning.", lr_generator: "How far G moves in a step.", lr_discriminator: "How far D moves in a step.",
   discriminator_steps: "How often D learns in each round.", generator_steps: "How often G learns in each round.",
-  beta1: "How much of the past gradients each step keeps. 0: none. 0.9: long.", batch_size: "How many real points D sees in a step.",
+  beta1: "How much of the past gradients each step keeps. 0: none. 0.9: long.", batch_size: "How many real ones D sees in a step: the batch size.",
   averaged: "", width_generator: "Neurons in each hidden layer.", width_discriminator: "Neurons in each hidden layer.", layers: "Of both networks.",
-  latent_dim: "How many random numbers make one point. G's net can be drawn for 1 and 2.", seed: "Another number: other first weights.",
+  latent_dim: "How many random numbers G gets for each. G's net can be drawn for 1 and 2.", seed: "Another number: other first weights.",
 };
 const FIRST = ["loss", "penalty", "penalty_weight", "lr_generator", "lr_discriminator", "discriminator_steps", "generator_steps", "beta1", "batch_size", "constraint", "averaged"];
-const ANEW = ["width_generator", "width_discriminator", "layers", "latent_dim", "optimizer", "seed"];
+const ANEW = ["width_generator", "width_discriminator", "layers", "latent_dim", "noise", "optimizer", "seed"];
 const LOG = { lr_generator: [1e-5, 0.1], lr_discriminator: [1e-5, 0.1], penalty_weight: [1e-4, 10] };
 const LAYERS = [["heat", "D's opinion"], ["real", "real points"], ["fake", "generated points"], ["arrows", "gradients"], ["net", "G's net"]];
 
@@ -93,7 +95,7 @@ function useSession(first) {
         },
         survey: (survey) => { live.current.survey = survey; noteSurvey(live.current.history, survey); },
         ended: ({ message }) => { mine.close(); setState((old) => ({ ...old, problem: message, playing: false })); },
-      }, { onState: (link) => { if (link === "closed") setState((old) => ({ ...old, problem: "This training has ended.", playing: false })); } });
+      }, { onState: (link) => { if (link === "closed") setState((old) => ({ ...old, problem: "This training has ended. Start it again.", playing: false })); } });
     } catch (problem) {
       if (session.current === mine) setState((old) => ({ ...old, busy: false, problem: problem.message }));
     }
@@ -228,7 +230,7 @@ function Lesson({ presets, id, replace }) {
     <div class="heading"><h1>Learn: two networks play against each other</h1></div>
     <p class="lead">${isPlane
       ? html`The <b class="real">gray points</b> are real. <b>G</b> (the generator) makes the <b class="fake">orange points</b> from random numbers. <b>D</b> (the discriminator) guesses which points are real: it colours the plane. G moves its points to where D is fooled. If all goes well, orange covers gray.`
-      : html`Above are real garments. <b>G</b> (the generator) makes the pictures below from random numbers, and <b>D</b> (the discriminator) guesses which pictures are real. G changes its pictures so that D is fooled.`}
+      : html`The first pictures are real garments. <b>G</b> (the generator) makes the pictures beside them from random numbers, and <b>D</b> (the discriminator) guesses which pictures are real. G changes its pictures so that D is fooled.`}
       ${" "}It is real training by gansmith, on this machine.</p>
     <nav class="presets row" aria-label="Experiments"><span class="soft">Experiments:</span> ${presets.map((each) => html`<${Button} key=${each.name} pressed=${preset.name === each.name} onClick=${() => choose(each)}>${each.title}<//>`)}</nav>
     ${session.problem && html`<${Notice} kind="bad">${session.problem}<//><div class="row"><${Button} kind="main" onClick=${() => session.again(settings)}>Start again<//></div>`}
@@ -282,7 +284,15 @@ function Stage({ session, shown, setShown, play, step, restart, slow, setSlow, p
     return () => clearInterval(timer);
   }, [isPlane]);
   const modes = facts.of ? `${facts.found} of ${facts.of} ${isPlane ? "spots" : "kinds of garments"} found` : "";
-  return html`<${Panel} title="Training" tools=${html`<span class="soft small numbers" role="status">${[`round ${(facts.iteration ?? 0).toLocaleString("en")}`, facts.rate ? `${Math.round(facts.rate)} a second` : "paused", modes].filter(Boolean).join(" · ")}</span>`}>
+  const said = useRef(0);
+  useEffect(() => {
+    if (!modes || Date.now() - said.current < SAY_MS) return;
+    said.current = Date.now();
+    say(modes);
+  }, [modes]);
+  const share = facts.of ? facts.found / facts.of : 0;
+  return html`<${Panel} title="Training" tools=${html`<span class="soft small numbers">${`round ${(facts.iteration ?? 0).toLocaleString("en")} · ${facts.rate ? `${Math.round(facts.rate)} a second` : "paused"}`}</span>
+      ${modes && html`<${Badge} kind=${share > 0.7 ? "good" : share > 0.3 ? "warn" : "bad"}>${modes}<//>`}`}>
     <div class="stack tight">
       <div class="row">
         <${Button} kind="main" hotkey="Space" onClick=${play}>${playing ? "Pause" : "Train"}<//>
@@ -355,7 +365,7 @@ const KL = [{ label: "large where real points have no generated ones near", colo
 const FOUND = [{ label: "modes", colour: "curve-5" }];
 
 function Controls({ form, settings, change, send, onDraw }) {
-  const field = (name) => html`<${Control} key=${name} name=${name} schema=${form.properties[name]} value=${settings[name]} onChange=${(value) => change(name, value)} disabled=${name === "penalty_weight" && settings.penalty === "none"} />`;
+  const field = (name) => html`<${Control} key=${name} name=${name} schema=${form.properties[name]} value=${settings[name]} onChange=${(value) => change(name, value)} disabled=${(name === "penalty_weight" && settings.penalty === "none") || (name === "beta1" && settings.optimizer === "rmsprop")} />`;
   const setData = (data) => {
     if (data === "drawn" && !settings.points.length) return onDraw();
     const isImage = data === "fashion-sample";
@@ -428,7 +438,7 @@ function DrawDialog({ open, onClose, onDone }) {
   <//>`;
 }
 
-/** A page of the documentation, as far as text goes. */
+/** A page of the documentation. */
 function DocsDialog({ name, onClose }) {
   const page = useLoad((signal) => (name ? request(`learn/docs/${name}`, { signal }).then((answer) => answer.text()) : Promise.resolve("")), [name]);
   const text = page.value ?? "";
@@ -438,19 +448,32 @@ function DocsDialog({ name, onClose }) {
   <//>`;
 }
 
-/** Return the paragraphs, headings, lists and tables of a page; its pictures, includes and formulas are left out. */
+/** Return the paragraphs, headings, lists, tables, formulas and pictures of a page of Markdown. */
 function blocks(text) {
-  const plain = text.replace(/^# .*$/m, "").replace(/```[\s\S]*?```/g, "").replace(/\$\$[\s\S]*?\$\$/g, "").replace(/!\[[^\]]*\]\([^)]*\)/g, "");
-  return plain.split(/\n\s*\n/).map((part) => part.trim()).filter(Boolean).map((part, index) => {
+  return text.replace(/^# .*$/m, "").split(/\n\s*\n/).map((part) => part.trim()).filter(Boolean).map((part, index) => {
+    const picture = /^!\[([^\]]*)\]\(.*\/([a-z0-9-]+\.png)\)$/s.exec(part);
+    if (picture) return html`<img key=${index} class="picture" src=${address(`learn/docs/${picture[2]}`)} alt=${picture[1].replace(/\s+/g, " ")} />`;
     if (part.startsWith("#")) return html`<h3 key=${index}>${inline(part.replace(/^#+ /, ""))}</h3>`;
     if (part.startsWith("- ")) return html`<ul key=${index}>${part.split(/\n(?=- )/).map((each, place) => html`<li key=${place}>${inline(each.slice(2))}</li>`)}</ul>`;
-    if (part.startsWith("|")) return html`<pre key=${index} tabindex="0">${part}</pre>`;
-    return html`<p key=${index}>${inline(part)}</p>`;
+    if (part.startsWith("$$")) return html`<p key=${index} class="formula">${formula(part.replaceAll("$$", ""))}</p>`;
+    if (part.startsWith("```")) return html`<pre key=${index} tabindex="0">${part.replace(/^```.*\n|\n?```$/g, "")}</pre>`;
+    if (!part.startsWith("|")) return html`<p key=${index}>${inline(part)}</p>`;
+    const [head, , ...rows] = part.split("\n").map((line) => line.split("|").slice(1, -1).map((cell) => inline(cell.trim())));
+    return html`<div key=${index} class="scroll" tabindex="0" role="region" aria-label="Table"><table>
+      <thead><tr>${head.map((cell, at) => html`<th key=${at} scope="col">${cell}</th>`)}</tr></thead>
+      <tbody>${rows.map((row, at) => html`<tr key=${at}>${row.map((cell, place) => html`<td key=${place}>${cell}</td>`)}</tr>`)}</tbody></table></div>`;
   });
 }
 
+/** Return a formula of TeX as plain text. */
+function formula(tex) {
+  return tex.replace(/\\frac\{([^{}]*)\}\{([^{}]*)\}/g, "$1/$2 ").replace(/\\left|\\right/g, "").replace(/\\qquad/g, " \u2003")
+    .replaceAll("\\sigma", "σ").replace(/\\([a-z]+)/g, "$1").replace(/[{}]/g, "").replaceAll("-", "−").replace(/[ \n]+/g, " ").trim();
+}
+
+/** Return the words of a paragraph with bold, slanted and code parts; links stay as their words. */
 function inline(text) {
-  const flat = text.replace(/\s+/g, " ").replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/\$([^$]*)\$/g, (_, formula) => formula.replace(/\\[a-z]+|[{}]/g, " "));
+  const flat = text.replace(/\s+/g, " ").replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/\$([^$]*)\$/g, (_, tex) => formula(tex));
   return flat.split(/(\*\*[^*]+\*\*|\*[^*]+\*|`[^`]+`)/).map((part) => {
     if (part.startsWith("**")) return html`<b>${part.slice(2, -2)}</b>`;
     if (part.startsWith("*") && part.length > 2) return html`<em>${part.slice(1, -1)}</em>`;

@@ -12,7 +12,7 @@ export function Guide({ live, phase, settings, started }) {
     return () => clearInterval(timer);
   }, []);
   const things = started.view === "plane" ? "points" : "pictures";
-  const of = (side) => short(means[`d_${side}`] ?? means[`score_${side}`] ?? null);
+  const of = (side) => (means[`d_${side}`] === undefined ? `D's score: ${short(means[`score_${side}`])}` : `D says: ${Math.round(100 * means[`d_${side}`])} % real`);
   const on = (...phases) => (phases.includes(phase) ? "part active" : "part");
   return html`<${Panel} title="Who gets what" help=${phase === "discriminator" ? "D learns: real and generated ones go in, D's loss comes out, and D's weights change." : phase === "generator" ? "G learns: D judges G's work, G's loss comes out, and G's weights change. D stays as it is." : "Slow motion lights up what happens in each step."}>
     <div class="flow">
@@ -20,11 +20,11 @@ export function Guide({ live, phase, settings, started }) {
       <span class="to" aria-hidden="true">→</span>
       <div class=${`${on("generator")} g`}><b>G</b><span class="small">${started.weights.generator.toLocaleString("en")} weights</span></div>
       <span class="to" aria-hidden="true">→</span>
-      <div class=${on("discriminator", "generator")}><b class="fake">generated ${things}</b><span class="small">D says ${of("fake")}</span></div>
+      <div class=${on("discriminator", "generator")}><b class="fake">generated ${things}</b><span class="small">${of("fake")}</span></div>
       <span class="to" aria-hidden="true">→</span>
       <div class=${`${on("discriminator")} d`}><b>D</b><span class="small">${started.weights.discriminator.toLocaleString("en")} weights</span></div>
       <span class="to" aria-hidden="true">←</span>
-      <div class=${on("discriminator")}><b class="real">real ${things}</b><span class="small">D says ${of("real")}</span></div>
+      <div class=${on("discriminator")}><b class="real">real ${things}</b><span class="small">${of("real")}</span></div>
     </div>
     <div class="flow losses">
       <div class=${on("discriminator")}><b>loss of D</b><span class="small numbers">${short(means.loss_discriminator)}</span><span class="small soft">low: D tells real from generated</span></div>

@@ -106,7 +106,7 @@ export function fromJson(json, model) {
   const query = new URLSearchParams();
   if (json.latent) query.set("latent", json.latent);
   else query.set("seeds", (json.seeds ?? []).join(","));
-  if (json.weights && !json.latent) query.set("weights", json.weights.join(","));
+  if (json.weights?.length && !json.latent) query.set("weights", json.weights.join(","));
   if (json.truncation && !json.latent) query.set("truncation", json.truncation);
   if (json.labels) query.set("labels", pairs(json.labels));
   if (json.moves) query.set("moves", pairs(json.moves));

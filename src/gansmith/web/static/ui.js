@@ -1,6 +1,6 @@
 // Parts that all places share: buttons, fields, panels, notices, dialogs, hotkeys, theme.
 
-import { html, useEffect, useRef, useState } from "./vendor/preact.js";
+import { html, render, useEffect, useRef, useState } from "./vendor/preact.js";
 
 let nextId = 0;
 
@@ -44,6 +44,17 @@ export function Select({ label, help, value, options, onChange, disabled, hideLa
   </div>`;
 }
 
+/** Return the properties of a field that keeps what is typed while the page is drawn anew, until the field is left. */
+function useDraft(value, take) {
+  const [draft, setDraft] = useState(null);
+  return {
+    value: draft ?? value,
+    onInput: (event) => setDraft(event.currentTarget.value),
+    onChange: (event) => { take(event); setDraft(null); },
+    onBlur: () => setDraft(null),
+  };
+}
+
 /** A number to type. ``onChange`` gets numbers within the bounds alone. */
 export function NumberField({ label, help, value, min, max, step = 1, onChange, disabled }) {
   const id = useId();
@@ -51,10 +62,11 @@ export function NumberField({ label, help, value, min, max, step = 1, onChange, 
     const number = event.currentTarget.valueAsNumber;
     if (Number.isFinite(number) && event.currentTarget.validity.valid) onChange(number);
   };
+  const draft = useDraft(value, take);
   return html`<div class="field">
     <label for=${id}>${label}</label>
-    <input id=${id} type="number" value=${value} min=${min} max=${max} step=${step} disabled=${disabled}
-      aria-describedby=${help ? `${id}-help` : undefined} onChange=${take} />
+    <input id=${id} type="number" min=${min} max=${max} step=${step} disabled=${disabled}
+      aria-describedby=${help ? `${id}-help` : undefined} ...${draft} />
     ${help && html`<p class="help" id=${`${id}-help`}>${help}</p>`}
   </div>`;
 }
@@ -62,10 +74,10 @@ export function NumberField({ label, help, value, min, max, step = 1, onChange, 
 /** A line of text to type. */
 export function TextField({ label, help, value, onChange }) {
   const id = useId();
+  const draft = useDraft(value, (event) => onChange(event.currentTarget.value.trim()));
   return html`<div class="field">
     <label for=${id}>${label}</label>
-    <input id=${id} type="text" value=${value} maxlength="60" aria-describedby=${help ? `${id}-help` : undefined}
-      onChange=${(event) => onChange(event.currentTarget.value.trim())} />
+    <input id=${id} type="text" maxlength="60" aria-describedby=${help ? `${id}-help` : undefined} ...${draft} />
     ${help && html`<p class="help" id=${`${id}-help`}>${help}</p>`}
   </div>`;
 }
@@ -268,10 +280,18 @@ export function currentTheme() {
   return document.documentElement.dataset.theme ?? "auto";
 }
 
+function isDark() {
+  return currentTheme() === "auto" ? matchMedia("(prefers-color-scheme: dark)").matches : currentTheme() === "dark";
+}
+
 /** Return a function that gives the colour of a CSS variable, as in colour("ink"); the component is drawn anew when
  * the theme changes, and the function is then another one, so that it can stand in a list of dependencies. */
 export function useColours() {
-  const make = () => (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+  const make = () => (name) => {
+    const text = getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    const pair = /^light-dark\((.*), *(.*)\)$/.exec(text); // a canvas does not know it
+    return pair ? pair[isDark() ? 2 : 1] : text;
+  };
   const [colour, setColour] = useState(make);
   useEffect(() => {
     const change = () => setColour(make);
@@ -310,6 +330,26 @@ export function KeysDialog({ open, onClose }) {
       <tbody>${listHotkeys().map(([key, words]) => html`<tr key=${key}><td><kbd>${key === " " ? "Space" : key}</kbd></td><td>${words}</td></tr>`)}</tbody></table>
     <${Check} label="Keys without Ctrl are on" checked=${on} onChange=${change} />
   <//>`;
+}
+
+/** The frame of every page: the bar, which begins with ``bar``, the main part, and a region for screen readers. */
+export function Shell({ bar, children }) {
+  const [keysOpen, setKeysOpen] = useState(false);
+  useHotkeys({ "?": ["Show the keys", () => setKeysOpen(true)] });
+  return html`
+    <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
+    <header class="bar">${bar}
+      <div class="tools"><${ThemeButton} /><${Button} kind="quiet" label="Keys" title="Keys (?)" onClick=${() => setKeysOpen(true)}>?<//></div></header>
+    <main id="main" tabindex="-1">${children}</main>
+    <div id="live" class="unseen" role="status" aria-live="polite"></div>
+    <${KeysDialog} open=${keysOpen} onClose=${() => setKeysOpen(false)} />`;
+}
+
+/** Show a page in the element "app", instead of the text that stands there while the page loads. */
+export function show(Page) {
+  const app = document.getElementById("app");
+  app.textContent = "";
+  render(html`<${Page} />`, app);
 }
 
 /** Say whether a media query fits, also after the window changes. */

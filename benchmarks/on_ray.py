@@ -1,0 +1,88 @@
+"""Ray on this machine: a killed worker, and a sweep with and without Ray, compared to the bit."""
+
+# Run: OMP_NUM_THREADS=1 python benchmarks/on_ray.py
+# 1. A run in two workers, and the same run one of whose workers is killed: the weights have to be the same bits.
+# 2. A sweep of 3 values x 2 seeds, one of which collapses, one run after the other and in Ray: the same table.
+
+import os
+import signal
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from gansmith import api
+from gansmith.core.on_ray import run_together
+from gansmith.runs.checkpoint import load_latest
+
+TINY = (
+    "size=8", "batch_size=8", "hidden=[16]", "latent_dim=4", "fixed_images=4", "log_rows=3", "previews=4",
+    "checkpoints=6", "ema_half_life_kimg=0.05", "monitor.snapshot_kimg=0.001", "monitor.images=100",
+    "monitor.reference=100",
+)  # fmt: skip
+WORDS = {"recipe": "mlp-small", "overrides": TINY, "steps": 60, "device": "cpu", "precision": "fp32"}
+VARY = ["optimizers.generator={kind: adam, lr: 2e-3},{kind: adam, lr: 3e-3},{kind: adam, lr: 1e-2}"]
+KILLED_AT = 25
+
+
+def train(source: Path, out: Path, mark: Path | None) -> api.Run:
+    """Train in this worker; with ``mark`` the second worker kills itself once, and leaves that file."""
+    from gansmith.training import trainer
+
+    torch.set_num_threads(1)
+    step = trainer.train_step
+
+    def killed(state, *arguments):
+        step(state, *arguments)
+        if mark and state.iteration == KILLED_AT and os.environ["RANK"] == "1" and not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    trainer.train_step = killed
+    return api.train(source, out=out, progress=False, seed=3, **WORDS)
+
+
+def main() -> None:
+    try:
+        import ray
+    except ImportError:
+        sys.exit("skipped: Ray is not installed: pip install 'gansmith[ray]'")
+    print(f"ray {ray.__version__}, torch {torch.__version__}, {os.cpu_count()} CPUs", flush=True)
+    root = Path(tempfile.mkdtemp(prefix="gansmith-on-ray-"))
+    os.environ["GANSMITH_CACHE"] = str(root / "cache")
+    source = root / "tiny.npz"
+    labels = np.arange(96) % 3
+    noise = np.random.default_rng(0).integers(0, 40, (96, 8, 8, 1))
+    np.savez(source, images=(noise + 80 * labels[:, None, None, None]).astype(np.uint8), labels=labels)
+
+    sides, mark = [], root / "killed"
+    for name, killer in (("whole", None), ("killed", mark)):
+        began = time.monotonic()
+        run = run_together(partial(train, source, root / name, killer), "local", 2)
+        checkpoint, _ = load_latest(run.folder / "checkpoints")
+        starts = (run.folder / "timing.jsonl").read_text().count('"started"')
+        print(f"{name}: finished {run.finished}, {starts} starts, {time.monotonic() - began:.0f} s", flush=True)
+        sides.append(checkpoint.tensors)
+    differ = [name for name in sides[0] if not torch.equal(sides[0][name], sides[1][name])]
+    print(f"a killed worker: killed {mark.exists()}, tensors that differ: {len(differ)} of {len(sides[0])}", flush=True)
+
+    tables = []
+    for name, on in (("here", None), ("ray", "local")):
+        began = time.monotonic()
+        found = api.sweep(source, VARY, seeds=2, out=root / f"sweep-{name}", on=on, progress=False, **WORDS)
+        rows = [{**row, "minutes": 0} for row in found.table.records]
+        print(f"sweep {name}: finished {found.finished}, {time.monotonic() - began:.0f} s", flush=True)
+        for variant in found.table.variants:
+            number = variant.number(found.table.metric)
+            print(f"  {variant.letter} {number.value:.4f} +- {number.deviation:.4f}  {variant.verdicts}", flush=True)
+        tables.append(rows)
+    print(f"the same table: {tables[0] == tables[1]}")
+    sys.exit(0 if not differ and mark.exists() and tables[0] == tables[1] else 1)
+
+
+if __name__ == "__main__":
+    main()

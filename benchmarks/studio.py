@@ -1,0 +1,95 @@
+"""Start `gansmith studio` and measure it in Chromium: time to the first image, memory, key to image."""
+
+# Run: python benchmarks/studio.py FOLDER... [--rounds 5] [--keys 60]. Models need ONNX files, as after `make demo`.
+# The browser runs already, and opens the page as soon as the server has printed its address. From key to image: from
+# the event keydown of R (a random image that nobody has asked for before) to its pixels on the canvas.
+
+import argparse
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import sync_playwright
+
+ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+WATCH = """
+window.times = [];
+let pressed = 0;
+addEventListener("keydown", (event) => { pressed = event.timeStamp; }, true);
+const draw = CanvasRenderingContext2D.prototype.drawImage;
+CanvasRenderingContext2D.prototype.drawImage = function (...given) {
+  draw.apply(this, given);
+  if (pressed && this.canvas.closest(".chosen")) { window.times.push(performance.now() - pressed); pressed = 0; }
+};
+"""
+DRAWN = "() => document.querySelector('.wall canvas[data-drawn]') !== null"
+ALL_DRAWN = "() => document.querySelectorAll('.wall canvas[data-drawn]').length === 40"
+
+
+def memory_mib(process: int) -> float:
+    """Return the memory of a process."""
+    return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{process}/status").read_text())[1]) / 1024
+
+
+def measure(browser: Any, place: Path, model: str, keys: int) -> tuple[float, float, list[float], float, bool]:
+    """Return s to the first image and to 40, ms from key to image, memory in MiB, and whether torch is loaded."""
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [shutil.which("gansmith"), "studio", str(place), "--port", "0"], stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as server:  # fmt: skip
+        try:
+            url = re.search(r"at (http\S+)", server.stderr.readline())[1]
+            page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+            page.add_init_script(WATCH)
+            page.goto(f"{url}#/explore/{model}" if model else url, wait_until="commit")
+            page.wait_for_function(DRAWN, polling=10)
+            first = time.perf_counter() - began
+            page.wait_for_function(ALL_DRAWN, polling=10)
+            wall = time.perf_counter() - began
+            for number in range(keys):
+                page.keyboard.press("r")
+                page.wait_for_function(f"() => window.times.length > {number}", polling=5)
+                page.wait_for_timeout(50)
+            times = page.evaluate("window.times")
+            page.context.close()
+            memory = memory_mib(server.pid)
+            torch = "libtorch" in Path(f"/proc/{server.pid}/maps").read_text()
+        finally:
+            server.terminate()
+    return first, wall, times, memory, torch
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("places", nargs="+", type=Path, help="folders of runs and models")
+    parser.add_argument("--model", default="", help="id of the model on the page; the newest if left out")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keys", type=int, default=60)
+    given = parser.parse_args()
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as cache:
+        os.environ.setdefault("GANSMITH_CACHE", cache)
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGS)
+        for place in given.places:
+            for number in range(given.rounds):
+                load = os.getloadavg()[0]
+                first, wall, times, memory, torch = measure(browser, place, given.model, given.keys)
+                middle, late = statistics.median(times), sorted(times)[int(0.95 * len(times))]
+                print(
+                    f"{place} round {number + 1} (load {load:.1f}): first image {first:.2f} s, all 40 {wall:.2f} s; "
+                    f"key to image p50 {middle:.0f} ms, p95 {late:.0f} ms; "
+                    f"{memory:.0f} MiB, {'torch is loaded' if torch else 'no torch'}",
+                    flush=True,
+                )
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Ray: one run in several workers (Ray Train), and many runs at once (Ray Tune)."""
+
+# gansmith has no scheduler of its own. Ray starts workers, joins them to a process group, notices dead ones and starts
+# all again; then a run goes on from its last checkpoint, as it does after a restart by torchrun.
+
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch.distributed as dist
+
+from gansmith.core.errors import GansmithError, TrainingError, reason_of, why_not
+from gansmith.core.processes import WAIT
+
+LOCAL = ("local", "ray")  # a Ray of this machine, started for this command
+RESTARTS = 3  # of a worker group, or of one run of many
+
+Found = TypeVar("Found")
+
+
+def run_together(
+    work: Callable[[], Found], on: str, workers: int, gpus_each: float = 0.0, restarts: int = RESTARTS
+) -> Found:
+    """Call a function in several workers of Ray that form one process group; return what the first one returns.
+
+    A dead worker ends all of them, and they start again, up to ``restarts`` times. Raises the GansmithError of the
+    first worker, TrainingError if workers die more often, and GansmithError without Ray or an answer of it.
+    """
+    ray = _connected(on)
+    # Here: an extra.
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    resources = {"CPU": 1.0, **({"GPU": gpus_each} if gpus_each else {})}
+    name = f"gansmith-{uuid.uuid4().hex[:12]}"
+    with tempfile.TemporaryDirectory(prefix="gansmith-ray-") as notes:  # Ray's own; the run folder is ours
+        trainer = TorchTrainer(
+            partial(_in_worker, work, name, os.getcwd()),
+            scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus_each > 0, resources_per_worker=resources),
+            torch_config=TorchConfig(backend="nccl" if gpus_each >= 1 else "gloo", timeout_s=int(WAIT.total_seconds())),
+            run_config=RunConfig(name=name, storage_path=notes, failure_config=FailureConfig(max_failures=restarts)),
+        )
+        try:
+            found = trainer.fit().return_value
+        except ray.train.TrainingFailedError as problem:
+            raise TrainingError(
+                "training.workers_lost",
+                f"Ray has lost the workers more than {restarts} times: {reason_of(problem)}"
+                "\n  see what they said; the last checkpoint is intact: gansmith resume RUN",
+            ) from problem
+    if isinstance(found, GansmithError):
+        raise found
+    return found
+
+
+def _in_worker(work: Callable[[], Found], name: str, folder: str) -> Found | GansmithError:
+    """Call a function in a worker of Ray Train; ``name`` is the same after a restart."""
+    os.environ["TORCHELASTIC_RUN_ID"] = name
+    if Path(folder).is_dir():
+        os.chdir(folder)
+    try:
+        return work()
+    except GansmithError as problem:
+        if dist.is_initialized():  # so that no other worker waits for this one
+            dist.destroy_process_group()
+        return problem
+
+
+def run_each(
+    work: Callable[[str], Found],
+    names: Sequence[str],
+    on: str,
+    gpus_each: float = 0.0,
+    *,
+    on_end: Callable[[str, Found], None],
+) -> None:
+    """Call a function for each name in a worker of Ray, as many at once as there is room; a dead one starts again.
+
+    ``on_end`` is called in this process as each one ends. Raises the first GansmithError of a worker.
+    """
+    _connected(on)
+    # Here: an extra.
+    from ray import tune
+
+    class Ends(tune.Callback):  # type: ignore[misc]  # of a library without types
+        def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any) -> None:
+            if "found" in result and not isinstance(result["found"], GansmithError):
+                on_end(trial.config["name"], result["found"])
+
+    resources = {"cpu": 1.0, **({"gpu": gpus_each} if gpus_each else {})}
+    with tempfile.TemporaryDirectory(prefix="gansmith-ray-") as notes:
+        tuner = tune.Tuner(
+            tune.with_resources(partial(_in_trial, work, os.getcwd()), resources),
+            param_space={"name": tune.grid_search(list(names))},
+            run_config=tune.RunConfig(
+                storage_path=notes, verbose=0, callbacks=[Ends()],
+                failure_config=tune.FailureConfig(max_failures=RESTARTS),
+            ),
+        )  # fmt: skip
+        results = tuner.fit()
+    for result in results:
+        found = (result.metrics or {}).get("found")
+        if isinstance(found, GansmithError):
+            raise found
+        if result.error is not None:
+            raise TrainingError(
+                "training.workers_lost",
+                f"Ray has lost a worker more than {RESTARTS} times: {reason_of(result.error)}"
+                "\n  see what it said; the same command continues",
+            )
+
+
+def _in_trial(work: Callable[[str], Any], folder: str, config: dict[str, Any]) -> None:
+    # Here: an extra.
+    from ray import tune
+
+    if Path(folder).is_dir():
+        os.chdir(folder)
+    try:
+        found = work(config["name"])
+    except GansmithError as problem:
+        found = problem
+    tune.report({"found": found})
+
+
+def _connected(on: str) -> Any:
+    """Return the module ray, connected; GansmithError if it is missing or nobody answers."""
+    if on not in LOCAL and not on.startswith("ray://"):
+        raise GansmithError(
+            "machine.not_an_address", f"--on '{on}' is no address of Ray\n  allowed: local, or ray://HOST:PORT"
+        )
+    try:
+        import ray
+        import ray.train  # here: an extra
+        import ray.tune
+    except ImportError as problem:
+        raise GansmithError(
+            "machine.ray_missing",
+            f"--on needs the library {problem.name or 'ray'}{why_not(problem, problem.name or '')}"
+            "\n  install it: pip install 'gansmith[ray]'",
+        ) from problem
+    if ray.is_initialized():
+        return ray
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        if on in LOCAL:
+            os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
+            ray.init(address="local", include_dashboard=False, runtime_env={"env_vars": _variables()})
+        else:
+            ray.init(on, runtime_env={"env_vars": _variables()})
+    except (ConnectionError, TimeoutError, RuntimeError, ImportError) as problem:
+        raise GansmithError(
+            "machine.no_answer",
+            f"Ray does not answer at {on}: {reason_of(problem)}"
+            "\n  start it: ray start --head; its port for ray:// is 10001",
+        ) from problem
+    return ray
+
+
+def _variables() -> dict[str, str]:
+    """Return the variables of this process that workers need: folders of gansmith, and the number of threads."""
+    return {
+        name: value for name, value in os.environ.items() if name.startswith("GANSMITH_") or name == "OMP_NUM_THREADS"
+    }

@@ -1,0 +1,40 @@
+"""Ray: what is refused without it, and a worker's mistake. benchmarks/on_ray.py runs the rest."""
+
+import os
+import sys
+
+from gansmith import api
+from gansmith.cli.options import refuse_workers_without_ray
+from gansmith.core.errors import DataError
+from gansmith.core.on_ray import _in_worker, run_together
+
+
+def test_ray_that_is_missing_is_named(monkeypatch, refused):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with refused("machine.ray_missing"):
+        api.train_on_ray("fashion-sample", on="local")
+
+
+def test_an_address_that_is_none(refused):
+    with refused("machine.not_an_address"):
+        run_together(lambda: None, "host:10001", 2)
+
+
+def test_options_of_ray_without_it(refused):
+    with refused("cli.workers_without_ray"):
+        refuse_workers_without_ray(None, 2, 0.0, None)
+    with refused("cli.two_ways_to_start"):
+        refuse_workers_without_ray("local", 2, 0.0, 2)
+    refuse_workers_without_ray("local", 2, 1.0, None)
+    refuse_workers_without_ray(None, 1, 0.0, 4)
+
+
+def test_a_mistake_is_returned_by_its_worker_and_a_restart_has_the_same_name(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "")
+    monkeypatch.chdir(tmp_path)
+
+    def work():
+        raise DataError("data.empty", f"{os.environ['TORCHELASTIC_RUN_ID']} in {os.getcwd()}")
+
+    found = _in_worker(work, "name", str(tmp_path))
+    assert (found.code, str(found)) == ("data.empty", f"name in {tmp_path}")
