@@ -97,8 +97,8 @@ def trained(name: str, steps: int, runtime: Runtime, *, double: bool) -> dict[st
     kind = DoubleStream if double else BatchStream
     stream = kind(data, BATCH, 5, runtime, mirror=False, domains=max(1, len(recipe.method.domains)))
     if double:
-        for network in (*state.method.networks.values(), *state.averages.values()):
-            network.double()
+        state.averages = {}  # they are no part of the comparison
+        state.method.networks.double()
     for _ in range(steps):
         train_step(state, stream, runtime, state.moment(steps * BATCH / 1000))
     norm = "batch norm" if batch_norms(state.method.networks) else "none"
