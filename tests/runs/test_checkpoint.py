@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import resource
 import shutil
 import signal
