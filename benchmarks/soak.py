@@ -88,7 +88,8 @@ def one(number: int, seed: int, place: Path, references: dict) -> dict:
     if (recipe, processes) not in references:
         whole = place / f"whole-{recipe}-{processes}"
         codes = train(place, whole, recipe, processes, None)
-        assert codes == [0] * processes, f"{recipe} cannot be trained: {codes}"
+        said = (place / "errors-0").read_text()[-400:]
+        assert codes == [0] * processes, f"{recipe} cannot be trained in {processes}: {codes} {said}"
         references[recipe, processes] = digests(whole)
     run = place / "run"
     shutil.rmtree(run, ignore_errors=True)

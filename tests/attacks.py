@@ -19,12 +19,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
+from unittest import mock
 
 import numpy as np
 from PIL import Image
 
 from gansmith import api
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import GansmithError, StoppedError
 from gansmith.core.registry import load_plugins
 from gansmith.data.base import DataOptions
 from gansmith.data.open import open_data
@@ -36,6 +37,7 @@ from gansmith.inference.onnx_model import OnnxModel
 from gansmith.recipes.load import load_recipe
 from gansmith.reporting.verify import verify
 from gansmith.runs.folder import RunFolder
+from gansmith.training import trainer
 from small_models import make_model
 from small_runs import train
 
@@ -62,6 +64,7 @@ class Door:
         else:
             shutil.copy(source, top)
         target = top / self.file if self.file else top
+        target.parent.mkdir(exist_ok=True)
         target.unlink(missing_ok=True)
         if self.file in TABLES:
             for name in TABLES:
@@ -98,7 +101,9 @@ def make_bases(folder: Path, tiny_file: Path) -> None:
 
 
 def _resumed(run: Path) -> object:
-    return api.resume(run, kimg=0.104, progress=False)
+    """Resume up to the first step, which a fork of a process that has trained cannot make."""
+    with mock.patch.object(trainer, "train_step", side_effect=StoppedError("run.stopped", "here")):
+        return api.resume(run, kimg=0.104, progress=False)
 
 
 def _labelled(folder: Path) -> object:

@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import shutil
 import resource
 import shutil
 import signal
@@ -344,8 +345,17 @@ def test_pruning_keeps_what_is_named(tmp_path):
 
 def test_a_half_pruned_checkpoint_does_not_exist(tmp_path, monkeypatch):
     folders = [save(tmp_path, number) for number in range(2)]
-    monkeypatch.setattr(shutil, "rmtree", lambda *_, **__: None)  # as if killed before the folder went
+    unlink, gone = Path.unlink, []
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        if gone:
+            raise OSError("as if killed after the first file went")
+        gone.append(path)
+        unlink(path)
+
+    monkeypatch.setattr(Path, "unlink", killed)
     prune_checkpoints(tmp_path, {folders[0]})
+    assert gone == [folders[1] / MANIFEST]
     loaded, reasons = load_latest(tmp_path)
     check(loaded, 0)
     assert reasons == [f"{folders[1]} is not a complete checkpoint: manifest.json is missing"]

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 
 
 def arithmetic(
@@ -40,4 +40,4 @@ def arithmetic(
     loaded = load(model, device, plugin or [])
     total = arithmetic(loaded, plus or [], minus or [], label=label, truncation=truncation, raw=raw)
     written, latent = total.save(out)
-    print(json_text({"out": str(written), "latent": str(latent)}) if as_json else written)
+    tell(json_text({"out": str(written), "latent": str(latent)}) if as_json else written)

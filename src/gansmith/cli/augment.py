@@ -16,7 +16,7 @@ from gansmith.cli.options import (
     split_names,
     split_numbers,
 )
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 from gansmith.core.events import say
 from gansmith.core.progress import ProgressPrinter
 
@@ -82,4 +82,4 @@ def augment(
             result |= {"study": studied.to_json(), "plot": str(api.draw_study(studied, plot))}
             lines += ["", *studied.lines(), str(plot)]
     say("\n".join(lines))
-    print(json_text(result) if as_json else written)
+    tell(json_text(result) if as_json else written)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Device, Plugin
-from gansmith.cli.text import WIDTH, columns, json_text, number_text, wrap_lines
+from gansmith.cli.text import WIDTH, columns, json_text, number_text, tell, wrap_lines
 
 if TYPE_CHECKING:
     from gansmith.evaluation.compare import Comparison
@@ -26,7 +26,7 @@ def compare(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     found, path = api.compare(runs, out=out, device=device, plugins=plugin or [])
-    print(json_text({**found.to_json(), "page": str(path)}) if as_json else "\n".join([*_lines(found), str(path)]))
+    tell(json_text({**found.to_json(), "page": str(path)}) if as_json else "\n".join([*_lines(found), str(path)]))
 
 
 def _lines(found: "Comparison") -> list[str]:

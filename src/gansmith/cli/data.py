@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, DataAndReading, DataRoot, Labels, ZipEncoding, data_overrides
-from gansmith.cli.text import json_text, wrap_lines
+from gansmith.cli.text import json_text, tell, wrap_lines
 from gansmith.cli.train import data_and_overrides
 from gansmith.core.progress import ProgressPrinter
 
@@ -31,7 +31,7 @@ def check(
         report = api.check(
             source, overrides=overrides, size=size, channels=channels, data_root=data_root, on_progress=printer.show
         )
-    print(json_text(report.to_json()) if as_json else "\n".join(wrap_lines(report.lines())))
+    tell(json_text(report.to_json()) if as_json else "\n".join(wrap_lines(report.lines())))
 
 
 def list_sets(
@@ -43,13 +43,13 @@ def list_sets(
 
     sets = api.list_data(data_root)
     if as_json:
-        print(json_text({"sets": sets}))
+        tell(json_text({"sets": sets}))
         return
     for each in sets:
         files = ("" if each["here"] else "missing, expected in ") + (each["folder"] or "built in")
         about = wrap_lines([f"{each['name']}: {each['about']}", f"  licence: {each['licence']}"])
-        print(*about, f"  files: {files}", sep="\n")
-    print("NAME stands for the training split, NAME:test for the test split.")
+        tell(*about, f"  files: {files}")
+    tell("NAME stands for the training split, NAME:test for the test split.")
 
 
 def clean(as_json: AsJson = False) -> None:
@@ -57,4 +57,4 @@ def clean(as_json: AsJson = False) -> None:
     from gansmith import api  # here: it imports torch, which takes seconds
 
     freed = api.clean_cache()
-    print(json_text({"bytes_freed": freed}) if as_json else f"{freed:,} bytes freed")
+    tell(json_text({"bytes_freed": freed}) if as_json else f"{freed:,} bytes freed")

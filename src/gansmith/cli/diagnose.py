@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Device
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 from gansmith.core.progress import ProgressPrinter
 
 
@@ -20,4 +20,4 @@ def diagnose(
 
     with ProgressPrinter() as printer:
         found = api.diagnose(run, device, printer.show)
-    print(json_text(found.to_json()) if as_json else "\n".join(found.lines()))
+    tell(json_text(found.to_json()) if as_json else "\n".join(found.lines()))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, Plugin, Raw, Truncation, WeightsPath
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 
 
 def directions(
@@ -33,4 +33,4 @@ def directions(
     loaded = api.load_weights(model, "find directions", device, plugin or [])
     found = api.directions(loaded, num, seeds=seeds, reach=reach, label=label, truncation=truncation, raw=raw)
     written = found.sheet().save(out)
-    print(json_text({"out": str(written), "strengths": found.strengths.tolist()}) if as_json else written)
+    tell(json_text({"out": str(written), "strengths": found.strengths.tolist()}) if as_json else written)

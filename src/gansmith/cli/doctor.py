@@ -1,7 +1,7 @@
 """``gansmith doctor``: this machine's hardware, speed and installed packages."""
 
 from gansmith.cli.options import AsJson
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 
 
 def doctor(as_json: AsJson = False) -> None:
@@ -10,8 +10,8 @@ def doctor(as_json: AsJson = False) -> None:
 
     facts = api.examine_machine()
     if as_json:
-        print(json_text(facts))
+        tell(json_text(facts))
     else:
         width = max(len(name) for name in facts)
         for name, value in facts.items():
-            print(f"{name:<{width}}  {value}")
+            tell(f"{name:<{width}}  {value}")

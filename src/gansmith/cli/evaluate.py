@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gansmith.cli.options import MORE, AsJson, DataRoot, Device, Plugin, Raw, Truncation, flag, split_names
-from gansmith.cli.text import columns, json_text, number_text, wrap_lines
+from gansmith.cli.text import columns, json_text, number_text, tell, wrap_lines
 
 if TYPE_CHECKING:
     from gansmith.evaluation.baselines import BaselineComparison
@@ -78,7 +78,7 @@ def evaluate(
     found, path = api.evaluate(
         model, source, options=options, out=out, device=device, plugins=plugin or [], data_root=data_root
     )
-    print(json_text(found.to_json()) if as_json else "\n".join([*_lines(found), *([str(path)] if path else [])]))
+    tell(json_text(found.to_json()) if as_json else "\n".join([*_lines(found), *([str(path)] if path else [])]))
 
 
 def _lines(found: "Evaluation") -> list[str]:

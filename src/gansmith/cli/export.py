@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Plugin, Raw, WeightsPath
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 from gansmith.core.events import say
 
 
@@ -45,4 +45,4 @@ def export(
     for each in written:
         say(f"{each.path}: {each.words}")
     facts = [{"path": str(each.path), "network": each.network, **each.facts} for each in written]
-    print(json_text({"files": facts}) if as_json else "\n".join(str(each.path) for each in written))
+    tell(*([json_text({"files": facts})] if as_json else [each.path for each in written]))

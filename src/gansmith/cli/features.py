@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Data, DataRoot, Device, Layers, Plugin, WeightsPath, split_names
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 from gansmith.core.events import say
 from gansmith.core.progress import ProgressPrinter
 
@@ -40,4 +40,4 @@ def features(
     count, width = found.values.shape
     widths = ", ".join(f"{name} {each:,}" for name, each in found.layers.items())
     say(f"{count:,} images, {width:,} features each ({widths})")
-    print(json_text({"out": str(written), "count": count, "layers": found.layers}) if as_json else written)
+    tell(json_text({"out": str(written), "count": count, "layers": found.layers}) if as_json else written)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import MORE, AsJson, flag, split_names
+from gansmith.cli.text import tell
 from gansmith.cli.train import RecipeName
 from gansmith.core.output_paths import refuse_used_folder
 
@@ -51,4 +52,4 @@ def import_weights(
         "out": str(out), "networks": sorted(model.networks), "height": data.height, "width": data.width,
         "channels": data.channels,
     }  # fmt: skip
-    print(json.dumps(facts) if as_json else out)
+    tell(json.dumps(facts) if as_json else out)

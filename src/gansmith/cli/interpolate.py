@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import IMAGE_NUMBERS, AsJson, Device, Label, ModelPath, Plugin, Raw, Truncation
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 
 
 def interpolate(
@@ -49,4 +49,4 @@ def interpolate(
         raw=raw,
     )  # fmt: skip
     written = walk.save(out)
-    print(json_text({"out": str(written), "frames": len(walk.images)}) if as_json else written)
+    tell(json_text({"out": str(written), "frames": len(walk.images)}) if as_json else written)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import AsJson, Device, Plugin, Raw, WeightsPath
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 from gansmith.core.events import say
 
 
@@ -47,4 +47,4 @@ def invert(
         say(line)
     facts = {"psnr_db": found.psnr_db, "random_best_db": found.random_db[0], "random_mean_db": found.random_db[1]}
     result = {"out": str(written), "latent": str(latent), **facts, "label": found.label or None}
-    print(json_text(result) if as_json else written)
+    tell(json_text(result) if as_json else written)

@@ -23,7 +23,7 @@ from gansmith.cli.options import (
     ZipEncoding,
     data_overrides,
 )
-from gansmith.cli.text import WIDTH, json_text, wrap_lines
+from gansmith.cli.text import WIDTH, json_text, tell, wrap_lines
 from gansmith.cli.train import data_and_overrides
 from gansmith.core.atomic_files import commit_text
 from gansmith.core.errors import GansmithError
@@ -83,9 +83,9 @@ def plan(
         words += ["--data-root", str(data_root)] if data_root else []
         say(f"\ntrain with it: {shlex.join(words)}")
     if as_json:
-        print(json_text(proposal.to_json()))
+        tell(json_text(proposal.to_json()))
     else:
-        print(proposal.to_yaml().rstrip() if out is None else out)
+        tell(proposal.to_yaml().rstrip() if out is None else out)
 
 
 def proposal_lines(proposal: "Proposal") -> list[str]:

@@ -15,7 +15,7 @@ from gansmith.cli.options import (
     split_names,
     split_numbers,
 )
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 from gansmith.core.progress import ProgressPrinter
 
 
@@ -46,4 +46,4 @@ def probe(
         found = api.probe(
             loaded, parts, per_class=counts, seeds=seeds, layers=split_names(layers), on_progress=progress.show
         )
-    print(json_text(found.to_json()) if as_json else "\n".join(found.lines()))
+    tell(json_text(found.to_json()) if as_json else "\n".join(found.lines()))

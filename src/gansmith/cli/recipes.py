@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from gansmith.cli.options import AsJson, flag
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 from gansmith.core.errors import RecipeError, unknown_name
 from gansmith.core.plain_files import MAX_YAML_BYTES, read_text
 from gansmith.recipes import AUTO, AUTO_SUMMARY, AUTO_TEXT, GOALS
@@ -42,11 +42,11 @@ def recipes(
             f"\n  the recipe with changes: gansmith train DATA --recipe {name} {words} --dry-run",
         )
     elif as_json and name != AUTO:
-        print(json_text(_as_json(name, overrides or [])))
+        tell(json_text(_as_json(name, overrides or [])))
     elif shapes:
-        print("\n".join(_layers(name, overrides or [])[1:]))
+        tell("\n".join(_layers(name, overrides or [])[1:]))
     elif name == AUTO:
-        print(json_text({"name": AUTO, "text": AUTO_TEXT}) if as_json else AUTO_TEXT.rstrip("\n"))
+        tell(json_text({"name": AUTO, "text": AUTO_TEXT}) if as_json else AUTO_TEXT.rstrip("\n"))
     elif name in files:
         _print_recipe(name, files[name].read_text(encoding="utf-8"))
     elif Path(name).is_file():
@@ -61,13 +61,13 @@ def _print_list(summaries: dict[str, str], as_json: bool) -> None:
     summaries[AUTO] = AUTO_SUMMARY
     if as_json:
         listed = [(goal, name) for goal, names in GOALS.items() for name in names]
-        print(json_text({"recipes": [{"name": n, "goal": goal, "summary": summaries[n]} for goal, n in listed]}))
+        tell(json_text({"recipes": [{"name": n, "goal": goal, "summary": summaries[n]} for goal, n in listed]}))
         return
     width = max(map(len, summaries))
     for goal, names in GOALS.items():
-        print(f"{goal}:")
+        tell(f"{goal}:")
         for name in names:
-            print(f"  {name:<{width}}  {summaries[name]}")
+            tell(f"  {name:<{width}}  {summaries[name]}")
 
 
 def _summary(text: str) -> str:
@@ -77,9 +77,9 @@ def _summary(text: str) -> str:
 
 def _print_recipe(name: str, text: str) -> None:
     """Print a recipe, then its layers as comments: the output is a valid recipe file."""
-    print(text.split(LAYERS)[0].rstrip() + "\n", flush=True)  # a saved output has layers already
+    tell(text.split(LAYERS)[0].rstrip() + "\n")  # a saved output has layers already
     title, *lines = _layers(name, [])
-    print(title, *(f"# {line}" for line in lines), sep="\n")
+    tell(title, *(f"# {line}" for line in lines))
 
 
 def _as_json(name: str, overrides: list[str]) -> dict[str, Any]:

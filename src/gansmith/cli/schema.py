@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 
 
 def schema(
@@ -18,4 +18,4 @@ def schema(
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 
-    print(json_text(api.schema(name)))
+    tell(json_text(api.schema(name)))

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from gansmith.cli.options import AsJson, Device, ImagePaths, Plugin, WeightsPath
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 from gansmith.core.events import say
 
 
@@ -42,10 +42,8 @@ def score(
         if as_json:
             scores.append({"file": file, "score": value})
         else:
-            print(f"{value:8.4f}  {file}", flush=True)
+            tell(f"{value:8.4f}  {file}")
     if as_json:
-        print(
-            json_text({"scores": scores, "left_out": [{"file": file, "reason": reason} for file, reason in left_out]})
-        )
+        tell(json_text({"scores": scores, "left_out": [{"file": file, "reason": reason} for file, reason in left_out]}))
     if failed:
         say(api.failures_text(failed, number + len(failed), "scored"))

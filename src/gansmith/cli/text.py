@@ -2,11 +2,24 @@
 
 import json
 import math
+import sys
 import textwrap
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+from gansmith.core.file_names import shown
+
 WIDTH = 80
+
+
+def tell(*results: object) -> None:
+    """Write results to stdout, each on a line; control characters of names are escaped.
+
+    A path that another program reads is written as it is.
+    """
+    piped = not sys.stdout.isatty()
+    print(*(each if piped and isinstance(each, Path) else shown(str(each)) for each in results), sep="\n", flush=True)
 
 
 def json_text(value: Any) -> str:

@@ -35,7 +35,7 @@ from gansmith.cli.options import (
     in_processes,
     refuse_workers_without_ray,
 )
-from gansmith.cli.text import json_text, wrap_lines
+from gansmith.cli.text import json_text, tell, wrap_lines
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import duration, say, say_result
 from gansmith.recipes import AUTO
@@ -185,7 +185,7 @@ def train(
     }  # fmt: skip
     if dry_run:
         found = api.dry_run(source, **keywords)
-        print(json_text(found.to_json()) if as_json else "\n".join(_dry_run_lines(found)))
+        tell(json_text(found.to_json()) if as_json else "\n".join(_dry_run_lines(found)))
         return
     if on is not None:
         run = api.train_on_ray(source, on=on, workers=workers, gpus_per_worker=gpus_per_worker, out=out, **keywords)
@@ -255,7 +255,7 @@ def print_run(run: "api.Run", *, as_json: bool) -> None:
     if run.is_main and as_json:
         say_result(json_text(run.summary()))
     elif run.is_main and run.finished:
-        say_result(str(run.folder))
+        say_result(run.folder)
         # Here: both import torch.
         from gansmith.methods.base import verb_of
         from gansmith.recipes.load import method_kind, recipe_text

@@ -18,7 +18,7 @@ from gansmith.cli.options import (
     Raw,
     flag,
 )
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 from gansmith.core.events import say
 from gansmith.core.progress import ProgressPrinter
 
@@ -59,4 +59,4 @@ def translate(
         )  # fmt: skip
     for line in written.lines("translated"):
         say(line)
-    print(json_text(written.to_json()) if as_json else out)
+    tell(json_text(written.to_json()) if as_json else out)

@@ -14,7 +14,7 @@ from gansmith.cli.options import (
     Quality,
     Raw,
 )
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 from gansmith.core.events import say
 from gansmith.core.progress import ProgressPrinter
 
@@ -47,4 +47,4 @@ def upscale(
         )  # fmt: skip
     for line in written.lines("upscaled"):
         say(line)
-    print(json_text(written.to_json()) if as_json else out)
+    tell(json_text(written.to_json()) if as_json else out)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from gansmith.cli.options import USER_ERROR, AsJson
-from gansmith.cli.text import json_text
+from gansmith.cli.text import json_text, tell
 
 
 def verify(
@@ -22,7 +22,7 @@ def verify(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     found = api.verify(path)
-    print(json_text(found.to_json()) if as_json else "\n".join(found.lines()))
+    tell(json_text(found.to_json()) if as_json else "\n".join(found.lines()))
     if not found.is_whole:
         raise typer.Exit(USER_ERROR)
 
@@ -38,4 +38,4 @@ def repair(
     from gansmith import api  # here: it imports torch, which takes seconds
 
     done = api.repair(run)
-    print(json_text({"done": done}) if as_json else "\n".join(done or ["nothing to repair"]))
+    tell(json_text({"done": done}) if as_json else "\n".join(done or ["nothing to repair"]))

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
+from gansmith.core.file_names import shown
 from gansmith.core.metric_name import column_of
 
 PLAIN_EVERY_SEC = 10.0
@@ -175,7 +177,7 @@ def say(text: str) -> None:
     if stream is None:
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    line = text.encode(encoding, "backslashreplace").decode(encoding)
+    line = shown(text).encode(encoding, "backslashreplace").decode(encoding)
     try:
         with suppress(OSError, ValueError):  # it may no longer be the terminal that the bar was drawn on
             redraw("", 0)
@@ -214,10 +216,13 @@ def mute_lost_terminal() -> None:
             pass
 
 
-def say_result(text: str) -> None:
-    """Write the result of a long run to stdout; if nobody reads it any more, the run was a success all the same."""
+def say_result(text: str | Path) -> None:
+    """Write the result of a long run to stdout; if nobody reads it any more, the run was a success all the same.
+
+    A path that another program reads is written as it is, other text without control characters.
+    """
     try:
-        print(text, flush=True)
+        print(text if isinstance(text, Path) and not sys.stdout.isatty() else shown(str(text)), flush=True)
     except BrokenPipeError:
         _mute(sys.stdout)
 

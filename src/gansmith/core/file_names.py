@@ -23,6 +23,11 @@ def escaped(name: str | bytes | Path) -> str:
     return _UNPRINTABLE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
+def shown(text: str) -> str:
+    """Return lines of text without control characters but tabs: they may reach a terminal."""
+    return "\n".join("\t".join(map(escaped, line.split("\t"))) for line in text.split("\n"))
+
+
 def printable(name: str | bytes | Path) -> str:
     """Return a name as ``escaped`` does, in Unicode's composed form (NFC), so that equal names are equal text."""
     if isinstance(name, str) and name.isascii() and name.isprintable():  # millions of rows of a table pass here

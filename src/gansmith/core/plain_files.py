@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from gansmith.core.file_names import escaped
+from gansmith.core.file_names import escaped, shown
 
 MAX_JSON_BYTES = 16 * 2**20  # as lists of lists they take 0.5 GB
 MAX_YAML_BYTES = 2**18  # as a list of numbers they take 5 s
@@ -171,7 +171,7 @@ _CONTROL = re.compile(
 def _printable(value: Any) -> Any:
     """Return a value whose texts have no control characters but line ends and tabs: they may reach a terminal."""
     if isinstance(value, str):
-        return "\n".join("\t".join(map(escaped, line.split("\t"))) for line in value.split("\n"))
+        return shown(value)
     if isinstance(value, list):
         return [_printable(each) for each in value]
     if isinstance(value, dict):
@@ -253,14 +253,28 @@ def sha256_of(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def refuse_damaged_tensors(path: str | Path) -> None:
-    """Raise ValueError if a safetensors file is not as long as its header says; raises as ``open_plain``."""
+def refuse_damaged_tensors(path: str | Path) -> dict[str, str]:
+    """Return the texts in the header of a safetensors file.
+
+    Raises ValueError if it is not as long as its header says, or the header is none; else as ``open_plain``.
+    """
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(size - 8, MAX_JSON_BYTES):
             raise ValueError("it is not a safetensors file, or it is cut off")
         header = parse_json(file.read(length))
-    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    if 8 + length + max(ends, default=0) != size:
-        raise ValueError(f"it has {size:,} bytes, and its header describes {8 + length + max(ends, default=0):,}")
+    if not isinstance(header, dict):
+        raise ValueError("its header is no JSON object")
+    texts = header.pop("__metadata__", {})
+    if not isinstance(texts, dict) or not all(isinstance(each, str) for each in texts.values()):
+        raise ValueError("its header has other metadata than texts")
+    end = 0
+    for name, entry in header.items():
+        place = entry.get("data_offsets") if isinstance(entry, dict) else None
+        if not isinstance(place, list) or len(place) != 2 or not all(type(each) is int and each >= 0 for each in place):
+            raise ValueError(f"its header does not say where '{escaped(name[:80])}' is")
+        end = max(end, place[1])
+    if 8 + length + end != size:
+        raise ValueError(f"it has {size:,} bytes, and its header describes {8 + length + end:,}")
+    return texts

@@ -4,12 +4,12 @@ import hashlib
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.events import OnProgress, Progress
-from gansmith.core.plain_files import refuse_damaged_tensors
+from gansmith.core.tensor_files import load_tensors
 from gansmith.data.base import DataSpec, ImageData
 from gansmith.data.cache_folder import cache_folder
 from gansmith.parts.extractors.base import DataInfo, Extractor
@@ -24,8 +24,7 @@ def features_of(
     identity = f"{extractor.sha256} {spec.fingerprint} {spec.split} {len(order)} {order[:16].tolist()} 1"
     path = cache_folder() / "judge" / f"features-{hashlib.sha256(identity.encode()).hexdigest()[:40]}.safetensors"
     try:
-        refuse_damaged_tensors(path)
-        kept = load_file(path)
+        kept = load_tensors(path)
         if len(kept["features"]) == len(kept["probabilities"]) == len(order):
             return kept["features"], kept["probabilities"]
     except (OSError, SafetensorError, ValueError, KeyError, TypeError):

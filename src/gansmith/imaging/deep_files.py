@@ -305,8 +305,8 @@ def read_nifti(data: bytes) -> np.ndarray:
             start = file.read(540)
             is_second = start[:4] in (struct.pack("<i", 540), struct.pack(">i", 540))
             form = nibabel.Nifti2Image if is_second else nibabel.Nifti1Image
-            header = form.header_class(start[: form.header_class.sizeof_hdr], check=False)
-            count = math.prod(map(int, header.get_data_shape()))
+            header: Any = form.header_class(start[: form.header_class.sizeof_hdr], check=False)  # type: ignore[no-untyped-call]
+            count = math.prod(int(side) for side in header.get_data_shape())
             _refuse_many(count)
             size = int(header["vox_offset"]) + count * header.get_data_dtype().itemsize
             content = start + file.read(max(0, min(size, MOST_UNPACKED) - len(start))) if packed else data

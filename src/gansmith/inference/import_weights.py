@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from gansmith.core.errors import ModelError, counted
 from gansmith.core.plain_files import parse_json, refuse_damaged_tensors
+from gansmith.core.tensor_files import load_tensors
 from gansmith.data.base import DataSpec
 from gansmith.inference import unpickle
 from gansmith.inference.model import Model
@@ -155,10 +154,8 @@ def _networks_in(file: Path) -> list[list[_Layer]]:
 
 def _read(file: Path) -> dict[str, Tensor]:
     """Return the tensors of a .safetensors file in the order of the layers: as noted, else by name and number."""
-    refuse_damaged_tensors(file)
-    with safe_open(file, "pt") as opened:
-        noted = (opened.metadata() or {}).get(unpickle.ORDER)
-    tensors = load_file(file)
+    noted = refuse_damaged_tensors(file).get(unpickle.ORDER)
+    tensors = load_tensors(file)
     if noted is None:  # the file sorts its names: main.10 before main.2
         words = {name: re.findall(r"\d+|\D+", name) for name in tensors}
         order = sorted(words, key=lambda name: [(int(w), "") if w.isdigit() else (0, w) for w in words[name]])

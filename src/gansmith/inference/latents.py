@@ -8,12 +8,12 @@ from typing import TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save_file
 
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.errors import GansmithError, ModelError
 from gansmith.core.output_paths import make_parent_folders
-from gansmith.core.plain_files import refuse_damaged_tensors
+from gansmith.core.plain_files import read_bytes, refuse_damaged_tensors
 from gansmith.core.randomness import sample_labels, sample_latents, truncate
 from gansmith.inference.base import MAX_SAMPLES, TrainedModel
 from gansmith.inference.samples import Samples, image_name
@@ -180,7 +180,7 @@ def _image(model: TrainedModel, seed: int, number: int, truncation: float | None
 def _read(model: TrainedModel, path: Path) -> Latents:
     try:
         refuse_damaged_tensors(path)
-        tensors = load_file(path)
+        tensors = load(read_bytes(path))
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as problem:
         reason = "it does not exist" if isinstance(problem, FileNotFoundError) else str(problem).splitlines()[0]
         raise ModelError(

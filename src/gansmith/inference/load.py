@@ -4,13 +4,12 @@ import json
 import warnings
 from pathlib import Path
 
-from safetensors import safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.errors import CheckpointError, GansmithWarning, ModelError
 from gansmith.core.plain_files import read_json, refuse_damaged_tensors, sha256_of
+from gansmith.core.tensor_files import load_tensors
 from gansmith.inference.base import needs_weights
 from gansmith.inference.hub import fetch, is_hub_address
 from gansmith.inference.model import Model, Origin
@@ -116,13 +115,11 @@ def _from_folder(folder: Path, device: str) -> Model:
 def _read_weights(path: Path) -> tuple[str, dict[str, Tensor]]:
     """Return the JSON record in a weights file's header, and its tensors."""
     with model_errors(str(path)):
-        refuse_damaged_tensors(path)
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+        metadata = refuse_damaged_tensors(path)
         if METADATA_KEY not in metadata:
             raise ModelError(
                 "model.not_ours",
                 f"'{path}' was not written by gansmith: its header has no '{METADATA_KEY}' entry"
                 "\n  pass a run folder, a model folder or a file from one",
             )
-        return metadata[METADATA_KEY], load_file(path)
+        return metadata[METADATA_KEY], load_tensors(path)

@@ -5,14 +5,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.errors import RecipeError
-from gansmith.core.plain_files import parse_json, read_bytes
+from gansmith.core.plain_files import parse_json, read_bytes, refuse_damaged_tensors
 from gansmith.data.base import DataSpec
 from gansmith.methods.base import methods
 from gansmith.parts.extractors.convnet import ConvNet, input_side
@@ -85,9 +85,7 @@ class FeatureNetwork:
 
     def _read(self, content: bytes) -> tuple[nn.Module, Callable[[Tensor], object]]:
         """Return the network, and a function that calls it with images in [-1, 1]."""
-        tensors = load(content)
-        with safe_open(self._path, "pt") as file:
-            metadata = file.metadata() or {}
+        tensors, metadata = load(content), refuse_damaged_tensors(self._path)
         if METADATA_KEY not in metadata:
             head = tensors.get("head.weight")
             channels, side = tensors["layers.0.weight"].shape[1], input_side(self._spec.height, self._spec.width)

@@ -20,7 +20,7 @@ from typing import (
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from typing_extensions import TypedDict
 
@@ -28,6 +28,7 @@ from gansmith.core.atomic_files import TEMPORARY, commit_file, commit_json, is_d
 from gansmith.core.errors import CheckpointError, DiskFullError, GansmithWarning, reason_of
 from gansmith.core.plain_files import read_json, refuse_damaged_tensors, sha256_of
 from gansmith.core.registry import FrozenModel
+from gansmith.core.tensor_files import load_tensors
 
 FORMAT = 1
 NAME = re.compile(r"\d{9}")  # of a checkpoint folder: its iteration; folders with other names are a user's
@@ -88,7 +89,8 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
         if free < needed:
             raise DiskFullError("disk.full", f"{free:,} bytes are free")
         _remove(folder)
-        folder.mkdir(exist_ok=True)
+        with suppress(FileExistsError):  # a user's files are in it
+            folder.mkdir()
         commit_file(folder / TENSORS, lambda path: save_file(contiguous, path))
         commit_json(folder / VALUES, values)
         files = {name: {"sha256": sha256_of(folder / name)} for name in (TENSORS, VALUES)}
@@ -123,7 +125,7 @@ def load_checkpoint(folder: Path) -> Checkpoint:
                     f"{folder / name} was altered or cut off: its SHA-256 differs from the manifest",
                 )
         values = _VALUES.validate_python(read_json(folder / VALUES))
-        return Checkpoint(folder, load_file(folder / TENSORS), cast(dict[str, Any], values))
+        return Checkpoint(folder, load_tensors(folder / TENSORS), cast(dict[str, Any], values))
     except FileNotFoundError as problem:
         raise CheckpointError(
             "checkpoint.incomplete", f"{folder} is not a complete checkpoint: {Path(problem.filename).name} is missing"

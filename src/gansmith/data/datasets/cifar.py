@@ -113,7 +113,7 @@ def _unpacked(paths: Sequence[Path]) -> Iterator[tuple[str, bytes]]:
 def _members(archive: Path, wanted: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     """Yield (name, content) of the wanted files in an archive, read as a stream."""
     try:
-        with open_plain(archive) as file, tarfile.open(fileobj=file, mode="r:*") as members:
+        with open_plain(archive) as packed, tarfile.open(fileobj=packed, mode="r:*") as members:
             for member in members:
                 name = member.name.rpartition("/")[2]
                 file = members.extractfile(member) if member.isreg() and name in wanted else None

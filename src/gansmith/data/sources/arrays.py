@@ -183,7 +183,7 @@ def read_npz(path: Path) -> Arrays:
     The images are the array ``images``, ``x`` or ``arr_0``, a name of ``SPLIT_KEYS``, or the only array but labels.
     """
     try:
-        with open_plain(path) as file, zipfile.ZipFile(file) as archive:
+        with open_plain(path) as packed, zipfile.ZipFile(packed) as archive:
             members = {name.removesuffix(".npy"): _member_of(archive, name) for name in archive.namelist()}
             images, labels = _keys(tuple(members), path)
             wanted = [images, *([labels] if labels else []), *([CLASS_KEY] if CLASS_KEY in members else [])]
@@ -196,7 +196,7 @@ def read_npz(path: Path) -> Arrays:
                     f"the arrays in '{path}' take more than {MAX_NPZ_BYTES // 10**9} GB of memory"
                     "\n  save the images as a .npy file, which is not loaded into memory",
                 )
-        with open_plain(path) as file, np.load(file, allow_pickle=False) as arrays:
+        with open_plain(path) as packed, np.load(packed, allow_pickle=False) as arrays:
             names = tuple(printable(str(name)) for name in arrays[CLASS_KEY].tolist()) if CLASS_KEY in wanted else ()
             left = sorted(members.keys() - set(wanted))
             notes = [f"images: array '{images}'; not read: {', '.join(left)}"] if left else []

@@ -216,6 +216,10 @@ def read_file(path: str) -> bytes:
         raise ImageError("image.unreadable", f"cannot be read ({problem.strerror})") from problem
 
 
+def _most_words() -> str:
+    return f"more than {MAX_MEMBERS:,} files or {MAX_TOTAL_BYTES // 10**9} GB"
+
+
 class _Archive(FileSource):
     """An archive, .zip or .tar: its regular files are listed, up to the limits above."""
 
@@ -248,7 +252,7 @@ class _Archive(FileSource):
         """Raise DataError for more files or bytes than are read, or than an archive of this size can honestly hold."""
         size = self.path.stat().st_size
         if members >= MAX_MEMBERS or total > MAX_TOTAL_BYTES:
-            raise self._too_large(f"more than {MAX_MEMBERS:,} files or {MAX_TOTAL_BYTES // 10**9} GB")
+            raise self._too_large(_most_words())
         if total > max(FREE_BYTES, MAX_RATIO * size):
             raise self._too_large(f"more than {FREE_BYTES // 10**9} GB, over {MAX_RATIO} times its own size")
         if members > max(FREE_MEMBERS, size // LEAST_BYTES):
@@ -318,7 +322,7 @@ class ZipSource(_Archive):
             with open_plain(self.path) as file, _Zip(file) as archive:
                 members = archive.infolist()
         except _TooManyError as problem:
-            raise self._too_large(f"more than {MAX_MEMBERS:,} files") from problem
+            raise self._too_large(_most_words()) from problem
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as problem:
             raise self._damaged(problem) from problem
         self._refuse_odd(members)
@@ -484,7 +488,7 @@ class _Member(tarfile.TarInfo):
     """A member of a .tar; names and other facts in blocks of their own are limited."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> Self:
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
         found = super().frombuf(buf, encoding, errors)
         if found.type in TAR_HEADERS and found.size > MAX_TAR_HEADER_BYTES:
             raise ValueError(f"facts of a file take more than {MAX_TAR_HEADER_BYTES >> 20} MB")
@@ -500,7 +504,8 @@ class TarSource(_Archive):
             with open_plain(self.path) as file:
                 start = file.read(6)
                 file.seek(0)
-                limit, mode = max(FREE_BYTES, MAX_RATIO * self.path.stat().st_size), "r:"
+                limit = max(FREE_BYTES, MAX_RATIO * self.path.stat().st_size)
+                mode: Any = "r:"
                 unpacked: Any = file
                 if start.startswith(b"\x1f\x8b"):
                     unpacked = gzip.GzipFile(fileobj=file)
@@ -513,7 +518,8 @@ class TarSource(_Archive):
                 with tarfile.open(fileobj=bounded, mode=mode, encoding="utf-8", tarinfo=_Member) as archive:
                     for ordinal, member in enumerate(archive):
                         yield ordinal, archive, member
-                        archive.members.clear()  # tarfile keeps all, about 1 KB each
+                        kept: Any = archive
+                        kept.members.clear()  # tarfile keeps all, about 1 KB each
                         if len(archive.pax_headers) > MAX_TAR_HEADERS:
                             raise ValueError(f"it has more than {MAX_TAR_HEADERS} facts for all files")
         except (DataError, MemoryError):

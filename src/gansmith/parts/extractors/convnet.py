@@ -199,10 +199,10 @@ def folded(network: ConvNet) -> ConvNet:
 
 def open_convnet(path: Path, side: int, channels: int, num_classes: int) -> ConvNet:
     """Return a network with the weights of a safetensors file."""
-    from safetensors.torch import load_file
+    from gansmith.core.tensor_files import load_tensors
 
     network = _fresh(side, channels, num_classes)
-    network.load_state_dict(load_file(path))
+    network.load_state_dict(load_tensors(path))
     return network.eval().requires_grad_(False)
 
 
