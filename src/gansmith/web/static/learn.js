@@ -460,7 +460,7 @@ function blocks(text) {
     if (!part.startsWith("|")) return html`<p key=${index}>${inline(part)}</p>`;
     const [head, , ...rows] = part.split("\n").map((line) => line.split("|").slice(1, -1).map((cell) => inline(cell.trim())));
     return html`<div key=${index} class="scroll" tabindex="0" role="region" aria-label="Table"><table>
-      <thead><tr>${head.map((cell, at) => html`<th key=${at} scope="col">${cell}</th>`)}</tr></thead>
+      <thead><tr>${head.map((cell, at) => (cell.join("") ? html`<th key=${at} scope="col">${cell}</th>` : html`<td key=${at}></td>`))}</tr></thead>
       <tbody>${rows.map((row, at) => html`<tr key=${at}>${row.map((cell, place) => html`<td key=${place}>${cell}</td>`)}</tr>`)}</tbody></table></div>`;
   });
 }
