@@ -137,7 +137,7 @@ DOORS = (
     Door("tar", "photos.tar", "", open_data, "tar"),
     Door("npz", "tiny.npz", "", open_data, "arrays"),
     Door("npy", "tiny.npy", "", open_data, "array"),
-    Door("latents", "latents.safetensors", "", lambda path: find_latents(make_model("hidden=[8]"), str(path)), "tensors"),
+    Door("latents", "latents.safetensors", "", lambda path: find_latents(make_model("hidden=[8]"), f"{path}"), "tensors"),
     Door("weights of other programs", "latents.safetensors", "", lambda path: import_weights(path, "dcgan"), "tensors"),
     Door("plugin", "plugin.py", "", lambda path: load_plugins((path,)), "text"),
 )  # fmt: skip
@@ -287,7 +287,9 @@ ONNX = {
     "deep": _bytes(_nested(3000)),
     "many fields": _bytes(_protobuf(7, b"") * 2_000_000),
     "long varint": _bytes(b"\x3a" + b"\xff" * 1000),
-    "metadata of 16 MB": _bytes(_protobuf(7, b"") + _protobuf(14, _protobuf(1, b"gansmith") + _protobuf(2, b"[" * 16 * MB))),
+    "metadata of 16 MB": _bytes(
+        _protobuf(7, b"") + _protobuf(14, _protobuf(1, b"gansmith") + _protobuf(2, b"[" * 16 * MB))
+    ),
     "metadata that is deep": _bytes(
         _protobuf(7, b"")
         + _protobuf(14, _protobuf(1, b"gansmith") + _protobuf(2, b"[" * 100_000))
@@ -469,7 +471,9 @@ TAR = {
     "a million empty files": _repeated_gz(_block("a.png", 0), 1_000_000),
     "xz with a dictionary of 1 GB": _xz_dictionary,
     "a sparse file": _bytes(_block("a.png", 512, tarfile.GNUTYPE_SPARSE) + b"\0" * 1536),
-    "a link that leaves": _bytes(_block("a.png", 0, tarfile.SYMTYPE) + _block("pipe", 0, tarfile.FIFOTYPE) + b"\0" * 1024),
+    "a link that leaves": _bytes(
+        _block("a.png", 0, tarfile.SYMTYPE) + _block("pipe", 0, tarfile.FIFOTYPE) + b"\0" * 1024
+    ),
     "many facts before a file": _bytes((_block("x", 12, tarfile.XHDTYPE) + b"12 a=bcdefg\n".ljust(512, b"\0")) * 3000),
     "cut off": _bytes(_block("a.png", 5000) + b"x" * 700),
     "a negative size": _bytes(_block("a.png", 0).replace(b"00000000000\0", b"\x80" + b"\xff" * 11, 1) + b"\0" * 1024),
@@ -512,17 +516,23 @@ IMAGE = {
     "40 megapixels": _bytes(_png(6300, 6300, packed=zlib.compress(b"\0" * (6300 * 6300 * 4 + 6300), 1))),
     "4 billion pixels a side": _bytes(_png(2**31 - 1, 2**31 - 1)),
     "no pixels": _bytes(_png(0, 0)),
-    "a text that unpacks to 1 GB": _bytes(_png(8, 8, _chunk(b"zTXt", b"a\0\0" + zlib.compress(b"a" * (200 * MB), 1)) * 2)),
+    "a text that unpacks to 1 GB": _bytes(
+        _png(8, 8, _chunk(b"zTXt", b"a\0\0" + zlib.compress(b"a" * (200 * MB), 1)) * 2)
+    ),
     "a profile that unpacks": _bytes(_png(8, 8, _chunk(b"iCCP", b"a\0\0" + zlib.compress(b"\0" * (100 * MB), 1)))),
     "billions of frames": _bytes(_png(8, 8, _chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0)))),
     "a tiff of 65,535 bands": _bytes(_tiff_of(6000, 6000, 65_535)),
     "a tiff of 64 bits": _bytes(_tiff_of(6000, 6000, 30, 64)),
     "a tiff that goes in a circle": _bytes(b"II*\0\x08\0\0\0\0\0\x08\0\0\0"),
     "a gif without frames": _bytes(b"GIF89a\xff\xff\xff\xff\x80\0\0" + b"\0" * 6 + b";"),
-    "a bmp that lies": _bytes(b"BM" + struct.pack("<IIIIiiHHIIiiII", 100, 0, 54, 40, 30000, -30000, 1, 32, 0, 0, 0, 0, 0, 0)),
+    "a bmp that lies": _bytes(
+        b"BM" + struct.pack("<IIIIiiHHIIiiII", 100, 0, 54, 40, 30000, -30000, 1, 32, 0, 0, 0, 0, 0, 0)
+    ),
     "a ppm of many digits": _bytes(b"P6 " + b"9" * 5000 + b" 1 255\n"),
     "a jpeg of 65,535 px": _bytes(
-        b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0\x3f\0" + b"\0" * 50 + b"\xff\xd9"
+        b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0\x3f\0"
+        + b"\0" * 50
+        + b"\xff\xd9"
     ),
 }  # fmt: skip
 TABLE = {
