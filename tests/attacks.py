@@ -137,7 +137,7 @@ DOORS = (
     Door("tar", "photos.tar", "", open_data, "tar"),
     Door("npz", "tiny.npz", "", open_data, "arrays"),
     Door("npy", "tiny.npy", "", open_data, "array"),
-    Door("latents", "latents.safetensors", "", lambda path: find_latents(make_model("hidden=[8]"), f"{path}"), "tensors"),
+    Door("latents", "latents.safetensors", "", lambda path: find_latents(small_model(), str(path)), "tensors"),
     Door("weights of other programs", "latents.safetensors", "", lambda path: import_weights(path, "dcgan"), "tensors"),
     Door("plugin", "plugin.py", "", lambda path: load_plugins((path,)), "text"),
 )  # fmt: skip
