@@ -350,7 +350,7 @@ def train_on_ray(
     *,
     on: str = "local",
     workers: int = 1,
-    gpus_per_worker: float = 0.0,
+    gpus_per_worker: int = 0,
     out: str | Path | None = None,
     **keywords: Unpack[RunKeywords],
 ) -> Run:
@@ -364,7 +364,7 @@ def train_on_ray(
 
 
 def resume_on_ray(
-    folder: str | Path, *, on: str = "local", workers: int = 1, gpus_per_worker: float = 0.0, **keywords: Any
+    folder: str | Path, *, on: str = "local", workers: int = 1, gpus_per_worker: int = 0, **keywords: Any
 ) -> Run:
     """Continue a run as ``resume`` does, in workers of Ray; see ``train_on_ray``."""
     RunFolder.open(Path(folder))

@@ -2,6 +2,7 @@ import errno
 import json
 import os
 import resource
+import shutil
 import signal
 import stat
 from collections.abc import Callable

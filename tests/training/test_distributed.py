@@ -254,7 +254,7 @@ def train_pools(source: Path, out: Path) -> None:
     runtime = start_runtime("cpu")
     recipe = out / f"toy-{runtime.rank}.yaml"
     recipe.write_text(TOY)
-    for place, stop_at in (("whole", None), ("run", PAUSE_AT)):
+    for place, stop_at in (("whole", None), ("run", 7)):
         train(source, out / place, str(recipe), overrides=RHYTHM, plugins=[HERE / "toy_methods.py"], stop_at=stop_at)
     api.resume(out / "run")
 
@@ -443,9 +443,7 @@ def test_state_and_pools_of_two_processes_survive_a_pause(both):
     assert [row["iteration"] for row in api.Run(pools / "run", True).log] == [4, 8, 12]
     assert differing(whole.tensors, run.tensors) == []
     assert (pools / "run/timing.jsonl").read_text().count('"started"') == 2
-    rows = [api.Run(pools / place, True).log for place in ("whole", "run")]
-    for left, right in zip(*rows, strict=True):
-        assert all(left[key] == pytest.approx(right[key], rel=1e-5, abs=1e-6) for key in left)
+    assert api.Run(pools / "run", True).log == api.Run(pools / "whole", True).log
 
 
 @pytest.mark.slow

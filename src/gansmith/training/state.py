@@ -163,9 +163,10 @@ class RunState:
         for name, tensor in self.method.pools.items():
             out |= {f"pools/{rank}/{name}": each for rank, each in enumerate(runtime.gather(tensor))}
         for name, cell in sorted(self.meter.cells.items()):
-            mean = cell.clone()
-            runtime.average_([mean])
-            out[f"meter/{name}"] = mean
+            if runtime.world_size == 1:
+                out[f"meter/{name}"] = cell
+            else:  # not their mean: a sum in another order differs in its last bit
+                out |= {f"meters/{rank}/{name}": each for rank, each in enumerate(runtime.gather(cell))}
         return {**out, "bad_steps": self.bad_steps}
 
     def restore(self, tensors: dict[str, Tensor], values: dict[str, Any], runtime: Runtime) -> None:
@@ -190,10 +191,19 @@ class RunState:
         pools = parts.get("pools", {})
         pooled = len({name.partition("/")[0] for name in pools}) or 1  # another number of processes than this, perhaps
         self.method.pools.update(_below(pools, f"{runtime.rank % pooled}/"))
-        self.meter.cells = parts.get("meter", {})
+        self.meter.cells = parts.get("meter", {}) or _meter_of(parts.get("meters", {}), runtime)
         self.bad_steps = parts["bad_steps"][""]
         self.iteration, self.salt, self.seed = values["iteration"], values["salt"], values["seed"]
         self.halvings = values.get("halvings", 0)  # absent from older checkpoints
+
+
+def _meter_of(meters: dict[str, Tensor], runtime: Runtime) -> dict[str, Tensor]:
+    """Return this process's part of the sums of several processes, or their mean for another number of processes."""
+    ranks = sorted({name.partition("/")[0] for name in meters})
+    if len(ranks) == runtime.world_size:
+        return _below(meters, f"{runtime.rank}/")
+    names = [name.partition("/")[2] for name in meters if name.startswith("0/")]
+    return {name: torch.stack([meters[f"{rank}/{name}"] for rank in ranks]).mean(0) for name in names}
 
 
 def _parameters(optimizer: Optimizer) -> list[nn.Parameter]:

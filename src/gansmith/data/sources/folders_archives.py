@@ -31,7 +31,6 @@ from gansmith.imaging.images import ImageError
 MAX_FILE_BYTES = 256 * 10**6
 MAX_MEMBERS = 2_000_000  # of an archive
 MAX_TOTAL_BYTES = 200 * 10**9  # of an archive, unpacked
-MOST_WORDS = f"more than {{:,}} files or {MAX_TOTAL_BYTES // 10**9} GB"
 MAX_DECODER_BYTES = 256 * 2**20  # memory of a decompressor
 # An archive that unpacks to more is refused if that is also more than so many times its size.
 FREE_BYTES, MAX_RATIO = 4 * 10**9, 100
@@ -217,6 +216,10 @@ def read_file(path: str) -> bytes:
         raise ImageError("image.unreadable", f"cannot be read ({problem.strerror})") from problem
 
 
+def _most_words() -> str:
+    return f"more than {MAX_MEMBERS:,} files or {MAX_TOTAL_BYTES // 10**9} GB"
+
+
 class _Archive(FileSource):
     """An archive, .zip or .tar: its regular files are listed, up to the limits above."""
 
@@ -249,7 +252,7 @@ class _Archive(FileSource):
         """Raise DataError for more files or bytes than are read, or than an archive of this size can honestly hold."""
         size = self.path.stat().st_size
         if members >= MAX_MEMBERS or total > MAX_TOTAL_BYTES:
-            raise self._too_large(MOST_WORDS.format(MAX_MEMBERS))
+            raise self._too_large(_most_words())
         if total > max(FREE_BYTES, MAX_RATIO * size):
             raise self._too_large(f"more than {FREE_BYTES // 10**9} GB, over {MAX_RATIO} times its own size")
         if members > max(FREE_MEMBERS, size // LEAST_BYTES):
@@ -319,7 +322,7 @@ class ZipSource(_Archive):
             with open_plain(self.path) as file, _Zip(file) as archive:
                 members = archive.infolist()
         except _TooManyError as problem:
-            raise self._too_large(MOST_WORDS.format(MAX_MEMBERS)) from problem
+            raise self._too_large(_most_words()) from problem
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as problem:
             raise self._damaged(problem) from problem
         self._refuse_odd(members)

@@ -92,9 +92,9 @@ def _are_measurements(names: Sequence[str]) -> bool:
 
 def _are_buckets(names: Sequence[str]) -> bool:
     """Say whether names are the first two or three digits of hashes, as stores of files have them."""
-    text = "".join(names)
     is_hex = len(names) > 3 and all(re.fullmatch(r"[0-9a-f]{2,3}", name) for name in names)
-    return is_hex and any(map(str.isdecimal, text)) and any(map(str.isalpha, text))
+    firsts = {name[0] for name in names}  # c0, c1, ... are no hashes
+    return is_hex and len({*map(len, names)}) == 1 and any(map(str.isdecimal, firsts)) and any(map(str.isalpha, firsts))
 
 
 def is_split(name: str) -> bool:
