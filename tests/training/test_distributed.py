@@ -443,9 +443,7 @@ def test_state_and_pools_of_two_processes_survive_a_pause(both):
     assert [row["iteration"] for row in api.Run(pools / "run", True).log] == [4, 8, 12]
     assert differing(whole.tensors, run.tensors) == []
     assert (pools / "run/timing.jsonl").read_text().count('"started"') == 2
-    rows = [api.Run(pools / place, True).log for place in ("whole", "run")]
-    for left, right in zip(*rows, strict=True):
-        assert all(left[key] == pytest.approx(right[key], rel=1e-5, abs=1e-6) for key in left)
+    assert api.Run(pools / "run", True).log == api.Run(pools / "whole", True).log
 
 
 @pytest.mark.slow
