@@ -1,6 +1,6 @@
 """Readers of images and models under atheris, which changes files where the code branches."""
 
-# By hand: pip install atheris, then: python benchmarks/fuzz_atheris.py image|onnx|weights [-max_total_time=600]. Options
+# By hand: pip install atheris; python benchmarks/fuzz_atheris.py image|onnx|weights [-max_total_time=600]. Options
 # are those of libFuzzer; a failing file is written beside as crash-SHA1. The readers and the errors that they may raise
 # are those of fuzz.py.
 
