@@ -10,6 +10,8 @@ import random
 import re
 import subprocess
 import sys
+import tempfile
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -41,9 +43,16 @@ async def send(port: int, request: Hostile, cut: float = 1.0) -> tuple[str, byte
     return head[9:12].decode() or "closed", body
 
 
+async def memory_mib(port: int) -> float:
+    """Return the server's memory, as it says itself."""
+    _, metrics = await send(port, Hostile("GET", "/metrics", {"host": b"localhost"}, b""))
+    return int(re.search(rb"process_resident_memory_bytes (\d+)", metrics)[1]) / 2**20
+
+
 async def main_loop(port: int, count: int) -> None:
     _, wanted = await send(port, GOOD)
     assert wanted.startswith(b"\x89PNG")
+    before = await memory_mib(port)
     statuses, numbers = Counter[str](), iter(range(count))
 
     async def one() -> None:
@@ -55,15 +64,13 @@ async def main_loop(port: int, count: int) -> None:
                 print(f"{status} for the request of seed {seed}: {body[:200]!r}", flush=True)
             if seed % 500 == 0:
                 assert (await send(port, GOOD))[1] == wanted, f"another image after request {seed}"
-                print(f"{seed} requests: {dict(sorted(statuses.items()))}", flush=True)
+                print(f"{seed} requests: {await memory_mib(port):.0f} MiB", flush=True)
 
     await asyncio.gather(*(one() for _ in range(AT_ONCE)))
     assert (await send(port, GOOD))[1] == wanted
-    _, metrics = await send(port, Hostile("GET", "/metrics", {"host": b"localhost"}, b""))
-    memory = int(re.search(rb"process_resident_memory_bytes (\d+)", metrics)[1])
-    print(
-        f"{sum(statuses.values())} requests: {dict(sorted(statuses.items()))}; still serving, {memory / 2**20:.0f} MiB"
-    )
+    after = await memory_mib(port)
+    print(f"{sum(statuses.values())} requests: {dict(sorted(statuses.items()))}")
+    print(f"still serving, with the same image; {before:.0f} MiB before, {after:.0f} MiB after")
 
 
 def main() -> None:
@@ -72,12 +79,17 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000)
     given = parser.parse_args()
     command = [sys.executable, "-m", "gansmith", "studio", str(given.models), "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
+    with tempfile.NamedTemporaryFile() as said:  # a pipe that nobody reads would stop the server
+        server = subprocess.Popen(command, stderr=said)
         try:
-            port = int(re.search(r":(\d+)/", server.stderr.readline())[1])
-            asyncio.run(main_loop(port, given.count))
+            while not (address := re.search(rb":(\d+)/", Path(said.name).read_bytes())):
+                time.sleep(0.1)
+            asyncio.run(main_loop(int(address[1]), given.count))
         finally:
             server.terminate()
+            server.wait()
+        lines = Counter(Path(said.name).read_text(errors="replace").splitlines()[2:])
+        print(f"its stderr: {lines.most_common(5)}")
 
 
 if __name__ == "__main__":

@@ -97,8 +97,10 @@ def trained(name: str, steps: int, runtime: Runtime, *, double: bool) -> dict[st
     kind = DoubleStream if double else BatchStream
     stream = kind(data, BATCH, 5, runtime, mirror=False, domains=max(1, len(recipe.method.domains)))
     if double:
-        for network in (*state.method.networks.values(), *state.averages.values()):
-            network.double()
+        state.averages = {}  # they are no part of the comparison
+        state.method.networks.double()
+        for each in (values for optimizer in state.optimizers.values() for values in optimizer.state.values()):
+            each |= {key: value.double() for key, value in each.items() if key != "step" and value.is_floating_point()}
     for _ in range(steps):
         train_step(state, stream, runtime, state.moment(steps * BATCH / 1000))
     norm = "batch norm" if batch_norms(state.method.networks) else "none"
@@ -116,7 +118,7 @@ def work(out: Path, steps: int, recipes: list[str], *, double: bool) -> None:
         compute_in_double()
     for name, recipe in () if double or recipes else gradient_cases().items():
         found |= {f"{name}|{key}": each for key, each in gradients(recipe, runtime).items()}
-    for name in recipes or recipe_names():
+    for name in (recipes or recipe_names()) if steps else ():
         if name not in ELSEWHERE:
             try:
                 found |= {
@@ -131,7 +133,7 @@ def work(out: Path, steps: int, recipes: list[str], *, double: bool) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, nargs="*", default=[2, 4])
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=200, help="of each recipe; 0: gradients alone")
     parser.add_argument("--recipes", nargs="*", default=[], help="these alone, without gradients")
     parser.add_argument("--double", action="store_true", help="compute in float64, without gradients")
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)

@@ -14,9 +14,9 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-SIZE, SHOWN = (960, 672), (600, 420)  # px of the window and of the film
-FRAME_MS, PATIENCE_MS = 125, 300_000
-ROUNDS = 16  # of Learn in a frame: 128 a second
+SIZE, SHOWN = (960, 672), (480, 336)  # px of the window and of the film
+FRAME_MS, PATIENCE_MS = 200, 600_000
+ROUNDS = 25  # of Learn in a frame: 125 a second
 MOST_BYTES = 200_000
 QUALITIES = (60, 45, 35, 25, 18, 12, 8, 5)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu"]
@@ -64,27 +64,27 @@ def explore(camera: Camera, studio: str) -> None:
     page = camera.page
     page.goto(f"{studio}/#/explore?wall=5")
     page.wait_for_function("() => document.querySelectorAll('.wall canvas[data-drawn]').length === 40")
-    camera.take(8)
+    camera.take(5)
     for number in (3, 16, 28):
         page.locator(".wall button").nth(number).click()
-        camera.take(3)
-        page.keyboard.press("p")
         camera.take(2)
+        page.keyboard.press("p")
+        camera.take()
     slider = page.get_by_label("Direction 1", exact=True)
     slider.scroll_into_view_if_needed()
-    camera.each(range(8), lambda at: slider.fill(str(0.6 * at)))
+    camera.each(range(6), lambda at: slider.fill(str(0.8 * at)))
     page.get_by_role("tab", name="Plane").click()
     page.evaluate("scrollTo(0, 0)")
-    camera.take(3)
+    camera.take(2)
     box = page.locator(".plane-surface").bounding_box()
     page.mouse.move(box["x"] + 250, box["y"] + 200)
     page.mouse.down()
-    camera.each(range(16), lambda at: page.mouse.move(box["x"] + 250 - 18 * at, box["y"] + 200 - 8 * at))
+    camera.each(range(9), lambda at: page.mouse.move(box["x"] + 250 - 26 * at, box["y"] + 200 - 12 * at))
     page.mouse.up()
     page.get_by_role("tab", name="Walk").click()
     page.locator(".walk canvas[data-drawn]").wait_for()
-    frame = page.get_by_label("Frame", exact=True)
-    camera.each(range(0, 60, 2), lambda at: frame.fill(str(at)))
+    page.evaluate("scrollTo(0, 0)")
+    camera.each(range(15), lambda _: [page.keyboard.press(".") for _ in range(4)])
 
 
 def learn(camera: Camera, studio: str) -> None:
@@ -92,15 +92,15 @@ def learn(camera: Camera, studio: str) -> None:
     page = camera.page
     page.goto(f"{studio}/#/learn/mode-collapse")
     page.locator("canvas.plane").wait_for()
-    camera.take(12)  # time to read
+    camera.take(7)  # time to read
     page.get_by_role("button", name="Begin anew").click()
     page.get_by_role("region", name="Training").evaluate("(panel) => scrollTo(0, panel.offsetTop - 60)")
     round_now = "Number(/round ([\\d,]+)/.exec(document.querySelector('main').innerText)[1].replace(',', ''))"
     begun = f"(least) => {round_now} >= least"
-    camera.each(range(0, 34 * ROUNDS, ROUNDS), lambda at: page.wait_for_function(begun, arg=at))
+    camera.each(range(0, 18 * ROUNDS, ROUNDS), lambda at: page.wait_for_function(begun, arg=at))
     page.keyboard.press("m")
-    camera.each(range(34 * ROUNDS, 84 * ROUNDS, ROUNDS), lambda at: page.wait_for_function(begun, arg=at))
-    camera.take(6)
+    camera.each(range(18 * ROUNDS, 46 * ROUNDS, ROUNDS), lambda at: page.wait_for_function(begun, arg=at))
+    camera.take(4)
 
 
 def main(studio: str, target: Path) -> None:

@@ -57,6 +57,7 @@ def written(entries: dict[str, str]) -> str:
 def without_places(text: str, temporary: Path, hiding: Iterable[str] = ()) -> str:
     """Return a text without what differs by machine and session; ``hiding`` are further patterns, shown as "..."."""
     text = re.sub(re.escape(str(temporary)) + r"/[\w.-]+", "TMP", text).replace(str(REPOSITORY), "REPOSITORY")
+    text = re.sub(r"-[0-9a-f]{16}(?=\.jsonl)", "-HASH", text)  # of a place
     text = re.sub(r"\btoy_\w+, ", "", text)  # parts that other tests have registered, in a list of known names
     for pattern in hiding:
         text = re.sub(pattern, "...", text)

@@ -255,7 +255,7 @@ def at_small_size(words: list[str], world: Path) -> list[str]:
     if name == "compare":
         return ["compare", run, str(world / "labelled"), "--out", "compare.html"]
     replaced = {"recipes": "dcgan", "-n": "4", "--label": "dark", "--to-label": "light"}
-    replaced |= {"--mask": str(world / "hole.png"), "invert": run, "--num": "2"}
+    replaced |= {"--mask": str(world / "hole.png"), "invert": run, "--num": "2", "--match-values": images}
     if name == "sample" and "--numbered" not in words:
         replaced["--out"] = "out.npz"
     words = [replaced.get(before, word) for before, word in zip(["", *words], words, strict=False)]

@@ -13,7 +13,7 @@ from typing import Any, Unpack
 
 from gansmith.core import clock
 from gansmith.core.errors import GansmithError, StoppedError
-from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, VerdictName, progress_events
+from gansmith.core.events import MessageEvent, OnEvent, OnProgress, PlainLines, VerdictName, progress_events, silent
 from gansmith.core.file_names import can_be_path
 from gansmith.core.html import facts
 from gansmith.core.metric_name import column_of
@@ -93,6 +93,7 @@ from gansmith.runs.folder import RunFolder, is_run, make_next_folder
 from gansmith.runs.log import best_snapshot, read_rows
 from gansmith.runs.options import RunKeywords as RunKeywords
 from gansmith.runs.options import RunOptions, check_save_interval
+from gansmith.runs.storage import Store
 from gansmith.runs.sweep import MANY as MANY
 from gansmith.runs.sweep import Search, SweepFolder, parse_vary, recipe_of
 from gansmith.runs.sweep import is_sweep as is_sweep
@@ -199,6 +200,7 @@ def train(
     - seed (0); holdout, a share of the images (0.0); data_root, a folder; init_from, a model
     - device ("auto"), precision ("auto"), compiled (False)
     - save_every_minutes: a checkpoint at least this often, besides those of the schedule
+    - store: an address ("s3://bucket/faces", "gs://...", "file://...") that gets a copy of the run at each checkpoint
     - loggers: a list of trackers, such as ["wandb"] or [{"kind": "wandb", "project": "faces", "model": True}]
 
     It shows its progress: in a notebook as one live display, elsewhere on stderr; ``progress=False`` turns that off.
@@ -213,11 +215,12 @@ def train(
     begun = _begun(options, out, runtime)
     if begun is not None:  # torchrun has started the processes again
         return resume(
-            begun, device=options.device, loggers=options.loggers or None, on_event=on_event, progress=progress
-        )
+            begun, device=options.device, loggers=options.loggers or None, store=options.store, on_event=on_event,
+            progress=progress,
+        )  # fmt: skip
     if out:
         RunFolder.check_free(Path(out))
-    with _surroundings(on_event, progress, runtime) as around:
+    with _surroundings(on_event, progress, runtime, _store_for(options.store, runtime)) as around:
         first = load_weights(options.init_from, "train", "cpu", options.plugins) if options.init_from else None
         if first is not None and first.origin is not None:
             options = replace(options, init_from=Path(first.origin.address))  # of the Hub: with the commit
@@ -271,7 +274,9 @@ def _checked(loggers: str | dict[str, Any] | Sequence[Any], runtime: Runtime) ->
 
 
 @contextmanager
-def _surroundings(on_event: OnEvent | None, progress: bool, runtime: Runtime) -> Iterator[Surroundings]:
+def _surroundings(
+    on_event: OnEvent | None, progress: bool, runtime: Runtime, store: Store | None
+) -> Iterator[Surroundings]:
     """Yield the listener, the loggers of run.json and the writer of results; only the main process has a listener."""
     main = runtime.is_main
     with showing(on_event if main else None, progress=progress and main) as listen:
@@ -279,7 +284,23 @@ def _surroundings(on_event: OnEvent | None, progress: bool, runtime: Runtime) ->
             listen,
             lambda run: Tracking.open(run, parse_loggers(run.record.loggers, check=False), listen),
             lambda run, listener: write_results(run, load_model(run.path, "cpu"), listener),
+            silent if store is None else store.push,
         )
+
+
+def _store_for(address: str | None, runtime: Runtime, *, new: bool = True) -> Store | None:
+    """Return the storage of a run in the main process, after checking that it takes files; None without one."""
+    if address is None or not runtime.is_main:
+        return None
+    store = Store(address)
+    store.check()
+    if new and store.has_run():
+        raise GansmithError(
+            "run.storage_taken",
+            f"'{address}' holds a run already\n  continue it: gansmith resume FOLDER --store {address}"
+            "\n  or pass another address",
+        )
+    return store
 
 
 @outliving_terminal()
@@ -291,6 +312,7 @@ def resume(
     accept_changes: bool = False,
     loggers: Sequence[Any] | None = None,
     save_every_minutes: float | None = None,
+    store: str | None = None,
     on_event: OnEvent | None = None,
     progress: bool = True,
 ) -> Run:
@@ -299,19 +321,22 @@ def resume(
     A run with a time limit has the time that its earlier commands left; pauses do not count, except with ``until``.
     ``kimg`` changes the length, ``device`` the device; None is the one before. ``accept_changes`` continues although
     recipe, data, torch, threads or device changed. The log records all of it. ``loggers`` replaces the loggers of the
-    run; [] ends all of them. ``save_every_minutes`` replaces that of the run. ``on_event`` and ``progress`` are those
-    of ``train``.
+    run; [] ends all of them. ``save_every_minutes`` replaces that of the run. ``store`` is an address in object storage
+    that gets a copy of the run at each checkpoint; a folder that does not exist is fetched from it. ``on_event`` and
+    ``progress`` are those of ``train``.
     Raises CheckpointError for a folder that cannot be continued exactly.
     """
     began = clock.began()
     check_save_interval(save_every_minutes)
+    if store is not None and not Path(folder).exists():
+        Store(store).pull(Path(folder))
     run = RunFolder.open(Path(folder))
     record = run.record
     load_plugins(record.plugin_files)
     known = record.numerics
     runtime = start_runtime(device or known.device, known.precision, compiled=known.compiled)
     specs = _checked(record.loggers if loggers is None else loggers, runtime)
-    with _surroundings(on_event, progress, runtime) as around:
+    with _surroundings(on_event, progress, runtime, _store_for(store, runtime, new=False)) as around:
         stopped_by = resume_run(
             run.path, runtime, around, kimg=kimg, accept_changes=accept_changes, loggers=specs,
             save_every_minutes=record.save_every_minutes if save_every_minutes is None else save_every_minutes,
@@ -325,7 +350,7 @@ def train_on_ray(
     *,
     on: str = "local",
     workers: int = 1,
-    gpus_per_worker: float = 0.0,
+    gpus_per_worker: int = 0,
     out: str | Path | None = None,
     **keywords: Unpack[RunKeywords],
 ) -> Run:
@@ -339,7 +364,7 @@ def train_on_ray(
 
 
 def resume_on_ray(
-    folder: str | Path, *, on: str = "local", workers: int = 1, gpus_per_worker: float = 0.0, **keywords: Any
+    folder: str | Path, *, on: str = "local", workers: int = 1, gpus_per_worker: int = 0, **keywords: Any
 ) -> Run:
     """Continue a run as ``resume`` does, in workers of Ray; see ``train_on_ray``."""
     RunFolder.open(Path(folder))

@@ -97,10 +97,14 @@ def test_unknown_data_set(refuses, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("word", [
-    "batch_size=1", "batch_size=many", "lr=-1", "beta1=1.5", "latent_dim=0", "ema_warmup=2", "leak=.nan",
+    "batch_size=1", "batch_size=many", "lr=-1", "beta1=1.5", "latent_dim=0", "ema_warmup=2",
 ])  # fmt: skip
 def test_numbers_out_of_range(refuses, tiny_file, word):
     refuses("recipe.invalid_value", "train", tiny_file, word)
+
+
+def test_a_number_that_is_none(refuses, tiny_file):
+    refuses("recipe.not_yaml", "train", tiny_file, "leak=.nan")
 
 
 @pytest.mark.parametrize(("words", "code"), [

@@ -22,11 +22,11 @@ def test_an_address_that_is_none(refused):
 
 def test_options_of_ray_without_it(refused):
     with refused("cli.workers_without_ray"):
-        refuse_workers_without_ray(None, 2, 0.0, None)
+        refuse_workers_without_ray(None, 2, 0, None)
     with refused("cli.two_ways_to_start"):
-        refuse_workers_without_ray("local", 2, 0.0, 2)
-    refuse_workers_without_ray("local", 2, 1.0, None)
-    refuse_workers_without_ray(None, 1, 0.0, 4)
+        refuse_workers_without_ray("local", 2, 0, 2)
+    refuse_workers_without_ray("local", 2, 1, None)
+    refuse_workers_without_ray(None, 1, 0, 4)
 
 
 def test_a_mistake_is_returned_by_its_worker_and_a_restart_has_the_same_name(monkeypatch, tmp_path):

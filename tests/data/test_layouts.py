@@ -195,6 +195,8 @@ def test_a_part_may_be_named_and_parts_without_train_are_no_classes(tmp_path):
         ("sub-01", "sub-02"),
         ("user_0", "user_7"),
         ("00", "3f", "9c", "ab"),
+        ("gif", "png"),
+        ("32x32", "64x64"),
     ],
 )
 def test_folders_that_are_no_kinds_are_no_classes_unasked(tmp_path, names):

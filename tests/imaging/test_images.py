@@ -192,9 +192,9 @@ def test_one_transparent_gray_or_colour():
         (claims_to_be(12000, 12000), "image.too_large"),
         (claims_to_be(40000, 40000), "image.too_large"),
         (claims_to_be(64, 64), "image.damaged"),
-        (encoded(picture(), "ICO"), "image.unknown_format"),
+        (encoded(picture(), "PCX"), "image.unknown_format"),
     ],
-    ids=["empty", "text", "cut jpeg", "cut png", "144 Mpx", "1600 Mpx", "no pixels", "ico"],
+    ids=["empty", "text", "cut jpeg", "cut png", "144 Mpx", "1600 Mpx", "no pixels", "pcx"],
 )
 def test_bad_files_have_a_reason(refused, data, code):
     with warnings.catch_warnings():

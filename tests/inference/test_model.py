@@ -461,8 +461,8 @@ TOO_BIG = {"kind": "dcgan", "base_channels": 1024, "max_channels": 4096}
     ("method.generator.wings", 2, "model.invalid_record"),
     ("sample_batch", 10**6, "model.invalid_record"),
     ("sample_batch", 0, "model.invalid_record"),
-    ("kimg", float("nan"), "model.invalid_record"),
-    ("kimg", float("inf"), "model.invalid_record"),
+    ("kimg", float("nan"), "model.unreadable"),
+    ("kimg", float("inf"), "model.unreadable"),
     ("format", 2, "model.invalid_record"),
     ("code", "import os", "model.invalid_record"),
 ])  # fmt: skip
@@ -604,7 +604,7 @@ def test_a_model_json_without_weights(refused, saved):
 def test_numbers_in_model_json_are_finite(saved, value):
     text = (saved / "model.json").read_text()
     (saved / "model.json").write_text(text.replace('"kimg": 1.0', f'"kimg": {value}'))
-    assert load_error(saved).code == "model.invalid_record"
+    assert load_error(saved).code == "model.unreadable"
 
 
 @pytest.mark.parametrize(("name", "path", "value", "code"), [

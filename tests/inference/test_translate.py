@@ -268,3 +268,13 @@ def test_gray_targets_give_gray_results():
     gray = gansmith.translate(model, image).array
     assert gray.shape == (16, 16, 1)
     assert (np.abs(gray[..., 0] - coloured.mean(axis=2)) <= 0.5).all()
+
+
+def test_after_pairs_with_larger_targets_results_are_larger(colouriser):
+    enlarging = make_translator()
+    enlarging.data = replace(enlarging.data, source_scale=2)
+    image = photo(20, 24, 4)
+    large = image.repeat(2, axis=0).repeat(2, axis=1)
+    made = gansmith.translate(enlarging, image).array
+    assert made.shape == (40, 48, 4)
+    assert (made[..., :3] == gansmith.translate(colouriser, large).array[..., :3]).all()

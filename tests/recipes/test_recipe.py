@@ -174,7 +174,7 @@ def test_a_missing_recipe_file(refused, name):
     ("real_label=0.1",
      "recipe.invalid_value"),
     ("kimg=-1", "recipe.invalid_value"),
-    ("kimg=.inf", "recipe.invalid_value"),
+    ("kimg=.inf", "recipe.not_yaml"),
     ("channels=33", "recipe.invalid_value"),
     ("optimizers.generator=adm",
      "recipe.unknown_part"),

@@ -1,8 +1,8 @@
 import errno
 import json
 import os
-import shutil
 import resource
+import shutil
 import signal
 import stat
 from collections.abc import Callable

@@ -128,6 +128,16 @@ Processes = Annotated[
     ),
 ]
 
+StoreAt = Annotated[
+    str | None,
+    typer.Option(
+        "--store",
+        metavar="ADDRESS",
+        help="Copy the run there at each checkpoint: s3://, gs:// or file://.",
+        show_default=False,
+        rich_help_panel=MORE,
+    ),
+]
 On = Annotated[
     str | None,
     typer.Option(
@@ -136,7 +146,7 @@ On = Annotated[
 ]
 Workers = Annotated[int, typer.Option(metavar="N", help="Train in N workers of Ray.", min=1, rich_help_panel=MORE)]
 GpusPerWorker = Annotated[
-    float, typer.Option(metavar="N", help="Give each worker of Ray N GPUs.", min=0, rich_help_panel=MORE)
+    int, typer.Option(metavar="N", help="Give each worker of Ray N GPUs.", min=0, rich_help_panel=MORE)
 ]
 
 Raw = Annotated[bool, flag("--raw", "Use the last weights, not their moving average (EMA).", MORE)]
@@ -211,7 +221,7 @@ def in_processes(number: int | None) -> None:
     raise typer.Exit(start_processes(number, words_without(sys.argv[1:], "--processes")))
 
 
-def refuse_workers_without_ray(on: str | None, workers: int, gpus_per_worker: float, processes: int | None) -> None:
+def refuse_workers_without_ray(on: str | None, workers: int, gpus_per_worker: int, processes: int | None) -> None:
     """Raise GansmithError for options of Ray without --on, and for --on with --processes."""
     if on is None and (workers != 1 or gpus_per_worker):
         raise GansmithError(

@@ -11,6 +11,7 @@ from gansmith.cli.options import (
     On,
     Processes,
     SaveEvery,
+    StoreAt,
     Workers,
     flag,
     in_processes,
@@ -37,6 +38,7 @@ def resume(
         typer.Option(metavar="NAME", help="Replace the run's loggers; 'none' ends them; repeatable."),
     ] = None,
     save_every_minutes: SaveEvery = None,
+    store: StoreAt = None,
     processes: Processes = None,
     on: On = None,
     workers: Workers = 1,
@@ -55,7 +57,8 @@ def resume(
     if api.is_sweep(run):
         if given := [option for option, value in {
             "--kimg": kimg, "--accept-changes": accept_changes, "--device": device, "--logger": logger,
-            "--save-every-minutes": save_every_minutes, "--processes": processes, "--workers": workers != 1,
+            "--save-every-minutes": save_every_minutes, "--store": store, "--processes": processes,
+            "--workers": workers != 1,
         }.items() if value]:  # fmt: skip
             raise GansmithError(
                 "cli.option_of_run",
@@ -66,7 +69,7 @@ def resume(
     loggers = [] if logger == ["none"] else logger or None
     words: dict[str, Any] = {
         "kimg": kimg, "device": device, "accept_changes": accept_changes, "loggers": loggers,
-        "save_every_minutes": save_every_minutes,
+        "save_every_minutes": save_every_minutes, "store": store,
     }  # fmt: skip
     if on is not None:
         result = api.resume_on_ray(run, on=on, workers=workers, gpus_per_worker=gpus_per_worker, **words)

@@ -1,5 +1,7 @@
 """``gansmith sample``: new images from a trained model."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +37,10 @@ def sample(
     out: Annotated[Path, typer.Option(metavar="FILE", help="grid.png, x.npz, x.npy, x.tif, x.zip or a folder.")] = Path(
         "samples.png"
     ),
+    match_values: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="Give values the histogram of DATA (quantile mapping)."),
+    ] = None,
     numbered: Annotated[bool, flag("--numbered", "Write the number for --seeds below each image.")] = False,
     resume: Continue = False,
     device: Device = "auto",
@@ -50,23 +56,29 @@ def sample(
     Example: gansmith sample runs/dcgan-photos-001 -n 100 --out grid.png
     """
     from gansmith.inference.latents import pick  # here, and not api: an .onnx file needs no torch
+    from gansmith.inference.match_values import FITTED_ON, FITTED_SEED, value_map
     from gansmith.inference.open import load
     from gansmith.inference.samples import check_samples_path, refuse_large_grid
 
     path = check_samples_path(out, numbered=numbered, resume=resume and seeds is None)
     loaded = load(model, device, plugin or [])
     source: dict[str, Any] = {"count": count, "seed": seed}
-    if seeds is not None:
-        picked = pick(loaded, seeds, label=label, truncation=truncation, raw=raw)
-        source = {"count": len(picked), "seeds": picked.names}
-        written = picked.save(path, numbered=numbered)
-    elif path.suffix.lower() == ".png":
-        refuse_large_grid(count, loaded.data.height, loaded.data.width)
-        written = loaded.sample(count, seed=seed, label=label, truncation=truncation, raw=raw).save(
-            path, numbered=numbered
-        )
+    change: Callable[[Any], Any] | None = None
+    if match_values is not None:
+        fitted_on = loaded.draw_samples(FITTED_ON, seed=FITTED_SEED, label=label, truncation=truncation, raw=raw)
+        change = value_map(fitted_on, match_values, loaded.data)
+    if seeds is not None or path.suffix.lower() == ".png":
+        if seeds is not None:
+            shown = pick(loaded, seeds, label=label, truncation=truncation, raw=raw)
+            source = {"count": len(shown), "seeds": shown.names}
+        else:
+            refuse_large_grid(count, loaded.data.height, loaded.data.width)
+            shown = loaded.sample(count, seed=seed, label=label, truncation=truncation, raw=raw)
+        shown = shown if change is None else replace(shown, images=change(shown.images))
+        written = shown.save(path, numbered=numbered)
     else:
         drawn = loaded.draw_samples(count, seed=seed, label=label, truncation=truncation, raw=raw)
+        drawn = drawn if change is None else drawn.mapped(change)
         with ProgressPrinter() as progress:
             written = drawn.save(path, resume=resume, on_progress=progress.show)
     tell(json_text({"out": str(written), **source}) if as_json else written)

@@ -26,6 +26,7 @@ from gansmith.cli.options import (
     Precision,
     Processes,
     SaveEvery,
+    StoreAt,
     Until,
     Workers,
     ZipEncoding,
@@ -141,6 +142,7 @@ def train(
     precision: Precision = "auto",
     compiled: Compile = False,
     save_every_minutes: SaveEvery = None,
+    store: StoreAt = None,
     processes: Processes = None,
     on: On = None,
     workers: Workers = 1,
@@ -179,7 +181,7 @@ def train(
         "kimg": kimg, "steps": steps, "epochs": epochs, "minutes": minutes, "until": until,
         "seed": seed, "holdout": holdout, "init_from": init_from, "plugins": plugin or [], "data_root": data_root,
         "device": device, "precision": precision, "compiled": compiled,
-        "loggers": logger or [], "save_every_minutes": save_every_minutes,
+        "loggers": logger or [], "save_every_minutes": save_every_minutes, "store": store,
     }  # fmt: skip
     if dry_run:
         found = api.dry_run(source, **keywords)

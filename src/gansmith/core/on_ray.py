@@ -11,10 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import torch.distributed as dist
-
 from gansmith.core.errors import GansmithError, TrainingError, reason_of, why_not
-from gansmith.core.processes import WAIT
+from gansmith.core.processes import WAIT, leave
 
 LOCAL = ("local", "ray")  # a Ray of this machine, started for this command
 RESTARTS = 3  # of a worker group, or of one run of many
@@ -23,7 +21,7 @@ Found = TypeVar("Found")
 
 
 def run_together(
-    work: Callable[[], Found], on: str, workers: int, gpus_each: float = 0.0, restarts: int = RESTARTS
+    work: Callable[[], Found], on: str, workers: int, gpus_each: int = 0, restarts: int = RESTARTS
 ) -> Found:
     """Call a function in several workers of Ray that form one process group; return what the first one returns.
 
@@ -35,13 +33,13 @@ def run_together(
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    resources = {"CPU": 1.0, **({"GPU": gpus_each} if gpus_each else {})}
+    resources = {"CPU": 1, **({"GPU": gpus_each} if gpus_each else {})}
     name = f"gansmith-{uuid.uuid4().hex[:12]}"
     with tempfile.TemporaryDirectory(prefix="gansmith-ray-") as notes:  # Ray's own; the run folder is ours
         trainer = TorchTrainer(
             partial(_in_worker, work, name, os.getcwd()),
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus_each > 0, resources_per_worker=resources),
-            torch_config=TorchConfig(backend="nccl" if gpus_each >= 1 else "gloo", timeout_s=int(WAIT.total_seconds())),
+            torch_config=TorchConfig(timeout_s=int(WAIT.total_seconds())),
             run_config=RunConfig(name=name, storage_path=notes, failure_config=FailureConfig(max_failures=restarts)),
         )
         try:
@@ -65,8 +63,7 @@ def _in_worker(work: Callable[[], Found], name: str, folder: str) -> Found | Gan
     try:
         return work()
     except GansmithError as problem:
-        if dist.is_initialized():  # so that no other worker waits for this one
-            dist.destroy_process_group()
+        leave()  # so that no other worker waits for this one
         return problem
 
 
@@ -148,6 +145,7 @@ def _connected(on: str) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         if on in LOCAL:
+            os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")  # nobody takes this machine away
             ray.init(address="local", include_dashboard=False, runtime_env={"env_vars": _variables()})
         else:
             ray.init(on, runtime_env={"env_vars": _variables()})

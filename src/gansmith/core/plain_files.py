@@ -147,7 +147,7 @@ def _whole(text: str) -> int:
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text[:20]} is not a number that can be read")
+        raise ValueError(f"{text[:20]} is no finite number")
     return value
 
 

@@ -73,6 +73,12 @@ def join(backend: str) -> tuple[int, int]:
     return rank, size
 
 
+def leave() -> None:
+    """Disconnect this process, which ends the others that wait for it; nothing for one process alone."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def _connect(rank: int, size: int, *, again: bool = False) -> TCPStore:
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     serves = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and not again

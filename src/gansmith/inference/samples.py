@@ -183,6 +183,10 @@ class DrawnSamples:
     at_once: int = 256  # images that are drawn at a time
     values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
 
+    def mapped(self, change: Callable[[np.ndarray], np.ndarray]) -> "DrawnSamples":
+        """Return these samples with ``change`` applied to their stored pixels."""
+        return replace(self, draw=lambda first, number: change(self.draw(first, number)))
+
     def save(self, out: str | Path, *, resume: bool = False, on_progress: OnProgress = silent) -> Path:
         """Write x.npz, x.npy, x.tif, x.zip or files in a new folder; single files appear when they are whole.
 

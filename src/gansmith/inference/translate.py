@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from gansmith.core.errors import DataError
 from gansmith.core.events import OnProgress, silent
@@ -44,6 +45,7 @@ def translate(
 ) -> Picture:
     """Translate an image file, or uint8 (H, W, C) with 1, 3 or 4 channels; the size stays, and so does alpha.
 
+    After pairs whose targets have N times longer sides, results are N times larger.
     The model's task prepares the source: colorize turns the image gray, edges finds its lines. ``as_source`` skips
     this for an image that is a source already. A task that enlarges returns 2 or 4 times the sides. The result is gray
     if all targets were that the model was trained on. ``mask``, a file or
@@ -56,6 +58,7 @@ def translate(
         return _translate_values(model.data, generator, image, mask)
     opened = open_picture(image, keep_profile=True)
     hole = _hole(generator, mask, opened.size, image)
+    opened = _enlarged(opened, model.data, generator)
     _check_size(generator, opened.size, image)
     pixels = pixels_of(opened, generator.given_channels)
     if hole is not None:
@@ -76,6 +79,8 @@ def _translate_values(data: DataSpec, generator: ImageToImage, image: ImageLike,
     assert source is not None
     array = read_as_values(image)
     hole = _hole(generator, mask, array.shape[1::-1], image)
+    times = _times(data, generator)
+    array = array.repeat(times, axis=0).repeat(times, axis=1)
     _check_size(generator, array.shape[1::-1], image)
     pixels = as_stored(array, replace(source, depth="float"), generator.given_channels, name_of(image))
     if hole is not None:
@@ -103,10 +108,25 @@ def translate_files(
     """Translate image files and folders of them; see ``translate`` and ``write_pictures``."""
     model.translator(reverse=reverse, as_source=as_source, raw=raw)  # fail before reading images
 
-    def make(file: Path) -> Picture:
+    def make(file: ImageLike) -> Picture:
         return translate(model, file, mask=mask, as_source=as_source, reverse=reverse, raw=raw)
 
     return write_pictures(paths, out, make, "translate", options, on_left_out=on_left_out, on_progress=on_progress)
+
+
+def _times(data: DataSpec, generator: ImageToImage) -> int:
+    """Return how often each pixel of a source is repeated, as in training on targets of larger sides."""
+    return max(1, data.source_scale // generator.scale)
+
+
+def _enlarged(opened: Image.Image, data: DataSpec, generator: ImageToImage) -> Image.Image:
+    """Return an opened image at the scale of the targets, with its profile."""
+    times = _times(data, generator)
+    if times == 1:
+        return opened
+    large = opened.resize((opened.width * times, opened.height * times), Image.Resampling.NEAREST)
+    large.info = opened.info
+    return large
 
 
 def _check_size(generator: ImageToImage, size: tuple[int, int], image: ImageLike) -> None:

@@ -40,6 +40,7 @@ class RunKeywords(PlanKeywords, total=False):
     init_from: str | Path | None  # a model whose weights are the first ones
     loggers: Sequence[Any]  # trackers that the run is sent to: names, or mappings with options
     save_every_minutes: float | None  # a checkpoint at least this often, besides those of the schedule
+    store: str | None  # address in object storage for a copy of the run
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class RunOptions:
     data_root: Path | None = None
     loggers: tuple[Any, ...] = ()
     save_every_minutes: float | None = None
+    store: str | None = None
     began: float = field(default_factory=clock.began)  # when the command began, by clock.monotonic
     launch: str | None = None  # see ``RunRecord``
 

@@ -23,7 +23,7 @@ from gansmith.core.errors import (
     TrainingError,
     reason_of,
 )
-from gansmith.core.events import Event, MessageEvent, OnEvent, duration
+from gansmith.core.events import Event, MessageEvent, OnEvent, duration, silent
 from gansmith.core.processes import batch_norms
 from gansmith.core.registry import plugin_fault, plugin_parts_in
 from gansmith.core.runtime import Runtime, set_threads
@@ -63,6 +63,7 @@ class Surroundings:
     on_event: OnEvent
     open_loggers: Callable[[RunFolder], Follower | None]
     write_results: Callable[[RunFolder, OnEvent], None]  # called for a finished run, in the main process
+    store: Callable[[RunFolder], None] = silent  # called in the main process after each checkpoint, and at the end
 
 
 def start_run(
@@ -283,6 +284,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
             around.on_event(event)
 
     trainer.on_event, trainer.stop_requested = on_event, stop.requested
+    trainer.on_saved = lambda: _store_or_warn(run, around)
     _note_time(trainer, "started")
     try:
         last = f"the last checkpoint is kept: gansmith resume {shlex.quote(str(run.path))}"
@@ -295,6 +297,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
         if finished and main:
             with interrupting():
                 around.write_results(run, around.on_event)
+                around.store(run)
         outcome = "finished" if finished else "paused"
     except Stopped as stopped:
         todo = f"'gansmith resume {shlex.quote(str(run.path))}' writes the rest"
@@ -322,6 +325,14 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
         todo = f"continue with: gansmith resume {shlex.quote(str(run.path))}"
         around.on_event(MessageEvent("stopped", f"{signal.Signals(number).name}: saved at {saved:,.1f} kimg; {todo}"))
     return int(number)
+
+
+def _store_or_warn(run: RunFolder, around: Surroundings) -> None:
+    """Copy the run to its storage; training goes on if that refuses."""
+    try:
+        around.store(run)
+    except GansmithError as problem:
+        around.on_event(MessageEvent("warning", f"{problem}; training goes on, and the next checkpoint tries again"))
 
 
 def _cannot_write(trainer: Trainer, problem: OSError) -> TrainingError:

@@ -62,6 +62,7 @@ class Trainer:
     timekeeper: Timekeeper = field(default_factory=Timekeeper)
     on_event: OnEvent = silent
     stop_requested: Callable[[], bool] = lambda: False
+    on_saved: Callable[[], None] = silent  # called in the main process after a checkpoint
     _failed_saves: int = 0
     _saved_at: float = field(default_factory=clock.monotonic)
 
@@ -297,6 +298,7 @@ class Trainer:
                     values = self._values(self.run, planned=planned)
                     save_checkpoint(self.run.checkpoints / f"{state.iteration:09d}", tensors, values)
                     prune_checkpoints(self.run.checkpoints, self._worth_keeping())
+                    self.on_saved()
         except DiskFullError as problem:
             full = problem
         if not self.runtime.any_process(full is not None):  # the others wait here until the main process has written

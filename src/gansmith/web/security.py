@@ -6,10 +6,13 @@ import hmac
 import json
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
+
+from h11 import LocalProtocolError
 
 from gansmith.web.metrics import Metrics
 from gansmith.web.refused import RefusedError
@@ -65,8 +68,9 @@ class Security:
                 present = {name for name, _ in message.get("headers", [])}
                 added = [each for each in HEADERS if each[0] not in present]
                 message["headers"] = [*message.get("headers", []), *added]
-            async with asyncio.timeout(SEND_SEC):
-                await send(message)
+            with suppress(LocalProtocolError):  # what came after the head was no HTTP: the connection is closing
+                async with asyncio.timeout(SEND_SEC):
+                    await send(message)
 
         try:
             headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}

@@ -60,6 +60,7 @@ COMPANION = re.compile(
     r"(.+?)([-_. ](masks?|seg|segmentation|labels?|labelids|gt|groundtruth|depth|disp|normals?|edges?|"
     r"matte|alpha|thumb|thumbnail|annotation|instanceids|color|overlay))", re.IGNORECASE
 )  # fmt: skip
+FORMAT_OR_SIZE = re.compile(r"(png|jpe?g|gif|webp|bmp|tiff?|npy)s?|\d+x\d+(px)?|\d+ ?px|@?\d+x", re.IGNORECASE)
 DATE = re.compile(
     r"(19|20)\d\d([-_. ]?(0?[1-9]|1[0-2])([-_. ]?[0-3]?\d)?)?([-_ tT].*)?|[0-3]?\d[-_. ][01]?\d[-_. ](19|20)\d\d"
     r"|[0-2]?\d[-:.h][0-5]\d([-:.m][0-5]\d)?s?"
@@ -91,9 +92,9 @@ def _are_measurements(names: Sequence[str]) -> bool:
 
 def _are_buckets(names: Sequence[str]) -> bool:
     """Say whether names are the first two or three digits of hashes, as stores of files have them."""
-    text = "".join(names)
     is_hex = len(names) > 3 and all(re.fullmatch(r"[0-9a-f]{2,3}", name) for name in names)
-    return is_hex and any(map(str.isdecimal, text)) and any(map(str.isalpha, text))
+    firsts = {name[0] for name in names}  # c0, c1, ... are no hashes
+    return is_hex and len({*map(len, names)}) == 1 and any(map(str.isdecimal, firsts)) and any(map(str.isalpha, firsts))
 
 
 def is_split(name: str) -> bool:
@@ -106,6 +107,7 @@ NOT_CLASSES = (
     ("splits", lambda names: all(map(is_split, names))),
     ("dates", _all_match(DATE)),
     ("dates", lambda names: any({name.lower() for name in names} <= each for each in CALENDAR)),
+    ("formats or sizes of files", _all_match(FORMAT_OR_SIZE)),
     ("numbered parts", _all_match(r"0*\d{3,}")),
     ("measurements", _are_measurements),
     ("sessions or parts", _all_match(SESSION)),

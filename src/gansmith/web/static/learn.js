@@ -1,7 +1,7 @@
 // Learn: a small GAN that gansmith trains in a child process while one looks: points in the plane, or garments.
 
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
-import { Button, Check, Dialog, Notice, Panel, Select, Slider, say, useColours, useHotkeys, useLoad } from "./ui.js";
+import { Badge, Button, Check, Dialog, Notice, Panel, Select, Slider, say, useColours, useHotkeys, useLoad } from "./ui.js";
 import { address, getJson, listen, request, sendJson } from "./http.js";
 import { Chart, short } from "./chart.js";
 import { Guide } from "./learn_guide.js";
@@ -10,6 +10,7 @@ import { drawPlane, garments } from "./learn_picture.js";
 const MOST_POINTS = 1600; // of a curve; then every second one is dropped
 const CHARTS_MS = 300;
 const STEP_MS = 1400; // of slow motion
+const SAY_MS = 5000; // between two counts of modes that are read out
 const WORDS = {
   data: "Data", loss: "Loss", penalty: "Penalty on D", penalty_weight: "Weight of the penalty", constraint: "Constraint on D's weights",
   lr_generator: "Learning rate of G", lr_discriminator: "Learning rate of D", beta1: "Momentum (beta1)", optimizer: "Optimizer",
@@ -283,7 +284,15 @@ function Stage({ session, shown, setShown, play, step, restart, slow, setSlow, p
     return () => clearInterval(timer);
   }, [isPlane]);
   const modes = facts.of ? `${facts.found} of ${facts.of} ${isPlane ? "spots" : "kinds of garments"} found` : "";
-  return html`<${Panel} title="Training" tools=${html`<span class="soft small numbers" role="status">${[`round ${(facts.iteration ?? 0).toLocaleString("en")}`, facts.rate ? `${Math.round(facts.rate)} a second` : "paused", modes].filter(Boolean).join(" · ")}</span>`}>
+  const said = useRef(0);
+  useEffect(() => {
+    if (!modes || Date.now() - said.current < SAY_MS) return;
+    said.current = Date.now();
+    say(modes);
+  }, [modes]);
+  const share = facts.of ? facts.found / facts.of : 0;
+  return html`<${Panel} title="Training" tools=${html`<span class="soft small numbers">${`round ${(facts.iteration ?? 0).toLocaleString("en")} · ${facts.rate ? `${Math.round(facts.rate)} a second` : "paused"}`}</span>
+      ${modes && html`<${Badge} kind=${share > 0.7 ? "good" : share > 0.3 ? "warn" : "bad"}>${modes}<//>`}`}>
     <div class="stack tight">
       <div class="row">
         <${Button} kind="main" hotkey="Space" onClick=${play}>${playing ? "Pause" : "Train"}<//>
@@ -449,10 +458,10 @@ function blocks(text) {
     if (part.startsWith("$$")) return html`<p key=${index} class="formula">${formula(part.replaceAll("$$", ""))}</p>`;
     if (part.startsWith("```")) return html`<pre key=${index} tabindex="0">${part.replace(/^```.*\n|\n?```$/g, "")}</pre>`;
     if (!part.startsWith("|")) return html`<p key=${index}>${inline(part)}</p>`;
-    const [head, , ...rows] = part.split("\n").map((line) => line.split("|").slice(1, -1).map((cell) => inline(cell.trim())));
+    const [head, , ...rows] = part.split("\n").map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
     return html`<div key=${index} class="scroll" tabindex="0" role="region" aria-label="Table"><table>
-      <thead><tr>${head.map((cell, at) => html`<th key=${at} scope="col">${cell}</th>`)}</tr></thead>
-      <tbody>${rows.map((row, at) => html`<tr key=${at}>${row.map((cell, place) => html`<td key=${place}>${cell}</td>`)}</tr>`)}</tbody></table></div>`;
+      ${head.some(Boolean) && html`<thead><tr>${head.map((cell, at) => cell ? html`<th key=${at} scope="col">${inline(cell)}</th>` : html`<td key=${at}></td>`)}</tr></thead>`}
+      <tbody>${rows.map((row, at) => html`<tr key=${at}>${row.map((cell, place) => html`<td key=${place}>${inline(cell)}</td>`)}</tr>`)}</tbody></table></div>`;
   });
 }
 

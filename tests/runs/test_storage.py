@@ -1,0 +1,111 @@
+"""A copy of a run in object storage: a folder by file://, and a storage in memory that refuses."""
+
+import shutil
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from gansmith import api
+from gansmith.runs.checkpoint import MANIFEST, list_checkpoints
+from gansmith.runs.folder import RunFolder
+from gansmith.runs.storage import Store
+from small_runs import STEPS, Listener, assert_same_run, resume, train
+
+fsspec = pytest.importorskip("fsspec", reason="pip install 'gansmith[storage]'")
+
+
+@pytest.fixture
+def address(tmp_path) -> str:
+    return f"file://{tmp_path}/bucket/faces"
+
+
+def files_of(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+def test_a_run_whose_machine_is_lost_goes_on_from_the_copy(tiny_file, tmp_path, address, refused):
+    whole = train(tiny_file, tmp_path / "whole", "mlp-small").folder
+    train(tiny_file, tmp_path / "run", "mlp-small", stop_at=9, store=address)
+    bucket = tmp_path / "bucket" / "faces"
+    assert files_of(bucket) == {name for name in files_of(tmp_path / "run") if name != ".lock"}
+    shutil.rmtree(tmp_path / "run")
+    shutil.copytree(bucket / "checkpoints/000000009", bucket / "checkpoints/000000010")
+    (bucket / "checkpoints/000000010" / MANIFEST).unlink()  # it was being sent when the machine was lost
+    with refused("run.storage_taken"):
+        train(tiny_file, tmp_path / "other", "mlp-small", store=address)
+    assert resume(tmp_path / "run", store=address).finished
+    assert_same_run(whole, tmp_path / "run")
+    kept = {folder.name for folder in list_checkpoints(tmp_path / "run" / "checkpoints")}
+    there = {folder.name for folder in list_checkpoints(bucket / "checkpoints") if (folder / MANIFEST).exists()}
+    assert kept == there
+    assert {"model/model.json", "report.html"} <= files_of(bucket)
+
+
+def made_by_hand(folder: Path, *names: str) -> RunFolder:
+    for name in ("run.json", "log.jsonl", *(f"checkpoints/{n}/{f}" for n in names for f in ("state.json", MANIFEST))):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    return RunFolder(folder)
+
+
+def test_a_checkpoint_is_sent_manifest_last_and_removed_manifest_first(tmp_path):
+    store, calls = Store("memory://whole/run"), []
+    files = store._files
+    store.check()
+    assert not store.has_run()
+    run = made_by_hand(tmp_path / "run", "000000004")
+
+    def noting(name):
+        real = getattr(files, name)
+
+        def called(*given, **more):
+            calls.append((name, str(given[-1]).removeprefix("/whole/run/")))
+            return real(*given, **more)
+
+        return called
+
+    with mock.patch.multiple(files, **{name: noting(name) for name in ("put_file", "rm_file", "rm")}):
+        store.push(run)
+        assert [name for _, name in calls][-2:] == [
+            "checkpoints/000000004/state.json",
+            f"checkpoints/000000004/{MANIFEST}",
+        ]
+        assert store.has_run()
+        calls.clear()
+        shutil.rmtree(run.checkpoints)
+        made_by_hand(tmp_path / "run", "000000008")
+        store.push(run)
+    assert ("put_file", "log.jsonl") in calls
+    assert next(name for kind, name in calls if kind.startswith("rm")) == f"checkpoints/000000004/{MANIFEST}"
+    store.pull(tmp_path / "again")
+    assert files_of(tmp_path / "again") == files_of(tmp_path / "run")
+
+
+def test_a_storage_that_refuses(tmp_path, refused):
+    with refused("run.storage_package", hiding=["(?<=opened: ).*"]):
+        Store("nowhere://x")
+    store = Store("memory://refusing/run")
+    with (
+        mock.patch.object(store._files, "pipe_file", side_effect=PermissionError("no rights")),
+        refused("run.storage_refused"),
+    ):
+        store.check()
+    with refused("run.not_stored"):
+        store.pull(tmp_path / "run")
+    run = made_by_hand(tmp_path / "made", "000000004")
+    store.push(run)
+    with mock.patch.object(store._files, "get_file", side_effect=OSError("cut")), refused("run.storage_refused"):
+        store.pull(tmp_path / "run")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made"]
+
+
+@pytest.mark.slow
+def test_training_goes_on_while_the_storage_has_no_room(tiny_file, tmp_path, address):
+    said = Listener()
+    with mock.patch.object(
+        Store, "push", side_effect=[None, api.GansmithError("run.storage_refused", "full"), None, None]
+    ):
+        assert train(tiny_file, tmp_path / "run", "mlp-small", store=address, on_event=said, steps=STEPS).finished
+    assert [text for text in said.said("warning") if "full; training goes on" in text] != []
