@@ -39,7 +39,7 @@ from gansmith.reporting.verify import verify
 from gansmith.runs.folder import RunFolder
 from gansmith.training import trainer
 from small_models import make_model
-from small_runs import train
+from small_runs import quick_curves, quick_film, train, with_results
 
 MB, GB = 10**6, 10**9
 TABLES = ("labels.csv", "dataset.json", "metadata.jsonl")
@@ -72,12 +72,14 @@ class Door:
         return top, target
 
 
-def make_bases(folder: Path, tiny_file: Path) -> None:
+def make_bases(folder: Path, tiny_file: Path, *, onnx: bool = True) -> None:
     """Write one valid example of everything that is read."""
     model = make_model("hidden=[8]")
     model.save(folder / "model")
-    api.export(folder / "model", to="onnx", out=folder / "model.onnx")
-    train(tiny_file, folder / "run", "mlp-small")
+    if onnx:
+        api.export(folder / "model", to="onnx", out=folder / "model.onnx")
+    with with_results(quick_film, quick_curves):
+        train(tiny_file, folder / "run", "mlp-small")
     find_latents(model, "3").save(folder / "latents.safetensors")
     photos = folder / "photos"
     photos.mkdir()
@@ -127,9 +129,9 @@ DOORS = (
     Door("manifest.json", "run", "checkpoints/000000012/manifest.json", load_model, "json"),
     Door("state.safetensors", "run", "checkpoints/000000012/state.safetensors", load_model, "tensors"),
     Door("run to be verified", "run", "run.json", verify, "json"),
+    Door("image in a folder", "photos", "3.png", _labelled, "image"),
     Door("preview of a run", "run", "samples/000000012-ema.png", verify, "image"),
     Door("evaluation", "run", "evaluation/evaluation.json", lambda run: last_evaluation(RunFolder(run).path), "json"),
-    Door("image in a folder", "photos", "3.png", _labelled, "image"),
     Door("labels.csv", "photos", "labels.csv", _labelled, "table"),
     Door("dataset.json", "photos", "dataset.json", _labelled, "json"),
     Door("metadata.jsonl", "photos", "metadata.jsonl", _labelled, "rows"),
@@ -137,7 +139,7 @@ DOORS = (
     Door("tar", "photos.tar", "", open_data, "tar"),
     Door("npz", "tiny.npz", "", open_data, "arrays"),
     Door("npy", "tiny.npy", "", open_data, "array"),
-    Door("latents", "latents.safetensors", "", lambda path: find_latents(make_model("hidden=[8]"), str(path)), "tensors"),
+    Door("latents", "latents.safetensors", "", lambda path: find_latents(make_model("hidden=[8]"), path), "tensors"),
     Door("weights of other programs", "latents.safetensors", "", lambda path: import_weights(path, "dcgan"), "tensors"),
     Door("plugin", "plugin.py", "", lambda path: load_plugins((path,)), "text"),
 )  # fmt: skip
@@ -287,7 +289,9 @@ ONNX = {
     "deep": _bytes(_nested(3000)),
     "many fields": _bytes(_protobuf(7, b"") * 2_000_000),
     "long varint": _bytes(b"\x3a" + b"\xff" * 1000),
-    "metadata of 16 MB": _bytes(_protobuf(7, b"") + _protobuf(14, _protobuf(1, b"gansmith") + _protobuf(2, b"[" * 16 * MB))),
+    "metadata of 16 MB": _bytes(
+        _protobuf(7, b"") + _protobuf(14, _protobuf(1, b"gansmith") + _protobuf(2, b"[" * 16 * MB))
+    ),
     "metadata that is deep": _bytes(
         _protobuf(7, b"")
         + _protobuf(14, _protobuf(1, b"gansmith") + _protobuf(2, b"[" * 100_000))
@@ -469,7 +473,9 @@ TAR = {
     "a million empty files": _repeated_gz(_block("a.png", 0), 1_000_000),
     "xz with a dictionary of 1 GB": _xz_dictionary,
     "a sparse file": _bytes(_block("a.png", 512, tarfile.GNUTYPE_SPARSE) + b"\0" * 1536),
-    "a link that leaves": _bytes(_block("a.png", 0, tarfile.SYMTYPE) + _block("pipe", 0, tarfile.FIFOTYPE) + b"\0" * 1024),
+    "a link that leaves": _bytes(
+        _block("a.png", 0, tarfile.SYMTYPE) + _block("pipe", 0, tarfile.FIFOTYPE) + b"\0" * 1024
+    ),
     "many facts before a file": _bytes((_block("x", 12, tarfile.XHDTYPE) + b"12 a=bcdefg\n".ljust(512, b"\0")) * 3000),
     "cut off": _bytes(_block("a.png", 5000) + b"x" * 700),
     "a negative size": _bytes(_block("a.png", 0).replace(b"00000000000\0", b"\x80" + b"\xff" * 11, 1) + b"\0" * 1024),
@@ -512,17 +518,23 @@ IMAGE = {
     "40 megapixels": _bytes(_png(6300, 6300, packed=zlib.compress(b"\0" * (6300 * 6300 * 4 + 6300), 1))),
     "4 billion pixels a side": _bytes(_png(2**31 - 1, 2**31 - 1)),
     "no pixels": _bytes(_png(0, 0)),
-    "a text that unpacks to 1 GB": _bytes(_png(8, 8, _chunk(b"zTXt", b"a\0\0" + zlib.compress(b"a" * (200 * MB), 1)) * 2)),
+    "a text that unpacks to 1 GB": _bytes(
+        _png(8, 8, _chunk(b"zTXt", b"a\0\0" + zlib.compress(b"a" * (200 * MB), 1)) * 5)
+    ),
     "a profile that unpacks": _bytes(_png(8, 8, _chunk(b"iCCP", b"a\0\0" + zlib.compress(b"\0" * (100 * MB), 1)))),
     "billions of frames": _bytes(_png(8, 8, _chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0)))),
     "a tiff of 65,535 bands": _bytes(_tiff_of(6000, 6000, 65_535)),
     "a tiff of 64 bits": _bytes(_tiff_of(6000, 6000, 30, 64)),
     "a tiff that goes in a circle": _bytes(b"II*\0\x08\0\0\0\0\0\x08\0\0\0"),
     "a gif without frames": _bytes(b"GIF89a\xff\xff\xff\xff\x80\0\0" + b"\0" * 6 + b";"),
-    "a bmp that lies": _bytes(b"BM" + struct.pack("<IIIIiiHHIIiiII", 100, 0, 54, 40, 30000, -30000, 1, 32, 0, 0, 0, 0, 0, 0)),
+    "a bmp that lies": _bytes(
+        b"BM" + struct.pack("<IIIIiiHHIIiiII", 100, 0, 54, 40, 30000, -30000, 1, 32, 0, 0, 0, 0, 0, 0)
+    ),
     "a ppm of many digits": _bytes(b"P6 " + b"9" * 5000 + b" 1 255\n"),
     "a jpeg of 65,535 px": _bytes(
-        b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0\x3f\0" + b"\0" * 50 + b"\xff\xd9"
+        b"\xff\xd8\xff\xc0\0\x0b\x08\xff\xff\xff\xff\x01\x01\x11\0\xff\xda\0\x08\x01\x01\0\0\x3f\0"
+        + b"\0" * 50
+        + b"\xff\xd9"
     ),
 }  # fmt: skip
 TABLE = {
@@ -542,6 +554,17 @@ TEXT = {"a fault": _bytes(b"raise SystemExit(0)"), "endless": _bytes(b"[" * 100_
 CONTENTS: dict[str, dict[str, Callable[[Path], None]]] = {
     "json": JSON, "yaml": YAML, "rows": ROWS, "tensors": TENSORS, "onnx": ONNX, "array": ARRAY, "arrays": ARRAYS,
     "zip": ZIP, "tar": TAR, "image": IMAGE, "table": TABLE, "text": TEXT,
+}  # fmt: skip
+
+
+# Made or refused in more than half a second; benchmarks/attacks.py has them.
+HEAVY = {
+    "lists of lists", "spaces", "comment", "a long line", "many rows", "many fields", "metadata of 16 MB", "numbers",
+    "says 1 KB, has 2 GB", "says 1 KB, has 2 GB of bzip2", "100 entries of 250 MB", "overlapping entries",
+    "3 million entries", "a table of 250 MB", "bzip2", "a name of 3 GB", "facts of 3 GB", "facts of 3 GB for all",
+    "a file of 20 GB", "a million empty files", "xz with a dictionary of 1 GB", "40 megapixels",
+    "a text that unpacks to 1 GB", "a profile that unpacks", "a row of 40 MB", "a cell of 40 MB",
+    "one row of quoted line ends", "columns without end", "one letter of 4 bytes", "only line ends",
 }  # fmt: skip
 
 

@@ -103,6 +103,13 @@ def test_npz_keys(tmp_path, key, label_key):
     assert (data.read(range(6))[..., 0] == GRAY).all()
 
 
+def test_the_only_array_with_the_axes_of_images_is_taken(tmp_path):
+    np.savez(tmp_path / "a.npz", imgs=GRAY, latents_values=np.zeros((6, 5)), latents_sizes=np.arange(5))
+    data = open_data(tmp_path / "a.npz")
+    assert len(data) == 6
+    assert "images: array 'imgs'; not read: latents_sizes, latents_values" in data.summary.notes
+
+
 def test_labels_may_be_names(tmp_path):
     np.savez(tmp_path / "a.npz", x=GRAY, y=np.array(["dog", "cat", "dog", "cat", "cat", "dog"]))
     data = open_data(tmp_path / "a.npz")

@@ -1,7 +1,6 @@
 import errno
 import json
 import os
-import shutil
 import resource
 import shutil
 import signal

@@ -108,7 +108,7 @@ def translate_files(
     """Translate image files and folders of them; see ``translate`` and ``write_pictures``."""
     model.translator(reverse=reverse, as_source=as_source, raw=raw)  # fail before reading images
 
-    def make(file: Path) -> Picture:
+    def make(file: ImageLike) -> Picture:
         return translate(model, file, mask=mask, as_source=as_source, reverse=reverse, raw=raw)
 
     return write_pictures(paths, out, make, "translate", options, on_left_out=on_left_out, on_progress=on_progress)

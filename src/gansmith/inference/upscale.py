@@ -58,7 +58,7 @@ def upscale_files(
     """Upscale image files and folders of them; see ``write_pictures``."""
     model.upscaler(raw=raw)  # fail before reading images
 
-    def make(file: Path) -> Picture:
+    def make(file: ImageLike) -> Picture:
         return upscale(model, file, raw=raw)
 
     return write_pictures(paths, out, make, "upscale", options, on_left_out=on_left_out, on_progress=on_progress)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from gansmith.runs.sweep import (
 BETWEEN = ".."  # of the two ends of a range
 TRIALS = 20  # combinations that optuna tries, unless the user says how many
 REPEATS = 20  # suggestions in a row that were trained already; then the first combination that was not is taken
+MOST_CHECKED = 2000  # combinations; of more, each value is checked alone too
 LOG_RATIO = 10  # a range whose ends differ by more is searched on a log scale
 
 TrainOne = Callable[[Path, str], bool]  # trains the run in a folder of the sweep; False: a signal paused it
@@ -111,7 +113,7 @@ def _check(recipe: Recipe, vary: Mapping[str, Sequence[str]]) -> None:
         for value in values:
             override(recipe, (f"{key}={value}",))
     known = dict[str, tuple[str, ...]]()
-    for changes in combinations(ends):
+    for changes in islice(combinations(ends), MOST_CHECKED):
         text = override(recipe, changes).model_dump_json()
         if text in known:
             raise RecipeError(
@@ -132,7 +134,7 @@ def train_sweep(
     """
     record = sweep.record
     suggested = ([each] for each in _suggested(sweep))
-    groups = suggested if record.search == "optuna" else iter([combinations(record.vary)])
+    groups = suggested if record.search == "optuna" else iter([list(combinations(record.vary))])
 
     def note(folder: str, end: tuple[State, str]) -> None:
         sweep.note(folder, *end)
@@ -190,14 +192,13 @@ def _suggested(sweep: SweepFolder) -> Iterator[tuple[str, ...]]:
     record = sweep.record
     study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=record.seeds[0]))
     values, tried, repeats = dict[tuple[str, ...], float | None](), 0, 0
-    left = [] if any(map(_range, sum(record.vary.values(), ()))) else combinations(record.vary)
     while tried < record.trials:
         trial = study.ask()
         changes = tuple(f"{key}={_suggest(trial, key, each)}" for key, each in record.vary.items())
-        if changes in values:
-            repeats += 1
-            if repeats > REPEATS:
-                changes = next(each for each in left if each not in values)
+        repeats += 1
+        if repeats > REPEATS and changes in values:  # there is a list for every key: a range does not repeat itself
+            new = next(each for each in combinations(record.vary) if each not in values)
+            study.enqueue_trial(dict(text.partition("=")[::2] for text in new))
         if changes not in values:
             tried, repeats = tried + 1, 0
             yield changes

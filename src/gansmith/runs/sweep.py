@@ -1,7 +1,7 @@
 """A sweep on disk: what varies, the seeds, and one run folder for each combination."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 from pathlib import Path
@@ -199,9 +199,9 @@ def _split(text: str) -> list[str]:
     return parts
 
 
-def combinations(vary: Mapping[str, Sequence[str]]) -> list[tuple[str, ...]]:
-    """Return every combination of the values as KEY=VALUE texts, the last key varying first."""
-    return list(product(*([f"{key}={value}" for value in values] for key, values in vary.items())))
+def combinations(vary: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, ...]]:
+    """Yield every combination of the values as KEY=VALUE texts, the last key varying first."""
+    return product(*([f"{key}={value}" for value in values] for key, values in vary.items()))
 
 
 def refuse_many(variants: int, seeds: int, minutes: float | None, most: int) -> None:

@@ -185,7 +185,7 @@ def read_npz(path: Path) -> Arrays:
     try:
         with open_plain(path) as packed, zipfile.ZipFile(packed) as archive:
             members = {name.removesuffix(".npy"): _member_of(archive, name) for name in archive.namelist()}
-            images, labels = _keys(tuple(members), path)
+            images, labels = _keys(tuple(members), path, lambda key: _num_axes(archive, members[key]))
             wanted = [images, *([labels] if labels else []), *([CLASS_KEY] if CLASS_KEY in members else [])]
             for key in wanted:
                 with archive.open(members[key]) as file:
@@ -219,7 +219,7 @@ def read_array(file: IO[bytes], name: str, size: int) -> np.ndarray:
             return np.asarray(np.load(file, allow_pickle=False))
         with zipfile.ZipFile(file) as archive:
             members = {entry.removesuffix(".npy"): _member_of(archive, entry) for entry in archive.namelist()}
-            images, _ = _keys(tuple(members), Path(name))
+            images, _ = _keys(tuple(members), Path(name), lambda key: _num_axes(archive, members[key]))
             with archive.open(members[images]) as member:
                 _check_header(member, Path(name), images, members[images].file_size)
         file.seek(0)
@@ -241,8 +241,11 @@ def _member_of(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
     return entry
 
 
-def _keys(keys: Sequence[str], path: Path) -> tuple[str, str | None]:
-    """Return the names of the arrays of images and of labels; DataError if it is not clear which holds the images."""
+def _keys(keys: Sequence[str], path: Path, num_axes: Callable[[str], int]) -> tuple[str, str | None]:
+    """Return the names of the arrays of images and of labels; DataError if it is not clear which holds the images.
+
+    Where no name says it, the only array with three axes or more has the images.
+    """
     labels = next((key for key in LABEL_KEYS if key in keys), None)
     if known := [key for key in IMAGE_KEYS if key in keys]:
         return known[0], labels
@@ -252,6 +255,8 @@ def _keys(keys: Sequence[str], path: Path) -> tuple[str, str | None]:
             pairs = [second for first, second in SPLIT_KEYS if first == images and second in named]
             return named[images], named[pairs[0]] if pairs else labels
     others = [key for key in keys if key not in (*LABEL_KEYS, CLASS_KEY)]
+    if len(others) > 1:
+        others = [key for key in others if num_axes(key) > 2]
     if len(others) == 1:
         return others[0], labels
     raise DataError(
@@ -260,6 +265,17 @@ def _keys(keys: Sequence[str], path: Path) -> tuple[str, str | None]:
         f"\n  its arrays: {', '.join(sorted(keys)) or 'none'}"
         f"\n  name the array of images {_choice(IMAGE_KEYS)} (and the array of labels {_choice(LABEL_KEYS)})",
     )
+
+
+def _num_axes(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
+    """Return the number of axes of an array in a .npz file; 0 for what is no array."""
+    try:
+        with archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            return len(read(file)[0])
+    except (ValueError, EOFError):
+        return 0
 
 
 def _single_labels(labels: np.ndarray | None, key: str) -> tuple[np.ndarray | None, list[str]]:

@@ -284,9 +284,9 @@ def _columns(sample: list[list[str]], names: _Names, table: LabelTable) -> tuple
 
 def _are_one_hot(rows: list[list[str]], columns: Sequence[int]) -> bool:
     """Say whether columns are one for each class: 0 or 1, and a single 1 in each row."""
-    wanted = [0.0] * (len(columns) - 1) + [1.0]
     values = [[_number(row[at]) if at < len(row) else None for at in columns] for row in rows]
-    return len(columns) > 1 and bool(rows) and all(None not in row and sorted(row) == wanted for row in values)
+    is_single = all({*row} == {0.0, 1.0} and row.count(1.0) == 1 for row in values)
+    return len(columns) > 1 and bool(rows) and is_single
 
 
 def _with_the_one(rows: Iterator[list[str]], head: Sequence[str], file: int) -> Iterator[list[str]]:

@@ -1,0 +1,29 @@
+"""Every door refuses a hostile file with a message, within 1 GB above the file's own size and 60 s of CPU."""
+
+from pathlib import Path
+
+import pytest
+
+from attacks import CONTENTS, DOORS, HEAVY, SPECIAL, Door, attack, make_bases
+
+FIRST = {door.kind: door for door in reversed(DOORS)}  # one door of each kind of content
+CASES = [(door, name) for door in DOORS for name in SPECIAL]
+CASES += [(door, name) for kind, door in FIRST.items() for name in CONTENTS[kind] if name not in HEAVY]
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory, tiny_file) -> Path:
+    folder = tmp_path_factory.mktemp("bases")
+    make_bases(folder, tiny_file, onnx=False)  # its export takes longer than all attacks
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("door", [door for door in DOORS if door.kind != "onnx"], ids=lambda door: door.name)
+def test_hostile_files_at_each_door(door: Door, bases, tmp_path):
+    for number, name in enumerate(name for each, name in CASES if each == door):
+        place = tmp_path / str(number)
+        place.mkdir()
+        found = attack(door, name, bases, place)
+        assert found.is_refused, f"{name}: {found.told}"  # the process may take 60 s of CPU
+        assert found.memory_mb < 1000, f"{name}: {found}"
