@@ -2,7 +2,7 @@
 
 # Run: python benchmarks/fuzz.py [READER ...] [--minutes 10]. A failure is printed with its bytes, smallest first. The
 # readers of texts may raise ValueError; those that a user calls only what the command line prints as a message. Files
-# that once failed are kept, small, in tests/attacks.py (FOUND). benchmarks/fuzz_atheris.py has the same readers of
+# that once failed are kept, small, in tests/attacks.py. benchmarks/fuzz_atheris.py has the same readers of
 # images and models, guided by coverage.
 
 import argparse

@@ -7,10 +7,12 @@ import socket
 import tracemalloc
 
 import pytest
+import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as torch_save
 
 from gansmith.core.atomic_files import commit_bytes, commit_text
 from gansmith.core.plain_files import (
@@ -28,6 +30,7 @@ from gansmith.core.plain_files import (
     sha256_of,
     text_lines,
 )
+from gansmith.core.tensor_files import load_tensors
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -101,6 +104,27 @@ def test_json_that_is_just_deep_enough():
         parse_json(f"[{text}]")
 
 
+TWO_THINGS = {
+    "NaN": "not a number that can be read",
+    "[-Infinity]": "not a number that can be read",
+    '{"a": 1e999}': "not a number that can be read",
+    "9" * 5000: "a number has 5,000 digits",
+    '{"a": 1, "b": 2, "a": 3}': "'a' stands twice",
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), TWO_THINGS.items(), ids=["nan", "infinity", "large", "digits", "twice"])
+def test_json_that_says_two_things_or_no_number(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        parse_json(text)
+
+
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3", "a: .inf", "a: .nan", "a: 1" + ":1" * 50_000, "a: " + "9" * 5000])
+def test_yaml_that_says_two_things_or_no_number(text):
+    with pytest.raises(ValueError, match=r"stands twice|a number"):
+        parse_yaml(text)
+
+
 def test_text_of_json_has_no_control_characters():
     found = parse_json('{"a\\u001b[31m": ["x\\u009b\\ty\\n", "\\ud800", "\\u202e", "caf\\u00e9"]}')
     assert found == {"a\\x1b[31m": ["x\\x9b\ty\n", "\\ud800", "\\u202e", "café"]}
@@ -160,6 +184,23 @@ def test_tensors_that_are_not_as_long_as_their_header_says(tmp_path):
         path.write_bytes(data)
         with pytest.raises(ValueError, match=r"header|cut off"):
             refuse_damaged_tensors(path)
+
+
+HEADERS = [b"[1]", b'{"a": 1}', b'{"a": {"data_offsets": [-4, 0]}}', b'{"__metadata__": {"a": 1}}']
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_a_header_of_tensors_of_other_types(header, tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ValueError, match="its header"):
+        refuse_damaged_tensors(tmp_path / "a.safetensors")
+
+
+def test_tensors_below_a_folder_whose_name_is_not_utf8(tmp_path):
+    folder = tmp_path / os.fsdecode(b"r\xffn")
+    folder.mkdir()
+    torch_save({"a": torch.arange(3)}, folder / "a.safetensors")
+    assert load_tensors(folder / "a.safetensors")["a"].tolist() == [0, 1, 2]
 
 
 def test_lines_are_read_one_by_one(tmp_path):

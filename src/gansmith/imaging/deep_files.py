@@ -254,6 +254,8 @@ def _tiff_page(data: bytes, number: int = 0) -> Any:
 
 def _read_tiff(page: Any) -> np.ndarray:
     values = np.asarray(page.asarray())
+    if values.ndim not in (2, 3) or not values.size:
+        raise ImageError("image.array_shape", f"a TIFF of shape {values.shape}; allowed: (H, W) or (H, W, bands)")
     if page.photometric == WHITE_IS_ZERO:
         values = _inverted(values)
     if values.ndim == 2:

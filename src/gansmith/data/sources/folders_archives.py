@@ -382,6 +382,8 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     try:
         if member.compress_type == DEFLATE64:
             return _read_deflate64(archive, member)
+        if member.compress_type == zipfile.ZIP_BZIP2 and not member.flag_bits & 1:
+            return _read_bzip2(archive, member)
         if member.compress_type == zipfile.ZIP_LZMA and _lzma_dictionary(archive, member) > MAX_DECODER_BYTES:
             raise ImageError("image.too_large", f"needs more than {MAX_DECODER_BYTES >> 20} MB to unpack")
         # For other methods than Deflate zipfile unpacks all that it has read at once: small steps bound that.
@@ -414,6 +416,27 @@ def _lzma_dictionary(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
     return int.from_bytes(_packed(archive, member, 9)[5:9], "little")
 
 
+def _read_bzip2(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+    """Return a member packed with bzip2, of which zipfile would unpack gigabytes from a few bytes."""
+    packed, unpacker, out = _packed(archive, member, MAX_FILE_BYTES), bz2.BZ2Decompressor(), bytearray()
+    while not unpacker.eof and len(out) <= member.file_size:
+        part = unpacker.decompress(packed, member.file_size + 1 - len(out))
+        packed = b""
+        if not part and unpacker.needs_input:
+            break
+        out += part
+    return _checked(bytes(out), member)
+
+
+def _checked(out: bytes, member: zipfile.ZipInfo) -> bytes:
+    """Return the content of a member; ImageError unless it has the size and sum that the archive says."""
+    if len(out) != member.file_size:
+        raise ImageError("image.unreadable", "its size differs from what the archive says")
+    if zlib.crc32(out) != member.CRC:
+        raise ImageError("image.unreadable", "cannot be read from the archive (its checksum is wrong)")
+    return out
+
+
 def _read_deflate64(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     """Return a member packed with Deflate64, which Windows writes beyond 2 GB."""
     import inflate64  # an extra: imported here so that gansmith starts without it
@@ -424,9 +447,7 @@ def _read_deflate64(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
         out += inflater.inflate(packed[start : start + (1 << 12)])
         if len(out) > member.file_size:
             raise ImageError("image.unreadable", "its size differs from what the archive says")
-    if len(out) != member.file_size or zlib.crc32(out) != member.CRC:
-        raise ImageError("image.unreadable", "cannot be read from the archive (its checksum is wrong)")
-    return bytes(out)
+    return _checked(bytes(out), member)
 
 
 class _XzStream(io.RawIOBase):
