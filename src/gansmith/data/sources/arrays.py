@@ -300,7 +300,7 @@ def _check_header(file: IO[bytes], path: Path, key: str, size: int) -> None:
     }
     try:
         shape, _, dtype = readers[np.lib.format.read_magic(file)](file)
-    except (ValueError, KeyError, EOFError) as problem:
+    except Exception as problem:  # numpy evaluates the text of the header, with errors of the parser of Python
         raise DataError(
             "data.damaged_array", f"'{key}' in '{path}' is not a numpy array: {problem}\n  save it with numpy.save"
         ) from problem
