@@ -83,7 +83,9 @@ def compute_in_double() -> None:
     for name in ("normal", "uniform"):
         drawn = getattr(Noise, name)
         setattr(Noise, name, lambda self, *given, drawn=drawn: drawn(self, *given).double())
-    Tensor.float = Tensor.double  # batch norms and losses that guard themselves against bf16
+    # Batch norms and losses guard themselves against bf16 by .float(); flags stay float32.
+    single = Tensor.float
+    Tensor.float = lambda self: self.double() if self.is_floating_point() else single(self)
 
 
 def trained(name: str, steps: int, runtime: Runtime, *, double: bool) -> dict[str, Tensor]:

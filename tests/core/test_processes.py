@@ -148,3 +148,17 @@ def test_folders_of_others_are_left_alone(tmp_path):
     (tmp_path / "broken" / "run.json").write_text("{}")
     assert RunFolder.of_launch("x", tmp_path.iterdir()) is None
     assert (tmp_path / "broken" / "run.json").exists()
+
+
+def test_flags_of_all_processes_take_one_exchange(monkeypatch):
+    sent, others = [], torch.tensor([0.0, 1.0, 0.0])
+
+    def all_reduce(values, op):
+        sent.append(values.tolist())
+        values.copy_(values.maximum(others))
+
+    monkeypatch.setattr(processes.dist, "all_reduce", all_reduce)
+    assert Runtime(torch.device("cpu"), 0, 2).any_of((True, False, False)) == [True, True, False]
+    assert sent == [[1.0, 0.0, 0.0]]
+    assert Runtime(torch.device("cpu")).any_of((True, False)) == [True, False]
+    assert len(sent) == 1

@@ -269,6 +269,15 @@ def test_a_result_is_no_folder_with_the_name_of_a_file(photos, tmp_path, name, r
     assert not (tmp_path / name).exists()
 
 
+@pytest.mark.parametrize("ending", ["gif", "webp", "png", "tif"])
+def test_unused_frames_of_every_format_are_said(tmp_path, ending):
+    frames = [Image.fromarray(pixels()[..., 0] // number) for number in (1, 2, 3)]
+    frames[0].save(tmp_path / f"x.{ending}", save_all=True, append_images=frames[1:])
+    said = []
+    run([tmp_path / f"x.{ending}"], tmp_path / "out", on_left_out=said.append)
+    assert said[0].startswith("2 of 3 frames")
+
+
 def test_frames_that_are_not_used_are_said(tmp_path, prose):
     frames = [Image.fromarray(pixels()[..., 0] // number) for number in (1, 2, 3)]
     frames[0].save(tmp_path / "x.gif", save_all=True, append_images=frames[1:])

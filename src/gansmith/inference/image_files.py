@@ -22,6 +22,7 @@ from gansmith.imaging.deep_files import checked
 from gansmith.imaging.images import (
     MODES,
     QUALITY,
+    TIFF_STARTS,
     WRITTEN_AS,
     ImageError,
     decode_image,
@@ -39,6 +40,8 @@ ImageLike = str | Path | bytes | np.ndarray  # bytes: an encoded file
 FORMATS = ("png", "jpg", "webp", "tif", "bmp", "npy")  # of results
 FORMS = {**WRITTEN_AS, ".npy": "NPY"}  # of files that hold a result, by ending
 MOST_NAMES = 20  # in a message
+STACK_STARTS = (b"GIF8", b"RIFF", *TIFF_STARTS)  # of files that may hold several frames; AVIF, HEIF and APNG too
+START_BYTES = 4096  # that tell whether a PNG is animated
 
 
 def name_of(image: ImageLike, kind: str = "image") -> str:
@@ -383,6 +386,10 @@ def _made(file: Path, make: Callable[[ImageLike], Picture], on_left_out: Callabl
 def _more_frames(file: Path) -> int:
     """Return the number of frames of a picture file beside the first; 0 if it cannot be read."""
     try:
+        with file.open("rb") as opened:
+            start = opened.read(START_BYTES)
+        if not start.startswith(STACK_STARTS) and start[4:8] != b"ftyp" and b"acTL" not in start:
+            return 0  # the file is not read twice
         with quiet_pillow():
             return num_frames(open_image(read_bytes(file))) - 1
     except (OSError, ImageError):

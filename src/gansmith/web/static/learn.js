@@ -458,10 +458,10 @@ function blocks(text) {
     if (part.startsWith("$$")) return html`<p key=${index} class="formula">${formula(part.replaceAll("$$", ""))}</p>`;
     if (part.startsWith("```")) return html`<pre key=${index} tabindex="0">${part.replace(/^```.*\n|\n?```$/g, "")}</pre>`;
     if (!part.startsWith("|")) return html`<p key=${index}>${inline(part)}</p>`;
-    const [head, , ...rows] = part.split("\n").map((line) => line.split("|").slice(1, -1).map((cell) => cell.trim()));
+    const [head, , ...rows] = part.split("\n").map((line) => line.split("|").slice(1, -1).map((cell) => inline(cell.trim())));
     return html`<div key=${index} class="scroll" tabindex="0" role="region" aria-label="Table"><table>
-      ${head.some(Boolean) && html`<thead><tr>${head.map((cell, at) => cell ? html`<th key=${at} scope="col">${inline(cell)}</th>` : html`<td key=${at}></td>`)}</tr></thead>`}
-      <tbody>${rows.map((row, at) => html`<tr key=${at}>${row.map((cell, place) => html`<td key=${place}>${inline(cell)}</td>`)}</tr>`)}</tbody></table></div>`;
+      <thead><tr>${head.map((cell, at) => (cell.join("") ? html`<th key=${at} scope="col">${cell}</th>` : html`<td key=${at}></td>`))}</tr></thead>
+      <tbody>${rows.map((row, at) => html`<tr key=${at}>${row.map((cell, place) => html`<td key=${place}>${cell}</td>`)}</tr>`)}</tbody></table></div>`;
   });
 }
 
