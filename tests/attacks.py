@@ -12,6 +12,7 @@ import socket
 import struct
 import tarfile
 import traceback
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -608,6 +609,7 @@ def _read(door: Door, path: Path, report: int) -> NoReturn:
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         os.dup2(1, 2)
+        warnings.simplefilter("ignore")
         resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         os.write(report, f"{pages * resource.getpagesize() / MB:.1f} ".encode())

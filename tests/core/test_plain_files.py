@@ -105,9 +105,9 @@ def test_json_that_is_just_deep_enough():
 
 
 TWO_THINGS = {
-    "NaN": "not a number that can be read",
-    "[-Infinity]": "not a number that can be read",
-    '{"a": 1e999}': "not a number that can be read",
+    "NaN": "no finite number",
+    "[-Infinity]": "no finite number",
+    '{"a": 1e999}': "no finite number",
     "9" * 5000: "a number has 5,000 digits",
     '{"a": 1, "b": 2, "a": 3}': "'a' stands twice",
 }
@@ -121,7 +121,7 @@ def test_json_that_says_two_things_or_no_number(text, reason):
 
 @pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3", "a: .inf", "a: .nan", "a: 1" + ":1" * 50_000, "a: " + "9" * 5000])
 def test_yaml_that_says_two_things_or_no_number(text):
-    with pytest.raises(ValueError, match=r"stands twice|a number"):
+    with pytest.raises(ValueError, match=r"stands twice|number"):
         parse_yaml(text)
 
 

@@ -18,8 +18,10 @@ from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaH
 from pydantic_core import core_schema
 
 from gansmith.core.errors import GansmithError, RecipeError, nearest, reason_of, unknown_name
+from gansmith.core.plain_files import open_plain
 
 ENTRY_POINT_GROUP = "gansmith.plugins"
+MAX_PLUGIN_BYTES = 2**24
 
 
 class FrozenModel(BaseModel):
@@ -254,7 +256,7 @@ def load_plugins(files: tuple[Path, ...] = ()) -> None:
         if module_name in sys.modules and sys.modules[module_name].__file__ == str(path):
             continue
         spec = importlib.util.spec_from_file_location(module_name, path)
-        if spec is None or spec.loader is None or not path.is_file():
+        if spec is None or spec.loader is None or not _is_readable(path):
             raise RecipeError(
                 "plugin.not_python",
                 f"plugin '{file}' is not a Python file\n  pass --plugin the path of a file that ends in .py",
@@ -267,6 +269,15 @@ def load_plugins(files: tuple[Path, ...] = ()) -> None:
         except BaseException:
             sys.modules.pop(module_name, None)
             raise
+
+
+def _is_readable(path: Path) -> bool:
+    """Say whether a plugin is a plain file of a size that a program can have."""
+    try:
+        open_plain(path, MAX_PLUGIN_BYTES).close()
+    except OSError:
+        return False
+    return True
 
 
 @contextmanager
