@@ -1,7 +1,10 @@
 """Format ``onnx``: a generator for onnxruntime, onnxruntime-web and other programs that read ONNX."""
 
 import json
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -96,11 +99,24 @@ def onnx_run(content: bytes, inputs: tuple[str, ...]) -> Run:
     return lambda arrays: session.run(None, dict(zip(inputs, arrays, strict=True)))[0]
 
 
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep back what torch's exporter says about itself, such as that torchvision is not installed."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def _as_onnx(graph: Graph) -> "onnx.ModelProto":
     """Return a graph as ONNX, with named axes and without the traces of this machine's files."""
     program = graph.trace()
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # of the exporter, about itself
+    with _quiet_exporter(), torch.no_grad():
         exported = torch.onnx.export(
             program,
             input_names=graph.inputs,
