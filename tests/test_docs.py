@@ -90,6 +90,7 @@ def test_the_architecture_page_lists_the_packages_of_the_import_contract(layers)
     assert sorted(names) == sorted({name for row in layers for name in row} - {"__main__"})
 
 
+@pytest.mark.slow
 def test_the_picture_shows_every_package_once(site_parts, layers):
     picture = site_parts.draw_packages(layers)
     names = re.findall(r"<text class=\"name\"[^>]*>([^<]+)</text>", picture)

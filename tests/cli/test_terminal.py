@@ -380,6 +380,7 @@ def test_characters_that_stderr_lacks_are_escaped(monkeypatch):
     assert raw.getvalue() == b"gr\\xf6\\xdfe \\u6570\n"
 
 
+@pytest.mark.slow
 def test_a_result_that_nobody_reads_is_no_error(monkeypatch):
     """As in ``gansmith train ... | head -3``: the run is done, whoever reads of it."""
     end, begin = os.pipe()

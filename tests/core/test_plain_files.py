@@ -130,6 +130,7 @@ def test_text_of_json_has_no_control_characters():
     assert found == {"a\\x1b[31m": ["x\\x9b\ty\n", "\\ud800", "\\u202e", "café"]}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(VALUES)
 def test_json_comes_back(value):

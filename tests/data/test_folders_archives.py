@@ -229,6 +229,7 @@ def test_an_encrypted_member_has_its_reason(tmp_path):
     assert "encrypted" in entry["reason"]
 
 
+@pytest.mark.slow
 def test_a_source_without_images(refused, tmp_path):
     with refused("data.empty"):
         open_data(write(tmp_path / "set", {"notes.txt": b"x", "more/table.csv": b"x"}))

@@ -27,6 +27,7 @@ def coordinates(images: np.ndarray) -> np.ndarray:
     return to_float(images).flatten(1).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "modes"), [("gaussians-25", 25), ("ring-8", 8)])
 def test_modes_lie_around_their_centres(name, modes):
     data, centres = open_data(name), data_sets.get(name)().centres()

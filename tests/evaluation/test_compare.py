@@ -138,6 +138,7 @@ def test_differences_of_data_and_length_are_noted(evaluated, tmp_path, tiny_file
     assert found.rows == ()
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_an_earlier_model_is_noted(evaluated, prose):
     write_evaluation(evaluated[0], kimg=0.05, fd1k_own=(5.0, 0.2))
     found, _ = gansmith.compare(evaluated[:2])

@@ -270,6 +270,7 @@ def test_it_says_what_needs_another_model(refused, drawing, name):
         work(drawing)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["invert", "features"])
 def test_verbs_that_need_the_weights(shell, drawing, verb):
     code, _, err = shell(verb, drawing.path, "photo.png")

@@ -390,6 +390,7 @@ def with_noise(images: np.ndarray, sigma: float, seed: int = 1) -> np.ndarray:
     return (images + noise).clip(0, 255).round().astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_texture_of_real_images_is_one_of_grain_higher_of_blur_lower(prose):
     real, others = with_noise(flat_with_edges(200), 3, 7), with_noise(flat_with_edges(200, seed=1), 3, 8)
     same = texture(real, others)

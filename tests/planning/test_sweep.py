@@ -64,6 +64,7 @@ def test_sweeps_that_are_refused_before_any_run(code, vary, more, refused):
         planned(*vary, **more)
 
 
+@pytest.mark.slow
 def test_a_sweep_needs_a_recipe(refused, tmp_path):
     with refused("run.sweep_needs_recipe"):
         api.sweep("fashion-sample", ["lr=1,2"], out=tmp_path / "s")

@@ -211,6 +211,7 @@ def test_the_title_of_a_panel_ends_before_its_legend(columns: list[str]) -> None
     assert title.get_window_extent().x1 < axes.get_legend().get_window_extent().x0
 
 
+@pytest.mark.slow
 def test_columns_of_any_method_are_drawn_by_their_prefix() -> None:
     rows = [{"iteration": 1, "kimg": 1.0, "loss_critic_$b": 1.0, "grad_norm_critic_$b": 2.0, "other": 3.0}]
     figure = curves_figure(rows)
@@ -440,6 +441,7 @@ def test_film_of_pictures_of_two_sizes_is_refused_with_both(refused, tmp_path: P
     assert not list(tmp_path.glob("film*"))
 
 
+@pytest.mark.slow
 def test_film_of_the_pictures_that_are_whole(refused, tmp_path: Path) -> None:
     paths = write_frames(tmp_path, 4)
     whole = read_gif(make_film(tmp_path, [paths[0], paths[3]])[0])

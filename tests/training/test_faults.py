@@ -248,6 +248,7 @@ def test_a_recipe_that_cannot_fit_is_refused_with_one_that_does(override, tiny_f
     assert least_mb(fitting, open_data(tiny_file, fitting.data).spec, fitting.batch_size) < 700
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_names_the_batch_that_fits(tiny_file, tmp_path, monkeypatch, no_results, refused):
     real = trainer.train_step
 

@@ -267,6 +267,7 @@ def test_another_number_of_processes_is_allowed_and_logged(paused):
     assert (run.record.numerics.processes, run.record.numerics.threads) == (1, torch.get_num_threads())
 
 
+@pytest.mark.slow
 def test_a_restart_by_torchrun_continues_its_run_without_a_name_for_it(tiny_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-7")

@@ -168,12 +168,14 @@ def test_the_page_holds_the_card_and_the_classes(conditional_page):
     assert "# " in facts["card"]
 
 
+@pytest.mark.slow
 def test_the_size_is_said(tmp_path, model):
     (made,) = choose_format("html", {}).export(model, tmp_path / "page.html", raw=False, run=None)
     assert made.facts["bytes"] == made.path.stat().st_size
     assert made.words.startswith(f"{made.facts['bytes'] / 1e6:.1f} MB")
 
 
+@pytest.mark.slow
 def test_a_page_that_would_be_too_large_is_refused(refused, tmp_path, model, monkeypatch):
     monkeypatch.setattr("gansmith.exporting.html.MOST_BYTES", 1_000_000)
     with refused("export.too_large"):

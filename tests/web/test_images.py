@@ -33,6 +33,7 @@ def cond(served):
     return gansmith.load(served / "cond.onnx")
 
 
+@pytest.mark.slow
 def test_images_are_those_of_the_command_line(client, plain, cond):
     wanted = gansmith.pick(plain, "3,7:9", truncation=0.7).images
     assert np.array_equal(pixels(client.get(f"{PLAIN}/image.png?seeds=3&truncation=0.7")), wanted[0])

@@ -75,6 +75,7 @@ def test_the_meanings_name_the_best_value_that_the_metrics_name():
     assert judge.MEANINGS["fid"].best == best_end("fid10k")
 
 
+@pytest.mark.slow
 def test_a_model_without_an_evaluation(page):
     found = page.get("/v1/judge/plain").json()
     assert (found["evaluation"], found["pictures"], found["running_sec"], found["can_evaluate"]) == (
