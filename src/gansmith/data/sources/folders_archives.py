@@ -182,10 +182,8 @@ class FolderSource(FileSource):
             yield position, partial(read_file, item.locator)
 
 
-class OneFileSource(FileSource):
-    """A single file with one image or several: a TIFF stack, a DICOM or NIfTI volume, an animation."""
-
-    all_frames = True  # of a file that is all the data, every frame is an image
+class _WholeFile(FileSource):
+    """A source that is one file, and has its name without the ending."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -193,6 +191,12 @@ class OneFileSource(FileSource):
 
     def _stamp(self) -> str:
         return file_stamp(self.path)
+
+
+class OneFileSource(_WholeFile):
+    """A single file with one image or several: a TIFF stack, a DICOM or NIfTI volume, an animation."""
+
+    all_frames = True  # of a file that is all the data, every frame is an image
 
     def listed_files(self) -> tuple[Files, list[str]]:
         """Return the file, and no notes."""
@@ -220,17 +224,10 @@ def _most_words() -> str:
     return f"more than {MAX_MEMBERS:,} files or {MAX_TOTAL_BYTES // 10**9} GB"
 
 
-class _Archive(FileSource):
+class _Archive(_WholeFile):
     """An archive, .zip or .tar: its regular files are listed, up to the limits above."""
 
     items_per_job = 1  # members that are read ahead lie in memory
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.name = printable(self.path.name).split(".")[0] or "images"
-
-    def _stamp(self) -> str:
-        return file_stamp(self.path)
 
     def listed_files(self) -> tuple[Files, list[str]]:
         """Return the regular files, and notes on their names; DataError for too many."""
