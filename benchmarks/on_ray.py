@@ -68,7 +68,7 @@ def main() -> None:
 
 def compare_kill(source: Path, root: Path) -> bool:
     """Compare a run one of whose workers is killed with an undisturbed one."""
-    sides, mark = [], root / "killed"
+    sides, mark = [], root / "was-killed"
     for name, killer in (("whole", None), ("killed", mark)):
         began = time.monotonic()
         run = run_together(partial(train, source, root / name, killer), "local", 2)

@@ -1,4 +1,4 @@
-"""Ray: one run in several workers (Ray Train), and many runs at once (Ray Tune)."""
+"""Ray: one run in several workers (Ray Train), and many runs at once (its tasks)."""
 
 # gansmith has no scheduler of its own. Ray starts workers, joins them to a process group, notices dead ones and starts
 # all again; then a run goes on from its last checkpoint, as it does after a restart by torchrun.
@@ -79,49 +79,36 @@ def run_each(
 
     ``on_end`` is called in this process as each one ends. Raises the first GansmithError of a worker.
     """
-    _connected(on)
-    # Here: an extra.
-    from ray import tune
-
-    class Ends(tune.Callback):  # type: ignore[misc]  # of a library without types
-        def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any) -> None:
-            if "found" in result and not isinstance(result["found"], GansmithError):
-                on_end(trial.config["name"], result["found"])
-
-    resources = {"cpu": 1.0, **({"gpu": gpus_each} if gpus_each else {})}
-    with tempfile.TemporaryDirectory(prefix="gansmith-ray-") as notes:
-        tuner = tune.Tuner(
-            tune.with_resources(partial(_in_trial, work, os.getcwd()), resources),
-            param_space={"name": tune.grid_search(list(names))},
-            run_config=tune.RunConfig(
-                storage_path=notes, verbose=0, callbacks=[Ends()],
-                failure_config=tune.FailureConfig(max_failures=RESTARTS),
-            ),
-        )  # fmt: skip
-        results = tuner.fit()
-    for result in results:
-        found = (result.metrics or {}).get("found")
-        if isinstance(found, GansmithError):
-            raise found
-        if result.error is not None:
-            raise TrainingError(
-                "training.workers_lost",
-                f"Ray has lost a worker more than {RESTARTS} times: {reason_of(result.error)}"
-                "\n  see what it said; the same command continues",
-            )
+    ray = _connected(on)
+    start = ray.remote(num_cpus=1, num_gpus=gpus_each, max_retries=RESTARTS)(_in_task)
+    waiting = {start.remote(work, os.getcwd(), name): name for name in names}
+    try:
+        while waiting:
+            (ended,), _ = ray.wait(list(waiting), num_returns=1)
+            name = waiting.pop(ended)
+            found = ray.get(ended)
+            if isinstance(found, GansmithError):
+                raise found
+            on_end(name, found)
+    except ray.exceptions.WorkerCrashedError as problem:
+        raise TrainingError(
+            "training.workers_lost",
+            f"Ray has lost a worker more than {RESTARTS} times: {reason_of(problem)}"
+            "\n  see what it said; the same command continues",
+        ) from problem
+    finally:
+        for task in waiting:
+            ray.cancel(task, force=True)
 
 
-def _in_trial(work: Callable[[str], Any], folder: str, config: dict[str, Any]) -> None:
-    # Here: an extra.
-    from ray import tune
-
+def _in_task(work: Callable[[str], Found], folder: str, name: str) -> Found | GansmithError:
+    """Call a function in a worker of Ray."""
     if Path(folder).is_dir():
         os.chdir(folder)
     try:
-        found = work(config["name"])
+        return work(name)
     except GansmithError as problem:
-        found = problem
-    tune.report({"found": found})
+        return problem
 
 
 def _connected(on: str) -> Any:
@@ -133,7 +120,6 @@ def _connected(on: str) -> Any:
     try:
         import ray
         import ray.train  # here: an extra
-        import ray.tune
     except ImportError as problem:
         raise GansmithError(
             "machine.ray_missing",
