@@ -1,6 +1,6 @@
 // A picture of a state on a canvas. While a newer state is asked for, the older picture stays.
 
-import { html, useEffect, useRef } from "./vendor/preact.js";
+import { html, useEffect, useLayoutEffect, useRef } from "./vendor/preact.js";
 import { keyOf } from "./state.js";
 
 const SHARP_BELOW = 200; // px: smaller pictures are enlarged without blur
@@ -25,7 +25,7 @@ export function paint(canvas, picture) {
 export function Picture({ engine, state, label, onProblem, onDrawn }) {
   const canvas = useRef(null);
   const asked = useRef({ wanted: null, busy: false, stop: null });
-  useEffect(() => {
+  useLayoutEffect(() => { // asks at once: useEffect would wait for the next frame
     const now = asked.current;
     now.wanted = state;
     now.engine = engine;
