@@ -48,6 +48,7 @@ def run(tiny_file, tmp_path_factory, events) -> api.Run:
     )
 
 
+@pytest.mark.slow
 def test_the_snippet_of_the_readme(tiny_file, tmp_path, monkeypatch):
     """Train in a few seconds as the README does, with its names and its defaults for folders."""
     monkeypatch.chdir(tmp_path)
@@ -83,6 +84,7 @@ def test_the_public_names():
     assert (gansmith.load, gansmith.resume, gansmith.check) == (api.load, api.resume, api.check)
 
 
+@pytest.mark.slow
 def test_the_run(run):
     assert run.finished
     assert dataclasses.is_dataclass(run)
@@ -120,6 +122,7 @@ def test_events_of_a_run(run, events):
         assert (event.kind == "note") == bool(event.message)
 
 
+@pytest.mark.slow
 def test_progress_between_rows(tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(clock, "PROGRESS_SEC", 0.0)
     events: list = []
@@ -131,6 +134,7 @@ def test_progress_between_rows(tiny_file, tmp_path, monkeypatch):
     assert len([event for event in events if event.kind == "row"]) == 1
 
 
+@pytest.mark.slow
 def test_progress_of_reading_images(tmp_path):
     images = np.random.default_rng(1).integers(0, 255, (40, 8, 8, 3)).astype(np.uint8)
     np.save(tmp_path / "new.npy", images)
@@ -161,6 +165,7 @@ def test_the_name_of_a_run_needs_no_quotes_in_a_shell(source, name, tmp_path, mo
     assert api.run_name("auto", "()") == "auto-data"
 
 
+@pytest.mark.slow
 def test_a_recipe_as_a_value(tiny_file, tmp_path):
     recipe = load_recipe("mlp-small", SMALL)
     assert isinstance(recipe, Recipe)
@@ -188,6 +193,7 @@ def test_the_same_run_twice_has_the_same_numbers(run, tiny_file, tmp_path):
     assert other.log != run.log
 
 
+@pytest.mark.slow
 def test_starting_from_the_weights_of_a_model(refused, run, tiny_file, tmp_path):
     """The learning rate is so small that the weights stay as they were loaded."""
     new = api.train(tiny_file, recipe="mlp-small", overrides=(*SMALL, "lr=1e-30"), out=tmp_path / "r", steps=1,
@@ -210,6 +216,7 @@ def test_starting_from_the_weights_of_a_model(refused, run, tiny_file, tmp_path)
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing(tiny_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(prepare, "STEADY_SEC", 0.05)

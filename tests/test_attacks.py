@@ -6,6 +6,8 @@ import pytest
 
 from attacks import CONTENTS, DOORS, HEAVY, SPECIAL, Door, attack, make_bases
 
+pytestmark = pytest.mark.slow
+
 FIRST = {door.kind: door for door in reversed(DOORS)}  # one door of each kind of content
 CASES = [(door, name) for door in DOORS for name in SPECIAL]
 CASES += [(door, name) for kind, door in FIRST.items() for name in CONTENTS[kind] if name not in HEAVY]
@@ -18,7 +20,6 @@ def bases(tmp_path_factory, tiny_file) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("door", [door for door in DOORS if door.kind != "onnx"], ids=lambda door: door.name)
 def test_hostile_files_at_each_door(door: Door, bases, tmp_path):
     for number, name in enumerate(name for each, name in CASES if each == door):

@@ -83,6 +83,7 @@ def layers(site_parts) -> list[list[str]]:
     return site_parts.layer_rows(REPOSITORY / "pyproject.toml")
 
 
+@pytest.mark.slow
 def test_the_architecture_page_lists_the_packages_of_the_import_contract(layers):
     page = (DOCS / "architecture.md").read_text(encoding="utf-8")
     listed = page.partition("```text\n")[2].partition("```")[0].splitlines()

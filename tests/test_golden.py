@@ -79,6 +79,7 @@ def test_the_numbers_of_a_recipe_are_as_they_were(name, tiny_file, tmp_path):
     assert not found, f"the numbers of recipe '{name}' moved: {'; '.join(found)}\n  if they should, run: {how}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "change"),
     [

@@ -11,6 +11,8 @@ import pytest
 from gansmith.parts.losses.base import losses
 from gansmith.parts.penalties.base import penalties
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
 
 
@@ -23,7 +25,6 @@ def run(out: Path, faces: Path, cache: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.slow
 def test_the_gpu_benchmark_runs_on_the_cpu_and_goes_on_where_it_was(tiny_file, tmp_path, session_cache):
     lines = run(tmp_path, tiny_file, session_cache)
     assert lines[0].startswith("cpu; skipped: speed, compiled (no GPU)")

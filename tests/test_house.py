@@ -98,6 +98,7 @@ def knows(file: Path, word: re.Pattern[str]) -> bool:
     return bool(word.search(file.read_text()) and word.search(code_of(file)))
 
 
+@pytest.mark.slow
 def test_only_the_runtime_knows_devices_and_processes():
     device = re.compile(r"\b(cuda|mps|nccl|gloo)\b")
     assert device.search(code_of(PACKAGE / RUNTIME))
@@ -106,6 +107,7 @@ def test_only_the_runtime_knows_devices_and_processes():
     assert {path_of(file) for file in FILES if knows(file, process)} == {RUNTIME, PROCESSES}
 
 
+@pytest.mark.slow
 def test_import_contracts():
     pytest.importorskip("importlinter")
     command = Path(sys.executable).parent / "lint-imports"

@@ -7,6 +7,8 @@ import pytest
 
 import prose as plugin
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 TEST = """
 import pytest
@@ -40,7 +42,6 @@ def run(pytester, *words: str) -> tuple[int, str]:
     return int(found.ret), "\n".join(found.outlines)
 
 
-@pytest.mark.slow
 def test_snapshots_are_written_compared_and_dropped(pytester, project):
     entries, tests = project / "snapshots" / "messages.txt", project / "tests" / "test_it.py"
     assert run(pytester, "-n", "2", "--write-snapshots")[0] == 0
@@ -67,13 +68,11 @@ def test_snapshots_are_written_compared_and_dropped(pytester, project):
     assert list(plugin.read_entries(entries.read_text())) == ["number | test_b[1]", "place | test_a"]
 
 
-@pytest.mark.slow
 def test_two_tests_of_one_name_are_refused(pytester, project):
     shutil.copy(project / "tests" / "test_it.py", project / "tests" / "test_other.py")
     assert run(pytester, "-n", "0")[0] == int(pytest.ExitCode.USAGE_ERROR)
 
 
-@pytest.mark.slow
 def test_a_mistake_is_asserted_by_its_code(pytester, project):
     (project / "tests" / "test_it.py").write_text(
         "from gansmith.core.errors import DataError\n"

@@ -64,6 +64,7 @@ def copy(run, tmp_path) -> Path:
     return shutil.copytree(run, tmp_path / "copy")
 
 
+@pytest.mark.slow
 def test_a_recipe_that_is_not_known(refuses, error_of, tiny_file):
     refuses("recipe.unknown_recipe", "train", tiny_file, "--recipe", "dcgam")
     refuses("recipe.unknown_recipe", "recipes", "dcgam")
@@ -81,6 +82,7 @@ def test_a_part_that_is_not_known(refuses, tiny_file):
     refuses("recipe.unknown_part", "train", tiny_file, "loss=hing")
 
 
+@pytest.mark.slow
 def test_unknown_label(refuses, tiny_file, tmp_path):
     overrides = (*TINY[2:], "conditional=true")
     run = api.train(tiny_file, recipe="mlp-small", overrides=overrides, out=tmp_path / "run", steps=1)
@@ -88,6 +90,7 @@ def test_unknown_label(refuses, tiny_file, tmp_path):
     assert not (tmp_path / "x.png").exists()
 
 
+@pytest.mark.slow
 def test_unknown_data_set(refuses, tmp_path, monkeypatch):
     refuses("data.not_found", "train", "fashion-smaple")
     monkeypatch.chdir(tmp_path)
@@ -123,12 +126,14 @@ def test_options_out_of_range(refuses, tiny_file, words, code):
     refuses(code, "train", tiny_file, *words)
 
 
+@pytest.mark.slow
 def test_devices(refuses, tiny_file, run):
     refuses("machine.unknown_device", "train", tiny_file, "--device", "gpu")
     refuses("machine.unknown_device", "sample", run, "--device", "gpu")
     refuses("machine.unknown_precision", "train", tiny_file, "--precision", "bf61")
 
 
+@pytest.mark.slow
 def test_a_folder_without_images_on_the_command_line(refuses, tmp_path):
     (tmp_path / "empty").mkdir()
     refuses("data.empty", "train", tmp_path / "empty")
@@ -141,6 +146,7 @@ def test_a_folder_of_images_too_small(refuses, tmp_path):
     refuses("data.images_too_small", "train", tmp_path)
 
 
+@pytest.mark.slow
 def test_a_single_image(refuses, tmp_path):
     folder, out = tmp_path / "one", tmp_path / "run"
     folder.mkdir()
@@ -154,6 +160,7 @@ def test_sizes_that_networks_cannot_grow_to(refuses, tiny_file):
     refuses("data.size_out_of_range", "train", tiny_file, "size=7")
 
 
+@pytest.mark.slow
 def test_conditional_without_labels(refuses, tmp_path):
     np.save(tmp_path / "plain.npy", np.random.default_rng(0).integers(0, 255, (20, 8, 8), np.uint8))
     words = ("train", tmp_path / "plain.npy", *TINY, "conditional=true", "--out", tmp_path / "run")
@@ -168,6 +175,7 @@ def test_batch_norm_under_a_penalty(refuses, tiny_file, tmp_path, penalty):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_folder_that_exists(refuses, tiny_file, run, tmp_path):
     before = sorted(path.stat().st_mtime_ns for path in run.rglob("*") if path.suffix in (".json", ".safetensors"))
     refuses("run.folder_not_empty", "train", tiny_file, *TINY, "--out", run)
@@ -231,6 +239,7 @@ def damage(folder: Path, how: str) -> None:
     state.write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["cut off", "altered"])
 def test_a_damaged_checkpoint_is_passed_over_and_said(copy, monkeypatch, capfd, how):
     newest = max((copy / "checkpoints").iterdir())
@@ -245,6 +254,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_said(copy, monkeypatch, capfd, 
     assert ((copy / "log.jsonl").read_text(), (newest / "state.safetensors").read_bytes()) == before
 
 
+@pytest.mark.slow
 def test_no_whole_checkpoint_is_left(refuses, copy):
     for folder in (copy / "checkpoints").iterdir():
         damage(folder, "altered")
@@ -253,6 +263,7 @@ def test_no_whole_checkpoint_is_left(refuses, copy):
         refuses("checkpoint.none_whole", verb, copy)
 
 
+@pytest.mark.slow
 def test_changed_data(refuses, copy, tmp_path):
     other = tmp_path / "other.npy"
     np.save(other, np.random.default_rng(0).integers(0, 255, (96, 8, 8), np.uint8))
@@ -286,6 +297,7 @@ class Trap:
         return (open, (str(self.marker), "w"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model.pt", "model.pkl", "model.pth", "generator.safetensors"])
 def test_anything_pickled(error_of, tmp_path, tiny_file, name):
     path = tmp_path / name
@@ -308,6 +320,7 @@ def test_a_pickled_model(refuses, tmp_path):
     refuses("model.not_safetensors", "sample", tmp_path / "model.pt")
 
 
+@pytest.mark.slow
 def test_pickled_arrays(refuses, tmp_path):
     marker = tmp_path / "marker"
     np.save(tmp_path / "x.npy", np.array([Trap(marker)], dtype=object), allow_pickle=True)

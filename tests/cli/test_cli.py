@@ -169,6 +169,7 @@ def _quick_measure(monkeypatch):
         monkeypatch.setattr(prepare, name, float("inf"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick_measure")
 def test_dry_run(shell, tiny_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -254,6 +255,7 @@ def test_resume_of_a_finished_run_changes_nothing(shell, run):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_sample_in_every_form(shell, run, tmp_path):
     out = tmp_path / "new folder" / "grid.png"
     assert shell("sample", run, "-n", 20, "--seed", 7, "--out", out) == (0, f"{out}\n", "")
@@ -274,6 +276,7 @@ def test_sample_in_every_form(shell, run, tmp_path):
                 assert np.array_equal(np.asarray(image), images[index, ..., 0])
 
 
+@pytest.mark.slow
 def test_samples_in_a_folder_are_continued(shell, run, tmp_path):
     assert shell("sample", run, "-n", 5, "--out", tmp_path / "x")[0] == 0
     code, out, _ = shell("sample", run, "-n", 70, "--out", tmp_path / "x", "--continue", "--json")
@@ -311,6 +314,7 @@ def test_options_of_sample(shell, run, tmp_path):
     assert json.loads(out) == {"out": str(tmp_path / "g.png"), "count": 2, "seed": 0}
 
 
+@pytest.mark.slow
 def test_score(shell, run, tmp_path):
     shell("sample", run / "model", "-n", 3, "--label", "dark", "--out", tmp_path / "fakes")
     code, out, err = shell("score", run, tmp_path / "fakes", "--label", "dark")
@@ -325,6 +329,7 @@ def test_score(shell, run, tmp_path):
     assert f"{scores[0]['score']:8.4f}  {one}" == lines[1]
 
 
+@pytest.mark.slow
 def test_score_of_a_folder_with_a_damaged_image(shell, run, tmp_path):
     shell("sample", run / "model", "-n", 1, "--label", "dark", "--out", tmp_path / "fakes")
     bad = tmp_path / "fakes" / "bad.png"
@@ -339,6 +344,7 @@ def test_score_of_a_folder_with_a_damaged_image(shell, run, tmp_path):
     assert shell("score", run, bad, "--label", "dark")[0] == 2
 
 
+@pytest.mark.slow
 def test_recipes(prose, shell, tmp_path):
     code, out, _ = shell("recipes")
     assert code == 0
@@ -361,6 +367,7 @@ def test_recipes(prose, shell, tmp_path):
     prose("cli.recipe_changes_without_shapes", error)
 
 
+@pytest.mark.slow
 def test_shapes_of_a_recipe(shell):
     code, out, _ = shell("recipes", "dcgan", "--shapes", "size=32", "channels=1", "base_channels=16")
     assert code == 0
@@ -371,6 +378,7 @@ def test_shapes_of_a_recipe(shell):
     assert shell("recipes", "dcgan", "size=32", "--shapes", "channels=1", "base_channels=16")[1] == out
 
 
+@pytest.mark.slow
 def test_doctor(shell, monkeypatch):
     from gansmith.planning import machine
 
@@ -395,6 +403,7 @@ def test_doctor_shows_the_precision_of_auto(has_bf16, shell, monkeypatch):
     assert precision.startswith("bf16 " if has_bf16 else "fp32 ")
 
 
+@pytest.mark.slow
 def test_data_check(shell, tiny_file):
     code, out, _ = shell("data", "check", tiny_file)
     assert code == 0
@@ -622,6 +631,7 @@ def test_a_loss_in_one_file_outside_the_package(shell, tiny_file, tmp_path, plug
     assert str(path) in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mine", "spins"), [
     ({}, "30000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None),
 ])  # fmt: skip

@@ -50,6 +50,7 @@ def test_a_walk_between_labels(shell, conditional):
     assert shell("interpolate", conditional, *words) == (0, "x.png\n", "")
 
 
+@pytest.mark.slow
 def test_a_sum_can_be_walked_to(shell, folder, tmp_path):
     words = ("--plus", "3,5,8", "--minus", "1,2,4", "--plus", "7,9")
     assert shell("arithmetic", folder, *words) == (0, "arithmetic.png\n", "")
@@ -60,6 +61,7 @@ def test_a_sum_can_be_walked_to(shell, folder, tmp_path):
     assert json.loads(out) == {"out": "new/y.png", "latent": "new/y.latent.safetensors"}
 
 
+@pytest.mark.slow
 def test_an_inversion_in_words_and_in_numbers(shell, folder, tmp_path):
     shell("sample", folder, "-n", 1, "--seed", 99, "--out", "one")
     code, out, err = shell("invert", folder, "one/000000.png", "--steps", 20)
@@ -79,6 +81,7 @@ def test_an_inversion_in_words_and_in_numbers(shell, folder, tmp_path):
     assert (tmp_path / "filled" / "filled.png").is_file()
 
 
+@pytest.mark.slow
 def test_directions(shell, folder):
     assert shell("directions", folder, "--num", 3) == (0, "directions.png\n", "")
     _, out, _ = shell("directions", folder, "--num", 3, "--seeds", "7:3", "--reach", 2, "--out", "x.png", "--json")
@@ -110,6 +113,7 @@ def test_a_probe_is_a_table_and_words(shell, folder, tiny_file):
     assert len(result["accuracies"]["pixels"]["4"]) == 2
 
 
+@pytest.mark.slow
 def test_a_synthetic_set_and_a_study_of_it(shell, conditional, tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(augment, "_classifier", lambda *_: lambda images, _: np.zeros(len(images), bool))
     monkeypatch.setattr(study, "_tested", lambda *_: 0.5)

@@ -8,11 +8,12 @@ import torch
 from conformance.test_parts import SIDES, built, drawn, small
 from gansmith.parts.networks.base import ImageSpec
 
+pytestmark = pytest.mark.slow
+
 GENERATORS = [kind for kind, side in SIDES if side == "generator"]
 NEAR = 1e-4  # other kernels round differently
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of the exporter
 @pytest.mark.parametrize("kind", GENERATORS)
 def test_a_generator_is_the_same_in_onnx(kind, tmp_path):

@@ -228,6 +228,7 @@ def test_a_translator_without_sources_is_refused(kind):
     assert "\n  use method '" in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "side"), SIDES)
 def test_network_has_the_sizes_of_its_spec_and_every_weight_learns(kind, side):
     for shape in SHAPES:

@@ -112,6 +112,7 @@ def test_the_list_has_every_recipe_once_by_goal_within_80_columns(shell):
     assert sorted(line.split()[0] for line in lines if line.startswith("  ")) == sorted([AUTO, *recipe_names()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", few_in_the_fast_lane(recipe_names()))
 def test_it_is_printed_with_the_layers_that_it_builds(name, shell):
     recipe = load_recipe(name)

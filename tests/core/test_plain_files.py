@@ -146,6 +146,7 @@ def _texts(value):
     return [each for part in value for each in _texts(part)] if isinstance(value, list) else [value]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(st.text(alphabet='[]{}":,\\ a1\n\u202e') | st.binary())
 def test_any_text_is_json_or_a_value_error(text):

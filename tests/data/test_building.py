@@ -55,6 +55,7 @@ def test_a_damaged_entry_is_built_again(photos, cache_folder, damage):
     assert meta["bytes"] == {name: (entry / name).stat().st_size for name in meta["bytes"]}
 
 
+@pytest.mark.slow
 def test_a_wrong_index_is_not_used(photos, cache_folder):
     first = open_data(photos)
     index = store.index_path(find.find_source(photos), DataOptions())
@@ -63,6 +64,7 @@ def test_a_wrong_index_is_not_used(photos, cache_folder):
         assert open_data(photos).spec == first.spec
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("moment", ["decode", "sync_file", "commit_json", "rename", "index"])
 def test_a_killed_build_leaves_no_entry(photos, cache_folder, moment, monkeypatch):
@@ -96,6 +98,7 @@ def test_a_killed_build_leaves_no_entry(photos, cache_folder, moment, monkeypatc
     assert not list(cache_folder.glob("data/entries/.building-*"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_two_processes_may_build_at_once(photos, cache_folder):
     context = multiprocessing.get_context("fork")

@@ -64,6 +64,7 @@ def test_a_start_with_the_inferred_format_reads_no_image(photos, monkeypatch):
         open_data(photos, DataOptions(size=8))
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_noticed(prose, photos):
     first = open_data(photos)
     (photos / "05.png").write_bytes(png(255 - PIXELS[5]))
@@ -97,6 +98,7 @@ def test_a_copy_elsewhere_shares_the_entry(photos, tmp_path, cache_folder):
     assert len(entries(cache_folder)) == 1
 
 
+@pytest.mark.slow
 def test_the_fingerprint_tells_contents_and_options_apart(photos, tmp_path):
     fingerprints = {open_data(photos, options).spec.fingerprint for options in every_option()}
     assert len(fingerprints) == 6

@@ -391,6 +391,7 @@ def test_celeba_root_may_be_the_folder_itself(refused, tmp_path):
         open_data("celeba:test", root=folder)
 
 
+@pytest.mark.slow
 def test_faces_that_are_not_aligned_are_left_out(prose, root):
     folder = write_faces(root / "celeba/img_align_celeba", {number: 10 + number for number in range(1, 40)})
     Image.new("RGB", (64, 64)).save(folder / "000040.jpg")
@@ -402,6 +403,7 @@ def test_faces_that_are_not_aligned_are_left_out(prose, root):
 # runs
 
 
+@pytest.mark.slow
 def test_a_run_finds_its_data_again_from_another_folder(tmp_path, monkeypatch):
     write_digits(tmp_path / "mine", prefix="t10k")
     monkeypatch.chdir(tmp_path)

@@ -68,6 +68,7 @@ def test_the_search_stops_in_a_set_of_copies(monkeypatch):
     assert near_duplicates([Signature(b"", bytes(192), bytes(32))] * 600) == [list(range(600))]
 
 
+@pytest.mark.slow
 def test_close_pairs_equal_a_comparison_of_all_pairs():
     random = np.random.default_rng(0)
     hashes = random.integers(0, 256, (200, 32), np.uint8)
@@ -97,6 +98,7 @@ def folder(tmp_path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_report_names_near_duplicates_and_classes_unfit_for_mirroring(prose, folder):
     pytest.importorskip("imagehash")
     report = check_data(folder)
@@ -109,6 +111,7 @@ def test_the_report_names_near_duplicates_and_classes_unfit_for_mirroring(prose,
     assert report.to_json()["near_duplicates"] == [list(group) for group in report.near_duplicates]
 
 
+@pytest.mark.slow
 def test_the_report_on_classes_that_may_be_mirrored_and_on_small_classes(prose, folder):
     for name in ("scenes", "few"):
         prose(
@@ -116,6 +119,7 @@ def test_the_report_on_classes_that_may_be_mirrored_and_on_small_classes(prose, 
         )
 
 
+@pytest.mark.slow
 def test_without_the_library_near_duplicates_are_not_searched(prose, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "imagehash", None)
     report = check_data(folder / "scenes")

@@ -288,6 +288,7 @@ def test_a_new_named_data_set_is_one_class():
         data_sets._parts.pop("stripes")
 
 
+@pytest.mark.slow
 def test_the_embedded_sample():
     data = open_data("fashion-sample")
     assert data.spec.classes[0] == "T-shirt/top"

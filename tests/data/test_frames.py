@@ -58,6 +58,7 @@ def test_frames_have_the_names_and_labels_of_their_files(tmp_path):
     assert data.summary.class_counts == (22, 22)
 
 
+@pytest.mark.slow
 def test_a_damaged_frame_is_left_out_alone(tmp_path):
     folder = write_stacks(tmp_path / "a")
     many = [Image.fromarray(frame) for frame in np.random.default_rng(1).integers(0, 256, (40, 16, 16), np.uint8)]

@@ -54,6 +54,7 @@ def reds(data: ImageData) -> list[int]:
     return data.read(range(len(data)))[:, 0, 0, 0].tolist()
 
 
+@pytest.mark.slow
 def test_the_columns_of_images_and_labels_are_inferred(prose, pets):
     data = open_data(f"hf:{pets}")
     assert reds(data) == [10, 20, 30]
@@ -63,6 +64,7 @@ def test_the_columns_of_images_and_labels_are_inferred(prose, pets):
     prose("notes of a Hub data set", "\n".join(data.summary.notes))
 
 
+@pytest.mark.slow
 def test_a_split_and_a_part_of_it(refused, pets):
     assert reds(open_data(f"hf:{pets}:test")) == [40]
     data = open_data(f"hf:{pets}:train[1:3]")
@@ -87,6 +89,7 @@ def test_a_folder_is_the_same_from_anywhere(pets, monkeypatch):
     assert find_source(find_source("hf:user/pets:test:img:none").location).location == "hf:user/pets:test:img:none"
 
 
+@pytest.mark.slow
 def test_several_columns_are_named_and_chosen(refused, tmp_path):
     kinds = {"left": IMAGE, "right": IMAGE, "fine": CAT_DOG, "coarse": CAT_DOG}
     columns = {"left": images(10, 20), "right": images(30, 40), "fine": [0, 1], "coarse": [1, 1]}
@@ -106,6 +109,7 @@ def test_several_columns_are_named_and_chosen(refused, tmp_path):
         open_data(f"{address}:left:fin")
 
 
+@pytest.mark.slow
 def test_plain_columns_are_labels_by_their_name(prose, tmp_path):
     kinds = {"image": IMAGE, "label": datasets.Value("string"), "id": datasets.Value("int64")}
     folder = write(tmp_path / "words", kinds=kinds, image=images(1, 2, 3), label=["b", "a", "b"], id=[1, 2, 3])
@@ -131,6 +135,7 @@ def test_a_folder_of_image_files(tmp_path):
     assert data.spec.classes == ("cats", "dogs")
 
 
+@pytest.mark.slow
 def test_bad_images_are_left_out(tmp_path):
     rows = [*images(*range(40)), {"bytes": b"no image", "path": None}, None]
     data = open_data(f"hf:{write(tmp_path / 'bad', kinds={'image': IMAGE}, image=rows)}")

@@ -29,11 +29,13 @@ def test_a_symmetric_digit_may_be_mirrored(character):
     assert share(glyphs(character, 120)) < UNLIKE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [scene, noise])
 def test_pictures_without_a_side_may_be_mirrored(make: Callable[[int], Image.Image]):
     assert 0.35 < share([make(seed) for seed in range(200)]) < 0.65
 
 
+@pytest.mark.slow
 def test_a_set_with_mirror_images_may_be_mirrored():
     images = glyphs("3", 200)
     flip = Image.Transpose.FLIP_LEFT_RIGHT

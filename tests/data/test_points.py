@@ -61,6 +61,7 @@ def test_points_follow_seed_and_count():
     assert (draws[0] != draws[2]).all()
 
 
+@pytest.mark.slow
 def test_the_summary_of_points(prose):
     prose("summary of points", "\n".join(open_data("swiss-roll").summary.lines()))
     assert len(open_data("gaussians-25").summary.notes) == 2  # copies are not noted: points coincide by chance
@@ -73,6 +74,7 @@ def test_a_users_own_points(tmp_path):
     assert np.abs(coordinates(data.read(range(40))) - np.linspace(-1, 1, 80).reshape(40, 2)).max() <= 1 / 255 + 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "asked",
     [{"size": 28}, {"channels": 3}, {"mirror": True}, {"pairs": True}],
@@ -95,6 +97,7 @@ def test_augmentations_of_images_are_refused(refused, kind, tmp_path):
         api.train("ring-8", recipe="toy", overrides=[f"augment={kind}"], out=tmp_path / "run", device="cpu", steps=1)
 
 
+@pytest.mark.slow
 def test_images_for_the_recipe_of_points_are_refused(refused, tmp_path):
     with refused("data.size_of_points"):
         api.train("fashion-sample", recipe="toy", out=tmp_path / "run", device="cpu", steps=1)

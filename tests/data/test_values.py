@@ -69,6 +69,7 @@ def test_12_bits_in_16_are_stored_with_the_range_that_is_there(tmp_path, prose):
     prose("summary of a 12-bit set", "\n".join(data.summary.lines()))
 
 
+@pytest.mark.slow
 def test_signed_ct_and_floats_keep_their_units(tmp_path):
     ct = (SHADES * 4000 - 1000).round().astype(np.int16)
     assert check_round_trip(folder_of(tmp_path, ".tif", map(tiff, ct)), ct).pixels.dtype == np.uint16
@@ -146,6 +147,7 @@ def test_a_side_of_pairs_has_its_own_range(tmp_path):
     assert {tuple(image[:, 16:, 0].ravel()) for image in shown} == {tuple(image.ravel()) for image in photos}
 
 
+@pytest.mark.slow
 def test_bands_are_named_counted_and_shown(tmp_path, prose, refused):
     values = (DRAW.random((6, 16, 16, 8)) * 9000).astype(np.uint16)
     names = ("blue", "green", "red", "edge", "nir", "swir1", "swir2", "mask")

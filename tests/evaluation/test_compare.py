@@ -119,6 +119,7 @@ def test_nearer_than_chance_alone_is_worse(evaluated):
     assert row_of(gansmith.compare(evaluated[:2])[0], "nearer1k_own").leaders == (1,)
 
 
+@pytest.mark.slow
 def test_recipes_and_seeds_that_differ(evaluated):
     found, _ = gansmith.compare(evaluated)
     assert found.recipe == {"optimizers.default.lr": (2e-4, 1e-3, 2e-4), "seed": (3, 3, 4)}
@@ -173,6 +174,7 @@ def test_runs_that_cannot_be_compared_are_refused(refused, evaluated, tmp_path):
         gansmith.compare(evaluated, out=tmp_path / "x.png")
 
 
+@pytest.mark.slow
 def test_the_same_latents_are_shown(evaluated):
     found, _ = gansmith.compare(evaluated)
     assert (found.runs[0].picture == make_grid(gansmith.load(evaluated[0]).sample(36, seed=0).images, 6)).all()

@@ -38,6 +38,7 @@ def test_a_12_bit_set_is_trained_sampled_evaluated_and_reported(tmp_path, cache_
         api.evaluate(run.folder, options=FAST.model_copy(update={"features": "inception"}))
 
 
+@pytest.mark.slow
 def test_two_sets_are_compared_in_one_range(tmp_path, cache_folder, refused):
     np.save(tmp_path / "a.npy", (blobs(120, 60) - 60).astype(np.float32))
     np.save(tmp_path / "b.npy", (blobs(120, 80) - 80).astype(np.float32))

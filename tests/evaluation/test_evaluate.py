@@ -77,6 +77,7 @@ def test_the_same_options_give_the_same_numbers_and_another_seed_others(run, tmp
     assert other.numbers["fd120_toy"].value != first.numbers["fd120_toy"].value
 
 
+@pytest.mark.slow
 def test_every_metric_is_measured_or_its_absence_explained(run, tmp_path):
     found, _ = api.evaluate(run, options=EvaluationOptions(num=120, features="toy"), out=tmp_path)
     assert found.skipped == {
@@ -89,6 +90,7 @@ def test_every_metric_is_measured_or_its_absence_explained(run, tmp_path):
     assert set(ORDER) == set(metrics.names())
 
 
+@pytest.mark.slow
 def test_samples_have_the_classes_of_the_reference_in_every_set(run):
     from gansmith.evaluation.evaluate import _inputs
 
@@ -98,6 +100,7 @@ def test_samples_have_the_classes_of_the_reference_in_every_set(run):
         assert torch.bincount(part).tolist() == [30, 30, 30]
 
 
+@pytest.mark.slow
 def test_training_images_are_used_only_on_request_and_the_name_shows_it(refused, run, images, tmp_path):
     with refused("metric.on_training_images"):
         api.evaluate(run, images, options=FAST)
@@ -107,6 +110,7 @@ def test_training_images_are_used_only_on_request_and_the_name_shows_it(refused,
     assert (found.protocol.reference, found.protocol.num_real) == ("training images", 420)
 
 
+@pytest.mark.slow
 def test_other_images_may_be_named(run, tmp_path):
     draws = np.random.default_rng(1)
     other = tmp_path / "other.npz"
@@ -120,6 +124,7 @@ def test_other_images_may_be_named(run, tmp_path):
     assert (found.protocol.reference, found.protocol.num_real) == ("other", 300)
 
 
+@pytest.mark.slow
 def test_a_model_of_other_size_channels_or_classes_is_refused(refused, run, tmp_path):
     draws = np.random.default_rng(1)
     strange = tmp_path / "strange.npz"
@@ -142,6 +147,7 @@ def test_evaluation_options_out_of_range_are_refused(refused, run, options, code
         api.evaluate(run, options=options)
 
 
+@pytest.mark.slow
 def test_patches_need_no_extractor(run, tmp_path):
     found, _ = api.evaluate(run, options=EvaluationOptions(num=100, metrics=("sliced_wasserstein",)), out=tmp_path)
     assert (set(found.numbers), found.protocol.features) == ({"swd100"}, "none")
@@ -155,6 +161,7 @@ def test_unknown_names_offer_the_nearest(refused, run):
         api.evaluate(run, options=EvaluationOptions(features="inceptoin"))
 
 
+@pytest.mark.slow
 def test_a_run_without_held_out_images_is_refused(refused, images, tmp_path):
     overrides = [*(text for text in small("mlp-small") if not text.startswith("size")), "size=16"]
     folder = tmp_path / "run"
@@ -194,6 +201,7 @@ def test_fashion_takes_only_small_gray_images(refused, run):
         api.evaluate(run, options=EvaluationOptions(features="fashion"))
 
 
+@pytest.mark.slow
 def test_different_protocols_list_their_differences(run, tmp_path):
     first, _ = api.evaluate(run, options=FAST, out=tmp_path / "1")
     raw = EvaluationOptions(num=120, features="toy", metrics=("frechet",), raw=True)
@@ -202,6 +210,7 @@ def test_different_protocols_list_their_differences(run, tmp_path):
     assert first.protocol.differences(second.protocol) == ["weights: averaged and raw"]
 
 
+@pytest.mark.slow
 def test_the_default_extractor(tiny_data):
     from dataclasses import replace
 
@@ -219,6 +228,7 @@ def test_a_broken_file_is_no_evaluation(refused, tmp_path):
         Evaluation.read(path)
 
 
+@pytest.mark.slow
 def test_the_stamp_is_printed_with_the_numbers(run):
     found, _ = api.evaluate(run, options=FAST)
     against, drawn, seen = found.protocol.lines()
@@ -228,6 +238,7 @@ def test_the_stamp_is_printed_with_the_numbers(run):
     assert seen == "features: toy (ffffffffffff), resized: none"
 
 
+@pytest.mark.slow
 def test_the_stamp_says_which_weights(run, tmp_path):
     data = json.loads((run / "run.json").read_text())["data"]["source"]
     options = EvaluationOptions(num=100, features="toy", metrics=("frechet",))
@@ -265,6 +276,7 @@ def test_another_data_set_than_the_training_is_noted(run, tmp_path, prose):
     assert found.words[0] not in held_out.words
 
 
+@pytest.mark.slow
 def test_missing_labels_are_refused(refused, run, tmp_path):
     other = write_images(tmp_path / "other.npz", (16, 16, 1))
     options = EvaluationOptions(num=100, features="toy", metrics=("class_coverage",))
@@ -297,6 +309,7 @@ def test_too_few_real_images_and_too_few_samples_are_different_errors(refused, r
         api.evaluate(run, few, options=options)
 
 
+@pytest.mark.slow
 def test_images_that_are_not_numbers_and_an_empty_folder(refused, run, tmp_path):
     broken = tmp_path / "broken.npy"
     pixels = np.zeros((120, 16, 16), np.float32)

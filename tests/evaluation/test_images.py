@@ -84,6 +84,7 @@ def test_the_better_set_has_the_lower_distances_within_what_the_jackknife_says(t
         assert np.std(values, ddof=1) / 4 < said < np.std(values, ddof=1) * 6
 
 
+@pytest.mark.slow
 def test_other_sizes_and_channels_are_fitted_to_the_reference_set_and_the_stamp_says_it(tmp_path, prose):
     judged = files(tmp_path / "made", noise(100, 1, side=24), "jpg")
     files(tmp_path / "more", noise(20, 3, side=24), "png")
@@ -96,6 +97,7 @@ def test_other_sizes_and_channels_are_fitted_to_the_reference_set_and_the_stamp_
     prose("stamp of two sets of images", "\n".join(_lines(found)))
 
 
+@pytest.mark.slow
 def test_a_set_of_the_same_format_is_not_resized(tmp_path):
     pixels = noise(100, 1, side=18)  # networks cannot grow to 18 px by doubling; 50 px images would be cut to 48
     judged, reference = files(tmp_path / "a", pixels, "png"), arrays(tmp_path / "b.npz", noise(120, 2, side=18))
@@ -104,6 +106,7 @@ def test_a_set_of_the_same_format_is_not_resized(tmp_path):
     assert not any("fitted" in line for line in found.words)
 
 
+@pytest.mark.slow
 def test_an_equal_image_in_both_sets_is_reported(tmp_path):
     pixels = noise(100, 1)
     other = np.concatenate([pixels[:7], noise(100, 2)])
@@ -111,6 +114,7 @@ def test_an_equal_image_in_both_sets_is_reported(tmp_path):
     assert "7 of 100 judged images are also in the reference set, pixel for pixel" in found.words
 
 
+@pytest.mark.slow
 def test_few_images_give_what_means_something_and_very_few_are_refused(refused, tmp_path):
     reference = arrays(tmp_path / "b.npz", noise(120, 2))
     found = evaluation(arrays(tmp_path / "a.npz", noise(30, 1)), reference)
@@ -123,6 +127,7 @@ def test_few_images_give_what_means_something_and_very_few_are_refused(refused, 
         evaluation(tmp_path / "a.npz", reference, FD)
 
 
+@pytest.mark.slow
 def test_without_enough_images_for_own_the_extractor_is_untrained_and_fd_is_called_biased(tmp_path, prose):
     judged, reference = arrays(tmp_path / "a.npz", noise(110, 1)), arrays(tmp_path / "b.npz", noise(120, 2))
     found = evaluation(judged, reference, EvaluationOptions(metrics=("frechet",)))
@@ -141,6 +146,7 @@ def test_classes_count_where_the_extractor_knows_them(tmp_path):
     assert unlabelled.skipped["label_accuracy"] == "needs labels of the judged images"
 
 
+@pytest.mark.slow
 def test_copies_are_found_where_the_training_images_are_given(refused, tmp_path):
     seen, new = noise(200, 1), noise(150, 2)
     training, reference = arrays(tmp_path / "seen.npz", seen), arrays(tmp_path / "new.npz", new)

@@ -26,6 +26,7 @@ def data_of_three(count: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
     return features, labels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one_scale", [False, True])
 @pytest.mark.parametrize(("count", "width"), [(60, 4), (30, 80)])
 def test_a_classifier_is_where_the_gradient_of_its_loss_is_0(count, width, one_scale):
@@ -125,6 +126,7 @@ def test_a_gain_is_counted_seed_by_seed():
     assert percent((0.7, 0.8)) == "75.0 +- 7.1"
 
 
+@pytest.mark.slow
 def test_principal_components_are_those_of_a_full_decomposition(tiny_data):
     pixels = as_numbers(tiny_data.read(range(96)))
     mean, components = principal_components(tiny_data)

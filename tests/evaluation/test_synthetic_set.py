@@ -122,6 +122,7 @@ def test_half_of_what_is_drawn_is_of_each():
         assert np.array_equal(labels[labels < 2], images.ravel()[labels < 2])
 
 
+@pytest.mark.slow
 def test_images_are_mirrored_where_that_fits(tiny_data, tmp_path):
     assert _classic(tiny_data)[1].endswith("not mirrored (too few images to tell)")
     draws = np.random.default_rng(0)

@@ -99,6 +99,7 @@ def evaluated(model: Model, data: ImageData, options: EvaluationOptions = FAST, 
     return evaluate_translations(model, data.held_out, HELD_OUT, data, options, truth)
 
 
+@pytest.mark.slow
 def test_an_oracle_is_better_than_its_baseline_and_a_model_that_does_nothing_is_its_baseline(data):
     oracle = translator(data, "translate", "method.task=denoise", generator=nearest_of(data.held_out.read(range(224))))
     found, _ = evaluated(oracle, data)
@@ -131,6 +132,7 @@ def test_a_model_that_spoils_images_is_reported_as_worse(data, prose):
     assert (high - gain.value, gain.value - low) == (pytest.approx(2 * gain.deviation),) * 2
 
 
+@pytest.mark.slow
 def test_the_stamp_says_of_what_and_the_names_say_of_training_images(data):
     model = translator(data, "translate", "method.task={kind: deblur, sigma_px: 2}", generator=unchanged)
     found, _ = evaluated(model, data, EvaluationOptions(features="toy", num=150))
@@ -165,6 +167,7 @@ def test_the_floor_is_between_the_halves_of_the_targets():
     assert set(shifted.model) == {"fd200_x"}
 
 
+@pytest.mark.slow
 def test_the_mean_colour_is_that_of_the_training_images(data):
     expected = to_float(data.read(range(336))).mean((0, 2, 3))
     torch.testing.assert_close(mean_colour(data), expected)
@@ -188,6 +191,7 @@ def test_small_sources_are_enlarged_and_pairs_are_left_as_they_are():
     assert (name, bool(torch.equal(images, target))) == ("the source", True)
 
 
+@pytest.mark.slow
 def test_super_resolution_is_compared_with_bicubic_enlargement(data):
     def bicubic(source: Tensor) -> Tensor:
         return nn.functional.interpolate(source, scale_factor=2, mode="bicubic").clamp(-1, 1)
@@ -209,6 +213,7 @@ def nearest_small(data: ImageData):
     return lambda source: answers[torch.cdist(source.flatten(1), reduced).argmin(1)]
 
 
+@pytest.mark.slow
 def test_the_extractor_of_pairs_sees_only_targets(coloured, tmp_path):
     images = np.load(coloured)["images"]
     np.savez(tmp_path / "pairs.npz", images=np.concatenate([images, 255 - images], 2))
@@ -221,6 +226,7 @@ def test_the_extractor_of_pairs_sees_only_targets(coloured, tmp_path):
     assert found.protocol.sources == "the sources of pairs"
 
 
+@pytest.mark.slow
 def test_unpaired_models_are_evaluated_in_both_directions(domains, prose):
     assert _domain(domains).classes == ()
     model = translator(domains, "unpaired", a_to_b=lambda source: -source, b_to_a=lambda source: -0.5 * source)
@@ -258,6 +264,7 @@ def test_a_known_truth_is_found_by_an_oracle_and_not_by_doing_nothing(refused, d
         evaluated(model, domains, truth=few)
 
 
+@pytest.mark.slow
 def test_options_for_samples_only_are_refused(refused, data, domains):
     model = translator(data, "translate", "method.task=denoise", generator=unchanged)
     samples_alone = {"metrics": ("frechet",), "truncation": 1.0, "sets": 5}
@@ -336,6 +343,7 @@ def test_other_images_may_be_named_and_must_be_of_this_kind(refused, runs, tmp_p
             api.evaluate(runs[0], tmp_path / f"{name}.npz", options=FAST)
 
 
+@pytest.mark.slow
 def test_a_translation_run_without_held_out_images_is_refused(refused, runs, tmp_path):
     record = json.loads((runs[1] / "run.json").read_text())
     record["data"]["holdout"] = 0.0

@@ -396,6 +396,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch, conditional):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_file_and_says_what_it_holds(shell, tmp_path, prose, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_model(recipe="dcgan").save(tmp_path / "model")

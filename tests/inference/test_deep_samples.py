@@ -43,6 +43,7 @@ def test_stored_pixels_and_tensors_are_each_others_inverse(values):
     assert values.picture(pixels).ravel()[[0, -1]].tolist() == [0, 255]
 
 
+@pytest.mark.slow
 def test_every_form_of_samples_holds_the_units(tmp_path, cache_folder):
     pytest.importorskip("tifffile", reason="the extra science is not installed")
     model = of_values(make_model(), DECIBELS)

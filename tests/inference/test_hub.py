@@ -44,6 +44,7 @@ def change_record(fake: FakeHub, **changes) -> None:
     fake.repos[REPO]["model.json"] = json.dumps({**record, **changes}).encode()
 
 
+@pytest.mark.slow
 def test_a_model_is_loaded_and_nothing_else_is_downloaded(fake, model, tmp_path):
     loaded = gansmith.load(ADDRESS)
     assert np.array_equal(loaded.sample(4).images, model.sample(4).images)
@@ -54,6 +55,7 @@ def test_a_model_is_loaded_and_nothing_else_is_downloaded(fake, model, tmp_path)
     assert not list(tmp_path.rglob("up.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_revision(fake, refused):
     fake.tags = ("main", "v1")
     assert gansmith.from_pretrained(REPO, revision="v1").origin.address.endswith(fake.commit(REPO))
@@ -61,6 +63,7 @@ def test_a_revision(fake, refused):
         gansmith.from_pretrained(REPO, revision="v2")
 
 
+@pytest.mark.slow
 def test_init_from_records_the_commit(fake, tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(api, "write_results", lambda *_: None)
     words = ("size=8", "hidden=[8]", "latent_dim=4", "monitor.snapshot_kimg=0")
@@ -73,6 +76,7 @@ def test_init_from_records_the_commit(fake, tiny_file, tmp_path, monkeypatch):
     assert record.init_layers["generator"].taken == record.init_layers["generator"].of
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_an_address(fake, shell):
     code, out, _ = shell("sample", ADDRESS, "-n", 4, "--out", "x.png")
     assert (code, out) == (0, "x.png\n")
@@ -95,6 +99,7 @@ def test_a_repository_that_does_not_exist(fake, refused):
         load_model("hf:ann/shoes")
 
 
+@pytest.mark.slow
 def test_a_private_repository(fake, refused, monkeypatch, tmp_path):
     fake.private.add(REPO)
     load_model(ADDRESS)
@@ -110,6 +115,7 @@ def test_weights_of_another_program(fake, refused):
         load_model(ADDRESS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "size"), [("model.json", 2**21), ("generator.safetensors", 2**33)])
 def test_a_huge_file_is_not_downloaded(fake, refused, name, size):
     fake.sizes[name] = size
@@ -118,6 +124,7 @@ def test_a_huge_file_is_not_downloaded(fake, refused, name, size):
     assert not any(name in each for each in fake.asked)
 
 
+@pytest.mark.slow
 def test_a_file_of_another_size_than_the_hub_says(fake):
     fake.sizes["generator.safetensors"] = 5
     with pytest.raises(gansmith.core.errors.ModelError) as caught:
@@ -125,6 +132,7 @@ def test_a_file_of_another_size_than_the_hub_says(fake):
     assert caught.value.code in ("hub.altered", "hub.unreachable")  # the library may notice first
 
 
+@pytest.mark.slow
 def test_a_file_of_another_hash(fake, refused):
     content = fake.repos[REPO]["generator.safetensors"]
     fake.repos[REPO]["generator.safetensors"] = content[:-1] + bytes([content[-1] ^ 1])
@@ -139,12 +147,14 @@ def test_a_record_that_lists_other_files(fake, refused, name):
         load_model(ADDRESS)
 
 
+@pytest.mark.slow
 def test_a_record_that_lists_a_missing_file(fake, refused):
     change_record(fake, sha256={"generator_two.safetensors": "0"})
     with refused("hub.incomplete"):
         load_model(ADDRESS)
 
 
+@pytest.mark.slow
 def test_pickled_weights_under_the_name_of_others(fake, refused, tmp_path):
     torch.save({}, tmp_path / "x")
     content = (tmp_path / "x").read_bytes()
@@ -188,6 +198,7 @@ def test_a_hub_address_without_its_library(refused, monkeypatch):
         load_model(ADDRESS)
 
 
+@pytest.mark.slow
 def test_offline_the_cache_is_used(fake, refused, model, monkeypatch):
     load_model(ADDRESS)
     count = len(fake.asked)

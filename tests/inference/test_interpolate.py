@@ -187,6 +187,7 @@ def test_a_gif_has_every_frame_enlarged_without_blur_and_repeats(walk, tmp_path)
         assert np.array_equal(frame, enlarge(image, 256)[..., 0])
 
 
+@pytest.mark.slow
 def test_a_video_has_two_frames_for_each(walk, tmp_path):
     import imageio_ffmpeg
 

@@ -39,6 +39,7 @@ def hole(tmp_path):
     return tmp_path / "mask.png"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model", "convolutional"])
 def test_an_image_of_the_model_is_found_again(prose, name, request):
     made = request.getfixturevalue(name)
@@ -55,6 +56,7 @@ def test_an_image_of_the_model_is_found_again(prose, name, request):
     assert after < 0.2 * before
 
 
+@pytest.mark.slow
 def test_more_steps_come_nearer(model):
     wanted = model.sample(5, seed=99).images[4]
     assert api.invert(model, wanted, steps=STEPS).psnr_db > api.invert(model, wanted, steps=2).psnr_db
@@ -82,6 +84,7 @@ def test_random_latents_are_the_first_256_of_the_sample(model):
     assert found.random_db == (max(each), pytest.approx(np.mean(each)))
 
 
+@pytest.mark.slow
 def test_the_label_is_found_or_given(conditional):
     wanted = conditional.sample(3, seed=99, label="gray").images[2]
     found = api.invert(conditional, wanted, steps=STEPS)
@@ -93,6 +96,7 @@ def test_the_label_is_found_or_given(conditional):
     assert "; label: light" in given.lines()[0]
 
 
+@pytest.mark.slow
 def test_weights_without_a_discriminator_compare_pixels_and_say_so(prose, model, tmp_path, hole):
     alone = load_model(model.save(tmp_path / "m") / "generator.safetensors", "cpu")
     wanted = model.sample(5, seed=99).images[4]
@@ -102,6 +106,7 @@ def test_weights_without_a_discriminator_compare_pixels_and_say_so(prose, model,
         prose("terms of the distance", found.lines()[2])
 
 
+@pytest.mark.slow
 def test_a_hole_is_filled_and_the_rest_is_kept(model, hole):
     wanted = model.sample(5, seed=99).images[4]
     missing = np.asarray(Image.open(hole)) > 0

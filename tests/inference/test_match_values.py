@@ -8,6 +8,8 @@ from gansmith.imaging.values import PixelValues
 from gansmith.inference.match_values import value_map
 from gansmith.inference.samples import DrawnSamples
 
+pytestmark = pytest.mark.slow
+
 
 def of(pixels: np.ndarray) -> DrawnSamples:
     return DrawnSamples(lambda first, number: pixels[first : first + number], len(pixels), pixels.shape[1:], None, ())

@@ -288,6 +288,7 @@ def test_a_run_samples_without_its_data_and_recipe_anywhere(run_folder, tmp_path
     assert done.stdout.split() == [wanted] * 3
 
 
+@pytest.mark.slow
 def test_the_last_preview_is_what_sample_makes(run_folder):
     made = load_model(run_folder, "cpu")
     for name, raw in (("ema", False), ("raw", True)):

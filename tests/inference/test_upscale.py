@@ -106,6 +106,7 @@ def test_upscaled_files_and_folders(refused, enlarger, tmp_path):
         api.upscale_files(enlarger, [tmp_path / "a/bad.png"], tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_the_verb_and_a_model_folder_without_data_or_recipe(shell, enlarger, tmp_path):
     folder = enlarger.save(tmp_path / "model")
     image = photo(8, 12)

@@ -278,6 +278,7 @@ def test_weight_clip_bounds_the_weights(tiny_data, runtime):
     assert largest["generator"] > 0.02
 
 
+@pytest.mark.slow
 def test_state_and_pools_are_saved_and_used(tiny_data, runtime):
     recipe = make_recipe("toy_two_discriminators")
     state = advance(fresh(recipe, tiny_data, runtime), tiny_data, runtime, 4)
@@ -332,6 +333,7 @@ def test_a_preview_image_does_not_depend_on_how_many_there_are(name, tiny_data, 
     assert all(module.training for module in method.networks.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["latent", "paired", "super_resolution", "unpaired", "toy_paired"])
 def test_a_grid_of_more_images_begins_with_the_grid_of_fewer(name, tiny_data, runtime, tmp_path):
     grids = {}
@@ -348,6 +350,7 @@ def test_a_grid_of_more_images_begins_with_the_grid_of_fewer(name, tiny_data, ru
     assert not np.array_equal(grids[8]["ema"], grids[8]["raw"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["share_fakes_batch_norm", "toy_paired", "toy_two_discriminators"])
 def test_previews_rows_and_checkpoints_of_the_trainer_leave_the_numbers_alone(name, tiny_data, runtime, tmp_path):
     recipe = make_recipe(name, fixed_images=8)

@@ -160,6 +160,7 @@ def test_a_run_continues_with_its_own_feature_network(refused, extractor_file, t
         train_step(again, stream, runtime, again.moment(1.0))
 
 
+@pytest.mark.slow
 def test_files_without_usable_features_are_refused(refused, tiny_data, runtime, tmp_path):
     colour = make_model(recipe="mlp-small").save(tmp_path / "model")
     labelled = make_model("conditional=true", classes=("a", "b"), recipe="mlp-small").save(tmp_path / "labelled")

@@ -180,6 +180,7 @@ def test_cyclegan_resnet_refuses_noise_and_sides_it_cannot_halve_twice(refused):
         resnet.generator(ImageSpec(30, 32, 3, source_channels=3))
 
 
+@pytest.mark.slow
 def test_cyclegan_resnet_has_the_papers_layers_at_its_size():
     with torch.device("meta"):
         network = networks.parse({"kind": "cyclegan_resnet"}).generator(ImageSpec(256, 256, 3, source_channels=3))

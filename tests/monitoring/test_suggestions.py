@@ -50,6 +50,7 @@ def test_grain_is_answered_by_local_detail_where_the_discriminator_can_see_it():
     assert ("discriminator.detail=true",) not in advice("grainy", "compact") + advice("grainy", "dcgan")
 
 
+@pytest.mark.slow
 def test_overrides_of_a_run_are_undone_first():
     assert advice("full_collapse", "vanilla", "generator_steps=10")[0] == ("generator_steps=1",)
     assert ("generator_steps=1",) not in advice("full_collapse", "vanilla")

@@ -224,6 +224,7 @@ def test_draws_of_zero_stay_finite():
     assert Ada()(images_of(1), fixed(*[0.0] * 28), 0.9).isfinite().all()
 
 
+@pytest.mark.slow
 def test_only_changed_images_are_computed_and_each_is_independent_of_the_others(monkeypatch):
     seen: list[int] = []
 

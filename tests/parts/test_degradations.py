@@ -67,6 +67,7 @@ def test_bicubic_keeps_constants_and_brightness():
     )
 
 
+@pytest.mark.slow
 def test_real_esrgan_differs_from_image_to_image_and_a_second_order_loses_more():
     images = to_float(np.stack([picture(32, 32, 4)] * 64))
     once, twice = (degradations.parse({"kind": "real_esrgan", "order": order})(images, 2, NOISE) for order in (1, 2))

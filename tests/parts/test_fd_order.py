@@ -11,10 +11,11 @@ from gansmith.data.split import split_data
 from gansmith.parts.extractors.fashion import Fashion
 from gansmith.parts.metrics.base import Number
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "fd_order.py"))
 
 
-@pytest.mark.slow
 def test_real_before_noise_before_blur_and_more_classes_before_fewer():
     pool = split_data(open_data("fashion-sample"), 0.2, 0)
     found = SCRIPT["measure"](pool.held_out, pool, Fashion().load(), 700, 2)

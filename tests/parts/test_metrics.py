@@ -68,6 +68,7 @@ def test_frechet_distance_of_identical_sets_is_zero_and_of_wide_features_too():
     assert frechet_distances(features, [features + 1])[0] == pytest.approx(80, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_frechet_distance_agrees_with_torch_fidelity(fidelity):
     real, fake = cloud(400, 20).double(), cloud(300, 20, seed=1, scale=1.3, shift=0.2).double()
     fid = fidelity.metric_fid
@@ -103,6 +104,7 @@ def test_kernel_distance_agrees_with_torch_fidelity(fidelity):
     assert kernel_distance(real, fake) == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_kernel_distance_is_unbiased_and_sees_a_shift():
     same = found("kernel", cloud(400), cloud(400, seed=1))["kid"]
     other = found("kernel", cloud(400), cloud(400, seed=1, shift=0.5))["kid"]

@@ -97,6 +97,7 @@ def test_fix_up_draws_weights_as_the_paper_says(wide, side):
         assert network.embed.weight.std().item() == pytest.approx(1 / math.sqrt(64 * 40), rel=0.1)
 
 
+@pytest.mark.slow
 def test_fix_up_and_spectral_norm_do_not_go_together(refused):
     with refused("recipe.fixup_with_spectral_norm"):
         R3GAN(spectral_norm=True).generator(SPEC)
@@ -116,6 +117,7 @@ def test_halving_is_the_filter_1331():
     torch.testing.assert_close(Halve()(torch.ones(1, 1, 6, 6)), torch.ones(1, 1, 3, 3))
 
 
+@pytest.mark.slow
 def test_resampling_can_be_differentiated_twice():
     maps = drawn(1, 2, 4, 6).double().requires_grad_()
     for module in (Double(), Halve()):

@@ -139,6 +139,7 @@ def test_sngan_resnet_refuses_sides_that_doubling_does_not_reach(refused, side):
         getattr(SNGANResNet(), side)(ImageSpec(45, 45, 3, latent_dim=6))
 
 
+@pytest.mark.slow
 def test_sngan_holds_every_weight_of_d_and_the_vectors_of_classes():
     recipe = load_recipe("sngan", ("base_channels=4", "conditional=true"))
     discriminator = recipe.method.discriminator.discriminator(ImageSpec(8, 8, 1, num_classes=3))

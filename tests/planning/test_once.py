@@ -16,6 +16,8 @@ from gansmith.training import prepare
 from gansmith.training.state import RunState
 from small_runs import domains_from, small
 
+pytestmark = pytest.mark.slow
+
 COMPACT = ("base_channels=4", "latent_dim=4", "batch_size=8", "fixed_images=4")
 MLP = ("--recipe", "mlp-small", *small("mlp-small"))
 
@@ -58,7 +60,6 @@ def photos(tmp_path) -> str:
 SLOW = pytest.mark.slow
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("words", "builds"), [
     pytest.param(("train", *MLP, "--steps", "2"), 1, id="train"),
     pytest.param(("train", *MLP, "--minutes", "0.001"), 2, id="train --minutes", marks=SLOW),
@@ -76,7 +77,6 @@ def test_each_step_before_a_run_is_taken_once(calls, photos, tmp_path, monkeypat
     assert calls == {"resolve": 1, "open": 1, "build": builds}
 
 
-@pytest.mark.slow
 def test_two_domains_are_found_once_each(calls, tiny_file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     both = domains_from(tiny_file)
@@ -85,7 +85,6 @@ def test_two_domains_are_found_once_each(calls, tiny_file, tmp_path, monkeypatch
     assert calls == {"resolve": 3, "open": 1, "build": 1}  # the pair, and each of its data sets
 
 
-@pytest.mark.slow
 def test_a_resumed_run_finds_and_opens_its_data_once(calls, photos, tmp_path):
     keywords = {"recipe": "mlp-small", "overrides": small("mlp-small"), "out": tmp_path / "run", "device": "cpu"}
     run = api.train(photos, steps=2, **keywords)

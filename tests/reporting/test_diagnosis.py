@@ -76,6 +76,7 @@ def test_the_report_shows_verdict_moment_timeline_and_grid(runs_made):
     assert "<dt>model</dt>" in page
 
 
+@pytest.mark.slow
 def test_a_run_without_snapshots_gets_one_now(prose, runs_made):
     found = api.diagnose(runs_made / "unmonitored", "cpu")
     assert len(found.snapshots) == 1
@@ -143,6 +144,7 @@ def test_the_answer_about_collapse(prose, healthy, runs_made, tmp_path):
         assert f"gansmith resume {folder} --kimg 1.92" in [command for _, command in found.suggestions]
 
 
+@pytest.mark.slow
 def test_the_command_prints_text_or_json(runs_made):
     printed = CliRunner().invoke(app, ["diagnose", str(runs_made / "monitored")])
     assert printed.exit_code == 0
@@ -158,6 +160,7 @@ def test_a_folder_that_is_no_run_is_refused(refused, tmp_path):
         api.diagnose(tmp_path)
 
 
+@pytest.mark.slow
 def test_options_of_train_become_part_of_the_recipe(prose, tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(api, "write_results", lambda *_: None)
     words = ["train", str(tiny_file), *small("mlp-small"), "--recipe", "mlp-small", "--steps", "1"]

@@ -174,6 +174,7 @@ def test_a_run(run):
     assert f"gansmith.resume(&#x27;{run.folder}&#x27;)" in paused._repr_html_()
 
 
+@pytest.mark.slow
 def test_records_of_a_run_are_tables(run):
     table = pandas.DataFrame(run.log)
     assert list(table["iteration"]) == [4, 8, 12]

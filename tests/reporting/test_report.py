@@ -92,11 +92,13 @@ def test_curves_are_a_small_png_for_any_number_of_rows(count: int, tmp_path: Pat
     assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
 
 
+@pytest.mark.slow
 def test_curves_without_rows_say_so(prose) -> None:
     for rows in ([], [ROLLBACK], [{"iteration": 1, "kimg": 1.0}]):
         prose("empty curves", "\n".join(texts(curves_figure(rows).axes[0])))
 
 
+@pytest.mark.slow
 def test_curves_have_a_panel_for_each_prefix_in_the_log(prose) -> None:
     every = {f"{panel.prefix}x": 0.5 for panel in PANELS if not panel.metrics}
     figure = curves_figure([{"kimg": 1.0, **every}])
@@ -125,6 +127,7 @@ def snapshots(count: int) -> list[dict[str, Any]]:
     return out
 
 
+@pytest.mark.slow
 def test_curves_show_the_metrics_of_snapshots(prose) -> None:
     figure = curves_figure([*log_rows(12), *snapshots(6)])
     distance, shares = figure.axes[-2:]
@@ -193,6 +196,7 @@ def test_curves_share_an_x_axis_in_kimg_and_have_legends() -> None:
     assert legend == ["D(x)", "D(G(z))", "D(G(z)) after D's step"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "columns",
     [
@@ -255,6 +259,7 @@ def test_a_line_breaks_where_a_run_went_back() -> None:
     np.testing.assert_array_equal(x, [1, 2, 3, np.nan, 2, 3, 4])
 
 
+@pytest.mark.slow
 def test_events_are_labelled_and_drawn_in_every_panel() -> None:
     figure = curves_figure([*log_rows(20), ROLLBACK])
     assert "rollback" in texts(figure.axes[0])
@@ -264,6 +269,7 @@ def test_events_are_labelled_and_drawn_in_every_panel() -> None:
     assert {"rollback x2", "extended"} <= set(texts(curves_figure([*log_rows(20), ROLLBACK, *near]).axes[0]))
 
 
+@pytest.mark.slow
 def test_a_diverging_loss_does_not_flatten_the_rest() -> None:
     rows = log_rows(100)
     for row in rows[95:]:
@@ -353,6 +359,7 @@ def test_film_is_enlarged_by_a_whole_factor_without_blur(tmp_path: Path) -> None
         assert (frame.shape[0] % 2, frame.shape[1] % 2) == (0, 0)
 
 
+@pytest.mark.slow
 def test_colour_film_keeps_blocks_and_nearly_the_colours(tmp_path: Path) -> None:
     ramp = np.stack(np.meshgrid(np.arange(0, 256, 8), np.arange(0, 256, 8), [128]), axis=-1)[:, :, 0].astype(np.uint8)
     save_png(ramp, tmp_path / "000000000-ema.png")
@@ -398,6 +405,7 @@ def test_video_shows_the_pictures_in_their_colours(tmp_path: Path) -> None:
     assert np.abs(middle.astype(int) - (200, 40, 90)).max() < 25
 
 
+@pytest.mark.slow
 def test_film_of_alpha_is_on_white(tmp_path: Path) -> None:
     picture = np.zeros((32, 32, 4), np.uint8)
     picture[:16] = (0, 0, 0, 255)
@@ -687,6 +695,7 @@ def test_slider_steps_through_the_previews_in_order(tmp_path: Path) -> None:
         np.testing.assert_array_equal(np.asarray(decode(uri)), wanted)
 
 
+@pytest.mark.slow
 def test_slider_is_bounded_and_keeps_both_ends(tmp_path: Path) -> None:
     run = make_run(tmp_path / "run", previews=100)
     frames = json.loads(report(run).scripts[0])
@@ -717,6 +726,7 @@ def test_large_noisy_pictures_are_made_to_fit(tmp_path: Path, monkeypatch: pytes
     assert sum(len(picture.uri) for _, picture in shown) <= 490_000
 
 
+@pytest.mark.slow
 def test_pictures_beyond_two_megapixels_are_shrunk(tmp_path: Path) -> None:
     save_png(np.zeros((1000, 4000, 1), np.uint8), tmp_path / "large.png")
     small = load_picture(tmp_path / "large.png")

@@ -11,6 +11,8 @@ from gansmith.core.errors import DiskFullError
 from gansmith.reporting import run_results
 from gansmith.runs.folder import RunFolder
 
+pytestmark = pytest.mark.slow
+
 FINISHED = Path(__file__).parents[1] / "old_run" / "finished"
 
 
@@ -20,7 +22,6 @@ def run(tmp_path) -> RunFolder:
     return RunFolder.open(shutil.copytree(FINISHED, tmp_path / "run"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("name", "what"), [("draw_curves", "curves"), ("write_report", "report")])
 def test_a_picture_that_fails_is_a_warning_and_the_model_stays(run, monkeypatch, prose, name, what):
     def fail(*_: object, **__: object) -> None:
@@ -44,7 +45,6 @@ def test_a_full_disk_is_an_error(run, monkeypatch):
         run_results.write_results(run, gansmith.load(run.path, "cpu"), lambda _: None)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["nosuch", "module://not_installed"])  # notebooks set the second kind
 def test_curves_where_mplbackend_names_a_backend_that_is_not_installed(tmp_path, backend):
     code = (

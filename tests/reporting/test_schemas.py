@@ -69,6 +69,7 @@ def test_log_and_record_have_what_a_scheduler_asks_for(run):
     assert contents(run, "model")[0]["format"] == schema("model")["version"]
 
 
+@pytest.mark.slow
 def test_recipes_as_a_user_writes_them_fit(tmp_path):
     validator = jsonschema.Draft202012Validator(schema("recipe"))
     for name in recipe_names():
@@ -101,6 +102,7 @@ def extends(old, new, key: str = "") -> bool:
     return old == new
 
 
+@pytest.mark.slow
 def test_a_schema_changes_only_with_its_version(pytestconfig):
     now = {name: bare(schema(name)) for name in FILES}
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}

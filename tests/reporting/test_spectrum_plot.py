@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from gansmith.core.atomic_files import commit_json
@@ -12,6 +13,8 @@ from gansmith.parts.metrics.base import Number
 from gansmith.reporting.comparison_curves import LINES
 from gansmith.reporting.evaluation_section import evaluation_sections
 from gansmith.reporting.spectrum_plot import draw_spectra, spectra_of
+
+pytestmark = pytest.mark.slow
 
 FACTS = {
     "frequencies": [0.1, 0.3, 0.5, 0.7],

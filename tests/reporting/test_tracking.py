@@ -267,6 +267,7 @@ def test_a_rollback_while_it_sends(run, part):
     assert listener.said("warning") == []
 
 
+@pytest.mark.slow
 def test_a_tracker_that_fails_is_reported_once_and_gets_the_rest_later(run, part, monkeypatch, prose):
     kind = type(part.open(_tracked(run)))
     with monkeypatch.context() as patch:
@@ -435,6 +436,7 @@ def test_a_recipe_names_loggers_and_the_option_replaces_them(tiny_file, plugin, 
             start(tiny_file, recipe="mlp-small", overrides=small("mlp-small", "monitor.loggers=[wand]"), device="cpu")
 
 
+@pytest.mark.slow
 def test_without_loggers_a_run_has_no_files_of_any(tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(api, "write_results", lambda *_: None)
     done = train(tiny_file, tmp_path / "run", "mlp-small")

@@ -41,6 +41,7 @@ def damaged(path) -> list[str]:
     return [each.name for each in verify(path).damaged]
 
 
+@pytest.mark.slow
 def test_a_whole_run_and_its_model(finished):
     found = verify(finished)
     assert found.is_whole
@@ -90,6 +91,7 @@ def test_an_edited_record_is_restored_but_for_the_place_of_the_data(run, tiny_fi
     assert (record.seed, record.data.holdout, record.data.source) == (values["seed"], 0.0, str(moved))
 
 
+@pytest.mark.slow
 def test_rows_that_no_checkpoint_knows_are_kept_as_far_as_they_are_whole(run, monkeypatch):
     monkeypatch.setattr(api, "write_results", lambda *_: None)
     lines = (run / "log.jsonl").read_text().splitlines(keepends=True)
@@ -101,6 +103,7 @@ def test_rows_that_no_checkpoint_knows_are_kept_as_far_as_they_are_whole(run, mo
     assert api.resume(run, accept_changes=True).finished
 
 
+@pytest.mark.slow
 def test_a_users_files_stay(run):
     mine = [run / "notes.txt", run / "checkpoints" / "000000001-keep" / "x", run / "checkpoints" / "2024 old" / "x"]
     mine += [run / "samples" / "mine-ema.png", run / "samples" / "000000099.png", run / "model" / ".mine.tmp"]

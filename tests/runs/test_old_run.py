@@ -70,6 +70,7 @@ def assert_alike(ours: list[dict], theirs: list[dict]) -> None:
             assert value == (its[name] if same else pytest.approx(its[name], rel=1e-2, abs=1e-4)), name
 
 
+@pytest.mark.slow
 def test_a_resume_computes_the_tensors_that_the_older_version_computed(resumed):
     checkpoint = newest(resumed)
     assert checkpoint.values["iteration"] == 12
@@ -135,12 +136,14 @@ def test_a_finished_run_and_its_model_folder_make_the_same_samples(name, old):
     assert np.abs(model.sample(8, seed=5).images.astype(int) - IMAGES[name]).max() <= 1
 
 
+@pytest.mark.slow
 def test_the_resumed_run_is_evaluated_with_the_same_number(resumed, tmp_path):
     found, _ = api.evaluate(resumed, options=OPTIONS, out=tmp_path / "out", device="cpu")
     (name,) = EXPECTED["numbers"]
     assert found.numbers[name].value == pytest.approx(EXPECTED["numbers"][name]["value"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_an_old_run_is_diagnosed_and_compared_before_any_resume(old):
     paused, finished = old("paused"), old("finished")
     diagnosis = api.diagnose(paused, "cpu")

@@ -140,6 +140,7 @@ def test_a_compiled_run_is_recorded_and_resumed_compiled_to_the_same_bits(tiny_f
     assert newest(eager.folder).tensors.keys() == newest(run.folder).tensors.keys()
 
 
+@pytest.mark.slow
 def test_a_run_from_before_there_was_compiling_goes_on_eagerly(tiny_file, tmp_path, graphs):
     run = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=PAUSE_AT)
     path = run.folder / RECORD

@@ -77,6 +77,7 @@ def test_a_run_struck_anywhere_ends_as_if_it_was_not(fault, tiny_file, tmp_path,
     assert ends != {0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "\0" * 100, "[" * 10_000, "name: {"], ids=["empty", "zeros", "deep", "torn"])
 def test_a_recipe_that_a_power_cut_took_is_that_of_the_checkpoint(text, paused, whole, prose):
     (paused / "recipe.yaml").write_text(text)
@@ -87,6 +88,7 @@ def test_a_recipe_that_a_power_cut_took_is_that_of_the_checkpoint(text, paused, 
     assert load_recipe(str(paused / "recipe.yaml")).name == "mlp-small"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("harm", ["gone", "empty", "null", "old names"])
 def test_a_record_that_cannot_be_read_is_that_of_the_checkpoint(harm, paused, whole):
     path = paused / "run.json"
@@ -101,6 +103,7 @@ def test_a_record_that_cannot_be_read_is_that_of_the_checkpoint(harm, paused, wh
     assert RunFolder(paused).read_record().seed == values["seed"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("place", "value"), EDITS.items(), ids=EDITS)
 def test_a_record_that_was_edited_is_refused_by_name(place, value, paused, refused):
     values = json.loads((paused / "run.json").read_text())
@@ -115,6 +118,7 @@ def test_a_record_that_was_edited_is_refused_by_name(place, value, paused, refus
     assert f"run.json {place}: " in str(caught.value) or "and " in str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", NO_ROWS)
 def test_a_log_that_was_edited_is_refused_by_name(line, paused, refused):
     log = paused / "log.jsonl"
@@ -123,12 +127,14 @@ def test_a_log_that_was_edited_is_refused_by_name(line, paused, refused):
         api.resume(paused)
 
 
+@pytest.mark.slow
 def test_snapshots_that_cannot_be_read_do_not_keep_a_model_from_use(paused):
     (paused / "snapshots.jsonl").write_text("{}\n")
     with pytest.warns(GansmithWarning, match="used instead"):
         assert load_model(paused, "cpu").record.kimg == pytest.approx(newest(paused).values["kimg"])
 
 
+@pytest.mark.slow
 def test_folders_with_other_names_are_left_alone(tiny_file, tmp_path, whole, no_results):
     run = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=PAUSE_AT).folder
     for name in ("2024 old", "000000001-keep", "0000000001", "12"):
@@ -156,6 +162,7 @@ def during(step: int, do, monkeypatch) -> None:
     monkeypatch.setattr(trainer, "train_step", stepping)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["samples", "checkpoints", "run.json", "recipe.yaml"])
 def test_what_is_removed_while_a_run_trains_is_written_again(name, tiny_file, tmp_path, monkeypatch, no_results):
     def remove() -> None:
@@ -168,6 +175,7 @@ def test_what_is_removed_while_a_run_trains_is_written_again(name, tiny_file, tm
     assert load_model(tmp_path / "run", "cpu").record.kimg == pytest.approx(0.096)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [True, False], ids=["renamed", "removed"])
 def test_a_run_folder_that_goes_while_it_trains(moved, tiny_file, tmp_path, whole, monkeypatch, no_results):
     run = tmp_path / "run"
@@ -216,6 +224,7 @@ def test_a_signal_before_the_first_step(number, tiny_file, tmp_path, monkeypatch
         signal.signal(number, before)
 
 
+@pytest.mark.slow
 def test_checkpoints_by_the_clock(tiny_file, tmp_path, monkeypatch, whole, no_results, refused):
     saved = []
     real = trainer.save_checkpoint
@@ -235,6 +244,7 @@ def test_checkpoints_by_the_clock(tiny_file, tmp_path, monkeypatch, whole, no_re
         train(tiny_file, tmp_path / "other", "mlp-small", save_every_minutes=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("override", ["hidden=[4096,4096]", "batch_size=65536"])
 def test_a_recipe_that_cannot_fit_is_refused_with_one_that_does(override, tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "installed_memory_mb", lambda _: 700)

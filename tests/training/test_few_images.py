@@ -19,6 +19,7 @@ def write(folder, counts: dict[str, int]) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("counts", "conditional"),
     [({".": 3}, False), ({"a": 20, "b": 1}, True), ({f"c{number}": 2 for number in range(100)}, True)],

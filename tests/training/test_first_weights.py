@@ -67,6 +67,7 @@ def test_classes_are_matched_by_name(recipe, words):
     assert not any(optimizer.state for optimizer in state.optimizers.values())
 
 
+@pytest.mark.slow
 def test_a_new_class_starts_new():
     model = model_of("compact", "base_channels=4", *CONDITIONAL, data=replace(DATA, classes=("dark", "light")))
     state = fresh("compact", "base_channels=4", *CONDITIONAL)
@@ -87,6 +88,7 @@ def test_labels_come_and_go(conditional):
     assert torch.equal(mine, its)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sides", [(8, 16), (16, 8)], ids=["larger", "smaller"])
 @pytest.mark.parametrize("recipe", ["dcgan", "compact"])
 def test_another_size_keeps_the_layers_that_fit(recipe, sides, prose):

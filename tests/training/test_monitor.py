@@ -56,6 +56,7 @@ def test_real_images_look_real(monitor, fashion):
     assert sum(real for real, _ in snapshot["modes"].values()) == pytest.approx(1, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_one_repeated_image_has_no_variety(monitor, fashion):
     snapshot = monitor.evaluate(np.repeat(others(fashion, 1), 400, axis=0))
     assert measure(snapshot, "diversity") == pytest.approx(0, abs=1e-3)
@@ -63,6 +64,7 @@ def test_one_repeated_image_has_no_variety(monitor, fashion):
     assert measure(snapshot, "coverage") < 0.05
 
 
+@pytest.mark.slow
 def test_the_average_image_gets_what_fd_of_one_says(monitor):
     mean = monitor.features.double().mean(0)
     same = moments(mean.repeat(400, 1))
@@ -71,6 +73,7 @@ def test_the_average_image_gets_what_fd_of_one_says(monitor):
     )
 
 
+@pytest.mark.slow
 def test_classes_that_are_gone_are_named(monitor, fashion):
     snapshot = monitor.evaluate(classes_of(fashion, 0, *range(2, 8), 9))
     assert gone(snapshot, Thresholds()) == ["Trouser", "Bag"]
@@ -78,6 +81,7 @@ def test_classes_that_are_gone_are_named(monitor, fashion):
     assert measure(snapshot, "diversity") < 1
 
 
+@pytest.mark.slow
 def test_copies_are_seen(monitor, fashion):
     from gansmith.core.randomness import epoch_order
 

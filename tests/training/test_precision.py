@@ -47,6 +47,7 @@ def test_bf16_trains_as_fp32_does_but_for_rounding_and_resumes_to_the_same_bits(
     torch.testing.assert_close(rounded, exact, rtol=2**-8, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", penalties.names())
 def test_every_penalty_trains_in_bf16(kind, tiny_file, tmp_path):
     words = ("discriminator.norm=none", f"penalties=[{{kind: {kind}}}]")

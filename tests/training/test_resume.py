@@ -179,6 +179,7 @@ def test_resuming_a_finished_run_writes_its_results_and_trains_nothing(tiny_file
     assert tensors.stat().st_mtime_ns == stamp
 
 
+@pytest.mark.slow
 def test_a_changed_recipe_is_refused_and_accepted_when_asked(paused, refused):
     path = RunFolder(paused).recipe
     path.write_text(path.read_text().replace("lr: 0.0002", "lr: 0.0003"))
@@ -194,6 +195,7 @@ def test_a_changed_recipe_is_refused_and_accepted_when_asked(paused, refused):
     assert newest(paused).values["recipe"]["optimizers"]["default"]["lr"] == 0.0003
 
 
+@pytest.mark.slow
 def test_several_changes_are_counted(paused, refused):
     path = RunFolder(paused).recipe
     path.write_text(path.read_text().replace("lr: 0.0002", "lr: 0.0003").replace("beta1: 0.5", "beta1: 0.6"))
@@ -201,6 +203,7 @@ def test_several_changes_are_counted(paused, refused):
         api.resume(paused)
 
 
+@pytest.mark.slow
 def test_another_recipe_is_refused_even_when_changes_are_accepted(paused):
     path = RunFolder(paused).recipe
     path.write_text(path.read_text().replace("- 16", "- 17"))
@@ -217,6 +220,7 @@ def folder_of_images(path: Path, count: int) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["added", "altered"])
 def test_changed_images_are_refused_and_accepted_once(change, tmp_path, no_results, refused):
     images = folder_of_images(tmp_path / "images", 24)
@@ -229,6 +233,7 @@ def test_changed_images_are_refused_and_accepted_once(change, tmp_path, no_resul
     assert api.resume(run.folder).finished  # accepted is accepted
 
 
+@pytest.mark.slow
 def test_another_number_of_threads_is_refused_if_it_was_set(paused, monkeypatch, refused):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")  # torch reads it when it is imported
     torch.set_num_threads(2)
@@ -242,6 +247,7 @@ def test_another_number_of_threads_is_refused_if_it_was_set(paused, monkeypatch,
         torch.set_num_threads(1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "value"), [("torch", "2.9.0"), ("cpu", "NO SUCH CPU")])
 def test_other_numerics_are_refused_by_name(name, value, paused):
     run = RunFolder(paused)
@@ -258,6 +264,7 @@ def test_other_numerics_are_refused_by_name(name, value, paused):
     assert run.record.changes[0].changes == (f"{name}: {value} -> {now}",)
 
 
+@pytest.mark.slow
 def test_another_number_of_processes_is_allowed_and_logged(paused):
     run = RunFolder(paused)
     numerics = run.record.numerics.model_copy(update={"processes": 2, "threads": 3})
@@ -280,6 +287,7 @@ def test_a_restart_by_torchrun_continues_its_run_without_a_name_for_it(tiny_file
     assert len({again.folder, other.folder, train(tiny_file, None, "mlp-small").folder}) == 3
 
 
+@pytest.mark.slow
 def test_a_restart_begins_anew_if_there_was_no_checkpoint(tiny_file, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "job-7")
     train(tiny_file, tmp_path / "run", "mlp-small", stop_at=PAUSE_AT)
@@ -289,6 +297,7 @@ def test_a_restart_begins_anew_if_there_was_no_checkpoint(tiny_file, tmp_path, m
     assert (tmp_path / "run" / "timing.jsonl").read_text().count('"started"') == 1
 
 
+@pytest.mark.slow
 def test_fewer_cpus_than_threads_before_is_a_change(paused, monkeypatch):
     """More threads than CPUs run at a tenth of the speed of one."""
     run = RunFolder(paused)
@@ -303,6 +312,7 @@ def test_fewer_cpus_than_threads_before_is_a_change(paused, monkeypatch):
     assert run.record.numerics.threads == 1
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_on_another_device(paused, refused):
     run = RunFolder(paused)
     numerics = run.record.numerics.model_copy(update={"device": "cuda"})  # as if it was trained on a GPU
@@ -316,6 +326,7 @@ def test_a_run_goes_on_on_another_device(paused, refused):
     assert run.record.numerics.device == "cpu"
 
 
+@pytest.mark.slow
 def test_a_refused_run_folder_is_free_at_once(paused):
     path = RunFolder(paused).recipe
     text = path.read_text()
@@ -327,6 +338,7 @@ def test_a_refused_run_folder_is_free_at_once(paused):
     assert caught.value  # a notebook keeps the traceback of the last error, and with it what it refers to
 
 
+@pytest.mark.slow
 def test_an_edited_plugin_is_refused(tiny_file, tmp_path, no_results, refused):
     plugin = tmp_path / "my_loss.py"
     plugin.write_text(
@@ -341,6 +353,7 @@ def test_an_edited_plugin_is_refused(tiny_file, tmp_path, no_results, refused):
     assert api.resume(run.folder).finished  # accepted is accepted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_at", [PAUSE_AT, None])
 def test_another_length_is_logged_and_reached(stop_at, tiny_file, tmp_path, no_results):
     run = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=stop_at)
@@ -356,6 +369,7 @@ def test_another_length_is_logged_and_reached(stop_at, tiny_file, tmp_path, no_r
     assert record.length.source == "extended to 0.16 kimg"
 
 
+@pytest.mark.slow
 def test_a_change_survives_a_kill_before_the_next_checkpoint(paused):
     def die(_):
         raise KeyboardInterrupt
@@ -390,6 +404,7 @@ def test_a_broken_checkpoint_is_skipped_and_made_again(damage, tiny_file, paused
     assert_same_run(whole.folder, paused)
 
 
+@pytest.mark.slow
 def test_without_a_complete_checkpoint_a_resume_is_refused(paused, refused):
     folders = sorted(RunFolder(paused).checkpoints.iterdir())
     assert [int(folder.name) for folder in folders] == [0, 6, PAUSE_AT]
@@ -406,6 +421,7 @@ def test_resuming_another_folder_is_refused(tmp_path, refused):
         api.resume(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_second_writer_is_refused(paused, refused):
     hold = "import sys, filelock\nwith filelock.FileLock(sys.argv[1]):\n    print('held', flush=True)\n    input()"
     command = [sys.executable, "-c", hold, str(paused / ".lock")]
@@ -438,6 +454,7 @@ def test_a_signal_while_the_folder_is_made_leaves_a_run_that_can_go_on(
     assert_same_run(whole.folder, run.folder)
 
 
+@pytest.mark.slow
 def test_a_signal_in_the_last_step_comes_too_late(tiny_file, tmp_path, no_results):
     run = train(tiny_file, tmp_path / "run", "mlp-small", stop_at=STEPS)
     assert (run.finished, run.stopped_by) == (True, 0)
@@ -447,6 +464,7 @@ def test_a_signal_in_the_last_step_comes_too_late(tiny_file, tmp_path, no_result
     ]
 
 
+@pytest.mark.slow
 def test_a_signal_while_results_are_written_and_a_resume_that_writes_them(tiny_file, tmp_path, monkeypatch):
     written = []
     monkeypatch.setattr(api, "write_results", lambda *_: os.kill(os.getpid(), signal.SIGINT))
@@ -457,6 +475,7 @@ def test_a_signal_while_results_are_written_and_a_resume_that_writes_them(tiny_f
     assert written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["typer", "gansmith.api"])
 def test_a_signal_while_modules_are_imported_leaves_quietly(module, tmp_path):
     """Even in one that swallows KeyboardInterrupt."""

@@ -92,6 +92,7 @@ def test_snapshots_change_no_number(left_alone, tiny_file, tmp_path):
     assert kept == read_rows(RunFolder(blind.folder).log)
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_kept_and_is_the_model(left_alone, refused, prose):
     best = best_snapshot(snapshots_of(left_alone))
     assert best["iteration"] < STEPS
@@ -232,6 +233,7 @@ def test_a_kill_in_a_rollback_changes_nothing(whole, tiny_file, tmp_path, monkey
         assert_same_run(undisturbed, folder)
 
 
+@pytest.mark.slow
 def test_patience_in_a_run_without_snapshots_warns(tiny_file, tmp_path, prose):
     events = Listener()
     run = train(tiny_file, tmp_path / "run", "mlp-small", "monitor.patience=2", on_event=events)

@@ -103,6 +103,7 @@ def is_finite(folder: Path) -> bool:
     return all(tensor.isfinite().all() for tensor in kept.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "rmsprop", "sgd, momentum: 0.9"])
 def test_a_step_that_is_not_finite_is_skipped_and_reported(
     optimizer, tiny_file, tmp_path, poison, around_steps, no_results
@@ -320,6 +321,7 @@ def test_the_third_checkpoint_in_a_row_that_does_not_fit_ends_the_run_which_can_
     assert_same_run(whole.folder, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_no_room_at_a_stop_or_at_the_start_is_an_error(tiny_file, tmp_path, full_disk, no_results):
     full_disk({0, 9})
     with pytest.raises(DiskFullError):
@@ -330,6 +332,7 @@ def test_no_room_at_a_stop_or_at_the_start_is_an_error(tiny_file, tmp_path, full
         train(tiny_file, training_run, "mlp-small", stop_at=9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", ["append_row", "picture"])
 def test_no_room_for_a_log_or_a_picture_is_an_error_without_a_traceback(
     writer, tiny_file, tmp_path, monkeypatch, no_results, refused
@@ -345,6 +348,7 @@ def test_no_room_for_a_log_or_a_picture_is_an_error_without_a_traceback(
         train(tiny_file, tmp_path / "run", "mlp-small")
 
 
+@pytest.mark.slow
 def test_kimg_counts_every_real_image_that_d_is_shown(tiny_file, tmp_path, monkeypatch, no_results):
     shown, read = [], BatchStream.read
 
@@ -361,6 +365,7 @@ def test_kimg_counts_every_real_image_that_d_is_shown(tiny_file, tmp_path, monke
     assert newest(run.folder).values["iteration"] == 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("budget", "iterations"), [
     ({"steps": 7}, 7), ({"kimg": 0.1}, 13), ({"kimg": 0.008}, 1), ({"epochs": 0.5}, 6), ({"epochs": 1}, 12),
 ])  # fmt: skip
@@ -373,6 +378,7 @@ def test_a_budget_ends_exactly(budget, iterations, tiny_file, tmp_path, no_resul
     assert plan.schedule_kimg == pytest.approx(iterations * 8 / 1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["dcgan", "unpaired"])
 def test_speed_is_measured_with_the_augmentation_at_work(recipe, tiny_file, monkeypatch):
     """At its first step p is 0 and costs nothing, which would promise too many images."""
@@ -446,6 +452,7 @@ def test_init_from_weights_that_do_not_fit_is_an_error(refused, tiny_file, finis
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_the_holdout_is_recorded_and_never_trained_on(tiny_file, tmp_path, monkeypatch, no_results):
     shown, read = set(), BatchStream.read
 
@@ -467,6 +474,7 @@ def test_the_holdout_is_recorded_and_never_trained_on(tiny_file, tmp_path, monke
     assert run.log[-1]["epoch"] == pytest.approx(96 / 72, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_bad_files_are_listed_in_the_run(tmp_path, no_results):
     images = tmp_path / "images"
     images.mkdir()
@@ -481,6 +489,7 @@ def test_bad_files_are_listed_in_the_run(tmp_path, no_results):
     assert RunFolder(run.folder).record.data.spec.count == 24
 
 
+@pytest.mark.slow
 def test_a_finished_run_leaves_its_results(finished):
     starts = {
         "model/generator.safetensors": b"",
@@ -526,6 +535,7 @@ def test_the_followed_grid_is_what_sampling_makes(which, raw, count, finished):
     assert first.read_bytes() != (finished / f"samples/000000012-{which}.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_run_folder_model_folder_and_single_file_make_the_same_images(finished):
     places = [finished, finished / "model", finished / "model/generator.safetensors"]
     made = [load_model(place, "cpu").sample(20, seed=9, truncation=1.5).images for place in places]
@@ -538,6 +548,7 @@ def test_run_folder_model_folder_and_single_file_make_the_same_images(finished):
     assert not np.array_equal(one, load_model(finished, "cpu").sample(9, seed=1).images)
 
 
+@pytest.mark.slow
 def test_rows_say_where_training_is(tiny_file, tmp_path, no_results):
     events = Listener()
     run = train(tiny_file, tmp_path / "run", "mlp-small", on_event=events)
@@ -551,6 +562,7 @@ def test_rows_say_where_training_is(tiny_file, tmp_path, no_results):
     assert [event.values["iteration"] for event in events.events if event.kind == "preview"] == [0, 3, 6, 9, 12]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("loss", "has_accuracy"), [
     ("hinge", True), ("least_squares", True), ("wasserstein", False), ("relativistic", False),
 ])  # fmt: skip

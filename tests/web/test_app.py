@@ -16,6 +16,7 @@ from gansmith.web.app import create_app
 HOME = "http://127.0.0.1:8000"
 
 
+@pytest.mark.slow
 def test_the_page_and_its_files(client):
     page = client.get("/")
     assert page.headers["content-type"].startswith("text/html")
@@ -27,6 +28,7 @@ def test_the_page_and_its_files(client):
         assert answer.json()["error"]["code"] == "web.not_found"
 
 
+@pytest.mark.slow
 def test_the_schema_names_the_bounds(client):
     schema = client.get("/v1/openapi.json").json()
     assert schema["openapi"].startswith("3.")

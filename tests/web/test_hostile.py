@@ -9,6 +9,8 @@ pytest.importorskip("fastapi", reason="needs the extra studio")
 from gansmith.web.app import create_app
 from hostile import Hostile, hostile_request
 
+pytestmark = pytest.mark.slow
+
 COUNT = 400  # benchmarks/hostile.py sends 10,000 over a network
 ALLOWED = {200, 204, 303, 304, 400, 401, 403, 404, 405, 409, 413, 415, 421, 422, 429, 503}
 
@@ -39,7 +41,6 @@ async def answer(app, request: Hostile) -> tuple[int, bytes]:
     return made[0]["status"], body
 
 
-@pytest.mark.slow
 def test_hostile_requests_are_answered_and_hurt_no_other(served):
     app = create_app([served])
     good = Hostile("GET", "/v1/models/plain/image.png?seeds=3", {"host": b"127.0.0.1"}, b"")

@@ -152,6 +152,7 @@ def test_the_page_is_accessible(conditional_page, open_page, size, scheme):
     assert sideways(page) == 0
 
 
+@pytest.mark.slow
 def test_the_policy_forbids_every_request(conditional_page):
     text = conditional_page.read_text()
     policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)[1]

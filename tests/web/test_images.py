@@ -46,6 +46,7 @@ def test_images_are_those_of_the_command_line(client, plain, cond):
         assert np.array_equal(pixels(client.get(f"{COND}/image.png?seeds=3&labels={label}")), gray)
 
 
+@pytest.mark.slow
 def test_a_grid_holds_the_images_it_names(client, plain):
     images = gansmith.pick(plain, "0,1,2,3,7:5,7:6").images
     made = pixels(client.get(f"{PLAIN}/grid.png?seeds=0-3,7:5-6&columns=4&gap=1"))
@@ -136,6 +137,7 @@ def test_a_permalink_is_kept_for_ever_and_its_bytes_need_no_drawing(client):
     assert (other.status_code, other.json()["error"]["code"]) == (404, "web.other_version")
 
 
+@pytest.mark.slow
 def test_a_permalink_has_the_same_bytes_whatever_else_is_asked_at_that_moment(client):
     urls = [f"{COND}/image.png?seeds={number}" for number in range(24)]
     urls += [f"{PLAIN}/grid.png?seeds={number}-{number + 3}" for number in range(6)]

@@ -86,6 +86,7 @@ def test_a_model_without_an_evaluation(page):
     )
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_shown_with_its_meanings(page, folder):
     write_evaluation(folder / "plain")
     found = page.get("/v1/judge/plain").json()
@@ -99,11 +100,13 @@ def test_an_evaluation_is_shown_with_its_meanings(page, folder):
     assert page.get("/v1/judge/plain/real.png").headers["content-type"] == "image/png"
 
 
+@pytest.mark.slow
 def test_an_evaluation_of_older_weights_is_called_stale(page, folder):
     write_evaluation(folder / "plain", kimg=0.5)
     assert page.get("/v1/judge/plain").json()["evaluation"]["stale"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"numbers": {}}', '{"numbers": []}'])
 def test_a_damaged_evaluation_is_as_none(page, folder, text):
     write_evaluation(folder / "plain")
@@ -111,6 +114,7 @@ def test_a_damaged_evaluation_is_as_none(page, folder, text):
     assert page.get("/v1/judge/plain").json()["evaluation"] is None
 
 
+@pytest.mark.slow
 def test_an_evaluation_runs_in_a_process_of_its_own(page, folder, monkeypatch):
     asked = []
 
@@ -128,6 +132,7 @@ def test_an_evaluation_runs_in_a_process_of_its_own(page, folder, monkeypatch):
     assert asked == [["evaluate", str(folder / "plain"), "--num", "500", "--on-training"]]
 
 
+@pytest.mark.slow
 def test_an_evaluation_that_fails_says_why(page, monkeypatch):
     async def child(words, timeout_sec):
         raise GansmithError("metric.no_reference", "there is no reference set")
@@ -138,6 +143,7 @@ def test_an_evaluation_that_fails_says_why(page, monkeypatch):
     assert found["problem"]["code"] == "metric.no_reference"
 
 
+@pytest.mark.slow
 def test_an_evaluation_can_be_stopped(page, monkeypatch):
     async def child(words, timeout_sec):
         await asyncio.sleep(60)
@@ -148,6 +154,7 @@ def test_an_evaluation_can_be_stopped(page, monkeypatch):
     until(page, lambda found: found["running_sec"] is None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"num": 1}, {"num": 10**9}, {"num": "many"}, {"path": "/etc"}])
 def test_settings_out_of_range_are_refused(page, settings):
     assert page.post("/v1/judge/plain", json=settings).status_code == 422
@@ -161,12 +168,14 @@ def test_an_onnx_file_cannot_be_evaluated(served, prose):
     prose("judge of an ONNX file", answer.json()["error"]["message"])
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_not_there(page, prose):
     answer = page.get("/v1/judge/plain/nearest.png")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "web.no_such_picture")
     prose("judge without that picture", answer.json()["error"]["message"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["nobody", "plain/secret.png", "..%2f..%2fetc", "plain/..%2fevaluation.png"])
 def test_what_is_not_there_is_refused(page, path):
     assert page.get(f"/v1/judge/{path}").status_code in (404, 422)

@@ -59,6 +59,7 @@ def test_commands_reach_the_child_and_its_answers_come_back(client: TestClient) 
     assert (gone.status_code, gone.json()["error"]["code"]) == (404, "web.unknown_session")
 
 
+@pytest.mark.slow
 def test_what_the_child_refuses_is_told(client: TestClient) -> None:
     name = start(client)
     answer = client.post(f"/v1/learn/{name}", json={"settings": {"wrong": True}})
@@ -72,6 +73,7 @@ def test_commands_have_bounds(client: TestClient, body: Any) -> None:
     assert client.post("/v1/learn/any", json=body).status_code == 422
 
 
+@pytest.mark.slow
 def test_pages_are_told_when_there_are_too_many(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learn.Session, "is_alone", False)  # as if a page listened to each
     most = learn.Sessions().most
@@ -82,6 +84,7 @@ def test_pages_are_told_when_there_are_too_many(client: TestClient, monkeypatch:
     assert int(answer.headers["retry-after"]) > 0
 
 
+@pytest.mark.slow
 def test_a_session_that_nobody_looks_at_makes_room(client: TestClient) -> None:
     names = [start(client) for _ in range(learn.Sessions().most + 1)]
     assert client.post(f"/v1/learn/{names[0]}", json={}).status_code == 404

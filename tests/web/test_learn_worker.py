@@ -157,6 +157,7 @@ def test_divergences_of_known_histograms() -> None:
     assert _kl(left, right) > 10
 
 
+@pytest.mark.slow
 def test_modes_are_counted() -> None:
     session = Session(Settings.model_validate({**TINY, "data": "ring-8"}))
     real = torch.tensor(session.view._real.flatten(1).tolist())  # as many points of each mode

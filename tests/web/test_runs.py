@@ -47,6 +47,7 @@ def client(folder: Path) -> Iterator[TestClient]:
         yield made
 
 
+@pytest.mark.slow
 def test_runs_are_listed_with_their_status(client: TestClient) -> None:
     found = client.get("/v1/runs").json()
     assert found["allow_control"] is False
@@ -204,6 +205,7 @@ def holder(folder: Path) -> Iterator["subprocess.Popen[str]"]:
         process.kill()
 
 
+@pytest.mark.slow
 @needs_locks
 def test_a_run_trains_while_a_process_holds_its_lock(
     client: TestClient, folder: Path, holder: "subprocess.Popen[str]"
@@ -214,6 +216,7 @@ def test_a_run_trains_while_a_process_holds_its_lock(
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_locks
 def test_the_holder_of_the_lock_alone_is_signalled(folder: Path, holder: "subprocess.Popen[str]", refused: Any) -> None:
     (folder / "one" / ".lock").touch()

@@ -40,6 +40,7 @@ def test_names_of_this_machine(client, host):
     assert client.get("/v1/models", headers={"host": host}).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_token_is_asked_for_everywhere_but_where_load_balancers_look(locked):
     client = TestClient(locked, base_url="http://10.1.2.3:8000")
     for path in ("/", "/static/app.js", "/v1/models", "/v1/models/plain/image.png", "/metrics", "/v1/openapi.json"):
@@ -82,6 +83,7 @@ def test_pages_of_other_origins_send_nothing(client):
     assert answer.status_code == 200
 
 
+@pytest.mark.slow
 def test_every_answer_has_the_headers(client):
     for path in ("/", "/v1/models", "/v1/models/plain/image.png", "/v1/models/no", "/nowhere"):
         headers = client.get(path).headers

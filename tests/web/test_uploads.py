@@ -31,6 +31,7 @@ def events(answer) -> list[tuple[str, dict]]:
     return [(name.removeprefix("event: "), json.loads(values)) for name, _, values in parts]
 
 
+@pytest.mark.slow
 def test_results_are_those_of_the_library(client, served):
     translator, enlarger = gansmith.load(served / "colorize.onnx"), gansmith.load(served / "up.onnx")
     made = client.post("/v1/models/colorize/translate", content=png(PHOTO))
@@ -79,6 +80,7 @@ def test_bodies_that_are_no_image(client, body, status, code):
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
+@pytest.mark.slow
 def test_pixels_are_limited(client, monkeypatch):
     bomb = png(np.zeros((5000, 5000, 3), np.uint8))
     answer = client.post("/v1/models/up/translate", content=bomb)
