@@ -49,6 +49,21 @@ def test_the_extra_that_is_missing(shell, prose, monkeypatch):
     prose("studio without its extra", err)
 
 
+def test_small_answers_are_sent_at_once():
+    async def connected() -> int:
+        accepted = asyncio.get_running_loop().create_future()
+        with serving._listen("127.0.0.1", 0) as listening:
+            server = await asyncio.start_server(lambda _, writer: accepted.set_result(writer), sock=listening)
+            _, client = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer = await accepted
+            found = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            for each in (client, writer, server):
+                each.close()
+        return found
+
+    assert asyncio.run(connected()) == 1
+
+
 @contextmanager
 def running(served):
     """Serve a folder on a thread; yield the port."""
