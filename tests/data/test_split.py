@@ -7,8 +7,7 @@ from gansmith.data.open import open_data
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 
-RANDOM = np.random.default_rng(0)
-IMAGES = RANDOM.integers(0, 256, (200, 16, 16), np.uint8)
+IMAGES = np.random.default_rng(0).integers(0, 256, (200, 16, 16), np.uint8)
 LABELS = np.repeat([0, 1, 2], [100, 60, 40])
 
 
@@ -58,7 +57,7 @@ def test_the_choice_depends_on_seed_and_contents_alone(path, tmp_path):
     _, held = parts(open_data(path, holdout=0.1))
     assert parts(open_data(path, holdout=0.1))[1] == held
     assert parts(open_data(path, holdout=0.1, seed=1))[1] != held
-    order = RANDOM.permutation(200)
+    order = np.random.default_rng(1).permutation(200)
     np.savez(tmp_path / "shuffled.npz", images=IMAGES[order], labels=LABELS[order])
     assert parts(open_data(tmp_path / "shuffled.npz", holdout=0.1))[1] == held
     assert parts(open_data(path, holdout=0.2))[1] > held

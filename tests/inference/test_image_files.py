@@ -23,6 +23,11 @@ PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def _same_images_in_any_order(monkeypatch):
+    monkeypatch.setitem(globals(), "RNG", np.random.default_rng(0))
+
+
 def pixels(channels: int = 3, side: int = 8) -> np.ndarray:
     smooth = Image.fromarray(RNG.integers(0, 256, (2, 2, 4), np.uint8)).resize((side, side))
     return np.asarray(smooth)[..., :channels].copy()

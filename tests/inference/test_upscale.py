@@ -17,6 +17,11 @@ from small_runs import with_results
 RNG = np.random.default_rng(0)
 
 
+@pytest.fixture(autouse=True)
+def _same_images_in_any_order(monkeypatch):
+    monkeypatch.setitem(globals(), "RNG", np.random.default_rng(0))
+
+
 @pytest.fixture(scope="module")
 def enlarger() -> Model:
     return make_enlarger()

@@ -41,6 +41,17 @@ def is_run(path: Path) -> bool:
     return (path / RECORD).is_file() or any(map(is_checkpoint, list_checkpoints(path / "checkpoints")))
 
 
+def take_lock(lock: FileLock, folder: Path) -> None:
+    """Take the lock of a folder that one process writes at a time; GansmithError if another one has it."""
+    try:
+        with if_supported("locks", "make sure that only one process writes to a run", folder):
+            lock.acquire(timeout=0)
+    except Timeout:
+        raise GansmithError(
+            "run.locked", f"another process is writing to '{folder}'\n  wait for it or stop it"
+        ) from None
+
+
 class RunFolder:
     """The files of one run."""
 
@@ -124,13 +135,7 @@ class RunFolder:
 
     def lock(self) -> None:
         """Take the lock; GansmithError if another process has it. The system releases it when this process ends."""
-        try:
-            with if_supported("locks", "make sure that only one process writes to a run", self.path):
-                self._lock.acquire(timeout=0)
-        except Timeout:
-            raise GansmithError(
-                "run.locked", f"another process is writing to '{self.path}'\n  wait for it or stop it"
-            ) from None
+        take_lock(self._lock, self.path)
 
     def unlock(self) -> None:
         """Release the lock."""

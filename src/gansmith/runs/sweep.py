@@ -7,16 +7,16 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from pydantic import Field, ValidationError
 
-from gansmith.core.atomic_files import commit_json, if_supported
+from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import CheckpointError, GansmithError, counted, reason_of
 from gansmith.core.plain_files import read_json
 from gansmith.core.registry import FrozenModel
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.checkpoint import first_fault
-from gansmith.runs.folder import RunFolder
+from gansmith.runs.folder import RunFolder, take_lock
 
 SWEEP = "sweep.json"
 MANY = 100  # more runs are asked back
@@ -156,13 +156,7 @@ class SweepFolder:
 
     def lock(self) -> None:
         """Take the lock; GansmithError if another process works on the sweep."""
-        try:
-            with if_supported("locks", "make sure that only one process works on a sweep", self.path):
-                self._lock.acquire(timeout=0)
-        except Timeout:
-            raise GansmithError(
-                "run.locked", f"another process is working on '{self.path}'\n  wait for it or stop it"
-            ) from None
+        take_lock(self._lock, self.path)
 
     def unlock(self) -> None:
         """Release the lock."""

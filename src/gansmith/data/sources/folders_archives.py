@@ -129,7 +129,9 @@ class FileSource:
         return self._arrays.stream(items) if self._arrays else self._stream_files(items)
 
     def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        raise NotImplementedError
+        """Yield functions that read the files, here those of a disk."""
+        for position, item in enumerate(items):
+            yield position, partial(read_file, item.locator)
 
     def _read_many(self, locators: Sequence[Any]) -> Iterator[tuple[int, bytes]]:
         """Yield the content of small files with their positions, in the fastest order; empty for a file that fails."""
@@ -177,10 +179,6 @@ class FolderSource(FileSource):
         beside = self._beside if self._beside.is_file() else None
         return Files(self.location, names, left_out, open_bytes, self._read_many, beside), []
 
-    def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        for position, item in enumerate(items):
-            yield position, partial(read_file, item.locator)
-
 
 class _WholeFile(FileSource):
     """A source that is one file, and has its name without the ending."""
@@ -202,10 +200,6 @@ class OneFileSource(_WholeFile):
         """Return the file, and no notes."""
         names = [(printable(self.path.name), str(self.path))]
         return Files(self.location, names, LeftOut(), open_bytes, self._read_many), []
-
-    def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
-        for position, item in enumerate(items):
-            yield position, partial(read_file, item.locator)
 
 
 def read_file(path: str) -> bytes:
