@@ -23,7 +23,8 @@ TINY: dict[str, Any] = {
     "batch_size": 8,
     "width_generator": 8,
     "width_discriminator": 8,
-    "layers": 1,
+    "layers_generator": 1,
+    "layers_discriminator": 1,
 }
 
 
@@ -54,8 +55,10 @@ def test_settings_of_experiments_are_allowed(preset: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"loss": "hing"}, {"penalty": "r3"}, {"optimizer": "sgdd"}, {"constraint": "x"}, {"data": "celeba"},
-        {"data": "drawn"}, {"data": "drawn", "points": [[0, 0]]}, {"width_generator": 10**9}, {"layers": 0},
+        {"loss": "hing"}, {"penalty": "r3"}, {"optimizer_generator": "sgdd"},
+        {"optimizer_discriminator": "sgdd"}, {"constraint": "x"}, {"data": "celeba"},
+        {"data": "drawn"}, {"data": "drawn", "points": [[0, 0]]}, {"width_generator": 10**9},
+        {"layers_generator": 0}, {"layers_discriminator": 6},
         {"lr_generator": -1}, {"lr_generator": float("nan")}, {"batch_size": 2**40}, {"seed": -1}, {"other": 1},
         {"data": "drawn", "points": [[0, 0]] * 2001}, {"latent_dim": "many"},
     ],
@@ -178,7 +181,7 @@ def test_the_net_covers_the_noise() -> None:
 
 
 def test_uniform_noise_is_spread_evenly_before_the_first_layer() -> None:
-    session = Session(Settings.model_validate({**TINY, "noise": "uniform", "optimizer": "sgd", "beta1": 0.5}))
+    session = Session(Settings.model_validate({**TINY, "noise": "uniform", "optimizer_generator": "sgd", "beta1": 0.5}))
     seen = list[torch.Tensor]()
     session.generator.layers.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
     session.fakes(torch.from_numpy(sample_latents(0, 0, 10_000, 2)), session.generator)
@@ -187,6 +190,14 @@ def test_uniform_noise_is_spread_evenly_before_the_first_layer() -> None:
     session.step()
     assert not same(before, weights(session, "generator"))
     assert session.state.recipe.optimizer_for("generator").momentum == 0.5
+
+
+def test_each_network_has_its_own_layers_and_optimizer() -> None:
+    changes = {"layers_generator": 2, "layers_discriminator": 4, "optimizer_generator": "rmsprop"}
+    recipe = Settings.model_validate({**TINY, **changes}).recipe()
+    assert (len(recipe.method.generator.hidden), len(recipe.method.discriminator.hidden)) == (2, 4)
+    assert recipe.optimizer_for("generator").kind == "rmsprop"
+    assert recipe.optimizer_for("discriminator").kind == "adam"
 
 
 def test_a_drawing_is_trained_on_as_it_is() -> None:

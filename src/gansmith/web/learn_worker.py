@@ -76,6 +76,7 @@ def _known(kind: str, name: str, allowed: dict[str, str]) -> None:
 
 
 Width = Annotated[int, Field(ge=2, le=512)]
+Layers = Annotated[int, Field(ge=1, le=5)]
 Rate = Annotated[float, Field(ge=1e-6, le=0.3)]
 LIVE: dict[str, Any] = {"live": True}  # taken over by the networks as they are; every other change starts anew
 
@@ -93,7 +94,8 @@ class Settings(FrozenModel):
     lr_generator: Rate = Field(2e-3, description="learning rate of G", json_schema_extra=LIVE)
     lr_discriminator: Rate = Field(2e-3, description="learning rate of D", json_schema_extra=LIVE)
     beta1: float = Field(0.0, ge=0, le=0.95, description=_text(Adam, "beta1"), json_schema_extra=LIVE)
-    optimizer: str = Field("adam", description="optimizer of both networks")
+    optimizer_generator: str = Field("adam", description="how a gradient of G becomes a step")
+    optimizer_discriminator: str = Field("adam", description="how a gradient of D becomes a step")
     discriminator_steps: int = Field(
         1, ge=1, le=10, description=_text(LatentConfig, "discriminator_steps"), json_schema_extra=LIVE
     )
@@ -103,7 +105,8 @@ class Settings(FrozenModel):
     batch_size: int = Field(64, ge=8, le=256, description="real points in a step of D", json_schema_extra=LIVE)
     width_generator: Width = Field(64, description="neurons in each layer of G")
     width_discriminator: Width = Field(64, description="neurons in each layer of D")
-    layers: int = Field(3, ge=1, le=5, description="hidden layers of each network")
+    layers_generator: Layers = Field(3, description="hidden layers of G")
+    layers_discriminator: Layers = Field(3, description="hidden layers of D")
     latent_dim: int = Field(2, ge=1, le=128, description=_text(LatentConfig, "latent_dim"))
     noise: Literal["gaussian", "uniform"] = Field("gaussian", description=_text(MLP, "noise"))
     averaged: bool = Field(False, description="show the averaged weights (EMA) of G", json_schema_extra=LIVE)
@@ -111,7 +114,8 @@ class Settings(FrozenModel):
     @model_validator(mode="after")
     def _parts(self) -> "Settings":
         _known("loss", self.loss, _choices(losses))
-        _known("optimizer", self.optimizer, _choices(optimizers))
+        _known("optimizer", self.optimizer_generator, _choices(optimizers))
+        _known("optimizer", self.optimizer_discriminator, _choices(optimizers))
         _known("penalty", self.penalty, {NONE: "", **_choices(penalties)})
         _known("constraint", self.constraint, {NONE: "", **_choices(constraints)})
         if self.data == DRAWN and len(self.points) < 2:
@@ -123,8 +127,11 @@ class Settings(FrozenModel):
         is_image = self.data == GARMENTS
         values = load_recipe("mlp-small" if is_image else "toy").model_dump(mode="json")
         networks = {
-            side: {**values["method"][side], "hidden": [width] * self.layers}
-            for side, width in (("generator", self.width_generator), ("discriminator", self.width_discriminator))
+            side: {**values["method"][side], "hidden": [width] * layers}
+            for side, width, layers in (
+                ("generator", self.width_generator, self.layers_generator),
+                ("discriminator", self.width_discriminator, self.layers_discriminator),
+            )
         }
         networks["generator"]["noise"] = self.noise
         values["method"] |= networks | {
@@ -137,9 +144,14 @@ class Settings(FrozenModel):
             "share_fakes": False,
         }
         momentum: dict[str, dict[str, float]] = {"rmsprop": {}, "sgd": {"momentum": self.beta1}}
-        betas = momentum.get(self.optimizer, {"beta1": self.beta1, "beta2": 0.99})
-        rates = {"generator": self.lr_generator, "discriminator": self.lr_discriminator}
-        each = {name: {"kind": self.optimizer, "lr": rate, **betas} for name, rate in rates.items()}
+        betas = {"beta1": self.beta1, "beta2": 0.99}
+        each = {
+            side: {"kind": kind, "lr": rate, **momentum.get(kind, betas)}
+            for side, kind, rate in (
+                ("generator", self.optimizer_generator, self.lr_generator),
+                ("discriminator", self.optimizer_discriminator, self.lr_discriminator),
+            )
+        }
         return Recipe.model_validate(
             {
                 **values,
@@ -162,7 +174,8 @@ class Settings(FrozenModel):
             "loss": _choices(losses),
             "penalty": {NONE: "No penalty.", **_choices(penalties)},
             "constraint": {NONE: "No constraint.", **_choices(constraints)},
-            "optimizer": _choices(optimizers),
+            "optimizer_generator": _choices(optimizers),
+            "optimizer_discriminator": _choices(optimizers),
         }
         for name, choices in families.items():
             schema["properties"][name] |= {"enum": list(choices), "help": choices}

@@ -13,12 +13,19 @@ const STEP_MS = 1400; // of slow motion
 const SAY_MS = 5000; // between two counts of modes that are read out
 const WORDS = {
   data: "Data", loss: "Loss", penalty: "Penalty on D", penalty_weight: "Weight of the penalty", constraint: "Constraint on D's weights",
-  lr_generator: "Learning rate of G", lr_discriminator: "Learning rate of D", beta1: "Momentum (beta1)", optimizer: "Optimizer",
+  lr_generator: "Learning rate of G", lr_discriminator: "Learning rate of D", beta1: "Momentum (beta1)",
+  optimizer_generator: "Optimizer of G", optimizer_discriminator: "Optimizer of D",
   discriminator_steps: "D steps in a round", generator_steps: "G steps in a round", batch_size: "Examples in a step", averaged: "Show the averaged G",
-  width_generator: "Width of G", width_discriminator: "Width of D", layers: "Hidden layers", latent_dim: "Dimensions of the noise", noise: "Kind of noise", seed: "Seed",
+  width_generator: "Width of G", width_discriminator: "Width of D", layers_generator: "Hidden layers of G", layers_discriminator: "Hidden layers of D", latent_dim: "Dimensions of the noise", noise: "Kind of noise", seed: "Seed",
 };
 const DATA = {
   "ring-8": "8 spots on a ring", "gaussians-25": "25 spots on a grid", "swiss-roll": "a spiral", "one-spot": "a single spot", drawn: "your own drawing", "fashion-sample": "pictures of garments, 28 px",
+};
+const OPTIMIZERS = {
+  adam: "Step sizes follow each weight's own gradients.",
+  adamw: "Adam that also shrinks the weights.",
+  rmsprop: "An older relative of Adam, without momentum.",
+  sgd: "Plain gradient descent: a step is the gradient times the learning rate. Needs rates near 0.1.",
 };
 // Plain words for the parts that come with gansmith; others have the first line of their description.
 const HELP = {
@@ -37,18 +44,19 @@ const HELP = {
     gradient_penalty: "Keeps D's slope near 1 between real and generated ones (WGAN-GP). Weight about 10 on images, less here.",
   },
   constraint: { none: "D's weights are free.", weight_clip: "Clips each weight of D after each step (WGAN). Crude: penalties do it better." },
-  optimizer: { adam: "Step sizes follow each weight's own gradients.", adamw: "Adam that also shrinks the weights.", rmsprop: "An older relative of Adam, without momentum.", sgd: "Plain gradient descent: a step is the gradient times the learning rate. Needs rates near 0.1." },
+  optimizer_generator: OPTIMIZERS,
+  optimizer_discriminator: OPTIMIZERS,
   noise: { gaussian: "Bell-shaped: most numbers are near 0.", uniform: "Spread evenly from -1 to 1." },
 };
 const PLAIN = {
   penalty_weight: "More: a smoother D, and slower learning.", lr_generator: "How far G moves in a step.", lr_discriminator: "How far D moves in a step.",
   discriminator_steps: "How often D learns in each round.", generator_steps: "How often G learns in each round.",
   beta1: "How much of the past gradients each step keeps. 0: none. 0.9: long.", batch_size: "How many real ones D sees in a step: the batch size.",
-  averaged: "", width_generator: "Neurons in each hidden layer.", width_discriminator: "Neurons in each hidden layer.", layers: "Of both networks.",
+  averaged: "", width_generator: "Neurons in each hidden layer.", width_discriminator: "Neurons in each hidden layer.", layers_generator: "More: finer shapes, and slower steps.", layers_discriminator: "More: a sharper eye, and slower steps.",
   latent_dim: "How many random numbers G gets for each. G's net can be drawn for 1 and 2.", seed: "Another number: other first weights.",
 };
 const FIRST = ["loss", "penalty", "penalty_weight", "lr_generator", "lr_discriminator", "discriminator_steps", "generator_steps", "beta1", "batch_size", "constraint", "averaged"];
-const ANEW = ["width_generator", "width_discriminator", "layers", "latent_dim", "noise", "optimizer", "seed"];
+const ANEW = ["width_generator", "layers_generator", "optimizer_generator", "width_discriminator", "layers_discriminator", "optimizer_discriminator", "latent_dim", "noise", "seed"];
 const LOG = { lr_generator: [1e-5, 0.1], lr_discriminator: [1e-5, 0.1], penalty_weight: [1e-4, 10] };
 const LAYERS = [["heat", "D's opinion"], ["real", "real points"], ["fake", "generated points"], ["arrows", "gradients"], ["net", "G's net"]];
 
@@ -365,13 +373,13 @@ const KL = [{ label: "large where real points have no generated ones near", colo
 const FOUND = [{ label: "modes", colour: "curve-5" }];
 
 function Controls({ form, settings, change, send, onDraw }) {
-  const field = (name) => html`<${Control} key=${name} name=${name} schema=${form.properties[name]} value=${settings[name]} onChange=${(value) => change(name, value)} disabled=${(name === "penalty_weight" && settings.penalty === "none") || (name === "beta1" && settings.optimizer === "rmsprop")} />`;
+  const field = (name) => html`<${Control} key=${name} name=${name} schema=${form.properties[name]} value=${settings[name]} onChange=${(value) => change(name, value)} disabled=${(name === "penalty_weight" && settings.penalty === "none") || (name === "beta1" && settings.optimizer_generator === "rmsprop" && settings.optimizer_discriminator === "rmsprop")} />`;
   const setData = (data) => {
     if (data === "drawn" && !settings.points.length) return onDraw();
     const isImage = data === "fashion-sample";
     const wasImage = settings.data === "fashion-sample";
-    const size = isImage === wasImage ? {} : isImage ? { latent_dim: 64, width_generator: 192, width_discriminator: 192, layers: 2, lr_generator: 5e-4, lr_discriminator: 5e-4, penalty_weight: 1 }
-      : { latent_dim: 2, width_generator: 64, width_discriminator: 64, layers: 3, lr_generator: 2e-3, lr_discriminator: 2e-3, penalty_weight: 0.005 };
+    const size = isImage === wasImage ? {} : isImage ? { latent_dim: 64, width_generator: 192, width_discriminator: 192, layers_generator: 2, layers_discriminator: 2, lr_generator: 5e-4, lr_discriminator: 5e-4, penalty_weight: 1 }
+      : { latent_dim: 2, width_generator: 64, width_discriminator: 64, layers_generator: 3, layers_discriminator: 3, lr_generator: 2e-3, lr_discriminator: 2e-3, penalty_weight: 0.005 };
     return send({ ...settings, ...size, data }, { restart: true, playing: true });
   };
   return html`<div class="stack">
