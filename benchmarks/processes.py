@@ -63,9 +63,10 @@ def gradients(recipe: Recipe, runtime: Runtime) -> dict[str, Tensor]:
                 parameter.requires_grad_(name in phase.trains)
                 parameter.grad = None
         noise = state.noise(phase, phase.repeats - 1, runtime)
-        state.method.loss(phase, stream.read(3), noise, state.moment(1.0)).total.backward()
+        total = state.method.loss(phase, stream.read(3), noise, state.moment(1.0)).total
+        with runtime.averaging_gradients([each for name in phase.trains for each in state.trainable[name]]):
+            total.backward()
         for name in phase.trains:
-            runtime.average_gradients_(state.trainable[name])
             out[f"{phase.name}/{name}"] = torch.cat([each.grad.flatten() for each in state.trainable[name]])
     return out
 

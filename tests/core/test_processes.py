@@ -3,6 +3,7 @@
 import os
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -162,3 +163,26 @@ def test_flags_of_all_processes_take_one_exchange(monkeypatch):
     assert sent == [[1.0, 0.0, 0.0]]
     assert Runtime(torch.device("cpu")).any_of((True, False)) == [True, False]
     assert len(sent) == 1
+
+
+def test_processes_of_a_restart_meet_in_a_store_that_remembers_the_start_before():
+    store = torch.distributed.HashStore()
+
+    def start(size: int) -> set[str]:
+        with ThreadPoolExecutor(size) as pool:
+            return {each.result() for each in [pool.submit(processes.meet, store, rank, size) for rank in range(size)]}
+
+    first, second, larger = start(2), start(2), start(3)
+    assert [len(each) for each in (first, second, larger)] == [1, 1, 1]
+    assert len(first | second | larger) == 3
+
+
+def test_a_process_does_not_meet_a_main_process_that_is_gone(monkeypatch):
+    store = torch.distributed.HashStore()
+    monkeypatch.setattr(processes, "ARRIVAL_SEC", 0.5)
+    monkeypatch.setattr(processes, "ASK_AGAIN_SEC", 0.1)
+    with ThreadPoolExecutor(2) as pool:
+        assert len({each.result() for each in [pool.submit(processes.meet, store, rank, 2) for rank in range(2)]}) == 1
+    for rank in (1, 0):
+        with pytest.raises(torch.distributed.DistError):
+            processes.meet(store, rank, 2)

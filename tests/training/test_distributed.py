@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from gansmith import api, plugins
+from gansmith.core import processes
 from gansmith.core.errors import DiskFullError, GansmithError
 from gansmith.core.runtime import Runtime
 from gansmith.methods.unpaired import DISCRIMINATORS, GENERATORS
@@ -203,8 +204,9 @@ def gradients(fields: dict[str, Any], source: Path, runtime: Runtime) -> dict[st
         parameters = [parameter for name in phase.trains for parameter in state.trainable[name]]
         for parameter in parameters:
             parameter.grad = None
-        state.method.loss(phase, batch, state.noise(phase, phase.repeats - 1, runtime), moment).total.backward()
-        runtime.average_gradients_(parameters)
+        total = state.method.loss(phase, batch, state.noise(phase, phase.repeats - 1, runtime), moment).total
+        with runtime.averaging_gradients(parameters):
+            total.backward()
         for name in phase.trains:
             for key, parameter in state.method.networks[name].named_parameters():
                 out[f"{name}.{key}"] = parameter.grad.contiguous().clone()
@@ -216,6 +218,7 @@ def work(source: Path, out: Path) -> None:
     """Do on each of two processes the work of all tests, because starting a pair takes longer than the work."""
     with mock.patch.object(api, "write_results"):
         write_numbers(source, out)
+        write_buckets(out, int(os.environ["RANK"]))
         train_pools(source, out / "pools")
         stop_in_many_ways(source, out / "stopped")
     with with_results(quick_film, quick_curves):
@@ -245,6 +248,34 @@ def write_numbers(source: Path, out: Path) -> None:
     prepare.STEADY_SEC = 0.01
     api.train(source, overrides=PROPOSED, out=out / "auto", minutes=0.001, device="cpu", precision="fp32")
     train(source, out / "watched", "mlp-small", *MONITORED, *COLLAPSING, "monitor.patience=1", steps=60)
+
+
+def bucketed(rank: int, bucket_bytes: int, dtype: torch.dtype | None = None) -> tuple[dict[str, torch.Tensor], int]:
+    """Return the averaged gradients of a network one of whose layers has none on a process, and how many were sent."""
+    torch.manual_seed(0)
+    layers = [torch.nn.Linear(20, 20) for _ in range(6)]
+    network, extra = torch.nn.Sequential(*layers), torch.nn.Linear(20, 20)
+    torch.manual_seed(rank)
+    out = network(torch.randn(8, 20)).square().mean()
+    parameters = [*extra.parameters(), *network.parameters()]
+    with (
+        mock.patch.object(processes, "BUCKET_BYTES", bucket_bytes),
+        mock.patch.object(processes, "MOST_BUCKETS", 10**9),
+        mock.patch.object(torch.distributed, "all_reduce", wraps=torch.distributed.all_reduce) as sent,
+        processes.averaging_gradients(parameters, dtype),
+    ):
+        (out if rank else out + extra(torch.ones(20)).sum()).backward()
+        during = sent.call_count
+    return {str(number): each.grad for number, each in enumerate(parameters)}, during
+
+
+def write_buckets(out: Path, rank: int) -> None:
+    """Write the averaged gradients of one bucket, of many, and of many sent in bf16."""
+    from safetensors.torch import save_file
+
+    for name, size, dtype in (("one", 2**30, None), ("many", 1000, None), ("bf16", 1000, torch.bfloat16)):
+        tensors, during = bucketed(rank, size, dtype)
+        save_file(tensors, out / f"bucket-{name}-{rank}.safetensors", {"during": str(during)})
 
 
 def train_pools(source: Path, out: Path) -> None:
@@ -331,6 +362,23 @@ def of_two(both: Path, name: str, rank: int) -> dict[str, torch.Tensor]:
     from safetensors.torch import load_file
 
     return load_file(both / f"{list(ALL).index(name)}-{rank}.safetensors")
+
+
+@pytest.mark.slow
+def test_gradients_are_sent_in_buckets_during_the_backward_to_the_same_bits(both):
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    found = {name: load_file(both / f"bucket-{name}-0.safetensors") for name in ("one", "many", "bf16")}
+    for name, tensors in found.items():
+        assert differing(tensors, load_file(both / f"bucket-{name}-1.safetensors")) == []
+    assert differing(found["one"], found["many"]) == []
+    assert float(found["one"]["0"].min()) == 0.5, "a gradient that one process lacks counts as zeros there"
+    with safe_open(both / "bucket-many-1.safetensors", "pt") as file:
+        assert int(file.metadata()["during"]) >= 4, "buckets are sent before the backward ends"
+    for one, rounded in zip(found["one"].values(), found["bf16"].values(), strict=True):
+        assert 0 <= float((one - rounded).abs().max()) <= float(one.abs().max()) / 64
+    assert differing(found["one"], found["bf16"]) != []
 
 
 @pytest.mark.slow

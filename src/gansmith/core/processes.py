@@ -13,15 +13,16 @@ import sys
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]  # torch's list of names lacks them
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # torch's list of names lacks them
 
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, TrainingError
@@ -29,12 +30,14 @@ from gansmith.core.events import say
 
 ANSWER_SEC = 50.0  # until an address answers
 ARRIVAL_SEC = 300.0  # until all processes are there
+ASK_AGAIN_SEC = 1.0
 WAIT = timedelta(days=1)  # of a collective operation: see above
 BEAT_SEC = 1.0
 # A process is dead if its heart is silent for so long. After a network was cut for 20 s, TCP tries again at 25.4 s.
 SILENT_SEC = 28.0
 ASLEEP_SEC = 5.0  # between two beats: this process was suspended, and so may the others have been
 LEAVING_SEC = 5.0  # for an orderly end after the store has gone
+BUCKET_BYTES, MOST_BUCKETS = 2**20, 8  # of gradients that are sent together
 DEAD = 1  # exit code of a process that misses another
 
 
@@ -56,18 +59,17 @@ def join(backend: str) -> tuple[int, int]:
     rank, size = rank_and_size()
     if size == 1 or dist.is_initialized():
         return rank, size
-    store = PrefixStore(f"group/{_attempt(size)}", _connect(rank, size))
-    store.set(f"here/{rank}", "")
+    store = _connect(rank, size)
     try:
-        store.wait([f"here/{other}" for other in range(size)], timedelta(seconds=ARRIVAL_SEC))
+        group = meet(PrefixStore("meeting", store), rank, size)
     except dist.DistError as problem:
         raise GansmithError(
             "machine.process_missing",
             f"process {rank} of {size} has waited {ARRIVAL_SEC:.0f} seconds for the others\n  start all of them: the "
             "same torchrun command on each machine, with its --node-rank",
         ) from problem
-    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAIT)
-    heart = Heart(_connect(rank, size, again=True), rank, size)
+    dist.init_process_group(backend, store=PrefixStore(group, store), rank=rank, world_size=size, timeout=WAIT)
+    heart = Heart(PrefixStore(f"hearts/{group}", _connect(rank, size, again=True)), rank, size)
     heart.start()
     atexit.register(heart.stop)
     return rank, size
@@ -92,9 +94,29 @@ def _connect(rank: int, size: int, *, again: bool = False) -> TCPStore:
         ) from problem
 
 
-def _attempt(size: int) -> str:
-    """Return a name of this start of the processes: the store of torchrun outlives a restart, and a change of size."""
-    return f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{size}"
+def meet(store: Store, rank: int, size: int) -> str:
+    """Return a name of this start of the processes, the same in all of them; DistError if one does not come.
+
+    The store of torchrun outlives restarts, whose number is another one on each host. So the main process names the
+    group, and counts in only those that have read the new name: the others find out whether they were counted.
+    """
+    own, end = uuid.uuid4().hex, time.monotonic() + ARRIVAL_SEC
+    if rank == 0:
+        here = [f"{own}/{other}" for other in range(1, size)]
+        store.set("main", own)
+        store.wait(here, timedelta(seconds=ARRIVAL_SEC))
+        store.set(f"{own}/all", ",".join(store.get(each).decode() for each in here))
+        return own
+    while time.monotonic() < end:
+        with suppress(dist.DistStoreError):
+            store.wait(["main"], timedelta(seconds=ASK_AGAIN_SEC))
+            group = store.get("main").decode()
+            store.set(f"{group}/{rank}", own)
+            store.wait([f"{group}/all"], timedelta(seconds=ASK_AGAIN_SEC))
+            if own in store.get(f"{group}/all").decode().split(","):
+                return group
+            time.sleep(ASK_AGAIN_SEC / 10)  # this was the main process of an earlier start
+    raise dist.DistStoreError(f"process {rank} was not counted in")
 
 
 @contextmanager
@@ -117,9 +139,9 @@ class Heart(threading.Thread):
     The main process watches all others; they watch it, and what it says about the dead.
     """
 
-    def __init__(self, store: TCPStore, rank: int, size: int) -> None:
+    def __init__(self, store: Store, rank: int, size: int) -> None:
         super().__init__(name="heart", daemon=True)
-        self._store, self._rank = PrefixStore(f"hearts/{_attempt(size)}", store), rank
+        self._store, self._rank = store, rank
         self._watched = [other for other in range(size) if other != rank] if rank == 0 else [0]
         self._stopped = threading.Event()
 
@@ -158,6 +180,65 @@ class Heart(threading.Thread):
         if not self._stopped.is_set():
             say(f"gansmith: process {self._rank} ends: {reason}")
             os._exit(DEAD)
+
+
+@contextmanager
+def averaging_gradients(parameters: Sequence[nn.Parameter], dtype: torch.dtype | None = None) -> Iterator[None]:
+    """Average the gradients of a backward inside over the processes.
+
+    They go in buckets, the last layers' first, and each bucket is sent while the backward goes on. All processes send
+    the same: a missing gradient counts as zeros. With two processes the bits are those of one bucket; with more, sums
+    are rounded in another order. ``dtype`` is that of what is sent; by default the gradients' own.
+    """
+    buckets = _buckets(parameters)
+    missing, waiting = [len(each) for each in buckets], deque(range(len(buckets)))
+    place = {id(parameter): number for number, bucket in enumerate(buckets) for parameter in bucket}
+    sent = list[tuple[list[nn.Parameter], Tensor, Any]]()
+
+    def send(bucket: list[nn.Parameter]) -> None:
+        flat = torch.cat([_gradient_of(parameter).reshape(-1) for parameter in bucket])
+        flat = flat if dtype is None else flat.to(dtype)
+        with talking():
+            sent.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
+
+    def send_whole(parameter: Tensor) -> None:
+        missing[place[id(parameter)]] -= 1
+        while waiting and not missing[waiting[0]]:
+            send(buckets[waiting.popleft()])
+
+    hooks = [parameter.register_post_accumulate_grad_hook(send_whole) for parameter in parameters]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    while waiting:
+        send(buckets[waiting.popleft()])
+    for bucket, flat, task in sent:
+        with talking():
+            task.wait()
+        means = flat.to(_gradient_of(bucket[0]).dtype).div_(dist.get_world_size())
+        for parameter, mean in zip(bucket, means.split([each.numel() for each in bucket]), strict=True):
+            _gradient_of(parameter).copy_(mean.view_as(parameter))
+
+
+def _gradient_of(parameter: nn.Parameter) -> Tensor:
+    if parameter.grad is None:
+        parameter.grad = torch.zeros_like(parameter)
+    return parameter.grad
+
+
+def _buckets(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Return the parameters last first, in at most MOST_BUCKETS of at least BUCKET_BYTES, each of one dtype."""
+    size = max(BUCKET_BYTES, sum(each.nbytes for each in parameters) // MOST_BUCKETS)
+    found, room = list[list[nn.Parameter]](), 0
+    for parameter in reversed(parameters):
+        if room <= 0 or parameter.dtype != found[-1][0].dtype:
+            found.append([])
+            room = size
+        found[-1].append(parameter)
+        room -= parameter.nbytes
+    return found
 
 
 class _OfAllProcesses(nn.modules.batchnorm._BatchNorm):

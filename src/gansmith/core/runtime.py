@@ -1,8 +1,8 @@
 """Devices, precision and compilation of a run, and what its processes tell each other."""
 
-# core/processes.py connects the processes. Networks are never wrapped: after each backward one flat all-reduce averages
-# the gradients of the networks that the phase trains. It is exact, also for losses with penalties, and stable to the
-# bit. With one process it does nothing.
+# core/processes.py connects the processes. Networks are never wrapped: during each backward a few flat all-reduces
+# average the gradients of the networks that the phase trains. It is exact, also for losses with penalties, and stable
+# to the bit. With one process it does nothing.
 
 import contextlib
 import ctypes
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, unknown_name
-from gansmith.core.processes import join, local_processes, talking
+from gansmith.core.processes import averaging_gradients, join, local_processes, talking
 from gansmith.core.version import __version__
 
 TEXT_BYTES = 200  # of a text that is gathered
@@ -102,14 +102,11 @@ class Runtime:
             for tensor, mean in zip(group, flat.split([tensor.numel() for tensor in group]), strict=True):
                 tensor.copy_(mean.view_as(tensor))
 
-    def average_gradients_(self, parameters: list[nn.Parameter]) -> None:
-        """Average gradients over the processes; a missing gradient counts as zeros, so all processes send the same."""
-        if self.world_size == 1:
-            return
-        for parameter in parameters:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-        self.average_([parameter.grad for parameter in parameters if parameter.grad is not None])
+    def averaging_gradients(
+        self, parameters: list[nn.Parameter], dtype: torch.dtype | None = None
+    ) -> contextlib.AbstractContextManager[None]:
+        """Average the gradients of a backward inside over the processes; they are sent in ``dtype`` if it is given."""
+        return contextlib.nullcontext() if self.world_size == 1 else averaging_gradients(parameters, dtype)
 
     def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """Copy the main process's tensors to all processes."""

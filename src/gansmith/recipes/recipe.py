@@ -56,6 +56,10 @@ class Recipe(FrozenModel):
     sync_batchnorm: bool = Field(
         False, description="several processes: BatchNorm takes the statistics of the global batch, as one process does"
     )
+    sent_gradients: Literal["fp32", "bf16"] = Field(
+        "fp32",
+        description="several processes: precision of the gradients that they send; bf16: half the bytes, rounded",
+    )
     ema_half_life_kimg: NotNegative = Field(
         10.0, description="half-life of the averaged weights (EMA); 0: no averaging"
     )

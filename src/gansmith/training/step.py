@@ -8,6 +8,8 @@ from gansmith.core.schedules import Moment, value_at
 from gansmith.data.batches import BatchStream
 from gansmith.training.state import RunState
 
+SENT = {"fp32": None, "bf16": torch.bfloat16}  # between processes; None: as they are
+
 
 def train_step(state: RunState, stream: BatchStream, runtime: Runtime, moment: Moment) -> None:
     """Run one iteration: each phase of the method with its repeats, then update the averaged weights."""
@@ -27,8 +29,8 @@ def train_step(state: RunState, stream: BatchStream, runtime: Runtime, moment: M
                 terms = method.loss(phase, batch, noise, moment)
             for parameter in parameters:
                 parameter.grad = None
-            terms.total.backward()
-            runtime.average_gradients_(parameters)
+            with runtime.averaging_gradients(parameters, SENT[recipe.sent_gradients]):
+                terms.total.backward()
             norm = get_total_norm([p.grad for p in parameters if p.grad is not None])
             found_inf = (~norm.isfinite()).float()
             for name in phase.trains:
