@@ -27,7 +27,7 @@ def evaluate(
     ] = None,
     num: Annotated[int, typer.Option("-n", "--num", metavar="N", help="Images per set of samples.")] = 10_000,
     features: Annotated[
-        str, typer.Option(metavar="NAME", help="Extractor: fashion, own, inception, dinov2 or clip.")
+        str, typer.Option(metavar="NAME", help="Extractor: fashion, own, untrained, inception, dinov2 or clip.")
     ] = "",
     metrics: Annotated[str, typer.Option(metavar="NAMES", help="Metrics, comma-separated; all by default.")] = "",
     sets: Annotated[int, typer.Option(metavar="N", help="Independent sets of samples.", rich_help_panel=MORE)] = 4,

@@ -18,7 +18,9 @@ def export(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="File to write.", show_default="generator.onnx, .pt2, ...")
     ] = None,
-    weights: Annotated[str, typer.Option(metavar="TYPE", help="fp32, or fp16 for onnx: half the size.")] = "fp32",
+    weights: Annotated[
+        str, typer.Option(metavar="TYPE", help="fp32, or fp16 for onnx and html: half the size.")
+    ] = "fp32",
     quantize: Annotated[
         str | None,
         typer.Option(metavar="TYPE", help="int8 for onnx: a third of the size; kept if FD rises by at most 5 %."),

@@ -87,7 +87,7 @@ Labels = Annotated[
     str | None,
     typer.Option(
         metavar="TABLE",
-        help="Take labels from a table: FILE, or FILE:FILES:LABELS with the names of its two columns; none: no labels; "
+        help="Take labels from a table: FILE, or FILE:FILECOLUMN:LABELCOLUMN with the names of its columns; none: no labels; "
         "folders: sub-folders.",
         rich_help_panel=MORE,
     ),

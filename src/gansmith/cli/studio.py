@@ -21,7 +21,7 @@ def studio(
 ) -> None:
     """Explore models, watch runs and learn, in a browser.
 
-    New runs and models appear by themselves. Nothing is sent to elsewhere.
+    New runs and models appear by themselves. Nothing is sent anywhere else.
 
     Example: gansmith studio runs
     """
