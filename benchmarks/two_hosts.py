@@ -3,7 +3,8 @@
 # Run as root: python benchmarks/two_hosts.py [killed] [cut] [joins] [slow]
 # Each host has an address of its own, one process and one thread; they share the disk. What went wrong is compared with
 # an undisturbed run on both: a killed worker and a cut end with the same bits; a host that joins changes the number of
-# processes, and with it the rounding of sums. slow: a step's share of waiting over links of some speeds (tc tbf).
+# processes, and with it the rounding of sums. slow: seconds of a step over links of some speeds (tc tbf), with the
+# gradients sent in one piece after the backward, in buckets during it, and in buckets in bf16.
 
 import argparse
 import json
@@ -33,7 +34,9 @@ KILLED_AT, CUT_AT, JOINS_AT = 125, 100, 100
 CUT_SEC = 20.0
 PORT = 29411
 HOSTS = {"a": "10.177.0.1", "b": "10.177.0.2"}
-SPEEDS = ("", "1gbit", "100mbit", "20mbit")
+SPEEDS = ("", "1gbit", "200mbit")  # "": as fast as the machine lets them
+SENT = {"one": ("fp32", 2**40), "buckets": ("fp32", 2**20), "bf16": ("bf16", 2**20)}
+TIMED = 12  # steps, the first three left out
 
 
 def shell(*words: str) -> None:
@@ -65,7 +68,7 @@ def start(name: str, nodes: str, run: str, words: list[str], log: Path) -> subpr
         "ip", "netns", "exec", f"gansmith-{name}", sys.executable, "-m", "torch.distributed.run", "--nnodes", nodes,
         "--nproc-per-node", "1", "--max-restarts", "3", "--rdzv-backend", "c10d", "--rdzv-id", run,
         "--rdzv-endpoint", f"{HOSTS['a']}:{PORT}", "--rdzv-conf", f"is_host={int(name == 'a')},last_call_timeout=2",
-        "--local-addr", HOSTS[name], __file__, "--work", *words,
+        "--local-addr", HOSTS[name], __file__, *words,
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": f"gan-{name}"}
     with log.open("ab") as told:
@@ -91,6 +94,51 @@ def work(source: str, out: str, mark: str) -> None:
         source, recipe="mlp-small", overrides=TINY, steps=STEPS, device="cpu", precision="fp32", seed=3, out=out,
         progress=False,
     )  # fmt: skip
+
+
+def time_steps(source: str, out: str, sent: str) -> None:
+    """Train a larger network in a process of torchrun, and write the seconds of its steps."""
+    from gansmith.core import processes
+    from gansmith.training import trainer
+
+    precision, processes.BUCKET_BYTES = SENT[sent]
+    step, seconds = trainer.train_step, []
+    torch.set_num_threads(1)
+
+    def timed(*arguments):
+        began = time.perf_counter()
+        step(*arguments)
+        seconds.append(time.perf_counter() - began)
+
+    trainer.train_step = timed
+    api.train(
+        source, recipe="dcgan", overrides=(
+            "size=32", "batch_size=32", "generator.base_channels=64", "discriminator.base_channels=64",
+            "monitor.snapshot_kimg=0", f"sent_gradients={precision}", "fixed_images=4", "previews=1", "checkpoints=1",
+        ), steps=TIMED, device="cpu", precision="fp32", seed=3, out=out, progress=False,
+    )  # fmt: skip
+    if os.environ["RANK"] == "0":
+        Path(f"{out}.json").write_text(json.dumps(seconds))
+
+
+def compare_links(root: Path) -> None:
+    """Print the median seconds of a step over each link."""
+    for number, speed in enumerate(SPEEDS):
+        for name in HOSTS:
+            within = ("ip", "netns", "exec", f"gansmith-{name}", "tc", "qdisc")
+            if number > 1:
+                shell(*within, "del", "dev", f"gan-{name}", "root")
+            if speed:
+                shell(*within, "add", "dev", f"gan-{name}", "root", "tbf", "rate", speed, "burst", "256kb", "latency", "400ms")  # fmt: skip # noqa: E501
+        found = []
+        for sent in SENT:
+            out = root / f"{speed or 'free'}-{sent}"
+            words = ["--time", str(root / "tiny.npz"), str(out), sent]
+            started = [start(each, "2", out.name, words, root / f"{out.name}.log") for each in HOSTS]
+            if any(each.wait(timeout=600) for each in started):
+                sys.exit((root / f"{out.name}.log").read_text()[-3000:])
+            found.append(f"{sent} {np.median(json.loads(Path(f'{out}.json').read_text())[3:]):.2f} s")
+        print(f"link {speed or 'without a limit'}: {', '.join(found)}", flush=True)
 
 
 def reached(out: Path, iteration: int, deadline_sec: float = 120) -> None:
@@ -120,7 +168,7 @@ def train(
 ) -> dict[str, Tensor]:
     """Train on both hosts; return the last checkpoint's tensors."""
     out, log, began = root / name, root / f"{name}.log", time.monotonic()
-    words = [str(root / "tiny.npz"), str(out), str(root / f"{name}.mark") if mark else ""]
+    words = ["--work", str(root / "tiny.npz"), str(out), str(root / f"{name}.mark") if mark else ""]
     started = [start(each, nodes, name, words, log) for each in (("a", "b") if meanwhile is not joins else ("a",))]
     if meanwhile is not None:
         meanwhile(out, started)
@@ -166,9 +214,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*", default=["killed", "cut", "joins"])
     parser.add_argument("--work", nargs=3, metavar=("SOURCE", "OUT", "MARK"))
+    parser.add_argument("--time", nargs=3, metavar=("SOURCE", "OUT", "SENT"))
     given = parser.parse_args()
-    if given.work:
-        work(*given.work)
+    if given.work or given.time:
+        (work if given.work else time_steps)(*(given.work or given.time))
         return
     if os.geteuid() != 0:
         sys.exit("skipped: only root may make network namespaces")
@@ -178,6 +227,10 @@ def main() -> None:
         labels = np.arange(96) % 3
         noise = np.random.default_rng(0).integers(0, 40, (96, 8, 8, 1))
         np.savez(root / "tiny.npz", images=(noise + 80 * labels[:, None, None, None]).astype(np.uint8), labels=labels)
+        if "slow" in given.cases:
+            compare_links(root)
+        if given.cases == ["slow"]:
+            return
         whole = train(root, "whole")
         found = {}
         if "killed" in given.cases:
