@@ -30,7 +30,7 @@ def test_a_gan_is_trained_in_front_of_a_person(tmp_path, start_studio, open_page
     assert sideways(page) <= 0
 
     page.get_by_role("button", name="Step of D").click()
-    page.get_by_text("D's turn").wait_for()
+    page.get_by_text("D has learned").wait_for()
     until(page, HELD)
     page.get_by_label("Loss", exact=True).select_option("hinge")
     page.get_by_text("D stops caring about those", exact=False).wait_for()

@@ -204,6 +204,7 @@ class Session:
         self.state = self._fresh(settings)
         self.view: View = PlaneView(self) if self.data.spec.is_points else GarmentView(self)
         self.phase = ""  # the phase of the last step that ran alone
+        self._alone = 0  # steps that ran alone: two of them are a round
         self._use(settings)
 
     @property
@@ -233,6 +234,7 @@ class Session:
     def step(self, phase: str = "") -> None:
         """Run one iteration of gansmith's own training step, or one phase of it alone."""
         self.phase, everything = phase, self.method.phases
+        self._alone += bool(phase)
         if phase:
             self.method.phases = tuple(each for each in everything if each.name == phase)
         try:
@@ -279,7 +281,12 @@ class Session:
     def frame(self) -> dict[str, Any]:
         """Return the values of one picture."""
         means = {name: _finite(value) for name, value in self.state.meter.take(self.runtime).items()}
-        at = {"iteration": self.state.iteration, "kimg": round(self.state.kimg, 3), "phase": self.phase}
+        at = {
+            "iteration": self.state.iteration,
+            "round": self.state.iteration - (self._alone + 1) // 2,
+            "kimg": round(self.state.kimg, 3),
+            "phase": self.phase,
+        }
         was_training = self.generator.training
         self.generator.eval()
         try:

@@ -2,6 +2,7 @@
 
 import { html, useCallback, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { Button, Facts, FileButton, NumberField, Notice, Panel, Select, Slider, Tabs, TextField, copy, remember, remembered, saveFile, say, useFileDrop, useHotkeys, useMedia } from "./ui.js";
+import { blocks } from "./markdown.js";
 import { Picture } from "./picture.js";
 import { classAt, labelOf } from "./latents.js";
 import { classKey, fromJson, fromQuery, keyOf, nameOf, short, stateOf, toQuery } from "./state.js";
@@ -262,7 +263,7 @@ function Wall({ engine, model, page, change, choose, onNew }) {
     event.preventDefault();
     buttons[at + step].focus();
   };
-  return html`<${Panel} title="New images" help="Each image comes from random numbers, which its name stands for. Choose one to steer it. A reload shows new ones."
+  return html`<${Panel} title="New images" help="Each image comes from random numbers, its latent; its name stands for them. Choose one to steer it. A reload shows new ones."
     tools=${html`<${Button} kind="main" hotkey="n" onClick=${onNew}>New images<//>`}>
     <div class="row wall-tools">
       ${model.classes && html`<${Select} label="Class" value=${page.wallClass} onChange=${(name) => change({ wallClass: name }, "class")}
@@ -289,7 +290,7 @@ export function classOf(state, model) {
 function Truncation({ value, onInput, disabled }) {
   return html`<${Slider} label="Truncation" min=${0.1} max=${NO_TRUNCATION} step=${0.05} value=${value ?? NO_TRUNCATION} disabled=${disabled}
     format=${(cut) => (cut >= NO_TRUNCATION ? "off" : cut.toFixed(2))} reset=${NO_TRUNCATION}
-    help="Lower: fewer failures, less variety." onInput=${(cut) => onInput(cut >= NO_TRUNCATION ? null : cut)} />`;
+    help="Keeps latents near the middle. Lower: fewer failures, less variety." onInput=${(cut) => onInput(cut >= NO_TRUNCATION ? null : cut)} />`;
 }
 
 function Chosen({ engine, model, page, onPin, onDownload, onCopy, onUndo, onRedo, canUndo, canRedo, onSurprise, setProblem }) {
@@ -421,5 +422,5 @@ function About({ model }) {
     ["Classes", model.classes?.join(", ")], ["Parameters", model.parameters?.toLocaleString("en")], ["Made", model.created]];
   return html`<details class="panel"><summary>About this model</summary>
     <div class="stack"><${Facts} values=${facts.filter(([, text]) => text)} />
-    ${typeof model.card === "string" && html`<pre class="card-text" tabindex="0" role="region" aria-label="Model card">${model.card.replace(/^---\n.*?\n---\n+/s, "")}</pre>`}</div></details>`;
+    ${typeof model.card === "string" && html`<div class="card-text stack docs" tabindex="0" role="region" aria-label="Model card">${blocks(model.card.replace(/^---\n.*?\n---\n+/s, ""))}</div>`}</div></details>`;
 }

@@ -53,7 +53,7 @@ export function Place({ id, query, go, replace }) {
   if (problem && !models) return html`<${Notice} kind="bad">${problem.message}<//>`;
   if (!models) return html`<p class="soft">Looking for models …</p>`;
   if (!models.length) return html`<h1 class="unseen">Explore</h1><${NoModels} go=${go} />`;
-  const heading = html`<h1>Explore</h1><${ModelChoice} models=${models} id=${chosen?.id ?? ""} onChange=${(name) => go("explore", name)} />
+  const heading = html`<h1>Explore</h1><p class="soft small">New to GANs? <a href="#/learn">Learn what they are</a></p><${ModelChoice} models=${models} id=${chosen?.id ?? ""} onChange=${(name) => go("explore", name)} />
     ${chosen?.live && html`<${Button} title="Prepare the newest checkpoint of this run; links of older ones end then" onClick=${() => sendJson(`models/${encodeURIComponent(chosen.id)}/refresh`).catch(() => {})}>Newest checkpoint<//>
       <span class="soft small numbers">at ${chosen.kimg.toFixed(1)} kimg</span>`}`;
   if (!chosen) return html`<div class="heading">${heading}</div><${Notice} kind="bad">There is no model "${id}" here any more. Choose another one.<//>`;

@@ -6,7 +6,7 @@ import { address, getJson, request, sendJson } from "./http.js";
 import { ModelChoice, NoModels, useModels } from "./explore_place.js";
 
 const NOISE = 2; // standard deviations: smaller differences may be chance; as evaluation/result.py
-const SIZES = [["500", "500 images: a first look"], ["2000", "2,000 images: minutes"], ["10000", "10,000 images: for reports"]];
+const SIZES = [["500", "500 images: a first look, under a minute"], ["2000", "2,000 images: minutes"], ["10000", "10,000 images: for reports"]];
 const ENDS = { low: "lower is better", high: "higher is better", one: "best is 1", zero: "best is 0", chance: "good up to 0.5", "": "" };
 
 /** Return a number with 4 digits that count. */

@@ -6,6 +6,7 @@ import { address, getJson, listen, request, sendJson } from "./http.js";
 import { Chart, short } from "./chart.js";
 import { Guide } from "./learn_guide.js";
 import { drawPlane, garments } from "./learn_picture.js";
+import { blocks } from "./markdown.js";
 
 const MOST_POINTS = 1600; // of a curve; then every second one is dropped
 const CHARTS_MS = 300;
@@ -55,6 +56,7 @@ const PLAIN = {
   averaged: "", width_generator: "Neurons in each hidden layer.", width_discriminator: "Neurons in each hidden layer.", layers_generator: "More: finer shapes, and slower steps.", layers_discriminator: "More: a sharper eye, and slower steps.",
   latent_dim: "How many random numbers G gets for each. G's net can be drawn for 1 and 2.", seed: "Another number: other first weights.",
 };
+const TITLE = "Learn what a GAN is: two networks play against each other";
 const FIRST = ["loss", "penalty", "penalty_weight", "lr_generator", "lr_discriminator", "discriminator_steps", "generator_steps", "beta1", "batch_size", "constraint", "averaged"];
 const ANEW = ["width_generator", "layers_generator", "optimizer_generator", "width_discriminator", "layers_discriminator", "optimizer_discriminator", "latent_dim", "noise", "seed"];
 const LOG = { lr_generator: [1e-5, 0.1], lr_discriminator: [1e-5, 0.1], penalty_weight: [1e-4, 10] };
@@ -64,6 +66,14 @@ const LAYERS = [["heat", "D's opinion"], ["real", "real points"], ["fake", "gene
 function settingsOf(form, changes) {
   const values = Object.fromEntries(Object.entries(form.properties).map(([name, { default: value }]) => [name, value]));
   return { ...values, ...changes };
+}
+
+/** Return what a person sees in a view, in a few sentences. */
+function intro(view) {
+  const seen = view === "plane"
+    ? html`The <b class="real">gray points</b> are real. <b>G</b> (the generator) makes the <b class="fake">orange points</b> from random numbers. <b>D</b> (the discriminator) guesses which points are real: it colours the plane. G moves its points to where D is fooled. If all goes well, orange covers gray.`
+    : html`The first pictures are real garments. <b>G</b> (the generator) makes the pictures beside them from random numbers, and <b>D</b> (the discriminator) guesses which pictures are real. G changes its pictures so that D is fooled.`;
+  return html`${seen} Both together are a GAN, a generative adversarial network. It is real training by gansmith, on this machine.`;
 }
 
 export function Place({ id, replace }) {
@@ -91,7 +101,7 @@ function useSession(first) {
       setState((old) => ({ ...old, form: answer.form, playing, busy: false }));
       mine.close = listen(`learn/${answer.session}/events`, {
         started: (started) => {
-          if (started.restarted) { live.current.history = emptyHistory(); live.current.survey = null; }
+          if (started.restarted) Object.assign(live.current, { history: emptyHistory(), survey: null, frame: null }); // pictures of the old networks, perhaps of other data
           live.current.started = started;
           setState((old) => ({ ...old, started }));
         },
@@ -164,7 +174,6 @@ function Lesson({ presets, id, replace }) {
   const { form, started, live, ask } = session;
   const [settings, setSettings] = useState(null);
   const [slow, setSlow] = useState(false);
-  const [phase, setPhase] = useState("");
   const [shown, setShown] = useState({ heat: true, real: true, fake: true, arrows: true, net: false });
   const [drawing, setDrawing] = useState(false);
   const [page, setPage] = useState(null);
@@ -206,7 +215,7 @@ function Lesson({ presets, id, replace }) {
     send({ ...settings, ...preset.remedy.settings }, { restart: false, playing: true });
   };
   const play = () => { setSlow(false); ask({ playing: !session.playing }); };
-  const step = (which) => { setSlow(false); setPhase(which); ask({ step: which }); };
+  const step = (which) => { setSlow(false); ask({ step: which }); };
   const restart = () => ask({ settings, restart: true, playing: true });
 
   // Slow motion: the two networks take turns, one step each.
@@ -216,14 +225,12 @@ function Lesson({ presets, id, replace }) {
     const go = () => {
       const which = turn % 2 ? "generator" : "discriminator";
       turn += 1;
-      setPhase(which);
       ask({ step: which });
     };
     go();
     const beat = setInterval(go, STEP_MS);
     return () => clearInterval(beat);
   }, [slow]);
-  useEffect(() => { if (session.playing) setPhase(""); }, [session.playing]);
   useHotkeys({
     " ": ["Train or pause", play], d: ["One step of D", () => step("discriminator")], g: ["One step of G", () => step("generator")],
     s: ["One step of both", () => step("both")], r: ["Begin anew", restart], m: ["Mend it", () => { if (preset.remedy && !mended) mend(); }],
@@ -231,15 +238,13 @@ function Lesson({ presets, id, replace }) {
 
   if (session.problem && !form) return html`<div class="stack"><h1>Learn</h1><${Notice} kind="bad">${session.problem}<//>
     <div class="row"><${Button} kind="main" onClick=${() => session.again(firstPreset.settings)}>Try again<//></div></div>`;
-  if (!form || !settings || !started) return html`<div class="stack"><h1>Learn</h1>
+  if (!form || !settings || !started) return html`<div class="stack"><h1>${TITLE}</h1><p class="lead">${intro("plane")}</p>
     <p class="soft" role="status">${late ? "The training process is still starting: this machine is busy with other work …" : "Starting a training process. This takes a few seconds …"}</p></div>`;
-  const isPlane = started.view === "plane";
+  const wanted = settingsOf(form, { ...preset.settings, ...(mended ? preset.remedy.settings : {}) });
+  const changed = Object.keys(wanted).filter((name) => name !== "points" && settings[name] !== wanted[name]).map((name) => WORDS[name] ?? name);
   return html`<div class="stack">
-    <div class="heading"><h1>Learn: two networks play against each other</h1></div>
-    <p class="lead">${isPlane
-      ? html`The <b class="real">gray points</b> are real. <b>G</b> (the generator) makes the <b class="fake">orange points</b> from random numbers. <b>D</b> (the discriminator) guesses which points are real: it colours the plane. G moves its points to where D is fooled. If all goes well, orange covers gray.`
-      : html`The first pictures are real garments. <b>G</b> (the generator) makes the pictures beside them from random numbers, and <b>D</b> (the discriminator) guesses which pictures are real. G changes its pictures so that D is fooled.`}
-      ${" "}It is real training by gansmith, on this machine.</p>
+    <div class="heading"><h1>${TITLE}</h1></div>
+    <p class="lead">${intro(started.view)}</p>
     <nav class="presets row" aria-label="Experiments"><span class="soft">Experiments:</span> ${presets.map((each) => html`<${Button} key=${each.name} pressed=${preset.name === each.name} onClick=${() => choose(each)}>${each.title}<//>`)}</nav>
     ${session.problem && html`<${Notice} kind="bad">${session.problem}<//><div class="row"><${Button} kind="main" onClick=${() => session.again(settings)}>Start again<//></div>`}
     ${session.refused && !session.problem && html`<${Notice} kind="bad">${session.refused}<//>`}
@@ -248,6 +253,8 @@ function Lesson({ presets, id, replace }) {
         <${Panel} title=${preset.title}>
           <div class="stack tight">
             <p>${mended ? preset.remedy.text : preset.text}</p>
+            ${changed.length > 0 && html`<div class="row"><p class="help">Changed by you: ${changed.join(", ")}. The text above may no longer hold.</p>
+              <${Button} onClick=${() => choose(preset)}>Back to the experiment<//></div>`}
             <div class="row">
               ${preset.remedy && html`<${Button} kind=${mended ? "" : "main"} hotkey="m" disabled=${mended} onClick=${mend}>${mended ? "Mended: watch what happens" : preset.remedy.title}<//>`}
               ${mended && html`<${Button} onClick=${() => choose(preset)}>Show the problem again<//>`}
@@ -255,8 +262,8 @@ function Lesson({ presets, id, replace }) {
             </div>
           </div>
         <//>
-        <${Stage} session=${session} shown=${shown} setShown=${setShown} play=${play} step=${step} restart=${restart} slow=${slow} setSlow=${setSlow} phase=${phase} />
-        <${Guide} live=${live} phase=${phase} settings=${settings} started=${started} />
+        <${Stage} session=${session} shown=${shown} setShown=${setShown} play=${play} step=${step} restart=${restart} slow=${slow} setSlow=${setSlow} />
+        <${Guide} live=${live} settings=${settings} started=${started} />
         <${Curves} live=${live} started=${started} />
       </div>
       <${Controls} form=${form} settings=${settings} change=${change} send=${send} onDraw=${() => setDrawing(true)} />
@@ -267,7 +274,7 @@ function Lesson({ presets, id, replace }) {
 }
 
 /** The picture with its buttons. */
-function Stage({ session, shown, setShown, play, step, restart, slow, setSlow, phase }) {
+function Stage({ session, shown, setShown, play, step, restart, slow, setSlow }) {
   const { live, started, playing } = session;
   const canvas = useRef(null);
   const colour = useColours();
@@ -287,7 +294,7 @@ function Stage({ session, shown, setShown, play, step, restart, slow, setSlow, p
   useEffect(() => {
     const timer = setInterval(() => {
       const { frame, survey } = live.current;
-      if (frame) setFacts({ iteration: frame.iteration, kimg: frame.kimg, rate: frame.rate, found: survey?.found, of: survey?.of, frame });
+      if (frame) setFacts({ round: frame.round, kimg: frame.kimg, rate: frame.rate, found: survey?.found, of: survey?.of, frame });
     }, isPlane ? 250 : 120);
     return () => clearInterval(timer);
   }, [isPlane]);
@@ -299,7 +306,7 @@ function Stage({ session, shown, setShown, play, step, restart, slow, setSlow, p
     say(modes);
   }, [modes]);
   const share = facts.of ? facts.found / facts.of : 0;
-  return html`<${Panel} title="Training" tools=${html`<span class="soft small numbers">${`round ${(facts.iteration ?? 0).toLocaleString("en")} · ${facts.rate ? `${Math.round(facts.rate)} a second` : "paused"}`}</span>
+  return html`<${Panel} title="Training" tools=${html`<span class="soft small numbers">${`round ${(facts.round ?? 0).toLocaleString("en")} · ${facts.rate ? `${Math.round(facts.rate)} a second` : slow ? "slow motion" : "paused"}`}</span>
       ${modes && html`<${Badge} kind=${share > 0.7 ? "good" : share > 0.3 ? "warn" : "bad"}>${modes}<//>`}`}>
     <div class="stack tight">
       <div class="row">
@@ -309,8 +316,9 @@ function Stage({ session, shown, setShown, play, step, restart, slow, setSlow, p
         <${Button} hotkey="g" onClick=${() => step("generator")}>Step of G<//>
         <${Button} hotkey="r" onClick=${restart}>Begin anew<//>
       </div>
-      ${phase && html`<p class="turn ${phase}">${phase === "discriminator" ? "D's turn: it saw real and generated points, and its colours moved to tell them apart."
-        : phase === "generator" ? "G's turn: its points moved a little along the arrows, to where D is more easily fooled." : "Both took one step."}</p>`}
+      ${!playing && facts.frame?.phase && html`<p class="turn ${facts.frame.phase}">${facts.frame.phase === "discriminator"
+        ? "D has learned: it saw real and generated examples, and its opinion moved to tell them apart."
+        : "G has learned: what it makes moved a little, to where D is more easily fooled. The arrows show its next move."}</p>`}
       ${isPlane ? html`
         <canvas ref=${canvas} class="plane" width="640" height="640" role="img" aria-label=${`The plane with real and generated points. ${modes}`}></canvas>
         <div class="row layers" role="group" aria-label="Show">${LAYERS.map(([name, words]) => html`<${Check} key=${name} label=${words} checked=${shown[name]} onChange=${(on) => setShown({ ...shown, [name]: on })} />`)}</div>
@@ -322,7 +330,7 @@ function Stage({ session, shown, setShown, play, step, restart, slow, setSlow, p
 
 function Key({ started }) {
   return html`<div class="heatkey small"><span class="heatbar" aria-hidden="true"></span>
-    <span>D's opinion: from “generated” to “real”. A weak opinion is drawn up to six times as strong${started.probability ? "" : ". With this loss a single score has no meaning, so colours show which places score higher than others"}. Arrows: where the gradient pushes each generated point.</span></div>`;
+    <span>D's opinion: from “generated” to “real”. Pale colours are enlarged up to six times, so a strong colour need not be a sure opinion${started.probability ? "" : ". With this loss a single score has no meaning, so colours show which places score higher than others"}. Arrows: where the gradient pushes each generated point.</span></div>`;
 }
 
 function Garments({ frame, started, survey, colour }) {
@@ -383,7 +391,7 @@ function Controls({ form, settings, change, send, onDraw }) {
     return send({ ...settings, ...size, data }, { restart: true, playing: true });
   };
   return html`<div class="stack">
-    <${Panel} title="Data" help="What G should learn to imitate.">
+    <${Panel} title="Data" help="What G should learn to imitate. A change begins anew.">
       <div class="stack tight"><${Select} label="Data" hideLabel value=${settings.data} options=${Object.entries(DATA)} onChange=${setData} />
       <div class="row"><${Button} onClick=${onDraw}>Draw your own …<//></div></div>
     <//>
@@ -452,39 +460,6 @@ function DocsDialog({ name, onClose }) {
   const text = page.value ?? "";
   const title = useMemo(() => /^# (.*)$/m.exec(text)?.[1] ?? "Documentation", [text]);
   return html`<${Dialog} title=${title} open=${Boolean(name)} onClose=${onClose}>
-    <div class="stack docs">${page.problem ? html`<${Notice} kind="bad">${page.problem.message}<//>` : blocks(text)}</div>
+    <div class="stack docs">${page.problem ? html`<${Notice} kind="bad">${page.problem.message}<//>` : blocks(text, (file) => address(`learn/docs/${file}`))}</div>
   <//>`;
-}
-
-/** Return the paragraphs, headings, lists, tables, formulas and pictures of a page of Markdown. */
-function blocks(text) {
-  return text.replace(/^# .*$/m, "").split(/\n\s*\n/).map((part) => part.trim()).filter(Boolean).map((part, index) => {
-    const picture = /^!\[([^\]]*)\]\(.*\/([a-z0-9-]+\.png)\)$/s.exec(part);
-    if (picture) return html`<img key=${index} class="picture" src=${address(`learn/docs/${picture[2]}`)} alt=${picture[1].replace(/\s+/g, " ")} />`;
-    if (part.startsWith("#")) return html`<h3 key=${index}>${inline(part.replace(/^#+ /, ""))}</h3>`;
-    if (part.startsWith("- ")) return html`<ul key=${index}>${part.split(/\n(?=- )/).map((each, place) => html`<li key=${place}>${inline(each.slice(2))}</li>`)}</ul>`;
-    if (part.startsWith("$$")) return html`<p key=${index} class="formula">${formula(part.replaceAll("$$", ""))}</p>`;
-    if (part.startsWith("```")) return html`<pre key=${index} tabindex="0">${part.replace(/^```.*\n|\n?```$/g, "")}</pre>`;
-    if (!part.startsWith("|")) return html`<p key=${index}>${inline(part)}</p>`;
-    const [head, , ...rows] = part.split("\n").map((line) => line.split("|").slice(1, -1).map((cell) => inline(cell.trim())));
-    return html`<div key=${index} class="scroll" tabindex="0" role="region" aria-label="Table"><table>
-      <thead><tr>${head.map((cell, at) => (cell.join("") ? html`<th key=${at} scope="col">${cell}</th>` : html`<td key=${at}></td>`))}</tr></thead>
-      <tbody>${rows.map((row, at) => html`<tr key=${at}>${row.map((cell, place) => html`<td key=${place}>${cell}</td>`)}</tr>`)}</tbody></table></div>`;
-  });
-}
-
-/** Return a formula of TeX as plain text. */
-function formula(tex) {
-  return tex.replace(/\\frac\{([^{}]*)\}\{([^{}]*)\}/g, "$1/$2 ").replace(/\\left|\\right/g, "").replace(/\\qquad/g, " \u2003")
-    .replaceAll("\\sigma", "σ").replace(/\\([a-z]+)/g, "$1").replace(/[{}]/g, "").replaceAll("-", "−").replace(/[ \n]+/g, " ").trim();
-}
-
-/** Return the words of a paragraph with bold, slanted and code parts; links stay as their words. */
-function inline(text) {
-  const flat = text.replace(/\s+/g, " ").replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/\$([^$]*)\$/g, (_, tex) => formula(tex));
-  return flat.split(/(\*\*[^*]+\*\*|\*[^*]+\*|`[^`]+`)/).map((part) => {
-    if (part.startsWith("**")) return html`<b>${part.slice(2, -2)}</b>`;
-    if (part.startsWith("*") && part.length > 2) return html`<em>${part.slice(1, -1)}</em>`;
-    return part.startsWith("`") ? html`<code>${part.slice(1, -1)}</code>` : part;
-  });
 }

@@ -4,11 +4,13 @@ import { html, useEffect, useState } from "./vendor/preact.js";
 import { Panel } from "./ui.js";
 import { short } from "./chart.js";
 
-/** ``phase`` is the network that took the last step alone, or "". */
-export function Guide({ live, phase, settings, started }) {
-  const [means, setMeans] = useState({});
-  useEffect(() => {
-    const timer = setInterval(() => { if (live.current.frame && Object.keys(live.current.frame.means).length) setMeans(live.current.frame.means); }, 400);
+export function Guide({ live, settings, started }) {
+  const [{ means, phase }, setSeen] = useState({ means: {}, phase: "" });
+  useEffect(() => { // numbers and words of one picture; a network that took no step keeps its numbers
+    const timer = setInterval(() => {
+      const { frame } = live.current;
+      setSeen((old) => (frame ? { means: { ...old.means, ...frame.means }, phase: frame.playing ? "" : frame.phase } : { means: {}, phase: "" }));
+    }, 400);
     return () => clearInterval(timer);
   }, []);
   const things = started.view === "plane" ? "points" : "pictures";

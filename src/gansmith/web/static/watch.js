@@ -247,9 +247,9 @@ function Runs({ ids, query, go, replace }) {
     ${known.some((name) => runs[name].link === "waiting") && html`<${Notice} kind="warn">The connection is lost. Trying again …<//>`}
     <section class="panel time" aria-label="Time">
       <div class="row">
-        <${Button} kind="quiet" label="One snapshot back" title="Key: ArrowLeft" onClick=${() => step(-1)}>◀<//>
+        <${Button} kind="quiet" label="One snapshot back" title="Key: ArrowLeft" onClick=${() => step(-1)}>⏮<//>
         <${Button} label=${playing ? "Stop the film" : "Play the film"} title="Key: Space" pressed=${playing} disabled=${steps.length < 2} onClick=${play}>${playing ? "❚❚" : "▶"}<//>
-        <${Button} kind="quiet" label="One snapshot on" title="Key: ArrowRight" onClick=${() => step(1)}>▶<//>
+        <${Button} kind="quiet" label="One snapshot on" title="Key: ArrowRight" onClick=${() => step(1)}>⏭<//>
         <${Button} pressed=${time === null} onClick=${() => move(end)}>Newest<//>
         <div class="grow"><${Slider} label="Time of all pictures and curves" value=${at} min=${0} max=${end || 1} step=${end / 2000 || 0.001} onInput=${move}
           format=${(value) => `${many(value)} kimg`} /></div>
@@ -384,7 +384,8 @@ function CurveChart({ title, ids, tables, columns, smooth, log, at, marks, onRan
       const values = [];
       own.forEach((column, index) => {
         const found = source.columns[column];
-        const colour = COLOURS[(ids.length > 1 ? run * 2 + (index % 2) : index) % COLOURS.length];
+        const order = column.endsWith("discriminator") ? 0 : column.endsWith("generator") ? 1 : index; // one colour for each network
+        const colour = COLOURS[(ids.length > 1 ? run * 2 + (order % 2) : order) % COLOURS.length];
         const words = column.replace(/^(loss|grad_norm|update|penalty)_/, "").replaceAll("_", " ");
         const label = ids.length > 1 ? `${name}: ${words}` : words;
         const clean = (list) => (log ? list.map((each) => (each === null || each <= 0 ? null : each)) : list);
