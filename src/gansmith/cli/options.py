@@ -87,8 +87,8 @@ Labels = Annotated[
     str | None,
     typer.Option(
         metavar="TABLE",
-        help="Take labels from a table: FILE, or FILE:FILECOLUMN:LABELCOLUMN with the names of its columns; none: no labels; "
-        "folders: sub-folders.",
+        help="Take labels from a table: FILE, or FILE:FILECOLUMN:LABELCOLUMN with the names of its columns; "
+        "none: no labels; folders: sub-folders.",
         rich_help_panel=MORE,
     ),
 ]

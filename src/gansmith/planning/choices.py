@@ -8,6 +8,7 @@ from gansmith.data.base import DataSpec, DataSummary, ImageData
 from gansmith.data.duplicates import num_distinct
 from gansmith.methods.capabilities import latent_fields
 from gansmith.planning.heuristics import (
+    BATCH,
     CLASSES,
     COMPACT,
     COPIES,
@@ -36,7 +37,6 @@ from gansmith.planning.heuristics import (
 from gansmith.planning.proposal import RecipeBuilder
 from gansmith.recipes.layer_table import widest_map
 from gansmith.recipes.load import load_recipe
-from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import RunLength
 from gansmith.training.memory import needed_mb
 from gansmith.training.prepare import same_number
@@ -57,7 +57,7 @@ def fit_to_data(draft: RecipeBuilder, data: ImageData, runtime: Runtime, kimg: f
         draft.decide("class_weight", ("method.class_weight",), 0.0, text)
     if draft.base == COMPACT:
         _fit_width(draft, spec, kimg)
-    draft.decide("batch_size", ("batch_size",), *batch_for(draft.recipe, spec, runtime))
+    draft.decide("batch_size", ("batch_size",), *batch_for(draft, spec, runtime))
     penalties = load_recipe(draft.base).method.penalties  # type: ignore[attr-defined]
     weights = tuple(f"method.penalties.{index}.weight" for index in range(len(penalties)))
     gamma, was = gamma_for(draft.base, spec.height * spec.width, draft.recipe.batch_size), penalties[0].weight
@@ -80,9 +80,7 @@ def _fit_width(draft: RecipeBuilder, spec: DataSpec, kimg: float) -> None:
 
 def fit_networks(draft: RecipeBuilder, spec: DataSpec) -> None:
     """Decide ``COMPACT``'s end norm, local detail, penalty interval and learning rates, by image size and width."""
-    side = max(spec.height, spec.width)
-    large = side > SMALL_PX
-    text = f"{side} px, {'more than' if large else 'at most'} {SMALL_PX}"
+    large, text = _is_large(spec)
     draft.decide("end_norm", ("method.generator.end_norm",), END_NORM[large], text)
     draft.decide("detail", ("method.discriminator.detail",), DETAIL[large], text)
     draft.decide("interval", ("method.penalties.0.interval",), INTERVAL[large], text)
@@ -92,9 +90,19 @@ def fit_networks(draft: RecipeBuilder, spec: DataSpec) -> None:
         draft.decide("lr of D", ("optimizers.discriminator.lr.start",), float(f"{LR_OF_D[large] * lr:.2g}"), text)
 
 
-def batch_for(recipe: Recipe, spec: DataSpec, runtime: Runtime) -> tuple[int, str]:
-    """Return the batch size, and why: the recipe's, or the largest that memory and number of images allow."""
-    batch, reason = recipe.batch_size, "the recipe's batch size"
+def _is_large(spec: DataSpec) -> tuple[bool, str]:
+    """Say whether images are larger than SMALL_PX, and say it in words."""
+    side = max(spec.height, spec.width)
+    large = side > SMALL_PX
+    return large, f"{side} px, {'more than' if large else 'at most'} {SMALL_PX}"
+
+
+def batch_for(draft: RecipeBuilder, spec: DataSpec, runtime: Runtime) -> tuple[int, str]:
+    """Return the batch size, and why: the usual one, or the largest that memory and number of images allow."""
+    recipe, batch, reason = draft.recipe, draft.recipe.batch_size, "the recipe's batch size"
+    if draft.base == COMPACT:
+        large, reason = _is_large(spec)
+        batch = BATCH[large]
     if batch > spec.count:
         while batch > max(spec.count, 2):
             batch //= 2

@@ -20,6 +20,7 @@ SMALL_PX = 28  # up to here COMPACT's networks are shallow; the pairs below are 
 NARROWEST = 16  # base channels of G and D
 WIDTHS = (((2_000, 250), 32), ((6_000, 6_000), 48))  # fewest kimg (up to SMALL_PX, above) for a width
 WIDER_COSTS = 3  # above SMALL_PX, 32 channels cost three times as much as 16, and a side needs its kimg with them too
+BATCH = (64, 32)  # above SMALL_PX twice the steps for the same images are worth more than their noise
 END_NORM = (False, True)  # a norm at the end of G's blocks
 DETAIL = (False, True)  # D sees a map of local detail
 INTERVAL = (8, 4)  # of R1

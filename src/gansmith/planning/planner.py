@@ -203,7 +203,7 @@ def _probe(runtime: Runtime, limit: TimeLimit, shape: tuple[int, int, int], coun
     fitted = draft.recipe.data.with_format(*shape)
     draft.recipe = draft.recipe.model_copy(update={"data": fitted})
     fit_networks(draft, data.spec)
-    recipe = draft.recipe.model_copy(update={"batch_size": batch_for(draft.recipe, data.spec, runtime)[0]})
+    recipe = draft.recipe.model_copy(update={"batch_size": batch_for(draft, data.spec, runtime)[0]})
     return Probe(recipe, data.spec, measure_speed(recipe, data, runtime, most_sec(limit)))
 
 
