@@ -71,6 +71,8 @@ def start(name: str, nodes: str, run: str, words: list[str], log: Path) -> subpr
         "--local-addr", HOSTS[name], __file__, *words,
     ]  # fmt: skip
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": f"gan-{name}"}
+    if ":" in nodes:  # torch 2.14 does not tell a host that joins the address of the store that the others share
+        environment["TORCH_DISABLE_SHARE_RDZV_TCP_STORE"] = "1"
     with log.open("ab") as told:
         return subprocess.Popen(command, env=environment, stdout=told, stderr=told)
 

@@ -20,7 +20,7 @@ SMALL_PX = 28  # up to here COMPACT's networks are shallow; the pairs below are 
 NARROWEST = 16  # base channels of G and D
 WIDTHS = (((2_000, 250), 32), ((6_000, 6_000), 48))  # fewest kimg (up to SMALL_PX, above) for a width
 WIDER_COSTS = 3  # above SMALL_PX, 32 channels cost three times as much as 16, and a side needs its kimg with them too
-BATCH = (64, 32)  # above SMALL_PX twice the steps for the same images are worth more than their noise
+BATCH = (64, 16)  # above SMALL_PX four times the steps for the same images are worth more than their noise
 END_NORM = (False, True)  # a norm at the end of G's blocks
 DETAIL = (False, True)  # D sees a map of local detail
 INTERVAL = (8, 4)  # of R1
@@ -39,14 +39,15 @@ HALF_LIFE_SHARE = 0.02  # EMA half-life as a share of the length: 500 of 25,000 
 MEMORY_SHARE = 0.7
 
 
-def gamma_for(recipe: str, pixels: int, batch_size: int) -> float:
+def gamma_for(recipe: str, pixels: int, batch_size: int, *, large: bool = False) -> float:
     """Return the weight of R1 and R2: it grows with the pixels and falls with the batch.
 
     Source: the heuristic of StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676: gamma = 0.0002 pixels / batch.
-    Differs: the constant is each recipe's own.
+    Differs: the constant is each recipe's own; for COMPACT above SMALL_PX (``large``) any batch has the same weight.
     """
     gamma, at_pixels, at_batch, power = GAMMAS[recipe]
-    return float(f"{gamma * (pixels / at_pixels) ** power * at_batch / batch_size:.2g}")
+    falls = 1.0 if recipe == COMPACT and large else at_batch / batch_size
+    return float(f"{gamma * (pixels / at_pixels) ** power * falls:.2g}")
 
 
 def width_for(kimg: float, side: int) -> int:

@@ -19,6 +19,7 @@ from gansmith.planning.choices import (
 )
 from gansmith.planning.expectations import expectation_for
 from gansmith.planning.heuristics import (
+    BATCH,
     COMPACT,
     DEFAULT_MINUTES,
     FEW_IMAGES,
@@ -199,7 +200,7 @@ def _probe(runtime: Runtime, limit: TimeLimit, shape: tuple[int, int, int], coun
     """
     few = ["augment=ada"] if count <= FEW_IMAGES else []
     draft = RecipeBuilder(COMPACT, (f"base_channels={NARROWEST}", *few))
-    data = random_images(shape, min(count, draft.recipe.batch_size * runtime.world_size))
+    data = random_images(shape, min(count, max(BATCH) * runtime.world_size))
     fitted = draft.recipe.data.with_format(*shape)
     draft.recipe = draft.recipe.model_copy(update={"data": fitted})
     fit_networks(draft, data.spec)
