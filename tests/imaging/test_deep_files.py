@@ -116,7 +116,9 @@ def test_a_tiff_that_claims_too_much(sides, refused):
     width, height, bands = sides
     out = io.BytesIO()
     with tifffile.TiffWriter(out) as writer:
-        writer.write(np.zeros((64, 64, bands), np.uint16), planarconfig="contig", photometric="minisblack")
+        writer.write(
+            np.zeros((64, 64, bands), np.uint16), planarconfig="contig" if bands > 1 else None, photometric="minisblack"
+        )
     data = bytearray(out.getvalue())
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         for name, size in (("ImageWidth", width), ("ImageLength", height)):
