@@ -127,7 +127,7 @@ def test_a_frame_has_all_that_is_drawn(session: Session) -> None:
 @pytest.mark.parametrize("loss", ["minimax", "non_saturating", "hinge", "wasserstein", "relativistic", "least_squares"])
 def test_arrows_are_minus_the_gradient_of_the_loss_of_g(loss: str) -> None:
     session = Session(Settings.model_validate({**TINY, "loss": loss, "penalty": "none"}))
-    fakes, real = torch.rand(4, 1, 1, 2) * 2 - 1, torch.rand(4, 1, 1, 2) * 2 - 1
+    fakes, real = torch.rand(2, 4, 1, 1, 2, generator=torch.Generator().manual_seed(0)) * 2 - 1
     push = session.push(fakes, real)
     method, step = session.method.config, 1e-2
 
