@@ -422,5 +422,5 @@ function About({ model }) {
     ["Classes", model.classes?.join(", ")], ["Parameters", model.parameters?.toLocaleString("en")], ["Made", model.created]];
   return html`<details class="panel"><summary>About this model</summary>
     <div class="stack"><${Facts} values=${facts.filter(([, text]) => text)} />
-    ${typeof model.card === "string" && html`<div class="card-text stack docs" tabindex="0" role="region" aria-label="Model card">${blocks(model.card.replace(/^---\n.*?\n---\n+/s, ""))}</div>`}</div></details>`;
+    ${typeof model.card === "string" && html`<div class="card-text docs" tabindex="0" role="region" aria-label="Model card">${blocks(model.card.replace(/^---\n.*?\n---\n+/s, ""))}</div>`}</div></details>`;
 }

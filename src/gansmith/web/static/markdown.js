@@ -4,7 +4,9 @@ import { html } from "./vendor/preact.js";
 
 /** Return the paragraphs, headings, lists, tables, formulas and pictures of a text; ``source(file)`` is a picture's address. */
 export function blocks(text, source) {
-  return text.replace(/^# .*$/m, "").split(/\n\s*\n/).map((part) => part.trim()).filter(Boolean).map((part, index) => {
+  const plain = text.replace(/^# .*$/m, "").replace(/^<details><summary>(.*)<\/summary>$/gm, "### $1").replace(/^<\/details>$/gm, "");
+  const parts = plain.split(/^(```[^]*?^```)$/m).flatMap((part) => (part.startsWith("```") ? [part] : part.split(/\n\s*\n/)));
+  return parts.map((part) => part.trim()).filter(Boolean).map((part, index) => {
     const picture = /^!\[([^\]]*)\]\((?:.*\/)?([a-z0-9-]+\.png)\)$/s.exec(part);
     if (picture) return source && html`<img key=${index} class="picture" src=${source(picture[2])} alt=${picture[1].replace(/\s+/g, " ")} />`;
     if (part.startsWith("#")) return html`<h3 key=${index}>${inline(part.replace(/^#+ /, ""))}</h3>`;
