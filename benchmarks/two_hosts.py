@@ -152,8 +152,9 @@ def reached(out: Path, iteration: int, deadline_sec: float = 120) -> None:
         time.sleep(0.2)
 
 
-def cut_off() -> None:
-    """Take the cable of host b away for a while."""
+def cut_off(out: Path) -> None:
+    """Take the cable of host b away for a while in the middle of a run."""
+    reached(out, CUT_AT)
     link = ("ip", "netns", "exec", "gansmith-b", "ip", "link", "set", "gan-b")
     shell(*link, "down")
     time.sleep(CUT_SEC)
@@ -164,18 +165,20 @@ def train(
     root: Path,
     name: str,
     *,
-    nodes: str = "2",
+    joins: bool = False,
     mark: bool = False,
-    meanwhile: Callable[[Path, list], None] | None = None,
+    meanwhile: Callable[[Path], None] | None = None,
 ) -> dict[str, Tensor]:
-    """Train on both hosts; return the last checkpoint's tensors."""
+    """Train on both hosts, of which the second may join later; return the last checkpoint's tensors."""
     out, log, began = root / name, root / f"{name}.log", time.monotonic()
     words = ["--work", str(root / "tiny.npz"), str(out), str(root / f"{name}.mark") if mark else ""]
-    started = [start(each, nodes, name, words, log) for each in (("a", "b") if meanwhile is not joins else ("a",))]
+    nodes = "1:2" if joins else "2"
+    started = [start("a", nodes, name, words, log)]
+    if joins:
+        reached(out, JOINS_AT)
+    started.append(start("b", nodes, name, words, log))
     if meanwhile is not None:
-        meanwhile(out, started)
-        if meanwhile is joins:
-            started.append(start("b", nodes, name, words, log))
+        meanwhile(out)
     try:
         codes = [each.wait(timeout=300) for each in started]
     except subprocess.TimeoutExpired:
@@ -193,15 +196,6 @@ def train(
     if mark:
         print(f"  killed at {time.strftime('%H:%M:%S', time.gmtime((root / f'{name}.mark').stat().st_mtime))}")
     return load_latest(out / "checkpoints")[0].tensors
-
-
-def cut(out: Path, _: list) -> None:
-    reached(out, CUT_AT)
-    cut_off()
-
-
-def joins(out: Path, _: list) -> None:
-    reached(out, JOINS_AT)
 
 
 def compare(whole: dict[str, Tensor], other: dict[str, Tensor]) -> tuple[int, float]:
@@ -238,9 +232,9 @@ def main() -> None:
         if "killed" in given.cases:
             found["a killed worker"] = compare(whole, train(root, "killed", mark=True)), 0
         if "cut" in given.cases:
-            found[f"a host cut off for {CUT_SEC:.0f} s"] = compare(whole, train(root, "cut", meanwhile=cut)), 0
+            found[f"a host cut off for {CUT_SEC:.0f} s"] = compare(whole, train(root, "cut", meanwhile=cut_off)), 0
         if "joins" in given.cases:
-            found["a host that joins"] = compare(whole, train(root, "joins", nodes="1:2", meanwhile=joins)), 1e-4
+            found["a host that joins"] = compare(whole, train(root, "joins", joins=True)), 1e-4
         for name, ((differ, error), _) in found.items():
             print(f"{name}: {differ} of {len(whole)} tensors differ, by at most {error:.1e}")
         sys.exit(0 if all(error <= allowed for (_, error), allowed in found.values()) else 1)

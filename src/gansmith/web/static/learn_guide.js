@@ -5,11 +5,11 @@ import { Panel } from "./ui.js";
 import { short } from "./chart.js";
 
 export function Guide({ live, settings, started }) {
-  const [{ means, phase }, setSeen] = useState({ means: {}, phase: "" });
+  const [{ means, phase }, setSeen] = useState({ frame: null, means: {}, phase: "" });
   useEffect(() => { // numbers and words of one picture; a network that took no step keeps its numbers
     const timer = setInterval(() => {
       const { frame } = live.current;
-      setSeen((old) => (frame ? { means: { ...old.means, ...frame.means }, phase: frame.playing ? "" : frame.phase } : { means: {}, phase: "" }));
+      setSeen((old) => (frame === old.frame ? old : { frame, means: frame ? { ...old.means, ...frame.means } : {}, phase: frame?.playing ? "" : frame?.phase ?? "" }));
     }, 400);
     return () => clearInterval(timer);
   }, []);
