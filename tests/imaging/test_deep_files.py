@@ -2,16 +2,19 @@
 
 import gzip
 import io
+import logging
 import struct
 import tracemalloc
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from gansmith.imaging.deep_files import DEFLATED_DICOM, MOST_VALUES, open_any, read_dicom, read_nifti, read_values
+from gansmith.imaging.images import ImageError, quiet_readers
 
 FEW_MB = 60
 SIDE = 30_000  # SIDE x SIDE is over the limit of values, and over that of pixels
@@ -130,3 +133,24 @@ def test_a_tiff_that_claims_too_much(sides, refused):
     with few_mb(), refused("image.too_large"):
         opened, _ = open_any(bytes(data))
         read_values(bytes(data), opened)
+
+
+def test_what_the_library_says_of_a_damaged_file_is_silenced(caplog, capsys):
+    pytest.importorskip("tifffile", reason="the extra science is not installed")
+    out = io.BytesIO()
+    Image.fromarray(np.arange(256, dtype=np.uint16).reshape(16, 16)).save(out, "TIFF")
+    data = bytearray(out.getvalue())
+    data[12] = 0  # the type of the first entry
+
+    def read() -> None:
+        with suppress(ImageError):
+            read_values(bytes(data), open_any(bytes(data))[0])
+
+    read()
+    assert caplog.records
+    caplog.clear()
+    with quiet_readers():
+        read()
+    assert not caplog.records
+    assert capsys.readouterr() == ("", "")
+    assert logging.getLogger("tifffile").isEnabledFor(logging.ERROR)

@@ -11,7 +11,7 @@ from PIL import Image
 from gansmith.core.errors import DataError
 from gansmith.data.image_info import read_info
 from gansmith.imaging import images
-from gansmith.imaging.images import ImageError, decode_image, quiet_pillow
+from gansmith.imaging.images import ImageError, decode_image, quiet_readers
 
 Y, X = np.mgrid[:64, :64]
 PICTURE = Image.fromarray(np.dstack([X * 4, Y * 4, (X + Y) * 2]).astype(np.uint8))
@@ -70,7 +70,7 @@ def test_a_png_that_lacks_pixels_is_damaged():
 
 def test_a_jpeg_above_the_limit_is_decoded_smaller_for_training():
     large = encoded(PICTURE.resize((400, 200)), "JPEG")
-    with quiet_pillow():
+    with quiet_readers():
         info = read_info(lambda: large, decode=True, limit=30_000)
         assert (info.height, info.width, info.problem) == (200, 400, "")
         assert decode_image(large, 30_000, shrink=True).size == (200, 100)

@@ -157,7 +157,7 @@ def test_exif_rotation_is_honoured(kind, orientation):
 
 def test_damaged_exif_turns_nothing():
     data = encoded(picture(), "JPEG", exif=b"Exif\0\0MM\0*\xff\xff\xff\xff\xff\xff")
-    with images.quiet_pillow():
+    with images.quiet_readers():
         assert decode_image(data).size == (24, 16)
 
 
@@ -199,13 +199,13 @@ def test_one_transparent_gray_or_colour():
 def test_bad_files_have_a_reason(refused, data, code):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with images.quiet_pillow(), refused(code, hiding=[r"(?<=damaged \().*(?=\))"]):  # Pillow's own words
+        with images.quiet_readers(), refused(code, hiding=[r"(?<=damaged \().*(?=\))"]):  # Pillow's own words
             decode_image(data)
 
 
 def test_the_pixel_limit_is_checked_before_decoding(refused, monkeypatch):
     monkeypatch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
-    with images.quiet_pillow(), refused("image.too_large"):
+    with images.quiet_readers(), refused("image.too_large"):
         decode_image(claims_to_be(8000, 6000))
 
 

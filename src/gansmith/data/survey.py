@@ -8,7 +8,7 @@ from gansmith.core.events import OnProgress, Progress
 from gansmith.data.base import Listing, Source
 from gansmith.data.image_info import ImageInfo, read_info
 from gansmith.data.threads import FEWEST_PIXELS, in_threads, num_workers
-from gansmith.imaging.images import PIXEL_LIMIT, no_memory, quiet_pillow
+from gansmith.imaging.images import PIXEL_LIMIT, no_memory, quiet_readers
 
 FEWEST_KEPT, MOST_KEPT = 16, 2_000_000  # pixels of one deep image, and of a set, from which its range is found
 SAMPLED = 256  # images that are decoded to infer the number of channels
@@ -52,9 +52,9 @@ def survey(
 
 @contextmanager
 def reading(source: Source) -> Iterator[None]:
-    """Silence Pillow's warnings while images are read, and say so if memory runs out."""
+    """Silence the libraries while images are read, and say so if memory runs out."""
     try:
-        with quiet_pillow():
+        with quiet_readers():
             yield
     except MemoryError as problem:
         raise no_memory(f"the images of '{source.location}'") from problem

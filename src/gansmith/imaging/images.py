@@ -37,6 +37,7 @@ LONGEST_SIDE_PX = {"JPEG": 65_500, "WEBP": 16_383}
 QUALITY = 95  # of JPEG and WebP: compression is hard to see
 FULL_COLOUR_QUALITY = 90  # from here on JPEG keeps the colour of every pixel
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+LOGGERS = ("PIL.TiffImagePlugin", "tifffile", "pydicom", "nibabel.global")  # of the libraries that read images
 PIXEL_LIMIT = 40_000_000
 STARTS = range(3, 9)  # shorter sides of the smallest feature maps, px
 LONGEST_PROPORTION = 16  # of the longer side to the shorter one
@@ -199,21 +200,26 @@ def stages(height: int, width: int, padding: int = 1) -> tuple[int, int, int] | 
 
 
 @contextmanager
-def quiet_pillow() -> Iterator[None]:
-    """Silence Pillow's warnings about odd files; enter it in the main thread, because filters are global.
+def quiet_readers() -> Iterator[None]:
+    """Silence what the libraries say of odd files; enter it in the main thread, because filters are global.
 
-    Pillow's own limit of pixels is lifted: ``open_image`` has one.
+    They quote the files as they are, with control characters too. Pillow's own limit of pixels is lifted:
+    ``open_image`` has one.
     """
     limit = Image.MAX_IMAGE_PIXELS
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module=r"PIL\.")
-        warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-        logging.getLogger("PIL.TiffImagePlugin").setLevel(logging.CRITICAL)  # it logs TIFF files of many bands
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
         Image.MAX_IMAGE_PIXELS = None
         try:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
 
 
 def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -> Image.Image:

@@ -30,7 +30,7 @@ from gansmith.imaging.images import (
     num_frames,
     on_white,
     open_image,
-    quiet_pillow,
+    quiet_readers,
     to_pil,
 )
 from gansmith.imaging.values import PixelValues
@@ -61,7 +61,7 @@ def open_picture(image: ImageLike, *, keep_profile: bool = False) -> Image.Image
             )
         return to_pil(image)
     try:
-        with quiet_pillow():
+        with quiet_readers():
             if not isinstance(image, bytes) and is_array_file(Path(image)):
                 return as_image(array_images(image)[0])
             content = image if isinstance(image, bytes) else read_bytes(image)
@@ -82,7 +82,7 @@ def read_as_values(image: ImageLike) -> np.ndarray:
     try:
         if isinstance(image, np.ndarray):
             return checked(image[..., None] if image.ndim == 2 else image)
-        with quiet_pillow():
+        with quiet_readers():
             if isinstance(image, bytes):
                 return as_values(image)
             if is_array_file(Path(image)):
@@ -390,7 +390,7 @@ def _more_frames(file: Path) -> int:
             start = opened.read(START_BYTES)
         if not start.startswith(STACK_STARTS) and start[4:8] != b"ftyp" and b"acTL" not in start:
             return 0  # the file is not read twice
-        with quiet_pillow():
+        with quiet_readers():
             return num_frames(open_image(read_bytes(file))) - 1
     except (OSError, ImageError):
         return 0

@@ -28,7 +28,7 @@ from gansmith.imaging.images import (
     encode_png,
     from_levels,
     make_grid,
-    quiet_pillow,
+    quiet_readers,
     to_pil,
 )
 from gansmith.imaging.scatter import draw_points
@@ -371,7 +371,7 @@ def _is_whole(path: Path) -> bool:
 
 def _refuse_other_image(path: Path, image: np.ndarray, values: PixelValues | None, folder: Path) -> None:
     """Raise GansmithError if a file shows another image than ``image``; another device may change a level."""
-    with quiet_pillow():
+    with quiet_readers():
         there = as_values(read_bytes(path))
     there = there if values is None or there.shape != image.shape else shares(values.stored(there)) * 255
     image = image if values is None else shares(image) * 255

@@ -13,7 +13,7 @@ from gansmith.data.base import DataSpec
 from gansmith.data.sources.walk import image_files, is_array_file
 from gansmith.data.value_format import stored_image
 from gansmith.imaging.deep_files import checked
-from gansmith.imaging.images import quiet_pillow
+from gansmith.imaging.images import quiet_readers
 from gansmith.inference.image_files import array_images, raise_failures
 from gansmith.inference.inversion.invert import invert
 from gansmith.inference.latents import refuse_points
@@ -75,7 +75,7 @@ def _inversion_psnr_db(model: Model, images: np.ndarray, label: str | None) -> n
 
 def _fitted(file: Path, spec: DataSpec) -> list[tuple[str, np.ndarray]]:
     """Return (name, stored pixels) of a file; of an array file with several images FILE#NUMBER each."""
-    with quiet_pillow():
+    with quiet_readers():
         if not is_array_file(file):
             return [(escaped(file), stored_image(read_bytes(file), spec))]
         images = array_images(file)

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 
 from gansmith.core.errors import DataError, GansmithError
 from gansmith.core.events import OnProgress, Progress, silent
-from gansmith.imaging.images import decode_image, open_image, quiet_pillow, upright_shape
+from gansmith.imaging.images import decode_image, open_image, quiet_readers, upright_shape
 from gansmith.inference.base import needs_weights
 from gansmith.inference.image_files import pixels_of, refuse_large
 from gansmith.inference.onnx_model import SUPER_RESOLUTION, OnnxModel
@@ -100,7 +100,7 @@ async def _image_in(request: Request) -> bytes:
         raise DataError("data.empty", "the body is empty\n  send the bytes of an image file")
 
     def look() -> None:
-        with quiet_pillow():
+        with quiet_readers():
             open_image(body, UPLOAD_PIXELS)
 
     await asyncio.to_thread(look)
@@ -116,7 +116,7 @@ def _translated(model: OnnxModel, body: bytes, on_progress: OnProgress) -> bytes
     _check_result(body, generator.scale)
     if not generator.takes_mask:
         return translate(model, body, on_progress=on_progress)._repr_png_()
-    with quiet_pillow():
+    with quiet_readers():
         image = decode_image(body, UPLOAD_PIXELS)
     hole = np.asarray(image.convert("RGBA").getchannel("A")) < 128
     pixels = pixels_of(image, generator.given_channels)
@@ -124,7 +124,7 @@ def _translated(model: OnnxModel, body: bytes, on_progress: OnProgress) -> bytes
 
 
 def _check_result(body: bytes, scale: int) -> None:
-    with quiet_pillow():
+    with quiet_readers():
         height, width = upright_shape(open_image(body, UPLOAD_PIXELS))
     refuse_large(body, height * scale, width * scale, RESULT_PIXELS)
 
