@@ -1,6 +1,7 @@
 """What the site generates: layer tables, results of runs, the picture of the packages, MathML."""
 
 import ast
+import json
 import re
 import tomllib
 from html import escape
@@ -14,6 +15,7 @@ from sphinx.util.docutils import SphinxDirective
 from sphinx.writers.html5 import HTML5Translator
 
 from gansmith.api import describe_networks, example_spec
+from gansmith.planning.expectations import SEEN
 from gansmith.recipes.load import load_recipe
 
 REPOSITORY = Path(__file__).parents[1]
@@ -114,6 +116,24 @@ class Run(SphinxDirective):
         return self.parse_text_to_nodes(f"```{{include}} /learn/runs/{piece.name}\n:relative-images:\n```")
 
 
+class Seen(SphinxDirective):
+    """``{seen}``: the runs of scripts/train_for_minutes.py, each kind of images with its pictures by minutes."""
+
+    def run(self) -> list[nodes.Node]:
+        """Return a heading for each kind of images, and each run's numbers and picture."""
+        self.env.note_dependency(str(SEEN))
+        lines, above = list[str](), ""
+        for run in map(json.loads, SEEN.read_text(encoding="utf-8").splitlines()):
+            kind = f"{run['count']:,} {run['of']}, {'gray' if run['channels'] == 1 else 'colour'}"
+            lines += [] if kind == above else ["", f"**{kind}**"]
+            above, told = kind, [f"{run['side']} px", f"{run['kimg']:,.0f} kimg"]
+            told += [f"`{name}` {value:.3g}" for name, value in run["numbers"].items()]
+            words = run["words"]
+            lines += ["", f"**{run['minutes']:g} minutes** ({', '.join(told)}): {words}.", ""]
+            lines += [f"![{words}](/{run['picture'].removeprefix('docs/')})"]
+        return self.parse_text_to_nodes("\n".join(lines))
+
+
 def visit_math(writer: HTML5Translator, node: nodes.math) -> None:
     """Write a formula as MathML, which browsers show without scripts."""
     writer.body.append(tex2mathml(node.astext()))
@@ -131,5 +151,6 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("packages", Packages)
     app.add_directive("layers", Layers)
     app.add_directive("run", Run)
+    app.add_directive("seen", Seen)
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_displaymath, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

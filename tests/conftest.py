@@ -71,6 +71,12 @@ def _own_cache(monkeypatch, session_cache):
 
 
 @pytest.fixture(autouse=True)
+def _own_random_numbers():
+    """Give each test the same random numbers, whatever ran before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
 def _own_plugins():
     """Remove the parts that a test's plugins have registered, so that no other test finds or lists them."""
     registries = [each for each in vars(plugins).values() if isinstance(each, plugins.Registry)]

@@ -17,8 +17,8 @@ from gansmith.data.duplicates import distinct_share
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
 from gansmith.data.peek import peek
-from gansmith.planning import choices, planner
-from gansmith.planning.expectations import SEEN, Expectation, expectation_for
+from gansmith.planning import choices, expectations, planner
+from gansmith.planning.expectations import Expectation, expectation_for, seen_runs
 from gansmith.planning.heuristics import (
     COMPACT,
     GPU,
@@ -359,7 +359,7 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
     own = {"conditional": "no", "batch_size": "16", "augment": "diffaugment", "kimg": "2"}
     own |= {"lr": "0.001", "lr of D": "0.001", "mirror": "true", "loss": "hinge", "base_channels": "16 / 8"}
     assert {each.what: each.value for each in found.choices if each.reason == USERS} == own
-    assert method.penalties[0].weight == gamma_for(COMPACT, 256, 16)  # of the user's batch
+    assert method.penalties[0].weight == gamma_for(COMPACT, 256, 16)[0]  # of the user's batch
 
 
 @pytest.mark.slow
@@ -469,12 +469,12 @@ def test_the_batch_fits_the_memory_of_the_width_that_is_taken(measured, tmp_path
 
 
 def test_rules():
-    assert gamma_for(COMPACT, 64 * 64, 64) == 5
-    assert gamma_for(COMPACT, 32 * 32, 64) == 1.2
-    assert gamma_for(COMPACT, 64 * 64, 16) == 20
+    assert gamma_for(COMPACT, 64 * 64, 64)[0] == 5
+    assert gamma_for(COMPACT, 32 * 32, 64)[0] == 1.2
+    assert gamma_for(COMPACT, 64 * 64, 16)[0] == 20
     assert [lr_for(widest, large=False) for widest in (16, 64, 128, 256)] == [2e-3, 2e-3, 1e-3, 5e-4]
     assert [lr_for(widest, large=True) for widest in (16, 64, 128, 256)] == [1e-3, 1e-3, 1e-3, 5e-4]
-    assert gamma_for(GPU, 64 * 64, 64) == 2
+    assert gamma_for(GPU, 64 * 64, 64)[0] == 2
     assert [width_for(kimg, 28) for kimg in (0, 1_999, 2_000, 5_999, 6_000)] == [16, 16, 32, 32, 48]
     assert [width_for(kimg, 32) for kimg in (0, 249, 250, 5_999, 6_000)] == [16, 16, 32, 32, 48]
     assert [width_for(kimg, 64) for kimg in (299, 300)] == [16, 32]  # 100 kimg at a third of the speed
@@ -485,21 +485,30 @@ def test_rules():
     assert side_for(40, lambda _: 1) == 32 + 8  # between two of the table: as many as the lower one needs
 
 
-def test_expectations_are_of_runs_with_a_picture():
-    most = max((seen for seen in SEEN if seen.side == 28), key=lambda seen: seen.kimg)
-    assert expectation_for(32, 1, 60_000, most.kimg) == expectation_for(28, 1, 40_000, 1e9) == most
+def seen(count: int, kimg: float, side: int = 28, channels: int = 1) -> Expectation:
+    return Expectation(side, channels, count, kimg, f"{count} after {kimg}", f"{count}-{kimg}.png")
+
+
+def test_the_nearest_recorded_run_is_shown(monkeypatch):
+    runs = (seen(500, 20), seen(60_000, 10), seen(60_000, 260), seen(60_000, 250, channels=3))
+    monkeypatch.setattr(expectations, "seen_runs", lambda: runs)
+    assert expectation_for(32, 1, 60_000, 260) == expectation_for(28, 1, 40_000, 1e9) == runs[2]
+    assert expectation_for(28, 1, 60_000, 259) == runs[1]
+    assert expectation_for(28, 1, 600, 1e9) == runs[0]
+    assert expectation_for(28, 3, 60_000, 1e9) == expectation_for(28, 4, 60_000, 1e9) == runs[3]
     assert expectation_for(512, 1, 60_000, 1e9) is None
-    assert expectation_for(28, 3, 60_000, 1e9) is None
-    short = expectation_for(28, 1, 300, 25)
-    assert (short.kimg, short.picture) == (most.kimg, most.picture)
-    ends = (
-        ". Your run is shorter (10% of 250 kimg): expect lower quality"
-        ". Your data set is smaller (300 images): expect less variety"
+    short = expectation_for(28, 1, 6_000, 2)
+    assert short.picture == runs[1].picture
+    assert short.words == (
+        "60000 after 10. Your run is shorter (20% of 10 kimg): expect lower quality"
+        ". Your data set is smaller (6,000 images): expect less variety"
     )
-    assert short.words == most.words + ends
-    for seen in SEEN:
-        assert isinstance(seen, Expectation)
-        assert (REPOSITORY / seen.picture).stat().st_size < 200_000
+
+
+def test_recorded_runs_have_a_picture():
+    assert {each.channels for each in seen_runs()} == {1, 3}
+    for each in seen_runs():
+        assert (REPOSITORY / each.picture).stat().st_size < 200_000
 
 
 def test_a_peek_at_a_few_images(tmp_path, photos):

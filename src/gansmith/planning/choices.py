@@ -16,7 +16,6 @@ from gansmith.planning.heuristics import (
     END_NORM,
     FEW_IMAGES,
     FEWEST_IMAGES,
-    GAMMAS,
     GPU,
     HALF_LIFE_SHARE,
     IMAGES_OF_A_CLASS,
@@ -60,14 +59,11 @@ def fit_to_data(draft: RecipeBuilder, data: ImageData, runtime: Runtime, kimg: f
     draft.decide("batch_size", ("batch_size",), *batch_for(draft, spec, runtime))
     penalties = load_recipe(draft.base).method.penalties  # type: ignore[attr-defined]
     weights = tuple(f"method.penalties.{index}.weight" for index in range(len(penalties)))
-    large, was = _is_large(spec)[0], penalties[0].weight
-    gamma = gamma_for(draft.base, spec.height * spec.width, draft.recipe.batch_size, large=large)
+    pixels, was = spec.height * spec.width, penalties[0].weight
+    gamma, reason = gamma_for(draft.base, pixels, draft.recipe.batch_size, large=_is_large(spec)[0])
     value: Any = gamma
     if isinstance(was, Ramp):
         value = {**was.model_dump(), "start": gamma, "end": float(f"{gamma * was.end / was.start:.2g}")}
-    at = GAMMAS[draft.base]
-    of_batch = ("", "") if draft.base == COMPACT and large else (f" and batch {at[2]}", ", falls with the batch")
-    reason = f"{at[0]:g} at {at[1] ** 0.5:.0f} px{of_batch[0]}; grows with the pixels{of_batch[1]}"
     draft.decide("gamma", weights, value, reason)
     return (*warnings, *fit_to_number(draft, spec.count, num_distinct(data), kimg))
 

@@ -39,15 +39,18 @@ HALF_LIFE_SHARE = 0.02  # EMA half-life as a share of the length: 500 of 25,000 
 MEMORY_SHARE = 0.7
 
 
-def gamma_for(recipe: str, pixels: int, batch_size: int, *, large: bool = False) -> float:
-    """Return the weight of R1 and R2: it grows with the pixels and falls with the batch.
+def gamma_for(recipe: str, pixels: int, batch_size: int, *, large: bool = False) -> tuple[float, str]:
+    """Return the weight of R1 and R2, and why: it grows with the pixels and falls with the batch.
 
     Source: the heuristic of StyleGAN2-ADA, Karras et al. 2020, arXiv:2006.06676: gamma = 0.0002 pixels / batch.
     Differs: the constant is each recipe's own; for COMPACT above SMALL_PX (``large``) any batch has the same weight.
     """
     gamma, at_pixels, at_batch, power = GAMMAS[recipe]
-    falls = 1.0 if recipe == COMPACT and large else at_batch / batch_size
-    return float(f"{gamma * (pixels / at_pixels) ** power * falls:.2g}")
+    gamma, reason = gamma * (pixels / at_pixels) ** power, f"{gamma:g} at {at_pixels**0.5:.0f} px"
+    if recipe == COMPACT and large:
+        return float(f"{gamma:.2g}"), f"{reason}; grows with the pixels"
+    reason += f" and batch {at_batch}; grows with the pixels, falls with the batch"
+    return float(f"{gamma * at_batch / batch_size:.2g}"), reason
 
 
 def width_for(kimg: float, side: int) -> int:
