@@ -215,7 +215,7 @@ def fuzz(strategy: Any, read: Read, allowed: tuple[type[Exception], ...], minute
         while time.monotonic() < end:
             turn += 1
             checked = settings(
-                max_examples=500, deadline=60_000, database=None, phases=(Phase.generate, Phase.shrink),
+                max_examples=100, deadline=60_000, database=None, phases=(Phase.generate, Phase.shrink),
                 suppress_health_check=list(HealthCheck),
             )  # fmt: skip
             seed(turn)(checked(given(strategy)(one)))()
