@@ -3,6 +3,8 @@ import json
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import pytest
@@ -72,6 +74,23 @@ def test_the_record(refused, tmp_path):
 def test_a_record_with_a_wrong_field_is_refused(change, refused, tmp_path):
     run = RunFolder.create(tmp_path / "a")
     (run.path / RECORD).write_text(json.dumps({**record_of(LENGTH).model_dump(mode="json"), **change}))
+    with refused("run.unreadable_record"):
+        _ = run.record
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("data.spec.height", 0), ("data.spec.channels", -1), ("data.spec.count", 0), ("data.spec.held_out", -1),
+        ("data.holdout", 1.0), ("length.log_every", 0), ("length.schedule_kimg", 0), ("length.iterations", -1),
+        ("numerics.threads", 0), ("numerics.processes", 0),
+    ],
+)  # fmt: skip
+def test_a_record_with_a_number_out_of_range_is_refused(place, value, refused, tmp_path):
+    run, record = RunFolder.create(tmp_path / "a"), record_of(LENGTH).model_dump(mode="json")
+    *above, last = place.split(".")
+    reduce(getitem, above, record)[last] = value
+    (run.path / RECORD).write_text(json.dumps(record))
     with refused("run.unreadable_record"):
         _ = run.record
 

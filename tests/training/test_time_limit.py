@@ -196,7 +196,7 @@ def test_revisions_are_in_log_and_checkpoint(limited, scripted, tmp_path):
     assert 5 < len(revised) < 40
     last = list(revised.values())[-1]
     saved, folder = newest(run.folder), RunFolder(run.folder)
-    assert RunLength.from_json(saved.values["length"]) == folder.record.length == last
+    assert saved.values["length"] == folder.record.length == last
     assert saved.values["iteration"] == last.iterations
     assert saved.values["used_sec"] == pytest.approx(scripted.now, abs=0.01)
     rows = [row for row in read_rows(folder.log) if "event" not in row]

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from gansmith.core.errors import GansmithError, RecipeError, nearest, reason_of, unknown_name
@@ -22,6 +22,10 @@ from gansmith.core.plain_files import open_plain
 
 ENTRY_POINT_GROUP = "gansmith.plugins"
 MAX_PLUGIN_BYTES = 2**24
+
+
+Positive = Annotated[int, Field(ge=1)]  # checked where a model or dataclass is read from a file
+NotNegative = Annotated[int, Field(ge=0)]
 
 
 class FrozenModel(BaseModel):

@@ -7,14 +7,14 @@ import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from gansmith.core.errors import counted
 from gansmith.core.file_names import escaped, path_of
-from gansmith.core.registry import FrozenModel
+from gansmith.core.registry import FrozenModel, NotNegative, Positive
 from gansmith.imaging.images import PIXEL_LIMIT, POINT, Fit
 from gansmith.imaging.values import MOST_BANDS, STORED, PixelValues, picture_of
 
@@ -221,7 +221,7 @@ class Split:
     """A part of a data set: "all", or "train" or "holdout" with the held-out share and its seed."""
 
     name: str = "all"
-    share: float = 0.0
+    share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     seed: int = 0
 
 
@@ -230,17 +230,17 @@ class DataSpec:
     """The facts about a data set that networks, runs and metrics need."""
 
     name: str
-    height: int
-    width: int
-    channels: int  # 1 gray, 3 colour, 4 colour with alpha; up to 32 where ``values`` names bands
-    count: int  # images in this split
+    height: Positive
+    width: Positive
+    channels: Positive  # 1 gray, 3 colour, 4 colour with alpha; up to 32 where ``values`` names bands
+    count: Positive  # images in this split
     classes: tuple[str, ...]  # () when there are no labels
     fingerprint: str  # SHA-256 of names, labels and contents of all splits, and of size, fit and channels
-    held_out: int = 0  # images in the holdout split
+    held_out: NotNegative = 0  # images in the holdout split
     split: Split = Split()
     pixels_sha256: str = ""  # of the decoded and fitted images of all splits
     pairs: bool = False  # each image is a source and its target, side by side; ``width`` is the width of both
-    source_scale: int = 1  # how often the sides of a source, as it came, fit into those of its target
+    source_scale: Positive = 1  # how often the sides of a source, as it came, fit into those of its target
     fit: Fit = "crop"  # how images of other proportions were fitted
     palette: tuple[str, ...] = ()  # all colours, as "ff00aa" (RGB or RGBA) or "7f" (gray), which samples keep
     gray_sides: tuple[bool, bool] = (False, False)  # of coloured pairs or domains: all sources, all targets are gray

@@ -27,8 +27,9 @@ from typing_extensions import TypedDict
 from gansmith.core.atomic_files import TEMPORARY, commit_file, commit_json, is_disk_full, sync_folder
 from gansmith.core.errors import CheckpointError, DiskFullError, GansmithWarning, reason_of
 from gansmith.core.plain_files import read_json, refuse_damaged_tensors, sha256_of
-from gansmith.core.registry import FrozenModel
+from gansmith.core.registry import FrozenModel, NotNegative
 from gansmith.core.tensor_files import load_tensors
+from gansmith.runs.length import RunLength
 
 FORMAT = 1
 NAME = re.compile(r"\d{9}")  # of a checkpoint folder: its iteration; folders with other names are a user's
@@ -53,17 +54,17 @@ class StateValues(TypedDict):
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
 
-    iteration: Annotated[int, Field(ge=0)]
-    kimg: float
+    iteration: NotNegative
+    kimg: Annotated[float, Field(ge=0, allow_inf_nan=False)]
     salt: int
     seed: int
     planned: bool  # written on schedule, not because of a signal
-    log_sizes: dict[str, Annotated[int, Field(ge=0)]]
+    log_sizes: dict[str, NotNegative]
     recipe: dict[str, Any]
-    halvings: NotRequired[int]  # absent from older checkpoints, as all below
+    halvings: NotRequired[NotNegative]  # absent from older checkpoints, as all below
     log_sums: NotRequired[dict[str, str]]  # SHA-256 of each log up to its size
     record: NotRequired[dict[str, Any]]  # run.json
-    length: NotRequired[dict[str, Any] | None]
+    length: NotRequired[RunLength | None]
     used_sec: NotRequired[float]
 
 

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from gansmith.core import clock
 from gansmith.core.errors import GansmithError
+from gansmith.core.registry import NotNegative, Positive
 from gansmith.core.schedules import Moment
 from gansmith.recipes.recipe import Recipe
 
@@ -18,7 +21,7 @@ MAX_ITERATIONS = 999_999_999  # checkpoints and pictures are sorted by names of 
 class TimeLimit:
     """The time that a whole command may take, from its start to the last file: ``--minutes`` or ``--until``."""
 
-    seconds: float
+    seconds: Annotated[float, Field(gt=0)]
     until: float | None = None  # with --until: the end, in seconds since 1970
 
     def __str__(self) -> str:
@@ -36,12 +39,12 @@ class Revision:
     ``planned`` at ``end``. So progress never falls, and it is 1 at the end.
     """
 
-    iteration: int  # at which the length was revised
-    position: float
-    planned: int  # iterations of the first length
-    end: int
-    check_at: int  # iteration of a further revision between two checkpoints; 0: none
-    snapshot_every: int | None = None  # positions between snapshots; None: as decided at the start, 0: none
+    iteration: NotNegative  # at which the length was revised
+    position: Annotated[float, Field(ge=0)]
+    planned: Positive  # iterations of the first length
+    end: NotNegative
+    check_at: NotNegative  # iteration of a further revision between two checkpoints; 0: none
+    snapshot_every: NotNegative | None = None  # positions between snapshots; None: as decided at the start, 0: none
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,11 @@ class RunLength:
     A position is an iteration of the first length. Without a revision it is the iteration itself.
     """
 
-    schedule_kimg: float
-    iterations: int
-    log_every: int
-    preview_every: int
-    checkpoint_every: int
+    schedule_kimg: Annotated[float, Field(gt=0)]
+    iterations: NotNegative
+    log_every: Positive
+    preview_every: Positive
+    checkpoint_every: Positive
     source: str  # a phrase for people, for example "25 kimg"
     limit: TimeLimit | None = None  # the length follows the speed to keep it; None: the length stays
     revision: Revision | None = None
@@ -66,11 +69,8 @@ class RunLength:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> "RunLength":
-        """Return the length of ``to_json``."""
-        known = {each.name: values[each.name] for each in fields(cls) if each.name in values}
-        limit, revision = known.get("limit"), known.get("revision")
-        known |= {"limit": TimeLimit(**limit) if limit else None}
-        return cls(**{**known, "revision": Revision(**revision) if revision else None})
+        """Return the length of ``to_json``; ValueError if it is none."""
+        return TypeAdapter(cls).validate_python(values)
 
     def position(self, iteration: int) -> float:
         """Return the position at an iteration since the last revision."""

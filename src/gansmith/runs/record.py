@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from gansmith.core.errors import counted
 from gansmith.core.events import VerdictName
 from gansmith.core.plain_files import sha256_of
-from gansmith.core.registry import FrozenModel
+from gansmith.core.registry import FrozenModel, NotNegative, Positive
 from gansmith.core.runtime import Runtime, numerics
 from gansmith.core.version import __version__
 from gansmith.data.base import DataSpec, Source
@@ -32,7 +32,7 @@ class DataRecord(FrozenModel):
 
     source: str  # absolute, so that it is the same from any folder
     root: str | None = None  # folder of named data sets; None: the user's
-    holdout: float  # share of the images that the run does not train on
+    holdout: Annotated[float, Field(ge=0, lt=1)]  # share of the images that the run does not train on
     spec: DataSpec
 
 
@@ -40,12 +40,12 @@ class Numerics(FrozenModel):
     """Everything about the machine that decides the last bits of a run."""
 
     torch: str
-    threads: int
+    threads: Positive
     cpu: str  # instruction set
     device: str
     precision: str
     compiled: bool = False
-    processes: int = 1
+    processes: Positive = 1
 
     @classmethod
     def of(cls, runtime: Runtime) -> "Numerics":
@@ -71,8 +71,8 @@ class SnapshotProtocol(FrozenModel):
 
     features: str  # name of the extractor
     features_sha256: str
-    num_fake: int
-    num_real: int
+    num_fake: Positive
+    num_real: Positive
     reference: str
     weights: str
 
@@ -80,14 +80,14 @@ class SnapshotProtocol(FrozenModel):
 class MonitorRecord(FrozenModel):
     """How a run is monitored: decided once, so that a resumed run takes the same snapshots."""
 
-    every: int  # iterations between snapshots; 0: none
+    every: NotNegative  # iterations between snapshots; 0: none
     protocol: SnapshotProtocol | None = None  # None: no snapshots
 
 
 class Change(FrozenModel):
     """Changes that the user accepted at a resume."""
 
-    iteration: int
+    iteration: NotNegative
     kimg: float
     changes: tuple[str, ...]
 
@@ -99,8 +99,8 @@ class Change(FrozenModel):
 class TakenLayers(FrozenModel):
     """The layers of a network that a run took from the model of --init-from."""
 
-    taken: int
-    of: int  # layers of the network
+    taken: NotNegative
+    of: Positive  # layers of the network
     new: tuple[str, ...] = ()  # the others, each with the shapes of its weights
     classes: tuple[str, ...] = ()  # classes whose entries were taken, by name
 

@@ -352,5 +352,5 @@ def latest_checkpoint(run: RunFolder) -> tuple[Checkpoint, list[str]]:
 
 def length_at(checkpoint: Checkpoint, length: RunLength) -> RunLength:
     """Return the length that holds from a checkpoint on: its own where a time limit revises it, else ``length``."""
-    values = checkpoint.values.get("length")
-    return length if length.limit is None or values is None else RunLength.from_json(values)
+    own: RunLength | None = checkpoint.values.get("length")
+    return length if length.limit is None or own is None else own
