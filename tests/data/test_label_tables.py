@@ -161,12 +161,12 @@ def test_labels_csv_wins_over_sub_folders(prose, tmp_path):
 
 
 def test_rows_and_images_without_a_match_are_counted(prose, tmp_path):
-    table = "file,label\na.png,dog\nc.png,\nd.png,cat\ne.png,cat\n,cat\n"
+    table = "file,label\na.png,dog\nb.png,dog\nc.png,\nd.png,cat\ne.png,cat\n,cat\n"
     data = open_data(write(tmp_path / "set", {**IMAGES, "labels.csv": table}))
-    assert data.spec.count == 1
+    assert data.spec.count == 2
     assert data.spec.classes == ("dog",)
     prose("notes on a table of labels", "\n".join(data.summary.notes))
-    assert check_data(tmp_path / "set").classes == {"dog": 1}
+    assert check_data(tmp_path / "set").classes == {"dog": 2}
 
 
 def test_a_table_that_names_no_image(refused, tmp_path):

@@ -217,14 +217,19 @@ def mute_lost_terminal() -> None:
 
 
 def say_result(text: str | Path) -> None:
-    """Write the result of a long run to stdout; if nobody reads it any more, the run was a success all the same.
+    """Write the result of a long run to stdout; where it cannot be written, the run was a success all the same.
 
     A path that another program reads is written as it is, other text without control characters.
     """
+    stream = sys.stdout
+    if stream is None:  # it was closed before the start
+        return
     try:
-        print(text if isinstance(text, Path) and not sys.stdout.isatty() else shown(str(text)), flush=True)
-    except BrokenPipeError:
-        _mute(sys.stdout)
+        print(text if isinstance(text, Path) and not stream.isatty() else shown(str(text)), flush=True)
+    except OSError as problem:  # nobody reads it any more, or the disk of its file is full
+        _mute(stream)
+        if problem.errno != errno.EPIPE:
+            say(f"warning: stdout cannot be written: {problem.strerror}\n{text}")
 
 
 def _mute(stream: TextIO) -> None:

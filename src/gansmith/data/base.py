@@ -18,6 +18,7 @@ from gansmith.core.registry import FrozenModel, NotNegative, Positive
 from gansmith.imaging.images import PIXEL_LIMIT, POINT, Fit
 from gansmith.imaging.values import MOST_BANDS, STORED, PixelValues, picture_of
 
+MOST_BAD = 0.05  # share of images that cannot be read; more of them stop a run
 EACH_CHANNEL = "channels"  # the option range: one is found for each channel
 
 

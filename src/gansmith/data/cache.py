@@ -16,7 +16,7 @@ import PIL
 from gansmith.core.atomic_files import commit_json, is_disk_full
 from gansmith.core.errors import DataError, DiskFullError, GansmithWarning, counted
 from gansmith.core.events import OnProgress
-from gansmith.data.base import DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Source
+from gansmith.data.base import MOST_BAD, DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Source
 from gansmith.data.cache_check import damaged_rows
 from gansmith.data.cache_folder import (
     DIGESTS,
@@ -43,7 +43,6 @@ from gansmith.data.value_format import ValueFormat, needs_values
 from gansmith.imaging.images import POINT, ImageError, fit_image
 from gansmith.imaging.values import STORED, PixelValues
 
-MOST_BAD = 0.05  # share of images; more of them stop the build
 MOST_NAMED = 10  # bad images in an error
 MOST_COLOURS = 256  # of a palette
 

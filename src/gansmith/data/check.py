@@ -9,8 +9,7 @@ from typing import Any
 from gansmith.core.errors import DataError, counted
 from gansmith.core.events import OnProgress
 from gansmith.core.html import ShownAsLines
-from gansmith.data.base import DataOptions, Listing, left_out_line
-from gansmith.data.cache import MOST_BAD
+from gansmith.data.base import MOST_BAD, DataOptions, Listing, left_out_line
 from gansmith.data.duplicates import near_duplicates
 from gansmith.data.find import find_source
 from gansmith.data.image_format import infer_format
@@ -67,7 +66,7 @@ class CheckReport(ShownAsLines):
         out += _named(self.duplicates, " = ")
         out += self._near_lines() + self._mirror_lines() + list(self.notes)
         if self.refused:
-            return [*out, f"training would refuse: {self.refused}"]
+            return [*out, *f"training would refuse: {self.refused}".split("\n")]
         shape = f"{self.inferred['height']} x {self.inferred['width']}, channels {self.inferred['channels']}"
         return [*out, f"training would use: {shape}"]
 

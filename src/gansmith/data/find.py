@@ -6,9 +6,10 @@ from gansmith.core.errors import DataError, nearest
 from gansmith.core.file_names import escaped, path_of, printable
 from gansmith.data.base import Source
 from gansmith.data.datasets.base import data_sets, named_set
-from gansmith.data.sources.arrays import array_file
+from gansmith.data.sources.arrays import array_alone_in, array_file
 from gansmith.data.sources.domains import DOMAINS_PREFIX, Domains, TwoDomains
 from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FolderSource, OneFileSource, TarSource, ZipSource
+from gansmith.data.sources.idx_files import is_idx
 from gansmith.data.sources.hub import HUB_PREFIX, HubSource
 from gansmith.data.sources.layouts import help_for
 from gansmith.data.sources.pairs import PAIRS_PREFIX, FolderPairs
@@ -40,8 +41,10 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
         return ShardSource.parse(source)
     path = path_of(source)
     if path.is_dir():
-        shards = shards_in(path)
-        return ShardSource(shards, escaped(path.resolve())) if shards else FolderSource(path)
+        if shards := shards_in(path):
+            return ShardSource(shards, escaped(path.resolve()))
+        alone = array_alone_in(path)
+        return array_file(alone) if alone else FolderSource(path)
     name = path.name.lower()
     if not path.exists():
         if shards := shards_named(str(source)):
@@ -59,7 +62,7 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
         return ZipSource(path)
     if name.endswith(TAR_SUFFIXES):
         return TarSource(path)
-    if name.endswith((".npy", ".npz")):
+    if name.endswith((".npy", ".npz")) or is_idx(name):
         return array_file(path)
     if is_image_file(path):
         return OneFileSource(path)

@@ -176,9 +176,17 @@ def halves_of(size: tuple[int, int], pairs: bool) -> list[tuple[int, int, int, i
 
 
 def _extremes(image: Image.Image) -> tuple[int, int]:
-    """Return the smallest and largest gray value of an image in mode L, RGB or RGBA; all values for one with colour."""
-    ends: Any = image.getextrema()
-    return (0, 255) if not is_gray(image) else ends if image.mode == "L" else ends[0]
+    """Return the smallest and largest gray value of an image in mode L, RGB or RGBA; all values for one with colour.
+
+    A largest value that is further from the others than these from each other does not count: 255 of label maps, which
+    means "ignore".
+    """
+    if not is_gray(image):
+        return 0, 255
+    found = np.flatnonzero(image.histogram()[:256])  # of gray, or of red
+    low, high = int(found[0]), int(found[-1])
+    others = int(found[-2]) if len(found) > 2 else high
+    return low, others if high - others >= others - low else high
 
 
 def _deep_info(
@@ -198,7 +206,7 @@ def _deep_info(
         gray=bands < 3 or (bands in MODES and bool((array[..., :3] == array[..., :1]).all())),
         transparent=bands == 4 and not deep and bool((array[..., 3] < 255).any()),
         signature=_signature_of_values(array) if sign else None,
-        kind=str(array.dtype),
+        kind=str(array.dtype.newbyteorder("=")),
         bands=bands,
         deep=deep,
         colours=bands in (1, 3) or (bands == 4 and (not deep or (file is not None and has_alpha(file)))),

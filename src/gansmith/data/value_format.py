@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gansmith.core.errors import DataError, counted
-from gansmith.data.base import DataOptions, DataSpec, Payload
+from gansmith.data.base import EACH_CHANNEL, MOST_BAD, DataOptions, DataSpec, Payload
 from gansmith.data.image_info import ImageInfo, as_image, as_values
 from gansmith.imaging.images import PIXEL_LIMIT, Fit, ImageError, fit_image, fit_values
 from gansmith.imaging.values import (
+    FEW_VALUES,
     LUMINANCE,
+    QUANTILE,
     STEPS,
     PixelValues,
     ValueSample,
@@ -123,6 +125,7 @@ def infer_values(
         return None, []
     kind, white, notes = _common_kind(usable, options)
     colours = all(info.colours for info in usable) and channels in (1, 3, 4)
+    notes += _other_bands(usable, channels)
     bands = _bands(usable, options, channels, colours=colours)
     preview = _preview(options, channels)
     ranges = _asked_ranges(options, channels)
@@ -144,7 +147,8 @@ def infer_values(
     depth = max((each.depth for each in found), key=["8", "16", "float"].index)
     found = [PixelValues(depth, *(each.low, each.high, each.kind, each.bands, each.preview)) for each in found]
     if bands:
-        notes.append(f"bands: {', '.join(f'{at + 1} {name}' for at, name in enumerate(bands))}")
+        names = ", ".join(f"{at + 1} {name}" for at, name in enumerate(bands))
+        notes.append(counted(channels, "band") if bands == _numbered(channels) else f"bands: {names}")
     return ValueFormat(found[-1], found[0] if len(found) > 1 else None, white, tuple(labels), colours), notes
 
 
@@ -195,7 +199,29 @@ def _bands(infos: Sequence[ImageInfo], options: DataOptions, channels: int, *, c
     named = Counter(info.band_names for info in infos if len(info.band_names) >= channels)
     if named and channels > 1:
         return named.most_common(1)[0][0][:channels]
-    return () if channels in (1, 3) or colours else tuple(f"band {at + 1}" for at in range(channels))
+    return () if channels in (1, 3) or colours else _numbered(channels)
+
+
+def _numbered(channels: int) -> tuple[str, ...]:
+    return tuple(f"band {at + 1}" for at in range(channels))
+
+
+def _other_bands(infos: Sequence[ImageInfo], channels: int) -> list[str]:
+    """Return a note on images with too few bands, which are left out; DataError for more than MOST_BAD of them."""
+    few = [info for info in infos if info.bands < channels and (info.bands, channels) != (1, 3)]
+    if not few:
+        return []
+    counts = Counter(info.bands for info in infos)
+    told = " and ".join(f"{counted(count, 'image')} of {counted(bands, 'band')}" for bands, count in counts.most_common())
+    named = ", ".join(info.name for info in few[:MOST_NAMED] if info.name)
+    if len(few) <= MOST_BAD * len(infos):
+        return [f"mixed bands: {told}; those with fewer than {channels} are left out: {named}"]
+    least = min(counts)
+    raise DataError(
+        "data.mixed_bands",
+        f"mixed bands: {told}; fewer than {channels}: {named}"
+        f"\n  keep the images with the same bands, or take the first {least} of each: channels={least}",
+    )
 
 
 def _wrong_bands(options: DataOptions, channels: int) -> DataError:
@@ -246,7 +272,7 @@ def _side(
 ) -> tuple[tuple[str, tuple[float, ...], tuple[float, ...], str], list[str]]:
     """Return depth, low, high and kind of the values of one side, and notes."""
     lowest, highest = min(float(s.low.min()) for s in samples), max(float(s.high.max()) for s in samples)
-    is_whole = np.dtype(kind).kind in "uib"
+    is_whole, marks = np.dtype(kind).kind in "uib", ""
     is_unit = not is_whole and lowest >= -1.001 and highest <= 1.001
     steps = is_unit and _in_steps(samples, 0.15 if kind == "float16" else 0.01, signed=lowest < -NEARLY)
     if asked:
@@ -260,8 +286,9 @@ def _side(
     elif is_labels and highest > lowest and options.range is None:
         low, high = (min(0.0, lowest),), (highest,)
     else:
+        samples, marks = (samples, "") if options.range == EACH_CHANNEL else _without_marks(samples)
         low, high = robust_range(
-            [_of_channels(sample, channels) for sample in samples], each_channel=options.range == "channels"
+            [_of_channels(sample, channels) for sample in samples], each_channel=options.range == EACH_CHANNEL
         )
     span = max(top - bottom for bottom, top in zip(low, high, strict=True))
     depth = options.depth
@@ -269,24 +296,59 @@ def _side(
         depth = (
             "8" if steps or (is_whole and span <= STEPS["8"]) else "16" if is_whole and span <= STEPS["16"] else "float"
         )
-    notes = []
+    notes = [f"all values are {lowest:g}: there is nothing to learn"] if lowest == highest else []
+    if is_labels and not asked and (dark := _without_marks(samples)[1]):
+        dark = dark.partition(": ")[0]
+        notes.append(f"{dark}, which networks see as nearly one value; range=LOW:HIGH of the others shows them")
     if (depth, kind, low, high) != ("8", "uint8", (0.0,), (255.0,)):
         stored = {"8": "8-bit numbers", "16": "16-bit numbers", "float": "floats"}[depth]
         ranges = "; ".join(f"{a:g} to {b:g}" for a, b in zip(low, high, strict=True))
         each = " (one range for each channel)" if len(low) > 1 else ""
-        rule = "set by range=" if asked else "the range of the whole set"
+        rule = "set by range=" if asked else "the range of the others" if marks else "the range of the whole set"
         notes.append(
             f"values {lowest:g} to {highest:g} ({kind}) are stored as {stored}; networks see {ranges}{each} as -1 to 1,"
             f" {rule}"
         )
         if is_labels:
             notes.append(f"masks or label maps: {len(_labels(samples))} different values, resized without mixing them")
+        if marks:
+            notes.append(f"{marks}; range={lowest:g}:{highest:g} keeps them")
         beyond = _beyond(samples, low, high)
         if beyond > 0:
             notes.append(
                 f"{beyond:.2g} of the values lie outside and are clipped to the ends; range=LOW:HIGH sets them"
             )
     return (depth, low, high, kind), notes
+
+
+def _without_marks(samples: Sequence[ValueSample]) -> tuple[Sequence[ValueSample], str]:
+    """Return samples without the values that mark no data, such as -9999, and a remark on these.
+
+    A mark is the smallest or the largest value of the set, frequent, and further from the others than these from each
+    other.
+    """
+    some = np.concatenate([sample.some.ravel() for sample in samples])
+    ends = float(some.min()), float(some.max())
+    inner = some[(some > ends[0]) & (some < ends[1])]
+    if len(np.unique(inner)) < (2 if are_labels(samples) else FEW_VALUES):
+        return samples, ""
+    low, high = float(inner.min()), float(inner.max())
+    gaps = low - ends[0], ends[1] - high
+    marks = [
+        end
+        for end, gap in zip(ends, gaps, strict=True)
+        if gap >= high - low and (some == end).mean() >= QUANTILE / 2  # rarer ones are beyond the range in any case
+    ]
+    if not marks:
+        return samples, ""
+    kept = some[~np.isin(some, marks)]
+    low, high = float(kept.min()), float(kept.max())
+    share = np.isin(some, marks).mean()
+    remark = (
+        f"{share:.2%} of the values are {' or '.join(f'{mark:g}' for mark in marks)}, far from the others ({low:g} to"
+        f" {high:g}): they are taken as marks for no data and clipped to the nearer end"
+    )
+    return [ValueSample(np.array([low]), np.array([high]), kept[:, None])], remark
 
 
 def _of_channels(sample: ValueSample, channels: int) -> ValueSample:

@@ -17,7 +17,7 @@ from PIL import Image, ImageChops, ImageOps, UnidentifiedImageError, features
 from gansmith.core.atomic_files import commit_bytes
 from gansmith.core.errors import DataError
 from gansmith.imaging.colour_profiles import to_srgb
-from gansmith.imaging.file_repair import with_jpeg_end, without_png_extras
+from gansmith.imaging.file_repair import other_kind, with_jpeg_end, without_png_extras
 from gansmith.imaging.pixel_art import block_of, scaled_by_whole_factor
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -235,7 +235,8 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
     except Image.DecompressionBombError as problem:
         raise ImageError("image.too_large", f"over the limit of {PIXEL_LIMIT // 10**6} Mpx") from problem
     except UnidentifiedImageError as problem:
-        raise ImageError("image.unknown_format", f"not an image in a known format ({', '.join(FORMATS)})") from problem
+        kind = other_kind(data) or f"not an image in a known format ({', '.join(FORMATS)})"
+        raise ImageError("image.unknown_format", kind) from problem
     except MemoryError as problem:
         raise no_memory("an image") from problem
     except Exception as problem:  # decoders raise many error types on damaged files

@@ -1,46 +1,18 @@
 """MNIST, Fashion-MNIST and KMNIST: idx files of 28 x 28 gray images in ten classes."""
 
-import gzip
-import math
-import struct
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from gansmith.core.errors import DataError, reason_of
-from gansmith.core.plain_files import open_plain
+from gansmith.core.errors import DataError
 from gansmith.data.datasets.base import FileSet, register
 from gansmith.data.sources.arrays import Arrays, ArraySource
 from gansmith.data.sources.folders_archives import file_stamp
+from gansmith.data.sources.idx_files import read_idx
 
-MAX_IDX_BYTES = 10**9
 OFFICIAL_COUNTS = {"train": 60_000, "test": 10_000}
-
-
-def read_idx(path: Path) -> np.ndarray:
-    """Return the uint8 array of an idx file, plain or .gz; DataError unless header and length agree exactly."""
-    try:
-        with open_plain(path) as packed, gzip.open(packed) if path.suffix == ".gz" else packed as file:
-            zeros, kind, num_sides = struct.unpack(">HBB", file.read(4))
-            if zeros or kind != 8 or num_sides not in (1, 3):
-                raise ValueError("its header does not describe images or labels in bytes")
-            shape = struct.unpack(f">{num_sides}I", file.read(4 * num_sides))
-            size = math.prod(shape)
-            if size > MAX_IDX_BYTES:
-                raise ValueError(f"its header claims {size:,} bytes, more than the limit of {MAX_IDX_BYTES:,}")
-            values = file.read(size + 1)
-            if len(values) != size:
-                raise ValueError(
-                    f"its header claims {size:,} bytes, {'more' if len(values) > size else 'fewer'} follow"
-                )
-    except (OSError, EOFError, ValueError, struct.error, zlib.error) as problem:
-        raise DataError(
-            "data.damaged_idx", f"idx file '{path}' is damaged: {reason_of(problem)}\n  download it again"
-        ) from problem
-    return np.frombuffer(values, np.uint8).reshape(shape)
 
 
 class IdxSet(FileSet):

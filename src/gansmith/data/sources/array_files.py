@@ -11,12 +11,13 @@ import numpy as np
 
 from gansmith.core.errors import DataError, counted
 from gansmith.data.base import Item, Listing, Payload
-from gansmith.data.sources.arrays import read_array
+from gansmith.data.sources.arrays import read_array, stack_first, unflattened
 from gansmith.data.sources.walk import ARRAY_ENDINGS, START_BYTES, ending_by_content, ending_of
 from gansmith.imaging.deep_files import DICOM_ENDINGS, read_dicom, read_nifti
 from gansmith.imaging.images import ImageError
 from gansmith.imaging.values import MOST_BANDS
 
+FLAT_IMAGES = (784, 3072)  # values of a flat image of MNIST's or CIFAR's size, as Quick, Draw! has them
 Stream = Callable[[Sequence[Item]], Iterator[tuple[int, Callable[[], Payload]]]]
 
 
@@ -92,12 +93,14 @@ def images_in(content: Payload, name: str) -> np.ndarray:
 
 def _oriented(array: np.ndarray) -> np.ndarray:
     """Return one image or several as (N, H, W, C); ImageError for other shapes."""
+    if array.dtype == np.uint8 and array.ndim == 2 and array.shape[1] in FLAT_IMAGES and array.size:
+        return unflattened(array)
     if array.ndim == 2:
         return array[None, ..., None]
     if array.ndim == 3 and array.size and not _are_bands(array.shape[2], array.shape[:2]):
         if _are_bands(array.shape[0], array.shape[1:]):
             return array.transpose(1, 2, 0)[None]
-        return array[..., None]
+        return stack_first(array)[..., None]
     if array.ndim == 3 and array.size:
         return array[None]
     if array.ndim == 4 and array.size and _are_bands(array.shape[3], array.shape[1:3]):

@@ -1,9 +1,11 @@
-"""Arrays as sources: .npy and .npz files, and the arrays of named data sets; never pickle."""
+"""Arrays as sources: .npy, .npz and idx files, and the arrays of named data sets; never pickle."""
 
+import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import isqrt
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +15,9 @@ from gansmith.core.errors import DataError
 from gansmith.core.file_names import escaped, printable
 from gansmith.core.plain_files import open_plain
 from gansmith.data.base import Item, Listing, Payload
+from gansmith.data.sources.idx_files import is_idx, labels_beside, read_idx
+from gansmith.data.sources.layouts import TEXTS
+from gansmith.data.sources.walk import ending_of, rubbish_noun
 from gansmith.imaging.images import MODES, POINT, as_levels
 from gansmith.imaging.values import MOST_BANDS
 
@@ -82,6 +87,15 @@ class ArraySource:
                 f"array of type {images.dtype} in '{self.location}' cannot be read as images"
                 "\n  allowed: whole numbers, floats and bool; store other values as several bands of floats",
             )
+        notes = []
+        if len(shape) == 2 and _flat_side(shape[1]) and images.size:
+            images = unflattened(images)
+            side = images.shape[1]
+            notes = [f"array {shape} read as {shape[0]:,} flat images of {side} x {side} x {images.shape[3]}"]
+            return images, notes
+        if len(shape) == 3 and (turned := stack_first(images)).shape != shape:
+            notes = [f"array {shape} read as {shape[2]:,} images along the third axis"]
+            images, shape = turned, turned.shape
         first, last = (_can_be_bands(shape, axis) for axis in (1, 3))
         if first == last and len(shape) == 4:
             first, last = (shape[axis] in MODES for axis in (1, 3))
@@ -99,7 +113,7 @@ class ArraySource:
             )
         elif first:
             return self._not_empty(images.transpose(0, 2, 3, 1)), [f"array {shape} read as (N, C, H, W)"]
-        return self._not_empty(images), []
+        return self._not_empty(images), notes
 
     def _point_levels(self, points: np.ndarray) -> tuple[np.ndarray, str]:
         """Return points in the plane, (N, 1, 2, 1) in [-1, 1], as uint8, and a note; DataError outside [-1, 1]."""
@@ -143,6 +157,29 @@ class ArraySource:
         return labels.astype(np.int64), arrays.class_names
 
 
+def stack_first(array: np.ndarray) -> np.ndarray:
+    """Return (N, H, W) of three axes; (H, W, N), as MATLAB stores a stack, is told by its first two that are equal."""
+    rows, columns, depth = array.shape
+    return array.transpose(2, 0, 1) if rows == columns != depth else array
+
+
+def unflattened(array: np.ndarray) -> np.ndarray:
+    """Return rows of square images, gray (N, S * S) or colour (N, 3 * S * S), as (N, H, W, C)."""
+    side, count = _flat_side(array.shape[1]), len(array)
+    if side * side == array.shape[1]:
+        return array.reshape(count, side, side, 1)
+    return array.reshape(count, 3, side, side).transpose(0, 2, 3, 1)
+
+
+def _flat_side(length: int) -> int:
+    """Return the side of the square image with so many values, gray or colour; 0 if there is none of 16 px or more."""
+    for values in (length, length // 3 if length % 3 == 0 else 0):
+        side = isqrt(values)
+        if side >= 16 and side * side == values:
+            return side
+    return 0
+
+
 def _can_be_bands(shape: tuple[int, ...], axis: int) -> bool:
     """Say whether an axis of (N, H, W, C) or (N, C, H, W) can be the channels."""
     if len(shape) != 4:
@@ -152,15 +189,63 @@ def _can_be_bands(shape: tuple[int, ...], axis: int) -> bool:
 
 
 def array_file(path: Path, *, name: str = "") -> ArraySource:
-    """Return a .npy or .npz file as a source; a ``name`` replaces its path, so the file may lie anywhere."""
+    """Return a .npy, .npz or idx file as a source; a ``name`` replaces its path, so the file may lie anywhere."""
     path = path.resolve()
-    load = read_npy if path.suffix.lower() == ".npy" else read_npz
+    labels = labels_beside(path) if is_idx(path.name) else None
+
+    def load() -> Arrays:
+        if is_idx(path.name):
+            return Arrays(read_idx(path), read_idx(labels) if labels else None, (), _idx_notes(path, labels))
+        return read_npy(path) if path.suffix.lower() == ".npy" else read_npz(path)
 
     def stamp() -> str:
-        status = path.stat()
-        return f"{status.st_size} {status.st_mtime_ns}"
+        stats = [file.stat() for file in (path, labels) if file]
+        return " ".join(f"{status.st_size} {status.st_mtime_ns}" for status in stats)
 
-    return ArraySource(name or printable(path.stem), name or escaped(path), stamp, lambda: load(path))
+    return ArraySource(name or printable(path.stem), name or escaped(path), stamp, load)
+
+
+def _idx_notes(path: Path, labels: Path | None) -> tuple[str, ...]:
+    return (f"images: {printable(path.name)}; labels: {printable(labels.name) if labels else 'none beside it'}",)
+
+
+def array_alone_in(folder: Path) -> Path | None:
+    """Return the one .npy, .npz or idx file of many images in a folder with nothing else but texts; None for others.
+
+    Of several idx files it is the one of training images.
+    """
+    found: list[Path] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = printable(os.fsencode(entry.name))
+                if rubbish_noun(name, is_folder=entry.is_dir()) or (entry.is_file() and ending_of(name) in TEXTS):
+                    continue
+                if not entry.is_file():
+                    return None
+                found.append(Path(entry.path))
+        if found and all("ubyte" in path.name.lower() for path in found):
+            images = sorted(path for path in found if is_idx(path.name))
+            return next((path for path in images if "train" in path.name.lower()), images[0] if images else None)
+        is_one = len(found) == 1 and found[0].suffix.lower() in (".npy", ".npz")
+        return found[0] if is_one and not _is_single_image(found[0]) else None
+    except OSError:  # the folder's own source tells why
+        return None
+
+
+def _is_single_image(path: Path) -> bool:
+    """Say whether a .npy or .npz file holds one image: (H, W), or (H, W, C) with few channels."""
+    try:
+        if path.suffix.lower() == ".npy":
+            shape = read_npy(path).images.shape
+        else:
+            with open_plain(path) as packed, zipfile.ZipFile(packed) as archive:
+                members = {name.removesuffix(".npy"): archive.getinfo(name) for name in archive.namelist()}
+                images, _ = _keys(tuple(members), path, lambda key: len(_shape_in(archive, members[key])))
+                shape = _shape_in(archive, members[images])
+    except (DataError, zipfile.BadZipFile, ValueError, NotImplementedError):  # array_file tells why
+        return False
+    return len(shape) < 3 or (len(shape) == 3 and shape[2] <= MOST_BANDS and shape[2] < min(shape[:2]))
 
 
 def read_npy(path: Path) -> Arrays:
@@ -185,7 +270,7 @@ def read_npz(path: Path) -> Arrays:
     try:
         with open_plain(path) as packed, zipfile.ZipFile(packed) as archive:
             members = {name.removesuffix(".npy"): _member_of(archive, name) for name in archive.namelist()}
-            images, labels = _keys(tuple(members), path, lambda key: _num_axes(archive, members[key]))
+            images, labels = _keys(tuple(members), path, lambda key: len(_shape_in(archive, members[key])))
             wanted = [images, *([labels] if labels else []), *([CLASS_KEY] if CLASS_KEY in members else [])]
             for key in wanted:
                 with archive.open(members[key]) as file:
@@ -219,7 +304,7 @@ def read_array(file: IO[bytes], name: str, size: int) -> np.ndarray:
             return np.asarray(np.load(file, allow_pickle=False))
         with zipfile.ZipFile(file) as archive:
             members = {entry.removesuffix(".npy"): _member_of(archive, entry) for entry in archive.namelist()}
-            images, _ = _keys(tuple(members), Path(name), lambda key: _num_axes(archive, members[key]))
+            images, _ = _keys(tuple(members), Path(name), lambda key: len(_shape_in(archive, members[key])))
             with archive.open(members[images]) as member:
                 _check_header(member, Path(name), images, members[images].file_size)
         file.seek(0)
@@ -267,15 +352,15 @@ def _keys(keys: Sequence[str], path: Path, num_axes: Callable[[str], int]) -> tu
     )
 
 
-def _num_axes(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> int:
-    """Return the number of axes of an array in a .npz file; 0 for what is no array."""
+def _shape_in(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> tuple[int, ...]:
+    """Return the shape of an array in a .npz file; () for what is no array."""
     try:
         with archive.open(member) as file:
             version = np.lib.format.read_magic(file)
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            return len(read(file)[0])
+            return read(file)[0]
     except (ValueError, EOFError):
-        return 0
+        return ()
 
 
 def _single_labels(labels: np.ndarray | None, key: str) -> tuple[np.ndarray | None, list[str]]:

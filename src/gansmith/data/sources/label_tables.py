@@ -5,9 +5,10 @@ import csv
 import io
 import re
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import PurePosixPath
 from typing import IO, Any
@@ -38,6 +39,14 @@ MAX_TABLE_BYTES = 512 * 10**6
 LONGEST_ROW = 2**20  # characters
 SAMPLED_ROWS, SAMPLED_CELLS = 1000, 10**6  # from which the columns are told, whichever is reached first
 LONGEST_LABEL = 200  # characters; a longer text is no class
+MISSING = frozenset({"nan", "<na>", "#n/a", "null", "\\n"})  # what programs write for a label that is not there
+PREFACE_ROWS = 20  # from which the separator of a table is told, and before which its header begins
+# The first bytes of files that are no text, and what they are.
+NO_TEXTS = (
+    (b"PK\3\4", "an Excel file or an archive"), (b"\xd0\xcf\x11\xe0", "an Excel file"), (b"\x1f\x8b", "packed with gzip"),
+    (b"PAR1", "a Parquet file"), (b"SQLite", "a database of SQLite"), (b"BZh", "packed with bzip2"),
+    (b"MATLAB", "a file of MATLAB"), (b"\x89HDF", "an HDF5 file"), (b"\x80\x04", "a pickle"),
+)  # fmt: skip
 ONE_HOT = -1  # the position of labels that have a column each
 MOST_JSON_BYTES = 64 * 10**6
 START_BYTES = 1 << 18  # from which the encoding is told
@@ -88,13 +97,16 @@ def _by_table(listing: Listing, table: LabelTable) -> Listing:
         sample, rows = [head], _with_the_one(chain(sample[1:], rows), head, file)
     first = next((row[file] for row in sample[has_header:] if len(row) > file and row[file]), "")
     labels: dict[int, str] = {}
-    unmatched = 0
+    unmatched, without = 0, set[int]()
     for row in chain(sample[has_header:], rows):
-        if len(row) <= max(file, label) or not row[file] or not row[label]:
+        if len(row) <= file or not row[file]:
             continue
         position = names.find(row[file], table.where)
         if position is None:
             unmatched += 1
+            continue
+        if len(row) <= label or not row[label] or row[label].lower() in MISSING:
+            without.add(position)
             continue
         text = sys.intern(printable(row[label]))
         if labels.setdefault(position, text) != text:
@@ -103,6 +115,14 @@ def _by_table(listing: Listing, table: LabelTable) -> Listing:
                 f"'{table.where}' gives '{row[file]}' two labels: {_cut(labels[position])} and {_cut(text)}"
                 "\n  keep one row for each image",
             )
+    without -= labels.keys()
+    title = sample[0][label] if has_header and label < len(sample[0]) else ""
+    if not labels and without:
+        raise DataError(
+            "data.table_without_labels",
+            f"'{table.where}' has no label for the {len(without):,} images that it names: column"
+            f" '{_cut(title or str(label + 1))}' is empty\n  name the column: --labels '{table.where}:FILECOLUMN:LABELCOLUMN'",
+        )
     if not labels:
         named = f"its first row names '{_cut(first)}'" if first else "it has no rows"
         raise DataError(
@@ -113,7 +133,6 @@ def _by_table(listing: Listing, table: LabelTable) -> Listing:
         )
     reason = ""
     if table.columns is None:
-        title = sample[0][label] if has_header and label < len(sample[0]) else ""
         reason = (
             f"captions in column '{title}'" if title.lower() in CAPTION_COLUMNS else no_classes(list(labels.values()))
         )
@@ -123,8 +142,20 @@ def _by_table(listing: Listing, table: LabelTable) -> Listing:
     notes = [f"{counted(unmatched, 'row')} of {table.name} without an image"] if unmatched else []
     if is_guess:
         notes.append(f"{table.name} is read as {encoding}, a guess, because it is not UTF-8")
-    found = with_labels(listing, labels, table.where, f"no row in {table.name}")
+    if alike := _alike(labels.values()):
+        notes.append(f"classes that differ only in letters or spaces: {alike}")
+    missing = f"no row in {table.name}" if not without else f"no label in {table.name}"
+    found = with_labels(listing, labels, table.where, missing)
     return replace(found, notes=(*found.notes, *notes))
+
+
+def _alike(labels: Iterable[str]) -> str:
+    """Return labels that are one but for capitals and spaces, such as "Cat, cat"; "" if there are none."""
+    spelled: dict[str, set[str]] = defaultdict(set)
+    for label in set(labels):
+        spelled[re.sub(r"[\s_-]+", " ", label).casefold()].add(label)
+    groups = sorted(sorted(group) for group in spelled.values() if len(group) > 1)
+    return "; ".join(", ".join(map(_cut, group)) for group in groups[:4])
 
 
 def with_labels(listing: Listing, labels: Mapping[int, str], where: str, reason: str) -> Listing:
@@ -354,6 +385,8 @@ def _encoding_of(table: LabelTable) -> tuple[str, bool]:
             start = file.read(START_BYTES)
     except OSError as problem:
         raise _unreadable(table.where, str(problem)) from problem
+    if kind := next((kind for first, kind in NO_TEXTS if start.startswith(first)), ""):
+        raise _unreadable(table.where, f"it is {kind}")
     if start[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16", False
     even, odd = start[:1000:2].count(0), start[1:1000:2].count(0)
@@ -382,27 +415,44 @@ def _as_text(file: IO[bytes], where: str, encoding: str) -> io.TextIOWrapper:
 
 
 def _csv_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
-    first, left = text.readline(LONGEST_ROW), LONGEST_ROW
-    delimiter = max(",;\t|", key=first.count)
+    left = LONGEST_ROW
+    first = list(islice(iter(partial(text.readline, LONGEST_ROW), ""), PREFACE_ROWS))
+    delimiter = max(",;\t|", key=lambda each: sum(line.count(each) for line in first))
 
     def lines() -> Iterator[str]:
         nonlocal left
-        line = first
-        while line:
+        for line in chain(first, iter(partial(text.readline, LONGEST_ROW), "")):
             left -= len(line)
             if left < 0 or len(line) == LONGEST_ROW:
                 raise csv.Error(f"a row has more than {LONGEST_ROW:,} characters")
             yield line
-            line = text.readline(LONGEST_ROW)
 
-    if delimiter not in first and len(first.split()) > 1:
-        for line in lines():
+    def rows() -> Iterator[list[str]]:
+        nonlocal left
+        has_spaces = all(delimiter not in line for line in first) and any(len(line.split()) > 1 for line in first)
+        parted = (line.split() for line in lines()) if has_spaces else csv.reader(lines(), delimiter=delimiter)
+        for row in parted:
             left = LONGEST_ROW
-            yield line.split()
-        return
-    for row in csv.reader(lines(), delimiter=delimiter):
-        left = LONGEST_ROW
-        yield [cell.strip() for cell in row]
+            yield [cell.strip() for cell in row]
+
+    yield from _without_preface(rows())
+
+
+def _without_preface(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    """Yield rows without remarks before the first; a header that names all columns but the first begins with "".
+
+    CelebA's lists begin with a number of images; its header and R's have no name for the column of files.
+    """
+    head = list(islice(rows, PREFACE_ROWS))
+    ((width, _),) = Counter(len(row) for row in head if any(row)).most_common(1) or [(0, 0)]
+    while len(head) > 1 and sum(map(bool, head[0])) < min(2, width):
+        head.pop(0)
+    while len(head) > 1 and head[0][0].startswith("#") and len(head[0]) != width:
+        head.pop(0)
+    rest = head[1:]
+    if rest and len(head[0]) == width - 1 and all(len(row) == width and row[-1] for row in rest):
+        head[0] = ["", *head[0]]
+    yield from chain(head, rows)
 
 
 def _json_file_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
@@ -412,7 +462,7 @@ def _json_file_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
     if isinstance(value, dict) and value and not any(isinstance(each, list | dict) for each in value.values()):
         yield from ([str(name), _cell(label)] for name, label in value.items())
     elif isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
-        keys = list(value[0])
+        keys = list(dict.fromkeys(key for each in value for key in each))
         yield keys
         yield from ([_cell(each.get(key)) for key in keys] for each in value)
     elif isinstance(value, list) and value and all(isinstance(each, list) for each in value):
@@ -422,18 +472,23 @@ def _json_file_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
 
 
 def _json_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
-    """Yield the names of the fields of the first line, then the values of every line."""
-    keys: list[str] | None = None
+    """Yield the names of the fields, then the values of every line."""
+    values = _json_lines(text)
+    first = list(islice(values, SAMPLED_ROWS))  # a field may be missing in the first lines
+    keys = list(dict.fromkeys(str(key) for value in first for key in value))
+    if first:
+        yield keys
+    yield from ([_cell(value.get(key)) for key in keys] for value in chain(first, values))
+
+
+def _json_lines(text: io.TextIOWrapper) -> Iterator[dict[Any, Any]]:
     while line := text.readline(LONGEST_ROW):
         if not line.strip():
             continue
         value = parse_json(line)
         if not isinstance(value, dict):
             raise csv.Error("a line is no JSON object")
-        if keys is None:
-            keys = [str(key) for key in value]
-            yield keys
-        yield [_cell(value.get(key)) for key in keys]
+        yield value
 
 
 def _cell(value: Any) -> str:

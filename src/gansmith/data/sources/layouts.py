@@ -1,11 +1,13 @@
 """Layouts of image sets that people have: which files are images, which part is trained on, where labels come from."""
 
 import calendar
+import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import permutations
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
@@ -24,18 +26,22 @@ from gansmith.data.sources.label_tables import (
     with_labels,
 )
 from gansmith.data.sources.options import FOLDER_LABELS, NO_LABELS
-from gansmith.data.sources.walk import LeftOut, ending_noun, ending_of, images_among
+from gansmith.data.sources.walk import LeftOut, ending_noun, ending_of, images_among, rubbish_noun
 from gansmith.imaging.images import ENDINGS
 
 TABLE = "labels.csv"
-AUTOMATIC_TABLES = (TABLE, "metadata.csv", "metadata.jsonl")  # read without being asked for, in this order
+AUTOMATIC_TABLES = (TABLE, "labels.tsv", "labels.jsonl", "metadata.csv", "metadata.jsonl")  # read without being asked for, in this order
+OTHER_TABLES = frozenset({".xlsx", ".xls", ".ods", ".parquet", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".sqlite", ".db"})
+MOST_TEXTS = 10  # text files whose beginning is looked at
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES, MAX_JSON_LISTS = 64 * 10**6, 8 * 10**6  # of dataset.json; the lists of ImageNet are 1.3 million
 MAX_SIDECAR_BYTES = 10**6
 # Names of the parts of a set: train, train2017, training_set, images_train; val, test2017, test_set.
-_AROUND = (r"((images?|imgs?|data)[-_ ]?)?", r"([-_ ]?(set|images?|imgs?|data|split|\d{4}))?")
+_AROUND = (r"((images?|imgs?|data)[-_ ]?)?", r"([-_ ]?(set|images?|imgs?|data|split|\d{1,4}))?")
 TRAIN = re.compile("(train|training|trn)".join(_AROUND), re.IGNORECASE)
-OTHER_SPLITS = re.compile("(test|testing|tst|val|valid|validation|dev|eval|holdout)".join(_AROUND), re.IGNORECASE)
+OTHER_SPLITS = re.compile(
+    "(test|testing|tst|val|valid|validation|dev|eval|holdout|unlabell?ed)".join(_AROUND), re.IGNORECASE
+)
 # Names of two folders that hold the two sides of pairs, or two domains: source, target.
 SIDES = (
     ("lr", "hr"), ("source", "target"), ("sources", "targets"), ("input", "target"), ("input", "output"),
@@ -46,15 +52,17 @@ SIDES = (
 LIKELY_SIDES = (
     ("images", "annotations"), ("image", "gt"), ("images", "gt"), ("images", "groundtruth"),
     ("input", "gt"), ("input", "groundtruth"), ("rgb", "depth"), ("hazy", "gt"), ("hazy", "clear"), ("rain", "norain"),
-    ("photos", "sketches"), ("photo", "sketch"), ("leftimg8bit", "gtfine"), ("jpegimages", "segmentationclass"),
+    ("photos", "sketches"), ("photo", "sketch"), ("leftimg8bit", "gtfine"), ("jpegimages", "segmentationclass"), ("jpegimages", "segmentationobject"),
     ("low", "normal"), ("sar", "optical"), ("img", "mask"), ("img", "gt"), ("images", "segmentation"),
 )  # fmt: skip
+SIDE_WORDS = frozenset(word for pair in (*SIDES, *LIKELY_SIDES) for word in pair)
 SESSION = re.compile(
     r"((session|part|batch|shard|chunk|fold|run|seq|sequence|scene|clip|video|take|folder|dir|set|img|image|images|disc|"
     r"disk|roll|dcim|sub|subject|patient|person|user|participant|camera|cam|device|day|night|week|month|trial|case|slide|"
     r"site|scan|exp|experiment|recording|rec|flight|mission|tile|block|frame|frames|cv|worker|page|volume|vol)"
     r"[-_ .]?\(?\d+\)?|new folder.*|\d{3}[a-z_]{5})", re.IGNORECASE
 )  # fmt: skip
+COMMON_START = re.compile(r".*[-_ .]")  # of the names of parts: HAM10000_images_part_1
 # X.mask, X_mask: the name of an image, and what a file beside it holds.
 COMPANION = re.compile(
     r"(.+?)([-_. ](masks?|seg|segmentation|labels?|labelids|gt|groundtruth|depth|disp|normals?|edges?|"
@@ -90,6 +98,14 @@ def _are_measurements(names: Sequence[str]) -> bool:
     )
 
 
+def _are_sessions(names: Sequence[str]) -> bool:
+    """Say whether names are those of sessions or parts, also behind words that all of them begin with."""
+    shared = COMMON_START.match(os.path.commonprefix(list(names)))  # noqa: RUF071  (of names)
+    # "images_part_1" has two words of sessions, and "part_1" alone says enough.
+    starts = [0, *(at.end() for at in re.finditer(r"[-_ .]", shared[0]))] if shared else [0]
+    return any(all(SESSION.fullmatch(name[start:]) for name in names) for start in starts)
+
+
 def _are_buckets(names: Sequence[str]) -> bool:
     """Say whether names are the first two or three digits of hashes, as stores of files have them."""
     is_hex = len(names) > 3 and all(re.fullmatch(r"[0-9a-f]{2,3}", name) for name in names)
@@ -110,7 +126,7 @@ NOT_CLASSES = (
     ("formats or sizes of files", _all_match(FORMAT_OR_SIZE)),
     ("numbered parts", _all_match(r"0*\d{3,}")),
     ("measurements", _are_measurements),
-    ("sessions or parts", _all_match(SESSION)),
+    ("sessions or parts", _are_sessions),
     ("the first digits of hashes", _are_buckets),
 )
 # What helps with files that hold images in another form, by ending.
@@ -181,8 +197,10 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
         if found is None:
             _refuse_sides(images, files.where)
             found = _by_folders(plain, images, notes)
+        else:
+            _refuse_mostly_unlabelled(found, len(images), files.where, options)
         listing, used = found, labels.used
-        notes += [*labels.remarks, *_unused_tables(others, labels, len(images))]
+        notes += [*labels.remarks, *_unused_tables(files, others, labels, images)]
     short = {image.name: image.name if files.shards else "/".join(image.parts) for image in images}
     left_out = Counter(files.left_out.counts)
     left_out.update(ending_noun(name) for name, _ in others if name not in used)
@@ -238,18 +256,16 @@ def _tops(images: list[_Image]) -> list[str] | None:
 
 def _training_part(images: list[_Image], files: Files) -> tuple[list[_Image], list[str]]:
     """Return the images of the folder train/ beside test/ or val/, and a note; all images for other layouts."""
-    tops = _tops(images)
-    if not tops or not all(map(is_split, tops)):
+    counts = Counter(image.parts[0] if len(image.parts) > 1 else "" for image in images)
+    train = next((top for top in sorted(counts) if TRAIN.fullmatch(top)), None)
+    if train is None or not any(OTHER_SPLITS.fullmatch(top) for top in counts):
         return images, []
-    train = next((top for top in tops if TRAIN.fullmatch(top)), None)
-    others = [top for top in tops if top != train]
-    if train is None:
-        return images, []
-    chosen = [image for image in images if image.parts[0] == train]
+    chosen = [image for image in images if image.parts[0] == train and len(image.parts) > 1]
     top = chosen[0].name.split("/")[: -len(chosen[0].parts)]
     place = "/".join([files.where, *top])
-    counts = Counter(image.parts[0] for image in images)
+    others = sorted(counts.keys() - {train, ""}, key=lambda name: (not OTHER_SPLITS.fullmatch(name), name))
     shown = ", ".join(f"{name}/ with {counted(counts[name], 'image')}" for name in others)
+    shown += f", {counted(counts[''], 'image')} beside them" if counts[""] else ""
     use = f"; to evaluate on it: gansmith evaluate RUN '{place}/{others[0]}'" if Path(files.where).is_dir() else ""
     return chosen, [f"splits: trained on {train}/, not on {shown}{use}"]
 
@@ -280,63 +296,86 @@ def _refuse_sides(images: list[_Image], where: str) -> None:
     if not tops:
         return
     top = images[0].name.split("/")[: -len(images[0].parts)]
-    place = "/".join([where, *top])
+    is_folder = Path(where).is_dir()
+    place = "/".join([where if is_folder else "FOLDER", *top])
+    unpack = "" if is_folder else "unpack it into FOLDER; "
     named = {name.lower(): name for name in tops}
     if {"traina", "trainb"} <= named.keys() <= {"traina", "trainb", "testa", "testb", "vala", "valb"}:
         first, second = (f"'{place}/{named[side]}'" for side in ("traina", "trainb"))
         raise DataError(
             "data.two_domains",
             f"'{where}' holds two domains ({_list(tops)}), not one set of images"
-            f"\n  to translate between them: gansmith train --from {first} --to {second}"
+            f"\n  {unpack}to translate between them: gansmith train --from {first} --to {second}"
             f"\n  pairs: gansmith train {first} {second} --pairs; as one set: labels=none or labels=folders",
         )
-    if sides := _two_sides(tops, images):
+    stems: dict[str, list[str]] = {name: [] for name in tops}
+    for image in images:
+        stems[image.parts[0]].append(PurePosixPath(image.parts[-1]).stem)
+    if sides := _two_sides(stems):
         first, second = (f"'{place}/{side}'" for side in sides)
+        beside = [f"{name}/" for name in tops if name not in sides]
+        others = f" (beside {', '.join(beside)})" if beside else ""
         raise DataError(
             "data.two_sides",
-            f"'{where}' holds {sides[0]}/ and {sides[1]}/, which look like two sides, not like classes"
-            f"\n  pairs: gansmith train {first} {second} --pairs; without pairs: --from {first} --to {second}"
+            f"'{where}' holds {sides[0]}/ and {sides[1]}/{others}, which look like two sides, not like classes"
+            f"\n  {unpack}pairs: gansmith train {first} {second} --pairs; without pairs: --from {first} --to {second}"
             "\n  as one set: labels=none, or labels=folders to take the folders as classes",
         )
 
 
-def _two_sides(tops: list[str], images: list[_Image]) -> tuple[str, str] | None:
-    """Return the two top folders as source and target if their names say so; None for others.
+def _two_sides(stems: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
+    """Return two folders as source and target if their names say so; None for others.
 
-    A word of the name is enough: DIV2K_train_LR_bicubic and DIV2K_train_HR.
+    A word of the name is enough: DIV2K_train_LR_bicubic and DIV2K_train_HR. Folders beside them must be sides too.
+    ``stems``: the names of the files in each folder, without endings.
     """
-    if len(tops) != 2:
+    words = {top: {top.lower(), *re.split(r"[-_ .]", top.lower())} for top in stems}
+    if len(stems) != 2 and not all(words[top] & SIDE_WORDS for top in stems):
         return None
-    words = {top: {top.lower(), *re.split(r"[-_ .]", top.lower())} for top in tops}
     for sides, needs_names in ((SIDES, False), (LIKELY_SIDES, True)):
         for source, target in sides:
-            for first, second in (tops, tops[::-1]):
+            for first, second in permutations(stems, 2):
                 is_whole = {source, target} == {first.lower(), second.lower()}
                 fits = source in words[first] and target in words[second] and target not in words[first]
-                if fits and ((is_whole and not needs_names) or _share_names(first, second, images)):
+                if fits and ((is_whole and not needs_names) or _share_names(stems[first], stems[second])):
                     return first, second
     return None
 
 
-def _share_names(first: str, second: str, images: list[_Image]) -> bool:
-    """Say whether the files of two folders mostly have the same names, or names that begin alike: 0001 and 0001x2."""
-    starts: dict[str, set[str]] = {first: set(), second: set()}
-    for image in images:
-        stem = PurePosixPath(image.parts[-1]).stem
-        found = re.match(r"\d+|[^\W_]+([-_]\d+)*", stem)
-        starts[image.parts[0]].add(found[0] if found else stem)
-    return 2 * len(starts[first] & starts[second]) > max(map(len, starts.values()))
+def _share_names(first: Sequence[str], second: Sequence[str]) -> bool:
+    """Say whether the files of two folders mostly have the same names, or names that begin alike: 0001 and 0001x2.
+
+    The folder with fewer files decides: not every photo has a mask.
+    """
+    one, two = ({_start_of(stem) for stem in stems} for stems in (first, second))
+    return 2 * len(one & two) > min(len(one), len(two))
+
+
+def _start_of(stem: str) -> str:
+    found = re.match(r"\d+|[^\W_]+([-_]\d+)*", stem)
+    return found[0] if found else stem
 
 
 def sides_of(folder: Path) -> tuple[Path, Path] | None:
     """Return the folders of sources and targets in a folder that has both, for --pairs; None for other folders."""
-    named = (
-        {entry.name.lower(): entry for entry in sorted(folder.iterdir()) if entry.is_dir()} if folder.is_dir() else {}
-    )
+    if not folder.is_dir():
+        return None
+    below = {
+        entry.name: entry
+        for entry in sorted(folder.iterdir())
+        if entry.is_dir() and not rubbish_noun(printable(entry.name), is_folder=True)
+    }
+    named = {name.lower(): entry for name, entry in below.items()}
     for source, target in (("traina", "trainb"), ("a", "b"), *SIDES, *LIKELY_SIDES):
         if source in named and target in named:
             return named[source], named[target]
-    return sides_of(named["train"]) if named.keys() >= {"train"} else None
+    stems = {name: [path.stem for path in entry.rglob("*") if path.is_file()] for name, entry in below.items()}
+    if len(below) > 1 and (found := _two_sides(stems)):
+        return below[found[0]], below[found[1]]
+    train = next((entry for name, entry in below.items() if TRAIN.fullmatch(name)), None)
+    if train is not None or len(below) == 1:
+        return sides_of(train or next(iter(below.values())))
+    return None
 
 
 def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_asked: bool = False) -> Listing:
@@ -474,14 +513,32 @@ def _asked_table(asked: str, files: Files, others: list[tuple[str, Any]]) -> tup
     )
 
 
-def _unused_tables(others: list[tuple[str, Any]], labels: _LabelFiles, count: int) -> list[str]:
-    """Return a note that names the tables that are not read."""
+def _unused_tables(files: Files, others: list[tuple[str, Any]], labels: _LabelFiles, images: list[_Image]) -> list[str]:
+    """Return notes that name the tables that are not read."""
     said = " ".join(labels.remarks)
-    tables = [name for name, _ in others if ending_of(name) in TABLE_ENDINGS and name not in labels.used]
-    names = sorted((name for name in tables if name not in said), key=natural)
-    if not names or len(names) > max(FEW_LABELS, count / 2):
-        return []
-    return [f"tables that are not used: {_list(names)}; to take one: --labels '{names[0]}'"]
+    entries = [(name, locator) for name, locator in others if name not in labels.used and name not in said]
+    tables = [name for name, _ in entries if ending_of(name) in TABLE_ENDINGS]
+    texts = [entry for entry in _near(entries, images) if ending_of(entry[0]) == ".txt"]
+    if len(texts) <= MOST_TEXTS:
+        stems = {PurePosixPath(image.parts[-1]).stem for image in images}
+        tables += [name for name, locator in texts if _names_images(files.open, locator, stems)]
+    packed = sorted((name for name, _ in entries if ending_of(name) in OTHER_TABLES), key=natural)
+    notes = [f"tables that are not read: {_list(packed)}; save them as CSV"] if 0 < len(packed) <= MOST_TEXTS else []
+    if tables and len(tables) <= max(FEW_LABELS, len(images) / 2):
+        names = sorted(tables, key=natural)
+        notes.append(f"tables that are not used: {_list(names)}; to take one: --labels '{names[0]}'")
+    return notes
+
+
+def _names_images(open_file: Callable[[Any], IO[bytes]], locator: Any, stems: Set[str]) -> bool:
+    """Say whether lines at the beginning of a text begin with names of images and have more words."""
+    try:
+        with open_file(locator) as file:
+            lines = file.read(4096).decode("utf-8", "replace").splitlines()[:20]
+    except (DataError, OSError):
+        return False
+    words = [re.split(r"[\s,;|]+", line.strip()) for line in lines]
+    return any(len(line) > 1 and PurePosixPath(line[0].replace("\\", "/")).stem in stems for line in words)
 
 
 def _by_stylegan_file(listing: Listing, where: str, name: str, open_file: Callable[[], IO[bytes]]) -> Listing | None:
@@ -564,6 +621,18 @@ def _refuse_mostly_left_out(
         f"\n  {help_for([name for name, _ in unread]) or 'convert them to PNG, JPEG, WebP or TIFF'}"
         "\n  to go on without them: allow_left_out=true",
     )
+
+
+def _refuse_mostly_unlabelled(listing: Listing, count: int, where: str, options: DataOptions) -> None:
+    """Raise DataError if a table or the files beside the images label fewer images than they leave out."""
+    missing = count - len(listing.items)
+    if missing > len(listing.items) and not options.allow_left_out:
+        reason = next((note for note in listing.notes if "left out" in note), "").partition(": ")[2]
+        raise DataError(
+            "data.mostly_unlabelled",
+            f"only {len(listing.items):,} of {counted(count, 'image')} of '{where}' have a label: {reason} for the others"
+            "\n  to use all images without labels: labels=none; to go on with these few: allow_left_out=true",
+        )
 
 
 def help_for(names: Sequence[str]) -> str:
