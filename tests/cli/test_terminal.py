@@ -380,6 +380,16 @@ def test_characters_that_stderr_lacks_are_escaped(monkeypatch):
     assert raw.getvalue() == b"gr\\xf6\\xdfe \\u6570\n"
 
 
+def test_a_result_is_no_error_where_stdout_was_closed_or_its_disk_is_full(monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdout", None)
+    say_result(Path("runs/mlp-small-001"))
+    with open("/dev/full", "w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        say_result(Path("runs/mlp-small-001"))
+        os.fstat(stdout.fileno())
+    assert "warning: stdout cannot be written" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_result_that_nobody_reads_is_no_error(monkeypatch):
     """As in ``gansmith train ... | head -3``: the run is done, whoever reads of it."""

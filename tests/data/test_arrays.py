@@ -1,4 +1,6 @@
+import gzip
 import io
+import struct
 import zipfile
 from itertools import product
 
@@ -188,3 +190,51 @@ def test_damaged_files(refused, tmp_path, name):
     (tmp_path / "b.npz").write_bytes((tmp_path / "whole.npz").read_bytes()[:-40])
     with refused("data.damaged_array", LIBRARY):
         open_data(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize("shape", [(6, 256), (6, 768)])
+def test_flat_images_are_squares(tmp_path, shape):
+    array = RANDOM.integers(0, 256, shape, np.uint8)
+    channels = shape[1] // 256
+    data = open_data(saved(tmp_path, array), DataOptions(size="16"))
+    assert (data.read(range(6)) == array.reshape(6, channels, 16, 16).transpose(0, 2, 3, 1)).all()
+    assert f"array {shape} read as 6 flat images of 16 x 16 x {channels}" in data.summary.notes
+
+
+def test_the_third_axis_is_the_stack_where_the_first_two_are_equal(tmp_path):
+    data = open_data(saved(tmp_path, GRAY.repeat(3, 0).transpose(1, 2, 0)), DataOptions(size="16"))
+    assert (data.read(range(18)) == GRAY.repeat(3, 0)[..., None]).all()
+
+
+@pytest.mark.parametrize("name", ["all.npz", "all.npy"])
+def test_a_folder_with_one_file_of_images_is_that_file(tmp_path, name):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "README.md").write_text("images")
+    array = GRAY[:3]  # fewer than 32, which could be bands of one image
+    np.save(folder / name, array) if name.endswith(".npy") else np.savez(folder / name, x_train=array, y_train=[0, 1, 1])
+    data = open_data(folder, DataOptions(size="16"))
+    assert (data.read(range(3)) == array[..., None]).all()
+    assert data.spec.classes == (("0", "1") if name.endswith(".npz") else ())
+    (folder / name).unlink()
+    np.save(folder / "one.npy", COLOUR[0])
+    assert open_data(folder, DataOptions(size="16x24")).spec.count == 1
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_folder_of_idx_files_is_the_set_of_training_images(tmp_path, packed):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for part, start in (("train", 0), ("t10k", 3)):
+        pixels, labels = GRAY[start : start + 3], bytes([4, 9, 4])
+        contents = {
+            f"{part}-images-idx3-ubyte": struct.pack(">4I", 0x803, *pixels.shape) + pixels.tobytes(),
+            f"{part}-labels-idx1-ubyte": struct.pack(">2I", 0x801, 3) + labels,
+        }
+        for name, content in contents.items():
+            (folder / (f"{name}.gz" if packed else name)).write_bytes(gzip.compress(content) if packed else content)
+    data = open_data(folder, DataOptions(size="16"))
+    assert (data.read(range(3)) == GRAY[:3, ..., None]).all()
+    assert data.spec.classes == ("4", "9")
+    alone = next(folder.glob("t10k-images*"))
+    assert (open_data(alone, DataOptions(size="16")).read(range(3)) == GRAY[3:, ..., None]).all()

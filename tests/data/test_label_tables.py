@@ -217,3 +217,52 @@ def test_two_tables(refused, tmp_path):
         open_data(folder)
     write(folder, {"labels.csv": "a,1\nb,2\n"})  # the top one is meant
     assert labelled(folder) == [(1, "1"), (2, "2")]
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "# made by a tool\n# in 2020\nfile,label\na.png,dog\nb.png,cat\nc.png,dog\n",
+        "A list of images\n\nfile;label\na.png;dog\nb.png;cat\nc.png;dog\n",
+        "label\na.png,dog\nb.png,cat\nc.png,dog\n",  # as R writes it
+        "3\nlabel\na.png  dog\nb.png  cat\nc.png  dog\n",  # as CelebA's lists
+    ],
+)
+def test_remarks_before_a_table_and_a_header_without_the_column_of_files(tmp_path, table):
+    assert labelled(write(tmp_path / "set", {**IMAGES, "labels.csv": table})) == EXPECTED
+
+
+@pytest.mark.parametrize("ending", [".tsv", ".jsonl"])
+def test_tables_called_labels_are_read_unasked(tmp_path, ending):
+    rows = [line.split(",") for line in TABLE.splitlines()]
+    text = "\n".join("\t".join(row) for row in rows)
+    if ending == ".jsonl":  # the label may be missing in the first line
+        lines = [{"file": "z.png"}, *({"file": file, "label": label} for file, label in rows[1:])]
+        text = "\n".join(map(json.dumps, lines))
+    assert labelled(write(tmp_path / "set", {**IMAGES, f"labels{ending}": text})) == EXPECTED
+
+
+@pytest.mark.parametrize("missing", ["nan", "<NA>", "#N/A", "NULL", ""])
+def test_what_programs_write_for_no_label_is_no_class(tmp_path, missing):
+    data = open_data(write(tmp_path / "set", {**IMAGES, "labels.csv": TABLE.replace("cat", missing)}))
+    assert data.spec.classes == ("dog",)
+    assert "1 image left out: no label in labels.csv" in data.summary.notes
+
+
+def test_a_table_whose_column_of_labels_is_empty(tmp_path, refused):
+    rows = "".join(f"{name},\n" for name in IMAGES)
+    with refused("data.table_without_labels"):
+        open_data(write(tmp_path / "set", {**IMAGES, "labels.csv": f"file,label\n{rows}"}))
+
+
+def test_classes_that_differ_only_in_letters_are_said(tmp_path):
+    table = "file,label\na.png,Cat\nb.png,cat\nc.png,dog house\n"
+    data = open_data(write(tmp_path / "set", {**IMAGES, "labels.csv": table}))
+    assert "classes that differ only in letters or spaces: Cat, cat" in data.summary.notes
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04rest", b"\x1f\x8brest", b"PAR1rest"])
+def test_a_table_that_is_no_text_is_called_what_it_is(tmp_path, refused, content):
+    folder = write(tmp_path / "set", {**IMAGES, "labels.csv": content})
+    with refused("data.unreadable_table"):
+        open_data(folder)

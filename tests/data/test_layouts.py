@@ -17,6 +17,7 @@ from gansmith.data.check import check_data
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
 from gansmith.data.sources import folders_archives, label_tables
+from gansmith.data.sources.layouts import sides_of
 from gansmith.data.sources.options import with_options
 from gansmith.data.sources.walk import image_files
 from gansmith.imaging import images as images_module
@@ -673,3 +674,92 @@ def test_the_report_explains_the_layout(prose, tmp_path, name):
     end = next(at for at, line in enumerate(lines) if line.startswith("sizes"))
     assert end <= 10
     prose(f"layout {name}", "\n".join(lines[:end]))
+
+
+# Public sets and what people keep beside them
+
+
+@pytest.mark.parametrize(
+    ("files", "kept", "said"),
+    [
+        (images("train/cat.0.png", "train/dog.1.png", "test1/1.png"), 2, "not on test1/ with 1 image"),
+        (images("train/a/1.png", "train/b/2.png", "test/a/3.png", "x/train/a/4.png"), 2, "x/ with 1 image"),
+        (images("train/1.png", "train/2.png", "val/3.png", "logo.png"), 2, "1 image beside them"),
+        (images("train_images/1.png", "test_images/2.png", "unlabeled/3.png"), 1, "unlabeled/ with 1 image"),
+    ],
+)
+def test_training_images_are_told_among_other_folders(tmp_path, files, kept, said):
+    listing = listed(write(tmp_path / "set", files))
+    assert len(listing.items) == kept
+    assert said in listing.notes[0]
+
+
+def test_a_class_train_without_other_parts_is_a_class(tmp_path):
+    assert listed(write(tmp_path / "set", images("car/1.png", "plane/2.png", "train/3.png"))).classes == (
+        "car",
+        "plane",
+        "train",
+    )
+
+
+def test_parts_may_begin_with_the_name_of_their_set(tmp_path):
+    for number, (first, second) in enumerate([("HAM_images_part_1", "HAM_images_part_2"), ("my set 1", "my set 2")]):
+        listing = listed(write(tmp_path / f"set{number}", images(f"{first}/1.png", f"{second}/2.png")))
+        assert listing.classes == ()
+        assert "sessions or parts" in listing.notes[0]
+    assert listed(write(tmp_path / "kinds", images("cell_1/1.png", "cell_2/2.png"))).classes == ("cell_1", "cell_2")
+
+
+def test_sides_may_be_three_and_not_every_photo_needs_a_partner(tmp_path, refused):
+    photos = numbered("JPEGImages/{:03d}.png", 6)
+    masks = numbered("SegmentationClass/{:03d}.png", 2)
+    folder = write(tmp_path / "set", {**photos, **masks, **numbered("SegmentationObject/{:03d}.png", 2)})
+    with refused("data.two_sides"):
+        listed(folder)
+
+
+def test_sides_in_an_archive_are_to_be_unpacked(tmp_path):
+    path = zipped(tmp_path / "set.zip", images("a2b/trainA/1.png", "a2b/trainB/2.png"))
+    with pytest.raises(DataError, match="unpack it into FOLDER; .*--from 'FOLDER/a2b/trainA'"):
+        listed(path)
+
+
+def test_sides_of_pairs_are_told_by_a_word_and_below_train(tmp_path):
+    files = {**numbered("train/X_LR_bicubic/{}x2.png", 3), **numbered("train/X_HR/{}.png", 3)}
+    folder = write(tmp_path / "set", files)
+    assert sides_of(folder) == (folder / "train/X_LR_bicubic", folder / "train/X_HR")
+    assert sides_of(write(tmp_path / "kinds", images("cat/1.png", "dog/1.png"))) is None
+    assert sides_of(tmp_path / "none") is None
+
+
+def test_a_folder_of_sheets_beside_the_images_is_no_class(tmp_path):
+    listing = listed(write(tmp_path / "set", {**numbered("png/{}.png", 60), "sprite/all.png": png(1)}))
+    assert listing.classes == ()
+    assert "the folder png has 60 of 61 images" in listing.notes[0]
+    assert listed(write(tmp_path / "rare", {**numbered("a/{}.png", 60), **numbered("b/{}.png", 5)})).classes == (
+        "a",
+        "b",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("list_attr.txt", "2\nBald Male\n0.png 1 -1\n1.png -1 1\n", "tables that are not used: list_attr.txt"),
+        ("coco.json", json.dumps({"images": [{"file_name": "0.png"}]}), "tables that are not used: coco.json"),
+        ("labels.xlsx", "PK", "tables that are not read: labels.xlsx"),
+        ("package.json", json.dumps({"name": "icons", "main": "dist"}), ""),
+        ("README.txt", "Some icons\nfor everybody\n", ""),
+    ],
+)
+def test_tables_in_other_forms_are_named(tmp_path, name, content, said):
+    notes = "\n".join(listed(write(tmp_path / "set", {**numbered("{}.png", 2), name: content})).notes)
+    assert (said in notes) if said else ("tables" not in notes)
+
+
+def test_it_stops_where_a_table_labels_fewer_images_than_it_leaves_out(tmp_path, refused):
+    folder = write(tmp_path / "set", {**numbered("{}.png", 5), "labels.csv": "file,label\n0.png,a\n1.png,b\n"})
+    with refused("data.mostly_unlabelled"):
+        listed(folder)
+    assert listed(folder, allow_left_out=True).classes == ("a", "b")
+    assert len(listed(folder, labels="none").items) == 5

@@ -376,3 +376,50 @@ def test_hounsfield_units_in_32_bits(tmp_path):
         Image.fromarray(each[..., 0]).save(buffer, "TIFF")
         contents.append(buffer.getvalue())
     assert check_round_trip(folder_of(tmp_path, ".tif", contents), values).pixels.dtype == np.uint16
+
+
+@pytest.mark.parametrize(("mark", "top"), [(-9999, None), (-3.4e38, None), (-32768, 32767)])
+def test_marks_for_no_data_do_not_set_the_range(tmp_path, mark, top):
+    values = (SHADES * 500).astype(np.float32)
+    values[:, :2] = mark
+    values[:, 3, 3] = values[:, 3, 3] if top is None else top
+    data = open_data(folder_of(tmp_path, ".npy", map(npy, values)))
+    meaning = data.spec.values
+    assert -200 < meaning.low[0] < meaning.high[0] < 700
+    assert any("taken as marks for no data" in note for note in data.summary.notes)
+    back = meaning.in_units(data.read(range(len(data))))
+    assert (back[:, 0] == meaning.low[0]).all()
+    assert np.abs(back - values)[:, 4:].max() < 0.1
+
+
+def test_values_with_a_gap_that_is_no_mark_keep_their_range(tmp_path):
+    values = (SHADES * 3000 - 1000).astype(np.int16)
+    values[:, :2] = -2000  # beside a round field of view
+    assert open_data(folder_of(tmp_path, ".npy", map(npy, values))).spec.values.low == (-2000.0,)
+
+
+def test_a_label_map_with_a_mark_for_ignored_pixels_is_said(tmp_path):
+    values = (SHADES * 9).astype(np.uint8)[..., 0]
+    values[:, 0], values[:, 1] = 255, 0
+    data = open_data(folder_of(tmp_path, ".png", map(png, values)))
+    assert any("255, far from the others" in note for note in data.summary.notes)
+    assert (data.read([0])[0, ..., 0] == values[0]).all()
+
+
+def test_images_of_other_bands_are_named_before_the_start(tmp_path, refused):
+    contents = [npy(SHADES[at].repeat(3 if at % 2 else 5, 2).astype(np.float32)) for at in range(12)]
+    folder = folder_of(tmp_path, ".npy", contents)
+    with refused("data.mixed_bands"):
+        open_data(folder)
+    assert "mixed bands" in check_data(folder).refused
+    assert open_data(folder, DataOptions(channels=3)).spec.count == 12
+
+
+def test_a_set_of_one_value_is_said(tmp_path):
+    data = open_data(folder_of(tmp_path, ".npy", [npy(np.full((16, 16), 7.0, np.float32))] * 4))
+    assert "all values are 7: there is nothing to learn" in data.summary.notes
+
+
+def test_the_order_of_bytes_is_no_type(tmp_path):
+    values = SHADES.astype(">f4")
+    assert open_data(folder_of(tmp_path, ".npy", map(npy, values))).spec.values.kind == "float32"

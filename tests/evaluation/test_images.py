@@ -107,6 +107,24 @@ def test_a_set_of_the_same_format_is_not_resized(tmp_path):
 
 
 @pytest.mark.slow
+def test_what_is_left_out_of_a_set_is_said(tmp_path):
+    judged = files(tmp_path / "made", noise(100, 1), "png")
+    (judged / "page.png").write_text("<html>404")
+    reference = tmp_path / "real"
+    reference.mkdir()
+    for part, count in (("train", 100), ("val", 3)):
+        files(reference / part, noise(count, 2), "png")
+    words = "\n".join(evaluation(judged, reference, FD).words)
+    assert "judged images: left out: 1 bad files: page.png (an HTML page" in words
+    assert "reference images: splits: trained on train/, not on val/ with 3 images" in words
+
+
+def test_weights_for_an_extractor_that_takes_none(tmp_path, refused):
+    a, b = arrays(tmp_path / "a.npz", noise(60, 1)), arrays(tmp_path / "b.npz", noise(60, 2))
+    with refused("metric.weights_without_extractor"):
+        evaluation(a, b, EvaluationOptions(weights=tmp_path / "none.pth"))
+
+
 def test_an_equal_image_in_both_sets_is_reported(tmp_path):
     pixels = noise(100, 1)
     other = np.concatenate([pixels[:7], noise(100, 2)])

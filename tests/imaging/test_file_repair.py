@@ -99,3 +99,24 @@ def test_more_formats(kind):
     if kind == "AVIF" and ".avif" not in images.image_endings():
         pytest.skip("this Pillow reads no AVIF")
     assert decode_image(encoded(PICTURE, kind)).size == (64, 64)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+        (b"/annex/objects/SHA256E-s1--0.png\n", "git annex get"),
+        (b"\xef\xbb\xbf\n<!DOCTYPE HTML><title>404", "its download failed"),
+        (b"<?xml version='1.0'?>\n<svg xmlns='x'/>", "draw it as PNG"),
+        (b"<?xml version='1.0'?><Error><Code>AccessDenied", "refused the download"),
+        (b'{"error": 403}', "refused the download"),
+        (b"%PDF-1.4", "a PDF"),
+        (b"\0\0\0\x20ftypisom", "a video"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL"),
+        (bytes(100), "only zero bytes"),
+        (b"no image", "not an image in a known format"),
+    ],
+)
+def test_a_file_that_is_no_image_is_called_what_it_is(content, said):
+    info = read_info(lambda: content, decode=True)
+    assert said in info.problem

@@ -337,9 +337,15 @@ class DataSummary:
         if spec.classes:
             pairs = [f"{name} {count:,}" for name, count in zip(spec.classes, self.class_counts, strict=True)]
             out.append("classes: " + ", ".join(pairs[:12]) + (", ..." if len(pairs) > 12 else ""))
-        out += self.notes
-        if self.ignored:
-            out.append(left_out_line(self.ignored))
+        return [*out, *self.notes, *self._left_out()]
+
+    def not_used(self) -> list[str]:
+        """Return the lines on images and files that are not among the images."""
+        notes = [note for note in self.notes if note.startswith("splits:") or "left out" in note or "not used" in note]
+        return [*notes, *self._left_out()]
+
+    def _left_out(self) -> list[str]:
+        out = [left_out_line(self.ignored)] if self.ignored else []
         if self.quarantine:
             named = [f"{entry['file']} ({entry['reason']})" for entry in self.quarantine[:3]]
             more = f" and {len(self.quarantine) - 3:,} more" if len(self.quarantine) > 3 else ""

@@ -17,6 +17,7 @@ from gansmith.imaging.images import LARGEST_SIDE, LONGEST_PROPORTION, MODES, POI
 SMALLEST_SIDE = 8  # px
 LARGEST_INFERRED_SIDE = 128  # px, of a square; other proportions get the same area
 MOST_CUT_OFF = 0.1  # share of an image that an inferred size may cut off
+SHEET_AREA, FEW_SHEETS = 64, 0.05  # so many times the median area, in at most this share of images
 MOST_CROPPED = 0.15  # share of all images together that is cut off unasked
 MOST_ART_SIDE = 128  # px of pixel art, before it is enlarged
 ART_SHARE = 0.8  # share of images that must be pixel art for all to count as such
@@ -64,6 +65,7 @@ def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageForma
     notes += remarks
     border = "black" if values is not None else "transparent" if channels == 4 else "white"
     notes += _fit_notes(usable, (height, width), fit, cut, border, is_chosen=options.fit == "auto")
+    notes += _sheet_note(usable)
     if stacks := [info.frames for info in usable if info.frames > 1]:
         unused = counted(sum(stacks) - len(stacks), "frame")
         files = f"of {counted(len(stacks), 'file')} with several frames only the first is taken"
@@ -103,6 +105,20 @@ def _fit_notes(
     if smaller:
         notes.append(f"{counted(smaller, 'image')} smaller than {height} x {width}, enlarged, which adds no detail")
     return notes
+
+
+def _sheet_note(infos: Sequence[ImageInfo]) -> list[str]:
+    """Return a note on images that are much larger than the others, which may be sheets of many pictures."""
+    area = float(np.median([info.height * info.width for info in infos]))
+    large = [info for info in infos if info.height * info.width >= SHEET_AREA * area]
+    if not large or len(large) > FEW_SHEETS * len(infos):
+        return []
+    named = ", ".join(info.name for info in large[:3] if info.name)
+    size = f"{large[0].height} x {large[0].width} px"
+    return [
+        f"{counted(len(large), 'image')} much larger than the others ({named}: {size}); if they are sheets of many"
+        " pictures, remove them"
+    ]
 
 
 def refuse_for_points(options: DataOptions) -> None:

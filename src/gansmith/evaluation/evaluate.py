@@ -332,9 +332,9 @@ def notes(record: ModelRecord, spec: DataSpec, training: ImageData | None) -> li
 
 def open_extractor(options: EvaluationOptions, spec: DataSpec, domain: DataInfo, on_progress: OnProgress) -> Extractor:
     """Return the extractor that ``options`` name, or the default one; MetricError if it is not available."""
-    if (options.features or "own") in ("own", "fashion"):
-        _refuse_weights(options)
     name = options.features or default_extractor(spec)
+    if name.partition(":")[0] != "inception":
+        _refuse_weights(options)
     return extractors.parse(name).open(domain, options.weights, on_progress)
 
 

@@ -201,8 +201,10 @@ def _too_few(judged: int, reference: int, chosen: Sequence[Metric]) -> MetricErr
 
 
 def _words(sets: ImageSets) -> list[str]:
-    """Return sentences on how the sets were fitted, and on images that are in both."""
-    spec, out = sets.reference.spec, []
+    """Return sentences on what was left out, how the sets were fitted, and images that are in both."""
+    spec = sets.reference.spec
+    pairs = (("judged", sets.judged), ("reference", sets.reference))
+    out = [f"{name} images: {line}" for name, data in pairs for line in data.summary.not_used()]
     now = f"{spec.height} x {spec.width} px {spec.kind_words}"
     for name, native in (("judged", sets.judged_native), ("reference", sets.reference_native)):
         if spec.is_points or (native.is_uniform and str(native) == now):

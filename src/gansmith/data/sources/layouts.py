@@ -32,6 +32,7 @@ from gansmith.imaging.images import ENDINGS
 TABLE = "labels.csv"
 AUTOMATIC_TABLES = (TABLE, "labels.tsv", "labels.jsonl", "metadata.csv", "metadata.jsonl")  # read without being asked for, in this order
 OTHER_TABLES = frozenset({".xlsx", ".xls", ".ods", ".parquet", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".sqlite", ".db"})
+MOST_IN_ONE, FEWEST_OF_CLASS = 0.95, 50  # a folder with nearly all images, and others with few, are no classes
 MOST_TEXTS = 10  # text files whose beginning is looked at
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES, MAX_JSON_LISTS = 64 * 10**6, 8 * 10**6  # of dataset.json; the lists of ImageNet are 1.3 million
@@ -387,6 +388,10 @@ def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_
         reason = f"{counted(loose, 'image')} beside the sub-folders ({_list(tops)}) instead of in one"
     elif len(tops) > 1 and not is_asked:
         reason = next((f"the folders {_list(tops)} look like {what}" for what, fits in NOT_CLASSES if fits(tops)), "")
+        counts = Counter(image.parts[0] for image in images)
+        (largest, most), *others = counts.most_common()
+        if not reason and most > MOST_IN_ONE * len(images) and others[0][1] < FEWEST_OF_CLASS:
+            reason = f"the folder {largest} has {most:,} of {counted(len(images), 'image')}"
         if not reason and len(tops) > max(FEW_LABELS, len(images) / 2):
             reason = f"{len(tops):,} folders ({_list(tops)}) for {counted(len(images), 'image')}"
         reason += "; labels=folders takes them as classes" if reason else ""
@@ -517,11 +522,12 @@ def _unused_tables(files: Files, others: list[tuple[str, Any]], labels: _LabelFi
     """Return notes that name the tables that are not read."""
     said = " ".join(labels.remarks)
     entries = [(name, locator) for name, locator in others if name not in labels.used and name not in said]
-    tables = [name for name, _ in entries if ending_of(name) in TABLE_ENDINGS]
-    texts = [entry for entry in _near(entries, images) if ending_of(entry[0]) == ".txt"]
-    if len(texts) <= MOST_TEXTS:
+    tables = [name for name, _ in entries if ending_of(name) in TABLE_ENDINGS and ending_of(name) != ".json"]
+    # Most texts and .json files beside images are no tables.
+    perhaps = [(name, place) for name, place in _near(entries, images) if ending_of(name) in (".txt", ".json")]
+    if len(perhaps) <= MOST_TEXTS:
         stems = {PurePosixPath(image.parts[-1]).stem for image in images}
-        tables += [name for name, locator in texts if _names_images(files.open, locator, stems)]
+        tables += [name for name, locator in perhaps if _names_images(files.open, locator, stems)]
     packed = sorted((name for name, _ in entries if ending_of(name) in OTHER_TABLES), key=natural)
     notes = [f"tables that are not read: {_list(packed)}; save them as CSV"] if 0 < len(packed) <= MOST_TEXTS else []
     if tables and len(tables) <= max(FEW_LABELS, len(images) / 2):
@@ -531,14 +537,15 @@ def _unused_tables(files: Files, others: list[tuple[str, Any]], labels: _LabelFi
 
 
 def _names_images(open_file: Callable[[Any], IO[bytes]], locator: Any, stems: Set[str]) -> bool:
-    """Say whether lines at the beginning of a text begin with names of images and have more words."""
+    """Say whether a text begins with names of images and more words, or with names in quotes."""
     try:
         with open_file(locator) as file:
-            lines = file.read(4096).decode("utf-8", "replace").splitlines()[:20]
+            text = file.read(1 << 16).decode("utf-8", "replace").replace("\\", "/")
     except (DataError, OSError):
         return False
-    words = [re.split(r"[\s,;|]+", line.strip()) for line in lines]
-    return any(len(line) > 1 and PurePosixPath(line[0].replace("\\", "/")).stem in stems for line in words)
+    lines = [re.split(r"[\s,;|]+", line.strip()) for line in text.splitlines()[:20]]
+    names = [line[0] for line in lines if len(line) > 1] + re.findall(r'"([^"\n]{1,200})"', text)
+    return any(PurePosixPath(name).stem in stems for name in names)
 
 
 def _by_stylegan_file(listing: Listing, where: str, name: str, open_file: Callable[[], IO[bytes]]) -> Listing | None:
