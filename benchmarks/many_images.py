@@ -1,13 +1,17 @@
 """How long until the first batch of 50,000 PNGs, and do 200,000 samples take constant memory?"""
 
-# Run: python benchmarks/many_images.py [--images 50000] [--rounds 3] [--samples 200000] [--size 64] [--folder DIR]
-# Start: time and peak memory from the opened Python to the first batch of 64, and to all batches of one epoch, each in
-# a process of its own, in turns: gansmith with an empty cache and with a full one, torchvision's ImageFolder behind a
-# DataLoader with 0 and 2 workers. Imports are not counted: they depend on what else a program needs. Seconds of the
-# processor say more than seconds of the clock where other processes are at work; those of workers are not counted.
+# Run: python benchmarks/many_images.py [--images 50000] [--px 64] [--rounds 3] [--samples 200000] [--size 64]
+#   [--folder DIR] [--sides NAME ...] [--most N]
+# Start: time and peak memory from the opened Python to the first batch of 64, and speed of the N images after it, each
+# in a process of its own, in turns: gansmith with an empty cache and with a full one, from the folder, from shards, and
+# streamed from shards; torchvision's ImageFolder behind a DataLoader with 0 and 2 workers; webdataset (pip install
+# webdataset) with 0 and 2 workers. The shards hold the same files. Imports are not counted: they depend on what else a
+# program needs. Seconds of the processor say more than seconds of the clock where other processes are at work; those of
+# workers are not counted.
 # Samples: `gansmith sample -n N --out FOLDER` of a small untrained model, peak memory at 1 % and at all.
 
 import argparse
+import io
 import json
 import os
 import resource
@@ -15,25 +19,53 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
+from torch.utils.data import DataLoader
+from torchvision import datasets, transforms
 
-BATCH, SIDE = 64, 64
-SIDES = ("gansmith, first start", "gansmith, second start", "ImageFolder, 0 workers", "ImageFolder, 2 workers")
+from gansmith.core.runtime import Runtime
+from gansmith.data.base import DataOptions
+from gansmith.data.batches import BatchStream
+from gansmith.data.open import open_data
+
+BATCH, SHUFFLED, PER_SHARD, FEWEST_SHARDS, STREAM = 64, 10_000, 10_000, 8, "1G"
+SIDES = (
+    *(
+        f"gansmith {place}, {start} start"
+        for place in ("folder", "shards", "streamed")
+        for start in ("first", "second")
+    ),
+    *(f"{other}, {workers} workers" for other in ("ImageFolder", "webdataset") for workers in (0, 2)),
+)
 
 
-def write_images(folder: Path, count: int) -> None:
-    """Write ``count`` smooth PNGs of 64 px in ten classes."""
-    for number in range(count):
-        random = np.random.default_rng(number)
-        small = Image.fromarray(random.integers(0, 256, (8, 8, 3), np.uint8))
-        place = folder / f"class{number % 10}"
-        place.mkdir(parents=True, exist_ok=True)
-        small.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(place / f"{number:06d}.png", compress_level=1)
+def write_images(folder: Path, count: int, px: int) -> None:
+    """Write ``count`` smooth PNGs in ten classes, as files in folder/files and as folder/shards/*.tar."""
+    for number in range(10):
+        (folder / "files" / f"class{number}").mkdir(parents=True, exist_ok=True)
+    (folder / "shards").mkdir(exist_ok=True)
+    per_shard = min(PER_SHARD, -(-count // FEWEST_SHARDS))
+    for first in range(0, count, per_shard):
+        with tarfile.open(folder / "shards" / f"x-{first // per_shard:05d}.tar", "w") as shard:
+            for number in range(first, min(first + per_shard, count)):
+                small = Image.fromarray(np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8))
+                image = io.BytesIO()
+                small.resize((px, px), Image.Resampling.BICUBIC).save(image, "PNG", compress_level=1)
+                (folder / "files" / f"class{number % 10}" / f"{number:07d}.png").write_bytes(image.getvalue())
+                for ending, content in (("png", image.getvalue()), ("cls", str(number % 10).encode())):
+                    member = tarfile.TarInfo(f"{number:07d}.{ending}")
+                    member.size = len(content)
+                    shard.addfile(member, io.BytesIO(content))
 
 
 def peak_mb() -> float:
@@ -42,60 +74,66 @@ def peak_mb() -> float:
     return (own + children) / 1024
 
 
-def measure(side: str, folder: Path) -> dict[str, float]:
-    """Return the seconds to the first batch and of one epoch, by clock and processor, and the peak memory in MiB."""
-    if side.startswith("gansmith"):
-        from gansmith.core.runtime import start_runtime
-        from gansmith.data.base import DataOptions
-        from gansmith.data.batches import BatchStream
-        from gansmith.data.open import open_data
+def batches_of(side: str, folder: Path) -> tuple[Iterator[Any], int]:
+    """Return batches of one epoch of a side, and the number of images in the set."""
+    tool, _, words = side.partition(" ")
+    if tool == "gansmith":
+        place = words.partition(",")[0]
+        options = DataOptions(stream=STREAM if place == "streamed" else None)
+        data = open_data(folder / ("files" if place == "folder" else "shards"), options)
+        stream = BatchStream(data, BATCH, 0, Runtime(torch.device("cpu")), mirror=False)
+        return (stream.read(draw) for draw in range(len(data) // BATCH)), len(data)
+    workers = int(words.split()[0])
+    change = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
+    if tool == "ImageFolder,":
+        images = datasets.ImageFolder(str(folder / "files"), change)
+        return iter(DataLoader(images, BATCH, shuffle=True, num_workers=workers, drop_last=True)), len(images)
+    import webdataset  # here: no extra of gansmith has it
 
-        runtime = start_runtime("cpu")
-        start, begun = time.perf_counter(), time.process_time()
-        data = open_data(folder, DataOptions())
-        stream = BatchStream(data, BATCH, 0, runtime, mirror=False)
-        batches, count = (stream.read(draw) for draw in range(len(data) // BATCH)), len(data)
-    else:
-        import torch
-        from torch.utils.data import DataLoader
-        from torchvision import datasets, transforms
+    shards = sorted(map(str, (folder / "shards").glob("*.tar")))
+    samples = webdataset.WebDataset(shards, shardshuffle=len(shards)).shuffle(SHUFFLED).decode("pil")
+    pairs = samples.to_tuple("png", "cls").map_tuple(change, int).batched(BATCH, partial=False)
+    return iter(webdataset.WebLoader(pairs, batch_size=None, num_workers=workers)), 0
 
-        torch.set_num_threads(1)
-        start, begun = time.perf_counter(), time.process_time()
-        change = transforms.Compose([transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)])
-        images = datasets.ImageFolder(str(folder), change)
-        workers = int(side.split()[1])
-        batches = iter(DataLoader(images, BATCH, shuffle=True, num_workers=workers, drop_last=True))
-        count = len(images)
+
+def measure(side: str, folder: Path, most: int) -> dict[str, float]:
+    """Return seconds to the first batch and images a second after it, by clock and processor, and the peak memory."""
+    torch.set_num_threads(1)
+    start, begun = time.perf_counter(), time.process_time()
+    batches, _ = batches_of(side, folder)
     next(batches)
-    first, first_cpu = time.perf_counter() - start, time.process_time() - begun
-    for _ in batches:
-        pass
-    epoch, epoch_cpu = time.perf_counter() - start, time.process_time() - begun
-    cpu = {"first batch, CPU s": first_cpu, "first epoch, CPU s": epoch_cpu}
-    return {"images": count, "first batch, s": first, "first epoch, s": epoch, **cpu, "peak, MB": peak_mb()}
+    first, first_cpu = time.perf_counter(), time.process_time()
+    count = sum(BATCH for _ in islice(batches, most // BATCH))
+    return {
+        "first batch, s": first - start,
+        "first batch, CPU s": first_cpu - begun,
+        "images/s": count / (time.perf_counter() - first),
+        "images per CPU s": count / (time.process_time() - first_cpu),
+        "peak, MB": peak_mb(),
+    }
 
 
-def in_child(side: str, folder: Path, cache: Path) -> dict[str, float]:
+def in_child(side: str, folder: Path, cache: Path, most: int) -> dict[str, float]:
     """Measure one side in a process of its own."""
     environment = {**os.environ, "GANSMITH_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, __file__, "--side", side, "--folder", str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    command = [sys.executable, __file__, "--side", side, "--folder", str(folder), "--most", str(most)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def starts(folder: Path, rounds: int) -> None:
+def starts(folder: Path, rounds: int, sides: list[str], most: int) -> None:
     """Print a table of starts, medians over rounds."""
-    found: dict[str, list[dict[str, float]]] = {side: [] for side in SIDES}
-    with tempfile.TemporaryDirectory() as caches:
+    found: dict[str, list[dict[str, float]]] = {side: [] for side in sides}
+    with tempfile.TemporaryDirectory(dir=folder) as cache:
         for number in range(rounds):
-            cache = Path(caches) / str(number)
-            for side in SIDES:
-                found[side].append(in_child(side, folder, cache))
+            for side in sides:
+                if "second" not in side:
+                    shutil.rmtree(cache)
+                found[side].append(in_child(side, folder, Path(cache), most))
                 print(number, side, found[side][-1], file=sys.stderr, flush=True)
-            shutil.rmtree(cache)
-    names = [name for name in found[SIDES[0]][0] if name != "images"]
+                Path(cache).mkdir(exist_ok=True)
+    names = list(found[sides[0]][0])
     print("| | " + " | ".join(names) + " |\n|---" * 1 + "|---" * len(names) + "|")
     for side, rows in found.items():
         print(
@@ -106,7 +144,7 @@ def starts(folder: Path, rounds: int) -> None:
 def samples(count: int, size: int) -> None:
     """Print time and peak memory of a hundredth of the samples and of all."""
     with tempfile.TemporaryDirectory() as folder:
-        write_images(Path(folder) / "images", 40)
+        write_images(Path(folder), 40, 64)
         gansmith = [sys.executable, "-m", "gansmith"]
         small = [
             "--recipe",
@@ -120,7 +158,7 @@ def samples(count: int, size: int) -> None:
             "cpu",
         ]
         run = f"{folder}/run"
-        subprocess.run([*gansmith, "train", f"{folder}/images", *small, "--out", run], check=True, capture_output=True)
+        subprocess.run([*gansmith, "train", f"{folder}/files", *small, "--out", run], check=True, capture_output=True)
         for number in (count // 100, count):
             out = Path(folder) / "out"
             start = time.perf_counter()
@@ -141,17 +179,20 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=200_000)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--side")
+    parser.add_argument("--px", type=int, default=64)
+    parser.add_argument("--most", type=int, default=10**9, help="images that are read after the first batch")
+    parser.add_argument("--sides", nargs="*", default=SIDES)
+    parser.add_argument("--side", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.side:
-        print(json.dumps(measure(asked.side, asked.folder)))
+        print(json.dumps(measure(asked.side, asked.folder, asked.most)))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = asked.folder or Path(temporary)
-        if asked.images and not any(folder.glob("class*")):
-            write_images(folder, asked.images)
+        if asked.images and not (folder / "shards").exists():
+            write_images(folder, asked.images, asked.px)
         if asked.images:
-            starts(folder, asked.rounds)
+            starts(folder, asked.rounds, list(asked.sides), asked.most)
     if asked.samples:
         samples(asked.samples, asked.size)
 

@@ -5,44 +5,30 @@
 # 2. A sweep of 3 values x 2 seeds, one of which collapses, one run after the other and in Ray: the same table.
 
 import os
-import signal
 import sys
 import tempfile
 import time
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
 import torch
 
 from gansmith import api
 from gansmith.core.on_ray import run_together
 from gansmith.runs.checkpoint import load_latest
+from killed_worker import TINY, let_one_die, write_tiny
 
-TINY = (
-    "size=8", "batch_size=8", "hidden=[16]", "latent_dim=4", "fixed_images=4", "log_rows=3", "previews=4",
-    "checkpoints=6", "ema_half_life_kimg=0.05", "monitor.snapshot_kimg=0.001", "monitor.images=100",
-    "monitor.reference=100",
-)  # fmt: skip
-WORDS = {"recipe": "mlp-small", "overrides": TINY, "steps": 60, "device": "cpu", "precision": "fp32"}
+OVERRIDES = (*TINY, "checkpoints=6", "monitor.snapshot_kimg=0.001", "monitor.images=100", "monitor.reference=100")
+WORDS = {"recipe": "mlp-small", "overrides": OVERRIDES, "steps": 60, "device": "cpu", "precision": "fp32"}
 VARY = ["optimizers.generator={kind: adam, lr: 2e-3},{kind: adam, lr: 3e-3},{kind: adam, lr: 1e-2}"]
 KILLED_AT = 25
 
 
 def train(source: Path, out: Path, mark: Path | None) -> api.Run:
     """Train in this worker; with ``mark`` the second worker kills itself once, and leaves that file."""
-    from gansmith.training import trainer
-
-    torch.set_num_threads(1)
-    step = trainer.train_step
-
-    def killed(state, *arguments):
-        step(state, *arguments)
-        if mark and state.iteration == KILLED_AT and os.environ["RANK"] == "1" and not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    trainer.train_step = killed
+    let_one_die(KILLED_AT, mark)
     return api.train(source, out=out, progress=False, seed=3, **WORDS)
 
 
@@ -54,11 +40,7 @@ def main() -> None:
     print(f"ray {ray.__version__}, torch {torch.__version__}, {os.cpu_count()} CPUs", flush=True)
     root = Path(tempfile.mkdtemp(prefix="gansmith-on-ray-"))
     os.environ["GANSMITH_CACHE"] = str(root / "cache")
-    source = root / "tiny.npz"
-    labels = np.arange(96) % 3
-    noise = np.random.default_rng(0).integers(0, 40, (96, 8, 8, 1))
-    np.savez(source, images=(noise + 80 * labels[:, None, None, None]).astype(np.uint8), labels=labels)
-
+    source = write_tiny(root / "tiny.npz")
     wanted = sys.argv[1:] or ["kill", "sweep"]
     same = [
         compare(source, root) for name, compare in (("kill", compare_kill), ("sweep", compare_sweep)) if name in wanted

@@ -9,7 +9,6 @@
 import argparse
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -18,17 +17,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from gansmith import api
 from gansmith.runs.checkpoint import load_latest
+from killed_worker import TINY, let_one_die, write_tiny
 
-TINY = (
-    "size=8", "batch_size=8", "hidden=[16]", "latent_dim=4", "fixed_images=4", "log_rows=3", "previews=4",
-    "checkpoints=30", "ema_half_life_kimg=0.05", "monitor.snapshot_kimg=0",
-)  # fmt: skip
 STEPS, STEP_SEC = 300, 0.1
 KILLED_AT, CUT_AT, JOINS_AT = 125, 100, 100
 CUT_SEC = 20.0
@@ -79,22 +77,10 @@ def start(name: str, nodes: str, run: str, words: list[str], log: Path) -> subpr
 
 def work(source: str, out: str, mark: str) -> None:
     """Train in a process of torchrun; with ``mark`` the second one kills itself once, and leaves that file."""
-    from gansmith.training import trainer
-
-    torch.set_num_threads(1)
-    step, killer = trainer.train_step, Path(mark) if mark else None
-
-    def slowed(state, *arguments):
-        step(state, *arguments)
-        time.sleep(STEP_SEC)
-        if killer and state.iteration == KILLED_AT and os.environ["RANK"] == "1" and not killer.exists():
-            killer.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    trainer.train_step = slowed
+    let_one_die(KILLED_AT, Path(mark) if mark else None, step_sec=STEP_SEC)
     api.train(
-        source, recipe="mlp-small", overrides=TINY, steps=STEPS, device="cpu", precision="fp32", seed=3, out=out,
-        progress=False,
+        source, recipe="mlp-small", overrides=(*TINY, "checkpoints=30", "monitor.snapshot_kimg=0"), steps=STEPS,
+        device="cpu", precision="fp32", seed=3, out=out, progress=False,
     )  # fmt: skip
 
 
@@ -220,9 +206,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="gansmith-hosts-") as folder, two_hosts():
         root = Path(folder)
         os.environ["GANSMITH_CACHE"] = str(root / "cache")
-        labels = np.arange(96) % 3
-        noise = np.random.default_rng(0).integers(0, 40, (96, 8, 8, 1))
-        np.savez(root / "tiny.npz", images=(noise + 80 * labels[:, None, None, None]).astype(np.uint8), labels=labels)
+        write_tiny(root / "tiny.npz")
         if "slow" in given.cases:
             compare_links(root)
         if given.cases == ["slow"]:

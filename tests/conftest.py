@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -15,6 +14,7 @@ from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
 from gansmith.data.open import open_data
 from gansmith.inference.model import Model
+from killed_worker import write_tiny
 from small_images import write_photos
 from small_models import CLASSES, make_model
 from small_runs import quick_curves, quick_film, with_results
@@ -106,12 +106,7 @@ def photos(tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_file(tmp_path_factory) -> Path:
     """96 gray images of 8 x 8 in 3 classes, each class with a brightness of its own."""
-    labels = np.arange(96) % 3
-    noise = np.random.default_rng(0).integers(0, 40, (96, 8, 8, 1))
-    images = (noise + 80 * labels[:, None, None, None]).astype(np.uint8)
-    path = tmp_path_factory.mktemp("data") / "tiny.npz"
-    np.savez(path, images=images, labels=labels, class_names=np.array(["dark", "gray", "light"]))
-    return path
+    return write_tiny(tmp_path_factory.mktemp("data") / "tiny.npz")
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """Several archives as one source: the shards of a WebDataset."""
 
-import io
-import tarfile
+from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -12,31 +12,24 @@ from gansmith.cli.train import data_and_overrides
 from gansmith.data.base import DataOptions
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
+from small_images import write_shards
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 16, 16), np.uint8)
 
 
-def write_shards(folder: Path) -> Path:
-    """Write three shards of four images, whose keys begin anew in each."""
-    folder.mkdir()
-    for shard in range(3):
-        with tarfile.open(folder / f"x-{shard:03d}.tar", "w") as archive:
-            for number in range(4):
-                buffer = io.BytesIO()
-                Image.fromarray(PIXELS[4 * shard + number]).save(buffer, "PNG")
-                for ending, content in (("png", buffer.getvalue()), ("cls", str(number % 2).encode())):
-                    member = tarfile.TarInfo(f"{number:04d}.{ending}")
-                    member.size = len(content)
-                    archive.addfile(member, io.BytesIO(content))
+@pytest.fixture
+def shards(tmp_path) -> Path:
+    """Return a folder of three shards of four images, with a text beside them."""
+    folder = write_shards(tmp_path / "set", PIXELS, 3)
     (folder / "info.json").write_text("{}")
     return folder
 
 
 @pytest.mark.parametrize("pattern", ["", "/x-{000..002}.tar", "/x-*.tar"])
-def test_shards_are_one_set(tmp_path, pattern):
-    source = f"{write_shards(tmp_path / 'set')}{pattern}"
+def test_shards_are_one_set(shards, pattern):
+    source = f"{shards}{pattern}"
     data = open_data(source, DataOptions())
     assert (data.read(range(12))[..., 0] == PIXELS).all()
     assert data.spec.classes == ("0", "1")
@@ -45,32 +38,79 @@ def test_shards_are_one_set(tmp_path, pattern):
     assert find_source(data.summary.source).stamp() == find_source(source).stamp()  # a run resumes by its location
 
 
-def test_a_shell_may_expand_the_pattern(tmp_path):
-    shards = sorted(map(str, write_shards(tmp_path / "set").glob("*.tar")))
-    (address,), overrides = data_and_overrides([*shards, "size=16"])
+def test_a_shell_may_expand_the_pattern(shards):
+    (address,), overrides = data_and_overrides([*sorted(map(str, shards.glob("*.tar"))), "size=16"])
     assert overrides == ["size=16"]
     assert len(open_data(address, DataOptions())) == 12
 
 
-def test_a_changed_shard_is_noticed(tmp_path):
-    folder = write_shards(tmp_path / "set")
-    assert len(open_data(folder, DataOptions())) == 12
-    (folder / "x-001.tar").unlink()
-    assert len(open_data(folder, DataOptions())) == 8
+def test_a_changed_shard_is_noticed(shards):
+    assert len(open_data(shards, DataOptions())) == 12
+    (shards / "x-001.tar").unlink()
+    assert len(open_data(shards, DataOptions())) == 8
 
 
-def test_missing_shards_and_odd_ranges_are_refused(tmp_path, refused):
-    folder = write_shards(tmp_path / "set")
+def test_missing_shards_and_odd_ranges_are_refused(shards, refused):
+    folder = shards
     with refused("data.not_found"):
         find_source(f"{folder}/x-{{000..004}}.tar")
     with refused("data.shard_range"):
         find_source(f"{folder}/x-{{4..2}}.tar")
     with refused("data.not_found"):
         find_source(f"shards:{folder}/x-000.tar::{folder}/y.tar")
+    with refused("data.mixed_shards"):
+        (folder / "y.parquet").touch()
+        find_source(folder)
 
 
-def test_a_folder_with_images_beside_archives_is_a_folder(tmp_path):
-    folder = write_shards(tmp_path / "set")
+def test_a_folder_with_images_beside_archives_is_a_folder(shards):
     for number in range(5):
-        Image.fromarray(PIXELS[number]).save(folder / f"{number}.png")
-    assert len(open_data(folder, DataOptions())) == 5
+        Image.fromarray(PIXELS[number]).save(shards / f"{number}.png")
+    assert len(open_data(shards, DataOptions())) == 5
+
+
+@pytest.fixture
+def stored(shards) -> Iterator[str]:
+    """Return the address of the shards in a storage in memory."""
+    files = pytest.importorskip("fsspec", reason="pip install 'gansmith[storage]'").filesystem("memory")
+    for path in shards.glob("*.tar"):
+        files.pipe_file(f"/bucket/{path.name}", path.read_bytes())
+    yield "memory://bucket"
+    files.rm("/bucket", recursive=True)
+
+
+@pytest.mark.parametrize("pattern", ["x-{000..002}.tar", "x-*.tar"])
+def test_shards_are_read_from_object_storage(stored, pattern):
+    data = open_data(f"{stored}/{pattern}")
+    assert (data.read(range(12))[..., 0] == PIXELS).all()
+    assert (data.spec.name, data.spec.classes) == ("bucket", ("0", "1"))
+    assert data.summary.source == f"{stored}/{pattern}"
+    assert (open_data(f"{stored}/x-001.tar").read(range(4))[..., 0] == PIXELS[4:8]).all()
+
+
+def test_shards_of_object_storage_are_streamed(stored, refused):
+    files = pytest.importorskip("fsspec").filesystem("memory")
+    data = open_data(f"{stored}/x-*.tar", DataOptions(stream="1M"))
+    assert (data.read([11, 3])[..., 0] == PIXELS[[11, 3]]).all()
+    with mock.patch.object(files, "open", side_effect=PermissionError("no rights")), refused("data.storage_refused"):
+        data.read([0])
+    files.pipe_file("/bucket/x-000.tar", files.cat_file("/bucket/x-000.tar")[:1000])
+    with refused("data.damaged_archive"):
+        data.read([0])
+    files.rm_file("/bucket/x-001.tar")
+    with refused("data.not_found"):
+        data.read([4])
+
+
+def test_object_storage_that_refuses(stored, refused):
+    files = pytest.importorskip("fsspec").filesystem("memory")
+    with refused("data.not_found"):
+        find_source(f"{stored}/x-{{000..009}}.tar")
+    with refused("data.not_found"):
+        find_source(f"{stored}/y-*.tar")
+    with refused("data.unknown_format"):
+        find_source(f"{stored}/images")
+    with refused("data.storage_package", [r"(?<=opened: ).*"]):
+        find_source("nowhere://x/y.tar")
+    with mock.patch.object(files, "isfile", side_effect=PermissionError("no rights")), refused("data.storage_refused"):
+        find_source(f"{stored}/x-000.tar")

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch
 
-from gansmith import api, plugins
+from gansmith import api
 from gansmith.core import processes
 from gansmith.core.errors import DiskFullError, GansmithError
 from gansmith.core.runtime import Runtime
@@ -23,6 +24,7 @@ from gansmith.recipes.load import parse_recipe
 from gansmith.runs.checkpoint import load_checkpoint
 from gansmith.runs.folder import RunFolder
 from gansmith.training import prepare
+from small_images import write_shards
 from small_runs import (
     COLLAPSING,
     MONITORED,
@@ -117,30 +119,48 @@ SYNCHRONIZED: dict[str, dict[str, Any]] = {
 }
 ALL = {**CASES, **SYNCHRONIZED}
 KILLED_AT = 7  # iteration after which a process kills itself, once
-KILLED = """
-import os, signal, sys
+KILLED = f"""
+import sys
 from pathlib import Path
 
-sys.path[:0] = [sys.argv[1], f"{sys.argv[1]}/training"]
-import torch
-torch.set_num_threads(1)
-from gansmith import api, plugins
-from gansmith.training import trainer
+here, source, out = sys.argv[1:]
+sys.path[:0] = [here, here + "/training"]
+from gansmith import api
+from killed_worker import let_one_die
 from small_runs import train
-step = trainer.train_step
+let_one_die({KILLED_AT}, Path(out + ".mark"))
+api.write_results = lambda *_: None
+train(Path(source), Path(out), "mlp-small", "fixed_images=4", steps=10)
+"""
+SHARDED = """
+import sys
+from pathlib import Path
 
-def killed(state, *arguments):
-    step(state, *arguments)
-    if os.environ["TORCHELASTIC_RESTART_COUNT"] == "0" and state.iteration == 7 and os.environ["RANK"] == "1":
-        os.kill(os.getpid(), signal.SIGKILL)
-
-trainer.train_step, api.write_results = killed, lambda *_: None
-train(Path(sys.argv[2]), Path(sys.argv[3]), "mlp-small", "fixed_images=4", steps=10)
+here, source, out = map(Path, sys.argv[1:])
+sys.path[:0] = [str(here), str(here / "training")]
+import torch
+from gansmith import api
+from gansmith.core.runtime import start_runtime
+from gansmith.data import streaming
+from killed_worker import let_one_die
+from small_runs import train
+streaming.WINDOWS = 600  # 27 images are shuffled at a time
+api.write_results = lambda *_: None
+runtime = start_runtime("cpu", "fp32")
+for place in ("kept-whole", "kept-killed", "streamed-whole", "streamed-killed"):
+    done = out / f"{place}.done"  # this file is run again after each kill
+    if not done.exists():
+        let_one_die(17, out / f"{place}.mark" if "killed" in place else None)
+        words = ["stream=1M"] if "streamed" in place else []
+        train(source, out / place, "mlp-small", "fixed_images=4", *words, steps=24)
+        runtime.barrier()
+        done.touch()
+        runtime.barrier()
 """
 TOY = """
 name: toy
 method:
-  kind: toy_two_discriminators
+  kind: pooled_two_discriminators
   generator: {kind: dcgan, base_channels: 4}
   discriminator: {kind: mlp, hidden: [8]}
 optimizers: {default: {kind: adam, lr: 2.0e-3}}
@@ -283,10 +303,14 @@ def train_pools(source: Path, out: Path) -> None:
     from gansmith.core.runtime import start_runtime
 
     runtime = start_runtime("cpu")
-    recipe = out / f"toy-{runtime.rank}.yaml"
+    recipe, plugin = out / f"toy-{runtime.rank}.yaml", out / "pooled.py"
     recipe.write_text(TOY)
+    if runtime.is_main:
+        # Names of its own: the process that continues the run may know the toys by the name of their module.
+        plugin.write_text((HERE / "toy_methods.py").read_text().replace('register("toy_', 'register("pooled_'))
+    runtime.barrier()
     for place, stop_at in (("whole", None), ("run", 7)):
-        train(source, out / place, str(recipe), overrides=RHYTHM, plugins=[HERE / "toy_methods.py"], stop_at=stop_at)
+        train(source, out / place, str(recipe), overrides=RHYTHM, plugins=[plugin], stop_at=stop_at)
     api.resume(out / "run")
 
 
@@ -507,8 +531,6 @@ def test_a_full_disk_and_a_signal_to_one_process_stop_both(both):
 
 @pytest.mark.slow
 def test_one_process_continues_a_run_of_two_with_the_same_data_and_noise(both, tmp_path):
-    methods = plugins.methods  # other tests import the plugin of the second run, which the resume loads by its path
-    methods._parts = {name: methods.get(name) for name in methods.names() if not name.startswith("toy_")}
     for name, kept in (("mlp", 5), ("pools/run", 6)):
         folder = Path(shutil.copytree(both / name, tmp_path / name))
         shutil.rmtree(folder / f"checkpoints/{newest(folder).values['iteration']:09d}")
@@ -533,6 +555,27 @@ def test_torchrun_continues_after_a_process_was_killed_to_the_same_weights(both,
     assert done.returncode == 0, done.stderr[-6000:]
     assert (tmp_path / "run/timing.jsonl").read_text().count('"started"') == 2
     assert differing(newest(tmp_path / "run").tensors, newest(both / "mlp").tensors) == []
+
+
+@pytest.mark.slow
+def test_training_from_eight_shards_continues_after_a_kill_to_the_same_weights(tmp_path, session_cache):
+    write_shards(tmp_path / "set", np.random.default_rng(0).integers(0, 256, (96, 8, 8), np.uint8), 8)
+    (tmp_path / "worker.py").write_text(SHARDED)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "2",
+         str(tmp_path / "worker.py"), str(HERE), str(tmp_path / "set"), str(tmp_path)],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "GANSMITH_CACHE": str(session_cache)},
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-6000:]
+    ends = {}
+    for kind in ("kept", "streamed"):
+        whole, killed = tmp_path / f"{kind}-whole", tmp_path / f"{kind}-killed"
+        assert (tmp_path / f"{kind}-killed.mark").exists()
+        assert (killed / "timing.jsonl").read_text().count('"started"') == 2
+        ends[kind] = newest(whole).tensors
+        assert differing(ends[kind], newest(killed).tensors) == []
+    assert differing(ends["kept"], ends["streamed"]) != [], "the order of streamed images is another one"
 
 
 @pytest.mark.slow

@@ -280,9 +280,9 @@ def data_and_overrides(words: list[str], *, pairs: bool = False) -> tuple[list[s
     sources = [word for word in words if "=" not in word or Path(word).exists()]
     overrides = [word for word in words if word not in sources]
     if len(sources) > 1 and not pairs:
-        from gansmith.data.sources.shards import BETWEEN, SHARDS_PREFIX, is_archive  # here: it imports NumPy
+        from gansmith.data.sources.shards import BETWEEN, SHARDS_PREFIX, is_shard  # here: it imports NumPy
 
-        if all(map(is_archive, sources)):
+        if all(map(is_shard, sources)):
             sources = [SHARDS_PREFIX + BETWEEN.join(sources)]
     if len(sources) > (2 if pairs else 1):
         raise GansmithError(

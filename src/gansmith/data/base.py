@@ -19,6 +19,7 @@ from gansmith.imaging.images import PIXEL_LIMIT, POINT, Fit
 from gansmith.imaging.values import MOST_BANDS, STORED, PixelValues, picture_of
 
 MOST_BAD = 0.05  # share of images that cannot be read; more of them stop a run
+FEWEST_STREAMED = 2**20
 EACH_CHANNEL = "channels"  # the option range: one is found for each channel
 
 
@@ -55,6 +56,8 @@ class DataOptions(FrozenModel):
     max_pixels: larger images are left out; also written "100M".
     frames: of stacks and animations: "first", "all", or "every:N" for each N-th.
     palette: "keep" gives samples only colours that the images have, at most 256.
+    stream: bytes of disk, also written "4G", that decoded images go through instead of being kept all. None: all are
+        kept, unless they do not fit the disk: then 4 GiB.
     allow_left_out: go on although more files are left out than read.
     """
 
@@ -73,6 +76,7 @@ class DataOptions(FrozenModel):
     max_pixels: int = Field(PIXEL_LIMIT, ge=64)
     frames: str = "first"
     palette: Literal["keep"] | None = None
+    stream: int | None = Field(None, ge=FEWEST_STREAMED)
     allow_left_out: bool = False
 
     @field_validator("max_pixels", mode="before")
@@ -81,6 +85,14 @@ class DataOptions(FrozenModel):
         """Return "100M" as 100,000,000."""
         if isinstance(value, str) and re.fullmatch(r"\d+(\.\d+)?\s*[mM]", value.strip()):
             return round(float(value.strip()[:-1]) * 10**6)
+        return value
+
+    @field_validator("stream", mode="before")
+    @classmethod
+    def _number_of_bytes(cls, value: Any) -> Any:
+        """Return "4G" as 4 * 2**30."""
+        if isinstance(value, str) and (found := re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT])i?B?", value.strip(), re.I)):
+            return round(float(found[1]) * 2 ** (10 * (1 + "KMGT".index(found[2].upper()))))
         return value
 
     @field_validator("frames")
@@ -191,8 +203,9 @@ class DataOptions(FrozenModel):
         return DataOptions.model_validate({**self.model_dump(), **exact})
 
     def like(self, spec: "DataSpec") -> "DataOptions":
-        """Return these options with the size, channels, fit and range in which a data set is stored."""
+        """Return these options with the size, channels, fit, range and room in which a data set is stored."""
         fitted = self.with_format(spec.height, spec.width, spec.channels, spec.fit)
+        fitted = fitted.model_copy(update={"stream": spec.stream})
         values, source = spec.values, spec.source_values
         if values is None:
             return fitted
@@ -247,6 +260,7 @@ class DataSpec:
     gray_sides: tuple[bool, bool] = (False, False)  # of coloured pairs or domains: all sources, all targets are gray
     values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
     source_values: PixelValues | None = None  # of the sources of pairs, where ``values`` has those of the targets
+    stream: int | None = None  # bytes of disk that decoded images go through; None: all are kept
 
     @property
     def stored_type(self) -> np.dtype[Any]:
@@ -357,14 +371,29 @@ class DataSummary:
         return {**asdict(self), "spec": self.spec.to_json(), "lines": self.lines()}
 
 
+class Pixels(Protocol):
+    """Images (N, H, W, C): a memory-mapped array, or ``StreamedPixels``."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (N, H, W, C)."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, key: Any, /) -> np.ndarray:
+        """Return rows."""
+        ...
+
+
 @dataclass(frozen=True)
 class ImageData:
-    """An open data set: one split of a memory-mapped cache of images."""
+    """An open data set: one split of a memory-mapped cache of images, or of images that are streamed."""
 
     spec: DataSpec
     summary: DataSummary
     labels: np.ndarray | None  # int64 (count,)
-    pixels: np.ndarray  # (all splits, H, W, C) of ``spec.stored_type``, memory-mapped
+    pixels: Pixels  # (all splits, H, W, C) of ``spec.stored_type``
     rows: np.ndarray  # int64 (count,): the rows of ``pixels`` that belong to this split
     digests: np.ndarray  # uint8 (all splits, 2, 16): half a SHA-256 of each image's file, and of its pixels
     held_out: "ImageData | None" = None

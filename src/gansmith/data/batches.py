@@ -11,6 +11,7 @@ from gansmith.core.errors import DataError, RecipeError
 from gansmith.core.randomness import derive_seed, epoch_order, per_image
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import ImageData
+from gansmith.data.streaming import StreamedPixels, windowed_order
 from gansmith.imaging.tensors import to_float
 
 
@@ -41,7 +42,8 @@ class BatchStream:
                 f"\n  use a multiple of {domains * runtime.world_size}",
             )
         self._members = [_members(data, domain) for domain in range(domains)] if domains > 1 else [np.arange(len(data))]
-        self._order = lru_cache(maxsize=2 * domains)(self._shuffled)
+        self._order = lru_cache(maxsize=3 * domains)(self._shuffled)
+        self._at: list[tuple[int, int]] = []  # epoch and window of each domain, of a set that is streamed
 
     def indices(self, draw: int) -> np.ndarray:
         """Return the indices of the images in this process's slice of batch number ``draw``, int64 (count,)."""
@@ -50,18 +52,48 @@ class BatchStream:
         out = np.empty(self._count, np.int64)
         for domain, members in enumerate(self._members):
             epochs, places = np.divmod(turns[domains == domain], len(members))
-            parts = [self._order(domain, int(epoch))[places[epochs == epoch]] for epoch in np.unique(epochs)]
+            parts = [self._order(domain, int(epoch))[0][places[epochs == epoch]] for epoch in np.unique(epochs)]
             out[domains == domain] = np.concatenate(parts)
         return out
 
-    def _shuffled(self, domain: int, epoch: int) -> np.ndarray:
-        """Return the indices of a domain's images in the order of an epoch."""
+    def _shuffled(self, domain: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the indices of a domain's images in the order of an epoch, and the ends of the windows in it."""
         # each domain has an order of its own: otherwise the same images would always meet, like pairs
-        seed = derive_seed("domain", self._seed, domain) if domain else self._seed
-        return self._members[domain][epoch_order(seed, epoch, len(self._members[domain]))]
+        seed, members = derive_seed("domain", self._seed, domain) if domain else self._seed, self._members[domain]
+        pixels = self._data.pixels
+        if not isinstance(pixels, StreamedPixels):
+            return members[epoch_order(seed, epoch, len(members))], np.array([len(members)])
+        pieces = pixels.piece_of(self._data.rows[members])
+        windows = windowed_order(seed, epoch, pieces, pixels.sizes, pixels.window(len(self._members)))
+        return members[np.concatenate(windows)], np.cumsum([len(each) for each in windows])
+
+    def _decode_ahead(self, draw: int, pixels: StreamedPixels) -> None:
+        """Say which pieces are needed now and next, if that has changed since the last batch."""
+        turn, at = draw * self._batch_size // len(self._members), list[tuple[int, int]]()
+        for domain, members in enumerate(self._members):
+            epoch, place = divmod(turn, len(members))
+            at.append((epoch, int(np.searchsorted(self._order(domain, epoch)[1], place, "right"))))
+        if at == self._at:
+            return
+        self._at = at
+        rows = [
+            [self._window(domain, epoch, number + ahead) for domain, (epoch, number) in enumerate(at)]
+            for ahead in (0, 1)
+        ]
+        pieces = pixels.piece_of(self._data.rows[np.concatenate([each for part in rows for each in part])])
+        pixels.expect(list(dict.fromkeys(pieces.tolist())))
+
+    def _window(self, domain: int, epoch: int, number: int) -> np.ndarray:
+        """Return the indices of the images in a window of an epoch, or in the first one of the next epoch."""
+        order, ends = self._order(domain, epoch)
+        if number == len(ends):
+            return self._window(domain, epoch + 1, 0)
+        return order[ends[number - 1] if number else 0 : ends[number]]
 
     def read(self, draw: int) -> Batch:
         """Return this process's slice of batch number ``draw``."""
+        if isinstance(self._data.pixels, StreamedPixels):
+            self._decode_ahead(draw, self._data.pixels)
         indices = self.indices(draw)
         images = to_float(self._data.read(indices))
         if self._mirror:

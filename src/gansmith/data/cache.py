@@ -12,11 +12,23 @@ from typing import Any
 
 import numpy as np
 import PIL
+from pydantic import TypeAdapter
 
 from gansmith.core.atomic_files import commit_json, is_disk_full
 from gansmith.core.errors import DataError, DiskFullError, GansmithWarning, counted
 from gansmith.core.events import OnProgress
-from gansmith.data.base import MOST_BAD, DataOptions, DataSpec, DataSummary, ImageData, Listing, Payload, Source
+from gansmith.data.base import (
+    MOST_BAD,
+    DataOptions,
+    DataSpec,
+    DataSummary,
+    ImageData,
+    Item,
+    Listing,
+    Payload,
+    Pixels,
+    Source,
+)
 from gansmith.data.cache_check import damaged_rows
 from gansmith.data.cache_folder import (
     DIGESTS,
@@ -34,17 +46,21 @@ from gansmith.data.cache_folder import (
     read_index,
     remove_entry,
 )
+from gansmith.data.fitted import fitted
 from gansmith.data.image_format import ImageFormat, infer_format
-from gansmith.data.image_info import ImageInfo, as_image, as_values, digest, halves_of
+from gansmith.data.image_info import ImageInfo, digest
 from gansmith.data.sources.domains import DOMAINS
+from gansmith.data.streaming import StreamedPixels, shard_edges, window_of
 from gansmith.data.survey import StepCounter, reading, survey
 from gansmith.data.threads import in_threads, num_workers
-from gansmith.data.value_format import ValueFormat, needs_values
-from gansmith.imaging.images import POINT, ImageError, fit_image
+from gansmith.data.value_format import needs_values
+from gansmith.imaging.images import POINT, ImageError
 from gansmith.imaging.values import STORED, PixelValues
 
 MOST_NAMED = 10  # bad images in an error
 MOST_COLOURS = 256  # of a palette
+STREAM_BYTES = 4 * 2**30  # of disk that images go through which do not fit it
+IMAGE_FORMAT = TypeAdapter(ImageFormat)
 
 
 @dataclass(frozen=True)
@@ -56,6 +72,33 @@ class EntryPlan:
     infos: Sequence[ImageInfo]
     image_format: ImageFormat
     options: DataOptions
+
+    @property
+    def row_bytes(self) -> int:
+        """Return the bytes of one image in the cache."""
+        stored = self.image_format
+        values, _ = _values_of(stored)
+        return stored.height * stored.width * stored.channels * (STORED[values.depth]().nbytes if values else 1)
+
+    def usable(self) -> list[int]:
+        """Return the positions of the images that the survey could read."""
+        return [position for position, info in enumerate(self.infos) if not info.problem]
+
+    def room(self) -> int:
+        """Return the bytes of disk that decoded images are streamed through; 0: all are kept.
+
+        DataError if the disk has room for neither.
+        """
+        needed, free = len(self.usable()) * self.row_bytes, shutil.disk_usage(data_folder("entries")).free
+        room = self.options.stream or (STREAM_BYTES if needed > free else 0)
+        if room > free:
+            raise DataError(
+                "data.cache_full",
+                f"no room for the decoded images: {needed:,} bytes needed, {free:,} free in {cache_folder()}"
+                "\n  empty the cache with 'gansmith data clean', set GANSMITH_CACHE to another disk, or pass a smaller"
+                "\n  size; or decode them as they are needed, through less room: stream=SIZE, for example stream=500M",
+            )
+        return room
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of everything the pixels depend on, and of the images' names and labels."""
@@ -83,70 +126,36 @@ class EntryPlan:
                     "data.changed_while_read",
                     f"'{name}' in '{self.source.location}' changed while it was read\n  start again",
                 )
-            pixels = self._fitted(payload).tobytes()
+            pixels = fitted(payload, self.image_format, self.options).tobytes()
             return position, pixels, self.infos[position].sha256[:16] + hashlib.sha256(pixels).digest()[:16], ""
         except ImageError as problem:
             return position, b"", b"", str(problem)
-
-    def _fitted(self, payload: Payload) -> np.ndarray:
-        """Return stored pixels (height, width, channels); each image of a pair is fitted by itself."""
-        stored = self.image_format
-        if stored.values is not None:
-            return self._fitted_values(payload, stored.values)
-        shape = (stored.height, stored.width, stored.channels)
-        turned = self.options.pairs and self.options.direction == "target-source"
-        if isinstance(payload, np.ndarray) and payload.shape == shape and shape[2] < 4 and not turned:
-            return payload
-        image = as_image(payload, self.options.max_pixels)
-        if not self.options.pairs:
-            return fit_image(image, *shape, stored.fit, stored.block)
-        half, middle = (shape[0], shape[1] // 2, shape[2]), image.width // 2
-        boxes = [(0, 0, middle, image.height), (image.width - middle, 0, image.width, image.height)]
-        if turned:
-            boxes.reverse()
-        fitted = [fit_image(image.crop(box), *half, stored.fit, stored.block) for box in boxes]
-        return np.concatenate(fitted, axis=1)
-
-    def _fitted_values(self, payload: Payload, form: ValueFormat) -> np.ndarray:
-        """Return stored pixels of an image or pair in units of its own."""
-        stored, options = self.image_format, self.options
-        array = as_values(payload, options.max_pixels)
-        boxes = halves_of((array.shape[1], array.shape[0]), options.pairs)
-        if options.pairs and options.direction == "target-source":
-            boxes.reverse()
-        shape = (stored.height, stored.width // len(boxes), stored.channels)
-        sides = zip(form.sides(), form.nearest, boxes, strict=True)
-        out = [
-            form.fitted(array[:, left:right], values, shape, stored.fit, nearest=nearest)
-            for values, nearest, (left, _, right, _) in sides
-        ]
-        return np.concatenate(out, axis=1)
 
 
 def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress | None = None) -> ImageData:
     """Return the whole data set from the cache; build the entry first if files have changed since."""
     stamp = source.stamp()
     record = read_index(index_path(source, options), stamp)
-    entry = _whole_entry(record["fingerprint"], source) if record else None
+    entry = _whole_entry(record["fingerprint"], source, is_streamed="stream" in record) if record else None
     if record is None or entry is None:
         try:
             with reading(source):
-                entry, plan = _build(source, options, on_progress)
-            record = _record(entry, plan, options)
+                entry, plan, room = _build(source, options, on_progress)
+            record = _record(entry, plan, options, room)
             if all(info.sha256 for info in plan.infos):  # else the next start tries the unreadable files again
-                spec, form = _assemble(entry, record, options).spec, plan.image_format
+                spec, form = _assemble(entry, record, source, options).spec, plan.image_format
                 commit_json(index_path(source, options), {**record, "version": VERSION, "stamp": stamp})
                 for fit in {options.fit, form.fit}:  # a run resumes with the latter
                     exact = options.like(spec).model_copy(update={"fit": fit})
-                    known = _record(entry, plan, exact)
+                    known = _record(entry, plan, exact, room)
                     commit_json(index_path(source, exact), {**known, "version": VERSION, "stamp": stamp})
         except (OSError, DiskFullError) as problem:
             raise _cannot_write(problem) from problem
-    return _assemble(entry, record, options)
+    return _assemble(entry, record, source, options)
 
 
-def _build(source: Source, options: DataOptions, on_progress: OnProgress | None) -> tuple[Entry, EntryPlan]:
-    """Return the entry, built unless the cache has one with its fingerprint, and its plan."""
+def _build(source: Source, options: DataOptions, on_progress: OnProgress | None) -> tuple[Entry, EntryPlan, int]:
+    """Return the entry, built unless the cache has one with its fingerprint, its plan, and ``EntryPlan.room``."""
     listing = source.scan()
     on_step = StepCounter(on_progress, len(listing.items), passes=2)
     infos = survey(source, listing, on_step, limit=options.max_pixels, pairs=options.pairs)
@@ -155,20 +164,25 @@ def _build(source: Source, options: DataOptions, on_progress: OnProgress | None)
     refuse_many_bad(source, listing, [info.problem for info in infos])
     plan = EntryPlan(source, listing, infos, infer_format(infos, options), options)
     fingerprint = plan.fingerprint()
-    entry = _whole_entry(fingerprint, source)
+    entry = None if options.stream else _whole_entry(fingerprint, source)
+    room = plan.room() if entry is None else 0
+    is_streamed = room > 0
+    if is_streamed:
+        entry = find_entry(fingerprint, is_streamed=True)
     if entry is None:
         with building_folder() as folder:
-            commit_entry(folder, {**_fill(folder, plan, on_step), "name": source.name, "fingerprint": fingerprint})
-        entry = find_entry(fingerprint)
+            filled = _fill(folder, plan, on_step, is_streamed=is_streamed)
+            commit_entry(folder, {**filled, "name": source.name, "fingerprint": fingerprint})
+        entry = find_entry(fingerprint, is_streamed=is_streamed)
         assert entry is not None
     on_step.finish()
-    return entry, plan
+    return entry, plan, room
 
 
-def _whole_entry(fingerprint: str, source: Source) -> Entry | None:
+def _whole_entry(fingerprint: str, source: Source, *, is_streamed: bool = False) -> Entry | None:
     """Return the entry of a fingerprint; remove it, with a GansmithWarning, and return None if images are damaged."""
-    entry = find_entry(fingerprint)
-    if entry is None or not (damaged := damaged_rows(entry)):
+    entry = find_entry(fingerprint, is_streamed=is_streamed)
+    if entry is None or is_streamed or not (damaged := damaged_rows(entry)):
         return entry
     text = f"{counted(len(damaged), 'image')} of {entry.shape[0]:,} in the cache of '{source.location}' are damaged"
     warnings.warn(GansmithWarning(f"{text}\n  all images are read again from there"), stacklevel=2)
@@ -176,7 +190,7 @@ def _whole_entry(fingerprint: str, source: Source) -> Entry | None:
     return None
 
 
-def _record(entry: Entry, plan: EntryPlan, options: DataOptions) -> dict[str, Any]:
+def _record(entry: Entry, plan: EntryPlan, options: DataOptions, room: int) -> dict[str, Any]:
     """Return the index record of a source; its notes say what was inferred under these options."""
     copies = entry.meta["copies"]
     stored = plan.image_format
@@ -191,40 +205,58 @@ def _record(entry: Entry, plan: EntryPlan, options: DataOptions) -> dict[str, An
             *infer_format(plan.infos, options).notes,
             *plan.listing.notes,
             *(notes if copies and not is_points else []),
+            *([_streamed_note(entry.shape[0] * plan.row_bytes, room, plan.row_bytes)] if room else []),
         ],
+        **({"stream": room} if room else {}),
     }
 
 
-def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None]) -> dict[str, Any]:
-    """Write pixels, labels, digests and quarantine into a folder; return the entry's description."""
+def _streamed_note(whole: int, room: int, row_bytes: int) -> str:
+    """Return a note on images that are streamed."""
+    return (
+        f"streamed: decoded they take {whole / 10**9:,.1f} GB, and {room / 10**9:,.1f} GB of disk hold those in use"
+        f" (stream=SIZE); {window_of(room, row_bytes):,} at a time are shuffled"
+    )
+
+
+def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None], *, is_streamed: bool) -> dict[str, Any]:
+    """Write pixels, labels, digests and quarantine into a folder; return the entry's description.
+
+    An entry that is streamed has no pixels, but all that is known only when all images were decoded once.
+    """
     stored, items = plan.image_format, plan.listing.items
     values, source = _values_of(stored)
-    row_bytes = stored.height * stored.width * stored.channels * (STORED[values.depth]().nbytes if values else 1)
+    row_bytes = plan.row_bytes
     problems = [info.problem for info in plan.infos]
-    usable = [position for position, problem in enumerate(problems) if not problem]
+    usable = plan.usable()
     row_of = {position: row for row, position in enumerate(usable)}
-    _check_room(folder, len(usable) * row_bytes)
     digests = np.zeros((len(usable), 2, 16), np.uint8)
     jobs = ((usable[row], read) for row, read in plan.source.stream([items[position] for position in usable]))
     workers = num_workers(float(np.mean([info.height * info.width for info in plan.infos])))
     results = in_threads(lambda job: plan.decode(*job), jobs, plan.source.items_per_job, workers)
-    next_row = 0
+    next_row, gray = 0, _GraySides(plan)
     with (folder / PIXELS).open("wb", 1 << 20) as file:
         for position, pixels, hashes, problem in results:
             on_step()
             problems[position] = problem
             if pixels:
                 row = row_of[position]
-                if row != next_row:  # a seek flushes the buffer
-                    file.seek(row * row_bytes)
-                file.write(pixels)
+                if not is_streamed:
+                    if row != next_row:  # a seek flushes the buffer
+                        file.seek(row * row_bytes)
+                    file.write(pixels)
+                gray.see(pixels, items[position].label)
                 digests[row] = np.frombuffer(hashes, np.uint8).reshape(2, 16)
                 next_row = row + 1
     refuse_many_bad(plan.source, plan.listing, problems)
     kept = [row for row, position in enumerate(usable) if not problems[position]]
-    pixels_sha256 = _close_gaps(folder / PIXELS, kept, row_bytes)
-    labels = np.array([items[usable[row]].label for row in kept], np.int64)
-    np.save(folder / LABELS, labels)
+    if is_streamed:
+        (folder / PIXELS).unlink()
+        pixels_sha256 = hashlib.sha256(b"streamed" + digests[kept].tobytes()).hexdigest()
+    else:
+        pixels_sha256 = _close_gaps(folder / PIXELS, kept, row_bytes)
+    kept_items = [items[usable[row]] for row in kept]
+    np.save(folder / LABELS, np.array([item.label for item in kept_items], np.int64))
     np.save(folder / DIGESTS, digests[kept])
     (folder / QUARANTINE).write_text(_as_lines(plan.listing, problems), encoding="utf-8")
     return {
@@ -233,7 +265,7 @@ def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None]) -> dict[st
         "width": stored.width,
         "channels": stored.channels,
         "fit": stored.fit,
-        "gray_sides": _gray_sides(folder / PIXELS, plan, labels),
+        "gray_sides": gray.found,
         "classes": plan.listing.classes,
         "source_scale": plan.listing.source_scale,
         "copies": len(kept) - len(np.unique(digests[kept, 1], axis=0)),
@@ -241,6 +273,11 @@ def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None]) -> dict[st
         "pillow": PIL.__version__,
         **({"values": asdict(values)} if values else {}),
         **({"source_values": asdict(source)} if source else {}),
+        **(
+            {"format": IMAGE_FORMAT.dump_python(stored, mode="json"), "shards": shard_edges(plan.source, kept_items)}
+            if is_streamed
+            else {}
+        ),
     }
 
 
@@ -251,22 +288,30 @@ def _values_of(stored: ImageFormat) -> tuple[PixelValues | None, PixelValues | N
     return stored.values.values, stored.values.source
 
 
-def _gray_sides(path: Path, plan: EntryPlan, labels: np.ndarray) -> list[bool]:
-    """Return whether all sources and all targets are gray, of pairs or two domains that are stored in colour."""
-    stored, pairs = plan.image_format, plan.options.pairs
-    is_ordinary = _values_of(stored) == (None, None) and stored.channels == 3
-    if not is_ordinary or not (pairs or plan.listing.classes == DOMAINS) or not len(labels):
-        return [False, False]
-    images = np.memmap(path, np.uint8, "r", shape=(len(labels), stored.height, stored.width, 3))
-    gray, half = [True, True], stored.width // 2
-    for start in range(0, len(labels), 256):
-        part = images[start : start + 256]
-        coloured = (part != part[..., :1]).any(axis=3)
-        for side in (0, 1):
-            at = labels[start : start + 256] == side
-            mine = coloured[:, :, half * side : half * (side + 1)] if pairs else coloured[at]
-            gray[side] &= not mine.any()
-    return gray
+class _GraySides:
+    """Whether all sources and all targets are gray, of pairs or two domains that are stored in colour."""
+
+    def __init__(self, plan: EntryPlan) -> None:
+        stored = plan.image_format
+        is_ordinary = _values_of(stored) == (None, None) and stored.channels == 3
+        self._pairs, self._shape = plan.options.pairs, (stored.height, stored.width, 3)
+        is_asked = is_ordinary and (self._pairs or plan.listing.classes == DOMAINS)
+        self._gray, self._seen = [is_asked, is_asked], False
+
+    def see(self, pixels: bytes, label: int) -> None:
+        """Take one image into account."""
+        self._seen = True
+        if any(self._gray):
+            image, half = np.frombuffer(pixels, np.uint8).reshape(self._shape), self._shape[1] // 2
+            for side, part in enumerate((image[:, :half], image[:, half:]) if self._pairs else ()):
+                self._gray[side] = self._gray[side] and bool((part == part[..., :1]).all())
+            if not self._pairs and self._gray[label]:
+                self._gray[label] = bool((image == image[..., :1]).all())
+
+    @property
+    def found(self) -> list[bool]:
+        """Return [sources, targets]."""
+        return self._gray if self._seen else [False, False]
 
 
 def _close_gaps(path: Path, kept: Sequence[int], row_bytes: int) -> str:
@@ -305,17 +350,6 @@ def refuse_many_bad(source: Source, listing: Listing, problems: Sequence[str]) -
     )
 
 
-def _check_room(folder: Path, needed: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise DataError(
-            "data.cache_full",
-            f"no room for the decoded images: {needed:,} bytes needed, {free:,} free in {cache_folder()}"
-            "\n  empty the cache with 'gansmith data clean', set GANSMITH_CACHE to another disk,"
-            " or pass a smaller size",
-        )
-
-
 def _cannot_write(problem: OSError | DiskFullError) -> DataError:
     full = isinstance(problem, DiskFullError) or is_disk_full(problem)
     return DataError(
@@ -325,8 +359,10 @@ def _cannot_write(problem: OSError | DiskFullError) -> DataError:
     )
 
 
-def _assemble(entry: Entry, record: dict[str, Any], options: DataOptions) -> ImageData:
+def _assemble(entry: Entry, record: dict[str, Any], source: Source, options: DataOptions) -> ImageData:
     """Return the data set of an entry, with the name and the notes of one source."""
+    room = record.get("stream")
+    pixels = _streamed(entry, source, options, room) if room else entry.pixels()
     count, height, width, channels = entry.shape
     values, source_values = entry.values()
     classes = tuple(entry.meta["classes"])
@@ -342,23 +378,46 @@ def _assemble(entry: Entry, record: dict[str, Any], options: DataOptions) -> Ima
         pairs=options.pairs,
         source_scale=entry.meta.get("source_scale", 1) if options.pairs else 1,
         fit=entry.meta.get("fit", "crop"),
-        palette=_palette(entry) if options.palette else (),
+        palette=_palette(pixels) if options.palette else (),
         gray_sides=tuple(entry.meta.get("gray_sides", (False, False))),
         values=values,
         source_values=source_values,
+        stream=room,
     )
     labels = entry.array(LABELS) if classes else None
     counts = () if labels is None else tuple(np.bincount(labels, minlength=len(classes)).tolist())
     notes = tuple(record["notes"])
     summary = DataSummary(record["source"], spec, counts, record["ignored"], notes, tuple(entry.quarantine()))
-    return ImageData(spec, summary, labels, entry.pixels(), np.arange(count), entry.array(DIGESTS))
+    return ImageData(spec, summary, labels, pixels, np.arange(count), entry.array(DIGESTS))
 
 
-def _palette(entry: Entry) -> tuple[str, ...]:
-    """Return all colours of an entry in hexadecimal digits; DataError for more than 256."""
-    pixels, found = entry.pixels(), np.empty((0, entry.shape[3]), np.uint8)
+def _streamed(entry: Entry, source: Source, options: DataOptions, room: int) -> StreamedPixels:
+    """Return the pixels of an entry that is streamed through so many bytes of disk."""
+    folder = entry.folder / f"pieces-{room}"
+    folder.mkdir(exist_ok=True)
+    bad = {each["file"] for each in entry.quarantine()}
+
+    def items() -> list[Item]:
+        found = [item for item in source.scan().items if item.name not in bad]
+        if len(found) == entry.shape[0]:
+            return found
+        raise DataError(
+            "data.changed_while_read",
+            f"'{source.location}' has {len(found):,} readable images, and had {entry.shape[0]:,} at the first start"
+            "\n  bring the old files back, then 'gansmith resume' goes on",
+        )
+
+    stored = IMAGE_FORMAT.validate_python(entry.meta["format"])
+    return StreamedPixels(
+        folder, source, options, stored, entry.dtype, entry.array(DIGESTS), entry.meta["shards"], room, items
+    )
+
+
+def _palette(pixels: Pixels) -> tuple[str, ...]:
+    """Return all colours of a set in hexadecimal digits; DataError for more than 256."""
+    found = np.empty((0, pixels.shape[3]), np.uint8)
     for start in range(0, len(pixels), 1024):
-        colours = pixels[start : start + 1024].reshape(-1, entry.shape[3])
+        colours = pixels[start : start + 1024].reshape(-1, pixels.shape[3])
         found = np.unique(np.concatenate([found, np.unique(colours, axis=0)]), axis=0)
         if len(found) > MOST_COLOURS:
             raise DataError(

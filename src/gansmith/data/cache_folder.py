@@ -25,7 +25,8 @@ from gansmith.imaging.values import STORED, PixelValues
 VERSION = 1  # of the files below
 DECODING = 2  # grows when files are decoded in another way, so that sources are read again
 PIXELS, LABELS, DIGESTS, QUARANTINE, META = "pixels.u8", "labels.npy", "digests.npy", "quarantine.jsonl", "meta.json"
-NEWER = ("depth", "range", "bands", "preview")  # options that older index records lack
+STREAMED = "-streamed"  # end of the name of an entry without pixels
+NEWER = ("depth", "range", "bands", "preview", "stream")  # options that older index records lack
 ABANDONED_AFTER_SEC, JUST_MADE_SEC = 24 * 3600, 60
 LOCK = ".lock"
 
@@ -61,10 +62,15 @@ class Entry:
         """Return (count, height, width, channels)."""
         return (self.meta["count"], self.meta["height"], self.meta["width"], self.meta["channels"])
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return the stored type of pixels."""
+        stored = self.values()[0]
+        return np.dtype(STORED[stored.depth] if stored else np.uint8)
+
     def pixels(self) -> np.ndarray:
         """Return the images, (count, height, width, channels) in their stored type, memory-mapped."""
-        stored = self.values()[0]
-        return np.memmap(self.folder / PIXELS, STORED[stored.depth] if stored else np.uint8, "r", shape=self.shape)
+        return np.memmap(self.folder / PIXELS, self.dtype, "r", shape=self.shape)
 
     def values(self) -> tuple[PixelValues | None, PixelValues | None]:
         """Return the meaning of the pixels, and of those of the sources of pairs; None: ordinary 8-bit images."""
@@ -84,12 +90,12 @@ class Entry:
         return [parse_json(line) for _, line in text_lines(self.folder / QUARANTINE)]
 
 
-def find_entry(fingerprint: str, entries: Path | None = None) -> Entry | None:
+def find_entry(fingerprint: str, entries: Path | None = None, *, is_streamed: bool = False) -> Entry | None:
     """Return the entry of a fingerprint; None unless every file is there with the described size and sum.
 
-    The sums of the pixels are those of ``cache_check``.
+    The sums of the pixels are those of ``cache_check``. An entry that is streamed has no pixels.
     """
-    folder = (entries or data_folder("entries")) / fingerprint
+    folder = (entries or data_folder("entries")) / (fingerprint + STREAMED * is_streamed)
     try:
         meta = read_json(folder / META)
         if meta["version"] != VERSION or meta["fingerprint"] != fingerprint:
@@ -117,20 +123,22 @@ def commit_entry(building: Path, meta: dict[str, Any]) -> None:
     The files are flushed to disk first, the description is written last, then the folder is renamed. If another process
     has finished the same entry, that entry stays and this folder is removed.
     """
-    sizes = {name: (building / name).stat().st_size for name in (PIXELS, LABELS, DIGESTS, QUARANTINE)}
+    is_streamed = not (building / PIXELS).exists()
+    files = (LABELS, DIGESTS, QUARANTINE) if is_streamed else (PIXELS, LABELS, DIGESTS, QUARANTINE)
+    sizes = {name: (building / name).stat().st_size for name in files}
     for name in sizes:
         sync_file(building / name)
     sums = {name: sha256_of(building / name) for name in sizes if name != PIXELS}  # digests.npy has those of pixels
     described = {**meta, "version": VERSION, "bytes": sizes, "sums": sums}
     commit_json(building / META, {**described, "sum": _sum_of(described)})
     sync_folder(building)
-    final = data_folder("entries") / meta["fingerprint"]
-    if final.exists() and find_entry(meta["fingerprint"]) is None:
+    final = data_folder("entries") / (meta["fingerprint"] + STREAMED * is_streamed)
+    if final.exists() and find_entry(meta["fingerprint"], is_streamed=is_streamed) is None:
         remove_entry(final)
     try:
         building.rename(final)
     except OSError:
-        if find_entry(meta["fingerprint"]) is None:
+        if find_entry(meta["fingerprint"], is_streamed=is_streamed) is None:
             raise
         shutil.rmtree(building, ignore_errors=True)
     sync_folder(final.parent)

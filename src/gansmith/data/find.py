@@ -4,6 +4,7 @@ from pathlib import Path
 
 from gansmith.core.errors import DataError, nearest
 from gansmith.core.file_names import escaped, path_of, printable
+from gansmith.core.object_storage import is_address
 from gansmith.data.base import Source
 from gansmith.data.datasets.base import data_sets, named_set
 from gansmith.data.sources.arrays import array_alone_in, array_file
@@ -13,7 +14,9 @@ from gansmith.data.sources.idx_files import is_idx
 from gansmith.data.sources.hub import HUB_PREFIX, HubSource
 from gansmith.data.sources.layouts import help_for
 from gansmith.data.sources.pairs import PAIRS_PREFIX, FolderPairs
-from gansmith.data.sources.shards import SHARDS_PREFIX, ShardSource, shards_in, shards_named
+from gansmith.data.sources.parquet import PARQUET_SUFFIX
+from gansmith.data.sources.shards import SHARDS_PREFIX, open_shards, parse_shards, shards_in, shards_named
+from gansmith.data.sources.stored_file import StoredFile
 from gansmith.data.sources.walk import is_image_file
 
 DataName = str | Path | Domains  # the forms in which a user names a data set
@@ -38,17 +41,25 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
     if isinstance(source, str) and source.startswith(PAIRS_PREFIX):
         return FolderPairs.parse(source)
     if isinstance(source, str) and source.startswith(SHARDS_PREFIX):
-        return ShardSource.parse(source)
+        return parse_shards(source)
+    if isinstance(source, str) and is_address(source):
+        if shards := shards_named(source):
+            return open_shards(shards, source)
+        raise DataError(
+            "data.unknown_format",
+            f"'{escaped(source)}' is not read from object storage"
+            "\n  allowed there: .tar and .parquet files, for example s3://bucket/x-{000..127}.tar or s3://bucket/x-*.parquet",
+        )
     path = path_of(source)
     if path.is_dir():
         if shards := shards_in(path):
-            return ShardSource(shards, escaped(path.resolve()))
+            return open_shards(shards, escaped(path.resolve()))
         alone = array_alone_in(path)
         return array_file(alone) if alone else FolderSource(path)
     name = path.name.lower()
     if not path.exists():
         if shards := shards_named(str(source)):
-            return ShardSource(shards, escaped(Path(source).expanduser().absolute()))
+            return open_shards(shards, escaped(Path(source).expanduser().absolute()))
         near = nearest(str(source), data_sets.names())
         if not near and path.parent.is_dir():
             near = nearest(printable(path.name), [printable(entry.name) for entry in path.parent.iterdir()])
@@ -62,6 +73,8 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
         return ZipSource(path)
     if name.endswith(TAR_SUFFIXES):
         return TarSource(path)
+    if name.endswith(PARQUET_SUFFIX):
+        return open_shards([StoredFile(path)], escaped(path.resolve()))
     if name.endswith((".npy", ".npz")) or is_idx(name):
         return array_file(path)
     if is_image_file(path):
@@ -69,6 +82,6 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
     raise DataError(
         "data.unknown_format",
         f"'{escaped(source)}' has a format that gansmith does not read"
-        f"\n  allowed: a folder, .npz, .npy, .zip, {', '.join(TAR_SUFFIXES)}, or a file with images"
+        f"\n  allowed: a folder, .npz, .npy, .zip, .parquet, {', '.join(TAR_SUFFIXES)}, or a file with images"
         f"\n  {help_for([name]) or 'pass the folder of single images; convert other formats to a folder or an array'}",
     )

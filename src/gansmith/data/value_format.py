@@ -212,7 +212,9 @@ def _other_bands(infos: Sequence[ImageInfo], channels: int) -> list[str]:
     if not few:
         return []
     counts = Counter(info.bands for info in infos)
-    told = " and ".join(f"{counted(count, 'image')} of {counted(bands, 'band')}" for bands, count in counts.most_common())
+    told = " and ".join(
+        f"{counted(count, 'image')} of {counted(bands, 'band')}" for bands, count in counts.most_common()
+    )
     named = ", ".join(info.name for info in few[:MOST_NAMED] if info.name)
     if len(few) <= MOST_BAD * len(infos):
         return [f"mixed bands: {told}; those with fewer than {channels} are left out: {named}"]

@@ -37,7 +37,8 @@ LONGEST_SIDE_PX = {"JPEG": 65_500, "WEBP": 16_383}
 QUALITY = 95  # of JPEG and WebP: compression is hard to see
 FULL_COLOUR_QUALITY = 90  # from here on JPEG keeps the colour of every pixel
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-LOGGERS = ("PIL.TiffImagePlugin", "tifffile", "pydicom", "nibabel.global")  # of the libraries that read images
+LIBRARIES = ("PIL", "tifffile", "pydicom", "nibabel")  # that read images
+LOGGERS = ("PIL.TiffImagePlugin", "tifffile", "pydicom", "nibabel.global")  # theirs
 PIXEL_LIMIT = 40_000_000
 STARTS = range(3, 9)  # shorter sides of the smallest feature maps, px
 LONGEST_PROPORTION = 16  # of the longer side to the shorter one
@@ -210,16 +211,22 @@ def quiet_readers() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in LOGGERS]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL)
-        Image.MAX_IMAGE_PIXELS = None
+        silence_readers()
         try:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = limit
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+def silence_readers() -> None:
+    """Do the same for good, for threads that decode while others work."""
+    warnings.filterwarnings("ignore", module=rf"({'|'.join(LIBRARIES)})\b")
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    for name in LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    Image.MAX_IMAGE_PIXELS = None
 
 
 def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -> Image.Image:

@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from gansmith.core.errors import CheckpointError, GansmithError, reason_of, why_not
+from gansmith.core.errors import CheckpointError
+from gansmith.core.object_storage import open_storage, refused
 from gansmith.runs.checkpoint import MANIFEST, is_checkpoint, list_checkpoints
 from gansmith.runs.folder import RECORD, RunFolder
 
@@ -22,25 +22,7 @@ class Store:
     def __init__(self, address: str) -> None:
         """Connect; GansmithError for an address that fsspec or its package for it cannot open."""
         self.address = address
-        try:
-            import fsspec  # here: an extra
-        except ImportError as problem:
-            raise GansmithError(
-                "run.storage_package",
-                f"--store needs the library fsspec{why_not(problem, 'fsspec')}\n  pip install 'gansmith[storage]'",
-            ) from problem
-        try:
-            files, path = fsspec.core.url_to_fs(address)
-        except (ImportError, ValueError) as problem:
-            raise GansmithError(
-                "run.storage_package",
-                f"--store '{address}' cannot be opened: {reason_of(problem)}"
-                "\n  s3:// needs the package s3fs, gs:// the package gcsfs",
-            ) from problem
-        except Exception as problem:  # of the storage: no login, no answer
-            raise _refused(address, problem) from problem
-        self._files: Any = files
-        self._path = str(path).rstrip("/")
+        self._files, self._path = open_storage(address, "run")
 
     def check(self) -> None:
         """Raise GansmithError if nothing can be written there."""
@@ -50,7 +32,7 @@ class Store:
             self._files.pipe_file(trial, b"gansmith")
             self._files.rm_file(trial)
         except Exception as problem:
-            raise _refused(self.address, problem) from problem
+            raise refused(self.address, problem, "run") from problem
 
     def has_run(self) -> bool:
         """Say whether a run with a whole checkpoint is there."""
@@ -77,14 +59,14 @@ class Store:
                 self._files.rm(f"{self._path}/checkpoints/{name}", recursive=True)
             self._send(run, (path for name in RESULTS for path in _inside(run.path / name)))
         except Exception as problem:
-            raise _refused(self.address, problem) from problem
+            raise refused(self.address, problem, "run") from problem
 
     def pull(self, folder: Path) -> None:
         """Fetch the run into a new folder, with whole checkpoints alone; CheckpointError if there is no run."""
         try:
             names, whole = self._names(), set(self._whole())
         except Exception as problem:
-            raise _refused(self.address, problem) from problem
+            raise refused(self.address, problem, "run") from problem
         if RECORD not in names or not whole:
             raise CheckpointError("run.not_stored", f"'{self.address}' holds no run with a whole checkpoint")
         RunFolder.check_free(folder)
@@ -102,7 +84,7 @@ class Store:
             half.rename(folder)
         except Exception as problem:
             shutil.rmtree(half, ignore_errors=True)
-            raise _refused(self.address, problem) from problem
+            raise refused(self.address, problem, "run") from problem
 
     def _names(self) -> set[str]:
         """Return the files there, below the address."""
@@ -125,13 +107,3 @@ class Store:
 
 def _inside(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else []
-
-
-def _refused(address: str, problem: Exception) -> GansmithError:
-    if isinstance(problem, GansmithError):
-        return problem
-    return GansmithError(
-        "run.storage_refused",
-        f"'{address}' cannot be used: {type(problem).__name__}: {reason_of(problem)}"
-        "\n  check the address, the login and the room there; the run folder on this machine is whole",
-    )

@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Self
 
-from gansmith.core.errors import DataError, counted, reason_of
+from gansmith.core.errors import DataError, GansmithError, counted, reason_of
 from gansmith.core.file_names import escaped, path_of, printable
 from gansmith.core.plain_files import open_plain
 from gansmith.data.base import DataOptions, Item, Listing, Payload
@@ -190,6 +190,12 @@ class _WholeFile(FileSource):
     def _stamp(self) -> str:
         return file_stamp(self.path)
 
+    def _open(self) -> IO[bytes]:
+        return open_plain(self.path)
+
+    def _size(self) -> int:
+        return self.path.stat().st_size
+
 
 class OneFileSource(_WholeFile):
     """A single file with one image or several: a TIFF stack, a DICOM or NIfTI volume, an animation."""
@@ -241,7 +247,7 @@ class _Archive(_WholeFile):
 
     def _refuse_too_much(self, members: int, total: int) -> None:
         """Raise DataError for more files or bytes than are read, or than an archive of this size can honestly hold."""
-        size = self.path.stat().st_size
+        size = self._size()
         if members >= MAX_MEMBERS or total > MAX_TOTAL_BYTES:
             raise self._too_large(_most_words())
         if total > max(FREE_BYTES, MAX_RATIO * size):
@@ -274,7 +280,9 @@ class _Archive(_WholeFile):
         assert isinstance(content, bytes)
         return io.BytesIO(content)
 
-    def _damaged(self, problem: Exception) -> DataError:
+    def _damaged(self, problem: Exception) -> GansmithError:
+        if isinstance(problem, FileNotFoundError):
+            return DataError("data.not_found", f"archive '{self.location}' does not exist any more\n  bring it back")
         return DataError(
             "data.damaged_archive",
             f"archive '{self.location}' is damaged: {reason_of(problem)}"
@@ -513,10 +521,10 @@ class TarSource(_Archive):
     def _walk(self) -> Iterator[tuple[int, tarfile.TarFile, tarfile.TarInfo]]:
         """Yield (position, open archive, member) from front to back; DataError for a damaged archive."""
         try:
-            with open_plain(self.path) as file:
+            with self._open() as file:
                 start = file.read(6)
                 file.seek(0)
-                limit = max(FREE_BYTES, MAX_RATIO * self.path.stat().st_size)
+                limit = max(FREE_BYTES, MAX_RATIO * self._size())
                 mode: Any = "r:"
                 unpacked: Any = file
                 if start.startswith(b"\x1f\x8b"):
@@ -534,7 +542,7 @@ class TarSource(_Archive):
                         kept.members.clear()  # tarfile keeps all, about 1 KB each
                         if len(archive.pax_headers) > MAX_TAR_HEADERS:
                             raise ValueError(f"it has more than {MAX_TAR_HEADERS} facts for all files")
-        except (DataError, MemoryError):
+        except (GansmithError, MemoryError):
             raise
         except Exception as problem:  # tarfile and the decompressors raise many types
             raise self._damaged(problem) from problem

@@ -30,7 +30,13 @@ from gansmith.data.sources.walk import LeftOut, ending_noun, ending_of, images_a
 from gansmith.imaging.images import ENDINGS
 
 TABLE = "labels.csv"
-AUTOMATIC_TABLES = (TABLE, "labels.tsv", "labels.jsonl", "metadata.csv", "metadata.jsonl")  # read without being asked for, in this order
+AUTOMATIC_TABLES = (
+    TABLE,
+    "labels.tsv",
+    "labels.jsonl",
+    "metadata.csv",
+    "metadata.jsonl",
+)  # read without being asked for, in this order
 OTHER_TABLES = frozenset({".xlsx", ".xls", ".ods", ".parquet", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".sqlite", ".db"})
 MOST_IN_ONE, FEWEST_OF_CLASS = 0.95, 50  # a folder with nearly all images, and others with few, are no classes
 MOST_TEXTS = 10  # text files whose beginning is looked at
@@ -139,7 +145,7 @@ HELP = (
     ((".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz"), "pass one of the archives inside, after unpacking"),
     ((".npy", ".npz"), "put arrays into a folder of their own"),
     ((".rar", ".7z", ".gz", ".xz", ".bz2", ".zst", ".lz4", ".tar.zst"), "unpack them and pass the folder"),
-    ((".parquet", ".arrow"), "pass the folder of a Hugging Face data set as hf:FOLDER"),
+    ((".parquet", ".arrow"), "pass .parquet files by themselves; a folder of a Hugging Face data set as hf:FOLDER"),
     ((".h5", ".hdf5", ".mat", ".nc", ".fits", ".fit", ".pt", ".pth", ".pkl", ".tfrecord", ".mdb", ".mgz", ".nrrd",
       ".mha", ".hdr", ".exr"), "save the images as .npy (numpy.save), in their units"),
     ((".svg", ".svgz", ".pdf", ".eps", ".ai"), "draw them as PNG first: rsvg-convert -h 64 X.svg -o X.png"),

@@ -1,17 +1,20 @@
-"""Several archives as one source, such as the shards of a WebDataset."""
+"""Several .tar or .parquet files as one source, such as the shards of a WebDataset."""
 
 import glob
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
-from gansmith.core.errors import DataError
-from gansmith.core.file_names import escaped, path_of, printable
+from gansmith.core.errors import DataError, GansmithError, reason_of
+from gansmith.core.file_names import escaped, printable
+from gansmith.core.object_storage import is_address, open_storage, refused
 from gansmith.data.base import DataOptions, Item, Payload
-from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FileSource, TarSource, file_stamp
+from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FileSource, TarSource
 from gansmith.data.sources.layouts import TEXTS, Files
+from gansmith.data.sources.parquet import PARQUET_SUFFIX, ParquetSource
+from gansmith.data.sources.stored_file import StoredFile
 from gansmith.data.sources.walk import LeftOut, ending_of, rubbish_noun
 
 SHARDS_PREFIX, BETWEEN = "shards:", "::"
@@ -19,21 +22,21 @@ RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 MOST_SHARDS = 100_000
 
 
-def is_archive(name: str) -> bool:
-    """Say whether a file's name is one of a .tar, plain or compressed."""
-    return name.lower().endswith(TAR_SUFFIXES)
+def is_shard(name: str) -> bool:
+    """Say whether a file's name is one of a .tar, plain or compressed, or of a .parquet."""
+    return name.lower().endswith((*TAR_SUFFIXES, PARQUET_SUFFIX))
 
 
-def shards_in(folder: Path) -> list[Path]:
-    """Return the .tar files of a folder that holds nothing else but texts; [] for other folders."""
+def shards_in(folder: Path) -> list[StoredFile]:
+    """Return the .tar or .parquet files of a folder that holds nothing else but texts; [] for other folders."""
     found = []
     try:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if rubbish_noun(printable(os.fsencode(entry.name)), is_folder=entry.is_dir()):
                     continue
-                if entry.is_file() and is_archive(entry.name):
-                    found.append(Path(entry.path))
+                if entry.is_file() and is_shard(entry.name):
+                    found.append(StoredFile(entry.path))
                 elif entry.is_dir() or ending_of(entry.name) not in TEXTS:
                     return []
     except OSError:  # the folder's own source tells why
@@ -41,25 +44,64 @@ def shards_in(folder: Path) -> list[Path]:
     return found
 
 
-def shards_named(pattern: str) -> list[Path]:
-    """Return the .tar files of a pattern such as x-{000..127}.tar or x-*.tar; [] for other texts.
+def shards_named(pattern: str) -> list[StoredFile]:
+    """Return the .tar or .parquet files of a pattern such as x-{000..127}.tar or x-*.tar; [] for other texts.
 
-    DataError for a shard of a range that does not exist.
+    A pattern may be an address of object storage, also one without a range. DataError for a shard of a range that does
+    not exist.
     """
-    if not is_archive(pattern) or not re.search(r"[*?\[{]", pattern):
+    if not is_shard(pattern) or not (is_address(pattern) or re.search(r"[*?\[{]", pattern)):
         return []
     names = _expanded(pattern)
-    if names == [pattern]:
-        return [Path(name) for name in sorted(glob.glob(os.path.expanduser(pattern)))]
-    paths = [path_of(name) for name in names]
-    missing = [name for name, path in zip(names, paths, strict=True) if not path.is_file()]
+    if names == [pattern] and re.search(r"[*?\[]", pattern):
+        if not is_address(pattern):
+            return [StoredFile(name) for name in sorted(glob.glob(os.path.expanduser(pattern)))]
+        return [StoredFile(name) for name in _stored_like(pattern)]
+    shards = [StoredFile(name) for name in names]
+    missing = [shard.location for shard in shards if not shard.exists()]
     if missing:
         raise DataError(
             "data.not_found",
             f"{len(missing):,} of {len(names):,} shards of '{escaped(pattern)}' do not exist, the first is"
             f" '{escaped(missing[0])}'\n  change the range in braces to the shards that exist",
         )
-    return paths
+    return shards
+
+
+def _stored_like(pattern: str) -> list[str]:
+    """Return the addresses of the files in object storage that a pattern with * fits; DataError if there are none."""
+    files, place = open_storage(pattern, "data")
+    try:
+        found = sorted(files.glob(place))
+    except Exception as problem:  # fsspec's file systems raise many types
+        raise refused(pattern, problem, "data") from problem
+    if not found:
+        raise DataError("data.not_found", f"no file in object storage fits '{escaped(pattern)}'\n  check the address")
+    return [str(files.unstrip_protocol(name)) for name in found]
+
+
+def open_shards(shards: Sequence[StoredFile], location: str = "") -> "ShardSource | ParquetSource":
+    """Return shards as one source; ``location`` is the folder or pattern that names them.
+
+    Raise DataError for a file that does not exist, and for .tar beside .parquet.
+    """
+    missing = [shard.location for shard in shards if not shard.is_remote and not shard.exists()]
+    if missing:
+        raise DataError("data.not_found", f"shard '{missing[0]}' does not exist\n  pass files that exist")
+    tables = [shard.location.lower().endswith(PARQUET_SUFFIX) for shard in shards]
+    location = location or SHARDS_PREFIX + BETWEEN.join(shard.location for shard in shards)
+    if not any(tables):
+        return ShardSource(shards, location)
+    if all(tables):
+        return ParquetSource(shards, location)
+    raise DataError(
+        "data.mixed_shards", f"'{location}' has .tar and .parquet files\n  pass files of one of the two formats"
+    )
+
+
+def parse_shards(address: str) -> "ShardSource | ParquetSource":
+    """Return the shards with an address shards:A.tar::B.tar; DataError for files that do not exist."""
+    return open_shards([StoredFile(part) for part in address.removeprefix(SHARDS_PREFIX).split(BETWEEN)])
 
 
 def _expanded(pattern: str) -> list[str]:
@@ -78,25 +120,36 @@ def _expanded(pattern: str) -> list[str]:
     ]
 
 
+class StoredTar(TarSource):
+    """A .tar on a disk or in object storage."""
+
+    def __init__(self, file: StoredFile) -> None:
+        super().__init__(file.path)
+        self._file, self.location = file, file.location
+
+    def _stamp(self) -> str:
+        return self._file.stamp()
+
+    def _open(self) -> IO[bytes]:
+        return self._file.open()
+
+    def _size(self) -> int:
+        return self._file.size
+
+    def _damaged(self, problem: Exception) -> GansmithError:
+        return self._file.problem(problem, reason_of(problem))
+
+
 class ShardSource(FileSource):
     """Archives that are read as one, in their order."""
 
     items_per_job = 1
 
-    def __init__(self, paths: Sequence[Path], location: str = "") -> None:
-        """``location`` is the folder or pattern that names them. Raise DataError for a file that does not exist."""
-        for path in paths:
-            if not path.is_file():
-                raise DataError("data.not_found", f"shard '{escaped(path)}' does not exist\n  pass files that exist")
-        super().__init__(paths[0])
-        self._shards = [TarSource(path) for path in paths]
-        self.location = location or SHARDS_PREFIX + BETWEEN.join(shard.location for shard in self._shards)
-        self.name = printable(paths[0].resolve().parent.name) or "shards"
-
-    @classmethod
-    def parse(cls, address: str) -> "ShardSource":
-        """Return the shards with an address shards:A.tar::B.tar; DataError for files that do not exist."""
-        return cls([path_of(part) for part in address.removeprefix(SHARDS_PREFIX).split(BETWEEN)])
+    def __init__(self, shards: Sequence[StoredFile], location: str) -> None:
+        super().__init__(shards[0].path)
+        self._shards = [StoredTar(shard) for shard in shards]
+        self.location = location
+        self.name = printable(PurePosixPath(shards[0].location).parent.name) or "shards"
 
     def under(self, options: DataOptions) -> "ShardSource":
         """Return these shards as read under some options."""
@@ -105,7 +158,7 @@ class ShardSource(FileSource):
         return other
 
     def _stamp(self) -> str:
-        return " ".join(file_stamp(shard.path) for shard in self._shards)
+        return " ".join(shard.stamp() for shard in self._shards)
 
     def listed_files(self) -> tuple[Files, list[str]]:
         """Return the files of all shards below the names of their shards."""
@@ -115,7 +168,7 @@ class ShardSource(FileSource):
             files, _ = shard.listed_files()
             names += [(f"{shard.name}/{name}", (number, locator)) for name, locator in files.names]
             left_out.counts.update(files.left_out.counts)
-        where = escaped(self.path.parent)
+        where = self.location
         return Files(where, names, left_out, self.open_member, self._read_many, shards=True), notes
 
     def open_member(self, locator: Any) -> IO[bytes]:
@@ -123,11 +176,17 @@ class ShardSource(FileSource):
         number, inner = locator
         return self._shards[number].open_member(inner)
 
+    def shard_of(self, item: Item) -> int:
+        """Return the number of the shard that an item lies in."""
+        number: int = (item.locator[0] if self._arrays else item.locator)[0]
+        return number
+
     def _stream_files(self, items: Sequence[Item]) -> Iterator[tuple[int, Callable[[], Payload]]]:
         """Yield the files of one shard after the other."""
-        for number, shard in enumerate(self._shards):
-            places = [place for place, item in enumerate(items) if item.locator[0] == number]
-            if places:
-                wanted = [Item("", -1, items[place].locator[1]) for place in places]
-                for position, read in shard.stream(wanted):
-                    yield places[position], read
+        places_in = dict[int, list[int]]()
+        for place, item in enumerate(items):
+            places_in.setdefault(item.locator[0], []).append(place)
+        for number, places in sorted(places_in.items()):
+            wanted = [Item("", -1, items[place].locator[1]) for place in places]
+            for position, read in self._shards[number].stream(wanted):
+                yield places[position], read

@@ -1,0 +1,298 @@
+"""Pixels of a set that is larger than the disk: pieces of it are decoded when they are needed."""
+
+# A piece is a run of rows that lie together in the source, a shard where it has shards. An epoch takes the pieces in
+# an order of its own, so many at a time (a window), and shuffles their images; both orders are functions of seed and
+# epoch. Thus any batch is found again without the batches before it. Pieces lie in the cache folder, where all
+# processes of a machine share them, and those that were used longest ago are removed: never more than ``room`` bytes.
+
+import contextlib
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+from filelock import FileLock, Timeout
+
+from gansmith.core.atomic_files import commit_bytes, is_disk_full
+from gansmith.core.errors import DataError, DiskFullError, GansmithError
+from gansmith.core.randomness import derive_seed
+from gansmith.data.base import DataOptions, Item, Payload, Source
+from gansmith.data.fitted import fitted
+from gansmith.data.image_format import ImageFormat
+from gansmith.data.image_info import digest
+from gansmith.data.threads import in_threads, num_workers
+from gansmith.imaging.images import ImageError, silence_readers
+
+WINDOWS = 4  # that the room holds: the one in use, the next one, and as much for what others use
+PIECES, FEWEST_SHARDS = 64, 4  # of a window: as small as this without shards; shards are cut if there would be fewer
+MOST_MAPPED = 4 * PIECES  # files of pieces that a process keeps open
+AGAIN_SEC = 0.2  # until a process looks again for a piece that another one decodes
+
+
+def window_of(room: int, row_bytes: int, domains: int = 1) -> int:
+    """Return the number of images that are shuffled together, where so many domains take turns."""
+    return max(1, room // (WINDOWS * domains * row_bytes))
+
+
+def shard_edges(source: Source, items: Sequence[Item]) -> list[int] | None:
+    """Return the first row of each shard of a source; None for a source without shards."""
+    shard_of: Callable[[Item], int] | None = getattr(source, "shard_of", None)
+    if shard_of is None or not items:
+        return None
+    return [0, *(1 + np.flatnonzero(np.diff([shard_of(item) for item in items]))).tolist()]
+
+
+def cut_in_pieces(shards: Sequence[int] | None, count: int, window: int) -> list[int]:
+    """Return the first row of each piece; ``shards`` has the first row of each shard, None without shards."""
+    least = max(1, window // PIECES)
+    if shards is None:
+        return list(range(0, count, least))
+    most, firsts = max(1, window // FEWEST_SHARDS), [0]
+    for first, end in pairwise([*shards, count]):
+        if first - firsts[-1] >= least:
+            firsts.append(first)
+        while end - firsts[-1] > most:
+            firsts.append(firsts[-1] + most)
+    return firsts
+
+
+def windowed_order(seed: int, epoch: int, pieces: np.ndarray, sizes: np.ndarray, window: int) -> list[np.ndarray]:
+    """Return the places of an epoch's images, window by window.
+
+    ``pieces`` (N,) has the piece of each place, ``sizes`` the rows of each piece. A window ends with the piece that
+    fills it with at least ``window`` rows.
+    """
+    random = np.random.Generator(np.random.Philox(derive_seed("order", seed, epoch)))
+    by_piece = np.argsort(pieces, kind="stable")
+    found, starts = np.unique(pieces[by_piece], return_index=True)
+    groups = np.split(by_piece, starts[1:])
+    order = random.permutation(len(found))
+    ends = np.cumsum(sizes[found[order]])
+    window_of = np.concatenate([[0], ends[:-1] // window])
+    return [
+        random.permutation(np.concatenate([groups[number] for number in order[window_of == each]]))
+        for each in np.unique(window_of)
+    ]
+
+
+@dataclass
+class StreamedPixels:
+    """The images of a set as an array (N, H, W, C) whose rows are decoded on demand; DataError for changed files.
+
+    ``expect`` names the pieces that are needed now and next: they are decoded ahead and stay on disk. Rows of other
+    pieces are decoded for the caller alone.
+    """
+
+    folder: Path  # of the pieces
+    source: Source
+    options: DataOptions
+    stored: ImageFormat
+    dtype: np.dtype[Any]
+    digests: np.ndarray  # uint8 (N, 2, 16), as of the cache
+    shards: Sequence[int] | None  # the first row of each, None for a source without shards
+    room: int  # bytes
+    items: Callable[[], Sequence[Item]]  # of each row; called when the first piece is decoded
+    _maps: dict[int, np.ndarray] = field(default_factory=dict)
+    _checked: set[int] = field(default_factory=set)
+    _expected: list[int] = field(default_factory=list)
+    _ahead: threading.Thread | None = None
+    _items: Sequence[Item] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        silence_readers()
+        self.firsts = np.array(cut_in_pieces(self.shards, len(self), self.window()))  # the first row of each piece
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Return (N, H, W, C)."""
+        return len(self.digests), self.stored.height, self.stored.width, self.stored.channels
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Return the number of rows of each piece."""
+        return np.diff(self.firsts, append=len(self))
+
+    def window(self, domains: int = 1) -> int:
+        """Return the number of images that are shuffled together, where so many domains take turns."""
+        return window_of(self.room, int(np.prod(self.shape[1:])) * self.dtype.itemsize, domains)
+
+    def piece_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the piece of each row."""
+        return np.searchsorted(self.firsts, rows, "right") - 1
+
+    def expect(self, pieces: Sequence[int]) -> None:
+        """Decode pieces ahead, in this order, in a thread; earlier ones that are not named may be removed."""
+        self._expected = list(pieces)
+        for piece in [piece for piece in self._maps if piece not in set(pieces)]:
+            del self._maps[piece]
+        for piece in pieces:
+            with contextlib.suppress(OSError):
+                os.utime(self._path(piece))  # used last
+        if self._ahead is None or not self._ahead.is_alive():
+            self._ahead = threading.Thread(target=self._decode_ahead, name="decode ahead", daemon=True)
+            self._ahead.start()
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        rows = np.arange(len(self))[key]
+        out = np.empty((rows.size, *self.shape[1:]), self.dtype)
+        pieces = self.piece_of(rows.ravel())
+        for piece in np.unique(pieces):
+            places = np.flatnonzero(pieces == piece)
+            wanted = rows.ravel()[places]
+            there = self._mapped(int(piece))
+            out[places] = self._decoded(wanted) if there is None else there[wanted - self.firsts[piece]]
+        return out.reshape(*rows.shape, *self.shape[1:])
+
+    def _path(self, piece: int) -> Path:
+        return self.folder / f"{piece:08d}.u8"
+
+    def _rows_of(self, piece: int) -> np.ndarray:
+        return np.arange(self.firsts[piece], self.firsts[piece] + self.sizes[piece])
+
+    def _mapped(self, piece: int) -> np.ndarray | None:
+        """Return the pixels of a piece; None for one that is neither on disk nor expected."""
+        if (known := self._maps.get(piece)) is not None:
+            return known
+        if not self._path(piece).is_file():
+            if piece not in self._expected:
+                return None
+            with self._alone(piece):
+                self._build(piece)
+        found = self._opened(piece)
+        if found is None:  # damaged, or removed by another process
+            return self._mapped(piece) if piece in self._expected else None
+        if len(self._maps) >= MOST_MAPPED:
+            self._maps.clear()
+        self._maps[piece] = found
+        return found
+
+    def _opened(self, piece: int) -> np.ndarray | None:
+        """Return the pixels of a piece on disk, None if it is not whole; its sums are checked the first time."""
+        rows, path = self._rows_of(piece), self._path(piece)
+        try:
+            pixels = np.memmap(path, self.dtype, "r", shape=(len(rows), *self.shape[1:]))
+        except (OSError, ValueError):
+            path.unlink(missing_ok=True)
+            return None
+        sums = self.digests[rows, 1]
+        if piece not in self._checked and any(_sum(each) != sums[at].tobytes() for at, each in enumerate(pixels)):
+            path.unlink(missing_ok=True)
+            return None
+        self._checked.add(piece)
+        return pixels
+
+    @contextlib.contextmanager
+    def _alone(self, piece: int, wait_sec: float = -1) -> Iterator[None]:
+        """Hold the lock of a piece; Timeout if another process or thread has it for longer (-1: wait for ever)."""
+        lock = FileLock(self._path(piece).with_suffix(".lock"), timeout=wait_sec)
+        with contextlib.suppress(NotImplementedError):  # without locks, processes decode the same pieces
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _decode_ahead(self) -> None:
+        """Decode the expected pieces; one that another process has begun is left to it."""
+        # Whoever reads a piece meets its problem, and raises it. RuntimeError: the interpreter is about to end.
+        with contextlib.suppress(GansmithError, OSError, RuntimeError):
+            is_done = False
+            while not is_done:
+                expected, is_done = self._expected, True
+                for piece in expected:
+                    if expected is not self._expected:
+                        break
+                    try:
+                        if not self._path(piece).is_file():
+                            with self._alone(piece, wait_sec=0):
+                                self._build(piece)
+                    except Timeout:
+                        is_done = False
+                is_done = is_done and expected is self._expected
+                if not is_done:
+                    time.sleep(AGAIN_SEC)
+
+    def _build(self, piece: int) -> None:
+        """Decode a piece to disk, where it is whole or not at all, and remove those that were used longest ago."""
+        if self._path(piece).is_file():
+            return
+        pixels = self._decoded(self._rows_of(piece))
+        self._make_room(pixels.nbytes)
+        try:
+            commit_bytes(self._path(piece), pixels.tobytes(), flush=False)
+        except (OSError, DiskFullError) as problem:
+            full = isinstance(problem, DiskFullError) or is_disk_full(problem)
+            raise DataError(
+                "data.cache_full" if full else "data.cache_not_writable",
+                f"decoded images cannot be kept in '{self.folder}': {problem}"
+                f"\n  the run needs {self.room:,} bytes there (stream=SIZE): make room, then 'gansmith resume' goes on",
+            ) from problem
+
+    def _make_room(self, needed: int) -> None:
+        """Remove pieces until ``needed`` bytes fit the room; never those that are expected."""
+        found = list[tuple[float, int, Path]]()
+        for path in self.folder.glob("*.u8"):
+            with contextlib.suppress(OSError):
+                found.append((path.stat().st_mtime, path.stat().st_size, path))
+        total, keep = sum(size for _, size, _ in found) + needed, {self._path(piece) for piece in self._expected}
+        for _, size, path in sorted(found):
+            if total <= self.room * 3 // 4:  # the rest is for other processes, which write at the same time
+                break
+            if path not in keep:
+                with contextlib.suppress(OSError):  # another process was faster, or has it open on Windows
+                    path.unlink()
+                    path.with_suffix(".lock").unlink(missing_ok=True)
+                total -= size
+
+    def _decoded(self, rows: np.ndarray) -> np.ndarray:
+        """Return rows, decoded from the source; DataError for a file that is not what it was."""
+        with self._lock:
+            if self._items is None:
+                self._items = self.items()
+        items = self._items
+        unique, back = np.unique(rows, return_inverse=True)
+        out, found = np.empty((len(unique), *self.shape[1:]), self.dtype), np.zeros(len(unique), bool)
+
+        def decode(job: tuple[int, Callable[[], Payload]]) -> tuple[int, np.ndarray]:
+            at, read = job
+            row = unique[at]
+            try:
+                payload = read()
+                if digest(payload)[:16] != self.digests[row, 0].tobytes():
+                    raise self._changed(items[row], "its content is another one")
+                pixels = fitted(payload, self.stored, self.options)
+            except ImageError as problem:
+                raise self._changed(items[row], str(problem)) from problem
+            if _sum(pixels) != self.digests[row, 1].tobytes():
+                raise self._changed(items[row], f"Pillow {PIL.__version__} decodes it to other pixels")
+            return at, pixels
+
+        workers = num_workers(float(self.shape[1] * self.shape[2]))
+        jobs = self.source.stream([items[row] for row in unique])
+        for at, pixels in in_threads(decode, jobs, self.source.items_per_job, workers):
+            out[at], found[at] = pixels, True
+        if not found.all():
+            raise self._changed(items[unique[found.argmin()]], "it is missing")
+        return out if len(unique) == len(rows) and (back[1:] > back[:-1]).all() else out[back]
+
+    def _changed(self, item: Item, what: str) -> DataError:
+        return DataError(
+            "data.changed_while_read",
+            f"'{item.name}' in '{self.source.location}' has changed since the first start: {what}"
+            "\n  bring the old files back, then 'gansmith resume' goes on",
+        )
+
+
+def _sum(pixels: np.ndarray) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(pixels).data).digest()[:16]

@@ -1,0 +1,84 @@
+"""Files in the format Parquet with a column of encoded images."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gansmith.data.base import DataOptions
+from gansmith.data.find import find_source
+from gansmith.data.open import open_data
+from small_images import png
+
+arrow = pytest.importorskip("pyarrow", reason="pip install 'gansmith[parquet]'")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+pytestmark = pytest.mark.usefixtures("cache_folder")
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (12, 16, 16), np.uint8)
+FILES = [png(pixels) for pixels in PIXELS]
+
+
+def write(path: Path, columns: dict[str, Any], names: tuple[str, ...] = ()) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    table = arrow.table(columns)
+    if names:
+        features = {"info": {"features": {"label": {"names": names, "_type": "ClassLabel"}}}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps(features)})
+    parquet.write_table(table, path, row_group_size=3)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """Return a folder of two files of six rows each, in the layout of the Hub."""
+    for part in range(2):
+        images = [{"bytes": file, "path": None} for file in FILES[6 * part : 6 * part + 6]]
+        write(tmp_path / "set" / f"x-{part}.parquet", {"image": images, "label": [0, 1, 2] * 2}, ("a", "b", "c"))
+    return tmp_path / "set"
+
+
+def test_files_are_one_set_with_labels(folder):
+    data = open_data(folder)
+    assert (data.read(range(12))[..., 0] == PIXELS).all()
+    assert data.spec.classes == ("a", "b", "c")
+    assert data.labels.tolist() == [0, 1, 2] * 4
+    assert data.summary.notes.count("2 .parquet files are read as one set") == 1
+    assert len(open_data(folder / "x-0.parquet")) == 6
+    assert open_data(f"{folder}/x-{{0..1}}.parquet", DataOptions(labels="none")).labels is None
+
+
+def test_rows_are_streamed(folder):
+    data = open_data(folder, DataOptions(stream="1M"))
+    assert (data.read([7, 0, 11])[..., 0] == PIXELS[[7, 0, 11]]).all()
+    assert data.pixels.shards == [0, 6]
+
+
+def test_plain_bytes_and_labels_of_text(tmp_path):
+    path = write(tmp_path / "x.parquet", {"png": FILES, "other": list(range(12)), "class": ["b", "a"] * 6})
+    data = open_data(path)
+    assert data.spec.classes == ("a", "b")
+    assert data.labels.tolist() == [1, 0] * 6
+    assert open_data(write(tmp_path / "y.parquet", {"png": FILES, "label": [None, 1] * 6})).labels is None
+
+
+def test_an_empty_cell_is_a_bad_image(tmp_path):
+    columns = {"image": [*FILES, *FILES, None]}
+    assert len(open_data(write(tmp_path / "x.parquet", columns))) == 24
+
+
+def test_files_that_hold_no_images_are_refused(tmp_path, refused):
+    for columns in ({"label": [1, 2]}, {"a": FILES, "b": FILES}):
+        with refused("data.no_image_column"):
+            open_data(write(tmp_path / "x.parquet", columns))
+    with refused("data.empty"):
+        open_data(write(tmp_path / "x.parquet", {"image": arrow.array([], arrow.binary())}))
+    path = write(tmp_path / "x.parquet", {"image": FILES})
+    path.write_bytes(path.read_bytes()[:-20])
+    with refused("data.damaged_archive", [r"(?<=file .)Parquet magic[^)]*"]):
+        open_data(path)
+    (tmp_path / "x.parquet").unlink()
+    with refused("data.not_found"):
+        find_source(f"shards:{tmp_path}/x.parquet")
