@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from gansmith.core import atomic_files as files
-from gansmith.data import cache, find
+from gansmith.data import cache, decoding, find
 from gansmith.data import cache_folder as store
 from gansmith.data.base import DataOptions
 from gansmith.data.check import check_data
@@ -128,7 +128,7 @@ def test_two_processes_may_build_at_once(photos, cache_folder):
 def test_a_full_disk_is_refused_before_and_during_a_build(refused, photos, monkeypatch, cache_folder):
     usage = namedtuple("usage", "free")
     with monkeypatch.context() as patch:
-        patch.setattr(cache.shutil, "disk_usage", lambda path: usage(10))
+        patch.setattr(decoding.shutil, "disk_usage", lambda path: usage(10))
         with refused("data.cache_full"):
             open_data(photos)
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from gansmith.core.runtime import Runtime
-from gansmith.data import cache, streaming
+from gansmith.data import decoding, streaming
 from gansmith.data.base import DataOptions, ImageData
 from gansmith.data.batches import BatchStream
 from gansmith.data.open import open_data
@@ -133,10 +133,10 @@ def test_an_image_that_has_changed_is_an_error_when_it_is_needed(shards, tmp_pat
 
 @pytest.mark.slow
 def test_a_set_that_does_not_fit_the_disk_is_streamed_unasked(shards, monkeypatch, refused):
-    monkeypatch.setattr(cache, "STREAM_BYTES", ROOM)
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: Usage(0, 0, ROOM + 1))
+    monkeypatch.setattr(decoding, "STREAM_BYTES", ROOM)
+    monkeypatch.setattr(decoding.shutil, "disk_usage", lambda _: Usage(0, 0, ROOM + 1))
     assert open_data(shards[0]).spec.stream == ROOM
-    monkeypatch.setattr(cache.shutil, "disk_usage", lambda _: Usage(0, 0, 500_000))
+    monkeypatch.setattr(decoding.shutil, "disk_usage", lambda _: Usage(0, 0, 500_000))
     with refused("data.cache_full"):
         open_data(shards[0], DataOptions(size=48))
 

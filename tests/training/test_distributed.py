@@ -16,7 +16,10 @@ import torch
 from gansmith import api
 from gansmith.core import processes
 from gansmith.core.errors import DiskFullError, GansmithError
-from gansmith.core.runtime import Runtime
+from gansmith.core.runtime import Runtime, start_runtime
+from gansmith.data import decoding
+from gansmith.data.base import DataOptions
+from gansmith.data.open import open_data
 from gansmith.methods.unpaired import DISCRIMINATORS, GENERATORS
 from gansmith.parts.losses.base import losses
 from gansmith.parts.penalties.base import penalties
@@ -24,7 +27,7 @@ from gansmith.recipes.load import parse_recipe
 from gansmith.runs.checkpoint import load_checkpoint
 from gansmith.runs.folder import RunFolder
 from gansmith.training import prepare
-from small_images import write_shards
+from small_images import entries, write_photos, write_shards
 from small_runs import (
     COLLAPSING,
     MONITORED,
@@ -236,6 +239,7 @@ def gradients(fields: dict[str, Any], source: Path, runtime: Runtime) -> dict[st
 
 def work(source: Path, out: Path) -> None:
     """Do on each of two processes the work of all tests, because starting a pair takes longer than the work."""
+    decode_together(out)
     with mock.patch.object(api, "write_results"):
         write_numbers(source, out)
         write_buckets(out, int(os.environ["RANK"]))
@@ -248,11 +252,29 @@ def work(source: Path, out: Path) -> None:
     torch.distributed.destroy_process_group()
 
 
+def decode_together(out: Path) -> None:
+    """Decode photos, one of which is damaged, into two new caches, of which one process sees only the first."""
+    runtime, decode, counts = start_runtime("cpu", "fp32"), decoding.EntryPlan.decode, []
+
+    def counted(self: decoding.EntryPlan, *job: Any) -> Any:
+        counts.append(job)
+        return decode(self, *job)
+
+    for name, apart in (("shared", ""), ("apart", str(runtime.rank))):
+        counts.clear()
+        sees = (lambda *_: [0]) if apart else decoding._who_sees
+        with (
+            mock.patch.dict(os.environ, GANSMITH_CACHE=str(out / f"cache-{name}{apart}")),
+            mock.patch.object(decoding.EntryPlan, "decode", counted),
+            mock.patch.object(decoding, "_who_sees", sees),
+        ):
+            data = open_data(out / "photos", DataOptions(size=16), runtime=runtime)
+        (out / f"decoded-{name}-{runtime.rank}.txt").write_text(f"{len(counts)} {data.spec.pixels_sha256}")
+
+
 def write_numbers(source: Path, out: Path) -> None:
     """Write, on each of two processes, the gradients of every case; train mlp-small."""
     from safetensors.torch import save_file
-
-    from gansmith.core.runtime import start_runtime
 
     runtime = start_runtime("cpu", "fp32")
     for number, (name, fields) in enumerate(ALL.items()):
@@ -300,8 +322,6 @@ def write_buckets(out: Path, rank: int) -> None:
 
 def train_pools(source: Path, out: Path) -> None:
     """Train the toy with state and pools, on each of two processes, with and without a pause."""
-    from gansmith.core.runtime import start_runtime
-
     runtime = start_runtime("cpu")
     recipe, plugin = out / f"toy-{runtime.rank}.yaml", out / "pooled.py"
     recipe.write_text(TOY)
@@ -364,6 +384,7 @@ def both(tiny_file, tmp_path_factory, session_cache) -> Path:
     out = tmp_path_factory.mktemp("both")
     for folder in ("pools", "stopped", "command"):
         (out / folder).mkdir()
+    damage(write_photos(out / "photos"))
     (out / "worker.py").write_text(WORKER)
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
@@ -421,6 +442,27 @@ def test_averaged_gradients_and_images_of_two_processes_are_those_of_one(name, b
     moved = [key for key in one if one[key].abs().max() > 1e-5]
     still = 3 if name in SYNCHRONIZED else 1  # biases before a norm
     assert len(moved) >= len(one) - still  # the last bias of a relativistic critic has no gradient but rounding
+
+
+def damage(photos: Path) -> None:
+    """Cut a photo of the second half in its pixels, which only decoding notices."""
+    file = photos / "30.png"
+    file.write_bytes(file.read_bytes()[:-200])
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_decoding_to_the_same_cache(both, cache_folder):
+    one = open_data(both / "photos", DataOptions(size=16))
+    assert len(one.summary.quarantine) == 1
+    told = [(both / f"decoded-shared-{rank}.txt").read_text().split() for rank in range(2)]
+    assert told == [["20", one.spec.pixels_sha256]] * 2
+    told = [(both / f"decoded-apart-{rank}.txt").read_text().split() for rank in range(2)]
+    assert told == [["40", one.spec.pixels_sha256]] * 2
+    (mine,) = entries(cache_folder)
+    (theirs,) = entries(both / "cache-shared")
+    assert {path.name for path in mine.iterdir()} == {path.name for path in theirs.iterdir()}
+    for path in mine.iterdir():
+        assert path.name == "checked.json" or path.read_bytes() == (theirs / path.name).read_bytes()
 
 
 @pytest.mark.slow

@@ -3,32 +3,20 @@
 import hashlib
 import json
 import re
-import shutil
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL
-from pydantic import TypeAdapter
 
 from gansmith.core.atomic_files import commit_json, is_disk_full
 from gansmith.core.errors import DataError, DiskFullError, GansmithWarning, counted
 from gansmith.core.events import OnProgress
-from gansmith.data.base import (
-    MOST_BAD,
-    DataOptions,
-    DataSpec,
-    DataSummary,
-    ImageData,
-    Item,
-    Listing,
-    Payload,
-    Pixels,
-    Source,
-)
+from gansmith.core.runtime import Runtime
+from gansmith.data.base import MOST_BAD, DataOptions, DataSpec, DataSummary, ImageData, Item, Listing, Pixels, Source
 from gansmith.data.cache_check import damaged_rows
 from gansmith.data.cache_folder import (
     DIGESTS,
@@ -46,101 +34,53 @@ from gansmith.data.cache_folder import (
     read_index,
     remove_entry,
 )
-from gansmith.data.fitted import fitted
-from gansmith.data.image_format import ImageFormat, infer_format
-from gansmith.data.image_info import ImageInfo, digest
-from gansmith.data.sources.domains import DOMAINS
+from gansmith.data.decoding import (
+    ALONE,
+    IMAGE_FORMAT,
+    NOTHING_TO_DECODE,
+    EntryPlan,
+    decode_together,
+    help_decoding,
+    values_of,
+)
+from gansmith.data.image_format import infer_format
 from gansmith.data.streaming import StreamedPixels, shard_edges, window_of
 from gansmith.data.survey import StepCounter, reading, survey
-from gansmith.data.threads import in_threads, num_workers
 from gansmith.data.value_format import needs_values
-from gansmith.imaging.images import POINT, ImageError
-from gansmith.imaging.values import STORED, PixelValues
+from gansmith.imaging.images import POINT
 
 MOST_NAMED = 10  # bad images in an error
 MOST_COLOURS = 256  # of a palette
-STREAM_BYTES = 4 * 2**30  # of disk that images go through which do not fit it
-IMAGE_FORMAT = TypeAdapter(ImageFormat)
 
 
-@dataclass(frozen=True)
-class EntryPlan:
-    """All that determines a cache entry: the images, their format and the options."""
+def load_or_build(
+    source: Source, options: DataOptions, on_progress: OnProgress | None = None, runtime: Runtime | None = None
+) -> ImageData:
+    """Return the whole data set from the cache; build the entry first if files have changed since.
 
-    source: Source
-    listing: Listing
-    infos: Sequence[ImageInfo]
-    image_format: ImageFormat
-    options: DataOptions
-
-    @property
-    def row_bytes(self) -> int:
-        """Return the bytes of one image in the cache."""
-        stored = self.image_format
-        values, _ = _values_of(stored)
-        return stored.height * stored.width * stored.channels * (STORED[values.depth]().nbytes if values else 1)
-
-    def usable(self) -> list[int]:
-        """Return the positions of the images that the survey could read."""
-        return [position for position, info in enumerate(self.infos) if not info.problem]
-
-    def room(self) -> int:
-        """Return the bytes of disk that decoded images are streamed through; 0: all are kept.
-
-        DataError if the disk has room for neither.
-        """
-        needed, free = len(self.usable()) * self.row_bytes, shutil.disk_usage(data_folder("entries")).free
-        room = self.options.stream or (STREAM_BYTES if needed > free else 0)
-        if room > free:
-            raise DataError(
-                "data.cache_full",
-                f"no room for the decoded images: {needed:,} bytes needed, {free:,} free in {cache_folder()}"
-                "\n  empty the cache with 'gansmith data clean', set GANSMITH_CACHE to another disk, or pass a smaller"
-                "\n  size; or decode them as they are needed, through less room: stream=SIZE, for example stream=500M",
-            )
-        return room
-
-    def fingerprint(self) -> str:
-        """Return a SHA-256 of everything the pixels depend on, and of the images' names and labels."""
-        stored, classes = self.image_format, self.listing.classes
-        fixed = ["gansmith data", VERSION, stored.height, stored.width, stored.channels, stored.fit, classes]
-        fixed += ["block", stored.block] if stored.block > 1 else []
-        fixed += ["sRGB"] if any(info.recoloured for info in self.infos) else []
-        fixed += ["pairs"] if self.options.pairs else []
-        if stored.values is not None:
-            fixed += [[asdict(side) for side in stored.values.sides()], stored.values.white_of_8_bits]
-            fixed += [list(stored.values.nearest)]
-        fixed += [self.options.direction] if self.options.pairs and self.options.direction != "source-target" else []
-        total = hashlib.sha256(json.dumps(fixed).encode())
-        for item, info in zip(self.listing.items, self.infos, strict=True):
-            total.update(f"\n{json.dumps(item.name)} {item.label} {info.sha256.hex()}".encode())
-        return total.hexdigest()
-
-    def decode(self, position: int, read: Callable[[], Payload]) -> tuple[int, bytes, bytes, str]:
-        """Return (position, fitted pixels, digests, ""), or (position, b"", b"", reason) if the image is bad."""
-        try:
-            payload = read()
-            if digest(payload) != self.infos[position].sha256:
-                name = self.listing.items[position].name
-                raise DataError(
-                    "data.changed_while_read",
-                    f"'{name}' in '{self.source.location}' changed while it was read\n  start again",
-                )
-            pixels = fitted(payload, self.image_format, self.options).tobytes()
-            return position, pixels, self.infos[position].sha256[:16] + hashlib.sha256(pixels).digest()[:16], ""
-        except ImageError as problem:
-            return position, b"", b"", str(problem)
+    With a ``runtime`` of several processes all call it, and share the decoding.
+    """
+    if runtime is None or runtime.world_size == 1:
+        return _load_or_build(source, options, on_progress, ALONE)
+    if runtime.is_main:
+        data = _load_or_build(source, options, on_progress, runtime)
+        runtime.broadcast_text(NOTHING_TO_DECODE)
+    else:
+        while (told := runtime.broadcast_text(NOTHING_TO_DECODE)) != NOTHING_TO_DECODE:
+            help_decoding(Path(told), source, options, runtime)
+        data = _load_or_build(source, options, on_progress, ALONE)  # another disk may lack what the main process made
+    runtime.barrier()
+    return data
 
 
-def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress | None = None) -> ImageData:
-    """Return the whole data set from the cache; build the entry first if files have changed since."""
+def _load_or_build(source: Source, options: DataOptions, on_progress: OnProgress | None, runtime: Runtime) -> ImageData:
     stamp = source.stamp()
     record = read_index(index_path(source, options), stamp)
     entry = _whole_entry(record["fingerprint"], source, is_streamed="stream" in record) if record else None
     if record is None or entry is None:
         try:
             with reading(source):
-                entry, plan, room = _build(source, options, on_progress)
+                entry, plan, room = _build(source, options, on_progress, runtime)
             record = _record(entry, plan, options, room)
             if all(info.sha256 for info in plan.infos):  # else the next start tries the unreadable files again
                 spec, form = _assemble(entry, record, source, options).spec, plan.image_format
@@ -154,7 +94,9 @@ def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress 
     return _assemble(entry, record, source, options)
 
 
-def _build(source: Source, options: DataOptions, on_progress: OnProgress | None) -> tuple[Entry, EntryPlan, int]:
+def _build(
+    source: Source, options: DataOptions, on_progress: OnProgress | None, runtime: Runtime
+) -> tuple[Entry, EntryPlan, int]:
     """Return the entry, built unless the cache has one with its fingerprint, its plan, and ``EntryPlan.room``."""
     listing = source.scan()
     on_step = StepCounter(on_progress, len(listing.items), passes=2)
@@ -171,7 +113,7 @@ def _build(source: Source, options: DataOptions, on_progress: OnProgress | None)
         entry = find_entry(fingerprint, is_streamed=True)
     if entry is None:
         with building_folder() as folder:
-            filled = _fill(folder, plan, on_step, is_streamed=is_streamed)
+            filled = _fill(folder, plan, on_step, runtime, is_streamed=is_streamed)
             commit_entry(folder, {**filled, "name": source.name, "fingerprint": fingerprint})
         entry = find_entry(fingerprint, is_streamed=is_streamed)
         assert entry is not None
@@ -219,42 +161,30 @@ def _streamed_note(whole: int, room: int, row_bytes: int) -> str:
     )
 
 
-def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None], *, is_streamed: bool) -> dict[str, Any]:
+def _fill(
+    folder: Path, plan: EntryPlan, on_step: Callable[[], None], runtime: Runtime, *, is_streamed: bool
+) -> dict[str, Any]:
     """Write pixels, labels, digests and quarantine into a folder; return the entry's description.
 
-    An entry that is streamed has no pixels, but all that is known only when all images were decoded once.
+    Processes that see the folder decode a share each. An entry that is streamed has no pixels, but all that is known
+    only when all images were decoded once.
     """
-    stored, items = plan.image_format, plan.listing.items
-    values, source = _values_of(stored)
-    row_bytes = plan.row_bytes
+    stored, items, usable = plan.image_format, plan.listing.items, plan.usable()
+    values, source = values_of(stored)
+    with open(folder / PIXELS, "wb") as file:
+        file.truncate(0 if is_streamed else len(usable) * plan.row_bytes)
+    parts = decode_together(folder, plan, on_step, runtime, is_streamed=is_streamed)
+    digests = np.concatenate([part.digests for part in parts])
     problems = [info.problem for info in plan.infos]
-    usable = plan.usable()
-    row_of = {position: row for row, position in enumerate(usable)}
-    digests = np.zeros((len(usable), 2, 16), np.uint8)
-    jobs = ((usable[row], read) for row, read in plan.source.stream([items[position] for position in usable]))
-    workers = num_workers(float(np.mean([info.height * info.width for info in plan.infos])))
-    results = in_threads(lambda job: plan.decode(*job), jobs, plan.source.items_per_job, workers)
-    next_row, gray = 0, _GraySides(plan)
-    with (folder / PIXELS).open("wb", 1 << 20) as file:
-        for position, pixels, hashes, problem in results:
-            on_step()
-            problems[position] = problem
-            if pixels:
-                row = row_of[position]
-                if not is_streamed:
-                    if row != next_row:  # a seek flushes the buffer
-                        file.seek(row * row_bytes)
-                    file.write(pixels)
-                gray.see(pixels, items[position].label)
-                digests[row] = np.frombuffer(hashes, np.uint8).reshape(2, 16)
-                next_row = row + 1
+    for position, problem in zip(usable, (each for part in parts for each in part.problems), strict=True):
+        problems[position] = problem
     refuse_many_bad(plan.source, plan.listing, problems)
     kept = [row for row, position in enumerate(usable) if not problems[position]]
     if is_streamed:
         (folder / PIXELS).unlink()
         pixels_sha256 = hashlib.sha256(b"streamed" + digests[kept].tobytes()).hexdigest()
     else:
-        pixels_sha256 = _close_gaps(folder / PIXELS, kept, row_bytes)
+        pixels_sha256 = _close_gaps(folder / PIXELS, kept, plan.row_bytes)
     kept_items = [items[usable[row]] for row in kept]
     np.save(folder / LABELS, np.array([item.label for item in kept_items], np.int64))
     np.save(folder / DIGESTS, digests[kept])
@@ -265,7 +195,7 @@ def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None], *, is_stre
         "width": stored.width,
         "channels": stored.channels,
         "fit": stored.fit,
-        "gray_sides": gray.found,
+        "gray_sides": [bool(kept) and all(part.gray[side] for part in parts) for side in (0, 1)],
         "classes": plan.listing.classes,
         "source_scale": plan.listing.source_scale,
         "copies": len(kept) - len(np.unique(digests[kept, 1], axis=0)),
@@ -279,39 +209,6 @@ def _fill(folder: Path, plan: EntryPlan, on_step: Callable[[], None], *, is_stre
             else {}
         ),
     }
-
-
-def _values_of(stored: ImageFormat) -> tuple[PixelValues | None, PixelValues | None]:
-    """Return the meaning of pixels, and of those of the sources of pairs; None for ordinary 8-bit images."""
-    if stored.values is None or stored.values.is_ordinary:
-        return None, None
-    return stored.values.values, stored.values.source
-
-
-class _GraySides:
-    """Whether all sources and all targets are gray, of pairs or two domains that are stored in colour."""
-
-    def __init__(self, plan: EntryPlan) -> None:
-        stored = plan.image_format
-        is_ordinary = _values_of(stored) == (None, None) and stored.channels == 3
-        self._pairs, self._shape = plan.options.pairs, (stored.height, stored.width, 3)
-        is_asked = is_ordinary and (self._pairs or plan.listing.classes == DOMAINS)
-        self._gray, self._seen = [is_asked, is_asked], False
-
-    def see(self, pixels: bytes, label: int) -> None:
-        """Take one image into account."""
-        self._seen = True
-        if any(self._gray):
-            image, half = np.frombuffer(pixels, np.uint8).reshape(self._shape), self._shape[1] // 2
-            for side, part in enumerate((image[:, :half], image[:, half:]) if self._pairs else ()):
-                self._gray[side] = self._gray[side] and bool((part == part[..., :1]).all())
-            if not self._pairs and self._gray[label]:
-                self._gray[label] = bool((image == image[..., :1]).all())
-
-    @property
-    def found(self) -> list[bool]:
-        """Return [sources, targets]."""
-        return self._gray if self._seen else [False, False]
 
 
 def _close_gaps(path: Path, kept: Sequence[int], row_bytes: int) -> str:

@@ -10,8 +10,8 @@ from gansmith.data.datasets.base import data_sets, named_set
 from gansmith.data.sources.arrays import array_alone_in, array_file
 from gansmith.data.sources.domains import DOMAINS_PREFIX, Domains, TwoDomains
 from gansmith.data.sources.folders_archives import TAR_SUFFIXES, FolderSource, OneFileSource, TarSource, ZipSource
-from gansmith.data.sources.idx_files import is_idx
 from gansmith.data.sources.hub import HUB_PREFIX, HubSource
+from gansmith.data.sources.idx_files import is_idx
 from gansmith.data.sources.layouts import help_for
 from gansmith.data.sources.pairs import PAIRS_PREFIX, FolderPairs
 from gansmith.data.sources.parquet import PARQUET_SUFFIX

@@ -137,8 +137,7 @@ def open_for(
 ) -> tuple[Recipe, ImageData]:
     """Open the data; return the recipe with their image size and channels, and the data.
 
-    Only one process decodes the images; the others wait for the cache. Raises DataError, also if
-    there is only one image.
+    The processes share the decoding. Raises DataError, also if there is only one image.
     """
 
     if isinstance(source, TwoDomains) and not recipe.method.domains:
@@ -149,10 +148,10 @@ def open_for(
             f"\n  to translate between them: leave out --recipe, or pass --recipe unpaired"
             f"\n  if {first} and {second} are pairs: gansmith train {first} {second} --pairs --recipe {recipe.name}",
         )
-    with _main_first(runtime):
-        data = open_data(
-            source, recipe.data, holdout=options.holdout, seed=options.seed, on_progress=progress_events(on_event)
-        )
+    data = open_data(
+        source, recipe.data, holdout=options.holdout, seed=options.seed, on_progress=progress_events(on_event),
+        runtime=runtime,
+    )  # fmt: skip
     if len(data) < 2:
         raise DataError(
             "data.one_image",
@@ -166,13 +165,14 @@ def open_for(
 
 def refuse_other_data(data: ImageData, runtime: Runtime) -> None:
     """Raise DataError if another process has opened other images."""
-    found = runtime.gather_text(f"{data.spec.fingerprint[:12]} on {platform.node()} ({data.spec.contents})")
+    streamed = f"-stream={data.spec.stream}" if data.spec.stream else ""
+    found = runtime.gather_text(f"{data.spec.fingerprint[:12]}{streamed} on {platform.node()} ({data.spec.contents})")
     others = [text for text in found if text.split()[0] != found[0].split()[0]]
     if others:
         raise DataError(
             "data.differs_between_processes",
             f"'{data.spec.name}' is not the same for all processes: {found[0]}; {others[0]}"
-            "\n  give every machine the same files",
+            "\n  give every machine the same files, and room for them, or stream=SIZE",
         )
 
 
