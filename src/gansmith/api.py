@@ -21,6 +21,7 @@ from gansmith.core.on_ray import run_together
 from gansmith.core.processes import digest_of, launch_id
 from gansmith.core.registry import load_plugins
 from gansmith.core.runtime import Runtime, start_runtime
+from gansmith.core.shared_work import sharing as sharing
 from gansmith.core.signals import Stopped, interrupting, outliving_terminal
 from gansmith.data import cache_folder
 from gansmith.data.base import DataOptions, Source
@@ -545,10 +546,32 @@ def evaluate(
     ``path`` is a model (a run, a model folder, a file, hf:NAME/REPO) or else a data set, whose images are judged.
     ``source`` is the reference set, a data set; None takes the images that the run held out. ``out`` is a folder; None:
     ``evaluation`` in the model's folder, and no file for a data set. ``on_event`` and ``progress`` are those of
-    ``train``. Raises GansmithError for a model or images that cannot be evaluated.
+    ``train``. Processes that torchrun has started share the work; only the main one shows progress and writes. Raises
+    GansmithError for a model or images that cannot be evaluated.
     """
-    options, folder = options or EvaluationOptions(), Path(path)
+    with sharing(device) as runtime:
+        return _evaluate(
+            path, source, options or EvaluationOptions(), out, device, plugins, data_root, on_event,
+            progress=progress and runtime.is_main, writes=runtime.is_main,
+        )  # fmt: skip
+
+
+def _evaluate(
+    path: str | Path,
+    source: str | Path | None,
+    options: EvaluationOptions,
+    out: str | Path | None,
+    device: str,
+    plugins: Sequence[str | Path],
+    data_root: str | Path | None,
+    on_event: OnEvent | None,
+    *,
+    progress: bool,
+    writes: bool,
+) -> tuple[Evaluation, Path | None]:
+    folder = Path(path)
     if not is_model(path):
+        out = out if writes else None
         return _evaluate_images(path, source, options, out, plugins, data_root, on_event, progress)
     model = load_weights(path, "evaluate", device, plugins)
     if not evaluates_translations(model.method):
@@ -569,11 +592,11 @@ def evaluate(
         if evaluates_translations(model.method):
             truth = open_truth(model.record.data, run_data, options.truth, root)
             result, picture = evaluate_translations(model, *found, options, truth, on_progress=report)
-            path = write_translations(result, picture, place)
+            path = write_translations(result, picture, place) if writes else place
         else:
             result, evidence = evaluate_model(model, *found[:2], options, training=found[2], on_progress=report)
-            path = write_evaluation(result, evidence, place)
-    if run_data is not None and out is None:
+            path = write_evaluation(result, evidence, place) if writes else place
+    if run_data is not None and out is None and writes:
         refresh_report(RunFolder.open(folder), model)
     return result, path
 

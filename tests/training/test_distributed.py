@@ -14,9 +14,11 @@ import pytest
 import torch
 
 from gansmith import api
+from gansmith.cli.app import main
 from gansmith.core import processes
 from gansmith.core.errors import DiskFullError, GansmithError
 from gansmith.core.runtime import Runtime, start_runtime
+from gansmith.core.shared_work import shared_by
 from gansmith.data import decoding
 from gansmith.data.base import DataOptions
 from gansmith.data.open import open_data
@@ -170,6 +172,13 @@ optimizers: {default: {kind: adam, lr: 2.0e-3}}
 batch_size: 8
 epochs: 1
 """
+# How a model is used by both processes together.
+USES = {
+    "sample": ["-n", 200],
+    "features": [],
+    "evaluate": ["-n", 300, "--features", "untrained", "--on-training", "--json"],
+}
+OUT = {"sample": "images", "features": "features.npz", "evaluate": "result"}
 ADAPTING = "augment={kind: ada, adapt_kimg: 0.2, interval: 2, target: 0.1}"  # p by 0.08 at a time
 PROPOSED = ("base_channels=4", "latent_dim=4", "batch_size=8", "fixed_images=4", "monitor.snapshot_kimg=0")
 WORKER = """
@@ -267,8 +276,9 @@ def decode_together(out: Path) -> None:
             mock.patch.dict(os.environ, GANSMITH_CACHE=str(out / f"cache-{name}{apart}")),
             mock.patch.object(decoding.EntryPlan, "decode", counted),
             mock.patch.object(decoding, "_who_sees", sees),
+            shared_by(runtime),
         ):
-            data = open_data(out / "photos", DataOptions(size=16), runtime=runtime)
+            data = open_data(out / "photos", DataOptions(size=16))
         (out / f"decoded-{name}-{runtime.rank}.txt").write_text(f"{len(counts)} {data.spec.pixels_sha256}")
 
 
@@ -359,17 +369,23 @@ def stop_in_many_ways(source: Path, out: Path) -> None:
 
 
 def train_by_command(source: Path, out: Path) -> None:
-    """Train from the command line, on each of two processes, and write what each of them prints."""
-    from gansmith.cli.app import main
-
+    """Train from the command line, and use the model, on each of two processes; write what each of them prints."""
     words = small("mlp-small", "log_rows=2", "previews=1", "checkpoints=1")
-    command = ["train", source, "--recipe", "mlp-small", "--out", out / "run", "--steps", 4, "--json", *words]
+    command(out, "train", source, "--recipe", "mlp-small", "--out", out / "run", "--steps", 4, "--json", *words)
+    for verb, words in USES.items():
+        data = [] if verb == "sample" else [source]
+        command(out / verb, verb, out / "run", *data, *words, "--out", out / verb / OUT[verb])
+
+
+def command(out: Path, *words: object) -> None:
+    """Run a command in this process, and write what it prints."""
+    out.mkdir(exist_ok=True)
     with (
         open(out / f"stdout-{os.environ['RANK']}.txt", "w") as stdout,
         open(out / f"stderr-{os.environ['RANK']}.txt", "w") as stderr,
         contextlib.redirect_stdout(stdout),
         contextlib.redirect_stderr(stderr),
-        mock.patch.object(sys, "argv", ["gansmith", *map(str, command)]),
+        mock.patch.object(sys, "argv", ["gansmith", *map(str, words)]),
     ):
         try:
             main()
@@ -463,6 +479,25 @@ def test_two_processes_share_the_decoding_to_the_same_cache(both, cache_folder):
     assert {path.name for path in mine.iterdir()} == {path.name for path in theirs.iterdir()}
     for path in mine.iterdir():
         assert path.name == "checked.json" or path.read_bytes() == (theirs / path.name).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", USES)
+def test_two_processes_use_a_model_to_the_results_of_one(verb, both, tiny_file, tmp_path):
+    place, run = both / "command" / verb, both / "command" / "run"
+    data = [] if verb == "sample" else [tiny_file]
+    with mock.patch.dict(os.environ, RANK="0"):
+        command(tmp_path / verb, verb, run, *data, *USES[verb], "--out", tmp_path / verb / OUT[verb])
+    printed = [(place / f"stdout-{rank}.txt").read_text() for rank in range(2)]
+    assert printed[0].replace(str(place), "") == (tmp_path / verb / "stdout-0.txt").read_text().replace(
+        str(tmp_path / verb), ""
+    )
+    assert printed[1] == ""
+    whole = tmp_path / verb / OUT[verb]
+    files = [path for path in whole.rglob("*") if path.is_file()] if whole.is_dir() else [whole]
+    assert len(files) == {"sample": 200, "features": 1}.get(verb, len(files))
+    for path in files:
+        assert (place / path.relative_to(tmp_path / verb)).read_bytes() == path.read_bytes(), path.name
 
 
 @pytest.mark.slow

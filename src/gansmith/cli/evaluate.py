@@ -5,7 +5,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gansmith.cli.options import MORE, AsJson, DataRoot, Device, Plugin, Raw, Truncation, flag, split_names
+from gansmith.cli.options import (
+    MORE,
+    AsJson,
+    DataRoot,
+    Device,
+    Plugin,
+    Processes,
+    Raw,
+    Truncation,
+    flag,
+    in_processes,
+    is_main_process,
+    split_names,
+)
 from gansmith.cli.text import columns, json_text, number_text, tell, wrap_lines
 
 if TYPE_CHECKING:
@@ -61,6 +74,7 @@ def evaluate(
     ] = None,
     data_root: DataRoot = None,
     device: Device = "auto",
+    processes: Processes = None,
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
@@ -68,6 +82,7 @@ def evaluate(
 
     Prints FD, density, coverage and more, each with its standard deviation.
     """
+    in_processes(processes)
     from gansmith import api  # here: it imports torch, which takes seconds
     from gansmith.evaluation.evaluate import EvaluationOptions
 
@@ -78,7 +93,8 @@ def evaluate(
     found, path = api.evaluate(
         model, source, options=options, out=out, device=device, plugins=plugin or [], data_root=data_root
     )
-    tell(json_text(found.to_json()) if as_json else "\n".join([*_lines(found), *([str(path)] if path else [])]))
+    if is_main_process():
+        tell(json_text(found.to_json()) if as_json else "\n".join([*_lines(found), *([str(path)] if path else [])]))
 
 
 def _lines(found: "Evaluation") -> list[str]:

@@ -3,11 +3,15 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gansmith.core.errors import GansmithError, why_not
+from gansmith.core.launched import rank_and_size
+
+if TYPE_CHECKING:
+    from gansmith.core.runtime import Runtime
 
 # Exit codes; 1 is Python's for an uncaught exception. docs/automation.md explains them.
 USER_ERROR, PAUSED, ENDED_BY_VERDICT = 2, 3, 4
@@ -124,7 +128,7 @@ AsJson = Annotated[bool, flag("--json", "Print the result as JSON.")]
 Processes = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="Train in N processes of this machine; one for each GPU.", min=1, rich_help_panel=MORE
+        metavar="N", help="Work in N processes of this machine; one for each GPU.", min=1, rich_help_panel=MORE
     ),
 ]
 
@@ -205,12 +209,28 @@ def split_numbers(option: str, text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in split_names(text))
 
 
+def is_main_process() -> bool:
+    """Say whether this process prints and writes: the first of torchrun's, or the only one."""
+    return rank_and_size()[0] == 0
+
+
+def other_processes(device: str) -> "Runtime | None":
+    """Return the runtime that joins the processes of torchrun, once all are here; None for one alone."""
+    if rank_and_size()[1] == 1:
+        return None
+    from gansmith.core.runtime import start_runtime  # here: it imports torch
+
+    runtime = start_runtime(device)
+    runtime.barrier()
+    return runtime
+
+
 def in_processes(number: int | None) -> None:
     """Run this command in so many processes, and exit as they do; nothing for one, and inside of torchrun."""
     if number is None or number == 1:
         return
     # Here: it imports torch.
-    from gansmith.core.processes import rank_and_size, start_processes
+    from gansmith.core.processes import start_processes
 
     if rank_and_size()[1] > 1:
         raise GansmithError(

@@ -15,11 +15,17 @@ from gansmith.cli.options import (
     Label,
     ModelPath,
     Plugin,
+    Processes,
     Raw,
     Truncation,
     flag,
+    in_processes,
+    is_main_process,
+    other_processes,
 )
 from gansmith.cli.text import json_text, tell
+from gansmith.core.errors import GansmithError
+from gansmith.core.events import silent
 from gansmith.core.progress import ProgressPrinter
 
 
@@ -44,6 +50,7 @@ def sample(
     numbered: Annotated[bool, flag("--numbered", "Write the number for --seeds below each image.")] = False,
     resume: Continue = False,
     device: Device = "auto",
+    processes: Processes = None,
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
@@ -61,6 +68,13 @@ def sample(
     from gansmith.inference.samples import check_samples_path, refuse_large_grid
 
     path = check_samples_path(out, numbered=numbered, resume=resume and seeds is None)
+    if processes is not None and (seeds is not None or path.suffix):
+        raise GansmithError(
+            "cli.processes_for_one_file",
+            f"--processes is for a folder of samples, and '{path}' is one file\n  pass a folder to --out",
+        )
+    in_processes(processes)
+    others = other_processes(device)  # all of them have found the folder empty before one of them writes
     loaded = load(model, device, plugin or [])
     source: dict[str, Any] = {"count": count, "seed": seed}
     change: Callable[[Any], Any] | None = None
@@ -80,5 +94,10 @@ def sample(
         drawn = loaded.draw_samples(count, seed=seed, label=label, truncation=truncation, raw=raw)
         drawn = drawn if change is None else drawn.mapped(change)
         with ProgressPrinter() as progress:
-            written = drawn.save(path, resume=resume, on_progress=progress.show)
-    tell(json_text({"out": str(written), **source}) if as_json else written)
+            share = (others.rank, others.world_size) if others else (0, 1)
+            report = progress.show if is_main_process() else silent
+            written = drawn.save(path, resume=resume, share=share, on_progress=report)
+    if others:
+        others.barrier()
+    if is_main_process():
+        tell(json_text({"out": str(written), **source}) if as_json else written)

@@ -27,6 +27,7 @@ from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, TrainingError
 from gansmith.core.events import say
+from gansmith.core.launched import rank_and_size
 
 ANSWER_SEC = 50.0  # until an address answers
 ARRIVAL_SEC = 300.0  # until all processes are there
@@ -39,16 +40,6 @@ ASLEEP_SEC = 5.0  # between two beats: this process was suspended, and so may th
 LEAVING_SEC = 5.0  # for an orderly end after the store has gone
 BUCKET_BYTES, MOST_BUCKETS = 2**20, 8  # of gradients that are sent together
 DEAD = 1  # exit code of a process that misses another
-
-
-def rank_and_size() -> tuple[int, int]:
-    """Return this process's number among those of the run, and how many there are."""
-    return int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def local_processes() -> int:
-    """Return the number of processes of the run on this machine."""
-    return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def join(backend: str) -> tuple[int, int]:

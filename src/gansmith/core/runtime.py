@@ -23,7 +23,8 @@ from torch import Tensor, nn
 
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, unknown_name
-from gansmith.core.processes import averaging_gradients, join, local_processes, talking
+from gansmith.core.launched import local_processes
+from gansmith.core.processes import averaging_gradients, join, talking
 from gansmith.core.version import __version__
 
 TEXT_BYTES = 200  # of a text that is gathered

@@ -16,6 +16,7 @@ from gansmith.core.atomic_files import commit_json, is_disk_full
 from gansmith.core.errors import DataError, DiskFullError, GansmithWarning, counted
 from gansmith.core.events import OnProgress
 from gansmith.core.runtime import Runtime
+from gansmith.core.shared_work import ALONE, together
 from gansmith.data.base import MOST_BAD, DataOptions, DataSpec, DataSummary, ImageData, Item, Listing, Pixels, Source
 from gansmith.data.cache_check import damaged_rows
 from gansmith.data.cache_folder import (
@@ -35,7 +36,6 @@ from gansmith.data.cache_folder import (
     remove_entry,
 )
 from gansmith.data.decoding import (
-    ALONE,
     IMAGE_FORMAT,
     NOTHING_TO_DECODE,
     EntryPlan,
@@ -53,24 +53,22 @@ MOST_NAMED = 10  # bad images in an error
 MOST_COLOURS = 256  # of a palette
 
 
-def load_or_build(
-    source: Source, options: DataOptions, on_progress: OnProgress | None = None, runtime: Runtime | None = None
-) -> ImageData:
+def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress | None = None) -> ImageData:
     """Return the whole data set from the cache; build the entry first if files have changed since.
 
-    With a ``runtime`` of several processes all call it, and share the decoding.
+    Inside of ``shared_by`` the processes share the decoding.
     """
-    if runtime is None or runtime.world_size == 1:
-        return _load_or_build(source, options, on_progress, ALONE)
+    runtime = together()
+    if runtime.world_size == 1:
+        return _load_or_build(source, options, on_progress, runtime)
     if runtime.is_main:
-        data = _load_or_build(source, options, on_progress, runtime)
-        runtime.broadcast_text(NOTHING_TO_DECODE)
-    else:
-        while (told := runtime.broadcast_text(NOTHING_TO_DECODE)) != NOTHING_TO_DECODE:
-            help_decoding(Path(told), source, options, runtime)
-        data = _load_or_build(source, options, on_progress, ALONE)  # another disk may lack what the main process made
-    runtime.barrier()
-    return data
+        try:
+            return _load_or_build(source, options, on_progress, runtime)
+        finally:  # also after a mistake, which the others then meet themselves
+            runtime.broadcast_text(NOTHING_TO_DECODE)
+    while (told := runtime.broadcast_text(NOTHING_TO_DECODE)) != NOTHING_TO_DECODE:
+        help_decoding(Path(told), source, options, runtime)
+    return _load_or_build(source, options, on_progress, ALONE)  # another disk may lack what the main process made
 
 
 def _load_or_build(source: Source, options: DataOptions, on_progress: OnProgress | None, runtime: Runtime) -> ImageData:

@@ -4,15 +4,15 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from pydantic import TypeAdapter
 
 from gansmith.core.atomic_files import commit_json
-from gansmith.core.errors import DataError
+from gansmith.core.errors import DataError, GansmithError
 from gansmith.core.plain_files import read_json
 from gansmith.core.runtime import Runtime
 from gansmith.data.base import DataOptions, Listing, Payload, Source
@@ -28,7 +28,6 @@ from gansmith.imaging.values import STORED, PixelValues
 
 STREAM_BYTES = 4 * 2**30  # of disk that images go through which do not fit it
 IMAGE_FORMAT = TypeAdapter(ImageFormat)
-ALONE = Runtime(torch.device("cpu"))
 NOTHING_TO_DECODE = "-"
 SHARED, SUMS = "shared.json", "sums.npy"  # what the other processes need; they are removed before the entry is made
 
@@ -124,9 +123,11 @@ class Decoded:
         commit_json(folder / f"share-{rank}.json", {"problems": bad, "gray": self.gray})
 
     @classmethod
-    def take(cls, folder: Path, rank: int) -> "Decoded":
-        """Return what another process wrote, and remove it."""
+    def take(cls, folder: Path, rank: int) -> "Decoded | None":
+        """Return what another process wrote, and remove it; None if it wrote nothing."""
         files = folder / f"digests-{rank}.npy", folder / f"share-{rank}.json"
+        if not files[1].is_file():
+            return None
         digests, known = np.load(files[0], allow_pickle=False), read_json(files[1])
         for file in files:
             file.unlink()
@@ -146,28 +147,38 @@ def decode_together(
     np.save(folder / SUMS, np.stack([np.frombuffer(each.ljust(32, b"\0"), np.uint8) for each in sums]))
     runtime.broadcast_text(str(folder))
     ranks = _who_sees(folder, runtime)
-    mine = decode_share(folder, plan, 0, len(ranks), on_step, is_streamed=is_streamed)
-    runtime.barrier()
+    try:
+        found = [decode_share(folder, plan, 0, len(ranks), on_step, is_streamed=is_streamed)]
+    finally:
+        runtime.barrier()
     for name in (SHARED, SUMS):
         (folder / name).unlink()
-    return [mine, *(Decoded.take(folder, rank) for rank in ranks[1:])]
+    for number, rank in enumerate(ranks[1:], 1):
+        # A process that had a problem wrote nothing: it is met again here, and told of.
+        theirs = Decoded.take(folder, rank)
+        found.append(theirs or decode_share(folder, plan, number, len(ranks), on_step, is_streamed=is_streamed))
+    return found
 
 
 def help_decoding(folder: Path, source: Source, options: DataOptions, runtime: Runtime) -> None:
     """Decode this process's share of the images that the main process is decoding into a folder, if it is seen here."""
     ranks = _who_sees(folder, runtime)
-    if runtime.rank in ranks:
-        known, listing = read_json(folder / SHARED), source.scan()
-        sums, side = np.load(folder / SUMS, allow_pickle=False), round(known["side"])
-        # An image without a sum is one that the main process could not read.
-        infos = [ImageInfo(row.tobytes(), side, side) if row.any() else ImageInfo(problem="unreadable") for row in sums]
-        plan = EntryPlan(source, listing, infos, IMAGE_FORMAT.validate_python(known["format"]), options)
-        with reading(source):
-            share = decode_share(
-                folder, plan, ranks.index(runtime.rank), len(ranks), lambda: None, is_streamed=known["is_streamed"]
-            )
-        share.save(folder, runtime.rank)
-    runtime.barrier()
+    try:
+        if runtime.rank in ranks:
+            with suppress(GansmithError, OSError), reading(source):  # the main process meets the problem again
+                known, listing = read_json(folder / SHARED), source.scan()
+                sums, side = np.load(folder / SUMS, allow_pickle=False), round(known["side"])
+                # An image without a sum is one that the main process could not read.
+                infos = [
+                    ImageInfo(row.tobytes(), side, side) if row.any() else ImageInfo(problem="unreadable")
+                    for row in sums
+                ]
+                plan = EntryPlan(source, listing, infos, IMAGE_FORMAT.validate_python(known["format"]), options)
+                number, is_streamed = ranks.index(runtime.rank), known["is_streamed"]
+                share = decode_share(folder, plan, number, len(ranks), lambda: None, is_streamed=is_streamed)
+                share.save(folder, runtime.rank)
+    finally:
+        runtime.barrier()
 
 
 def _who_sees(folder: Path, runtime: Runtime) -> list[int]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from gansmith.core.events import OnProgress
-from gansmith.core.runtime import Runtime
 from gansmith.data.base import DataOptions, ImageData, Source
 from gansmith.data.cache import load_or_build
 from gansmith.data.find import DataName, find_source
@@ -21,19 +20,17 @@ def open_data(
     seed: int = 0,
     root: Path | None = None,
     on_progress: OnProgress | None = None,
-    runtime: Runtime | None = None,
 ) -> ImageData:
     """Open a data set: a registered name, a folder, an archive or several, a .npz or .npy, hf:NAME, or a source.
 
     The first call decodes the images into the cache and calls ``on_progress(done, total)``; later calls only compare
     file sizes and times. ``holdout`` is the share of images kept out of training (``ImageData.held_out``); ``seed`` and
-    the images' contents alone decide which. ``root`` is the folder of named data sets. With a ``runtime`` of several
-    processes all must call it; they share the decoding. Raises DataError.
+    the images' contents alone decide which. ``root`` is the folder of named data sets. Raises DataError.
     """
     options = options or DataOptions()
     found = with_options(find_source(source, root), options)
     check_pairs(found, options)
-    whole = load_or_build(found, options, on_progress, runtime)
+    whole = load_or_build(found, options, on_progress)
     if whole.spec.is_points:
         refuse_for_points(options)  # again here: the cache ignores the option mirror
     return split_data(whole, holdout, seed)

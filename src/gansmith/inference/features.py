@@ -9,6 +9,7 @@ import numpy as np
 from gansmith.core.atomic_files import commit_file
 from gansmith.core.events import OnProgress, PlainLines, Progress
 from gansmith.core.output_paths import output_file
+from gansmith.core.shared_work import in_shares
 from gansmith.data.base import ImageData
 from gansmith.inference.model import Model
 
@@ -58,14 +59,18 @@ def features(
 ) -> Features:
     """Return the features of a data set from the named hidden ``layers`` of the discriminator (default: all).
 
-    ``TrainedDiscriminator.features`` says how they are pooled and which label input it uses. Raises ModelError for an
-    unknown hidden layer.
+    ``TrainedDiscriminator.features`` says how they are pooled and which label input it uses. Inside of ``shared_by``
+    the processes share the images. Raises ModelError for an unknown hidden layer.
     """
-    report, parts = on_progress or PlainLines().show, []
-    for start in range(0, len(data), AT_ONCE):
+    report = on_progress or PlainLines().show
+
+    def extracted(start: int) -> tuple[np.ndarray]:
         rows = np.arange(start, min(start + AT_ONCE, len(data)))
-        parts.append(model.discriminator_features(data.read(rows), layers, label))
+        found = model.discriminator_features(data.read(rows), layers, label)
         report(Progress("discriminator features", int(rows[-1]) + 1, len(data)))
+        return (found,)
+
+    parts = in_shares(range(0, len(data), AT_ONCE), extracted)
     widths = model.discriminator("extract features").layer_widths
     chosen = {name: widths[name] for name in layers or widths}
-    return Features(np.concatenate(parts), data.labels, data.spec.classes, chosen)
+    return Features(np.concatenate([part for (part,) in parts]), data.labels, data.spec.classes, chosen)

@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import IO
 
@@ -187,15 +188,23 @@ class DrawnSamples:
         """Return these samples with ``change`` applied to their stored pixels."""
         return replace(self, draw=lambda first, number: change(self.draw(first, number)))
 
-    def save(self, out: str | Path, *, resume: bool = False, on_progress: OnProgress = silent) -> Path:
+    def save(
+        self,
+        out: str | Path,
+        *,
+        resume: bool = False,
+        share: tuple[int, int] = (0, 1),
+        on_progress: OnProgress = silent,
+    ) -> Path:
         """Write x.npz, x.npy, x.tif, x.zip or files in a new folder; single files appear when they are whole.
 
         Images of deep data are written in the units of that data, as ``Samples.save`` explains.
 
-        ``resume`` goes on in a folder: it draws only the images that are missing. Raises GansmithError for a form that
-        cannot be written, a folder that is not empty, and a folder of other images to be continued.
+        ``resume`` goes on in a folder: it draws only the images that are missing. ``share`` is the number of a process
+        and how many there are: of a folder each writes its part. Raises GansmithError for a form that cannot be
+        written, a folder that is not empty, and a folder of other images to be continued.
         """
-        path = check_samples_path(out, resume=resume)
+        path = check_samples_path(out, resume=resume or share[1] > 1)
         ending = path.suffix.lower()
         if self.shape == POINT and ending not in (".npz", ".npy"):
             raise _points_form(f"points in the plane as '{path}'")
@@ -209,7 +218,7 @@ class DrawnSamples:
         elif ending == ".zip":
             commit_file(path, lambda at: self._write_zip(at, on_progress))
         else:
-            self._write_folder(path, on_progress, resume=resume)
+            self._write_folder(path, on_progress, share, resume=resume)
         return path
 
     def _parts(self, on_progress: OnProgress) -> Iterator[range]:
@@ -284,10 +293,10 @@ class DrawnSamples:
                 for number, image in zip(part, self.draw(part.start, len(part)), strict=True):
                     archive.writestr(zipfile.ZipInfo(self._name(number), ZIP_TIME), self._encoded(image))
 
-    def _write_folder(self, folder: Path, on_progress: OnProgress, *, resume: bool) -> None:
+    def _write_folder(self, folder: Path, on_progress: OnProgress, share: tuple[int, int], *, resume: bool) -> None:
         """Write files as they are drawn; with ``resume`` a part with a file is compared with it before going on."""
         compared = not resume
-        for part in self._parts(on_progress):
+        for part in islice(self._parts(on_progress), share[0], None, share[1]):
             there = {number: folder / self._name(number) for number in part} if resume else {}
             there = {number: path for number, path in there.items() if _is_whole(path)}
             if compared and len(there) == len(part):

@@ -11,6 +11,7 @@ from gansmith.core import clock
 from gansmith.core.errors import DataError, RecipeError
 from gansmith.core.events import MessageEvent, OnEvent, duration, progress_events, silent
 from gansmith.core.runtime import Runtime, set_threads, threads
+from gansmith.core.shared_work import shared_by
 from gansmith.data.base import DataSpec, ImageData, Source
 from gansmith.data.batches import BatchStream
 from gansmith.data.find import find_source
@@ -148,10 +149,10 @@ def open_for(
             f"\n  to translate between them: leave out --recipe, or pass --recipe unpaired"
             f"\n  if {first} and {second} are pairs: gansmith train {first} {second} --pairs --recipe {recipe.name}",
         )
-    data = open_data(
-        source, recipe.data, holdout=options.holdout, seed=options.seed, on_progress=progress_events(on_event),
-        runtime=runtime,
-    )  # fmt: skip
+    with shared_by(runtime):
+        data = open_data(
+            source, recipe.data, holdout=options.holdout, seed=options.seed, on_progress=progress_events(on_event)
+        )
     if len(data) < 2:
         raise DataError(
             "data.one_image",

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gansmith.core.events import OnProgress
 from gansmith.core.registry import Part, Registry
+from gansmith.core.shared_work import in_shares
 from gansmith.imaging.values import PixelValues
 
 BATCH = 256  # images
@@ -50,16 +51,18 @@ class Extractor:
     def __call__(self, images: np.ndarray, on_step: Callable[[int], None] = lambda _: None) -> tuple[Tensor, Tensor]:
         """Return float32 features (N, F) and class probabilities (N, K) of stored pixels (N, H, W, C).
 
-        K is 0 without classes.
-
-        ``on_step`` gets the number of images done.
+        K is 0 without classes. ``on_step`` gets the number of images done. Inside of ``shared_by`` the processes share
+        the batches.
         """
-        found = []
-        for start in range(0, len(images), BATCH):
+
+        def extracted(start: int) -> tuple[np.ndarray, np.ndarray]:
             features, probabilities = self.extract(images[start : start + BATCH])
-            found.append((features, features.new_empty(len(features), 0) if probabilities is None else probabilities))
             on_step(min(start + BATCH, len(images)))
-        return torch.cat([pair[0] for pair in found]), torch.cat([pair[1] for pair in found])
+            known = features.new_empty(len(features), 0) if probabilities is None else probabilities
+            return features.cpu().numpy(), known.cpu().numpy()
+
+        found = in_shares(range(0, len(images), BATCH), extracted)
+        return tuple(torch.from_numpy(np.concatenate(each)) for each in zip(*found, strict=True))  # type: ignore[return-value]
 
 
 class ExtractorPart(Part):
