@@ -91,6 +91,30 @@ def test_what_waits_is_drawn_together(cond):
     assert (sizes, drawn) == ([1, 9], 10)
 
 
+def test_a_lone_image_of_a_quick_model_is_drawn_at_once_and_the_same(cond, monkeypatch):
+    async def main(quick_sec, lone_sec=-1.0):
+        monkeypatch.setattr(drawing, "QUICK_SEC", quick_sec)
+        monkeypatch.setattr(drawing, "LONE_SEC", lone_sec)
+        queue, threads = DrawingQueue(), []
+
+        def finish(made):
+            threads.append(threading.current_thread() is threading.main_thread())
+            return made.copy()
+
+        made = [await queue.draw(cond, find_latents(cond, names), finish) for names in (["3"], ["4"], ["5", "6"])]
+        with pytest.raises(ZeroDivisionError):
+            await queue.draw(cond, find_latents(cond, "3"), lambda made: 1 / 0)
+        queue.close()
+        return threads, np.concatenate(made)
+
+    threads, at_once = asyncio.run(main(1e9))
+    assert threads == [False, True, False], "the first image is timed on the thread, and two are drawn there"
+    assert asyncio.run(main(1e9, lone_sec=1e9))[0] == [False] * 3, "others were asked for just now"
+    threads, on_thread = asyncio.run(main(0.0))
+    assert threads == [False] * 3
+    assert np.array_equal(at_once, on_thread)
+
+
 def test_where_batches_change_images_they_are_drawn_alone(cond, monkeypatch):
     assert largest_exact_batch(cond) in (1, cond.record.sample_batch)
 

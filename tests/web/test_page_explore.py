@@ -1,6 +1,7 @@
 """The studio's page in a browser: Explore with every action, Judge, keys, themes, phone and desktop."""
 
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
@@ -128,6 +129,36 @@ def test_a_reload_of_an_untouched_page_shows_other_images(studio, open_page):
     page.reload()
     until(page, DRAWN)
     assert page.locator(".wall button").first.get_attribute("title") != first
+
+
+def test_the_images_of_the_next_keys_are_drawn_ahead(studio, open_page):
+    page = open_page(studio + "#/explore/cond")
+    until(page, DRAWN)
+    asked = []
+    page.on("request", lambda each: asked.append(parse_qs(urlsplit(each.url).query)))
+
+    def shown(key: str) -> bool:
+        """Say whether the image that a key brings was asked for before."""
+        page.wait_for_timeout(300)
+        before, title = list(asked), page.locator(".chosen h2").inner_text()
+        page.keyboard.press(key)
+        until(
+            page, f"document.querySelector('.chosen h2').innerText !== {title!r} || location.hash.includes('z0%3A0.15')"
+        )
+        page.wait_for_timeout(300)
+        query = parse_qs(urlsplit(page.url).fragment.partition("?")[2])
+        wanted = {name: query[name] for name in ("seeds", "moves") if name in query}
+        return any(wanted.items() <= each.items() for each in before)
+
+    page.keyboard.press("r")
+    page.locator(".chosen canvas[data-drawn]").wait_for()
+    assert shown("r")
+    page.get_by_role("button", name="Add slider").click()
+    slider = page.get_by_label("Number 0", exact=True)
+    slider.press("ArrowRight")
+    slider.press("ArrowRight")
+    until(page, "location.hash.includes('z0%3A0.1')")
+    assert shown("ArrowRight"), "after two equal steps the third is drawn ahead"
 
 
 def test_the_page_works_by_keyboard_alone(studio, open_page):

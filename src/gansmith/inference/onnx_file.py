@@ -258,6 +258,8 @@ def _session(path: Path, content: bytes, device: str) -> "onnxruntime.InferenceS
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # errors are raised, and not printed too
     options.intra_op_num_threads = _threads()
+    # threads that spin between two runs take the CPUs from everything else, and from their own process most of all
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(content, options, providers=[PROVIDERS[device]])
     except Exception as problem:  # onnxruntime has a class for each of its status codes, and no base class

@@ -6,6 +6,7 @@ import binascii
 import math
 import re
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,8 @@ FARTHEST = 100.0  # of a move, in standard deviations of the latents
 MOST_WAITING = 2048  # images in the queue
 DEADLINE_SEC = 20.0
 RETRY_SEC = 1
+QUICK_SEC = 0.004  # a lone image that takes no longer is drawn at once: the way to the thread and back costs more
+LONE_SEC = 0.01  # since the last image was asked for; under load two threads draw more than one
 ResultT = TypeVar("ResultT")
 TRIED_BATCHES = (2, 3)  # besides the largest: sizes in which images must be those of batches of one
 
@@ -200,7 +203,10 @@ class _Job:
 
 @dataclass
 class DrawingQueue:
-    """Draws on one thread what waits: no timer, and images of one model together, if that does not change them."""
+    """Draws on one thread what waits: no timer, and images of one model together, if that does not change them.
+
+    A lone image of a model that is known to be quick is drawn at once, on the caller's thread.
+    """
 
     most_waiting: int = MOST_WAITING
     deadline_sec: float = DEADLINE_SEC
@@ -208,8 +214,10 @@ class DrawingQueue:
     drawn: int = 0  # images so far
     batches: int = 0  # in which they were drawn
     _exact: "WeakKeyDictionary[OnnxModel, int]" = field(default_factory=WeakKeyDictionary)
+    _fastest: "WeakKeyDictionary[OnnxModel, float]" = field(default_factory=WeakKeyDictionary)  # s for a lone image
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "drawing"))
     _worker: asyncio.Task[None] | None = None
+    _asked: float = -math.inf  # when the last image was
 
     @property
     def images_waiting(self) -> int:
@@ -217,7 +225,7 @@ class DrawingQueue:
         return sum(len(job.latents) for job in self.waiting if not job.left)
 
     async def draw(self, model: OnnxModel, latents: Latents, finish: Callable[[np.ndarray], ResultT]) -> ResultT:
-        """Return what ``finish`` makes of the images, uint8 (N, H, W, C), on the drawing thread.
+        """Return what ``finish`` makes of the images, uint8 (N, H, W, C).
 
         Raises RefusedError: 429 if the queue is full, 504 at the deadline. A caller that is cancelled leaves the queue.
         """
@@ -225,8 +233,15 @@ class DrawingQueue:
             raise busy()
         loop = asyncio.get_running_loop()
         job = _Job(model, latents.values, label_input(model, latents.classes), finish, loop.create_future())
+        is_idle = self._worker is None or self._worker.done()
+        is_lone, self._asked = len(latents) == 1 and loop.time() - self._asked > LONE_SEC, loop.time()
+        if is_idle and is_lone and self._fastest.get(model, math.inf) <= QUICK_SEC:
+            (made,) = self._draw([job])
+            if isinstance(made, Exception):
+                raise made
+            return made  # type: ignore[no-any-return]
         self.waiting.append(job)
-        if self._worker is None or self._worker.done():
+        if is_idle:
             self._worker = loop.create_task(self._work())
         try:
             async with asyncio.timeout(self.deadline_sec):
@@ -270,6 +285,7 @@ class DrawingQueue:
 
     def _draw(self, jobs: list[_Job]) -> list[Any]:
         """Return the result of each job, or what it raised."""
+        began = time.perf_counter()
         try:
             images = self._images(jobs)
         except Exception as problem:
@@ -282,6 +298,9 @@ class DrawingQueue:
             except Exception as problem:
                 out.append(problem)
             first += count
+        if first == 1:
+            model, taken = jobs[0].model, time.perf_counter() - began
+            self._fastest[model] = min(taken, self._fastest.get(model, math.inf))
         return out
 
     def _images(self, jobs: list[_Job]) -> np.ndarray:

@@ -5,7 +5,7 @@ import { Button, Facts, FileButton, NumberField, Notice, Panel, Select, Slider, 
 import { blocks } from "./markdown.js";
 import { Picture } from "./picture.js";
 import { classAt, labelOf } from "./latents.js";
-import { classKey, fromJson, fromQuery, keyOf, nameOf, short, stateOf, toQuery } from "./state.js";
+import { classKey, fromJson, fromQuery, further, keyOf, nameOf, short, stateOf, toQuery } from "./state.js";
 import { textOf } from "./png.js";
 import { Mix, Photo, Plane, Walk } from "./explore_tools.js";
 
@@ -15,10 +15,30 @@ const REACH = 6; // of a direction, in standard deviations of the latents
 const TABS = [["wall", "Wall"], ["plane", "Plane"], ["walk", "Walk"], ["mix", "Mix"], ["photo", "Photo"]];
 const MOST_UNDO = 200;
 const ONE_STEP_MS = 700; // changes of one slider within this time are one step of undo
+const REST_MS = 60; // without a change, then the next random image is drawn ahead
 
 /** Return a random seed for a wall. */
 function newSeed() {
   return 1 + crypto.getRandomValues(new Uint32Array(1))[0] % 999_999;
+}
+
+/** Return the name of a random image. */
+function newName() {
+  return `${newSeed()}:${newSeed() % 1000}`;
+}
+
+/** Draw ahead what is likely to be asked for next: another equal step of a slider, and the next random image. */
+function useAhead(engine, current, nextRandom) {
+  const trail = useRef([]);
+  useEffect(() => {
+    const draw = (state) => engine.generate([state]).catch(() => {}); // whoever asks for it is told
+    const [before, last] = trail.current;
+    trail.current = [last, current];
+    const next = further(before, last, current);
+    if (next) draw(next);
+    const timer = setTimeout(() => draw(nextRandom), REST_MS);
+    return () => clearTimeout(timer);
+  }, [engine, current && keyOf(current), keyOf(nextRandom)]);
 }
 
 /** Return the names of a wall's images: for a model with classes one image of each class in turn. */
@@ -133,7 +153,10 @@ export function Explore({ engine, query, onQuery, heading }) {
   }, [String(query)]);
 
   /** Choose an image; ``how`` and ``parent`` say where it comes from. */
-  const choose = useCallback((state, how = "", parent = null, tag = "step") => change({ current: state, from: { parent, how } }, tag), []);
+  const choose = useCallback((state, how = "", parent = null, tag = "step") => {
+    engine.generate([state]).catch(() => {}); // asked for before the page is drawn anew: its picture takes what comes
+    change({ current: state, from: { parent, how } }, tag);
+  }, [engine]);
   /** Change the chosen image. */
   const steer = useCallback((changes, tag) => {
     const { current, from } = pageNow.current;
@@ -169,7 +192,13 @@ export function Explore({ engine, query, onQuery, heading }) {
     setTold(await copy(link, "Link copied") ? "Link copied." : `Copy this link: ${link}`);
   };
   const newWall = () => change({ wall: newSeed(), tab: "wall" });
-  const surprise = () => choose(stateOf(`${newSeed()}:${newSeed() % 1000}`, { truncation: page.wallTruncation }), "");
+  const [randomName, setRandomName] = useState(newName);
+  const nextRandom = stateOf(randomName, { truncation: page.wallTruncation });
+  useAhead(engine, page.current, nextRandom);
+  const surprise = () => {
+    choose(nextRandom, "");
+    setRandomName(newName());
+  };
   const [photo, setPhoto] = useState(null);
   /** Take a file: a PNG of gansmith brings its state back, another picture is searched in the model. */
   const take = async (file) => {

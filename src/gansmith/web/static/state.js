@@ -97,6 +97,17 @@ export function classKey(name, classes) {
   return /[,:]/.test(name) ? String(classes.indexOf(name)) : name;
 }
 
+/** Return the state one step further, if the last two steps moved it equally along directions or numbers; else null. */
+export function further(before, last, now) {
+  if (!before || !last || !now) return null;
+  const rest = [before, last, now].map((state) => keyOf({ ...state, moves: {} }));
+  const names = Object.keys({ ...before.moves, ...last.moves, ...now.moves });
+  const step = (name, from, to) => (to.moves[name] ?? 0) - (from.moves[name] ?? 0);
+  const isEven = names.every((name) => Math.abs(step(name, before, last) - step(name, last, now)) < 1e-6);
+  if (rest.some((each) => each !== rest[0]) || !isEven || !names.some((name) => step(name, last, now))) return null;
+  return { ...now, moves: Object.fromEntries(names.map((name) => [name, Number(short((now.moves[name] ?? 0) + step(name, last, now)))])) };
+}
+
 /** Return a state as JSON for a PNG's text, and back. */
 export function toJson(state) {
   return { ...state, latent: state.latent && toText(state.latent) };
