@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from gansmith.core.plain_files import read_json
 from gansmith.core.randomness import sample_latents
+from gansmith.data.open import open_data
 from gansmith.web.learn import PRESETS
-from gansmith.web.learn_worker import Session, Settings, Worker, _histogram, _kl, _net, _points
+from gansmith.web.learn_worker import CALIBRATING, Kinds, Session, Settings, Worker, _histogram, _kl, _net, _points
 
 TINY: dict[str, Any] = {
     "data": "one-spot",
@@ -216,7 +217,22 @@ def test_garments_are_drawn_with_opinions_and_gradients() -> None:
     assert first["view"] == "garments"
     assert len(base64.b64decode(frame["fake"])) == len(base64.b64decode(frame["gradient"])) == 36 * 784
     assert len(frame["opinion_fake"]) == len(frame["opinion_real"]) == 36
-    assert sum(session.survey()["shares"]) == pytest.approx(1, abs=0.01)
+    survey = session.survey()
+    assert (survey["found"], survey["of"], sum(survey["shares"])) == (0, 10, 0), "noise shows no garment"
+
+
+@pytest.mark.slow
+def test_real_garments_are_of_all_kinds_and_noise_of_none() -> None:
+    data = open_data("fashion-sample")
+    kinds = Kinds(data, 10)
+    chosen_by = np.linspace(0, len(data) - 1, 2 * CALIBRATING).astype(np.int64)
+    real = kinds.of(data.read(np.setdiff1d(np.arange(3, len(data), 50), chosen_by)))
+    assert (real >= 0).float().mean() > 0.85
+    assert (torch.bincount(real[real >= 0], minlength=10) >= 0.25 * len(real) / 10).all()
+    noise = np.random.default_rng(0).integers(0, 256, (200, 28, 28, 1), np.uint8)
+    gray = np.full((10, 28, 28, 1), 128, np.uint8)
+    assert (kinds.of(noise) == -1).all()
+    assert (kinds.of(gray) == -1).all()
 
 
 def run_worker(*commands: dict[str, Any]) -> list[dict[str, Any]]:

@@ -58,6 +58,7 @@ GARMENTS_SHOWN, GARMENTS_SURVEYED = 36, 200
 REACH, HEAT_SIDE, BINS = 1.2, 40, 20  # the picture shows [-1.2, 1.2]; heat map and histogram have so many cells a side
 NET_2D, NET_1D = 17, 129  # latents a side of the net that G stretches over the plane
 NEAR, FAIR = 0.12, 0.25  # a mode is found if a quarter of its fair share of points is nearer to it than this
+CALIBRATING, PASSING = 600, 0.95  # real garments on either side of a limit; the share that it lets pass
 SLOWEST = 0.05  # iterations a second
 
 
@@ -400,7 +401,7 @@ class GarmentView:
 
     def __init__(self, session: Session) -> None:
         self._session, data = session, session.data
-        self._classifier: Extractor | None = None
+        self._kinds: Kinds | None = None
         self._real = to_float(data.read(np.linspace(0, len(data) - 1, GARMENTS_SHOWN).astype(np.int64)))
         dim = session.settings.latent_dim
         self._latents = torch.from_numpy(sample_latents(session.settings.seed, 0, GARMENTS_SURVEYED, dim))
@@ -433,14 +434,47 @@ class GarmentView:
 
     @torch.no_grad()
     def survey(self, generator: nn.Module) -> dict[str, Any]:
-        """Return the share of fakes in each class, by the built-in classifier."""
-        if self._classifier is None:
-            self._classifier = Fashion().load()
-        images = to_uint8(self._session.fakes(self._latents, generator))
-        _, probabilities = self._classifier(images)
-        counts = torch.bincount(probabilities.argmax(1), minlength=len(self._session.data.spec.classes)) / len(images)
-        found = int((counts >= FAIR / len(counts)).sum())
-        return {"shares": [round(each, 4) for each in counts.tolist()], "found": found, "of": len(counts)}
+        """Return the share of fakes that are garments of each class; blurs and noise are of none."""
+        data = self._session.data
+        if self._kinds is None:
+            self._kinds = Kinds(data, len(data.spec.classes))
+        kinds = self._kinds.of(to_uint8(self._session.fakes(self._latents, generator)))
+        shares = torch.bincount(kinds[kinds >= 0], minlength=len(data.spec.classes)) / len(kinds)
+        found = int((shares >= FAIR / len(shares)).sum())
+        return {"shares": [round(each, 4) for each in shares.tolist()], "found": found, "of": len(shares)}
+
+
+class Kinds:
+    """Says which garment a picture shows, if it shows one.
+
+    The classifier always names a class, of blurs and noise too. So a picture counts only if it is at least as sure, and
+    at least as near to a real garment of that class, as 95 % of other real garments of the class are.
+    """
+
+    def __init__(self, data: ImageData, num_classes: int) -> None:
+        self._classifier: Extractor = Fashion().load()
+        some = data.read(np.linspace(0, len(data) - 1, 2 * CALIBRATING).astype(np.int64))
+        self._features, self._real, _ = self._seen(some[::2])
+        features, named, surety = self._seen(some[1::2])
+        distance, groups = self._distance(features, named), [named == each for each in range(num_classes)]
+        self._least_sure = torch.stack([surety[group].quantile(1 - PASSING) for group in groups])
+        self._farthest = torch.stack([distance[group].quantile(PASSING) for group in groups])
+
+    def of(self, images: np.ndarray) -> Tensor:
+        """Return the class of each image (N, H, W, C), -1 where it shows no garment."""
+        features, named, surety = self._seen(images)
+        shows = (surety >= self._least_sure[named]) & (self._distance(features, named) <= self._farthest[named])
+        return torch.where(shows, named, -1)
+
+    def _seen(self, images: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Return features, the most likely class of each image, and its probability."""
+        features, probabilities = self._classifier(images)
+        surety, named = probabilities.max(1)
+        return features, named, surety
+
+    def _distance(self, features: Tensor, named: Tensor) -> Tensor:
+        """Return how far each image is from the nearest real garment of its class, in features."""
+        return torch.cdist(features, self._features).where(named[:, None] == self._real, torch.inf).amin(1)
 
 
 def _net(dim: int) -> Tensor:

@@ -350,7 +350,7 @@ function Garments({ frame, started, survey, colour }) {
   <div class="heatkey small"><span class="heatbar" aria-hidden="true"></span><span>The frame of a picture is D's opinion: from “surely generated” to “surely real”.</span></div>
   <ul class="modes">${started.classes.map((name, index) => html`<li key=${name}><span>${name}</span><span class="bars" role="img" aria-label=${`${Math.round(100 * (shares[index] ?? 0))} %`}>
     <i class="fake" style=${{ width: `${Math.min(100, 300 * (shares[index] ?? 0))}%` }}></i></span></li>`)}</ul>
-  <p class="help">Share of each kind among the generated pictures, as a classifier sees them. In the data each has 10 %.</p>`;
+  <p class="help">Share of each kind among the generated pictures; in the data each has 10 %. A picture counts if a classifier is about as sure of it as of real ones, and finds it about as near to them. ${shares.length > 0 && html`Now ${Math.round(100 * (1 - shares.reduce((sum, share) => sum + share, 0)))} % of the pictures show no garment yet.`}</p>`;
 }
 
 function Curves({ live, started }) {
