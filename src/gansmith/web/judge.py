@@ -18,6 +18,7 @@ from gansmith.core.registry import FrozenModel
 from gansmith.web.models import run_child
 from gansmith.web.places import ONNX, RUN_JSON
 from gansmith.web.state import State
+from gansmith.web.summary import summarize
 
 EVALUATION, FILE = "evaluation", "evaluation.json"  # in a model's folder; evaluation/result.py imports torch
 PICTURES = ("real", "samples", "nearest", "translations")
@@ -278,12 +279,13 @@ def _evaluation(place: Path, kimg_now: float | None) -> dict[str, Any] | None:
         found = read_json(path, MOST_BYTES)
         numbers = [_number(name, number) for name, number in found["numbers"].items()]
         facts, kimg = found["facts"], found["kimg"]
+        summary = summarize(found["numbers"], found["protocol"]["reference"])
         out = {name: found[name] for name in ("model", "kimg", "protocol", "words", "skipped", "seconds")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     stale = kimg_now is not None and kimg is not None and abs(kimg_now - kimg) > 0.05
     return {
-        **out, "numbers": numbers, "stale": stale, "classes": facts.get("class_coverage"),
+        **out, "summary": summary, "numbers": numbers, "stale": stale, "classes": facts.get("class_coverage"),
         "memorisation": facts.get("memorisation"),
     }  # fmt: skip
 

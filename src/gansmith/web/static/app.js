@@ -1,7 +1,8 @@
 // The page: four places, each a module that is loaded when it is opened; the address after # says which one.
 
 import { html, useEffect, useState } from "./vendor/preact.js";
-import { Notice, Shell, show, useHotkeys } from "./ui.js";
+import { Button, Notice, Shell, show, useHotkeys } from "./ui.js";
+import { DocsDialog } from "./docs.js";
 
 // Each module exports Place({ id, query, go, replace }).
 const PLACES = {
@@ -27,6 +28,7 @@ export function hrefOf(place, id = "", query = null) {
 function App() {
   const [route, setRoute] = useState(readRoute(location.hash));
   const [module, setModule] = useState({});
+  const [words, setWords] = useState(false);
 
   useEffect(() => {
     const change = () => setRoute(readRoute(location.hash));
@@ -45,6 +47,7 @@ function App() {
   useHotkeys({
     1: ["Explore", () => go("explore")], 2: ["Watch", () => go("watch")],
     3: ["Judge", () => go("judge")], 4: ["Learn", () => go("learn")],
+    h: ["What the words mean", () => setWords(true)],
   });
 
   /** Open a place; the browser's Back button returns. */
@@ -58,9 +61,10 @@ function App() {
   return html`
     <${Shell} bar=${html`<a class="brand" href="#/explore"><img src="static/icon.svg" alt="" />gansmith studio</a>
       <nav class="places" aria-label="Places">
-        ${Object.entries(PLACES).map(([name, [words, title]]) => html`<a key=${name} href=${hrefOf(name)} title=${title}
-          aria-current=${name === route.place ? "page" : undefined}>${words}</a>`)}
-      </nav>`}>
+        ${Object.entries(PLACES).map(([name, [place, title]]) => html`<a key=${name} href=${hrefOf(name)} title=${title}
+          aria-current=${name === route.place ? "page" : undefined}>${place}</a>`)}
+      </nav>`} tools=${html`<${Button} kind="quiet" hotkey="h" title="What the words mean (h)" onClick=${() => setWords(true)}>Words<//>`}>
+      <${DocsDialog} name=${words && "glossary"} onClose=${() => setWords(false)} />
       ${module.problem && html`<${Notice} kind="bad">This part of the page could not be loaded: ${module.problem.message}. Is gansmith studio still running in the terminal? Then reload the page.<//>`}
       ${module.Place && module.place === route.place
         && html`<${module.Place} key=${route.place} id=${route.id} query=${route.query} go=${go} replace=${replace} />`}

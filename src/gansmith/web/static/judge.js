@@ -92,6 +92,7 @@ function Control({ name, model, judgement }) {
   return html`<${Panel} title=${title} help=${found ? `Measured at ${words(found.kimg)} kimg against ${words(found.protocol.num_real)} real images: ${found.protocol.reference}.` : "An evaluation compares new images of the model with real ones."}>
     <div class="stack tight">
       ${found?.stale && html`<${Notice} kind="warn">The model has been trained further since. Evaluate it again.<//>`}
+      ${found?.summary && html`<p class=${`notice ${found.summary.kind}`}>${found.summary.text}</p>`}
       ${found && html`<ul class="said">${found.words.map((line) => html`<li key=${line}>${line}</li>`)}</ul>`}
       ${failed && !running && html`<${Notice} kind="bad">${failed.message}<//>`}
       ${running && html`<${Progress} label=${`Measuring since ${Math.round(value.running_sec)} s: draws images and compares them`} share=${null} />`}

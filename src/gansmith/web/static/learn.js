@@ -2,15 +2,18 @@
 
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/preact.js";
 import { Badge, Button, Check, Dialog, Notice, Panel, Select, Slider, say, useColours, useHotkeys, useLoad } from "./ui.js";
-import { address, getJson, listen, request, sendJson } from "./http.js";
+import { getJson, listen, request, sendJson } from "./http.js";
 import { Chart, short } from "./chart.js";
+import { DocsDialog } from "./docs.js";
 import { Guide } from "./learn_guide.js";
 import { drawPlane, garments } from "./learn_picture.js";
-import { blocks } from "./markdown.js";
+import { paint } from "./picture.js";
 
 const MOST_POINTS = 1600; // of a curve; then every second one is dropped
 const CHARTS_MS = 300;
 const STEP_MS = 1400; // of slow motion
+const MINI_MS = 150; // between two pictures of the small copy
+const MOST_MARKS = 12; // of changes in the curves
 const SAY_MS = 5000; // between two counts of modes that are read out
 const WORDS = {
   data: "Data", loss: "Loss", penalty: "Penalty on D", penalty_weight: "Weight of the penalty", constraint: "Constraint on D's weights",
@@ -102,6 +105,7 @@ function useSession(first) {
       mine.close = listen(`learn/${answer.session}/events`, {
         started: (started) => {
           if (started.restarted) Object.assign(live.current, { history: emptyHistory(), survey: null, frame: null }); // pictures of the old networks, perhaps of other data
+          else noteChange(live.current, started.settings);
           live.current.started = started;
           setState((old) => ({ ...old, started }));
         },
@@ -143,7 +147,19 @@ function useSession(first) {
 }
 
 function emptyHistory() {
-  return { iteration: [], d: [], g: [], push: [], real: [], fake: [], at: [], js: [], kl: [], found: [] };
+  return { iteration: [], d: [], g: [], push: [], real: [], fake: [], at: [], js: [], kl: [], found: [], marks: [] };
+}
+
+/** Remember when settings changed and to what, for a mark in the curves. */
+function noteChange(live, settings) {
+  const old = live.started?.settings ?? settings;
+  const changes = Object.keys(settings).filter((name) => name !== "points" && settings[name] !== old[name])
+    .map((name) => `${(WORDS[name] ?? name).replace(/^[A-Z](?=[a-z])/, (first) => first.toLowerCase())} ${String(settings[name]).replaceAll("_", " ")}`);
+  const x = live.history.iteration.at(-1);
+  if (!changes.length || x === undefined) return;
+  const words = `${live.mending ? "mended: " : ""}${changes.join(", ")}`;
+  live.mending = false;
+  live.history.marks = [...live.history.marks, { x, colour: "ink", words }].slice(-MOST_MARKS);
 }
 
 function note(history, { iteration, means, push }) {
@@ -211,6 +227,7 @@ function Lesson({ presets, id, replace }) {
   };
   const mend = () => {
     setMended(true);
+    live.current.mending = true;
     say(`${preset.remedy.title}. The same networks go on with other settings.`);
     send({ ...settings, ...preset.remedy.settings }, { restart: false, playing: true });
   };
@@ -306,7 +323,8 @@ function Stage({ session, shown, setShown, play, step, restart, slow, setSlow })
     say(modes);
   }, [modes]);
   const share = facts.of ? facts.found / facts.of : 0;
-  return html`<${Panel} title="Training" tools=${html`<span class="soft small numbers">${`round ${(facts.round ?? 0).toLocaleString("en")} · ${facts.rate ? `${Math.round(facts.rate)} a second` : slow ? "slow motion" : "paused"}`}</span>
+  return html`<${Mini} of=${canvas} view=${started.view} words=${`Round ${(facts.round ?? 0).toLocaleString("en")}${modes && `: ${modes}`}`} />
+  <${Panel} title="Training" tools=${html`<span class="soft small numbers">${`round ${(facts.round ?? 0).toLocaleString("en")} · ${facts.rate ? `${Math.round(facts.rate)} a second` : slow ? "slow motion" : "paused"}`}</span>
       ${modes && html`<${Badge} kind=${share > 0.7 ? "good" : share > 0.3 ? "warn" : "bad"}>${modes}<//>`}`}>
     <div class="stack tight">
       <div class="row">
@@ -323,9 +341,30 @@ function Stage({ session, shown, setShown, play, step, restart, slow, setSlow })
         <canvas ref=${canvas} class="plane" width="640" height="640" role="img" aria-label=${`The plane with real and generated points. ${modes}`}></canvas>
         <div class="row layers" role="group" aria-label="Show">${LAYERS.map(([name, words]) => html`<${Check} key=${name} label=${words} checked=${shown[name]} onChange=${(on) => setShown({ ...shown, [name]: on })} />`)}</div>
         <${Key} colour=${colour} started=${started} />`
-      : html`<${Garments} frame=${facts.frame} started=${started} survey=${live.current.survey} colour=${colour} />`}
+      : html`<${Garments} fake=${canvas} frame=${facts.frame} started=${started} survey=${live.current.survey} colour=${colour} />`}
     </div>
   <//>`;
+}
+
+/** On a narrow page: a small copy of the picture at the top, while the picture itself is scrolled away. */
+function Mini({ of, view, words }) {
+  const [away, setAway] = useState(false);
+  const canvas = useRef(null);
+  useEffect(() => {
+    // the margin makes everything below count as seen: what is away is above
+    const watcher = new IntersectionObserver((seen) => setAway(!seen.at(-1).isIntersecting), { rootMargin: "0px 0px 1000000px 0px" });
+    watcher.observe(of.current);
+    return () => watcher.disconnect();
+  }, [view]);
+  useEffect(() => {
+    if (!away) return undefined;
+    const copy = () => { if (of.current && canvas.current?.clientWidth) paint(canvas.current, of.current); };
+    copy();
+    const timer = setInterval(copy, MINI_MS);
+    return () => clearInterval(timer);
+  }, [away, view]);
+  return away && html`<button type="button" class="mini" onClick=${() => of.current.scrollIntoView({ block: "center" })}>
+    <canvas ref=${canvas} aria-hidden="true"></canvas><span><b>${words}</b><span class="small soft">Back to the picture</span></span></button>`;
 }
 
 function Key({ started }) {
@@ -333,8 +372,8 @@ function Key({ started }) {
     <span>D's opinion: from “generated” to “real”. Pale colours are enlarged up to six times, so a strong colour need not be a sure opinion${started.probability ? "" : ". With this loss a single score has no meaning, so colours show which places score higher than others"}. Arrows: where the gradient pushes each generated point.</span></div>`;
 }
 
-function Garments({ frame, started, survey, colour }) {
-  const nodes = { real: useRef(null), fake: useRef(null), gradient: useRef(null) };
+function Garments({ fake, frame, started, survey, colour }) {
+  const nodes = { real: useRef(null), fake, gradient: useRef(null) };
   useEffect(() => {
     if (!frame?.opinion_fake) return;
     garments(nodes.real.current, started.real, started.side, frame.opinion_real, colour);
@@ -348,8 +387,8 @@ function Garments({ frame, started, survey, colour }) {
     <figure><canvas ref=${nodes.gradient} class="sharp" role="img" aria-label="Gradients of G's loss by pixel"></canvas><figcaption class="small">Gradients: pixels that G makes brighter (white) or darker (black)</figcaption></figure>
   </div>
   <div class="heatkey small"><span class="heatbar" aria-hidden="true"></span><span>The frame of a picture is D's opinion: from “surely generated” to “surely real”.</span></div>
-  <ul class="modes">${started.classes.map((name, index) => html`<li key=${name}><span>${name}</span><span class="bars" role="img" aria-label=${`${Math.round(100 * (shares[index] ?? 0))} %`}>
-    <i class="fake" style=${{ width: `${Math.min(100, 300 * (shares[index] ?? 0))}%` }}></i></span></li>`)}</ul>
+  <ul class="modes">${started.classes.map((name, index) => html`<li key=${name}><span>${name}</span><span class="bars" aria-hidden="true">
+    <i class="fake" style=${{ width: `${Math.min(100, 300 * (shares[index] ?? 0))}%` }}></i></span><span class="numbers">${Math.round(100 * (shares[index] ?? 0))} %</span></li>`)}</ul>
   <p class="help">Share of each kind among the generated pictures; in the data each has 10 %. A picture counts if a classifier is about as sure of it as of real ones, and finds it about as near to them. ${shares.length > 0 && html`Now ${Math.round(100 * (1 - shares.reduce((sum, share) => sum + share, 0)))} % of the pictures show no garment yet.`}</p>`;
 }
 
@@ -359,8 +398,8 @@ function Curves({ live, started }) {
     const timer = setInterval(() => { if (!document.hidden) tick((old) => old + 1); }, CHARTS_MS);
     return () => clearInterval(timer);
   }, []);
-  const { iteration, d, g, push, real, fake, at, js, kl, found } = live.current.history;
-  const same = { unit: "round", height: 150 };
+  const { iteration, d, g, push, real, fake, at, js, kl, found, marks } = live.current.history;
+  const same = { unit: "round", height: 150, marks };
   return html`<${Panel} title="Curves" help="Losses do not say how good the points are: compare them with the distance.">
     ${iteration.length < 2 ? html`<p class="soft">They begin with the training.</p>` : html`<div class="halves charts">
       <div><h3>Losses</h3><${Chart} ...${same} label="Losses" table=${[[...iteration], [...d], [...g]]} series=${LOSSES} sync="learn" /></div>
@@ -369,7 +408,9 @@ function Curves({ live, started }) {
       ${at.length > 1 && started.view === "plane" && html`<div><h3>Distance from the real points</h3><${Chart} ...${same} label="Jensen-Shannon divergence, in bits" table=${[[...at], [...js]]} series=${DISTANCES} low=${0} high=${1} sync="learn" /></div>
         <div><h3>KL divergence</h3><${Chart} ...${same} label="KL divergence of the generated from the real points, in bits" table=${[[...at], [...kl]]} series=${KL} sync="learn" /></div>`}
       ${at.length > 1 && found.some((each) => each !== null) && html`<div><h3>${started.view === "plane" ? "Spots found" : "Kinds of garments found"}</h3><${Chart} ...${same} label="Modes found" table=${[[...at], [...found]]} series=${FOUND} sync="learn" /></div>`}
-    </div>`}
+    </div>
+    ${marks.length > 0 && html`<p class="help">Dotted lines show where settings changed:</p>
+      <ul class="said small">${marks.map((mark) => html`<li key=${`${mark.x} ${mark.words}`}><span class="numbers">round ${mark.x.toLocaleString("en")}</span>: ${mark.words}</li>`)}</ul>`}`}
   <//>`;
 }
 
@@ -390,7 +431,7 @@ function Controls({ form, settings, change, send, onDraw }) {
       : { latent_dim: 2, width_generator: 64, width_discriminator: 64, layers_generator: 3, layers_discriminator: 3, lr_generator: 2e-3, lr_discriminator: 2e-3, penalty_weight: 0.005 };
     return send({ ...settings, ...size, data }, { restart: true, playing: true });
   };
-  return html`<div class="stack">
+  return html`<div class="stack choices">
     <${Panel} title="Data" help="What G should learn to imitate. A change begins anew.">
       <div class="stack tight"><${Select} label="Data" hideLabel value=${settings.data} options=${Object.entries(DATA)} onChange=${setData} />
       <div class="row"><${Button} onClick=${onDraw}>Draw your own …<//></div></div>
@@ -449,17 +490,9 @@ function DrawDialog({ open, onClose, onDone }) {
       <${Button} kind="main" disabled=${count < 20} onClick=${() => onDone(points.current)}>Train on these ${count} points<//>
       <${Button} onClick=${() => { points.current = []; paint(); }}>Clear<//>
       <${Button} onClick=${() => { for (let each = 0; each < 40; each += 1) { const angle = (each / 40) * 2 * Math.PI; spray(0.6 * Math.cos(angle), 0.6 * Math.sin(angle)); } }}>A circle<//>
+      <${Button} onClick=${() => { for (let each = 0; each < 40; each += 1) spray(-0.7 + (1.4 * each) / 40, -0.7 + (1.4 * each) / 40); }}>A line<//>
+      <${Button} onClick=${() => { for (let each = 0; each < 45; each += 1) spray([-0.5, 0.5, 0][each % 3], [-0.4, -0.4, 0.5][each % 3]); }}>Three spots<//>
       <${Button} onClick=${() => { for (let each = 0; each < 40; each += 1) spray(-0.8 + (1.6 * each) / 40, 0.5 * Math.sin((each / 40) * 2 * Math.PI)); }}>A wave<//>
     </div>
-  <//>`;
-}
-
-/** A page of the documentation. */
-function DocsDialog({ name, onClose }) {
-  const page = useLoad((signal) => (name ? request(`learn/docs/${name}`, { signal }).then((answer) => answer.text()) : Promise.resolve("")), [name]);
-  const text = page.value ?? "";
-  const title = useMemo(() => /^# (.*)$/m.exec(text)?.[1] ?? "Documentation", [text]);
-  return html`<${Dialog} title=${title} open=${Boolean(name)} onClose=${onClose}>
-    <div class="stack docs">${page.problem ? html`<${Notice} kind="bad">${page.problem.message}<//>` : blocks(text, (file) => address(`learn/docs/${file}`))}</div>
   <//>`;
 }

@@ -332,14 +332,14 @@ export function KeysDialog({ open, onClose }) {
   <//>`;
 }
 
-/** The frame of every page: the bar, which begins with ``bar``, the main part, and a region for screen readers. */
-export function Shell({ bar, children }) {
+/** The frame of every page: the bar, which begins with ``bar`` and ends with ``tools``, the main part, and a region for screen readers. */
+export function Shell({ bar, tools, children }) {
   const [keysOpen, setKeysOpen] = useState(false);
   useHotkeys({ "?": ["Show the keys", () => setKeysOpen(true)] });
   return html`
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById("main").focus(); }}>Skip to the content</a>
     <header class="bar">${bar}
-      <div class="tools"><${ThemeButton} /><${Button} kind="quiet" label="Keys" title="Keys (?)" onClick=${() => setKeysOpen(true)}>?<//></div></header>
+      <div class="tools">${tools}<${ThemeButton} /><${Button} kind="quiet" label="Keys" title="Keys (?)" onClick=${() => setKeysOpen(true)}>?<//></div></header>
     <main id="main" tabindex="-1">${children}</main>
     <div id="live" class="unseen" role="status" aria-live="polite"></div>
     <${KeysDialog} open=${keysOpen} onClose=${() => setKeysOpen(false)} />`;
