@@ -239,7 +239,7 @@ class DrawingQueue:
             (made,) = self._draw([job])
             if isinstance(made, Exception):
                 raise made
-            return made  # type: ignore[no-any-return]
+            return made
         self.waiting.append(job)
         if is_idle:
             self._worker = loop.create_task(self._work())
