@@ -627,7 +627,6 @@ def test_training_and_verbs_take_the_same_files(tmp_path):
         ("x.rar", "unpack"),
         ("x.mp4", "ffmpeg"),
         ("x.h5", "numpy.save"),
-        ("x.parquet", "hf:FOLDER"),
         ("x.svg", "rsvg-convert"),
         ("x.doc", "pass the folder"),
     ],
