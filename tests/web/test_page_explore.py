@@ -214,3 +214,19 @@ def test_explore_works_in_firefox(studio, firefox):
     firefox.wait("return document.querySelector('.chosen canvas[data-drawn]') !== null")
     firefox.run("[...document.querySelectorAll('[role=tab]')].find((tab) => tab.innerText === 'Plane').click()")
     firefox.wait("return document.querySelector('.plane-surface canvas[data-drawn]') !== null")
+
+
+def test_the_glossary_opens_in_every_place(studio, open_page):
+    page = open_page(studio + "#/judge/plain")
+    page.get_by_role("button", name="Glossary").click()
+    dialog = page.get_by_role("dialog", name="Glossary")
+    dialog.locator("b", has_text="Mode collapse").wait_for()
+    assert {"Generator (G)", "Latent", "Truncation", "Loss", "Penalty", "fd"} <= set(
+        dialog.locator("b").all_inner_texts()
+    )
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("4")
+    until(page, "location.hash.startsWith('#/learn')")
+    page.keyboard.press("h")
+    dialog.wait_for()

@@ -107,7 +107,9 @@ def test_clients_that_never_finish_their_request_are_left(served, monkeypatch):
 
     with running(served) as port:
         first, left, after = asyncio.run(main(port))
-    assert left == [b"", b""]
+    assert left[0] == b""
+    assert left[1].startswith(b"HTTP/1.1 408")
+    assert b"web.slow_head" in left[1]
     assert first.startswith(b"HTTP/1.1 200")
     assert after.partition(b"\r\n\r\n")[2] == first.partition(b"\r\n\r\n")[2]
 

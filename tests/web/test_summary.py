@@ -26,6 +26,17 @@ def test_faults_are_named_with_their_numbers():
     assert found["text"].endswith("; otherwise samples look plausible.")
     worse = summarize(of(coverage=(0.4, 0.01), missing_classes=(3.0, 0.0), texture=(1.5, 0.01)), HELD_OUT)
     assert worse["kind"] == "bad"
+    many = summarize(
+        of(
+            diversity=(0.1, 0.01),
+            coverage=(0.1, 0.01),
+            precision=(0.1, 0.01),
+            missing_classes=(9.0, 0.0),
+            empty_bins=(1.0, 0.0),
+        ),
+        HELD_OUT,
+    )
+    assert many["text"].endswith("and 2 more.")
     assert [part in worse["text"] for part in ("missing: 3", "1.50 times")] == [True, True]
 
 

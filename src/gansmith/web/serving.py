@@ -23,6 +23,9 @@ from gansmith.web.security import Security
 
 FOR_WORKERS = "GANSMITH_SERVE"  # the variable by which worker processes learn what to serve
 HEADER_SEC = 15.0  # for the head of a request to arrive
+SLOW_HEAD = json.dumps(
+    {"error": {"code": "web.slow_head", "message": "the request did not arrive in time\n  send it again"}}
+).encode()
 MOST_CONNECTIONS = 4000
 
 
@@ -55,6 +58,9 @@ class PatientProtocol(H11Protocol):
         if self.transport.is_closing():
             return
         if self.conn.their_state is h11.IDLE and self.cycle is last:
+            if self.conn.trailing_data[0]:  # it began
+                head = b"HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
+                self.transport.write(head + b"content-length: %d\r\n\r\n" % len(SLOW_HEAD) + SLOW_HEAD)
             self.transport.close()
         else:
             self.loop.call_later(HEADER_SEC, self._look, self.cycle)

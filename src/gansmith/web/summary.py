@@ -6,6 +6,7 @@ from typing import Any
 
 from gansmith.core.metric_name import MetricName
 
+MOST = 3  # faults in the sentence
 SURE = 2.0  # standard deviations: a number falls short only if all of this interval does
 
 
@@ -17,7 +18,7 @@ class Limit:
     limit: float
     is_most: bool  # larger numbers fall short; else smaller ones
     fault: str  # in words, with the number in them
-    merit: str  # what a number on the good side says
+    merit: str  # what a number on the good side says; "" is left out
 
 
 LIMITS = (
@@ -47,12 +48,8 @@ LIMITS = (
         "it has variety",
     ),
     Limit("precision", 0.7, False, "some samples look broken ({:.0%} look like real images)", "samples look plausible"),
-    Limit(
-        "texture", 1.3, True, "samples are grainy ({:.2f} times the detail of real images)", "samples are not grainy"
-    ),
-    Limit(
-        "texture", 0.7, False, "samples are blurred ({:.2f} times the detail of real images)", "samples are not blurred"
-    ),
+    Limit("texture", 1.3, True, "samples are grainy ({:.2f} times the detail of real images)", ""),
+    Limit("texture", 0.7, False, "samples are blurred ({:.2f} times the detail of real images)", ""),
     Limit("label_accuracy", 0.7, False, "samples often miss their class ({:.0%} hit it)", "classes are right"),
 )
 
@@ -74,6 +71,9 @@ def summarize(numbers: Mapping[str, Mapping[str, Any]], reference: str) -> dict[
         (faults if beyond > SURE * deviation else unsure if beyond > -SURE * deviation else merits).append(words)
     if not faults and not unsure and not merits:
         return None
+    merits = [each for each in merits if each]
+    if len(faults) > MOST:
+        faults[MOST:] = [f"{len(faults) - MOST} more"]
     against = ", compared with the images that it was trained on" if reference.startswith("training") else ""
     if faults:
         rest = f"; otherwise {_some(merits)}" if merits else ""

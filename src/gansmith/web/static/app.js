@@ -28,7 +28,7 @@ export function hrefOf(place, id = "", query = null) {
 function App() {
   const [route, setRoute] = useState(readRoute(location.hash));
   const [module, setModule] = useState({});
-  const [words, setWords] = useState(false);
+  const [glossary, setGlossary] = useState(false);
 
   useEffect(() => {
     const change = () => setRoute(readRoute(location.hash));
@@ -47,7 +47,7 @@ function App() {
   useHotkeys({
     1: ["Explore", () => go("explore")], 2: ["Watch", () => go("watch")],
     3: ["Judge", () => go("judge")], 4: ["Learn", () => go("learn")],
-    h: ["What the words mean", () => setWords(true)],
+    h: ["What the words mean", () => setGlossary(true)],
   });
 
   /** Open a place; the browser's Back button returns. */
@@ -63,8 +63,8 @@ function App() {
       <nav class="places" aria-label="Places">
         ${Object.entries(PLACES).map(([name, [place, title]]) => html`<a key=${name} href=${hrefOf(name)} title=${title}
           aria-current=${name === route.place ? "page" : undefined}>${place}</a>`)}
-      </nav>`} tools=${html`<${Button} kind="quiet" hotkey="h" title="What the words mean (h)" onClick=${() => setWords(true)}>Words<//>`}>
-      <${DocsDialog} name=${words && "glossary"} onClose=${() => setWords(false)} />
+      </nav>`} tools=${html`<${Button} kind="quiet" hotkey="h" title="What the words mean (h)" onClick=${() => setGlossary(true)}>Glossary<//>`}>
+      <${DocsDialog} name=${glossary && "glossary"} onClose=${() => setGlossary(false)} />
       ${module.problem && html`<${Notice} kind="bad">This part of the page could not be loaded: ${module.problem.message}. Is gansmith studio still running in the terminal? Then reload the page.<//>`}
       ${module.Place && module.place === route.place
         && html`<${module.Place} key=${route.place} id=${route.id} query=${route.query} go=${go} replace=${replace} />`}

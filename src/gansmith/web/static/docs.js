@@ -6,7 +6,7 @@ import { address, request } from "./http.js";
 import { blocks } from "./markdown.js";
 
 /** A page of the documentation. */
-function DocsDialog({ name, onClose }) {
+export function DocsDialog({ name, onClose }) {
   const page = useLoad((signal) => (name ? request(`learn/docs/${name}`, { signal }).then((answer) => answer.text()) : Promise.resolve("")), [name]);
   const text = page.value ?? "";
   const title = useMemo(() => /^# (.*)$/m.exec(text)?.[1] ?? "Documentation", [text]);

@@ -7,6 +7,7 @@ import { openHttpEngine } from "./engine_http.js";
 import { Explore } from "./explore.js";
 import { Translate } from "./translate.js";
 
+const HARDLY_KIMG = 1; // thousands of real images that its discriminator has seen
 const AGAIN_MS = 2000; // between two looks for new models, and at one that is being prepared
 
 /** Return the models of the server, renewed while the page is open. */
@@ -55,7 +56,8 @@ export function Place({ id, query, go, replace }) {
   if (!models.length) return html`<h1 class="unseen">Explore</h1><${NoModels} go=${go} />`;
   const heading = html`<h1>Explore</h1><p class="soft small">New to GANs? <a href="#/learn">Learn what they are</a></p><${ModelChoice} models=${models} id=${chosen?.id ?? ""} onChange=${(name) => go("explore", name)} />
     ${chosen?.live && html`<${Button} title="Prepare the newest checkpoint of this run; links of older ones end then" onClick=${() => sendJson(`models/${encodeURIComponent(chosen.id)}/refresh`).catch(() => {})}>Newest checkpoint<//>
-      <span class="soft small numbers">at ${chosen.kimg.toFixed(1)} kimg</span>`}`;
+      <span class="soft small numbers">at ${chosen.kimg.toFixed(1)} kimg</span>`}
+    ${chosen?.kimg < HARDLY_KIMG && html`<p class="soft small">It has hardly been trained yet, so its images are noise or blurs.</p>`}`;
   if (!chosen) return html`<div class="heading">${heading}</div><${Notice} kind="bad">There is no model "${id}" here any more. Choose another one.<//>`;
   if (chosen.error) return html`<div class="heading">${heading}</div><${Notice} kind="bad">${chosen.error.message ?? chosen.error}<//>`;
   if (!chosen.ready) return html`<div class="heading">${heading}</div><${Progress} label="Preparing this model for fast drawing (ONNX): once, some seconds" share=${null} />`;

@@ -114,10 +114,15 @@ function Numbers({ found }) {
     <div class="scroll" tabindex="0" role="region" aria-label="Table of numbers"><table class="judge-table">
       <thead><tr><th scope="col">Metric</th><th scope="col">Value</th><th scope="col">It asks</th><th scope="col">How to read it</th></tr></thead>
       <tbody>${found.numbers.map((number) => html`<tr key=${number.name}><th scope="row">${number.title}<br /><code class="soft">${number.name}</code></th>
-        <td class="value">${words(number.value)}${number.deviation !== null && html`<br /><span class="soft">± ${words(Number(number.deviation.toPrecision(2)))}</span>`}</td>
+        <td class="value">${words(number.value)}<${Spread} of=${number} /></td>
         <td>${number.asks}</td><td>${number.read || ENDS[number.best]}</td></tr>`)}</tbody></table></div>
     ${skipped.length > 0 && html`<details><summary>Not measured: ${skipped.length}</summary><ul class="said small">${skipped.map(([name, why]) => html`<li key=${name}>${name}: ${why}</li>`)}</ul></details>`}
   <//>`;
+}
+
+/** The standard deviation of a number, below it. */
+function Spread({ of }) {
+  return of.deviation !== null && html`<br /><span class="soft">± ${words(Number(of.deviation.toPrecision(2)))}</span>`;
 }
 
 /** Two evaluations side by side: only numbers of one name can be compared. */
@@ -138,7 +143,7 @@ function Versus({ a, b }) {
     <div class="scroll" tabindex="0" role="region" aria-label="Table of both models"><table class="judge-table">
       <thead><tr><th scope="col">Metric</th><th scope="col">A</th><th scope="col">B</th><th scope="col">Better</th><th scope="col">It asks</th></tr></thead>
       <tbody>${rows.map(([number, its, winner]) => html`<tr key=${number.name}><th scope="row">${number.title}<br /><span class="soft small">${ENDS[number.best]}</span></th>
-        <td class="value">${words(number.value)}</td><td class="value">${words(its.value)}</td>
+        ${[number, its].map((each, at) => html`<td key=${at} class="value">${words(each.value)}<${Spread} of=${each} /></td>`)}
         <td>${winner ? html`<${Badge} kind="good">${winner}<//>` : html`<span class="soft">even</span>`}</td><td>${number.asks}</td></tr>`)}</tbody></table></div>
   <//>`;
 }

@@ -247,9 +247,9 @@ function Runs({ ids, query, go, replace }) {
     ${known.some((name) => runs[name].link === "waiting") && html`<${Notice} kind="warn">The connection is lost. Trying again …<//>`}
     <section class="panel time" aria-label="Time">
       <div class="row">
-        <${Button} kind="quiet" label="One snapshot back" title="Key: ArrowLeft" onClick=${() => step(-1)}>⏮<//>
+        <${Button} kind="quiet" label="One snapshot back" title="Key: ArrowLeft" onClick=${() => step(-1)}>‹<//>
         <${Button} label=${playing ? "Stop the film" : "Play the film"} title="Key: Space" pressed=${playing} disabled=${steps.length < 2} onClick=${play}>${playing ? "❚❚" : "▶"}<//>
-        <${Button} kind="quiet" label="One snapshot on" title="Key: ArrowRight" onClick=${() => step(1)}>⏭<//>
+        <${Button} kind="quiet" label="One snapshot on" title="Key: ArrowRight" onClick=${() => step(1)}>›<//>
         <${Button} pressed=${time === null} onClick=${() => move(end)}>Newest<//>
         <div class="grow"><${Slider} label="Time of all pictures and curves" value=${at} min=${0} max=${end || 1} step=${end / 2000 || 0.001} onInput=${move}
           format=${(value) => `${many(value)} kimg`} /></div>
