@@ -66,6 +66,7 @@ class Timekeeper:
         self._first = iteration
         self._points: list[tuple[float, int]] = []  # seconds of training alone, iteration
         self._processor_sec: list[float] = []  # of this process, at the points
+        self._best_speed = 0.0  # iterations a second over NEAR_SEC
 
     def used(self) -> float:
         """Return the seconds that the commands of this run have taken."""
@@ -139,6 +140,9 @@ class Timekeeper:
         ):
             self._points.append((seconds, iteration))
             self._processor_sec.append(clock.process())
+            then, before = self._points[self._point_before(NEAR_SEC)]
+            if seconds - then >= NEAR_SEC:
+                self._best_speed = max(self._best_speed, (iteration - before) / (seconds - then))
 
     def _speed(self, seconds: float) -> float | None:
         """Return iterations a second over the last seconds, or all there are; None if they are too few."""
@@ -164,13 +168,19 @@ class Timekeeper:
         return min(last + self._results_sec * self._slowness(), ENDING_SHARE * self._limit.seconds)
 
     def _slowness(self) -> float:
-        """Return how many times longer work takes than with a core of its own, by the last half minute."""
+        """Return how many times longer work takes than with a core of its own, by the last half minute.
+
+        Time that a hypervisor or a shared core takes counts as time of this process; the speed shows it.
+        """
         if not self._points:
             return 1.0
         then = self._point_before(BUSY_SEC)
         wall = self._points[-1][0] - self._points[then][0]
         processor = self._processor_sec[-1] - self._processor_sec[then]
-        return max(wall / max(processor, 1e-9), 1.0) if wall >= SHORTEST_SEC else 1.0
+        if wall < SHORTEST_SEC:
+            return 1.0
+        speed = (self._points[-1][1] - self._points[then][1]) / wall
+        return max(1.0, wall / max(processor, 1e-9), self._best_speed / max(speed, 1e-9))
 
     def _snapshot_every(self, length: RunLength, todo: float, present: int | None) -> int | None:
         """Return the positions between the snapshots to come, so that all take at most SNAPSHOT_SHARE."""
