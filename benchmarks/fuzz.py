@@ -8,14 +8,18 @@
 import argparse
 import contextlib
 import copy
+import gzip
 import io
 import json
 import os
 import resource
+import shutil
 import sys
+import tarfile
 import tempfile
 import time
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,22 +33,39 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from attacks import make_bases
+from attacks import _watched, make_bases
+from gansmith import api
 from gansmith.core.errors import GansmithError
-from gansmith.core.plain_files import parse_json, parse_yaml, refuse_damaged_tensors
+from gansmith.core.plain_files import parse_json, parse_yaml, refuse_damaged_tensors, sha256_of
 from gansmith.data.base import DataOptions
+from gansmith.data.cache_folder import META, _sum_of, data_folder
+from gansmith.data.datasets.mnist import read_idx
 from gansmith.data.open import open_data
-from gansmith.imaging.deep_files import open_any, read_values
+from gansmith.evaluation.evaluate import EvaluationOptions
+from gansmith.evaluation.result import last_evaluation
+from gansmith.exporting.hub_folder import card_of
+from gansmith.imaging.deep_files import open_any, read_values, write_tiff
 from gansmith.imaging.images import decode_image, num_frames
+from gansmith.inference.import_weights import import_weights
+from gansmith.inference.latents import find_latents
 from gansmith.inference.load import load_model
 from gansmith.inference.onnx_model import OnnxModel
 from gansmith.recipes.load import parse_recipe
+from gansmith.reporting.evaluation_section import evaluation_sections
+from gansmith.reporting.run_results import refresh_report
+from gansmith.reporting.verify import verify
+from gansmith.runs.folder import RunFolder
 from gansmith.runs.log import read_rows
+from gansmith.runs.sweep import SweepFolder
+from small_models import make_model
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(max_size=10), inner, max_size=5),
     max_leaves=30,
+)
+NAME = st.sampled_from(
+    ("0", "1", "2", "a/3", "b/4", "../5", "/6", "a//7", ".8", "x" * 300, "9\x1b[2J", "\u202e10", "é")
 )
 JSON_BYTES = JSON.map(lambda value: json.dumps(value).encode())
 TEXT = st.text(alphabet="[]{}:,-?&*!|>'\"# a1\n\t\\\u202e\ufeff").map(lambda text: text.encode("utf-8"))
@@ -57,6 +78,17 @@ HOSTILE = JSON | st.sampled_from(
 EDIT = st.tuples(
     st.floats(0, 1), st.binary(min_size=1, max_size=8), st.sampled_from(("over", "insert", "cut", "twice"))
 )
+SNAPSHOT = json.dumps({
+    "iteration": 12, "kimg": 0.096, "fd2k_own_train": 3.5, "coverage2k_own_train": 0.25, "fd_of_one": 9.0,
+    "texture2k_train": 1.1, "modes": {"a": [0.5, 0.7]}, "verdict": "stalled", "deviations": {"fd": 0.5, "texture": 0.1},
+})  # fmt: skip
+FEW = EvaluationOptions(num=64, features="untrained", on_training=True)
+CARD = b"---\ntags:\n- gan\n---\n# A model\n"
+SWEEP_VALUES = {
+    "format": 1, "gansmith": "", "created": "", "source": "x", "recipe": {"name": "x"}, "vary": {"lr": ["1", "2"]},
+    "seeds": [0, 1], "search": "grid", "trials": 2, "keywords": {},
+    "runs": [{"folder": "a", "changes": ["lr=1"], "seed": 0, "state": "finished", "error": ""}],
+}  # fmt: skip
 Read = Callable[[bytes, Path], object]
 Reader = tuple[Any, Read, tuple[type[Exception], ...]]
 INNER, DOOR = (OSError, ValueError, yaml.YAMLError), (GansmithError, OSError)  # GansmithError is a ValueError
@@ -112,6 +144,22 @@ def _places(value: Any) -> Any:
             yield from _places(inner)
 
 
+def altered_rows(text: str) -> Any:
+    """Return a strategy of JSON lines of which one is altered as ``altered_json`` does, or some bytes are."""
+    lines = text.splitlines()
+
+    def replaced(chosen: tuple[int, bytes]) -> bytes:
+        number, line = chosen
+        here = [each.encode() for each in lines]
+        here[number] = line
+        return b"\n".join(here) + b"\n"
+
+    one = st.integers(0, len(lines) - 1).flatmap(
+        lambda number: st.tuples(st.just(number), altered_json(json.loads(lines[number])))
+    )
+    return one.map(replaced) | altered(text.encode())
+
+
 def in_file(name: str, read: Callable[[Path], object]) -> Read:
     def run(data: bytes, folder: Path) -> None:
         (folder / name).write_bytes(data)
@@ -142,6 +190,94 @@ def pictures() -> list[bytes]:
     return [*found, out.getvalue()]
 
 
+def science() -> dict[str, bytes]:
+    """Return a small valid DICOM file, a NIfTI volume and a TIFF of five bands, by ending; needs the extra science."""
+    import nibabel
+    import pydicom
+
+    found, noise = dict[str, bytes](), np.random.default_rng(0).integers(0, 4096, (12, 12), np.uint16)
+    file = pydicom.Dataset()
+    file.Rows = file.Columns = 12
+    file.SamplesPerPixel, file.PhotometricInterpretation, file.NumberOfFrames = 1, "MONOCHROME2", 1
+    file.BitsAllocated = file.BitsStored = 16
+    file.HighBit, file.PixelRepresentation, file.RescaleSlope, file.RescaleIntercept = 15, 0, 1, -1000
+    file.add_new("PixelData", "OW", noise.tobytes())
+    out = io.BytesIO()
+    pydicom.dcmwrite(out, file, implicit_vr=True, little_endian=True)
+    found["dcm"] = out.getvalue()
+    found["nii"] = nibabel.Nifti1Image(np.stack([noise] * 3, 2).astype(np.int16), np.eye(4)).to_bytes()
+    found["nii.gz"] = gzip.compress(found["nii"], mtime=0)
+    with tempfile.TemporaryDirectory() as folder:
+        write_tiff(Path(folder) / "x.tif", [np.stack([noise] * 5, 2)])
+        found["tif"] = (Path(folder) / "x.tif").read_bytes()
+    return found
+
+
+def shards(image: bytes) -> Any:
+    """Return a strategy of WebDataset shards: images with .cls and .json beside them, some with odd names."""
+    label = st.integers(-5, 5).map(lambda number: str(number).encode()) | BYTES | TEXT
+    facts = JSON_BYTES | st.dictionaries(st.sampled_from(("label", "class", "caption")), HOSTILE).map(json.dumps).map(
+        str.encode
+    )
+    entry = st.tuples(NAME, st.just(image), label, facts)
+    return st.lists(entry, min_size=2, max_size=5).map(_shard)
+
+
+def _shard(entries: list[tuple[str, bytes, bytes, bytes]]) -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, *contents in entries:
+            for ending, content in zip(("png", "cls", "json"), contents, strict=True):
+                member = tarfile.TarInfo(f"{name}.{ending}")
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+def zipped(image: bytes, table: Any) -> Any:
+    """Return a strategy of .zip files of images with a dataset.json, as those of StyleGAN."""
+
+    def pack(chosen: tuple[bytes, list[str]]) -> bytes:
+        out = io.BytesIO()
+        with warnings.catch_warnings(), zipfile.ZipFile(out, "w") as archive:
+            warnings.simplefilter("ignore")  # names that stand twice
+            archive.writestr("dataset.json", chosen[0])
+            for name in chosen[1]:
+                archive.writestr(f"{name}.png", image)
+        return out.getvalue()
+
+    return st.tuples(table, st.lists(NAME, min_size=2, max_size=5)).map(pack)
+
+
+def of_checkpoint(folder: Path, name: str, run: Path) -> Read:
+    """Return a reader of a checkpoint's file, whose sum in the manifest is made right."""
+
+    def read(data: bytes, _: Path) -> None:
+        (folder / name).write_bytes(data)
+        names = ("state.safetensors", "state.json")
+        files = {each: {"sha256": sha256_of(folder / each)} for each in names}
+        (folder / "manifest.json").write_text(json.dumps({"format": 1, "files": files}))
+        with contextlib.suppress(GansmithError):
+            api.resume(run, progress=False)
+        load_model(run / "checkpoints" / folder.name)
+
+    return read
+
+
+def of_cache(entry: Path, source: Path) -> Read:
+    """Return a reader of the description of a cache entry, whose own sum is made right where it can be."""
+
+    def read(data: bytes, _: Path) -> None:
+        values = json.loads(data)
+        with contextlib.suppress(TypeError, AttributeError):
+            values["sum"] = _sum_of(values)
+        entry.mkdir(exist_ok=True)
+        (entry / META).write_text(json.dumps(values))
+        open_data(source).read(range(2))
+
+    return read
+
+
 def readers(bases: Path) -> dict[str, Reader]:
     """Return each reader with the files it gets and the errors that it may raise."""
     model, run = json.loads((bases / "model" / "model.json").read_text()), bases / "run"
@@ -159,6 +295,68 @@ def readers(bases: Path) -> dict[str, Reader]:
     def opened(folder: Path) -> object:
         return open_data(folder, DataOptions(size="16"))
 
+    image, other = (photos / "0.png").read_bytes(), make_model("hidden=[8]")
+    with_dataset, with_metadata = bases / "with-dataset", bases / "with-metadata"
+    for folder in (with_dataset, with_metadata):
+        folder.mkdir()
+        for number in range(8):
+            shutil.copy(photos / f"{number}.png", folder)
+    open_data(bases / "tiny.npz")
+    entry = next(
+        each.parent for each in data_folder("entries").glob(f"*/{META}") if json.loads(each.read_text())["count"] == 96
+    )
+
+    checkpoint = run / "checkpoints" / "000000012"
+    rows, table = (
+        altered_rows(log.decode()),
+        JSON_BYTES | altered_json(json.loads((photos / "dataset.json").read_text())),
+    )
+    metadata = (photos / "metadata.jsonl").read_text()
+    model_in_run = load_model(run, "cpu")
+
+    def reported(folder: Path) -> None:
+        api.diagnose(folder)
+        refresh_report(RunFolder(folder), model_in_run, always=True)
+        evaluation_sections(folder, None)
+
+    of_run = {
+        f"{what} {name}": (strategy, of(run / f"{name}.{end}", read, run), DOOR)
+        for what, read in (("reported", reported), ("watched", _watched), ("verified", verify))
+        for name, end, strategy in (
+            ("log", "jsonl", rows),
+            ("timing", "jsonl", altered_rows((run / "timing.jsonl").read_text())),
+            ("snapshots", "jsonl", altered_rows(SNAPSHOT)),
+            ("run", "json", altered_json(record)),
+        )
+    }
+    evaluation = json.loads((run / "evaluation" / "evaluation.json").read_text())
+    more = {
+        **of_run,
+        **{f"{what} evaluation": (altered_json(evaluation), of(run / "evaluation" / "evaluation.json", read, run), DOOR)
+           for what, read in (("reported", reported), ("watched", _watched), ("read", last_evaluation))},
+        "state": (altered_json(json.loads((checkpoint / "state.json").read_text())),
+                  of_checkpoint(checkpoint, "state.json", run), DOOR),
+        "state tensors": (altered((checkpoint / "state.safetensors").read_bytes()),
+                          of_checkpoint(checkpoint, "state.safetensors", run), DOOR),
+        "manifest": (altered_json(json.loads((checkpoint / "manifest.json").read_text())),
+                     of(checkpoint / "manifest.json", load_model, run), DOOR),
+        "cache": (altered_json(json.loads((entry / META).read_text())), of_cache(entry, bases / "tiny.npz"), DOOR),
+        "shards": (shards(image), in_file("x-000.tar", opened), DOOR),
+        "zip with dataset.json": (zipped(image, table), in_file("x.zip", opened), DOOR),
+        "dataset.json": (table, of(with_dataset / "dataset.json", opened, with_dataset), DOOR),
+        "metadata.jsonl": (altered_rows(metadata) | JSON_BYTES | TEXT,
+                           of(with_metadata / "metadata.jsonl", opened, with_metadata), DOOR),
+        "latents": (altered((bases / "latents.safetensors").read_bytes()),
+                    in_file("x.safetensors", lambda path: find_latents(other, str(path))), DOOR),
+        "import": (altered(weights), in_file("x.safetensors", lambda path: import_weights(path, "mlp-small")), DOOR),
+        "card": (BYTES | TEXT | altered(CARD), of(bases / "model" / "README.md",
+                 lambda path: card_of(load_model(path), None), bases / "model"), DOOR),
+        "sweep": (altered_json(SWEEP_VALUES),
+                  in_file("sweep.json", lambda path: SweepFolder(path.parent).record), DOOR),
+        "idx": (altered(b"\0\0\x08\3" + b"\0\0\0\2" * 3 + bytes(8)), in_file("x", read_idx), DOOR),
+        **{f"{ending} file": (altered(content), in_file(f"x.{ending}", opened), DOOR)
+           for ending, content in science().items()},
+    }  # fmt: skip
     archives = {
         f"altered {name}": (altered((bases / name).read_bytes()), in_file(f"x{name[6:]}", open_data), DOOR)
         for name in ("photos.zip", "photos.tar", "photos.tar.gz", "photos.tar.xz", "photos.tar.bz2")
@@ -178,6 +376,7 @@ def readers(bases: Path) -> dict[str, Reader]:
         "npz": (altered((bases / "tiny.npz").read_bytes()), in_file("x.npz", open_data), DOOR),
         "npy": (altered((bases / "tiny.npy").read_bytes()[:400]), in_file("x.npy", open_data), DOOR),
         **archives,
+        **more,
     }
 
 
@@ -195,6 +394,7 @@ def main() -> None:
         images = np.random.default_rng(0).integers(0, 256, (96, 8, 8, 1), np.uint8)
         np.savez(bases / "images.npz", images=images)
         make_bases(bases, bases / "images.npz")
+        api.evaluate(bases / "run", options=FEW)
         known = readers(bases)
         for name in args.readers or known:
             print(f"{name}: {fuzz(*known[name], args.minutes):,} files, no failure", flush=True)

@@ -10,6 +10,7 @@ import resource
 import shutil
 import socket
 import struct
+import sys
 import tarfile
 import traceback
 import warnings
@@ -23,10 +24,12 @@ from typing import Any, NoReturn
 from unittest import mock
 
 import numpy as np
+import yaml
 from PIL import Image
 
 from gansmith import api
 from gansmith.core.errors import GansmithError, StoppedError
+from gansmith.core.plain_files import sha256_of
 from gansmith.core.registry import load_plugins
 from gansmith.data.base import DataOptions
 from gansmith.data.open import open_data
@@ -36,15 +39,25 @@ from gansmith.inference.latents import find_latents
 from gansmith.inference.load import load_model
 from gansmith.inference.onnx_model import OnnxModel
 from gansmith.recipes.load import load_recipe
-from gansmith.reporting.verify import verify
+from gansmith.reporting.verify import repair, verify
 from gansmith.runs.folder import RunFolder
 from gansmith.training import trainer
 from small_models import make_model
 from small_runs import quick_curves, quick_film, train, with_results
 
+try:  # an extra
+    from gansmith.web.judge import _evaluation
+    from gansmith.web.listing import _card
+    from gansmith.web.runs import Watch
+    from gansmith.web.state import State
+except ModuleNotFoundError:
+    Watch = None  # type: ignore[assignment,misc]
+
 MB, GB = 10**6, 10**9
 TABLES = ("labels.csv", "dataset.json", "metadata.jsonl")
 ALLOWED = (GansmithError, OSError)  # what the command line prints as a message
+IMPORTED = "imported"  # the file that a plugin leaves which should not have been imported
+OUTSIDE = Path("/tmp/gansmith-left.png")  # the file of archives with names that leave
 
 
 @dataclass(frozen=True)
@@ -55,7 +68,7 @@ class Door:
     base: str  # the folder or file of ``make_bases`` that it reads
     file: str  # the attacked file inside the base; "" for the base itself
     read: Callable[[Path], object]
-    kind: str  # of the content: json, yaml, rows, tensors, onnx, array, arrays, zip, tar, image, table, text
+    kind: str  # of the content: a key of CONTENTS
 
     def place(self, bases: Path, folder: Path) -> tuple[Path, Path]:
         """Copy the valid files; return the path to read, and the file to attack, which is removed."""
@@ -66,7 +79,8 @@ class Door:
             shutil.copy(source, top)
         target = top / self.file if self.file else top
         target.parent.mkdir(exist_ok=True)
-        target.unlink(missing_ok=True)
+        if self.kind != "names":
+            target.unlink(missing_ok=True)
         if self.file in TABLES:
             for name in TABLES:
                 (top / name).unlink(missing_ok=True)
@@ -113,6 +127,42 @@ def _labelled(folder: Path) -> object:
     return open_data(folder, DataOptions(size="16", labels=None))
 
 
+def _watched(folder: Path) -> None:
+    """Show a run and its model as Studio does: lists, details, curves, snapshots, evaluation and model card."""
+    state = State.of([folder.parent])
+    watch = Watch(state)
+    told: list[Any] = [watch.summaries(), [_card(each) or each.to_json() for each in state.models.list()]]
+    for name, path in state.places.search().runs.items():
+        reader = watch.reader(name)
+        reader.refresh()
+        while reader.log.catch_up():
+            pass
+        before = {"version": reader.log.version, "whole": True, "rows": 0, "events": (0, 0)}
+        news = watch._news(reader, {**before, "snapshots": 0, "previews": 0})
+        told += [reader.details(), reader.log.thinned(reader.log.columns, 0, 1e12, 1000), news, _evaluation(path, 0.1)]
+    json.dumps(told, allow_nan=False)  # as an answer of the server
+
+
+def _beside_plugin(read: Callable[[Path], object]) -> Callable[[Path], object]:
+    """Read a file with the folder of its plugin on Python's path, so that an import by name would find it."""
+
+    def run(path: Path) -> object:
+        sys.path.insert(0, str(path if path.is_dir() else path.parent))
+        return read(path)
+
+    return run
+
+
+STUDIO = (
+    Door("run.json, in Studio", "run", "run.json", _watched, "watched json"),
+    Door("recipe.yaml, in Studio", "run", "recipe.yaml", _watched, "yaml"),
+    Door("log.jsonl, in Studio", "run", "log.jsonl", _watched, "watched rows"),
+    Door("timing.jsonl, in Studio", "run", "timing.jsonl", _watched, "watched times"),
+    Door("snapshots.jsonl, in Studio", "run", "snapshots.jsonl", _watched, "watched snapshots"),
+    Door("model.json, in Studio", "run", "model/model.json", _watched, "json"),
+    Door("model card, in Studio", "run", "model/README.md", _watched, "text"),
+    Door("evaluation, in Studio", "run", "evaluation/evaluation.json", _watched, "json"),
+)
 DOORS = (
     Door("record of a model", "model", "model.json", load_model, "json"),
     Door("weights of a model", "model", "generator.safetensors", load_model, "tensors"),
@@ -143,6 +193,12 @@ DOORS = (
     Door("latents", "latents.safetensors", "", lambda path: find_latents(make_model("hidden=[8]"), path), "tensors"),
     Door("weights of other programs", "latents.safetensors", "", lambda path: import_weights(path, "dcgan"), "tensors"),
     Door("plugin", "plugin.py", "", lambda path: load_plugins((path,)), "text"),
+    Door("plugin named by a model", "model", "model.json", _beside_plugin(load_model), "names"),
+    Door("plugin named by a run", "run", "run.json", _beside_plugin(load_model), "names"),
+    Door("plugin named by a run, verified", "run", "run.json", _beside_plugin(verify), "names"),
+    Door("plugin named by a run, repaired", "run", "run.json", _beside_plugin(repair), "names"),
+    Door("plugin named by a recipe", "recipe.yaml", "", _beside_plugin(lambda path: load_recipe(str(path))), "names"),
+    *(STUDIO if Watch is not None else ()),
 )  # fmt: skip
 
 
@@ -242,6 +298,43 @@ ROWS = {
     "large numbers": _bytes(b'{"iteration": 1000000000000000000000000000000, "kimg": 1e308, "wall_sec": 1e308}\n' * 9),
     "many rows": _repeated(b"[]\n" * 100_000, 10),
     "escapes": _bytes(b'{"iteration": 1, "kimg": 1, "event": "\\u001b]0;x\\u0007", "message": "\\u202e"}\n' * 2),
+}
+
+
+WATCHED_JSON = {
+    **JSON,
+    "another type everywhere": _bytes(
+        b'{"created": {}, "seed": [1], "length": {"schedule_kimg": "a", "iterations": {}}, "data": {"spec": 5},'
+        b' "ended_by": {}}'
+    ),
+    "no objects": _bytes(b'{"length": [1], "data": [], "seed": null}'),
+}
+WATCHED_ROWS = {
+    **ROWS,
+    "other types of events": _bytes(
+        b'{"event": {}, "iteration": "x", "kimg": {}}\n{"event": "health", "iteration": 1, "kimg": 0, "message": 5,'
+        b' "verdict": {}, "began_kimg": "x"}\n{"event": "health", "iteration": "x", "kimg": 0}\n'
+    ),
+    "texts as numbers": _bytes(b'{"iteration": 1, "kimg": 1, "loss": "x"}\n{"iteration": [], "kimg": null}\n' * 2),
+    "20,000 columns": _bytes(
+        b"".join(b'{"iteration": %d, "kimg": 1, "c%d": 1.0}\n' % (number, number) for number in range(20_000))
+    ),
+}
+WATCHED_TIMES = {
+    **ROWS,
+    "no objects": _bytes(b'5\nnull\n[]\n"event"\n'),
+    "other types of numbers": _bytes(
+        b'{"event": {}, "iteration": "x"}\n{"img_per_sec": "x", "iteration": 3, "eta_sec": "x", "memory_mb": []}\n'
+        b'{"event": "started", "iteration": null, "utc": 5}\n{"event": "started", "iteration": 3, "utc": {}}\n'
+        b'{"img_per_sec": 1, "iteration": 3, "eta_sec": NaN}\n'
+    ),
+}
+WATCHED_SNAPSHOTS = {
+    **ROWS,
+    "shares of no images": _bytes(
+        b'{"iteration": 1, "kimg": 1, "verdict": {}, "coverage2k_own_train": 0.5, "coverage0_own_train": 0.5,'
+        b' "modes": 5, "kinds": [1]}\n'
+    ),
 }
 
 
@@ -443,6 +536,32 @@ def _block(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
     return member.tobuf(tarfile.GNU_FORMAT)
 
 
+def _link(name: str, to: str, kind: bytes = tarfile.LNKTYPE) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.linkname, member.type = to, kind
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+def _facts(values: dict[str, str]) -> bytes:
+    """Return a block of pax facts about the next file."""
+    text = b""
+    for name, value in values.items():
+        line = f" {name}={value}\n".encode()
+        length = next(n for n in range(len(line), len(line) + 9) if len(str(n)) + len(line) == n)
+        text += str(length).encode() + line
+    return _block("x", len(text), tarfile.XHDTYPE) + text.ljust(-(-len(text) // 512) * 512, b"\0")
+
+
+def _sparse_block(size: int) -> bytes:
+    """Return an old GNU header of a sparse file whose only piece is 512 bytes at its end."""
+    block = bytearray(_block("a.png", 512, tarfile.GNUTYPE_SPARSE))
+    block[386:410] = b"%011o\0%011o\0" % (0, 512)
+    block[483:495] = b"\x80" + size.to_bytes(11, "big")
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
 def _gzipped(head: bytes, zeros: int) -> Callable[[Path], None]:
     def write(path: Path) -> None:
         body = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -479,6 +598,24 @@ TAR = {
     ),
     "many facts before a file": _bytes((_block("x", 12, tarfile.XHDTYPE) + b"12 a=bcdefg\n".ljust(512, b"\0")) * 3000),
     "cut off": _bytes(_block("a.png", 5000) + b"x" * 700),
+    "paths outside": _bytes(_block("../../gansmith-left.png", 0) + _block("a/../../../gansmith-left.png", 512)
+        + b"x" * 512 + _block("~/gansmith-left.png", 0) + b"\0" * 1024),
+    "absolute paths": _bytes(_block("/tmp/gansmith-left.png", 512) + b"x" * 512 + _block("//tmp/b.png", 0)
+        + _block("C:\\b.png", 0) + b"\0" * 1024),
+    "hard links outside": _bytes(_link("a.png", "/etc/passwd") + _link("b.png", "../../../etc/passwd")
+        + _link("c.png", "c.png") + b"\0" * 1024),
+    "links in a circle": _bytes(_link("a.png", "b.png", tarfile.SYMTYPE) + _link("b.png", "a.png", tarfile.SYMTYPE)
+        + _link("c", ".", tarfile.SYMTYPE) + _block("c/c/c/d.png", 512) + b"x" * 512 + b"\0" * 1024),
+    "devices and pipes": _bytes(_block("a.png", 0, tarfile.CHRTYPE) + _block("b.png", 0, tarfile.BLKTYPE)
+        + _block("c.png", 0, tarfile.FIFOTYPE) + _block("d.png", 0, b"V") + b"\0" * 1024),
+    "a sparse file of 8 EB": _bytes(_sparse_block(2**62) + b"\0" * 1536),
+    "a sparse file of 8 EB, as facts": _bytes(_facts({"GNU.sparse.major": "1", "GNU.sparse.minor": "0",
+        "GNU.sparse.name": "a.png", "GNU.sparse.realsize": str(2**62)}) + _block("x", 512)
+        + b"1\n0\n9\n".ljust(512, b"\0") + b"\0" * 1024),
+    "a sparse file of many pieces": _bytes(_facts({"GNU.sparse.map": ",".join(["0,1"] * 100_000),
+        "GNU.sparse.size": str(2**40)}) + _block("a.png", 512) + b"x" * 512 + b"\0" * 1024),
+    "a size as a fact": _bytes(_facts({"size": str(2**62), "path": "../a.png"}) + _block("a.png", 512) + b"x" * 512),
+    "a negative size as a fact": _bytes(_facts({"size": "-512"}) + _block("a.png", 512) + b"x" * 512 + b"\0" * 1024),
     "a negative size": _bytes(_block("a.png", 0).replace(b"00000000000\0", b"\x80" + b"\xff" * 11, 1) + b"\0" * 1024),
 }  # fmt: skip
 
@@ -552,9 +689,57 @@ TABLE = {
 }
 TEXT = {"a fault": _bytes(b"raise SystemExit(0)"), "endless": _bytes(b"[" * 100_000), "bytes": _bytes(b"\x80abc")}
 
+
+def _naming(change: Callable[[dict[str, Any], str], object]) -> Callable[[Path], None]:
+    """Return a function that writes a plugin beside a valid record or recipe, and makes that name it."""
+
+    def write(path: Path) -> None:
+        plugin = path.with_name("evil.py")
+        plugin.write_text(f"open({str(path.with_name(IMPORTED))!r}, 'w').close()\nclass Loss: pass\n")
+        is_json = path.suffix == ".json"
+        values = json.loads(path.read_text()) if is_json else yaml.safe_load(path.read_text())
+        change(values, str(plugin))
+        path.write_text(json.dumps(values) if is_json else yaml.safe_dump(values))
+
+    return write
+
+
+def _kind(of: Callable[[str], str]) -> Callable[[Path], None]:
+    """Return a function that makes a record or recipe name parts by a text made from the path of a plugin."""
+
+    def change(values: dict[str, Any], plugin: str) -> None:
+        method = values.setdefault("method", {"kind": "latent"})
+        method["loss"] = {"kind": of(plugin)}
+        method["generator"] = {"kind": of(plugin)}
+        if "optimizers" in values:
+            values["optimizers"]["generator"] = {"kind": of(plugin)}
+
+    return _naming(change)
+
+
+# Files that name a plugin, in every way in which Python or gansmith could take it; none is ever imported.
+NAMES = {
+    "plugins as of a run": _naming(
+        lambda values, plugin: values.update(plugins=[{"file": plugin, "sha256": sha256_of(plugin)}])
+    ),
+    "plugin files": _naming(
+        lambda values, plugin: values.update(plugins=[plugin], plugin=plugin, plugin_files=[plugin])
+    ),
+    "plugins of the method": _naming(
+        lambda values, plugin: values.setdefault("method", {"kind": "latent"}).update(plugins=[plugin], module="evil")
+    ),
+    "a path as a part": _kind(lambda plugin: plugin),
+    "a module as a part": _kind(lambda _: "evil"),
+    "a class as a part": _kind(lambda _: "evil.Loss"),
+    "an entry point as a part": _kind(lambda _: "evil:Loss"),
+    "the name of a loaded plugin as a part": _kind(lambda plugin: f"gansmith_plugin_{Path(plugin).stem}"),
+    "a path as the kind": _naming(lambda values, plugin: values.update(method={"kind": plugin}, kind=plugin)),
+}
 CONTENTS: dict[str, dict[str, Callable[[Path], None]]] = {
-    "json": JSON, "yaml": YAML, "rows": ROWS, "tensors": TENSORS, "onnx": ONNX, "array": ARRAY, "arrays": ARRAYS,
-    "zip": ZIP, "tar": TAR, "image": IMAGE, "table": TABLE, "text": TEXT,
+    "watched json": WATCHED_JSON, "watched rows": WATCHED_ROWS, "watched times": WATCHED_TIMES,
+    "watched snapshots": WATCHED_SNAPSHOTS, "names": NAMES, "json": JSON, "yaml": YAML, "rows": ROWS,
+    "tensors": TENSORS, "onnx": ONNX, "array": ARRAY, "arrays": ARRAYS, "zip": ZIP, "tar": TAR, "image": IMAGE,
+    "table": TABLE, "text": TEXT,
 }  # fmt: skip
 
 
@@ -571,7 +756,7 @@ HEAVY = {
 
 def attacks_on(door: Door) -> dict[str, Callable[[Path], None]]:
     """Return the functions that put a hostile file in the place of a door's file, by name."""
-    return {**SPECIAL, **ANY, **CONTENTS[door.kind]}
+    return NAMES if door.kind == "names" else {**SPECIAL, **ANY, **CONTENTS[door.kind]}
 
 
 @dataclass(frozen=True)
@@ -601,6 +786,10 @@ def attack(door: Door, name: str, bases: Path, folder: Path) -> Outcome:
     memory = usage.ru_maxrss * 1024 / MB - float(before or 0) - own
     ended = os.waitstatus_to_exitcode(status)
     told = told if ended in (0, 2) else told or f"ended with {ended}"
+    if any(folder.rglob(IMPORTED)):
+        told, ended = "it imported a plugin", 1
+    if OUTSIDE.exists() or any(folder.parent.glob(OUTSIDE.name)):
+        told, ended = "it wrote outside", 1
     return Outcome(told, ended in (0, 2), max(0.0, memory), usage.ru_utime + usage.ru_stime)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from types import FrameType
 
 from gansmith.core.clock import begin_command
@@ -13,6 +14,7 @@ SPINS = (
 
 def main() -> None:
     """Run the command line."""
+    _replace_closed_streams()
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # OpenMP reads it once, when torch is imported
     begin_command()
@@ -21,6 +23,21 @@ def main() -> None:
     from gansmith.cli.app import main as run  # here: the lines above must act before torch is imported
 
     run()
+
+
+def _replace_closed_streams() -> None:
+    """Open the null device in the place of streams that the caller closed, as in ``gansmith ... >&-``.
+
+    Else the next file takes their number, and gets what libraries print.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
 def _interrupt(_: int, frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
 """The verbs as functions; ``sample`` is a method of the model that ``load`` returns."""
 
 import math
+import os
 import re
 import shutil
 import signal
@@ -410,14 +411,14 @@ def sweep(
         raise TypeError(f"sweep() has no keyword '{name}': pass seeds, and minutes for the time of each run")
     rest: dict[str, Any] = {**keywords}
     monitored = ["monitor.on_collapse=stop", *([] if patience is None else [f"monitor.patience={patience}"])]
-    plugins = [str(Path(plugin).resolve()) for plugin in rest.pop("plugins", ())]
+    plugins = [os.path.realpath(plugin) for plugin in rest.pop("plugins", ())]
     recipe = read_recipe(rest.pop("recipe"), (*monitored, *rest.pop("overrides", ())), [Path(each) for each in plugins])
     RunOptions.of(source, **rest)  # refuses two lengths
     root = Path(rest["data_root"]) if rest.get("data_root") else None
     found = find_source(source, root)
     for name in ("data_root", "init_from"):
         if rest.get(name):
-            rest[name] = str(rest[name] if is_hub_address(rest[name]) else Path(rest[name]).resolve())
+            rest[name] = str(rest[name] if is_hub_address(rest[name]) else os.path.realpath(rest[name]))
     record = plan_sweep(
         found.location,
         {key: tuple(map(str, each)) for key, each in vary.items()} if isinstance(vary, Mapping) else parse_vary(vary),

@@ -6,6 +6,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -187,7 +188,8 @@ def main() -> None:
 def _print_json_error(code: str, message: str) -> None:
     """Print an error as a JSON object on stdout if the user asked for JSON."""
     if "--json" in sys.argv[1:]:
-        print(json_text({"error": {"code": code, "message": message}}))
+        with suppress(OSError):  # standard output may be what failed
+            print(json_text({"error": {"code": code, "message": message}}), flush=True)
 
 
 def _run(words: list[str]) -> None:

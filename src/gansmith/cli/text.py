@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from gansmith.core.events import naming_stdout
 from gansmith.core.file_names import shown
 
 WIDTH = 80
@@ -19,7 +20,10 @@ def tell(*results: object) -> None:
     A path that another program reads is written as it is.
     """
     piped = not sys.stdout.isatty()
-    print(*(each if piped and isinstance(each, Path) else shown(str(each)) for each in results), sep="\n", flush=True)
+    with naming_stdout():
+        print(
+            *(each if piped and isinstance(each, Path) else shown(str(each)) for each in results), sep="\n", flush=True
+        )
 
 
 def json_text(value: Any) -> str:

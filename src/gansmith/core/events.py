@@ -4,8 +4,8 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -225,11 +225,20 @@ def say_result(text: str | Path) -> None:
     if stream is None:  # it was closed before the start
         return
     try:
-        print(text if isinstance(text, Path) and not stream.isatty() else shown(str(text)), flush=True)
-    except OSError as problem:  # nobody reads it any more, or the disk of its file is full
+        with naming_stdout():
+            print(text if isinstance(text, Path) and not stream.isatty() else shown(str(text)), flush=True)
+    except BrokenPipeError:  # nobody reads it any more
         _mute(stream)
-        if problem.errno != errno.EPIPE:
-            say(f"warning: stdout cannot be written: {problem.strerror}\n{text}")
+
+
+@contextmanager
+def naming_stdout() -> Iterator[None]:
+    """Name standard output in an error of writing to it inside, such as that of a full disk."""
+    try:
+        yield
+    except OSError as problem:
+        problem.filename = problem.filename or "standard output"
+        raise
 
 
 def _mute(stream: TextIO) -> None:

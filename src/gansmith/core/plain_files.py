@@ -49,6 +49,9 @@ class UnfitFileError(OSError):
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.filename, self.strerror)
 
+    def __str__(self) -> str:
+        return str(self.strerror)  # messages name the file themselves
+
 
 def open_plain(path: str | Path, limit: int | None = None) -> BufferedReader:
     """Open a plain file for reading; UnfitFileError for any other kind and for more than ``limit`` bytes.

@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import os
 import pkgutil
 import sys
 from collections.abc import Callable, Iterator
@@ -251,7 +252,7 @@ def load_plugins(files: tuple[Path, ...] = ()) -> None:
         with _naming(entry_point.name, entry_point.module):
             entry_point.load()
     for file in files:
-        path = Path(file).resolve()
+        path = Path(os.path.realpath(file))  # resolve() raises RuntimeError for links in a circle
         if not path.exists():
             raise RecipeError(
                 "plugin.not_found", f"plugin '{file}' does not exist\n  pass --plugin the path of a Python file"

@@ -1,5 +1,6 @@
 """Compare runs: recipes and data, curves, and metrics that differ by more than noise."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -146,7 +147,11 @@ def compare(folders: Sequence[Path], device: str = "auto") -> Comparison:
             "metric.number_of_runs",
             f"got {counted(len(folders), 'run')} to compare\n  allowed: {FEWEST} to {MOST} run folders",
         )
-    twice = {folder for folder in folders if sum(folder.resolve() == other.resolve() for other in folders) > 1}
+    twice = {
+        folder
+        for folder in folders
+        if sum(os.path.realpath(folder) == os.path.realpath(other) for other in folders) > 1
+    }
     if twice:
         raise MetricError("metric.same_run_twice", f"'{twice.pop()}' is given twice\n  compare it with another run")
     evaluations = [last_evaluation(RunFolder.open(folder).path) for folder in folders]

@@ -6,7 +6,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from gansmith.core.errors import MetricError
+from pydantic import TypeAdapter, ValidationError
+
+from gansmith.core.errors import MetricError, reason_of
 from gansmith.core.html import table
 from gansmith.core.metric_name import MetricName
 from gansmith.core.plain_files import read_json
@@ -114,15 +116,23 @@ class Evaluation:
     def read(cls, path: Path) -> "Evaluation":
         """Read a file of ``to_json`` values; MetricError if it is missing or broken."""
         try:
-            value = read_json(path)
-            numbers = {name: Number(**number) for name, number in value["numbers"].items()}
-            rest = {key: value[key] for key in ("model", "kimg", "skipped", "seconds", "facts")}
-            return cls(protocol=Protocol(**value["protocol"]), numbers=numbers, words=tuple(value["words"]), **rest)
-        except (OSError, ValueError, KeyError, TypeError) as problem:
+            return _EVALUATION.validate_python(read_json(path))
+        except (OSError, ValueError) as problem:
             raise MetricError(
                 "metric.unreadable_evaluation",
-                f"'{path}' is no evaluation ({type(problem).__name__}: {problem})\n  evaluate the model again",
+                f"'{path}' is no evaluation ({_reason(problem)})\n  evaluate the model again",
             ) from problem
+
+
+_EVALUATION = TypeAdapter(Evaluation)
+
+
+def _reason(problem: Exception) -> str:
+    """Return in words why a file of an evaluation cannot be read."""
+    if not isinstance(problem, ValidationError):
+        return reason_of(problem)
+    first = problem.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
 
 
 def last_evaluation(folder: Path) -> Evaluation | None:

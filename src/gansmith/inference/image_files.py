@@ -1,5 +1,6 @@
 """Read image files for a model and write its results; used by translate and upscale."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
 from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.file_names import escaped
 from gansmith.core.output_paths import refuse_used_folder
-from gansmith.core.plain_files import read_bytes
+from gansmith.core.plain_files import open_plain, read_bytes
 from gansmith.data.image_info import as_image, as_values
 from gansmith.data.sources.array_files import images_in
 from gansmith.data.sources.walk import ARRAY_ENDINGS, image_files, is_array_file
@@ -299,7 +300,7 @@ def _sources(paths: Sequence[Path], out: Path, on_left_out: Callable[[str], None
         if path.is_file():
             sources.append(_Source(path, Path(path.name), named=True))
             continue
-        place, results = path.resolve(), out.resolve()
+        place, results = Path(os.path.realpath(path)), Path(os.path.realpath(out))
         if place == results:
             raise _over_source(out)
         top = _free_name(Path(place.name), tops) if len(paths) > 1 else Path()
@@ -386,7 +387,7 @@ def _made(file: Path, make: Callable[[ImageLike], Picture], on_left_out: Callabl
 def _more_frames(file: Path) -> int:
     """Return the number of frames of a picture file beside the first; 0 if it cannot be read."""
     try:
-        with file.open("rb") as opened:
+        with open_plain(file) as opened:
             start = opened.read(START_BYTES)
         if not start.startswith(STACK_STARTS) and start[4:8] != b"ftyp" and b"acTL" not in start:
             return 0  # the file is not read twice

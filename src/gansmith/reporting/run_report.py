@@ -28,7 +28,7 @@ NUMBERS = tuple(panel.prefix for panel in PANELS)  # the columns of the log that
 
 @dataclass(frozen=True)
 class _History:
-    """The hihistory of a run: its log rows, its events in order, and its progress."""
+    """The history of a run: its log rows, its events in order, and its progress."""
 
     rows: list[dict[str, Any]]
     events: list[dict[str, Any]]

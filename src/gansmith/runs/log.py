@@ -54,7 +54,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             except ValueError:
                 broken = broken or number
                 continue
-            fault = _fault_of(value, path.name)
+            fault = fault_of(value, path.name)
             if fault or broken:
                 raise _unreadable(path, f"line {broken or number} is no row: {fault or 'it is not JSON'}")
             rows.append(value)
@@ -71,12 +71,12 @@ def whole_lines(path: Path) -> list[str]:
             value = parse_json(line)
         except ValueError:
             continue
-        if not _fault_of(value, path.name):
+        if not fault_of(value, path.name):
             kept.append(line)
     return kept
 
 
-def _fault_of(value: Any, file: str) -> str:
+def fault_of(value: Any, file: str) -> str:
     """Return what is wrong with a line of a log, as parsed; "" for a row."""
     if not isinstance(value, dict):
         return "it is not a JSON object"
@@ -88,11 +88,14 @@ def _fault_of(value: Any, file: str) -> str:
         return f"iteration is {str(iteration)[:40]}"
     if type(kimg) not in (int, float) or not math.isfinite(kimg):
         return f"kimg is {str(kimg)[:40]}"
-    if "event" not in value:
-        for name, each in value.items():
-            is_number = file not in _SNAPSHOTS or MetricName.parse(str(name)) is not None
-            if is_number and type(each) not in (int, float, type(None)):
-                return f"{str(name)[:80]} is no number"
+    if "event" in value:
+        return "" if isinstance(value["event"], str) else "its event is no text"
+    if _NUMBERS.issuperset(map(type, value.values())):
+        return ""
+    for name, each in value.items():
+        is_number = file not in _SNAPSHOTS or MetricName.parse(str(name)) is not None
+        if is_number and type(each) not in _NUMBERS:
+            return f"{str(name)[:80]} is no number"
     return ""
 
 
@@ -102,6 +105,7 @@ def _unreadable(path: Path, reason: str) -> CheckpointError:
     )
 
 
+_NUMBERS = {int, float, type(None)}
 _WITH_KIMG = ("log.jsonl", "snapshots.jsonl", "looks.jsonl")
 _SNAPSHOTS = ("snapshots.jsonl", "looks.jsonl")  # with shares of modes and a verdict besides metrics
 

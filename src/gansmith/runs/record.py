@@ -1,5 +1,6 @@
 """The record of a run (run.json), and what has changed since it was written."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -148,14 +149,14 @@ def make_run_record(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         data=DataRecord(
             source=source.location,
-            root=str(options.data_root.resolve()) if options.data_root else None,
+            root=os.path.realpath(options.data_root) if options.data_root else None,
             holdout=options.holdout,
             spec=spec,
         ),
         seed=options.seed,
         length=length,
         numerics=Numerics.of(runtime),
-        plugins=tuple(PluginFile(file=str(Path(p).resolve()), sha256=_digest(Path(p))) for p in options.plugins),
+        plugins=tuple(PluginFile(file=os.path.realpath(p), sha256=_digest(Path(p))) for p in options.plugins),
         init_from=str(options.init_from) if options.init_from else None,
         loggers=options.loggers,
         save_every_minutes=options.save_every_minutes,

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from gansmith.core import clock
-from gansmith.core.errors import DataError, RecipeError
+from gansmith.core.errors import DataError, GansmithError, RecipeError
 from gansmith.core.events import MessageEvent, OnEvent, duration, progress_events, silent
 from gansmith.core.runtime import Runtime, set_threads, threads
 from gansmith.core.shared_work import shared_by
@@ -17,7 +17,9 @@ from gansmith.data.batches import BatchStream
 from gansmith.data.find import find_source
 from gansmith.data.open import open_data
 from gansmith.data.sources.domains import TwoDomains
+from gansmith.evaluation.snapshot import open_snapshot_extractor
 from gansmith.methods.adversarial import assume_augmented
+from gansmith.methods.latent import LatentConfig
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import RunLength, TimeLimit, run_length
 from gansmith.runs.options import RunOptions
@@ -28,6 +30,7 @@ from gansmith.training.time_limit import train_sec
 
 STEADY_SEC, LIMIT_SHARE = 15.0, 0.1  # the most time for a measurement, and its share of a time limit
 WINDOW_SEC, WINDOWS, SPREAD = 0.5, 4, 0.15  # steady: so many windows in a row differ by at most this share
+OWN = "own"  # the extractor that is trained on the data
 CROWDED = 0.3  # cores that others may use beyond those that are free
 OVERHEAD = 0.05  # share of a run's time for previews, checkpoints and snapshots
 
@@ -74,6 +77,7 @@ def prepare(
     limit, speed = options.time_limit, Speed(0.0)
     runtime = precise_enough(runtime, options.precision, data.spec)
     refuse_too_large(recipe, data.spec, runtime)
+    refuse_unfit_extractor(recipe, data)
     if measure or limit:
         with naming_what_fits(recipe, data, runtime):
             speed = measure_speed(recipe, data, runtime, most_sec(limit))
@@ -175,6 +179,22 @@ def refuse_other_data(data: ImageData, runtime: Runtime) -> None:
             f"'{data.spec.name}' is not the same for all processes: {found[0]}; {others[0]}"
             "\n  give every machine the same files, and room for them, or stream=SIZE",
         )
+
+
+def refuse_unfit_extractor(recipe: Recipe, data: ImageData) -> None:
+    """Raise RecipeError if the extractor that a recipe names for its snapshots does not take these images."""
+    options = recipe.monitor
+    if options.features in (None, OWN) or options.snapshot_kimg == 0 or not isinstance(recipe.method, LatentConfig):
+        return  # "own" is trained on the images, which the first snapshot does
+    try:
+        open_snapshot_extractor(data, options.features)
+    except GansmithError as problem:
+        text = str(problem).partition("\n")[0]
+        raise RecipeError(
+            "recipe.unfit_extractor",
+            f"monitor.features={options.features}: {text}"
+            "\n  leave it out, which takes an extractor that fits, or pass monitor.features=own",
+        ) from problem
 
 
 def measure_speed(recipe: Recipe, data: ImageData, runtime: Runtime, most_sec: float = STEADY_SEC) -> Speed:

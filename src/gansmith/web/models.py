@@ -337,7 +337,7 @@ def _read(name: str, path: Path) -> Entry:
 
 
 def _from_folder(name: str, place: Path, folder: Path, run: str | None, created: str) -> Entry:
-    values = read_json(folder / MODEL_JSON)
+    values = _object(folder / MODEL_JSON)
     try:
         record = RecordFacts.model_validate(values)
     except ValidationError:  # of an older version, perhaps: the export will tell
@@ -348,13 +348,13 @@ def _from_folder(name: str, place: Path, folder: Path, run: str | None, created:
 
 def _from_live_run(name: str, path: Path, created: str) -> Entry:
     """Return the model of a run that has no model folder yet: its best checkpoint."""
-    run = read_json(path / RUN_JSON)
+    run = _object(path / RUN_JSON)
     recipe = parse_yaml(read_text(path / "recipe.yaml", MAX_YAML_BYTES))
     folders = sorted((path / "checkpoints").glob("[0-9]*/manifest.json"))
     if not folders:
         nothing = "the run has no checkpoint yet"
         return Entry(name, path.name, path, _digest(str(path).encode()), created, name, error=nothing)
-    state = read_json(folders[-1].with_name("state.json"))
+    state = _object(folders[-1].with_name("state.json"))
     record = RecordFacts.model_validate({
         "format": 1, "name": recipe["name"], "method": recipe["method"], "data": run["data"]["spec"],
         "seed": run["seed"], "kimg": state.get("kimg", 0.0), "sample_batch": 64,
@@ -363,7 +363,15 @@ def _from_live_run(name: str, path: Path, created: str) -> Entry:
 
 
 def _created(run: Path, otherwise: str) -> str:
-    return str(read_json(run / RUN_JSON).get("created", otherwise))
+    return str(_object(run / RUN_JSON).get("created", otherwise))
+
+
+def _object(path: Path) -> dict[str, Any]:
+    """Return the JSON object in a file; ValueError if it holds another value."""
+    values = read_json(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path.name} holds no JSON object")
+    return values
 
 
 def _fitting_files(folder: Path, record: RecordFacts | None) -> dict[str, Path]:

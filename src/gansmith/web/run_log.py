@@ -1,6 +1,5 @@
 """A run's log.jsonl for curves: rows thinned to their extremes, and events; the file may grow meanwhile."""
 
-import json
 import math
 import os
 import threading
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gansmith.core.plain_files import open_plain
+from gansmith.core.plain_files import open_plain, parse_json
+from gansmith.runs.log import fault_of
 
 MOST_GROUPS = 8192  # groups of rows in memory; a full table joins them in pairs
 CHUNK_BYTES = 2**20  # parsed at a time, so that other requests go on
@@ -19,6 +19,7 @@ EXACT_BYTES = 6 * 2**20  # a part of the file up to this size is parsed again, r
 TAIL_BYTES = 64  # compared, to notice that a rollback or a resume has cut the file
 RECENT = 500  # rows for clients that follow the run
 MOST_EVENTS = 2000
+MOST_COLUMNS = 400  # of which each takes 0.25 MB; further ones are not shown
 SAMPLE_BYTES = 4096  # read at each place of a file that has not been read whole yet
 AT = ("iteration", "kimg")
 
@@ -53,6 +54,8 @@ class _Table:
         total, number = np.add.reduceat(np.where(good, values, 0.0), cuts), np.add.reduceat(good, cuts)
         for index, name in enumerate(names):
             if name not in self.columns:
+                if len(self.columns) >= MOST_COLUMNS:
+                    continue
                 self.columns[name] = np.repeat([[np.inf], [-np.inf], [0.0], [0.0]], MOST_GROUPS, axis=1)
             table = self.columns[name]
             table[0, places] = np.minimum(table[0, places], low[:, index])
@@ -208,23 +211,23 @@ class RunLog:
                 file.seek(place)
                 lines = file.read(SAMPLE_BYTES).splitlines(keepends=True)[0 if place == 0 else 1 :][:2]
                 rows += [row for row in _parsed([each for each in lines if each.endswith(b"\n")]) if row]
-        return [row for row in rows if "event" not in row and "kimg" in row]
+        return [row for row in rows if "event" not in row]
 
 
 def _parsed(lines: list[bytes]) -> list[Row | None]:
     """Return the rows of lines; None for one that is no row. All at once is twice as fast as one by one."""
     try:
-        rows = json.loads(b"[" + b",".join(lines) + b"]")
+        rows = parse_json(b"[" + b",".join(lines) + b"]")
     except ValueError:
         rows = []
     if len(rows) != len(lines):
         rows = [_one(line) for line in lines]
-    return [row if isinstance(row, dict) and "kimg" in row else None for row in rows]
+    return [row if not fault_of(row, "log.jsonl") else None for row in rows]
 
 
 def _one(line: bytes) -> Any:
     try:
-        return json.loads(line)
+        return parse_json(line)
     except ValueError:
         return None
 

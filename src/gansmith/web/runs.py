@@ -19,8 +19,16 @@ from fastapi.responses import Response, StreamingResponse
 
 from gansmith.core.errors import GansmithError, reason_of
 from gansmith.core.metric_name import MetricName
-from gansmith.core.plain_files import MAX_YAML_BYTES, open_plain, parse_yaml, read_bytes, read_json, read_text
-from gansmith.runs.log import events_in, read_rows
+from gansmith.core.plain_files import (
+    MAX_YAML_BYTES,
+    open_plain,
+    parse_json,
+    parse_yaml,
+    read_bytes,
+    read_json,
+    read_text,
+)
+from gansmith.runs.log import events_in, fault_of, read_rows
 from gansmith.web.run_control import RunControl, can_see_locks, lock_holder
 from gansmith.web.run_log import RECENT, Row, RunLog
 from gansmith.web.state import State
@@ -120,7 +128,9 @@ class Reader:
         self.milestones = []
         for line in lines:
             with suppress(ValueError):
-                row = json.loads(line)
+                row = parse_json(line)
+                if fault_of(row, "timing.jsonl"):
+                    continue
                 if "event" in row:
                     self.milestones.append(row)
                 elif "img_per_sec" in row:
@@ -147,21 +157,21 @@ class Reader:
         eta = self.speed.get("eta_sec") if is_live else None
         return {
             "id": self.name,
-            "recipe": self.recipe.get("name", ""),
-            "method": _mapping(self.recipe.get("method")).get("kind", ""),
-            "data": data.get("name", ""),
-            "seed": self.record.get("seed"),
-            "created": self.record.get("created", ""),
+            "recipe": _text(self.recipe.get("name")),
+            "method": _text(_mapping(self.recipe.get("method")).get("kind")),
+            "data": _text(data.get("name")),
+            "seed": _number(self.record.get("seed")),
+            "created": _text(self.record.get("created")),
             "status": self.status,
             "iteration": done.get("iteration", 0),
             "kimg": done.get("kimg", 0.0),
-            "schedule_kimg": length.get("schedule_kimg"),
-            "iterations": length.get("iterations"),
-            "ended_by": self.record.get("ended_by"),
+            "schedule_kimg": _number(length.get("schedule_kimg")),
+            "iterations": _number(length.get("iterations")),
+            "ended_by": _text(self.record.get("ended_by")) or None,
             "img_per_sec": self.speed.get("img_per_sec"),
             "memory_mb": self.speed.get("memory_mb"),
             "eta_sec": None if eta is None else round(max(0.0, eta - max(0.0, time.time() - written)), 1),
-            "verdict": last.get("verdict"),
+            "verdict": _text(last.get("verdict")) or None,
             "preview": self.previews[-1] if self.previews else None,
             "problem": self.problem,
         }
@@ -174,9 +184,9 @@ class Reader:
                 "iteration": row.get("iteration", 0),
                 "kimg": row.get("kimg", 0.0),
                 "message": str(row.get("message", "")),
-                "verdict": row.get("verdict"),
-                "began_kimg": row.get("began_kimg"),
-                "utc": row.get("utc"),
+                "verdict": _text(row.get("verdict")) or None,
+                "began_kimg": _number(row.get("began_kimg")),
+                "utc": _text(row.get("utc")) or None,
             }
             for row in [*self.milestones, *events_in(list(self.log.events))]
         ]
@@ -205,6 +215,14 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> int | float | None:
+    return value if type(value) in (int, float) else None
+
+
 def _flat(values: Any, head: str = "") -> dict[str, Any]:
     """Return the leaves of nested values by dotted path."""
     if isinstance(values, dict | list) and values:
@@ -219,16 +237,16 @@ def _flat(values: Any, head: str = "") -> dict[str, Any]:
 
 def _snapshot(row: Row) -> Row:
     """Return a snapshot's metrics by column, each share with its 95 % interval (Wilson 1927)."""
-    out = {"iteration": row.get("iteration"), "kimg": row.get("kimg"), "verdict": row.get("verdict")}
+    out = {"iteration": row["iteration"], "kimg": row["kimg"], "verdict": _text(row.get("verdict")) or None}
     metrics, intervals = {}, {}
     for column, value in row.items():
         name = MetricName.parse(column)
-        if name is None or name.count is None or not isinstance(value, int | float):
+        if name is None or not name.count or _number(value) is None:
             continue
         metrics[column] = value
         if name.metric in SHARES and name.metric != "missing" and 0 <= value <= 1:
             intervals[column] = _wilson(value, name.count)
-    return {**out, "metrics": metrics, "intervals": intervals, "modes": row.get("modes") or row.get("kinds") or {}}
+    return {**out, "metrics": metrics, "intervals": intervals, "modes": _mapping(row.get("modes") or row.get("kinds"))}
 
 
 def _wilson(share: float, count: int) -> list[float]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from gansmith.core.errors import DataError
 from gansmith.core.file_names import escaped, printable
+from gansmith.core.plain_files import open_plain
 from gansmith.data.base import left_out_line
 from gansmith.imaging.deep_files import SCIENCE_ENDINGS
 from gansmith.imaging.images import ENDINGS, TIFF_STARTS, image_endings
@@ -212,7 +213,7 @@ def _file_starts(files: Sequence[Path]) -> Iterator[tuple[int, bytes]]:
     """Yield the position of each file, and its first bytes; no bytes of a file that cannot be read."""
     for position, path in enumerate(files):
         try:
-            with path.open("rb") as file:
+            with open_plain(path) as file:
                 yield position, file.read(START_BYTES)
         except OSError:
             yield position, b""
