@@ -212,7 +212,9 @@ def test_a_folder_with_one_file_of_images_is_that_file(tmp_path, name):
     folder.mkdir()
     (folder / "README.md").write_text("images")
     array = GRAY[:3]  # fewer than 32, which could be bands of one image
-    np.save(folder / name, array) if name.endswith(".npy") else np.savez(folder / name, x_train=array, y_train=[0, 1, 1])
+    np.save(folder / name, array) if name.endswith(".npy") else np.savez(
+        folder / name, x_train=array, y_train=[0, 1, 1]
+    )
     data = open_data(folder, DataOptions(size="16"))
     assert (data.read(range(3)) == array[..., None]).all()
     assert data.spec.classes == (("0", "1") if name.endswith(".npz") else ())

@@ -719,7 +719,7 @@ def test_sides_may_be_three_and_not_every_photo_needs_a_partner(tmp_path, refuse
 
 def test_sides_in_an_archive_are_to_be_unpacked(tmp_path):
     path = zipped(tmp_path / "set.zip", images("a2b/trainA/1.png", "a2b/trainB/2.png"))
-    with pytest.raises(DataError, match="unpack it into FOLDER; .*--from 'FOLDER/a2b/trainA'"):
+    with pytest.raises(DataError, match=r"unpack it into FOLDER; .*--from 'FOLDER/a2b/trainA'"):
         listed(path)
 
 

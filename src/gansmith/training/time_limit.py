@@ -18,6 +18,8 @@ RARELY = 0.1  # share of the time limit after which the length is revised, also 
 POINT_SEC, SHORTEST_SEC = 0.25, 0.5  # between two notes of the speed; the least time that tells a speed
 NEAR_SEC = 5.0  # the speed before the end is that of the last seconds
 BUSY_SEC = 30.0  # the time over which a busy machine is judged, for the results
+PROMISE_SHARE, PROMISE_SEC = 0.05, 20.0  # a command ends within this share of its time limit or these seconds
+CAUTION = 0.6  # part of the promise by which a run may end too early, because the machine was busy at the start
 ENDING_SHARE = 0.5  # of the time limit, at most, for the end of a run on a machine that others slow down
 STARTING_STEPS = 2  # allocate memory and compile: they tell no speed
 # Results of a finished run, measured on one core of a 2.1 GHz Xeon: imports, report, curves and model; then each frame
@@ -59,6 +61,7 @@ class Timekeeper:
         self._total: dict[str, float] = {}  # seconds in this command, by the work that is no training
         self._last: dict[str, float] = {}  # seconds of the last time
         self._revised_at = self._started = clock.monotonic()
+        self._slow_start = (self._started - began) / max(clock.process(), 1e-9)
         self.restart(0)
 
     def restart(self, iteration: int) -> None:
@@ -165,7 +168,11 @@ class Timekeeper:
         """Return the seconds that the end of the command takes: last snapshot, picture, checkpoint, and results."""
         last = sum(self._last.get(name, 0.0) for name in ("preview", "checkpoint", "snapshot"))
         assert self._limit is not None
-        return min(last + self._results_sec * self._slowness(), ENDING_SHARE * self._limit.seconds)
+        likely = self._results_sec * self._slowness()
+        # Start and results wait for disks and for many short turns of the processor, which training does less.
+        caution = CAUTION * max(PROMISE_SEC, PROMISE_SHARE * self._limit.seconds)
+        results = max(likely, min(self._results_sec * self._slow_start, likely + caution))
+        return min(last + results, ENDING_SHARE * self._limit.seconds)
 
     def _slowness(self) -> float:
         """Return how many times longer work takes than with a core of its own, by the last half minute.

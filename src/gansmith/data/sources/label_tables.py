@@ -43,7 +43,8 @@ MISSING = frozenset({"nan", "<na>", "#n/a", "null", "\\n"})  # what programs wri
 PREFACE_ROWS = 20  # from which the separator of a table is told, and before which its header begins
 # The first bytes of files that are no text, and what they are.
 NO_TEXTS = (
-    (b"PK\3\4", "an Excel file or an archive"), (b"\xd0\xcf\x11\xe0", "an Excel file"), (b"\x1f\x8b", "packed with gzip"),
+    (b"PK\3\4", "an Excel file or an archive"), (b"\xd0\xcf\x11\xe0", "an Excel file"),
+    (b"\x1f\x8b", "packed with gzip"),
     (b"PAR1", "a Parquet file"), (b"SQLite", "a database of SQLite"), (b"BZh", "packed with bzip2"),
     (b"MATLAB", "a file of MATLAB"), (b"\x89HDF", "an HDF5 file"), (b"\x80\x04", "a pickle"),
 )  # fmt: skip
@@ -121,7 +122,8 @@ def _by_table(listing: Listing, table: LabelTable) -> Listing:
         raise DataError(
             "data.table_without_labels",
             f"'{table.where}' has no label for the {len(without):,} images that it names: column"
-            f" '{_cut(title or str(label + 1))}' is empty\n  name the column: --labels '{table.where}:FILECOLUMN:LABELCOLUMN'",
+            f" '{_cut(title or str(label + 1))}' is empty"
+            f"\n  name the column: --labels '{table.where}:FILECOLUMN:LABELCOLUMN'",
         )
     if not labels:
         named = f"its first row names '{_cut(first)}'" if first else "it has no rows"

@@ -59,7 +59,8 @@ SIDES = (
 LIKELY_SIDES = (
     ("images", "annotations"), ("image", "gt"), ("images", "gt"), ("images", "groundtruth"),
     ("input", "gt"), ("input", "groundtruth"), ("rgb", "depth"), ("hazy", "gt"), ("hazy", "clear"), ("rain", "norain"),
-    ("photos", "sketches"), ("photo", "sketch"), ("leftimg8bit", "gtfine"), ("jpegimages", "segmentationclass"), ("jpegimages", "segmentationobject"),
+    ("photos", "sketches"), ("photo", "sketch"), ("leftimg8bit", "gtfine"), ("jpegimages", "segmentationclass"),
+    ("jpegimages", "segmentationobject"),
     ("low", "normal"), ("sar", "optical"), ("img", "mask"), ("img", "gt"), ("images", "segmentation"),
 )  # fmt: skip
 SIDE_WORDS = frozenset(word for pair in (*SIDES, *LIKELY_SIDES) for word in pair)
@@ -643,7 +644,7 @@ def _refuse_mostly_unlabelled(listing: Listing, count: int, where: str, options:
         reason = next((note for note in listing.notes if "left out" in note), "").partition(": ")[2]
         raise DataError(
             "data.mostly_unlabelled",
-            f"only {len(listing.items):,} of {counted(count, 'image')} of '{where}' have a label: {reason} for the others"
+            f"only {len(listing.items):,} of {counted(count, 'image')} of '{where}' have a label; others have {reason}"
             "\n  to use all images without labels: labels=none; to go on with these few: allow_left_out=true",
         )
 
