@@ -106,7 +106,7 @@ def make_bases(folder: Path, tiny_file: Path, *, onnx: bool = True) -> None:
     (photos / "metadata.jsonl").write_text(
         "".join(json.dumps({"file_name": f"{n}.png", "label": n % 2}) + "\n" for n in range(8))
     )
-    shutil.copy(folder / "photos" / "0.png", folder / "photo.png")
+    shutil.copy(folder / "photos" / "0.png", folder / "photo")
     shutil.make_archive(str(folder / "photos"), "zip", photos)
     for ending in ("tar", "tar.gz", "tar.xz", "tar.bz2"):
         with tarfile.open(folder / f"photos.{ending}", "w" if ending == "tar" else f"w:{ending[4:]}") as archive:
@@ -181,6 +181,7 @@ DOORS = (
     Door("state.safetensors", "run", "checkpoints/000000012/state.safetensors", load_model, "tensors"),
     Door("run to be verified", "run", "run.json", verify, "json"),
     Door("image in a folder", "photos", "3.png", _labelled, "image"),
+    Door("image without an ending", "photo", "", open_data, "image"),
     Door("preview of a run", "run", "samples/000000012-ema.png", verify, "image"),
     Door("evaluation", "run", "evaluation/evaluation.json", lambda run: last_evaluation(RunFolder(run).path), "json"),
     Door("labels.csv", "photos", "labels.csv", _labelled, "table"),
@@ -235,7 +236,19 @@ def _closed(path: Path) -> None:
     path.symlink_to("/proc/self/mem")  # a file that cannot be read, also by root
 
 
-SPECIAL = {"pipe": _pipe, "device": _device, "socket": _socket, "folder": _folder, "sparse": _sparse, "closed": _closed}
+def _circle(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+SPECIAL = {
+    "pipe": _pipe,
+    "device": _device,
+    "socket": _socket,
+    "folder": _folder,
+    "sparse": _sparse,
+    "closed": _closed,
+    "circle": _circle,
+}
 
 
 # --- contents -----------------------------------------------------------------------------------------------------

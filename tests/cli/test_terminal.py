@@ -19,6 +19,7 @@ from gansmith import api
 from gansmith.core.events import MessageEvent, PlainLines, Progress, RowEvent, say, say_result
 from gansmith.core.progress import ProgressPrinter
 from gansmith.core.signals import outliving_terminal
+from gansmith.reporting.verify import verify
 from small_images import write_photos
 from small_models import CLASSES, make_model, make_translator
 
@@ -387,6 +388,30 @@ def test_a_result_where_stdout_was_closed_or_its_disk_is_full(monkeypatch):
         monkeypatch.setattr("sys.stdout", stdout)
         with pytest.raises(OSError, match="standard output"):
             say_result(Path("runs/mlp-small-001"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shut", "code", "told"), [
+    (">&-", 0, ""), (">&- 2>&-", 0, ""), ("<&- >&- 2>&-", 0, ""),
+    (">/dev/full", 2, "gansmith: 'standard output' cannot be read or written: No space left on device\n"),
+    ("--json >/dev/full", 2, "gansmith: 'standard output' cannot be read or written: No space left on device\n"),
+    ("2>/dev/full", 0, ""),
+])  # fmt: skip
+def test_standard_streams_that_are_closed_or_full(shut, code, told):
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -m gansmith recipes {shut}', sys.executable], stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.DEVNULL, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (code, told)
+
+
+@pytest.mark.slow
+def test_a_closed_stream_has_no_file_in_its_place(tmp_path, tiny_file):
+    """A file of the run that took the number of stdout would get what others print there."""
+    words = f"train {tiny_file} --recipe mlp-small {' '.join(SMALL)} --steps 2 --device cpu --out {tmp_path / 'run'}"
+    command = f'exec "$0" -m gansmith {words} >&- 2>&-'
+    assert subprocess.run(["sh", "-c", command, sys.executable], check=False).returncode == 0
+    assert verify(tmp_path / "run").is_whole
 
 
 @pytest.mark.slow

@@ -264,6 +264,9 @@ def test_half_built_folders_go_when_no_process_holds_them(tmp_path, monkeypatch)
         finally:
             os._exit(0)
     held = Path(os.read(heard, 4096).decode())
+    with monkeypatch.context() as patch:
+        patch.setattr(store.time, "time", lambda: 4e9)  # the clock jumps
+        store.remove_abandoned()
     with store.building_folder() as mine:
         assert held.exists(), "its process lives"
         assert mine.exists()

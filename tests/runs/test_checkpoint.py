@@ -251,7 +251,7 @@ def full_disk_message(parent: Path, number: int, caught: pytest.ExceptionInfo) -
     needed = int(start.rsplit(" ", 1)[1].replace(",", ""))
     tensors, _ = contents(number)
     assert sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) < needed < 2**21
-    free, todo = rest.split(" are free\n  ")
+    free, todo = rest.split("\n  ")
     assert todo == "the previous checkpoint is intact; free some space, then continue from it with 'gansmith resume'"
     return free
 
@@ -262,7 +262,7 @@ def test_too_little_room_is_seen_before_anything_is_written(refused, tmp_path, m
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     with refused("disk.full", BYTES) as caught:
         save(tmp_path, 2)
-    assert full_disk_message(tmp_path, 2, caught) == "12,345"
+    assert full_disk_message(tmp_path, 2, caught) == "12,345 bytes are free"
     assert [folder.name for folder in list_checkpoints(tmp_path)] == ["000000001"]
     check(load_latest(tmp_path)[0], 1)
 
@@ -271,14 +271,16 @@ def no_space() -> OSError:
     return OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.parametrize(
-    "place", ["save_file", "save_file in rust", "quota in rust", "fsync", "replace", "mkdir", "json"]
-)
+PLACES = ("save_file", "save_file in rust", "quota in rust", "fsync", "replace", "mkdir", "json", "quota", "size")
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_a_disk_that_fills_up_while_saving(refused, tmp_path, monkeypatch, place):
     save(tmp_path, 1)
+    numbers = {"quota": errno.EDQUOT, "size": errno.EFBIG}
 
     def fail(*_: object, **__: object) -> None:
-        raise no_space()
+        raise OSError(numbers[place], os.strerror(numbers[place])) if place in numbers else no_space()
 
     def fail_in_rust(*_: object) -> None:
         reason = "Disk quota exceeded (os error 122)" if "quota" in place else "No space left on device (os error 28)"
@@ -294,10 +296,12 @@ def test_a_disk_that_fills_up_while_saving(refused, tmp_path, monkeypatch, place
         elif place == "mkdir":
             patch.setattr(Path, "mkdir", lambda self, *_, **options: None if options.get("exist_ok") else fail())
         else:
-            patch.setattr(os, place, fail)
+            patch.setattr(os, "fsync" if place in numbers else place, fail)
         with refused("disk.full", BYTES) as caught:
             save(tmp_path, 2)
-    full_disk_message(tmp_path, 2, caught)
+    left = full_disk_message(tmp_path, 2, caught)
+    other = {"quota": "the quota is used up", "size": "the limit on the size of a file is reached"}
+    assert left == other[place.split()[0]] if place.split()[0] in other else left.endswith(" bytes are free")
     assert [folder.name for folder in list_checkpoints(tmp_path)] == ["000000001"], "nothing is left behind"
     check(load_latest(tmp_path)[0], 1)
 

@@ -4,22 +4,28 @@ import json
 import os
 import shutil
 import signal
+import time
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from gansmith import api
+from gansmith.core import clock
 from gansmith.core.errors import GansmithWarning, RecipeError, StoppedError, TrainingError
 from gansmith.data.open import open_data
 from gansmith.inference.load import load_model
 from gansmith.recipes.load import load_recipe
+from gansmith.reporting.diagnosis import diagnose
+from gansmith.reporting.run_results import total_seconds
 from gansmith.runs.checkpoint import list_checkpoints, load_latest
 from gansmith.runs.folder import RunFolder
+from gansmith.runs.log import read_rows
 from gansmith.training import memory, trainer
 from gansmith.training.memory import least_mb, naming_what_fits, refuse_too_large
 from injection import FAULTS, Injector
-from small_runs import PAUSE_AT, assert_same_run, newest, resume, small, train
+from small_runs import MONITORED, PAUSE_AT, assert_same_run, newest, resume, small, train
 
 MOMENTS = (3, 9, 20, 33, 52, 83)  # of the operations of a run of 12 steps
 
@@ -242,6 +248,68 @@ def test_checkpoints_by_the_clock(tiny_file, tmp_path, monkeypatch, whole, no_re
     assert_same_run(run, whole)
     with refused("run.save_interval"):
         train(tiny_file, tmp_path / "other", "mlp-small", save_every_minutes=0)
+
+
+JUMPS = (0, 3e7, -3e7, 5, -5, 1e9, -1e9)  # seconds; a year is 3e7
+
+
+def jumping(monkeypatch) -> None:
+    """Make the clock of the day jump at each look, to and fro."""
+    count, now = iter(range(10**9)), time.time
+
+    class Jumping(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.fromtimestamp(time.time(), tz)
+
+    monkeypatch.setattr(time, "time", lambda: now() + JUMPS[next(count) % len(JUMPS)])
+    monkeypatch.setattr(clock, "wall", time.time)
+    monkeypatch.setattr("gansmith.training.run.datetime", Jumping)
+
+
+@pytest.mark.slow
+def test_a_clock_that_jumps_changes_nothing(tiny_file, tmp_path, monkeypatch, whole, no_results):
+    jumping(monkeypatch)
+    run = train(tiny_file, tmp_path / "run", "mlp-small", save_every_minutes=1e5, stop_at=PAUSE_AT).folder
+    assert resume(run).finished
+    assert_same_run(run, whole)
+    numbers = [row for row in read_rows(run / "timing.jsonl") if "event" not in row]
+    assert len(numbers) == 3
+    assert all(0 <= row["wall_sec"] < 600 and 0 <= row["eta_sec"] < 600 for row in numbers)
+    assert total_seconds(numbers) < 600
+    assert diagnose(run).to_json()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [{"minutes": 0.01}, {"until": "00:00"}])
+def test_a_time_limit_with_a_clock_that_jumps(length, tiny_file, tmp_path, monkeypatch, no_results):
+    jumping(monkeypatch)
+    stop = None if "minutes" in length else 30
+    run = train(tiny_file, tmp_path / "run", "mlp-small", steps=None, stop_at=stop, **length)
+    assert run.finished or run.stopped_by == signal.SIGINT
+    last = newest(run.folder).values
+    assert 0 < last["iteration"] <= RunFolder(run.folder).record.length.iterations
+    assert 0 <= last["used_sec"] < 600
+
+
+@pytest.mark.slow
+def test_an_extractor_that_does_not_fit_is_refused_before_anything_is_written(tiny_file, tmp_path, refused):
+    for name in ("fashion", "nothing"):
+        with refused("recipe.unfit_extractor"):
+            train(tiny_file, tmp_path / "run", "mlp-small", f"monitor.features={name}", "monitor.snapshot_kimg=0.05")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_snapshots_take_an_extractor_that_fits(tmp_path, no_results):
+    """Gray images like those of Fashion-MNIST, but of another size than its extractor takes."""
+    images = np.random.default_rng(0).integers(0, 256, (120, 28, 28, 1), np.uint8)
+    np.savez(tmp_path / "gray.npz", images=images)
+    overrides = [*small("mlp-small"), *MONITORED, "size=16", "previews=1", "log_rows=1"]
+    run = train(tmp_path / "gray.npz", tmp_path / "run", "mlp-small", overrides=overrides)
+    assert run.finished
+    assert all("fd100_untrained_train" in row or "fd100_own_train" in row for row in run.snapshots), run.snapshots
+    assert run.snapshots
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import errno
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from gansmith.imaging.tensors import to_uint8
 from gansmith.inference.load import load_model
 from gansmith.methods.adversarial import USUAL_P
 from gansmith.parts.losses.non_saturating import NonSaturating
+from gansmith.parts.penalties.r1 import R1
 from gansmith.recipes.load import load_recipe
 from gansmith.runs.checkpoint import load_checkpoint
 from gansmith.runs.folder import RunFolder
@@ -134,7 +136,8 @@ def test_a_step_that_is_not_finite_is_skipped_and_reported(
     assert all(row["skipped"] == 0 and row["loss_discriminator"] > 0 for row in others)
     (event,) = run.events
     assert (event["event"], event["iteration"]) == ("skipped", 4)
-    assert event["message"] == "2 steps in a row were skipped: their gradients were not finite"
+    columns = "loss_discriminator, grad_norm_discriminator"
+    assert event["message"] == f"2 steps in a row were skipped: their gradients were not finite ({columns})"
     assert is_finite(run.folder)
 
 
@@ -185,7 +188,8 @@ def test_too_many_bad_steps_roll_back_to_the_last_checkpoint_with_other_draws(
     assert stepped[at:] == [(iteration, 1) for iteration in range(12, 24)]
     assert ("rollback", 12) in events_of(run)
     assert iterations_of(run) == [8, 16, 24]
-    message = "not finite at 0.1 kimg: back to 0.1 kimg with other random draws (rollback 1 of 3)"
+    columns = "loss_discriminator, grad_norm_discriminator"
+    message = f"not finite at 0.1 kimg: {columns}; back to 0.1 kimg with other random draws (rollback 1 of 3)"
     assert message in events.said("warning")
     assert is_finite(run.folder)
     assert newest(run.folder).values["salt"] == 1
@@ -217,7 +221,7 @@ def test_a_pause_while_weights_are_not_finite_changes_nothing(stop_at, tiny_file
     around_steps(after=spoil)
     rhythm = ("checkpoints=4", "log_rows=1")  # of 48 steps: the checkpoint of 24 finds it
     whole = train(tiny_file, tmp_path / "whole", "mlp-small", *rhythm, steps=48)
-    assert whole.events[0]["message"].startswith("not finite at 0.2 kimg: back to 0.1 kimg")
+    assert whole.events[0]["message"].startswith("not finite at 0.2 kimg: generator.")
     run = train(tiny_file, tmp_path / "run", "mlp-small", *rhythm, steps=48, stop_at=stop_at)
     assert not run.finished
     events = Listener()
@@ -261,6 +265,48 @@ def test_a_batch_statistic_alone_that_is_not_finite_rolls_back(
     assert is_finite(run.folder)
 
 
+def _spoil_weight(state: RunState) -> None:
+    next(state.method.networks["discriminator"].parameters()).data[0] = NAN
+
+
+def _nan_batch(read):
+    def spoiled(self, draw):
+        batch = read(self, draw)
+        return batch if draw < 12 else replace(batch, images=batch.images * NAN)
+
+    return spoiled
+
+
+PLACES = {
+    "loss of D": ("loss_discriminator",), "loss of G": ("loss_generator",), "penalty": ("penalty_r1",),
+    "weight": ("discriminator.", "loss_discriminator"), "batch": ("loss_discriminator",),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "named"), PLACES.items(), ids=PLACES)
+def test_the_place_of_a_number_that_is_not_finite_is_named(
+    place, named, tiny_file, tmp_path, monkeypatch, around_steps, no_results
+):
+    if place == "weight":
+        around_steps(after=lambda state: _spoil_weight(state) if state.iteration >= 6 else None)
+    elif place == "batch":
+        monkeypatch.setattr(BatchStream, "read", _nan_batch(BatchStream.read))
+    else:
+        now, owner = [0], R1 if place == "penalty" else NonSaturating
+        name = {"loss of D": "discriminator", "loss of G": "generator", "penalty": "__call__"}[place]
+        real = getattr(owner, name)
+        around_steps(before=lambda state: now.__setitem__(0, state.iteration))
+        spoiled = lambda *each, **more: real(*each, **more) * (NAN if now[0] >= 6 else 1)  # noqa: E731
+        monkeypatch.setattr(owner, name, spoiled)
+    penalty = ("penalties=[{kind: r1, weight: 1}]",) if place == "penalty" else ()
+    with pytest.raises(TrainingError) as caught:
+        train(tiny_file, tmp_path / "run", "mlp-small", "checkpoints=24", "log_rows=24", *penalty, steps=96)
+    assert caught.value.code == "training.diverged"
+    assert all(each in str(caught.value).partition("\n")[0] for each in named), str(caught.value)
+    assert is_finite(tmp_path / "run")
+
+
 @pytest.mark.slow
 def test_a_run_that_stays_not_finite_ends_with_an_error(tiny_file, tmp_path, poison, no_results):
     poison(lambda iteration, salt: iteration >= 6)
@@ -268,7 +314,8 @@ def test_a_run_that_stays_not_finite_ends_with_an_error(tiny_file, tmp_path, poi
     with pytest.raises(TrainingError) as caught:
         train(tiny_file, folder, "mlp-small", "checkpoints=24", "log_rows=24", steps=144)
     first, second = str(caught.value).split("\n")
-    assert re.fullmatch(r"training stopped at [01]\.\d kimg: losses are not finite even after 3 rollbacks", first)
+    assert re.fullmatch(r"training stopped at [01]\.\d kimg: .* not finite even after 3 rollbacks", first)
+    assert "loss_discriminator" in first
     assert second == f"  the last good checkpoint is in {folder / 'checkpoints'}; try a lower lr, for example lr=1e-4"
     assert [name for name, _ in events_of(api.Run(folder, False))].count("rollback") >= 1
     assert is_finite(folder)

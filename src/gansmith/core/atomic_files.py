@@ -42,9 +42,8 @@ def commit_file(path: Path, write: Callable[[Path], object], *, flush: bool = Tr
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if is_disk_full(problem):
-            free = shutil.disk_usage(path.parent).free
             raise DiskFullError(
-                "disk.full", f"the disk is too full to write {path}: {free:,} bytes are free"
+                "disk.full", f"the disk is too full to write {path}: {room_left(path.parent, problem)}"
             ) from problem
         raise
     if flush:
@@ -116,6 +115,16 @@ def is_disk_full(problem: BaseException) -> bool:
     return isinstance(problem, SafetensorError) and any(
         word in str(problem) for word in ("No space", "quota", "too large")
     )
+
+
+def room_left(folder: Path, problem: BaseException) -> str:
+    """Return in words how much room is left, or which limit below the disk's own room an error of writing tells of."""
+    number = getattr(problem.__cause__ if isinstance(problem, DiskFullError) else problem, "errno", None)
+    if number == errno.EDQUOT or "quota" in str(problem):
+        return "the quota is used up"
+    if number == errno.EFBIG or "File too large" in str(problem):
+        return "the limit on the size of a file is reached"
+    return f"{shutil.disk_usage(folder).free:,} bytes are free"
 
 
 def _umask() -> int:

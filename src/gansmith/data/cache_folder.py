@@ -169,7 +169,10 @@ def building_folder() -> Iterator[Path]:
 
 
 def remove_abandoned() -> None:
-    """Remove folders that killed processes left half built: no process holds their lock, or they are a day old."""
+    """Remove folders that killed processes left half built: no process holds their lock.
+
+    Without a lock their age decides, which a jump of the clock can make large: a locked folder is never too old.
+    """
     for folder in data_folder("entries").glob(".building-*"):
         with contextlib.suppress(FileNotFoundError):
             beside = folder.with_name(folder.name + LOCK)
@@ -177,18 +180,20 @@ def remove_abandoned() -> None:
             if folder.name.endswith(LOCK):
                 if age > JUST_MADE_SEC and not folder.with_name(folder.name.removesuffix(LOCK)).exists():
                     folder.unlink(missing_ok=True)
-            elif age > ABANDONED_AFTER_SEC or (beside.exists() and _is_free(beside)):
+            elif _is_free(beside) if beside.exists() else age > ABANDONED_AFTER_SEC:
                 shutil.rmtree(folder, ignore_errors=True)
                 beside.unlink(missing_ok=True)
 
 
 def _is_free(lock: Path) -> bool:
-    """Say whether no process holds a lock; False where the file system has no locks."""
+    """Say whether no process holds a lock; where the file system has no locks, whether it is a day old."""
     found = FileLock(lock)
     try:
         found.acquire(timeout=0)
-    except (Timeout, OSError, NotImplementedError):
+    except Timeout:
         return False
+    except (OSError, NotImplementedError):
+        return time.time() - lock.stat().st_mtime > ABANDONED_AFTER_SEC
     found.release()
     return True
 

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gansmith.core import clock
-from gansmith.core.atomic_files import is_disk_full
+from gansmith.core.atomic_files import is_disk_full, room_left
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import (
     CheckpointError,
@@ -306,10 +305,9 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
     except OSError as problem:
         if not is_disk_full(problem):
             raise _cannot_write(trainer, problem) from problem
-        free = shutil.disk_usage(run.path).free
         raise DiskFullError(
             "disk.full",
-            f"the disk is too full to write {problem.filename or run.path}: {free:,} bytes are free"
+            f"the disk is too full to write {problem.filename or run.path}: {room_left(run.path, problem)}"
             f"\n  the last checkpoint is intact; free some space, then: gansmith resume {run.path}",
         ) from problem
     finally:

@@ -1,5 +1,6 @@
 """The state of a run during training, in memory and as the tensors of a checkpoint."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,11 +138,25 @@ class RunState:
 
     def all_finite(self) -> bool:
         """Say whether every weight, batch statistic and average is finite."""
-        modules = [self.method.networks, *(ema.network for ema in self.averages.values())]
-        tensors = [t for module in modules for t in (*module.parameters(), *module.buffers())]
-        tensors += [*self.method.state.values(), *self.method.pools.values()]
-        norms = torch._foreach_norm([t.detach() for t in tensors if t.is_floating_point()], torch.inf)
+        norms = torch._foreach_norm([each for _, each in self._floats()], torch.inf)
         return bool(torch.stack(list(norms)).isfinite().all())
+
+    def not_finite(self) -> list[str]:
+        """Return the names of weights, batch statistics and averages that are not finite."""
+        return [name for name, tensor in self._floats() if not tensor.isfinite().all()]
+
+    def _floats(self) -> Iterator[tuple[str, Tensor]]:
+        modules = {
+            "": self.method.networks,
+            **{f"average of {name}.": ema.network for name, ema in self.averages.items()},
+        }
+        named = [
+            (before + name, tensor)
+            for before, module in modules.items()
+            for name, tensor in (*module.named_parameters(), *module.named_buffers())
+        ]
+        named += [*self.method.state.items(), *self.method.pools.items()]
+        return ((name, tensor.detach()) for name, tensor in named if tensor.is_floating_point())
 
     def values(self) -> dict[str, Any]:
         """Return the values of a checkpoint that are not tensors."""

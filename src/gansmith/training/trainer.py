@@ -47,6 +47,7 @@ from gansmith.training.time_limit import Timekeeper
 
 BAD_STEPS_IN_A_ROW = 8  # after more skipped steps in a row the run rolls back
 MAX_FAILED_SAVES = 3
+MOST_NAMED = 3  # columns and weights that are not finite, in a message
 MENTIONED = 0.1  # a smaller change of the length is in the log alone
 
 
@@ -118,9 +119,9 @@ class Trainer:
             # Log row. It also counts skipped steps, too many of which roll back.
             row_due = row_due or at_end
             if row_due:
-                self._write_row({} if before is None else update_ratios(state, before))
-                if not self._is_healthy():
-                    self._roll_back()
+                not_finite = self._write_row({} if before is None else update_ratios(state, before))
+                if not self._is_healthy(not_finite):
+                    self._roll_back(not_finite)
                     continue
 
             # Previews of the fixed inputs.
@@ -132,7 +133,7 @@ class Trainer:
                 if row_due or self._is_finite():
                     self._save(planned=checkpoint_due, stop=stop)
                 elif checkpoint_due or at_end:
-                    self._roll_back()
+                    self._roll_back([])
                     continue
                 elif stop:  # without the stop, the next row or checkpoint would roll back; so it will after a resume
                     reason = f"not finite at {state.kimg:.1f} kimg: not saved; the last checkpoint stays as it is"
@@ -192,7 +193,8 @@ class Trainer:
     def _progress(self) -> Progress:
         return Progress("training", self.state.kimg, self.length.schedule_kimg)
 
-    def _write_row(self, ratios: dict[str, float]) -> None:
+    def _write_row(self, ratios: dict[str, float]) -> list[str]:
+        """Write a row of the log, and return the columns that are not finite."""
         state = self.state
         means = {**state.meter.take(self.runtime), **ratios}
         at = {"iteration": state.iteration, "kimg": round(state.kimg, 6)}
@@ -203,6 +205,7 @@ class Trainer:
             append_row(self.run.log, row)
             append_row(self.run.timing, {**at, **speed})
         self.on_event(RowEvent({**row, **cast(dict[str, float], speed)}, self._progress()))
+        return [name for name, value in means.items() if not math.isfinite(value)]
 
     def _write_previews(self) -> None:
         if self.runtime.is_main:
@@ -227,33 +230,34 @@ class Trainer:
             now = {"length": self.length, "ended_by": decision.verdict}
             self.run.write_record(self.run.record.model_copy(update=now))
 
-    def _is_healthy(self) -> bool:
+    def _is_healthy(self, not_finite: list[str]) -> bool:
         """Say whether training can go on, and report skipped steps; a few on their own do not roll back."""
         worst = int(self.state.bad_steps[1].item())
         self.state.bad_steps[1] = 0
         finite = self._is_finite()
         if worst:
-            self._write_event("skipped", f"{worst} steps in a row were skipped: their gradients were not finite")
+            text = f"{worst} steps in a row were skipped: their gradients were not finite"
+            self._write_event("skipped", f"{text} ({_few(not_finite)})")
         return finite and worst <= BAD_STEPS_IN_A_ROW
 
     def _is_finite(self) -> bool:
         return not self.runtime.any_process(not self.state.all_finite())  # each process has its own pools
 
-    def _roll_back(self) -> None:
+    def _roll_back(self, not_finite: list[str]) -> None:
         """Return to the last checkpoint of the schedule with other random draws.
 
-        Raises TrainingError after MAX_ROLLBACKS.
+        ``not_finite`` are columns of the last row. Raises TrainingError after MAX_ROLLBACKS.
         """
         state, failed_at = self.state, self.state.kimg
-        rollbacks = state.salt + 1
+        rollbacks, where = state.salt + 1, _few([*state.not_finite(), *not_finite])
         if rollbacks > MAX_ROLLBACKS:
             raise TrainingError(
                 "training.diverged",
-                f"training stopped at {failed_at:.1f} kimg: losses are not finite even after {MAX_ROLLBACKS} rollbacks"
+                f"training stopped at {failed_at:.1f} kimg: {where} not finite even after {MAX_ROLLBACKS} rollbacks"
                 f"\n  the last good checkpoint is in {self.run.checkpoints}; try a lower lr, for example lr=1e-4",
             )
         self._restore(lambda each: bool(each.values["planned"]))
-        message = f"not finite at {failed_at:.1f} kimg: back to {state.kimg:.1f} kimg with other random draws"
+        message = f"not finite at {failed_at:.1f} kimg: {where}; back to {state.kimg:.1f} kimg with other random draws"
         self._write_event("rollback", f"{message} (rollback {rollbacks} of {MAX_ROLLBACKS})")
 
     def _roll_back_to_best(self, decision: Decision) -> None:
@@ -339,6 +343,14 @@ class Trainer:
         best = best_snapshot(self.run.read_snapshots())
         kept = [folder for folder in folders if best and int(folder.name) == best["iteration"]]
         return {*planned, *folders[:1], *kept}
+
+
+def _few(names: list[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    if not names:  # in another process, whose pools are its own
+        return "weights"
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def latest_checkpoint(run: RunFolder) -> tuple[Checkpoint, list[str]]:

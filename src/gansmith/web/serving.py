@@ -18,6 +18,7 @@ from uvicorn.supervisors import Multiprocess
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import say
+from gansmith.core.plain_files import open_plain
 from gansmith.web.app import create_app
 from gansmith.web.security import Security
 
@@ -69,13 +70,17 @@ class PatientProtocol(H11Protocol):
 def serve(options: ServeOptions, *, workers: int = 1, open_page: bool = False) -> None:
     """Serve until Ctrl-C.
 
-    Raises GansmithError for a path that does not exist, a taken port, and another host without a token.
+    Raises GansmithError for a path that does not exist, a taken port, and another host without a token, and OSError as
+    ``open_plain`` for a path that is neither a folder nor a plain file.
     """
     missing = [path for path in options.paths if not Path(path).exists()]
     if missing and not options.page:
         raise GansmithError(
             "model.not_found", f"'{missing[0]}' does not exist\n  pass an .onnx file, a model folder or a run"
         )
+    for path in set(options.paths) - set(missing):
+        if not Path(path).is_dir():
+            open_plain(path).close()
     if options.token is None and not _is_loopback(options.host):
         raise GansmithError(
             "web.host_needs_token",
