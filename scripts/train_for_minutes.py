@@ -64,9 +64,11 @@ def seen(run: Path, minutes: float, of: str, words: str) -> dict[str, Any]:
     options = EvaluationOptions(num=1_000, on_training=True, metrics=METRICS)
     found = gansmith.evaluate(run, options=options, device="cpu", out=run / "evaluation")[0].numbers
     numbers = {name.split("1k")[0]: round(value.value, 3) for name, value in found.items()}
+    by_class = 8 * len(model.classes)  # a row for each class
+    grid = model.sample(by_class or SHOWN, seed=0).grid(8 if by_class else COLUMNS)
     PICTURES.mkdir(exist_ok=True)
     stem = f"{'gray' if spec.channels == 1 else 'colour'}-{spec.count}-{side}-px-{minutes:g}-min"
-    picture = PICTURES / write_picture(model.sample(SHOWN, seed=0).grid(COLUMNS).array, PICTURES / stem)
+    picture = PICTURES / write_picture(grid.array, PICTURES / stem)
     return {
         "side": side, "channels": spec.channels, "count": spec.count, "of": of, "words": words, "minutes": minutes,
         "kimg": round(record.length.schedule_kimg, 1), "seed": record.seed, "cpu": record.numerics.cpu,
