@@ -17,7 +17,7 @@ from gansmith.core.errors import DataError, DiskFullError, GansmithWarning, coun
 from gansmith.core.events import OnProgress
 from gansmith.core.runtime import Runtime
 from gansmith.core.shared_work import ALONE, together
-from gansmith.data.base import MOST_BAD, DataOptions, DataSpec, DataSummary, ImageData, Item, Listing, Pixels, Source
+from gansmith.data.base import MOST_BAD, DataOptions, DataSpec, DataSummary, ImageData, Listing, Pixels, Source
 from gansmith.data.cache_check import damaged_rows
 from gansmith.data.cache_folder import (
     DIGESTS,
@@ -44,7 +44,7 @@ from gansmith.data.decoding import (
     values_of,
 )
 from gansmith.data.image_format import infer_format
-from gansmith.data.streaming import StreamedPixels, shard_edges, window_of
+from gansmith.data.streaming import StreamedItems, StreamedPixels, shard_edges, window_of
 from gansmith.data.survey import StepCounter, reading, survey
 from gansmith.data.value_format import needs_values
 from gansmith.imaging.images import POINT
@@ -79,12 +79,14 @@ def _load_or_build(source: Source, options: DataOptions, on_progress: OnProgress
         try:
             with reading(source):
                 entry, plan, room = _build(source, options, on_progress, runtime)
-            record = _record(entry, plan, options, room)
+            record = {**_record(entry, plan, options, room), "version": VERSION, "stamp": stamp}
             if all(info.sha256 for info in plan.infos):  # else the next start tries the unreadable files again
-                spec, form = _assemble(entry, record, source, options).spec, plan.image_format
-                commit_json(index_path(source, options), {**record, "version": VERSION, "stamp": stamp})
+                data, form = _assemble(entry, record, source, options), plan.image_format
+                if isinstance(data.pixels, StreamedPixels):
+                    data.pixels.items.keep([item.locator for item in data.pixels.items.good(plan.listing.items)])
+                commit_json(index_path(source, options), record)
                 for fit in {options.fit, form.fit}:  # a run resumes with the latter
-                    exact = options.like(spec).model_copy(update={"fit": fit})
+                    exact = options.like(data.spec).model_copy(update={"fit": fit})
                     known = _record(entry, plan, exact, room)
                     commit_json(index_path(source, exact), {**known, "version": VERSION, "stamp": stamp})
         except (OSError, DiskFullError) as problem:
@@ -257,7 +259,7 @@ def _cannot_write(problem: OSError | DiskFullError) -> DataError:
 def _assemble(entry: Entry, record: dict[str, Any], source: Source, options: DataOptions) -> ImageData:
     """Return the data set of an entry, with the name and the notes of one source."""
     room = record.get("stream")
-    pixels = _streamed(entry, source, options, room) if room else entry.pixels()
+    pixels = _streamed(entry, source, record["stamp"], options, room) if room else entry.pixels()
     count, height, width, channels = entry.shape
     values, source_values = entry.values()
     classes = tuple(entry.meta["classes"])
@@ -286,22 +288,13 @@ def _assemble(entry: Entry, record: dict[str, Any], source: Source, options: Dat
     return ImageData(spec, summary, labels, pixels, np.arange(count), entry.array(DIGESTS))
 
 
-def _streamed(entry: Entry, source: Source, options: DataOptions, room: int) -> StreamedPixels:
+def _streamed(entry: Entry, source: Source, stamp: str, options: DataOptions, room: int) -> StreamedPixels:
     """Return the pixels of an entry that is streamed through so many bytes of disk."""
     folder = entry.folder / f"pieces-{room}"
     folder.mkdir(exist_ok=True)
-    bad = {each["file"] for each in entry.quarantine()}
-
-    def items() -> list[Item]:
-        found = [item for item in source.scan().items if item.name not in bad]
-        if len(found) == entry.shape[0]:
-            return found
-        raise DataError(
-            "data.changed_while_read",
-            f"'{source.location}' has {len(found):,} readable images, and had {entry.shape[0]:,} at the first start"
-            "\n  bring the old files back, then 'gansmith resume' goes on",
-        )
-
+    bad = frozenset(each["file"] for each in entry.quarantine())
+    key = hashlib.sha256(f"{source.location} {stamp}".encode()).hexdigest()[:16]
+    items = StreamedItems(source, bad, entry.array(LABELS), entry.folder / f"places-{key}.npy")
     stored = IMAGE_FORMAT.validate_python(entry.meta["format"])
     return StreamedPixels(
         folder, source, options, stored, entry.dtype, entry.array(DIGESTS), entry.meta["shards"], room, items

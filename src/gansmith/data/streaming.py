@@ -7,6 +7,7 @@
 
 import contextlib
 import hashlib
+import io
 import os
 import threading
 import time
@@ -83,6 +84,66 @@ def windowed_order(seed: int, epoch: int, pieces: np.ndarray, sizes: np.ndarray,
 
 
 @dataclass
+class StreamedItems:
+    """The item of each row of a streamed set; the places of items in shards, which are numbers, are kept in a file."""
+
+    source: Source
+    bad: frozenset[str]  # names of the images that were left out
+    labels: np.ndarray  # int64 (N,)
+    kept: Path  # the file
+    _locators: Any = None  # one for each row
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, rows: np.ndarray) -> list[Item]:
+        """Return the items of rows; their names may be missing."""
+        with self._lock:
+            if self._locators is None:
+                self._locators = self._read()
+        found = [self._locators[row] for row in rows]
+        if isinstance(self._locators, np.ndarray):
+            found = [tuple(place.tolist()) for place in found]
+        return [Item("", int(self.labels[row]), place) for row, place in zip(rows, found, strict=True)]
+
+    def name(self, row: int) -> str:
+        """Return the name of a row's image, for messages: it lists the source again."""
+        with contextlib.suppress(GansmithError, OSError):
+            return self._scan()[row].name
+        return f"image {row}"
+
+    def _read(self) -> Any:
+        """Return the locators from the file, else from the source."""
+        with contextlib.suppress(OSError, ValueError):
+            kept = np.load(self.kept, mmap_mode="r", allow_pickle=False)
+            if len(kept) == len(self.labels):
+                return kept
+        found = [item.locator for item in self._scan()]
+        self.keep(found)
+        return found
+
+    def keep(self, locators: Sequence[Any]) -> None:
+        """Write the file, if the source has shards: their items are found by numbers alone."""
+        if hasattr(self.source, "shard_of") and all(type(part) is int for place in locators for part in place):
+            buffer = io.BytesIO()
+            np.save(buffer, np.array(locators, np.int64))
+            with contextlib.suppress(OSError, DiskFullError):
+                commit_bytes(self.kept, buffer.getvalue(), flush=False)
+
+    def good(self, items: Sequence[Item]) -> list[Item]:
+        """Return the items that were not left out."""
+        return [item for item in items if item.name not in self.bad]
+
+    def _scan(self) -> list[Item]:
+        found = self.good(self.source.scan().items)
+        if len(found) == len(self.labels):
+            return found
+        raise DataError(
+            "data.changed_while_read",
+            f"'{self.source.location}' has {len(found):,} readable images, and had {len(self.labels):,} at the first"
+            " start\n  bring the old files back, then 'gansmith resume' goes on",
+        )
+
+
+@dataclass
 class StreamedPixels:
     """The images of a set as an array (N, H, W, C) whose rows are decoded on demand; DataError for changed files.
 
@@ -98,13 +159,11 @@ class StreamedPixels:
     digests: np.ndarray  # uint8 (N, 2, 16), as of the cache
     shards: Sequence[int] | None  # the first row of each, None for a source without shards
     room: int  # bytes
-    items: Callable[[], Sequence[Item]]  # of each row; called when the first piece is decoded
+    items: "StreamedItems"
     _maps: dict[int, np.ndarray] = field(default_factory=dict)
     _checked: set[int] = field(default_factory=set)
     _expected: list[int] = field(default_factory=list)
     _ahead: threading.Thread | None = None
-    _items: Sequence[Item] | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         silence_readers()
@@ -133,9 +192,8 @@ class StreamedPixels:
 
     def expect(self, pieces: Sequence[int]) -> None:
         """Decode pieces ahead, in this order, in a thread; earlier ones that are not named may be removed."""
-        self._expected = list(pieces)
-        for piece in [piece for piece in self._maps if piece not in set(pieces)]:
-            del self._maps[piece]
+        self._expected, wanted = list(pieces), set(pieces)
+        self._maps = {piece: mapped for piece, mapped in self._maps.items() if piece in wanted}
         for piece in pieces:
             with contextlib.suppress(OSError):
                 os.utime(self._path(piece))  # used last
@@ -257,10 +315,6 @@ class StreamedPixels:
 
     def _decoded(self, rows: np.ndarray) -> np.ndarray:
         """Return rows, decoded from the source; DataError for a file that is not what it was."""
-        with self._lock:
-            if self._items is None:
-                self._items = self.items()
-        items = self._items
         unique, back = np.unique(rows, return_inverse=True)
         out, found = np.empty((len(unique), *self.shape[1:]), self.dtype), np.zeros(len(unique), bool)
 
@@ -270,26 +324,26 @@ class StreamedPixels:
             try:
                 payload = read()
                 if digest(payload)[:16] != self.digests[row, 0].tobytes():
-                    raise self._changed(items[row], "its content is another one")
+                    raise self._changed(row, "its content is another one")
                 pixels = fitted(payload, self.stored, self.options)
             except ImageError as problem:
-                raise self._changed(items[row], str(problem)) from problem
+                raise self._changed(row, str(problem)) from problem
             if _sum(pixels) != self.digests[row, 1].tobytes():
-                raise self._changed(items[row], f"Pillow {PIL.__version__} decodes it to other pixels")
+                raise self._changed(row, f"Pillow {PIL.__version__} decodes it to other pixels")
             return at, pixels
 
         workers = num_workers(float(self.shape[1] * self.shape[2]))
-        jobs = self.source.stream([items[row] for row in unique])
+        jobs = self.source.stream(self.items.of(unique))
         for at, pixels in in_threads(decode, jobs, self.source.items_per_job, workers):
             out[at], found[at] = pixels, True
         if not found.all():
-            raise self._changed(items[unique[found.argmin()]], "it is missing")
+            raise self._changed(unique[found.argmin()], "it is missing")
         return out if len(unique) == len(rows) and (back[1:] > back[:-1]).all() else out[back]
 
-    def _changed(self, item: Item, what: str) -> DataError:
+    def _changed(self, row: int, what: str) -> DataError:
         return DataError(
             "data.changed_while_read",
-            f"'{item.name}' in '{self.source.location}' has changed since the first start: {what}"
+            f"'{self.items.name(row)}' in '{self.source.location}' has changed since the first start: {what}"
             "\n  bring the old files back, then 'gansmith resume' goes on",
         )
 
