@@ -81,6 +81,6 @@ class Bins(Metric):
             return Number(value, math.sqrt(max(value * (1 - value), 1e-12) / bins), f"{bins} bins", len(fake))
 
         words = f"{int(different.sum())} of {bins} groups of similar images are made too rarely or too often"
-        words += f", {int(empty.sum())} of them hardly ever" if bool(empty.any()) else ""
+        words += f"; {int(empty.sum())} are hardly made at all" if bool(empty.any()) else ""
         facts = {"z": [round(value, 2) for value in score.tolist()], "empty": torch.nonzero(empty).flatten().tolist()}
         return Finding({"ndb": share_of(different), "empty_bins": share_of(empty)}, facts, (words,))
