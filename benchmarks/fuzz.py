@@ -18,6 +18,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import traceback
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -396,8 +397,14 @@ def main() -> None:
         make_bases(bases, bases / "images.npz")
         api.evaluate(bases / "run", options=FEW)
         known = readers(bases)
+        failed = 0
         for name in args.readers or known:
-            print(f"{name}: {fuzz(*known[name], args.minutes):,} files, no failure", flush=True)
+            try:
+                print(f"{name}: {fuzz(*known[name], args.minutes):,} files, no failure", flush=True)
+            except Exception:
+                failed += 1
+                print(f"{name}: FAILED\n{traceback.format_exc()}", flush=True)
+    sys.exit(f"{failed} readers failed" if failed else 0)
 
 
 def fuzz(strategy: Any, read: Read, allowed: tuple[type[Exception], ...], minutes: float) -> int:

@@ -48,8 +48,9 @@ from small_runs import quick_curves, quick_film, train, with_results
 try:  # an extra
     from gansmith.web.judge import _evaluation
     from gansmith.web.listing import _card
+    from gansmith.web.models import Models
+    from gansmith.web.places import Places
     from gansmith.web.runs import Watch
-    from gansmith.web.state import State
 except ModuleNotFoundError:
     Watch = None  # type: ignore[assignment,misc]
 
@@ -129,10 +130,10 @@ def _labelled(folder: Path) -> object:
 
 def _watched(folder: Path) -> None:
     """Show a run and its model as Studio does: lists, details, curves, snapshots, evaluation and model card."""
-    state = State.of([folder.parent])
-    watch = Watch(state)
-    told: list[Any] = [watch.summaries(), [_card(each) or each.to_json() for each in state.models.list()]]
-    for name, path in state.places.search().runs.items():
+    places = Places([folder.parent])
+    watch = Watch(mock.Mock(places=places))
+    told: list[Any] = [watch.summaries(), [_card(each) or each.to_json() for each in Models(places).list()]]
+    for name, path in places.search().runs.items():
         reader = watch.reader(name)
         reader.refresh()
         while reader.log.catch_up():

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from attacks import CONTENTS, DOORS, HEAVY, SPECIAL, Door, attack, make_bases
+from attacks import CONTENTS, DOORS, HEAVY, NAMES, SPECIAL, Door, attack, make_bases
 
 pytestmark = pytest.mark.slow
 
 FIRST = {door.kind: door for door in reversed(DOORS)}  # one door of each kind of content
-CASES = [(door, name) for door in DOORS for name in SPECIAL]
-CASES += [(door, name) for kind, door in FIRST.items() for name in CONTENTS[kind] if name not in HEAVY]
+CASES = [(door, name) for door in DOORS for name in (NAMES if door.kind == "names" else SPECIAL)]
+CASES += [
+    (door, name) for kind, door in FIRST.items() if kind != "names" for name in CONTENTS[kind] if name not in HEAVY
+]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,8 @@ CODE = re.compile(r"[a-z]+(\.[a-z0-9_]+)+")
 MADE_FROM_OTHERS = {
     "code_of(problem)",  # of the pydantic error that a RecipeError reports
     "problem.code",  # of the error to whose message one more line is added
+    "f'{area}.storage_package'",  # of a run's storage or of that of the data
+    "f'{area}.storage_refused'",
     "told['code']",  # of the error that a process of the studio tells
 }
 

@@ -621,15 +621,6 @@ def test_training_and_verbs_take_the_same_files(tmp_path):
         assert {name.partition("/")[2] for name in taken} == {item.name.rpartition("/")[2] for item in listing.items}
 
 
-def test_a_folder_with_nearly_all_images_and_a_few_beside_it_are_no_classes(tmp_path):
-    folder = write(tmp_path, numbered("photos/{}.png", 298) | numbered("examples/{}.png", 2))
-    listing = listed(folder)
-    assert (listing.classes, len(listing.items)) == ((), 300)
-    assert "no labels: the folder photos has 298 of 300 images" in "\n".join(listing.notes)
-    assert listed(folder, labels="folders").classes == ("examples", "photos")
-    assert listed(write(tmp_path, numbered("examples/{}.png", 5))).classes == ("examples", "photos")  # a rare class
-
-
 @pytest.mark.parametrize(
     ("name", "help"),
     [

@@ -60,8 +60,7 @@ def test_any_rows_are_those_of_the_cache(shards):
     assert (data.spec.fingerprint, data.spec.classes) == (kept.spec.fingerprint, kept.spec.classes)
     assert (data.labels == kept.labels).all()
     assert bytes_in(data) == 0, "only the rows that were asked for are decoded"
-    assert (data.spec.stream, kept.spec.stream) == (ROOM, None)
-    assert DataOptions().like(data.spec).stream == ROOM, "a run resumes with the same room"
+    assert (data.room, kept.room) == (ROOM, None)
     assert any("at a time are shuffled" in note for note in data.summary.notes)
 
 
@@ -140,7 +139,7 @@ def test_an_image_that_has_changed_is_an_error_when_it_is_needed(shards, tmp_pat
 def test_a_set_that_does_not_fit_the_disk_is_streamed_unasked(shards, monkeypatch, refused):
     monkeypatch.setattr(decoding, "STREAM_BYTES", ROOM)
     monkeypatch.setattr(decoding.shutil, "disk_usage", lambda _: Usage(0, 0, ROOM + 1))
-    assert open_data(shards[0]).spec.stream == ROOM
+    assert open_data(shards[0]).room == ROOM
     monkeypatch.setattr(decoding.shutil, "disk_usage", lambda _: Usage(0, 0, 500_000))
     with refused("data.cache_full"):
         open_data(shards[0], DataOptions(size=48))

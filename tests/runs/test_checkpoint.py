@@ -149,7 +149,7 @@ def test_a_save_that_is_not_killed_ends(tmp_path):
     check(load_latest(tmp_path)[0], 2)
 
 
-BYTES = (r"[\d,]+ bytes are needed, [\d,]+ are free",)  # differ from disk to disk
+BYTES = (r"[\d,]+ bytes are needed, [\d,]+ bytes are free",)  # differ from disk to disk
 
 
 def flip(path: Path, position: int) -> None:

@@ -81,7 +81,7 @@ def test_a_record_with_a_wrong_field_is_refused(change, refused, tmp_path):
 @pytest.mark.parametrize(
     ("place", "value"),
     [
-        ("data.spec.height", 0), ("data.spec.channels", -1), ("data.spec.count", 0), ("data.spec.held_out", -1),
+        ("data.spec.count", -1), ("data.spec.held_out", -1), ("data.spec.source_scale", 0),
         ("data.holdout", 1.0), ("length.log_every", 0), ("length.schedule_kimg", 0), ("length.iterations", -1),
         ("numerics.threads", 0), ("numerics.processes", 0),
     ],

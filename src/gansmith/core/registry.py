@@ -6,6 +6,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import math
 import os
 import pkgutil
 import sys
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 from gansmith.core.errors import GansmithError, RecipeError, nearest, reason_of, unknown_name
@@ -25,8 +26,21 @@ ENTRY_POINT_GROUP = "gansmith.plugins"
 MAX_PLUGIN_BYTES = 2**24
 
 
-Positive = Annotated[int, Field(ge=1)]  # checked where a model or dataclass is read from a file
-NotNegative = Annotated[int, Field(ge=0)]
+def _within(low: float, below: float = math.inf) -> AfterValidator:
+    """Return a check of numbers that are read from a file. A schema of the file does not show it."""
+
+    def check(value: Any) -> Any:
+        if not low <= value < below:
+            raise ValueError(f"{value} is out of range")
+        return value
+
+    return AfterValidator(check)
+
+
+Positive = Annotated[int, _within(1)]
+NotNegative = Annotated[int, _within(0)]
+AboveZero = Annotated[float, _within(sys.float_info.min)]
+Share = Annotated[float, _within(0, 1)]
 
 
 class FrozenModel(BaseModel):

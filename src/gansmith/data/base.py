@@ -7,14 +7,14 @@ import codecs
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Annotated, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from pydantic import Field, field_validator
 
 from gansmith.core.errors import counted
 from gansmith.core.file_names import escaped, path_of
-from gansmith.core.registry import FrozenModel, NotNegative, Positive
+from gansmith.core.registry import FrozenModel, NotNegative, Positive, Share
 from gansmith.imaging.images import PIXEL_LIMIT, POINT, Fit
 from gansmith.imaging.values import MOST_BANDS, STORED, PixelValues, picture_of
 
@@ -203,9 +203,8 @@ class DataOptions(FrozenModel):
         return DataOptions.model_validate({**self.model_dump(), **exact})
 
     def like(self, spec: "DataSpec") -> "DataOptions":
-        """Return these options with the size, channels, fit, range and room in which a data set is stored."""
+        """Return these options with the size, channels, fit and range in which a data set is stored."""
         fitted = self.with_format(spec.height, spec.width, spec.channels, spec.fit)
-        fitted = fitted.model_copy(update={"stream": spec.stream})
         values, source = spec.values, spec.source_values
         if values is None:
             return fitted
@@ -235,7 +234,7 @@ class Split:
     """A part of a data set: "all", or "train" or "holdout" with the held-out share and its seed."""
 
     name: str = "all"
-    share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    share: Share = 0.0
     seed: int = 0
 
 
@@ -244,10 +243,10 @@ class DataSpec:
     """The facts about a data set that networks, runs and metrics need."""
 
     name: str
-    height: Positive
-    width: Positive
-    channels: Positive  # 1 gray, 3 colour, 4 colour with alpha; up to 32 where ``values`` names bands
-    count: Positive  # images in this split
+    height: int
+    width: int
+    channels: int  # 1 gray, 3 colour, 4 colour with alpha; up to 32 where ``values`` names bands
+    count: NotNegative  # images in this split; 0 in a model made from weights alone
     classes: tuple[str, ...]  # () when there are no labels
     fingerprint: str  # SHA-256 of names, labels and contents of all splits, and of size, fit and channels
     held_out: NotNegative = 0  # images in the holdout split
@@ -260,7 +259,6 @@ class DataSpec:
     gray_sides: tuple[bool, bool] = (False, False)  # of coloured pairs or domains: all sources, all targets are gray
     values: PixelValues | None = None  # the meaning of stored pixels; None: ordinary 8-bit images
     source_values: PixelValues | None = None  # of the sources of pairs, where ``values`` has those of the targets
-    stream: int | None = None  # bytes of disk that decoded images go through; None: all are kept
 
     @property
     def stored_type(self) -> np.dtype[Any]:
@@ -400,6 +398,11 @@ class ImageData:
 
     def __len__(self) -> int:
         return self.spec.count
+
+    @property
+    def room(self) -> int | None:
+        """Return the bytes of disk that the decoded images go through; None: all are kept."""
+        return getattr(self.pixels, "room", None)
 
     def read(self, indices: np.ndarray | Sequence[int]) -> np.ndarray:
         """Return copies of images, (N, H, W, C) of ``spec.stored_type``; IndexError for an index outside the split."""

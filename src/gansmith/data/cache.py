@@ -86,7 +86,7 @@ def _load_or_build(source: Source, options: DataOptions, on_progress: OnProgress
                     data.pixels.items.keep([item.locator for item in data.pixels.items.good(plan.listing.items)])
                 commit_json(index_path(source, options), record)
                 for fit in {options.fit, form.fit}:  # a run resumes with the latter
-                    exact = options.like(data.spec).model_copy(update={"fit": fit})
+                    exact = options.like(data.spec).model_copy(update={"fit": fit, "stream": data.room})
                     known = _record(entry, plan, exact, room)
                     commit_json(index_path(source, exact), {**known, "version": VERSION, "stamp": stamp})
         except (OSError, DiskFullError) as problem:
@@ -279,7 +279,6 @@ def _assemble(entry: Entry, record: dict[str, Any], source: Source, options: Dat
         gray_sides=tuple(entry.meta.get("gray_sides", (False, False))),
         values=values,
         source_values=source_values,
-        stream=room,
     )
     labels = entry.array(LABELS) if classes else None
     counts = () if labels is None else tuple(np.bincount(labels, minlength=len(classes)).tolist())

@@ -100,7 +100,7 @@ def sample_batch(height: int, width: int) -> int:
 
     Results change slightly with the batch size. With one fixed size an image does not depend on the images beside it.
     """
-    return max(4, min(64, PIXELS_IN_A_BATCH // (height * width)))
+    return max(4, min(64, PIXELS_IN_A_BATCH // max(1, height * width)))
 
 
 def padded_batches(count: int, batch: int) -> Iterator[np.ndarray]:

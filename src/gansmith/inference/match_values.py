@@ -7,7 +7,6 @@ import numpy as np
 
 from gansmith.core.errors import DataError
 from gansmith.data.base import DataOptions, DataSpec
-from gansmith.data.open import open_data
 from gansmith.inference.samples import DrawnSamples
 
 FITTED_ON = 2048  # samples, and images of the data set, of which the quantiles are taken
@@ -26,6 +25,8 @@ def value_map(
     Raises DataError for data of other channels.
     Source: quantile mapping, Panofsky and Brier 1968, "Some applications of statistics to meteorology".
     """
+    from gansmith.data.open import open_data  # here: it needs torch, which sampling an .onnx file does not
+
     options = DataOptions().like(spec)
     if spec.values is None:  # else dark images would be stored with a range of their own
         options = options.model_copy(update={"range": "0:255", "depth": "8"})

@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter
+from pydantic import TypeAdapter
 
 from gansmith.core import clock
 from gansmith.core.errors import GansmithError
-from gansmith.core.registry import NotNegative, Positive
+from gansmith.core.registry import AboveZero, NotNegative, Positive
 from gansmith.core.schedules import Moment
 from gansmith.recipes.recipe import Recipe
 
@@ -21,7 +21,7 @@ MAX_ITERATIONS = 999_999_999  # checkpoints and pictures are sorted by names of 
 class TimeLimit:
     """The time that a whole command may take, from its start to the last file: ``--minutes`` or ``--until``."""
 
-    seconds: Annotated[float, Field(gt=0)]
+    seconds: AboveZero
     until: float | None = None  # with --until: the end, in seconds since 1970
 
     def __str__(self) -> str:
@@ -40,7 +40,7 @@ class Revision:
     """
 
     iteration: NotNegative  # at which the length was revised
-    position: Annotated[float, Field(ge=0)]
+    position: float
     planned: Positive  # iterations of the first length
     end: NotNegative
     check_at: NotNegative  # iteration of a further revision between two checkpoints; 0: none
@@ -54,7 +54,7 @@ class RunLength:
     A position is an iteration of the first length. Without a revision it is the iteration itself.
     """
 
-    schedule_kimg: Annotated[float, Field(gt=0)]
+    schedule_kimg: AboveZero
     iterations: NotNegative
     log_every: Positive
     preview_every: Positive

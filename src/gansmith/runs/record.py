@@ -4,14 +4,14 @@ import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field
 
 from gansmith.core.errors import counted
 from gansmith.core.events import VerdictName
 from gansmith.core.plain_files import sha256_of
-from gansmith.core.registry import FrozenModel, NotNegative, Positive
+from gansmith.core.registry import FrozenModel, NotNegative, Positive, Share
 from gansmith.core.runtime import Runtime, numerics
 from gansmith.core.version import __version__
 from gansmith.data.base import DataSpec, Source
@@ -33,7 +33,7 @@ class DataRecord(FrozenModel):
 
     source: str  # absolute, so that it is the same from any folder
     root: str | None = None  # folder of named data sets; None: the user's
-    holdout: Annotated[float, Field(ge=0, lt=1)]  # share of the images that the run does not train on
+    holdout: Share  # share of the images that the run does not train on
     spec: DataSpec
 
 

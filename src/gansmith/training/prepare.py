@@ -164,13 +164,13 @@ def open_for(
             "\n  at least 2 are needed; 'gansmith data check' shows which files were left out",
         )
     refuse_other_data(data, runtime)
-    decided = recipe.data.like(data.spec)
+    decided = recipe.data.like(data.spec).model_copy(update={"stream": data.room})
     return recipe.model_copy(update={"data": decided}), data
 
 
 def refuse_other_data(data: ImageData, runtime: Runtime) -> None:
     """Raise DataError if another process has opened other images."""
-    streamed = f"-stream={data.spec.stream}" if data.spec.stream else ""
+    streamed = f"-stream={data.room}" if data.room else ""
     found = runtime.gather_text(f"{data.spec.fingerprint[:12]}{streamed} on {platform.node()} ({data.spec.contents})")
     others = [text for text in found if text.split()[0] != found[0].split()[0]]
     if others:

@@ -4,7 +4,9 @@ import math
 import os
 import threading
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +56,6 @@ class _Table:
         total, number = np.add.reduceat(np.where(good, values, 0.0), cuts), np.add.reduceat(good, cuts)
         for index, name in enumerate(names):
             if name not in self.columns:
-                if len(self.columns) >= MOST_COLUMNS:
-                    continue
                 self.columns[name] = np.repeat([[np.inf], [-np.inf], [0.0], [0.0]], MOST_GROUPS, axis=1)
             table = self.columns[name]
             table[0, places] = np.minimum(table[0, places], low[:, index])
@@ -155,29 +155,19 @@ class RunLog:
         lines = text.splitlines(keepends=True)
         ends = np.cumsum([len(line) for line in lines])
         starts = self._read + np.concatenate([[0], ends[:-1]])
-        run: list[list[Any]] = []
-        names: tuple[str, ...] = ()
-        begins: list[int] = []
+        rows, begins = list[Row](), list[int]()
         for row, start in zip(_parsed(lines), starts.tolist(), strict=True):
             if row is None:
                 continue
             if "event" in row:
                 self.events.append(row)
                 self.event_count += 1
-                continue
-            own = tuple(row)
-            if own != names and run:
-                self._add(names, run, begins)
-                run, begins = [], []
-            names = own
-            run.append(list(row.values()))
-            begins.append(start)
-            self.recent.append(row)
-        if run:
-            self._add(names, run, begins)
-
-    def _add(self, names: tuple[str, ...], run: list[list[Any]], begins: list[int]) -> None:
-        self._table.add(names, np.array(run, np.float64), np.array(begins))
+            else:
+                rows.append(row)
+                begins.append(start)
+        if rows:
+            self.recent.extend(rows)
+            self._table.add(*_as_array(rows, self._table.columns), np.array(begins))
 
     def thinned(self, columns: list[str], low: float, high: float, points: int) -> dict[str, Any]:
         """Return at most ``points`` points with kimg in [low, high]: mean, minimum and maximum of each column.
@@ -212,6 +202,16 @@ class RunLog:
                 lines = file.read(SAMPLE_BYTES).splitlines(keepends=True)[0 if place == 0 else 1 :][:2]
                 rows += [row for row in _parsed([each for each in lines if each.endswith(b"\n")]) if row]
         return [row for row in rows if "event" not in row]
+
+
+def _as_array(rows: list[Row], known: Mapping[str, Any]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the columns of rows, up to MOST_COLUMNS with those that are known, and the values (N, columns)."""
+    names = tuple(rows[0])
+    if len(known.keys() | set(names)) <= MOST_COLUMNS and all(tuple(row) == names for row in rows):
+        return names, np.array([list(row.values()) for row in rows], np.float64)
+    new = dict.fromkeys(name for row in rows for name in row if name not in known)
+    names = (*known, *islice(new, max(0, MOST_COLUMNS - len(known))))
+    return names, np.array([[row.get(name) for name in names] for row in rows], np.float64)
 
 
 def _parsed(lines: list[bytes]) -> list[Row | None]:

@@ -38,7 +38,7 @@ AUTOMATIC_TABLES = (
     "metadata.jsonl",
 )  # read without being asked for, in this order
 OTHER_TABLES = frozenset({".xlsx", ".xls", ".ods", ".parquet", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".sqlite", ".db"})
-MOST_IN_ONE, FEWEST_OF_CLASS = 0.99, 50  # a folder with nearly all images, and others with few, are no classes
+MOST_IN_ONE, FEWEST_OF_CLASS = 0.98, 50  # a folder with nearly all images, and others with few, are no classes
 MOST_TEXTS = 10  # text files whose beginning is looked at
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES, MAX_JSON_LISTS = 64 * 10**6, 8 * 10**6  # of dataset.json; the lists of ImageNet are 1.3 million
