@@ -236,7 +236,11 @@ def first_fault(problem: ValidationError) -> str:
     place = ".".join(map(str, first["loc"]))
     if not place:
         return "it holds no JSON object"
-    return f"it has no '{place}'" if first["type"] == "missing" else f"{place}: {first['msg']}"
+    return (
+        f"it has no '{place}'"
+        if first["type"] == "missing"
+        else f"{place}: {first['msg'].removeprefix('Value error, ')}"
+    )
 
 
 def weights_of(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
