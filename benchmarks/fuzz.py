@@ -288,8 +288,12 @@ def readers(bases: Path) -> dict[str, Reader]:
 
     def of(path: Path, load: Callable[[Path], object], top: Path) -> Read:
         def read(data: bytes, _: Path) -> None:
+            before = path.read_bytes() if path.exists() else None
             path.write_bytes(data)
-            load(top)
+            try:
+                load(top)
+            finally:
+                path.unlink() if before is None else path.write_bytes(before)
 
         return read
 

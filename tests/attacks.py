@@ -108,6 +108,7 @@ def make_bases(folder: Path, tiny_file: Path, *, onnx: bool = True) -> None:
         "".join(json.dumps({"file_name": f"{n}.png", "label": n % 2}) + "\n" for n in range(8))
     )
     shutil.copy(folder / "photos" / "0.png", folder / "photo")
+    (folder / "scan.nii").write_bytes(_nifti((8, 8, 2)))
     shutil.make_archive(str(folder / "photos"), "zip", photos)
     for ending in ("tar", "tar.gz", "tar.xz", "tar.bz2"):
         with tarfile.open(folder / f"photos.{ending}", "w" if ending == "tar" else f"w:{ending[4:]}") as archive:
@@ -182,6 +183,7 @@ DOORS = (
     Door("state.safetensors", "run", "checkpoints/000000012/state.safetensors", load_model, "tensors"),
     Door("run to be verified", "run", "run.json", verify, "json"),
     Door("image in a folder", "photos", "3.png", _labelled, "image"),
+    Door("volume", "scan.nii", "", open_data, "volume"),
     Door("image without an ending", "photo", "", open_data, "image"),
     Door("preview of a run", "run", "samples/000000012-ema.png", verify, "image"),
     Door("evaluation", "run", "evaluation/evaluation.json", lambda run: last_evaluation(RunFolder(run).path), "json"),
@@ -677,6 +679,7 @@ IMAGE = {
     "billions of frames": _bytes(_png(8, 8, _chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0)))),
     "a tiff of 65,535 bands": _bytes(_tiff_of(6000, 6000, 65_535)),
     "a tiff of 64 bits": _bytes(_tiff_of(6000, 6000, 30, 64)),
+    "a tiff without pages": _bytes(b"II*\0" + b"\0" * 12),
     "a tiff that goes in a circle": _bytes(b"II*\0\x08\0\0\0\0\0\x08\0\0\0"),
     "a gif without frames": _bytes(b"GIF89a\xff\xff\xff\xff\x80\0\0" + b"\0" * 6 + b";"),
     "a bmp that lies": _bytes(
@@ -689,6 +692,31 @@ IMAGE = {
         + b"\xff\xd9"
     ),
 }  # fmt: skip
+
+
+def _nifti(sides: tuple[int, ...], kind: int = 4, offset: float = 352.0, count: int | None = None) -> bytes:
+    """Return a NIfTI volume of zeros whose header has these sides, type and place of the values."""
+    header = bytearray(352)
+    header[0:4] = struct.pack("<i", 348)
+    header[40:56] = struct.pack("<8h", len(sides) if count is None else count, *sides, *[1] * (7 - len(sides)))
+    header[70:74] = struct.pack("<2h", kind, 16)
+    header[108:112] = struct.pack("<f", offset)
+    header[344:348] = b"n+1\0"
+    return bytes(header) + b"\0" * 512
+
+
+VOLUME = {
+    "a side of 0": _bytes(_nifti((12, 12, 0))),
+    "a negative side": _bytes(_nifti((12, -12, 3))),
+    "large sides": _bytes(_nifti((32767, 32767, 32767))),
+    "no sides": _bytes(_nifti((), count=0)),
+    "many sides": _bytes(_nifti((2,) * 7)),
+    "99 sides": _bytes(_nifti((2,), count=99)),
+    "an unknown type": _bytes(_nifti((8, 8, 2), kind=9999)),
+    "values beyond the end": _bytes(_nifti((8, 8, 2), offset=1e30)),
+    "values in the header": _bytes(_nifti((8, 8, 2), offset=-5.0)),
+    "no place": _bytes(_nifti((8, 8, 2), offset=float("nan"))),
+}
 TABLE = {
     "a row of 40 MB": _repeated(b"a," * 500_000, 40),
     "a cell of 40 MB": _repeated(b"a" * MB, 40),
@@ -753,7 +781,7 @@ CONTENTS: dict[str, dict[str, Callable[[Path], None]]] = {
     "watched json": WATCHED_JSON, "watched rows": WATCHED_ROWS, "watched times": WATCHED_TIMES,
     "watched snapshots": WATCHED_SNAPSHOTS, "names": NAMES, "json": JSON, "yaml": YAML, "rows": ROWS,
     "tensors": TENSORS, "onnx": ONNX, "array": ARRAY, "arrays": ARRAYS, "zip": ZIP, "tar": TAR, "image": IMAGE,
-    "table": TABLE, "text": TEXT,
+    "volume": VOLUME, "table": TABLE, "text": TEXT,
 }  # fmt: skip
 
 

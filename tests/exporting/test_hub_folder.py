@@ -106,3 +106,12 @@ def test_a_run_with_its_film_and_scores(tiny_file, tmp_path):
     assert front_matter(written.path)["license"] == "other"
     again = gansmith.export(run.folder / "model", "hub-folder", out=tmp_path / "again")[0].path
     assert front_matter(again)["datasets"] == ["tiny"]
+
+
+@pytest.mark.parametrize("content", [b"\x80\xff", b"no front matter", b"---\n" + b"x" * 2**21])
+def test_a_card_that_is_none_is_written_anew(content, model, tmp_path):
+    model.save(tmp_path / "model")
+    (tmp_path / "model" / "README.md").write_bytes(content)
+    card = hub_folder.card_of(gansmith.load(tmp_path / "model"), None)
+    assert card.startswith("---\n")
+    assert "library_name: gansmith" in card

@@ -99,6 +99,8 @@ def _build(
 ) -> tuple[Entry, EntryPlan, int]:
     """Return the entry, built unless the cache has one with its fingerprint, its plan, and ``EntryPlan.room``."""
     listing = source.scan()
+    if not listing.items:
+        raise DataError("data.empty", f"no images in '{source.location}'\n  pass files that hold some")
     on_step = StepCounter(on_progress, len(listing.items), passes=2)
     infos = survey(source, listing, on_step, limit=options.max_pixels, pairs=options.pairs)
     if needs_values(infos, options):

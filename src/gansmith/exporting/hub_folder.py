@@ -5,6 +5,7 @@ import re
 import shutil
 import tempfile
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -24,6 +25,7 @@ from gansmith.runs.folder import RunFolder
 
 CARD, PREVIEW, FILMS = "README.md", "preview.png", ("film.gif", "film.mp4")
 LICENSE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,99}")
+MOST_CARD_BYTES = 2**20
 HUB_DATA = "hf:"  # data that were read from the Hub
 
 
@@ -100,8 +102,8 @@ def card_of(model: Model, run: RunFolder | None) -> str:
         evaluation = last_evaluation(run.path)
         numbers = None if evaluation is None else {name: each.value for name, each in evaluation.numbers.items()}
         return model_card(card_facts(run, model), metrics=numbers)
-    if beside is not None and (beside / CARD).is_file() and read_text(beside / CARD)[:4] == "---\n":
-        return read_text(beside / CARD)
+    if beside is not None and (card := _own_card(beside / CARD)):
+        return card
     record = model.record
     recipe = {"name": record.name, "method": record.method.model_dump(mode="json")}
     return model_card(
@@ -116,6 +118,14 @@ def card_of(model: Model, run: RunFolder | None) -> str:
             versions={METADATA_KEY: record.gansmith},
         )
     )
+
+
+def _own_card(path: Path) -> str:
+    """Return the text of a model card with front matter; "" for a file that is none, or cannot be read."""
+    with suppress(OSError, UnicodeDecodeError):
+        text = read_text(path, MOST_CARD_BYTES)
+        return text if text.startswith("---\n") else ""
+    return ""
 
 
 def _beside(model: Model, run: RunFolder | None) -> Path | None:

@@ -239,9 +239,12 @@ def num_pages(data: bytes) -> int:
         return 1
     tifffile = _tifffile()
     try:
-        return len(tifffile.TiffFile(io.BytesIO(data)).pages)
+        count = len(tifffile.TiffFile(io.BytesIO(data)).pages)
     except Exception as problem:  # damaged files
         raise ImageError("image.damaged", f"damaged TIFF ({problem})") from problem
+    if not count:
+        raise ImageError("image.damaged", "damaged TIFF (it has no pages)")
+    return count
 
 
 def _tiff_page(data: bytes, number: int = 0) -> Any:
@@ -309,6 +312,8 @@ def read_nifti(data: bytes) -> np.ndarray:
             form = nibabel.Nifti2Image if is_second else nibabel.Nifti1Image
             header: Any = form.header_class(start[: form.header_class.sizeof_hdr], check=False)  # type: ignore[no-untyped-call]
             count = math.prod(int(side) for side in header.get_data_shape())
+            if count < 1:
+                raise ImageError("image.damaged", f"damaged NIfTI (it has the shape {header.get_data_shape()})")
             _refuse_many(count)
             size = int(header["vox_offset"]) + count * header.get_data_dtype().itemsize
             content = start + file.read(max(0, min(size, MOST_UNPACKED) - len(start))) if packed else data

@@ -74,7 +74,7 @@ class _Moment:
         self.texture, self.flat = measure(snapshot, "texture"), measure(snapshot, "texture_median")
         self.relative = self.fd[-1] / max(float(snapshot.get("fd_of_one", np.nan)), 1e-12)
         self.copies = measure(snapshot, "copies")
-        self.epoch = max((row.get("epoch", 0.0) for row in since), default=0.0)
+        self.epoch = max((row.get("epoch") or 0.0 for row in since), default=0.0)
         self.accuracy_real, self.accuracy_fake = _mean(since, "accuracy_real"), _mean(since, "accuracy_fake")
         at_chance = self.accuracy_real + self.accuracy_fake < limits.at_chance
         share = limits.rarely_made if at_chance else limits.made_below

@@ -278,12 +278,12 @@ def _evaluation(place: Path, kimg_now: float | None) -> dict[str, Any] | None:
     try:
         found = read_json(path, MOST_BYTES)
         numbers = [_number(name, number) for name, number in found["numbers"].items()]
-        facts, kimg = found["facts"], found["kimg"]
+        facts, kimg = dict(found["facts"]), found["kimg"]
+        stale = None not in (kimg, kimg_now) and abs(kimg_now - kimg) > 0.05
         summary = summarize(found["numbers"], found["protocol"]["reference"])
         out = {name: found[name] for name in ("model", "kimg", "protocol", "words", "skipped", "seconds")}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    stale = kimg_now is not None and kimg is not None and abs(kimg_now - kimg) > 0.05
     return {
         **out, "summary": summary, "numbers": numbers, "stale": stale, "classes": facts.get("class_coverage"),
         "memorisation": facts.get("memorisation"),
