@@ -34,7 +34,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from attacks import _watched, make_bases
+from attacks import _resumed, _watched, make_bases
 from gansmith import api
 from gansmith.core.errors import GansmithError
 from gansmith.core.plain_files import parse_json, parse_yaml, refuse_damaged_tensors, sha256_of
@@ -259,7 +259,7 @@ def of_checkpoint(folder: Path, name: str, run: Path) -> Read:
         files = {each: {"sha256": sha256_of(folder / each)} for each in names}
         (folder / "manifest.json").write_text(json.dumps({"format": 1, "files": files}))
         with contextlib.suppress(GansmithError):
-            api.resume(run, progress=False)
+            _resumed(run)
         load_model(run / "checkpoints" / folder.name)
 
     return read
@@ -274,6 +274,19 @@ def of_cache(entry: Path, source: Path) -> Read:
             values["sum"] = _sum_of(values)
         entry.mkdir(exist_ok=True)
         (entry / META).write_text(json.dumps(values))
+        open_data(source).read(range(2))
+
+    return read
+
+
+def of_index(path: Path, source: Path) -> Read:
+    """Return a reader of the index record of a source, whose sum is made right where it can be."""
+
+    def read(data: bytes, _: Path) -> None:
+        values = json.loads(data)
+        if isinstance(values, dict) and "sum" in values:
+            values["sum"] = _sum_of(values)
+        path.write_text(json.dumps(values))
         open_data(source).read(range(2))
 
     return read
@@ -312,6 +325,7 @@ def readers(bases: Path) -> dict[str, Reader]:
     )
 
     checkpoint = run / "checkpoints" / "000000012"
+    index = next(each for each in data_folder("index").glob("*.json") if "tiny" in each.read_text())
     rows, table = (
         altered_rows(log.decode()),
         JSON_BYTES | altered_json(json.loads((photos / "dataset.json").read_text())),
@@ -345,6 +359,7 @@ def readers(bases: Path) -> dict[str, Reader]:
                           of_checkpoint(checkpoint, "state.safetensors", run), DOOR),
         "manifest": (altered_json(json.loads((checkpoint / "manifest.json").read_text())),
                      of(checkpoint / "manifest.json", load_model, run), DOOR),
+        "index": (altered_json(json.loads(index.read_text())), of_index(index, bases / "tiny.npz"), DOOR),
         "cache": (altered_json(json.loads((entry / META).read_text())), of_cache(entry, bases / "tiny.npz"), DOOR),
         "shards": (shards(image), in_file("x-000.tar", opened), DOOR),
         "zip with dataset.json": (zipped(image, table), in_file("x.zip", opened), DOOR),

@@ -792,7 +792,7 @@ HEAVY = {
     "3 million entries", "a table of 250 MB", "bzip2", "a name of 3 GB", "facts of 3 GB", "facts of 3 GB for all",
     "a file of 20 GB", "a million empty files", "xz with a dictionary of 1 GB", "40 megapixels",
     "a text that unpacks to 1 GB", "a profile that unpacks", "a row of 40 MB", "a cell of 40 MB",
-    "one row of quoted line ends", "columns without end", "one letter of 4 bytes", "only line ends",
+    "one row of quoted line ends", "columns without end", "20,000 columns", "one letter of 4 bytes", "only line ends",
 }  # fmt: skip
 
 

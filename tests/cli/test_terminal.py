@@ -244,7 +244,6 @@ def open_terminal(monkeypatch) -> Iterator[Callable[[], int]]:
     import pty
 
     main, side = pty.openpty()
-    os.set_blocking(main, False)
     monkeypatch.setenv("TERM", "xterm")
     with open(side, "w", encoding="utf-8") as stream:
 
@@ -258,9 +257,13 @@ def open_terminal(monkeypatch) -> Iterator[Callable[[], int]]:
 
 
 def read(terminal: int) -> str:
-    with contextlib.suppress(BlockingIOError):
-        return os.read(terminal, 65536).decode()
-    return ""
+    """Return all that was written to stderr up to now; a terminal hands it on in its own time."""
+    sys.stderr.write("\x1e")
+    sys.stderr.flush()
+    shown = b""
+    while not shown.endswith(b"\x1e"):
+        shown += os.read(terminal, 65536)
+    return shown[:-1].decode()
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown", ""])

@@ -80,7 +80,7 @@ def test_a_killed_build_leaves_no_entry(photos, cache_folder, moment, monkeypatc
         elif moment == "rename":
             Path.rename = die
         elif moment == "index":
-            cache.commit_json = die
+            cache.write_index = die
         else:
             setattr(store, moment, die)
         open_data(photos)

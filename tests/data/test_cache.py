@@ -275,3 +275,29 @@ def test_half_built_folders_go_when_no_process_holds_them(tmp_path, monkeypatch)
     os.waitpid(child, 0)
     store.remove_abandoned()
     assert [*held.parent.iterdir()] == []
+
+
+@pytest.mark.parametrize("change", [
+    lambda values: values.pop("notes"), lambda values: values.update(name=5),
+    lambda values: values.update(name="other"), lambda values: values.update(ignored=[1]),
+    lambda values: values.update(stream=0), lambda values: values.clear(),
+])  # fmt: skip
+def test_an_index_that_is_damaged_is_made_again(change, photos, cache_folder):
+    name = open_data(photos).spec.name
+    paths = [*cache_folder.glob("data/index/*.json")]
+    for path in paths:
+        values = json.loads(path.read_text())
+        change(values)
+        path.write_text(json.dumps(values))
+    assert open_data(photos).spec.name == name
+    assert all("sum" in json.loads(path.read_text()) for path in paths)
+
+
+@pytest.mark.parametrize("change", [{"count": None}, {"height": 0}, {"width": 10**9}, {"classes": 5}, {"bytes": {}}])
+def test_a_description_that_cannot_be_is_no_entry(change, photos, cache_folder):
+    count = len(open_data(photos))
+    (path,) = cache_folder.glob("data/entries/*/meta.json")
+    values = json.loads(path.read_text()) | change
+    path.write_text(json.dumps({**values, "sum": store._sum_of(values)}))
+    assert store.find_entry(path.parent.name) is None
+    assert len(open_data(photos)) == count

@@ -28,6 +28,29 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "log.jsonl"
 
 
+def test_columns_have_a_limit(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_log, "MOST_COLUMNS", 8)
+    write(path, 0, 3)
+    for number in range(3, 20):
+        write(path, number, 1, **{f"column_{number}": 1.0})
+    write(path, 20, 2)
+    log = RunLog(path)
+    read(log)
+    assert (log.rows, log.columns) == (22, ["loss", *(f"column_{number}" for number in range(3, 8))])
+    assert log.thinned(["loss", "column_3"], 0, 1e9, 100)["columns"]["column_3"]["mean"].count(1.0) == 1
+
+
+def test_lines_that_are_no_rows_are_left_out(path: Path) -> None:
+    write(path, 0, 1)
+    with open(path, "a") as file:
+        file.write('5\nnull\n{"iteration": 1, "kimg": "x"}\n{"event": {}, "iteration": 1, "kimg": 1}\n')
+        file.write('{"iteration": 1, "kimg": NaN}\n' + "[" * 5000 + "\n")
+    write(path, 1, 1)
+    log = RunLog(path)
+    read(log)
+    assert (log.rows, log.event_count) == (2, 0)
+
+
 def test_no_spike_is_lost_in_a_long_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_log, "MOST_GROUPS", 64)
     monkeypatch.setattr(run_log, "EXACT_BYTES", 4000)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import PIL
 
-from gansmith.core.atomic_files import commit_json, is_disk_full
+from gansmith.core.atomic_files import is_disk_full
 from gansmith.core.errors import DataError, DiskFullError, GansmithWarning, counted
 from gansmith.core.events import OnProgress
 from gansmith.core.runtime import Runtime
@@ -34,16 +34,16 @@ from gansmith.data.cache_folder import (
     index_path,
     read_index,
     remove_entry,
+    write_index,
 )
 from gansmith.data.decoding import (
-    IMAGE_FORMAT,
     NOTHING_TO_DECODE,
     EntryPlan,
     decode_together,
     help_decoding,
     values_of,
 )
-from gansmith.data.image_format import infer_format
+from gansmith.data.image_format import IMAGE_FORMAT, infer_format
 from gansmith.data.streaming import StreamedItems, StreamedPixels, shard_edges, window_of
 from gansmith.data.survey import StepCounter, reading, survey
 from gansmith.data.value_format import needs_values
@@ -79,16 +79,15 @@ def _load_or_build(source: Source, options: DataOptions, on_progress: OnProgress
         try:
             with reading(source):
                 entry, plan, room = _build(source, options, on_progress, runtime)
-            record = {**_record(entry, plan, options, room), "version": VERSION, "stamp": stamp}
+            record = _record(entry, plan, options, room, stamp)
             if all(info.sha256 for info in plan.infos):  # else the next start tries the unreadable files again
                 data, form = _assemble(entry, record, source, options), plan.image_format
                 if isinstance(data.pixels, StreamedPixels):
                     data.pixels.items.keep([item.locator for item in data.pixels.items.good(plan.listing.items)])
-                commit_json(index_path(source, options), record)
+                write_index(index_path(source, options), record)
                 for fit in {options.fit, form.fit}:  # a run resumes with the latter
                     exact = options.like(data.spec).model_copy(update={"fit": fit, "stream": data.room})
-                    known = _record(entry, plan, exact, room)
-                    commit_json(index_path(source, exact), {**known, "version": VERSION, "stamp": stamp})
+                    write_index(index_path(source, exact), _record(entry, plan, exact, room, stamp))
         except (OSError, DiskFullError) as problem:
             raise _cannot_write(problem) from problem
     return _assemble(entry, record, source, options)
@@ -134,13 +133,15 @@ def _whole_entry(fingerprint: str, source: Source, *, is_streamed: bool = False)
     return None
 
 
-def _record(entry: Entry, plan: EntryPlan, options: DataOptions, room: int) -> dict[str, Any]:
+def _record(entry: Entry, plan: EntryPlan, options: DataOptions, room: int, stamp: str) -> dict[str, Any]:
     """Return the index record of a source; its notes say what was inferred under these options."""
     copies = entry.meta["copies"]
     stored = plan.image_format
     is_points = (stored.height, stored.width, stored.channels) == POINT  # points coincide by chance
     notes = [f"{copies:,} images are exact copies of others" if copies > 1 else "1 image is an exact copy of another"]
     return {
+        "version": VERSION,
+        "stamp": stamp,
         "name": plan.source.name,
         "source": plan.source.location,
         "fingerprint": entry.meta["fingerprint"],

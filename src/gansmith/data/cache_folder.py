@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -10,16 +11,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired
 
 import numpy as np
 from filelock import FileLock, Timeout
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
 from gansmith.core.atomic_files import commit_json, sync_file, sync_folder
 from gansmith.core.errors import DataError
 from gansmith.core.plain_files import parse_json, read_json, sha256_of, text_lines
+from gansmith.core.registry import NotNegative, Positive
 from gansmith.core.user_folders import user_folder
 from gansmith.data.base import DataOptions, Source
+from gansmith.data.image_format import IMAGE_FORMAT
 from gansmith.imaging.values import STORED, PixelValues
 
 VERSION = 1  # of the files below
@@ -48,6 +53,56 @@ def data_folder(part: str) -> Path:
             "\n  set GANSMITH_CACHE to a folder you may write to",
         ) from problem
     return folder
+
+
+class _Values(TypedDict):
+    depth: Literal["8", "16", "float"]
+    low: list[float]
+    high: list[float]
+    kind: str
+    bands: NotRequired[list[str]]
+    preview: NotRequired[list[int]]
+
+
+class _Meta(TypedDict):
+    """The description of an entry, as JSON."""
+
+    version: int
+    fingerprint: str
+    count: NotNegative
+    height: Positive
+    width: Positive
+    channels: Positive
+    classes: list[str]
+    copies: int
+    pixels_sha256: str
+    bytes: dict[str, int]
+    sums: NotRequired[dict[str, str]]  # absent from older entries, as all below
+    sum: NotRequired[str]
+    fit: NotRequired[str]
+    gray_sides: NotRequired[list[bool]]
+    source_scale: NotRequired[int]
+    values: NotRequired[_Values]
+    source_values: NotRequired[_Values]
+    format: NotRequired[dict[str, Any]]  # of entries that are streamed, like the next
+    shards: NotRequired[list[NotNegative] | None]
+
+
+class _Index(TypedDict):
+    """The index record of a source, as JSON."""
+
+    version: int
+    stamp: str
+    name: str
+    source: str
+    fingerprint: str
+    ignored: dict[str, int]
+    notes: list[str]
+    stream: NotRequired[Positive]
+    sum: NotRequired[str]
+
+
+_META, _INDEX = TypeAdapter(_Meta), TypeAdapter(_Index)
 
 
 @dataclass(frozen=True)
@@ -98,7 +153,7 @@ def find_entry(fingerprint: str, entries: Path | None = None, *, is_streamed: bo
     folder = (entries or data_folder("entries")) / (fingerprint + STREAMED * is_streamed)
     try:
         meta = read_json(folder / META)
-        if meta["version"] != VERSION or meta["fingerprint"] != fingerprint:
+        if meta["version"] != VERSION or meta["fingerprint"] != fingerprint or not _is_sound(meta, is_streamed):
             return None
         if any((folder / name).stat().st_size != size for name, size in meta["bytes"].items()):
             return None
@@ -109,6 +164,16 @@ def find_entry(fingerprint: str, entries: Path | None = None, *, is_streamed: bo
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return Entry(folder, meta)
+
+
+def _is_sound(meta: dict[str, Any], is_streamed: bool) -> bool:
+    """Say whether a description has the types that it should have, and pixels that fill their file."""
+    _META.validate_python(meta, strict=True)
+    if is_streamed:
+        return "shards" in meta and bool(IMAGE_FORMAT.validate_python(meta["format"]))
+    stored = np.dtype(STORED[meta["values"]["depth"]] if meta.get("values") else np.uint8)
+    sides = (meta["height"], meta["width"], meta["channels"])
+    return bool(meta["bytes"][PIXELS] == meta["count"] * math.prod(sides) * stored.itemsize)
 
 
 def _sum_of(meta: dict[str, Any]) -> str:
@@ -207,12 +272,19 @@ def index_path(source: Source, options: DataOptions) -> Path:
 
 
 def read_index(path: Path, stamp: str) -> dict[str, Any] | None:
-    """Return the index record at a path; None if there is none or the source has changed since."""
+    """Return the index record at a path; None if there is none, it is damaged, or the source has changed since."""
     try:
         record: dict[str, Any] = read_json(path)
-        return record if record["version"] == VERSION and record["stamp"] == stamp else None
-    except (OSError, ValueError, KeyError, TypeError):
+        _INDEX.validate_python(record, strict=True)
+    except (OSError, ValueError):
         return None
+    is_whole = "sum" not in record or record["sum"] == _sum_of(record)  # older records have none
+    return record if is_whole and record["version"] == VERSION and record["stamp"] == stamp else None
+
+
+def write_index(path: Path, record: dict[str, Any]) -> None:
+    """Write the index record of a source, with its sum."""
+    commit_json(path, {**record, "sum": _sum_of(record)})
 
 
 def clean_cache() -> int:

@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import DataError, GansmithError
@@ -18,7 +17,7 @@ from gansmith.core.runtime import Runtime
 from gansmith.data.base import DataOptions, Listing, Payload, Source
 from gansmith.data.cache_folder import PIXELS, VERSION, cache_folder, data_folder
 from gansmith.data.fitted import fitted
-from gansmith.data.image_format import ImageFormat
+from gansmith.data.image_format import IMAGE_FORMAT, ImageFormat
 from gansmith.data.image_info import ImageInfo, digest
 from gansmith.data.sources.domains import DOMAINS
 from gansmith.data.survey import reading
@@ -27,7 +26,6 @@ from gansmith.imaging.images import ImageError
 from gansmith.imaging.values import STORED, PixelValues
 
 STREAM_BYTES = 4 * 2**30  # of disk that images go through which do not fit it
-IMAGE_FORMAT = TypeAdapter(ImageFormat)
 NOTHING_TO_DECODE = "-"
 SHARED, SUMS = "shared.json", "sums.npy"  # what the other processes need; they are removed before the entry is made
 

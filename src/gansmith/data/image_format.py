@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from gansmith.core.errors import DataError, counted
 from gansmith.data.base import DataOptions
@@ -38,6 +39,9 @@ class ImageFormat:
     fit: Fit = "crop"
     block: int = 1  # of pixel art: how often each pixel is repeated in the files
     values: ValueFormat | None = None  # how values become pixels; None: the files are ordinary 8-bit images
+
+
+IMAGE_FORMAT = TypeAdapter(ImageFormat)
 
 
 def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageFormat:
