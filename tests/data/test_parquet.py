@@ -15,7 +15,7 @@ from small_images import png
 arrow = pytest.importorskip("pyarrow", reason="pip install 'gansmith[parquet]'")
 parquet = pytest.importorskip("pyarrow.parquet")
 
-pytestmark = pytest.mark.usefixtures("cache_folder")
+pytestmark = pytest.mark.usefixtures("cache_folder", "restored_readers")
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 16, 16), np.uint8)
 FILES = [png(pixels) for pixels in PIXELS]

@@ -14,7 +14,7 @@ from gansmith.data.find import find_source
 from gansmith.data.open import open_data
 from small_images import write_shards
 
-pytestmark = pytest.mark.usefixtures("cache_folder")
+pytestmark = pytest.mark.usefixtures("cache_folder", "restored_readers")
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 16, 16), np.uint8)
 

@@ -18,7 +18,7 @@ from gansmith.data.open import open_data
 from gansmith.data.streaming import cut_in_pieces, windowed_order
 from small_images import write_shards
 
-pytestmark = pytest.mark.usefixtures("cache_folder")
+pytestmark = pytest.mark.usefixtures("cache_folder", "restored_readers")
 
 COUNT, SHARDS, SIDE, BATCH = 120, 12, 64, 8
 ROOM = 2**20  # for 85 images; 21 are shuffled at a time, from three or four shards

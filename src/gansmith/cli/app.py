@@ -2,7 +2,6 @@
 
 import errno
 import io
-import logging
 import shutil
 import sys
 import warnings
@@ -159,8 +158,6 @@ def main() -> None:
     words = [word for word in sys.argv[1:] if word != "--debug"]  # before the verb or after it
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a locale may lack letters of a name
-    for name in ("nibabel.global", "tifffile", "PIL"):  # what is wrong with a file is in our own messages, escaped
-        logging.getLogger(name).disabled = True
     try:
         with removing_half_files(), warnings.catch_warnings():
             warnings.simplefilter("always", GansmithWarning)
