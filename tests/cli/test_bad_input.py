@@ -110,6 +110,7 @@ def test_a_number_that_is_none(refuses, tiny_file):
     refuses("recipe.not_yaml", "train", tiny_file, "leak=.nan")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "code"), [
     (("--kimg", "0"), "training.length_out_of_range"),
     (("--minutes", "-1"), "training.length_out_of_range"),
@@ -199,6 +200,7 @@ def test_a_word_that_is_empty(refuses, tiny_file):
     refuses("cli.empty_word", "train", tiny_file, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["garbage", "[]", "{}", '{"data": {}, "seed": 0, "plan": {}, "plugins": []}'])
 def test_a_damaged_run_record(refuses, copy, text):
     for values in copy.glob("checkpoints/*/state.json"):  # of an older version, without a copy of the record

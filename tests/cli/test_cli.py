@@ -114,6 +114,7 @@ def test_help_fits_80_columns_and_names_the_options(shell, verb, names):
     assert shell(*verb, "-h")[1] == out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "words"),
     {
@@ -287,6 +288,7 @@ def test_samples_in_a_folder_are_continued(shell, run, tmp_path):
     assert "--seed" in err
 
 
+@pytest.mark.slow
 def test_sample_of_a_run_without_checkpoints_warns_and_uses_the_model_folder(prose, shell, run, tmp_path):
     copy = shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(copy / "checkpoints")

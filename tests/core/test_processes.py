@@ -52,6 +52,7 @@ def wait_for(codes: list[int]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_an_address_that_nobody_answers(monkeypatch, refused):
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}.items():
         monkeypatch.setenv(name, value)
@@ -60,6 +61,7 @@ def test_an_address_that_nobody_answers(monkeypatch, refused):
         processes.join("gloo")
 
 
+@pytest.mark.slow
 def test_a_process_that_never_comes(monkeypatch, refused, store):
     address = {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port)}
     for name, value in address.items():
@@ -78,6 +80,7 @@ def test_a_silent_process_ends_the_others(store, ended, capfd):
     assert "process 1 has been silent" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_process_that_beats_or_ended_in_order_ends_nobody(store, ended):
     first, second = Heart(store, 0, 2), Heart(store, 1, 2)
     first.start()
@@ -177,6 +180,7 @@ def test_processes_of_a_restart_meet_in_a_store_that_remembers_the_start_before(
     assert len(first | second | larger) == 3
 
 
+@pytest.mark.slow
 def test_a_process_does_not_meet_a_main_process_that_is_gone(monkeypatch):
     store = torch.distributed.HashStore()
     monkeypatch.setattr(processes, "ARRIVAL_SEC", 0.5)

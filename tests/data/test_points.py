@@ -85,6 +85,7 @@ def test_options_for_images_are_refused_for_points(refused, asked):
         open_data("ring-8", DataOptions(**asked))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["dcgan", "translate", "srresnet", "r3gan-tiny"])
 def test_networks_for_images_are_refused(refused, recipe, tmp_path):
     with refused("recipe.network_of_points"):

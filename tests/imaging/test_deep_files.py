@@ -66,6 +66,7 @@ def test_a_dicom_with_fewer_pixels_than_it_claims(refused):
         read_dicom(data)
 
 
+@pytest.mark.slow
 def test_a_deflated_dicom_is_not_unpacked(refused):
     packed = zlib.compressobj(9, zlib.DEFLATED, -15)
     bomb = packed.compress(bytes(100 * 2**20)) + packed.flush()
@@ -82,6 +83,7 @@ def test_a_nifti_that_claims_too_much(sides, packed, refused):
         read_nifti(data)
 
 
+@pytest.mark.slow
 def test_a_packed_nifti_is_unpacked_only_as_far_as_its_header_says():
     values = np.arange(4 * 4 * 2, dtype=np.int16)
     bomb = gzip.compress(nifti(4, 4, 2, content=values.tobytes()) + bytes(200 * 2**20), 1)

@@ -194,6 +194,7 @@ def test_every_hidden_layer_of_d_has_features():
     torch.testing.assert_close(list(seen.values())[-1], pooled)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), ("conditional=true",)])
 def test_directions_are_found_in_gs_first_layer(more):
     model = make_model("base_channels=4", *more, recipe="sngan", classes=CLASSES if more else ())

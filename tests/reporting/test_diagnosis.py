@@ -87,6 +87,7 @@ def test_a_run_without_snapshots_gets_one_now(prose, runs_made):
     assert RunFolder(runs_made / "unmonitored").read_snapshots() == []
 
 
+@pytest.mark.slow
 def test_without_its_images_the_quality_of_samples_is_unknown(prose, runs_made, tmp_path, monkeypatch):
     monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "run"
@@ -103,6 +104,7 @@ def test_without_its_images_the_quality_of_samples_is_unknown(prose, runs_made, 
     prose("diagnosis of a run without its images", "\n".join(found.lines()))
 
 
+@pytest.mark.slow
 def test_a_running_run_is_read_as_it_is(runs_made, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(runs_made / "monitored", folder)
@@ -119,6 +121,7 @@ def test_a_running_run_is_read_as_it_is(runs_made, tmp_path):
 
 
 @pytest.mark.parametrize("healthy", [True, False])
+@pytest.mark.slow
 def test_the_answer_about_collapse(prose, healthy, runs_made, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(runs_made / "monitored", folder)

@@ -1,7 +1,9 @@
 """Models in ONNX files, exported once for all tests, and a client of the application over them."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ pytest.importorskip("onnx", reason="needs the extra studio")
 from fastapi.testclient import TestClient
 
 from gansmith.exporting.base import choose_format
+from gansmith.inference.model import Model
 from gansmith.web.app import create_app
 from small_models import CLASSES, make_enlarger, make_model, make_translator
 
@@ -20,28 +23,49 @@ HOME = "http://127.0.0.1:8000"
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory) -> Path:
-    """A folder of models: cond.onnx, colorize.onnx, up.onnx, points.onnx and the model folder plain/ with its file."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "served-models"
-    folder.mkdir(exist_ok=True)
-    with FileLock(folder / ".lock"):
+    """A folder of models: cond.onnx, and the model folder plain/ with its file."""
+    with made_once(tmp_path_factory, "served-models") as folder:
         if not (folder / "plain").exists():
             plain = make_model("hidden=[8]")
-            models = {
-                "cond": make_model("hidden=[8]", "conditional=true", classes=CLASSES),
-                "colorize": make_translator(),
-                "up": make_enlarger(),
-                "plain": plain,
-            }
-            for name, model in models.items():
-                choose_format("onnx", {}).export(model, folder / f"{name}.onnx", raw=False, run=None)
+            export(make_model("hidden=[8]", "conditional=true", classes=CLASSES), folder / "cond.onnx")
             plain.save(folder / "made")
-            (folder / "plain.onnx").rename(folder / "made" / "generator.onnx")
+            export(plain, folder / "made" / "generator.onnx")
             (folder / "made").rename(folder / "plain")
     return folder
+
+
+@pytest.fixture(scope="session")
+def served_all(served, tmp_path_factory) -> Path:
+    """The models of ``served``, colorize.onnx and up.onnx; their export takes seconds."""
+    with made_once(tmp_path_factory, "all-served-models") as folder:
+        if not (folder / "plain").exists():
+            export(make_translator(), folder / "colorize.onnx")
+            export(make_enlarger(), folder / "up.onnx")
+            shutil.copytree(served, folder, dirs_exist_ok=True)
+    return folder
+
+
+@contextmanager
+def made_once(tmp_path_factory, name: str) -> Iterator[Path]:
+    """Yield a folder that all processes of the session share, one at a time."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder.with_name(f"{name}.lock")):
+        yield folder
+
+
+def export(model: Model, path: Path) -> None:
+    choose_format("onnx", {}).export(model, path, raw=False, run=None)
 
 
 @pytest.fixture(scope="module")
 def client(served) -> Iterator[TestClient]:
     with TestClient(create_app([served]), base_url=HOME) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def client_of_all(served_all) -> Iterator[TestClient]:
+    with TestClient(create_app([served_all]), base_url=HOME) as made:
         yield made

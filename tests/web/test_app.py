@@ -51,9 +51,13 @@ def test_serve_has_the_models_alone(served):
 def test_details_of_models(client):
     plain = client.get("/v1/models/plain").json()
     assert (plain["method"], plain["size"], plain["latent_dim"], plain["preparing"]) == ("latent", [8, 8], 4, False)
-    up = client.get("/v1/models/up").json()
+
+
+@pytest.mark.slow
+def test_details_of_models_of_images(client_of_all):
+    up = client_of_all.get("/v1/models/up").json()
     assert (up["method"], up["scale"], up["takes_mask"]) == ("upscaler", 2, False)
-    assert client.get("/v1/models/colorize").json()["method"] == "translator"
+    assert client_of_all.get("/v1/models/colorize").json()["method"] == "translator"
 
 
 def test_numbers_for_prometheus(client):
@@ -94,8 +98,8 @@ serving.serve(serving.ServeOptions((sys.argv[1],), port=0))
 
 
 @pytest.mark.slow
-def test_the_server_draws_without_torch_and_in_little_memory(served):
-    done = subprocess.run([sys.executable, "-c", SERVER, str(served)], capture_output=True, text=True, timeout=120)
+def test_the_server_draws_without_torch_and_in_little_memory(served_all):
+    done = subprocess.run([sys.executable, "-c", SERVER, str(served_all)], capture_output=True, text=True, timeout=120)
     told = json.loads(done.stdout)
     assert told["torch"] is False
     assert told["png"] == "89504e47"
@@ -121,12 +125,12 @@ def test_a_parameter_that_a_route_does_not_take_is_refused(client, query):
 
 
 @pytest.mark.slow
-def test_schemathesis_finds_nothing(served):
+def test_schemathesis_finds_nothing(served_all):
     schemathesis = pytest.importorskip("schemathesis")
     from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis.checks import CHECKS
 
-    app, host = create_app([served], page=False), {"host": "127.0.0.1"}
+    app, host = create_app([served_all], page=False), {"host": "127.0.0.1"}
     schema = schemathesis.openapi.from_asgi("/v1/openapi.json", app, headers=host)
     schema = schema.exclude(path_regex="invert|refresh")
     # Not positive_data_acceptance: whether numbers fit depends on the model and on each other.

@@ -41,8 +41,8 @@ async def answer(app, request: Hostile) -> tuple[int, bytes]:
     return made[0]["status"], body
 
 
-def test_hostile_requests_are_answered_and_hurt_no_other(served):
-    app = create_app([served])
+def test_hostile_requests_are_answered_and_hurt_no_other(served_all):
+    app = create_app([served_all])
     good = Hostile("GET", "/v1/models/plain/image.png?seeds=3", {"host": b"127.0.0.1"}, b"")
 
     async def main():

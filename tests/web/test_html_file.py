@@ -161,6 +161,7 @@ def test_the_policy_forbids_every_request(conditional_page):
     assert not re.search(r'(?:src|href)="(?!#|\$)', text.split("<script>")[0])
 
 
+@pytest.mark.slow
 def test_the_page_holds_the_card_and_the_classes(conditional_page):
     facts = json.loads(
         re.search(r'<script type="text/plain" id="model">(.*?)</script>', conditional_page.read_text())[1]

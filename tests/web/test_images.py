@@ -221,8 +221,9 @@ def test_messages_say_what_is_allowed(client, prose):
     prose("answer for an unknown model", client.get("/v1/models/plian").json()["error"]["message"])
 
 
-def test_a_model_of_other_images_says_so(client):
+@pytest.mark.slow
+def test_a_model_of_other_images_says_so(client_of_all):
     for what in ("image.png", "grid.png", "strip.png?at=seeds%3D3"):
-        answer = client.get(f"/v1/models/up/{what}")
+        answer = client_of_all.get(f"/v1/models/up/{what}")
         assert (answer.status_code, answer.json()["error"]["code"]) == (400, "model.other_method")
-    assert tuple(client.get(COND).json()["classes"]) == CLASSES
+    assert tuple(client_of_all.get(COND).json()["classes"]) == CLASSES

@@ -18,8 +18,8 @@ PICTURE = Path(__file__).parents[2] / "docs" / "pictures" / "fashion.png"
 
 
 @pytest.fixture(scope="session")
-def studio(start_studio, served) -> str:
-    return start_studio(served)
+def studio(start_studio, served_all) -> str:
+    return start_studio(served_all)
 
 
 def test_the_browser_draws_the_random_numbers_of_python(studio, open_page):

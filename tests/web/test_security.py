@@ -96,7 +96,7 @@ def test_every_answer_has_the_headers(client):
 
 
 def test_a_body_has_a_limit(client):
-    announced = client.post("/v1/models/up/translate", content=b"x", headers={"content-length": str(10**9)})
+    announced = client.post("/v1/models/plain/translate", content=b"x", headers={"content-length": str(10**9)})
     assert (announced.status_code, code_of(announced)) == (413, "web.body_too_large")
     nonsense = client.post("/v1/models/plain/latent", content=b"{}", headers={"content-length": "9" * 400})
     assert nonsense.status_code == 413

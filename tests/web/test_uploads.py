@@ -11,7 +11,14 @@ from PIL import Image
 import gansmith
 from gansmith.web import uploads
 
+pytestmark = pytest.mark.slow
+
 PHOTO = np.random.default_rng(0).integers(0, 256, (41, 150, 3), np.uint8)
+
+
+@pytest.fixture
+def client(client_of_all):
+    return client_of_all
 
 
 def png(array: np.ndarray, form: str = "PNG") -> bytes:
@@ -31,9 +38,8 @@ def events(answer) -> list[tuple[str, dict]]:
     return [(name.removeprefix("event: "), json.loads(values)) for name, _, values in parts]
 
 
-@pytest.mark.slow
-def test_results_are_those_of_the_library(client, served):
-    translator, enlarger = gansmith.load(served / "colorize.onnx"), gansmith.load(served / "up.onnx")
+def test_results_are_those_of_the_library(client, served_all):
+    translator, enlarger = gansmith.load(served_all / "colorize.onnx"), gansmith.load(served_all / "up.onnx")
     made = client.post("/v1/models/colorize/translate", content=png(PHOTO))
     assert made.headers["content-type"] == "image/png"
     assert np.array_equal(pixels(made.content), gansmith.translate(translator, PHOTO).array)
@@ -80,7 +86,6 @@ def test_bodies_that_are_no_image(client, body, status, code):
         assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
-@pytest.mark.slow
 def test_pixels_are_limited(client, monkeypatch):
     bomb = png(np.zeros((5000, 5000, 3), np.uint8))
     answer = client.post("/v1/models/up/translate", content=bomb)
@@ -100,7 +105,6 @@ def test_models_that_take_no_image(client):
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "web.unknown_generator")
 
 
-@pytest.mark.slow
 def test_the_latent_of_an_image_is_found_in_a_process_of_its_own(client):
     target = client.get("/v1/models/plain/image.png?seeds=9:7").content
     answer = client.post("/v1/models/plain/invert?steps=40", content=target, headers={"accept": "text/event-stream"})
