@@ -45,6 +45,12 @@ def labelled(source: Path) -> list[tuple[int, str]]:
 EXPECTED = [(1, "dog"), (2, "cat"), (3, "dog")]
 
 
+def test_a_table_of_line_ends_alone_names_nothing(refused, photos):
+    (photos / "labels.csv").write_text("\n" * 100)
+    with refused("data.table_names_no_image"):
+        open_data(photos)
+
+
 @pytest.mark.parametrize(
     "table",
     [

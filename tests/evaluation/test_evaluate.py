@@ -11,6 +11,7 @@ import torch
 from gansmith import api
 from gansmith.data.open import open_data
 from gansmith.evaluation.evaluate import ORDER, EvaluationOptions, _knows, evaluate
+from gansmith.evaluation.facts import check_facts
 from gansmith.evaluation.features import default_extractor
 from gansmith.evaluation.result import Evaluation
 from gansmith.inference.model import Model
@@ -226,6 +227,25 @@ def test_a_broken_file_is_no_evaluation(refused, tmp_path):
     path.write_text("{}")
     with refused("metric.unreadable_evaluation"):
         Evaluation.read(path)
+
+
+SPECTRA = {"frequencies": [0.1, 0.2], "power_real": [1.0, 2.0], "power_fake": [1.0, 2.0]}
+SHARES = {"classes": ["a"], "real_shares": [1.0], "fake_shares": [0.5], "missing": [], "over_fed": []}
+
+
+def test_facts_of_known_metrics_are_read():
+    facts = {"texture": {**SPECTRA, "mean_real": 3.0}, "class_coverage": SHARES, "of a plugin": {"x": [{}]}}
+    assert check_facts(facts) == facts
+
+
+@pytest.mark.parametrize("facts", [
+    {"texture": {**SPECTRA, "power_real": [1.0]}}, {"texture": {**SPECTRA, "power_fake": [1.0, []]}},
+    {"texture": {"frequencies": [0.1, 0.2]}}, {"texture": 5}, {"class_coverage": {**SHARES, "classes": ["a", "b"]}},
+    {"class_coverage": {**SHARES, "missing": 1}}, {"class_coverage": {}}, {"memorisation": {"limit": "x"}},
+], ids=str)  # fmt: skip
+def test_facts_of_another_shape_are_refused(facts):
+    with pytest.raises(ValueError, match=next(iter(facts))):
+        check_facts(facts)
 
 
 @pytest.mark.slow

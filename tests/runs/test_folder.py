@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gansmith.core import atomic_files
-from gansmith.core.errors import GansmithWarning
+from gansmith.core.errors import CheckpointError, GansmithWarning
 from gansmith.runs.folder import RECORD, RunFolder, make_next_folder, remove_leftovers
 from gansmith.runs.length import RunLength
 from gansmith.runs.log import append_row, read_rows
@@ -138,6 +138,19 @@ def test_rows_come_back_and_a_torn_last_line_is_left_out(tmp_path):
         assert read_rows(torn) == rows
     with pytest.raises(ValueError, match="not JSON compliant"):
         append_row(log, {"loss": float("nan")})
+
+
+@pytest.mark.parametrize("value", [
+    {"modes": 5}, {"modes": {"a": [0.5]}}, {"modes": {"a": ["0.5", 0.7]}}, {"kinds": []}, {"verdict": 3},
+    {"deviations": {"fd": "x"}}, {"deviations": 0}, {"fd_of_one": {}}, {"fd2k_own_train": "x"},
+], ids=str)  # fmt: skip
+def test_a_snapshot_of_another_shape_is_no_row(value, tmp_path):
+    log = tmp_path / "snapshots.jsonl"
+    append_row(log, {**row(1), "modes": {"a": [1, 0.5]}, "deviations": {"fd": None}, "verdict": "healthy"})
+    assert len(read_rows(log)) == 1
+    append_row(log, {**row(2), **value})
+    with pytest.raises(CheckpointError, match=next(iter(value))):
+        read_rows(log)
 
 
 def test_logs_are_cut_back_to_a_checkpoint(tmp_path):

@@ -9,12 +9,14 @@ import hashlib
 import logging
 import os
 import platform
+import socket
 import sys
 import threading
 import time
 import uuid
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
@@ -29,7 +31,8 @@ from gansmith.core.errors import GansmithError, TrainingError
 from gansmith.core.events import say
 from gansmith.core.launched import rank_and_size
 
-ANSWER_SEC = 50.0  # until an address answers
+ANSWER_SEC = 40.0  # until an address answers
+GREETING_SEC = 15.0  # until what answers there has shown that it is the store of the main process
 ARRIVAL_SEC = 300.0  # until all processes are there
 ASK_AGAIN_SEC = 1.0
 WAIT = timedelta(days=1)  # of a collective operation: see above
@@ -75,14 +78,38 @@ def leave() -> None:
 def _connect(rank: int, size: int, *, again: bool = False) -> TCPStore:
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     serves = rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" and not again
+    wait = timedelta(seconds=ANSWER_SEC)
+    made = Future[TCPStore]()
+
+    def greet() -> None:  # what answers but never says a word would be waited for without an end
+        try:
+            made.set_result(TCPStore(host, port, size, serves, timeout=wait, wait_for_workers=False))
+        except Exception as problem:
+            made.set_exception(problem)
+
     try:
-        return TCPStore(host, port, size, serves, timeout=timedelta(seconds=ANSWER_SEC), wait_for_workers=False)
-    except dist.DistError as problem:
+        if not serves:
+            _wait_for_answer(host, port)
+        threading.Thread(target=greet, daemon=True).start()
+        return made.result(GREETING_SEC)
+    except (OSError, TimeoutError, dist.DistError) as problem:
         raise GansmithError(
             "machine.no_answer",
             f"nobody answers at {host}:{port}, the address of the main process\n  check MASTER_ADDR and MASTER_PORT "
             "(--master-addr, --master-port or --rdzv-endpoint of torchrun), and the firewall",
         ) from problem
+
+
+def _wait_for_answer(host: str, port: int) -> None:
+    """Wait until an address answers; OSError if it does not. TCPStore would wait twice as long and log much of it."""
+    end = time.monotonic() + ANSWER_SEC
+    while True:
+        try:
+            return socket.create_connection((host, port), timeout=max(ASK_AGAIN_SEC, end - time.monotonic())).close()
+        except OSError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(min(ASK_AGAIN_SEC, max(0.0, end - time.monotonic())))
 
 
 def meet(store: Store, rank: int, size: int) -> str:

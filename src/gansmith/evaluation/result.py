@@ -4,9 +4,9 @@ import math
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from gansmith.core.errors import MetricError, reason_of
 from gansmith.core.html import table
@@ -14,6 +14,7 @@ from gansmith.core.metric_name import MetricName
 from gansmith.core.plain_files import read_json
 from gansmith.core.registry import FrozenModel
 from gansmith.core.version import __version__
+from gansmith.evaluation.facts import check_facts
 from gansmith.parts.metrics.base import Number, metrics
 from gansmith.parts.metrics.image_similarity import BEST
 
@@ -79,7 +80,8 @@ class Evaluation:
     words: tuple[str, ...]  # sentences for a person
     skipped: dict[str, str]  # metrics that could not be measured, and why
     seconds: float  # that the evaluation took
-    facts: dict[str, dict[str, Any]] = field(default_factory=dict)  # details for the report, by metric; JSON values
+    facts: Annotated[dict[str, dict[str, Any]], AfterValidator(check_facts)] = field(default_factory=dict)
+    """Details for the report, by metric; JSON values."""
 
     @property
     def title(self) -> str:

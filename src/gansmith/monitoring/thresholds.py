@@ -54,7 +54,7 @@ def rare(snapshots: Sequence[Row], share: float, limits: Thresholds) -> list[str
     """
     modes, out = snapshots[-1].get("modes", {}), []
     for name, (real, _) in modes.items():
-        made = float(np.mean([snapshot["modes"][name][1] for snapshot in snapshots]))
+        made = float(np.mean([snapshot.get("modes", {}).get(name, (0.0, 0.0))[1] for snapshot in snapshots]))
         if made < share * (real if is_shown(real, len(modes), limits) else 1 / len(modes)):
             out.append(name)
     return out

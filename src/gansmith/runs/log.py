@@ -4,8 +4,9 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NotRequired
 
+from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
 from gansmith.core.errors import CheckpointError
@@ -90,12 +91,18 @@ def fault_of(value: Any, file: str) -> str:
         return f"kimg is {str(kimg)[:40]}"
     if "event" in value:
         return "" if isinstance(value["event"], str) else "its event is no text"
-    if _NUMBERS.issuperset(map(type, value.values())):
+    is_snapshot = file in _SNAPSHOTS
+    if not is_snapshot and _NUMBERS.issuperset(map(type, value.values())):
         return ""
     for name, each in value.items():
-        is_number = file not in _SNAPSHOTS or MetricName.parse(str(name)) is not None
+        is_number = not is_snapshot or MetricName.parse(str(name)) is not None
         if is_number and type(each) not in _NUMBERS:
             return f"{str(name)[:80]} is no number"
+    try:
+        _SNAPSHOT.validate_python(value if is_snapshot else {}, strict=True)
+    except ValidationError as problem:
+        place = ".".join(map(str, problem.errors(include_url=False)[0]["loc"]))
+        return f"{place[:80]} is not as it should be"
     return ""
 
 
@@ -105,6 +112,20 @@ def _unreadable(path: Path, reason: str) -> CheckpointError:
     )
 
 
+_Shares = Annotated[list[float], Field(min_length=2, max_length=2)]  # of real images and of samples
+
+
+class _Snapshot(TypedDict):
+    """What a row of snapshots.jsonl has besides metrics; a row of another log has none of it."""
+
+    modes: NotRequired[dict[str, _Shares]]
+    kinds: NotRequired[dict[str, _Shares]]  # the same in older runs
+    deviations: NotRequired[dict[str, float | None]]  # by metric
+    verdict: NotRequired[str]
+    fd_of_one: NotRequired[float | None]
+
+
+_SNAPSHOT = TypeAdapter(_Snapshot)
 _NUMBERS = {int, float, type(None)}
 _WITH_KIMG = ("log.jsonl", "snapshots.jsonl", "looks.jsonl")
 _SNAPSHOTS = ("snapshots.jsonl", "looks.jsonl")  # with shares of modes and a verdict besides metrics

@@ -15,6 +15,7 @@ from gansmith.core.errors import GansmithError, ModelError
 from gansmith.core.metric_name import MetricName
 from gansmith.core.plain_files import read_json
 from gansmith.core.registry import FrozenModel
+from gansmith.evaluation.facts import check_facts
 from gansmith.web.models import run_child
 from gansmith.web.places import ONNX, RUN_JSON
 from gansmith.web.state import State
@@ -278,7 +279,7 @@ def _evaluation(place: Path, kimg_now: float | None) -> dict[str, Any] | None:
     try:
         found = read_json(path, MOST_BYTES)
         numbers = [_number(name, number) for name, number in found["numbers"].items()]
-        facts, kimg = dict(found["facts"]), found["kimg"]
+        facts, kimg = check_facts(found["facts"]), found["kimg"]
         stale = None not in (kimg, kimg_now) and abs(kimg_now - kimg) > 0.05
         summary = summarize(found["numbers"], found["protocol"]["reference"])
         out = {name: found[name] for name in ("model", "kimg", "protocol", "words", "skipped", "seconds")}

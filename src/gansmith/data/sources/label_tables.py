@@ -449,7 +449,7 @@ def _without_preface(rows: Iterator[list[str]]) -> Iterator[list[str]]:
     ((width, _),) = Counter(len(row) for row in head if any(row)).most_common(1) or [(0, 0)]
     while len(head) > 1 and sum(map(bool, head[0])) < min(2, width):
         head.pop(0)
-    while len(head) > 1 and head[0][0].startswith("#") and len(head[0]) != width:
+    while len(head) > 1 and head[0][:1] and head[0][0].startswith("#") and len(head[0]) != width:
         head.pop(0)
     rest = head[1:]
     if rest and len(head[0]) == width - 1 and all(len(row) == width and row[-1] for row in rest):

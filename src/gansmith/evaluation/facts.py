@@ -1,0 +1,51 @@
+"""The shape of what metrics tell beside their numbers, as it stands in evaluation.json; without torch."""
+
+from typing import Annotated, Any, NotRequired
+
+from pydantic import AfterValidator, TypeAdapter
+from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
+
+
+def _even(*names: str) -> AfterValidator:
+    """Return a check that the lists of these names are equally long."""
+
+    def check(facts: dict[str, Any]) -> dict[str, Any]:
+        if len({len(facts[name]) for name in names if name in facts}) > 1 or len({name in facts for name in names}) > 1:
+            raise ValueError(f"{', '.join(names)} belong together and are equally long")
+        return facts
+
+    return AfterValidator(check)
+
+
+class _Texture(TypedDict):
+    frequencies: NotRequired[list[float]]
+    power_real: NotRequired[list[float]]
+    power_fake: NotRequired[list[float]]
+
+
+class _ClassCoverage(TypedDict):
+    classes: list[str]
+    real_shares: list[float]
+    fake_shares: list[float]
+    missing: list[str]
+    over_fed: list[str]
+
+
+class _Memorisation(TypedDict):
+    limit: float
+    held_out_median: float
+
+
+class _Facts(TypedDict):
+    texture: NotRequired[Annotated[_Texture, _even("frequencies", "power_real", "power_fake")]]
+    class_coverage: NotRequired[Annotated[_ClassCoverage, _even("classes", "real_shares", "fake_shares")]]
+    memorisation: NotRequired[_Memorisation]
+
+
+_FACTS = TypeAdapter(_Facts)
+
+
+def check_facts(facts: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return facts by metric as they are; ValueError if a known one has another shape."""
+    _FACTS.validate_python(facts, strict=True)
+    return facts
