@@ -14,6 +14,7 @@ import pytest
 from gansmith import api
 from gansmith.core import clock
 from gansmith.core.errors import GansmithWarning, RecipeError, StoppedError, TrainingError
+from gansmith.core.plain_files import sha256_of
 from gansmith.data.open import open_data
 from gansmith.inference.load import load_model
 from gansmith.recipes.load import load_recipe
@@ -131,6 +132,23 @@ def test_a_log_that_was_edited_is_refused_by_name(line, paused, refused):
     log.write_text(line + "\n" + log.read_text())
     with refused("run.changed", [r"'.*'"]):
         api.resume(paused)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("place", "value"), [("recipe", {"name": -1}), ("record", {"changes": 5})], ids=str)
+def test_values_of_a_checkpoint_that_cannot_be_are_refused_by_name(place, value, paused):
+    folder = newest(paused).folder
+    values = json.loads((folder / "state.json").read_text())
+    values[place] |= value
+    (folder / "state.json").write_text(json.dumps(values))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["state.json"]["sha256"] = sha256_of(folder / "state.json")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    if place == "recipe":
+        with pytest.raises(RecipeError, match=r"recipe of .*name: "):
+            api.resume(paused)
+    else:
+        assert api.resume(paused).finished
 
 
 @pytest.mark.slow

@@ -15,8 +15,7 @@ from gansmith.core.registry import FrozenModel, NotNegative, Positive, Share
 from gansmith.core.runtime import Runtime, numerics
 from gansmith.core.version import __version__
 from gansmith.data.base import DataSpec, Source
-from gansmith.recipes.load import differences
-from gansmith.recipes.old_files import from_old_file
+from gansmith.recipes.load import differences, run_recipe_of
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.checkpoint import Checkpoint
 from gansmith.runs.length import RunLength
@@ -168,7 +167,7 @@ def changes_since(
     record: RunRecord, checkpoint: Checkpoint, recipe: Recipe, spec: DataSpec, runtime: Runtime
 ) -> list[str]:
     """Return in words every difference from the run so far that decides its numbers."""
-    before = Recipe.model_validate(from_old_file(checkpoint.values["recipe"]))
+    before = run_recipe_of(checkpoint.values["recipe"], f"recipe of {checkpoint.folder}")
     changes = [f"recipe {text}" for text in differences(before, recipe)]
     changes += [f"run.json {text}" for text in edits(record, checkpoint)]
     known = record.data.spec
@@ -195,7 +194,8 @@ def edits(record: RunRecord, checkpoint: Checkpoint) -> list[str]:
     before, now = flattened(checkpoint.values["record"]), flattened(record.model_dump(mode="json"))
     names = ["seed", "created", "init_from", "data.holdout"]
     names += [name for name in {**before, **now} if name.startswith("monitor.") and "monitor" not in before]
-    if len(record.changes) == len(checkpoint.values["record"].get("changes", ())):
+    accepted = checkpoint.values["record"].get("changes", [])
+    if isinstance(accepted, list) and len(record.changes) == len(accepted):
         names += [name for name in {**before, **now} if name.startswith("data.spec.")]
         if record.length.limit is None and record.ended_by is None:
             names += [name for name in {**before, **now} if name.startswith("length.") and name != "length.source"]

@@ -14,6 +14,7 @@ from gansmith.core.atomic_files import commit_json
 from gansmith.core.errors import CheckpointError, GansmithError, counted, reason_of
 from gansmith.core.plain_files import read_json
 from gansmith.core.registry import FrozenModel
+from gansmith.recipes.load import run_recipe_of
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.checkpoint import first_fault
 from gansmith.runs.folder import RunFolder, take_lock
@@ -217,7 +218,7 @@ def count_of(vary: Mapping[str, Sequence[str]]) -> int:
 
 def recipe_of(record: SweepRecord) -> Recipe:
     """Return the recipe before the changes of a run."""
-    return Recipe.model_validate(record.recipe)
+    return run_recipe_of(record.recipe, f"recipe of {SWEEP}")
 
 
 def _folder(changes: Sequence[str], seed: int, taken: set[str]) -> str:
