@@ -92,7 +92,7 @@ def digests(run: Path) -> dict[str, str]:
 def train_twin(run: Path, folder: Path) -> None:
     """Train undisturbed with recipe, seed and revisions of a run."""
     from gansmith.core.events import silent
-    from gansmith.core.runtime import start_runtime
+    from gansmith.core.runtime import set_threads, start_runtime
     from gansmith.recipes.load import read_run_recipe
     from gansmith.runs.folder import RunFolder
     from gansmith.runs.length import RunLength
@@ -118,6 +118,7 @@ def train_twin(run: Path, folder: Path) -> None:
 
     options = RunOptions(record.data.source, seed=record.seed)
     runtime = start_runtime(record.numerics.device, record.numerics.precision)
+    set_threads(record.numerics.threads)  # the order of sums depends on it
     source = find_data(options, runtime)
     recipe, data = open_for(recipe, source, options, runtime, silent)
     around = running.Surroundings(silent, lambda *_: None, lambda *_: None)

@@ -36,6 +36,19 @@ def test_a_picture_that_fails_is_a_warning_and_the_model_stays(run, monkeypatch,
     assert len(gansmith.load(run.model, "cpu").sample(1).images) == 1
 
 
+def test_shortened_results_are_the_model_alone(run, prose):
+    for name in ("curves.png", "film.gif", "report.html"):
+        (run.path / name).unlink(missing_ok=True)
+    shutil.rmtree(run.model)
+    events = []
+    run_results.write_results(run, gansmith.load(run.path, "cpu"), events.append, shortened=True)
+    assert {path.name for path in run.path.iterdir()} & {"curves.png", "film.gif", "report.html"} == set()
+    prose("shortened results", events[0].message)
+    assert len(events) == 1
+    assert (run.model / "preview.png").is_file()
+    assert len(gansmith.load(run.model, "cpu").sample(1).images) == 1
+
+
 def test_a_full_disk_is_an_error(run, monkeypatch):
     def fail(*_: object) -> None:
         raise DiskFullError("disk.full", "the disk is too full")

@@ -456,7 +456,7 @@ from gansmith.runs.log import read_rows
 
 folder, data, names, *overrides = sys.argv[1:]
 folder, names = Path(folder), names.split()
-api.write_results = lambda run, model, on_event: model.save(run.model)  # no film and no curves
+api.write_results = lambda run, model, *_: model.save(run.model)  # no film and no curves
 tracking.END_SEC = tracking.MODEL_SEC  # the machine may be busy
 commit, all_sent = tracking.Sender._commit, threading.Barrier(len(names))
 

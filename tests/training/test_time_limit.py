@@ -13,14 +13,16 @@ import pytest
 
 from gansmith import api
 from gansmith.core import clock
+from gansmith.recipes.load import load_recipe
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.length import RunLength, TimeLimit
+from gansmith.runs.length import Budget, RunLength, TimeLimit
 from gansmith.runs.log import read_rows
+from gansmith.runs.options import RunOptions
 from gansmith.training import prepare
 from gansmith.training import run as running
 from gansmith.training import trainer as training
 from gansmith.training.prepare import Speed
-from gansmith.training.time_limit import SNAPSHOT_SHARE, Timekeeper
+from gansmith.training.time_limit import PROMISE_SEC, SHORT_RESULTS_SEC, SNAPSHOT_SHARE, Timekeeper
 from small_runs import Listener, assert_same_run, newest, resume, train
 
 MINUTE = 60.0
@@ -159,6 +161,46 @@ def test_a_slow_start_leaves_more_time_within_the_promise(scripted, monkeypatch)
     monkeypatch.setattr(clock, "process", lambda: max(scripted.now - 7, 0.1))  # of the first 8 seconds it got one
     simulate(scripted, TimeLimit(5 * MINUTE), 30_000, lambda _: 100.0)
     assert scripted.now + RESULTS_SEC + 12 == pytest.approx(5 * MINUTE, abs=3)
+
+
+@pytest.fixture
+def crowded(scripted, monkeypatch) -> float:
+    """The process gets a twelfth of a core; return how many times longer its results take."""
+    monkeypatch.setattr(clock, "process", lambda: max(scripted.now / 12, 0.1))
+    return 12.0
+
+
+@pytest.mark.parametrize(("start", "is_shortened"), [(0, False), (60, True), (90, True), (110, True)])
+def test_results_are_shortened_where_the_whole_would_end_the_command_too_late(scripted, crowded, start, is_shortened):
+    """All results take a minute here, and the model alone 12 seconds."""
+    limit, iteration = TimeLimit(2.5 * MINUTE if start == 0 else 2 * MINUTE), 0
+    length = length_of(50, limit)
+    scripted.go_on(start)
+    keeper = Timekeeper(limit, 0.0, RESULTS_SEC)
+    while iteration < length.iterations:
+        scripted.go_on(0.3)
+        iteration += 1
+        length = keeper.revise(length, iteration, 1, is_checkpoint=True, snapshot_every=0) or length
+    assert keeper.shortens_results() == is_shortened
+    assert scripted.now > start + 4
+    end = scripted.now + crowded * (SHORT_RESULTS_SEC if is_shortened else RESULTS_SEC)
+    assert end == pytest.approx(limit.seconds, abs=PROMISE_SEC)
+
+
+@pytest.mark.parametrize("start", [100, 135])
+def test_a_limit_that_cannot_be_kept_is_said_before_training(scripted, crowded, tiny_data, runtime, prose, start):
+    options, listener, recipe = RunOptions("x", Budget(minutes=2), began=0.0), Listener(), load_recipe("mlp-small")
+    scripted.go_on(start)
+    length, _ = prepare.fit_length(recipe, tiny_data, options, runtime, 1000.0, listener)
+    assert (length.iterations == 1) == (start == 135)
+    prose(f"start of {start} of 120 seconds", listener.said("warning")[0])
+
+
+def test_a_slow_start_shortens_the_measurement(scripted):
+    scripted.go_on(80)
+    assert prepare.most_sec(TimeLimit(2 * MINUTE), 0.0) == pytest.approx(4)
+    assert prepare.most_sec(TimeLimit(20 * MINUTE), 0.0) == prepare.STEADY_SEC
+    assert prepare.most_sec(TimeLimit(MINUTE), 0.0) == 0
 
 
 def test_without_a_limit_nothing_is_revised(scripted):
@@ -347,7 +389,6 @@ def test_a_busy_machine_is_named(scripted, monkeypatch, tiny_data, runtime, pros
 
 def measured(scripted, monkeypatch, data, runtime, seconds_at: Callable[[float], float]) -> Speed:
     """Measure a step that takes as long as the script says."""
-    from gansmith.recipes.load import load_recipe
     from small_runs import small
 
     def step(state, *_):
@@ -368,7 +409,6 @@ LOAD_OF_OTHERS = clock.Load.others
 def test_one_thread_is_measured_too_on_a_busy_machine(
     scripted, monkeypatch, tiny_data, runtime, prose, alone_sec, chosen
 ):
-    from gansmith.recipes.load import load_recipe
     from small_runs import small
 
     now = [2]

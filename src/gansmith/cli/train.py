@@ -263,7 +263,8 @@ def print_run(run: "api.Run", *, as_json: bool) -> None:
         folder = shlex.quote(str(run.folder))
         verb = verb_of(method_kind(recipe_text(str(run.folder / "recipe.yaml"))))
         command = f"gansmith {verb} {folder}" + (" IMAGES" if verb != "sample" else "")
-        say(f"report: {run.folder}/report.html; new images: {command}")
+        report = f"report: {run.folder}/report.html; " if (run.folder / "report.html").is_file() else ""
+        say(f"{report}new images: {command}")
     if not run.finished:
         raise typer.Exit(PAUSED)
     if run.is_main and run.ended_by is not None:

@@ -100,12 +100,12 @@ def propose(options: RunOptions, runtime: Runtime, on_event: OnEvent) -> tuple[P
     asked = _asked_length(options.budget, overrides)
     source = find_data(options, runtime)
     limit = options.time_limit or (TimeLimit(DEFAULT_MINUTES * 60) if asked == Budget() else None)
-    fitted, reach, size_reason = _size(source, asked, limit, data_options(overrides), runtime)
+    fitted, reach, size_reason = _size(source, asked, limit, options.began, data_options(overrides), runtime)
     compact = load_recipe(COMPACT).model_copy(update={"data": fitted})
     opened, data = open_for(compact, source, options, runtime, on_event)
     runtime = precise_enough(runtime, options.precision, data.spec)
     spec = data.spec
-    base, reason, probe = _base(opened, data, asked, limit, runtime)
+    base, reason, probe = _base(opened, data, asked, limit, options.began, runtime)
     probe = probe or reach.probe
     draft = RecipeBuilder(base, overrides)
     about = {"name": AUTO, "summary": f"made for {spec.name} by gansmith plan"[:200], "data": opened.data}
@@ -119,7 +119,7 @@ def propose(options: RunOptions, runtime: Runtime, on_event: OnEvent) -> tuple[P
     if base == COMPACT:
         fit_networks(draft, spec)
     if probe is None:
-        probe = Probe(draft.recipe, spec, measure_speed(draft.recipe, data, runtime, most_sec(limit)))
+        probe = Probe(draft.recipe, spec, measure_speed(draft.recipe, data, runtime, most_sec(limit, options.began)))
     warn_of_doubt(probe.speed, on_event)
     speed = probe.img_per_sec(draft.recipe, spec)
     limit = limit if options.time_limit or base == COMPACT else None  # the other recipes have their own length
@@ -168,7 +168,7 @@ def _asked_length(budget: Budget, overrides: tuple[str, ...]) -> Budget:
 
 
 def _size(
-    source: Source, asked: Budget, limit: TimeLimit | None, options: DataOptions, runtime: Runtime
+    source: Source, asked: Budget, limit: TimeLimit | None, began: float, options: DataOptions, runtime: Runtime
 ) -> tuple[DataOptions, Reach, str]:
     """Return the options with the image size that the budget can train, the budget's reach, and the reason."""
     if runtime.has_cuda:
@@ -178,7 +178,7 @@ def _size(
     if seen is None or tuple(seen[:3]) == POINT:
         return options, Reach(asked, limit), NATIVE
     height, width, channels, count = seen
-    reach = Reach(asked, limit, _probe(runtime, limit, (height, width, channels), count) if limit else None)
+    reach = Reach(asked, limit, _probe(runtime, limit, began, (height, width, channels), count) if limit else None)
     if options.size is not None or options.pairs:
         return options, reach, NATIVE
     mean_side = round((height * width) ** 0.5)  # of a square with the same area
@@ -193,7 +193,7 @@ def _size(
     return DataOptions.model_validate({**options.model_dump(), "size": shape}), reach, reason
 
 
-def _probe(runtime: Runtime, limit: TimeLimit, shape: tuple[int, int, int], count: int) -> Probe:
+def _probe(runtime: Runtime, limit: TimeLimit, began: float, shape: tuple[int, int, int], count: int) -> Probe:
     """Measure the narrowest networks on random images of a shape (H, W, C); ``count`` real images decide how.
 
     The image size has to be chosen before the data are opened, so the real images cannot be used.
@@ -205,11 +205,11 @@ def _probe(runtime: Runtime, limit: TimeLimit, shape: tuple[int, int, int], coun
     draft.recipe = draft.recipe.model_copy(update={"data": fitted})
     fit_networks(draft, data.spec)
     recipe = draft.recipe.model_copy(update={"batch_size": batch_for(draft, data.spec, runtime)[0]})
-    return Probe(recipe, data.spec, measure_speed(recipe, data, runtime, most_sec(limit)))
+    return Probe(recipe, data.spec, measure_speed(recipe, data, runtime, most_sec(limit, began)))
 
 
 def _base(
-    opened: Recipe, data: ImageData, asked: Budget, limit: TimeLimit | None, runtime: Runtime
+    opened: Recipe, data: ImageData, asked: Budget, limit: TimeLimit | None, began: float, runtime: Runtime
 ) -> tuple[str, str, Probe | None]:
     """Return the name of the recipe to start from, why, and what was measured to decide that."""
     spec, (least, most) = data.spec, GPU_SIDES
@@ -224,7 +224,7 @@ def _base(
     recipe = load_recipe(GPU)
     batch = for_all_processes(recipe.batch_size, runtime)
     recipe = recipe.model_copy(update={"data": opened.data, "batch_size": batch})
-    probe = Probe(recipe, spec, measure_speed(recipe, data, runtime, most_sec(limit))) if limit else None
+    probe = Probe(recipe, spec, measure_speed(recipe, data, runtime, most_sec(limit, began))) if limit else None
     speed = probe.speed.img_per_sec if probe else 0.0
     seconds = limit.seconds if limit else 0.0
     length = run_length(recipe, asked, spec.count, recipe.batch_size, limit=limit, img_per_sec=speed, train_sec=seconds)

@@ -1,5 +1,6 @@
 """The results of a finished run: model folder, model card, film, curves and report."""
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,11 +20,15 @@ from gansmith.runs.log import add_up, best_snapshot, read_rows
 from gansmith.runs.record import RunRecord
 
 
-def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
-    """Write all results; a later call replaces them."""
+def write_results(run: RunFolder, model: Model, on_event: OnEvent, shortened: bool = False) -> None:
+    """Write all results; ``shortened``: the model alone. A later call replaces them."""
     rows, snapshots = read_rows(run.log), run.read_snapshots()
     facts = card_facts(run, model)
-    on_event(MessageEvent("note", "writing model, film, curves and report"))
+    if shortened:
+        text = "the time is over, so film, curves and report are left out"
+        on_event(MessageEvent("warning", f"{text}\n  to write them: gansmith resume {shlex.quote(str(run.path))}"))
+    else:
+        on_event(MessageEvent("note", "writing model, film, curves and report"))
     model.save(run.model)
     commit_text(run.model / "README.md", model_card(facts))
     frames = run.previews("ema")
@@ -31,6 +36,9 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent) -> None:
         per_iteration = facts.last_row.get("kimg", 0) / max(1, facts.last_row.get("iteration", 1))
         until_kept = [each for each in frames if int(each.stem[:9]) * per_iteration <= model.record.kimg + 1e-6]
         commit_bytes(run.model / "preview.png", read_bytes((until_kept or frames)[-1]))
+    if shortened:
+        return
+    if frames:
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
         with _or_warning("film", run, on_event):
             broken = write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")

@@ -26,7 +26,7 @@ from gansmith.runs.options import RunOptions
 from gansmith.training.memory import naming_what_fits, refuse_too_large
 from gansmith.training.state import RunState
 from gansmith.training.step import train_step
-from gansmith.training.time_limit import train_sec
+from gansmith.training.time_limit import too_late_sec, train_sec
 
 STEADY_SEC, LIMIT_SHARE = 15.0, 0.1  # the most time for a measurement, and its share of a time limit
 WINDOW_SEC, WINDOWS, SPREAD = 0.5, 4, 0.15  # steady: so many windows in a row differ by at most this share
@@ -80,7 +80,7 @@ def prepare(
     refuse_unfit_extractor(recipe, data)
     if measure or limit:
         with naming_what_fits(recipe, data, runtime):
-            speed = measure_speed(recipe, data, runtime, most_sec(limit))
+            speed = measure_speed(recipe, data, runtime, most_sec(limit, options.began))
         warn_of_doubt(speed, on_event)
     length, around = fit_length(recipe, data, options, runtime, speed.img_per_sec, on_event)
     return Prepared(recipe, source, data, length, speed.img_per_sec, around)
@@ -112,7 +112,12 @@ def fit_length(
         limit=limit, img_per_sec=img_per_sec, train_sec=seconds,
     )  # fmt: skip
     around = limit.seconds - seconds if limit else 0.0
-    if limit and around > limit.seconds / 2:
+    if limit and (late := same_number(runtime, too_late_sec(limit, options.began))):
+        took = duration(clock.monotonic() - options.began)
+        text = f"{limit} cannot be kept: on this machine, at its present load, the start alone took {took}"
+        more = "one step is trained, and film, curves and report are left out"
+        on_event(MessageEvent("warning", f"{text}\n  {more}; expect the end after {duration(limit.seconds + late)}"))
+    elif limit and around > limit.seconds / 2:
         text = f"{limit}: start and results take about {duration(around)} of {duration(limit.seconds)}"
         on_event(MessageEvent("warning", f"{text}\n  little is left to train; give the run more time"))
     return length, around
@@ -126,9 +131,11 @@ def warn_of_doubt(speed: Speed, on_event: OnEvent) -> None:
         on_event(MessageEvent("warning", speed.warning()))
 
 
-def most_sec(limit: TimeLimit | None) -> float:
-    """Return the most seconds for a measurement of the speed."""
-    return min(STEADY_SEC, LIMIT_SHARE * limit.seconds) if limit else STEADY_SEC
+def most_sec(limit: TimeLimit | None, began: float) -> float:
+    """Return the most seconds for a measurement of the speed, in a command that began at ``began``."""
+    if limit is None:
+        return STEADY_SEC
+    return max(0.0, min(STEADY_SEC, LIMIT_SHARE * (limit.seconds - (clock.monotonic() - began))))
 
 
 def find_data(options: RunOptions, runtime: Runtime) -> Source:

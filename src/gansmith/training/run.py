@@ -61,7 +61,7 @@ class Surroundings:
 
     on_event: OnEvent
     open_loggers: Callable[[RunFolder], Follower | None]
-    write_results: Callable[[RunFolder, OnEvent], None]  # called for a finished run, in the main process
+    write_results: Callable[[RunFolder, OnEvent, bool], None]  # of a finished run, in the main process; True: shortened
     store: Callable[[RunFolder], None] = silent  # called in the main process after each checkpoint, and at the end
 
 
@@ -285,6 +285,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
     trainer.on_event, trainer.stop_requested = on_event, stop.requested
     trainer.on_saved = lambda: _store_or_warn(run, around)
     _note_time(trainer, "started")
+    first = state.iteration
     try:
         last = f"the last checkpoint is kept: gansmith resume {shlex.quote(str(run.path))}"
         with _explaining(state.recipe, trainer.data, trainer.runtime, last):
@@ -295,7 +296,8 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
             loggers.follow(state.iteration)
         if finished and main:
             with interrupting():
-                around.write_results(run, around.on_event)
+                shortened = state.iteration > first and trainer.timekeeper.shortens_results()
+                around.write_results(run, around.on_event, shortened)
                 around.store(run)
         outcome = "finished" if finished else "paused"
     except Stopped as stopped:

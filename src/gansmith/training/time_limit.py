@@ -20,13 +20,14 @@ NEAR_SEC = 5.0  # the speed before the end is that of the last seconds
 BUSY_SEC = 30.0  # the time over which a busy machine is judged, for the results
 PROMISE_SHARE, PROMISE_SEC = 0.05, 20.0  # a command ends within this share of its time limit or these seconds
 CAUTION = 0.6  # part of the promise by which a run may end too early, because the machine was busy at the start
-ENDING_SHARE = 0.5  # of the time limit, at most, for the end of a run on a machine that others slow down
+ENDING_SHARE = 0.5  # of the time after the start, at most, for the results; if it is not enough, they are shortened
 STARTING_STEPS = 2  # allocate memory and compile: they tell no speed
 # Results of a finished run, measured on one core of a 2.1 GHz Xeon: imports, report, curves and model; then each frame
 # of the film by the pixels of its canvas.
 MIN_SIDE_PX, MAX_SIDE_PX, MAX_FRAMES = 256, 1600, 60  # of the film
 GRID = 64  # images of a preview
 RESULTS_SEC, FRAME_SEC, FRAME_SEC_PER_MPIXEL = 3.5, 0.01, 0.35
+SHORT_RESULTS_SEC = 1.0  # the model alone
 
 
 def results_sec(recipe: Recipe, data: DataSpec) -> float:
@@ -40,7 +41,37 @@ def results_sec(recipe: Recipe, data: DataSpec) -> float:
 
 def train_sec(limit: TimeLimit, began: float, recipe: Recipe, data: DataSpec) -> float:
     """Return the seconds that are left for training, for a command that began at ``began``; at least 0."""
-    return max(0.0, limit.seconds - (clock.monotonic() - began) - results_sec(recipe, data))
+    left = limit.seconds - (clock.monotonic() - began)
+    return max(0.0, left - _reserved_sec(limit, left, results_sec(recipe, data), slow_start=_slowness_since(began)))
+
+
+def too_late_sec(limit: TimeLimit, began: float) -> float:
+    """Return by how many seconds a command that trains nothing more would break the promise; 0 if it need not."""
+    end = clock.monotonic() - began + SHORT_RESULTS_SEC * _slowness_since(began) - limit.seconds
+    return end if end > _promise_sec(limit) else 0.0
+
+
+def _promise_sec(limit: TimeLimit) -> float:
+    return max(PROMISE_SEC, PROMISE_SHARE * limit.seconds)
+
+
+def _slowness_since(began: float) -> float:
+    """Return how many times longer a command has taken since it began than with a core of its own."""
+    return max(1.0, (clock.monotonic() - began) / max(clock.process(), 1e-9))
+
+
+def _reserved_sec(
+    limit: TimeLimit, after_start: float, results_sec: float, *, slow_start: float, slowness: float = 1.0
+) -> float:
+    """Return the seconds to leave for the results, of those after the start; for shortened ones if that is too much.
+
+    Start and results wait for disks and for many short turns of the processor, which training does less; so a slow
+    start asks for more, as far as a run may end too early.
+    """
+    likely = results_sec * slowness
+    whole = max(likely, min(results_sec * slow_start, likely + CAUTION * _promise_sec(limit)))
+    most = ENDING_SHARE * max(after_start, 0.0)
+    return whole if whole <= most else min(SHORT_RESULTS_SEC * max(slow_start, slowness), most)
 
 
 class Timekeeper:
@@ -61,7 +92,8 @@ class Timekeeper:
         self._total: dict[str, float] = {}  # seconds in this command, by the work that is no training
         self._last: dict[str, float] = {}  # seconds of the last time
         self._revised_at = self._started = clock.monotonic()
-        self._slow_start = (self._started - began) / max(clock.process(), 1e-9)
+        self._slow_start = _slowness_since(began)
+        self._after_start = self.left() if limit else 0.0
         self.restart(0)
 
     def restart(self, iteration: int) -> None:
@@ -81,6 +113,13 @@ class Timekeeper:
         if self._limit.until is not None:
             return self._limit.until - clock.wall()
         return self._limit.seconds - self.used()
+
+    def shortens_results(self) -> bool:
+        """Say whether the model alone is written, because film, curves and report would end the command too late."""
+        if self._limit is None:
+            return False
+        slowness = self._slowness() if self._seconds_noted() >= SHORTEST_SEC else self._slow_start
+        return self._results_sec * slowness > self.left() + CAUTION * _promise_sec(self._limit)
 
     @contextmanager
     def aside(self, what: str) -> Iterator[None]:
@@ -168,11 +207,12 @@ class Timekeeper:
         """Return the seconds that the end of the command takes: last snapshot, picture, checkpoint, and results."""
         last = sum(self._last.get(name, 0.0) for name in ("preview", "checkpoint", "snapshot"))
         assert self._limit is not None
-        likely = self._results_sec * self._slowness()
-        # Start and results wait for disks and for many short turns of the processor, which training does less.
-        caution = CAUTION * max(PROMISE_SEC, PROMISE_SHARE * self._limit.seconds)
-        results = max(likely, min(self._results_sec * self._slow_start, likely + caution))
-        return min(last + results, ENDING_SHARE * self._limit.seconds)
+        return last + _reserved_sec(
+            self._limit, self._after_start, self._results_sec, slow_start=self._slow_start, slowness=self._slowness()
+        )
+
+    def _seconds_noted(self) -> float:
+        return self._points[-1][0] - self._points[0][0] if self._points else 0.0
 
     def _slowness(self) -> float:
         """Return how many times longer work takes than with a core of its own, by the last half minute.
