@@ -731,6 +731,20 @@ def test_sides_of_pairs_are_told_by_a_word_and_below_train(tmp_path):
     assert sides_of(tmp_path / "none") is None
 
 
+def test_a_few_images_beside_folders_of_classes_are_left_out_and_said(tmp_path, prose):
+    """A game's sprites, with two pictures for tests beside the folders of the kinds."""
+    files = {**numbered("elves/{}.png", 150), **numbered("orcs/{}.png", 150), **images("logo.png", "test.png")}
+    listing = listed(write(tmp_path / "set", files))
+    assert listing.classes == ("elves", "orcs")
+    assert len(listing.items) == 300
+    assert [item.label for item in listing.items] == [0] * 150 + [1] * 150
+    prose("a few images beside folders", "\n".join(listing.notes))
+    assert len(listed(tmp_path / "set", labels="none").items) == 302
+    many = write(tmp_path / "many", {**numbered("a/{}.png", 20), **numbered("b/{}.png", 20), **images("c.png")})
+    assert listed(many).classes == ()
+    assert listed(many, labels="folders").classes == ("a", "b")
+
+
 def test_a_folder_of_sheets_beside_the_images_is_no_class(tmp_path):
     listing = listed(write(tmp_path / "set", {**numbered("png/{}.png", 60), "sprite/all.png": png(1)}))
     assert listing.classes == ()

@@ -238,6 +238,30 @@ def test_mixed_bit_depths_have_one_rule(tmp_path, prose, refused):
     assert open_data(floats, DataOptions(range="0:4095")).spec.values.kind == "float32"
 
 
+@pytest.mark.parametrize("few", ["colour", "gray", "gray and alpha", "colour and alpha"])
+def test_a_few_16_bit_pictures_among_others_are_read_as_pictures(tmp_path, prose, few):
+    """Icons and photos of many hands: most have 8 bits."""
+    bands = {"colour": 3, "gray": 1, "gray and alpha": 2, "colour and alpha": 4}[few]
+    plain = (SHADES[4:, ..., 0] * 255).astype(np.uint8)
+    deep = (SHADES[:4, ..., :1].repeat(bands, axis=3) * 65535).astype(np.uint16)
+    folder = folder_of(tmp_path, ".png", [*map(encode_png16, deep), *map(png, plain)])
+    data = open_data(folder)
+    assert data.spec.values is None
+    if bands % 2:
+        assert np.abs(data.read([0])[0, ..., 0].astype(int) - SHADES[0, ..., 0] * 255).max() <= 1
+        assert open_data(folder, DataOptions(depth="16")).spec.values.depth == "16"
+    prose(f"summary of a few 16-bit {few} pictures", "\n".join(data.summary.lines()))
+
+
+def test_16_bit_gray_with_alpha(tmp_path):
+    """Viewers show it; Pillow has no unpacker of its lower bytes."""
+    both = DRAW.integers(0, 65536, (6, 16, 16, 2)).astype(np.uint16)
+    data = open_data(folder_of(tmp_path, ".png", map(encode_png16, both)))
+    back = data.spec.values.in_units(data.read(range(6)))
+    assert data.spec.channels == 4
+    assert (back == both[..., [0, 0, 0, 1]]).all()
+
+
 def test_nan_and_infinity_are_left_out_by_name(tmp_path):
     values = (DRAW.random((30, 16, 16)) * 80 - 80).astype(np.float32)
     values[7, 3, 3] = np.nan

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from gansmith.core.errors import DataError, counted
 from gansmith.data.base import DataOptions
 from gansmith.data.image_info import ImageInfo
-from gansmith.data.value_format import ValueFormat, infer_values
+from gansmith.data.value_format import ValueFormat, infer_values, pictures_of
 from gansmith.imaging.images import LARGEST_SIDE, LONGEST_PROPORTION, MODES, POINT, STARTS, Fit, stages
 
 SMALLEST_SIDE = 8  # px
@@ -50,7 +50,8 @@ def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageForma
     Raises DataError for images below 8 px, for a size that networks cannot have, and for options that points in the
     plane cannot have.
     """
-    usable = [info for info in infos if not info.problem]
+    every = [info for info in infos if not info.problem]
+    usable = pictures_of(every, options)
     if typical_shape(usable) == POINT[:2]:
         refuse_for_points(options)
         return ImageFormat(*POINT, ("points in the plane: x and y in [-1, 1], each stored in 256 steps",))
@@ -65,9 +66,13 @@ def infer_format(infos: Sequence[ImageInfo], options: DataOptions) -> ImageForma
     if options.fit != "auto":
         fit = options.fit
     notes += [reason] if reason else []
+    if reduced := sum(info.deep for info in every) - sum(info.deep for info in usable):
+        count = f"{reduced:,} of {counted(len(every), 'image')}"
+        notes.append(f"{count} have 16 bits and are read as 8-bit pictures, as most are (depth=16 keeps all bits)")
     values, remarks = infer_values(usable, options, channels)
     notes += remarks
-    border = "black" if values is not None else "transparent" if channels == 4 else "white"
+    is_picture = values is None or values.colours
+    border = "transparent" if channels == 4 and is_picture else "white" if values is None else "black"
     notes += _fit_notes(usable, (height, width), fit, cut, border, is_chosen=options.fit == "auto")
     notes += _sheet_note(usable)
     if stacks := [info.frames for info in usable if info.frames > 1]:

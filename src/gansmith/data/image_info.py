@@ -49,6 +49,7 @@ class ImageInfo:
     bands: int = 0  # channels of a deep file or array, or of any where values were asked for; 0: not decoded as values
     deep: bool = False  # more than 8-bit gray or colour
     colours: bool = True  # the bands are gray, RGB, or RGB with alpha
+    reducible: bool = False  # a deep file that can be read as an 8-bit picture too
     band_names: tuple[str, ...] = ()
     samples: tuple[ValueSample, ...] = ()  # of a deep image, or where asked for; two of a pair: source, target
     extremes: tuple[tuple[int, int], ...] = ()  # smallest and largest gray of a decoded picture; two of a pair
@@ -159,7 +160,9 @@ def _of_header(sha256: bytes, payload: bytes | Frame, limit: int) -> tuple[Image
             raise ImageError("image.damaged", f"frame {number} cannot be read ({problem})") from problem
     height, width = upright_shape(header)
     recoloured = not deep and other_profile(header) is not None
-    return ImageInfo(sha256, height, width, header.mode, frames=frames, recoloured=recoloured), deep
+    reducible = deep and header.format == "PNG"
+    info = ImageInfo(sha256, height, width, header.mode, frames=frames, recoloured=recoloured, reducible=reducible)
+    return info, deep
 
 
 def file_and_frame(payload: bytes | Frame) -> tuple[bytes, int]:
@@ -197,18 +200,20 @@ def _deep_info(
     boxes = halves_of((width, height), pairs)
     mode = {1: str(array.dtype)}.get(bands, f"{array.dtype} x {bands}") if deep else info.mode
     names = band_names(file) if deep and file is not None else ()
+    is_whole = array.dtype.kind == "u"
+    colours = bands in (1, 3) or (bands == 4 and (not deep or (file is not None and has_alpha(file))))
     return replace(
         info,
         height=height,
         width=width,
         mode=mode,
         gray=bands < 3 or (bands in MODES and bool((array[..., :3] == array[..., :1]).all())),
-        transparent=bands == 4 and not deep and bool((array[..., 3] < 255).any()),
+        transparent=colours and bands == 4 and is_whole and bool((array[..., 3] < np.iinfo(array.dtype).max).any()),
         signature=_signature_of_values(array) if sign else None,
         kind=str(array.dtype.newbyteorder("=")),
         bands=bands,
         deep=deep,
-        colours=bands in (1, 3) or (bands == 4 and (not deep or (file is not None and has_alpha(file)))),
+        colours=colours,
         band_names=names if len(names) == bands else (),
         samples=tuple(ValueSample.of(array[:, left:right], count) for left, _, right, _ in boxes),
     )

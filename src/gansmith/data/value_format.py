@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ from gansmith.imaging.values import (
 
 DIM = 64  # 8-bit sets whose largest value is below it do not fill their type: masks, label maps, weak signals
 MOST_NAMED = 5
+HALF_OF_16_BITS = 2**15
 NEARLY = 1e-3  # floats of 0..1 may be this far outside
 
 
@@ -99,10 +100,31 @@ def needs_values(infos: Sequence[ImageInfo], options: DataOptions) -> bool:
     usable = [info for info in infos if not info.problem]
     if all(info.samples for info in usable):
         return False
-    if any(info.deep for info in usable) or options.depth in ("16", "float") or options.range is not None:
+    if (
+        any(info.deep for info in pictures_of(usable, options))
+        or options.depth in ("16", "float")
+        or options.range is not None
+    ):
         return True
     sides = zip(*(info.extremes for info in usable if info.extremes), strict=True)
     return any(_is_dim(side) for side in sides)
+
+
+def pictures_of(infos: Sequence[ImageInfo], options: DataOptions) -> Sequence[ImageInfo]:
+    """Return the infos, with 16-bit pictures as 8-bit ones where most are ordinary: icons and photos of many hands.
+
+    They must be PNG files whose values go beyond half of their type: others may be measurements.
+    """
+    deep = [info for info in infos if info.deep]
+    is_free = options.depth == "auto" and options.range is None and options.bands is None
+    if not (is_free and 0 < 2 * len(deep) < len(infos)) or not all(
+        info.reducible and info.kind == "uint16" and info.colours for info in deep
+    ):
+        return infos
+    if max(float(sample.high.max()) for info in deep for sample in info.samples) < HALF_OF_16_BITS:
+        return infos
+    white = ((0, 255),) * (2 if options.pairs else 1)
+    return [replace(info, deep=False, samples=(), extremes=white) if info.deep else info for info in infos]
 
 
 def _is_dim(extremes: Sequence[tuple[int, int]]) -> bool:

@@ -15,6 +15,7 @@ from gansmith.imaging.images import PIXEL_LIMIT, TIFF_STARTS, ImageError, open_i
 from gansmith.imaging.values import MOST_BANDS
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
+GRAY_AND_ALPHA = 4  # colour type of PNG
 DICOM_ENDINGS = (".dcm", ".dicom", ".ima")
 SCIENCE_ENDINGS = (*DICOM_ENDINGS, ".nii", ".nii.gz")
 MOST_VALUES = 2**27  # of a file: as many as a volume of 512 x 512 x 512; in units they take 8 bytes each
@@ -195,10 +196,18 @@ def _too_large(width: int, height: int, limit: int) -> ImageError:
 
 
 def _read_png(data: bytes) -> np.ndarray:
-    """Return the values of a PNG of 16 bits, uint16 (H, W, C).
+    """Return the values of a PNG of 16 bits, uint16 (H, W, C); gray with alpha as RGBA.
 
-    Pillow keeps only the upper byte of colours. Its unpackers of the two byte orders give one byte each.
+    Pillow keeps only the upper byte of colours. Its unpackers of the two byte orders give one byte each; two values of
+    gray and alpha have as many bytes as a pixel of RGBA.
     """
+    if data[25] == GRAY_AND_ALPHA:
+        image = Image.open(io.BytesIO(data), formats=("PNG",))
+        name, box, offset, (_, *rest) = _tile(image)
+        image.tile = [(name, box, offset, ("RGBA", *rest))]  # type: ignore[list-item]
+        image.load()
+        four = np.asarray(image).astype(np.uint16)
+        return (four[..., ::2] << 8 | four[..., 1::2])[..., [0, 0, 0, 1]]
     halves = []
     for order in ("B", "L"):
         image = Image.open(io.BytesIO(data), formats=("PNG",))
@@ -209,17 +218,12 @@ def _read_png(data: bytes) -> np.ndarray:
         image.tile = [(name, box, offset, (f"{mode.split(';')[0]};16{order}", *rest))]  # type: ignore[list-item]
         image.load()
         halves.append(np.asarray(image).astype(np.uint16))
-    values = halves[0] << 8 | halves[1]
-    return values[..., ::3] if values.shape[2] == 4 and _is_gray_alpha(data) else values
+    return halves[0] << 8 | halves[1]
 
 
 def _tile(image: Image.Image) -> tuple[str, Any, int, tuple[Any, ...]]:
     name, box, offset, options = image.tile[0]  # type: ignore[attr-defined]
     return name, box, offset, options if isinstance(options, tuple) else (options,)
-
-
-def _is_gray_alpha(data: bytes) -> bool:
-    return data[25] == 4
 
 
 def _tifffile() -> Any:
@@ -335,11 +339,11 @@ def _needs_science(what: str) -> ImageError:
 
 
 def encode_png16(values: np.ndarray) -> bytes:
-    """Encode whole numbers of 0 to 65535 (H, W, C), with 1, 3 or 4 channels, as PNG of 16 bits."""
+    """Encode whole numbers of 0 to 65535 (H, W, C), with 1 to 4 channels (2: gray and alpha), as PNG of 16 bits."""
     height, width, channels = values.shape
     rows = values.astype(">u2").reshape(height, -1).view(np.uint8)
     packed = zlib.compress(np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1).tobytes(), 6)
-    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 3: 2, 4: 6}[channels], 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, 16, {1: 0, 2: GRAY_AND_ALPHA, 3: 2, 4: 6}[channels], 0, 0, 0)
     chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
     parts = [
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks

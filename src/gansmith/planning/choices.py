@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from gansmith.core.errors import counted
 from gansmith.core.runtime import Runtime, installed_memory_mb
 from gansmith.core.schedules import Ramp
 from gansmith.data.base import DataSpec, DataSummary, ImageData
@@ -153,7 +154,8 @@ def fit_to_classes(draft: RecipeBuilder, summary: DataSummary) -> list[str]:
     draft.decide("conditional", ("method.conditional",), is_conditional, text if counts else "no labels")
     if not is_conditional or least >= IMAGES_OF_A_CLASS:
         return []
-    return [f"class '{names[counts.index(least)]}' has only {least:,} images: its samples will resemble them closely"]
+    few, them = counted(least, "image"), "it" if least == 1 else "them"
+    return [f"class '{names[counts.index(least)]}' has only {few}: its samples will resemble {them} closely"]
 
 
 def fit_to_number(draft: RecipeBuilder, count: int, distinct: int, kimg: float) -> list[str]:

@@ -39,6 +39,7 @@ AUTOMATIC_TABLES = (
 )  # read without being asked for, in this order
 OTHER_TABLES = frozenset({".xlsx", ".xls", ".ods", ".parquet", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".sqlite", ".db"})
 MOST_IN_ONE, FEWEST_OF_CLASS = 0.98, 50  # a folder with nearly all images, and others with few, are no classes
+MOST_LOOSE = 0.01  # share of images beside folders that are classes; more are no classes
 MOST_TEXTS = 10  # text files whose beginning is looked at
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES, MAX_JSON_LISTS = 64 * 10**6, 8 * 10**6  # of dataset.json; the lists of ImageNet are 1.3 million
@@ -388,14 +389,14 @@ def sides_of(folder: Path) -> tuple[Path, Path] | None:
 
 def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_asked: bool = False) -> Listing:
     """Return the listing with sub-folders as classes; unless asked, numbered parts, dates and sessions are none."""
-    loose = sum(len(image.parts) == 1 for image in images)
+    loose = [image for image in images if len(image.parts) == 1]
     tops = sorted({image.parts[0] for image in images if len(image.parts) > 1})
-    reason = ""
-    if loose and tops:
-        reason = f"{counted(loose, 'image')} beside the sub-folders ({_list(tops)}) instead of in one"
+    reason, beside = "", f"{counted(len(loose), 'image')} beside the sub-folders ({_list(tops)})"
+    if loose and tops and len(loose) > MOST_LOOSE * len(images) and not is_asked:
+        reason = f"{beside} instead of in one; labels=folders leaves them out and takes the folders as classes"
     elif len(tops) > 1 and not is_asked:
         reason = next((f"the folders {_list(tops)} look like {what}" for what, fits in NOT_CLASSES if fits(tops)), "")
-        counts = Counter(image.parts[0] for image in images)
+        counts = Counter(image.parts[0] for image in images if len(image.parts) > 1)
         (largest, most), *others = counts.most_common()
         if not reason and most > MOST_IN_ONE * len(images) and others[0][1] < FEWEST_OF_CLASS:
             reason = f"the folder {largest} has {most:,} of {counted(len(images), 'image')}"
@@ -406,6 +407,11 @@ def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_
         notes.append(f"no labels: {reason}")
     if reason or len(tops) < 2:
         return listing
+    if loose:
+        notes.append(f"not used: {beside}, which are the classes; labels=none takes all images, without labels")
+        kept = [image for image in images if len(image.parts) > 1]
+        names = {image.name for image in kept}
+        listing, images = replace(listing, items=tuple(i for i in listing.items if i.name in names)), kept
     index = {name: label for label, name in enumerate(tops)}
     items = tuple(replace(item, label=index[i.parts[0]]) for item, i in zip(listing.items, images, strict=True))
     return replace(listing, items=items, classes=tuple(tops))
