@@ -417,6 +417,16 @@ def test_data_check(shell, tiny_file):
 
 
 @pytest.mark.slow
+def test_a_check_of_files_of_which_none_is_an_image(shell, tmp_path, prose):
+    (tmp_path / "damaged").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "damaged" / name).write_bytes(b"no image")
+    code, out, err = shell("data", "check", tmp_path / "damaged")
+    assert code == 2
+    assert "0 usable images of 2" in out
+    prose("data.none_usable", err.splitlines()[-1])
+
+
 def test_data_check_and_list_use_the_given_folder(shell, tmp_path):
     code, out, err = shell("data", "check", "mnist", "--data-root", tmp_path)
     assert (code, out) == (2, "")

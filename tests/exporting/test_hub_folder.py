@@ -54,6 +54,8 @@ def test_a_used_folder_stays(model, tmp_path, refused, no_onnx):
     (tmp_path / "hub" / "x").touch()
     with refused("output.exists"):
         HubFolder().export(model, tmp_path / "hub", raw=False, run=None)
+    with refused("output.unknown_ending"):
+        HubFolder().export(model, tmp_path / "hub.txt", raw=False, run=None)
     assert [path.name for path in tmp_path.iterdir()] == ["hub"]
 
 
@@ -62,7 +64,7 @@ def test_a_disk_that_fills_up_before_the_card(model, tmp_path, monkeypatch, refu
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(HubFolder, "_card", fail)
-    with refused("disk.full"):
+    with refused("disk.full", (r"[\d,]+ bytes are free",)):
         HubFolder().export(model, tmp_path / "hub", raw=False, run=None)
     assert not list(tmp_path.iterdir())
 

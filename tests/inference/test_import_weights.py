@@ -130,6 +130,7 @@ def test_the_verb(tmp_path, shell):
     code, _, err = shell("import", "netG.pth", "--out", "faces")
     assert code == 2
     assert "faces" in err
+    assert shell("import", "netG.pth", "--out", "faces.pt")[0] == 2
 
 
 def test_what_does_not_match_is_named_by_layer(tmp_path, refused):

@@ -107,7 +107,7 @@ def test_a_grid(tmp_path):
     assert len(made) == 5
 
 
-@pytest.mark.parametrize("name", ["x.jpg", "x.JPEG", "x.gif", "x.webp", "x.bmp", "x.tar", "x.mp4"])
+@pytest.mark.parametrize("name", ["x.jpg", "x.JPEG", "x.gif", "x.webp", "x.bmp", "x.tar", "x.mp4", "x.txt", "x.pt"])
 def test_a_suffix_that_is_not_written(refused, tmp_path, name):
     with refused("output.unknown_ending"):
         samples().save(tmp_path / name)

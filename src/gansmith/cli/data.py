@@ -7,6 +7,7 @@ import typer
 from gansmith.cli.options import AsJson, DataAndReading, DataRoot, Labels, ZipEncoding, data_overrides
 from gansmith.cli.text import json_text, tell, wrap_lines
 from gansmith.cli.train import data_and_overrides
+from gansmith.core.errors import DataError, counted
 from gansmith.core.progress import ProgressPrinter
 
 
@@ -32,6 +33,8 @@ def check(
             source, overrides=overrides, size=size, channels=channels, data_root=data_root, on_progress=printer.show
         )
     tell(json_text(report.to_json()) if as_json else "\n".join(wrap_lines(report.lines())))
+    if not report.usable:
+        raise DataError("data.none_usable", f"none of the {counted(report.files, 'image')} in '{source}' can be used")
 
 
 def list_sets(

@@ -9,7 +9,7 @@ import typer
 from gansmith.cli.options import MORE, AsJson, flag, split_names
 from gansmith.cli.text import tell
 from gansmith.cli.train import RecipeName
-from gansmith.core.output_paths import refuse_used_folder
+from gansmith.core.output_paths import refuse_file_ending, refuse_used_folder
 
 
 def import_weights(
@@ -40,6 +40,7 @@ def import_weights(
     """
     from gansmith import api  # here: it imports torch, which takes seconds
 
+    refuse_file_ending(out)
     refuse_used_folder(out, ": --out FOLDER")
     files = [word for word in words if "=" not in word or Path(word).exists()]
     changes = [word for word in words if word not in files]

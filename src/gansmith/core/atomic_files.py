@@ -42,9 +42,7 @@ def commit_file(path: Path, write: Callable[[Path], object], *, flush: bool = Tr
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         if is_disk_full(problem):
-            raise DiskFullError(
-                "disk.full", f"the disk is too full to write {path}: {room_left(path.parent, problem)}"
-            ) from problem
+            raise DiskFullError("disk.full", no_room_to(f"write {path}", path.parent, problem)) from problem
         raise
     if flush:
         sync_folder(path.parent)
@@ -117,14 +115,27 @@ def is_disk_full(problem: BaseException) -> bool:
     )
 
 
-def room_left(folder: Path, problem: BaseException) -> str:
-    """Return in words how much room is left, or which limit below the disk's own room an error of writing tells of."""
-    number = getattr(problem.__cause__ if isinstance(problem, DiskFullError) else problem, "errno", None)
-    if number == errno.EDQUOT or "quota" in str(problem):
-        return "the quota is used up"
-    if number == errno.EFBIG or "File too large" in str(problem):
-        return "the limit on the size of a file is reached"
-    return f"{shutil.disk_usage(folder).free:,} bytes are free"
+def is_file_limit(problem: BaseException) -> bool:
+    """Return whether a write failed because of the limit on the size of a file (ulimit -f)."""
+    return _tells_of(problem, errno.EFBIG, "File too large")
+
+
+def _tells_of(problem: BaseException, number: int, words: str) -> bool:
+    """Return whether an error of writing, or the cause of a DiskFullError, has a number, or words of safetensors."""
+    cause = (problem.__cause__ if isinstance(problem, DiskFullError) else None) or problem
+    return getattr(cause, "errno", None) == number or words in str(cause)
+
+
+def no_room_to(do: str, folder: Path, problem: BaseException, needed: str = "") -> str:
+    """Return why something cannot be done: the disk, a quota or the limit on the size of a file; ends the line.
+
+    ``do`` is a verb and its object, such as "write x.png"; ``needed`` comes before the room that is left.
+    """
+    if _tells_of(problem, errno.EDQUOT, "quota"):
+        return f"cannot {do}: {needed}the quota is used up"
+    if is_file_limit(problem):
+        return f"cannot {do}: {needed}the limit on the size of a file is reached (ulimit -f)"
+    return f"the disk is too full to {do}: {needed}{shutil.disk_usage(folder).free:,} bytes are free"
 
 
 def _umask() -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import PIL
 
-from gansmith.core.atomic_files import is_disk_full
+from gansmith.core.atomic_files import is_disk_full, is_file_limit
 from gansmith.core.errors import DataError, DiskFullError, GansmithWarning, counted
 from gansmith.core.events import OnProgress
 from gansmith.core.runtime import Runtime
@@ -251,7 +251,7 @@ def refuse_many_bad(source: Source, listing: Listing, problems: Sequence[str]) -
 
 
 def _cannot_write(problem: OSError | DiskFullError) -> DataError:
-    full = isinstance(problem, DiskFullError) or is_disk_full(problem)
+    full = (isinstance(problem, DiskFullError) or is_disk_full(problem)) and not is_file_limit(problem)
     return DataError(
         "data.cache_full" if full else "data.cache_not_writable",
         f"the cache {cache_folder()} {'is full' if full else 'cannot be written'}: {problem}"

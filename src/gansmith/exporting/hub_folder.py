@@ -11,9 +11,9 @@ from pathlib import Path
 import yaml
 from pydantic import Field, field_validator
 
-from gansmith.core.atomic_files import METADATA_KEY, commit_text, is_disk_full
+from gansmith.core.atomic_files import METADATA_KEY, commit_text, is_disk_full, no_room_to
 from gansmith.core.errors import DiskFullError, GansmithError, GansmithWarning
-from gansmith.core.output_paths import make_parent_folders, refuse_used_folder
+from gansmith.core.output_paths import make_parent_folders, refuse_file_ending, refuse_used_folder
 from gansmith.core.plain_files import read_text
 from gansmith.evaluation.result import last_evaluation
 from gansmith.exporting.base import Exported, ExportFormat, formats
@@ -53,6 +53,7 @@ class HubFolder(ExportFormat):
     def export(self, model: Model, out: Path | None, *, raw: bool, run: RunFolder | None) -> list[Exported]:
         """Write the folder, whole or not at all; without the libraries of ONNX it has no ONNX file, with a warning."""
         target = Path("hub-folder") if out is None else out
+        refuse_file_ending(target)
         refuse_used_folder(target, ": --out FOLDER")
         make_parent_folders(target)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp") as temporary:
@@ -62,7 +63,7 @@ class HubFolder(ExportFormat):
             except OSError as problem:
                 if not is_disk_full(problem):
                     raise
-                raise DiskFullError("disk.full", f"the disk is too full to write {target}") from problem
+                raise DiskFullError("disk.full", no_room_to(f"write {target}", target.parent, problem)) from problem
             if target.exists():
                 target.rmdir()  # it is empty
             os.replace(folder, target)

@@ -13,7 +13,7 @@ from PIL import Image
 from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
 from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.file_names import escaped
-from gansmith.core.output_paths import refuse_used_folder
+from gansmith.core.output_paths import FILE_ENDINGS, refuse_used_folder
 from gansmith.core.plain_files import open_plain, read_bytes
 from gansmith.data.image_info import as_image, as_values
 from gansmith.data.sources.array_files import images_in
@@ -361,9 +361,9 @@ def _over_source(path: Path) -> GansmithError:
 
 
 def _refuse_unwritten(out: Path) -> None:
-    """Raise GansmithError for the name of a file that cannot hold a result: x.gif, x.dcm, x.zip."""
+    """Raise GansmithError for the name of a file that cannot hold a result: x.gif, x.dcm, x.zip, x.txt."""
     ending = out.suffix.lower()
-    if ending in FORMS or out.is_dir() or ending not in (*image_endings(), *ARRAY_ENDINGS, ".gz", ".zip", ".tar"):
+    if ending in FORMS or out.is_dir() or ending not in {*image_endings(), *ARRAY_ENDINGS, *FILE_ENDINGS}:
         return
     raise GansmithError(
         "output.unknown_format",

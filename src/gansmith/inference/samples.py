@@ -16,7 +16,7 @@ import PIL.Image
 from gansmith.core.atomic_files import commit_bytes, commit_file
 from gansmith.core.errors import GansmithError, counted
 from gansmith.core.events import OnProgress, Progress, silent
-from gansmith.core.output_paths import make_parent_folders, output_file, refuse_used_folder
+from gansmith.core.output_paths import FILE_ENDINGS, make_parent_folders, output_file, refuse_used_folder
 from gansmith.core.plain_files import open_plain, read_bytes
 from gansmith.data.image_info import as_values
 from gansmith.imaging.captions import captioned_grid
@@ -37,7 +37,6 @@ from gansmith.imaging.values import PixelValues, picture_of, shares, units_of
 
 TIFF = (".tif", ".tiff")
 WRITTEN = (".png", ".npz", ".npy", *TIFF, ".zip")
-NOT_WRITTEN = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tar", ".mp4")
 GRID_PIXELS = 100_000_000
 SHOWN, SHOWN_PIXELS = 64, 300_000  # in a notebook: most images, and most pixels of all together
 PNG_END = bytes.fromhex("49454e44ae426082")  # the end chunk's name and checksum
@@ -326,7 +325,7 @@ def check_samples_path(out: str | Path, *, numbered: bool = False, resume: bool 
     Only a grid can be ``numbered``; only a folder can be continued (``resume``), and it may have files.
     """
     path = Path(out)
-    if path.suffix.lower() in NOT_WRITTEN:
+    if path.suffix.lower() in FILE_ENDINGS - {*WRITTEN}:
         raise GansmithError(
             "output.unknown_ending",
             f"cannot write samples as '{path.suffix}'\n  allowed: grid.png, x.npz, x.npy, x.tif, x.zip or a folder",

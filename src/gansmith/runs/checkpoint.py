@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from typing_extensions import TypedDict
 
-from gansmith.core.atomic_files import TEMPORARY, commit_file, commit_json, is_disk_full, room_left, sync_folder
+from gansmith.core.atomic_files import TEMPORARY, commit_file, commit_json, is_disk_full, no_room_to, sync_folder
 from gansmith.core.errors import CheckpointError, DiskFullError, GansmithWarning, reason_of
 from gansmith.core.plain_files import read_json, refuse_damaged_tensors, sha256_of
 from gansmith.core.registry import FrozenModel, NotNegative
@@ -102,9 +102,8 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
             raise
         raise DiskFullError(
             "disk.full",
-            f"the disk is too full for the checkpoint {folder}: {needed:,} bytes are needed,"
-            f" {room_left(folder.parent, problem)}"
-            "\n  the previous checkpoint is intact; free some space, then continue from it with 'gansmith resume'",
+            no_room_to(f"write the checkpoint {folder}", folder.parent, problem, f"{needed:,} bytes are needed, ")
+            + "\n  the previous checkpoint is intact; make room, then continue from it with 'gansmith resume'",
         ) from problem
     sync_folder(folder.parent)
     return folder

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gansmith.core import clock
-from gansmith.core.atomic_files import is_disk_full, room_left
+from gansmith.core.atomic_files import is_disk_full, no_room_to
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import (
     CheckpointError,
@@ -309,8 +309,8 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
             raise _cannot_write(trainer, problem) from problem
         raise DiskFullError(
             "disk.full",
-            f"the disk is too full to write {problem.filename or run.path}: {room_left(run.path, problem)}"
-            f"\n  the last checkpoint is intact; free some space, then: gansmith resume {run.path}",
+            no_room_to(f"write {problem.filename or run.path}", run.path, problem)
+            + f"\n  the last checkpoint is intact; make room, then: gansmith resume {run.path}",
         ) from problem
     finally:
         if loggers is not None:
