@@ -285,7 +285,7 @@ def _surroundings(
         yield Surroundings(
             listen,
             lambda run: Tracking.open(run, parse_loggers(run.record.loggers, check=False), listen),
-            lambda run, listener, shortened: write_results(run, load_model(run.path, "cpu"), listener, shortened),
+            lambda run, listener, has_time_for: write_results(run, load_model(run.path, "cpu"), listener, has_time_for),
             silent if store is None else store.push,
         )
 

@@ -181,10 +181,21 @@ def test_results_are_shortened_where_the_whole_would_end_the_command_too_late(sc
         scripted.go_on(0.3)
         iteration += 1
         length = keeper.revise(length, iteration, 1, is_checkpoint=True, snapshot_every=0) or length
-    assert keeper.shortens_results() == is_shortened
+    assert keeper.has_time_for("film") != is_shortened
     assert scripted.now > start + 4
     end = scripted.now + crowded * (SHORT_RESULTS_SEC if is_shortened else RESULTS_SEC)
     assert end == pytest.approx(limit.seconds, abs=PROMISE_SEC)
+
+
+def test_results_that_are_slower_than_training_are_shortened_while_they_are_written(scripted, monkeypatch):
+    """Other processes begin when training ends: the model alone takes 30 seconds."""
+    keeper = Timekeeper(TimeLimit(2 * MINUTE), 0.0, RESULTS_SEC)
+    scripted.go_on(100)
+    assert keeper.has_time_for("film")
+    processor = scripted.now
+    monkeypatch.setattr(clock, "process", lambda: processor + 1)
+    scripted.go_on(30)
+    assert not keeper.has_time_for("report")
 
 
 @pytest.mark.parametrize("start", [100, 135])

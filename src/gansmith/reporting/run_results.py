@@ -1,7 +1,7 @@
 """The results of a finished run: model folder, model card, film, curves and report."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,25 +20,25 @@ from gansmith.runs.log import add_up, best_snapshot, read_rows
 from gansmith.runs.record import RunRecord
 
 
-def write_results(run: RunFolder, model: Model, on_event: OnEvent, shortened: bool = False) -> None:
-    """Write all results; ``shortened``: the model alone. A later call replaces them."""
+def write_results(
+    run: RunFolder, model: Model, on_event: OnEvent, has_time_for: Callable[[str], bool] = lambda _: True
+) -> None:
+    """Write all results; a later call replaces them.
+
+    ``has_time_for`` says whether film and report, with its curves, still come in time; the model is always written.
+    """
     rows, snapshots = read_rows(run.log), run.read_snapshots()
     facts = card_facts(run, model)
-    if shortened:
-        text = "the time is over, so film, curves and report are left out"
-        on_event(MessageEvent("warning", f"{text}\n  to write them: gansmith resume {shlex.quote(str(run.path))}"))
-    else:
-        on_event(MessageEvent("note", "writing model, film, curves and report"))
+    on_event(MessageEvent("note", "writing model, film, curves and report"))
     model.save(run.model)
     commit_text(run.model / "README.md", model_card(facts))
     frames = run.previews("ema")
+    per_iteration = facts.last_row.get("kimg", 0) / max(1, facts.last_row.get("iteration", 1))
     if frames:
-        per_iteration = facts.last_row.get("kimg", 0) / max(1, facts.last_row.get("iteration", 1))
         until_kept = [each for each in frames if int(each.stem[:9]) * per_iteration <= model.record.kimg + 1e-6]
         commit_bytes(run.model / "preview.png", read_bytes((until_kept or frames)[-1]))
-    if shortened:
-        return
-    if frames:
+    has_film = has_time_for("film")
+    if frames and has_film:
         captions = [f"{int(frame.stem[:9]) * per_iteration:,.1f} kimg" for frame in frames]
         with _or_warning("film", run, on_event):
             broken = write_film(frames, captions, run.path / "film.gif", run.path / "film.mp4")
@@ -47,10 +47,16 @@ def write_results(run: RunFolder, model: Model, on_event: OnEvent, shortened: bo
                     f"{counted(len(broken), 'picture')} of {len(frames)} cannot be read, the first is {broken[0].name}"
                 )
                 on_event(MessageEvent("warning", f"the film is without some of its frames: {left}"))
-    with _or_warning("curves", run, on_event):
-        draw_curves([*rows, *snapshots], run.path / "curves.png")
-    with _or_warning("report", run, on_event):
-        refresh_report(run, model, always=True)
+    has_report = has_time_for("report")
+    if has_report:
+        with _or_warning("curves", run, on_event):
+            draw_curves([*rows, *snapshots], run.path / "curves.png")
+        with _or_warning("report", run, on_event):
+            refresh_report(run, model, always=True)
+    if not (has_film and has_report):
+        what = "the film is" if has_report else "curves and report are" if has_film else "film, curves and report are"
+        text = f"{what} left out, because the time is over\n  to write all results: gansmith resume"
+        on_event(MessageEvent("warning", f"{text} {shlex.quote(str(run.path))}"))
 
 
 @contextmanager

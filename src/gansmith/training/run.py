@@ -61,7 +61,7 @@ class Surroundings:
 
     on_event: OnEvent
     open_loggers: Callable[[RunFolder], Follower | None]
-    write_results: Callable[[RunFolder, OnEvent, bool], None]  # of a finished run, in the main process; True: shortened
+    write_results: Callable[[RunFolder, OnEvent, Callable[[str], bool]], None]  # ``write_results`` of api.py
     store: Callable[[RunFolder], None] = silent  # called in the main process after each checkpoint, and at the end
 
 
@@ -296,8 +296,9 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
             loggers.follow(state.iteration)
         if finished and main:
             with interrupting():
-                shortened = state.iteration > first and trainer.timekeeper.shortens_results()
-                around.write_results(run, around.on_event, shortened)
+                trained = state.iteration > first
+                has_time_for = trainer.timekeeper.has_time_for if trained else lambda _: True
+                around.write_results(run, around.on_event, has_time_for)
                 around.store(run)
         outcome = "finished" if finished else "paused"
     except Stopped as stopped:

@@ -27,7 +27,7 @@ STARTING_STEPS = 2  # allocate memory and compile: they tell no speed
 MIN_SIDE_PX, MAX_SIDE_PX, MAX_FRAMES = 256, 1600, 60  # of the film
 GRID = 64  # images of a preview
 RESULTS_SEC, FRAME_SEC, FRAME_SEC_PER_MPIXEL = 3.5, 0.01, 0.35
-SHORT_RESULTS_SEC = 1.0  # the model alone
+SHORT_RESULTS_SEC, REPORT_SEC = 1.0, 1.8  # the model alone; curves and report
 
 
 def results_sec(recipe: Recipe, data: DataSpec) -> float:
@@ -93,6 +93,7 @@ class Timekeeper:
         self._last: dict[str, float] = {}  # seconds of the last time
         self._revised_at = self._started = clock.monotonic()
         self._slow_start = _slowness_since(began)
+        self._ended: tuple[float, float] | None = None  # when the results began: by the clock, and processor time
         self._after_start = self.left() if limit else 0.0
         self.restart(0)
 
@@ -114,12 +115,20 @@ class Timekeeper:
             return self._limit.until - clock.wall()
         return self._limit.seconds - self.used()
 
-    def shortens_results(self) -> bool:
-        """Say whether the model alone is written, because film, curves and report would end the command too late."""
+    def has_time_for(self, part: str) -> bool:
+        """Say whether a part of the results (film, report) and those after it would end the command in time.
+
+        They are as slow as training was, or as the results up to now, if that is slower.
+        """
         if self._limit is None:
-            return False
+            return True
+        now = clock.monotonic(), clock.process()
+        wall, processor = (late - early for late, early in zip(now, self._ended or now, strict=True))
+        self._ended = self._ended or now
         slowness = self._slowness() if self._seconds_noted() >= SHORTEST_SEC else self._slow_start
-        return self._results_sec * slowness > self.left() + CAUTION * _promise_sec(self._limit)
+        slowness = max(slowness, wall / max(processor, 1e-9)) if wall >= SHORTEST_SEC else slowness
+        needed = self._results_sec - SHORT_RESULTS_SEC if part == "film" else REPORT_SEC
+        return needed * slowness <= self.left() + CAUTION * _promise_sec(self._limit)
 
     @contextmanager
     def aside(self, what: str) -> Iterator[None]:
