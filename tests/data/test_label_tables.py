@@ -42,6 +42,14 @@ def labelled(source: Path) -> list[tuple[int, str]]:
     return [(value, data.spec.classes[label]) for value, label in pairs]
 
 
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_names_with_spaces_in_a_table_that_spaces_part(tmp_path, quote):
+    names = {f"my photo {number}.png": png(number) for number in (1, 2, 3)}
+    rows = [f"{quote}{name}{quote} {kind} 5" for name, kind in zip(names, ("dog", "cat", "dog"), strict=True)]
+    write(tmp_path / "set", {**names, "labels.csv": "\n".join(rows) + "\n"})
+    assert labelled(tmp_path / "set") == EXPECTED
+
+
 EXPECTED = [(1, "dog"), (2, "cat"), (3, "dog")]
 
 

@@ -32,7 +32,7 @@ def picture(number: int, height: int, width: int, *, left: int = 0) -> np.ndarra
 
 
 def save(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
 
 
@@ -131,6 +131,16 @@ def test_pairs_that_do_not_match_are_named(refused, break_it, code, apart, tmp_p
     break_it(tmp_path)
     with refused(code, ["(?<=the full list is in ).*"]):
         open_data(apart, PAIRS)
+
+
+def test_a_folder_of_several_sizes_beside_the_targets_says_which_to_pass(refused, tmp_path):
+    """DIV2K has LR/X2 and LR/X4 beside HR."""
+    for number in range(4):
+        for side, size in (("LR/X2", 16), ("LR/X4", 8), ("HR", 32)):
+            save(tmp_path / side / f"{number}.png", picture(number, size, size))
+    with refused("data.without_partner"):
+        open_data(f"pairs:{tmp_path}/LR::{tmp_path}/HR", PAIRS)
+    assert len(open_data(f"pairs:{tmp_path}/LR/X2::{tmp_path}/HR", PAIRS)) == 4
 
 
 def test_addresses_of_pairs_that_cannot_be(refused, apart, tmp_path):
@@ -277,7 +287,7 @@ def test_two_folders_of_values_keep_them_with_a_range_for_each_side(tmp_path, en
     for side, images in (("a", counts), ("b", targets if ending == ".png" else targets.astype(np.float32))):
         for number, image in enumerate(images):
             path = tmp_path / side / f"{number}{ending}"
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             np.save(path, image) if ending == ".npy" else Image.fromarray(image).save(path)
     data = open_data(f"pairs:{tmp_path / 'a'}::{tmp_path / 'b'}", DataOptions(pairs=True))
     assert (data.spec.height, data.spec.width, data.spec.source_scale) == (32, 64, 2)

@@ -432,12 +432,24 @@ def _csv_rows(text: io.TextIOWrapper) -> Iterator[list[str]]:
     def rows() -> Iterator[list[str]]:
         nonlocal left
         has_spaces = all(delimiter not in line for line in first) and any(len(line.split()) > 1 for line in first)
-        parted = (line.split() for line in lines()) if has_spaces else csv.reader(lines(), delimiter=delimiter)
+        parted = map(_parted_at_spaces(), lines()) if has_spaces else csv.reader(lines(), delimiter=delimiter)
         for row in parted:
             left = LONGEST_ROW
             yield [cell.strip() for cell in row]
 
     yield from _without_preface(rows())
+
+
+def _parted_at_spaces() -> Callable[[str], list[str]]:
+    """Return a function that parts lines at spaces; the name of an image at the start of a line may have some."""
+    endings = "|".join(re.escape(ending) for ending in image_endings())
+    name = re.compile(rf"\s*(\"?)(\S.*?(?:{endings}))\1\s+(?=\S)", re.IGNORECASE)
+
+    def parted(line: str) -> list[str]:
+        found = name.match(line)
+        return [found[2], *line[found.end() :].split()] if found else line.split()
+
+    return parted
 
 
 def _without_preface(rows: Iterator[list[str]]) -> Iterator[list[str]]:

@@ -85,7 +85,7 @@ class FolderPairs:
         """List the pairs under the names of the second folder; DataError, with the files, for any without a partner."""
         listings = [side.scan() for side in self._sides]
         names = [[_without_ending(item.name) for item in listing.items] for listing in listings]
-        notes = []
+        notes, parts = [], [_tops(each) for each in names]
         if len({*names[0]} & {*names[1]}) < min(map(len, names)):
             bare = [_without_affixes(each) for each in names]
             if len({*bare[0]} & {*bare[1]}) > len({*names[0]} & {*names[1]}):
@@ -94,17 +94,24 @@ class FolderPairs:
         first, second = (
             self._by_name(side, listing, keys) for side, listing, keys in zip(self._sides, listings, names, strict=True)
         )
-        for side, alone in (
-            (self._sides[0], first.keys() - second.keys()),
-            (self._sides[1], second.keys() - first.keys()),
+        for side, tops, others, alone in (
+            (self._sides[0], *parts, first.keys() - second.keys()),
+            (self._sides[1], *parts[::-1], second.keys() - first.keys()),
         ):
             if alone:
+                advice = "add or remove files until both folders have the same names"
+                if len(tops) > 1 and not tops & others:  # LR/X2 and LR/X4 beside HR
+                    first_one, *_ = sorted(tops)
+                    advice = (
+                        f"of its sub-folders ({', '.join(sorted(tops)[:MOST_NAMED])}) pass one: "
+                        f"'{side.location}/{first_one}'"
+                    )
                 more = f" and {len(alone) - MOST_NAMED:,} more" if len(alone) > MOST_NAMED else ""
                 raise DataError(
                     "data.without_partner",
                     f"{counted(len(alone), 'image')} in '{side.location}' without a partner in the other folder: "
                     f"{', '.join(sorted(alone)[:MOST_NAMED])}{more}"
-                    "\n  add or remove files until both folders have the same names",
+                    f"\n  {advice}",
                 )
         items = [Item(each.name, -1, (first[key], each)) for key, each in second.items()]
         ignored = sum((Counter(listing.ignored) for listing in listings), Counter[str]())
@@ -159,6 +166,11 @@ def check_pairs(source: Source, options: DataOptions) -> None:
             f"'{source.location}' holds pairs, but pairs=false asks for single images"
             "\n  pass --pairs (pairs=true), or one of the folders",
         )
+
+
+def _tops(names: Sequence[str]) -> set[str]:
+    """Return the top folders of names."""
+    return {name.partition("/")[0] for name in names if "/" in name}
 
 
 def _without_affixes(names: Sequence[str]) -> list[str]:
