@@ -1,7 +1,9 @@
 """Two live runs, watched by ten pages or by nobody, in turns: how much slower is training?
 
-python benchmarks/watchers.py --rounds 3 --seconds 60 [--browsers]
+python benchmarks/watchers.py --rounds 30 --seconds 10 [--browsers]
 
+The runs and the server stay up; a round is four blocks, the pages there in the second and third or in the first and
+last, so that a drift of the machine counts for neither side. On a machine with other work short blocks say more.
 Without ``--browsers`` a page is what it asks of the server: the event streams of both runs, rows, snapshots, each new
 picture. With it pages are tabs of Chromium on this machine, which compute and draw on the same cores.
 """
@@ -18,11 +20,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
+SETTLE = 3.0  # seconds in which pages load what they show first, and others go
 ARGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
 
@@ -50,8 +56,8 @@ def iterations(run: Path) -> int:
     return max((row["iteration"] for row in rows), default=0)
 
 
-async def page(base: str, until: float) -> None:
-    """Ask what a page with both runs asks."""
+async def page(base: str) -> None:
+    """Ask what a page with both runs asks, until it is ended."""
     async with httpx.AsyncClient(base_url=base, timeout=None) as client:
 
         async def follow(name: str) -> None:
@@ -61,8 +67,6 @@ async def page(base: str, until: float) -> None:
             async with client.stream("GET", f"/v1/runs/{name}/events") as stream:
                 shown = None
                 async for line in stream.aiter_lines():
-                    if time.monotonic() > until:
-                        return
                     if line.startswith('data: {"previews"'):
                         newest = json.loads(line[6:])["previews"][-1]
                         if newest != shown:
@@ -72,8 +76,8 @@ async def page(base: str, until: float) -> None:
         await asyncio.gather(follow("a"), follow("b"))
 
 
-async def tabs(base: str, count: int, until: float) -> None:
-    """Open the page in Chromium, in as many contexts."""
+async def tabs(base: str, count: int) -> None:
+    """Open the page in Chromium, in as many contexts, until it is ended."""
     from playwright.async_api import async_playwright  # here: only with --browsers
 
     async with AsyncExitStack() as stack:
@@ -82,65 +86,128 @@ async def tabs(base: str, count: int, until: float) -> None:
         for _ in range(count):
             tab = await (await browser.new_context()).new_page()
             await tab.goto(f"{base}/#/watch/a,b")
-        await asyncio.sleep(max(0.0, until - time.monotonic()))
-        await browser.close()
+        await asyncio.Event().wait()
 
 
-def measure(folder: Path, seconds: float, watchers: int, *, browsers: bool) -> tuple[float, float]:
-    """Train two runs for a time; return their iterations a second, and the server's CPU seconds a second."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = ("train", "ring-8", "--recipe", "toy", "--kimg", "100000", "log_rows=20000", "previews=2000")
-    with (
-        process("studio", str(folder), "--port", str(port)) as server,
-        process(*words, "--out", str(folder / "a")),
-        process(*words, "--out", str(folder / "b"), "--seed", "1"),
-    ):
-        while min(iterations(folder / name) for name in "ab") < 20:
-            time.sleep(0.2)
-        before = {name: iterations(folder / name) for name in "ab"}
-        began, used = time.monotonic(), cpu_seconds(server.pid)
-        until = began + seconds
-        if watchers and browsers:
-            asyncio.run(tabs(f"http://127.0.0.1:{port}", watchers, until))
-        elif watchers:
+def watch(base: str, count: int, wanted: Event, *, browsers: bool) -> None:
+    """Be so many pages whenever that is wanted; a process of its own, whose CPU time is not the server's."""
 
-            async def watch() -> None:
-                await asyncio.gather(*(page(f"http://127.0.0.1:{port}", until) for _ in range(watchers)))
+    async def pages() -> None:
+        await asyncio.gather(*(page(base) for _ in range(count)))
 
-            asyncio.run(watch())
-        time.sleep(max(0.0, until - time.monotonic()))
-        passed = time.monotonic() - began
-        done = sum(iterations(folder / name) - before[name] for name in "ab")
-        return done / passed, (cpu_seconds(server.pid) - used) / passed
+    async def main() -> None:
+        while True:
+            while not wanted.is_set():
+                await asyncio.sleep(0.1)
+            watching = asyncio.create_task(tabs(base, count) if browsers else pages())
+            while wanted.is_set():
+                await asyncio.sleep(0.1)
+            watching.cancel()
+            await asyncio.wait([watching])
+
+    asyncio.run(main())
+
+
+class Mark(NamedTuple):
+    """A run at the moment of a new row of its log."""
+
+    at: float
+    iteration: int
+    cpu: float
+
+
+def mark(run: Path, pid: int) -> Mark:
+    """Wait for the next row of a run."""
+    log = run / "log.jsonl"
+    size = log.stat().st_size
+    while log.stat().st_size == size:
+        time.sleep(0.02)
+    return Mark(time.monotonic(), iterations(run), cpu_seconds(pid))
+
+
+class Block(NamedTuple):
+    """What a block measured: of both runs together, of the server, of the pages."""
+
+    per_second: float
+    per_cpu_second: float
+    server: float
+    pages: float
+
+
+def measure(runs: dict[Path, int], server: int, pages: int, seconds: float) -> Block:
+    """Follow two runs for a time."""
+    time.sleep(SETTLE)
+    began = time.monotonic()
+    before_cpu = cpu_seconds(server), cpu_seconds(pages)
+    before = [mark(run, pid) for run, pid in runs.items()]
+    time.sleep(seconds)
+    after = [mark(run, pid) for run, pid in runs.items()]
+    passed = time.monotonic() - began
+    pairs = list(zip(before, after, strict=True))
+    done = [end.iteration - start.iteration for start, end in pairs]
+    return Block(
+        sum(count / (end.at - start.at) for count, (start, end) in zip(done, pairs, strict=True)),
+        sum(done) / sum(end.cpu - start.cpu for start, end in pairs),
+        (cpu_seconds(server) - before_cpu[0]) / passed,
+        (cpu_seconds(pages) - before_cpu[1]) / passed,
+    )
+
+
+def spread(ratios: list[float]) -> str:
+    """Say the mean of some ratios, its standard error and their range."""
+    error = statistics.stdev(ratios) / len(ratios) ** 0.5 if len(ratios) > 1 else float("nan")
+    return (
+        f"mean {statistics.mean(ratios):.4f} +- {error:.4f}, median {statistics.median(ratios):.4f} "
+        f"({min(ratios):.4f} to {max(ratios):.4f})"
+    )
 
 
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=60.0, help="of each measurement")
+    parser.add_argument("--rounds", type=int, default=30, help="of four blocks")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each block")
     parser.add_argument("--watchers", type=int, default=10)
     parser.add_argument("--browsers", action="store_true")
     given = parser.parse_args()
-    ratios = []
-    with tempfile.TemporaryDirectory() as place:
+    words = ("train", "ring-8", "--recipe", "toy", "--kimg", "100000", "log_rows=20000", "previews=2000")
+    ratios: list[tuple[float, float]] = []
+    with tempfile.TemporaryDirectory() as place, ExitStack() as stack, socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        folder = Path(place)
+        server = stack.enter_context(process("studio", str(folder), "--port", str(port)))
+        runs = {
+            folder / name: stack.enter_context(process(*words, "--out", str(folder / name), "--seed", seed)).pid
+            for name, seed in (("a", "0"), ("b", "1"))
+        }
+        context = get_context("spawn")
+        wanted = context.Event()
+        address, asked = f"http://127.0.0.1:{port}", {"browsers": given.browsers}
+        pages = context.Process(target=watch, args=(address, given.watchers, wanted), kwargs=asked)
+        pages.start()
+        stack.callback(pages.kill)
+        while min(map(iterations, runs)) < 20:
+            time.sleep(0.2)
         for number in range(given.rounds):
-            sides = (0, given.watchers) if number % 2 else (given.watchers, 0)
-            found = {
-                side: measure(Path(place) / "runs", given.seconds, side, browsers=given.browsers) for side in sides
-            }
-            (alone, idle), (watched, busy) = found[0], found[given.watchers]
-            ratios.append(watched / alone)
-            print(
-                f"round {number + 1}: {alone:.1f} iterations/s alone, {watched:.1f} watched, ratio {ratios[-1]:.3f}; "
-                f"server {idle:.1%} and {busy:.1%} of a core",
-                flush=True,
-            )
-    print(f"median ratio {statistics.median(ratios):.3f}")
+            order = (False, True, True, False) if number % 2 else (True, False, False, True)
+            found: list[tuple[bool, Block]] = []
+            for watched in order:
+                (wanted.set if watched else wanted.clear)()
+                block = measure(runs, server.pid, pages.pid or 0, given.seconds)
+                found.append((watched, block))
+                print(
+                    f"{given.watchers if watched else 0:2} pages: {block.per_second:.1f} iterations/s, "
+                    f"{block.per_cpu_second:.1f} a CPU second; "
+                    f"server {block.server:.2%} of a core, pages {block.pages:.1%}; load {os.getloadavg()[0]:.1f}",
+                    flush=True,
+                )
+            for pair in (found[:2], found[2:]):
+                those, alone = dict(pair)[True], dict(pair)[False]
+                ratios.append((those.per_second / alone.per_second, those.per_cpu_second / alone.per_cpu_second))
+    print(f"watched / alone, {len(ratios)} pairs: {spread([wall for wall, _ in ratios])} by the clock")
+    print(f"{spread([cpu for _, cpu in ratios])} by the CPU time of training")
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def quick_child(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quick_child")
-def test_a_slow_page_misses_pictures_and_never_a_start() -> None:
+def test_a_slow_page_misses_pictures_and_never_the_newest() -> None:
     async def follow() -> list[bytes]:
         session = await begun({"a": 1}, {"b": 2})
         stream = session.listen()
@@ -122,6 +122,28 @@ def test_a_slow_page_misses_pictures_and_never_a_start() -> None:
     ]
     assert second.startswith(b'event: started\ndata: {"kind":"started","settings":{"c":3}}')
     assert second.count(b"event: frame") == 1
+
+
+@pytest.mark.usefixtures("quick_child")
+def test_a_quiet_stream_says_that_it_lives_and_one_that_is_asked_for_again_repeats_the_newest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(learn, "KEEP_ALIVE_SEC", 0.05)
+
+    async def follow() -> list[bytes]:
+        session = await begun({"a": 1})
+        stream = session.listen()
+        found = [await anext(stream), await asyncio.wait_for(anext(stream), 10)]
+        await stream.aclose()
+        again = session.listen()
+        found.append(await anext(again))
+        await again.aclose()
+        await session.end()
+        return found
+
+    first, quiet, again = asyncio.run(follow())
+    assert quiet == b"event: here\ndata: {}\n\n"
+    assert again == first
 
 
 @pytest.mark.usefixtures("quick_child")

@@ -53,3 +53,25 @@ def test_a_gan_is_trained_in_front_of_a_person(tmp_path, start_studio, open_page
             break
         page.wait_for_timeout(200)
     assert children() == 0
+
+
+SOURCES = """
+window.sources = [];
+window.EventSource = class extends EventSource {
+  constructor(...given) { super(...given); window.sources.push(this); }
+};
+"""
+
+
+def test_a_lost_stream_is_found_again_and_the_page_says_so(tmp_path, start_studio, open_page) -> None:
+    page = open_page(f"{start_studio(tmp_path)}#/learn/healthy", script=SOURCES)
+    until(page, "document.querySelectorAll('.uplot').length >= 4")
+    lost = page.get_by_text("The connection to the training is lost.", exact=False)
+    assert not lost.is_visible()
+    page.evaluate("() => { const last = sources.at(-1); last.close(); last.dispatchEvent(new Event('error')); }")
+    lost.wait_for()
+    lost.wait_for(state="hidden")
+    assert page.evaluate("sources.length") == 2
+    assert page.locator(".uplot").count() >= 4  # the same training: its curves are still there
+    page.get_by_role("button", name="Pause").click()
+    until(page, HELD)

@@ -248,15 +248,15 @@ def run_worker(*commands: dict[str, Any]) -> list[dict[str, Any]]:
 def test_a_worker_answers_every_command() -> None:
     out = run_worker(
         {"playing": True}, {"settings": TINY}, {"step": "both"}, {"settings": {"loss": "x"}},
-        {"settings": {**TINY, "seed": 1}},
+        {"settings": {**TINY, "loss": "hinge"}}, {"settings": {**TINY, "seed": 1}},
     )  # fmt: skip
     answers = [message for message in out if message["kind"] == "answer"]
     assert [each.get("error", {}).get("code") for each in answers] == [
-        "web.learn_not_started", None, None, "web.learn_settings", None,
+        "web.learn_not_started", None, None, "web.learn_settings", None, None,
     ]  # fmt: skip
     assert "did you mean" not in answers[0]["error"]["message"]
     assert answers[3]["error"]["message"].startswith("settings: unknown loss 'x'")
-    assert [message["restarted"] for message in out if message["kind"] == "started"] == [True, True]
+    assert [message["start"] for message in out if message["kind"] == "started"] == [1, 1, 2]
     assert out[0]["kind"] == "ready"
 
 

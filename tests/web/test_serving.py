@@ -5,7 +5,7 @@ import socket
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -49,19 +49,35 @@ def test_the_extra_that_is_missing(shell, prose, monkeypatch):
     prose("studio without its extra", err)
 
 
-def test_small_answers_are_sent_at_once():
-    async def connected() -> int:
-        accepted = asyncio.get_running_loop().create_future()
-        with serving._listen("127.0.0.1", 0) as listening:
-            server = await asyncio.start_server(lambda _, writer: accepted.set_result(writer), sock=listening)
-            _, client = await asyncio.open_connection(*server.sockets[0].getsockname())
-            writer = await accepted
-            found = writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-            for each in (client, writer, server):
-                each.close()
-        return found
+async def accepted(use):
+    """Return what ``use`` returns of a connection that the server has accepted and its client."""
+    waiting = asyncio.get_running_loop().create_future()
+    with serving._listen("127.0.0.1", 0) as listening:
+        server = await asyncio.start_server(lambda _, writer: waiting.set_result(writer), sock=listening)
+        _, client = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer = await waiting
+        found = use(writer.get_extra_info("socket"), client)
+        for each in (client, writer, server):
+            each.close()
+    return found
 
-    assert asyncio.run(connected()) == 1
+
+def test_small_answers_are_sent_at_once():
+    assert asyncio.run(accepted(lambda one, _: one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))) == 1
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="the system cannot bound what waits")
+def test_little_waits_for_a_client_that_does_not_read():
+    def fill(one, client):
+        client.transport.pause_reading()
+        sent, still = 0, one.dup()
+        with still, suppress(BlockingIOError):
+            still.setblocking(False)
+            while sent < 2**24:
+                sent += still.send(bytes(2**12))
+        return sent
+
+    assert asyncio.run(accepted(fill)) < 2**20
 
 
 @contextmanager

@@ -20,9 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import GansmithError, unknown_name
 from gansmith.core.plain_files import read_json
+from gansmith.web.sse import HERE, KEEP_ALIVE_SEC, MEDIA_TYPE, sse
 from gansmith.web.state import State
 
-GRACE_SEC = 10.0  # without a page that listens, then the child ends
+GRACE_SEC = 60.0  # without a page that listens, then the child ends; a starved machine needs long to ask again
 START_SEC, ANSWER_SEC, END_SEC = 180.0, 120.0, 2.0
 LINE_BYTES = 2**22  # of one message of a child
 TOLD_BYTES = 4000  # of a child's stderr
@@ -121,7 +122,7 @@ class Session:
         return {name: value for name, value in found.items() if name not in ("kind", "id")}
 
     async def listen(self) -> AsyncIterator[bytes]:
-        """Yield the server-sent events of this session; a page that is slow misses pictures, never a start."""
+        """Yield the server-sent events of this session; a page that is slow misses pictures, never the newest."""
         listener = _Listener(dict(self._last))
         self._listeners.add(listener)
         self._wait_alone()
@@ -130,10 +131,14 @@ class Session:
                 if waiting := listener.take():
                     yield b"".join(b"event: %s\ndata: %s\n\n" % (kind.encode(), line) for kind, line in waiting.items())
                 if self.process.returncode is not None and not listener.waiting:
-                    text = json.dumps({"message": self.failure or "the training process has ended\n  start it again"})
-                    yield b"event: ended\ndata: %s\n\n" % text.encode()
+                    message = self.failure or "the training process has ended\n  start it again"
+                    yield sse("ended", {"message": message}).encode()
                     return
-                await listener.changed.wait()
+                try:
+                    async with asyncio.timeout(KEEP_ALIVE_SEC):
+                        await listener.changed.wait()
+                except TimeoutError:
+                    yield HERE.encode()
         finally:
             self._listeners.discard(listener)
             self._wait_alone()
@@ -208,7 +213,7 @@ class Session:
 
 
 class _Listener:
-    """One page's share of the messages: the newest of each kind, and all starts."""
+    """One page's share of the messages: the newest of each kind since the newest start."""
 
     def __init__(self, waiting: dict[str, bytes]) -> None:
         self.waiting, self.changed = waiting, asyncio.Event()
@@ -333,7 +338,7 @@ def router(state: State) -> APIRouter:
     async def events(session: SessionId) -> StreamingResponse:
         """Stream what to draw: started, frame, survey, ended. A session that nobody listens to ends."""
         return StreamingResponse(
-            sessions.get(session).listen(), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+            sessions.get(session).listen(), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"}
         )
 
     return routes

@@ -530,6 +530,7 @@ class Worker:
         self._pause = FRAME_SEC
         self._drawn = self._surveyed = self._stepped = self._counted_at = 0.0
         self._counted = 0
+        self._starts = 0  # with new networks
 
     def run(self) -> None:
         """Work until the commands end."""
@@ -606,8 +607,9 @@ class Worker:
             else:
                 restarted = self._session.change(settings)
             if restarted:
+                self._starts += 1
                 self._counted, self._counted_at = 0, time.monotonic()
-            self._write({**self._session.first(), "restarted": restarted})
+            self._write({**self._session.first(), "start": self._starts})
             done["restarted"] = restarted
         if self._session is None:
             raise GansmithError("web.learn_not_started", "nothing is being trained yet\n  send settings first")

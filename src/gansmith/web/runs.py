@@ -1,7 +1,6 @@
 """Routes of the place Watch: runs, thinned rows, preview grids, events as they happen, and control."""
 
 import asyncio
-import json
 import math
 import threading
 import time
@@ -31,10 +30,10 @@ from gansmith.core.plain_files import (
 from gansmith.runs.log import events_in, fault_of, read_rows
 from gansmith.web.run_control import RunControl, can_see_locks, lock_holder
 from gansmith.web.run_log import RECENT, Row, RunLog
+from gansmith.web.sse import HERE, KEEP_ALIVE_SEC, MEDIA_TYPE, sse
 from gansmith.web.state import State
 
 POLL_SEC = 1.0
-KEEP_ALIVE_SEC = 15.0
 MOST_STREAMS = 128
 MOST_READERS = 16  # runs whose rows are in memory
 SNAPSHOTS_SHOWN = 2000
@@ -305,21 +304,21 @@ class Watch:
                 await asyncio.to_thread(reader.refresh)
                 out = []
                 if reader.problem:
-                    yield _sse("gone", {"message": reader.problem})
+                    yield sse("gone", {"message": reader.problem})
                     return
                 out += self._news(reader, seen)
                 now = {**reader.summary()}
                 if {**now, "eta_sec": 0} != {**summary, "eta_sec": 0}:
                     summary = now
-                    out.append(_sse("state", now))
+                    out.append(sse("state", now))
                 if failure := self.control.failure(reader.path):
-                    out.append(_sse("failure", {"message": failure}))
+                    out.append(sse("failure", {"message": failure}))
                 if out:
                     spoke = time.monotonic()
                     yield "".join(out)
                 elif time.monotonic() - spoke > KEEP_ALIVE_SEC:
                     spoke = time.monotonic()
-                    yield ": here\n\n"
+                    yield HERE
                 await asyncio.sleep(POLL_SEC)
         finally:
             self.streams -= 1
@@ -337,20 +336,16 @@ class Watch:
         }
         if seen["version"] is not None and seen != now:
             if seen["version"] != now["version"] or (now["whole"] and not seen["whole"]):
-                out.append(_sse("reset", {}))  # curves are to be asked for anew
+                out.append(sse("reset", {}))  # curves are to be asked for anew
             elif now["whole"] and (new := now["rows"] - seen["rows"]) > 0:
                 rows = list(log.recent)[-min(new, RECENT) :]
-                out.append(_sse("rows", {"rows": rows, "total": now["rows"]}))
+                out.append(sse("rows", {"rows": rows, "total": now["rows"]}))
             if seen["events"] != now["events"]:
-                out.append(_sse("events", {"events": reader.events()}))
+                out.append(sse("events", {"events": reader.events()}))
             if seen["snapshots"] != now["snapshots"] or seen["previews"] != now["previews"]:
-                out.append(_sse("snapshots", {"previews": reader.previews, "rows": reader.snapshots}))
+                out.append(sse("snapshots", {"previews": reader.previews, "rows": reader.snapshots}))
         seen.update(now)
         return out
-
-
-def _sse(event: str, data: dict[str, Any]) -> str:
-    return f"event: {event}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
 
 
 def router(state: State) -> APIRouter:
@@ -418,9 +413,7 @@ def router(state: State) -> APIRouter:
         state.places.run(run)
         if watch.streams >= MOST_STREAMS:
             raise GansmithError("web.too_many_streams", f"more than {MOST_STREAMS} pages follow runs\n  close some")
-        return StreamingResponse(
-            watch.follow(run), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-        )
+        return StreamingResponse(watch.follow(run), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
     @routes.post("/{run}/{action}", status_code=202)
     async def control(run: RunId, action: Literal["pause", "resume", "stop"]) -> dict[str, str]:

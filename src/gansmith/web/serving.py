@@ -28,6 +28,7 @@ SLOW_HEAD = json.dumps(
     {"error": {"code": "web.slow_head", "message": "the request did not arrive in time\n  send it again"}}
 ).encode()
 MOST_CONNECTIONS = 4000
+MOST_UNSENT = 2**16  # bytes that the system holds for a slow client; else 4 MB of old pictures wait for a page
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,8 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         if os.name == "posix":
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Windows has none
+            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MOST_UNSENT)  # connections inherit it
         made.bind((host, port))
         made.listen(1024)
         made.set_inheritable(True)

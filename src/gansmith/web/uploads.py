@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Any
 
@@ -23,11 +22,11 @@ from gansmith.web.images import Name, PngResponse
 from gansmith.web.models import Entry, child_lines
 from gansmith.web.places import ONNX
 from gansmith.web.refused import RefusedError
+from gansmith.web.sse import MEDIA_TYPE, sse
 from gansmith.web.state import State
 
 UPLOAD_PIXELS, RESULT_PIXELS = 16_000_000, 64_000_000
 INVERT_SEC, MOST_INVERTING = 300.0, 4  # waiting included
-SSE = "text/event-stream"
 BODY = {"requestBody": {"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}}
 
 Tell = Callable[[dict[str, Any]], None]
@@ -139,9 +138,9 @@ async def _answer(
     request: Request, work: Callable[[Tell], Awaitable[ResultT]], as_answer: Callable[[ResultT], Response]
 ) -> Response:
     """Return the result of ``work``; as events, with its progress, if the client wants events."""
-    if SSE not in request.headers.get("accept", ""):
+    if MEDIA_TYPE not in request.headers.get("accept", ""):
         return as_answer(await work(silent))
-    return StreamingResponse(_events(work), media_type=SSE, headers={"Cache-Control": "no-store"})
+    return StreamingResponse(_events(work), media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
 
 
 async def _events(work: Callable[[Tell], Awaitable[Any]]) -> AsyncIterator[str]:
@@ -151,14 +150,10 @@ async def _events(work: Callable[[Tell], Awaitable[Any]]) -> AsyncIterator[str]:
     task.add_done_callback(lambda _: told.put_nowait({}))
     try:
         while progress := await told.get():
-            yield _event("progress", progress)
+            yield sse("progress", progress)
         result = task.result()
-        yield _event("result", {"png": base64.b64encode(result).decode()} if isinstance(result, bytes) else result)
+        yield sse("result", {"png": base64.b64encode(result).decode()} if isinstance(result, bytes) else result)
     except (GansmithError, RefusedError) as problem:
-        yield _event("error", {"code": problem.code, "message": str(problem)})
+        yield sse("error", {"code": problem.code, "message": str(problem)})
     finally:
         task.cancel()
-
-
-def _event(name: str, values: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(values)}\n\n"

@@ -45,15 +45,49 @@ export async function sendJson(path, body = {}, { method = "POST", query, signal
   return response.status === 204 ? null : response.json();
 }
 
-/** Call ``handlers[name](data)`` for each server-sent event until the returned function is called; reconnects itself. */
+const SILENCE_MS = 40_000; // the server speaks at least every 15 seconds
+const RETRY_MS = 3000;
+
+/**
+ * Call ``handlers[name](data)`` for each server-sent event until the returned function is called.
+ *
+ * A stream that is lost is asked for again: by the browser, and here where the browser gives up, or nothing comes for a
+ * time. ``onState`` hears "waiting", "open", and "closed" with the reason, if the server has nothing to send any more.
+ */
 export function listen(path, handlers, { query, onState } = {}) {
-  const source = new EventSource(address(path, query));
-  for (const [name, handle] of Object.entries(handlers)) {
-    source.addEventListener(name, (event) => handle(JSON.parse(event.data), event));
-  }
-  source.addEventListener("open", () => onState?.("open"));
-  source.addEventListener("error", () => onState?.(source.readyState === EventSource.CLOSED ? "closed" : "waiting"));
-  return () => source.close();
+  let source = null;
+  let timer = null;
+  let wanted = true;
+  const later = (work, milliseconds) => {
+    clearTimeout(timer);
+    if (wanted) timer = setTimeout(work, milliseconds);
+  };
+  const heard = () => later(() => { onState?.("waiting"); open(); }, SILENCE_MS);
+  const open = () => {
+    source?.close();
+    if (!wanted) return;
+    source = new EventSource(address(path, query));
+    for (const [name, handle] of Object.entries(handlers)) {
+      source.addEventListener(name, (event) => { heard(); handle(JSON.parse(event.data), event); });
+    }
+    source.addEventListener("here", heard);
+    source.addEventListener("open", () => { heard(); onState?.("open"); });
+    source.addEventListener("error", () => {
+      onState?.("waiting");
+      if (source.readyState === EventSource.CLOSED) later(ask, RETRY_MS);
+    });
+    heard();
+  };
+  const ask = async () => {
+    try {
+      await (await request(path, { query })).body.cancel();
+      open();
+    } catch (problem) {
+      if (problem.status === 404) { if (wanted) onState?.("closed", problem.message); } else later(ask, RETRY_MS);
+    }
+  };
+  open();
+  return () => { wanted = false; clearTimeout(timer); source.close(); };
 }
 
 const MOST_UPLOAD = 32 * 2 ** 20; // bytes; a server that refuses more closes the connection before a page can read why

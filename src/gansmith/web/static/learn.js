@@ -94,7 +94,8 @@ function useSession(first) {
   const waiting = useRef({ changes: null, timer: null, asking: null });
 
   const open = async (settings, playing) => {
-    setState((old) => ({ ...old, busy: true, problem: null }));
+    setState((old) => ({ ...old, busy: true, problem: null, link: null }));
+    live.current.started = null;
     const mine = { close: () => {} };
     session.current = mine;
     try {
@@ -104,7 +105,8 @@ function useSession(first) {
       setState((old) => ({ ...old, form: answer.form, playing, busy: false }));
       mine.close = listen(`learn/${answer.session}/events`, {
         started: (started) => {
-          if (started.restarted) Object.assign(live.current, { history: emptyHistory(), survey: null, frame: null }); // pictures of the old networks, perhaps of other data
+          // a stream that was lost and found again repeats the newest start
+          if (started.start !== live.current.started?.start) Object.assign(live.current, { history: emptyHistory(), survey: null, frame: null }); // pictures of the old networks, perhaps of other data
           else noteChange(live.current, started.settings);
           live.current.started = started;
           setState((old) => ({ ...old, started }));
@@ -117,7 +119,7 @@ function useSession(first) {
         },
         survey: (survey) => { live.current.survey = survey; noteSurvey(live.current.history, survey); },
         ended: ({ message }) => { mine.close(); setState((old) => ({ ...old, problem: message, playing: false })); },
-      }, { onState: (link) => { if (link === "closed") setState((old) => ({ ...old, problem: "This training has ended. Start it again.", playing: false })); } });
+      }, { onState: (link, reason) => setState((old) => ({ ...old, link, ...(link === "closed" ? { problem: reason, playing: false } : {}) })) });
     } catch (problem) {
       if (session.current === mine) setState((old) => ({ ...old, busy: false, problem: problem.message }));
     }
@@ -264,6 +266,7 @@ function Lesson({ presets, id, replace }) {
     <p class="lead">${intro(started.view)}</p>
     <nav class="presets row" aria-label="Experiments"><span class="soft">Experiments:</span> ${presets.map((each) => html`<${Button} key=${each.name} pressed=${preset.name === each.name} onClick=${() => choose(each)}>${each.title}<//>`)}</nav>
     ${session.problem && html`<${Notice} kind="bad">${session.problem}<//><div class="row"><${Button} kind="main" onClick=${() => session.again(settings)}>Start again<//></div>`}
+    ${session.link === "waiting" && !session.problem && html`<${Notice} kind="warn">The connection to the training is lost. Trying again …<//>`}
     ${session.refused && !session.problem && html`<${Notice} kind="bad">${session.refused}<//>`}
     <div class="split learn">
       <div class="stack">

@@ -126,12 +126,14 @@ function useRuns(ids) {
         update(name, { problem: problem.message });
       }
     };
+    const anew = (name) => { load(name); update(name, (old) => ({ epoch: (old.epoch ?? 0) + 1 })); };
+    const lost = new Set(); // what came meanwhile is not sent again
     const closers = ids.map((name) => {
       load(name);
       const close = listen(`runs/${name}/events`, {
         state: (state) => update(name, { state, problem: null }),
         rows: ({ rows }) => update(name, (old) => ({ fresh: rows, count: (old.count ?? 0) + 1 })),
-        reset: () => { load(name); update(name, (old) => ({ epoch: (old.epoch ?? 0) + 1 })); },
+        reset: () => anew(name),
         events: ({ events }) => {
           update(name, { events });
           const last = events.at(-1);
@@ -140,7 +142,13 @@ function useRuns(ids) {
         snapshots: ({ previews, rows }) => update(name, { previews, snapshots: rows }),
         failure: ({ message }) => update(name, { failure: message }),
         gone: ({ message }) => { close(); update(name, { problem: message }); },
-      }, { onState: (state) => update(name, { link: state }) });
+      }, {
+        onState: (link) => {
+          if (link === "open" && lost.has(name)) anew(name);
+          lost[link === "waiting" ? "add" : "delete"](name);
+          update(name, { link });
+        },
+      });
       return close;
     });
     return () => { wanted = false; for (const close of closers) close(); };

@@ -1,0 +1,15 @@
+"""Server-sent events: how they are written, and the one that says that a quiet stream still lives."""
+
+import json
+from typing import Any
+
+MEDIA_TYPE = "text/event-stream"
+KEEP_ALIVE_SEC = 15.0  # a page that hears nothing for longer than two of these asks anew: SILENCE_MS of http.js
+
+
+def sse(event: str, data: dict[str, Any]) -> str:
+    """Return an event as text of a stream."""
+    return f"event: {event}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+
+
+HERE = sse("here", {})
