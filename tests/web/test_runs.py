@@ -16,6 +16,7 @@ import pytest
 from gansmith.web import runs
 from gansmith.web.app import create_app
 from gansmith.web.run_control import RunControl, can_see_locks, lock_holder
+from gansmith.web.runs import Reader
 from gansmith.web.state import State
 from run_files import add_rows, write_run
 
@@ -58,6 +59,23 @@ def test_runs_are_listed_with_their_status(client: TestClient) -> None:
     assert one["kimg"] == 0.6
     assert one["eta_sec"] is None
     assert two["status"] == ("ended" if can_see_locks() else "training")
+
+
+def test_a_run_without_snapshots_says_why_it_has_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def reason(run: Path) -> Any:
+        reader = Reader("a", run)
+        reader.refresh()
+        return reader.summary()["no_verdict"]
+
+    run = write_run(tmp_path / "a")
+    assert reason(run) is None
+    (run / "snapshots.jsonl").unlink()
+    assert "ended before its first snapshot" in reason(run)
+    monkeypatch.setattr(runs, "lock_holder", lambda _: 1)
+    assert "still to come" in reason(run)
+    record = json.loads((run / "run.json").read_text()) | {"monitor": {"every": 0}}
+    (run / "run.json").write_text(json.dumps(record))
+    assert "takes no snapshots" in reason(run)
 
 
 def test_details_have_recipe_events_and_columns(client: TestClient) -> None:

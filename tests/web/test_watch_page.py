@@ -37,6 +37,8 @@ def test_runs_are_watched(folder, start_studio, open_page, size, scheme) -> None
     page.get_by_role("slider", name="Time of all pictures and curves").fill("0.45")
     until(page, "[...document.querySelectorAll('img.sharp')].every((each) => each.src.includes('/4.png'))")
     assert "kimg=0.45" in page.url
+    page.get_by_role("slider", name="Time of all pictures and curves").fill("0.1")
+    page.get_by_text("No verdict here: the first snapshot is at 0.4 kimg.").first.wait_for()
     page.keyboard.press("End")
     page.get_by_role("slider", name="Smoothing").fill("0")
     page.get_by_label("Log axis").check()

@@ -171,9 +171,21 @@ class Reader:
             "memory_mb": self.speed.get("memory_mb"),
             "eta_sec": None if eta is None else round(max(0.0, eta - max(0.0, time.time() - written)), 1),
             "verdict": _text(last.get("verdict")) or None,
+            "no_verdict": self._no_verdict(is_live) if not self.snapshots else None,
             "preview": self.previews[-1] if self.previews else None,
             "problem": self.problem,
         }
+
+    def _no_verdict(self, is_live: bool) -> str:
+        """Say why a run without snapshots has no verdict."""
+        if _mapping(self.record.get("monitor")).get("every") == 0:
+            return (
+                "No verdict: this run takes no snapshots. They are off, the run is too short for them, or its models"
+                " make no samples of their own."
+            )
+        if is_live:
+            return "No verdict yet: the first snapshot is still to come."
+        return "No verdict: the run ended before its first snapshot."
 
     def events(self) -> list[dict[str, Any]]:
         """Return the events of the run in their order: verdicts, rollbacks, changes, starts and ends."""

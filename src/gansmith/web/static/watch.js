@@ -278,6 +278,12 @@ function Runs({ ids, query, go, replace }) {
   </div>`;
 }
 
+/** Say why a run has no verdict at a time. */
+function noVerdict({ state }, last, first) {
+  if (last) return "This snapshot has no verdict.";
+  return first ? `No verdict here: the first snapshot is at ${many(first.kimg)} kimg.` : state.no_verdict;
+}
+
 /** The verdict of each snapshot as a coloured line, and events as marks. */
 function TimeLine({ name, run, at, end, onPick }) {
   const rows = run.snapshots ?? [];
@@ -295,7 +301,7 @@ function TimeLine({ name, run, at, end, onPick }) {
       ${marks.map((mark, index) => html`<i key=${index} class="mark" style=${{ left: share(mark.kimg) }} title=${`${many(mark.kimg)} kimg: ${mark.message || EVENTS[mark.kind]}`} onClick=${() => onPick(mark.kimg)}></i>`)}
       <i class="now" style=${{ left: share(at) }}></i>
     </div>
-    <span class="small">${last ? html`Verdict: <${VerdictBadge} verdict=${last.verdict} />` : html`<span class="soft">No verdict yet: the run has no snapshot with metrics here.</span>`}</span>
+    <span class="small">${last?.verdict ? html`Verdict: <${VerdictBadge} verdict=${last.verdict} />` : html`<span class="soft">${noVerdict(run, last, rows[0])}</span>`}</span>
   </div>`;
 }
 
