@@ -30,7 +30,7 @@ export function Guide({ live, settings, started }) {
     </div>
     <div class="flow losses">
       <div class=${on("discriminator")}><b>loss of D</b><span class="small numbers">${short(means.loss_discriminator)}</span><span class="small soft">low: D tells real from generated</span></div>
-      <div class=${on("generator")}><b>loss of G</b><span class="small numbers">${short(means.loss_generator)}</span><span class="small soft">low: D takes G's work for real</span></div>
+      <div class=${on("generator")}><b>loss of G</b><span class="small numbers">${short(means.loss_generator)}</span><span class="small soft">${settings.loss === "minimax" ? "far below 0: D takes G's work for real; near 0: D rejects it" : "low: D takes G's work for real"}</span></div>
     </div>
   <//>`;
 }
