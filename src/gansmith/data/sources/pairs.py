@@ -94,13 +94,11 @@ class FolderPairs:
         first, second = (
             self._by_name(side, listing, keys) for side, listing, keys in zip(self._sides, listings, names, strict=True)
         )
-        for side, tops, others, alone in (
-            (self._sides[0], *parts, first.keys() - second.keys()),
-            (self._sides[1], *parts[::-1], second.keys() - first.keys()),
-        ):
+        for number, alone in enumerate((first.keys() - second.keys(), second.keys() - first.keys())):
             if alone:
+                side, tops = self._sides[number], parts[number]
                 advice = "add or remove files until both folders have the same names"
-                if len(tops) > 1 and not tops & others:  # LR/X2 and LR/X4 beside HR
+                if len(tops) > 1 and not tops & parts[1 - number]:  # LR/X2 and LR/X4 beside HR
                     first_one, *_ = sorted(tops)
                     advice = (
                         f"of its sub-folders ({', '.join(sorted(tops)[:MOST_NAMED])}) pass one: "
