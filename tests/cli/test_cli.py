@@ -135,6 +135,7 @@ def test_help_shows_the_panels_in_order(shell):
     out = shell("--help")[1]
     places = [out.index(f"─ {panel} ─") for panel in PANELS]
     assert places == sorted(places)
+    assert not re.search(r"^│ {14}", out, re.MULTILINE), "a verb takes more than one line"
 
 
 def test_version(shell):

@@ -78,9 +78,10 @@ def evaluate(
     plugin: Plugin = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure a model, or images of any tool, against images that it was not trained on.
+    """Measure a model, or images of any tool, against real images.
 
-    Prints FD, density, coverage and more, each with its standard deviation.
+    Prints FD, density, coverage and more, each with its standard deviation. The real images are those that were held out
+    of training; --on-training takes the others.
     """
     in_processes(processes)
     from gansmith import api  # here: it imports torch, which takes seconds

@@ -13,9 +13,10 @@ def verify(
     path: Annotated[str, typer.Argument(metavar="PATH", help="A run folder, a model folder, or the word cache.")],
     as_json: AsJson = False,
 ) -> None:
-    """Check every file of a run, a model or the cache against its sum.
+    """Check the files of a run, a model or the cache for damage.
 
-    The exit code is 2 if a file is damaged. 'gansmith repair' mends a run; the cache mends itself.
+    Each file is compared with its SHA-256. The exit code is 2 if one is damaged. 'gansmith repair' mends a run; the
+    cache mends itself.
 
     Example: gansmith verify runs/dcgan-photos-001
     """
