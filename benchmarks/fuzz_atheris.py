@@ -16,23 +16,17 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import atheris
-import numpy as np
 
 with atheris.instrument_imports(include=["gansmith.imaging", "gansmith.inference", "gansmith.core", "PIL"]):
-    from attacks import make_bases
-    from fuzz import pictures, readers
+    from fuzz import pictures, readers, whole_files
 
 
 def main() -> None:
     name, *options = sys.argv[1:]
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["GANSMITH_CACHE"] = f"{folder}/cache"
-        bases, corpus = Path(folder) / "bases", Path(folder) / "corpus"
-        bases.mkdir()
+        bases, corpus = whole_files(Path(folder)), Path(folder) / "corpus"
         corpus.mkdir()
-        np.savez(bases / "images.npz", images=np.random.default_rng(0).integers(0, 256, (96, 8, 8, 1), np.uint8))
-        make_bases(bases, bases / "images.npz")
         models = [bases / "model.onnx", bases / "model" / "generator.safetensors"]
         for number, content in enumerate(pictures() if name == "image" else [each.read_bytes() for each in models]):
             (corpus / str(number)).write_bytes(content)

@@ -80,8 +80,8 @@ def evaluate(
 ) -> None:
     """Measure a model, or images of any tool, against real images.
 
-    Prints FD, density, coverage and more, each with its standard deviation. The real images are those that were held out
-    of training; --on-training takes the others.
+    Prints FD, density, coverage and more, each with its standard deviation. The real images are those that were held
+    out of training; --on-training takes the others.
     """
     in_processes(processes)
     from gansmith import api  # here: it imports torch, which takes seconds
