@@ -98,6 +98,14 @@ def test_every_format_and_mode_keeps_its_picture(mode, kind, out):
     assert np.abs(np.asarray(decoded.convert("RGB"), int) - expected).mean() < (6 if lossy else 0.01)
 
 
+@pytest.mark.parametrize("options", [{}, {"lossless": True}, {"exif": b"Exif\0\0"}], ids=["VP8", "VP8L", "VP8X"])
+def test_a_large_webp_is_refused_before_pillow_takes_memory_for_it(options, monkeypatch):
+    data = encoded(Image.new("RGB", (300, 200)), "WEBP", **options)
+    monkeypatch.setattr(images, "_opened", lambda _: pytest.fail("Pillow takes memory for two images at once"))
+    with pytest.raises(images.ImageError, match="300 x 200 px is over the limit"):
+        images.open_image(data, limit=59_999)
+
+
 def test_webp_keeps_alpha():
     decoded = decode_image(encoded(Image.new("RGBA", (16, 16), (10, 20, 30, 128)), "WEBP", lossless=True))
     assert decoded.getpixel((3, 3)) == (10, 20, 30, 128)

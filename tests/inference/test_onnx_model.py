@@ -356,6 +356,15 @@ def test_bad_files(refused, tmp_path, name):
         gansmith.load(path)
 
 
+@pytest.mark.parametrize("name", ["latents", "images"])
+def test_names_of_a_graph_that_are_not_utf8(refused, tmp_path, capsys, name):
+    path = written(tmp_path / "x.onnx", latent_graph())
+    path.write_bytes(path.read_bytes().replace(name.encode(), b"\xe3" + name[1:].encode()))
+    with refused("model.unreadable", hiding=["byte 0x.*"]):
+        gansmith.load(path)
+    assert capsys.readouterr() == ("", "")
+
+
 def test_a_file_of_many_entries_is_not_read_to_its_end(refused, tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_file, "MOST_FIELDS", 10)
     with refused("model.unreadable"):

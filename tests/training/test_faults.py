@@ -135,7 +135,9 @@ def test_a_log_that_was_edited_is_refused_by_name(line, paused, refused):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("place", "value"), [("recipe", {"name": -1}), ("record", {"changes": 5})], ids=str)
+@pytest.mark.parametrize(("place", "value"), [
+    ("recipe", {"name": -1}), ("recipe", {"monitor": {"on_collapse": []}}), ("record", {"changes": 5}),
+], ids=str)  # fmt: skip
 def test_values_of_a_checkpoint_that_cannot_be_are_refused_by_name(place, value, paused):
     folder = newest(paused).folder
     values = json.loads((folder / "state.json").read_text())
@@ -145,7 +147,7 @@ def test_values_of_a_checkpoint_that_cannot_be_are_refused_by_name(place, value,
     manifest["files"]["state.json"]["sha256"] = sha256_of(folder / "state.json")
     (folder / "manifest.json").write_text(json.dumps(manifest))
     if place == "recipe":
-        with pytest.raises(RecipeError, match=r"recipe of .*name: "):
+        with pytest.raises(RecipeError, match=r"recipe of .*(name|on_collapse): "):
             api.resume(paused)
     else:
         assert api.resume(paused).finished

@@ -237,6 +237,8 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
     """
     if not data:
         raise ImageError("image.empty", "empty file")
+    if shape := _webp_shape(data):  # Pillow takes memory for two whole images when it opens one
+        _refuse_large(*shape, limit)
     try:
         image = _opened(data)
     except Image.DecompressionBombError as problem:
@@ -248,13 +250,30 @@ def open_image(data: bytes, limit: int = PIXEL_LIMIT, *, shrink: bool = False) -
         raise no_memory("an image") from problem
     except Exception as problem:  # decoders raise many error types on damaged files
         raise ImageError("image.damaged", f"damaged header ({problem})") from problem
-    if image.width * image.height > limit * (64 if shrink and image.format in JPEGS else 1):
-        million = image.width * image.height / 10**6
+    _refuse_large(image.width, image.height, limit, factor=64 if shrink and image.format in JPEGS else 1)
+    return image
+
+
+def _refuse_large(width: int, height: int, limit: int, factor: int = 1) -> None:
+    """Raise ImageError for more than ``factor * limit`` pixels."""
+    if width * height > factor * limit:
+        million = width * height / 10**6
         raise ImageError(
             "image.too_large",
-            f"{image.width} x {image.height} px is over the limit of {limit / 10**6:g} Mpx ({million:.0f})",
+            f"{width} x {height} px is over the limit of {limit / 10**6:g} Mpx ({million:.0f})",
         )
-    return image
+
+
+def _webp_shape(data: bytes) -> tuple[int, int] | None:
+    """Return (width, height) from the first chunk of a WebP file (RFC 9649, sections 2.5 to 2.7); None for others."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WEBP" or len(data) < 30:
+        return None
+    if data[12:16] == b"VP8X":
+        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+    if data[12:16] == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(data[26:28], "little") & 0x3FFF, int.from_bytes(data[28:30], "little") & 0x3FFF
 
 
 def _opened(data: bytes) -> Image.Image:

@@ -261,7 +261,8 @@ def _session(path: Path, content: bytes, device: str) -> "onnxruntime.InferenceS
     # threads that spin between two runs take the CPUs from everything else, and from their own process most of all
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(content, options, providers=[PROVIDERS[device]])
+        # without enable_fallback=0 an error is printed too, and tried once more
+        return onnxruntime.InferenceSession(content, options, providers=[PROVIDERS[device]], enable_fallback=0)
     except Exception as problem:  # onnxruntime has a class for each of its status codes, and no base class
         raise ModelError(
             "model.unreadable",

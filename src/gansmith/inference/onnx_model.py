@@ -48,14 +48,20 @@ class OnnxModel(TrainedModel):
         file = read_onnx(Path(path), device)
         self.path, self.record, self._facts, self._session = file.path, file.record, file.facts, file.session
         self.kind, self.data, self.classes = file.record.method.kind, file.record.data, file.record.data.classes
-        self._inputs = [each.name for each in self._session.get_inputs()]
-        self._draws_latents = self._inputs != [IMAGES]
-        self._takes_mask = False
         self.directions = np.asarray(self._facts.directions, np.float32)  # (num, latent_dim); (0,) without any
-        if self._draws_latents:
-            self._check_latent_graph()
-        else:
-            self._check_image_graph()
+        self._takes_mask = False
+        try:
+            self._inputs = [each.name for each in self._session.get_inputs()]
+            self._draws_latents = self._inputs != [IMAGES]
+            if self._draws_latents:
+                self._check_latent_graph()
+            else:
+                self._check_image_graph()
+        except UnicodeDecodeError as problem:
+            raise ModelError(
+                "model.unreadable",
+                f"'{path}' cannot be read: a name in its graph is not UTF-8\n  export the model again",
+            ) from problem
 
     @property
     def draws_latents(self) -> bool:

@@ -26,7 +26,7 @@ def from_old_file(data: Any) -> Any:
     if isinstance(data.get("monitor"), dict):
         monitor = _renamed(data["monitor"], _MONITOR_KEYS)
         if "on_collapse" in monitor:
-            monitor["on_collapse"] = _COLLAPSE_ACTIONS.get(monitor["on_collapse"], monitor["on_collapse"])
+            monitor["on_collapse"] = _new_name(monitor["on_collapse"], _COLLAPSE_ACTIONS)
         data["monitor"] = monitor
     if isinstance(data.get("method"), dict):
         data["method"] = _with_new_networks(data["method"])
@@ -35,9 +35,9 @@ def from_old_file(data: Any) -> Any:
 
 def record_from_old_file(data: Any) -> Any:
     """Return a run.json of an older version, as parsed, with today's names."""
-    if not isinstance(data, dict) or data.get("format", 1) > 3:
+    if not isinstance(data, dict) or data.get("format", 1) not in (1, 2, 3):
         return data
-    if data.get("format", 1) in (2, 3):
+    if data.get("format", 1) != 1:
         return {**data, "format": 4}
     data = {**_renamed(data, _RECORD_KEYS), "format": 4}
     if isinstance(data.get("monitor"), dict):
@@ -50,7 +50,7 @@ def snapshot_from_old_file(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of looks.jsonl or snapshots.jsonl with today's names; a resumed run has rows of both kinds."""
     row = _renamed(row, _SNAPSHOT_KEYS)
     if "verdict" in row:
-        row["verdict"] = _VERDICTS.get(row["verdict"], row["verdict"])
+        row["verdict"] = _new_name(row["verdict"], _VERDICTS)
     return row
 
 
@@ -61,6 +61,10 @@ def _with_new_networks(method: dict[str, Any]) -> dict[str, Any]:
         if kind in OLD_NETWORKS and kind not in known:
             method[field] = {**value, "kind": OLD_NETWORKS[kind]}
     return method
+
+
+def _new_name(value: Any, names: dict[str, str]) -> Any:
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def _renamed(data: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
