@@ -53,7 +53,7 @@ def start(client: TestClient, **settings: Any) -> str:
 def test_commands_reach_the_child_and_its_answers_come_back(client: TestClient) -> None:
     name = start(client)
     answer = client.post(f"/v1/learn/{name}", json={"step": "generator"}).json()
-    assert answer == {"asked": {"id": 2, "step": "generator", "restart": False}}
+    assert answer == {"asked": {"id": 2, "step": "generator", "restart": False, "ahead": 0}}
     assert client.delete(f"/v1/learn/{name}").status_code == 204
     gone = client.post(f"/v1/learn/{name}", json={"step": "generator"})
     assert (gone.status_code, gone.json()["error"]["code"]) == (404, "web.unknown_session")
@@ -68,7 +68,9 @@ def test_what_the_child_refuses_is_told(client: TestClient) -> None:
     assert answer.status_code == 400
 
 
-@pytest.mark.parametrize("body", [{"speed": -1}, {"speed": 1e9}, {"step": "x"}, {"other": 1}, {"settings": 3}, []])
+@pytest.mark.parametrize(
+    "body", [{"speed": -1}, {"ahead": 1001}, {"speed": 1e9}, {"step": "x"}, {"other": 1}, {"settings": 3}, []]
+)
 def test_commands_have_bounds(client: TestClient, body: Any) -> None:
     assert client.post("/v1/learn/any", json=body).status_code == 422
 

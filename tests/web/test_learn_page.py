@@ -73,5 +73,7 @@ def test_a_lost_stream_is_found_again_and_the_page_says_so(tmp_path, start_studi
     lost.wait_for(state="hidden")
     assert page.evaluate("sources.length") == 2
     assert page.locator(".uplot").count() >= 4  # the same training: its curves are still there
+    page.get_by_role("button", name="Begin trained").click()
+    until(page, "/round [5-9]\\d\\d/.test(document.querySelector('main')?.innerText)")
     page.get_by_role("button", name="Pause").click()
     until(page, HELD)

@@ -260,6 +260,12 @@ def test_a_worker_answers_every_command() -> None:
     assert out[0]["kind"] == "ready"
 
 
+def test_networks_begin_trained() -> None:
+    out = run_worker({"settings": TINY, "restart": True, "ahead": 3})
+    frame = next(message for message in out if message["kind"] == "frame")
+    assert (frame["iteration"], frame["means"]) == (3, {})
+
+
 def test_points_are_whole_thousandths() -> None:
     assert _points(torch.tensor([0.1234, -1.0, float("nan"), float("inf")])) == [123, -1000, 0, 1_000_000]
 

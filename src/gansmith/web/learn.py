@@ -52,6 +52,7 @@ class Command(BaseModel):
     speed: float | None = Field(None, ge=0, le=1000, description="iterations a second; 0: as fast as possible")
     step: Literal["both", "discriminator", "generator"] | None = Field(None, description="one step, then pause")
     restart: bool = Field(False, description="begin with new weights")
+    ahead: int = Field(0, ge=0, le=1000, description="rounds that a restart trains before it shows a picture")
 
     def told(self) -> dict[str, Any]:
         """Return what is told to the child."""

@@ -243,6 +243,12 @@ class Session:
         finally:
             self.method.phases = everything
 
+    def train(self, rounds: int) -> None:
+        """Run iterations that nobody sees; the next picture shows nothing of their means."""
+        for _ in range(rounds):
+            self.step()
+        self.state.meter.take(self.runtime)
+
     def fakes(self, latents: Tensor, generator: nn.Module) -> Tensor:
         """Return images (N, C, H, W) in [-1, 1]."""
         return signed_from(generator(latents, None), self.method.config.generator.value_range)
@@ -604,11 +610,12 @@ class Worker:
             restarted = True
             if self._session is None or command.get("restart"):
                 self._session = Session(settings)
+                self._session.train(command.get("ahead", 0))
             else:
                 restarted = self._session.change(settings)
             if restarted:
                 self._starts += 1
-                self._counted, self._counted_at = 0, time.monotonic()
+                self._counted, self._counted_at = self._session.state.iteration, time.monotonic()
             self._write({**self._session.first(), "start": self._starts})
             done["restarted"] = restarted
         if self._session is None:

@@ -14,6 +14,7 @@ const CHARTS_MS = 300;
 const STEP_MS = 1400; // of slow motion
 const MINI_MS = 150; // between two pictures of the small copy
 const MOST_MARKS = 12; // of changes in the curves
+const AHEAD = 500; // rounds of networks that begin trained
 const SAY_MS = 5000; // between two counts of modes that are read out
 const WORDS = {
   data: "Data", loss: "Loss", penalty: "Penalty on D", penalty_weight: "Weight of the penalty", constraint: "Constraint on D's weights",
@@ -236,6 +237,14 @@ function Lesson({ presets, id, replace }) {
   const play = () => { setSlow(false); ask({ playing: !session.playing }); };
   const step = (which) => { setSlow(false); ask({ step: which }); };
   const restart = () => ask({ settings, restart: true, playing: true });
+  const [ahead, setAhead] = useState(false);
+  const beginTrained = async () => {
+    setAhead(true);
+    setSlow(false);
+    say(`New networks train ${AHEAD} rounds first.`);
+    await ask({ settings, restart: true, playing: true, ahead: AHEAD });
+    setAhead(false);
+  };
 
   // Slow motion: the two networks take turns, one step each.
   useEffect(() => {
@@ -282,7 +291,7 @@ function Lesson({ presets, id, replace }) {
             </div>
           </div>
         <//>
-        <${Stage} session=${session} shown=${shown} setShown=${setShown} play=${play} step=${step} restart=${restart} slow=${slow} setSlow=${setSlow} />
+        <${Stage} session=${session} shown=${shown} setShown=${setShown} play=${play} step=${step} restart=${restart} ahead=${ahead} beginTrained=${beginTrained} slow=${slow} setSlow=${setSlow} />
         <${Guide} live=${live} settings=${settings} started=${started} />
         <${Curves} live=${live} started=${started} />
       </div>
@@ -294,7 +303,7 @@ function Lesson({ presets, id, replace }) {
 }
 
 /** The picture with its buttons. */
-function Stage({ session, shown, setShown, play, step, restart, slow, setSlow }) {
+function Stage({ session, shown, setShown, play, step, restart, ahead, beginTrained, slow, setSlow }) {
   const { live, started, playing } = session;
   const canvas = useRef(null);
   const colour = useColours();
@@ -336,6 +345,7 @@ function Stage({ session, shown, setShown, play, step, restart, slow, setSlow })
         <${Button} hotkey="d" onClick=${() => step("discriminator")}>Step of D<//>
         <${Button} hotkey="g" onClick=${() => step("generator")}>Step of G<//>
         <${Button} hotkey="r" onClick=${restart}>Begin anew<//>
+        <${Button} disabled=${ahead} title=${`New networks that have trained ${AHEAD} rounds already`} onClick=${beginTrained}>${ahead ? `Training ${AHEAD} rounds …` : "Begin trained"}<//>
       </div>
       ${!playing && facts.frame?.phase && html`<p class="turn ${facts.frame.phase}">${facts.frame.phase === "discriminator"
         ? "D has learned: it saw real and generated examples, and its opinion moved to tell them apart."

@@ -126,9 +126,8 @@ export function Dialog({ title, open, onClose, children }) {
     if (!open && node.current.open) node.current.close();
   }, [open]);
   return html`<dialog ref=${node} aria-labelledby=${id} onClose=${onClose}>
-    <div class="stack"><div class="row"><h2 id=${id}>${title}</h2></div>
-    ${open && children}
-    <div class="row"><${Button} onClick=${() => node.current.close()}>Close<//></div></div>
+    <div class="stack"><div class="row heading"><h2 id=${id}>${title}</h2><div class="push"><${Button} kind="quiet" hotkey="Escape" onClick=${() => node.current.close()}>Close<//></div></div>
+    ${open && children}</div>
   </dialog>`;
 }
 
