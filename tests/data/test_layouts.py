@@ -731,6 +731,11 @@ def test_sides_of_pairs_are_told_by_a_word_and_below_train(tmp_path):
     assert sides_of(tmp_path / "none") is None
 
 
+def test_images_that_are_packed_one_by_one_say_what_helps(tmp_path, refused):
+    with refused("data.empty"):
+        listed(write(tmp_path / "set", {f"{number}.png.gz": b"x" for number in range(3)}))
+
+
 def test_a_few_images_beside_folders_of_classes_are_left_out_and_said(tmp_path, prose):
     """A game's sprites, with two pictures for tests beside the folders of the kinds."""
     files = {**numbered("elves/{}.png", 150), **numbered("orcs/{}.png", 150), **images("logo.png", "test.png")}

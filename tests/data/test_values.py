@@ -262,6 +262,13 @@ def test_16_bit_gray_with_alpha(tmp_path):
     assert (back == both[..., [0, 0, 0, 1]]).all()
 
 
+@pytest.mark.parametrize("factor", [1e-30, 1e-4, -1e-30])
+def test_tiny_floats_keep_their_values(tmp_path, factor):
+    values = (SHADES * factor).astype(np.float64)
+    data = check_round_trip(folder_of(tmp_path, ".npy", map(npy, values)), values)
+    assert data.spec.values.depth == "float"
+
+
 def test_nan_and_infinity_are_left_out_by_name(tmp_path):
     values = (DRAW.random((30, 16, 16)) * 80 - 80).astype(np.float32)
     values[7, 3, 3] = np.nan

@@ -297,7 +297,8 @@ def _side(
     """Return depth, low, high and kind of the values of one side, and notes."""
     lowest, highest = min(float(s.low.min()) for s in samples), max(float(s.high.max()) for s in samples)
     is_whole, marks = np.dtype(kind).kind in "uib", ""
-    is_unit = not is_whole and lowest >= -1.001 and highest <= 1.001
+    is_tiny = 0 < max(abs(lowest), abs(highest)) < 0.5 / 255  # floats that would all be rounded to one level
+    is_unit = not is_whole and not is_tiny and lowest >= -1.001 and highest <= 1.001
     steps = is_unit and _in_steps(samples, 0.15 if kind == "float16" else 0.01, signed=lowest < -NEARLY)
     if asked:
         low, high = asked

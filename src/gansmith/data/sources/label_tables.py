@@ -83,7 +83,8 @@ def label_by_table(listing: Listing, table: LabelTable, remarks: list[str]) -> L
             raise
         reason = {"data.table_names_no_image": "it names none of the images"}.get(problem.code)
         advice = "" if reason else f"; --labels '{table.where}:FILECOLUMN:LABELCOLUMN' reads it"
-        remarks.append(f"'{table.where}' is not used: {reason or str(problem).partition(chr(10))[0]}{advice}")
+        told = str(problem).partition("\n")[0].removeprefix(f"'{table.where}' ")
+        remarks.append(f"'{table.where}' is not used: {reason or told}{advice}")
         return None
 
 

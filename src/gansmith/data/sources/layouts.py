@@ -393,7 +393,8 @@ def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_
     tops = sorted({image.parts[0] for image in images if len(image.parts) > 1})
     reason, beside = "", f"{counted(len(loose), 'image')} beside the sub-folders ({_list(tops)})"
     if loose and tops and len(loose) > MOST_LOOSE * len(images) and not is_asked:
-        reason = f"{beside} instead of in one; labels=folders leaves them out and takes the folders as classes"
+        reason = f"{beside} instead of in one"
+        reason += "; labels=folders leaves them out and takes the folders as classes" if len(tops) > 1 else ""
     elif len(tops) > 1 and not is_asked:
         reason = next((f"the folders {_list(tops)} look like {what}" for what, fits in NOT_CLASSES if fits(tops)), "")
         counts = Counter(image.parts[0] for image in images if len(image.parts) > 1)
@@ -659,7 +660,7 @@ def help_for(names: Sequence[str]) -> str:
     """Return what helps with the most common ending of another kind; "" for unknown ones."""
     for ending, _ in Counter(map(ending_of, names)).most_common():
         for endings, advice in HELP:
-            if ending in endings:
+            if {ending, PurePosixPath(ending).suffix or ending} & {*endings}:  # .tar.gz as such, .png.gz as .gz
                 return advice
     return ""
 
