@@ -207,6 +207,13 @@ def test_a_limit_that_cannot_be_kept_is_said_before_training(scripted, crowded, 
     prose(f"start of {start} of 120 seconds", listener.said("warning")[0])
 
 
+def test_a_resume_that_starts_too_late_knows_it(scripted, crowded):
+    """Half a minute of two was left, and the start took 40 seconds."""
+    scripted.go_on(40)
+    assert Timekeeper(TimeLimit(2 * MINUTE), 0.0, RESULTS_SEC, used_sec=90).late_sec() == pytest.approx(22)
+    assert Timekeeper(TimeLimit(2 * MINUTE), 0.0, RESULTS_SEC, used_sec=80).late_sec() == 0
+
+
 def test_a_slow_start_shortens_the_measurement(scripted):
     scripted.go_on(80)
     assert prepare.most_sec(TimeLimit(2 * MINUTE), 0.0) == pytest.approx(4)
@@ -331,11 +338,12 @@ def test_a_resume_after_the_end_of_until_ends_after_one_step(limited, scripted, 
     length = dataclasses.replace(folder.record.length, limit=end)
     folder.write_record(folder.record.model_copy(update={"length": length}))
     monkeypatch.setattr(running, "length_at", lambda *_: length)
-    scripted.go_on(20)
+    scripted.go_on(40)
     listener = Listener()
     assert resume(run.folder, on_event=listener).finished
     assert newest(run.folder).values["iteration"] == 61
     assert any("ends after one step" in text for text in listener.said("note"))
+    assert any(text.endswith("expect the end 0:31 late") for text in listener.said("warning"))
 
 
 @pytest.mark.slow

@@ -227,6 +227,11 @@ def _resumed(
         left = timekeeper.left()
         over = "; the run ends after one step, 'gansmith resume --kimg' gives it a new length" if left <= 0 else ""
         on_event(MessageEvent("note", f"time left: {duration(left)} ({length.limit}){over}"))
+        if late := timekeeper.late_sec():
+            text = (
+                f"{length.limit} cannot be kept, because this start took so long; expect the end {duration(late)} late"
+            )
+            on_event(MessageEvent("warning", text))
     return Trainer(state, data, runtime, run, length, timekeeper)
 
 

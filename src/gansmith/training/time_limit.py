@@ -47,8 +47,12 @@ def train_sec(limit: TimeLimit, began: float, recipe: Recipe, data: DataSpec) ->
 
 def too_late_sec(limit: TimeLimit, began: float) -> float:
     """Return by how many seconds a command that trains nothing more would break the promise; 0 if it need not."""
-    end = clock.monotonic() - began + SHORT_RESULTS_SEC * _slowness_since(began) - limit.seconds
-    return end if end > _promise_sec(limit) else 0.0
+    return _late_sec(limit, limit.seconds - (clock.monotonic() - began), _slowness_since(began))
+
+
+def _late_sec(limit: TimeLimit, left: float, slowness: float) -> float:
+    late = SHORT_RESULTS_SEC * slowness - left
+    return late if late > _promise_sec(limit) else 0.0
 
 
 def _promise_sec(limit: TimeLimit) -> float:
@@ -114,6 +118,13 @@ class Timekeeper:
         if self._limit.until is not None:
             return self._limit.until - clock.wall()
         return self._limit.seconds - self.used()
+
+    def late_sec(self) -> float:
+        """Return by how many seconds a resumed command that makes one step would break the promise; 0 if it need not.
+
+        Only when it begins: later the speed says more.
+        """
+        return 0.0 if self._limit is None else _late_sec(self._limit, self.left(), self._slow_start)
 
     def has_time_for(self, part: str) -> bool:
         """Say whether a part of the results (film, report) and those after it would end the command in time.
