@@ -50,6 +50,13 @@ def test_names_with_spaces_in_a_table_that_spaces_part(tmp_path, quote):
     assert labelled(tmp_path / "set") == EXPECTED
 
 
+def test_a_column_of_splits_is_not_used_and_said(tmp_path, prose):
+    rows = "file,label,split\na.png,dog,train\nb.png,cat,test\nc.png,dog,train\n"
+    write(tmp_path / "set", {**IMAGES, "labels.csv": rows})
+    assert labelled(tmp_path / "set") == EXPECTED
+    prose("column of splits", open_data(tmp_path / "set").summary.notes[-1])
+
+
 EXPECTED = [(1, "dog"), (2, "cat"), (3, "dog")]
 
 

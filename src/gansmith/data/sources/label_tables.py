@@ -34,6 +34,10 @@ LABEL_COLUMNS = (
     "dx",
     "diagnosis",
 )
+SPLIT_COLUMNS, MOST_PARTS = (
+    ("split", "subset", "partition", "fold", "phase", "usage"),
+    10,
+)  # parts of a set, not classes
 CAPTION_COLUMNS = ("text", "caption", "captions", "prompt", "description", "title", "alt", "alt_text")
 MAX_TABLE_BYTES = 512 * 10**6
 LONGEST_ROW = 2**20  # characters
@@ -99,7 +103,8 @@ def _by_table(listing: Listing, table: LabelTable) -> Listing:
         sample, rows = [head], _with_the_one(chain(sample[1:], rows), head, file)
     first = next((row[file] for row in sample[has_header:] if len(row) > file and row[file]), "")
     labels: dict[int, str] = {}
-    unmatched, without = 0, set[int]()
+    unmatched, without, parts = 0, set[int](), Counter[str]()
+    split = next((at for at, name in enumerate(sample[0]) if name.lower() in SPLIT_COLUMNS), -1) if has_header else -1
     for row in chain(sample[has_header:], rows):
         if len(row) <= file or not row[file]:
             continue
@@ -110,6 +115,8 @@ def _by_table(listing: Listing, table: LabelTable) -> Listing:
         if len(row) <= label or not row[label] or row[label].lower() in MISSING:
             without.add(position)
             continue
+        if 0 <= split < len(row):
+            parts[_cut(row[split])] += 1
         text = sys.intern(printable(row[label]))
         if labels.setdefault(position, text) != text:
             raise DataError(
@@ -145,6 +152,9 @@ def _by_table(listing: Listing, table: LabelTable) -> Listing:
     notes = [f"{counted(unmatched, 'row')} of {table.name} without an image"] if unmatched else []
     if is_guess:
         notes.append(f"{table.name} is read as {encoding}, a guess, because it is not UTF-8")
+    if 1 < len(parts) <= MOST_PARTS and split != label:
+        told = ", ".join(f"{part} {count:,}" for part, count in parts.most_common())
+        notes.append(f"column '{sample[0][split]}' of {table.name} is not used, so all parts are trained on: {told}")
     if alike := _alike(labels.values()):
         notes.append(f"classes that differ only in letters or spaces: {alike}")
     missing = f"no row in {table.name}" if not without else f"no label in {table.name}"
