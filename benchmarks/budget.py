@@ -33,15 +33,16 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", **os.environ}
 
 
 @contextmanager
-def busy(seed: int) -> Iterator[list[int]]:
-    """Let 0 to 4 busy loops come and go during the block; the list has their numbers."""
-    draw, done, numbers = random.Random(seed), threading.Event(), list[int]()
+def busy(seed: int) -> Iterator[tuple[list[int], list[float]]]:
+    """Let 0 to 4 busy loops come and go during the block; the lists have their numbers and the load averages."""
+    draw, done, numbers, loads = random.Random(seed), threading.Event(), list[int](), list[float]()
 
     def play() -> None:
         while not done.is_set():
             numbers.append(draw.randint(0, MOST_LOOPS))
             loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(numbers[-1])]
             done.wait(draw.uniform(*PHASE_SEC))
+            loads.append(os.getloadavg()[0])
             for loop in loops:
                 loop.kill()
                 loop.wait()
@@ -49,7 +50,7 @@ def busy(seed: int) -> Iterator[list[int]]:
     thread = threading.Thread(target=play)
     thread.start()
     try:
-        yield numbers
+        yield numbers, loads
     finally:
         done.set()
         thread.join()
@@ -135,7 +136,7 @@ def one(number: int, minutes: float, is_killed: bool, seed: int, scratch: Path) 
     """Train one run under load, and its twin if it is killed; return the row of the results."""
     run, asked = scratch / f"run-{number}", minutes * 60
     words = ["train", "fashion-sample", "--minutes", f"{minutes:g}", "--out", run, "--seed", number]
-    with busy(seed * 1000 + number) as loops:
+    with busy(seed * 1000 + number) as (loops, loads):
         if is_killed:
             draw = random.Random(seed + number)
             command(*words, kill_after=draw.uniform(0.35, 0.85) * asked)
@@ -153,6 +154,7 @@ def one(number: int, minutes: float, is_killed: bool, seed: int, scratch: Path) 
         "within": abs(took - asked) <= max(SHARE * asked, LEAST_SEC), "killed": is_killed,
         "kimg": max(row["kimg"] for row in rows), "revisions": sum(row.get("event") == "revised" for row in rows),
         "snapshot_share": round(sum(row.get("snapshot_sec", 0.0) for row in timing) / asked, 4), "loops": loops,
+        "load": round(sum(loads) / len(loads), 1),
     }  # fmt: skip
     if is_killed:
         train_twin(run, scratch / f"twin-{number}")
@@ -163,12 +165,13 @@ def one(number: int, minutes: float, is_killed: bool, seed: int, scratch: Path) 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
     """Return the results as lines of Markdown."""
-    lines = ["| asked (s) | took (s) | difference (s) | kimg | revisions | snapshots | killed, twin |"]
-    lines += ["|---|---|---|---|---|---|---|"]
+    lines = ["| asked (s) | took (s) | difference (s) | load | kimg | revisions | snapshots | killed, twin |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
     for row in sorted(rows, key=lambda row: (row["asked_sec"], row["run"])):
         twin = ("same bits" if not row["differs"] else f"{len(row['differs'])} differ") if row["killed"] else ""
         lines.append(
-            f"| {row['asked_sec']:.0f} | {row['took_sec']:.1f} | {row['difference_sec']:+.1f} | {row['kimg']:.1f} | "
+            f"| {row['asked_sec']:.0f} | {row['took_sec']:.1f} | {row['difference_sec']:+.1f} | {row['load']:.0f} | "
+            f"{row['kimg']:.1f} | "
             f"{row['revisions']} | {row['snapshot_share']:.1%} | {twin} |"
         )
     kept = sum(row["within"] for row in rows)
