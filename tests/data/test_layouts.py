@@ -21,6 +21,7 @@ from gansmith.data.sources.layouts import sides_of
 from gansmith.data.sources.options import with_options
 from gansmith.data.sources.walk import image_files
 from gansmith.imaging import images as images_module
+from small_images import write_photos
 
 pytestmark = pytest.mark.usefixtures("cache_folder")
 
@@ -781,3 +782,11 @@ def test_it_stops_where_a_table_labels_fewer_images_than_it_leaves_out(tmp_path,
         listed(folder)
     assert listed(folder, allow_left_out=True).classes == ("a", "b")
     assert len(listed(folder, labels="none").items) == 5
+
+
+@pytest.mark.parametrize("name", ["1" * 60, "1." * 60, "1-" * 60])
+def test_folders_of_many_digits_take_no_exponential_time(tmp_path, name):
+    (tmp_path / "set").mkdir()
+    for end in ("abcdef", "bcdefg"):
+        write_photos(tmp_path / "set" / f"{name}{end}")
+    assert open_data(tmp_path / "set").spec.classes == (f"{name}abcdef", f"{name}bcdefg")

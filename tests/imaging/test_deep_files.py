@@ -137,6 +137,12 @@ def test_a_tiff_that_claims_too_much(sides, refused):
         read_values(bytes(data), opened)
 
 
+@pytest.mark.parametrize("gap", [b" " * 200, b"#\n" * 200, b" #\n\t" * 100], ids=["spaces", "remarks", "both"])
+def test_a_pnm_of_many_gaps_without_a_size_takes_no_exponential_time(gap):
+    with pytest.raises(ImageError):
+        open_any(b"P5" + gap + b"x")
+
+
 def test_what_the_library_says_of_a_damaged_file_is_silenced(caplog, capsys):
     pytest.importorskip("tifffile", reason="the extra science is not installed")
     out = io.BytesIO()

@@ -24,6 +24,8 @@ DEFLATED_DICOM = b"1.2.840.10008.1.2.1.99"  # its whole content is packed, and p
 # Tags of TIFF.
 BITS, PHOTOMETRIC, BANDS, EXTRA, SAMPLE_FORMAT, GDAL_METADATA = 258, 262, 277, 338, 339, 42112
 WHITE_IS_ZERO, RGB_PHOTOMETRIC = 0, 2
+_PNM_GAP = rb"(?:\s|#[^\n]*\n)++"  # without going back: many spaces would take exponential time
+PNM_HEADER = re.compile(rb"P[2356Ff]%b(\d+)%b(\d+)%b([-+.\deE]+)\s" % (3 * (_PNM_GAP,)))
 PNM_BANDS = {b"P2": 1, b"P3": 3, b"P5": 1, b"P6": 3, b"PF": 3, b"Pf": 1}
 
 
@@ -166,7 +168,7 @@ def _pnm_header(data: bytes) -> tuple[int, int, int, float, int] | None:
     """
     if data[:2] not in PNM_BANDS:
         return None
-    found = re.match(rb"P[2356Ff](?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+(\d+)(?:\s+|#[^\n]*\n)+([-+.\deE]+)\s", data)
+    found = PNM_HEADER.match(data)
     if found is None:
         return None
     top = float(found[3])

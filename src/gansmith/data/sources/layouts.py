@@ -86,7 +86,8 @@ CALENDAR = (
     {month.lower() for names in (calendar.month_name, calendar.month_abbr) for month in names if month},
     {day.lower() for names in (calendar.day_name, calendar.day_abbr) for day in names if day},
 )
-DECIMALS = re.compile(r"([-+]?\d*[.,]\d+[^\d]{0,4}|[-+]?\d+[^\d.,]{0,3})+")
+# without going back: many digits would take exponential time
+DECIMALS = re.compile(r"([-+]?\d*+[.,]\d++[^\d]{0,4}+|[-+]?\d++[^\d.,]{0,3}+)++")
 WITH_UNIT = re.compile(
     r"[-+]?\d+([.,]\d+)? ?(nm|um|µm|mm|cm|m|km|px|db|hz|khz|mhz|ghz|k|c|f|°c?|s|ms|sec|min|h|mg|g|kg|ml|l|v|mv|a|ma|w|"
     r"kw|pa|kpa|bar|%|deg|x|pct|percent|lux|lx|rpm)", re.IGNORECASE
