@@ -265,27 +265,14 @@ def of_checkpoint(folder: Path, name: str, run: Path) -> Read:
     return read
 
 
-def of_cache(entry: Path, source: Path) -> Read:
-    """Return a reader of the description of a cache entry, whose own sum is made right where it can be."""
-
-    def read(data: bytes, _: Path) -> None:
-        values = json.loads(data)
-        with contextlib.suppress(TypeError, AttributeError):
-            values["sum"] = _sum_of(values)
-        entry.mkdir(exist_ok=True)
-        (entry / META).write_text(json.dumps(values))
-        open_data(source).read(range(2))
-
-    return read
-
-
-def of_index(path: Path, source: Path) -> Read:
-    """Return a reader of the index record of a source, whose sum is made right where it can be."""
+def of_cached(path: Path, source: Path) -> Read:
+    """Return a reader of a description or an index record of the cache, with its own sum made right if it has one."""
 
     def read(data: bytes, _: Path) -> None:
         values = json.loads(data)
         if isinstance(values, dict) and "sum" in values:
             values["sum"] = _sum_of(values)
+        path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(values))
         open_data(source).read(range(2))
 
@@ -371,8 +358,9 @@ def readers(bases: Path) -> dict[str, Reader]:
                           of_checkpoint(checkpoint, "state.safetensors", run), DOOR),
         "manifest": (altered_json(json.loads((checkpoint / "manifest.json").read_text())),
                      of(checkpoint / "manifest.json", load_model, run), DOOR),
-        "index": (altered_json(json.loads(index.read_text())), of_index(index, bases / "tiny.npz"), DOOR),
-        "cache": (altered_json(json.loads((entry / META).read_text())), of_cache(entry, bases / "tiny.npz"), DOOR),
+        "index": (altered_json(json.loads(index.read_text())), of_cached(index, bases / "tiny.npz"), DOOR),
+        "cache": (altered_json(json.loads((entry / META).read_text())),
+                  of_cached(entry / META, bases / "tiny.npz"), DOOR),
         "shards": (shards(image), in_file("x-000.tar", opened), DOOR),
         "zip with dataset.json": (zipped(image, table), in_file("x.zip", opened), DOOR),
         "dataset.json": (table, of(with_dataset / "dataset.json", opened, with_dataset), DOOR),

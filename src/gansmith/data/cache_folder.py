@@ -153,7 +153,10 @@ def find_entry(fingerprint: str, entries: Path | None = None, *, is_streamed: bo
     folder = (entries or data_folder("entries")) / (fingerprint + STREAMED * is_streamed)
     try:
         meta = read_json(folder / META)
-        if meta["version"] != VERSION or meta["fingerprint"] != fingerprint or not _is_sound(meta, is_streamed):
+        if meta["version"] != VERSION or meta["fingerprint"] != fingerprint:
+            return None
+        entry = Entry(folder, meta)
+        if not _is_sound(entry, is_streamed):
             return None
         if any((folder / name).stat().st_size != size for name, size in meta["bytes"].items()):
             return None
@@ -163,17 +166,16 @@ def find_entry(fingerprint: str, entries: Path | None = None, *, is_streamed: bo
             return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    return Entry(folder, meta)
+    return entry
 
 
-def _is_sound(meta: dict[str, Any], is_streamed: bool) -> bool:
+def _is_sound(entry: Entry, is_streamed: bool) -> bool:
     """Say whether a description has the types that it should have, and pixels that fill their file."""
-    _META.validate_python(meta, strict=True)
+    _META.validate_python(entry.meta, strict=True)
     if is_streamed:
-        return "shards" in meta and bool(IMAGE_FORMAT.validate_python(meta["format"]))
-    stored = np.dtype(STORED[meta["values"]["depth"]] if meta.get("values") else np.uint8)
-    sides = (meta["height"], meta["width"], meta["channels"])
-    return bool(meta["bytes"][PIXELS] == meta["count"] * math.prod(sides) * stored.itemsize)
+        IMAGE_FORMAT.validate_python(entry.meta["format"])
+        return "shards" in entry.meta
+    return bool(entry.meta["bytes"][PIXELS] == math.prod(entry.shape) * entry.dtype.itemsize)
 
 
 def _sum_of(meta: dict[str, Any]) -> str:

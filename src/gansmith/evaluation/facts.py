@@ -49,3 +49,6 @@ def check_facts(facts: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return facts by metric as they are; ValueError if a known one has another shape."""
     _FACTS.validate_python(facts, strict=True)
     return facts
+
+
+Facts = Annotated[dict[str, dict[str, Any]], AfterValidator(check_facts)]

@@ -4,9 +4,9 @@ import math
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from gansmith.core.errors import MetricError, reason_of
 from gansmith.core.html import table
@@ -14,7 +14,7 @@ from gansmith.core.metric_name import MetricName
 from gansmith.core.plain_files import read_json
 from gansmith.core.registry import FrozenModel
 from gansmith.core.version import __version__
-from gansmith.evaluation.facts import check_facts
+from gansmith.evaluation.facts import Facts
 from gansmith.parts.metrics.base import Number, metrics
 from gansmith.parts.metrics.image_similarity import BEST
 
@@ -80,8 +80,7 @@ class Evaluation:
     words: tuple[str, ...]  # sentences for a person
     skipped: dict[str, str]  # metrics that could not be measured, and why
     seconds: float  # that the evaluation took
-    facts: Annotated[dict[str, dict[str, Any]], AfterValidator(check_facts)] = field(default_factory=dict)
-    """Details for the report, by metric; JSON values."""
+    facts: Facts = field(default_factory=dict)  # details for the report, by metric; JSON values
 
     @property
     def title(self) -> str:

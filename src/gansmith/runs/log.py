@@ -98,8 +98,12 @@ def fault_of(value: Any, file: str) -> str:
         is_number = not is_snapshot or MetricName.parse(str(name)) is not None
         if is_number and type(each) not in _NUMBERS:
             return f"{str(name)[:80]} is no number"
+    return _fault_of_snapshot(value)
+
+
+def _fault_of_snapshot(value: dict[str, Any]) -> str:
     try:
-        _SNAPSHOT.validate_python(value if is_snapshot else {}, strict=True)
+        _SNAPSHOT.validate_python(value, strict=True)
     except ValidationError as problem:
         place = ".".join(map(str, problem.errors(include_url=False)[0]["loc"]))
         return f"{place[:80]} is not as it should be"

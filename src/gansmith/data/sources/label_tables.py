@@ -34,10 +34,8 @@ LABEL_COLUMNS = (
     "dx",
     "diagnosis",
 )
-SPLIT_COLUMNS, MOST_PARTS = (
-    ("split", "subset", "partition", "fold", "phase", "usage"),
-    10,
-)  # parts of a set, not classes
+SPLIT_COLUMNS = ("split", "subset", "partition", "fold", "phase", "usage")  # parts of a set, not classes
+MOST_PARTS = 10
 CAPTION_COLUMNS = ("text", "caption", "captions", "prompt", "description", "title", "alt", "alt_text")
 MAX_TABLE_BYTES = 512 * 10**6
 LONGEST_ROW = 2**20  # characters

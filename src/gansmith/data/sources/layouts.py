@@ -411,11 +411,9 @@ def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_
         return listing
     if loose:
         notes.append(f"not used: {beside}, which are the classes; labels=none takes all images, without labels")
-        kept = [image for image in images if len(image.parts) > 1]
-        names = {image.name for image in kept}
-        listing, images = replace(listing, items=tuple(i for i in listing.items if i.name in names)), kept
     index = {name: label for label, name in enumerate(tops)}
-    items = tuple(replace(item, label=index[i.parts[0]]) for item, i in zip(listing.items, images, strict=True))
+    pairs = zip(listing.items, images, strict=True)
+    items = tuple(replace(item, label=index[i.parts[0]]) for item, i in pairs if len(i.parts) > 1)
     return replace(listing, items=items, classes=tuple(tops))
 
 
