@@ -17,7 +17,7 @@ from gansmith.imaging.images import make_grid
 from gansmith.parts.metrics.base import Number
 from gansmith.reporting.comparison_curves import draw_overlay
 from gansmith.runs.folder import RunFolder
-from gansmith.runs.log import append_row
+from gansmith.runs.log import append_row, read_rows
 from small_runs import train
 
 PROTOCOL = Protocol(
@@ -216,7 +216,8 @@ def test_the_table_fits_a_terminal(evaluated, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(evaluated[0].parent)
     out = run_command(monkeypatch, capsys, "compare", "a", "b", "c", "--out", tmp_path / "x.html")
     lines = out.splitlines()
-    assert lines[0].startswith("A  a: mlp-small on tiny, 0.096 kimg, 0.0 min")
+    minutes = read_rows(evaluated[0] / "timing.jsonl")[-1]["wall_sec"] / 60
+    assert lines[0].startswith(f"A  a: mlp-small on tiny, 0.096 kimg, {minutes:.1f} min")
     assert max(len(line) for line in lines[:-1]) <= 80
     assert any(re.match(r"fd1k_own +5\+-0.2 +4\+-0.2 +4.3\+-0.2 +B, C better", line) for line in lines)
     assert columns([["a", "bb"], ["long text", "c"]]) == ["a          bb", "long text  c"]

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -116,11 +117,12 @@ def test_a_damaged_evaluation_is_as_none(page, folder, text):
 
 @pytest.mark.slow
 def test_an_evaluation_runs_in_a_process_of_its_own(page, folder, monkeypatch):
-    asked = []
+    asked, may_end = [], threading.Event()
 
     async def child(words, timeout_sec):
         asked.append(words)
-        await asyncio.sleep(0.2)
+        while not may_end.is_set():
+            await asyncio.sleep(0.01)
         write_evaluation(folder / "plain")
         return {}
 
@@ -128,6 +130,7 @@ def test_an_evaluation_runs_in_a_process_of_its_own(page, folder, monkeypatch):
     for _ in range(2):  # a second request does not start a second one
         assert page.post("/v1/judge/plain", json={"num": 500, "on_training": True}).status_code == 202
     assert page.get("/v1/judge/plain").json()["running_sec"] is not None
+    may_end.set()
     assert until(page, lambda found: found["running_sec"] is None)["evaluation"] is not None
     assert asked == [["evaluate", str(folder / "plain"), "--num", "500", "--on-training"]]
 
