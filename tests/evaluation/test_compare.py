@@ -216,7 +216,7 @@ def test_the_table_fits_a_terminal(evaluated, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(evaluated[0].parent)
     out = run_command(monkeypatch, capsys, "compare", "a", "b", "c", "--out", tmp_path / "x.html")
     lines = out.splitlines()
-    minutes = read_rows(evaluated[0] / "timing.jsonl")[-1]["wall_sec"] / 60
+    minutes = max(row["wall_sec"] for row in read_rows(evaluated[0] / "timing.jsonl") if "wall_sec" in row) / 60
     assert lines[0].startswith(f"A  a: mlp-small on tiny, 0.096 kimg, {minutes:.1f} min")
     assert max(len(line) for line in lines[:-1]) <= 80
     assert any(re.match(r"fd1k_own +5\+-0.2 +4\+-0.2 +4.3\+-0.2 +B, C better", line) for line in lines)
