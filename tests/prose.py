@@ -144,7 +144,8 @@ def pytest_sessionfinish(session, exitstatus):
         return
     if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         return
-    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS
+    # ``make fast`` does not even collect files that hold slow tests alone
+    everything = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.markexpr
     stale = {
         key
         for key in snapshots.wanted.keys() - snapshots.given.keys()

@@ -64,6 +64,11 @@ def test_snapshots_are_written_compared_and_dropped(pytester, project):
     code, out = run(pytester, "-n", "2")
     assert code == 1
     assert "number | test_b[2]\n  place | test_a (2)" in out
+    (project / "tests" / "test_other.py").write_text(tests.read_text().replace("def test_", "def test_other_"))
+    assert run(pytester, "-n", "0", "--write-snapshots")[0] == 0
+    (project / "tests" / "test_other.py").unlink()
+    assert run(pytester, "-n", "0")[0] == 1
+    assert run(pytester, "-n", "0", "-m", "not slow")[0] == 0  # files may not have been collected
     assert run(pytester, "-n", "0", "--write-snapshots")[0] == 0
     assert list(plugin.read_entries(entries.read_text())) == ["number | test_b[1]", "place | test_a"]
 
