@@ -41,7 +41,7 @@ from gansmith.evaluation.downstream.synthetic_set import check_augment as check_
 from gansmith.evaluation.evaluate import EvaluationOptions, write_evaluation
 from gansmith.evaluation.evaluate import evaluate as evaluate_model
 from gansmith.evaluation.images import evaluate_images, open_image_sets
-from gansmith.evaluation.reference import open_reference, open_truth, run_data_of
+from gansmith.evaluation.reference import open_reference, open_truth, run_data_at
 from gansmith.evaluation.result import FOLDER, Evaluation
 from gansmith.evaluation.translation import evaluate_translations, evaluates_translations, write_translations
 from gansmith.exporting.base import Exported, choose_format
@@ -577,7 +577,7 @@ def _evaluate(
     model = load_weights(path, "evaluate", device, plugins)
     if not evaluates_translations(model.method):
         model.latent_method("evaluate")  # before any features are computed
-    run_data = run_data_of(RunFolder.open(folder)) if is_run(folder) else None
+    run_data = run_data_at(folder)
     wanted = None if source is None else str(source)
     root = Path(data_root) if data_root else None
     if out is None and is_hub_address(path):
@@ -597,7 +597,7 @@ def _evaluate(
         else:
             result, evidence = evaluate_model(model, *found[:2], options, training=found[2], on_progress=report)
             path = write_evaluation(result, evidence, place) if writes else place
-    if run_data is not None and out is None and writes:
+    if out is None and writes and is_run(folder):
         refresh_report(RunFolder.open(folder), model)
     return result, path
 

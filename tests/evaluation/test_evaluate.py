@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from gansmith import api
+from gansmith.core.errors import MetricError
 from gansmith.data.open import open_data
 from gansmith.evaluation.evaluate import ORDER, EvaluationOptions, _knows, evaluate
 from gansmith.evaluation.facts import check_facts
@@ -169,8 +171,14 @@ def test_a_run_without_held_out_images_is_refused(refused, images, tmp_path):
     api.train(images, recipe="mlp-small", overrides=overrides, out=folder, steps=1, device="cpu")
     with refused("metric.nothing_held_out"):
         api.evaluate(folder, options=FAST)
+    for place in ("model", "checkpoints", "checkpoints/000000001"):  # they belong to the run as well
+        for source, code in ((None, "metric.nothing_held_out"), (images, "metric.on_training_images")):
+            with pytest.raises(MetricError) as caught:
+                api.evaluate(folder / place, source, options=FAST)
+            assert caught.value.code == code
+    shutil.copytree(folder / "model", tmp_path / "copy")
     with refused("metric.no_reference"):
-        api.evaluate(folder / "model", options=FAST)
+        api.evaluate(tmp_path / "copy", options=FAST)
 
 
 @pytest.mark.slow
@@ -262,7 +270,7 @@ def test_the_stamp_is_printed_with_the_numbers(run):
 def test_the_stamp_says_which_weights(run, tmp_path):
     data = json.loads((run / "run.json").read_text())["data"]["source"]
     options = EvaluationOptions(num=100, features="toy", metrics=("frechet",))
-    alone, _ = api.evaluate(run / "model" / "generator.safetensors", data, options=options, out=tmp_path)
+    alone, _ = api.evaluate(run / "model" / "generator.safetensors", options=options, out=tmp_path)
     assert alone.protocol.weights == "one file's"
     model = api.load(run)
     without_twin = Model(

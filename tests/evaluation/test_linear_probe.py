@@ -79,7 +79,7 @@ def test_without_a_test_split_a_fifth_is_kept_back(model, tiny_file, tmp_path, p
 
 def test_the_held_out_images_of_a_run_are_the_test_part(model, tiny_file, tmp_path, prose):
     run_data = {"source": str(tiny_file), "holdout": 0.5, "reading": {"fit": "crop"}, "root": None}
-    with mock.patch.object(fitted, "_run_data", return_value=run_data):
+    with mock.patch.object(fitted, "run_data_at", return_value=run_data):
         parts = api.open_parts(model, tmp_path, tiny_file)
     assert len(parts.test) == 48
     prose("test images", parts.words.replace(str(tiny_file), "DATA"))

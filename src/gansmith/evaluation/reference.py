@@ -9,7 +9,7 @@ from gansmith.data.base import DataOptions, DataSpec, ImageData
 from gansmith.data.open import open_data
 from gansmith.data.peek import NativeFormat, native_format
 from gansmith.recipes.load import read_run_recipe
-from gansmith.runs.folder import RunFolder
+from gansmith.runs.folder import RunFolder, run_of
 
 TRAINING, HELD_OUT = "training images", "held-out images"
 
@@ -18,6 +18,12 @@ def run_data_of(run: RunFolder) -> dict[str, Any]:
     """Return the record of a run's data: ``source``, ``root``, ``holdout``, ``reading`` (options for its files)."""
     recipe = read_run_recipe(run.recipe)
     return {**run.record.data.model_dump(mode="json"), "reading": recipe.data.reading()}
+
+
+def run_data_at(path: Path) -> dict[str, Any] | None:
+    """Return ``run_data_of`` the run that a model's path is in; None for a path outside any run."""
+    run = run_of(path)
+    return None if run is None else run_data_of(run)
 
 
 def open_reference(
@@ -32,7 +38,7 @@ def open_reference(
     """Return (reference set, its name, training images or None) for a model that makes images of ``spec``.
 
     The reference set is ``source`` if given, else the held-out images of the run. Training images are used only with
-    ``on_training``. ``run_data`` comes from ``run_data_of``. Raises MetricError if there is no reference set, and if
+    ``on_training``. ``run_data`` comes from ``run_data_at``. Raises MetricError if there is no reference set, and if
     the images of the run have changed.
     """
     reading = run_data["reading"] if run_data else {}

@@ -41,6 +41,12 @@ def is_run(path: Path) -> bool:
     return (path / RECORD).is_file() or any(map(is_checkpoint, list_checkpoints(path / "checkpoints")))
 
 
+def run_of(path: Path) -> "RunFolder | None":
+    """Return the run that a path is, or is in: its model folder, its checkpoints, one of them, or one of its files."""
+    whole = path.absolute()
+    return next((RunFolder.open(folder) for folder in (whole, *whole.parents[:2]) if is_run(folder)), None)
+
+
 def take_lock(lock: FileLock, folder: Path) -> None:
     """Take the lock of a folder that one process writes at a time; GansmithError if another one has it."""
     try:

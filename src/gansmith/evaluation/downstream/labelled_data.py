@@ -12,9 +12,8 @@ from gansmith.core.randomness import derive_seed, epoch_order
 from gansmith.data.base import DataOptions, ImageData
 from gansmith.data.datasets.base import FileSet, data_sets, named_set
 from gansmith.data.open import open_data
-from gansmith.evaluation.reference import run_data_of, without_table
+from gansmith.evaluation.reference import run_data_at, without_table
 from gansmith.inference.model import Model
-from gansmith.runs.folder import RunFolder, is_run
 
 TEST_SHARE = 0.2  # of the images, if there is no test split
 
@@ -40,7 +39,7 @@ def open_fitted(
 
     Images are fitted as those of its run were; for a model folder without a run they are cropped at the centre.
     """
-    return _open(model, _run_data(path), source, 0.0, 0, data_root, on_progress or PlainLines().show)
+    return _open(model, run_data_at(Path(path)), source, 0.0, 0, data_root, on_progress or PlainLines().show)
 
 
 def open_parts(
@@ -56,7 +55,7 @@ def open_parts(
     The test images are, by preference: NAME:test of a named data set, the images that the model's run held out, a
     fifth of the images. Raises DataError for images without labels.
     """
-    run_data, name, report = _run_data(path), str(source), on_progress or PlainLines().show
+    run_data, name, report = run_data_at(Path(path)), str(source), on_progress or PlainLines().show
     if name in data_sets.names():
         part = named_set(name)
         if isinstance(part, FileSet) and "test" in part.splits and part.split != "test":
@@ -105,11 +104,6 @@ def _labelled(parts: Parts) -> Parts:
             "\n  pass training and test images of the same classes",
         )
     return parts
-
-
-def _run_data(path: str | Path) -> dict[str, Any] | None:
-    folder = Path(path)
-    return run_data_of(RunFolder.open(folder)) if is_run(folder) else None
 
 
 def _open(
