@@ -2,7 +2,7 @@
 #   make demo                train the default on the built-in images and show what came out
 #   make test                all tests
 #   make fast                without those marked slow: most recipes, real terminals and new processes, kills,
-#                            two processes, compiling, the site, and all that take more than an eighth of a second
+#                            two processes, compiling, the site, and all that take more than a sixteenth of a second
 #   make snapshots           rewrite tests/snapshots/messages.txt (texts that tests compare) and docs/cli.md: read the diff
 #   make trackers            install all trackers into .venv/trackers, over .venv, and test with them
 #   make docs                the site, into docs/_build/html

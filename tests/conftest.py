@@ -1,29 +1,16 @@
-import os
-import signal
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-
-from forked import Forked
-from gansmith import plugins
-from gansmith.cli.app import main
-from gansmith.core.runtime import Runtime
-from gansmith.data.base import ImageData
-from gansmith.data.open import open_data
-from gansmith.imaging.images import quiet_readers
-from gansmith.inference.model import Model
-from killed_worker import write_tiny
-from small_images import write_photos
-from small_models import CLASSES, make_model
-from small_runs import quick_curves, quick_film, with_results
 
 pytest_plugins = ["browsers", "prose"]
 
-
 SLOW_FILE = "\npytestmark = pytest.mark.slow"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Import the fixtures, and torch with them, but not in the main process of pytest-xdist, which runs no tests."""
+    if config.getoption("dist", "no") == "no":
+        config.pluginmanager.import_plugin("common_fixtures")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -31,148 +18,3 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
         return None
     return SLOW_FILE in collection_path.read_text(encoding="utf-8") or None
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """Compute on one thread, here and in processes that tests start: more of them would wait for each other."""
-    torch.set_num_threads(1)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_wait_for_disks():
-    """Flush nothing: what was written outlives a kill, and only a power cut would take it. New processes do flush."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", os.fstat)  # which refuses what is no file, as well
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _ctrl_c():
-    """Hear SIGINT even where tests run in the background of a shell, which ignores it for its jobs."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quick_results():
-    """Leave the real film and the real curves to the tests that ask for ``real_results``."""
-    with with_results(quick_film, quick_curves):
-        yield
-
-
-@pytest.fixture
-def real_results():
-    with with_results():
-        yield
-
-
-@pytest.fixture(scope="session")
-def session_cache(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(monkeypatch, session_cache):
-    """Keep the user's cache, and the user's data sets, out of every test."""
-    monkeypatch.setenv("GANSMITH_CACHE", str(session_cache))
-    monkeypatch.setenv("GANSMITH_DATA", str(session_cache / "no-data"))
-
-
-@pytest.fixture(autouse=True)
-def _own_random_numbers():
-    """Give each test the same random numbers, whatever ran before it."""
-    torch.default_generator.manual_seed(0)  # torch.manual_seed takes 3 ms, for devices that are not there
-
-
-@pytest.fixture(autouse=True)
-def _own_plugins():
-    """Remove the parts that a test's plugins have registered, so that no other test finds or lists them."""
-    registries = [each for each in vars(plugins).values() if isinstance(each, plugins.Registry)]
-    before = [{name: each.get(name) for name in each.names()} for each in registries]  # names() finds the built-in ones
-    modules = set(sys.modules)
-    yield
-    for each, parts in zip(registries, before, strict=True):
-        each._parts = parts
-    for name in set(sys.modules) - modules:
-        if name.startswith("gansmith_plugin_"):
-            del sys.modules[name]
-
-
-@pytest.fixture
-def restored_readers():
-    """Undo what a stream of images silences for good in Pillow and other readers."""
-    with quiet_readers():
-        yield
-
-
-@pytest.fixture
-def cache_folder(tmp_path, monkeypatch) -> Path:
-    """A cache of this test alone."""
-    monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-@pytest.fixture
-def photos(tmp_path) -> Path:
-    """A folder of the photos of ``small_images``."""
-    return write_photos(tmp_path / "photos")
-
-
-@pytest.fixture(scope="session")
-def tiny_file(tmp_path_factory) -> Path:
-    """96 gray images of 8 x 8 in 3 classes, each class with a brightness of its own."""
-    return write_tiny(tmp_path_factory.mktemp("data") / "tiny.npz")
-
-
-@pytest.fixture
-def tiny_data(tiny_file) -> ImageData:
-    return open_data(tiny_file)
-
-
-@pytest.fixture
-def runtime() -> Runtime:
-    return Runtime(torch.device("cpu"))
-
-
-@pytest.fixture(scope="session")
-def model() -> Model:
-    """A model of random weights; tests look at it and never change it."""
-    return make_model("hidden=[8]")
-
-
-@pytest.fixture(scope="session")
-def convolutional() -> Model:
-    return make_model("base_channels=4", recipe="dcgan")
-
-
-@pytest.fixture(scope="session")
-def conditional() -> Model:
-    return make_model("hidden=[8]", "conditional=true", classes=CLASSES)
-
-
-@pytest.fixture
-def fork(tmp_path, monkeypatch) -> Callable[..., Forked]:
-    """Return a function that runs a command line in a fork, with more variables of the environment."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-    def forked(*words: object, **environment: str) -> Forked:
-        return Forked(words, tmp_path / "stderr.txt", environment)
-
-    return forked
-
-
-@pytest.fixture
-def shell(monkeypatch, capfd, tmp_path):
-    """Run a command line in an empty folder; return exit code, stdout and stderr."""
-    monkeypatch.chdir(tmp_path)
-
-    def run(*words) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["gansmith", *map(str, words)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run

@@ -240,6 +240,7 @@ def test_pictures_show_themselves_in_notebooks(run):
         assert np.array_equal(np.asarray(image)[..., None], picture.array)
 
 
+@pytest.mark.slow
 def test_a_data_set_is_checked(tiny_file):
     report = gansmith.check(tiny_file, size="8")
     assert (report.usable, report.inferred) == (96, {"height": 8, "width": 8, "channels": 1})
@@ -303,6 +304,7 @@ def test_a_damaged_image_among_others_is_left_out_with_a_warning(refused, run, t
         api.score(model, [tmp_path])
 
 
+@pytest.mark.slow
 def test_the_tables_of_layers_need_no_data_and_no_memory():
     recipe = load_recipe("dcgan", ("base_channels=1024", "max_channels=4096", "size=1024"))
     lines = api.describe_networks(recipe, api.example_spec(recipe))
@@ -311,6 +313,7 @@ def test_the_tables_of_layers_need_no_data_and_no_memory():
     assert isinstance(api.example_spec(recipe), DataSpec)
 
 
+@pytest.mark.slow
 def test_a_run_that_cannot_start_leaves_no_folder(tiny_file, tmp_path, monkeypatch):
     def fail(*_: object) -> None:
         raise RuntimeError

@@ -143,6 +143,7 @@ def test_the_callback_of_the_page_posts_changed_verdicts(monkeypatch, capsys):
     assert capsys.readouterr().out == "not sent: <urlopen error no network>\n"
 
 
+@pytest.mark.slow
 def test_the_tutorial_is_small_and_was_run_in_order():
     nbformat = pytest.importorskip("nbformat")
     path = DOCS / "tutorial.ipynb"

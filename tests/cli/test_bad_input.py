@@ -74,10 +74,12 @@ def test_a_recipe_that_is_not_known(refuses, error_of, tiny_file):
     refuses("recipe.file_not_found", "train", tiny_file, "--recipe", "no/such.yaml")
 
 
+@pytest.mark.slow
 def test_a_recipe_key_that_is_not_known(refuses, tiny_file):
     refuses("recipe.unknown_key", "train", tiny_file, "bacth_size=3")
 
 
+@pytest.mark.slow
 def test_a_part_that_is_not_known(refuses, tiny_file):
     refuses("recipe.unknown_part", "train", tiny_file, "loss=hing")
 
@@ -99,6 +101,7 @@ def test_unknown_data_set(refuses, tmp_path, monkeypatch):
     refuses("data.not_found", "data", "check", "fotos")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", [
     "batch_size=1", "batch_size=many", "lr=-1", "beta1=1.5", "latent_dim=0", "ema_warmup=2",
 ])  # fmt: skip
@@ -106,6 +109,7 @@ def test_numbers_out_of_range(refuses, tiny_file, word):
     refuses("recipe.invalid_value", "train", tiny_file, word)
 
 
+@pytest.mark.slow
 def test_a_number_that_is_none(refuses, tiny_file):
     refuses("recipe.not_yaml", "train", tiny_file, "leak=.nan")
 
@@ -141,6 +145,7 @@ def test_a_folder_without_images_on_the_command_line(refuses, tmp_path):
     refuses("data.empty", "data", "check", tmp_path / "empty")
 
 
+@pytest.mark.slow
 def test_a_folder_of_images_too_small(refuses, tmp_path):
     for number in range(4):
         Image.fromarray(np.full((5, 6), number * 40, np.uint8)).save(tmp_path / f"{number}.png")
@@ -157,6 +162,7 @@ def test_a_single_image(refuses, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_sizes_that_networks_cannot_grow_to(refuses, tiny_file):
     refuses("data.size_out_of_range", "train", tiny_file, "size=7")
 
@@ -169,6 +175,7 @@ def test_conditional_without_labels(refuses, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("penalty", ["r1", "r2", "gradient_penalty"])
 def test_batch_norm_under_a_penalty(refuses, tiny_file, tmp_path, penalty):
     own = (f"penalties=[{penalty}]", "base_channels=4")
@@ -226,6 +233,7 @@ def test_a_model_folder_without_one_of_its_files(refuses, copy, tmp_path):
     refuses("model.unreadable", "sample", copy / "model", "--out", tmp_path / "x.png")
 
 
+@pytest.mark.slow
 def test_what_is_no_run(refuses, tmp_path, tiny_file):
     for path in (tmp_path, tmp_path / "nothing", tiny_file):
         refuses("run.not_a_run", "resume", path)

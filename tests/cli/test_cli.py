@@ -104,6 +104,7 @@ def run(trained) -> Path:
     return trained[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("verb", "names"), VERBS.items(), ids=lambda value: " ".join(value)[:20])
 def test_help_fits_80_columns_and_names_the_options(shell, verb, names):
     code, out, err = shell(*verb, "--help")
@@ -394,6 +395,7 @@ def test_doctor(shell, monkeypatch):
     assert all(line.split("  ")[0] in facts for line in out.splitlines())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("has_bf16", [True, False])
 def test_doctor_shows_the_precision_of_auto(has_bf16, shell, monkeypatch):
     from gansmith.planning import machine
@@ -428,6 +430,7 @@ def test_a_check_of_files_of_which_none_is_an_image(shell, tmp_path, prose):
     prose("data.none_usable", err.splitlines()[-1])
 
 
+@pytest.mark.slow
 def test_data_check_and_list_use_the_given_folder(shell, tmp_path):
     code, out, err = shell("data", "check", "mnist", "--data-root", tmp_path)
     assert (code, out) == (2, "")
@@ -452,6 +455,7 @@ def test_data_clean(shell, tiny_file, tmp_path, monkeypatch):
     assert (tmp_path / "run" / "run.json").is_file()  # only the cache is emptied
 
 
+@pytest.mark.slow
 def test_a_mistake_is_a_message_and_exit_code_2(shell, tiny_file):
     code, out, err = shell("train", tiny_file, "lr=fast")
     assert (code, out) == (2, "")

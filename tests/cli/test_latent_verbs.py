@@ -45,6 +45,7 @@ def test_from_a_numbered_grid_to_a_walk(shell, folder, tmp_path):
     assert json.loads(shell("interpolate", folder, "--seeds", "3,9", *words)[1]) == {"out": "x.png", "frames": 5}
 
 
+@pytest.mark.slow
 def test_a_walk_between_labels(shell, conditional):
     words = ("--seeds", 3, "--label", "dark", "--to-label", "light", "--out", "x.png")
     assert shell("interpolate", conditional, *words) == (0, "x.png\n", "")
@@ -90,6 +91,7 @@ def test_directions(shell, folder):
     assert result["strengths"] == sorted(result["strengths"], reverse=True)
 
 
+@pytest.mark.slow
 def test_features_are_written_and_counted(shell, folder, tiny_file, tmp_path):
     code, out, err = shell("features", folder, tiny_file, "--layers", "layers.0")
     assert (code, out) == (0, "features.npz\n")

@@ -549,6 +549,7 @@ def test_optimizer_goes_downhill_and_takes_a_ramp(name):
 # methods
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", methods.names())
 def test_method_is_whole_and_every_phase_trains_what_it_says(name, tiny_file):
     torch.manual_seed(0)

@@ -168,6 +168,7 @@ def test_yaml_that_is_too_long_or_has_anchors():
     assert parse_yaml("a: [1, {b: 2}]") == {"a": [1, {"b": 2}]}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(st.text(alphabet="[]{}:,-?&*!|>'\"# a1\n\t\\"))
 def test_any_text_is_yaml_or_an_error(text):
@@ -205,6 +206,7 @@ def test_tensors_below_a_folder_whose_name_is_not_utf8(tmp_path):
     assert load_tensors(folder / "a.safetensors")["a"].tolist() == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_lines_are_read_one_by_one(tmp_path):
     path = tmp_path / "log"
     path.write_bytes(b'{"a": 1}\n' * 20_000 + b"\xff\n")

@@ -57,6 +57,7 @@ def test_four_channels_keep_alpha(tmp_path):
     assert data.read([0])[0, 12, 0].tolist() == [128, 128, 128, 128]
 
 
+@pytest.mark.slow
 def test_floats_that_were_8_bit_levels_are_8_bit_again(prose, tmp_path):
     for low, dtype in product([0.0, -1.0], [np.float16, np.float32, np.float64]):
         ramp = np.linspace(low, 1, 256).reshape(1, 16, 16).astype(dtype)

@@ -29,6 +29,7 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(path.read_text().replace(old, new))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage",
     [
@@ -125,6 +126,7 @@ def test_two_processes_may_build_at_once(photos, cache_folder):
     assert store.find_entry(entry.name)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_refused_before_and_during_a_build(refused, photos, monkeypatch, cache_folder):
     usage = namedtuple("usage", "free")
     with monkeypatch.context() as patch:

@@ -28,6 +28,7 @@ def forbid_decoding(monkeypatch) -> None:
         monkeypatch.setattr(module, name, lambda *args, **options: pytest.fail("an image was read"))
 
 
+@pytest.mark.slow
 def test_the_pixels_of_the_files_are_read_by_index(photos):
     data = open_data(photos)
     assert_right(data)
@@ -80,6 +81,7 @@ def test_a_changed_file_is_noticed(prose, photos):
     prose("notes with a copy", "\n".join(data.summary.notes))
 
 
+@pytest.mark.slow
 def test_the_same_content_with_other_times_is_the_same_data(photos, cache_folder, monkeypatch):
     first = open_data(photos)
     for file in photos.iterdir():
@@ -89,6 +91,7 @@ def test_the_same_content_with_other_times_is_the_same_data(photos, cache_folder
     assert len(entries(cache_folder)) == 1
 
 
+@pytest.mark.slow
 def test_a_copy_elsewhere_shares_the_entry(photos, tmp_path, cache_folder):
     first = open_data(photos)
     moved = photos.rename(tmp_path / "moved")
@@ -119,6 +122,7 @@ def every_option() -> list[DataOptions]:
     ]
 
 
+@pytest.mark.slow
 def test_labels_are_part_of_the_fingerprint(tmp_path):
     found = set()
     for split in (1, 2):
@@ -145,6 +149,7 @@ BAD = {"empty.png": b"", "text.jpg": b"hello", "cut.png": png(np.zeros((90, 90, 
 PILLOW = (r"(?<=damaged \().*?(?=\))",)  # reasons in Pillow's words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampled", [2, 256])  # damage is found while decoding, or before
 def test_bad_files_are_left_out_with_their_reasons(prose, tmp_path, cache_folder, sampled, monkeypatch):
     monkeypatch.setattr(survey, "SAMPLED", sampled)
@@ -186,6 +191,7 @@ def test_exactly_5_percent_bad_images_are_accepted(photos):
     assert open_data(photos).spec.count == 38
 
 
+@pytest.mark.slow
 def test_a_file_that_could_not_be_read_is_tried_again(photos, monkeypatch):
     read = sources.read_file
 
@@ -222,6 +228,7 @@ def test_the_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     assert store.cache_folder() == tmp_path / ".cache" / "gansmith"
 
 
+@pytest.mark.slow
 def test_clean_frees_the_images_and_nothing_else(photos, cache_folder):
     open_data(photos)
     (cache_folder / "other").write_text("not ours")
@@ -230,6 +237,7 @@ def test_clean_frees_the_images_and_nothing_else(photos, cache_folder):
     assert_right(open_data(photos))
 
 
+@pytest.mark.slow
 def test_progress_counts_each_image_once(photos, cache_folder):
     seen = []
     open_data(photos, on_progress=lambda progress: seen.append((progress.done, progress.total)))
@@ -252,6 +260,7 @@ def test_pillows_warnings_are_silenced(photos):
     assert [entry["file"] for entry in data.summary.quarantine] == ["00.png"]
 
 
+@pytest.mark.slow
 def test_half_built_folders_go_when_no_process_holds_them(tmp_path, monkeypatch):
     monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path))
     heard, said = os.pipe()
@@ -277,6 +286,7 @@ def test_half_built_folders_go_when_no_process_holds_them(tmp_path, monkeypatch)
     assert [*held.parent.iterdir()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [
     lambda values: values.pop("notes"), lambda values: values.update(name=5),
     lambda values: values.update(name="other"), lambda values: values.update(ignored=[1]),
@@ -293,6 +303,7 @@ def test_an_index_that_is_damaged_is_made_again(change, photos, cache_folder):
     assert all("sum" in json.loads(path.read_text()) for path in paths)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"count": None}, {"height": 0}, {"width": 10**9}, {"classes": 5}, {"bytes": {}}])
 def test_a_description_that_cannot_be_is_no_entry(change, photos, cache_folder):
     count = len(open_data(photos))

@@ -215,6 +215,7 @@ def test_a_failed_download_is_refused_with_its_reason(refused, monkeypatch):
         open_data("celeba:valid")
 
 
+@pytest.mark.slow
 def test_the_sums_are_torchvisions(monkeypatch):
     monkeypatch.delitem(sys.modules, "torchvision")
     datasets = pytest.importorskip("torchvision.datasets")
@@ -373,6 +374,7 @@ def write_faces(folder: Path, numbers: dict[int, int]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["celeba/img_align_celeba", "img_align_celeba"])
 def test_celeba_is_its_folder_cut_to_the_face(root, place):
     write_faces(root / place, {1: 10, 162_770: 20, 162_771: 30, 182_637: 40, 182_638: 50, 202_599: 60, 202_600: 70})
@@ -416,6 +418,7 @@ def test_a_run_finds_its_data_again_from_another_folder(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "run" / "run.json").read_text())["data"]["source"] == "mnist:test"
 
 
+@pytest.mark.slow
 def test_a_dry_run_takes_the_root_too(tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, "measure_speed", lambda *_: prepare.Speed(100.0))
     write_digits(tmp_path / "mine")

@@ -43,6 +43,7 @@ def test_images_are_labelled_by_domain_and_fitted_to_one_size(prose, data):
     prose("summary of two domains", "\n".join(data.summary.lines()))
 
 
+@pytest.mark.slow
 def test_folders_and_arrays_join_and_the_address_reads_the_same_from_anywhere(photos, arrays, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     source = find_source(Domains("photos", "dark.npz"))

@@ -31,6 +31,7 @@ COPIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("copy", COPIES.values(), ids=COPIES)
 def test_copies_are_found_and_others_are_not(copy):
     pytest.importorskip("imagehash")

@@ -167,6 +167,7 @@ def test_members_of_an_archive_are_written_nowhere(tmp_path):
     assert all(99 not in pixels for pixels in cached)
 
 
+@pytest.mark.slow
 def test_a_member_over_the_limit_is_left_out_unread(tmp_path, monkeypatch):
     files = {f"{index:02d}.png": png(index) for index in range(40)}
     zipped(tmp_path / "a.zip", {**files, "bomb.png": b"\0" * 50_000})
@@ -181,6 +182,7 @@ def test_a_member_over_the_limit_is_left_out_unread(tmp_path, monkeypatch):
         assert "over the limit of" in entry["reason"]
 
 
+@pytest.mark.slow
 def test_a_deflated_bomb_is_read_no_further_than_the_limit(tmp_path, monkeypatch):
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:

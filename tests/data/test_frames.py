@@ -33,6 +33,7 @@ def test_frames_are_images(tmp_path, form, frames, step):
     assert (data.read(range(len(data)))[..., 0] == np.array(wanted)).all()
 
 
+@pytest.mark.slow
 def test_unused_frames_are_counted(tmp_path, prose):
     folder = write_stacks(tmp_path / "a")
     for frames in ("first", "all", "every:4"):
@@ -48,6 +49,7 @@ def test_a_second_start_reads_no_frame(tmp_path, monkeypatch):
     assert open_data(folder, DataOptions(frames="all")).spec == first.spec
 
 
+@pytest.mark.slow
 def test_frames_have_the_names_and_labels_of_their_files(tmp_path):
     top = tmp_path / "top"
     top.mkdir()

@@ -74,6 +74,7 @@ def test_a_split_and_a_part_of_it(refused, pets):
         open_data(f"hf:{pets}:tset")
 
 
+@pytest.mark.slow
 def test_the_second_start_decodes_nothing(pets, monkeypatch):
     from gansmith.data import cache
 
@@ -121,11 +122,13 @@ def test_plain_columns_are_labels_by_their_name(prose, tmp_path):
     prose("notes of a Hub data set", "\n".join(open_data(f"hf:{missing}").summary.notes))
 
 
+@pytest.mark.slow
 def test_images_without_the_librarys_mark(tmp_path):
     kinds = {"image": {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}}
     assert reds(open_data(f"hf:{write(tmp_path / 'raw', kinds=kinds, image=images(1, 2))}")) == [1, 2]
 
 
+@pytest.mark.slow
 def test_a_folder_of_image_files(tmp_path):
     for name, value in (("cats/a.png", 1), ("dogs/b.png", 2)):
         (tmp_path / "files" / name).parent.mkdir(parents=True)
@@ -172,6 +175,7 @@ def test_without_the_library(refused, monkeypatch):
         open_data("hf:user/pets")
 
 
+@pytest.mark.slow
 def test_pixels_of_any_mode(tmp_path):
     gray = io.BytesIO()
     Image.fromarray(np.full((16, 16), 7, np.uint8)).save(gray, "JPEG")

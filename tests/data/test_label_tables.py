@@ -136,6 +136,7 @@ def test_numbers_match_with_and_without_zeros_before_them(tmp_path, names, ids):
     )
 
 
+@pytest.mark.slow
 def test_a_table_may_lie_beside_the_folder(tmp_path):
     folder = write(tmp_path / "set", IMAGES)
     assert open_data(folder).labels is None

@@ -424,6 +424,7 @@ def test_a_folder_of_arrays_has_one_range(tmp_path, kind):
     assert (data.spec.values.low, data.spec.values.high, data.spec.values.kind) == ((-80.0,), (0.0,), "float32")
 
 
+@pytest.mark.slow
 def test_arrays_may_hold_several_images_and_bad_ones_are_named(tmp_path):
     stack = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((6, 16, 16, 3), np.uint8)
     files = {"a.npy": saved(stack), "b.npy": saved(stack[0]), **{f"d{n:02d}.npy": saved(stack[1]) for n in range(40)}}
@@ -784,6 +785,7 @@ def test_it_stops_where_a_table_labels_fewer_images_than_it_leaves_out(tmp_path,
     assert len(listed(folder, labels="none").items) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["1" * 60, "1." * 60, "1-" * 60])
 def test_folders_of_many_digits_take_no_exponential_time(tmp_path, name):
     (tmp_path / "set").mkdir()

@@ -19,11 +19,13 @@ def share(images: list[Image.Image]) -> float:
     return mirror_shares([thumbnail(image) for image in images], [0] * len(images))[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("character", "234567")
 def test_digits_should_not_be_mirrored(character):
     assert share(glyphs(character, 120)) > UNLIKE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("character", "8")
 def test_a_symmetric_digit_may_be_mirrored(character):
     assert share(glyphs(character, 120)) < UNLIKE

@@ -59,6 +59,7 @@ def halves(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return images[:, :, :middle], images[:, :, middle:]
 
 
+@pytest.mark.slow
 def test_a_pair_is_stored_side_by_side_and_size_means_one_image(prose, beside):
     data = open_data(beside, PAIRS)
     assert (data.spec.height, data.spec.width, data.spec.pairs) == (16, 32, True)
@@ -83,6 +84,7 @@ def test_each_half_is_cut_around_its_own_centre(tmp_path):
     assert (target[..., 1] == 250).all()
 
 
+@pytest.mark.slow
 def test_two_folders_are_joined_by_name_at_the_size_of_the_targets(apart, beside):
     data = open_data(apart, PAIRS)
     assert data.spec.name == "sources-to-targets"
@@ -152,6 +154,7 @@ def test_addresses_of_pairs_that_cannot_be(refused, apart, tmp_path):
         open_data(apart)
 
 
+@pytest.mark.slow
 def test_a_task_and_pairs_exclude_each_other_and_one_is_needed(refused, beside):
     paired, task = load_recipe("translate", ("method.task=null",)), load_recipe("translate")
     with refused("recipe.no_task"):
@@ -160,6 +163,7 @@ def test_a_task_and_pairs_exclude_each_other_and_one_is_needed(refused, beside):
         task.method.build(open_data(beside, PAIRS).spec)
 
 
+@pytest.mark.slow
 def test_direction_says_which_side_is_the_target(beside, apart, tmp_path):
     """Targets may be at the left, or in the first folder; the cache has the source at the left."""
     turned = DataOptions(pairs=True, direction="target-source")

@@ -40,6 +40,7 @@ def folder(tmp_path) -> Path:
     return tmp_path / "set"
 
 
+@pytest.mark.slow
 def test_files_are_one_set_with_labels(folder):
     data = open_data(folder)
     assert (data.read(range(12))[..., 0] == PIXELS).all()

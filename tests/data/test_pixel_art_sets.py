@@ -25,6 +25,7 @@ def sprites(tmp_path) -> Path:
     return tmp_path / "art"
 
 
+@pytest.mark.slow
 def test_pixels_and_palette_are_kept(sprites):
     data = open_data(sprites, DataOptions(palette="keep"))
     assert (data.read(range(30)) == ART).all()
@@ -34,6 +35,7 @@ def test_pixels_and_palette_are_kept(sprites):
     assert open_data(sprites, DataOptions()).spec.palette == ()
 
 
+@pytest.mark.slow
 def test_a_run_resumes_with_what_was_chosen(sprites, monkeypatch):
     chosen = open_data(sprites, DataOptions()).spec
     monkeypatch.setattr("gansmith.data.survey.read_info", lambda *_, **__: pytest.fail("an image was read"))
@@ -42,6 +44,7 @@ def test_a_run_resumes_with_what_was_chosen(sprites, monkeypatch):
     assert open_data(sprites, exact).spec == chosen
 
 
+@pytest.mark.slow
 def test_photos_have_no_palette(photos, refused):
     with refused("data.palette_too_large"):
         open_data(photos, DataOptions(palette="keep"))

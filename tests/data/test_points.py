@@ -92,6 +92,7 @@ def test_networks_for_images_are_refused(refused, recipe, tmp_path):
         api.train("ring-8", recipe=recipe, out=tmp_path / "run", device="cpu", steps=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["diffaugment", "ada", "mirror"])
 def test_augmentations_of_images_are_refused(refused, kind, tmp_path):
     with refused("recipe.augmentation_of_points"):

@@ -79,6 +79,7 @@ def stored(shards) -> Iterator[str]:
     files.rm("/bucket", recursive=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["x-{000..002}.tar", "x-*.tar"])
 def test_shards_are_read_from_object_storage(stored, pattern):
     data = open_data(f"{stored}/{pattern}")

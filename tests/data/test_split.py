@@ -53,6 +53,7 @@ def test_labels_stay_with_their_images(path):
         assert [label_of[image.tobytes()] for image in images] == part.read_labels(range(len(part))).tolist()
 
 
+@pytest.mark.slow
 def test_the_choice_depends_on_seed_and_contents_alone(path, tmp_path):
     _, held = parts(open_data(path, holdout=0.1))
     assert parts(open_data(path, holdout=0.1))[1] == held
@@ -63,11 +64,13 @@ def test_the_choice_depends_on_seed_and_contents_alone(path, tmp_path):
     assert parts(open_data(path, holdout=0.2))[1] > held
 
 
+@pytest.mark.slow
 def test_another_size_gives_the_same_choice(path):
     rows = [open_data(path, DataOptions(size=size), holdout=0.1).rows.tolist() for size in (16, 8)]
     assert rows[0] == rows[1]
 
 
+@pytest.mark.slow
 def test_copies_are_on_one_side(tmp_path):
     images = np.concatenate([IMAGES, IMAGES[:100]])
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(300) % 2)  # copies in both classes

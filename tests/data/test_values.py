@@ -95,6 +95,7 @@ def test_an_array_file_of_decibels(tmp_path):
     assert check_round_trip(tmp_path / "a.npy", values).spec.kind_words == "gray, floats"
 
 
+@pytest.mark.slow
 def test_whole_numbers_of_64_bits_and_bool(tmp_path):
     for name, values, kept in (
         ("levels", (SHADES * 255).astype(np.int64), ((0.0,), (255.0,))),
@@ -131,6 +132,7 @@ def test_pictures_stay_ordinary(tmp_path):
         assert (data.read(range(12))[..., 0] == pixels).all()
 
 
+@pytest.mark.slow
 def test_a_side_of_pairs_has_its_own_range(tmp_path):
     (tmp_path / "maps").mkdir()
     (tmp_path / "photos").mkdir()
@@ -174,6 +176,7 @@ def test_bands_are_named_counted_and_shown(tmp_path, prose, refused):
             open_data(folder, DataOptions(**options))
 
 
+@pytest.mark.slow
 def test_a_fourth_band_that_is_no_alpha_does_not_blend(tmp_path):
     values = DRAW.integers(0, 256, (6, 16, 16, 4)).astype(np.uint8)
     tifffile = pytest.importorskip("tifffile", reason="the extra science is not installed")
@@ -189,6 +192,7 @@ def test_a_fourth_band_that_is_no_alpha_does_not_blend(tmp_path):
     assert (data.read(range(6)) == values[..., :3]).all()
 
 
+@pytest.mark.slow
 def test_a_range_and_a_depth_that_are_asked_for(tmp_path, refused):
     values = (SHADES * 3000).astype(np.uint16)
     folder = folder_of(tmp_path, ".png", map(encode_png16, values))
@@ -223,6 +227,7 @@ def test_single_broken_pixels_do_not_squeeze_the_others(tmp_path):
     assert 100 < data.spec.values.high[0] < 130
 
 
+@pytest.mark.slow
 def test_mixed_bit_depths_have_one_rule(tmp_path, prose, refused):
     deep, plain = (SHADES[:6] * 4095).astype(np.uint16), (SHADES[6:, ..., 0] * 255).astype(np.uint8)
     folder = folder_of(tmp_path, ".png", [*map(encode_png16, deep), *map(png, plain)])
@@ -306,6 +311,7 @@ def dicom(pixels: np.ndarray, *, mark: bool = True, colours: str = "MONOCHROME2"
     return buffer.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".dcm", "", ".1.2.840.10008.77"])
 def test_slices_of_dicom_in_hounsfield_units(tmp_path, ending):
     stored = (SHADES[..., 0] * 3000).astype(np.uint16)
@@ -321,6 +327,7 @@ def test_dicom_without_its_mark_and_with_white_as_zero():
     assert (inverted[0, ..., 0] == 4095 - stored).all()
 
 
+@pytest.mark.slow
 def test_a_single_file_of_many_images_is_a_data_set(tmp_path, prose):
     nibabel = pytest.importorskip("nibabel", reason="the extra science is not installed")
     volume = (SHADES[..., 0] * 3000).astype(np.uint16)
@@ -385,6 +392,7 @@ def test_a_damaged_science_file_is_named(tmp_path):
         assert report.corrupt[0]["file"] == f"00{ending}"
 
 
+@pytest.mark.slow
 def test_16_bit_colour_tiff_with_and_without_a_colour_tag(tmp_path):
     tifffile = pytest.importorskip("tifffile", reason="the extra science is not installed")
     values = (DRAW.random((6, 16, 16, 3)) * 4080).astype(np.uint16)
@@ -437,6 +445,7 @@ def test_a_label_map_with_a_mark_for_ignored_pixels_is_said(tmp_path):
     assert (data.read([0])[0, ..., 0] == values[0]).all()
 
 
+@pytest.mark.slow
 def test_images_of_other_bands_are_named_before_the_start(tmp_path, refused):
     contents = [npy(SHADES[at].repeat(3 if at % 2 else 5, 2).astype(np.float32)) for at in range(12)]
     folder = folder_of(tmp_path, ".npy", contents)

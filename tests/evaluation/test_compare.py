@@ -163,6 +163,7 @@ def test_protocols_that_differ_are_refused(refused, evaluated, change, code):
         gansmith.compare(evaluated)
 
 
+@pytest.mark.slow
 def test_runs_that_cannot_be_compared_are_refused(refused, evaluated, tmp_path):
     with refused("metric.number_of_runs"):
         gansmith.compare(evaluated[:1])
@@ -180,6 +181,7 @@ def test_the_same_latents_are_shown(evaluated):
     assert (found.runs[0].picture == make_grid(gansmith.load(evaluated[0]).sample(36, seed=0).images, 6)).all()
 
 
+@pytest.mark.slow
 def test_time_goes_on_over_the_starts_of_a_run(evaluated):
     rows = gansmith.compare(evaluated)[0].runs[0].rows
     minutes = [row["minutes"] for row in rows]

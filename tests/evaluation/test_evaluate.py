@@ -156,6 +156,7 @@ def test_patches_need_no_extractor(run, tmp_path):
     assert (set(found.numbers), found.protocol.features) == ({"swd100"}, "none")
 
 
+@pytest.mark.slow
 def test_unknown_names_offer_the_nearest(refused, run):
 
     with refused("recipe.unknown_part"):
@@ -196,6 +197,7 @@ def test_a_data_set_that_changed_is_refused_and_a_padded_one_is_read_as_it_was(r
         api.evaluate(folder, options=options)
 
 
+@pytest.mark.slow
 def test_inception_requires_the_known_weights_file(refused, run, tmp_path):
     wrong = tmp_path / "weights.pth"
     wrong.write_bytes(b"not them")
@@ -285,6 +287,7 @@ def write_images(path: Path, shape: tuple[int, ...], low: int = 0) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("shape", "code"),
     [((16, 16, 3), "metric.size_differs"), ((24, 24, 1), "metric.size_differs"), ((12, 12, 1), "metric.size_differs")],
@@ -329,6 +332,7 @@ def test_classes_of_an_extractor_are_known_only_for_images_that_fit(tiny_data):
     assert not _knows(replace(inception, name="own", classes=("dark", "gray")), tiny_data)
 
 
+@pytest.mark.slow
 def test_too_few_real_images_and_too_few_samples_are_different_errors(refused, run, tmp_path):
     few = tmp_path / "few.npz"
     np.savez(few, images=np.random.default_rng(3).integers(0, 256, (60, 16, 16, 1)).astype(np.uint8))
@@ -350,6 +354,7 @@ def test_images_that_are_not_numbers_and_an_empty_folder(refused, run, tmp_path)
         api.evaluate(run, tmp_path / "empty", options=FAST)
 
 
+@pytest.mark.slow
 def test_weights_that_are_not_finite_are_refused(refused, run):
     model = api.load(run)
     next(model.network("generator").parameters()).data[0] = torch.nan

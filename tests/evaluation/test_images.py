@@ -63,6 +63,7 @@ def test_two_sets_are_compared_by_every_metric_that_needs_no_model(tmp_path):
     assert Evaluation.read(path) == found
 
 
+@pytest.mark.slow
 def test_without_out_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     a, b = arrays(tmp_path / "a.npz", noise(100, 1)), arrays(tmp_path / "b.npz", noise(100, 2))
@@ -125,6 +126,7 @@ def test_weights_for_an_extractor_that_takes_none(tmp_path, refused):
         evaluation(a, b, EvaluationOptions(weights=tmp_path / "none.pth"))
 
 
+@pytest.mark.slow
 def test_an_equal_image_in_both_sets_is_reported(tmp_path):
     pixels = noise(100, 1)
     other = np.concatenate([pixels[:7], noise(100, 2)])
@@ -185,6 +187,7 @@ def test_options_of_models_are_refused_for_images(refused, tmp_path, option):
         evaluation(*pair, EvaluationOptions(features="toy", **option))
 
 
+@pytest.mark.slow
 def test_a_path_that_is_neither_a_model_nor_images_is_refused(refused, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     reference = arrays(Path("b.npz"), noise(100, 1))

@@ -47,6 +47,7 @@ def test_a_classifier_is_where_the_gradient_of_its_loss_is_0(count, width, one_s
     assert float(bias.grad.abs().max()) < 1e-5
 
 
+@pytest.mark.slow
 def test_features_that_separate_classes_give_a_high_accuracy():
     labels = torch.arange(60) % 3
     features = F.one_hot(labels, 3).float() + 0.01 * torch.randn(60, 3, generator=torch.Generator().manual_seed(1))

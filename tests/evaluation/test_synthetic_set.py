@@ -70,6 +70,7 @@ def test_samples_that_fail_a_filter_are_dropped(conditional, tiny_data):
     assert everything.to_json()["classes"]["dark"]["kept"] == 30
 
 
+@pytest.mark.slow
 def test_copies_of_the_data_are_duplicates(conditional, tmp_path):
     own = drawn(conditional, 0, 20)
     others = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1)).astype(np.uint8)
@@ -80,6 +81,7 @@ def test_copies_of_the_data_are_duplicates(conditional, tmp_path):
     assert not (found.samples.images[0] == own).all((1, 2, 3)).any()
 
 
+@pytest.mark.slow
 def test_a_class_with_too_few_samples_is_named(refused, prose, conditional, tiny_data):
     one_fails = mock.Mock(return_value=lambda images, number: np.full(len(images), number == 1))
     with mock.patch.object(module, "_classifier", one_fails):

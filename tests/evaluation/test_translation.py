@@ -121,6 +121,7 @@ def test_an_oracle_is_better_than_its_baseline_and_a_model_that_does_nothing_is_
     assert same.without == best.without, "the same sources for every model"
 
 
+@pytest.mark.slow
 def test_a_model_that_spoils_images_is_reported_as_worse(data, prose):
     spoils = translator(data, "translate", "method.task=denoise", generator=lambda source: -source)
     found, picture = evaluated(spoils, data)
@@ -146,6 +147,7 @@ def test_the_stamp_says_of_what_and_the_names_say_of_training_images(data):
     assert set(on_training.numbers) >= {"psnr_train", "fd336_toy_train"}
 
 
+@pytest.mark.slow
 def test_few_images_have_no_distance_and_too_few_nothing(refused, data):
     model = translator(data, "translate", "method.task=denoise", generator=unchanged)
     found, _ = evaluated(model, data, EvaluationOptions(features="toy", num=60))

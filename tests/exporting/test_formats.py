@@ -189,6 +189,7 @@ def test_translators_take_images_of_any_size(tmp_path):
     assert np.abs(made.astype(int) - wanted).max() <= 1
 
 
+@pytest.mark.slow
 def test_two_directions_are_two_files(tmp_path):
     model = model_of("unpaired")
     written = choose_format("safetensors", {}).export(model, tmp_path / "x.safetensors", raw=False, run=None)

@@ -63,6 +63,7 @@ def test_every_form_of_samples_holds_the_units(tmp_path, cache_folder):
     assert Image.open(samples.save(tmp_path / "grid.png")).mode == "L"  # PNG holds no floats: it is the picture
 
 
+@pytest.mark.slow
 def test_a_grid_of_counts_is_png_of_16_bits(tmp_path, refused):
     samples = of_values(make_model(), COUNTS).sample(4)
     path = samples.save(tmp_path / "grid.png")
@@ -80,6 +81,7 @@ def test_a_grid_of_counts_is_png_of_16_bits(tmp_path, refused):
         check_samples_path(tmp_path / "x.jpg")
 
 
+@pytest.mark.slow
 def test_bands_are_kept_in_files_and_chosen_for_pictures(tmp_path):
     pytest.importorskip("tifffile", reason="the extra science is not installed")
     values = PixelValues("16", (0.0,), (9000.0,), "int16", ("red", "nir", "swir"), (3, 2, 1))
@@ -100,6 +102,7 @@ def test_a_model_folder_and_an_onnx_file_keep_the_values(tmp_path):
     assert (again.sample(3).images == model.sample(3).images).all()
 
 
+@pytest.mark.slow
 def test_walks_and_inversions_of_deep_models(tmp_path):
     model = of_values(make_model(), COUNTS)
     walk = interpolate(model, [1, 2], frames=4)
@@ -111,6 +114,7 @@ def test_walks_and_inversions_of_deep_models(tmp_path):
     assert found.sheet().array.dtype == np.uint8
 
 
+@pytest.mark.slow
 def test_translate_and_upscale_return_values(tmp_path):
     pytest.importorskip("tifffile", reason="the extra science is not installed")
     translator = of_values(make_translator("denoise", channels=1), DECIBELS)

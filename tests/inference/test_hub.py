@@ -140,6 +140,7 @@ def test_a_file_of_another_hash(fake, refused):
         load_model(ADDRESS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../up.safetensors", "/etc/passwd", "pytorch_model.bin", "*.safetensors", ""])
 def test_a_record_that_lists_other_files(fake, refused, name):
     change_record(fake, sha256={name: "0"})
@@ -164,6 +165,7 @@ def test_pickled_weights_under_the_name_of_others(fake, refused, tmp_path):
         load_model(ADDRESS)
 
 
+@pytest.mark.slow
 def test_a_hub_that_does_not_answer(fake, refused, monkeypatch):
     fake.hangs = threading.Event()
     monkeypatch.setattr(hub, "TIMEOUT_SEC", 0.2)
@@ -180,6 +182,7 @@ def test_a_full_disk(fake, refused, monkeypatch):
         load_model(ADDRESS)
 
 
+@pytest.mark.slow
 def test_a_repository_that_changes_during_the_download(fake, refused, monkeypatch):
     download = huggingface_hub.snapshot_download
 

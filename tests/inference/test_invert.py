@@ -62,6 +62,7 @@ def test_more_steps_come_nearer(model):
     assert api.invert(model, wanted, steps=STEPS).psnr_db > api.invert(model, wanted, steps=2).psnr_db
 
 
+@pytest.mark.slow
 def test_the_same_arguments_give_the_same_latent(model):
     state = torch.random.get_rng_state()
     image = np.random.default_rng(0).integers(0, 255, (8, 8, 1)).astype(np.uint8)
@@ -71,6 +72,7 @@ def test_the_same_arguments_give_the_same_latent(model):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_the_norm_stays_plausible_even_for_noise(model):
     image = np.random.default_rng(0).integers(0, 255, (8, 8, 1)).astype(np.uint8)
     norm = np.linalg.norm(api.invert(model, image, steps=STEPS).latents.values)
@@ -120,6 +122,7 @@ def test_a_hole_is_filled_and_the_rest_is_kept(model, hole):
     assert np.array_equal(found.latents.values, other.latents.values)  # what is under the mask is never looked at
 
 
+@pytest.mark.slow
 def test_what_is_written(model, tmp_path, hole):
     wanted = model.sample(5, seed=99).images[4]
     found = api.invert(model, wanted, steps=2)

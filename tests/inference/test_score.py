@@ -55,6 +55,7 @@ def test_scores_come_while_later_images_are_not_read(model, many, monkeypatch):
     assert len(read) == 10
 
 
+@pytest.mark.slow
 def test_the_verb_names_what_it_could_not_score(shell, refused, prose, model, many, tmp_path):
     folder = model.save(tmp_path / "model")
     code, out, err = shell("score", folder, many)

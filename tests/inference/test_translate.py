@@ -95,6 +95,7 @@ def test_a_tiled_translation_is_near_to_that_of_the_whole(colouriser, monkeypatc
     assert not np.array_equal(tiled, whole)
 
 
+@pytest.mark.slow
 def test_alpha_is_kept_and_changes_no_colour(colouriser):
     image = photo(32, 32, 4)
     made = gansmith.translate(colouriser, image).array

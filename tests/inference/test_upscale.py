@@ -44,6 +44,7 @@ def test_it_is_what_the_generator_makes_of_images_of_any_size(scale, height, wid
     assert not np.array_equal(gansmith.upscale(model, image, raw=True).array, made)
 
 
+@pytest.mark.slow
 def test_a_large_image_goes_in_tiles_of_one_size_and_comes_out_nearly_as_the_whole(enlarger, monkeypatch):
     image = photo(90, 120)
     whole = gansmith.upscale(enlarger, image).array.astype(int)

@@ -376,6 +376,7 @@ def _pixels(path: Path) -> np.ndarray:
         return np.asarray(image)
 
 
+@pytest.mark.slow
 def test_alternate_epoch_trains_d_for_a_pass_over_the_data_and_then_g_for_one(tiny_data, runtime):
     state = fresh(make_recipe("alternate_epoch"), tiny_data, runtime)
     trained = []

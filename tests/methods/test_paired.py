@@ -37,6 +37,7 @@ def step(state: RunState, data: Any, runtime: Runtime) -> dict[str, list[torch.T
     return seen
 
 
+@pytest.mark.slow
 def test_d_gets_source_with_target_or_fake_and_g_the_same_sources_in_both_phases(tiny_data, runtime):
     seen = step(fresh(tiny_data, runtime, "share_fakes=false", "discriminator_steps=2"), tiny_data, runtime)
     first, second, again = seen["generator"]

@@ -46,6 +46,7 @@ def last_row(state: RunState, runtime: Runtime) -> dict[str, float]:
     return state.meter.take(runtime)
 
 
+@pytest.mark.slow
 def test_d_gets_only_images_and_g_the_same_sources_in_both_phases(tiny_data, runtime):
     state = fresh(tiny_data, runtime, "share_fakes=false", "discriminator_steps=2", "degradation=real_esrgan")
     seen = step(state, tiny_data, runtime)
@@ -60,6 +61,7 @@ def test_d_gets_only_images_and_g_the_same_sources_in_both_phases(tiny_data, run
     assert not torch.equal(fake, real)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", degradations.names())
 def test_sources_are_made_in_float32_where_networks_compute_in_bf16(name, tiny_data, runtime):
     state = partial(fresh, tiny_data, runtime, f"degradation={name}", "share_fakes=false")
@@ -104,6 +106,7 @@ def test_feature_distance_is_relative_to_the_target_of_each_image():
     assert feature_distance(seen, wanted).item() == pytest.approx((0.5 / 2 + 0.1) / 2)
 
 
+@pytest.mark.slow
 def test_the_discriminators_features_train_g_but_not_d(tiny_data, runtime):
     rows, gradients = {}, {}
     for weight in (0, 50):
@@ -129,6 +132,7 @@ def extractor_file(tmp_path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["extractor", "discriminator"])
 def test_a_feature_network_from_a_file_is_used_and_never_trained(kind, extractor_file, tiny_data, runtime, tmp_path):
     path = extractor_file
@@ -147,6 +151,7 @@ def test_a_feature_network_from_a_file_is_used_and_never_trained(kind, extractor
     assert given.distance(images.flip(3), images, digest).item() > 0
 
 
+@pytest.mark.slow
 def test_a_run_continues_with_its_own_feature_network(refused, extractor_file, tiny_data, runtime, tmp_path):
     state = fresh(tiny_data, runtime, "feature_weight=2", f"features={extractor_file}", recipe="srresnet")
     stream = BatchStream(tiny_data, 8, 0, runtime, mirror=False)

@@ -47,6 +47,7 @@ def batch_of(data: ImageData, runtime: Any) -> Batch:
     return BatchStream(data, 8, 0, runtime, mirror=False, domains=2).read(0)
 
 
+@pytest.mark.slow
 def test_the_generators_losses_are_the_papers(data, runtime):
     method, batch = make(data), batch_of(data, runtime)
     a, b = batch.images[0::2], batch.images[1::2]
@@ -63,6 +64,7 @@ def test_the_generators_losses_are_the_papers(data, runtime):
         torch.testing.assert_close(terms.log[name], value.detach(), msg=name)
 
 
+@pytest.mark.slow
 def test_discriminators_score_images_and_fakes_of_their_own_domain(data, runtime):
     method, batch = make(data, pool_size=0), batch_of(data, runtime)
     images = (batch.images[0::2], batch.images[1::2])
@@ -115,6 +117,7 @@ def test_a_pool_fills_and_then_gives_earlier_fakes_half_the_time(data):
     assert make(data, pool_size=0).pools == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fields", [
     *({"loss": name} for name in ("relativistic", "wasserstein", "non_saturating")),
     *({"penalties": [name]} for name in penalties.names()),
@@ -136,6 +139,7 @@ def test_unpaired_works_with_other_losses_penalties_and_networks(fields, data, r
             assert any(p.grad is not None and p.grad.any() for p in method.networks[name].parameters())
 
 
+@pytest.mark.slow
 def test_previews_show_image_translation_and_way_back_for_both_domains(data):
     method = make(data)
     method.networks.eval()
@@ -278,6 +282,7 @@ def test_a_run_cannot_go_on_without_one_of_its_data_sets(refused, tiny_file, tmp
     assert str(other) in str(caught.value)
 
 
+@pytest.mark.slow
 def test_each_discriminator_adapts_its_own_p(data, runtime):
     method = make(data, augment={"kind": "ada", "interval": 1, "adapt_kimg": 0.1})
     sure, unsure = (method.networks[f"discriminator_{side}"] for side in "ab")

@@ -45,6 +45,7 @@ def test_labels_are_suggested_only_if_the_data_have_some():
     assert ("conditional=true",) not in advice("partial_collapse", "conditional")
 
 
+@pytest.mark.slow
 def test_grain_is_answered_by_local_detail_where_the_discriminator_can_see_it():
     assert advice("grainy", "compact", "discriminator.detail=false")[0] == ("discriminator.detail=true",)
     assert ("discriminator.detail=true",) not in advice("grainy", "compact") + advice("grainy", "dcgan")
@@ -79,6 +80,7 @@ def test_rates_are_halved_together_or_each():
     assert advice("oscillating", "dcgan", ramp)[0] == ("lr=0.0001",)
 
 
+@pytest.mark.slow
 def test_suggested_sizes_stay_in_a_sensible_range():
     assert ("generator.hidden=[150]",) in advice("memorization", "mlp-small")
     assert ("generator.base_channels=32",) in advice("memorization", "dcgan")

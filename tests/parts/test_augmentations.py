@@ -166,6 +166,7 @@ def share_of(policy: str, images: Tensor, probability: float) -> float:
     return (out != images).flatten(1).any(1).float().mean().item()
 
 
+@pytest.mark.slow
 def test_each_operation_is_applied_with_the_given_probability():
     images = images_of(1, 3, 8, 8).expand(1500, -1, -1, -1)
     p = 0.3

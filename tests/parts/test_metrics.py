@@ -130,6 +130,7 @@ def test_precision_and_recall_agree_with_torch_fidelity_side_by_side(fidelity):
     assert mine[0] > mine[1] + 0.1  # narrow fakes are precise and cover little: the sides are not swapped
 
 
+@pytest.mark.slow
 def test_noisy_fakes_lose_precision_and_dropped_modes_lose_recall():
     modes = torch.tensor([[0.0, 0.0], [20.0, 0.0], [0.0, 20.0], [20.0, 20.0]])
     real = cloud(400, 2) + modes.repeat(100, 1)
@@ -457,6 +458,7 @@ def test_texture_needs_no_extractor_and_refuses_tiny_images(refused):
 # ---- the quick ways give what the plain functions give
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repeated", [1, 30], ids=["all different", "many alike"])
 def test_neighbourhoods_are_those_of_the_plain_functions(repeated):
     """Fakes that repeat lie next to each other, so that a left-out block can take nearly all neighbours of a point."""

@@ -164,6 +164,7 @@ def test_a_variant_is_worse_if_its_seeds_say_so(tmp_path):
     assert not table.is_decided
 
 
+@pytest.mark.slow
 def test_suggestions_repeat_when_a_sweep_goes_on(tmp_path, monkeypatch):
     pytest.importorskip("optuna", reason="pip install 'gansmith[search]'")
     monkeypatch.setattr(planning, "_value_of", lambda sweep, changes: abs(float(changes[0].partition("=")[2]) - 3e-4))

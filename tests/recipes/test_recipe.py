@@ -276,6 +276,7 @@ def test_a_file_is_a_recipe(tmp_path):
     assert recipe_text(str(path)) == SMALL
 
 
+@pytest.mark.slow
 def test_yaml_out_and_in_is_the_same(recipe):
     odd = override(recipe, (
         "norm=none", "penalties=[r1, {kind: r2, weight: {start: 1, end: 0, until: 0.5}}]", "constraints=[weight_clip]",

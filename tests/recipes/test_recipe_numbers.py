@@ -129,6 +129,7 @@ def test_convolutional(name):
     assert parameters(networks["generator"]) == growth + 2 * sum(widths) + 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "widths"), [(28, [128, 64]), (32, [256, 128, 64]), (128, [1024, 512, 256, 128, 64])])
 def test_dcgan_at_other_sizes(size, widths):
     for channels in (1, 3, 4):
@@ -194,6 +195,7 @@ def test_initial_weights(name, runtime):
         assert bool((weights == 1).all())
 
 
+@pytest.mark.slow
 def test_losses_and_optimizers():
     assert load_recipe("lsgan").method.loss.kind == "least_squares"
     assert load_recipe("hinge").method.loss.kind == "hinge"
@@ -218,6 +220,7 @@ def test_losses_and_optimizers():
     assert (adam.kind, adam.lr, adam.beta1, adam.beta2) == ("adam", 1e-4, 0.0, 0.9)
 
 
+@pytest.mark.slow
 def test_the_data_layer_takes_what_unpadded_networks_speak(tiny_file):
     from gansmith.data.base import DataOptions
     from gansmith.data.open import open_data

@@ -139,6 +139,7 @@ def test_curves_show_the_metrics_of_snapshots(prose) -> None:
     assert len(curves_figure(log_rows(12)).axes) == len(figure.axes) - 2
 
 
+@pytest.mark.slow
 def test_a_verdict_is_marked_where_it_began_not_where_it_was_logged() -> None:
     event = {"event": "health", "iteration": 100, "kimg": 10.0, "began_kimg": 4.0, "message": "full mode collapse"}
     figure = curves_figure([*log_rows(20), event])
@@ -242,6 +243,7 @@ def test_a_zero_norm_is_said_and_not_called_infinite() -> None:
     assert not [each for each in figure.axes[3].lines if str(each.get_gid()).startswith("missing")]
 
 
+@pytest.mark.slow
 def test_a_column_in_some_rows_is_one_unbroken_line() -> None:
     rows = log_rows(8)
     for row in rows[::4]:
@@ -291,6 +293,7 @@ def test_robust_limits_show_everything_unless_outliers_squeeze_it() -> None:
     assert robust_limits([np.array([np.nan])])[:2] == (0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_many_rows_get_a_strong_smooth_line_over_a_faint_one() -> None:
     figure = curves_figure(log_rows(200))
     raw, strong = line(figure, "raw loss_generator"), line(figure, "smooth loss_generator")
@@ -646,6 +649,7 @@ def test_names_cannot_become_markup(tmp_path: Path) -> None:
     assert "gansmith resume '" in page.text
 
 
+@pytest.mark.slow
 def test_report_tells_how_far_the_run_is(tmp_path: Path) -> None:
     assert "finished at 12 kimg" in report(make_run(tmp_path / "a")).text
     assert "paused at 12 of 30 kimg" in report(make_run(tmp_path / "b", iterations=300)).text

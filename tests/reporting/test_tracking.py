@@ -157,6 +157,7 @@ def _tracked(run: RunFolder) -> Any:
     return tracking.TrackedRun("0" * 12, "run", run.path, {}, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize("asked", [True, False], ids=["asked", "not_asked"])
 @pytest.mark.parametrize("moment", ["before", "within", "after"])
@@ -198,6 +199,7 @@ def test_a_kill_between_doubles_nothing_and_leaves_nothing_out(moment, asked, ru
         assert_stored(run, lines_of(part))
 
 
+@pytest.mark.slow
 def test_a_store_that_lost_its_last_steps_gets_them_again(run, part):
     write(run, 4, 8, 12)
     send(run, part, 12)
@@ -207,6 +209,7 @@ def test_a_store_that_lost_its_last_steps_gets_them_again(run, part):
     assert_stored(run, lines_of(part))
 
 
+@pytest.mark.slow
 def test_a_run_folder_may_be_renamed(run, part, tmp_path):
     write(run, 4)
     send(run, part, 4)
@@ -216,6 +219,7 @@ def test_a_run_folder_may_be_renamed(run, part, tmp_path):
     assert_stored(moved, lines_of(part))
 
 
+@pytest.mark.slow
 def test_an_older_checkpoint_repeats_nothing(run, part):
     write(run, 4, 8, 12)
     send(run, part, 12)
@@ -226,6 +230,7 @@ def test_an_older_checkpoint_repeats_nothing(run, part):
     assert_stored(run, lines_of(part))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("later", [(8, 12, 16), (8,), (6, 12)], ids=["longer", "shorter", "other_steps"])
 def test_steps_that_changed_make_a_new_run_with_all_steps(later, run, part):
     write(run, 4, 8, 12)
@@ -240,6 +245,7 @@ def test_steps_that_changed_make_a_new_run_with_all_steps(later, run, part):
     assert [row["events"] for row in lines_of(part, 2) if row["events"]] == [[["changed", "recipe lr: 1 -> 2"]]]
 
 
+@pytest.mark.slow
 def test_an_accepted_change_alone_continues_the_run(run, part):
     write(run, 4, 8)
     send(run, part, 8)
@@ -251,6 +257,7 @@ def test_an_accepted_change_alone_continues_the_run(run, part):
     assert [row["events"] for row in lines_of(part)] == [[], [], [["changed", "schedule: 1 kimg -> 2 kimg"]]]
 
 
+@pytest.mark.slow
 def test_a_rollback_while_it_sends(run, part):
     listener = Listener()
     found = Tracking.open(run, [part], listener)
@@ -281,6 +288,7 @@ def test_a_tracker_that_fails_is_reported_once_and_gets_the_rest_later(run, part
     assert_stored(run, lines_of(part))
 
 
+@pytest.mark.slow
 def test_a_failure_is_tried_again_while_the_run_goes_on(run, part, monkeypatch):
     kind, failures = type(part.open(_tracked(run))), iter([True])
     deliver = kind.send
@@ -297,6 +305,7 @@ def test_a_failure_is_tried_again_while_the_run_goes_on(run, part, monkeypatch):
     assert_stored(run, lines_of(part))
 
 
+@pytest.mark.slow
 def test_a_tracker_that_hangs_keeps_no_one_waiting(run, part, monkeypatch, prose):
     reached, released, kind = threading.Event(), threading.Event(), type(part.open(_tracked(run)))
     deliver = kind.send

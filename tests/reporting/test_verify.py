@@ -128,6 +128,7 @@ def test_what_cannot_be_verified(refused, tmp_path):
         verify(tmp_path / "nothing")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pixels.u8", "labels.npy", "digests.npy", "meta.json"])
 def test_a_damaged_cache_is_seen_and_read_again(name, tiny_file, tmp_path, monkeypatch):
     monkeypatch.setenv("GANSMITH_CACHE", str(tmp_path))

@@ -118,6 +118,7 @@ def die_at(moment: int, *, torn: bool) -> None:
     os.fsync, os.replace = counted(os.fsync), counted(os.replace)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("torn", [False, True])
 @pytest.mark.parametrize("again", [False, True])
 @pytest.mark.parametrize("moment", range(KILL_MOMENTS))
@@ -200,6 +201,7 @@ def test_an_odd_manifest(tmp_path, text):
     assert reasons[0].startswith(f"{folder} cannot be read: ")
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_of_the_manifest(tmp_path):
     save(tmp_path, 1)
     folder = save(tmp_path, 2)
@@ -307,6 +309,7 @@ def test_a_disk_that_fills_up_while_saving(refused, tmp_path, monkeypatch, place
     check(load_latest(tmp_path)[0], 1)
 
 
+@pytest.mark.slow
 def test_a_real_limit_on_the_size_of_files(tmp_path):
     save(tmp_path, 1)
 

@@ -95,6 +95,7 @@ def test_a_record_with_a_number_out_of_range_is_refused(place, value, refused, t
         _ = run.record
 
 
+@pytest.mark.slow
 def test_one_writer_at_a_time_and_a_dead_one_does_not_count(refused, tmp_path):
     run = RunFolder.create(tmp_path / "a")
     heard, said = os.pipe()

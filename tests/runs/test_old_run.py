@@ -113,6 +113,7 @@ def test_a_resume_writes_the_record_with_todays_names(resumed):
     assert SAME_MACHINE or written["format"] == 2  # changes were accepted, so it was written anew
 
 
+@pytest.mark.slow
 def test_the_old_log_sizes_cut_the_snapshots_back(old, monkeypatch):
     monkeypatch.setattr(api, "write_results", lambda *_: None)
     folder = old("paused")
@@ -128,6 +129,7 @@ def test_the_resumed_run_makes_the_samples_of_the_older_version(resumed):
     assert np.abs(made.astype(int) - IMAGES["resumed"]).max() <= 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["finished", "folder"])
 def test_a_finished_run_and_its_model_folder_make_the_same_samples(name, old):
     run = old("finished")

@@ -224,6 +224,7 @@ def test_a_run_folder_that_goes_while_it_trains(moved, tiny_file, tmp_path, whol
     assert all((a == b).all() for a, b in zip(*(newest(each).tensors.values() for each in (kept, whole)), strict=True))
 
 
+@pytest.mark.slow
 def test_a_read_only_file_is_named(tiny_file, tmp_path, monkeypatch, no_results):
     def fail(*_: object) -> None:
         raise PermissionError(13, "Permission denied", str(tmp_path / "run" / "log.jsonl"))

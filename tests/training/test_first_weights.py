@@ -51,6 +51,7 @@ def outputs(networks, labels) -> list[torch.Tensor]:
         return [networks["generator"].eval()(latents, labels), networks["discriminator"].eval()(images, labels)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("recipe", "words"), LABELLED, ids=[recipe for recipe, _ in LABELLED])
 def test_classes_are_matched_by_name(recipe, words):
     """The networks know "dark" and "light" as before, although these have other numbers and neighbours."""
@@ -127,6 +128,7 @@ def test_only_the_discriminator_is_of_another_kind():
     assert list(taken) == ["generator"]
 
 
+@pytest.mark.slow
 def test_a_model_of_two_domains():
     """Its classes are the domains, and no network has entries for them."""
     words = ("base_channels=4", "method.generator.blocks=1")

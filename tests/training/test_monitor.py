@@ -109,6 +109,7 @@ def test_without_a_classifier_the_modes_are_groups_named_after_their_labels(fash
     assert list(evaluator.evaluate(others(fashion))["modes"])[:2] == ["group 1", "group 2"]
 
 
+@pytest.mark.slow
 def test_an_untrained_extractor_is_the_same_every_time_and_leaves_the_random_numbers_alone(tiny_data):
     torch.manual_seed(5)
     before = torch.random.get_rng_state()

@@ -89,6 +89,7 @@ def test_auto_is_bf16_where_the_device_has_it(device, has, picked, monkeypatch):
     assert pick_precision("fp32", torch.device(device)) == "fp32"
 
 
+@pytest.mark.slow
 def test_a_run_takes_what_auto_means(tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True}, raising=False)
     events = Listener()
@@ -97,6 +98,7 @@ def test_a_run_takes_what_auto_means(tiny_file, tmp_path, monkeypatch):
     assert "forward passes run in bf16, which this device supports" in events.said("note")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slow", [True, False])
 def test_a_run_that_is_slow_with_bf16_says_so(slow, tiny_file, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": not slow}, raising=False)

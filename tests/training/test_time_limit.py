@@ -109,6 +109,7 @@ def test_a_run_ends_in_time(scripted, minutes, predicted, speed_at):
         assert after.position(after.revision.iteration) == before.position(after.revision.iteration)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("speed", [30.0, 100.0, 300.0])
 def test_schedules_end_with_the_run(scripted, speed):
     _, progress, _ = simulate(scripted, TimeLimit(2 * MINUTE), 11_000, lambda _: speed)
@@ -117,6 +118,7 @@ def test_schedules_end_with_the_run(scripted, speed):
     assert max(after - before for before, after in pairwise(progress)) < 0.01
 
 
+@pytest.mark.slow
 def test_until_ends_at_that_time(scripted):
     limit = TimeLimit(5 * MINUTE, until=clock.wall() + 5 * MINUTE)
 
@@ -149,6 +151,7 @@ def test_other_work_leaves_less_time_to_train(scripted):
     assert length.iterations == pytest.approx(50 + (100 - 10 - RESULTS_SEC) / 0.2, abs=10)
 
 
+@pytest.mark.slow
 def test_a_slow_machine_gets_more_time_for_results(scripted, monkeypatch):
     """The process gets a third of a core, so the results take three times as long."""
     monkeypatch.setattr(clock, "process", lambda: scripted.now / 3)
@@ -156,6 +159,7 @@ def test_a_slow_machine_gets_more_time_for_results(scripted, monkeypatch):
     assert scripted.now + 3 * RESULTS_SEC == pytest.approx(2 * MINUTE, abs=3)
 
 
+@pytest.mark.slow
 def test_a_slow_start_leaves_more_time_within_the_promise(scripted, monkeypatch):
     """The results may be as slow as the start, or as fast as training: either ends within 20 seconds."""
     monkeypatch.setattr(clock, "process", lambda: max(scripted.now - 7, 0.1))  # of the first 8 seconds it got one

@@ -39,6 +39,7 @@ def test_the_schema_names_the_bounds(client):
     assert {"/healthz", "/readyz", "/metrics", "/v1/models/{model}/walk.{form}"} <= set(schema["paths"])
 
 
+@pytest.mark.slow
 def test_serve_has_the_models_alone(served):
     with TestClient(create_app([served / "cond.onnx"], page=False), base_url=HOME) as client:
         assert [each["id"] for each in client.get("/v1/models").json()] == ["cond"]

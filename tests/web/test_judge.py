@@ -163,6 +163,7 @@ def test_settings_out_of_range_are_refused(page, settings):
     assert page.post("/v1/judge/plain", json=settings).status_code == 422
 
 
+@pytest.mark.slow
 def test_an_onnx_file_cannot_be_evaluated(served, prose):
     with TestClient(create_app([served]), base_url=HOME) as page:
         assert not page.get("/v1/judge/cond").json()["can_evaluate"]

@@ -50,6 +50,7 @@ def start(client: TestClient, **settings: Any) -> str:
     return str(answer.json()["session"])
 
 
+@pytest.mark.slow
 def test_commands_reach_the_child_and_its_answers_come_back(client: TestClient) -> None:
     name = start(client)
     answer = client.post(f"/v1/learn/{name}", json={"step": "generator"}).json()
@@ -68,6 +69,7 @@ def test_what_the_child_refuses_is_told(client: TestClient) -> None:
     assert answer.status_code == 400
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body", [{"speed": -1}, {"ahead": 1001}, {"speed": 1e9}, {"step": "x"}, {"other": 1}, {"settings": 3}, []]
 )
@@ -194,6 +196,7 @@ def test_a_child_that_dies_tells_its_last_words() -> None:
     assert b"ended with code 1: out of memory" in last
 
 
+@pytest.mark.slow
 def test_no_child_outlives_the_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learn, "WORKER", ("-c", CHILD))
     kept = list[learn.Session]()
@@ -210,6 +213,7 @@ def test_no_child_outlives_the_server(tmp_path: Path, monkeypatch: pytest.Monkey
     assert kept[0].process.returncode is not None
 
 
+@pytest.mark.slow
 def test_experiments_have_three_sentences_and_a_page_to_read_on(client: TestClient) -> None:
     presets = client.get("/v1/learn/presets").json()
     assert presets == read_json(learn.PRESETS)

@@ -78,6 +78,7 @@ def test_the_form_has_the_parts_of_each_family() -> None:
     assert form["discriminator_steps"]["description"] == "D steps per iteration, each with new images"
 
 
+@pytest.mark.slow
 def test_a_change_goes_on_with_the_same_networks(session: Session) -> None:
     for _ in range(3):
         session.step()
@@ -181,6 +182,7 @@ def test_the_net_covers_the_noise() -> None:
     assert float(net.std()) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_uniform_noise_is_spread_evenly_before_the_first_layer() -> None:
     session = Session(Settings.model_validate({**TINY, "noise": "uniform", "optimizer_generator": "sgd", "beta1": 0.5}))
     seen = list[torch.Tensor]()
@@ -245,6 +247,7 @@ def run_worker(*commands: dict[str, Any]) -> list[dict[str, Any]]:
     return out
 
 
+@pytest.mark.slow
 def test_a_worker_answers_every_command() -> None:
     out = run_worker(
         {"playing": True}, {"settings": TINY}, {"step": "both"}, {"settings": {"loss": "x"}},

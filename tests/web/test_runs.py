@@ -78,6 +78,7 @@ def test_a_run_without_snapshots_says_why_it_has_no_verdict(tmp_path: Path, monk
     assert "takes no snapshots" in reason(run)
 
 
+@pytest.mark.slow
 def test_details_have_recipe_events_and_columns(client: TestClient) -> None:
     found = client.get("/v1/runs/one").json()
     assert found["recipe_values"]["method.loss.kind"] == "hinge"
@@ -86,12 +87,14 @@ def test_details_have_recipe_events_and_columns(client: TestClient) -> None:
     assert found["events"][1]["verdict"] == "stalled"
 
 
+@pytest.mark.slow
 def test_rows_come_thinned(client: TestClient) -> None:
     found = client.get("/v1/runs/one/rows", params={"columns": "loss_generator", "from": 0.1, "to": 0.3}).json()
     assert found["iteration"] == [1, 2, 3]
     assert found["columns"]["loss_generator"]["mean"] == [2, 3, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", ["points=0", "points=1000000000", "points=NaN", "from=NaN", "to=inf", "from=x"])
 def test_bounds_of_rows_are_checked(client: TestClient, query: str) -> None:
     answer = client.get(f"/v1/runs/one/rows?{query}")
@@ -99,6 +102,7 @@ def test_bounds_of_rows_are_checked(client: TestClient, query: str) -> None:
     assert answer.json()["error"]["code"] == "web.invalid"
 
 
+@pytest.mark.slow
 def test_snapshots_have_intervals_where_a_metric_is_a_share(client: TestClient) -> None:
     found = client.get("/v1/runs/one/snapshots").json()
     assert found["previews"] == [0, 4, 6]
@@ -109,6 +113,7 @@ def test_snapshots_have_intervals_where_a_metric_is_a_share(client: TestClient) 
     assert row["modes"] == {"a": [0.5, 0.7], "b": [0.5, 0.3]}
 
 
+@pytest.mark.slow
 def test_a_grid_is_the_file_of_the_run(client: TestClient, folder: Path) -> None:
     answer = client.get("/v1/runs/one/snapshots/4.png")
     assert answer.headers["content-type"] == "image/png"
@@ -117,6 +122,7 @@ def test_a_grid_is_the_file_of_the_run(client: TestClient, folder: Path) -> None
     assert again.status_code == 304
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -131,12 +137,14 @@ def test_what_is_not_there_is_told(client: TestClient, path: str, status: int) -
     assert set(answer.json()) == {"error"}
 
 
+@pytest.mark.slow
 def test_control_needs_to_be_allowed(client: TestClient) -> None:
     answer = client.post("/v1/runs/one/pause")
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "web.read_only"
 
 
+@pytest.mark.slow
 def test_a_run_whose_record_is_broken_is_listed_with_the_reason(client: TestClient, folder: Path) -> None:
     (folder / "one" / "run.json").write_text("{")
     found = {run["id"]: run["problem"] for run in client.get("/v1/runs").json()["runs"]}
@@ -157,6 +165,7 @@ def without_rights(*_: Any) -> Any:
     raise PermissionError(13, "Permission denied")
 
 
+@pytest.mark.slow
 def test_rights_that_are_missing_are_told_in_plain_words(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runs, "read_json", without_rights)
     found = client.get("/v1/runs").json()["runs"]
