@@ -431,6 +431,21 @@ def test_a_check_of_files_of_which_none_is_an_image(shell, tmp_path, prose):
 
 
 @pytest.mark.slow
+def test_a_check_of_images_that_training_would_refuse_ends_with_an_error(shell, photos, prose):
+    for index in range(3):
+        (photos / f"damaged{index}.png").write_bytes(b"\x89PNG")
+    code, out, err = shell("data", "check", photos)
+    assert code == 2
+    report = out.splitlines()
+    assert report[-1].startswith("training would refuse: 3 of ")
+    assert sum("damaged" in line for line in report) == 1  # one reason, one line
+    prose("data.refused", err, [re.escape(str(photos))])
+    code, out, _ = shell("data", "check", photos, "--json")
+    assert code == 2
+    assert json.loads(out.splitlines()[0] if out.startswith('{"') else out)["refused"]
+
+
+@pytest.mark.slow
 def test_data_check_and_list_use_the_given_folder(shell, tmp_path):
     code, out, err = shell("data", "check", "mnist", "--data-root", tmp_path)
     assert (code, out) == (2, "")

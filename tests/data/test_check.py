@@ -83,7 +83,7 @@ def test_long_lists_end_with_the_number_of_others(tmp_path):
     for number in range(24):
         (tmp_path / f"{number:02d}.png").write_bytes(encoded("L", 0 if number < 12 else number, (16, 16)))
     line = next(line for line in check_data(tmp_path).lines() if line.startswith("  00.png"))
-    assert line.endswith("08.png = 09.png, and 2 more")
+    assert line.endswith("08.png = 09.png and 2 more")
 
 
 def test_nothing_is_written_to_the_cache(folder, tmp_path):

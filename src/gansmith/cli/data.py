@@ -22,7 +22,8 @@ def check(
 ) -> None:
     """Count images, sizes, classes, duplicates and damaged files.
 
-    Also prints the image size and channels that training would use.
+    Also prints the image size and channels that training would use. Ends with an error, exit code 2, where training
+    would refuse the images.
     """
     (source,), overrides = data_and_overrides(words or [])
     overrides += data_overrides(labels, zip_encoding)
@@ -35,6 +36,8 @@ def check(
     tell(json_text(report.to_json()) if as_json else "\n".join(wrap_lines(report.lines())))
     if not report.usable:
         raise DataError("data.none_usable", f"none of the {counted(report.files, 'image')} in '{source}' can be used")
+    if report.refused:
+        raise DataError("data.refused", f"training would refuse '{source}'\n  the report says why")
 
 
 def list_sets(

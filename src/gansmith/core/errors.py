@@ -1,7 +1,7 @@
 """Errors of users, with stable codes, and helpers for their messages."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 # The part of a code before its first dot. The command line adds "system" for errors of the operating system.
@@ -79,6 +79,21 @@ def reason_of(problem: BaseException) -> str:
 def counted(number: int, noun: str) -> str:
     """Return "1 image", or "1,234 images": a number with its noun."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def some_of(names: Sequence[str], most: int, between: str = ", ") -> str:
+    """Return "a, b, c and 4 more": the first ``most`` of some names, and how many others there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return between.join(names[:most]) + more
+
+
+def by_reason(problems: Iterable[tuple[str, str]], most: int = 3) -> list[str]:
+    """Return "a.png, b.png and 4 more (cut off)" for each reason of some pairs (name, reason), the commonest first."""
+    names: dict[str, list[str]] = {}
+    for name, reason in problems:
+        names.setdefault(reason, []).append(name)
+    ordered = sorted(names.items(), key=lambda each: -len(each[1]))
+    return [f"{some_of(those, most)} ({reason})" for reason, those in ordered]
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

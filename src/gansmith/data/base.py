@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from pydantic import Field, field_validator
 
-from gansmith.core.errors import counted
+from gansmith.core.errors import by_reason, counted, some_of
 from gansmith.core.file_names import escaped, path_of
 from gansmith.core.registry import FrozenModel, NotNegative, Positive, Share
 from gansmith.imaging.images import PIXEL_LIMIT, POINT, Fit
@@ -359,9 +359,8 @@ class DataSummary:
     def _left_out(self) -> list[str]:
         out = [left_out_line(self.ignored)] if self.ignored else []
         if self.quarantine:
-            named = [f"{entry['file']} ({entry['reason']})" for entry in self.quarantine[:3]]
-            more = f" and {len(self.quarantine) - 3:,} more" if len(self.quarantine) > 3 else ""
-            out.append(f"left out: {len(self.quarantine):,} bad files: {'; '.join(named)}{more}")
+            named = by_reason((entry["file"], entry["reason"]) for entry in self.quarantine)
+            out.append(f"left out: {counted(len(self.quarantine), 'bad file')}: {some_of(named, 3, '; ')}")
         return out
 
     def to_json(self) -> dict[str, Any]:

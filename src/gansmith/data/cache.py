@@ -13,7 +13,7 @@ import numpy as np
 import PIL
 
 from gansmith.core.atomic_files import is_disk_full, is_file_limit
-from gansmith.core.errors import DataError, DiskFullError, GansmithWarning, counted
+from gansmith.core.errors import DataError, DiskFullError, GansmithWarning, by_reason, counted, some_of
 from gansmith.core.events import OnProgress
 from gansmith.core.runtime import Runtime
 from gansmith.core.shared_work import ALONE, together
@@ -49,7 +49,7 @@ from gansmith.data.survey import StepCounter, reading, survey
 from gansmith.data.value_format import needs_values
 from gansmith.imaging.images import POINT
 
-MOST_NAMED = 10  # bad images in an error
+MOST_REASONS = 3  # for bad images, in an error
 MOST_COLOURS = 256  # of a palette
 
 
@@ -236,17 +236,16 @@ def _as_lines(listing: Listing, problems: Sequence[str]) -> str:
 
 def refuse_many_bad(source: Source, listing: Listing, problems: Sequence[str]) -> None:
     """Raise DataError when more than 5 % of the images are bad; a report file gets the full list."""
-    bad = [f"{item.name} ({problem})" for item, problem in zip(listing.items, problems, strict=True) if problem]
+    bad = [(item.name, problem) for item, problem in zip(listing.items, problems, strict=True) if problem]
     if len(bad) <= MOST_BAD * len(problems):
         return
     key = hashlib.sha256(source.location.encode()).hexdigest()[:16]
     path = data_folder("reports") / f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', source.name)}-{key}.jsonl"
     path.write_text(_as_lines(listing, problems), encoding="utf-8")
-    more = f"; and {len(bad) - MOST_NAMED:,} more" if len(bad) > MOST_NAMED else ""
     raise DataError(
         "data.too_many_bad",
         f"{len(bad):,} of {len(problems):,} images in '{source.location}' are bad, more than {MOST_BAD:.0%}"
-        f"\n  {'; '.join(bad[:MOST_NAMED])}{more}\n  repair or remove them; the full list is in {path}",
+        f"\n  {some_of(by_reason(bad), MOST_REASONS, '; ')}\n  repair or remove them; the full list is in {path}",
     )
 
 

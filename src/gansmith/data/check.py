@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gansmith.core.errors import DataError, counted
+from gansmith.core.errors import DataError, by_reason, counted, some_of
 from gansmith.core.events import OnProgress
 from gansmith.core.html import ShownAsLines
 from gansmith.data.base import MOST_BAD, DataOptions, Listing, left_out_line
@@ -60,7 +60,8 @@ class CheckReport(ShownAsLines):
         out.append("sizes (height x width): " + _most_common(self.sizes))
         out.append("pixel modes: " + _most_common(self.modes))
         out.append(f"corrupt: {counted(len(self.corrupt), 'file')}" if self.corrupt else "corrupt: none")
-        out += _first_of([f"  {entry['file']}: {entry['reason']}" for entry in self.corrupt])
+        problems = by_reason((entry["file"], entry["reason"]) for entry in self.corrupt)
+        out += _first_of([f"  {text}" for text in problems])
         copies = sum(len(group) - 1 for group in self.duplicates)
         out.append(f"exact duplicates (same decoded pixels): {_grouped(copies, self.duplicates)}")
         out += _named(self.duplicates, " = ")
@@ -185,8 +186,7 @@ def _named(groups: Sequence[Sequence[str]], sign: str) -> list[str]:
 
 
 def _some(names: Sequence[str], sign: str) -> str:
-    more = f", and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
-    return sign.join(names[:MOST_NAMED]) + more
+    return some_of(names, MOST_NAMED, sign)
 
 
 def _first_of(lines: list[str]) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gansmith.core.errors import DataError, counted
+from gansmith.core.errors import DataError, counted, some_of
 from gansmith.data.base import EACH_CHANNEL, MOST_BAD, DataOptions, DataSpec, Payload
 from gansmith.data.image_info import ImageInfo, as_image, as_values
 from gansmith.imaging.images import PIXEL_LIMIT, Fit, ImageError, fit_image, fit_values
@@ -203,8 +203,7 @@ def _common_kind(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[str,
         return "float32", 255.0, [f"mixed types: {told}; their numbers are taken as they are, because range is given"]
     rarest = kinds.most_common()[-1][0]
     names = [info.name for info in infos if info.kind == rarest and info.name]
-    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
-    files = f"\n  of {rarest}: {', '.join(names[:MOST_NAMED])}{more}" if names else ""
+    files = f"\n  of {rarest}: {some_of(names, MOST_NAMED)}" if names else ""
     raise DataError(
         "data.mixed_depths",
         f"mixed bit depths: {told}; it is not clear that their numbers mean the same{files}"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gansmith.core.errors import ModelError, counted, unknown_name
+from gansmith.core.errors import ModelError, counted, some_of, unknown_name
 from gansmith.core.html import facts
 from gansmith.core.randomness import sample_labels, sample_latents, truncate
 from gansmith.data.base import DataSpec
@@ -55,8 +55,7 @@ class TrainedModel(ABC):
         trained_on = f"{self.data.name}: {self.data.contents}, {self.record.kimg:,.1f} kimg"
         shown = {"trained on": trained_on, "method": self.kind}
         if self.classes:
-            more = f" and {len(self.classes) - 10} more" if len(self.classes) > 10 else ""
-            shown["classes"] = ", ".join(self.classes[:10]) + more
+            shown["classes"] = some_of(self.classes, 10)
         return shown
 
     @abstractmethod

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from gansmith.core.errors import DataError, GansmithError, counted, unknown_name
+from gansmith.core.errors import DataError, GansmithError, counted, some_of, unknown_name
 from gansmith.core.events import OnProgress, Progress, silent
 from gansmith.core.file_names import escaped
 from gansmith.core.output_paths import FILE_ENDINGS, refuse_used_folder
@@ -247,9 +247,8 @@ def write_pictures(
 
 def failures_text(failed: Sequence[tuple[str, str]], total: int, done: str) -> str:
     """Return "2 of 5 images could not be upscaled: 'a.png', 'b.png'"; of many names the first ones."""
-    names = ", ".join(f"'{name}'" for name, _ in failed[:MOST_NAMES])
-    more = f" and {len(failed) - MOST_NAMES:,} more" if len(failed) > MOST_NAMES else ""
-    return f"{len(failed):,} of {counted(total, 'image')} could not be {done}: {names}{more}"
+    names = some_of([f"'{name}'" for name, _ in failed], MOST_NAMES)
+    return f"{len(failed):,} of {counted(total, 'image')} could not be {done}: {names}"
 
 
 def raise_failures(failed: Sequence[tuple[str, str]], total: int, done: str, *, named: bool) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gansmith.core.errors import ModelError, counted
+from gansmith.core.errors import ModelError, counted, some_of
 from gansmith.core.plain_files import parse_json, refuse_damaged_tensors
 from gansmith.core.tensor_files import load_tensors
 from gansmith.data.base import DataSpec
@@ -281,11 +281,10 @@ def _matched(layers: list[_Layer], network: nn.Module, labels: "_Labels", where:
             wrong += [f"{layer.name}: extra {own}" for own in got if own not in targets[name]]
             out |= {f"{name}.{own}": tensor.contiguous() for own, tensor in got.items()}
     if wrong:
-        more = f" and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise ModelError(
             "import.unfit",
             f"'{where}' does not fit the recipe: {counted(len(wrong), 'difference')}"
-            f"\n  {'; '.join(wrong[:SHOWN])}{more}"
+            f"\n  {some_of(wrong, SHOWN, '; ')}"
             "\n  pass another --recipe, or KEY=VALUE such as padding=0 or size=32x48",
         )
     return out

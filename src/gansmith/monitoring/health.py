@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from gansmith.core.errors import some_of
 from gansmith.core.events import VerdictName
 from gansmith.monitoring.thresholds import Thresholds, gone, is_shown, rare
 from gansmith.runs.log import Row, measure
@@ -100,9 +101,8 @@ class _Moment:
             shown = is_shown(self.modes[mode][0], len(self.modes), self.limits)
             return mode if shown else f"{mode} (hardly a training image shows it)"
 
-        more = f" and {len(modes) - 4} more" if len(modes) > 4 else ""
-        names = ", ".join(named(mode) for mode in modes[:4])
-        return f"{len(modes)} of {len(self.modes)} modes are missing from the samples or rare: {names}{more}"
+        names = some_of([named(mode) for mode in modes], 4)
+        return f"{len(modes)} of {len(self.modes)} modes are missing from the samples or rare: {names}"
 
 
 def _mean(rows: Sequence[Row], name: str) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gansmith.core.errors import GansmithError
+from gansmith.core.errors import GansmithError, some_of
 from gansmith.core.events import OnProgress, PlainLines
 from gansmith.core.html import ShownAsLines
 from gansmith.core.metric_name import column_of
@@ -70,8 +70,7 @@ class Diagnosis(ShownAsLines):
             return f"{degree}: {'; '.join(self.verdict.reasons)}."
         made = f"samples show {len(modes) - len(lost)} of {len(modes)} modes"
         even = evenness(torch.tensor([fake for _, fake in modes.values()], dtype=torch.float64))
-        more = f" and {len(lost) - 5} more" if len(lost) > 5 else ""
-        rare = f"; missing or rare: {', '.join(lost[:5])}{more}" if lost else ""
+        rare = f"; missing or rare: {some_of(lost, 5)}" if lost else ""
         degree = "In part" if len(lost) >= limits.lost_modes * len(modes) else "No"
         return f"{degree}: {made}, as diverse as {even:.1f} equally frequent ones{rare}."
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from gansmith.core.errors import some_of
 from gansmith.core.plain_files import parse_yaml
 from gansmith.data.base import DataSpec
 from gansmith.evaluation.result import Evaluation, Protocol
@@ -179,15 +180,14 @@ def _usage(kind: str) -> str:
 
 
 def _training_data(spec: DataSpec) -> str:
-    shown = ", ".join(plain(name) for name in spec.classes[:20])
-    more = f" and {len(spec.classes) - 20} more" if len(spec.classes) > 20 else ""
+    shown = some_of([plain(name) for name in spec.classes], 20)
     rows = [
         ("name", plain(spec.name)),
         ("training images", f"{spec.count:,}"),
         ("images held out of training", f"{spec.held_out:,}" if spec.held_out else "none"),
         ("size", f"{spec.height} x {spec.width} px (height x width{', source and target side by side' * spec.pairs})"),
         ("channels", f"{spec.channels} ({spec.kind_words})"),
-        ("classes", f"{len(spec.classes)}: {shown}{more}" if spec.classes else "no labels"),
+        ("classes", f"{len(spec.classes)}: {shown}" if spec.classes else "no labels"),
         ("fingerprint (SHA-256)", f"`{spec.fingerprint}`"),
     ]
     return "## Training data\n\n" + _table(("", "value"), rows)

@@ -1,14 +1,13 @@
 """The record of a run (run.json), and what has changed since it was written."""
 
 import os
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from gansmith.core.errors import counted
+from gansmith.core.errors import counted, some_of
 from gansmith.core.events import VerdictName
 from gansmith.core.plain_files import sha256_of
 from gansmith.core.registry import FrozenModel, NotNegative, Positive, Share
@@ -109,8 +108,8 @@ class TakenLayers(FrozenModel):
         """Return this in words, with at most four new layers."""
         out = f"{self.taken} of {counted(self.of, 'layer')} taken"
         if self.classes:
-            out += f", with {'class' if len(self.classes) == 1 else 'classes'} {_some(self.classes)}"
-        return out + (f"; new: {_some(self.new)}" if self.new else "")
+            out += f", with {'class' if len(self.classes) == 1 else 'classes'} {some_of(self.classes, SHOWN)}"
+        return out + (f"; new: {some_of(self.new, SHOWN)}" if self.new else "")
 
 
 class RunRecord(FrozenModel):
@@ -220,11 +219,6 @@ def change_of_processes(record: RunRecord, runtime: Runtime) -> list[str]:
     """
     before = record.numerics.processes
     return [f"processes: {before} -> {runtime.world_size}"] if before != runtime.world_size else []
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _digest(path: Path) -> str:

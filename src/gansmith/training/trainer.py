@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from gansmith.core import clock
-from gansmith.core.errors import CheckpointError, DiskFullError, GansmithError, TrainingError
+from gansmith.core.errors import CheckpointError, DiskFullError, GansmithError, TrainingError, some_of
 from gansmith.core.events import (
     MessageEvent,
     OnEvent,
@@ -349,8 +349,7 @@ def _few(names: list[str]) -> str:
     """Return the first of some names, and how many more there are."""
     if not names:  # in another process, whose pools are its own
         return "weights"
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
+    return some_of(names, MOST_NAMED)
 
 
 def latest_checkpoint(run: RunFolder) -> tuple[Checkpoint, list[str]]:

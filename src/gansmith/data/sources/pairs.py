@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from gansmith.core.errors import DataError, counted
+from gansmith.core.errors import DataError, counted, some_of
 from gansmith.core.file_names import escaped, path_of
 from gansmith.data.base import DataOptions, Item, Listing, Payload, Source
 from gansmith.data.image_info import as_image, as_values, file_and_frame, is_deep_array
@@ -104,11 +104,10 @@ class FolderPairs:
                         f"of its sub-folders ({', '.join(sorted(tops)[:MOST_NAMED])}) pass one: "
                         f"'{side.location}/{first_one}'"
                     )
-                more = f" and {len(alone) - MOST_NAMED:,} more" if len(alone) > MOST_NAMED else ""
                 raise DataError(
                     "data.without_partner",
                     f"{counted(len(alone), 'image')} in '{side.location}' without a partner in the other folder: "
-                    f"{', '.join(sorted(alone)[:MOST_NAMED])}{more}"
+                    f"{some_of(sorted(alone), MOST_NAMED)}"
                     f"\n  {advice}",
                 )
         items = [Item(each.name, -1, (first[key], each)) for key, each in second.items()]
