@@ -4,10 +4,9 @@ from typing import Annotated
 
 import typer
 
-from gansmith.cli.options import AsJson, DataAndReading, DataRoot, Labels, ZipEncoding, data_overrides
+from gansmith.cli.options import USER_ERROR, AsJson, DataAndReading, DataRoot, Labels, ZipEncoding, data_overrides
 from gansmith.cli.text import json_text, tell, wrap_lines
 from gansmith.cli.train import data_and_overrides
-from gansmith.core.errors import DataError, counted
 from gansmith.core.progress import ProgressPrinter
 
 
@@ -22,8 +21,8 @@ def check(
 ) -> None:
     """Count images, sizes, classes, duplicates and damaged files.
 
-    Also prints the image size and channels that training would use. Ends with an error, exit code 2, where training
-    would refuse the images.
+    Also prints the image size and channels that training would use. The exit code is 2 if training would refuse the
+    images.
     """
     (source,), overrides = data_and_overrides(words or [])
     overrides += data_overrides(labels, zip_encoding)
@@ -34,10 +33,8 @@ def check(
             source, overrides=overrides, size=size, channels=channels, data_root=data_root, on_progress=printer.show
         )
     tell(json_text(report.to_json()) if as_json else "\n".join(wrap_lines(report.lines())))
-    if not report.usable:
-        raise DataError("data.none_usable", f"none of the {counted(report.files, 'image')} in '{source}' can be used")
     if report.refused:
-        raise DataError("data.refused", f"training would refuse '{source}'\n  the report says why")
+        raise typer.Exit(USER_ERROR)
 
 
 def list_sets(
