@@ -321,13 +321,13 @@ def test_anything_pickled(error_of, tmp_path, tiny_file, name):
     ):  # fmt: skip
         assert error_of(*words)
     code, _ = error_of("sample", path)
-    assert code == ("model.unreadable" if path.suffix == ".safetensors" else "model.not_safetensors")
+    assert code == ("model.unreadable" if path.suffix == ".safetensors" else "model.pickled")
     assert not (tmp_path / "marker").exists()
 
 
 def test_a_pickled_model(refuses, tmp_path):
     torch.save(Trap(tmp_path / "marker"), tmp_path / "model.pt")
-    refuses("model.not_safetensors", "sample", tmp_path / "model.pt")
+    refuses("model.pickled", "sample", tmp_path / "model.pt")
 
 
 @pytest.mark.slow

@@ -196,7 +196,7 @@ def test_a_path_that_is_neither_a_model_nor_images_is_refused(refused, tmp_path,
     for name in ("nowhere", "empty", "notes.txt"):
         with refused("metric.neither_model_nor_images"):
             evaluation(Path(name), reference)
-    with refused("model.not_safetensors"):
+    with refused("model.pickled"):
         Path("old.pkl").write_bytes(b"0")
         evaluation(Path("old.pkl"), reference)
     with refused("metric.no_reference_images"):

@@ -296,8 +296,9 @@ def test_the_last_preview_is_what_sample_makes(run_folder):
             assert np.array_equal(tiles(np.asarray(picture), 16), made.sample(16, seed=0, raw=raw).images)
 
 
-@pytest.mark.parametrize("name", ["nothing", ""])
+@pytest.mark.parametrize("name", ["nothing", "", "report.html"])
 def test_what_is_no_model(refused, tmp_path, name):
+    (tmp_path / "report.html").write_text("<p>")
     with refused("model.not_found"):
         load_model(tmp_path / name)
 
@@ -330,7 +331,7 @@ def test_nothing_pickled_is_ever_loaded(tmp_path, name, tiny_file):
     torch.load(io.BytesIO(path.read_bytes()), weights_only=False)
     assert marker.exists()  # the trap works
     marker.unlink()
-    code = "model.unreadable" if path.suffix == ".safetensors" else "model.not_safetensors"
+    code = "model.unreadable" if path.suffix == ".safetensors" else "model.pickled"
     options = {"overrides": ("size=8", "hidden=[8]"), "out": tmp_path / "run", "steps": 1, "init_from": path}
     for load in (
         lambda: load_model(path), lambda: api.load(path), lambda: api.train(tiny_file, recipe="mlp-small", **options),

@@ -11,7 +11,7 @@ from gansmith.cli.text import json_text, tell
 
 def interpolate(
     model: ModelPath,
-    seeds: Annotated[str, typer.Option(metavar="IMAGES", help=f"Stops of the walk. {IMAGE_NUMBERS}.")],
+    seeds: Annotated[str, typer.Option(metavar="IMAGES", help=f"Stops of the walk. {IMAGE_NUMBERS}.")] = "0,1,2,3",
     frames: Annotated[
         int | None,
         typer.Option(metavar="N", help="Frames in total.", show_default="film: 60 or more; strip: 4 per stop"),

@@ -12,6 +12,7 @@ from gansmith.core.plain_files import read_json, refuse_damaged_tensors, sha256_
 from gansmith.core.tensor_files import load_tensors
 from gansmith.inference.base import needs_weights
 from gansmith.inference.hub import fetch, is_hub_address
+from gansmith.inference.import_weights import PICKLED
 from gansmith.inference.model import Model, Origin
 from gansmith.inference.model_record import MODEL_JSON, make_record, model_errors, parse_record
 from gansmith.inference.onnx_file import ENDING
@@ -68,16 +69,19 @@ def _load(path: Path, device: str) -> Model:
         text, tensors = _read_weights(path)
         record = parse_record(text, path)
         return Model(record, {record.network or path.stem: tensors}, device)
-    if path.is_file():
+    if path.suffix.lower() in (*PICKLED, ".pkl") and path.is_file():
         raise ModelError(
-            "model.not_safetensors",
-            f"'{path}' is not a .safetensors file"
-            "\n  gansmith never loads pickled files (.pt, .pth, .pkl): they can run code",
+            "model.pickled",
+            f"'{path}' is pickled, and pickled files can run code: gansmith does not load them"
+            "\n  a state dict of another program becomes a model with: gansmith import WEIGHTS.pth --recipe dcgan",
         )
-    where = "has no run.json and no model.json" if path.is_dir() else "does not exist"
+    if path.is_file():
+        what = "is not a model"
+    else:
+        what = "has no run.json and no model.json" if path.is_dir() else "does not exist"
     raise ModelError(
         "model.not_found",
-        f"'{path}' {where}\n  pass a run folder, a model folder, a .safetensors or .onnx file, or hf:NAME/REPO",
+        f"'{path}' {what}\n  pass a run folder, a model folder, a .safetensors or .onnx file, or hf:NAME/REPO",
     )
 
 
