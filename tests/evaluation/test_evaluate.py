@@ -166,7 +166,7 @@ def test_unknown_names_offer_the_nearest(refused, run):
 
 
 @pytest.mark.slow
-def test_a_run_without_held_out_images_is_refused(refused, images, tmp_path):
+def test_a_run_without_held_out_images_is_refused(refused, images, tmp_path, monkeypatch):
     overrides = [*(text for text in small("mlp-small") if not text.startswith("size")), "size=16"]
     folder = tmp_path / "run"
     api.train(images, recipe="mlp-small", overrides=overrides, out=folder, steps=1, device="cpu")
@@ -178,8 +178,14 @@ def test_a_run_without_held_out_images_is_refused(refused, images, tmp_path):
                 api.evaluate(folder / place, source, options=FAST)
             assert caught.value.code == code
     shutil.copytree(folder / "model", tmp_path / "copy")
+    shutil.copytree(folder / "model", folder / "other")
     with refused("metric.no_reference"):
         api.evaluate(tmp_path / "copy", options=FAST)
+    monkeypatch.chdir(folder)
+    for place in ("other", "../copy", "../copy/generator.safetensors"):
+        with pytest.raises(MetricError) as caught:
+            api.evaluate(place, options=FAST)
+        assert caught.value.code == "metric.no_reference"
 
 
 @pytest.mark.slow

@@ -42,9 +42,10 @@ def is_run(path: Path) -> bool:
 
 
 def run_of(path: Path) -> "RunFolder | None":
-    """Return the run that a path is, or is in: its model folder, its checkpoints, one of them, or one of its files."""
-    whole = path.absolute()
-    return next((RunFolder.open(folder) for folder in (whole, *whole.parents[:2]) if is_run(folder)), None)
+    """Return the run that a path is or belongs to: its model folder, its checkpoints, or what is in one of these."""
+    whole = Path(os.path.abspath(path))
+    own = [each.parent for each in (whole, whole.parent) if each.name in ("model", "checkpoints")]
+    return next((RunFolder.open(folder) for folder in (whole, *own) if is_run(folder)), None)
 
 
 def take_lock(lock: FileLock, folder: Path) -> None:
