@@ -116,7 +116,7 @@ def test_what_is_left_out_of_a_set_is_said(tmp_path):
     for part, count in (("train", 100), ("val", 3)):
         files(reference / part, noise(count, 2), "png")
     words = "\n".join(evaluation(judged, reference, FD).words)
-    assert "judged images: left out: 1 bad files: page.png (an HTML page" in words
+    assert "judged images: left out: 1 bad file: page.png (an HTML page" in words
     assert "reference images: splits: trained on train/, not on val/ with 3 images" in words
 
 
