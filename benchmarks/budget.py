@@ -1,7 +1,7 @@
 """Run gansmith with --minutes under load that comes and goes, and compare asked and taken time."""
 
-# Run: python benchmarks/budget.py [--runs 20] [--killed 4] [--minutes 2 5] [--seed 0] [--table]
-# Each run trains on fashion-sample while 0 to 4 busy loops come and go, by a script drawn from the seed. A killed run
+# Run: python benchmarks/budget.py [--runs 20] [--killed 4] [--minutes 2 5] [--at-once 2] [--seed 0] [--table]
+# Runs train on fashion-sample while 0 to 4 busy loops come and go, by a script drawn from the seed. A killed run
 # is killed once with SIGKILL at a random moment and resumed; its time is what the first command took up to the
 # checkpoint that the second continued from, and the second command. Its twin trains undisturbed with the revisions that
 # its log holds; then tensors, log and pictures are compared by SHA-256. Results are appended to budget.jsonl; a second
@@ -20,29 +20,40 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 from unittest import mock
 
 RESULTS = Path(__file__).with_suffix(".jsonl")
 MOST_LOOPS, PHASE_SEC = 4, (5.0, 30.0)
 SHARE, LEAST_SEC = 0.05, 20.0  # the promise
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", **os.environ}
+ONE_TWIN = threading.Lock()
+
+
+class Phase(NamedTuple):
+    """Some seconds with the same number of busy loops."""
+
+    ended: float
+    loops: int
+    load: float
 
 
 @contextmanager
-def busy(seed: int) -> Iterator[tuple[list[int], list[float]]]:
-    """Let 0 to 4 busy loops come and go during the block; the lists have their numbers and the load averages."""
-    draw, done, numbers, loads = random.Random(seed), threading.Event(), list[int](), list[float]()
+def busy(seed: int) -> Iterator[list[Phase]]:
+    """Let 0 to 4 busy loops come and go during the block; the list has the phases that are over."""
+    draw, done, phases = random.Random(seed), threading.Event(), list[Phase]()
 
     def play() -> None:
         while not done.is_set():
-            numbers.append(draw.randint(0, MOST_LOOPS))
-            loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(numbers[-1])]
+            number = draw.randint(0, MOST_LOOPS)
+            loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(number)]
             done.wait(draw.uniform(*PHASE_SEC))
-            loads.append(os.getloadavg()[0])
+            phases.append(Phase(time.monotonic(), number, os.getloadavg()[0]))
             for loop in loops:
                 loop.kill()
                 loop.wait()
@@ -50,7 +61,7 @@ def busy(seed: int) -> Iterator[tuple[list[int], list[float]]]:
     thread = threading.Thread(target=play)
     thread.start()
     try:
-        yield numbers, loads
+        yield phases
     finally:
         done.set()
         thread.join()
@@ -132,34 +143,39 @@ def train_twin(run: Path, folder: Path) -> None:
         running.start_run(folder, Prepared(recipe, source, data, first, 0.0), options, runtime, around)
 
 
-def one(number: int, minutes: float, is_killed: bool, seed: int, scratch: Path) -> dict[str, Any]:
+def one(number: int, minutes: float, is_killed: bool, seed: int, phases: list[Phase]) -> dict[str, Any]:
     """Train one run under load, and its twin if it is killed; return the row of the results."""
-    run, asked = scratch / f"run-{number}", minutes * 60
-    words = ["train", "fashion-sample", "--minutes", f"{minutes:g}", "--out", run, "--seed", number]
-    with busy(seed * 1000 + number) as (loops, loads):
+    with tempfile.TemporaryDirectory(prefix="gansmith-budget-") as place:
+        run, asked, began = Path(place) / "run", minutes * 60, time.monotonic()
+        words = ["train", "fashion-sample", "--minutes", f"{minutes:g}", "--out", run, "--seed", number]
         if is_killed:
             draw = random.Random(seed + number)
             command(*words, kill_after=draw.uniform(0.35, 0.85) * asked)
             while not list(run.glob("checkpoints/*/manifest.json")):  # before the first checkpoint: begin anew
                 shutil.rmtree(run, ignore_errors=True)
                 command(*words, kill_after=draw.uniform(0.6, 0.85) * asked)
-            used = newest(run).values["used_sec"]
-            took = used + command("resume", run)
+            took = newest(run).values["used_sec"] + command("resume", run)
         else:
             took = command(*words)
-    rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    timing = [json.loads(line) for line in (run / "timing.jsonl").read_text().splitlines()]
-    out = {
-        "run": number, "asked_sec": asked, "took_sec": round(took, 1), "difference_sec": round(took - asked, 1),
-        "within": abs(took - asked) <= max(SHARE * asked, LEAST_SEC), "killed": is_killed,
-        "kimg": max(row["kimg"] for row in rows), "revisions": sum(row.get("event") == "revised" for row in rows),
-        "snapshot_share": round(sum(row.get("snapshot_sec", 0.0) for row in timing) / asked, 4), "loops": loops,
-        "load": round(sum(loads) / len(loads), 1),
-    }  # fmt: skip
-    if is_killed:
-        train_twin(run, scratch / f"twin-{number}")
-        left, right = digests(run), digests(scratch / f"twin-{number}")
-        out["differs"] = sorted(name for name in left.keys() | right.keys() if left.get(name) != right.get(name))
+        beside = [phase for phase in phases if phase.ended > began]
+        rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+        timing = [json.loads(line) for line in (run / "timing.jsonl").read_text().splitlines()]
+        out = {
+            "run": number, "asked_sec": asked, "took_sec": round(took, 1), "difference_sec": round(took - asked, 1),
+            "within": abs(took - asked) <= max(SHARE * asked, LEAST_SEC), "killed": is_killed,
+            "kimg": max(row["kimg"] for row in rows), "revisions": sum(row.get("event") == "revised" for row in rows),
+            "snapshot_share": round(sum(row.get("snapshot_sec", 0.0) for row in timing) / asked, 4),
+            "loops": [phase.loops for phase in beside], "load": round(fmean(phase.load for phase in beside), 1),
+        }  # fmt: skip
+        if is_killed:
+            twin = Path(place) / "twin"
+            with ONE_TWIN:
+                train_twin(run, twin)
+            left, right = digests(run), digests(twin)
+            out["differs"] = sorted(name for name in left.keys() | right.keys() if left.get(name) != right.get(name))
+    with open(RESULTS, "a") as file:
+        file.write(json.dumps(out) + "\n")
+    print(json.dumps(out), flush=True)
     return out
 
 
@@ -183,6 +199,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--killed", type=int, default=4, help="how many of the runs are killed and resumed")
     parser.add_argument("--minutes", type=float, nargs=2, default=(2.0, 5.0), metavar=("LEAST", "MOST"))
+    parser.add_argument("--at-once", type=int, default=1, help="runs beside each other, which share the busy loops")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, nargs="*", help="numbers of runs; default: all that are missing")
     parser.add_argument("--table", action="store_true", help="print the table of the results so far")
@@ -191,19 +208,10 @@ def main() -> None:
     if not args.table:
         least, most = args.minutes
         minutes = [round(least + (most - least) * number / max(1, args.runs - 1), 2) for number in range(args.runs)]
-        for number in args.only or range(args.runs):
-            if any(row["run"] == number for row in rows):
-                continue
-            is_killed = number % max(1, args.runs // max(1, args.killed)) == 1 and args.killed > 0
-            scratch = Path(tempfile.mkdtemp(prefix="gansmith-budget-"))
-            try:
-                row = one(number, minutes[number], is_killed, args.seed, scratch)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
-            with open(RESULTS, "a") as file:
-                file.write(json.dumps(row) + "\n")
-            rows.append(row)
-            print(json.dumps(row), flush=True)
+        killed = range(1, args.runs, max(1, args.runs // args.killed))[: args.killed] if args.killed else range(0)
+        missing = [number for number in args.only or range(args.runs) if all(row["run"] != number for row in rows)]
+        with busy(args.seed) as phases, ThreadPoolExecutor(args.at_once) as pool:
+            rows += pool.map(lambda n: one(n, minutes[n], n in killed, args.seed, phases), missing)
     print("\n".join(table(rows)))
 
 
