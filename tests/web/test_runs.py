@@ -3,16 +3,19 @@
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gansmith.monitoring.health import TITLES
 from gansmith.web import runs
 from gansmith.web.app import create_app
 from gansmith.web.run_control import RunControl, can_see_locks, lock_holder
@@ -111,6 +114,14 @@ def test_snapshots_have_intervals_where_a_metric_is_a_share(client: TestClient) 
     low, high = row["intervals"]["coverage2k_own_train"]  # Wilson's interval of 500 of 2,000
     assert (low, high) == (0.23151, 0.26944)
     assert row["modes"] == {"a": [0.5, 0.7], "b": [0.5, 0.3]}
+    titles = {column: meaning["title"] for column, meaning in found["meanings"].items()}
+    assert titles == {"fd2k_own_train": "Fréchet distance", "coverage2k_own_train": "Coverage"}
+
+
+def test_the_page_has_the_words_of_every_verdict() -> None:
+    page = (files("gansmith.web") / "static" / "watch.js").read_text()
+    table = page.partition("const VERDICTS = {")[2].partition("};")[0]
+    assert dict(re.findall(r'(\w+): \["\w+", "([^"]+)"\]', table)) == TITLES
 
 
 @pytest.mark.slow

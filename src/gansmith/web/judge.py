@@ -3,7 +3,7 @@
 import asyncio
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -291,11 +291,15 @@ def _evaluation(place: Path, kimg_now: float | None) -> dict[str, Any] | None:
     }  # fmt: skip
 
 
-def _number(name: str, number: dict[str, Any]) -> dict[str, Any]:
+def meaning_of(name: str) -> Meaning:
+    """Return what a metric asks and how to read it; of one without a text its name alone."""
     parsed = MetricName.parse(name)
-    meaning = MEANINGS.get(parsed.label if parsed is not None else name, Meaning(name, "", "", ""))
-    told = {"title": meaning.title, "asks": meaning.asks, "read": meaning.read, "best": meaning.best}
-    return {"name": name, "value": number["value"], "deviation": number["deviation"], "over": number["over"], **told}
+    return MEANINGS.get(parsed.label if parsed is not None else name, Meaning(name, "", "", ""))
+
+
+def _number(name: str, number: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: number[key] for key in ("value", "deviation", "over")}
+    return {"name": name, **kept, **asdict(meaning_of(name))}
 
 
 def _json(problem: GansmithError) -> dict[str, str]:

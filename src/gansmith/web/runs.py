@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +28,7 @@ from gansmith.core.plain_files import (
     read_text,
 )
 from gansmith.runs.log import events_in, fault_of, read_rows
+from gansmith.web.judge import meaning_of
 from gansmith.web.run_control import RunControl, can_see_locks, lock_holder
 from gansmith.web.run_log import RECENT, Row, RunLog
 from gansmith.web.sse import HERE, KEEP_ALIVE_SEC, MEDIA_TYPE, sse
@@ -175,6 +176,12 @@ class Reader:
             "preview": self.previews[-1] if self.previews else None,
             "problem": self.problem,
         }
+
+    def shown(self) -> dict[str, Any]:
+        """Return which preview grids there are, the metrics of all snapshots, and what each metric means."""
+        columns = dict.fromkeys(column for row in self.snapshots for column in row["metrics"])
+        meanings = {column: asdict(meaning_of(column)) for column in columns}
+        return {"previews": self.previews, "rows": self.snapshots, "meanings": meanings}
 
     def _no_verdict(self, is_live: bool) -> str:
         """Say why a run without snapshots has no verdict."""
@@ -355,7 +362,7 @@ class Watch:
             if seen["events"] != now["events"]:
                 out.append(sse("events", {"events": reader.events()}))
             if seen["snapshots"] != now["snapshots"] or seen["previews"] != now["previews"]:
-                out.append(sse("snapshots", {"previews": reader.previews, "rows": reader.snapshots}))
+                out.append(sse("snapshots", reader.shown()))
         seen.update(now)
         return out
 
@@ -392,9 +399,9 @@ def router(state: State) -> APIRouter:
 
     @routes.get("/{run}/snapshots")
     async def snapshots(run: RunId) -> dict[str, Any]:
-        """Return the iterations that have preview grids, and the metrics of all snapshots."""
+        """Return the iterations that have preview grids, the metrics of all snapshots, and what they mean."""
         reader = await watch.ready(run)
-        return {"previews": reader.previews, "rows": reader.snapshots}
+        return reader.shown()
 
     @routes.get("/{run}/snapshots/{iteration}.png", response_class=Response)
     async def grid(

@@ -8,11 +8,15 @@ import { Chart, joined, short, smoothed } from "./chart.js";
 const COLOURS = ["curve-1", "curve-2", "curve-3", "curve-4", "curve-5", "curve-6"];
 const MOST_RUNS = 4;
 const POINTS = 800;
+const MOST_POINTS = 3 * POINTS; // with the rows that came since; then all are asked for again, thinned
+const MOST_FRESH = 2000;
+const UPDATE_MS = 500;
 const STATUS = { training: ["good", "training"], paused: ["warn", "paused"], finished: ["", "finished"], ended: ["bad", "ended early"] };
 const VERDICTS = {
-  healthy: ["good", "healthy"], memorization: ["warn", "memorization"], full_collapse: ["bad", "full mode collapse"],
+  healthy: ["good", "healthy"], memorization: ["warn", "memorization (overfitting)"], full_collapse: ["bad", "full mode collapse"],
   partial_collapse: ["warn", "partial mode collapse"], generator_wins: ["bad", "G wins"], discriminator_wins: ["bad", "D wins"],
   oscillating: ["warn", "oscillating"], diverged: ["bad", "diverged"], stalled: ["warn", "stalled"],
+  lagging_average: ["warn", "the average lags"], grainy: ["warn", "grainy"], blurred: ["warn", "blurred"],
 };
 const EVENTS = {
   health: "verdict", skipped: "skipped steps", rollback: "rollback", ended: "ended early", changed: "changed",
@@ -26,13 +30,6 @@ const GROUPS = [
   ["Updates of the weights", "The share of its size by which each network changes in a step.", (name) => name.startsWith("update_")],
   ["Penalties and augmentation", "Terms that keep D smooth, and how strongly D's inputs are changed.", (name) => /^(penalty_|augment_)/.test(name)],
 ];
-const METRICS = {
-  fd: ["Fréchet distance", "distance from the real images: lower is better"],
-  coverage: ["coverage", "share of real images that samples come near to: higher is better"],
-  diversity: ["diversity", "how much samples differ, 1 as much as real images"],
-  copies: ["copies", "share of samples that are nearly training images: lower is better"],
-  missing: ["missing modes", "share of modes that hardly any sample shows: lower is better"],
-};
 
 function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
@@ -114,32 +111,44 @@ function List({ go }) {
 function useRuns(ids) {
   const [runs, setRuns] = useState({});
   useEffect(() => {
-    let wanted = true;
+    const changes = []; // taken over together: each drawing of the page draws all charts
+    let timer = null;
+    const flush = () => {
+      clearTimeout(timer);
+      timer = null;
+      const found = changes.splice(0);
+      setRuns((old) => found.reduce((all, [name, change]) => {
+        const now = all[name] ?? {};
+        return { ...all, [name]: { ...now, ...(typeof change === "function" ? change(now) : change) } };
+      }, old));
+    };
     const update = (name, change) => {
-      if (wanted) setRuns((old) => ({ ...old, [name]: { ...old[name], ...(typeof change === "function" ? change(old[name] ?? {}) : change) } }));
+      changes.push([name, change]);
+      timer ??= setTimeout(flush, UPDATE_MS);
     };
     const load = async (name) => {
       try {
         const [details, snapshots] = await Promise.all([getJson(`runs/${name}`), getJson(`runs/${name}/snapshots`)]);
-        update(name, { details, state: details, events: details.events, previews: snapshots.previews, snapshots: snapshots.rows, problem: null });
+        update(name, { details, state: details, events: details.events, previews: snapshots.previews, snapshots: snapshots.rows, meanings: snapshots.meanings, problem: null });
       } catch (problem) {
         update(name, { problem: problem.message });
       }
+      flush();
     };
-    const anew = (name) => { load(name); update(name, (old) => ({ epoch: (old.epoch ?? 0) + 1 })); };
+    const anew = (name) => { load(name); update(name, (old) => ({ epoch: (old.epoch ?? 0) + 1, fresh: [] })); };
     const lost = new Set(); // what came meanwhile is not sent again
     const closers = ids.map((name) => {
       load(name);
       const close = listen(`runs/${name}/events`, {
         state: (state) => update(name, { state, problem: null }),
-        rows: ({ rows }) => update(name, (old) => ({ fresh: rows, count: (old.count ?? 0) + 1 })),
+        rows: ({ rows }) => update(name, (old) => ({ fresh: [...(old.fresh ?? []), ...rows].slice(-MOST_FRESH), count: (old.count ?? 0) + 1 })),
         reset: () => anew(name),
         events: ({ events }) => {
           update(name, { events });
           const last = events.at(-1);
           if (last) say(`${name}: ${EVENTS[last.kind] ?? last.kind}. ${last.message}`);
         },
-        snapshots: ({ previews, rows }) => update(name, { previews, snapshots: rows }),
+        snapshots: ({ previews, rows, meanings }) => update(name, { previews, snapshots: rows, meanings }),
         failure: ({ message }) => update(name, { failure: message }),
         gone: ({ message }) => { close(); update(name, { problem: message }); },
       }, {
@@ -151,7 +160,7 @@ function useRuns(ids) {
       });
       return close;
     });
-    return () => { wanted = false; for (const close of closers) close(); };
+    return () => { clearTimeout(timer); for (const close of closers) close(); };
   }, [ids.join(",")]);
   return runs;
 }
@@ -159,6 +168,7 @@ function useRuns(ids) {
 /** Return {name: {kimg, columns, ...}} of some columns of all runs between two kimg; new rows are added at the end. */
 function useRows(ids, runs, columns, range) {
   const [tables, setTables] = useState({});
+  const [thinned, setThinned] = useState(0);
   const wanted = columns.join(",");
   const epochs = ids.map((name) => runs[name]?.epoch ?? 0).join(",");
   useEffect(() => {
@@ -175,7 +185,10 @@ function useRows(ids, runs, columns, range) {
     };
     for (const name of ids) load(name);
     return () => control.abort();
-  }, [ids.join(","), wanted, range?.[0], range?.[1], epochs]);
+  }, [ids.join(","), wanted, range?.[0], range?.[1], epochs, thinned]);
+  useEffect(() => {
+    if (!range && ids.some((name) => tables[name]?.kimg.length > MOST_POINTS)) setThinned(thinned + 1);
+  }, [tables]);
   useEffect(() => {
     if (range) return;
     setTables((old) => {
@@ -372,7 +385,7 @@ function Curves({ ids, runs, at, onPick }) {
   const groups = GROUPS.map(([title, help, fits]) => [title, help, columns.filter(fits)]).filter(([, , own]) => own.length);
   const tables = useRows(ids, runs, groups.flatMap(([, , own]) => own), range);
   const marks = useMemo(() => ids.flatMap((name) => (runs[name].events ?? []).filter((each) => ["rollback", "health", "ended", "changed"].includes(each.kind))
-    .map((each) => ({ x: each.kimg, colour: each.kind === "health" ? "soft" : "bad" }))), [runs]);
+    .map((each) => ({ x: each.kimg, colour: each.kind === "health" ? "soft" : "bad" }))), ids.map((name) => runs[name].events));
   const zoom = (from, to) => setRange(from === null ? null : [from, to]);
   const loaded = ids.filter((name) => tables[name]);
   const partly = loaded.some((name) => !tables[name].whole);
@@ -434,13 +447,9 @@ function increasing(part) {
 
 // Metrics, differences, events
 
-function metricOf(column) {
-  const found = /^([a-z_]+?)\d/.exec(column);
-  return found ? (found[1] === "fid" ? "fd" : found[1]) : column;
-}
-
 function Metrics({ ids, runs, at }) {
-  const all = useMemo(() => [...new Set(ids.flatMap((name) => (runs[name].snapshots ?? []).flatMap((row) => Object.keys(row.metrics))))], [runs]);
+  const all = useMemo(() => [...new Set(ids.flatMap((name) => (runs[name].snapshots ?? []).flatMap((row) => Object.keys(row.metrics))))], ids.map((name) => runs[name].snapshots));
+  const meanings = Object.assign({}, ...ids.map((name) => runs[name].meanings));
   const evaluated = ids.filter((name) => runs[name].details.evaluation);
   const charts = useMemo(() => all.map((column) => {
     const parts = [];
@@ -460,14 +469,14 @@ function Metrics({ ids, runs, at }) {
       parts.push(increasing(values));
     });
     return [column, joined(parts), series];
-  }), [runs, all.join()]);
+  }), [all, ...ids.map((name) => runs[name].snapshots)]);
   if (!all.length && !evaluated.length) return null;
   const now = ids.map((name) => (runs[name].snapshots ?? []).findLast((row) => row.kimg <= at + 1e-9));
   return html`<${Panel} title="Metrics of samples" help="Measured on samples at each snapshot. A band or a bracket is a 95 % interval: shares of so many images are no more exact than that.">
     <div class="stack">
       ${all.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Metrics at the time of the slider"><table>
         <thead><tr><th scope="col">At ${many(at)} kimg</th>${ids.map((name) => html`<th key=${name} scope="col">${name}</th>`)}</tr></thead>
-        <tbody>${all.map((column) => html`<tr key=${column}><th scope="row">${(METRICS[metricOf(column)] ?? [column])[0]} <span class="soft small">${column}</span></th>
+        <tbody>${all.map((column) => html`<tr key=${column}><th scope="row">${meanings[column].title} <span class="soft small">${column}</span></th>
           ${now.map((row, index) => html`<td key=${ids[index]}>${row && column in row.metrics ? short(row.metrics[column]) : "–"}
             ${row?.intervals[column] && html` <span class="soft small">[${short(row.intervals[column][0])}, ${short(row.intervals[column][1])}]</span>`}</td>`)}</tr>`)}</tbody></table></div>`}
       ${evaluated.map((name) => html`<div key=${name} class="scroll" tabindex="0" role="region" aria-label=${`Evaluation of ${name}`}><table>
@@ -475,7 +484,7 @@ function Metrics({ ids, runs, at }) {
         <tbody>${Object.entries(runs[name].details.evaluation.numbers).map(([metric, number]) => html`<tr key=${metric}><th scope="row">${metric}</th>
           <td>${short(number.value)} ± ${short(number.deviation)} <span class="soft small">${number.over ?? ""}</span></td></tr>`)}</tbody></table></div>`)}
       <div class="halves charts">${charts.map(([column, table, series]) => html`<div key=${column} class="stack tight">
-        <h3>${(METRICS[metricOf(column)] ?? [column])[0]}</h3><p class="help">${(METRICS[metricOf(column)] ?? ["", ""])[1]}</p>
+        <h3>${meanings[column].title}</h3><p class="help">${meanings[column].asks} ${meanings[column].read}</p>
         <${Chart} label=${column} table=${table} series=${series} at=${at} sync="watch" height=${150} /></div>`)}</div>
       ${ids.map((name, index) => now[index] && Object.keys(now[index].modes).length > 0 && html`<${Modes} key=${name} name=${name} modes=${now[index].modes} />`)}
     </div>
