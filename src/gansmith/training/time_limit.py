@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import ceil
+from math import ceil, inf
 
 from gansmith.core import clock
 from gansmith.data.base import DataSpec
@@ -19,7 +19,7 @@ POINT_SEC, SHORTEST_SEC = 0.25, 0.5  # between two notes of the speed; the least
 NEAR_SEC = 5.0  # the speed before the end is that of the last seconds
 BUSY_SEC = 30.0  # the time over which a busy machine is judged, for the results
 PROMISE_SHARE, PROMISE_SEC = 0.05, 20.0  # a command ends within this share of its time limit or these seconds
-CAUTION = 0.6  # part of the promise by which a run may end too early, because the machine was busy at the start
+CAUTION = 0.6  # part of the promise by which a run may end too early, because the machine was busy
 ENDING_SHARE = 0.5  # of the time after the start, at most, for the results; if it is not enough, they are shortened
 STARTING_STEPS = 2  # allocate memory and compile: they tell no speed
 # Results of a finished run, measured on one core of a 2.1 GHz Xeon: imports, report, curves and model; then each frame
@@ -65,15 +65,21 @@ def _slowness_since(began: float) -> float:
 
 
 def _reserved_sec(
-    limit: TimeLimit, after_start: float, results_sec: float, *, slow_start: float, slowness: float = 1.0
+    limit: TimeLimit,
+    after_start: float,
+    results_sec: float,
+    *,
+    slow_start: float,
+    slowness: float = 1.0,
+    least: float = 1.0,
 ) -> float:
     """Return the seconds to leave for the results, of those after the start; for shortened ones if that is too much.
 
     Start and results wait for disks and for many short turns of the processor, which training does less; so a slow
-    start asks for more, as far as a run may end too early.
+    start asks for more. But other work may end: then the results are as fast as the machine at its best (``least``),
+    and the command must not end too early.
     """
-    likely = results_sec * slowness
-    whole = max(likely, min(results_sec * slow_start, likely + CAUTION * _promise_sec(limit)))
+    whole = min(results_sec * max(slowness, slow_start), results_sec * least + CAUTION * _promise_sec(limit))
     most = ENDING_SHARE * max(after_start, 0.0)
     return whole if whole <= most else min(SHORT_RESULTS_SEC * max(slow_start, slowness), most)
 
@@ -94,6 +100,7 @@ class Timekeeper:
         self._limit, self._began, self._results_sec = limit, began, results_sec
         self._used_sec, self._snapshot_sec = used_sec, snapshot_sec
         self._total: dict[str, float] = {}  # seconds in this command, by the work that is no training
+        self._processor_aside = 0.0  # processor time of all of it
         self._last: dict[str, float] = {}  # seconds of the last time
         self._revised_at = self._started = clock.monotonic()
         self._slow_start = _slowness_since(began)
@@ -105,8 +112,8 @@ class Timekeeper:
         """Forget the speed: the run continues from another iteration."""
         self._first = iteration
         self._points: list[tuple[float, int]] = []  # seconds of training alone, iteration
-        self._processor_sec: list[float] = []  # of this process, at the points
-        self._best_speed = 0.0  # iterations a second over NEAR_SEC
+        self._processor_sec: list[float] = []  # of training alone, at the points
+        self._best_speed, self._least_slowness = 0.0, inf  # iterations a second, and slowness, over NEAR_SEC
 
     def used(self) -> float:
         """Return the seconds that the commands of this run have taken."""
@@ -144,8 +151,9 @@ class Timekeeper:
     @contextmanager
     def aside(self, what: str) -> Iterator[None]:
         """Count the seconds of the block as another work than training."""
-        start = clock.monotonic()
+        start, processor = clock.monotonic(), clock.process()
         yield
+        self._processor_aside += clock.process() - processor
         self._last[what] = clock.monotonic() - start
         self._total[what] = self._total.get(what, 0.0) + self._last[what]
 
@@ -201,10 +209,13 @@ class Timekeeper:
             not self._points or seconds - self._points[-1][0] >= POINT_SEC
         ):
             self._points.append((seconds, iteration))
-            self._processor_sec.append(clock.process())
-            then, before = self._points[self._point_before(NEAR_SEC)]
+            self._processor_sec.append(clock.process() - self._processor_aside)
+            index = self._point_before(NEAR_SEC)
+            then, before = self._points[index]
             if seconds - then >= NEAR_SEC:
                 self._best_speed = max(self._best_speed, (iteration - before) / (seconds - then))
+                processor = self._processor_sec[-1] - self._processor_sec[index]
+                self._least_slowness = min(self._least_slowness, (seconds - then) / max(processor, 1e-9))
 
     def _speed(self, seconds: float) -> float | None:
         """Return iterations a second over the last seconds, or all there are; None if they are too few."""
@@ -227,9 +238,11 @@ class Timekeeper:
         """Return the seconds that the end of the command takes: last snapshot, picture, checkpoint, and results."""
         last = sum(self._last.get(name, 0.0) for name in ("preview", "checkpoint", "snapshot"))
         assert self._limit is not None
+        slowness = self._slowness()
         return last + _reserved_sec(
-            self._limit, self._after_start, self._results_sec, slow_start=self._slow_start, slowness=self._slowness()
-        )
+            self._limit, self._after_start, self._results_sec,
+            slow_start=self._slow_start, slowness=slowness, least=max(1.0, min(self._least_slowness, slowness)),
+        )  # fmt: skip
 
     def _seconds_noted(self) -> float:
         return self._points[-1][0] - self._points[0][0] if self._points else 0.0
