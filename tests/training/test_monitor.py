@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from gansmith.core.metric_name import column_of
+from gansmith.core.metric_name import MetricName, column_of
 from gansmith.data.open import open_data
 from gansmith.evaluation.snapshot import SnapshotEvaluator, open_snapshot_extractor, snapshot_inputs
 from gansmith.monitoring.thresholds import Thresholds, gone
@@ -16,6 +16,7 @@ from gansmith.runs.log import measure
 from gansmith.training import monitor as monitor_module
 from gansmith.training.monitor import Monitor, choose_interval
 from gansmith.training.state import RunState, copy_weights, update_ratios
+from gansmith.web.judge import meaning_of
 from small_runs import small
 
 OPTIONS = MonitorOptions(images=400, reference=1000)
@@ -54,6 +55,14 @@ def test_real_images_look_real(monitor, fashion):
     assert measure(snapshot, "missing") == 0
     assert set(snapshot["modes"]) == set(fashion.spec.classes)
     assert sum(real for real, _ in snapshot["modes"].values()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_the_studio_tells_what_each_number_means(monitor, fashion):
+    images = others(fashion, 50)
+    names = [name for name in map(MetricName.parse, monitor.evaluate(images, images)) if name]
+    assert {"fd", "missing", "raw_fd", "texture_median"} <= {name.metric for name in names}
+    assert [str(name) for name in names if not meaning_of(str(name)).asks] == []
 
 
 @pytest.mark.slow

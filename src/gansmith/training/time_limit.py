@@ -18,8 +18,9 @@ RARELY = 0.1  # share of the time limit after which the length is revised, also 
 POINT_SEC, SHORTEST_SEC = 0.25, 0.5  # between two notes of the speed; the least time that tells a speed
 NEAR_SEC = 5.0  # the speed before the end is that of the last seconds
 BUSY_SEC = 30.0  # the time over which a busy machine is judged, for the results
+FREE_SEC = 120.0  # the time over which the machine at its freest is sought, which it may become again
 PROMISE_SHARE, PROMISE_SEC = 0.05, 20.0  # a command ends within this share of its time limit or these seconds
-CAUTION = 0.6  # part of the promise by which a run may end too early, because the machine was busy
+LATENESS, CAUTION = 0.6, 0.3  # parts of the promise by which results may end too late, or too early on a busy machine
 ENDING_SHARE = 0.5  # of the time after the start, at most, for the results; if it is not enough, they are shortened
 STARTING_STEPS = 2  # allocate memory and compile: they tell no speed
 # Results of a finished run, measured on one core of a 2.1 GHz Xeon: imports, report, curves and model; then each frame
@@ -113,7 +114,8 @@ class Timekeeper:
         self._first = iteration
         self._points: list[tuple[float, int]] = []  # seconds of training alone, iteration
         self._processor_sec: list[float] = []  # of training alone, at the points
-        self._best_speed, self._least_slowness = 0.0, inf  # iterations a second, and slowness, over NEAR_SEC
+        self._slowness_near: list[float] = []  # over NEAR_SEC before each point
+        self._best_speed = 0.0  # iterations a second over NEAR_SEC
 
     def used(self) -> float:
         """Return the seconds that the commands of this run have taken."""
@@ -146,7 +148,7 @@ class Timekeeper:
         slowness = self._slowness() if self._seconds_noted() >= SHORTEST_SEC else self._slow_start
         slowness = max(slowness, wall / max(processor, 1e-9)) if wall >= SHORTEST_SEC else slowness
         needed = self._results_sec - SHORT_RESULTS_SEC if part == "film" else REPORT_SEC
-        return needed * slowness <= self.left() + CAUTION * _promise_sec(self._limit)
+        return needed * slowness <= self.left() + LATENESS * _promise_sec(self._limit)
 
     @contextmanager
     def aside(self, what: str) -> Iterator[None]:
@@ -212,10 +214,13 @@ class Timekeeper:
             self._processor_sec.append(clock.process() - self._processor_aside)
             index = self._point_before(NEAR_SEC)
             then, before = self._points[index]
-            if seconds - then >= NEAR_SEC:
-                self._best_speed = max(self._best_speed, (iteration - before) / (seconds - then))
+            slowness = inf
+            if (wall := seconds - then) >= NEAR_SEC:
+                speed = (iteration - before) / wall
+                self._best_speed = max(self._best_speed, speed)
                 processor = self._processor_sec[-1] - self._processor_sec[index]
-                self._least_slowness = min(self._least_slowness, (seconds - then) / max(processor, 1e-9))
+                slowness = max(wall / max(processor, 1e-9), self._best_speed / max(speed, 1e-9))
+            self._slowness_near.append(slowness)
 
     def _speed(self, seconds: float) -> float | None:
         """Return iterations a second over the last seconds, or all there are; None if they are too few."""
@@ -239,9 +244,10 @@ class Timekeeper:
         last = sum(self._last.get(name, 0.0) for name in ("preview", "checkpoint", "snapshot"))
         assert self._limit is not None
         slowness = self._slowness()
+        lately = self._slowness_near[self._point_before(FREE_SEC) :] if self._points else []
         return last + _reserved_sec(
             self._limit, self._after_start, self._results_sec,
-            slow_start=self._slow_start, slowness=slowness, least=max(1.0, min(self._least_slowness, slowness)),
+            slow_start=self._slow_start, slowness=slowness, least=max(1.0, min([slowness, *lately])),
         )  # fmt: skip
 
     def _seconds_noted(self) -> float:

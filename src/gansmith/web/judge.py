@@ -154,6 +154,23 @@ MEANINGS = {
     "cycle_error": Meaning(
         "Way back", "How far is an image from itself after both translations?", "Lower is better.", "low"
     ),
+    # No value of these is the best one, or they belong to snapshots alone.
+    "change": Meaning(
+        "Change",
+        "How far is a translation from its image?",
+        "Where it and the way back are 0, nothing is translated.",
+        "",
+    ),
+    "missing": Meaning("Missing modes", "Which share of the modes do hardly any samples show?", "0 is best.", ""),
+    "averaged_fd": Meaning(
+        "Averaged weights", "How far are samples of the averaged weights from real images?", "Lower is better.", ""
+    ),
+    "raw_fd": Meaning(
+        "Weights without averaging",
+        "How far are samples of the last weights from real images?",
+        "Much below the distance of the averaged weights: the average lags.",
+        "",
+    ),
 }
 
 
