@@ -23,12 +23,12 @@ PROMISE_SHARE, PROMISE_SEC = 0.05, 20.0  # a command ends within this share of i
 LATENESS, CAUTION = 0.6, 0.3  # parts of the promise by which results may end too late, or too early on a busy machine
 ENDING_SHARE = 0.5  # of the time after the start, at most, for the results; if it is not enough, they are shortened
 STARTING_STEPS = 2  # allocate memory and compile: they tell no speed
-# Results of a finished run, measured on one core of a 2.1 GHz Xeon: imports, report, curves and model; then each frame
-# of the film by the pixels of its canvas.
+# Processor seconds of the results of a finished run, on one core of a Xeon with AVX512, and a third more: imports, report,
+# curves and model; then each frame of the film by the pixels of its canvas.
 MIN_SIDE_PX, MAX_SIDE_PX, MAX_FRAMES = 256, 1600, 60  # of the film
 GRID = 64  # images of a preview
-RESULTS_SEC, FRAME_SEC, FRAME_SEC_PER_MPIXEL = 3.5, 0.01, 0.35
-SHORT_RESULTS_SEC, REPORT_SEC = 1.0, 1.8  # the model alone; curves and report
+RESULTS_SEC, FRAME_SEC, GRAY_SEC_PER_MPIXEL, COLOUR_SEC_PER_MPIXEL = 3.0, 0.005, 0.1, 0.25
+SHORT_RESULTS_SEC, REPORT_SEC = 1.0, 1.5  # the model alone; curves and report
 
 
 def results_sec(recipe: Recipe, data: DataSpec) -> float:
@@ -37,7 +37,8 @@ def results_sec(recipe: Recipe, data: DataSpec) -> float:
     height, width = data.height * -(-images // recipe.fixed_columns), data.width * min(recipe.fixed_columns, images)
     enlarged = max(1, ceil(MIN_SIDE_PX / max(height, width, 1)))  # as the film does
     mpixels = min(height * width * enlarged**2, MAX_SIDE_PX**2) / 1e6
-    return RESULTS_SEC + min(recipe.previews + 1, MAX_FRAMES) * (FRAME_SEC + FRAME_SEC_PER_MPIXEL * mpixels)
+    per_mpixel = GRAY_SEC_PER_MPIXEL if data.channels == 1 else COLOUR_SEC_PER_MPIXEL
+    return RESULTS_SEC + min(recipe.previews + 1, MAX_FRAMES) * (FRAME_SEC + per_mpixel * mpixels)
 
 
 def train_sec(limit: TimeLimit, began: float, recipe: Recipe, data: DataSpec) -> float:
