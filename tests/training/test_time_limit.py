@@ -79,10 +79,10 @@ def simulate(
     return lengths, progress, snapshots
 
 
-def slowness_of(speed_at: Callable[[float], float], now: float) -> tuple[float, float]:
-    """Return how many times slower the best of the last two minutes and the last half minute were than the best."""
+def slowness_of(speed_at: Callable[[float], float], now: float) -> float:
+    """Return how many times slower the last half minute was than the best time."""
     speeds = [speed_at(float(second)) for second in range(8, int(now))]
-    return max(speeds) / max(speeds[-120:]), max(speeds) / (sum(speeds[-30:]) / len(speeds[-30:]))
+    return max(speeds) / (sum(speeds[-30:]) / len(speeds[-30:]))
 
 
 @pytest.mark.parametrize("minutes", [2, pytest.param(20, marks=pytest.mark.slow)])
@@ -101,9 +101,9 @@ def slowness_of(speed_at: Callable[[float], float], now: float) -> tuple[float, 
 def test_a_run_ends_in_time(scripted, minutes, predicted, speed_at):
     limit = TimeLimit(minutes * MINUTE)
     lengths, progress, _ = simulate(scripted, limit, predicted, speed_at)
-    least, slowness = slowness_of(speed_at, scripted.now)  # of the results: the load may end, or stay
-    allowed = max(0.01 * limit.seconds, 3.0) if slowness == least else max(0.05 * limit.seconds, PROMISE_SEC)
-    for factor in (least, slowness):
+    slowness = slowness_of(speed_at, scripted.now)  # of the results, if the load stays; it may end as well
+    allowed = max(0.01 * limit.seconds, 3.0) if slowness < 1.2 else max(0.05 * limit.seconds, PROMISE_SEC)
+    for factor in (1.0, slowness):
         assert abs(scripted.now + RESULTS_SEC * factor - limit.seconds) <= allowed
     assert progress == sorted(progress)
     assert len(lengths) < 60
@@ -128,7 +128,7 @@ def test_until_ends_at_that_time(scripted):
         return 30.0 if now // 10 % 2 else 60.0
 
     simulate(scripted, limit, 2_000, speed_at)
-    results_sec = RESULTS_SEC * slowness_of(speed_at, scripted.now)[1]
+    results_sec = RESULTS_SEC * slowness_of(speed_at, scripted.now)
     assert scripted.now + results_sec == pytest.approx(5 * MINUTE, abs=3)
 
 
@@ -166,7 +166,7 @@ def test_a_slow_start_leaves_more_time_within_the_promise(scripted, monkeypatch)
     """The results may be as slow as the start, or as fast as training: either ends within 20 seconds."""
     monkeypatch.setattr(clock, "process", lambda: max(scripted.now - 7, 0.1))  # of the first 8 seconds it got one
     simulate(scripted, TimeLimit(5 * MINUTE), 30_000, lambda _: 100.0)
-    assert scripted.now + RESULTS_SEC + 6 == pytest.approx(5 * MINUTE, abs=3)
+    assert scripted.now + RESULTS_SEC + 15 == pytest.approx(5 * MINUTE, abs=3)
 
 
 def test_load_that_goes_does_not_end_the_command_too_early(scripted, monkeypatch):
@@ -180,7 +180,7 @@ def test_load_that_goes_does_not_end_the_command_too_early(scripted, monkeypatch
 
     monkeypatch.setattr(clock, "process", process)
     simulate(scripted, TimeLimit(2 * MINUTE), 11_000, lambda now: 12.0 if now > 60 else 100.0)
-    assert scripted.now + RESULTS_SEC == pytest.approx(2 * MINUTE - 6, abs=3)
+    assert scripted.now + RESULTS_SEC == pytest.approx(2 * MINUTE - 15, abs=3)
 
 
 @pytest.fixture
@@ -190,10 +190,14 @@ def crowded(scripted, monkeypatch) -> float:
     return 12.0
 
 
-@pytest.mark.parametrize(("start", "is_shortened"), [(0, False), (60, True), (90, True), (110, True)])
-def test_results_are_shortened_where_the_whole_would_end_the_command_too_late(scripted, crowded, start, is_shortened):
+@pytest.mark.parametrize(
+    ("start", "minutes", "is_shortened"), [(0, 20, False), (0, 2.5, True), (60, 2, True), (90, 2, True), (110, 2, True)]
+)
+def test_results_are_shortened_where_the_whole_would_end_the_command_too_late(
+    scripted, crowded, start, minutes, is_shortened
+):
     """All results take a minute here, and the model alone 12 seconds."""
-    limit, iteration = TimeLimit(2.5 * MINUTE if start == 0 else 2 * MINUTE), 0
+    limit, iteration = TimeLimit(minutes * MINUTE), 0
     length = length_of(50, limit)
     scripted.go_on(start)
     keeper = Timekeeper(limit, 0.0, RESULTS_SEC)
@@ -204,7 +208,7 @@ def test_results_are_shortened_where_the_whole_would_end_the_command_too_late(sc
     assert keeper.has_time_for("film") != is_shortened
     assert scripted.now > start + 4
     end = scripted.now + crowded * (SHORT_RESULTS_SEC if is_shortened else RESULTS_SEC)
-    assert end == pytest.approx(limit.seconds, abs=PROMISE_SEC)
+    assert end == pytest.approx(limit.seconds, abs=max(PROMISE_SEC, 0.05 * limit.seconds))
 
 
 def test_results_that_are_slower_than_training_are_shortened_while_they_are_written(scripted, monkeypatch):

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import ceil, inf
+from math import ceil
 
 from gansmith.core import clock
 from gansmith.data.base import DataSpec
@@ -18,13 +18,12 @@ RARELY = 0.1  # share of the time limit after which the length is revised, also 
 POINT_SEC, SHORTEST_SEC = 0.25, 0.5  # between two notes of the speed; the least time that tells a speed
 NEAR_SEC = 5.0  # the speed before the end is that of the last seconds
 BUSY_SEC = 30.0  # the time over which a busy machine is judged, for the results
-FREE_SEC = 120.0  # the time over which the machine at its freest is sought, which it may become again
 PROMISE_SHARE, PROMISE_SEC = 0.05, 20.0  # a command ends within this share of its time limit or these seconds
-LATENESS, CAUTION = 0.6, 0.3  # parts of the promise by which results may end too late, or too early on a busy machine
+LATENESS, CAUTION = 0.6, 0.75  # parts of the promise by which results may end too late, or too early on a busy machine
 ENDING_SHARE = 0.5  # of the time after the start, at most, for the results; if it is not enough, they are shortened
 STARTING_STEPS = 2  # allocate memory and compile: they tell no speed
-# Processor seconds of the results of a finished run, on one core of a Xeon with AVX512, and a third more: imports, report,
-# curves and model; then each frame of the film by the pixels of its canvas.
+# Processor seconds of the results of a finished run, on one core of a Xeon with AVX512, and a third more: imports,
+# report, curves and model; then each frame of the film by the pixels of its canvas.
 MIN_SIDE_PX, MAX_SIDE_PX, MAX_FRAMES = 256, 1600, 60  # of the film
 GRID = 64  # images of a preview
 RESULTS_SEC, FRAME_SEC, GRAY_SEC_PER_MPIXEL, COLOUR_SEC_PER_MPIXEL = 3.0, 0.005, 0.1, 0.25
@@ -67,21 +66,14 @@ def _slowness_since(began: float) -> float:
 
 
 def _reserved_sec(
-    limit: TimeLimit,
-    after_start: float,
-    results_sec: float,
-    *,
-    slow_start: float,
-    slowness: float = 1.0,
-    least: float = 1.0,
+    limit: TimeLimit, after_start: float, results_sec: float, *, slow_start: float, slowness: float = 1.0
 ) -> float:
     """Return the seconds to leave for the results, of those after the start; for shortened ones if that is too much.
 
     Start and results wait for disks and for many short turns of the processor, which training does less; so a slow
-    start asks for more. But other work may end: then the results are as fast as the machine at its best (``least``),
-    and the command must not end too early.
+    start asks for more. But other work may end any moment, and then the command must not end too early.
     """
-    whole = min(results_sec * max(slowness, slow_start), results_sec * least + CAUTION * _promise_sec(limit))
+    whole = min(results_sec * max(slowness, slow_start), results_sec + CAUTION * _promise_sec(limit))
     most = ENDING_SHARE * max(after_start, 0.0)
     return whole if whole <= most else min(SHORT_RESULTS_SEC * max(slow_start, slowness), most)
 
@@ -102,7 +94,6 @@ class Timekeeper:
         self._limit, self._began, self._results_sec = limit, began, results_sec
         self._used_sec, self._snapshot_sec = used_sec, snapshot_sec
         self._total: dict[str, float] = {}  # seconds in this command, by the work that is no training
-        self._processor_aside = 0.0  # processor time of all of it
         self._last: dict[str, float] = {}  # seconds of the last time
         self._revised_at = self._started = clock.monotonic()
         self._slow_start = _slowness_since(began)
@@ -114,8 +105,7 @@ class Timekeeper:
         """Forget the speed: the run continues from another iteration."""
         self._first = iteration
         self._points: list[tuple[float, int]] = []  # seconds of training alone, iteration
-        self._processor_sec: list[float] = []  # of training alone, at the points
-        self._slowness_near: list[float] = []  # over NEAR_SEC before each point
+        self._processor_sec: list[float] = []  # of this process, at the points
         self._best_speed = 0.0  # iterations a second over NEAR_SEC
 
     def used(self) -> float:
@@ -154,9 +144,8 @@ class Timekeeper:
     @contextmanager
     def aside(self, what: str) -> Iterator[None]:
         """Count the seconds of the block as another work than training."""
-        start, processor = clock.monotonic(), clock.process()
+        start = clock.monotonic()
         yield
-        self._processor_aside += clock.process() - processor
         self._last[what] = clock.monotonic() - start
         self._total[what] = self._total.get(what, 0.0) + self._last[what]
 
@@ -212,16 +201,10 @@ class Timekeeper:
             not self._points or seconds - self._points[-1][0] >= POINT_SEC
         ):
             self._points.append((seconds, iteration))
-            self._processor_sec.append(clock.process() - self._processor_aside)
-            index = self._point_before(NEAR_SEC)
-            then, before = self._points[index]
-            slowness = inf
-            if (wall := seconds - then) >= NEAR_SEC:
-                speed = (iteration - before) / wall
-                self._best_speed = max(self._best_speed, speed)
-                processor = self._processor_sec[-1] - self._processor_sec[index]
-                slowness = max(wall / max(processor, 1e-9), self._best_speed / max(speed, 1e-9))
-            self._slowness_near.append(slowness)
+            self._processor_sec.append(clock.process())
+            then, before = self._points[self._point_before(NEAR_SEC)]
+            if seconds - then >= NEAR_SEC:
+                self._best_speed = max(self._best_speed, (iteration - before) / (seconds - then))
 
     def _speed(self, seconds: float) -> float | None:
         """Return iterations a second over the last seconds, or all there are; None if they are too few."""
@@ -244,12 +227,9 @@ class Timekeeper:
         """Return the seconds that the end of the command takes: last snapshot, picture, checkpoint, and results."""
         last = sum(self._last.get(name, 0.0) for name in ("preview", "checkpoint", "snapshot"))
         assert self._limit is not None
-        slowness = self._slowness()
-        lately = self._slowness_near[self._point_before(FREE_SEC) :] if self._points else []
         return last + _reserved_sec(
-            self._limit, self._after_start, self._results_sec,
-            slow_start=self._slow_start, slowness=slowness, least=max(1.0, min([slowness, *lately])),
-        )  # fmt: skip
+            self._limit, self._after_start, self._results_sec, slow_start=self._slow_start, slowness=self._slowness()
+        )
 
     def _seconds_noted(self) -> float:
         return self._points[-1][0] - self._points[0][0] if self._points else 0.0
