@@ -1,6 +1,7 @@
 """Format hub-folder: a folder that gansmith.load opens, and a card whose front matter the Hub's own library reads."""
 
 import errno
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,6 +58,13 @@ def test_a_used_folder_stays(model, tmp_path, refused, no_onnx):
     with refused("output.unknown_ending"):
         HubFolder().export(model, tmp_path / "hub.txt", raw=False, run=None)
     assert [path.name for path in tmp_path.iterdir()] == ["hub"]
+
+
+def test_the_current_folder_is_filled(model, tmp_path, monkeypatch, no_onnx):
+    monkeypatch.chdir(tmp_path)
+    (written,) = HubFolder().export(model, Path(), raw=False, run=None)
+    assert written.facts["files"] == sorted(path.name for path in tmp_path.iterdir())
+    assert np.array_equal(gansmith.load(tmp_path).sample(3).images, model.sample(3).images)
 
 
 def test_a_disk_that_fills_up_before_the_card(model, tmp_path, monkeypatch, refused, no_onnx):
