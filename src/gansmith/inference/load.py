@@ -41,12 +41,18 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
     For a run this is its best checkpoint, or the checkpoint that ``path`` names. A run without a readable checkpoint
     gives its model folder, with a GansmithWarning. Raises ModelError, or CheckpointError for a run without either.
     """
-    address = str(path)
-    if is_hub_address(path):
-        found = fetch(path)
-        address, path = found.address, found.folder
-    model = _load(Path(path), device)
-    model.origin = Origin(address, Path(path))
+    if not is_hub_address(path):
+        model = _load(Path(path), device)
+        model.origin = Origin(str(path), Path(path))
+        return model
+    found = fetch(path)
+    try:
+        model = _load(found.folder, device)
+    except ModelError as problem:
+        if problem.code != "model.altered":
+            raise
+        raise found.damaged(problem) from problem
+    model.origin = Origin(found.address, found.folder)
     return model
 
 
