@@ -20,7 +20,7 @@ from gansmith.recipes.load import read_run_recipe
 from gansmith.runs.checkpoint import Checkpoint, weights_of
 from gansmith.runs.folder import RECORD, RunFolder, find_checkpoint, is_run
 
-MODEL_ENDINGS = (ENDING, ".safetensors", ".pt", ".pth", ".pkl")  # the last three are refused
+MODEL_ENDINGS = (ENDING, ".safetensors", ".pt", ".pth", ".pkl", ".pt2")  # the last four are refused
 
 
 def is_model(path: str | Path) -> bool:
@@ -80,6 +80,12 @@ def _load(path: Path, device: str) -> Model:
             "model.pickled",
             f"'{path}' is pickled, and pickled files can run code: gansmith does not load them"
             "\n  a state dict of another program becomes a model with: gansmith import WEIGHTS.pth --recipe dcgan",
+        )
+    if path.is_file() and path.suffix.lower() == ".pt2":
+        raise ModelError(
+            "model.pickled",
+            f"'{path}' is a program for torch.export.load, which can run code of the file: gansmith does not load it"
+            "\n  pass the model that it was exported from, or export that --to onnx or safetensors",
         )
     if path.is_file():
         what = "is not a model"
