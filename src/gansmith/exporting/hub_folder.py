@@ -62,8 +62,8 @@ class HubFolder(ExportFormat):
             folder = Path(temporary) / "folder"
             try:
                 self._write(folder, model, raw=raw, run=run)
-            except OSError as problem:
-                if not is_disk_full(problem):
+            except (OSError, DiskFullError) as problem:
+                if not isinstance(problem, DiskFullError) and not is_disk_full(problem):
                     raise
                 raise DiskFullError("disk.full", no_room_to(f"write {target}", target.parent, problem)) from problem
             if target.exists():
