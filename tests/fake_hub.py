@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import huggingface_hub.constants
+import yaml
 from huggingface_hub.utils import close_session
 
 
@@ -26,6 +28,11 @@ class FakeHub:
     hangs: threading.Event | None = None  # it does not answer before this
     asked: list[str] = field(default_factory=list)
     url: str = ""
+
+    def refused(self, body: bytes) -> list[str]:
+        """Return the data sets of a card that are no names of data sets."""
+        card = yaml.safe_load(json.loads(body)["content"].split("---\n")[1])
+        return [name for name in card.get("datasets", []) if not re.fullmatch(r"([\w.-]+/)?[\w.-]+", name, re.ASCII)]
 
     def commit(self, repo: str) -> str:
         return hashlib.sha1(repr(sorted(self.repos[repo].items())).encode()).hexdigest()
@@ -61,19 +68,19 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
             if rest and rest[1] not in (*hub.tags, commit):
                 self.answer(404, {"error": "Revision Not Found"}, {"X-Error-Code": "RevisionNotFound"})
             elif api and rest[:1] == ["tree"]:
-                self.answer(200, [{"type": "file", "path": name, **self.facts(name)} for name in files])
+                self.answer(200, [{"type": "file", "path": name, **self.facts(repo, name)} for name in files])
             elif api:
-                siblings = [{"rfilename": name, **self.facts(name)} for name in files]
+                siblings = [{"rfilename": name, **self.facts(repo, name)} for name in files]
                 self.answer(200, {"id": repo, "sha": commit, "siblings": siblings, "private": False, "tags": []})
             else:
                 name = "/".join(rest[2:])
-                headers = {"ETag": f'"{self.facts(name)["oid"]}"', "X-Repo-Commit": commit}
+                headers = {"ETag": f'"{self.facts(repo, name)["oid"]}"', "X-Repo-Commit": commit}
                 self.answer(200, files[name], headers)
 
         do_HEAD = do_GET  # noqa: N815
 
-        def facts(self, name: str) -> dict[str, Any]:
-            content = next(files[name] for files in hub.repos.values() if name in files)
+        def facts(self, repo: str, name: str) -> dict[str, Any]:
+            content = hub.repos[repo][name]
             oid = hashlib.sha1(content).hexdigest()
             return {"size": hub.sizes.get(name, len(content)), "oid": oid, "blobId": oid}
 
@@ -87,7 +94,10 @@ def _handler(hub: FakeHub) -> type[BaseHTTPRequestHandler]:
                 self.rfile.readline()
             path = urlsplit(self.path).path
             if path == "/api/validate-yaml":
-                self.answer(200, {"warnings": [], "errors": []})
+                problems = [
+                    {"message": f'"datasets[0]" with value {name!r} is not valid'} for name in hub.refused(body)
+                ]
+                self.answer(400 if problems else 200, {"warnings": [], "errors": problems})
             elif "authorization" not in self.headers:
                 self.answer(401, {"error": "Invalid username or password."})
             elif path == "/api/repos/create":

@@ -152,7 +152,8 @@ class Run:
     def summary(self) -> dict[str, Any]:
         """Return what ``gansmith train --json`` prints: JSON values; gansmith schema result has their meaning."""
         run = RunFolder(self.folder)
-        snapshots, rows = run.read_snapshots(), self.log
+        snapshots = run.read_snapshots()
+        rows = [*self.log, *read_rows(run.timing)]  # the last line of the second is of the end; rows come now and then
         best = best_snapshot(snapshots)
         return {
             "folder": str(self.folder),

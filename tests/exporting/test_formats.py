@@ -200,6 +200,9 @@ def test_two_directions_are_two_files(tmp_path):
     picture = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
     made = translate(load_model(tmp_path / "x-b_to_a.safetensors", "cpu"), picture, reverse=True).array
     assert np.array_equal(made, translate(model, picture, reverse=True).array)
+    alone = load_model(tmp_path / "x-b_to_a.safetensors", "cpu")
+    (again,) = choose_format("safetensors", {}).export(alone, tmp_path / "y.safetensors", raw=False, run=None)
+    assert (again.path.name, again.network) == ("y.safetensors", "b_to_a")
 
 
 def test_a_second_file_that_fails_takes_the_first_one_along(tmp_path, monkeypatch):

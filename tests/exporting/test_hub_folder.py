@@ -1,6 +1,7 @@
 """Format hub-folder: a folder that gansmith.load opens, and a card whose front matter the Hub's own library reads."""
 
 import errno
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from huggingface_hub import ModelCard
 import gansmith
 from gansmith import api
 from gansmith.core.atomic_files import commit_json
-from gansmith.core.errors import GansmithError, GansmithWarning
+from gansmith.core.errors import DiskFullError, GansmithError, GansmithWarning
 from gansmith.evaluation.result import FILE, FOLDER, Evaluation, Protocol
 from gansmith.exporting import hub_folder
 from gansmith.exporting.base import formats
@@ -59,9 +60,19 @@ def test_a_used_folder_stays(model, tmp_path, refused, no_onnx):
     assert [path.name for path in tmp_path.iterdir()] == ["hub"]
 
 
-def test_a_disk_that_fills_up_before_the_card(model, tmp_path, monkeypatch, refused, no_onnx):
+def test_the_current_folder_is_filled(model, tmp_path, monkeypatch, no_onnx):
+    monkeypatch.chdir(tmp_path)
+    (written,) = HubFolder().export(model, Path(), raw=False, run=None)
+    assert written.facts["files"] == sorted(path.name for path in tmp_path.iterdir())
+    assert np.array_equal(gansmith.load(tmp_path).sample(3).images, model.sample(3).images)
+
+
+@pytest.mark.parametrize("problem", [
+    OSError(errno.ENOSPC, "No space left on device"), DiskFullError("disk.full", "no room for .hub.tmp/README.md"),
+], ids=["system", "ours"])  # fmt: skip
+def test_a_disk_that_fills_up_before_the_card(model, tmp_path, monkeypatch, refused, no_onnx, problem):
     def fail(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise problem
 
     monkeypatch.setattr(HubFolder, "_card", fail)
     with refused("disk.full", (r"[\d,]+ bytes are free",)):

@@ -4,9 +4,12 @@ import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import huggingface_hub
 import numpy as np
@@ -16,8 +19,11 @@ import torch
 import gansmith
 from fake_hub import FakeHub, point_to, serve, variables
 from gansmith import api
+from gansmith.exporting import hub_folder
 from gansmith.inference import hub
 from gansmith.inference.load import load_model
+from gansmith.inference.model import Model
+from gansmith.reporting import model_card
 from gansmith.runs.folder import RunFolder
 
 REPO, ADDRESS = "ann/clothes", "hf:ann/clothes"
@@ -141,6 +147,26 @@ def test_a_file_of_another_hash(fake, refused):
 
 
 @pytest.mark.slow
+def test_removing_what_the_message_names_mends_a_damaged_cache(fake, model):
+    path = load_model(ADDRESS).origin.path / "generator.safetensors"
+    content = path.read_bytes()
+    for damaged in (content[:-1] + bytes([content[-1] ^ 1]), content[:-1]):
+        path.resolve().write_bytes(damaged)
+        with pytest.raises(gansmith.GansmithError) as caught:
+            load_model(ADDRESS)
+        shutil.rmtree(re.search(r"remove (\S+),", str(caught.value))[1])
+        assert np.array_equal(load_model(ADDRESS).sample(2).images, model.sample(2).images)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("content", [b"[]", b"{}", b'{"sha256": []}', b'{"sha256": {}}'])
+def test_a_record_of_another_program(fake, refused, content):
+    fake.repos[REPO]["model.json"] = content
+    with refused("hub.not_a_model"):
+        load_model(ADDRESS)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../up.safetensors", "/etc/passwd", "pytorch_model.bin", "*.safetensors", ""])
 def test_a_record_that_lists_other_files(fake, refused, name):
     change_record(fake, sha256={name: "0"})
@@ -223,6 +249,19 @@ def test_push_and_load_in_another_process(fake, model, tmp_path):
     known = {**os.environ, **variables(fake, str(tmp_path / "other"))}
     made = subprocess.run([sys.executable, "-c", code], env=known, capture_output=True, check=True)
     assert made.stdout == model.sample(4).images.tobytes()
+
+
+@pytest.mark.slow
+def test_push_of_a_model_of_a_folder_with_a_strange_name(fake, refused, model, monkeypatch):
+    renamed = Model(model.record.model_copy(update={"data": replace(model.data, name="my fotós (2)")}), {
+        name: dict(network.state_dict()) for name, network in model.networks.items()
+    }, "cpu")  # fmt: skip
+    monkeypatch.setattr(hub_folder, "_write_onnx", lambda *_, **__: None)
+    renamed.push_to_hub("ann/new")
+    assert b"datasets:\n- my-fot-s-2\n" in fake.repos["ann/new"]["README.md"]
+    monkeypatch.setattr(model_card, "NO_DATASET_ID", re.compile("$^"))
+    with refused("hub.card_refused"):
+        renamed.push_to_hub("ann/new")
 
 
 @pytest.mark.slow

@@ -221,6 +221,26 @@ def test_a_whole_network_is_refused(tmp_path, refused):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_a_file_that_is_cut_off_and_a_program_say_so(tmp_path, refused):
+    torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "cut.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "cut.pth").read_bytes()[:-200])
+    with refused("import.refused"):
+        gansmith.import_weights(tmp_path / "cut.pth")
+    torch.jit.trace(nn.Linear(2, 2), torch.zeros(1, 2)).save(tmp_path / "program.pt")
+    with refused("import.refused"):
+        gansmith.import_weights(tmp_path / "program.pt")
+
+
+@pytest.mark.parametrize("normed", [nn.utils.spectral_norm, nn.utils.parametrizations.weight_norm])
+def test_a_layer_without_weights_of_its_own_is_not_left_out(tmp_path, refused, normed):
+    network = nn.Sequential(normed(nn.Conv2d(3, 4, 4, 2, 1)), nn.Conv2d(4, 1, 4))
+    save_file(network.state_dict(), tmp_path / "x.safetensors")
+    with refused("import.unfit"):
+        gansmith.import_weights(tmp_path / "x.safetensors")
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limits for processes")
 def test_a_file_that_claims_huge_tensors(tmp_path, refused):
     """One number, shown a thousand million times: the copy would need 8 GB."""

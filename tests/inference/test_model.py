@@ -323,7 +323,8 @@ class Trap:
 
 
 @pytest.mark.parametrize("name", [
-    "model.pt", "model.pth", "model.pkl", "model.ckpt", "model.bin", "model.safetensors", "generator.safetensors",
+    "model.pt", "model.pth", "model.pkl", "model.ckpt", "model.bin", "model.pt2", "model.safetensors",
+    "generator.safetensors",
 ])  # fmt: skip
 def test_nothing_pickled_is_ever_loaded(tmp_path, name, tiny_file):
     marker, path = tmp_path / "marker", tmp_path / name

@@ -100,6 +100,7 @@ def paused(tiny_file, tmp_path, no_results) -> Path:
     run = train(tiny_file, tmp_path / "paused", "mlp-small", stop_at=PAUSE_AT)
     assert not run.finished
     assert newest(run.folder).values["iteration"] == PAUSE_AT
+    assert run.summary()["kimg"] == PAUSE_AT * 8 / 1000  # the last row of the log is of the 8th iteration
     return run.folder
 
 

@@ -48,7 +48,7 @@ class FileFormat(ExportFormat):
 
     def export(self, model: Model, out: Path | None, *, raw: bool, run: RunFolder | None) -> list[Exported]:
         """Write each generator; with two of them ``out`` gets their names, as x-a_to_b.onnx."""
-        names = generators_of(model)
+        names = _held(model, generators_of(model), raw=raw)
         targets = [Path(f"{name}{self.ending}") for name in names]
         if out is not None:
             path = output_file(out, f"a file of format '{self.kind}'", self.ending)
@@ -110,6 +110,11 @@ def generators_of(model: Model) -> tuple[str, ...]:
         f"cannot export a model of method '{model.record.method.kind}'"
         "\n  only generators that make images from latents or from images can be exported",
     )
+
+
+def _held(model: Model, names: tuple[str, ...], *, raw: bool) -> tuple[str, ...]:
+    """Return the generators whose weights a model has: a weights file holds one of two. All if it has none."""
+    return tuple(name for name in names if (f"{name}-raw" if raw else name) in model.networks) or names
 
 
 def refuse_used_file(path: Path) -> None:

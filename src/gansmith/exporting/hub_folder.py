@@ -56,17 +56,21 @@ class HubFolder(ExportFormat):
         refuse_file_ending(target)
         refuse_used_folder(target, ": --out FOLDER")
         make_parent_folders(target)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp") as temporary:
+        # A folder that exists may be the current one, or another disk: it is filled, not replaced.
+        beside = target if target.exists() else target.parent
+        with tempfile.TemporaryDirectory(dir=beside, prefix=f".{target.resolve().name}.", suffix=".tmp") as temporary:
             folder = Path(temporary) / "folder"
             try:
                 self._write(folder, model, raw=raw, run=run)
-            except OSError as problem:
-                if not is_disk_full(problem):
+            except (OSError, DiskFullError) as problem:
+                if not isinstance(problem, DiskFullError) and not is_disk_full(problem):
                     raise
                 raise DiskFullError("disk.full", no_room_to(f"write {target}", target.parent, problem)) from problem
             if target.exists():
-                target.rmdir()  # it is empty
-            os.replace(folder, target)
+                for path in folder.iterdir():
+                    os.replace(path, target / path.name)
+            else:
+                os.replace(folder, target)
         names = sorted(path.name for path in target.iterdir())
         size = sum(path.stat().st_size for path in target.iterdir())
         return [Exported(target, "", {"files": names, "bytes": size}, f"{size:,} bytes: {', '.join(names)}")]

@@ -35,6 +35,12 @@ class HubModel:
     commit: str  # 40 hexadecimal digits
     folder: Path
 
+    def damaged(self, problem: ModelError) -> ModelError:
+        """Return the error for files that differ from their sums, with the folder to remove from the cache."""
+        reason = str(problem).partition("\n")[0]
+        again = f"remove {_in_cache(self.folder)}, then try again; if it stays so, tell the author of the model"
+        return ModelError(problem.code, f"'{self.address}': {reason}\n  {again}")
+
     @property
     def address(self) -> str:
         """Return the address with the commit, which always names the same files."""
@@ -144,6 +150,12 @@ def hub_errors(address: str) -> Iterator[None]:
             raise DiskFullError(
                 "disk.full", f"the disk is too full to download '{address}'\n  free some space, then try again"
             ) from problem
+        if isinstance(problem, ValueError) and "metadata" in str(problem):  # so the library tells what the Hub says
+            raise ModelError(
+                "hub.card_refused",
+                f"'{address}': the Hub refuses the model card: {reason_of(problem)}"
+                "\n  the license must be a name of the Hub; to see the card: gansmith export MODEL --to hub-folder",
+            ) from problem
         status = getattr(getattr(problem, "response", None), "status_code", None)
         if status in (401, 403):
             raise ModelError(
@@ -155,6 +167,11 @@ def hub_errors(address: str) -> Iterator[None]:
             f"'{address}': the Hub cannot be used: {reason_of(problem)}"
             "\n  try again later; HF_HUB_OFFLINE=1 uses what was downloaded before",
         ) from problem
+
+
+def _in_cache(folder: Path) -> Path:
+    """Return the folder of a repository in the cache; those of its commits hold links to files beside them."""
+    return folder.parents[1]
 
 
 def _from_cache(hub: Any, address: str, repo: str, revision: str | None) -> HubModel:
@@ -197,7 +214,15 @@ def _check_size(address: str, sizes: dict[str, int | None], names: list[str], mo
 def _weights_listed(address: str, path: Path) -> list[str]:
     """Return the weights that a model.json lists; ModelError for other names than NAME.safetensors."""
     with model_errors(f"{address}: {MODEL_JSON}"):
-        names = [str(name) for name in read_json(path)["sha256"]]
+        record = read_json(path)
+    listed = record.get("sha256") if isinstance(record, dict) else None
+    if not isinstance(listed, dict) or not listed:
+        raise ModelError(
+            "hub.not_a_model",
+            f"'{address}' holds no model of gansmith: its {MODEL_JSON} lists no weights under 'sha256'"
+            "\n  check the name, or ask the author of the model",
+        )
+    names = list(listed)
     wrong = [name for name in names if not WEIGHTS.fullmatch(name)]
     if wrong:
         raise ModelError(
@@ -219,6 +244,6 @@ def _download(
             raise ModelError(
                 "hub.altered",
                 f"'{address}': {name} has {got:,} bytes, but the Hub says {sizes[name]:,}"
-                f"\n  remove {folder}, then try again",
+                f"\n  remove {_in_cache(folder)}, then try again",
             )
     return folder

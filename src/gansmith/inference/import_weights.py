@@ -82,12 +82,13 @@ def import_weights(
         raise ModelError("import.not_found", "no file with weights is given\n  pass a .safetensors or .pth file")
     before = load_recipe(recipe, tuple(overrides))
     found: dict[str, list[_Layer]] = {}
+    extra: dict[str, list[str]] = {}
     for file in files:
-        for layers in _networks_in(file):
+        for layers, others in _networks_in(file):
             side = DISCRIMINATOR if layers[-1].weight.shape[0] == 1 else GENERATOR
             if side in found:
                 raise ModelError("import.two_of_a_kind", f"'{file}' holds a second {side}\n  pass one of each")
-            found[side] = layers
+            found[side], extra[side] = layers, others
     sizes: dict[str, Any] = {}
     for side, layers in found.items():
         sizes |= _sizes(layers, side, before, len(classes), str(files[0]))
@@ -110,15 +111,15 @@ def import_weights(
     spec = DataSpec(files[0].stem, int(side_px[0]), int(side_px[-1]), chosen.data.channels or 1, 0, names, "")
     with torch.device("meta"):
         networks = chosen.method.build(spec).networks
-    tensors = {
-        side: _matched(layers, networks[side], _Labels(num_classes, labels_first and side == GENERATOR), str(files[0]))
-        for side, layers in found.items()
-    }
+    tensors = {}
+    for side, layers in found.items():
+        labels = _Labels(num_classes, labels_first and side == GENERATOR)
+        tensors[side] = _matched(layers, extra[side], networks[side], labels, str(files[0]))
     return Model(make_record(chosen.name, chosen.method, spec, 0, 0.0), tensors, "cpu")
 
 
-def _networks_in(file: Path) -> list[list[_Layer]]:
-    """Return the layers of each network in a file, in its order."""
+def _networks_in(file: Path) -> list[tuple[list[_Layer], list[str]]]:
+    """Return the layers of each network in a file, in its order, and its tensors that are of no layer with weights."""
     if not file.is_file():
         raise ModelError("import.not_found", f"'{file}' is not a file\n  pass a .safetensors or .pth file")
     if file.suffix.lower() not in (".safetensors", *PICKLED):
@@ -143,7 +144,10 @@ def _networks_in(file: Path) -> list[list[_Layer]]:
     for layers in networks.values():
         named = [_Layer(name, each) for name, each in layers.items() if "weight" in each and each["weight"].ndim > 0]
         if any(not each.is_norm and not each.is_embedding for each in named):
-            out.append([*(each for each in named if each.is_embedding), *(e for e in named if not e.is_embedding)])
+            ordered = [*(each for each in named if each.is_embedding), *(e for e in named if not e.is_embedding)]
+            rest = {name: each for name, each in layers.items() if "weight" not in each}
+            others = [(f"{name}.{own}".strip("."), each[own]) for name, each in rest.items() for own in each]
+            out.append((ordered, [f"{name} ({_shape(tensor)})" for name, tensor in others if tensor.ndim]))
     if not out:
         raise ModelError(
             "import.no_weights",
@@ -250,8 +254,13 @@ def _sizes(layers: list[_Layer], side: str, recipe: Recipe, known_classes: int, 
     return out | {f"{head}.norm_first": is_normed[0]} if side == DISCRIMINATOR else out
 
 
-def _matched(layers: list[_Layer], network: nn.Module, labels: "_Labels", where: str) -> dict[str, Tensor]:
-    """Return the tensors of a network from the layers of a file; ModelError, which lists what does not match."""
+def _matched(
+    layers: list[_Layer], others: list[str], network: nn.Module, labels: "_Labels", where: str
+) -> dict[str, Tensor]:
+    """Return the tensors of a network from the layers of a file; ModelError, which lists what does not match.
+
+    ``others`` are tensors that no layer holds.
+    """
     embedding = next((layer.weight for layer in layers if layer.is_embedding), None)
     sources = [layer for layer in layers if not layer.is_embedding]
     targets: dict[str, dict[str, Tensor]] = {}
@@ -280,12 +289,15 @@ def _matched(layers: list[_Layer], network: nn.Module, labels: "_Labels", where:
                     wrong.append(f"{layer.name}.{own}: {_shape(got[own])}, the recipe has {_shape(tensor)}")
             wrong += [f"{layer.name}: extra {own}" for own in got if own not in targets[name]]
             out |= {f"{name}.{own}": tensor.contiguous() for own, tensor in got.items()}
+    hint = "pass another --recipe, or KEY=VALUE such as padding=0 or size=32x48"
+    if others and not wrong:
+        hint = "remove spectral norm or weight norm from the network before you save its state dict"
+    wrong += [f"extra: {each}" for each in others]
     if wrong:
         raise ModelError(
             "import.unfit",
             f"'{where}' does not fit the recipe: {counted(len(wrong), 'difference')}"
-            f"\n  {some_of(wrong, SHOWN, '; ')}"
-            "\n  pass another --recipe, or KEY=VALUE such as padding=0 or size=32x48",
+            f"\n  {some_of(wrong, SHOWN, '; ')}\n  {hint}",
         )
     return out
 

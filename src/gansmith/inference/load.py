@@ -20,7 +20,7 @@ from gansmith.recipes.load import read_run_recipe
 from gansmith.runs.checkpoint import Checkpoint, weights_of
 from gansmith.runs.folder import RECORD, RunFolder, find_checkpoint, is_run
 
-MODEL_ENDINGS = (ENDING, ".safetensors", ".pt", ".pth", ".pkl")  # the last three are refused
+MODEL_ENDINGS = (ENDING, ".safetensors", ".pt", ".pth", ".pkl", ".pt2")  # the last four are refused
 
 
 def is_model(path: str | Path) -> bool:
@@ -41,12 +41,18 @@ def load_model(path: str | Path, device: str = "auto") -> Model:
     For a run this is its best checkpoint, or the checkpoint that ``path`` names. A run without a readable checkpoint
     gives its model folder, with a GansmithWarning. Raises ModelError, or CheckpointError for a run without either.
     """
-    address = str(path)
-    if is_hub_address(path):
-        found = fetch(path)
-        address, path = found.address, found.folder
-    model = _load(Path(path), device)
-    model.origin = Origin(address, Path(path))
+    if not is_hub_address(path):
+        model = _load(Path(path), device)
+        model.origin = Origin(str(path), Path(path))
+        return model
+    found = fetch(path)
+    try:
+        model = _load(found.folder, device)
+    except ModelError as problem:
+        if problem.code != "model.altered":
+            raise
+        raise found.damaged(problem) from problem
+    model.origin = Origin(found.address, found.folder)
     return model
 
 
@@ -74,6 +80,12 @@ def _load(path: Path, device: str) -> Model:
             "model.pickled",
             f"'{path}' is pickled, and pickled files can run code: gansmith does not load them"
             "\n  a state dict of another program becomes a model with: gansmith import WEIGHTS.pth --recipe dcgan",
+        )
+    if path.is_file() and path.suffix.lower() == ".pt2":
+        raise ModelError(
+            "model.pickled",
+            f"'{path}' is a program for torch.export.load, which can run code of the file: gansmith does not load it"
+            "\n  pass the model that it was exported from, or export that --to onnx or safetensors",
         )
     if path.is_file():
         what = "is not a model"

@@ -46,7 +46,9 @@ def reason_of(problem: Exception) -> str:
         return f"it holds more than tensors, numbers and containers: {found[1]}"
     if type(problem).__name__ == "UnpicklingError":
         return "it holds more than tensors, numbers and containers"
-    if isinstance(problem, EOFError | KeyError):
+    if "TorchScript" in text:
+        return "it is a program of TorchScript, not a state dict"
+    if isinstance(problem, EOFError | KeyError) or "PytorchStreamReader" in text:
         return "it is damaged, or no file of PyTorch"
     return f"{type(problem).__name__}: {text.partition(chr(10))[0]}"
 

@@ -34,6 +34,7 @@ PREVIEWS = {  # of translation methods: contents of preview.png
 PLACEHOLDER = (
     "The license `other` above is a placeholder. Replace it by a license that the rights in the training images allow."
 )
+NO_DATASET_ID = re.compile(r"[^A-Za-z0-9_./-]+")  # the Hub refuses a card with other characters in its data sets
 FOLDER_NOTE = "`FOLDER` is the folder of this file."
 PLACEHOLDER_NOTE = "# 'other' is a placeholder: choose a license that the rights in the training images allow.\n"
 NOT_EVALUATED = (
@@ -87,7 +88,7 @@ def published(card: str, *, license: str, repo: str, dataset: str, evaluation: E
         values["license"], text = license, text.replace(PLACEHOLDER, f"License: `{plain(license)}`.")
     if repo:
         text = text.replace(f"{FOLDER_NOTE} ", "").replace("FOLDER", f"hf:{repo}")
-    values["datasets"] = [dataset]
+    values["datasets"] = [NO_DATASET_ID.sub("-", dataset).strip("-.") or "images"]
     if evaluation is not None:
         protocol, task = evaluation.protocol, values.get("pipeline_tag", "unconditional-image-generation")
         scores = [

@@ -54,7 +54,7 @@ class RunResult(BaseModel):
     finished: bool  # false: a signal paused the run
     signal: str | None  # name of that signal
     ended_by: VerdictName | None  # the verdict that ended the run before its length
-    kimg: float  # of the last row of log.jsonl
+    kimg: float  # that the run has reached
     verdict: VerdictName | None  # of the last snapshot
     best: dict[str, float | str | None] | None  # the snapshot with the lowest fd, which became the model
     model: str | None  # folder of the finished model
