@@ -38,6 +38,11 @@ def groups(tmp_path, monkeypatch):
             {"cpu,cpuacct/docker/a/cpu.cfs_quota_us": "400000\n", "cpu,cpuacct/docker/a/cpu.cfs_period_us": "100000\n"},
             4,
         ),
+        (
+            "4:cpuacct,cpu:/a\n",
+            {"cpuacct,cpu/a/cpu.cfs_quota_us": "200000\n", "cpuacct,cpu/a/cpu.cfs_period_us": "100000\n"},
+            2,
+        ),
         ("", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
         ("no colons", {"cpu.max": "not numbers"}, 8),
         ("0::/\n", {"cpu.max": "100000 0\n"}, 8),

@@ -21,7 +21,7 @@ import numpy as np
 import PIL
 from filelock import FileLock, Timeout
 
-from gansmith.core.atomic_files import commit_bytes, is_disk_full
+from gansmith.core.atomic_files import commit_bytes, if_supported, is_disk_full
 from gansmith.core.errors import DataError, DiskFullError, GansmithError
 from gansmith.core.randomness import derive_seed
 from gansmith.data.base import DataOptions, Item, Payload, Source
@@ -254,7 +254,7 @@ class StreamedPixels:
     def _alone(self, piece: int, wait_sec: float = -1) -> Iterator[None]:
         """Hold the lock of a piece; Timeout if another process or thread has it for longer (-1: wait for ever)."""
         lock = FileLock(self._path(piece).with_suffix(".lock"), timeout=wait_sec)
-        with contextlib.suppress(NotImplementedError):  # without locks, processes decode the same pieces
+        with if_supported("locks", "several processes decode the same images", self.folder):
             lock.acquire()
         try:
             yield
