@@ -129,11 +129,36 @@ def test_the_training_part_is_read_with_the_classes_below_it(tmp_path, other, ki
 
 
 @pytest.mark.parametrize(
-    ("train", "other"), [("train2017", "val2017"), ("training_set", "test_set"), ("images_train", "images_val")]
+    ("train", "other"),
+    [("train2017", "val2017"), ("training_set", "test_set"), ("images_train", "images_val"), ("trainval", "test")],
 )
 def test_parts_have_other_names_too(tmp_path, train, other):
     listing = listed(write(tmp_path / "set", images(f"{train}/cat/a.png", f"{train}/dog/b.png", f"{other}/cat/c.png")))
     assert labels_of(listing) == {"cat/a.png": "cat", "dog/b.png": "dog"}
+
+
+def test_parts_below_the_classes(tmp_path, prose):
+    files = images(*(f"{kind}/{part}/{n}.png" for kind in ("cat", "dog") for part in ("train", "test") for n in (1, 2)))
+    listing = listed(write(tmp_path / "set", files))
+    assert labels_of(listing) == {f"{kind}/train/{n}.png": kind for kind in ("cat", "dog") for n in (1, 2)}
+    prose("parts below the classes", "\n".join(listing.notes))
+    other = write(tmp_path / "other", images("cat/train/1.png", "cat/test/2.png", "dog/3.png"))
+    assert len(listed(other).items) == 3, "not every class has parts"
+
+
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        (("train_A", "train_B", "test_A", "test_B"), "train_A"),
+        (("A/train", "A/val", "B/train", "B/val"), "A/train"),
+    ],
+)
+def test_two_domains_have_other_names_too(tmp_path, names, first):
+    folder = write(tmp_path / "set", images(*(f"{name}/{number}.png" for name in names for number in range(3))))
+    with pytest.raises(DataError, match=f"--from '{folder}/{first}'"):
+        listed(folder)
+    assert sides_of(folder) == (folder / first, folder / first.replace("A", "B"))
+    assert listed(folder, labels="folders").classes
 
 
 @pytest.mark.parametrize("names", [("class0", "class1", "class2"), ("n01440764", "n01443537", "n01484850"), ("A", "B")])
@@ -199,6 +224,11 @@ def test_a_part_may_be_named_and_parts_without_train_are_no_classes(tmp_path):
         ("00", "3f", "9c", "ab"),
         ("gif", "png"),
         ("32x32", "64x64"),
+        ("run_a", "run_b"),
+        ("part-aa", "part-ab"),
+        ("Chapter 1", "Chapter 2"),
+        ("DSC_0001", "DSC_0100"),
+        ("split1", "split2"),
     ],
 )
 def test_folders_that_are_no_kinds_are_no_classes_unasked(tmp_path, names):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from gansmith.core.errors import DiskFullError, GansmithWarning
@@ -108,6 +109,18 @@ def if_supported(feature: str, consequence: str, path: Path, *more: int) -> Iter
             _said.add(feature)
             text = f"the file system of '{path}' does not support {feature}: {consequence}"
             warnings.warn(GansmithWarning(text), stacklevel=4)
+
+
+def file_lock(path: Path, wait_sec: float = -1) -> FileLock:
+    """Return a lock of the system; Timeout if another process has it for longer than ``wait_sec`` (-1: wait for ever).
+
+    Where the file system has no locks, the library would take the existence of the file for one. If a process was
+    killed on another machine, that file would stay for ever.
+    """
+    try:
+        return FileLock(path, timeout=wait_sec, fallback_to_soft=False)
+    except TypeError:  # an older version, which does not fall back
+        return FileLock(path, timeout=wait_sec)
 
 
 def is_disk_full(problem: BaseException) -> bool:
