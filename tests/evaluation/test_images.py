@@ -11,7 +11,8 @@ from PIL import Image
 
 import gansmith
 from gansmith.cli.evaluate import _lines
-from gansmith.evaluation.evaluate import EvaluationOptions
+from gansmith.core.errors import GansmithError
+from gansmith.evaluation.evaluate import EvaluationOptions, chosen_metrics
 from gansmith.evaluation.result import Evaluation
 from gansmith.inference.load import is_model
 from toy_extractor import registered_toy
@@ -46,6 +47,13 @@ def files(folder: Path, pixels: np.ndarray, ending: str) -> Path:
 
 def evaluation(judged: Path, reference: Path, options: EvaluationOptions = TOY) -> Evaluation:
     return gansmith.evaluate(judged, reference, options=options, progress=False)[0]
+
+
+def test_a_number_names_its_metric():
+    names = [metric.kind for metric in chosen_metrics(("fd", "fid", "frechet", "recall", "swd"))]
+    assert names == ["frechet", "precision_recall", "sliced_wasserstein"]
+    with pytest.raises(GansmithError, match="unknown metric 'kld'"):
+        chosen_metrics(("kld",))
 
 
 @pytest.mark.slow
