@@ -12,6 +12,7 @@ from PIL import Image
 import gansmith
 from gansmith.cli.evaluate import _lines
 from gansmith.core.errors import GansmithError
+from gansmith.evaluation import images
 from gansmith.evaluation.evaluate import EvaluationOptions, chosen_metrics
 from gansmith.evaluation.result import Evaluation
 from gansmith.inference.load import is_model
@@ -153,6 +154,14 @@ def test_few_images_give_what_means_something_and_very_few_are_refused(refused, 
         evaluation(arrays(tmp_path / "five.npz", noise(5, 1)), reference)
     with refused("metric.evidence_missing"):
         evaluation(tmp_path / "a.npz", reference, FD)
+
+
+def test_too_few_images_are_refused_before_an_extractor_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "extractor_for", None)
+    few, many = arrays(tmp_path / "a.npz", noise(19, 1)), arrays(tmp_path / "b.npz", noise(120, 2))
+    for judged, reference in ((few, many), (many, few)):
+        with pytest.raises(GansmithError, match="would mean anything"):
+            evaluation(judged, reference, EvaluationOptions())
 
 
 @pytest.mark.slow

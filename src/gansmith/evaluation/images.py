@@ -125,6 +125,8 @@ def evaluate_images(
     start = time.monotonic()
     judged, reference, chosen = sets.judged, sets.reference, chosen_metrics(options.metrics)
     seen = sets.training or reference
+    if not options.metrics and min(len(judged), len(reference)) < min(metric.least for metric in chosen):
+        raise _too_few(len(judged), len(reference), chosen)  # before an extractor is trained
     words = _words(sets)
     if not options.features and default_extractor(seen.spec) == "own" and any(metric.by_features for metric in chosen):
         if len(seen) < FEWEST:
