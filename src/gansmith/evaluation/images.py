@@ -208,8 +208,9 @@ def _words(sets: ImageSets) -> list[str]:
     pairs = (("judged", sets.judged), ("reference", sets.reference))
     out = [f"{name} images: {line}" for name, data in pairs for line in data.summary.not_used()]
     now = f"{spec.height} x {spec.width} px {spec.kind_words}"
+    shape = (spec.height, spec.width, spec.channels)
     for name, native in (("judged", sets.judged_native), ("reference", sets.reference_native)):
-        if spec.is_points or (native.is_uniform and str(native) == now):
+        if spec.is_points or (native.is_uniform and (native.height, native.width, native.channels) == shape):
             continue
         before = str(native) if native.is_uniform else "of mixed sizes"
         is_small = native.height < spec.height or native.width < spec.width
