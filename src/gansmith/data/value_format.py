@@ -188,7 +188,8 @@ def _dark_notes(infos: Sequence[ImageInfo], options: DataOptions) -> list[str]:
     names = ["sources", "targets"] if options.direction == "source-target" else ["targets", "sources"]
     notes = []
     for side, extremes in enumerate(sides):
-        if (top := max(high for _, high in extremes)) < DIM:
+        vary = sum(high > low for low, high in extremes) * 2 > len(extremes)
+        if vary and (top := max(high for _, high in extremes)) < DIM:
             name = f"the {names[side]}" if len(sides) > 1 else "the images"
             asked = f"{top}/0:255" if name == "the sources" else f"255/0:{top}" if len(sides) > 1 else str(top)
             notes.append(
