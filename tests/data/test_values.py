@@ -122,6 +122,12 @@ def test_masks_and_label_maps_are_seen_and_not_mixed(tmp_path, most, prose):
     prose("summary of label maps", "\n".join(data.summary.lines()))
 
 
+def test_label_maps_without_0_are_seen(tmp_path):
+    maps = (DRAW.random((12, 20, 20)) * 9 + 3).astype(np.uint8)
+    data = open_data(folder_of(tmp_path, ".png", map(png, maps)), DataOptions(size=16))
+    assert (data.spec.values.low, data.spec.values.high) == ((0.0,), (11.0,))
+
+
 def test_pictures_stay_ordinary(tmp_path):
     dark = (SHADES[..., 0] * 60 + 3).astype(np.uint8)  # without a background of 0
     full = (SHADES[..., 0] * 255).astype(np.uint8)

@@ -129,10 +129,13 @@ def pictures_of(infos: Sequence[ImageInfo], options: DataOptions) -> Sequence[Im
 
 
 def _is_dim(extremes: Sequence[tuple[int, int]]) -> bool:
-    """Say whether pictures would be nearly black: none reaches a quarter of white, and most begin at 0, as masks do."""
-    return max(high for _, high in extremes) < DIM and sum(high > low == 0 for low, high in extremes) * 2 > len(
-        extremes
-    )
+    """Say whether pictures would be nearly black, and are no dark photos.
+
+    None reaches a quarter of white; most begin at 0, as masks do, or all have few values, as label maps do.
+    """
+    top, most = max(high for _, high in extremes), len(extremes) / 2
+    begin_at_0, vary = sum(high > low == 0 for low, high in extremes), sum(high > low for low, high in extremes)
+    return top < DIM and (begin_at_0 > most or (top < FEW_VALUES and vary > most))
 
 
 def infer_values(
