@@ -188,6 +188,15 @@ def test_masks_beside_images_are_no_images(tmp_path, prose):
     assert len(listed(few).items) == 7
 
 
+def test_several_images_of_each_name_are_said(tmp_path, prose):
+    sides = {**numbered("{:04d}.input.png", 6), **numbered("{:04d}.target.png", 6)}
+    listing = listed(tarred(tmp_path / "set.tar", sides))
+    assert len(listing.items) == 12
+    prose("several images of each name", "\n".join(listing.notes))
+    frames = write(tmp_path / "frames", {f"clip{a}.{b:04d}.png": png(b) for a in range(6) for b in range(9)})
+    assert listed(frames).notes == ()
+
+
 def test_captions_are_no_classes_however_few(tmp_path):
     rows = "".join(json.dumps({"file_name": f"{at}.png", "text": f"photo {at}"}) + "\n" for at in range(4))
     listing = listed(write(tmp_path / "set", {**numbered("{}.png", 4), "metadata.jsonl": rows.encode()}))

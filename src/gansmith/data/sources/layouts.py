@@ -3,7 +3,7 @@
 import calendar
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,6 +40,7 @@ AUTOMATIC_TABLES = (
 OTHER_TABLES = frozenset({".xlsx", ".xls", ".ods", ".parquet", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".sqlite", ".db"})
 MOST_IN_ONE, FEWEST_OF_CLASS = 0.98, 50  # a folder with nearly all images, and others with few, are no classes
 MOST_LOOSE = 0.01  # share of images beside folders that are classes; more are no classes
+FEWEST_TWINS, MOST_TWINS = 4, 4  # names with several images each, and images of a name
 MOST_TEXTS = 10  # text files whose beginning is looked at
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES, MAX_JSON_LISTS = 64 * 10**6, 8 * 10**6  # of dataset.json; the lists of ImageNet are 1.3 million
@@ -193,7 +194,7 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
     images, others, notes, are_arrays = _sorted_out(files)
     images, split_notes = _training_part(_stripped(images), files)
     images, companion_notes = _without_companions(images)
-    notes += [*split_notes, *companion_notes]
+    notes += [*split_notes, *companion_notes, *_twin_notes(images)]
     _refuse_mostly_left_out(files, images, others, options)
     images = sorted(_stripped(images), key=lambda image: image.name.split("/") if files.shards else [*image.parts])
     plain = Listing(tuple(Item(image.name, -1, image.locator) for image in images))
@@ -317,6 +318,19 @@ def _without_companions(images: list[_Image]) -> tuple[list[_Image], list[str]]:
         return images, []
     counts = ", ".join(f"{number:,} NAME{ending}" for ending, number in others.most_common())
     return kept, [f"not used: {counts} beside the images; to learn from pairs, put them into a folder of their own"]
+
+
+def _twin_notes(images: list[_Image]) -> list[str]:
+    """Return a note if most names have the same few images each, such as X.input.png and X.target.png."""
+    ends: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for image in images:
+        name, _, end = image.parts[-1].partition(".")
+        ends[(*image.parts[:-1], name)].append(end)
+    ((kinds, count),) = Counter(tuple(sorted(each)) for each in ends.values()).most_common(1)
+    if count < max(FEWEST_TWINS, len(ends) / 2) or not 1 < len(kinds) <= MOST_TWINS:
+        return []
+    told = ", ".join(f"NAME.{kind}" for kind in kinds)
+    return [f"{told}: {len(kinds)} images for each name, all taken; for pairs put each kind into a folder of its own"]
 
 
 def _refuse_sides(images: list[_Image], where: str) -> None:
