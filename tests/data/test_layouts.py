@@ -355,6 +355,11 @@ def test_tables_that_are_not_used_are_named(tmp_path):
     assert listing.ignored == {".csv file": 1, ".txt file": 1}
 
 
+def test_a_file_of_a_package_manager_is_no_table(tmp_path):
+    folder = write(tmp_path / "set", {**images("dist/tag.png", "dist/name.png"), "package.json": '{"name": "tag"}'})
+    assert listed(folder).notes == ()
+
+
 def test_a_table_that_the_user_names(refused, tmp_path, monkeypatch):
     table = "who,species,what\na,cat,4\nb,dog,4\n"
     folder = write(tmp_path / "set", {**images("a.png", "b.png"), "mine.csv": table})

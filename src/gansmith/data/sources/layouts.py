@@ -40,6 +40,8 @@ AUTOMATIC_TABLES = (
 OTHER_TABLES = frozenset({".xlsx", ".xls", ".ods", ".parquet", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".sqlite", ".db"})
 MOST_IN_ONE, FEWEST_OF_CLASS = 0.98, 50  # a folder with nearly all images, and others with few, are no classes
 MOST_LOOSE = 0.01  # share of images beside folders that are classes; more are no classes
+# Files of package managers, which quote names in which an image may be called too.
+NO_TABLES = frozenset({"package.json", "package-lock.json", "composer.json", "bower.json", "component.json"})
 FEWEST_TWINS, MOST_TWINS = 4, 4  # names with several images each, and images of a name
 MOST_TEXTS = 10  # text files whose beginning is looked at
 STYLEGAN_FILE = "dataset.json"
@@ -590,6 +592,7 @@ def _unused_tables(files: Files, others: list[tuple[str, Any]], labels: _LabelFi
     tables = [name for name, _ in entries if ending_of(name) in TABLE_ENDINGS and ending_of(name) != ".json"]
     # Most texts and .json files beside images are no tables.
     perhaps = [(name, place) for name, place in _near(entries, images) if ending_of(name) in (".txt", ".json")]
+    perhaps = [entry for entry in perhaps if PurePosixPath(entry[0]).name not in NO_TABLES]
     if len(perhaps) <= MOST_TEXTS:
         stems = {PurePosixPath(image.parts[-1]).stem for image in images}
         tables += [name for name, locator in perhaps if _names_images(files.open, locator, stems)]
