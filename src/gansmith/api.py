@@ -3,6 +3,7 @@
 import math
 import os
 import re
+import shlex
 import shutil
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -323,10 +324,10 @@ def resume(
 
     A run with a time limit has the time that its earlier commands left; pauses do not count, except with ``until``.
     ``kimg`` changes the length, ``device`` the device; None is the one before. ``accept_changes`` continues although
-    recipe, data, torch, threads or device changed. The log records all of it. ``loggers`` replaces the loggers of the
-    run; [] ends all of them. ``save_every_minutes`` replaces that of the run. ``store`` is an address in object storage
-    that gets a copy of the run at each checkpoint; a folder that does not exist is fetched from it. ``on_event`` and
-    ``progress`` are those of ``train``.
+    recipe, data, torch, threads or device changed, or the device before is not there. The log records all of it.
+    ``loggers`` replaces the loggers of the run; [] ends all of them. ``save_every_minutes`` replaces that of the run.
+    ``store`` is an address in object storage that gets a copy of the run at each checkpoint; a folder that does not
+    exist is fetched from it. ``on_event`` and ``progress`` are those of ``train``.
     Raises CheckpointError for a folder that cannot be continued exactly.
     """
     began = clock.began()
@@ -337,7 +338,18 @@ def resume(
     record = run.record
     load_plugins(record.plugin_files)
     known = record.numerics
-    runtime = start_runtime(device or known.device, known.precision, compiled=known.compiled)
+    try:
+        runtime = start_runtime(device or known.device, known.precision, compiled=known.compiled)
+    except GansmithError as problem:
+        if device is not None or problem.code != "machine.device_missing":
+            raise
+        if not accept_changes:
+            raise GansmithError(
+                problem.code,
+                f"{str(problem).splitlines()[0]}, which '{run.path}' was trained on"
+                f"\n  to go on with another one: gansmith resume {shlex.quote(str(run.path))} --accept-changes",
+            ) from problem
+        runtime = start_runtime("auto", known.precision, compiled=known.compiled)
     specs = _checked(record.loggers if loggers is None else loggers, runtime)
     with _surroundings(on_event, progress, runtime, _store_for(store, runtime, new=False)) as around:
         stopped_by = resume_run(

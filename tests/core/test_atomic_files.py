@@ -65,6 +65,43 @@ def test_a_file_system_that_refuses_modes_or_the_flush_of_a_folder(tmp_path, mon
     assert (tmp_path / "run.json").read_text() == "2\n"
 
 
+@pytest.mark.parametrize(
+    ("call", "number"),
+    [
+        ("fsync", errno.EINVAL),
+        ("fsync", errno.ENOSYS),
+        ("chmod", errno.EACCES),
+        ("open", errno.EACCES),
+        ("open", errno.EISDIR),
+    ],
+)
+def test_other_refusals_of_such_file_systems(tmp_path, monkeypatch, call, number):
+    """A file cannot be flushed; a mode is not permitted; a folder cannot be opened."""
+    monkeypatch.setattr(atomic_files, "_said", set())
+    real = getattr(os, call)
+
+    def refuse(where: int | str | Path, *more: int) -> int | None:
+        if call != "open" or Path(where) == tmp_path:
+            raise OSError(number, os.strerror(number))
+        return real(where, *more)
+
+    monkeypatch.setattr(os, call, refuse)
+    with pytest.warns(GansmithWarning):
+        commit_json(tmp_path / "run.json", 1)
+    commit_json(tmp_path / "run.json", 2)  # a second warning would be an error
+    assert (tmp_path / "run.json").read_text() == "2\n"
+
+
+def test_a_disk_that_fails_to_flush_a_file_is_an_error(tmp_path, monkeypatch):
+    def refuse(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="Input/output error"):
+        commit_json(tmp_path / "run.json", 1)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_without_rights_is_an_error(tmp_path, monkeypatch):
     def refuse(*_: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")

@@ -2,8 +2,9 @@ import os
 
 import pytest
 
-from gansmith.core import cpus
+from gansmith.core import cpus, runtime
 from gansmith.core.cpus import available_cpus
+from gansmith.core.errors import GansmithWarning
 
 
 @pytest.fixture
@@ -38,6 +39,11 @@ def groups(tmp_path, monkeypatch):
             {"cpu,cpuacct/docker/a/cpu.cfs_quota_us": "400000\n", "cpu,cpuacct/docker/a/cpu.cfs_period_us": "100000\n"},
             4,
         ),
+        (
+            "4:cpuacct,cpu:/a\n",
+            {"cpuacct,cpu/a/cpu.cfs_quota_us": "200000\n", "cpuacct,cpu/a/cpu.cfs_period_us": "100000\n"},
+            2,
+        ),
         ("", {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
         ("no colons", {"cpu.max": "not numbers"}, 8),
         ("0::/\n", {"cpu.max": "100000 0\n"}, 8),
@@ -52,3 +58,14 @@ def test_affinity(groups, monkeypatch):
     groups("0::/\n", {"cpu.max": "400000 100000\n"})
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
     assert available_cpus() == 1
+
+
+def test_more_threads_than_cpus_are_said(monkeypatch, prose):
+    monkeypatch.setenv("OMP_NUM_THREADS", "16")
+    monkeypatch.setattr(runtime, "threads", lambda: 16)
+    monkeypatch.setattr(runtime, "available_cpus", lambda: 1)
+    with pytest.warns(GansmithWarning) as said:
+        runtime.start_runtime("cpu")
+    prose("more threads than CPUs", str(said[0].message))
+    monkeypatch.setattr(runtime, "available_cpus", lambda: 16)
+    runtime.start_runtime("cpu")

@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from gansmith.core.file_names import can_be_path, escaped, path_of, printable
+from gansmith.core.file_names import can_be_path, escaped, in_home, path_of, printable
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,13 @@ def test_text_is_a_path_again(tmp_path):
         assert path_of(escaped(path)) == path
     assert path_of(tmp_path / "missing") == tmp_path / "missing"
     assert can_be_path("猫")
+
+
+def test_a_name_may_begin_with_a_tilde(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert path_of("~no-such-user") == Path("~no-such-user")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert path_of("~/a") == in_home("~/a") == tmp_path / "a"
 
 
 def test_a_locale_without_letters_gives_the_same_text(tmp_path):

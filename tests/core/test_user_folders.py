@@ -56,6 +56,29 @@ def test_a_home_folder_that_cannot_be_written_to(monkeypatch, tmp_path, prose):
     prose("home folder that cannot be written to", without_number(said[0]))
 
 
+def test_a_home_folder_that_is_closed_to_this_user(monkeypatch, tmp_path):
+    """In a container with another user id HOME is often still that of root."""
+    monkeypatch.setenv("HOME", str(tmp_path / "closed" / "home"))
+    (tmp_path / "closed").mkdir()
+    real = os.stat
+
+    def stat_of(path: str | Path, **keywords: bool) -> os.stat_result:
+        if not isinstance(path, int) and (tmp_path / "closed") in Path(path).parents:
+            raise PermissionError(13, "Permission denied")
+        return real(path, **keywords)
+
+    monkeypatch.setattr(user_folders.os, "stat", stat_of)
+    monkeypatch.setattr(user_folders.os, "access", lambda path, _: Path(path) != tmp_path / "closed")
+    with pytest.warns(GansmithWarning, match=r"closed/home/\.cache/gansmith' cannot be written to"):
+        assert folder() == tmp_path / f"gansmith-{os.getuid()}"
+
+
+def test_a_variable_below_a_home_folder_that_there_is_not(monkeypatch, tmp_path):
+    monkeypatch.setenv("GANSMITH_CACHE", "~no-such-user/cache")
+    with pytest.warns(GansmithWarning, match="there is no home folder"):
+        assert folder() == tmp_path / f"gansmith-{os.getuid()}"
+
+
 @pytest.mark.parametrize("taken", ["file", "link", "of another user"])
 def test_a_name_that_another_has_taken(monkeypatch, tmp_path, taken):
     monkeypatch.setattr(Path, "home", _without_home)

@@ -114,6 +114,15 @@ def test_links_are_followed_once(tmp_path):
     assert sorted(values(open_data(folder))) == [10, 20, 30, 40, 40]
 
 
+def test_a_folder_that_is_linked_too_keeps_its_own_name(tmp_path):
+    folder = write(tmp_path / "set", {"a/1.png": png(10), "b/2.png": png(20), "c/3.png": png(30)})
+    for name in ("b/link", "c/link"):
+        (folder / name).symlink_to(folder / "a")
+    data = open_data(folder)
+    assert data.spec.classes == ("a", "b", "c")
+    assert data.class_frequencies.tolist() == pytest.approx([1 / 3] * 3)
+
+
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz", "tgz"])
 def test_an_archive_is_its_folder(tmp_path, kind):
     path = tmp_path / f"set.{kind}"

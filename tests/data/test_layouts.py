@@ -129,11 +129,36 @@ def test_the_training_part_is_read_with_the_classes_below_it(tmp_path, other, ki
 
 
 @pytest.mark.parametrize(
-    ("train", "other"), [("train2017", "val2017"), ("training_set", "test_set"), ("images_train", "images_val")]
+    ("train", "other"),
+    [("train2017", "val2017"), ("training_set", "test_set"), ("images_train", "images_val"), ("trainval", "test")],
 )
 def test_parts_have_other_names_too(tmp_path, train, other):
     listing = listed(write(tmp_path / "set", images(f"{train}/cat/a.png", f"{train}/dog/b.png", f"{other}/cat/c.png")))
     assert labels_of(listing) == {"cat/a.png": "cat", "dog/b.png": "dog"}
+
+
+def test_parts_below_the_classes(tmp_path, prose):
+    files = images(*(f"{kind}/{part}/{n}.png" for kind in ("cat", "dog") for part in ("train", "test") for n in (1, 2)))
+    listing = listed(write(tmp_path / "set", files))
+    assert labels_of(listing) == {f"{kind}/train/{n}.png": kind for kind in ("cat", "dog") for n in (1, 2)}
+    prose("parts below the classes", "\n".join(listing.notes))
+    other = write(tmp_path / "other", images("cat/train/1.png", "cat/test/2.png", "dog/3.png"))
+    assert len(listed(other).items) == 3, "not every class has parts"
+
+
+@pytest.mark.parametrize(
+    ("names", "first"),
+    [
+        (("train_A", "train_B", "test_A", "test_B"), "train_A"),
+        (("A/train", "A/val", "B/train", "B/val"), "A/train"),
+    ],
+)
+def test_two_domains_have_other_names_too(tmp_path, names, first):
+    folder = write(tmp_path / "set", images(*(f"{name}/{number}.png" for name in names for number in range(3))))
+    with pytest.raises(DataError, match=f"--from '{folder}/{first}'"):
+        listed(folder)
+    assert sides_of(folder) == (folder / first, folder / first.replace("A", "B"))
+    assert listed(folder, labels="folders").classes
 
 
 @pytest.mark.parametrize("names", [("class0", "class1", "class2"), ("n01440764", "n01443537", "n01484850"), ("A", "B")])
@@ -161,6 +186,15 @@ def test_masks_beside_images_are_no_images(tmp_path, prose):
     prose("masks beside images", "\n".join(listing.notes).replace(str(tmp_path), ""))
     few = write(tmp_path / "few", {**numbered("{:04d}.jpg", 6), "0001_mask.jpg": png(1)})
     assert len(listed(few).items) == 7
+
+
+def test_several_images_of_each_name_are_said(tmp_path, prose):
+    sides = {**numbered("{:04d}.input.png", 6), **numbered("{:04d}.target.png", 6)}
+    listing = listed(tarred(tmp_path / "set.tar", sides))
+    assert len(listing.items) == 12
+    prose("several images of each name", "\n".join(listing.notes))
+    frames = write(tmp_path / "frames", {f"clip{a}.{b:04d}.png": png(b) for a in range(6) for b in range(9)})
+    assert listed(frames).notes == ()
 
 
 def test_captions_are_no_classes_however_few(tmp_path):
@@ -199,6 +233,11 @@ def test_a_part_may_be_named_and_parts_without_train_are_no_classes(tmp_path):
         ("00", "3f", "9c", "ab"),
         ("gif", "png"),
         ("32x32", "64x64"),
+        ("run_a", "run_b"),
+        ("part-aa", "part-ab"),
+        ("Chapter 1", "Chapter 2"),
+        ("DSC_0001", "DSC_0100"),
+        ("split1", "split2"),
     ],
 )
 def test_folders_that_are_no_kinds_are_no_classes_unasked(tmp_path, names):
@@ -314,6 +353,11 @@ def test_tables_that_are_not_used_are_named(tmp_path):
     listing = listed(folder)
     assert listing.notes == ("tables that are not used: HAM_metadata.csv; to take one: --labels 'HAM_metadata.csv'",)
     assert listing.ignored == {".csv file": 1, ".txt file": 1}
+
+
+def test_a_file_of_a_package_manager_is_no_table(tmp_path):
+    folder = write(tmp_path / "set", {**images("dist/tag.png", "dist/name.png"), "package.json": '{"name": "tag"}'})
+    assert listed(folder).notes == ()
 
 
 def test_a_table_that_the_user_names(refused, tmp_path, monkeypatch):

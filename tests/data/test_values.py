@@ -122,6 +122,12 @@ def test_masks_and_label_maps_are_seen_and_not_mixed(tmp_path, most, prose):
     prose("summary of label maps", "\n".join(data.summary.lines()))
 
 
+def test_label_maps_without_0_are_seen(tmp_path):
+    maps = (DRAW.random((12, 20, 20)) * 9 + 3).astype(np.uint8)
+    data = open_data(folder_of(tmp_path, ".png", map(png, maps)), DataOptions(size=16))
+    assert (data.spec.values.low, data.spec.values.high) == ((0.0,), (11.0,))
+
+
 def test_pictures_stay_ordinary(tmp_path):
     dark = (SHADES[..., 0] * 60 + 3).astype(np.uint8)  # without a background of 0
     full = (SHADES[..., 0] * 255).astype(np.uint8)
@@ -130,6 +136,7 @@ def test_pictures_stay_ordinary(tmp_path):
         data = open_data(folder_of(tmp_path / name, ".png", map(png, pixels)))
         assert data.spec.values is None
         assert (data.read(range(12))[..., 0] == pixels).all()
+        assert any("up to 62 of 255" in note for note in data.summary.notes) == (name == "dark")
 
 
 @pytest.mark.slow
@@ -265,6 +272,15 @@ def test_16_bit_gray_with_alpha(tmp_path):
     back = data.spec.values.in_units(data.read(range(6)))
     assert data.spec.channels == 4
     assert (back == both[..., [0, 0, 0, 1]]).all()
+
+
+def test_powers_without_a_logarithm_are_said(tmp_path, prose):
+    np.save(tmp_path / "power.npy", (10 ** (SHADES * 8 - 10)).astype(np.float32))
+    (note,) = (note for note in open_data(tmp_path / "power.npy").summary.notes if "lowest 1/255" in note)
+    prose("powers without a logarithm", note)
+    sparse = np.where(SHADES < 0.9, 0, SHADES * 1000).astype(np.float32)  # most values are the ground
+    np.save(tmp_path / "sparse.npy", sparse)
+    assert not any("lowest 1/255" in note for note in open_data(tmp_path / "sparse.npy").summary.notes)
 
 
 @pytest.mark.parametrize("factor", [1e-30, 1e-4, -1e-30])

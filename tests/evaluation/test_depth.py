@@ -47,6 +47,7 @@ def test_two_sets_are_compared_in_one_range(tmp_path, cache_folder, refused):
     )
     assert found.protocol.values.startswith("float32, -")
     assert found.protocol.fit.startswith("16 x 16 px gray, floats")
+    assert not any("were fitted" in word for word in found.words)
     np.save(tmp_path / "c.npy", blobs(120, 255).astype(np.uint8))
     with refused("metric.depth_differs"):
         api.evaluate(tmp_path / "a.npy", tmp_path / "c.npy", options=EvaluationOptions(metrics=("sliced_wasserstein",)))

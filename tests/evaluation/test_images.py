@@ -11,7 +11,9 @@ from PIL import Image
 
 import gansmith
 from gansmith.cli.evaluate import _lines
-from gansmith.evaluation.evaluate import EvaluationOptions
+from gansmith.core.errors import GansmithError
+from gansmith.evaluation import images
+from gansmith.evaluation.evaluate import EvaluationOptions, chosen_metrics
 from gansmith.evaluation.result import Evaluation
 from gansmith.inference.load import is_model
 from toy_extractor import registered_toy
@@ -46,6 +48,13 @@ def files(folder: Path, pixels: np.ndarray, ending: str) -> Path:
 
 def evaluation(judged: Path, reference: Path, options: EvaluationOptions = TOY) -> Evaluation:
     return gansmith.evaluate(judged, reference, options=options, progress=False)[0]
+
+
+def test_a_number_names_its_metric():
+    names = [metric.kind for metric in chosen_metrics(("fd", "fid", "frechet", "recall", "swd"))]
+    assert names == ["frechet", "precision_recall", "sliced_wasserstein"]
+    with pytest.raises(GansmithError, match="unknown metric 'kld'"):
+        chosen_metrics(("kld",))
 
 
 @pytest.mark.slow
@@ -145,6 +154,14 @@ def test_few_images_give_what_means_something_and_very_few_are_refused(refused, 
         evaluation(arrays(tmp_path / "five.npz", noise(5, 1)), reference)
     with refused("metric.evidence_missing"):
         evaluation(tmp_path / "a.npz", reference, FD)
+
+
+def test_too_few_images_are_refused_before_an_extractor_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "extractor_for", None)
+    few, many = arrays(tmp_path / "a.npz", noise(19, 1)), arrays(tmp_path / "b.npz", noise(120, 2))
+    for judged, reference in ((few, many), (many, few)):
+        with pytest.raises(GansmithError, match="would mean anything"):
+            evaluation(judged, reference, EvaluationOptions())
 
 
 @pytest.mark.slow

@@ -124,6 +124,25 @@ def test_what_is_done_is_skipped_and_what_was_cut_short_is_not_there(photos, tmp
     assert {path: path.read_bytes() for path in before} == before
 
 
+@pytest.mark.parametrize("ending", ["png", "jpg"])
+def test_a_result_that_was_cut_short_is_made_again(photos, tmp_path, ending):
+    options = WriteOptions(format=ending)
+    first, second, *_ = files = run([photos], tmp_path / "U", options=options).files
+    whole = [path.read_bytes() for path in files]
+    first.write_bytes(first.read_bytes()[:60])
+    second.write_bytes(b"")
+    written = run([photos], tmp_path / "U", options=WriteOptions(format=ending, resume=True))
+    assert written.already == len(files) - 2
+    assert [path.read_bytes() for path in written.files] == whole
+
+
+def test_a_name_without_an_ending_gets_one(tmp_path):
+    for name in ("scan", "1.2.840.7"):
+        Image.new("RGB", (8, 8), "red").save(tmp_path / name, "PNG")
+    written = run([tmp_path / "scan", tmp_path / "1.2.840.7"], tmp_path / "U")
+    assert [path.name for path in written.files] == ["scan.png", "1.2.840.7.png"]
+
+
 def test_results_below_the_sources_are_no_sources(photos, tmp_path, refused):
     out = photos / "large"
     run([photos], out)

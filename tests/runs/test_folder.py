@@ -223,7 +223,7 @@ def test_temporary_files_of_a_killed_process_are_removed(tmp_path):
     assert all(path.exists() for path in mine)
 
 
-@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EIO])
 def test_a_file_system_without_locks(tmp_path, monkeypatch, prose, number):
     """As Lustre and NFS may be."""
     import fcntl
@@ -237,4 +237,7 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch, prose, number):
     with pytest.warns(GansmithWarning) as said:
         run.lock()
     prose(f"a file system without locks, {errno.errorcode[number]}", str(said[0].message))
+    assert [each.category for each in said] == [GansmithWarning]
+    again = RunFolder(tmp_path / "a")  # a process on another machine, after this one was killed
+    again.lock()
     run.unlock()

@@ -322,7 +322,7 @@ def test_a_run_goes_on_on_another_device(paused, refused):
         api.resume(paused)
     with pytest.raises(CheckpointError, match="device: cuda -> cpu"):
         api.resume(paused, device="cpu")
-    assert api.resume(paused, device="cpu", accept_changes=True).finished
+    assert api.resume(paused, accept_changes=True).finished
     assert run.record.changes[0].changes == ("device: cuda -> cpu",)
     assert run.record.numerics.device == "cpu"
 

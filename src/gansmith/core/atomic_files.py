@@ -1,6 +1,6 @@
 """Write files atomically: to a temporary file, fsync, rename, fsync the folder."""
 
-# Some file systems (GCS FUSE, S3, CIFS, NFS, Lustre) refuse modes, locks, or fsync of a folder. That is said once.
+# Some file systems (GCS FUSE, S3, CIFS, NFS, Lustre) refuse modes, locks, or fsync. That is said once.
 
 import contextlib
 import errno
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from safetensors import SafetensorError
 
 from gansmith.core.errors import DiskFullError, GansmithWarning
@@ -35,7 +36,7 @@ def commit_file(path: Path, write: Callable[[Path], object], *, flush: bool = Tr
         write(temporary)
         if flush:
             sync_file(temporary)
-        with if_supported("file modes", "files keep the mode that it gives them", path):
+        with if_supported("file modes", "files keep the mode that it gives them", path, errno.EACCES):
             os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException as problem:
@@ -73,7 +74,7 @@ def sync_append(path: Path) -> int:
 
 def sync_file(path: Path) -> None:
     """Wait until a file's bytes are on disk."""
-    with open(path, "rb+") as file:
+    with open(path, "rb+") as file, if_supported("flushing a file", "a power cut may cost the newest files", path):
         os.fsync(file.fileno())
 
 
@@ -81,7 +82,8 @@ def sync_folder(folder: Path) -> None:
     """Wait until a folder's list of files is on disk."""
     if os.name == "nt":  # Windows cannot open folders; it journals renames
         return
-    with if_supported("flushing a folder", "a power cut may cost the newest files", folder):
+    refused = (errno.EACCES, errno.EBADF, errno.EISDIR)  # some refuse to open a folder at all
+    with if_supported("flushing a folder", "a power cut may cost the newest files", folder, *refused):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -93,17 +95,32 @@ _said = set[str]()
 
 
 @contextlib.contextmanager
-def if_supported(feature: str, consequence: str, path: Path) -> Iterator[None]:
-    """Go on where a file system refuses a feature; a GansmithWarning says so once for each feature."""
+def if_supported(feature: str, consequence: str, path: Path, *more: int) -> Iterator[None]:
+    """Go on where a file system refuses a feature; a GansmithWarning says so once for each feature.
+
+    ``more`` has numbers of errors beside NOT_SUPPORTED that mean the same for this feature.
+    """
     try:
         yield
     except (OSError, NotImplementedError) as problem:
-        if isinstance(problem, OSError) and problem.errno not in NOT_SUPPORTED:
+        if isinstance(problem, OSError) and problem.errno not in (*NOT_SUPPORTED, *more):
             raise
         if feature not in _said:
             _said.add(feature)
             text = f"the file system of '{path}' does not support {feature}: {consequence}"
             warnings.warn(GansmithWarning(text), stacklevel=4)
+
+
+def file_lock(path: Path, wait_sec: float = -1) -> FileLock:
+    """Return a lock of the system; Timeout if another process has it for longer than ``wait_sec`` (-1: wait for ever).
+
+    Where the file system has no locks, the library would take the existence of the file for one. If a process was
+    killed on another machine, that file would stay for ever.
+    """
+    try:
+        return FileLock(path, timeout=wait_sec, fallback_to_soft=False)
+    except TypeError:  # an older version, which does not fall back
+        return FileLock(path, timeout=wait_sec)
 
 
 def is_disk_full(problem: BaseException) -> bool:

@@ -23,7 +23,7 @@ def _quotas() -> list[float]:
     try:
         for line in OWN.read_text().splitlines():  # "0::/a/b", or "4:cpu,cpuacct:/a/b" in version 1
             _, controllers, path = line.split(":", 2)
-            if controllers in ("", "cpu,cpuacct", "cpu"):
+            if not controllers or "cpu" in controllers.split(","):  # "cpuacct,cpu" on some systems
                 below = CGROUPS / controllers / path.lstrip("/")
                 folders += [below, *below.parents]
     except (OSError, ValueError):

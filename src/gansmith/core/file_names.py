@@ -38,11 +38,16 @@ def printable(name: str | bytes | Path) -> str:
 def path_of(text: str | Path) -> Path:
     """Return the path that a text names; the text may come from ``escaped``, or from another locale."""
     raw = _bytes_of(str(text))
-    path = Path(os.fsdecode(raw)).expanduser()
+    path = in_home(os.fsdecode(raw))
     if path.exists():
         return path
-    unescaped = Path(os.fsdecode(_ESCAPED_BYTE.sub(lambda found: bytes([int(found[1], 16)]), raw))).expanduser()
+    unescaped = in_home(os.fsdecode(_ESCAPED_BYTE.sub(lambda found: bytes([int(found[1], 16)]), raw)))
     return unescaped if unescaped != path and unescaped.exists() else path
+
+
+def in_home(path: str | Path) -> Path:
+    """Return a path with ``~`` replaced by the home folder; unchanged where there is none, or ``~`` begins a name."""
+    return Path(os.path.expanduser(path))  # Path.expanduser raises an error there
 
 
 def can_be_path(text: str) -> bool:

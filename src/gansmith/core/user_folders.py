@@ -17,9 +17,9 @@ def user_folder(own: str, xdg: str, below_home: str) -> Path:
     Without a home folder that can be written to (containers, unknown user ids) it is a temporary folder; a
     GansmithWarning says so once.
     """
-    if os.environ.get(own):
-        return Path(os.environ[own]).expanduser()
     try:
+        if os.environ.get(own):
+            return Path(os.environ[own]).expanduser()
         folder = Path(os.environ.get(xdg) or Path.home() / below_home).expanduser() / "gansmith"
         if _is_writable(folder):
             return folder
@@ -36,7 +36,8 @@ def user_folder(own: str, xdg: str, below_home: str) -> Path:
 
 def _is_writable(folder: Path) -> bool:
     """Say whether files can be written to a folder, which may have to be made."""
-    there = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    # Not Path.exists, which raises an error below a folder that is closed to this user, as /root is to others.
+    there = next(each for each in (folder, *folder.absolute().parents) if os.path.exists(each))
     return there.is_dir() and os.access(there, os.W_OK | os.X_OK)
 
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired
 
 import numpy as np
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
-from gansmith.core.atomic_files import commit_json, sync_file, sync_folder
+from gansmith.core.atomic_files import commit_json, file_lock, sync_file, sync_folder
 from gansmith.core.errors import DataError
 from gansmith.core.plain_files import parse_json, read_json, sha256_of, text_lines
 from gansmith.core.registry import NotNegative, Positive
@@ -224,7 +224,7 @@ def building_folder() -> Iterator[Path]:
     """Yield a new folder to build an entry in; it is removed in the end, and by a later start after a kill."""
     remove_abandoned()
     folder = Path(tempfile.mkdtemp(prefix=".building-", dir=data_folder("entries")))
-    lock = FileLock(folder.with_name(folder.name + LOCK))
+    lock = file_lock(folder.with_name(folder.name + LOCK))
     with contextlib.suppress(OSError, NotImplementedError):  # without locks, age decides
         lock.acquire(timeout=0)
     try:
@@ -254,7 +254,7 @@ def remove_abandoned() -> None:
 
 def _is_free(lock: Path) -> bool:
     """Say whether no process holds a lock; where the file system has no locks, whether it is a day old."""
-    found = FileLock(lock)
+    found = file_lock(lock)
     try:
         found.acquire(timeout=0)
     except Timeout:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gansmith.core.errors import DataError, nearest
-from gansmith.core.file_names import escaped, path_of, printable
+from gansmith.core.file_names import escaped, in_home, path_of, printable
 from gansmith.core.object_storage import is_address
 from gansmith.data.base import Source
 from gansmith.data.datasets.base import data_sets, named_set
@@ -59,7 +59,7 @@ def find_source(source: DataName | Source, root: Path | None = None) -> Source:
     name = path.name.lower()
     if not path.exists():
         if shards := shards_named(str(source)):
-            return open_shards(shards, escaped(Path(source).expanduser().absolute()))
+            return open_shards(shards, escaped(in_home(source).absolute()))
         near = nearest(str(source), data_sets.names())
         if not near and path.parent.is_dir():
             near = nearest(printable(path.name), [printable(entry.name) for entry in path.parent.iterdir()])

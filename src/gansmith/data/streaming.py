@@ -6,6 +6,7 @@
 # processes of a machine share them, and those that were used longest ago are removed: never more than ``room`` bytes.
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -19,9 +20,9 @@ from typing import Any
 
 import numpy as np
 import PIL
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from gansmith.core.atomic_files import commit_bytes, is_disk_full
+from gansmith.core.atomic_files import commit_bytes, file_lock, if_supported, is_disk_full
 from gansmith.core.errors import DataError, DiskFullError, GansmithError
 from gansmith.core.randomness import derive_seed
 from gansmith.data.base import DataOptions, Item, Payload, Source
@@ -253,8 +254,8 @@ class StreamedPixels:
     @contextlib.contextmanager
     def _alone(self, piece: int, wait_sec: float = -1) -> Iterator[None]:
         """Hold the lock of a piece; Timeout if another process or thread has it for longer (-1: wait for ever)."""
-        lock = FileLock(self._path(piece).with_suffix(".lock"), timeout=wait_sec)
-        with contextlib.suppress(NotImplementedError):  # without locks, processes decode the same pieces
+        lock = file_lock(self._path(piece).with_suffix(".lock"), wait_sec)
+        with if_supported("locks", "several processes decode the same images", self.folder, errno.EIO):
             lock.acquire()
         try:
             yield

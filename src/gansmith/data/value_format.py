@@ -24,6 +24,7 @@ from gansmith.imaging.values import (
 DIM = 64  # 8-bit sets whose largest value is below it do not fill their type: masks, label maps, weak signals
 MOST_NAMED = 5
 HALF_OF_16_BITS = 2**15
+MOST_CROWDED = 0.66  # share of values in the lowest 1/255 of the range above which that is said
 NEARLY = 1e-3  # floats of 0..1 may be this far outside
 
 
@@ -128,10 +129,13 @@ def pictures_of(infos: Sequence[ImageInfo], options: DataOptions) -> Sequence[Im
 
 
 def _is_dim(extremes: Sequence[tuple[int, int]]) -> bool:
-    """Say whether pictures would be nearly black: none reaches a quarter of white, and most begin at 0, as masks do."""
-    return max(high for _, high in extremes) < DIM and sum(high > low == 0 for low, high in extremes) * 2 > len(
-        extremes
-    )
+    """Say whether pictures would be nearly black, and are no dark photos.
+
+    None reaches a quarter of white; most begin at 0, as masks do, or all have few values, as label maps do.
+    """
+    top, most = max(high for _, high in extremes), len(extremes) / 2
+    begin_at_0, vary = sum(high > low == 0 for low, high in extremes), sum(high > low for low, high in extremes)
+    return top < DIM and (begin_at_0 > most or (top < FEW_VALUES and vary > most))
 
 
 def infer_values(
@@ -144,7 +148,7 @@ def infer_values(
     usable = [info for info in infos if not info.problem]
     if not usable or not all(info.samples for info in usable):
         _refuse_options(options, channels)
-        return None, []
+        return None, _dark_notes(usable, options)
     kind, white, notes = _common_kind(usable, options)
     colours = all(info.colours for info in usable) and channels in (1, 3, 4)
     notes += _other_bands(usable, channels)
@@ -179,6 +183,23 @@ def _refuse_options(options: DataOptions, channels: int) -> None:
     _preview(options, channels)
     if options.bands is not None and len(options.bands) != channels:
         raise _wrong_bands(options, channels)
+
+
+def _dark_notes(infos: Sequence[ImageInfo], options: DataOptions) -> list[str]:
+    """Return a note on 8-bit images, or a side of pairs, that stay below a quarter of white."""
+    sides = list(zip(*(info.extremes for info in infos if info.extremes), strict=True))
+    names = ["sources", "targets"] if options.direction == "source-target" else ["targets", "sources"]
+    notes = []
+    for side, extremes in enumerate(sides):
+        vary = sum(high > low for low, high in extremes) * 2 > len(extremes)
+        if vary and (top := max(high for _, high in extremes)) < DIM:
+            name = f"the {names[side]}" if len(sides) > 1 else "the images"
+            asked = f"{top}/0:255" if name == "the sources" else f"255/0:{top}" if len(sides) > 1 else str(top)
+            notes.append(
+                f"dark: {name} have values up to {top} of 255, so networks see them as nearly black; range=0:{asked}"
+                " spreads them"
+            )
+    return notes
 
 
 def _common_kind(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[str, float, list[str]]:
@@ -321,6 +342,8 @@ def _side(
             "8" if steps or (is_whole and span <= STEPS["8"]) else "16" if is_whole and span <= STEPS["16"] else "float"
         )
     notes = [f"all values are {lowest:g}: there is nothing to learn"] if lowest == highest else []
+    if not (asked or is_labels) and len(low) == 1:
+        notes += _crowded_note(samples, low[0], high[0])
     if is_labels and not asked and (dark := _without_marks(samples)[1]):
         dark = dark.partition(": ")[0]
         notes.append(f"{dark}, which networks see as nearly one value; range=LOW:HIGH of the others shows them")
@@ -343,6 +366,22 @@ def _side(
                 f"{beyond:.2g} of the values lie outside and are clipped to the ends; range=LOW:HIGH sets them"
             )
     return (depth, low, high, kind), notes
+
+
+def _crowded_note(samples: Sequence[ValueSample], low: float, high: float) -> list[str]:
+    """Return a note if most values lie at the low end of the range, as powers without a logarithm do.
+
+    The smallest value itself does not count: it is often the ground.
+    """
+    some = np.concatenate([sample.some.ravel() for sample in samples])
+    above = some[some > some.min()]
+    share = float((above <= low + (high - low) / STEPS["8"]).mean()) if len(above) else 0.0
+    if share < MOST_CROWDED:
+        return []
+    return [
+        f"{share:.0%} of the values lie in the lowest 1/255 of the range, so networks see them as nearly one value;"
+        " take their logarithm, or pass range=LOW:HIGH"
+    ]
 
 
 def _without_marks(samples: Sequence[ValueSample]) -> tuple[Sequence[ValueSample], str]:

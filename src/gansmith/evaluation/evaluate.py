@@ -259,10 +259,15 @@ def _inputs(model: Model, reference: ImageData, options: EvaluationOptions) -> t
 
 
 def chosen_metrics(names: Sequence[str]) -> list[Metric]:
-    """Return the metrics of these names, all in their usual order for none; GansmithError for an unknown name."""
+    """Return the metrics of these names, all in their usual order for none; GansmithError for an unknown name.
+
+    A number that a metric gives, such as fd or recall, names the metric too.
+    """
     last = len(ORDER)
     every = sorted(metrics.names(), key=lambda name: ORDER.index(name) if name in ORDER else last)
-    return [metrics.parse(name) for name in names or every]
+    by_number = {number: name for name in every for number in metrics.get(name).best} | {"fid": "frechet"}
+    kinds = [name if name in every else by_number.get(name, name) for name in names or every]
+    return [metrics.parse(kind) for kind in dict.fromkeys(kinds)]
 
 
 def _named(found: Finding, metric: Metric, extractor: str, on_training: bool) -> dict[str, Number]:

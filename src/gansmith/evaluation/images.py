@@ -125,6 +125,8 @@ def evaluate_images(
     start = time.monotonic()
     judged, reference, chosen = sets.judged, sets.reference, chosen_metrics(options.metrics)
     seen = sets.training or reference
+    if not options.metrics and min(len(judged), len(reference)) < min(metric.least for metric in chosen):
+        raise _too_few(len(judged), len(reference), chosen)  # before an extractor is trained
     words = _words(sets)
     if not options.features and default_extractor(seen.spec) == "own" and any(metric.by_features for metric in chosen):
         if len(seen) < FEWEST:
@@ -206,8 +208,9 @@ def _words(sets: ImageSets) -> list[str]:
     pairs = (("judged", sets.judged), ("reference", sets.reference))
     out = [f"{name} images: {line}" for name, data in pairs for line in data.summary.not_used()]
     now = f"{spec.height} x {spec.width} px {spec.kind_words}"
+    shape = (spec.height, spec.width, spec.channels)
     for name, native in (("judged", sets.judged_native), ("reference", sets.reference_native)):
-        if spec.is_points or (native.is_uniform and str(native) == now):
+        if spec.is_points or (native.is_uniform and (native.height, native.width, native.channels) == shape):
             continue
         before = str(native) if native.is_uniform else "of mixed sizes"
         is_small = native.height < spec.height or native.width < spec.width

@@ -35,7 +35,7 @@ from gansmith.imaging.images import (
     to_pil,
 )
 from gansmith.imaging.values import PixelValues
-from gansmith.inference.samples import Picture, save_stack
+from gansmith.inference.samples import Picture, is_whole, save_stack
 
 ImageLike = str | Path | bytes | np.ndarray  # bytes: an encoded file
 FORMATS = ("png", "jpg", "webp", "tif", "bmp", "npy")  # of results
@@ -146,7 +146,7 @@ class WriteOptions:
 
     format: str | None = None  # png, jpg, webp, tif or bmp; None: that of the source, else png
     quality: int | None = None  # of JPEG and WebP, 1 to 100; None: QUALITY
-    resume: bool = False  # go on in a folder: results that are there are done
+    resume: bool = False  # go on in a folder: results that are there and whole are done
 
 
 KEEP_FORMAT = WriteOptions()
@@ -199,9 +199,9 @@ def write_pictures(
 
     The tree of a folder is mirrored in ``out``, a new or empty folder; each of several folders keeps its name there.
     The result of a single file can also be a file: ``out`` is x.png or x.jpg then. Of .npy, .npz, DICOM and NIfTI files
-    the result is .npy, with all images of the file. Results appear when they are whole,
-    so ``resume`` takes those that are there as done. ``on_left_out`` gets a message for each unusable file, and for
-    what else is in a folder. ``verb`` names the work in messages.
+    the result is .npy, with all images of the file. Results appear when they are whole, so ``resume`` takes those that
+    are there as done, but for files that something else cut short. ``on_left_out`` gets a message for each unusable
+    file, and for what else is in a folder. ``verb`` names the work in messages.
 
     Raises DataError if no file can be used, and after the others are done if a file that ``paths`` names cannot.
     """
@@ -226,7 +226,7 @@ def write_pictures(
             raise _over_source(target)
     files, failed, already, named = list[Path](), list[tuple[str, str]](), 0, False
     for number, (source, target) in enumerate(zip(sources, targets, strict=True)):
-        if options.resume and target.is_file():
+        if options.resume and is_whole(target):
             already += 1
             files.append(target)
         else:
@@ -327,8 +327,8 @@ def _result_name(source: _Source, form: str | None) -> Path:
     is_array = is_array_file(source.file)
     name = source.name.with_suffix("") if source.name.name.lower().endswith(".nii.gz") else source.name
     suffix = name.suffix if name.suffix.lower() in (*FORMS, *ARRAY_ENDINGS, *image_endings()) else ""
-    whole = name if suffix else name.with_name(name.name + ".")  # of DICOM: 1.2.840.1 has no ending
-    return whole.with_suffix(_ending(suffix, form, is_array=is_array))
+    ending = _ending(suffix, form, is_array=is_array)
+    return name.with_suffix(ending) if suffix else name.with_name(name.name + ending)  # 1.2.840.1 has no ending
 
 
 def _ending(ending: str, form: str | None, *, is_array: bool) -> str:

@@ -39,7 +39,8 @@ TIFF = (".tif", ".tiff")
 WRITTEN = (".png", ".npz", ".npy", *TIFF, ".zip")
 GRID_PIXELS = 100_000_000
 SHOWN, SHOWN_PIXELS = 64, 300_000  # in a notebook: most images, and most pixels of all together
-PNG_END = bytes.fromhex("49454e44ae426082")  # the end chunk's name and checksum
+# The last bytes of files: name and checksum of the end chunk, and the end marker.
+ENDS = {"PNG": bytes.fromhex("49454e44ae426082"), "JPEG": b"\xff\xd9"}
 OTHER_IMAGE_LEVELS = 2  # mean difference of 8-bit levels above which two images are not the same
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # a fixed time, so that equal samples give equal bytes
 
@@ -297,7 +298,7 @@ class DrawnSamples:
         compared = not resume
         for part in islice(self._parts(on_progress), share[0], None, share[1]):
             there = {number: folder / self._name(number) for number in part} if resume else {}
-            there = {number: path for number, path in there.items() if _is_whole(path)}
+            there = {number: path for number, path in there.items() if is_whole(path)}
             if compared and len(there) == len(part):
                 continue
             images = self.draw(part.start, len(part))
@@ -365,14 +366,15 @@ def _points_form(wrong: str) -> GansmithError:
     )
 
 
-def _is_whole(path: Path) -> bool:
-    """Return whether a file exists, and, if it is a PNG, ends as one does; a power cut can cut it short."""
-    if path.suffix != ".png":
+def is_whole(path: Path) -> bool:
+    """Return whether a file exists, and, if it is a PNG or JPEG, ends as one does; a power cut can cut it short."""
+    end = ENDS.get(WRITTEN_AS.get(path.suffix.lower(), ""))
+    if end is None:
         return path.is_file() and path.stat().st_size > 0
     try:
         with open_plain(path) as file:
-            file.seek(-len(PNG_END), os.SEEK_END)
-            return file.read() == PNG_END
+            file.seek(-len(end), os.SEEK_END)
+            return file.read() == end
     except OSError:  # it does not exist, or is shorter
         return False
 

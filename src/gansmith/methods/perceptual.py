@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 
 from gansmith.core.atomic_files import METADATA_KEY
 from gansmith.core.errors import RecipeError
+from gansmith.core.file_names import in_home
 from gansmith.core.plain_files import parse_json, read_bytes, refuse_damaged_tensors
 from gansmith.data.base import DataSpec
 from gansmith.methods.base import methods
@@ -44,7 +44,7 @@ class FeatureNetwork:
     """
 
     def __init__(self, path: str, spec: ImageSpec) -> None:
-        self._path, self._spec = Path(path).expanduser(), spec
+        self._path, self._spec = in_home(path), spec
         self._opened: tuple[nn.Module, Callable[[Tensor], object]] | None = None
 
     def distance(self, results: Tensor, targets: Tensor, digest: Tensor) -> Tensor:

@@ -23,13 +23,14 @@ def examine() -> dict[str, str]:
     cache = cache_folder()
     existing = next(parent for parent in (cache, *cache.parents) if parent.exists())
     usable = available_cpus()
+    used = torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else min(torch.get_num_threads(), usable)
     facts = {
         "gansmith": importlib.metadata.version("gansmith"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": platform.platform(),
         "processor": f"{os.cpu_count()} cores, {counted(usable, 'CPU')} for this process, "
-        f"{counted(min(torch.get_num_threads(), usable), 'thread')}, {torch.backends.cpu.get_cpu_capability()}",
+        f"{counted(used, 'thread')}, {torch.backends.cpu.get_cpu_capability()}",
         "speed": f"{_gflops():,.0f} GFLOP/s on the CPU (float32 matrix products)",
         "precision": f"{pick_precision('auto', pick_device('auto'))} with --precision auto",
         "cuda": _cuda(),

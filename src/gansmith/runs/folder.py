@@ -1,5 +1,6 @@
 """A run folder: its files, record and logs, and a lock for one writer at a time."""
 
+import errno
 import hashlib
 import json
 import os
@@ -15,7 +16,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from gansmith.core.atomic_files import TEMPORARY, commit_json, commit_text, if_supported, sync_append, sync_folder
+from gansmith.core.atomic_files import (
+    TEMPORARY,
+    commit_json,
+    commit_text,
+    file_lock,
+    if_supported,
+    sync_append,
+    sync_folder,
+)
 from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning, reason_of
 from gansmith.core.plain_files import open_plain, read_json
 from gansmith.recipes.old_files import OLD_FILES, record_from_old_file, snapshot_from_old_file
@@ -51,7 +60,7 @@ def run_of(path: Path) -> "RunFolder | None":
 def take_lock(lock: FileLock, folder: Path) -> None:
     """Take the lock of a folder that one process writes at a time; GansmithError if another one has it."""
     try:
-        with if_supported("locks", "make sure that only one process writes to a run", folder):
+        with if_supported("locks", "make sure that only one process writes to a run", folder, errno.EIO):
             lock.acquire(timeout=0)
     except Timeout:
         raise GansmithError(
@@ -72,7 +81,7 @@ class RunFolder:
         self.samples = self.path / "samples"
         self.model = self.path / "model"
         self.report = self.path / "report.html"
-        self._lock = FileLock(self.path / ".lock")
+        self._lock = file_lock(self.path / ".lock")
         self._record: RunRecord | None = None
         self._warned = False
 

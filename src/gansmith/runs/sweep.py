@@ -7,10 +7,9 @@ from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
-from filelock import FileLock
 from pydantic import Field, ValidationError
 
-from gansmith.core.atomic_files import commit_json
+from gansmith.core.atomic_files import commit_json, file_lock
 from gansmith.core.errors import CheckpointError, GansmithError, counted, reason_of
 from gansmith.core.plain_files import read_json
 from gansmith.core.registry import FrozenModel
@@ -89,7 +88,7 @@ class SweepFolder:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.page, self.comparison = self.path / "sweep.html", self.path / "compare.html"
-        self._lock = FileLock(self.path / ".lock")
+        self._lock = file_lock(self.path / ".lock")
 
     @classmethod
     def open(cls, path: Path) -> "SweepFolder":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gansmith.core.errors import DataError, reason_of, unknown_name
+from gansmith.core.file_names import in_home
 from gansmith.data.base import Item, Listing, Payload
 from gansmith.data.sources.folders_archives import file_stamp, given, read_file
 
@@ -32,7 +33,7 @@ class HubSource:
                 "data.hub_address", f"'{address}' is not an address of the Hub\n  write hf:NAME[:SPLIT[:IMAGE[:LABEL]]]"
             )
         name, self._split, self._image, self._label = (words + [""] * 3)[:4]
-        self._name = str(Path(name).expanduser().resolve()) if Path(name).expanduser().exists() else name
+        self._name = str(in_home(name).resolve()) if in_home(name).exists() else name
         self._split = self._split or "train"
         self.location = HUB_PREFIX + ":".join([self._name, self._split, self._image, self._label]).rstrip(":")
         self.name = re.sub(r"[^\w.-]+", "-", f"{Path(name).name}-{self._split}").strip("-")

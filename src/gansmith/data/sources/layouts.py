@@ -3,7 +3,7 @@
 import calendar
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import partial
@@ -40,16 +40,20 @@ AUTOMATIC_TABLES = (
 OTHER_TABLES = frozenset({".xlsx", ".xls", ".ods", ".parquet", ".csv.gz", ".tsv.gz", ".jsonl.gz", ".sqlite", ".db"})
 MOST_IN_ONE, FEWEST_OF_CLASS = 0.98, 50  # a folder with nearly all images, and others with few, are no classes
 MOST_LOOSE = 0.01  # share of images beside folders that are classes; more are no classes
+# Files of package managers, which quote names in which an image may be called too.
+NO_TABLES = frozenset({"package.json", "package-lock.json", "composer.json", "bower.json", "component.json"})
+FEWEST_TWINS, MOST_TWINS = 4, 4  # names with several images each, and images of a name
 MOST_TEXTS = 10  # text files whose beginning is looked at
 STYLEGAN_FILE = "dataset.json"
 MAX_JSON_BYTES, MAX_JSON_LISTS = 64 * 10**6, 8 * 10**6  # of dataset.json; the lists of ImageNet are 1.3 million
 MAX_SIDECAR_BYTES = 10**6
 # Names of the parts of a set: train, train2017, training_set, images_train; val, test2017, test_set.
 _AROUND = (r"((images?|imgs?|data)[-_ ]?)?", r"([-_ ]?(set|images?|imgs?|data|split|\d{1,4}))?")
-TRAIN = re.compile("(train|training|trn)".join(_AROUND), re.IGNORECASE)
+TRAIN = re.compile("(train|training|trn|train[-_ ]?val)".join(_AROUND), re.IGNORECASE)
 OTHER_SPLITS = re.compile(
     "(test|testing|tst|val|valid|validation|dev|eval|holdout|unlabell?ed)".join(_AROUND), re.IGNORECASE
 )
+LABELS_OR_TRAIN = re.compile("label|class|train|meta", re.IGNORECASE)  # in the name of a table that has labels
 # Names of two folders that hold the two sides of pairs, or two domains: source, target.
 SIDES = (
     ("lr", "hr"), ("source", "target"), ("sources", "targets"), ("input", "target"), ("input", "output"),
@@ -68,8 +72,9 @@ SIDE_WORDS = frozenset(word for pair in (*SIDES, *LIKELY_SIDES) for word in pair
 SESSION = re.compile(
     r"((session|part|batch|shard|chunk|fold|run|seq|sequence|scene|clip|video|take|folder|dir|set|img|image|images|disc|"
     r"disk|roll|dcim|sub|subject|patient|person|user|participant|camera|cam|device|day|night|week|month|trial|case|slide|"
-    r"site|scan|exp|experiment|recording|rec|flight|mission|tile|block|frame|frames|cv|worker|page|volume|vol)"
-    r"[-_ .]?\(?\d+\)?|new folder.*|\d{3}[a-z_]{5})", re.IGNORECASE
+    r"site|scan|exp|experiment|recording|rec|flight|mission|tile|block|frame|frames|cv|worker|page|volume|vol|chapter|"
+    r"section|series|split|subset|iter|epoch|step|dsc|dscn|dscf|pxl|mvi)"
+    r"([-_ .]?\(?\d+\)?|[-_ .][a-z])|part[-_ .][a-z]{2}|new folder.*|\d{3}[a-z_]{5})", re.IGNORECASE
 )  # fmt: skip
 COMMON_START = re.compile(r".*[-_ .]")  # of the names of parts: HAM10000_images_part_1
 # X.mask, X_mask: the name of an image, and what a file beside it holds.
@@ -191,7 +196,7 @@ def lay_out(files: Files, options: DataOptions) -> Listing:
     images, others, notes, are_arrays = _sorted_out(files)
     images, split_notes = _training_part(_stripped(images), files)
     images, companion_notes = _without_companions(images)
-    notes += [*split_notes, *companion_notes]
+    notes += [*split_notes, *companion_notes, *_twin_notes(images)]
     _refuse_mostly_left_out(files, images, others, options)
     images = sorted(_stripped(images), key=lambda image: image.name.split("/") if files.shards else [*image.parts])
     plain = Listing(tuple(Item(image.name, -1, image.locator) for image in images))
@@ -269,7 +274,7 @@ def _training_part(images: list[_Image], files: Files) -> tuple[list[_Image], li
     counts = Counter(image.parts[0] if len(image.parts) > 1 else "" for image in images)
     train = next((top for top in sorted(counts) if TRAIN.fullmatch(top)), None)
     if train is None or not any(OTHER_SPLITS.fullmatch(top) for top in counts):
-        return images, []
+        return _training_parts_below(images)
     chosen = [image for image in images if image.parts[0] == train and len(image.parts) > 1]
     top = chosen[0].name.split("/")[: -len(chosen[0].parts)]
     place = "/".join([files.where, *top])
@@ -278,6 +283,23 @@ def _training_part(images: list[_Image], files: Files) -> tuple[list[_Image], li
     shown += f", {counted(counts[''], 'image')} beside them" if counts[""] else ""
     use = f"; to evaluate on it: gansmith evaluate RUN '{place}/{others[0]}'" if Path(files.where).is_dir() else ""
     return chosen, [f"splits: trained on {train}/, not on {shown}{use}"]
+
+
+def _training_parts_below(images: list[_Image]) -> tuple[list[_Image], list[str]]:
+    """Return the images of train/ in each folder, and a note: cat/train and cat/test, dog/train and dog/test.
+
+    All images, unless each folder has such a part and one has another.
+    """
+    folders = Counter(image.parts[:2] for image in images if len(image.parts) > 2)
+    trains = {top: part for top, part in sorted(folders, reverse=True) if TRAIN.fullmatch(part)}
+    if {image.parts[0] for image in images} != {*trains} or not any(
+        OTHER_SPLITS.fullmatch(part) for _, part in folders
+    ):
+        return images, []
+    chosen = [image for image in images if image.parts[1] == trains[image.parts[0]] and len(image.parts) > 2]
+    others = Counter(part for (top, part), count in folders.items() for _ in range(count) if part != trains[top])
+    shown = ", ".join(f"{part}/ with {counted(count, 'image')}" for part, count in sorted(others.items()))
+    return chosen, [f"splits: trained on {_list(sorted({*trains.values()}))}/ in each folder, not on {shown}"]
 
 
 def _without_companions(images: list[_Image]) -> tuple[list[_Image], list[str]]:
@@ -300,6 +322,19 @@ def _without_companions(images: list[_Image]) -> tuple[list[_Image], list[str]]:
     return kept, [f"not used: {counts} beside the images; to learn from pairs, put them into a folder of their own"]
 
 
+def _twin_notes(images: list[_Image]) -> list[str]:
+    """Return a note if most names have the same few images each, such as X.input.png and X.target.png."""
+    ends: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for image in images:
+        name, _, end = image.parts[-1].partition(".")
+        ends[(*image.parts[:-1], name)].append(end)
+    ((kinds, count),) = Counter(tuple(sorted(each)) for each in ends.values()).most_common(1)
+    if count < max(FEWEST_TWINS, len(ends) / 2) or not 1 < len(kinds) <= MOST_TWINS:
+        return []
+    told = ", ".join(f"NAME.{kind}" for kind in kinds)
+    return [f"{told}: {len(kinds)} images for each name, all taken; for pairs put each kind into a folder of its own"]
+
+
 def _refuse_sides(images: list[_Image], where: str) -> None:
     """Raise DataError, with the command to type, for two domains or the two sides of pairs in one folder."""
     tops = _tops(images)
@@ -309,9 +344,9 @@ def _refuse_sides(images: list[_Image], where: str) -> None:
     is_folder = Path(where).is_dir()
     place = "/".join([where if is_folder else "FOLDER", *top])
     unpack = "" if is_folder else "unpack it into FOLDER; "
-    named = {name.lower(): name for name in tops}
-    if {"traina", "trainb"} <= named.keys() <= {"traina", "trainb", "testa", "testb", "vala", "valb"}:
-        first, second = (f"'{place}/{named[side]}'" for side in ("traina", "trainb"))
+    domains = _two_domains(images, tops)
+    if domains:
+        first, second = (f"'{place}/{side}'" for side in domains)
         raise DataError(
             "data.two_domains",
             f"'{where}' holds two domains ({_list(tops)}), not one set of images"
@@ -331,6 +366,18 @@ def _refuse_sides(images: list[_Image], where: str) -> None:
             f"\n  {unpack}pairs: gansmith train {first} {second} --pairs; without pairs: --from {first} --to {second}"
             "\n  as one set: labels=none, or labels=folders to take the folders as classes",
         )
+
+
+def _two_domains(images: list[_Image], tops: Sequence[str]) -> tuple[str, str] | None:
+    """Return the folders of two domains below the top: trainA and trainB, train_A and train_B, A/train and B/train."""
+    named = {re.sub(r"[-_ .]", "", name.lower()): name for name in tops}
+    if {"traina", "trainb"} <= named.keys() <= {"traina", "trainb", "testa", "testb", "vala", "valb"}:
+        return named["traina"], named["trainb"]
+    parts = {image.parts[0]: image.parts[1] for image in images if len(image.parts) > 2}
+    if named.keys() == {"a", "b"} == {name.lower() for name in parts} and all(map(TRAIN.fullmatch, parts.values())):
+        first, second = (f"{named[side]}/{parts[named[side]]}" for side in ("a", "b"))
+        return first, second
+    return None
 
 
 def _two_sides(stems: Mapping[str, Sequence[str]]) -> tuple[str, str] | None:
@@ -376,9 +423,9 @@ def sides_of(folder: Path) -> tuple[Path, Path] | None:
         if entry.is_dir() and not rubbish_noun(printable(entry.name), is_folder=True)
     }
     named = {name.lower(): entry for name, entry in below.items()}
-    for source, target in (("traina", "trainb"), ("a", "b"), *SIDES, *LIKELY_SIDES):
+    for source, target in (("traina", "trainb"), ("train_a", "train_b"), ("a", "b"), *SIDES, *LIKELY_SIDES):
         if source in named and target in named:
-            return named[source], named[target]
+            return _train_below(named[source]), _train_below(named[target])
     stems = {name: [path.stem for path in entry.rglob("*") if path.is_file()] for name, entry in below.items()}
     if len(below) > 1 and (found := _two_sides(stems)):
         return below[found[0]], below[found[1]]
@@ -386,6 +433,13 @@ def sides_of(folder: Path) -> tuple[Path, Path] | None:
     if train is not None or len(below) == 1:
         return sides_of(train or next(iter(below.values())))
     return None
+
+
+def _train_below(folder: Path) -> Path:
+    """Return the folder train/ in a folder, if there are other parts beside it; else the folder itself."""
+    names = [entry.name for entry in sorted(folder.iterdir()) if entry.is_dir()]
+    train = next((name for name in names if TRAIN.fullmatch(name)), None)
+    return folder / train if train and any(map(OTHER_SPLITS.fullmatch, names)) else folder
 
 
 def _by_folders(listing: Listing, images: list[_Image], notes: list[str], *, is_asked: bool = False) -> Listing:
@@ -538,6 +592,7 @@ def _unused_tables(files: Files, others: list[tuple[str, Any]], labels: _LabelFi
     tables = [name for name, _ in entries if ending_of(name) in TABLE_ENDINGS and ending_of(name) != ".json"]
     # Most texts and .json files beside images are no tables.
     perhaps = [(name, place) for name, place in _near(entries, images) if ending_of(name) in (".txt", ".json")]
+    perhaps = [entry for entry in perhaps if PurePosixPath(entry[0]).name not in NO_TABLES]
     if len(perhaps) <= MOST_TEXTS:
         stems = {PurePosixPath(image.parts[-1]).stem for image in images}
         tables += [name for name, locator in perhaps if _names_images(files.open, locator, stems)]
@@ -545,7 +600,8 @@ def _unused_tables(files: Files, others: list[tuple[str, Any]], labels: _LabelFi
     notes = [f"tables that are not read: {_list(packed)}; save them as CSV"] if 0 < len(packed) <= MOST_TEXTS else []
     if tables and len(tables) <= max(FEW_LABELS, len(images) / 2):
         names = sorted(tables, key=natural)
-        notes.append(f"tables that are not used: {_list(names)}; to take one: --labels '{names[0]}'")
+        likely = next((name for name in names if LABELS_OR_TRAIN.search(name)), names[0])
+        notes.append(f"tables that are not used: {_list(names)}; to take one: --labels '{likely}'")
     return notes
 
 

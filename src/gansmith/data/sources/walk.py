@@ -109,13 +109,15 @@ def ending_noun(name: str) -> str:
 def walk_folder(top: str | Path, left_out: LeftOut) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
     """Yield (printable name below ``top``, entry) of every file that may belong to a data set.
 
-    Links are followed, and each folder is read once. Hidden and rubbish entries, links that lead nowhere or in a
-    circle, closed folders, and folders of runs and models are counted in ``left_out``. DataError if ``top`` is closed.
+    Links are followed, and each folder is read once, under its own name if it has one below ``top``. Hidden and rubbish
+    entries, links that lead nowhere or in a circle, closed folders, and folders of runs and models are counted in
+    ``left_out``. DataError if ``top`` is closed.
     """
     waiting: list[tuple[str, str]] = [("", str(top))]
+    links: list[tuple[str, str]] = []  # to folders
     seen: set[tuple[int, int]] = set()
-    while waiting:
-        prefix, folder = waiting.pop()
+    while waiting or links:
+        prefix, folder = (waiting or links).pop()
         try:
             status = os.stat(folder)
             with os.scandir(folder) as listed:
@@ -145,7 +147,7 @@ def walk_folder(top: str | Path, left_out: LeftOut) -> Iterator[tuple[str, "os.D
             if noun := rubbish_noun(name, is_folder=is_folder):
                 left_out.add(noun)
             elif is_folder:
-                waiting.append((f"{prefix}{name}/", entry.path))
+                (links if entry.is_symlink() else waiting).append((f"{prefix}{name}/", entry.path))
             elif is_file:
                 yield prefix + name, entry
             else:
