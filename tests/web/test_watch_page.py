@@ -147,7 +147,8 @@ def test_a_run_is_paused_and_stopped_from_the_page(folder, start_studio, open_pa
 
 def test_runs_are_watched_in_firefox(folder, start_studio, firefox) -> None:
     firefox.open(f"{start_studio(folder)}#/watch/one,two")
-    firefox.wait("return document.querySelectorAll('img.sharp').length === 2 && document.querySelector('.uplot') !== null")
+    firefox.wait("return document.querySelectorAll('img.sharp').length === 2")
+    firefox.wait("return document.querySelectorAll('.uplot').length > 0")
     move = """const slider = document.querySelector('input[type=range]'); slider.value = 0.45;
       slider.dispatchEvent(new Event('input', { bubbles: true }));"""
     firefox.run(move)
