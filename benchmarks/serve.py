@@ -1,11 +1,14 @@
 """Load `gansmith serve` with many clients; check every answer; compare with one client and with a Gradio page."""
 
 # Run: python benchmarks/serve.py [MODEL.onnx] [--clients 64] [--seconds 60] [--rounds 1] [--gradio]
+#      python benchmarks/serve.py [MODEL.onnx] --ray [--clients 8] [--seconds 20] [--rounds 2]
 #      python benchmarks/serve.py [FOLDER] --mixed MINUTES [--pause SECONDS]
 # Server and clients share the machine. Permalinks are first fetched one by one; every later answer must have the same
 # bytes. Without MODEL: networks of random weights, which cost what trained ones cost. --gradio: a Gradio page draws
 # with the same model; a click is a POST, a stream of events, and the image a file to fetch. GRADIO_PATH: a folder that
 # `pip install --target` put it into.
+# --ray: `gansmith serve` and the lines of docs/deploy.md on Ray Serve in turns, one at a time; Ray's answers must have
+# the bytes of `gansmith serve`. Needs `pip install 'ray[serve]'`.
 # --mixed: `gansmith studio` on a folder gets images, grids, strips, films, latents, runs and hostile requests
 # for some minutes, from 8 clients that each wait --pause seconds in between; prints the server's memory once a minute.
 
@@ -16,14 +19,16 @@ import json
 import os
 import random
 import re
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -46,6 +51,21 @@ page = gradio.Interface(draw, gradio.Number(3), gradio.Image(format="png"), api_
 page.queue(max_size=None)
 uvicorn.run(gradio.mount_gradio_app(fastapi.FastAPI(), page, "/"), port=int(sys.argv[2]), log_level="error")
 """
+
+RAY = """
+import sys
+from pathlib import Path
+from ray import serve
+from gansmith.web.app import create_app
+file, port, replicas = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+@serve.deployment(num_replicas=replicas)
+@serve.ingress(lambda: create_app([file], page=False))
+class Gansmith:
+    pass
+serve.start(http_options={"port": port})
+serve.run(Gansmith.bind(), blocking=True)
+"""
+RAY_PORT = 7866
 
 
 def random_model(folder: Path, recipe_name: str, size: int, channels: int) -> Path:
@@ -113,10 +133,37 @@ async def digests(url: str, paths: list[str]) -> dict[str, str]:
     return out
 
 
+def stat_of(process: int) -> list[str]:
+    """Return the fields of a process from its state on; none if it has ended."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def family(process: int) -> list[int]:
+    """Return a process and all that it started."""
+    parents = {int(each.name): stat_of(int(each.name)) for each in Path("/proc").iterdir() if each.name.isdigit()}
+    found = [process]
+    for parent in found:
+        found += [each for each, fields in parents.items() if fields and int(fields[1]) == parent]
+    return found
+
+
 def cpu_sec(process: int) -> float:
-    """Return the CPU time of a process and of its children that ended; of workers, the parent's alone."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    """Return the CPU time of a process and of all that it started and that still run."""
+    each = [stat_of(member) for member in family(process)]
+    return sum(int(fields[11]) + int(fields[12]) for fields in each if fields) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_words(process: int) -> str:
+    """Return how many processes there are, and their memory, where pages that they share count once."""
+    members = family(process)
+    kib = 0
+    for member in members:
+        with suppress(OSError, TypeError):
+            kib += int(re.search(r"^Pss: +(\d+)", Path(f"/proc/{member}/smaps_rollup").read_text(), re.M)[1])
+    return f"{len(members)} processes, {kib / 1024:.0f} MiB"
 
 
 async def load(url: str, process: int, wanted: dict[str, str], clients: int, seconds: float) -> str:
@@ -195,6 +242,44 @@ async def _gradio_clients(url: str, process: int, clients: int, seconds: float) 
         return told(times, statuses, time.perf_counter() - began, f"{cpu_ms:.2f} CPU ms an image")
 
 
+@contextmanager
+def on_ray(file: Path, replicas: int) -> Iterator[tuple[str, int]]:
+    """Run the lines of docs/deploy.md in a process; yield their address and process id."""
+    url = f"http://127.0.0.1:{RAY_PORT}"
+    words = [sys.executable, "-c", RAY, str(file), str(RAY_PORT), str(replicas)]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(240):
+            with suppress(OSError), urllib.request.urlopen(f"{url}/readyz") as answer:
+                if answer.status == 200:
+                    break
+            assert process.poll() is None, "Ray Serve ended"
+            time.sleep(0.5)
+        yield url, process.pid
+    finally:
+        process.send_signal(signal.SIGINT)  # so that Ray ends its own processes
+        process.wait(60)
+
+
+def beside_ray(file: Path, clients: int, seconds: float, rounds: int) -> None:
+    """Load `gansmith serve` and Ray Serve in turns."""
+    paths = [f"/v1/models/{file.stem}/image.png?seeds={number}" for number in range(PERMALINKS)]
+    wanted = dict[str, str]()
+    sides = {
+        "serve": lambda: served("serve", str(file)),
+        "Ray, 1 replica": lambda: on_ray(file, 1),
+        "Ray, 2 replicas": lambda: on_ray(file, 2),
+    }
+    for _ in range(rounds):
+        for name, start in sides.items():
+            with start() as (url, process):
+                wanted = wanted or asyncio.run(digests(url, paths))
+                for count in (1, clients):
+                    said = asyncio.run(load(url, process, wanted, count, seconds))
+                    load_average = f"load {os.getloadavg()[0]:.1f}"
+                    print(f"  {name:16}{count:3} clients {said}, {memory_words(process)}, {load_average}", flush=True)
+
+
 async def mixed(url: str, minutes: float, pause: float) -> None:
     """Ask for all kinds of things, good and bad, and print the server's memory."""
     until, statuses = time.perf_counter() + 60 * minutes, Counter[int]()
@@ -251,6 +336,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--gradio", action="store_true")
+    parser.add_argument("--ray", action="store_true")
     parser.add_argument("--mixed", type=float, metavar="MINUTES")
     parser.add_argument("--pause", type=float, default=0.0, metavar="SECONDS")
     given = parser.parse_args()
@@ -261,6 +347,9 @@ def main() -> None:
         }  # fmt: skip
         for title, file in files.items():
             print(title or file, flush=True)
+            if given.ray:
+                beside_ray(file, given.clients, given.seconds, given.rounds)
+                continue
             if given.mixed:
                 with served("studio", str(file if file.is_dir() else file.parent)) as (url, _):
                     asyncio.run(mixed(url, given.mixed, given.pause))

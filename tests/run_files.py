@@ -1,13 +1,22 @@
-"""The files of a run, written by hand: nothing is trained."""
+"""The files of runs and evaluations, written by hand: nothing is trained."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 
-from gansmith.imaging.images import to_pil
+from gansmith.imaging.images import save_png, to_pil
 
 RECIPE = "name: {name}\nmethod:\n  kind: latent\n  loss: {{kind: {loss}}}\n  penalties: []\nbatch_size: 64\n"
+
+NUMBERS = {
+    "fd2k_fashion_train": {"value": 3.7, "deviation": 0.1, "over": "4 independent fake sets", "count": 2000},
+    "coverage2k_fashion_train": {"value": 0.8, "deviation": 0.01, "over": "jackknife of 10 blocks", "count": 2000},
+}
+CLASS_SHARES = {
+    "classes": ["dark", "light"], "real_shares": [0.5, 0.5], "fake_shares": [1.0, 0.0], "missing": ["light"],
+    "over_fed": [],
+}  # fmt: skip
 
 
 def write_run(path: Path, loss: str = "hinge", rows: int = 6, ended: str = "finished") -> Path:
@@ -42,3 +51,19 @@ def add_rows(path: Path, first: int, count: int) -> None:
         for number in range(first, first + count):
             row = {"iteration": number, "kimg": number / 10, "loss_generator": 1.0 + number}
             file.write(json.dumps(row) + "\n")
+
+
+def write_evaluation(model: Path, kimg: float = 1.0, **values: float) -> None:
+    """Write an evaluation as ``gansmith evaluate`` does; ``values`` replace those of NUMBERS."""
+    folder = model / "evaluation"
+    folder.mkdir(exist_ok=True)
+    protocol = {"features_sha256": "12", "reference_fingerprint": "34", "reference": "training images",
+                "num_fake": 2000, "num_real": 96, "resize": "none", "fit": "", "features": "fashion"}  # fmt: skip
+    numbers = {name: {**number, "value": values.get(name, number["value"])} for name, number in NUMBERS.items()}
+    found = {
+        "model": "toy", "kimg": kimg, "protocol": protocol, "numbers": numbers, "words": ["1 of 2 classes is made"],
+        "skipped": {"memorisation": "no training images"}, "seconds": 1.0, "facts": {"class_coverage": CLASS_SHARES},
+    }  # fmt: skip
+    (folder / "evaluation.json").write_text(json.dumps(found))
+    for name in ("real", "samples"):
+        save_png(np.zeros((16, 16, 1), np.uint8), folder / f"{name}.png")

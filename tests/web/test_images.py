@@ -201,6 +201,12 @@ def test_requests_out_of_range_are_refused_and_hurt_no_other(client, what):
     assert client.get(f"{COND}/image.png?seeds=3").status_code == 200
 
 
+def test_a_label_is_refused_by_a_model_that_has_none(client):
+    for what in ("image.png?seeds=3&labels=dark", "strip.png?at=seeds%3D3%26labels%3D0"):
+        answer = client.get(f"{PLAIN}/{what}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (400, "model.no_labels")
+
+
 @pytest.mark.parametrize("name", ["nope", "..", "%2e%2e", "..%2fplain", "plain%00", "%ff", "plain.onnx", "a" * 300])
 def test_models_are_named_by_the_list_alone(client, name):
     for what in ("", "/image.png", "/grid.png"):

@@ -1,12 +1,10 @@
 """Judge over HTTP: the last evaluation with its meanings, a new one in a process of its own, what is refused."""
 
 import asyncio
-import json
 import threading
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra studio")
@@ -14,37 +12,14 @@ from fastapi.testclient import TestClient
 
 from gansmith.core.errors import GansmithError
 from gansmith.evaluation.result import best_end
-from gansmith.imaging.images import save_png
 from gansmith.parts.metrics.base import metrics
 from gansmith.parts.metrics.image_similarity import BEST
 from gansmith.web import judge
 from gansmith.web.app import create_app
+from run_files import CLASS_SHARES, write_evaluation
 from small_models import make_model
 
 HOME = "http://127.0.0.1:8000"
-NUMBERS = {
-    "fd2k_fashion_train": {"value": 3.7, "deviation": 0.1, "over": "4 independent fake sets", "count": 2000},
-    "coverage2k_fashion_train": {"value": 0.8, "deviation": 0.01, "over": "jackknife of 10 blocks", "count": 2000},
-}
-CLASSES = {
-    "classes": ["dark", "light"], "real_shares": [0.5, 0.5], "fake_shares": [1.0, 0.0], "missing": ["light"],
-    "over_fed": [],
-}  # fmt: skip
-
-
-def write_evaluation(model: Path, kimg: float = 1.0) -> None:
-    """Write an evaluation as ``gansmith evaluate`` does."""
-    folder = model / "evaluation"
-    folder.mkdir(exist_ok=True)
-    protocol = {"features_sha256": "12", "reference_fingerprint": "34", "reference": "training images",
-                "num_fake": 2000, "num_real": 96, "resize": "none", "fit": "", "features": "fashion"}  # fmt: skip
-    found = {
-        "model": "toy", "kimg": kimg, "protocol": protocol, "numbers": NUMBERS, "words": ["1 of 2 classes is made"],
-        "skipped": {"memorisation": "no training images"}, "seconds": 1.0, "facts": {"class_coverage": CLASSES},
-    }  # fmt: skip
-    (folder / "evaluation.json").write_text(json.dumps(found))
-    for name in ("real", "samples"):
-        save_png(np.zeros((16, 16, 1), np.uint8), folder / f"{name}.png")
 
 
 @pytest.fixture
@@ -95,7 +70,7 @@ def test_an_evaluation_is_shown_with_its_meanings(page, folder):
     assert (first["name"], first["title"], first["best"], first["value"]) == (
         "fd2k_fashion_train", "Fréchet distance", "low", 3.7,
     )  # fmt: skip
-    assert found["evaluation"]["classes"] == CLASSES
+    assert found["evaluation"]["classes"] == CLASS_SHARES
     assert found["pictures"] == ["real", "samples"]
     assert not found["evaluation"]["stale"]
     assert page.get("/v1/judge/plain/real.png").headers["content-type"] == "image/png"

@@ -8,6 +8,7 @@ from browsers import DESKTOP, PHONE, sideways, until, violations
 
 pytestmark = pytest.mark.slow
 HELD = "document.querySelector('main')?.innerText.includes('paused')"
+PAINTED = "(each) => each.getContext('2d').getImageData(0, 0, each.width, each.height).data.some(Boolean)"
 
 
 def children() -> int:
@@ -53,6 +54,80 @@ def test_a_gan_is_trained_in_front_of_a_person(tmp_path, start_studio, open_page
             break
         page.wait_for_timeout(200)
     assert children() == 0
+
+
+def test_every_tool_of_learn(tmp_path, start_studio, open_page) -> None:
+    page = open_page(f"{start_studio(tmp_path)}#/learn")
+    until(page, "document.querySelectorAll('.uplot').length >= 4")
+
+    # Slow motion: the networks take turns; then single steps, a new start, the layers of the picture
+    page.get_by_role("button", name="Slow motion").click()
+    page.get_by_text("G has learned").wait_for()
+    page.get_by_text("D has learned").wait_for()
+    page.locator(".part.active", has_text="loss of D").wait_for()
+    page.get_by_role("button", name="Slow motion").click()
+    page.keyboard.press("g")
+    page.get_by_text("G has learned").wait_for()
+    until(page, HELD)
+    page.get_by_role("button", name="Begin anew").click()
+    until(page, "/round [1-9]\\d/.test(document.querySelector('main').innerText)")
+    shown = "document.querySelector('canvas.plane').toDataURL()"
+    page.get_by_role("button", name="Pause").click()
+    until(page, HELD)
+    for name in ("D's opinion", "real points", "generated points", "gradients", "G's net"):
+        before = page.evaluate(shown)
+        page.get_by_label(name, exact=True).click()
+        until(page, f"{shown} !== {before!r}")
+
+    # Settings: those of the same networks, and one that begins anew
+    page.get_by_label("Learning rate of G", exact=True).fill("-2")
+    page.get_by_label("D steps in a round", exact=True).fill("3")
+    page.locator("li", has_text="learning rate of G 0.01").wait_for()
+    page.get_by_text("Changed by you: Learning rate of G, D steps in a round", exact=False).wait_for()
+    page.get_by_label("Width of G", exact=True).fill("16")
+    page.get_by_text("Changed by you:", exact=False).filter(has_text="Width of G").wait_for()
+    page.get_by_role("button", name="Back to the experiment").click()
+    page.get_by_text("Changed by you:", exact=False).wait_for(state="hidden")
+
+    # Every experiment can be begun, and be mended where something is wrong
+    for title in ("Vanishing gradients", "Oscillation", "Mode collapse"):
+        page.get_by_role("button", name=title, exact=True).click()
+        until(page, f"document.querySelector('.split h2').innerText === {title!r}")
+        page.get_by_role("button", name="Mend it", exact=False).click()
+        page.get_by_text("mended:", exact=False).wait_for()
+        page.get_by_role("button", name="Show the problem again").click()
+
+    # Other data; a drawing by mouse
+    page.get_by_role("combobox", name="Data").select_option("swiss-roll")
+    page.get_by_text("Changed by you:", exact=False).filter(has_text="Data").wait_for()
+    page.get_by_role("button", name="Draw your own").click()
+    box = page.locator("canvas.drawing").bounding_box()
+    page.mouse.move(box["x"] + 60, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 120, steps=10)
+    page.mouse.up()
+    page.get_by_role("button", name="Train on these").click()
+    until(page, "/round [1-9]\\d/.test(document.querySelector('main').innerText)")
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(PHONE, "dark"), (DESKTOP, "light")], ids=["phone", "desktop"])
+def test_garments_are_trained(tmp_path, start_studio, open_page, size, scheme) -> None:
+    page = open_page(f"{start_studio(tmp_path)}#/learn/garments", size, scheme)
+    until(page, "/round [1-9]/.test(document.querySelector('main')?.innerText)")
+    until(page, f"[...document.querySelectorAll('.garments canvas')].filter({PAINTED}).length === 3")
+    page.get_by_text("Trouser", exact=True).wait_for()
+    assert violations(page) == []
+    assert sideways(page) <= 0
+
+
+def test_a_collapse_is_mended_in_firefox(tmp_path, start_studio, firefox) -> None:
+    firefox.open(f"{start_studio(tmp_path)}#/learn/mode-collapse")
+    firefox.wait("return /round [1-9]\\d/.test(document.querySelector('main')?.innerText)")
+    firefox.run("[...document.querySelectorAll('button')].find((each) => each.innerText.startsWith('Mend it')).click()")
+    firefox.wait("return document.body.innerText.includes('mended: penalty on D')")
+    before = firefox.run("return document.querySelector('canvas.plane').toDataURL()")
+    firefox.wait(f"return document.querySelector('canvas.plane').toDataURL() !== {before!r}")
+    firefox.open("about:blank")  # the training ends with its page
 
 
 SOURCES = """

@@ -8,6 +8,7 @@ import pytest
 
 from browsers import DESKTOP, PHONE, sideways, until, violations
 from gansmith.core.randomness import sample_latents, truncate
+from gansmith.imaging.images import save_png
 from gansmith.inference.interpolate import slerp
 
 pytestmark = pytest.mark.slow
@@ -122,6 +123,106 @@ def test_every_action_of_explore(studio, open_page, tmp_path):
     until(other, "location.hash.includes('weights=0.5%2C0.5%2C-1')")
 
 
+def test_the_other_actions_of_explore(studio, open_page, tmp_path):
+    page = open_page(studio + WALL)
+    until(page, DRAWN)
+
+    # One class on the wall, all of them truncated
+    page.get_by_label("Class", exact=True).select_option("gray")
+    page.get_by_label("Truncation", exact=True).fill("0.5")
+    until(page, "location.hash.includes('class=gray&cut=0.5')")
+    until(page, "[...document.querySelectorAll('.wall button')].every((tile) => tile.ariaLabel.endsWith(', gray'))")
+    page.get_by_label("Class", exact=True).select_option("")
+    page.get_by_label("Truncation", exact=True).fill("2.5")
+
+    # Random images, a class, a random number, and back
+    page.keyboard.press("r")
+    chosen = page.get_by_role("complementary", name="The chosen image")
+    chosen.get_by_label("Class", exact=True).select_option("light")
+    until(page, "location.hash.includes('labels=light')")
+    page.get_by_role("button", name="Random one").click()
+    chosen.get_by_role("slider", name="Number", exact=False).first.fill("3")
+    until(page, "/moves=z\\d%3A3/.test(location.hash)")
+    page.get_by_role("button", name="Reset all").click()
+    until(page, "!location.hash.includes('moves=') && !location.hash.includes('labels=')")
+
+    # Pins: where they come from, their order, and their end
+    page.keyboard.press("p")
+    page.get_by_label("Direction 1", exact=True).fill("3")
+    page.keyboard.press("p")
+    page.keyboard.press("r")
+    page.keyboard.press("p")
+    pins = page.locator(".pins li")
+    assert "from pin 1 · steered" in pins.nth(1).inner_text()
+    page.get_by_role("button", name="Move pin 3 forward").click()
+    assert [text[0] for text in page.locator(".pins li b").all_inner_texts()] == ["1", "3", "2"]
+
+    # A walk: loop, speed, frames, keys
+    page.keyboard.press("k")
+    page.get_by_label("Loop").uncheck()
+    page.get_by_label("Frames", exact=True).fill("8")
+    page.get_by_label("Speed", exact=True).fill("50")
+    until(page, "location.hash.includes('frames=8&open=1')")
+    place = "document.querySelector('.walk output').textContent"
+    page.locator(".walk canvas[data-drawn]").wait_for()
+    page.keyboard.press(".")
+    page.keyboard.press(".")
+    page.keyboard.press(",")
+    until(page, f"{place} === '2 of 8'")
+    page.keyboard.press("Space")
+    until(page, f"{place} === '8 of 8'")  # without a loop it stops at the end
+    page.get_by_role("button", name="Play").wait_for()
+
+    # Pins are dragged into the trays
+    page.keyboard.press("m")
+    pins.nth(0).drag_to(page.get_by_label("Tray +"))
+    pins.nth(2).drag_to(page.get_by_label("Tray \u2212"))
+    until(page, "location.hash.includes('plus=1&minus=2')")
+    page.get_by_role("button", name="Take pin 2 out").click()
+    page.get_by_role("button", name="Empty the trays").click()
+    until(page, "!location.hash.includes('plus=')")
+    page.get_by_role("button", name="Remove pin 2").click()
+    assert pins.count() == 2
+
+    # The plane by keys; a file that is dropped on the page
+    page.keyboard.press("l")
+    page.locator(".plane-surface").focus()
+    page.keyboard.press("Shift+ArrowDown")
+    until(page, "location.hash.includes('at=0%2C1')")
+    page.keyboard.press("Enter")
+    until(page, "location.hash.includes('seeds=5%3A1000')")
+    file = tmp_path / "image.png"
+    with page.expect_download() as download:
+        page.keyboard.press("d")
+    download.value.save_as(file)
+    page.keyboard.press("r")
+    until(page, "!location.hash.includes('seeds=5%3A1000')")
+    drop(page, file)
+    until(page, "location.hash.includes('seeds=5%3A1000')")
+    page.get_by_text("image.png: its image is shown.").wait_for()
+
+
+def drop(page, file: Path) -> None:
+    """Drop a file on the page."""
+    script = """([name, bytes]) => {
+      const dataTransfer = new DataTransfer();
+      dataTransfer.items.add(new File([Uint8Array.from(bytes)], name));
+      document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true })); }"""
+    page.evaluate(script, [file.name, list(file.read_bytes())])
+
+
+def test_a_photo_is_searched_in_the_model_and_steered_on(studio, open_page):
+    page = open_page(studio + "#/explore/plain?wall=5")
+    until(page, DRAWN)
+    drop(page, PICTURE)
+    page.get_by_text("Searching", exact=False).wait_for()
+    page.get_by_text("Found: it is the chosen image now.", exact=False).wait_for()
+    until(page, "location.hash.includes('latent=')")
+    page.get_by_label("Direction 1", exact=True).fill("2")
+    until(page, "location.hash.includes('moves=dir0%3A2') && location.hash.includes('latent=')")
+    page.get_by_text("found for a photo, steered").wait_for()
+
+
 def test_a_reload_of_an_untouched_page_shows_other_images(studio, open_page):
     page = open_page(studio + "#/explore/cond")
     until(page, DRAWN)
@@ -200,11 +301,32 @@ def test_a_translator_shows_a_picture_before_and_after(studio, open_page):
     assert page.locator(".compare img").count() == 2
 
 
+def test_an_upscaler_shows_its_progress_tile_by_tile(studio, open_page, tmp_path):
+    photo = tmp_path / "photo.png"
+    save_png(np.random.default_rng(0).integers(0, 256, (700, 900, 3), np.uint8), photo)
+    page = open_page(studio + "#/explore/up")
+    page.get_by_role("heading", name="Enlarge a picture").wait_for()
+    page.evaluate(
+        """() => { window.shares = []; new MutationObserver(() => {
+          const bar = document.querySelector("progress[value]"); if (bar) shares.push(bar.value);
+        }).observe(document, { subtree: true, childList: true, attributes: true }); }"""
+    )
+    drop(page, photo)
+    page.get_by_label("Edge between before and after").wait_for()
+    assert max(page.evaluate("shares"), default=0) > 0.1
+    assert page.evaluate("document.querySelector('.compare img').naturalWidth") == 1800
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download PNG").click()
+    assert download.value.suggested_filename == "photo-up.png"
+
+
 def test_unknown_models_and_addresses_are_told_in_words(studio, open_page):
     page = open_page(studio + "#/explore/nobody")
     page.get_by_text('There is no model "nobody"').wait_for()
     page = open_page(studio + "#/explore/cond?seeds=3&labels=nothing:1")
     page.get_by_text('This model has no class "nothing".').wait_for()
+    page = open_page(studio + "#/explore/%ff")
+    page.get_by_text('There is no model "%ff"').wait_for()
 
 
 def test_explore_works_in_firefox(studio, firefox):

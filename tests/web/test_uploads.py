@@ -96,6 +96,11 @@ def test_pixels_are_limited(client, monkeypatch):
     assert client.post("/v1/models/colorize/translate", content=png(PHOTO)).status_code == 200
 
 
+def test_a_label_that_no_process_can_be_given(client):
+    answer = client.post("/v1/models/plain/invert?label=%00", content=png(PHOTO))
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "web.invalid")
+
+
 def test_models_that_take_no_image(client):
     answer = client.post("/v1/models/plain/translate", content=png(PHOTO))
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "model.other_method")

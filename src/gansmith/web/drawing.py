@@ -143,6 +143,8 @@ def latents_of(model: OnnxModel, states: Sequence[ImageState]) -> Latents:
         values.append(_latent_of(model, state))
         if wanted.num_classes:
             classes.append(_classes_of(model, state))
+        elif state.labels:
+            model.class_number(next(iter(state.labels)))  # says that this model has no labels
     names = tuple(state.seeds[0] if state.latent is None else "" for state in states)
     return Latents(np.stack(values), np.stack(classes) if classes else None, names)
 

@@ -26,6 +26,7 @@ from gansmith.web.sse import MEDIA_TYPE, sse
 from gansmith.web.state import State
 
 UPLOAD_PIXELS, RESULT_PIXELS = 16_000_000, 64_000_000
+WITHOUT_NUL = r"^[^\x00]*$"  # no process can be given a NUL
 INVERT_SEC, MOST_INVERTING = 300.0, 4  # waiting included
 BODY = {"requestBody": {"required": True, "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}}
 
@@ -66,7 +67,7 @@ def router(state: State) -> APIRouter:
         model: Name,
         steps: Annotated[int, Query(ge=1, le=2000)] = 200,
         seed: Annotated[int, Query(ge=0, lt=2**63)] = 0,
-        label: Annotated[str | None, Query(max_length=200)] = None,
+        label: Annotated[str | None, Query(max_length=200, pattern=WITHOUT_NUL)] = None,
     ) -> Response:
         """Find the latent whose image is nearest to the image in the body, in a process that has torch.
 

@@ -12,11 +12,20 @@ const PLACES = {
   learn: ["Learn", "Train a small GAN here and see how it works", () => import("./learn.js")],
 };
 
+/** Return a part of an address without its %-signs; one with a stray % as it stands. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** Return {place, id, query} of "#/explore/demo?seeds=3". */
 export function readRoute(hash) {
   const [path, query = ""] = hash.replace(/^#\/?/, "").split("?");
   const [place, ...rest] = path.split("/");
-  return { place: place in PLACES ? place : "explore", id: decodeURIComponent(rest.join("/")), query: new URLSearchParams(query) };
+  return { place: Object.hasOwn(PLACES, place) ? place : "explore", id: decoded(rest.join("/")), query: new URLSearchParams(query) };
 }
 
 /** Return the address of a place. */

@@ -8,6 +8,7 @@ import { paint } from "./picture.js";
 const BATCH = 16; // images that are drawn at once
 const MOST_KEPT = 600;
 const MOST_PIXELS = 1_500_000; // of a picture to translate: the page has no tiles
+const workers = []; // Firefox ends a worker that only its own pending answer refers to, as while it compiles wasm
 
 /** Return the bytes of the element ``id``, which holds base64 of gzip. */
 async function unpack(id) {
@@ -62,7 +63,9 @@ function toBlob(canvas) {
 export async function openOnnxEngine(model) {
   const [wasm, weights, code] = await Promise.all([unpack("wasm"), unpack("weights"), unpack("worker")]);
   const url = URL.createObjectURL(new Blob([code], { type: "text/javascript" }));
-  const send = messenger(new Worker(url));
+  const worker = new Worker(url);
+  workers.push(worker);
+  const send = messenger(worker);
   await send({ wasm: wasm.buffer, model: weights }, [wasm.buffer, weights.buffer]);
   URL.revokeObjectURL(url);
 

@@ -31,6 +31,10 @@ const GROUPS = [
   ["Penalties and augmentation", "Terms that keep D smooth, and how strongly D's inputs are changed.", (name) => /^(penalty_|augment_)/.test(name)],
 ];
 
+function pathOf(name) {
+  return `runs/${encodeURIComponent(name)}`;
+}
+
 function duration(seconds) {
   if (seconds === null || seconds === undefined) return "–";
   const whole = Math.round(seconds);
@@ -128,7 +132,7 @@ function useRuns(ids) {
     };
     const load = async (name) => {
       try {
-        const [details, snapshots] = await Promise.all([getJson(`runs/${name}`), getJson(`runs/${name}/snapshots`)]);
+        const [details, snapshots] = await Promise.all([getJson(pathOf(name)), getJson(`${pathOf(name)}/snapshots`)]);
         update(name, { details, state: details, events: details.events, previews: snapshots.previews, snapshots: snapshots.rows, meanings: snapshots.meanings, problem: null });
       } catch (problem) {
         update(name, { problem: problem.message });
@@ -139,7 +143,7 @@ function useRuns(ids) {
     const lost = new Set(); // what came meanwhile is not sent again
     const closers = ids.map((name) => {
       load(name);
-      const close = listen(`runs/${name}/events`, {
+      const close = listen(`${pathOf(name)}/events`, {
         state: (state) => update(name, { state, problem: null }),
         rows: ({ rows }) => update(name, (old) => ({ fresh: [...(old.fresh ?? []), ...rows].slice(-MOST_FRESH), count: (old.count ?? 0) + 1 })),
         reset: () => anew(name),
@@ -177,7 +181,7 @@ function useRows(ids, runs, columns, range) {
     const query = { columns: wanted, points: POINTS, from: range?.[0], to: range?.[1] };
     const load = async (name) => {
       try {
-        const table = await getJson(`runs/${name}/rows`, query, control.signal);
+        const table = await getJson(`${pathOf(name)}/rows`, query, control.signal);
         setTables((old) => ({ ...old, [name]: table }));
       } catch {
         // the run's own notice says it
@@ -323,10 +327,10 @@ function Grid({ name, run, at, per, weights, withReal, tools }) {
   const shown = previews.findLast((each) => each * per <= at + 1e-6) ?? previews[0];
   if (shown === undefined) return html`<${Panel} title=${name}><p class="soft">The run has written no pictures yet.</p><//>`;
   return html`<${Panel} title=${name} tools=${tools}>
-    <img class="picture sharp" src=${address(`runs/${name}/snapshots/${shown}.png`, { weights: weights === "ema" ? null : weights })}
+    <img class="picture sharp" src=${address(`${pathOf(name)}/snapshots/${shown}.png`, { weights: weights === "ema" ? null : weights })}
       alt=${`Images that ${name} makes of the same latents at ${many(shown * per)} kimg`} />
     <p class="help numbers">Made of the same latents each time, at ${many(shown * per)} kimg (iteration ${many(shown)}).</p>
-    ${withReal && html`<h3>Real images</h3><img class="picture sharp" src=${address(`runs/${name}/snapshots/real.png`)} alt=${`Real images of the data of ${name}`} />`}
+    ${withReal && html`<h3>Real images</h3><img class="picture sharp" src=${address(`${pathOf(name)}/snapshots/real.png`)} alt=${`Real images of the data of ${name}`} />`}
   <//>`;
 }
 
@@ -340,7 +344,7 @@ function About({ name, run, allowed }) {
     setProblem("");
     setAsked(action);
     try {
-      await sendJson(`runs/${name}/${action}`);
+      await sendJson(`${pathOf(name)}/${action}`);
     } catch (error) {
       setAsked("");
       setProblem(error.message);
