@@ -98,7 +98,7 @@ function List({ go }) {
     <ul class="cards runs">${found.runs.map((run) => html`<li key=${run.id} class="panel run">
       <a class="open" href=${`#/watch/${encodeURIComponent(run.id)}`}>
         ${run.preview === null ? html`<span class="picture none"></span>`
-          : html`<img class="picture" src=${address(`runs/${run.id}/snapshots/${run.preview}.png`)} alt="" loading="lazy" />`}
+          : html`<img class="picture" src=${address(`${pathOf(run.id)}/snapshots/${run.preview}.png`)} alt="" loading="lazy" />`}
         <span class="words"><b>${run.id}</b>
           <span class="soft small">${[run.recipe, run.data].filter(Boolean).join(" on ")}</span></span></a>
       ${run.problem ? html`<${Notice} kind="warn">${run.problem}<//>` : html`
