@@ -1,6 +1,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -312,3 +314,17 @@ def test_a_description_that_cannot_be_is_no_entry(change, photos, cache_folder):
     path.write_text(json.dumps({**values, "sum": store._sum_of(values)}))
     assert store.find_entry(path.parent.name) is None
     assert len(open_data(photos)) == count
+
+
+def test_runs_that_start_together_read_the_images_once(photos):
+    code = (
+        "import sys, time\nfrom gansmith.data import cache\nfrom gansmith.data.open import open_data\n"
+        "real = cache._build\n"
+        "def build(*args):\n    print('built', flush=True); time.sleep(2); return real(*args)\n"
+        "cache._build = build; print(len(open_data(sys.argv[1])))"
+    )
+    command = [sys.executable, "-c", code, str(photos)]
+    runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [run.communicate(timeout=100) for run in runs]
+    assert sorted(out.split() for out, _ in told) == [[str(len(PIXELS))], ["built", str(len(PIXELS))]]
+    assert "another run reads the same images" in "".join(err for _, err in told)

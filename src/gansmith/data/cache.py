@@ -5,6 +5,7 @@ import json
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from gansmith.data.cache_folder import (
     data_folder,
     find_entry,
     index_path,
+    only_builder,
     read_index,
     remove_entry,
     write_index,
@@ -72,25 +74,42 @@ def load_or_build(source: Source, options: DataOptions, on_progress: OnProgress 
 
 
 def _load_or_build(source: Source, options: DataOptions, on_progress: OnProgress | None, runtime: Runtime) -> ImageData:
-    stamp = source.stamp()
-    record = read_index(index_path(source, options), stamp)
-    entry = _whole_entry(record["fingerprint"], source, is_streamed="stream" in record) if record else None
+    stamp, place = source.stamp(), index_path(source, options)
+    record, entry = _cached(source, place, stamp)
     if record is None or entry is None:
         try:
-            with reading(source):
-                entry, plan, room = _build(source, options, on_progress, runtime)
-            record = _record(entry, plan, options, room, stamp)
-            if all(info.sha256 for info in plan.infos):  # else the next start tries the unreadable files again
-                data, form = _assemble(entry, record, source, options), plan.image_format
-                if isinstance(data.pixels, StreamedPixels):
-                    data.pixels.items.keep([item.locator for item in data.pixels.items.good(plan.listing.items)])
-                write_index(index_path(source, options), record)
-                for fit in {options.fit, form.fit}:  # a run resumes with the latter
-                    exact = options.like(data.spec).model_copy(update={"fit": fit, "stream": data.room})
-                    write_index(index_path(source, exact), _record(entry, plan, exact, room, stamp))
+            # Processes that share the decoding must not wait for another run.
+            with only_builder(place) if runtime.world_size == 1 else nullcontext():
+                record, entry = _cached(source, place, stamp)  # another run may have built it by now
+                if record is None or entry is None:
+                    entry, record = _build_and_index(source, options, on_progress, runtime, stamp)
         except (OSError, DiskFullError) as problem:
             raise _cannot_write(problem) from problem
     return _assemble(entry, record, source, options)
+
+
+def _cached(source: Source, place: Path, stamp: str) -> tuple[dict[str, Any] | None, Entry | None]:
+    """Return the index record of a source at a path, and its entry; None for what is not there or damaged."""
+    record = read_index(place, stamp)
+    return record, _whole_entry(record["fingerprint"], source, is_streamed="stream" in record) if record else None
+
+
+def _build_and_index(
+    source: Source, options: DataOptions, on_progress: OnProgress | None, runtime: Runtime, stamp: str
+) -> tuple[Entry, dict[str, Any]]:
+    """Build the entry of a source, unless it is there, and write its index records; return it with the first one."""
+    with reading(source):
+        entry, plan, room = _build(source, options, on_progress, runtime)
+    record = _record(entry, plan, options, room, stamp)
+    if all(info.sha256 for info in plan.infos):  # else the next start tries the unreadable files again
+        data, form = _assemble(entry, record, source, options), plan.image_format
+        if isinstance(data.pixels, StreamedPixels):
+            data.pixels.items.keep([item.locator for item in data.pixels.items.good(plan.listing.items)])
+        write_index(index_path(source, options), record)
+        for fit in {options.fit, form.fit}:  # a run resumes with the latter
+            exact = options.like(data.spec).model_copy(update={"fit": fit, "stream": data.room})
+            write_index(index_path(source, exact), _record(entry, plan, exact, room, stamp))
+    return entry, record
 
 
 def _build(

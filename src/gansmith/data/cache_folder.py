@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from pydantic import TypeAdapter
 from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
 
 from gansmith.core.atomic_files import commit_json, file_lock, sync_file, sync_folder
-from gansmith.core.errors import DataError
+from gansmith.core.errors import DataError, GansmithWarning
 from gansmith.core.plain_files import parse_json, read_json, sha256_of, text_lines
 from gansmith.core.registry import NotNegative, Positive
 from gansmith.core.user_folders import user_folder
@@ -233,6 +234,24 @@ def building_folder() -> Iterator[Path]:
         lock.release()
         shutil.rmtree(folder, ignore_errors=True)
         Path(lock.lock_file).unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def only_builder(index: Path) -> Iterator[None]:
+    """Wait until no other run builds the entry of an index record; a GansmithWarning says so. Without locks, go on."""
+    lock = file_lock(index.with_suffix(LOCK))
+    with contextlib.suppress(NotImplementedError):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            warnings.warn(GansmithWarning("another run reads the same images; this one waits for it"), stacklevel=2)
+            lock.acquire()
+        except OSError:  # a file system without locks
+            pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def remove_abandoned() -> None:
