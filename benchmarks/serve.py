@@ -225,14 +225,20 @@ async def _gradio_clients(url: str, process: int, clients: int, seconds: float) 
                 await asyncio.sleep(0.5)
         until = time.perf_counter() + seconds
 
+        async def click(seed: int) -> int:
+            call = await http.post("/gradio_api/call/draw", json={"data": [seed]})
+            answer = await http.get(f"/gradio_api/call/draw/{call.json()['event_id']}")
+            data = re.search(r"^event: complete\ndata: (.*)$", answer.text, re.M)
+            return 0 if data is None else (await http.get(json.loads(data[1])[0]["url"])).status_code
+
         async def one(number: int) -> None:
             chosen = random.Random(number)
             while time.perf_counter() < until:
                 began = time.perf_counter()
-                call = await http.post("/gradio_api/call/draw", json={"data": [chosen.randrange(PERMALINKS)]})
-                answer = await http.get(f"/gradio_api/call/draw/{call.json()['event_id']}")
-                data = re.search(r"^event: complete\ndata: (.*)$", answer.text, re.M)
-                status = 0 if data is None else (await http.get(json.loads(data[1])[0]["url"])).status_code
+                try:
+                    status = await click(chosen.randrange(PERMALINKS))
+                except httpx.TransportError:  # the page closed the connection
+                    status = -1
                 times.append(time.perf_counter() - began)
                 statuses[status] += 1
 
