@@ -46,7 +46,8 @@ export function Chart({ label, table, series, log, at, marks = [], sync, onRange
   const node = useRef(null);
   const plot = useRef(null);
   const now = useRef({});
-  now.current = { at, marks, onRange, onPick };
+  const sight = useRef({ seen: true, stale: false }); // stale: to be drawn again once it comes into sight
+  now.current = { table, at, marks, onRange, onPick };
   const colour = useColours();
   const shape = JSON.stringify([series, log, unit, height, low, high]);
 
@@ -92,10 +93,20 @@ export function Chart({ label, table, series, log, at, marks = [], sync, onRange
     plot.current = made;
     const watcher = new ResizeObserver(() => made.setSize({ width: Math.max(200, node.current.clientWidth), height }));
     watcher.observe(node.current);
-    return () => { watcher.disconnect(); made.destroy(); plot.current = null; };
+    const sighted = new IntersectionObserver((entries) => {
+      sight.current.seen = entries.at(-1).isIntersecting;
+      if (sight.current.seen && sight.current.stale) made.setData(now.current.table);
+      if (sight.current.seen) sight.current.stale = false;
+    });
+    sighted.observe(node.current);
+    return () => { watcher.disconnect(); sighted.disconnect(); made.destroy(); plot.current = null; };
   }, [shape, colour, sync]);
-  useEffect(() => { plot.current?.setData(table); }, [table, shape, colour]);
-  useEffect(() => { plot.current?.redraw(false); }, [at, marks]);
+  const drawn = (draw) => {
+    if (sight.current.seen) draw(plot.current);
+    else sight.current.stale = true;
+  };
+  useEffect(() => drawn((made) => made?.setData(table)), [table, shape, colour]);
+  useEffect(() => drawn((made) => made?.redraw(false)), [at, marks]);
 
   return html`<div class="chart-box">
     <ul class="legend">${series.map((each) => !each.faint && !each.hidden && html`<li key=${each.label}>

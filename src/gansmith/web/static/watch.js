@@ -10,7 +10,7 @@ const MOST_RUNS = 4;
 const POINTS = 800;
 const MOST_POINTS = 3 * POINTS; // with the rows that came since; then all are asked for again, thinned
 const MOST_FRESH = 2000;
-const UPDATE_MS = 500;
+const UPDATE_MS = 2000;
 const STATUS = { training: ["good", "training"], paused: ["warn", "paused"], finished: ["", "finished"], ended: ["bad", "ended early"] };
 const VERDICTS = {
   healthy: ["good", "healthy"], memorization: ["warn", "memorization (overfitting)"], full_collapse: ["bad", "full mode collapse"],
