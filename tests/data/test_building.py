@@ -7,6 +7,7 @@ import signal
 import tarfile
 import zipfile
 from collections import namedtuple
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -101,7 +102,9 @@ def test_a_killed_build_leaves_no_entry(photos, cache_folder, moment, monkeypatc
 
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_two_processes_may_build_at_once(photos, cache_folder):
+def test_two_processes_may_build_at_once(photos, cache_folder, monkeypatch):
+    """Where the file system has no locks, both build."""
+    monkeypatch.setattr(cache, "only_builder", lambda _: nullcontext())
     context = multiprocessing.get_context("fork")
     barrier, results = context.Barrier(2), context.Queue()
 

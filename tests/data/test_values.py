@@ -19,6 +19,13 @@ from gansmith.imaging.deep_files import encode_png16, write_tiff
 pytestmark = pytest.mark.usefixtures("cache_folder")
 DRAW = np.random.default_rng(0)
 SHADES = DRAW.random((12, 16, 16, 1))
+STATE = DRAW.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def same_draw() -> None:
+    """Let each test draw the same, whatever ran before it."""
+    DRAW.bit_generator.state = STATE
 
 
 def tiff(values: np.ndarray, bands: tuple[str, ...] = ()) -> bytes:

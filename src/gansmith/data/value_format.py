@@ -23,6 +23,7 @@ from gansmith.imaging.values import (
 
 DIM = 64  # 8-bit sets whose largest value is below it do not fill their type: masks, label maps, weak signals
 MOST_NAMED = 5
+COLOUR_MODES = ("RGB", "RGBA", "YCbCr", "CMYK", "LAB", "HSV")  # of Pillow; a file of one is no label map
 HALF_OF_16_BITS = 2**15
 MOST_CROWDED = 0.66  # share of values in the lowest 1/255 of the range above which that is said
 NEARLY = 1e-3  # floats of 0..1 may be this far outside
@@ -108,7 +109,8 @@ def needs_values(infos: Sequence[ImageInfo], options: DataOptions) -> bool:
     ):
         return True
     sides = zip(*(info.extremes for info in usable if info.extremes), strict=True)
-    return any(_is_dim(side) for side in sides)
+    can_be_labels = all(info.mode not in COLOUR_MODES for info in usable)
+    return any(_is_dim(side, can_be_labels=can_be_labels) for side in sides)
 
 
 def pictures_of(infos: Sequence[ImageInfo], options: DataOptions) -> Sequence[ImageInfo]:
@@ -128,14 +130,14 @@ def pictures_of(infos: Sequence[ImageInfo], options: DataOptions) -> Sequence[Im
     return [replace(info, deep=False, samples=(), extremes=white) if info.deep else info for info in infos]
 
 
-def _is_dim(extremes: Sequence[tuple[int, int]]) -> bool:
+def _is_dim(extremes: Sequence[tuple[int, int]], *, can_be_labels: bool) -> bool:
     """Say whether pictures would be nearly black, and are no dark photos.
 
-    None reaches a quarter of white; most begin at 0, as masks do, or all have few values, as label maps do.
+    None reaches a quarter of white; most begin at 0, as masks do, or have one band and few values, as label maps do.
     """
     top, most = max(high for _, high in extremes), len(extremes) / 2
     begin_at_0, vary = sum(high > low == 0 for low, high in extremes), sum(high > low for low, high in extremes)
-    return top < DIM and (begin_at_0 > most or (top < FEW_VALUES and vary > most))
+    return top < DIM and (begin_at_0 > most or (can_be_labels and top < FEW_VALUES and vary > most))
 
 
 def infer_values(
