@@ -682,7 +682,9 @@ def test_train_in_two_processes_ends_with_the_code_of_a_mistake(tmp_path):
 
 @pytest.mark.slow
 def test_nothing_is_warned_about(both):
-    assert "Warning" not in (both / "stderr.txt").read_text()
+    """But that one of the runs, which start together, may have to wait for the images."""
+    lines = (both / "stderr.txt").read_text().splitlines()
+    assert [line for line in lines if "Warning" in line and "another run reads the same images" not in line] == []
 
 
 @pytest.mark.slow

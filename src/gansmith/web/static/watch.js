@@ -10,7 +10,8 @@ const MOST_RUNS = 4;
 const POINTS = 800;
 const MOST_POINTS = 3 * POINTS; // with the rows that came since; then all are asked for again, thinned
 const MOST_FRESH = 2000;
-const UPDATE_MS = 2000;
+const SOONEST_MS = 1000, LATEST_MS = 10_000; // between two drawings of what came
+const REST = 150; // times what a drawing took, frame included: a busy machine is left to its training
 const STATUS = { training: ["good", "training"], paused: ["warn", "paused"], finished: ["", "finished"], ended: ["bad", "ended early"] };
 const VERDICTS = {
   healthy: ["good", "healthy"], memorization: ["warn", "memorization (overfitting)"], full_collapse: ["bad", "full mode collapse"],
@@ -115,21 +116,28 @@ function List({ go }) {
 function useRuns(ids) {
   const [runs, setRuns] = useState({});
   useEffect(() => {
-    const changes = []; // taken over together: each drawing of the page draws all charts
+    const changes = []; // taken over together: each drawing of the page draws all charts in sight
     let timer = null;
+    let pause = SOONEST_MS;
     const flush = () => {
       clearTimeout(timer);
       timer = null;
       const found = changes.splice(0);
+      const began = performance.now();
       setRuns((old) => found.reduce((all, [name, change]) => {
         const now = all[name] ?? {};
         return { ...all, [name]: { ...now, ...(typeof change === "function" ? change(now) : change) } };
       }, old));
+      requestAnimationFrame(() => setTimeout(() => {
+        pause = Math.min(LATEST_MS, 2 * pause, Math.max(SOONEST_MS, REST * (performance.now() - began)));
+      }));
     };
-    const update = (name, change) => {
+    const update = (name, change, now = false) => {
       changes.push([name, change]);
-      timer ??= setTimeout(flush, UPDATE_MS);
+      if (now) flush();
+      else timer ??= setTimeout(flush, pause);
     };
+    const shown = {}; // the status of each run
     const load = async (name) => {
       try {
         const [details, snapshots] = await Promise.all([getJson(pathOf(name)), getJson(`${pathOf(name)}/snapshots`)]);
@@ -144,7 +152,10 @@ function useRuns(ids) {
     const closers = ids.map((name) => {
       load(name);
       const close = listen(`${pathOf(name)}/events`, {
-        state: (state) => update(name, { state, problem: null }),
+        state: (state) => {
+          update(name, { state, problem: null }, state.status !== shown[name]);
+          shown[name] = state.status;
+        },
         rows: ({ rows }) => update(name, (old) => ({ fresh: [...(old.fresh ?? []), ...rows].slice(-MOST_FRESH), count: (old.count ?? 0) + 1 })),
         reset: () => anew(name),
         events: ({ events }) => {
@@ -153,8 +164,8 @@ function useRuns(ids) {
           if (last) say(`${name}: ${EVENTS[last.kind] ?? last.kind}. ${last.message}`);
         },
         snapshots: ({ previews, rows, meanings }) => update(name, { previews, snapshots: rows, meanings }),
-        failure: ({ message }) => update(name, { failure: message }),
-        gone: ({ message }) => { close(); update(name, { problem: message }); },
+        failure: ({ message }) => update(name, { failure: message }, true),
+        gone: ({ message }) => { close(); update(name, { problem: message }, true); },
       }, {
         onState: (link) => {
           if (link === "open" && lost.has(name)) anew(name);
