@@ -158,8 +158,8 @@ function noteChange(live, settings) {
   const old = live.started?.settings ?? settings;
   const changes = Object.keys(settings).filter((name) => name !== "points" && settings[name] !== old[name])
     .map((name) => `${(WORDS[name] ?? name).replace(/^[A-Z](?=[a-z])/, (first) => first.toLowerCase())} ${String(settings[name]).replaceAll("_", " ")}`);
-  const x = live.history.iteration.at(-1);
-  if (!changes.length || x === undefined) return;
+  const x = live.history.iteration.at(-1) ?? 0; // before the first row of new networks
+  if (!changes.length) return;
   const words = `${live.mending ? "mended: " : ""}${changes.join(", ")}`;
   live.mending = false;
   live.history.marks = [...live.history.marks, { x, colour: "ink", words }].slice(-MOST_MARKS);
