@@ -83,6 +83,15 @@ def until(page: Any, expression: str) -> None:
     page.wait_for_function(f"() => {expression}")
 
 
+def drag(page: Any, place: Any, begin: tuple[float, float], end: tuple[float, float], steps: int) -> None:
+    """Drag the mouse over a locator, between two points counted in px from its upper left corner."""
+    box = place.bounding_box()
+    page.mouse.move(box["x"] + begin[0], box["y"] + begin[1])
+    page.mouse.down()
+    page.mouse.move(box["x"] + end[0], box["y"] + end[1], steps=steps)
+    page.mouse.up()
+
+
 def violations(page: Any) -> list[str]:
     """Return what axe finds on a page."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python").Axe

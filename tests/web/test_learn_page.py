@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 
-from browsers import DESKTOP, PHONE, sideways, until, violations
+from browsers import DESKTOP, PHONE, drag, sideways, until, violations
 
 pytestmark = pytest.mark.slow
 HELD = "document.querySelector('main')?.innerText.includes('paused')"
@@ -101,11 +101,7 @@ def test_every_tool_of_learn(tmp_path, start_studio, open_page) -> None:
     page.get_by_role("combobox", name="Data").select_option("swiss-roll")
     page.get_by_text("Changed by you:", exact=False).filter(has_text="Data").wait_for()
     page.get_by_role("button", name="Draw your own").click()
-    box = page.locator("canvas.drawing").bounding_box()
-    page.mouse.move(box["x"] + 60, box["y"] + 60)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 200, box["y"] + 120, steps=10)
-    page.mouse.up()
+    drag(page, page.locator("canvas.drawing"), (60, 60), (200, 120), steps=10)
     page.get_by_role("button", name="Train on these").click()
     until(page, "/round [1-9]\\d/.test(document.querySelector('main').innerText)")
 

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 
-from browsers import DESKTOP, PHONE, sideways, until, violations
+from browsers import DESKTOP, PHONE, drag, sideways, until, violations
 from gansmith.core.randomness import sample_latents, truncate
 from gansmith.imaging.images import save_png
 from gansmith.inference.interpolate import slerp
@@ -84,11 +84,7 @@ def test_every_action_of_explore(studio, open_page, tmp_path):
     page.get_by_role("tab", name="Plane").click()
     page.locator(".plane-surface").focus()
     page.keyboard.press("ArrowRight")
-    box = page.locator(".plane-surface").bounding_box()
-    page.mouse.move(box["x"] + 100, box["y"] + 100)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 60, box["y"] + 70, steps=3)
-    page.mouse.up()
+    drag(page, page.locator(".plane-surface"), (100, 100), (60, 70), steps=3)
     page.get_by_role("button", name="Choose this image").click()
     until(page, "location.hash.includes('weights=')")
 

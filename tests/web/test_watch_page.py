@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from browsers import DESKTOP, PHONE, sideways, until, violations
+from browsers import DESKTOP, PHONE, drag, sideways, until, violations
 from gansmith.web.run_control import can_see_locks
 from run_files import add_rows, write_run
 
@@ -97,15 +97,12 @@ def test_every_tool_of_a_run(folder, start_studio, open_page) -> None:
     # Curves: a drag zooms, a click moves the time, a double click shows everything
     curve = page.get_by_role("img", name="Losses", exact=False).locator(".u-over")
     curve.scroll_into_view_if_needed()
-    box = curve.bounding_box()
-    page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 50)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 50, steps=4)
-    page.mouse.up()
+    width = curve.bounding_box()["width"]
+    drag(page, curve, (0.2 * width, 50), (0.6 * width, 50), steps=4)
     page.get_by_role("button", name="Whole run").wait_for()
     curve.dblclick(position={"x": 100, "y": 50})
     page.get_by_role("button", name="Whole run").wait_for(state="hidden")
-    curve.click(position={"x": 0.5 * box["width"], "y": 50})
+    curve.click(position={"x": 0.5 * width, "y": 50})
     until(page, "/kimg=0[.]\\d/.test(location.hash)")
 
     # Metrics with their intervals; an event leads to its time; what the run is

@@ -95,8 +95,9 @@ export function Chart({ label, table, series, log, at, marks = [], sync, onRange
     watcher.observe(node.current);
     const sighted = new IntersectionObserver((entries) => {
       sight.current.seen = entries.at(-1).isIntersecting;
-      if (sight.current.seen && sight.current.stale) made.setData(now.current.table);
-      if (sight.current.seen) sight.current.stale = false;
+      if (!sight.current.seen || !sight.current.stale) return;
+      sight.current.stale = false;
+      made.setData(now.current.table);
     });
     sighted.observe(node.current);
     return () => { watcher.disconnect(); sighted.disconnect(); made.destroy(); plot.current = null; };

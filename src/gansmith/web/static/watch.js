@@ -137,11 +137,12 @@ function useRuns(ids) {
       if (now) flush();
       else timer ??= setTimeout(flush, pause);
     };
+    const taken = ({ previews, rows, meanings }) => ({ previews, snapshots: rows, meanings });
     const shown = {}; // the status of each run
     const load = async (name) => {
       try {
         const [details, snapshots] = await Promise.all([getJson(pathOf(name)), getJson(`${pathOf(name)}/snapshots`)]);
-        update(name, { details, state: details, events: details.events, previews: snapshots.previews, snapshots: snapshots.rows, meanings: snapshots.meanings, problem: null });
+        update(name, { details, state: details, events: details.events, ...taken(snapshots), problem: null });
       } catch (problem) {
         update(name, { problem: problem.message });
       }
@@ -163,7 +164,7 @@ function useRuns(ids) {
           const last = events.at(-1);
           if (last) say(`${name}: ${EVENTS[last.kind] ?? last.kind}. ${last.message}`);
         },
-        snapshots: ({ previews, rows, meanings }) => update(name, { previews, snapshots: rows, meanings }),
+        snapshots: (snapshots) => update(name, taken(snapshots)),
         failure: ({ message }) => update(name, { failure: message }, true),
         gone: ({ message }) => { close(); update(name, { problem: message }, true); },
       }, {
