@@ -27,6 +27,15 @@ def test_photos_ramps_and_plain_pictures_are_no_pixel_art(pixels):
     assert block_of(to_pil(pixels)) == 0
 
 
+def test_many_colours_are_pixel_art_only_with_plain_areas():
+    shades = np.random.default_rng(3).integers(0, 256, (100, 3), np.uint8)
+    dense = shades[np.random.default_rng(4).integers(0, 100, (40, 40))]
+    sprite = np.zeros((80, 80, 3), np.uint8)
+    sprite[20:60, 20:60] = dense
+    assert (block_of(to_pil(dense)), block_of(to_pil(sprite))) == (0, 1)
+    assert block_of(to_pil(ART)) == 1  # dense, but of 12 colours
+
+
 def test_colours_of_transparent_pixels_do_not_count():
     alpha = np.zeros((20, 14, 1), np.uint8)
     alpha[5:15] = 255

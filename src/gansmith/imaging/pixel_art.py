@@ -5,7 +5,8 @@ import math
 import numpy as np
 from PIL import Image
 
-MOST_COLOURS = 64  # of one picture
+FEW_COLOURS, MOST_COLOURS = 32, 128  # of one picture; more than few only in pictures with plain areas
+MOST_DIFFERING = 0.5  # share of neighbours that differ in a picture with plain areas
 SOFT_LEVELS, MOST_SOFT = 8, 0.1  # differences of neighbours that look soft, and their share in pixel art
 MOST_ENLARGED = 16  # times that a picture is searched to be enlarged
 
@@ -13,8 +14,8 @@ MOST_ENLARGED = 16  # times that a picture is searched to be enlarged
 def block_of(image: Image.Image) -> int:
     """Return how often each pixel of a picture in mode L, RGB or RGBA is repeated in both directions; 0: no pixel art.
 
-    Pixel art has 2 to 64 colours, and neighbours that differ at all differ by much. A picture whose parts are all plain
-    says nothing and is none.
+    Pixel art has 2 to 128 colours, and neighbours that differ at all differ by much. With more than 32 colours, most
+    neighbours must be equal: a photo reduced to a palette is none. A picture that is all plain says nothing and is none.
     """
     colours = image.getcolors(MOST_COLOURS)
     if colours is None or len(colours) < 2:
@@ -27,7 +28,9 @@ def block_of(image: Image.Image) -> int:
     steps = [np.abs(np.diff(small, axis=axis)).max(axis=2, initial=0) for axis in (0, 1)]
     differing = sum(int((step > 0).sum()) for step in steps)
     soft = sum(int(((step > 0) & (step <= SOFT_LEVELS)).sum()) for step in steps)
-    return block if differing and soft <= MOST_SOFT * differing else 0
+    is_plain = differing <= MOST_DIFFERING * sum(step.size for step in steps)
+    is_art = soft <= MOST_SOFT * differing and (is_plain or len(colours) <= FEW_COLOURS)
+    return block if differing and is_art else 0
 
 
 def _repeats(pixels: np.ndarray, axis: int) -> int:
