@@ -183,12 +183,14 @@ def test_rights_that_are_missing_are_told_in_plain_words(client: TestClient, mon
     assert {run["problem"] for run in found} == {"this folder cannot be read: the user of the server has no rights"}
 
 
-def following(folder: Path, during: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    """Follow the run ``one`` for some looks at it; ``during`` happens after each."""
+def following(
+    folder: Path, during: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, others: int = 0
+) -> list[tuple[str, Any]]:
+    """Follow the run ``one`` for some looks at it, beside other streams; ``during`` happens after each."""
     monkeypatch.setattr(runs, "POLL_SEC", 0.001)
 
     async def follow() -> list[tuple[str, Any]]:
-        watch, out = runs.Watch(State.of([folder])), list[tuple[str, Any]]()
+        watch, out = runs.Watch(State.of([folder]), streams=others), list[tuple[str, Any]]()
         stream = watch.follow("one")
         for number in range(4):
             try:
@@ -200,7 +202,7 @@ def following(folder: Path, during: Callable[[int], None], monkeypatch: pytest.M
                 out.append((name.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
             during(number)
         await stream.aclose()
-        assert watch.streams == 0
+        assert watch.streams == others
         return out
 
     return asyncio.run(follow())
@@ -222,6 +224,22 @@ def test_new_rows_events_and_pictures_are_sent(folder: Path, monkeypatch: pytest
     assert [row["iteration"] for row in found[1][1]["rows"]] == [6, 7]
     assert found[2][1]["events"][-1]["message"] == "not finite"
     assert ("snapshots", [0, 4, 6, 7]) in [(name, data.get("previews")) for name, data in found]
+
+
+def test_beside_many_pages_rows_wait_and_events_do_not(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "LONGEST_PAUSE_SEC", 1e9)
+    monkeypatch.setattr(runs, "KEEP_ALIVE_SEC", 0.05)
+
+    def during(number: int) -> None:
+        if number in (0, 1):
+            add_rows(folder / "one", 6 + number, 1)
+        elif number == 2:
+            with open(folder / "one" / "log.jsonl", "a") as file:
+                file.write('{"event": "rollback", "iteration": 7, "kimg": 0.7, "message": "not finite"}\n')
+
+    found = following(folder, during, monkeypatch, others=10**13)
+    assert [name for name, _ in found] == ["state", "here", "here", "rows", "events"]
+    assert [row["iteration"] for row in found[3][1]["rows"]] == [6, 7]
 
 
 def test_a_run_that_is_deleted_while_it_is_watched_ends_the_stream(

@@ -35,6 +35,7 @@ from gansmith.web.sse import HERE, KEEP_ALIVE_SEC, MEDIA_TYPE, sse
 from gansmith.web.state import State
 
 POLL_SEC = 1.0
+LONGEST_PAUSE_SEC = 20.0  # between two messages about rows, speed and pictures
 MOST_STREAMS = 128
 MOST_READERS = 16  # runs whose rows are in memory
 SNAPSHOTS_SHOWN = 2000
@@ -312,25 +313,34 @@ class Watch:
         return reader
 
     async def follow(self, name: str) -> AsyncIterator[str]:
-        """Yield the server-sent events of a run until it is gone."""
+        """Yield the server-sent events of a run until it is gone.
+
+        What happens to it is told at once. Rows, speed and pictures are told once in as many seconds as streams are
+        open, at most ``LONGEST_PAUSE_SEC``: each page that draws them takes time from the training on its machine.
+        """
         reader = self.reader(name)
         summary: dict[str, Any] = {}
         seen: dict[str, Any] = {"version": None}
-        spoke = 0.0
+        happened: Any = None
+        spoke, turn = 0.0, -1
         self.streams += 1
         try:
             while True:
                 await asyncio.to_thread(reader.refresh)
-                out = []
                 if reader.problem:
                     yield sse("gone", {"message": reader.problem})
                     return
-                out += self._news(reader, seen)
-                now = {**reader.summary()}
-                if {**now, "eta_sec": 0} != {**summary, "eta_sec": 0}:
-                    summary = now
-                    out.append(sse("state", now))
-                if failure := self.control.failure(reader.path):
+                before, failure = happened, self.control.failure(reader.path)
+                happened = (failure, reader.status, reader.log.event_count, len(reader.milestones))
+                last, turn = turn, int(time.monotonic() / min(LONGEST_PAUSE_SEC, self.streams * POLL_SEC))
+                out = []
+                if happened != before or turn != last:
+                    out += self._news(reader, seen)
+                    now = reader.summary()
+                    if {**now, "eta_sec": 0} != {**summary, "eta_sec": 0}:
+                        summary = now
+                        out.append(sse("state", now))
+                if failure and (before is None or failure != before[0]):
                     out.append(sse("failure", {"message": failure}))
                 if out:
                     spoke = time.monotonic()

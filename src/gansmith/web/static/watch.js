@@ -119,11 +119,12 @@ function useRuns(ids) {
     const changes = []; // taken over together: each drawing of the page draws all charts in sight
     let timer = null;
     let pause = SOONEST_MS;
+    let drawn = -Infinity;
     const flush = () => {
       clearTimeout(timer);
       timer = null;
       const found = changes.splice(0);
-      const began = performance.now();
+      const began = drawn = performance.now();
       setRuns((old) => found.reduce((all, [name, change]) => {
         const now = all[name] ?? {};
         return { ...all, [name]: { ...now, ...(typeof change === "function" ? change(now) : change) } };
@@ -135,7 +136,7 @@ function useRuns(ids) {
     const update = (name, change, now = false) => {
       changes.push([name, change]);
       if (now) flush();
-      else timer ??= setTimeout(flush, pause);
+      else timer ??= setTimeout(flush, Math.max(SOONEST_MS, drawn + pause - performance.now()));
     };
     const taken = ({ previews, rows, meanings }) => ({ previews, snapshots: rows, meanings });
     const shown = {}; // the status of each run
