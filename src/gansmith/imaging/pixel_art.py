@@ -7,7 +7,7 @@ from PIL import Image
 
 FEW_COLOURS, MOST_COLOURS = 32, 128  # of one picture; more than few only in pictures with plain areas
 MOST_DIFFERING = 0.5  # share of neighbours that differ in a picture with plain areas
-SOFT_LEVELS, MOST_SOFT = 8, 0.1  # differences of neighbours that look soft, and their share in pixel art
+SOFT_LEVELS, MOST_SOFT = 8, 0.15  # differences of neighbours that look soft, and their share in pixel art
 MOST_ENLARGED = 16  # times that a picture is searched to be enlarged
 
 
