@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from gansmith.core.cpus import available_cpus
-from gansmith.core.errors import GansmithError, GansmithWarning, unknown_name
+from gansmith.core.errors import GansmithError, GansmithWarning, counted, unknown_name
 from gansmith.core.launched import local_processes
 from gansmith.core.processes import averaging_gradients, join, talking
 from gansmith.core.version import __version__
@@ -288,8 +288,9 @@ def start_runtime(device: str = "auto", precision: str = "auto", *, compiled: bo
     if "OMP_NUM_THREADS" not in os.environ:  # torch counts the cores of the machine, whatever the container grants
         set_threads(min(torch.get_num_threads(), available_cpus()))
     elif chosen.type == "cpu" and threads() > (usable := available_cpus()):
-        text = f"OMP_NUM_THREADS asks for {threads()} threads, and this process may use {usable} of the CPUs: training"
-        warnings.warn(GansmithWarning(f"{text} is many times slower than with OMP_NUM_THREADS={usable}"), stacklevel=2)
+        text = f"OMP_NUM_THREADS asks for {threads()} threads, but this process may use only {counted(usable, 'CPU')}"
+        hint = f"training is many times slower than with OMP_NUM_THREADS={usable}"
+        warnings.warn(GansmithWarning(f"{text}: {hint}"), stacklevel=2)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     each_has_a_gpu = chosen.type == "cuda" and local_processes() <= torch.cuda.device_count()

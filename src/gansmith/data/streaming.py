@@ -1,4 +1,4 @@
-"""Pixels of a set that is larger than the disk: pieces of it are decoded when they are needed."""
+"""Images of a set that is larger than the disk, decoded piece by piece when needed."""
 
 # A piece is a run of rows that lie together in the source, a shard where it has shards. An epoch takes the pieces in
 # an order of its own, so many at a time (a window), and shuffles their images; both orders are functions of seed and

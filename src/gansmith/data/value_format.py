@@ -1,4 +1,4 @@
-"""The number type and range in which the values of a set are stored, inferred or set by options."""
+"""The number type and range in which a set is stored, inferred or set by options."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -229,7 +229,7 @@ def _common_kind(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[str,
     files = f"\n  of {rarest}: {some_of(names, MOST_NAMED)}" if names else ""
     raise DataError(
         "data.mixed_depths",
-        f"mixed bit depths: {told}; it is not clear that their numbers mean the same{files}"
+        f"mixed bit depths: {told}; it is not clear that their numbers have the same meaning{files}"
         "\n  keep the images of one type, or convert them; if the numbers have one unit, say so: range=LOW:HIGH",
     )
 

@@ -310,7 +310,7 @@ def refuse_other_depth(subject: str, mine: DataSpec, its: DataSpec) -> None:
     raise MetricError(
         "metric.depth_differs",
         f"{subject} images of other values than '{its.name}': {words[0]}, and {words[1]}"
-        "\n  their numbers do not mean the same; pass images in the units of the training images",
+        "\n  their numbers have different meanings; pass images in the units of the training images",
     )
 
 

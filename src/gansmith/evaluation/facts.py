@@ -1,4 +1,4 @@
-"""The shape of what metrics tell beside their numbers, as it stands in evaluation.json; without torch."""
+"""The schema of the facts that metrics add to their numbers in evaluation.json."""
 
 from typing import Annotated, Any, NotRequired
 

@@ -1,4 +1,4 @@
-"""Check every file of a run, a model or the cache against its sum, and repair a run from what is whole."""
+"""Check the files of a run, a model or the cache against their checksums, and repair a run."""
 
 import os
 import warnings
@@ -63,7 +63,7 @@ class Verified:
 
 
 def verify(path: str | Path) -> Verified:
-    """Check every file of a run, a model folder or the cache ("cache", or its folder) against its sum.
+    """Check every file of a run, a model folder or the cache ("cache", or its folder) against its checksum.
 
     Raises GansmithError for a path that is none of them.
     """
@@ -173,7 +173,7 @@ def _of_cache(folder: Path) -> list[FileState]:
 
 
 def repair(folder: str | Path) -> list[str]:
-    """Make a run whole from what is whole in it, and return in words what was done; a user's files stay.
+    """Repair a run from its undamaged files, and return in words what was done; a user's files stay.
 
     run.json and recipe.yaml are written again from the newest whole checkpoint. Damaged checkpoints and pictures are
     moved to a folder ``damaged``. Lines of logs that are no rows are left out. If an older checkpoint has logs that are

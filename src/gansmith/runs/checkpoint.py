@@ -1,7 +1,7 @@
 """Checkpoints: write, load, list and remove them; each is complete or does not exist."""
 
-# A checkpoint is a folder of tensors (safetensors) and values (JSON). Its manifest of SHA-256 sums is written last: a
-# folder without a matching manifest is not a checkpoint. Nothing is pickled.
+# A checkpoint is a folder of tensors (safetensors) and values (JSON). Its manifest of SHA-256 checksums is written
+# last: a folder without a matching manifest is not a checkpoint. Nothing is pickled.
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Routes of the place Judge: the evaluation of a model with what its numbers mean, and a new evaluation."""
+"""Routes of the place Judge: evaluations of a model, and what their numbers mean."""
 
 import asyncio
 import time

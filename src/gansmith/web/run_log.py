@@ -1,4 +1,4 @@
-"""A run's log.jsonl for curves: rows thinned to their extremes, and events; the file may grow meanwhile."""
+"""A growing log.jsonl, prepared for curves: rows thinned to their extremes, and events."""
 
 import math
 import os
