@@ -269,7 +269,7 @@ def refuse_many_bad(source: Source, listing: Listing, problems: Sequence[str]) -
 
 
 def _cannot_write(problem: OSError | DiskFullError) -> DataError:
-    full = (isinstance(problem, DiskFullError) or is_disk_full(problem)) and not is_file_limit(problem)
+    full = is_disk_full(problem) and not is_file_limit(problem)
     return DataError(
         "data.cache_full" if full else "data.cache_not_writable",
         f"the cache {cache_folder()} {'is full' if full else 'cannot be written'}: {problem}"

@@ -98,7 +98,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
         commit_json(folder / MANIFEST, {"format": FORMAT, "files": files})
     except (DiskFullError, OSError) as problem:
         _remove(folder)
-        if not isinstance(problem, DiskFullError) and not is_disk_full(problem):
+        if not is_disk_full(problem):
             raise
         raise DiskFullError(
             "disk.full",
