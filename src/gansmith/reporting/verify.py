@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gansmith.core.atomic_files import commit_text
-from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning, reason_of
+from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning, counted, reason_of
 from gansmith.core.plain_files import read_bytes
 from gansmith.data.cache_check import damaged_rows
 from gansmith.data.cache_folder import cache_folder, find_entry
@@ -22,6 +22,7 @@ from gansmith.runs.log import read_rows, whole_lines
 from gansmith.runs.record import RunRecord, edits
 
 CACHE = "cache"  # the word that names the user's cache
+NOUNS = {"run": "file", "model": "model", CACHE: "data set"}  # what is checked
 MAX_PICTURE_BYTES = 2**28
 RESULTS = ("film.gif", "film.mp4", "curves.png", "report.html")
 
@@ -55,7 +56,8 @@ class Verified:
     def lines(self) -> list[str]:
         """Return the damaged files, and how many are whole, in words."""
         damaged = [f"{each.name}: {each.problem}" for each in self.damaged]
-        return [*damaged, f"{len(self.files) - len(damaged):,} of {len(self.files):,} are whole"]
+        checked = counted(len(self.files), NOUNS[self.kind])
+        return [*damaged, f"{len(self.files) - len(damaged):,} of {checked} undamaged"]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
