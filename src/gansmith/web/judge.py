@@ -304,7 +304,7 @@ def _evaluation(place: Path, kimg_now: float | None) -> dict[str, Any] | None:
         return None
     return {
         **out, "summary": summary, "numbers": numbers, "stale": stale, "classes": facts.get("class_coverage"),
-        "memorisation": facts.get("memorisation"),
+        "memorization": facts.get("memorization"),
     }  # fmt: skip
 
 
