@@ -237,7 +237,7 @@ def _repair_logs(run: RunFolder, whole: list[Checkpoint]) -> list[str]:
             lines = whole_lines(path)
             commit_text(path, "".join(line + "\n" for line in lines))
             done.append(f"{path.name}: {len(lines):,} rows were kept")
-    return [*done, "the logs are not those of any checkpoint: gansmith resume --accept-changes goes on with them"]
+    return [*done, "the logs match no checkpoint: gansmith resume --accept-changes continues with them"]
 
 
 def _set_aside(run: RunFolder, path: Path) -> str:

@@ -47,7 +47,7 @@ MEANINGS = {
     "fid": Meaning(
         "FID",
         "Are samples and real images alike, in the eyes of Inception?",
-        "Lower is better. The number that papers report; compare it only with as many images.",
+        "Lower is better. The number that papers report; compare it only for the same number of images.",
         "low",
     ),
     "kid": Meaning(
