@@ -247,11 +247,7 @@ def _measured(step: Callable[[], float], images_per_step: int, runtime: Runtime,
             start, images = now, 0
     last, others = speeds[-WINDOWS:], load.others()
     found = len(last) / sum(1 / each for each in last) * (1 - OVERHEAD)
-    doubt = (
-        ""
-        if max(last) <= (1 + SPREAD) * min(last)
-        else f"it was {min(last):,.0f} to {max(last):,.0f} from moment to moment"
-    )
+    doubt = "" if max(last) <= (1 + SPREAD) * min(last) else f"it varied from {min(last):,.0f} to {max(last):,.0f}"
     if others is not None and runtime.device.type == "cpu":
         mine = threads() * runtime.world_size
         if others + mine > clock.cores() + CROWDED:
