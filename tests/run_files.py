@@ -62,7 +62,7 @@ def write_evaluation(model: Path, kimg: float = 1.0, **values: float) -> None:
     numbers = {name: {**number, "value": values.get(name, number["value"])} for name, number in NUMBERS.items()}
     found = {
         "model": "toy", "kimg": kimg, "protocol": protocol, "numbers": numbers, "words": ["1 of 2 classes is made"],
-        "skipped": {"memorisation": "no training images"}, "seconds": 1.0, "facts": {"class_coverage": CLASS_SHARES},
+        "skipped": {"memorization": "no training images"}, "seconds": 1.0, "facts": {"class_coverage": CLASS_SHARES},
     }  # fmt: skip
     (folder / "evaluation.json").write_text(json.dumps(found))
     for name in ("real", "samples"):

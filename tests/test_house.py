@@ -107,6 +107,23 @@ def test_only_the_runtime_knows_devices_and_processes():
     assert {path_of(file) for file in FILES if knows(file, process)} == {RUNTIME, PROCESSES, "core/launched.py"}
 
 
+def imports_without_reason(file: Path) -> Iterator[str]:
+    """Yield imports of our own modules inside functions, unless a comment stands at the first of them or above it."""
+    lines = file.read_text().splitlines()
+    for function in ast.walk(tree_of(file)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            own = {
+                node.lineno for node in ast.walk(function)
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gansmith")
+            }  # fmt: skip
+            firsts = sorted(line for line in own if line - 1 not in own)
+            yield from (lines[at - 1].strip() for at in firsts if "#" not in lines[at - 1] + lines[at - 2])
+
+
+def test_imports_inside_functions_say_why():
+    assert {path_of(file): found for file in FILES if (found := [*imports_without_reason(file)])} == {}
+
+
 @pytest.mark.slow
 def test_import_contracts():
     pytest.importorskip("importlinter")

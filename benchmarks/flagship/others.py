@@ -44,8 +44,8 @@ def main() -> None:
     if args.task != "modes" and args.faces is None:
         parser.error(f"task {args.task} needs --faces avatars64.zip")
     holdout, num, against, metrics = {
-        "faces": (0.1, 5_000, [], "frechet,sliced_wasserstein,density_coverage,memorisation"),
-        "few": (0.5, 5_000, [], "frechet,sliced_wasserstein,density_coverage,memorisation"),
+        "faces": (0.1, 5_000, [], "frechet,sliced_wasserstein,density_coverage,memorization"),
+        "few": (0.5, 5_000, [], "frechet,sliced_wasserstein,density_coverage,memorization"),
         "modes": (0.0, 10_000, ["stacked-fashion:test"], "modes"),
     }[args.task]
     source = {"faces": args.faces, "few": args.out / "few", "modes": "stacked-fashion"}[args.task]

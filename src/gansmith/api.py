@@ -151,7 +151,7 @@ class Run:
         return run.report
 
     def summary(self) -> dict[str, Any]:
-        """Return what ``gansmith train --json`` prints: JSON values; gansmith schema result has their meaning."""
+        """Return what ``gansmith train --json`` prints, as JSON values; ``gansmith schema result`` describes them."""
         run = RunFolder(self.folder)
         snapshots = run.read_snapshots()
         rows = [*self.log, *read_rows(run.timing)]  # the last line of the second is of the end; rows come now and then
@@ -323,11 +323,11 @@ def resume(
     """Continue a run from its newest checkpoint and return it.
 
     A run with a time limit has the time that its earlier commands left; pauses do not count, except with ``until``.
-    ``kimg`` changes the length, ``device`` the device; None is the one before. ``accept_changes`` continues although
-    recipe, data, torch, threads or device changed, or the device before is not there. The log records all of it.
-    ``loggers`` replaces the loggers of the run; [] ends all of them. ``save_every_minutes`` replaces that of the run.
+    ``kimg`` changes the length, ``device`` the device; None keeps the run's own. ``accept_changes`` continues although
+    recipe, data, torch, threads or device changed, or the run's device is missing. The log records all of this.
+    ``loggers`` replaces the loggers of the run; [] ends all of them. ``save_every_minutes`` replaces the run's own.
     ``store`` is an address in object storage that gets a copy of the run at each checkpoint; a folder that does not
-    exist is fetched from it. ``on_event`` and ``progress`` are those of ``train``.
+    exist is fetched from it. ``on_event`` and ``progress`` are as in ``train``.
     Raises CheckpointError for a folder that cannot be continued exactly.
     """
     began = clock.began()
@@ -511,7 +511,7 @@ def check(
 ) -> CheckReport:
     """Check every image of a data set; ``on_progress`` is called for each. Raises DataError without images.
 
-    ``overrides`` are options of the data, as "labels=none".
+    ``overrides`` are options of the data, such as "labels=none".
     """
     report = on_progress or PlainLines().show
     chosen = {name: value for name, value in (("size", size), ("channels", channels)) if value is not None}
@@ -520,12 +520,12 @@ def check(
 
 
 def verify(path: str | Path) -> Verified:
-    """Check every file of a run, a model folder or the cache ("cache") against its sum."""
+    """Check every file of a run, a model folder or the cache ("cache") against its checksum."""
     return verify_files(path)
 
 
 def repair(folder: str | Path) -> list[str]:
-    """Make a run whole from what is whole in it; return in words what was done. ``verify`` says what is damaged.
+    """Repair a run from its undamaged files; return in words what was done. ``verify`` says what is damaged.
 
     Raises CheckpointError for a folder without a whole checkpoint.
     """

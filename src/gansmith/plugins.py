@@ -1,4 +1,4 @@
-"""The one import of an author of parts; docs/add_a_part.md says how to use it."""
+"""The one import for authors of parts; docs/add_a_part.md explains it."""
 
 from gansmith.core.errors import DataError, GansmithError, MetricError, RecipeError
 from gansmith.core.noise import Noise

@@ -4,10 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from gansmith.core import atomic_files
-from gansmith.core.atomic_files import commit_file, commit_json, sync_append
-from gansmith.core.errors import GansmithWarning
+from gansmith.core.atomic_files import commit_file, commit_json, is_disk_full, sync_append
+from gansmith.core.errors import DiskFullError, GansmithError, GansmithWarning
 
 
 def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
@@ -32,6 +33,16 @@ def test_a_full_disk_names_the_file(refused, tmp_path):
 
     with refused("disk.full", [r"[\d,]+ (?=bytes are free)"]):
         commit_file(tmp_path / "run.json", write)
+
+
+@pytest.mark.parametrize(("problem", "expected"), [
+    (OSError(errno.ENOSPC, "No space left on device"), True), (OSError(errno.EDQUOT, "Disk quota exceeded"), True),
+    (SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"), True),
+    (DiskFullError("disk.full", "the disk is too full"), True), (OSError(errno.EACCES, "Permission denied"), False),
+    (GansmithError("output.exists", "No space"), False),
+])  # fmt: skip
+def test_what_says_that_the_disk_is_full(problem, expected):
+    assert is_disk_full(problem) is expected
 
 
 def test_logs_are_made_durable(tmp_path, monkeypatch):

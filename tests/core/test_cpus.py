@@ -69,3 +69,16 @@ def test_more_threads_than_cpus_are_said(monkeypatch, prose):
     prose("more threads than CPUs", str(said[0].message))
     monkeypatch.setattr(runtime, "available_cpus", lambda: 16)
     runtime.start_runtime("cpu")
+
+
+@pytest.mark.parametrize(("variables", "expected"), [({}, 2), ({"OMP_NUM_THREADS": "4"}, 4)])
+def test_threads_are_limited_to_the_cpus_unless_the_user_sets_them(monkeypatch, variables, expected):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    used = [4]
+    monkeypatch.setattr(runtime, "threads", lambda: used[-1])
+    monkeypatch.setattr(runtime, "set_threads", used.append)
+    monkeypatch.setattr(runtime, "available_cpus", lambda: 2)
+    runtime.limit_threads()
+    assert used[-1] == expected

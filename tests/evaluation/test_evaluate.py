@@ -24,7 +24,7 @@ from small_runs import small
 from toy_extractor import registered_toy
 
 FAST = EvaluationOptions(
-    num=120, features="toy", metrics=("frechet", "diversity", "sliced_wasserstein", "memorisation")
+    num=120, features="toy", metrics=("frechet", "diversity", "sliced_wasserstein", "memorization")
 )
 
 
@@ -254,10 +254,15 @@ def test_facts_of_known_metrics_are_read():
     assert check_facts(facts) == facts
 
 
+def test_facts_of_older_versions_get_todays_names():
+    facts = {"limit": 1.0, "held_out_median": 2.0}
+    assert check_facts({"memorisation": facts}) == {"memorization": facts}
+
+
 @pytest.mark.parametrize("facts", [
     {"texture": {**SPECTRA, "power_real": [1.0]}}, {"texture": {**SPECTRA, "power_fake": [1.0, []]}},
     {"texture": {"frequencies": [0.1, 0.2]}}, {"texture": 5}, {"class_coverage": {**SHARES, "classes": ["a", "b"]}},
-    {"class_coverage": {**SHARES, "missing": 1}}, {"class_coverage": {}}, {"memorisation": {"limit": "x"}},
+    {"class_coverage": {**SHARES, "missing": 1}}, {"class_coverage": {}}, {"memorization": {"limit": "x"}},
 ], ids=str)  # fmt: skip
 def test_facts_of_another_shape_are_refused(facts):
     with pytest.raises(ValueError, match=next(iter(facts))):

@@ -67,7 +67,7 @@ def test_two_sets_are_compared_by_every_metric_that_needs_no_model(tmp_path):
         "diversity410_toy", "ndb420_toy", "empty_bins420_toy", "swd410", "texture410", "texture_median410",
     }  # fmt: skip
     assert all(number.deviation for number in found.numbers.values())
-    assert set(found.skipped) == {"class_coverage", "label_accuracy", "modes", "memorisation", "inception_score"}
+    assert set(found.skipped) == {"class_coverage", "label_accuracy", "modes", "memorization", "inception_score"}
     assert path == tmp_path / "out" / "evaluation.json"
     assert Evaluation.read(path) == found
 
@@ -187,7 +187,7 @@ def test_classes_count_where_the_extractor_knows_them(tmp_path):
 def test_copies_are_found_where_the_training_images_are_given(refused, tmp_path):
     seen, new = noise(200, 1), noise(150, 2)
     training, reference = arrays(tmp_path / "seen.npz", seen), arrays(tmp_path / "new.npz", new)
-    options = EvaluationOptions(features="toy", metrics=("memorisation",), training=str(training))
+    options = EvaluationOptions(features="toy", metrics=("memorization",), training=str(training))
     copied = arrays(tmp_path / "copied.npz", np.concatenate([seen[:60], noise(60, 3)]))
     found, path = gansmith.evaluate(copied, reference, options=options, out=tmp_path / "out", progress=False)
     assert found.numbers["copies120_toy"].value == pytest.approx(0.5, abs=0.05)

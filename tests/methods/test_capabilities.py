@@ -77,6 +77,13 @@ def test_a_plugin_method_that_samples_from_latents_is_watched_sampled_and_evalua
 
 
 @pytest.mark.slow
+def test_an_unfit_extractor_is_refused_for_a_plugin_method_too(images, tmp_path, refused):
+    with refused("recipe.unfit_extractor"):
+        trained("toy_sampler", images, tmp_path, *MONITORED, "monitor.features=fashion")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
 def test_a_plugin_method_with_targets_is_compared_with_a_baseline(images, tmp_path, refused):
     run = trained("toy_translator", images, tmp_path)
     found, path = api.evaluate(run, images, options=TOY.model_copy(update={"on_training": True}))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from gansmith.parts.metrics import memorisation
+from gansmith.parts.metrics import memorization
 from gansmith.parts.metrics.base import BLOCKS, Evidence, Side, jackknife, metrics, over_sets, radii, squared_distances
 from gansmith.parts.metrics.bins import cluster, proportions_differ
 from gansmith.parts.metrics.class_coverage import evenness, shares
@@ -16,7 +16,7 @@ from gansmith.parts.metrics.diversity import mean_distance
 from gansmith.parts.metrics.frechet import Moments, frechet_distance, frechet_distances, moments
 from gansmith.parts.metrics.inception_score import inception_score
 from gansmith.parts.metrics.kernel import kernel_distance
-from gansmith.parts.metrics.memorisation import nearer, nearest
+from gansmith.parts.metrics.memorization import nearer, nearest
 from gansmith.parts.metrics.precision_recall import precision, recall
 from gansmith.parts.metrics.sliced_wasserstein import laplacian_pyramid, sliced_wasserstein
 from gansmith.parts.metrics.texture import LARGEST_STEP, detail, median_of, spectrum
@@ -263,20 +263,20 @@ def test_clusters_are_found_and_points_of_one_place_give_one():
     assert len(cluster(torch.ones(40, 2), 5, seed=0)) == 1
 
 
-# ---- memorisation
+# ---- memorization
 
 
 def test_copies_are_called_copies_and_held_out_images_are_not(prose):
     training, held_out, new = cloud(2000), cloud(1000, seed=1), cloud(1000, seed=2)
     evidence = Evidence(side(held_out), (side(new),), side(training))
-    honest = metrics.parse("memorisation").evaluate(evidence)
+    honest = metrics.parse("memorization").evaluate(evidence)
     assert honest.numbers["nearer"].value == pytest.approx(0.5, abs=0.05)
     assert honest.numbers["copies"].value < 0.02
-    prose("memorisation", honest.words[0])
+    prose("memorization", honest.words[0])
     copies = torch.cat([training[:300] + 0.01 * cloud(300, seed=3), new[:700]])
-    caught = metrics.parse("memorisation").evaluate(Evidence(side(held_out), (side(copies),), side(training)))
+    caught = metrics.parse("memorization").evaluate(Evidence(side(held_out), (side(copies),), side(training)))
     assert caught.numbers["copies"].value == pytest.approx(0.3, abs=0.03)
-    prose("memorisation", caught.words[0])
+    prose("memorization", caught.words[0])
     assert all(sample == image for sample, image, _ in caught.facts["pairs"])
 
 
@@ -347,7 +347,7 @@ def test_too_few_images_are_refused_with_both_numbers(refused, kind):
         ("class_coverage", "metric.evidence_missing"),
         ("label_accuracy", "metric.evidence_missing"),
         ("inception_score", "metric.evidence_missing"),
-        ("memorisation", "metric.evidence_missing"),
+        ("memorization", "metric.evidence_missing"),
     ],
 )
 def test_what_else_is_missing_is_said(refused, kind, code):
@@ -486,7 +486,7 @@ def test_neighbourhoods_are_those_of_the_plain_functions(repeated):
 def test_nearest_is_exact_far_from_zero_and_for_copies(monkeypatch):
     others = cloud(500, 8, shift=300)
     points = torch.cat([others[:50], cloud(50, 8, seed=1, shift=300)])
-    monkeypatch.setattr(memorisation, "AT_ONCE", 30 * len(others))
+    monkeypatch.setattr(memorization, "AT_ONCE", 30 * len(others))
     distances, which = nearest(points, others)
     exact = torch.cdist(points.double(), others.double()).min(1)
     assert which.tolist() == exact.indices.tolist()

@@ -54,7 +54,7 @@ def test_without_known_modes_nothing_is_said(refused):
     with refused("metric.evidence_missing"):
         metrics.parse("modes").evaluate(evidence)
     points = Evidence(side([0, 1], shape=(1, 2, 1)), (side([0, 1], shape=(1, 2, 1)),), num_modes=2)
-    assert "coincide by chance" in metrics.parse("memorisation").missing(points)
+    assert "coincide by chance" in metrics.parse("memorization").missing(points)
     assert metrics.parse("sliced_wasserstein").missing(points) == "needs images of at least 7 x 7 px"
 
 

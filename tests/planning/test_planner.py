@@ -90,14 +90,14 @@ def test_choices_for_a_plain_set_of_images(measured, tmp_path):
     assert choice(found, "recipe")[0] == "compact"
     assert choice(found, "size") == ("16", "the size of the images")
     assert choice(found, "conditional") == ("no", "no labels")
-    assert choice(found, "batch_size") == ("64", "16 px, at most 28")
+    assert choice(found, "batch_size") == ("64", "small images: 16 px, at most 28")
     reason = f"3,000 images, each shown up to 120 times: {PREVENTS}"
     assert choice(found, "augment") == ("diffaugment", reason)
     assert choice(found, "lr") == ("0.002", "the widest map has 32 channels")
-    assert choice(found, "lr of D") == ("0.002", "16 px, at most 28")
-    assert choice(found, "interval") == ("8", "16 px, at most 28")
-    assert choice(found, "end_norm") == ("no", "16 px, at most 28")
-    assert choice(found, "detail") == ("no", "16 px, at most 28")
+    assert choice(found, "lr of D") == ("0.002", "small images: 16 px, at most 28")
+    assert choice(found, "interval") == ("8", "small images: 16 px, at most 28")
+    assert choice(found, "end_norm") == ("no", "small images: 16 px, at most 28")
+    assert choice(found, "detail") == ("no", "small images: 16 px, at most 28")
     assert choice(found, "kimg") == ("360", "6 minutes at 1,000 images a second as measured")
     assert (recipe.kimg, recipe.epochs) == (360, None)
     assert found.minutes == pytest.approx(6, rel=1e-3)
@@ -366,12 +366,12 @@ def test_overrides_win_and_are_shown(measured, tmp_path):
 @pytest.mark.parametrize(("side", "widest"), [(32, 64), (64, 128)])
 def test_other_choices_above_28_px(measured, tmp_path, side, widest):
     found = propose(images(tmp_path, 600), f"size={side}", kimg=1)
-    assert choice(found, "end_norm") == ("yes", f"{side} px, more than 28")
-    assert choice(found, "detail") == ("yes", f"{side} px, more than 28")
+    assert choice(found, "end_norm") == ("yes", f"large images: {side} px, more than 28")
+    assert choice(found, "detail") == ("yes", f"large images: {side} px, more than 28")
     assert found.recipe.method.discriminator.detail
-    assert choice(found, "interval") == ("4", f"{side} px, more than 28")
+    assert choice(found, "interval") == ("4", f"large images: {side} px, more than 28")
     assert choice(found, "lr") == ("0.001", f"the widest map has {widest} channels")
-    assert choice(found, "lr of D") == ("0.0004", f"{side} px, more than 28")
+    assert choice(found, "lr of D") == ("0.0004", f"large images: {side} px, more than 28")
     assert found.recipe.optimizer_for("discriminator").lr.start == 4e-4
     assert found.recipe.method.penalties[0].interval == 4
 

@@ -1,4 +1,4 @@
-"""Every file of a run, a model and the cache is checked against its sum, and a run is repaired from what is whole."""
+"""Files of a run, a model and the cache are checked against their checksums, and a run is repaired."""
 
 import json
 import os
@@ -48,7 +48,9 @@ def test_a_whole_run_and_its_model(finished):
     names = [each.name for each in found.files]
     assert names[:3] == ["run.json", "recipe.yaml", "checkpoints/000000006"]
     assert {"log.jsonl", "timing.jsonl", "samples/real.png", "samples/000000012-ema.png", "model"} <= {*names}
-    assert verify(finished / "model").is_whole
+    model = verify(finished / "model")
+    assert model.is_whole
+    assert model.lines() == ["1 of 1 model undamaged"]
     assert repair(finished) == []
 
 

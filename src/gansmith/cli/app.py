@@ -45,7 +45,6 @@ from gansmith.cli.options import ENDED_BY_VERDICT, PAUSED, USER_ERROR, flag
 from gansmith.cli.text import json_text
 from gansmith.core.errors import GansmithError, GansmithWarning, StoppedError
 from gansmith.core.events import say
-from gansmith.core.registry import plugin_fault
 from gansmith.core.signals import removing_half_files
 from gansmith.core.version import __version__
 
@@ -171,7 +170,7 @@ def main() -> None:
         ended = PAUSED if isinstance(problem, StoppedError) else USER_ERROR
         sys.exit(ENDED_BY_VERDICT if _code_of(problem) == "training.diverged" else ended)
     except (Exception, SystemExit) as problem:
-        if fault := plugin_fault(problem):
+        if fault := _fault_of_plugin(problem):
             fault += "\n  to see where, pass --debug"
             _print_json_error("plugin.failed", fault)
             if len(words) < len(sys.argv) - 1:
@@ -183,6 +182,15 @@ def main() -> None:
         # A fault of gansmith: Python prints the traceback and exits with INTERNAL_ERROR.
         _print_json_error("internal", f"{type(problem).__name__}: {problem}")
         raise
+
+
+def _fault_of_plugin(problem: BaseException) -> str:
+    """Return in words where a plugin's code raised an error; "" if it was not in a plugin."""
+    if "gansmith.core.registry" not in sys.modules:
+        return ""  # no part was loaded
+    from gansmith.core.registry import plugin_fault  # here: it imports pydantic, a third of the time of --help
+
+    return plugin_fault(problem)
 
 
 def _print_json_error(code: str, message: str) -> None:

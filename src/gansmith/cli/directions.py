@@ -13,7 +13,9 @@ def directions(
     model: WeightsPath,
     num: Annotated[int, typer.Option(metavar="N", help="Number of directions, strongest first.")] = 8,
     seeds: Annotated[str, typer.Option(metavar="IMAGE", help=f"Image in the middle column. {IMAGE_NUMBERS}.")] = "0",
-    reach: Annotated[float, typer.Option(metavar="D", help="Distance of the outermost columns, in deviations.")] = 6.0,
+    reach: Annotated[
+        float, typer.Option(metavar="D", help="Distance of the outermost columns, in standard deviations.")
+    ] = 6.0,
     label: Label = None,
     truncation: Truncation = None,
     raw: Raw = False,

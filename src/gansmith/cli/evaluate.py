@@ -1,4 +1,4 @@
-"""``gansmith evaluate``: metrics of a model on held-out images, or of one set of images on another."""
+"""``gansmith evaluate``: metrics of a model, or of images of any tool, against real images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -80,8 +80,8 @@ def evaluate(
 ) -> None:
     """Measure a model, or images of any tool, against real images.
 
-    Prints FD, density, coverage and more, each with its standard deviation. The real images are those that were held
-    out of training; --on-training takes the others.
+    Prints FD, density, coverage and more, each with its standard deviation. The real images are the ones held
+    out of training; --on-training uses the training images.
     """
     in_processes(processes)
     from gansmith import api  # here: it imports torch, which takes seconds

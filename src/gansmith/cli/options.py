@@ -119,7 +119,7 @@ Host = Annotated[str, typer.Option(metavar="NAME", help="Address to listen on; o
 Token = Annotated[
     str | None,
     typer.Option(
-        metavar="TEXT", help="Answer only who has this token.", envvar="GANSMITH_TOKEN", show_envvar=False,
+        metavar="TEXT", help="Answer only clients that send this token.", envvar="GANSMITH_TOKEN", show_envvar=False,
         show_default="$GANSMITH_TOKEN",
     ),
 ]  # fmt: skip
@@ -127,9 +127,7 @@ AsJson = Annotated[bool, flag("--json", "Print the result as JSON.")]
 
 Processes = Annotated[
     int | None,
-    typer.Option(
-        metavar="N", help="Work in N processes of this machine; one for each GPU.", min=1, rich_help_panel=MORE
-    ),
+    typer.Option(metavar="N", help="Use N processes on this machine; one for each GPU.", min=1, rich_help_panel=MORE),
 ]
 
 StoreAt = Annotated[

@@ -25,7 +25,6 @@ from gansmith.cli.options import (
 )
 from gansmith.cli.text import WIDTH, json_text, tell, wrap_lines
 from gansmith.cli.train import data_and_overrides
-from gansmith.core.atomic_files import commit_text
 from gansmith.core.errors import GansmithError
 from gansmith.core.events import duration, say
 
@@ -67,6 +66,7 @@ def plan(
             raise GansmithError("output.exists", f"'{out}' exists\n  pass another --out, or remove it")
         out.parent.mkdir(parents=True, exist_ok=True)
     from gansmith import api  # here: it imports torch, which takes seconds
+    from gansmith.core.atomic_files import commit_text
 
     proposal = api.plan(
         source, overrides=overrides, minutes=minutes, kimg=kimg, epochs=epochs, until=until, device=device,

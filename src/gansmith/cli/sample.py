@@ -58,7 +58,7 @@ def sample(
 
     A seed gives the same first images for any --num.
     For all but grid.png, memory does not grow with --num.
-    Models of deep data write values in the units of that data; see docs/science.md.
+    Models of science data write values in its units; see docs/science.md.
 
     Example: gansmith sample runs/dcgan-photos-001 -n 100 --out grid.png
     """

@@ -17,7 +17,7 @@ def serve(
 ) -> None:
     """Serve a model over HTTP: images, grids, walks, translations.
 
-    The API is that of 'gansmith studio', without the page and without runs.
+    It has the HTTP API of 'gansmith studio', without the page and without runs.
 
     Example: gansmith serve generator.onnx --workers 2
     """

@@ -65,7 +65,7 @@ def sweep(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="New folder, or that of the same sweep to continue it.",
+            help="New folder, or the folder of this sweep to continue it.",
             show_default="runs/sweep-NAME-001",
         ),
     ] = None,
@@ -88,7 +88,7 @@ def sweep(
 ) -> None:
     """Train a recipe with many values and seeds, and compare them.
 
-    A run that collapses or diverges ends early. Deviations are over seeds.
+    A run that collapses or diverges ends early. Deviations are taken over seeds.
     The same command continues a sweep that was stopped, and so does 'gansmith resume FOLDER'.
 
     Example: gansmith sweep photos/ --recipe dcgan --vary lr=1e-4,2e-4 --minutes-each 10

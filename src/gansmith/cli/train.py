@@ -331,7 +331,7 @@ def _dry_run_lines(found: "api.DryRun") -> list[str]:
         *found.shapes,
         "",
         f"length: {length.schedule_kimg:,.1f} kimg in {length.iterations:,} iterations ({length.source})",
-        f"speed: {speed}, about {found.minutes:,.1f} minutes in all{around}",
+        f"speed: {speed}, about {duration(60 * found.minutes)} in all{around}",
         "",
         prepared.recipe.to_yaml().rstrip("\n"),
     ]

@@ -1,4 +1,4 @@
-"""``gansmith verify`` and ``gansmith repair``: check files against their sums, and keep what is whole."""
+"""``gansmith verify`` and ``gansmith repair``: find damaged files, and repair a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +15,8 @@ def verify(
 ) -> None:
     """Check the files of a run, a model or the cache for damage.
 
-    Each file is compared with its SHA-256. The exit code is 2 if one is damaged. 'gansmith repair' mends a run; the
-    cache mends itself.
+    Each file is compared with its SHA-256. The exit code is 2 if one is damaged. 'gansmith repair' repairs a run; the
+    cache repairs itself.
 
     Example: gansmith verify runs/dcgan-photos-001
     """
@@ -32,7 +32,7 @@ def repair(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     as_json: AsJson = False,
 ) -> None:
-    """Make a run whole from what is whole in it.
+    """Repair a damaged run from its newest whole checkpoint.
 
     Damaged files are moved to RUN/damaged. The newest whole checkpoint restores run.json and recipe.yaml.
     """

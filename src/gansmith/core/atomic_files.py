@@ -124,7 +124,9 @@ def file_lock(path: Path, wait_sec: float = -1) -> FileLock:
 
 
 def is_disk_full(problem: BaseException) -> bool:
-    """Return whether a write failed because the disk or the quota is full."""
+    """Return whether a write failed because the disk or the quota is full; true for a DiskFullError."""
+    if isinstance(problem, DiskFullError):
+        return True
     if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     return isinstance(problem, SafetensorError) and any(

@@ -26,7 +26,7 @@ def refuse_file_ending(path: Path) -> None:
     if path.suffix.lower() in FILE_ENDINGS and not path.exists():
         raise GansmithError(
             "output.unknown_ending",
-            f"'{path}' has the ending of a file, but it would be a folder\n  leave out {path.suffix}",
+            f"'{path}' has the extension of a file, but it would be a folder\n  leave out {path.suffix}",
         )
 
 

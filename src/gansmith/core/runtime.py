@@ -23,7 +23,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from gansmith.core.cpus import available_cpus
-from gansmith.core.errors import GansmithError, GansmithWarning, unknown_name
+from gansmith.core.errors import GansmithError, GansmithWarning, counted, unknown_name
 from gansmith.core.launched import local_processes
 from gansmith.core.processes import averaging_gradients, join, talking
 from gansmith.core.version import __version__
@@ -285,11 +285,11 @@ def start_runtime(device: str = "auto", precision: str = "auto", *, compiled: bo
         require_compiler(chosen)
     if chosen.type == "cpu":
         reuse_memory()
-    if "OMP_NUM_THREADS" not in os.environ:  # torch counts the cores of the machine, whatever the container grants
-        set_threads(min(torch.get_num_threads(), available_cpus()))
-    elif chosen.type == "cpu" and threads() > (usable := available_cpus()):
-        text = f"OMP_NUM_THREADS asks for {threads()} threads, and this process may use {usable} of the CPUs: training"
-        warnings.warn(GansmithWarning(f"{text} is many times slower than with OMP_NUM_THREADS={usable}"), stacklevel=2)
+    limit_threads()
+    if chosen.type == "cpu" and threads() > (usable := available_cpus()):  # as OMP_NUM_THREADS asks
+        text = f"OMP_NUM_THREADS asks for {threads()} threads, but this process may use only {counted(usable, 'CPU')}"
+        hint = f"training is many times slower than with OMP_NUM_THREADS={usable}"
+        warnings.warn(GansmithWarning(f"{text}: {hint}"), stacklevel=2)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     each_has_a_gpu = chosen.type == "cuda" and local_processes() <= torch.cuda.device_count()
@@ -324,6 +324,12 @@ def numerics() -> dict[str, str | int]:
 def threads() -> int:
     """Return the number of CPU threads of torch's operators."""
     return torch.get_num_threads()
+
+
+def limit_threads() -> None:
+    """Use no more threads than the CPUs that this process may use, unless OMP_NUM_THREADS sets their number."""
+    if "OMP_NUM_THREADS" not in os.environ:  # torch counts the cores of the machine, whatever the container grants
+        set_threads(min(threads(), available_cpus()))
 
 
 def set_threads(count: int) -> None:

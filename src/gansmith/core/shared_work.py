@@ -1,4 +1,4 @@
-"""Work on many images that the processes of a command share, with the results of one process."""
+"""Work on many images that processes share, with the results of a single process."""
 
 import io
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Signals that pause a run (Ctrl-C, SIGTERM, SIGUSR1, ...), and a closed terminal, which does not."""
+"""Signals that pause a run (Ctrl-C, SIGTERM, ...); a closed terminal does not pause it."""
 
 import os
 import signal

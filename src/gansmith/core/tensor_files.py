@@ -1,4 +1,4 @@
-"""Read safetensors files: the length is compared with the header first, and a path may have any bytes."""
+"""Read safetensors files safely: the length is checked first, and paths may have any bytes."""
 
 from pathlib import Path
 

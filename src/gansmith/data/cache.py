@@ -178,8 +178,8 @@ def _record(entry: Entry, plan: EntryPlan, options: DataOptions, room: int, stam
 def _streamed_note(whole: int, room: int, row_bytes: int) -> str:
     """Return a note on images that are streamed."""
     return (
-        f"streamed: decoded they take {whole / 10**9:,.1f} GB, and {room / 10**9:,.1f} GB of disk hold those in use"
-        f" (stream=SIZE); {window_of(room, row_bytes):,} at a time are shuffled"
+        f"streamed: all decoded images take {whole / 10**9:,.1f} GB; those in use take up to {room / 10**9:,.1f} GB of"
+        f" disk (stream=SIZE); {window_of(room, row_bytes):,} at a time are shuffled"
     )
 
 
@@ -269,7 +269,7 @@ def refuse_many_bad(source: Source, listing: Listing, problems: Sequence[str]) -
 
 
 def _cannot_write(problem: OSError | DiskFullError) -> DataError:
-    full = (isinstance(problem, DiskFullError) or is_disk_full(problem)) and not is_file_limit(problem)
+    full = is_disk_full(problem) and not is_file_limit(problem)
     return DataError(
         "data.cache_full" if full else "data.cache_not_writable",
         f"the cache {cache_folder()} {'is full' if full else 'cannot be written'}: {problem}"

@@ -1,4 +1,4 @@
-"""Check the pixels of a cache entry against the sum of each image."""
+"""Check the pixels of a cache entry against the checksum of each image."""
 
 import hashlib
 import time

@@ -1,4 +1,4 @@
-"""Pixels of a set that is larger than the disk: pieces of it are decoded when they are needed."""
+"""Images of a set that is larger than the disk, decoded piece by piece when needed."""
 
 # A piece is a run of rows that lie together in the source, a shard where it has shards. An epoch takes the pieces in
 # an order of its own, so many at a time (a window), and shuffles their images; both orders are functions of seed and
@@ -291,9 +291,8 @@ class StreamedPixels:
         try:
             commit_bytes(self._path(piece), pixels.tobytes(), flush=False)
         except (OSError, DiskFullError) as problem:
-            full = isinstance(problem, DiskFullError) or is_disk_full(problem)
             raise DataError(
-                "data.cache_full" if full else "data.cache_not_writable",
+                "data.cache_full" if is_disk_full(problem) else "data.cache_not_writable",
                 f"decoded images cannot be kept in '{self.folder}': {problem}"
                 f"\n  the run needs {self.room:,} bytes there (stream=SIZE): make room, then 'gansmith resume' goes on",
             ) from problem

@@ -1,4 +1,4 @@
-"""The number type and range in which the values of a set are stored, inferred or set by options."""
+"""The number type and range in which a set is stored, inferred or set by options."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -135,9 +135,14 @@ def _is_dim(extremes: Sequence[tuple[int, int]], *, can_be_labels: bool) -> bool
 
     None reaches a quarter of white; most begin at 0, as masks do, or have one band and few values, as label maps do.
     """
-    top, most = max(high for _, high in extremes), len(extremes) / 2
-    begin_at_0, vary = sum(high > low == 0 for low, high in extremes), sum(high > low for low, high in extremes)
-    return top < DIM and (begin_at_0 > most or (can_be_labels and top < FEW_VALUES and vary > most))
+    top = max(high for _, high in extremes)
+    most_begin_at_0 = 2 * sum(high > low == 0 for low, high in extremes) > len(extremes)
+    return top < DIM and (most_begin_at_0 or (can_be_labels and top < FEW_VALUES and _most_vary(extremes)))
+
+
+def _most_vary(extremes: Sequence[tuple[int, int]]) -> bool:
+    """Say whether most pictures have more than one value."""
+    return 2 * sum(high > low for low, high in extremes) > len(extremes)
 
 
 def infer_values(
@@ -193,8 +198,7 @@ def _dark_notes(infos: Sequence[ImageInfo], options: DataOptions) -> list[str]:
     names = ["sources", "targets"] if options.direction == "source-target" else ["targets", "sources"]
     notes = []
     for side, extremes in enumerate(sides):
-        vary = sum(high > low for low, high in extremes) * 2 > len(extremes)
-        if vary and (top := max(high for _, high in extremes)) < DIM:
+        if _most_vary(extremes) and (top := max(high for _, high in extremes)) < DIM:
             name = f"the {names[side]}" if len(sides) > 1 else "the images"
             asked = f"{top}/0:255" if name == "the sources" else f"255/0:{top}" if len(sides) > 1 else str(top)
             notes.append(
@@ -229,7 +233,7 @@ def _common_kind(infos: Sequence[ImageInfo], options: DataOptions) -> tuple[str,
     files = f"\n  of {rarest}: {some_of(names, MOST_NAMED)}" if names else ""
     raise DataError(
         "data.mixed_depths",
-        f"mixed bit depths: {told}; it is not clear that their numbers mean the same{files}"
+        f"mixed bit depths: {told}; it is not clear that their numbers have the same meaning{files}"
         "\n  keep the images of one type, or convert them; if the numbers have one unit, say so: range=LOW:HIGH",
     )
 

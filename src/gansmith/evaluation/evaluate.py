@@ -40,7 +40,7 @@ ORDER = (  # of the metrics in the output; metrics of plugins follow
     "label_accuracy",
     "diversity",
     "bins",
-    "memorisation",
+    "memorization",
     "sliced_wasserstein",
     "texture",
     "inception_score",
@@ -88,7 +88,7 @@ def evaluate(
 ) -> tuple[Evaluation, Evidence]:
     """Measure samples of a model against a reference set; return the metrics and the images that they rest on.
 
-    ``training`` has the training images, for the metric ``memorisation`` and the extractor ``own``. Raises MetricError
+    ``training`` has the training images, for the metric ``memorization`` and the extractor ``own``. Raises MetricError
     for images that do not fit the model, an extractor that is not available, and too few images for a metric that
     ``options`` name.
     """
@@ -310,7 +310,7 @@ def refuse_other_depth(subject: str, mine: DataSpec, its: DataSpec) -> None:
     raise MetricError(
         "metric.depth_differs",
         f"{subject} images of other values than '{its.name}': {words[0]}, and {words[1]}"
-        "\n  their numbers do not mean the same; pass images in the units of the training images",
+        "\n  their numbers have different meanings; pass images in the units of the training images",
     )
 
 
@@ -363,7 +363,7 @@ def write_evaluation(found: Evaluation, evidence: Evidence, folder: Path) -> Pat
         for name, side in ((REAL, evidence.real), (SAMPLES, evidence.fake[0])):
             shown_first = picture_of(side.images[:SHOWN], evidence.values)
             save_png(make_grid(shown_first, SHOWN_COLUMNS), folder / name)
-    pairs = found.facts.get("memorisation", {}).get("pairs", [])
+    pairs = found.facts.get("memorization", {}).get("pairs", [])
     if pairs and evidence.training is not None:
         shown, captions = [], []
         for sample, image, distance in pairs:

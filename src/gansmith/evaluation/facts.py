@@ -1,9 +1,11 @@
-"""The shape of what metrics tell beside their numbers, as it stands in evaluation.json; without torch."""
+"""The schema of the facts that metrics add to their numbers in evaluation.json."""
 
 from typing import Annotated, Any, NotRequired
 
 from pydantic import AfterValidator, TypeAdapter
 from typing_extensions import TypedDict  # pydantic reads this one before Python 3.12
+
+OLD_METRICS = {"memorisation": "memorization"}  # names in files of older versions
 
 
 def _even(*names: str) -> AfterValidator:
@@ -31,7 +33,7 @@ class _ClassCoverage(TypedDict):
     over_fed: list[str]
 
 
-class _Memorisation(TypedDict):
+class _Memorization(TypedDict):
     limit: float
     held_out_median: float
 
@@ -39,14 +41,15 @@ class _Memorisation(TypedDict):
 class _Facts(TypedDict):
     texture: NotRequired[Annotated[_Texture, _even("frequencies", "power_real", "power_fake")]]
     class_coverage: NotRequired[Annotated[_ClassCoverage, _even("classes", "real_shares", "fake_shares")]]
-    memorisation: NotRequired[_Memorisation]
+    memorization: NotRequired[_Memorization]
 
 
 _FACTS = TypeAdapter(_Facts)
 
 
 def check_facts(facts: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return facts by metric as they are; ValueError if a known one has another shape."""
+    """Return facts by metric, with today's names of metrics; ValueError if a known one has another shape."""
+    facts = {OLD_METRICS.get(metric, metric): found for metric, found in facts.items()}
     _FACTS.validate_python(facts, strict=True)
     return facts
 

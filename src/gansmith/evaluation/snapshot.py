@@ -22,7 +22,7 @@ from gansmith.parts.metrics.bins import cluster
 from gansmith.parts.metrics.density_coverage import coverage
 from gansmith.parts.metrics.diversity import mean_distance
 from gansmith.parts.metrics.frechet import Moments, frechet_distance, moments
-from gansmith.parts.metrics.memorisation import nearest
+from gansmith.parts.metrics.memorization import nearest
 from gansmith.parts.metrics.texture import SMALLEST_SIDE, Detail, detail, texture_of
 from gansmith.recipes.recipe import MonitorOptions
 

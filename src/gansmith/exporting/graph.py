@@ -1,4 +1,4 @@
-"""A generator as a module that makes finished images, channels last: uint8, or floats in the units of the data."""
+"""A generator as a module that makes finished images: uint8, or floats in units."""
 
 import copy
 from abc import ABC, abstractmethod

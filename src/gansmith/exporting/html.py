@@ -1,4 +1,4 @@
-"""Format ``html``: the page Explore with a generator in it, one file that opens from the disk in a browser."""
+"""Format ``html``: the page Explore with a generator in it, as one file for a browser."""
 
 import json
 import tempfile

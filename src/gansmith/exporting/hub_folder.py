@@ -63,7 +63,7 @@ class HubFolder(ExportFormat):
             try:
                 self._write(folder, model, raw=raw, run=run)
             except (OSError, DiskFullError) as problem:
-                if not isinstance(problem, DiskFullError) and not is_disk_full(problem):
+                if not is_disk_full(problem):
                     raise
                 raise DiskFullError("disk.full", no_room_to(f"write {target}", target.parent, problem)) from problem
             if target.exists():

@@ -1,4 +1,4 @@
-"""Format ``onnx``: a generator for onnxruntime, onnxruntime-web and other programs that read ONNX."""
+"""Format ``onnx``: a generator for onnxruntime and other programs that read ONNX."""
 
 import json
 import logging

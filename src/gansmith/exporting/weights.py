@@ -1,4 +1,4 @@
-"""Format ``safetensors``: a generator's weights with the model's record, for gansmith itself."""
+"""Format ``safetensors``: a generator's weights and the model's record, for gansmith."""
 
 from pathlib import Path
 from typing import ClassVar

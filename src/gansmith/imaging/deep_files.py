@@ -1,4 +1,4 @@
-"""Read image files of more than 8 bits, of floats, of many bands, and of science, as values in their own units."""
+"""Read images of more than 8 bits, floats or many bands as values in their own units."""
 
 import gzip
 import io

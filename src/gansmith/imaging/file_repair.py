@@ -1,4 +1,4 @@
-"""Files that Pillow refuses: some are repaired, as viewers do; of others the true kind is told."""
+"""Files that Pillow refuses: repair some, as viewers do, and name the true kind of others."""
 
 import io
 import struct
@@ -9,7 +9,7 @@ from PIL import Image
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_KEPT = (b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"pHYs", b"eXIf")  # what changes how pixels are shown
-# The first bytes of files that have the ending of an image and are none, and what they are.
+# The first bytes of files that have the extension of an image but are something else, and what they are.
 OTHER_KINDS = (
     (b"version https://git-lfs", "a pointer of Git LFS, not an image: run 'git lfs pull' in its repository"),
     (b"/annex/objects/", "a pointer of git-annex, not an image: run 'git annex get'"),
@@ -21,7 +21,7 @@ OTHER_KINDS = (
     (b"pk\3\4", "a .zip archive, not an image"),
     (b"\x1f\x8b", "packed with gzip, not an image"),
     (b"8bps", "a Photoshop file: save it as PNG"),
-    (b"\x93numpy", "a NumPy array: give it the ending .npy"),
+    (b"\x93numpy", "a NumPy array: give it the extension .npy"),
     (b"<?xml", "an XML file, not an image: the server may have refused the download"),
     (b"{", "a text in JSON, not an image: the server may have refused the download"),
 )

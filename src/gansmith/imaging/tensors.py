@@ -1,4 +1,4 @@
-"""Convert images between stored pixels (N, H, W, C) and float (N, C, H, W) in [-1, 1]; no other file does."""
+"""The only conversion between stored pixels (N, H, W, C) and float (N, C, H, W) in [-1, 1]."""
 
 # Stored pixels are uint8, uint16, or float32 that is in [-1, 1] already: ``values.py``.
 

@@ -1,4 +1,4 @@
-"""The meaning of stored pixels: number type, range in the units that came in, bands, and their picture."""
+"""The meaning of stored pixels: number type, range in units, bands, and their picture."""
 
 # Files hold values in units of their own: counts of a sensor, dB, metres, Hounsfield units. The cache stores them as
 # uint8, uint16, or float32 in [-1, 1], with one range for a whole set. Networks always see [-1, 1]: ``tensors.py``.

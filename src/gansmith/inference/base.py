@@ -1,4 +1,4 @@
-"""The interface of a trained model, whatever runs it: sampling, labels, and images made from images."""
+"""The interface of a trained model, whether torch or onnxruntime runs it."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass

@@ -273,7 +273,7 @@ def check_write_options(options: WriteOptions, ending: str = "") -> None:
     if options.format is not None and ending and FORMS[ending.lower()] != form:
         raise GansmithError(
             "output.two_formats",
-            f"--format {options.format} contradicts the ending of --out, '{ending}'\n  leave out --format",
+            f"--format {options.format} contradicts the extension of --out, '{ending}'\n  leave out --format",
         )
     if options.quality is None:
         return

@@ -1,4 +1,4 @@
-"""Import weights of other programs: DCGANs and fully connected GANs of tutorials, as a model folder."""
+"""Import weights of other programs: DCGANs and fully connected GANs become model folders."""
 
 # Layers are matched in order, since every program names them in its own way. Sizes (latents, widths, image) are read
 # from the weights, the rest comes from the recipe. A transposed convolution of 1 x 1 latents (N, z, 1, 1) becomes the
@@ -124,7 +124,7 @@ def _networks_in(file: Path) -> list[tuple[list[_Layer], list[str]]]:
         raise ModelError("import.not_found", f"'{file}' is not a file\n  pass a .safetensors or .pth file")
     if file.suffix.lower() not in (".safetensors", *PICKLED):
         raise ModelError(
-            "import.unknown_ending", f"'{file}' has an unknown ending\n  allowed: .safetensors, {', '.join(PICKLED)}"
+            "import.unknown_ending", f"'{file}' has an unknown extension\n  allowed: .safetensors, {', '.join(PICKLED)}"
         )
     if file.stat().st_size > MAX_BYTES:
         raise ModelError("import.too_large", f"'{file}' has {file.stat().st_size:,} bytes; allowed: {MAX_BYTES:,}")

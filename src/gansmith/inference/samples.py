@@ -59,7 +59,7 @@ class Picture:
     meaning: PixelValues | None = None
 
     def save(self, path: str | Path, quality: int = QUALITY) -> Path:
-        """Write a .png, .jpg, .webp, .tif, .bmp or .npy file, whole or not at all; GansmithError for another ending.
+        """Write a .png, .jpg, .webp, .tif, .bmp or .npy file, whole or not at all; GansmithError for another extension.
 
         ``encode_image`` explains ``quality``.
         """
@@ -321,7 +321,7 @@ class DrawnSamples:
 
 
 def check_samples_path(out: str | Path, *, numbered: bool = False, resume: bool = False) -> Path:
-    """Return ``out`` as a path; GansmithError for an ending that cannot be written, or a folder that is not empty.
+    """Return ``out`` as a path; GansmithError for an extension that cannot be written, or a folder that is not empty.
 
     Only a grid can be ``numbered``; only a folder can be continued (``resume``), and it may have files.
     """

@@ -1,4 +1,4 @@
-"""A process of its own: tensors of a .pth file to a .safetensors file, by torch's weights-only loader."""
+"""The child process that turns a .pth file into a .safetensors file, by a safe loader."""
 
 # Run: python unpickle.py IN OUT BYTES SECONDS. This is the only place where a pickled file is opened. The loader runs
 # no code of the file: it knows tensors, numbers, strings and containers. The limits end a file that asks for more

@@ -115,13 +115,13 @@ def _memorization(now: _Moment, limits: Thresholds) -> str:
     return text if now.copies > limits.copies else ""
 
 
-def _by_heart(now: _Moment, limits: Thresholds) -> str:
+def _memorized(now: _Moment, limits: Thresholds) -> str:
     """Adaptive augmentation detects overfitting likewise, by r_t > 0.6.
 
     Source: Karras et al. 2020, arXiv:2006.06676, section 3.
     """
-    if now.accuracy_real > limits.by_heart and now.epoch > limits.often_epochs:
-        return f"D has seen each image {now.epoch:,.0f} times and knows {now.accuracy_real:.0%} of them by heart"
+    if now.accuracy_real > limits.memorized and now.epoch > limits.often_epochs:
+        return f"D has seen each image {now.epoch:,.0f} times and has memorized {now.accuracy_real:.0%} of them"
     return ""
 
 
@@ -235,7 +235,7 @@ RULES = (  # the first that holds is the verdict
     _Rule("generator_wins", _d_sleeps, 2),
     _Rule("lagging_average", _lags, 2),
     _Rule("memorization", _memorization, 2),
-    _Rule("memorization", _by_heart, 2),
+    _Rule("memorization", _memorized, 2),
     _Rule("full_collapse", _full_collapse, 2),
     _Rule("discriminator_wins", _discriminator_wins, 3, needs_history=True),
     _Rule("oscillating", _oscillating, 2, needs_history=True),

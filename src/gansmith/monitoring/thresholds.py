@@ -23,7 +23,7 @@ class Thresholds(FrozenModel):
     asleep: float = 1e-6  # change of a network's weights in one step over their norm
     fooled: float = 0.15  # D's accuracy on fakes: below this, G wins
     sure: float = 0.9  # D's accuracy on real images and on fakes: above this, D wins if samples stay poor
-    by_heart: float = 0.8  # D's accuracy on real images: above this, D knows them by heart after often_epochs
+    memorized: float = 0.8  # D's accuracy on real images: above this, D has memorized them after often_epochs
     often_epochs: float = 200  # passes over the training images
     poor: float = 0.3  # fd over the fd of one average image: above this, samples are poor
     blown_up: float = 2.0  # fd over the best fd so far

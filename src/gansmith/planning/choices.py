@@ -93,7 +93,8 @@ def _is_large(spec: DataSpec) -> tuple[bool, str]:
     """Say whether images are larger than SMALL_PX, and say it in words."""
     side = max(spec.height, spec.width)
     large = side > SMALL_PX
-    return large, f"{side} px, {'more than' if large else 'at most'} {SMALL_PX}"
+    text = f"large images: {side} px, more than" if large else f"small images: {side} px, at most"
+    return large, f"{text} {SMALL_PX}"
 
 
 def batch_for(draft: RecipeBuilder, spec: DataSpec, runtime: Runtime) -> tuple[int, str]:

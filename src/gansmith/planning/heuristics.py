@@ -34,9 +34,7 @@ COPIES = 0.2  # share of copies above which there is a warning
 P_STARTS = (0.2, 75.0)  # when the augmentation's p starts to adapt: share of the length, and at most so many kimg
 P_ADAPTS = (0.2, 500.0)  # how long p takes from 0 to 1, likewise; 500 kimg are StyleGAN2-ADA's
 HALF_LIFE_SHARE = 0.02  # EMA half-life as a share of the length: 500 of 25,000 kimg in the R3GAN paper
-# Memory: copies of each parameter (with its gradient, two moments, average and checkpoint), copies of each activation
-# (with its gradient, for real and fake images), the process itself, and the share of the machine that a run may take.
-MEMORY_SHARE = 0.7
+MEMORY_SHARE = 0.7  # of the machine's memory, that a run may take
 
 
 def gamma_for(recipe: str, pixels: int, batch_size: int, *, large: bool = False) -> tuple[float, str]:

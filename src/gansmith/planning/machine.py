@@ -11,7 +11,7 @@ import torch
 
 from gansmith.core.cpus import available_cpus
 from gansmith.core.errors import counted
-from gansmith.core.runtime import pick_device, pick_precision
+from gansmith.core.runtime import limit_threads, pick_device, pick_precision, threads
 from gansmith.data.cache_folder import cache_folder
 
 MATRIX_SIDE = 1024
@@ -22,15 +22,14 @@ def examine() -> dict[str, str]:
     """Return facts about this machine in words, by name; measures for a second."""
     cache = cache_folder()
     existing = next(parent for parent in (cache, *cache.parents) if parent.exists())
-    usable = available_cpus()
-    used = torch.get_num_threads() if "OMP_NUM_THREADS" in os.environ else min(torch.get_num_threads(), usable)
+    limit_threads()  # as a run does, so that the speed is that of a run
     facts = {
         "gansmith": importlib.metadata.version("gansmith"),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "system": platform.platform(),
-        "processor": f"{os.cpu_count()} cores, {counted(usable, 'CPU')} for this process, "
-        f"{counted(used, 'thread')}, {torch.backends.cpu.get_cpu_capability()}",
+        "processor": f"{os.cpu_count()} cores, {counted(available_cpus(), 'CPU')} for this process, "
+        f"{counted(threads(), 'thread')}, {torch.backends.cpu.get_cpu_capability()}",
         "speed": f"{_gflops():,.0f} GFLOP/s on the CPU (float32 matrix products)",
         "precision": f"{pick_precision('auto', pick_device('auto'))} with --precision auto",
         "cuda": _cuda(),

@@ -1,4 +1,4 @@
-"""Plan and train a sweep: every combination of values, or those that optuna suggests, with seeds."""
+"""Plan and train a sweep: every combination of values and seeds, or those optuna suggests."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ AUTO_TEXT = f"""\
 GOALS = {  # groups of the list that 'gansmith recipes' prints
     "New images on a CPU": ("auto", "compact", "r3gan-tiny", "dcgan", "lsgan", "hinge", "wgan", "wgan-gp"),
     "New images on a GPU": ("r3gan", "r3gan-small", "sngan", "wgan-gp-resnet"),
-    "Well-known lessons": ("dcgan-anime", "dcgan-celeba", "dcgan-cifar10"),
+    "Well-known tutorials": ("dcgan-anime", "dcgan-celeba", "dcgan-cifar10"),
     "Learn how a GAN works": ("toy", "mlp-small", "vanilla", "linear", "conditional"),
     "Translate images": ("translate", "unpaired"),
     "Enlarge images": ("srresnet", "srgan"),

@@ -117,10 +117,10 @@ def _spectrum(found: Evaluation) -> str:
 
 
 def _pairs(folder: Path, found: Evaluation) -> str:
-    picture = load_picture(folder / FOLDER / PAIRS) if "memorisation" in found.facts else None
+    picture = load_picture(folder / FOLDER / PAIRS) if "memorization" in found.facts else None
     if picture is None:
         return ""
-    facts = found.facts["memorisation"]
+    facts = found.facts["memorization"]
     text = (
         "The samples nearest to a training image, each beside that image, with their distance. Held-out images have "
         f"a median distance of {facts['held_out_median']:.3g}; few of them are nearer than {facts['limit']:.3g}."

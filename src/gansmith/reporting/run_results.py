@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gansmith.core.atomic_files import commit_bytes, commit_text, is_disk_full
-from gansmith.core.errors import DiskFullError, counted
+from gansmith.core.errors import counted
 from gansmith.core.events import MessageEvent, OnEvent
 from gansmith.core.metric_name import column_of
 from gansmith.core.plain_files import read_bytes, read_text
@@ -65,7 +65,7 @@ def _or_warning(what: str, run: RunFolder, on_event: OnEvent) -> Iterator[None]:
     try:
         yield
     except Exception as problem:
-        if isinstance(problem, DiskFullError) or is_disk_full(problem):
+        if is_disk_full(problem):
             raise
         on_event(MessageEvent("warning", f"no {what}: {problem}\n  to write it later: gansmith resume {run.path}"))
 

@@ -1,4 +1,4 @@
-"""Send a run to its loggers while it trains: each step once, from the files of the run, in threads beside it."""
+"""Send a run to its loggers while it trains: each step once, from the run's files, in threads."""
 
 import shlex
 import threading

@@ -1,4 +1,4 @@
-"""Check every file of a run, a model or the cache against its sum, and repair a run from what is whole."""
+"""Check the files of a run, a model or the cache against their checksums, and repair a run."""
 
 import os
 import warnings
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gansmith.core.atomic_files import commit_text
-from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning, reason_of
+from gansmith.core.errors import CheckpointError, GansmithError, GansmithWarning, counted, reason_of
 from gansmith.core.plain_files import read_bytes
 from gansmith.data.cache_check import damaged_rows
 from gansmith.data.cache_folder import cache_folder, find_entry
@@ -22,6 +22,7 @@ from gansmith.runs.log import read_rows, whole_lines
 from gansmith.runs.record import RunRecord, edits
 
 CACHE = "cache"  # the word that names the user's cache
+NOUNS = {"run": "file", "model": "model", CACHE: "data set"}  # what is checked
 MAX_PICTURE_BYTES = 2**28
 RESULTS = ("film.gif", "film.mp4", "curves.png", "report.html")
 
@@ -55,7 +56,8 @@ class Verified:
     def lines(self) -> list[str]:
         """Return the damaged files, and how many are whole, in words."""
         damaged = [f"{each.name}: {each.problem}" for each in self.damaged]
-        return [*damaged, f"{len(self.files) - len(damaged):,} of {len(self.files):,} are whole"]
+        checked = counted(len(self.files), NOUNS[self.kind])
+        return [*damaged, f"{len(self.files) - len(damaged):,} of {checked} undamaged"]
 
     def to_json(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -63,7 +65,7 @@ class Verified:
 
 
 def verify(path: str | Path) -> Verified:
-    """Check every file of a run, a model folder or the cache ("cache", or its folder) against its sum.
+    """Check every file of a run, a model folder or the cache ("cache", or its folder) against its checksum.
 
     Raises GansmithError for a path that is none of them.
     """
@@ -173,7 +175,7 @@ def _of_cache(folder: Path) -> list[FileState]:
 
 
 def repair(folder: str | Path) -> list[str]:
-    """Make a run whole from what is whole in it, and return in words what was done; a user's files stay.
+    """Repair a run from its undamaged files, and return in words what was done; a user's files stay.
 
     run.json and recipe.yaml are written again from the newest whole checkpoint. Damaged checkpoints and pictures are
     moved to a folder ``damaged``. Lines of logs that are no rows are left out. If an older checkpoint has logs that are
@@ -235,7 +237,7 @@ def _repair_logs(run: RunFolder, whole: list[Checkpoint]) -> list[str]:
             lines = whole_lines(path)
             commit_text(path, "".join(line + "\n" for line in lines))
             done.append(f"{path.name}: {len(lines):,} rows were kept")
-    return [*done, "the logs are not those of any checkpoint: gansmith resume --accept-changes goes on with them"]
+    return [*done, "the logs match no checkpoint: gansmith resume --accept-changes continues with them"]
 
 
 def _set_aside(run: RunFolder, path: Path) -> str:

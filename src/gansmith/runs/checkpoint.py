@@ -1,7 +1,7 @@
 """Checkpoints: write, load, list and remove them; each is complete or does not exist."""
 
-# A checkpoint is a folder of tensors (safetensors) and values (JSON). Its manifest of SHA-256 sums is written last: a
-# folder without a matching manifest is not a checkpoint. Nothing is pickled.
+# A checkpoint is a folder of tensors (safetensors) and values (JSON). Its manifest of SHA-256 checksums is written
+# last: a folder without a matching manifest is not a checkpoint. Nothing is pickled.
 
 import os
 import re
@@ -98,7 +98,7 @@ def save_checkpoint(folder: Path, tensors: dict[str, Tensor], values: dict[str, 
         commit_json(folder / MANIFEST, {"format": FORMAT, "files": files})
     except (DiskFullError, OSError) as problem:
         _remove(folder)
-        if not isinstance(problem, DiskFullError) and not is_disk_full(problem):
+        if not is_disk_full(problem):
             raise
         raise DiskFullError(
             "disk.full",

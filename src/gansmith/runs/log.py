@@ -106,7 +106,7 @@ def _fault_of_snapshot(value: dict[str, Any]) -> str:
         _SNAPSHOT.validate_python(value, strict=True)
     except ValidationError as problem:
         place = ".".join(map(str, problem.errors(include_url=False)[0]["loc"]))
-        return f"{place[:80]} is not as it should be"
+        return f"{place[:80]} has another form than gansmith writes"
     return ""
 
 

@@ -25,7 +25,7 @@ class PlanKeywords(TypedDict, total=False):
     until: str | None  # a local time at which the command ends, such as "18:30"
     device: str  # auto, cpu, cuda or mps
     precision: str  # auto, fp32 or bf16
-    holdout: float  # share of the images that is not trained on, 0 to 0.5
+    holdout: float  # share of the images that is not trained on, 0 to 0.9
     plugins: Sequence[str | Path]
     data_root: str | Path | None  # where the files of named data sets are
 

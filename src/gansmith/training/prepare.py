@@ -19,7 +19,6 @@ from gansmith.data.open import open_data
 from gansmith.data.sources.domains import TwoDomains
 from gansmith.evaluation.snapshot import open_snapshot_extractor
 from gansmith.methods.adversarial import assume_augmented
-from gansmith.methods.latent import LatentConfig
 from gansmith.recipes.recipe import Recipe
 from gansmith.runs.length import RunLength, TimeLimit, run_length
 from gansmith.runs.options import RunOptions
@@ -191,7 +190,7 @@ def refuse_other_data(data: ImageData, runtime: Runtime) -> None:
 def refuse_unfit_extractor(recipe: Recipe, data: ImageData) -> None:
     """Raise RecipeError if the extractor that a recipe names for its snapshots does not take these images."""
     options = recipe.monitor
-    if options.features in (None, OWN) or options.snapshot_kimg == 0 or not isinstance(recipe.method, LatentConfig):
+    if options.features in (None, OWN) or options.snapshot_kimg == 0 or not recipe.method.samples_from_latents:
         return  # "own" is trained on the images, which the first snapshot does
     try:
         open_snapshot_extractor(data, options.features)
@@ -200,7 +199,7 @@ def refuse_unfit_extractor(recipe: Recipe, data: ImageData) -> None:
         raise RecipeError(
             "recipe.unfit_extractor",
             f"monitor.features={options.features}: {text}"
-            "\n  leave it out, which takes an extractor that fits, or pass monitor.features=own",
+            "\n  leave it out to use an extractor that fits, or pass monitor.features=own",
         ) from problem
 
 
@@ -248,11 +247,7 @@ def _measured(step: Callable[[], float], images_per_step: int, runtime: Runtime,
             start, images = now, 0
     last, others = speeds[-WINDOWS:], load.others()
     found = len(last) / sum(1 / each for each in last) * (1 - OVERHEAD)
-    doubt = (
-        ""
-        if max(last) <= (1 + SPREAD) * min(last)
-        else f"it was {min(last):,.0f} to {max(last):,.0f} from moment to moment"
-    )
+    doubt = "" if max(last) <= (1 + SPREAD) * min(last) else f"it varied from {min(last):,.0f} to {max(last):,.0f}"
     if others is not None and runtime.device.type == "cpu":
         mine = threads() * runtime.world_size
         if others + mine > clock.cores() + CROWDED:

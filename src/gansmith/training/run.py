@@ -348,14 +348,14 @@ def _cannot_write(trainer: Trainer, problem: OSError) -> TrainingError:
         return TrainingError(
             "run.cannot_write",
             f"'{problem.filename or run.path}' cannot be written at {kimg:,.1f} kimg: {problem.strerror or problem}"
-            f"\n  the last checkpoint is as it was; mend that, then: gansmith resume {shlex.quote(str(run.path))}",
+            f"\n  the last checkpoint is intact; remove the cause, then: gansmith resume {shlex.quote(str(run.path))}",
         )
     kept = trainer.rescue() if trainer.runtime.world_size == 1 else None
     went_on = f"its state is in '{kept}': gansmith resume {shlex.quote(str(kept))}" if kept else "its state is lost"
     return TrainingError(
         "run.folder_gone",
         f"run folder '{run.path}' was moved or removed while it was trained, at {kimg:,.1f} kimg"
-        f"\n  {went_on}\n  if the folder was moved: gansmith resume there, which goes on from its last checkpoint",
+        f"\n  {went_on}\n  if the folder was moved, resume it there: it goes on from its last checkpoint",
     )
 
 

@@ -1,4 +1,4 @@
-"""Keep a run to its time limit: watch the speed, revise the length, leave time for the results."""
+"""Keep a run to its time limit: watch its speed, revise its length, keep time for results."""
 
 from bisect import bisect_right
 from collections.abc import Iterator

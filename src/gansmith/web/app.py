@@ -115,8 +115,8 @@ async def _refused(_: Request, problem: RefusedError) -> JSONResponse:
 
 async def _http(_: Request, problem: HTTPException) -> JSONResponse:
     told = {
-        404: ("web.not_found", "there is nothing at this address\n  what can be asked for: /v1/openapi.json"),
-        405: ("web.method_not_allowed", "this address is asked in another way\n  how: /v1/openapi.json"),
+        404: ("web.not_found", "there is nothing at this address\n  all addresses: /v1/openapi.json"),
+        405: ("web.method_not_allowed", "this address takes another method\n  all methods: /v1/openapi.json"),
     }
     code, message = told.get(problem.status_code, ("web.bad_request", str(problem.detail)))
     return error_json(problem.status_code, code, message, dict(problem.headers or {}))

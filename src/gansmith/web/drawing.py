@@ -1,4 +1,4 @@
-"""What an image is (its state and its URL), and the queue that draws images in batches on one thread."""
+"""The state of an image, its URL, and the queue that draws images in batches on one thread."""
 
 import asyncio
 import base64

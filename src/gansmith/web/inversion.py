@@ -1,4 +1,4 @@
-"""The process that finds an image's latent with torch: image on stdin, progress and result as JSON lines."""
+"""The child process that finds an image's latent with torch: image on stdin, JSON lines out."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Routes of the place Judge: the evaluation of a model with what its numbers mean, and a new evaluation."""
+"""Routes of the place Judge: evaluations of a model, and what their numbers mean."""
 
 import asyncio
 import time
@@ -47,7 +47,7 @@ MEANINGS = {
     "fid": Meaning(
         "FID",
         "Are samples and real images alike, in the eyes of Inception?",
-        "Lower is better. The number that papers report; compare it only with as many images.",
+        "Lower is better. The number that papers report; compare it only for the same number of images.",
         "low",
     ),
     "kid": Meaning(
@@ -304,7 +304,7 @@ def _evaluation(place: Path, kimg_now: float | None) -> dict[str, Any] | None:
         return None
     return {
         **out, "summary": summary, "numbers": numbers, "stale": stale, "classes": facts.get("class_coverage"),
-        "memorisation": facts.get("memorisation"),
+        "memorization": facts.get("memorization"),
     }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Routes of the place Learn: a child process that trains a small GAN, for each page that asks for one."""
+"""Routes of the place Learn: for each page, a child process that trains a small GAN."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The child process of the place Learn: trains a small GAN and writes what to draw to stdout."""
+"""The child process of the place Learn: trains a small GAN and writes pictures to stdout."""
 
 # ``python -m gansmith.web.learn_worker`` reads commands as JSON lines from stdin and writes JSON lines to stdout. It
 # ends when stdin is closed, so it never outlives the server. It trains with gansmith's own recipes and ``train_step``.

@@ -1,4 +1,4 @@
-"""The models that are served: what each can do, its ONNX files, and the export that makes missing ones."""
+"""The models that are served: what each can do, its ONNX files, and their export if missing."""
 
 import asyncio
 import errno

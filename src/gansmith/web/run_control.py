@@ -1,4 +1,4 @@
-"""Pause, stop and resume runs: signals to the one process that holds a run's lock, and child processes."""
+"""Pause, stop and resume runs, by a signal to the process that holds the run's lock."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A run's log.jsonl for curves: rows thinned to their extremes, and events; the file may grow meanwhile."""
+"""A growing log.jsonl, prepared for curves: rows thinned to their extremes, and events."""
 
 import math
 import os
@@ -191,7 +191,7 @@ class RunLog:
                 rows = [row for row in _parsed(file.read(end - begin).splitlines()) if row and "event" not in row]
             return {**_answer(rows, columns, points, low, high), "whole": True, "rows": self.rows}
         parts = {name: table.columns[name][:, inside] for name in (*AT, *columns) if name in table.columns}
-        return {**_joined(parts, columns, points, table.rows_each), "whole": True, "rows": self.rows}
+        return {**_joined(parts, points, table.rows_each), "whole": True, "rows": self.rows}
 
     def _sampled(self, points: int) -> list[Row]:
         size, rows = self.size(), list[Row]()
@@ -240,10 +240,10 @@ def _answer(rows: list[Row], columns: list[str], points: int, low: float, high: 
         good = np.isfinite(values)
         parts[name] = np.stack([np.where(good, values, np.inf), np.where(good, values, -np.inf),
                                 np.where(good, values, 0.0), good.astype(np.float64)])  # fmt: skip
-    return _joined(parts, columns, points, 1)
+    return _joined(parts, points, 1)
 
 
-def _joined(parts: dict[str, np.ndarray], columns: list[str], points: int, rows_each: int) -> dict[str, Any]:
+def _joined(parts: dict[str, np.ndarray], points: int, rows_each: int) -> dict[str, Any]:
     """Return points of groups (4, N), with several groups in a point if there are more than ``points``."""
     count = parts["kimg"].shape[1] if "kimg" in parts else 0
     width = max(1, math.ceil(count / points))

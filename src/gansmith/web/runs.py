@@ -1,4 +1,4 @@
-"""Routes of the place Watch: runs, thinned rows, preview grids, events as they happen, and control."""
+"""Routes of the place Watch: runs, thinned rows, preview grids, live events, and control."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""Who may ask, and how much: token, Host header, origin, size and time of a body; headers of every answer."""
+"""Security of every request: token, Host header, origin, size and time of a body, headers."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Start uvicorn: host, port and token are checked, slow clients are left, workers get what to serve."""
+"""Start uvicorn: check host, port and token, leave slow clients, start workers."""
 
 import ipaddress
 import json

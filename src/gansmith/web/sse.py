@@ -1,4 +1,4 @@
-"""Server-sent events: how they are written, and the one that says that a quiet stream still lives."""
+"""Server-sent events: their text, and the event that keeps a quiet stream alive."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""Arrays as sources: .npy, .npz and idx files, and the arrays of named data sets; never pickle."""
+"""Arrays as sources: .npy, .npz and idx files, and named data sets; never pickle."""
 
 import os
 import zipfile
@@ -121,9 +121,10 @@ class ArraySource:
         if not (low >= -1.001 and high <= 1.001):  # also for NaN
             raise DataError(
                 "data.array_range",
-                f"points in '{self.location}' have coordinates from {low:g} to {high:g}\n  allowed: -1..1: scale them",
+                f"points in '{self.location}' have coordinates from {low:g} to {high:g}"
+                "\n  allowed: -1 to 1; scale them",
             )
-        return as_levels(points.astype(np.float64)), f"float values {low:g} to {high:g}: -1..1 is scaled to 8 bit"
+        return as_levels(points.astype(np.float64)), f"float values {low:g} to {high:g}: -1 to 1 is scaled to 8 bits"
 
     def _not_empty(self, images: np.ndarray) -> np.ndarray:
         if images.size == 0:

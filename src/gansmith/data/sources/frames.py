@@ -50,7 +50,8 @@ class FramesOf:
         many = sum(count > 1 for count in counts)
         taken = sum(-(-count // step) for count in counts if count > 1)
         unused = sum(counts) - (len(counts) - many) - taken
-        note = f"frames={self._options.frames}: {counted(taken, 'frame')} of {many:,} files with several frames"
+        of = f"{counted(taken, 'frame')} of {counted(many, 'file')} with several frames"
+        note = f"frames={self._options.frames}: {of}"
         notes = listing.notes if not many else (*listing.notes, note + (f", {unused:,} not used" if unused else ""))
         return replace(listing, items=tuple(items), notes=notes)
 

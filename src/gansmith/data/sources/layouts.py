@@ -1,4 +1,4 @@
-"""Layouts of image sets that people have: which files are images, which part is trained on, where labels come from."""
+"""Layouts of image sets: which files are images, which part trains, where labels come from."""
 
 import calendar
 import os

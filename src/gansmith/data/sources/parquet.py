@@ -1,4 +1,4 @@
-"""Files in the format Parquet with a column of encoded images, on a disk or in object storage."""
+""".parquet files with a column of encoded images, on a disk or in object storage."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""The one walk through a folder of images: which files belong to it, what is left out and why."""
+"""The one walk through a folder of images: which files belong to it, which do not, and why."""
 
 import os
 from collections import Counter

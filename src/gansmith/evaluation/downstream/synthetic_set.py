@@ -21,7 +21,7 @@ from gansmith.inference.model import Model
 from gansmith.inference.samples import Samples, check_samples_path
 from gansmith.parts.extractors.base import extractors
 from gansmith.parts.extractors.convnet import resized
-from gansmith.parts.metrics.memorisation import nearest
+from gansmith.parts.metrics.memorization import nearest
 
 FILTERS = ("classifier", "discriminator", "duplicates")
 MOST_BLOCKS = 10  # of candidates for a class

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from gansmith.core.tensor_files import load_tensors
 from gansmith.imaging.tensors import to_float
 
 WIDTHS = (32, 64, 96, 128, 128)
@@ -199,8 +200,6 @@ def folded(network: ConvNet) -> ConvNet:
 
 def open_convnet(path: Path, side: int, channels: int, num_classes: int) -> ConvNet:
     """Return a network with the weights of a safetensors file."""
-    from gansmith.core.tensor_files import load_tensors
-
     network = _fresh(side, channels, num_classes)
     network.load_state_dict(load_tensors(path))
     return network.eval().requires_grad_(False)

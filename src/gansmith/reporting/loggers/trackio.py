@@ -1,4 +1,4 @@
-"""Trackio: an SQLite file on this machine, a Space of the Hugging Face Hub, or your own server."""
+"""Trackio: an SQLite file on this machine, a Space of the Hub, or your own server."""
 
 from pathlib import Path
 from typing import Any, ClassVar

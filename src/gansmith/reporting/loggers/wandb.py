@@ -1,4 +1,4 @@
-"""Weights & Biases; with WANDB_MODE=offline the files in the folder ``wandb`` of the run, for ``wandb sync``."""
+"""Weights & Biases; with WANDB_MODE=offline, files in RUN/wandb for ``wandb sync``."""
 
 import os
 import struct

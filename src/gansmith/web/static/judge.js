@@ -151,7 +151,7 @@ function Versus({ a, b }) {
 function Pictures({ id, judgement, other }) {
   const link = (model, name) => address(`judge/${encodeURIComponent(model)}/${name}.png`, { of: judgement.evaluation.seconds });
   const has = (name) => judgement.pictures.includes(name);
-  const memory = judgement.evaluation.memorisation;
+  const memory = judgement.evaluation.memorization;
   return html`
     ${has("real") && has("samples") && html`<${Panel} title="Real beside fake" help="Images of the reference set, and new images of the model. Look at both before you believe a number.">
       <div class="halves"><figure><figcaption>Real</figcaption><img class="picture sharp" src=${link(id, "real")} alt="64 real images" /></figure>

@@ -36,8 +36,8 @@ def nearer(fake: Tensor, real: Tensor) -> float:
     return float((above + equal / 2).double().mean() / len(real))
 
 
-@metrics.register("memorisation")
-class Memorisation(Metric):
+@metrics.register("memorization")
+class Memorization(Metric):
     """Distances from samples to training images, against distances from held-out images to training images.
 
     ``nearer``: the probability that a sample is nearer than a held-out image. ``copies``: the share of samples that are
