@@ -11,3 +11,8 @@ def rank_and_size() -> tuple[int, int]:
 def local_processes() -> int:
     """Return the number of processes of the run on this machine."""
     return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+
+
+def is_first_here() -> bool:
+    """Say whether this is the first process of the run on this machine."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"

@@ -304,7 +304,7 @@ def _train(trainer: Trainer, stop: StopRequest, around: Surroundings) -> int:
                 trained = state.iteration > first
                 has_time_for = trainer.timekeeper.has_time_for if trained else lambda _: True
                 around.write_results(run, around.on_event, has_time_for)
-                around.store(run)
+                _store_finished(run, around)
         outcome = "finished" if finished else "paused"
     except Stopped as stopped:
         todo = f"'gansmith resume {shlex.quote(str(run.path))}' writes the rest"
@@ -338,7 +338,18 @@ def _store_or_warn(run: RunFolder, around: Surroundings) -> None:
     try:
         around.store(run)
     except GansmithError as problem:
-        around.on_event(MessageEvent("warning", f"{problem}; training goes on, and the next checkpoint tries again"))
+        todo = f"training goes on in '{run.path}', and the next checkpoint tries again"
+        around.on_event(MessageEvent("warning", f"{problem}\n  {todo}"))
+
+
+def _store_finished(run: RunFolder, around: Surroundings) -> None:
+    """Copy a finished run to its storage; GansmithError that says how to send it again."""
+    try:
+        around.store(run)
+    except GansmithError as problem:
+        again = f"gansmith resume {shlex.quote(str(run.path))} --store ADDRESS"
+        done = f"the run is finished and whole in '{run.path}'; send it again: {again}"
+        raise GansmithError(problem.code, f"{problem}\n  {done}") from problem
 
 
 def _cannot_write(trainer: Trainer, problem: OSError) -> TrainingError:
