@@ -163,6 +163,7 @@ def _resumed(
     if runtime.is_main:
         run.hold_record(record)  # of an older version, or of a checkpoint where the file cannot be read
     recipe = _recipe_of(run, checkpoint, runtime, on_event)
+    runtime.slice_of(recipe.batch_size)  # refuses numbers of processes, before anything is written
     options = _options_of(run)
     source = _find_again(run, options, runtime)
     _restore_threads(record.numerics)
