@@ -22,7 +22,7 @@ from gansmith.core.metric_name import column_of
 from gansmith.core.on_ray import run_together
 from gansmith.core.processes import digest_of, launch_id
 from gansmith.core.registry import load_plugins
-from gansmith.core.runtime import Runtime, start_runtime
+from gansmith.core.runtime import Runtime, refuse_other_options, start_runtime
 from gansmith.core.shared_work import sharing as sharing
 from gansmith.core.signals import Stopped, interrupting, outliving_terminal
 from gansmith.data import cache_folder
@@ -216,6 +216,7 @@ def train(
     runtime = start_runtime(options.device, options.precision, compiled=options.compiled)
     load_plugins(options.plugins)
     options = replace(options, loggers=_checked(options.loggers, runtime), launch=_launch(options, out))
+    refuse_other_options(runtime, options.shared())
     begun = _begun(options, out, runtime)
     if begun is not None:  # torchrun has started the processes again
         return resume(
@@ -349,6 +350,9 @@ def resume(
                 f"\n  to go on with another one: gansmith resume {shlex.quote(str(run.path))} --accept-changes",
             ) from problem
         runtime = start_runtime("auto", known.precision, compiled=known.compiled)
+    newest = next((folder.name for folder in list_checkpoints(run.checkpoints) if is_checkpoint(folder)), "none")
+    alike = {"kimg": kimg, "accept_changes": accept_changes, "store": store}
+    refuse_other_options(runtime, {**alike, "creation of the run": record.created, "newest checkpoint": newest})
     specs = _checked(record.loggers if loggers is None else loggers, runtime)
     with _surroundings(on_event, progress, runtime, _store_for(store, runtime, run)) as around:
         stopped_by = resume_run(

@@ -51,7 +51,7 @@ class Store:
                 raise self._taken("a run already")
             if run is not None:
                 there = self._read(RECORD)
-                if whole and there is not None and _identity(there) != _identity(run.record.model_dump(mode="json")):
+                if whole and there is not None and _identity(there) != (run.record.created, run.record.seed):
                     raise self._taken(f"another run, created {there.get('created')}")
                 here = max((folder.name for folder in list_checkpoints(run.checkpoints)), default="")
                 if max(whole, default="") > here:
